@@ -1,0 +1,17 @@
+//! The tables as data: one file a table, imported by the file that owns the table. No rules here.
+
+pub mod time;
+
+pub use time::Time;
+
+pub mod audit_event;
+pub mod code_budget;
+pub mod grant_family;
+pub mod known_device;
+pub mod magic_link_flow;
+pub mod magic_link_token;
+pub mod mail_outbox;
+pub mod session;
+pub mod signing_key;
+pub mod user;
+pub mod user_email;

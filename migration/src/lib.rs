@@ -1,0 +1,33 @@
+//! The schema's history, and nothing else: each migration is the SQL of one release, the same text for both
+//! databases but for the names of four types. It imports nothing of ours, so that an old migration never changes
+//! its meaning when the code moves on.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_foundation;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_foundation::Migration)]
+    }
+}
+
+/// Runs SQL written once for both databases: `{uuid}`, `{bytes}` and `{json}` stand for the type that each has.
+///
+/// # Errors
+/// The database's own, for the first statement that fails.
+pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+    let postgres = manager.get_database_backend() == sea_orm_migration::sea_orm::DatabaseBackend::Postgres;
+    let (uuid, bytes, json) = if postgres { ("uuid", "bytea", "jsonb") } else { ("blob", "blob", "text") };
+    for statement in statements {
+        let sql = statement.replace("{uuid}", uuid).replace("{bytes}", bytes).replace("{json}", json);
+        manager.get_connection().execute_unprepared(&sql).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,453 @@
+//! What ops may set: the sections of `entree.toml`, their defaults and bounds.
+//!
+//! This file is the shape; `load` reads file, environment and `*_file` secrets and reports every problem at once,
+//! `live` keeps the current one and changes it atomically while the service runs.
+
+pub mod live;
+pub mod load;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use crate::secret::Text;
+
+pub use live::Live;
+
+/// Everything. Each section may be left out; the defaults are the embedded default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The public listener and what it is called.
+    pub server: Server,
+    /// Where rows live.
+    pub database: DatabaseSection,
+    /// Where short-lived secrets and shared limits live.
+    pub tickets: Tickets,
+    /// How mail leaves.
+    pub mail: Mail,
+    /// Sign-in by mail.
+    pub magic_link: MagicLink,
+    /// Signed-in browsers.
+    pub session: Session,
+    /// Tokens we issue.
+    pub token: Token,
+    /// Applications that may ask for sign-ins. Changes without a restart.
+    pub clients: Vec<Client>,
+    /// Budgets. Changes without a restart.
+    pub limits: Limits,
+    /// Feature switches of the API. Changes without a restart.
+    pub api: Api,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// The listener for ops.
+    pub management: Management,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where the public listener binds; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The issuer and the only source of URLs: https, or http on a loopback address. No path, query or final slash.
+    /// Empty in `entree dev`, which takes the bound address.
+    pub public_url: String,
+    /// Directory of the embedded database, the generated master key and the instance lock.
+    pub data_dir: PathBuf,
+    /// 32 bytes in base64url or hex. Empty: `data_dir/master.key`, made at first start (mode 0400).
+    pub master_key: Text,
+    /// Older master keys, still accepted.
+    pub previous_master_keys: Vec<Text>,
+    /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`).
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// One copy only: allows in-process tickets with PostgreSQL.
+    pub single_instance: bool,
+    /// A directory of `LANG/*.ftl` files whose messages replace ours. Changes without a restart.
+    pub texts_dir: Option<PathBuf>,
+    /// How long a stop waits for requests under way, in seconds.
+    pub drain_seconds: u64,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSection {
+    /// `sqlite:PATH` or `postgres://…`. Empty: `sqlite:{data_dir}/entree.db`.
+    pub url: Text,
+    /// Size of the pool.
+    pub max_connections: u32,
+    /// Migrate at start, under a lock.
+    pub migrate: bool,
+}
+
+/// `[tickets]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tickets {
+    /// `memory:` or `redis://…`, `rediss://…`, `redis+unix:///path`.
+    pub url: Text,
+    /// What every key begins with.
+    pub prefix: String,
+    /// Most live entries of the in-process store; it refuses rather than evicts.
+    pub memory_entries: usize,
+}
+
+/// How SMTP is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpTls {
+    /// TLS from the first byte (port 465).
+    Implicit,
+    /// STARTTLS, demanded (port 587).
+    Starttls,
+    /// In clear: loopback and closed networks only; warned about at start.
+    None,
+}
+
+/// `[mail]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// `smtp` or `mailbox` (kept in memory and shown at `/dev/mailbox`; `entree dev` only).
+    pub transport: MailTransport,
+    /// Host of the mail server.
+    pub host: String,
+    /// Its port; 0: 465 or 587 or 25, by `tls`.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: SmtpTls,
+    /// A PEM file with further roots to trust for the mail server.
+    pub ca_file: Option<PathBuf>,
+    /// User name; empty: none.
+    pub username: String,
+    /// Its password.
+    pub password: Text,
+    /// The sender: `Entree <login@example.com>`.
+    pub from: String,
+    /// Letters sent at the same time.
+    pub concurrency: usize,
+    /// How long one try may take, in seconds.
+    pub timeout_seconds: u64,
+}
+
+/// Which way mail leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTransport {
+    /// By SMTP.
+    Smtp,
+    /// Into the mailbox page of `entree dev`.
+    Mailbox,
+}
+
+/// `[magic_link]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MagicLink {
+    /// How long link and code live after the mail server took the mail, in seconds.
+    pub lifetime_seconds: u64,
+    /// Digits of the code, 6 to 10.
+    pub code_digits: u32,
+    /// `open`: a new address makes a new user at its first proof. `closed`: only known addresses.
+    pub sign_up: SignUp,
+    /// With `closed`: tell an unknown address, at most once in 24 h, that it has no account here.
+    pub inform_unknown: bool,
+    /// Allow non-ASCII local parts (RFC 6531).
+    pub allow_eai: bool,
+}
+
+/// Who may become a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignUp {
+    /// Whoever proves an address.
+    Open,
+    /// Nobody new.
+    Closed,
+}
+
+/// `[session]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Session {
+    /// Ends after so long without use, in seconds.
+    pub idle_seconds: u64,
+    /// The same for a browser that the person asked us to remember.
+    pub remembered_idle_seconds: u64,
+    /// Ends after so long in any case.
+    pub absolute_seconds: u64,
+    /// Most live sessions of one user; the oldest ends first.
+    pub max_per_user: u32,
+}
+
+/// `[token]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Token {
+    /// Life of an access token in seconds, 60 to 3600.
+    pub access_seconds: u64,
+    /// Life of an ID token in seconds.
+    pub id_seconds: u64,
+    /// Life of an authorization code in seconds, at most 60.
+    pub code_seconds: u64,
+}
+
+/// How a client authenticates at the token endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// A public client: PKCE alone.
+    #[default]
+    None,
+}
+
+/// Signature algorithms of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, serde::Serialize)]
+pub enum Alg {
+    /// ECDSA on P-256.
+    ES256,
+    /// RSA PKCS#1 v1.5.
+    RS256,
+}
+
+/// `[[clients]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Its identifier.
+    pub client_id: String,
+    /// What people see.
+    pub name: String,
+    /// Exact redirect URIs; the port is free for loopback addresses (RFC 8252 §7.3).
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+    /// How it authenticates.
+    #[serde(default)]
+    pub token_endpoint_auth_method: ClientAuth,
+    /// `aud` of its access tokens.
+    pub audience: String,
+    /// First-party: no consent page, may use the sign-in API.
+    #[serde(default)]
+    pub first_party: bool,
+    /// Browser origins that may call the API and the token endpoint.
+    #[serde(default)]
+    pub allowed_origins: Vec<String>,
+    /// Algorithm of its ID tokens.
+    #[serde(default = "rs256")]
+    pub id_token_signed_response_alg: Alg,
+    /// Algorithm of its access tokens.
+    #[serde(default = "es256")]
+    pub access_token_alg: Alg,
+    /// Scopes it may ask for.
+    #[serde(default = "scopes")]
+    pub scopes: Vec<String>,
+    /// Its pages open ours in a pop-up.
+    #[serde(default)]
+    pub uses_popups: bool,
+}
+
+const fn rs256() -> Alg {
+    Alg::RS256
+}
+
+const fn es256() -> Alg {
+    Alg::ES256
+}
+
+fn scopes() -> Vec<String> {
+    ["openid", "profile", "email"].map(str::to_owned).to_vec()
+}
+
+/// A budget: at most so many in so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// At most so many…
+    pub count: u32,
+    /// …in so many seconds.
+    pub seconds: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Mails to one address.
+    pub address: Vec<Budget>,
+    /// Mails asked for from one IPv4 address or IPv6 /64.
+    pub network: Vec<Budget>,
+    /// The same for an IPv6 /48.
+    pub network_wide: Vec<Budget>,
+    /// Mails to an address from a browser that signed in with it before.
+    pub known_device: Vec<Budget>,
+    /// Seconds until the first, second, third… resend within a flow; the last one repeats.
+    pub resend_seconds: Vec<u64>,
+    /// Mails within a flow.
+    pub sends_per_flow: u32,
+    /// Wrong codes within a flow.
+    pub tries_per_flow: u32,
+    /// Wrong codes of one address over all flows.
+    pub wrong_codes: Vec<Budget>,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// `/api/v2` answers 404 until this is true.
+    pub v2_enabled: bool,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// `json` or `pretty`.
+    pub format: LogFormat,
+    /// A filter such as `info` or `entree=debug,sqlx=warn`. Changes without a restart.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For eyes.
+    Pretty,
+}
+
+/// `[management]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Management {
+    /// Where the listener for ops binds.
+    pub listen: SocketAddr,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: String::new(),
+            data_dir: PathBuf::from("data"),
+            master_key: Text::default(),
+            previous_master_keys: Vec::new(),
+            trusted_proxies: Vec::new(),
+            single_instance: false,
+            texts_dir: None,
+            drain_seconds: 10,
+        }
+    }
+}
+
+impl Default for DatabaseSection {
+    fn default() -> Self {
+        Self { url: Text::default(), max_connections: 16, migrate: true }
+    }
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self { url: Text::new("memory:".to_owned()), prefix: "entree:".to_owned(), memory_entries: 200_000 }
+    }
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self {
+            transport: MailTransport::Smtp,
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            tls: SmtpTls::Starttls,
+            ca_file: None,
+            username: String::new(),
+            password: Text::default(),
+            from: String::new(),
+            concurrency: 8,
+            timeout_seconds: 20,
+        }
+    }
+}
+
+impl Default for MagicLink {
+    fn default() -> Self {
+        Self { lifetime_seconds: 600, code_digits: 8, sign_up: SignUp::Open, inform_unknown: false, allow_eai: false }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            idle_seconds: 86_400,
+            remembered_idle_seconds: 7 * 86_400,
+            absolute_seconds: 30 * 86_400,
+            max_per_user: 50,
+        }
+    }
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self { access_seconds: 600, id_seconds: 600, code_seconds: 60 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let budgets = |list: &[(u32, u64)]| list.iter().map(|&(count, seconds)| Budget { count, seconds }).collect();
+        Self {
+            address: budgets(&[(5, 900), (10, 3600), (20, 86_400)]),
+            network: budgets(&[(20, 600), (50, 3600)]),
+            network_wide: budgets(&[(200, 3600)]),
+            known_device: budgets(&[(3, 900), (10, 86_400)]),
+            resend_seconds: vec![30, 60, 120],
+            sends_per_flow: 5,
+            tries_per_flow: 5,
+            wrong_codes: budgets(&[(10, 3600), (30, 86_400)]),
+        }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { format: LogFormat::Json, level: "info".to_owned() }
+    }
+}
+
+impl Default for Management {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+    }
+}
+
+impl Config {
+    /// The URL of the database, with the embedded default filled in.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        if self.database.url.is_empty() {
+            return format!("sqlite:{}", self.server.data_dir.join("entree.db").display());
+        }
+        self.database.url.expose().to_owned()
+    }
+
+    /// Life of link and code.
+    #[must_use]
+    pub const fn link_lifetime(&self) -> Duration {
+        Duration::from_secs(self.magic_link.lifetime_seconds)
+    }
+
+    /// Life of a flow: 30 minutes, or that of the link and 20 minutes.
+    #[must_use]
+    pub fn flow_lifetime(&self) -> Duration {
+        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
+    }
+
+    /// Clients by identifier.
+    #[must_use]
+    pub fn clients_by_id(&self) -> BTreeMap<&str, &Client> {
+        self.clients.iter().map(|client| (client.client_id.as_str(), client)).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! The database: one writer on SQLite, a pool on PostgreSQL, and the unit of work that every rule takes.
+//!
+//! [`Tx`] is a transaction with the one `now` of this unit of work. `Err` rolls back; a refusal is an `Ok`, so that a
+//! burnt code or a raised counter is committed (see [`Tx::commit`]).
+
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait as _};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+};
+
+use crate::{
+    clock::{Clock, Time},
+    web::error::Failure,
+};
+
+/// The key of the PostgreSQL advisory lock under which one copy migrates while the others wait.
+const MIGRATION_LOCK: i64 = 0x656e_7472_6565;
+
+/// Handles to the database. Clones share the pools.
+#[derive(Clone, Debug)]
+pub struct Db {
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+    clock: Clock,
+}
+
+/// A unit of work: a transaction and the moment at which all of it happens.
+#[derive(Debug)]
+pub struct Tx {
+    inner: DatabaseTransaction,
+    /// The one `now` of this unit of work.
+    pub now: Time,
+}
+
+impl Tx {
+    /// What sea-orm's queries run on.
+    #[must_use]
+    pub const fn conn(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
+
+    /// Makes everything of this unit of work last. A refusal is committed too: the burnt code, the raised counter.
+    ///
+    /// # Errors
+    /// The database's own; nothing has happened then.
+    pub async fn commit(self) -> Result<(), Failure> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Whether this is PostgreSQL, for the few statements that differ.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.inner.get_database_backend() == DatabaseBackend::Postgres
+    }
+}
+
+impl Db {
+    /// Opens `sqlite:PATH` (made if missing) or `postgres://…`.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, Failure> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.trim_start_matches("//");
+            let write = Database::connect(sqlite(path, 1)).await?;
+            let read = Database::connect(sqlite(path, max_connections.clamp(1, 8))).await?;
+            return Ok(Self { write, read, clock });
+        }
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(max_connections)
+            .connect_timeout(Duration::from_secs(3))
+            .acquire_timeout(Duration::from_secs(3))
+            .test_before_acquire(false)
+            .statement_timeout(Duration::from_secs(5))
+            .sqlx_logging(false);
+        // A pool that is made lazily lets the service start, and say 503, while the database is away.
+        options.connect_lazy(true);
+        let pool = Database::connect(options).await?;
+        Ok(Self { write: pool.clone(), read: pool, clock })
+    }
+
+    /// For reading outside a unit of work: lists, look-ups on the hot path, readiness.
+    #[must_use]
+    pub const fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// The clock that stamps each unit of work.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether this is PostgreSQL.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.write.get_database_backend() == DatabaseBackend::Postgres
+    }
+
+    /// Begins a unit of work. Dropping it without [`Tx::commit`] rolls back.
+    ///
+    /// On SQLite it is the only writer from its first statement on, so reading and then writing is safe there; on
+    /// PostgreSQL it reads committed rows, so a claim is one guarded statement.
+    ///
+    /// # Errors
+    /// If no connection can be had.
+    pub async fn begin(&self) -> Result<Tx, Failure> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(Tx { inner: self.write.begin_with_options(options).await?, now: self.clock.now() })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        Ok(self.read.ping().await?)
+    }
+
+    /// Brings the schema up to date. Several copies may call this at once: one migrates, the others wait and find
+    /// nothing left to do.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn migrate(&self) -> Result<(), Failure> {
+        if !self.is_postgres() {
+            // One process holds the data directory (see `app.rs`), and its writer is one connection.
+            return Ok(Migrator::up(&self.write, None).await?);
+        }
+        // The lock belongs to a transaction's connection: it ends with it, also after a crash.
+        let lock = self.write.begin().await?;
+        lock.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+        lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+        Migrator::up(&self.write, None).await?;
+        Ok(lock.commit().await?)
+    }
+
+    /// The names of migrations that the schema lacks.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, Failure> {
+        let pending = Migrator::get_pending_migrations(&self.write).await?;
+        Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
+    }
+
+    /// The pool itself, for migrations down and for tests.
+    #[must_use]
+    pub const fn pool(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    /// Closes the pools, so that SQLite's log is folded into its file.
+    pub async fn close(&self) {
+        let _ = self.read.clone().close().await;
+        let _ = self.write.clone().close().await;
+    }
+}
+
+fn sqlite(path: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(format!("sqlite://{path}?mode=rwc"));
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|options| {
+            options
+                .pragma("journal_mode", "WAL")
+                // NORMAL could forget an acknowledged consume after a power cut.
+                .pragma("synchronous", "FULL")
+                .pragma("foreign_keys", "ON")
+                .pragma("busy_timeout", "5000")
+                .pragma("temp_store", "MEMORY")
+        });
+    options
+}

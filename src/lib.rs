@@ -1,0 +1,17 @@
+//! Entree: a standalone passwordless identity provider.
+//!
+//! Rooms on a shared floor; imports point only to the right:
+//! `main, routes, jobs → oauth | magic_link → login → session, user, client → app → ticket, limit, audit, mail, key →
+//! db, secret, clock, config, web, telemetry → entity`. `tests/it/house.rs` holds the arrow.
+
+pub mod app;
+pub mod audit;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod key;
+pub mod limit;
+pub mod mail;
+pub mod secret;
+pub mod ticket;
+pub mod web;

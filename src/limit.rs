@@ -1,0 +1,1 @@
+//! Budgets for sending mail, counted in the ticket store so that all copies share them. (to come)

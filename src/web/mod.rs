@@ -1,0 +1,10 @@
+//! The web floor: errors, pages, parameters, cookies, form tokens, the caller, and the layers around every endpoint.
+
+pub mod caller;
+pub mod cookie;
+pub mod csrf;
+pub mod error;
+pub mod layers;
+pub mod page;
+pub mod params;
+pub mod text;
