@@ -48,6 +48,8 @@ pub struct Open<'a> {
     pub locale: &'a str,
     /// Browser and system, in words.
     pub device: &'a str,
+    /// The person wants to stay signed in on this browser.
+    pub remembered: bool,
     /// What to continue with.
     pub destination: Option<String>,
 }
@@ -71,6 +73,7 @@ pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, Fail
         address_key: open.address_key.to_column(),
         locale: open.locale.to_owned(),
         device: open.device.to_owned(),
+        remembered: open.remembered,
         destination: open.destination,
         destination_claimed_at: None,
         tries: 0,

@@ -4,8 +4,10 @@
 //! (`magic_link`, later `federation`) prove an address and end at the one door, [`finish`]: proof → user → session →
 //! audit → where to go. A client's request that waits for this is *pending*; here it is an opaque text.
 
+pub mod challenge;
 pub mod device;
 pub mod finish;
+pub mod first_party;
 pub mod flow;
 pub mod page;
 pub mod pending;
