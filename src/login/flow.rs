@@ -183,6 +183,16 @@ pub fn answers_again(flow: &Flow, now: Time) -> bool {
     flow.state == State::Consumed && flow.consumed_at.is_some_and(|at| now.since(at) <= DOUBLE_CLICK)
 }
 
+/// Where a flow stands, as pages and the API say it: an open one whose time is over has ended.
+#[must_use]
+pub fn state_name(flow: &Flow, now: Time) -> &'static str {
+    match flow.state {
+        State::Consumed => "consumed",
+        State::Open if flow.expires_at > now => "open",
+        State::Open | State::Ended => "ended",
+    }
+}
+
 /// Notes what a claimed flow led to.
 ///
 /// # Errors

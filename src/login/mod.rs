@@ -4,6 +4,7 @@
 //! (`magic_link`, later `federation`) prove an address and end at the one door, [`finish`]: proof → user → session →
 //! audit → where to go. A client's request that waits for this is *pending*; here it is an opaque text.
 
+pub mod account;
 pub mod challenge;
 pub mod device;
 pub mod finish;
@@ -11,7 +12,10 @@ pub mod first_party;
 pub mod flow;
 pub mod page;
 pub mod pending;
+pub mod resume;
 pub mod sign_in;
+pub mod trouble;
 pub mod visit;
 
+pub use trouble::Trouble;
 pub use visit::Visit;

@@ -61,7 +61,7 @@ pub enum Asked {
 /// # Errors
 /// If the database or the ticket store is away: then nothing is sent, for any address (A4).
 pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, Failure> {
-    if let Some(wait) = limit::network(&app.tickets, ask.caller, &config.limits).await? {
+    if let Some(wait) = limit::network(&app.tickets, ask.caller.ip, &config.limits).await? {
         return Ok(Asked::TooMany(wait));
     }
     let key = ask.address.key(&app.macs.address);
@@ -104,7 +104,7 @@ pub async fn resend(
     if flow.next_send_at > now || !has_sends_left(&flow, config) {
         return Ok(Asked::Wait(Box::new(flow)));
     }
-    if let Some(wait) = limit::network(&app.tickets, caller, &config.limits).await? {
+    if let Some(wait) = limit::network(&app.tickets, caller.ip, &config.limits).await? {
         return Ok(Asked::TooMany(wait));
     }
     let key = Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
