@@ -77,11 +77,8 @@ fn counters(scope: &str, budgets: &[Budget]) -> Vec<Counter> {
         let limit: &mut u32 = smallest.entry(budget.seconds).or_insert(budget.count);
         *limit = budget.count.min(*limit);
     }
-    let counter = |(seconds, limit)| Counter {
-        name: format!("{scope} {seconds}"),
-        limit,
-        window: Duration::from_secs(seconds),
-    };
+    let counter =
+        |(seconds, limit)| Counter { name: format!("{scope} {seconds}"), limit, window: Duration::from_secs(seconds) };
     smallest.into_iter().map(counter).collect()
 }
 

@@ -93,10 +93,11 @@ async fn a_hundred_parallel_claims_give_one_live(copies: Copies) {
     for _ in 0..5 {
         let at = handle();
         copies.a.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap();
-        let claims = race(&copies, 100, move |tickets| async move {
-            tickets.claim(Kind::Code, &at, b"used", MINUTE).await.unwrap()
-        });
-        let claims = claims.await;
+        let claim = move |tickets: Tickets| async move {
+            let claim = tickets.claim(Kind::Code, &at, b"used", MINUTE);
+            claim.await.unwrap()
+        };
+        let claims = race(&copies, 100, claim).await;
         assert_eq!(claims.iter().filter(|claim| **claim == Claim::Fresh(b"value".to_vec())).count(), 1);
         assert_eq!(claims.iter().filter(|claim| **claim == Claim::Replayed(b"used".to_vec())).count(), 99);
     }
@@ -104,9 +105,11 @@ async fn a_hundred_parallel_claims_give_one_live(copies: Copies) {
 
 async fn values_and_handles_are_any_bytes(copies: Copies) {
     let all: Vec<u8> = (0..=255).collect();
-    for (at, value) in
-        [(vec![0; 32], vec![]), (vec![255; 32], all.clone()), (b"\r\n*{}:?[]\0 LU'\"\\\xff\xfe{x}{y}12345678".to_vec(), all)]
-    {
+    for (at, value) in [
+        (vec![0; 32], vec![]),
+        (vec![255; 32], all.clone()),
+        (b"\r\n*{}:?[]\0 LU'\"\\\xff\xfe{x}{y}12345678".to_vec(), all),
+    ] {
         let at = Hash::of(&at);
         assert!(copies.a.issue(Kind::Code, &at, &value, MINUTE).await.unwrap());
         assert_eq!(copies.b.peek(Kind::Code, &at).await.unwrap().unwrap(), value);

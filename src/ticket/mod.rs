@@ -152,13 +152,7 @@ impl Tickets {
     ///
     /// # Errors
     /// If the store is away or full; after a time-out the value may or may not be replaced.
-    pub async fn replace_if(
-        &self,
-        kind: Kind,
-        handle: &Hash,
-        seen: &Version,
-        value: &[u8],
-    ) -> Result<bool, Failure> {
+    pub async fn replace_if(&self, kind: Kind, handle: &Hash, seen: &Version, value: &[u8]) -> Result<bool, Failure> {
         let place = self.place(kind, handle);
         self.store.replace_if(&place.key, &seen.0, place.seal(State::Live, value)).await
     }

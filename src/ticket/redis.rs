@@ -8,7 +8,6 @@
 //! `+info` so that its eviction policy can be checked.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -16,7 +15,10 @@ use std::{
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
     IntoConnectionInfo as _, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Script, ScriptInvocation,
-    ServerErrorKind, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings,
+    ServerErrorKind,
+    aio::MultiplexedConnection,
+    cmd,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::timeout};
@@ -26,6 +28,9 @@ use crate::web::error::Failure;
 
 /// How long Redis may take to take a connection, and to answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+
+/// An idle connection is probed so often, so that nothing between us and Redis forgets it.
+const KEPT_ALIVE: Duration = Duration::from_secs(30);
 
 /// Commands on their way at once, before callers queue.
 const ON_THE_WAY: usize = 512;
@@ -168,14 +173,16 @@ fn read_url(url: &str) -> Result<ConnectionInfo, Failure> {
     let info = parsed.into_connection_info().map_err(|e| bad(e.detail().unwrap_or(e.category())))?;
     // RESP3 tells at once when a connection ends.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    Ok(info.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+    let socket = TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(KEPT_ALIVE));
+    Ok(info.set_redis_settings(settings).set_tcp_settings(socket))
 }
 
 fn describe(info: &ConnectionInfo) -> String {
     let database = info.redis_settings().db();
     match info.addr() {
         ConnectionAddr::TcpTls { host, port, .. } => format!("rediss://{host}:{port}/{database}"),
-        ConnectionAddr::Unix(path) => format!("redis+unix://{}?db={database}", PathBuf::from(path).display()),
+        ConnectionAddr::Tcp(host, port) if host.contains(':') => format!("redis://[{host}]:{port}/{database}"),
+        ConnectionAddr::Unix(path) => format!("redis+unix://{}?db={database}", path.display()),
         other => format!("redis://{other}/{database}"),
     }
 }

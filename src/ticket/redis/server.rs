@@ -74,6 +74,16 @@ impl Server {
         }
     }
 
+    /// Until so few clients are connected, ourselves included.
+    pub(in crate::ticket) async fn clients_fall_to(&self, most: usize) {
+        let fall = async {
+            while self.raw::<String>(cmd("CLIENT").arg("LIST")).await.lines().count() > most {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENT, fall).await.unwrap();
+    }
+
     pub(in crate::ticket) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -87,7 +97,8 @@ impl Server {
     /// Stops it from answering, or lets it go on.
     pub(in crate::ticket) fn freeze(&self, frozen: bool) {
         let signal = if frozen { "-STOP" } else { "-CONT" };
-        assert!(Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap().success());
+        let kill = format!("kill {signal} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     async fn answers(&self) {
