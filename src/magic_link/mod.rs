@@ -1,0 +1,3 @@
+//! Sign-in by mail. (interface; to come)
+
+pub mod letter;
