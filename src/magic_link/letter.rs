@@ -56,14 +56,8 @@ pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure
     let domain = ("domain", one_line(of.domain));
     let minutes = ("minutes", of.minutes.to_string());
     let heading = heading(tongue, "mail-sign-in-heading", of.client, of.domain);
-    let notice = Notice {
-        to: of.to,
-        device: of.device,
-        place: of.place,
-        client: of.client,
-        time: of.time,
-        domain: of.domain,
-    };
+    let notice =
+        Notice { to: of.to, device: of.device, place: of.place, client: of.client, time: of.time, domain: of.domain };
     Body {
         before: vec![tongue.ta("mail-sign-in-intro", &[minutes])],
         button: Some(Button { link: of.link, label: tongue.t("mail-sign-in-button") }),

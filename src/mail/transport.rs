@@ -157,6 +157,10 @@ mod tests {
         assert_eq!(transport.send(&letter).await.outcome, Outcome::Accepted);
         let kept = transport.mailbox().unwrap().list(None).pop().unwrap();
         assert_eq!((kept.to.as_str(), kept.subject.as_str()), ("someone@example.com", "Grüezi"));
-        assert!(kept.headers.contains(&("Auto-Submitted".to_owned(), "auto-generated".to_owned())), "{:?}", kept.headers);
+        assert!(
+            kept.headers.contains(&("Auto-Submitted".to_owned(), "auto-generated".to_owned())),
+            "{:?}",
+            kept.headers
+        );
     }
 }

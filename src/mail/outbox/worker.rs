@@ -111,10 +111,10 @@ fn reap(trying: &mut JoinSet<()>) {
 
 /// A fault that lasts: said at its beginning and its end, with pauses that grow.
 #[derive(Default)]
-struct Trouble(Option<Duration>);
+pub(super) struct Trouble(Option<Duration>);
 
 impl Trouble {
-    fn again(&mut self, failure: &Failure) -> Duration {
+    pub(super) fn again(&mut self, failure: &Failure) -> Duration {
         if self.0.is_none() {
             tracing::warn!(%failure, "outbox out of reach; trying again ever more slowly");
         }
@@ -123,7 +123,7 @@ impl Trouble {
         pause
     }
 
-    fn over(&mut self) {
+    pub(super) fn over(&mut self) {
         if self.0.take().is_some() {
             tracing::info!("outbox within reach again");
         }
@@ -164,11 +164,8 @@ impl Hand {
         if !renew(&tx, row).await? {
             return Ok(None);
         }
-        let composed = if tx.now > row.give_up_at {
-            Composed::Drop("too late")
-        } else {
-            self.composer.compose(&tx, row).await?
-        };
+        let composed =
+            if tx.now > row.give_up_at { Composed::Drop("too late") } else { self.composer.compose(&tx, row).await? };
         match composed {
             Composed::Letter { letter, reference } => {
                 tx.commit().await?;
