@@ -11,6 +11,7 @@ pub mod config;
 pub mod db;
 pub mod key;
 pub mod limit;
+pub mod magic_link;
 pub mod mail;
 pub mod secret;
 pub mod ticket;
