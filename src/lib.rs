@@ -6,13 +6,16 @@
 
 pub mod app;
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod health;
 pub mod key;
 pub mod limit;
 pub mod magic_link;
 pub mod mail;
 pub mod secret;
+pub mod telemetry;
 pub mod ticket;
 pub mod web;
