@@ -349,3 +349,6 @@ impl<E: Endpoint> Endpoint for Only<E> {
         Err(poem::Error::from_response(response.header(header::ALLOW, self.allow).finish()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -260,3 +260,6 @@ impl<B: Body + Unpin> Body for Held<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;
