@@ -1,5 +1,7 @@
 //! Mail: an outbox without secrets, a worker that leases it, and the ways out. (interface; to come)
 
+pub mod page;
+
 use std::{future::Future, pin::Pin};
 
 use entity::mail_outbox;

@@ -1,8 +1,10 @@
 //! The web floor: errors, pages, parameters, cookies, form tokens, the caller, and the layers around every endpoint.
 
+pub mod assets;
 pub mod caller;
 pub mod cookie;
 pub mod csrf;
+pub mod docs;
 pub mod error;
 pub mod layers;
 pub mod page;
