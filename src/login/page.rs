@@ -61,6 +61,10 @@ pub struct Sent<'a> {
     pub restart_href: &'a str,
     /// Digits of a code.
     pub code_digits: u32,
+    /// Somebody else is signed in in this browser: their address (magic-link C7).
+    pub switch_from: Option<&'a str>,
+    /// The code was sent without agreeing to leave that session: ask once more, plainly.
+    pub switch_asked: bool,
 }
 
 /// What the link page asks.

@@ -39,6 +39,7 @@ sent-client = Vous continuerez ensuite vers { $client }.
 sent-code = Code reçu par e-mail
 sent-code-hint = { $digits } chiffres ; les espaces et les tirets sont sans importance.
 sent-submit = Se connecter
+sent-switch = Vous êtes connecté en tant que { $current }. Si vous tapez le code, { $current } sera déconnecté de ce navigateur.
 sent-waiting = Cette page continue d’elle-même dès que vous avez ouvert le lien.
 sent-ended = Cette connexion est terminée.
 sent-nothing = Rien reçu après deux minutes ? Regardez parmi les indésirables et vérifiez l’adresse ci-dessus.

@@ -83,6 +83,8 @@ fn sent(tongue: &Tongue) -> Sent<'_> {
         client: Some("Ballet lessons"),
         restart_href: "/login?txn=0199",
         code_digits: 8,
+        switch_from: None,
+        switch_asked: false,
     }
 }
 
