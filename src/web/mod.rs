@@ -2,8 +2,10 @@
 
 pub mod caller;
 pub mod cookie;
+pub mod cors;
 pub mod csrf;
 pub mod error;
+mod host;
 pub mod layers;
 pub mod page;
 pub mod params;

@@ -1,5 +1,5 @@
 //! The layers around small endpoints, without sockets; over sockets see `server/tests.rs`.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     io,
@@ -35,6 +35,7 @@ async fn away() -> Result<String, Failure> {
 }
 
 #[handler]
+#[allow(clippy::disallowed_methods, reason = "to see it caught")]
 async fn leaky() -> poem::Result<String> {
     Err(poem::error::InternalServerError(io::Error::other("secret cause")))
 }

@@ -1,5 +1,5 @@
 //! Bad manners over raw sockets against the running server.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use std::sync::Arc;
 
@@ -145,6 +145,15 @@ async fn px_02_a_drip_fed_header_is_cut_all_the_same() {
 }
 
 #[tokio::test]
+async fn px_02_a_half_sent_header_is_cut_on_a_connection_that_served_before() {
+    let served = served(|_| {}).await;
+    let began = Instant::now();
+    let answer = served.say("GET /echo HTTP/1.1\r\nHost: HOST\r\n\r\nGET /echo HTTP/1.1\r\nHo").await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+    assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn px_02_a_header_over_16_kib_is_431() {
     let served = served(|_| {}).await;
     let with = |bytes: usize| {
@@ -276,4 +285,45 @@ async fn a_busy_connection_that_never_moves_is_cut() {
     let served = served(|options| options.busy_timeout = SHORT).await;
     let answer = served.say("GET /wait HTTP/1.1\r\nHost: HOST\r\n\r\n").await;
     assert_eq!(answer, "");
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+#[tokio::test]
+async fn http_2_is_served_with_the_same_rules_and_closed_when_idle() {
+    let served = served(|options| options.idle_timeout = SHORT).await;
+    let ours = served.address.to_string();
+    // RFC 7541 appendix A: entry 8 is `:status: 200`; 421 is none and comes as a literal with the name of entry 8, in
+    // Huffman code: 011010, 00010, 00001, filled up with ones or nothing.
+    let (ok, misdirected): (&[u8], &[u8]) = (&[0x88], &[0x48, 0x82, 0b0110_1000, 0b0100_0001]);
+    for (authority, expected) in [(ours.as_str(), ok), ("evil.example", misdirected)] {
+        let mut stream = served.connect().await;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+        let mut head = vec![0x82, 0x86, 0x04, 8];
+        head.extend_from_slice(b"/address");
+        head.extend_from_slice(&[0x41, u8::try_from(authority.len()).unwrap()]);
+        head.extend_from_slice(authority.as_bytes());
+        stream.write_all(&frame(1, 5, 1, &head)).await.unwrap();
+        let mut bytes = Vec::new();
+        let _reset = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("closed when idle");
+        let status = answer_head(&bytes);
+        assert!(status.starts_with(expected), "{status:02x?}");
+    }
+}
+
+/// The payload of the first HEADERS frame.
+fn answer_head(mut bytes: &[u8]) -> Vec<u8> {
+    while let [0, high, low, kind, _, _, _, _, _, rest @ ..] = bytes {
+        let (payload, next) = rest.split_at(usize::from(*high) << 8 | usize::from(*low));
+        if *kind == 1 {
+            return payload.to_vec();
+        }
+        bytes = next;
+    }
+    panic!("no HEADERS frame")
 }
