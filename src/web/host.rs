@@ -23,18 +23,19 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn of(public_url: &str) -> Option<Self> {
-        let url = url::Url::parse(public_url).ok()?;
-        let origin = url.origin().ascii_serialization();
-        let authority = origin.split_once("://")?.1.to_owned();
-        Some(Self { origin, authority, https: url.scheme() == "https" })
+    /// The host of `public_url`. Of one that cannot be read comes a site that nothing is for.
+    pub(super) fn of(public_url: &str) -> Self {
+        let url = url::Url::parse(public_url).ok();
+        let origin = url.as_ref().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let authority = origin.split_once("://").map(|(_, authority)| authority.to_owned()).unwrap_or_default();
+        Self { origin, authority, https: url.is_some_and(|url| url.scheme() == "https") }
     }
 
     /// Lets through what is for us; another name gets 421 (RFC 9110 §15.5.20), none or several get 400 (RFC 9112 §3.2).
     pub(super) fn admit(&self, request: &Request, redirect_loopback: bool) -> Result<(), Turned> {
         let given = authority(request).ok_or(Turned::Away(StatusCode::BAD_REQUEST))?;
         let given = self.without_default_port(given.to_ascii_lowercase());
-        if given == self.authority {
+        if given == self.authority && !given.is_empty() {
             return Ok(());
         }
         let is_neighbour = redirect_loopback && *request.method() == Method::GET && self.is_loopback_name(&given);

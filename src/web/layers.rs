@@ -69,7 +69,7 @@ impl<E: Endpoint> Middleware<E> for Layers {
     type Output = Layered<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        let site = self.public_url.as_deref().and_then(Site::of);
+        let site = self.public_url.as_deref().map(Site::of);
         Layered { inner, layers: self.clone(), site }
     }
 }

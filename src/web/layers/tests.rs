@@ -125,6 +125,16 @@ async fn px_01_no_host_two_hosts_or_two_authorities_are_refused() {
 }
 
 #[tokio::test]
+async fn px_01_a_public_url_that_cannot_be_read_lets_nothing_in() {
+    for broken in ["", "id.example", "mailto:a"] {
+        for host in ["", "id.example", "null"] {
+            let request = Request::builder().uri_str("/echo").header("host", host).finish();
+            assert_eq!(ask(&Layers::new(Some(broken.into())), request).await.status(), 421, "{broken} {host}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn dev_sends_other_loopback_names_to_the_public_url() {
     let mut layers = Layers::new(Some("http://127.0.0.1:8080".into()));
     let request = |host: &str, method: Method| {

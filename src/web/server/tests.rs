@@ -114,6 +114,15 @@ fn status(answer: &str) -> &str {
 }
 
 #[tokio::test]
+async fn small_answers_are_sent_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, ends) = accept_one(&listener).await.unwrap();
+    assert!(stream.nodelay().unwrap());
+    assert!(ends.remote.as_socket_addr().is_some());
+}
+
+#[tokio::test]
 async fn px_02_a_half_sent_header_is_cut() {
     let served = served(|_| {}).await;
     for half in ["", "G", "GET /echo HT", "GET /echo HTTP/1.1\r\nHost: HOST\r\nX-Slow: ", "PRI * HTTP/2.0\r\n\r\nSM"] {
