@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     caller::Caller,
-    cors::Open,
+    cors::Readable,
     error::{Audience, Failure, Fault},
     host::{Site, Turned},
 };
@@ -199,10 +199,10 @@ impl<E: Endpoint> Layered<E> {
                 HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
             ),
         ];
-        let open = response.data::<Open>().is_some();
+        let readable = response.data::<Readable>().cloned();
         let headers = response.headers_mut();
-        if open {
-            Open::write(headers);
+        if let Some(readable) = readable {
+            readable.write(headers);
         }
         for (name, value) in DEFAULTS {
             headers.entry(name).or_insert(value);
