@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use jwt_compact::{Algorithm, AlgorithmExt as _, Claims, Header, alg::Es256, jwk::JsonWebKey};
+#[allow(clippy::disallowed_types, reason = "a stand-in for the provider, posted to by the example alone")]
 use poem::web::Form;
 use serde_json::json;
 
