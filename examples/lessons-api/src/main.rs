@@ -1,6 +1,6 @@
 //! The lessons API of a dance school: a resource server that verifies Entree's access tokens offline.
 
-mod lessons;
+mod timetable;
 
 use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
@@ -67,10 +67,7 @@ fn routes(verifier: Arc<Verifier>, web_origin: HeaderValue) -> impl Endpoint {
         .allow_method(Method::GET)
         .allow_header(header::AUTHORIZATION)
         .expose_header(header::WWW_AUTHENTICATE);
-    Route::new()
-        .at("/lessons", get(lessons).with(cors))
-        .at("/healthz", get(health))
-        .data(verifier)
+    Route::new().at("/lessons", get(lessons).with(cors)).at("/healthz", get(health)).data(verifier)
 }
 
 #[handler]
@@ -89,7 +86,7 @@ async fn lessons(request: &Request, Data(verifier): Data<&Arc<Verifier>>) -> Res
         Ok(caller) => Response::builder()
             .header(header::CACHE_CONTROL, "no-store")
             .content_type("application/json")
-            .body(serde_json::json!({ "lessons": lessons::of(&caller) }).to_string()),
+            .body(serde_json::json!({ "lessons": timetable::of(&caller) }).to_string()),
         Err(Refused::Key(NoKey::Unavailable)) => {
             Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "5").finish()
         }
