@@ -158,7 +158,7 @@ fn parse_key(jwk: &Value) -> Option<(String, Key)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use std::sync::{
         Arc,

@@ -114,7 +114,7 @@ fn check(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use jwt_compact::{Algorithm, Header};
     use serde_json::{Value, json};
