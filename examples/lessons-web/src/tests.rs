@@ -1,5 +1,5 @@
 //! The whole walk against a small provider that signs with a key of its own, and each way to spoil it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_types)]
 
 use jwt_compact::{Algorithm, AlgorithmExt as _, Claims, Header, alg::Es256, jwk::JsonWebKey};
 use poem::web::Form;
