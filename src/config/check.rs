@@ -65,7 +65,9 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
 
 fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
     let server = &config.server;
-    if !(mode.is_dev() && server.public_url.is_empty()) {
+    // A port that the system picks cannot be in any URL yet: then, and in `entree dev`, the bound address is taken.
+    let from_address = mode.is_dev() || (server.listen.ip().is_loopback() && server.listen.port() == 0);
+    if !(from_address && server.public_url.is_empty()) {
         public_url(&server.public_url, findings);
     }
     for (key, text) in std::iter::once(("server.master_key".to_owned(), &server.master_key))

@@ -184,6 +184,8 @@ fn px_01_public_url_is_one_https_origin() {
         let problems = load_text("", &[("ENTREE__SERVER__PUBLIC_URL", bad)]).unwrap_err();
         assert_eq!(problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["server.public_url"], "{bad}");
     }
+    let free = [("ENTREE__SERVER__PUBLIC_URL", ""), ("ENTREE__SERVER__LISTEN", "127.0.0.1:0")];
+    assert!(load_text("", &free).is_ok(), "a port that is picked at start cannot be named before");
     for good in ["https://login.example.com:8443", "http://127.0.0.1:8080", "http://[::1]:1", "http://localhost:8080"] {
         assert!(load_text("", &[("ENTREE__SERVER__PUBLIC_URL", good)]).is_ok(), "{good}");
     }
