@@ -13,6 +13,7 @@ pub mod db;
 pub mod health;
 pub mod key;
 pub mod limit;
+pub mod magic_link;
 pub mod mail;
 pub mod secret;
 pub mod telemetry;

@@ -7,4 +7,6 @@ pub mod error;
 pub mod layers;
 pub mod page;
 pub mod params;
+pub mod problem;
+pub mod server;
 pub mod text;
