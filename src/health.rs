@@ -15,7 +15,7 @@ use poem::{Endpoint, EndpointExt as _, Response, Route, get, handler, http::Stat
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{app::App, web::error::Failure};
+use crate::{app::App, ticket::Policy, web::error::Failure};
 
 /// Longer than this, and what was asked counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,6 +47,7 @@ struct Report {
     database: &'static str,
     /// Names of migrations that the schema lacks.
     pending_migrations: Vec<String>,
+    /// `ok`, `away`, or `evicts`: set up to drop live entries when full, which must not be (RD-10).
     tickets: &'static str,
 }
 
@@ -79,16 +80,12 @@ async fn readyz(Data(health): Data<&Health>) -> Response {
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let Ok(body) = serde_json::to_vec(body) else { return StatusCode::INTERNAL_SERVER_ERROR.into() };
-    Response::builder()
-        .status(status)
-        .content_type("application/json")
-        .header("cache-control", "no-store")
-        .body(body)
+    Response::builder().status(status).content_type("application/json").header("cache-control", "no-store").body(body)
 }
 
 impl Health {
     async fn report(&self) -> Report {
-        let (schema, tickets) = tokio::join!(self.schema(), within(self.app.tickets.ping()));
+        let (schema, tickets) = tokio::join!(self.schema(), within(self.app.tickets.policy()));
         Report::new(schema, tickets, self.draining.is_on())
     }
 
@@ -108,14 +105,17 @@ async fn within<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T,
 }
 
 impl Report {
-    fn new(schema: Result<Vec<String>, Failure>, tickets: Result<(), Failure>, draining: bool) -> Self {
+    fn new(schema: Result<Vec<String>, Failure>, tickets: Result<Policy, Failure>, draining: bool) -> Self {
         let word = |away: bool| if away { "away" } else { "ok" };
         let (database, pending_migrations) = (word(schema.is_err()), schema.unwrap_or_default());
-        let tickets = word(tickets.is_err());
+        let tickets = match tickets {
+            Ok(Policy::Evicts(_)) => "evicts",
+            other => word(other.is_err()),
+        };
         let missing: Vec<&'static str> = [
             ("database", database == "away"),
             ("migrations", !pending_migrations.is_empty()),
-            ("tickets", tickets == "away"),
+            ("tickets", tickets != "ok"),
         ]
         .into_iter()
         .filter_map(|(name, missing)| missing.then_some(name))
@@ -143,15 +143,17 @@ mod tests {
     fn rd_10_tickets_away_is_degraded_and_named() {
         let report = Report::new(Ok(Vec::new()), Err(away()), false);
         assert_eq!((report.status, report.missing.as_slice()), ("degraded", ["tickets"].as_slice()));
+        let report = Report::new(Ok(Vec::new()), Ok(Policy::Evicts("allkeys-lru".to_owned())), false);
+        assert_eq!((report.status, report.tickets), ("degraded", "evicts"));
     }
 
     #[test]
     fn only_database_schema_and_draining_fail_readiness() {
-        assert_eq!(Report::new(Ok(Vec::new()), Ok(()), false).status, "ready");
-        assert_eq!(Report::new(Err(away()), Ok(()), false).status, "unready");
+        assert_eq!(Report::new(Ok(Vec::new()), Ok(Policy::Refuses), false).status, "ready");
+        assert_eq!(Report::new(Err(away()), Ok(Policy::Refuses), false).status, "unready");
         let report = Report::new(Ok(vec!["m1".to_owned()]), Err(away()), false);
         assert_eq!((report.status, report.missing.as_slice()), ("unready", ["migrations", "tickets"].as_slice()));
-        assert_eq!(Report::new(Ok(Vec::new()), Ok(()), true).status, "draining");
+        assert_eq!(Report::new(Ok(Vec::new()), Ok(Policy::Refuses), true).status, "draining");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 use clap::Subcommand;
 use entity::{Time, session, user, user_email};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, sea_query::Expr,
+};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -96,7 +98,12 @@ fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) -> Outcome {
 }
 
 async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
-    let users = user::Entity::find().order_by_desc(user::Column::Id).limit(limit).all(db.read()).await.map_err(Failure::from)?;
+    let users = user::Entity::find()
+        .order_by_desc(user::Column::Id)
+        .limit(limit)
+        .all(db.read())
+        .await
+        .map_err(Failure::from)?;
     let mut list = Vec::new();
     for user in users {
         let addresses = addresses(db, user.id).await?;
@@ -111,7 +118,13 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
         .iter()
         .map(|(user, addresses)| {
             let address = addresses.iter().map(|row| row.email.as_str()).collect::<Vec<_>>().join(" ");
-            vec![user.public_id.to_string(), state(user).to_owned(), address, user.roles.clone(), moment(user.created_at)]
+            vec![
+                user.public_id.to_string(),
+                state(user).to_owned(),
+                address,
+                user.roles.clone(),
+                moment(user.created_at),
+            ]
         })
         .collect();
     out::answer(&out::table(&["SUB", "STATE", "ADDRESS", "ROLES", "CREATED"], &rows));
@@ -141,7 +154,7 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
     ];
     rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), row.email.clone()]));
     rows.extend(sessions.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
-    out::answer(&out::table(&["", ""], &rows).trim_start().to_owned());
+    out::answer(&out::table(&["", ""], &rows).trim_start());
     Ok(())
 }
 
@@ -266,14 +279,25 @@ fn moment(time: Time) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _};
 
     use super::*;
     use crate::{clock::Clock, secret};
 
-    async fn database() -> (Db, user::Model, session::Model) {
+    /// A database file that goes at the end.
+    struct File(std::path::PathBuf);
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            for end in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(format!("{}{end}", self.0.display()));
+            }
+        }
+    }
+
+    async fn database() -> (File, Db, user::Model, session::Model) {
         let path = std::env::temp_dir().join(format!("entree-admin-{}.db", secret::public_id()));
         let db = Db::connect(&format!("sqlite:{}", path.display()), 2, Clock::default()).await.unwrap();
         db.migrate().await.unwrap();
@@ -321,13 +345,12 @@ mod tests {
             revoked_at: None,
         };
         session.clone().into_active_model().insert(db.pool()).await.unwrap();
-        std::fs::remove_file(path).unwrap();
-        (db, user, session)
+        (File(path), db, user, session)
     }
 
     #[tokio::test]
     async fn a_user_is_found_by_sub_and_by_address() {
-        let (db, user, _) = database().await;
+        let (_file, db, user, _) = database().await;
         assert_eq!(find(&db, &user.public_id.to_string()).await.unwrap(), user);
         assert_eq!(find(&db, "ADA@example.com").await.unwrap(), user);
         for nobody in ["bob@example.com", "00000000-0000-0000-0000-000000000000", ""] {
@@ -337,7 +360,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_is_ended_once_and_leaves_the_list() {
-        let (db, user, session) = database().await;
+        let (_file, db, user, session) = database().await;
         assert_eq!(live_sessions(&db, Some(user.id), 10).await.unwrap().len(), 1);
         revoke(&db, session.id).await.unwrap();
         assert!(live_sessions(&db, None, 10).await.unwrap().is_empty());
@@ -348,7 +371,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_json_shows_holds_no_secret() {
-        let (db, user, session) = database().await;
+        let (_file, db, user, session) = database().await;
         let shown = user_json(&user, &addresses(&db, user.id).await.unwrap());
         assert_eq!(shown["roles"], json!(["coach", "admin"]));
         assert_eq!(shown["created_at"], "1970-01-01T00:00:00Z");

@@ -30,6 +30,7 @@ impl InstanceLock {
     /// Words for people: another process has it, or the directory cannot be written.
     pub(super) fn take(dir: &Path) -> Result<Self, String> {
         make_private(dir)?;
+        warn_if_open(dir);
         let path = dir.join("entree.lock");
         let file = OpenOptions::new()
             .write(true)
@@ -57,6 +58,19 @@ fn make_private(dir: &Path) -> Result<(), String> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir).map_err(|error| format!("the data directory {} cannot be made: {error}", dir.display()))
 }
+
+/// The database holds addresses: its directory is nobody else's business.
+#[cfg(unix)]
+fn warn_if_open(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
+        tracing::warn!(dir = %dir.display(), "others on this machine may enter the data directory: chmod 0700");
+    }
+}
+
+/// Where there are no modes, the system's access lists rule.
+#[cfg(not(unix))]
+fn warn_if_open(_dir: &Path) {}
 
 /// The master keys: from the configuration, else from `master.key` in the data directory, made if it is not there.
 ///

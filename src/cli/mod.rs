@@ -128,14 +128,14 @@ fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Serve => serve::run(source(Mode::Serve)),
         Command::Dev(args) => serve::run(source(Mode::Dev { port: args.port, data_dir: args.data })),
-        Command::Migrate(args) => migrate::run(&source(Mode::Serve), &args),
+        Command::Migrate(args) => migrate::run(&source(Mode::Data), &args),
         Command::CheckConfig { dev, json } => {
             let mode = if dev { Mode::Dev { port: None, data_dir: None } } else { Mode::Serve };
             check_config::run(&source(mode), json)
         }
         Command::Openapi { check } => openapi::run(check.as_deref()),
-        Command::Users(command) => admin::users(&source(Mode::Serve), &command),
-        Command::Sessions(command) => admin::sessions(&source(Mode::Serve), &command),
+        Command::Users(command) => admin::users(&source(Mode::Data), &command),
+        Command::Sessions(command) => admin::sessions(&source(Mode::Data), &command),
     }
 }
 
@@ -160,7 +160,10 @@ fn block_on<F: Future<Output = Outcome>>(work: F) -> Outcome {
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime could be made: {error}"))?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // A look-up that hangs on a blocking thread must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    done
 }
 
 #[cfg(test)]
@@ -176,7 +179,9 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_refused() {
-        for bad in [&["entree"][..], &["entree", "dev", "--port", "70000"], &["entree", "fly"], &["entree", "serve", "x"]] {
+        for bad in
+            [&["entree"][..], &["entree", "dev", "--port", "70000"], &["entree", "fly"], &["entree", "serve", "x"]]
+        {
             assert!(Cli::try_parse_from(bad).is_err(), "{bad:?}");
         }
         assert!(Cli::try_parse_from(["entree", "serve", "--config", "x.toml"]).is_ok());

@@ -40,7 +40,11 @@ fn bold(text: &str, colour: &str) -> String {
 /// A table with aligned columns, as text. What rows hold may come from outside: control characters are shown, not sent
 /// to the terminal.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let clean = |cell: &str| cell.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect::<String>();
+    let clean = |cell: &str| {
+        cell.chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+            .collect::<String>()
+    };
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let rows: Vec<Vec<String>> =
         std::iter::once(head).chain(rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect())).collect();
