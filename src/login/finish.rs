@@ -124,7 +124,7 @@ async fn begin(
     let start = Start {
         user,
         method: proof.method,
-        device: &caller.device,
+        device: caller.device,
         remembered: proof.remembered,
         browser: proof.holds.browser,
     };
@@ -138,8 +138,8 @@ async fn reset_access(tx: &Tx, mut user: User, proof: Proof<'_>) -> Result<User,
     let letter = outbox::New {
         kind: LetterKind::AccessReset,
         flow_id: None,
-        canonical: proof.address.canonical(),
-        locale: proof.locale,
+        canonical: proof.address.canonical().to_owned(),
+        locale: proof.locale.to_owned(),
         due_at: tx.now,
         give_up_at: tx.now + std::time::Duration::from_secs(86_400),
         withheld: false,

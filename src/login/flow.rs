@@ -226,14 +226,22 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
 /// # Errors
 /// The database's own.
 pub async fn claim_destination(tx: &Tx, flow: &Flow) -> Result<Option<String>, Failure> {
+    Ok(if claim_outcome(tx, flow.id).await? { flow.destination.clone() } else { None })
+}
+
+/// Takes what a consumed flow leads to, once: a client's request, or an app's tokens.
+///
+/// # Errors
+/// The database's own.
+pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::DestinationClaimedAt, Expr::value(Some(tx.now.0)))
-        .filter(row::Column::Id.eq(flow.id))
+        .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(State::Consumed))
         .filter(row::Column::DestinationClaimedAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(if done.rows_affected == 1 { flow.destination.clone() } else { None })
+    Ok(done.rows_affected == 1)
 }
 
 /// Deletes flows (and with them their secrets) whose keeping time is over, at most `most`; gives how many. Open ones

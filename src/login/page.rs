@@ -306,3 +306,6 @@ impl Content for SignedOut<'_> {
         self.tongue.t("signed-out-title")
     }
 }
+
+#[cfg(test)]
+mod tests;

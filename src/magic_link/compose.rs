@@ -14,9 +14,9 @@ use crate::{
     config::{Config, SignUp},
     db::Tx,
     login::flow::{self, Flow, State},
-    mail::{Composed, Composer, Outcome, Work, outbox},
+    mail::{Composed, Composer, Letter, Outcome, Work, outbox},
     user::{self, Target},
-    web::error::Failure,
+    web::{error::Failure, text::Tongue},
 };
 
 /// Composes the letters of this room.
@@ -32,8 +32,8 @@ impl Composer for Letters {
             let config = self.app.config.get();
             match row.kind {
                 LetterKind::SignIn => self.sign_in(tx, row, &config).await,
-                LetterKind::NoAccount => Ok(self.plain(row, letter::no_account)),
-                LetterKind::AccessReset => Ok(self.plain(row, letter::access_reset)),
+                LetterKind::NoAccount => self.notice(row, letter::no_account),
+                LetterKind::AccessReset => self.notice(row, letter::access_reset),
             }
         })
     }
@@ -94,7 +94,7 @@ impl Letters {
                 domain: domain(&self.app.public_url),
                 to: &to,
             },
-        );
+        )?;
         Ok(Composed::Letter { letter, reference: secrets.id })
     }
 
@@ -106,8 +106,8 @@ impl Letters {
             let letter = outbox::New {
                 kind: LetterKind::NoAccount,
                 flow_id: None,
-                canonical: &flow.canonical,
-                locale: &flow.locale,
+                canonical: flow.canonical.clone(),
+                locale: flow.locale.clone(),
                 due_at: tx.now,
                 give_up_at: tx.now + day,
                 withheld: false,
@@ -117,16 +117,21 @@ impl Letters {
         Ok(Composed::Drop("sign_up_closed"))
     }
 
-    fn plain(
+    fn notice(
         &self,
         row: &Row,
-        write: fn(&crate::web::text::Tongue, domain: &str, to: &str) -> crate::mail::Letter,
-    ) -> Composed {
+        write: fn(&Tongue, &letter::Notice<'_>) -> Result<Letter, Failure>,
+    ) -> Result<Composed, Failure> {
         let tongue = self.app.texts.pick(&row.locale, "");
-        Composed::Letter {
-            letter: write(&tongue, domain(&self.app.public_url), &row.canonical),
-            reference: Uuid::nil(),
-        }
+        let notice = letter::Notice {
+            to: &row.canonical,
+            device: "",
+            place: None,
+            client: None,
+            time: &tongue.date_time(row.created_at),
+            domain: domain(&self.app.public_url),
+        };
+        Ok(Composed::Letter { letter: write(&tongue, &notice)?, reference: Uuid::nil() })
     }
 }
 

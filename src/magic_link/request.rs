@@ -140,8 +140,8 @@ async fn put(tx: &Tx, flow: &Flow, allowed: bool, caller: &Caller, config: &Conf
     let mail = outbox::New {
         kind: LetterKind::SignIn,
         flow_id: Some(flow.id),
-        canonical: &flow.canonical,
-        locale: &flow.locale,
+        canonical: flow.canonical.clone(),
+        locale: flow.locale.clone(),
         due_at: tx.now,
         // Later, an accepted mail would not have its full life (G3).
         give_up_at: flow.expires_at - config.link_lifetime(),

@@ -7,7 +7,10 @@
 
 pub mod mailbox;
 pub mod outbox;
+pub mod page;
 pub mod transport;
+
+pub mod page;
 
 use std::{future::Future, pin::Pin};
 

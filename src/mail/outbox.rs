@@ -89,6 +89,20 @@ pub async fn sweep(tx: &Tx, limit: u64) -> Result<u64, Failure> {
     Ok(done.rows_affected())
 }
 
+/// Whether a letter of this kind was queued for an address since then.
+///
+/// # Errors
+/// The database's own.
+pub async fn any_since(tx: &Tx, kind: Kind, canonical: &str, since: Time) -> Result<bool, Failure> {
+    let found = Entity::find()
+        .filter(Column::Kind.eq(kind))
+        .filter(Column::Canonical.eq(canonical))
+        .filter(Column::CreatedAt.gt(since))
+        .count(tx.conn())
+        .await?;
+    Ok(found > 0)
+}
+
 /// Whether nothing is left to be sent. For tests, that wait for it, and for a drained stop.
 ///
 /// # Errors

@@ -42,3 +42,38 @@ pub fn style(cache_control: &'static str) -> impl Endpoint {
     })
     .boxed()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use poem::{Request, http::StatusCode};
+
+    use super::*;
+
+    async fn get(path: &str) -> Response {
+        route().get_response(Request::builder().uri(path.parse().unwrap()).finish()).await
+    }
+
+    #[tokio::test]
+    async fn the_style_sheet_is_kept_for_good_under_its_hashed_name() {
+        let response = get(style_path()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
+        assert_eq!(response.headers()["content-type"], "text/css; charset=utf-8");
+        assert_eq!(response.into_body().into_string().await.unwrap(), STYLE);
+        assert_eq!(get("/assets/entree-000000000000.css").await.status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn the_style_sheet_asks_nobody_for_anything() {
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import") && !STYLE.contains("http"));
+    }
+
+    #[test]
+    fn the_style_sheet_is_written_for_both_directions() {
+        for side in ["left", "right"] {
+            let physical = STYLE.lines().find(|line| line.contains(&format!("-{side}:")) || line.contains(&format!(" {side}:")));
+            assert_eq!(physical, None);
+        }
+    }
+}

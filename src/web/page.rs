@@ -180,3 +180,95 @@ fn answer(status: StatusCode, body: String, headers: &[(HeaderName, String)]) ->
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use crate::web::text::Texts;
+
+    #[derive(Template)]
+    #[template(source = "<p>{{ word }}</p>", ext = "html")]
+    struct Plain<'a> {
+        tongue: &'a Tongue,
+        word: Word,
+        script: Option<Script>,
+    }
+
+    struct Word(bool);
+
+    impl std::fmt::Display for Word {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            if self.0 { f.write_str("word") } else { Err(std::fmt::Error) }
+        }
+    }
+
+    impl Content for Plain<'_> {
+        fn tongue(&self) -> &Tongue {
+            self.tongue
+        }
+        fn title(&self) -> String {
+            "<Title>".to_owned()
+        }
+        fn script(&self) -> Option<Script> {
+            self.script
+        }
+    }
+
+    fn shown(script: Option<Script>, site: Site) -> Response {
+        let tongue = Texts::default().tongue("en");
+        show(&Plain { tongue: &tongue, word: Word(true), script }, site)
+    }
+
+    #[test]
+    fn cw_01_every_header_of_a_page() {
+        let response = shown(None, Site::of("https://id.example.test"));
+        let expected = [
+            (
+                "content-security-policy",
+                "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'none'; form-action 'self'; \
+                 base-uri 'none'; frame-ancestors 'none'",
+            ),
+            ("x-frame-options", "DENY"),
+            ("x-content-type-options", "nosniff"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("strict-transport-security", "max-age=63072000"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "same-origin"),
+            ("x-robots-tag", "noindex"),
+            ("content-language", "en"),
+            ("content-type", "text/html; charset=utf-8"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(response.headers()[name], value, "{name}");
+        }
+        assert_eq!(response.headers().len(), expected.len());
+    }
+
+    #[test]
+    fn cw_01_http_has_no_hsts_and_pop_ups_keep_their_opener() {
+        let site = Site::of("http://127.0.0.1:8080").with_popups(true);
+        let response = shown(None, site);
+        assert!(!response.headers().contains_key("strict-transport-security"));
+        assert_eq!(response.headers()["cross-origin-opener-policy"], "unsafe-none");
+    }
+
+    #[test]
+    fn cw_01_a_script_runs_by_a_nonce_that_is_new_each_time() {
+        let script = Script { source: "/* ours */", connects: true };
+        let policies: Vec<String> = (0..2)
+            .map(|_| shown(Some(script), Site::default()).headers()["content-security-policy"].to_str().unwrap().to_owned())
+            .collect();
+        assert!(policies[0].contains("script-src 'nonce-") && policies[0].contains("connect-src 'self'; "), "{policies:?}");
+        assert_ne!(policies[0], policies[1]);
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_rendered_is_a_plain_500() {
+        let tongue = Texts::default().tongue("en");
+        let response = show(&Plain { tongue: &tongue, word: Word(false), script: None }, Site::default());
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    }
+}

@@ -162,6 +162,18 @@ impl Params {
         names.iter().try_for_each(|name| self.one_within(name, usize::MAX).map(drop))
     }
 
+    /// The pairs as a query, in their order; what was badly encoded is left out.
+    #[must_use]
+    pub fn to_query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &self.0 {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+
     /// Whether `name` was sent at all, empty or not.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -227,3 +227,13 @@ fn tongue(languages: &Languages, language: Option<Arc<Language>>) -> Tongue {
     let language = language.unwrap_or_else(|| Arc::clone(&english));
     Tongue { tag: Arc::clone(&language.tag), language, english }
 }
+
+/// The keys of a shipped language, for tests that compare.
+#[cfg(test)]
+#[must_use]
+pub fn shipped_keys(tag: &str) -> std::collections::BTreeSet<String> {
+    load::shipped_keys(tag)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 # Texts of the pages. Override single messages with a file of the same form in texts_dir/en/.
 
--service = Entree
-service = { -service }
+service = Entree
 
 ## Dates
 month-1 = January

@@ -1,7 +1,6 @@
 # Textes des pages. Pour remplacer un message, créez un fichier de même forme dans texts_dir/fr/.
 
--service = Entree
-service = { -service }
+service = Entree
 
 ## Dates
 month-1 = janvier

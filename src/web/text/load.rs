@@ -146,3 +146,11 @@ pub(super) fn read_directory(root: &Path) -> Result<Vec<Source>, String> {
     }
     Ok(sources)
 }
+
+/// The keys of a shipped language.
+#[cfg(test)]
+pub(super) fn shipped_keys(tag: &str) -> BTreeSet<String> {
+    let resources: Vec<_> =
+        SHIPPED.iter().filter(|(found, _)| *found == tag).filter_map(|(_, text)| parse(text).ok()).collect();
+    keys(&resources)
+}
