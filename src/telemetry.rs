@@ -14,7 +14,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::{config::LogFormat, secret};
+use crate::config::LogFormat;
 
 /// Our own events, which alone follow the level down to TRACE.
 const OURS: [&str; 3] = ["entree", "entity", "migration"];
@@ -22,8 +22,22 @@ const OURS: [&str; 3] = ["entree", "entity", "migration"];
 /// Crates that print what they carry, below WARN: lettre whole mails at DEBUG, sqlx statements, hyper, h2, redis and
 /// rustls the wire. Their warnings pass.
 const WIRE: [&str; 16] = [
-    "sqlx", "sqlx_core", "sqlx_postgres", "sqlx_sqlite", "sea_orm", "sea_orm_migration", "sea_schema", "lettre",
-    "hyper", "hyper_util", "h2", "rustls", "tokio_rustls", "redis", "reqwest", "poem",
+    "sqlx",
+    "sqlx_core",
+    "sqlx_postgres",
+    "sqlx_sqlite",
+    "sea_orm",
+    "sea_orm_migration",
+    "sea_schema",
+    "lettre",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "rustls",
+    "tokio_rustls",
+    "redis",
+    "reqwest",
+    "poem",
 ];
 
 /// The most verbose level at which a target may speak, whatever the filter says.
@@ -116,32 +130,8 @@ fn log_panics() {
     }));
 }
 
-/// Names one request in logs, in the trail and on error pages: random, so that it tells nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(String);
-
-impl RequestId {
-    /// A fresh one: 16 hexadecimal digits.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(format!("{:016x}", u64::from_be_bytes(secret::random())))
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
@@ -192,7 +182,8 @@ mod tests {
 
     #[test]
     fn trace_never_opens_the_wire() {
-        for level in ["trace", "trace,lettre=trace,sqlx::query=trace,hyper::proto=trace", "off,sqlx=trace,entree=trace"] {
+        for level in ["trace", "trace,lettre=trace,sqlx::query=trace,hyper::proto=trace", "off,sqlx=trace,entree=trace"]
+        {
             let text = with_level(level, |_| speak());
             assert!(!text.contains("WIRE"), "{level}: {text}");
             assert!(text.contains("ours at trace"), "{level}: {text}");
@@ -225,13 +216,6 @@ mod tests {
             assert!(caught.is_err());
         });
         assert!(text.contains("panicked") && text.contains("telemetry.rs") && !text.contains("hunter2"), "{text}");
-    }
-
-    #[test]
-    fn request_ids_differ_and_fit_everywhere() {
-        let (one, other) = (RequestId::generate(), RequestId::generate());
-        assert!(one != other);
-        assert!(one.as_str().len() == 16 && one.as_str().chars().all(|c| c.is_ascii_hexdigit()));
     }
 
     #[test]

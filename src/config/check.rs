@@ -51,8 +51,12 @@ impl Findings {
 #[must_use]
 pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     let mut findings = Findings::default();
+    database(config, &mut findings);
+    if *mode == Mode::Data {
+        return (findings.problems, findings.warnings);
+    }
     server(config, mode, &mut findings);
-    stores(config, &mut findings);
+    tickets(config, &mut findings);
     mail(&config.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
     clients(&config.clients, &mut findings);
@@ -65,12 +69,20 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
 
 fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
     let server = &config.server;
-    if !(mode.is_dev() && server.public_url.is_empty()) {
+    // A port that the system picks cannot be in any URL yet: then, and in `entree dev`, the bound address is taken.
+    let from_address = mode.is_dev() || (server.listen.ip().is_loopback() && server.listen.port() == 0);
+    if !(from_address && server.public_url.is_empty()) {
         public_url(&server.public_url, findings);
     }
     for (key, text) in std::iter::once(("server.master_key".to_owned(), &server.master_key))
         .filter(|(_, text)| !text.is_empty())
-        .chain(server.previous_master_keys.iter().enumerate().map(|(at, text)| (format!("server.previous_master_keys[{at}]"), text)))
+        .chain(
+            server
+                .previous_master_keys
+                .iter()
+                .enumerate()
+                .map(|(at, text)| (format!("server.previous_master_keys[{at}]"), text)),
+        )
     {
         let mend = "make one with `openssl rand -hex 32`; it is written in 64 hexadecimal or 43 base64url characters";
         findings.need(master_key(text).is_some(), key, "is not 32 random bytes", mend);
@@ -83,8 +95,6 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
         findings.need(network.prefix_len() > 0, format!("server.trusted_proxies[{at}]"), "trusts everybody", mend);
     }
     findings.range(server.drain_seconds, 0..=600, "server.drain_seconds");
-    let none = server.data_dir.as_os_str().is_empty();
-    findings.need(!none, "server.data_dir", "is empty", "name a directory, for instance `data`");
     let texts = server.texts_dir.as_deref().is_none_or(Path::is_dir);
     findings.need(texts, "server.texts_dir", "is not a directory", "make it, or remove the key");
 
@@ -148,16 +158,26 @@ pub fn master_key(text: &Text) -> Option<[u8; 32]> {
     (distinct.len() > 1).then_some(bytes)
 }
 
-fn stores(config: &Config, findings: &mut Findings) {
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+fn database(config: &Config, findings: &mut Findings) {
+    let none = config.server.data_dir.as_os_str().is_empty();
+    findings.need(!none, "server.data_dir", "is empty", "name a directory, for instance `data`");
     let database = config.database.url.expose();
-    let postgres = database.starts_with("postgres://") || database.starts_with("postgresql://");
     let sqlite = database.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty() && !path.contains(":memory:"));
-    let usable = database.is_empty() || sqlite || (postgres && Url::parse(database).is_ok_and(|url| url.has_host()));
+    let usable = database.is_empty()
+        || sqlite
+        || (is_postgres(database) && Url::parse(database).is_ok_and(|url| url.has_host()));
     let mend = "write `postgres://user:password@host/database` or `sqlite:PATH`, or leave it empty";
     findings.need(usable, "database.url", "is not the URL of a database that Entree knows", mend);
     findings.range(config.database.max_connections.into(), 1..=1000, "database.max_connections");
+}
 
+fn tickets(config: &Config, findings: &mut Findings) {
     let tickets = &config.tickets;
+    let postgres = is_postgres(config.database.url.expose());
     let url = tickets.url.expose();
     let memory = url == "memory:";
     let redis = ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme))
@@ -191,14 +211,19 @@ fn mail(mail: &Mail, mode: &Mode, findings: &mut Findings) {
     }
     findings.need(sender, "mail.from", if mail.from.is_empty() { "is not set" } else { "is not an address" }, mend);
     let host = !mail.host.is_empty() && mail.host.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
-    findings.need(host, "mail.host", "is not a host name", "write the name or the address alone, without scheme or port");
+    findings.need(
+        host,
+        "mail.host",
+        "is not a host name",
+        "write the name or the address alone, without scheme or port",
+    );
     let mend = "set mail.password, or mail.password_file; or remove mail.username";
     findings.need(mail.username.is_empty() || !mail.password.is_empty(), "mail.password", "is not set", mend);
     let mend = "set it, or remove the password";
     findings.need(!mail.username.is_empty() || mail.password.is_empty(), "mail.username", "is not set", mend);
     let clear = mail.tls == SmtpTls::None;
     let mend = "set mail.tls = \"starttls\" or \"implicit\"; a password is never sent in clear";
-    findings.need(!(clear && !mail.username.is_empty()), "mail.tls", "is none although a user name is set", mend);
+    findings.need(!clear || mail.username.is_empty(), "mail.tls", "is none although a user name is set", mend);
     let near = mail.host == "localhost" || mail.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let mend = "set \"starttls\" or \"implicit\": a mail in clear hands its link to whoever listens";
     findings.warn(clear && !near, "mail.tls", "is none for another machine", mend);
@@ -264,7 +289,8 @@ fn clients(clients: &[Client], findings: &mut Findings) {
         let mend = "use letters, digits and `-`, for instance `lessons-web`";
         findings.need(printable, key("client_id"), "is empty, too long or has blanks", mend);
         findings.need(seen.insert(id), key("client_id"), "is another client's too", "give each client its own");
-        let fine = !client.name.trim().is_empty() && client.name.len() <= 100 && !client.name.chars().any(char::is_control);
+        let fine =
+            !client.name.trim().is_empty() && client.name.len() <= 100 && !client.name.chars().any(char::is_control);
         findings.need(fine, key("name"), "is empty, too long or has control characters", "write what people shall see");
         let audience = Url::parse(&client.audience).is_ok_and(|url| url.fragment().is_none());
         let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
@@ -278,7 +304,8 @@ fn clients(clients: &[Client], findings: &mut Findings) {
         }
         for (at, origin) in client.allowed_origins.iter().enumerate() {
             let web = Url::parse(origin).is_ok_and(|url| {
-                url.origin().ascii_serialization() == *origin && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
+                url.origin().ascii_serialization() == *origin
+                    && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
             });
             let mend = "write scheme, host and port alone, https or loopback: `https://app.example.com`";
             findings.need(web, format!("{}[{at}]", key("allowed_origins")), "is not an origin", mend);

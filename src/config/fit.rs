@@ -77,11 +77,8 @@ impl Fitting {
             return;
         }
         let first = self.readings.remove(&key).map(|(_, first)| first);
-        let what = if is_secret(&path) {
-            "is not a text".to_owned()
-        } else {
-            plain(first.as_deref().unwrap_or(message))
-        };
+        let what =
+            if is_secret(&path) { "is not a text".to_owned() } else { plain(first.as_deref().unwrap_or(message)) };
         record(problems, Problem::new(&key, what, like(&path)));
         match path.last() {
             Some(Step::Key(_)) if !self.fillers.contains_key(&key) => remove(&mut self.root, &path),
@@ -210,7 +207,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn unknown(path: &[Step], name: &str, message: &str) -> Problem {
-    let known: BTreeSet<&str> = message.split_once(", expected").map(|(_, rest)| quoted(rest).collect()).unwrap_or_default();
+    let known: BTreeSet<&str> =
+        message.split_once(", expected").map(|(_, rest)| quoted(rest).collect()).unwrap_or_default();
     let near = known.iter().map(|key| (strsim::jaro_winkler(name, key), *key)).max_by(|a, b| a.0.total_cmp(&b.0));
     let mend = match near {
         Some((likeness, key)) if likeness > 0.8 => format!("did you mean `{key}`?"),

@@ -54,7 +54,8 @@ impl Layers {
         match text.parse::<Table>() {
             Ok(table) => merge(&mut self.root, table),
             Err(error) => {
-                let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
+                let line =
+                    error.span().map_or(1, |span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
                 // Only the reader's own words: the line itself may hold a secret.
                 let what = format!("is not TOML at line {line} ({})", error.message());
                 let mend = "mend that line; texts stand in double quotes, sections in [brackets]";

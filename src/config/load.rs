@@ -43,6 +43,9 @@ pub enum Mode {
     /// `entree serve`: nothing is assumed.
     #[default]
     Serve,
+    /// Commands that use the database alone: only what is said of it must be sound, so that they run beside
+    /// `entree dev` and in a job that knows nothing else.
+    Data,
     /// `entree dev`: loopback only, with presets under the file.
     Dev {
         /// `--port`, over everything else.

@@ -9,10 +9,8 @@ use crate::{
     secret::public_id,
 };
 
-const BASE: [(&str, &str); 2] = [
-    ("ENTREE__SERVER__PUBLIC_URL", "https://login.example.com"),
-    ("ENTREE__MAIL__FROM", "Entree <login@example.com>"),
-];
+const BASE: [(&str, &str); 2] =
+    [("ENTREE__SERVER__PUBLIC_URL", "https://login.example.com"), ("ENTREE__MAIL__FROM", "Entree <login@example.com>")];
 
 fn env(more: &[(&str, &str)]) -> Vec<(String, String)> {
     BASE.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -177,13 +175,27 @@ fn each_bad_configuration_is_refused_at_its_key() {
 #[test]
 fn px_01_public_url_is_one_https_origin() {
     for bad in [
-        "", "login.example.com", "ftp://h", "http://login.example.com", "https://login.example.com/",
-        "https://login.example.com/x", "https://login.example.com?x", "https://login.example.com#x",
-        "https://u@login.example.com", "https://Login.example.com", "https://login.example.com:443",
+        "",
+        "login.example.com",
+        "ftp://h",
+        "http://login.example.com",
+        "https://login.example.com/",
+        "https://login.example.com/x",
+        "https://login.example.com?x",
+        "https://login.example.com#x",
+        "https://u@login.example.com",
+        "https://Login.example.com",
+        "https://login.example.com:443",
     ] {
         let problems = load_text("", &[("ENTREE__SERVER__PUBLIC_URL", bad)]).unwrap_err();
-        assert_eq!(problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["server.public_url"], "{bad}");
+        assert_eq!(
+            problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(),
+            ["server.public_url"],
+            "{bad}"
+        );
     }
+    let free = [("ENTREE__SERVER__PUBLIC_URL", ""), ("ENTREE__SERVER__LISTEN", "127.0.0.1:0")];
+    assert!(load_text("", &free).is_ok(), "a port that is picked at start cannot be named before");
     for good in ["https://login.example.com:8443", "http://127.0.0.1:8080", "http://[::1]:1", "http://localhost:8080"] {
         assert!(load_text("", &[("ENTREE__SERVER__PUBLIC_URL", good)]).is_ok(), "{good}");
     }
@@ -215,9 +227,20 @@ fn every_problem_is_reported_at_once() {
     let mut keys = keys(text);
     keys.sort();
     let expected = [
-        "clients[0].audience", "clients[0].client_id", "clients[0].name", "clients[0].redirect_uris[1]",
-        "clients[0].redirect_uris[2]", "clients[1].audience", "clients[1].redirect_uris[0]", "limits.address[0].count",
-        "limits.address[1].seconds", "mail.port", "mail.tls", "server.lisen", "server.listen", "token.access_seconds",
+        "clients[0].audience",
+        "clients[0].client_id",
+        "clients[0].name",
+        "clients[0].redirect_uris[1]",
+        "clients[0].redirect_uris[2]",
+        "clients[1].audience",
+        "clients[1].redirect_uris[0]",
+        "limits.address[0].count",
+        "limits.address[1].seconds",
+        "mail.port",
+        "mail.tls",
+        "server.lisen",
+        "server.listen",
+        "token.access_seconds",
         "unknown",
     ];
     assert_eq!(keys, expected);
@@ -238,7 +261,10 @@ fn problems_say_how_to_mend_and_never_show_a_value() {
     let typo = problems.iter().find(|problem| problem.key == "mail.passwrod").unwrap();
     assert_eq!(typo.mend, "did you mean `password`?");
     let port = problems.iter().find(|problem| problem.key == "mail.port").unwrap();
-    assert_eq!(port.to_string(), "mail.port is a text where a whole number from 0 to 65535 belongs: write it like this: port = 0");
+    assert_eq!(
+        port.to_string(),
+        "mail.port is a text where a whole number from 0 to 65535 belongs: write it like this: port = 0"
+    );
 }
 
 #[test]
@@ -294,7 +320,11 @@ fn bad_environment_is_refused_at_its_key() {
         ("ENTREE__CLIENTS__0__NAME", "x", "ENTREE__CLIENTS__0__NAME"),
         ("ENTREE__LIMITS__RESEND_SECONDS", "5,x", "limits.resend_seconds[1]"),
         ("ENTREE__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,x", "server.trusted_proxies[1]"),
-        ("ENTREE__CLIENTS", "[{\"name\":\"A\",\"audience\":\"https://a\",\"first_party\":true}]", "clients[0].client_id"),
+        (
+            "ENTREE__CLIENTS",
+            "[{\"name\":\"A\",\"audience\":\"https://a\",\"first_party\":true}]",
+            "clients[0].client_id",
+        ),
     ] {
         let text = "[[clients]]\nclient_id = \"a\"\nname = \"A\"\naudience = \"https://a\"\nfirst_party = true\n";
         let problems = load_text(text, &[(name, value)]).unwrap_err();
@@ -385,6 +415,17 @@ fn dev_presets_lie_under_the_file_and_the_command_line_over_all() {
 
     let problems = dev(None, &[("ENTREE__SERVER__LISTEN", "0.0.0.0:8080")]).load().unwrap_err();
     assert_eq!(problems[0].key, "server.listen");
+}
+
+#[test]
+fn a_command_on_the_database_needs_only_that() {
+    let load = |env: &[(&str, &str)]| {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Source { file: None, env, mode: Mode::Data }.load()
+    };
+    assert!(load(&[("ENTREE__DATABASE__URL", "postgres://h/d")]).is_ok());
+    assert_eq!(load(&[("ENTREE__DATABASE__URL", "h/d")]).unwrap_err()[0].key, "database.url");
+    assert_eq!(load(&[("ENTREE__DATABASE__URI", "h/d")]).unwrap_err()[0].key, "database.uri", "shape counts always");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::secret::Text;
 
+pub(crate) use layers::too_open;
 pub use live::Live;
 pub use load::{Mode, Problem, Source, load};
 
@@ -57,7 +58,7 @@ pub struct Server {
     /// Where the public listener binds; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The issuer and the only source of URLs: https, or http on a loopback address. No path, query or final slash.
-    /// Empty in `entree dev`, which takes the bound address.
+    /// Empty in `entree dev`, and with port 0 on loopback, it is the bound address.
     pub public_url: String,
     /// Directory of the embedded database, the generated master key and the instance lock.
     pub data_dir: PathBuf,
