@@ -113,8 +113,15 @@ struct Body<'a> {
     button: Option<Button<'a>>,
     code: Option<Code>,
     facts_intro: String,
-    facts: Vec<(String, String)>,
+    facts: Vec<Fact>,
     after: Vec<String>,
+}
+
+/// Something that is known about who asked: apart for a table, and as a line.
+struct Fact {
+    label: String,
+    value: String,
+    line: String,
 }
 
 struct Button<'a> {
@@ -137,7 +144,7 @@ struct Html<'a>(&'a Body<'a>);
 struct Plain<'a>(&'a Body<'a>);
 
 impl<'a> Body<'a> {
-    fn new(tongue: &'a Tongue, heading: String, facts: Vec<(String, String)>) -> Self {
+    fn new(tongue: &'a Tongue, heading: String, facts: Vec<Fact>) -> Self {
         Self {
             lang: &tongue.tag,
             dir: direction(&tongue.tag),
@@ -169,8 +176,8 @@ fn heading(tongue: &Tongue, key: &str, client: Option<&str>, domain: &str) -> St
     tongue.ta(key, &[("what", place)])
 }
 
-/// Who asked, from where, when: label and value; what is not known is left out.
-fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<(String, String)> {
+/// Who asked, from where, when; what is not known is left out.
+fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<Fact> {
     let known = [
         ("mail-fact-client", of.client),
         ("mail-fact-device", Some(of.device)),
@@ -178,7 +185,12 @@ fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<(String, String)> {
         ("mail-fact-time", Some(of.time)),
         ("mail-fact-domain", Some(of.domain)),
     ];
-    known.into_iter().filter_map(|(key, value)| Some((tongue.t(key), one_line(value?)))).collect()
+    let fact = |(key, value): (&str, Option<&str>)| {
+        let (label, value) = (tongue.t(key), one_line(value?));
+        let line = tongue.ta("mail-fact", &[("label", label.clone()), ("value", value.clone())]);
+        Some(Fact { label, value, line })
+    };
+    known.into_iter().filter_map(fact).collect()
 }
 
 /// `1234 5678`: two groups are easier to carry from one screen to another; spaces are ignored when it is typed (D5).

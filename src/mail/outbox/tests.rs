@@ -257,8 +257,8 @@ async fn g3_each_answer_of_the_server_has_its_outcome() {
         ("data451@example.com", Outcome::Deferred, State::Queued, Some("451")),
         ("stall@example.com", Outcome::Deferred, State::Queued, Some("timeout")),
         ("hangup@example.com", Outcome::Deferred, State::Queued, Some("protocol")),
-        ("dropindata@example.com", Outcome::InDoubt, State::Queued, Some("connection")),
-        ("dropafterdata@example.com", Outcome::InDoubt, State::Queued, Some("protocol")),
+        ("cutindata@example.com", Outcome::InDoubt, State::Queued, Some("connection")),
+        ("cutafterdata@example.com", Outcome::InDoubt, State::Queued, Some("protocol")),
         ("stallafterdata@example.com", Outcome::InDoubt, State::Queued, Some("timeout")),
         ("no address", Outcome::Refused, State::Dropped, Some("address")),
         ("x@example.com\r\nRCPT TO:<y@example.com>", Outcome::Refused, State::Dropped, Some("address")),
@@ -275,7 +275,7 @@ async fn g3_each_answer_of_the_server_has_its_outcome() {
         assert_eq!(told[to], outcome, "{to}");
         // A broken line shows as one or the other, by how much of the letter was on its way.
         let found =
-            row.last_error.as_deref().map(|c| if to.starts_with("drop") && c == "connection" { "protocol" } else { c });
+            row.last_error.as_deref().map(|c| if to.starts_with("cut") && c == "connection" { "protocol" } else { c });
         let class = class.map(|c| if c == "connection" { "protocol" } else { c });
         assert_eq!((row.state, found), (state, class), "{to}");
     }
@@ -394,7 +394,7 @@ async fn g1_a_stopping_worker_gives_its_leases_back() {
 #[tokio::test]
 async fn g2_no_column_holds_a_secret() {
     let house = House::new().await;
-    for to in ["fine@example.com", "data451@example.com", "data554@example.com", "dropafterdata@example.com"] {
+    for to in ["fine@example.com", "data451@example.com", "data554@example.com", "cutafterdata@example.com"] {
         house.enqueue(to).await;
     }
     let worker = house.worker();

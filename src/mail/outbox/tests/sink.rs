@@ -8,8 +8,8 @@ use tokio::{
     sync::Notify,
 };
 
-/// `try421` and the like answer RCPT so, `data451` and the like the letter; `stall`, `hangup` at RCPT; `dropindata`
-/// hangs up in the middle of the letter, `dropafterdata` after it without an answer, `stallafterdata` says nothing.
+/// `try421` and the like answer RCPT so, `data451` and the like the letter; `stall`, `hangup` at RCPT; `cutindata`
+/// hangs up in the middle of the letter, `cutafterdata` after it without an answer, `stallafterdata` says nothing.
 pub(super) struct Sink {
     pub(super) port: u16,
     mails: Arc<Mutex<Vec<(String, String)>>>,
@@ -66,7 +66,7 @@ async fn serve(stream: TcpStream, mails: Arc<Mutex<Vec<(String, String)>>>, stal
             }
             "DATA" => {
                 stream.write_all(b"354 go\r\n").await.ok()?;
-                if to.starts_with("dropindata") {
+                if to.starts_with("cutindata") {
                     stream.read_exact(&mut [0; 10]).await.ok()?;
                     return None;
                 }
@@ -76,7 +76,7 @@ async fn serve(stream: TcpStream, mails: Arc<Mutex<Vec<(String, String)>>>, stal
                 }
                 let name = to.split('@').next()?;
                 match name {
-                    "dropafterdata" => return None,
+                    "cutafterdata" => return None,
                     "stallafterdata" => std::future::pending().await,
                     _ => {}
                 }
