@@ -64,6 +64,7 @@ pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure
         code: Some(Code {
             intro: tongue.ta("mail-sign-in-code", &[domain.clone()]),
             digits: grouped(of.code),
+            plain: if direction(&tongue.tag) == "rtl" { of.code.to_owned() } else { grouped(of.code) },
             warning: tongue.ta("mail-sign-in-code-only", &[domain]),
         }),
         facts_intro: tongue.t("mail-sign-in-facts"),
@@ -132,6 +133,8 @@ struct Button<'a> {
 struct Code {
     intro: String,
     digits: String,
+    /// For plain text, where nothing keeps two groups in their order within right-to-left text.
+    plain: String,
     warning: String,
 }
 

@@ -155,8 +155,10 @@ fn g8_right_to_left_languages_read_so() {
     for (tag, dir) in [("ar", "rtl"), ("he-IL", "rtl"), ("fa", "rtl"), ("en", "ltr"), ("fr-CH", "ltr"), ("", "ltr")] {
         assert_eq!(direction(tag), dir, "{tag}");
     }
-    let tongue = tongue("en");
-    let body = Body { dir: "rtl", ..Body::new(&tongue, "heading".to_owned(), Vec::new()) };
-    let letter = body.letter("someone@example.com").unwrap();
+    let mut arabic = tongue("en");
+    arabic.tag = "ar".into();
+    let letter = sign_in(&arabic, &full()).unwrap();
     assert_eq!(letter.html.matches("dir=\"rtl\"").count(), 3);
+    assert!(letter.html.contains("<bdi dir=\"ltr\""), "the groups of the code keep their order");
+    assert!(letter.text.contains("01234567"), "one number has only one order");
 }

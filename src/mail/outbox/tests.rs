@@ -1,4 +1,4 @@
-//! The outbox on SQLite, against a mail server of a few lines.
+//! The outbox against a mail server of a few lines: on SQLite, and on PostgreSQL where `TEST_POSTGRES_URL` names one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
 
 mod sink;
@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use sea_orm::QueryOrder as _;
+use sea_orm::{ConnectionTrait as _, QueryOrder as _};
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
@@ -79,6 +79,17 @@ struct House {
     _dir: Dir,
 }
 
+/// A database of its own.
+async fn database(dir: &std::path::Path) -> String {
+    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else { return format!("sqlite:{}", dir.join("db").display()) };
+    let name = format!("outbox_{}", Uuid::new_v4().simple());
+    let admin = Db::connect(&server, 1, Clock::default()).await.unwrap();
+    admin.pool().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let mut url = url::Url::parse(&server).unwrap();
+    url.set_path(&name);
+    url.into()
+}
+
 struct Dir(std::path::PathBuf);
 
 impl Drop for Dir {
@@ -95,8 +106,7 @@ impl House {
     async fn with_timeout(timeout_seconds: u64) -> Self {
         let dir = std::env::temp_dir().join(format!("entree-outbox-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir).unwrap();
-        let url = format!("sqlite:{}", dir.join("db").display());
-        let db = Db::connect(&url, 4, Clock::default()).await.unwrap();
+        let db = Db::connect(&database(&dir).await, 20, Clock::default()).await.unwrap();
         db.migrate().await.unwrap();
         let sink = Sink::start().await;
         let config = config::Mail {
@@ -404,15 +414,16 @@ async fn g2_no_column_holds_a_secret() {
         assert!(!format!("{row:?}").contains(SECRET));
     }
     // The columns there are: a new one has to be thought about.
-    let columns: BTreeSet<String> = house
-        .db
-        .read()
-        .query_all_raw(Statement::from_string(DbBackend::Sqlite, "SELECT name FROM pragma_table_info('mail_outbox')"))
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.try_get("", "name").unwrap())
-        .collect();
+    let (backend, sql) = if house.db.is_postgres() {
+        (
+            DbBackend::Postgres,
+            "SELECT column_name::text AS name FROM information_schema.columns WHERE table_name = 'mail_outbox'",
+        )
+    } else {
+        (DbBackend::Sqlite, "SELECT name FROM pragma_table_info('mail_outbox')")
+    };
+    let columns = house.db.read().query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
+    let columns: BTreeSet<String> = columns.iter().map(|row| row.try_get("", "name").unwrap()).collect();
     let known = "attempts canonical created_at due_at finished_at flow_id give_up_at id kind last_error lease_owner lease_until locale state";
     assert_eq!(columns.into_iter().collect::<Vec<_>>().join(" "), known);
 }
@@ -485,6 +496,48 @@ async fn a_database_that_is_away_is_asked_ever_more_slowly() {
     assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
     trouble.over();
     assert_eq!(trouble.again(&away).as_secs(), 1);
+}
+
+/// What is written to the log, at its most talkative.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn f3_the_log_says_how_a_try_ended_and_neither_address_nor_letter() {
+    let log = Log::default();
+    let writer = log.clone();
+    // With a single subscriber, another test's thread, which has none, may switch an event off for all.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _on = tracing::subscriber::set_default(subscriber);
+    let house = House::new().await;
+    for to in ["fine@example.com", "try550@example.com", "data451@example.com", "no address", "drop@example.com"] {
+        house.enqueue(to).await;
+    }
+    let worker = house.worker();
+    house.told(4).await;
+    worker.stop().await;
+    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for wanted in ["mail tried", "outcome=Accepted", "outcome=Refused", "outcome=Deferred", "mail dropped"] {
+        assert!(said.contains(wanted), "no {wanted} in {said}");
+    }
+    for secret in [SECRET, "@example.com", "no address"] {
+        assert!(!said.contains(secret), "{secret} in {said}");
+    }
 }
 
 /// G5, as a figure: the gate is the load test's.
