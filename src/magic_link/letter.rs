@@ -62,7 +62,7 @@ pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure
         before: vec![tongue.ta("mail-sign-in-intro", &[minutes])],
         button: Some(Button { link: of.link, label: tongue.t("mail-sign-in-button") }),
         code: Some(Code {
-            intro: tongue.ta("mail-sign-in-code", &[domain.clone()]),
+            intro: tongue.ta("mail-sign-in-code", std::slice::from_ref(&domain)),
             digits: grouped(of.code),
             plain: if direction(&tongue.tag) == "rtl" { of.code.to_owned() } else { grouped(of.code) },
             warning: tongue.ta("mail-sign-in-code-only", &[domain]),
@@ -95,7 +95,7 @@ pub fn no_account(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure> {
 /// Only by a fault of ours in the template.
 pub fn access_reset(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure> {
     let domain = ("domain", one_line(of.domain));
-    let heading = tongue.ta("mail-access-reset-heading", &[domain.clone()]);
+    let heading = tongue.ta("mail-access-reset-heading", std::slice::from_ref(&domain));
     Body {
         before: vec![tongue.ta("mail-access-reset-intro", &[domain]), tongue.t("mail-access-reset-again")],
         facts_intro: tongue.t("mail-access-reset-facts"),
