@@ -324,6 +324,25 @@ async fn g3_a_server_that_is_away_defers() {
 }
 
 #[tokio::test]
+async fn g3_a_server_without_starttls_gets_neither_password_nor_letter() {
+    let mut house = House::new().await;
+    let config = config::Mail {
+        host: "127.0.0.1".to_owned(),
+        port: house.sink.port,
+        tls: SmtpTls::Starttls,
+        from: "login@id.example.com".to_owned(),
+        username: "entree".to_owned(),
+        password: secret::Text::new("the password".to_owned()),
+        ..config::Mail::default()
+    };
+    house.transport = Transport::new(&config, Clock::default()).unwrap();
+    house.enqueue("someone@example.com").await;
+    assert_eq!(house.one_try().await, Outcome::Deferred);
+    assert_eq!(house.row().await.last_error.as_deref(), Some("unsupported"));
+    assert!(house.sink.mails().is_empty() && !house.sink.heard("AUTH"));
+}
+
+#[tokio::test]
 async fn g3_a_time_out_never_leaves_its_answer_to_the_next_letter() {
     let house = House::new().await;
     house.enqueue("stall@example.com").await;
@@ -489,6 +508,21 @@ async fn h1_finished_rows_go_after_a_day_in_batches() {
 }
 
 #[tokio::test]
+async fn a_worker_without_its_database_neither_spins_nor_hangs() {
+    let log = Log::default();
+    let _on = log.listen();
+    let house = House::new().await;
+    house.db.close().await;
+    let worker = house.worker();
+    for _ in 0..100 {
+        house.notify.notify_one();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(5), worker.stop()).await.unwrap();
+    assert_eq!(log.said().matches("outbox out of reach").count(), 1, "{}", log.said());
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_asked_ever_more_slowly() {
     let mut trouble = worker::Trouble::default();
     let away = Failure::Away { what: "database", cause: String::new() };
@@ -512,18 +546,29 @@ impl std::io::Write for Log {
     }
 }
 
+impl Log {
+    fn said(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// For this thread, as long as what it gives lives.
+    fn listen(&self) -> (tracing::Dispatch, tracing::subscriber::DefaultGuard) {
+        // With a single subscriber, another test's thread, which has none, may switch an event off for all.
+        let another = tracing::Dispatch::new(tracing_subscriber::registry());
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (another, tracing::subscriber::set_default(subscriber))
+    }
+}
+
 #[tokio::test]
 async fn f3_the_log_says_how_a_try_ended_and_neither_address_nor_letter() {
     let log = Log::default();
-    let writer = log.clone();
-    // With a single subscriber, another test's thread, which has none, may switch an event off for all.
-    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _on = tracing::subscriber::set_default(subscriber);
+    let _on = log.listen();
     let house = House::new().await;
     for to in ["fine@example.com", "try550@example.com", "data451@example.com", "no address", "drop@example.com"] {
         house.enqueue(to).await;
@@ -531,7 +576,7 @@ async fn f3_the_log_says_how_a_try_ended_and_neither_address_nor_letter() {
     let worker = house.worker();
     house.told(4).await;
     worker.stop().await;
-    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let said = log.said();
     for wanted in ["mail tried", "outcome=Accepted", "outcome=Refused", "outcome=Deferred", "mail dropped"] {
         assert!(said.contains(wanted), "no {wanted} in {said}");
     }
