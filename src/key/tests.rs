@@ -173,6 +173,34 @@ async fn sk_07_swapped_rows_stop_the_start() {
 }
 
 #[tokio::test]
+async fn sk_07_a_row_that_holds_another_key_than_it_names_stops_the_start() {
+    let bed = Bed::sqlite().await;
+    open(&bed.db).await;
+    let row = bed.rows().await.into_iter().find(|row| row.alg == "ES256").unwrap();
+    let other = pair::generate(Alg::ES256).unwrap();
+    let sealed = seal::seal(&masters().sealer(seal::WRAP), &row.kid, Alg::ES256, &other);
+    bed.change(&row, |row| {
+        row.sealed_private = Set(Some(sealed.private));
+        row.wrapped_data_key = Set(Some(sealed.data_key));
+    })
+    .await;
+    assert!(Keys::open(&bed.db, &masters()).await.unwrap_err().to_string().contains("damaged"));
+}
+
+#[tokio::test]
+async fn ky_05_after_a_lost_master_key_the_way_out_that_the_message_names_works() {
+    for bed in Bed::all().await {
+        open(&bed.db).await;
+        for row in bed.rows().await {
+            bed.change(&row, |row| row.state = Set(State::Compromised)).await;
+        }
+        let keys = Keys::open(&bed.db, &MasterKeys::new([8; 32], [])).await.unwrap();
+        assert!(keys.verify(&access_token(&keys, Alg::RS256), &EXPECT).is_ok());
+        assert_eq!(kids(&keys).len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published() {
     for bed in Bed::all().await {
         let keys = open(&bed.db).await;

@@ -13,6 +13,14 @@ use crate::key::{
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
+#[test]
+fn sk_03_the_spans_are_those_promised() {
+    assert_eq!((LEAD, SERVICE), (DAY, 90 * DAY));
+    assert!(KEEP >= 2 * HOUR && KEEP >= HOUR + 2 * Duration::from_secs(300), "from demotion");
+    // A copy that signs on what it read STALE ago still leaves its last token time to die.
+    assert!(STALE + HOUR + 2 * Duration::from_secs(300) <= KEEP);
+}
+
 fn token(keys: &Keys, alg: Alg) -> String {
     let now = keys.db().clock().now().seconds();
     let claims = json!({"iss": "us", "aud": "api", "sub": "u", "iat": now, "exp": now + MAX_LIFE});
