@@ -89,7 +89,8 @@ const fn is_needed(state: State) -> bool {
 
 impl Held {
     /// Reads a row. A published key must prove itself by its sealed private part: a public key that someone wrote into
-    /// the table would otherwise be believed by everyone. `known` is the same key as it was held before, proven then.
+    /// the table would otherwise be believed by everyone. `known` is what was held under
+    /// this `kid`, thus the same key: its proof is not asked for again.
     ///
     /// # Errors
     /// [`Failure::Internal`] for a row that does not open or is not what its name says.
@@ -101,7 +102,8 @@ impl Held {
         if !is_published(row.state) {
             return Ok(held(None));
         }
-        let known = known.filter(|known| known.public == public && is_published(known.state));
+        // One that was not published is not proven: only a private part that opens puts a key back.
+        let known = known.filter(|known| is_published(known.state));
         match known {
             Some(_) if !is_needed(row.state) => return Ok(held(None)),
             Some(Self { pair: Some(pair), .. }) => return Ok(held(Some(Arc::clone(pair)))),

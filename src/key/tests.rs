@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use entity::signing_key::{ActiveModel, Column, Entity as Row, Model};
 use jsonwebtoken::{DecodingKey, EncodingKey, Validation, decode, decode_header, encode, jwk};
-use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, ConnectionTrait as _, IntoActiveModel as _};
+use sea_orm::{
+    ActiveModelTrait as _, ActiveValue::Set, ConnectionTrait as _, DatabaseBackend, IntoActiveModel as _, Statement,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -55,6 +57,14 @@ impl Bed {
 
     pub(super) async fn rows(&self) -> Vec<Model> {
         Row::find().order_by_asc(Column::CreatedAt).all(self.db.pool()).await.unwrap()
+    }
+
+    /// Whether someone waits for an advisory lock in this PostgreSQL database.
+    pub(super) async fn waits_for_lock(&self) -> bool {
+        let sql = "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                   WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+        let statement = Statement::from_string(DatabaseBackend::Postgres, sql);
+        self.db.pool().query_one_raw(statement).await.unwrap().is_some()
     }
 
     async fn change(&self, row: &Model, change: impl FnOnce(&mut ActiveModel)) {
@@ -208,8 +218,14 @@ async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published()
         let rogue = pair::Pair::parse(Alg::ES256, &pair::generate(Alg::ES256).unwrap()).unwrap().public().unwrap();
         let mut row = bed.rows().await.remove(0).into_active_model();
         (row.kid, row.public_jwk) = (Set(rogue.thumbprint()), Set(rogue.jwk()));
-        (row.alg, row.state) = (Set("ES256".to_owned()), Set(State::Retiring));
+        (row.alg, row.state) = (Set("ES256".to_owned()), Set(State::Retired));
+        (row.sealed_private, row.wrapped_data_key) = (Set(None), Set(None));
         row.insert(bed.db.pool()).await.unwrap();
+        keys.reload().await.unwrap();
+        assert_eq!(keys.published().etag, before.etag, "a retired key is not published");
+        // Known by now, it must not come back without proof.
+        let row = bed.rows().await.into_iter().find(|row| row.kid == rogue.thumbprint()).unwrap();
+        bed.change(&row, |row| row.state = Set(State::Retiring)).await;
         assert!(keys.reload().await.is_err());
         assert_eq!(keys.published().etag, before.etag, "the keys in force stay");
         assert!(Keys::open(&bed.db, &masters()).await.is_err());

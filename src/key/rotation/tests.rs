@@ -109,6 +109,27 @@ async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once(
     }
 }
 
+/// On SQLite the second unit of work cannot even begin before the first has ended.
+#[tokio::test]
+async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_its_key() {
+    for bed in Bed::all().await.into_iter().filter(|bed| bed.db.is_postgres()) {
+        let keys = open(&bed.db).await;
+        let [a, b] = [make(Alg::ES256, keys.master()).await.unwrap(), make(Alg::ES256, keys.master()).await.unwrap()];
+        let (first, second) = (bed.db.begin().await.unwrap(), bed.db.begin().await.unwrap());
+        assert!(publish(&first, a).await.unwrap());
+        let mut other = std::pin::pin!(publish(&second, b));
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => unreachable!("it did not wait: {done:?}"),
+                waiting = bed.waits_for_lock() => if waiting { break },
+            }
+        }
+        first.commit().await.unwrap();
+        assert!(!other.await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn ky_04_an_emergency_takes_a_key_out_at_once_and_another_signs_at_once() {
     for bed in Bed::all().await {
