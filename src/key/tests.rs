@@ -112,7 +112,7 @@ fn access_token(keys: &Keys, alg: Alg) -> String {
 const EXPECT: Expect<'_> = Expect { typ: "at+jwt", issuer: "https://id.example", audiences: &["lessons"] };
 
 #[tokio::test]
-async fn sk_01_first_start_makes_one_key_of_each_kind_and_signs_with_it() {
+async fn sk_01_ky_02_first_start_makes_one_key_of_each_kind_and_signs_with_it() {
     for bed in Bed::all().await {
         let keys = open(&bed.db).await;
         for alg in ALGS {
@@ -309,7 +309,7 @@ async fn jt_01_jsonwebtoken_signs_and_verifies_with_our_cryptography() {
 }
 
 #[tokio::test]
-async fn sk_05_reload_parses_only_new_keys_and_drops_those_that_stopped() {
+async fn sk_05_jt_02_reload_parses_only_new_keys_and_drops_those_that_stopped() {
     let bed = Bed::sqlite().await;
     let keys = open(&bed.db).await;
     let parsed = || keys.inner.snapshot.load().es256.as_ref().and_then(|key| key.pair.clone()).unwrap();
@@ -343,6 +343,29 @@ async fn sk_03_a_copy_that_cannot_read_the_keys_stops_signing() {
     assert!(matches!(refused, Err(Failure::Away { what: "signing keys", .. })));
     keys.reload().await.unwrap();
     assert!(keys.sign(Alg::ES256, "at+jwt", &json!({})).is_ok());
+}
+
+#[test]
+fn sk_06_no_other_library_for_private_keys_can_be_named() {
+    // What the manifest does not list, no line of ours can use, wherever else in the tree it is.
+    let manifest = include_str!("../../Cargo.toml");
+    for library in ["rsa", "p256", "p384", "ecdsa", "ed25519-dalek", "openssl"] {
+        let lists = |line: &str| line.strip_prefix(library).is_some_and(|rest| rest.starts_with([' ', '.', '=']));
+        assert!(!manifest.lines().any(lists), "{library}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_listed_without_anything_secret_or_the_master_key() {
+    let bed = Bed::sqlite().await;
+    let keys = open(&bed.db).await;
+    keys.emergency(&kid_of(&access_token(&keys, Alg::ES256))).await.unwrap();
+    let listed = serde_json::to_value(Keys::list(&bed.db).await.unwrap()).unwrap();
+    let states: Vec<_> = listed.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
+    assert_eq!(states.iter().filter(|state| **state == "active").count(), 2);
+    assert_eq!(states.iter().filter(|state| **state == "compromised").count(), 1);
+    let members: Vec<_> = listed[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["activated_at", "alg", "demoted_at", "kid", "published_at", "state"]);
 }
 
 #[tokio::test]

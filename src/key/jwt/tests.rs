@@ -289,6 +289,26 @@ fn jt_04_life() {
 }
 
 #[test]
+fn jt_03_what_the_default_validation_of_jsonwebtoken_lets_through_is_refused() {
+    let ours = es256();
+    for change in [
+        json!({"aud": null}),
+        json!({"iss": null}),
+        json!({"aud": 1}),
+        json!({"iss": 1}),
+        json!({"iss": ["https://id.example", "https://evil.example"]}),
+        json!({"nbf": NOW + 600}),
+        json!({"iat": NOW + 500}),
+        json!({"iat": NOW - 600, "exp": NOW - 59}),
+    ] {
+        assert!(ours.claims_with(change.clone()).is_err(), "{change}");
+    }
+    for change in [json!({"typ": "anything"}), json!({"crit": ["anything"]})] {
+        assert!(ours.header_with(change.clone()).is_err(), "{change}");
+    }
+}
+
+#[test]
 fn jt_04_cnf() {
     assert_eq!(es256().claims_with(json!({"cnf": {"jkt": "thumbprint"}})), Err(Refusal::Proof));
 }
