@@ -270,6 +270,7 @@ mod tests {
         tickets.issue(Kind::Code, &at, b"value", TTL).await.unwrap();
         tickets.claim(Kind::Code, &at, b"used", KEEP).await.unwrap();
         clock.advance(KEEP - SLACK);
+        assert_eq!(tickets.sweep(), 0, "the end of the ticket is not that of its tombstone");
         let claim = tickets.claim(Kind::Code, &at, b"again", KEEP).await.unwrap();
         assert_eq!(claim, Claim::Replayed(b"used".to_vec()));
         clock.advance(SLACK);
