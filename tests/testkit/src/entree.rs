@@ -196,9 +196,8 @@ impl Service {
 
     /// Puts any text in place of the file.
     pub fn write(&self, text: &str) {
-        for (index, copy) in self.copies.iter().enumerate() {
-            let own = text.replace(&format!("{}/0/", self.folder.display()), &format!("{}/{index}/", self.folder.display()));
-            write_file(&copy.folder, &own, &copy.folder.join("data"));
+        for copy in &self.copies {
+            write_file(&copy.folder, text, &copy.folder.join("data"));
         }
     }
 

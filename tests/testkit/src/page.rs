@@ -94,7 +94,8 @@ impl Page {
     #[must_use]
     pub fn links(&self) -> Vec<Url> {
         let html = Html::parse_document(&self.body);
-        let targets = html.select(&select("a[href]")).filter_map(|a| self.url.join(a.value().attr("href")?).ok());
+        let anchors = select("a[href]");
+        let targets = html.select(&anchors).filter_map(|a| self.url.join(a.value().attr("href")?).ok());
         targets.filter(|url| url.origin() == self.url.origin()).collect()
     }
 
