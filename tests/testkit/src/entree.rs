@@ -36,13 +36,14 @@ pub struct Options {
     backend: Backend,
     settings: BTreeMap<String, BTreeMap<String, String>>,
     tail: String,
+    faketime: Option<PathBuf>,
 }
 
 impl Options {
     /// The defaults of the tests: loopback, free ports, mail to `smtp` in clear, forwarded addresses believed.
     #[must_use]
     pub fn new(backend: Backend, smtp: SocketAddr) -> Self {
-        let options = Self { backend, settings: BTreeMap::new(), tail: String::new() };
+        let options = Self { backend, settings: BTreeMap::new(), tail: String::new(), faketime: None };
         options
             .set("server.listen", "\"127.0.0.1:0\"")
             .set("server.trusted_proxies", "[\"127.0.0.0/8\"]")
@@ -78,6 +79,15 @@ impl Options {
         self
     }
 
+    /// Puts the clock of the process under our hand ([`Service::shift_clock`]).
+    ///
+    /// # Errors
+    /// libfaketime is not installed.
+    pub fn clock(mut self) -> Result<Self, Missing> {
+        self.faketime = Some(faketime()?);
+        Ok(self)
+    }
+
     /// The file.
     #[must_use]
     pub fn toml(&self) -> String {
@@ -99,9 +109,10 @@ pub struct Service {
     pub url: String,
     /// The copies.
     pub copies: Vec<Copy>,
-    /// What stands before two copies.
-    pub wire: Option<Wire>,
+    /// What stands before them; its address is the public URL.
+    pub wire: Wire,
     options: Mutex<Options>,
+    binary: PathBuf,
     folder: PathBuf,
 }
 
@@ -158,24 +169,51 @@ impl Service {
             options.put("tickets.url", &quote(redis.url()));
             options.put("tickets.prefix", &quote(&redis.prefix()));
         }
-        let mut wire = None;
-        let mut count = 1;
-        if options.backend == Backend::Two {
-            let front = Wire::start().await;
-            options.put("server.public_url", &quote(&format!("http://{}", front.address())));
+        // The public URL must be known before the listener has its port: so a proxy stands before one copy too.
+        let wire = Wire::start().await;
+        let url = format!("http://{}", wire.address());
+        options.put("server.public_url", &quote(&url));
+        let count = if options.backend == Backend::Two { 2 } else { 1 };
+        if count > 1 {
             options.put("server.master_key", &quote(&key()));
-            wire = Some(front);
-            count = 2;
         }
-        let mut copies = Vec::new();
+        let mut this =
+            Self { url, copies: Vec::new(), wire, options: Mutex::new(options), binary: binary.to_path_buf(), folder };
+        this.launch(count).await;
+        Ok(this)
+    }
+
+    async fn launch(&mut self, count: usize) {
+        let options = self.options.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.copies.clear();
         for index in 0..count {
-            copies.push(Copy::start(binary, &options, &folder.join(index.to_string())).await);
+            self.copies.push(Copy::start(&self.binary, &options, &self.folder.join(index.to_string())).await);
         }
-        if let Some(wire) = &wire {
-            wire.aim(copies.iter().map(Copy::public_address).collect());
+        self.wire.aim(self.copies.iter().map(Copy::public_address).collect());
+    }
+
+    /// Stops every copy in good order and starts them again on the same data, with changed settings.
+    pub async fn restart(&mut self, changes: &[(&str, &str)]) {
+        for copy in &self.copies {
+            copy.stop().await;
         }
-        let url = wire.as_ref().map_or_else(|| copies[0].public.clone(), |wire| format!("http://{}", wire.address()));
-        Ok(Self { url, copies, wire, options: Mutex::new(options), folder })
+        for (name, value) in changes {
+            self.options.lock().unwrap_or_else(PoisonError::into_inner).put(name, value);
+        }
+        self.launch(self.copies.len()).await;
+    }
+
+    /// The directory of each copy's own data: the embedded database and the generated master key.
+    #[must_use]
+    pub fn data(&self) -> Vec<PathBuf> {
+        self.copies.iter().map(|copy| copy.folder.join("data")).collect()
+    }
+
+    /// Moves the clock of every copy to so many seconds after the real one. Only with [`Options::clock`].
+    pub fn shift_clock(&self, seconds: i64) {
+        for copy in &self.copies {
+            write_clock(&copy.folder, seconds);
+        }
     }
 
     /// An address of the service.
@@ -222,7 +260,7 @@ impl Copy {
         std::fs::create_dir_all(folder.join("data")).expect("a directory");
         write_file(folder, &options.toml(), &folder.join("data"));
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let process = launch(binary, folder, &lines);
+        let process = launch(binary, options, folder, &lines);
         let mut this = Self {
             public: String::new(),
             management: String::new(),
@@ -313,6 +351,7 @@ async fn migrate(binary: &Path, folder: &Path, url: String) {
     // `migrate` checks the whole file, so it gets what one copy on PostgreSQL needs.
     let options = Options::new(Backend::Servers, smtp)
         .set("database.url", &quote(&url))
+        .set("database.migrate", "true")
         .set("server.single_instance", "true")
         .set("server.public_url", "\"http://127.0.0.1:8080\"");
     write_file(&own, &options.toml(), &own.join("data"));
@@ -320,11 +359,20 @@ async fn migrate(binary: &Path, folder: &Path, url: String) {
     assert!(status.success(), "entree migrate: {status}\n{text}");
 }
 
-fn launch(binary: &Path, folder: &Path, lines: &Arc<Mutex<Vec<String>>>) -> Child {
+fn launch(binary: &Path, options: &Options, folder: &Path, lines: &Arc<Mutex<Vec<String>>>) -> Child {
     // It reads `entree.toml` of its directory; settings of the person who runs the tests must not leak in.
     let mut command = child::command(binary, RunAs::Us, "KILL");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ENTREE_")) {
         command.env_remove(name);
+    }
+    if let Some(library) = &options.faketime {
+        let clock = folder.join("clock");
+        if !clock.exists() {
+            write_clock(folder, 0);
+        }
+        // Only the wall clock moves: time-outs go on as they were.
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock);
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1");
     }
     command.arg("serve").current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = child::spawn(command).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
@@ -350,6 +398,22 @@ fn write_file(folder: &Path, text: &str, data: &Path) {
     let next = folder.join("entree.toml.next");
     std::fs::write(&next, text).expect("a file");
     std::fs::rename(next, folder.join("entree.toml")).expect("a file");
+}
+
+/// libfaketime, where it is installed.
+///
+/// # Errors
+/// It is not.
+pub fn faketime() -> Result<PathBuf, Missing> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("faketime"));
+    let found = folders.map(|folder| folder.join("libfaketime.so.1")).find(|file| file.is_file());
+    found.ok_or_else(|| Missing::new("libfaketime", "not under /usr/lib/*/faketime; tests/setup.sh installs it"))
+}
+
+fn write_clock(folder: &Path, seconds: i64) {
+    let next = folder.join("clock.next");
+    std::fs::write(&next, format!("{seconds:+}s\n")).expect("a file");
+    std::fs::rename(next, folder.join("clock")).expect("a file");
 }
 
 fn quote(text: &str) -> String {
