@@ -89,6 +89,8 @@ pub struct World {
     pub code: String,
     pub subjects: Vec<String>,
     pub took: Duration,
+    /// Letters to the person before the step that matters.
+    pub before: usize,
     pub dropped: Vec<String>,
     pub ended: Option<(std::process::ExitStatus, Duration)>,
     pub postgres: Option<Arc<Postgres>>,
@@ -121,6 +123,7 @@ impl World {
             code: String::new(),
             subjects: Vec::new(),
             took: Duration::ZERO,
+            before: 0,
             dropped: Vec::new(),
             ended: None,
             postgres: None,

@@ -6,7 +6,7 @@ use cucumber::{given, then, when};
 use reqwest::Method;
 use testkit::{browser::Browser, page::Page};
 
-use super::{SOON, World};
+use super::World;
 
 #[given(expr = "a mail was asked for on the {word}")]
 async fn asked(world: &mut World, device: String) {
@@ -55,7 +55,7 @@ async fn clock(world: &mut World) {
 }
 
 #[when(expr = "{int} minutes pass")]
-fn minutes(world: &mut World, minutes: i64) {
+fn time_passes(world: &mut World, minutes: i64) {
     world.service.shift_clock(minutes * 60);
 }
 
@@ -292,7 +292,8 @@ fn forget(world: &mut World, device: String) {
 #[when(expr = "a scanner fetches every link of the mail {int} times by GET, HEAD and OPTIONS")]
 async fn scan(world: &mut World, times: usize) {
     let links = world.newest(&world.address).await.links();
-    for link in links.iter().filter(|link| link.starts_with(&world.service.url)) {
+    let base = world.service.url.clone();
+    for link in links.iter().filter(|link| link.starts_with(&base)) {
         for _ in 0..times {
             for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
                 let page = world.device("scanner").bare(method, link).await;
@@ -381,5 +382,4 @@ async fn race(world: &mut World, device: &str, width: usize, page: &Page, form: 
         }
     }
     assert!(shown > 0, "nobody got in: {}", done[0].1.summary());
-    let _ = SOON;
 }

@@ -16,6 +16,7 @@ pub struct Browser {
     http: reqwest::Client,
     from: Ipv4Addr,
     cookies: BTreeMap<String, Cookie>,
+    smuggled: Option<String>,
     /// Sent as `Accept-Language`.
     pub language: String,
     /// Sent as `User-Agent`.
@@ -62,6 +63,7 @@ impl Browser {
             http: client(),
             from,
             cookies: BTreeMap::new(),
+            smuggled: None,
             language: "en".to_owned(),
             agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
         }
@@ -134,6 +136,18 @@ impl Browser {
         self.cookies.get(name).or_else(|| self.cookies.get(&format!("__Host-Http-{name}")))
     }
 
+    /// A cookie's full name and value, by its short name.
+    #[must_use]
+    pub fn raw_cookie(&self, name: &str) -> Option<(String, String)> {
+        let names = [name.to_owned(), format!("__Host-Http-{name}")];
+        names.into_iter().find_map(|name| self.cookies.get(&name).map(|cookie| (name.clone(), cookie.value.clone())))
+    }
+
+    /// Sends just this as `Cookie` from now on, whatever the jar holds.
+    pub fn smuggle(&mut self, header: &str) {
+        self.smuggled = Some(header.to_owned());
+    }
+
     /// Takes over all cookies of another browser: a thief, or a copy from before a change.
     pub fn take_cookies(&mut self, from: &Self) {
         self.cookies.clone_from(&from.cookies);
@@ -184,6 +198,9 @@ impl Browser {
     }
 
     fn cookie_header(&self) -> String {
+        if let Some(header) = &self.smuggled {
+            return header.clone();
+        }
         // Browsers send Secure cookies over http to a loopback address too, so all are sent.
         self.cookies.iter().map(|(name, cookie)| format!("{name}={}", cookie.value)).collect::<Vec<_>>().join("; ")
     }

@@ -85,7 +85,7 @@ impl Client {
     /// It does not lead to our redirect URI, or state or issuer differ, or it is an error.
     #[must_use]
     pub fn code(&self, page: &Page) -> String {
-        let to = page.location().unwrap_or_else(|| panic!("not a redirect: {}", page.summary()));
+        let to = page.location().or_else(|| page.refresh()).unwrap_or_else(|| panic!("not a redirect: {}", page.summary()));
         assert!(to.as_str().starts_with(&self.redirect_uri), "leads to {}{}", to.origin().ascii_serialization(), to.path());
         let get = |name: &str| to.query_pairs().find(|(n, _)| n == name).map(|(_, value)| value.into_owned());
         assert_eq!(get("error"), None);
