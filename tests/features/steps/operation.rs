@@ -49,9 +49,15 @@ fn quick(world: &mut World, seconds: u64) {
     assert!(world.took < Duration::from_secs(seconds), "{:?}", world.took);
 }
 
+/// Asks at the public address.
 async fn second_api(url: &str) -> Result<u16, String> {
-    let request = testkit::browser::client().post(format!("{url}{SECOND_API}")).json(&serde_json::json!({}));
-    request.send().await.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
+    second_api_of(url, url).await
+}
+
+/// Asks one copy, as a load balancer does: its own address, the public name.
+async fn second_api_of(copy: &str, public: &str) -> Result<u16, String> {
+    let request = testkit::browser::client().post(format!("{copy}{SECOND_API}")).json(&serde_json::json!({}));
+    request.header("host", public.trim_start_matches("http://")).send().await.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
 }
 
 #[then("the second API answers 404")]
@@ -71,7 +77,7 @@ async fn set_under_load(world: &mut World, name: String, value: String) {
     let before = second_api(&world.service.url).await.unwrap();
     world.service.reconfigure(&name, &value);
     for copy in &world.service.copies {
-        let changed = || async { second_api(&copy.public).await.ok().filter(|status| *status != before) };
+        let changed = || async { second_api_of(&copy.public, &world.service.url).await.ok().filter(|status| *status != before) };
         let changed = testkit::until("the switch", Duration::from_secs(5), changed).await;
         changed.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
