@@ -101,7 +101,7 @@ browser() {
     return
   fi
   logged browser-build cargo build --locked --workspace --bins || { say browser '0 passed, 1 failed'; return; }
-  logged browser env BIN="$target/debug" "$node" tests/browser/run.mjs
+  logged browser env BIN="$(realpath "$target")/debug" "$node" tests/browser/run.mjs
   line=$(sed -n 's/^browser: //p' "$logs/browser.log" | tail -n 1)
   say browser "${line:-0 passed, 1 failed}"
 }

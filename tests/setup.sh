@@ -10,7 +10,7 @@ mkdir -p "$tools"
 as_root=
 if [ "$(id -u)" != 0 ]; then as_root='sudo -n'; fi
 may_install() {
-  [ "${NO_INSTALL:-0}" != 1 ] || { echo "setup: NO_INSTALL=1: $1 is not installed"; return 1; }
+  [ "${NO_INSTALL:-0}" != 1 ] || { echo "setup: NO_INSTALL=1: not installing $1"; return 1; }
 }
 node_is_new() { "$1" -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; }
 
