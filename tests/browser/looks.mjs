@@ -96,35 +96,43 @@ async function at(context, service, path) {
 // A page that believes itself hidden does not post by itself.
 const hold = (page) => page.addInitScript(() => Object.defineProperty(document, 'hidden', { get: () => true }));
 
+const modes = ['light', 'dark'].flatMap((colorScheme) => [
+  { colorScheme, size: 'phone', viewport: { width: 360, height: 740 } },
+  { colorScheme, size: 'desktop', viewport: { width: 1280, height: 800 } },
+]);
+
 export const looks = {};
 for (const [name, open] of Object.entries(pages)) {
-  for (const scheme of ['light', 'dark']) {
-    for (const [size, viewport] of [['phone', { width: 360, height: 740 }], ['desktop', { width: 1280, height: 800 }]]) {
-      looks[`looks of ${name}, ${scheme}, ${size}`] = async ({ browser, service }) => {
-        const options = { colorScheme: scheme, viewport, locale: 'en-GB' };
-        const context = await browser.newContext(options);
-        const wrong = [];
-        context.on('request', (request) => {
-          const url = new URL(request.url());
-          if (url.origin !== service.url && url.protocol.startsWith('http')) wrong.push(`fetched ${url.origin}`);
-        });
-        context.on('console', (message) => {
-          if (/Content Security Policy|Refused to/.test(message.text())) wrong.push(message.text());
-        });
-        context.on('weberror', (error) => wrong.push(String(error.error())));
-        const page = await open(context, service, browser, options);
-        await page.waitForLoadState('networkidle');
-        await page.screenshot({ path: join(shots, `${name}-${scheme}-${size}.png`), fullPage: true });
-        await page.evaluate(axe);
-        const found = await page.evaluate(() => window.axe.run(document, {
-          runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-        }));
-        const said = found.violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => node.target).join(' ')}`);
-        assert.deepEqual(said, [], 'axe');
-        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), 'overflows sideways');
-        assert.deepEqual(wrong, []);
-        await context.close();
-      };
+  looks[`looks of ${name}: light and dark, phone and desktop`] = async ({ browser, service }) => {
+    const options = { locale: 'en-GB', reducedMotion: 'reduce' };
+    const context = await browser.newContext(options);
+    const wrong = [];
+    context.on('request', (request) => {
+      const url = new URL(request.url());
+      if (url.origin !== service.url && url.protocol.startsWith('http')) wrong.push(`fetched ${url.origin}`);
+    });
+    context.on('console', (message) => {
+      if (/Content Security Policy|Refused to/.test(message.text())) wrong.push(message.text());
+    });
+    context.on('weberror', (error) => wrong.push(String(error.error())));
+    const page = await open(context, service, browser, options);
+    await page.waitForLoadState('networkidle');
+    await page.evaluate(axe);
+    for (const { colorScheme, size, viewport } of modes) {
+      const mode = `${colorScheme}, ${size}`;
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize(viewport);
+      await page.screenshot({ path: join(shots, `${name}-${colorScheme}-${size}.png`), fullPage: true });
+      const found = await page.evaluate(() => window.axe.run(document, {
+        runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+      }));
+      for (const one of found.violations) {
+        wrong.push(`${mode}: axe ${one.id}: ${one.help}: ${one.nodes.map((node) => node.target).join(' ')}`);
+      }
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      if (wide > 0) wrong.push(`${mode}: overflows sideways by ${wide} pixels`);
     }
-  }
+    assert.deepEqual([...new Set(wrong)], []);
+    await context.close();
+  };
 }

@@ -11,9 +11,9 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -35,9 +35,12 @@ pub const AUDIENCE: &str = "https://lessons.example.test";
 /// How long a letter may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// The built binary.
+/// The built binary; `ENTREE_BIN` names another, such as a release build.
 pub fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_entree"))
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        std::env::var_os("ENTREE_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_entree")), PathBuf::from)
+    });
+    &BINARY
 }
 
 /// What all scenarios of one run share.
