@@ -136,6 +136,7 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         current,
         last_seen: tongue.date_time(entity::Time(1_795_446_485_000)),
         created: tongue.date_time(entity::Time(1_795_000_000_000)),
+        form_token: "ft3".to_owned(),
     };
     let account = Account {
         tongue,
@@ -145,7 +146,6 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         sessions: &[row("1", "Firefox, Linux", true), row("2", "Safari, iPhone", false), row("3", "", false)],
         form_token_sign_out: "ft1",
         form_token_everywhere: "ft2",
-        form_token_end: "ft3",
     };
     vec![("account", show(&account, site))]
 }
@@ -207,7 +207,8 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
             write_gallery(name, &tag, &html);
             assert!(html.contains(&format!(r#"<html lang="{tag}" dir="{dir}">"#)), "{name} {tag}");
             let seen = visible(&html);
-            let bare = keys.iter().find(|key| key.contains('-') && seen.split('\u{1f}').any(|text| text.trim() == **key));
+            let bare =
+                keys.iter().find(|key| key.contains('-') && seen.split('\u{1f}').any(|text| text.trim() == **key));
             assert_eq!(bare, None, "{name} {tag} shows a key");
             assert!(!seen.contains('{') && !seen.contains("{$"), "{name} {tag} shows a placeholder: {seen}");
         }
@@ -223,7 +224,10 @@ fn developer_pages_render() {
         assert!(!html.contains("<script"), "{name}");
         assert!(!html.contains("<img"), "{name} lets markup through");
         if name == "docs" {
-            assert!(html.contains(r##"<a href="#schema-Begin">Begin</a>"##) && html.contains("array of Begin"), "{html}");
+            assert!(
+                html.contains(r##"<a href="#schema-Begin">Begin</a>"##) && html.contains("array of Begin"),
+                "{html}"
+            );
             assert!(html.contains("Needs a bearer token") && html.contains("string: a, b"));
         }
     }
@@ -232,7 +236,13 @@ fn developer_pages_render() {
 #[test]
 fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
     let tongue = Texts::default().tongue("en");
-    let page = SignIn { email: HOSTILE, client: Some(HOSTILE), txn: Some(HOSTILE), signed_in_as: Some(HOSTILE), ..sign_in(&tongue) };
+    let page = SignIn {
+        email: HOSTILE,
+        client: Some(HOSTILE),
+        txn: Some(HOSTILE),
+        signed_in_as: Some(HOSTILE),
+        ..sign_in(&tongue)
+    };
     let waiting = Sent { email: HOSTILE, flow: HOSTILE, client: Some(HOSTILE), restart_href: HOSTILE, ..sent(&tongue) };
     let fault = Error {
         tongue: &tongue,
@@ -264,7 +274,8 @@ fn er_4_the_error_page_names_parameter_and_reference() {
 #[test]
 fn se_6_forms_are_plain_with_their_ids_paths_and_tokens() {
     let tongue = Texts::default().tongue("en");
-    let pages: Vec<_> = login_pages(&tongue).into_iter().chain(other_pages(&tongue)).map(|(name, page)| (name, body(page))).collect();
+    let pages: Vec<_> =
+        login_pages(&tongue).into_iter().chain(other_pages(&tongue)).map(|(name, page)| (name, body(page))).collect();
     let html = |name: &str| &pages.iter().find(|(found, _)| *found == name).unwrap().1;
     let expected = [
         ("sign_in", r#"<form id="sign-in" method="post" action="/login/email""#),
@@ -303,7 +314,9 @@ fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_
         assert_eq!(html.matches("<script").count(), usize::from(runs), "{name}");
         if runs {
             let nonce = policy.split_once("'nonce-").unwrap().1.split_once('\'').unwrap().0;
-            assert!(html.contains(&format!("<script nonce=\"{}\">", nonce.replace('+', "&#43;"))) || html.contains(nonce));
+            assert!(
+                html.contains(&format!("<script nonce=\"{}\">", nonce.replace('+', "&#43;"))) || html.contains(nonce)
+            );
         }
     }
 }
@@ -366,4 +379,15 @@ fn refusals_are_422_and_shown_as_an_alert() {
             assert!(body(response).contains(r#"id="error" role="alert""#), "{name}");
         }
     }
+}
+
+#[test]
+fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
+    let tongue = Texts::default().tongue("fr");
+    for code in [400, 403, 404, 405, 410, 421, 429, 500, 503] {
+        let page = Error::of(&tongue, StatusCode::from_u16(code).unwrap(), Some("7f3a91c2"));
+        assert_eq!((page.status.as_u16(), page.title.starts_with("error-")), (code, false));
+        assert_eq!(page.next_href.is_some(), code < 500);
+    }
+    assert_eq!(Error::without_cookies(&tongue).status, StatusCode::FORBIDDEN);
 }
