@@ -2,9 +2,9 @@
 //! for eyes, axe and screenshots.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use poem::Response;
+use poem::{Response, http::HeaderMap};
 
 use super::*;
 use crate::{
@@ -117,6 +117,7 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         ("sign_in_refused", show(&refused, site)),
         ("sent", show(&sent(tongue), site)),
         ("sent_refused", show(&wrong, site)),
+        ("link_auto", show(&link(tongue, LinkMode::Confirm { auto: true }), site)),
         ("link", show(&link(tongue, LinkMode::Confirm { auto: false }), site)),
         ("link_switch", show(&link(tongue, LinkMode::SwitchUser { current: "bea@example.test" }), site)),
         ("elsewhere", show(&Elsewhere { tongue, flow_href: None, restart_href: "/login" }, site)),
@@ -188,9 +189,14 @@ fn visible(html: &str) -> String {
     html.split('<').filter_map(|piece| piece.split_once('>').map(|(_, text)| text)).collect::<Vec<_>>().join("\u{1f}")
 }
 
-fn write_gallery(name: &str, tag: &str, html: &str) {
+/// The page, and its headers beside it.
+fn write_gallery(name: &str, tag: &str, headers: &HeaderMap, html: &str) {
     if let Some(directory) = std::env::var_os("ENTREE_GALLERY") {
-        std::fs::write(PathBuf::from(directory).join(format!("{name}.{tag}.html")), html).unwrap();
+        let file = PathBuf::from(directory).join(format!("{name}.{tag}.html"));
+        std::fs::write(&file, html).unwrap();
+        let headers: BTreeMap<_, _> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        std::fs::write(file.with_extension("html.json"), serde_json::to_string(&headers).unwrap()).unwrap();
     }
 }
 
@@ -203,8 +209,9 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
         let dir = if &*tag == "ar" { "rtl" } else { "ltr" };
         for (name, response) in login_pages(&tongue).into_iter().chain(other_pages(&tongue)) {
             assert_eq!(response.headers()["content-language"], &*tag);
+            let headers = response.headers().clone();
             let html = body(response);
-            write_gallery(name, &tag, &html);
+            write_gallery(name, &tag, &headers, &html);
             assert!(html.contains(&format!(r#"<html lang="{tag}" dir="{dir}">"#)), "{name} {tag}");
             let seen = visible(&html);
             let bare =
@@ -219,8 +226,9 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
 fn developer_pages_render() {
     let english = Texts::default().tongue("en");
     for (name, response) in developer_pages(&english) {
+        let headers = response.headers().clone();
         let html = body(response);
-        write_gallery(name, "en", &html);
+        write_gallery(name, "en", &headers, &html);
         assert!(!html.contains("<script"), "{name}");
         assert!(!html.contains("<img"), "{name} lets markup through");
         if name == "docs" {
