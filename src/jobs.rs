@@ -93,7 +93,7 @@ where
 /// The database's own.
 pub async fn sweep(app: App) -> Result<(), Failure> {
     let began = tokio::time::Instant::now();
-    app.tickets.sweep();
+    let _ = app.tickets.sweep();
     for table in 0..6_u8 {
         loop {
             let tx = app.db.begin().await?;

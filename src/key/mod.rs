@@ -31,6 +31,7 @@ use serde::Serialize;
 pub use jwt::{Claims, Expect, Refusal};
 pub use provider::install;
 pub use rotation::Change;
+pub use row::Listed;
 
 use crate::{
     clock::Time,
@@ -116,6 +117,11 @@ impl Snapshot {
     }
 }
 
+async fn rows(db: &Db) -> Result<Vec<signing_key::Model>, Failure> {
+    use signing_key::{Column, Entity};
+    Ok(Entity::find().order_by_asc(Column::CreatedAt).order_by_asc(Column::Kid).all(db.read()).await?)
+}
+
 /// RFC 7517 §5: the public halves of published keys, the oldest first.
 fn publish(rows: &[signing_key::Model]) -> Published {
     let jwks: Vec<&str> =
@@ -179,15 +185,19 @@ impl Keys {
     pub async fn reload(&self) -> Result<(), Failure> {
         let _one = self.inner.reloading.lock().await;
         let began = self.age();
-        let rows = signing_key::Entity::find()
-            .order_by_asc(signing_key::Column::CreatedAt)
-            .order_by_asc(signing_key::Column::Kid)
-            .all(self.db().read())
-            .await?;
+        let rows = rows(self.db()).await?;
         let snapshot = Snapshot::read(&rows, self.master(), &self.inner.snapshot.load())?;
         self.inner.snapshot.store(Arc::new(snapshot));
         self.inner.read_at.store(began, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Every key that there ever was, the oldest first. Needs no master key.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn list(db: &Db) -> Result<Vec<Listed>, Failure> {
+        Ok(rows(db).await?.into_iter().map(Listed::from).collect())
     }
 
     /// Signs `claims` (a JSON object) as a compact JWS (RFC 7515 §7.1) with `alg`, `kid` and `typ` in the header.

@@ -100,8 +100,8 @@ impl Keys {
     /// The database's own; nothing has happened then.
     pub async fn emergency(&self, kid: &str) -> Result<Vec<Change>, Failure> {
         let Some(row) = Row::find_by_id(kid).one(self.db().read()).await? else { return Ok(Vec::new()) };
-        let alg = ALGS.into_iter().find(|&alg| name(alg) == row.alg);
-        let spare = make(alg.unwrap_or(Alg::ES256), self.master()).await?;
+        let Some(alg) = ALGS.into_iter().find(|&alg| name(alg) == row.alg) else { return Ok(Vec::new()) };
+        let spare = make(alg, self.master()).await?;
         let tx = self.db().begin().await?;
         let changes = compromise(&tx, kid, spare).await?;
         tx.commit().await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use entity::signing_key::{self, State};
-use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveEnum as _, ActiveValue::Set};
 
 use super::{
     pair::{self, Pair},
@@ -64,6 +64,36 @@ impl Made {
     }
 }
 
+/// A key as ops may see it: nothing secret, and nothing that would need the master key.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Listed {
+    /// RFC 7638 thumbprint.
+    pub kid: String,
+    /// `ES256` or `RS256`.
+    pub alg: String,
+    /// `pending`, `active`, `retiring`, `retired` or `compromised`.
+    pub state: String,
+    /// In the JWKS since.
+    pub published_at: Time,
+    /// Signing since.
+    pub activated_at: Option<Time>,
+    /// Signing until, or taken out at.
+    pub demoted_at: Option<Time>,
+}
+
+impl From<signing_key::Model> for Listed {
+    fn from(row: signing_key::Model) -> Self {
+        Self {
+            kid: row.kid,
+            alg: row.alg,
+            state: row.state.to_value(),
+            published_at: row.published_at,
+            activated_at: row.activated_at,
+            demoted_at: row.demoted_at,
+        }
+    }
+}
+
 /// A row, read and believed.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
@@ -89,7 +119,8 @@ const fn is_needed(state: State) -> bool {
 
 impl Held {
     /// Reads a row. A published key must prove itself by its sealed private part: a public key that someone wrote into
-    /// the table would otherwise be believed by everyone. `known` is the same key as it was held before, proven then.
+    /// the table would otherwise be believed by everyone. `known` is what was held under this `kid`, and thus the same
+    /// key: once proven, it is not parsed again.
     ///
     /// # Errors
     /// [`Failure::Internal`] for a row that does not open or is not what its name says.
@@ -101,8 +132,8 @@ impl Held {
         if !is_published(row.state) {
             return Ok(held(None));
         }
-        let known = known.filter(|known| known.public == public && is_published(known.state));
-        match known {
+        // One that was not published is not proven: only a private part that opens puts a key back.
+        match known.filter(|known| is_published(known.state)) {
             Some(_) if !is_needed(row.state) => return Ok(held(None)),
             Some(Self { pair: Some(pair), .. }) => return Ok(held(Some(Arc::clone(pair)))),
             _ => {}

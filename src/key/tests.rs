@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use entity::signing_key::{ActiveModel, Column, Entity as Row, Model};
 use jsonwebtoken::{DecodingKey, EncodingKey, Validation, decode, decode_header, encode, jwk};
-use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, ConnectionTrait as _, IntoActiveModel as _};
+use sea_orm::{
+    ActiveModelTrait as _, ActiveValue::Set, ConnectionTrait as _, DatabaseBackend, IntoActiveModel as _, Statement,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -57,6 +59,14 @@ impl Bed {
         Row::find().order_by_asc(Column::CreatedAt).all(self.db.pool()).await.unwrap()
     }
 
+    /// Whether someone waits for an advisory lock in this PostgreSQL database.
+    pub(super) async fn waits_for_lock(&self) -> bool {
+        let sql = "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                   WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+        let statement = Statement::from_string(DatabaseBackend::Postgres, sql);
+        self.db.pool().query_one_raw(statement).await.unwrap().is_some()
+    }
+
     async fn change(&self, row: &Model, change: impl FnOnce(&mut ActiveModel)) {
         let mut row = row.clone().into_active_model();
         change(&mut row);
@@ -102,7 +112,7 @@ fn access_token(keys: &Keys, alg: Alg) -> String {
 const EXPECT: Expect<'_> = Expect { typ: "at+jwt", issuer: "https://id.example", audiences: &["lessons"] };
 
 #[tokio::test]
-async fn sk_01_first_start_makes_one_key_of_each_kind_and_signs_with_it() {
+async fn sk_01_ky_02_first_start_makes_one_key_of_each_kind_and_signs_with_it() {
     for bed in Bed::all().await {
         let keys = open(&bed.db).await;
         for alg in ALGS {
@@ -173,6 +183,34 @@ async fn sk_07_swapped_rows_stop_the_start() {
 }
 
 #[tokio::test]
+async fn sk_07_a_row_that_holds_another_key_than_it_names_stops_the_start() {
+    let bed = Bed::sqlite().await;
+    open(&bed.db).await;
+    let row = bed.rows().await.into_iter().find(|row| row.alg == "ES256").unwrap();
+    let other = pair::generate(Alg::ES256).unwrap();
+    let sealed = seal::seal(&masters().sealer(seal::WRAP), &row.kid, Alg::ES256, &other);
+    bed.change(&row, |row| {
+        row.sealed_private = Set(Some(sealed.private));
+        row.wrapped_data_key = Set(Some(sealed.data_key));
+    })
+    .await;
+    assert!(Keys::open(&bed.db, &masters()).await.unwrap_err().to_string().contains("damaged"));
+}
+
+#[tokio::test]
+async fn ky_05_after_a_lost_master_key_the_way_out_that_the_message_names_works() {
+    for bed in Bed::all().await {
+        open(&bed.db).await;
+        for row in bed.rows().await {
+            bed.change(&row, |row| row.state = Set(State::Compromised)).await;
+        }
+        let keys = Keys::open(&bed.db, &MasterKeys::new([8; 32], [])).await.unwrap();
+        assert!(keys.verify(&access_token(&keys, Alg::RS256), &EXPECT).is_ok());
+        assert_eq!(kids(&keys).len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published() {
     for bed in Bed::all().await {
         let keys = open(&bed.db).await;
@@ -180,8 +218,14 @@ async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published()
         let rogue = pair::Pair::parse(Alg::ES256, &pair::generate(Alg::ES256).unwrap()).unwrap().public().unwrap();
         let mut row = bed.rows().await.remove(0).into_active_model();
         (row.kid, row.public_jwk) = (Set(rogue.thumbprint()), Set(rogue.jwk()));
-        (row.alg, row.state) = (Set("ES256".to_owned()), Set(State::Retiring));
+        (row.alg, row.state) = (Set("ES256".to_owned()), Set(State::Retired));
+        (row.sealed_private, row.wrapped_data_key) = (Set(None), Set(None));
         row.insert(bed.db.pool()).await.unwrap();
+        keys.reload().await.unwrap();
+        assert_eq!(keys.published().etag, before.etag, "a retired key is not published");
+        // Known by now, it must not come back without proof.
+        let row = bed.rows().await.into_iter().find(|row| row.kid == rogue.thumbprint()).unwrap();
+        bed.change(&row, |row| row.state = Set(State::Retiring)).await;
         assert!(keys.reload().await.is_err());
         assert_eq!(keys.published().etag, before.etag, "the keys in force stay");
         assert!(Keys::open(&bed.db, &masters()).await.is_err());
@@ -265,7 +309,7 @@ async fn jt_01_jsonwebtoken_signs_and_verifies_with_our_cryptography() {
 }
 
 #[tokio::test]
-async fn sk_05_reload_parses_only_new_keys_and_drops_those_that_stopped() {
+async fn sk_05_jt_02_reload_parses_only_new_keys_and_drops_those_that_stopped() {
     let bed = Bed::sqlite().await;
     let keys = open(&bed.db).await;
     let parsed = || keys.inner.snapshot.load().es256.as_ref().and_then(|key| key.pair.clone()).unwrap();
@@ -299,6 +343,29 @@ async fn sk_03_a_copy_that_cannot_read_the_keys_stops_signing() {
     assert!(matches!(refused, Err(Failure::Away { what: "signing keys", .. })));
     keys.reload().await.unwrap();
     assert!(keys.sign(Alg::ES256, "at+jwt", &json!({})).is_ok());
+}
+
+#[test]
+fn sk_06_no_other_library_for_private_keys_can_be_named() {
+    // What the manifest does not list, no line of ours can use, wherever else in the tree it is.
+    let manifest = include_str!("../../Cargo.toml");
+    for library in ["rsa", "p256", "p384", "ecdsa", "ed25519-dalek", "openssl"] {
+        let lists = |line: &str| line.strip_prefix(library).is_some_and(|rest| rest.starts_with([' ', '.', '=']));
+        assert!(!manifest.lines().any(lists), "{library}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_listed_without_anything_secret_or_the_master_key() {
+    let bed = Bed::sqlite().await;
+    let keys = open(&bed.db).await;
+    keys.emergency(&kid_of(&access_token(&keys, Alg::ES256))).await.unwrap();
+    let listed = serde_json::to_value(Keys::list(&bed.db).await.unwrap()).unwrap();
+    let states: Vec<_> = listed.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
+    assert_eq!(states.iter().filter(|state| **state == "active").count(), 2);
+    assert_eq!(states.iter().filter(|state| **state == "compromised").count(), 1);
+    let members: Vec<_> = listed[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["activated_at", "alg", "demoted_at", "kid", "published_at", "state"]);
 }
 
 #[tokio::test]

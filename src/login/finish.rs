@@ -124,7 +124,7 @@ async fn begin(
     let start = Start {
         user,
         method: proof.method,
-        device: caller.device,
+        device: &caller.device,
         remembered: proof.remembered,
         browser: proof.holds.browser,
     };

@@ -61,6 +61,10 @@ pub struct Sent<'a> {
     pub restart_href: &'a str,
     /// Digits of a code.
     pub code_digits: u32,
+    /// Somebody else is signed in in this browser: their address (magic-link C7).
+    pub switch_from: Option<&'a str>,
+    /// The code was sent without agreeing to leave that session: ask once more, plainly.
+    pub switch_asked: bool,
 }
 
 /// What the link page asks.
@@ -155,6 +159,31 @@ pub struct SignedOut<'a> {
     pub tongue: &'a Tongue,
     /// Back to the application, if one asked.
     pub next_href: Option<&'a str>,
+}
+
+impl<'a> Error<'a> {
+    /// The page for a status alone, with words that say no cause. `reference` names the event in our log.
+    #[must_use]
+    pub fn of(tongue: &'a Tongue, status: StatusCode, reference: Option<&'a str>) -> Self {
+        let (title, message) = match status {
+            StatusCode::NOT_FOUND => (tongue.t("error-not-found-title"), tongue.t("error-not-found")),
+            StatusCode::FORBIDDEN => (tongue.t("error-stale-title"), tongue.t("error-stale")),
+            StatusCode::GONE => (tongue.t("error-expired-title"), tongue.t("error-expired")),
+            StatusCode::TOO_MANY_REQUESTS => (tongue.t("error-busy-title"), tongue.t("error-busy")),
+            StatusCode::SERVICE_UNAVAILABLE => (tongue.t("error-away-title"), tongue.t("error-away")),
+            status if status.is_client_error() => (tongue.t("error-request-title"), tongue.t("error-request")),
+            _ => (tongue.t("error-title"), tongue.t("error-internal")),
+        };
+        let next_href = status.is_client_error().then_some("/login");
+        Self { tongue, status, title, message, parameter: None, next_href, next_label: None, reference }
+    }
+
+    /// The browser sent back no cookie of ours.
+    #[must_use]
+    pub fn without_cookies(tongue: &'a Tongue) -> Self {
+        let (title, message) = (tongue.t("error-cookies-title"), tongue.t("error-cookies"));
+        Self { title, message, ..Self::of(tongue, StatusCode::FORBIDDEN, None) }
+    }
 }
 
 impl SignIn<'_> {

@@ -162,7 +162,7 @@ impl MagicLinkApi {
     ///
     /// The answer is the same for every address. Keep the PKCE verifier: the login belongs to whoever has it.
     #[oai(path = "/request", method = "post", operation_id = "requestMagicLink")]
-    async fn request(&self, request: &Request, body: Json<NewLogin>) -> Result<RequestAnswer, Failure> {
+    async fn request(&self, request: &Request, body: Json<NewLogin>) -> poem::Result<RequestAnswer> {
         let caller = Caller::of(request);
         Ok(match begin(&self.app, &body.0, &caller).await? {
             Ok(begun) => RequestAnswer::Accepted(Json(begun)),
@@ -175,8 +175,8 @@ impl MagicLinkApi {
     ///
     /// Five tries a login. On success the answer is the token response.
     #[oai(path = "/consume", method = "post", operation_id = "consumeMagicLink")]
-    async fn consume(&self, request: &Request, body: Json<Consume>) -> Result<ConsumeAnswer, Failure> {
-        self.answer(&body.0, &Caller::of(request)).await
+    async fn consume(&self, request: &Request, body: Json<Consume>) -> poem::Result<ConsumeAnswer> {
+        Ok(self.answer(&body.0, &Caller::of(request)).await?)
     }
 }
 

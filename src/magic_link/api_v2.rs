@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
 use poem::{
     Request,
     http::StatusCode,
@@ -125,7 +125,7 @@ impl LoginsApi {
     ///
     /// Sends a mail with a link and a code. The answer is the same for every address.
     #[oai(path = "/", method = "post", operation_id = "createLogin")]
-    async fn create(&self, request: &Request, body: Json<NewLogin>) -> Result<Created, Failure> {
+    async fn create(&self, request: &Request, body: Json<NewLogin>) -> poem::Result<Created> {
         let caller = Caller::of(request);
         Ok(match api::begin(&self.v1.app, &body.0, &caller).await? {
             Ok(begun) => Created::Login(Json(begun)),
@@ -144,7 +144,7 @@ impl LoginsApi {
         /// The PKCE verifier, for apps; browsers send their cookie.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
-    ) -> Result<StateAnswer, Failure> {
+    ) -> poem::Result<StateAnswer> {
         let holder = holder(&self.v1.app, request, verifier.0.as_deref());
         Ok(match state(&self.v1.app, &id.0, holder.as_ref()).await? {
             Some(state) => StateAnswer::Login(Json(state)),
@@ -164,12 +164,12 @@ impl LoginsApi {
         /// The PKCE verifier, for apps; browsers send their cookie.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
-    ) -> Result<EventsAnswer<impl Stream<Item = LoginState> + Send + 'static + use<>>, Failure> {
+    ) -> poem::Result<EventsAnswer<BoxStream<'static, LoginState>>> {
         let holder = holder(&self.v1.app, request, verifier.0.as_deref());
         let Some(first) = state(&self.v1.app, &id.0, holder.as_ref()).await? else {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
-        let events = follow(self.v1.app.clone(), id.0, holder, first);
+        let events = follow(self.v1.app.clone(), id.0, holder, first).boxed();
         Ok(EventsAnswer::Events(EventStream::new(events).keep_alive(Duration::from_secs(15))))
     }
 
@@ -181,7 +181,7 @@ impl LoginsApi {
         /// The login.
         id: Path<String>,
         body: Json<TypedCode>,
-    ) -> Result<ConsumeAnswer, Failure> {
+    ) -> poem::Result<ConsumeAnswer> {
         let body = body.0;
         let consume = Consume {
             flow_id: id.0,
@@ -191,7 +191,7 @@ impl LoginsApi {
             scope: body.scope,
             nonce: body.nonce,
         };
-        self.v1.answer(&consume, &Caller::of(request)).await
+        Ok(self.v1.answer(&consume, &Caller::of(request)).await?)
     }
 }
 

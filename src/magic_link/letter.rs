@@ -62,8 +62,9 @@ pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure
         before: vec![tongue.ta("mail-sign-in-intro", &[minutes])],
         button: Some(Button { link: of.link, label: tongue.t("mail-sign-in-button") }),
         code: Some(Code {
-            intro: tongue.ta("mail-sign-in-code", &[domain.clone()]),
+            intro: tongue.ta("mail-sign-in-code", std::slice::from_ref(&domain)),
             digits: grouped(of.code),
+            plain: if direction(&tongue.tag) == "rtl" { of.code.to_owned() } else { grouped(of.code) },
             warning: tongue.ta("mail-sign-in-code-only", &[domain]),
         }),
         facts_intro: tongue.t("mail-sign-in-facts"),
@@ -94,7 +95,7 @@ pub fn no_account(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure> {
 /// Only by a fault of ours in the template.
 pub fn access_reset(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure> {
     let domain = ("domain", one_line(of.domain));
-    let heading = tongue.ta("mail-access-reset-heading", &[domain.clone()]);
+    let heading = tongue.ta("mail-access-reset-heading", std::slice::from_ref(&domain));
     Body {
         before: vec![tongue.ta("mail-access-reset-intro", &[domain]), tongue.t("mail-access-reset-again")],
         facts_intro: tongue.t("mail-access-reset-facts"),
@@ -113,8 +114,15 @@ struct Body<'a> {
     button: Option<Button<'a>>,
     code: Option<Code>,
     facts_intro: String,
-    facts: Vec<(String, String)>,
+    facts: Vec<Fact>,
     after: Vec<String>,
+}
+
+/// Something that is known about who asked: apart for a table, and as a line.
+struct Fact {
+    label: String,
+    value: String,
+    line: String,
 }
 
 struct Button<'a> {
@@ -125,6 +133,8 @@ struct Button<'a> {
 struct Code {
     intro: String,
     digits: String,
+    /// For plain text, where nothing keeps two groups in their order within right-to-left text.
+    plain: String,
     warning: String,
 }
 
@@ -137,7 +147,7 @@ struct Html<'a>(&'a Body<'a>);
 struct Plain<'a>(&'a Body<'a>);
 
 impl<'a> Body<'a> {
-    fn new(tongue: &'a Tongue, heading: String, facts: Vec<(String, String)>) -> Self {
+    fn new(tongue: &'a Tongue, heading: String, facts: Vec<Fact>) -> Self {
         Self {
             lang: &tongue.tag,
             dir: direction(&tongue.tag),
@@ -169,8 +179,8 @@ fn heading(tongue: &Tongue, key: &str, client: Option<&str>, domain: &str) -> St
     tongue.ta(key, &[("what", place)])
 }
 
-/// Who asked, from where, when: label and value; what is not known is left out.
-fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<(String, String)> {
+/// Who asked, from where, when; what is not known is left out.
+fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<Fact> {
     let known = [
         ("mail-fact-client", of.client),
         ("mail-fact-device", Some(of.device)),
@@ -178,7 +188,12 @@ fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<(String, String)> {
         ("mail-fact-time", Some(of.time)),
         ("mail-fact-domain", Some(of.domain)),
     ];
-    known.into_iter().filter_map(|(key, value)| Some((tongue.t(key), one_line(value?)))).collect()
+    let fact = |(key, value): (&str, Option<&str>)| {
+        let (label, value) = (tongue.t(key), one_line(value?));
+        let line = tongue.ta("mail-fact", &[("label", label.clone()), ("value", value.clone())]);
+        Some(Fact { label, value, line })
+    };
+    known.into_iter().filter_map(fact).collect()
 }
 
 /// `1234 5678`: two groups are easier to carry from one screen to another; spaces are ignored when it is typed (D5).

@@ -73,7 +73,7 @@ pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, 
         canonical: ask.address.canonical(),
         address_key: &key,
         locale: ask.locale,
-        device: ask.caller.device,
+        device: &ask.caller.device,
         remembered: ask.remembered,
         destination: ask.destination,
     };

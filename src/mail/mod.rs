@@ -7,7 +7,6 @@
 
 pub mod mailbox;
 pub mod outbox;
-pub mod page;
 pub mod transport;
 
 pub mod page;

@@ -203,7 +203,7 @@ async fn record(tx: &Tx, row: &Model, tried: &Tried) -> Result<Option<Next>, Fai
 async fn finish(tx: &Tx, row: &Model, state: State, error: Option<String>) -> Result<bool, Failure> {
     held(tx, row, |change| {
         change
-            .col_expr(Column::State, Expr::val(state).into())
+            .col_expr(Column::State, Expr::val(state))
             .col_expr(Column::FinishedAt, Expr::value(Some(tx.now)))
             .col_expr(Column::LeaseUntil, Expr::value(Time(0)))
             .col_expr(Column::LeaseOwner, Expr::value(None::<Uuid>))

@@ -2,8 +2,7 @@
 
 use entity::{Time, grant_family as row};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, SqlErr,
-    TryInsertResult,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -17,17 +16,11 @@ use crate::{db::Tx, web::error::Failure};
 /// # Errors
 /// The database's own.
 pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, Failure> {
-    let done = row::Entity::insert(row::ActiveModel::from(grant).reset_all())
+    let inserted = row::Entity::insert(row::ActiveModel::from(grant))
         .on_conflict(OnConflict::column(row::Column::Id).do_nothing().to_owned())
-        .do_nothing()
         .exec_without_returning(tx.conn())
-        .await;
-    match done {
-        Ok(TryInsertResult::Inserted(rows)) => Ok(rows == 1),
-        Ok(_) => Ok(false),
-        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+        .await?;
+    Ok(inserted == 1)
 }
 
 /// Ends a grant; `false` if it is not there or has ended.

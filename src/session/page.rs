@@ -22,8 +22,6 @@ pub struct Account<'a> {
     pub form_token_sign_out: &'a str,
     /// Form token of `sign-out-everywhere`.
     pub form_token_everywhere: &'a str,
-    /// Form token of every `end-session` form.
-    pub form_token_end: &'a str,
 }
 
 /// One session in the list.
@@ -39,14 +37,13 @@ pub struct SessionRow {
     pub last_seen: String,
     /// When it began, spelled out.
     pub created: String,
+    /// Form token of its `end-session` form.
+    pub form_token: String,
 }
 
 impl Account<'_> {
     fn when(&self, row: &SessionRow) -> String {
-        self.tongue.ta("account-session-when", &[
-            ("created", row.created.clone()),
-            ("seen", row.last_seen.clone()),
-        ])
+        self.tongue.ta("account-session-when", &[("created", row.created.clone()), ("seen", row.last_seen.clone())])
     }
 
     fn device(&self, row: &SessionRow) -> String {

@@ -58,6 +58,15 @@ impl Shelf {
         self.entries.get(key).filter(|entry| now < entry.expires)
     }
 
+    /// How often a live counter was hit, and when its window ends.
+    fn count(&self, key: &str, now: Time) -> Option<(u32, Time)> {
+        let entry = self.live(key, now)?;
+        match entry.content {
+            Content::Count(count) => Some((count, entry.expires)),
+            Content::Blob(_) => None,
+        }
+    }
+
     fn put(&mut self, key: &str, content: Content, expires: Time) {
         let key: Arc<str> = key.into();
         if let Some(old) = self.entries.insert(key.clone(), Entry { content, expires }) {
@@ -152,17 +161,6 @@ impl Memory {
             shelf.put(key, Content::Count(count + 1), ends);
         }
         Ok(None)
-    }
-}
-
-impl Shelf {
-    /// How often a live counter was hit, and when its window ends.
-    fn count(&self, key: &str, now: Time) -> Option<(u32, Time)> {
-        let entry = self.live(key, now)?;
-        match entry.content {
-            Content::Count(count) => Some((count, entry.expires)),
-            Content::Blob(_) => None,
-        }
     }
 }
 
@@ -270,6 +268,7 @@ mod tests {
         tickets.issue(Kind::Code, &at, b"value", TTL).await.unwrap();
         tickets.claim(Kind::Code, &at, b"used", KEEP).await.unwrap();
         clock.advance(KEEP - SLACK);
+        assert_eq!(tickets.sweep(), 0, "the end of the ticket is not that of its tombstone");
         let claim = tickets.claim(Kind::Code, &at, b"again", KEEP).await.unwrap();
         assert_eq!(claim, Claim::Replayed(b"used".to_vec()));
         clock.advance(SLACK);

@@ -9,7 +9,7 @@ pub mod address;
 use entity::{Time, user, user_email};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, sea_query::OnConflict,
+    ExprTrait as _, QueryOrder as _, sea_query::OnConflict,
 };
 use uuid::Uuid;
 

@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn the_style_sheet_is_written_for_both_directions() {
         for side in ["left", "right"] {
-            let physical = STYLE.lines().find(|line| line.contains(&format!("-{side}:")) || line.contains(&format!(" {side}:")));
+            let physical =
+                STYLE.lines().find(|line| line.contains(&format!("-{side}:")) || line.contains(&format!(" {side}:")));
             assert_eq!(physical, None);
         }
     }

@@ -28,7 +28,7 @@ pub struct Caller {
     /// Random, made here; never taken from outside. It is the reference that error answers show.
     pub request_id: String,
     /// Fixed words such as `Firefox on Windows`, or `Unknown device`.
-    pub device: &'static str,
+    pub device: String,
     /// The Accept-Language header, cut to 256 bytes; empty if absent.
     pub accept_language: String,
 }
@@ -109,45 +109,36 @@ fn prefix(ip: Ipv6Addr, bits: u32) -> String {
 }
 
 /// In this order: a browser that imitates another names the other too.
-const BROWSERS: [(&str, usize); 8] = [
-    ("Edg", 0),
-    ("OPR/", 1),
-    ("SamsungBrowser/", 2),
-    ("FxiOS/", 3),
-    ("Firefox/", 3),
-    ("CriOS/", 4),
-    ("Chrome/", 4),
-    ("Safari/", 5),
+const BROWSERS: [(&str, &str); 8] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("FxiOS/", "Firefox"),
+    ("Firefox/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
 ];
-const SYSTEMS: [(&str, usize); 8] = [
-    ("iPhone", 0),
-    ("iPad", 1),
-    ("Android", 2),
-    ("Windows", 3),
-    ("CrOS", 4),
-    ("Mac OS X", 5),
-    ("Macintosh", 5),
-    ("Linux", 6),
-];
-/// Rows as in [`BROWSERS`], columns as in [`SYSTEMS`], the last of each for one that we do not know.
-#[rustfmt::skip]
-const DEVICES: [[&str; 8]; 7] = [
-    ["Edge on iPhone", "Edge on iPad", "Edge on Android", "Edge on Windows", "Edge on ChromeOS", "Edge on macOS", "Edge on Linux", "Edge"],
-    ["Opera on iPhone", "Opera on iPad", "Opera on Android", "Opera on Windows", "Opera on ChromeOS", "Opera on macOS", "Opera on Linux", "Opera"],
-    ["Samsung Internet", "Samsung Internet", "Samsung Internet on Android", "Samsung Internet", "Samsung Internet", "Samsung Internet", "Samsung Internet", "Samsung Internet"],
-    ["Firefox on iPhone", "Firefox on iPad", "Firefox on Android", "Firefox on Windows", "Firefox on ChromeOS", "Firefox on macOS", "Firefox on Linux", "Firefox"],
-    ["Chrome on iPhone", "Chrome on iPad", "Chrome on Android", "Chrome on Windows", "Chrome on ChromeOS", "Chrome on macOS", "Chrome on Linux", "Chrome"],
-    ["Safari on iPhone", "Safari on iPad", "Browser on Android", "Safari on Windows", "Browser on ChromeOS", "Safari on macOS", "Browser on Linux", "Safari"],
-    ["iPhone", "iPad", "Android", "Windows", "ChromeOS", "macOS", "Linux", "Unknown device"],
+const SYSTEMS: [(&str, &str); 8] = [
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "macOS"),
+    ("Macintosh", "macOS"),
+    ("Linux", "Linux"),
 ];
 
 /// Fixed words for a User-Agent: enough for its owner to know the device again, nothing of the header itself.
-fn device(agent: &str) -> &'static str {
-    let find = |table: &[(&str, usize)], other| {
-        table.iter().find(|(mark, _)| agent.contains(mark)).map_or(other, |(_, index)| *index)
-    };
-    let (browser, system) = (find(&BROWSERS, 6), find(&SYSTEMS, 7));
-    DEVICES.get(browser).and_then(|row| row.get(system)).copied().unwrap_or("Unknown device")
+fn device(agent: &str) -> String {
+    let find =
+        |table: &[(&str, &'static str)]| table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, words)| *words);
+    match (find(&BROWSERS), find(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(words), None) | (None, Some(words)) => words.to_owned(),
+        (None, None) => "Unknown device".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -90,7 +90,9 @@ pub fn page(spec: &Value, spec_href: &str, english: &Tongue, site: Site) -> Resp
         description: text(info, "description"),
         spec_href,
         operations: operations(spec),
-        schemas: entries(&spec["components"]["schemas"]).map(|(name, schema)| described(name, schema)).collect(),
+        schemas: entries(spec.pointer("/components/schemas").unwrap_or(&Value::Null))
+            .map(|(name, schema)| described(name, schema))
+            .collect(),
     };
     show(&docs, site)
 }
@@ -169,7 +171,8 @@ fn shape(schema: &Value) -> Shape {
     if let Some(format) = schema["format"].as_str() {
         words.push_str(&format!(" ({format})"));
     }
-    let values: Vec<String> = list(&schema["enum"]).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+    let values: Vec<String> =
+        list(&schema["enum"]).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
     if !values.is_empty() {
         words.push_str(&format!(": {}", values.join(", ")));
     }

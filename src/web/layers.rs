@@ -16,7 +16,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     caller::Caller,
+    cors::Readable,
     error::{Audience, Failure, Fault},
+    host::{Site, Turned},
 };
 
 /// Draws an error for people as a page.
@@ -67,7 +69,7 @@ impl<E: Endpoint> Middleware<E> for Layers {
     type Output = Layered<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        let site = self.public_url.as_deref().and_then(Site::of);
+        let site = self.public_url.as_deref().map(Site::of);
         Layered { inner, layers: self.clone(), site }
     }
 }
@@ -110,12 +112,6 @@ struct Seen {
     audience: Audience,
     old_http: bool,
     caller: Caller,
-}
-
-/// A request that does not reach its endpoint.
-enum Turned {
-    Away(StatusCode),
-    To(Box<Response>),
 }
 
 impl<E: Endpoint> Layered<E> {
@@ -163,21 +159,18 @@ impl<E: Endpoint> Layered<E> {
             None => {}
         }
         let ours = failure.is_some();
-        let pattern = error.data::<PathPattern>().cloned();
         let words = error.to_string();
         let mut response = error.into_response();
         if ours || is_plain(&response) {
             let fault = Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { &words });
             let shaped = self.refuse(&fault, seen);
-            // Retry-After, Allow, WWW-Authenticate stay.
-            let kept = std::mem::take(response.headers_mut());
+            // Retry-After, Allow, WWW-Authenticate stay, and the pattern of the route.
+            let (kept, notes) = (std::mem::take(response.headers_mut()), std::mem::take(response.extensions_mut()));
             response = shaped;
             for (name, value) in kept.iter().filter(|(name, _)| !name.as_str().starts_with("content-")) {
                 response.headers_mut().insert(name, value.clone());
             }
-        }
-        if let Some(pattern) = pattern {
-            response.set_data(pattern);
+            *response.extensions_mut() = notes;
         }
         response
     }
@@ -206,7 +199,11 @@ impl<E: Endpoint> Layered<E> {
                 HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
             ),
         ];
+        let readable = response.data::<Readable>().cloned();
         let headers = response.headers_mut();
+        if let Some(readable) = readable {
+            readable.write(headers);
+        }
         for (name, value) in DEFAULTS {
             headers.entry(name).or_insert(value);
         }
@@ -258,70 +255,6 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>, StatusCode> {
         }
     }
     if taken > limit { Err(StatusCode::PAYLOAD_TOO_LARGE) } else { Ok(whole) }
-}
-
-/// The host that we answer for.
-struct Site {
-    /// `https://id.example:8443`.
-    origin: String,
-    /// `id.example:8443`, lower case, without the scheme's own port.
-    authority: String,
-    https: bool,
-}
-
-impl Site {
-    fn of(public_url: &str) -> Option<Self> {
-        let url = url::Url::parse(public_url).ok()?;
-        let origin = url.origin().ascii_serialization();
-        let authority = origin.split_once("://")?.1.to_owned();
-        Some(Self { origin, authority, https: url.scheme() == "https" })
-    }
-
-    /// Lets through what is for us; another name gets 421 (RFC 9110 §15.5.20), none or several get 400 (RFC 9112 §3.2).
-    fn admit(&self, request: &Request, redirect_loopback: bool) -> Result<(), Turned> {
-        let given = authority(request).ok_or(Turned::Away(StatusCode::BAD_REQUEST))?;
-        let given = self.without_default_port(given.to_ascii_lowercase());
-        if given == self.authority {
-            return Ok(());
-        }
-        let is_neighbour = redirect_loopback && *request.method() == Method::GET && self.is_loopback_name(&given);
-        if !is_neighbour {
-            return Err(Turned::Away(StatusCode::MISDIRECTED_REQUEST));
-        }
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let answer = Response::builder().status(StatusCode::SEE_OTHER);
-        Err(Turned::To(Box::new(answer.header(header::LOCATION, format!("{}{path}", self.origin)).finish())))
-    }
-
-    fn without_default_port(&self, authority: String) -> String {
-        let default = if self.https { ":443" } else { ":80" };
-        authority.strip_suffix(default).map(str::to_owned).unwrap_or(authority)
-    }
-
-    /// Another name of this machine with our port, where we are on loopback ourselves.
-    fn is_loopback_name(&self, given: &str) -> bool {
-        let split = |authority: &str| {
-            let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-            let (host, port) = port.unwrap_or((authority, ""));
-            matches!(host, "localhost" | "127.0.0.1" | "[::1]").then(|| port.to_owned())
-        };
-        split(given).is_some_and(|port| split(&self.authority) == Some(port))
-    }
-}
-
-/// The one authority of a request: `:authority` or an absolute target, or Host; where both are given they must agree.
-fn authority(request: &Request) -> Option<&str> {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next().map(|host| host.to_str());
-    if hosts.next().is_some() {
-        return None;
-    }
-    match (request.uri().authority().map(|authority| authority.as_str()), host) {
-        (Some(target), Some(Ok(host))) if target.eq_ignore_ascii_case(host) => Some(target),
-        (Some(target), None) => Some(target),
-        (None, Some(Ok(host))) => Some(host),
-        _ => None,
-    }
 }
 
 /// Answers 405 with Allow to every method that is not listed in `allow` (`"GET"`, `"GET, POST"`).

@@ -7,6 +7,7 @@ pub mod cors;
 pub mod csrf;
 pub mod docs;
 pub mod error;
+mod host;
 pub mod layers;
 pub mod page;
 pub mod params;

@@ -112,11 +112,15 @@ pub fn show(content: &impl Content, site: Site) -> Response {
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
             let text = "Something went wrong on our side. Please try again.".to_owned();
-            answer(StatusCode::INTERNAL_SERVER_ERROR, text, &[
-                (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-                (header::CACHE_CONTROL, "no-store".to_owned()),
-                (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-            ])
+            answer(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                text,
+                &[
+                    (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+                    (header::CACHE_CONTROL, "no-store".to_owned()),
+                    (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+                ],
+            )
         }
     }
 }
@@ -165,7 +169,7 @@ fn page_headers(content: &impl Content, site: Site, nonce: &str) -> Vec<(HeaderN
         (fixed("x-robots-tag"), "noindex".to_owned()),
     ];
     if site.https {
-        headers.push((header::STRICT_TRANSPORT_SECURITY, "max-age=63072000".to_owned()));
+        headers.push((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000".to_owned()));
     }
     headers
 }
@@ -233,7 +237,7 @@ mod tests {
             ("x-content-type-options", "nosniff"),
             ("cross-origin-resource-policy", "same-origin"),
             ("cross-origin-opener-policy", "same-origin"),
-            ("strict-transport-security", "max-age=63072000"),
+            ("strict-transport-security", "max-age=31536000"),
             ("cache-control", "no-store"),
             ("referrer-policy", "same-origin"),
             ("x-robots-tag", "noindex"),
@@ -258,9 +262,14 @@ mod tests {
     fn cw_01_a_script_runs_by_a_nonce_that_is_new_each_time() {
         let script = Script { source: "/* ours */", connects: true };
         let policies: Vec<String> = (0..2)
-            .map(|_| shown(Some(script), Site::default()).headers()["content-security-policy"].to_str().unwrap().to_owned())
+            .map(|_| {
+                shown(Some(script), Site::default()).headers()["content-security-policy"].to_str().unwrap().to_owned()
+            })
             .collect();
-        assert!(policies[0].contains("script-src 'nonce-") && policies[0].contains("connect-src 'self'; "), "{policies:?}");
+        assert!(
+            policies[0].contains("script-src 'nonce-") && policies[0].contains("connect-src 'self'; "),
+            "{policies:?}"
+        );
         assert_ne!(policies[0], policies[1]);
     }
 

@@ -144,7 +144,7 @@ impl ApiResponse for ProblemJson {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[derive(ApiResponse)]

@@ -113,10 +113,7 @@ impl Tongue {
         let values: FluentArgs<'_> = args.iter().map(|(name, value)| (*name, fluent_value(value))).collect();
         let (own, english) = (&self.language, &self.english);
         let bundles = [&own.texts, &own.shipped, &english.texts, &english.shipped];
-        bundles
-            .into_iter()
-            .find_map(|bundle| format(bundle, key, &values))
-            .unwrap_or_else(|| key.to_owned())
+        bundles.into_iter().find_map(|bundle| format(bundle, key, &values)).unwrap_or_else(|| key.to_owned())
     }
 
     /// The same as HTML: text and arguments escaped, each argument inside `<bdi>`, so that a left-to-right address
@@ -126,8 +123,10 @@ impl Tongue {
         // Private-use marks stand for the tags until all else is escaped; a value cannot bring its own.
         const OPEN: char = '\u{E000}';
         const CLOSE: char = '\u{E001}';
-        let marked: Vec<_> =
-            args.iter().map(|(name, value)| (*name, format!("{OPEN}{}{CLOSE}", value.replace([OPEN, CLOSE], "")))).collect();
+        let marked: Vec<_> = args
+            .iter()
+            .map(|(name, value)| (*name, format!("{OPEN}{}{CLOSE}", value.replace([OPEN, CLOSE], ""))))
+            .collect();
         escape(&self.ta(key, &marked)).replace(OPEN, "<bdi>").replace(CLOSE, "</bdi>")
     }
 
@@ -142,12 +141,15 @@ impl Tongue {
     pub fn date_time(&self, at: Time) -> String {
         let Ok(at) = time::OffsetDateTime::from_unix_timestamp(at.seconds()) else { return String::new() };
         let month = self.t(&format!("month-{}", u8::from(at.month())));
-        self.ta("date-time", &[
-            ("day", at.day().to_string()),
-            ("month", month),
-            ("year", at.year().to_string()),
-            ("time", format!("{:02}:{:02}", at.hour(), at.minute())),
-        ])
+        self.ta(
+            "date-time",
+            &[
+                ("day", at.day().to_string()),
+                ("month", month),
+                ("year", at.year().to_string()),
+                ("time", format!("{:02}:{:02}", at.hour(), at.minute())),
+            ],
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lessons API of a dance school: a resource server that verifies Entree's access tokens offline.
 
-mod lessons;
+mod timetable;
 
 use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
@@ -67,10 +67,7 @@ fn routes(verifier: Arc<Verifier>, web_origin: HeaderValue) -> impl Endpoint {
         .allow_method(Method::GET)
         .allow_header(header::AUTHORIZATION)
         .expose_header(header::WWW_AUTHENTICATE);
-    Route::new()
-        .at("/lessons", get(lessons).with(cors))
-        .at("/healthz", get(health))
-        .data(verifier)
+    Route::new().at("/lessons", get(lessons).with(cors)).at("/healthz", get(health)).data(verifier)
 }
 
 #[handler]
@@ -83,13 +80,13 @@ fn health() -> &'static str {
 async fn lessons(request: &Request, Data(verifier): Data<&Arc<Verifier>>) -> Response {
     let token = match bearer(request) {
         Ok(token) => token,
-        Err(answer) => return answer,
+        Err((status, words)) => return challenge(status, words),
     };
     match verifier.verify(token, lessons_api::now()).await {
         Ok(caller) => Response::builder()
             .header(header::CACHE_CONTROL, "no-store")
             .content_type("application/json")
-            .body(serde_json::json!({ "lessons": lessons::of(&caller) }).to_string()),
+            .body(serde_json::json!({ "lessons": timetable::of(&caller) }).to_string()),
         Err(Refused::Key(NoKey::Unavailable)) => {
             Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "5").finish()
         }
@@ -100,18 +97,18 @@ async fn lessons(request: &Request, Data(verifier): Data<&Arc<Verifier>>) -> Res
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), or the answer to a request without one.
-fn bearer(request: &Request) -> Result<&str, Response> {
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), or what to answer a request without one.
+fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
-    let Some(value) = headers.next() else { return Err(challenge(StatusCode::UNAUTHORIZED, "Bearer")) };
+    let Some(value) = headers.next() else { return Err((StatusCode::UNAUTHORIZED, "Bearer")) };
     let token = value.to_str().ok().and_then(|value| value.split_once(' ')).and_then(|(scheme, token)| {
         let token = token.trim();
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
     });
     match (token, headers.next()) {
         (Some(token), None) => Ok(token),
-        _ => Err(challenge(StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#)),
+        _ => Err((StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#)),
     }
 }
 

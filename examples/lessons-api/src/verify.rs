@@ -168,7 +168,8 @@ fn check(
 ) -> Result<Caller, Refused> {
     use jwt_compact::ValidationError::MalformedClaims;
     let token = Es256.validator::<AccessToken>(key).validate(token);
-    let token = token.map_err(|error| if matches!(error, MalformedClaims(_)) { Refused::Claims } else { Refused::Signature })?;
+    let token = token
+        .map_err(|error| if matches!(error, MalformedClaims(_)) { Refused::Claims } else { Refused::Signature })?;
     let (_, claims) = token.into_parts();
     check_times(&claims, now)?;
     let claims = claims.custom;

@@ -82,7 +82,12 @@ fn kid<'a>(token: &'a UntrustedToken<'_>) -> Result<&'a str, Refused> {
     Ok(header.key_id.as_deref().ok_or(NoKey::Unknown)?)
 }
 
-fn check(token: &UntrustedToken<'_, Empty>, key: &Key, issuer: &str, expected: &Expected<'_>) -> Result<String, Refused> {
+fn check(
+    token: &UntrustedToken<'_, Empty>,
+    key: &Key,
+    issuer: &str,
+    expected: &Expected<'_>,
+) -> Result<String, Refused> {
     let token = Es256.validator::<IdToken>(key).validate(token).map_err(|_| Refused::Signature)?;
     let (_, claims): (_, Claims<IdToken>) = token.into_parts();
     let exp = claims.expiration.ok_or(Refused::Time)?.timestamp();
@@ -109,7 +114,7 @@ fn check(token: &UntrustedToken<'_, Empty>, key: &Key, issuer: &str, expected: &
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use jwt_compact::{Algorithm, Header};
     use serde_json::{Value, json};

@@ -139,7 +139,7 @@ impl App {
 fn routes(app: Arc<App>) -> impl Endpoint {
     Route::new()
         .at("/", get(home))
-        .at("/login", get(login))
+        .at("/login", get(begin))
         .at("/callback", get(callback::callback))
         .at("/logout", post(logout))
         .at("/style.css", get(page::style))
@@ -176,7 +176,7 @@ async fn home(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 
 /// Begins a sign-in: remembers what the answer must fit, and sends the browser to the provider.
 #[handler]
-async fn login(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+async fn begin(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     // A cookie set under another name of this machine (localhost) would not come back to the callback.
     let host = request.header(header::HOST).unwrap_or_default();
     if app.public_url.split_once("://").is_none_or(|(_, ours)| ours != host) {

@@ -1,5 +1,6 @@
 //! The whole walk against a small provider that signs with a key of its own, and each way to spoil it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_types, reason = "a stand-in for the provider, posted to by the example alone")]
 
 use jwt_compact::{Algorithm, AlgorithmExt as _, Claims, Header, alg::Es256, jwk::JsonWebKey};
 use poem::web::Form;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_json::json;
 
@@ -286,6 +286,26 @@ fn jt_04_life() {
             (json!({"exp": NOW}), Err(Refusal::Life)),
         ],
     );
+}
+
+#[test]
+fn jt_03_what_the_default_validation_of_jsonwebtoken_lets_through_is_refused() {
+    let ours = es256();
+    for change in [
+        json!({"aud": null}),
+        json!({"iss": null}),
+        json!({"aud": 1}),
+        json!({"iss": 1}),
+        json!({"iss": ["https://id.example", "https://evil.example"]}),
+        json!({"nbf": NOW + 600}),
+        json!({"iat": NOW + 500}),
+        json!({"iat": NOW - 600, "exp": NOW - 59}),
+    ] {
+        assert!(ours.claims_with(change.clone()).is_err(), "{change}");
+    }
+    for change in [json!({"typ": "anything"}), json!({"crit": ["anything"]})] {
+        assert!(ours.header_with(change.clone()).is_err(), "{change}");
+    }
 }
 
 #[test]

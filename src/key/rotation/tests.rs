@@ -13,6 +13,14 @@ use crate::key::{
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
+#[test]
+fn sk_03_the_spans_are_those_promised() {
+    assert_eq!((LEAD, SERVICE), (DAY, 90 * DAY));
+    assert!(KEEP >= 2 * HOUR && KEEP >= HOUR + 2 * Duration::from_secs(300), "from demotion");
+    // A copy that signs on what it read STALE ago still leaves its last token time to die.
+    assert!(STALE + HOUR + 2 * Duration::from_secs(300) <= KEEP);
+}
+
 fn token(keys: &Keys, alg: Alg) -> String {
     let now = keys.db().clock().now().seconds();
     let claims = json!({"iss": "us", "aud": "api", "sub": "u", "iat": now, "exp": now + MAX_LIFE});
@@ -98,6 +106,27 @@ async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once(
         one.reload().await.unwrap();
         assert_eq!([signer(&one, Alg::ES256), signer(&two, Alg::ES256)], [published[0].clone(), published[0].clone()]);
         assert_eq!(bed.rows().await.len(), 3);
+    }
+}
+
+/// On SQLite the second unit of work cannot even begin before the first has ended.
+#[tokio::test]
+async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_its_key() {
+    for bed in Bed::all().await.into_iter().filter(|bed| bed.db.is_postgres()) {
+        let keys = open(&bed.db).await;
+        let [a, b] = [make(Alg::ES256, keys.master()).await.unwrap(), make(Alg::ES256, keys.master()).await.unwrap()];
+        let (first, second) = (bed.db.begin().await.unwrap(), bed.db.begin().await.unwrap());
+        assert!(publish(&first, a).await.unwrap());
+        let mut other = std::pin::pin!(publish(&second, b));
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => unreachable!("it did not wait: {done:?}"),
+                waiting = bed.waits_for_lock() => if waiting { break },
+            }
+        }
+        first.commit().await.unwrap();
+        assert!(!other.await.unwrap());
     }
 }
 

@@ -23,6 +23,7 @@ mail-access-reset-again = Where that was you, simply sign in again.
 mail-access-reset-facts = The proof came from:
 mail-access-reset-ignore = If that was not you, somebody can read your mail: change the password of your mailbox, then tell the people who run this service.
 
+mail-fact = { $label }: { $value }
 mail-fact-client = Application
 mail-fact-device = Device
 mail-fact-place = Near

@@ -39,6 +39,7 @@ sent-client = Then you go on to { $client }.
 sent-code = Code from the mail
 sent-code-hint = { $digits } digits; spaces and dashes do not matter.
 sent-submit = Sign in
+sent-switch = You are signed in as { $current }. If you type the code, { $current } is signed out in this browser.
 sent-waiting = This page goes on by itself once you have opened the link.
 sent-ended = This sign-in is over.
 sent-nothing = Nothing there after two minutes? Look among the spam, and check the address above.

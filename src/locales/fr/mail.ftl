@@ -23,6 +23,7 @@ mail-access-reset-again = Là où c’était vous, connectez-vous simplement à 
 mail-access-reset-facts = La preuve vient de :
 mail-access-reset-ignore = Si ce n’était pas vous, quelqu’un peut lire votre courrier : changez le mot de passe de votre messagerie, puis prévenez les responsables de ce service.
 
+mail-fact = { $label } : { $value }
 mail-fact-client = Application
 mail-fact-device = Appareil
 mail-fact-place = Près de

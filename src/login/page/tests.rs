@@ -2,9 +2,9 @@
 //! for eyes, axe and screenshots.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use poem::Response;
+use poem::{Response, http::HeaderMap};
 
 use super::*;
 use crate::{
@@ -83,6 +83,8 @@ fn sent(tongue: &Tongue) -> Sent<'_> {
         client: Some("Ballet lessons"),
         restart_href: "/login?txn=0199",
         code_digits: 8,
+        switch_from: None,
+        switch_asked: false,
     }
 }
 
@@ -117,6 +119,7 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         ("sign_in_refused", show(&refused, site)),
         ("sent", show(&sent(tongue), site)),
         ("sent_refused", show(&wrong, site)),
+        ("link_auto", show(&link(tongue, LinkMode::Confirm { auto: true }), site)),
         ("link", show(&link(tongue, LinkMode::Confirm { auto: false }), site)),
         ("link_switch", show(&link(tongue, LinkMode::SwitchUser { current: "bea@example.test" }), site)),
         ("elsewhere", show(&Elsewhere { tongue, flow_href: None, restart_href: "/login" }, site)),
@@ -136,6 +139,7 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         current,
         last_seen: tongue.date_time(entity::Time(1_795_446_485_000)),
         created: tongue.date_time(entity::Time(1_795_000_000_000)),
+        form_token: "ft3".to_owned(),
     };
     let account = Account {
         tongue,
@@ -145,7 +149,6 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         sessions: &[row("1", "Firefox, Linux", true), row("2", "Safari, iPhone", false), row("3", "", false)],
         form_token_sign_out: "ft1",
         form_token_everywhere: "ft2",
-        form_token_end: "ft3",
     };
     vec![("account", show(&account, site))]
 }
@@ -188,9 +191,14 @@ fn visible(html: &str) -> String {
     html.split('<').filter_map(|piece| piece.split_once('>').map(|(_, text)| text)).collect::<Vec<_>>().join("\u{1f}")
 }
 
-fn write_gallery(name: &str, tag: &str, html: &str) {
+/// The page, and its headers beside it.
+fn write_gallery(name: &str, tag: &str, headers: &HeaderMap, html: &str) {
     if let Some(directory) = std::env::var_os("ENTREE_GALLERY") {
-        std::fs::write(PathBuf::from(directory).join(format!("{name}.{tag}.html")), html).unwrap();
+        let file = PathBuf::from(directory).join(format!("{name}.{tag}.html"));
+        std::fs::write(&file, html).unwrap();
+        let headers: BTreeMap<_, _> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        std::fs::write(file.with_extension("html.json"), serde_json::to_string(&headers).unwrap()).unwrap();
     }
 }
 
@@ -203,11 +211,13 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
         let dir = if &*tag == "ar" { "rtl" } else { "ltr" };
         for (name, response) in login_pages(&tongue).into_iter().chain(other_pages(&tongue)) {
             assert_eq!(response.headers()["content-language"], &*tag);
+            let headers = response.headers().clone();
             let html = body(response);
-            write_gallery(name, &tag, &html);
+            write_gallery(name, &tag, &headers, &html);
             assert!(html.contains(&format!(r#"<html lang="{tag}" dir="{dir}">"#)), "{name} {tag}");
             let seen = visible(&html);
-            let bare = keys.iter().find(|key| key.contains('-') && seen.split('\u{1f}').any(|text| text.trim() == **key));
+            let bare =
+                keys.iter().find(|key| key.contains('-') && seen.split('\u{1f}').any(|text| text.trim() == **key));
             assert_eq!(bare, None, "{name} {tag} shows a key");
             assert!(!seen.contains('{') && !seen.contains("{$"), "{name} {tag} shows a placeholder: {seen}");
         }
@@ -218,12 +228,16 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
 fn developer_pages_render() {
     let english = Texts::default().tongue("en");
     for (name, response) in developer_pages(&english) {
+        let headers = response.headers().clone();
         let html = body(response);
-        write_gallery(name, "en", &html);
+        write_gallery(name, "en", &headers, &html);
         assert!(!html.contains("<script"), "{name}");
         assert!(!html.contains("<img"), "{name} lets markup through");
         if name == "docs" {
-            assert!(html.contains(r##"<a href="#schema-Begin">Begin</a>"##) && html.contains("array of Begin"), "{html}");
+            assert!(
+                html.contains(r##"<a href="#schema-Begin">Begin</a>"##) && html.contains("array of Begin"),
+                "{html}"
+            );
             assert!(html.contains("Needs a bearer token") && html.contains("string: a, b"));
         }
     }
@@ -232,7 +246,13 @@ fn developer_pages_render() {
 #[test]
 fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
     let tongue = Texts::default().tongue("en");
-    let page = SignIn { email: HOSTILE, client: Some(HOSTILE), txn: Some(HOSTILE), signed_in_as: Some(HOSTILE), ..sign_in(&tongue) };
+    let page = SignIn {
+        email: HOSTILE,
+        client: Some(HOSTILE),
+        txn: Some(HOSTILE),
+        signed_in_as: Some(HOSTILE),
+        ..sign_in(&tongue)
+    };
     let waiting = Sent { email: HOSTILE, flow: HOSTILE, client: Some(HOSTILE), restart_href: HOSTILE, ..sent(&tongue) };
     let fault = Error {
         tongue: &tongue,
@@ -264,7 +284,8 @@ fn er_4_the_error_page_names_parameter_and_reference() {
 #[test]
 fn se_6_forms_are_plain_with_their_ids_paths_and_tokens() {
     let tongue = Texts::default().tongue("en");
-    let pages: Vec<_> = login_pages(&tongue).into_iter().chain(other_pages(&tongue)).map(|(name, page)| (name, body(page))).collect();
+    let pages: Vec<_> =
+        login_pages(&tongue).into_iter().chain(other_pages(&tongue)).map(|(name, page)| (name, body(page))).collect();
     let html = |name: &str| &pages.iter().find(|(found, _)| *found == name).unwrap().1;
     let expected = [
         ("sign_in", r#"<form id="sign-in" method="post" action="/login/email""#),
@@ -303,7 +324,9 @@ fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_
         assert_eq!(html.matches("<script").count(), usize::from(runs), "{name}");
         if runs {
             let nonce = policy.split_once("'nonce-").unwrap().1.split_once('\'').unwrap().0;
-            assert!(html.contains(&format!("<script nonce=\"{}\">", nonce.replace('+', "&#43;"))) || html.contains(nonce));
+            assert!(
+                html.contains(&format!("<script nonce=\"{}\">", nonce.replace('+', "&#43;"))) || html.contains(nonce)
+            );
         }
     }
 }
@@ -366,4 +389,15 @@ fn refusals_are_422_and_shown_as_an_alert() {
             assert!(body(response).contains(r#"id="error" role="alert""#), "{name}");
         }
     }
+}
+
+#[test]
+fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
+    let tongue = Texts::default().tongue("fr");
+    for code in [400, 403, 404, 405, 410, 421, 429, 500, 503] {
+        let page = Error::of(&tongue, StatusCode::from_u16(code).unwrap(), Some("7f3a91c2"));
+        assert_eq!((page.status.as_u16(), page.title.starts_with("error-")), (code, false));
+        assert_eq!(page.next_href.is_some(), code < 500);
+    }
+    assert_eq!(Error::without_cookies(&tongue).status, StatusCode::FORBIDDEN);
 }

@@ -1,4 +1,4 @@
-//! The outbox on SQLite, against a mail server of a few lines.
+//! The outbox against a mail server of a few lines: on SQLite, and on PostgreSQL where `TEST_POSTGRES_URL` names one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
 
 mod sink;
@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use sea_orm::QueryOrder as _;
+use sea_orm::{ConnectionTrait as _, QueryOrder as _};
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
@@ -79,6 +79,17 @@ struct House {
     _dir: Dir,
 }
 
+/// A database of its own.
+async fn database(dir: &std::path::Path) -> String {
+    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else { return format!("sqlite:{}", dir.join("db").display()) };
+    let name = format!("outbox_{}", Uuid::new_v4().simple());
+    let admin = Db::connect(&server, 1, Clock::default()).await.unwrap();
+    admin.pool().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let mut url = url::Url::parse(&server).unwrap();
+    url.set_path(&name);
+    url.into()
+}
+
 struct Dir(std::path::PathBuf);
 
 impl Drop for Dir {
@@ -95,8 +106,7 @@ impl House {
     async fn with_timeout(timeout_seconds: u64) -> Self {
         let dir = std::env::temp_dir().join(format!("entree-outbox-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir).unwrap();
-        let url = format!("sqlite:{}", dir.join("db").display());
-        let db = Db::connect(&url, 4, Clock::default()).await.unwrap();
+        let db = Db::connect(&database(&dir).await, 20, Clock::default()).await.unwrap();
         db.migrate().await.unwrap();
         let sink = Sink::start().await;
         let config = config::Mail {
@@ -257,8 +267,8 @@ async fn g3_each_answer_of_the_server_has_its_outcome() {
         ("data451@example.com", Outcome::Deferred, State::Queued, Some("451")),
         ("stall@example.com", Outcome::Deferred, State::Queued, Some("timeout")),
         ("hangup@example.com", Outcome::Deferred, State::Queued, Some("protocol")),
-        ("dropindata@example.com", Outcome::InDoubt, State::Queued, Some("connection")),
-        ("dropafterdata@example.com", Outcome::InDoubt, State::Queued, Some("protocol")),
+        ("cutindata@example.com", Outcome::InDoubt, State::Queued, Some("connection")),
+        ("cutafterdata@example.com", Outcome::InDoubt, State::Queued, Some("protocol")),
         ("stallafterdata@example.com", Outcome::InDoubt, State::Queued, Some("timeout")),
         ("no address", Outcome::Refused, State::Dropped, Some("address")),
         ("x@example.com\r\nRCPT TO:<y@example.com>", Outcome::Refused, State::Dropped, Some("address")),
@@ -275,7 +285,7 @@ async fn g3_each_answer_of_the_server_has_its_outcome() {
         assert_eq!(told[to], outcome, "{to}");
         // A broken line shows as one or the other, by how much of the letter was on its way.
         let found =
-            row.last_error.as_deref().map(|c| if to.starts_with("drop") && c == "connection" { "protocol" } else { c });
+            row.last_error.as_deref().map(|c| if to.starts_with("cut") && c == "connection" { "protocol" } else { c });
         let class = class.map(|c| if c == "connection" { "protocol" } else { c });
         assert_eq!((row.state, found), (state, class), "{to}");
     }
@@ -311,6 +321,25 @@ async fn g3_a_server_that_is_away_defers() {
     house.enqueue("someone@example.com").await;
     assert_eq!(house.one_try().await, Outcome::Deferred);
     assert_eq!(house.row().await.last_error.as_deref(), Some("connection"));
+}
+
+#[tokio::test]
+async fn g3_a_server_without_starttls_gets_neither_password_nor_letter() {
+    let mut house = House::new().await;
+    let config = config::Mail {
+        host: "127.0.0.1".to_owned(),
+        port: house.sink.port,
+        tls: SmtpTls::Starttls,
+        from: "login@id.example.com".to_owned(),
+        username: "entree".to_owned(),
+        password: secret::Text::new("the password".to_owned()),
+        ..config::Mail::default()
+    };
+    house.transport = Transport::new(&config, Clock::default()).unwrap();
+    house.enqueue("someone@example.com").await;
+    assert_eq!(house.one_try().await, Outcome::Deferred);
+    assert_eq!(house.row().await.last_error.as_deref(), Some("unsupported"));
+    assert!(house.sink.mails().is_empty() && !house.sink.heard("AUTH"));
 }
 
 #[tokio::test]
@@ -394,7 +423,7 @@ async fn g1_a_stopping_worker_gives_its_leases_back() {
 #[tokio::test]
 async fn g2_no_column_holds_a_secret() {
     let house = House::new().await;
-    for to in ["fine@example.com", "data451@example.com", "data554@example.com", "dropafterdata@example.com"] {
+    for to in ["fine@example.com", "data451@example.com", "data554@example.com", "cutafterdata@example.com"] {
         house.enqueue(to).await;
     }
     let worker = house.worker();
@@ -404,15 +433,16 @@ async fn g2_no_column_holds_a_secret() {
         assert!(!format!("{row:?}").contains(SECRET));
     }
     // The columns there are: a new one has to be thought about.
-    let columns: BTreeSet<String> = house
-        .db
-        .read()
-        .query_all_raw(Statement::from_string(DbBackend::Sqlite, "SELECT name FROM pragma_table_info('mail_outbox')"))
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.try_get("", "name").unwrap())
-        .collect();
+    let (backend, sql) = if house.db.is_postgres() {
+        (
+            DbBackend::Postgres,
+            "SELECT column_name::text AS name FROM information_schema.columns WHERE table_name = 'mail_outbox'",
+        )
+    } else {
+        (DbBackend::Sqlite, "SELECT name FROM pragma_table_info('mail_outbox')")
+    };
+    let columns = house.db.read().query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
+    let columns: BTreeSet<String> = columns.iter().map(|row| row.try_get("", "name").unwrap()).collect();
     let known = "attempts canonical created_at due_at finished_at flow_id give_up_at id kind last_error lease_owner lease_until locale state";
     assert_eq!(columns.into_iter().collect::<Vec<_>>().join(" "), known);
 }
@@ -478,6 +508,21 @@ async fn h1_finished_rows_go_after_a_day_in_batches() {
 }
 
 #[tokio::test]
+async fn a_worker_without_its_database_neither_spins_nor_hangs() {
+    let log = Log::default();
+    let _on = log.listen();
+    let house = House::new().await;
+    house.db.close().await;
+    let worker = house.worker();
+    for _ in 0..100 {
+        house.notify.notify_one();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(5), worker.stop()).await.unwrap();
+    assert_eq!(log.said().matches("outbox out of reach").count(), 1, "{}", log.said());
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_asked_ever_more_slowly() {
     let mut trouble = worker::Trouble::default();
     let away = Failure::Away { what: "database", cause: String::new() };
@@ -485,6 +530,59 @@ async fn a_database_that_is_away_is_asked_ever_more_slowly() {
     assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
     trouble.over();
     assert_eq!(trouble.again(&away).as_secs(), 1);
+}
+
+/// What is written to the log, at its most talkative.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn said(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// For this thread, as long as what it gives lives.
+    fn listen(&self) -> (tracing::Dispatch, tracing::subscriber::DefaultGuard) {
+        // With a single subscriber, another test's thread, which has none, may switch an event off for all.
+        let another = tracing::Dispatch::new(tracing_subscriber::registry());
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (another, tracing::subscriber::set_default(subscriber))
+    }
+}
+
+#[tokio::test]
+async fn f3_the_log_says_how_a_try_ended_and_neither_address_nor_letter() {
+    let log = Log::default();
+    let _on = log.listen();
+    let house = House::new().await;
+    for to in ["fine@example.com", "try550@example.com", "data451@example.com", "no address", "drop@example.com"] {
+        house.enqueue(to).await;
+    }
+    let worker = house.worker();
+    house.told(4).await;
+    worker.stop().await;
+    let said = log.said();
+    for wanted in ["mail tried", "outcome=Accepted", "outcome=Refused", "outcome=Deferred", "mail dropped"] {
+        assert!(said.contains(wanted), "no {wanted} in {said}");
+    }
+    for secret in [SECRET, "@example.com", "no address"] {
+        assert!(!said.contains(secret), "{secret} in {said}");
+    }
 }
 
 /// G5, as a figure: the gate is the load test's.

@@ -12,6 +12,7 @@
 //! | silence, a broken line or nonsense once the letter began | in doubt |
 
 use std::{
+    error::Error as _,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -216,11 +217,24 @@ fn class(error: &Error) -> String {
     match error.status() {
         Some(code) => code.to_string(),
         None if error.is_timeout() => "timeout".to_owned(),
-        None if error.is_tls() => "tls".to_owned(),
+        None if error.is_tls() || is_certificate(error) => "tls".to_owned(),
         None if error.is_client() => "unsupported".to_owned(),
         None if error.is_response() => "protocol".to_owned(),
         None => "connection".to_owned(),
     }
+}
+
+/// A certificate that does not hold comes as an I/O error with the TLS library's inside.
+fn is_certificate(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = found.source();
+    }
+    false
 }
 
 fn tls_parameters(config: &config::Mail) -> Result<TlsParameters, String> {

@@ -187,6 +187,34 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
 }
 
 #[tokio::test]
+async fn rd_11_a_silent_line_is_put_away() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let store = Redis::open(&server.url(), PATIENCE).unwrap();
+    let connected = async { while store.ping().await.is_err() {} };
+    tokio::time::timeout(MINUTE, connected).await.unwrap();
+    server.freeze(true);
+    is_refused_in_time(store.ping()).await;
+    assert!(store.slot.load().is_none(), "the next caller dials");
+    server.freeze(false);
+}
+
+#[tokio::test]
+async fn a5_a_later_hit_does_not_prolong_the_window() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let tickets = server.tickets(&keys());
+    let five = [Counter { name: "five".to_owned(), limit: 5, window: 10 * MINUTE }];
+    tickets.hit(&handle(), &five).await.unwrap();
+    let at = handle();
+    let before = server.keys().await;
+    tickets.hit(&at, &five).await.unwrap();
+    let key = server.keys().await.into_iter().find(|name| !before.contains(name)).unwrap();
+    let _: i64 = server.raw(cmd("PEXPIRE").arg(&key).arg(60_000)).await;
+    tickets.hit(&at, &five).await.unwrap();
+    let left: u64 = server.raw(cmd("PTTL").arg(&key)).await;
+    assert!(left <= 60_000, "{left}");
+}
+
+#[tokio::test]
 async fn rd_10_full_redis_is_away_and_nothing_is_half_done() {
     let Some(server) = Server::start(&[]).await else { return };
     let tickets = server.tickets(&keys());

@@ -1,5 +1,5 @@
 //! The layers around small endpoints, without sockets; over sockets see `server/tests.rs`.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     io,
@@ -35,6 +35,7 @@ async fn away() -> Result<String, Failure> {
 }
 
 #[handler]
+#[allow(clippy::disallowed_methods, reason = "to see it caught")]
 async fn leaky() -> poem::Result<String> {
     Err(poem::error::InternalServerError(io::Error::other("secret cause")))
 }
@@ -121,6 +122,16 @@ async fn px_01_no_host_two_hosts_or_two_authorities_are_refused() {
     assert_eq!(ask(&ours(), clash).await.status(), 400);
     let target = Request::builder().uri_str("https://id.example/echo").finish();
     assert_eq!(ask(&ours(), target).await.status(), 200, "as HTTP/2 has it");
+}
+
+#[tokio::test]
+async fn px_01_a_public_url_that_cannot_be_read_lets_nothing_in() {
+    for broken in ["", "id.example", "mailto:a"] {
+        for host in ["", "id.example", "null"] {
+            let request = Request::builder().uri_str("/echo").header("host", host).finish();
+            assert_eq!(ask(&Layers::new(Some(broken.into())), request).await.status(), 421, "{broken} {host}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use fluent_syntax::ast::Entry;
 use unic_langid::LanguageIdentifier;
 
 /// Every shipped file: language and source. A test holds this list to the files that exist.
-const SHIPPED: [(&str, &str); 2] =
-    [("en", include_str!("../../locales/en/pages.ftl")), ("fr", include_str!("../../locales/fr/pages.ftl"))];
+const SHIPPED: &[(&str, &str)] =
+    &[("en", include_str!("../../locales/en/pages.ftl")), ("fr", include_str!("../../locales/fr/pages.ftl"))];
 
 /// What is spoken where no other language fits.
 pub(super) const FALLBACK: &str = "en";
@@ -49,7 +49,7 @@ pub(super) struct Source {
 pub(super) fn languages(overrides: &[Source]) -> Result<Languages, String> {
     let mut faults = Vec::new();
     let mut shipped: BTreeMap<String, Vec<Arc<FluentResource>>> = BTreeMap::new();
-    for (tag, text) in SHIPPED {
+    for &(tag, text) in SHIPPED {
         match parse(text) {
             Ok(resource) => shipped.entry(tag.to_owned()).or_default().push(resource),
             Err(fault) => faults.push(format!("the shipped texts in {tag}: {fault}")),
@@ -92,7 +92,11 @@ pub(super) fn languages(overrides: &[Source]) -> Result<Languages, String> {
 fn parse(text: &str) -> Result<Arc<FluentResource>, String> {
     FluentResource::try_new(text.to_owned()).map(Arc::new).map_err(|(_, errors)| {
         let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count() + 1);
-        errors.iter().map(|error| format!("line {}: {}", line(error.pos.start), error.kind)).collect::<Vec<_>>().join("; ")
+        errors
+            .iter()
+            .map(|error| format!("line {}: {}", line(error.pos.start), error.kind))
+            .collect::<Vec<_>>()
+            .join("; ")
     })
 }
 

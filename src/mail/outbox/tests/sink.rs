@@ -8,12 +8,13 @@ use tokio::{
     sync::Notify,
 };
 
-/// `try421` and the like answer RCPT so, `data451` and the like the letter; `stall`, `hangup` at RCPT; `dropindata`
-/// hangs up in the middle of the letter, `dropafterdata` after it without an answer, `stallafterdata` says nothing.
+/// `try421` and the like answer RCPT so, `data451` and the like the letter; `stall`, `hangup` at RCPT; `cutindata`
+/// hangs up in the middle of the letter, `cutafterdata` after it without an answer, `stallafterdata` says nothing.
 pub(super) struct Sink {
     pub(super) port: u16,
     mails: Arc<Mutex<Vec<(String, String)>>>,
     stalled: Arc<Notify>,
+    heard: Arc<Mutex<Vec<String>>>,
 }
 
 pub(super) async fn closed_port() -> u16 {
@@ -24,11 +25,11 @@ impl Sink {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (mails, stalled) = (Arc::default(), Arc::new(Notify::new()));
-        let sink = Self { port, mails: Arc::clone(&mails), stalled: Arc::clone(&stalled) };
+        let (mails, stalled, heard) = (Arc::default(), Arc::new(Notify::new()), Arc::default());
+        let sink = Self { port, mails: Arc::clone(&mails), stalled: Arc::clone(&stalled), heard: Arc::clone(&heard) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&mails), Arc::clone(&stalled)));
+                tokio::spawn(serve(stream, Arc::clone(&mails), Arc::clone(&stalled), Arc::clone(&heard)));
             }
         });
         sink
@@ -38,12 +39,21 @@ impl Sink {
         self.mails.lock().unwrap().clone()
     }
 
+    pub(super) fn heard(&self, command: &str) -> bool {
+        self.heard.lock().unwrap().iter().any(|line| line.starts_with(command))
+    }
+
     pub(super) async fn stalled(&self) {
         self.stalled.notified().await;
     }
 }
 
-async fn serve(stream: TcpStream, mails: Arc<Mutex<Vec<(String, String)>>>, stalled: Arc<Notify>) -> Option<()> {
+async fn serve(
+    stream: TcpStream,
+    mails: Arc<Mutex<Vec<(String, String)>>>,
+    stalled: Arc<Notify>,
+    heard: Arc<Mutex<Vec<String>>>,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 sink\r\n").await.ok()?;
     let mut to = String::new();
@@ -52,6 +62,7 @@ async fn serve(stream: TcpStream, mails: Arc<Mutex<Vec<(String, String)>>>, stal
         if stream.read_line(&mut line).await.ok()? == 0 {
             return None;
         }
+        heard.lock().unwrap().push(line.clone());
         let reply = match line.get(..4)?.to_ascii_uppercase().as_str() {
             "RCPT" => {
                 to = line.split(['<', '>']).nth(1)?.to_owned();
@@ -66,7 +77,7 @@ async fn serve(stream: TcpStream, mails: Arc<Mutex<Vec<(String, String)>>>, stal
             }
             "DATA" => {
                 stream.write_all(b"354 go\r\n").await.ok()?;
-                if to.starts_with("dropindata") {
+                if to.starts_with("cutindata") {
                     stream.read_exact(&mut [0; 10]).await.ok()?;
                     return None;
                 }
@@ -76,7 +87,7 @@ async fn serve(stream: TcpStream, mails: Arc<Mutex<Vec<(String, String)>>>, stal
                 }
                 let name = to.split('@').next()?;
                 match name {
-                    "dropafterdata" => return None,
+                    "cutafterdata" => return None,
                     "stallafterdata" => std::future::pending().await,
                     _ => {}
                 }

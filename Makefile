@@ -1,0 +1,37 @@
+# `make run` and `make test` need nothing prepared by hand. docs/testing.md says what the layers are.
+.PHONY: help run test check ci openapi format
+.ONESHELL:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+help:
+	@echo 'make run      build and start entree and the lessons demo; prints the addresses to open'
+	@echo 'make test     find or install what the tests need, then unit, request, feature and browser tests'
+	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
+	@echo 'make ci       check and test, as the build server runs them'
+	@echo 'make openapi  write openapi/public.yaml anew'
+	@echo 'make format   format the code'
+
+run:
+	@cargo build --locked -p entree -p lessons-api -p lessons-web
+	exec tests/demo.sh
+
+test:
+	@tests/setup.sh
+	tests/run.sh unit kit request bdd browser
+
+check:
+	@tests/run.sh static
+
+ci:
+	@tests/setup.sh
+	tests/run.sh static unit kit request bdd browser
+
+openapi:
+	@cargo build --locked -p entree
+	mkdir -p openapi
+	"$${CARGO_TARGET_DIR:-target}/debug/entree" openapi > openapi/public.yaml.new
+	mv openapi/public.yaml.new openapi/public.yaml
+
+format:
+	@cargo fmt --all

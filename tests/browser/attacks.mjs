@@ -1,0 +1,121 @@
+// What others do with a link: scanners, framing pages, forged forms.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { entree, linkOf, linksOf } from './service.mjs';
+import { askForMail, assertSignedIn, assertSignedOut, isSignedIn, press, someone } from './people.mjs';
+
+export const attacks = {
+  'C2 a plain form post under no-referrer sends Origin null and is taken': async ({ browser, service }) => {
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const page = await context.newPage();
+    const mail = await askForMail(page, service, someone());
+    const posted = page.waitForRequest((request) => request.method() === 'POST' && request.url().includes('/login/link'));
+    await page.goto(linkOf(mail));
+    await page.locator('form#link button').first().click();
+    const headers = await (await posted).allHeaders();
+    assert.equal(headers.origin, 'null', 'the trap is there: browsers send null under no-referrer');
+    assert.equal(headers['sec-fetch-site'], 'same-origin');
+    await page.waitForURL((url) => !url.pathname.startsWith('/login/link'));
+    await assertSignedIn(context, service);
+    await context.close();
+  },
+
+  'C2 a sandboxed frame of another site cannot use the link': async ({ browser, service }) => {
+    const context = await browser.newContext();
+    const own = await context.newPage();
+    const mail = await askForMail(own, service, someone());
+    const link = linkOf(mail);
+    await own.close();
+    const form = `<form method=post action="${link}"><input name=form_token value=x></form><script>document.forms[0].submit()</script>`;
+    const attribute = form.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
+    const html = `<!doctype html><title>Elsewhere</title>
+      <iframe sandbox="allow-forms allow-scripts" srcdoc="${attribute}"></iframe><iframe src="${link}"></iframe>`;
+    const server = createServer((_, answer) => answer.setHeader('content-type', 'text/html').end(html));
+    await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+    try {
+      const page = await context.newPage();
+      const post = page.waitForResponse((answer) => answer.request().method() === 'POST');
+      // Another name of the loopback address is another site.
+      await page.goto(`http://localhost:${server.address().port}/`);
+      const answer = await post;
+      assert.ok(answer.status() >= 400 && answer.status() < 500, `refused, with ${answer.status()}`);
+      await page.waitForLoadState('networkidle');
+      const framed = page.frames().filter((frame) => frame.url().startsWith(service.url));
+      for (const frame of framed) assert.equal(await frame.locator('form#link').count().catch(() => 0), 0, 'not framed');
+      await assertSignedOut(context, service);
+      await page.goto(link);
+      await press(page);
+      await assertSignedIn(context, service);
+    } finally {
+      server.close();
+      await context.close();
+    }
+  },
+};
+
+// C5: every scanner follows every link of the mail; the clock moves between; then the owner comes.
+const scanners = {
+  'plain fetch': async (_, link) => {
+    await fetch(link);
+  },
+  'HEAD, then GET': async (_, link) => {
+    await fetch(link, { method: 'HEAD' });
+    await fetch(link);
+  },
+  'a browser with scripts': async (context, link) => {
+    const page = await context.newPage();
+    await page.goto(link);
+    await page.waitForLoadState('networkidle');
+    await page.close();
+  },
+  'a browser that clicks everything and submits every form': async (context, link, service) => {
+    const page = await context.newPage();
+    await page.goto(link);
+    const things = await page.locator('a[href], button, input[type=submit]').count();
+    for (let index = 0; index < things; index++) {
+      await page.goto(link);
+      await page.locator('a[href], button, input[type=submit]').nth(index).click({ timeout: 2_000 }).catch(() => {});
+      await page.waitForLoadState().catch(() => {});
+      if (!page.url().startsWith(service.url)) continue;
+      const forms = await page.locator('form').count();
+      for (let form = 0; form < forms; form++) {
+        const here = page.url();
+        const gone = page.waitForLoadState();
+        await page.locator('form').nth(form).evaluate((one) => {
+          // A scanner does not invent mail addresses: a form it cannot fill in, it sends as it stands.
+          HTMLFormElement.prototype.submit.call(one);
+        }).catch(() => {});
+        await gone.catch(() => {});
+        await page.goto(here).catch(() => {});
+      }
+    }
+    await page.goto(link);
+    for (let form = 0; form < (await page.locator('form').count()); form++) {
+      await page.locator('form').nth(form).evaluate((one) => HTMLFormElement.prototype.submit.call(one)).catch(() => {});
+      await page.waitForLoadState().catch(() => {});
+      await page.goto(link);
+    }
+    await page.close();
+  },
+};
+
+export const scans = {};
+for (const [name, scan] of Object.entries(scanners)) {
+  scans[`C5 scanner: ${name}; the owner still gets in, the scanner does not`] = async ({ browser }) => {
+    const service = await entree({ clock: true });
+    const [owner, scanner] = [await browser.newContext(), await browser.newContext()];
+    const page = await owner.newPage();
+    const mail = await askForMail(page, service, someone());
+    // A window that waits belongs to the owner; it must not help the scanner either.
+    for (const seconds of service.shift ? [0, 22, 540] : [0]) {
+      service.shift?.(seconds);
+      for (const link of linksOf(mail)) await scan(scanner, link, service);
+      assert.ok(!(await isSignedIn(scanner, service)), `the scanner has no session after ${seconds} s`);
+    }
+    await page.goto(linkOf(mail));
+    await press(page);
+    await assertSignedIn(owner, service);
+    await assertSignedOut(scanner, service);
+    await Promise.all([owner.close(), scanner.close()]);
+  };
+}

@@ -1,0 +1,46 @@
+// What a person does at a browser.
+import assert from 'node:assert/strict';
+import { linkOf } from './service.mjs';
+
+let count = 0;
+export const someone = () => `b${++count}-${process.pid}@example.test`;
+
+export async function askForMail(page, service, address) {
+  await page.goto(service.at('/login'));
+  await page.fill('form#sign-in [name=email]', address);
+  await page.click('form#sign-in button');
+  await page.waitForSelector('form#code');
+  return service.mail(address);
+}
+
+// Without scripts a page that goes on by itself does so by its meta element; with them by its script.
+export async function signIn(context, service, address = someone()) {
+  const page = await context.newPage();
+  const mail = await askForMail(page, service, address);
+  await page.goto(linkOf(mail));
+  await press(page);
+  await page.goto(service.at('/account'));
+  await page.waitForSelector('form#sign-out');
+  return { page, mail, address };
+}
+
+// Presses the button of the link page, unless its script was faster.
+export async function press(page) {
+  const away = page.waitForURL((url) => !url.pathname.startsWith('/login/link'), { timeout: 15_000 });
+  await page.locator('form#link button').first().click({ timeout: 3_000 }).catch(() => {});
+  await away;
+  await page.waitForLoadState();
+}
+
+export async function isSignedIn(context, service) {
+  const page = await context.newPage();
+  await page.goto(service.at('/account'));
+  const signedIn = (await page.locator('form#sign-out').count()) > 0;
+  await page.close();
+  return signedIn;
+}
+
+export const assertSignedIn = async (context, service) =>
+  assert.ok(await isSignedIn(context, service), 'the browser is signed in');
+export const assertSignedOut = async (context, service) =>
+  assert.ok(!(await isSignedIn(context, service)), 'the browser is not signed in');

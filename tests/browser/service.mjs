@@ -1,0 +1,120 @@
+// The built binaries: `entree dev` on free ports, and the lessons demo beside it.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const bin = resolve(process.env.BIN ?? 'target/debug');
+const children = new Set();
+const folders = new Set();
+
+export function stopAll() {
+  for (const child of children) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+}
+process.on('exit', stopAll);
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+export function binary(name) {
+  return existsSync(join(bin, name)) ? join(bin, name) : undefined;
+}
+
+// Starts a binary and waits for a line that begins with `prefix`; gives what follows it.
+// setpriv: the kernel ends the child even when we are killed.
+function start(name, args, { cwd, env, prefix }) {
+  const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('ENTREE_'));
+  const child = spawn('setpriv', ['--pdeathsig=KILL', binary(name), ...args], {
+    cwd, env: { ...Object.fromEntries(inherited), ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  children.add(child);
+  const log = [];
+  const found = new Promise((done, fail) => {
+    const timer = setTimeout(() => fail(new Error(`${name} did not start:\n${log.join('\n')}`)), 60_000);
+    let rest = '';
+    const read = (chunk) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop();
+      for (const line of lines) {
+        log.push(line);
+        if (line.startsWith(prefix)) {
+          clearTimeout(timer);
+          done(line.slice(prefix.length).trim().replace(/\/$/, ''));
+        }
+      }
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', (chunk) => log.push(...String(chunk).split('\n')));
+    child.on('exit', (code) => {
+      children.delete(child);
+      clearTimeout(timer);
+      fail(new Error(`${name} ended with ${code}:\n${log.join('\n')}`));
+    });
+  });
+  return found.then((url) => ({ url, log, child }));
+}
+
+function faketime() {
+  const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib') : [];
+  return folders.map((one) => join('/usr/lib', one, 'faketime/libfaketime.so.1')).find(existsSync);
+}
+
+// `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined).
+export async function entree({ clock = false } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
+  folders.add(folder);
+  const env = {
+    // Every browser here comes from one address; budgets by address are tested elsewhere.
+    ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
+    ENTREE__LIMITS__ADDRESS: '[{ count = 1000, seconds = 60 }]',
+    ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
+  };
+  let shift;
+  if (clock && faketime()) {
+    const file = join(folder, 'clock');
+    shift = (seconds) => {
+      writeFileSync(`${file}.next`, `+${seconds}s\n`);
+      renameSync(`${file}.next`, file);
+    };
+    shift(0);
+    Object.assign(env, {
+      LD_PRELOAD: faketime(), FAKETIME_TIMESTAMP_FILE: file, FAKETIME_DONT_FAKE_MONOTONIC: '1', FAKETIME_NO_CACHE: '1',
+    });
+  }
+  const args = ['dev', '--port', '0', '--data', join(folder, 'data')];
+  const { url, log } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
+  return new Service(url, log, shift);
+}
+
+export async function lessons(service) {
+  const cwd = tmpdir();
+  const audience = 'http://127.0.0.1:8082';
+  const args = ['--listen', '127.0.0.1:0', '--issuer', service.url];
+  const api = await start('lessons-api', [...args, '--audience', audience], { cwd, prefix: 'lessons-api: ' });
+  const more = ['--lessons-api-url', api.url];
+  return start('lessons-web', [...args, ...more], { cwd, prefix: 'lessons-web: ' });
+}
+
+class Service {
+  constructor(url, log, shift) {
+    Object.assign(this, { url, log, shift });
+  }
+
+  at(path) {
+    return this.url + path;
+  }
+
+  // The newest of at least `count` mails to an address.
+  async mail(to, count = 1) {
+    for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((go) => setTimeout(go, 50))) {
+      const mails = await (await fetch(this.at(`/dev/mailbox.json?to=${encodeURIComponent(to)}`))).json();
+      if (mails.length >= count) return mails[0];
+    }
+    throw new Error(`no mail number ${count} to ${to}`);
+  }
+}
+
+export const linkOf = (mail) => mail.text.match(/https?:\/\/\S+\/login\/link\/\S+/)[0];
+export const linksOf = (mail) =>
+  [...new Set([...`${mail.text} ${mail.html}`.matchAll(/https?:\/\/[^\s"'<>)]+/g)].map((m) => m[0].replaceAll('&amp;', '&')))];
+export const codeOf = (mail) =>
+  mail.text.split('\n').map((line) => line.trim()).find((line) => /^[\d \u00a0-]{6,14}$/.test(line)).replace(/\D/g, '');

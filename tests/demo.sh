@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Starts the built entree in development mode and the lessons demo, prints what to open, and stops all on Ctrl-C.
+# PORT, WEB_PORT, API_PORT and DATA choose other places; port 0 is any free one (but entree's: the demo must know it).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin="${CARGO_TARGET_DIR:-target}/debug"
+port=${PORT:-8080} web_port=${WEB_PORT:-8081} api_port=${API_PORT:-8082}
+logs=$(mktemp -d)
+children=()
+stop() {
+  trap - EXIT INT TERM
+  for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  rm -rf "$logs"
+  exit "${1:-0}"
+}
+trap 'stop $?' EXIT
+trap 'stop 0' INT TERM
+
+# start NAME COMMAND…: in the background, its output in a file of its own and on the terminal.
+start() {
+  local name=$1
+  shift
+  "$@" > >(tee "$logs/$name") 2>&1 &
+  children+=($!)
+}
+# said NAME TEXT: waits for a line that begins with TEXT and gives what follows it.
+said() {
+  local line
+  for _ in $(seq 600); do
+    line=$(sed -n "s|^$2||p" "$logs/$1" 2>/dev/null | head -n 1)
+    if [ -n "$line" ]; then echo "${line%/}"; return 0; fi
+    if ! kill -0 "${children[-1]}" 2>/dev/null; then break; fi
+    sleep 0.1
+  done
+  echo "$1 did not start; what it said:" >&2
+  cat "$logs/$1" >&2
+  return 1
+}
+
+start entree "$bin/entree" dev --port "$port" ${DATA:+--data "$DATA"}
+issuer=$(said entree 'public listener: ')
+web="http://127.0.0.1:$web_port"
+start lessons-api "$bin/lessons-api" --listen "127.0.0.1:$api_port" --issuer "$issuer" --web-origin "$web" \
+  --audience http://127.0.0.1:8082
+api=$(said lessons-api 'lessons-api: ')
+start lessons-web "$bin/lessons-web" --listen "127.0.0.1:$web_port" --issuer "$issuer" --lessons-api-url "$api"
+web=$(said lessons-web 'lessons-web: ')
+
+cat <<TEXT
+
+  The lessons      $web               open this one and sign in
+  The mailbox      $issuer/dev/mailbox   every mail lands here, whatever the address
+  Your account     $issuer/account
+  The API          $issuer/docs
+
+  Ctrl-C stops everything.
+
+TEXT
+wait -n "${children[@]}" || true
+echo 'One of the three has ended; stopping the others.' >&2
+exit 1

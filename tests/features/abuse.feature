@@ -1,0 +1,67 @@
+Feature: Nobody learns or breaks anything
+  Strangers may ask as often as they like: they learn nothing, and the owner gets in.
+
+  @A1
+  Scenario: Known and unknown addresses get the same answer
+    Given the person signed in on the laptop
+    Then asking for the person and for an address nobody has gives the same answer
+
+  @A1 @A5
+  Scenario: An address that had its mails gets no more, and nobody can tell
+    Given the address had 5 mails, asked for by 5 strangers
+    When a stranger asks for one more
+    Then the stranger sees the usual answer
+    And just 5 mails arrive
+
+  @A6
+  Scenario: A known device still gets its mail when strangers spent the address's budget
+    Given the person signed in on the laptop
+    And the laptop signed out
+    And the address's mails were used up by strangers
+    When a mail is asked for on the laptop
+    Then one more mail arrives
+
+  @D2 @D4
+  Scenario: Five wrong codes end the code, and the link still works
+    Given a mail was asked for on the laptop
+    When a wrong code is typed 5 times on the laptop
+    And the code is typed on the laptop
+    Then the laptop is told that the code is wrong
+    And the laptop is not signed in
+    When the link is used on the laptop
+    Then the laptop is signed in
+
+  @D2
+  Scenario: Asking again does not give new tries
+    Given a mail was asked for on the laptop
+    When a wrong code is typed 5 times on the laptop
+    And another mail is asked for from the waiting page, as soon as that is allowed
+    And the code of mail 2 is typed on the laptop
+    Then the laptop is told that the code is wrong
+    And the laptop is not signed in
+
+  @G9
+  Scenario: With sign-up closed a stranger gets nothing and sees the usual answer
+    Given a service of its own
+    And the person signed in on the laptop
+    And sign-up is closed now
+    When a mail to a stranger was asked for, and one to the person after it
+    Then the person's mail arrives and the stranger's does not
+
+  @A7
+  Scenario: A forged forwarding header does not help
+    Then a service without trusted proxies counts all askers as one, whatever they claim
+
+  @E4
+  Scenario Outline: What is no address is refused with words that help
+    When "<text>" is given as the address on the laptop
+    Then the laptop is refused with a message
+
+    Examples:
+      | text                    |
+      | anna                    |
+      | @example.test           |
+      | anna@                   |
+      | "anna b"@example.test   |
+      | anna@[127.0.0.1]        |
+      | anna@exa mple.test      |

@@ -1,0 +1,48 @@
+Feature: The mail
+  It is plain, honest and safe to forward to a screen reader.
+
+  @mail @G7 @D6
+  Scenario: The mail is small, whole and says who asked
+    Given a mail was asked for on the laptop
+    Then the mail has text and HTML, is under 30 KB and fetches nothing
+    And the subject does not hold the code
+    And the mail names the only site to type the code at
+
+  @mail
+  Scenario: In the language of the browser
+    Given the laptop speaks "fr"
+    When a mail is asked for on the laptop
+    Then the mail is written in "fr"
+
+  @sink @G3
+  Scenario: A mail server that says "later" gets the mail again
+    Given the mail server says "later" to this address
+    When a mail is asked for on the laptop
+    And the mail server was tried once
+    And the mail server takes mail again
+    Then a mail arrives within 30 seconds
+
+  @sink @G3
+  Scenario: A mail server that says "never" is not asked again
+    Given the mail server says "never" to this address
+    When a mail is asked for on the laptop
+    And the mail server was tried once
+    And a mail to a stranger was asked for on the phone
+    Then the mail server was tried once
+
+  @sink @G1
+  Scenario: The connection breaks after the letter: at most one more, and both work
+    Given the mail server says "drop after data" to this address
+    When a mail is asked for on the laptop
+    And the mail server takes mail again after the first letter
+    Then 2 mails arrive
+    When the link of mail 1 is used on the laptop
+    Then the laptop is signed in
+
+  @sink @G3
+  Scenario: The connection breaks in the letter
+    Given the mail server says "drop in data" to this address
+    When a mail is asked for on the laptop
+    And the mail server was tried once
+    And the mail server takes mail again
+    Then a mail arrives within 30 seconds

@@ -1,0 +1,240 @@
+//! What the sentences of the features mean.
+
+mod abuse;
+mod letter;
+mod operation;
+mod sessions;
+mod sign_in;
+mod tokens;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use testkit::{
+    Missing,
+    browser::Browser,
+    entree::{Backend, Options, Service},
+    mail::{Mail, Mailbox},
+    oidc,
+    page::Page,
+    services::{Postgres, Redis},
+};
+
+pub const CLIENT: &str = "lessons-web";
+pub const CALLBACK: &str = "http://127.0.0.1:7777/callback";
+pub const AUDIENCE: &str = "https://lessons.example.test";
+/// How long a letter may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// The built binary; `ENTREE_BIN` names another, such as a release build.
+pub fn binary() -> &'static Path {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        std::env::var_os("ENTREE_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_entree")), PathBuf::from)
+    });
+    &BINARY
+}
+
+/// What all scenarios of one run share.
+pub struct Stage {
+    pub backend: Backend,
+    pub post: Arc<dyn Mailbox>,
+    pub smtp: SocketAddr,
+    pub service: Arc<Service>,
+}
+
+impl Stage {
+    pub async fn start(backend: Backend, post: Arc<dyn Mailbox>, smtp: SocketAddr) -> Result<Self, Missing> {
+        let service = Arc::new(Service::start(binary(), options(backend, smtp)).await?);
+        Ok(Self { backend, post, smtp, service })
+    }
+}
+
+static STAGE: Mutex<Option<Arc<Stage>>> = Mutex::new(None);
+
+/// Sets the stage for the scenarios that follow, or clears it.
+pub fn set(stage: Option<Arc<Stage>>) {
+    *STAGE.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+}
+
+/// The configuration of the tests: one client, and resends after one second.
+pub fn options(backend: Backend, smtp: SocketAddr) -> Options {
+    Options::new(backend, smtp).set("limits.resend_seconds", "[2, 1]").tail(&format!(
+        "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
+         \"{AUDIENCE}\"\nfirst_party = true\n"
+    ))
+}
+
+/// One scenario: an address, devices, and what they show.
+#[derive(cucumber::World)]
+#[world(init = Self::new)]
+pub struct World {
+    pub stage: Arc<Stage>,
+    pub service: Arc<Service>,
+    pub post: Arc<dyn Mailbox>,
+    pub number: u32,
+    pub address: String,
+    devices: BTreeMap<String, Browser>,
+    /// What each device shows.
+    pub pages: BTreeMap<String, Page>,
+    /// The waiting page of each device that asked for a mail.
+    pub waiting: BTreeMap<String, Page>,
+    pub presses: Vec<Page>,
+    pub client: Option<oidc::Client>,
+    pub code: String,
+    pub subjects: Vec<String>,
+    pub took: Duration,
+    /// Letters to the person before the step that matters.
+    pub before: usize,
+    pub dropped: Vec<String>,
+    pub ended: Option<(std::process::ExitStatus, Duration)>,
+    pub postgres: Option<Arc<Postgres>>,
+    pub redis: Option<Arc<Redis>>,
+    pub wire: Option<testkit::wire::Wire>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pages: Vec<String> = self.pages.iter().map(|(device, page)| format!("{device}: {}", page.summary())).collect();
+        f.debug_struct("World").field("number", &self.number).field("pages", &pages).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner).clone().expect("a stage");
+        Self {
+            service: Arc::clone(&stage.service),
+            post: Arc::clone(&stage.post),
+            number,
+            address: format!("s{number}-{}@example.test", std::process::id()),
+            devices: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            presses: Vec::new(),
+            client: None,
+            code: String::new(),
+            subjects: Vec::new(),
+            took: Duration::ZERO,
+            before: 0,
+            dropped: Vec::new(),
+            ended: None,
+            postgres: None,
+            redis: None,
+            wire: None,
+            stage,
+        }
+    }
+
+    /// The address of somebody else in this scenario.
+    pub fn other(&self, who: &str) -> String {
+        format!("{who}-{}", self.address)
+    }
+
+    /// A device of this scenario; each has a network address that no other scenario's device has.
+    pub fn device(&mut self, name: &str) -> &mut Browser {
+        let (number, index) = (self.number.to_be_bytes(), self.devices.len() as u8);
+        let fresh = || Browser::new(Ipv4Addr::new(10, number[2], number[3], index + 1));
+        self.devices.entry(name.to_owned()).or_insert_with(fresh)
+    }
+
+    /// What a device shows.
+    pub fn page(&self, device: &str) -> &Page {
+        self.pages.get(device).unwrap_or_else(|| panic!("the {device} shows nothing yet"))
+    }
+
+    /// Notes what a device shows now.
+    pub fn show(&mut self, device: &str, page: Page) {
+        self.pages.insert(device.to_owned(), page);
+    }
+
+    /// Opens `path` on a device.
+    pub async fn open(&mut self, device: &str, path: &str) -> Page {
+        let url = self.service.at(path);
+        self.device(device).open(&url).await
+    }
+
+    /// Asks for a mail to `address` and goes to the page that follows. Nothing is said about what it shows.
+    pub async fn ask_for(&mut self, device: &str, address: &str) -> Page {
+        let login = self.open(device, "/login").await;
+        let answer = self.device(device).submit(&login, "sign-in", &[("email", address)]).await;
+        self.device(device).settle(answer).await
+    }
+
+    /// Asks for a mail to `address` and waits on the waiting page.
+    pub async fn ask(&mut self, device: &str, address: &str) {
+        let page = self.ask_for(device, address).await;
+        assert!(page.has("form#code"), "the waiting page: {}", page.summary());
+        self.waiting.insert(device.to_owned(), page.clone());
+        self.show(device, page);
+    }
+
+    /// The letters to the person of this scenario, once there are `count`.
+    pub async fn mails(&self, count: usize) -> Vec<Mail> {
+        self.post.wait(&self.address, count, SOON).await.unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
+    }
+
+    /// The newest letter to an address that has at least one.
+    pub async fn newest(&self, address: &str) -> Mail {
+        let mails = self.post.wait(address, 1, SOON).await.unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()));
+        mails.last().cloned().expect("a letter")
+    }
+
+    /// Opens a link and presses its button; gives the last page.
+    pub async fn use_link(&mut self, device: &str, link: &str) -> Page {
+        let page = self.device(device).open(link).await;
+        let answer = self.device(device).submit(&page, "link", &[]).await;
+        self.device(device).settle(answer).await
+    }
+
+    /// Types a code into the waiting page of a device.
+    pub async fn type_code(&mut self, device: &str, code: &str) -> Page {
+        let waiting = self.waiting.get(device).cloned().unwrap_or_else(|| panic!("the {device} does not wait"));
+        let answer = self.device(device).submit(&waiting, "code", &[("code", code)]).await;
+        self.device(device).settle(answer).await
+    }
+
+    /// The account page, if the device is signed in.
+    pub async fn account(&mut self, device: &str) -> Option<Page> {
+        let page = self.open(device, "/account").await;
+        (page.status.is_success() && page.has("form#sign-out")).then_some(page)
+    }
+
+    /// Signs `address` in on a device, by link.
+    pub async fn sign_in(&mut self, device: &str, address: &str) {
+        let before = self.post.all(address).await.len();
+        self.ask(device, address).await;
+        let mails = self.post.wait(address, before + 1, SOON).await;
+        let mail = mails.unwrap_or_else(|why| panic!("{why}\n{}", self.trouble())).pop().expect("a letter");
+        let page = self.use_link(device, &mail.link()).await;
+        self.show(device, page);
+        assert!(self.account(device).await.is_some(), "signed in: {}", self.page(device).summary());
+    }
+
+    /// Starts a service for this scenario alone.
+    pub async fn own_service(&mut self, change: impl FnOnce(Options) -> Options) {
+        let options = change(options(self.stage.backend, self.stage.smtp));
+        let servers =
+            testkit::entree::Servers { postgres: self.postgres.as_deref(), redis: self.redis.as_deref() };
+        let service = Service::start_on(binary(), options, servers).await.unwrap_or_else(|missing| panic!("{missing}"));
+        self.service = Arc::new(service);
+    }
+
+    /// Warnings and errors of the service, for messages of failing steps.
+    pub fn trouble(&self) -> String {
+        let lines = self.service.log();
+        let bad = |line: &&String| line.contains("ERROR") || line.contains("WARN") || line.contains("panicked");
+        let bad: Vec<_> = lines.iter().filter(bad).cloned().collect();
+        bad[bad.len().saturating_sub(8)..].join("\n")
+    }
+}

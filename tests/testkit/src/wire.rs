@@ -1,0 +1,195 @@
+//! A TCP proxy: spreads connections over copies of the service in turn, and breaks them on demand.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// What happens to connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Passed on.
+    Ok,
+    /// Passed on, each piece later by this much.
+    Latency(Duration),
+    /// Accepted, then silence; those that are open fall silent too.
+    Blackhole,
+    /// Not accepted: nothing listens.
+    Refuse,
+    /// Accepted and reset at once; those that are open are cut.
+    Reset,
+    /// Cut after so many bytes of answer.
+    Cut(usize),
+}
+
+/// The proxy. Dropping it closes the port.
+#[derive(Debug)]
+pub struct Wire {
+    address: SocketAddr,
+    targets: Arc<Mutex<Vec<SocketAddr>>>,
+    mode: watch::Sender<Mode>,
+    task: JoinHandle<()>,
+}
+
+impl Wire {
+    /// Listens on a free port of the loopback interface; passes nothing on until it has targets.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let targets = Arc::new(Mutex::new(Vec::new()));
+        let (mode, watched) = watch::channel(Mode::Ok);
+        let task = tokio::spawn(serve(listener, Arc::clone(&targets), watched));
+        Self { address, targets, mode, task }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whom new connections go to, in turn.
+    pub fn aim(&self, targets: Vec<SocketAddr>) {
+        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+    }
+
+    /// Changes what happens, also to connections that are open.
+    pub fn set(&self, mode: Mode) {
+        let _ = self.mode.send(mode);
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, targets: Arc<Mutex<Vec<SocketAddr>>>, mut mode: watch::Receiver<Mode>) {
+    let address = listener.local_addr().expect("its address");
+    let mut listener = Some(listener);
+    let turn = AtomicUsize::new(0);
+    loop {
+        if *mode.borrow() == Mode::Refuse {
+            listener = None;
+        } else if listener.is_none() {
+            listener = TcpListener::bind(address).await.ok();
+        }
+        let Some(open) = &listener else {
+            if mode.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        tokio::select! {
+            changed = mode.changed() => if changed.is_err() { return },
+            accepted = open.accept() => {
+                let Ok((client, _)) = accepted else { continue };
+                let all = targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if all.is_empty() { continue }
+                let target = all[turn.fetch_add(1, Ordering::Relaxed) % all.len()];
+                tokio::spawn(carry(client, target, mode.clone()));
+            }
+        }
+    }
+}
+
+async fn carry(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+    if *mode.borrow() == Mode::Reset {
+        let _ = client.set_zero_linger();
+        return;
+    }
+    let Ok(server) = TcpStream::connect(target).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.into_split(), server.into_split());
+    let up = pump(&mut from_client, &mut to_server, mode.clone(), false);
+    let down = pump(&mut from_server, &mut to_client, mode.clone(), true);
+    let broken = async {
+        while !matches!(*mode.borrow_and_update(), Mode::Refuse | Mode::Reset) {
+            if mode.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(up, down) } => {}
+        () = broken => {}
+    }
+}
+
+async fn pump<R, W>(from: &mut R, to: &mut W, mut mode: watch::Receiver<Mode>, answer: bool)
+where
+    R: AsyncReadExt + Unpin,
+    W: AsyncWriteExt + Unpin,
+{
+    let mut buffer = vec![0; 16 * 1024];
+    let mut passed = 0;
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        while *mode.borrow_and_update() == Mode::Blackhole {
+            if mode.changed().await.is_err() {
+                return;
+            }
+        }
+        let now = *mode.borrow();
+        if let Mode::Latency(by) = now {
+            tokio::time::sleep(by).await;
+        }
+        let keep = if let (Mode::Cut(most), true) = (now, answer) { read.min(most.saturating_sub(passed)) } else { read };
+        if to.write_all(&buffer[..keep]).await.is_err() || keep < read {
+            break;
+        }
+        passed += keep;
+    }
+    let _ = to.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn named(name: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.write_all(name).await;
+            }
+        });
+        address
+    }
+
+    async fn read(wire: &Wire) -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(wire.address()).await?;
+        let mut all = Vec::new();
+        tokio::time::timeout(Duration::from_millis(500), stream.read_to_end(&mut all)).await??;
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn spreads_connections_and_breaks_them() {
+        let wire = Wire::start().await;
+        wire.aim(vec![named(b"one").await, named(b"two").await]);
+        assert_eq!((read(&wire).await.unwrap(), read(&wire).await.unwrap()), (b"one".to_vec(), b"two".to_vec()));
+        wire.set(Mode::Cut(2));
+        assert_eq!(read(&wire).await.unwrap(), b"on");
+        wire.set(Mode::Blackhole);
+        assert_eq!(read(&wire).await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+        wire.set(Mode::Refuse);
+        let refused = || async { read(&wire).await.err().filter(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) };
+        crate::until("a refusal", Duration::from_secs(5), refused).await.unwrap();
+        wire.set(Mode::Ok);
+        let again = || async { read(&wire).await.ok().filter(|text| text.len() == 3) };
+        crate::until("service again", Duration::from_secs(5), again).await.unwrap();
+    }
+}
