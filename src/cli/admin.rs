@@ -153,7 +153,7 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
     ];
     rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), row.email.clone()]));
     rows.extend(sessions.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
-    out::answer(&out::table(&["", ""], &rows).trim_start());
+    out::answer(out::table(&["", ""], &rows).trim_start());
     Ok(())
 }
 
