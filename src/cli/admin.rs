@@ -4,9 +4,7 @@
 
 use clap::Subcommand;
 use entity::{Time, session, user, user_email};
-use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, sea_query::Expr,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -16,6 +14,7 @@ use crate::{
     audit::{Event, Kind},
     config::Source,
     db::Db,
+    user::{Address, by_address},
     web::error::Failure,
 };
 
@@ -154,7 +153,7 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
     ];
     rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), row.email.clone()]));
     rows.extend(sessions.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
-    out::answer(&out::table(&["", ""], &rows).trim_start());
+    out::answer(out::table(&["", ""], &rows).trim_start());
     Ok(())
 }
 
@@ -184,40 +183,32 @@ async fn list_sessions(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Ou
     Ok(())
 }
 
-/// One guarded statement, and the trail in the same unit of work.
+/// The end and its trail, in one unit of work.
 async fn revoke(db: &Db, id: Uuid) -> Outcome {
     let tx = db.begin().await?;
-    let ended = session::Entity::update_many()
-        .col_expr(session::Column::RevokedAt, Expr::value(tx.now))
-        .filter(session::Column::Id.eq(id))
-        .filter(session::Column::RevokedAt.is_null())
-        .exec(tx.conn())
-        .await
-        .map_err(Failure::from)?;
-    if ended.rows_affected == 0 {
-        return Err("there is no live session of that identifier".to_owned().into());
+    let row = session::Entity::find_by_id(id).one(tx.conn()).await.map_err(Failure::from)?;
+    let none = || Refusal::Words("there is no live session of that identifier".to_owned());
+    let owner = row.ok_or_else(none)?.user_id;
+    if !crate::session::end(&tx, owner, id).await? {
+        return Err(none());
     }
-    Event::new(Kind::SignedOut).reason("ops").session(id).record(&tx).await?;
+    Event::new(Kind::SignedOut).reason("ops").user(owner).session(id).record(&tx).await?;
     tx.commit().await?;
     out::answer("ended");
     Ok(())
 }
 
 async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
-    let query = match Uuid::parse_str(who) {
-        Ok(sub) => user::Entity::find().filter(user::Column::PublicId.eq(sub)),
-        Err(_) => {
-            let row = user_email::Entity::find()
-                .filter(user_email::Column::Canonical.eq(who.trim().to_lowercase()))
-                .filter(user_email::Column::VerifiedAt.is_not_null())
-                .filter(user_email::Column::State.eq(user_email::State::Active))
-                .one(db.read())
-                .await
-                .map_err(Failure::from)?;
-            user::Entity::find_by_id(row.map(|row| row.user_id).unwrap_or_default())
+    let found = match Uuid::parse_str(who) {
+        Ok(sub) => {
+            let query = user::Entity::find().filter(user::Column::PublicId.eq(sub));
+            query.one(db.read()).await.map_err(Failure::from)?
         }
+        Err(_) => match Address::parse(who, true) {
+            Ok(address) => by_address(db.read(), &address).await?,
+            Err(_) => None,
+        },
     };
-    let found = query.one(db.read()).await.map_err(Failure::from)?;
     found.ok_or_else(|| "there is no such user".to_owned().into())
 }
 
