@@ -63,8 +63,9 @@ async fn leave(app: &App, request: &Request, body: Body, form: &str, which: Whic
     let visit = Visit::of(app, request, "").await?;
     let params = Params::read_form(request, body).await?;
     if visit.current.is_none() {
-        // Signed out already, in another tab: that is what was asked for.
-        return Ok(visit.answer_signed_out(see_other("/logged-out")));
+        // Signed out already, in another tab. The cookie is left alone: a form of another site comes without it, and
+        // the answer must not delete what the form could not read.
+        return Ok(see_other("/logged-out"));
     }
     let current = visit.check_session_form(app, request, &params, form)?;
     let ends_current = match which {
