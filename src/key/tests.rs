@@ -1,4 +1,5 @@
 //! The room as a whole: opening, signing, publishing, on SQLite and, with `TEST_POSTGRES_URL`, on PostgreSQL.
+#![allow(clippy::disallowed_methods, reason = "shows that the library finds our provider")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::PathBuf;

@@ -1,13 +1,23 @@
 //! `/account` and `/logged-out`: who one is here, where one is signed in, and how to leave.
 
-use poem::{Body, Request, Response, handler, web::{Data, Path}};
+use poem::{
+    Body, Request, Response, handler,
+    web::{Data, Path},
+};
 use uuid::Uuid;
 
-use super::{page, trouble, trouble::Trouble, visit::{Visit, see_other}};
+use super::{
+    page, trouble,
+    trouble::Trouble,
+    visit::{Visit, see_other},
+};
 use crate::{
     app::App,
     audit::{Event, Kind},
-    session::{self, Current, page::{Account, SessionRow}},
+    session::{
+        self, Current,
+        page::{Account, SessionRow},
+    },
     user,
     web::{page::show, params::Params},
 };

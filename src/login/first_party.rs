@@ -1,14 +1,7 @@
 //! Tokens for a first-party app that draws its own sign-in form: the ways in ask for them here, the protocol room
 //! makes them, and neither knows the other.
 
-use crate::{
-    config::Client,
-    db::Tx,
-    mail::Work,
-    session::Session,
-    user::User,
-    web::caller::Caller,
-};
+use crate::{config::Client, db::Tx, mail::Work, session::Session, user::User, web::caller::Caller};
 
 /// For whom tokens are wanted.
 #[derive(Clone, Copy, Debug)]

@@ -190,8 +190,8 @@ impl MagicLinkApi {
 /// If the database or the ticket store is away.
 pub async fn begin(app: &App, new: &NewLogin, caller: &Caller) -> Result<Result<Begun, ProblemJson>, Failure> {
     let config = app.config.get();
-    if let Err(refused) = first_party(&config, &new.client_id) {
-        return Ok(Err(refused));
+    if first_party(&config, &new.client_id).is_none() {
+        return Ok(Err(bad("invalid_client", "The client is unknown or not a first-party client.")));
     }
     if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
         return Ok(Err(bad("invalid_request", "Send an S256 code_challenge: 43 characters of base64url.")));
@@ -234,10 +234,8 @@ fn begun(app: &App, flow: &Flow, config: &Config) -> Begun {
 }
 
 /// Only registered first-party clients may draw our form.
-fn first_party<'a>(config: &'a Config, id: &str) -> Result<&'a Client, ProblemJson> {
-    client::find(config, id)
-        .filter(|client| client.first_party)
-        .ok_or_else(|| bad("invalid_client", "The client is unknown or not a first-party client."))
+fn first_party<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
+    client::find(config, id).filter(|client| client.first_party)
 }
 
 /// What the end of a login needs.
@@ -305,8 +303,7 @@ impl Finish<'_> {
         config: &Config,
         caller: &Caller,
     ) -> Result<Option<Issued>, Failure> {
-        let client = flow.client_id.as_deref().and_then(|id| client::find(config, id));
-        let Some(client) = client.filter(|client| client.first_party) else { return Ok(None) };
+        let Some(client) = flow.client_id.as_deref().and_then(|id| first_party(config, id)) else { return Ok(None) };
         if flow::claim_outcome(tx, flow.id).await? {
             let (scope, nonce) = (body.scope.as_str(), body.nonce.as_deref());
             let issue = Issue { client, session: &done.session, user: &done.user, scope, nonce };

@@ -5,17 +5,12 @@ use std::time::Duration;
 
 use entity::code_budget as row;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    ActiveValue::Set,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     sea_query::{Expr, OnConflict},
 };
 
-use crate::{
-    clock::Time,
-    config::Budget,
-    db::Tx,
-    secret::Hash,
-    web::error::Failure,
-};
+use crate::{clock::Time, config::Budget, db::Tx, secret::Hash, web::error::Failure};
 
 /// How long codes stay off once a budget is spent.
 const OFF: Duration = Duration::from_secs(3600);

@@ -101,7 +101,8 @@ pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
         };
     }
     let address = Address::from_column(&flow.canonical);
-    let key = Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+    let key =
+        Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
     let proof = Proof {
         address: &address,
         address_key: &key,

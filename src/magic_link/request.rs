@@ -107,7 +107,8 @@ pub async fn resend(
     if let Some(wait) = limit::network(&app.tickets, caller.ip, &config.limits).await? {
         return Ok(Asked::TooMany(wait));
     }
-    let key = Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+    let key =
+        Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
     let allowed = within_budget(app, config, device, &key).await?;
     let tx = app.db.begin().await?;
     if !flow::count_send(&tx, &flow, config).await? {

@@ -29,8 +29,7 @@ use crate::{
         caller::Caller,
         cors::cors,
         docs,
-        error::Fault,
-        layers::{Layers, only},
+        layers::{ErrorPage, Layers, only},
         page::{Site, show},
         problem::Problem,
     },
@@ -87,7 +86,10 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
     let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
     let gate = Gate { config: app.config.clone() };
     let mut routes = Route::new()
-        .nest_no_strip("/api", cors(origins.clone(), service.around(move |api, request| gate.clone().pass(api, request))))
+        .nest_no_strip(
+            "/api",
+            cors(origins.clone(), service.around(move |api, request| gate.clone().pass(api, request))),
+        )
         .at("/", get(home))
         .at("/login", only("GET, HEAD", get(sign_in::login)))
         .at("/login/email", only("POST", post(pages::email)))
@@ -113,12 +115,14 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
         .at("/docs", get(documentation))
         .at(assets::style_path(), get(assets::style("public, max-age=31536000, immutable")))
         .at("/assets/entree.css", get(assets::style("public, max-age=300")));
+    // The mailbox is there in `entree dev` alone, which also takes other names of this machine for its own.
+    let is_dev = mailbox.is_some();
     if let Some(mailbox) = mailbox {
         routes = routes.nest("/dev", dev::routes(mailbox));
     }
     let mut layers = Layers::new(Some(app.public_url.clone()));
     layers.trusted_proxies = config.server.trusted_proxies.clone().into();
-    layers.redirect_loopback = app.public_url.starts_with("http://");
+    layers.redirect_loopback = is_dev;
     layers.error_page = Some(error_page(app));
     routes.data(app.clone()).data(issuer).data(Metadata::new(&app.public_url)).data(spec).with(layers)
 }
@@ -130,7 +134,7 @@ fn home() -> Response {
 }
 
 /// Errors for people that no endpoint drew itself: no such page, wrong method, too large.
-fn error_page(app: &App) -> Arc<dyn Fn(&Fault, &Caller) -> Response + Send + Sync> {
+fn error_page(app: &App) -> ErrorPage {
     let app = app.clone();
     Arc::new(move |fault, caller| {
         let tongue = app.texts.pick("", &caller.accept_language);
@@ -189,7 +193,10 @@ impl Spec {
 /// `/openapi.json`.
 #[handler]
 fn openapi_json(Data(spec): Data<&Arc<Spec>>) -> Response {
-    Response::builder().header(header::CACHE_CONTROL, "no-cache").content_type("application/json").body(spec.json.clone())
+    Response::builder()
+        .header(header::CACHE_CONTROL, "no-cache")
+        .content_type("application/json")
+        .body(spec.json.clone())
 }
 
 /// `/docs`: the generated document for people, from this host alone.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use entity::{Time, session};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
@@ -160,11 +160,13 @@ pub async fn current(
     let by_hash = session::Entity::find().filter(session::Column::SecretHash.eq(cookie.to_column())).one(conn).await?;
     let row = match by_hash {
         Some(row) => Some(row),
-        None => session::Entity::find()
-            .filter(session::Column::PreviousHash.eq(cookie.to_column()))
-            .filter(session::Column::PreviousUntil.gt(now))
-            .one(conn)
-            .await?,
+        None => {
+            session::Entity::find()
+                .filter(session::Column::PreviousHash.eq(cookie.to_column()))
+                .filter(session::Column::PreviousUntil.gt(now))
+                .one(conn)
+                .await?
+        }
     };
     match row {
         Some(row) => judge(conn, row, now, limits).await,
@@ -234,7 +236,7 @@ pub async fn seen(conn: &impl ConnectionTrait, session: &Session, now: Time) -> 
 pub async fn renew_secret(tx: &Tx, id: Uuid) -> Result<Option<Plain>, Failure> {
     let secret = Plain::generate();
     let done = session::Entity::update_many()
-        .col_expr(session::Column::PreviousHash, Expr::col(session::Column::SecretHash).into())
+        .col_expr(session::Column::PreviousHash, Expr::col(session::Column::SecretHash))
         .col_expr(session::Column::PreviousUntil, Expr::value(Some((tx.now + DOUBLE_CLICK).0)))
         .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
         .filter(session::Column::Id.eq(id))

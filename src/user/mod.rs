@@ -8,8 +8,8 @@ pub mod address;
 
 use entity::{Time, user, user_email};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    ExprTrait as _, QueryOrder as _, sea_query::OnConflict,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _,
+    QueryFilter as _, QueryOrder as _, sea_query::OnConflict,
 };
 use uuid::Uuid;
 

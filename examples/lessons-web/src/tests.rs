@@ -28,7 +28,8 @@ fn key() -> SigningKey {
 fn metadata(request: &Request) -> String {
     let issuer = format!("http://{}", request.header("host").unwrap());
     let at = |path: &str| format!("{issuer}{path}");
-    json!({"issuer":issuer,"authorization_endpoint":at("/a"),"token_endpoint":at("/t"),"jwks_uri":at("/jwks")}).to_string()
+    json!({"issuer":issuer,"authorization_endpoint":at("/a"),"token_endpoint":at("/t"),"jwks_uri":at("/jwks")})
+        .to_string()
 }
 
 #[handler]
@@ -86,7 +87,9 @@ impl Walk {
 
     async fn go(&mut self, method: poem::http::Method, path: &str) -> (StatusCode, String, String) {
         let request = Request::builder().method(method).uri(path.parse().unwrap()).header("host", "web.test");
-        let answer = routes(Arc::clone(&self.app)).get_response(request.header("cookie", self.cookies.join("; ")).finish()).await;
+        let answer = routes(Arc::clone(&self.app))
+            .get_response(request.header("cookie", self.cookies.join("; ")).finish())
+            .await;
         let cookies = answer.headers().get_all("set-cookie").iter();
         self.cookies.extend(cookies.map(|value| value.to_str().unwrap().split(';').next().unwrap().to_owned()));
         let location = answer.header("location").unwrap_or_default().to_owned();
@@ -103,7 +106,10 @@ impl Walk {
         assert_eq!(status, StatusCode::SEE_OTHER);
         let url = Url::parse(&location).unwrap();
         let asked: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
-        assert_eq!((asked["scope"].as_str(), asked["code_challenge_method"].as_str()), ("openid email profile", "S256"));
+        assert_eq!(
+            (asked["scope"].as_str(), asked["code_challenge_method"].as_str()),
+            ("openid email profile", "S256")
+        );
         (format!("{}.{}", asked["nonce"], asked["code_challenge"]), asked["state"].clone())
     }
 

@@ -82,7 +82,7 @@ struct House {
 /// A database of its own.
 async fn database(dir: &std::path::Path) -> String {
     let Ok(server) = std::env::var("TEST_POSTGRES_URL") else { return format!("sqlite:{}", dir.join("db").display()) };
-    let name = format!("outbox_{}", Uuid::new_v4().simple());
+    let name = format!("outbox_{}", crate::secret::public_id().simple());
     let admin = Db::connect(&server, 1, Clock::default()).await.unwrap();
     admin.pool().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
     let mut url = url::Url::parse(&server).unwrap();
@@ -104,7 +104,7 @@ impl House {
     }
 
     async fn with_timeout(timeout_seconds: u64) -> Self {
-        let dir = std::env::temp_dir().join(format!("entree-outbox-{}", Uuid::new_v4()));
+        let dir = std::env::temp_dir().join(format!("entree-outbox-{}", crate::secret::public_id()));
         std::fs::create_dir_all(&dir).unwrap();
         let db = Db::connect(&database(&dir).await, 20, Clock::default()).await.unwrap();
         db.migrate().await.unwrap();

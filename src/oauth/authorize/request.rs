@@ -16,9 +16,25 @@ use crate::{
 
 /// Every parameter that means something here; a repeated one is refused (RFC 6749 §3.1), others are ignored.
 const KNOWN: [&str; 19] = [
-    "client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge",
-    "code_challenge_method", "prompt", "max_age", "login_hint", "ui_locales", "display", "acr_values", "claims",
-    "id_token_hint", "request", "request_uri",
+    "client_id",
+    "redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+    "max_age",
+    "login_hint",
+    "ui_locales",
+    "display",
+    "acr_values",
+    "claims",
+    "id_token_hint",
+    "request",
+    "request_uri",
 ];
 
 /// The most bytes of `state` and `nonce` (AZ-8, AZ-9).

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use poem::{Response, http::{StatusCode, header}};
+use poem::{
+    Response,
+    http::{StatusCode, header},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -131,7 +131,8 @@ async fn redeem(
 ) -> Result<TokenResponse, Refused> {
     let tx = app.db.begin().await?;
     // TK-14: the session may have ended, or its user been locked, since the code was issued.
-    let Some(Current { session, user }) = session::by_id(tx.conn(), code.session, tx.now, &config.session).await? else {
+    let Some(Current { session, user }) = session::by_id(tx.conn(), code.session, tx.now, &config.session).await?
+    else {
         return Err(invalid_grant("session_ended").into());
     };
     let grant = issue::grant(code.grant, &session, client, code.scope.clone(), tx.now);
@@ -139,8 +140,7 @@ async fn redeem(
         return Err(invalid_grant("came_back").into());
     }
     event(AuditKind::TokenIssued, client, caller).user(user.id).session(session.id).record(&tx).await?;
-    let subject =
-        Subject { grant: &grant, user: &user, session: session.id, client, nonce: code.nonce.as_deref() };
+    let subject = Subject { grant: &grant, user: &user, session: session.id, client, nonce: code.nonce.as_deref() };
     let tokens = issue::tokens(app, config, &subject)?;
     tx.commit().await?;
     Ok(tokens)

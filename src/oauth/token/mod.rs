@@ -59,7 +59,12 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     match answer(app, request, body, &caller).await {
         Ok(tokens) => json(StatusCode::OK, &tokens),
         Err(Refused::Client(error)) => {
-            tracing::debug!(request_id = caller.request_id, error = error.code.name(), reason = error.reason, "refused");
+            tracing::debug!(
+                request_id = caller.request_id,
+                error = error.code.name(),
+                reason = error.reason,
+                "refused"
+            );
             error.into_json()
         }
         Err(Refused::Ours(failure)) => {

@@ -179,9 +179,8 @@ async fn type_foreign_code(world: &mut World, device: String) {
 async fn type_code_as(world: &mut World, how: String, device: String) {
     let code = world.newest(&world.address).await.code();
     let (a, b) = code.split_at(code.len() / 2);
-    let shift = |zero: char| -> String {
-        code.chars().filter_map(|c| char::from_u32(zero as u32 + c.to_digit(10)?)).collect()
-    };
+    let shift =
+        |zero: char| -> String { code.chars().filter_map(|c| char::from_u32(zero as u32 + c.to_digit(10)?)).collect() };
     let typed = match how.as_str() {
         "spaced" => format!(" {a} {b} "),
         "dashed" => format!("{a}-{b}"),

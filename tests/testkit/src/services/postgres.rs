@@ -40,7 +40,7 @@ struct Own {
 /// None of them is there.
 pub async fn postgres() -> Result<&'static Postgres, Missing> {
     static SHARED: OnceCell<Result<Postgres, Missing>> = OnceCell::const_new();
-    SHARED.get_or_init(|| Postgres::shared()).await.as_ref().map_err(Clone::clone)
+    SHARED.get_or_init(Postgres::shared).await.as_ref().map_err(Clone::clone)
 }
 
 impl Postgres {
@@ -212,9 +212,14 @@ fn fresh() -> String {
 
 fn programs() -> Result<PathBuf, Missing> {
     let mut folders: Vec<PathBuf> = std::env::var_os("PGBIN").map(PathBuf::from).into_iter().collect();
-    let mut debian: Vec<PathBuf> =
-        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin")).collect();
-    let version = |folder: &PathBuf| folder.parent().and_then(Path::file_name).and_then(|v| v.to_str()?.parse::<u32>().ok());
+    let mut debian: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path().join("bin"))
+        .collect();
+    let version =
+        |folder: &PathBuf| folder.parent().and_then(Path::file_name).and_then(|v| v.to_str()?.parse::<u32>().ok());
     debian.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
     folders.extend(debian);
     let initdb = child::find("initdb", &folders).ok_or_else(|| {
