@@ -69,7 +69,8 @@ fn fault(world: &mut World, what: String) {
 #[when(expr = "the mail server was tried once")]
 async fn tried_once(world: &mut World) {
     let tried = || async { Some(world.post.attempts(&world.address)).filter(|tries| *tries > 0) };
-    let tries = testkit::until("a try", super::SOON, tried).await.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+    let tries =
+        testkit::until("a try", super::SOON, tried).await.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     assert_eq!(tries, 1);
 }
 

@@ -103,7 +103,8 @@ pub struct World {
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pages: Vec<String> = self.pages.iter().map(|(device, page)| format!("{device}: {}", page.summary())).collect();
+        let pages: Vec<String> =
+            self.pages.iter().map(|(device, page)| format!("{device}: {}", page.summary())).collect();
         f.debug_struct("World").field("number", &self.number).field("pages", &pages).finish_non_exhaustive()
     }
 }
@@ -224,8 +225,7 @@ impl World {
     /// Starts a service for this scenario alone.
     pub async fn own_service(&mut self, change: impl FnOnce(Options) -> Options) {
         let options = change(options(self.stage.backend, self.stage.smtp));
-        let servers =
-            testkit::entree::Servers { postgres: self.postgres.as_deref(), redis: self.redis.as_deref() };
+        let servers = testkit::entree::Servers { postgres: self.postgres.as_deref(), redis: self.redis.as_deref() };
         let service = Service::start_on(binary(), options, servers).await.unwrap_or_else(|missing| panic!("{missing}"));
         self.service = Arc::new(service);
     }

@@ -57,7 +57,12 @@ async fn second_api(url: &str) -> Result<u16, String> {
 /// Asks one copy, as a load balancer does: its own address, the public name.
 async fn second_api_of(copy: &str, public: &str) -> Result<u16, String> {
     let request = testkit::browser::client().post(format!("{copy}{SECOND_API}")).json(&serde_json::json!({}));
-    request.header("host", public.trim_start_matches("http://")).send().await.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
+    request
+        .header("host", public.trim_start_matches("http://"))
+        .send()
+        .await
+        .map(|answer| answer.status().as_u16())
+        .map_err(|error| error.to_string())
 }
 
 #[then("the second API answers 404")]
@@ -77,7 +82,8 @@ async fn set_under_load(world: &mut World, name: String, value: String) {
     let before = second_api(&world.service.url).await.unwrap();
     world.service.reconfigure(&name, &value);
     for copy in &world.service.copies {
-        let changed = || async { second_api_of(&copy.public, &world.service.url).await.ok().filter(|status| *status != before) };
+        let changed =
+            || async { second_api_of(&copy.public, &world.service.url).await.ok().filter(|status| *status != before) };
         let changed = testkit::until("the switch", Duration::from_secs(5), changed).await;
         changed.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
@@ -142,7 +148,9 @@ async fn not_ready(world: &mut World) {
     for copy in &world.service.copies {
         let url = format!("{}/readyz", copy.management);
         let down = || async { (health(&url).await == 503).then_some(()) };
-        testkit::until("503", Duration::from_secs(5), down).await.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+        testkit::until("503", Duration::from_secs(5), down)
+            .await
+            .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
     alive(world).await;
 }
@@ -280,7 +288,8 @@ fn holds(text: &[u8], secret: &str) -> bool {
     let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
     let number = secret.iter().all(u8::is_ascii_digit);
     text.windows(secret.len()).enumerate().any(|(at, part)| {
-        part == secret && !(number && (digit(at.checked_sub(1).and_then(|i| text.get(i))) || digit(text.get(at + secret.len()))))
+        part == secret
+            && !(number && (digit(at.checked_sub(1).and_then(|i| text.get(i))) || digit(text.get(at + secret.len()))))
     })
 }
 
@@ -295,7 +304,8 @@ impl Load {
     fn start(url: &str) -> Self {
         let (go, made) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
         let tasks = ["/login", SECOND_API, "/.well-known/jwks.json", "/login"].map(|path| {
-            let (go, made, url, client) = (go.clone(), made.clone(), format!("{url}{path}"), testkit::browser::client());
+            let (go, made, url, client) =
+                (go.clone(), made.clone(), format!("{url}{path}"), testkit::browser::client());
             tokio::spawn(async move {
                 let mut wrong = Vec::new();
                 while go.load(Ordering::Relaxed) {

@@ -68,7 +68,8 @@ async fn exchange(world: &mut World) -> (Value, Value) {
     assert!(body["token_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")));
     assert!(body["expires_in"].as_u64().is_some_and(|seconds| (1..=3600).contains(&seconds)));
     let id = client.verify(body["id_token"].as_str().expect("an ID token")).await.expect("an ID token that verifies");
-    let access = client.verify(body["access_token"].as_str().expect("an access token")).await.expect("one that verifies");
+    let access =
+        client.verify(body["access_token"].as_str().expect("an access token")).await.expect("one that verifies");
     // OpenID Connect Core §3.1.3.7 and RFC 9068 §2.
     assert_eq!((&id.claims["aud"], &id.claims["nonce"]), (&CLIENT.into(), &client.nonce.clone().into()));
     assert_eq!((&access.header["typ"], &access.claims["aud"]), (&"at+jwt".into(), &AUDIENCE.into()));

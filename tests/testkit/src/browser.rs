@@ -167,7 +167,8 @@ impl Browser {
         fields: &[(String, String)],
     ) -> Page {
         let mut headers = HeaderMap::new();
-        let mut set = |name: &'static str, value: &str| headers.insert(name, HeaderValue::from_str(value).expect("plain"));
+        let mut set =
+            |name: &'static str, value: &str| headers.insert(name, HeaderValue::from_str(value).expect("plain"));
         set("x-forwarded-for", &self.from.to_string());
         set("user-agent", &self.agent);
         set("accept-language", &self.language);
@@ -175,16 +176,28 @@ impl Browser {
         set("sec-fetch-mode", "navigate");
         set("sec-fetch-dest", "document");
         set("sec-fetch-user", "?1");
-        set("sec-fetch-site", match site {
-            Site::Outside => "none",
-            Site::Own => "same-origin",
-            Site::Cross => "cross-site",
-        });
+        set(
+            "sec-fetch-site",
+            match site {
+                Site::Outside => "none",
+                Site::Own => "same-origin",
+                Site::Cross => "cross-site",
+            },
+        );
         if method == Method::POST {
             // Fetch standard, "serialize a request origin": under `no-referrer` a form sends `null`.
             let silent = page.is_some_and(|page| page.header("referrer-policy") == Some("no-referrer"));
             let own = url.origin().ascii_serialization();
-            set("origin", if site == Site::Cross { "https://elsewhere.example" } else if silent { "null" } else { &own });
+            set(
+                "origin",
+                if site == Site::Cross {
+                    "https://elsewhere.example"
+                } else if silent {
+                    "null"
+                } else {
+                    &own
+                },
+            );
         }
         let mut request = self.http.request(method.clone(), url.clone()).headers(headers);
         // SameSite=Lax: withheld from a POST of another site, sent with every GET.

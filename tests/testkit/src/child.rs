@@ -70,7 +70,11 @@ pub fn command(program: impl AsRef<Path>, run_as: RunAs, signal: &str) -> Comman
 /// The program cannot be started.
 pub fn spawn(command: Command) -> io::Result<Child> {
     let (answer, result) = mpsc::channel();
-    NURSERY.lock().unwrap_or_else(std::sync::PoisonError::into_inner).send((command, answer)).expect("the thread lives");
+    NURSERY
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .send((command, answer))
+        .expect("the thread lives");
     result.recv().expect("the thread answers")
 }
 
@@ -84,7 +88,12 @@ pub fn signal(pid: u32, name: &str) {
 #[must_use]
 pub fn find(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    folders.iter().cloned().chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).find(|file| file.is_file())
+    folders
+        .iter()
+        .cloned()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// A fresh directory `entree-test-PID-…` that the servant may enter.

@@ -284,7 +284,13 @@ impl Copy {
         let (public, management) = found.unwrap_or_else(|why| panic!("{why}:\n{}", this.log().join("\n")));
         let client = crate::browser::client();
         let ready = crate::until("/readyz", Duration::from_secs(60), || async {
-            client.get(format!("{management}/readyz")).send().await.ok().filter(|answer| answer.status().is_success()).map(drop)
+            client
+                .get(format!("{management}/readyz"))
+                .send()
+                .await
+                .ok()
+                .filter(|answer| answer.status().is_success())
+                .map(drop)
         })
         .await;
         ready.unwrap_or_else(|why| panic!("{why}:\n{}", this.log().join("\n")));
@@ -405,7 +411,8 @@ fn write_file(folder: &Path, text: &str, data: &Path) {
 /// # Errors
 /// It is not.
 pub fn faketime() -> Result<PathBuf, Missing> {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("faketime"));
+    let folders =
+        std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("faketime"));
     let found = folders.map(|folder| folder.join("libfaketime.so.1")).find(|file| file.is_file());
     found.ok_or_else(|| Missing::new("libfaketime", "not under /usr/lib/*/faketime; tests/setup.sh installs it"))
 }

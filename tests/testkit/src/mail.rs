@@ -109,7 +109,10 @@ impl Mail {
             return Some(digits(line));
         }
         let words = self.text.lines().filter(|line| !line.contains("http"));
-        words.flat_map(|line| line.split(|c: char| !(c.is_ascii_digit() || "- \u{a0}".contains(c)))).find(alone).map(digits)
+        words
+            .flat_map(|line| line.split(|c: char| !(c.is_ascii_digit() || "- \u{a0}".contains(c))))
+            .find(alone)
+            .map(digits)
     }
 }
 

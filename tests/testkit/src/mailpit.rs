@@ -37,7 +37,8 @@ impl Mailpit {
         if let Ok(api) = std::env::var("MAILPIT_URL") {
             let smtp = std::env::var("MAILPIT_SMTP").unwrap_or_else(|_| "127.0.0.1:1025".to_owned());
             let smtp = smtp.parse().map_err(|_| Missing::new("Mailpit", "MAILPIT_SMTP is not ADDRESS:PORT"))?;
-            let this = Self { api: api.trim_end_matches('/').to_owned(), smtp, http: crate::browser::client(), process: None };
+            let this =
+                Self { api: api.trim_end_matches('/').to_owned(), smtp, http: crate::browser::client(), process: None };
             return this.ready().await;
         }
         let program = program()?;
@@ -61,7 +62,8 @@ impl Mailpit {
 
     async fn ready(self) -> Result<Self, Missing> {
         let url = format!("{}/readyz", self.api);
-        let ask = || async { self.http.get(&url).send().await.ok().filter(|answer| answer.status().is_success()).map(drop) };
+        let ask =
+            || async { self.http.get(&url).send().await.ok().filter(|answer| answer.status().is_success()).map(drop) };
         crate::until("Mailpit", Duration::from_secs(10), ask).await.map_err(|why| Missing::new("Mailpit", why))?;
         Ok(self)
     }
@@ -75,13 +77,18 @@ impl Mailpit {
     async fn letters(&self, address: &str) -> Vec<Mail> {
         let query = format!("addressed:\"{address}\"");
         let found = self.json("/api/v1/search", &[("query", &query), ("limit", "200")]).await;
-        let mut ids: Vec<String> =
-            found["messages"].as_array().into_iter().flatten().filter_map(|m| m["ID"].as_str().map(str::to_owned)).collect();
+        let mut ids: Vec<String> = found["messages"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|m| m["ID"].as_str().map(str::to_owned))
+            .collect();
         // Newest first there, oldest first here.
         ids.reverse();
         let mut mails = Vec::new();
         for id in ids {
-            let raw = self.http.get(format!("{}/api/v1/message/{id}/raw", self.api)).send().await.expect("Mailpit answers");
+            let raw =
+                self.http.get(format!("{}/api/v1/message/{id}/raw", self.api)).send().await.expect("Mailpit answers");
             let raw = raw.bytes().await.expect("the letter");
             mails.push(Mail::parse(address, &raw));
         }

@@ -85,8 +85,14 @@ impl Client {
     /// It does not lead to our redirect URI, or state or issuer differ, or it is an error.
     #[must_use]
     pub fn code(&self, page: &Page) -> String {
-        let to = page.location().or_else(|| page.refresh()).unwrap_or_else(|| panic!("not a redirect: {}", page.summary()));
-        assert!(to.as_str().starts_with(&self.redirect_uri), "leads to {}{}", to.origin().ascii_serialization(), to.path());
+        let to =
+            page.location().or_else(|| page.refresh()).unwrap_or_else(|| panic!("not a redirect: {}", page.summary()));
+        assert!(
+            to.as_str().starts_with(&self.redirect_uri),
+            "leads to {}{}",
+            to.origin().ascii_serialization(),
+            to.path()
+        );
         let get = |name: &str| to.query_pairs().find(|(n, _)| n == name).map(|(_, value)| value.into_owned());
         assert_eq!(get("error"), None);
         assert_eq!(get("state").as_deref(), Some(self.state.as_str()), "RFC 6749 §4.1.2: the state comes back");
@@ -122,7 +128,8 @@ impl Client {
         if claims["iss"] != self.issuer {
             return Err(format!("iss is {}", claims["iss"]));
         }
-        if claims["exp"].as_u64().is_none_or(|exp| exp <= now) || claims["iat"].as_u64().is_none_or(|iat| iat > now + 5) {
+        if claims["exp"].as_u64().is_none_or(|exp| exp <= now) || claims["iat"].as_u64().is_none_or(|iat| iat > now + 5)
+        {
             return Err("exp or iat does not fit".to_owned());
         }
         Ok(verified)
@@ -134,7 +141,8 @@ fn check_signature(token: &str, jwks: &Value) -> Result<Verified, String> {
     let (header, claims) = signed.split_once('.').ok_or("not a JWT")?;
     let (header, claims, signature) = (json(header)?, json(claims)?, bytes(signature)?);
     let keys = jwks["keys"].as_array().ok_or("no keys")?;
-    let key = keys.iter().find(|key| key["kid"] == header["kid"] && !header["kid"].is_null()).ok_or("no key of that kid")?;
+    let key =
+        keys.iter().find(|key| key["kid"] == header["kid"] && !header["kid"].is_null()).ok_or("no key of that kid")?;
     if let Some(private) = ["d", "p", "q", "dp", "dq", "qi", "k"].into_iter().find(|part| !key[*part].is_null()) {
         return Err(format!("the published key has the private part {private}"));
     }
@@ -177,7 +185,8 @@ mod tests {
         // The example has no kid, ours must: a token without one names no key.
         assert_eq!(check_signature(token, &serde_json::json!({"keys": [key]})).unwrap_err(), "no key of that kid");
         let signed = token.rsplit_once('.').unwrap();
-        let point = [vec![4], bytes(key["x"].as_str().unwrap()).unwrap(), bytes(key["y"].as_str().unwrap()).unwrap()].concat();
+        let point =
+            [vec![4], bytes(key["x"].as_str().unwrap()).unwrap(), bytes(key["y"].as_str().unwrap()).unwrap()].concat();
         let public = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point);
         assert!(public.verify(signed.0.as_bytes(), &bytes(signed.1).unwrap()).is_ok());
         assert!(public.verify(b"other", &bytes(signed.1).unwrap()).is_err());

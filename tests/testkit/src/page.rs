@@ -54,7 +54,8 @@ impl Page {
         let content = self.attribute("meta[http-equiv=refresh i]", "content")?;
         let (after, target) = content.split_once(';')?;
         let target = target.trim();
-        let at = if target.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("url=")) { &target[4..] } else { target };
+        let at =
+            if target.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("url=")) { &target[4..] } else { target };
         (after.trim() == "0").then(|| self.url.join(at.trim_matches(['\'', '"'])).ok())?
     }
 

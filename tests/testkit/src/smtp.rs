@@ -223,11 +223,8 @@ mod tests {
     #[tokio::test]
     async fn keeps_letters_and_undoubles_dots() {
         let sink = Sink::start().await;
-        let answers = talk(
-            &sink,
-            &["HELO x", "MAIL FROM:<a@x>", "RCPT TO:<b@x>", "DATA", "Subject: hi\r\n\r\n..dot\r\n."],
-        )
-        .await;
+        let answers =
+            talk(&sink, &["HELO x", "MAIL FROM:<a@x>", "RCPT TO:<b@x>", "DATA", "Subject: hi\r\n\r\n..dot\r\n."]).await;
         assert_eq!(answers[4], "250 kept");
         let mails = sink.wait("b@x", 1, Duration::from_secs(5)).await.unwrap();
         assert_eq!((mails[0].subject.as_str(), mails[0].text.trim()), ("hi", ".dot"));

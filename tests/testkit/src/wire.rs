@@ -112,7 +112,8 @@ async fn carry(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<
     }
     let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.into_split(), server.into_split());
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
     let up = pump(&mut from_client, &mut to_server, mode.clone(), false);
     let down = pump(&mut from_server, &mut to_client, mode.clone(), true);
     let broken = async {
@@ -145,7 +146,8 @@ where
         if let Mode::Latency(by) = now {
             tokio::time::sleep(by).await;
         }
-        let keep = if let (Mode::Cut(most), true) = (now, answer) { read.min(most.saturating_sub(passed)) } else { read };
+        let keep =
+            if let (Mode::Cut(most), true) = (now, answer) { read.min(most.saturating_sub(passed)) } else { read };
         if to.write_all(&buffer[..keep]).await.is_err() || keep < read {
             break;
         }
@@ -186,7 +188,8 @@ mod tests {
         wire.set(Mode::Blackhole);
         assert_eq!(read(&wire).await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
         wire.set(Mode::Refuse);
-        let refused = || async { read(&wire).await.err().filter(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) };
+        let refused =
+            || async { read(&wire).await.err().filter(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) };
         crate::until("a refusal", Duration::from_secs(5), refused).await.unwrap();
         wire.set(Mode::Ok);
         let again = || async { read(&wire).await.ok().filter(|text| text.len() == 3) };

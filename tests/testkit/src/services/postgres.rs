@@ -212,9 +212,14 @@ fn fresh() -> String {
 
 fn programs() -> Result<PathBuf, Missing> {
     let mut folders: Vec<PathBuf> = std::env::var_os("PGBIN").map(PathBuf::from).into_iter().collect();
-    let mut debian: Vec<PathBuf> =
-        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin")).collect();
-    let version = |folder: &PathBuf| folder.parent().and_then(Path::file_name).and_then(|v| v.to_str()?.parse::<u32>().ok());
+    let mut debian: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path().join("bin"))
+        .collect();
+    let version =
+        |folder: &PathBuf| folder.parent().and_then(Path::file_name).and_then(|v| v.to_str()?.parse::<u32>().ok());
     debian.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
     folders.extend(debian);
     let initdb = child::find("initdb", &folders).ok_or_else(|| {

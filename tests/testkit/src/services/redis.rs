@@ -48,7 +48,8 @@ impl Redis {
     /// No Redis is installed, or it does not start.
     pub async fn start() -> Result<Self, Missing> {
         let folder = child::scratch("redis");
-        let this = Self { url: format!("redis+unix://{}/r.sock", folder.display()), own: Some((folder, Mutex::new(None))) };
+        let this =
+            Self { url: format!("redis+unix://{}/r.sock", folder.display()), own: Some((folder, Mutex::new(None))) };
         this.revive().await?;
         Ok(this)
     }
@@ -82,9 +83,9 @@ impl Redis {
         let (folder, process) = self.own.as_ref().expect("a server that we started");
         let socket = folder.join("r.sock");
         let _ = std::fs::remove_file(&socket);
-        let program = child::find("redis-server", &[]).or_else(|| child::find("valkey-server", &[])).ok_or_else(|| {
-            Missing::new("Redis", "no redis-server on PATH; tests/setup.sh installs it")
-        })?;
+        let program = child::find("redis-server", &[])
+            .or_else(|| child::find("valkey-server", &[]))
+            .ok_or_else(|| Missing::new("Redis", "no redis-server on PATH; tests/setup.sh installs it"))?;
         let mut command = child::command(program, RunAs::Us, "KILL");
         command.args(["--port", "0", "--unixsocketperm", "700", "--save", "", "--appendonly", "no"]);
         command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder);
