@@ -201,7 +201,8 @@ impl Browser {
         }
         let mut request = self.http.request(method.clone(), url.clone()).headers(headers);
         // SameSite=Lax: withheld from a POST of another site, sent with every GET.
-        if !(site == Site::Cross && method == Method::POST) && !self.cookies.is_empty() {
+        let withheld = site == Site::Cross && method == Method::POST;
+        if !withheld && !self.cookies.is_empty() {
             request = request.header(COOKIE, self.cookie_header());
         }
         if method == Method::POST {

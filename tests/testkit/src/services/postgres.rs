@@ -40,7 +40,7 @@ struct Own {
 /// None of them is there.
 pub async fn postgres() -> Result<&'static Postgres, Missing> {
     static SHARED: OnceCell<Result<Postgres, Missing>> = OnceCell::const_new();
-    SHARED.get_or_init(|| Postgres::shared()).await.as_ref().map_err(Clone::clone)
+    SHARED.get_or_init(Postgres::shared).await.as_ref().map_err(Clone::clone)
 }
 
 impl Postgres {
