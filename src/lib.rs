@@ -6,12 +6,21 @@
 
 pub mod app;
 pub mod audit;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod jobs;
 pub mod key;
 pub mod limit;
+pub mod login;
+pub mod magic_link;
 pub mod mail;
+pub mod oauth;
+pub mod routes;
 pub mod secret;
+pub mod session;
+pub mod telemetry;
 pub mod ticket;
+pub mod user;
 pub mod web;

@@ -27,6 +27,12 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// The same source, for signature schemes that draw a nonce of their own (ECDSA, FIPS 186-5 §6.3).
+#[must_use]
+pub fn source() -> SystemRandom {
+    SystemRandom::new()
+}
+
 /// A number below `bound`, each equally likely (rejection sampling, no modulo bias).
 #[must_use]
 pub fn random_below(bound: u64) -> u64 {

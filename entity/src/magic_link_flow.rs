@@ -42,6 +42,8 @@ pub struct Model {
     pub locale: String,
     /// Browser and system that asked, in words.
     pub device: String,
+    /// The person wants to stay signed in on this browser.
+    pub remembered: bool,
     /// What to continue with, as JSON.
     pub destination: Option<String>,
     /// When a tab took the destination.

@@ -77,6 +77,7 @@ const UP: &[&str] = &[
         address_key {bytes} NOT NULL,
         locale text NOT NULL,
         device text NOT NULL,
+        remembered boolean NOT NULL,
         destination text,
         destination_claimed_at bigint,
         tries integer NOT NULL DEFAULT 0,

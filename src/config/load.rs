@@ -1,1 +1,140 @@
-//! (to come)
+//! Reading the configuration: file, then environment, then the files that hold secrets; all problems at once.
+//!
+//! A [`Problem`] says what is wrong and how to mend it, and never shows a value: a secret may stand in the wrong place.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{Config, check, fit::fit, layers::Layers};
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "entree.toml";
+
+/// Something wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// Where: `clients[0].redirect_uris[1]`.
+    pub key: String,
+    /// What is wrong, as a sentence that begins after the key: `is empty`.
+    pub what: String,
+    /// How to mend it.
+    pub mend: String,
+}
+
+impl Problem {
+    /// Makes one.
+    #[must_use]
+    pub fn new(key: impl Into<String>, what: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { key: key.into(), what: what.into(), mend: mend.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.key, self.what, self.mend)
+    }
+}
+
+/// What the service is started as.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// `entree serve`: nothing is assumed.
+    #[default]
+    Serve,
+    /// Commands that use the database alone: only what is said of it must be sound, so that they run beside
+    /// `entree dev` and in a job that knows nothing else.
+    Data,
+    /// `entree dev`: loopback only, with presets under the file.
+    Dev {
+        /// `--port`, over everything else.
+        port: Option<u16>,
+        /// `--data`, over everything else.
+        data_dir: Option<PathBuf>,
+    },
+}
+
+impl Mode {
+    /// Whether this is `entree dev`.
+    #[must_use]
+    pub const fn is_dev(&self) -> bool {
+        matches!(self, Self::Dev { .. })
+    }
+}
+
+/// A configuration without problems.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// It.
+    pub config: Config,
+    /// What works but should be looked at.
+    pub warnings: Vec<Problem>,
+    /// What `entree dev` assumed.
+    pub notes: Vec<String>,
+}
+
+/// Where the configuration comes from; kept, so that it can be read again.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// `--config`. None: `entree.toml`, if it is there.
+    pub file: Option<PathBuf>,
+    /// The environment, of which only names that begin with `ENTREE__` count.
+    pub env: Vec<(String, String)>,
+    /// What it is for.
+    pub mode: Mode,
+}
+
+impl Source {
+    /// From this process's environment.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>, mode: Mode) -> Self {
+        // Values that are not UTF-8 become wrong values and so problems, rather than being passed over.
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        Self { file, env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(), mode }
+    }
+
+    /// The file that is read.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// All problems, in the order of the file.
+    pub fn load(&self) -> Result<Loaded, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut layers = Layers::default();
+        if self.mode.is_dev() {
+            layers.presets();
+        }
+        layers.file(self.path(), self.file.is_some(), &mut problems);
+        layers.environment(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())), &mut problems);
+        layers.secrets(&mut problems);
+        let notes = layers.finish(&self.mode);
+        let Some(config) = fit(layers, &mut problems) else { return Err(problems) };
+        let (found, warnings) = check::check(&config, &self.mode);
+        // What could not be read was replaced by something to go on with: no second problem about that.
+        let known: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+        problems.extend(found.into_iter().filter(|problem| !known.iter().any(|key| is_within(&problem.key, key))));
+        if problems.is_empty() { Ok(Loaded { config, warnings, notes }) } else { Err(problems) }
+    }
+}
+
+fn is_within(key: &str, outer: &str) -> bool {
+    key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Reads the configuration of `entree serve`.
+///
+/// # Errors
+/// All problems, in the order of the file.
+pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Vec<Problem>> {
+    Source { file: file.map(Path::to_owned), env: env.collect(), mode: Mode::Serve }.load()
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+pub(crate) mod tests;

@@ -1,10 +1,15 @@
 //! What ops may set: the sections of `entree.toml`, their defaults and bounds.
 //!
-//! This file is the shape; `load` reads file, environment and `*_file` secrets and reports every problem at once,
-//! `live` keeps the current one and changes it atomically while the service runs.
+//! This file is the shape; `load` reads file, environment and `*_file` secrets (`layers`), fits them into the shape
+//! (`fit`) and checks what types cannot say (`check`), so that every problem is reported at once; `live` keeps the
+//! current one and changes it atomically while the service runs, `watch` says when.
 
+pub mod check;
+mod fit;
+mod layers;
 pub mod live;
 pub mod load;
+pub mod watch;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -12,10 +17,12 @@ use serde::Deserialize;
 
 use crate::secret::Text;
 
+pub(crate) use layers::too_open;
 pub use live::Live;
+pub use load::{Mode, Problem, Source, load};
 
 /// Everything. Each section may be left out; the defaults are the embedded default.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The public listener and what it is called.
@@ -45,13 +52,13 @@ pub struct Config {
 }
 
 /// `[server]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Where the public listener binds; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The issuer and the only source of URLs: https, or http on a loopback address. No path, query or final slash.
-    /// Empty in `entree dev`, which takes the bound address.
+    /// Empty in `entree dev`, and with port 0 on loopback, it is the bound address.
     pub public_url: String,
     /// Directory of the embedded database, the generated master key and the instance lock.
     pub data_dir: PathBuf,
@@ -70,7 +77,7 @@ pub struct Server {
 }
 
 /// `[database]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSection {
     /// `sqlite:PATH` or `postgres://…`. Empty: `sqlite:{data_dir}/entree.db`.
@@ -82,7 +89,7 @@ pub struct DatabaseSection {
 }
 
 /// `[tickets]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tickets {
     /// `memory:` or `redis://…`, `rediss://…`, `redis+unix:///path`.
@@ -106,7 +113,7 @@ pub enum SmtpTls {
 }
 
 /// `[mail]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mail {
     /// `smtp` or `mailbox` (kept in memory and shown at `/dev/mailbox`; `entree dev` only).
@@ -142,7 +149,7 @@ pub enum MailTransport {
 }
 
 /// `[magic_link]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MagicLink {
     /// How long link and code live after the mail server took the mail, in seconds.
@@ -168,7 +175,7 @@ pub enum SignUp {
 }
 
 /// `[session]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Session {
     /// Ends after so long without use, in seconds.
@@ -182,7 +189,7 @@ pub struct Session {
 }
 
 /// `[token]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Token {
     /// Life of an access token in seconds, 60 to 3600.
@@ -212,7 +219,7 @@ pub enum Alg {
 }
 
 /// `[[clients]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its identifier.
@@ -270,7 +277,7 @@ pub struct Budget {
 }
 
 /// `[limits]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Mails to one address.
@@ -292,7 +299,7 @@ pub struct Limits {
 }
 
 /// `[api]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
     /// `/api/v2` answers 404 until this is true.
@@ -300,7 +307,7 @@ pub struct Api {
 }
 
 /// `[telemetry]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// `json` or `pretty`.
@@ -320,7 +327,7 @@ pub enum LogFormat {
 }
 
 /// `[management]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Management {
     /// Where the listener for ops binds.

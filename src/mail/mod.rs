@@ -1,4 +1,15 @@
-//! Mail: an outbox without secrets, a worker that leases it, and the ways out. (interface; to come)
+//! Mail: an outbox without secrets, a worker that leases it, and the ways out.
+//!
+//! `outbox` owns the table and the worker, `transport` the message and SMTP, `mailbox` what `entree dev` shows instead.
+//! What a letter says, and which secrets it holds, belongs to the room that queued it: it is the [`Composer`]. Promises:
+//! no secret in the table, no network inside a transaction, a hash committed before its letter leaves, no mail lost, and
+//! at most one double after a crash.
+
+pub mod mailbox;
+pub mod outbox;
+pub mod transport;
+
+pub mod page;
 
 use std::{future::Future, pin::Pin};
 

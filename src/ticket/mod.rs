@@ -1,9 +1,28 @@
-//! Short-lived single-use secrets: authorization codes, pending client requests, upstream state; and the shared counters.
-//! (interface; stores to come)
+//! Short-lived single-use secrets, and the counters that all copies of the service share.
+//!
+//! A ticket is a value under a handle: put once, looked at, **claimed** once. A claim leaves a tombstone, so that a
+//! replay can be told from a handle that never was. All of it lives either in Redis or in this process; both promise
+//! the same and run the same suite (`conformance`). What must outlive a restart is in the database instead.
+//!
+//! A store learns nothing and can forge nothing: it sees SHA-256 of a handle, and values sealed under a key made of the
+//! master key and the handle, bound to their key name and to being live or used. What was altered or moved is absent.
+//! A store that is away or full is [`Failure::Away`]; nothing takes over for it, since a proof would pass once in each.
 
-use std::time::Duration;
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod redis;
 
-use crate::{secret::Hash, web::error::Failure};
+use std::{fmt, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::BoxFuture;
+
+use crate::{
+    clock::Clock,
+    secret::{Hash, Mac, MasterKeys, Sealer},
+    web::error::Failure,
+};
 
 /// What a ticket is for. Keys of different kinds never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +31,18 @@ pub enum Kind {
     Code,
     /// A client's request that waits for a sign-in.
     Pending,
+    /// An identifier that may be seen once: the `jti` of a proof or an assertion.
+    Jti,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Pending => "pending",
+            Self::Jti => "jti",
+        }
+    }
 }
 
 /// What a claim found.
@@ -28,7 +59,7 @@ pub enum Claim {
 /// One counter to hit: at most `limit` in `window`.
 #[derive(Clone, Debug)]
 pub struct Counter {
-    /// What is counted, for instance `address 900`.
+    /// What is counted, for instance `address 900`. Differs from the other names of the same hit; stored in clear.
     pub name: String,
     /// At most so many…
     pub limit: u32,
@@ -36,31 +67,250 @@ pub struct Counter {
     pub window: Duration,
 }
 
-/// The ticket store. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Tickets {}
+/// Which writing of a live value was seen: for [`Tickets::replace_if`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(Vec<u8>);
 
-#[allow(clippy::todo, unused_variables, clippy::unused_async, missing_docs)]
+/// What the store does when its memory is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// It refuses to write. The only one to run with: an evicted ticket or counter is a security fault.
+    Refuses,
+    /// It silently drops live entries: start must be refused. The name of the policy.
+    Evicts(String),
+    /// It does not say; the reason, for a warning.
+    Unreadable(String),
+}
+
+/// The ticket store. Clones share it.
+#[derive(Clone)]
+pub struct Tickets {
+    store: Arc<dyn Store>,
+    prefix: Arc<str>,
+    seal: Mac,
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tickets({})", self.describe())
+    }
+}
+
 impl Tickets {
+    /// In this process: for one copy only. Refuses to hold more than `capacity` entries rather than evict one.
+    #[must_use]
+    pub fn memory(capacity: usize, clock: Clock, keys: &MasterKeys) -> Self {
+        Self::over(Arc::new(memory::Memory::new(capacity, clock)), "", keys)
+    }
+
+    /// In Redis 6.2 or later, or what speaks like it: `redis://[user:password@]host[:port][/database]`, `rediss://` for
+    /// TLS, `redis+unix:///path[?db=0&user=…&pass=…]`. Nothing is asked of it before the first use, so that the service
+    /// starts while Redis is away, and finds it again by itself. Expiry goes by the clock of Redis.
+    ///
+    /// # Errors
+    /// If the URL is none of these, in words that do not repeat it.
+    pub fn connect(url: &str, prefix: &str, keys: &MasterKeys) -> Result<Self, Failure> {
+        Ok(Self::over(Arc::new(redis::Redis::open(url, redis::PATIENCE)?), prefix, keys))
+    }
+
+    fn over(store: Arc<dyn Store>, prefix: &str, keys: &MasterKeys) -> Self {
+        Self { store, prefix: prefix.into(), seal: keys.mac("ticket v1") }
+    }
+
     /// Puts a value under a handle for `ttl`, if nothing (live or tombstone) stands there: `false` then.
+    ///
+    /// # Errors
+    /// If the store is away or full; after a time-out the value may or may not be there.
     pub async fn issue(&self, kind: Kind, handle: &Hash, value: &[u8], ttl: Duration) -> Result<bool, Failure> {
-        todo!()
+        let place = self.place(kind, handle);
+        self.store.put_new(&place.key, place.seal(State::Live, value), ttl).await
     }
+
     /// The live value, which stays.
+    ///
+    /// # Errors
+    /// If the store is away.
     pub async fn peek(&self, kind: Kind, handle: &Hash) -> Result<Option<Vec<u8>>, Failure> {
-        todo!()
+        Ok(self.peek_version(kind, handle).await?.map(|(value, _)| value))
     }
+
+    /// The live value and which writing of it this is.
+    ///
+    /// # Errors
+    /// If the store is away.
+    pub async fn peek_version(&self, kind: Kind, handle: &Hash) -> Result<Option<(Vec<u8>, Version)>, Failure> {
+        let place = self.place(kind, handle);
+        let Some(blob) = self.store.get(&place.key).await? else { return Ok(None) };
+        Ok(match place.open(&blob) {
+            Some((State::Live, value)) => Some((value, Version(version(&blob).to_vec()))),
+            _ => None,
+        })
+    }
+
+    /// One atomic step: if the live value is still the one that was seen, puts another in its place for the rest of its
+    /// life; else changes nothing and gives `false`.
+    ///
+    /// # Errors
+    /// If the store is away or full; after a time-out the value may or may not be replaced.
+    pub async fn replace_if(&self, kind: Kind, handle: &Hash, seen: &Version, value: &[u8]) -> Result<bool, Failure> {
+        let place = self.place(kind, handle);
+        self.store.replace_if(&place.key, &seen.0, place.seal(State::Live, value)).await
+    }
+
     /// One atomic step: live → value returned, tombstone stored for `keep`; tombstone → returned unchanged; else gone.
+    ///
+    /// # Errors
+    /// If the store is away or full. It is never tried again: after a time-out the ticket may be spent.
     pub async fn claim(&self, kind: Kind, handle: &Hash, tombstone: &[u8], keep: Duration) -> Result<Claim, Failure> {
-        todo!()
+        let place = self.place(kind, handle);
+        let Some(blob) = self.store.claim(&place.key, place.seal(State::Used, tombstone), keep).await? else {
+            return Ok(Claim::Gone);
+        };
+        Ok(match place.open(&blob) {
+            Some((State::Live, value)) => Claim::Fresh(value),
+            Some((State::Used, tombstone)) => Claim::Replayed(tombstone),
+            None => Claim::Gone,
+        })
     }
+
+    /// Whether this identifier is seen for the first time within `ttl`.
+    ///
+    /// # Errors
+    /// If the store is away or full; after a time-out it may count as seen.
+    pub async fn once(&self, kind: Kind, id: &Hash, ttl: Duration) -> Result<bool, Failure> {
+        self.issue(kind, id, &[], ttl).await
+    }
+
     /// One atomic step over all counters of one subject: if none is at its limit, raises all and gives `None`;
-    /// else raises none and gives how long until one may be tried again.
+    /// else raises none and gives how long until all would let one pass again.
+    ///
+    /// # Errors
+    /// If the store is away or full: whoever counts must refuse then.
     pub async fn hit(&self, subject: &Hash, counters: &[Counter]) -> Result<Option<Duration>, Failure> {
-        todo!()
+        if counters.is_empty() {
+            return Ok(None);
+        }
+        let stem = self.key("count", subject);
+        let keys = counters.iter().map(|counter| format!("{stem}:{}", counter.name)).collect();
+        self.store.hit(keys, counters).await
     }
+
     /// Whether the store answers.
+    ///
+    /// # Errors
+    /// If it does not.
     pub async fn ping(&self) -> Result<(), Failure> {
-        todo!()
+        self.store.ping().await
     }
+
+    /// What the store does when its memory is full: to be checked at start and for readiness.
+    ///
+    /// # Errors
+    /// If the store is away.
+    pub async fn policy(&self) -> Result<Policy, Failure> {
+        self.store.policy().await
+    }
+
+    /// Drops what has expired, where the store does not do so by itself; gives how many. For a job, once a minute.
+    #[must_use = "the number is for a metric"]
+    pub fn sweep(&self) -> usize {
+        self.store.sweep()
+    }
+
+    /// Where the store is, for logs and for people: never with a user name or password.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    /// The braces make all counters of one subject one slot of a Redis Cluster.
+    fn key(&self, kind: &str, handle: &Hash) -> String {
+        let name = URL_SAFE_NO_PAD.encode(Hash::of(handle.as_bytes()).as_bytes());
+        format!("{}{kind}:{{{name}}}", self.prefix)
+    }
+
+    fn place(&self, kind: Kind, handle: &Hash) -> Place<'_> {
+        Place { key: self.key(kind.name(), handle), handle: *handle, seal: &self.seal }
+    }
+}
+
+/// Whether a stored value is the ticket or its tombstone: its first byte, and part of what it is sealed with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum State {
+    Live = b'L',
+    Used = b'U',
+}
+
+impl State {
+    const fn byte(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Where one ticket stands, and what seals it there.
+struct Place<'a> {
+    key: String,
+    handle: Hash,
+    seal: &'a Mac,
+}
+
+impl Place<'_> {
+    fn context(&self, state: State) -> Vec<u8> {
+        [self.key.as_bytes(), &[state.byte()]].concat()
+    }
+
+    /// The state, then the value under AES-256-GCM: the key is made of the master key and the handle, which the store
+    /// has not seen.
+    fn seal(&self, state: State, value: &[u8]) -> Vec<u8> {
+        let sealer = Sealer::with_key(*self.seal.tag(&[self.handle.as_bytes()]).as_bytes());
+        let mut blob = vec![state.byte()];
+        blob.extend(sealer.seal(&self.context(state), value));
+        blob
+    }
+
+    fn open(&self, blob: &[u8]) -> Option<(State, Vec<u8>)> {
+        let (&first, sealed) = blob.split_first()?;
+        let state = [State::Live, State::Used].into_iter().find(|state| state.byte() == first)?;
+        let context = self.context(state);
+        let value = self
+            .seal
+            .tags(&[self.handle.as_bytes()])
+            .find_map(|key| Sealer::with_key(*key.as_bytes()).open(&context, sealed))?;
+        Some((state, value.to_vec()))
+    }
+}
+
+/// State and nonce: 96 random bits tell one writing from another.
+fn version(blob: &[u8]) -> &[u8] {
+    blob.get(..VERSION_LENGTH).unwrap_or(blob)
+}
+
+const VERSION_LENGTH: usize = 13;
+
+/// An answer of a store.
+type Answer<'a, T> = BoxFuture<'a, Result<T, Failure>>;
+
+/// What a store does, each in one atomic step. It sees key names and sealed values, whose first byte is the state.
+trait Store: Send + Sync {
+    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> Answer<'a, bool>;
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;
+    /// What stood there; if it was live, the tombstone does now.
+    fn claim<'a>(&'a self, key: &'a str, tombstone: Vec<u8>, keep: Duration) -> Answer<'a, Option<Vec<u8>>>;
+    /// Replaces what begins with `seen`, and keeps its expiry.
+    fn replace_if<'a>(&'a self, key: &'a str, seen: &'a [u8], blob: Vec<u8>) -> Answer<'a, bool>;
+    fn hit<'a>(&'a self, keys: Vec<String>, counters: &'a [Counter]) -> Answer<'a, Option<Duration>>;
+    fn ping(&self) -> Answer<'_, ()>;
+    fn policy(&self) -> Answer<'_, Policy>;
+    fn sweep(&self) -> usize;
+    fn describe(&self) -> String;
+}
+
+fn away(cause: impl fmt::Display) -> Failure {
+    Failure::Away { what: "ticket store", cause: cause.to_string() }
+}
+
+/// No shorter than a millisecond, which Redis would refuse, and no longer than a century, which it would overflow at.
+fn bounded(ttl: Duration) -> Duration {
+    ttl.clamp(Duration::from_millis(1), Duration::from_secs(100 * 365 * 86_400))
 }

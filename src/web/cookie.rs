@@ -1,1 +1,181 @@
-//! (to come)
+//! Our three cookies, written and read by hand: `sid` (signed in), `pre` (the browser before sign-in), `dev` (a device
+//! that signed in before). 32 random bytes each; attributes as BS-01 says.
+//!
+//! Set-Cookie lines are written here because the framework's cookie encodes its value as JSON and sets no attributes,
+//! and its deletion leaves Secure and Path out, which browsers ignore (BS-03).
+
+use std::time::Duration;
+
+use poem::{
+    Request,
+    error::ResponseError,
+    http::{HeaderValue, StatusCode, header},
+};
+
+use crate::secret::Plain;
+
+/// One of our cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Signed in.
+    Sid,
+    /// The browser before sign-in: what a sign-in flow is bound to.
+    Pre,
+    /// A device that has signed in before.
+    Dev,
+}
+
+/// Two values for one cookie in one request: 400 (BS-06). A cookie set from a sibling host could be the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the browser sent two different cookies of one name; delete the cookies of this site and try again")]
+pub struct CookieError;
+
+impl ResponseError for CookieError {
+    fn status(&self) -> StatusCode {
+        StatusCode::BAD_REQUEST
+    }
+}
+
+/// Names and attributes in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Cookies {
+    secure: bool,
+}
+
+impl Cookies {
+    /// Prefixed names and Secure unless `public_url` is http, which the configuration allows on loopback only (BS-01).
+    #[must_use]
+    pub fn new(public_url: &str) -> Self {
+        Self { secure: !public_url.starts_with("http://") }
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self, which: Which) -> &'static str {
+        match (which, self.secure) {
+            (Which::Sid, true) => "__Host-Http-sid",
+            (Which::Pre, true) => "__Host-Http-pre",
+            (Which::Dev, true) => "__Host-Http-dev",
+            (Which::Sid, false) => "sid",
+            (Which::Pre, false) => "pre",
+            (Which::Dev, false) => "dev",
+        }
+    }
+
+    /// The cookie of this request; none if it is absent or was never one of ours.
+    ///
+    /// # Errors
+    /// [`CookieError`] if the request holds two different values of it.
+    pub fn read(self, request: &Request, which: Which) -> Result<Option<Plain>, CookieError> {
+        let name = self.name(which).as_bytes();
+        let mut found: Option<&[u8]> = None;
+        for pair in request.headers().get_all(header::COOKIE).iter().flat_map(pairs) {
+            let Some(value) = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) else { continue };
+            if found.is_some_and(|first| first != value) {
+                return Err(CookieError);
+            }
+            found = Some(value);
+        }
+        Ok(found.and_then(|value| std::str::from_utf8(value).ok()).and_then(Plain::parse))
+    }
+
+    /// A Set-Cookie value. Without `max_age` the cookie ends with the browser.
+    #[must_use]
+    pub fn set(self, which: Which, value: &Plain, max_age: Option<Duration>) -> HeaderValue {
+        self.line(which, &value.to_text(), max_age.map(|age| age.as_secs()))
+    }
+
+    /// A Set-Cookie value that deletes: the same name and attributes with Max-Age=0 (BS-03).
+    #[must_use]
+    pub fn delete(self, which: Which) -> HeaderValue {
+        self.line(which, "", Some(0))
+    }
+
+    fn line(self, which: Which, value: &str, max_age: Option<u64>) -> HeaderValue {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let age = max_age.map(|age| format!("; Max-Age={age}")).unwrap_or_default();
+        let line = format!("{}={value}; Path=/{secure}; HttpOnly; SameSite=Lax{age}", self.name(which));
+        // Names and values are base64url and fixed words: always a header value.
+        let mut line = HeaderValue::try_from(line).unwrap_or_else(|_| HeaderValue::from_static(""));
+        line.set_sensitive(true);
+        line
+    }
+}
+
+fn pairs(header: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    header.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const HTTPS: &str = "https://id.example";
+
+    fn with(lines: &[String]) -> Request {
+        lines.iter().fold(Request::builder(), |builder, line| builder.header("cookie", line)).finish()
+    }
+
+    fn text(result: Result<Option<Plain>, CookieError>) -> Option<String> {
+        result.unwrap().map(|plain| plain.to_text())
+    }
+
+    #[test]
+    fn bs_01_cookies_carry_every_attribute() {
+        let (cookies, secret) = (Cookies::new(HTTPS), Plain::generate());
+        let line = cookies.set(Which::Sid, &secret, Some(Duration::from_secs(60)));
+        let expected =
+            format!("__Host-Http-sid={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=60", secret.to_text());
+        assert_eq!(line.to_str().unwrap(), expected);
+        assert!(!cookies.set(Which::Pre, &secret, None).to_str().unwrap().contains("Max-Age"));
+        assert!(!format!("{line:?}").contains(&secret.to_text()), "never printed");
+    }
+
+    #[test]
+    fn bs_01_plain_names_on_loopback_http_only() {
+        let cookies = Cookies::new("http://127.0.0.1:8080");
+        let line = cookies.set(Which::Dev, &Plain::generate(), None);
+        assert!(line.to_str().unwrap().starts_with("dev="));
+        assert!(!line.to_str().unwrap().contains("Secure"));
+        let secret = Plain::generate().to_text();
+        assert_eq!(text(Cookies::new(HTTPS).read(&with(&[format!("sid={secret}")]), Which::Sid)), None);
+        assert_eq!(text(cookies.read(&with(&[format!("sid={secret}")]), Which::Sid)), Some(secret));
+    }
+
+    #[test]
+    fn bs_03_deletion_repeats_the_attributes() {
+        assert_eq!(
+            Cookies::new(HTTPS).delete(Which::Sid).to_str().unwrap(),
+            "__Host-Http-sid=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+        );
+    }
+
+    #[test]
+    fn bs_06_two_values_of_one_cookie_are_refused() {
+        let (a, b) = (Plain::generate().to_text(), Plain::generate().to_text());
+        let name = "__Host-Http-sid";
+        let cookies = Cookies::new(HTTPS);
+        for lines in [
+            vec![format!("{name}={a}; x=1; {name}={b}")],
+            vec![format!("{name}={a}"), format!("{name}={b}")],
+            vec![format!("{name}={a}; {name}=nonsense")],
+            vec![format!("{name}=; {name}={a}")],
+        ] {
+            assert_eq!(cookies.read(&with(&lines), Which::Sid).err(), Some(CookieError), "{lines:?}");
+        }
+        assert_eq!(text(cookies.read(&with(&[format!("{name}={a}; {name}={a}")]), Which::Sid)), Some(a));
+    }
+
+    #[test]
+    fn a_malformed_cookie_is_an_absent_one() {
+        let long = "A".repeat(44);
+        for value in ["", "x", "\"quoted\"", long.as_str()] {
+            let request = with(&[format!("other=1; __Host-Http-sid={value}")]);
+            assert_eq!(text(Cookies::new(HTTPS).read(&request, Which::Sid)), None, "{value}");
+        }
+        let good = Plain::generate().to_text();
+        let request = with(&[format!("x__Host-Http-sid={good}; __Host-Http-sidx={good}")]);
+        assert_eq!(text(Cookies::new(HTTPS).read(&request, Which::Sid)), None, "only the very name");
+    }
+}

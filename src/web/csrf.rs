@@ -1,1 +1,154 @@
-//! (to come)
+//! Two fences around every form: where the request says it comes from (CF-01), and a token that only a page made for
+//! this browser, this form and this matter can hold (CF-02). A form needs both.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use poem::{
+    Request,
+    http::{HeaderName, HeaderValue, header},
+};
+
+use crate::secret::{Hash, Mac};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether a state-changing request comes from a page of ours (CF-01).
+///
+/// `Sec-Fetch-Site`, if sent, must be `same-origin` (`none` is an address typed by hand, which never posts). `Origin`,
+/// if sent, must be that of `public_url`. One of them must be there. With `allow_null`, `Origin: null` passes beside
+/// `Sec-Fetch-Site: same-origin`: browsers send it from pages under `Referrer-Policy: no-referrer`, the mail-link page
+/// alone; a sandboxed frame sends it too, but as `cross-site`.
+#[must_use]
+pub fn origin_check(request: &Request, public_url: &str, allow_null: bool) -> bool {
+    let Ok(site) = single(request, &SEC_FETCH_SITE) else { return false };
+    let Ok(origin) = single(request, &header::ORIGIN) else { return false };
+    let same_site = match site {
+        Some(site) if site == "same-origin" => true,
+        Some(_) => return false,
+        None => false,
+    };
+    match origin {
+        Some(origin) if origin == "null" => allow_null && same_site,
+        Some(origin) => is_ours(origin, public_url),
+        None => same_site,
+    }
+}
+
+/// The one value of a header, if any.
+fn single<'a>(request: &'a Request, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
+    let mut values = request.headers().get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() { Err(()) } else { Ok(first) }
+}
+
+fn is_ours(origin: &HeaderValue, public_url: &str) -> bool {
+    url::Url::parse(public_url).is_ok_and(|url| *origin == url.origin().ascii_serialization())
+}
+
+/// The token for a hidden field: a MAC over the browser's cookie, the form and what the form is about (CF-02).
+///
+/// `secret_hash` is the hash of `sid` or, before sign-in, `pre`; `form` is the form's fixed name; `context` is the flow,
+/// transaction or row that it acts on (empty if none).
+#[must_use]
+pub fn form_token(mac: &Mac, secret_hash: &Hash, form: &str, context: &str) -> String {
+    let tag = mac.tag(&[secret_hash.as_bytes(), form.as_bytes(), context.as_bytes()]);
+    URL_SAFE_NO_PAD.encode(tag.as_bytes())
+}
+
+/// Whether `given` is the token of exactly this cookie, form and context, in constant time.
+#[must_use]
+pub fn verify_form_token(mac: &Mac, secret_hash: &Hash, form: &str, context: &str, given: &str) -> bool {
+    let given = URL_SAFE_NO_PAD.decode(given).ok().and_then(|bytes| Hash::from_column(&bytes));
+    given.is_some_and(|given| mac.verify(&[secret_hash.as_bytes(), form.as_bytes(), context.as_bytes()], &given))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{MasterKeys, Plain};
+
+    const OURS: &str = "https://id.example";
+
+    fn check(site: Option<&str>, origin: Option<&str>, allow_null: bool) -> bool {
+        let mut builder = Request::builder();
+        for (name, value) in [("sec-fetch-site", site), ("origin", origin)] {
+            if let Some(value) = value {
+                builder = builder.header(name, value);
+            }
+        }
+        origin_check(&builder.finish(), OURS, allow_null)
+    }
+
+    #[test]
+    fn cf_01_only_our_own_pages_may_post() {
+        assert!(check(Some("same-origin"), Some(OURS), false));
+        assert!(check(Some("same-origin"), None, false));
+        assert!(check(None, Some(OURS), false), "a browser without Sec-Fetch-Site");
+        assert!(!check(None, None, false), "neither header");
+    }
+
+    #[test]
+    fn cf_01_a_foreign_site_is_refused_whatever_origin_says() {
+        for site in ["cross-site", "same-site", "none", "SAME-ORIGIN", "", "same-origin, same-origin"] {
+            assert!(!check(Some(site), Some(OURS), true), "{site}");
+            assert!(!check(Some(site), None, true), "{site}");
+        }
+        for origin in [
+            "https://evil.example",
+            "http://id.example",
+            "https://id.example:8443",
+            "https://id.example/",
+            "https://id.example.evil.example",
+            "https://sub.id.example",
+            "",
+        ] {
+            assert!(!check(None, Some(origin), true), "{origin}");
+            assert!(!check(Some("same-origin"), Some(origin), true), "{origin}");
+        }
+    }
+
+    #[test]
+    fn cf_01_a_repeated_header_is_refused() {
+        let request =
+            Request::builder().header("origin", OURS).header("origin", OURS).header("sec-fetch-site", "same-origin");
+        assert!(!origin_check(&request.finish(), OURS, true));
+    }
+
+    #[test]
+    fn cf_03_c2_origin_null_needs_same_origin_and_a_page_that_sends_it() {
+        assert!(check(Some("same-origin"), Some("null"), true));
+        assert!(!check(Some("same-origin"), Some("null"), false));
+        assert!(!check(Some("cross-site"), Some("null"), true), "a sandboxed frame");
+        assert!(!check(None, Some("null"), true));
+    }
+
+    #[test]
+    fn cf_01_the_issuer_may_have_a_path_or_a_default_port() {
+        let request = || Request::builder().header("origin", OURS).finish();
+        assert!(origin_check(&request(), "https://id.example/realm", false));
+        assert!(origin_check(&request(), "https://id.example:443", false));
+    }
+
+    #[test]
+    fn cf_02_a_token_is_good_for_one_cookie_one_form_one_context() {
+        let mac = MasterKeys::new([1; 32], []).mac("form token v1");
+        let (mine, other) = (Plain::generate().hash(), Plain::generate().hash());
+        let token = form_token(&mac, &mine, "sign-in", "flow-1");
+        assert!(verify_form_token(&mac, &mine, "sign-in", "flow-1", &token));
+        assert!(!verify_form_token(&mac, &other, "sign-in", "flow-1", &token), "other cookie's");
+        assert!(!verify_form_token(&mac, &mine, "code", "flow-1", &token), "other form's");
+        assert!(!verify_form_token(&mac, &mine, "sign-in", "flow-2", &token), "other flow's");
+        assert!(!verify_form_token(&mac, &mine, "sign-inf", "low-1", &token), "parts do not run together");
+        for none in ["", "x", &token[1..], &format!("{token}="), &"A".repeat(43)] {
+            assert!(!verify_form_token(&mac, &mine, "sign-in", "flow-1", none), "{none}");
+        }
+    }
+
+    #[test]
+    fn cf_02_a_token_outlives_a_change_of_master_key() {
+        let (old, hash) = (MasterKeys::new([1; 32], []), Plain::generate().hash());
+        let token = form_token(&old.mac("l"), &hash, "f", "");
+        let both = MasterKeys::new([2; 32], [[1; 32]]).mac("l");
+        assert!(verify_form_token(&both, &hash, "f", "", &token));
+        assert!(!verify_form_token(&MasterKeys::new([2; 32], []).mac("l"), &hash, "f", "", &token));
+    }
+}

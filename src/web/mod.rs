@@ -1,10 +1,17 @@
 //! The web floor: errors, pages, parameters, cookies, form tokens, the caller, and the layers around every endpoint.
 
+pub mod assets;
 pub mod caller;
 pub mod cookie;
+pub mod cors;
 pub mod csrf;
+pub mod docs;
 pub mod error;
+mod host;
 pub mod layers;
 pub mod page;
 pub mod params;
+pub mod problem;
+pub mod server;
+pub mod tags;
 pub mod text;

@@ -1,1 +1,172 @@
-fn main() {}
+//! The lessons API of a dance school: a resource server that verifies Entree's access tokens offline.
+
+mod timetable;
+
+use std::{io::Write as _, net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser;
+use lessons_api::{
+    issuer::Issuer,
+    keys::NoKey,
+    verify::{Refused, Verifier},
+};
+use poem::{
+    Endpoint, EndpointExt as _, Request, Response, Route, Server, get, handler,
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
+    listener::{Acceptor as _, Listener as _, TcpListener},
+    middleware::Cors,
+    web::Data,
+};
+
+/// Everything there is to configure: by flag or by environment.
+#[derive(Parser)]
+struct Settings {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8082")]
+    listen: SocketAddr,
+    /// Whose tokens are believed.
+    #[arg(long, env = "ISSUER", default_value = "http://127.0.0.1:8080")]
+    issuer: String,
+    /// Where this process reaches the issuer, if not under its own URL: inside a container network.
+    #[arg(long, env = "ISSUER_INTERNAL_URL")]
+    issuer_internal_url: Option<String>,
+    /// What `aud` must say: the name of this API.
+    #[arg(long, env = "AUDIENCE", default_value = "http://127.0.0.1:8082")]
+    audience: String,
+    /// The origin of pages that may call this API from a browser.
+    #[arg(long, env = "WEB_ORIGIN", default_value = "http://127.0.0.1:8081")]
+    web_origin: HeaderValue,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    lessons_api::install_tls();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let settings = Settings::parse();
+    let issuer = Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?;
+    let verifier = Arc::new(Verifier::new(issuer, settings.audience));
+    if let Err(error) = verifier.warm_up().await {
+        tracing::info!(%error, "no keys yet; the first request will ask again");
+    }
+    let acceptor = TcpListener::bind(settings.listen).into_acceptor().await.context("cannot listen")?;
+    for address in acceptor.local_addr().iter().filter_map(|local| local.as_socket_addr()) {
+        writeln!(std::io::stdout(), "lessons-api: http://{address}")?;
+    }
+    Server::new_with_acceptor(acceptor).run(routes(verifier, settings.web_origin)).await?;
+    Ok(())
+}
+
+fn routes(verifier: Arc<Verifier>, web_origin: HeaderValue) -> impl Endpoint {
+    // The one origin of the web client, and no credentials: the token travels in its own header.
+    let cors = Cors::new()
+        .allow_origin(web_origin)
+        .allow_method(Method::GET)
+        .allow_header(header::AUTHORIZATION)
+        .expose_header(header::WWW_AUTHENTICATE);
+    Route::new().at("/lessons", get(lessons).with(cors)).at("/healthz", get(health)).data(verifier)
+}
+
+#[handler]
+fn health() -> &'static str {
+    "ok"
+}
+
+/// The caller's lessons.
+#[handler]
+async fn lessons(request: &Request, Data(verifier): Data<&Arc<Verifier>>) -> Response {
+    let token = match bearer(request) {
+        Ok(token) => token,
+        Err((status, words)) => return challenge(status, words),
+    };
+    match verifier.verify(token, lessons_api::now()).await {
+        Ok(caller) => Response::builder()
+            .header(header::CACHE_CONTROL, "no-store")
+            .content_type("application/json")
+            .body(serde_json::json!({ "lessons": timetable::of(&caller) }).to_string()),
+        Err(Refused::Key(NoKey::Unavailable)) => {
+            Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "5").finish()
+        }
+        Err(why) => {
+            tracing::info!(%why, "token refused");
+            challenge(StatusCode::UNAUTHORIZED, &format!(r#"Bearer error="invalid_token", error_description="{why}""#))
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), or what to answer a request without one.
+fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
+    // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
+    let Some(value) = headers.next() else { return Err((StatusCode::UNAUTHORIZED, "Bearer")) };
+    let token = value.to_str().ok().and_then(|value| value.split_once(' ')).and_then(|(scheme, token)| {
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    });
+    match (token, headers.next()) {
+        (Some(token), None) => Ok(token),
+        _ => Err((StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#)),
+    }
+}
+
+fn challenge(status: StatusCode, challenge: &str) -> Response {
+    Response::builder().status(status).header(header::WWW_AUTHENTICATE, challenge).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    async fn answer(request: poem::RequestBuilder) -> Response {
+        lessons_api::install_tls();
+        let issuer = Issuer::new("http://127.0.0.1:1", None).unwrap();
+        let verifier = Verifier::new(issuer, "http://127.0.0.1:8082".to_owned());
+        let routes = routes(Arc::new(verifier), HeaderValue::from_static("http://127.0.0.1:8081"));
+        routes.get_response(request.uri("/lessons".parse().unwrap()).finish()).await
+    }
+
+    fn asks(answer: &Response) -> &str {
+        answer.header(header::WWW_AUTHENTICATE).unwrap()
+    }
+
+    #[tokio::test]
+    async fn without_a_token_the_answer_only_asks_for_one() {
+        let answer = answer(Request::builder()).await;
+        assert_eq!((answer.status(), asks(&answer)), (StatusCode::UNAUTHORIZED, "Bearer"));
+    }
+
+    #[tokio::test]
+    async fn a_bad_token_is_told_so() {
+        let answer = answer(Request::builder().header("authorization", "Bearer x.y.z")).await;
+        let words = r#"Bearer error="invalid_token", error_description="not a token""#;
+        assert_eq!((answer.status(), asks(&answer)), (StatusCode::UNAUTHORIZED, words));
+    }
+
+    #[tokio::test]
+    async fn another_scheme_an_empty_token_or_two_are_a_bad_request() {
+        for value in ["Basic eDp5", "Bearer", "Bearer  "] {
+            let answer = answer(Request::builder().header("authorization", value)).await;
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{value}");
+            assert_eq!(asks(&answer), r#"Bearer error="invalid_request""#);
+        }
+        let twice = Request::builder().header("authorization", "Bearer a").header("authorization", "Bearer b");
+        assert_eq!(answer(twice).await.status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn only_the_web_clients_pages_may_call_from_a_browser() {
+        let preflight = |origin| {
+            let request = Request::builder().method(Method::OPTIONS).header("origin", origin);
+            answer(request.header("access-control-request-method", "GET"))
+        };
+        let ours = preflight("http://127.0.0.1:8081").await;
+        assert_eq!(ours.header("access-control-allow-origin"), Some("http://127.0.0.1:8081"));
+        let other = preflight("http://127.0.0.1:9999").await;
+        assert_eq!(other.header("access-control-allow-origin"), None);
+    }
+}

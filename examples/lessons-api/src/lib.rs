@@ -1,0 +1,21 @@
+//! How a resource server verifies Entree's access tokens offline: three small files to copy.
+//!
+//! [`issuer`] finds the provider's endpoints, [`keys`] keeps its published keys, [`verify`] holds the rules of a token.
+//! Nothing is asked of Entree per request.
+
+pub mod issuer;
+pub mod keys;
+pub mod verify;
+
+/// Chooses the one TLS provider of this process. Call it first in `main`; a second call does nothing.
+pub fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Seconds since 1970.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "an example of its own: the ban protects the clock of the service")]
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,165 @@
+//! The ID token: who signed in (OpenID Connect Core §3.1.3.7). Our client is registered for ES256.
+
+use jwt_compact::{AlgorithmExt as _, Claims, Empty, UntrustedToken, alg::Es256};
+use lessons_api::{
+    issuer::Issuer,
+    keys::{Key, Keys, NoKey},
+};
+use serde::Deserialize;
+
+/// How far clocks may differ, in seconds.
+const LEEWAY: i64 = 30;
+
+/// What the token must fit.
+pub struct Expected<'a> {
+    /// Ourselves.
+    pub client_id: &'a str,
+    /// Sent with the request.
+    pub nonce: &'a str,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// Why it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not a token, an access token, or another algorithm than ours.
+    #[error("not an ID token of ours")]
+    Kind,
+    /// See [`NoKey`].
+    #[error(transparent)]
+    Key(#[from] NoKey),
+    /// Signature or shape.
+    #[error("wrong signature or malformed claims")]
+    Signature,
+    /// Says `iss` of another.
+    #[error("wrong issuer")]
+    Issuer,
+    /// Meant for another client.
+    #[error("wrong audience")]
+    Audience,
+    /// Over, or from the future.
+    #[error("not valid now")]
+    Time,
+    /// Belongs to another sign-in.
+    #[error("wrong nonce")]
+    Nonce,
+}
+
+#[derive(Deserialize)]
+struct IdToken {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    nonce: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    List(Vec<String>),
+}
+
+/// The person's `sub`.
+///
+/// # Errors
+/// [`Refused`]: one name a rule.
+pub async fn verify(issuer: &Issuer, keys: &Keys, token: &str, expected: &Expected<'_>) -> Result<String, Refused> {
+    let token = UntrustedToken::new(token).map_err(|_| Refused::Kind)?;
+    let kid = kid(&token)?;
+    let key = keys.find(issuer, kid).await?;
+    check(&token, &key, issuer.url(), expected)
+}
+
+/// An access token is no ID token, although the same key signed it.
+fn kid<'a>(token: &'a UntrustedToken<'_>) -> Result<&'a str, Refused> {
+    let header = token.header();
+    let kind = header.token_type.as_deref().unwrap_or("JWT");
+    if token.algorithm() != "ES256" || !kind.eq_ignore_ascii_case("JWT") {
+        return Err(Refused::Kind);
+    }
+    Ok(header.key_id.as_deref().ok_or(NoKey::Unknown)?)
+}
+
+fn check(
+    token: &UntrustedToken<'_, Empty>,
+    key: &Key,
+    issuer: &str,
+    expected: &Expected<'_>,
+) -> Result<String, Refused> {
+    let token = Es256.validator::<IdToken>(key).validate(token).map_err(|_| Refused::Signature)?;
+    let (_, claims): (_, Claims<IdToken>) = token.into_parts();
+    let exp = claims.expiration.ok_or(Refused::Time)?.timestamp();
+    let iat = claims.issued_at.ok_or(Refused::Time)?.timestamp();
+    if expected.now >= exp.saturating_add(LEEWAY) || iat > expected.now.saturating_add(LEEWAY) {
+        return Err(Refused::Time);
+    }
+    let claims = claims.custom;
+    if claims.iss != issuer {
+        return Err(Refused::Issuer);
+    }
+    let ours = match &claims.aud {
+        Audience::One(one) => one == expected.client_id,
+        Audience::List(list) => matches!(list.as_slice(), [one] if one == expected.client_id),
+    };
+    if !ours {
+        return Err(Refused::Audience);
+    }
+    if claims.nonce.as_deref() != Some(expected.nonce) {
+        return Err(Refused::Nonce);
+    }
+    Ok(claims.sub)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use jwt_compact::{Algorithm, Header};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+    const ISSUER: &str = "http://127.0.0.1:8080";
+
+    fn verify_with(kind: &str, name: &str, value: Value) -> Result<String, Refused> {
+        let key = <Es256 as Algorithm>::SigningKey::from_slice(&[7; 32]).unwrap();
+        let mut claims = json!({"iss":ISSUER,"sub":"me","aud":"lessons-web","exp":NOW+600,"iat":NOW,"nonce":"n"});
+        claims[name] = value;
+        let header = Header::empty().with_key_id("one").with_token_type(kind);
+        let token = Es256.token(&header, &Claims::new(claims), &key).unwrap();
+        let token = UntrustedToken::new(&token).unwrap();
+        kid(&token)?;
+        let expected = Expected { client_id: "lessons-web", nonce: "n", now: NOW };
+        check(&token, key.verifying_key(), ISSUER, &expected)
+    }
+
+    #[test]
+    fn a_good_one_gives_the_person() {
+        assert_eq!(verify_with("JWT", "nonce", json!("n")), Ok("me".to_owned()));
+        assert_eq!(verify_with("JWT", "aud", json!(["lessons-web"])), Ok("me".to_owned()));
+    }
+
+    #[test]
+    fn each_wrong_claim_is_refused() {
+        for (name, value, why) in [
+            ("iss", json!("http://127.0.0.1:9"), Refused::Issuer),
+            ("aud", json!("other"), Refused::Audience),
+            ("aud", json!(["lessons-web", "other"]), Refused::Audience),
+            ("nonce", json!("other"), Refused::Nonce),
+            ("nonce", json!(null), Refused::Nonce),
+            ("exp", json!(NOW - 31), Refused::Time),
+            ("iat", json!(NOW + 31), Refused::Time),
+            ("sub", json!(1), Refused::Signature),
+        ] {
+            assert_eq!(verify_with("JWT", name, value), Err(why), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_access_token_is_no_id_token() {
+        assert_eq!(verify_with("at+jwt", "nonce", json!("n")), Err(Refused::Kind));
+    }
+}

@@ -1,0 +1,91 @@
+//! The one page, in its few states. No script.
+
+use std::fmt::Display;
+
+use askama::Template;
+use poem::{
+    IntoResponse, Response, handler,
+    http::{
+        HeaderName, StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+use serde::Deserialize;
+
+/// What the lessons API answers.
+#[derive(Debug, Deserialize)]
+pub struct Lessons {
+    lessons: Vec<Lesson>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Lesson {
+    time: String,
+    title: String,
+    studio: String,
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    sub: Option<&'a str>,
+    lessons: &'a [Lesson],
+    notice: Option<&'a str>,
+    error: Option<&'a str>,
+}
+
+const EMPTY: Page<'_> = Page { sub: None, lessons: &[], notice: None, error: None };
+
+/// Nobody is signed in here.
+pub fn sign_in(notice: Option<&str>) -> Response {
+    render(StatusCode::OK, &Page { notice, ..EMPTY })
+}
+
+/// Somebody is.
+pub fn lessons(sub: &str, lessons: &Lessons) -> Response {
+    render(StatusCode::OK, &Page { sub: Some(sub), lessons: &lessons.lessons, ..EMPTY })
+}
+
+/// Something went wrong; the words are for the person.
+pub fn failed(status: StatusCode, error: &str) -> Response {
+    render(status, &Page { error: Some(error), ..EMPTY })
+}
+
+/// Somebody whom we need is away. The cause is for the log.
+pub fn away(cause: &dyn Display) -> Response {
+    tracing::warn!(%cause, "away");
+    let mut answer = failed(StatusCode::SERVICE_UNAVAILABLE, "We cannot reach the school just now. Please try again.");
+    add_header(&mut answer, header::RETRY_AFTER, "5");
+    answer
+}
+
+fn render(status: StatusCode, page: &Page<'_>) -> Response {
+    match page.render() {
+        Ok(html) => Response::builder().status(status).content_type("text/html; charset=utf-8").body(html),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into(),
+    }
+}
+
+/// The style sheet.
+#[handler]
+pub fn style() -> Response {
+    Response::builder().content_type("text/css; charset=utf-8").body(include_str!("../templates/style.css"))
+}
+
+/// Adds a header; one whose value cannot be sent is left out.
+pub fn add_header(answer: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().append(name, value);
+    }
+}
+
+/// What every answer carries.
+pub fn with_headers(answer: impl IntoResponse) -> Response {
+    let mut answer = answer.into_response();
+    let policy = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    add_header(&mut answer, header::CONTENT_SECURITY_POLICY, policy);
+    add_header(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    add_header(&mut answer, header::REFERRER_POLICY, "same-origin");
+    add_header(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
+}

@@ -1,0 +1,95 @@
+//! A bounded map in memory whose entries end by themselves. A client on several machines needs a shared one.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+const MOST: usize = 10_000;
+
+/// 256 random bits in 43 characters, fit for a cookie, a `state`, a PKCE verifier.
+pub fn secret() -> String {
+    let mut bytes = [0_u8; 32];
+    // No randomness: better to end than to hand out zeroes.
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        std::process::abort();
+    }
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Whether this has the form of a [`secret`].
+pub fn is_secret(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// Values by secret.
+pub struct Store<T>(Mutex<HashMap<String, (Instant, T)>>);
+
+impl<T> Default for Store<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Store<T> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, (Instant, T)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a value for so long; false if there is no room.
+    pub fn put(&self, key: String, value: T, life: Duration) -> bool {
+        let mut entries = self.entries();
+        if entries.len() >= MOST {
+            entries.retain(|_, (until, _)| Instant::now() < *until);
+        }
+        let room = entries.len() < MOST;
+        if room {
+            entries.insert(key, (Instant::now() + life, value));
+        }
+        room
+    }
+
+    /// The value, if it is still good.
+    pub fn get(&self, key: &str) -> Option<T> {
+        self.entries().get(key).filter(|(until, _)| Instant::now() < *until).map(|(_, value)| value.clone())
+    }
+
+    /// The value, once.
+    pub fn take(&self, key: &str) -> Option<T> {
+        self.entries().remove(key).filter(|(until, _)| Instant::now() < *until).map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_taken_once_and_ends_by_itself() {
+        let store = Store::default();
+        assert!(store.put("a".to_owned(), 1, Duration::from_secs(60)));
+        assert!(store.put("over".to_owned(), 2, Duration::ZERO));
+        assert_eq!((store.get("a"), store.get("over")), (Some(1), None));
+        assert_eq!((store.take("a"), store.take("a"), store.take("over")), (Some(1), None, None));
+    }
+
+    #[test]
+    fn a_full_store_refuses_and_evicts_nobody() {
+        let store = Store::default();
+        for number in 0..MOST {
+            assert!(store.put(number.to_string(), number, Duration::from_secs(60)));
+        }
+        assert!(!store.put("more".to_owned(), 0, Duration::from_secs(60)));
+        assert_eq!(store.get("0"), Some(0));
+    }
+
+    #[test]
+    fn secrets_differ_and_have_their_form() {
+        assert_ne!(secret(), secret());
+        assert!(is_secret(&secret()) && !is_secret("short") && !is_secret(&"=".repeat(43)));
+    }
+}

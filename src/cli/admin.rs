@@ -1,0 +1,381 @@
+//! `entree users` and `entree sessions`: what ops may see of people, and end.
+//!
+//! Read straight from the database, beside a running service.
+
+use clap::Subcommand;
+use entity::{Time, session, user, user_email};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, sea_query::Expr,
+};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+use super::{Outcome, Refusal, block_on, load, migrate::connect, out};
+use crate::{
+    audit::{Event, Kind},
+    config::Source,
+    db::Db,
+    web::error::Failure,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Users {
+    /// List users, the newest first
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one user with addresses and live sessions
+    Show {
+        /// `sub` as tokens carry it, or a proven e-mail address
+        user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Sessions {
+    /// List live sessions, the newest first
+    List {
+        /// Only of this user: `sub`, or a proven e-mail address
+        #[arg(long)]
+        user: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a session: its browser is signed out at the next request
+    ///
+    /// Access tokens that were issued run out by themselves within token.access_seconds.
+    Revoke {
+        /// Its identifier, `sid` in tokens
+        session: Uuid,
+    },
+}
+
+pub(super) fn users(source: &Source, command: &Users) -> Outcome {
+    with_db(source, async |db| match command {
+        Users::List { limit, json } => list_users(db, *limit, *json).await,
+        Users::Show { user, json } => show_user(db, user, *json).await,
+    })
+}
+
+pub(super) fn sessions(source: &Source, command: &Sessions) -> Outcome {
+    with_db(source, async |db| match command {
+        Sessions::List { user, limit, json } => list_sessions(db, user.as_deref(), *limit, *json).await,
+        Sessions::Revoke { session } => revoke(db, *session).await,
+    })
+}
+
+/// Runs a command on the configured database, if its schema is ours.
+fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) -> Outcome {
+    let config = load(source)?.config;
+    if let Some(path) = config.database_url().strip_prefix("sqlite:")
+        && !std::path::Path::new(path.trim_start_matches("//")).exists()
+    {
+        return Err(format!("there is no database at {path} yet").into());
+    }
+    block_on(async {
+        let db = connect(&config).await?;
+        let done = match db.pending_migrations().await {
+            Ok(pending) if pending.is_empty() => act(&db).await,
+            Ok(_) => Err("the schema is not up to date: run `entree migrate`".to_owned().into()),
+            Err(failure) => Err(failure.into()),
+        };
+        db.close().await;
+        done
+    })
+}
+
+async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
+    let users = user::Entity::find()
+        .order_by_desc(user::Column::Id)
+        .limit(limit)
+        .all(db.read())
+        .await
+        .map_err(Failure::from)?;
+    let mut list = Vec::new();
+    for user in users {
+        let addresses = addresses(db, user.id).await?;
+        list.push((user, addresses));
+    }
+    if json {
+        let list: Vec<Value> = list.iter().map(|(user, addresses)| user_json(user, addresses)).collect();
+        out::answer(&Value::Array(list).to_string());
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = list
+        .iter()
+        .map(|(user, addresses)| {
+            let address = addresses.iter().map(|row| row.email.as_str()).collect::<Vec<_>>().join(" ");
+            vec![
+                user.public_id.to_string(),
+                state(user).to_owned(),
+                address,
+                user.roles.clone(),
+                moment(user.created_at),
+            ]
+        })
+        .collect();
+    out::answer(&out::table(&["SUB", "STATE", "ADDRESS", "ROLES", "CREATED"], &rows));
+    Ok(())
+}
+
+async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
+    let user = find(db, who).await?;
+    let addresses = addresses(db, user.id).await?;
+    let sessions = live_sessions(db, Some(user.id), 1_000).await?;
+    if json {
+        let mut value = user_json(&user, &addresses);
+        if let Value::Object(fields) = &mut value {
+            let list = sessions.iter().map(|session| session_json(session, &user)).collect();
+            fields.insert("sessions".to_owned(), Value::Array(list));
+        }
+        out::answer(&value.to_string());
+        return Ok(());
+    }
+    let mut rows = vec![
+        vec!["sub".to_owned(), user.public_id.to_string()],
+        vec!["state".to_owned(), state(&user).to_owned()],
+        vec!["name".to_owned(), user.name.clone().unwrap_or_default()],
+        vec!["locale".to_owned(), user.locale.clone().unwrap_or_default()],
+        vec!["roles".to_owned(), user.roles.clone()],
+        vec!["created".to_owned(), moment(user.created_at)],
+    ];
+    rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), row.email.clone()]));
+    rows.extend(sessions.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
+    out::answer(&out::table(&["", ""], &rows).trim_start());
+    Ok(())
+}
+
+async fn list_sessions(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
+    let of = match who {
+        Some(who) => Some(find(db, who).await?.id),
+        None => None,
+    };
+    let mut list = Vec::new();
+    for session in live_sessions(db, of, limit).await? {
+        let owner = user::Entity::find_by_id(session.user_id).one(db.read()).await.map_err(Failure::from)?;
+        list.extend(owner.map(|owner| (session, owner)));
+    }
+    if json {
+        let list: Vec<Value> = list.iter().map(|(session, user)| session_json(session, user)).collect();
+        out::answer(&Value::Array(list).to_string());
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = list
+        .iter()
+        .map(|(session, user)| {
+            let (id, sub) = (session.id.to_string(), user.public_id.to_string());
+            vec![id, sub, session.device.clone(), moment(session.created_at), moment(session.last_seen_at)]
+        })
+        .collect();
+    out::answer(&out::table(&["SESSION", "SUB", "DEVICE", "SIGNED IN", "LAST SEEN"], &rows));
+    Ok(())
+}
+
+/// One guarded statement, and the trail in the same unit of work.
+async fn revoke(db: &Db, id: Uuid) -> Outcome {
+    let tx = db.begin().await?;
+    let ended = session::Entity::update_many()
+        .col_expr(session::Column::RevokedAt, Expr::value(tx.now))
+        .filter(session::Column::Id.eq(id))
+        .filter(session::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await
+        .map_err(Failure::from)?;
+    if ended.rows_affected == 0 {
+        return Err("there is no live session of that identifier".to_owned().into());
+    }
+    Event::new(Kind::SignedOut).reason("ops").session(id).record(&tx).await?;
+    tx.commit().await?;
+    out::answer("ended");
+    Ok(())
+}
+
+async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
+    let query = match Uuid::parse_str(who) {
+        Ok(sub) => user::Entity::find().filter(user::Column::PublicId.eq(sub)),
+        Err(_) => {
+            let row = user_email::Entity::find()
+                .filter(user_email::Column::Canonical.eq(who.trim().to_lowercase()))
+                .filter(user_email::Column::VerifiedAt.is_not_null())
+                .filter(user_email::Column::State.eq(user_email::State::Active))
+                .one(db.read())
+                .await
+                .map_err(Failure::from)?;
+            user::Entity::find_by_id(row.map(|row| row.user_id).unwrap_or_default())
+        }
+    };
+    let found = query.one(db.read()).await.map_err(Failure::from)?;
+    found.ok_or_else(|| "there is no such user".to_owned().into())
+}
+
+async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, Failure> {
+    Ok(user_email::Entity::find()
+        .filter(user_email::Column::UserId.eq(id))
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .order_by_asc(user_email::Column::Id)
+        .all(db.read())
+        .await?)
+}
+
+async fn live_sessions(db: &Db, of: Option<Uuid>, limit: u64) -> Result<Vec<session::Model>, Failure> {
+    let mut query = session::Entity::find()
+        .filter(session::Column::RevokedAt.is_null())
+        .filter(session::Column::ExpiresAt.gt(db.clock().now()));
+    if let Some(id) = of {
+        query = query.filter(session::Column::UserId.eq(id));
+    }
+    Ok(query.order_by_desc(session::Column::CreatedAt).limit(limit).all(db.read()).await?)
+}
+
+const fn state(user: &user::Model) -> &'static str {
+    match user.state {
+        user::State::Active => "active",
+        user::State::Disabled => "disabled",
+        user::State::Deleted => "deleted",
+    }
+}
+
+fn user_json(user: &user::Model, addresses: &[user_email::Model]) -> Value {
+    json!({
+        "sub": user.public_id,
+        "state": state(user),
+        "name": user.name,
+        "locale": user.locale,
+        "roles": user.roles.split_whitespace().collect::<Vec<_>>(),
+        "addresses": addresses.iter().map(|row| row.email.as_str()).collect::<Vec<_>>(),
+        "created_at": moment(user.created_at),
+    })
+}
+
+fn session_json(session: &session::Model, user: &user::Model) -> Value {
+    json!({
+        "id": session.id,
+        "sub": user.public_id,
+        "device": session.device,
+        "acr": session.acr,
+        "remembered": session.remembered,
+        "created_at": moment(session.created_at),
+        "last_seen_at": moment(session.last_seen_at),
+        "expires_at": moment(session.expires_at),
+    })
+}
+
+/// RFC 3339, to the second.
+fn moment(time: Time) -> String {
+    OffsetDateTime::from_unix_timestamp(time.seconds()).ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _};
+
+    use super::*;
+    use crate::{clock::Clock, secret};
+
+    /// A database file that goes at the end.
+    struct File(std::path::PathBuf);
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            for end in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(format!("{}{end}", self.0.display()));
+            }
+        }
+    }
+
+    async fn database() -> (File, Db, user::Model, session::Model) {
+        let path = std::env::temp_dir().join(format!("entree-admin-{}.db", secret::public_id()));
+        let db = Db::connect(&format!("sqlite:{}", path.display()), 2, Clock::default()).await.unwrap();
+        db.migrate().await.unwrap();
+        let now = db.clock().now();
+        let user = user::Model {
+            id: secret::row_id(now),
+            public_id: secret::public_id(),
+            state: user::State::Active,
+            auth_epoch: 0,
+            roles: "coach admin".to_owned(),
+            name: None,
+            locale: None,
+            created_at: Time(0),
+            updated_at: now,
+        };
+        user.clone().into_active_model().insert(db.pool()).await.unwrap();
+        let email = user_email::Model {
+            id: secret::row_id(now),
+            user_id: user.id,
+            email: "Ada@example.com".to_owned(),
+            canonical: "ada@example.com".to_owned(),
+            canon_version: 1,
+            state: user_email::State::Active,
+            verified_at: Some(now),
+            verified_by: Some("mail".to_owned()),
+            created_at: now,
+        };
+        email.into_active_model().insert(db.pool()).await.unwrap();
+        let session = session::Model {
+            id: secret::public_id(),
+            user_id: user.id,
+            secret_hash: vec![1; 32],
+            previous_hash: None,
+            previous_until: None,
+            browser_hash: None,
+            auth_epoch: 0,
+            auth_time: now,
+            acr: "urn:entree:acr:email".to_owned(),
+            amr: "otp".to_owned(),
+            device: "Firefox on Linux".to_owned(),
+            remembered: false,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: Time(now.0 + 1_000_000),
+            revoked_at: None,
+        };
+        session.clone().into_active_model().insert(db.pool()).await.unwrap();
+        (File(path), db, user, session)
+    }
+
+    #[tokio::test]
+    async fn a_user_is_found_by_sub_and_by_address() {
+        let (_file, db, user, _) = database().await;
+        assert_eq!(find(&db, &user.public_id.to_string()).await.unwrap(), user);
+        assert_eq!(find(&db, "ADA@example.com").await.unwrap(), user);
+        for nobody in ["bob@example.com", "00000000-0000-0000-0000-000000000000", ""] {
+            assert!(find(&db, nobody).await.is_err(), "{nobody}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_ended_once_and_leaves_the_list() {
+        let (_file, db, user, session) = database().await;
+        assert_eq!(live_sessions(&db, Some(user.id), 10).await.unwrap().len(), 1);
+        revoke(&db, session.id).await.unwrap();
+        assert!(live_sessions(&db, None, 10).await.unwrap().is_empty());
+        assert!(revoke(&db, session.id).await.is_err());
+        let trail = entity::audit_event::Entity::find().all(db.read()).await.unwrap();
+        assert_eq!(trail.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_json_shows_holds_no_secret() {
+        let (_file, db, user, session) = database().await;
+        let shown = user_json(&user, &addresses(&db, user.id).await.unwrap());
+        assert_eq!(shown["roles"], json!(["coach", "admin"]));
+        assert_eq!(shown["created_at"], "1970-01-01T00:00:00Z");
+        let shown = session_json(&session, &user).to_string();
+        assert!(!shown.contains("hash") && !shown.contains("[1,1"), "{shown}");
+    }
+}

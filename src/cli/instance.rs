@@ -1,0 +1,232 @@
+//! What belongs to one instance on this machine: its data directory, the lock on it, and the generated master key.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    config::{Config, check, too_open},
+    secret::{self, MasterKeys, Text},
+};
+
+/// Held while this process uses the data directory; the system releases it even after a crash.
+#[derive(Debug)]
+pub(super) struct InstanceLock {
+    _file: File,
+}
+
+impl InstanceLock {
+    /// Takes the lock if this configuration keeps rows or tickets on this machine; none is needed else.
+    pub(super) fn for_config(config: &Config) -> Result<Option<Self>, String> {
+        let embedded = config.database_url().starts_with("sqlite:") || config.tickets.url.expose() == "memory:";
+        if embedded { Self::take(&config.server.data_dir).map(Some) } else { Ok(None) }
+    }
+
+    /// Takes the lock of a directory, making the directory if need be.
+    ///
+    /// # Errors
+    /// Words for people: another process has it, or the directory cannot be written.
+    pub(super) fn take(dir: &Path) -> Result<Self, String> {
+        make_private(dir)?;
+        warn_if_open(dir);
+        let path = dir.join("entree.lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| format!("{} cannot be opened: {error}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(format!(
+                "another entree runs on the data directory {}: stop it, give this one another server.data_dir, or use \
+                 PostgreSQL and Redis for several copies",
+                dir.display()
+            )),
+            Err(TryLockError::Error(error)) => Err(format!("{} cannot be locked: {error}", path.display())),
+        }
+    }
+}
+
+/// Makes a directory that only its owner may enter. One that is there already keeps its mode.
+fn make_private(dir: &Path) -> Result<(), String> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|error| format!("the data directory {} cannot be made: {error}", dir.display()))
+}
+
+/// The database holds addresses: its directory is nobody else's business.
+#[cfg(unix)]
+fn warn_if_open(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
+        tracing::warn!(dir = %dir.display(), "others on this machine may enter the data directory: chmod 0700");
+    }
+}
+
+/// Where there are no modes, the system's access lists rule.
+#[cfg(not(unix))]
+fn warn_if_open(_dir: &Path) {}
+
+/// The master keys: from the configuration, else from `master.key` in the data directory, made if it is not there.
+///
+/// # Errors
+/// Words for people. The configuration's own were checked when it was read.
+pub(super) fn master_keys(config: &Config) -> Result<MasterKeys, String> {
+    let server = &config.server;
+    let bytes = |text: &Text, place: &str| {
+        check::master_key(text).ok_or_else(|| format!("{place} is not 32 random bytes in hexadecimal or base64url"))
+    };
+    let current = if server.master_key.is_empty() {
+        let path = server.data_dir.join("master.key");
+        bytes(&stored_key(&path)?, &path.display().to_string())?
+    } else {
+        bytes(&server.master_key, "server.master_key")?
+    };
+    let previous: Result<Vec<_>, _> =
+        server.previous_master_keys.iter().map(|text| bytes(text, "server.previous_master_keys")).collect();
+    Ok(MasterKeys::new(current, previous?))
+}
+
+/// The key in a file of mode 0400 or 0600; a fresh one if there is no file.
+fn stored_key(path: &Path) -> Result<Text, String> {
+    if let Some(dir) = path.parent() {
+        make_private(dir)?;
+    }
+    if !path.exists() {
+        make_key(path)?;
+    }
+    if let Some(mode) = too_open(path) {
+        return Err(format!("{0} may be read by others (mode {mode:04o}): chmod 0400 {0}", path.display()));
+    }
+    fs::read_to_string(path).map(Text::new).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+}
+
+/// Writes a fresh key so that the file is there whole or not at all, and never replaces one: two processes that start
+/// at once end up with the same key.
+fn make_key(path: &Path) -> Result<(), String> {
+    let words = |error: std::io::Error| format!("{} cannot be made: {error}", path.display());
+    let draft = Draft(path.with_extension(format!("key.{}", secret::public_id())));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o400);
+    let mut file = options.open(&draft.0).map_err(words)?;
+    let text = Text::new(secret::Plain::generate().to_text());
+    file.write_all(text.expose().as_bytes()).and_then(|()| file.sync_all()).map_err(words)?;
+    match fs::hard_link(&draft.0, path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(words(error)),
+    }
+    // The name must last before anything is sealed under the key.
+    path.parent().map_or(Ok(()), |dir| File::open(dir).and_then(|dir| dir.sync_all())).map_err(words)
+}
+
+/// A file that goes when this does.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new() -> Self {
+            Self(std::env::temp_dir().join(format!("entree-data-{}", secret::public_id())))
+        }
+
+        fn config(&self) -> Config {
+            let mut config = Config::default();
+            config.server.data_dir = self.0.clone();
+            config
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn sk_07_a_master_key_is_made_once_with_mode_0400() {
+        let dir = Dir::new();
+        let first = master_keys(&dir.config()).unwrap();
+        let path = dir.0.join("master.key");
+        assert_eq!((mode(&path), mode(&dir.0)), (0o400, 0o700));
+        let again = master_keys(&dir.config()).unwrap();
+        assert!(first.derive("x") == again.derive("x"));
+        assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1, "no draft stays");
+    }
+
+    #[test]
+    fn sk_07_a_key_that_others_may_read_is_refused() {
+        let dir = Dir::new();
+        master_keys(&dir.config()).unwrap();
+        let path = dir.0.join("master.key");
+        for (wide, refused) in [(0o440, true), (0o404, true), (0o644, true), (0o700, true), (0o600, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(wide)).unwrap();
+            let answer = master_keys(&dir.config());
+            assert_eq!(answer.is_err(), refused, "{wide:o}");
+            assert!(answer.err().is_none_or(|words| words.contains("chmod 0400")));
+        }
+    }
+
+    #[test]
+    fn sk_07_a_damaged_key_is_refused_and_kept() {
+        let dir = Dir::new();
+        fs::create_dir_all(&dir.0).unwrap();
+        let path = dir.0.join("master.key");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(master_keys(&dir.config()).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn sk_07_many_that_start_at_once_agree_on_one_key() {
+        let dir = Dir::new();
+        let config = dir.config();
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..16).map(|_| scope.spawn(|| master_keys(&config).unwrap().derive("x"))).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert!(keys.windows(2).all(|pair| pair.first() == pair.last()));
+    }
+
+    #[test]
+    fn one_instance_a_data_directory() {
+        let dir = Dir::new();
+        let lock = InstanceLock::for_config(&dir.config()).unwrap();
+        assert!(lock.is_some());
+        let refused = InstanceLock::for_config(&dir.config()).unwrap_err();
+        assert!(refused.contains("another entree runs"), "{refused}");
+        drop(lock);
+        assert!(InstanceLock::for_config(&dir.config()).is_ok());
+
+        let mut shared = dir.config();
+        shared.database.url = Text::new("postgres://h/d".to_owned());
+        shared.tickets.url = Text::new("redis://h".to_owned());
+        let _one = InstanceLock::for_config(&shared).unwrap();
+        assert!(InstanceLock::for_config(&shared).unwrap().is_none());
+    }
+}

@@ -1,0 +1,110 @@
+//! Where an answer may go: a redirect URI that was compared with the registered ones, and nothing else.
+
+use crate::config::Client;
+
+/// A redirect URI that its client has registered. Only [`VerifiedRedirect::check`] makes one, so that a redirect to an
+/// unchecked place does not compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedRedirect(String);
+
+impl VerifiedRedirect {
+    /// Compares byte for byte with the registered URIs (RFC 9700 §2.1); the port is free for `http://127.0.0.1` and
+    /// `http://[::1]` alone (RFC 8252 §7.3).
+    #[must_use]
+    pub fn check(client: &Client, given: &str) -> Option<Self> {
+        let fits = |registered: &String| registered == given || same_but_for_port(registered, given);
+        client.redirect_uris.iter().any(fits).then(|| Self(given.to_owned()))
+    }
+
+    /// The URI as the client gave it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The URI with parameters added to its query (RFC 6749 §4.1.2); a registered query is kept.
+    #[must_use]
+    pub fn with(&self, parameters: &[(&str, &str)]) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in parameters {
+            query.append_pair(name, value);
+        }
+        let joint = match self.0.rsplit_once('?') {
+            None => "?",
+            Some((_, "")) => "",
+            Some(_) => "&",
+        };
+        format!("{}{joint}{}", self.0, query.finish())
+    }
+}
+
+/// Cuts the port out of the raw text: a parser would accept spellings that a browser reads differently.
+fn same_but_for_port(registered: &str, given: &str) -> bool {
+    ["http://127.0.0.1", "http://[::1]"].iter().any(|host| {
+        let (Some(registered), Some(given)) = (after_port(registered, host), after_port(given, host)) else {
+            return false;
+        };
+        registered == given
+    })
+}
+
+/// What follows `host` and an optional port; none if something else follows the host.
+fn after_port<'a>(uri: &'a str, host: &str) -> Option<&'a str> {
+    let rest = uri.strip_prefix(host)?;
+    let Some(port_and_path) = rest.strip_prefix(':') else {
+        return (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest);
+    };
+    let end = port_and_path.find(|c: char| !c.is_ascii_digit()).unwrap_or(port_and_path.len());
+    let (port, path) = port_and_path.split_at(end);
+    let valid = port.len() <= 5 && port.parse::<u16>().is_ok_and(|port| port > 0);
+    (valid && (path.is_empty() || path.starts_with(['/', '?']))).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(uris: &[&str]) -> Client {
+        let list = uris.iter().map(|uri| format!("{uri:?}")).collect::<Vec<_>>().join(",");
+        let json = format!(r#"{{"client_id":"c","name":"C","audience":"a","redirect_uris":[{list}]}}"#);
+        serde_json::from_str(&json).expect("a client")
+    }
+
+    #[test]
+    fn az_3_cw_05_only_exact_redirect_uris_pass() {
+        let client = client(&["https://app.example/cb", "https://app.example/q?a=1", "http://127.0.0.1:9000/cb"]);
+        let passing = [
+            "https://app.example/cb",
+            "https://app.example/q?a=1",
+            "http://127.0.0.1:9000/cb",
+            "http://127.0.0.1:1/cb",
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:65535/cb",
+        ];
+        for uri in passing {
+            assert!(VerifiedRedirect::check(&client, uri).is_some(), "{uri} is registered");
+        }
+        let refused = [
+            "", "//evil", "/\\evil", "https://app.example/cb/", "https://app.example/cb?", "https://app.example/cb?x=1",
+            "https://app.example/CB", "https://APP.example/cb", "https://app.example:443/cb", "https://app.example/cb#f",
+            "https://app.example/q", "https://app.example/q?a=1&b=2", "https://app.example/q?a=2",
+            "https://app.example.evil/cb", "https://app.example@evil/cb", "https://app.example/%63b",
+            "https://app.example/cb\r\nX: y", "http://127.0.0.1:9000/cb/", "http://127.0.0.1:9000/cb?x",
+            "http://127.0.0.1:1@evil/cb", "http://127.0.0.1.evil/cb", "http://127.1/cb", "http://2130706433/cb",
+            "http://127.0.0.1:65536/cb", "http://127.0.0.1:0/cb", "http://127.0.0.1:/cb", "http://127.0.0.1:9000",
+            "http://127.0.0.1:90 00/cb", "http://localhost:9000/cb", "https://127.0.0.1:9000/cb", "http://[::1]:9000/cb",
+            "HTTP://127.0.0.1:9000/cb", "http://127.0.0.1:+80/cb", "http://127.0.0.1\\@evil/cb", "http://127.0.0.1:9000\\cb",
+        ];
+        for uri in refused {
+            assert!(VerifiedRedirect::check(&client, uri).is_none(), "{uri:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn parameters_join_a_registered_query() {
+        let of = |uri: &str| VerifiedRedirect::check(&client(&[uri]), uri).expect("registered").with(&[("a", "b c&")]);
+        assert_eq!(of("https://x.example/cb"), "https://x.example/cb?a=b+c%26");
+        assert_eq!(of("https://x.example/cb?q=1"), "https://x.example/cb?q=1&a=b+c%26");
+        assert_eq!(of("https://x.example/cb?"), "https://x.example/cb?a=b+c%26");
+    }
+}

@@ -1,0 +1,354 @@
+//! What the types of the configuration cannot say: bounds, URLs, and settings that do not go together.
+//!
+//! Every check runs, so that all problems are reported at once. What works but should be looked at is a warning.
+
+use std::{collections::BTreeSet, net::IpAddr, path::Path};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use url::{Host, Url};
+
+use super::{
+    Budget, Client, Config, Limits, Mail, MailTransport, SmtpTls,
+    load::{Mode, Problem},
+};
+use crate::secret::Text;
+
+/// A day, in seconds: the longest life of a link.
+const DAY: u64 = 86_400;
+
+/// Ten years, in seconds: no setting needs more, and no sum of two overflows.
+const LONG: u64 = 3_650 * DAY;
+
+#[derive(Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Findings {
+    /// Records a problem unless `fine`.
+    fn need(&mut self, fine: bool, key: impl Into<String>, what: &str, mend: &str) {
+        if !fine {
+            self.problems.push(Problem::new(key, what, mend));
+        }
+    }
+
+    /// Records a warning if `odd`.
+    fn warn(&mut self, odd: bool, key: &str, what: &str, mend: &str) {
+        if odd {
+            self.warnings.push(Problem::new(key, what, mend));
+        }
+    }
+
+    fn range(&mut self, value: u64, bounds: std::ops::RangeInclusive<u64>, key: impl Into<String>) {
+        let (low, high) = (bounds.start(), bounds.end());
+        let (what, mend) = (format!("is not within {low} and {high}"), format!("choose from {low} to {high}"));
+        self.need(bounds.contains(&value), key, &what, &mend);
+    }
+}
+
+/// Problems and warnings of a configuration that has the right shape.
+#[must_use]
+pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
+    let mut findings = Findings::default();
+    database(config, &mut findings);
+    if *mode == Mode::Data {
+        return (findings.problems, findings.warnings);
+    }
+    server(config, mode, &mut findings);
+    tickets(config, &mut findings);
+    mail(&config.mail, mode, &mut findings);
+    lifetimes(config, &mut findings);
+    clients(&config.clients, &mut findings);
+    limits(&config.limits, &mut findings);
+    let level = crate::telemetry::parse_level(&config.telemetry.level);
+    let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
+    findings.need(level.is_ok(), "telemetry.level", "is not a log filter", mend);
+    (findings.problems, findings.warnings)
+}
+
+fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
+    let server = &config.server;
+    // A port that the system picks cannot be in any URL yet: then, and in `entree dev`, the bound address is taken.
+    let from_address = mode.is_dev() || (server.listen.ip().is_loopback() && server.listen.port() == 0);
+    if !(from_address && server.public_url.is_empty()) {
+        public_url(&server.public_url, findings);
+    }
+    for (key, text) in std::iter::once(("server.master_key".to_owned(), &server.master_key))
+        .filter(|(_, text)| !text.is_empty())
+        .chain(
+            server
+                .previous_master_keys
+                .iter()
+                .enumerate()
+                .map(|(at, text)| (format!("server.previous_master_keys[{at}]"), text)),
+        )
+    {
+        let mend = "make one with `openssl rand -hex 32`; it is written in 64 hexadecimal or 43 base64url characters";
+        findings.need(master_key(text).is_some(), key, "is not 32 random bytes", mend);
+    }
+    let repeated = server.previous_master_keys.contains(&server.master_key) && !server.master_key.is_empty();
+    let mend = "keep only the older keys there";
+    findings.need(!repeated, "server.previous_master_keys", "has the current master key too", mend);
+    for (at, network) in server.trusted_proxies.iter().enumerate() {
+        let mend = "name the networks of your own proxies; whoever is inside may choose the address that limits count";
+        findings.need(network.prefix_len() > 0, format!("server.trusted_proxies[{at}]"), "trusts everybody", mend);
+    }
+    findings.range(server.drain_seconds, 0..=600, "server.drain_seconds");
+    let texts = server.texts_dir.as_deref().is_none_or(Path::is_dir);
+    findings.need(texts, "server.texts_dir", "is not a directory", "make it, or remove the key");
+
+    let (public, ops) = (server.listen, config.management.listen);
+    let same = public.port() != 0 && public == ops;
+    findings.need(!same, "management.listen", "is the address of server.listen", "give it a port of its own");
+    if mode.is_dev() {
+        let mend = "`entree dev` serves loopback only: use 127.0.0.1, or run `entree serve`";
+        findings.need(public.ip().is_loopback(), "server.listen", "is not a loopback address", mend);
+        findings.need(ops.ip().is_loopback(), "management.listen", "is not a loopback address", mend);
+    } else {
+        let mend = "make sure that only your own network reaches it";
+        findings.warn(!ops.ip().is_loopback(), "management.listen", "is open to other machines", mend);
+    }
+}
+
+/// OpenID Connect Discovery §3: https, no query, no fragment; ours also has no path, and is written in one way only.
+fn public_url(text: &str, findings: &mut Findings) {
+    let mut refuse = |what: &str, mend: &str| findings.need(false, "server.public_url", what, mend);
+    if text.is_empty() {
+        return refuse("is not set", "set the address that people see, for instance `https://login.example.com`");
+    }
+    let Ok(url) = Url::parse(text) else {
+        return refuse("is not a URL", "write it like `https://login.example.com`");
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => return refuse("is plain http", "use https; http is taken on loopback addresses only"),
+        _ => return refuse("is neither https nor http", "write it like `https://login.example.com`"),
+    }
+    let origin = url.origin().ascii_serialization();
+    if text != origin {
+        let what = "has a path, a query, a user, a final slash, capitals or a default port";
+        refuse(what, &format!("write `{origin}`"));
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The 32 bytes of a master key: 64 hexadecimal digits or 43 characters of base64url. One byte repeated is no key.
+#[must_use]
+pub fn master_key(text: &Text) -> Option<[u8; 32]> {
+    let text = text.expose().trim();
+    let bytes: [u8; 32] = if text.len() == 64 {
+        let pairs = text.as_bytes().chunks_exact(2);
+        let bytes: Option<Vec<u8>> =
+            pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+        bytes?.try_into().ok()?
+    } else {
+        URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?.try_into().ok()?
+    };
+    let distinct: BTreeSet<u8> = bytes.into_iter().collect();
+    (distinct.len() > 1).then_some(bytes)
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+fn database(config: &Config, findings: &mut Findings) {
+    let none = config.server.data_dir.as_os_str().is_empty();
+    findings.need(!none, "server.data_dir", "is empty", "name a directory, for instance `data`");
+    let database = config.database.url.expose();
+    let sqlite = database.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty() && !path.contains(":memory:"));
+    let usable = database.is_empty()
+        || sqlite
+        || (is_postgres(database) && Url::parse(database).is_ok_and(|url| url.has_host()));
+    let mend = "write `postgres://user:password@host/database` or `sqlite:PATH`, or leave it empty";
+    findings.need(usable, "database.url", "is not the URL of a database that Entree knows", mend);
+    findings.range(config.database.max_connections.into(), 1..=1000, "database.max_connections");
+}
+
+fn tickets(config: &Config, findings: &mut Findings) {
+    let tickets = &config.tickets;
+    let postgres = is_postgres(config.database.url.expose());
+    let url = tickets.url.expose();
+    let memory = url == "memory:";
+    let redis = ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme))
+        && Url::parse(url).is_ok();
+    let mend = "write `memory:`, `redis://host:6379`, `rediss://host:6379` or `redis+unix:///path`";
+    findings.need(memory || redis, "tickets.url", "is not the URL of a ticket store", mend);
+    let mend = "set a redis:// URL, or server.single_instance = true if there is only ever one copy";
+    findings.need(
+        !(memory && postgres && !config.server.single_instance),
+        "tickets.url",
+        "keeps tickets in one process while PostgreSQL serves many",
+        mend,
+    );
+    let plain = tickets.prefix.chars().all(|c| c.is_ascii_graphic() && !"{}*?[]\\".contains(c));
+    let mend = "use letters, digits, `-` and `:`, for instance `entree:`";
+    let fine = plain && (1..=64).contains(&tickets.prefix.len());
+    findings.need(fine, "tickets.prefix", "is not a key prefix", mend);
+    findings.range(tickets.memory_entries as u64, 1_000..=100_000_000, "tickets.memory_entries");
+}
+
+fn mail(mail: &Mail, mode: &Mode, findings: &mut Findings) {
+    findings.range(mail.concurrency as u64, 1..=256, "mail.concurrency");
+    findings.range(mail.timeout_seconds, 1..=300, "mail.timeout_seconds");
+    let sender = mail.from.parse::<lettre::message::Mailbox>().is_ok();
+    let mend = "write the sender like `Entree <login@example.com>`";
+    if mail.transport == MailTransport::Mailbox {
+        let mend = "set mail.transport = \"smtp\"; the mailbox page shows everybody's mail and is for `entree dev`";
+        findings.need(mode.is_dev(), "mail.transport", "is the mailbox page", mend);
+        findings.need(sender || mail.from.is_empty(), "mail.from", "is not an address", "remove it, or mend it");
+        return;
+    }
+    findings.need(sender, "mail.from", if mail.from.is_empty() { "is not set" } else { "is not an address" }, mend);
+    let host = !mail.host.is_empty() && mail.host.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
+    findings.need(
+        host,
+        "mail.host",
+        "is not a host name",
+        "write the name or the address alone, without scheme or port",
+    );
+    let mend = "set mail.password, or mail.password_file; or remove mail.username";
+    findings.need(mail.username.is_empty() || !mail.password.is_empty(), "mail.password", "is not set", mend);
+    let mend = "set it, or remove the password";
+    findings.need(!mail.username.is_empty() || mail.password.is_empty(), "mail.username", "is not set", mend);
+    let clear = mail.tls == SmtpTls::None;
+    let mend = "set mail.tls = \"starttls\" or \"implicit\"; a password is never sent in clear";
+    findings.need(!clear || mail.username.is_empty(), "mail.tls", "is none although a user name is set", mend);
+    let near = mail.host == "localhost" || mail.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let mend = "set \"starttls\" or \"implicit\": a mail in clear hands its link to whoever listens";
+    findings.warn(clear && !near, "mail.tls", "is none for another machine", mend);
+    if let Some(path) = &mail.ca_file {
+        let pem = std::fs::read_to_string(path).is_ok_and(|text| text.contains("-----BEGIN CERTIFICATE-----"));
+        findings.need(pem, "mail.ca_file", "is not a readable PEM file", "name a file with certificates in PEM");
+    }
+}
+
+fn lifetimes(config: &Config, findings: &mut Findings) {
+    let link = &config.magic_link;
+    findings.range(link.lifetime_seconds, 60..=DAY, "magic_link.lifetime_seconds");
+    let mend = "600 or less keeps to OWASP ASVS 6.5.5";
+    findings.warn(link.lifetime_seconds > 600, "magic_link.lifetime_seconds", "is over 10 minutes", mend);
+    findings.range(link.code_digits.into(), 6..=10, "magic_link.code_digits");
+    let session = &config.session;
+    findings.range(session.absolute_seconds, 60..=LONG, "session.absolute_seconds");
+    findings.range(session.max_per_user.into(), 1..=1_000, "session.max_per_user");
+    for (seconds, key) in [
+        (session.idle_seconds, "session.idle_seconds"),
+        (session.remembered_idle_seconds, "session.remembered_idle_seconds"),
+    ] {
+        let fine = (60..=session.absolute_seconds).contains(&seconds);
+        let mend = "choose from 60 to session.absolute_seconds";
+        findings.need(fine, key, "is under a minute or over session.absolute_seconds", mend);
+    }
+    findings.range(config.token.access_seconds, 60..=3600, "token.access_seconds");
+    findings.range(config.token.id_seconds, 60..=3600, "token.id_seconds");
+    findings.range(config.token.code_seconds, 5..=60, "token.code_seconds");
+}
+
+fn limits(limits: &Limits, findings: &mut Findings) {
+    for (key, budgets) in [
+        ("address", &limits.address),
+        ("network", &limits.network),
+        ("network_wide", &limits.network_wide),
+        ("known_device", &limits.known_device),
+        ("wrong_codes", &limits.wrong_codes),
+    ] {
+        let key = format!("limits.{key}");
+        let mend = "give at least one budget, for instance { count = 5, seconds = 900 }; a high count opens it";
+        findings.need(!budgets.is_empty(), &key, "is empty", mend);
+        for (at, Budget { count, seconds }) in budgets.iter().enumerate() {
+            findings.need(*count > 0, format!("{key}[{at}].count"), "is 0", "allow at least one");
+            findings.range(*seconds, 1..=31 * DAY, format!("{key}[{at}].seconds"));
+        }
+    }
+    let mend = "give at least one waiting time, for instance 30";
+    findings.need(!limits.resend_seconds.is_empty(), "limits.resend_seconds", "is empty", mend);
+    for (at, seconds) in limits.resend_seconds.iter().enumerate() {
+        findings.range(*seconds, 1..=DAY, format!("limits.resend_seconds[{at}]"));
+    }
+    findings.range(limits.sends_per_flow.into(), 1..=100, "limits.sends_per_flow");
+    findings.range(limits.tries_per_flow.into(), 1..=20, "limits.tries_per_flow");
+}
+
+fn clients(clients: &[Client], findings: &mut Findings) {
+    let mut seen = BTreeSet::new();
+    for (at, client) in clients.iter().enumerate() {
+        let key = |name: &str| format!("clients[{at}].{name}");
+        let id = &client.client_id;
+        let printable = (1..=255).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic());
+        let mend = "use letters, digits and `-`, for instance `lessons-web`";
+        findings.need(printable, key("client_id"), "is empty, too long or has blanks", mend);
+        findings.need(seen.insert(id), key("client_id"), "is another client's too", "give each client its own");
+        let fine =
+            !client.name.trim().is_empty() && client.name.len() <= 100 && !client.name.chars().any(char::is_control);
+        findings.need(fine, key("name"), "is empty, too long or has control characters", "write what people shall see");
+        let audience = Url::parse(&client.audience).is_ok_and(|url| url.fragment().is_none());
+        let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
+        findings.need(audience, key("audience"), "is not an absolute URI without a fragment", mend);
+        let some = client.first_party || !client.redirect_uris.is_empty();
+        findings.need(some, key("redirect_uris"), "is empty", "list each exact address that people are sent back to");
+        for (at, uri) in client.redirect_uris.iter().enumerate() {
+            if let Err((what, mend)) = redirect_uri(uri) {
+                findings.need(false, format!("{}[{at}]", key("redirect_uris")), what, mend);
+            }
+        }
+        for (at, origin) in client.allowed_origins.iter().enumerate() {
+            let web = Url::parse(origin).is_ok_and(|url| {
+                url.origin().ascii_serialization() == *origin
+                    && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
+            });
+            let mend = "write scheme, host and port alone, https or loopback: `https://app.example.com`";
+            findings.need(web, format!("{}[{at}]", key("allowed_origins")), "is not an origin", mend);
+        }
+        scopes(&client.scopes, &key("scopes"), findings);
+    }
+}
+
+/// RFC 6749 §3.3: a scope is printable ASCII without blanks, quotes and backslashes.
+fn scopes(scopes: &[String], key: &str, findings: &mut Findings) {
+    let mut seen = BTreeSet::new();
+    findings.need(!scopes.is_empty(), key, "is empty", "list at least `openid`");
+    for (at, scope) in scopes.iter().enumerate() {
+        let fine = !scope.is_empty() && scope.chars().all(|c| c.is_ascii_graphic() && !"\"\\".contains(c));
+        findings.need(fine, format!("{key}[{at}]"), "is not a scope", "write one name without blanks a scope");
+        findings.need(seen.insert(scope), format!("{key}[{at}]"), "is there twice", "remove one");
+    }
+}
+
+/// RFC 6749 §3.1.2 and RFC 8252 §7: absolute, without fragment; https, loopback http, or a private scheme with a dot.
+fn redirect_uri(text: &str) -> Result<(), (&'static str, &'static str)> {
+    let exact = "write the exact absolute address, for instance `https://app.example.com/callback`";
+    if text.contains('*') {
+        return Err(("has a wildcard", exact));
+    }
+    let url = Url::parse(text).map_err(|_| ("is not an absolute URI", exact))?;
+    if text.contains('#') {
+        return Err(("has a fragment", "remove everything from `#` on"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(("has a user in it", exact));
+    }
+    if text.chars().any(|c| !c.is_ascii_graphic()) {
+        return Err(("has blanks or characters that need escaping", exact));
+    }
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(&url) => Ok(()),
+        "http" => Err(("is plain http to another machine", "use https; http is taken on loopback addresses only")),
+        scheme if scheme.contains('.') => Ok(()),
+        _ => {
+            let mend = "use a domain of yours turned round, for instance `com.example.app:/callback`";
+            Err(("has a scheme that any application may claim", mend))
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What runs beside requests: sending mail, cleaning up, following the signing keys.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    app::App,
+    db::Tx,
+    login::{device, flow},
+    magic_link::{budget, compose::Letters},
+    mail::{
+        outbox::{self, Worker},
+        transport::Transport,
+    },
+    oauth::grant_store,
+    session,
+    web::error::Failure,
+};
+
+/// How often expired rows are looked for; they are gone within five minutes of their time (H1).
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How many rows a clean-up takes at a time: sign-ins pass between two batches.
+const BATCH: u64 = 1000;
+
+/// How long one clean-up may take.
+const SWEEP_BUDGET: Duration = Duration::from_secs(10);
+
+/// How often the keys of other copies are followed (SK-04).
+const KEYS_EVERY: Duration = Duration::from_secs(30);
+
+/// The jobs of this process.
+#[derive(Debug)]
+pub struct Jobs {
+    stop: watch::Sender<bool>,
+    running: JoinSet<()>,
+}
+
+impl Jobs {
+    /// Starts them all.
+    #[must_use]
+    pub fn start(app: &App, transport: Transport) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let mut running = JoinSet::new();
+        let config = app.config.get();
+        let worker = Worker {
+            db: app.db.clone(),
+            composer: Arc::new(Letters { app: app.clone() }),
+            transport,
+            notify: Arc::clone(&app.outbox),
+            concurrency: config.mail.concurrency,
+            drain: Duration::from_secs(config.server.drain_seconds),
+        };
+        running.spawn(worker.run(wait(stopped.clone())));
+        running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
+        running.spawn(every(KEYS_EVERY, stopped, app.clone(), follow_keys));
+        Self { stop, running }
+    }
+
+    /// Stops them: what is in hand is finished, leases are given back.
+    pub async fn stop(mut self) {
+        // Nobody listens any more only if all have ended already.
+        let _ = self.stop.send(true);
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
+async fn wait(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn every<F>(pause: Duration, stopped: watch::Receiver<bool>, app: App, job: fn(App) -> F)
+where
+    F: Future<Output = Result<(), Failure>> + Send,
+{
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = wait(stopped.clone()) => return,
+        }
+        if let Err(failure) = job(app.clone()).await {
+            tracing::warn!(cause = %failure, "a job will be tried again");
+        }
+    }
+}
+
+/// Deletes what has had its time, in batches with a commit each (H1, DB-03). Two copies at once do no harm: a batch
+/// deletes what is still there.
+///
+/// # Errors
+/// The database's own.
+pub async fn sweep(app: App) -> Result<(), Failure> {
+    let began = tokio::time::Instant::now();
+    let _ = app.tickets.sweep();
+    for table in 0..6_u8 {
+        loop {
+            let tx = app.db.begin().await?;
+            let gone = sweep_one(&tx, table).await?;
+            tx.commit().await?;
+            if gone < BATCH || began.elapsed() > SWEEP_BUDGET {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Children before parents: flows take their tokens along; grants go before sessions.
+async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, Failure> {
+    match table {
+        0 => flow::sweep(tx, BATCH).await,
+        1 => outbox::sweep(tx, BATCH).await,
+        2 => budget::sweep(tx, BATCH).await,
+        3 => device::sweep(tx, BATCH).await,
+        4 => grant_store::sweep(tx, BATCH).await,
+        _ => session::sweep(tx, BATCH).await,
+    }
+}
+
+async fn follow_keys(app: App) -> Result<(), Failure> {
+    app.keys.tick().await?;
+    app.keys.reload().await
+}

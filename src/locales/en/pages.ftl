@@ -1,0 +1,124 @@
+# Texts of the pages. Override single messages with a file of the same form in texts_dir/en/.
+
+service = Entree
+
+## Dates
+month-1 = January
+month-2 = February
+month-3 = March
+month-4 = April
+month-5 = May
+month-6 = June
+month-7 = July
+month-8 = August
+month-9 = September
+month-10 = October
+month-11 = November
+month-12 = December
+# $day, $month (a name), $year, $time (15:04)
+date-time = { $day } { $month } { $year }, { $time } UTC
+
+## Sign in
+sign-in-title = Sign in
+sign-in-title-client = Sign in to { $client }
+sign-in-lede = We send you a mail with a link and a code. There is no password to remember.
+sign-in-email = Your e-mail address
+sign-in-remember = Keep me signed in on this device
+sign-in-submit = Send me the mail
+sign-in-again = This time the application asks you to prove again that it is you.
+sign-in-signed-in = You are signed in as { $email }.
+sign-in-to-account = Go to your account
+sign-in-error-email = This does not look like an e-mail address. Please check it; it should read like name@example.com.
+sign-in-error-stale = This page was open for too long. Please send it once more.
+sign-in-error-busy = Too many mails were asked for. Please wait a few minutes, then try again.
+
+## Waiting for the mail
+sent-title = Check your mail
+sent-lede = We are sending a mail to { $email }. Open its link in this browser, or type its code here.
+sent-client = Then you go on to { $client }.
+sent-code = Code from the mail
+sent-code-hint = { $digits } digits; spaces and dashes do not matter.
+sent-submit = Sign in
+sent-switch = You are signed in as { $current }. If you type the code, { $current } is signed out in this browser.
+sent-waiting = This page goes on by itself once you have opened the link.
+sent-ended = This sign-in is over.
+sent-nothing = Nothing there after two minutes? Look among the spam, and check the address above.
+sent-resend = Send another mail
+sent-resend-pause =
+    { $seconds ->
+        [one] Possible in one second.
+       *[other] Possible in { $seconds } seconds.
+    }
+sent-no-resend = No further mail can be sent for this sign-in. You can start again.
+sent-continue = I have opened the link
+sent-restart = Use another address
+sent-error-code = This code does not fit. Type the code from the newest mail, or send another mail.
+sent-error-tries = Too many wrong codes. Please open the link in the mail, or start again.
+sent-error-wait = Please wait a moment before you ask for another mail.
+sent-error-stale = This page was open for too long. Please try once more.
+
+## The link in the mail
+link-title = One moment
+link-lede = You are signing in as { $email }.
+link-submit = Sign in
+link-switch-title = Sign in as someone else?
+link-switch-lede = You are signed in as { $current }. This link is for { $email }. If you go on, { $current } is signed out in this browser.
+link-switch-submit = Sign out and go on
+link-switch-stay = Stay signed in as you are
+
+## The link, opened elsewhere
+elsewhere-title = Go back to where you began
+elsewhere-lede = This link cannot sign you in here. For your safety it works for a few minutes only, and only in the browser that asked for it.
+elsewhere-step-window = Go back to the window where you typed your address.
+elsewhere-step-code = Type the code from the same mail there, or open the link in that browser.
+elsewhere-safe = Nothing is lost: opening the link here has not used it up.
+elsewhere-flow = Type a code in this browser
+elsewhere-no-window = You no longer have that window?
+elsewhere-restart = Start again here and get a new mail
+
+## Going on
+continue-title = You are signed in
+continue-lede = You are being taken on. If nothing happens, please use the button.
+continue-link = Go on
+signed-in-title = You are signed in
+signed-in-lede = You can close this window and go on where you began.
+signed-in-account = See your account
+signed-out-title = You are signed out
+signed-out-lede = You are no longer signed in in this browser.
+signed-out-again = Sign in again
+signed-out-back = Go back
+
+## Errors
+error-next = Sign in
+error-reference = If you ask for help, give this reference:
+error-parameter = For whoever runs the application: the fault is in the parameter
+error-title = Something went wrong
+error-internal = This is our fault, and it has been noted. Please try again in a moment.
+error-away-title = Back in a moment
+error-away = A part of this service is not reachable just now. Nothing is lost. Please try again in a minute.
+error-not-found-title = There is nothing here
+error-not-found = This address leads nowhere. Perhaps it was cut off on the way.
+error-expired-title = This took too long
+error-expired = This sign-in has ended. Please start again; it takes a minute.
+error-request-title = This request cannot be answered
+error-request = The application sent you here with a request that we cannot accept. Please go back to it and try again.
+error-cookies-title = Your browser did not remember us
+error-cookies = We need one cookie to know that it is still you. Please allow cookies for this site and start again.
+error-stale-title = Please try once more
+error-stale = The page you sent was too old, or came from somewhere else. Nothing has been changed.
+error-busy-title = Too many attempts
+error-busy = Please wait a few minutes, then try again.
+
+## Account
+account-title = Your account
+account-name = Name
+account-email = E-mail
+account-roles = Roles
+account-sessions = Where you are signed in
+account-current = This browser
+account-session-when = Last used { $seen }. Signed in { $created }.
+account-device-unknown = Unknown device
+account-end = End
+account-end-label = End: { $device }
+account-sign-out = Sign out
+account-everywhere = Sign out everywhere

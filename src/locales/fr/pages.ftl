@@ -1,0 +1,124 @@
+# Textes des pages. Pour remplacer un message, créez un fichier de même forme dans texts_dir/fr/.
+
+service = Entree
+
+## Dates
+month-1 = janvier
+month-2 = février
+month-3 = mars
+month-4 = avril
+month-5 = mai
+month-6 = juin
+month-7 = juillet
+month-8 = août
+month-9 = septembre
+month-10 = octobre
+month-11 = novembre
+month-12 = décembre
+# $day, $month (un nom), $year, $time (15:04)
+date-time = { $day } { $month } { $year } à { $time } UTC
+
+## Connexion
+sign-in-title = Connexion
+sign-in-title-client = Connexion à { $client }
+sign-in-lede = Nous vous envoyons un e-mail avec un lien et un code. Aucun mot de passe à retenir.
+sign-in-email = Votre adresse e-mail
+sign-in-remember = Rester connecté sur cet appareil
+sign-in-submit = Recevoir l’e-mail
+sign-in-again = Cette fois, l’application vous demande de prouver à nouveau que c’est bien vous.
+sign-in-signed-in = Vous êtes connecté en tant que { $email }.
+sign-in-to-account = Voir votre compte
+sign-in-error-email = Cela ne ressemble pas à une adresse e-mail. Vérifiez-la ; elle devrait s’écrire comme nom@example.com.
+sign-in-error-stale = Cette page est restée ouverte trop longtemps. Veuillez l’envoyer encore une fois.
+sign-in-error-busy = Trop d’e-mails ont été demandés. Patientez quelques minutes, puis réessayez.
+
+## En attente de l’e-mail
+sent-title = Consultez votre messagerie
+sent-lede = Nous envoyons un e-mail à { $email }. Ouvrez son lien dans ce navigateur, ou saisissez son code ici.
+sent-client = Vous continuerez ensuite vers { $client }.
+sent-code = Code reçu par e-mail
+sent-code-hint = { $digits } chiffres ; les espaces et les tirets sont sans importance.
+sent-submit = Se connecter
+sent-switch = Vous êtes connecté en tant que { $current }. Si vous tapez le code, { $current } sera déconnecté de ce navigateur.
+sent-waiting = Cette page continue d’elle-même dès que vous avez ouvert le lien.
+sent-ended = Cette connexion est terminée.
+sent-nothing = Rien reçu après deux minutes ? Regardez parmi les indésirables et vérifiez l’adresse ci-dessus.
+sent-resend = Envoyer un autre e-mail
+sent-resend-pause =
+    { $seconds ->
+        [one] Possible dans { $seconds } seconde.
+       *[other] Possible dans { $seconds } secondes.
+    }
+sent-no-resend = Aucun autre e-mail ne peut être envoyé pour cette connexion. Vous pouvez recommencer.
+sent-continue = J’ai ouvert le lien
+sent-restart = Utiliser une autre adresse
+sent-error-code = Ce code ne convient pas. Saisissez le code de l’e-mail le plus récent, ou demandez-en un autre.
+sent-error-tries = Trop de codes erronés. Ouvrez le lien de l’e-mail, ou recommencez.
+sent-error-wait = Patientez un instant avant de demander un autre e-mail.
+sent-error-stale = Cette page est restée ouverte trop longtemps. Veuillez réessayer.
+
+## Le lien de l’e-mail
+link-title = Un instant
+link-lede = Vous vous connectez en tant que { $email }.
+link-submit = Se connecter
+link-switch-title = Vous connecter sous un autre compte ?
+link-switch-lede = Vous êtes connecté en tant que { $current }. Ce lien est destiné à { $email }. Si vous continuez, { $current } sera déconnecté dans ce navigateur.
+link-switch-submit = Déconnecter et continuer
+link-switch-stay = Garder la connexion actuelle
+
+## Le lien, ouvert ailleurs
+elsewhere-title = Retournez là où vous avez commencé
+elsewhere-lede = Ce lien ne peut pas vous connecter ici. Pour votre sécurité, il ne fonctionne que quelques minutes, et seulement dans le navigateur qui l’a demandé.
+elsewhere-step-window = Retournez à la fenêtre où vous avez saisi votre adresse.
+elsewhere-step-code = Saisissez-y le code du même e-mail, ou ouvrez le lien dans ce navigateur-là.
+elsewhere-safe = Rien n’est perdu : ouvrir le lien ici ne l’a pas consommé.
+elsewhere-flow = Saisir un code dans ce navigateur
+elsewhere-no-window = Vous n’avez plus cette fenêtre ?
+elsewhere-restart = Recommencer ici et recevoir un nouvel e-mail
+
+## La suite
+continue-title = Vous êtes connecté
+continue-lede = Vous allez être redirigé. Si rien ne se passe, utilisez le bouton.
+continue-link = Continuer
+signed-in-title = Vous êtes connecté
+signed-in-lede = Vous pouvez fermer cette fenêtre et continuer là où vous avez commencé.
+signed-in-account = Voir votre compte
+signed-out-title = Vous êtes déconnecté
+signed-out-lede = Vous n’êtes plus connecté dans ce navigateur.
+signed-out-again = Se reconnecter
+signed-out-back = Retour
+
+## Erreurs
+error-next = Se connecter
+error-reference = Si vous demandez de l’aide, indiquez cette référence :
+error-parameter = Pour les responsables de l’application : l’erreur est dans le paramètre
+error-title = Un problème est survenu
+error-internal = La faute est de notre côté, et elle a été consignée. Réessayez dans un instant.
+error-away-title = De retour dans un instant
+error-away = Une partie de ce service n’est pas joignable pour le moment. Rien n’est perdu. Réessayez dans une minute.
+error-not-found-title = Il n’y a rien ici
+error-not-found = Cette adresse ne mène nulle part. Peut-être a-t-elle été coupée en chemin.
+error-expired-title = Cela a pris trop de temps
+error-expired = Cette connexion est terminée. Veuillez recommencer ; cela prend une minute.
+error-request-title = Cette demande ne peut pas aboutir
+error-request = L’application vous a envoyé ici avec une demande que nous ne pouvons pas accepter. Retournez-y et réessayez.
+error-cookies-title = Votre navigateur ne se souvient pas de nous
+error-cookies = Nous avons besoin d’un cookie pour savoir que c’est toujours vous. Autorisez les cookies pour ce site et recommencez.
+error-stale-title = Veuillez réessayer
+error-stale = La page envoyée était trop ancienne, ou venait d’ailleurs. Rien n’a été modifié.
+error-busy-title = Trop de tentatives
+error-busy = Patientez quelques minutes, puis réessayez.
+
+## Compte
+account-title = Votre compte
+account-name = Nom
+account-email = E-mail
+account-roles = Rôles
+account-sessions = Où vous êtes connecté
+account-current = Ce navigateur
+account-session-when = Dernière activité : { $seen }. Connexion : { $created }.
+account-device-unknown = Appareil inconnu
+account-end = Terminer
+account-end-label = Terminer : { $device }
+account-sign-out = Se déconnecter
+account-everywhere = Se déconnecter partout

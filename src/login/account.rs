@@ -1,0 +1,125 @@
+//! `/account` and `/logged-out`: who one is here, where one is signed in, and how to leave.
+
+use poem::{Body, Request, Response, handler, web::{Data, Path}};
+use uuid::Uuid;
+
+use super::{page, trouble, trouble::Trouble, visit::{Visit, see_other}};
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    session::{self, Current, page::{Account, SessionRow}},
+    user,
+    web::{page::show, params::Params},
+};
+
+/// The account page.
+#[handler]
+pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let Some(current) = &visit.current else { return Ok(see_other("/login")) };
+        let now = app.clock().now();
+        session::seen(app.db.pool(), &current.session, now).await?;
+        let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
+        let rows: Vec<SessionRow> = session::list(app.db.read(), &current.user, now, &visit.config.session)
+            .await?
+            .into_iter()
+            .map(|row| SessionRow {
+                id: row.id.to_string(),
+                current: row.id == current.session.id,
+                last_seen: visit.tongue.date_time(row.last_seen_at),
+                created: visit.tongue.date_time(row.created_at),
+                device: row.device,
+            })
+            .collect();
+        let page = Account {
+            tongue: &visit.tongue,
+            name: current.user.name.as_deref(),
+            email: email.as_deref().unwrap_or_default(),
+            roles: &user::roles(&current.user),
+            sessions: &rows,
+            form_token_sign_out: &visit.session_token(app, "sign-out"),
+            form_token_everywhere: &visit.session_token(app, "sign-out-everywhere"),
+            form_token_end: &visit.session_token(app, "end-session"),
+        };
+        Ok(show(&page, visit.site))
+    })
+    .await
+}
+
+/// Which sessions a form ends.
+enum Which {
+    Current,
+    All,
+    One(Uuid),
+}
+
+async fn leave(app: &App, request: &Request, body: Body, form: &str, which: Which) -> Result<Response, Trouble> {
+    let visit = Visit::of(app, request, "").await?;
+    let params = Params::read_form(request, body).await?;
+    if visit.current.is_none() {
+        // Signed out already, in another tab: that is what was asked for.
+        return Ok(visit.answer_signed_out(see_other("/logged-out")));
+    }
+    let current = visit.check_session_form(app, request, &params, form)?;
+    let ends_current = match which {
+        Which::Current | Which::All => true,
+        Which::One(id) => id == current.session.id,
+    };
+    end(app, &visit, current, which).await?;
+    Ok(if ends_current { visit.answer_signed_out(see_other("/logged-out")) } else { see_other("/account") })
+}
+
+async fn end(app: &App, visit: &Visit, current: &Current, which: Which) -> Result<(), Trouble> {
+    let tx = app.db.begin().await?;
+    let user = current.user.id;
+    let event = Event::new(Kind::SignedOut).user(user).caller(&visit.caller.network, &visit.caller.request_id);
+    match which {
+        Which::All => {
+            session::end_all(&tx, user).await?;
+            event.reason("everywhere").record(&tx).await?;
+        }
+        Which::Current => {
+            session::end(&tx, user, current.session.id).await?;
+            event.session(current.session.id).record(&tx).await?;
+        }
+        Which::One(id) => {
+            if session::end(&tx, user, id).await? {
+                event.session(id).record(&tx).await?;
+            }
+        }
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Signs out of this browser.
+#[handler]
+pub async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, leave(app, request, body, "sign-out", Which::Current)).await
+}
+
+/// Signs out everywhere.
+#[handler]
+pub async fn sign_out_everywhere(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, leave(app, request, body, "sign-out-everywhere", Which::All)).await
+}
+
+/// Ends one session.
+#[handler]
+pub async fn end_session(Data(app): Data<&App>, Path(id): Path<String>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let id = Uuid::try_parse(&id).map_err(|_| Trouble::NotFound)?;
+        leave(app, request, body, "end-session", Which::One(id)).await
+    })
+    .await
+}
+
+/// What is left after signing out.
+#[handler]
+pub async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        Ok(show(&page::SignedOut { tongue: &visit.tongue, next_href: None }, visit.site))
+    })
+    .await
+}

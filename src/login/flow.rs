@@ -1,0 +1,269 @@
+//! Flows: one attempt to sign in, started by one browser or one app.
+//!
+//! Owns `magic_link_flows`. Promises: a flow is consumed by one guarded statement (B6), its tries are counted before
+//! anything is compared (D2), and the client request that it carries is taken once, by whichever tab continues first.
+
+use std::time::Duration;
+
+use entity::{Time, magic_link_flow as row};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    ExprTrait as _, QuerySelect as _, UpdateMany, sea_query::Expr,
+};
+use uuid::Uuid;
+
+pub use entity::magic_link_flow::{Model as Flow, State};
+
+use crate::{
+    config::Config,
+    db::Tx,
+    secret::{Hash, public_id},
+    web::error::Failure,
+};
+
+/// How long after success the same browser gets the same result again (B7).
+pub const DOUBLE_CLICK: Duration = Duration::from_secs(60);
+
+/// Who began a flow, and must be there to end it: a browser by its cookie, or an app by its verifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The hash of the pre-login cookie.
+    Browser(Hash),
+    /// The PKCE S256 challenge, given at the start or computed from the verifier.
+    App(String),
+}
+
+/// What a flow is opened with.
+#[derive(Clone, Debug)]
+pub struct Open<'a> {
+    /// Who begins it.
+    pub holder: &'a Holder,
+    /// The client that asked, if any.
+    pub client_id: Option<&'a str>,
+    /// The address, in canonical form.
+    pub canonical: &'a str,
+    /// Its key in counters.
+    pub address_key: &'a Hash,
+    /// Language of the mail.
+    pub locale: &'a str,
+    /// Browser and system, in words.
+    pub device: &'a str,
+    /// The person wants to stay signed in on this browser.
+    pub remembered: bool,
+    /// What to continue with.
+    pub destination: Option<String>,
+}
+
+/// Opens a flow; its first mail counts as asked for.
+///
+/// # Errors
+/// The database's own.
+pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, Failure> {
+    let (browser_hash, code_challenge) = match open.holder {
+        Holder::Browser(hash) => (Some(hash.to_column()), None),
+        Holder::App(challenge) => (None, Some(challenge.clone())),
+    };
+    let flow = Flow {
+        id: public_id(),
+        state: State::Open,
+        browser_hash,
+        code_challenge,
+        client_id: open.client_id.map(str::to_owned),
+        canonical: open.canonical.to_owned(),
+        address_key: open.address_key.to_column(),
+        locale: open.locale.to_owned(),
+        device: open.device.to_owned(),
+        remembered: open.remembered,
+        destination: open.destination,
+        destination_claimed_at: None,
+        tries: 0,
+        sends: 1,
+        next_send_at: tx.now + resend_delay(config, 1),
+        created_at: tx.now,
+        expires_at: tx.now + config.flow_lifetime(),
+        consumed_at: None,
+        consumed_browser_hash: None,
+        session_id: None,
+    };
+    row::ActiveModel::from(flow.clone()).insert(tx.conn()).await?;
+    Ok(flow)
+}
+
+/// How long after the n-th mail the next may be asked for (A5); the last step repeats.
+fn resend_delay(config: &Config, sends: i32) -> Duration {
+    let steps = &config.limits.resend_seconds;
+    let index = usize::try_from(sends).unwrap_or(1).saturating_sub(1);
+    Duration::from_secs(steps.get(index).or(steps.last()).copied().unwrap_or(60))
+}
+
+/// The flow with this id, whoever holds it.
+///
+/// # Errors
+/// The database's own.
+pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>, Failure> {
+    Ok(row::Entity::find_by_id(id).one(conn).await?)
+}
+
+/// The flow with this id, if this holder began it (or, after success, holds the cookie that replaced its own).
+///
+/// # Errors
+/// The database's own.
+pub async fn held(conn: &impl ConnectionTrait, id: Uuid, holder: &Holder) -> Result<Option<Flow>, Failure> {
+    Ok(by_id(conn, id).await?.filter(|flow| is_held(flow, holder)))
+}
+
+/// Whether this holder began the flow. Hashes and challenges compare in constant time.
+#[must_use]
+pub fn is_held(flow: &Flow, holder: &Holder) -> bool {
+    match holder {
+        Holder::Browser(cookie) => [&flow.browser_hash, &flow.consumed_browser_hash]
+            .into_iter()
+            .flatten()
+            .filter_map(|column| Hash::from_column(column))
+            .any(|hash| hash == *cookie),
+        Holder::App(challenge) => {
+            flow.code_challenge.as_ref().is_some_and(|mine| Hash::of(mine.as_bytes()) == Hash::of(challenge.as_bytes()))
+        }
+    }
+}
+
+fn open_flow(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
+    row::Entity::update_many()
+        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::State.eq(State::Open))
+        .filter(row::Column::ExpiresAt.gt(tx.now))
+}
+
+/// Counts another mail, if the cool-down is over and the flow may have more (A5): one guarded statement. The flow lives
+/// on for as long as the new mail needs.
+///
+/// # Errors
+/// The database's own.
+pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, Failure> {
+    let done = open_flow(tx, flow.id)
+        .col_expr(row::Column::Sends, Expr::col(row::Column::Sends).add(1))
+        .col_expr(row::Column::NextSendAt, Expr::value((tx.now + resend_delay(config, flow.sends + 1)).0))
+        .col_expr(row::Column::ExpiresAt, Expr::value((tx.now + config.flow_lifetime()).0))
+        .filter(row::Column::NextSendAt.lte(tx.now))
+        .filter(row::Column::Sends.lt(i32::try_from(config.limits.sends_per_flow).unwrap_or(i32::MAX)))
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// Counts a try at the code, if one is left (D2): one guarded statement, before anything is compared.
+///
+/// # Errors
+/// The database's own.
+pub async fn count_try(tx: &Tx, id: Uuid, most: u32) -> Result<bool, Failure> {
+    let done = open_flow(tx, id)
+        .col_expr(row::Column::Tries, Expr::col(row::Column::Tries).add(1))
+        .filter(row::Column::Tries.lt(i32::try_from(most).unwrap_or(i32::MAX)))
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// Takes an open flow: one guarded statement, so that of any number at once exactly one gets `true` (B6).
+///
+/// # Errors
+/// The database's own.
+pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+    let done = open_flow(tx, id)
+        .col_expr(row::Column::State, Expr::value("consumed"))
+        .col_expr(row::Column::ConsumedAt, Expr::value(Some(tx.now.0)))
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// Whether a consumed flow still answers its holder as it did at first (B7).
+#[must_use]
+pub fn answers_again(flow: &Flow, now: Time) -> bool {
+    flow.state == State::Consumed && flow.consumed_at.is_some_and(|at| now.since(at) <= DOUBLE_CLICK)
+}
+
+/// Where a flow stands, as pages and the API say it: an open one whose time is over has ended.
+#[must_use]
+pub fn state_name(flow: &Flow, now: Time) -> &'static str {
+    match flow.state {
+        State::Consumed => "consumed",
+        State::Open if flow.expires_at > now => "open",
+        State::Open | State::Ended => "ended",
+    }
+}
+
+/// Notes what a claimed flow led to.
+///
+/// # Errors
+/// The database's own.
+pub async fn record(tx: &Tx, id: Uuid, session: Uuid, new_browser: Option<Hash>) -> Result<(), Failure> {
+    row::Entity::update_many()
+        .col_expr(row::Column::SessionId, Expr::value(Some(session)))
+        .col_expr(row::Column::ConsumedBrowserHash, Expr::value(new_browser.map(Hash::to_column)))
+        .filter(row::Column::Id.eq(id))
+        .exec(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The pre-login cookie was replaced: open flows of the old one belong to the new one.
+///
+/// # Errors
+/// The database's own.
+pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
+    row::Entity::update_many()
+        .col_expr(row::Column::BrowserHash, Expr::value(Some(new.to_column())))
+        .filter(row::Column::BrowserHash.eq(old.to_column()))
+        .filter(row::Column::State.eq(State::Open))
+        .exec(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Takes the destination of a consumed flow, once (DESIGN §8): whichever tab continues first gets it.
+///
+/// # Errors
+/// The database's own.
+pub async fn claim_destination(tx: &Tx, flow: &Flow) -> Result<Option<String>, Failure> {
+    Ok(if claim_outcome(tx, flow.id).await? { flow.destination.clone() } else { None })
+}
+
+/// Takes what a consumed flow leads to, once: a client's request, or an app's tokens.
+///
+/// # Errors
+/// The database's own.
+pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::DestinationClaimedAt, Expr::value(Some(tx.now.0)))
+        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::State.eq(State::Consumed))
+        .filter(row::Column::DestinationClaimedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// Deletes flows (and with them their secrets) whose keeping time is over, at most `most`; gives how many. Open ones
+/// go at their end, consumed ones 24 h later.
+///
+/// # Errors
+/// The database's own.
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+    let kept = tx.now - Duration::from_secs(86_400);
+    let over = row::Column::ExpiresAt
+        .lt(kept)
+        .or(row::Column::ExpiresAt.lt(tx.now).and(row::Column::State.ne(State::Consumed)));
+    let ids: Vec<Uuid> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .filter(over)
+        .limit(most)
+        .into_tuple()
+        .all(tx.conn())
+        .await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    Ok(row::Entity::delete_many().filter(row::Column::Id.is_in(ids)).exec(tx.conn()).await?.rows_affected)
+}

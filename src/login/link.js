@@ -1,0 +1,14 @@
+(() => {
+  history.replaceState(null, "", "/login/link");
+  const form = document.getElementById("link");
+  if (!form || !("auto" in form.dataset)) return;
+  let sent = false;
+  const go = () => {
+    if (sent || document.prerendering || document.hidden) return;
+    sent = true;
+    form.submit();
+  };
+  document.addEventListener("prerenderingchange", go);
+  document.addEventListener("visibilitychange", go);
+  go();
+})();

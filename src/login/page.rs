@@ -1,0 +1,340 @@
+//! The pages of signing in: plain values in, HTML out. What they show is decided elsewhere.
+//!
+//! Names of fields, forms and ids are a contract with the endpoints and the browser tests. Every page works without
+//! scripts; the waiting page and the link page spare a click with one.
+
+use askama::Template;
+use poem::http::StatusCode;
+
+use crate::web::{
+    page::{Content, Script},
+    text::Tongue,
+};
+
+/// `GET /login`, and the refusal of `POST /login/email` before a flow exists.
+#[derive(Template)]
+#[template(path = "login/sign_in.html", config = ".askama.toml")]
+pub struct SignIn<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// What stands in the field: what was typed, or a hint.
+    pub email: &'a str,
+    /// Why it did not go on.
+    pub error: Option<String>,
+    /// Name of the application that asked.
+    pub client: Option<&'a str>,
+    /// The pending client request.
+    pub txn: Option<&'a str>,
+    /// Whether the box is ticked.
+    pub remember_checked: bool,
+    /// Form token.
+    pub form_token: &'a str,
+    /// The address signed in at the moment.
+    pub signed_in_as: Option<&'a str>,
+    /// The client asks for fresh proof, which only mail gives (`prompt=login`, `max_age`).
+    pub limited_to_mail: bool,
+}
+
+/// `GET /login/sent`: waits for the link, takes the code.
+#[derive(Template)]
+#[template(path = "login/sent.html", config = ".askama.toml")]
+pub struct Sent<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// The flow's id.
+    pub flow: &'a str,
+    /// The address as it was typed.
+    pub email: &'a str,
+    /// Why the code or the resend was refused.
+    pub error: Option<String>,
+    /// Seconds until another mail may be asked for; 0: now.
+    pub resend_after_seconds: u64,
+    /// Whether the flow may send again at all.
+    pub can_resend: bool,
+    /// Form token of the code.
+    pub form_token_code: &'a str,
+    /// Form token of the resend.
+    pub form_token_resend: &'a str,
+    /// Name of the application that asked.
+    pub client: Option<&'a str>,
+    /// Where to begin again with another address.
+    pub restart_href: &'a str,
+    /// Digits of a code.
+    pub code_digits: u32,
+    /// Somebody else is signed in in this browser: their address (magic-link C7).
+    pub switch_from: Option<&'a str>,
+    /// The code was sent without agreeing to leave that session: ask once more, plainly.
+    pub switch_asked: bool,
+}
+
+/// What the link page asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkMode<'a> {
+    /// Go on. With `auto` it does so by itself; left out where `Sec-Purpose` says that nobody looks.
+    Confirm {
+        /// Posts by itself.
+        auto: bool,
+    },
+    /// Someone else is signed in here: ask first.
+    SwitchUser {
+        /// Their address.
+        current: &'a str,
+    },
+}
+
+/// `GET /login/link/{token}` in the browser that asked.
+#[derive(Template)]
+#[template(path = "login/link.html", config = ".askama.toml")]
+pub struct Link<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// What it asks.
+    pub mode: LinkMode<'a>,
+    /// The path with the token.
+    pub action_path: &'a str,
+    /// Form token.
+    pub form_token: &'a str,
+    /// The address, partly hidden.
+    pub email_masked: &'a str,
+}
+
+/// A link opened where it was not asked for, and just the same an unknown or dead one: nothing is told apart, nothing
+/// can be consumed.
+#[derive(Template)]
+#[template(path = "login/elsewhere.html", config = ".askama.toml")]
+pub struct Elsewhere<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// The waiting page of a flow that this browser itself has open.
+    pub flow_href: Option<&'a str>,
+    /// Where to begin here.
+    pub restart_href: &'a str,
+}
+
+/// Leads on with status 200, because Chromium holds `form-action` against every redirect after a form.
+#[derive(Template)]
+#[template(path = "login/continue.html", config = ".askama.toml")]
+pub struct Continue<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// Where to: a path of ours or a verified redirect.
+    pub href: &'a str,
+}
+
+/// Signed in, and nothing further to do in this window.
+#[derive(Template)]
+#[template(path = "login/signed_in.html", config = ".askama.toml")]
+pub struct SignedIn<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+}
+
+/// Something is wrong, in words for people.
+#[derive(Template)]
+#[template(path = "login/error.html", config = ".askama.toml")]
+pub struct Error<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// What it is, in a few words.
+    pub title: String,
+    /// What happened and what to do.
+    pub message: String,
+    /// The name of a parameter that is wrong, for the one who wrote the client.
+    pub parameter: Option<&'a str>,
+    /// Where to go on.
+    pub next_href: Option<&'a str>,
+    /// How that is called; without it, "Sign in".
+    pub next_label: Option<String>,
+    /// Names this event in our log.
+    pub reference: Option<&'a str>,
+}
+
+/// `GET /logged-out`.
+#[derive(Template)]
+#[template(path = "login/signed_out.html", config = ".askama.toml")]
+pub struct SignedOut<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// Back to the application, if one asked.
+    pub next_href: Option<&'a str>,
+}
+
+impl<'a> Error<'a> {
+    /// The page for a status alone, with words that say no cause. `reference` names the event in our log.
+    #[must_use]
+    pub fn of(tongue: &'a Tongue, status: StatusCode, reference: Option<&'a str>) -> Self {
+        let (title, message) = match status {
+            StatusCode::NOT_FOUND => (tongue.t("error-not-found-title"), tongue.t("error-not-found")),
+            StatusCode::FORBIDDEN => (tongue.t("error-stale-title"), tongue.t("error-stale")),
+            StatusCode::GONE => (tongue.t("error-expired-title"), tongue.t("error-expired")),
+            StatusCode::TOO_MANY_REQUESTS => (tongue.t("error-busy-title"), tongue.t("error-busy")),
+            StatusCode::SERVICE_UNAVAILABLE => (tongue.t("error-away-title"), tongue.t("error-away")),
+            status if status.is_client_error() => (tongue.t("error-request-title"), tongue.t("error-request")),
+            _ => (tongue.t("error-title"), tongue.t("error-internal")),
+        };
+        let next_href = status.is_client_error().then_some("/login");
+        Self { tongue, status, title, message, parameter: None, next_href, next_label: None, reference }
+    }
+
+    /// The browser sent back no cookie of ours.
+    #[must_use]
+    pub fn without_cookies(tongue: &'a Tongue) -> Self {
+        let (title, message) = (tongue.t("error-cookies-title"), tongue.t("error-cookies"));
+        Self { title, message, ..Self::of(tongue, StatusCode::FORBIDDEN, None) }
+    }
+}
+
+impl SignIn<'_> {
+    fn heading(&self) -> String {
+        match self.client {
+            Some(client) => self.tongue.html("sign-in-title-client", &[("client", client.to_owned())]),
+            None => self.tongue.html("sign-in-title", &[]),
+        }
+    }
+
+    fn signed_in_html(&self, email: &str) -> String {
+        self.tongue.html("sign-in-signed-in", &[("email", email.to_owned())])
+    }
+}
+
+impl Sent<'_> {
+    fn lede(&self) -> String {
+        self.tongue.html("sent-lede", &[("email", self.email.to_owned())])
+    }
+
+    fn digits(&self) -> String {
+        self.tongue.ta("sent-code-hint", &[("digits", self.code_digits.to_string())])
+    }
+
+    fn pause(&self) -> String {
+        self.tongue.ta("sent-resend-pause", &[("seconds", self.resend_after_seconds.to_string())])
+    }
+}
+
+impl Link<'_> {
+    fn lede(&self) -> String {
+        let email = ("email", self.email_masked.to_owned());
+        match self.mode {
+            LinkMode::Confirm { .. } => self.tongue.html("link-lede", &[email]),
+            LinkMode::SwitchUser { current } => {
+                self.tongue.html("link-switch-lede", &[email, ("current", current.to_owned())])
+            }
+        }
+    }
+
+    const fn is_auto(&self) -> bool {
+        matches!(self.mode, LinkMode::Confirm { auto: true })
+    }
+
+    const fn switches(&self) -> bool {
+        matches!(self.mode, LinkMode::SwitchUser { .. })
+    }
+}
+
+impl Content for SignIn<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("sign-in-title")
+    }
+    fn status(&self) -> StatusCode {
+        if self.error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
+    }
+}
+
+impl Content for Sent<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("sent-title")
+    }
+    fn status(&self) -> StatusCode {
+        if self.error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
+    }
+    fn script(&self) -> Option<Script> {
+        Some(Script { source: include_str!("waiting.js"), connects: true })
+    }
+}
+
+impl Content for Link<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("link-title")
+    }
+    fn script(&self) -> Option<Script> {
+        Some(Script { source: include_str!("link.js"), connects: false })
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
+
+impl Content for Elsewhere<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("elsewhere-title")
+    }
+    // Its address holds the secret too, and it is scrubbed as on the link page.
+    fn script(&self) -> Option<Script> {
+        Some(Script { source: include_str!("link.js"), connects: false })
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
+
+impl Content for Continue<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("continue-title")
+    }
+    fn refresh(&self) -> Option<&str> {
+        Some(self.href)
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
+
+impl Content for SignedIn<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("signed-in-title")
+    }
+}
+
+impl Content for Error<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.title.clone()
+    }
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl Content for SignedOut<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("signed-out-title")
+    }
+}
+
+#[cfg(test)]
+mod tests;

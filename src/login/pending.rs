@@ -1,0 +1,103 @@
+//! Client requests that wait for a sign-in.
+//!
+//! Until an address is typed such a request is a ticket, bound to the browser that brought it (AZ-21); from then on it
+//! lives in its flow's row. What the request says is the protocol's business: here it is an opaque text.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    secret::{Hash, Plain},
+    session::Session,
+    ticket::{Claim, Kind, Tickets},
+    web::error::Failure,
+};
+
+/// How long a request waits (RD-04).
+pub const KEPT: Duration = Duration::from_secs(1800);
+
+/// A client's request, as the login pages need to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Which client.
+    pub client_id: String,
+    /// What people call it.
+    pub client_name: String,
+    /// It wants a fresh proof, whoever is signed in (`prompt=login`, `max_age`).
+    pub fresh: bool,
+    /// A first guess at the address (`login_hint`).
+    pub login_hint: String,
+    /// Languages that the client asked for (`ui_locales`).
+    pub ui_locales: String,
+    /// The request itself.
+    pub request: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    browser: Vec<u8>,
+    pending: Pending,
+}
+
+/// Who asks for a pending request: the browser's cookie, and the session that grew from an earlier one.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Hash of the pre-login cookie.
+    pub browser: Option<Hash>,
+    /// The live session, if any.
+    pub session: Option<&'a Session>,
+}
+
+impl Asker<'_> {
+    /// Whether the request was brought by this browser. A session remembers the cookie that it replaced, so requests
+    /// that waited in other tabs go on after a sign-in.
+    fn brought(&self, stored: &Stored) -> bool {
+        let bound = Hash::from_column(&stored.browser);
+        let grown_from = self.session.and_then(|session| session.browser_hash.as_deref()).and_then(Hash::from_column);
+        bound.is_some() && (self.browser == bound || grown_from == bound)
+    }
+}
+
+/// Parks a request; gives the handle that goes into the URL, which is worth nothing in another browser.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn park(tickets: &Tickets, browser: Hash, pending: &Pending) -> Result<Plain, Failure> {
+    let handle = Plain::generate();
+    let stored = Stored { browser: browser.to_column(), pending: pending.clone() };
+    let value = serde_json::to_vec(&stored).map_err(Failure::internal)?;
+    if !tickets.issue(Kind::Pending, &handle.hash(), &value, KEPT).await? {
+        return Err(Failure::internal("a fresh 256-bit handle was taken"));
+    }
+    Ok(handle)
+}
+
+/// The request behind a handle, if this browser brought it; it stays.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn look(tickets: &Tickets, handle: &Plain, asker: Asker<'_>) -> Result<Option<Pending>, Failure> {
+    let Some(value) = tickets.peek(Kind::Pending, &handle.hash()).await? else { return Ok(None) };
+    Ok(read(&value, asker))
+}
+
+/// Takes the request behind a handle, once.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn take(tickets: &Tickets, handle: &Plain, asker: Asker<'_>) -> Result<Option<Pending>, Failure> {
+    // Looked at first, so that another browser cannot spend what is not its own.
+    if look(tickets, handle, asker).await?.is_none() {
+        return Ok(None);
+    }
+    match tickets.claim(Kind::Pending, &handle.hash(), b"taken", KEPT).await? {
+        Claim::Fresh(value) => Ok(read(&value, asker)),
+        Claim::Replayed(_) | Claim::Gone => Ok(None),
+    }
+}
+
+fn read(value: &[u8], asker: Asker<'_>) -> Option<Pending> {
+    let stored: Stored = serde_json::from_slice(value).ok()?;
+    asker.brought(&stored).then_some(stored.pending)
+}

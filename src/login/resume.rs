@@ -1,0 +1,96 @@
+//! Going on after a sign-in: `GET /login/continue` and `GET /login/restart`.
+
+use poem::{Request, Response, handler, web::Data};
+use uuid::Uuid;
+
+use super::{
+    flow::{self, Flow, State},
+    page,
+    pending::{self, Pending},
+    trouble::{self, Trouble},
+    visit::{Visit, see_other},
+};
+use crate::{
+    app::App,
+    web::{page::show, params::Params},
+};
+
+/// Where the protocol room takes a pending request up again.
+pub const RESUME_PATH: &str = "/oauth2/authorize/resume";
+
+/// The path that goes on with a flow.
+#[must_use]
+pub fn continue_path(flow: Uuid) -> String {
+    format!("/login/continue?flow={flow}")
+}
+
+/// The flow that a query names.
+///
+/// # Errors
+/// [`Trouble::Expired`] if it is no identifier.
+pub fn flow_id(params: &Params) -> Result<Uuid, Trouble> {
+    let text = params.needed("flow", 36)?;
+    Uuid::try_parse(text).map_err(|_| Trouble::Expired)
+}
+
+/// After success: on to the client, once, or to the account.
+#[handler]
+pub async fn go_on(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let id = flow_id(&Params::from_query(request)?)?;
+        let Some(flow) = flow::by_id(app.db.read(), id).await? else { return Err(Trouble::Expired) };
+        let session = visit.current.as_ref().map(|current| current.session.id);
+        if flow.state == State::Consumed && session.is_some() && flow.session_id == session {
+            return take_up(app, &visit, &flow).await;
+        }
+        match flow.state {
+            State::Open if flow::is_held(&flow, &visit.holder()) => {
+                Ok(see_other(&format!("/login/sent?flow={}", flow.id)))
+            }
+            _ => Err(Trouble::Expired),
+        }
+    })
+    .await
+}
+
+/// Whichever tab comes first takes the client's request; the other is told that it may be closed.
+async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trouble> {
+    if flow.destination.is_none() {
+        return Ok(see_other("/account"));
+    }
+    let tx = app.db.begin().await?;
+    let claimed = flow::claim_destination(&tx, flow).await?;
+    tx.commit().await?;
+    match claimed {
+        Some(destination) => {
+            let path = park_again(app, visit, &destination).await?;
+            Ok(visit.answer(see_other(&format!("{RESUME_PATH}?txn={path}"))))
+        }
+        None => Ok(show(&page::SignedIn { tongue: &visit.tongue }, visit.site)),
+    }
+}
+
+async fn park_again(app: &App, visit: &Visit, destination: &str) -> Result<String, Trouble> {
+    let pending: Pending = serde_json::from_str(destination).map_err(crate::web::error::Failure::internal)?;
+    let handle = pending::park(&app.tickets, visit.pre.hash(), &pending).await?;
+    Ok(handle.to_text())
+}
+
+/// Another address for the same client request: back to the first page with it.
+#[handler]
+pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let id = flow_id(&Params::from_query(request)?)?;
+        let flow = flow::held(app.db.read(), id, &visit.holder()).await?;
+        match flow.filter(|flow| flow.state == State::Open).and_then(|flow| flow.destination) {
+            Some(destination) => {
+                let txn = park_again(app, &visit, &destination).await?;
+                Ok(visit.answer(see_other(&format!("/login?txn={txn}"))))
+            }
+            None => Ok(see_other("/login")),
+        }
+    })
+    .await
+}

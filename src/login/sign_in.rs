@@ -1,0 +1,85 @@
+//! `GET /login`: the page where a person types an address.
+
+use poem::{Request, Response, handler, web::Data};
+
+use super::{page, pending, trouble, trouble::Trouble, visit::Visit};
+use crate::{
+    app::App,
+    secret::Plain,
+    user,
+    web::{page::show, params::Params},
+};
+
+/// What the sign-in page shows beside the usual.
+#[derive(Debug, Default)]
+pub struct Shown<'a> {
+    /// The handle of a pending client request.
+    pub txn: Option<&'a str>,
+    /// The request itself.
+    pub pending: Option<&'a pending::Pending>,
+    /// What was typed, or a first guess.
+    pub email: &'a str,
+    /// What is wrong with it.
+    pub error: Option<String>,
+    /// The box is ticked.
+    pub remembered: bool,
+}
+
+/// Draws the sign-in page.
+///
+/// # Errors
+/// If the database is away.
+pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response, Trouble> {
+    let signed_in_as = match &visit.current {
+        Some(current) => user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email),
+        None => None,
+    };
+    let client = shown.pending.and_then(|pending| crate::client::find(&visit.config, &pending.client_id));
+    let page = page::SignIn {
+        tongue: &visit.tongue,
+        email: shown.email,
+        error: shown.error,
+        client: shown.pending.map(|pending| pending.client_name.as_str()),
+        txn: shown.txn,
+        remember_checked: shown.remembered,
+        form_token: &visit.form_token(app, "sign-in", shown.txn.unwrap_or_default()),
+        signed_in_as: signed_in_as.as_deref(),
+        limited_to_mail: shown.pending.is_some_and(|pending| pending.fresh),
+    };
+    let site = visit.site.with_popups(client.is_some_and(|client| client.uses_popups));
+    Ok(visit.answer(show(&page, site)))
+}
+
+/// The pending request behind a handle: none was named, or this browser brought it.
+///
+/// # Errors
+/// [`Trouble::Expired`] if it is over, spent or another browser's.
+pub async fn pending_of(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Option<pending::Pending>, Trouble> {
+    let Some(txn) = txn else { return Ok(None) };
+    let handle = Plain::parse(txn).ok_or(Trouble::Expired)?;
+    let found = pending::look(&app.tickets, &handle, visit.asker()).await?;
+    found.map(Some).ok_or(Trouble::Expired)
+}
+
+/// The endpoint.
+#[handler]
+pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let params = Params::from_query(request)?;
+        params.known(&["txn", "ui_locales", "login_hint"])?;
+        let txn = params.one_within("txn", 43)?;
+        let locales = params.one_within("ui_locales", 512)?.unwrap_or_default();
+        let mut visit = Visit::of(app, request, locales).await?;
+        let pending = pending_of(app, &visit, txn).await?;
+        if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
+            visit.tongue = app.texts.pick(&pending.ui_locales, &visit.caller.accept_language);
+        }
+        let hint = match &pending {
+            Some(pending) => pending.login_hint.as_str(),
+            None => params.one_within("login_hint", 254)?.unwrap_or_default(),
+        };
+        let shown = Shown { txn, pending: pending.as_ref(), email: hint, ..Shown::default() };
+        draw(app, &visit, shown).await
+    })
+    .await
+}

@@ -1,0 +1,123 @@
+//! What people hear when something does not work: what happened, and what to do next. Never a cause.
+
+use std::{future::Future, time::Duration};
+
+use poem::{
+    Request, Response,
+    http::{StatusCode, header},
+};
+
+use super::page;
+use crate::{
+    app::App,
+    web::{
+        caller::Caller,
+        cookie::CookieError,
+        error::Failure,
+        page::{Site, show},
+        params::ParamError,
+    },
+};
+
+/// Why a page cannot be shown.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Something of ours is away or broken.
+    Failure(Failure),
+    /// The browser brought no cookie, or two of one name.
+    Cookies,
+    /// A form that is not ours, or too old.
+    Stale,
+    /// Nothing is there.
+    NotFound,
+    /// The sign-in is over.
+    Expired,
+    /// Too many requests from this network.
+    Busy(Duration),
+    /// A parameter is wrong; its name.
+    Parameter(String, StatusCode),
+    /// The client's request cannot be answered; the parameter at fault.
+    Request(&'static str),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<CookieError> for Trouble {
+    fn from(_: CookieError) -> Self {
+        Self::Cookies
+    }
+}
+
+impl From<ParamError> for Trouble {
+    fn from(error: ParamError) -> Self {
+        Self::Parameter(error.to_string(), error.status())
+    }
+}
+
+/// Runs a page endpoint: its answer, or the page that tells of the trouble.
+pub async fn page(app: &App, request: &Request, work: impl Future<Output = Result<Response, Trouble>>) -> Response {
+    match work.await {
+        Ok(response) => response,
+        Err(trouble) => trouble.show(app, request),
+    }
+}
+
+impl Trouble {
+    /// Status, and the stem of its texts.
+    const fn parts(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Failure(failure) if failure.is_passing() => (StatusCode::SERVICE_UNAVAILABLE, "error-away"),
+            Self::Failure(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
+            Self::Cookies => (StatusCode::BAD_REQUEST, "error-cookies"),
+            Self::Stale => (StatusCode::FORBIDDEN, "error-stale"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "error-not-found"),
+            Self::Expired => (StatusCode::GONE, "error-expired"),
+            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "error-busy"),
+            Self::Parameter(_, status) => (*status, "error-request"),
+            Self::Request(_) => (StatusCode::BAD_REQUEST, "error-request"),
+        }
+    }
+
+    /// The page. Logs our own faults, once, here where the answer leaves.
+    #[must_use]
+    pub fn show(self, app: &App, request: &Request) -> Response {
+        let caller = Caller::of(request);
+        if let Self::Failure(failure) = &self {
+            failure.log(&caller.request_id);
+        }
+        let (status, stem) = self.parts();
+        let tongue = app.texts.pick("", &caller.accept_language);
+        let title = if stem == "error-internal" { "error-title".to_owned() } else { format!("{stem}-title") };
+        let parameter = match &self {
+            Self::Parameter(name, _) => Some(name.as_str()),
+            Self::Request(name) => Some(*name),
+            _ => None,
+        };
+        // Somebody whom an application sent here with a bad request gains nothing from signing in here.
+        let leads_on = !matches!(self, Self::Request(_));
+        let error = page::Error {
+            tongue: &tongue,
+            status,
+            title: tongue.t(&title),
+            message: tongue.t(stem),
+            parameter,
+            next_href: leads_on.then_some("/login"),
+            next_label: None,
+            reference: Some(&caller.request_id),
+        };
+        let mut response = show(&error, Site::of(&app.public_url));
+        let wait = match self {
+            Self::Busy(wait) => Some(wait.as_secs().max(1)),
+            Self::Failure(failure) if failure.is_passing() => Some(5),
+            _ => None,
+        };
+        if let Some(seconds) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}

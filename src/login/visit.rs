@@ -1,0 +1,210 @@
+//! One request of a person's browser: who it is, in which language, with which cookies, under which configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{
+    Request, Response,
+    http::{StatusCode, header},
+};
+
+use super::{
+    finish::{Holds, SignedIn},
+    flow::Holder,
+    pending::Asker,
+    trouble::Trouble,
+};
+use crate::{
+    app::App,
+    config::Config,
+    secret::{Hash, Plain},
+    session::{self, Current},
+    web::{
+        caller::Caller,
+        cookie::{Cookies, Which},
+        csrf,
+        page::Site,
+        params::Params,
+        text::Tongue,
+    },
+};
+
+/// How long a browser keeps its pre-login cookie.
+const PRE_KEPT: Duration = Duration::from_secs(86_400);
+
+/// What a page endpoint knows of its request.
+#[derive(Debug)]
+pub struct Visit {
+    /// Where from.
+    pub caller: Caller,
+    /// The configuration, one for the whole request.
+    pub config: Arc<Config>,
+    /// The language.
+    pub tongue: Tongue,
+    /// For the page's headers.
+    pub site: Site,
+    /// The pre-login cookie: the browser's, or a new one that [`Visit::answer`] sets.
+    pub pre: Plain,
+    /// The device cookie.
+    pub device: Option<Plain>,
+    /// Who is signed in.
+    pub current: Option<Current>,
+    cookies: Cookies,
+    had_pre: bool,
+    sid: Option<Hash>,
+}
+
+impl Visit {
+    /// Reads cookies and finds the session.
+    ///
+    /// # Errors
+    /// Two different values of a cookie (BS-06), or the database is away.
+    pub async fn of(app: &App, request: &Request, ui_locales: &str) -> Result<Self, Trouble> {
+        let cookies = Cookies::new(&app.public_url);
+        let pre = cookies.read(request, Which::Pre)?;
+        let sid = cookies.read(request, Which::Sid)?.map(|sid| sid.hash());
+        let device = cookies.read(request, Which::Dev)?;
+        let config = app.config.get();
+        let caller = Caller::of(request);
+        let current = match &sid {
+            Some(sid) => session::current(app.db.read(), sid, app.clock().now(), &config.session).await?,
+            None => None,
+        };
+        Ok(Self {
+            tongue: app.texts.pick(ui_locales, &caller.accept_language),
+            site: Site::of(&app.public_url),
+            had_pre: pre.is_some(),
+            pre: pre.unwrap_or_else(Plain::generate),
+            caller,
+            config,
+            device,
+            current,
+            cookies,
+            sid,
+        })
+    }
+
+    /// The browser as the holder of its flows.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        Holder::Browser(self.pre.hash())
+    }
+
+    /// What the browser brings to the door.
+    #[must_use]
+    pub fn holds(&self) -> Holds<'_> {
+        Holds { browser: Some(self.pre.hash()), device: self.device.as_ref(), current: self.current.as_ref() }
+    }
+
+    /// Who asks for a pending request.
+    #[must_use]
+    pub fn asker(&self) -> Asker<'_> {
+        Asker {
+            browser: self.had_pre.then(|| self.pre.hash()),
+            session: self.current.as_ref().map(|current| &current.session),
+        }
+    }
+
+    /// The token of a form before sign-in.
+    #[must_use]
+    pub fn form_token(&self, app: &App, form: &str, context: &str) -> String {
+        csrf::form_token(&app.macs.csrf, &self.pre.hash(), form, context)
+    }
+
+    /// Whether a form before sign-in came from our own page in this browser (CF-01, CF-02).
+    ///
+    /// # Errors
+    /// [`Trouble::Cookies`] if the browser brought no cookie, [`Trouble::Stale`] if the form is not ours.
+    pub fn check_form(&self, app: &App, request: &Request, form: &Form<'_>) -> Result<(), Trouble> {
+        if !csrf::origin_check(request, &app.public_url, form.allow_null_origin) {
+            return Err(Trouble::Stale);
+        }
+        if !self.had_pre {
+            return Err(Trouble::Cookies);
+        }
+        let given = form.params.one("form_token")?.unwrap_or_default();
+        let good = csrf::verify_form_token(&app.macs.csrf, &self.pre.hash(), form.name, form.context, given);
+        good.then_some(()).ok_or(Trouble::Stale)
+    }
+
+    /// The token of a form of somebody signed in.
+    #[must_use]
+    pub fn session_token(&self, app: &App, form: &str) -> String {
+        self.sid.as_ref().map(|sid| csrf::form_token(&app.macs.csrf, sid, form, "")).unwrap_or_default()
+    }
+
+    /// Whether a form of somebody signed in is ours; gives who it is.
+    ///
+    /// # Errors
+    /// [`Trouble::Stale`] if nobody is signed in or the form is not ours.
+    pub fn check_session_form(
+        &self,
+        app: &App,
+        request: &Request,
+        params: &Params,
+        form: &str,
+    ) -> Result<&Current, Trouble> {
+        let (Some(sid), Some(current)) = (&self.sid, &self.current) else { return Err(Trouble::Stale) };
+        let given = params.one("form_token")?.unwrap_or_default();
+        let ours = csrf::origin_check(request, &app.public_url, false)
+            && csrf::verify_form_token(&app.macs.csrf, sid, form, "", given);
+        if ours { Ok(current) } else { Err(Trouble::Stale) }
+    }
+
+    /// The answer, with the pre-login cookie if the browser had none.
+    #[must_use]
+    pub fn answer(&self, mut response: Response) -> Response {
+        if !self.had_pre {
+            let cookie = self.cookies.set(Which::Pre, &self.pre, Some(PRE_KEPT));
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    /// The answer, with the cookies of a sign-in.
+    #[must_use]
+    pub fn answer_signed_in(&self, mut response: Response, done: &SignedIn) -> Response {
+        let absolute = Duration::from_secs(self.config.session.absolute_seconds);
+        let sid_kept = done.session.remembered.then_some(absolute);
+        let headers = response.headers_mut();
+        headers.append(header::SET_COOKIE, self.cookies.set(Which::Sid, &done.sid, sid_kept));
+        headers.append(header::SET_COOKIE, self.cookies.set(Which::Pre, &done.pre, Some(PRE_KEPT)));
+        headers.append(header::SET_COOKIE, self.cookies.set(Which::Dev, &done.device, Some(super::device::KEPT)));
+        response
+    }
+
+    /// The answer, without a session cookie.
+    #[must_use]
+    pub fn answer_signed_out(&self, mut response: Response) -> Response {
+        response.headers_mut().append(header::SET_COOKIE, self.cookies.delete(Which::Sid));
+        response
+    }
+}
+
+/// A form that was posted.
+#[derive(Clone, Copy)]
+pub struct Form<'a> {
+    /// Its fields.
+    pub params: &'a Params,
+    /// Its fixed name.
+    pub name: &'a str,
+    /// What it is about.
+    pub context: &'a str,
+    /// It comes from the link page, whose `no-referrer` makes browsers send `Origin: null` (C2).
+    pub allow_null_origin: bool,
+}
+
+impl std::fmt::Debug for Form<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Form").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// 303 to a path of ours, or from a GET to a verified place (never 307 or 308: those repeat the body, CW-04).
+#[must_use]
+pub fn see_other(location: &str) -> Response {
+    Response::builder()
+        .status(StatusCode::SEE_OTHER)
+        .header(header::LOCATION, location)
+        .header(header::CACHE_CONTROL, "no-store")
+        .finish()
+}

@@ -1,0 +1,253 @@
+//! `/api/v2/logins`: sign-in as one resource. Create a login, read or stream its state, submit its code.
+//!
+//! Behind `api.v2_enabled`. A login may be read by the browser that began it (its cookie) or by the app that began it
+//! (its PKCE verifier in the header `Code-Verifier`); to anybody else it does not exist.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
+use poem::{
+    Request,
+    http::StatusCode,
+};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Header, Path},
+    payload::{EventStream, Json},
+};
+use uuid::Uuid;
+
+use super::api::{self, Begun, Consume, ConsumeAnswer, MagicLinkApi, NewLogin};
+use crate::{
+    app::App,
+    login::{
+        challenge::{challenge_of, is_verifier},
+        flow::{self, Holder},
+    },
+    web::{
+        caller::Caller,
+        cookie::{Cookies, Which},
+        error::Failure,
+        problem::{Problem, ProblemJson},
+    },
+};
+
+/// How often a stream looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The second version of the sign-in API.
+#[derive(Clone, Debug)]
+pub struct LoginsApi {
+    /// It shares the rules of the first.
+    pub v1: MagicLinkApi,
+}
+
+/// Where a login stands.
+#[derive(Clone, Debug, PartialEq, Eq, Object)]
+pub struct LoginState {
+    /// Names the login.
+    pub id: String,
+    /// `open`, `consumed` or `ended`.
+    pub state: String,
+    /// Seconds until it ends by itself.
+    pub expires_in: u64,
+}
+
+/// A code, for a login named in the path.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct TypedCode {
+    /// The PKCE verifier of the challenge that began the login.
+    #[oai(validator(max_length = 128))]
+    pub code_verifier: String,
+    /// The code that the person typed.
+    #[oai(validator(max_length = 256))]
+    pub code: String,
+    /// Scopes, separated by spaces.
+    #[oai(default, validator(max_length = 1024))]
+    pub scope: String,
+    /// For the ID token.
+    #[oai(validator(max_length = 384))]
+    pub nonce: Option<String>,
+}
+
+/// Answers to a new login.
+#[derive(Debug, ApiResponse)]
+pub enum Created {
+    /// Begun, for known and unknown addresses alike.
+    #[oai(status = 201)]
+    Login(Json<Begun>),
+    /// Something in the request is wrong; `code` and `detail` say what.
+    #[oai(status = 400)]
+    Refused(ProblemJson),
+    /// Too many requests from this network.
+    #[oai(status = 429)]
+    TooMany(ProblemJson),
+}
+
+/// Answers to a question for a login.
+#[derive(Debug, ApiResponse)]
+pub enum StateAnswer {
+    /// Where it stands.
+    #[oai(status = 200)]
+    Login(Json<LoginState>),
+    /// There is no such login, or the caller did not begin it.
+    #[oai(status = 404)]
+    Unknown(ProblemJson),
+}
+
+/// A login, as a stream of its states.
+#[derive(ApiResponse)]
+pub enum EventsAnswer<T: Stream<Item = LoginState> + Send + 'static> {
+    /// One event at once and one at each change; ends with the login.
+    #[oai(status = 200)]
+    Events(EventStream<T>),
+    /// There is no such login, or the caller did not begin it.
+    #[oai(status = 404)]
+    Unknown(ProblemJson),
+}
+
+impl<T: Stream<Item = LoginState> + Send + 'static> std::fmt::Debug for EventsAnswer<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventsAnswer(…)")
+    }
+}
+
+fn unknown() -> ProblemJson {
+    let words = "There is no such login, or you did not begin it.";
+    ProblemJson(Problem::new(StatusCode::NOT_FOUND, "not_found", words))
+}
+
+/// Sign-in as one resource.
+#[OpenApi(prefix_path = "/api/v2/logins", tag = "crate::web::tags::Tag::Logins")]
+impl LoginsApi {
+    /// Begin a login
+    ///
+    /// Sends a mail with a link and a code. The answer is the same for every address.
+    #[oai(path = "/", method = "post", operation_id = "createLogin")]
+    async fn create(&self, request: &Request, body: Json<NewLogin>) -> poem::Result<Created> {
+        let caller = Caller::of(request);
+        Ok(match api::begin(&self.v1.app, &body.0, &caller).await? {
+            Ok(begun) => Created::Login(Json(begun)),
+            Err(refused) if refused.0.status == 429 => Created::TooMany(refused),
+            Err(refused) => Created::Refused(refused),
+        })
+    }
+
+    /// Read where a login stands
+    #[oai(path = "/:id", method = "get", operation_id = "readLogin")]
+    async fn read(
+        &self,
+        request: &Request,
+        /// The login.
+        id: Path<String>,
+        /// The PKCE verifier, for apps; browsers send their cookie.
+        #[oai(name = "Code-Verifier")]
+        verifier: Header<Option<String>>,
+    ) -> poem::Result<StateAnswer> {
+        let holder = holder(&self.v1.app, request, verifier.0.as_deref());
+        Ok(match state(&self.v1.app, &id.0, holder.as_ref()).await? {
+            Some(state) => StateAnswer::Login(Json(state)),
+            None => StateAnswer::Unknown(unknown()),
+        })
+    }
+
+    /// Follow a login
+    ///
+    /// Server-sent events: the state now, and again at each change, until the login is consumed or has ended.
+    #[oai(path = "/:id/events", method = "get", operation_id = "followLogin")]
+    async fn events(
+        &self,
+        request: &Request,
+        /// The login.
+        id: Path<String>,
+        /// The PKCE verifier, for apps; browsers send their cookie.
+        #[oai(name = "Code-Verifier")]
+        verifier: Header<Option<String>>,
+    ) -> poem::Result<EventsAnswer<BoxStream<'static, LoginState>>> {
+        let holder = holder(&self.v1.app, request, verifier.0.as_deref());
+        let Some(first) = state(&self.v1.app, &id.0, holder.as_ref()).await? else {
+            return Ok(EventsAnswer::Unknown(unknown()));
+        };
+        let events = follow(self.v1.app.clone(), id.0, holder, first).boxed();
+        Ok(EventsAnswer::Events(EventStream::new(events).keep_alive(Duration::from_secs(15))))
+    }
+
+    /// Submit the code of a login
+    #[oai(path = "/:id/code", method = "post", operation_id = "submitCode")]
+    async fn code(
+        &self,
+        request: &Request,
+        /// The login.
+        id: Path<String>,
+        body: Json<TypedCode>,
+    ) -> poem::Result<ConsumeAnswer> {
+        let body = body.0;
+        let consume = Consume {
+            flow_id: id.0,
+            code_verifier: body.code_verifier,
+            code: Some(body.code),
+            link_token: None,
+            scope: body.scope,
+            nonce: body.nonce,
+        };
+        Ok(self.v1.answer(&consume, &Caller::of(request)).await?)
+    }
+}
+
+/// Who asks: the app by its verifier, else the browser by its cookie.
+fn holder(app: &App, request: &Request, verifier: Option<&str>) -> Option<Holder> {
+    match verifier {
+        Some(verifier) => is_verifier(verifier).then(|| Holder::App(challenge_of(verifier))),
+        None => {
+            let pre = Cookies::new(&app.public_url).read(request, Which::Pre).ok().flatten()?;
+            Some(Holder::Browser(pre.hash()))
+        }
+    }
+}
+
+async fn state(app: &App, id: &str, holder: Option<&Holder>) -> Result<Option<LoginState>, Failure> {
+    let (Ok(id), Some(holder)) = (Uuid::try_parse(id), holder) else { return Ok(None) };
+    let now = app.clock().now();
+    Ok(flow::held(app.db.read(), id, holder).await?.map(|flow| LoginState {
+        id: id.to_string(),
+        state: flow::state_name(&flow, now).to_owned(),
+        expires_in: flow.expires_at.since(now).as_secs(),
+    }))
+}
+
+/// The first state, then each that differs from the one before; ends with the login, or when the database is away (the
+/// caller connects again, as event streams do).
+fn follow(
+    app: App,
+    id: String,
+    holder: Option<Holder>,
+    first: LoginState,
+) -> impl Stream<Item = LoginState> + Send + 'static {
+    struct Following {
+        last: Option<String>,
+        first: Option<LoginState>,
+    }
+    let start = Following { last: None, first: Some(first) };
+    stream::unfold((app, id, holder, start), |(app, id, holder, mut at)| async move {
+        if let Some(first) = at.first.take() {
+            at.last = Some(first.state.clone());
+            return Some((first, (app, id, holder, at)));
+        }
+        loop {
+            if at.last.as_deref() != Some("open") {
+                return None;
+            }
+            tokio::time::sleep(EVERY).await;
+            // Reload: a stream must not outlive the switch that allows it.
+            if !app.config.get().api.v2_enabled {
+                return None;
+            }
+            let now = state(&app, &id, holder.as_ref()).await.ok().flatten()?;
+            if at.last.as_ref() != Some(&now.state) {
+                at.last = Some(now.state.clone());
+                return Some((now, (app, id, holder, at)));
+            }
+        }
+    })
+}

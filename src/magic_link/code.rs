@@ -1,0 +1,104 @@
+//! The code in the mail, typed where the sign-in began.
+
+use uuid::Uuid;
+
+use super::{
+    budget,
+    consume::{self, Attempt, Consumed},
+    token,
+};
+use crate::{
+    db::Tx,
+    login::flow::{self, Flow},
+    secret::Hash,
+    web::error::Failure,
+};
+
+/// The digits that a person typed: spaces, dashes and dots fall away, digits of other scripts become ASCII (D5). None
+/// if what is left is not a code of this length.
+#[must_use]
+pub fn normalise(typed: &str, digits: u32) -> Option<String> {
+    // Sixty-four characters hold ten digits with any separators; more is not a code.
+    if typed.chars().count() > 64 {
+        return None;
+    }
+    let mut code = String::new();
+    for c in typed.chars().filter(|c| !is_separator(*c)) {
+        code.push(char::from_digit(digit(c)?, 10)?);
+    }
+    (code.len() == digits as usize).then_some(code)
+}
+
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || "-–—‐‑‒−._·'\u{200b}\u{200e}\u{200f}\u{2060}\u{feff}".contains(c)
+}
+
+/// The value of a decimal digit: ASCII, full-width, Arabic-Indic, extended Arabic-Indic, Devanagari, Bengali, Thai.
+fn digit(c: char) -> Option<u32> {
+    let zero = [0x30, 0xff10, 0x660, 0x6f0, 0x966, 0x9e6, 0xe50]
+        .into_iter()
+        .find(|zero| (*zero..*zero + 10).contains(&u32::from(c)))?;
+    Some(u32::from(c) - zero)
+}
+
+/// Tries a code in the flow that its holder names. Tries are counted before anything is compared (D2, D3); wrong,
+/// expired, used and unknown are told apart in the trail alone (D4).
+///
+/// # Errors
+/// The database's own.
+pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+    let Some(flow) = flow::held(tx.conn(), id, &attempt.holder).await? else {
+        return consume::refuse(tx, None, "not_holder", attempt).await;
+    };
+    let Some(code) = normalise(typed, attempt.config.magic_link.code_digits) else {
+        return consume::refuse(tx, Some(&flow), "malformed", attempt).await;
+    };
+    if let Some(asked) = consume::ask_first(tx, &flow, attempt).await? {
+        return Ok(asked);
+    }
+    if flow::answers_again(&flow, tx.now) {
+        return again(tx, flow, &code, attempt).await;
+    }
+    if !flow::count_try(tx, id, attempt.config.limits.tries_per_flow).await? {
+        return consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await;
+    }
+    let address = address_key(&flow)?;
+    if !budget::take(tx, &address, &attempt.config.limits.wrong_codes).await? {
+        return consume::refuse(tx, Some(&flow), "budget_spent", attempt).await;
+    }
+    let live = token::live(tx.conn(), id, tx.now).await?;
+    if !token::matches(&live, id, &code, attempt.pepper) {
+        return consume::refuse(tx, Some(&flow), "wrong_code", attempt).await;
+    }
+    budget::give_back(tx, &address).await?;
+    consume::claim(tx, flow, attempt).await
+}
+
+/// The same code a moment after it worked: the same result, from the same holder.
+async fn again(tx: &Tx, flow: Flow, code: &str, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+    let live = token::live(tx.conn(), flow.id, tx.now).await?;
+    if !token::matches(&live, flow.id, code, attempt.pepper) {
+        return consume::refuse(tx, Some(&flow), "used", attempt).await;
+    }
+    consume::again(tx, flow, attempt).await
+}
+
+fn address_key(flow: &Flow) -> Result<Hash, Failure> {
+    Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d_5_codes_are_read_as_people_type_them() {
+        let good = ["12345678", " 1234 5678 ", "1234-5678", "12 34 56 78", "１２３４５６７８", "١٢٣٤٥٦٧٨", "۱۲۳۴۵۶۷۸", "1234\u{a0}5678", "1234–5678"];
+        for typed in good {
+            assert_eq!(normalise(typed, 8).as_deref(), Some("12345678"), "{typed:?}");
+        }
+        for typed in ["", "1234567", "123456789", "1234567a", "12345678 or 1=1", "①②③④⑤⑥⑦⑧", &"1".repeat(100_000)] {
+            assert_eq!(normalise(typed, 8), None, "{typed:.20?}");
+        }
+    }
+}

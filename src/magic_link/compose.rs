@@ -1,0 +1,140 @@
+//! Writing the letters of this room when the outbox sends them: only now it is looked up who has the address (A1),
+//! and only now secrets are made (G2).
+
+use std::time::Duration;
+
+use entity::mail_outbox::{Kind as LetterKind, Model as Row};
+use uuid::Uuid;
+
+use super::{letter, token};
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    client,
+    config::{Config, SignUp},
+    db::Tx,
+    login::flow::{self, Flow, State},
+    mail::{Composed, Composer, Letter, Outcome, Work, outbox},
+    user::{self, Target},
+    web::{error::Failure, text::Tongue},
+};
+
+/// Composes the letters of this room.
+#[derive(Debug)]
+pub struct Letters {
+    /// What it needs.
+    pub app: App,
+}
+
+impl Composer for Letters {
+    fn compose<'a>(&'a self, tx: &'a Tx, row: &'a Row) -> Work<'a, Composed> {
+        Box::pin(async move {
+            let config = self.app.config.get();
+            match row.kind {
+                LetterKind::SignIn => self.sign_in(tx, row, &config).await,
+                LetterKind::NoAccount => self.notice(row, letter::no_account),
+                LetterKind::AccessReset => self.notice(row, letter::access_reset),
+            }
+        })
+    }
+
+    fn tried<'a>(&'a self, tx: &'a Tx, row: &'a Row, reference: Uuid, outcome: Outcome) -> Work<'a, ()> {
+        Box::pin(async move {
+            match (row.kind, outcome) {
+                (LetterKind::SignIn, Outcome::Accepted) => {
+                    token::extend(tx, reference, self.app.config.get().link_lifetime()).await?;
+                    sent(tx, row).await
+                }
+                (LetterKind::SignIn, Outcome::Refused | Outcome::Deferred) => token::refuse(tx, reference).await,
+                // In doubt it may have arrived: its secrets stay good.
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+async fn sent(tx: &Tx, row: &Row) -> Result<(), Failure> {
+    let Some(id) = row.flow_id else { return Ok(()) };
+    let Some(flow) = flow::by_id(tx.conn(), id).await? else { return Ok(()) };
+    Event::new(Kind::MagicLinkSent)
+        .flow(id)
+        .client(flow.client_id.as_deref())
+        .address(&flow.address_key)
+        .record(tx)
+        .await
+}
+
+impl Letters {
+    async fn sign_in(&self, tx: &Tx, row: &Row, config: &Config) -> Result<Composed, Failure> {
+        let Some(id) = row.flow_id else { return Ok(Composed::Drop("no_flow")) };
+        let flow = flow::by_id(tx.conn(), id).await?;
+        let Some(flow) = flow.filter(|flow| flow.state == State::Open && flow.expires_at > tx.now) else {
+            return Ok(Composed::Drop("flow_over"));
+        };
+        let to = match user::mail_target(tx.conn(), &flow.canonical).await? {
+            Target::Known { email } => email,
+            Target::Refused => return Ok(Composed::Drop("user_disabled")),
+            Target::Unknown if config.magic_link.sign_up == SignUp::Open => flow.canonical.clone(),
+            Target::Unknown => return self.unknown(tx, &flow, config).await,
+        };
+        let macs = &self.app.macs;
+        let secrets =
+            token::make(tx, flow.id, config.magic_link.code_digits, config.link_lifetime(), &macs.code).await?;
+        let tongue = self.app.texts.pick(&flow.locale, "");
+        let letter = letter::sign_in(
+            &tongue,
+            &letter::SignInLetter {
+                link: &format!("{}/login/link/{}", self.app.public_url, secrets.link.to_text()),
+                code: &secrets.code,
+                minutes: config.magic_link.lifetime_seconds / 60,
+                device: &flow.device,
+                place: None,
+                client: flow.client_id.as_deref().and_then(|id| client::find(config, id)).map(|c| c.name.as_str()),
+                time: &tongue.date_time(flow.created_at),
+                domain: domain(&self.app.public_url),
+                to: &to,
+            },
+        )?;
+        Ok(Composed::Letter { letter, reference: secrets.id })
+    }
+
+    /// Sign-up is closed and nobody has this address: nothing, or a letter that says so once in 24 hours (G9).
+    async fn unknown(&self, tx: &Tx, flow: &Flow, config: &Config) -> Result<Composed, Failure> {
+        let day = Duration::from_secs(86_400);
+        let recent = outbox::any_since(tx, LetterKind::NoAccount, &flow.canonical, tx.now - day).await?;
+        if config.magic_link.inform_unknown && !recent {
+            let letter = outbox::New {
+                kind: LetterKind::NoAccount,
+                flow_id: None,
+                canonical: flow.canonical.clone(),
+                locale: flow.locale.clone(),
+                due_at: tx.now,
+                give_up_at: tx.now + day,
+                withheld: false,
+            };
+            outbox::enqueue(tx, letter).await?;
+        }
+        Ok(Composed::Drop("sign_up_closed"))
+    }
+
+    fn notice(
+        &self,
+        row: &Row,
+        write: fn(&Tongue, &letter::Notice<'_>) -> Result<Letter, Failure>,
+    ) -> Result<Composed, Failure> {
+        let tongue = self.app.texts.pick(&row.locale, "");
+        let notice = letter::Notice {
+            to: &row.canonical,
+            device: "",
+            place: None,
+            client: None,
+            time: &tongue.date_time(row.created_at),
+            domain: domain(&self.app.public_url),
+        };
+        Ok(Composed::Letter { letter: write(&tongue, &notice)?, reference: Uuid::nil() })
+    }
+}
+
+fn domain(public_url: &str) -> &str {
+    public_url.split_once("://").map_or(public_url, |(_, authority)| authority)
+}

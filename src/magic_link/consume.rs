@@ -1,0 +1,169 @@
+//! Using a link or a code: whatever the proof, the flow is claimed by one guarded statement and ends at the one door.
+
+use super::token;
+use crate::{
+    audit::{Event, Kind},
+    config::Config,
+    db::Tx,
+    login::{
+        finish::{Finished, Holds, Proof, SignedIn, finish},
+        flow::{self, Flow, Holder, State},
+    },
+    secret::{Hash, Mac, Plain},
+    session::{self, Method},
+    user::{self, Address, ProvenBy},
+    web::{caller::Caller, error::Failure},
+};
+
+/// Who tries, with what, under which rules.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// The browser's cookie or the app's challenge.
+    pub holder: Holder,
+    /// What else the browser holds.
+    pub holds: Holds<'a>,
+    /// The person has agreed to leave somebody else's session.
+    pub switch: bool,
+    /// Where from.
+    pub caller: &'a Caller,
+    /// The rules.
+    pub config: &'a Config,
+    /// The pepper of codes.
+    pub pepper: &'a Mac,
+}
+
+/// How it ended. Everything is committed, refusals too.
+#[derive(Debug)]
+pub enum Consumed {
+    /// Signed in: set these cookies and go on with this flow.
+    SignedIn(Box<SignedIn>, Box<Flow>),
+    /// Somebody else is signed in here: ask first (C7). Nothing was consumed.
+    AskFirst(Box<Flow>),
+    /// The link works, but not here: this is not who asked for it (C4). Nothing was consumed.
+    Elsewhere,
+    /// Refused; the flow if it is the holder's, and a word for the trail.
+    Refused(Option<Box<Flow>>, &'static str),
+}
+
+/// Uses a link.
+///
+/// # Errors
+/// The database's own.
+pub async fn by_link(tx: &Tx, link: &Hash, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+    let Some(token) = token::by_link(tx.conn(), link).await? else {
+        return refuse(tx, None, "unknown", attempt).await;
+    };
+    let Some(flow) = flow::by_id(tx.conn(), token.flow_id).await? else {
+        return refuse(tx, None, "unknown", attempt).await;
+    };
+    if !flow::is_held(&flow, &attempt.holder) {
+        refuse(tx, None, "other_browser", attempt).await?;
+        return Ok(Consumed::Elsewhere);
+    }
+    if flow::answers_again(&flow, tx.now) {
+        return again(tx, flow, attempt).await;
+    }
+    if let Some(asked) = ask_first(tx, &flow, attempt).await? {
+        return Ok(asked);
+    }
+    let live = token::live(tx.conn(), flow.id, tx.now).await?;
+    if !live.iter().any(|live| live.id == token.id) {
+        return refuse(tx, Some(&flow), "expired", attempt).await;
+    }
+    claim(tx, flow, attempt).await
+}
+
+/// C7: somebody else is signed in in this browser, and nobody has agreed to leave that session.
+///
+/// # Errors
+/// The database's own.
+pub async fn ask_first(tx: &Tx, flow: &Flow, attempt: &Attempt<'_>) -> Result<Option<Consumed>, Failure> {
+    let Some(current) = attempt.holds.current else { return Ok(None) };
+    if attempt.switch || flow.state != State::Open {
+        return Ok(None);
+    }
+    let owner = user::by_address(tx.conn(), &Address::from_column(&flow.canonical)).await?;
+    let same = owner.is_some_and(|owner| owner.id == current.user.id);
+    Ok((!same).then(|| Consumed::AskFirst(Box::new(flow.clone()))))
+}
+
+/// Claims the flow and opens the door. Of any number at once one wins; the others, if they hold the same cookie, get
+/// the same session (B6, B7).
+///
+/// # Errors
+/// The database's own.
+pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+    if !flow::claim(tx, flow.id).await? {
+        let now = flow::by_id(tx.conn(), flow.id).await?;
+        return match now.filter(|flow| flow::answers_again(flow, tx.now)) {
+            Some(flow) => again(tx, flow, attempt).await,
+            None => refuse(tx, Some(&flow), "used", attempt).await,
+        };
+    }
+    let address = Address::from_column(&flow.canonical);
+    let key = Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+    let proof = Proof {
+        address: &address,
+        address_key: &key,
+        by: ProvenBy::Mail,
+        method: Method::Mail,
+        remembered: flow.remembered,
+        locale: &flow.locale,
+        holds: attempt.holds,
+    };
+    match finish(tx, proof, attempt.caller, attempt.config).await? {
+        Finished::Refused(reason) => refuse(tx, Some(&flow), reason, attempt).await,
+        Finished::SignedIn(done) => {
+            let new_browser = matches!(attempt.holder, Holder::Browser(_)).then(|| done.pre.hash());
+            flow::record(tx, flow.id, done.session.id, new_browser).await?;
+            event(Kind::MagicLinkConsumed, Some(&flow), attempt).user(done.user.id).record(tx).await?;
+            Ok(Consumed::SignedIn(done, Box::new(flow)))
+        }
+    }
+}
+
+/// B7: the holder of a flow that was consumed within the last minute gets the same session with a fresh secret.
+///
+/// # Errors
+/// The database's own.
+pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+    let Some(id) = flow.session_id else { return refuse(tx, Some(&flow), "used", attempt).await };
+    let Some(current) = session::by_id(tx.conn(), id, tx.now, &attempt.config.session).await? else {
+        return refuse(tx, Some(&flow), "session_ended", attempt).await;
+    };
+    let Some(sid) = session::renew_secret(tx, id).await? else {
+        return refuse(tx, Some(&flow), "session_ended", attempt).await;
+    };
+    let pre = Plain::generate();
+    if let Holder::Browser(_) = attempt.holder {
+        if let Some(before) = flow.consumed_browser_hash.as_deref().and_then(Hash::from_column) {
+            flow::rebind(tx, before, pre.hash()).await?;
+        }
+        flow::record(tx, flow.id, id, Some(pre.hash())).await?;
+    }
+    let device = attempt.holds.device.cloned().unwrap_or_else(Plain::generate);
+    let done = SignedIn { session: current.session, user: current.user, sid, pre, device };
+    Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
+}
+
+/// A refusal, with its row in the trail.
+///
+/// # Errors
+/// The database's own.
+pub async fn refuse(
+    tx: &Tx,
+    flow: Option<&Flow>,
+    reason: &'static str,
+    attempt: &Attempt<'_>,
+) -> Result<Consumed, Failure> {
+    event(Kind::MagicLinkRefused, flow, attempt).reason(reason).record(tx).await?;
+    Ok(Consumed::Refused(flow.cloned().map(Box::new), reason))
+}
+
+fn event(kind: Kind, flow: Option<&Flow>, attempt: &Attempt<'_>) -> Event {
+    let event = Event::new(kind).caller(&attempt.caller.network, &attempt.caller.request_id);
+    match flow {
+        Some(flow) => event.flow(flow.id).client(flow.client_id.as_deref()).address(&flow.address_key),
+        None => event,
+    }
+}

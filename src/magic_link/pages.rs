@@ -1,0 +1,319 @@
+//! The pages of sign-in by mail: `/login/email`, `/login/sent`, `/login/code`, `/login/link/{token}`.
+
+use poem::{
+    Body, Request, Response, handler,
+    http::{StatusCode, header},
+    web::{Data, Json, Path},
+};
+use serde::Serialize;
+
+use super::{
+    code,
+    consume::{self, Attempt, Consumed},
+    request::{self, Ask, Asked},
+    token,
+};
+use crate::{
+    app::App,
+    client,
+    login::{
+        flow::{self, Flow, State},
+        page::{Continue, Elsewhere, Link, LinkMode, Sent},
+        resume::{continue_path, flow_id},
+        sign_in::{self, Shown},
+        trouble::{self, Trouble},
+        visit::{Form, Visit, see_other},
+    },
+    secret::Plain,
+    user::{self, Address},
+    web::{page::show, params::Params},
+};
+
+/// `POST /login/email`: asks for a mail, or for another one within a flow.
+#[handler]
+pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::read_form(request, body).await?;
+        params.known(&["email", "remember", "txn", "flow", "form_token"])?;
+        if params.has("flow") && !params.has("email") {
+            return resend(app, request, &visit, &params).await;
+        }
+        first(app, request, &visit, &params).await
+    })
+    .await
+}
+
+async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> Result<Response, Trouble> {
+    let txn = params.one_within("txn", 43)?;
+    let context = txn.unwrap_or_default();
+    visit.check_form(app, request, &Form { params, name: "sign-in", context, allow_null_origin: false })?;
+    let pending = sign_in::pending_of(app, visit, txn).await?;
+    let typed = params.one("email")?.unwrap_or_default();
+    let remembered = params.one("remember")?.is_some();
+    let again = |error: String| Shown { txn, pending: pending.as_ref(), email: typed, error: Some(error), remembered };
+    let Ok(address) = Address::parse(typed, visit.config.magic_link.allow_eai) else {
+        return sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-email"))).await;
+    };
+    let destination = pending.as_ref().map(serde_json::to_string).transpose();
+    let ask = Ask {
+        holder: visit.holder(),
+        address: &address,
+        client_id: pending.as_ref().map(|pending| pending.client_id.as_str()),
+        locale: &visit.tongue.tag,
+        device: visit.device.as_ref().map(Plain::hash),
+        remembered,
+        destination: destination.map_err(crate::web::error::Failure::internal)?,
+        caller: &visit.caller,
+    };
+    match request::request(app, &visit.config, ask).await? {
+        Asked::Accepted(flow) | Asked::Wait(flow) => Ok(visit.answer(see_other(&sent_path(&flow)))),
+        Asked::NoFlow => Err(Trouble::Expired),
+        Asked::TooMany(wait) => {
+            let mut page = sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-busy"))).await?;
+            page.set_status(StatusCode::TOO_MANY_REQUESTS);
+            page.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+            Ok(page)
+        }
+    }
+}
+
+async fn resend(app: &App, request: &Request, visit: &Visit, params: &Params) -> Result<Response, Trouble> {
+    let id = flow_id(params)?;
+    let context = id.to_string();
+    visit.check_form(app, request, &Form { params, name: "resend", context: &context, allow_null_origin: false })?;
+    let device = visit.device.as_ref().map(Plain::hash);
+    match request::resend(app, &visit.config, id, &visit.holder(), device, &visit.caller).await? {
+        Asked::Accepted(flow) => Ok(see_other(&sent_path(&flow))),
+        Asked::Wait(flow) => waiting(app, visit, &flow, Some(Answer::too_early(visit))).await,
+        Asked::TooMany(wait) => Err(Trouble::Busy(wait)),
+        Asked::NoFlow => Err(Trouble::Expired),
+    }
+}
+
+fn sent_path(flow: &Flow) -> String {
+    format!("/login/sent?flow={}", flow.id)
+}
+
+/// What the waiting page says beside the usual.
+struct Answer {
+    status: StatusCode,
+    error: Option<String>,
+    switch: bool,
+}
+
+impl Answer {
+    fn too_early(visit: &Visit) -> Self {
+        let error = Some(visit.tongue.t("sent-error-wait"));
+        Self { status: StatusCode::TOO_MANY_REQUESTS, error, switch: false }
+    }
+}
+
+/// `GET /login/sent`: the page that waits for the link and takes the code.
+#[handler]
+pub async fn sent(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let id = flow_id(&Params::from_query(request)?)?;
+        let flow = flow::held(app.db.read(), id, &visit.holder()).await?.ok_or(Trouble::Expired)?;
+        match flow.state {
+            State::Consumed if visit.current.is_some() => Ok(see_other(&continue_path(id))),
+            State::Open if flow.expires_at > app.clock().now() => waiting(app, &visit, &flow, None).await,
+            _ => Err(Trouble::Expired),
+        }
+    })
+    .await
+}
+
+async fn waiting(app: &App, visit: &Visit, flow: &Flow, answer: Option<Answer>) -> Result<Response, Trouble> {
+    let now = app.clock().now();
+    let id = flow.id.to_string();
+    let can_resend = request::has_sends_left(flow, &visit.config);
+    let current = other_user(app, visit, flow).await?;
+    let tongue = app.texts.pick(&flow.locale, "");
+    let page = Sent {
+        tongue: &tongue,
+        flow: &id,
+        email: &flow.canonical,
+        error: answer.as_ref().and_then(|answer| answer.error.clone()),
+        resend_after_seconds: flow.next_send_at.since(now).as_millis().div_ceil(1000).try_into().unwrap_or(0),
+        can_resend,
+        form_token_code: &visit.form_token(app, "code", &id),
+        form_token_resend: &visit.form_token(app, "resend", &id),
+        client: flow.client_id.as_deref().and_then(|id| client::find(&visit.config, id)).map(|c| c.name.as_str()),
+        restart_href: &format!("/login/restart?flow={id}"),
+        code_digits: visit.config.magic_link.code_digits,
+        switch_from: current.as_deref(),
+        switch_asked: answer.as_ref().is_some_and(|answer| answer.switch),
+    };
+    let mut response = show(&page, visit.site);
+    if let Some(answer) = answer {
+        response.set_status(answer.status);
+    }
+    Ok(response)
+}
+
+/// The address of whoever is signed in here, if it is not the flow's (C7).
+async fn other_user(app: &App, visit: &Visit, flow: &Flow) -> Result<Option<String>, Trouble> {
+    let Some(current) = &visit.current else { return Ok(None) };
+    let owner = user::by_address(app.db.read(), &Address::from_column(&flow.canonical)).await?;
+    if owner.is_some_and(|owner| owner.id == current.user.id) {
+        return Ok(None);
+    }
+    Ok(user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email))
+}
+
+#[derive(Serialize)]
+struct StateAnswer {
+    state: &'static str,
+    #[serde(rename = "continue")]
+    go_on: String,
+}
+
+/// `GET /login/sent/state`: what the waiting page asks every two seconds.
+#[handler]
+pub async fn state(Data(app): Data<&App>, request: &Request) -> Response {
+    use poem::IntoResponse as _;
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let id = flow_id(&Params::from_query(request)?)?;
+        let flow = flow::held(app.db.read(), id, &visit.holder()).await?.ok_or(Trouble::NotFound)?;
+        let state = flow::state_name(&flow, app.clock().now());
+        let mut answer = Json(StateAnswer { state, go_on: continue_path(id) }).into_response();
+        answer.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        Ok(answer)
+    })
+    .await
+}
+
+fn attempt<'a>(app: &'a App, visit: &'a Visit, params: &Params) -> Result<Attempt<'a>, Trouble> {
+    Ok(Attempt {
+        holder: visit.holder(),
+        holds: visit.holds(),
+        switch: params.one("switch")?.is_some(),
+        caller: &visit.caller,
+        config: &visit.config,
+        pepper: &app.macs.code,
+    })
+}
+
+/// `POST /login/code`: the code, typed where the sign-in began.
+#[handler]
+pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::read_form(request, body).await?;
+        params.known(&["flow", "code", "switch", "form_token"])?;
+        let id = flow_id(&params)?;
+        let context = id.to_string();
+        let form = Form { params: &params, name: "code", context: &context, allow_null_origin: false };
+        visit.check_form(app, request, &form)?;
+        let typed = params.one("code")?.unwrap_or_default();
+        let tx = app.db.begin().await?;
+        let outcome = code::consume(&tx, id, typed, &attempt(app, &visit, &params)?).await?;
+        tx.commit().await?;
+        match outcome {
+            Consumed::SignedIn(done, flow) => Ok(visit.answer_signed_in(go_on(&visit, &flow), &done)),
+            Consumed::AskFirst(flow) => {
+                let answer = Answer { status: StatusCode::CONFLICT, error: None, switch: true };
+                waiting(app, &visit, &flow, Some(answer)).await
+            }
+            Consumed::Refused(Some(flow), reason) if flow.state == State::Open => {
+                // One text for wrong, expired and used-up alike (D4); only the person's own tries end it.
+                let key = if reason == "no_tries_left" { "sent-error-tries" } else { "sent-error-code" };
+                let error = Some(visit.tongue.t(key));
+                let answer = Answer { status: StatusCode::UNPROCESSABLE_ENTITY, error, switch: false };
+                waiting(app, &visit, &flow, Some(answer)).await
+            }
+            Consumed::Refused(..) | Consumed::Elsewhere => Err(Trouble::Expired),
+        }
+    })
+    .await
+}
+
+fn go_on(visit: &Visit, flow: &Flow) -> Response {
+    show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, visit.site)
+}
+
+/// `GET /login/link/{token}`: shows what the link would do; changes nothing (C1).
+#[handler]
+pub async fn show_link(Data(app): Data<&App>, Path(text): Path<String>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let Some(flow) = held_by_link(app, &visit, &text).await? else { return Ok(elsewhere(&visit)) };
+        let now = app.clock().now();
+        if !flow::answers_again(&flow, now) && !is_usable(app, &flow, &text).await? {
+            return Err(Trouble::Expired);
+        }
+        let prefetch = request.header("sec-purpose").is_some() || request.header("purpose").is_some();
+        draw_link(app, &visit, &flow, &text, !prefetch).await
+    })
+    .await
+}
+
+async fn draw_link(app: &App, visit: &Visit, flow: &Flow, text: &str, auto: bool) -> Result<Response, Trouble> {
+    let current = if flow.state == State::Open { other_user(app, visit, flow).await? } else { None };
+    let page = Link {
+        tongue: &visit.tongue,
+        mode: match &current {
+            Some(current) => LinkMode::SwitchUser { current },
+            None => LinkMode::Confirm { auto },
+        },
+        action_path: &format!("/login/link/{text}"),
+        form_token: &visit.form_token(app, "link", text),
+        email_masked: &masked(&flow.canonical),
+    };
+    Ok(show(&page, visit.site))
+}
+
+/// The flow of a link, if this browser began it.
+async fn held_by_link(app: &App, visit: &Visit, text: &str) -> Result<Option<Flow>, Trouble> {
+    let Some(link) = Plain::parse(text) else { return Ok(None) };
+    let Some(token) = token::by_link(app.db.read(), &link.hash()).await? else { return Ok(None) };
+    Ok(flow::held(app.db.read(), token.flow_id, &visit.holder()).await?)
+}
+
+async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, Trouble> {
+    let now = app.clock().now();
+    let Some(hash) = Plain::parse(text).map(|link| link.hash().to_column()) else { return Ok(false) };
+    let live = token::live(app.db.read(), flow.id, now).await?;
+    Ok(flow.state == State::Open && flow.expires_at > now && live.iter().any(|token| token.link_hash == hash))
+}
+
+/// One page for "not here", unknown and malformed links: nobody learns which (C4).
+fn elsewhere(visit: &Visit) -> Response {
+    show(&Elsewhere { tongue: &visit.tongue, flow_href: None, restart_href: "/login" }, visit.site)
+}
+
+/// `a…@example.com`: enough for its owner, little for whoever looks over a shoulder.
+fn masked(canonical: &str) -> String {
+    let (local, domain) = canonical.split_once('@').unwrap_or((canonical, ""));
+    format!("{}…@{domain}", local.chars().take(1).collect::<String>())
+}
+
+/// `POST /login/link/{token}`: uses the link, in the browser that asked for it.
+#[handler]
+pub async fn use_link(Data(app): Data<&App>, Path(text): Path<String>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::read_form(request, body).await?;
+        params.known(&["switch", "form_token"])?;
+        let form = Form { params: &params, name: "link", context: &text, allow_null_origin: true };
+        visit.check_form(app, request, &form)?;
+        let Some(link) = Plain::parse(&text) else { return Ok(elsewhere(&visit)) };
+        let tx = app.db.begin().await?;
+        let outcome = consume::by_link(&tx, &link.hash(), &attempt(app, &visit, &params)?).await?;
+        tx.commit().await?;
+        match outcome {
+            Consumed::SignedIn(done, flow) => Ok(visit.answer_signed_in(go_on(&visit, &flow), &done)),
+            Consumed::AskFirst(flow) => {
+                let mut page = draw_link(app, &visit, &flow, &text, false).await?;
+                page.set_status(StatusCode::CONFLICT);
+                Ok(page)
+            }
+            Consumed::Elsewhere => Ok(elsewhere(&visit)),
+            Consumed::Refused(..) => Err(Trouble::Expired),
+        }
+    })
+    .await
+}

@@ -1,0 +1,105 @@
+//! A mail server that does what the addressee's name says.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+
+/// `try421` and the like answer RCPT so, `data451` and the like the letter; `stall`, `hangup` at RCPT; `cutindata`
+/// hangs up in the middle of the letter, `cutafterdata` after it without an answer, `stallafterdata` says nothing.
+pub(super) struct Sink {
+    pub(super) port: u16,
+    mails: Arc<Mutex<Vec<(String, String)>>>,
+    stalled: Arc<Notify>,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+pub(super) async fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+impl Sink {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (mails, stalled, heard) = (Arc::default(), Arc::new(Notify::new()), Arc::default());
+        let sink = Self { port, mails: Arc::clone(&mails), stalled: Arc::clone(&stalled), heard: Arc::clone(&heard) };
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&mails), Arc::clone(&stalled), Arc::clone(&heard)));
+            }
+        });
+        sink
+    }
+
+    pub(super) fn mails(&self) -> Vec<(String, String)> {
+        self.mails.lock().unwrap().clone()
+    }
+
+    pub(super) fn heard(&self, command: &str) -> bool {
+        self.heard.lock().unwrap().iter().any(|line| line.starts_with(command))
+    }
+
+    pub(super) async fn stalled(&self) {
+        self.stalled.notified().await;
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    mails: Arc<Mutex<Vec<(String, String)>>>,
+    stalled: Arc<Notify>,
+    heard: Arc<Mutex<Vec<String>>>,
+) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 sink\r\n").await.ok()?;
+    let mut to = String::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        heard.lock().unwrap().push(line.clone());
+        let reply = match line.get(..4)?.to_ascii_uppercase().as_str() {
+            "RCPT" => {
+                to = line.split(['<', '>']).nth(1)?.to_owned();
+                match to.split('@').next()? {
+                    "stall" => {
+                        stalled.notify_one();
+                        std::future::pending().await
+                    }
+                    "hangup" => return None,
+                    name => name.strip_prefix("try").map_or_else(|| "250".to_owned(), str::to_owned),
+                }
+            }
+            "DATA" => {
+                stream.write_all(b"354 go\r\n").await.ok()?;
+                if to.starts_with("cutindata") {
+                    stream.read_exact(&mut [0; 10]).await.ok()?;
+                    return None;
+                }
+                let mut letter = String::new();
+                while !letter.ends_with("\r\n.\r\n") {
+                    stream.read_line(&mut letter).await.ok()?;
+                }
+                let name = to.split('@').next()?;
+                match name {
+                    "cutafterdata" => return None,
+                    "stallafterdata" => std::future::pending().await,
+                    _ => {}
+                }
+                let code = name.strip_prefix("data").unwrap_or("250").to_owned();
+                if code == "250" {
+                    mails.lock().unwrap().push((to.clone(), letter));
+                }
+                code
+            }
+            "QUIT" => "221".to_owned(),
+            _ => "250".to_owned(),
+        };
+        stream.write_all(format!("{reply} said\r\n").as_bytes()).await.ok()?;
+    }
+}

@@ -1,0 +1,147 @@
+//! The mailbox pages of `entree dev`: what would have been sent, with links that work. English, for developers.
+
+use askama::Template;
+
+use crate::web::{page::Content, text::Tongue};
+
+/// One letter in the list.
+#[derive(Clone, Copy, Debug)]
+pub struct LetterRow<'a> {
+    /// Its id in the mailbox.
+    pub id: &'a str,
+    /// Addressee.
+    pub to: &'a str,
+    /// Subject.
+    pub subject: &'a str,
+    /// When it came, spelled out.
+    pub received: &'a str,
+}
+
+/// `GET /dev/mailbox`, newest first.
+#[derive(Template)]
+#[template(path = "mail/mailbox.html", config = ".askama.toml")]
+pub struct MailboxPage<'a> {
+    /// English.
+    pub tongue: &'a Tongue,
+    /// The letters.
+    pub letters: &'a [LetterRow<'a>],
+}
+
+/// `GET /dev/mailbox/{id}`.
+#[derive(Template)]
+#[template(path = "mail/letter.html", config = ".askama.toml")]
+pub struct LetterPage<'a> {
+    /// English.
+    pub tongue: &'a Tongue,
+    /// Addressee.
+    pub to: &'a str,
+    /// Sender.
+    pub from: &'a str,
+    /// Subject.
+    pub subject: &'a str,
+    /// When it came, spelled out.
+    pub received: &'a str,
+    /// Text part.
+    pub text: &'a str,
+    /// HTML part: shown in a sandboxed frame, without scripts, its links lead the whole window.
+    pub html: &'a str,
+}
+
+/// A piece of the text part.
+enum Piece<'a> {
+    Words(&'a str),
+    Link(&'a str),
+}
+
+impl LetterPage<'_> {
+    fn pieces(&self) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::new();
+        let mut rest = self.text;
+        while let Some(start) = next_link(rest) {
+            let (before, from) = rest.split_at(start);
+            let end = from.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(from.len());
+            let (found, after) = from.split_at(end);
+            // A full stop or bracket at the end belongs to the sentence.
+            let link = found.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']']);
+            pieces.push(Piece::Words(before));
+            pieces.push(Piece::Link(link));
+            pieces.push(Piece::Words(found.strip_prefix(link).unwrap_or_default()));
+            rest = after;
+        }
+        pieces.push(Piece::Words(rest));
+        pieces
+    }
+}
+
+/// Only http and https: nothing that could run.
+fn next_link(text: &str) -> Option<usize> {
+    ["https://", "http://"].into_iter().filter_map(|scheme| text.find(scheme)).min()
+}
+
+impl Content for MailboxPage<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        "Mailbox".to_owned()
+    }
+    fn is_wide(&self) -> bool {
+        true
+    }
+}
+
+impl Content for LetterPage<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.subject.to_owned()
+    }
+    fn is_wide(&self) -> bool {
+        true
+    }
+    // The frame inherits our policy, and letters carry their styles with them.
+    fn has_inline_styles(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use crate::web::{
+        page::{Site, show},
+        text::Texts,
+    };
+
+    fn letter(text: &str, html: &str) -> String {
+        let tongue = Texts::default().tongue("en");
+        let page = LetterPage {
+            tongue: &tongue,
+            to: "ada@example.test",
+            from: "Entree <login@example.test>",
+            subject: "Sign in",
+            received: "now",
+            text,
+            html,
+        };
+        let mut response = show(&page, Site::default());
+        futures_util::FutureExt::now_or_never(response.take_body().into_string()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_link_in_the_text_part_is_a_link_without_the_full_stop_behind_it() {
+        let page = letter("Open http://127.0.0.1:8080/login/link/abc_-9. Or <https://example.test/x?a=1&b=2>!", "");
+        assert!(page.contains(r#"<a href="http://127.0.0.1:8080/login/link/abc_-9">"#), "{page}");
+        assert!(page.contains(r#"<a href="https://example.test/x?a=1&#38;b=2">"#), "{page}");
+    }
+
+    #[test]
+    fn a_letter_cannot_leave_its_frame_or_run() {
+        let page = letter("javascript:alert(1)", r#""><script>alert(1)</script>"#);
+        assert!(!page.contains("<script"), "{page}");
+        assert!(!page.contains(r#"href="javascript"#), "{page}");
+        assert!(page.contains(r#"sandbox="allow-top-navigation-by-user-activation""#), "{page}");
+    }
+}

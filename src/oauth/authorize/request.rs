@@ -1,0 +1,219 @@
+//! Reading an authorization request: first who asks and where the answer may go, then all else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    client::{self, VerifiedRedirect},
+    clock::Time,
+    config::{Client, Config},
+    login::challenge::is_challenge,
+    oauth::{
+        error::{Code, OauthError},
+        scope,
+    },
+    web::params::{ParamError, Params},
+};
+
+/// Every parameter that means something here; a repeated one is refused (RFC 6749 §3.1), others are ignored.
+const KNOWN: [&str; 19] = [
+    "client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge",
+    "code_challenge_method", "prompt", "max_age", "login_hint", "ui_locales", "display", "acr_values", "claims",
+    "id_token_hint", "request", "request_uri",
+];
+
+/// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
+const MAX_STATE: usize = 2048;
+
+/// Why a request is not answered as asked.
+#[derive(Debug)]
+pub enum Rejected {
+    /// Nowhere to send an answer: a page for the person, naming the parameter (RFC 6749 §4.1.2.1).
+    Page(&'static str),
+    /// An error for the client.
+    Redirect(Back, OauthError),
+}
+
+/// Where an answer goes, and what it must repeat.
+#[derive(Clone, Debug)]
+pub struct Back {
+    /// The verified place.
+    pub uri: VerifiedRedirect,
+    /// The client's `state`, byte for byte.
+    pub state: Option<String>,
+}
+
+/// What a request says, as it waits for a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Who asks.
+    pub client_id: String,
+    /// Where the answer goes.
+    pub redirect_uri: String,
+    /// The client's state.
+    pub state: Option<String>,
+    /// The client's nonce.
+    pub nonce: Option<String>,
+    /// What is asked for and may be granted.
+    pub scope: String,
+    /// PKCE S256.
+    pub code_challenge: String,
+    /// Whether pages may be shown, and which must be.
+    pub prompt: Prompt,
+    /// The oldest proof that is good enough, in seconds.
+    pub max_age: Option<i64>,
+    /// A guess at the address; only pre-fills a field (AZ-11).
+    pub login_hint: String,
+    /// Languages.
+    pub ui_locales: String,
+    /// When it was asked: a fresh proof is one since then.
+    pub asked_at: Time,
+}
+
+/// `prompt` (OIDC Core §3.1.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prompt {
+    /// Pages as needed.
+    #[default]
+    Any,
+    /// No page at all.
+    None,
+    /// A fresh proof.
+    Login,
+}
+
+/// A request that may be answered.
+#[derive(Clone, Debug)]
+pub struct AuthorizeRequest<'a> {
+    /// The client.
+    pub client: &'a Client,
+    /// Where the answer goes.
+    pub redirect: Back,
+    /// What it says.
+    pub stored: Stored,
+}
+
+impl<'a> AuthorizeRequest<'a> {
+    /// Reads a request. Client and redirect URI come first: until both are good there is nowhere to send an error.
+    ///
+    /// # Errors
+    /// [`Rejected`].
+    pub fn parse(params: &Params, config: &'a Config, now: Time) -> Result<Self, Rejected> {
+        let (client, uri) = addressee(params, config)?;
+        let state = params.one_within("state", MAX_STATE).map(|state| state.map(str::to_owned));
+        let back = Back { uri, state: state.clone().unwrap_or_default() };
+        let reject = |error| Rejected::Redirect(back.clone(), error);
+        state.map_err(|error| reject(bad_param(&error)))?;
+        params.known(&KNOWN).map_err(|error| reject(bad_param(&error)))?;
+        let stored = read(params, client, back.uri.as_str(), now).map_err(reject)?;
+        Ok(Self { client, redirect: back, stored })
+    }
+
+    /// A request that waited, if its client and redirect URI are still registered.
+    #[must_use]
+    pub fn restore(stored: Stored, config: &'a Config) -> Option<Self> {
+        let client = client::find(config, &stored.client_id)?;
+        let uri = VerifiedRedirect::check(client, &stored.redirect_uri)?;
+        let redirect = Back { uri, state: stored.state.clone() };
+        Some(Self { client, redirect, stored })
+    }
+}
+
+/// AZ-2, AZ-4: unknown client; missing, repeated or unmatched redirect URI: a page, never a redirect.
+fn addressee<'a>(params: &Params, config: &'a Config) -> Result<(&'a Client, VerifiedRedirect), Rejected> {
+    let page = Rejected::Page;
+    let id = params.needed("client_id", 255).map_err(|_| page("client_id"))?;
+    let client = client::find(config, id).ok_or(page("client_id"))?;
+    let uri = params.needed("redirect_uri", 2048).map_err(|_| page("redirect_uri"))?;
+    let uri = VerifiedRedirect::check(client, uri).ok_or(page("redirect_uri"))?;
+    Ok((client, uri))
+}
+
+fn bad_param(error: &ParamError) -> OauthError {
+    let description = match error {
+        ParamError::Repeated(_) => "A parameter is repeated.",
+        _ => "A parameter is malformed or too long.",
+    };
+    OauthError::new(Code::InvalidRequest, description)
+}
+
+const fn invalid(description: &'static str) -> OauthError {
+    OauthError::new(Code::InvalidRequest, description)
+}
+
+fn read(params: &Params, client: &Client, uri: &str, now: Time) -> Result<Stored, OauthError> {
+    let text = |name: &str, max: usize| {
+        params.one_within(name, max).map(|value| value.map(str::to_owned)).map_err(|error| bad_param(&error))
+    };
+    request_object(params)?;
+    response(text("response_type", 64)?.as_deref(), text("response_mode", 64)?.as_deref())?;
+    Ok(Stored {
+        client_id: client.client_id.clone(),
+        redirect_uri: uri.to_owned(),
+        state: text("state", MAX_STATE)?,
+        nonce: text("nonce", MAX_STATE)?,
+        scope: scope::granted(client, text("scope", 1024)?.as_deref().unwrap_or_default()),
+        code_challenge: challenge(text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
+        prompt: prompt(text("prompt", 64)?.as_deref().unwrap_or_default())?,
+        max_age: max_age(text("max_age", 16)?.as_deref())?,
+        login_hint: text("login_hint", 254)?.unwrap_or_default(),
+        ui_locales: text("ui_locales", 512)?.unwrap_or_default(),
+        asked_at: now,
+    })
+}
+
+/// OIDC Core §6: request objects and request URIs are not supported, and saying so beats ignoring them (AZ-12).
+fn request_object(params: &Params) -> Result<(), OauthError> {
+    if params.has("request") {
+        return Err(OauthError::new(Code::RequestNotSupported, "Request objects are not supported."));
+    }
+    if params.has("request_uri") {
+        return Err(OauthError::new(Code::RequestUriNotSupported, "Request URIs are not supported."));
+    }
+    Ok(())
+}
+
+/// RFC 6749 §3.1.1: `code` and nothing else (CP-2, AZ-5); the answer goes into the query.
+fn response(kind: Option<&str>, mode: Option<&str>) -> Result<(), OauthError> {
+    match kind {
+        Some("code") => {}
+        None => return Err(invalid("The parameter response_type is missing.")),
+        Some(_) => {
+            return Err(OauthError::new(Code::UnsupportedResponseType, "Only response_type=code is supported."));
+        }
+    }
+    match mode {
+        None | Some("query") => Ok(()),
+        Some(_) => Err(invalid("Only response_mode=query is supported.")),
+    }
+}
+
+/// RFC 7636 §4.3: S256 alone; `plain` is refused (AZ-18), and so is a request without a challenge.
+fn challenge(challenge: Option<String>, method: Option<&str>) -> Result<String, OauthError> {
+    let Some(challenge) = challenge else { return Err(invalid("PKCE is required: code_challenge is missing.")) };
+    if method != Some("S256") {
+        return Err(invalid("The parameter code_challenge_method must be S256."));
+    }
+    if !is_challenge(&challenge) {
+        return Err(invalid("The parameter code_challenge must be 43 characters of base64url."));
+    }
+    Ok(challenge)
+}
+
+/// OIDC Core §3.1.2.1: `none` stands alone. There is no consent page for first-party clients, and choosing an account
+/// is what the sign-in page does, so `consent` and `select_account` show that page.
+fn prompt(values: &str) -> Result<Prompt, OauthError> {
+    let values: Vec<&str> = values.split_ascii_whitespace().collect();
+    if values.contains(&"none") {
+        return match values.len() {
+            1 => Ok(Prompt::None),
+            _ => Err(invalid("The parameter prompt has none together with another value.")),
+        };
+    }
+    let asks = ["login", "select_account", "consent"].iter().any(|value| values.contains(value));
+    Ok(if asks { Prompt::Login } else { Prompt::Any })
+}
+
+fn max_age(text: Option<&str>) -> Result<Option<i64>, OauthError> {
+    let parse = |text: &str| text.parse::<u32>().map(i64::from);
+    text.map(parse).transpose().map_err(|_| invalid("The parameter max_age must be a number of seconds."))
+}

@@ -1,0 +1,151 @@
+//! Exchanging a code (RFC 6749 §4.1.3, RFC 7636 §4.5): look, check, claim, then one transaction (RD-06).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Refused;
+use crate::{
+    app::App,
+    audit::{Event, Kind as AuditKind},
+    clock::Time,
+    config::{Client, Config},
+    oauth::{
+        authorize::respond::CodeGrant,
+        error::{Code, OauthError},
+        grant_store,
+        issue::{self, Subject, TokenResponse},
+        pkce,
+    },
+    secret::{Hash, Plain},
+    session::{self, Current},
+    ticket::{Claim, Kind},
+    web::{caller::Caller, error::Failure, params::Params},
+};
+
+/// How long a spent code is remembered (RD-04).
+const TOMBSTONE: Duration = Duration::from_secs(600);
+
+/// A replay this soon after the first use is a race, not a theft (TK-6).
+const RACE: Duration = Duration::from_secs(10);
+
+/// What a spent code leaves behind.
+#[derive(Serialize, Deserialize)]
+struct Spent {
+    grant: Uuid,
+    client_id: String,
+    redirect_uri: String,
+    code_challenge: String,
+    at: Time,
+}
+
+const fn invalid_grant(reason: &'static str) -> OauthError {
+    OauthError::because(Code::InvalidGrant, "The code is wrong, expired, used or another client's.", reason)
+}
+
+/// Tokens for a code.
+///
+/// # Errors
+/// `invalid_grant` for a code that is bad, spent or another's; nothing is consumed or revoked by a failed check (TK-3).
+pub async fn exchange(
+    app: &App,
+    config: &Config,
+    client: &Client,
+    params: &Params,
+    caller: &Caller,
+) -> Result<TokenResponse, Refused> {
+    let text = params.one_within("code", 4096)?;
+    let text = text.ok_or(OauthError::new(Code::InvalidRequest, "The parameter code is missing."))?;
+    let Some(code) = Plain::parse(text).map(|code| code.hash()) else { return Err(invalid_grant("malformed").into()) };
+    let Some(value) = app.tickets.peek(Kind::Code, &code).await? else {
+        return replayed(app, client, params, &code, caller).await;
+    };
+    let grant: CodeGrant = serde_json::from_slice(&value).map_err(Failure::internal)?;
+    let verifier = params.one_within("code_verifier", 256)?.unwrap_or_default();
+    fits(client, params, verifier, (&grant.client_id, &grant.redirect_uri, &grant.code_challenge))?;
+    let spent = Spent {
+        grant: grant.grant,
+        client_id: grant.client_id.clone(),
+        redirect_uri: grant.redirect_uri.clone(),
+        code_challenge: grant.code_challenge.clone(),
+        at: app.clock().now(),
+    };
+    let tombstone = serde_json::to_vec(&spent).map_err(Failure::internal)?;
+    match app.tickets.claim(Kind::Code, &code, &tombstone, TOMBSTONE).await? {
+        Claim::Fresh(_) => redeem(app, config, client, &grant, caller).await,
+        Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
+    }
+}
+
+/// Client, redirect URI and verifier must all be those of the request (RFC 6749 §4.1.3; RFC 7636 §4.6).
+fn fits(
+    client: &Client,
+    params: &Params,
+    verifier: &str,
+    (client_id, redirect_uri, challenge): (&str, &str, &str),
+) -> Result<(), Refused> {
+    if client.client_id != client_id {
+        return Err(invalid_grant("other_client").into());
+    }
+    if params.one_within("redirect_uri", 2048)? != Some(redirect_uri) {
+        return Err(invalid_grant("redirect_uri").into());
+    }
+    if !pkce::verify(challenge, verifier) {
+        return Err(invalid_grant("code_verifier").into());
+    }
+    Ok(())
+}
+
+/// A code that is not live: if it was spent over ten seconds ago and everything else fits, somebody has stolen it, and
+/// what it gave is revoked (RFC 6749 §4.1.2, TK-6). In any case it is refused.
+async fn replayed(
+    app: &App,
+    client: &Client,
+    params: &Params,
+    code: &Hash,
+    caller: &Caller,
+) -> Result<TokenResponse, Refused> {
+    let Claim::Replayed(tombstone) = app.tickets.claim(Kind::Code, code, b"{}", TOMBSTONE).await? else {
+        return Err(invalid_grant("unknown").into());
+    };
+    let Ok(spent) = serde_json::from_slice::<Spent>(&tombstone) else { return Err(invalid_grant("used").into()) };
+    let verifier = params.one_within("code_verifier", 256)?.unwrap_or_default();
+    fits(client, params, verifier, (&spent.client_id, &spent.redirect_uri, &spent.code_challenge))?;
+    if app.clock().now().since(spent.at) > RACE {
+        let tx = app.db.begin().await?;
+        if grant_store::revoke(&tx, spent.grant).await? {
+            event(AuditKind::TokenRefused, client, caller).reason("code_replayed").record(&tx).await?;
+        }
+        tx.commit().await?;
+    }
+    Err(invalid_grant("used").into())
+}
+
+async fn redeem(
+    app: &App,
+    config: &Config,
+    client: &Client,
+    code: &CodeGrant,
+    caller: &Caller,
+) -> Result<TokenResponse, Refused> {
+    let tx = app.db.begin().await?;
+    // TK-14: the session may have ended, or its user been locked, since the code was issued.
+    let Some(Current { session, user }) = session::by_id(tx.conn(), code.session, tx.now, &config.session).await? else {
+        return Err(invalid_grant("session_ended").into());
+    };
+    let grant = issue::grant(code.grant, &session, client, code.scope.clone(), tx.now);
+    if !grant_store::insert(&tx, grant.clone()).await? {
+        return Err(invalid_grant("came_back").into());
+    }
+    event(AuditKind::TokenIssued, client, caller).user(user.id).session(session.id).record(&tx).await?;
+    let subject =
+        Subject { grant: &grant, user: &user, session: session.id, client, nonce: code.nonce.as_deref() };
+    let tokens = issue::tokens(app, config, &subject)?;
+    tx.commit().await?;
+    Ok(tokens)
+}
+
+fn event(kind: AuditKind, client: &Client, caller: &Caller) -> Event {
+    Event::new(kind).client(Some(&client.client_id)).caller(&caller.network, &caller.request_id)
+}

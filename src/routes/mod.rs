@@ -1,0 +1,204 @@
+//! The table of routes: every path, its methods, and whether a POST there is protected or reads no cookie.
+
+pub mod dev;
+
+use std::sync::Arc;
+
+use poem::{
+    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, get, handler,
+    http::{StatusCode, header},
+    post,
+    web::Data,
+};
+use poem_openapi::OpenApiService;
+
+use crate::{
+    app::App,
+    client,
+    config::Live,
+    login::{account, page, resume, sign_in},
+    magic_link::{
+        api::MagicLinkApi,
+        api_v2::LoginsApi,
+        pages,
+    },
+    mail::mailbox::Mailbox,
+    oauth::{authorize, discovery, discovery::Metadata, issue::Issuer, token},
+    web::{
+        assets,
+        caller::Caller,
+        cors::cors,
+        docs,
+        error::Fault,
+        layers::{Layers, only},
+        page::{Site, show},
+        problem::Problem,
+    },
+};
+
+/// Why a POST route needs no further look: it checks the form's token and origin, or it reads no cookie (CF-04).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Post {
+    /// Form token bound to the browser's cookie, and origin check.
+    Protected,
+    /// Reads no cookie.
+    CookieFree,
+}
+
+/// Every path that takes a POST, and why it may. A test holds this against the routes.
+pub const POSTS: &[(&str, Post)] = &[
+    ("/login/email", Post::Protected),
+    ("/login/code", Post::Protected),
+    ("/login/link/:token", Post::Protected),
+    ("/account/sign-out", Post::Protected),
+    ("/account/sign-out-everywhere", Post::Protected),
+    ("/account/sessions/:id/end", Post::Protected),
+    ("/oauth2/authorize", Post::CookieFree),
+    ("/oauth2/token", Post::CookieFree),
+    ("/api/v1/auth/magic-link/request", Post::CookieFree),
+    ("/api/v1/auth/magic-link/consume", Post::CookieFree),
+    ("/api/v2/logins", Post::CookieFree),
+    ("/api/v2/logins/:id/code", Post::CookieFree),
+];
+
+fn api(app: &App) -> OpenApiService<(MagicLinkApi, LoginsApi), ()> {
+    let v1 = MagicLinkApi { app: app.clone(), tokens: Arc::new(Issuer { app: app.clone() }) };
+    describe((v1.clone(), LoginsApi { v1 }))
+}
+
+fn describe<T: poem_openapi::OpenApi>(api: T) -> OpenApiService<T, ()> {
+    OpenApiService::new(api, "Entree", env!("CARGO_PKG_VERSION"))
+        .summary("Passwordless sign-in")
+        .description(
+            "Sign-in for applications that draw their own form. Applications that use a browser speak OpenID Connect; \
+             see `/.well-known/openid-configuration`.",
+        )
+        .url_prefix("/")
+}
+
+/// The generated document of the public API, as committed in `openapi/public.yaml`.
+///
+/// # Errors
+/// Never in practice: it needs an [`App`], which is made in memory.
+#[must_use]
+pub fn openapi_public(app: &App) -> String {
+    api(app).spec_yaml()
+}
+
+/// Everything on the public listener, with the layers around it. `mailbox` in `entree dev` only.
+pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Response> + 'static {
+    let config = app.config.get();
+    let service = api(app);
+    let spec = Arc::new(Spec::new(&service.spec()));
+    let live = app.config.clone();
+    let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
+    let gate = Gate { config: app.config.clone() };
+    let mut routes = Route::new()
+        .nest_no_strip("/api", cors(origins.clone(), service.around(move |api, request| gate.clone().pass(api, request))))
+        .at("/", get(home))
+        .at("/login", only("GET, HEAD", get(sign_in::login)))
+        .at("/login/email", only("POST", post(pages::email)))
+        .at("/login/sent", only("GET, HEAD", get(pages::sent)))
+        .at("/login/sent/state", only("GET, HEAD", get(pages::state)))
+        .at("/login/code", only("POST", post(pages::type_code)))
+        .at("/login/link/:token", only("GET, POST", get(pages::show_link).post(pages::use_link)))
+        .at("/login/continue", only("GET", get(resume::go_on)))
+        .at("/login/restart", only("GET", get(resume::restart)))
+        .at("/account", only("GET, HEAD", get(account::account)))
+        .at("/account/sign-out", only("POST", post(account::sign_out)))
+        .at("/account/sign-out-everywhere", only("POST", post(account::sign_out_everywhere)))
+        .at("/account/sessions/:id/end", only("POST", post(account::end_session)))
+        .at("/logged-out", only("GET, HEAD", get(account::logged_out)))
+        .at("/oauth2/authorize", only("GET, POST", get(authorize::authorize).post(authorize::authorize_post)))
+        .at("/oauth2/authorize/resume", only("GET", get(authorize::resume)))
+        .at("/oauth2/token", cors(origins, only("POST", post(token::token))))
+        .at("/.well-known/openid-configuration", get(discovery::metadata))
+        .at("/.well-known/oauth-authorization-server", get(discovery::metadata))
+        .at("/.well-known/jwks.json", get(discovery::jwks))
+        .at("/openapi.json", get(openapi_json))
+        .at("/docs", get(documentation))
+        .nest("/assets", assets::route());
+    if let Some(mailbox) = mailbox {
+        routes = routes.nest("/dev/mailbox", dev::routes(mailbox));
+    }
+    let mut layers = Layers::new(Some(app.public_url.clone()));
+    layers.trusted_proxies = config.server.trusted_proxies.clone().into();
+    layers.redirect_loopback = app.public_url.starts_with("http://");
+    layers.error_page = Some(error_page(app));
+    routes.data(app.clone()).data(Metadata::new(&app.public_url)).data(spec).with(layers)
+}
+
+/// `/`: where a person who comes here by hand wants to go.
+#[handler]
+fn home() -> Response {
+    crate::login::visit::see_other("/account")
+}
+
+/// Errors for people that no endpoint drew itself: no such page, wrong method, too large.
+fn error_page(app: &App) -> Arc<dyn Fn(&Fault, &Caller) -> Response + Send + Sync> {
+    let app = app.clone();
+    Arc::new(move |fault, caller| {
+        let tongue = app.texts.pick("", &caller.accept_language);
+        let stem = match fault.status {
+            StatusCode::NOT_FOUND => "error-not-found",
+            StatusCode::TOO_MANY_REQUESTS => "error-busy",
+            StatusCode::SERVICE_UNAVAILABLE => "error-away",
+            status if status.is_server_error() => "error-internal",
+            _ => "error-request",
+        };
+        let title = if stem == "error-internal" { "error-title".to_owned() } else { format!("{stem}-title") };
+        let page = page::Error {
+            tongue: &tongue,
+            status: fault.status,
+            title: tongue.t(&title),
+            message: tongue.t(stem),
+            parameter: None,
+            next_href: Some("/login"),
+            next_label: None,
+            reference: Some(&fault.reference),
+        };
+        show(&page, Site::of(&app.public_url))
+    })
+}
+
+/// The switch of `/api/v2`: off, it is as if nothing were there.
+#[derive(Clone)]
+struct Gate {
+    config: Live,
+}
+
+impl Gate {
+    async fn pass<E: Endpoint>(self, api: Arc<E>, request: Request) -> poem::Result<Response> {
+        let closed = request.uri().path().starts_with("/api/v2") && !self.config.get().api.v2_enabled;
+        if closed {
+            let reference = Caller::of(&request).request_id;
+            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.");
+            return Ok(problem.with_reference(reference).into_response());
+        }
+        Ok(api.call(request).await?.into_response())
+    }
+}
+
+/// The generated document, parsed and as bytes, made once.
+struct Spec {
+    json: String,
+    value: serde_json::Value,
+}
+
+impl Spec {
+    fn new(json: &str) -> Self {
+        Self { json: json.to_owned(), value: serde_json::from_str(json).unwrap_or_default() }
+    }
+}
+
+/// `/openapi.json`.
+#[handler]
+fn openapi_json(Data(spec): Data<&Arc<Spec>>) -> Response {
+    Response::builder().header(header::CACHE_CONTROL, "no-cache").content_type("application/json").body(spec.json.clone())
+}
+
+/// `/docs`: the generated document for people, from this host alone.
+#[handler]
+fn documentation(Data(app): Data<&App>, Data(spec): Data<&Arc<Spec>>) -> Response {
+    docs::page(&spec.value, "/openapi.json", &app.texts.tongue("en"), Site::of(&app.public_url))
+}

@@ -1,0 +1,327 @@
+//! Signed-in browsers.
+//!
+//! Owns `sessions`. Promises: the cookie's secret is stored as a hash only; a session counts only while its user is
+//! active, its epoch is the user's, and neither idle nor absolute time is over; signing in as somebody else, or out,
+//! ends the row; a double click gives the same row a fresh secret (DESIGN §8, browser binding).
+
+pub mod page;
+
+use std::time::Duration;
+
+use entity::{Time, session};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    sea_query::{Expr, SimpleExpr},
+};
+use uuid::Uuid;
+
+pub use entity::session::Model as Session;
+
+use crate::{
+    config,
+    db::Tx,
+    secret::{Hash, Plain, public_id},
+    user::{self, User},
+    web::error::Failure,
+};
+
+/// How long the secret before a double click is still taken.
+const DOUBLE_CLICK: Duration = Duration::from_secs(60);
+
+/// The least time between two writes of `last_seen_at`.
+const SEEN_EVERY: Duration = Duration::from_secs(600);
+
+/// How long after a proof an action that needs a fresh one is allowed.
+pub const FRESH: Duration = Duration::from_secs(600);
+
+/// How somebody proved who they are, for `acr` and `amr` (DESIGN §8, RFC 8176).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A mailed link or code.
+    Mail,
+}
+
+impl Method {
+    /// `acr`.
+    #[must_use]
+    pub const fn acr(self) -> &'static str {
+        match self {
+            Self::Mail => "urn:entree:acr:email",
+        }
+    }
+
+    /// `amr`, separated by spaces.
+    #[must_use]
+    pub const fn amr(self) -> &'static str {
+        match self {
+            Self::Mail => "otp",
+        }
+    }
+}
+
+/// A live session and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Current {
+    /// The session.
+    pub session: Session,
+    /// Its user.
+    pub user: User,
+}
+
+/// What a new session is made of.
+#[derive(Clone, Debug)]
+pub struct Start<'a> {
+    /// Whose.
+    pub user: &'a User,
+    /// How they proved it.
+    pub method: Method,
+    /// Browser and system, in words.
+    pub device: &'a str,
+    /// Longer idle time.
+    pub remembered: bool,
+    /// The pre-login cookie that it grows from; none for apps.
+    pub browser: Option<Hash>,
+}
+
+/// Starts a session: its row and the one secret that its cookie will hold.
+///
+/// # Errors
+/// The database's own.
+pub async fn start(tx: &Tx, start: Start<'_>, limits: &config::Session) -> Result<(Session, Plain), Failure> {
+    let secret = Plain::generate();
+    let row = Session {
+        id: public_id(),
+        user_id: start.user.id,
+        secret_hash: secret.hash().to_column(),
+        previous_hash: None,
+        previous_until: None,
+        browser_hash: start.browser.map(Hash::to_column),
+        auth_epoch: start.user.auth_epoch,
+        auth_time: tx.now,
+        acr: start.method.acr().to_owned(),
+        amr: start.method.amr().to_owned(),
+        device: start.device.to_owned(),
+        remembered: start.remembered,
+        created_at: tx.now,
+        last_seen_at: tx.now,
+        expires_at: tx.now + Duration::from_secs(limits.absolute_seconds),
+        revoked_at: None,
+    };
+    session::ActiveModel::from(row.clone()).insert(tx.conn()).await?;
+    end_surplus(tx, start.user.id, limits.max_per_user).await?;
+    Ok((row, secret))
+}
+
+/// BS-05: at most so many live sessions a user; the oldest end first.
+async fn end_surplus(tx: &Tx, user: Uuid, most: u32) -> Result<(), Failure> {
+    let surplus: Vec<Uuid> = session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
+        .filter(live_of(user))
+        .order_by_desc(session::Column::CreatedAt)
+        .order_by_desc(session::Column::Id)
+        .offset(u64::from(most))
+        .limit(1000)
+        .into_tuple()
+        .all(tx.conn())
+        .await?;
+    if !surplus.is_empty() {
+        revoke(tx, session::Column::Id.is_in(surplus)).await?;
+    }
+    Ok(())
+}
+
+fn live_of(user: Uuid) -> Condition {
+    Condition::all().add(session::Column::UserId.eq(user)).add(session::Column::RevokedAt.is_null())
+}
+
+async fn revoke(tx: &Tx, which: impl Into<SimpleExpr>) -> Result<u64, Failure> {
+    let which: SimpleExpr = which.into();
+    let done = session::Entity::update_many()
+        .col_expr(session::Column::RevokedAt, Expr::value(Some(tx.now.0)))
+        .filter(session::Column::RevokedAt.is_null())
+        .filter(which)
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected)
+}
+
+/// The live session of a cookie, and its user.
+///
+/// # Errors
+/// The database's own.
+pub async fn current(
+    conn: &impl ConnectionTrait,
+    cookie: &Hash,
+    now: Time,
+    limits: &config::Session,
+) -> Result<Option<Current>, Failure> {
+    let by_hash = session::Entity::find().filter(session::Column::SecretHash.eq(cookie.to_column())).one(conn).await?;
+    let row = match by_hash {
+        Some(row) => Some(row),
+        None => session::Entity::find()
+            .filter(session::Column::PreviousHash.eq(cookie.to_column()))
+            .filter(session::Column::PreviousUntil.gt(now))
+            .one(conn)
+            .await?,
+    };
+    match row {
+        Some(row) => judge(conn, row, now, limits).await,
+        None => Ok(None),
+    }
+}
+
+/// The live session with this id, and its user: for codes and tokens that name it.
+///
+/// # Errors
+/// The database's own.
+pub async fn by_id(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    now: Time,
+    limits: &config::Session,
+) -> Result<Option<Current>, Failure> {
+    match session::Entity::find_by_id(id).one(conn).await? {
+        Some(row) => judge(conn, row, now, limits).await,
+        None => Ok(None),
+    }
+}
+
+async fn judge(
+    conn: &impl ConnectionTrait,
+    session: Session,
+    now: Time,
+    limits: &config::Session,
+) -> Result<Option<Current>, Failure> {
+    if session.revoked_at.is_some() || session.expires_at <= now || idle_end(&session, limits) <= now {
+        return Ok(None);
+    }
+    let Some(user) = user::by_id(conn, session.user_id).await? else { return Ok(None) };
+    let counts = user.state == user::State::Active && user.auth_epoch == session.auth_epoch;
+    Ok(counts.then_some(Current { session, user }))
+}
+
+/// When the session ends if it is not used again.
+#[must_use]
+pub fn idle_end(session: &Session, limits: &config::Session) -> Time {
+    let idle = if session.remembered { limits.remembered_idle_seconds } else { limits.idle_seconds };
+    session.last_seen_at + Duration::from_secs(idle)
+}
+
+/// Notes that a session is in use, at most every ten minutes.
+///
+/// # Errors
+/// The database's own.
+pub async fn seen(conn: &impl ConnectionTrait, session: &Session, now: Time) -> Result<(), Failure> {
+    if now.since(session.last_seen_at) < SEEN_EVERY {
+        return Ok(());
+    }
+    session::Entity::update_many()
+        .col_expr(session::Column::LastSeenAt, Expr::value(now.0))
+        .filter(session::Column::Id.eq(session.id))
+        .filter(session::Column::LastSeenAt.lt(now))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// A double click: the same row gets a fresh secret, the one before it is taken for another minute. None if the
+/// session has ended meanwhile.
+///
+/// # Errors
+/// The database's own.
+pub async fn renew_secret(tx: &Tx, id: Uuid) -> Result<Option<Plain>, Failure> {
+    let secret = Plain::generate();
+    let done = session::Entity::update_many()
+        .col_expr(session::Column::PreviousHash, Expr::col(session::Column::SecretHash).into())
+        .col_expr(session::Column::PreviousUntil, Expr::value(Some((tx.now + DOUBLE_CLICK).0)))
+        .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
+        .filter(session::Column::Id.eq(id))
+        .filter(session::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok((done.rows_affected == 1).then_some(secret))
+}
+
+/// The same person proved who they are again: same row (so `sid` and grants stay), new secret, the old one is dead at
+/// once (BS-04). None if the session has ended meanwhile.
+///
+/// # Errors
+/// The database's own.
+pub async fn step_up(tx: &Tx, id: Uuid, method: Method, browser: Option<Hash>) -> Result<Option<Plain>, Failure> {
+    let secret = Plain::generate();
+    let done = session::Entity::update_many()
+        .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
+        .col_expr(session::Column::PreviousHash, Expr::value(Option::<Vec<u8>>::None))
+        .col_expr(session::Column::PreviousUntil, Expr::value(Option::<i64>::None))
+        .col_expr(session::Column::BrowserHash, Expr::value(browser.map(Hash::to_column)))
+        .col_expr(session::Column::AuthTime, Expr::value(tx.now.0))
+        .col_expr(session::Column::LastSeenAt, Expr::value(tx.now.0))
+        .col_expr(session::Column::Acr, Expr::value(method.acr()))
+        .col_expr(session::Column::Amr, Expr::value(method.amr()))
+        .filter(session::Column::Id.eq(id))
+        .filter(session::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok((done.rows_affected == 1).then_some(secret))
+}
+
+/// Ends one session of a user; `false` if it is not theirs or has ended.
+///
+/// # Errors
+/// The database's own.
+pub async fn end(tx: &Tx, user: Uuid, id: Uuid) -> Result<bool, Failure> {
+    let which = Condition::all().add(session::Column::Id.eq(id)).add(session::Column::UserId.eq(user));
+    Ok(revoke(tx, which).await? == 1)
+}
+
+/// Ends every session of a user.
+///
+/// # Errors
+/// The database's own.
+pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
+    revoke(tx, session::Column::UserId.eq(user)).await
+}
+
+/// The live sessions of a user, latest use first.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    now: Time,
+    limits: &config::Session,
+) -> Result<Vec<Session>, Failure> {
+    let mut rows = session::Entity::find()
+        .filter(live_of(user.id))
+        .filter(session::Column::AuthEpoch.eq(user.auth_epoch))
+        .filter(session::Column::ExpiresAt.gt(now))
+        .order_by_desc(session::Column::LastSeenAt)
+        .limit(200)
+        .all(conn)
+        .await?;
+    rows.retain(|row| idle_end(row, limits) > now);
+    Ok(rows)
+}
+
+/// Deletes sessions that ended 30 days ago, at most `most`; gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+    let old = tx.now - Duration::from_secs(30 * 86_400);
+    let ids: Vec<Uuid> = session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
+        .filter(session::Column::ExpiresAt.lt(old))
+        .limit(most)
+        .into_tuple()
+        .all(tx.conn())
+        .await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    Ok(session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(tx.conn()).await?.rows_affected)
+}

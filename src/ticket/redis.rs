@@ -1,0 +1,265 @@
+//! Tickets and counters in Redis, shared by all copies of the service.
+//!
+//! Every step is one command or one script over keys of one slot, so Redis itself makes it atomic. Each waits at most
+//! [`PATIENCE`] for its answer and none is sent twice: a claim whose answer was lost may have happened. All callers
+//! share one multiplexed connection; a broken or silent one is put away, and the next caller dials.
+//!
+//! Needs Redis 6.2 and a user with `~PREFIX* +evalsha +script|load +get +set +incr +pttl +pexpire +ping +hello`, and
+//! `+info` so that its eviction policy can be checked.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo as _, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Script, ScriptInvocation,
+    ServerErrorKind,
+    aio::MultiplexedConnection,
+    cmd,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+use arc_swap::ArcSwapOption;
+use tokio::{sync::Mutex, time::timeout};
+
+use super::{Answer, Counter, Policy, Store, away, bounded};
+use crate::web::error::Failure;
+
+/// How long Redis may take to take a connection, and to answer.
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+
+/// An idle connection is probed so often, so that nothing between us and Redis forgets it.
+const KEPT_ALIVE: Duration = Duration::from_secs(30);
+
+/// Commands on their way at once, before callers queue.
+const ON_THE_WAY: usize = 512;
+
+/// A live value (its first byte is `L`) is replaced by its tombstone; what stood there is the answer.
+const CLAIM: &str = "\
+local found = redis.call('GET', KEYS[1])
+if found and string.byte(found, 1) == 76 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+return found";
+
+/// KEYS: one. ARGV: how the value to be replaced begins; the new one.
+const REPLACE: &str = "\
+local found = redis.call('GET', KEYS[1])
+if not found or string.sub(found, 1, 13) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1";
+
+/// KEYS: counters. ARGV: limit and window of each. Looks at all before it raises any; the answer is how long to wait.
+const HIT: &str = "\
+local wait = 0
+for i, key in ipairs(KEYS) do
+  if tonumber(redis.call('GET', key) or 0) >= tonumber(ARGV[2 * i - 1]) then
+    local left = redis.call('PTTL', key)
+    if left == -2 then left = tonumber(ARGV[2 * i]) end
+    wait = math.max(wait, left, 1)
+  end
+end
+if wait > 0 then return wait end
+for i, key in ipairs(KEYS) do
+  if redis.call('INCR', key) == 1 then redis.call('PEXPIRE', key, ARGV[2 * i]) end
+end
+return 0";
+
+type Slot = ArcSwapOption<MultiplexedConnection>;
+
+pub(super) struct Redis {
+    client: Client,
+    place: String,
+    patience: Duration,
+    /// The connection in use; read without a lock.
+    slot: Arc<Slot>,
+    /// Held while one caller dials; the others wait for its connection instead of making their own.
+    dialing: Mutex<()>,
+    claim: Script,
+    replace: Script,
+    hit: Script,
+}
+
+impl Redis {
+    pub(super) fn open(url: &str, patience: Duration) -> Result<Self, Failure> {
+        let info = read_url(url)?;
+        let place = describe(&info);
+        Ok(Self {
+            client: Client::open(info).map_err(|e| Failure::internal(format_args!("tickets.url: {}", e.category())))?,
+            place,
+            patience,
+            slot: Arc::default(),
+            dialing: Mutex::default(),
+            claim: Script::new(CLAIM),
+            replace: Script::new(REPLACE),
+            hit: Script::new(HIT),
+        })
+    }
+
+    async fn line(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
+        if let Some(line) = self.slot.load_full() {
+            return Ok(line);
+        }
+        timeout(self.patience, self.dial()).await.map_err(|_| away("no connection in time"))?
+    }
+
+    async fn dial(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
+        let _turn = self.dialing.lock().await;
+        if let Some(line) = self.slot.load_full() {
+            return Ok(line);
+        }
+        let slot = Arc::downgrade(&self.slot);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.patience))
+            .set_response_timeout(Some(self.patience))
+            .set_pipeline_buffer_size(ON_THE_WAY)
+            .set_push_sender(move |push| hung_up(&slot, &push));
+        let line = self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(away)?;
+        let line = Arc::new(line);
+        self.slot.store(Some(line.clone()));
+        Ok(line)
+    }
+
+    /// A line that broke or fell silent, or whose server may no longer write, is put away, unless a newer one is there
+    /// already. Callers that still wait for an answer on it keep it until they have it.
+    fn judge<T>(&self, line: Arc<MultiplexedConnection>, answer: RedisResult<T>) -> Result<T, Failure> {
+        answer.map_err(|error| {
+            if error.is_io_error() || error.is_unrecoverable_error() || is_demoted(&error) {
+                self.slot.compare_and_swap(&Some(line), None);
+            }
+            away(error)
+        })
+    }
+
+    async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let line = self.line().await?;
+        let answer = command.query_async(&mut MultiplexedConnection::clone(&line)).await;
+        self.judge(line, answer)
+    }
+
+    /// Redis may answer that it does not know the script (after a restart): then, and only then, nothing was done and
+    /// the script is loaded and called again.
+    async fn script<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, Failure> {
+        let line = self.line().await?;
+        let answer = call.invoke_async(&mut MultiplexedConnection::clone(&line)).await;
+        self.judge(line, answer)
+    }
+}
+
+/// Redis closed the connection, perhaps for being idle: the next caller dials instead of meeting a dead line.
+fn hung_up(slot: &Weak<Slot>, push: &PushInfo) -> Result<(), std::convert::Infallible> {
+    if push.kind == PushKind::Disconnection
+        && let Some(slot) = slot.upgrade()
+    {
+        slot.store(None);
+    }
+    Ok(())
+}
+
+/// After a failover the name in the URL may lead to the new primary; this line does not.
+fn is_demoted(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown))
+}
+
+fn read_url(url: &str) -> Result<ConnectionInfo, Failure> {
+    // The words name no part of the URL: a password may stand in any of them.
+    let bad = |why: &str| Failure::internal(format_args!("tickets.url: {why}"));
+    let parsed = url::Url::parse(url).map_err(|_| bad("not a URL; write redis://host:6379/0"))?;
+    if !matches!(parsed.scheme(), "redis" | "rediss" | "redis+unix") {
+        return Err(bad("write memory:, redis://…, rediss://… or redis+unix:///path"));
+    }
+    if parsed.fragment().is_some() {
+        return Err(bad("remove what follows #: certificates are always checked"));
+    }
+    let info = parsed.into_connection_info().map_err(|e| bad(e.detail().unwrap_or(e.category())))?;
+    // RESP3 tells at once when a connection ends.
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let socket = TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(KEPT_ALIVE));
+    Ok(info.set_redis_settings(settings).set_tcp_settings(socket))
+}
+
+fn describe(info: &ConnectionInfo) -> String {
+    let database = info.redis_settings().db();
+    match info.addr() {
+        ConnectionAddr::TcpTls { host, port, .. } => format!("rediss://{host}:{port}/{database}"),
+        ConnectionAddr::Tcp(host, port) if host.contains(':') => format!("redis://[{host}]:{port}/{database}"),
+        ConnectionAddr::Unix(path) => format!("redis+unix://{}?db={database}", path.display()),
+        other => format!("redis://{other}/{database}"),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(bounded(duration).as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Store for Redis {
+    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut set = cmd("SET");
+            set.arg(key).arg(blob).arg("PX").arg(millis(ttl)).arg("NX");
+            Ok(self.command::<Option<String>>(&set).await?.is_some())
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async move { self.command(cmd("GET").arg(key)).await })
+    }
+
+    fn claim<'a>(&'a self, key: &'a str, tombstone: Vec<u8>, keep: Duration) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async move { self.script(self.claim.key(key).arg(tombstone).arg(millis(keep))).await })
+    }
+
+    fn replace_if<'a>(&'a self, key: &'a str, seen: &'a [u8], blob: Vec<u8>) -> Answer<'a, bool> {
+        Box::pin(async move { self.script(self.replace.key(key).arg(seen).arg(blob)).await })
+    }
+
+    fn hit<'a>(&'a self, keys: Vec<String>, counters: &'a [Counter]) -> Answer<'a, Option<Duration>> {
+        Box::pin(async move {
+            let mut call = self.hit.key(keys);
+            for counter in counters {
+                call.arg(counter.limit).arg(millis(counter.window));
+            }
+            let wait: u64 = self.script(&call).await?;
+            Ok((wait > 0).then(|| Duration::from_millis(wait)))
+        })
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(async move { self.command::<String>(&cmd("PING")).await.map(drop) })
+    }
+
+    fn policy(&self) -> Answer<'_, Policy> {
+        Box::pin(async move {
+            let line = self.line().await?;
+            let answer: RedisResult<String> =
+                cmd("INFO").arg("memory").query_async(&mut MultiplexedConnection::clone(&line)).await;
+            match answer {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                    Ok(Policy::Unreadable("this user may not ask INFO".to_owned()))
+                }
+                answer => Ok(read_policy(&self.judge(line, answer)?)),
+            }
+        })
+    }
+
+    /// Redis drops expired keys by itself.
+    fn sweep(&self) -> usize {
+        0
+    }
+
+    fn describe(&self) -> String {
+        self.place.clone()
+    }
+}
+
+fn read_policy(info: &str) -> Policy {
+    match info.lines().find_map(|line| line.trim().strip_prefix("maxmemory_policy:")) {
+        Some("noeviction") => Policy::Refuses,
+        Some(other) => Policy::Evicts(other.to_owned()),
+        None => Policy::Unreadable("INFO names no maxmemory_policy".to_owned()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod server;
+#[cfg(test)]
+mod tests;

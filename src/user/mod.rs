@@ -1,0 +1,285 @@
+//! The people and their addresses: who somebody is once an address is proven.
+//!
+//! Owns `users` and `user_emails`. Promises: no user before a proof (LK-02), one user for one verified address however
+//! many proofs arrive at once (LK-09), and that the first proof of an account that nobody had proven ends everything
+//! that was there before it (E2).
+
+pub mod address;
+
+use entity::{Time, user, user_email};
+use sea_orm::{
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    ExprTrait as _, QueryOrder as _, sea_query::OnConflict,
+};
+use uuid::Uuid;
+
+pub use address::Address;
+pub use entity::user::{Model as User, State};
+
+use crate::{
+    db::Tx,
+    secret::{public_id, row_id},
+    web::error::Failure,
+};
+
+/// How an address was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProvenBy {
+    /// By a secret mailed to it.
+    Mail,
+    /// By a provider that runs its mailbox.
+    Upstream,
+}
+
+impl ProvenBy {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// Whom a proof of an address leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// Somebody who had proven this address before.
+    Known(User),
+    /// A user made just now.
+    Created(User),
+    /// An account that nobody had proven: it is its owner's now, and everything older must end (E2).
+    Reclaimed(User),
+    /// Locked or deleted.
+    Refused,
+    /// Nobody has this address and sign-up is closed.
+    Closed,
+}
+
+/// The user who has proven this address, if any. Only verified addresses resolve (LK-01).
+///
+/// # Errors
+/// The database's own.
+pub async fn by_address(conn: &impl ConnectionTrait, address: &Address) -> Result<Option<User>, Failure> {
+    let row = user_email::Entity::find()
+        .filter(user_email::Column::Canonical.eq(address.canonical()))
+        .filter(user_email::Column::VerifiedAt.is_not_null())
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .one(conn)
+        .await?;
+    match row {
+        Some(row) => by_id(conn, row.user_id).await,
+        None => Ok(None),
+    }
+}
+
+/// The user with this inner id.
+///
+/// # Errors
+/// The database's own.
+pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>, Failure> {
+    Ok(user::Entity::find_by_id(id).one(conn).await?)
+}
+
+/// The user's address, as first proven: where mail goes (E5).
+///
+/// # Errors
+/// The database's own.
+pub async fn address_of(conn: &impl ConnectionTrait, user: Uuid) -> Result<Option<user_email::Model>, Failure> {
+    Ok(user_email::Entity::find()
+        .filter(user_email::Column::UserId.eq(user))
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .order_by_asc(user_email::Column::CreatedAt)
+        .one(conn)
+        .await?)
+}
+
+/// Where a mail for this address goes: the stored form of whoever has it, else the canonical form (E5: never the
+/// typed one). The second value tells whether a user who may sign in has it.
+///
+/// # Errors
+/// The database's own.
+pub async fn mail_target(conn: &impl ConnectionTrait, canonical: &str) -> Result<Target, Failure> {
+    let row = user_email::Entity::find()
+        .filter(user_email::Column::Canonical.eq(canonical))
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        // A verified row goes before somebody's unverified claim.
+        .order_by_desc(user_email::Column::VerifiedAt)
+        .all(conn)
+        .await?
+        .into_iter()
+        .max_by_key(|row| row.verified_at);
+    let Some(row) = row else { return Ok(Target::Unknown) };
+    match by_id(conn, row.user_id).await? {
+        Some(user) if user.state == State::Active => Ok(Target::Known { email: row.email }),
+        _ => Ok(Target::Refused),
+    }
+}
+
+/// What is known of an address that a mail is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An active user has it; mail goes to the stored form.
+    Known {
+        /// The stored form.
+        email: String,
+    },
+    /// Nobody has it.
+    Unknown,
+    /// Its user may not sign in.
+    Refused,
+}
+
+/// Who has just proven to own `address`: the known user, a new one, or nobody.
+///
+/// # Errors
+/// The database's own.
+pub async fn resolve(tx: &Tx, address: &Address, by: ProvenBy, may_create: bool) -> Result<Resolved, Failure> {
+    if let Some(user) = by_address(tx.conn(), address).await? {
+        return Ok(if user.state == State::Active { Resolved::Known(user) } else { Resolved::Refused });
+    }
+    if let Some(user) = reclaim(tx, address, by).await? {
+        return Ok(if user.state == State::Active { Resolved::Reclaimed(user) } else { Resolved::Refused });
+    }
+    if !may_create {
+        return Ok(Resolved::Closed);
+    }
+    create(tx, address, by).await
+}
+
+/// An account that was imported with this address and never proven by anybody becomes its owner's (E2).
+async fn reclaim(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Option<User>, Failure> {
+    let claims = user_email::Entity::find()
+        .filter(user_email::Column::Canonical.eq(address.canonical()))
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::VerifiedAt.is_null())
+        .order_by_asc(user_email::Column::CreatedAt)
+        .all(tx.conn())
+        .await?;
+    for claim in claims {
+        let proven = user_email::Entity::find()
+            .filter(user_email::Column::UserId.eq(claim.user_id))
+            .filter(user_email::Column::VerifiedAt.is_not_null())
+            .one(tx.conn())
+            .await?;
+        // Somebody who has proven another address only claims this one: the claim falls, the account is not touched.
+        if proven.is_some() {
+            continue;
+        }
+        let (user_id, id) = (claim.user_id, claim.id);
+        let mut row: user_email::ActiveModel = claim.into();
+        row.verified_at = Set(Some(tx.now));
+        row.verified_by = Set(Some(by.name().to_owned()));
+        row.update(tx.conn()).await?;
+        drop_claims(tx, address, id).await?;
+        return by_id(tx.conn(), user_id).await;
+    }
+    Ok(None)
+}
+
+async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, Failure> {
+    let user = user::Model {
+        id: row_id(tx.now),
+        public_id: public_id(),
+        state: State::Active,
+        auth_epoch: 0,
+        roles: String::new(),
+        name: None,
+        locale: None,
+        created_at: tx.now,
+        updated_at: tx.now,
+    };
+    user::ActiveModel::from(user.clone()).insert(tx.conn()).await?;
+    let id = row_id(tx.now);
+    let email = user_email::ActiveModel {
+        id: Set(id),
+        user_id: Set(user.id),
+        email: Set(address.canonical().to_owned()),
+        canonical: Set(address.canonical().to_owned()),
+        canon_version: Set(address::VERSION),
+        state: Set(user_email::State::Active),
+        verified_at: Set(Some(tx.now)),
+        verified_by: Set(Some(by.name().to_owned())),
+        created_at: Set(tx.now),
+    };
+    // The unique index decides between two first proofs at once; the loser's user goes, the winner's is taken.
+    let inserted = user_email::Entity::insert(email)
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(tx.conn())
+        .await?;
+    if inserted == 0 {
+        user::Entity::delete_by_id(user.id).exec(tx.conn()).await?;
+        return match by_address(tx.conn(), address).await? {
+            Some(user) if user.state == State::Active => Ok(Resolved::Known(user)),
+            _ => Ok(Resolved::Refused),
+        };
+    }
+    drop_claims(tx, address, id).await?;
+    Ok(Resolved::Created(user))
+}
+
+/// LK-03: once an address is verified for one user, others' unverified claims on it are gone.
+async fn drop_claims(tx: &Tx, address: &Address, keep: Uuid) -> Result<(), Failure> {
+    user_email::Entity::delete_many()
+        .filter(user_email::Column::Canonical.eq(address.canonical()))
+        .filter(user_email::Column::VerifiedAt.is_null())
+        .filter(user_email::Column::Id.ne(keep))
+        .exec(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Raises the epoch: every session of this user counts as ended from the next request on. Gives the new epoch.
+///
+/// # Errors
+/// The database's own.
+pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, Failure> {
+    use sea_orm::sea_query::Expr;
+    user::Entity::update_many()
+        .col_expr(user::Column::AuthEpoch, Expr::col(user::Column::AuthEpoch).add(1))
+        .col_expr(user::Column::UpdatedAt, Expr::value(tx.now.0))
+        .filter(user::Column::Id.eq(id))
+        .exec(tx.conn())
+        .await?;
+    let user = by_id(tx.conn(), id).await?;
+    user.map(|user| user.auth_epoch).ok_or_else(|| Failure::internal("the user is gone within its unit of work"))
+}
+
+/// The role names in a row.
+#[must_use]
+pub fn roles(user: &User) -> Vec<String> {
+    user.roles.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Puts in an account that nobody has proven yet, as an import of an older system does. For ops and tests.
+///
+/// # Errors
+/// The database's own.
+pub async fn import(tx: &Tx, address: &Address) -> Result<User, Failure> {
+    let now: Time = tx.now;
+    let user = user::Model {
+        id: row_id(now),
+        public_id: public_id(),
+        state: State::Active,
+        auth_epoch: 0,
+        roles: String::new(),
+        name: None,
+        locale: None,
+        created_at: now,
+        updated_at: now,
+    };
+    user::ActiveModel::from(user.clone()).insert(tx.conn()).await?;
+    user_email::ActiveModel {
+        id: Set(row_id(now)),
+        user_id: Set(user.id),
+        email: Set(address.canonical().to_owned()),
+        canonical: Set(address.canonical().to_owned()),
+        canon_version: Set(address::VERSION),
+        state: Set(user_email::State::Active),
+        verified_at: Set(None),
+        verified_by: Set(Some("import".to_owned())),
+        created_at: Set(now),
+    }
+    .insert(tx.conn())
+    .await?;
+    Ok(user)
+}

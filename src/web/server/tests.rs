@@ -1,0 +1,337 @@
+//! Bad manners over raw sockets against the running server.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+use std::sync::Arc;
+
+use poem::{EndpointExt as _, IntoEndpoint as _, Request as Asked, Route, handler, http::StatusCode};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::*;
+use crate::web::{
+    caller::Caller,
+    cookie::{Cookies, Which},
+    layers::Layers,
+};
+
+#[handler]
+async fn bug() -> String {
+    panic!("a handler's bug")
+}
+
+#[handler]
+async fn echo(body: Vec<u8>) -> Vec<u8> {
+    body
+}
+
+#[handler]
+async fn address(request: &Asked) -> String {
+    Caller::of(request).ip.to_string()
+}
+
+#[handler]
+async fn session(request: &Asked) -> poem::Result<StatusCode> {
+    Cookies::new("http://127.0.0.1").read(request, Which::Sid)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Answers when it is let.
+struct Gate {
+    entered: Notify,
+    let_go: Notify,
+}
+
+struct Served {
+    address: SocketAddr,
+    gate: Arc<Gate>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+const SHORT: Duration = Duration::from_millis(300);
+/// No test waits longer for anything.
+const LONG: Duration = Duration::from_secs(20);
+
+async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address_ = listener.local_addr().unwrap();
+    let gate = Arc::new(Gate { entered: Notify::new(), let_go: Notify::new() });
+    let inside = Arc::clone(&gate);
+    let wait = poem::endpoint::make(move |_| {
+        let gate = Arc::clone(&inside);
+        async move {
+            gate.entered.notify_one();
+            gate.let_go.notified().await;
+            "let go"
+        }
+    });
+    let mut layers = Layers::new(Some(format!("http://{address_}").into()));
+    layers.trusted_proxies = ["127.0.0.1/32".parse().unwrap()].into();
+    let mut options = ServerOptions::default();
+    change(&mut options, &mut layers);
+    let routes = Route::new()
+        .at("/bug", bug)
+        .at("/echo", echo)
+        .at("/address", address)
+        .at("/session", session)
+        .at("/wait", wait);
+    let (stop, stopped) = oneshot::channel();
+    let shutdown = async { drop(stopped.await) };
+    let ended = tokio::spawn(serve(listener, routes.with(layers).into_endpoint(), options, shutdown));
+    Served { address: address_, gate, stop: Some(stop), ended }
+}
+
+impl Served {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `raw` with `HOST` replaced and gives all that comes back until the server closes.
+    async fn say(&self, raw: &str) -> String {
+        self.say_on(&mut self.connect().await, raw).await
+    }
+
+    async fn say_on(&self, stream: &mut TcpStream, raw: &str) -> String {
+        // The server may close before it has read all.
+        let _closed_early = stream.write_all(raw.replace("HOST", &self.address.to_string()).as_bytes()).await;
+        rest(stream).await
+    }
+}
+
+/// All that comes until the other side closes.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _reset = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the server closes");
+    String::from_utf8(bytes).unwrap()
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or("none")
+}
+
+#[tokio::test]
+async fn small_answers_are_sent_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, ends) = accept_one(&listener).await.unwrap();
+    assert!(stream.nodelay().unwrap());
+    assert!(ends.remote.as_socket_addr().is_some());
+}
+
+#[tokio::test]
+async fn px_02_a_half_sent_header_is_cut() {
+    let served = served(|options, _| options.header_timeout = SHORT).await;
+    for half in ["", "G", "GET /echo HT", "GET /echo HTTP/1.1\r\nHost: HOST\r\nX-Slow: ", "PRI * HTTP/2.0\r\n\r\nSM"] {
+        let began = Instant::now();
+        let answer = served.say(half).await;
+        assert!(!answer.contains("200"), "{answer}");
+        assert!(began.elapsed() >= SHORT && began.elapsed() < LONG / 2, "{half}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn px_02_a_drip_fed_header_is_cut_all_the_same() {
+    let served = served(|options, _| options.header_timeout = SHORT).await;
+    let mut stream = served.connect().await;
+    let began = Instant::now();
+    stream.write_all(b"GET / HTTP/1.1\r\nX: ").await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let drip = async {
+        while write.write_all(b"x").await.is_ok() {
+            sleep(SHORT / 6).await;
+        }
+    };
+    let mut bytes = Vec::new();
+    tokio::select! {
+        _ended = read.read_to_end(&mut bytes) => {}
+        () = drip => {}
+    }
+    assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn px_02_a_half_sent_header_is_cut_on_a_connection_that_served_before() {
+    let served = served(|options, _| options.header_timeout = SHORT).await;
+    let began = Instant::now();
+    let answer = served.say("GET /echo HTTP/1.1\r\nHost: HOST\r\n\r\nGET /echo HTTP/1.1\r\nHo").await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+    assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn px_02_a_header_over_16_kib_is_431() {
+    let served = served(|_, _| {}).await;
+    let with = |bytes: usize| {
+        format!("GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Big: {}\r\n\r\n", "x".repeat(bytes))
+    };
+    assert_eq!(status(&served.say(&with(15 * 1024)).await), "200");
+    assert_eq!(status(&served.say(&with(17 * 1024)).await), "431");
+}
+
+#[tokio::test]
+async fn px_02_po_04_a_chunked_body_over_64_kib_is_413() {
+    let served = served(|_, _| {}).await;
+    let with = |kib: usize| {
+        let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
+        let head = "POST /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{}0\r\n\r\n", chunk.repeat(kib))
+    };
+    assert_eq!(status(&served.say(&with(64)).await), "200");
+    assert_eq!(status(&served.say(&with(65)).await), "413");
+    let sized = format!(
+        "POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: {0}\r\n\r\n{1}",
+        65 * 1024,
+        "x".repeat(65 * 1024)
+    );
+    assert_eq!(status(&served.say(&sized).await), "413");
+}
+
+#[tokio::test]
+async fn px_02_a_slow_body_is_cut() {
+    let served = served(|_, layers| layers.body_timeout = SHORT).await;
+    let answer = served.say("POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10\r\n\r\nabc").await;
+    assert_eq!(status(&answer), "408");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_400_and_reaches_no_endpoint() {
+    let served = served(|_, _| {}).await;
+    let raw = "POST /echo HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc";
+    assert_eq!(status(&served.say(raw).await), "400");
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_the_connection_lives_on() {
+    let served = served(|_, _| {}).await;
+    let raw = "GET /bug HTTP/1.1\r\nHost: HOST\r\n\r\n\
+               POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nConnection: close\r\n\r\nalive";
+    let answer = served.say(raw).await;
+    assert_eq!(status(&answer), "500");
+    assert!(!answer.contains("a handler's bug") && answer.ends_with("alive"), "{answer}");
+}
+
+#[tokio::test]
+async fn px_01_a_wrong_host_is_421() {
+    let served = served(|_, _| {}).await;
+    let answer = served.say("GET /echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status(&answer), "421");
+}
+
+#[tokio::test]
+async fn px_01_the_address_comes_from_the_peer_and_its_proxy() {
+    let served = served(|_, _| {}).await;
+    let with = |forwarded: &str| {
+        format!("GET /address HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Real-IP: 192.0.2.9\r\n{forwarded}\r\n")
+    };
+    assert!(served.say(&with("")).await.ends_with("\r\n127.0.0.1"));
+    let forwarded = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 198.51.100.7\r\n";
+    assert!(served.say(&with(forwarded)).await.ends_with("\r\n198.51.100.7"));
+}
+
+#[tokio::test]
+async fn bs_06_two_sid_cookies_are_400() {
+    let served = served(|_, _| {}).await;
+    let with =
+        |cookie: &str| format!("GET /session HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n");
+    assert_eq!(status(&served.say(&with("sid=a")).await), "204");
+    assert_eq!(status(&served.say(&with("sid=a; sid=b")).await), "400");
+    assert_eq!(status(&served.say(&with("sid=a\r\nCookie: sid=b")).await), "400");
+}
+
+#[tokio::test]
+async fn a_shutdown_finishes_what_is_in_flight_and_takes_no_more() {
+    let mut served = served(|_, _| {}).await;
+    let mut stream = served.connect().await;
+    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    stream.write_all(raw.as_bytes()).await.unwrap();
+    served.gate.entered.notified().await;
+    served.stop.take().unwrap().send(()).unwrap();
+    // The listener is closed before the drain begins.
+    while TcpStream::connect(served.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!served.ended.is_finished());
+    served.gate.let_go.notify_one();
+    assert!(rest(&mut stream).await.ends_with("let go"));
+    timeout(LONG, served.ended).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_no_longer_than_the_drain_time() {
+    let mut served = served(|options, _| options.drain = SHORT).await;
+    let mut stream = served.connect().await;
+    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    stream.write_all(raw.as_bytes()).await.unwrap();
+    served.gate.entered.notified().await;
+    served.stop.take().unwrap().send(()).unwrap();
+    timeout(LONG, served.ended).await.unwrap().unwrap().unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_wait_for_a_slot() {
+    let served = served(|options, _| options.max_connections = 1).await;
+    let mut first = served.connect().await;
+    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.address);
+    first.write_all(raw.as_bytes()).await.unwrap();
+    served.gate.entered.notified().await;
+    let mut second = served.connect().await;
+    second.write_all(raw.replace("/wait", "/address").as_bytes()).await.unwrap();
+    let mut byte = [0];
+    assert!(timeout(SHORT, second.read(&mut byte)).await.is_err(), "not served yet");
+    served.gate.let_go.notify_one();
+    assert!(rest(&mut first).await.ends_with("let go"));
+    assert!(rest(&mut second).await.ends_with("127.0.0.1"));
+}
+
+#[tokio::test]
+async fn a_busy_connection_that_never_moves_is_cut() {
+    let served = served(|options, _| options.busy_timeout = SHORT).await;
+    let answer = served.say("GET /wait HTTP/1.1\r\nHost: HOST\r\n\r\n").await;
+    assert_eq!(answer, "");
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+#[tokio::test]
+async fn http_2_is_served_with_the_same_rules_and_closed_when_idle() {
+    let served = served(|options, _| options.idle_timeout = SHORT).await;
+    let ours = served.address.to_string();
+    // RFC 7541 appendix A: entry 8 is `:status: 200`; 421 is none and comes as a literal with the name of entry 8, in
+    // Huffman code: 011010, 00010, 00001, filled up with ones or nothing.
+    let (ok, misdirected): (&[u8], &[u8]) = (&[0x88], &[0x48, 0x82, 0b0110_1000, 0b0100_0001]);
+    for (authority, expected) in [(ours.as_str(), ok), ("evil.example", misdirected)] {
+        let mut stream = served.connect().await;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+        let mut head = vec![0x82, 0x86, 0x04, 8];
+        head.extend_from_slice(b"/address");
+        head.extend_from_slice(&[0x41, u8::try_from(authority.len()).unwrap()]);
+        head.extend_from_slice(authority.as_bytes());
+        stream.write_all(&frame(1, 5, 1, &head)).await.unwrap();
+        let mut bytes = Vec::new();
+        let _reset = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("closed when idle");
+        let status = answer_head(&bytes);
+        assert!(status.starts_with(expected), "{status:02x?}");
+    }
+}
+
+/// The payload of the first HEADERS frame.
+fn answer_head(mut bytes: &[u8]) -> Vec<u8> {
+    while let [0, high, low, kind, _, _, _, _, _, rest @ ..] = bytes {
+        let (payload, next) = rest.split_at(usize::from(*high) << 8 | usize::from(*low));
+        if *kind == 1 {
+            return payload.to_vec();
+        }
+        bytes = next;
+    }
+    panic!("no HEADERS frame")
+}
