@@ -6,10 +6,12 @@
 
 pub mod app;
 pub mod audit;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod health;
 pub mod jobs;
 pub mod key;
 pub mod limit;

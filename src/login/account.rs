@@ -26,6 +26,7 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
             .into_iter()
             .map(|row| SessionRow {
                 id: row.id.to_string(),
+                form_token: visit.session_token(app, &end_form(row.id)),
                 current: row.id == current.session.id,
                 last_seen: visit.tongue.date_time(row.last_seen_at),
                 created: visit.tongue.date_time(row.created_at),
@@ -40,11 +41,15 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
             sessions: &rows,
             form_token_sign_out: &visit.session_token(app, "sign-out"),
             form_token_everywhere: &visit.session_token(app, "sign-out-everywhere"),
-            form_token_end: &visit.session_token(app, "end-session"),
         };
         Ok(show(&page, visit.site))
     })
     .await
+}
+
+/// The name of the form that ends one session: its token is good for no other.
+fn end_form(id: Uuid) -> String {
+    format!("end-session {id}")
 }
 
 /// Which sessions a form ends.
@@ -109,7 +114,7 @@ pub async fn sign_out_everywhere(Data(app): Data<&App>, request: &Request, body:
 pub async fn end_session(Data(app): Data<&App>, Path(id): Path<String>, request: &Request, body: Body) -> Response {
     trouble::page(app, request, async {
         let id = Uuid::try_parse(&id).map_err(|_| Trouble::NotFound)?;
-        leave(app, request, body, "end-session", Which::One(id)).await
+        leave(app, request, body, &end_form(id), Which::One(id)).await
     })
     .await
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use poem::{Request, http::StatusCode};
+use poem::{Request, http::StatusCode, web::Data};
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use uuid::Uuid;
 
@@ -33,14 +33,12 @@ use crate::{
     },
 };
 
-/// What the sign-in API runs on.
-#[derive(Clone, Debug)]
-pub struct MagicLinkApi {
-    /// Handles.
-    pub app: App,
-    /// The protocol room's maker of tokens.
-    pub tokens: Arc<dyn IssueTokens>,
-}
+/// The protocol room's maker of tokens, as the routes hand it in.
+pub type Issuer = Arc<dyn IssueTokens>;
+
+/// The sign-in API, first version.
+#[derive(Clone, Copy, Debug)]
+pub struct MagicLinkApi;
 
 /// Ask for a mail.
 #[derive(Debug, Object)]
@@ -162,9 +160,9 @@ impl MagicLinkApi {
     ///
     /// The answer is the same for every address. Keep the PKCE verifier: the login belongs to whoever has it.
     #[oai(path = "/request", method = "post", operation_id = "requestMagicLink")]
-    async fn request(&self, request: &Request, body: Json<NewLogin>) -> poem::Result<RequestAnswer> {
+    async fn request(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<RequestAnswer> {
         let caller = Caller::of(request);
-        Ok(match begin(&self.app, &body.0, &caller).await? {
+        Ok(match begin(&app, &body.0, &caller).await? {
             Ok(begun) => RequestAnswer::Accepted(Json(begun)),
             Err(refused) if refused.0.status == 429 => RequestAnswer::TooMany(refused),
             Err(refused) => RequestAnswer::Refused(refused),
@@ -175,8 +173,14 @@ impl MagicLinkApi {
     ///
     /// Five tries a login. On success the answer is the token response.
     #[oai(path = "/consume", method = "post", operation_id = "consumeMagicLink")]
-    async fn consume(&self, request: &Request, body: Json<Consume>) -> poem::Result<ConsumeAnswer> {
-        Ok(self.answer(&body.0, &Caller::of(request)).await?)
+    async fn consume(
+        &self,
+        app: Data<&App>,
+        tokens: Data<&Issuer>,
+        request: &Request,
+        body: Json<Consume>,
+    ) -> poem::Result<ConsumeAnswer> {
+        Ok(Finish { app: &app, tokens: &tokens }.answer(&body.0, &Caller::of(request)).await?)
     }
 }
 
@@ -236,7 +240,13 @@ fn first_party<'a>(config: &'a Config, id: &str) -> Result<&'a Client, ProblemJs
         .ok_or_else(|| bad("invalid_client", "The client is unknown or not a first-party client."))
 }
 
-impl MagicLinkApi {
+/// What the end of a login needs.
+pub(super) struct Finish<'a> {
+    pub(super) app: &'a App,
+    pub(super) tokens: &'a Issuer,
+}
+
+impl Finish<'_> {
     /// Uses a code or a link, and answers.
     pub(super) async fn answer(&self, body: &Consume, caller: &Caller) -> Result<ConsumeAnswer, Failure> {
         Ok(match self.finish(body, caller).await? {

@@ -6,10 +6,7 @@
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
-use poem::{
-    Request,
-    http::StatusCode,
-};
+use poem::{Request, http::StatusCode, web::Data};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Path},
@@ -17,7 +14,7 @@ use poem_openapi::{
 };
 use uuid::Uuid;
 
-use super::api::{self, Begun, Consume, ConsumeAnswer, MagicLinkApi, NewLogin};
+use super::api::{self, Begun, Consume, ConsumeAnswer, Finish, Issuer, NewLogin};
 use crate::{
     app::App,
     login::{
@@ -36,11 +33,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The second version of the sign-in API.
-#[derive(Clone, Debug)]
-pub struct LoginsApi {
-    /// It shares the rules of the first.
-    pub v1: MagicLinkApi,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct LoginsApi;
 
 /// Where a login stands.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
@@ -125,9 +119,9 @@ impl LoginsApi {
     ///
     /// Sends a mail with a link and a code. The answer is the same for every address.
     #[oai(path = "/", method = "post", operation_id = "createLogin")]
-    async fn create(&self, request: &Request, body: Json<NewLogin>) -> poem::Result<Created> {
+    async fn create(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<Created> {
         let caller = Caller::of(request);
-        Ok(match api::begin(&self.v1.app, &body.0, &caller).await? {
+        Ok(match api::begin(&app, &body.0, &caller).await? {
             Ok(begun) => Created::Login(Json(begun)),
             Err(refused) if refused.0.status == 429 => Created::TooMany(refused),
             Err(refused) => Created::Refused(refused),
@@ -138,6 +132,7 @@ impl LoginsApi {
     #[oai(path = "/:id", method = "get", operation_id = "readLogin")]
     async fn read(
         &self,
+        app: Data<&App>,
         request: &Request,
         /// The login.
         id: Path<String>,
@@ -145,8 +140,8 @@ impl LoginsApi {
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
     ) -> poem::Result<StateAnswer> {
-        let holder = holder(&self.v1.app, request, verifier.0.as_deref());
-        Ok(match state(&self.v1.app, &id.0, holder.as_ref()).await? {
+        let holder = holder(&app, request, verifier.0.as_deref());
+        Ok(match state(&app, &id.0, holder.as_ref()).await? {
             Some(state) => StateAnswer::Login(Json(state)),
             None => StateAnswer::Unknown(unknown()),
         })
@@ -158,6 +153,7 @@ impl LoginsApi {
     #[oai(path = "/:id/events", method = "get", operation_id = "followLogin")]
     async fn events(
         &self,
+        app: Data<&App>,
         request: &Request,
         /// The login.
         id: Path<String>,
@@ -165,11 +161,11 @@ impl LoginsApi {
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
     ) -> poem::Result<EventsAnswer<BoxStream<'static, LoginState>>> {
-        let holder = holder(&self.v1.app, request, verifier.0.as_deref());
-        let Some(first) = state(&self.v1.app, &id.0, holder.as_ref()).await? else {
+        let holder = holder(&app, request, verifier.0.as_deref());
+        let Some(first) = state(&app, &id.0, holder.as_ref()).await? else {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
-        let events = follow(self.v1.app.clone(), id.0, holder, first).boxed();
+        let events = follow(App::clone(&app), id.0, holder, first).boxed();
         Ok(EventsAnswer::Events(EventStream::new(events).keep_alive(Duration::from_secs(15))))
     }
 
@@ -177,6 +173,8 @@ impl LoginsApi {
     #[oai(path = "/:id/code", method = "post", operation_id = "submitCode")]
     async fn code(
         &self,
+        app: Data<&App>,
+        tokens: Data<&Issuer>,
         request: &Request,
         /// The login.
         id: Path<String>,
@@ -191,7 +189,7 @@ impl LoginsApi {
             scope: body.scope,
             nonce: body.nonce,
         };
-        Ok(self.v1.answer(&consume, &Caller::of(request)).await?)
+        Ok(Finish { app: &app, tokens: &tokens }.answer(&consume, &Caller::of(request)).await?)
     }
 }
 

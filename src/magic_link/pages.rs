@@ -251,6 +251,12 @@ pub async fn show_link(Data(app): Data<&App>, Path(text): Path<String>, request:
     .await
 }
 
+/// `GET /login/link`: where the link's script leaves the address bar; a reload lands here.
+#[handler]
+pub async fn scrubbed(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async { Ok(elsewhere(&Visit::of(app, request, "").await?)) }).await
+}
+
 async fn draw_link(app: &App, visit: &Visit, flow: &Flow, text: &str, auto: bool) -> Result<Response, Trouble> {
     let current = if flow.state == State::Open { other_user(app, visit, flow).await? } else { None };
     let page = Link {

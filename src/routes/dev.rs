@@ -1,5 +1,81 @@
-//! to come
-use poem::Route;
-use crate::mail::mailbox::Mailbox;
-/// Routes.
-pub fn routes(_mailbox: Mailbox) -> Route { Route::new() }
+//! `/dev/mailbox`: the mails of `entree dev`, which has no mail server. Nothing of this exists in `entree serve`.
+
+use poem::{
+    EndpointExt as _, IntoResponse as _, Request, Response, Route, get, handler,
+    web::{Data, Json, Path},
+};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    login::trouble::{self, Trouble},
+    mail::{
+        mailbox::{Mailbox, Received},
+        page::{LetterPage, LetterRow, MailboxPage},
+    },
+    web::{
+        page::{Site, show},
+        params::Params,
+    },
+};
+
+/// The pages of a mailbox, below `/dev`.
+pub fn routes(mailbox: Mailbox) -> impl poem::Endpoint<Output = Response> {
+    Route::new()
+        .at("/mailbox", get(list))
+        .at("/mailbox.json", get(list_json))
+        .at("/mailbox/:id", get(one_letter))
+        .data(mailbox)
+        .map_to_response()
+}
+
+/// All mails, newest first.
+#[handler]
+async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response {
+    let tongue = app.texts.tongue("en");
+    let letters = mailbox.list(None);
+    let shown: Vec<(String, String)> =
+        letters.iter().map(|letter| (letter.id.to_string(), tongue.date_time(letter.received_at))).collect();
+    let rows: Vec<LetterRow<'_>> = letters
+        .iter()
+        .zip(&shown)
+        .map(|(letter, (id, received))| LetterRow { id, to: &letter.to, subject: &letter.subject, received })
+        .collect();
+    show(&MailboxPage { tongue: &tongue, letters: &rows }, Site::of(&app.public_url))
+}
+
+/// The same for programs; `?to=ADDRESS` picks.
+#[handler]
+async fn list_json(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let params = Params::from_query(request)?;
+        let letters: Vec<Received> = mailbox.list(params.one("to")?);
+        Ok(Json(letters).into_response())
+    })
+    .await
+}
+
+/// One mail.
+#[handler]
+async fn one_letter(
+    Data(app): Data<&App>,
+    Data(mailbox): Data<&Mailbox>,
+    Path(id): Path<String>,
+    request: &Request,
+) -> Response {
+    trouble::page(app, request, async {
+        let found = Uuid::try_parse(&id).ok().and_then(|id| mailbox.get(id)).ok_or(Trouble::NotFound)?;
+        let tongue = app.texts.tongue("en");
+        let page = LetterPage {
+            tongue: &tongue,
+            to: &found.to,
+            from: &found.from,
+            subject: &found.subject,
+            text: &found.text,
+            html: &found.html,
+            received: &tongue.date_time(found.received_at),
+        };
+        Ok(show(&page, Site::of(&app.public_url)))
+    })
+    .await
+}

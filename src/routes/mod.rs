@@ -18,12 +18,12 @@ use crate::{
     config::Live,
     login::{account, page, resume, sign_in},
     magic_link::{
-        api::MagicLinkApi,
+        api::{self, MagicLinkApi},
         api_v2::LoginsApi,
         pages,
     },
     mail::mailbox::Mailbox,
-    oauth::{authorize, discovery, discovery::Metadata, issue::Issuer, token},
+    oauth::{self, authorize, discovery, discovery::Metadata, token},
     web::{
         assets,
         caller::Caller,
@@ -61,13 +61,8 @@ pub const POSTS: &[(&str, Post)] = &[
     ("/api/v2/logins/:id/code", Post::CookieFree),
 ];
 
-fn api(app: &App) -> OpenApiService<(MagicLinkApi, LoginsApi), ()> {
-    let v1 = MagicLinkApi { app: app.clone(), tokens: Arc::new(Issuer { app: app.clone() }) };
-    describe((v1.clone(), LoginsApi { v1 }))
-}
-
-fn describe<T: poem_openapi::OpenApi>(api: T) -> OpenApiService<T, ()> {
-    OpenApiService::new(api, "Entree", env!("CARGO_PKG_VERSION"))
+fn service() -> OpenApiService<(MagicLinkApi, LoginsApi), ()> {
+    OpenApiService::new((MagicLinkApi, LoginsApi), "Entree", env!("CARGO_PKG_VERSION"))
         .summary("Passwordless sign-in")
         .description(
             "Sign-in for applications that draw their own form. Applications that use a browser speak OpenID Connect; \
@@ -77,18 +72,16 @@ fn describe<T: poem_openapi::OpenApi>(api: T) -> OpenApiService<T, ()> {
 }
 
 /// The generated document of the public API, as committed in `openapi/public.yaml`.
-///
-/// # Errors
-/// Never in practice: it needs an [`App`], which is made in memory.
 #[must_use]
-pub fn openapi_public(app: &App) -> String {
-    api(app).spec_yaml()
+pub fn openapi_public() -> String {
+    service().spec_yaml()
 }
 
 /// Everything on the public listener, with the layers around it. `mailbox` in `entree dev` only.
 pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Response> + 'static {
     let config = app.config.get();
-    let service = api(app);
+    let service = service();
+    let issuer: api::Issuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
     let spec = Arc::new(Spec::new(&service.spec()));
     let live = app.config.clone();
     let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
@@ -101,6 +94,7 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
         .at("/login/sent", only("GET, HEAD", get(pages::sent)))
         .at("/login/sent/state", only("GET, HEAD", get(pages::state)))
         .at("/login/code", only("POST", post(pages::type_code)))
+        .at("/login/link", only("GET", get(pages::scrubbed)))
         .at("/login/link/:token", only("GET, POST", get(pages::show_link).post(pages::use_link)))
         .at("/login/continue", only("GET", get(resume::go_on)))
         .at("/login/restart", only("GET", get(resume::restart)))
@@ -117,15 +111,16 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
         .at("/.well-known/jwks.json", get(discovery::jwks))
         .at("/openapi.json", get(openapi_json))
         .at("/docs", get(documentation))
-        .nest("/assets", assets::route());
+        .at(assets::style_path(), get(assets::style("public, max-age=31536000, immutable")))
+        .at("/assets/entree.css", get(assets::style("public, max-age=300")));
     if let Some(mailbox) = mailbox {
-        routes = routes.nest("/dev/mailbox", dev::routes(mailbox));
+        routes = routes.nest("/dev", dev::routes(mailbox));
     }
     let mut layers = Layers::new(Some(app.public_url.clone()));
     layers.trusted_proxies = config.server.trusted_proxies.clone().into();
     layers.redirect_loopback = app.public_url.starts_with("http://");
     layers.error_page = Some(error_page(app));
-    routes.data(app.clone()).data(Metadata::new(&app.public_url)).data(spec).with(layers)
+    routes.data(app.clone()).data(issuer).data(Metadata::new(&app.public_url)).data(spec).with(layers)
 }
 
 /// `/`: where a person who comes here by hand wants to go.

@@ -11,8 +11,12 @@ use fluent_syntax::ast::Entry;
 use unic_langid::LanguageIdentifier;
 
 /// Every shipped file: language and source. A test holds this list to the files that exist.
-const SHIPPED: &[(&str, &str)] =
-    &[("en", include_str!("../../locales/en/pages.ftl")), ("fr", include_str!("../../locales/fr/pages.ftl"))];
+const SHIPPED: &[(&str, &str)] = &[
+    ("en", include_str!("../../locales/en/pages.ftl")),
+    ("en", include_str!("../../locales/en/mail.ftl")),
+    ("fr", include_str!("../../locales/fr/pages.ftl")),
+    ("fr", include_str!("../../locales/fr/mail.ftl")),
+];
 
 /// What is spoken where no other language fits.
 pub(super) const FALLBACK: &str = "en";
