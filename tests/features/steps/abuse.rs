@@ -39,7 +39,7 @@ async fn answers(world: &mut World, device: &str, address: &str) -> (Vec<String>
     (shown, world.device(device).settle(answer).await)
 }
 
-/// Puts `…` for each run of 20 or more characters of an id or a token.
+/// Puts `…` for each run of 20 or more characters of an id or a token, and for numbers: seconds go by between the two.
 fn mask(text: &str) -> String {
     let mut masked = String::new();
     let mut run = String::new();
@@ -48,7 +48,7 @@ fn mask(text: &str) -> String {
             run.push(c);
             continue;
         }
-        masked.push_str(if run.len() >= 20 { "…" } else { &run });
+        masked.push_str(if run.len() >= 20 || run.parse::<u64>().is_ok() { "…" } else { &run });
         run.clear();
         masked.push(c);
     }

@@ -44,7 +44,7 @@ fn mail_back(world: &mut World) {
     world.wire.as_ref().expect("a wire").set(Mode::Ok);
 }
 
-#[then(expr = "the answer took less than {int} second")]
+#[then(expr = "the answer took less than {int} seconds")]
 fn quick(world: &mut World, seconds: u64) {
     assert!(world.took < Duration::from_secs(seconds), "{:?}", world.took);
 }

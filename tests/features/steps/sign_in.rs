@@ -367,7 +367,7 @@ async fn race(world: &mut World, device: &str, width: usize, page: &Page, form: 
     }
     let done: Vec<(Browser, Page)> = tasks.join_all().await;
     for (_, answer) in &done {
-        assert!(answer.status.as_u16() < 500, "{}", answer.summary());
+        assert!(answer.status.as_u16() < 500, "{}\n{}", answer.summary(), world.trouble());
     }
     // Whoever got a cookie last holds the session; a double click renews the secret of the same one.
     let mut shown = 0;
