@@ -12,7 +12,7 @@ Feature: The mail
   Scenario: In the language of the browser
     Given the laptop speaks "fr"
     When a mail is asked for on the laptop
-    Then the mail is written in "fr"
+    Then the mail is written in French
 
   @sink @G3
   Scenario: A mail server that says "later" gets the mail again

@@ -44,7 +44,7 @@ fn mail_back(world: &mut World) {
     world.wire.as_ref().expect("a wire").set(Mode::Ok);
 }
 
-#[then(expr = "the answer took less than {int} second")]
+#[then(expr = "the answer took less than {int} seconds")]
 fn quick(world: &mut World, seconds: u64) {
     assert!(world.took < Duration::from_secs(seconds), "{:?}", world.took);
 }
@@ -249,7 +249,7 @@ async fn quiet_log(world: &mut World) {
     let mut secrets = secrets(world).await;
     secrets.push(("address", world.address.clone()));
     let log = world.service.log();
-    assert!(log.len() > 20, "the log is suspiciously short: {} lines", log.len());
+    assert!(log.iter().any(|line| line.contains("TRACE")), "{} lines and none at TRACE: it proves nothing", log.len());
     for (what, secret) in secrets {
         let found = log.iter().filter(|line| holds(line.as_bytes(), &secret)).count();
         assert_eq!(found, 0, "the {what} is in {found} lines of the log");
