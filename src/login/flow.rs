@@ -8,7 +8,8 @@ use std::time::Duration;
 use entity::{Time, magic_link_flow as row};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _,
-    QuerySelect as _, UpdateMany, sea_query::Expr,
+    QuerySelect as _, UpdateMany,
+    sea_query::{Expr, LockBehavior, LockType},
 };
 use uuid::Uuid;
 
@@ -212,10 +213,22 @@ pub async fn record(tx: &Tx, id: Uuid, session: Uuid, new_browser: Option<Hash>)
 /// # Errors
 /// The database's own.
 pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
-    row::Entity::update_many()
-        .col_expr(row::Column::BrowserHash, Expr::value(Some(new.to_column())))
+    let open: Vec<Uuid> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
         .filter(row::Column::BrowserHash.eq(old.to_column()))
         .filter(row::Column::State.eq(State::Open))
+        // A flow that another unit of work holds is being consumed just now: waiting for it could be waiting for us.
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .into_tuple()
+        .all(tx.conn())
+        .await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    row::Entity::update_many()
+        .col_expr(row::Column::BrowserHash, Expr::value(Some(new.to_column())))
+        .filter(row::Column::Id.is_in(open))
         .exec(tx.conn())
         .await?;
     Ok(())

@@ -132,16 +132,18 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
     let Some(current) = session::by_id(tx.conn(), id, tx.now, &attempt.config.session).await? else {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     };
+    let pre = Plain::generate();
+    let new_browser = matches!(attempt.holder, Holder::Browser(_)).then(|| pre.hash());
+    // The flow's row comes before the session's, here as in `claim`: in the other order two clicks at once would wait
+    // for each other.
+    flow::record(tx, flow.id, id, new_browser).await?;
+    let before = flow.consumed_browser_hash.as_deref().and_then(Hash::from_column);
+    if let (Some(before), Some(_)) = (before, new_browser) {
+        flow::rebind(tx, before, pre.hash()).await?;
+    }
     let Some(sid) = session::renew_secret(tx, id).await? else {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     };
-    let pre = Plain::generate();
-    if let Holder::Browser(_) = attempt.holder {
-        if let Some(before) = flow.consumed_browser_hash.as_deref().and_then(Hash::from_column) {
-            flow::rebind(tx, before, pre.hash()).await?;
-        }
-        flow::record(tx, flow.id, id, Some(pre.hash())).await?;
-    }
     let device = attempt.holds.device.cloned().unwrap_or_else(Plain::generate);
     let done = SignedIn { session: current.session, user: current.user, sid, pre, device };
     Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))

@@ -95,6 +95,7 @@ impl<E: Endpoint> Endpoint for Layered<E> {
             old_http: request.version() < Version::HTTP_2,
             caller,
         };
+        tracing::trace!(request_id = seen.caller.request_id, "request begins");
         let mut response = match self.admit(&mut request).await {
             Ok(()) => self.run(request, &seen).await,
             Err(Turned::Away(status)) => self.refuse(&Fault::new(status, &seen.caller.request_id), &seen),
