@@ -15,4 +15,5 @@
 #[macro_use]
 mod bed;
 
+mod authorize;
 mod magic_link_secrets;
