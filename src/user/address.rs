@@ -162,5 +162,4 @@ fn is_invisible(c: char) -> bool {
 }
 
 #[cfg(test)]
-#[path = "address_tests.rs"]
 mod tests;

@@ -44,3 +44,6 @@ fn is_fresh_enough(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -
         && asked.stored.max_age != Some(0);
     asked.stored.prompt != Prompt::Login && young
 }
+
+#[cfg(test)]
+mod tests;

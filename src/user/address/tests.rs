@@ -17,7 +17,7 @@ struct Vector {
 }
 
 fn vectors() -> Vec<Vector> {
-    include_str!("../../tests/it/vectors/addresses.jsonl")
+    include_str!("../../../tests/it/vectors/addresses.jsonl")
         .lines()
         .filter(|line| !line.starts_with("{\"about\""))
         .map(|line| serde_json::from_str(line).unwrap())
