@@ -73,7 +73,7 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
 
 async fn park_again(app: &App, visit: &Visit, destination: &str) -> Result<String, Trouble> {
     let pending: Pending = serde_json::from_str(destination).map_err(crate::web::error::Failure::internal)?;
-    let handle = pending::park(&app.tickets, visit.pre.hash(), &pending).await?;
+    let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
     Ok(handle.to_text())
 }
 

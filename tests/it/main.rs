@@ -15,4 +15,12 @@
 #[macro_use]
 mod bed;
 
+mod identity;
 mod magic_link_secrets;
+mod oauth;
+mod oauth_authorize;
+mod oauth_metadata;
+mod oauth_prompt;
+mod oauth_token;
+mod session;
+mod session_csrf;

@@ -85,7 +85,7 @@ async fn proceed(app: &App, visit: &Visit, asked: AuthorizeRequest<'_>) -> Resul
                 ui_locales: asked.stored.ui_locales.clone(),
                 request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
             };
-            let handle = pending::park(&app.tickets, visit.pre.hash(), &pending).await?;
+            let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
             Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
         }
     }
