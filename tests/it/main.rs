@@ -14,5 +14,13 @@
 
 #[macro_use]
 mod bed;
+mod wire;
 
+mod magic_link_ask;
+mod magic_link_click;
+mod magic_link_code;
+mod magic_link_keeping;
+mod magic_link_mail;
+mod magic_link_race;
 mod magic_link_secrets;
+mod magic_link_timing;
