@@ -16,6 +16,7 @@
 mod bed;
 mod wire;
 
+mod authorize;
 mod magic_link_ask;
 mod magic_link_click;
 mod magic_link_code;
