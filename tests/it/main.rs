@@ -1,0 +1,3 @@
+//! Request tests.
+mod house;
+mod ids;
