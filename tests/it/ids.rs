@@ -80,10 +80,11 @@ fn feature_ids(text: &str) -> Vec<String> {
     lines.flat_map(str::split_whitespace).filter_map(|tag| plain_id(tag.trim_start_matches('@'))).collect()
 }
 
-/// Names of browser tests: `'C3 F2 the link page …': async (`.
+/// Names of browser tests: `'C3 F2 the link page …': async (`, ``tests[`C5 scanner: ${name}`] = async (``.
 fn browser_ids(text: &str) -> Vec<String> {
-    let names = text.lines().map(str::trim).filter_map(|line| line.strip_prefix('\'')?.split_once("': async"));
-    names.flat_map(|(name, _)| name.split(' ').map_while(plain_id).collect::<Vec<_>>()).collect()
+    let lines = text.lines().filter_map(|line| line.split_once(" async (").map(|(head, _)| head.trim()));
+    let named = lines.filter_map(|head| head.find(['\'', '`']).map(|at| &head[at + 1..]));
+    named.flat_map(|name| name.split(' ').map_while(plain_id).collect::<Vec<_>>()).collect()
 }
 
 /// `A1`, and `BS-01` as `BS1`.
@@ -165,4 +166,5 @@ fn ids_are_read_from_tests_alone() {
     assert_eq!(rust_ids("#[test]\n// B9\nfn x_b6() {}"), Vec::<String>::new());
     assert_eq!(feature_ids("  @A1 @BS-01 @mail\n  Scenario: B6\n  # @C1"), ["A1", "BS1"]);
     assert_eq!(browser_ids("  'C3 F2 the page': async ({ browser }) => {\n  // 'C4 x'"), ["C3", "F2"]);
+    assert_eq!(browser_ids("  all[`C5 scanner: ${name}`] = async ({ browser }) => {"), ["C5"]);
 }
