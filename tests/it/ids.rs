@@ -71,6 +71,11 @@ fn rust_ids(text: &str) -> Vec<String> {
             is_test = false;
         }
     }
+    // `on_both!` makes tests of the functions that it names.
+    let lists = text.split("on_both!").skip(1).filter_map(|rest| rest.split(['}', ')', ';']).next());
+    for name in lists.flat_map(|list| list.split(['{', '(', ',', '}', ')'])).map(str::trim) {
+        ids.extend(ids_of_name(name));
+    }
     ids
 }
 
@@ -161,6 +166,7 @@ fn ids_are_read_from_tests_alone() {
     assert_eq!(rust_ids("#[test]\nfn b6_x() {}"), ["B6"]);
     assert_eq!(rust_ids("    #[tokio::test(flavor = \"multi_thread\")]\n    async fn b_6_d_2_x() {}"), ["B6", "D2"]);
     assert_eq!(rust_ids("#[test]\nfn sk_01_ky_02_x() {}"), ["SK1", "KY2"]);
+    assert_eq!(rust_ids("on_both! {\n    b6_x, c1_y,\n}\nasync fn b7_z() {}"), ["B6", "C1"]);
     assert_eq!(rust_ids("/// b6\nfn b6_x() {}\n#[allow(x)]\nfn b7_x() {}"), Vec::<String>::new());
     assert_eq!(rust_ids("#[test]\nfn a_500_keeps() {}\n#[test]\nfn es256() {}"), Vec::<String>::new());
     assert_eq!(rust_ids("#[test]\n// B9\nfn x_b6() {}"), Vec::<String>::new());
