@@ -17,5 +17,7 @@ mod bed;
 
 mod house;
 mod ids;
+mod leaks;
 mod magic_link_secrets;
 mod migrations;
+mod outside;

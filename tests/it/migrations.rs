@@ -63,15 +63,19 @@ async fn schema(db: &DatabaseConnection) -> Vec<String> {
                  WHERE table_schema = 'public'",
                 &["t", "a", "b", "c", "d", "e"],
             ),
-            ("SELECT tablename::text AS t, indexdef::text AS a FROM pg_indexes WHERE schemaname = 'public'", &["t", "a"]),
+            (
+                "SELECT tablename::text AS t, indexdef::text AS a FROM pg_indexes WHERE schemaname = 'public'",
+                &["t", "a"],
+            ),
             (
                 "SELECT conrelid::regclass::text AS t, conname::text AS a, pg_get_constraintdef(oid)::text AS b \
                  FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
                 &["t", "a", "b"],
             ),
-            ("SELECT relname::text AS t, relkind::text AS a FROM pg_class WHERE relnamespace = 'public'::regnamespace", &[
-                "t", "a",
-            ]),
+            (
+                "SELECT relname::text AS t, relkind::text AS a FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+                &["t", "a"],
+            ),
         ]
     } else {
         &[("SELECT tbl_name AS t, type AS a, name AS b, sql AS c FROM sqlite_master", &["t", "a", "b", "c"])]
@@ -181,7 +185,9 @@ async fn insert(db: &DatabaseConnection, table: &str, set: &[(&str, &str)]) -> R
         );
         rows(db, &sql, &["n", "k"]).await
     } else {
-        let sql = format!("SELECT name AS n, type AS k FROM pragma_table_info('{table}') WHERE \"notnull\" = 1 AND dflt_value IS NULL");
+        let sql = format!(
+            "SELECT name AS n, type AS k FROM pragma_table_info('{table}') WHERE \"notnull\" = 1 AND dflt_value IS NULL"
+        );
         rows(db, &sql, &["n", "k"]).await
     };
     assert!(!columns.is_empty(), "{table}");
@@ -275,7 +281,9 @@ async fn migrations_partial_unique_indexes_hold() {
             [("user_id", owner), ("canonical", "'a@example.test'"), ("state", state), ("verified_at", verified)]
         };
         // Claims and addresses that were given up block nobody.
-        for free in [email("'active'", "NULL"), email("'active'", "NULL"), email("'removed'", "1"), email("'removed'", "2")] {
+        for free in
+            [email("'active'", "NULL"), email("'active'", "NULL"), email("'removed'", "1"), email("'removed'", "2")]
+        {
             insert(&db, "user_emails", &free).await.unwrap();
         }
         insert(&db, "user_emails", &email("'active'", "1")).await.unwrap();
