@@ -18,7 +18,12 @@
 #[path = "it/outside.rs"]
 mod outside;
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use outside::{CALLBACK, CLIENT, Stage, fresh_network, token_of};
@@ -48,15 +53,30 @@ struct Round {
 }
 
 /// Judges rounds of `width` requests: one success each, refusals else, one row each.
-fn judge(rounds: &[Round], width: usize, refused: u16) -> Result<(), String> {
+///
+/// On a machine that is out of breath Redis may not answer within our 250 ms, and somebody hears 503: a loser who knows
+/// no better, or nobody won because the winner's claim was lost with its answer. Neither is a second use; both must be
+/// rare. More than one success, or more than one row, is wrong in any round. Gives how many answers were 503.
+fn judge(rounds: &[Round], width: usize, refused: u16) -> Result<usize, String> {
+    let (mut away, mut undecided) = (0, 0);
     for (number, round) in rounds.iter().enumerate() {
         let count = |status: u16| round.answers.get(&status).copied().unwrap_or_default();
         let all: usize = round.answers.values().sum();
-        if count(200) != 1 || count(refused) != width - 1 || all != width || round.kept != 1 {
+        let won = count(200) == 1 && round.kept == 1;
+        let lost = count(200) == 0 && round.kept <= 1 && count(503) > 0;
+        if all != width || count(200) + count(refused) + count(503) != width || !(won || lost) {
             return Err(format!("round {number}: answers {:?}, {} kept", round.answers, round.kept));
         }
+        away += count(503);
+        undecided += usize::from(lost);
     }
-    if rounds.is_empty() { Err("no round was run".to_owned()) } else { Ok(()) }
+    if rounds.is_empty() {
+        return Err("no round was run".to_owned());
+    }
+    if away * 20 > rounds.len() * width || undecided * 20 > rounds.len() {
+        return Err(format!("{away} answers were 503, {undecided} of {} rounds had no winner", rounds.len()));
+    }
+    Ok(away)
 }
 
 /// Runs `width` attempts that all begin at one moment; gives how often each status was answered.
@@ -120,7 +140,8 @@ async fn prepare(stage: &Stage, copies: &Copies, name: &str, number: usize) -> R
     let challenge = URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes()));
     let body =
         json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
-    let (status, begun) = copies.json(number, "request", &body).await;
+    let ask = || async { Some(copies.json(number, "request", &body).await).filter(|(status, _)| *status != 503) };
+    let (status, begun) = testkit::until("an answer", Duration::from_secs(30), ask).await.unwrap();
     assert_eq!(status, 202, "{begun}\n{}", stage.trouble());
     let mail = stage.mail(&address, 1).await;
     let mut link = json!({"flow_id": begun["flow_id"], "code_verifier": verifier, "scope": "openid"});
@@ -166,8 +187,11 @@ async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&
     for (round, kept) in journal.iter_mut().zip(sessions_of(&stage, &addresses).await) {
         round.kept = kept;
     }
-    println!("{name} {backend:?}: {rounds} rounds of {WIDTH} in {:.1} s", begin.elapsed().as_secs_f64());
-    judge(&journal, WIDTH, 400).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    let away = judge(&journal, WIDTH, 400).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    let took = begin.elapsed().as_secs_f64();
+    println!(
+        "{name} {backend:?}: {rounds} rounds of {WIDTH} in {took:.1} s, one session each; {away} answers were 503"
+    );
     assert_eq!(stage.faults(), Vec::<String>::new());
 }
 
@@ -249,8 +273,9 @@ async fn tk_6_100_exchanges_of_one_code_over_two_copies_have_one_winner() {
         assert_eq!(after.1, 0, "a race revokes nothing");
         journal.push(Round { answers, kept: after.0 - before.0 });
     }
-    println!("exchange: {rounds} rounds of {EXCHANGES} in {:.1} s", begin.elapsed().as_secs_f64());
-    judge(&journal, EXCHANGES, 400).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    let away = judge(&journal, EXCHANGES, 400).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    let took = begin.elapsed().as_secs_f64();
+    println!("exchange: {rounds} rounds of {EXCHANGES} in {took:.1} s, one winner each; {away} answers were 503");
     assert_eq!(stage.faults(), Vec::<String>::new());
 }
 
@@ -292,7 +317,7 @@ async fn a_double_use_is_seen() {
         good.push(toy(true).await);
         bad.push(toy(false).await);
     }
-    assert_eq!(judge(&good, WIDTH, 400), Ok(()));
+    assert_eq!(judge(&good, WIDTH, 400), Ok(0));
     assert!(judge(&bad, WIDTH, 400).is_err(), "{bad:?}");
 
     let round = |answers: &[(u16, usize)], kept| Round { answers: answers.iter().copied().collect(), kept };
@@ -302,10 +327,16 @@ async fn a_double_use_is_seen() {
         (round(&[(200, 1), (400, 63)], 0), "a session that was lost"),
         (round(&[(400, 64)], 0), "nobody got in"),
         (round(&[(200, 1), (400, 62), (500, 1)], 1), "a fault"),
-        (round(&[(200, 1), (400, 62), (503, 1)], 1), "an outage"),
+        (round(&[(200, 2), (400, 61), (503, 1)], 1), "two successes beside an outage"),
+        (round(&[(400, 63), (503, 1)], 2), "two sessions behind an outage"),
+        (round(&[(200, 1), (400, 32), (503, 31)], 1), "an outage that is not rare"),
+        (round(&[(400, 63), (503, 1)], 0), "no winner, and that is not rare"),
         (round(&[(200, 1), (400, 62)], 1), "an answer that never came"),
     ] {
         assert!(judge(&[round(&[(200, 1), (400, 63)], 1), wrong], WIDTH, 400).is_err(), "{why}");
     }
     assert!(judge(&[], WIDTH, 400).is_err(), "nothing proves nothing");
+    let mut many: Vec<Round> = (0..40).map(|_| round(&[(200, 1), (400, 63)], 1)).collect();
+    many.extend([round(&[(200, 1), (400, 62), (503, 1)], 1), round(&[(400, 62), (503, 2)], 0)]);
+    assert_eq!(judge(&many, WIDTH, 400), Ok(3), "a breath short now and then");
 }
