@@ -15,6 +15,7 @@
 #[macro_use]
 mod bed;
 
+mod authorize;
 mod hostile;
 mod house;
 mod ids;
