@@ -60,7 +60,12 @@ pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> R
         return again(tx, flow, &code, attempt).await;
     }
     if !flow::count_try(tx, id, attempt.config.limits.tries_per_flow).await? {
-        return consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await;
+        // No try is left, or the flow was consumed since it was read: by the link, clicked at the same moment (B7).
+        let now = flow::by_id(tx.conn(), id).await?;
+        return match now.filter(|flow| flow::answers_again(flow, tx.now)) {
+            Some(flow) => again(tx, flow, &code, attempt).await,
+            None => consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await,
+        };
     }
     let address = address_key(&flow)?;
     if !budget::take(tx, &address, &attempt.config.limits.wrong_codes).await? {
