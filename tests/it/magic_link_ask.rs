@@ -88,6 +88,7 @@ fn app_client() -> Client {
     Client {
         client_id: "app".to_owned(),
         name: "App".to_owned(),
+        post_logout_redirect_uris: Vec::new(),
         redirect_uris: vec!["https://app.test/cb".to_owned()],
         token_endpoint_auth_method: ClientAuth::None,
         audience: "https://api.test".to_owned(),
