@@ -12,6 +12,7 @@ use std::{
 const TABLES: &[(&str, &[&str])] = &[
     ("audit_event", &["src/audit.rs"]),
     ("code_budget", &["src/magic_link/budget.rs"]),
+    ("consent", &["src/oauth/consent_store.rs"]),
     ("grant_family", &["src/oauth/grant_store.rs"]),
     ("known_device", &["src/login/device.rs"]),
     ("magic_link_flow", &["src/login/flow.rs"]),

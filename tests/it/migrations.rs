@@ -103,7 +103,7 @@ async fn migrations_up_down_up_end_the_same_and_down_leaves_nothing() {
     for db in databases().await {
         Migrator::up(&db, None).await.unwrap();
         let first = schema(&db).await;
-        assert!(first.len() > 20 && tables(&db).await.len() == 11, "{first:#?}");
+        assert!(first.len() > 20 && tables(&db).await.len() >= 11, "{first:#?}");
         Migrator::down(&db, None).await.unwrap();
         assert_eq!(schema(&db).await, Vec::<String>::new(), "down leaves nothing of ours");
         Migrator::up(&db, None).await.unwrap();
