@@ -2,7 +2,7 @@
 
 use entity::{audit_event, magic_link_flow, magic_link_token, mail_outbox};
 use entree::{
-    config::Budget,
+    config::{Budget, SignUp},
     db::{Db, Tx},
     jobs,
     login::flow::{self, Holder, Open},
@@ -96,37 +96,84 @@ async fn plan(db: &Db, sql: &str) -> String {
     lines.join("\n")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn h_1_no_clean_up_reads_a_whole_table() {
-    let Some(bed) = Bed::servers().await else { return };
+/// A service on PostgreSQL whose statements are written down.
+async fn tapped() -> Option<(Bed, Tap)> {
+    let bed = Bed::servers().await?;
     let (tap, url) = Tap::postgres(bed.app.config.get().database.url.expose()).await;
-    let tapped = Bed::servers_with(|config| config.database.url = Text::new(url)).await.unwrap();
-    let tx = tapped.tx().await;
-    fill(&tapped, &tx, 20).await;
-    tx.commit().await.unwrap();
-    tapped.browser().sign_in("h1@example.com").await;
-    tapped.pass(400 * 86_400);
-    let _ = tap.take();
-    jobs::sweep(tapped.app.clone()).await.unwrap();
+    let tapped = Bed::servers_with(|config| config.database.url = Text::new(url)).await?;
+    Some((tapped, tap))
+}
+
+/// What went by, each statement once, without those that only write new rows.
+fn statements(tap: &Tap) -> Vec<String> {
     let mut said = tap.take();
-    said.retain(|sql| ["SELECT", "DELETE", "WITH"].iter().any(|word| sql.starts_with(word)));
+    said.retain(|sql| ["SELECT", "UPDATE", "DELETE", "WITH"].iter().any(|word| sql.starts_with(word)));
     said.sort();
     said.dedup();
+    said
+}
+
+/// Holds that each of them goes by an index, on both databases.
+async fn go_by_index(said: &[String]) {
+    let (servers, embedded) = (Bed::servers().await.unwrap(), Bed::embedded().await);
+    let scans = |shown: &str| {
+        shown.contains("Seq Scan") || shown.lines().any(|line| line.starts_with("SCAN ") && !line.contains("INDEX"))
+    };
+    for sql in said {
+        for db in [&servers.app.db, &embedded.app.db] {
+            let shown = plan(db, sql).await;
+            assert!(!scans(&shown), "{sql}\n{shown}");
+        }
+    }
+    for db in [&servers.app.db, &embedded.app.db] {
+        let blind = plan(db, "SELECT id FROM magic_link_flows WHERE tries = $1").await;
+        assert!(scans(&blind), "the check sees what has no index: {blind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h_1_no_clean_up_reads_a_whole_table() {
+    let Some((bed, tap)) = tapped().await else { return };
+    let tx = bed.tx().await;
+    fill(&bed, &tx, 20).await;
+    tx.commit().await.unwrap();
+    bed.browser().sign_in("h1@example.com").await;
+    bed.pass(400 * 86_400);
+    let _ = tap.take();
+    jobs::sweep(bed.app.clone()).await.unwrap();
+    let said = statements(&tap);
     for table in ["magic_link_flows", "mail_outbox", "code_budgets", "known_devices", "grant_families", "sessions"] {
         assert!(said.iter().any(|sql| sql.contains(table)), "{table} is swept: {said:#?}");
     }
-    let embedded = Bed::embedded().await;
-    for sql in said {
-        let shown = plan(&bed.app.db, &sql).await;
-        assert!(!shown.contains("Seq Scan"), "{sql}\n{shown}");
-        let shown = plan(&embedded.app.db, &sql).await;
-        let scans = shown.lines().any(|line| line.starts_with("SCAN ") && !line.contains("INDEX"));
-        assert!(!scans, "{sql}\n{shown}");
-    }
-    let blind = plan(&bed.app.db, "SELECT id FROM magic_link_flows WHERE tries = $1").await;
-    assert!(blind.contains("Seq Scan"), "the check sees what has no index: {blind}");
-    let blind = plan(&embedded.app.db, "SELECT id FROM magic_link_flows WHERE tries = $1").await;
-    assert!(blind.starts_with("SCAN "), "{blind}");
+    go_by_index(&said).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h_1_no_step_of_a_sign_in_reads_a_whole_table() {
+    let Some((bed, tap)) = tapped().await else { return };
+    let email = "h1@example.com";
+    let _ = tap.take();
+    let mut person = bed.browser();
+    let waiting = person.ask(email).await;
+    let code = bed.mail(email).await.code();
+    let wrong = if code == "00000000" { "00000001" } else { "00000000" };
+    person.submit(&waiting, "code", &[("code", wrong)]).await;
+    person.submit(&waiting, "code", &[("code", &code)]).await;
+    assert!(person.account().await.is_some());
+    person.sign_in(email).await;
+    bed.configure(|config| {
+        config.magic_link.sign_up = SignUp::Closed;
+        config.magic_link.inform_unknown = true;
+    });
+    bed.browser().ask("nobody@example.com").await;
+    bed.post().await;
+    assert_eq!(bed.mails("nobody@example.com").len(), 1);
+    let account = person.open("/account").await;
+    person.submit(&account, "sign-out-everywhere", &[]).await;
+    assert!(!person.is_signed_in());
+    let said = statements(&tap);
+    assert!(said.len() >= 15, "{said:#?}");
+    go_by_index(&said).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
