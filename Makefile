@@ -18,14 +18,14 @@ run:
 
 test:
 	@tests/setup.sh
-	tests/run.sh unit kit request bdd browser
+	tests/run.sh unit kit request races bdd browser
 
 check:
 	@tests/run.sh static
 
 ci:
 	@tests/setup.sh
-	tests/run.sh static unit kit request bdd browser
+	RACE_ROUNDS=1000 tests/run.sh static unit kit request races bdd browser
 
 openapi:
 	@cargo build --locked -p entree

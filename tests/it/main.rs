@@ -16,7 +16,11 @@
 mod bed;
 
 mod authorize;
+mod hostile;
+mod house;
 mod identity;
+mod ids;
+mod leaks;
 mod magic_link_ask;
 mod magic_link_click;
 mod magic_link_code;
@@ -25,11 +29,13 @@ mod magic_link_mail;
 mod magic_link_race;
 mod magic_link_secrets;
 mod magic_link_timing;
+mod migrations;
 mod oauth;
 mod oauth_authorize;
 mod oauth_metadata;
 mod oauth_prompt;
 mod oauth_token;
+mod outside;
 mod session;
 mod session_csrf;
 mod wire;
