@@ -400,8 +400,7 @@ fn a_certificate_needs_its_key_and_an_https_url() {
     assert_eq!(keys("[server.tls]\ncert_fil = \"x\""), ["server.tls.cert_fil"]);
     assert!(keys(&tls("", "")).is_empty(), "an empty variable of the environment is none");
 
-    let from_env =
-        [("ENTREE__SERVER__TLS__CERT_FILE", cert.name()), ("ENTREE__SERVER__TLS__KEY_FILE", key.name())];
+    let from_env = [("ENTREE__SERVER__TLS__CERT_FILE", cert.name()), ("ENTREE__SERVER__TLS__KEY_FILE", key.name())];
     assert!(load_text("", &from_env).unwrap().config.server.tls.key_file.is_some());
 
     let problems = load_text(&both, &[("ENTREE__SERVER__PUBLIC_URL", "http://127.0.0.1:8080")]).unwrap_err();

@@ -62,7 +62,8 @@ pub(crate) fn parse(files: &Files) -> Result<CertifiedKey, Problem> {
     let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(no_cert)?;
     chain.first().and_then(|leaf| ParsedCertificate::try_from(leaf).ok()).ok_or_else(no_cert)?;
     let no_key = || {
-        let mend = "name a PEM file with an ECDSA (P-256, P-384), Ed25519 or RSA key of at least 2048 bits, not encrypted";
+        let mend =
+            "name a PEM file with an ECDSA (P-256, P-384), Ed25519 or RSA key of at least 2048 bits, not encrypted";
         Problem::new(KEY, "holds no private key that can be used", mend)
     };
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|_| no_key())?;
