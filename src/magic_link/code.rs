@@ -71,7 +71,7 @@ pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> R
         return consume::refuse(tx, Some(&flow), "wrong_code", attempt).await;
     }
     budget::give_back(tx, &address).await?;
-    consume::claim(tx, flow, attempt).await
+    consume::claim(tx, flow, attempt, "code").await
 }
 
 /// The same code a moment after it worked: the same result, from the same holder.

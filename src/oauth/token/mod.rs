@@ -8,6 +8,7 @@ use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use super::error::{Code, OauthError, json};
 use crate::{
     app::App,
+    telemetry::metrics,
     web::{
         caller::Caller,
         error::Failure,
@@ -65,6 +66,7 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
                 reason = error.reason,
                 "refused"
             );
+            metrics::tokens_refused(error.code.name());
             error.into_json()
         }
         Err(Refused::Ours(failure)) => {
@@ -86,5 +88,6 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
         }
         None => return Err(OauthError::new(Code::InvalidRequest, "The parameter grant_type is missing.").into()),
     };
+    metrics::tokens("authorization_code", &client.client_id);
     serde_json::to_value(tokens).map_err(|error| Failure::internal(error).into())
 }
