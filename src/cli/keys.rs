@@ -93,7 +93,7 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
 }
 
 /// The configured master keys. None is made here: a fresh one opens nothing.
-fn masters(config: &Config) -> Result<MasterKeys, Refusal> {
+pub(super) fn masters(config: &Config) -> Result<MasterKeys, Refusal> {
     let file = config.server.data_dir.join("master.key");
     if config.server.master_key.is_empty() && !file.exists() {
         let words =

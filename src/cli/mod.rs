@@ -11,6 +11,7 @@ mod migrate;
 mod openapi;
 mod out;
 mod serve;
+mod trail;
 mod user_change;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -75,6 +76,8 @@ enum Command {
     /// Look at users, and change their roles and whether they may sign in
     #[command(subcommand)]
     Users(admin::Users),
+    /// Ask the audit trail what happened: to a user, an address, a sign-in, a request
+    Audit(trail::Question),
     /// Look at sessions and end them
     #[command(subcommand)]
     Sessions(admin::Sessions),
@@ -140,6 +143,7 @@ fn run(cli: Cli) -> Outcome {
         }
         Command::Openapi { check } => openapi::run(check.as_deref()),
         Command::Keys(command) => keys::run(&source(Mode::Data), &command),
+        Command::Audit(question) => trail::run(&source(Mode::Data), &question),
         Command::Users(command) => admin::users(&source(Mode::Data), &command),
         Command::Sessions(command) => admin::sessions(&source(Mode::Data), &command),
     }
