@@ -356,7 +356,7 @@ mod tests {
     fn what_a_caller_chooses_makes_no_label() {
         answered(method("BREW"), None, 999, Duration::ZERO);
         let text = text().unwrap();
-        assert!(!text.contains("BREW") && !text.contains("999"), "{text}");
+        assert!(!text.contains("BREW") && !text.contains("\"999"), "{text}");
         assert!(text.contains(r#"method="other",route="unmatched",status="5xx""#), "{text}");
     }
 
