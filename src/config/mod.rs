@@ -229,6 +229,9 @@ pub struct Client {
     /// Exact redirect URIs; the port is free for loopback addresses (RFC 8252 §7.3).
     #[serde(default)]
     pub redirect_uris: Vec<String>,
+    /// Exact addresses that people may be sent to after signing out (RP-Initiated Logout 1.0 §3.1).
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
     /// How it authenticates.
     #[serde(default)]
     pub token_endpoint_auth_method: ClientAuth,
