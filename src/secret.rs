@@ -3,7 +3,10 @@
 //! The plain and the stored form of a secret are different types: [`Plain`] can be shown once to its owner and has no
 //! `Debug`; [`Hash`](struct@Hash) is what a table holds and is good for nothing but comparing.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{

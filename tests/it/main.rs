@@ -17,3 +17,4 @@ mod bed;
 
 mod authorize;
 mod magic_link_secrets;
+mod telemetry;

@@ -8,6 +8,7 @@
 //! - [`entree`]: the built binary, one or two copies of it.
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
+//! - [`otlp`]: where traces and metrics arrive.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,6 +27,7 @@ pub mod entree;
 pub mod mail;
 pub mod mailpit;
 pub mod oidc;
+pub mod otlp;
 pub mod page;
 pub mod services;
 pub mod smtp;
