@@ -192,7 +192,8 @@ impl Bench {
             ("JWKS", "/.well-known/jwks.json"),
             ("/login", "/login"),
         ] {
-            self.phase(name, |bench, _| async move { bench.timed(bench.request(Method::GET, path)).await.1 }).await;
+            self.phase(name, move |bench, _| async move { bench.timed(bench.request(Method::GET, path)).await.1 })
+                .await;
         }
         self.phase("POST /login/email", |bench, _| async move { bench.ask().await }).await;
         let mut people = Vec::new();
