@@ -6,11 +6,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// Path and body of each request.
+type Taken = Mutex<Vec<(String, Vec<u8>)>>;
+
 /// A running collector. It ends with the process.
 #[derive(Clone, Debug)]
 pub struct Collector {
     address: SocketAddr,
-    taken: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    taken: Arc<Taken>,
 }
 
 impl Collector {
@@ -53,7 +56,7 @@ impl Collector {
 }
 
 /// One request; `None` at the end of the connection.
-fn take(mut stream: &TcpStream, taken: &Mutex<Vec<(String, Vec<u8>)>>) -> Option<()> {
+fn take(mut stream: &TcpStream, taken: &Taken) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -204,7 +204,7 @@ impl Bench {
         self.exchanges(&people).await;
         let supported = self.metadata().await;
         let has = |what: &str| supported.contains(&format!("\"{what}\""));
-        let token = self.tokens(&people[0], "openid").await["access_token"].as_str().unwrap_or_default().to_owned();
+        let token = self.tokens(&people[0]).await["access_token"].as_str().unwrap_or_default().to_owned();
         if has("userinfo_endpoint") {
             let bearer = token.clone();
             self.phase("userinfo", move |bench, _| {
@@ -311,7 +311,7 @@ impl Bench {
         self.timed(self.request(Method::POST, "/oauth2/token").form(&form)).await
     }
 
-    async fn tokens(&self, person: &Person, _scope: &str) -> serde_json::Value {
+    async fn tokens(&self, person: &Person) -> serde_json::Value {
         let code = self.code(person).await.0.expect("a code");
         let body = self.exchange(person, &code).await.0.expect("tokens");
         serde_json::from_str(&body).expect("tokens")
@@ -349,7 +349,7 @@ impl Bench {
     async fn refreshes(&self, people: &Arc<[Person]>) {
         let mut first = Vec::new();
         for person in people.iter() {
-            let token = self.tokens(person, "openid offline_access").await["refresh_token"].as_str().map(str::to_owned);
+            let token = self.tokens(person).await["refresh_token"].as_str().map(str::to_owned);
             first.push(tokio::sync::Mutex::new(token.unwrap_or_default()));
         }
         let held: Arc<[_]> = first.into();
