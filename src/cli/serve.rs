@@ -52,9 +52,16 @@ pub(super) fn run(source: Source) -> Outcome {
     // The only TLS stack; a second call, in tests, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let logs = telemetry::init(config.telemetry.format, &config.telemetry.level)?;
+    if !config.telemetry.otlp_endpoint.is_empty() {
+        telemetry::trace::start(&config.telemetry.otlp_endpoint, config.telemetry.traces_per_mille)
+            .map_err(|error| format!("telemetry.otlp_endpoint cannot be used: {error}"))?;
+    }
     let _lock = InstanceLock::for_config(config)?;
     let masters = instance::master_keys(config)?;
-    block_on(async { Service::start(source, loaded, logs, &masters).await?.until_stopped().await })
+    let done = block_on(async { Service::start(source, loaded, logs, &masters).await?.until_stopped().await });
+    // The exporters block: only now that the runtime is gone.
+    telemetry::trace::stop();
+    done
 }
 
 /// A running service.

@@ -66,6 +66,11 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
     findings.need(level.is_ok(), "telemetry.level", "is not a log filter", mend);
+    let endpoint = &config.telemetry.otlp_endpoint;
+    let is_http = Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let mend = "write the base address of the collector, for instance `http://127.0.0.1:4318`, or leave it empty";
+    findings.need(endpoint.is_empty() || is_http, "telemetry.otlp_endpoint", "is not an http address", mend);
+    findings.range(config.telemetry.traces_per_mille.into(), 0..=1000, "telemetry.traces_per_mille");
     (findings.problems, findings.warnings)
 }
 

@@ -68,7 +68,7 @@ fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
         tickets.url, tickets.prefix, tickets.memory_entries,
         mail.transport, mail.host, mail.port, mail.tls, mail.ca_file, mail.username, mail.password, mail.from,
         mail.concurrency, mail.timeout_seconds,
-        telemetry.format, management.listen,
+        telemetry.format, telemetry.otlp_endpoint, telemetry.traces_per_mille, management.listen,
     )
 }
 

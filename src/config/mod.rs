@@ -46,7 +46,7 @@ pub struct Config {
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
     pub api: Api,
-    /// Logs.
+    /// Logs, traces and metrics.
     pub telemetry: Telemetry,
     /// The listener for ops.
     pub management: Management,
@@ -332,6 +332,10 @@ pub struct Telemetry {
     pub format: LogFormat,
     /// A filter such as `info` or `entree=debug,sqlx=warn`. Changes without a restart.
     pub level: String,
+    /// Where traces and metrics are pushed to by OTLP over HTTP, for instance `http://127.0.0.1:4318`. Empty: nowhere.
+    pub otlp_endpoint: String,
+    /// Of a thousand traces that begin here, so many are kept.
+    pub traces_per_mille: u32,
 }
 
 /// How log lines look.
@@ -440,7 +444,8 @@ impl Default for Limits {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { format: LogFormat::Json, level: "info".to_owned() }
+        let level = "info".to_owned();
+        Self { format: LogFormat::Json, level, otlp_endpoint: String::new(), traces_per_mille: 1000 }
     }
 }
 

@@ -38,4 +38,5 @@ mod oauth_token;
 mod outside;
 mod session;
 mod session_csrf;
+mod telemetry;
 mod wire;

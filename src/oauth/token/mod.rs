@@ -12,6 +12,7 @@ use poem::{
 use super::error::{Code, OauthError, json};
 use crate::{
     app::App,
+    telemetry::metrics,
     web::{
         caller::Caller,
         error::Failure,
@@ -69,6 +70,7 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
                 reason = error.reason,
                 "refused"
             );
+            metrics::tokens_refused(error.code.name());
             let mut response = error.into_json();
             // RFC 6749 §5.2: who tried that header is told which scheme it is for.
             if error.code == Code::InvalidClient && request.headers().contains_key(header::AUTHORIZATION) {
@@ -96,5 +98,6 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
         }
         None => return Err(OauthError::new(Code::InvalidRequest, "The parameter grant_type is missing.").into()),
     };
+    metrics::tokens("authorization_code", &client.client_id);
     serde_json::to_value(tokens).map_err(|error| Failure::internal(error).into())
 }

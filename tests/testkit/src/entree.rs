@@ -338,6 +338,12 @@ impl Copy {
         child::signal(self.process.lock().unwrap_or_else(PoisonError::into_inner).id(), name);
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
     /// Kills it at once.
     pub fn kill(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,7 @@
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
 //! - [`trust`]: certificates for https, and whom our clients trust.
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
+//! - [`otlp`]: where traces and metrics arrive.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -27,6 +28,7 @@ pub mod entree;
 pub mod mail;
 pub mod mailpit;
 pub mod oidc;
+pub mod otlp;
 pub mod page;
 pub mod services;
 pub mod smtp;
