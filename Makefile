@@ -8,7 +8,7 @@ help:
 	@echo 'make run      build and start entree and the lessons demo; prints the addresses to open'
 	@echo 'make test     find or install what the tests need, then unit, request, feature and browser tests'
 	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
-	@echo 'make ci       check and test, as the build server runs them'
+	@echo 'make ci       check, test and client libraries, as the build server runs them'
 	@echo 'make openapi  write openapi/public.yaml anew'
 	@echo 'make format   format the code'
 
@@ -25,7 +25,7 @@ check:
 
 ci:
 	@tests/setup.sh
-	tests/run.sh static unit kit request bdd browser
+	tests/run.sh static unit kit request bdd browser interop
 
 openapi:
 	@cargo build --locked -p entree
