@@ -159,6 +159,7 @@ async fn park(app: &App, visit: &Visit, uri: &str) -> Result<String, Failure> {
         login_hint: String::new(),
         ui_locales: String::new(),
         request: serde_json::to_string(&after).map_err(Failure::internal)?,
+        origin: None,
     };
     Ok(pending::park(&app.tickets, visit.pre.hash(), &pending).await?.to_text())
 }

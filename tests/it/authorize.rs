@@ -334,3 +334,60 @@ async fn a_parked_logout_is_no_client_request() {
     }
     assert!(!hint.is_empty());
 }
+
+#[tokio::test]
+async fn pm_3_pm_4_the_consent_page_is_no_way_around_a_fresh_proof() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    for client in ["own", "foreign"] {
+        for change in [("prompt", "login"), ("max_age", "0"), ("prompt", "select_account")] {
+            bed.pass(5);
+            let answer = browser.open(&asks(client, &[change])).await;
+            let txn = answer.location().unwrap().query_pairs().next().unwrap().1.into_owned();
+            let page = browser.open(&format!("/consent?txn={txn}")).await;
+            assert_eq!(page.status, StatusCode::SEE_OTHER, "{client} {change:?}: {}", page.summary());
+            let back = browser.follow(&page).await;
+            assert_eq!(back.location().unwrap().path(), "/login", "{client} {change:?}: {}", back.summary());
+        }
+    }
+}
+
+#[tokio::test]
+async fn threat_29_a_network_cannot_fill_the_ticket_store_with_requests() {
+    let bed = bed().await;
+    bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count: 3, seconds: 600 }]);
+    let mut browser = bed.browser();
+    for _ in 0..3 {
+        assert_eq!(browser.open(&asks("own", &[])).await.status, StatusCode::SEE_OTHER);
+    }
+    let refused = browser.open(&asks("own", &[])).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(bed.browser().open(&asks("own", &[])).await.status, StatusCode::SEE_OTHER, "another network");
+}
+
+#[tokio::test]
+async fn a_clients_request_is_answered_once_however_many_sign_ins_carry_it() {
+    let bed = bed().await;
+    let mut browser = bed.browser();
+    let answer = browser.open(&asks("own", &[])).await;
+    let login = browser.follow(&answer).await;
+    let mut codes = 0;
+    let mut links = Vec::new();
+    for email in ["ann@x.test", "bob@x.test"] {
+        let sent = browser.submit(&login, "sign-in", &[("email", email)]).await;
+        assert_eq!(sent.status, StatusCode::SEE_OTHER);
+        links.push(bed.mail(email).await.link());
+    }
+    for link in links {
+        let page = browser.open(&link).await;
+        let done = browser.submit(&page, "link", &[]).await;
+        let on = done.attribute("meta[http-equiv=refresh]", "content").unwrap();
+        let next = browser.open(on.split_once("url=").unwrap().1).await;
+        let Some(to) = next.location() else { continue };
+        assert_eq!(to.path(), "/oauth2/authorize/resume");
+        let back = browser.follow(&next).await;
+        codes += usize::from(of(&sent_back(&back), "code").len() == 43);
+    }
+    assert_eq!(codes, 1);
+}

@@ -4,6 +4,7 @@
 use poem::{Body, Request, Response, handler, web::Data};
 
 use super::{
+    next::{Next, next},
     request::AuthorizeRequest,
     respond::{self, Leave},
 };
@@ -11,6 +12,7 @@ use crate::{
     app::App,
     login::{
         pending::{self, Pending},
+        resume::RESUME_PATH,
         trouble::{self, Trouble},
         visit::{Form, Visit, see_other},
     },
@@ -45,8 +47,13 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
         let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
         visit.tongue = app.texts.pick(&pending.ui_locales, &visit.caller.accept_language);
         let asked = restore(&pending, &visit)?;
-        // Signed out in another tab meanwhile: sign in first, then decide.
-        let Some(current) = &visit.current else { return Ok(see_other(&format!("/login?txn={}", handle.to_text()))) };
+        // Only a request that needs nothing but consent is decided here: one that waits for a sign-in, or for a fresher
+        // proof, goes where it is looked at again.
+        let current = visit.current.as_ref();
+        let consented = super::is_consented(app, &visit, &asked).await?;
+        let (Next::Consent, Some(current)) = (next(&asked, current, consented, app.clock().now()), current) else {
+            return Ok(see_other(&format!("{RESUME_PATH}?txn={}", handle.to_text())));
+        };
         let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
         let scopes: Vec<&str> = asked.stored.scope.split_ascii_whitespace().collect();
         let txn = handle.to_text();
@@ -87,17 +94,30 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
         let form = Form { params: &params, name: "consent", context: &context, allow_null_origin: false };
         visit.check_form(app, request, &form)?;
         let allowed = params.one("decision")? == Some("allow");
-        let pending = pending::take(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
-        let asked = restore(&pending, &visit)?;
-        if !allowed {
-            return Ok(refused(app, &visit, &asked));
-        }
-        let tx = app.db.begin().await?;
-        consent_store::allow(&tx, current.user.id, &asked.client.client_id, &asked.stored.scope).await?;
-        tx.commit().await?;
-        respond::code(app, &visit, &asked, current, Leave::ByPage).await
+        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let mut asked = restore(&pending, &visit)?;
+        let answer =
+            if allowed { allow(app, &visit, &mut asked, current).await? } else { refused(app, &visit, &asked) };
+        super::taken(app, &visit, &handle, answer).await
     })
     .await
+}
+
+/// Consent is remembered, and the request answered: if consent was all that it needed.
+async fn allow(
+    app: &App,
+    visit: &Visit,
+    asked: &mut AuthorizeRequest<'_>,
+    current: &Current,
+) -> Result<Response, Trouble> {
+    let tx = app.db.begin().await?;
+    consent_store::allow(&tx, current.user.id, &asked.client.client_id, &asked.stored.scope).await?;
+    tx.commit().await?;
+    asked.stored.prompt.consent = false;
+    match next(asked, Some(current), true, app.clock().now()) {
+        Next::Code(current) => respond::code(app, visit, asked, current, Leave::ByPage).await,
+        _ => super::proceed(app, visit, asked.clone()).await,
+    }
 }
 
 fn refused(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) -> Response {
@@ -116,8 +136,9 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
         let context = handle.to_text();
         let form = Form { params: &params, name: "cancel", context: &context, allow_null_origin: false };
         visit.check_form(app, request, &form)?;
-        let pending = pending::take(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
-        Ok(refused(app, &visit, &restore(&pending, &visit)?))
+        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let answer = refused(app, &visit, &restore(&pending, &visit)?);
+        super::taken(app, &visit, &handle, answer).await
     })
     .await
 }

@@ -15,6 +15,7 @@ use self::{
 };
 use crate::{
     app::App,
+    limit,
     login::{
         pending::{self, Pending},
         trouble::{self, Trouble},
@@ -25,6 +26,7 @@ use crate::{
         error::{Code, OauthError},
     },
     secret::Plain,
+    session,
     web::{error::Failure, params::Params},
 };
 
@@ -67,27 +69,38 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)?;
-        let taken = pending::take(&app.tickets, &handle, visit.asker()).await?;
-        let pending = taken.ok_or(Trouble::Expired)?;
+        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
         // A handle of something else that waits is no request.
         let stored = serde_json::from_str(&pending.request).map_err(|_| Trouble::Expired)?;
         // The configuration may have changed since: what is no longer registered is no longer answered.
         let asked = AuthorizeRequest::restore(stored, &visit.config).ok_or(Trouble::Request("redirect_uri"))?;
-        proceed(app, &visit, asked).await
+        let answer = proceed(app, &visit, asked).await?;
+        taken(app, &visit, &handle, answer).await
     })
     .await
 }
 
-async fn proceed(app: &App, visit: &Visit, asked: AuthorizeRequest<'_>) -> Result<Response, Trouble> {
+/// The answer, if its request had not been taken before. It is taken last: whatever fails before leaves it waiting, and
+/// a code that is not sent is worth nothing.
+async fn taken(app: &App, visit: &Visit, handle: &Plain, answer: Response) -> Result<Response, Trouble> {
+    pending::take(&app.tickets, handle, visit.asker()).await?.map(|_| answer).ok_or(Trouble::Expired)
+}
+
+async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>) -> Result<Response, Trouble> {
+    let now = app.clock().now();
     let consented = is_consented(app, visit, &asked).await?;
-    match next(&asked, visit.current.as_ref(), consented, app.clock().now()) {
-        Next::Code(current) => respond::code(app, visit, &asked, current, Leave::ByRedirect).await,
+    match next(&asked, visit.current.as_ref(), consented, now) {
+        Next::Code(current) => {
+            session::seen(app.db.pool(), &current.session, now).await?;
+            respond::code(app, visit, &asked, current, Leave::ByRedirect).await
+        }
         Next::Refuse(error) => Ok(respond::error(app, visit, &asked.redirect, error, Leave::ByRedirect)),
         Next::Consent => {
             let handle = park(app, visit, &asked, false).await?;
             Ok(visit.answer(see_other(&consent::path(&handle))))
         }
         Next::SignIn { fresh } => {
+            asked.stored.proven_before = visit.current.as_ref().map(|current| current.session.auth_time);
             let handle = park(app, visit, &asked, fresh).await?;
             Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
         }
@@ -104,7 +117,11 @@ async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) ->
     Ok(consent_store::covers(app.db.read(), current.user.id, client, scope).await?)
 }
 
+/// Parks a request, under a budget of the asker's network: each takes room in the ticket store, and anybody may ask.
 async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: bool) -> Result<Plain, Trouble> {
+    if let Some(wait) = limit::authorize(&app.tickets, visit.caller.ip, &visit.config.limits).await? {
+        return Err(Trouble::Busy(wait));
+    }
     let pending = Pending {
         client_id: asked.client.client_id.clone(),
         client_name: asked.client.name.clone(),
@@ -112,6 +129,7 @@ async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: boo
         login_hint: asked.stored.login_hint.clone(),
         ui_locales: asked.stored.ui_locales.clone(),
         request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
+        origin: None,
     };
     Ok(pending::park(&app.tickets, visit.pre.hash(), &pending).await?)
 }

@@ -55,7 +55,8 @@ fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
     }
     let auth_time = current.session.auth_time;
     // A proof since the request was made satisfies every demand, also max_age=0.
-    if auth_time >= asked.stored.asked_at {
+    let is_new = asked.stored.proven_before.is_none_or(|before| auth_time > before);
+    if auth_time >= asked.stored.asked_at && is_new {
         return true;
     }
     let young =

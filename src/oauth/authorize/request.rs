@@ -38,7 +38,7 @@ const KNOWN: [&str; 19] = [
 ];
 
 /// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
-const MAX_STATE: usize = 2048;
+const MAX_STATE: usize = 512;
 
 /// The most bytes of an ID token as a hint.
 const MAX_HINT: usize = 4096;
@@ -94,6 +94,9 @@ pub struct Stored {
     pub ui_locales: String,
     /// When it was asked: a fresh proof is one since then.
     pub asked_at: Time,
+    /// The proof that was not good enough: a fresh one is another, whatever two machines' clocks say.
+    #[serde(default)]
+    pub proven_before: Option<Time>,
 }
 
 /// `response_mode`.
@@ -201,6 +204,7 @@ fn read(params: &Params, client: &Client, back: &Back, hints: &dyn Hints, now: T
         login_hint: text("login_hint", 254)?.unwrap_or_default(),
         ui_locales: text("ui_locales", 512)?.unwrap_or_default(),
         asked_at: now,
+        proven_before: None,
     })
 }
 
