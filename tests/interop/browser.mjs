@@ -45,7 +45,7 @@ export async function signIn(env, origin, ca) {
 async function walk(page, env, origin, ca) {
   const settings = {
     authority: env.ISSUER, client_id: env.CLIENT_ID, redirect_uri: `${origin}/callback.html`, scope: 'openid email',
-    response_type: 'code',
+    response_type: 'code', post_logout_redirect_uri: `${origin}/goodbye.html`,
   };
   await page.goto(`${origin}/`);
   // Not awaited there: it leaves the page.
@@ -62,7 +62,9 @@ async function walk(page, env, origin, ca) {
     return { access_token: user.access_token, id_token: user.id_token, sub: user.profile.sub };
   }, settings);
   if (!user.sub) throw new Error('no subject');
+  await page.evaluate((settings) => { void new oidc.UserManager(settings).signoutRedirect(); }, settings);
+  await page.waitForURL(`${origin}/goodbye.html**`);
   const { version } = JSON.parse(readFileSync(join(library, 'package.json')));
   // The library reads the claims and leaves signatures to TLS (OIDC Core §3.1.3.7, 6).
-  return { ...user, version, did: ['discovery by CORS', 'code + PKCE by CORS', 'ID token claims'] };
+  return { ...user, version, did: ['discovery by CORS', 'code + PKCE by CORS', 'ID token claims', 'sign-out'] };
 }

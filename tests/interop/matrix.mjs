@@ -1,8 +1,11 @@
 // What is run: clients as the service knows them, and libraries. A new row is a line here and a program beside it.
 export const audience = 'https://api.interop.example';
 export const callback = 'http://127.0.0.1:49152/callback';
+export const goodbye = 'http://127.0.0.1:49152/goodbye';
 
-const base = { name: 'Interop', audience, redirect_uris: ['http://127.0.0.1/callback', 'http://127.0.0.1/auth/callback/entree'], first_party: true };
+// Nobody listens there: the person stops at the door, and the port is free (RFC 8252 §7.3).
+const redirect_uris = ['http://127.0.0.1/callback', 'http://127.0.0.1/auth/callback/entree'];
+const base = { name: 'Interop', audience, redirect_uris, post_logout_redirect_uris: [goodbye], first_party: true };
 export const clients = {
   // What a client gets that registers nothing special.
   public: { ...base, token_endpoint_auth_method: 'none' },

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as chromium from './browser.mjs';
 import { claims, forgeries, header } from './forge.mjs';
-import { algorithms, audience, callback, clientLibraries, clients, verifierLibraries } from './matrix.mjs';
+import { algorithms, audience, callback, clientLibraries, clients, goodbye, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
 import { certificate, configuration, proxy, start, takes } from './service.mjs';
@@ -58,7 +58,8 @@ class Run {
     };
     return {
       ...trust, ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
-      ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, ...algorithms(clients[id]),
+      ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
+      ...algorithms(clients[id]),
     };
   }
 

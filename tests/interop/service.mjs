@@ -14,6 +14,7 @@ export function configuration(clients, origin, certificate) {
   const blocks = Object.entries(clients).map(([id, client]) => `[[clients]]\n${lines({
     client_id: id, ...client,
     redirect_uris: [...client.redirect_uris, `${origin}/callback.html`], allowed_origins: [origin],
+    post_logout_redirect_uris: [...client.post_logout_redirect_uris, `${origin}/goodbye.html`],
   })}\n`);
   return server + blocks.join('\n');
 }

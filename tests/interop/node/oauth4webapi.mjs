@@ -11,23 +11,38 @@ await oauth.processDiscoveryResponse(issuer, rfc8414);
 tell('did', 'discovery (OpenID and RFC 8414)');
 
 const client = { client_id: task.clientId, id_token_signed_response_alg: task.idAlg };
-const verifier = oauth.generateRandomCodeVerifier();
-const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
-const url = new URL(server.authorization_endpoint);
-for (const [name, value] of Object.entries({
-  client_id: task.clientId, redirect_uri: task.redirectUri, response_type: 'code', scope: 'openid email', state, nonce,
-  code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256', max_age: '3600',
-})) url.searchParams.set(name, value);
+// The way to the service and back. The library compares state and `iss` (RFC 9207) of success and error alike.
+async function authorize(more) {
+  const verifier = oauth.generateRandomCodeVerifier();
+  const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
+  const url = new URL(server.authorization_endpoint);
+  for (const [name, value] of Object.entries({
+    client_id: task.clientId, redirect_uri: task.redirectUri, response_type: 'code', scope: 'openid email', state, nonce,
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256', ...more,
+  })) url.searchParams.set(name, value);
+  return { params: oauth.validateAuthResponse(server, client, await visit(url), state), verifier, nonce };
+}
 
-const params = oauth.validateAuthResponse(server, client, await visit(url), state);
-tell('did', 'iss of the response');
-const response = await oauth.authorizationCodeGrantRequest(
-  server, client, oauth.None(), params, task.redirectUri, verifier, http,
+async function exchange({ params, verifier, nonce }, more) {
+  const response = await oauth.authorizationCodeGrantRequest(
+    server, client, oauth.None(), params, task.redirectUri, verifier, http,
+  );
+  const answer = await oauth.processAuthorizationCodeResponse(server, client, response, {
+    expectedNonce: nonce, requireIdToken: true, ...more,
+  });
+  await oauth.validateApplicationLevelSignature(server, response, http);
+  return answer;
+}
+
+await authorize({ prompt: 'none' }).then(
+  () => { throw new Error('prompt=none gave a code without a session'); },
+  (error) => { if (error.error !== 'login_required') throw error; },
 );
-const answer = await oauth.processAuthorizationCodeResponse(server, client, response, {
-  expectedNonce: nonce, maxAge: 3600, requireIdToken: true,
-});
+tell('did', 'login_required with iss');
+const answer = await exchange(await authorize({ max_age: '3600' }), { maxAge: 3600 });
 tell('did', 'code + PKCE');
-await oauth.validateApplicationLevelSignature(server, response, http);
 tell('did', 'ID token with max_age');
+const silent = await exchange(await authorize({ prompt: 'none', id_token_hint: answer.id_token }));
+if (oauth.getValidatedIdTokenClaims(silent).sub !== oauth.getValidatedIdTokenClaims(answer).sub) throw new Error('another subject');
+tell('did', 'prompt=none with id_token_hint');
 tokens({ access: answer.access_token, id: answer.id_token });

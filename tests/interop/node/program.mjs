@@ -3,8 +3,10 @@ import { createInterface } from 'node:readline';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const { ISSUER, CLIENT_ID, REDIRECT_URI, AUDIENCE, ID_ALG } = process.env;
-export const task = { issuer: ISSUER, clientId: CLIENT_ID, redirectUri: REDIRECT_URI, audience: AUDIENCE, idAlg: ID_ALG };
+const { ISSUER, CLIENT_ID, REDIRECT_URI, GOODBYE_URI, AUDIENCE, ID_ALG } = process.env;
+export const task = {
+  issuer: ISSUER, clientId: CLIENT_ID, redirectUri: REDIRECT_URI, goodbyeUri: GOODBYE_URI, audience: AUDIENCE, idAlg: ID_ALG,
+};
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 export const tell = (what, words) => console.log(`${what} ${words}`);

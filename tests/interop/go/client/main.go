@@ -59,6 +59,14 @@ func run(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("did ID token with at_hash")
+	var refusal *oauth2.RetrieveError
+	if _, err = config.Exchange(ctx, back.Get("code"), oauth2.VerifierOption(verifier)); !errors.As(err, &refusal) {
+		return fmt.Errorf("a code twice: %w", err)
+	}
+	if refusal.ErrorCode != "invalid_grant" {
+		return refusal
+	}
+	fmt.Println("did invalid_grant for a code twice")
 	fmt.Println("access_token", token.AccessToken)
 	fmt.Println("id_token", raw)
 	return nil
