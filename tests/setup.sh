@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime and what makes
-# Python's virtual environments (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests' packages (npm, by lock file).
+# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl and
+# Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
+# packages (npm, by lock file).
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."

@@ -2,17 +2,30 @@
 const cell = (text) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
 export function table(rows) {
-  const lines = rows.map(({ name, version, did, scheme, result }) =>
-    `| ${[name, version || '–', did.join(', ') || '–', scheme, result].map(cell).join(' | ')} |`);
+  const schemes = [...new Set(rows.map(({ scheme }) => scheme))];
+  const names = [...new Set(rows.filter(({ name }) => name !== 'all').map(({ name }) => name))];
+  const lines = names.map((name) => {
+    const of = rows.filter((row) => row.name === name);
+    const told = of.find(({ version }) => version) ?? of[0];
+    const results = schemes.map((scheme) =>
+      rows.find((row) => row.scheme === scheme && (row.name === name || row.name === 'all'))?.result ?? '–');
+    return `| ${[name, told.version || '–', told.did.join(', ') || '–', ...results].map(cell).join(' | ')} |`;
+  });
   return `# Interoperation
 
-Written by a run: \`WRITE=1 tests/interop/run.sh\`. Each library ran unchanged against a running service; a client signed
-in twice, with the algorithms that a client gets by default (ID token RS256, access token ES256) and with the two swapped.
-Every access token went to every verifier, and forgeries of it: for another API, an ID token in its place, a changed
-signature, changed claims, \`alg: none\`, a foreign key, an unknown \`kid\`, the public key as an HMAC secret.
+Written by a run: \`WRITE=1 tests/interop/run.sh\`. Each library ran unchanged against a running service: over http on
+loopback, over https behind a proxy that ends TLS, and over the listener for https. A client signed a person in by the code from
+the mail, as two clients: with the algorithms that one gets by default (ID token RS256, access token ES256), and with the
+two swapped. Every access token then went to every verifier, and forgeries of one: for another API, an ID token in its
+place, a changed signature, changed claims, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public
+key as an HMAC secret.
 
-| library | version | what was done | over | result |
-|---|---|---|---|---|
+| library | version | what was done | ${schemes.join(' | ')} |
+|---|---|---|${'---|'.repeat(schemes.length)}
 ${lines.join('\n')}
+
+What needs care: \`@auth/core\` demands \`userinfo_endpoint\`, which OIDC Discovery §3 only recommends. oidc-client-ts runs
+in a page of another origin, so its client needs \`allowed_origins\`; it reads the claims of the ID token and leaves the
+signature to TLS (OIDC Core §3.1.3.7).
 `;
 }
