@@ -1,4 +1,6 @@
 // What is run: clients as the service knows them, and libraries. A new row is a line here and a program beside it.
+import { randomBytes } from 'node:crypto';
+
 export const audience = 'https://api.interop.example';
 export const callback = 'http://127.0.0.1:49152/callback';
 export const goodbye = 'http://127.0.0.1:49152/goodbye';
@@ -14,8 +16,18 @@ export const clients = {
   // For tokens that this run's API must refuse.
   elsewhere: { ...base, token_endpoint_auth_method: 'none', audience: 'https://other.interop.example' },
 };
-export const algorithms = (client) => ({
+// With a secret, and with refresh tokens: left out where a build takes no such clients.
+const secret = randomBytes(32).toString('base64url');
+const kept = { ...base, client_secret: secret, scopes: ['openid', 'profile', 'email', 'offline_access'] };
+export const confidential = {
+  basic: { ...kept, token_endpoint_auth_method: 'client_secret_basic' },
+  post: { ...kept, token_endpoint_auth_method: 'client_secret_post' },
+};
+
+// What a program is told of its client.
+export const told = (client) => ({
   ID_ALG: client.id_token_signed_response_alg ?? 'RS256', ACCESS_ALG: client.access_token_alg ?? 'ES256',
+  CLIENT_AUTH: client.token_endpoint_auth_method, CLIENT_SECRET: client.client_secret ?? '',
 });
 
 const node = (file) => ({ language: 'Node', file: `node/${file}` });
@@ -27,6 +39,10 @@ const both = ['public', 'swapped'];
 // without which the library cannot work, or the row would show nothing.
 export const clientLibraries = [
   { name: 'openid-client', ...node('openid-client.mjs'), as: both },
+  {
+    name: 'openid-client (confidential)', ...node('openid-client-confidential.mjs'), as: Object.keys(confidential),
+    needs: 'revocation_endpoint',
+  },
   { name: 'oauth4webapi', ...node('oauth4webapi.mjs'), as: both },
   { name: '@auth/core (Auth.js)', ...node('auth-core.mjs'), as: both, needs: 'userinfo_endpoint' },
   { name: 'oidc-client-ts', language: 'Browser', as: both },

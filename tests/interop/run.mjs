@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as chromium from './browser.mjs';
 import { claims, forgeries, header } from './forge.mjs';
-import { algorithms, audience, callback, clientLibraries, clients, goodbye, verifierLibraries } from './matrix.mjs';
+import { audience, callback, clientLibraries, clients, confidential, goodbye, told, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
 import { certificate, configuration, proxy, start, takes } from './service.mjs';
@@ -43,8 +43,8 @@ async function row(library, { scheme, metadata }, work) {
     result.error = String(error.message ?? error);
   }
   rows.push(result);
-  const told = [library.name, result.version, scheme].filter(Boolean).join(' ');
-  console.log(`${result.result.padEnd(7)} ${told}${result.did.length > 0 ? ': ' : ''}${result.did.join(', ')}${result.error ? `\n${result.error.replace(/^/gm, '        ')}` : ''}`);
+  const words = [library.name, result.version, scheme].filter(Boolean).join(' ');
+  console.log(`${result.result.padEnd(7)} ${words}${result.did.length > 0 ? ': ' : ''}${result.did.join(', ')}${result.error ? `\n${result.error.replace(/^/gm, '        ')}` : ''}`);
 }
 
 class Run {
@@ -59,7 +59,7 @@ class Run {
     return {
       ...trust, ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
       ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
-      ...algorithms(clients[id]),
+      ...told({ ...clients, ...confidential }[id]),
     };
   }
 
@@ -144,7 +144,9 @@ async function round(scheme) {
     console.log(`${result} ${scheme}`);
   };
   if (scheme !== 'http' && !trusted) return other('skipped (no openssl to make a certificate)');
-  const text = configuration(clients, site.origin, own ? trusted : undefined);
+  const write = (clients) => configuration(clients, site.origin, own ? trusted : undefined);
+  const all = write({ ...clients, ...confidential });
+  const text = takes(binary, at, all) ? all : write(clients);
   if (own && !takes(binary, at, text)) return other('not yet (the build has no listener for https)');
   const proxied = scheme === 'https by proxy' ? await proxy(trusted) : undefined;
   const service = await start(binary, at, text, proxied && { ENTREE__SERVER__PUBLIC_URL: proxied.url });
