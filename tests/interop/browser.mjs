@@ -56,7 +56,10 @@ async function walk(page, env, origin, ca) {
   await page.waitForSelector('form#code');
   await page.fill('form#code [name=code]', codeOf(await person.mail()));
   await page.click('form#code button');
-  await page.waitForURL(`${origin}/callback.html?**`);
+  const back = page.waitForURL(`${origin}/callback.html?**`);
+  const consent = page.locator('form#consent button').first();
+  await Promise.race([back, consent.waitFor().then(() => consent.click())]);
+  await back;
   const user = await page.evaluate(async (settings) => {
     const user = await new oidc.UserManager(settings).signinCallback();
     return { access_token: user.access_token, id_token: user.id_token, sub: user.profile.sub };

@@ -11,8 +11,11 @@ const base = { name: 'Interop', audience, redirect_uris, post_logout_redirect_ur
 export const clients = {
   // What a client gets that registers nothing special.
   public: { ...base, token_endpoint_auth_method: 'none' },
-  // The other algorithm for each token.
-  swapped: { ...base, token_endpoint_auth_method: 'none', id_token_signed_response_alg: 'ES256', access_token_alg: 'RS256' },
+  // A third party, whose people are asked for consent, with the other algorithm for each token.
+  other: {
+    ...base, first_party: false, token_endpoint_auth_method: 'none', id_token_signed_response_alg: 'ES256',
+    access_token_alg: 'RS256',
+  },
   // For tokens that this run's API must refuse.
   elsewhere: { ...base, token_endpoint_auth_method: 'none', audience: 'https://other.interop.example' },
 };
@@ -33,7 +36,7 @@ export const told = (client) => ({
 const node = (file) => ({ language: 'Node', file: `node/${file}` });
 const python = (file) => ({ language: 'Python', file: `python/${file}` });
 const go = (file) => ({ language: 'Go', file });
-const both = ['public', 'swapped'];
+const both = ['public', 'other'];
 
 // Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery document
 // without which the library cannot work, or the row would show nothing.

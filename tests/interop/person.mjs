@@ -69,7 +69,10 @@ export class Person {
     const consent = form(page, 'consent');
     if (code) return this.ask(code.action, { ...code.fields, code: codeOf(await this.mail()) });
     if (signIn) return this.ask(signIn.action, { ...signIn.fields, email: this.address });
-    if (consent) return this.ask(consent.action, consent.fields);
+    if (consent) {
+      this.consented = true;
+      return this.ask(consent.action, consent.fields);
+    }
     throw new Error(`nothing to do at ${new URL(page.url).pathname}: ${words(page.text)}`);
   }
 

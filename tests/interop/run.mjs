@@ -30,6 +30,12 @@ const missing = ({ language }) => {
   return existsSync(languages[language].needs) ? undefined : languages[language].else;
 };
 
+// Some languages tell the cause at the top, others at the end.
+function short(text) {
+  const lines = text.split('\n').map((line) => line.slice(0, 200));
+  return (lines.length > 16 ? [...lines.slice(0, 8), '…', ...lines.slice(-8)] : lines).join('\n');
+}
+
 const rows = [];
 async function row(library, { scheme, metadata }, work) {
   const reason = missing(library);
@@ -40,7 +46,7 @@ async function row(library, { scheme, metadata }, work) {
     else Object.assign(result, await work(), { result: 'passed' });
   } catch (error) {
     result.result = 'FAILED';
-    result.error = String(error.message ?? error);
+    result.error = short(String(error.message ?? error));
   }
   rows.push(result);
   const words = [library.name, result.version, scheme].filter(Boolean).join(' ');
@@ -65,10 +71,12 @@ class Run {
 
   async signIn(library, id) {
     const env = this.env(id);
+    const asked = { ...clients, ...confidential }[id].first_party === false;
     const person = new Person(this.issuer, this.trust?.pem);
     const said = library.language === 'Browser'
       ? await chromium.signIn(env, this.origin, this.trust?.pem)
       : await new Program(languages[library.language].command(library.file), env).run((url) => person.visit(url));
+    if (asked && library.language !== 'Browser') assert.ok(person.consented, 'a third party without consent');
     assert.equal(header(said.access_token).alg, env.ACCESS_ALG, 'algorithm of the access token');
     assert.equal(header(said.id_token).alg, env.ID_ALG, 'algorithm of the ID token');
     assert.equal(claims(said.access_token).sub, claims(said.id_token).sub, 'one subject');
