@@ -14,11 +14,13 @@ export function table(rows) {
   return `# Interoperation
 
 Written by a run: \`WRITE=1 tests/interop/run.sh\`. Each library ran unchanged against a running service: over http on
-loopback, over https behind a proxy that ends TLS, and over the listener for https. A client signed a person in by the code from
-the mail, as two public clients: a first-party one with the algorithms that it gets by default (ID token RS256, access token
-ES256), and a third-party one with consent and the two swapped. Every access token then went to every verifier, and forgeries of one: for another API, an ID token in its
-place, a changed signature, changed claims, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public
-key as an HMAC secret.
+loopback, over https behind a proxy that ends TLS, and over the listener for https.
+
+Each client library signed a person in by the code from the mail, as two public clients: a first-party one with the
+algorithms that it gets by default (ID token RS256, access token ES256), and a third-party one with consent and the two
+swapped. Every access token then went to every verifier, and forgeries of one: for another API, an ID token in its place,
+a changed signature, changed claims, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as
+an HMAC secret.
 
 | library | version | what was done | ${schemes.join(' | ')} |
 |---|---|---|${'---|'.repeat(schemes.length)}
