@@ -33,6 +33,8 @@ pub enum Kind {
     TokenIssued,
     /// A client was refused tokens; the reason says why.
     TokenRefused,
+    /// A client gave up what it had been granted.
+    TokenRevoked,
 }
 
 impl Kind {
@@ -50,6 +52,7 @@ impl Kind {
             Self::AccessReset => "user.access_reset",
             Self::TokenIssued => "token.issued",
             Self::TokenRefused => "token.refused",
+            Self::TokenRevoked => "token.revoked",
         }
     }
 }

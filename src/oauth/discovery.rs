@@ -9,11 +9,18 @@ use poem::{
 use serde_json::json;
 
 use super::scope;
-use crate::{app::App, secret::Hash};
+use crate::{app::App, config::ClientAuth, secret::Hash};
 
-/// The metadata document, made once at start: the issuer never changes while we run.
+/// The metadata document, made once at start, with and without public clients: the issuer never changes while we run,
+/// the clients may.
 #[derive(Clone, Debug)]
 pub struct Metadata {
+    open: Document,
+    closed: Document,
+}
+
+#[derive(Clone, Debug)]
+struct Document {
     body: String,
     etag: String,
 }
@@ -22,20 +29,35 @@ impl Metadata {
     /// For this issuer.
     #[must_use]
     pub fn new(issuer: &str) -> Self {
+        let secret = ["client_secret_basic", "client_secret_post"];
+        let open = ["client_secret_basic", "client_secret_post", "none"];
+        Self { open: Document::new(issuer, &open, &secret), closed: Document::new(issuer, &secret, &secret) }
+    }
+}
+
+impl Document {
+    /// `methods`: how clients authenticate; `secret`: those that show more than a name (RFC 7662 §2.1 asks for one).
+    fn new(issuer: &str, methods: &[&str], secret: &[&str]) -> Self {
         let document = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
             "token_endpoint": format!("{issuer}/oauth2/token"),
+            "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
+            "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
+            "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
             "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256", "ES256"],
-            "token_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_methods_supported": methods,
+            "introspection_endpoint_auth_methods_supported": secret,
             "code_challenge_methods_supported": ["S256"],
             "scopes_supported": scope::SUPPORTED,
-            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"],
+            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name",
+                "locale", "updated_at", "email", "email_verified"],
             "acr_values_supported": ["urn:entree:acr:email"],
             "prompt_values_supported": ["none", "login"],
             "authorization_response_iss_parameter_supported": true,
@@ -56,8 +78,10 @@ fn etag(body: &[u8]) -> String {
 
 /// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
 #[handler]
-pub fn metadata(Data(metadata): Data<&Metadata>, request: &Request) -> Response {
-    cached(request, metadata.body.clone().into_bytes(), &metadata.etag)
+pub fn metadata(Data(app): Data<&App>, Data(metadata): Data<&Metadata>, request: &Request) -> Response {
+    let public = app.config.get().clients.iter().any(|client| client.token_endpoint_auth_method == ClientAuth::None);
+    let document = if public { &metadata.open } else { &metadata.closed };
+    cached(request, document.body.clone().into_bytes(), &document.etag)
 }
 
 /// `/.well-known/jwks.json` (JW-1, JW-3).

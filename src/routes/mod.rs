@@ -23,7 +23,7 @@ use crate::{
         pages,
     },
     mail::mailbox::Mailbox,
-    oauth::{self, authorize, discovery, discovery::Metadata, token},
+    oauth::{self, authorize, discovery, discovery::Metadata, introspect, revoke, token, userinfo},
     web::{
         assets,
         caller::Caller,
@@ -54,6 +54,9 @@ pub const POSTS: &[(&str, Post)] = &[
     ("/account/sessions/:id/end", Post::Protected),
     ("/oauth2/authorize", Post::CookieFree),
     ("/oauth2/token", Post::CookieFree),
+    ("/oauth2/userinfo", Post::CookieFree),
+    ("/oauth2/revoke", Post::CookieFree),
+    ("/oauth2/introspect", Post::CookieFree),
     ("/api/v1/auth/magic-link/request", Post::CookieFree),
     ("/api/v1/auth/magic-link/consume", Post::CookieFree),
     ("/api/v2/logins", Post::CookieFree),
@@ -107,7 +110,13 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
         .at("/logged-out", only("GET, HEAD", get(account::logged_out)))
         .at("/oauth2/authorize", only("GET, POST", get(authorize::authorize).post(authorize::authorize_post)))
         .at("/oauth2/authorize/resume", only("GET", get(authorize::resume)))
-        .at("/oauth2/token", cors(origins, only("POST", post(token::token))))
+        .at("/oauth2/token", cors(origins.clone(), only("POST", post(token::token))))
+        .at(
+            "/oauth2/userinfo",
+            cors(origins.clone(), only("GET, HEAD, POST", get(userinfo::userinfo).post(userinfo::userinfo))),
+        )
+        .at("/oauth2/revoke", cors(origins, only("POST", post(revoke::revoke))))
+        .at("/oauth2/introspect", only("POST", post(introspect::introspect)))
         .at("/.well-known/openid-configuration", get(discovery::metadata))
         .at("/.well-known/oauth-authorization-server", get(discovery::metadata))
         .at("/.well-known/jwks.json", get(discovery::jwks))
