@@ -255,7 +255,7 @@ fn lifetimes(config: &Config, findings: &mut Findings) {
     findings.range(config.token.code_seconds, 5..=60, "token.code_seconds");
     let absolute = config.token.refresh_absolute_seconds;
     findings.range(absolute, 3600..=LONG, "token.refresh_absolute_seconds");
-    let fine = (600..=absolute).contains(&config.token.refresh_idle_seconds);
+    let fine = absolute < 3600 || (600..=absolute).contains(&config.token.refresh_idle_seconds);
     let mend = "choose from 600 to token.refresh_absolute_seconds";
     findings.need(fine, "token.refresh_idle_seconds", "is under 10 minutes or over the absolute life", mend);
 }
