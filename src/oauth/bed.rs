@@ -198,6 +198,7 @@ impl Bed {
             code_challenge: challenge.map(challenge_of),
             nonce: Some("n".to_owned()),
             scope,
+            resource: None,
             session: self.session.id,
         };
         let value = serde_json::to_vec(&grant).unwrap();

@@ -9,11 +9,14 @@ pub mod bearer;
 #[cfg(test)]
 mod bed;
 pub mod claims;
+pub mod consent_store;
 pub mod discovery;
+pub mod end_session;
 pub mod error;
 pub mod grant_store;
 pub mod introspect;
 pub mod issue;
+pub mod page;
 pub mod pkce;
 pub mod refresh;
 pub mod refused;

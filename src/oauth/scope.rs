@@ -9,13 +9,13 @@ pub const OFFLINE: &str = "offline_access";
 pub const SUPPORTED: [&str; 4] = ["openid", "profile", "email", OFFLINE];
 
 /// The scopes of a request that this client may have; unknown ones are ignored (OIDC Core §3.1.2.1). Access while the
-/// person is away needs their consent; first-party clients have it (RF-1, OIDC Core §11).
+/// person is away is one of them: the person is asked for it like for the others, by name, unless the client is
+/// first-party (RF-1, OIDC Core §11).
 #[must_use]
 pub fn granted(client: &Client, asked: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in asked.split(' ') {
-        let listed = SUPPORTED.contains(&name) && client.scopes.iter().any(|scope| scope == name);
-        let allowed = listed && (name != OFFLINE || client.first_party);
+        let allowed = SUPPORTED.contains(&name) && client.scopes.iter().any(|scope| scope == name);
         if allowed && !names.contains(&name) {
             names.push(name);
         }
@@ -83,10 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn rf_1_offline_access_is_for_first_party_clients_that_list_it() {
+    fn rf_1_offline_access_is_for_clients_that_list_it() {
         let asked = "openid offline_access profile lessons:read openid";
-        assert_eq!(granted(&client(""), asked), "openid");
-        let own = client(r#","first_party":true"#);
+        let own = client("");
         assert_eq!(granted(&own, asked), "openid offline_access");
         assert!(refreshes(&own, "openid offline_access") && !refreshes(&own, "openid"));
         let always = client(r#","first_party":true,"refresh_tokens":"always""#);

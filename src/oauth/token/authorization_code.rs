@@ -137,7 +137,10 @@ async fn redeem(
         return Err(invalid_grant("session_ended").into());
     };
     let new = New { id: code.grant, session: &session, client, scope: &code.scope };
-    let (grant, refresh_token) = issue::grant(app, config, new, tx.now);
+    let (mut grant, refresh_token) = issue::grant(app, config, new, tx.now);
+    if let Some(resource) = &code.resource {
+        grant.audience.clone_from(resource);
+    }
     if !grant_store::insert(&tx, grant.clone()).await? {
         return Err(invalid_grant("came_back").into());
     }

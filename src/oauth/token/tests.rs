@@ -161,7 +161,8 @@ async fn rf_1_only_offline_access_or_the_clients_policy_give_a_refresh_token() {
         ("web", "openid offline_access", true, "openid offline_access"),
         ("web", "openid", false, "openid"),
         ("app", "openid", true, "openid"),
-        ("third", "openid offline_access", false, "openid"),
+        ("third", "openid offline_access", true, "openid offline_access"),
+        ("third", "openid", false, "openid"),
     ] {
         let answer = bed.tokens(client, scope).await;
         assert_eq!(answer.body.get("refresh_token").is_some(), given, "{client} {scope}");

@@ -1,0 +1,412 @@
+//! Where the tests of requests stand: the whole service in this process, built as `entree serve` builds it.
+//!
+//! [`Bed::embedded`] has a SQLite file and tickets in this process, [`Bed::servers`] PostgreSQL and Redis; `on_both!`
+//! runs a test on each. A [`Browser`] keeps cookies and sends the headers that browsers send. Mail is composed and
+//! handed over by the real worker, when the test says [`Bed::post`]. The clock is the service's own: tests move it by
+//! [`Bed::pass`], and nothing sleeps. (Counters in Redis go by the clock of Redis, which no test moves.)
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use entity::mail_outbox;
+use entree::{
+    app::{App, Macs},
+    clock::Clock,
+    config::{Config, Live, MailTransport},
+    db::Db,
+    key::{self, Keys},
+    magic_link::compose::Letters,
+    mail::{mailbox::Received, outbox::Worker, transport::Transport},
+    routes,
+    secret::{MasterKeys, Text},
+    ticket::Tickets,
+    web::text::Texts,
+};
+use poem::{
+    Endpoint as _, EndpointExt as _, Request, Response,
+    endpoint::BoxEndpoint,
+    http::{Method, StatusCode, header},
+};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use testkit::{
+    Missing, child, ci,
+    mail::Mail,
+    page::{Form, Page},
+    services,
+};
+use tokio::sync::OnceCell;
+use url::Url;
+
+/// What the service is called in these tests.
+pub(crate) const PUBLIC: &str = "https://id.test";
+
+/// Makes, of each `async fn name(bed: Bed)`, a test on the embedded default and one on PostgreSQL and Redis.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn embedded() {
+                super::$name($crate::bed::Bed::embedded().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn servers() {
+                if let Some(bed) = $crate::bed::Bed::servers().await {
+                    super::$name(bed).await;
+                }
+            }
+        }
+    )+};
+}
+
+/// A service of its own: nothing in it is shared with another test.
+pub(crate) struct Bed {
+    /// The service's handles.
+    pub(crate) app: App,
+    /// The way out for mail: a mailbox, unless the test put another in its place.
+    pub(crate) transport: Transport,
+    public: BoxEndpoint<'static, Response>,
+    folder: PathBuf,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Bed {
+    /// SQLite and tickets in this process.
+    pub(crate) async fn embedded() -> Self {
+        Self::embedded_with(|_| {}).await
+    }
+
+    /// The same, with a configuration changed before the start.
+    pub(crate) async fn embedded_with(change: impl FnOnce(&mut Config)) -> Self {
+        static TEMPLATE: OnceCell<PathBuf> = OnceCell::const_new();
+        let template = TEMPLATE
+            .get_or_init(|| async {
+                let file = child::scratch("template").join("entree.db");
+                prepare(&format!("sqlite:{}", file.display())).await;
+                file
+            })
+            .await;
+        let folder = child::scratch("bed");
+        let file = folder.join("entree.db");
+        std::fs::copy(template, &file).unwrap();
+        let mut config = config();
+        config.database.url = Text::new(format!("sqlite:{}", file.display()));
+        change(&mut config);
+        Self::start(config, folder).await
+    }
+
+    /// PostgreSQL and Redis. `None`, with a word about it, where this machine has none.
+    pub(crate) async fn servers() -> Option<Self> {
+        Self::servers_with(|_| {}).await
+    }
+
+    /// The same, with a configuration changed before the start.
+    pub(crate) async fn servers_with(change: impl FnOnce(&mut Config)) -> Option<Self> {
+        let postgres = there(services::postgres().await)?;
+        let redis = there(services::redis().await)?;
+        let mut config = config();
+        config.database.url = Text::new(postgres.migrated(|url| async move { prepare(&url).await }).await);
+        config.tickets.url = Text::new(redis.url().to_owned());
+        config.tickets.prefix = redis.prefix();
+        change(&mut config);
+        Some(Self::start(config, child::scratch("bed")).await)
+    }
+
+    async fn start(config: Config, folder: PathBuf) -> Self {
+        install();
+        let (clock, masters) = (Clock::default(), masters());
+        let db = Db::connect(&config.database_url(), config.database.max_connections, clock.clone()).await.unwrap();
+        let keys = Keys::open(&db, &masters).await.unwrap();
+        let section = &config.tickets;
+        let tickets = match section.url.expose() {
+            "memory:" => Tickets::memory(section.memory_entries, clock.clone(), &masters),
+            url => Tickets::connect(url, &section.prefix, &masters).unwrap(),
+        };
+        let transport = Transport::new(&config.mail, clock).unwrap();
+        let public_url = config.server.public_url.as_str().into();
+        let (macs, outbox) = (Macs::new(&masters), Arc::default());
+        let app = App { config: Live::new(config), public_url, db, tickets, keys, texts: texts(), macs, outbox };
+        let public = routes::public(&app, None).boxed();
+        Self { app, transport, public, folder }
+    }
+
+    /// Another copy of the service on the same database and ticket store (PostgreSQL and Redis only).
+    pub(crate) async fn copy(&self) -> Self {
+        Self::start(self.app.config.get().as_ref().clone(), child::scratch("bed")).await
+    }
+
+    /// Puts a changed configuration into force, as a reload of the file does.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = self.app.config.get().as_ref().clone();
+        change(&mut config);
+        let changed = self.app.config.replace(config);
+        assert!(changed.needs_restart.is_empty(), "these keys are read at the start: {:?}", changed.needs_restart);
+    }
+
+    /// Lets time pass for the service.
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.app.clock().advance(Duration::from_secs(seconds));
+    }
+
+    /// A browser that nobody has used yet, at a network address that no other has.
+    pub(crate) fn browser(&self) -> Browser<'_> {
+        static NEXT: AtomicU32 = AtomicU32::new(0x0a00_0001);
+        let from = std::net::Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        Browser { bed: self, cookies: BTreeMap::new(), from: from.to_string() }
+    }
+
+    /// Sends what is due in the outbox, each letter once, and waits for the end of it.
+    pub(crate) async fn post(&self) {
+        let worker = Worker {
+            db: self.app.db.clone(),
+            composer: Arc::new(Letters { app: self.app.clone() }),
+            transport: self.transport.clone(),
+            notify: Arc::clone(&self.app.outbox),
+            concurrency: 4,
+            drain: Duration::from_secs(10),
+        };
+        let none_due = || async { (self.due().await == 0).then_some(()) };
+        worker.run(async { testkit::until("the outbox", Duration::from_secs(20), none_due).await.unwrap() }).await;
+    }
+
+    /// How many letters are due now.
+    pub(crate) async fn due(&self) -> u64 {
+        mail_outbox::Entity::find()
+            .filter(mail_outbox::Column::State.eq(mail_outbox::State::Queued))
+            .filter(mail_outbox::Column::DueAt.lte(self.app.clock().now()))
+            .count(self.app.db.read())
+            .await
+            .unwrap()
+    }
+
+    /// The letters that arrived at an address, the newest first.
+    pub(crate) fn mails(&self, to: &str) -> Vec<Mail> {
+        let mailbox = self.transport.mailbox().expect("a mailbox");
+        mailbox.list(Some(to)).into_iter().map(letter).collect()
+    }
+
+    /// The newest letter to an address, after what is due was sent.
+    pub(crate) async fn mail(&self, to: &str) -> Mail {
+        self.post().await;
+        self.mails(to).into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
+    }
+
+    /// Hands a request to the routes of the public listener, and gives the answer as a page.
+    pub(crate) async fn call(&self, request: Request) -> Page {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let mut response = self.public.call(request).await.expect("the layers answer every error");
+        let body = response.take_body().into_vec().await.unwrap();
+        Page {
+            url: Url::parse(PUBLIC).unwrap().join(&path).unwrap(),
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+}
+
+/// A person's browser without scripts.
+#[derive(Clone)]
+pub(crate) struct Browser<'a> {
+    /// Where it browses.
+    pub(crate) bed: &'a Bed,
+    /// Its cookies: a test may take some away.
+    pub(crate) cookies: BTreeMap<String, String>,
+    /// The network address that the service sees.
+    pub(crate) from: String,
+}
+
+impl Browser<'_> {
+    /// Begins a request: host, network address, cookies.
+    pub(crate) fn request(&self, method: Method, path: &str) -> poem::RequestBuilder {
+        let mut request = Request::builder()
+            .method(method)
+            .uri_str(path)
+            .header(header::HOST, "id.test")
+            .header("x-forwarded-for", self.from.as_str());
+        if !self.cookies.is_empty() {
+            let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header(header::COOKIE, pairs.join("; "));
+        }
+        request
+    }
+
+    /// Sends it, and keeps the cookies of the answer.
+    pub(crate) async fn send(&mut self, request: Request) -> Page {
+        let page = self.bed.call(request).await;
+        self.keep(&page);
+        page
+    }
+
+    fn keep(&mut self, page: &Page) {
+        for line in page.headers.get_all(header::SET_COOKIE) {
+            let line = line.to_str().unwrap();
+            let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    /// Opens an address of the service.
+    pub(crate) async fn open(&mut self, url: &str) -> Page {
+        let path = url.strip_prefix(PUBLIC).unwrap_or(url).to_owned();
+        self.send(self.request(Method::GET, &path).finish()).await
+    }
+
+    /// The request that a browser makes of a form, with some fields filled in.
+    pub(crate) fn filled(&self, page: &Page, form: &Form, fill: &[(&str, &str)]) -> Request {
+        // Under `no-referrer` browsers keep the page's origin to themselves, also from its own site.
+        let hidden = page.header("referrer-policy") == Some("no-referrer");
+        self.posted(form.action.path())
+            .header("origin", if hidden { "null" } else { PUBLIC })
+            .header("sec-fetch-site", "same-origin")
+            .body(encoded(&fields(form, fill)))
+    }
+
+    /// Begins a form's POST, without the headers that say which page it comes from.
+    pub(crate) fn posted(&self, path: &str) -> poem::RequestBuilder {
+        self.request(Method::POST, path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+    }
+
+    /// Sends a form of a page.
+    pub(crate) async fn submit(&mut self, page: &Page, form: &str, fill: &[(&str, &str)]) -> Page {
+        let form = page.form(form);
+        let request = self.filled(page, &form, fill);
+        self.send(request).await
+    }
+
+    /// Asks for a mail, and gives the page that waits for it.
+    pub(crate) async fn ask(&mut self, email: &str) -> Page {
+        let answer = self.try_ask(email).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
+        self.follow(&answer).await
+    }
+
+    /// Asks for a mail, and gives the answer itself.
+    pub(crate) async fn try_ask(&mut self, email: &str) -> Page {
+        let login = self.open("/login").await;
+        self.submit(&login, "sign-in", &[("email", email)]).await
+    }
+
+    /// Goes where a redirect points.
+    pub(crate) async fn follow(&mut self, answer: &Page) -> Page {
+        let to = answer.location().unwrap_or_else(|| panic!("no redirect: {}", answer.summary()));
+        let path = to[url::Position::BeforePath..].to_owned();
+        self.open(&path).await
+    }
+
+    /// Opens a link of a mail and sends its form.
+    pub(crate) async fn click(&mut self, link: &str) -> Page {
+        let page = self.open(link).await;
+        self.submit(&page, "link", &[]).await
+    }
+
+    /// Signs in by the link of a mail; gives the page after it.
+    pub(crate) async fn sign_in(&mut self, email: &str) -> Page {
+        self.ask(email).await;
+        let link = self.bed.mail(email).await.link();
+        let done = self.click(&link).await;
+        assert!(self.is_signed_in(), "{}", done.summary());
+        done
+    }
+
+    /// Whether it holds a session cookie.
+    pub(crate) fn is_signed_in(&self) -> bool {
+        self.cookies.contains_key("__Host-Http-sid")
+    }
+
+    /// Whose account page it sees, if it is signed in.
+    pub(crate) async fn account(&mut self) -> Option<String> {
+        let page = self.open("/account").await;
+        (page.status == StatusCode::OK).then(|| page.text())
+    }
+}
+
+/// The fields of a form with some of them filled in; what is not among them is added.
+pub(crate) fn fields(form: &Form, fill: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut fields = form.fields.clone();
+    fields.retain(|(name, _)| !fill.iter().any(|(filled, _)| filled == name));
+    fields.extend(fill.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    fields
+}
+
+/// Fields as a body.
+pub(crate) fn encoded(fields: &[(String, String)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// The flow that a waiting page is about.
+pub(crate) fn flow_of(waiting: &Page) -> uuid::Uuid {
+    let value = waiting.attribute("form#code input[name=flow]", "value").expect("a waiting page");
+    value.parse().unwrap()
+}
+
+/// What there is; `None`, said once per test, or a failure on a build server, where it is not there.
+pub(crate) fn there<T>(found: Result<T, Missing>) -> Option<T> {
+    match found {
+        Ok(found) => Some(found),
+        Err(missing) if ci() => panic!("{missing}"),
+        Err(missing) => {
+            eprintln!("skipped: {missing}");
+            None
+        }
+    }
+}
+
+/// The master keys of every bed.
+pub(crate) fn masters() -> MasterKeys {
+    MasterKeys::new([7; 32], [])
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.server.public_url = PUBLIC.to_owned();
+    // A request without a connection comes from 0.0.0.0: the browsers here stand behind that proxy.
+    config.server.trusted_proxies = vec!["0.0.0.0/32".parse().unwrap()];
+    config.mail.transport = MailTransport::Mailbox;
+    config.database.max_connections = 8;
+    config
+}
+
+/// The schema and the first signing keys, made once and copied for each bed.
+async fn prepare(url: &str) {
+    install();
+    let db = Db::connect(url, 2, Clock::default()).await.unwrap();
+    db.migrate().await.unwrap();
+    Keys::open(&db, &masters()).await.unwrap();
+    db.close().await;
+}
+
+fn install() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        key::install();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+fn texts() -> Texts {
+    static TEXTS: OnceLock<Texts> = OnceLock::new();
+    TEXTS.get_or_init(|| Texts::load(None).unwrap()).clone()
+}
+
+fn letter(kept: Received) -> Mail {
+    let size = kept.text.len() + kept.html.len();
+    Mail { to: kept.to, subject: kept.subject, text: kept.text, html: kept.html, headers: kept.headers, size }
+}

@@ -1,0 +1,19 @@
+//! Requests to the whole service in this process: the routes of the public listener over a real database and a real
+//! ticket store, with a clock that the test moves and a mailbox in place of SMTP.
+//!
+//! Each test is named after the requirement that it holds. What is said of both back ends runs on both; where this
+//! machine lacks PostgreSQL or Redis the second run says `skipped`, and fails on a build server (`CI=true`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that cannot go on must stop at once and say where"
+)]
+
+#[macro_use]
+mod bed;
+
+mod authorize;
+mod magic_link_secrets;
