@@ -106,3 +106,35 @@ fn cached(request: &Request, body: Vec<u8>, etag: &str) -> Response {
     }
     builder.content_type("application/json").body(body)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
+        let metadata = Metadata::new("https://id.example");
+        let read = |document: &Document| serde_json::from_str::<serde_json::Value>(&document.body).unwrap();
+        let (open, closed) = (read(&metadata.open), read(&metadata.closed));
+        let secret = json!(["client_secret_basic", "client_secret_post"]);
+        assert_eq!(
+            open["token_endpoint_auth_methods_supported"],
+            json!(["client_secret_basic", "client_secret_post", "none"])
+        );
+        assert_eq!(closed["token_endpoint_auth_methods_supported"], secret);
+        for document in [&open, &closed] {
+            assert_eq!(document["introspection_endpoint_auth_methods_supported"], secret, "never by a name alone");
+            assert_eq!(
+                document["grant_types_supported"],
+                json!(["authorization_code", "refresh_token", "client_credentials"])
+            );
+            assert_eq!(document["scopes_supported"], json!(["openid", "profile", "email", "offline_access"]));
+            for (name, value) in document.as_object().unwrap() {
+                let at = value.as_str().unwrap_or_default();
+                assert!(!name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"), "di_3 {name}");
+            }
+        }
+        assert_ne!(metadata.open.etag, metadata.closed.etag);
+    }
+}

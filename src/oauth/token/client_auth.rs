@@ -55,13 +55,9 @@ pub async fn authenticate<'a>(
     let shown = shown(request, params)?;
     let client = client::find(config, &shown.id);
     let secret = secret_fits(client, &shown.secret);
-    match client {
-        Some(client) if shown.method == Some(client.token_endpoint_auth_method) => {
-            if secret || shown.method == Some(ClientAuth::None) {
-                return Ok(client);
-            }
-        }
-        _ => {}
+    let proven = secret || shown.method == Some(ClientAuth::None);
+    if let Some(client) = client.filter(|client| proven && shown.method == Some(client.token_endpoint_auth_method)) {
+        return Ok(client);
     }
     let subject = Hash::of(caller.network.as_bytes());
     // While the store is away nothing is counted, and the refusal stands.
