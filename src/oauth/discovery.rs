@@ -114,9 +114,9 @@ mod tests {
 
     #[test]
     fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
-        let metadata = Metadata::new("https://id.example");
+        let made = Metadata::new("https://id.example");
         let read = |document: &Document| serde_json::from_str::<serde_json::Value>(&document.body).unwrap();
-        let (open, closed) = (read(&metadata.open), read(&metadata.closed));
+        let (open, closed) = (read(&made.open), read(&made.closed));
         let secret = json!(["client_secret_basic", "client_secret_post"]);
         assert_eq!(
             open["token_endpoint_auth_methods_supported"],
@@ -135,6 +135,6 @@ mod tests {
                 assert!(!name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"), "di_3 {name}");
             }
         }
-        assert_ne!(metadata.open.etag, metadata.closed.etag);
+        assert_ne!(made.open.etag, made.closed.etag);
     }
 }
