@@ -2,12 +2,14 @@
 //!
 //! It stands above the services and below the nouns and rooms: they take what they need from it, it knows none of them.
 
+use std::sync::Arc;
+
 use crate::{
     clock::Clock,
     config::Live,
     db::Db,
     key::Keys,
-    secret::{Mac, MasterKeys},
+    secret::{Mac, MasterKeys, Sealer},
     ticket::Tickets,
     web::text::Texts,
 };
@@ -18,7 +20,7 @@ pub struct App {
     /// The configuration in force.
     pub config: Live,
     /// The issuer: the configured public URL, or in `dev` the bound address. Without a final slash.
-    pub public_url: std::sync::Arc<str>,
+    pub public_url: Arc<str>,
     /// Rows.
     pub db: Db,
     /// Short-lived secrets and counters.
@@ -30,7 +32,7 @@ pub struct App {
     /// Derived keys.
     pub macs: Macs,
     /// Wakes the outbox worker of this process.
-    pub outbox: std::sync::Arc<tokio::sync::Notify>,
+    pub outbox: Arc<tokio::sync::Notify>,
 }
 
 /// Keys derived from the master keys, one a purpose.
@@ -42,6 +44,12 @@ pub struct Macs {
     pub code: Mac,
     /// Addresses in counters and in the trail.
     pub address: Mac,
+    /// Refresh tokens: what we did not make never reaches the database.
+    pub refresh: Mac,
+    /// The successor of a refresh token, for whoever repeats the token before it.
+    pub successor: Arc<Sealer>,
+    /// The grant behind an access token, in its `jti`.
+    pub jti: Arc<Sealer>,
 }
 
 impl Macs {
@@ -52,6 +60,9 @@ impl Macs {
             csrf: keys.mac("form token v1"),
             code: keys.mac("mailed code pepper v1"),
             address: keys.mac("address key v1"),
+            refresh: keys.mac("refresh token v1"),
+            successor: Arc::new(keys.sealer("refresh token successor v1")),
+            jti: Arc::new(keys.sealer("access token jti v1")),
         }
     }
 }

@@ -53,6 +53,8 @@ pub enum Kind {
     UserDisabled,
     /// Ops let a locked user in again.
     UserEnabled,
+    /// A client gave up what it had been granted.
+    TokenRevoked,
 }
 
 impl Kind {
@@ -78,6 +80,7 @@ impl Kind {
             Self::UserRolesSet => "user.roles_set",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
+            Self::TokenRevoked => "token.revoked",
         }
     }
 }

@@ -130,6 +130,27 @@ impl Hash {
         bytes.try_into().ok().map(Self)
     }
 
+    /// From 64 hexadecimal digits in either case; none for anything else.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let mut hash = [0; 32];
+        if text.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let &[high, low] = pair else { return None };
+            *byte = digit(high)? << 4 | digit(low)?;
+        }
+        Some(Self(hash))
+    }
+
+    /// As 64 hexadecimal digits, for a text column or a configuration.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// For a column.
     #[must_use]
     pub fn to_column(self) -> Vec<u8> {
@@ -383,6 +404,17 @@ mod tests {
         assert!(mac.tag(&[b"ab", b"c"]) != mac.tag(&[b"a", b"bc"]));
         let old = mac.tag(&[b"x"]);
         assert!(MasterKeys::new([8; 32], [[7; 32]]).mac("test v1").verify(&[b"x"], &old));
+    }
+
+    #[test]
+    fn a_hash_in_hexadecimal_digits() {
+        let hash = Hash::of(b"x");
+        let hex = hash.to_hex();
+        assert_eq!(Hash::from_hex(&hex), Some(hash));
+        assert_eq!(Hash::from_hex(&hex.to_uppercase()), Some(hash));
+        for bad in [&hex[1..], &format!("{hex}0"), &format!("+{}", &hex[1..]), &format!("{}é", &hex[2..])] {
+            assert_eq!(Hash::from_hex(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -33,6 +33,22 @@ pub struct Model {
     pub expires_at: Time,
     /// Ended early.
     pub revoked_at: Option<Time>,
+    /// The user's epoch when it was made: a raised one ends it.
+    pub auth_epoch: i32,
+    /// Counts the refresh tokens of this family; the current one has this number.
+    pub generation: i32,
+    /// Hash of the current refresh token's secret; none: the grant has no refresh token.
+    pub current_hash: Option<Vec<u8>>,
+    /// Hash of the one before.
+    pub previous_hash: Option<Vec<u8>>,
+    /// The current secret, sealed: whoever repeats the previous token soon after gets it again.
+    pub successor: Option<Vec<u8>>,
+    /// When the current one took the place of the one before.
+    pub rotated_at: Option<Time>,
+    /// Until when the current one must be used.
+    pub idle_until: Option<Time>,
+    /// The day since 1970 from which the row may be deleted. A date, so that a rotation hardly ever changes the index.
+    pub gc_day: i32,
 }
 
 /// None: rooms join by value.

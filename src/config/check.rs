@@ -8,11 +8,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::{Host, Url};
 
 use super::{
-    Budget, Client, Config, Limits, Mail, MailTransport, SmtpTls,
+    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls,
     load::{Mode, Problem},
     pair,
 };
-use crate::secret::Text;
+use crate::secret::{Hash, Text};
 
 /// A day, in seconds: the longest life of a link.
 const DAY: u64 = 86_400;
@@ -284,6 +284,11 @@ fn lifetimes(config: &Config, findings: &mut Findings) {
     findings.range(config.token.access_seconds, 60..=3600, "token.access_seconds");
     findings.range(config.token.id_seconds, 60..=3600, "token.id_seconds");
     findings.range(config.token.code_seconds, 5..=60, "token.code_seconds");
+    let absolute = config.token.refresh_absolute_seconds;
+    findings.range(absolute, 3600..=LONG, "token.refresh_absolute_seconds");
+    let fine = absolute < 3600 || (600..=absolute).contains(&config.token.refresh_idle_seconds);
+    let mend = "choose from 600 to token.refresh_absolute_seconds";
+    findings.need(fine, "token.refresh_idle_seconds", "is under 10 minutes or over the absolute life", mend);
 }
 
 fn limits(limits: &Limits, findings: &mut Findings) {
@@ -293,6 +298,7 @@ fn limits(limits: &Limits, findings: &mut Findings) {
         ("network_wide", &limits.network_wide),
         ("known_device", &limits.known_device),
         ("wrong_codes", &limits.wrong_codes),
+        ("client_failures", &limits.client_failures),
     ] {
         let key = format!("limits.{key}");
         let mend = "give at least one budget, for instance { count = 5, seconds = 900 }; a high count opens it";
@@ -326,7 +332,8 @@ fn clients(clients: &[Client], findings: &mut Findings) {
         let audience = Url::parse(&client.audience).is_ok_and(|url| url.fragment().is_none());
         let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
         findings.need(audience, key("audience"), "is not an absolute URI without a fragment", mend);
-        let some = client.first_party || !client.redirect_uris.is_empty();
+        let codes = client.grant_types.contains(&GrantType::AuthorizationCode);
+        let some = client.first_party || !codes || !client.redirect_uris.is_empty();
         findings.need(some, key("redirect_uris"), "is empty", "list each exact address that people are sent back to");
         for (at, uri) in client.redirect_uris.iter().enumerate() {
             if let Err((what, mend)) = redirect_uri(uri) {
@@ -347,7 +354,53 @@ fn clients(clients: &[Client], findings: &mut Findings) {
             findings.need(web, format!("{}[{at}]", key("allowed_origins")), "is not an origin", mend);
         }
         scopes(&client.scopes, &key("scopes"), findings);
+        confidential(client, &key, findings);
     }
+}
+
+/// Secrets, and what only a client with one may do.
+fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+    let public = client.token_endpoint_auth_method == ClientAuth::None;
+    let (secret, hashes) = (&client.client_secret, &client.client_secret_sha256);
+    let count = hashes.len() + usize::from(!secret.is_empty());
+    if public {
+        let mend = "remove it, or set token_endpoint_auth_method to `client_secret_basic`";
+        let given = if secret.is_empty() { "client_secret_sha256" } else { "client_secret" };
+        findings.need(count == 0, key(given), "is given to a public client", mend);
+        let mend = "remove it; public clients always use PKCE";
+        findings.need(client.require_pkce, key("require_pkce"), "is off for a public client", mend);
+    } else {
+        let mend = "give client_secret_file or client_secret_sha256; make a secret with `openssl rand -hex 32`";
+        findings.need(count > 0, key("client_secret"), "is missing", mend);
+        let mend = "keep the new secret and the one before it";
+        findings.need(count < 3, key("client_secret_sha256"), "makes more than two secrets", mend);
+    }
+    let mend = "make one with `openssl rand -hex 32`: at least 43 letters, digits, `-`, `.`, `_` or `~`";
+    findings.need(secret.is_empty() || is_secret(secret), key("client_secret"), "has less than 256 bits", mend);
+    for (at, hash) in hashes.iter().enumerate() {
+        let mend = "write 64 hexadecimal digits: `printf %s \"$SECRET\" | sha256sum`";
+        let at = format!("{}[{at}]", key("client_secret_sha256"));
+        findings.need(Hash::from_hex(hash).is_some(), at, "is not a SHA-256", mend);
+    }
+    let itself = client.grant_types.contains(&GrantType::ClientCredentials);
+    let mend = "remove `client_credentials`, or give the client a secret";
+    findings.need(!(itself && public), key("grant_types"), "lets a public client act for itself", mend);
+    // RFC 9068 §5: `sub` is then the client's identifier, and no user may be taken for it.
+    let uuid = itself && uuid::Uuid::try_parse(&client.client_id).is_ok();
+    findings.need(!uuid, key("client_id"), "looks like a user's", "take a name that is not a UUID");
+    let always = client.refresh_tokens == RefreshTokens::Always && !client.first_party;
+    let mend = "remove it: others get refresh tokens with the scope `offline_access`";
+    findings.need(!always, key("refresh_tokens"), "is for first-party clients", mend);
+    let mend = "remove it, or give the client a secret: who asks about tokens must authenticate";
+    let asks = client.introspects.is_empty() || !public;
+    findings.need(asks, key("introspects"), "is given to a public client", mend);
+}
+
+/// 256 bits need 43 characters of base64url; a text of few different ones is no secret.
+fn is_secret(secret: &Text) -> bool {
+    let text = secret.expose();
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+    plain && (43..=256).contains(&text.len()) && text.chars().collect::<BTreeSet<_>>().len() >= 10
 }
 
 /// RFC 6749 §3.3: a scope is printable ASCII without blanks, quotes and backslashes.

@@ -130,7 +130,7 @@ impl Fitting {
 }
 
 /// What a text from the environment may mean, the likeliest last.
-fn readings(text: &str, list: bool) -> Vec<Value> {
+pub(super) fn readings(text: &str, list: bool) -> Vec<Value> {
     let mut ways = Vec::new();
     let text = text.trim();
     if list && !text.starts_with('[') {
@@ -194,7 +194,8 @@ fn record(problems: &mut Vec<Problem>, problem: Problem) {
 fn is_secret(path: &[Step]) -> bool {
     SECRETS.iter().any(|(section, key)| {
         path.first() == Some(&Step::Key((*section).to_owned())) && path.get(1) == Some(&Step::Key((*key).to_owned()))
-    })
+    }) || (path.first() == Some(&Step::Key("clients".to_owned()))
+        && path.iter().any(|step| matches!(step, Step::Key(key) if key.starts_with("client_secret"))))
 }
 
 /// The first thing between backticks.

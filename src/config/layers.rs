@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, io::ErrorKind, path::Path};
 
 use toml::{Table, Value};
 
-use super::load::{Mode, Problem};
+use super::{
+    fit::readings,
+    load::{Mode, Problem},
+};
 
 /// What an environment variable begins with.
 const PREFIX: &str = "ENTREE__";
@@ -88,27 +91,7 @@ impl Layers {
     pub(super) fn secrets(&mut self, problems: &mut Vec<Problem>) {
         for (section, key) in SECRETS {
             let Some(Value::Table(table)) = self.root.get_mut(section) else { continue };
-            let file_key = format!("{key}_file");
-            let Some(path) = table.remove(&file_key) else { continue };
-            let full = format!("{section}.{file_key}");
-            let given = table.get(key).is_some_and(|value| match value {
-                Value::String(text) => !text.is_empty(),
-                Value::Array(list) => !list.is_empty(),
-                _ => true,
-            });
-            if given {
-                let mend = format!("remove one of {section}.{key} and {full}");
-                problems.push(Problem::new(full, format!("is given beside {section}.{key}"), mend));
-                continue;
-            }
-            let path = match path {
-                Value::String(path) if path.is_empty() => continue,
-                Value::String(path) => path,
-                _ => {
-                    problems.push(Problem::new(full, "is not a text", "write the path of a file in double quotes"));
-                    continue;
-                }
-            };
+            let Some(path) = take_path(table, section, key, problems) else { continue };
             match read_secret(Path::new(&path), key.contains("master_key")) {
                 Ok(text) if key == "previous_master_keys" => {
                     let lines = text.lines().filter(|line| !line.is_empty()).map(Value::from).collect();
@@ -118,7 +101,33 @@ impl Layers {
                     table.insert(key.to_owned(), Value::String(text));
                     self.texts.remove(&format!("{section}.{key}"));
                 }
-                Err((what, mend)) => problems.push(Problem::new(full, what, mend)),
+                Err((what, mend)) => problems.push(Problem::new(format!("{section}.{key}_file"), what, mend)),
+            }
+        }
+        self.client_secrets(problems);
+    }
+
+    /// The same for each client. Clients from the environment are a text until here.
+    fn client_secrets(&mut self, problems: &mut Vec<Problem>) {
+        if let Some(Value::String(text)) = self.root.get("clients")
+            && let Some(list @ Value::Array(_)) = readings(text, false).pop()
+        {
+            self.root.insert("clients".to_owned(), list);
+            self.texts.remove("clients");
+        }
+        let Some(Value::Array(clients)) = self.root.get_mut("clients") else { return };
+        for (at, client) in clients.iter_mut().enumerate() {
+            let Value::Table(table) = client else { continue };
+            let section = format!("clients[{at}]");
+            let Some(path) = take_path(table, &section, "client_secret", problems) else { continue };
+            match read_secret(Path::new(&path), false) {
+                Ok(text) => drop(table.insert("client_secret".to_owned(), Value::String(text))),
+                Err((what, mend)) => {
+                    problems.push(Problem::new(format!("{section}.client_secret_file"), what, mend));
+                    // Something to go on with, so that it is not called missing too; nothing is loaded with a problem.
+                    let filler = "client-secret-that-is-only-a-placeholder-0123456789";
+                    table.insert("client_secret".to_owned(), filler.into());
+                }
             }
         }
     }
@@ -204,6 +213,29 @@ fn put(table: &mut Table, steps: &[&str], value: &str) -> bool {
     match table.entry((*step).to_owned()).or_insert_with(|| Value::Table(Table::new())) {
         Value::Table(inner) => put(inner, rest, value),
         _ => false,
+    }
+}
+
+/// Takes `KEY_file` out of a table: the path that it names, unless it is empty, is no text, or stands beside the key.
+fn take_path(table: &mut Table, section: &str, key: &str, problems: &mut Vec<Problem>) -> Option<String> {
+    let path = table.remove(&format!("{key}_file"))?;
+    let full = format!("{section}.{key}_file");
+    let given = table.get(key).is_some_and(|value| match value {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => true,
+    });
+    if given {
+        let mend = format!("remove one of {section}.{key} and {full}");
+        problems.push(Problem::new(full, format!("is given beside {section}.{key}"), mend));
+        return None;
+    }
+    match path {
+        Value::String(path) => Some(path).filter(|path| !path.is_empty()),
+        _ => {
+            problems.push(Problem::new(full, "is not a text", "write the path of a file in double quotes"));
+            None
+        }
     }
 }
 

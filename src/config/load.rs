@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{Config, check, fit::fit, layers::Layers};
+use crate::secret::Hash;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "entree.toml";
@@ -114,12 +115,21 @@ impl Source {
         layers.environment(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())), &mut problems);
         layers.secrets(&mut problems);
         let notes = layers.finish(&self.mode);
-        let Some(config) = fit(layers, &mut problems) else { return Err(problems) };
+        let Some(mut config) = fit(layers, &mut problems) else { return Err(problems) };
         let (found, warnings) = check::check(&config, &self.mode);
         // What could not be read was replaced by something to go on with: no second problem about that.
         let known: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
         problems.extend(found.into_iter().filter(|problem| !known.iter().any(|key| is_within(&problem.key, key))));
+        forget_secrets(&mut config);
         if problems.is_empty() { Ok(Loaded { config, warnings, notes }) } else { Err(problems) }
+    }
+}
+
+/// CA-5: once checked, a client's secret is kept as its hash alone.
+fn forget_secrets(config: &mut Config) {
+    for client in config.clients.iter_mut().filter(|client| !client.client_secret.is_empty()) {
+        let secret = std::mem::take(&mut client.client_secret);
+        client.client_secret_sha256.insert(0, Hash::of(secret.expose().as_bytes()).to_hex());
     }
 }
 

@@ -97,6 +97,10 @@ fn each_bad_configuration_is_refused_at_its_key() {
         format!("[[clients]]\n{}", lines.collect::<String>())
     };
     let redirect = |uri: &str| client(&format!("redirect_uris = [\"{uri}\"]"));
+    let confidential = |line: &str| {
+        let text = client("token_endpoint_auth_method = \"client_secret_post\"");
+        format!("{text}{line}\nrequire_pkce = false\n")
+    };
     // The environment of `BASE` has the public URL and the sender; these come on top.
     let cases: Vec<(String, &str)> = vec![
         ("[servers]\nlisten = 1".into(), "servers"),
@@ -156,6 +160,21 @@ fn each_bad_configuration_is_refused_at_its_key() {
         (client("allowed_origins = [\"https://a.example.com/\"]"), "clients[0].allowed_origins[0]"),
         (client("allowed_origins = [\"http://a.example.com\"]"), "clients[0].allowed_origins[0]"),
         (client("scopes = [\"openid\", \"a b\"]"), "clients[0].scopes[1]"),
+        (client("token_endpoint_auth_method = \"client_secret_basic\""), "clients[0].client_secret"),
+        (client(&format!("client_secret_sha256 = [\"{}\"]", "0a".repeat(32))), "clients[0].client_secret_sha256"),
+        (client("require_pkce = false"), "clients[0].require_pkce"),
+        (client("refresh_tokens = \"always\""), "clients[0].refresh_tokens"),
+        (client("introspects = [\"https://api.example.com\"]"), "clients[0].introspects"),
+        (client("grant_types = [\"client_credentials\"]"), "clients[0].grant_types"),
+        (client("grant_types = [\"password\"]"), "clients[0].grant_types[0]"),
+        (client("client_secret = 1"), "clients[0].client_secret"),
+        (confidential("client_secret = \"short\""), "clients[0].client_secret"),
+        (confidential(&format!("client_secret = \"{}\"", "ab".repeat(32))), "clients[0].client_secret"),
+        (confidential("client_secret_sha256 = [\"hunter2\"]"), "clients[0].client_secret_sha256[0]"),
+        (confidential("client_secret_file = \"/nowhere\""), "clients[0].client_secret_file"),
+        ("[token]\nrefresh_idle_seconds = 599".into(), "token.refresh_idle_seconds"),
+        ("[token]\nrefresh_absolute_seconds = 1".into(), "token.refresh_absolute_seconds"),
+        ("[limits]\nclient_failures = []".into(), "limits.client_failures"),
         (format!("{}{}", client("name = \"A\""), client("name = \"B\"")), "clients[1].client_id"),
         (redirect("/callback"), "clients[0].redirect_uris[0]"),
         (redirect("https://*.example.com/cb"), "clients[0].redirect_uris[0]"),
@@ -372,6 +391,39 @@ fn sk_07_secret_files_that_cannot_count_are_refused() {
         assert!(problems.iter().any(|problem| problem.key == expected), "{name}: {problems:?}");
         assert!(!problems.iter().any(|problem| problem.to_string().contains(key)), "{problems:?}");
     }
+}
+
+#[test]
+fn ca_5_a_client_secret_is_loaded_as_its_hash_from_wherever_it_stands() {
+    let secret = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let hash = Hash::of(secret.as_bytes()).to_hex();
+    let file = File::new(&format!("{secret}\n"));
+    let client = |line: &str| {
+        format!(
+            "{{ client_id = \"a\", name = \"A\", audience = \"https://a\", first_party = true, \
+             token_endpoint_auth_method = \"client_secret_basic\", {line} }}"
+        )
+    };
+    let named = format!("client_secret_file = \"{}\"", file.name());
+    let rotating = format!("client_secret = \"{secret}\", client_secret_sha256 = [\"{}\"]", "a".repeat(64));
+    for line in [&format!("client_secret = \"{secret}\""), &named, &rotating] {
+        let list = format!("[{}]", client(line));
+        let configs = [
+            load_text(&format!("clients = {list}"), &[]).unwrap().config,
+            load_text("", &[("ENTREE__CLIENTS", &list)]).unwrap().config,
+        ];
+        for config in configs {
+            let client = &config.clients[0];
+            assert!(client.client_secret.is_empty() && client.client_secret_sha256[0] == hash, "{line}");
+            assert!(!format!("{config:?}").contains(secret));
+        }
+    }
+    let three = rotating.replace("[\"", &format!("[\"{hash}\", \""));
+    let problems = load_text(&format!("clients = [{}]", client(&three)), &[]).unwrap_err();
+    assert_eq!(problems[0].key, "clients[0].client_secret_sha256");
+    let uuid = client(&format!("client_secret = \"{secret}\", grant_types = [\"client_credentials\"]"));
+    let uuid = uuid.replace("\"a\"", "\"5d4cf4a6-5b0e-4b7e-9d3f-0a5a3f1f0e11\"");
+    assert_eq!(load_text(&format!("clients = [{uuid}]"), &[]).unwrap_err()[0].key, "clients[0].client_id");
 }
 
 #[test]

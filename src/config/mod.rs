@@ -211,15 +211,44 @@ pub struct Token {
     pub id_seconds: u64,
     /// Life of an authorization code in seconds, at most 60.
     pub code_seconds: u64,
+    /// A refresh token that is not used for so long ends, in seconds.
+    pub refresh_idle_seconds: u64,
+    /// Refresh tokens end so long after the sign-in in any case, in seconds.
+    pub refresh_absolute_seconds: u64,
 }
 
-/// How a client authenticates at the token endpoint.
+/// How a client authenticates at the token endpoint (RFC 6749 §2.3, OIDC Core §9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// A public client: PKCE alone.
     #[default]
     None,
+    /// Identifier and secret in the Authorization header.
+    ClientSecretBasic,
+    /// Identifier and secret in the form.
+    ClientSecretPost,
+}
+
+/// What a client may come to the token endpoint with (RFC 7591 §2). Refresh tokens hang on the scope `offline_access`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// A code from the authorization endpoint.
+    AuthorizationCode,
+    /// Itself: tokens without a person.
+    ClientCredentials,
+}
+
+/// When a client gets refresh tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshTokens {
+    /// With the scope `offline_access` (OIDC Core §11): they outlive the session.
+    #[default]
+    OfflineAccess,
+    /// With every grant; without `offline_access` they end with the session. First-party clients only.
+    Always,
 }
 
 /// Signature algorithms of tokens.
@@ -248,6 +277,24 @@ pub struct Client {
     /// How it authenticates.
     #[serde(default)]
     pub token_endpoint_auth_method: ClientAuth,
+    /// Its secret as configured. Loading replaces it by its hash, so that it is empty in what is loaded.
+    #[serde(default)]
+    pub client_secret: Text,
+    /// SHA-256 of its secrets in hexadecimal digits; two while they change.
+    #[serde(default)]
+    pub client_secret_sha256: Vec<String>,
+    /// What it may come to the token endpoint with.
+    #[serde(default = "grant_types")]
+    pub grant_types: Vec<GrantType>,
+    /// PKCE is demanded; only a confidential client may switch it off (RFC 9700 §2.1.1).
+    #[serde(default = "yes")]
+    pub require_pkce: bool,
+    /// When it gets refresh tokens.
+    #[serde(default)]
+    pub refresh_tokens: RefreshTokens,
+    /// Audiences whose access tokens it may ask about at introspection: for resource servers.
+    #[serde(default)]
+    pub introspects: Vec<String>,
     /// `aud` of its access tokens.
     pub audience: String,
     /// First-party: no consent page, may use the sign-in API.
@@ -276,6 +323,14 @@ const fn rs256() -> Alg {
 
 const fn es256() -> Alg {
     Alg::ES256
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn grant_types() -> Vec<GrantType> {
+    vec![GrantType::AuthorizationCode]
 }
 
 fn scopes() -> Vec<String> {
@@ -314,6 +369,8 @@ pub struct Limits {
     pub tries_per_flow: u32,
     /// Wrong codes of one address over all flows.
     pub wrong_codes: Vec<Budget>,
+    /// Clients that fail to authenticate, from one IPv4 address or IPv6 /64.
+    pub client_failures: Vec<Budget>,
 }
 
 /// `[api]`
@@ -421,7 +478,13 @@ impl Default for Session {
 
 impl Default for Token {
     fn default() -> Self {
-        Self { access_seconds: 600, id_seconds: 600, code_seconds: 60 }
+        Self {
+            access_seconds: 600,
+            id_seconds: 600,
+            code_seconds: 60,
+            refresh_idle_seconds: 30 * 86_400,
+            refresh_absolute_seconds: 180 * 86_400,
+        }
     }
 }
 
@@ -438,6 +501,7 @@ impl Default for Limits {
             sends_per_flow: 5,
             tries_per_flow: 5,
             wrong_codes: budgets(&[(10, 3600), (30, 86_400)]),
+            client_failures: budgets(&[(30, 60)]),
         }
     }
 }

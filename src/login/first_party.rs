@@ -27,6 +27,8 @@ pub struct Issued {
     pub expires_in: u64,
     /// The ID token, if `openid` was granted.
     pub id_token: Option<String>,
+    /// The refresh token, where the app may have one.
+    pub refresh_token: Option<String>,
     /// What was granted.
     pub scope: String,
 }

@@ -111,6 +111,10 @@ pub struct Tokens {
     /// If `openid` was granted.
     #[oai(skip_serializing_if_is_none)]
     pub id_token: Option<String>,
+    /// For more access tokens (RFC 6749 §6), where the client may have one: with the scope `offline_access`, or always
+    /// if it is registered so. Good once: the answer to its use has the next one.
+    #[oai(skip_serializing_if_is_none)]
+    pub refresh_token: Option<String>,
     /// What was granted.
     pub scope: String,
 }
@@ -294,6 +298,7 @@ impl Finish<'_> {
             token_type: "Bearer".to_owned(),
             expires_in: issued.expires_in,
             id_token: issued.id_token,
+            refresh_token: issued.refresh_token,
             scope: issued.scope,
         }))
     }

@@ -9,11 +9,18 @@ use poem::{
 use serde_json::json;
 
 use super::scope;
-use crate::{app::App, secret::Hash};
+use crate::{app::App, config::ClientAuth, secret::Hash};
 
-/// The metadata document, made once at start: the issuer never changes while we run.
+/// The metadata document, made once at start, with and without public clients: the issuer never changes while we run,
+/// the clients may.
 #[derive(Clone, Debug)]
 pub struct Metadata {
+    open: Document,
+    closed: Document,
+}
+
+#[derive(Clone, Debug)]
+struct Document {
     body: String,
     etag: String,
 }
@@ -22,21 +29,36 @@ impl Metadata {
     /// For this issuer.
     #[must_use]
     pub fn new(issuer: &str) -> Self {
+        let secret = ["client_secret_basic", "client_secret_post"];
+        let open = ["client_secret_basic", "client_secret_post", "none"];
+        Self { open: Document::new(issuer, &open, &secret), closed: Document::new(issuer, &secret, &secret) }
+    }
+}
+
+impl Document {
+    /// `methods`: how clients authenticate; `secret`: those that show more than a name (RFC 7662 §2.1 asks for one).
+    fn new(issuer: &str, methods: &[&str], secret: &[&str]) -> Self {
         let document = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
             "token_endpoint": format!("{issuer}/oauth2/token"),
+            "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
+            "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
+            "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
             "end_session_endpoint": format!("{issuer}/oauth2/logout"),
             "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query", "form_post"],
-            "grant_types_supported": ["authorization_code"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256", "ES256"],
-            "token_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_methods_supported": methods,
+            "introspection_endpoint_auth_methods_supported": secret,
             "code_challenge_methods_supported": ["S256"],
             "scopes_supported": scope::SUPPORTED,
-            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"],
+            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name",
+                "locale", "updated_at", "email", "email_verified"],
             "acr_values_supported": ["urn:entree:acr:email"],
             "prompt_values_supported": ["none", "login", "consent", "select_account"],
             "authorization_response_iss_parameter_supported": true,
@@ -57,8 +79,10 @@ fn etag(body: &[u8]) -> String {
 
 /// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
 #[handler]
-pub fn metadata(Data(metadata): Data<&Metadata>, request: &Request) -> Response {
-    cached(request, metadata.body.clone().into_bytes(), &metadata.etag)
+pub fn metadata(Data(app): Data<&App>, Data(metadata): Data<&Metadata>, request: &Request) -> Response {
+    let public = app.config.get().clients.iter().any(|client| client.token_endpoint_auth_method == ClientAuth::None);
+    let document = if public { &metadata.open } else { &metadata.closed };
+    cached(request, document.body.clone().into_bytes(), &document.etag)
 }
 
 /// `/.well-known/jwks.json` (JW-1, JW-3).
@@ -81,4 +105,36 @@ fn cached(request: &Request, body: Vec<u8>, etag: &str) -> Response {
         return builder.status(StatusCode::NOT_MODIFIED).finish();
     }
     builder.content_type("application/json").body(body)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
+        let made = Metadata::new("https://id.example");
+        let read = |document: &Document| serde_json::from_str::<serde_json::Value>(&document.body).unwrap();
+        let (open, closed) = (read(&made.open), read(&made.closed));
+        let secret = json!(["client_secret_basic", "client_secret_post"]);
+        assert_eq!(
+            open["token_endpoint_auth_methods_supported"],
+            json!(["client_secret_basic", "client_secret_post", "none"])
+        );
+        assert_eq!(closed["token_endpoint_auth_methods_supported"], secret);
+        for document in [&open, &closed] {
+            assert_eq!(document["introspection_endpoint_auth_methods_supported"], secret, "never by a name alone");
+            assert_eq!(
+                document["grant_types_supported"],
+                json!(["authorization_code", "refresh_token", "client_credentials"])
+            );
+            assert_eq!(document["scopes_supported"], json!(["openid", "profile", "email", "offline_access"]));
+            for (name, value) in document.as_object().unwrap() {
+                let at = value.as_str().unwrap_or_default();
+                assert!(!name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"), "di_3 {name}");
+            }
+        }
+        assert_ne!(made.open.etag, made.closed.etag);
+    }
 }

@@ -18,6 +18,10 @@ pub enum Code {
     InvalidGrant,
     /// The client may not do this.
     UnauthorizedClient,
+    /// More is asked for than may be given.
+    InvalidScope,
+    /// Tokens of this kind cannot be revoked (RFC 7009 §2.2.1).
+    UnsupportedTokenType,
     /// We do not do this grant.
     UnsupportedGrantType,
     /// We do not do this response type.
@@ -49,6 +53,8 @@ impl Code {
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::InvalidScope => "invalid_scope",
+            Self::UnsupportedTokenType => "unsupported_token_type",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::LoginRequired => "login_required",

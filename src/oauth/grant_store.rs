@@ -1,15 +1,21 @@
-//! Grants: what a person allowed a client. One row a grant, under the id that was fixed when its code was issued.
+//! Grants: what a person allowed a client. One row a grant, under the id that was fixed when its code was issued; the
+//! family of its refresh tokens is the same row (DB-01).
+
+use std::time::Duration;
 
 use entity::{Time, grant_family as row};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
 pub use entity::grant_family::Model as Grant;
 
-use crate::{db::Tx, web::error::Failure};
+use crate::{config, db::Tx, session, user, web::error::Failure};
+
+/// How long an ended grant is kept.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// Stores a grant; `false` if one with this id is there already: a code that came back after it was spent (RD-06).
 ///
@@ -23,6 +29,61 @@ pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, Failure> {
     Ok(inserted == 1)
 }
 
+/// The grant with this id.
+///
+/// # Errors
+/// The database's own.
+pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant>, Failure> {
+    Ok(row::Entity::find_by_id(id).one(conn).await?)
+}
+
+/// The same, and nobody else changes it before this unit of work is over.
+///
+/// # Errors
+/// The database's own.
+pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, Failure> {
+    Ok(row::Entity::find_by_id(id).lock_exclusive().one(tx.conn()).await?)
+}
+
+/// Writes the next refresh token of a family, if the current one is still `grant`'s.
+///
+/// # Errors
+/// The database's own.
+pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, Failure> {
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::Generation, Expr::value(grant.generation.saturating_add(1)))
+        .col_expr(row::Column::PreviousHash, Expr::col(row::Column::CurrentHash))
+        .col_expr(row::Column::CurrentHash, Expr::value(next.hash))
+        .col_expr(row::Column::Successor, Expr::value(next.successor))
+        .col_expr(row::Column::RotatedAt, Expr::value(tx.now.0))
+        .col_expr(row::Column::IdleUntil, Expr::value(next.idle_until.0))
+        .col_expr(row::Column::GcDay, Expr::value(gc_day(next.idle_until.min(grant.expires_at))))
+        .filter(row::Column::Id.eq(grant.id))
+        .filter(row::Column::Generation.eq(grant.generation))
+        .filter(row::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// The next refresh token, as the row holds it.
+#[derive(Debug)]
+pub struct Rotation {
+    /// Hash of its secret.
+    pub hash: Vec<u8>,
+    /// The secret, sealed.
+    pub successor: Vec<u8>,
+    /// Until when it must be used.
+    pub idle_until: Time,
+}
+
+/// The day from which a grant that ends at `end` may be deleted.
+#[must_use]
+pub fn gc_day(end: Time) -> i32 {
+    // A day more, so that what ended within a day has had all of its time.
+    i32::try_from((end + KEPT).0.div_euclid(86_400_000)).unwrap_or(i32::MAX).saturating_add(1)
+}
+
 /// Ends a grant; `false` if it is not there or has ended.
 ///
 /// # Errors
@@ -30,6 +91,7 @@ pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, Failure> {
 pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::RevokedAt, Expr::value(Some(tx.now.0)))
+        .col_expr(row::Column::GcDay, Expr::value(gc_day(tx.now)))
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::RevokedAt.is_null())
         .exec(tx.conn())
@@ -37,16 +99,49 @@ pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
     Ok(done.rows_affected == 1)
 }
 
+/// Whose a grant is, while it counts: not ended, its user active and of the same epoch, and its session live unless it
+/// was given `offline_access` (DESIGN §8, ended session).
+///
+/// # Errors
+/// The database's own.
+pub async fn holder(
+    conn: &impl ConnectionTrait,
+    grant: &Grant,
+    now: Time,
+    limits: &config::Session,
+) -> Result<Option<Holder>, Failure> {
+    if grant.revoked_at.is_some() || grant.expires_at <= now {
+        return Ok(None);
+    }
+    if super::scope::has(&grant.scope, super::scope::OFFLINE) {
+        let user = user::by_id(conn, grant.user_id).await?;
+        let counts = |user: &user::User| user.state == user::State::Active && user.auth_epoch == grant.auth_epoch;
+        return Ok(user.filter(counts).map(|user| Holder { user, session: None }));
+    }
+    let Some(id) = grant.session_id else { return Ok(None) };
+    let current = session::by_id(conn, id, now, limits).await?;
+    Ok(current.map(|current| Holder { user: current.user, session: Some(current.session) }))
+}
+
+/// Who stands behind a live grant.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The person.
+    pub user: user::User,
+    /// The session that the grant hangs on; none if it has `offline_access`.
+    pub session: Option<session::Session>,
+}
+
 /// Deletes grants that ended 30 days ago, at most `most`; gives how many.
 ///
 /// # Errors
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
-    let old: Time = tx.now - std::time::Duration::from_secs(30 * 86_400);
+    let today = i32::try_from(tx.now.0.div_euclid(86_400_000)).unwrap_or(0);
     let ids: Vec<Uuid> = row::Entity::find()
         .select_only()
         .column(row::Column::Id)
-        .filter(row::Column::ExpiresAt.lt(old))
+        .filter(row::Column::GcDay.lte(today))
         .limit(most)
         .into_tuple()
         .all(tx.conn())
@@ -55,4 +150,37 @@ pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
         return Ok(0);
     }
     Ok(row::Entity::delete_many().filter(row::Column::Id.is_in(ids)).exec(tx.conn()).await?.rows_affected)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use migration::{Migrator, MigratorTrait as _};
+
+    use super::*;
+    use crate::{clock::Clock, db::Db, secret::public_id};
+
+    #[tokio::test]
+    async fn db_02_grants_of_before_get_their_date_and_epoch_and_the_way_back_is_open() {
+        let file = std::env::temp_dir().join(format!("entree-grants-{}.db", public_id()));
+        let db = Db::connect(&format!("sqlite:{}", file.display()), 1, Clock::default()).await.unwrap();
+        Migrator::up(db.pool(), Some(1)).await.unwrap();
+        let id = "X'00000000000000000000000000000001'";
+        for statement in [
+            format!("INSERT INTO users (id, public_id, state, auth_epoch, created_at, updated_at) VALUES ({id}, {id}, 'active', 3, 0, 0)"),
+            format!(
+                "INSERT INTO grant_families (id, user_id, client_id, scope, audience, auth_time, acr, amr, created_at, expires_at)
+                 VALUES ({id}, {id}, 'c', 'openid', 'a', 0, '', '', 0, 1800000003600)"
+            ),
+        ] {
+            db.pool().execute_unprepared(&statement).await.unwrap();
+        }
+        db.migrate().await.unwrap();
+        let grant = by_id(db.read(), Uuid::from_u128(1)).await.unwrap().unwrap();
+        assert_eq!((grant.gc_day, grant.auth_epoch, grant.generation), (gc_day(grant.expires_at), 3, 0));
+        assert_eq!((grant.current_hash, grant.idle_until), (None, None));
+        Migrator::down(db.pool(), None).await.unwrap();
+        db.close().await;
+        let _ = std::fs::remove_file(file);
+    }
 }

@@ -6,13 +6,15 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    claims::{ACCESS_TYP, Access, ID_TYP, Id, at_hash},
-    grant_store::{self, Grant},
+    claims::{ACCESS_TYP, Access, ID_TYP, Id, Person, at_hash, jti},
+    grant_store::{self, Grant, gc_day},
+    refresh::RefreshToken,
     scope,
 };
 use crate::{
     app::App,
     audit::{Event, Kind},
+    clock::Time,
     config::{Client, Config},
     db::Tx,
     login::first_party::{Issue, IssueTokens, Issued},
@@ -22,6 +24,9 @@ use crate::{
     user::{self, User},
     web::{caller::Caller, error::Failure},
 };
+
+/// Without refresh tokens a grant lives as long as an access token may.
+const SHORT: Duration = Duration::from_secs(3600);
 
 /// RFC 6749 §5.1 and OIDC Core §3.1.3.3.
 #[derive(Debug, Serialize)]
@@ -35,6 +40,9 @@ pub struct TokenResponse {
     /// The ID token, if `openid` was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token: Option<String>,
+    /// The refresh token, where the client may have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
     /// What was granted.
     pub scope: String,
 }
@@ -46,51 +54,53 @@ pub struct Subject<'a> {
     pub grant: &'a Grant,
     /// Its user.
     pub user: &'a User,
-    /// The session, for `sid`.
-    pub session: Uuid,
     /// The client.
     pub client: &'a Client,
+    /// The grant's scope, or less.
+    pub scope: &'a str,
     /// The nonce of the request.
     pub nonce: Option<&'a str>,
 }
 
-/// Signs the tokens of a grant.
+/// Signs the tokens of a grant. The refresh token is the caller's to add.
 ///
 /// # Errors
 /// If nothing can be signed now.
 pub fn tokens(app: &App, config: &Config, subject: &Subject<'_>) -> Result<TokenResponse, Failure> {
     let Subject { grant, user, client, .. } = subject;
     let now = app.clock().now().seconds();
-    let seconds = |life: u64| i64::try_from(life).unwrap_or(i64::MAX);
+    let (sub, sid) = (user.public_id.to_string(), grant.session_id.map(|id| id.to_string()));
     let amr = || grant.amr.split(' ').filter(|method| !method.is_empty()).collect::<Vec<_>>();
     let access = Access {
         iss: &app.public_url,
-        sub: user.public_id.to_string(),
+        sub: sub.clone(),
         aud: &grant.audience,
-        exp: now.saturating_add(seconds(config.token.access_seconds)),
+        exp: after(now, config.token.access_seconds),
         iat: now,
-        jti: public_id().to_string(),
+        jti: jti(&app.macs.jti, grant.id),
         client_id: &client.client_id,
-        scope: &grant.scope,
-        auth_time: grant.auth_time.seconds(),
-        acr: &grant.acr,
-        amr: amr(),
-        sid: subject.session.to_string(),
-        roles: user::roles(user),
+        scope: subject.scope,
+        person: Some(Person {
+            auth_time: grant.auth_time.seconds(),
+            acr: &grant.acr,
+            amr: amr(),
+            sid: sid.clone(),
+            roles: user::roles(user),
+        }),
     };
     let access_token = app.keys.sign(client.access_token_alg, ACCESS_TYP, &access)?;
-    let id_token = if scope::has(&grant.scope, "openid") {
+    let id_token = if scope::has(subject.scope, "openid") {
         let id = Id {
             iss: &app.public_url,
-            sub: access.sub.clone(),
+            sub,
             aud: &client.client_id,
-            exp: now.saturating_add(seconds(config.token.id_seconds)),
+            exp: after(now, config.token.id_seconds),
             iat: now,
-            auth_time: access.auth_time,
+            auth_time: grant.auth_time.seconds(),
             nonce: subject.nonce,
             acr: &grant.acr,
             amr: amr(),
-            sid: access.sid.clone(),
+            sid,
             at_hash: at_hash(&access_token),
         };
         Some(app.keys.sign(client.id_token_signed_response_alg, ID_TYP, &id)?)
@@ -102,28 +112,61 @@ pub fn tokens(app: &App, config: &Config, subject: &Subject<'_>) -> Result<Token
         token_type: "Bearer",
         expires_in: config.token.access_seconds,
         id_token,
-        scope: grant.scope.clone(),
+        refresh_token: None,
+        scope: subject.scope.to_owned(),
     })
 }
 
-/// A grant of a session to a client.
+/// The second, counted from 1970, that lies `life` seconds after `now`.
 #[must_use]
-pub fn grant(id: Uuid, session: &Session, client: &Client, scope: String, now: crate::clock::Time) -> Grant {
-    Grant {
+pub fn after(now: i64, life: u64) -> i64 {
+    now.saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
+}
+
+/// What a grant is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The session that grants.
+    pub session: &'a Session,
+    /// To whom.
+    pub client: &'a Client,
+    /// What.
+    pub scope: &'a str,
+}
+
+/// A grant, and its first refresh token where the client may have one.
+#[must_use]
+pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Option<String>) {
+    let New { id, session, client, scope } = new;
+    let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
+    let seconds = Duration::from_secs;
+    let expires_at = now + if first.is_some() { seconds(config.token.refresh_absolute_seconds) } else { SHORT };
+    let idle_until = first.as_ref().map(|_| now + seconds(config.token.refresh_idle_seconds));
+    let grant = Grant {
         id,
         user_id: session.user_id,
         client_id: client.client_id.clone(),
         session_id: Some(session.id),
-        scope,
+        scope: scope.to_owned(),
         audience: client.audience.clone(),
         auth_time: session.auth_time,
         acr: session.acr.clone(),
         amr: session.amr.clone(),
         created_at: now,
-        // Without refresh tokens a grant lives as long as its access token may.
-        expires_at: now + Duration::from_secs(3600),
+        expires_at,
         revoked_at: None,
-    }
+        auth_epoch: session.auth_epoch,
+        generation: 0,
+        current_hash: first.as_ref().map(|token| token.secret.hash().to_column()),
+        previous_hash: None,
+        successor: None,
+        rotated_at: None,
+        idle_until,
+        gc_day: gc_day(idle_until.map_or(expires_at, |idle| idle.min(expires_at))),
+    };
+    (grant, first.map(|token| token.to_text(&app.macs.refresh)))
 }
 
 /// Gives the sign-in API its token response, so that the ways in need not know this room.
@@ -137,16 +180,12 @@ impl IssueTokens for Issuer {
     fn issue<'a>(&'a self, tx: &'a Tx, issue: Issue<'a>, caller: &'a Caller) -> Work<'a, Issued> {
         Box::pin(async move {
             let config = self.app.config.get();
-            let granted = scope::granted(issue.client, issue.scope);
-            let grant = grant(public_id(), issue.session, issue.client, granted, tx.now);
+            let scope = scope::granted(issue.client, issue.scope);
+            let new = New { id: public_id(), session: issue.session, client: issue.client, scope: &scope };
+            let (grant, refresh_token) = grant(&self.app, &config, new, tx.now);
             grant_store::insert(tx, grant.clone()).await?;
-            let subject = Subject {
-                grant: &grant,
-                user: issue.user,
-                session: issue.session.id,
-                client: issue.client,
-                nonce: issue.nonce,
-            };
+            let (user, client, nonce) = (issue.user, issue.client, issue.nonce);
+            let subject = Subject { grant: &grant, user, client, scope: &scope, nonce };
             let response = tokens(&self.app, &config, &subject)?;
             Event::new(Kind::TokenIssued)
                 .user(issue.user.id)
@@ -159,6 +198,7 @@ impl IssueTokens for Issuer {
                 access_token: response.access_token,
                 expires_in: response.expires_in,
                 id_token: response.id_token,
+                refresh_token,
                 scope: response.scope,
             })
         })

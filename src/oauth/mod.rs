@@ -3,15 +3,24 @@
 //! Owns `grant_families`. It knows nothing of how people sign in: it sends them to `/login` with a pending request and
 //! takes up again when they come back with a session.
 
+pub mod access;
 pub mod authorize;
+pub mod bearer;
+#[cfg(test)]
+mod bed;
 pub mod claims;
 pub mod consent_store;
 pub mod discovery;
 pub mod end_session;
 pub mod error;
 pub mod grant_store;
+pub mod introspect;
 pub mod issue;
 pub mod page;
 pub mod pkce;
+pub mod refresh;
+pub mod refused;
+pub mod revoke;
 pub mod scope;
 pub mod token;
+pub mod userinfo;

@@ -23,7 +23,7 @@ use crate::{
         pages,
     },
     mail::mailbox::Mailbox,
-    oauth::{self, authorize, discovery, discovery::Metadata, end_session, token},
+    oauth::{self, authorize, discovery, discovery::Metadata, end_session, introspect, revoke, token, userinfo},
     web::{
         assets,
         caller::Caller,
@@ -58,6 +58,9 @@ pub const POSTS: &[(&str, Post)] = &[
     ("/oauth2/logout", Post::CookieFree),
     ("/oauth2/logout/confirm", Post::Protected),
     ("/oauth2/token", Post::CookieFree),
+    ("/oauth2/userinfo", Post::CookieFree),
+    ("/oauth2/revoke", Post::CookieFree),
+    ("/oauth2/introspect", Post::CookieFree),
     ("/api/v1/auth/magic-link/request", Post::CookieFree),
     ("/api/v1/auth/magic-link/consume", Post::CookieFree),
     ("/api/v2/logins", Post::CookieFree),
@@ -115,7 +118,13 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
         .at("/consent", only("GET, POST", get(authorize::consent::ask).post(authorize::consent::decide)))
         .at("/oauth2/logout", only("GET, POST", get(end_session::logout).post(end_session::logout_post)))
         .at("/oauth2/logout/confirm", only("POST", post(end_session::confirmed)))
-        .at("/oauth2/token", cors(origins, only("POST", post(token::token))))
+        .at("/oauth2/token", cors(origins.clone(), only("POST", post(token::token))))
+        .at(
+            "/oauth2/userinfo",
+            cors(origins.clone(), only("GET, HEAD, POST", get(userinfo::userinfo).post(userinfo::userinfo))),
+        )
+        .at("/oauth2/revoke", cors(origins, only("POST", post(revoke::revoke))))
+        .at("/oauth2/introspect", only("POST", post(introspect::introspect)))
         .at("/.well-known/openid-configuration", get(discovery::metadata))
         .at("/.well-known/oauth-authorization-server", get(discovery::metadata))
         .at("/.well-known/jwks.json", get(discovery::jwks))

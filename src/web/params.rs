@@ -194,8 +194,8 @@ impl Params {
             let name = halves.next().unwrap_or_default();
             let value = halves.next().unwrap_or_default();
             // A name that cannot be read is no name of ours.
-            if let Some(name) = decode(name) {
-                pairs.push((name, decode(value)));
+            if let Some(name) = form_decode(name) {
+                pairs.push((name, form_decode(value)));
             }
         }
         Ok(Self(pairs))
@@ -219,7 +219,8 @@ fn sound<'a>(name: &str, value: &'a Value, max: usize) -> Result<&'a str, ParamE
 }
 
 /// Decodes `+` and `%XX`; none for a broken escape or bytes that are not UTF-8. The usual parsers repair both.
-fn decode(raw: &[u8]) -> Option<String> {
+#[must_use]
+pub fn form_decode(raw: &[u8]) -> Option<String> {
     let mut out = Vec::with_capacity(raw.len());
     let mut bytes = raw.iter();
     while let Some(byte) = bytes.next() {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client::{self, VerifiedRedirect},
     clock::Time,
-    config::{Client, Config},
+    config::{Client, ClientAuth, Config, GrantType},
     login::challenge::is_challenge,
     oauth::{
         error::{Code, OauthError},
@@ -76,8 +76,8 @@ pub struct Stored {
     pub nonce: Option<String>,
     /// What is asked for and may be granted.
     pub scope: String,
-    /// PKCE S256.
-    pub code_challenge: String,
+    /// PKCE S256; none only for a confidential client that need not use it.
+    pub code_challenge: Option<String>,
     /// How the answer travels.
     pub mode: Mode,
     /// For which resource server, if the client said (RFC 8707 §2).
@@ -188,6 +188,9 @@ fn read(params: &Params, client: &Client, back: &Back, hints: &dyn Hints, now: T
         params.one_within(name, max).map(|value| value.map(str::to_owned)).map_err(|error| bad_param(&error))
     };
     request_object(params)?;
+    if !client.grant_types.contains(&GrantType::AuthorizationCode) {
+        return Err(OauthError::new(Code::UnauthorizedClient, "The client is not registered for codes."));
+    }
     response(text("response_type", 64)?.as_deref(), text("response_mode", 64)?.as_deref())?;
     Ok(Stored {
         client_id: client.client_id.clone(),
@@ -195,7 +198,7 @@ fn read(params: &Params, client: &Client, back: &Back, hints: &dyn Hints, now: T
         state: back.state.clone(),
         nonce: text("nonce", MAX_STATE)?,
         scope: scope::granted(client, text("scope", 1024)?.as_deref().unwrap_or_default()),
-        code_challenge: challenge(text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
+        code_challenge: challenge(client, text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
         mode: back.mode,
         resource: resource(params, client)?,
         hinted_sub: text("id_token_hint", MAX_HINT)?.map(|hint| hints.subject(&hint)).transpose()?,
@@ -269,16 +272,23 @@ pub trait Hints {
     fn subject(&self, hint: &str) -> Result<String, OauthError>;
 }
 
-/// RFC 7636 §4.3: S256 alone; `plain` is refused (AZ-18), and so is a request without a challenge.
-fn challenge(challenge: Option<String>, method: Option<&str>) -> Result<String, OauthError> {
-    let Some(challenge) = challenge else { return Err(invalid("PKCE is required: code_challenge is missing.")) };
+/// RFC 7636 §4.3: S256 alone; `plain` is refused (AZ-18), and so is a request without a challenge, but for a
+/// confidential client that has switched that off (CP-1).
+fn challenge(client: &Client, challenge: Option<String>, method: Option<&str>) -> Result<Option<String>, OauthError> {
+    let Some(challenge) = challenge else {
+        let without = !client.require_pkce && client.token_endpoint_auth_method != ClientAuth::None;
+        if without && method.is_none() {
+            return Ok(None);
+        }
+        return Err(invalid("PKCE is required: code_challenge is missing."));
+    };
     if method != Some("S256") {
         return Err(invalid("The parameter code_challenge_method must be S256."));
     }
     if !is_challenge(&challenge) {
         return Err(invalid("The parameter code_challenge must be 43 characters of base64url."));
     }
-    Ok(challenge)
+    Ok(Some(challenge))
 }
 
 /// OIDC Core §3.1.2.1: `none` stands alone; unknown values are ignored.

@@ -29,8 +29,8 @@ pub struct CodeGrant {
     pub client_id: String,
     /// Where it was sent.
     pub redirect_uri: String,
-    /// PKCE S256.
-    pub code_challenge: String,
+    /// PKCE S256, unless the client may do without and did.
+    pub code_challenge: Option<String>,
     /// For the ID token.
     pub nonce: Option<String>,
     /// What was granted.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Refused;
 use crate::{
     app::App,
     audit::{Event, Kind as AuditKind},
@@ -15,8 +14,9 @@ use crate::{
         authorize::respond::CodeGrant,
         error::{Code, OauthError},
         grant_store,
-        issue::{self, Subject, TokenResponse},
+        issue::{self, New, Subject, TokenResponse},
         pkce,
+        refused::Refused,
     },
     secret::{Hash, Plain},
     session::{self, Current},
@@ -36,7 +36,7 @@ struct Spent {
     grant: Uuid,
     client_id: String,
     redirect_uri: String,
-    code_challenge: String,
+    code_challenge: Option<String>,
     at: Time,
 }
 
@@ -62,8 +62,7 @@ pub async fn exchange(
         return replayed(app, client, params, &code, caller).await;
     };
     let grant: CodeGrant = serde_json::from_slice(&value).map_err(Failure::internal)?;
-    let verifier = params.one_within("code_verifier", 256)?.unwrap_or_default();
-    fits(client, params, verifier, (&grant.client_id, &grant.redirect_uri, &grant.code_challenge))?;
+    fits(client, params, (&grant.client_id, &grant.redirect_uri, grant.code_challenge.as_deref()))?;
     let spent = Spent {
         grant: grant.grant,
         client_id: grant.client_id.clone(),
@@ -82,8 +81,7 @@ pub async fn exchange(
 fn fits(
     client: &Client,
     params: &Params,
-    verifier: &str,
-    (client_id, redirect_uri, challenge): (&str, &str, &str),
+    (client_id, redirect_uri, challenge): (&str, &str, Option<&str>),
 ) -> Result<(), Refused> {
     if client.client_id != client_id {
         return Err(invalid_grant("other_client").into());
@@ -91,10 +89,14 @@ fn fits(
     if params.one_within("redirect_uri", 2048)? != Some(redirect_uri) {
         return Err(invalid_grant("redirect_uri").into());
     }
-    if !pkce::verify(challenge, verifier) {
-        return Err(invalid_grant("code_verifier").into());
-    }
-    Ok(())
+    let verifier = params.one_within("code_verifier", 256)?;
+    let proven = match (challenge, verifier) {
+        (Some(challenge), Some(verifier)) => pkce::verify(challenge, verifier),
+        // RFC 9700 §4.8.2: a verifier for a code without a challenge means that somebody cut the challenge off (TK-7).
+        (None, None) => true,
+        _ => false,
+    };
+    if proven { Ok(()) } else { Err(invalid_grant("code_verifier").into()) }
 }
 
 /// A code that is not live: if it was spent over ten seconds ago and everything else fits, somebody has stolen it, and
@@ -110,8 +112,7 @@ async fn replayed(
         return Err(invalid_grant("unknown").into());
     };
     let Ok(spent) = serde_json::from_slice::<Spent>(&tombstone) else { return Err(invalid_grant("used").into()) };
-    let verifier = params.one_within("code_verifier", 256)?.unwrap_or_default();
-    fits(client, params, verifier, (&spent.client_id, &spent.redirect_uri, &spent.code_challenge))?;
+    fits(client, params, (&spent.client_id, &spent.redirect_uri, spent.code_challenge.as_deref()))?;
     if app.clock().now().since(spent.at) > RACE {
         let tx = app.db.begin().await?;
         if grant_store::revoke(&tx, spent.grant).await? {
@@ -135,7 +136,8 @@ async fn redeem(
     else {
         return Err(invalid_grant("session_ended").into());
     };
-    let mut grant = issue::grant(code.grant, &session, client, code.scope.clone(), tx.now);
+    let new = New { id: code.grant, session: &session, client, scope: &code.scope };
+    let (mut grant, refresh_token) = issue::grant(app, config, new, tx.now);
     if let Some(resource) = &code.resource {
         grant.audience.clone_from(resource);
     }
@@ -143,8 +145,10 @@ async fn redeem(
         return Err(invalid_grant("came_back").into());
     }
     event(AuditKind::TokenIssued, client, caller).user(user.id).session(session.id).record(&tx).await?;
-    let subject = Subject { grant: &grant, user: &user, session: session.id, client, nonce: code.nonce.as_deref() };
-    let tokens = issue::tokens(app, config, &subject)?;
+    let (scope, nonce) = (grant.scope.as_str(), code.nonce.as_deref());
+    let subject = Subject { grant: &grant, user: &user, client, scope, nonce };
+    let mut tokens = issue::tokens(app, config, &subject)?;
+    tokens.refresh_token = refresh_token;
     tx.commit().await?;
     Ok(tokens)
 }

@@ -2,60 +2,35 @@
 
 pub mod authorization_code;
 pub mod client_auth;
+pub mod client_credentials;
+pub mod refresh_token;
 
-use poem::{
-    Body, Request, Response, handler,
-    http::{StatusCode, header},
-    web::Data,
+use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
+
+use super::{
+    error::{Code, OauthError, json},
+    issue::TokenResponse,
+    refused::Refused,
 };
-
-use super::error::{Code, OauthError, json};
 use crate::{
     app::App,
+    config::{Client, GrantType},
     telemetry::metrics,
-    web::{
-        caller::Caller,
-        error::Failure,
-        params::{ParamError, Params},
-    },
+    web::{caller::Caller, error::Failure, params::Params},
 };
 
 /// Every parameter that means something here.
-const KNOWN: [&str; 7] =
-    ["grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret", "client_assertion"];
-
-/// Why tokens are not given.
-#[derive(Debug)]
-pub enum Refused {
-    /// The client's fault.
-    Client(OauthError),
-    /// Ours.
-    Ours(Failure),
-}
-
-impl From<OauthError> for Refused {
-    fn from(error: OauthError) -> Self {
-        Self::Client(error)
-    }
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self::Ours(failure)
-    }
-}
-
-impl From<ParamError> for Refused {
-    fn from(error: ParamError) -> Self {
-        Self::Client(match error {
-            ParamError::Repeated(_) => OauthError::new(Code::InvalidRequest, "A parameter is repeated."),
-            ParamError::ContentType => {
-                OauthError::new(Code::InvalidRequest, "The body must be application/x-www-form-urlencoded.")
-            }
-            _ => OauthError::new(Code::InvalidRequest, "A parameter is malformed or too long."),
-        })
-    }
-}
+const KNOWN: [&str; 9] = [
+    "grant_type",
+    "code",
+    "redirect_uri",
+    "code_verifier",
+    "refresh_token",
+    "scope",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+];
 
 /// `POST /oauth2/token`.
 #[handler]
@@ -63,25 +38,11 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     let caller = Caller::of(request);
     match answer(app, request, body, &caller).await {
         Ok(tokens) => json(StatusCode::OK, &tokens),
-        Err(Refused::Client(error)) => {
-            tracing::debug!(
-                request_id = caller.request_id,
-                error = error.code.name(),
-                reason = error.reason,
-                "refused"
-            );
-            metrics::tokens_refused(error.code.name());
-            let mut response = error.into_json();
-            // RFC 6749 §5.2: who tried that header is told which scheme it is for.
-            if error.code == Code::InvalidClient && request.headers().contains_key(header::AUTHORIZATION) {
-                let scheme = header::HeaderValue::from_static("Basic realm=\"entree\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        Err(refused) => {
+            if let Refused::Client(error) | Refused::Challenge(error) = &refused {
+                metrics::tokens_refused(error.code.name());
             }
-            response
-        }
-        Err(Refused::Ours(failure)) => {
-            failure.log(&caller.request_id);
-            OauthError::from_failure(&failure).into_json()
+            refused.answer(&caller)
         }
     }
 }
@@ -90,14 +51,36 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
     let params = Params::read_form(request, body).await?;
     params.known(&KNOWN)?;
     let config = app.config.get();
-    let client = client_auth::authenticate(request, &params, &config)?;
-    let tokens = match params.one_within("grant_type", 64)? {
-        Some("authorization_code") => authorization_code::exchange(app, &config, client, &params, caller).await?,
+    let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
+    let (grant, tokens): (&str, TokenResponse) = match params.one_within("grant_type", 64)? {
+        Some("authorization_code") => {
+            may(client, GrantType::AuthorizationCode)?;
+            ("authorization_code", authorization_code::exchange(app, &config, client, &params, caller).await?)
+        }
+        Some("refresh_token") => {
+            ("refresh_token", refresh_token::refresh(app, &config, client, &params, caller).await?)
+        }
+        Some("client_credentials") => {
+            may(client, GrantType::ClientCredentials)?;
+            ("client_credentials", client_credentials::tokens(app, &config, client, &params)?)
+        }
         Some(_) => {
-            return Err(OauthError::new(Code::UnsupportedGrantType, "Only authorization_code is supported.").into());
+            let words = "Only authorization_code, refresh_token and client_credentials are supported.";
+            return Err(OauthError::new(Code::UnsupportedGrantType, words).into());
         }
         None => return Err(OauthError::new(Code::InvalidRequest, "The parameter grant_type is missing.").into()),
     };
-    metrics::tokens("authorization_code", &client.client_id);
+    metrics::tokens(grant, &client.client_id);
     serde_json::to_value(tokens).map_err(|error| Failure::internal(error).into())
 }
+
+/// RFC 6749 §5.2: `unauthorized_client` for a grant that the client is not registered for (TK-8).
+fn may(client: &Client, grant: GrantType) -> Result<(), OauthError> {
+    if client.grant_types.contains(&grant) {
+        return Ok(());
+    }
+    Err(OauthError::new(Code::UnauthorizedClient, "The client is not registered for this grant."))
+}
+
+#[cfg(test)]
+mod tests;

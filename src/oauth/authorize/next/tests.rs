@@ -67,7 +67,7 @@ fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &
         state: None,
         nonce: None,
         scope: String::new(),
-        code_challenge: String::new(),
+        code_challenge: None,
         mode: Mode::Query,
         resource: None,
         hinted_sub: None,

@@ -1,0 +1,74 @@
+//! What an access token of ours is worth now: beyond its signature, whether its grant, person and session still count.
+
+use uuid::Uuid;
+
+use super::{
+    claims::{ACCESS_TYP, grant_of},
+    grant_store::{self, Grant, Holder},
+};
+use crate::{
+    app::App,
+    client,
+    config::{Config, GrantType},
+    key::{Claims, Expect},
+    web::error::Failure,
+};
+
+/// An access token that counts.
+#[derive(Debug)]
+pub struct Live {
+    /// What it says.
+    pub claims: Claims,
+    /// Whom it is about; none if the client acts for itself.
+    pub person: Option<(Grant, Holder)>,
+}
+
+impl Live {
+    /// A claim that is a text; empty if it is not there.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        text(&self.claims, name)
+    }
+}
+
+/// A claim that is a text; empty if it is not there.
+#[must_use]
+pub fn text<'a>(claims: &'a Claims, name: &str) -> &'a str {
+    claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default()
+}
+
+/// The claims of an access token of ours for any audience that we issue for (RFC 9068 §4). Its grant is not looked at.
+#[must_use]
+pub fn verify(app: &App, config: &Config, token: &str) -> Option<Claims> {
+    let ours = [&*app.public_url];
+    let audiences: Vec<&str> =
+        config.clients.iter().map(|client| client.audience.as_str()).chain(ours.iter().copied()).collect();
+    let expect = Expect { typ: ACCESS_TYP, issuer: &app.public_url, audiences: &audiences };
+    app.keys.verify(token, &expect).ok()
+}
+
+/// The grant behind the claims; none for a client's own token.
+#[must_use]
+pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
+    grant_of(&app.macs.jti, text(claims, "jti"))
+}
+
+/// A token that still counts: signed by us, its client registered, its grant not revoked, its person active, and its
+/// session live unless it has `offline_access` (UI-5, IN-2). None otherwise; nothing tells why.
+///
+/// # Errors
+/// The database's own.
+pub async fn live(app: &App, config: &Config, token: &str) -> Result<Option<Live>, Failure> {
+    let Some(claims) = verify(app, config, token) else { return Ok(None) };
+    let Some(client) = client::find(config, text(&claims, "client_id")) else { return Ok(None) };
+    let Some(id) = grant_id(app, &claims) else {
+        let own =
+            text(&claims, "sub") == client.client_id && client.grant_types.contains(&GrantType::ClientCredentials);
+        return Ok(own.then_some(Live { claims, person: None }));
+    };
+    let (db, now) = (app.db.read(), app.clock().now());
+    let Some(grant) = grant_store::by_id(db, id).await? else { return Ok(None) };
+    let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else { return Ok(None) };
+    let fits = grant.client_id == client.client_id && holder.user.public_id.to_string() == text(&claims, "sub");
+    Ok(fits.then_some(Live { claims, person: Some((grant, holder)) }))
+}

@@ -1,0 +1,85 @@
+//! `/oauth2/introspect` (RFC 7662): what a token is worth now, told to its own client and to whoever may ask for its
+//! audience. For all others, and for whatever does not count, the answer is `{"active":false}` and nothing more.
+
+use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
+use serde_json::{Value, json};
+
+use super::{
+    access,
+    error::json as answer_json,
+    grant_store,
+    refresh::RefreshToken,
+    refused::Refused,
+    revoke::{KNOWN, MAX_TOKEN},
+    scope,
+    token::{
+        client_auth,
+        refresh_token::{Place, place},
+    },
+};
+use crate::{
+    app::App,
+    config::{Client, Config},
+    web::{caller::Caller, error::Failure, params::Params},
+};
+
+/// `POST /oauth2/introspect`.
+#[handler]
+pub async fn introspect(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    let caller = Caller::of(request);
+    match answer(app, request, body, &caller).await {
+        Ok(told) => answer_json(StatusCode::OK, &told.unwrap_or_else(|| json!({ "active": false }))),
+        Err(refused) => refused.answer(&caller),
+    }
+}
+
+async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Result<Option<Value>, Refused> {
+    let params = Params::read_form(request, body).await?;
+    params.known(&KNOWN)?;
+    let config = app.config.get();
+    let client = client_auth::confidential(app, &config, request, &params, caller).await?;
+    let text = params.needed("token", MAX_TOKEN)?;
+    Ok(match RefreshToken::parse(&app.macs.refresh, text) {
+        Some(token) => refresh(app, &config, client, &token).await?,
+        None => access(app, &config, client, text).await?,
+    })
+}
+
+/// RFC 7662 §2.2: what the token itself says, since it counts.
+async fn access(app: &App, config: &Config, client: &Client, text: &str) -> Result<Option<Value>, Failure> {
+    let Some(live) = access::live(app, config, text).await? else { return Ok(None) };
+    let own = live.text("client_id") == client.client_id;
+    if !own && !client.introspects.iter().any(|audience| audience == live.text("aud")) {
+        return Ok(None);
+    }
+    let mut told = live.claims;
+    told.insert("active".to_owned(), true.into());
+    told.insert("token_type".to_owned(), "Bearer".into());
+    Ok(Some(Value::Object(told)))
+}
+
+/// A refresh token is its client's alone.
+async fn refresh(app: &App, config: &Config, client: &Client, token: &RefreshToken) -> Result<Option<Value>, Failure> {
+    let (db, now) = (app.db.read(), app.clock().now());
+    let Some(grant) = grant_store::by_id(db, token.family).await? else { return Ok(None) };
+    let counts = matches!(place(&grant, token, now), Place::Current | Place::Repeated);
+    let Some(idle) = grant.idle_until.filter(|until| *until > now) else { return Ok(None) };
+    if !counts || grant.client_id != client.client_id || !scope::refreshes(client, &grant.scope) {
+        return Ok(None);
+    }
+    let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else { return Ok(None) };
+    Ok(Some(json!({
+        "active": true,
+        "iss": &*app.public_url,
+        "sub": holder.user.public_id.to_string(),
+        "client_id": grant.client_id,
+        "scope": grant.scope,
+        "exp": idle.min(grant.expires_at).seconds(),
+        "iat": grant.rotated_at.unwrap_or(grant.created_at).seconds(),
+        "auth_time": grant.auth_time.seconds(),
+        "acr": grant.acr,
+    })))
+}
+
+#[cfg(test)]
+mod tests;
