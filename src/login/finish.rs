@@ -111,8 +111,7 @@ async fn begin(
 ) -> Result<(Session, Plain), Failure> {
     if let Some(current) = proof.holds.current {
         if current.user.id == user.id && current.user.auth_epoch == user.auth_epoch {
-            let (id, browser) = (current.session.id, proof.holds.browser);
-            if let Some(secret) = session::step_up(tx, id, proof.method, browser).await? {
+            if let Some(secret) = session::step_up(tx, current.session.id, proof.method).await? {
                 let mut session = current.session.clone();
                 (session.auth_time, session.last_seen_at) = (tx.now, tx.now);
                 return Ok((session, secret));

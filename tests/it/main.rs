@@ -16,4 +16,12 @@
 mod bed;
 
 mod authorize;
+mod identity;
 mod magic_link_secrets;
+mod oauth;
+mod oauth_authorize;
+mod oauth_metadata;
+mod oauth_prompt;
+mod oauth_token;
+mod session;
+mod session_csrf;
