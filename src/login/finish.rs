@@ -1,13 +1,11 @@
 //! The one door: proof of an address → user → session → audit. Every way in ends here.
 
-use entity::mail_outbox::Kind as LetterKind;
-
 use crate::{
     audit::{Event, Kind},
     config::{Config, SignUp},
     db::Tx,
     login::{device, flow},
-    mail::outbox,
+    mail::outbox::{self, LetterKind},
     secret::{Hash, Plain},
     session::{self, Current, Method, Session, Start},
     user::{self, Address, ProvenBy, Resolved, User},

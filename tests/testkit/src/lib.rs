@@ -7,6 +7,7 @@
 //! - [`mail`], [`smtp`], [`mailpit`]: where letters arrive.
 //! - [`entree`]: the built binary, one or two copies of it.
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
+//! - [`trust`]: certificates for https, and whom our clients trust.
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
 #![allow(
     clippy::unwrap_used,
@@ -29,6 +30,7 @@ pub mod oidc;
 pub mod page;
 pub mod services;
 pub mod smtp;
+pub mod trust;
 pub mod wire;
 
 use std::{future::Future, pin::Pin, time::Duration};
