@@ -154,7 +154,7 @@ impl Db {
     /// The database's own.
     pub async fn migrate(&self) -> Result<(), Failure> {
         if !self.is_postgres() {
-            // One process holds the data directory (see `app.rs`), and its writer is one connection.
+            // One process holds the data directory (see `cli/instance.rs`), and its writer is one connection.
             return Ok(Migrator::up(&self.write, None).await?);
         }
         // The lock belongs to a transaction's connection: it ends with it, also after a crash.

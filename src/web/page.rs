@@ -36,7 +36,7 @@ pub trait Content: Template {
         StatusCode::OK
     }
 
-    /// Its script. Only the waiting page and the link page have one.
+    /// Its script. Only the waiting page, the link page and the form_post answer have one.
     fn script(&self) -> Option<Script> {
         None
     }
