@@ -19,6 +19,7 @@ export const clients = {
   // For tokens that this run's API must refuse.
   elsewhere: { ...base, token_endpoint_auth_method: 'none', audience: 'https://other.interop.example' },
 };
+
 // With a secret, and with refresh tokens: left out where a build takes no such clients.
 const secret = randomBytes(32).toString('base64url');
 const kept = { ...base, client_secret: secret, scopes: ['openid', 'profile', 'email', 'offline_access'] };

@@ -21,8 +21,14 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 // What each language needs; run.sh puts it there.
 const languages = {
-  Node: { command: (file) => [process.execPath, join(here, file)], needs: join(here, 'node/node_modules'), else: 'no packages in tests/interop/node' },
-  Python: { command: (file) => [join(tools, 'venv/bin/python'), join(here, file)], needs: join(tools, 'venv/.entree-lock'), else: 'no virtual environment for Python' },
+  Node: {
+    command: (file) => [process.execPath, join(here, file)],
+    needs: join(here, 'node/node_modules'), else: 'no packages in tests/interop/node',
+  },
+  Python: {
+    command: (file) => [join(tools, 'venv/bin/python'), join(here, file)],
+    needs: join(tools, 'venv/.entree-lock'), else: 'no virtual environment for Python',
+  },
   Go: { command: (file) => [join(tools, 'go', file)], needs: join(tools, 'go/client'), else: 'Go has built nothing' },
 };
 const missing = ({ language }) => {

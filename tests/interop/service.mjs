@@ -1,4 +1,5 @@
-// The built binary: `entree dev` with the clients of the matrix, over http, behind a proxy that speaks https, or speaking it itself.
+// The built binary: `entree dev` with the clients of the matrix, over http, behind a proxy that speaks https, or
+// speaking it itself.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
