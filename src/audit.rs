@@ -94,7 +94,19 @@ impl Event {
     /// Of this kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        let row = audit_event::ActiveModel { kind: Set(kind.name().to_owned()), ..Default::default() };
+        // Every column is named, so that all events are one statement: a refused one costs what another does (A2).
+        let row = audit_event::ActiveModel {
+            kind: Set(kind.name().to_owned()),
+            reason: Set(None),
+            user_id: Set(None),
+            session_id: Set(None),
+            flow_id: Set(None),
+            client_id: Set(None),
+            address_key: Set(None),
+            network: Set(None),
+            request_id: Set(None),
+            ..Default::default()
+        };
         Self { kind, reason: None, row }
     }
 

@@ -2,13 +2,14 @@
 //!
 //! This file is the shape; `load` reads file, environment and `*_file` secrets (`layers`), fits them into the shape
 //! (`fit`) and checks what types cannot say (`check`), so that every problem is reported at once; `live` keeps the
-//! current one and changes it atomically while the service runs, `watch` says when.
+//! current one and changes it atomically while the service runs, `watch` says when. `pair` reads the certificate.
 
 pub mod check;
 mod fit;
 mod layers;
 pub mod live;
 pub mod load;
+pub mod pair;
 pub mod watch;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -74,6 +75,18 @@ pub struct Server {
     pub texts_dir: Option<PathBuf>,
     /// How long a stop waits for requests under way, in seconds.
     pub drain_seconds: u64,
+    /// The certificate of the public listener. None: it speaks http, for loopback or behind a proxy.
+    pub tls: Tls,
+}
+
+/// `server.tls`: both files or neither. When they change, new connections get what they hold then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM: the certificate, then those between it and its authority.
+    pub cert_file: Option<PathBuf>,
+    /// PEM: its private key, not encrypted.
+    pub key_file: Option<PathBuf>,
 }
 
 /// `[database]`
@@ -355,6 +368,7 @@ impl Default for Server {
             single_instance: false,
             texts_dir: None,
             drain_seconds: 10,
+            tls: Tls::default(),
         }
     }
 }

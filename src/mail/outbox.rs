@@ -23,6 +23,7 @@ use crate::{
     web::error::Failure,
 };
 
+pub use entity::mail_outbox::{Kind as LetterKind, Model as Row};
 pub use worker::Worker;
 
 /// How long a worker may hold a row.

@@ -170,7 +170,8 @@ impl<E: Endpoint> Layered<E> {
         let words = error.to_string();
         let mut response = error.into_response();
         if ours || is_plain(&response) {
-            let fault = Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { &words });
+            let fault =
+                Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { unquoted(&words) });
             let shaped = self.refuse(&fault, seen);
             // Retry-After, Allow, WWW-Authenticate stay, and the pattern of the route.
             let (kept, notes) = (std::mem::take(response.headers_mut()), std::mem::take(response.extensions_mut()));
@@ -228,6 +229,11 @@ impl<E: Endpoint> Layered<E> {
 /// 404 and 405 say all there is to say in the fixed words.
 fn is_routing(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// The framework's words for a value of the wrong type end with that value, which may be a secret (F3).
+fn unquoted(words: &str) -> &str {
+    words.split_once(", found ").map_or(words, |(said, _value)| said)
 }
 
 fn is_plain(response: &Response) -> bool {

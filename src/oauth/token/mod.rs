@@ -3,7 +3,11 @@
 pub mod authorization_code;
 pub mod client_auth;
 
-use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
+use poem::{
+    Body, Request, Response, handler,
+    http::{StatusCode, header},
+    web::Data,
+};
 
 use super::error::{Code, OauthError, json};
 use crate::{
@@ -67,7 +71,13 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
                 "refused"
             );
             metrics::tokens_refused(error.code.name());
-            error.into_json()
+            let mut response = error.into_json();
+            // RFC 6749 §5.2: who tried that header is told which scheme it is for.
+            if error.code == Code::InvalidClient && request.headers().contains_key(header::AUTHORIZATION) {
+                let scheme = header::HeaderValue::from_static("Basic realm=\"entree\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            }
+            response
         }
         Err(Refused::Ours(failure)) => {
             failure.log(&caller.request_id);

@@ -7,6 +7,7 @@
 //! - [`mail`], [`smtp`], [`mailpit`]: where letters arrive.
 //! - [`entree`]: the built binary, one or two copies of it.
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
+//! - [`trust`]: certificates for https, and whom our clients trust.
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
 //! - [`otlp`]: where traces and metrics arrive.
 #![allow(
@@ -31,6 +32,7 @@ pub mod otlp;
 pub mod page;
 pub mod services;
 pub mod smtp;
+pub mod trust;
 pub mod wire;
 
 use std::{future::Future, pin::Pin, time::Duration};
