@@ -9,9 +9,9 @@ help:
 	@echo 'make cert     a local certificate for https in data/tls; make run uses it'
 	@echo 'make test     find or install what the tests need, then unit, request, feature and browser tests'
 	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
-	@echo 'make ci       check and test, as the build server runs them'
 	@echo 'make bench    signing through our path beside the raw signature of the library below it'
 	@echo 'make load     load on a release build: requests a second, p50, p99 and memory, embedded and PostgreSQL + Redis'
+	@echo 'make ci       check, test and client libraries, as the build server runs them'
 	@echo 'make openapi  write openapi/public.yaml anew'
 	@echo 'make format   format the code'
 
@@ -31,7 +31,7 @@ check:
 
 ci:
 	@tests/setup.sh
-	RACE_ROUNDS=1000 tests/run.sh static unit kit request races bdd browser
+	RACE_ROUNDS=1000 tests/run.sh static unit kit request races bdd browser interop
 
 bench:
 	@cargo bench --locked -p entree --bench sign

@@ -109,10 +109,18 @@ browser() {
   say browser "${line:-0 passed, 1 failed}"
 }
 
+interop() {
+  local line
+  logged interop-build cargo build --locked --workspace --bins || { say interop '0 passed, 1 failed'; return; }
+  logged interop env BIN="$(realpath "$target")/debug" tests/interop/run.sh
+  line=$(sed -n 's/^interop: //p' "$logs/interop.log" | tail -n 1)
+  say interop "${line:-0 passed, 1 failed}"
+}
+
 begin=$SECONDS
 for layer in "$@"; do
   case $layer in
-    static | unit | kit | request | races | bdd | browser) "$layer" ;;
+    static | unit | kit | request | races | bdd | browser | interop) "$layer" ;;
     *) echo "no layer called $layer" >&2; exit 2 ;;
   esac
 done
