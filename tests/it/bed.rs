@@ -36,7 +36,7 @@ use poem::{
 };
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseBackend, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    Statement,
+    Statement, sea_query::Expr,
 };
 use testkit::{
     Missing, child, ci,
@@ -192,7 +192,7 @@ impl Bed {
     /// How many letters are due now.
     pub(crate) async fn due(&self) -> u64 {
         mail_outbox::Entity::find()
-            .filter(mail_outbox::Column::State.eq(mail_outbox::State::Queued))
+            .filter(Expr::cust("state = 'queued'"))
             .filter(mail_outbox::Column::DueAt.lte(self.app.clock().now()))
             .count(self.app.db.read())
             .await
