@@ -6,6 +6,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     app::App,
+    audit,
     db::Tx,
     login::{device, flow},
     magic_link::{budget, compose::Letters},
@@ -94,7 +95,7 @@ where
 pub async fn sweep(app: App) -> Result<(), Failure> {
     let began = tokio::time::Instant::now();
     let _ = app.tickets.sweep();
-    for table in 0..6_u8 {
+    for table in 0..7_u8 {
         loop {
             let tx = app.db.begin().await?;
             let gone = sweep_one(&tx, table).await?;
@@ -115,6 +116,7 @@ async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, Failure> {
         2 => budget::sweep(tx, BATCH).await,
         3 => device::sweep(tx, BATCH).await,
         4 => grant_store::sweep(tx, BATCH).await,
+        5 => audit::sweep(tx, BATCH).await,
         _ => session::sweep(tx, BATCH).await,
     }
 }

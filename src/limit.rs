@@ -37,6 +37,18 @@ pub async fn network(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Resu
     tickets.hit(&subject, &counters).await
 }
 
+/// Counts a client request from this caller that has to wait for a person. `Some`: refuse with 429.
+///
+/// # Errors
+/// If the store is away.
+pub async fn authorize(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
+    let subject = match caller.to_canonical() {
+        IpAddr::V4(address) => Hash::of(&address.octets()),
+        IpAddr::V6(address) => Hash::of(address.octets().split_at(8).0),
+    };
+    hit(tickets, "authorize", &subject, &limits.authorize).await
+}
+
 /// Counts a mail to this address (its key, see magic-link E6). `false`: send nothing, and let nobody notice.
 ///
 /// # Errors

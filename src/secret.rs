@@ -1,7 +1,7 @@
 //! Randomness, hashes and derived keys: the only file that asks the operating system for secrets.
 //!
 //! The plain and the stored form of a secret are different types: [`Plain`] can be shown once to its owner and has no
-//! `Debug`; [`Hash`] is what a table holds and is good for nothing but comparing.
+//! `Debug`; [`Hash`](struct@Hash) is what a table holds and is good for nothing but comparing.
 
 use std::fmt;
 
@@ -15,8 +15,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// Random bytes from the operating system.
 ///
-/// # Panics
-/// Never in practice: a system without randomness cannot start (see [`check_randomness`]).
+/// A system that refuses them ends the process: there is nothing safe to go on with.
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

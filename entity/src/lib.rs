@@ -6,6 +6,7 @@ pub use time::Time;
 
 pub mod audit_event;
 pub mod code_budget;
+pub mod consent;
 pub mod grant_family;
 pub mod known_device;
 pub mod magic_link_flow;

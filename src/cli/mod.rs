@@ -1,6 +1,6 @@
 //! The command line: what the binary can be asked to do.
 //!
-//! Each command stands in a file of its own, takes its arguments, and gives an [`Outcome`]. Standard output carries the
+//! Each command stands in a file of its own, takes its arguments, and gives an `Outcome`. Standard output carries the
 //! answer and nothing else, so that it can be piped; what people need to know beside it goes to standard error.
 
 mod admin;

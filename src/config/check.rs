@@ -302,6 +302,11 @@ fn clients(clients: &[Client], findings: &mut Findings) {
                 findings.need(false, format!("{}[{at}]", key("redirect_uris")), what, mend);
             }
         }
+        for (at, uri) in client.post_logout_redirect_uris.iter().enumerate() {
+            if let Err((what, mend)) = redirect_uri(uri) {
+                findings.need(false, format!("{}[{at}]", key("post_logout_redirect_uris")), what, mend);
+            }
+        }
         for (at, origin) in client.allowed_origins.iter().enumerate() {
             let web = Url::parse(origin).is_ok_and(|url| {
                 url.origin().ascii_serialization() == *origin

@@ -1,6 +1,6 @@
 //! The configuration in force: read without a lock, replaced atomically.
 //!
-//! Every key is either listed in [`differing`] as one that needs a restart, or changes at once; a test holds that each
+//! Every key is either listed in `differing` as one that needs a restart, or changes at once; a test holds that each
 //! key is in one of the two lists.
 
 use std::sync::Arc;

@@ -229,6 +229,9 @@ pub struct Client {
     /// Exact redirect URIs; the port is free for loopback addresses (RFC 8252 §7.3).
     #[serde(default)]
     pub redirect_uris: Vec<String>,
+    /// Exact addresses that people may be sent to after signing out (RP-Initiated Logout 1.0 §3.1).
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
     /// How it authenticates.
     #[serde(default)]
     pub token_endpoint_auth_method: ClientAuth,
@@ -286,6 +289,8 @@ pub struct Limits {
     pub network: Vec<Budget>,
     /// The same for an IPv6 /48.
     pub network_wide: Vec<Budget>,
+    /// Client requests that wait for a sign-in or consent, from one IPv4 address or IPv6 /64.
+    pub authorize: Vec<Budget>,
     /// Mails to an address from a browser that signed in with it before.
     pub known_device: Vec<Budget>,
     /// Seconds until the first, second, third… resend within a flow; the last one repeats.
@@ -409,6 +414,7 @@ impl Default for Limits {
             address: budgets(&[(5, 900), (10, 3600), (20, 86_400)]),
             network: budgets(&[(20, 600), (50, 3600)]),
             network_wide: budgets(&[(200, 3600)]),
+            authorize: budgets(&[(600, 600)]),
             known_device: budgets(&[(3, 900), (10, 86_400)]),
             resend_seconds: vec![30, 60, 120],
             sends_per_flow: 5,

@@ -152,12 +152,16 @@ pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, F
     Ok(done.rows_affected == 1)
 }
 
-/// Counts a try at the code, if one is left (D2): one guarded statement, before anything is compared.
+/// Counts a try at the code of a flow in this state, if one is left (D2): one guarded statement, before anything is
+/// compared.
 ///
 /// # Errors
 /// The database's own.
-pub async fn count_try(tx: &Tx, id: Uuid, most: u32) -> Result<bool, Failure> {
-    let done = open_flow(tx, id)
+pub async fn count_try(tx: &Tx, id: Uuid, state: State, most: u32) -> Result<bool, Failure> {
+    let done = row::Entity::update_many()
+        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::State.eq(state))
+        .filter(row::Column::ExpiresAt.gt(tx.now))
         .col_expr(row::Column::Tries, Expr::col(row::Column::Tries).add(1))
         .filter(row::Column::Tries.lt(i32::try_from(most).unwrap_or(i32::MAX)))
         .exec(tx.conn())
@@ -219,7 +223,7 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
         .filter(row::Column::BrowserHash.eq(old.to_column()))
         .filter(row::Column::State.eq(State::Open))
         // A flow that another unit of work holds is being consumed just now: waiting for it could be waiting for us.
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked)
         .into_tuple()
         .all(tx.conn())
         .await?;
@@ -234,15 +238,8 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the destination of a consumed flow, once (DESIGN §8): whichever tab continues first gets it.
-///
-/// # Errors
-/// The database's own.
-pub async fn claim_destination(tx: &Tx, flow: &Flow) -> Result<Option<String>, Failure> {
-    Ok(if claim_outcome(tx, flow.id).await? { flow.destination.clone() } else { None })
-}
-
-/// Takes what a consumed flow leads to, once: a client's request, or an app's tokens.
+/// Takes what a consumed flow leads to, once (DESIGN §8): a client's request, by whichever tab continues first, or an
+/// app's tokens.
 ///
 /// # Errors
 /// The database's own.

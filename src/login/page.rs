@@ -33,6 +33,8 @@ pub struct SignIn<'a> {
     pub signed_in_as: Option<&'a str>,
     /// The client asks for fresh proof, which only mail gives (`prompt=login`, `max_age`).
     pub limited_to_mail: bool,
+    /// For the form that goes back to the client without signing in.
+    pub form_token_cancel: &'a str,
 }
 
 /// `GET /login/sent`: waits for the link, takes the code.
@@ -191,6 +193,13 @@ impl SignIn<'_> {
         match self.client {
             Some(client) => self.tongue.html("sign-in-title-client", &[("client", client.to_owned())]),
             None => self.tongue.html("sign-in-title", &[]),
+        }
+    }
+
+    fn cancel(&self) -> String {
+        match self.client {
+            Some(client) => self.tongue.ta("sign-in-cancel-client", &[("client", client.to_owned())]),
+            None => self.tongue.t("sign-in-cancel"),
         }
     }
 

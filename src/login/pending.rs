@@ -33,6 +33,17 @@ pub struct Pending {
     pub ui_locales: String,
     /// The request itself.
     pub request: String,
+    /// The handle under which the client's request first waited, hashed: several sign-ins may carry a copy, and one of
+    /// them continues it.
+    #[serde(default)]
+    pub origin: Option<Vec<u8>>,
+}
+
+impl Pending {
+    /// Notes the handle, unless an earlier one is noted.
+    pub fn remember_origin(&mut self, handle: &Plain) {
+        self.origin.get_or_insert_with(|| handle.hash().to_column());
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,6 +118,16 @@ pub async fn take(tickets: &Tickets, handle: &Plain, asker: Asker<'_>) -> Result
         Claim::Fresh(value) => Ok(read(&value, asker)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
+}
+
+/// Takes the client's request from all sign-ins that carry a copy of it; `false` if one of them was quicker. A handle
+/// whose time is over is nobody's any more: then the sign-in's own claim decides alone.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn claim_origin(tickets: &Tickets, pending: &Pending) -> Result<bool, Failure> {
+    let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else { return Ok(true) };
+    Ok(!matches!(tickets.claim(Kind::Pending, &origin, b"taken", KEPT).await?, Claim::Replayed(_)))
 }
 
 fn read(value: &[u8], asker: Asker<'_>) -> Option<Pending> {

@@ -59,22 +59,21 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
     if flow.destination.is_none() {
         return Ok(see_other("/account"));
     }
+    let pending = read(flow)?;
+    // Parked first: a handle that is not sent is worth nothing, but a claim whose store is away would lose the request.
+    let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
     let tx = app.db.begin().await?;
-    let claimed = flow::claim_destination(&tx, flow).await?;
+    let first = flow::claim_outcome(&tx, flow.id).await?;
     tx.commit().await?;
-    match claimed {
-        Some(destination) => {
-            let path = park_again(app, visit, &destination).await?;
-            Ok(visit.answer(see_other(&format!("{RESUME_PATH}?txn={path}"))))
-        }
-        None => Ok(show(&page::SignedIn { tongue: &visit.tongue }, visit.site)),
+    if first && pending::claim_origin(&app.tickets, &pending).await? {
+        return Ok(visit.answer(see_other(&format!("{RESUME_PATH}?txn={}", handle.to_text()))));
     }
+    Ok(show(&page::SignedIn { tongue: &visit.tongue }, visit.site))
 }
 
-async fn park_again(app: &App, visit: &Visit, destination: &str) -> Result<String, Trouble> {
-    let pending: Pending = serde_json::from_str(destination).map_err(crate::web::error::Failure::internal)?;
-    let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
-    Ok(handle.to_text())
+fn read(flow: &Flow) -> Result<Pending, Trouble> {
+    let destination = flow.destination.as_deref().ok_or(Trouble::Expired)?;
+    Ok(serde_json::from_str(destination).map_err(crate::web::error::Failure::internal)?)
 }
 
 /// Another address for the same client request: back to the first page with it.
@@ -84,10 +83,10 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
         let visit = Visit::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
         let flow = flow::held(app.db.read(), id, &visit.holder()).await?;
-        match flow.filter(|flow| flow.state == State::Open).and_then(|flow| flow.destination) {
-            Some(destination) => {
-                let txn = park_again(app, &visit, &destination).await?;
-                Ok(visit.answer(see_other(&format!("/login?txn={txn}"))))
+        match flow.filter(|flow| flow.state == State::Open && flow.destination.is_some()) {
+            Some(flow) => {
+                let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &read(&flow)?).await?;
+                Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
             }
             None => Ok(see_other("/login")),
         }

@@ -44,6 +44,7 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         remember_checked: shown.remembered,
         form_token: &visit.form_token(app, "sign-in", shown.txn.unwrap_or_default()),
         signed_in_as: signed_in_as.as_deref(),
+        form_token_cancel: &visit.form_token(app, "cancel", shown.txn.unwrap_or_default()),
         limited_to_mail: shown.pending.is_some_and(|pending| pending.fresh),
     };
     let site = visit.site.with_popups(client.is_some_and(|client| client.uses_popups));

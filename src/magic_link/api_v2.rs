@@ -3,7 +3,10 @@
 //! Behind `api.v2_enabled`. A login may be read by the browser that began it (its cookie) or by the app that began it
 //! (its PKCE verifier in the header `Code-Verifier`); to anybody else it does not exist.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
 use poem::{Request, http::StatusCode, web::Data};
@@ -31,6 +34,39 @@ use crate::{
 
 /// How often a stream looks.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// Most streams of this process: each asks the database once a second.
+const MOST_STREAMS: usize = 256;
+
+/// Most streams of one login.
+const MOST_STREAMS_A_LOGIN: usize = 4;
+
+/// The logins that are being followed by this process, once a stream.
+static FOLLOWED: Mutex<Vec<Uuid>> = Mutex::new(Vec::new());
+
+/// A stream's place among the followed; given back when the stream is dropped.
+struct Place(Uuid);
+
+impl Place {
+    fn take(id: Uuid) -> Option<Self> {
+        let mut followed = FOLLOWED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = followed.iter().filter(|one| **one == id).count();
+        if followed.len() >= MOST_STREAMS || mine >= MOST_STREAMS_A_LOGIN {
+            return None;
+        }
+        followed.push(id);
+        Some(Self(id))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut followed = FOLLOWED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = followed.iter().position(|one| *one == self.0) {
+            followed.swap_remove(at);
+        }
+    }
+}
 
 /// The second version of the sign-in API.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +135,9 @@ pub enum EventsAnswer<T: Stream<Item = LoginState> + Send + 'static> {
     /// There is no such login, or the caller did not begin it.
     #[oai(status = 404)]
     Unknown(ProblemJson),
+    /// Too many streams follow this login, or this service: read the state instead.
+    #[oai(status = 429)]
+    TooMany(ProblemJson),
 }
 
 impl<T: Stream<Item = LoginState> + Send + 'static> std::fmt::Debug for EventsAnswer<T> {
@@ -165,7 +204,12 @@ impl LoginsApi {
         let Some(first) = state(&app, &id.0, holder.as_ref()).await? else {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
-        let events = follow(App::clone(&app), id.0, holder, first).boxed();
+        let Some(place) = Uuid::try_parse(&id.0).ok().and_then(Place::take) else {
+            let words = "Too many streams at once. Read the state of the login instead.";
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words);
+            return Ok(EventsAnswer::TooMany(ProblemJson(problem.with_retry_after(5))));
+        };
+        let events = follow(App::clone(&app), id.0, holder, first, place).boxed();
         Ok(EventsAnswer::Events(EventStream::new(events).keep_alive(Duration::from_secs(15))))
     }
 
@@ -221,12 +265,14 @@ fn follow(
     id: String,
     holder: Option<Holder>,
     first: LoginState,
+    place: Place,
 ) -> impl Stream<Item = LoginState> + Send + 'static {
     struct Following {
+        _place: Place,
         last: Option<String>,
         first: Option<LoginState>,
     }
-    let start = Following { last: None, first: Some(first) };
+    let start = Following { _place: place, last: None, first: Some(first) };
     stream::unfold((app, id, holder, start), |(app, id, holder, mut at)| async move {
         if let Some(first) = at.first.take() {
             at.last = Some(first.state.clone());

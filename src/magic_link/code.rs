@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     db::Tx,
-    login::flow::{self, Flow},
+    login::flow::{self, Flow, State},
     secret::Hash,
     web::error::Failure,
 };
@@ -59,28 +59,43 @@ pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> R
     if flow::answers_again(&flow, tx.now) {
         return again(tx, flow, &code, attempt).await;
     }
-    if !flow::count_try(tx, id, attempt.config.limits.tries_per_flow).await? {
-        return consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await;
+    if !flow::count_try(tx, id, State::Open, attempt.config.limits.tries_per_flow).await? {
+        // Perhaps the same code came twice, and the other was quicker.
+        let now = flow::by_id(tx.conn(), id).await?;
+        return match now.filter(|flow| flow::answers_again(flow, tx.now)) {
+            Some(flow) => again(tx, flow, &code, attempt).await,
+            None => consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await,
+        };
     }
-    let address = address_key(&flow)?;
-    if !budget::take(tx, &address, &attempt.config.limits.wrong_codes).await? {
-        return consume::refuse(tx, Some(&flow), "budget_spent", attempt).await;
+    match compare(tx, &flow, &code, attempt).await? {
+        Some(reason) => consume::refuse(tx, Some(&flow), reason, attempt).await,
+        None => consume::claim(tx, flow, attempt).await,
     }
-    let live = token::live(tx.conn(), id, tx.now).await?;
-    if !token::matches(&live, id, &code, attempt.pepper) {
-        return consume::refuse(tx, Some(&flow), "wrong_code", attempt).await;
-    }
-    budget::give_back(tx, &address).await?;
-    consume::claim(tx, flow, attempt).await
 }
 
-/// The same code a moment after it worked: the same result, from the same holder.
+/// The same code a moment after it worked: the same result, from the same holder. Tries are counted here too.
 async fn again(tx: &Tx, flow: Flow, code: &str, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+    if !flow::count_try(tx, flow.id, State::Consumed, attempt.config.limits.tries_per_flow).await? {
+        return consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await;
+    }
+    match compare(tx, &flow, code, attempt).await? {
+        Some(reason) => consume::refuse(tx, Some(&flow), reason, attempt).await,
+        None => consume::again(tx, flow, attempt).await,
+    }
+}
+
+/// Compares a code that was counted against its flow: first it is counted against its address, too. `None`: it is right.
+async fn compare(tx: &Tx, flow: &Flow, code: &str, attempt: &Attempt<'_>) -> Result<Option<&'static str>, Failure> {
+    let address = address_key(flow)?;
+    if !budget::take(tx, &address, &attempt.config.limits.wrong_codes).await? {
+        return Ok(Some("budget_spent"));
+    }
     let live = token::live(tx.conn(), flow.id, tx.now).await?;
     if !token::matches(&live, flow.id, code, attempt.pepper) {
-        return consume::refuse(tx, Some(&flow), "used", attempt).await;
+        return Ok(Some("wrong_code"));
     }
-    consume::again(tx, flow, attempt).await
+    budget::give_back(tx, &address).await?;
+    Ok(None)
 }
 
 fn address_key(flow: &Flow) -> Result<Hash, Failure> {

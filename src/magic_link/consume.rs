@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     db::Tx,
     login::{
+        device,
         finish::{Finished, Holds, Proof, SignedIn, finish},
         flow::{self, Flow, Holder, State},
     },
@@ -82,8 +83,7 @@ pub async fn ask_first(tx: &Tx, flow: &Flow, attempt: &Attempt<'_>) -> Result<Op
     if attempt.switch || flow.state != State::Open {
         return Ok(None);
     }
-    let owner = user::by_address(tx.conn(), &Address::from_column(&flow.canonical)).await?;
-    let same = owner.is_some_and(|owner| owner.id == current.user.id);
+    let same = user::has_proven(tx.conn(), current.user.id, &flow.canonical).await?;
     Ok((!same).then(|| Consumed::AskFirst(Box::new(flow.clone()))))
 }
 
@@ -145,11 +145,15 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     };
     let device = attempt.holds.device.cloned().unwrap_or_else(Plain::generate);
+    if let (Some(_), Some(key)) = (new_browser, Hash::from_column(&flow.address_key)) {
+        device::remember(tx, &device.hash(), &key).await?;
+    }
     let done = SignedIn { session: current.session, user: current.user, sid, pre, device };
     Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
 }
 
-/// A refusal, with its row in the trail.
+/// A refusal. One that costs whoever asks a try, a mail or a link has its row in the trail; what anybody can bring about
+/// for nothing is a line in the log alone, or they could fill the trail.
 ///
 /// # Errors
 /// The database's own.
@@ -159,7 +163,11 @@ pub async fn refuse(
     reason: &'static str,
     attempt: &Attempt<'_>,
 ) -> Result<Consumed, Failure> {
-    event(Kind::MagicLinkRefused, flow, attempt).reason(reason).record(tx).await?;
+    if flow.is_some() && !matches!(reason, "malformed" | "no_tries_left") {
+        event(Kind::MagicLinkRefused, flow, attempt).reason(reason).record(tx).await?;
+    } else {
+        tracing::info!(request_id = attempt.caller.request_id, reason, "link or code refused");
+    }
     Ok(Consumed::Refused(flow.cloned().map(Box::new), reason))
 }
 

@@ -48,7 +48,10 @@ async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> 
     let txn = params.one_within("txn", 43)?;
     let context = txn.unwrap_or_default();
     visit.check_form(app, request, &Form { params, name: "sign-in", context, allow_null_origin: false })?;
-    let pending = sign_in::pending_of(app, visit, txn).await?;
+    let mut pending = sign_in::pending_of(app, visit, txn).await?;
+    if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
+        pending.remember_origin(&handle);
+    }
     let typed = params.one("email")?.unwrap_or_default();
     let remembered = params.one("remember")?.is_some();
     let again = |error: String| Shown { txn, pending: pending.as_ref(), email: typed, error: Some(error), remembered };
@@ -156,8 +159,7 @@ async fn waiting(app: &App, visit: &Visit, flow: &Flow, answer: Option<Answer>) 
 /// The address of whoever is signed in here, if it is not the flow's (C7).
 async fn other_user(app: &App, visit: &Visit, flow: &Flow) -> Result<Option<String>, Trouble> {
     let Some(current) = &visit.current else { return Ok(None) };
-    let owner = user::by_address(app.db.read(), &Address::from_column(&flow.canonical)).await?;
-    if owner.is_some_and(|owner| owner.id == current.user.id) {
+    if user::has_proven(app.db.read(), current.user.id, &flow.canonical).await? {
         return Ok(None);
     }
     Ok(user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email))

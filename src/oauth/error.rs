@@ -24,6 +24,12 @@ pub enum Code {
     UnsupportedResponseType,
     /// Somebody must sign in, and no page may be shown.
     LoginRequired,
+    /// The person must allow it, and no page may be shown.
+    ConsentRequired,
+    /// The person did not want to.
+    AccessDenied,
+    /// The resource is not one of the client's (RFC 8707 §2).
+    InvalidTarget,
     /// Request objects are not supported.
     RequestNotSupported,
     /// Request URIs are not supported.
@@ -46,6 +52,9 @@ impl Code {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::AccessDenied => "access_denied",
+            Self::InvalidTarget => "invalid_target",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::TemporarilyUnavailable => "temporarily_unavailable",

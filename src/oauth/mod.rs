@@ -5,10 +5,13 @@
 
 pub mod authorize;
 pub mod claims;
+pub mod consent_store;
 pub mod discovery;
+pub mod end_session;
 pub mod error;
 pub mod grant_store;
 pub mod issue;
+pub mod page;
 pub mod pkce;
 pub mod scope;
 pub mod token;

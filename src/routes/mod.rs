@@ -23,7 +23,7 @@ use crate::{
         pages,
     },
     mail::mailbox::Mailbox,
-    oauth::{self, authorize, discovery, discovery::Metadata, token},
+    oauth::{self, authorize, discovery, discovery::Metadata, end_session, token},
     web::{
         assets,
         caller::Caller,
@@ -53,6 +53,10 @@ pub const POSTS: &[(&str, Post)] = &[
     ("/account/sign-out-everywhere", Post::Protected),
     ("/account/sessions/:id/end", Post::Protected),
     ("/oauth2/authorize", Post::CookieFree),
+    ("/oauth2/authorize/cancel", Post::Protected),
+    ("/consent", Post::Protected),
+    ("/oauth2/logout", Post::CookieFree),
+    ("/oauth2/logout/confirm", Post::Protected),
     ("/oauth2/token", Post::CookieFree),
     ("/api/v1/auth/magic-link/request", Post::CookieFree),
     ("/api/v1/auth/magic-link/consume", Post::CookieFree),
@@ -67,7 +71,6 @@ fn service() -> OpenApiService<(MagicLinkApi, LoginsApi), ()> {
             "Sign-in for applications that draw their own form. Applications that use a browser speak OpenID Connect; \
              see `/.well-known/openid-configuration`.",
         )
-        .url_prefix("/")
 }
 
 /// The generated document of the public API, as committed in `openapi/public.yaml`.
@@ -107,6 +110,10 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
         .at("/logged-out", only("GET, HEAD", get(account::logged_out)))
         .at("/oauth2/authorize", only("GET, POST", get(authorize::authorize).post(authorize::authorize_post)))
         .at("/oauth2/authorize/resume", only("GET", get(authorize::resume)))
+        .at("/oauth2/authorize/cancel", only("POST", post(authorize::consent::cancel)))
+        .at("/consent", only("GET, POST", get(authorize::consent::ask).post(authorize::consent::decide)))
+        .at("/oauth2/logout", only("GET, POST", get(end_session::logout).post(end_session::logout_post)))
+        .at("/oauth2/logout/confirm", only("POST", post(end_session::confirmed)))
         .at("/oauth2/token", cors(origins, only("POST", post(token::token))))
         .at("/.well-known/openid-configuration", get(discovery::metadata))
         .at("/.well-known/oauth-authorization-server", get(discovery::metadata))

@@ -12,7 +12,7 @@ use entity::{Time, session};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
-    sea_query::{Expr, SimpleExpr},
+    sea_query::{Expr, LockType, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -138,10 +138,24 @@ fn live_of(user: Uuid) -> Condition {
 
 async fn revoke(tx: &Tx, which: impl Into<SimpleExpr>) -> Result<u64, Failure> {
     let which: SimpleExpr = which.into();
-    let done = session::Entity::update_many()
-        .col_expr(session::Column::RevokedAt, Expr::value(Some(tx.now.0)))
+    // Locked in one order, so that two who end several at once wait for each other instead of deadlocking.
+    let ids: Vec<Uuid> = session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
         .filter(session::Column::RevokedAt.is_null())
         .filter(which)
+        .order_by_asc(session::Column::Id)
+        .lock(LockType::NoKeyUpdate)
+        .into_tuple()
+        .all(tx.conn())
+        .await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let done = session::Entity::update_many()
+        .col_expr(session::Column::RevokedAt, Expr::value(Some(tx.now.0)))
+        .filter(session::Column::Id.is_in(ids))
+        .filter(session::Column::RevokedAt.is_null())
         .exec(tx.conn())
         .await?;
     Ok(done.rows_affected)

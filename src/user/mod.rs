@@ -8,8 +8,10 @@ pub mod address;
 
 use entity::{Time, user, user_email};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, QueryOrder as _, sea_query::OnConflict,
+    ActiveModelTrait as _,
+    ActiveValue::Set,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
+    sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
@@ -70,6 +72,21 @@ pub async fn by_address(conn: &impl ConnectionTrait, address: &Address) -> Resul
         Some(row) => by_id(conn, row.user_id).await,
         None => Ok(None),
     }
+}
+
+/// Whether this user has proven this address: one look-up, whether anybody has it or not (A2).
+///
+/// # Errors
+/// The database's own.
+pub async fn has_proven(conn: &impl ConnectionTrait, user: Uuid, canonical: &str) -> Result<bool, Failure> {
+    let found = user_email::Entity::find()
+        .filter(user_email::Column::Canonical.eq(canonical))
+        .filter(user_email::Column::UserId.eq(user))
+        .filter(user_email::Column::VerifiedAt.is_not_null())
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .one(conn)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// The user with this inner id.
@@ -140,6 +157,10 @@ pub async fn resolve(tx: &Tx, address: &Address, by: ProvenBy, may_create: bool)
     if let Some(user) = reclaim(tx, address, by).await? {
         return Ok(if user.state == State::Active { Resolved::Reclaimed(user) } else { Resolved::Refused });
     }
+    // Somebody else's proof may have reclaimed it while we waited for the row.
+    if let Some(user) = by_address(tx.conn(), address).await? {
+        return Ok(if user.state == State::Active { Resolved::Known(user) } else { Resolved::Refused });
+    }
     if !may_create {
         return Ok(Resolved::Closed);
     }
@@ -165,15 +186,24 @@ async fn reclaim(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Option<User
         if proven.is_some() {
             continue;
         }
-        let (user_id, id) = (claim.user_id, claim.id);
-        let mut row: user_email::ActiveModel = claim.into();
-        row.verified_at = Set(Some(tx.now));
-        row.verified_by = Set(Some(by.name().to_owned()));
-        row.update(tx.conn()).await?;
-        drop_claims(tx, address, id).await?;
-        return by_id(tx.conn(), user_id).await;
+        if prove(tx, claim.id, by).await? {
+            drop_claims(tx, address, claim.id).await?;
+            return by_id(tx.conn(), claim.user_id).await;
+        }
     }
     Ok(None)
+}
+
+/// One guarded statement: of two first proofs at once, one reclaims.
+async fn prove(tx: &Tx, id: Uuid, by: ProvenBy) -> Result<bool, Failure> {
+    let done = user_email::Entity::update_many()
+        .col_expr(user_email::Column::VerifiedAt, Expr::value(Some(tx.now.0)))
+        .col_expr(user_email::Column::VerifiedBy, Expr::value(Some(by.name())))
+        .filter(user_email::Column::Id.eq(id))
+        .filter(user_email::Column::VerifiedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
 }
 
 async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, Failure> {
@@ -233,7 +263,6 @@ async fn drop_claims(tx: &Tx, address: &Address, keep: Uuid) -> Result<(), Failu
 /// # Errors
 /// The database's own.
 pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, Failure> {
-    use sea_orm::sea_query::Expr;
     user::Entity::update_many()
         .col_expr(user::Column::AuthEpoch, Expr::col(user::Column::AuthEpoch).add(1))
         .col_expr(user::Column::UpdatedAt, Expr::value(tx.now.0))

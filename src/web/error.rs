@@ -88,7 +88,9 @@ impl Audience {
         match path.split('/').nth(1) {
             Some("api") => Self::Api,
             Some(".well-known") => Self::Client,
-            Some("oauth2") if !matches!(path, "/oauth2/authorize" | "/oauth2/logout") => Self::Client,
+            Some("oauth2") if !(path.starts_with("/oauth2/authorize") || path.starts_with("/oauth2/logout")) => {
+                Self::Client
+            }
             _ => Self::People,
         }
     }

@@ -52,6 +52,11 @@ pub trait Content: Template {
         "same-origin"
     }
 
+    /// Whether its form leads to another origin: the form_post answer, whose target is a verified redirect URI.
+    fn posts_elsewhere(&self) -> bool {
+        false
+    }
+
     /// A broad page for tables and lists instead of the small card.
     fn is_wide(&self) -> bool {
         false
@@ -148,8 +153,10 @@ fn policy(content: &impl Content, nonce: &str) -> String {
     let script = content.script();
     let runs = script.map_or_else(|| "'none'".to_owned(), |_| format!("'nonce-{nonce}'"));
     let connects = if script.is_some_and(|script| script.connects) { "connect-src 'self'; " } else { "" };
+    // Chromium applies form-action to every hop that a form starts, so an answer to a client cannot have one (CW-02).
+    let forms = if content.posts_elsewhere() { "" } else { "form-action 'self'; " };
     format!(
-        "default-src 'none'; style-src {style}; img-src 'self' data:; script-src {runs}; {connects}form-action 'self'; \
+        "default-src 'none'; style-src {style}; img-src 'self' data:; script-src {runs}; {connects}{forms}\
          base-uri 'none'; frame-ancestors 'none'"
     )
 }

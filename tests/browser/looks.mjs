@@ -75,6 +75,16 @@ const pages = {
     await page.waitForURL((url) => url.pathname === '/logged-out');
     return page;
   },
+  'login-client': async (context, service) => at(context, service, authorize('lessons-web', 'http://127.0.0.1:8081/callback')),
+  consent: async (context, service) => {
+    await signIn(context, service);
+    return at(context, service, authorize('partner', 'http://127.0.0.1:9/cb'));
+  },
+  'logout-confirm': async (context, service) => {
+    await signIn(context, service);
+    return at(context, service, '/oauth2/logout');
+  },
+  docs: async (context, service) => at(context, service, '/docs'),
   'not-found': async (context, service) => at(context, service, '/no-such-page'),
   'authorize-error': async (context, service) => at(context, service, '/oauth2/authorize?client_id=nobody'),
   mailbox: async (context, service) => {
@@ -86,6 +96,11 @@ const pages = {
     return at(context, service, `/dev/mailbox/${mail.id}`);
   },
 };
+
+const authorize = (client, back) => `/oauth2/authorize?${new URLSearchParams({
+  client_id: client, redirect_uri: back, response_type: 'code', scope: 'openid profile email', state: 's',
+  code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM', code_challenge_method: 'S256',
+})}`;
 
 async function at(context, service, path) {
   const page = await context.newPage();

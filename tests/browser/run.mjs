@@ -4,6 +4,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { attacks, scans } from './attacks.mjs';
+import { formAction } from './form_action.mjs';
 import { looks } from './looks.mjs';
 import { binary, entree } from './service.mjs';
 import { walks } from './walks.mjs';
@@ -21,7 +22,7 @@ if (!executablePath) skip('no chromium on PATH; tests/setup.sh installs it');
 if (!binary('entree')) skip('the binary is not built');
 
 const wanted = process.argv.slice(2);
-const tests = Object.entries({ ...walks, ...attacks, ...scans, ...looks })
+const tests = Object.entries({ ...walks, ...attacks, ...scans, ...formAction, ...looks })
   .filter(([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
 const service = await entree();

@@ -67,6 +67,11 @@ export async function entree({ clock = false } = {}) {
     ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
     ENTREE__LIMITS__ADDRESS: '[{ count = 1000, seconds = 60 }]',
     ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
+    // The demo's client, as `entree dev` presets it, and a foreign one that has to ask for consent.
+    ENTREE__CLIENTS: `[{ client_id = "lessons-web", name = "Lessons", redirect_uris = ["http://127.0.0.1:8081/callback"],
+      audience = "http://127.0.0.1:8082", first_party = true, id_token_signed_response_alg = "ES256" },
+      { client_id = "partner", name = "Pointe Shoes Ltd", redirect_uris = ["http://127.0.0.1:9/cb"],
+      audience = "https://partner.example" }]`,
   };
   let shift;
   if (clock && faketime()) {

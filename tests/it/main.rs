@@ -15,6 +15,7 @@
 #[macro_use]
 mod bed;
 
+mod authorize;
 mod identity;
 mod magic_link_secrets;
 mod oauth;

@@ -25,6 +25,8 @@ sign-in-lede = We send you a mail with a link and a code. There is no password t
 sign-in-email = Your e-mail address
 sign-in-remember = Keep me signed in on this device
 sign-in-submit = Send me the mail
+sign-in-cancel = Cancel
+sign-in-cancel-client = Cancel and go back to { $client }
 sign-in-again = This time the application asks you to prove again that it is you.
 sign-in-signed-in = You are signed in as { $email }.
 sign-in-to-account = Go to your account
@@ -87,6 +89,25 @@ signed-out-title = You are signed out
 signed-out-lede = You are no longer signed in in this browser.
 signed-out-again = Sign in again
 signed-out-back = Go back
+
+## Allowing an application
+consent-title = Allow { $client }?
+consent-lede = { $client } asks for access to your account { $email }. It is not one of our own applications.
+consent-scope-openid = Know that it is you, by an identifier
+consent-scope-profile = See your name and language
+consent-scope-email = See your e-mail address
+consent-scope-offline_access = Stay connected while you are away
+consent-allow = Allow
+consent-deny = Do not allow
+form-post-title = Going back
+form-post-lede = You are being taken back to the application. If nothing happens, please use the button.
+form-post-submit = Go on
+
+## Signing out at an application's wish
+logout-title = Sign out?
+logout-lede = You are signed in as { $email }. Do you want to sign out of this browser?
+logout-submit = Sign out
+logout-stay = Stay signed in
 
 ## Errors
 error-next = Sign in

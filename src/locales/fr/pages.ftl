@@ -25,6 +25,8 @@ sign-in-lede = Nous vous envoyons un e-mail avec un lien et un code. Aucun mot d
 sign-in-email = Votre adresse e-mail
 sign-in-remember = Rester connecté sur cet appareil
 sign-in-submit = Recevoir l’e-mail
+sign-in-cancel = Annuler
+sign-in-cancel-client = Annuler et revenir à { $client }
 sign-in-again = Cette fois, l’application vous demande de prouver à nouveau que c’est bien vous.
 sign-in-signed-in = Vous êtes connecté en tant que { $email }.
 sign-in-to-account = Voir votre compte
@@ -87,6 +89,25 @@ signed-out-title = Vous êtes déconnecté
 signed-out-lede = Vous n’êtes plus connecté dans ce navigateur.
 signed-out-again = Se reconnecter
 signed-out-back = Retour
+
+## Autoriser une application
+consent-title = Autoriser { $client } ?
+consent-lede = { $client } demande l’accès à votre compte { $email }. Ce n’est pas une de nos applications.
+consent-scope-openid = Savoir que c’est vous, par un identifiant
+consent-scope-profile = Voir votre nom et votre langue
+consent-scope-email = Voir votre adresse e-mail
+consent-scope-offline_access = Rester connectée en votre absence
+consent-allow = Autoriser
+consent-deny = Ne pas autoriser
+form-post-title = Retour
+form-post-lede = Vous retournez à l’application. Si rien ne se passe, utilisez le bouton.
+form-post-submit = Continuer
+
+## Se déconnecter à la demande d’une application
+logout-title = Se déconnecter ?
+logout-lede = Vous êtes connecté en tant que { $email }. Voulez-vous vous déconnecter de ce navigateur ?
+logout-submit = Se déconnecter
+logout-stay = Rester connecté
 
 ## Erreurs
 error-next = Se connecter

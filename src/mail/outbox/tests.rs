@@ -453,7 +453,9 @@ async fn a1_a_withheld_mail_is_written_and_never_sent() {
     house.enqueue_as("withheld@example.com", true).await;
     house.enqueue("fine@example.com").await;
     assert_eq!(house.one_try().await, Outcome::Accepted);
-    let rows = house.rows().await;
+    let mut rows = house.rows().await;
+    // Two rows of one millisecond have no order of their own.
+    rows.sort_by_key(|row| row.canonical != "withheld@example.com");
     assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [State::Withheld, State::Sent]);
     assert_eq!(rows[0].attempts, 0);
     assert_eq!(house.sink.mails().len(), 1);

@@ -1,6 +1,7 @@
 //! The authorization endpoint (RFC 6749 §4.1.1, OIDC Core §3.1.2): `GET`, `POST /oauth2/authorize`, and where a request
 //! is taken up again after a sign-in.
 
+pub mod consent;
 pub mod next;
 pub mod request;
 pub mod respond;
@@ -9,16 +10,23 @@ use poem::{Body, Request, Response, handler, web::Data};
 
 use self::{
     next::{Next, next},
-    request::{AuthorizeRequest, Rejected},
+    request::{AuthorizeRequest, Hints, Rejected},
+    respond::Leave,
 };
 use crate::{
     app::App,
+    limit,
     login::{
         pending::{self, Pending},
         trouble::{self, Trouble},
         visit::{Visit, see_other},
     },
+    oauth::{
+        consent_store,
+        error::{Code, OauthError},
+    },
     secret::Plain,
+    session,
     web::{error::Failure, params::Params},
 };
 
@@ -31,10 +39,10 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::from_query(request)?;
-        match AuthorizeRequest::parse(&params, &visit.config, app.clock().now()) {
+        match AuthorizeRequest::parse(&params, &visit.config, app, app.clock().now()) {
             Ok(asked) => proceed(app, &visit, asked).await,
             Err(Rejected::Page(parameter)) => Err(Trouble::Request(parameter)),
-            Err(Rejected::Redirect(back, error)) => Ok(respond::error(app, &back, error)),
+            Err(Rejected::Redirect(back, error)) => Ok(respond::error(app, &visit, &back, error, Leave::ByRedirect)),
         }
     })
     .await
@@ -61,32 +69,75 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)?;
-        let taken = pending::take(&app.tickets, &handle, visit.asker()).await?;
-        let pending = taken.ok_or(Trouble::Expired)?;
-        let stored = serde_json::from_str(&pending.request).map_err(Failure::internal)?;
+        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        // A handle of something else that waits is no request.
+        let stored = serde_json::from_str(&pending.request).map_err(|_| Trouble::Expired)?;
         // The configuration may have changed since: what is no longer registered is no longer answered.
         let asked = AuthorizeRequest::restore(stored, &visit.config).ok_or(Trouble::Request("redirect_uri"))?;
-        proceed(app, &visit, asked).await
+        let answer = proceed(app, &visit, asked).await?;
+        taken(app, &visit, &handle, answer).await
     })
     .await
 }
 
-async fn proceed(app: &App, visit: &Visit, asked: AuthorizeRequest<'_>) -> Result<Response, Trouble> {
+/// The answer, if its request had not been taken before. It is taken last: whatever fails before leaves it waiting, and
+/// a code that is not sent is worth nothing.
+async fn taken(app: &App, visit: &Visit, handle: &Plain, answer: Response) -> Result<Response, Trouble> {
+    pending::take(&app.tickets, handle, visit.asker()).await?.map(|_| answer).ok_or(Trouble::Expired)
+}
+
+async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>) -> Result<Response, Trouble> {
     let now = app.clock().now();
-    match next(&asked, visit.current.as_ref(), now) {
-        Next::Code(current) => Ok(visit.answer(respond::code(app, visit, &asked, current).await?)),
-        Next::Refuse(error) => Ok(visit.answer(respond::error(app, &asked.redirect, error))),
+    let consented = is_consented(app, visit, &asked).await?;
+    match next(&asked, visit.current.as_ref(), consented, now) {
+        Next::Code(current) => {
+            session::seen(app.db.pool(), &current.session, now).await?;
+            respond::code(app, visit, &asked, current, Leave::ByRedirect).await
+        }
+        Next::Refuse(error) => Ok(respond::error(app, visit, &asked.redirect, error, Leave::ByRedirect)),
+        Next::Consent => {
+            let handle = park(app, visit, &asked, false).await?;
+            Ok(visit.answer(see_other(&consent::path(&handle))))
+        }
         Next::SignIn { fresh } => {
-            let pending = Pending {
-                client_id: asked.client.client_id.clone(),
-                client_name: asked.client.name.clone(),
-                fresh,
-                login_hint: asked.stored.login_hint.clone(),
-                ui_locales: asked.stored.ui_locales.clone(),
-                request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
-            };
-            let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
+            asked.stored.proven_before = visit.current.as_ref().map(|current| current.session.auth_time);
+            let handle = park(app, visit, &asked, fresh).await?;
             Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
         }
+    }
+}
+
+/// First-party clients need not ask; others by what the person has allowed them before.
+async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) -> Result<bool, Trouble> {
+    let Some(current) = &visit.current else { return Ok(false) };
+    if asked.client.first_party {
+        return Ok(true);
+    }
+    let (client, scope) = (&asked.client.client_id, &asked.stored.scope);
+    Ok(consent_store::covers(app.db.read(), current.user.id, client, scope).await?)
+}
+
+/// Parks a request, under a budget of the asker's network: each takes room in the ticket store, and anybody may ask.
+async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: bool) -> Result<Plain, Trouble> {
+    if let Some(wait) = limit::authorize(&app.tickets, visit.caller.ip, &visit.config.limits).await? {
+        return Err(Trouble::Busy(wait));
+    }
+    let pending = Pending {
+        client_id: asked.client.client_id.clone(),
+        client_name: asked.client.name.clone(),
+        fresh,
+        login_hint: asked.stored.login_hint.clone(),
+        ui_locales: asked.stored.ui_locales.clone(),
+        request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
+        origin: None,
+    };
+    Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?)
+}
+
+impl Hints for App {
+    fn subject(&self, hint: &str) -> Result<String, OauthError> {
+        let refused = OauthError::new(Code::InvalidRequest, "The parameter id_token_hint is not an ID token of ours.");
+        let claims = self.keys.verify_hint(hint, &self.public_url).map_err(|_| refused)?;
+        claims.get("sub").and_then(|sub| sub.as_str()).map(str::to_owned).ok_or(refused)
     }
 }

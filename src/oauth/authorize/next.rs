@@ -1,4 +1,4 @@
-//! What an authorization request needs next: a sign-in, a refusal, or nothing more.
+//! What an authorization request needs next: a sign-in, consent, a refusal, or nothing more.
 
 use super::request::{AuthorizeRequest, Prompt};
 use crate::{
@@ -17,32 +17,51 @@ pub enum Next<'a> {
         /// A session alone is not enough.
         fresh: bool,
     },
+    /// The person must allow it.
+    Consent,
     /// No page may be shown, and one would be needed.
     Refuse(OauthError),
 }
 
-/// Decides. `prompt=login` and `max_age` ask for a proof since the request was made (PM-3, PM-4).
+/// Decides. `prompt=login` and `max_age` ask for a proof since the request was made (PM-3, PM-4); `consented` says
+/// whether the person has allowed this client all that it asks for, or need not be asked.
 #[must_use]
-pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, now: Time) -> Next<'a> {
-    let good = current.filter(|current| is_fresh_enough(asked, current, now));
-    match (good, asked.stored.prompt) {
-        (Some(current), _) => Next::Code(current),
-        (None, Prompt::None) => {
-            Next::Refuse(OauthError::new(Code::LoginRequired, "Somebody must sign in, and prompt=none forbids a page."))
-        }
-        (None, _) => Next::SignIn { fresh: current.is_some() },
+pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, consented: bool, now: Time) -> Next<'a> {
+    let prompt = asked.stored.prompt;
+    let Some(current) = current.filter(|current| is_good(asked, current, now)) else {
+        return match prompt.none {
+            true => Next::Refuse(OauthError::new(
+                Code::LoginRequired,
+                "Somebody must sign in, and prompt=none forbids a page.",
+            )),
+            false => Next::SignIn { fresh: current.is_some() },
+        };
+    };
+    match (consented && !prompt.consent, prompt.none) {
+        (true, _) => Next::Code(current),
+        (false, true) => Next::Refuse(OauthError::new(
+            Code::ConsentRequired,
+            "The person must allow this client, and prompt=none forbids a page.",
+        )),
+        (false, false) => Next::Consent,
     }
 }
 
-fn is_fresh_enough(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
+/// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.
+fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
+    let Prompt { login, select_account, .. } = asked.stored.prompt;
+    if asked.stored.hinted_sub.as_ref().is_some_and(|sub| *sub != current.user.public_id.to_string()) {
+        return false;
+    }
     let auth_time = current.session.auth_time;
     // A proof since the request was made satisfies every demand, also max_age=0.
-    if auth_time >= asked.stored.asked_at {
+    let is_new = asked.stored.proven_before.is_none_or(|before| auth_time > before);
+    if auth_time >= asked.stored.asked_at && is_new {
         return true;
     }
-    let young = asked.stored.max_age.is_none_or(|max| now.seconds().saturating_sub(auth_time.seconds()) <= max)
-        && asked.stored.max_age != Some(0);
-    asked.stored.prompt != Prompt::Login && young
+    let young =
+        asked.stored.max_age.is_none_or(|max| max > 0 && now.seconds().saturating_sub(auth_time.seconds()) <= max);
+    !login && !select_account && young
 }
 
 #[cfg(test)]

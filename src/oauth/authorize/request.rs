@@ -38,7 +38,10 @@ const KNOWN: [&str; 19] = [
 ];
 
 /// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
-const MAX_STATE: usize = 2048;
+const MAX_STATE: usize = 512;
+
+/// The most bytes of an ID token as a hint.
+const MAX_HINT: usize = 4096;
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ pub enum Rejected {
     /// Nowhere to send an answer: a page for the person, naming the parameter (RFC 6749 §4.1.2.1).
     Page(&'static str),
     /// An error for the client.
-    Redirect(Back, OauthError),
+    Redirect(Box<Back>, OauthError),
 }
 
 /// Where an answer goes, and what it must repeat.
@@ -56,6 +59,8 @@ pub struct Back {
     pub uri: VerifiedRedirect,
     /// The client's `state`, byte for byte.
     pub state: Option<String>,
+    /// How the answer travels.
+    pub mode: Mode,
 }
 
 /// What a request says, as it waits for a sign-in.
@@ -73,6 +78,12 @@ pub struct Stored {
     pub scope: String,
     /// PKCE S256.
     pub code_challenge: String,
+    /// How the answer travels.
+    pub mode: Mode,
+    /// For which resource server, if the client said (RFC 8707 §2).
+    pub resource: Option<String>,
+    /// The user that `id_token_hint` names: our `sub`.
+    pub hinted_sub: Option<String>,
     /// Whether pages may be shown, and which must be.
     pub prompt: Prompt,
     /// The oldest proof that is good enough, in seconds.
@@ -83,18 +94,32 @@ pub struct Stored {
     pub ui_locales: String,
     /// When it was asked: a fresh proof is one since then.
     pub asked_at: Time,
+    /// The proof that was not good enough: a fresh one is another, whatever two machines' clocks say.
+    #[serde(default)]
+    pub proven_before: Option<Time>,
+}
+
+/// `response_mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// In the redirect URI's query.
+    #[default]
+    Query,
+    /// In a form that posts itself (OAuth 2.0 Form Post Response Mode).
+    FormPost,
 }
 
 /// `prompt` (OIDC Core §3.1.2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Prompt {
-    /// Pages as needed.
-    #[default]
-    Any,
+pub struct Prompt {
     /// No page at all.
-    None,
+    pub none: bool,
     /// A fresh proof.
-    Login,
+    pub login: bool,
+    /// Ask for consent in any case.
+    pub consent: bool,
+    /// Let the person choose who they are: the sign-in page does.
+    pub select_account: bool,
 }
 
 /// A request that may be answered.
@@ -113,14 +138,16 @@ impl<'a> AuthorizeRequest<'a> {
     ///
     /// # Errors
     /// [`Rejected`].
-    pub fn parse(params: &Params, config: &'a Config, now: Time) -> Result<Self, Rejected> {
+    pub fn parse(params: &Params, config: &'a Config, hints: &dyn Hints, now: Time) -> Result<Self, Rejected> {
         let (client, uri) = addressee(params, config)?;
         let state = params.one_within("state", MAX_STATE).map(|state| state.map(str::to_owned));
-        let back = Back { uri, state: state.clone().unwrap_or_default() };
-        let reject = |error| Rejected::Redirect(back.clone(), error);
+        // An error, too, travels as the client asked (AZ-14); an unknown mode's in the query.
+        let mode = params.one_within("response_mode", 64).ok().flatten().and_then(mode).unwrap_or_default();
+        let back = Back { uri, state: state.clone().unwrap_or_default(), mode };
+        let reject = |error| Rejected::Redirect(Box::new(back.clone()), error);
         state.map_err(|error| reject(bad_param(&error)))?;
         params.known(&KNOWN).map_err(|error| reject(bad_param(&error)))?;
-        let stored = read(params, client, back.uri.as_str(), now).map_err(reject)?;
+        let stored = read(params, client, &back, hints, now).map_err(reject)?;
         Ok(Self { client, redirect: back, stored })
     }
 
@@ -129,7 +156,7 @@ impl<'a> AuthorizeRequest<'a> {
     pub fn restore(stored: Stored, config: &'a Config) -> Option<Self> {
         let client = client::find(config, &stored.client_id)?;
         let uri = VerifiedRedirect::check(client, &stored.redirect_uri)?;
-        let redirect = Back { uri, state: stored.state.clone() };
+        let redirect = Back { uri, state: stored.state.clone(), mode: stored.mode };
         Some(Self { client, redirect, stored })
     }
 }
@@ -156,7 +183,7 @@ const fn invalid(description: &'static str) -> OauthError {
     OauthError::new(Code::InvalidRequest, description)
 }
 
-fn read(params: &Params, client: &Client, uri: &str, now: Time) -> Result<Stored, OauthError> {
+fn read(params: &Params, client: &Client, back: &Back, hints: &dyn Hints, now: Time) -> Result<Stored, OauthError> {
     let text = |name: &str, max: usize| {
         params.one_within(name, max).map(|value| value.map(str::to_owned)).map_err(|error| bad_param(&error))
     };
@@ -164,16 +191,20 @@ fn read(params: &Params, client: &Client, uri: &str, now: Time) -> Result<Stored
     response(text("response_type", 64)?.as_deref(), text("response_mode", 64)?.as_deref())?;
     Ok(Stored {
         client_id: client.client_id.clone(),
-        redirect_uri: uri.to_owned(),
-        state: text("state", MAX_STATE)?,
+        redirect_uri: back.uri.as_str().to_owned(),
+        state: back.state.clone(),
         nonce: text("nonce", MAX_STATE)?,
         scope: scope::granted(client, text("scope", 1024)?.as_deref().unwrap_or_default()),
         code_challenge: challenge(text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
+        mode: back.mode,
+        resource: resource(params, client)?,
+        hinted_sub: text("id_token_hint", MAX_HINT)?.map(|hint| hints.subject(&hint)).transpose()?,
         prompt: prompt(text("prompt", 64)?.as_deref().unwrap_or_default())?,
         max_age: max_age(text("max_age", 16)?.as_deref())?,
         login_hint: hint(params, "login_hint", 254),
         ui_locales: hint(params, "ui_locales", 512),
         asked_at: now,
+        proven_before: None,
     })
 }
 
@@ -202,10 +233,40 @@ fn response(kind: Option<&str>, mode: Option<&str>) -> Result<(), OauthError> {
             return Err(OauthError::new(Code::UnsupportedResponseType, "Only response_type=code is supported."));
         }
     }
-    match mode {
-        None | Some("query") => Ok(()),
-        Some(_) => Err(invalid("Only response_mode=query is supported.")),
+    match self::mode(mode.unwrap_or("query")) {
+        Some(_) => Ok(()),
+        None => Err(invalid("The parameter response_mode must be query or form_post.")),
     }
+}
+
+fn mode(name: &str) -> Option<Mode> {
+    match name {
+        "query" => Some(Mode::Query),
+        "form_post" => Some(Mode::FormPost),
+        _ => None,
+    }
+}
+
+/// RFC 8707 §2: absolute, without fragment, and one of the client's; our access tokens have one audience each, so a
+/// request for several is refused.
+fn resource(params: &Params, client: &Client) -> Result<Option<String>, OauthError> {
+    let target = |description| OauthError::new(Code::InvalidTarget, description);
+    let named = params.all("resource", 2048).map_err(|error| bad_param(&error))?;
+    match named.as_slice() {
+        [] => Ok(None),
+        [one] if *one == client.audience => Ok(Some((*one).to_owned())),
+        [_] => Err(target("The parameter resource is not registered for this client.")),
+        _ => Err(target("Only one resource can be asked for at a time.")),
+    }
+}
+
+/// Who reads an ID token that we issued earlier.
+pub trait Hints {
+    /// The `sub` of a hint: ours, by signature; expired or by a retired key is fine (PM-7).
+    ///
+    /// # Errors
+    /// `invalid_request` if it is not ours.
+    fn subject(&self, hint: &str) -> Result<String, OauthError>;
 }
 
 /// RFC 7636 §4.3: S256 alone; `plain` is refused (AZ-18), and so is a request without a challenge.
@@ -220,18 +281,17 @@ fn challenge(challenge: Option<String>, method: Option<&str>) -> Result<String, 
     Ok(challenge)
 }
 
-/// OIDC Core §3.1.2.1: `none` stands alone. There is no consent page for first-party clients, and choosing an account
-/// is what the sign-in page does, so `consent` and `select_account` show that page.
+/// OIDC Core §3.1.2.1: `none` stands alone; unknown values are ignored.
 fn prompt(values: &str) -> Result<Prompt, OauthError> {
     let values: Vec<&str> = values.split_ascii_whitespace().collect();
     if values.contains(&"none") {
         return match values.len() {
-            1 => Ok(Prompt::None),
+            1 => Ok(Prompt { none: true, ..Prompt::default() }),
             _ => Err(invalid("The parameter prompt has none together with another value.")),
         };
     }
-    let asks = ["login", "select_account", "consent"].iter().any(|value| values.contains(value));
-    Ok(if asks { Prompt::Login } else { Prompt::Any })
+    let has = |value: &str| values.contains(&value);
+    Ok(Prompt { none: false, login: has("login"), consent: has("consent"), select_account: has("select_account") })
 }
 
 fn max_age(text: Option<&str>) -> Result<Option<i64>, OauthError> {

@@ -9,15 +9,15 @@ use poem::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::request::{AuthorizeRequest, Back};
+use super::request::{AuthorizeRequest, Back, Mode};
 use crate::{
     app::App,
-    login::{Trouble, Visit},
-    oauth::error::OauthError,
+    login::{Trouble, Visit, page::Continue},
+    oauth::{error::OauthError, page::FormPost},
     secret::{Plain, public_id},
     session::Current,
     ticket::Kind,
-    web::error::Failure,
+    web::{error::Failure, page::show},
 };
 
 /// What a code stands for (AZ-17). It is kept sealed in the ticket store.
@@ -35,8 +35,19 @@ pub struct CodeGrant {
     pub nonce: Option<String>,
     /// What was granted.
     pub scope: String,
+    /// For which resource server, if the client said.
+    pub resource: Option<String>,
     /// The session that granted it.
     pub session: Uuid,
+}
+
+/// How an answer leaves our origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// By 303, from a GET.
+    ByRedirect,
+    /// By a page, from a form's POST: Chromium applies `form-action` to redirects (CW-03).
+    ByPage,
 }
 
 /// Issues a code and sends it to the client.
@@ -48,6 +59,7 @@ pub async fn code(
     visit: &Visit,
     asked: &AuthorizeRequest<'_>,
     current: &Current,
+    leave: Leave,
 ) -> Result<Response, Trouble> {
     let code = Plain::generate();
     let grant = CodeGrant {
@@ -57,6 +69,7 @@ pub async fn code(
         code_challenge: asked.stored.code_challenge.clone(),
         nonce: asked.stored.nonce.clone(),
         scope: asked.stored.scope.clone(),
+        resource: asked.stored.resource.clone(),
         session: current.session.id,
     };
     let value = serde_json::to_vec(&grant).map_err(Failure::internal)?;
@@ -64,36 +77,47 @@ pub async fn code(
     if !app.tickets.issue(Kind::Code, &code.hash(), &value, life).await? {
         return Err(Failure::internal("a fresh 256-bit code was taken").into());
     }
-    Ok(redirect(app, &asked.redirect, &[("code", &code.to_text())]))
+    Ok(send(app, visit, &asked.redirect, &[("code", &code.to_text())], leave))
 }
 
-/// Sends an error to the client.
+/// Sends an error to the client (AZ-16: nothing but error, error_description, state, iss).
 #[must_use]
-pub fn error(app: &App, back: &Back, error: OauthError) -> Response {
-    redirect(app, back, &[("error", error.code.name()), ("error_description", error.description)])
+pub fn error(app: &App, visit: &Visit, back: &Back, error: OauthError, leave: Leave) -> Response {
+    let fields = [("error", error.code.name()), ("error_description", error.description)];
+    send(app, visit, back, &fields, leave)
 }
 
-fn redirect(app: &App, back: &Back, parameters: &[(&str, &str)]) -> Response {
-    let mut all = parameters.to_vec();
+fn send(app: &App, visit: &Visit, back: &Back, answer: &[(&str, &str)], leave: Leave) -> Response {
+    let mut fields = answer.to_vec();
     if let Some(state) = &back.state {
-        all.push(("state", state));
+        fields.push(("state", state));
     }
-    all.push(("iss", &app.public_url));
-    let mut location = header::HeaderValue::try_from(back.uri.with(&all)).ok();
-    if let Some(location) = &mut location {
-        location.set_sensitive(true);
-    }
+    fields.push(("iss", &app.public_url));
+    let response = match (back.mode, leave) {
+        (Mode::FormPost, _) => {
+            show(&FormPost { tongue: &visit.tongue, action: back.uri.as_str(), fields: &fields }, visit.site)
+        }
+        (Mode::Query, Leave::ByPage) => {
+            show(&Continue { tongue: &visit.tongue, href: &back.uri.with(&fields) }, visit.site)
+        }
+        (Mode::Query, Leave::ByRedirect) => redirect(&back.uri.with(&fields)),
+    };
+    visit.answer(response)
+}
+
+fn redirect(location: &str) -> Response {
     let mut response = Response::builder()
         .status(StatusCode::SEE_OTHER)
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::REFERRER_POLICY, "no-referrer")
         .finish();
-    match location {
-        Some(location) => {
+    match header::HeaderValue::try_from(location) {
+        Ok(mut location) => {
+            location.set_sensitive(true);
             response.headers_mut().insert(header::LOCATION, location);
         }
         // A registered URI and form-encoded parameters are always a header value.
-        None => response.set_status(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(_) => response.set_status(StatusCode::INTERNAL_SERVER_ERROR),
     }
     response
 }

@@ -135,7 +135,10 @@ async fn redeem(
     else {
         return Err(invalid_grant("session_ended").into());
     };
-    let grant = issue::grant(code.grant, &session, client, code.scope.clone(), tx.now);
+    let mut grant = issue::grant(code.grant, &session, client, code.scope.clone(), tx.now);
+    if let Some(resource) = &code.resource {
+        grant.audience.clone_from(resource);
+    }
     if !grant_store::insert(&tx, grant.clone()).await? {
         return Err(invalid_grant("came_back").into());
     }

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     client::VerifiedRedirect,
     config::Client,
-    oauth::authorize::request::{Back, Stored},
+    oauth::authorize::request::{Back, Mode, Stored},
 };
 
 /// When the request was made, in milliseconds.
@@ -52,9 +52,17 @@ fn proven_at(auth_time: i64) -> Current {
     Current { session, user }
 }
 
-/// In a word: `code`, `sign in`, `prove again`, or the error code. `age`: how many seconds before the request the
-/// session was proven; `later`: how many seconds after the request it is now.
+const ANY: Prompt = Prompt { none: false, login: false, consent: false, select_account: false };
+const NONE: Prompt = Prompt { none: true, ..ANY };
+const LOGIN: Prompt = Prompt { login: true, ..ANY };
+
 fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &'static str {
+    consented(prompt, max_age, age, later, true)
+}
+
+/// In a word: `code`, `sign in`, `prove again`, `consent`, or the error code. `age`: how many seconds before the request the
+/// session was proven; `later`: how many seconds after the request it is now.
+fn consented(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64, consented: bool) -> &'static str {
     let client = client();
     let uri = VerifiedRedirect::check(&client, "https://app.example/cb").unwrap();
     let stored = Stored {
@@ -64,49 +72,69 @@ fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &
         nonce: None,
         scope: String::new(),
         code_challenge: String::new(),
+        mode: Mode::Query,
+        resource: None,
+        hinted_sub: None,
         prompt,
         max_age,
         login_hint: String::new(),
         ui_locales: String::new(),
         asked_at: Time(ASKED),
+        proven_before: None,
     };
-    let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None }, stored };
+    let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None, mode: Mode::Query }, stored };
     let current = age.map(|age| proven_at(ASKED - age * 1000));
-    match next(&asked, current.as_ref(), Time(ASKED + later * 1000)) {
+    match next(&asked, current.as_ref(), consented, Time(ASKED + later * 1000)) {
         Next::Code(_) => "code",
         Next::SignIn { fresh: false } => "sign in",
         Next::SignIn { fresh: true } => "prove again",
+        Next::Consent => "consent",
         Next::Refuse(error) => error.code.name(),
     }
 }
 
 #[test]
 fn se_3_a_session_is_enough() {
-    assert_eq!(step(Prompt::Any, None, Some(100_000), 0), "code");
-    assert_eq!(step(Prompt::Any, None, None, 0), "sign in");
+    assert_eq!(step(ANY, None, Some(100_000), 0), "code");
+    assert_eq!(step(ANY, None, None, 0), "sign in");
 }
 
 #[test]
 fn pm_1_prompt_none_never_shows_a_page() {
-    assert_eq!(step(Prompt::None, None, None, 0), "login_required");
-    assert_eq!(step(Prompt::None, None, Some(100), 0), "code");
-    assert_eq!(step(Prompt::None, Some(50), Some(100), 0), "login_required");
+    assert_eq!(step(NONE, None, None, 0), "login_required");
+    assert_eq!(step(NONE, None, Some(100), 0), "code");
+    assert_eq!(step(NONE, Some(50), Some(100), 0), "login_required");
 }
 
 #[test]
 fn pm_3_prompt_login_wants_a_proof_since_the_request() {
-    assert_eq!(step(Prompt::Login, None, Some(1), 0), "prove again");
-    assert_eq!(step(Prompt::Login, Some(10_000), Some(1), 0), "prove again");
-    assert_eq!(step(Prompt::Login, None, Some(-30), 60), "code", "proven half a minute after the request");
-    assert_eq!(step(Prompt::Login, None, None, 0), "sign in");
+    assert_eq!(step(LOGIN, None, Some(1), 0), "prove again");
+    assert_eq!(step(LOGIN, Some(10_000), Some(1), 0), "prove again");
+    assert_eq!(step(LOGIN, None, Some(-30), 60), "code", "proven half a minute after the request");
+    assert_eq!(step(LOGIN, None, None, 0), "sign in");
 }
 
 #[test]
 fn pm_4_max_age_counts_from_the_proof() {
-    assert_eq!(step(Prompt::Any, Some(100), Some(100), 0), "code", "to the second");
-    assert_eq!(step(Prompt::Any, Some(100), Some(101), 0), "prove again");
-    assert_eq!(step(Prompt::Any, Some(100), Some(90), 11), "prove again", "it grew too old while the request waited");
-    assert_eq!(step(Prompt::Any, Some(0), Some(1), 0), "prove again", "0 always");
-    assert_eq!(step(Prompt::Any, Some(0), Some(-5), 60), "code", "a proof since the request satisfies it");
-    assert_eq!(step(Prompt::Any, Some(1), Some(-1), 600), "code", "however long the person took to come back");
+    assert_eq!(step(ANY, Some(100), Some(100), 0), "code", "to the second");
+    assert_eq!(step(ANY, Some(100), Some(101), 0), "prove again");
+    assert_eq!(step(ANY, Some(100), Some(90), 11), "prove again", "it grew too old while the request waited");
+    assert_eq!(step(ANY, Some(0), Some(1), 0), "prove again", "0 always");
+    assert_eq!(step(ANY, Some(0), Some(-5), 60), "code", "a proof since the request satisfies it");
+    assert_eq!(step(ANY, Some(1), Some(-1), 600), "code", "however long the person took to come back");
+}
+
+#[test]
+fn pm_2_pm_6_consent_is_asked_where_it_is_missing_or_wanted() {
+    let wants = Prompt { consent: true, ..ANY };
+    assert_eq!(consented(ANY, None, Some(1), 0, false), "consent");
+    assert_eq!(consented(NONE, None, Some(1), 0, false), "consent_required");
+    assert_eq!(consented(wants, None, Some(1), 0, true), "consent", "always asks");
+    assert_eq!(consented(LOGIN, None, Some(1), 0, false), "prove again", "first who, then what");
+    assert_eq!(consented(ANY, None, None, 0, true), "sign in");
+}
+
+#[test]
+fn pm_6_choosing_an_account_shows_the_page() {
+    assert_eq!(step(Prompt { select_account: true, ..ANY }, None, Some(1), 0), "prove again");
 }

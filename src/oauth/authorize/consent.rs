@@ -1,0 +1,144 @@
+//! `/consent`: a third-party client asks, the person decides. `POST /oauth2/authorize/cancel`: they go back instead of
+//! signing in (AZ-20).
+
+use poem::{Body, Request, Response, handler, web::Data};
+
+use super::{
+    next::{Next, next},
+    request::AuthorizeRequest,
+    respond::{self, Leave},
+};
+use crate::{
+    app::App,
+    login::{
+        pending::{self, Pending},
+        resume::RESUME_PATH,
+        trouble::{self, Trouble},
+        visit::{Form, Visit, see_other},
+    },
+    oauth::{
+        consent_store,
+        error::{Code, OauthError},
+        page::Consent,
+    },
+    secret::Plain,
+    session::Current,
+    user,
+    web::{page::show, params::Params},
+};
+
+/// Where the question is asked.
+#[must_use]
+pub fn path(handle: &Plain) -> String {
+    format!("/consent?txn={}", handle.to_text())
+}
+
+fn handle(params: &Params) -> Result<Plain, Trouble> {
+    Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)
+}
+
+/// `GET /consent`.
+#[handler]
+pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let mut visit = Visit::of(app, request, "").await?;
+        let params = Params::from_query(request)?;
+        let handle = handle(&params)?;
+        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        visit.tongue = app.texts.pick(&pending.ui_locales, &visit.caller.accept_language);
+        let asked = restore(&pending, &visit)?;
+        // Only a request that needs nothing but consent is decided here: one that waits for a sign-in, or for a fresher
+        // proof, goes where it is looked at again.
+        let current = visit.current.as_ref();
+        let consented = super::is_consented(app, &visit, &asked).await?;
+        let (Next::Consent, Some(current)) = (next(&asked, current, consented, app.clock().now()), current) else {
+            return Ok(see_other(&format!("{RESUME_PATH}?txn={}", handle.to_text())));
+        };
+        let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
+        let scopes: Vec<&str> = asked.stored.scope.split_ascii_whitespace().collect();
+        let txn = handle.to_text();
+        let page = Consent {
+            tongue: &visit.tongue,
+            client: &asked.client.name,
+            email: email.as_deref().unwrap_or_default(),
+            scopes: &scopes,
+            txn: &txn,
+            form_token: &visit.form_token(app, "consent", &bound_to(&txn, current)),
+        };
+        Ok(visit.answer(show(&page, visit.site.with_popups(asked.client.uses_popups))))
+    })
+    .await
+}
+
+/// The form is about this request and this user: whoever signs in as somebody else in between is asked again.
+fn bound_to(txn: &str, current: &Current) -> String {
+    format!("{txn} {}", current.user.id)
+}
+
+fn restore<'a>(pending: &Pending, visit: &'a Visit) -> Result<AuthorizeRequest<'a>, Trouble> {
+    // A handle of something else that waits is no request.
+    let stored = serde_json::from_str(&pending.request).map_err(|_| Trouble::Expired)?;
+    AuthorizeRequest::restore(stored, &visit.config).ok_or(Trouble::Request("redirect_uri"))
+}
+
+/// `POST /consent`.
+#[handler]
+pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::read_form(request, body).await?;
+        params.known(&["txn", "decision", "form_token"])?;
+        let handle = handle(&params)?;
+        let current = visit.current.as_ref().ok_or(Trouble::Stale)?;
+        let context = bound_to(&handle.to_text(), current);
+        let form = Form { params: &params, name: "consent", context: &context, allow_null_origin: false };
+        visit.check_form(app, request, &form)?;
+        let allowed = params.one("decision")? == Some("allow");
+        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let mut asked = restore(&pending, &visit)?;
+        let answer =
+            if allowed { allow(app, &visit, &mut asked, current).await? } else { refused(app, &visit, &asked) };
+        super::taken(app, &visit, &handle, answer).await
+    })
+    .await
+}
+
+/// Consent is remembered, and the request answered: if consent was all that it needed.
+async fn allow(
+    app: &App,
+    visit: &Visit,
+    asked: &mut AuthorizeRequest<'_>,
+    current: &Current,
+) -> Result<Response, Trouble> {
+    let tx = app.db.begin().await?;
+    consent_store::allow(&tx, current.user.id, &asked.client.client_id, &asked.stored.scope).await?;
+    tx.commit().await?;
+    asked.stored.prompt.consent = false;
+    match next(asked, Some(current), true, app.clock().now()) {
+        Next::Code(current) => respond::code(app, visit, asked, current, Leave::ByPage).await,
+        _ => super::proceed(app, visit, asked.clone()).await,
+    }
+}
+
+fn refused(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) -> Response {
+    let error = OauthError::new(Code::AccessDenied, "The person did not allow it.");
+    respond::error(app, visit, &asked.redirect, error, Leave::ByPage)
+}
+
+/// `POST /oauth2/authorize/cancel`, from the sign-in page.
+#[handler]
+pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::read_form(request, body).await?;
+        params.known(&["txn", "form_token"])?;
+        let handle = handle(&params)?;
+        let context = handle.to_text();
+        let form = Form { params: &params, name: "cancel", context: &context, allow_null_origin: false };
+        visit.check_form(app, request, &form)?;
+        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let answer = refused(app, &visit, &restore(&pending, &visit)?);
+        super::taken(app, &visit, &handle, answer).await
+    })
+    .await
+}

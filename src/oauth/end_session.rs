@@ -1,0 +1,187 @@
+//! RP-Initiated Logout 1.0: `/oauth2/logout`.
+//!
+//! A hint that fits the session of this browser ends it at once; otherwise the person is asked, by a form of ours
+//! (ES-6). A redirect follows only where a hint with a signature of ours names a client that has registered exactly
+//! that URI (ES-1); everything else ends on a page (ES-2, ES-3).
+
+use poem::{Body, Request, Response, handler, web::Data};
+use serde::{Deserialize, Serialize};
+
+use super::page::Logout;
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    client,
+    config::{Client, Config},
+    key::Claims,
+    login::{
+        page::Continue,
+        pending::{self, Pending},
+        trouble::{self, Trouble},
+        visit::{Visit, see_other},
+    },
+    secret::Plain,
+    session::{self, Current},
+    user,
+    web::{error::Failure, page::show, params::Params},
+};
+
+const KNOWN: [&str; 6] =
+    ["id_token_hint", "post_logout_redirect_uri", "client_id", "state", "logout_hint", "ui_locales"];
+
+/// The form that confirms.
+const FORM: &str = "logout";
+
+/// Where the browser goes afterwards.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct After {
+    after_logout: String,
+}
+
+/// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
+#[handler]
+pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let query = Params::read_form(request, body).await?.to_query();
+        if query.len() > 8192 {
+            return Err(Trouble::Request("the request is too long"));
+        }
+        Ok(see_other(&format!("/oauth2/logout?{query}")))
+    })
+    .await
+}
+
+/// `GET /oauth2/logout`.
+#[handler]
+pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let params = Params::from_query(request)?;
+        params.known(&KNOWN)?;
+        let visit = Visit::of(app, request, params.one_within("ui_locales", 512)?.unwrap_or_default()).await?;
+        let hint = read_hint(app, &params)?;
+        let after = after(&params, hint.as_ref(), &visit.config)?;
+        let Some(current) = &visit.current else { return Ok(gone(&visit, after.as_ref(), false)) };
+        if hint.is_some_and(|hint| fits(&hint, current)) {
+            end(app, &visit, current).await?;
+            return Ok(gone(&visit, after.as_ref(), false));
+        }
+        confirm(app, &visit, current, after.as_ref()).await
+    })
+    .await
+}
+
+/// The claims of the hint, if there is one. One that is not ours is refused, whatever else is asked (ES-2).
+fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, Trouble> {
+    let Some(hint) = params.one_within("id_token_hint", 4096)? else { return Ok(None) };
+    app.keys.verify_hint(hint, &app.public_url).map(Some).map_err(|_| Trouble::Request("id_token_hint"))
+}
+
+fn claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
+    claims.get(name).and_then(|value| value.as_str()).unwrap_or_default()
+}
+
+/// Whether the hint is of this browser's session.
+fn fits(hint: &Claims, current: &Current) -> bool {
+    claim(hint, "sid") == current.session.id.to_string() && claim(hint, "sub") == current.user.public_id.to_string()
+}
+
+/// RPL §3: the URI, with `state` as sent and nothing else (ES-4).
+fn after(params: &Params, hint: Option<&Claims>, config: &Config) -> Result<Option<String>, Trouble> {
+    let client = hinted_client(params, hint, config)?;
+    let Some(uri) = params.one_within("post_logout_redirect_uri", 2048)? else { return Ok(None) };
+    let client = client.ok_or(Trouble::Request("id_token_hint"))?;
+    if !client.post_logout_redirect_uris.iter().any(|registered| registered == uri) {
+        return Err(Trouble::Request("post_logout_redirect_uri"));
+    }
+    let Some(state) = params.one_within("state", 2048)? else { return Ok(Some(uri.to_owned())) };
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish();
+    Ok(Some(format!("{uri}{}{query}", if uri.contains('?') { '&' } else { '?' })))
+}
+
+/// The client that the hint was issued to; `client_id`, if sent, must name the same.
+fn hinted_client<'a>(
+    params: &Params,
+    hint: Option<&Claims>,
+    config: &'a Config,
+) -> Result<Option<&'a Client>, Trouble> {
+    let named = params.one_within("client_id", 255)?;
+    let Some(hint) = hint else { return Ok(None) };
+    let audience = claim(hint, "aud");
+    if named.is_some_and(|named| named != audience) {
+        return Err(Trouble::Request("client_id"));
+    }
+    Ok(client::find(config, audience))
+}
+
+async fn end(app: &App, visit: &Visit, current: &Current) -> Result<(), Failure> {
+    let tx = app.db.begin().await?;
+    session::end(&tx, current.user.id, current.session.id).await?;
+    Event::new(Kind::SignedOut)
+        .user(current.user.id)
+        .session(current.session.id)
+        .caller(&visit.caller.network, &visit.caller.request_id)
+        .record(&tx)
+        .await?;
+    tx.commit().await
+}
+
+/// Signed out: to the client, or to our own page. From a form's POST the client is reached by a page (CW-03).
+fn gone(visit: &Visit, after: Option<&String>, from_form: bool) -> Response {
+    let response = match after {
+        Some(href) if from_form => show(&Continue { tongue: &visit.tongue, href }, visit.site),
+        Some(href) => see_other(href),
+        None => see_other("/logged-out"),
+    };
+    visit.answer_signed_out(response)
+}
+
+async fn confirm(app: &App, visit: &Visit, current: &Current, after: Option<&String>) -> Result<Response, Trouble> {
+    let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
+    let txn = match after {
+        Some(uri) => Some(park(app, visit, uri).await?),
+        None => None,
+    };
+    let page = Logout {
+        tongue: &visit.tongue,
+        email: email.as_deref().unwrap_or_default(),
+        txn: txn.as_deref(),
+        form_token: &visit.session_token(app, FORM),
+    };
+    Ok(visit.answer(show(&page, visit.site)))
+}
+
+async fn park(app: &App, visit: &Visit, uri: &str) -> Result<String, Failure> {
+    let after = After { after_logout: uri.to_owned() };
+    let pending = Pending {
+        client_id: String::new(),
+        client_name: String::new(),
+        fresh: false,
+        login_hint: String::new(),
+        ui_locales: String::new(),
+        request: serde_json::to_string(&after).map_err(Failure::internal)?,
+        origin: None,
+    };
+    Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?.to_text())
+}
+
+/// `POST /oauth2/logout/confirm`: the person has agreed.
+#[handler]
+pub async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::read_form(request, body).await?;
+        params.known(&["txn", "form_token"])?;
+        if visit.current.is_none() {
+            return Ok(see_other("/logged-out"));
+        }
+        let current = visit.check_session_form(app, request, &params, FORM)?;
+        let after = match params.one_within("txn", 43)?.and_then(Plain::parse) {
+            Some(handle) => pending::take(&app.tickets, &handle, visit.asker()).await?,
+            None => None,
+        };
+        let after = after.and_then(|pending| serde_json::from_str::<After>(&pending.request).ok());
+        end(app, &visit, current).await?;
+        Ok(gone(&visit, after.map(|after| after.after_logout).as_ref(), true))
+    })
+    .await
+}

@@ -1,0 +1,109 @@
+//! The pages of this room: consent, the form_post answer, signing out at a client's wish.
+
+use askama::Template;
+
+use crate::web::{
+    page::{Content, Script},
+    text::Tongue,
+};
+
+/// Asks whether a third-party client may have what it asks for.
+#[derive(Template)]
+#[template(path = "oauth/authorize/consent.html", config = ".askama.toml")]
+pub struct Consent<'a> {
+    /// The language.
+    pub tongue: &'a Tongue,
+    /// What people call the client.
+    pub client: &'a str,
+    /// Whose account.
+    pub email: &'a str,
+    /// What it asks for.
+    pub scopes: &'a [&'a str],
+    /// The handle of the pending request.
+    pub txn: &'a str,
+    /// Binds the form.
+    pub form_token: &'a str,
+}
+
+impl Consent<'_> {
+    fn heading(&self) -> String {
+        self.tongue.html("consent-title", &[("client", self.client.to_owned())])
+    }
+
+    fn lede(&self) -> String {
+        let email = ("email", self.email.to_owned());
+        self.tongue.html("consent-lede", &[("client", self.client.to_owned()), email])
+    }
+
+    fn scope(&self, scope: &str) -> String {
+        self.tongue.t(&format!("consent-scope-{scope}"))
+    }
+}
+
+impl Content for Consent<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.ta("consent-title", &[("client", self.client.to_owned())])
+    }
+}
+
+/// Carries an authorization response to the client by a form (OAuth 2.0 Form Post Response Mode §2).
+#[derive(Template)]
+#[template(path = "oauth/authorize/form_post.html", config = ".askama.toml")]
+pub struct FormPost<'a> {
+    /// The language.
+    pub tongue: &'a Tongue,
+    /// The verified redirect URI.
+    pub action: &'a str,
+    /// The response.
+    pub fields: &'a [(&'a str, &'a str)],
+}
+
+impl Content for FormPost<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("form-post-title")
+    }
+    fn script(&self) -> Option<Script> {
+        Some(Script { source: include_str!("authorize/form_post.js"), connects: false })
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+    fn posts_elsewhere(&self) -> bool {
+        true
+    }
+}
+
+/// Asks whether to sign out, when the client could not show whose session it means.
+#[derive(Template)]
+#[template(path = "oauth/logout.html", config = ".askama.toml")]
+pub struct Logout<'a> {
+    /// The language.
+    pub tongue: &'a Tongue,
+    /// Who is signed in.
+    pub email: &'a str,
+    /// The handle of where to go afterwards.
+    pub txn: Option<&'a str>,
+    /// Binds the form.
+    pub form_token: &'a str,
+}
+
+impl Logout<'_> {
+    fn lede(&self) -> String {
+        self.tongue.html("logout-lede", &[("email", self.email.to_owned())])
+    }
+}
+
+impl Content for Logout<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("logout-title")
+    }
+}

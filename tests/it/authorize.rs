@@ -1,0 +1,393 @@
+//! The authorization endpoint as a client and a person meet it: consent, cancel, prompts, hints, response modes,
+//! resource, and signing out at a client's wish.
+
+use entree::config::{Alg, Client, ClientAuth, Config};
+use poem::http::{Method, StatusCode};
+use serde_json::Value;
+use testkit::page::Page;
+use url::Url;
+
+use crate::bed::{Bed, Browser, PUBLIC};
+
+const BACK: &str = "https://app.test/cb";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+fn client(id: &str, first_party: bool) -> Client {
+    Client {
+        client_id: id.to_owned(),
+        name: format!("The <b>{id}</b>"),
+        redirect_uris: vec![BACK.to_owned()],
+        post_logout_redirect_uris: vec!["https://app.test/bye".to_owned(), "https://app.test/bye?a=1".to_owned()],
+        token_endpoint_auth_method: ClientAuth::None,
+        audience: "https://api.test".to_owned(),
+        first_party,
+        allowed_origins: Vec::new(),
+        id_token_signed_response_alg: Alg::ES256,
+        access_token_alg: Alg::ES256,
+        scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+        uses_popups: false,
+    }
+}
+
+fn clients(config: &mut Config) {
+    config.clients = vec![client("own", true), client("foreign", false)];
+}
+
+async fn bed() -> Bed {
+    Bed::embedded_with(clients).await
+}
+
+/// The request of a client, with some parameters changed, added or (with an empty value) left out.
+fn asks(client: &str, change: &[(&str, &str)]) -> String {
+    let mut pairs: Vec<(&str, &str)> = vec![
+        ("client_id", client),
+        ("redirect_uri", BACK),
+        ("response_type", "code"),
+        ("scope", "openid email"),
+        ("state", "s-~._-1"),
+        ("nonce", "n1"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    pairs.retain(|(name, _)| !change.iter().any(|(changed, _)| changed == name));
+    pairs.extend(change.iter().filter(|(_, value)| !value.is_empty()));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    format!("/oauth2/authorize?{query}")
+}
+
+/// The parameters that an answer carries to the client, by redirect.
+fn sent_back(page: &Page) -> Vec<(String, String)> {
+    let to = page.location().unwrap_or_else(|| panic!("no redirect: {}", page.summary()));
+    assert!(to.as_str().starts_with(BACK), "to the client: {to}");
+    Url::parse(to.as_str()).unwrap().query_pairs().into_owned().collect()
+}
+
+fn of(pairs: &[(String, String)], name: &str) -> String {
+    pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+/// Where a continue page leads.
+fn leads_to(page: &Page) -> Url {
+    let content = page.attribute("meta[http-equiv=refresh]", "content").expect("a page that goes on");
+    Url::parse(content.split_once("url=").expect("a target").1).expect("an absolute address")
+}
+
+async fn tokens(browser: &Browser<'_>, code: &str) -> (StatusCode, Value) {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("grant_type", "authorization_code"),
+            ("client_id", "own"),
+            ("code", code),
+            ("redirect_uri", BACK),
+            ("code_verifier", VERIFIER),
+        ])
+        .finish();
+    let page = browser.bed.call(browser.posted("/oauth2/token").body(body)).await;
+    (page.status, serde_json::from_str(&page.body).unwrap_or_default())
+}
+
+fn claims(jwt: &str) -> Value {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+/// A browser that is signed in, and an ID token of that session.
+async fn signed_in<'a>(bed: &'a Bed, email: &str) -> (Browser<'a>, String) {
+    let mut browser = bed.browser();
+    browser.sign_in(email).await;
+    let answer = browser.open(&asks("own", &[])).await;
+    let (status, tokens) = tokens(&browser, &of(&sent_back(&answer), "code")).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    (browser, tokens["id_token"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn se_3_a_first_party_client_gets_a_code_without_a_page() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let back = sent_back(&browser.open(&asks("own", &[])).await);
+    assert_eq!((of(&back, "state"), of(&back, "iss")), ("s-~._-1".into(), PUBLIC.into()));
+    assert_eq!(of(&back, "code").len(), 43);
+}
+
+#[tokio::test]
+async fn rf_1_a_third_party_client_needs_consent_which_is_remembered_until_more_is_asked() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let none = sent_back(&browser.open(&asks("foreign", &[("prompt", "none")])).await);
+    assert_eq!(of(&none, "error"), "consent_required", "PM-2");
+
+    let answer = browser.open(&asks("foreign", &[])).await;
+    let page = browser.follow(&answer).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.body.contains("&lt;b&gt;foreign") || page.body.contains("&#60;b&#62;foreign"), "names are escaped");
+    assert!(!page.body.contains("<b>foreign"));
+    let done = browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    assert_eq!(done.status, StatusCode::OK, "CW-03: a page, not a redirect: {}", done.summary());
+    assert_eq!(done.header("referrer-policy"), Some("no-referrer"));
+    let to = leads_to(&done);
+    assert!(to.as_str().starts_with(BACK) && to.query_pairs().any(|(name, _)| name == "code"), "{to}");
+
+    let again = sent_back(&browser.open(&asks("foreign", &[("prompt", "none")])).await);
+    assert_eq!(of(&again, "code").len(), 43, "consent persists");
+    let more = browser.open(&asks("foreign", &[("scope", "openid email profile")])).await;
+    assert!(more.location().unwrap().path().starts_with("/consent"), "more is asked: {}", more.summary());
+    let always = browser.open(&asks("foreign", &[("prompt", "consent")])).await;
+    assert!(always.location().unwrap().path().starts_with("/consent"), "PM-6: {}", always.summary());
+}
+
+#[tokio::test]
+async fn az_20_denying_and_cancelling_give_access_denied_with_state() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let answer = browser.open(&asks("foreign", &[])).await;
+    let page = browser.follow(&answer).await;
+    let denied = browser.submit(&page, "consent", &[("decision", "deny")]).await;
+    let to = leads_to(&denied);
+    let pairs: Vec<_> = to.query_pairs().into_owned().collect();
+    assert_eq!((of(&pairs, "error"), of(&pairs, "state")), ("access_denied".into(), "s-~._-1".into()));
+    let again = browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    assert_eq!(again.status, StatusCode::GONE, "a request is decided once: {}", again.summary());
+
+    let mut fresh = bed.browser();
+    let answer = fresh.open(&asks("own", &[])).await;
+    let login = fresh.follow(&answer).await;
+    let cancelled = fresh.submit(&login, "cancel", &[]).await;
+    let pairs: Vec<_> = leads_to(&cancelled).query_pairs().into_owned().collect();
+    assert_eq!((of(&pairs, "error"), of(&pairs, "state")), ("access_denied".into(), "s-~._-1".into()));
+}
+
+#[tokio::test]
+async fn a_consent_form_is_good_for_its_request_its_user_and_its_browser_alone() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let answer = browser.open(&asks("foreign", &[])).await;
+    let page = browser.follow(&answer).await;
+    let form = page.form("consent");
+    let bad_token = browser.submit(&page, "consent", &[("decision", "allow"), ("form_token", "x")]).await;
+    assert_eq!(bad_token.status, StatusCode::FORBIDDEN);
+    let (mut other, _) = signed_in(&bed, "bob@x.test").await;
+    let stolen = other.send(other.filled(&page, &form, &[("decision", "allow")])).await;
+    assert_eq!(stolen.status, StatusCode::FORBIDDEN);
+    let url = page.url.path().to_owned() + "?" + page.url.query().unwrap();
+    assert_eq!(other.open(&url).await.status, StatusCode::GONE, "AZ-21: another browser's request");
+}
+
+#[tokio::test]
+async fn az_14_form_post_carries_success_and_errors_in_a_form_alone() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let page = browser.open(&asks("own", &[("response_mode", "form_post")])).await;
+    assert_eq!(page.status, StatusCode::OK);
+    let form = page.form("form-post");
+    assert_eq!(form.action.as_str(), BACK, "nothing in the address");
+    assert_eq!(of(&form.fields, "code").len(), 43);
+    assert_eq!((of(&form.fields, "state"), of(&form.fields, "iss")), ("s-~._-1".into(), PUBLIC.into()));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(!policy.contains("form-action") && policy.contains("script-src 'nonce-"), "{policy}");
+
+    let mut nobody = bed.browser();
+    let page = nobody.open(&asks("own", &[("response_mode", "form_post"), ("prompt", "none")])).await;
+    assert_eq!(of(&page.form("form-post").fields, "error"), "login_required");
+    let unknown = sent_back(&nobody.open(&asks("own", &[("response_mode", "fragment")])).await);
+    assert_eq!(of(&unknown, "error"), "invalid_request");
+}
+
+#[tokio::test]
+async fn pm_7_a_hint_names_the_user() {
+    let bed = bed().await;
+    let (mut ann, hint) = signed_in(&bed, "ann@x.test").await;
+    let (mut bob, _) = signed_in(&bed, "bob@x.test").await;
+    let hinted = |hint: &str| asks("own", &[("prompt", "none"), ("id_token_hint", hint)]);
+    assert_eq!(of(&sent_back(&ann.open(&hinted(&hint)).await), "code").len(), 43);
+    assert_eq!(of(&sent_back(&bob.open(&hinted(&hint)).await), "error"), "login_required");
+    bed.pass(3600);
+    assert_eq!(of(&sent_back(&ann.open(&hinted(&hint)).await), "code").len(), 43, "an expired one is fine");
+    let forged = hint.replace('.', ".e");
+    assert_eq!(of(&sent_back(&ann.open(&hinted(&forged)).await), "error"), "invalid_request");
+}
+
+#[tokio::test]
+async fn pm_3_pm_4_a_fresh_proof_is_demanded_and_moves_auth_time() {
+    let bed = bed().await;
+    let (mut browser, first) = signed_in(&bed, "ann@x.test").await;
+    for change in [("prompt", "login"), ("max_age", "0"), ("max_age", "1"), ("prompt", "select_account")] {
+        bed.pass(5);
+        let answer = browser.open(&asks("own", &[change])).await;
+        assert_eq!(answer.location().unwrap().path(), "/login", "{change:?}");
+    }
+    let relaxed = sent_back(&browser.open(&asks("own", &[("max_age", "10000")])).await);
+    assert_eq!(of(&relaxed, "code").len(), 43, "young enough: no page");
+
+    let answer = browser.open(&asks("own", &[("max_age", "1")])).await;
+    let login = browser.follow(&answer).await;
+    let sent = browser.submit(&login, "sign-in", &[("email", "ann@x.test")]).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER);
+    let link = bed.mail("ann@x.test").await.link();
+    let done = browser.click(&link).await;
+    let on = done.attribute("meta[http-equiv=refresh]", "content").unwrap();
+    let resume = browser.open(on.split_once("url=").unwrap().1).await;
+    let back = browser.follow(&resume).await;
+    let (status, second) = tokens(&browser, &of(&sent_back(&back), "code")).await;
+    assert_eq!(status, StatusCode::OK);
+    let (first, second) = (claims(&first), claims(second["id_token"].as_str().unwrap()));
+    assert!(second["auth_time"].as_i64() > first["auth_time"].as_i64(), "{first} {second}");
+    assert_eq!(second["sid"], first["sid"], "step-up keeps the session's row");
+}
+
+#[tokio::test]
+async fn az_23_only_a_registered_resource_is_granted() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let back = sent_back(&browser.open(&asks("own", &[("resource", "https://api.test")])).await);
+    let (_, tokens) = tokens(&browser, &of(&back, "code")).await;
+    assert_eq!(claims(tokens["access_token"].as_str().unwrap())["aud"], "https://api.test");
+    for bad in ["https://evil.test", "https://api.test#f", "api.test", "https://api.test/"] {
+        let back = sent_back(&browser.open(&asks("own", &[("resource", bad)])).await);
+        assert_eq!(of(&back, "error"), "invalid_target", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn az_1_a_cross_site_post_goes_on_as_our_get() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let query = asks("own", &[]).split_once('?').unwrap().1.to_owned();
+    let answer =
+        browser.send(browser.posted("/oauth2/authorize").header("sec-fetch-site", "cross-site").body(query)).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let back = browser.follow(&answer).await;
+    assert_eq!(of(&sent_back(&back), "code").len(), 43);
+}
+
+#[tokio::test]
+async fn es_1_es_4_a_fitting_hint_signs_out_and_leads_to_the_registered_address() {
+    let bed = bed().await;
+    let (mut browser, hint) = signed_in(&bed, "ann@x.test").await;
+    let bye = "https%3A%2F%2Fapp.test%2Fbye";
+    let url = format!("/oauth2/logout?id_token_hint={hint}&post_logout_redirect_uri={bye}&state=a%26b");
+    let answer = browser.open(&url).await;
+    assert_eq!(answer.header("location"), Some("https://app.test/bye?state=a%26b"), "{}", answer.summary());
+    assert!(!browser.is_signed_in());
+    let none = sent_back(&browser.open(&asks("own", &[("prompt", "none")])).await);
+    assert_eq!(of(&none, "error"), "login_required", "ES-5");
+    // The person is signed out already: the way back still works, with a registered query kept.
+    let url = format!("/oauth2/logout?id_token_hint={hint}&post_logout_redirect_uri={bye}%3Fa%3D1&state=x");
+    assert_eq!(browser.open(&url).await.header("location"), Some("https://app.test/bye?a=1&state=x"));
+}
+
+#[tokio::test]
+async fn es_2_without_a_good_hint_nothing_redirects_and_the_fault_is_named() {
+    let bed = bed().await;
+    let (mut browser, hint) = signed_in(&bed, "ann@x.test").await;
+    let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye";
+    let forged = hint.rsplit_once('.').unwrap().0.to_owned() + "." + &"A".repeat(86);
+    let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", hint.split('.').nth(1).unwrap());
+    let cases = [
+        (format!("{bye}"), "id_token_hint"),
+        (format!("{bye}&id_token_hint={forged}"), "id_token_hint"),
+        (format!("{bye}&id_token_hint={unsigned}"), "id_token_hint"),
+        (format!("{bye}2&id_token_hint={hint}"), "post_logout_redirect_uri"),
+        (format!("{bye}%3Fx%3D1&id_token_hint={hint}"), "post_logout_redirect_uri"),
+        (format!("{bye}&client_id=foreign&id_token_hint={hint}"), "client_id"),
+        (format!("{bye}&{bye}&id_token_hint={hint}"), "post_logout_redirect_uri"),
+    ];
+    for (query, fault) in cases {
+        let page = browser.open(&format!("/oauth2/logout?{query}")).await;
+        assert_eq!(page.status, StatusCode::BAD_REQUEST, "{query}: {}", page.summary());
+        assert!(page.location().is_none() && page.text().contains(fault), "{query}: {}", page.summary());
+        assert!(browser.account().await.is_some(), "still signed in after {query}");
+    }
+}
+
+#[tokio::test]
+async fn es_3_es_6_without_a_hint_the_person_is_asked_first() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    for query in ["", "?state=x"] {
+        let page = browser.open(&format!("/oauth2/logout{query}")).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(browser.account().await.is_some(), "a GET alone ends nothing");
+    }
+    let (_, foreign_hint) = signed_in(&bed, "bob@x.test").await;
+    let page = browser.open(&format!("/oauth2/logout?id_token_hint={foreign_hint}")).await;
+    assert!(browser.account().await.is_some(), "somebody else's hint ends nothing");
+    let forged = browser.posted("/oauth2/logout/confirm").header("sec-fetch-site", "cross-site").body("form_token=x");
+    assert_eq!(browser.send(forged).await.status, StatusCode::FORBIDDEN);
+    let done = browser.submit(&page, "logout", &[]).await;
+    assert_eq!(done.header("location"), Some("/logged-out"));
+    assert!(browser.account().await.is_none());
+}
+
+#[tokio::test]
+async fn a_parked_logout_is_no_client_request() {
+    let bed = bed().await;
+    let (mut browser, hint) = signed_in(&bed, "ann@x.test").await;
+    let (_, other) = signed_in(&bed, "bob@x.test").await;
+    let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye";
+    let page = browser.open(&format!("/oauth2/logout?id_token_hint={other}&{bye}")).await;
+    let txn = page.attribute("form#logout input[name=txn]", "value").unwrap();
+    for path in ["/oauth2/authorize/resume", "/consent"] {
+        let page = browser.send(browser.request(Method::GET, &format!("{path}?txn={txn}")).finish()).await;
+        assert_eq!(page.status, StatusCode::GONE, "{path}");
+    }
+    assert!(!hint.is_empty());
+}
+
+#[tokio::test]
+async fn pm_3_pm_4_the_consent_page_is_no_way_around_a_fresh_proof() {
+    let bed = bed().await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    for client in ["own", "foreign"] {
+        for change in [("prompt", "login"), ("max_age", "0"), ("prompt", "select_account")] {
+            bed.pass(5);
+            let answer = browser.open(&asks(client, &[change])).await;
+            let txn = answer.location().unwrap().query_pairs().next().unwrap().1.into_owned();
+            let page = browser.open(&format!("/consent?txn={txn}")).await;
+            assert_eq!(page.status, StatusCode::SEE_OTHER, "{client} {change:?}: {}", page.summary());
+            let back = browser.follow(&page).await;
+            assert_eq!(back.location().unwrap().path(), "/login", "{client} {change:?}: {}", back.summary());
+        }
+    }
+}
+
+#[tokio::test]
+async fn threat_29_a_network_cannot_fill_the_ticket_store_with_requests() {
+    let bed = bed().await;
+    bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count: 3, seconds: 600 }]);
+    let mut browser = bed.browser();
+    for _ in 0..3 {
+        assert_eq!(browser.open(&asks("own", &[])).await.status, StatusCode::SEE_OTHER);
+    }
+    let refused = browser.open(&asks("own", &[])).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(bed.browser().open(&asks("own", &[])).await.status, StatusCode::SEE_OTHER, "another network");
+}
+
+#[tokio::test]
+async fn a_clients_request_is_answered_once_however_many_sign_ins_carry_it() {
+    let bed = bed().await;
+    let mut browser = bed.browser();
+    let answer = browser.open(&asks("own", &[])).await;
+    let login = browser.follow(&answer).await;
+    let mut codes = 0;
+    let mut links = Vec::new();
+    for email in ["ann@x.test", "bob@x.test"] {
+        let sent = browser.submit(&login, "sign-in", &[("email", email)]).await;
+        assert_eq!(sent.status, StatusCode::SEE_OTHER);
+        links.push(bed.mail(email).await.link());
+    }
+    for link in links {
+        let page = browser.open(&link).await;
+        let done = browser.submit(&page, "link", &[]).await;
+        let on = done.attribute("meta[http-equiv=refresh]", "content").unwrap();
+        let next = browser.open(on.split_once("url=").unwrap().1).await;
+        let Some(to) = next.location() else { continue };
+        assert_eq!(to.path(), "/oauth2/authorize/resume");
+        let back = browser.follow(&next).await;
+        codes += usize::from(of(&sent_back(&back), "code").len() == 43);
+    }
+    assert_eq!(codes, 1);
+}
