@@ -74,7 +74,6 @@ fn service() -> OpenApiService<(MagicLinkApi, LoginsApi), ()> {
             "Sign-in for applications that draw their own form. Applications that use a browser speak OpenID Connect; \
              see `/.well-known/openid-configuration`.",
         )
-        .url_prefix("/")
 }
 
 /// The generated document of the public API, as committed in `openapi/public.yaml`.

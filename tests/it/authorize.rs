@@ -281,7 +281,7 @@ async fn es_2_without_a_good_hint_nothing_redirects_and_the_fault_is_named() {
     let forged = hint.rsplit_once('.').unwrap().0.to_owned() + "." + &"A".repeat(86);
     let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", hint.split('.').nth(1).unwrap());
     let cases = [
-        (format!("{bye}"), "id_token_hint"),
+        (bye.to_owned(), "id_token_hint"),
         (format!("{bye}&id_token_hint={forged}"), "id_token_hint"),
         (format!("{bye}&id_token_hint={unsigned}"), "id_token_hint"),
         (format!("{bye}2&id_token_hint={hint}"), "post_logout_redirect_uri"),

@@ -23,7 +23,7 @@ pub(crate) const CALLBACK: &str = "https://app.example/cb";
 pub(crate) const REGISTERED: [&str; 4] =
     [CALLBACK, "https://app.example/q?a=1", "http://127.0.0.1:9000/cb", "http://[::1]:9000/cb"];
 
-/// Registers the usual client `web`, an `other` one with the same place, and `es`, whose ID tokens are ES256; and lets
+/// Registers the usual client `web`, an `other` one with the same place, a `foreign` one that needs consent, and `es`, whose ID tokens are ES256; and lets
 /// one address have as many mails as a test wants.
 pub(crate) fn register(bed: &Bed) {
     bed.configure(with_clients);
@@ -46,12 +46,14 @@ pub(crate) fn with_clients(config: &mut Config) {
     config.clients = vec![
         client("web", json!({})),
         client("other", json!({})),
+        client("foreign", json!({"first_party": false})),
         client("es", json!({"id_token_signed_response_alg": "ES256", "access_token_alg": "RS256"})),
     ];
     let many = vec![Budget { count: 10_000, seconds: 60 }];
     config.limits.address.clone_from(&many);
     config.limits.known_device.clone_from(&many);
-    config.limits.network = many;
+    config.limits.network.clone_from(&many);
+    config.limits.authorize = many;
 }
 
 /// One request of an application: its parameters, and the verifier that it keeps.

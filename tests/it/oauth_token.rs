@@ -246,7 +246,7 @@ async fn tk_1_er_2_only_a_posted_form_and_always_json() {
     register(&bed);
     let body = encoded(&Attempt::new().exchange("x").into_iter().collect::<Vec<_>>());
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
-        let request = Request::builder().method(method.clone()).uri_str(&format!("/oauth2/token?{body}"));
+        let request = Request::builder().method(method.clone()).uri_str(format!("/oauth2/token?{body}"));
         let answer = bed.call(request.header(header::HOST, "id.test").finish()).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));

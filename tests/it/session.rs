@@ -118,7 +118,8 @@ async fn bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old(bed: Bed) {
     let waiting = browser.ask(EMAIL).await;
     let before = browser.clone();
     let link = bed.mail(EMAIL).await.link();
-    browser.click(&link).await;
+    let done = browser.click(&link).await;
+    assert!(browser.is_signed_in(), "{}", done.summary());
     assert_ne!(browser.cookies[SID], planted);
     assert_ne!(browser.cookies[PRE], before.cookies[PRE]);
     let mut fixed = bed.browser();
@@ -239,7 +240,8 @@ async fn b_7_a_double_click_renews_the_secret_of_the_same_row(bed: Bed) {
     assert!(two.account().await.is_some());
     // After a minute the link is over, in the same browser too.
     let late = browser.filled(&page, &form, &[]);
-    assert!(browser.send(late).await.status.is_client_error());
+    let late = browser.send(late).await;
+    assert!(late.status.is_client_error(), "{}", late.summary());
 }
 
 async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(bed: Bed) {
@@ -283,7 +285,7 @@ async fn bs_05_an_idle_session_ends_after_a_day() {
     bed.pass(61);
     assert!(idle.account().await.is_none(), "a day without use");
     for _ in 0..3 {
-        bed.pass(DAY - 60);
+        bed.pass(DAY - 130);
         assert!(used.account().await.is_some(), "use prolongs it");
     }
 }
@@ -341,7 +343,7 @@ async fn bs_06_two_values_of_a_cookie_are_refused_everywhere() {
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{name} at {path}");
             assert!(refused.header("set-cookie").is_none());
             let same = bed.call(twice(mine)).await;
-            assert_eq!(same.text().contains("cookie"), false, "{name} at {path}: {}", same.summary());
+            assert!(!same.text().contains("cookie"), "{name} at {path}: {}", same.summary());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entity::{audit_event, magic_link_flow, mail_outbox, session, user};
+use entity::{audit_event, consent, magic_link_flow, mail_outbox, session, user};
 use entree::routes::{POSTS, Post};
 use poem::{
     Request,
@@ -13,7 +13,7 @@ use testkit::page::{Form, Page};
 
 use crate::{
     bed::{Bed, Browser, PUBLIC, encoded, fields},
-    oauth::{register, signed_in},
+    oauth::{Attempt, register, signed_in},
 };
 
 const EMAIL: &str = "ada@example.com";
@@ -22,10 +22,11 @@ const EMAIL: &str = "ada@example.com";
 async fn everything(bed: &Bed) -> String {
     let db = bed.app.db.read();
     format!(
-        "{:?}\n{:?}\n{:?}\n{:?}\n{}",
+        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{}",
         magic_link_flow::Entity::find().all(db).await.unwrap(),
         mail_outbox::Entity::find().all(db).await.unwrap(),
         session::Entity::find().all(db).await.unwrap(),
+        consent::Entity::find().all(db).await.unwrap(),
         user::Entity::find().all(db).await.unwrap(),
         audit_event::Entity::find().all(db).await.unwrap().len(),
     )
@@ -95,6 +96,23 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             let account = browser.open("/account").await;
             let form = account.forms("form.end-session").into_iter().next().expect("a form");
             vec![Ready { browser, page: account, form, fill: vec![] }]
+        }
+        "/oauth2/authorize/cancel" => {
+            let mut browser = bed.browser();
+            let asked = browser.open(&Attempt::new().path()).await;
+            let login = browser.follow(&asked).await;
+            vec![of(&login, browser, "cancel", &[])]
+        }
+        "/consent" => {
+            let mut browser = signed_in(bed, "consent@example.com").await;
+            let asked = browser.open(&Attempt::new().with("client_id", "foreign").path()).await;
+            let page = browser.follow(&asked).await;
+            vec![of(&page, browser, "consent", &[("decision", "allow")])]
+        }
+        "/oauth2/logout/confirm" => {
+            let mut browser = signed_in(bed, "logout@example.com").await;
+            let page = browser.open("/oauth2/logout").await;
+            vec![of(&page, browser, "logout", &[])]
         }
         other => panic!("{other} is protected, and no test here knows its form"),
     }
@@ -196,7 +214,12 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
             let good = ready.browser.filled(&ready.page, &ready.form, &as_strs(&ready.fill));
             let answer = bed.call(good).await;
             assert!(answer.status.is_success() || answer.status == StatusCode::SEE_OTHER, "{}", answer.summary());
-            assert_ne!(everything(bed).await, before, "{route}: the form itself works");
+            if route == "/oauth2/authorize/cancel" {
+                // It changes no row: it takes the request out of the ticket store.
+                assert!(answer.body.contains("access_denied"), "{}", answer.summary());
+            } else {
+                assert_ne!(everything(bed).await, before, "{route}: the form itself works");
+            }
         }
     }
 }

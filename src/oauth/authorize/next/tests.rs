@@ -56,9 +56,13 @@ const ANY: Prompt = Prompt { none: false, login: false, consent: false, select_a
 const NONE: Prompt = Prompt { none: true, ..ANY };
 const LOGIN: Prompt = Prompt { login: true, ..ANY };
 
-/// In a word: `code`, `sign in`, `prove again`, or the error code. `age`: how many seconds before the request the
-/// session was proven; `later`: how many seconds after the request it is now.
 fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &'static str {
+    consented(prompt, max_age, age, later, true)
+}
+
+/// In a word: `code`, `sign in`, `prove again`, `consent`, or the error code. `age`: how many seconds before the request the
+/// session was proven; `later`: how many seconds after the request it is now.
+fn consented(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64, consented: bool) -> &'static str {
     let client = client();
     let uri = VerifiedRedirect::check(&client, "https://app.example/cb").unwrap();
     let stored = Stored {
@@ -77,10 +81,11 @@ fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &
         login_hint: String::new(),
         ui_locales: String::new(),
         asked_at: Time(ASKED),
+        proven_before: None,
     };
     let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None, mode: Mode::Query }, stored };
     let current = age.map(|age| proven_at(ASKED - age * 1000));
-    match next(&asked, current.as_ref(), true, Time(ASKED + later * 1000)) {
+    match next(&asked, current.as_ref(), consented, Time(ASKED + later * 1000)) {
         Next::Code(_) => "code",
         Next::SignIn { fresh: false } => "sign in",
         Next::SignIn { fresh: true } => "prove again",
@@ -118,4 +123,19 @@ fn pm_4_max_age_counts_from_the_proof() {
     assert_eq!(step(ANY, Some(0), Some(1), 0), "prove again", "0 always");
     assert_eq!(step(ANY, Some(0), Some(-5), 60), "code", "a proof since the request satisfies it");
     assert_eq!(step(ANY, Some(1), Some(-1), 600), "code", "however long the person took to come back");
+}
+
+#[test]
+fn pm_2_pm_6_consent_is_asked_where_it_is_missing_or_wanted() {
+    let wants = Prompt { consent: true, ..ANY };
+    assert_eq!(consented(ANY, None, Some(1), 0, false), "consent");
+    assert_eq!(consented(NONE, None, Some(1), 0, false), "consent_required");
+    assert_eq!(consented(wants, None, Some(1), 0, true), "consent", "always asks");
+    assert_eq!(consented(LOGIN, None, Some(1), 0, false), "prove again", "first who, then what");
+    assert_eq!(consented(ANY, None, None, 0, true), "sign in");
+}
+
+#[test]
+fn pm_6_choosing_an_account_shows_the_page() {
+    assert_eq!(step(Prompt { select_account: true, ..ANY }, None, Some(1), 0), "prove again");
 }

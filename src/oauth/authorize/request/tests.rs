@@ -20,21 +20,21 @@ const BASE: [(&str, &str); 8] = [
     ("code_challenge_method", "S256"),
 ];
 
-/// No ID token is ours here.
-struct NoHints;
-
-impl Hints for NoHints {
-    fn subject(&self, _: &str) -> Result<String, OauthError> {
-        Err(OauthError::new(Code::InvalidRequest, "Not ours."))
-    }
-}
-
 fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| {
         let client = r#"{"client_id":"web","name":"Web","audience":"api","redirect_uris":["https://app.example/cb"]}"#;
         Config { clients: vec![serde_json::from_str(client).unwrap()], ..Config::default() }
     })
+}
+
+/// Takes `hint SUBJECT` for an ID token of ours.
+struct Subjects;
+
+impl Hints for Subjects {
+    fn subject(&self, hint: &str) -> Result<String, OauthError> {
+        hint.strip_prefix("hint ").map(str::to_owned).ok_or(invalid("The hint is not ours."))
+    }
 }
 
 fn encoded<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Params {
@@ -49,7 +49,7 @@ fn raw(query: &str) -> Params {
 /// The usual request without some of its parameters and with others at its end.
 fn ask(without: &[&str], with: &[(&str, &str)]) -> Result<AuthorizeRequest<'static>, Rejected> {
     let pairs = BASE.into_iter().filter(|(name, _)| !without.contains(name)).chain(with.iter().copied());
-    AuthorizeRequest::parse(&encoded(pairs), config(), &NoHints, NOW)
+    AuthorizeRequest::parse(&encoded(pairs), config(), &Subjects, NOW)
 }
 
 /// The usual request with one parameter of another value.
@@ -115,7 +115,7 @@ fn az_6_what_we_do_not_know_is_ignored() {
     let base = form_urlencoded::Serializer::new(String::new()).extend_pairs(BASE).finish();
     for broken in ["foo=%zz", "%ff=%ff", "foo", "=", "&&&", "foo=%00"] {
         let params = raw(&format!("{base}&{broken}"));
-        assert_eq!(outcome(&AuthorizeRequest::parse(&params, config(), &NoHints, NOW)), "ok", "{broken}");
+        assert_eq!(outcome(&AuthorizeRequest::parse(&params, config(), &Subjects, NOW)), "ok", "{broken}");
     }
     assert_eq!(with("scope", "email unknown").unwrap().stored.scope, "email");
     assert_eq!(ask(&["scope"], &[]).unwrap().stored.scope, "");
@@ -176,7 +176,6 @@ fn az_10_hints_never_fail() {
         ("acr_values", &long),
         ("claims", "{\"userinfo\":{\"name\":null}}"),
         ("claims", "{{{"),
-        ("id_token_hint", "nonsense"),
     ] {
         assert_eq!(outcome(&ask(&[], &[(name, value)])), "ok", "{name}={value:.20}");
     }
@@ -196,13 +195,35 @@ fn az_12_az_13_request_objects_are_refused_by_name() {
 }
 
 #[test]
-fn az_14_query_or_a_form_carries_answers() {
-    for mode in ["query", "form_post"] {
-        assert_eq!(outcome(&ask(&[], &[("response_mode", mode)])), "ok");
+fn az_14_answers_and_errors_travel_as_asked() {
+    for (name, mode) in [("query", Mode::Query), ("form_post", Mode::FormPost)] {
+        let asked = ask(&[], &[("response_mode", name)]).unwrap();
+        assert_eq!((asked.redirect.mode, asked.stored.mode), (mode, mode));
+        let Err(Rejected::Redirect(back, _)) = ask(&["scope", "nonce", "response_type"], &[("response_mode", name)])
+        else {
+            unreachable!()
+        };
+        assert_eq!(back.mode, mode);
     }
-    for mode in ["fragment", "query.jwt", "web_message", "x"] {
+    for mode in ["fragment", "FORM_POST", "query.jwt", "web_message", "x"] {
         assert_eq!(outcome(&ask(&[], &[("response_mode", mode)])), "invalid_request", "{mode}");
     }
+}
+
+#[test]
+fn az_23_one_registered_resource() {
+    assert_eq!(ask(&[], &[("resource", "api")]).unwrap().stored.resource.as_deref(), Some("api"));
+    assert_eq!(ask(&[], &[]).unwrap().stored.resource, None);
+    for resource in ["https://other.example", "API", "api/", "api#x"] {
+        assert_eq!(outcome(&ask(&[], &[("resource", resource)])), "invalid_target", "{resource}");
+    }
+    assert_eq!(outcome(&ask(&[], &[("resource", "api"), ("resource", "api")])), "invalid_target");
+}
+
+#[test]
+fn pm_7_a_hint_that_is_not_ours_is_refused() {
+    assert_eq!(ask(&[], &[("id_token_hint", "hint ada")]).unwrap().stored.hinted_sub.as_deref(), Some("ada"));
+    assert_eq!(outcome(&ask(&[], &[("id_token_hint", "nonsense")])), "invalid_request");
 }
 
 #[test]
@@ -228,7 +249,7 @@ fn pm_2_prompt_none_stands_alone() {
     for (value, expected) in [
         ("none", Prompt { none: true, ..any }),
         ("login", Prompt { login: true, ..any }),
-        ("consent login", Prompt { consent: true, login: true, ..any }),
+        ("consent login", Prompt { login: true, consent: true, ..any }),
         ("select_account", Prompt { select_account: true, ..any }),
         ("consent", Prompt { consent: true, ..any }),
         ("create", any),
