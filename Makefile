@@ -1,14 +1,17 @@
 # `make run` and `make test` need nothing prepared by hand. docs/testing.md says what the layers are.
-.PHONY: help run test check ci openapi format
+.PHONY: help run cert test check ci bench load openapi format
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 help:
 	@echo 'make run      build and start entree and the lessons demo; prints the addresses to open'
+	@echo 'make cert     a local certificate for https in data/tls; make run uses it'
 	@echo 'make test     find or install what the tests need, then unit, request, feature and browser tests'
 	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
-	@echo 'make ci       check and test, as the build server runs them'
+	@echo 'make bench    signing through our path beside the raw signature of the library below it'
+	@echo 'make load     load on a release build: requests a second, p50, p99 and memory, embedded and PostgreSQL + Redis'
+	@echo 'make ci       check, test and client libraries, as the build server runs them'
 	@echo 'make openapi  write openapi/public.yaml anew'
 	@echo 'make format   format the code'
 
@@ -16,16 +19,28 @@ run:
 	@cargo build --locked -p entree -p lessons-api -p lessons-web
 	exec tests/demo.sh
 
+cert:
+	@deploy/make-cert.sh
+
 test:
 	@tests/setup.sh
-	tests/run.sh unit kit request bdd browser
+	tests/run.sh unit kit request races bdd browser
 
 check:
 	@tests/run.sh static
 
 ci:
 	@tests/setup.sh
-	tests/run.sh static unit kit request bdd browser
+	RACE_ROUNDS=1000 tests/run.sh static unit kit request races bdd browser interop
+
+bench:
+	@cargo bench --locked -p entree --bench sign
+
+load:
+	@cargo build --locked --release -p entree
+	cargo build --locked --release -p testkit --bin load
+	target="$${CARGO_TARGET_DIR:-target}/release"
+	"$$target/load" "$$target/entree" $(LOAD)
 
 openapi:
 	@cargo build --locked -p entree

@@ -1,6 +1,6 @@
 //! The audit trail: one row for each thing that matters, without secrets and without addresses.
 
-use entity::audit_event;
+use entity::{audit_event, signing_key};
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     TryIntoModel as _,
@@ -8,8 +8,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    db::Tx,
+    db::{Db, Tx},
     secret::{Hash, row_id},
+    telemetry::metrics,
     web::error::Failure,
 };
 
@@ -38,6 +39,22 @@ pub enum Kind {
     TokenRefused,
     /// A client gave up what it had been granted.
     TokenRevoked,
+    /// A signing key was published; it does not sign yet.
+    KeyPublished,
+    /// A signing key began to sign.
+    KeyActivated,
+    /// A signing key stopped signing; its tokens are good until they run out.
+    KeyRetiring,
+    /// The private part of a signing key was destroyed.
+    KeyRetired,
+    /// A signing key was taken out at once.
+    KeyRevoked,
+    /// Ops gave a user other roles.
+    UserRolesSet,
+    /// Ops locked a user out.
+    UserDisabled,
+    /// Ops let a locked user in again.
+    UserEnabled,
 }
 
 impl Kind {
@@ -56,6 +73,14 @@ impl Kind {
             Self::TokenIssued => "token.issued",
             Self::TokenRefused => "token.refused",
             Self::TokenRevoked => "token.revoked",
+            Self::KeyPublished => "key.published",
+            Self::KeyActivated => "key.activated",
+            Self::KeyRetiring => "key.retiring",
+            Self::KeyRetired => "key.retired",
+            Self::KeyRevoked => "key.revoked",
+            Self::UserRolesSet => "user.roles_set",
+            Self::UserDisabled => "user.disabled",
+            Self::UserEnabled => "user.enabled",
         }
     }
 }
@@ -63,6 +88,8 @@ impl Kind {
 /// An event: what happened, and whatever is known of whom and where.
 #[derive(Clone, Debug)]
 pub struct Event {
+    kind: Kind,
+    reason: Option<&'static str>,
     row: audit_event::ActiveModel,
 }
 
@@ -70,13 +97,34 @@ impl Event {
     /// Of this kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { row: audit_event::ActiveModel { kind: Set(kind.name().to_owned()), ..Default::default() } }
+        // Every column is named, so that all events are one statement: a refused one costs what another does (A2).
+        let row = audit_event::ActiveModel {
+            kind: Set(kind.name().to_owned()),
+            reason: Set(None),
+            user_id: Set(None),
+            session_id: Set(None),
+            flow_id: Set(None),
+            client_id: Set(None),
+            address_key: Set(None),
+            network: Set(None),
+            request_id: Set(None),
+            ..Default::default()
+        };
+        Self { kind, reason: None, row }
     }
 
     /// Why it was refused: a fixed word, never input.
     #[must_use]
     pub fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
         self.row.reason = Set(Some(reason.to_owned()));
+        self
+    }
+
+    /// Which signing key, by its published identifier. It stands where refusals have their reason.
+    #[must_use]
+    pub fn key(mut self, kid: &str) -> Self {
+        self.row.reason = Set(Some(kid.to_owned()));
         self
     }
 
@@ -131,7 +179,47 @@ impl Event {
         self.row.id = Set(row_id(tx.now));
         self.row.at = Set(tx.now);
         self.row.insert(tx.conn()).await?.try_into_model()?;
+        tx.on_commit(move || count(self.kind, self.reason));
         Ok(())
+    }
+}
+
+/// Writes down and logs what became of signing keys: one row each.
+///
+/// # Errors
+/// The database's own.
+pub async fn keys(db: &Db, changes: impl Iterator<Item = (signing_key::State, &str)>) -> Result<(), Failure> {
+    let changes: Vec<_> = changes.collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let tx = db.begin().await?;
+    for (state, kid) in changes {
+        tracing::info!(kid, ?state, "a signing key changed");
+        Event::new(of_key(state)).key(kid).record(&tx).await?;
+    }
+    tx.commit().await
+}
+
+const fn of_key(state: signing_key::State) -> Kind {
+    use signing_key::State;
+    match state {
+        State::Pending => Kind::KeyPublished,
+        State::Active => Kind::KeyActivated,
+        State::Retiring => Kind::KeyRetiring,
+        State::Retired => Kind::KeyRetired,
+        State::Compromised => Kind::KeyRevoked,
+    }
+}
+
+/// What the trail tells, the metrics count: by kind, and the steps of a sign-in.
+fn count(kind: Kind, reason: Option<&'static str>) {
+    metrics::audited(kind.name());
+    match kind {
+        Kind::MagicLinkRequested => metrics::requested(),
+        Kind::MagicLinkSent => metrics::mailed(),
+        Kind::MagicLinkRefused => metrics::refused(reason.unwrap_or("unknown")),
+        _ => {}
     }
 }
 

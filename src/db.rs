@@ -3,7 +3,10 @@
 //! [`Tx`] is a transaction with the one `now` of this unit of work. `Err` rolls back; a refusal is an `Ok`, so that a
 //! burnt code or a raised counter is committed (see [`Tx::commit`]).
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{
@@ -13,6 +16,7 @@ use sea_orm::{
 
 use crate::{
     clock::{Clock, Time},
+    telemetry::{metrics, trace},
     web::error::Failure,
 };
 
@@ -28,11 +32,20 @@ pub struct Db {
 }
 
 /// A unit of work: a transaction and the moment at which all of it happens.
-#[derive(Debug)]
 pub struct Tx {
     inner: DatabaseTransaction,
+    counts: Mutex<Vec<Count>>,
     /// The one `now` of this unit of work.
     pub now: Time,
+}
+
+/// What is counted once a unit of work lasts.
+type Count = Box<dyn FnOnce() + Send>;
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").field("now", &self.now).finish_non_exhaustive()
+    }
 }
 
 impl Tx {
@@ -47,7 +60,16 @@ impl Tx {
     /// # Errors
     /// The database's own; nothing has happened then.
     pub async fn commit(self) -> Result<(), Failure> {
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await?;
+        for count in self.counts.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            count();
+        }
+        Ok(())
+    }
+
+    /// Counts something if and when this unit of work lasts. For metrics: quick, and without a way to fail.
+    pub fn on_commit(&self, count: impl FnOnce() + Send + 'static) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(count));
     }
 
     /// Whether this is PostgreSQL, for the few statements that differ.
@@ -65,8 +87,8 @@ impl Db {
     pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, Failure> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.trim_start_matches("//");
-            let write = Database::connect(sqlite(path, 1)).await?;
-            let read = Database::connect(sqlite(path, max_connections.clamp(1, 8))).await?;
+            let write = watched(Database::connect(sqlite(path, 1)).await?, "sqlite");
+            let read = watched(Database::connect(sqlite(path, max_connections.clamp(1, 8))).await?, "sqlite");
             return Ok(Self { write, read, clock });
         }
         let mut options = ConnectOptions::new(url);
@@ -79,7 +101,7 @@ impl Db {
             .sqlx_logging(false);
         // A pool that is made lazily lets the service start, and say 503, while the database is away.
         options.connect_lazy(true);
-        let pool = Database::connect(options).await?;
+        let pool = watched(Database::connect(options).await?, "postgresql");
         Ok(Self { write: pool.clone(), read: pool, clock })
     }
 
@@ -113,7 +135,8 @@ impl Db {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(Tx { inner: self.write.begin_with_options(options).await?, now: self.clock.now() })
+        let inner = self.write.begin_with_options(options).await?;
+        Ok(Tx { inner, counts: Mutex::default(), now: self.clock.now() })
     }
 
     /// Whether the database answers.
@@ -157,11 +180,48 @@ impl Db {
         &self.write
     }
 
+    /// Tells the metrics how the pools stand.
+    pub fn gauge(&self) {
+        if self.is_postgres() {
+            let pool = self.write.get_postgres_connection_pool();
+            metrics::pool(
+                "all",
+                pool.size().into(),
+                count(pool.num_idle()),
+                pool.options().get_max_connections().into(),
+            );
+            return;
+        }
+        for (name, pool) in [("write", &self.write), ("read", &self.read)] {
+            let pool = pool.get_sqlite_connection_pool();
+            metrics::pool(
+                name,
+                pool.size().into(),
+                count(pool.num_idle()),
+                pool.options().get_max_connections().into(),
+            );
+        }
+    }
+
     /// Closes the pools, so that SQLite's log is folded into its file.
     pub async fn close(&self) {
         let _ = self.read.clone().close().await;
         let _ = self.write.clone().close().await;
     }
+}
+
+fn count(of: usize) -> u64 {
+    u64::try_from(of).unwrap_or(u64::MAX)
+}
+
+/// Counts and traces every statement. Of its text only the operation and the table are looked at, of its values nothing.
+fn watched(mut pool: DatabaseConnection, system: &'static str) -> DatabaseConnection {
+    pool.set_metric_callback(move |info| {
+        let operation = trace::operation(&info.statement.sql);
+        metrics::statement(operation, info.elapsed, info.failed);
+        trace::statement(system, operation, &info.statement.sql, info.elapsed, info.failed);
+    });
+    pool
 }
 
 fn sqlite(path: &str, connections: u32) -> ConnectOptions {

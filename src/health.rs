@@ -15,7 +15,7 @@ use poem::{Endpoint, EndpointExt as _, Response, Route, get, handler, http::Stat
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{app::App, ticket::Policy, web::error::Failure};
+use crate::{app::App, telemetry::metrics, ticket::Policy, web::error::Failure};
 
 /// Longer than this, and what was asked counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -59,10 +59,11 @@ struct Health {
     schema_complete: Arc<AtomicBool>,
 }
 
-/// The management listener's endpoints of this module: `/livez` and `/readyz`.
+/// The management listener's endpoints of this module: `/livez`, `/readyz` and `/metrics`.
 pub fn management(app: App, draining: Draining) -> impl Endpoint<Output = Response> {
     let health = Health { app, draining, schema_complete: Arc::default() };
-    Route::new().at("/livez", get(livez)).at("/readyz", get(readyz)).data(health).map_to_response()
+    let routes = Route::new().at("/livez", get(livez)).at("/readyz", get(readyz)).at("/metrics", get(numbers));
+    routes.data(health).map_to_response()
 }
 
 /// The process runs and its runtime turns. Nothing else: a restart mends no database.
@@ -76,6 +77,19 @@ async fn readyz(Data(health): Data<&Health>) -> Response {
     let report = health.report().await;
     let ready = matches!(report.status, "ready" | "degraded");
     json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &report)
+}
+
+/// The text format of Prometheus. Asks nobody: what the database knows is gathered by a job.
+#[handler]
+fn numbers(Data(health): Data<&Health>) -> Response {
+    health.app.db.gauge();
+    match metrics::text() {
+        Ok(text) => Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text),
+        Err(error) => {
+            tracing::error!(error, "the metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into()
+        }
+    }
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {

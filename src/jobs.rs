@@ -16,6 +16,7 @@ use crate::{
     },
     oauth::grant_store,
     session,
+    telemetry::metrics,
     web::error::Failure,
 };
 
@@ -30,6 +31,9 @@ const SWEEP_BUDGET: Duration = Duration::from_secs(10);
 
 /// How often the keys of other copies are followed (SK-04).
 const KEYS_EVERY: Duration = Duration::from_secs(30);
+
+/// How often what the database knows is gathered for the metrics.
+const GAUGES_EVERY: Duration = Duration::from_secs(10);
 
 /// The jobs of this process.
 #[derive(Debug)]
@@ -55,7 +59,13 @@ impl Jobs {
         };
         running.spawn(worker.run(wait(stopped.clone())));
         running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
-        running.spawn(every(KEYS_EVERY, stopped, app.clone(), follow_keys));
+        running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
+        let app = app.clone();
+        running.spawn(async move {
+            // At once, too: a process that starts has numbers.
+            let _ = gauges(app.clone()).await;
+            every(GAUGES_EVERY, stopped, app, gauges).await;
+        });
         Self { stop, running }
     }
 
@@ -121,7 +131,18 @@ async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, Failure> {
     }
 }
 
+/// Moves the signing keys on; what changed is logged, and in the trail.
 async fn follow_keys(app: App) -> Result<(), Failure> {
-    app.keys.tick().await?;
+    let changes = app.keys.tick().await?;
+    audit::keys(&app.db, changes.iter().map(|change| (change.state, change.kid.as_str()))).await?;
     app.keys.reload().await
+}
+
+async fn gauges(app: App) -> Result<(), Failure> {
+    let (waiting, oldest) = outbox::backlog(&app.db).await?;
+    metrics::outbox(waiting, oldest);
+    for (alg, age) in app.keys.ages() {
+        metrics::key_age(alg, age);
+    }
+    Ok(())
 }

@@ -1,8 +1,8 @@
 //! Entree: a standalone passwordless identity provider.
 //!
 //! Rooms on a shared floor; imports point only to the right:
-//! `main, routes, jobs → oauth | magic_link → login → session, user, client → app → ticket, limit, audit, mail, key →
-//! db, secret, clock, config, web, telemetry → entity`. `tests/it/house.rs` holds the arrow.
+//! `main, cli → routes, jobs, health → oauth | magic_link → login → session, user, client → app → ticket, limit, audit,
+//! mail, key → db, secret, clock, config, web, telemetry → entity`. `tests/it/house.rs` reads the arrow here and holds it.
 
 pub mod app;
 pub mod audit;

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     config::{Budget, Limits},
     secret::Hash,
+    telemetry::metrics,
     ticket::{Counter, Tickets},
     web::error::Failure,
 };
@@ -34,7 +35,8 @@ pub async fn network(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Resu
             (Hash::of(&wide), both)
         }
     };
-    tickets.hit(&subject, &counters).await
+    let wait = tickets.hit(&subject, &counters).await?;
+    Ok(wait.inspect(|_| metrics::limited("network")))
 }
 
 /// Counts a client request from this caller that has to wait for a person. `Some`: refuse with 429.
@@ -74,11 +76,12 @@ pub async fn known_device(tickets: &Tickets, device: &Hash, key: &Hash, limits: 
 /// If the store is away.
 pub async fn hit(
     tickets: &Tickets,
-    scope: &str,
+    scope: &'static str,
     subject: &Hash,
     budgets: &[Budget],
 ) -> Result<Option<Duration>, Failure> {
-    tickets.hit(subject, &counters(scope, budgets)).await
+    let wait = tickets.hit(subject, &counters(scope, budgets)).await?;
+    Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
 /// One counter a window: of two budgets over the same time the smaller holds. A window keeps its count when a reload

@@ -3,7 +3,10 @@
 //! The plain and the stored form of a secret are different types: [`Plain`] can be shown once to its owner and has no
 //! `Debug`; [`Hash`](struct@Hash) is what a table holds and is good for nothing but comparing.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
@@ -51,10 +54,14 @@ pub fn public_id() -> uuid::Uuid {
     uuid::Builder::from_random_bytes(random()).into_uuid()
 }
 
-/// An identifier for rows, ordered by time (version 7); never shown.
+/// An identifier for rows, ordered by time (version 7); never shown. Of one process's within a millisecond, which a unit
+/// of work is, the order is that in which they were made (RFC 9562 §6.2, method 1; 4096 of them).
 #[must_use]
 pub fn row_id(now: entity::Time) -> uuid::Uuid {
-    let bytes: [u8; 10] = random();
+    static MADE: AtomicU16 = AtomicU16::new(0);
+    let mut bytes: [u8; 10] = random();
+    // The first twelve bits; the version goes over the upper four of these sixteen.
+    bytes[..2].copy_from_slice(&MADE.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     uuid::Builder::from_unix_timestamp_millis(u64::try_from(now.0).unwrap_or(0), &bytes).into_uuid()
 }
 

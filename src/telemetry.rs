@@ -1,7 +1,11 @@
-//! Logs: one line an event, as JSON or for eyes, with a level that changes while the service runs.
+//! Logs: one line an event, as JSON or for eyes, with a level that changes while the service runs. Numbers are in
+//! [`metrics`], traces in [`trace`].
 //!
 //! Whatever the level says, crates that print what goes over the wire (mails with their links, statements, headers)
 //! stay capped: the cap is a filter of its own, which no directive reaches.
+
+pub mod metrics;
+pub mod trace;
 
 use std::{fmt, io};
 

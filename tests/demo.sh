@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts the built entree in development mode and the lessons demo, prints what to open, and stops all on Ctrl-C.
 # PORT, WEB_PORT, API_PORT and DATA choose other places; port 0 is any free one (but entree's: the demo must know it).
+# Where `make cert` has made a certificate, entree speaks https and the demo trusts its authority.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin="${CARGO_TARGET_DIR:-target}/debug"
@@ -38,13 +39,19 @@ said() {
   return 1
 }
 
+trusting=() tls=${DATA:-data}/tls
+if [ -e "$tls/cert.pem" ] && [ -e "$tls/key.pem" ]; then
+  export ENTREE__SERVER__TLS__CERT_FILE=$tls/cert.pem ENTREE__SERVER__TLS__KEY_FILE=$tls/key.pem
+  if [ -e "$tls/ca.pem" ]; then trusting=(env "SSL_CERT_FILE=$tls/ca.pem"); fi
+fi
+
 start entree "$bin/entree" dev --port "$port" ${DATA:+--data "$DATA"}
 issuer=$(said entree 'public listener: ')
 web="http://127.0.0.1:$web_port"
-start lessons-api "$bin/lessons-api" --listen "127.0.0.1:$api_port" --issuer "$issuer" --web-origin "$web" \
+start lessons-api "${trusting[@]}" "$bin/lessons-api" --listen "127.0.0.1:$api_port" --issuer "$issuer" --web-origin "$web" \
   --audience http://127.0.0.1:8082
 api=$(said lessons-api 'lessons-api: ')
-start lessons-web "$bin/lessons-web" --listen "127.0.0.1:$web_port" --issuer "$issuer" --lessons-api-url "$api"
+start lessons-web "${trusting[@]}" "$bin/lessons-web" --listen "127.0.0.1:$web_port" --issuer "$issuer" --lessons-api-url "$api"
 web=$(said lessons-web 'lessons-web: ')
 
 cat <<TEXT

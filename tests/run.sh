@@ -81,6 +81,9 @@ request() {
   if [ -e tests/it/main.rs ] || [ -e tests/it.rs ]; then tests request --test it; else echo 'request: there are none yet'; fi
 }
 
+# RACE_ROUNDS: how many rounds of each race.
+races() { tests races --test races -- --test-threads 1; }
+
 bdd() {
   local ok=0 lines
   logged bdd cargo test --locked --workspace --test features || ok=1
@@ -106,10 +109,18 @@ browser() {
   say browser "${line:-0 passed, 1 failed}"
 }
 
+interop() {
+  local line
+  logged interop-build cargo build --locked --workspace --bins || { say interop '0 passed, 1 failed'; return; }
+  logged interop env BIN="$(realpath "$target")/debug" tests/interop/run.sh
+  line=$(sed -n 's/^interop: //p' "$logs/interop.log" | tail -n 1)
+  say interop "${line:-0 passed, 1 failed}"
+}
+
 begin=$SECONDS
 for layer in "$@"; do
   case $layer in
-    static | unit | kit | request | bdd | browser) "$layer" ;;
+    static | unit | kit | request | races | bdd | browser | interop) "$layer" ;;
     *) echo "no layer called $layer" >&2; exit 2 ;;
   esac
 done

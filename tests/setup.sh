@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime (apt), Node for
-# the browser tests (a wheel, where the machine's own is too old), and the browser tests' packages (npm, by lock file).
+# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl and
+# Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
+# packages (npm, by lock file).
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +26,8 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
 fi
 if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then missing+=(libfaketime); fi
 command -v setpriv >/dev/null || missing+=(util-linux)
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+command -v openssl >/dev/null || missing+=(openssl)
 
 install() {
   command -v apt-get >/dev/null || { echo "setup: no apt-get: install $* yourself"; return 1; }

@@ -15,7 +15,7 @@ pub struct Model {
     pub at: Time,
     /// What, for instance `magic_link.requested`.
     pub kind: String,
-    /// Why it was refused.
+    /// Why it was refused; of `key.*`, which key.
     pub reason: Option<String>,
     /// Who.
     pub user_id: Option<Uuid>,

@@ -1,4 +1,4 @@
-//! `entree users` and `entree sessions`: what ops may see of people, and end.
+//! `entree users` and `entree sessions`: what ops may see of people, and end. Changes stand in `user_change`.
 //!
 //! Read straight from the database, beside a running service.
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::{Outcome, Refusal, block_on, load, migrate::connect, out};
+use super::{Outcome, Refusal, block_on, load, migrate::connect, out, user_change};
 use crate::{
     audit::{Event, Kind},
     config::Source,
@@ -31,6 +31,25 @@ pub(super) enum Users {
     },
     /// Show one user with addresses and live sessions
     Show {
+        /// `sub` as tokens carry it, or a proven e-mail address
+        user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change the roles that a user's tokens carry
+    #[command(subcommand)]
+    Roles(user_change::Roles),
+    /// Lock a user out: no sign-in, no token, and every session ends
+    Disable {
+        /// `sub` as tokens carry it, or a proven e-mail address
+        user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a locked user in again
+    Enable {
         /// `sub` as tokens carry it, or a proven e-mail address
         user: String,
         /// Print JSON
@@ -66,6 +85,9 @@ pub(super) fn users(source: &Source, command: &Users) -> Outcome {
     with_db(source, async |db| match command {
         Users::List { limit, json } => list_users(db, *limit, *json).await,
         Users::Show { user, json } => show_user(db, user, *json).await,
+        Users::Roles(user_change::Roles::Set { user, roles, json }) => user_change::roles(db, user, roles, *json).await,
+        Users::Disable { user, json } => user_change::disable(db, user, *json).await,
+        Users::Enable { user, json } => user_change::enable(db, user, *json).await,
     })
 }
 
@@ -77,7 +99,7 @@ pub(super) fn sessions(source: &Source, command: &Sessions) -> Outcome {
 }
 
 /// Runs a command on the configured database, if its schema is ours.
-fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) -> Outcome {
+pub(super) fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) -> Outcome {
     let config = load(source)?.config;
     if let Some(path) = config.database_url().strip_prefix("sqlite:")
         && !std::path::Path::new(path.trim_start_matches("//")).exists()
@@ -198,7 +220,8 @@ async fn revoke(db: &Db, id: Uuid) -> Outcome {
     Ok(())
 }
 
-async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
+/// By `sub`, or by a proven address.
+pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
     let found = match Uuid::parse_str(who) {
         Ok(sub) => {
             let query = user::Entity::find().filter(user::Column::PublicId.eq(sub));
@@ -231,7 +254,7 @@ async fn live_sessions(db: &Db, of: Option<Uuid>, limit: u64) -> Result<Vec<sess
     Ok(query.order_by_desc(session::Column::CreatedAt).limit(limit).all(db.read()).await?)
 }
 
-const fn state(user: &user::Model) -> &'static str {
+pub(super) const fn state(user: &user::Model) -> &'static str {
     match user.state {
         user::State::Active => "active",
         user::State::Disabled => "disabled",
@@ -265,20 +288,20 @@ fn session_json(session: &session::Model, user: &user::Model) -> Value {
 }
 
 /// RFC 3339, to the second.
-fn moment(time: Time) -> String {
+pub(super) fn moment(time: Time) -> String {
     OffsetDateTime::from_unix_timestamp(time.seconds()).ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
+pub(super) mod tests {
     use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _};
 
     use super::*;
     use crate::{clock::Clock, secret};
 
     /// A database file that goes at the end.
-    struct File(std::path::PathBuf);
+    pub(in crate::cli) struct File(std::path::PathBuf);
 
     impl Drop for File {
         fn drop(&mut self) {
@@ -288,7 +311,7 @@ mod tests {
         }
     }
 
-    async fn database() -> (File, Db, user::Model, session::Model) {
+    pub(in crate::cli) async fn database() -> (File, Db, user::Model, session::Model) {
         let path = std::env::temp_dir().join(format!("entree-admin-{}.db", secret::public_id()));
         let db = Db::connect(&format!("sqlite:{}", path.display()), 2, Clock::default()).await.unwrap();
         db.migrate().await.unwrap();

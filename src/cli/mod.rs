@@ -6,10 +6,13 @@
 mod admin;
 mod check_config;
 mod instance;
+mod keys;
 mod migrate;
 mod openapi;
 mod out;
 mod serve;
+mod trail;
+mod user_change;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -67,9 +70,14 @@ enum Command {
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "openapi/public.yaml")]
         check: Option<PathBuf>,
     },
-    /// Look at users
+    /// Look at signing keys and change them
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Look at users, and change their roles and whether they may sign in
     #[command(subcommand)]
     Users(admin::Users),
+    /// Ask the audit trail what happened: to a user, an address, a sign-in, a request
+    Audit(trail::Question),
     /// Look at sessions and end them
     #[command(subcommand)]
     Sessions(admin::Sessions),
@@ -134,6 +142,8 @@ fn run(cli: Cli) -> Outcome {
             check_config::run(&source(mode), json)
         }
         Command::Openapi { check } => openapi::run(check.as_deref()),
+        Command::Keys(command) => keys::run(&source(Mode::Data), &command),
+        Command::Audit(question) => trail::run(&source(Mode::Data), &question),
         Command::Users(command) => admin::users(&source(Mode::Data), &command),
         Command::Sessions(command) => admin::sessions(&source(Mode::Data), &command),
     }

@@ -9,6 +9,7 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     Outcome, block_on,
@@ -33,6 +34,7 @@ use crate::{
         layers::Layers,
         server::{self, ServerOptions},
         text::Texts,
+        tls::{self, Certificate},
     },
 };
 
@@ -50,9 +52,16 @@ pub(super) fn run(source: Source) -> Outcome {
     // The only TLS stack; a second call, in tests, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let logs = telemetry::init(config.telemetry.format, &config.telemetry.level)?;
+    if !config.telemetry.otlp_endpoint.is_empty() {
+        telemetry::trace::start(&config.telemetry.otlp_endpoint, config.telemetry.traces_per_mille)
+            .map_err(|error| format!("telemetry.otlp_endpoint cannot be used: {error}"))?;
+    }
     let _lock = InstanceLock::for_config(config)?;
     let masters = instance::master_keys(config)?;
-    block_on(async { Service::start(source, loaded, logs, &masters).await?.until_stopped().await })
+    let done = block_on(async { Service::start(source, loaded, logs, &masters).await?.until_stopped().await });
+    // The exporters block: only now that the runtime is gone.
+    telemetry::trace::stop();
+    done
 }
 
 /// A running service.
@@ -64,11 +73,14 @@ struct Service {
     management: Listening,
     jobs: Jobs,
     _watch: config::watch::Watch,
+    _renewal: Option<tls::Renewal>,
     _single: Option<Tx>,
 }
 
 /// A listener that serves, and what stops it.
 struct Listening {
+    /// `https://127.0.0.1:8443`.
+    url: String,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<std::io::Result<()>>,
@@ -82,9 +94,12 @@ impl Service {
         let config = live.get();
         // Bound before anything slow: a port in use is told at once, and early callers wait instead of failing.
         let (public, public_address) = bind(config.server.listen, "server.listen").await?;
-        let (management, management_address) = bind(config.management.listen, "management.listen").await?;
+        let (management, _) = bind(config.management.listen, "management.listen").await?;
+        let certificate = Certificate::open(&config.server.tls).map_err(|problem| problem.to_string())?;
+        let tls = certificate.as_ref().map(tls::acceptor).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let public_url: Arc<str> = match config.server.public_url.as_str() {
-            "" => format!("http://{public_address}").into(),
+            "" => format!("{scheme}://{public_address}").into(),
             url => url.into(),
         };
 
@@ -98,24 +113,25 @@ impl Service {
         let (macs, outbox) = (Macs::new(masters), Arc::default());
         let app = App { config: live.clone(), public_url, db, tickets, keys, texts, macs, outbox };
 
-        let on_change = on_change(logs, app.texts.clone());
+        let on_change = on_change(logs, app.texts.clone(), certificate.clone());
+        let _renewal = certificate.map(tls::renew);
         let watch = config::watch::watch(live, source, on_change);
         let jobs = Jobs::start(&app, transport);
         let draining = Draining::default();
         let drain = Duration::from_secs(config.server.drain_seconds);
-        let public = listen(public, public_address, routes::public(&app, mailbox), drain);
+        let public = listen(public, tls, routes::public(&app, mailbox), drain)?;
         let ops = health::management(app.clone(), draining.clone()).with(Layers::new(None));
-        let management = listen(management, management_address, ops, Duration::from_secs(1));
-        let service = Self { app, config, draining, public, management, jobs, _watch: watch, _single };
+        let management = listen(management, None, ops, Duration::from_secs(1))?;
+        let service = Self { app, config, draining, public, management, jobs, _watch: watch, _renewal, _single };
         service.announce(dev);
         Ok(service)
     }
 
     /// One line a listener, now that it serves.
     fn announce(&self, dev: bool) {
-        for (listener, address) in [("public", self.public.address), ("management", self.management.address)] {
+        for (listener, Listening { address, url, .. }) in [("public", &self.public), ("management", &self.management)] {
             tracing::info!(listener, %address, "listening");
-            out::answer(&format!("{listener} listener: http://{address}"));
+            out::answer(&format!("{listener} listener: {url}"));
         }
         if dev {
             let url = &self.app.public_url;
@@ -182,14 +198,22 @@ async fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr
     Ok((listener, bound))
 }
 
-fn listen(listener: TcpListener, address: SocketAddr, endpoint: impl Endpoint + 'static, drain: Duration) -> Listening {
+fn listen(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    endpoint: impl Endpoint + 'static,
+    drain: Duration,
+) -> Result<Listening, String> {
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
     let (stop, mut stopped) = watch::channel(false);
     let until = async move {
         // The sender lives as long as the service.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let options = ServerOptions { drain, ..ServerOptions::default() };
-    Listening { address, stop, task: tokio::spawn(server::serve(listener, endpoint, options, until)) }
+    let task = tokio::spawn(server::serve(listener, tls, endpoint, options, until));
+    Ok(Listening { url, address, stop, task })
 }
 
 /// The database with its schema, and the keys in it. One that is away gets half a minute to come.
@@ -263,11 +287,14 @@ async fn tickets(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<
 }
 
 /// What hangs on the configuration and is no part of it.
-fn on_change(logs: Logs, texts: Texts) -> Arc<config::watch::OnChange> {
+fn on_change(logs: Logs, texts: Texts, certificate: Option<Arc<Certificate>>) -> Arc<config::watch::OnChange> {
     Arc::new(move |config: &Config, _: &Change| {
         logs.set_level(&config.telemetry.level);
         if let Err(faults) = texts.reload(config.server.texts_dir.as_deref()) {
             tracing::error!(%faults, "the texts are refused; the old ones stay");
+        }
+        if let Some(certificate) = &certificate {
+            certificate.look_again();
         }
     })
 }

@@ -127,6 +127,26 @@ mod tests {
     }
 
     #[test]
+    fn f_1_cw_05_none_of_the_payloads_escapes() {
+        let client = client(&[
+            "https://app.example/cb",
+            "https://app.example/q?a=1",
+            "http://127.0.0.1:9000/cb",
+            "http://[::1]:9000/cb",
+        ]);
+        let payloads: Vec<String> = include_str!("../../tests/it/vectors/redirects.jsonl")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a JSON string"))
+            .collect();
+        assert!(payloads.len() >= 200, "{}", payloads.len());
+        let escapes: Vec<&String> =
+            payloads.iter().filter(|given| VerifiedRedirect::check(&client, given).is_some()).collect();
+        assert!(escapes.is_empty(), "{escapes:?}");
+        assert!(VerifiedRedirect::check(&client, "http://[::1]:1/cb").is_some());
+        assert!(VerifiedRedirect::check(&client, "https://app.example/q?a=1").is_some());
+    }
+
+    #[test]
     fn parameters_join_a_registered_query() {
         let of = |uri: &str| VerifiedRedirect::check(&client(&[uri]), uri).expect("registered").with(&[("a", "b c&")]);
         assert_eq!(of("https://x.example/cb"), "https://x.example/cb?a=b+c%26");

@@ -10,6 +10,7 @@ use url::{Host, Url};
 use super::{
     Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls,
     load::{Mode, Problem},
+    pair,
 };
 use crate::secret::{Hash, Text};
 
@@ -56,6 +57,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
         return (findings.problems, findings.warnings);
     }
     server(config, mode, &mut findings);
+    tls(config, &mut findings);
     tickets(config, &mut findings);
     mail(&config.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
@@ -64,6 +66,11 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
     findings.need(level.is_ok(), "telemetry.level", "is not a log filter", mend);
+    let endpoint = &config.telemetry.otlp_endpoint;
+    let is_http = Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let mend = "write the base address of the collector, for instance `http://127.0.0.1:4318`, or leave it empty";
+    findings.need(endpoint.is_empty() || is_http, "telemetry.otlp_endpoint", "is not an http address", mend);
+    findings.range(config.telemetry.traces_per_mille.into(), 0..=1000, "telemetry.traces_per_mille");
     (findings.problems, findings.warnings)
 }
 
@@ -109,6 +116,30 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
         let mend = "make sure that only your own network reaches it";
         findings.warn(!ops.ip().is_loopback(), "management.listen", "is open to other machines", mend);
     }
+}
+
+/// A certificate that can be shown, and a public URL that it is for.
+fn tls(config: &Config, findings: &mut Findings) {
+    let server = &config.server;
+    let pair = match pair::read(&server.tls) {
+        Ok(Some(pair)) => pair,
+        Ok(None) => return,
+        Err(problem) => return findings.problems.push(problem),
+    };
+    let url = &server.public_url;
+    let mend = "write https://, or remove server.tls if a proxy in front speaks it";
+    findings.need(!url.starts_with("http://"), "server.public_url", "is http while server.tls is set", mend);
+    let host = match Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned())) {
+        Some(Host::Domain(name)) => name,
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        None => server.listen.ip().to_string(),
+    };
+    let (what, mend) = ("is not for the host of server.public_url", "browsers will refuse it: get one for that name");
+    findings.warn(!pair::names(&pair, &host), "server.tls.cert_file", what, mend);
+    let open = server.tls.key_file.as_deref().is_some_and(pair::anybody_reads);
+    let mend = "take the rights of others away: chmod o= on the file";
+    findings.warn(open, "server.tls.key_file", "can be read by everybody on this machine", mend);
 }
 
 /// OpenID Connect Discovery §3: https, no query, no fragment; ours also has no path, and is written in one way only.

@@ -437,6 +437,37 @@ fn what_works_but_is_odd_is_a_warning() {
 }
 
 #[test]
+fn a_certificate_needs_its_key_and_an_https_url() {
+    let authority = local_cert::Authority::new().unwrap();
+    let pair = authority.issue(&["login.example.com", "127.0.0.1"]).unwrap();
+    let other = authority.issue(&["login.example.com"]).unwrap();
+    let [cert, key, other] = [pair.cert, pair.key, other.key].map(|text| File::new(&text).mode(0o640));
+    let tls = |cert: &str, key: &str| format!("[server]\ntls = {{ cert_file = \"{cert}\", key_file = \"{key}\" }}");
+    let both = tls(cert.name(), key.name());
+    assert!(load_text(&both, &[]).unwrap().warnings.is_empty());
+    assert_eq!(keys(&tls(cert.name(), "")), ["server.tls.key_file"]);
+    assert_eq!(keys(&tls("", key.name())), ["server.tls.cert_file"]);
+    assert_eq!(keys(&tls("/nowhere", key.name())), ["server.tls.cert_file"]);
+    assert_eq!(keys(&tls(cert.name(), other.name())), ["server.tls.key_file"]);
+    assert_eq!(keys("[server.tls]\ncert_fil = \"x\""), ["server.tls.cert_fil"]);
+    assert!(keys(&tls("", "")).is_empty(), "an empty variable of the environment is none");
+
+    let from_env = [("ENTREE__SERVER__TLS__CERT_FILE", cert.name()), ("ENTREE__SERVER__TLS__KEY_FILE", key.name())];
+    assert!(load_text("", &from_env).unwrap().config.server.tls.key_file.is_some());
+
+    let problems = load_text(&both, &[("ENTREE__SERVER__PUBLIC_URL", "http://127.0.0.1:8080")]).unwrap_err();
+    assert_eq!(problems[0].key, "server.public_url");
+    let warned = |text: &str, url| -> Vec<String> {
+        let loaded = load_text(text, &[("ENTREE__SERVER__PUBLIC_URL", url)]).unwrap();
+        loaded.warnings.into_iter().map(|warning| warning.key).collect()
+    };
+    assert_eq!(warned(&both, "https://other.example.com"), ["server.tls.cert_file"]);
+    assert!(warned(&both, "https://127.0.0.1:8443").is_empty());
+    let open = key.mode(0o644);
+    assert_eq!(warned(&tls(cert.name(), open.name()), "https://login.example.com"), ["server.tls.key_file"]);
+}
+
+#[test]
 fn dev_presets_lie_under_the_file_and_the_command_line_over_all() {
     let dev = |port, env: &[(&str, &str)]| Source {
         file: None,

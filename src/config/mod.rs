@@ -2,13 +2,14 @@
 //!
 //! This file is the shape; `load` reads file, environment and `*_file` secrets (`layers`), fits them into the shape
 //! (`fit`) and checks what types cannot say (`check`), so that every problem is reported at once; `live` keeps the
-//! current one and changes it atomically while the service runs, `watch` says when.
+//! current one and changes it atomically while the service runs, `watch` says when. `pair` reads the certificate.
 
 pub mod check;
 mod fit;
 mod layers;
 pub mod live;
 pub mod load;
+pub mod pair;
 pub mod watch;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -45,7 +46,7 @@ pub struct Config {
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
     pub api: Api,
-    /// Logs.
+    /// Logs, traces and metrics.
     pub telemetry: Telemetry,
     /// The listener for ops.
     pub management: Management,
@@ -74,6 +75,18 @@ pub struct Server {
     pub texts_dir: Option<PathBuf>,
     /// How long a stop waits for requests under way, in seconds.
     pub drain_seconds: u64,
+    /// The certificate of the public listener. None: it speaks http, for loopback or behind a proxy.
+    pub tls: Tls,
+}
+
+/// `server.tls`: both files or neither. When they change, new connections get what they hold then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM: the certificate, then those between it and its authority.
+    pub cert_file: Option<PathBuf>,
+    /// PEM: its private key, not encrypted.
+    pub key_file: Option<PathBuf>,
 }
 
 /// `[database]`
@@ -376,6 +389,10 @@ pub struct Telemetry {
     pub format: LogFormat,
     /// A filter such as `info` or `entree=debug,sqlx=warn`. Changes without a restart.
     pub level: String,
+    /// Where traces and metrics are pushed to by OTLP over HTTP, for instance `http://127.0.0.1:4318`. Empty: nowhere.
+    pub otlp_endpoint: String,
+    /// Of a thousand traces that begin here, so many are kept.
+    pub traces_per_mille: u32,
 }
 
 /// How log lines look.
@@ -408,6 +425,7 @@ impl Default for Server {
             single_instance: false,
             texts_dir: None,
             drain_seconds: 10,
+            tls: Tls::default(),
         }
     }
 }
@@ -490,7 +508,8 @@ impl Default for Limits {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { format: LogFormat::Json, level: "info".to_owned() }
+        let level = "info".to_owned();
+        Self { format: LogFormat::Json, level, otlp_endpoint: String::new(), traces_per_mille: 1000 }
     }
 }
 

@@ -54,7 +54,11 @@ enum Nudge {
 #[must_use]
 pub fn watch(live: Live, source: Source, on_change: Arc<OnChange>) -> Watch {
     let (nudges, heard) = mpsc::channel(64);
-    let watcher = match folder_watcher(source.path(), nudges.clone()) {
+    let folder = nudges.clone();
+    let watcher = match folder_watcher(source.path(), move || {
+        // A full channel has a nudge in it already.
+        let _ = folder.try_send(Nudge::Folder);
+    }) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
             tracing::warn!(%error, "the configuration's folder cannot be watched; SIGHUP still works");
@@ -68,15 +72,22 @@ pub fn watch(live: Live, source: Source, on_change: Arc<OnChange>) -> Watch {
     Watch { task: tokio::spawn(follow(heard, reader)), _watcher: watcher }
 }
 
-fn folder_watcher(file: &Path, nudges: mpsc::Sender<Nudge>) -> notify::Result<notify::RecommendedWatcher> {
+/// Calls `nudge` whenever something in the folder of `file` changes, until the watcher is dropped.
+///
+/// # Errors
+/// The system does not watch that folder: it is not there, or there are too many watches.
+pub(crate) fn folder_watcher(
+    file: &Path,
+    nudge: impl Fn() + Send + 'static,
+) -> notify::Result<notify::RecommendedWatcher> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own reading is an event too; a full channel has a nudge in it already.
+        // Our own reading is an event too.
         if !event.is_ok_and(|event| event.kind.is_access()) {
-            let _ = nudges.try_send(Nudge::Folder);
+            nudge();
         }
     })?;
     watcher.watch(&folder, RecursiveMode::NonRecursive)?;

@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -240,6 +240,14 @@ impl Keys {
         let snapshot = self.inner.snapshot.load();
         let known = |kid: &str| snapshot.held.get(kid).filter(|key| key.state != State::Compromised);
         jwt::verify_hint(token, |kid| known(kid).map(|key| &key.public), issuer)
+    }
+
+    /// For how long the active key of each algorithm has been signing.
+    #[must_use]
+    pub fn ages(&self) -> Vec<(&'static str, Duration)> {
+        let (snapshot, now) = (self.inner.snapshot.load(), self.db().clock().now());
+        let age = |alg| Some((name(alg), now.since(snapshot.active(alg)?.activated_at?)));
+        ALGS.into_iter().filter_map(age).collect()
     }
 
     /// The JWKS.

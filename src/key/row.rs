@@ -103,6 +103,8 @@ pub(super) struct Held {
     pub(super) state: State,
     /// The public half.
     pub(super) public: Public,
+    /// Signing since.
+    pub(super) activated_at: Option<Time>,
     /// The private half of keys that sign or will: dropped when they stop.
     pub(super) pair: Option<Arc<Pair>>,
 }
@@ -128,7 +130,8 @@ impl Held {
         let public = Public::from_jwk(&row.public_jwk)
             .filter(|public| name(public.alg()) == row.alg && public.thumbprint() == row.kid)
             .ok_or_else(|| damaged(&row.kid))?;
-        let held = |pair| Self { kid: row.kid.clone(), state: row.state, public: public.clone(), pair };
+        let activated_at = row.activated_at;
+        let held = |pair| Self { kid: row.kid.clone(), state: row.state, public: public.clone(), activated_at, pair };
         if !is_published(row.state) {
             return Ok(held(None));
         }

@@ -1,13 +1,11 @@
 //! The one door: proof of an address → user → session → audit. Every way in ends here.
 
-use entity::mail_outbox::Kind as LetterKind;
-
 use crate::{
     audit::{Event, Kind},
     config::{Config, SignUp},
     db::Tx,
     login::{device, flow},
-    mail::outbox,
+    mail::outbox::{self, LetterKind},
     secret::{Hash, Plain},
     session::{self, Current, Method, Session, Start},
     user::{self, Address, ProvenBy, Resolved, User},
@@ -111,8 +109,7 @@ async fn begin(
 ) -> Result<(Session, Plain), Failure> {
     if let Some(current) = proof.holds.current {
         if current.user.id == user.id && current.user.auth_epoch == user.auth_epoch {
-            let (id, browser) = (current.session.id, proof.holds.browser);
-            if let Some(secret) = session::step_up(tx, id, proof.method, browser).await? {
+            if let Some(secret) = session::step_up(tx, current.session.id, proof.method).await? {
                 let mut session = current.session.clone();
                 (session.auth_time, session.last_seen_at) = (tx.now, tx.now);
                 return Ok((session, secret));

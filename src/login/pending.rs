@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     secret::{Hash, Plain},
@@ -48,6 +49,9 @@ impl Pending {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     browser: Vec<u8>,
+    /// The session that was there when the request was parked.
+    #[serde(default)]
+    session: Option<Uuid>,
     pending: Pending,
 }
 
@@ -61,22 +65,30 @@ pub struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    /// Whether the request was brought by this browser. A session remembers the cookie that it replaced, so requests
-    /// that waited in other tabs go on after a sign-in.
+    /// Whether the request was brought by this browser. A session remembers the cookie that it grew from, and a request
+    /// the session beside which it was parked, so requests that waited in other tabs go on however often the person has
+    /// proven who they are meanwhile.
     fn brought(&self, stored: &Stored) -> bool {
         let bound = Hash::from_column(&stored.browser);
         let grown_from = self.session.and_then(|session| session.browser_hash.as_deref()).and_then(Hash::from_column);
-        bound.is_some() && (self.browser == bound || grown_from == bound)
+        let beside = stored.session.is_some() && stored.session == self.session.map(|session| session.id);
+        beside || bound.is_some() && (self.browser == bound || grown_from == bound)
     }
 }
 
-/// Parks a request; gives the handle that goes into the URL, which is worth nothing in another browser.
+/// Parks a request beside the browser's cookie and its session, if there is one; gives the handle that goes into the
+/// URL, which is worth nothing in another browser.
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn park(tickets: &Tickets, browser: Hash, pending: &Pending) -> Result<Plain, Failure> {
+pub async fn park(
+    tickets: &Tickets,
+    browser: Hash,
+    session: Option<Uuid>,
+    pending: &Pending,
+) -> Result<Plain, Failure> {
     let handle = Plain::generate();
-    let stored = Stored { browser: browser.to_column(), pending: pending.clone() };
+    let stored = Stored { browser: browser.to_column(), session, pending: pending.clone() };
     let value = serde_json::to_vec(&stored).map_err(Failure::internal)?;
     if !tickets.issue(Kind::Pending, &handle.hash(), &value, KEPT).await? {
         return Err(Failure::internal("a fresh 256-bit handle was taken"));

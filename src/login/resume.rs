@@ -61,7 +61,7 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
     }
     let pending = read(flow)?;
     // Parked first: a handle that is not sent is worth nothing, but a claim whose store is away would lose the request.
-    let handle = pending::park(&app.tickets, visit.pre.hash(), &pending).await?;
+    let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
     let tx = app.db.begin().await?;
     let first = flow::claim_outcome(&tx, flow.id).await?;
     tx.commit().await?;
@@ -85,7 +85,7 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
         let flow = flow::held(app.db.read(), id, &visit.holder()).await?;
         match flow.filter(|flow| flow.state == State::Open && flow.destination.is_some()) {
             Some(flow) => {
-                let handle = pending::park(&app.tickets, visit.pre.hash(), &read(&flow)?).await?;
+                let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &read(&flow)?).await?;
                 Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
             }
             None => Ok(see_other("/login")),

@@ -7,6 +7,8 @@ use poem::{
     http::{StatusCode, header},
 };
 
+use uuid::Uuid;
+
 use super::{
     finish::{Holds, SignedIn},
     flow::Holder,
@@ -93,6 +95,12 @@ impl Visit {
     #[must_use]
     pub fn holds(&self) -> Holds<'_> {
         Holds { browser: Some(self.pre.hash()), device: self.device.as_ref(), current: self.current.as_ref() }
+    }
+
+    /// The session of whoever is signed in.
+    #[must_use]
+    pub fn session_id(&self) -> Option<Uuid> {
+        self.current.as_ref().map(|current| current.session.id)
     }
 
     /// Who asks for a pending request.

@@ -25,6 +25,7 @@ use crate::{
         flow::{self, Flow, Holder},
     },
     secret::Plain,
+    telemetry::metrics,
     user::Address,
     web::{
         caller::Caller,
@@ -287,6 +288,10 @@ impl Finish<'_> {
             tx.commit().await?;
             return wrong();
         };
+        if let Some(client) = &flow.client_id {
+            let client = client.clone();
+            tx.on_commit(move || metrics::tokens("magic_link", &client));
+        }
         tx.commit().await?;
         Ok(Ok(Tokens {
             access_token: issued.access_token,

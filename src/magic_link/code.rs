@@ -69,7 +69,7 @@ pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> R
     }
     match compare(tx, &flow, &code, attempt).await? {
         Some(reason) => consume::refuse(tx, Some(&flow), reason, attempt).await,
-        None => consume::claim(tx, flow, attempt).await,
+        None => consume::claim(tx, flow, attempt, "code").await,
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use entity::mail_outbox::{Kind as LetterKind, Model as Row};
 use uuid::Uuid;
 
 use super::{letter, token};
@@ -14,7 +13,10 @@ use crate::{
     config::{Config, SignUp},
     db::Tx,
     login::flow::{self, Flow, State},
-    mail::{Composed, Composer, Letter, Outcome, Work, outbox},
+    mail::{
+        Composed, Composer, Letter, Outcome, Work,
+        outbox::{self, LetterKind, Row},
+    },
     user::{self, Target},
     web::{error::Failure, text::Tongue},
 };

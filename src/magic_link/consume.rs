@@ -12,6 +12,7 @@ use crate::{
     },
     secret::{Hash, Mac, Plain},
     session::{self, Method},
+    telemetry::metrics,
     user::{self, Address, ProvenBy},
     web::{caller::Caller, error::Failure},
 };
@@ -71,7 +72,7 @@ pub async fn by_link(tx: &Tx, link: &Hash, attempt: &Attempt<'_>) -> Result<Cons
     if !live.iter().any(|live| live.id == token.id) {
         return refuse(tx, Some(&flow), "expired", attempt).await;
     }
-    claim(tx, flow, attempt).await
+    claim(tx, flow, attempt, "link").await
 }
 
 /// C7: somebody else is signed in in this browser, and nobody has agreed to leave that session.
@@ -88,11 +89,11 @@ pub async fn ask_first(tx: &Tx, flow: &Flow, attempt: &Attempt<'_>) -> Result<Op
 }
 
 /// Claims the flow and opens the door. Of any number at once one wins; the others, if they hold the same cookie, get
-/// the same session (B6, B7).
+/// the same session (B6, B7). `by` is `link` or `code`, for the metrics.
 ///
 /// # Errors
 /// The database's own.
-pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str) -> Result<Consumed, Failure> {
     if !flow::claim(tx, flow.id).await? {
         let now = flow::by_id(tx.conn(), flow.id).await?;
         return match now.filter(|flow| flow::answers_again(flow, tx.now)) {
@@ -118,6 +119,8 @@ pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
             let new_browser = matches!(attempt.holder, Holder::Browser(_)).then(|| done.pre.hash());
             flow::record(tx, flow.id, done.session.id, new_browser).await?;
             event(Kind::MagicLinkConsumed, Some(&flow), attempt).user(done.user.id).record(tx).await?;
+            let after = tx.now.since(flow.created_at);
+            tx.on_commit(move || metrics::consumed(by, after));
             Ok(Consumed::SignedIn(done, Box::new(flow)))
         }
     }

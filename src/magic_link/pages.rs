@@ -25,6 +25,7 @@ use crate::{
         visit::{Form, Visit, see_other},
     },
     secret::Plain,
+    telemetry::metrics,
     user::{self, Address},
     web::{page::show, params::Params},
 };
@@ -242,7 +243,9 @@ fn go_on(visit: &Visit, flow: &Flow) -> Response {
 pub async fn show_link(Data(app): Data<&App>, Path(text): Path<String>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
-        let Some(flow) = held_by_link(app, &visit, &text).await? else { return Ok(elsewhere(&visit)) };
+        let flow = held_by_link(app, &visit, &text).await?;
+        metrics::opened(flow.is_some());
+        let Some(flow) = flow else { return Ok(elsewhere(&visit)) };
         let now = app.clock().now();
         if !flow::answers_again(&flow, now) && !is_usable(app, &flow, &text).await? {
             return Err(Trouble::Expired);

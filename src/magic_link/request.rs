@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use entity::mail_outbox::Kind as LetterKind;
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
         device,
         flow::{self, Flow, Holder, State},
     },
-    mail::outbox,
+    mail::outbox::{self, LetterKind},
     secret::Hash,
     user::Address,
     web::{caller::Caller, error::Failure},

@@ -65,6 +65,19 @@ pub enum Outcome {
     Deferred,
 }
 
+impl Outcome {
+    /// A word for metrics and traces.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::InDoubt => "in_doubt",
+            Self::Deferred => "deferred",
+        }
+    }
+}
+
 /// Work that borrows a transaction.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 

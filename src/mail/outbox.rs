@@ -11,7 +11,7 @@ use std::time::Duration;
 use entity::mail_outbox::{ActiveModel, Column, Entity, Kind, Model, State};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QuerySelect as _, Statement, sea_query::Expr,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ use crate::{
     web::error::Failure,
 };
 
+pub use entity::mail_outbox::{Kind as LetterKind, Model as Row};
 pub use worker::Worker;
 
 /// How long a worker may hold a row.
@@ -109,6 +110,17 @@ pub async fn any_since(tx: &Tx, kind: Kind, canonical: &str, since: Time) -> Res
 /// The database's own.
 pub async fn idle(db: &Db) -> Result<bool, Failure> {
     Ok(Entity::find().filter(Column::State.eq(State::Queued)).count(db.read()).await? == 0)
+}
+
+/// How many mails wait, and how long the one that waits longest is overdue. For the metrics.
+///
+/// # Errors
+/// The database's own.
+pub async fn backlog(db: &Db) -> Result<(u64, Duration), Failure> {
+    let waiting = || Entity::find().filter(Column::State.eq(State::Queued));
+    let count = waiting().count(db.read()).await?;
+    let first = waiting().order_by_asc(Column::DueAt).one(db.read()).await?;
+    Ok((count, first.map_or(Duration::ZERO, |row| db.clock().now().since(row.due_at))))
 }
 
 /// The pause after that many tries (magic-link G3).

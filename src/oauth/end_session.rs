@@ -161,7 +161,7 @@ async fn park(app: &App, visit: &Visit, uri: &str) -> Result<String, Failure> {
         request: serde_json::to_string(&after).map_err(Failure::internal)?,
         origin: None,
     };
-    Ok(pending::park(&app.tickets, visit.pre.hash(), &pending).await?.to_text())
+    Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?.to_text())
 }
 
 /// `POST /oauth2/logout/confirm`: the person has agreed.

@@ -123,4 +123,40 @@ mod tests {
             assert_eq!(of_client(&client, asked).as_deref(), got, "{asked:?}");
         }
     }
+
+    fn listing(scopes: &str) -> Client {
+        let json = format!(r#"{{"client_id":"c","name":"C","audience":"a","scopes":[{scopes}]}}"#);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    #[test]
+    fn az_6_unknown_and_foreign_scopes_are_left_out() {
+        let all = listing(r#""openid","profile","email""#);
+        let few = listing(r#""openid""#);
+        for (client, asked, expected) in [
+            (&all, "openid email", "openid email"),
+            (&all, "email openid", "email openid"),
+            (&all, "openid openid  email", "openid email"),
+            (&all, "openid offline_access address phone nonsense", "openid"),
+            (&all, "OPENID Email", ""),
+            (&all, "openid,email", ""),
+            (&all, "", ""),
+            (&few, "openid profile email", "openid"),
+            (&few, "profile", ""),
+        ] {
+            assert_eq!(granted(client, asked), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_never_given_what_we_do_not_offer() {
+        assert_eq!(granted(&listing(r#""entree:admin","openid""#), "entree:admin openid"), "openid");
+    }
+
+    #[test]
+    fn has_compares_whole_names() {
+        assert!(has("email openid", "openid"));
+        assert!(!has("openid2 xopenid", "openid"));
+        assert!(!has("", "openid"));
+    }
 }

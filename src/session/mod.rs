@@ -261,17 +261,17 @@ pub async fn renew_secret(tx: &Tx, id: Uuid) -> Result<Option<Plain>, Failure> {
 }
 
 /// The same person proved who they are again: same row (so `sid` and grants stay), new secret, the old one is dead at
-/// once (BS-04). None if the session has ended meanwhile.
+/// once (BS-04). The cookie that the session grew from stays noted: requests of other tabs wait under it. None if the
+/// session has ended meanwhile.
 ///
 /// # Errors
 /// The database's own.
-pub async fn step_up(tx: &Tx, id: Uuid, method: Method, browser: Option<Hash>) -> Result<Option<Plain>, Failure> {
+pub async fn step_up(tx: &Tx, id: Uuid, method: Method) -> Result<Option<Plain>, Failure> {
     let secret = Plain::generate();
     let done = session::Entity::update_many()
         .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
         .col_expr(session::Column::PreviousHash, Expr::value(Option::<Vec<u8>>::None))
         .col_expr(session::Column::PreviousUntil, Expr::value(Option::<i64>::None))
-        .col_expr(session::Column::BrowserHash, Expr::value(browser.map(Hash::to_column)))
         .col_expr(session::Column::AuthTime, Expr::value(tx.now.0))
         .col_expr(session::Column::LastSeenAt, Expr::value(tx.now.0))
         .col_expr(session::Column::Acr, Expr::value(method.acr()))

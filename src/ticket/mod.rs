@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use crate::{
     clock::Clock,
     secret::{Hash, Mac, MasterKeys, Sealer},
+    telemetry::{metrics, trace::Span},
     web::error::Failure,
 };
 
@@ -123,7 +124,7 @@ impl Tickets {
     /// If the store is away or full; after a time-out the value may or may not be there.
     pub async fn issue(&self, kind: Kind, handle: &Hash, value: &[u8], ttl: Duration) -> Result<bool, Failure> {
         let place = self.place(kind, handle);
-        self.store.put_new(&place.key, place.seal(State::Live, value), ttl).await
+        step("ticket issue", self.store.put_new(&place.key, place.seal(State::Live, value), ttl)).await
     }
 
     /// The live value, which stays.
@@ -140,7 +141,7 @@ impl Tickets {
     /// If the store is away.
     pub async fn peek_version(&self, kind: Kind, handle: &Hash) -> Result<Option<(Vec<u8>, Version)>, Failure> {
         let place = self.place(kind, handle);
-        let Some(blob) = self.store.get(&place.key).await? else { return Ok(None) };
+        let Some(blob) = step("ticket peek", self.store.get(&place.key)).await? else { return Ok(None) };
         Ok(match place.open(&blob) {
             Some((State::Live, value)) => Some((value, Version(version(&blob).to_vec()))),
             _ => None,
@@ -154,7 +155,7 @@ impl Tickets {
     /// If the store is away or full; after a time-out the value may or may not be replaced.
     pub async fn replace_if(&self, kind: Kind, handle: &Hash, seen: &Version, value: &[u8]) -> Result<bool, Failure> {
         let place = self.place(kind, handle);
-        self.store.replace_if(&place.key, &seen.0, place.seal(State::Live, value)).await
+        step("ticket replace", self.store.replace_if(&place.key, &seen.0, place.seal(State::Live, value))).await
     }
 
     /// One atomic step: live → value returned, tombstone stored for `keep`; tombstone → returned unchanged; else gone.
@@ -163,7 +164,8 @@ impl Tickets {
     /// If the store is away or full. It is never tried again: after a time-out the ticket may be spent.
     pub async fn claim(&self, kind: Kind, handle: &Hash, tombstone: &[u8], keep: Duration) -> Result<Claim, Failure> {
         let place = self.place(kind, handle);
-        let Some(blob) = self.store.claim(&place.key, place.seal(State::Used, tombstone), keep).await? else {
+        let claim = self.store.claim(&place.key, place.seal(State::Used, tombstone), keep);
+        let Some(blob) = step("ticket claim", claim).await? else {
             return Ok(Claim::Gone);
         };
         Ok(match place.open(&blob) {
@@ -193,7 +195,7 @@ impl Tickets {
         // Subjects such as networks are few enough to be guessed from a plain hash: the store sees a keyed one.
         let stem = self.key("count", &self.seal.tag(&[b"count", subject.as_bytes()]));
         let keys = counters.iter().map(|counter| format!("{stem}:{}", counter.name)).collect();
-        self.store.hit(keys, counters).await
+        step("ticket count", self.store.hit(keys, counters)).await
     }
 
     /// Whether the store answers.
@@ -305,6 +307,17 @@ trait Store: Send + Sync {
     fn policy(&self) -> Answer<'_, Policy>;
     fn sweep(&self) -> usize;
     fn describe(&self) -> String;
+}
+
+/// One step of the store: a span, and counted if it failed.
+async fn step<T>(name: &'static str, work: Answer<'_, T>) -> Result<T, Failure> {
+    let span = Span::of_call(name);
+    let done = span.around(work).await;
+    span.end(|| None, Vec::new, done.is_err());
+    if done.is_err() {
+        metrics::ticket_error(name.trim_start_matches("ticket "));
+    }
+    done
 }
 
 fn away(cause: impl fmt::Display) -> Failure {

@@ -279,6 +279,45 @@ pub fn roles(user: &User) -> Vec<String> {
     user.roles.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
+/// Whether this may be the name of a role: it stands in tokens, and between spaces in its column.
+#[must_use]
+pub fn is_role(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// Gives a user exactly these roles, each once, in order. Names that [`is_role`] refuses are left out.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), Failure> {
+    let roles: std::collections::BTreeSet<&str> =
+        roles.iter().map(String::as_str).filter(|role| is_role(role)).collect();
+    let roles = roles.into_iter().collect::<Vec<_>>().join(" ");
+    change(tx, id, user::Column::Roles, roles.into()).await
+}
+
+/// Locks a user, or lets one in again. Whoever locks also ends sessions (see [`bump_epoch`]).
+///
+/// # Errors
+/// The database's own.
+pub async fn set_state(tx: &Tx, id: Uuid, state: State) -> Result<(), Failure> {
+    use sea_orm::ActiveEnum as _;
+    change(tx, id, user::Column::State, state.to_value().into()).await
+}
+
+async fn change(tx: &Tx, id: Uuid, column: user::Column, value: sea_orm::Value) -> Result<(), Failure> {
+    use sea_orm::sea_query::Expr;
+    user::Entity::update_many()
+        .col_expr(column, Expr::value(value))
+        .col_expr(user::Column::UpdatedAt, Expr::value(tx.now.0))
+        .filter(user::Column::Id.eq(id))
+        .filter(user::Column::State.ne(State::Deleted))
+        .exec(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// Puts in an account that nobody has proven yet, as an import of an older system does. For ops and tests.
 ///
 /// # Errors

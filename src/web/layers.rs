@@ -20,6 +20,10 @@ use super::{
     error::{Audience, Failure, Fault},
     host::{Site, Turned},
 };
+use crate::telemetry::{
+    metrics,
+    trace::{Span, Tag},
+};
 
 /// Draws an error for people as a page.
 pub type ErrorPage = Arc<dyn Fn(&Fault, &Caller) -> Response + Send + Sync>;
@@ -88,6 +92,9 @@ impl<E: Endpoint> Endpoint for Layered<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let began = Instant::now();
         let caller = Caller::make(&request, &self.layers.trusted_proxies);
+        // Whoever may name its trace may have it kept: our own proxies only.
+        let believed = is_peer_trusted(&request, &self.layers.trusted_proxies);
+        let span = Span::of_request(believed.then(|| request.headers()));
         request.set_data(caller.clone());
         let seen = Seen {
             method: request.method().clone(),
@@ -97,12 +104,12 @@ impl<E: Endpoint> Endpoint for Layered<E> {
         };
         tracing::trace!(request_id = seen.caller.request_id, "request begins");
         let mut response = match self.admit(&mut request).await {
-            Ok(()) => self.run(request, &seen).await,
+            Ok(()) => span.around(self.run(request, &seen)).await,
             Err(Turned::Away(status)) => self.refuse(&Fault::new(status, &seen.caller.request_id), &seen),
             Err(Turned::To(response)) => *response,
         };
         self.finish(&mut response, &seen);
-        log(&seen, &response, began);
+        tell(&seen, &response, began, span);
         Ok(response)
     }
 }
@@ -163,7 +170,8 @@ impl<E: Endpoint> Layered<E> {
         let words = error.to_string();
         let mut response = error.into_response();
         if ours || is_plain(&response) {
-            let fault = Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { &words });
+            let fault =
+                Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { unquoted(&words) });
             let shaped = self.refuse(&fault, seen);
             // Retry-After, Allow, WWW-Authenticate stay, and the pattern of the route.
             let (kept, notes) = (std::mem::take(response.headers_mut()), std::mem::take(response.extensions_mut()));
@@ -223,22 +231,42 @@ fn is_routing(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
 }
 
+/// The framework's words for a value of the wrong type end with that value, which may be a secret (F3).
+fn unquoted(words: &str) -> &str {
+    words.split_once(", found ").map_or(words, |(said, _value)| said)
+}
+
 fn is_plain(response: &Response) -> bool {
     response.content_type().is_none_or(|kind| kind.starts_with("text/plain"))
 }
 
 /// One line a request. The pattern stands for the path: a mailed link's token is in the path.
-fn log(seen: &Seen, response: &Response, began: Instant) {
-    let route = response.data::<PathPattern>().map_or("unmatched", |pattern| &pattern.0);
+fn tell(seen: &Seen, response: &Response, began: Instant, span: Span) {
+    let pattern = response.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
+    let route = pattern.as_deref().unwrap_or("unmatched");
+    let (status, took) = (response.status().as_u16(), began.elapsed());
     tracing::info!(
         method = %seen.method,
         route,
-        status = response.status().as_u16(),
-        ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        status,
+        ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         request_id = seen.caller.request_id,
+        trace_id = span.trace_id(),
         network = seen.caller.network,
         "request"
     );
+    let method = metrics::method(seen.method.as_str());
+    metrics::answered(method, pattern.clone(), status, took);
+    let tags = || {
+        let route = pattern.clone().map(Tag::Route);
+        [Tag::Method(method), Tag::HttpStatus(status)].into_iter().chain(route).collect()
+    };
+    span.end(|| Some(format!("{method} {route}")), tags, status >= 500);
+}
+
+fn is_peer_trusted(request: &Request, trusted: &[IpNet]) -> bool {
+    let peer = request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical());
+    peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(&peer)))
 }
 
 /// Reads a body whole, counting: Content-Length is not believed, and may be absent (PO-04). Of one that is too large

@@ -15,3 +15,4 @@ pub mod problem;
 pub mod server;
 pub mod tags;
 pub mod text;
+pub mod tls;

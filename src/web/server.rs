@@ -1,8 +1,8 @@
 //! The loop that takes connections: HTTP/1.1 and HTTP/2 on one listener, every wait bounded.
 //!
 //! The framework's own server has no bound on the time and size of a header, no TCP_NODELAY and no cap on connections;
-//! this one has them, and drives the same endpoints. Bodies are bounded in `layers`. TLS goes between [`serve`] and
-//! `connection`, which takes any stream.
+//! this one has them, and drives the same endpoints. Bodies are bounded in `layers`. `connection` takes any stream: with
+//! TLS, `handshake` goes before it, on the connection's own task and in its slot.
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, pin::pin, sync::Arc, task, time::Duration};
 
@@ -23,12 +23,15 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerOptions {
     /// How long a header may take to arrive, and an idle HTTP/1.1 connection may wait for its next request.
     pub header_timeout: Duration,
+    /// How long the TLS handshake may take, before any header.
+    pub handshake_timeout: Duration,
     /// The most bytes of a header: 431. At least 8 KiB.
     pub header_bytes: usize,
     /// How long a connection may be without a request before it is closed.
@@ -47,6 +50,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             header_bytes: 16 * 1024,
             idle_timeout: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(300),
@@ -58,12 +62,13 @@ impl Default for ServerOptions {
 }
 
 /// Serves `endpoint` on `listener` until `shutdown` is ready, then takes no more connections, lets requests in flight
-/// finish within `options.drain`, and returns.
+/// finish within `options.drain`, and returns. With `tls` it speaks https alone.
 ///
 /// # Errors
 /// Only if the listener is unusable from the start; a failed accept is logged and tried again.
 pub async fn serve<E: Endpoint + 'static>(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     endpoint: E,
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
@@ -79,9 +84,16 @@ pub async fn serve<E: Endpoint + 'static>(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             (stream, ends, slot) = accept(&listener, &slots) => {
-                let (endpoint, stopped) = (Arc::clone(&endpoint), stopped.clone());
+                let (tls, endpoint, mut stopped) = (tls.clone(), Arc::clone(&endpoint), stopped.clone());
                 connections.spawn(async move {
-                    connection(stream, ends, endpoint, options, stopped).await;
+                    if let Some(tls) = tls {
+                        let ends = Ends { scheme: Scheme::HTTPS, ..ends };
+                        if let Some(stream) = handshake(&tls, stream, options, &mut stopped).await {
+                            connection(stream, ends, endpoint, options, stopped).await;
+                        }
+                    } else {
+                        connection(stream, ends, endpoint, options, stopped).await;
+                    }
                     drop(slot);
                 });
             }
@@ -128,6 +140,27 @@ async fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, Ends)> {
     let end = |address: SocketAddr| Addr::SocketAddr(address);
     let local = LocalAddr(end(stream.local_addr()?));
     Ok((stream, Ends { local, remote: RemoteAddr(end(remote)), scheme: Scheme::HTTP }))
+}
+
+/// The TLS handshake. None: it failed, it took too long, or the service stops.
+async fn handshake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    options: ServerOptions,
+    stopped: &mut watch::Receiver<bool>,
+) -> Option<TlsStream<TcpStream>> {
+    tokio::select! {
+        done = timeout(options.handshake_timeout, tls.accept(stream)) => match done {
+            Ok(Ok(stream)) => Some(stream),
+            // Scanners bring this about all day: nothing for ops to look at.
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_elapsed) => None,
+        },
+        _stopping = stopped.wait_for(|stop| *stop) => None,
+    }
 }
 
 /// Serves one connection to its end, or until it has been quiet for too long.

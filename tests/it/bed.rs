@@ -20,7 +20,7 @@ use entree::{
     app::{App, Macs},
     clock::Clock,
     config::{Config, Live, MailTransport},
-    db::Db,
+    db::{Db, Tx},
     key::{self, Keys},
     magic_link::compose::Letters,
     mail::{mailbox::Received, outbox::Worker, transport::Transport},
@@ -34,7 +34,10 @@ use poem::{
     endpoint::BoxEndpoint,
     http::{Method, StatusCode, header},
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, DatabaseBackend, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    Statement,
+};
 use testkit::{
     Missing, child, ci,
     mail::Mail,
@@ -155,6 +158,11 @@ impl Bed {
         assert!(changed.needs_restart.is_empty(), "these keys are read at the start: {:?}", changed.needs_restart);
     }
 
+    /// Does something in a unit of work.
+    pub(crate) async fn tx(&self) -> Tx {
+        self.app.db.begin().await.unwrap()
+    }
+
     /// Lets time pass for the service.
     pub(crate) fn pass(&self, seconds: u64) {
         self.app.clock().advance(Duration::from_secs(seconds));
@@ -164,7 +172,7 @@ impl Bed {
     pub(crate) fn browser(&self) -> Browser<'_> {
         static NEXT: AtomicU32 = AtomicU32::new(0x0a00_0001);
         let from = std::net::Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        Browser { bed: self, cookies: BTreeMap::new(), from: from.to_string() }
+        Browser { bed: self, cookies: BTreeMap::new(), from: from.to_string(), headers: Vec::new() }
     }
 
     /// Sends what is due in the outbox, each letter once, and waits for the end of it.
@@ -203,6 +211,45 @@ impl Bed {
         self.mails(to).into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
     }
 
+    /// Everything that database and ticket store hold, byte for byte. (Tickets in this process cannot be looked at.)
+    pub(crate) async fn stored(&self) -> Vec<u8> {
+        let config = self.app.config.get();
+        if !self.app.db.is_postgres() {
+            let file = config.database_url().replacen("sqlite:", "", 1);
+            return [std::fs::read(&file).unwrap(), std::fs::read(format!("{file}-wal")).unwrap_or_default()].concat();
+        }
+        let db = self.app.db.read();
+        let ask = |sql: String| async move {
+            let rows = db.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await.unwrap();
+            rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()).collect::<Vec<_>>()
+        };
+        let mut all = Vec::new();
+        for table in
+            ask("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1".to_owned()).await
+        {
+            all.push(table.clone());
+            all.extend(ask(format!("SELECT t::text FROM {table} t ORDER BY 1")).await);
+        }
+        let mut bytes = all.join("\n").into_bytes();
+        let (mut redis, keys) = self.redis().await;
+        for key in keys {
+            bytes.extend(key.as_bytes());
+            bytes.extend(redis::cmd("DUMP").arg(&key).query_async::<Vec<u8>>(&mut redis).await.unwrap());
+        }
+        bytes
+    }
+
+    /// A connection to Redis, and the keys of this bed there, in order.
+    pub(crate) async fn redis(&self) -> (redis::aio::MultiplexedConnection, Vec<String>) {
+        let config = self.app.config.get();
+        let client = redis::Client::open(config.tickets.url.expose()).unwrap();
+        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        let pattern = format!("{}*", config.tickets.prefix);
+        let mut keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.unwrap();
+        keys.sort();
+        (redis, keys)
+    }
+
     /// Hands a request to the routes of the public listener, and gives the answer as a page.
     pub(crate) async fn call(&self, request: Request) -> Page {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -224,8 +271,10 @@ pub(crate) struct Browser<'a> {
     pub(crate) bed: &'a Bed,
     /// Its cookies: a test may take some away.
     pub(crate) cookies: BTreeMap<String, String>,
-    /// The network address that the service sees.
+    /// The network address that the service sees, as `X-Forwarded-For` tells it.
     pub(crate) from: String,
+    /// Sent with every request.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Browser<'_> {
@@ -236,6 +285,9 @@ impl Browser<'_> {
             .uri_str(path)
             .header(header::HOST, "id.test")
             .header("x-forwarded-for", self.from.as_str());
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         if !self.cookies.is_empty() {
             let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, pairs.join("; "));

@@ -1,10 +1,190 @@
 //! Section B: what link and code are worth, for how long, and how often.
 
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use entity::{magic_link_flow, magic_link_token, mail_outbox, session};
+use entree::{
+    app::Macs,
+    magic_link::{compose::Letters, token},
+    mail::{Composed, Composer as _, Outcome},
+    secret::{MasterKeys, Plain},
+};
 use poem::http::StatusCode;
+use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, PUBLIC, flow_of};
 
-on_both!(b_5_the_last_three_mails_work);
+on_both!(
+    b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code,
+    b_2_codes_have_as_many_digits_as_configured,
+    b_3_what_is_stored_opens_nothing,
+    b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty,
+    b_4_a_letter_works_before_its_accept_is_recorded,
+    b_5_the_last_three_mails_work,
+    b_7_a_second_click_within_a_minute_leads_to_the_same_session,
+);
+
+/// The secret of a link.
+fn secret(link: &str) -> Plain {
+    Plain::parse(link.rsplit('/').next().unwrap()).expect("32 bytes in base64url")
+}
+
+async fn sessions(bed: &Bed) -> u64 {
+    session::Entity::find().count(bed.app.db.read()).await.unwrap()
+}
+
+async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(bed: Bed) {
+    let flow = flow_of(&bed.browser().ask("b1@example.com").await);
+    let tx = bed.tx().await;
+    let mut columns = vec![BTreeSet::new(); 32];
+    for _ in 0..256 {
+        let lifetime = bed.app.config.get().link_lifetime();
+        // One digit: ten codes, so a link made of code and flow would come again and again.
+        let made = token::make(&tx, flow, 1, lifetime, &bed.app.macs.code).await.unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(made.link.to_text()).unwrap();
+        assert_eq!(bytes.len(), 32);
+        for (column, byte) in columns.iter_mut().zip(bytes) {
+            column.insert(byte);
+        }
+    }
+    // 256 draws of 256 values give 162 different ones, give or take 6.5; fewer than 110 is 8 deviations off.
+    for (at, values) in columns.iter().enumerate() {
+        assert!(values.len() > 110, "byte {at} takes {} values", values.len());
+    }
+}
+
+async fn b_2_codes_have_as_many_digits_as_configured(bed: Bed) {
+    for digits in [6, 10, 8] {
+        bed.configure(|config| config.magic_link.code_digits = digits);
+        let email = format!("b2-{digits}@example.com");
+        let mut person = bed.browser();
+        let waiting = person.ask(&email).await;
+        let code = bed.mail(&email).await.code();
+        assert_eq!(code.len(), digits as usize);
+        person.submit(&waiting, "code", &[("code", &code)]).await;
+        assert!(person.is_signed_in());
+    }
+}
+
+async fn b_3_what_is_stored_opens_nothing(bed: Bed) {
+    let email = "b3@example.com";
+    bed.browser().sign_in(email).await;
+    let mut person = bed.browser();
+    let waiting = person.ask(email).await;
+    let mail = bed.mail(email).await;
+    let db = bed.app.db.read();
+    let flow = magic_link_flow::Entity::find_by_id(flow_of(&waiting)).one(db).await.unwrap().unwrap();
+    let tokens = magic_link_token::Entity::find().all(db).await.unwrap();
+    let mine = tokens.iter().find(|token| token.flow_id == flow.id).unwrap();
+    assert_eq!(mine.link_hash, secret(&mail.link()).hash().to_column(), "SHA-256 of the link's secret");
+    let mac = token::code_mac(&bed.app.macs.code, flow.id, &mail.code());
+    assert_eq!(mine.code_mac, mac.to_column(), "HMAC of flow and code");
+    // The pepper is no part of what is stored, and two are live while it is changed.
+    let next = Macs::new(&MasterKeys::new([8; 32], [[7; 32]])).code;
+    let without = Macs::new(&MasterKeys::new([8; 32], [])).code;
+    let live = std::slice::from_ref(mine);
+    assert!(
+        token::matches(live, flow.id, &mail.code(), &next) && !token::matches(live, flow.id, &mail.code(), &without)
+    );
+
+    let mut stored: Vec<Vec<u8>> = tokens.iter().flat_map(|t| [t.link_hash.clone(), t.code_mac.clone()]).collect();
+    for flow in magic_link_flow::Entity::find().all(db).await.unwrap() {
+        stored.extend([flow.browser_hash, flow.consumed_browser_hash].into_iter().flatten());
+        stored.push(flow.address_key);
+    }
+    for session in session::Entity::find().all(db).await.unwrap() {
+        stored.extend([Some(session.secret_hash), session.previous_hash, session.browser_hash].into_iter().flatten());
+    }
+    stored.sort();
+    stored.dedup();
+    assert!(stored.len() >= 8, "{}", stored.len());
+    for value in stored {
+        let text = URL_SAFE_NO_PAD.encode(&value);
+        let page = person.open(&format!("/login/link/{text}")).await;
+        assert!(!page.has("form#link"), "a stored value as a link");
+        let answer = person.submit(&waiting, "code", &[("code", &text)]).await;
+        assert_ne!(answer.status, StatusCode::OK, "as a code");
+        for cookie in ["__Host-Http-sid", "__Host-Http-pre", "__Host-Http-dev"] {
+            let mut thief = bed.browser();
+            thief.cookies.insert(cookie.to_owned(), text.clone());
+            assert!(thief.account().await.is_none(), "as {cookie}");
+            let page = thief.open(&mail.link()).await;
+            assert!(!page.has("form#link"), "as {cookie}");
+        }
+    }
+    person.click(&mail.link()).await;
+    assert!(person.is_signed_in());
+}
+
+async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(bed: Bed) {
+    // Accepted late: ten minutes begin then.
+    let mut late = bed.browser();
+    late.ask("late@example.com").await;
+    bed.pass(1195);
+    let mail = bed.mail("late@example.com").await;
+    bed.pass(590);
+    late.click(&mail.link()).await;
+    assert!(late.is_signed_in());
+
+    for by_link in [true, false] {
+        let email = format!("over-{by_link}@example.com");
+        let mut person = bed.browser();
+        let waiting = person.ask(&email).await;
+        let mail = bed.mail(&email).await;
+        bed.pass(601);
+        let answer = if by_link {
+            person.open(&mail.link()).await
+        } else {
+            person.submit(&waiting, "code", &[("code", &mail.code())]).await
+        };
+        assert!(answer.status.is_client_error() && !person.is_signed_in(), "{}", answer.summary());
+        // The flow goes on: another mail works.
+        let answer = person.submit(&waiting, "resend", &[]).await;
+        person.follow(&answer).await;
+        person.click(&bed.mail(&email).await.link()).await;
+        assert!(person.is_signed_in());
+    }
+
+    let mut gone = bed.browser();
+    let waiting = gone.ask("gone@example.com").await;
+    bed.pass(1801);
+    bed.post().await;
+    assert!(bed.mails("gone@example.com").is_empty(), "no dead mail");
+    assert_eq!(gone.submit(&waiting, "resend", &[]).await.status, StatusCode::GONE);
+    assert_eq!(gone.open(waiting.url.as_str()).await.status, StatusCode::GONE);
+}
+
+async fn b_4_a_letter_works_before_its_accept_is_recorded(bed: Bed) {
+    let email = "fast@example.com";
+    let mut person = bed.browser();
+    person.ask(email).await;
+    let composer = Letters { app: bed.app.clone() };
+    let row = mail_outbox::Entity::find().one(bed.app.db.read()).await.unwrap().unwrap();
+    let tx = bed.tx().await;
+    let Composed::Letter { letter, reference } = composer.compose(&tx, &row).await.unwrap() else {
+        panic!("no letter");
+    };
+    tx.commit().await.unwrap();
+    let token = |bed: &Bed| {
+        let db = bed.app.db.read().clone();
+        async move { magic_link_token::Entity::find_by_id(reference).one(&db).await.unwrap().unwrap() }
+    };
+    let provisional = token(&bed).await;
+    bed.pass(120);
+    let tx = bed.tx().await;
+    let accepted = tx.now;
+    composer.tried(&tx, &row, reference, Outcome::Accepted).await.unwrap();
+    tx.commit().await.unwrap();
+    let extended = token(&bed).await;
+    assert!(extended.expires_at > provisional.expires_at);
+    assert_eq!(extended.expires_at.since(accepted).as_secs(), 600);
+    // The hash was there before the letter left: whoever is faster than the receipt gets in.
+    let begin = letter.text.find(PUBLIC).unwrap();
+    let link: String = letter.text[begin..].split_whitespace().next().unwrap().to_owned();
+    person.click(&link).await;
+    assert!(person.is_signed_in());
+}
 
 async fn b_5_the_last_three_mails_work(bed: Bed) {
     for (which, works) in [(0, true), (1, true), (2, true), (3, false)] {
@@ -27,6 +207,8 @@ async fn b_5_the_last_three_mails_work(bed: Bed) {
         assert_eq!(person.is_signed_in(), works, "mail {which} of the newest four: {}", page.summary());
         if !works {
             assert_eq!(page.status, StatusCode::GONE);
+            let answer = person.submit(&waiting, "code", &[("code", &mails[which].code())]).await;
+            assert!(answer.status.is_client_error(), "its code neither");
             continue;
         }
         // Using one voids all.
@@ -34,5 +216,34 @@ async fn b_5_the_last_three_mails_work(bed: Bed) {
         for mail in mails {
             assert_eq!(person.open(&mail.link()).await.status, StatusCode::GONE);
         }
+    }
+}
+
+async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) {
+    for by_link in [true, false] {
+        let email = format!("twice-{by_link}@example.com");
+        let before = sessions(&bed).await;
+        let mut person = bed.browser();
+        let waiting = person.ask(&email).await;
+        let mail = bed.mail(&email).await;
+        let (page, form, fill) = if by_link {
+            (person.open(&mail.link()).await, "link", Vec::new())
+        } else {
+            (waiting, "code", vec![("code", mail.code())])
+        };
+        let fill: Vec<_> = fill.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (mut double, mut late) = (person.clone(), person.clone());
+        let first = person.submit(&page, form, &fill).await;
+        bed.pass(50);
+        let second = double.submit(&page, form, &fill).await;
+        assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK), "{}", second.summary());
+        assert_eq!(first.refresh().unwrap(), second.refresh().unwrap(), "the same destination");
+        assert_eq!(sessions(&bed).await, before + 1, "no new session");
+        let (one, two) = (person.account().await, double.account().await);
+        assert!(two.is_some() && one == two, "both tabs are signed in");
+        bed.pass(15);
+        let third = late.submit(&page, form, &fill).await;
+        assert_eq!(third.status, StatusCode::GONE, "{}", third.summary());
+        assert!(!late.is_signed_in());
     }
 }

@@ -16,4 +16,27 @@
 mod bed;
 
 mod authorize;
+mod hostile;
+mod house;
+mod identity;
+mod ids;
+mod leaks;
+mod magic_link_ask;
+mod magic_link_click;
+mod magic_link_code;
+mod magic_link_keeping;
+mod magic_link_mail;
+mod magic_link_race;
 mod magic_link_secrets;
+mod magic_link_timing;
+mod migrations;
+mod oauth;
+mod oauth_authorize;
+mod oauth_metadata;
+mod oauth_prompt;
+mod oauth_token;
+mod outside;
+mod session;
+mod session_csrf;
+mod telemetry;
+mod wire;

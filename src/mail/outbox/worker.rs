@@ -29,6 +29,10 @@ use crate::{
         transport::{Transport, Tried},
     },
     secret,
+    telemetry::{
+        metrics,
+        trace::{Span, Tag},
+    },
     web::error::Failure,
 };
 
@@ -142,18 +146,28 @@ impl Hand {
         if most == 0 { Ok(Vec::new()) } else { lease(&self.db, owner, most).await }
     }
 
-    /// One try of one row.
+    /// One try of one row, as a trace of its own.
     async fn deliver(&self, row: Model) {
+        let span = Span::of_job("mail");
+        span.around(self.deliver_once(row)).await;
+        span.end(|| None, Vec::new, false);
+    }
+
+    async fn deliver_once(&self, row: Model) {
         let (letter, reference) = match self.compose(&row).await {
             Ok(Some(composed)) => composed,
             Ok(None) => return,
             Err(failure) => return self.postpone(&row, &failure).await,
         };
         let started = Instant::now();
-        let tried = self.transport.send(&letter).await;
+        let span = Span::of_call("SMTP send");
+        let tried = span.around(self.transport.send(&letter)).await;
         drop(letter);
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
         let Tried { outcome, class } = &tried;
+        span.end(|| None, || vec![Tag::Outcome(outcome.name())], *outcome != Outcome::Accepted);
+        metrics::mail_tried(outcome.name(), took);
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(outbox = %row.id, attempt = row.attempts, ?outcome, class, ms, "mail tried");
         self.record(&row, reference, &tried).await;
     }

@@ -131,7 +131,7 @@ async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: boo
         request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
         origin: None,
     };
-    Ok(pending::park(&app.tickets, visit.pre.hash(), &pending).await?)
+    Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?)
 }
 
 impl Hints for App {

@@ -63,3 +63,6 @@ fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
         asked.stored.max_age.is_none_or(|max| max > 0 && now.seconds().saturating_sub(auth_time.seconds()) <= max);
     !login && !select_account && young
 }
+
+#[cfg(test)]
+mod tests;

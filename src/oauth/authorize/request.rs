@@ -204,11 +204,16 @@ fn read(params: &Params, client: &Client, back: &Back, hints: &dyn Hints, now: T
         hinted_sub: text("id_token_hint", MAX_HINT)?.map(|hint| hints.subject(&hint)).transpose()?,
         prompt: prompt(text("prompt", 64)?.as_deref().unwrap_or_default())?,
         max_age: max_age(text("max_age", 16)?.as_deref())?,
-        login_hint: text("login_hint", 254)?.unwrap_or_default(),
-        ui_locales: text("ui_locales", 512)?.unwrap_or_default(),
+        login_hint: hint(params, "login_hint", 254),
+        ui_locales: hint(params, "ui_locales", 512),
         asked_at: now,
         proven_before: None,
     })
+}
+
+/// What may help and never fails (OIDC Core §15.1): a hint that is too long is none.
+fn hint(params: &Params, name: &str, max: usize) -> String {
+    params.one_within(name, max).ok().flatten().unwrap_or_default().to_owned()
 }
 
 /// OIDC Core §6: request objects and request URIs are not supported, and saying so beats ignoring them (AZ-12).
@@ -303,3 +308,6 @@ fn max_age(text: Option<&str>) -> Result<Option<i64>, OauthError> {
     let parse = |text: &str| text.parse::<u32>().map(i64::from);
     text.map(parse).transpose().map_err(|_| invalid("The parameter max_age must be a number of seconds."))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     app::App,
     config::{Client, GrantType},
+    telemetry::metrics,
     web::{caller::Caller, error::Failure, params::Params},
 };
 
@@ -46,15 +47,17 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
     params.known(&KNOWN)?;
     let config = app.config.get();
     let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
-    let tokens: TokenResponse = match params.one_within("grant_type", 64)? {
+    let (grant, tokens): (&'static str, TokenResponse) = match params.one_within("grant_type", 64)? {
         Some("authorization_code") => {
             may(client, GrantType::AuthorizationCode)?;
-            authorization_code::exchange(app, &config, client, &params, caller).await?
+            ("authorization_code", authorization_code::exchange(app, &config, client, &params, caller).await?)
         }
-        Some("refresh_token") => refresh_token::refresh(app, &config, client, &params, caller).await?,
+        Some("refresh_token") => {
+            ("refresh_token", refresh_token::refresh(app, &config, client, &params, caller).await?)
+        }
         Some("client_credentials") => {
             may(client, GrantType::ClientCredentials)?;
-            client_credentials::tokens(app, &config, client, &params)?
+            ("client_credentials", client_credentials::tokens(app, &config, client, &params)?)
         }
         Some(_) => {
             let words = "Only authorization_code, refresh_token and client_credentials are supported.";
@@ -62,6 +65,7 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
         }
         None => return Err(OauthError::new(Code::InvalidRequest, "The parameter grant_type is missing.").into()),
     };
+    metrics::tokens(grant, &client.client_id);
     serde_json::to_value(tokens).map_err(|error| Failure::internal(error).into())
 }
 

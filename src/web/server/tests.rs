@@ -80,7 +80,7 @@ async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served 
         .at("/wait", wait);
     let (stop, stopped) = oneshot::channel();
     let shutdown = async { drop(stopped.await) };
-    let ended = tokio::spawn(serve(listener, routes.with(layers).into_endpoint(), options, shutdown));
+    let ended = tokio::spawn(serve(listener, None, routes.with(layers).into_endpoint(), options, shutdown));
     Served { address: address_, gate, stop: Some(stop), ended }
 }
 

@@ -1,6 +1,7 @@
 //! What the sentences of the features mean.
 
 mod abuse;
+mod https;
 mod letter;
 mod operation;
 mod sessions;
@@ -92,6 +93,8 @@ pub struct World {
     pub code: String,
     pub subjects: Vec<String>,
     pub took: Duration,
+    /// The certificate that the service showed.
+    pub shown: Vec<u8>,
     /// Letters to the person before the step that matters.
     pub before: usize,
     pub dropped: Vec<String>,
@@ -127,6 +130,7 @@ impl World {
             code: String::new(),
             subjects: Vec::new(),
             took: Duration::ZERO,
+            shown: Vec::new(),
             before: 0,
             dropped: Vec::new(),
             ended: None,

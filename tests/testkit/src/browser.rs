@@ -43,14 +43,17 @@ pub enum Site {
     Cross,
 }
 
-/// A client without redirects and cookies, a new connection for each request (so that copies take turns).
+/// A client without redirects and cookies, a new connection for each request (so that copies take turns). Over https it
+/// trusts [`crate::trust`] alone, and tells which certificate it was shown.
 #[must_use]
 pub fn client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+    let authority = reqwest::Certificate::from_pem(crate::trust::authority().as_bytes()).expect("a certificate");
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let builder = builder.tls_certs_only([authority]).tls_info(true);
     builder.pool_max_idle_per_host(0).timeout(std::time::Duration::from_secs(30)).build().expect("an HTTP client")
 }
 

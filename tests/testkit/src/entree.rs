@@ -36,6 +36,7 @@ pub struct Options {
     backend: Backend,
     settings: BTreeMap<String, BTreeMap<String, String>>,
     tail: String,
+    https: bool,
     faketime: Option<PathBuf>,
 }
 
@@ -43,7 +44,7 @@ impl Options {
     /// The defaults of the tests: loopback, free ports, mail to `smtp` in clear, forwarded addresses believed.
     #[must_use]
     pub fn new(backend: Backend, smtp: SocketAddr) -> Self {
-        let options = Self { backend, settings: BTreeMap::new(), tail: String::new(), faketime: None };
+        let options = Self { backend, settings: BTreeMap::new(), tail: String::new(), https: false, faketime: None };
         options
             .set("server.listen", "\"127.0.0.1:0\"")
             .set("server.trusted_proxies", "[\"127.0.0.0/8\"]")
@@ -76,6 +77,13 @@ impl Options {
     #[must_use]
     pub fn tail(mut self, text: &str) -> Self {
         self.tail.push_str(text);
+        self
+    }
+
+    /// Has every copy speak https, with certificates of [`crate::trust`].
+    #[must_use]
+    pub const fn https(mut self) -> Self {
+        self.https = true;
         self
     }
 
@@ -171,7 +179,14 @@ impl Service {
         }
         // The public URL must be known before the listener has its port: so a proxy stands before one copy too.
         let wire = Wire::start().await;
-        let url = format!("http://{}", wire.address());
+        let scheme = if options.https { "https" } else { "http" };
+        let url = format!("{scheme}://{}", wire.address());
+        if options.https {
+            let tls = folder.join("tls");
+            crate::trust::issue(&tls);
+            let [cert, key] = ["cert.pem", "key.pem"].map(|name| quote(&tls.join(name).display().to_string()));
+            options.put("server.tls", &format!("{{ cert_file = {cert}, key_file = {key} }}"));
+        }
         options.put("server.public_url", &quote(&url));
         let count = if options.backend == Backend::Two { 2 } else { 1 };
         if count > 1 {
@@ -214,6 +229,11 @@ impl Service {
         for copy in &self.copies {
             write_clock(&copy.folder, seconds);
         }
+    }
+
+    /// Puts a new certificate in place of the one that every copy shows.
+    pub fn renew_certificate(&self) {
+        crate::trust::issue(&self.folder.join("tls"));
     }
 
     /// An address of the service.
@@ -303,7 +323,8 @@ impl Copy {
     }
 
     fn public_address(&self) -> SocketAddr {
-        self.public.trim_start_matches("http://").parse().expect("ADDRESS:PORT")
+        let (_, address) = self.public.split_once("://").expect("a URL");
+        address.parse().expect("ADDRESS:PORT")
     }
 
     /// Every line it printed so far, on both streams.
@@ -315,6 +336,12 @@ impl Copy {
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         child::signal(self.process.lock().unwrap_or_else(PoisonError::into_inner).id(), name);
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
     }
 
     /// Kills it at once.

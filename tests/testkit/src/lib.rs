@@ -7,7 +7,9 @@
 //! - [`mail`], [`smtp`], [`mailpit`]: where letters arrive.
 //! - [`entree`]: the built binary, one or two copies of it.
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
+//! - [`trust`]: certificates for https, and whom our clients trust.
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
+//! - [`otlp`]: where traces and metrics arrive.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,9 +28,11 @@ pub mod entree;
 pub mod mail;
 pub mod mailpit;
 pub mod oidc;
+pub mod otlp;
 pub mod page;
 pub mod services;
 pub mod smtp;
+pub mod trust;
 pub mod wire;
 
 use std::{future::Future, pin::Pin, time::Duration};

@@ -1,0 +1,121 @@
+//! Who must sign in, who must prove again, and who goes on at once.
+#![allow(clippy::unwrap_used)]
+
+use entity::{session, user};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    client::VerifiedRedirect,
+    config::Client,
+    oauth::authorize::request::{Back, Mode, Stored},
+};
+
+/// When the request was made, in milliseconds.
+const ASKED: i64 = 1_800_000_000_000;
+
+fn client() -> Client {
+    let json = r#"{"client_id":"web","name":"Web","audience":"api","redirect_uris":["https://app.example/cb"]}"#;
+    serde_json::from_str(json).unwrap()
+}
+
+fn proven_at(auth_time: i64) -> Current {
+    let session = session::Model {
+        id: Uuid::from_u128(1),
+        user_id: Uuid::from_u128(2),
+        secret_hash: vec![],
+        previous_hash: None,
+        previous_until: None,
+        browser_hash: None,
+        auth_epoch: 0,
+        auth_time: Time(auth_time),
+        acr: String::new(),
+        amr: String::new(),
+        device: String::new(),
+        remembered: false,
+        created_at: Time(auth_time),
+        last_seen_at: Time(auth_time),
+        expires_at: Time(i64::MAX),
+        revoked_at: None,
+    };
+    let user = user::Model {
+        id: Uuid::from_u128(2),
+        public_id: Uuid::from_u128(3),
+        state: user::State::Active,
+        auth_epoch: 0,
+        roles: String::new(),
+        name: None,
+        locale: None,
+        created_at: Time(0),
+        updated_at: Time(0),
+    };
+    Current { session, user }
+}
+
+const ANY: Prompt = Prompt { none: false, login: false, consent: false, select_account: false };
+const NONE: Prompt = Prompt { none: true, ..ANY };
+const LOGIN: Prompt = Prompt { login: true, ..ANY };
+
+/// In a word: `code`, `sign in`, `prove again`, or the error code. `age`: how many seconds before the request the
+/// session was proven; `later`: how many seconds after the request it is now.
+fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &'static str {
+    let client = client();
+    let uri = VerifiedRedirect::check(&client, "https://app.example/cb").unwrap();
+    let stored = Stored {
+        client_id: "web".to_owned(),
+        redirect_uri: uri.as_str().to_owned(),
+        state: None,
+        nonce: None,
+        scope: String::new(),
+        code_challenge: String::new(),
+        mode: Mode::Query,
+        resource: None,
+        hinted_sub: None,
+        proven_before: None,
+        prompt,
+        max_age,
+        login_hint: String::new(),
+        ui_locales: String::new(),
+        asked_at: Time(ASKED),
+    };
+    let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None, mode: Mode::Query }, stored };
+    let current = age.map(|age| proven_at(ASKED - age * 1000));
+    match next(&asked, current.as_ref(), true, Time(ASKED + later * 1000)) {
+        Next::Code(_) => "code",
+        Next::SignIn { fresh: false } => "sign in",
+        Next::SignIn { fresh: true } => "prove again",
+        Next::Consent => "consent",
+        Next::Refuse(error) => error.code.name(),
+    }
+}
+
+#[test]
+fn se_3_a_session_is_enough() {
+    assert_eq!(step(ANY, None, Some(100_000), 0), "code");
+    assert_eq!(step(ANY, None, None, 0), "sign in");
+}
+
+#[test]
+fn pm_1_prompt_none_never_shows_a_page() {
+    assert_eq!(step(NONE, None, None, 0), "login_required");
+    assert_eq!(step(NONE, None, Some(100), 0), "code");
+    assert_eq!(step(NONE, Some(50), Some(100), 0), "login_required");
+}
+
+#[test]
+fn pm_3_prompt_login_wants_a_proof_since_the_request() {
+    assert_eq!(step(LOGIN, None, Some(1), 0), "prove again");
+    assert_eq!(step(LOGIN, Some(10_000), Some(1), 0), "prove again");
+    assert_eq!(step(LOGIN, None, Some(-30), 60), "code", "proven half a minute after the request");
+    assert_eq!(step(LOGIN, None, None, 0), "sign in");
+}
+
+#[test]
+fn pm_4_max_age_counts_from_the_proof() {
+    assert_eq!(step(ANY, Some(100), Some(100), 0), "code", "to the second");
+    assert_eq!(step(ANY, Some(100), Some(101), 0), "prove again");
+    assert_eq!(step(ANY, Some(100), Some(90), 11), "prove again", "it grew too old while the request waited");
+    assert_eq!(step(ANY, Some(0), Some(1), 0), "prove again", "0 always");
+    assert_eq!(step(ANY, Some(0), Some(-5), 60), "code", "a proof since the request satisfies it");
+    assert_eq!(step(ANY, Some(1), Some(-1), 600), "code", "however long the person took to come back");
+}

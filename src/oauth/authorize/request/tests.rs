@@ -1,0 +1,261 @@
+//! What an authorization request may say, and what is said to one that may not.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::OnceLock;
+
+use super::*;
+
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const CALLBACK: &str = "https://app.example/cb";
+const NOW: Time = Time(1_800_000_000_000);
+
+const BASE: [(&str, &str); 8] = [
+    ("client_id", "web"),
+    ("redirect_uri", CALLBACK),
+    ("response_type", "code"),
+    ("scope", "openid email"),
+    ("state", "s"),
+    ("nonce", "n"),
+    ("code_challenge", CHALLENGE),
+    ("code_challenge_method", "S256"),
+];
+
+/// No ID token is ours here.
+struct NoHints;
+
+impl Hints for NoHints {
+    fn subject(&self, _: &str) -> Result<String, OauthError> {
+        Err(OauthError::new(Code::InvalidRequest, "Not ours."))
+    }
+}
+
+fn config() -> &'static Config {
+    static CONFIG: OnceLock<Config> = OnceLock::new();
+    CONFIG.get_or_init(|| {
+        let client = r#"{"client_id":"web","name":"Web","audience":"api","redirect_uris":["https://app.example/cb"]}"#;
+        Config { clients: vec![serde_json::from_str(client).unwrap()], ..Config::default() }
+    })
+}
+
+fn encoded<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Params {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    raw(&query)
+}
+
+fn raw(query: &str) -> Params {
+    Params::from_form(query.as_bytes(), Some("application/x-www-form-urlencoded")).unwrap()
+}
+
+/// The usual request without some of its parameters and with others at its end.
+fn ask(without: &[&str], with: &[(&str, &str)]) -> Result<AuthorizeRequest<'static>, Rejected> {
+    let pairs = BASE.into_iter().filter(|(name, _)| !without.contains(name)).chain(with.iter().copied());
+    AuthorizeRequest::parse(&encoded(pairs), config(), &NoHints, NOW)
+}
+
+/// The usual request with one parameter of another value.
+fn with(name: &str, value: &str) -> Result<AuthorizeRequest<'static>, Rejected> {
+    ask(&[name], &[(name, value)])
+}
+
+/// In a word or two: `ok`, `page PARAMETER`, or the error code that is sent back.
+fn outcome(result: &Result<AuthorizeRequest<'_>, Rejected>) -> String {
+    match result {
+        Ok(_) => "ok".to_owned(),
+        Err(Rejected::Page(parameter)) => format!("page {parameter}"),
+        Err(Rejected::Redirect(back, error)) => {
+            assert_eq!(back.uri.as_str(), CALLBACK);
+            let sound = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+            assert!(error.description.chars().all(sound), "ER-1: {}", error.description);
+            error.code.name().to_owned()
+        }
+    }
+}
+
+#[test]
+fn az_2_az_4_without_a_client_and_its_own_place_there_is_only_a_page() {
+    for (without, add, expected) in [
+        (&["client_id"][..], &[][..], "page client_id"),
+        (&["client_id"], &[("client_id", "")], "page client_id"),
+        (&["client_id"], &[("client_id", "WEB")], "page client_id"),
+        (&["client_id"], &[("client_id", "other")], "page client_id"),
+        (&[], &[("client_id", "web")], "page client_id"),
+        (&[], &[("client_id", "other")], "page client_id"),
+        (&["redirect_uri"], &[], "page redirect_uri"),
+        (&["redirect_uri"], &[("redirect_uri", "")], "page redirect_uri"),
+        (&["redirect_uri"], &[("redirect_uri", "https://evil.example/cb")], "page redirect_uri"),
+        (&[], &[("redirect_uri", CALLBACK)], "page redirect_uri"),
+        (&[], &[("redirect_uri", "https://evil.example/cb")], "page redirect_uri"),
+    ] {
+        assert_eq!(outcome(&ask(without, add)), expected, "without {without:?} with {add:?}");
+    }
+    let long = format!("{CALLBACK}?{}", "x".repeat(3000));
+    assert_eq!(outcome(&with("redirect_uri", &long)), "page redirect_uri");
+}
+
+#[test]
+fn az_2_bad_addressee_comes_before_every_other_fault() {
+    for fault in [("response_type", "token"), ("request", "x"), ("prompt", "none login"), ("state", "again")] {
+        assert_eq!(outcome(&ask(&["client_id"], &[("client_id", "other"), fault])), "page client_id");
+        assert_eq!(outcome(&ask(&["redirect_uri"], &[("redirect_uri", "//evil"), fault])), "page redirect_uri");
+    }
+}
+
+#[test]
+fn az_5_cp_2_only_the_code_flow() {
+    assert_eq!(outcome(&ask(&["response_type"], &[])), "invalid_request");
+    for other in ["token", "id_token", "code id_token", "code token", "none", "CODE", "code ", "code code", "x"] {
+        assert_eq!(outcome(&with("response_type", other)), "unsupported_response_type", "{other}");
+    }
+}
+
+#[test]
+fn az_6_what_we_do_not_know_is_ignored() {
+    let extra = [("foo", "bar"), ("foo", "baz"), ("audience", "x"), ("", "")];
+    assert_eq!(outcome(&ask(&[], &extra)), "ok");
+    let base = form_urlencoded::Serializer::new(String::new()).extend_pairs(BASE).finish();
+    for broken in ["foo=%zz", "%ff=%ff", "foo", "=", "&&&", "foo=%00"] {
+        let params = raw(&format!("{base}&{broken}"));
+        assert_eq!(outcome(&AuthorizeRequest::parse(&params, config(), &NoHints, NOW)), "ok", "{broken}");
+    }
+    assert_eq!(with("scope", "email unknown").unwrap().stored.scope, "email");
+    assert_eq!(ask(&["scope"], &[]).unwrap().stored.scope, "");
+}
+
+#[test]
+fn az_7_a_known_parameter_stands_once() {
+    for name in KNOWN {
+        let expected = match name {
+            "client_id" => "page client_id",
+            "redirect_uri" => "page redirect_uri",
+            _ => "invalid_request",
+        };
+        let value = BASE.iter().find(|(known, _)| *known == name).map_or("x", |(_, value)| value);
+        assert_eq!(outcome(&ask(&[name], &[(name, value), (name, value)])), expected, "{name} twice the same");
+        assert_eq!(outcome(&ask(&[name], &[(name, value), (name, "")])), expected, "{name} and empty");
+    }
+}
+
+#[test]
+fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
+    let long = "-._~".repeat(96);
+    for text in ["x", long.as_str(), "a b+c%20&=#", "ünïcödé ✓", "\"<script>\\", "\u{7f}\u{1}", " lead and trail "]
+    {
+        let asked = ask(&["state", "nonce"], &[("state", text), ("nonce", text)]).unwrap();
+        assert_eq!(asked.stored.nonce.as_deref(), Some(text));
+        assert_eq!(asked.stored.state.as_deref(), Some(text));
+        assert_eq!(asked.redirect.state.as_deref(), Some(text));
+    }
+    let absent = ask(&["state", "nonce"], &[]).unwrap();
+    assert_eq!((absent.stored.state, absent.stored.nonce, absent.redirect.state), (None, None, None));
+}
+
+#[test]
+fn az_8_an_error_brings_the_state_back_unless_the_state_is_the_error() {
+    let Err(Rejected::Redirect(back, _)) = with("response_type", "token") else { unreachable!() };
+    assert_eq!(back.state.as_deref(), Some("s"));
+    for bad in [&[("state", "a"), ("state", "b")][..], &[("state", &"x".repeat(5000))]] {
+        let Err(Rejected::Redirect(back, error)) = ask(&["state"], bad) else { unreachable!() };
+        assert_eq!((back.state, error.code), (None, Code::InvalidRequest));
+    }
+}
+
+#[test]
+fn az_10_hints_never_fail() {
+    let long = "x".repeat(5000);
+    for (name, value) in [
+        ("display", "page"),
+        ("display", "popup"),
+        ("display", "nonsense"),
+        ("ui_locales", "fr-CA fr en"),
+        ("ui_locales", "!!!"),
+        ("ui_locales", &long),
+        ("claims_locales", "de"),
+        ("login_hint", "not an address"),
+        ("login_hint", &long),
+        ("acr_values", "urn:nothing 1 2"),
+        ("acr_values", &long),
+        ("claims", "{\"userinfo\":{\"name\":null}}"),
+        ("claims", "{{{"),
+        ("id_token_hint", "nonsense"),
+    ] {
+        assert_eq!(outcome(&ask(&[], &[(name, value)])), "ok", "{name}={value:.20}");
+    }
+    let hinted = ask(&[], &[("login_hint", "ada@example.com"), ("ui_locales", "fr")]).unwrap().stored;
+    assert_eq!((hinted.login_hint.as_str(), hinted.ui_locales.as_str()), ("ada@example.com", "fr"));
+    assert_eq!(ask(&[], &[("login_hint", &long)]).unwrap().stored.login_hint, "");
+}
+
+#[test]
+fn az_12_az_13_request_objects_are_refused_by_name() {
+    for value in ["eyJhbGciOiJub25lIn0.e30.", ""] {
+        assert_eq!(outcome(&ask(&[], &[("request", value)])), "request_not_supported");
+        assert_eq!(outcome(&ask(&[], &[("request_uri", value)])), "request_uri_not_supported");
+    }
+    let bad = [("redirect_uri", "https://evil.example"), ("request", "x")];
+    assert_eq!(outcome(&ask(&["redirect_uri"], &bad)), "page redirect_uri");
+}
+
+#[test]
+fn az_14_query_or_a_form_carries_answers() {
+    for mode in ["query", "form_post"] {
+        assert_eq!(outcome(&ask(&[], &[("response_mode", mode)])), "ok");
+    }
+    for mode in ["fragment", "query.jwt", "web_message", "x"] {
+        assert_eq!(outcome(&ask(&[], &[("response_mode", mode)])), "invalid_request", "{mode}");
+    }
+}
+
+#[test]
+fn az_18_pkce_with_s256_and_nothing_less() {
+    assert_eq!(outcome(&ask(&["code_challenge"], &[])), "invalid_request");
+    assert_eq!(outcome(&ask(&["code_challenge_method"], &[])), "invalid_request", "the default would be plain");
+    assert_eq!(outcome(&ask(&["code_challenge", "code_challenge_method"], &[])), "invalid_request");
+    for method in ["plain", "s256", "S512", "none"] {
+        assert_eq!(outcome(&with("code_challenge_method", method)), "invalid_request", "{method}");
+    }
+    let with_padding = format!("{CHALLENGE}=");
+    for challenge in [&CHALLENGE[1..], &with_padding, &"+".repeat(43), &"=".repeat(43), &"A".repeat(44), "x"] {
+        assert_eq!(outcome(&with("code_challenge", challenge)), "invalid_request", "{challenge}");
+    }
+}
+
+#[test]
+fn pm_2_prompt_none_stands_alone() {
+    for both in ["none login", "login none", "none consent", "none none", "none x"] {
+        assert_eq!(outcome(&ask(&[], &[("prompt", both)])), "invalid_request", "{both}");
+    }
+    let any = Prompt::default();
+    for (value, expected) in [
+        ("none", Prompt { none: true, ..any }),
+        ("login", Prompt { login: true, ..any }),
+        ("consent login", Prompt { consent: true, login: true, ..any }),
+        ("select_account", Prompt { select_account: true, ..any }),
+        ("consent", Prompt { consent: true, ..any }),
+        ("create", any),
+        ("NONE", any),
+        ("", any),
+    ] {
+        assert_eq!(ask(&[], &[("prompt", value)]).unwrap().stored.prompt, expected, "{value}");
+    }
+}
+
+#[test]
+fn pm_4_max_age_is_a_number_of_seconds() {
+    for (text, expected) in [("0", Some(0)), ("1", Some(1)), ("4294967295", Some(4_294_967_295)), ("", None)] {
+        assert_eq!(ask(&[], &[("max_age", text)]).unwrap().stored.max_age, expected, "{text}");
+    }
+    for text in ["-1", "1.5", "1s", "x", "4294967296", "99999999999999999999", " 1", "0x1"] {
+        assert_eq!(outcome(&ask(&[], &[("max_age", text)])), "invalid_request", "{text}");
+    }
+}
+
+#[test]
+fn cw_05_a_request_that_waited_is_compared_with_what_is_registered_now() {
+    let stored = ask(&[], &[]).unwrap().stored;
+    let text = serde_json::to_string(&stored).unwrap();
+    assert_eq!(serde_json::from_str::<Stored>(&text).unwrap(), stored);
+    assert!(AuthorizeRequest::restore(stored.clone(), config()).is_some());
+    let moved = Stored { redirect_uri: "https://evil.example/cb".to_owned(), ..stored.clone() };
+    assert!(AuthorizeRequest::restore(moved, config()).is_none());
+    assert!(AuthorizeRequest::restore(stored, &Config::default()).is_none());
+}

@@ -1,0 +1,63 @@
+// What is run: clients as the service knows them, and libraries. A new row is a line here and a program beside it.
+import { randomBytes } from 'node:crypto';
+
+export const audience = 'https://api.interop.example';
+export const callback = 'http://127.0.0.1:49152/callback';
+export const goodbye = 'http://127.0.0.1:49152/goodbye';
+
+// Nobody listens there: the person stops at the door, and the port is free (RFC 8252 §7.3).
+const redirect_uris = ['http://127.0.0.1/callback', 'http://127.0.0.1/auth/callback/entree'];
+const base = { name: 'Interop', audience, redirect_uris, post_logout_redirect_uris: [goodbye], first_party: true };
+export const clients = {
+  // What a client gets that registers nothing special.
+  public: { ...base, token_endpoint_auth_method: 'none' },
+  // A third party, whose people are asked for consent, with the other algorithm for each token.
+  other: {
+    ...base, first_party: false, token_endpoint_auth_method: 'none', id_token_signed_response_alg: 'ES256',
+    access_token_alg: 'RS256',
+  },
+  // For tokens that this run's API must refuse.
+  elsewhere: { ...base, token_endpoint_auth_method: 'none', audience: 'https://other.interop.example' },
+};
+// With a secret, and with refresh tokens: left out where a build takes no such clients.
+const secret = randomBytes(32).toString('base64url');
+const kept = { ...base, client_secret: secret, scopes: ['openid', 'profile', 'email', 'offline_access'] };
+export const confidential = {
+  basic: { ...kept, token_endpoint_auth_method: 'client_secret_basic' },
+  post: { ...kept, token_endpoint_auth_method: 'client_secret_post' },
+};
+
+// What a program is told of its client.
+export const told = (client) => ({
+  ID_ALG: client.id_token_signed_response_alg ?? 'RS256', ACCESS_ALG: client.access_token_alg ?? 'ES256',
+  CLIENT_AUTH: client.token_endpoint_auth_method, CLIENT_SECRET: client.client_secret ?? '',
+});
+
+const node = (file) => ({ language: 'Node', file: `node/${file}` });
+const python = (file) => ({ language: 'Python', file: `python/${file}` });
+const go = (file) => ({ language: 'Go', file });
+const both = ['public', 'other'];
+
+// Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery document
+// without which the library cannot work, or the row would show nothing.
+export const clientLibraries = [
+  { name: 'openid-client', ...node('openid-client.mjs'), as: both },
+  {
+    name: 'openid-client (confidential)', ...node('openid-client-confidential.mjs'), as: Object.keys(confidential),
+    needs: 'revocation_endpoint',
+  },
+  { name: 'oauth4webapi', ...node('oauth4webapi.mjs'), as: both },
+  { name: '@auth/core (Auth.js)', ...node('auth-core.mjs'), as: both, needs: 'userinfo_endpoint' },
+  { name: 'oidc-client-ts', language: 'Browser', as: both },
+  { name: 'Authlib', ...python('authlib_client.py'), as: both },
+  { name: 'pyoidc', ...python('pyoidc_client.py'), as: both },
+  { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both },
+];
+
+// Each gets every access token of the run, and forgeries.
+export const verifierLibraries = [
+  { name: 'jose', ...node('verify-jose.mjs') },
+  { name: 'oauth4webapi (resource server)', ...node('verify-oauth4webapi.mjs') },
+  { name: 'PyJWT', ...python('verify_pyjwt.py') },
+  { name: 'golang-jwt + keyfunc', ...go('verifier') },
+];

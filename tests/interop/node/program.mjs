@@ -1,0 +1,44 @@
+// What every client program here does besides using its library: read its task, ask the person, tell the runner.
+import { createInterface } from 'node:readline';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const { ISSUER, CLIENT_ID, REDIRECT_URI, GOODBYE_URI, AUDIENCE, ID_ALG } = process.env;
+export const task = {
+  issuer: ISSUER, clientId: CLIENT_ID, redirectUri: REDIRECT_URI, goodbyeUri: GOODBYE_URI, audience: AUDIENCE, idAlg: ID_ALG,
+};
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+export const tell = (what, words) => console.log(`${what} ${words}`);
+export const nextLine = async () => (await lines.next()).value;
+
+// Sends the person to `url`; gives the address that they came back to.
+export async function visit(url) {
+  tell('visit', url);
+  return new URL(await nextLine());
+}
+
+// The version that is installed, not the one that was asked for.
+export function version(library) {
+  const file = join(import.meta.dirname, 'node_modules', library, 'package.json');
+  if (!existsSync(file)) throw new Error(`${library} is not installed`);
+  tell('version', JSON.parse(readFileSync(file)).version);
+}
+
+export function tokens({ access, id }) {
+  tell('access_token', access);
+  tell('id_token', id);
+  process.exit(0);
+}
+
+// A verifier: answers each token with what `verify` says of it.
+export async function verifier(verify) {
+  for (let token = await nextLine(); token; token = await nextLine()) {
+    try {
+      tell('accepted', await verify(token));
+    } catch (error) {
+      tell('refused', String(error.message).replace(/\s+/g, ' '));
+    }
+  }
+  process.exit(0);
+}

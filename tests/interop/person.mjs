@@ -1,0 +1,115 @@
+// A person at a browser without scripts: follows redirects, keeps cookies, fills in forms, reads the mail.
+import http from 'node:http';
+import https from 'node:https';
+
+let count = 0;
+export const someone = () => `i${++count}-${process.pid}@example.test`;
+
+export class Person {
+  constructor(issuer, ca) {
+    Object.assign(this, { issuer, ca, cookies: new Map(), address: someone() });
+  }
+
+  // One request, by hand: `fetch` would say of itself that it is a script.
+  ask(url, form) {
+    const body = form && new URLSearchParams(form).toString();
+    const headers = {
+      accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document',
+      'sec-fetch-site': form ? 'same-origin' : 'none',
+      cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; '),
+    };
+    if (body) {
+      Object.assign(headers, {
+        origin: this.issuer, 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body),
+      });
+    }
+    const { request } = url.startsWith('https:') ? https : http;
+    return new Promise((done, fail) => {
+      const out = request(url, { method: form ? 'POST' : 'GET', headers, ca: this.ca, timeout: 20_000 }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk) => { text += chunk; }).on('end', () => {
+          this.keep(response.headers['set-cookie'] ?? []);
+          done({ status: response.statusCode, location: response.headers.location, text, url });
+        });
+      });
+      out.on('error', fail).on('timeout', () => out.destroy(new Error(`no answer from ${new URL(url).pathname}`)));
+      out.end(body);
+    });
+  }
+
+  keep(lines) {
+    for (const line of lines) {
+      const [name, value] = line.split(';', 1)[0].split(/=(.*)/s);
+      if (/;\s*max-age=0/i.test(line) || value === '') this.cookies.delete(name);
+      else this.cookies.set(name, value);
+    }
+  }
+
+  // Goes to `url` and signs in where asked to. Gives the first address outside of the service.
+  async visit(url) {
+    let page = await this.ask(url);
+    for (let steps = 0; steps < 20; steps++) {
+      const next = page.location ?? refresh(page.text);
+      if (next) {
+        const to = new URL(next, page.url).href;
+        if (new URL(to).origin !== this.issuer) return to;
+        page = await this.ask(to);
+      } else if (page.status !== 200) {
+        throw new Error(`${page.status} at ${new URL(page.url).pathname}: ${words(page.text)}`);
+      } else {
+        page = await this.answer(page);
+      }
+    }
+    throw new Error('sent around in circles');
+  }
+
+  async answer(page) {
+    const code = form(page, 'code');
+    const signIn = form(page, 'sign-in');
+    const consent = form(page, 'consent');
+    if (code) return this.ask(code.action, { ...code.fields, code: codeOf(await this.mail()) });
+    if (signIn) return this.ask(signIn.action, { ...signIn.fields, email: this.address });
+    if (consent) {
+      this.consented = true;
+      return this.ask(consent.action, consent.fields);
+    }
+    throw new Error(`nothing to do at ${new URL(page.url).pathname}: ${words(page.text)}`);
+  }
+
+  async mail() {
+    const url = `${this.issuer}/dev/mailbox.json?to=${encodeURIComponent(this.address)}`;
+    for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((go) => setTimeout(go, 50))) {
+      const [mail] = JSON.parse((await this.ask(url)).text);
+      if (mail) return mail;
+    }
+    throw new Error('no mail came');
+  }
+}
+
+export const codeOf = (mail) =>
+  mail.text.split('\n').map((line) => line.trim()).find((line) => /^[\d \u00a0-]{6,14}$/.test(line)).replace(/\D/g, '');
+
+const plain = (text) => text.replaceAll('&quot;', '"').replace(/&#x([0-9a-f]+);/gi, (_, hex) => String.fromCodePoint(parseInt(hex, 16)))
+  .replace(/&#(\d+);/g, (_, number) => String.fromCodePoint(Number(number))).replaceAll('&amp;', '&');
+const attribute = (tag, name) => {
+  const found = tag.match(new RegExp(`\\s${name}="([^"]*)"`, 'i'));
+  return found && plain(found[1]);
+};
+const refresh = (html) => {
+  const tag = html.match(/<meta[^>]*http-equiv="refresh"[^>]*>/i);
+  return tag && attribute(tag[0], 'content').match(/url=(.*)$/i)?.[1];
+};
+const words = (html) => html.replace(/<(script|style)[\s\S]*?<\/\1>|<[^>]*>/g, ' ').replace(/\s+/g, ' ').trim().slice(0, 300);
+
+// The form with this id: where it goes, and its hidden fields and named button.
+function form(page, id) {
+  const found = page.text.match(new RegExp(`<form[^>]*\\sid="${id}"[^>]*>[\\s\\S]*?</form>`, 'i'));
+  if (!found) return undefined;
+  const fields = {};
+  for (const [tag] of found[0].matchAll(/<(input|button)[^>]*>/gi)) {
+    const name = attribute(tag, 'name');
+    const type = attribute(tag, 'type');
+    if (name && (type === 'hidden' || (/^<button/i.test(tag) && !(name in fields)))) fields[name] = attribute(tag, 'value') ?? '';
+  }
+  return { action: new URL(attribute(found[0].match(/<form[^>]*>/i)[0], 'action') ?? '', page.url).href, fields };
+}

@@ -1,0 +1,180 @@
+// Runs the matrix against running services. One line a library, then `interop: N passed, N failed`.
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import * as chromium from './browser.mjs';
+import { claims, forgeries, header } from './forge.mjs';
+import { audience, callback, clientLibraries, clients, confidential, goodbye, told, verifierLibraries } from './matrix.mjs';
+import { Person } from './person.mjs';
+import { Program } from './program.mjs';
+import { certificate, configuration, proxy, start, takes } from './service.mjs';
+import { table } from './table.mjs';
+
+const here = import.meta.dirname;
+const binary = resolve(process.env.BIN ?? 'target/debug', 'entree');
+const tools = resolve(process.env.INTEROP_TOOLS ?? 'target/interop');
+const wanted = process.argv.slice(2);
+const chosen = (list) => list.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+const folder = mkdtempSync(join(tmpdir(), 'entree-interop-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+// What each language needs; run.sh puts it there.
+const languages = {
+  Node: { command: (file) => [process.execPath, join(here, file)], needs: join(here, 'node/node_modules'), else: 'no packages in tests/interop/node' },
+  Python: { command: (file) => [join(tools, 'venv/bin/python'), join(here, file)], needs: join(tools, 'venv/.entree-lock'), else: 'no virtual environment for Python' },
+  Go: { command: (file) => [join(tools, 'go', file)], needs: join(tools, 'go/client'), else: 'Go has built nothing' },
+};
+const missing = ({ language }) => {
+  if (language === 'Browser') return chromium.missing();
+  return existsSync(languages[language].needs) ? undefined : languages[language].else;
+};
+
+// Some languages tell the cause at the top, others at the end.
+function short(text) {
+  const lines = text.split('\n').map((line) => line.slice(0, 200));
+  return (lines.length > 16 ? [...lines.slice(0, 8), '…', ...lines.slice(-8)] : lines).join('\n');
+}
+
+const rows = [];
+async function row(library, { scheme, metadata }, work) {
+  const reason = missing(library);
+  const result = { name: library.name, scheme, version: '', did: [], result: '' };
+  try {
+    if (reason) result.result = `skipped (${reason})`;
+    else if (library.needs && !(library.needs in metadata)) result.result = `not yet (discovery has no ${library.needs})`;
+    else Object.assign(result, await work(), { result: 'passed' });
+  } catch (error) {
+    result.result = 'FAILED';
+    result.error = short(String(error.message ?? error));
+  }
+  rows.push(result);
+  const words = [library.name, result.version, scheme].filter(Boolean).join(' ');
+  console.log(`${result.result.padEnd(7)} ${words}${result.did.length > 0 ? ': ' : ''}${result.did.join(', ')}${result.error ? `\n${result.error.replace(/^/gm, '        ')}` : ''}`);
+}
+
+class Run {
+  constructor(scheme, issuer, origin, trust) {
+    Object.assign(this, { scheme, issuer, origin, trust, tokens: [] });
+  }
+
+  env(id) {
+    const trust = this.trust && {
+      NODE_EXTRA_CA_CERTS: this.trust.cert, SSL_CERT_FILE: this.trust.cert, REQUESTS_CA_BUNDLE: this.trust.cert,
+    };
+    return {
+      ...trust, ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
+      ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
+      ...told({ ...clients, ...confidential }[id]),
+    };
+  }
+
+  async signIn(library, id) {
+    const env = this.env(id);
+    const asked = { ...clients, ...confidential }[id].first_party === false;
+    const person = new Person(this.issuer, this.trust?.pem);
+    const said = library.language === 'Browser'
+      ? await chromium.signIn(env, this.origin, this.trust?.pem)
+      : await new Program(languages[library.language].command(library.file), env).run((url) => person.visit(url));
+    if (asked && library.language !== 'Browser') assert.ok(person.consented, 'a third party without consent');
+    assert.equal(header(said.access_token).alg, env.ACCESS_ALG, 'algorithm of the access token');
+    assert.equal(header(said.id_token).alg, env.ID_ALG, 'algorithm of the ID token');
+    assert.equal(claims(said.access_token).sub, claims(said.id_token).sub, 'one subject');
+    return said;
+  }
+
+  async client(library) {
+    let said;
+    for (const id of library.as) {
+      said = await this.signIn(library, id);
+      this.tokens.push({ access: said.access_token, id: said.id_token, of: `${library.name} as ${id}` });
+    }
+    return { version: said.version, did: said.did };
+  }
+
+  // Every access token of this run is accepted, and everything forged from it refused.
+  async verifier(library) {
+    assert.ok(this.tokens.length > 0, 'no client got a token');
+    const program = new Program(languages[library.language].command(library.file), this.env('public'));
+    const said = { version: '', did: [] };
+    const verdict = async (token) => {
+      program.say(token);
+      for (let line = await program.heard(); line; line = await program.heard()) {
+        const [what, words] = line;
+        if (what === 'accepted' || what === 'refused') return { accepted: what === 'accepted', words };
+        if (what === 'did') said.did.push(words);
+        else said[what] = words;
+      }
+      await program.end();
+      throw new Error('ended early');
+    };
+    for (const { access, of } of this.tokens) {
+      const { accepted, words } = await verdict(access);
+      assert.ok(accepted, `refused the token of ${of}: ${words}`);
+      assert.equal(words, claims(access).sub);
+    }
+    for (const [what, token] of Object.entries(this.forged)) {
+      const { accepted } = await verdict(token);
+      assert.ok(!accepted, `accepted a token that is bad: ${what}`);
+    }
+    await program.end();
+    said.did.push(`${this.tokens.length} tokens accepted`, `${Object.keys(this.forged).length} forgeries refused`);
+    return said;
+  }
+
+  async forge() {
+    const person = new Person(this.issuer, this.trust?.pem);
+    const jwks = JSON.parse((await person.ask(this.metadata.jwks_uri)).text);
+    const [first] = this.tokens;
+    const library = clientLibraries.find((one) => one.language !== 'Browser' && !missing(one));
+    const { access_token: elsewhere } = await this.signIn(library, 'elsewhere');
+    this.forged = forgeries({ access: first.access, idToken: first.id, elsewhere, jwks });
+  }
+
+  async all() {
+    const person = new Person(this.issuer, this.trust?.pem);
+    this.metadata = JSON.parse((await person.ask(`${this.issuer}/.well-known/openid-configuration`)).text);
+    for (const library of chosen(clientLibraries)) await row(library, this, () => this.client(library));
+    if (this.tokens.length > 0) await this.forge();
+    for (const library of chosen(verifierLibraries)) await row(library, this, () => this.verifier(library));
+  }
+}
+
+const site = await chromium.pages();
+const trusted = certificate(folder);
+
+// One service and all libraries against it.
+async function round(scheme) {
+  const at = join(folder, scheme.replace(/\W+/g, '-'));
+  const own = scheme === 'https';
+  const other = (result) => {
+    rows.push({ name: 'all', scheme, version: '', did: [], result });
+    console.log(`${result} ${scheme}`);
+  };
+  if (scheme !== 'http' && !trusted) return other('skipped (no openssl to make a certificate)');
+  const write = (clients) => configuration(clients, site.origin, own ? trusted : undefined);
+  const all = write({ ...clients, ...confidential });
+  const text = takes(binary, at, all) ? all : write(clients);
+  if (own && !takes(binary, at, text)) return other('FAILED');
+  const proxied = scheme === 'https by proxy' ? await proxy(trusted) : undefined;
+  const service = await start(binary, at, text, proxied && { ENTREE__SERVER__PUBLIC_URL: proxied.url });
+  if (proxied) proxied.to = service.url;
+  const issuer = proxied?.url ?? service.url;
+  assert.equal(new URL(issuer).protocol, `${scheme.split(' ')[0]}:`);
+  await new Run(scheme, issuer, site.origin, scheme === 'http' ? undefined : trusted).all();
+  await service.stop();
+  proxied?.stop();
+  const loud = service.log.filter((line) => /\bERROR\b|panicked/.test(line));
+  if (loud.length > 0) rows.push({ name: 'the log of the service', scheme, version: '', did: [], result: 'FAILED', error: loud[0] });
+  for (const line of loud.slice(0, 10)) console.log(`FAILED  the service logged: ${line}`);
+}
+
+for (const scheme of (process.env.SCHEMES ?? 'http,https by proxy,https').split(',')) await round(scheme);
+site.stop();
+
+if (process.env.WRITE === '1') writeFileSync(join(here, '../../docs/interop.md'), table(rows));
+const passed = rows.filter(({ result }) => result === 'passed').length;
+const skipped = rows.filter(({ result }) => result.startsWith('skipped')).length;
+const failed = rows.filter(({ result }) => result === 'FAILED').length + (process.env.CI === 'true' ? skipped : 0);
+console.log(`interop: ${passed} passed, ${failed} failed`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);

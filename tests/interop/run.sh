@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Runs client and verifier libraries of several languages against the built service. Prints a line a library and
+# `interop: N passed, N failed`. Arguments: parts of the names of libraries to run.
+# BIN=target/debug: where entree is. WRITE=1: writes docs/interop.md. NO_INSTALL=1: fetches no packages.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+tools=${INTEROP_TOOLS:-target/interop}
+mkdir -p "$tools"
+tools=$(realpath "$tools")
+may_install() { [ "${NO_INSTALL:-0}" != 1 ]; }
+
+node=node
+if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; then
+  node=$PWD/target/tools/node/bin/node
+  PATH=$(dirname "$node"):$PATH
+fi
+if ! "$node" -v >/dev/null 2>&1; then
+  echo 'interop: skipped (no Node 20 or later; tests/setup.sh installs it)'
+  [ "${CI:-}" != true ]
+  exit
+fi
+
+# fresh LOCK COPY: whether what was installed is what LOCK says.
+fresh() { cmp -s "$1" "$2"; }
+
+lock=tests/interop/node/package-lock.json
+if ! fresh "$lock" tests/interop/node/node_modules/.entree-lock && may_install; then
+  if (cd tests/interop/node && npm ci --ignore-scripts --no-audit --no-fund --silent) >"$tools/npm.log" 2>&1; then
+    cp "$lock" tests/interop/node/node_modules/.entree-lock
+  else
+    tail -n 5 "$tools/npm.log"
+  fi
+fi
+
+lock=tests/interop/python/requirements.txt
+if ! fresh "$lock" "$tools/venv/.entree-lock" && may_install; then
+  rm -rf "$tools/venv"
+  if python3 -m venv "$tools/venv" >"$tools/pip.log" 2>&1 &&
+    "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$lock" >>"$tools/pip.log" 2>&1; then
+    cp "$lock" "$tools/venv/.entree-lock"
+  else
+    tail -n 5 "$tools/pip.log"
+  fi
+fi
+
+if command -v go >/dev/null; then
+  mkdir -p "$tools/go"
+  flags=-mod=readonly
+  if ! may_install; then export GOPROXY=off; fi
+  (cd tests/interop/go && go build "$flags" -o "$tools/go/" ./client ./verifier) >"$tools/go.log" 2>&1 || {
+    rm -f "$tools/go/client"
+    tail -n 5 "$tools/go.log"
+  }
+fi
+
+exec "$node" tests/interop/run.mjs "$@"

@@ -1,0 +1,33 @@
+// docs/interop.md, from what a run did.
+const cell = (text) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+export function table(rows) {
+  const schemes = [...new Set(rows.map(({ scheme }) => scheme))];
+  const names = [...new Set(rows.filter(({ name }) => name !== 'all').map(({ name }) => name))];
+  const lines = names.map((name) => {
+    const of = rows.filter((row) => row.name === name);
+    const told = of.find(({ version }) => version) ?? of[0];
+    const results = schemes.map((scheme) =>
+      rows.find((row) => row.scheme === scheme && (row.name === name || row.name === 'all'))?.result ?? '–');
+    return `| ${[name, told.version || '–', told.did.join(', ') || '–', ...results].map(cell).join(' | ')} |`;
+  });
+  return `# Interoperation
+
+Written by a run: \`WRITE=1 tests/interop/run.sh\`. Each library ran unchanged against a running service: over http on
+loopback, over https behind a proxy that ends TLS, and over the listener for https.
+
+Each client library signed a person in by the code from the mail, as two public clients: a first-party one with the
+algorithms that it gets by default (ID token RS256, access token ES256), and a third-party one with consent and the two
+swapped. Every access token then went to every verifier, and forgeries of one: for another API, an ID token in its place,
+a changed signature, changed claims, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as
+an HMAC secret.
+
+| library | version | what was done | ${schemes.join(' | ')} |
+|---|---|---|${'---|'.repeat(schemes.length)}
+${lines.join('\n')}
+
+What needs care: \`@auth/core\` demands \`userinfo_endpoint\`, which OIDC Discovery §3 only recommends. oidc-client-ts runs
+in a page of another origin, so its client needs \`allowed_origins\`; it reads the claims of the ID token and leaves the
+signature to TLS (OIDC Core §3.1.3.7).
+`;
+}

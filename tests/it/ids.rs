@@ -1,0 +1,176 @@
+//! Every P0 requirement of `magic-link` that the release claims is named by a test: by its name (`fn b6_…`,
+//! `b_6_…`), by the tag of a scenario (`@B6`), or by the name of a browser test (`'C3 the waiting page …'`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The P0 requirements of the first release, and A6, which the design makes P0.
+const CLAIMED: &[&str] = &[
+    "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A9", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "C1", "C2", "C3", "C4",
+    "C5", "C7", "C8", "D1", "D2", "D3", "D4", "D5", "D6", "E1", "E2", "E4", "E5", "E6", "E8", "F1", "F2", "F3", "G1",
+    "G2", "G3", "G5", "G7", "G9", "H1", "H2", "H3",
+];
+
+/// P0 requirements that no test names, and why.
+const LEFT_OUT: &[(&str, &str)] = &[("E3", "upstream sign-in is not in this release, so there is nothing to link")];
+
+/// The P0 requirements of the document: all letters and numbers of part 2 that are P0.
+const P0: &[(&str, &[u32])] = &[
+    ("A", &[1, 2, 3, 4, 5, 6, 7, 9]),
+    ("B", &[1, 2, 3, 4, 5, 6, 7]),
+    ("C", &[1, 2, 3, 4, 5, 7, 8]),
+    ("D", &[1, 2, 3, 4, 5, 6]),
+    ("E", &[1, 2, 3, 4, 5, 6, 8]),
+    ("F", &[1, 2, 3]),
+    ("G", &[1, 2, 3, 5, 7, 9]),
+    ("H", &[1, 2, 3]),
+];
+
+/// The ids at the head of a test's name: `b6_…`, `b_6_…`, `sk_01_ky_02_…`.
+fn ids_of_name(name: &str) -> Vec<String> {
+    let parts: Vec<&str> = name.split('_').collect();
+    let mut ids = Vec::new();
+    let mut at = 0;
+    while let Some(part) = parts.get(at) {
+        let letters: String = part.chars().take_while(char::is_ascii_lowercase).collect();
+        let digits = &part[letters.len()..];
+        // No section has forty requirements: `es256` is an algorithm, `a_500_keeps_…` an article and a status.
+        let number = |text: &str| text.parse::<u32>().ok().filter(|n| *n <= 40);
+        if letters.is_empty() || letters.len() > 2 {
+            break;
+        }
+        if let Some(n) = number(digits) {
+            ids.push(format!("{}{n}", letters.to_uppercase()));
+            at += 1;
+        } else if let (true, Some(n)) = (digits.is_empty(), parts.get(at + 1).and_then(|next| number(next))) {
+            ids.push(format!("{}{n}", letters.to_uppercase()));
+            at += 2;
+        } else {
+            break;
+        }
+    }
+    ids
+}
+
+/// Names of functions that are tests: an attribute that ends in `test]` or `test(…)]` stands before them.
+fn rust_ids(text: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            let word = line.trim_start_matches("#[").split(['(', ']']).next().unwrap_or_default();
+            is_test |= word == "test" || word.ends_with("::test");
+        } else if let Some(at) = line.find("fn ").filter(|_| is_test) {
+            ids.extend(ids_of_name(line[at + 3..].split('(').next().unwrap_or_default()));
+            is_test = false;
+        } else if !line.is_empty() && !line.starts_with("//") {
+            is_test = false;
+        }
+    }
+    // `on_both!` makes tests of the functions that it names.
+    let lists = text.split("on_both!").skip(1).filter_map(|rest| rest.split(['}', ')', ';']).next());
+    for name in lists.flat_map(|list| list.split(['{', '(', ',', '}', ')'])).map(str::trim) {
+        ids.extend(ids_of_name(name));
+    }
+    ids
+}
+
+/// Tags of scenarios: lines of `@A1 @B6`.
+fn feature_ids(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|line| line.starts_with('@'));
+    lines.flat_map(str::split_whitespace).filter_map(|tag| plain_id(tag.trim_start_matches('@'))).collect()
+}
+
+/// Names of browser tests: `'C3 F2 the link page …': async (`, ``tests[`C5 scanner: ${name}`] = async (``.
+fn browser_ids(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.split_once(" async (").map(|(head, _)| head.trim()));
+    let named = lines.filter_map(|head| head.find(['\'', '`']).map(|at| &head[at + 1..]));
+    named.flat_map(|name| name.split(' ').map_while(plain_id).collect::<Vec<_>>()).collect()
+}
+
+/// `A1`, and `BS-01` as `BS1`.
+fn plain_id(word: &str) -> Option<String> {
+    let letters: String = word.chars().take_while(char::is_ascii_uppercase).collect();
+    let number: u32 = word[letters.len()..].trim_start_matches('-').parse().ok()?;
+    (1..=2).contains(&letters.len()).then(|| format!("{letters}{number}"))
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        match path.file_name().and_then(|name| name.to_str()) {
+            Some("node_modules" | "target") => {}
+            _ if path.is_dir() => walk(&path, found),
+            _ => found.push(path),
+        }
+    }
+}
+
+/// Every id that some test names, with how many do.
+fn named() -> BTreeMap<String, usize> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    for folder in ["src", "tests", "examples"] {
+        walk(&root.join(folder), &mut paths);
+    }
+    let mut count = BTreeMap::new();
+    for path in paths {
+        let read: fn(&str) -> Vec<String> = match path.extension().and_then(|kind| kind.to_str()) {
+            Some("rs") => rust_ids,
+            Some("feature") => feature_ids,
+            Some("mjs") => browser_ids,
+            _ => continue,
+        };
+        for id in read(&fs::read_to_string(&path).unwrap()) {
+            *count.entry(id).or_default() += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn ids_every_p0_requirement_is_claimed_or_left_out_with_a_reason() {
+    let all: BTreeSet<String> =
+        P0.iter().flat_map(|(letter, numbers)| numbers.iter().map(move |n| format!("{letter}{n}"))).collect();
+    let left: Vec<String> = LEFT_OUT.iter().map(|(id, _)| (*id).to_owned()).collect();
+    let listed: BTreeSet<String> = CLAIMED.iter().map(|id| (*id).to_owned()).chain(left.clone()).collect();
+    assert_eq!(listed, all);
+    assert!(
+        LEFT_OUT.iter().all(|(id, why)| !CLAIMED.contains(id) && why.len() > 20),
+        "claimed, or left out with a reason"
+    );
+}
+
+#[test]
+fn ids_every_claimed_requirement_is_named_by_a_test() {
+    let named = named();
+    assert!(named.len() > 50, "only {} ids found anywhere", named.len());
+    let missing: Vec<_> = CLAIMED.iter().filter(|id| !named.contains_key(**id)).collect();
+    assert!(missing.is_empty(), "no test names {missing:?}");
+}
+
+#[test]
+fn ids_what_is_left_out_is_not_tested_after_all() {
+    let named = named();
+    let wrong: Vec<_> = LEFT_OUT.iter().filter(|(id, _)| named.contains_key(*id)).collect();
+    assert!(wrong.is_empty(), "tested, so to be claimed: {wrong:?}");
+}
+
+/// The reader itself: what is a test's id, and what only looks like one.
+#[test]
+fn ids_are_read_from_tests_alone() {
+    assert_eq!(rust_ids("#[test]\nfn b6_x() {}"), ["B6"]);
+    assert_eq!(rust_ids("    #[tokio::test(flavor = \"multi_thread\")]\n    async fn b_6_d_2_x() {}"), ["B6", "D2"]);
+    assert_eq!(rust_ids("#[test]\nfn sk_01_ky_02_x() {}"), ["SK1", "KY2"]);
+    assert_eq!(rust_ids("on_both! {\n    b6_x, c1_y,\n}\nasync fn b7_z() {}"), ["B6", "C1"]);
+    assert_eq!(rust_ids("/// b6\nfn b6_x() {}\n#[allow(x)]\nfn b7_x() {}"), Vec::<String>::new());
+    assert_eq!(rust_ids("#[test]\nfn a_500_keeps() {}\n#[test]\nfn es256() {}"), Vec::<String>::new());
+    assert_eq!(rust_ids("#[test]\n// B9\nfn x_b6() {}"), Vec::<String>::new());
+    assert_eq!(feature_ids("  @A1 @BS-01 @mail\n  Scenario: B6\n  # @C1"), ["A1", "BS1"]);
+    assert_eq!(browser_ids("  'C3 F2 the page': async ({ browser }) => {\n  // 'C4 x'"), ["C3", "F2"]);
+    assert_eq!(browser_ids("  all[`C5 scanner: ${name}`] = async ({ browser }) => {"), ["C5"]);
+}

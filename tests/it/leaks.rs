@@ -1,0 +1,583 @@
+//! F3, B3: whole sign-ins at TRACE, and then the search for everything secret in everything that is kept or said: logs,
+//! every column of every table, Redis, error answers. And every stored value, fed back, opens nothing.
+//!
+//! Excepted, for the address alone: the rows of flow, outbox and user, which need it, and the waiting page of whoever
+//! typed it.
+
+use std::collections::BTreeSet;
+
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use reqwest::Method;
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, DatabaseConnection, Statement};
+use serde_json::{Value, json};
+use testkit::{browser::Browser, entree::Backend, oidc::Client, page::Page};
+
+use crate::outside::{CALLBACK, CLIENT, Stage, binary, fresh_network, token_of};
+
+/// Tables that hold addresses because they must.
+const ADDRESS_TABLES: [&str; 3] = ["magic_link_flows.", "mail_outbox.", "user_emails."];
+const DATABASE_PASSWORD: &str = "canary-of-the-database-7f3a";
+const REDIS_PASSWORD: &str = "canary-of-redis-91bc";
+const WRONG_VERIFIER: &str = "wrong-wrong-wrong-wrong-wrong-wrong-wrong-wrong";
+
+/// Something that nobody may keep, and every form in which it would still be it.
+#[derive(Clone)]
+struct Canary {
+    what: &'static str,
+    text: String,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Canary {
+    fn new(what: &'static str, text: &str) -> Self {
+        assert!(text.len() >= 6, "the {what} is too short to be looked for");
+        let mut forms = vec![text.as_bytes().to_vec()];
+        // A code in hexadecimal or base64 is short enough to be found by chance; longer ones are not.
+        if text.len() >= 12 {
+            let bytes = text.as_bytes();
+            forms.extend([hex(bytes), hex(bytes).to_ascii_uppercase()]);
+            forms.extend([STANDARD_NO_PAD.encode(bytes).into_bytes(), URL_SAFE_NO_PAD.encode(bytes).into_bytes()]);
+            if let Some(raw) = URL_SAFE_NO_PAD.decode(text).ok().filter(|raw| raw.len() >= 16) {
+                forms.extend([
+                    hex(&raw),
+                    hex(&raw).to_ascii_uppercase(),
+                    STANDARD_NO_PAD.encode(&raw).into_bytes(),
+                    raw,
+                ]);
+            }
+        }
+        Self { what, text: text.to_owned(), forms }
+    }
+
+    /// True if it stands in `place`; digits inside a longer number are chance.
+    fn is_in(&self, place: &[u8]) -> bool {
+        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        self.forms.iter().any(|form| {
+            let number = form.iter().all(u8::is_ascii_digit);
+            let ends =
+                |at: usize| digit(at.checked_sub(1).and_then(|i| place.get(i))) || digit(place.get(at + form.len()));
+            let first = form[0];
+            place.len() >= form.len()
+                && (0..=place.len() - form.len())
+                    .any(|at| place[at] == first && place[at..].starts_with(form) && !(number && ends(at)))
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+}
+
+/// Somewhere that something may be kept: what it is called, and what is there.
+type Place = (String, Vec<u8>);
+
+/// Where each canary was found.
+fn leaks(canaries: &[Canary], places: &[Place], excepted: impl Fn(&Canary, &str) -> bool) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (name, place) in places {
+        for canary in canaries.iter().filter(|canary| !excepted(canary, name)) {
+            if canary.is_in(place) {
+                found.insert(format!("the {} is in {name}", canary.what));
+            }
+        }
+    }
+    found
+}
+
+fn address_where_it_must_be(canary: &Canary, place: &str) -> bool {
+    canary.what == "address" && ADDRESS_TABLES.iter().any(|table| place.starts_with(table))
+}
+
+/// Every value of every column of every table, as bytes.
+async fn dump(db: &DatabaseConnection) -> Vec<Place> {
+    let postgres = db.get_database_backend() == DatabaseBackend::Postgres;
+    let columns = if postgres {
+        "SELECT table_name::text AS t, column_name::text AS c, data_type::text AS k FROM information_schema.columns WHERE \
+         table_schema = 'public'"
+    } else {
+        "SELECT m.name AS t, p.name AS c, p.type AS k FROM sqlite_master m, pragma_table_info(m.name) p WHERE m.type = \
+         'table'"
+    };
+    let mut places = Vec::new();
+    for column in all(db, columns).await {
+        let get = |name: &str| column.try_get::<String>("", name).unwrap();
+        let (table, name) = (get("t"), get("c"));
+        let bytes = match (postgres, get("k") == "bytea") {
+            (true, true) => format!("\"{name}\""),
+            (true, false) => format!("convert_to(\"{name}\"::text, 'UTF8')"),
+            (false, _) => format!("CAST(\"{name}\" AS BLOB)"),
+        };
+        for row in all(db, &format!("SELECT {bytes} AS v FROM \"{table}\" WHERE \"{name}\" IS NOT NULL")).await {
+            places.push((format!("{table}.{name}"), row.try_get::<Vec<u8>>("", "v").unwrap()));
+        }
+    }
+    assert!(places.len() > 50, "only {} values in the database", places.len());
+    places
+}
+
+async fn all(db: &DatabaseConnection, sql: &str) -> Vec<sea_orm::QueryResult> {
+    db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap()
+}
+
+/// Every key and every value of Redis.
+fn dump_redis(url: &str) -> Vec<Place> {
+    let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
+    let mut places = Vec::new();
+    for key in keys {
+        let kind: String = redis::cmd("TYPE").arg(&key).query(&mut redis).unwrap();
+        let values: Vec<Vec<u8>> = match kind.as_str() {
+            "string" => vec![redis::cmd("GET").arg(&key).query(&mut redis).unwrap_or_default()],
+            "none" => Vec::new(),
+            other => panic!("a {other}: teach this test to read it"),
+        };
+        places.push(("a key of Redis".to_owned(), key));
+        places.extend(values.into_iter().map(|value| ("a value of Redis".to_owned(), value)));
+    }
+    places
+}
+
+/// The bytes of every file in the data directory: also what the database has deleted and not yet overwritten.
+fn files(stage: &Stage) -> Vec<Place> {
+    let mut places = Vec::new();
+    for folder in stage.service.data() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            places.push((format!("file {name}"), std::fs::read(entry.path()).unwrap()));
+        }
+    }
+    places
+}
+
+/// What the walks leave behind: secrets, and answers that tell of an error.
+#[derive(Default)]
+struct Loot {
+    canaries: Vec<Canary>,
+    errors: Vec<Place>,
+}
+
+impl Loot {
+    fn note(&mut self, what: &'static str, text: &str) {
+        if !self.canaries.iter().any(|canary| canary.text == text) {
+            self.canaries.push(Canary::new(what, text));
+        }
+    }
+
+    /// Cookies and form tokens as they are now.
+    fn look(&mut self, browser: &Browser, page: &Page) {
+        for name in ["sid", "pre", "dev"] {
+            if let Some(cookie) = browser.cookie(name) {
+                self.note(name, &cookie.value);
+            }
+        }
+        for form in page.forms("form") {
+            for (_, value) in form.fields.iter().filter(|(name, _)| name == "form_token") {
+                self.note("form token", value);
+            }
+        }
+    }
+
+    fn error(&mut self, what: &str, status: u16, body: &str) {
+        assert!((400..500).contains(&status), "{what}: {status}");
+        self.errors.push((format!("the answer to {what}"), body.as_bytes().to_vec()));
+    }
+
+    fn error_page(&mut self, what: &str, page: &Page) {
+        let headers = page.headers.iter().filter(|(name, _)| *name != "set-cookie");
+        let headers: String =
+            headers.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned() + "\n").collect();
+        self.error(what, page.status.as_u16(), &(headers + &page.body));
+    }
+}
+
+/// One sign-in by link with errors on the way; gives the browser.
+async fn by_link(stage: &Stage, loot: &mut Loot, address: &str) -> Browser {
+    let mut browser = Browser::new(fresh_network());
+    let login = browser.open(&stage.service.at("/login")).await;
+    loot.look(&browser, &login);
+    let waiting = stage.ask(&mut browser, address).await;
+    loot.look(&browser, &waiting);
+    let mail = stage.mail(address, 1).await;
+    let link = mail.link();
+    loot.note("link", &token_of(&link));
+    loot.note("code", &mail.code());
+    // Somebody else, with the link and without the cookie: a GET that shows nothing, and a POST that is refused.
+    let mut thief = Browser::new(fresh_network());
+    let shown = thief.open(&link).await;
+    assert!(!shown.has("form#link"), "{}", shown.summary());
+    let url = url::Url::parse(&link).unwrap();
+    let forged = thief.forged(&url, &[("form_token".to_owned(), "x".repeat(43))]).await;
+    loot.error_page("a forged use of the link", &forged);
+    let page = browser.open(&link).await;
+    loot.look(&browser, &page);
+    let bad = browser.submit(&page, "link", &[("form_token", &"x".repeat(43))]).await;
+    loot.error_page("a link with a wrong form token", &bad);
+    let long = browser.open(&format!("{link}{}", "x".repeat(200))).await;
+    loot.errors.push(("the answer to a longer link".to_owned(), long.body.replace(&mail.link(), "").into_bytes()));
+    let done = browser.submit(&page, "link", &[]).await;
+    loot.look(&browser, &done);
+    let account = browser.settle(done).await;
+    assert!(account.has("form#sign-out"), "{}", account.summary());
+    loot.look(&browser, &account);
+    loot.error_page("a method that is not taken", &browser.bare(Method::PUT, &link).await);
+    browser
+}
+
+async fn by_code(stage: &Stage, loot: &mut Loot, address: &str) {
+    let mut browser = Browser::new(fresh_network());
+    let waiting = stage.ask(&mut browser, address).await;
+    loot.look(&browser, &waiting);
+    let mail = stage.mail(address, 1).await;
+    loot.note("code", &mail.code());
+    loot.note("link", &token_of(&mail.link()));
+    let bad = browser.submit(&waiting, "code", &[("code", &mail.code()), ("form_token", "")]).await;
+    loot.error_page("a code without form token", &bad);
+    let bad = browser.submit(&waiting, "code", &[("code", &mail.code()), ("flow", "nonsense")]).await;
+    loot.error_page("a code for no flow", &bad);
+    // The code as an address, which is how people paste: it comes back in the field and nowhere else.
+    let wrong = browser.submit(&waiting, "code", &[("code", &format!("{}0", mail.code()))]).await;
+    assert_eq!(wrong.status.as_u16(), 422, "{}", wrong.summary());
+    let quiet = wrong.body.replace(address, "");
+    let tokens = wrong.forms("form").into_iter().flat_map(|form| form.fields).filter(|(name, _)| name == "form_token");
+    let quiet = tokens.fold(quiet, |body, (_, token)| body.replace(&token, ""));
+    loot.error("a wrong code", wrong.status.as_u16(), &quiet);
+    let done = browser.submit(&waiting, "code", &[("code", &mail.code())]).await;
+    loot.look(&browser, &done);
+    let account = browser.settle(done).await;
+    assert!(account.has("form#sign-out"), "{}", account.summary());
+    loot.look(&browser, &account);
+}
+
+/// A code exchange with errors on the way. Leaves one more code, unused; gives it with its verifier.
+async fn by_client(stage: &Stage, loot: &mut Loot, browser: &mut Browser) -> (String, String) {
+    let client = Client::new(&stage.service.url, CLIENT, CALLBACK);
+    let code = authorize(&client, browser).await;
+    loot.note("authorization code", &code);
+    loot.note("verifier", &client.verifier);
+    let (status, body) = client.exchange(&code, WRONG_VERIFIER).await;
+    loot.error("an exchange with another verifier", status, &body.to_string());
+    let (status, body) = client.exchange(&code, &"v".repeat(9000)).await;
+    loot.error("an exchange with an over-long verifier", status, &body.to_string());
+    let (status, body) = client.exchange(&code, &client.verifier).await;
+    assert_eq!(status, 200, "{}", body["error"]);
+    loot.note("access token", body["access_token"].as_str().unwrap());
+    loot.note("ID token", body["id_token"].as_str().unwrap());
+    for token in ["access_token", "id_token"] {
+        let signature = body[token].as_str().unwrap().rsplit('.').next().unwrap();
+        loot.note("signature of a token", signature);
+    }
+    let (status, body) = client.exchange(&code, &client.verifier).await;
+    loot.error("a second exchange", status, &body.to_string());
+    let open = Client::new(&stage.service.url, CLIENT, CALLBACK);
+    let code = authorize(&open, browser).await;
+    loot.note("authorization code", &code);
+    loot.note("verifier", &open.verifier);
+    (code, open.verifier)
+}
+
+async fn authorize(client: &Client, browser: &mut Browser) -> String {
+    let url = client.authorize_url("openid email profile").await;
+    let page = browser.open(url.as_str()).await;
+    client.code(&browser.settle(page).await)
+}
+
+/// A first-party app: flow, verifier and mail, not used yet.
+struct AppFlow {
+    flow: String,
+    verifier: String,
+    link: String,
+    code: String,
+}
+
+async fn begin_app(stage: &Stage, loot: &mut Loot, address: &str) -> AppFlow {
+    let verifier =
+        format!("v{}", "abcdefghijklmnopqrstuvwxyz0123456789".repeat(2)) + &token_of(address).replace('@', "-");
+    let challenge = URL_SAFE_NO_PAD.encode(ring_digest(verifier.as_bytes()));
+    let body =
+        json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
+    let (status, begun) = api(stage, "request", &body).await;
+    assert_eq!(status, 202, "{begun}");
+    let mail = stage.mail(address, 1).await;
+    loot.note("verifier", &verifier);
+    loot.note("code", &mail.code());
+    loot.note("link", &token_of(&mail.link()));
+    let flow = begun["flow_id"].as_str().unwrap().to_owned();
+    AppFlow { flow, verifier, link: token_of(&mail.link()), code: mail.code() }
+}
+
+fn ring_digest(bytes: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
+}
+
+async fn api(stage: &Stage, action: &str, body: &Value) -> (u16, Value) {
+    let url = stage.service.at(&format!("/api/v1/auth/magic-link/{action}"));
+    let request = testkit::browser::client().post(url).header("x-forwarded-for", fresh_network().to_string());
+    let answer = request.json(body).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+}
+
+async fn by_api(stage: &Stage, loot: &mut Loot, address: &str) {
+    let app = begin_app(stage, loot, address).await;
+    let consume = |verifier: &str, code: &str| json!({"flow_id": app.flow, "code_verifier": verifier, "code": code, "scope": "openid email"});
+    for (what, body) in [
+        ("an app's code with another verifier", consume(WRONG_VERIFIER, &app.code)),
+        ("an app's code that is longer", consume(&app.verifier, &format!("{}1", app.code))),
+        (
+            "an app's code with a field too many",
+            json!({"flow_id": app.flow, "code_verifier": app.verifier, "code": app.code, "more": app.link}),
+        ),
+        (
+            "an app's code of a wrong type",
+            json!({"flow_id": app.flow, "code_verifier": [app.verifier], "code": app.code}),
+        ),
+        (
+            "an app's long link",
+            json!({"flow_id": app.flow, "code_verifier": app.verifier, "link_token": app.link.repeat(3)}),
+        ),
+    ] {
+        let (status, answer) = api(stage, "consume", &body).await;
+        loot.error(what, status, &answer.to_string());
+    }
+    let (status, tokens) = api(stage, "consume", &consume(&app.verifier, &app.code)).await;
+    assert_eq!(status, 200, "{tokens}");
+    loot.note("access token", tokens["access_token"].as_str().unwrap());
+    loot.note("ID token", tokens["id_token"].as_str().unwrap());
+    let (status, answer) = api(stage, "consume", &consume(&app.verifier, &app.code)).await;
+    loot.error("an app's second use", status, &answer.to_string());
+}
+
+/// The service at TRACE, on servers that it knows passwords of.
+async fn loud(backend: Backend) -> Option<Stage> {
+    let mut stage = Stage::start(backend, |options| options.set("telemetry.level", "\"trace\"")).await?;
+    if backend == Backend::Servers {
+        // The throw-away servers ask for no password and take any.
+        let database =
+            stage.setting("database.url").unwrap().replace("postgres@", &format!("postgres:{DATABASE_PASSWORD}@"));
+        let redis = format!("{}?user=default&pass={REDIS_PASSWORD}", stage.setting("tickets.url").unwrap());
+        assert!(database.contains(DATABASE_PASSWORD));
+        let quote = |text: &str| format!("\"{text}\"");
+        stage.service.restart(&[("database.url", &quote(&database)), ("tickets.url", &quote(&redis))]).await;
+    }
+    Some(stage)
+}
+
+async fn nothing_secret_is_kept_or_said(backend: Backend) {
+    let Some(stage) = loud(backend).await else { return };
+    let mut loot = Loot::default();
+    let address = |who: &str| format!("canary.{who}@example.test");
+    let mut browser = by_link(&stage, &mut loot, &address("link")).await;
+    by_code(&stage, &mut loot, &address("code")).await;
+    let unused = by_client(&stage, &mut loot, &mut browser).await;
+    by_api(&stage, &mut loot, &address("app")).await;
+    for who in ["link", "code", "app"] {
+        loot.note("address", &address(who));
+    }
+    if backend == Backend::Servers {
+        loot.note("password", DATABASE_PASSWORD);
+        loot.note("password", REDIS_PASSWORD);
+    }
+    let kinds: BTreeSet<&str> = loot.canaries.iter().map(|canary| canary.what).collect();
+    assert!(kinds.len() >= 12 && loot.errors.len() >= 14, "{kinds:?}, {} errors", loot.errors.len());
+
+    let log: Vec<Place> =
+        stage.service.log().into_iter().map(|line| ("the log".to_owned(), line.into_bytes())).collect();
+    let traces = log.iter().filter(|(_, line)| String::from_utf8_lossy(line).contains("\"TRACE\"")).count();
+    assert!(traces > 20, "{traces} lines at TRACE among {}: it proves nothing", log.len());
+    assert_eq!(leaks(&loot.canaries, &log, |_, _| false), BTreeSet::new());
+    assert_eq!(leaks(&loot.canaries, &loot.errors, |_, _| false), BTreeSet::new());
+
+    let db = stage.database().await;
+    let rows = dump(&db).await;
+    assert_eq!(leaks(&loot.canaries, &rows, address_where_it_must_be), BTreeSet::new());
+    // The dump reads what is there: the addresses, where they must be.
+    for table in ADDRESS_TABLES {
+        let there = leaks(&loot.canaries, &rows, |canary, _| canary.what != "address");
+        assert!(there.iter().any(|found| found.contains(table)), "no address in {table}: {there:?}");
+    }
+    let files = files(&stage);
+    assert_eq!(leaks(&loot.canaries, &files, |canary, _| canary.what == "address"), BTreeSet::new());
+    let mut stored = rows.clone();
+    if backend == Backend::Servers {
+        let redis = dump_redis(&stage.setting("tickets.url").unwrap());
+        assert!(redis.len() > 10, "{} in Redis", redis.len());
+        assert_eq!(leaks(&loot.canaries, &redis, |_, _| false), BTreeSet::new());
+        stored.extend(redis);
+    }
+    println!(
+        "{} canaries; {} lines of log ({traces} at TRACE), {} values of the database, {} places stored, {} error answers",
+        loot.canaries.len(),
+        log.len(),
+        rows.len(),
+        stored.len(),
+        loot.errors.len()
+    );
+    planted(&stage, &loot, &log, &db).await;
+    feed_back(&stage, &mut loot, &stored, &browser, &unused).await;
+}
+
+/// The search itself: one leak at a time, in each place and form, must be found.
+async fn planted(stage: &Stage, loot: &Loot, log: &[Place], db: &DatabaseConnection) {
+    for canary in &loot.canaries {
+        for form in &canary.forms {
+            let mut log = log.to_vec();
+            log.push((
+                "the log".to_owned(),
+                [b"{\"level\":\"TRACE\",\"message\":\"sent ", form.as_slice(), b"\"}"].concat(),
+            ));
+            let found = leaks(&loot.canaries, &log, |_, _| false);
+            assert!(found.contains(&format!("the {} is in the log", canary.what)), "{} not found", canary.what);
+        }
+    }
+    let link = loot.canaries.iter().find(|canary| canary.what == "link").unwrap();
+    db.execute_unprepared(&format!("UPDATE audit_events SET reason = 'used {}'", link.text)).await.unwrap();
+    let raw = String::from_utf8(hex(&URL_SAFE_NO_PAD.decode(&link.text).unwrap())).unwrap();
+    let bytes = if db.get_database_backend() == DatabaseBackend::Postgres {
+        format!("'\\x{raw}'")
+    } else {
+        format!("x'{raw}'")
+    };
+    db.execute_unprepared(&format!("UPDATE audit_events SET address_key = {bytes}")).await.unwrap();
+    let found = leaks(&loot.canaries, &dump(db).await, address_where_it_must_be);
+    let expected = ["audit_events.address_key", "audit_events.reason"].map(|place| format!("the link is in {place}"));
+    assert_eq!(found, BTreeSet::from(expected));
+    db.execute_unprepared("UPDATE audit_events SET reason = NULL, address_key = NULL").await.unwrap();
+    if stage.setting("tickets.url").is_some_and(|url| url != "memory:") {
+        let url = stage.setting("tickets.url").unwrap();
+        let mut redis = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
+        let () = redis::cmd("SET").arg("planted").arg(&link.text).query(&mut redis).unwrap();
+        assert_eq!(leaks(&loot.canaries, &dump_redis(&url), |_, _| false).len(), 1);
+        let () = redis::cmd("DEL").arg("planted").query(&mut redis).unwrap();
+    }
+}
+
+/// How a stored value could be sent: as it reads, or as the text that its bytes are the value of.
+fn readings(value: &[u8]) -> Vec<String> {
+    let forms = match std::str::from_utf8(value) {
+        Ok(text) => vec![text.to_owned()],
+        Err(_) => vec![URL_SAFE_NO_PAD.encode(value), String::from_utf8_lossy(&hex(value)).into_owned()],
+    };
+    // Neither yes nor a page of JSON is a secret.
+    forms.into_iter().filter(|form| (6..=300).contains(&form.len())).collect()
+}
+
+async fn opens_nothing(stage: &Stage, app: &AppFlow, waiting: &str, value: &str) {
+    let link = json!({"flow_id": app.flow, "code_verifier": app.verifier, "link_token": value});
+    assert_ne!(api(stage, "consume", &link).await.0, 200, "a stored value is a link");
+    let code = json!({"flow_id": app.flow, "code_verifier": app.verifier, "code": value});
+    assert_ne!(api(stage, "consume", &code).await.0, 200, "a stored value is a code");
+    let verifier = json!({"flow_id": app.flow, "code_verifier": value, "code": app.code});
+    assert_ne!(api(stage, "consume", &verifier).await.0, 200, "a stored value is a verifier");
+    if value.bytes().all(|b| b.is_ascii_graphic() && !b";,\"\\".contains(&b)) {
+        let mut thief = Browser::new(fresh_network());
+        thief.smuggle(&format!("sid={value}"));
+        assert!(!thief.open(&stage.service.at("/account")).await.has("form#sign-out"), "a stored value is a session");
+        thief.smuggle(&format!("pre={value}"));
+        assert!(!thief.open(waiting).await.has("form#code"), "a stored value is a browser");
+    }
+}
+
+/// B3: every stored value as a link, a code, a cookie and an authorization code, by whoever holds the verifier.
+async fn feed_back(stage: &Stage, loot: &mut Loot, stored: &[Place], signed_in: &Browser, unused: &(String, String)) {
+    let app = begin_app(stage, loot, "canary.stored@example.test").await;
+    let mut waiting = Browser::new(fresh_network());
+    let page = stage.ask(&mut waiting, "canary.waiting@example.test").await;
+    stage.mail("canary.waiting@example.test", 1).await;
+    let db = stage.database().await;
+    let values: BTreeSet<String> =
+        stored.iter().cloned().chain(dump(&db).await).flat_map(|(_, value)| readings(&value)).collect();
+    let values: Vec<String> = values.into_iter().collect();
+    // The code lives a minute: it comes first.
+    let exchange = async |code: &str| {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", CLIENT),
+            ("redirect_uri", CALLBACK),
+            ("code", code),
+            ("code_verifier", &unused.1),
+        ];
+        let answer = testkit::browser::client().post(stage.service.at("/oauth2/token")).form(&form).send().await;
+        answer.unwrap().status().as_u16()
+    };
+    for eight in values.chunks(8) {
+        let answers = futures_util::future::join_all(eight.iter().map(|value| exchange(value))).await;
+        assert!(!answers.contains(&200), "a stored value is an authorization code");
+    }
+    assert_eq!(exchange(&unused.0).await, 200, "the right one is taken");
+    for eight in values.chunks(8) {
+        futures_util::future::join_all(eight.iter().map(|value| opens_nothing(stage, &app, page.url.as_str(), value)))
+            .await;
+    }
+    println!("{} stored values fed back six ways", values.len());
+    // The right ones still open: so it was the values.
+    assert!(signed_in.clone().open(&stage.service.at("/account")).await.has("form#sign-out"));
+    assert!(waiting.open(page.url.as_str()).await.has("form#code"));
+    let link = json!({"flow_id": app.flow, "code_verifier": app.verifier, "link_token": app.link});
+    let (status, answer) = api(stage, "consume", &link).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f3_b3_nothing_secret_is_kept_or_said_on_the_embedded_default() {
+    nothing_secret_is_kept_or_said(Backend::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f3_b3_nothing_secret_is_kept_or_said_on_postgresql_and_redis() {
+    nothing_secret_is_kept_or_said(Backend::Servers).await;
+}
+
+/// B1: two mails have nothing in common, the link has 256 bits, and the code is no part of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b1_links_have_256_bits_of_their_own() {
+    let stage = Stage::start(Backend::Embedded, |options| options).await.expect("needs nothing");
+    let mut seen = BTreeSet::new();
+    let mut ones = [0_u32; 256];
+    const MAILS: u32 = 24;
+    for n in 0..MAILS {
+        let address = format!("b1-{n}@example.test");
+        stage.ask(&mut Browser::new(fresh_network()), &address).await;
+        let mail = stage.mail(&address, 1).await;
+        let token = token_of(&mail.link());
+        let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        assert_eq!(bytes.len(), 32);
+        assert!(!token.contains(&mail.code()) && seen.insert(token), "a link came twice, or tells its code");
+        for (bit, count) in ones.iter_mut().enumerate() {
+            *count += u32::from(bytes[bit / 8] >> (bit % 8) & 1);
+        }
+        let hashed = [ring_digest(mail.code().as_bytes()), ring_digest(address.as_bytes())];
+        assert!(!hashed.contains(&bytes), "made from what is known");
+    }
+    // A bit that is the same in all mails is none: by chance once in 32 000 runs.
+    assert!(ones.iter().all(|count| (1..MAILS).contains(count)), "{ones:?}");
+}
+
+/// A start that fails says why, without the passwords.
+#[test]
+fn f3_a_start_that_fails_tells_no_password() {
+    let folder = testkit::child::scratch("secrets");
+    let database = format!("postgres://entree:{DATABASE_PASSWORD}@127.0.0.1:1/entree");
+    let redis = format!("redis://entree:{REDIS_PASSWORD}@127.0.0.1:1/0");
+    let smtp = "canary-of-smtp-55de";
+    for (more, database) in
+        [("", database.as_str()), ("nonsense = 1\n", database.as_str()), ("", "postgres:nonsense canary")]
+    {
+        let text = format!(
+            "[server]\npublic_url = \"https://id.example.test\"\ndata_dir = \"{}\"\n{more}[database]\nurl = \
+             \"{database}\"\n[tickets]\nurl = \"{redis}\"\n[mail]\ntransport = \"smtp\"\nhost = \"127.0.0.1\"\nport = \
+             1\nusername = \"entree\"\npassword = \"{smtp}\"\ntls = \"none\"\nfrom = \"a@example.test\"\n",
+            folder.display()
+        );
+        std::fs::write(folder.join("entree.toml"), text).unwrap();
+        for command in ["check-config", "migrate"] {
+            let (_, said) = testkit::entree::run(&binary(), &folder, &[command]);
+            assert!(said.len() > 20, "{command} says nothing");
+            for secret in [DATABASE_PASSWORD, REDIS_PASSWORD, smtp] {
+                assert!(!said.contains(secret), "{command} tells a password");
+            }
+        }
+    }
+    let _ = std::fs::remove_dir_all(folder);
+}

@@ -1,0 +1,359 @@
+//! Section A: asking for a mail tells nothing about the address, and is limited.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use entity::{mail_outbox, user};
+use entree::{
+    config::Client,
+    secret::Text,
+    user::{Address, by_address},
+};
+use futures_util::future::join_all;
+use poem::http::{Method, StatusCode, header};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr};
+use testkit::{page::Page, services};
+
+use crate::{
+    bed::{Bed, Browser, there},
+    wire::Tap,
+};
+
+on_both!(
+    a_1_known_unknown_disabled_and_limited_addresses_look_alike,
+    a_4_without_a_ticket_store_nothing_is_sent_to_anybody,
+    a_5_an_address_gets_five_mails_in_fifteen_minutes,
+    a_5_a_network_may_ask_twenty_times_in_ten_minutes,
+    a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all,
+    a_6_a_known_device_gets_its_mail_when_a_hundred_strangers_spent_the_address,
+    a_7_a_forged_forwarding_header_changes_nothing,
+    a_9_the_cool_down_shown_is_that_of_this_flow,
+);
+
+/// Addresses of one length: known, unknown, locked, and over its limit.
+const ARMS: [&str; 4] = ["known@example.com", "other@example.com", "locks@example.com", "limit@example.com"];
+
+/// What stands in every answer and is random or the time.
+const RANDOM: [&str; 4] = ["x-request-id", "location", "set-cookie", "content-security-policy"];
+
+async fn make_arms(bed: &Bed) {
+    for known in [ARMS[0], ARMS[2]] {
+        bed.browser().sign_in(known).await;
+    }
+    let tx = bed.tx().await;
+    let locked = by_address(tx.conn(), &Address::from_column(ARMS[2])).await.unwrap().unwrap();
+    user::Entity::update_many()
+        .col_expr(user::Column::State, Expr::value("disabled"))
+        .filter(user::Column::Id.eq(locked.id))
+        .exec(tx.conn())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    for _ in 0..5 {
+        bed.browser().ask(ARMS[3]).await;
+    }
+    bed.post().await;
+}
+
+/// Status, headers and lengths of an answer: what an asker sees.
+fn seen(page: &Page) -> Vec<String> {
+    let mut seen = vec![page.status.to_string(), format!("body of {}", page.body.len())];
+    for (name, value) in &page.headers {
+        let random = RANDOM.contains(&name.as_str());
+        let value = if random { format!("{} bytes", value.len()) } else { value.to_str().unwrap().to_owned() };
+        seen.push(format!("{name}: {value}"));
+    }
+    seen.sort();
+    seen
+}
+
+async fn a_1_known_unknown_disabled_and_limited_addresses_look_alike(bed: Bed) {
+    make_arms(&bed).await;
+    let mut answers = BTreeMap::new();
+    for arm in ARMS {
+        let mut asker = bed.browser();
+        let answer = asker.try_ask(arm).await;
+        let waiting = asker.follow(&answer).await;
+        let flow = crate::bed::flow_of(&waiting);
+        let state = asker.open(&format!("/login/sent/state?flow={flow}")).await;
+        answers.insert(arm, (seen(&answer), seen(&waiting), seen(&state)));
+    }
+    for arm in ARMS {
+        assert_eq!(answers[arm], answers[ARMS[0]], "{arm}");
+        assert!(answers[arm].0.contains(&"303 See Other".to_owned()));
+    }
+}
+
+/// A first-party app that draws its own form.
+fn app_client() -> Client {
+    serde_json::from_value(serde_json::json!({
+        "client_id": "app",
+        "name": "App",
+        "audience": "https://api.test",
+        "first_party": true,
+    }))
+    .unwrap()
+}
+
+async fn ask_by_api(asker: &mut Browser<'_>, email: &str) -> Page {
+    let body = serde_json::json!({
+        "client_id": "app",
+        "email": email,
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+    });
+    let request = asker.request(Method::POST, "/api/v1/auth/magic-link/request");
+    asker.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
+    let Some(bed) = Bed::servers().await else { return };
+    let config = bed.app.config.get();
+    let (sql, database) = Tap::postgres(config.database.url.expose()).await;
+    let (commands, tickets) = Tap::redis(config.tickets.url.expose()).await;
+    let tapped = Bed::servers_with(|config| {
+        config.database.url = Text::new(database);
+        config.tickets.url = Text::new(tickets);
+        config.clients = vec![app_client()];
+    })
+    .await
+    .unwrap();
+    make_arms(&tapped).await;
+    let (mut pages, mut api) = (Vec::new(), Vec::new());
+    // The first round fills the pool and the statement caches.
+    for round in 0..2 {
+        for arm in ARMS {
+            let mut asker = tapped.browser();
+            let login = asker.open("/login").await;
+            let _ = (sql.take(), commands.take());
+            let answer = asker.submit(&login, "sign-in", &[("email", arm)]).await;
+            assert_eq!(answer.status, StatusCode::SEE_OTHER);
+            let one = (sql.take(), commands.take());
+            let answer = ask_by_api(&mut asker, arm).await;
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+            let two = (sql.take(), commands.take());
+            if round == 1 {
+                pages.push(one);
+                api.push(two);
+            }
+        }
+    }
+    for all in [&pages, &api] {
+        let (statements, commands) = &all[0];
+        assert!(statements.len() >= 5 && commands.len() == 2, "{statements:#?} {commands:?}");
+        for (arm, one) in ARMS.iter().zip(all) {
+            assert_eq!(one, &all[0], "{arm}");
+        }
+    }
+}
+
+async fn outbox(bed: &Bed, state: mail_outbox::State) -> u64 {
+    mail_outbox::Entity::find().filter(mail_outbox::Column::State.eq(state)).count(bed.app.db.read()).await.unwrap()
+}
+
+async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(bed: Bed) {
+    let away = if bed.app.db.is_postgres() {
+        let Some(redis) = there(services::Redis::start().await) else { return };
+        let away = Bed::servers_with(|config| config.tickets.url = Text::new(redis.url().to_owned())).await.unwrap();
+        away.browser().sign_in(ARMS[0]).await;
+        redis.kill();
+        away
+    } else {
+        // Full and refusing: a store in this process is never away.
+        Bed::embedded_with(|config| config.tickets.memory_entries = 0).await
+    };
+    let before = outbox(&away, mail_outbox::State::Queued).await;
+    let mut answers = Vec::new();
+    for arm in [ARMS[0], ARMS[1]] {
+        let answer = away.browser().try_ask(arm).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.summary());
+        answers.push(seen(&answer));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(outbox(&away, mail_outbox::State::Queued).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_4_two_copies_share_their_limits_to_the_last_mail() {
+    let Some(one) = Bed::servers().await else { return };
+    let copies = [Arc::new(one.copy().await), Arc::new(one.copy().await)];
+    // Twelve strangers at once for one address, then one stranger 24 times for many.
+    let mut asks = Vec::new();
+    for n in 0..12 {
+        asks.push(prepared(&copies[n % 2], None, "both@example.com").await);
+    }
+    for answer in join_all(asks).await {
+        assert_eq!(answer.unwrap().status, StatusCode::SEE_OTHER);
+    }
+    assert_eq!(outbox(&one, mail_outbox::State::Queued).await, 5);
+    assert_eq!(outbox(&one, mail_outbox::State::Withheld).await, 7);
+    let mut asks = Vec::new();
+    for n in 0..24 {
+        asks.push(prepared(&copies[n % 2], Some("192.0.2.77"), &format!("many-{n}@example.com")).await);
+    }
+    let answers = join_all(asks).await;
+    let passed = answers.iter().filter(|answer| answer.as_ref().unwrap().status == StatusCode::SEE_OTHER).count();
+    assert_eq!(passed, 20);
+}
+
+/// A request for a mail that is under way on one of the copies.
+async fn prepared(copy: &Arc<Bed>, from: Option<&str>, email: &str) -> tokio::task::JoinHandle<Page> {
+    let copy = Arc::clone(copy);
+    let mut asker = copy.browser();
+    asker.from = from.map_or(asker.from.clone(), str::to_owned);
+    let login = asker.open("/login").await;
+    let request = asker.filled(&login, &login.form("sign-in"), &[("email", email)]);
+    drop(asker);
+    tokio::spawn(async move { copy.call(request).await })
+}
+
+async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(bed: Bed) {
+    let email = "often@example.com";
+    let (mut passed, mut after) = (0, Vec::new());
+    // Minutes at which strangers ask seven times each.
+    for minute in [0, 16, 32, 62, 78, 94, 24 * 60 + 2] {
+        bed.pass((minute - passed) * 60);
+        passed = minute;
+        for _ in 0..7 {
+            assert_eq!(bed.browser().try_ask(email).await.status, StatusCode::SEE_OTHER, "nobody may notice");
+        }
+        bed.post().await;
+        after.push(bed.mails(email).len());
+        if bed.app.db.is_postgres() {
+            break; // Redis has a clock of its own.
+        }
+    }
+    let expected = [5, 10, 10, 15, 20, 20, 25];
+    assert_eq!(after, expected[..after.len()]);
+    bed.browser().ask("o.ften+tag@example.com").await;
+    assert_eq!(bed.mail("o.ften+tag@example.com").await.to, "o.ften+tag@example.com", "dots count outside Gmail");
+    for tag in ["a", "b", "c", "d", "e", "f"] {
+        bed.browser().ask(&format!("te.st+{tag}@gmail.com")).await;
+        bed.browser().ask(&format!("t.est+{tag}@gmail.com")).await;
+    }
+    bed.post().await;
+    let gmail = bed.transport.mailbox().unwrap().list(None).iter().filter(|m| m.to.ends_with("@gmail.com")).count();
+    assert_eq!(gmail, 5, "tags and Gmail's dots are one address");
+}
+
+async fn a_5_a_network_may_ask_twenty_times_in_ten_minutes(bed: Bed) {
+    for networks in [["192.0.2.9", "::ffff:192.0.2.9"], ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2"]] {
+        for n in 0..20 {
+            let mut asker = bed.browser();
+            asker.from = networks[n % 2].to_owned();
+            asker.ask(&format!("n{n}@example.com")).await;
+        }
+        let mut asker = bed.browser();
+        asker.from = networks[0].to_owned();
+        let mut refused = Vec::new();
+        for email in ["n1@example.com", "xx@example.com"] {
+            let answer = asker.try_ask(email).await;
+            assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+            let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+            assert!((1..=600).contains(&wait), "{wait}");
+            refused.push(answer.body.len());
+        }
+        assert_eq!(refused[0], refused[1], "alike for every address");
+        if !bed.app.db.is_postgres() {
+            bed.pass(601);
+            asker.ask("n1@example.com").await;
+        }
+    }
+    bed.browser().ask("elsewhere@example.com").await;
+}
+
+async fn a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all(bed: Bed) {
+    let email = "again@example.com";
+    let mut person = bed.browser();
+    let mut waiting = person.ask(email).await;
+    for (n, pause) in [30, 60, 120, 120].into_iter().enumerate() {
+        bed.pass(pause - 5);
+        let early = person.submit(&waiting, "resend", &[]).await;
+        assert_eq!(early.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(early.error().is_some());
+        bed.pass(6);
+        let answer = person.submit(&waiting, "resend", &[]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "resend {n}: {}", answer.summary());
+        if n < 3 {
+            waiting = person.follow(&answer).await;
+        }
+    }
+    bed.post().await;
+    assert_eq!(bed.mails(email).len(), 5);
+    bed.pass(1000);
+    let sixth = person.submit(&waiting, "resend", &[]).await;
+    assert_eq!(sixth.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(!sixth.has("form#resend"));
+    bed.post().await;
+    assert_eq!(bed.mails(email).len(), 5);
+}
+
+async fn a_6_a_known_device_gets_its_mail_when_a_hundred_strangers_spent_the_address(bed: Bed) {
+    let email = "owner@example.com";
+    let mut owner = bed.browser();
+    owner.sign_in(email).await;
+    let account = owner.open("/account").await;
+    owner.submit(&account, "sign-out", &[]).await;
+    assert!(!owner.is_signed_in());
+    for _ in 0..100 {
+        bed.browser().ask(email).await;
+    }
+    bed.post().await;
+    let spent = bed.mails(email).len();
+    assert_eq!(spent, 5);
+    for sent in [1, 2, 3, 3] {
+        owner.ask(email).await;
+        bed.post().await;
+        assert_eq!(bed.mails(email).len(), spent + sent);
+    }
+    // The quota is for that address alone, and for who holds the cookie.
+    let other = "other@example.com";
+    for _ in 0..5 {
+        bed.browser().ask(other).await;
+    }
+    owner.ask(other).await;
+    bed.post().await;
+    assert_eq!(bed.mails(other).len(), 5);
+}
+
+async fn a_7_a_forged_forwarding_header_changes_nothing(bed: Bed) {
+    // Whatever stands left of the hop that our proxy wrote was written by the asker.
+    for n in 0..21 {
+        let mut asker = bed.browser();
+        asker.from = format!("198.51.100.{n}, 203.0.113.5");
+        for header in ["forwarded", "x-real-ip", "cf-connecting-ip"] {
+            asker.headers.push((header, format!("198.51.100.{n}")));
+        }
+        let status = asker.try_ask(&format!("f{n}@example.com")).await.status;
+        let expected = if n < 20 { StatusCode::SEE_OTHER } else { StatusCode::TOO_MANY_REQUESTS };
+        assert_eq!(status, expected, "request {n}");
+    }
+    // And without a proxy nobody is believed.
+    let none = |config: &mut entree::config::Config| config.server.trusted_proxies.clear();
+    let bare =
+        if bed.app.db.is_postgres() { Bed::servers_with(none).await.unwrap() } else { Bed::embedded_with(none).await };
+    for n in 0..21 {
+        let mut asker = bare.browser();
+        let status = asker.try_ask(&format!("g{n}@example.com")).await.status;
+        assert_eq!(status == StatusCode::TOO_MANY_REQUESTS, n == 20, "request {n}");
+    }
+}
+
+async fn a_9_the_cool_down_shown_is_that_of_this_flow(bed: Bed) {
+    let known = "known@example.com";
+    bed.browser().sign_in(known).await;
+    let seconds = |page: &Page| -> u64 {
+        page.attribute("form#resend button", "data-after").map_or(0, |after| after.parse().unwrap())
+    };
+    let near = |shown: u64, expected: u64| shown <= expected && shown + 4 > expected;
+    for email in [known, "fresh@example.com"] {
+        let mut first = bed.browser();
+        let waiting = first.ask(email).await;
+        assert!(near(seconds(&waiting), 30), "{}", seconds(&waiting));
+        bed.pass(20);
+        let other = bed.browser().ask(email).await;
+        assert!(near(seconds(&other), 30), "another's flow begins afresh: {}", seconds(&other));
+        let again = first.open(waiting.url.as_str()).await;
+        assert!(near(seconds(&again), 10), "{}", seconds(&again));
+    }
+}

@@ -1,0 +1,285 @@
+//! Section D: the code, and how little guessing it gets one.
+
+use entity::{audit_event, magic_link_flow};
+use entree::{
+    clock::Time,
+    login::{
+        finish::Holds,
+        flow::{self, Holder, Open},
+    },
+    magic_link::{
+        code,
+        consume::{Attempt, Consumed},
+        token,
+    },
+    secret::{Hash, Plain},
+    web::caller::Caller,
+};
+use futures_util::future::join_all;
+use poem::{
+    Request,
+    http::{StatusCode, header},
+};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use std::{sync::Arc, time::Duration};
+use testkit::page::Page;
+
+use crate::bed::{Bed, Browser, flow_of};
+
+on_both!(
+    d_1_a_code_works_only_with_the_flow_cookie,
+    d_2_five_tries_counted_before_the_compare_and_over_resends,
+    d_2_of_64_guesses_at_once_five_are_compared,
+    d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work,
+    d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day,
+    d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer,
+    d_5_a_code_is_taken_as_people_type_and_paste_it,
+    d_6_the_subject_keeps_the_code_and_the_mail_says_who_asked,
+);
+
+/// A code that is not this one.
+fn wrong(code: &str, n: usize) -> String {
+    let value = (code.parse::<u64>().unwrap() + 1 + n as u64) % 10_u64.pow(8);
+    format!("{value:08}")
+}
+
+async fn guess(person: &mut Browser<'_>, waiting: &Page, code: &str) -> Page {
+    person.submit(waiting, "code", &[("code", code)]).await
+}
+
+async fn events(bed: &Bed, reason: &str) -> u64 {
+    let found = audit_event::Entity::find().filter(audit_event::Column::Reason.eq(reason));
+    found.count(bed.app.db.read()).await.unwrap()
+}
+
+async fn d_1_a_code_works_only_with_the_flow_cookie(bed: Bed) {
+    let email = "d1@example.com";
+    let mut person = bed.browser();
+    let waiting = person.ask(email).await;
+    let code = bed.mail(email).await.code();
+    // With its own cookie and a form of its own, for the other's flow.
+    let mut thief = bed.browser();
+    let own = thief.ask("thief@example.com").await;
+    let flow = flow_of(&waiting).to_string();
+    for page in [&own, &waiting] {
+        thief.submit(page, "code", &[("flow", &flow), ("code", &code)]).await;
+        assert!(!thief.is_signed_in());
+    }
+    let mut nobody = bed.browser();
+    guess(&mut nobody, &waiting, &code).await;
+    assert!(!nobody.is_signed_in());
+    // And the rule itself, behind the form's token.
+    let tx = bed.tx().await;
+    let stranger = Holder::Browser(Plain::generate().hash());
+    let config = bed.app.config.get();
+    let caller = caller();
+    let attempt = attempt(&bed, &config, stranger, &caller);
+    let outcome = code::consume(&tx, flow_of(&waiting), &code, &attempt).await.unwrap();
+    assert!(matches!(outcome, Consumed::Refused(None, "not_holder")), "{outcome:?}");
+    tx.commit().await.unwrap();
+    let row = magic_link_flow::Entity::find_by_id(flow_of(&waiting)).one(bed.app.db.read()).await.unwrap().unwrap();
+    assert_eq!(row.tries, 0, "strangers spend none of the owner's tries");
+    guess(&mut person, &waiting, &code).await;
+    assert!(person.is_signed_in());
+}
+
+fn caller() -> Caller {
+    let request = Request::builder().header(header::HOST, "id.test").finish();
+    Caller::make(&request, &[])
+}
+
+fn attempt<'a>(bed: &'a Bed, config: &'a entree::config::Config, holder: Holder, caller: &'a Caller) -> Attempt<'a> {
+    Attempt { holder, holds: Holds::default(), switch: false, caller, config, pepper: &bed.app.macs.code }
+}
+
+async fn d_2_five_tries_counted_before_the_compare_and_over_resends(bed: Bed) {
+    let email = "d2@example.com";
+    let mut person = bed.browser();
+    let mut waiting = person.ask(email).await;
+    let code = bed.mail(email).await.code();
+    for n in 0..3 {
+        let answer = guess(&mut person, &waiting, &wrong(&code, n)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(answer.error().is_some());
+    }
+    bed.pass(31);
+    let answer = person.submit(&waiting, "resend", &[]).await;
+    waiting = person.follow(&answer).await;
+    let mail = bed.mail(email).await;
+    for n in 0..2 {
+        guess(&mut person, &waiting, &wrong(&mail.code(), n)).await;
+    }
+    let sixth = guess(&mut person, &waiting, &mail.code()).await;
+    assert_eq!(sixth.status, StatusCode::UNPROCESSABLE_ENTITY, "the right code, one try too late");
+    assert!(!person.is_signed_in());
+    assert_eq!((events(&bed, "wrong_code").await, events(&bed, "no_tries_left").await), (5, 1));
+    person.click(&mail.link()).await;
+    assert!(person.is_signed_in(), "the link still works");
+}
+
+async fn d_2_of_64_guesses_at_once_five_are_compared(bed: Bed) {
+    let bed = Arc::new(bed);
+    let email = "d2-race@example.com";
+    let mut person = bed.browser();
+    let waiting = person.ask(email).await;
+    let code = bed.mail(email).await.code();
+    let guesses = (0..64).map(|n| {
+        let request = person.filled(&waiting, &waiting.form("code"), &[("code", &wrong(&code, n))]);
+        let bed = Arc::clone(&bed);
+        tokio::spawn(async move { bed.call(request).await.status })
+    });
+    for status in join_all(guesses).await {
+        assert_eq!(status.unwrap(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    assert_eq!((events(&bed, "wrong_code").await, events(&bed, "no_tries_left").await), (5, 59));
+}
+
+async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(bed: Bed) {
+    // Plus tags are one account in the budget.
+    for n in 0..2 {
+        let email = format!("d3+{n}@example.com");
+        let mut person = bed.browser();
+        let waiting = person.ask(&email).await;
+        let code = bed.mail(&email).await.code();
+        for n in 0..5 {
+            guess(&mut person, &waiting, &wrong(&code, n)).await;
+        }
+    }
+    assert_eq!(events(&bed, "wrong_code").await, 10);
+    let email = "d3@example.com";
+    let mut person = bed.browser();
+    let waiting = person.ask(email).await;
+    let mail = bed.mail(email).await;
+    let answer = guess(&mut person, &waiting, &mail.code()).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "codes are off, right ones too");
+    assert_eq!(events(&bed, "budget_spent").await, 1);
+    person.click(&mail.link()).await;
+    assert!(person.is_signed_in(), "links still work");
+    bed.pass(3660);
+    if bed.app.db.is_postgres() {
+        return; // Redis' own clock holds the budget of mails.
+    }
+    let mut later = bed.browser();
+    let waiting = later.ask(email).await;
+    let code = bed.mail(email).await.code();
+    guess(&mut later, &waiting, &code).await;
+    assert!(later.is_signed_in(), "codes are on again after an hour");
+}
+
+async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
+    let config = bed.app.config.get();
+    let mut tx = bed.tx().await;
+    let began = tx.now;
+    let (address, caller) = (Hash::of(b"victim"), caller());
+    let lifetime = config.link_lifetime();
+    let (mut compared, mut first_and_last) = (0, (Time(i64::MAX), Time(0)));
+    // PostgreSQL is the same code at three times the price: a tenth of the flows there.
+    let flows = if bed.app.db.is_postgres() { 1_000 } else { 10_000 };
+    for n in 0..flows {
+        tx.now = began + Duration::from_millis(n * 86_400_000 / flows);
+        let holder = Holder::Browser(Plain::generate().hash());
+        let open = Open {
+            holder: &holder,
+            client_id: None,
+            canonical: "victim@example.com",
+            address_key: &address,
+            locale: "en",
+            device: "",
+            remembered: false,
+            destination: None,
+        };
+        let flow = flow::open(&tx, open, &config).await.unwrap();
+        if n % 100 == 0 {
+            token::make(&tx, flow.id, 8, lifetime, &bed.app.macs.code).await.unwrap();
+        }
+        let outcome = code::consume(&tx, flow.id, "00000000", &attempt(&bed, &config, holder, &caller)).await.unwrap();
+        let Consumed::Refused(_, reason) = outcome else { panic!("one in a hundred million: {outcome:?}") };
+        match reason {
+            "wrong_code" => {
+                compared += 1;
+                first_and_last = (first_and_last.0.min(tx.now), first_and_last.1.max(tx.now));
+            }
+            "budget_spent" => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(compared, 30, "no more than thirty, and the day's budget is there to be used");
+    assert!(first_and_last.1.since(first_and_last.0) > Duration::from_secs(2 * 3600), "ten an hour");
+}
+
+async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed) {
+    let mut foreign = bed.browser();
+    foreign.ask("d4-other@example.com").await;
+    let foreign_code = bed.mail("d4-other@example.com").await.code();
+    let email = "d4@example.com";
+    let mut person = bed.browser();
+    let mut waiting = person.ask(email).await;
+    let first = bed.mail(email).await.code();
+    let mut seen = vec![("wrong", guess(&mut person, &waiting, &wrong(&first, 0)).await)];
+    seen.push(("another flow's", guess(&mut person, &waiting, &foreign_code).await));
+    seen.push(("malformed", guess(&mut person, &waiting, "12ab").await));
+    for pause in [31, 61, 121] {
+        bed.pass(pause);
+        let answer = person.submit(&waiting, "resend", &[]).await;
+        waiting = person.follow(&answer).await;
+        bed.post().await;
+    }
+    seen.push(("superseded", guess(&mut person, &waiting, &first).await));
+    bed.pass(605);
+    let newest = bed.mails(email).remove(0).code();
+    seen.push(("expired", guess(&mut person, &waiting, &newest).await));
+    let (status, error) = (seen[0].1.status, seen[0].1.error());
+    assert!(error.is_some());
+    for (what, page) in &seen {
+        assert_eq!((page.status, page.error()), (status, error.clone()), "{what}");
+    }
+    // Of a flow that is over no code says anything, right or wrong.
+    let mut used = bed.browser();
+    let waiting = used.ask("d4-used@example.com").await;
+    let code = bed.mail("d4-used@example.com").await.code();
+    let old = used.clone();
+    guess(&mut used, &waiting, &code).await;
+    assert!(used.is_signed_in());
+    bed.pass(61);
+    let mut over = Vec::new();
+    for code in [code.clone(), wrong(&code, 0)] {
+        let page = guess(&mut old.clone(), &waiting, &code).await;
+        over.push((page.status, page.error(), page.body.len()));
+    }
+    assert_eq!(over[0], over[1]);
+    assert!(over[0].0.is_client_error());
+}
+
+async fn d_5_a_code_is_taken_as_people_type_and_paste_it(bed: Bed) {
+    let shapes: [fn(&str) -> String; 3] = [
+        |code| format!(" {} {}\u{a0}", &code[..4], &code[4..]),
+        |code| code.chars().map(|c| char::from_u32(u32::from(c) - 0x30 + 0xff10).unwrap()).collect(),
+        |code| format!("{}-{}", &code[..2], &code[2..]),
+    ];
+    for (n, shape) in shapes.into_iter().enumerate() {
+        let email = format!("d5-{n}@example.com");
+        let mut person = bed.browser();
+        let waiting = person.ask(&email).await;
+        let field = |name: &str| waiting.attribute("form#code input[name=code]", name);
+        assert_eq!(field("autocomplete").as_deref(), Some("one-time-code"));
+        assert_eq!(field("inputmode").as_deref(), Some("numeric"));
+        assert!(field("maxlength").is_none_or(|most| most.parse::<usize>().unwrap() >= 16), "a paste is not cut");
+        let code = bed.mail(&email).await.code();
+        guess(&mut person, &waiting, &shape(&code)).await;
+        assert!(person.is_signed_in(), "shape {n}");
+    }
+}
+
+async fn d_6_the_subject_keeps_the_code_and_the_mail_says_who_asked(bed: Bed) {
+    let email = "d6@example.com";
+    let mut person = bed.browser();
+    let agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    person.headers.push(("user-agent", agent.to_owned()));
+    person.ask(email).await;
+    let mail = bed.mail(email).await;
+    let digits: String = mail.subject.chars().filter(char::is_ascii_digit).collect();
+    assert!(!digits.contains(&mail.code()), "{}", mail.subject);
+    for words in ["Firefox on Windows", "id.test", "UTC"] {
+        assert!(mail.text.contains(words) && mail.html.contains(words), "{words} in {}", mail.text);
+    }
+}

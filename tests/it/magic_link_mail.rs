@@ -1,0 +1,208 @@
+//! Section G: the mail itself, and mail that does not get through at first.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use entity::{magic_link_flow, magic_link_token, mail_outbox};
+use entree::{
+    config::{self, MailTransport, SignUp, SmtpTls},
+    mail::transport::Transport,
+};
+use poem::http::StatusCode;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+};
+
+use crate::bed::{Bed, PUBLIC};
+
+on_both!(
+    g_1_a_flow_and_its_mail_are_written_together,
+    g_2_nothing_that_is_stored_holds_a_secret,
+    g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dead,
+    g_3_mail_that_is_refused_is_not_tried_again,
+    g_7_a_letter_has_two_parts_one_host_and_the_right_headers,
+    g_9_closed_sign_up_says_nothing_or_informs_once_a_day,
+);
+
+async fn g_1_a_flow_and_its_mail_are_written_together(bed: Bed) {
+    for n in 0..7 {
+        bed.browser().ask(if n < 6 { "g1@example.com" } else { "g1b@example.com" }).await;
+    }
+    let flows = magic_link_flow::Entity::find().all(bed.app.db.read()).await.unwrap();
+    let rows = mail_outbox::Entity::find().all(bed.app.db.read()).await.unwrap();
+    assert_eq!((flows.len(), rows.len()), (7, 7), "withheld ones too");
+    for flow in flows {
+        let row = rows.iter().find(|row| row.flow_id == Some(flow.id)).expect("a mail of each flow");
+        // One unit of work has one time.
+        assert_eq!((row.created_at, &row.canonical), (flow.created_at, &flow.canonical));
+    }
+}
+
+async fn g_2_nothing_that_is_stored_holds_a_secret(bed: Bed) {
+    let email = "g2@example.com";
+    let mut person = bed.browser();
+    person.ask(email).await;
+    let mail = bed.mail(email).await;
+    let link = mail.link().rsplit('/').next().unwrap().to_owned();
+    let half = bed.stored().await;
+    person.click(&mail.link()).await;
+    assert!(person.is_signed_in());
+    let whole = bed.stored().await;
+    let mut needles = vec![mail.code().into_bytes()];
+    for secret in [&link].into_iter().chain(person.cookies.values()) {
+        let raw = URL_SAFE_NO_PAD.decode(secret).unwrap();
+        let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+        needles.extend([secret.clone().into_bytes(), hex.into_bytes(), raw]);
+    }
+    let holds = |stored: &[u8], needle: &[u8]| stored.windows(needle.len()).any(|part| part == needle);
+    assert!(holds(&half, email.as_bytes()), "the search finds what is there");
+    for stored in [half, whole] {
+        for (n, needle) in needles.iter().enumerate() {
+            assert!(!holds(&stored, needle), "secret {n} is stored");
+        }
+    }
+}
+
+/// A mail server that answers every command with `250`, but RCPT as it is told.
+async fn server(refusal: &'static str) -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, refuses) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(true)));
+    let told = Arc::clone(&refuses);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let told = Arc::clone(&told);
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let _ = stream.get_mut().write_all(b"220 here\r\n").await;
+                let (mut line, mut in_data) = (String::new(), false);
+                while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+                    let word = line.get(..4).unwrap_or_default().to_ascii_uppercase();
+                    let answer = match (in_data, word.as_str()) {
+                        (true, _) if line == ".\r\n" => {
+                            in_data = false;
+                            "250 taken"
+                        }
+                        (true, _) => "",
+                        (_, "RCPT") if told.load(Ordering::Relaxed) => refusal,
+                        (_, "DATA") => {
+                            in_data = true;
+                            "354 go"
+                        }
+                        (_, "QUIT") => "221 bye",
+                        _ => "250 fine",
+                    };
+                    if !answer.is_empty()
+                        && stream.get_mut().write_all(format!("{answer}\r\n").as_bytes()).await.is_err()
+                    {
+                        return;
+                    }
+                    line.clear();
+                }
+            });
+        }
+    });
+    (port, refuses)
+}
+
+fn smtp(bed: &Bed, port: u16) -> Transport {
+    let mail = config::Mail {
+        transport: MailTransport::Smtp,
+        port,
+        tls: SmtpTls::None,
+        from: "Entree <login@id.test>".to_owned(),
+        timeout_seconds: 5,
+        ..config::Mail::default()
+    };
+    Transport::new(&mail, bed.app.clock().clone()).unwrap()
+}
+
+async fn only_row(bed: &Bed) -> mail_outbox::Model {
+    let mut rows = mail_outbox::Entity::find().all(bed.app.db.read()).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    rows.remove(0)
+}
+
+async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dead(mut bed: Bed) {
+    let (port, _) = server("451 later").await;
+    bed.transport = smtp(&bed, port);
+    let mut person = bed.browser();
+    person.ask("g3@example.com").await;
+    let begun = only_row(&bed).await.created_at;
+    let (mut pauses, mut last_try) = (Vec::new(), begun);
+    loop {
+        last_try = bed.app.clock().now().max(last_try);
+        bed.post().await;
+        let row = only_row(&bed).await;
+        if row.state != mail_outbox::State::Queued {
+            assert_eq!(row.state, mail_outbox::State::Dropped);
+            assert_eq!(row.last_error.as_deref(), Some("451"));
+            break;
+        }
+        let pause = row.due_at.since(bed.app.clock().now());
+        pauses.push(pause.as_secs_f64().round() as u64);
+        bed.app.clock().advance(pause + std::time::Duration::from_millis(1));
+    }
+    assert_eq!(pauses[..5], [5, 15, 45, 120, 300]);
+    assert!(pauses[5..].iter().all(|pause| *pause == 300) && pauses.len() >= 6, "{pauses:?}");
+    // The flow lives 30 minutes and a link ten: nothing is sent that could not have its full life.
+    let waited = last_try.since(begun).as_secs();
+    assert!((900..=1200).contains(&waited), "the last try {waited} s after the first");
+    let live = magic_link_token::Column::RefusedAt.is_null();
+    let live = magic_link_token::Entity::find().filter(live).count(bed.app.db.read()).await.unwrap();
+    assert_eq!(live, 0, "what certainly was not sent counts not among the live three");
+}
+
+async fn g_3_mail_that_is_refused_is_not_tried_again(mut bed: Bed) {
+    let (port, refuses) = server("550 nobody").await;
+    bed.transport = smtp(&bed, port);
+    bed.browser().ask("g3b@example.com").await;
+    bed.post().await;
+    let row = only_row(&bed).await;
+    assert_eq!((row.state, row.attempts), (mail_outbox::State::Dropped, 1));
+    refuses.store(false, Ordering::Relaxed);
+    bed.pass(600);
+    bed.post().await;
+    assert_eq!(only_row(&bed).await.attempts, 1);
+}
+
+async fn g_7_a_letter_has_two_parts_one_host_and_the_right_headers(bed: Bed) {
+    let email = "g7@example.com";
+    bed.browser().ask(email).await;
+    let mail = bed.mail(email).await;
+    assert!(!mail.text.is_empty() && mail.html.contains("<html") && mail.size < 30 * 1024, "{}", mail.size);
+    assert!(mail.links().iter().all(|link| link.starts_with(PUBLIC)), "{:?}", mail.links());
+    for remote in ["src=", "<link", "url(", "@import", "<script", "<iframe"] {
+        assert!(!mail.html.contains(remote), "{remote}");
+    }
+    assert_eq!(mail.header("Auto-Submitted"), Some("auto-generated"));
+    assert!(mail.header("Message-ID").is_some_and(|id| id.ends_with("@localhost>")), "the sender's domain");
+    assert_eq!(mail.html.matches("/login/link/").count() + mail.text.matches("/login/link/").count(), 2);
+}
+
+async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(bed: Bed) {
+    let known = "known@example.com";
+    bed.browser().sign_in(known).await;
+    let seen = bed.mails(known).len();
+    bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
+    bed.browser().ask("quiet@example.com").await;
+    bed.browser().ask(known).await;
+    bed.post().await;
+    assert_eq!((bed.mails("quiet@example.com").len(), bed.mails(known).len()), (0, seen + 1));
+
+    bed.configure(|config| config.magic_link.inform_unknown = true);
+    let stranger = "stranger@example.com";
+    for (hours, expected) in [(0, 1), (1, 1), (22, 1), (2, 2)] {
+        bed.pass(hours * 3600);
+        let answer = bed.browser().try_ask(stranger).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        bed.post().await;
+        let mails = bed.mails(stranger);
+        assert_eq!(mails.len(), expected, "after {hours} more hours");
+        assert!(mails.iter().all(|mail| mail.find_code().is_none() && !mail.text.contains("/login/link/")));
+    }
+}

@@ -1,0 +1,363 @@
+//! The authorization endpoint (AZ), and where it sends people (F1).
+
+use poem::http::{Method, StatusCode};
+use testkit::page::Page;
+
+use crate::{
+    bed::{Bed, PUBLIC, encoded},
+    oauth::{Attempt, CALLBACK, leads_to_client, parameter, register, settle, sign_in_from, signed_in},
+};
+
+/// What an answer in a redirect may carry (AZ-16).
+const ANSWER: [&str; 5] = ["code", "error", "error_description", "state", "iss"];
+
+fn names(answer: &Page) -> Vec<String> {
+    answer.location().unwrap().query_pairs().map(|(name, _)| name.into_owned()).collect()
+}
+
+on_both!(
+    az_17_se_3_somebody_signed_in_gets_a_code_without_a_page,
+    az_21_bs_06_a_pending_request_is_its_browsers_alone,
+    az_21_the_first_tab_takes_the_request_and_the_other_says_so,
+    bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in,
+);
+
+async fn az_17_se_3_somebody_signed_in_gets_a_code_without_a_page(bed: Bed) {
+    register(&bed);
+    let mut browser = bed.browser();
+    let asked = browser.open(&Attempt::new().path()).await;
+    assert_eq!((asked.status, asked.location().unwrap().path()), (StatusCode::SEE_OTHER, "/login"));
+    let login = browser.follow(&asked).await;
+    let back = sign_in_from(&mut browser, &login, "az17@example.com").await;
+    assert!(leads_to_client(&back), "{}", back.summary());
+    let again = browser.open(&Attempt::new().path()).await;
+    let mut codes = std::collections::BTreeSet::new();
+    for answer in [&back, &again] {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        assert!(leads_to_client(answer));
+        assert_eq!(parameter(answer, "state").as_deref(), Some("the state"));
+        assert_eq!(parameter(answer, "iss").as_deref(), Some(PUBLIC), "RFC 9207 §2");
+        let code = parameter(answer, "code").unwrap();
+        assert_eq!(code.len(), 43, "32 bytes in base64url");
+        assert!(names(answer).iter().all(|name| ANSWER.contains(&name.as_str())));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert!(codes.insert(code), "each code is its own");
+    }
+}
+
+async fn az_21_bs_06_a_pending_request_is_its_browsers_alone(bed: Bed) {
+    register(&bed);
+    let (mut mine, mut other) = (bed.browser(), bed.browser());
+    let asked = mine.open(&Attempt::new().path()).await;
+    let at = asked.location().unwrap();
+    let path = &at[url::Position::BeforePath..];
+    let login = mine.open(path).await;
+    assert!(login.has("form#sign-in"), "{}", login.summary());
+    // Without any cookie, with a cookie of its own, and signed in.
+    for _ in 0..2 {
+        let refused = other.open(path).await;
+        assert_eq!(refused.status, StatusCode::GONE, "{}", refused.summary());
+        assert!(!refused.has("form#sign-in"));
+        other.open("/login").await;
+    }
+    other.sign_in("az21-thief@example.com").await;
+    assert_eq!(other.open(path).await.status, StatusCode::GONE);
+    let resume = path.replace("/login?", "/oauth2/authorize/resume?");
+    let stolen = other.open(&resume).await;
+    assert_eq!(stolen.status, StatusCode::GONE, "{}", stolen.summary());
+    // Nothing of it was spent by that.
+    let back = sign_in_from(&mut mine, &login, "az21@example.com").await;
+    assert!(leads_to_client(&back), "{}", back.summary());
+}
+
+async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(bed: Bed) {
+    register(&bed);
+    let mut browser = bed.browser();
+    let asked = browser.open(&Attempt::new().path()).await;
+    let login = browser.follow(&asked).await;
+    let sent = browser.submit(&login, "sign-in", &[("email", "tabs@example.com")]).await;
+    let waiting = browser.follow(&sent).await;
+    let link = bed.mail("tabs@example.com").await.link();
+    let done = browser.click(&link).await;
+    let path = done.refresh().expect("a page that goes on")[url::Position::BeforePath..].to_owned();
+    assert_eq!(path, format!("/login/continue?flow={}", crate::bed::flow_of(&waiting)));
+    let link_tab = browser.open(&path).await;
+    let waiting_tab = browser.open(&path).await;
+    assert!(leads_to_client(&settle(&mut browser, link_tab.clone()).await));
+    assert_eq!(waiting_tab.status, StatusCode::OK);
+    assert!(waiting_tab.location().is_none() && waiting_tab.refresh().is_none(), "{}", waiting_tab.summary());
+    // The resumed request is spent too.
+    let spent = browser.follow(&link_tab).await;
+    assert_eq!(spent.status, StatusCode::GONE, "{}", spent.summary());
+}
+
+async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(bed: Bed) {
+    register(&bed);
+    let email = "tabs2@example.com";
+    let mut browser = bed.browser();
+    // A first tab waits for a mail, a second one shows the form of another request, a third one signs in.
+    let first = browser.open(&Attempt::new().with("state", "one").path()).await;
+    let first = browser.follow(&first).await;
+    let first = browser.submit(&first, "sign-in", &[("email", email)]).await;
+    let first = browser.follow(&first).await;
+    let code = bed.mail(email).await.code();
+    let second = browser.open(&Attempt::new().with("state", "two").path()).await;
+    let third = browser.open(&Attempt::new().with("state", "three").path()).await;
+    let third = browser.follow(&third).await;
+    let third = sign_in_from(&mut browser, &third, email).await;
+    assert_eq!(parameter(&third, "state").as_deref(), Some("three"));
+    // Its form was made for the old cookie: the page is loaded again.
+    let first = browser.open(&first.url[url::Position::BeforePath..]).await;
+    let first = browser.submit(&first, "code", &[("code", &code)]).await;
+    let first = settle(&mut browser, first).await;
+    assert_eq!(parameter(&first, "state").as_deref(), Some("one"), "{}", first.summary());
+    let second = browser.follow(&second).await;
+    assert!(second.has("form#sign-in"), "its form is still this browser's: {}", second.summary());
+    let second = sign_in_from(&mut browser, &second, email).await;
+    assert_eq!(parameter(&second, "state").as_deref(), Some("two"), "{}", second.summary());
+}
+
+#[tokio::test]
+async fn az_1_a_post_from_another_site_goes_on_as_our_own_get() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "az1@example.com").await;
+    let attempt = Attempt::new().with("state", "a b&c=d+é");
+    let mut foreign = bed.browser();
+    let request = foreign
+        .posted("/oauth2/authorize")
+        .header("origin", "https://app.example")
+        .header("sec-fetch-site", "cross-site")
+        .body(encoded(&attempt.parameters));
+    let answer = foreign.send(request).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let to = answer.location().unwrap();
+    assert_eq!((to.origin().ascii_serialization().as_str(), to.path()), (PUBLIC, "/oauth2/authorize"));
+    let sent: Vec<(String, String)> = to.query_pairs().map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
+    assert_eq!(sent, attempt.parameters, "every parameter as it was");
+    assert!(foreign.cookies.is_empty(), "nothing is kept for a request without our cookie");
+    let back = browser.open(&to[url::Position::BeforePath..]).await;
+    assert!(leads_to_client(&back));
+    assert_eq!(parameter(&back, "state").as_deref(), Some("a b&c=d+é"));
+}
+
+#[tokio::test]
+async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    // Somebody signed in: the redirect would be immediate.
+    let mut browser = signed_in(&bed, "f1@example.com").await;
+    let payloads = include_str!("vectors/redirects.jsonl").lines();
+    let mut tried = 0;
+    for line in payloads {
+        let payload: String = serde_json::from_str(line).unwrap();
+        for attempt in [
+            Attempt::new().with("redirect_uri", &payload),
+            Attempt::new().with("redirect_uri", &payload).with("prompt", "none"),
+            Attempt::new().with("redirect_uri", &payload).with("response_type", "token"),
+        ] {
+            let answer = browser.open(&attempt.path()).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{line}: {}", answer.summary());
+            assert!(answer.header("location").is_none() && answer.refresh().is_none(), "{line}");
+            assert!(answer.body.contains("redirect_uri"), "the page names the parameter: {line}");
+            assert!(!answer.body.contains("evil.example"), "{line}: the page does not repeat it");
+        }
+        tried += 1;
+    }
+    assert!(tried >= 200, "{tried}");
+}
+
+#[tokio::test]
+async fn f_1_no_other_parameter_leads_out_of_our_pages() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "f1b@example.com").await;
+    for path in ["/login", "/login/continue", "/login/sent", "/login/restart", "/account", "/logged-out", "/"] {
+        for name in ["next", "return_to", "redirect_uri", "continue", "url", "to", "txn", "flow"] {
+            for value in ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"] {
+                let query = encoded(&[(name.to_owned(), value.to_owned())]);
+                let answer = browser.open(&format!("{path}?{query}")).await;
+                let to = answer.location().or_else(|| answer.refresh());
+                assert!(to.is_none_or(|to| to.origin().ascii_serialization() == PUBLIC), "{path}?{query}");
+                assert!(
+                    !answer.body.contains("evil.example") && !answer.body.contains("javascript:"),
+                    "{path}?{query}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn az_3_a_registered_query_is_kept_and_a_loopback_port_is_free() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "az3@example.com").await;
+    for place in ["https://app.example/q?a=1", "http://127.0.0.1:50123/cb", "http://[::1]:1/cb", "http://127.0.0.1/cb"]
+    {
+        let answer = browser.open(&Attempt::new().with("redirect_uri", place).path()).await;
+        let location = answer.header("location").unwrap();
+        let joint = if place.contains('?') { '&' } else { '?' };
+        assert!(location.starts_with(&format!("{place}{joint}code=")), "{location}");
+    }
+}
+
+#[tokio::test]
+async fn az_2_an_error_page_escapes_what_it_was_given() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = bed.browser();
+    for name in ["client_id", "redirect_uri"] {
+        let answer = browser.open(&Attempt::new().with(name, "\"><script>alert(1)</script>").path()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(!answer.body.contains("<script>alert"), "{name}");
+        assert!(answer.text().contains(name), "{}", answer.summary());
+        assert!(answer.has("#error[role=alert]"));
+    }
+}
+
+#[tokio::test]
+async fn az_5_az_12_az_15_az_16_errors_go_back_with_state_and_issuer() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "az5@example.com").await;
+    for (attempt, error) in [
+        (Attempt::new().without("response_type"), "invalid_request"),
+        (Attempt::new().with("response_type", "token"), "unsupported_response_type"),
+        (Attempt::new().with("response_type", "code id_token"), "unsupported_response_type"),
+        (Attempt::new().with("response_mode", "fragment"), "invalid_request"),
+        (Attempt::new().without("code_challenge"), "invalid_request"),
+        (Attempt::new().with("code_challenge_method", "plain"), "invalid_request"),
+        (Attempt::new().with("prompt", "none login"), "invalid_request"),
+        (Attempt::new().with("max_age", "soon"), "invalid_request"),
+        (Attempt::new().with("request", "x"), "request_not_supported"),
+        (Attempt::new().with("request_uri", "https://app.example/r"), "request_uri_not_supported"),
+    ] {
+        let answer = browser.open(&attempt.path()).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
+        assert!(leads_to_client(&answer));
+        assert_eq!(parameter(&answer, "error").as_deref(), Some(error));
+        assert_eq!(parameter(&answer, "state").as_deref(), Some("the state"));
+        assert_eq!(parameter(&answer, "iss").as_deref(), Some(PUBLIC));
+        assert!(names(&answer).iter().all(|name| ANSWER.contains(&name.as_str()) && name != "code"));
+    }
+}
+
+#[tokio::test]
+async fn az_8_state_comes_back_as_sent_in_answers_and_errors() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "az8@example.com").await;
+    let long = "-._~aZ09".repeat(48);
+    for state in [long.as_str(), "a b+c%20&=#?", "ünï ✓", "\"'<>\\"] {
+        for attempt in [Attempt::new(), Attempt::new().with("response_type", "token")] {
+            let answer = browser.open(&attempt.with("state", state).path()).await;
+            assert_eq!(parameter(&answer, "state").as_deref(), Some(state));
+        }
+    }
+    for attempt in [Attempt::new(), Attempt::new().with("response_type", "token")] {
+        let answer = browser.open(&attempt.without("state").path()).await;
+        assert!(leads_to_client(&answer) && parameter(&answer, "state").is_none(), "absent in, absent out");
+    }
+}
+
+#[tokio::test]
+async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    signed_in(&bed, "known@example.com").await;
+    let mut pages = Vec::new();
+    for hint in ["known@example.com", "nobody@example.com"] {
+        let mut browser = bed.browser();
+        let answer = browser.open(&Attempt::new().with("login_hint", hint).path()).await;
+        let page = browser.follow(&answer).await;
+        assert_eq!(page.attribute("input[name=email]", "value").as_deref(), Some(hint));
+        assert_eq!(bed.due().await, 0, "no mail");
+        pages.push(page.text().replace(hint, "HINT"));
+    }
+    assert_eq!(pages[0], pages[1], "known and unknown look alike");
+}
+
+#[tokio::test]
+async fn az_17_a_code_lives_for_a_minute() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "az17b@example.com").await;
+    for (age, status) in [(59, StatusCode::OK), (61, StatusCode::BAD_REQUEST)] {
+        let attempt = Attempt::new();
+        let code = attempt.code(&mut browser).await;
+        bed.pass(age);
+        let answer = crate::oauth::token(&bed, &attempt.exchange(&code)).await;
+        assert_eq!(answer.status, status, "after {age} s: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn az_19_cw_04_see_other_and_never_a_redirect_that_repeats_the_body() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "az19@example.com").await;
+    let before = browser.cookies.clone();
+    for method in [Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        for path in [Attempt::new().path(), "/oauth2/authorize/resume?txn=x".to_owned()] {
+            let answer = browser.send(browser.request(method.clone(), &path).finish()).await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            assert!(answer.header("allow").is_some() && answer.header("location").is_none());
+        }
+    }
+    assert_eq!(browser.cookies, before);
+    let answers = [
+        browser.open(&Attempt::new().path()).await,
+        browser.open(&Attempt::new().with("prompt", "login").path()).await,
+        browser.open(&Attempt::new().with("response_type", "token").path()).await,
+        browser.send(browser.posted("/oauth2/authorize").body(encoded(&Attempt::new().parameters))).await,
+        browser.open("/").await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
+    }
+}
+
+#[tokio::test]
+async fn az_22_no_other_origin_reads_or_frames_it() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = bed.browser();
+    for path in [Attempt::new().path(), Attempt::new().with("client_id", "nobody").path()] {
+        let asked = browser.request(Method::GET, &path).header("origin", "https://app.example").finish();
+        let mut answers = vec![browser.send(asked).await];
+        if answers[0].location().is_some() {
+            answers.push(browser.follow(&answers[0]).await);
+        }
+        for answer in answers {
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        }
+    }
+    let preflight = browser
+        .request(Method::OPTIONS, "/oauth2/authorize")
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "GET")
+        .finish();
+    assert_eq!(browser.send(preflight).await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn cw_05_a_client_that_is_gone_gets_no_answer_to_a_request_that_waited() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = bed.browser();
+    let asked = browser.open(&Attempt::new().path()).await;
+    let login = browser.follow(&asked).await;
+    bed.configure(|config| {
+        for client in &mut config.clients {
+            client.redirect_uris.retain(|uri| uri != CALLBACK);
+        }
+    });
+    let end = sign_in_from(&mut browser, &login, "gone@example.com").await;
+    assert_eq!(end.status, StatusCode::BAD_REQUEST, "{}", end.summary());
+    assert!(end.location().is_none());
+}

@@ -1,0 +1,425 @@
+//! The token endpoint (TK, ER), and what a code is worth (RD-06).
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use entity::{grant_family, user};
+use entree::{
+    app::App,
+    key::Expect,
+    routes,
+    secret::{MasterKeys, Plain},
+    session,
+    ticket::{Kind, Tickets},
+};
+use poem::{
+    Endpoint as _, Request,
+    http::{Method, StatusCode, header},
+};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr};
+use serde_json::Value;
+use testkit::page::Page;
+
+use crate::{
+    bed::{Bed, PUBLIC, encoded},
+    oauth::{Attempt, error_of, register, signed_in, token, token_request, verified},
+};
+
+async fn live_grants(bed: &Bed) -> u64 {
+    grant_family::Entity::find()
+        .filter(grant_family::Column::RevokedAt.is_null())
+        .count(bed.app.db.read())
+        .await
+        .unwrap()
+}
+
+async fn grants(bed: &Bed) -> u64 {
+    grant_family::Entity::find().count(bed.app.db.read()).await.unwrap()
+}
+
+fn assert_refused(answer: &Page, status: StatusCode, code: &str, why: &str) {
+    assert_eq!((answer.status, error_of(answer).as_str()), (status, code), "{why}: {}", answer.body);
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{why}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{why}");
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    let description = body["error_description"].as_str().unwrap();
+    assert!(description.chars().all(|c| matches!(c, ' '..='~') && c != '"' && c != '\\'), "ER-1: {description}");
+}
+
+on_both!(
+    tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes,
+    tk_3_a_wrong_exchange_is_refused_and_spends_nothing,
+    tk_14_a_session_that_ended_meanwhile_gives_nothing,
+);
+
+async fn tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes(bed: Bed) {
+    register(&bed);
+    let mut browser = signed_in(&bed, "tk4@example.com").await;
+    let attempt = Attempt::new();
+    let fields = attempt.exchange(&attempt.code(&mut browser).await);
+    let mut copies = vec![&bed];
+    let other = if bed.app.db.is_postgres() { Some(bed.copy().await) } else { None };
+    copies.extend(other.as_ref());
+    let answers = futures_util::future::join_all((0..100).map(|n| token(copies[n % copies.len()], &fields))).await;
+    let won = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
+    assert_eq!(won, 1, "{:?}", answers.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>());
+    for answer in answers.iter().filter(|answer| answer.status != StatusCode::OK) {
+        assert_refused(answer, StatusCode::BAD_REQUEST, "invalid_grant", "a loser");
+    }
+    assert_eq!((grants(&bed).await, live_grants(&bed).await), (1, 1), "losers revoke nothing");
+    bed.pass(5);
+    assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", "after 5 s");
+    assert_eq!(live_grants(&bed).await, 1, "within ten seconds it is a race");
+    bed.pass(6);
+    // A replay that lacks a parameter shows no theft, and revokes nothing.
+    for (name, value) in
+        [("code_verifier", "x".repeat(43)), ("redirect_uri", "x".into()), ("client_id", "other".into())]
+    {
+        let mut wrong = fields.clone();
+        wrong.insert(name.to_owned(), value);
+        assert_refused(&token(&bed, &wrong).await, StatusCode::BAD_REQUEST, "invalid_grant", name);
+        assert_eq!(live_grants(&bed).await, 1, "{name}");
+    }
+    assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", "after 11 s");
+    assert_eq!((grants(&bed).await, live_grants(&bed).await), (1, 0), "a theft revokes");
+    assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", "once more");
+}
+
+async fn tk_3_a_wrong_exchange_is_refused_and_spends_nothing(bed: Bed) {
+    register(&bed);
+    let mut browser = signed_in(&bed, "tk3@example.com").await;
+    let attempt = Attempt::new();
+    let right = attempt.exchange(&attempt.code(&mut browser).await);
+    let unknown = Plain::generate().to_text();
+    for (name, value) in [
+        ("code", Some(unknown.as_str())),
+        ("code", Some("x")),
+        ("code", Some("%00")),
+        ("redirect_uri", Some("https://app.example/q?a=1")),
+        ("redirect_uri", Some("https://app.example/cb/")),
+        ("redirect_uri", None),
+        ("code_verifier", Some(unknown.as_str())),
+        ("code_verifier", Some("short")),
+        ("code_verifier", None),
+        ("client_id", Some("other")),
+    ] {
+        let mut wrong = right.clone();
+        match value {
+            Some(value) => wrong.insert(name.to_owned(), value.to_owned()),
+            None => wrong.remove(name),
+        };
+        assert_refused(&token(&bed, &wrong).await, StatusCode::BAD_REQUEST, "invalid_grant", name);
+    }
+    assert_eq!(grants(&bed).await, 0);
+    assert_eq!(token(&bed, &right).await.status, StatusCode::OK);
+    assert_eq!(live_grants(&bed).await, 1);
+}
+
+async fn tk_14_a_session_that_ended_meanwhile_gives_nothing(bed: Bed) {
+    register(&bed);
+    for how in ["signed out", "epoch", "locked"] {
+        let email = format!("tk14-{}@example.com", how.replace(' ', "-"));
+        let mut browser = signed_in(&bed, &email).await;
+        let attempt = Attempt::new();
+        let fields = attempt.exchange(&attempt.code(&mut browser).await);
+        let address = entree::user::Address::parse(&email, false).unwrap();
+        let owner = entree::user::by_address(bed.app.db.read(), &address).await.unwrap().unwrap();
+        let tx = bed.app.db.begin().await.unwrap();
+        match how {
+            "signed out" => drop(session::end_all(&tx, owner.id).await.unwrap()),
+            "epoch" => drop(entree::user::bump_epoch(&tx, owner.id).await.unwrap()),
+            _ => {
+                let lock = user::Entity::update_many().col_expr(user::Column::State, Expr::value("disabled"));
+                lock.filter(user::Column::Id.eq(owner.id)).exec(tx.conn()).await.unwrap();
+            }
+        }
+        tx.commit().await.unwrap();
+        assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", how);
+        assert_eq!(grants(&bed).await, 0, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn tk_2_tk_9_tk_11_tk_12_tokens_say_what_they_must_and_no_more() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "tk9@example.com").await;
+    let now = bed.app.clock().now().seconds();
+    for (client, id_alg, access_alg) in [("web", "RS256", "ES256"), ("es", "ES256", "RS256")] {
+        let tokens = Attempt::new().with("client_id", client).tokens(&mut browser).await;
+        assert_eq!(tokens["token_type"], "Bearer");
+        assert_eq!(tokens["expires_in"], 600);
+        assert_eq!(tokens["scope"], "openid email");
+        let id = verified(&bed, &tokens["id_token"]).await;
+        let access = verified(&bed, &tokens["access_token"]).await;
+        assert_eq!((&id.header["alg"], &id.header["typ"]), (&id_alg.into(), &"JWT".into()));
+        assert_eq!((&access.header["alg"], &access.header["typ"]), (&access_alg.into(), &"at+jwt".into()));
+
+        let members = |claims: &Value| claims.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let mut expected = ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"]
+            .map(str::to_owned);
+        expected.sort();
+        assert_eq!(members(&id.claims), expected, "TK-9, TK-10: no azp, no address");
+        let mut expected =
+            ["iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope", "auth_time", "acr", "amr", "sid", "roles"]
+                .map(str::to_owned);
+        expected.sort();
+        assert_eq!(members(&access.claims), expected, "TK-12: no personal data");
+
+        assert_eq!(id.claims["aud"], client, "a string");
+        assert_eq!(id.claims["nonce"], "the nonce");
+        assert_eq!(access.claims["aud"], "https://api.example");
+        assert_eq!(access.claims["client_id"], client);
+        assert_eq!(access.claims["roles"], serde_json::json!([]));
+        for claims in [&id.claims, &access.claims] {
+            assert_eq!(claims["iss"], PUBLIC);
+            let (iat, exp) = (claims["iat"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
+            assert!((now..now + 60).contains(&iat) && exp == iat + 600, "{iat} {exp}");
+            assert!(!claims["acr"].as_str().unwrap().is_empty());
+        }
+        assert_eq!(id.claims["sub"], access.claims["sub"]);
+        assert_eq!(id.claims["sid"], access.claims["sid"]);
+        let whole = ring::digest::digest(&ring::digest::SHA256, tokens["access_token"].as_str().unwrap().as_bytes());
+        let half = URL_SAFE_NO_PAD.encode(&whole.as_ref()[..16]);
+        assert_eq!(id.claims["at_hash"], half.as_str(), "OIDC Core §3.1.3.6");
+    }
+}
+
+#[tokio::test]
+async fn tk_2_az_6_az_9_no_openid_no_id_token_and_no_nonce_no_nonce() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "tk2@example.com").await;
+    let tokens = Attempt::new().with("scope", "email unknown").tokens(&mut browser).await;
+    assert!(tokens.get("id_token").is_none());
+    assert_eq!(tokens["scope"], "email");
+    let tokens = Attempt::new().with("scope", "").tokens(&mut browser).await;
+    assert!(tokens.get("id_token").is_none() && tokens["access_token"].is_string());
+    let tokens = Attempt::new().without("nonce").tokens(&mut browser).await;
+    assert!(verified(&bed, &tokens["id_token"]).await.claims.get("nonce").is_none());
+    let long = "-._~aZ09".repeat(48);
+    let tokens = Attempt::new().with("nonce", &long).tokens(&mut browser).await;
+    assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["nonce"], long.as_str());
+}
+
+#[tokio::test]
+async fn cl_6_sub_is_a_random_id_that_stays() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut subs = Vec::new();
+    for email in ["cl6@example.com", "cl6@example.com", "cl6-other@example.com"] {
+        let mut browser = signed_in(&bed, email).await;
+        let tokens = Attempt::new().tokens(&mut browser).await;
+        let sub = verified(&bed, &tokens["id_token"]).await.claims["sub"].as_str().unwrap().to_owned();
+        let id = uuid::Uuid::parse_str(&sub).unwrap();
+        assert_eq!(id.get_version_num(), 4, "random: it tells neither time nor address");
+        subs.push(sub);
+    }
+    assert_eq!(subs[0], subs[1]);
+    assert_ne!(subs[0], subs[2]);
+}
+
+#[tokio::test]
+async fn tk_13_no_token_passes_for_another_kind() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "tk13@example.com").await;
+    let tokens = Attempt::new().tokens(&mut browser).await;
+    let [id, access] = ["id_token", "access_token"].map(|name| tokens[name].as_str().unwrap().to_owned());
+    let audiences = ["https://api.example", "web"];
+    let expect = |typ| Expect { typ, issuer: PUBLIC, audiences: &audiences };
+    assert!(bed.app.keys.verify(&access, &expect("at+jwt")).is_ok());
+    assert!(bed.app.keys.verify(&id, &expect("at+jwt")).is_err(), "an ID token as an access token");
+    assert!(bed.app.keys.verify(&access, &expect("JWT")).is_err(), "an access token as an ID token");
+    assert!(bed.app.keys.verify_hint(&id, PUBLIC).is_ok());
+    assert!(bed.app.keys.verify_hint(&access, PUBLIC).is_err(), "an access token as a hint");
+    for wrong in [&id, &access] {
+        let attempt = Attempt::new();
+        let answer = token(&bed, &attempt.exchange(wrong)).await;
+        assert_refused(&answer, StatusCode::BAD_REQUEST, "invalid_grant", "a token as a code");
+    }
+}
+
+#[tokio::test]
+async fn tk_1_er_2_only_a_posted_form_and_always_json() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let body = encoded(&Attempt::new().exchange("x").into_iter().collect::<Vec<_>>());
+    for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
+        let request = Request::builder().method(method.clone()).uri_str(&format!("/oauth2/token?{body}"));
+        let answer = bed.call(request.header(header::HOST, "id.test").finish()).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert!(answer.header("allow").is_some_and(|allow| allow.contains("POST")));
+        if method != Method::HEAD {
+            assert!(serde_json::from_str::<Value>(&answer.body).is_ok(), "{method}: {}", answer.body);
+        }
+    }
+    for kind in ["application/json", "text/plain", "multipart/form-data; boundary=x", ""] {
+        let mut request = token_request(body.clone());
+        request.headers_mut().insert(header::CONTENT_TYPE, kind.parse().unwrap());
+        assert_refused(&bed.call(request).await, StatusCode::BAD_REQUEST, "invalid_request", kind);
+    }
+    let huge = bed.call(token_request("x=".to_owned() + &"y".repeat(100_000))).await;
+    assert_eq!(huge.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(serde_json::from_str::<Value>(&huge.body).unwrap()["error"].is_string(), "{}", huge.body);
+    assert_eq!(huge.header("cache-control"), Some("no-store"));
+    // Parameters in the query are none: RFC 6749 §3.2 wants them in the body.
+    let mut query = token_request(String::new());
+    *query.uri_mut() = format!("/oauth2/token?{body}").parse().unwrap();
+    assert_refused(&bed.call(query).await, StatusCode::BAD_REQUEST, "invalid_request", "in the query");
+}
+
+#[tokio::test]
+async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let right = Attempt::new().exchange(&Plain::generate().to_text());
+    for grant in ["password", "implicit", "AUTHORIZATION_CODE", "x"] {
+        let mut fields = right.clone();
+        fields.insert("grant_type".to_owned(), grant.to_owned());
+        let answer = token(&bed, &fields).await;
+        assert_refused(&answer, StatusCode::BAD_REQUEST, "unsupported_grant_type", grant);
+    }
+    for name in ["grant_type", "client_id", "code"] {
+        let mut fields = right.clone();
+        fields.remove(name);
+        assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_request", name);
+    }
+    for name in ["grant_type", "client_id", "code", "redirect_uri", "code_verifier"] {
+        let mut pairs: Vec<_> = right.clone().into_iter().collect();
+        pairs.push((name.to_owned(), right[name].clone()));
+        let answer = bed.call(token_request(encoded(&pairs))).await;
+        assert_refused(&answer, StatusCode::BAD_REQUEST, "invalid_request", &format!("{name} twice"));
+    }
+    let mut unknown = right.clone();
+    unknown.insert("client_id".to_owned(), "nobody".to_owned());
+    let unknown = token(&bed, &unknown).await;
+    let mut secret = right.clone();
+    secret.insert("client_secret".to_owned(), "x".to_owned());
+    let secret = token(&bed, &secret).await;
+    let mut basic = token_request(encoded(&right.into_iter().collect::<Vec<_>>()));
+    basic.headers_mut().insert(header::AUTHORIZATION, "Basic d2ViOng=".parse().unwrap());
+    let basic = bed.call(basic).await;
+    for answer in [&unknown, &secret, &basic] {
+        assert_refused(answer, StatusCode::UNAUTHORIZED, "invalid_client", "not a client");
+        assert_eq!(answer.body, unknown.body, "unknown and unauthenticated look alike");
+    }
+    assert_eq!(basic.header("www-authenticate"), Some("Basic realm=\"entree\""), "RFC 6749 §5.2");
+    assert_eq!(unknown.header("www-authenticate"), None);
+}
+
+#[tokio::test]
+async fn px_02_scripts_of_registered_origins_alone_read_tokens() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    for (origin, reads) in [("https://app.example", true), ("https://evil.example", false), ("null", false)] {
+        let mut request = token_request("grant_type=x".to_owned());
+        request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
+        let answer = bed.call(request).await;
+        assert_eq!(answer.header("access-control-allow-origin"), reads.then_some(origin), "{origin}");
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert_eq!(answer.header("vary"), Some("Origin"));
+    }
+}
+
+/// The same service with other handles, for what is away or was lost.
+async fn call(app: &App, request: Request) -> (StatusCode, Option<String>, String) {
+    let mut answer = routes::public(app, None).call(request).await.unwrap();
+    let wait = answer.header(header::RETRY_AFTER).map(str::to_owned);
+    let body = answer.take_body().into_string().await.unwrap();
+    (answer.status(), wait, body)
+}
+
+fn without_tickets(app: &App) -> App {
+    let nowhere = "redis+unix:///nonexistent/entree-test.sock";
+    App { tickets: Tickets::connect(nowhere, "x", &MasterKeys::new([7; 32], [])).unwrap(), ..app.clone() }
+}
+
+#[tokio::test]
+async fn er_3_rd_08_without_the_ticket_store_it_is_503_and_never_invalid_grant() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "er3@example.com").await;
+    let attempt = Attempt::new();
+    let body = encoded(&attempt.exchange(&attempt.code(&mut browser).await).into_iter().collect::<Vec<_>>());
+    let away = without_tickets(&bed.app);
+    let (status, wait, answer) = call(&away, token_request(body.clone())).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    assert!(wait.is_some() && answer.contains("temporarily_unavailable") && !answer.contains("redis"), "{answer}");
+    for path in [attempt.path(), attempt.clone().with("prompt", "login").path()] {
+        let (status, wait, answer) = call(&away, browser.request(Method::GET, &path).finish()).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(wait.is_some() && !answer.contains("nonexistent"));
+    }
+    // Somebody signed in stays signed in, and the keys are read.
+    for path in ["/account", "/.well-known/jwks.json"] {
+        assert_eq!(call(&away, browser.request(Method::GET, path).finish()).await.0, StatusCode::OK, "{path}");
+    }
+    // The store is back: the code was never spent.
+    assert_eq!(bed.call(token_request(body)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn er_3_without_the_database_it_is_503_too() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "er3b@example.com").await;
+    let attempt = Attempt::new();
+    let body = encoded(&attempt.exchange(&attempt.code(&mut browser).await).into_iter().collect::<Vec<_>>());
+    bed.app.db.close().await;
+    let answer = bed.call(token_request(body)).await;
+    assert_refused(&answer, StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "no database");
+    assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "rd6@example.com").await;
+    let attempt = Attempt::new();
+    let code = attempt.code(&mut browser).await;
+    let handle = Plain::parse(&code).unwrap().hash();
+    let value = bed.app.tickets.peek(Kind::Code, &handle).await.unwrap().unwrap();
+    let fields = attempt.exchange(&code);
+    assert_eq!(token(&bed, &fields).await.status, StatusCode::OK);
+    // The store lost its memory, as after a failover to an older copy.
+    let older = Tickets::memory(100, bed.app.clock().clone(), &MasterKeys::new([7; 32], []));
+    assert!(older.issue(Kind::Code, &handle, &value, Duration::from_secs(60)).await.unwrap());
+    let app = App { tickets: older, ..bed.app.clone() };
+    let body = encoded(&fields.clone().into_iter().collect::<Vec<_>>());
+    let (status, _, answer) = call(&app, token_request(body.clone())).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(answer.contains("invalid_grant"), "{answer}");
+    assert_eq!((grants(&bed).await, live_grants(&bed).await), (1, 1));
+    // An empty store forgets codes and never makes a spent one good.
+    let empty = App { tickets: Tickets::memory(100, bed.app.clock().clone(), &MasterKeys::new([7; 32], [])), ..app };
+    assert!(call(&empty, token_request(body)).await.2.contains("invalid_grant"));
+}
+
+#[tokio::test]
+async fn rd_04_a_spent_code_is_remembered_for_ten_minutes() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, "rd4@example.com").await;
+    for (age, live) in [(599, 0), (601, 1)] {
+        let attempt = Attempt::new();
+        let fields = attempt.exchange(&attempt.code(&mut browser).await);
+        assert_eq!(token(&bed, &fields).await.status, StatusCode::OK);
+        bed.pass(age);
+        assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", "a replay");
+        assert_eq!(live_grants(&bed).await, live, "after {age} s");
+    }
+}
+
+#[tokio::test]
+async fn er_5_answers_of_the_endpoint_repeat_no_secret() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let fields = Attempt::new().exchange(&Plain::generate().to_text());
+    let answer = token(&bed, &fields).await;
+    for secret in [&fields["code"], &fields["code_verifier"]] {
+        assert!(!answer.body.contains(secret.as_str()));
+    }
+}

@@ -1,0 +1,311 @@
+//! Every form, forged in every way (CF), and the table of routes that says which there are.
+
+use std::collections::BTreeSet;
+
+use entity::{audit_event, magic_link_flow, mail_outbox, session, user};
+use entree::routes::{POSTS, Post};
+use poem::{
+    Request,
+    http::{Method, StatusCode, header},
+};
+use sea_orm::EntityTrait as _;
+use testkit::page::{Form, Page};
+
+use crate::{
+    bed::{Bed, Browser, PUBLIC, encoded, fields},
+    oauth::{register, signed_in},
+};
+
+const EMAIL: &str = "ada@example.com";
+
+/// Everything that a form could change.
+async fn everything(bed: &Bed) -> String {
+    let db = bed.app.db.read();
+    format!(
+        "{:?}\n{:?}\n{:?}\n{:?}\n{}",
+        magic_link_flow::Entity::find().all(db).await.unwrap(),
+        mail_outbox::Entity::find().all(db).await.unwrap(),
+        session::Entity::find().all(db).await.unwrap(),
+        user::Entity::find().all(db).await.unwrap(),
+        audit_event::Entity::find().all(db).await.unwrap().len(),
+    )
+}
+
+/// A form that a browser is about to send.
+struct Ready<'a> {
+    browser: Browser<'a>,
+    page: Page,
+    form: Form,
+    fill: Vec<(String, String)>,
+}
+
+impl Ready<'_> {
+    fn body(&self, change: impl FnOnce(&mut Vec<(String, String)>)) -> String {
+        let fill: Vec<(&str, &str)> = self.fill.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut all = fields(&self.form, &fill);
+        change(&mut all);
+        encoded(&all)
+    }
+
+    fn post(&self, headers: &[(&'static str, &str)], body: String) -> Request {
+        let builder = self.browser.posted(self.form.action.path());
+        headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value)).body(body)
+    }
+}
+
+fn of(page: &Page, browser: Browser<'static>, form: &str, fill: &[(&str, &str)]) -> Ready<'static> {
+    let fill = fill.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Ready { browser, form: page.form(form), page: page.clone(), fill }
+}
+
+/// For a protected route: a browser at the page that holds its form, ready to send it. A route without an entry here
+/// fails the tests: whoever adds a form adds it here too.
+async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
+    match route {
+        "/login/email" => {
+            let mut browser = bed.browser();
+            let login = browser.open("/login").await;
+            let first = of(&login, browser.clone(), "sign-in", &[("email", EMAIL)]);
+            let waiting = browser.ask("resend@example.com").await;
+            bed.pass(31);
+            vec![first, of(&waiting, browser, "resend", &[])]
+        }
+        "/login/code" => {
+            let mut browser = bed.browser();
+            let waiting = browser.ask("code@example.com").await;
+            let code = bed.mail("code@example.com").await.code();
+            vec![of(&waiting, browser, "code", &[("code", &code)])]
+        }
+        "/login/link/:token" => {
+            let mut browser = bed.browser();
+            browser.ask("link@example.com").await;
+            let link = bed.mail("link@example.com").await.link();
+            let page = browser.open(&link).await;
+            vec![of(&page, browser, "link", &[])]
+        }
+        "/account/sign-out" | "/account/sign-out-everywhere" => {
+            let mut browser = signed_in(bed, "out@example.com").await;
+            let account = browser.open("/account").await;
+            let form = route.rsplit('/').next().unwrap();
+            vec![of(&account, browser, form, &[])]
+        }
+        "/account/sessions/:id/end" => {
+            signed_in(bed, "ends@example.com").await;
+            let mut browser = signed_in(bed, "ends@example.com").await;
+            let account = browser.open("/account").await;
+            let form = account.forms("form.end-session").into_iter().next().expect("a form");
+            vec![Ready { browser, page: account, form, fill: vec![] }]
+        }
+        other => panic!("{other} is protected, and no test here knows its form"),
+    }
+}
+
+fn set(fields: &mut [(String, String)], value: &str) {
+    for (name, old) in fields.iter_mut() {
+        if name == "form_token" {
+            value.clone_into(old);
+        }
+    }
+}
+
+/// The tokens of all other forms that this browser can see, and one for another browser's form of the same name.
+async fn other_tokens(bed: &'static Bed, ready: &Ready<'static>) -> Vec<String> {
+    let token = |form: &Form| form.fields.iter().find(|(name, _)| name == "form_token").map(|(_, value)| value.clone());
+    let mine = token(&ready.form).expect("every form has a token");
+    let mut browser = ready.browser.clone();
+    let mut tokens = Vec::new();
+    for path in ["/login", "/account"] {
+        tokens.extend(browser.open(path).await.forms("form").iter().filter_map(token));
+    }
+    tokens.extend(ready.page.forms("form").iter().filter_map(token));
+    let mut stranger = signed_in(bed, "stranger@example.com").await;
+    for path in ["/login", "/account"] {
+        tokens.extend(stranger.open(path).await.forms("form").iter().filter_map(token));
+    }
+    let waiting = bed.browser().ask("stranger2@example.com").await;
+    tokens.extend(waiting.forms("form").iter().filter_map(token));
+    tokens.retain(|other| *other != mine);
+    assert!(tokens.len() >= 4, "{}", tokens.len());
+    tokens
+}
+
+/// All the ways in which a form is forged, each with a word for it.
+async fn forgeries(bed: &'static Bed, ready: &Ready<'static>) -> Vec<(String, Request)> {
+    let good = || ready.body(|_| {});
+    let headers = [("origin", PUBLIC), ("sec-fetch-site", "same-origin")];
+    let mut all = Vec::new();
+    let mut add = |why: &str, request: Request| all.push((why.to_owned(), request));
+    add("no token", ready.post(&headers, ready.body(|all| all.retain(|(name, _)| name != "form_token"))));
+    add("an empty token", ready.post(&headers, ready.body(|all| set(all, ""))));
+    add("a made-up token", ready.post(&headers, ready.body(|all| set(all, &"A".repeat(43)))));
+    add("neither header", ready.post(&[], good()));
+    for site in ["cross-site", "same-site", "none"] {
+        add(site, ready.post(&[("origin", PUBLIC), ("sec-fetch-site", site)], good()));
+        add(site, ready.post(&[("sec-fetch-site", site)], good()));
+        add("a sandboxed frame", ready.post(&[("origin", "null"), ("sec-fetch-site", site)], good()));
+    }
+    for origin in
+        ["https://evil.example", "https://id.test.evil.example", "http://id.test", "https://id.test:8443", "null"]
+    {
+        add(origin, ready.post(&[("origin", origin)], good()));
+        if origin != "null" {
+            add(origin, ready.post(&[("origin", origin), ("sec-fetch-site", "same-origin")], good()));
+        }
+    }
+    for other in other_tokens(bed, ready).await {
+        add("another form's or browser's token", ready.post(&headers, ready.body(|all| set(all, &other))));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_not() {
+    let protected: Vec<&str> =
+        POSTS.iter().filter(|(_, post)| *post == Post::Protected).map(|(route, _)| *route).collect();
+    assert!(protected.len() >= 6);
+    for route in protected {
+        // Leaked on purpose: the forms keep browsers that borrow it, for the life of this test.
+        let bed: &'static Bed = Box::leak(Box::new(Bed::embedded().await));
+        register(bed);
+        for ready in ready(bed, route).await {
+            let forgeries = forgeries(bed, &ready).await;
+            let before = everything(bed).await;
+            for (why, request) in forgeries {
+                let answer = bed.call(request).await;
+                assert!(answer.status.is_client_error(), "{route}, {why}: {}", answer.summary());
+                assert_eq!(answer.status, StatusCode::FORBIDDEN, "{route}, {why}");
+                assert!(answer.header("set-cookie").is_none_or(|line| !line.contains("sid=")), "{route}, {why}");
+                assert_eq!(everything(bed).await, before, "{route}, {why}: something has changed");
+            }
+            // Another browser that brings everything but the cookie; and this one without any.
+            for cookies in [bed.browser().cookies.clone(), {
+                let mut other = bed.browser();
+                other.open("/login").await;
+                other.cookies.clone()
+            }] {
+                let other = Ready {
+                    browser: Browser { cookies, ..ready.browser.clone() },
+                    page: ready.page.clone(),
+                    form: ready.form.clone(),
+                    fill: ready.fill.clone(),
+                };
+                let headers = [("origin", PUBLIC), ("sec-fetch-site", "same-origin")];
+                bed.call(other.post(&headers, other.body(|_| {}))).await;
+                assert_eq!(everything(bed).await, before, "{route}: another cookie");
+            }
+            let good = ready.browser.filled(&ready.page, &ready.form, &as_strs(&ready.fill));
+            let answer = bed.call(good).await;
+            assert!(answer.status.is_success() || answer.status == StatusCode::SEE_OTHER, "{}", answer.summary());
+            assert_ne!(everything(bed).await, before, "{route}: the form itself works");
+        }
+    }
+}
+
+fn as_strs(fill: &[(String, String)]) -> Vec<(&str, &str)> {
+    fill.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+#[tokio::test]
+async fn cf_03_pages_with_forms_let_browsers_send_their_origin() {
+    let bed = Bed::embedded().await;
+    let mut browser = signed_in(&bed, EMAIL).await;
+    let waiting = bed.browser().ask("cf3@example.com").await;
+    let (login, account) = (browser.open("/login").await, browser.open("/account").await);
+    for page in [&waiting, &login, &account] {
+        assert!(page.has("form[method=post i]"), "{}", page.summary());
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"), "{}", page.summary());
+    }
+}
+
+/// The paths with a POST in the source of the route table, and in the generated API document.
+fn registered() -> BTreeSet<String> {
+    let source = include_str!("../../src/routes/mod.rs");
+    let mut found = BTreeSet::new();
+    for route in source.split(".at(\"").skip(1) {
+        let (path, rest) = route.split_once('"').unwrap();
+        let end = rest.find(".at(").into_iter().chain(rest.find(';')).min().unwrap_or(rest.len());
+        let handlers = &rest[..end];
+        if handlers.contains("post(") {
+            assert!(handlers.contains("POST"), "{path} takes a POST that only() does not list");
+            found.insert(path.to_owned());
+        }
+    }
+    let document: Vec<String> = entree::routes::openapi_public().lines().map(str::to_owned).collect();
+    let mut path = String::new();
+    for line in document {
+        // Two spaces before a path, four before a method.
+        if line.starts_with("  /") || line.starts_with("  '/") {
+            path = line.trim().trim_end_matches(':').trim_matches('\'').replace('{', ":").replace('}', "");
+        } else if line == "    post:" {
+            found.insert(path.clone());
+        }
+    }
+    found
+}
+
+#[test]
+fn cf_04_every_post_route_is_listed_and_every_listed_one_is_there() {
+    let listed: BTreeSet<String> = POSTS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(listed.len(), POSTS.len(), "a path stands twice in the table");
+    assert_eq!(registered(), listed);
+}
+
+/// Every path in the source of the route table.
+fn paths() -> BTreeSet<String> {
+    let source = include_str!("../../src/routes/mod.rs");
+    source.split(".at(\"").skip(1).map(|route| route.split_once('"').unwrap().0.to_owned()).collect()
+}
+
+#[tokio::test]
+async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
+    let bed = Bed::embedded_with(|config| config.api.v2_enabled = true).await;
+    let browser = bed.browser();
+    let concrete = |path: &str| path.replace(":token", &"A".repeat(43)).replace(":id", &uuid::Uuid::nil().to_string());
+    assert!(paths().len() >= 20, "{:?}", paths());
+    for path in paths().iter().chain(&registered()) {
+        let listed = POSTS.iter().any(|(listed, _)| listed == path);
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let takes = listed && method == Method::POST;
+            let answer = bed.call(browser.request(method.clone(), &concrete(path)).finish()).await;
+            let refused = matches!(answer.status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND);
+            let gone = path.contains(":id") && answer.status == StatusCode::NOT_FOUND && !takes;
+            assert!(refused != takes || gone, "{method} {path}: {}", answer.status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn cf_04_what_is_free_of_cookies_reads_none() {
+    let bed = Bed::embedded_with(|config| {
+        crate::oauth::with_clients(config);
+        config.api.v2_enabled = true;
+    })
+    .await;
+    let browser = signed_in(&bed, EMAIL).await;
+    let free = POSTS.iter().filter(|(_, post)| *post == Post::CookieFree);
+    for (path, _) in free {
+        let path = path.replace(":id", &uuid::Uuid::nil().to_string());
+        let json = path.starts_with("/api/");
+        let (kind, body) = if json { ("application/json", "{}") } else { ("application/x-www-form-urlencoded", "x=y") };
+        let send = |cookie: Option<String>| {
+            let mut request = Request::builder()
+                .method(Method::POST)
+                .uri_str(&path)
+                .header(header::HOST, "id.test")
+                .header(header::CONTENT_TYPE, kind);
+            if let Some(cookie) = cookie {
+                request = request.header(header::COOKIE, cookie);
+            }
+            bed.call(request.body(body))
+        };
+        let pairs: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let without = send(None).await;
+        // Signed in; and with two values, which every endpoint that reads cookies refuses.
+        for cookie in [pairs.join("; "), format!("{}; __Host-Http-sid=x; __Host-Http-pre=x", pairs.join("; "))] {
+            let with = send(Some(cookie)).await;
+            assert_eq!(with.status, without.status, "{path}");
+            assert_eq!(with.header("location"), without.header("location"), "{path}");
+            assert!(with.header("set-cookie").is_none(), "{path}");
+        }
+    }
+}
