@@ -37,6 +37,8 @@ pub enum Kind {
     TokenIssued,
     /// A client was refused tokens; the reason says why.
     TokenRefused,
+    /// A client gave up what it had been granted.
+    TokenRevoked,
     /// A signing key was published; it does not sign yet.
     KeyPublished,
     /// A signing key began to sign.
@@ -53,8 +55,6 @@ pub enum Kind {
     UserDisabled,
     /// Ops let a locked user in again.
     UserEnabled,
-    /// A client gave up what it had been granted.
-    TokenRevoked,
 }
 
 impl Kind {
@@ -72,6 +72,7 @@ impl Kind {
             Self::AccessReset => "user.access_reset",
             Self::TokenIssued => "token.issued",
             Self::TokenRefused => "token.refused",
+            Self::TokenRevoked => "token.revoked",
             Self::KeyPublished => "key.published",
             Self::KeyActivated => "key.activated",
             Self::KeyRetiring => "key.retiring",
@@ -80,7 +81,6 @@ impl Kind {
             Self::UserRolesSet => "user.roles_set",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
-            Self::TokenRevoked => "token.revoked",
         }
     }
 }

@@ -8,7 +8,10 @@ use poem::{
 };
 
 use super::error::{Code, OauthError, json};
-use crate::web::{caller::Caller, error::Failure, params::ParamError};
+use crate::{
+    telemetry::metrics,
+    web::{caller::Caller, error::Failure, params::ParamError},
+};
 
 /// Why not.
 #[derive(Debug)]
@@ -78,5 +81,6 @@ impl Refused {
 fn told(error: OauthError, caller: &Caller) -> Response {
     let (code, reason) = (error.code.name(), error.reason);
     tracing::debug!(request_id = caller.request_id, error = code, reason, "refused");
+    metrics::tokens_refused(code);
     error.into_json()
 }

@@ -123,22 +123,16 @@ mod tests {
             assert_eq!(of_client(&client, asked).as_deref(), got, "{asked:?}");
         }
     }
-}
 
-#[cfg(test)]
-mod asked {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn client(scopes: &str) -> Client {
+    fn listing(scopes: &str) -> Client {
         let json = format!(r#"{{"client_id":"c","name":"C","audience":"a","scopes":[{scopes}]}}"#);
         serde_json::from_str(&json).unwrap()
     }
 
     #[test]
     fn az_6_unknown_and_foreign_scopes_are_left_out() {
-        let all = client(r#""openid","profile","email""#);
-        let few = client(r#""openid""#);
+        let all = listing(r#""openid","profile","email""#);
+        let few = listing(r#""openid""#);
         for (client, asked, expected) in [
             (&all, "openid email", "openid email"),
             (&all, "email openid", "email openid"),
@@ -156,7 +150,7 @@ mod asked {
 
     #[test]
     fn a_client_is_never_given_what_we_do_not_offer() {
-        assert_eq!(granted(&client(r#""entree:admin","openid""#), "entree:admin openid"), "openid");
+        assert_eq!(granted(&listing(r#""entree:admin","openid""#), "entree:admin openid"), "openid");
     }
 
     #[test]

@@ -38,12 +38,7 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     let caller = Caller::of(request);
     match answer(app, request, body, &caller).await {
         Ok(tokens) => json(StatusCode::OK, &tokens),
-        Err(refused) => {
-            if let Refused::Client(error) | Refused::Challenge(error) = &refused {
-                metrics::tokens_refused(error.code.name());
-            }
-            refused.answer(&caller)
-        }
+        Err(refused) => refused.answer(&caller),
     }
 }
 
@@ -52,7 +47,7 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
     params.known(&KNOWN)?;
     let config = app.config.get();
     let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
-    let (grant, tokens): (&str, TokenResponse) = match params.one_within("grant_type", 64)? {
+    let (grant, tokens): (&'static str, TokenResponse) = match params.one_within("grant_type", 64)? {
         Some("authorization_code") => {
             may(client, GrantType::AuthorizationCode)?;
             ("authorization_code", authorization_code::exchange(app, &config, client, &params, caller).await?)
