@@ -128,7 +128,6 @@ const UP: &[&str] = &[
         finished_at bigint
     )",
     "CREATE INDEX mail_outbox_due ON mail_outbox (due_at) WHERE state = 'queued'",
-    "CREATE INDEX mail_outbox_addressee ON mail_outbox (canonical, kind, created_at)",
     "CREATE INDEX mail_outbox_canonical ON mail_outbox (canonical, created_at)",
     "CREATE INDEX mail_outbox_finished ON mail_outbox (finished_at) WHERE finished_at IS NOT NULL",
     "CREATE TABLE grant_families (

@@ -81,7 +81,6 @@ fn consented(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64,
         login_hint: String::new(),
         ui_locales: String::new(),
         asked_at: Time(ASKED),
-        proven_before: None,
     };
     let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None, mode: Mode::Query }, stored };
     let current = age.map(|age| proven_at(ASKED - age * 1000));
