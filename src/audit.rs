@@ -1,6 +1,6 @@
 //! The audit trail: one row for each thing that matters, without secrets and without addresses.
 
-use entity::{audit_event, signing_key};
+use entity::audit_event;
 use sea_orm::{
     ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     TryIntoModel as _,
@@ -9,10 +9,14 @@ use uuid::Uuid;
 
 use crate::{
     db::{Db, Tx},
+    key,
     secret::{Hash, row_id},
     telemetry::metrics,
     web::error::Failure,
 };
+
+/// The rows, for who lists them.
+pub use audit_event::{Column, Entity, Model};
 
 /// What happened. The names are the contract with whoever reads the trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +192,7 @@ impl Event {
 ///
 /// # Errors
 /// The database's own.
-pub async fn keys(db: &Db, changes: impl Iterator<Item = (signing_key::State, &str)>) -> Result<(), Failure> {
+pub async fn keys(db: &Db, changes: impl Iterator<Item = (key::State, &str)>) -> Result<(), Failure> {
     let changes: Vec<_> = changes.collect();
     if changes.is_empty() {
         return Ok(());
@@ -201,8 +205,8 @@ pub async fn keys(db: &Db, changes: impl Iterator<Item = (signing_key::State, &s
     tx.commit().await
 }
 
-const fn of_key(state: signing_key::State) -> Kind {
-    use signing_key::State;
+const fn of_key(state: key::State) -> Kind {
+    use key::State;
     match state {
         State::Pending => Kind::KeyPublished,
         State::Active => Kind::KeyActivated,

@@ -2,8 +2,8 @@
 //!
 //! Straight in the database, beside a running service: each copy follows within half a minute.
 
+use crate::key::State;
 use clap::{Subcommand, ValueEnum};
-use entity::signing_key::State;
 use serde_json::{Value, json};
 
 use super::{
@@ -175,7 +175,7 @@ fn as_json(key: &Listed) -> Value {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use entity::audit_event;
+    use crate::audit as audit_event;
     use sea_orm::{EntityTrait as _, QueryOrder as _};
 
     use super::*;

@@ -1,7 +1,7 @@
 //! `entree audit`: what happened, from the audit trail. It answers "what became of this sign-in?".
 
+use crate::audit::{Column, Entity, Model};
 use clap::Args;
-use entity::audit_event::{Column, Entity, Model};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde_json::{Value, json};
 use uuid::Uuid;

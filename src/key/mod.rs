@@ -24,7 +24,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use entity::signing_key::{self, State};
+use entity::signing_key;
+pub use entity::signing_key::State;
 use sea_orm::{EntityTrait as _, QueryOrder as _};
 use serde::Serialize;
 

@@ -16,7 +16,11 @@ const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/
 const JWKS: &str = "/.well-known/jwks.json";
 
 /// Members that OpenID Connect Discovery §3, RFC 8414 §2, RFC 9207 §3 or the IANA registry know.
-const REGISTERED: [&str; 23] = [
+const REGISTERED: &[&str] = &[
+    "introspection_endpoint",
+    "introspection_endpoint_auth_methods_supported",
+    "revocation_endpoint",
+    "revocation_endpoint_auth_methods_supported",
     "end_session_endpoint",
     "issuer",
     "authorization_endpoint",
@@ -129,7 +133,10 @@ async fn di_4_di_6_di_8_di_11_di_12_the_lists_say_what_is_there() {
         assert!(strings(&document, "claims_supported").contains(&claim.to_owned()), "DI-6: {claim}");
     }
 
-    assert!(strings(&document, "token_endpoint_auth_methods_supported").contains(&"none".to_owned()), "DI-8");
+    let methods = strings(&document, "token_endpoint_auth_methods_supported");
+    for method in ["client_secret_basic", "client_secret_post"] {
+        assert!(methods.contains(&method.to_owned()), "DI-8: {method}");
+    }
     assert!(!strings(&document, "acr_values_supported").is_empty(), "DI-12");
 }
 

@@ -305,7 +305,7 @@ async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
         assert_refused(answer, StatusCode::UNAUTHORIZED, "invalid_client", "not a client");
         assert_eq!(answer.body, unknown.body, "unknown and unauthenticated look alike");
     }
-    assert_eq!(basic.header("www-authenticate"), Some("Basic realm=\"entree\""), "RFC 6749 §5.2");
+    assert_eq!(basic.header("www-authenticate"), Some("Basic realm=\"entree\", charset=\"UTF-8\""), "RFC 6749 §5.2");
     assert_eq!(unknown.header("www-authenticate"), None);
 }
 
