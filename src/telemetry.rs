@@ -68,6 +68,11 @@ pub fn parse_level(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
         return Err("is empty".to_owned());
     }
+    // A bare word that is no level would count as a target, and silence all others.
+    let bare = |part: &&str| !part.contains('=') && part.parse::<LevelFilter>().is_err();
+    if let Some(part) = level.split(',').map(str::trim).find(bare) {
+        return Err(format!("has `{part}`, which is no level: write error, warn, info, debug, trace or off"));
+    }
     EnvFilter::builder().parse(level).map_err(|error| error.to_string())
 }
 
@@ -225,7 +230,8 @@ mod tests {
     #[test]
     fn levels_are_read_strictly() {
         assert!(parse_level("info,entree=debug").is_ok());
-        for bad in ["", " ", "entree=loud", "info,,=="] {
+        assert!(parse_level("warn").is_ok() && parse_level("entree=debug, info").is_ok());
+        for bad in ["", " ", "entree=loud", "info,,==", "loud", "info,entree"] {
             assert!(parse_level(bad).is_err(), "{bad:?}");
         }
         assert!(tracing::Level::INFO <= cap("anything"));

@@ -1,6 +1,6 @@
 //! OpenID Provider: authorization code with PKCE, tokens, metadata (RFC 6749, RFC 7636, RFC 9068, OpenID Connect Core).
 //!
-//! Owns `grant_families`. It knows nothing of how people sign in: it sends them to `/login` with a pending request and
+//! Owns `grant_families` and `consents`. It knows nothing of how people sign in: it sends them to `/login` with a pending request and
 //! takes up again when they come back with a session.
 
 pub mod access;

@@ -86,7 +86,7 @@ signed-in-title = You are signed in
 signed-in-lede = You can close this window and go on where you began.
 signed-in-account = See your account
 signed-out-title = You are signed out
-signed-out-lede = You are no longer signed in in this browser.
+signed-out-lede = You are signed out of this browser.
 signed-out-again = Sign in again
 signed-out-back = Go back
 

@@ -227,7 +227,7 @@ fn request_object(params: &Params) -> Result<(), OauthError> {
     Ok(())
 }
 
-/// RFC 6749 §3.1.1: `code` and nothing else (CP-2, AZ-5); the answer goes into the query.
+/// RFC 6749 §3.1.1: `code` and nothing else (CP-2, AZ-5); the answer goes into the query or a form.
 fn response(kind: Option<&str>, mode: Option<&str>) -> Result<(), OauthError> {
     match kind {
         Some("code") => {}
