@@ -82,6 +82,8 @@ request() {
 }
 
 # RACE_ROUNDS: how many rounds of each race.
+crash() { tests crash --test crash; }
+
 races() { tests races --test races -- --test-threads 1; }
 
 bdd() {
@@ -120,7 +122,7 @@ interop() {
 begin=$SECONDS
 for layer in "$@"; do
   case $layer in
-    static | unit | kit | request | races | bdd | browser | interop) "$layer" ;;
+    static | unit | kit | request | races | crash | bdd | browser | interop) "$layer" ;;
     *) echo "no layer called $layer" >&2; exit 2 ;;
   esac
 done

@@ -1,0 +1,121 @@
+//! G1: the service is killed with SIGKILL at many moments while people ask for mails. Whoever was answered gets a mail,
+//! and at most one more than they asked for.
+//!
+//! `CRASHES` says how often (5 if unset; the requirement is 100). The moments come from the number of the kill, spread
+//! over the time that a request and its mail take.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test that cannot go on must stop at once and say where"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the request tests")]
+#[path = "it/outside.rs"]
+mod outside;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use outside::{CLIENT, Stage, fresh_network};
+use testkit::{entree::Backend, mail::Mailbox as _};
+
+/// How many ask at the same time.
+const ASKERS: usize = 4;
+
+/// Leases of a killed worker run out after a minute; then another takes its mails.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+fn crashes() -> usize {
+    std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
+
+/// Judges how many mails came to each address that was answered: one, or two if a kill fell between the mail server's
+/// answer and its record.
+fn judge(mails: &BTreeMap<String, usize>) -> Result<usize, String> {
+    let lost: Vec<_> = mails.iter().filter(|(_, count)| **count == 0).map(|(address, _)| address).collect();
+    let many: Vec<_> = mails.iter().filter(|(_, count)| **count > 2).map(|(address, _)| address).collect();
+    if lost.is_empty() && many.is_empty() {
+        return Ok(mails.values().filter(|count| **count == 2).count());
+    }
+    Err(format!("lost: {lost:?}; more than one double: {many:?}"))
+}
+
+/// Asks for mails to new addresses until the service is gone; gives those that were answered.
+async fn ask(url: String, name: String) -> Vec<String> {
+    let http = testkit::browser::client();
+    let mut answered = Vec::new();
+    for number in 0.. {
+        let address = format!("{name}-{number}@example.test");
+        let body = serde_json::json!({
+            "client_id": CLIENT,
+            "email": address,
+            "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+            "code_challenge_method": "S256",
+        });
+        let request = http.post(&url).header("x-forwarded-for", fresh_network().to_string()).json(&body);
+        match request.send().await.map(|answer| answer.status().as_u16()) {
+            Ok(202) => answered.push(address),
+            Ok(503) => {}
+            Ok(status) => panic!("answered {status}"),
+            Err(_) => break,
+        }
+    }
+    answered
+}
+
+async fn crash(backend: Backend, name: &str) {
+    let Some(mut stage) = Stage::start(backend, |options| options).await else { return };
+    let mut answered = Vec::new();
+    for round in 0..crashes() {
+        let url = stage.service.at("/api/v1/auth/magic-link/request");
+        let askers: Vec<_> =
+            (0..ASKERS).map(|asker| tokio::spawn(ask(url.clone(), format!("{name}-{round}-{asker}")))).collect();
+        tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 37) % 240)).await;
+        for copy in &stage.service.copies {
+            copy.kill();
+        }
+        for asker in askers {
+            answered.extend(asker.await.unwrap());
+        }
+        stage.service.restart(&[]).await;
+    }
+    assert!(answered.len() > crashes(), "only {} requests were answered: nothing was tested", answered.len());
+    let all_came = || async {
+        for address in &answered {
+            if stage.post.all(address).await.is_empty() {
+                return None;
+            }
+        }
+        Some(())
+    };
+    // Who is still missing is said by the judge.
+    let _ = testkit::until("every mail", PATIENCE, all_came).await;
+    let mut mails = BTreeMap::new();
+    for address in &answered {
+        mails.insert(address.clone(), stage.post.all(address).await.len());
+    }
+    let doubled = judge(&mails).unwrap_or_else(|why| panic!("{why}"));
+    println!("{name}: {} kills, {} requests answered, 0 lost, {doubled} doubled", crashes(), mails.len());
+    assert!(!stage.service.log().iter().any(|line| line.contains("panicked")), "no panic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g_1_kill_nine_loses_no_mail_on_the_embedded_default() {
+    crash(Backend::Embedded, "embedded").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g_1_kill_nine_loses_no_mail_on_postgres_and_redis() {
+    crash(Backend::Servers, "servers").await;
+}
+
+#[test]
+fn a_lost_mail_and_a_third_one_are_seen() {
+    let of = |counts: &[usize]| counts.iter().enumerate().map(|(at, count)| (at.to_string(), *count)).collect();
+    assert_eq!(judge(&of(&[1, 2, 1])), Ok(1));
+    assert!(judge(&of(&[1, 0])).is_err() && judge(&of(&[3, 1])).is_err());
+}
