@@ -31,7 +31,7 @@ check:
 
 ci:
 	@tests/setup.sh
-	RACE_ROUNDS=1000 tests/run.sh static unit kit request races bdd browser interop
+	RACE_ROUNDS=1000 tests/run.sh static unit kit containers request races bdd browser interop
 
 bench:
 	@cargo bench --locked -p entree --bench sign
