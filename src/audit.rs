@@ -1,10 +1,7 @@
 //! The audit trail: one row for each thing that matters, without secrets and without addresses.
 
 use entity::audit_event;
-use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    TryIntoModel as _,
-};
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, TryIntoModel as _};
 use uuid::Uuid;
 
 use crate::{
@@ -233,22 +230,7 @@ fn count(kind: Kind, reason: Option<&'static str>) {
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let old = tx.now - std::time::Duration::from_secs(396 * 86_400);
-    let ids: Vec<Uuid> = audit_event::Entity::find()
-        .select_only()
-        .column(audit_event::Column::Id)
-        .filter(audit_event::Column::At.lt(old))
-        .limit(most)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    Ok(audit_event::Entity::delete_many()
-        .filter(audit_event::Column::Id.is_in(ids))
-        .exec(tx.conn())
-        .await?
-        .rows_affected)
+    tx.delete_some::<audit_event::Entity>(audit_event::Column::Id, audit_event::Column::At.lt(old), most).await
 }
 
 /// The keyed hash of an address in the trail and in counters is made by whoever folds addresses.

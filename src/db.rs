@@ -10,8 +10,9 @@ use std::{
 
 use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _, QueryTrait as _, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait as _, sea_query::Expr,
 };
 
 use crate::{
@@ -70,6 +71,17 @@ impl Tx {
     /// Counts something if and when this unit of work lasts. For metrics: quick, and without a way to fail.
     pub fn on_commit(&self, count: impl FnOnce() + Send + 'static) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(count));
+    }
+
+    /// Deletes at most `most` of the rows that `which` names, told apart by their primary key `id`; gives how many. Clean-up
+    /// goes in such batches, so that sign-ins pass between two of them (DB-03).
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn delete_some<E: EntityTrait>(&self, id: E::Column, which: Expr, most: u64) -> Result<u64, Failure> {
+        let batch = E::find().select_only().column(id).filter(which).limit(most).into_query();
+        let done = E::delete_many().filter(id.in_subquery(batch)).exec(&self.inner).await?;
+        Ok(done.rows_affected)
     }
 
     /// Whether this is PostgreSQL, for the few statements that differ.

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use entity::known_device as row;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::OnConflict,
 };
-use uuid::Uuid;
 
 use crate::{
     clock::Time,
@@ -67,16 +65,5 @@ pub async fn remember(tx: &Tx, device: &Hash, address_key: &Hash) -> Result<(), 
 /// # Errors
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
-    let ids: Vec<Uuid> = row::Entity::find()
-        .select_only()
-        .column(row::Column::Id)
-        .filter(row::Column::ExpiresAt.lt(tx.now))
-        .limit(most)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    Ok(row::Entity::delete_many().filter(row::Column::Id.is_in(ids)).exec(tx.conn()).await?.rows_affected)
+    tx.delete_some::<row::Entity>(row::Column::Id, row::Column::ExpiresAt.lt(tx.now), most).await
 }

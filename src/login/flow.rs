@@ -265,16 +265,5 @@ pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let over = row::Column::ExpiresAt
         .lt(kept)
         .or(row::Column::ExpiresAt.lt(tx.now).and(row::Column::State.ne(State::Consumed)));
-    let ids: Vec<Uuid> = row::Entity::find()
-        .select_only()
-        .column(row::Column::Id)
-        .filter(over)
-        .limit(most)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    Ok(row::Entity::delete_many().filter(row::Column::Id.is_in(ids)).exec(tx.conn()).await?.rows_affected)
+    tx.delete_some::<row::Entity>(row::Column::Id, over, most).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use entity::code_budget as row;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _,
     sea_query::{Expr, OnConflict},
 };
 
@@ -95,16 +95,10 @@ async fn store(tx: &Tx, address: &Hash, current: &Current) -> Result<(), Failure
 /// # Errors
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
-    let keys: Vec<Vec<u8>> = row::Entity::find()
-        .select_only()
-        .column(row::Column::AddressKey)
-        .filter(row::Column::UpdatedAt.lt(tx.now - Duration::from_secs(2 * 86_400)))
-        .limit(most)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    if keys.is_empty() {
-        return Ok(0);
-    }
-    Ok(row::Entity::delete_many().filter(row::Column::AddressKey.is_in(keys)).exec(tx.conn()).await?.rows_affected)
+    tx.delete_some::<row::Entity>(
+        row::Column::AddressKey,
+        row::Column::UpdatedAt.lt(tx.now - Duration::from_secs(2 * 86_400)),
+        most,
+    )
+    .await
 }

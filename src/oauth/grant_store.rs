@@ -138,18 +138,7 @@ pub struct Holder {
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let today = i32::try_from(tx.now.0.div_euclid(86_400_000)).unwrap_or(0);
-    let ids: Vec<Uuid> = row::Entity::find()
-        .select_only()
-        .column(row::Column::Id)
-        .filter(row::Column::GcDay.lte(today))
-        .limit(most)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    Ok(row::Entity::delete_many().filter(row::Column::Id.is_in(ids)).exec(tx.conn()).await?.rows_affected)
+    tx.delete_some::<row::Entity>(row::Column::Id, row::Column::GcDay.lte(today), most).await
 }
 
 #[cfg(test)]

@@ -328,16 +328,5 @@ pub async fn list(
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let old = tx.now - Duration::from_secs(30 * 86_400);
-    let ids: Vec<Uuid> = session::Entity::find()
-        .select_only()
-        .column(session::Column::Id)
-        .filter(session::Column::ExpiresAt.lt(old))
-        .limit(most)
-        .into_tuple()
-        .all(tx.conn())
-        .await?;
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    Ok(session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(tx.conn()).await?.rows_affected)
+    tx.delete_some::<session::Entity>(session::Column::Id, session::Column::ExpiresAt.lt(old), most).await
 }
