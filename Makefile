@@ -31,7 +31,7 @@ check:
 
 ci:
 	@tests/setup.sh
-	RACE_ROUNDS=1000 CRASHES=100 tests/run.sh static unit kit request races crash bdd browser interop
+	RACE_ROUNDS=1000 CRASHES=100 tests/run.sh static unit kit containers request races crash bdd browser interop
 
 bench:
 	@cargo bench --locked -p entree --bench sign

@@ -55,6 +55,7 @@ static() {
     if logged "static-$what" "$@"; then passed=$((passed + 1)); else wrong=$((wrong + 1)); echo "static: $what failed"; fi
   }
   step fmt cargo fmt --all --check
+  step fmt-containers cargo fmt --manifest-path tests/containers/Cargo.toml --check
   step clippy cargo clippy --locked --workspace --all-targets -- -D warnings
   RUSTDOCFLAGS='-D warnings' step rustdoc cargo doc --locked --workspace --no-deps --document-private-items
   if logged static-build cargo build --locked -p entree; then
@@ -76,6 +77,88 @@ example_configuration() {
 unit() { tests unit --lib --bins; }
 
 kit() { tests kit --test servers; }
+
+# Containers stand in for servers that this machine lacks (TEST_CONTAINERS=1: for all of them). The program that keeps
+# them removes them once its stdin closes, so also when this script is killed.
+
+engine() { command -v docker >/dev/null && timeout 2 docker info >/dev/null 2>&1; }
+
+# found NAME: the test kit would find it by itself (tests/testkit/src/services, tests/testkit/src/mailpit.rs).
+found() {
+  case $1 in
+    postgres) [ -n "${TEST_POSTGRES_URL:-}" ] || local_postgres ;;
+    redis) [ -n "${TEST_REDIS_URL:-}" ] || local_redis ;;
+    mailpit)
+      local version
+      version=$(sed -n 's/^pub const VERSION: &str = "\(.*\)";$/\1/p' tests/testkit/src/mailpit.rs)
+      [ -n "${MAILPIT_URL:-}" ] || command -v mailpit >/dev/null || command -v go >/dev/null || [ -x /usr/local/go/bin/go ] ||
+        [ -e "${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/entree-testkit/$version/mailpit" ]
+      ;;
+  esac
+}
+local_postgres() {
+  [ -e "${PGBIN:-/nonexistent}/initdb" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+}
+local_redis() { command -v redis-server >/dev/null || command -v valkey-server >/dev/null; }
+
+# containers_up NAME…: starts them and exports what the test kit is to know. The caller has the variables `keeper`
+# (process), `hold` (its stdin).
+containers_up() {
+  local dir out line ended=0
+  logged containers-build cargo build --locked --manifest-path tests/containers/Cargo.toml --target-dir "$target/containers" ||
+    return 1
+  dir=$(mktemp -d)
+  mkfifo "$dir/in" "$dir/out"
+  "$target/containers/debug/containers" "$@" <"$dir/in" >"$dir/out" 2>"$logs/containers-servers.log" &
+  keeper=$!
+  exec {hold}>"$dir/in" {out}<"$dir/out"
+  rm -r "$dir"
+  while IFS= read -r line <&"$out"; do
+    case $line in
+      TEST_*=* | MAILPIT_*=*) export "${line?}" ;;
+      '') ended=1 && break ;;
+    esac
+  done
+  exec {out}<&-
+  [ "$ended" = 1 ] && return 0
+  cat "$logs/containers-servers.log"
+  containers_down
+  return 1
+}
+
+containers_down() {
+  [ -n "$keeper" ] || return 0
+  exec {hold}>&-
+  # Also by signal: a process that a test left behind may still hold that stdin open.
+  kill "$keeper" 2>/dev/null
+  wait "$keeper"
+  keeper=
+}
+
+# Before the first layer that needs servers. What is neither found nor started is reported by the layers themselves.
+keeper='' hold=''
+stand_in() {
+  local missing=() name
+  for name in postgres redis mailpit; do
+    if [ "${TEST_CONTAINERS:-}" = 1 ] || ! found "$name"; then missing+=("$name"); fi
+  done
+  if [ "${#missing[@]}" = 0 ] || ! engine; then return 0; fi
+  containers_up "${missing[@]}" && echo "containers stand in for: ${missing[*]}"
+}
+
+# The test kit's own tests on containers, whatever else is there.
+containers() {
+  # Of this layer alone: gone when it returns.
+  local -x TEST_POSTGRES_URL='' TEST_REDIS_URL='' MAILPIT_URL='' MAILPIT_SMTP=''
+  local keeper='' hold='' skip=()
+  if ! engine; then say containers 'not applicable (no container engine)'; return; fi
+  containers_up postgres redis mailpit || { say containers '0 passed, 1 failed'; return; }
+  # Those kill a server, so they need one of their own.
+  local_postgres || skip+=(--skip a_durable_server)
+  local_redis || skip+=(--skip a_redis_of_our_own)
+  tests containers --test servers -- "${skip[@]}"
+  containers_down
+}
 
 request() {
   if [ -e tests/it/main.rs ] || [ -e tests/it.rs ]; then tests request --test it; else echo 'request: there are none yet'; fi
@@ -120,9 +203,18 @@ interop() {
 }
 
 begin=$SECONDS
+trap containers_down EXIT
+if [ "${TEST_CONTAINERS:-}" = 1 ] && ! engine; then
+  echo 'TEST_CONTAINERS=1, and no container engine answers' >&2
+  exit 1
+fi
+case " $* " in *' kit '* | *' request '* | *' races '* | *' crash '* | *' bdd '*)
+  stand_in || [ "${TEST_CONTAINERS:-}" != 1 ] || exit 1
+  ;;
+esac
 for layer in "$@"; do
   case $layer in
-    static | unit | kit | request | races | crash | bdd | browser | interop) "$layer" ;;
+    static | unit | kit | containers | request | races | crash | bdd | browser | interop) "$layer" ;;
     *) echo "no layer called $layer" >&2; exit 2 ;;
   esac
 done

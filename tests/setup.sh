@@ -16,8 +16,8 @@ may_install() {
 node_is_new() { "$1" -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; }
 
 missing=()
-if [ -z "${TEST_POSTGRES_URL:-}" ] && ! ls "${PGBIN:-/nonexistent}"/initdb /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
-  && ! command -v initdb >/dev/null; then missing+=(postgresql); fi
+if [ -z "${TEST_POSTGRES_URL:-}" ] && [ ! -e "${PGBIN:-/nonexistent}/initdb" ] &&
+  ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then missing+=(postgresql); fi
 if [ -z "${TEST_REDIS_URL:-}" ] && ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then
   missing+=(redis-server)
 fi

@@ -17,6 +17,7 @@ use testkit::{
     mailpit::Mailpit,
     services::{Postgres, Redis, postgres, redis},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn there<T>(found: Result<T, Missing>) -> Option<T> {
     match found {
@@ -65,6 +66,31 @@ async fn redis_is_shared_and_prefixes_differ() {
     let Some(server) = there(redis().await) else { return };
     assert!(server.url().starts_with("redis"));
     assert_ne!(server.prefix(), server.prefix());
+    assert_eq!(policy(server.url()).await, "noeviction");
+}
+
+/// What `maxmemory-policy` is at that server.
+async fn policy(url: &str) -> String {
+    let url = url::Url::parse(url).unwrap();
+    let password = url.password().map_or_else(String::new, |password| format!("AUTH {password}\r\n"));
+    let question = format!("{password}CONFIG GET maxmemory-policy\r\nQUIT\r\n");
+    let mut answer = String::new();
+    if url.scheme() == "redis+unix" {
+        let mut stream = tokio::net::UnixStream::connect(url.path()).await.unwrap();
+        stream.write_all(question.as_bytes()).await.unwrap();
+        stream.read_to_string(&mut answer).await.unwrap();
+    } else {
+        let at = (url.host_str().unwrap(), url.port().unwrap_or(6379));
+        let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+        stream.write_all(question.as_bytes()).await.unwrap();
+        stream.read_to_string(&mut answer).await.unwrap();
+    }
+    let lines: Vec<_> = answer.lines().skip_while(|line| *line != "maxmemory-policy").collect();
+    (*lines.get(2).unwrap_or_else(|| panic!("{answer}"))).to_owned()
+}
+
+#[tokio::test]
+async fn a_redis_of_our_own_comes_back_after_a_kill() {
     let Some(own) = there(Redis::start().await) else { return };
     own.kill();
     own.revive().await.unwrap();
@@ -72,7 +98,6 @@ async fn redis_is_shared_and_prefixes_differ() {
 
 #[tokio::test]
 async fn mailpit_keeps_a_letter_under_its_address() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let Some(mailpit) = there(Mailpit::start().await) else { return };
     let mut stream = tokio::net::TcpStream::connect(mailpit.smtp()).await.unwrap();
     let mut buffer = [0; 512];
