@@ -45,10 +45,9 @@ export const clientLibraries = [
   { name: 'openid-client', ...node('openid-client.mjs'), as: both },
   {
     name: 'openid-client (confidential)', ...node('openid-client-confidential.mjs'), as: Object.keys(confidential),
-    needs: 'revocation_endpoint',
   },
   { name: 'oauth4webapi', ...node('oauth4webapi.mjs'), as: both },
-  { name: '@auth/core (Auth.js)', ...node('auth-core.mjs'), as: both, needs: 'userinfo_endpoint' },
+  { name: '@auth/core (Auth.js)', ...node('auth-core.mjs'), as: both },
   { name: 'oidc-client-ts', language: 'Browser', as: both },
   { name: 'Authlib', ...python('authlib_client.py'), as: both },
   { name: 'pyoidc', ...python('pyoidc_client.py'), as: both },
