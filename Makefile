@@ -24,14 +24,16 @@ cert:
 
 test:
 	@tests/setup.sh
-	tests/run.sh unit kit request races bdd browser
+	tests/run.sh unit kit request races crash bdd browser
 
 check:
 	@tests/run.sh static
 
 ci:
 	@tests/setup.sh
-	RACE_ROUNDS=1000 CRASHES=100 tests/run.sh static unit kit containers request races crash bdd browser interop
+	tests/run.sh static containers
+	RACE_ROUNDS=1000 CRASHES=100 $(MAKE) test
+	tests/run.sh interop
 
 bench:
 	@cargo bench --locked -p entree --bench sign
