@@ -56,6 +56,14 @@ pub enum Kind {
     UserDisabled,
     /// Ops let a locked user in again.
     UserEnabled,
+    /// Somebody set out for an upstream provider.
+    UpstreamStarted,
+    /// What came back from an upstream provider, or was to be connected, was refused; the reason says why.
+    UpstreamRefused,
+    /// An account at a provider was connected to a user.
+    IdentityLinked,
+    /// An account at a provider was disconnected.
+    IdentityUnlinked,
 }
 
 impl Kind {
@@ -82,6 +90,10 @@ impl Kind {
             Self::UserRolesSet => "user.roles_set",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
+            Self::UpstreamStarted => "upstream.started",
+            Self::UpstreamRefused => "upstream.refused",
+            Self::IdentityLinked => "identity.linked",
+            Self::IdentityUnlinked => "identity.unlinked",
         }
     }
 }
@@ -109,6 +121,7 @@ impl Event {
             address_key: Set(None),
             network: Set(None),
             request_id: Set(None),
+            provider: Set(None),
             ..Default::default()
         };
         Self { kind, reason: None, row }
@@ -154,6 +167,13 @@ impl Event {
     #[must_use]
     pub fn client(mut self, id: Option<&str>) -> Self {
         self.row.client_id = Set(id.map(str::to_owned));
+        self
+    }
+
+    /// By which upstream provider: its id in the configuration.
+    #[must_use]
+    pub fn provider(mut self, id: &str) -> Self {
+        self.row.provider = Set(Some(id.to_owned()));
         self
     }
 

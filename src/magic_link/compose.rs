@@ -112,6 +112,7 @@ impl Letters {
                 locale: flow.locale.clone(),
                 due_at: tx.now,
                 give_up_at: tx.now + day,
+                about: None,
                 withheld: false,
             };
             outbox::enqueue(tx, letter).await?;

@@ -145,6 +145,7 @@ async fn put(tx: &Tx, flow: &Flow, allowed: bool, caller: &Caller, config: &Conf
         due_at: tx.now,
         // Later, an accepted mail would not have its full life (G3).
         give_up_at: flow.expires_at - config.link_lifetime(),
+        about: None,
         withheld: !allowed,
     };
     outbox::enqueue(tx, mail).await?;

@@ -23,6 +23,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("signing_key", &["src/key/"]),
     ("user", &["src/user/mod.rs", "src/cli/admin.rs"]),
     ("user_email", &["src/user/mod.rs", "src/cli/admin.rs"]),
+    ("user_identity", &["src/user/identity.rs"]),
 ];
 
 /// Names of modules that say nothing.

@@ -134,6 +134,7 @@ impl House {
             locale: "en".to_owned(),
             due_at: tx.now,
             give_up_at: tx.now + 20 * MINUTE,
+            about: None,
             withheld,
         };
         enqueue(&tx, new).await.unwrap();

@@ -31,6 +31,7 @@ fn proven_at(auth_time: i64) -> Current {
         auth_time: Time(auth_time),
         acr: String::new(),
         amr: String::new(),
+        identity_id: None,
         device: String::new(),
         remembered: false,
         created_at: Time(auth_time),
