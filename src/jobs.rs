@@ -8,6 +8,7 @@ use crate::{
     app::App,
     audit,
     db::Tx,
+    federation::provider::Providers,
     login::{device, flow},
     magic_link::{budget, compose::Letters},
     mail::{
@@ -33,6 +34,9 @@ const SWEEP_BUDGET: Duration = Duration::from_secs(10);
 /// How often the keys of other copies are followed (SK-04).
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 
+/// How often upstream providers' documents are looked at: those that are nearly due are read again.
+const PROVIDERS_EVERY: Duration = Duration::from_secs(10);
+
 /// How often what the database knows is gathered for the metrics.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
 
@@ -46,7 +50,7 @@ pub struct Jobs {
 impl Jobs {
     /// Starts them all.
     #[must_use]
-    pub fn start(app: &App, transport: Transport) -> Self {
+    pub fn start(app: &App, transport: Transport, providers: &Providers) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
         let config = app.config.get();
@@ -61,6 +65,7 @@ impl Jobs {
         running.spawn(worker.run(wait(stopped.clone())));
         running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
+        running.spawn(follow_providers(providers.clone(), stopped.clone()));
         let app = app.clone();
         running.spawn(async move {
             // At once, too: a process that starts has numbers.
@@ -138,6 +143,20 @@ async fn follow_keys(app: App) -> Result<(), Failure> {
     let changes = app.keys.tick().await?;
     audit::keys(&app.db, changes.iter().map(|change| (change.state, change.kid.as_str()))).await?;
     app.keys.reload().await
+}
+
+/// Reads upstream documents before they are needed: at once, and again before they are stale (DJ-02).
+async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = providers.refresh_due() => {}
+            () = wait(stopped.clone()) => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PROVIDERS_EVERY) => {}
+            () = wait(stopped.clone()) => return,
+        }
+    }
 }
 
 async fn gauges(app: App) -> Result<(), Failure> {

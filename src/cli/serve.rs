@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, Live, Source, live::Change, load::Loaded},
     db::{Db, Tx},
+    federation::provider::Providers,
     health::{self, Draining},
     jobs::Jobs,
     key::{self, Keys},
@@ -116,10 +117,11 @@ impl Service {
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
         let _renewal = certificate.map(tls::renew);
         let watch = config::watch::watch(live, source, on_change);
-        let jobs = Jobs::start(&app, transport);
+        let providers = Providers::new(&app);
+        let jobs = Jobs::start(&app, transport, &providers);
         let draining = Draining::default();
         let drain = Duration::from_secs(config.server.drain_seconds);
-        let public = listen(public, tls, routes::public(&app, mailbox), drain)?;
+        let public = listen(public, tls, routes::public(&app, mailbox, &providers), drain)?;
         let ops = health::management(app.clone(), draining.clone()).with(Layers::new(None));
         let management = listen(management, None, ops, Duration::from_secs(1))?;
         let service = Self { app, config, draining, public, management, jobs, _watch: watch, _renewal, _single };

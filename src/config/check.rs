@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::{
     Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls,
     load::{Mode, Problem},
-    pair,
+    pair, providers,
 };
 use crate::secret::{Hash, Text};
 
@@ -21,27 +21,27 @@ const DAY: u64 = 86_400;
 const LONG: u64 = 3_650 * DAY;
 
 #[derive(Default)]
-struct Findings {
-    problems: Vec<Problem>,
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
 
 impl Findings {
     /// Records a problem unless `fine`.
-    fn need(&mut self, fine: bool, key: impl Into<String>, what: &str, mend: &str) {
+    pub(super) fn need(&mut self, fine: bool, key: impl Into<String>, what: &str, mend: &str) {
         if !fine {
             self.problems.push(Problem::new(key, what, mend));
         }
     }
 
     /// Records a warning if `odd`.
-    fn warn(&mut self, odd: bool, key: &str, what: &str, mend: &str) {
+    pub(super) fn warn(&mut self, odd: bool, key: &str, what: &str, mend: &str) {
         if odd {
             self.warnings.push(Problem::new(key, what, mend));
         }
     }
 
-    fn range(&mut self, value: u64, bounds: std::ops::RangeInclusive<u64>, key: impl Into<String>) {
+    pub(super) fn range(&mut self, value: u64, bounds: std::ops::RangeInclusive<u64>, key: impl Into<String>) {
         let (low, high) = (bounds.start(), bounds.end());
         let (what, mend) = (format!("is not within {low} and {high}"), format!("choose from {low} to {high}"));
         self.need(bounds.contains(&value), key, &what, &mend);
@@ -62,6 +62,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     mail(&config.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
     clients(&config.clients, &mut findings);
+    providers::check(&config.providers, &mut findings);
     limits(&config.limits, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
@@ -164,7 +165,7 @@ fn public_url(text: &str, findings: &mut Findings) {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

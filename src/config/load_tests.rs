@@ -65,7 +65,7 @@ pub(crate) fn keys_of_the_shape() -> BTreeMap<String, Vec<String>> {
     let sections = known("nothing = 1");
     assert!(sections.len() > 10);
     let keys = |section: &String| match section.as_str() {
-        "clients" => known("[[clients]]\nnothing_x = 1"),
+        "clients" | "providers" => known(&format!("[[{section}]]\nnothing_x = 1")),
         _ => known(&format!("[{section}]\nnothing_x = 1\nother_x = 1")),
     };
     sections

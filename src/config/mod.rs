@@ -10,6 +10,7 @@ mod layers;
 pub mod live;
 pub mod load;
 pub mod pair;
+pub mod providers;
 pub mod watch;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -21,6 +22,7 @@ use crate::secret::Text;
 pub(crate) use layers::too_open;
 pub use live::Live;
 pub use load::{Mode, Problem, Source, load};
+pub use providers::Provider;
 
 /// Everything. Each section may be left out; the defaults are the embedded default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -42,6 +44,8 @@ pub struct Config {
     pub token: Token,
     /// Applications that may ask for sign-ins. Changes without a restart.
     pub clients: Vec<Client>,
+    /// Upstream providers that people may sign in with. Change without a restart.
+    pub providers: Vec<Provider>,
     /// Budgets. Changes without a restart.
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
