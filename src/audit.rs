@@ -56,8 +56,6 @@ pub enum Kind {
     UserDisabled,
     /// Ops let a locked user in again.
     UserEnabled,
-    /// Somebody set out for an upstream provider.
-    UpstreamStarted,
     /// What came back from an upstream provider, or was to be connected, was refused; the reason says why.
     UpstreamRefused,
     /// An account at a provider was connected to a user.
@@ -90,7 +88,6 @@ impl Kind {
             Self::UserRolesSet => "user.roles_set",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
-            Self::UpstreamStarted => "upstream.started",
             Self::UpstreamRefused => "upstream.refused",
             Self::IdentityLinked => "identity.linked",
             Self::IdentityUnlinked => "identity.unlinked",

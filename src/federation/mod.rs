@@ -4,5 +4,16 @@
 //! provider it was: there is an issuer, a subject, and an address with what it is worth. What a provider says is believed
 //! only as far as `oidc` and `github` have checked it; each refusal has its code in `refused`.
 
+pub mod api;
+pub mod app_return;
+pub mod arrive;
+pub mod ask;
+pub mod callback;
+pub mod decide;
+pub mod disconnect;
+pub mod link;
+pub mod pages;
 pub mod provider;
 pub mod refused;
+pub mod start;
+pub mod state;

@@ -21,7 +21,7 @@ use opentelemetry_sdk::{
 use prometheus::{Registry, TextEncoder};
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 26] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
@@ -44,6 +44,9 @@ pub const NAMES: [&str; 23] = [
     "entree_ticket_errors_total",
     "entree_tokens_issued_total",
     "entree_tokens_refused_total",
+    "entree_upstream_refused_total",
+    "entree_upstream_signed_in_total",
+    "entree_upstream_started_total",
     "process_resident_memory_bytes",
 ];
 
@@ -77,6 +80,9 @@ struct Meters {
     refused: Counter<u64>,
     tokens: Counter<u64>,
     tokens_refused: Counter<u64>,
+    upstream_started: Counter<u64>,
+    upstream_signed_in: Counter<u64>,
+    upstream_refused: Counter<u64>,
     outbox: Gauge<u64>,
     outbox_oldest: Gauge<f64>,
     pool: Gauge<u64>,
@@ -153,6 +159,9 @@ impl Meters {
             refused: counter("entree_sign_in_refused", "Links, codes and requests that were refused, by reason."),
             tokens: counter("entree_tokens_issued", "Token responses, by grant and client."),
             tokens_refused: counter("entree_tokens_refused", "Token requests that were refused, by error."),
+            upstream_started: counter("entree_upstream_started", "Sign-ins begun at an upstream provider, by provider."),
+            upstream_signed_in: counter("entree_upstream_signed_in", "Sign-ins by an upstream provider, by provider."),
+            upstream_refused: counter("entree_upstream_refused", "Refused upstream sign-ins, by code and provider."),
             outbox: gauge("entree_outbox_mails", "Mails that wait to be sent."),
             outbox_oldest: seconds("entree_outbox_oldest_seconds", "How long the oldest waiting mail is overdue."),
             pool: gauge("entree_database_connections", "Open connections, by pool and state."),
@@ -291,6 +300,21 @@ pub fn tokens_refused(error: &'static str) {
     meters().tokens_refused.add(1, &[label("error", error)]);
 }
 
+/// Somebody set out for an upstream provider. `provider` is its id in the configuration.
+pub fn upstream_started(provider: &str) {
+    meters().upstream_started.add(1, &[KeyValue::new("provider", provider.to_owned())]);
+}
+
+/// Somebody signed in with an upstream provider.
+pub fn upstream_signed_in(provider: &str) {
+    meters().upstream_signed_in.add(1, &[KeyValue::new("provider", provider.to_owned())]);
+}
+
+/// An upstream sign-in was refused, by its code.
+pub fn upstream_refused(code: &'static str, provider: &str) {
+    meters().upstream_refused.add(1, &[label("code", code), KeyValue::new("provider", provider.to_owned())]);
+}
+
 /// How many mails wait, and how long the oldest is overdue.
 pub fn outbox(waiting: u64, oldest: Duration) {
     meters().outbox.record(waiting, &[]);
@@ -332,6 +356,9 @@ mod tests {
         mail_tried("accepted", Duration::from_millis(40));
         tokens("authorization_code", "lessons-web");
         tokens_refused("invalid_grant");
+        upstream_started("work");
+        upstream_signed_in("work");
+        upstream_refused("up_denied", "work");
         outbox(2, Duration::from_secs(1));
         pool("write", 3, 1, 16);
         key_age("ES256", Duration::from_secs(60));

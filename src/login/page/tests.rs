@@ -68,6 +68,10 @@ fn sign_in(tongue: &Tongue) -> SignIn<'_> {
         signed_in_as: None,
         limited_to_mail: false,
         form_token_cancel: "ft-cancel",
+        notice: None,
+        link: None,
+        linking: None,
+        providers: &[],
     }
 }
 

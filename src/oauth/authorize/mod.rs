@@ -130,6 +130,7 @@ async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: boo
         ui_locales: asked.stored.ui_locales.clone(),
         request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
         origin: None,
+        room: pending::Room::default(),
     };
     Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?)
 }
