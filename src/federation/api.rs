@@ -211,7 +211,7 @@ async fn begin(
     let config = app.config.get();
     let for_app = match for_app(&config, new) {
         Ok(for_app) => for_app,
-        Err(refused) => return Ok(StartAnswer::Refused(refused)),
+        Err((code, words)) => return Ok(StartAnswer::Refused(bad(code, words))),
     };
     if let Some(wait) = limit::upstream(&app.tickets, caller.ip, &config.limits).await? {
         return Ok(StartAnswer::TooMany(too_many(wait)));
@@ -227,15 +227,16 @@ async fn begin(
     })
 }
 
-fn for_app(config: &Config, new: &NewUpstreamLogin) -> Result<ForApp, ProblemJson> {
+/// Who may begin, and where the code may go; else the code and words of a refusal.
+fn for_app(config: &Config, new: &NewUpstreamLogin) -> Result<ForApp, (&'static str, &'static str)> {
     let Some(client) = first_party::find(config, &new.client_id) else {
-        return Err(bad("invalid_client", "The client is unknown or not a first-party client."));
+        return Err(("invalid_client", "The client is unknown or not a first-party client."));
     };
     if VerifiedRedirect::check(client, &new.redirect_uri).is_none() {
-        return Err(bad("invalid_request", "The redirect_uri is not registered for this client."));
+        return Err(("invalid_request", "The redirect_uri is not registered for this client."));
     }
     if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
-        return Err(bad("invalid_request", "Send an S256 code_challenge: 43 characters of base64url."));
+        return Err(("invalid_request", "Send an S256 code_challenge: 43 characters of base64url."));
     }
     Ok(ForApp {
         client_id: new.client_id.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use poem::{
     Body, Request, Response, handler,
-    http::Method,
+    http::{Method, header},
     web::{Data, Path},
 };
 use serde::{Deserialize, Serialize};
@@ -110,10 +110,28 @@ pub async fn callback(
         let given = check_method(providers, &id, request.method(), false).and_then(|()| in_query(request));
         match given {
             Ok(given) => take(app, providers, &visit, &id, &given).await,
-            Err(refused) => refuse(app, &visit, &refused, &Place { provider: &id, next: Next::SignIn(None) }).await,
+            Err(refused) => outright(app, &visit, &id, &refused, "POST").await,
         }
     })
     .await
+}
+
+/// Refuses what comes before any flow is known. `allow` is what the other kind of provider answers by (RFC 9110 §15.5.6).
+async fn outright(
+    app: &App,
+    visit: &Visit,
+    id: &str,
+    refused: &Refused,
+    allow: &'static str,
+) -> Result<Response, Trouble> {
+    let place = Place { provider: id, next: Next::SignIn(None) };
+    let mut response = refuse(app, visit, refused, &place).await?;
+    if refused.code == Code::Method {
+        // A HEAD is refused where a GET is taken.
+        let allow = if refused.detail == "HEAD" { "GET, POST" } else { allow };
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    }
+    Ok(response)
 }
 
 fn in_query(request: &Request) -> Result<Given, Refused> {
@@ -137,7 +155,7 @@ pub async fn posted(
         let visit = Visit::without_cookies(app, request);
         match put_by(app, providers, &id, request, body).await {
             Ok(handle) => Ok(see_other(&format!("/upstream/{id}/callback/resume?h={}", handle.to_text()))),
-            Err(refused) => refuse(app, &visit, &refused, &Place { provider: &id, next: Next::SignIn(None) }).await,
+            Err(refused) => outright(app, &visit, &id, &refused, "GET").await,
         }
     })
     .await
@@ -179,7 +197,7 @@ pub async fn resume(
         };
         match given {
             Ok(given) => take(app, providers, &visit, &id, &given).await,
-            Err(refused) => refuse(app, &visit, &refused, &Place { provider: &id, next: Next::SignIn(None) }).await,
+            Err(refused) => outright(app, &visit, &id, &refused, "POST").await,
         }
     })
     .await
@@ -207,9 +225,7 @@ async fn take(
 ) -> Result<Response, Trouble> {
     let state = match state::claim(&app.tickets, &given.state).await {
         Ok(state) => state,
-        Err(refused) => {
-            return refuse(app, visit, &refused, &Place { provider: id, next: Next::SignIn(None) }).await;
-        }
+        Err(refused) => return outright(app, visit, id, &refused, "GET").await,
     };
     match identified(app, providers, visit, id, given, &state).await {
         Ok(came) => arrive(app, visit, &state, &came).await,

@@ -19,7 +19,7 @@ use crate::{
     login::{
         flow::{self, Flow, State},
         page::{Continue, Elsewhere, Link, LinkMode, Sent},
-        pending_link,
+        pending_link::{self, PendingLink},
         resume::{continue_path, flow_id},
         sign_in::{self, Shown},
         trouble::{self, Trouble},
@@ -72,7 +72,9 @@ async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> 
         return sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-email"))).await;
     };
     let destination = pending.as_ref().map(serde_json::to_string).transpose();
-    let waits = linking.as_ref().map(serde_json::to_string).transpose();
+    // The handle of the client's request stays out of the row, which has the request itself.
+    let waits = linking.clone().map(|link| PendingLink { txn: None, ..link });
+    let waits = waits.as_ref().map(serde_json::to_string).transpose();
     let ask = Ask {
         holder: visit.holder(),
         address: &address,

@@ -22,6 +22,8 @@ mod house;
 mod identity;
 mod ids;
 mod leaks;
+mod linking;
+mod linking_property;
 mod magic_link_ask;
 mod magic_link_click;
 mod magic_link_code;
