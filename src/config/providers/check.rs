@@ -150,7 +150,8 @@ fn is_ten(text: &str) -> bool {
 
 /// A host as a parsed URL has it: a name in small letters, or an address.
 fn is_host(text: &str) -> bool {
-    Url::parse(&format!("https://{text}/")).is_ok_and(|url| {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-.:[]".contains(c));
+    plain && Url::parse(&format!("https://{text}/")).is_ok_and(|url| {
         let same = match url.host() {
             Some(Host::Domain(name)) => name == text,
             Some(Host::Ipv4(ip)) => ip.to_string() == text,
