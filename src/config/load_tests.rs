@@ -224,8 +224,10 @@ fn each_bad_configuration_is_refused_at_its_key() {
         (provider("token_age_seconds = 1"), "providers[0].token_age_seconds"),
         (provider("fresh_min_seconds = 20\nfresh_max_seconds = 10"), "providers[0].fresh_min_seconds"),
         (provider("kind = \"google\""), "providers[0].issuer"),
-        (provider("kind = \"google\"\nissuer = \"https://accounts.google.com\"\nhosted_domains = [\"x y\"]"),
-            "providers[0].hosted_domains[0]"),
+        (
+            provider("kind = \"google\"\nissuer = \"https://accounts.google.com\"\nhosted_domains = [\"x y\"]"),
+            "providers[0].hosted_domains[0]",
+        ),
         (entra("tenant = \"Common\""), "providers[0].tenant"),
         (entra("tenants = [\"x\"]\ntenant = \"common\""), "providers[0].tenants[0]"),
         (entra(&format!("tenants = [\"{tenant}\"]")), "providers[0].tenants"),

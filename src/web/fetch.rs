@@ -183,7 +183,8 @@ impl Fetcher {
     /// [`Refusal`].
     pub async fn send(&self, call: Call) -> Result<Reply, Refusal> {
         let span = Span::of_call("fetch");
-        let sent = span.around(async { tokio::time::timeout(TOTAL, self.whole(call)).await.unwrap_or(Err(Refusal::Timeout)) });
+        let sent =
+            span.around(async { tokio::time::timeout(TOTAL, self.whole(call)).await.unwrap_or(Err(Refusal::Timeout)) });
         let reply = sent.await;
         let tags = || match &reply {
             Ok(reply) => vec![Tag::HttpStatus(reply.status)],

@@ -46,7 +46,9 @@ fn ht_06_a_reach_opens_exactly_what_it_names() {
     for url in ["https://10.0.0.1/", "https://[::1]/", "http://127.0.0.1:9/", "http://[::1]/", "http://localhost/"] {
         assert!(open.admits(url).is_ok(), "{url}");
     }
-    for url in ["https://10.0.0.2/", "https://127.0.0.1/", "https://localhost/", "http://10.0.0.1/", "http://op.example/"] {
+    for url in
+        ["https://10.0.0.2/", "https://127.0.0.1/", "https://localhost/", "http://10.0.0.1/", "http://op.example/"]
+    {
         assert!(open.admits(url).is_err(), "{url}");
     }
 }
@@ -66,7 +68,10 @@ async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
     assert!(error.is::<NotPublic>());
     let open = Fetcher::new(Reach { private_hosts: vec!["localhost".into()], ..Reach::default() }).unwrap();
     let refusal = open.send(Call::get(url)).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Down(words) if words.contains("TLS")), "it connects and finds no TLS: {refusal}");
+    assert!(
+        matches!(refusal, Refusal::Down(words) if words.contains("TLS")),
+        "it connects and finds no TLS: {refusal}"
+    );
     plain.await.unwrap();
 }
 
