@@ -425,7 +425,8 @@ mod tests {
 
     #[test]
     fn up_01_five_lines_are_a_provider() {
-        let plain = provider("id = \"work\"\nissuer = \"https://op.example\"\nclient_id = \"c\"\nclient_secret = \"s\"");
+        let plain =
+            provider("id = \"work\"\nissuer = \"https://op.example\"\nclient_id = \"c\"\nclient_secret = \"s\"");
         assert_eq!((plain.kind, plain.auth(), plain.trust()), (Kind::Oidc, Auth::Basic, MailTrust::None));
         assert_eq!((plain.pkce, plain.algs.as_slice()), (true, &[UpstreamAlg::RS256][..]));
         assert_eq!(plain.scopes(), ["openid", "profile", "email"]);
@@ -436,7 +437,8 @@ mod tests {
 
     #[test]
     fn up_01_each_kind_presets_what_its_provider_needs() {
-        let of = |kind: &str, more: &str| provider(&format!("id = \"a\"\nkind = \"{kind}\"\nclient_id = \"c\"\n{more}"));
+        let of =
+            |kind: &str, more: &str| provider(&format!("id = \"a\"\nkind = \"{kind}\"\nclient_id = \"c\"\n{more}"));
         let google = of("google", "");
         assert_eq!(google.issuer(), "https://accounts.google.com");
         assert_eq!(google.other_hosts().collect::<Vec<_>>(), ["googleapis.com"]);

@@ -90,7 +90,11 @@ pub fn openapi_public() -> String {
 }
 
 /// Everything on the public listener, with the layers around it. `mailbox` in `entree dev` only.
-pub fn public(app: &App, mailbox: Option<Mailbox>, providers: &Providers) -> impl Endpoint<Output = Response> + 'static {
+pub fn public(
+    app: &App,
+    mailbox: Option<Mailbox>,
+    providers: &Providers,
+) -> impl Endpoint<Output = Response> + 'static {
     let config = app.config.get();
     let service = service();
     let issuer: first_party::Issuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
@@ -156,7 +160,13 @@ pub fn public(app: &App, mailbox: Option<Mailbox>, providers: &Providers) -> imp
     layers.trusted_proxies = config.server.trusted_proxies.clone().into();
     layers.redirect_loopback = is_dev;
     layers.error_page = Some(error_page(app));
-    routes.data(app.clone()).data(issuer).data(Metadata::new(&app.public_url)).data(spec).data(providers.clone()).with(layers)
+    routes
+        .data(app.clone())
+        .data(issuer)
+        .data(Metadata::new(&app.public_url))
+        .data(spec)
+        .data(providers.clone())
+        .with(layers)
 }
 
 /// `/`: where a person who comes here by hand wants to go.

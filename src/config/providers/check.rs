@@ -57,7 +57,8 @@ fn issuer(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut Find
     let entra = provider.kind == Kind::Entra;
     if entra {
         let one = Uuid::try_parse(&provider.tenant).is_ok_and(|id| id.to_string() == provider.tenant);
-        let mend = "write the directory's identifier (small letters, from its overview page), `organizations` or `common`";
+        let mend =
+            "write the directory's identifier (small letters, from its overview page), `organizations` or `common`";
         let fine = one || MANY_TENANTS.contains(&provider.tenant.as_str());
         findings.need(fine, key("tenant"), "is not a directory", mend);
         let template = provider.issuer.is_empty() || provider.issuer.contains(TENANT);
@@ -91,7 +92,10 @@ fn issuer_url(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut 
     let text = provider.issuer();
     let mut refuse = |what: &str, mend: &str| findings.need(false, key("issuer"), what, mend);
     if text.is_empty() {
-        return refuse("is not set", "write it as the provider's discovery document has it, for instance `https://op.example.com`");
+        return refuse(
+            "is not set",
+            "write it as the provider's discovery document has it, for instance `https://op.example.com`",
+        );
     }
     let Ok(url) = Url::parse(&text) else {
         return refuse("is not a URL", "write it like `https://op.example.com`");
@@ -109,7 +113,11 @@ fn issuer_url(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut 
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
         return refuse("has a query, a fragment or a user", "write it as the provider's discovery document has it");
     }
-    if provider.kind == Kind::Google && text != "https://accounts.google.com" && !plain && provider.private_hosts.is_empty() {
+    if provider.kind == Kind::Google
+        && text != "https://accounts.google.com"
+        && !plain
+        && provider.private_hosts.is_empty()
+    {
         refuse("is not Google's", "remove it");
     }
 }
@@ -150,15 +158,17 @@ fn is_ten(text: &str) -> bool {
 
 /// A host as a parsed URL has it: a name in small letters, or an address.
 fn is_host(text: &str) -> bool {
-    Url::parse(&format!("https://{text}/")).is_ok_and(|url| {
-        let same = match url.host() {
-            Some(Host::Domain(name)) => name == text,
-            Some(Host::Ipv4(ip)) => ip.to_string() == text,
-            Some(Host::Ipv6(ip)) => format!("[{ip}]") == text,
-            None => false,
-        };
-        same && url.port().is_none() && url.path() == "/"
-    })
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-.:[]".contains(c));
+    plain
+        && Url::parse(&format!("https://{text}/")).is_ok_and(|url| {
+            let same = match url.host() {
+                Some(Host::Domain(name)) => name == text,
+                Some(Host::Ipv4(ip)) => ip.to_string() == text,
+                Some(Host::Ipv6(ip)) => format!("[{ip}]") == text,
+                None => false,
+            };
+            same && url.port().is_none() && url.path() == "/"
+        })
 }
 
 /// Where it may be reached.
@@ -170,7 +180,8 @@ fn hosts(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut Findi
         }
     }
     if let Some(file) = provider.ca_file.as_deref().filter(|file| !file.as_os_str().is_empty()) {
-        let pem = std::fs::read(file).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE-----"));
+        let pem = std::fs::read(file)
+            .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE-----"));
         let mend = "name a PEM file with certificates that the service's user may read";
         findings.need(pem, key("ca_file"), "names a file without certificates, or that cannot be read", mend);
     }
@@ -193,7 +204,12 @@ fn asked(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut Findi
     let reasoned = provider.pkce || is_words(&provider.pkce_off_reason);
     let mend = "switch it on, or write in pkce_off_reason why this provider cannot have it";
     findings.need(reasoned, key("pkce"), "is off without a reason", mend);
-    findings.warn(!provider.pkce, &key("pkce"), "is off", "switch it on as soon as the provider takes it (RFC 9700 §2.1.1)");
+    findings.warn(
+        !provider.pkce,
+        &key("pkce"),
+        "is off",
+        "switch it on as soon as the provider takes it (RFC 9700 §2.1.1)",
+    );
     let bound = provider.pkce || !provider.nonce_optional;
     findings.need(bound, key("nonce_optional"), "needs PKCE", "set pkce = true, or remove it");
     let must_post = provider.kind == Kind::Apple
