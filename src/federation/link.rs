@@ -140,16 +140,17 @@ pub struct Known {
 /// # Errors
 /// The database's own.
 pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at: Where<'_>) -> Result<Known, Failure> {
-    let link = identity::find(conn, &came.arrived.issuer, &came.arrived.subject).await?;
-    let owner = match &link {
-        Some(link) => user::by_id(conn, link.user_id).await?,
-        None => None,
-    };
     let told = came.arrived.email.as_deref();
     let address = told.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
     let held = match &address {
         Some(address) => user::is_held(conn, address).await?,
         None => false,
+    };
+    // After the address: who finds it held by a first sign-in that was quicker finds that one's link, too (LK-09).
+    let link = identity::find(conn, &came.arrived.issuer, &came.arrived.subject).await?;
+    let owner = match &link {
+        Some(link) => user::by_id(conn, link.user_id).await?,
+        None => None,
     };
     let facts = Facts {
         connecting: at.connecting,
