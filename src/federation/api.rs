@@ -7,11 +7,7 @@
 use std::time::Duration;
 
 use poem::{Request, http::StatusCode, web::Data};
-use poem_openapi::{
-    ApiResponse, Object, OpenApi,
-    param::Path,
-    payload::Json,
-};
+use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 
 use super::{
     app_return::{Redeemable, Who, redeem},

@@ -99,6 +99,7 @@ async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) ->
         client_id: client.client_id.clone(),
         client_name: client.name.clone(),
         fresh: false,
+        mail_only: false,
         login_hint: String::new(),
         ui_locales: String::new(),
         request: serde_json::to_string(for_app).map_err(Failure::internal)?,
@@ -106,10 +107,8 @@ async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) ->
         origin: None,
     };
     let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
-    let link = PendingLink {
-        txn: Some(handle.to_text()),
-        ..came.waiting(Wants::Proof, app, &visit.config, &visit.tongue)
-    };
+    let link =
+        PendingLink { txn: Some(handle.to_text()), ..came.waiting(Wants::Proof, app, &visit.config, &visit.tongue) };
     super::arrive::wait(app, visit, &link).await
 }
 

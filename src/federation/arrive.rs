@@ -76,9 +76,7 @@ pub async fn wait(app: &App, visit: &Visit, link: &PendingLink) -> Result<Respon
 #[must_use]
 pub fn signed_in(visit: &Visit, done: &SignedIn, txn: Option<&str>) -> Response {
     let response = match txn {
-        Some(txn) => {
-            show(&Continue { tongue: &visit.tongue, href: &format!("{RESUME_PATH}?txn={txn}") }, visit.site)
-        }
+        Some(txn) => show(&Continue { tongue: &visit.tongue, href: &format!("{RESUME_PATH}?txn={txn}") }, visit.site),
         None => see_other("/account"),
     };
     visit.answer_signed_in(response, done)

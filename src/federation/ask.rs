@@ -174,13 +174,7 @@ async fn switch(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response
 }
 
 /// E and G: the address was proven in this browser a moment ago; the account goes to whoever has it.
-async fn by_flow(
-    app: &App,
-    visit: &Visit,
-    flow: &Flow,
-    link: &PendingLink,
-    yes: bool,
-) -> Result<Response, Trouble> {
+async fn by_flow(app: &App, visit: &Visit, flow: &Flow, link: &PendingLink, yes: bool) -> Result<Response, Trouble> {
     let Some(current) = &visit.current else { return Err(Trouble::Stale) };
     let on = || show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, visit.site);
     if yes {
@@ -228,13 +222,7 @@ async fn add(
 ///
 /// # Errors
 /// The database's own.
-pub async fn told(
-    tx: &Tx,
-    current: &Current,
-    locale: &str,
-    provider: &str,
-    kind: LetterKind,
-) -> Result<(), Trouble> {
+pub async fn told(tx: &Tx, current: &Current, locale: &str, provider: &str, kind: LetterKind) -> Result<(), Trouble> {
     let Some(address) = user::address_of(tx.conn(), current.user.id).await? else { return Ok(()) };
     Ok(tell(tx, kind, &address.canonical, locale, Some(provider.to_owned())).await?)
 }

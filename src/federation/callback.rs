@@ -161,15 +161,11 @@ pub async fn posted(
     .await
 }
 
-async fn put_by(
-    app: &App,
-    providers: &Providers,
-    id: &str,
-    request: &Request,
-    body: Body,
-) -> Result<Plain, Refused> {
+async fn put_by(app: &App, providers: &Providers, id: &str, request: &Request, body: Body) -> Result<Plain, Refused> {
     check_method(providers, id, request.method(), true)?;
-    let params = Params::read_form(request, body).await.map_err(|error| Refused::new(Code::StateMalformed, error.to_string()))?;
+    let params = Params::read_form(request, body)
+        .await
+        .map_err(|error| Refused::new(Code::StateMalformed, error.to_string()))?;
     let given = Given::read(&params)?;
     state::waits(&app.tickets, &given.state).await?;
     let handle = Plain::generate();
@@ -216,13 +212,7 @@ async fn put_by_before(app: &App, request: &Request) -> Result<Given, Refused> {
 }
 
 /// CB-04 to CB-10. From the claim on the flow is spent, whatever follows.
-async fn take(
-    app: &App,
-    providers: &Providers,
-    visit: &Visit,
-    id: &str,
-    given: &Given,
-) -> Result<Response, Trouble> {
+async fn take(app: &App, providers: &Providers, visit: &Visit, id: &str, given: &Given) -> Result<Response, Trouble> {
     let state = match state::claim(&app.tickets, &given.state).await {
         Ok(state) => state,
         Err(refused) => return outright(app, visit, id, &refused, "GET").await,

@@ -61,7 +61,11 @@ pub enum Decision {
 pub fn decide(facts: &Facts) -> Decision {
     match facts.owner {
         Some(owner) if facts.connecting => {
-            if facts.current == Some(owner.user) { Decision::Own } else { Decision::Taken }
+            if facts.current == Some(owner.user) {
+                Decision::Own
+            } else {
+                Decision::Taken
+            }
         }
         None if facts.connecting => Decision::Confirm,
         Some(owner) if !owner.active => Decision::Disabled,

@@ -14,12 +14,7 @@ use super::{
 use crate::{
     app::App,
     audit::{Event, Kind},
-    login::{
-        Trouble, Visit,
-        account::disconnect_form,
-        trouble,
-        visit::see_other,
-    },
+    login::{Trouble, Visit, account::disconnect_form, trouble, visit::see_other},
     mail::outbox::LetterKind,
     session::{self, Current},
     user::{
@@ -31,12 +26,7 @@ use crate::{
 
 /// The endpoint.
 #[handler]
-pub async fn disconnect(
-    Data(app): Data<&App>,
-    Path(id): Path<String>,
-    request: &Request,
-    body: Body,
-) -> Response {
+pub async fn disconnect(Data(app): Data<&App>, Path(id): Path<String>, request: &Request, body: Body) -> Response {
     trouble::page(app, request, async {
         let id = Uuid::try_parse(&id).map_err(|_| Trouble::NotFound)?;
         let visit = Visit::of(app, request, "").await?;
@@ -57,12 +47,7 @@ pub async fn disconnect(
 }
 
 /// Whether this very session came from it and has ended with it; or why it stays.
-async fn remove(
-    app: &App,
-    visit: &Visit,
-    current: &Current,
-    mine: &Identity,
-) -> Result<Result<bool, Code>, Trouble> {
+async fn remove(app: &App, visit: &Visit, current: &Current, mine: &Identity) -> Result<Result<bool, Code>, Trouble> {
     let tx = app.db.begin().await?;
     if !session::is_fresh(&current.session, tx.now) {
         return Ok(Err(Code::LinkStaleAuth));

@@ -49,7 +49,7 @@ pub async fn start(
         if let Intent::Login { txn: Some(txn) } = &intent {
             let pending = sign_in::pending_of(app, &visit, Some(txn)).await?;
             // DESIGN §8: only mail proves it anew. The page has no button then; this is for whoever made one.
-            if pending.is_some_and(|pending| pending.fresh) {
+            if pending.is_some_and(|pending| pending.mail_only) {
                 return Ok(see_other(&format!("/login?txn={txn}")));
             }
         }
@@ -108,11 +108,7 @@ async fn set_out(
     // UP-07: an address that was typed here, and nothing that a client wrote.
     let hint = typed.and_then(|typed| Address::parse(typed, visit.config.magic_link.allow_eai).ok());
     let state = Plain::generate().to_text();
-    let ask = Ask {
-        state: &state,
-        login_hint: hint.as_ref().map(Address::canonical),
-        ui_locales: &visit.tongue.tag,
-    };
+    let ask = Ask { state: &state, login_hint: hint.as_ref().map(Address::canonical), ui_locales: &visit.tongue.tag };
     let started = providers.authorize_url(id, ask).await?;
     let kept = State {
         record: started.record,

@@ -244,13 +244,8 @@ async fn begin(
             session::end(tx, current.user.id, current.session.id).await?;
         }
     }
-    let start = Start {
-        user,
-        method,
-        device: &caller.device,
-        remembered: proof.remembered,
-        browser: proof.holds.browser,
-    };
+    let start =
+        Start { user, method, device: &caller.device, remembered: proof.remembered, browser: proof.holds.browser };
     session::start(tx, start, &config.session).await
 }
 
@@ -267,13 +262,7 @@ async fn reset_access(tx: &Tx, mut user: User, address: &Address, locale: &str) 
 ///
 /// # Errors
 /// The database's own.
-pub async fn tell(
-    tx: &Tx,
-    kind: LetterKind,
-    to: &str,
-    locale: &str,
-    about: Option<String>,
-) -> Result<(), Failure> {
+pub async fn tell(tx: &Tx, kind: LetterKind, to: &str, locale: &str, about: Option<String>) -> Result<(), Failure> {
     let letter = outbox::New {
         kind,
         flow_id: None,

@@ -48,6 +48,9 @@ pub struct Pending {
     pub client_name: String,
     /// It wants a fresh proof, whoever is signed in (`prompt=login`, `max_age`).
     pub fresh: bool,
+    /// Only a proof by mail satisfies it (`prompt=login`, `max_age`; DESIGN §8, upstream and freshness).
+    #[serde(default)]
+    pub mail_only: bool,
     /// A first guess at the address (`login_hint`).
     pub login_hint: String,
     /// Languages that the client asked for (`ui_locales`).

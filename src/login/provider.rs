@@ -49,9 +49,8 @@ pub fn sign_in_buttons(app: &App, visit: &Visit, txn: Option<&str>) -> Vec<Provi
 #[must_use]
 pub fn connect_buttons(app: &App, visit: &Visit) -> Vec<ProviderButton> {
     let token = |id: &str| visit.session_token(app, &connect_form(id));
-    let text = |provider: &Provider| {
-        visit.tongue.ta("account-connect", &[("provider", provider.shown_name().to_owned())])
-    };
+    let text =
+        |provider: &Provider| visit.tongue.ta("account-connect", &[("provider", provider.shown_name().to_owned())]);
     buttons(visit, text, token)
 }
 
@@ -61,11 +60,7 @@ pub fn connect_form(id: &str) -> String {
     format!("{CONNECT_FORM} {id}")
 }
 
-fn buttons(
-    visit: &Visit,
-    text: impl Fn(&Provider) -> String,
-    token: impl Fn(&str) -> String,
-) -> Vec<ProviderButton> {
+fn buttons(visit: &Visit, text: impl Fn(&Provider) -> String, token: impl Fn(&str) -> String) -> Vec<ProviderButton> {
     let mut offered: Vec<&Provider> = visit.config.providers.iter().filter(|provider| provider.enabled).collect();
     offered.sort_by_key(|provider| provider.order);
     let button = |provider: &&Provider| ProviderButton {
@@ -82,9 +77,7 @@ fn sign_in_text(tongue: &Tongue, provider: &Provider) -> String {
     let tag: &str = &tongue.tag;
     let primary = tag.split('-').next().unwrap_or(tag);
     let own = provider.button.get(tag).or_else(|| provider.button.get(primary));
-    own.cloned().unwrap_or_else(|| {
-        tongue.ta("sign-in-provider", &[("provider", provider.shown_name().to_owned())])
-    })
+    own.cloned().unwrap_or_else(|| tongue.ta("sign-in-provider", &[("provider", provider.shown_name().to_owned())]))
 }
 
 /// Plain signs of our own in the page's own colour: no provider's logo is shipped.
@@ -137,7 +130,8 @@ mod tests {
         for name in crate::config::providers::ICONS {
             assert!(icon(name).starts_with("<svg"), "{name}");
         }
-        let drawn: std::collections::BTreeSet<_> = crate::config::providers::ICONS.iter().map(|name| icon(name)).collect();
+        let drawn: std::collections::BTreeSet<_> =
+            crate::config::providers::ICONS.iter().map(|name| icon(name)).collect();
         assert_eq!(drawn.len(), crate::config::providers::ICONS.len());
     }
 }

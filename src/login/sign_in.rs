@@ -2,7 +2,9 @@
 
 use poem::{Request, Response, handler, web::Data};
 
-use super::{page, pending, pending_link, pending_link::PendingLink, provider, trouble, trouble::Trouble, visit::Visit};
+use super::{
+    page, pending, pending_link, pending_link::PendingLink, provider, trouble, trouble::Trouble, visit::Visit,
+};
 use crate::{
     app::App,
     secret::Plain,
@@ -42,7 +44,8 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
     };
     let fresh = shown.pending.is_some_and(|pending| pending.fresh);
     // Only mail proves it anew (DESIGN §8), and who comes from a provider needs no second one.
-    let buttons = match (fresh, shown.linking) {
+    let mail_only = shown.pending.is_some_and(|pending| pending.mail_only);
+    let buttons = match (mail_only, shown.linking) {
         (false, None) => provider::sign_in_buttons(app, visit, shown.txn),
         _ => Vec::new(),
     };

@@ -276,7 +276,9 @@ impl Finish<'_> {
         config: &Config,
         caller: &Caller,
     ) -> Result<Option<Issued>, Failure> {
-        let Some(client) = flow.client_id.as_deref().and_then(|id| first_party::find(config, id)) else { return Ok(None) };
+        let Some(client) = flow.client_id.as_deref().and_then(|id| first_party::find(config, id)) else {
+            return Ok(None);
+        };
         if flow::claim_outcome(tx, flow.id).await? {
             let (scope, nonce) = (body.scope.as_str(), body.nonce.as_deref());
             let issue = Issue { client, session: &done.session, user: &done.user, scope, nonce };

@@ -18,11 +18,7 @@ use crate::{
     config::Live,
     federation::{self, api::UpstreamApi, provider::Providers},
     login::{account, first_party, page, resume, sign_in},
-    magic_link::{
-        api::MagicLinkApi,
-        api_v2::LoginsApi,
-        pages,
-    },
+    magic_link::{api::MagicLinkApi, api_v2::LoginsApi, pages},
     mail::mailbox::Mailbox,
     oauth::{self, authorize, discovery, discovery::Metadata, end_session, introspect, revoke, token, userinfo},
     web::{
@@ -116,7 +112,10 @@ pub fn public(
         .at("/login/link", only("GET", get(pages::scrubbed)))
         .at("/login/link/:token", only("GET, POST", get(pages::show_link).post(pages::use_link)))
         .at("/login/upstream/:provider", only("POST", post(federation::start::start)))
-        .at("/login/identity", only("GET, HEAD, POST", get(federation::ask::show_question).post(federation::ask::decide)))
+        .at(
+            "/login/identity",
+            only("GET, HEAD, POST", get(federation::ask::show_question).post(federation::ask::decide)),
+        )
         .at("/login/app", only("GET", get(federation::app_return::resume)))
         .at(
             "/upstream/:provider/callback",

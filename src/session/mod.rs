@@ -35,6 +35,16 @@ const SEEN_EVERY: Duration = Duration::from_secs(600);
 /// How long after a proof an action that needs a fresh one is allowed.
 pub const FRESH: Duration = Duration::from_secs(600);
 
+/// `acr` of a proof at an upstream provider.
+const UPSTREAM_ACR: &str = "urn:entree:acr:upstream";
+
+/// Whether the proof behind a session was a provider's: it may have been a session of the provider's own, of any age, so it
+/// answers no demand for a fresh one (DESIGN §8, upstream and freshness).
+#[must_use]
+pub fn is_vouched_for(session: &Session) -> bool {
+    session.acr == UPSTREAM_ACR
+}
+
 /// How somebody proved who they are, for `acr` and `amr` (DESIGN §8, RFC 8176).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method<'a> {
@@ -55,7 +65,7 @@ impl<'a> Method<'a> {
     pub const fn acr(self) -> &'static str {
         match self {
             Self::Mail => "urn:entree:acr:email",
-            Self::Upstream { .. } => "urn:entree:acr:upstream",
+            Self::Upstream { .. } => UPSTREAM_ACR,
         }
     }
 

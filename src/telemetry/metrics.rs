@@ -159,7 +159,10 @@ impl Meters {
             refused: counter("entree_sign_in_refused", "Links, codes and requests that were refused, by reason."),
             tokens: counter("entree_tokens_issued", "Token responses, by grant and client."),
             tokens_refused: counter("entree_tokens_refused", "Token requests that were refused, by error."),
-            upstream_started: counter("entree_upstream_started", "Sign-ins begun at an upstream provider, by provider."),
+            upstream_started: counter(
+                "entree_upstream_started",
+                "Sign-ins begun at an upstream provider, by provider.",
+            ),
             upstream_signed_in: counter("entree_upstream_signed_in", "Sign-ins by an upstream provider, by provider."),
             upstream_refused: counter("entree_upstream_refused", "Refused upstream sign-ins, by code and provider."),
             outbox: gauge("entree_outbox_mails", "Mails that wait to be sent."),

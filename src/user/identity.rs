@@ -8,8 +8,8 @@ use std::{fmt, time::Duration};
 
 use entity::user_identity as row;
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
     sea_query::{Expr, LockType, OnConflict},
 };
 use serde::{Deserialize, Serialize};

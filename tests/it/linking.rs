@@ -23,7 +23,7 @@ on_both!(
     lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner,
     lk_07_the_last_way_in_stays,
     lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session,
-    lk_04_connecting_takes_a_yes_in_that_session,
+    e_3_lk_04_connecting_takes_a_yes_in_that_session,
     lk_01_an_account_there_belongs_to_one_user_here,
     lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors,
     lk_09_two_first_logins_at_once_make_one_user,
@@ -34,7 +34,8 @@ on_both!(
 
 /// A provider that nobody runs.
 pub(crate) fn provider(id: &str) -> Provider {
-    let text = format!("{{\"id\":\"{id}\",\"name\":\"Example\",\"issuer\":\"https://up.invalid\",\"client_id\":\"c\"}}");
+    let text =
+        format!("{{\"id\":\"{id}\",\"name\":\"Example\",\"issuer\":\"https://up.invalid\",\"client_id\":\"c\"}}");
     serde_json::from_str(&text).unwrap()
 }
 
@@ -176,7 +177,7 @@ async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
     assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "nothing has changed");
 }
 
-async fn lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
+async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
     let email = "yes@example.test";
     let mut browser = signed_in(&bed, email).await;
     let path = asked(&bed, &browser, "yes").await;

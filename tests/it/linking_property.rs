@@ -122,7 +122,8 @@ impl World {
         let email = if claims_victim { VICTIM } else { ATTACKER };
         let own = (hand == Hand::Victim) == claims_victim;
         let authoritative = own && self.roll(2) == 0;
-        let came = Came { arrived: arrived(&format!("{hand:?} {number}"), Some(email)), authoritative, amr: String::new() };
+        let came =
+            Came { arrived: arrived(&format!("{hand:?} {number}"), Some(email)), authoritative, amr: String::new() };
         let current = self.current(hand).await;
         let (connecting, switch) = (current.is_some() && self.roll(3) == 0, self.roll(2) == 0);
         let caller = self.caller.clone();
@@ -222,9 +223,7 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
             world.check().await;
         }
         let db = world.bed.app.db.read();
-        proven += usize::from(
-            user::by_address(db, &Address::parse(VICTIM, false).unwrap()).await.unwrap().is_some(),
-        );
+        proven += usize::from(user::by_address(db, &Address::parse(VICTIM, false).unwrap()).await.unwrap().is_some());
         linked += user_identity::Entity::find().all(db).await.unwrap().len();
         prepared += session::Entity::find().all(db).await.unwrap().len();
     }

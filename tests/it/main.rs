@@ -23,6 +23,7 @@ mod identity;
 mod ids;
 mod leaks;
 mod linking;
+mod linking_app;
 mod linking_property;
 mod magic_link_ask;
 mod magic_link_click;

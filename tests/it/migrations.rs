@@ -15,11 +15,7 @@ const LISTS: &[(&str, &str, &[&str])] = &[
     ("user_emails", "state", &["active", "removed"]),
     ("user_emails", "verified_by", &["mail", "upstream", "import"]),
     ("magic_link_flows", "state", &["open", "consumed", "ended"]),
-    (
-        "mail_outbox",
-        "kind",
-        &["sign_in", "no_account", "access_reset", "provider_connected", "provider_disconnected"],
-    ),
+    ("mail_outbox", "kind", &["sign_in", "no_account", "access_reset", "provider_connected", "provider_disconnected"]),
     ("mail_outbox", "state", &["queued", "sent", "dropped", "withheld"]),
     ("signing_keys", "alg", &["ES256", "RS256"]),
     ("signing_keys", "state", &["pending", "active", "retiring", "retired", "compromised"]),

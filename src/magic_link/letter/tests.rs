@@ -36,7 +36,8 @@ fn notice() -> Notice<'static> {
 fn all(tongue: &Tongue) -> [Letter; 5] {
     let about = |what| provider(tongue, &notice(), "Example", what);
     let (reset, connected) = (access_reset(tongue, &notice()), about("connected"));
-    [sign_in(tongue, &full()), no_account(tongue, &notice()), reset, connected, about("disconnected")].map(Result::unwrap)
+    [sign_in(tongue, &full()), no_account(tongue, &notice()), reset, connected, about("disconnected")]
+        .map(Result::unwrap)
 }
 
 #[test]

@@ -126,6 +126,7 @@ async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: boo
         client_id: asked.client.client_id.clone(),
         client_name: asked.client.name.clone(),
         fresh,
+        mail_only: asked.stored.prompt.login || asked.stored.max_age.is_some(),
         login_hint: asked.stored.login_hint.clone(),
         ui_locales: asked.stored.ui_locales.clone(),
         request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,

@@ -4,7 +4,7 @@ use super::request::{AuthorizeRequest, Prompt};
 use crate::{
     clock::Time,
     oauth::error::{Code, OauthError},
-    session::Current,
+    session::{self, Current},
 };
 
 /// The next step.
@@ -50,6 +50,11 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
 /// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.
 fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
     let Prompt { login, select_account, .. } = asked.stored.prompt;
+    // A provider may have let them pass by a session of its own: that proves nothing fresh (DESIGN §8).
+    let wants_fresh = login || asked.stored.max_age.is_some();
+    if wants_fresh && session::is_vouched_for(&current.session) {
+        return false;
+    }
     if asked.stored.hinted_sub.as_ref().is_some_and(|sub| *sub != current.user.public_id.to_string()) {
         return false;
     }

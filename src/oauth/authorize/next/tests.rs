@@ -19,7 +19,9 @@ fn client() -> Client {
     serde_json::from_str(json).unwrap()
 }
 
+/// By mail, or by a provider where `auth_time` is odd: the tests below count in whole seconds.
 fn proven_at(auth_time: i64) -> Current {
+    let acr = if auth_time % 2 == 0 { "urn:entree:acr:email" } else { "urn:entree:acr:upstream" };
     let session = session::Model {
         id: Uuid::from_u128(1),
         user_id: Uuid::from_u128(2),
@@ -29,7 +31,7 @@ fn proven_at(auth_time: i64) -> Current {
         browser_hash: None,
         auth_epoch: 0,
         auth_time: Time(auth_time),
-        acr: String::new(),
+        acr: acr.to_owned(),
         amr: String::new(),
         identity_id: None,
         device: String::new(),
@@ -64,6 +66,16 @@ fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &
 /// In a word: `code`, `sign in`, `prove again`, `consent`, or the error code. `age`: how many seconds before the request the
 /// session was proven; `later`: how many seconds after the request it is now.
 fn consented(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64, consented: bool) -> &'static str {
+    proven(prompt, max_age, age, later, (consented, false))
+}
+
+fn proven(
+    prompt: Prompt,
+    max_age: Option<i64>,
+    age: Option<i64>,
+    later: i64,
+    (consented, by_provider): (bool, bool),
+) -> &'static str {
     let client = client();
     let uri = VerifiedRedirect::check(&client, "https://app.example/cb").unwrap();
     let stored = Stored {
@@ -84,7 +96,7 @@ fn consented(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64,
         asked_at: Time(ASKED),
     };
     let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None, mode: Mode::Query }, stored };
-    let current = age.map(|age| proven_at(ASKED - age * 1000));
+    let current = age.map(|age| proven_at(ASKED - age * 1000 + i64::from(by_provider)));
     match next(&asked, current.as_ref(), consented, Time(ASKED + later * 1000)) {
         Next::Code(_) => "code",
         Next::SignIn { fresh: false } => "sign in",
@@ -123,6 +135,17 @@ fn pm_4_max_age_counts_from_the_proof() {
     assert_eq!(step(ANY, Some(0), Some(1), 0), "prove again", "0 always");
     assert_eq!(step(ANY, Some(0), Some(-5), 60), "code", "a proof since the request satisfies it");
     assert_eq!(step(ANY, Some(1), Some(-1), 600), "code", "however long the person took to come back");
+}
+
+#[test]
+fn up_08_only_a_proof_by_mail_is_fresh() {
+    let by_provider = |prompt, max_age, age, later| proven(prompt, max_age, age, later, (true, true));
+    assert_eq!(by_provider(ANY, None, Some(100_000), 0), "code", "where nothing fresh is wanted");
+    assert_eq!(by_provider(LOGIN, None, Some(-30), 60), "prove again", "since the request, but by a provider");
+    assert_eq!(by_provider(ANY, Some(100), Some(1), 0), "prove again");
+    assert_eq!(by_provider(NONE, Some(100), Some(1), 0), "login_required");
+    let choose = Prompt { select_account: true, ..ANY };
+    assert_eq!(by_provider(choose, None, Some(-30), 60), "code", "who chose a provider has chosen");
 }
 
 #[test]
