@@ -1,5 +1,5 @@
 // The built binaries: `entree dev` on free ports, and the lessons demo beside it.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -59,9 +59,11 @@ function faketime() {
 }
 
 // `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined).
-export async function entree({ clock = false } = {}) {
+// `toml`: its configuration file.
+export async function entree({ clock = false, toml } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
   folders.add(folder);
+  if (toml !== undefined) writeFileSync(join(folder, 'entree.toml'), toml);
   const env = {
     // Every browser here comes from one address; budgets by address are tested elsewhere.
     ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
@@ -87,7 +89,7 @@ export async function entree({ clock = false } = {}) {
   }
   const args = ['dev', '--port', '0', '--data', join(folder, 'data')];
   const { url, log } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
-  return new Service(url, log, shift);
+  return new Service(url, log, shift, folder);
 }
 
 export async function lessons(service) {
@@ -100,8 +102,21 @@ export async function lessons(service) {
 }
 
 class Service {
-  constructor(url, log, shift) {
-    Object.assign(this, { url, log, shift });
+  constructor(url, log, shift, folder) {
+    Object.assign(this, { url, log, shift, folder });
+  }
+
+  // Saves another configuration file, as an editor does.
+  configure(toml) {
+    writeFileSync(join(this.folder, 'next.toml'), toml);
+    renameSync(join(this.folder, 'next.toml'), join(this.folder, 'entree.toml'));
+  }
+
+  // What a command says that looks at the same data: [exit code, standard output].
+  ask(...args) {
+    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('ENTREE_'));
+    const asked = spawnSync(binary('entree'), args, { cwd: this.folder, env: Object.fromEntries(inherited), encoding: 'utf8' });
+    return [asked.status, asked.stdout, asked.stderr];
   }
 
   at(path) {
