@@ -153,9 +153,13 @@ impl Bed {
         self.stage.service.shift_clock(seconds);
     }
 
+    /// Each copy goes by the public name.
+    fn host(&self) -> &str {
+        self.stage.service.url.trim_start_matches("http://")
+    }
+
     async fn post(&self, url: &str, form: &[(&str, &str)]) -> Value {
-        let host = self.stage.service.url.trim_start_matches("http://");
-        let request = self.http.post(url).header("host", host).basic_auth(PROGRAM, Some(SECRET)).form(form);
+        let request = self.http.post(url).header("host", self.host()).basic_auth(PROGRAM, Some(SECRET)).form(form);
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "{}", self.stage.trouble());
         answer.json().await.expect("JSON")
@@ -204,7 +208,8 @@ impl Bed {
         for copy in &self.stage.service.copies {
             let url = format!("{}/.well-known/jwks.json", copy.public);
             let right = || async {
-                let set: Value = self.http.get(&url).send().await.ok()?.json().await.ok()?;
+                let answer = self.http.get(&url).header("host", self.host()).send().await.ok()?;
+                let set: Value = answer.json().await.ok()?;
                 let kids: BTreeSet<_> = set["keys"].as_array()?.iter().filter_map(|key| key["kid"].as_str()).collect();
                 let listed = kids.contains(with) && without.is_none_or(|kid| !kids.contains(kid));
                 let signs = match signer {
