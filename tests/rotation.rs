@@ -242,12 +242,16 @@ impl Bed {
     }
 }
 
-/// A resource server that reads the key set once and never again: for it no time passes.
+/// A resource server that reads the key set at start and never again: no time passes for it, and it has spent the one
+/// request that an unknown `kid` is worth.
 async fn frozen(url: &str) -> Verifier {
     let begin = Instant::now();
     let issuer = Issuer::new(url, None).unwrap();
     let verifier = Verifier::with_keys(issuer, AUDIENCE.to_owned(), Keys::with_clock(move || begin));
-    verifier.warm_up().await.unwrap();
+    let nobodys = URL_SAFE_NO_PAD.encode(r#"{"typ":"at+jwt","alg":"ES256","kid":"nobody"}"#);
+    let nobodys = format!("{nobodys}.e30.{}", URL_SAFE_NO_PAD.encode([0; 64]));
+    let verdict = verifier.verify(&nobodys, lessons_api::now()).await;
+    assert_eq!(verdict, Err(Refused::Key(NoKey::Unknown)));
     verifier
 }
 

@@ -67,7 +67,7 @@ arrived = urlsplit(program.visit(browser.get("/sign-in").headers["Location"]))
 answer = browser.get(f"{arrived.path}?{arrived.query}")
 # It verifies the signature of the ID token by the published keys, its nonce, and takes the address from userinfo.
 assert answer.headers.get("Location") == "/inside", answer.headers
-program.tell("did", os.environ["CLIENT_AUTH"] + ", code + PKCE, ID token, userinfo")
+program.tell("did", "client_secret_basic and client_secret_post, code + PKCE, ID token, userinfo")
 page = browser.get("/inside")
 user = get_user_model().objects.get()
 assert page.status_code == 200 and page.content.decode() == user.email and "@" in user.email
