@@ -62,6 +62,16 @@ pub enum Kind {
     IdentityLinked,
     /// An account at a provider was disconnected.
     IdentityUnlinked,
+    /// Ops registered a client in the database.
+    ClientCreated,
+    /// Ops changed what a client may do.
+    ClientChanged,
+    /// Ops gave a client another secret, or took an old one away.
+    ClientSecretRotated,
+    /// Ops took a client out.
+    ClientDisabled,
+    /// Ops let a client count again.
+    ClientEnabled,
 }
 
 impl Kind {
@@ -91,6 +101,11 @@ impl Kind {
             Self::UpstreamRefused => "upstream.refused",
             Self::IdentityLinked => "identity.linked",
             Self::IdentityUnlinked => "identity.unlinked",
+            Self::ClientCreated => "client.created",
+            Self::ClientChanged => "client.changed",
+            Self::ClientSecretRotated => "client.secret_rotated",
+            Self::ClientDisabled => "client.disabled",
+            Self::ClientEnabled => "client.enabled",
         }
     }
 }

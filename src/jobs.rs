@@ -1,4 +1,4 @@
-//! What runs beside requests: sending mail, cleaning up, following the signing keys.
+//! What runs beside requests: sending mail, cleaning up, following the signing keys and the clients of the database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     app::App,
     audit,
+    client::registry,
     db::Tx,
     federation::provider::Providers,
     login::{device, flow},
@@ -36,6 +37,8 @@ const KEYS_EVERY: Duration = Duration::from_secs(30);
 
 /// How often upstream providers' documents are looked at: those that are nearly due are read again.
 const PROVIDERS_EVERY: Duration = Duration::from_secs(10);
+/// How often the clients of the database are looked at: what `entree clients` changes is in force everywhere after it.
+const CLIENTS_EVERY: Duration = Duration::from_secs(3);
 
 /// How often what the database knows is gathered for the metrics.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
@@ -66,6 +69,7 @@ impl Jobs {
         running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
         running.spawn(follow_providers(providers.clone(), stopped.clone()));
+        running.spawn(every(CLIENTS_EVERY, stopped.clone(), app.clone(), follow_clients));
         let app = app.clone();
         running.spawn(async move {
             // At once, too: a process that starts has numbers.
@@ -157,6 +161,11 @@ async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) 
             () = wait(stopped.clone()) => return,
         }
     }
+}
+
+/// Takes over what was changed of clients elsewhere.
+async fn follow_clients(app: App) -> Result<(), Failure> {
+    registry::follow(&app).await.map(drop)
 }
 
 async fn gauges(app: App) -> Result<(), Failure> {
