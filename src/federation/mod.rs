@@ -4,5 +4,11 @@
 //! provider it was: there is an issuer, a subject, and an address with what it is worth. What a provider says is believed
 //! only as far as `oidc` and `github` have checked it; each refusal has its code in `refused`.
 
+mod answer;
+mod apple;
+mod authorize;
+mod examine;
+mod github;
+mod oidc;
 pub mod provider;
 pub mod refused;
