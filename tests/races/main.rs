@@ -16,6 +16,8 @@
     reason = "a test that cannot go on must stop at once and say where"
 )]
 
+#[path = "../it/clients_outside.rs"]
+mod clients_outside;
 mod judge;
 #[allow(dead_code, unreachable_pub, reason = "shared with the request tests")]
 #[path = "../it/outside.rs"]
