@@ -1,4 +1,4 @@
-//! What runs beside requests: sending mail, cleaning up, following the signing keys.
+//! What runs beside requests: sending mail, cleaning up, following the signing keys and the clients of the database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     app::App,
     audit,
+    client::registry,
     db::Tx,
     federation::provider::Providers,
     login::{device, flow},
@@ -33,6 +34,8 @@ const SWEEP_BUDGET: Duration = Duration::from_secs(10);
 /// How often the keys of other copies are followed (SK-04).
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 
+/// How often the clients of the database are looked at: what `entree clients` changes is in force everywhere after it.
+const CLIENTS_EVERY: Duration = Duration::from_secs(3);
 /// How often upstream providers' documents are looked at: those that are nearly due are read again.
 const PROVIDERS_EVERY: Duration = Duration::from_secs(10);
 
@@ -64,6 +67,7 @@ impl Jobs {
         running.spawn(worker.run(wait(stopped.clone())));
         running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
+        running.spawn(every(CLIENTS_EVERY, stopped.clone(), app.clone(), follow_clients));
         running.spawn(follow_providers(providers.clone(), stopped.clone()));
         let app = app.clone();
         running.spawn(async move {
@@ -141,6 +145,11 @@ async fn follow_keys(app: App) -> Result<(), Failure> {
     let changes = app.keys.tick().await?;
     audit::keys(&app.db, changes.iter().map(|change| (change.state, change.kid.as_str()))).await?;
     app.keys.reload().await
+}
+
+/// Takes over what was changed of clients elsewhere.
+async fn follow_clients(app: App) -> Result<(), Failure> {
+    registry::follow(&app).await.map(drop)
 }
 
 /// Reads upstream documents before they are needed: at once, and again before they are stale (DJ-02).

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     app::{App, Macs},
+    client::registry,
     clock::Clock,
     config::{self, Config, Live, Source, live::Change, load::Loaded},
     db::{Db, Tx},
@@ -113,6 +114,7 @@ impl Service {
         let mailbox = transport.mailbox().cloned();
         let (macs, outbox) = (Macs::new(masters), Arc::default());
         let app = App { config: live.clone(), public_url, db, tickets, keys, texts, macs, outbox };
+        registry::follow(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
         let _renewal = certificate.map(tls::renew);
@@ -120,10 +122,16 @@ impl Service {
         let providers = Providers::new(&app);
         let jobs = Jobs::start(&app, transport, &providers);
         let draining = Draining::default();
-        let drain = Duration::from_secs(config.server.drain_seconds);
-        let public = listen(public, tls, routes::public(&app, mailbox, &providers), drain)?;
+        let options = ServerOptions {
+            drain: Duration::from_secs(config.server.drain_seconds),
+            connections_per_network: config.server.connections_per_network,
+            trusted_proxies: config.server.trusted_proxies.clone().into(),
+            ..ServerOptions::default()
+        };
+        let public = listen(public, tls, routes::public(&app, mailbox, &providers), options)?;
         let ops = health::management(app.clone(), draining.clone()).with(Layers::new(None));
-        let management = listen(management, None, ops, Duration::from_secs(1))?;
+        let options = ServerOptions { drain: Duration::from_secs(1), ..ServerOptions::default() };
+        let management = listen(management, None, ops, options)?;
         let service = Self { app, config, draining, public, management, jobs, _watch: watch, _renewal, _single };
         service.announce(dev);
         Ok(service)
@@ -204,7 +212,7 @@ fn listen(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     endpoint: impl Endpoint + 'static,
-    drain: Duration,
+    options: ServerOptions,
 ) -> Result<Listening, String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
@@ -213,7 +221,6 @@ fn listen(
         // The sender lives as long as the service.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let options = ServerOptions { drain, ..ServerOptions::default() };
     let task = tokio::spawn(server::serve(listener, tls, endpoint, options, until));
     Ok(Listening { url, address, stop, task })
 }
@@ -290,8 +297,11 @@ async fn tickets(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<
 
 /// What hangs on the configuration and is no part of it.
 fn on_change(logs: Logs, texts: Texts, certificate: Option<Arc<Certificate>>) -> Arc<config::watch::OnChange> {
-    Arc::new(move |config: &Config, _: &Change| {
+    Arc::new(move |config: &Config, change: &Change| {
         logs.set_level(&config.telemetry.level);
+        if change.applied.contains(&"clients") {
+            registry::tell_clashes(config);
+        }
         if let Err(faults) = texts.reload(config.server.texts_dir.as_deref()) {
             tracing::error!(%faults, "the texts are refused; the old ones stay");
         }

@@ -8,14 +8,16 @@ pub mod check;
 mod fit;
 mod layers;
 pub mod live;
+mod lives;
 pub mod load;
 pub mod pair;
 pub mod providers;
+mod stored;
 pub mod watch;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::secret::Text;
 
@@ -23,6 +25,7 @@ pub(crate) use layers::too_open;
 pub use live::Live;
 pub use load::{Mode, Problem, Source, load};
 pub use providers::Provider;
+pub use stored::{Block, Stored, definition};
 
 /// Everything. Each section may be left out; the defaults are the embedded default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -46,6 +49,9 @@ pub struct Config {
     pub clients: Vec<Client>,
     /// Upstream providers that people may sign in with. Change without a restart.
     pub providers: Vec<Provider>,
+    /// Further ones, of the database; `client::find` looks into both.
+    #[serde(skip)]
+    pub stored: Stored,
     /// Budgets. Changes without a restart.
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
@@ -69,10 +75,12 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// 32 bytes in base64url or hex. Empty: `data_dir/master.key`, made at first start (mode 0400).
     pub master_key: Text,
-    /// Older master keys, still accepted.
+    /// Older master keys, still accepted; the oldest last.
     pub previous_master_keys: Vec<Text>,
     /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`).
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Most connections of one IPv4 address or IPv6 /64 at once, but for those of `trusted_proxies`.
+    pub connections_per_network: usize,
     /// One copy only: allows in-process tickets with PostgreSQL.
     pub single_instance: bool,
     /// A directory of `LANG/*.ftl` files whose messages replace ours. Changes without a restart.
@@ -222,7 +230,7 @@ pub struct Token {
 }
 
 /// How a client authenticates at the token endpoint (RFC 6749 §2.3, OIDC Core §9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// A public client: PKCE alone.
@@ -235,7 +243,7 @@ pub enum ClientAuth {
 }
 
 /// What a client may come to the token endpoint with (RFC 7591 §2). Refresh tokens hang on the scope `offline_access`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
     /// A code from the authorization endpoint.
@@ -245,7 +253,7 @@ pub enum GrantType {
 }
 
 /// When a client gets refresh tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshTokens {
     /// With the scope `offline_access` (OIDC Core §11): they outlive the session.
@@ -256,7 +264,7 @@ pub enum RefreshTokens {
 }
 
 /// Signature algorithms of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Alg {
     /// ECDSA on P-256.
     ES256,
@@ -265,7 +273,7 @@ pub enum Alg {
 }
 
 /// `[[clients]]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its identifier.
@@ -282,7 +290,7 @@ pub struct Client {
     #[serde(default)]
     pub token_endpoint_auth_method: ClientAuth,
     /// Its secret as configured. Loading replaces it by its hash, so that it is empty in what is loaded.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub client_secret: Text,
     /// SHA-256 of its secrets in hexadecimal digits; two while they change.
     #[serde(default)]
@@ -319,6 +327,21 @@ pub struct Client {
     /// Its pages open ours in a pop-up.
     #[serde(default)]
     pub uses_popups: bool,
+    /// Life of its access tokens in seconds, if not that of `[token]`. Bounds of this and the next four as there.
+    #[serde(default)]
+    pub access_token_seconds: Option<u64>,
+    /// The same of its ID tokens.
+    #[serde(default)]
+    pub id_token_seconds: Option<u64>,
+    /// The same of its authorization codes.
+    #[serde(default)]
+    pub code_seconds: Option<u64>,
+    /// The same of its refresh tokens while they are not used.
+    #[serde(default)]
+    pub refresh_idle_seconds: Option<u64>,
+    /// The same of its refresh tokens in any case.
+    #[serde(default)]
+    pub refresh_absolute_seconds: Option<u64>,
 }
 
 const fn rs256() -> Alg {
@@ -426,6 +449,7 @@ impl Default for Server {
             master_key: Text::default(),
             previous_master_keys: Vec::new(),
             trusted_proxies: Vec::new(),
+            connections_per_network: 512,
             single_instance: false,
             texts_dir: None,
             drain_seconds: 10,
@@ -543,11 +567,5 @@ impl Config {
     #[must_use]
     pub fn flow_lifetime(&self) -> Duration {
         Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
-    }
-
-    /// Clients by identifier.
-    #[must_use]
-    pub fn clients_by_id(&self) -> BTreeMap<&str, &Client> {
-        self.clients.iter().map(|client| (client.client_id.as_str(), client)).collect()
     }
 }

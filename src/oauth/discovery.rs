@@ -9,7 +9,7 @@ use poem::{
 use serde_json::json;
 
 use super::scope;
-use crate::{app::App, config::ClientAuth, secret::Hash};
+use crate::{app::App, client, secret::Hash};
 
 /// The metadata document, made once at start, with and without public clients: the issuer never changes while we run,
 /// the clients may.
@@ -80,7 +80,7 @@ fn etag(body: &[u8]) -> String {
 /// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
 #[handler]
 pub fn metadata(Data(app): Data<&App>, Data(metadata): Data<&Metadata>, request: &Request) -> Response {
-    let public = app.config.get().clients.iter().any(|client| client.token_endpoint_auth_method == ClientAuth::None);
+    let public = client::any_public(&app.config.get());
     let document = if public { &metadata.open } else { &metadata.closed };
     cached(request, document.body.clone().into_bytes(), &document.etag)
 }

@@ -17,6 +17,8 @@
 mod bed;
 
 mod authorize;
+mod clients;
+mod doctor;
 mod hostile;
 mod house;
 mod identity;
