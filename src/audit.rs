@@ -58,6 +58,16 @@ pub enum Kind {
     UserDisabled,
     /// Ops let a locked user in again.
     UserEnabled,
+    /// Ops registered a client in the database.
+    ClientCreated,
+    /// Ops changed what a client may do.
+    ClientChanged,
+    /// Ops gave a client another secret, or took an old one away.
+    ClientSecretRotated,
+    /// Ops took a client out.
+    ClientDisabled,
+    /// Ops let a client count again.
+    ClientEnabled,
 }
 
 impl Kind {
@@ -85,6 +95,11 @@ impl Kind {
             Self::UserRolesSet => "user.roles_set",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
+            Self::ClientCreated => "client.created",
+            Self::ClientChanged => "client.changed",
+            Self::ClientSecretRotated => "client.secret_rotated",
+            Self::ClientDisabled => "client.disabled",
+            Self::ClientEnabled => "client.enabled",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What runs beside requests: sending mail, cleaning up, following the signing keys.
+//! What runs beside requests: sending mail, cleaning up, following the signing keys and the clients of the database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +7,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     app::App,
     audit,
+    client::registry,
     db::Tx,
     login::{device, flow},
     magic_link::{budget, compose::Letters},
@@ -34,6 +35,9 @@ const KEYS_EVERY: Duration = Duration::from_secs(30);
 
 /// How often the ticket store is reminded of when its data began (RD-09).
 const EPOCH_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the clients of the database are looked at: what `entree clients` changes is in force everywhere after it.
+const CLIENTS_EVERY: Duration = Duration::from_secs(3);
 
 /// How often what the database knows is gathered for the metrics.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
@@ -71,6 +75,7 @@ impl Jobs {
                 every(EPOCH_EVERY, stopped, app, epoch).await;
             }
         });
+        running.spawn(every(CLIENTS_EVERY, stopped.clone(), app.clone(), follow_clients));
         let app = app.clone();
         running.spawn(async move {
             // At once, too: a process that starts has numbers.
@@ -151,6 +156,11 @@ async fn follow_keys(app: App) -> Result<(), Failure> {
 
 async fn epoch(app: App) -> Result<(), Failure> {
     app.tickets.keep_epoch(app.clock().now()).await
+}
+
+/// Takes over what was changed of clients elsewhere.
+async fn follow_clients(app: App) -> Result<(), Failure> {
+    registry::follow(&app).await.map(drop)
 }
 
 async fn gauges(app: App) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ pub mod time;
 pub use time::Time;
 
 pub mod audit_event;
+pub mod client;
 pub mod code_budget;
 pub mod consent;
 pub mod grant_family;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod check_config;
+mod clients;
 mod instance;
 mod keys;
 mod migrate;
@@ -73,6 +74,9 @@ enum Command {
     /// Look at signing keys and change them
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Look at clients, and register and change those of the database
+    #[command(subcommand)]
+    Clients(clients::Command),
     /// Look at users, and change their roles and whether they may sign in
     #[command(subcommand)]
     Users(admin::Users),
@@ -144,6 +148,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Openapi { check } => openapi::run(check.as_deref()),
         Command::Keys(command) => keys::run(&source(Mode::Data), &command),
         Command::Audit(question) => trail::run(&source(Mode::Data), &question),
+        Command::Clients(command) => clients::run(&source(Mode::Data), &command),
         Command::Users(command) => admin::users(&source(Mode::Data), &command),
         Command::Sessions(command) => admin::sessions(&source(Mode::Data), &command),
     }
@@ -152,7 +157,7 @@ fn run(cli: Cli) -> Outcome {
 impl Refusal {
     fn tell(&self) {
         match self {
-            Self::Configuration(problems) => out::problems(problems),
+            Self::Configuration(problems) => out::problems(problems, "in the configuration"),
             Self::Words(words) => out::say(&format!("entree: {words}")),
             Self::Said => {}
         }

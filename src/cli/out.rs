@@ -15,13 +15,13 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Problems, each with how to mend it.
-pub(super) fn problems(problems: &[Problem]) {
+/// Problems, each with how to mend it, and how many there are of what.
+pub(super) fn problems(problems: &[Problem], of: &str) {
     for problem in problems {
         say(&format!("{} {}\n    {}", bold(&problem.key, "31"), problem.what, problem.mend));
     }
     let count = problems.len();
-    say(&format!("{count} {} in the configuration", if count == 1 { "problem" } else { "problems" }));
+    say(&format!("{count} {} {of}", if count == 1 { "problem" } else { "problems" }));
 }
 
 /// Warnings, each with what to do.

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     app::{App, Macs},
+    client::registry,
     clock::Clock,
     config::{self, Config, Live, Source, live::Change, load::Loaded},
     db::{Db, Tx},
@@ -112,6 +113,7 @@ impl Service {
         let mailbox = transport.mailbox().cloned();
         let (macs, outbox) = (Macs::new(masters), Arc::default());
         let app = App { config: live.clone(), public_url, db, tickets, keys, texts, macs, outbox };
+        registry::follow(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
         let _renewal = certificate.map(tls::renew);
@@ -288,8 +290,11 @@ async fn tickets(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<
 
 /// What hangs on the configuration and is no part of it.
 fn on_change(logs: Logs, texts: Texts, certificate: Option<Arc<Certificate>>) -> Arc<config::watch::OnChange> {
-    Arc::new(move |config: &Config, _: &Change| {
+    Arc::new(move |config: &Config, change: &Change| {
         logs.set_level(&config.telemetry.level);
+        if change.applied.contains(&"clients") {
+            registry::tell_clashes(config);
+        }
         if let Err(faults) = texts.reload(config.server.texts_dir.as_deref()) {
             tracing::error!(%faults, "the texts are refused; the old ones stay");
         }

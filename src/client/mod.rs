@@ -1,19 +1,50 @@
 //! Applications that may ask for sign-ins: who they are and where answers may go.
+//!
+//! They stand in the configuration file and in the database; one of the file wins over one of the same identifier in the
+//! database. All look-ups here are in memory: `registry` follows the database, `store` owns its table.
 
+pub mod change;
 pub mod redirect;
+pub mod registry;
+pub mod store;
+
+use std::collections::BTreeSet;
 
 pub use redirect::VerifiedRedirect;
 
-use crate::config::{Client, Config};
+use crate::config::{Client, ClientAuth, Config};
 
 /// The client with this identifier.
 #[must_use]
 pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
-    config.clients.iter().find(|client| client.client_id == id)
+    config.clients.iter().find(|client| client.client_id == id).or_else(|| config.stored.get(id))
 }
 
 /// Whether a browser origin may call the API for any client (CORS).
 #[must_use]
 pub fn origin_allowed(config: &Config, origin: &str) -> bool {
-    config.clients.iter().any(|client| client.allowed_origins.iter().any(|allowed| allowed == origin))
+    config.clients.iter().any(|client| allows(client, origin)) || config.stored.has_origin(origin)
 }
+
+/// Whether a browser origin is one of this client's.
+#[must_use]
+pub fn allows(client: &Client, origin: &str) -> bool {
+    client.allowed_origins.iter().any(|allowed| allowed == origin)
+}
+
+/// Every audience that access tokens of a client may have, once.
+#[must_use]
+pub fn audiences(config: &Config) -> BTreeSet<&str> {
+    let of_file = config.clients.iter().map(|client| client.audience.as_str());
+    of_file.chain(config.stored.audiences()).collect()
+}
+
+/// Whether there is a public client.
+#[must_use]
+pub fn any_public(config: &Config) -> bool {
+    let public = |client: &Client| client.token_endpoint_auth_method == ClientAuth::None;
+    config.clients.iter().any(public) || config.stored.has_public()
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::{Host, Url};
 
 use super::{
-    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls,
+    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls, Token, lives,
     load::{Mode, Problem},
     pair,
 };
@@ -18,30 +18,31 @@ use crate::secret::{Hash, Text};
 const DAY: u64 = 86_400;
 
 /// Ten years, in seconds: no setting needs more, and no sum of two overflows.
-const LONG: u64 = 3_650 * DAY;
+pub(super) const LONG: u64 = 3_650 * DAY;
 
+/// What was found.
 #[derive(Default)]
-struct Findings {
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl Findings {
     /// Records a problem unless `fine`.
-    fn need(&mut self, fine: bool, key: impl Into<String>, what: &str, mend: &str) {
+    pub(super) fn need(&mut self, fine: bool, key: impl Into<String>, what: &str, mend: &str) {
         if !fine {
             self.problems.push(Problem::new(key, what, mend));
         }
     }
 
     /// Records a warning if `odd`.
-    fn warn(&mut self, odd: bool, key: &str, what: &str, mend: &str) {
+    pub(super) fn warn(&mut self, odd: bool, key: &str, what: &str, mend: &str) {
         if odd {
             self.warnings.push(Problem::new(key, what, mend));
         }
     }
 
-    fn range(&mut self, value: u64, bounds: std::ops::RangeInclusive<u64>, key: impl Into<String>) {
+    pub(super) fn range(&mut self, value: u64, bounds: std::ops::RangeInclusive<u64>, key: impl Into<String>) {
         let (low, high) = (bounds.start(), bounds.end());
         let (what, mend) = (format!("is not within {low} and {high}"), format!("choose from {low} to {high}"));
         self.need(bounds.contains(&value), key, &what, &mend);
@@ -61,7 +62,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     tickets(config, &mut findings);
     mail(&config.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
-    clients(&config.clients, &mut findings);
+    clients(&config.clients, &config.token, &config.server.public_url, &mut findings);
     limits(&config.limits, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
@@ -290,14 +291,7 @@ fn lifetimes(config: &Config, findings: &mut Findings) {
         let mend = "choose from 60 to session.absolute_seconds";
         findings.need(fine, key, "is under a minute or over session.absolute_seconds", mend);
     }
-    findings.range(config.token.access_seconds, 60..=3600, "token.access_seconds");
-    findings.range(config.token.id_seconds, 60..=3600, "token.id_seconds");
-    findings.range(config.token.code_seconds, 5..=60, "token.code_seconds");
-    let absolute = config.token.refresh_absolute_seconds;
-    findings.range(absolute, 3600..=LONG, "token.refresh_absolute_seconds");
-    let fine = absolute < 3600 || (600..=absolute).contains(&config.token.refresh_idle_seconds);
-    let mend = "choose from 600 to token.refresh_absolute_seconds";
-    findings.need(fine, "token.refresh_idle_seconds", "is under 10 minutes or over the absolute life", mend);
+    lives::of_all(&config.token, findings);
 }
 
 fn limits(limits: &Limits, findings: &mut Findings) {
@@ -326,7 +320,16 @@ fn limits(limits: &Limits, findings: &mut Findings) {
     findings.range(limits.tries_per_flow.into(), 1..=20, "limits.tries_per_flow");
 }
 
-fn clients(clients: &[Client], findings: &mut Findings) {
+/// Problems and warnings of clients that stand elsewhere than in the file: `token` has the lives that they have not,
+/// `ours` is our public URL.
+#[must_use]
+pub fn clients_alone(list: &[Client], token: &Token, ours: &str) -> (Vec<Problem>, Vec<Problem>) {
+    let mut findings = Findings::default();
+    clients(list, token, ours, &mut findings);
+    (findings.problems, findings.warnings)
+}
+
+fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (at, client) in clients.iter().enumerate() {
         let key = |name: &str| format!("clients[{at}].{name}");
@@ -341,6 +344,9 @@ fn clients(clients: &[Client], findings: &mut Findings) {
         let audience = Url::parse(&client.audience).is_ok_and(|url| url.fragment().is_none());
         let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
         findings.need(audience, key("audience"), "is not an absolute URI without a fragment", mend);
+        // Such tokens would be good at our own API, whatever they were meant for.
+        let mend = "name the client's own API; tokens for ours are asked for by `resource`";
+        findings.need(ours.is_empty() || client.audience != ours, key("audience"), "is our own public URL", mend);
         let codes = client.grant_types.contains(&GrantType::AuthorizationCode);
         let some = client.first_party || !codes || !client.redirect_uris.is_empty();
         findings.need(some, key("redirect_uris"), "is empty", "list each exact address that people are sent back to");
@@ -364,6 +370,7 @@ fn clients(clients: &[Client], findings: &mut Findings) {
         }
         scopes(&client.scopes, &key("scopes"), findings);
         confidential(client, &key, findings);
+        lives::of_client(client, token, &key, findings);
     }
 }
 
@@ -373,7 +380,7 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
     let public = method == ClientAuth::None;
     let (secret, hashes) = (&client.client_secret, &client.client_secret_sha256);
     let count = hashes.len() + usize::from(!secret.is_empty());
-    if method.has_secret() {
+    if matches!(method, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost) {
         let mend = "give client_secret_file or client_secret_sha256; make a secret with `openssl rand -hex 32`";
         findings.need(count > 0, key("client_secret"), "is missing", mend);
         let mend = "keep the new secret and the one before it";

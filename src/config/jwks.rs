@@ -6,7 +6,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The most keys of a set that are looked at.
 const MOST: usize = 20;
@@ -34,8 +34,8 @@ pub enum SigAlg {
 pub const SIG_ALGS: [SigAlg; 4] = [SigAlg::ES256, SigAlg::RS256, SigAlg::PS256, SigAlg::EdDSA];
 
 /// A set of public keys, at least one.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Value")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "String")]
 pub struct Jwks {
     /// The keys.
     pub keys: Vec<Jwk>,
@@ -97,6 +97,32 @@ impl TryFrom<Value> for Jwks {
         let keys: Result<Vec<Jwk>, String> =
             list.iter().enumerate().map(|(at, key)| read(key).map_err(|what| format!("key {at} {what}"))).collect();
         Self::of(keys?).ok_or_else(|| "there is no key in it".to_owned())
+    }
+}
+
+impl From<Jwks> for String {
+    /// JSON, as it is read again.
+    fn from(set: Jwks) -> Self {
+        json!({ "keys": set.keys.iter().map(Jwk::to_json).collect::<Vec<_>>() }).to_string()
+    }
+}
+
+impl Jwk {
+    fn to_json(&self) -> Value {
+        let text = |bytes: &[u8]| BASE64.encode(bytes);
+        let mut key = match &self.public {
+            PublicKey::P256(point) => {
+                let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len() / 2);
+                json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) })
+            }
+            PublicKey::Rsa { n, e } => json!({ "kty": "RSA", "n": text(n), "e": text(e) }),
+            PublicKey::Ed25519(point) => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(point) }),
+        };
+        if let Some(members) = key.as_object_mut() {
+            members.extend(self.kid.as_ref().map(|kid| ("kid".to_owned(), json!(kid))));
+            members.extend(self.alg.map(|alg| ("alg".to_owned(), json!(alg))));
+        }
+        key
     }
 }
 
@@ -185,8 +211,6 @@ fn rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, &'static str> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn ec() -> Value {
@@ -219,6 +243,8 @@ mod tests {
         let table = Jwks::try_from(set.clone()).unwrap();
         assert_eq!(Jwks::try_from(Value::from(set.to_string())).unwrap(), table);
         assert_eq!(Jwks::published(set.to_string().as_bytes()).unwrap(), table);
+        let written = String::from(table.clone());
+        assert_eq!(Jwks::try_from(Value::from(written)).unwrap(), table, "written as it is read");
         assert_eq!(table.keys.iter().map(|key| key.kid.as_deref()).collect::<Vec<_>>(), [Some("one"), None, None]);
     }
 

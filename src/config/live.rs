@@ -3,16 +3,19 @@
 //! Every key is either listed in `differing` as one that needs a restart, or changes at once; a test holds that each
 //! key is in one of the two lists.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::Config;
+use super::{Config, Stored};
 
 /// A handle to the configuration in force. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Live {
     current: Arc<ArcSwap<Config>>,
+    /// One change at a time: file and database are followed by different tasks.
+    changing: Arc<Mutex<()>>,
+    followed: Arc<tokio::sync::Mutex<Option<i64>>>,
 }
 
 /// What a replacement changed.
@@ -28,7 +31,7 @@ impl Live {
     /// Starts with one.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(config)) }
+        Self { current: Arc::new(ArcSwap::from_pointee(config)), changing: Arc::default(), followed: Arc::default() }
     }
 
     /// The one in force now. Take it once per request, so that one request never sees two.
@@ -39,12 +42,29 @@ impl Live {
 
     /// Puts what may change without a restart into force, in one step, and keeps the rest. `new` must have been checked.
     pub fn replace(&self, new: Config) -> Change {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.get();
         let change = Change { applied: applied(&old, &new), needs_restart: differing(&old, &new) };
         if !change.applied.is_empty() {
             self.current.store(Arc::new(blend(&old, new)));
         }
         change
+    }
+}
+
+impl Live {
+    /// Puts the clients of the database into force, in one step, and keeps everything else.
+    pub fn store(&self, stored: Stored) {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Config::clone(&self.get());
+        new.stored = stored;
+        self.current.store(Arc::new(new));
+    }
+
+    /// Which state of the database's clients was taken over last; locked while somebody looks.
+    #[must_use]
+    pub fn followed(&self) -> &tokio::sync::Mutex<Option<i64>> {
+        &self.followed
     }
 }
 

@@ -117,16 +117,20 @@ impl Source {
         let notes = layers.finish(&self.mode);
         let Some(mut config) = fit(layers, &mut problems) else { return Err(problems) };
         let (found, warnings) = check::check(&config, &self.mode);
-        // What could not be read was replaced by something to go on with: no second problem about that.
-        let known: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
-        problems.extend(found.into_iter().filter(|problem| !known.iter().any(|key| is_within(&problem.key, key))));
+        add_new(&mut problems, found);
         forget_secrets(&mut config);
         if problems.is_empty() { Ok(Loaded { config, warnings, notes }) } else { Err(problems) }
     }
 }
 
+/// What could not be read was replaced by something to go on with: no second problem about that.
+pub(super) fn add_new(problems: &mut Vec<Problem>, found: Vec<Problem>) {
+    let known: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+    problems.extend(found.into_iter().filter(|problem| !known.iter().any(|key| is_within(&problem.key, key))));
+}
+
 /// CA-5: once checked, a client's secret is kept as its hash alone.
-fn forget_secrets(config: &mut Config) {
+pub(super) fn forget_secrets(config: &mut Config) {
     for client in config.clients.iter_mut().filter(|client| !client.client_secret.is_empty()) {
         let secret = std::mem::take(&mut client.client_secret);
         client.client_secret_sha256.insert(0, Hash::of(secret.expose().as_bytes()).to_hex());

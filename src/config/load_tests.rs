@@ -172,6 +172,8 @@ fn each_bad_configuration_is_refused_at_its_key() {
         (confidential(&format!("client_secret = \"{}\"", "ab".repeat(32))), "clients[0].client_secret"),
         (confidential("client_secret_sha256 = [\"hunter2\"]"), "clients[0].client_secret_sha256[0]"),
         (confidential("client_secret_file = \"/nowhere\""), "clients[0].client_secret_file"),
+        (client("access_token_seconds = 3601"), "clients[0].access_token_seconds"),
+        (client("code_seconds = 61"), "clients[0].code_seconds"),
         ("[token]\nrefresh_idle_seconds = 599".into(), "token.refresh_idle_seconds"),
         ("[token]\nrefresh_absolute_seconds = 1".into(), "token.refresh_absolute_seconds"),
         ("[limits]\nclient_failures = []".into(), "limits.client_failures"),

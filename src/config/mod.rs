@@ -9,19 +9,22 @@ mod fit;
 pub mod jwks;
 mod layers;
 pub mod live;
+mod lives;
 pub mod load;
 pub mod pair;
+mod stored;
 pub mod watch;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::secret::Text;
 
 pub(crate) use layers::too_open;
 pub use live::Live;
 pub use load::{Mode, Problem, Source, load};
+pub use stored::{Block, Stored, definition};
 
 /// Everything. Each section may be left out; the defaults are the embedded default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -43,6 +46,9 @@ pub struct Config {
     pub token: Token,
     /// Applications that may ask for sign-ins. Changes without a restart.
     pub clients: Vec<Client>,
+    /// Further ones, of the database; `client::find` looks into both.
+    #[serde(skip)]
+    pub stored: Stored,
     /// Budgets. Changes without a restart.
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
@@ -223,7 +229,7 @@ pub struct Token {
 }
 
 /// How a client authenticates at the token endpoint (RFC 6749 §2.3, OIDC Core §9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// A public client: PKCE alone.
@@ -237,16 +243,8 @@ pub enum ClientAuth {
     PrivateKeyJwt,
 }
 
-impl ClientAuth {
-    /// Whether it shows a secret that we share.
-    #[must_use]
-    pub const fn has_secret(self) -> bool {
-        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
-    }
-}
-
 /// What a client may come to the token endpoint with (RFC 7591 §2). Refresh tokens hang on the scope `offline_access`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
     /// A code from the authorization endpoint.
@@ -256,7 +254,7 @@ pub enum GrantType {
 }
 
 /// When a client gets refresh tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshTokens {
     /// With the scope `offline_access` (OIDC Core §11): they outlive the session.
@@ -267,7 +265,7 @@ pub enum RefreshTokens {
 }
 
 /// Signature algorithms of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Alg {
     /// ECDSA on P-256.
     ES256,
@@ -276,7 +274,7 @@ pub enum Alg {
 }
 
 /// `[[clients]]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its identifier.
@@ -293,7 +291,7 @@ pub struct Client {
     #[serde(default)]
     pub token_endpoint_auth_method: ClientAuth,
     /// Its secret as configured. Loading replaces it by its hash, so that it is empty in what is loaded.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub client_secret: Text,
     /// SHA-256 of its secrets in hexadecimal digits; two while they change.
     #[serde(default)]
@@ -333,6 +331,21 @@ pub struct Client {
     /// Its pages open ours in a pop-up.
     #[serde(default)]
     pub uses_popups: bool,
+    /// Life of its access tokens in seconds, if not that of `[token]`. Bounds of this and the next four as there.
+    #[serde(default)]
+    pub access_token_seconds: Option<u64>,
+    /// The same of its ID tokens.
+    #[serde(default)]
+    pub id_token_seconds: Option<u64>,
+    /// The same of its authorization codes.
+    #[serde(default)]
+    pub code_seconds: Option<u64>,
+    /// The same of its refresh tokens while they are not used.
+    #[serde(default)]
+    pub refresh_idle_seconds: Option<u64>,
+    /// The same of its refresh tokens in any case.
+    #[serde(default)]
+    pub refresh_absolute_seconds: Option<u64>,
 }
 
 const fn rs256() -> Alg {
@@ -559,11 +572,5 @@ impl Config {
     #[must_use]
     pub fn flow_lifetime(&self) -> Duration {
         Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
-    }
-
-    /// Clients by identifier.
-    #[must_use]
-    pub fn clients_by_id(&self) -> BTreeMap<&str, &Client> {
-        self.clients.iter().map(|client| (client.client_id.as_str(), client)).collect()
     }
 }

@@ -41,8 +41,7 @@ pub fn text<'a>(claims: &'a Claims, name: &str) -> &'a str {
 #[must_use]
 pub fn verify(app: &App, config: &Config, token: &str) -> Option<Claims> {
     let ours = [&*app.public_url];
-    let audiences: Vec<&str> =
-        config.clients.iter().map(|client| client.audience.as_str()).chain(ours.iter().copied()).collect();
+    let audiences: Vec<&str> = client::audiences(config).into_iter().chain(ours).collect();
     let expect = Expect { typ: ACCESS_TYP, issuer: &app.public_url, audiences: &audiences };
     app.keys.verify(token, &expect).ok()
 }

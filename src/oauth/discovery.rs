@@ -15,7 +15,8 @@ use unic_langid::LanguageIdentifier;
 use super::{claims_request, scope};
 use crate::{
     app::App,
-    config::{ClientAuth, Config, jwks::SIG_ALGS},
+    client,
+    config::{Config, jwks::SIG_ALGS},
     secret::Hash,
 };
 
@@ -51,8 +52,7 @@ impl Metadata {
 fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
     // How clients authenticate; and those ways that show more than a name (RFC 7662 §2.1 asks for one).
     let proven = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
-    let public = config.clients.iter().any(|client| client.token_endpoint_auth_method == ClientAuth::None);
-    let methods: Vec<&str> = proven.into_iter().chain(public.then_some("none")).collect();
+    let methods: Vec<&str> = proven.into_iter().chain(client::any_public(config).then_some("none")).collect();
     let document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/oauth2/authorize"),

@@ -26,7 +26,7 @@ use crate::{
     web::{caller::Caller, error::Failure},
 };
 
-/// Without refresh tokens a grant lives as long as an access token may.
+/// Without refresh tokens a grant lives as long as any client's access token may.
 const SHORT: Duration = Duration::from_secs(3600);
 
 /// RFC 6749 §5.1 and OIDC Core §3.1.3.3.
@@ -69,6 +69,7 @@ pub struct Subject<'a> {
 /// If nothing can be signed now; the database's own.
 pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) -> Result<TokenResponse, Failure> {
     let Subject { grant, user, client, .. } = subject;
+    let lives = client.lives(&config.token);
     let now = app.clock().now().seconds();
     let (sub, sid) = (user.public_id.to_string(), grant.session_id.map(|id| id.to_string()));
     let amr = || grant.amr.split(' ').filter(|method| !method.is_empty()).collect::<Vec<_>>();
@@ -76,7 +77,7 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
         iss: &app.public_url,
         sub: sub.clone(),
         aud: &grant.audience,
-        exp: after(now, config.token.access_seconds),
+        exp: after(now, lives.access_seconds),
         iat: now,
         jti: jti(&app.macs.jti, grant.id),
         client_id: &client.client_id,
@@ -95,7 +96,7 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
             iss: &app.public_url,
             sub,
             aud: &client.client_id,
-            exp: after(now, config.token.id_seconds),
+            exp: after(now, lives.id_seconds),
             iat: now,
             auth_time: grant.auth_time.seconds(),
             nonce: subject.nonce,
@@ -112,7 +113,7 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
     Ok(TokenResponse {
         access_token,
         token_type: "Bearer",
-        expires_in: config.token.access_seconds,
+        expires_in: lives.access_seconds,
         id_token,
         refresh_token: None,
         scope: subject.scope.to_owned(),
@@ -145,9 +146,9 @@ pub struct New<'a> {
 pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Option<String>) {
     let New { id, session, client, scope, claims } = new;
     let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
-    let seconds = Duration::from_secs;
-    let expires_at = now + if first.is_some() { seconds(config.token.refresh_absolute_seconds) } else { SHORT };
-    let idle_until = first.as_ref().map(|_| now + seconds(config.token.refresh_idle_seconds));
+    let (seconds, lives) = (Duration::from_secs, client.lives(&config.token));
+    let expires_at = now + if first.is_some() { seconds(lives.refresh_absolute_seconds) } else { SHORT };
+    let idle_until = first.as_ref().map(|_| now + seconds(lives.refresh_idle_seconds));
     let grant = Grant {
         id,
         user_id: session.user_id,

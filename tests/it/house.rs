@@ -11,6 +11,7 @@ use std::{
 /// Each table, and the files that may name it: its owner first.
 const TABLES: &[(&str, &[&str])] = &[
     ("audit_event", &["src/audit.rs"]),
+    ("client", &["src/client/store.rs"]),
     ("code_budget", &["src/magic_link/budget.rs"]),
     ("consent", &["src/oauth/consent_store.rs"]),
     ("grant_family", &["src/oauth/grant_store.rs"]),

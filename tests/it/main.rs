@@ -17,6 +17,7 @@
 mod bed;
 
 mod authorize;
+mod clients;
 mod hostile;
 mod house;
 mod identity;

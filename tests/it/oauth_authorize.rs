@@ -346,12 +346,21 @@ async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
 }
 
 #[tokio::test]
-async fn az_17_a_code_lives_for_a_minute() {
+async fn az_17_a_code_lives_for_a_minute_or_less_if_its_client_says_so() {
     let bed = Bed::embedded().await;
     register(&bed);
     let mut browser = signed_in(&bed, "az17b@example.com").await;
-    for (age, status) in [(59, StatusCode::OK), (61, StatusCode::BAD_REQUEST)] {
-        let attempt = Attempt::new();
+    bed.configure(|config| {
+        let short = config.clients.iter_mut().find(|client| client.client_id == "other").unwrap();
+        short.code_seconds = Some(10);
+    });
+    for (client, age, status) in [
+        ("web", 59, StatusCode::OK),
+        ("web", 61, StatusCode::BAD_REQUEST),
+        ("other", 9, StatusCode::OK),
+        ("other", 11, StatusCode::BAD_REQUEST),
+    ] {
+        let attempt = Attempt::new().with("client_id", client);
         let code = attempt.code(&mut browser).await;
         bed.pass(age);
         let answer = crate::oauth::token(&bed, &attempt.exchange(&code)).await;

@@ -77,7 +77,7 @@ pub async fn code(
         session: current.session.id,
     };
     let value = serde_json::to_vec(&grant).map_err(Failure::internal)?;
-    let life = Duration::from_secs(visit.config.token.code_seconds);
+    let life = Duration::from_secs(asked.client.lives(&visit.config.token).code_seconds);
     if !app.tickets.issue(Kind::Code, &code.hash(), &value, life).await? {
         return Err(Failure::internal("a fresh 256-bit code was taken").into());
     }

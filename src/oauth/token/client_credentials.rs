@@ -28,11 +28,12 @@ pub fn tokens(app: &App, config: &Config, client: &Client, params: &Params) -> R
         return Err(OauthError::new(Code::InvalidScope, "The client is not registered for this scope.").into());
     };
     let now = app.clock().now().seconds();
+    let life = client.lives(&config.token).access_seconds;
     let access = Access {
         iss: &app.public_url,
         sub: client.client_id.clone(),
         aud: &client.audience,
-        exp: after(now, config.token.access_seconds),
+        exp: after(now, life),
         iat: now,
         jti: public_id().to_string(),
         client_id: &client.client_id,
@@ -42,7 +43,7 @@ pub fn tokens(app: &App, config: &Config, client: &Client, params: &Params) -> R
     Ok(TokenResponse {
         access_token: app.keys.sign(client.access_token_alg, ACCESS_TYP, &access)?,
         token_type: "Bearer",
-        expires_in: config.token.access_seconds,
+        expires_in: life,
         id_token: None,
         refresh_token: None,
         scope,

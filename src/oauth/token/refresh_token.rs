@@ -10,7 +10,7 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     clock::Time,
-    config::{Client, Config},
+    config::{self, Client, Config},
     db::Tx,
     oauth::{
         error::{Code, OauthError},
@@ -93,7 +93,7 @@ pub async fn refresh(
     let scope = scope::narrowed(&grant.scope, asked);
     let scope = scope.ok_or(OauthError::new(Code::InvalidScope, "The scope is wider than what was granted."))?;
     let next = match place {
-        Place::Current => rotate(app, config, &tx, &grant).await?,
+        Place::Current => rotate(app, &client.lives(&config.token), &tx, &grant).await?,
         Place::Repeated => repeated(app, &grant).ok_or(invalid_grant("successor_unreadable"))?,
         Place::Reused | Place::Foreign => return Err(invalid_grant("foreign").into()),
     };
@@ -122,12 +122,12 @@ async fn alive(tx: &Tx, grant: &Grant, client: &Client, config: &Config) -> Resu
     Ok(holder)
 }
 
-async fn rotate(app: &App, config: &Config, tx: &Tx, grant: &Grant) -> Result<RefreshToken, Failure> {
+async fn rotate(app: &App, lives: &config::Token, tx: &Tx, grant: &Grant) -> Result<RefreshToken, Failure> {
     let next = RefreshToken::generate(grant.id, grant.generation.saturating_add(1));
     let rotation = Rotation {
         hash: next.secret.hash().to_column(),
         successor: next.seal(&app.macs.successor),
-        idle_until: tx.now + Duration::from_secs(config.token.refresh_idle_seconds),
+        idle_until: tx.now + Duration::from_secs(lives.refresh_idle_seconds),
     };
     if grant_store::rotate(tx, grant, rotation).await? {
         return Ok(next);

@@ -160,6 +160,40 @@ async fn tk_15_client_credentials_are_the_clients_own() {
 }
 
 #[tokio::test]
+async fn lifetimes_are_the_clients_own() {
+    let bed = Bed::new().await;
+    for id in ["web", "basic"] {
+        bed.configure(id, |client| {
+            (client.access_token_seconds, client.id_token_seconds) = (Some(60), Some(120));
+            (client.refresh_idle_seconds, client.refresh_absolute_seconds) = (Some(600), Some(3600));
+        });
+    }
+    let life = |token: &str| claims(token)["exp"].as_i64().unwrap() - claims(token)["iat"].as_i64().unwrap();
+    let first = bed.tokens("web", "openid offline_access").await;
+    assert_eq!(first.body["expires_in"], 60);
+    assert_eq!((life(&first.text("access_token")), life(&first.text("id_token"))), (60, 120));
+    let others = bed.tokens("other", "openid").await;
+    assert_eq!((life(&others.text("access_token")), life(&others.text("id_token"))), (600, 600), "and nobody else's");
+    let own = bed.post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS).await;
+    assert_eq!((&own.body["expires_in"], life(&own.text("access_token"))), (&json!(60), 60));
+
+    let mut token = first.text("refresh_token");
+    for _ in 0..7 {
+        bed.advance(500);
+        let next = bed.refresh("web", &token).await;
+        assert_eq!(life(&next.text("access_token")), 60);
+        token = next.text("refresh_token");
+    }
+    bed.advance(101);
+    assert_eq!(bed.refresh("web", &token).await.error(), (400, "invalid_grant"), "an hour in all");
+    let unused = bed.tokens("web", "offline_access").await.text("refresh_token");
+    let kept = bed.tokens("other", "offline_access").await.text("refresh_token");
+    bed.advance(601);
+    assert_eq!(bed.refresh("web", &unused).await.error(), (400, "invalid_grant"), "ten minutes unused");
+    assert_eq!(bed.refresh("other", &kept).await.status, 200);
+}
+
+#[tokio::test]
 async fn rf_1_only_offline_access_or_the_clients_policy_give_a_refresh_token() {
     let bed = Bed::new().await;
     for (client, scope, given, granted) in [

@@ -1,0 +1,231 @@
+//! Clients of the database: in force on every copy without a restart, on both back ends.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use entree::{
+    client::{
+        self,
+        change::{self, Against, Changed, Refused, Rotation},
+        registry, store,
+    },
+    config::Block,
+};
+use poem::http::{StatusCode, header};
+use sea_orm::ConnectionTrait as _;
+use testkit::page::Page;
+
+use crate::{
+    bed::{Bed, PUBLIC, encoded},
+    oauth::{Attempt, CALLBACK, error_of, leads_to_client, register, signed_in, token, token_request},
+};
+
+const WORKER: [(&str, &str); 4] = [
+    ("token_endpoint_auth_method", "client_secret_post"),
+    ("grant_types", "client_credentials"),
+    ("scopes", "lessons:read"),
+    ("first_party", "true"),
+];
+
+const WEB: [(&str, &str); 3] =
+    [("redirect_uris", CALLBACK), ("first_party", "true"), ("scopes", "openid,email,offline_access")];
+
+fn block(id: &str, more: &[(&str, &str)]) -> Block {
+    let mut block = Block::default();
+    for (key, text) in [&[("client_id", id), ("name", "Shop"), ("audience", "https://api.example")], more].concat() {
+        block.set(key, text);
+    }
+    block
+}
+
+async fn try_create(bed: &Bed, block: Block) -> Result<Changed, Refused> {
+    let config = bed.app.config.get();
+    let tx = bed.tx().await;
+    let done = change::create(&tx, block, Against { config: &config, ours: PUBLIC }).await.unwrap();
+    tx.commit().await.unwrap();
+    done
+}
+
+/// Registers a client, and this copy follows.
+async fn create(bed: &Bed, id: &str, more: &[(&str, &str)]) -> String {
+    let done = try_create(bed, block(id, more)).await.unwrap();
+    assert!(registry::follow(&bed.app).await.unwrap());
+    done.secret.map(|secret| secret.expose().to_owned()).unwrap_or_default()
+}
+
+async fn rotate(bed: &Bed, id: &str, rotation: Rotation) -> Result<String, Refused> {
+    let config = bed.app.config.get();
+    let tx = bed.tx().await;
+    let done = change::rotate(&tx, id, rotation, Against { config: &config, ours: PUBLIC }).await.unwrap();
+    tx.commit().await.unwrap();
+    registry::follow(&bed.app).await.unwrap();
+    done.map(|changed| changed.secret.map(|secret| secret.expose().to_owned()).unwrap_or_default())
+}
+
+async fn enable(bed: &Bed, id: &str, enabled: bool) {
+    let tx = bed.tx().await;
+    change::enable(&tx, id, enabled).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    registry::follow(&bed.app).await.unwrap();
+}
+
+async fn credentials(bed: &Bed, id: &str, secret: &str) -> Page {
+    let fields = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    bed.call(token_request(encoded(&fields))).await
+}
+
+on_both!(
+    ca_5_a_secret_is_told_once_and_two_count_while_they_change,
+    a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled,
+    a_client_of_the_file_wins_and_the_other_appears_when_it_goes,
+    of_many_creates_of_one_identifier_one_wins,
+    changes_at_the_same_moment_lose_none,
+    a_client_that_cannot_be_read_is_left_out_alone,
+);
+
+async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(bed: Bed) {
+    let first = create(&bed, "worker", &WORKER).await;
+    assert!(first.len() == 43 && first.chars().collect::<BTreeSet<_>>().len() > 10);
+    let good = async |secret: &str| credentials(&bed, "worker", secret).await.status == StatusCode::OK;
+    assert!(good(&first).await && !good("x").await && !good("").await);
+    let second = rotate(&bed, "worker", Rotation::Keep).await.unwrap();
+    assert!(first != second && good(&first).await && good(&second).await, "both, while it moves over");
+    let third = rotate(&bed, "worker", Rotation::Keep).await.unwrap();
+    assert!(!good(&first).await && good(&second).await && good(&third).await, "never more than two");
+    assert_eq!(rotate(&bed, "worker", Rotation::Finish).await.unwrap(), "");
+    assert!(!good(&second).await && good(&third).await);
+    let fourth = rotate(&bed, "worker", Rotation::AtOnce).await.unwrap();
+    assert!(!good(&third).await && good(&fourth).await);
+    let stored = bed.stored().await;
+    for secret in [first, second, third, fourth] {
+        assert!(!stored.windows(secret.len()).any(|part| part == secret.as_bytes()), "no secret is kept");
+    }
+    create(&bed, "web", &WEB).await;
+    assert_eq!(rotate(&bed, "web", Rotation::Keep).await, Err(Refused::NoSecret));
+    assert_eq!(rotate(&bed, "nobody", Rotation::Keep).await, Err(Refused::Unknown));
+}
+
+async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(bed: Bed) {
+    let mut browser = signed_in(&bed, "shop@example.com").await;
+    let attempt = Attempt::new().with("client_id", "shop").with("scope", "openid offline_access");
+    assert_eq!(browser.open(&attempt.path()).await.status, StatusCode::BAD_REQUEST, "not there yet");
+    create(&bed, "shop", &WEB).await;
+    let tokens = attempt.tokens(&mut browser).await;
+    let userinfo = async || {
+        let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+        let request = poem::Request::builder().uri_str("/oauth2/userinfo").header(header::HOST, "id.test");
+        bed.call(request.header(header::AUTHORIZATION, bearer).finish()).await.status
+    };
+    assert_eq!(userinfo().await, StatusCode::OK);
+    let refreshing = |token: &str| {
+        let fields = [("grant_type", "refresh_token"), ("client_id", "shop"), ("refresh_token", token)];
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    };
+    let refresh = refreshing(tokens["refresh_token"].as_str().unwrap());
+    let unused = attempt.code(&mut browser).await;
+
+    enable(&bed, "shop", false).await;
+    let page = browser.open(&attempt.path()).await;
+    assert!(page.status == StatusCode::BAD_REQUEST && !leads_to_client(&page), "{}", page.summary());
+    for fields in [&refresh, &attempt.exchange(&unused)] {
+        let refused = token(&bed, fields).await;
+        assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::UNAUTHORIZED, "invalid_client"));
+    }
+    assert_eq!(userinfo().await, StatusCode::UNAUTHORIZED);
+
+    enable(&bed, "shop", true).await;
+    assert_eq!(userinfo().await, StatusCode::OK, "what it was given lives on");
+    assert_eq!(token(&bed, &refresh).await.status, StatusCode::OK);
+}
+
+async fn a_client_of_the_file_wins_and_the_other_appears_when_it_goes(bed: Bed) {
+    register(&bed);
+    create(&bed, "web", &[("first_party", "true"), ("name", "Of the database")]).await;
+    let name = || client::find(&bed.app.config.get(), "web").map(|client| client.name.clone());
+    assert_eq!(name().as_deref(), Some("The web application"));
+    assert_eq!(registry::clashes(&bed.app.config.get()), ["web"]);
+    enable(&bed, "web", false).await;
+    assert!(registry::clashes(&bed.app.config.get()).is_empty() && name().is_some(), "disabling hits its own alone");
+    enable(&bed, "web", true).await;
+    bed.configure(|config| config.clients.clear());
+    assert_eq!(name().as_deref(), Some("Of the database"), "without another look");
+    assert!(!registry::follow(&bed.app).await.unwrap());
+}
+
+async fn of_many_creates_of_one_identifier_one_wins(bed: Bed) {
+    let bed = Arc::new(bed);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let bed = Arc::clone(&bed);
+        tasks.spawn(async move { try_create(&bed, block("worker", &WORKER)).await });
+    }
+    let done = tasks.join_all().await;
+    let won: Vec<_> = done.iter().filter_map(|done| done.as_ref().ok()).collect();
+    assert_eq!(won.len(), 1);
+    assert!(done.iter().filter_map(|done| done.as_ref().err()).all(|refused| *refused == Refused::There));
+    registry::follow(&bed.app).await.unwrap();
+    let secret = won[0].secret.as_ref().unwrap().expose();
+    assert_eq!(credentials(&bed, "worker", secret).await.status, StatusCode::OK, "the winner's secret is the client's");
+}
+
+async fn changes_at_the_same_moment_lose_none(bed: Bed) {
+    create(&bed, "worker", &WORKER).await;
+    let bed = Arc::new(bed);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let bed = Arc::clone(&bed);
+        tasks.spawn(async move { rotate(&bed, "worker", Rotation::Keep).await });
+    }
+    let done = tasks.join_all().await;
+    let made = done.iter().filter(|done| done.is_ok()).count();
+    assert!(made >= 1 && done.iter().all(|done| done.is_ok() || *done == Err(Refused::Raced)));
+    let row = store::by_id(bed.app.db.read(), "worker").await.unwrap().unwrap();
+    assert_eq!(row.revision, i64::try_from(made).unwrap() + 1, "one revision a change");
+    registry::follow(&bed.app).await.unwrap();
+    let mut good = 0;
+    for secret in done.iter().filter_map(|done| done.as_ref().ok()) {
+        good += usize::from(credentials(&bed, "worker", secret).await.status == StatusCode::OK);
+    }
+    assert_eq!(good, made.min(2), "the last two count");
+}
+
+async fn a_client_that_cannot_be_read_is_left_out_alone(bed: Bed) {
+    let secret = create(&bed, "worker", &WORKER).await;
+    for (id, definition) in [
+        ("no-json", "{"),
+        ("a-list", "[]"),
+        ("no-name", "{\"audience\":\"https://a.example\",\"first_party\":true}"),
+        ("newer", "{\"name\":\"N\",\"audience\":\"https://a.example\",\"first_party\":true,\"key_of_tomorrow\":1}"),
+        ("wild", "{\"name\":\"N\",\"audience\":\"https://a.example\",\"redirect_uris\":[\"https://*.example/cb\"]}"),
+        ("ours", "{\"name\":\"N\",\"audience\":\"https://id.test\",\"first_party\":true}"),
+    ] {
+        let sql = format!("INSERT INTO clients VALUES ('{id}', '{definition}', true, 1, 0, 0)");
+        bed.app.db.pool().execute_unprepared(&sql).await.unwrap();
+    }
+    assert!(registry::follow(&bed.app).await.unwrap());
+    let config = bed.app.config.get();
+    for id in ["no-json", "a-list", "no-name", "newer", "wild", "ours"] {
+        assert!(client::find(&config, id).is_none(), "{id}");
+    }
+    assert_eq!(credentials(&bed, "worker", &secret).await.status, StatusCode::OK);
+    enable(&bed, "wild", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between() {
+    let Some(bed) = Bed::servers().await else { return };
+    let other = bed.copy().await;
+    assert!(registry::follow(&other.app).await.unwrap(), "the first look");
+    let secret = create(&bed, "worker", &WORKER).await;
+    assert_eq!(credentials(&bed, "worker", &secret).await.status, StatusCode::OK, "at once where it was changed");
+    assert_eq!(credentials(&other, "worker", &secret).await.status, StatusCode::UNAUTHORIZED);
+    assert!(registry::follow(&other.app).await.unwrap());
+    let before = other.app.config.get();
+    assert_eq!(credentials(&other, "worker", &secret).await.status, StatusCode::OK);
+    assert!(!registry::follow(&other.app).await.unwrap(), "nothing changed");
+    assert!(Arc::ptr_eq(&before, &other.app.config.get()));
+    // What was read last stays in force while the database is away.
+    other.app.db.clone().close().await;
+    assert!(registry::follow(&other.app).await.is_err());
+    assert_eq!(credentials(&other, "worker", &secret).await.status, StatusCode::OK);
+}
