@@ -40,6 +40,8 @@ pub enum Kind {
     TokenRefused,
     /// A client gave up what it had been granted.
     TokenRevoked,
+    /// A person took an application's access away.
+    AccessWithdrawn,
     /// A provider's discovery document was not taken; the one before it serves on, if there is one.
     ProviderRefused,
     /// A signing key was published; it does not sign yet.
@@ -86,6 +88,7 @@ impl Kind {
             Self::TokenIssued => "token.issued",
             Self::TokenRefused => "token.refused",
             Self::TokenRevoked => "token.revoked",
+            Self::AccessWithdrawn => "access.withdrawn",
             Self::ProviderRefused => "provider.refused",
             Self::KeyPublished => "key.published",
             Self::KeyActivated => "key.activated",
