@@ -256,7 +256,7 @@ async fn pr_01_github_without_an_id_token() {
 }
 
 #[tokio::test]
-async fn dj_10_a_key_that_is_new_costs_one_reading() {
+async fn dj_10_dj_05_a_key_that_is_new_costs_one_reading() {
     let world = World::new("").await;
     world.sign_in(json!({})).await.unwrap();
     assert_eq!(world.asked("/keys"), 1);
@@ -314,6 +314,9 @@ async fn dj_02_keys_are_kept_for_as_long_as_they_say_and_asked_for_by_etag() {
     world.sign_in(json!({})).await.unwrap();
     let asked = world.server.asked("/keys");
     assert_eq!((asked.len(), asked[1].header("if-none-match")), (2, Some("\"v1\"")));
+    world.clock.advance(Duration::from_secs(599));
+    world.sign_in(json!({})).await.unwrap();
+    assert_eq!(world.asked("/keys"), 2, "the answer without a body says how long, too");
 }
 
 #[tokio::test]
@@ -328,11 +331,13 @@ async fn dj_07_another_issuer_on_refresh_leaves_the_old_document_in_force() {
     assert!(note.detail.contains(&world.issuer) && note.detail.contains("https://evil.example"), "{note}");
     world.clock.advance(Duration::from_secs(25 * 3600));
     assert_eq!(world.sign_in(json!({})).await, Err(Code::DiscoveryIssuer), "not for ever");
+    assert_eq!(world.providers.upstream("a").unwrap().take_note(), None, "the trail has it once");
 }
 
 #[tokio::test]
-async fn dj_02_the_background_reads_what_is_due_and_nothing_else() {
+async fn dj_08_dj_02_nothing_is_asked_at_start_and_the_background_reads_what_is_due() {
     let world = World::new("").await;
+    assert_eq!(world.server.connections(), 0, "making it asks nobody");
     world.providers.refresh_due().await;
     let url = "/.well-known/openid-configuration";
     assert_eq!((world.asked(url), world.asked("/keys")), (1, 1), "before anybody signs in");

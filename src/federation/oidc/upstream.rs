@@ -40,8 +40,15 @@ pub(crate) struct Upstream {
     keys: Document<KeySet>,
     /// When a token last made its keys be read again (DJ-04).
     forced: Mutex<Option<Time>>,
-    /// A refusal of its discovery document that the trail must have (DJ-07).
-    noted: Mutex<Option<Refused>>,
+    /// What the trail must have of its discovery document (DJ-07).
+    noted: Mutex<Noted>,
+}
+
+/// The last refusal of a discovery document, and whether the trail has it: once, not at each try.
+#[derive(Debug, Default)]
+struct Noted {
+    refused: Option<Refused>,
+    is_told: bool,
 }
 
 impl Upstream {
@@ -99,16 +106,15 @@ impl Upstream {
         })
     }
 
-    /// A document of it, and whether it is the one that `seen` names.
-    async fn fetch(&self, what: &'static str, url: &str, seen: Option<Validator>) -> Result<Option<Reply>, Refused> {
+    /// A document of it (200), or word that it is still the one that `seen` names (304).
+    async fn fetch(&self, what: &'static str, url: &str, seen: Option<Validator>) -> Result<Reply, Refused> {
         let mut call = Call::get(url).header(header::ACCEPT, "application/json");
         if let Some(seen) = seen.filter(|seen| seen.url == url) {
             call = call.header(header::IF_NONE_MATCH, &seen.etag);
         }
         let reply = self.call(what, call).await?;
         match reply.status {
-            200 => Ok(Some(reply)),
-            304 => Ok(None),
+            200 | 304 => Ok(reply),
             status => Err(Refused::new(Code::ProviderDown, format!("{what} answered {status}"))),
         }
     }
@@ -127,37 +133,34 @@ impl Upstream {
             return Ok(Read::New { value: metadata::github(&self.settings), validator: None, life: forever });
         };
         let read = async {
-            let Some(reply) = self.fetch("discovery", &url, seen).await? else { return Ok(None) };
-            Ok(Some((Metadata::read(&reply.body, &self.settings, &self.reach)?, reply)))
+            let reply = self.fetch("discovery", &url, seen).await?;
+            let life = life(&reply.headers, &self.settings);
+            if reply.status == 304 {
+                return Ok(Read::Unchanged { life });
+            }
+            let value = Metadata::read(&reply.body, &self.settings, &self.reach)?;
+            Ok(Read::New { value, life, validator: validator(&url, &reply) })
         };
-        let life_of = |reply: &Reply| life(&reply.headers, &self.settings);
-        match read.await {
-            Ok(Some((value, reply))) => {
-                Ok(Read::New { value, life: life_of(&reply), validator: validator(&url, &reply) })
-            }
-            Ok(None) => Ok(Read::Unchanged { life: self.settings_life() }),
-            Err(refused) => {
-                self.note(&refused);
-                Err(refused)
-            }
+        let read = read.await;
+        self.note(read.as_ref().err());
+        read
+    }
+
+    fn note(&self, refused: Option<&Refused>) {
+        if let Some(refused) = refused {
+            tracing::warn!(provider = self.settings.id, %refused, "the discovery document is not taken");
         }
-    }
-
-    /// For a 304 without a word: an hour, within the bounds.
-    fn settings_life(&self) -> Duration {
-        life(&poem::http::HeaderMap::new(), &self.settings)
-    }
-
-    fn note(&self, refused: &Refused) {
-        tracing::warn!(provider = self.settings.id, %refused, "the discovery document is not taken");
-        if refused.code.alerts() {
-            *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused.clone());
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = refused.filter(|refused| refused.code.alerts());
+        if noted.refused.as_ref() != refused {
+            *noted = Noted { refused: refused.cloned(), is_told: false };
         }
     }
 
     /// What the trail must have since the last time that this was asked.
     pub(crate) fn take_note(&self) -> Option<Refused> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut noted.is_told, true) { None } else { noted.refused.clone() }
     }
 
     /// Its keys.
@@ -175,15 +178,17 @@ impl Upstream {
     }
 
     async fn read_keys(&self, uri: String, seen: Option<Validator>) -> Result<Read<KeySet>, Refused> {
-        let Some(reply) = self.fetch("keys", &uri, seen).await? else {
-            return Ok(Read::Unchanged { life: self.settings_life() });
-        };
+        let reply = self.fetch("keys", &uri, seen).await?;
+        let life = life(&reply.headers, &self.settings);
+        if reply.status == 304 {
+            return Ok(Read::Unchanged { life });
+        }
         let words = "its keys are no JWKS, or more than a hundred";
         let value = KeySet::read(&reply.body).ok_or_else(|| Refused::new(Code::ProviderDown, words))?;
         if value.repeated() > 0 {
             tracing::warn!(provider = self.settings.id, "keys with one name are not used");
         }
-        Ok(Read::New { value, life: life(&reply.headers, &self.settings), validator: validator(&uri, &reply) })
+        Ok(Read::New { value, life, validator: validator(&uri, &reply) })
     }
 
     /// The key for a token, and the keys that it is of. One that is unknown makes the keys be read again, at most once in a while (DJ-04, DJ-10).

@@ -97,7 +97,7 @@ fn of_claims(claims: &Value, more: &str) -> Option<Code> {
 }
 
 #[test]
-fn it_03_to_it_08_each_claim_is_checked() {
+fn it_03_it_05_it_06_it_07_it_08_each_claim_is_checked() {
     assert_eq!(of_claims(&good(), ""), None);
     for (name, value, code) in [
         ("iss", Value::Null, Code::IssClaim),
@@ -147,7 +147,7 @@ fn it_03_to_it_08_each_claim_is_checked() {
 }
 
 #[test]
-fn it_03_to_it_08_what_is_within_the_bounds_passes() {
+fn pr_02_it_05_what_is_within_the_bounds_passes() {
     for (name, value) in [
         ("aud", json!(["us"])),
         ("azp", json!("us")),
