@@ -35,10 +35,13 @@ const SWEEP_BUDGET: Duration = Duration::from_secs(10);
 /// How often the keys of other copies are followed (SK-04).
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 
-/// How often upstream providers' documents are looked at: those that are nearly due are read again.
-const PROVIDERS_EVERY: Duration = Duration::from_secs(10);
+/// How often the ticket store is reminded of when its data began (RD-09).
+const EPOCH_EVERY: Duration = Duration::from_secs(10);
+
 /// How often the clients of the database are looked at: what `entree clients` changes is in force everywhere after it.
 const CLIENTS_EVERY: Duration = Duration::from_secs(3);
+/// How often upstream providers' documents are looked at: those that are nearly due are read again.
+const PROVIDERS_EVERY: Duration = Duration::from_secs(10);
 
 /// How often what the database knows is gathered for the metrics.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
@@ -68,8 +71,16 @@ impl Jobs {
         running.spawn(worker.run(wait(stopped.clone())));
         running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
-        running.spawn(follow_providers(providers.clone(), stopped.clone()));
+        running.spawn({
+            let (app, stopped) = (app.clone(), stopped.clone());
+            async move {
+                // At once, too: from then on a proof can be told from one of before.
+                let _ = epoch(app.clone()).await;
+                every(EPOCH_EVERY, stopped, app, epoch).await;
+            }
+        });
         running.spawn(every(CLIENTS_EVERY, stopped.clone(), app.clone(), follow_clients));
+        running.spawn(follow_providers(providers.clone(), stopped.clone()));
         let app = app.clone();
         running.spawn(async move {
             // At once, too: a process that starts has numbers.
@@ -149,6 +160,15 @@ async fn follow_keys(app: App) -> Result<(), Failure> {
     app.keys.reload().await
 }
 
+async fn epoch(app: App) -> Result<(), Failure> {
+    app.tickets.keep_epoch(app.clock().now()).await
+}
+
+/// Takes over what was changed of clients elsewhere.
+async fn follow_clients(app: App) -> Result<(), Failure> {
+    registry::follow(&app).await.map(drop)
+}
+
 /// Reads upstream documents before they are needed: at once, and again before they are stale (DJ-02).
 async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) {
     loop {
@@ -161,11 +181,6 @@ async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) 
             () = wait(stopped.clone()) => return,
         }
     }
-}
-
-/// Takes over what was changed of clients elsewhere.
-async fn follow_clients(app: App) -> Result<(), Failure> {
-    registry::follow(&app).await.map(drop)
 }
 
 async fn gauges(app: App) -> Result<(), Failure> {

@@ -34,6 +34,8 @@ pub enum Trouble {
     Expired,
     /// An account at a provider that waited is another browser's, used, or too old.
     Link,
+    /// The link or code was used.
+    Used,
     /// Too many requests from this network.
     Busy(Duration),
     /// A parameter is wrong; its name.
@@ -79,6 +81,7 @@ impl Trouble {
             Self::NotFound => (StatusCode::NOT_FOUND, "error-not-found"),
             Self::Expired => (StatusCode::GONE, "error-expired"),
             Self::Link => (StatusCode::BAD_REQUEST, "error-link"),
+            Self::Used => (StatusCode::GONE, "error-used"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "error-busy"),
             Self::Parameter(_, status) => (*status, "error-request"),
             Self::Request(_) => (StatusCode::BAD_REQUEST, "error-request"),

@@ -6,6 +6,16 @@ use super::{
     *,
 };
 
+/// openidconnect would bring a client of its own, for another reqwest.
+#[test]
+fn ht_01_there_is_one_http_client() {
+    let lock = include_str!("../../../Cargo.lock");
+    let versions: Vec<&str> =
+        lock.split("[[package]]").filter(|package| package.contains("\nname = \"reqwest\"\n")).collect();
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    assert!(versions.iter().all(|package| package.contains("\nversion = \"0.13.")), "{versions:?}");
+}
+
 fn local() -> Fetcher {
     Fetcher::new(Reach { loopback_http: true, ..Reach::default() }).unwrap()
 }
