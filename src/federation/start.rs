@@ -43,8 +43,16 @@ pub async fn start(
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "intent", "email", "form_token"])?;
         let intent = intent(app, request, &visit, &params, &id)?;
-        if let Some(wait) = limit::upstream(&app.tickets, visit.caller.ip, &visit.config.limits).await? {
-            return Err(Trouble::Busy(wait));
+        let next = || match &intent {
+            Intent::Login { txn } => Next::SignIn(txn.as_deref()),
+            _ => Next::Account,
+        };
+        match limit::upstream(&app.tickets, visit.caller.ip, &visit.config.limits).await {
+            Ok(None) => {}
+            Ok(Some(wait)) => return Err(Trouble::Busy(wait)),
+            Err(failure) => {
+                return refuse(app, &visit, &state::down(&failure), &Place { provider: &id, next: next() }).await;
+            }
         }
         if let Intent::Login { txn: Some(txn) } = &intent {
             let pending = sign_in::pending_of(app, &visit, Some(txn)).await?;
@@ -60,13 +68,7 @@ pub async fn start(
                 metrics::upstream_started(&id);
                 Ok(show(&Leave { tongue: &visit.tongue, provider: &provider, href: &href }, visit.site))
             }
-            Err(refused) => {
-                let next = match &intent {
-                    Intent::Login { txn } => Next::SignIn(txn.as_deref()),
-                    _ => Next::Account,
-                };
-                refuse(app, &visit, &refused, &Place { provider: &id, next }).await
-            }
+            Err(refused) => refuse(app, &visit, &refused, &Place { provider: &id, next: next() }).await,
         }
     })
     .await

@@ -122,7 +122,13 @@ pub fn public(
         .at("/login/app", only("GET", get(federation::app_return::resume)))
         .at(
             "/upstream/:provider/callback",
-            only("GET, HEAD, POST", get(federation::callback::callback).post(federation::callback::posted)),
+            only(
+                "GET, HEAD, POST",
+                // By itself HEAD would be GET to the handler, and a link preview would spend the flow (CB-01).
+                get(federation::callback::callback)
+                    .head(federation::callback::callback)
+                    .post(federation::callback::posted),
+            ),
         )
         .at("/upstream/:provider/callback/resume", only("GET", get(federation::callback::resume)))
         .at("/login/continue", only("GET", get(resume::go_on)))
