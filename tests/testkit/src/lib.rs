@@ -10,6 +10,7 @@
 //! - [`trust`]: certificates for https, and whom our clients trust.
 //! - [`browser`], [`page`], [`oidc`]: people and client software.
 //! - [`otlp`]: where traces and metrics arrive.
+//! - [`upstream`]: a provider to sign in with, that lies in any one way a test tells it to.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,6 +34,7 @@ pub mod page;
 pub mod services;
 pub mod smtp;
 pub mod trust;
+pub mod upstream;
 pub mod wire;
 
 use std::{future::Future, pin::Pin, time::Duration};

@@ -21,7 +21,7 @@ use crate::{
 pub struct Postgres {
     base: String,
     own: Option<Own>,
-    template: OnceCell<String>,
+    templates: [OnceCell<String>; 2],
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Postgres {
     async fn shared() -> Result<Self, Missing> {
         match std::env::var("TEST_POSTGRES_URL") {
             Ok(url) if !url.is_empty() => {
-                Ok(Self { base: url.trim_end_matches('/').to_owned(), own: None, template: OnceCell::new() })
+                Ok(Self { base: url.trim_end_matches('/').to_owned(), own: None, templates: Default::default() })
             }
             _ => Self::start(false).await,
         }
@@ -67,7 +67,7 @@ impl Postgres {
         init.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]);
         run(init.args(["--no-sync", "--no-instructions"]).current_dir(&folder))?;
         let own = Own { programs, folder, durable, process: Mutex::new(None) };
-        let this = Self { base: String::new(), own: Some(own), template: OnceCell::new() };
+        let this = Self { base: String::new(), own: Some(own), templates: Default::default() };
         this.revive().await?;
         Ok(this)
     }
@@ -101,12 +101,29 @@ impl Postgres {
         F: FnOnce(String) -> Fut,
         Fut: Future<Output = ()>,
     {
-        let template = self
-            .template
+        self.copy_of(0, migrate).await
+    }
+
+    /// The same from another template, for tests in whose databases there is more than the schema from the start: what
+    /// one service has sealed no other can open.
+    pub async fn prepared<F, Fut>(&self, prepare: F) -> String
+    where
+        F: FnOnce(String) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        self.copy_of(1, prepare).await
+    }
+
+    async fn copy_of<F, Fut>(&self, number: usize, make: F) -> String
+    where
+        F: FnOnce(String) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        let template = self.templates[number]
             .get_or_init(|| async {
                 let name = fresh();
                 self.admin(&format!("create database {name}")).await;
-                migrate(self.url(&name)).await;
+                make(self.url(&name)).await;
                 name
             })
             .await;
