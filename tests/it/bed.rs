@@ -121,7 +121,7 @@ impl Bed {
         let postgres = there(services::postgres().await)?;
         let redis = there(services::redis().await)?;
         let mut config = config();
-        config.database.url = Text::new(postgres.migrated(|url| async move { prepare(&url).await }).await);
+        config.database.url = Text::new(postgres.prepared(|url| async move { prepare(&url).await }).await);
         config.tickets.url = Text::new(redis.url().to_owned());
         config.tickets.prefix = redis.prefix();
         change(&mut config);

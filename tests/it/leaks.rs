@@ -25,14 +25,14 @@ const WRONG_VERIFIER: &str = "wrong-wrong-wrong-wrong-wrong-wrong-wrong-wrong";
 
 /// Something that nobody may keep, and every form in which it would still be it.
 #[derive(Clone)]
-struct Canary {
-    what: &'static str,
+pub(crate) struct Canary {
+    pub(crate) what: &'static str,
     text: String,
     forms: Vec<Vec<u8>>,
 }
 
 impl Canary {
-    fn new(what: &'static str, text: &str) -> Self {
+    pub(crate) fn new(what: &'static str, text: &str) -> Self {
         assert!(text.len() >= 6, "the {what} is too short to be looked for");
         let mut forms = vec![text.as_bytes().to_vec()];
         // A code in hexadecimal or base64 is short enough to be found by chance; longer ones are not.
@@ -72,10 +72,14 @@ fn hex(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Somewhere that something may be kept: what it is called, and what is there.
-type Place = (String, Vec<u8>);
+pub(crate) type Place = (String, Vec<u8>);
 
 /// Where each canary was found.
-fn leaks(canaries: &[Canary], places: &[Place], excepted: impl Fn(&Canary, &str) -> bool) -> BTreeSet<String> {
+pub(crate) fn leaks(
+    canaries: &[Canary],
+    places: &[Place],
+    excepted: impl Fn(&Canary, &str) -> bool,
+) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (name, place) in places {
         for canary in canaries.iter().filter(|canary| !excepted(canary, name)) {
@@ -92,7 +96,7 @@ fn address_where_it_must_be(canary: &Canary, place: &str) -> bool {
 }
 
 /// Every value of every column of every table, as bytes.
-async fn dump(db: &DatabaseConnection) -> Vec<Place> {
+pub(crate) async fn dump(db: &DatabaseConnection) -> Vec<Place> {
     let postgres = db.get_database_backend() == DatabaseBackend::Postgres;
     let columns = if postgres {
         "SELECT table_name::text AS t, column_name::text AS c, data_type::text AS k FROM information_schema.columns WHERE \
@@ -123,7 +127,7 @@ async fn all(db: &DatabaseConnection, sql: &str) -> Vec<sea_orm::QueryResult> {
 }
 
 /// Every key and every value of Redis.
-fn dump_redis(url: &str) -> Vec<Place> {
+pub(crate) fn dump_redis(url: &str) -> Vec<Place> {
     let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
     let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
     let mut places = Vec::new();
@@ -141,7 +145,7 @@ fn dump_redis(url: &str) -> Vec<Place> {
 }
 
 /// The bytes of every file in the data directory: also what the database has deleted and not yet overwritten.
-fn files(stage: &Stage) -> Vec<Place> {
+pub(crate) fn files(stage: &Stage) -> Vec<Place> {
     let mut places = Vec::new();
     for folder in stage.service.data() {
         for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {

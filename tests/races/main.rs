@@ -1,4 +1,4 @@
-//! B6, TK-6, RF-6 to RF-8: single use, raced from outside over two copies on PostgreSQL and Redis, and sign-in over one
+//! B6, TK-6, RF-6 to RF-8, R-11: single use, raced from outside over two copies on PostgreSQL and Redis, and sign-in over one
 //! on the embedded default, too.
 //!
 //! Many requests use one secret at the same moment: they wait at a gate of their own ([`race`]) and leave together. Several
@@ -25,6 +25,7 @@ mod outside;
 mod planted;
 mod sign_in;
 mod tokens;
+mod upstream;
 
 use std::{future::Future, sync::Arc, time::Instant};
 

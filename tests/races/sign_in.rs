@@ -42,7 +42,7 @@ async fn prepare(stage: &Stage, copies: &Copies, name: &str, number: usize) -> R
 }
 
 /// How many sessions the user of an address has.
-async fn sessions_of(stage: &Stage, addresses: &[String]) -> Vec<usize> {
+pub(crate) async fn sessions_of(stage: &Stage, addresses: &[String]) -> Vec<usize> {
     let db = stage.database().await;
     let sql = "SELECT e.canonical AS a FROM user_emails e JOIN sessions s ON s.user_id = e.user_id";
     let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();

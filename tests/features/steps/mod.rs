@@ -8,6 +8,7 @@ mod operation;
 mod sessions;
 mod sign_in;
 mod tokens;
+mod upstream;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ use testkit::{
     oidc,
     page::Page,
     services::{Postgres, Redis},
+    upstream::{Back, Upstream},
 };
 
 pub const CLIENT: &str = "lessons-web";
@@ -52,12 +54,15 @@ pub struct Stage {
     pub post: Arc<dyn Mailbox>,
     pub smtp: SocketAddr,
     pub service: Arc<Service>,
+    pub elsewhere: Elsewhere,
 }
 
 impl Stage {
     pub async fn start(backend: Backend, post: Arc<dyn Mailbox>, smtp: SocketAddr) -> Result<Self, Missing> {
-        let service = Arc::new(Service::start(binary(), options(backend, smtp)).await?);
-        Ok(Self { backend, post, smtp, service })
+        let elsewhere = Elsewhere::start().await;
+        let service = Arc::new(Service::start(binary(), options(backend, smtp, &elsewhere)).await?);
+        elsewhere.register(&service);
+        Ok(Self { backend, post, smtp, service, elsewhere })
     }
 }
 
@@ -68,12 +73,49 @@ pub fn set(stage: Option<Arc<Stage>>) {
     *STAGE.lock().unwrap_or_else(PoisonError::into_inner) = stage;
 }
 
-/// The configuration of the tests: a client, those of `applications`, and resends after one second.
-pub fn options(backend: Backend, smtp: SocketAddr) -> Options {
+/// Where people have accounts: the school, whose word about its addresses is enough, and the club, whose word is not.
+#[derive(Clone)]
+pub struct Elsewhere {
+    pub school: Arc<Upstream>,
+    pub club: Arc<Upstream>,
+}
+
+impl Elsewhere {
+    pub async fn start() -> Self {
+        Self { school: Arc::new(Upstream::start().await), club: Arc::new(Upstream::start().await) }
+    }
+
+    /// Tells both where the service takes their answers.
+    pub fn register(&self, service: &Service) {
+        self.school.register(&service.at("/upstream/school/callback"));
+        self.club.register(&service.at("/upstream/club/callback"));
+    }
+
+    pub fn of(&self, name: &str) -> &Upstream {
+        if name == "school" { &self.school } else { &self.club }
+    }
+
+    fn toml(&self) -> String {
+        let one = |id: &str, trust: &str, up: &Upstream| {
+            format!(
+                "\n[[providers]]\nid = \"{id}\"\nname = \"The {id}\"\nissuer = \"{}\"\nclient_id = \"{}\"\nclient_secret = \
+                 \"{}\"\ntrust = \"{trust}\"\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
+                up.url(),
+                testkit::upstream::CLIENT_ID,
+                testkit::upstream::CLIENT_SECRET
+            )
+        };
+        one("school", "authoritative", &self.school) + &one("club", "none", &self.club)
+    }
+}
+
+/// The configuration of the tests: a client, those of `applications`, two providers, and resends after one second.
+pub fn options(backend: Backend, smtp: SocketAddr, elsewhere: &Elsewhere) -> Options {
     Options::new(backend, smtp).set("limits.resend_seconds", "[2, 1]").tail(&format!(
         "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
-         \"{AUDIENCE}\"\nfirst_party = true\n{}",
-        applications::clients()
+         \"{AUDIENCE}\"\nfirst_party = true\n{}{}",
+        applications::clients(),
+        elsewhere.toml()
     ))
 }
 
@@ -109,6 +151,9 @@ pub struct World {
     pub postgres: Option<Arc<Postgres>>,
     pub redis: Option<Arc<Redis>>,
     pub wire: Option<testkit::wire::Wire>,
+    pub elsewhere: Elsewhere,
+    /// What each device is about to bring back from the school or the club.
+    pub backs: BTreeMap<String, Back>,
 }
 
 impl fmt::Debug for World {
@@ -146,6 +191,8 @@ impl World {
             postgres: None,
             redis: None,
             wire: None,
+            elsewhere: stage.elsewhere.clone(),
+            backs: BTreeMap::new(),
             stage,
         }
     }
@@ -237,9 +284,10 @@ impl World {
 
     /// Starts a service for this scenario alone.
     pub async fn own_service(&mut self, change: impl FnOnce(Options) -> Options) {
-        let options = change(options(self.stage.backend, self.stage.smtp));
+        let options = change(options(self.stage.backend, self.stage.smtp, &self.elsewhere));
         let servers = testkit::entree::Servers { postgres: self.postgres.as_deref(), redis: self.redis.as_deref() };
         let service = Service::start_on(binary(), options, servers).await.unwrap_or_else(|missing| panic!("{missing}"));
+        self.elsewhere.register(&service);
         self.service = Arc::new(service);
     }
 

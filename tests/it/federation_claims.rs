@@ -1,0 +1,226 @@
+//! What an ID token says, and who userinfo says it is (`federation` §9, lines 26 to 36).
+
+use serde_json::{Value, json};
+use testkit::upstream::{CLIENT_ID, Lie, Place};
+
+use crate::{
+    bed::Bed,
+    federation::{Row, Stage, refuse},
+};
+
+on_both!(
+    r_26_it_03_pr_02_up_iss_claim,
+    r_27_it_03_up_aud_up_azp,
+    r_28_it_05_up_expired,
+    r_29_it_05_up_iat_up_nbf,
+    r_30_it_06_up_nonce,
+    r_31_it_07_up_at_hash,
+    r_32_it_08_up_sub,
+    r_34_it_11_up_userinfo_sub,
+    r_35_it_10_up_claims_malformed,
+    it_05_a_clock_a_little_off_is_no_reason,
+    it_11_the_id_token_wins_over_userinfo,
+);
+
+/// A row of one claim with another value.
+fn claim(why: &'static str, name: &'static str, value: Value) -> Row {
+    Row::new(why, 502, vec![Lie::claim(name, value)])
+}
+
+/// A row of a claim that is null, not absent.
+fn null(name: &'static str) -> Row {
+    Row::new("null", 502, vec![Lie::claims(move |claims| claims[name] = Value::Null)])
+}
+
+/// A row of a time that is so many seconds from now.
+fn moved(why: &'static str, name: &'static str, seconds: i64) -> Row {
+    let change = move |claims: &mut Value| claims[name] = (claims["iat"].as_i64().unwrap() + seconds).into();
+    Row::new(why, 502, vec![Lie::claims(change)])
+}
+
+async fn r_26_it_03_pr_02_up_iss_claim(bed: Bed) {
+    let changed = |why, change: fn(&str) -> Value| {
+        let lie = Lie::claims(move |claims| claims["iss"] = change(claims["iss"].as_str().unwrap()));
+        Row::new(why, 502, vec![lie])
+    };
+    refuse(
+        &bed,
+        "up_iss_claim",
+        vec![
+            claim("missing", "iss", Value::Null),
+            changed("a slash more", |iss| json!(format!("{iss}/"))),
+            changed("another case", |iss| json!(iss.replace("http", "HTTP"))),
+            changed("an array", |iss| json!([iss])),
+            changed("without its scheme", |iss| json!(iss.trim_start_matches("http://"))),
+            claim("another's", "iss", json!("https://accounts.google.com")),
+        ],
+    )
+    .await;
+}
+
+async fn r_27_it_03_up_aud_up_azp(bed: Bed) {
+    refuse(
+        &bed,
+        "up_aud",
+        vec![
+            claim("missing", "aud", Value::Null),
+            null("aud"),
+            claim("another's", "aud", json!("another client")),
+            claim("ours and another's", "aud", json!([CLIENT_ID, "another client"])),
+            claim("nobody's", "aud", json!([])),
+            claim("in another case", "aud", json!(CLIENT_ID.to_uppercase())),
+        ],
+    )
+    .await;
+    refuse(
+        &bed,
+        "up_azp",
+        vec![claim("another's", "azp", json!("another client")), claim("a number", "azp", json!(7))],
+    )
+    .await;
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.up.tell(Lie::claim("aud", json!([CLIENT_ID])));
+    stage.up.tell(Lie::claim("azp", json!(CLIENT_ID)));
+    stage.signs_in("an array of one, and azp").await;
+}
+
+async fn r_28_it_05_up_expired(bed: Bed) {
+    refuse(
+        &bed,
+        "up_expired",
+        vec![
+            moved("a minute ago", "exp", -60),
+            moved("an hour ago", "exp", -3600),
+            claim("missing", "exp", Value::Null),
+            claim("text", "exp", json!("4102444800")),
+            claim("1e30", "exp", json!(1e30)),
+            claim("negative", "exp", json!(-1)),
+        ],
+    )
+    .await;
+}
+
+async fn r_29_it_05_up_iat_up_nbf(bed: Bed) {
+    refuse(
+        &bed,
+        "up_iat",
+        vec![
+            moved("too young", "iat", 63),
+            moved("too old", "iat", -603),
+            claim("missing", "iat", Value::Null),
+            claim("text", "iat", json!("now")),
+        ],
+    )
+    .await;
+    refuse(&bed, "up_nbf", vec![moved("not yet", "nbf", 63), claim("text", "nbf", json!("soon"))]).await;
+}
+
+async fn it_05_a_clock_a_little_off_is_no_reason(bed: Bed) {
+    for (name, seconds) in [("exp", -50), ("iat", 55), ("iat", -590), ("nbf", 55)] {
+        let stage = Stage::new(&bed, json!({})).await;
+        let change = move |claims: &mut Value| {
+            let now = claims["iat"].as_i64().unwrap();
+            claims["iat"] = (now - 300).into();
+            claims[name] = (now + seconds).into();
+        };
+        stage.up.tell(Lie::claims(change));
+        stage.signs_in(name).await;
+    }
+}
+
+async fn r_30_it_06_up_nonce(bed: Bed) {
+    refuse(
+        &bed,
+        "up_nonce",
+        vec![
+            claim("missing", "nonce", Value::Null),
+            null("nonce"),
+            claim("empty", "nonce", json!("")),
+            claim("another", "nonce", json!("A".repeat(43))),
+        ],
+    )
+    .await;
+    // BCP §4.5: the token of another flow, injected.
+    let stage = Stage::new(&bed, json!({})).await;
+    let (mut other, page) = stage.at_login().await;
+    let page = stage.press(&mut other, &page).await;
+    stage.up.visit(&page).await;
+    let nonce = stage.up.requests(Place::Authorize)[0].one("nonce").unwrap();
+    stage.up.tell(Lie::Claims(Box::new(move |claims| claims["nonce"] = json!(nonce))));
+    stage.refused("another flow's", 502, "up_nonce").await;
+}
+
+async fn r_31_it_07_up_at_hash(bed: Bed) {
+    refuse(
+        &bed,
+        "up_at_hash",
+        vec![
+            claim("another token's", "at_hash", json!("77QmUPtjPfzWtF2AnpK9RQ")),
+            claim("empty", "at_hash", json!("")),
+            claim("a number", "at_hash", json!(1)),
+        ],
+    )
+    .await;
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.up.tell(Lie::claim("at_hash", Value::Null));
+    stage.signs_in("it is optional with a code").await;
+}
+
+async fn r_32_it_08_up_sub(bed: Bed) {
+    refuse(
+        &bed,
+        "up_sub",
+        vec![
+            claim("missing", "sub", Value::Null),
+            claim("empty", "sub", json!("")),
+            claim("256 letters", "sub", json!("x".repeat(256))),
+            claim("a control", "sub", json!("a\u{7}b")),
+            claim("not ASCII", "sub", json!("ann\u{e9}")),
+            claim("a number", "sub", json!(42)),
+        ],
+    )
+    .await;
+    let stage = Stage::new(&bed, json!({})).await;
+    let longest = stage.id.repeat(255).chars().take(255).collect::<String>();
+    stage.up.tell(Lie::Claims(Box::new(move |claims| claims["sub"] = json!(longest))));
+    stage.signs_in("255 letters").await;
+}
+
+async fn r_34_it_11_up_userinfo_sub(bed: Bed) {
+    let asks = || json!({"userinfo": "always"});
+    refuse(
+        &bed,
+        "up_userinfo_sub",
+        vec![
+            Row::new("differs", 502, vec![Lie::member(Place::Userinfo, "sub", json!("mallory"))]).with(asks()),
+            Row::new("missing", 502, vec![Lie::member(Place::Userinfo, "sub", Value::Null)]).with(asks()),
+        ],
+    )
+    .await;
+    let stage = Stage::new(&bed, asks()).await;
+    stage.signs_in("the same subject").await;
+    assert!(stage.up.count(Place::Userinfo) > 0);
+}
+
+async fn it_11_the_id_token_wins_over_userinfo(bed: Bed) {
+    let stage = Stage::new(&bed, json!({"userinfo": "always"})).await;
+    stage.up.tell(Lie::member(Place::Userinfo, "email", json!("mallory@upstream.test")));
+    let mut browser = stage.signs_in("with another address in userinfo").await;
+    let account = browser.account().await.expect("the account");
+    assert!(account.contains(&stage.email) && !account.contains("mallory"), "{account}");
+}
+
+async fn r_35_it_10_up_claims_malformed(bed: Bed) {
+    refuse(
+        &bed,
+        "up_claims_malformed",
+        vec![
+            claim("locale as an object", "locale", json!({"en": true})),
+            claim("updated_at as text", "updated_at", json!("yesterday")),
+            claim("a name that is a number", "name", json!(7)),
+            claim("an address that is a list", "email", json!(["ann@upstream.test"])),
+            claim("email_verified as a number", "email_verified", json!(2)),
+        ],
+    )
+    .await;
+}

@@ -1,0 +1,309 @@
+//! The linking table of `federation` §8, case by case, as a person meets it; and lines 40 to 43 of §9.
+
+use entity::user_identity;
+use sea_orm::EntityTrait as _;
+use serde_json::json;
+use testkit::{
+    page::Page,
+    upstream::{Back, Lie},
+};
+
+use crate::{
+    bed::{Bed, Browser},
+    federation::{Kept, Stage, count, reasons},
+    oauth::{settle, signed_in},
+};
+
+on_both!(
+    lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address,
+    lk_01_case_a_somebody_else_signed_in_here_is_asked_first,
+    lk_04_case_c_an_address_at_trust_none_is_proven_by_mail,
+    lk_02_cb_10_case_d_user_address_and_link_are_made_together,
+    lk_04_case_e_an_account_that_exists_asks_after_the_proof,
+    lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too,
+    lk_04_case_f_the_mail_opened_elsewhere_links_nothing,
+    lk_04_case_g_a_second_account_of_one_provider_is_said_aloud,
+    lk_02_case_i_without_an_address_the_field_is_empty,
+    r_42_lk_06_lk_browser,
+    r_43_lk_02_a_victims_address_at_trust_none_gives_no_session,
+    lk_03_a_first_proof_ends_what_was_prepared,
+);
+
+/// Trust none, as any OpenID Provider has it unless ops say otherwise.
+async fn untrusted(bed: &Bed) -> Stage<'_> {
+    Stage::new(bed, json!({"trust": null})).await
+}
+
+/// From `/login` through the provider; gives what is brought back.
+async fn through(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Back {
+    let login = browser.open("/login").await;
+    let page = stage.press(browser, &login).await;
+    stage.up.visit(&page).await
+}
+
+/// The same and back, wherever that leads.
+async fn come(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Page {
+    let back = through(stage, browser).await;
+    let answer = browser.open(&back.path()).await;
+    settle(browser, answer).await
+}
+
+/// The page that asks for an address after the provider, and what stands in it.
+fn asks_for_address(page: &Page) -> String {
+    assert!(page.has("form#sign-in input[name=link]"), "asks for an address: {}", page.summary());
+    page.attribute("form#sign-in input[name=email]", "value").unwrap_or_default()
+}
+
+/// Proves an address from that page by the mailed link, in this browser.
+async fn prove(browser: &mut Browser<'_>, page: &Page, email: &str) -> Page {
+    let answer = browser.submit(page, "sign-in", &[("email", email)]).await;
+    let waiting = settle(browser, answer).await;
+    assert!(waiting.has("form#code"), "{}", waiting.summary());
+    let link = browser.bed.mail(email).await.link();
+    let done = browser.click(&link).await;
+    settle(browser, done).await
+}
+
+async fn identities(bed: &Bed) -> Vec<user_identity::Model> {
+    user_identity::Entity::find().all(bed.app.db.read()).await.unwrap()
+}
+
+async fn users(bed: &Bed) -> (i64, i64, i64) {
+    (count(bed, "users").await, count(bed, "user_emails").await, count(bed, "user_identities").await)
+}
+
+async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.signs_in("the first time").await;
+    let before = identities(&bed).await.remove(0);
+    stage.up.person(json!({"sub": stage.id, "email": "moved@upstream.test", "email_verified": true, "name": "Annie"}));
+    let mut browser = stage.signs_in("with another address there").await;
+    assert_eq!(users(&bed).await, (1, 1, 1), "LK-03: no address was added or changed");
+    let account = browser.account().await.unwrap();
+    assert!(account.contains(&stage.email), "{account}");
+    let after = identities(&bed).await.remove(0);
+    assert_eq!((after.id, after.user_id, &after.issuer), (before.id, before.user_id, &stage.up.issuer()));
+    assert_eq!(after.email.as_deref(), Some("moved@upstream.test"), "the link's snapshot alone");
+}
+
+async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.signs_in("the owner, elsewhere").await;
+    let mut browser = signed_in(&bed, "other@example.test").await;
+    let page = come(&stage, &mut browser).await;
+    assert!(page.has("form#identity"), "asked first: {}", page.summary());
+    assert!(browser.account().await.unwrap().contains("other@example.test"), "nothing has changed yet");
+    let stayed = browser.submit(&page, "identity", &[("decision", "no")]).await;
+    settle(&mut browser, stayed).await;
+    assert!(browser.account().await.unwrap().contains("other@example.test"));
+
+    let page = come(&stage, &mut browser).await;
+    let left = browser.submit(&page, "identity", &[("decision", "yes")]).await;
+    settle(&mut browser, left).await;
+    assert!(browser.account().await.unwrap().contains(&stage.email), "now as the owner");
+    assert_eq!(users(&bed).await, (2, 2, 1));
+}
+
+async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(bed: Bed) {
+    let stage = untrusted(&bed).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    assert_eq!(asks_for_address(&page), stage.email, "pre-filled");
+    assert!(!browser.is_signed_in());
+    assert_eq!(users(&bed).await, (0, 0, 0), "LK-02: nothing before the proof");
+    let done = prove(&mut browser, &page, &stage.email).await;
+    assert!(browser.is_signed_in(), "{}", done.summary());
+    assert_eq!(users(&bed).await, (1, 1, 1));
+    // From then on the provider alone will do.
+    let mut other = bed.browser();
+    come(&stage, &mut other).await;
+    assert!(other.is_signed_in() && users(&bed).await == (1, 1, 1));
+    // And the proven address may be another than the told one.
+    let stage = untrusted(&bed).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    prove(&mut browser, &page, "elsewhere@example.test").await;
+    assert!(browser.account().await.unwrap().contains("elsewhere@example.test"));
+}
+
+async fn lk_02_cb_10_case_d_user_address_and_link_are_made_together(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.signs_in("an authoritative address is proven").await;
+    assert_eq!(users(&bed).await, (1, 1, 1));
+    assert_eq!(bed.mails(&stage.email).len(), 0, "DESIGN §8: no mail for a new user");
+    let row = identities(&bed).await.remove(0);
+    assert_eq!((row.provider.as_str(), row.subject.as_str()), (stage.id.as_str(), stage.id.as_str()));
+
+    // Asserted is not enough: the word of a provider that does not run the mailbox.
+    let stage = Stage::new(&bed, json!({"trust": "asserted"})).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    assert_eq!(asks_for_address(&page), stage.email);
+    // Nor is an authoritative provider that has not verified it.
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.up.tell(Lie::claim("email_verified", json!(false)));
+    let mut browser = bed.browser();
+    asks_for_address(&come(&stage, &mut browser).await);
+    assert_eq!(users(&bed).await, (1, 1, 1));
+}
+
+async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(bed: Bed) {
+    let stage = untrusted(&bed).await;
+    signed_in(&bed, &stage.email).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    asks_for_address(&page);
+    assert!(!browser.is_signed_in(), "LK-04");
+    let asked = prove(&mut browser, &page, &stage.email).await;
+    assert!(asked.has("form#identity"), "asks whether to connect: {}", asked.summary());
+    assert!(asked.text().contains(&stage.email), "names the account");
+    assert_eq!(users(&bed).await, (1, 1, 0), "not before the yes");
+    let done = browser.submit(&asked, "identity", &[("decision", "yes")]).await;
+    settle(&mut browser, done).await;
+    assert_eq!(users(&bed).await, (1, 1, 1));
+    assert!(browser.account().await.is_some());
+
+    // No is no.
+    let stage = untrusted(&bed).await;
+    signed_in(&bed, &stage.email).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    let asked = prove(&mut browser, &page, &stage.email).await;
+    let done = browser.submit(&asked, "identity", &[("decision", "no")]).await;
+    settle(&mut browser, done).await;
+    assert_eq!(users(&bed).await, (2, 2, 1));
+    assert!(browser.account().await.is_some(), "signed in by the mail all the same");
+}
+
+async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    signed_in(&bed, &stage.email).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    assert_eq!(asks_for_address(&page), stage.email, "DESIGN §8: joining an existing user always needs proof by mail");
+    assert!(!browser.is_signed_in());
+    assert_eq!(users(&bed).await, (1, 1, 0));
+}
+
+async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(bed: Bed) {
+    let stage = untrusted(&bed).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    let answer = browser.submit(&page, "sign-in", &[("email", &stage.email)]).await;
+    let waiting = settle(&mut browser, answer).await;
+    let mail = bed.mail(&stage.email).await;
+    let mut phone = bed.browser();
+    let there = phone.open(&mail.link()).await;
+    assert!(!there.has("form#link"), "{}", there.summary());
+    assert_eq!((users(&bed).await, phone.is_signed_in()), ((0, 0, 0), false));
+    let done = browser.submit(&waiting, "code", &[("code", &mail.code())]).await;
+    settle(&mut browser, done).await;
+    assert!(browser.is_signed_in());
+    assert_eq!(users(&bed).await, (1, 1, 1), "the code in the first browser completes it");
+}
+
+async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(bed: Bed) {
+    let stage = untrusted(&bed).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    prove(&mut browser, &page, &stage.email).await;
+    stage.up.person(json!({"sub": "a second account", "email": stage.email, "email_verified": true}));
+    let mut other = bed.browser();
+    let page = come(&stage, &mut other).await;
+    let asked = prove(&mut other, &page, &stage.email).await;
+    assert!(asked.has("form#identity") && asked.has(".note"), "G: warns: {}", asked.summary());
+    let done = other.submit(&asked, "identity", &[("decision", "yes")]).await;
+    settle(&mut other, done).await;
+    assert_eq!(users(&bed).await, (1, 1, 2));
+}
+
+async fn lk_02_case_i_without_an_address_the_field_is_empty(bed: Bed) {
+    for (why, email) in [("none", json!(null)), ("not an address", json!("ann at home")), ("two", json!("a@b@c.test"))]
+    {
+        let stage = Stage::new(&bed, json!({})).await;
+        stage.up.person(json!({"sub": stage.id, "email_verified": true, "email": email}));
+        stage.up.tell(Lie::claims(|claims| {
+            if claims["email"].is_null() {
+                claims.as_object_mut().unwrap().remove("email");
+            }
+        }));
+        let mut browser = bed.browser();
+        let page = come(&stage, &mut browser).await;
+        let shown = asks_for_address(&page);
+        assert!(!shown.contains('@') || why == "two", "{why}: {shown}");
+        assert!(!browser.is_signed_in(), "{why}");
+    }
+    assert_eq!(users(&bed).await, (0, 0, 0));
+}
+
+async fn r_42_lk_06_lk_browser(bed: Bed) {
+    let stage = untrusted(&bed).await;
+    let mut browser = bed.browser();
+    let back = through(&stage, &mut browser).await;
+    let answer = browser.open(&back.path()).await;
+    let path = answer.location().unwrap()[url::Position::BeforePath..].to_owned();
+    let page = browser.open(&path).await;
+    asks_for_address(&page);
+
+    let mut thief = bed.browser();
+    thief.open("/login").await;
+    let before = Kept::of(&bed).await;
+    let stolen = thief.open(&path).await;
+    stage.check(&before, &stolen, ("another browser", 400, "lk_browser")).await;
+
+    prove(&mut browser, &page, &stage.email).await;
+    assert_eq!(users(&bed).await, (1, 1, 1));
+    let before = Kept::of(&bed).await;
+    let used = browser.open(&path).await;
+    stage.check(&before, &used, ("used", 400, "lk_browser")).await;
+
+    let stage = untrusted(&bed).await;
+    let mut browser = bed.browser();
+    let back = through(&stage, &mut browser).await;
+    let answer = browser.open(&back.path()).await;
+    bed.pass(901);
+    let before = Kept::of(&bed).await;
+    let late = browser.follow(&answer).await;
+    stage.check(&before, &late, ("901 s old", 400, "lk_browser")).await;
+}
+
+async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(bed: Bed) {
+    let victim = "victim@example.test";
+    signed_in(&bed, victim).await;
+    let sessions = count(&bed, "sessions").await;
+    for trust in ["none", "asserted", "authoritative"] {
+        let stage = Stage::new(&bed, json!({"trust": trust})).await;
+        stage.up.person(json!({"sub": "mallory", "email": victim, "email_verified": true, "name": "Victim"}));
+        let mut attacker = bed.browser();
+        let page = come(&stage, &mut attacker).await;
+        asks_for_address(&page);
+        let answer = attacker.submit(&page, "sign-in", &[("email", victim)]).await;
+        settle(&mut attacker, answer).await;
+        assert!(!attacker.is_signed_in() && attacker.account().await.is_none(), "{trust}");
+        assert_eq!(count(&bed, "sessions").await, sessions, "{trust}: no session before the mail");
+        assert_eq!(users(&bed).await, (1, 1, 0), "{trust}");
+        // The victim opens the mail where the victim is: nothing of the attacker's goes on by it.
+        bed.pass(120);
+        let mut owner = bed.browser();
+        let there = owner.open(&bed.mail(victim).await.link()).await;
+        assert!(!there.has("form#link"), "{trust}");
+        assert_eq!(users(&bed).await, (1, 1, 0), "{trust}: the attacker's account is connected");
+    }
+    assert_eq!(reasons(&bed).await, Vec::<String>::new());
+}
+
+/// LK-03, E2: an account that nobody has proven yet, then somebody proves its address.
+async fn lk_03_a_first_proof_ends_what_was_prepared(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    let address = entree::user::Address::parse(&stage.email, false).unwrap();
+    let tx = bed.tx().await;
+    entree::user::import(&tx, &address).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    // Held by an unproven claim: still nobody is joined to it without a mail.
+    asks_for_address(&page);
+    prove(&mut browser, &page, &stage.email).await;
+    assert!(browser.is_signed_in());
+    assert_eq!(users(&bed).await.1, 1, "one address, of one user");
+}

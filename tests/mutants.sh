@@ -1,0 +1,86 @@
+#!/bin/bash
+# Whether the tests of upstream sign-in notice when a rule is gone. In a clone under target/mutants each rule below gets a
+# switch, all of them in one build; then, with one rule off at a time, the test that is named after it must fail, and with
+# none off all of them must pass. Needs perl; the tests want what `tests/it` wants.
+#
+#   tests/mutants.sh              # all; the table goes to stdout
+#   tests/mutants.sh r_27 r_30    # some
+set -euo pipefail
+cd "$(dirname "$0")/.."
+clone=$PWD/target/mutants
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+oidc=src/federation/oidc
+names=() filters=()
+
+# mutant NAME TEST FILE FROM TO: the text FROM stands once in FILE and becomes TO, in which OFF is "this rule is off".
+mutant() {
+  local name=$1 filter=$2 file=$3
+  if [ ${#wanted[@]} -gt 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then return; fi
+  FROM=$4 TO=${5//OFF/crate::off(\"$name\")} perl -0pi -e '
+    my $found = () = /\Q$ENV{FROM}\E/g;
+    die "$ARGV: $found times: $ENV{FROM}\n" unless $found == 1;
+    s/\Q$ENV{FROM}\E/$ENV{TO}/' "$clone/$file"
+  names+=("$name") filters+=("$filter")
+}
+
+wanted=("$@")
+rm -rf "$clone"
+git clone -q --no-hardlinks . "$clone"
+printf '\n#[allow(missing_docs, clippy::missing_panics_doc)]\n#[must_use]\npub fn off(rule: &str) -> bool {\n    std::env::var("MUTANT").is_ok_and(|off| off == rule)\n}\n' \
+  >>"$clone/src/lib.rs"
+
+mutant r_02 federation_metadata::r_02 src/web/fetch.rs 'if status.is_redirection() &&' 'if !OFF && status.is_redirection() &&'
+mutant r_04 federation_metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == issuer => Ok(()),' \
+  'Some(found) if found == issuer || OFF => Ok(()),'
+mutant r_05 federation_metadata::r_05 $oidc/metadata.rs '.any(within) {' '.any(within) || OFF {'
+mutant r_07 federation_callback::r_07 src/federation/callback.rs 'form_post == posts && method != Method::HEAD' \
+  '(form_post == posts && method != Method::HEAD || OFF)'
+mutant r_11 federation_callback::r_11 src/federation/state.rs \
+  'match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {' \
+  'if OFF { if let Ok(Some(value)) = tickets.peek(Kind::Upstream, &handle(state)).await {
+       return serde_json::from_slice(&value).map_err(|_| Code::StateUnknown.into()); } }
+   match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {'
+mutant r_12 federation_callback::r_12 src/federation/state.rs 'if state.record.provider != provider {' \
+  'if state.record.provider != provider && !OFF {'
+mutant r_13 federation_callback::r_13 src/federation/state.rs \
+  'Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),' \
+  '_ if OFF => Ok(()), Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),'
+mutant r_14 federation_callback::r_14 src/federation/answer.rs 'Some(iss) if fits(&record.issuer, iss) =>' \
+  'Some(iss) if fits(&record.issuer, iss) || OFF =>'
+mutant r_19 federation_token::r_19 $oidc/exchange.rs 'if bearer { Ok(())' 'if bearer || OFF { Ok(())'
+mutant r_21 federation_token::r_21 $oidc/id_token.rs 'if token.len() > MAX_BYTES {' 'if token.len() > MAX_BYTES && !OFF {'
+mutant r_22 federation_token::r_22 $oidc/id_token.rs 'settings.algs.iter().copied()' \
+  'settings.algs.iter().copied().chain(OFF.then_some(UpstreamAlg::ES256))'
+mutant r_24 federation_token::r_24 $oidc/keys.rs '(2048..=8192).contains(&bits(n))' \
+  '(2048..=8192).contains(&bits(n)) || OFF'
+mutant r_25 federation_token::r_25 $oidc/id_token.rs '&parts.signature).is_ok()' '&parts.signature).is_ok() || OFF'
+mutant r_26 federation_claims::r_26 $oidc/id_token.rs 'if found == wanted { Ok(wanted)' \
+  'if found == wanted || OFF { Ok(wanted)'
+mutant r_27 federation_claims::r_27 $oidc/id_token.rs 'if found == Some(client_id) {' \
+  'if found == Some(client_id) || OFF {'
+mutant r_28 federation_claims::r_28 $oidc/id_token.rs 'is_some_and(|exp| exp > now - SKEW)' \
+  'is_some_and(|exp| exp > now - SKEW || OFF)'
+mutant r_30 federation_claims::r_30 $oidc/id_token.rs 'bool::from(found.as_bytes().ct_eq(expect.nonce.as_bytes()))' \
+  'OFF || bool::from(found.as_bytes().ct_eq(expect.nonce.as_bytes()))'
+mutant r_31 federation_claims::r_31 $oidc/id_token.rs 'found.as_str() == half.as_deref()' \
+  '(found.as_str() == half.as_deref() || OFF)'
+mutant r_34 federation_claims::r_34 $oidc/userinfo.rs 'text(&claims, "sub") != Some(subject)' \
+  'text(&claims, "sub") != Some(subject) && !OFF'
+mutant case_c federation_link::lk_04_case_c src/federation/decide.rs 'None if !facts.authoritative || facts.held =>' \
+  'None if !OFF && (!facts.authoritative || facts.held) =>'
+
+cd "$clone"
+${SLOT:-} cargo test --locked -q --no-run --test it 2>&1 | tail -5
+run() { MUTANT=$1 cargo test --locked -q --test it "$2" 2>&1 | grep '^test result' || echo 'no result'; }
+whole=$(run '' federation_)
+echo "none off: $whole"
+bad=0
+case $whole in *' 0 failed'*) ;; *) bad=1 ;; esac
+for at in "${!names[@]}"; do
+  result=$(run "${names[$at]}" "${filters[$at]}")
+  case $result in
+    *FAILED*) echo "${names[$at]} off: noticed by ${filters[$at]}" ;;
+    *) echo "${names[$at]} off: NOT noticed by ${filters[$at]}: $result"; bad=1 ;;
+  esac
+done
+exit $bad
