@@ -7,6 +7,8 @@
 mod answer;
 mod apple;
 mod authorize;
+#[cfg(test)]
+mod bed;
 mod examine;
 mod github;
 mod oidc;
