@@ -35,11 +35,11 @@ const languages = {
   Rust: { command: (file) => [join(built, file)], needs: join(built, 'interop-client'), else: 'cargo has built nothing' },
   Java: {
     command: (file) => ['java', '-cp', `${join(tools, 'java/classes')}:${join(tools, 'java/lib/*')}`, file],
-    needs: join(tools, 'java/classes/Main.class'), else: 'no JDK and Maven; tests/setup.sh installs them',
+    needs: join(tools, 'java/classes/Main.class'), else: 'no JDK and Maven; tests/setup.sh interop installs them',
   },
   Shell: {
     command: (file) => ['bash', join(here, file)],
-    needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl',
+    needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl; tests/setup.sh interop installs them',
   },
 };
 const missing = ({ language }) => {
