@@ -61,11 +61,12 @@ function faketime() {
 }
 
 // `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined), and
-// is `ahead` by so many seconds at first.
+// is `ahead` by so many seconds at first. `toml`: its configuration file.
 // `webPort`: where the lessons client will listen (an address to come back to after signing out has its port).
-export async function entree({ clock = false, ahead = 0, webPort = 8081 } = {}) {
+export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
   folders.add(folder);
+  if (toml !== undefined) writeFileSync(join(folder, 'entree.toml'), toml);
   const env = {
     // Every browser here comes from one address; budgets by address are tested elsewhere.
     ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
@@ -92,7 +93,7 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081 } = {}) 
   }
   const args = ['dev', '--port', '0', '--data', join(folder, 'data')];
   const { url, log, child } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
-  return Object.assign(new Service(url, log, shift), { child, folder });
+  return Object.assign(new Service(url, log, shift, folder), { child });
 }
 
 // A port that is free now.
@@ -144,8 +145,21 @@ export async function demo(https) {
 }
 
 class Service {
-  constructor(url, log, shift) {
-    Object.assign(this, { url, log, shift });
+  constructor(url, log, shift, folder) {
+    Object.assign(this, { url, log, shift, folder });
+  }
+
+  // Saves another configuration file, as an editor does.
+  configure(toml) {
+    writeFileSync(join(this.folder, 'next.toml'), toml);
+    renameSync(join(this.folder, 'next.toml'), join(this.folder, 'entree.toml'));
+  }
+
+  // What a command says that looks at the same data: [exit code, standard output].
+  ask(...args) {
+    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('ENTREE_'));
+    const asked = spawnSync(binary('entree'), args, { cwd: this.folder, env: Object.fromEntries(inherited), encoding: 'utf8' });
+    return [asked.status, asked.stdout, asked.stderr];
   }
 
   at(path) {

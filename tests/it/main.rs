@@ -18,6 +18,7 @@ mod bed;
 
 mod authorize;
 mod clients;
+mod doctor;
 mod hostile;
 mod house;
 mod identity;
@@ -34,6 +35,8 @@ mod magic_link_timing;
 mod migrations;
 mod oauth;
 mod oauth_authorize;
+mod oauth_claims;
+mod oauth_connected;
 mod oauth_metadata;
 mod oauth_prompt;
 mod oauth_token;
