@@ -1,4 +1,5 @@
-//! How long things live: mailed links and their flows; tokens with the bounds (DESIGN §8, lifetimes), and what one client has instead of what all have.
+//! How long things live: mailed links and their flows; tokens, with the bounds (DESIGN §8, lifetimes), and what one
+//! client has instead of what all have.
 
 use std::{ops::RangeInclusive, time::Duration};
 
