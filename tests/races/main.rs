@@ -42,7 +42,7 @@ const WIDTH: usize = 64;
 const EXCHANGES: usize = 100;
 /// How many secrets, each of somebody else, are raced at the same time. More would be a load test: a request that gets no
 /// connection to the database within three seconds is answered 503, and so it should be.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
 
 fn rounds() -> usize {
     std::env::var("RACE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
