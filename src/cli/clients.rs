@@ -1,23 +1,17 @@
 //! `entree clients`: applications beside those of the file, straight in the database beside a running service: each
 //! copy follows within three seconds.
 
+mod listing;
+
 use std::io::IsTerminal as _;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{
-    Outcome, Refusal,
-    admin::{moment, with_db},
-    load, out,
-};
+use super::{Outcome, Refusal, admin::with_db, load, out};
 use crate::{
-    client::{
-        change::{self, Against, Changed, NOT_BY_HAND, Refused, Rotation},
-        registry, store,
-    },
-    clock::Time,
-    config::{Block, Client, Config, Problem, Source},
+    client::change::{self, Against, Changed, NOT_BY_HAND, Refused, Rotation},
+    config::{Block, Config, Problem, Source},
     db::Db,
     secret::Text,
 };
@@ -156,8 +150,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub(super) fn run(source: &Source, command: &Command) -> Outcome {
     let config = load(source)?.config;
     with_db(source, async |db| match command {
-        Command::List { json } => list(db, &config, *json).await,
-        Command::Show { client, json } => show(db, &config, client, *json).await,
+        Command::List { json } => listing::list(db, &config, *json).await,
+        Command::Show { client, json } => listing::show(db, &config, client, *json).await,
         Command::Create(new) => create(db, &config, new).await,
         Command::Set { client, keys, json } => {
             let tx = db.begin().await?;
@@ -247,7 +241,7 @@ fn tell(config: &Config, id: &str, done: Result<Changed, Refused>, json: bool) -
     let changed = done.map_err(|refused| refusal(config, id, refused, json))?;
     let secret = changed.secret.as_ref().map(Text::expose);
     if json {
-        let mut value = shown(&changed.client)?;
+        let mut value = listing::shown(&changed.client)?;
         if let (Value::Object(fields), Some(secret)) = (&mut value, secret) {
             fields.insert("client_secret".to_owned(), secret.into());
         }
@@ -319,114 +313,6 @@ fn confirm(yes: bool, id: &str, what: &str) -> Outcome {
     let mut line = String::new();
     let read = std::io::stdin().read_line(&mut line);
     if read.is_ok() && line.trim() == id { Ok(()) } else { Err("nothing was changed".to_owned().into()) }
-}
-
-/// A client as `list` and `show` tell of it.
-struct Listed {
-    id: String,
-    from: &'static str,
-    state: &'static str,
-    /// What it is, or what is wrong with it.
-    read: Result<Client, Vec<Problem>>,
-    changed: Option<Time>,
-}
-
-async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, Refusal> {
-    let of_file = |client: &Client| Listed {
-        id: client.client_id.clone(),
-        from: "file",
-        state: "active",
-        read: Ok(client.clone()),
-        changed: None,
-    };
-    let mut list: Vec<Listed> = config.clients.iter().map(of_file).collect();
-    for row in store::all(db.read()).await? {
-        let read = registry::read(&row, config, &config.server.public_url).map(|(client, _)| client);
-        let state = match () {
-            () if !row.enabled => "disabled",
-            () if read.is_err() => "broken",
-            () if config.clients.iter().any(|client| client.client_id == row.client_id) => "hidden",
-            () => "active",
-        };
-        list.push(Listed { id: row.client_id, from: "database", state, read, changed: Some(row.updated_at) });
-    }
-    Ok(list)
-}
-
-async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
-    let list = listed(db, config).await?;
-    if json {
-        let list: Result<Vec<Value>, Refusal> = list.iter().map(as_json).collect();
-        out::answer(&Value::Array(list?).to_string());
-        return Ok(());
-    }
-    let row = |one: &Listed| {
-        let name = one.read.as_ref().map(|client| client.name.clone()).unwrap_or_default();
-        let audience = one.read.as_ref().map(|client| client.audience.clone()).unwrap_or_default();
-        let changed = one.changed.map(moment).unwrap_or_default();
-        vec![one.id.clone(), name, audience, one.from.to_owned(), one.state.to_owned(), changed]
-    };
-    let rows: Vec<_> = list.iter().map(row).collect();
-    out::answer(&out::table(&["CLIENT", "NAME", "AUDIENCE", "FROM", "STATE", "CHANGED"], &rows));
-    for one in list.iter().filter(|one| one.from == "database") {
-        warn_hidden(config, &one.id);
-    }
-    Ok(())
-}
-
-async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outcome {
-    // The one that is in force, where there are two.
-    let Some(one) = listed(db, config).await?.into_iter().find(|one| one.id == id) else {
-        return Err(refusal(config, id, Refused::Unknown, json));
-    };
-    let value = as_json(&one)?;
-    if json {
-        out::answer(&value.to_string());
-        return Ok(());
-    }
-    let Value::Object(fields) = value else { return Ok(()) };
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Array(list) => list.iter().map(|one| one.as_str().unwrap_or_default()).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    };
-    let rows: Vec<_> = fields
-        .iter()
-        .filter(|(key, _)| *key != "problems")
-        .map(|(key, value)| vec![key.clone(), text(value)])
-        .collect();
-    out::answer(out::table(&["", ""], &rows).trim_start());
-    if let Err(problems) = &one.read {
-        out::problems(problems, "of the client; it is left out");
-    }
-    warn_hidden(config, id);
-    Ok(())
-}
-
-fn as_json(one: &Listed) -> Result<Value, Refusal> {
-    let mut value = match &one.read {
-        Ok(client) => shown(client)?,
-        Err(problems) => json!({ "client_id": one.id, "problems": problems }),
-    };
-    if let Value::Object(fields) = &mut value {
-        fields.insert("from".to_owned(), one.from.into());
-        fields.insert("state".to_owned(), one.state.into());
-        if let Some(changed) = one.changed {
-            fields.insert("changed_at".to_owned(), moment(changed).into());
-        }
-    }
-    Ok(value)
-}
-
-/// Every key of a client; of its secrets how many there are.
-fn shown(client: &Client) -> Result<Value, Refusal> {
-    let mut value = serde_json::to_value(client).map_err(|error| error.to_string())?;
-    if let Value::Object(fields) = &mut value {
-        fields.remove("client_secret_sha256");
-        fields.retain(|_, value| !value.is_null());
-        fields.insert("secrets".to_owned(), client.client_secret_sha256.len().into());
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -4,9 +4,13 @@ use clap::{CommandFactory as _, Parser as _};
 use entity::audit_event;
 use sea_orm::{EntityTrait as _, QueryOrder as _};
 
-use super::*;
+use super::{
+    listing::{as_json, list, listed, show},
+    *,
+};
 use crate::{
     cli::{Cli, admin::tests::database},
+    config::Client,
     secret::Hash,
 };
 
