@@ -18,6 +18,9 @@
 #[path = "it/outside.rs"]
 mod outside;
 
+#[path = "it/clients_outside.rs"]
+mod clients_outside;
+
 use std::{
     collections::BTreeMap,
     future::Future,
