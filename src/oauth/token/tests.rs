@@ -172,7 +172,7 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
     let post = async |form: Vec<(&str, &str)>| bed.post("/oauth2/token", None, &form).await;
 
     let code = bed.code("third", scope, Some(VERIFIER)).await;
-    for bad in [&["https://other.example"][..], &[API, SECOND], &[ISSUER], &[""]] {
+    for bad in [&["https://other.example"][..], &[API, SECOND], &[ISSUER], &[" "]] {
         let refused = post(naming(exchange("third", &code), bad)).await;
         assert_eq!(refused.error(), (400, "invalid_target"), "{bad:?}");
     }
