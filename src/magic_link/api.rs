@@ -29,6 +29,7 @@ use crate::{
     user::Address,
     web::{
         caller::Caller,
+        cors,
         error::Failure,
         problem::{Problem, ProblemJson},
     },

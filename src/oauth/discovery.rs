@@ -131,14 +131,14 @@ mod tests {
 
     #[test]
     fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
-        let metadata = Metadata::new("https://id.example");
+        let all = Metadata::new("https://id.example");
         let client =
             r#"{"client_id":"c","name":"C","audience":"a","scopes":["openid","lessons:read","lessons:read2"]}"#;
         let config = Config { clients: vec![serde_json::from_str(client).unwrap()], ..Config::default() };
-        let open = metadata.document(Arc::new(config));
+        let open = all.document(Arc::new(config));
         let none = Arc::new(Config::default());
-        let closed = metadata.document(Arc::clone(&none));
-        assert!(Arc::ptr_eq(&closed, &metadata.document(none)), "made once");
+        let closed = all.document(Arc::clone(&none));
+        assert!(Arc::ptr_eq(&closed, &all.document(none)), "made once");
         assert_ne!(open.1.etag, closed.1.etag);
         let read = |made: &(Arc<Config>, Document)| serde_json::from_str::<serde_json::Value>(&made.1.body).unwrap();
         let (open, closed) = (read(&open), read(&closed));
