@@ -34,7 +34,7 @@ pub fn all(client: &Client, ours: &str) -> String {
     registered(client, ours).join(" ")
 }
 
-fn named<'a>(params: &'a Params) -> Result<Vec<&'a str>, OauthError> {
+fn named(params: &Params) -> Result<Vec<&str>, OauthError> {
     let malformed = |error: ParamError| match error {
         ParamError::Repeated(_) => OauthError::new(Code::InvalidRequest, "A parameter is repeated."),
         _ => target("The parameter resource is malformed or too long."),
