@@ -259,22 +259,19 @@ async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
     let ask = serde_json::json!({
         "client_id": "shop", "email": "x@example.com", "code_challenge": "x".repeat(43), "code_challenge_method": "S256",
     });
-    let requests: Vec<(&str, Box<dyn Fn() -> poem::Request>)> = vec![
-        ("token", Box::new(|| form("/oauth2/token", "grant_type=authorization_code&client_id=shop&code=x"))),
-        ("revoke", Box::new(|| form("/oauth2/revoke", "client_id=shop&token=x"))),
-        ("request", Box::new(|| json("/api/v1/auth/magic-link/request", ask.clone()))),
-        (
-            "userinfo",
-            Box::new(|| {
-                let request = poem::Request::builder().uri_str("/oauth2/userinfo").header(header::HOST, "id.test");
-                request.header(header::AUTHORIZATION, &bearer).finish()
-            }),
-        ),
-    ];
-    for (name, request) in &requests {
-        assert_eq!(asked_from(&bed, OWN, request()).await.as_deref(), Some(OWN), "{name}");
-        assert_eq!(asked_from(&bed, FOREIGN, request()).await, None, "{name}: the other client's page");
-        assert_eq!(asked_from(&bed, "https://evil.example", request()).await, None, "{name}");
+    let request = |name: &str| match name {
+        "token" => form("/oauth2/token", "grant_type=authorization_code&client_id=shop&code=x"),
+        "revoke" => form("/oauth2/revoke", "client_id=shop&token=x"),
+        "app" => json("/api/v1/auth/magic-link/request", ask.clone()),
+        _ => {
+            let request = poem::Request::builder().uri_str("/oauth2/userinfo").header(header::HOST, "id.test");
+            request.header(header::AUTHORIZATION, &bearer).finish()
+        }
+    };
+    for name in ["token", "revoke", "app", "userinfo"] {
+        assert_eq!(asked_from(&bed, OWN, request(name)).await.as_deref(), Some(OWN), "{name}");
+        assert_eq!(asked_from(&bed, FOREIGN, request(name)).await, None, "{name}: the other client's page");
+        assert_eq!(asked_from(&bed, "https://evil.example", request(name)).await, None, "{name}");
     }
     // Nobody is named yet, or nobody whom we know: what is registered at all may send, and read that it was refused.
     let preflight = || {
