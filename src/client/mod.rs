@@ -35,8 +35,16 @@ pub fn allows(client: &Client, origin: &str) -> bool {
 /// Every audience that access tokens of a client may have, once.
 #[must_use]
 pub fn audiences(config: &Config) -> BTreeSet<&str> {
-    let of_file = config.clients.iter().map(|client| client.audience.as_str());
-    of_file.chain(config.stored.audiences()).collect()
+    let default = config.clients.iter().map(|client| client.audience.as_str());
+    let further = config.clients.iter().flat_map(|client| client.resources.iter().map(String::as_str));
+    default.chain(further).chain(config.stored.audiences()).collect()
+}
+
+/// Every scope that a client may ask for, once.
+#[must_use]
+pub fn scopes(config: &Config) -> BTreeSet<&str> {
+    let own = config.clients.iter().flat_map(|client| client.scopes.iter().map(String::as_str));
+    own.chain(config.stored.scopes()).collect()
 }
 
 /// Whether there is a public client.

@@ -13,6 +13,7 @@ pub mod load;
 pub mod pair;
 mod stored;
 pub mod watch;
+mod weak;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -303,6 +304,9 @@ pub struct Client {
     pub introspects: Vec<String>,
     /// `aud` of its access tokens.
     pub audience: String,
+    /// Further audiences that it may ask for by `resource` (RFC 8707).
+    #[serde(default)]
+    pub resources: Vec<String>,
     /// First-party: no consent page, may use the sign-in API.
     #[serde(default)]
     pub first_party: bool,

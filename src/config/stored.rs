@@ -39,6 +39,7 @@ impl Stored {
         let mut inner = Inner::default();
         for client in clients {
             inner.audiences.insert(client.audience.clone());
+            inner.audiences.extend(client.resources.iter().cloned());
             inner.scopes.extend(client.scopes.iter().cloned());
             inner.origins.extend(client.allowed_origins.iter().cloned());
             inner.has_public |= client.token_endpoint_auth_method == ClientAuth::None;

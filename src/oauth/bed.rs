@@ -188,6 +188,17 @@ impl Bed {
 
     /// A code for `client`, as the authorization endpoint issues it.
     pub(super) async fn code(&self, client: &str, scope: &str, challenge: Option<&str>) -> String {
+        self.code_for(client, scope, challenge, None).await
+    }
+
+    /// The same for a request that named resources.
+    pub(super) async fn code_for(
+        &self,
+        client: &str,
+        scope: &str,
+        challenge: Option<&str>,
+        resource: Option<&str>,
+    ) -> String {
         let code = Plain::generate();
         let config = self.app.config.get();
         let scope = super::scope::granted(crate::client::find(&config, client).unwrap(), scope);
@@ -198,7 +209,7 @@ impl Bed {
             code_challenge: challenge.map(challenge_of),
             nonce: Some("n".to_owned()),
             scope,
-            resource: None,
+            resource: resource.map(str::to_owned),
             session: self.session.id,
         };
         let value = serde_json::to_vec(&grant).unwrap();

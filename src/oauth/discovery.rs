@@ -1,6 +1,9 @@
 //! Metadata and keys (OIDC Discovery §3, RFC 8414, RFC 7517): bytes made once, with an ETag. They say exactly what is
 //! there.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use poem::{
     Request, Response, handler,
     http::{StatusCode, header},
@@ -9,14 +12,13 @@ use poem::{
 use serde_json::json;
 
 use super::scope;
-use crate::{app::App, client, secret::Hash};
+use crate::{app::App, client, config::Config, secret::Hash};
 
-/// The metadata document, made once at start, with and without public clients: the issuer never changes while we run,
-/// the clients may.
+/// The metadata document, made once for each configuration: the issuer never changes while we run, the clients may.
 #[derive(Clone, Debug)]
 pub struct Metadata {
-    open: Document,
-    closed: Document,
+    issuer: Arc<str>,
+    made: Arc<ArcSwapOption<(Arc<Config>, Document)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,15 +31,30 @@ impl Metadata {
     /// For this issuer.
     #[must_use]
     pub fn new(issuer: &str) -> Self {
+        Self { issuer: issuer.into(), made: Arc::default() }
+    }
+
+    /// The document for what is configured now.
+    fn document(&self, config: Arc<Config>) -> Arc<(Arc<Config>, Document)> {
+        if let Some(made) = self.made.load_full().filter(|made| Arc::ptr_eq(&made.0, &config)) {
+            return made;
+        }
         let secret = ["client_secret_basic", "client_secret_post"];
-        let open = ["client_secret_basic", "client_secret_post", "none"];
-        Self { open: Document::new(issuer, &open, &secret), closed: Document::new(issuer, &secret, &secret) }
+        let none = client::any_public(&config).then_some("none");
+        let methods: Vec<&str> = secret.into_iter().chain(none).collect();
+        let of_apis = client::scopes(&config);
+        let of_apis = of_apis.into_iter().filter(|name| !scope::SUPPORTED.contains(name));
+        let scopes: Vec<&str> = scope::SUPPORTED.into_iter().chain(of_apis).collect();
+        let made = Arc::new((Arc::clone(&config), Document::new(&self.issuer, &methods, &secret, &scopes)));
+        self.made.store(Some(Arc::clone(&made)));
+        made
     }
 }
 
 impl Document {
-    /// `methods`: how clients authenticate; `secret`: those that show more than a name (RFC 7662 §2.1 asks for one).
-    fn new(issuer: &str, methods: &[&str], secret: &[&str]) -> Self {
+    /// `methods`: how clients authenticate; `secret`: those that show more than a name (RFC 7662 §2.1 asks for one);
+    /// `scopes`: all that some client may get (DI-5).
+    fn new(issuer: &str, methods: &[&str], secret: &[&str], scopes: &[&str]) -> Self {
         let document = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
@@ -56,7 +73,7 @@ impl Document {
             "revocation_endpoint_auth_methods_supported": methods,
             "introspection_endpoint_auth_methods_supported": secret,
             "code_challenge_methods_supported": ["S256"],
-            "scopes_supported": scope::SUPPORTED,
+            "scopes_supported": scopes,
             "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name",
                 "locale", "updated_at", "email", "email_verified"],
             "acr_values_supported": ["urn:entree:acr:email"],
@@ -80,8 +97,8 @@ fn etag(body: &[u8]) -> String {
 /// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
 #[handler]
 pub fn metadata(Data(app): Data<&App>, Data(metadata): Data<&Metadata>, request: &Request) -> Response {
-    let public = client::any_public(&app.config.get());
-    let document = if public { &metadata.open } else { &metadata.closed };
+    let made = metadata.document(app.config.get());
+    let (_, document) = &*made;
     cached(request, document.body.clone().into_bytes(), &document.etag)
 }
 
@@ -114,9 +131,21 @@ mod tests {
 
     #[test]
     fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
-        let made = Metadata::new("https://id.example");
-        let read = |document: &Document| serde_json::from_str::<serde_json::Value>(&document.body).unwrap();
-        let (open, closed) = (read(&made.open), read(&made.closed));
+        let all = Metadata::new("https://id.example");
+        let client =
+            r#"{"client_id":"c","name":"C","audience":"a","scopes":["openid","lessons:read","lessons:read2"]}"#;
+        let config = Config { clients: vec![serde_json::from_str(client).unwrap()], ..Config::default() };
+        let open = all.document(Arc::new(config));
+        let none = Arc::new(Config::default());
+        let closed = all.document(Arc::clone(&none));
+        assert!(Arc::ptr_eq(&closed, &all.document(none)), "made once");
+        assert_ne!(open.1.etag, closed.1.etag);
+        let read = |made: &(Arc<Config>, Document)| serde_json::from_str::<serde_json::Value>(&made.1.body).unwrap();
+        let (open, closed) = (read(&open), read(&closed));
+        let of_people = json!(["openid", "profile", "email", "offline_access"]);
+        assert_eq!(closed["scopes_supported"], of_people);
+        let with_api = json!(["openid", "profile", "email", "offline_access", "lessons:read", "lessons:read2"]);
+        assert_eq!(open["scopes_supported"], with_api, "di_5");
         let secret = json!(["client_secret_basic", "client_secret_post"]);
         assert_eq!(
             open["token_endpoint_auth_methods_supported"],
@@ -129,12 +158,10 @@ mod tests {
                 document["grant_types_supported"],
                 json!(["authorization_code", "refresh_token", "client_credentials"])
             );
-            assert_eq!(document["scopes_supported"], json!(["openid", "profile", "email", "offline_access"]));
             for (name, value) in document.as_object().unwrap() {
                 let at = value.as_str().unwrap_or_default();
                 assert!(!name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"), "di_3 {name}");
             }
         }
-        assert_ne!(made.open.etag, made.closed.etag);
     }
 }

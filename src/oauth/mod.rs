@@ -20,6 +20,7 @@ pub mod page;
 pub mod pkce;
 pub mod refresh;
 pub mod refused;
+pub mod resource;
 pub mod revoke;
 pub mod scope;
 pub mod token;

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::{access, bearer, bearer::Denied, error::json, scope};
 use crate::{
     app::App,
-    user,
-    web::{caller::Caller, error::Failure},
+    client, user,
+    web::{caller::Caller, cors, error::Failure},
 };
 
 /// The claims (OIDC Core §5.1). What is not known is left out, never null or blank (CL-2).
@@ -46,6 +46,9 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
     let token = bearer::token(request, body).await?;
     let config = app.config.get();
     let live = access::live(app, &config, &token).await?.ok_or(Denied::Token)?;
+    if let Some(client) = client::find(&config, live.text("client_id")) {
+        cors::spoken_by(request, &client.allowed_origins);
+    }
     let scope = live.text("scope");
     let Some((_, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {
         return Err(Denied::Scope("openid"));

@@ -35,7 +35,7 @@ pub struct CodeGrant {
     pub nonce: Option<String>,
     /// What was granted.
     pub scope: String,
-    /// For which resource server, if the client said.
+    /// For which resource servers, separated by spaces, if the client said.
     pub resource: Option<String>,
     /// The session that granted it.
     pub session: Uuid,

@@ -20,6 +20,7 @@ use crate::{
     secret::{Hash, Text},
     web::{
         caller::Caller,
+        cors,
         params::{Params, form_decode},
     },
 };
@@ -54,6 +55,9 @@ pub async fn authenticate<'a>(
 ) -> Result<&'a Client, Refused> {
     let shown = shown(request, params)?;
     let client = client::find(config, &shown.id);
+    if let Some(client) = client {
+        cors::spoken_by(request, &client.allowed_origins);
+    }
     let secret = secret_fits(client, &shown.secret);
     let proven = secret || shown.method == Some(ClientAuth::None);
     if let Some(client) = client.filter(|client| proven && shown.method == Some(client.token_endpoint_auth_method)) {

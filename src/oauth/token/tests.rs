@@ -154,6 +154,72 @@ async fn tk_15_client_credentials_are_the_clients_own() {
     assert_eq!(bed.userinfo(&token).await.error(), (403, "insufficient_scope"));
 }
 
+const SECOND: &str = "https://second.example/api";
+
+fn naming<'a>(form: Vec<(&'a str, &'a str)>, resources: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    let named = resources.iter().map(|resource| ("resource", *resource));
+    form.into_iter().chain(named).collect()
+}
+
+#[tokio::test]
+async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
+    let bed = Bed::new().await;
+    for id in ["third", "basic"] {
+        bed.configure(id, |client| client.resources = vec![SECOND.to_owned()]);
+    }
+    let scope = "openid offline_access";
+    let audience = |answer: &bed::Answer| claims(&answer.text("access_token"))["aud"].as_str().unwrap().to_owned();
+    let post = async |form: Vec<(&str, &str)>| bed.post("/oauth2/token", None, &form).await;
+
+    let code = bed.code("third", scope, Some(VERIFIER)).await;
+    for bad in [&["https://other.example"][..], &[API, SECOND], &[ISSUER], &[" "]] {
+        let refused = post(naming(exchange("third", &code), bad)).await;
+        assert_eq!(refused.error(), (400, "invalid_target"), "{bad:?}");
+    }
+    let first = post(naming(exchange("third", &code), &[SECOND])).await;
+    assert_eq!(audience(&first), SECOND, "nothing was consumed, and what is registered may be chosen");
+    assert_eq!(bed.userinfo(&first.text("access_token")).await.status, 200);
+    let next = bed.refresh("third", &first.text("refresh_token")).await;
+    assert_eq!(audience(&next), API, "named nothing: the default");
+    let token = next.text("refresh_token");
+    let refused = post(naming(refreshing("third", &token), &["https://other.example"])).await;
+    assert_eq!(refused.error(), (400, "invalid_target"));
+    let next = post(naming(refreshing("third", &token), &[SECOND])).await;
+    assert_eq!(audience(&next), SECOND);
+
+    let narrow = bed.code_for("third", scope, Some(VERIFIER), Some(SECOND)).await;
+    assert_eq!(post(naming(exchange("third", &narrow), &[API])).await.error(), (400, "invalid_target"), "not granted");
+    let narrow = post(exchange("third", &narrow)).await;
+    assert_eq!(audience(&narrow), SECOND, "what the request named is the default");
+    bed.configure("third", |client| client.resources.clear());
+    let withdrawn = post(naming(refreshing("third", &narrow.text("refresh_token")), &[SECOND])).await;
+    assert_eq!(withdrawn.error(), (400, "invalid_target"), "no longer the client's");
+    assert_eq!(audience(&bed.refresh("third", &narrow.text("refresh_token")).await), API);
+
+    let basic = Some(("basic", SECRET));
+    for (named, expected) in [(&[][..], API), (&[SECOND], SECOND), (&[ISSUER], ISSUER)] {
+        let own = bed.post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), named)).await;
+        assert_eq!(audience(&own), expected);
+    }
+    for bad in [&["https://other.example"][..], &[API, SECOND]] {
+        let refused = bed.post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), bad)).await;
+        assert_eq!(refused.error(), (400, "invalid_target"), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn az_6_scopes_of_apis_are_carried_and_the_admin_scope_needs_the_role() {
+    let bed = Bed::new().await;
+    bed.configure("third", |client| client.scopes.push("entree:admin".to_owned()));
+    let scope = "openid lessons:read lessons:write entree:admin";
+    let answer = bed.tokens("third", scope).await;
+    assert_eq!(answer.body["scope"], "openid lessons:read");
+    assert_eq!(claims(&answer.text("access_token"))["scope"], "openid lessons:read");
+    bed.sql("UPDATE users SET roles = 'admin coach'").await;
+    let answer = bed.tokens("third", scope).await;
+    assert_eq!(claims(&answer.text("access_token"))["scope"], "openid lessons:read entree:admin");
+}
+
 #[tokio::test]
 async fn lifetimes_are_the_clients_own() {
     let bed = Bed::new().await;
