@@ -24,7 +24,7 @@ cert:
 
 test:
 	@tests/setup.sh
-	tests/run.sh unit kit request races crash bdd browser
+	tests/run.sh unit kit request races rotation crash bdd browser
 
 check:
 	@tests/run.sh static

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts the built entree in development mode and the lessons demo, prints what to open, and stops all on Ctrl-C.
 # PORT, WEB_PORT, API_PORT and DATA choose other places; port 0 is any free one (but entree's: the demo must know it).
+# With another WEB_PORT than 8081 signing out everywhere ends at entree: no other address to come back to is registered.
 # Where `make cert` has made a certificate, entree speaks https and the demo trusts its authority.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,19 +49,38 @@ fi
 start entree "$bin/entree" dev --port "$port" ${DATA:+--data "$DATA"}
 issuer=$(said entree 'public listener: ')
 web="http://127.0.0.1:$web_port"
+# A minute instead of five: nobody wants to wait longer to be asked again.
 start lessons-api "${trusting[@]}" "$bin/lessons-api" --listen "127.0.0.1:$api_port" --issuer "$issuer" --web-origin "$web" \
-  --audience http://127.0.0.1:8082
+  --audience http://127.0.0.1:8082 --fresh-seconds 60
 api=$(said lessons-api 'lessons-api: ')
 start lessons-web "${trusting[@]}" "$bin/lessons-web" --listen "127.0.0.1:$web_port" --issuer "$issuer" --lessons-api-url "$api"
 web=$(said lessons-web 'lessons-web: ')
 
+set_data=
+if [ -n "${DATA:-}" ]; then set_data="ENTREE__SERVER__DATA_DIR=$DATA "; fi
+authority=
+if [ "${#trusting[@]}" != 0 ]; then
+  authority="     (Your browser does not know the authority of $tls/cert.pem unless mkcert told it: let it go on.)
+"
+fi
 cat <<TEXT
 
-  The lessons      $web               open this one and sign in
-  The mailbox      $issuer/dev/mailbox   every mail lands here, whatever the address
-  Your account     $issuer/account
-  The API          $issuer/docs
+  A walk
+  1. Open  $web  and press "Sign in".
+  2. You are at Entree. Enter any address, say degas@dance.example.
+$authority  3. Every mail lands in the mailbox,  $issuer/dev/mailbox
+     Open it in the same browser and follow the link; or type the code into the waiting window, as with the mail on a phone.
+  4. Your lessons: fetched with Entree's token by lessons-web, verified by lessons-api ($api) without asking Entree.
+  5. Press "The register": it is for coaches. Make yourself one, and then press the button there:
+       $set_data$bin/entree users roles set degas@dance.example coach
+  6. Sign-ins count as recent for a minute there. After that Entree asks who you are once more: type the second code.
+  7. Take Entree away, load the lessons again, and they are there: the API knows the keys. Then let it come back:
+       kill -STOP ${children[0]}
+       kill -CONT ${children[0]}
+  8. "Sign out here" forgets you at the lessons; the way back is one redirect. "Sign out everywhere" ends Entree's session
+     too. Your account ($issuer/account) does so for all your devices.
 
+  For developers: $issuer/docs and $issuer/.well-known/openid-configuration
   Ctrl-C stops everything.
 
 TEXT

@@ -56,6 +56,7 @@ static() {
   }
   step fmt cargo fmt --all --check
   step fmt-containers cargo fmt --manifest-path tests/containers/Cargo.toml --check
+  step fmt-interop cargo fmt --manifest-path tests/interop/rust/Cargo.toml --check
   step clippy cargo clippy --locked --workspace --all-targets -- -D warnings
   RUSTDOCFLAGS='-D warnings' step rustdoc cargo doc --locked --workspace --no-deps --document-private-items
   if logged static-build cargo build --locked -p entree; then
@@ -169,6 +170,9 @@ crash() { tests crash --test crash; }
 
 races() { tests races --test races -- --test-threads 1; }
 
+# Keys change under load; needs libfaketime.
+rotation() { tests rotation --test rotation; }
+
 bdd() {
   local ok=0 lines
   logged bdd cargo test --locked --workspace --test features || ok=1
@@ -208,13 +212,13 @@ if [ "${TEST_CONTAINERS:-}" = 1 ] && ! engine; then
   echo 'TEST_CONTAINERS=1, and no container engine answers' >&2
   exit 1
 fi
-case " $* " in *' kit '* | *' request '* | *' races '* | *' crash '* | *' bdd '*)
+case " $* " in *' kit '* | *' request '* | *' races '* | *' rotation '* | *' crash '* | *' bdd '*)
   stand_in || [ "${TEST_CONTAINERS:-}" != 1 ] || exit 1
   ;;
 esac
 for layer in "$@"; do
   case $layer in
-    static | unit | kit | containers | request | races | crash | bdd | browser | interop) "$layer" ;;
+    static | unit | kit | containers | request | races | rotation | crash | bdd | browser | interop) "$layer" ;;
     *) echo "no layer called $layer" >&2; exit 2 ;;
   esac
 done

@@ -6,6 +6,7 @@
 mod admin;
 mod check_config;
 mod clients;
+mod doctor;
 mod instance;
 mod keys;
 mod migrate;
@@ -59,6 +60,18 @@ enum Command {
     /// Exit code 0: none; 1: there are problems. Warnings do not count.
     CheckConfig {
         /// Check it for `entree dev`
+        #[arg(long)]
+        dev: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look whether everything that the service needs is there and as it must be
+    ///
+    /// Database, signing keys, ticket store, mail server, clock: each with how to mend it. Writes nothing; run it before
+    /// the first start, beside a running service, and when something is wrong. Exit code 1: something fails.
+    Doctor {
+        /// Look at what `entree dev` would use
         #[arg(long)]
         dev: bool,
         /// Print JSON
@@ -141,10 +154,8 @@ fn run(cli: Cli) -> Outcome {
         Command::Serve => serve::run(source(Mode::Serve)),
         Command::Dev(args) => serve::run(source(Mode::Dev { port: args.port, data_dir: args.data })),
         Command::Migrate(args) => migrate::run(&source(Mode::Data), &args),
-        Command::CheckConfig { dev, json } => {
-            let mode = if dev { Mode::Dev { port: None, data_dir: None } } else { Mode::Serve };
-            check_config::run(&source(mode), json)
-        }
+        Command::CheckConfig { dev, json } => check_config::run(&source(as_run(dev)), json),
+        Command::Doctor { dev, json } => doctor::run(&source(as_run(dev)), json),
         Command::Openapi { check } => openapi::run(check.as_deref()),
         Command::Keys(command) => keys::run(&source(Mode::Data), &command),
         Command::Audit(question) => trail::run(&source(Mode::Data), &question),
@@ -152,6 +163,11 @@ fn run(cli: Cli) -> Outcome {
         Command::Users(command) => admin::users(&source(Mode::Data), &command),
         Command::Sessions(command) => admin::sessions(&source(Mode::Data), &command),
     }
+}
+
+/// What the service would be run as.
+const fn as_run(dev: bool) -> Mode {
+    if dev { Mode::Dev { port: None, data_dir: None } } else { Mode::Serve }
 }
 
 impl Refusal {

@@ -33,18 +33,26 @@ pub(super) fn warnings(warnings: &[Problem]) {
 
 /// In colour, if standard error is a terminal that wants it.
 fn bold(text: &str, colour: &str) -> String {
-    let wanted = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted { format!("\x1b[1;{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    if wants_colour(std::io::stderr().is_terminal()) { paint(text, colour) } else { text.to_owned() }
 }
 
-/// A table with aligned columns, as text. What rows hold may come from outside: control characters are shown, not sent
-/// to the terminal.
+/// Whether colours are wanted where the answer goes (no-color.org).
+pub(super) fn wants_colour(is_terminal: bool) -> bool {
+    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Bold and in colour: 31 red, 32 green, 33 yellow.
+pub(super) fn paint(text: &str, colour: &str) -> String {
+    format!("\x1b[1;{colour}m{text}\x1b[0m")
+}
+
+/// What comes from outside, fit for a terminal: control characters are shown, not sent to it.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// A table with aligned columns, as text. What rows hold may come from outside.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let clean = |cell: &str| {
-        cell.chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-            .collect::<String>()
-    };
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let rows: Vec<Vec<String>> =
         std::iter::once(head).chain(rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect())).collect();

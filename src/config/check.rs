@@ -103,6 +103,7 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
         let mend = "name the networks of your own proxies; whoever is inside may choose the address that limits count";
         findings.need(network.prefix_len() > 0, format!("server.trusted_proxies[{at}]"), "trusts everybody", mend);
     }
+    findings.range(server.connections_per_network as u64, 16..=4096, "server.connections_per_network");
     findings.range(server.drain_seconds, 0..=600, "server.drain_seconds");
     let texts = server.texts_dir.as_deref().is_none_or(Path::is_dir);
     findings.need(texts, "server.texts_dir", "is not a directory", "make it, or remove the key");

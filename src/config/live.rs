@@ -83,7 +83,7 @@ macro_rules! differing {
 fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
     differing!(old, new;
         server.listen, server.public_url, server.data_dir, server.master_key, server.previous_master_keys,
-        server.trusted_proxies, server.single_instance, server.drain_seconds, server.tls,
+        server.trusted_proxies, server.connections_per_network, server.single_instance, server.drain_seconds, server.tls,
         database.url, database.max_connections, database.migrate,
         tickets.url, tickets.prefix, tickets.memory_entries,
         mail.transport, mail.host, mail.port, mail.tls, mail.ca_file, mail.username, mail.password, mail.from,

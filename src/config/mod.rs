@@ -72,10 +72,12 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// 32 bytes in base64url or hex. Empty: `data_dir/master.key`, made at first start (mode 0400).
     pub master_key: Text,
-    /// Older master keys, still accepted.
+    /// Older master keys, still accepted; the oldest last.
     pub previous_master_keys: Vec<Text>,
     /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`).
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Most connections of one IPv4 address or IPv6 /64 at once, but for those of `trusted_proxies`.
+    pub connections_per_network: usize,
     /// One copy only: allows in-process tickets with PostgreSQL.
     pub single_instance: bool,
     /// A directory of `LANG/*.ftl` files whose messages replace ours. Changes without a restart.
@@ -447,6 +449,7 @@ impl Default for Server {
             master_key: Text::default(),
             previous_master_keys: Vec::new(),
             trusted_proxies: Vec::new(),
+            connections_per_network: 512,
             single_instance: false,
             texts_dir: None,
             drain_seconds: 10,

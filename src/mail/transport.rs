@@ -102,6 +102,26 @@ impl Transport {
         }
     }
 
+    /// Goes as far as a letter would need: connection, TLS, user name and password. Sends none.
+    ///
+    /// # Errors
+    /// The class of what was met, as in [`Tried`].
+    pub async fn greet(&self) -> Result<(), String> {
+        match &self.way {
+            Way::Smtp(smtp) => smtp.greet().await,
+            Way::Mailbox(_) => Ok(()),
+        }
+    }
+
+    /// Where letters go, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.way {
+            Way::Smtp(smtp) => smtp.describe(),
+            Way::Mailbox(_) => "the mailbox page".to_owned(),
+        }
+    }
+
     /// Takes leave of the mail server.
     pub async fn close(&self) {
         if let Way::Smtp(smtp) = &self.way {

@@ -1,13 +1,15 @@
 //! Tickets and counters in Redis, shared by all copies of the service.
 //!
-//! Every step is one command or one script over keys of one slot, so Redis itself makes it atomic. Each waits at most
-//! [`PATIENCE`] for its answer and none is sent twice: a claim whose answer was lost may have happened. All callers
-//! share one multiplexed connection; a broken or silent one is put away, and the next caller dials.
+//! Every step is one command or one script over keys of one slot, so Redis itself makes it atomic. Each waits
+//! [`PATIENCE`] for its answer and none is sent twice: a claim whose answer was lost may have happened. So an answer that
+//! is here must be read before it is given up: see [`within`]. All callers share one multiplexed connection; a broken or
+//! silent one is put away, and the next caller dials.
 //!
 //! Needs Redis 6.2 and a user with `~PREFIX* +evalsha +script|load +get +set +incr +pttl +pexpire +ping +hello`, and
 //! `+info` so that its eviction policy can be checked.
 
 use std::{
+    io, pin,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -28,6 +30,9 @@ use crate::web::error::Failure;
 
 /// How long Redis may take to take a connection, and to answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+
+/// In how many parts that time is counted.
+const TURNS: u32 = 10;
 
 /// An idle connection is probed so often, so that nothing between us and Redis forgets it.
 const KEPT_ALIVE: Duration = Duration::from_secs(30);
@@ -99,7 +104,7 @@ impl Redis {
         if let Some(line) = self.slot.load_full() {
             return Ok(line);
         }
-        timeout(self.patience, self.dial()).await.map_err(|_| away("no connection in time"))?
+        within(self.patience, self.dial()).await.ok_or_else(|| away("no connection in time"))?
     }
 
     async fn dial(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
@@ -109,8 +114,8 @@ impl Redis {
         }
         let slot = Arc::downgrade(&self.slot);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.patience))
-            .set_response_timeout(Some(self.patience))
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
             .set_pipeline_buffer_size(ON_THE_WAY)
             .set_push_sender(move |push| hung_up(&slot, &push));
         let line = self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(away)?;
@@ -132,17 +137,36 @@ impl Redis {
 
     async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         let line = self.line().await?;
-        let answer = command.query_async(&mut MultiplexedConnection::clone(&line)).await;
+        let answer = self.answer(command.query_async(&mut MultiplexedConnection::clone(&line))).await;
         self.judge(line, answer)
+    }
+
+    async fn answer<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        within(self.patience, work).await.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     /// Redis may answer that it does not know the script (after a restart): then, and only then, nothing was done and
     /// the script is loaded and called again.
     async fn script<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, Failure> {
         let line = self.line().await?;
-        let answer = call.invoke_async(&mut MultiplexedConnection::clone(&line)).await;
+        let answer = self.answer(call.invoke_async(&mut MultiplexedConnection::clone(&line))).await;
         self.judge(line, answer)
     }
+}
+
+/// What comes of `work`, unless it takes longer than `patience`.
+///
+/// The time is counted in parts that follow each other. On a machine out of breath each lasts longer, so that it is Redis
+/// whose silence is counted and not our own: an answer that lies in the socket while all threads are busy is read
+/// between two parts. One long wait would run out first, and a claim that had worked would be called lost.
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin::pin!(work);
+    for _ in 0..TURNS {
+        if let Ok(done) = timeout(patience / TURNS, work.as_mut()).await {
+            return Some(done);
+        }
+    }
+    None
 }
 
 /// Redis closed the connection, perhaps for being idle: the next caller dials instead of meeting a dead line.
@@ -230,8 +254,10 @@ impl Store for Redis {
     fn policy(&self) -> Answer<'_, Policy> {
         Box::pin(async move {
             let line = self.line().await?;
+            let mut info = cmd("INFO");
+            info.arg("memory");
             let answer: RedisResult<String> =
-                cmd("INFO").arg("memory").query_async(&mut MultiplexedConnection::clone(&line)).await;
+                self.answer(info.query_async(&mut MultiplexedConnection::clone(&line))).await;
             match answer {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
                     Ok(Policy::Unreadable("this user may not ask INFO".to_owned()))

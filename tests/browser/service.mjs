@@ -1,6 +1,8 @@
 // The built binaries: `entree dev` on free ports, and the lessons demo beside it.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -58,10 +60,13 @@ function faketime() {
   return folders.map((one) => join('/usr/lib', one, 'faketime/libfaketime.so.1')).find(existsSync);
 }
 
-// `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined).
-export async function entree({ clock = false } = {}) {
+// `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined), and
+// is `ahead` by so many seconds at first. `toml`: its configuration file.
+// `webPort`: where the lessons client will listen (an address to come back to after signing out has its port).
+export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
   folders.add(folder);
+  if (toml !== undefined) writeFileSync(join(folder, 'entree.toml'), toml);
   const env = {
     // Every browser here comes from one address; budgets by address are tested elsewhere.
     ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
@@ -69,6 +74,7 @@ export async function entree({ clock = false } = {}) {
     ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
     // The demo's client, as `entree dev` presets it, and a foreign one that has to ask for consent.
     ENTREE__CLIENTS: `[{ client_id = "lessons-web", name = "Lessons", redirect_uris = ["http://127.0.0.1:8081/callback"],
+      post_logout_redirect_uris = ["http://127.0.0.1:${webPort}/signed-out"], refresh_tokens = "always",
       audience = "http://127.0.0.1:8082", first_party = true, id_token_signed_response_alg = "ES256" },
       { client_id = "partner", name = "Pointe Shoes Ltd", redirect_uris = ["http://127.0.0.1:9/cb"],
       audience = "https://partner.example" }]`,
@@ -77,35 +83,74 @@ export async function entree({ clock = false } = {}) {
   if (clock && faketime()) {
     const file = join(folder, 'clock');
     shift = (seconds) => {
-      writeFileSync(`${file}.next`, `+${seconds}s\n`);
+      writeFileSync(`${file}.next`, `${seconds < 0 ? '' : '+'}${seconds}s\n`);
       renameSync(`${file}.next`, file);
     };
-    shift(0);
+    shift(ahead);
     Object.assign(env, {
       LD_PRELOAD: faketime(), FAKETIME_TIMESTAMP_FILE: file, FAKETIME_DONT_FAKE_MONOTONIC: '1', FAKETIME_NO_CACHE: '1',
     });
   }
   const args = ['dev', '--port', '0', '--data', join(folder, 'data')];
-  const { url, log } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
-  return new Service(url, log, shift);
+  const { url, log, child } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
+  return Object.assign(new Service(url, log, shift, folder), { child });
 }
 
-export async function lessons(service) {
+// A port that is free now.
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export async function lessons(service, { webPort = 0, refreshMargin = 60 } = {}) {
   const cwd = tmpdir();
-  const audience = 'http://127.0.0.1:8082';
-  const args = ['--listen', '127.0.0.1:0', '--issuer', service.url];
-  const api = await start('lessons-api', [...args, '--audience', audience], { cwd, prefix: 'lessons-api: ' });
-  const more = ['--lessons-api-url', api.url];
-  return start('lessons-web', [...args, ...more], { cwd, prefix: 'lessons-web: ' });
+  const args = ['--issuer', service.url, '--listen'];
+  const apiArgs = [...args, '127.0.0.1:0', '--audience', 'http://127.0.0.1:8082'];
+  const api = await start('lessons-api', apiArgs, { cwd, prefix: 'lessons-api: ' });
+  const more = ['--lessons-api-url', api.url, '--refresh-margin', String(refreshMargin)];
+  const web = await start('lessons-web', [...args, `127.0.0.1:${webPort}`, ...more], { cwd, prefix: 'lessons-web: ' });
+  return { ...web, api };
 }
 
 class Service {
-  constructor(url, log, shift) {
-    Object.assign(this, { url, log, shift });
+  constructor(url, log, shift, folder) {
+    Object.assign(this, { url, log, shift, folder });
+  }
+
+  // Saves another configuration file, as an editor does.
+  configure(toml) {
+    writeFileSync(join(this.folder, 'next.toml'), toml);
+    renameSync(join(this.folder, 'next.toml'), join(this.folder, 'entree.toml'));
+  }
+
+  // What a command says that looks at the same data: [exit code, standard output].
+  ask(...args) {
+    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('ENTREE_'));
+    const asked = spawnSync(binary('entree'), args, { cwd: this.folder, env: Object.fromEntries(inherited), encoding: 'utf8' });
+    return [asked.status, asked.stdout, asked.stderr];
   }
 
   at(path) {
     return this.url + path;
+  }
+
+  // Runs `entree …` on the data of this service, as ops do beside it.
+  ops(...args) {
+    const env = { ...process.env, ENTREE__SERVER__DATA_DIR: join(this.folder, 'data') };
+    const { status, stdout, stderr } = spawnSync(binary('entree'), args, { cwd: this.folder, env, encoding: 'utf8' });
+    if (status !== 0) throw new Error(`entree ${args.join(' ')}: ${stderr}`);
+    return stdout;
+  }
+
+  // Ends it at once: nothing answers at its address any more.
+  async kill() {
+    const ended = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await ended;
   }
 
   // The newest of at least `count` mails to an address.

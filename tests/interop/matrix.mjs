@@ -16,6 +16,10 @@ export const clients = {
     ...base, first_party: false, token_endpoint_auth_method: 'none', id_token_signed_response_alg: 'ES256',
     access_token_alg: 'RS256',
   },
+  // An app that draws its own form, as docs/native-apps.md has it.
+  native: {
+    ...base, token_endpoint_auth_method: 'none', scopes: ['openid', 'profile', 'email', 'offline_access'],
+  },
   // For tokens that this run's API must refuse.
   elsewhere: { ...base, token_endpoint_auth_method: 'none', audience: 'https://other.interop.example' },
 };
@@ -37,6 +41,9 @@ export const told = (client) => ({
 const node = (file) => ({ language: 'Node', file: `node/${file}` });
 const python = (file) => ({ language: 'Python', file: `python/${file}` });
 const go = (file) => ({ language: 'Go', file });
+const rust = (file) => ({ language: 'Rust', file });
+// A file out of a document, as it stands there. It takes the algorithm of API tokens alone, as the document says.
+const documented = { algs: ['ES256'] };
 const both = ['public', 'other'];
 
 // Each signs in once as each of `as`; its access tokens go to every verifier. `needs`: a member of the discovery document
@@ -51,7 +58,10 @@ export const clientLibraries = [
   { name: 'oidc-client-ts', language: 'Browser', as: both },
   { name: 'Authlib', ...python('authlib_client.py'), as: both },
   { name: 'pyoidc', ...python('pyoidc_client.py'), as: both },
+  { name: 'mozilla-django-oidc', ...python('django_client.py'), as: Object.keys(confidential) },
   { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both },
+  { name: 'openidconnect', ...rust('interop-client'), as: both },
+  { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'] },
 ];
 
 // Each gets every access token of the run, and forgeries.
@@ -60,4 +70,9 @@ export const verifierLibraries = [
   { name: 'oauth4webapi (resource server)', ...node('verify-oauth4webapi.mjs') },
   { name: 'PyJWT', ...python('verify_pyjwt.py') },
   { name: 'golang-jwt + keyfunc', ...go('verifier') },
+  { name: 'jsonwebtoken', ...rust('interop-verifier') },
+  { name: 'docs/verify-tokens.md: Node, jose', ...node('verify-document.mjs'), ...documented },
+  { name: 'docs/verify-tokens.md: Python, PyJWT', ...python('verify_document.py'), ...documented },
+  { name: 'docs/verify-tokens.md: Go, golang-jwt + keyfunc', ...go('document'), ...documented },
+  { name: 'docs/verify-tokens.md: Java, Nimbus', language: 'Java', file: 'Main', ...documented },
 ];

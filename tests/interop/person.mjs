@@ -1,4 +1,5 @@
 // A person at a browser without scripts: follows redirects, keeps cookies, fills in forms, reads the mail.
+import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 
@@ -12,20 +13,26 @@ export class Person {
 
   // One request, by hand: `fetch` would say of itself that it is a script.
   ask(url, form) {
-    const body = form && new URLSearchParams(form).toString();
-    const headers = {
+    return this.send(url, form && new URLSearchParams(form).toString(), {
       accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document',
       'sec-fetch-site': form ? 'same-origin' : 'none',
       cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; '),
-    };
-    if (body) {
-      Object.assign(headers, {
-        origin: this.issuer, 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body),
-      });
-    }
+      ...(form && { origin: this.issuer, 'content-type': 'application/x-www-form-urlencoded' }),
+    });
+  }
+
+  // What an app of theirs asks: no cookie, JSON.
+  async call(path, body) {
+    const answer = await this.send(this.issuer + path, JSON.stringify(body), { 'content-type': 'application/json' });
+    if (answer.status >= 300) throw new Error(`${answer.status} at ${path}: ${answer.text.slice(0, 300)}`);
+    return JSON.parse(answer.text);
+  }
+
+  send(url, body, headers) {
+    if (body) headers['content-length'] = Buffer.byteLength(body);
     const { request } = url.startsWith('https:') ? https : http;
     return new Promise((done, fail) => {
-      const out = request(url, { method: form ? 'POST' : 'GET', headers, ca: this.ca, timeout: 20_000 }, (response) => {
+      const out = request(url, { method: body ? 'POST' : 'GET', headers, ca: this.ca, timeout: 20_000 }, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk) => { text += chunk; }).on('end', () => {
           this.keep(response.headers['set-cookie'] ?? []);
@@ -43,6 +50,17 @@ export class Person {
       if (/;\s*max-age=0/i.test(line) || value === '') this.cookies.delete(name);
       else this.cookies.set(name, value);
     }
+  }
+
+  // Signs in with the form of an app (docs/native-apps.md); gives an access token.
+  async appToken(client_id) {
+    const code_verifier = randomBytes(32).toString('base64url');
+    const code_challenge = createHash('sha256').update(code_verifier).digest('base64url');
+    const begun = { client_id, email: this.address, code_challenge, code_challenge_method: 'S256' };
+    const { flow_id } = await this.call('/api/v1/auth/magic-link/request', begun);
+    const code = codeOf(await this.mail());
+    const done = { flow_id, code_verifier, code, scope: 'openid' };
+    return (await this.call('/api/v1/auth/magic-link/consume', done)).access_token;
   }
 
   // Goes to `url` and signs in where asked to. Gives the first address outside of the service.

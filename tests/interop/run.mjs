@@ -2,18 +2,20 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import * as chromium from './browser.mjs';
 import { claims, forgeries, header } from './forge.mjs';
 import { audience, callback, clientLibraries, clients, confidential, goodbye, told, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
-import { certificate, configuration, proxy, start, takes } from './service.mjs';
+import { certificate, configuration, faketime, freePort, proxy, start, takes } from './service.mjs';
 import { table } from './table.mjs';
 
 const here = import.meta.dirname;
 const binary = resolve(process.env.BIN ?? 'target/debug', 'entree');
 const tools = resolve(process.env.INTEROP_TOOLS ?? 'target/interop');
+const built = resolve(process.env.BIN ?? 'target/debug');
+const onPath = (name) => (process.env.PATH ?? '').split(delimiter).some((one) => existsSync(join(one, name)));
 const wanted = process.argv.slice(2);
 const chosen = (list) => list.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 const folder = mkdtempSync(join(tmpdir(), 'entree-interop-'));
@@ -30,6 +32,15 @@ const languages = {
     needs: join(tools, 'venv/.entree-lock'), else: 'no virtual environment for Python',
   },
   Go: { command: (file) => [join(tools, 'go', file)], needs: join(tools, 'go/client'), else: 'Go has built nothing' },
+  Rust: { command: (file) => [join(built, file)], needs: join(built, 'interop-client'), else: 'cargo has built nothing' },
+  Java: {
+    command: (file) => ['java', '-cp', `${join(tools, 'java/classes')}:${join(tools, 'java/lib/*')}`, file],
+    needs: join(tools, 'java/classes/Main.class'), else: 'no JDK and Maven; tests/setup.sh installs them',
+  },
+  Shell: {
+    command: (file) => ['bash', join(here, file)],
+    needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl',
+  },
 };
 const missing = ({ language }) => {
   if (language === 'Browser') return chromium.missing();
@@ -60,17 +71,19 @@ async function row(library, { scheme, metadata }, work) {
 }
 
 class Run {
-  constructor(scheme, issuer, origin, trust) {
-    Object.assign(this, { scheme, issuer, origin, trust, tokens: [] });
+  constructor(scheme, issuer, { origin, trust, strays }) {
+    Object.assign(this, { scheme, issuer, origin, trust, strays, tokens: [] });
   }
 
   env(id) {
     const trust = this.trust && {
-      NODE_EXTRA_CA_CERTS: this.trust.cert, SSL_CERT_FILE: this.trust.cert, REQUESTS_CA_BUNDLE: this.trust.cert,
+      NODE_EXTRA_CA_CERTS: this.trust.ca, SSL_CERT_FILE: this.trust.ca, REQUESTS_CA_BUNDLE: this.trust.ca,
+      CURL_CA_BUNDLE: this.trust.ca,
+      JAVA_TOOL_OPTIONS: `-Djavax.net.ssl.trustStore=${this.trust.store} -Djavax.net.ssl.trustStorePassword=changeit`,
     };
     return {
       ...trust, ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
-      ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
+      DOCUMENT: join(tools, 'document'), ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
       ...told({ ...clients, ...confidential }[id]),
     };
   }
@@ -114,17 +127,21 @@ class Run {
       await program.end();
       throw new Error('ended early');
     };
-    for (const { access, of } of this.tokens) {
+    const takes = ({ access }) => library.algs?.includes(header(access).alg) ?? true;
+    const [good, other] = [this.tokens.filter(takes), this.tokens.filter((token) => !takes(token))];
+    for (const { access, of } of good) {
       const { accepted, words } = await verdict(access);
       assert.ok(accepted, `refused the token of ${of}: ${words}`);
       assert.equal(words, claims(access).sub);
     }
-    for (const [what, token] of Object.entries(this.forged)) {
+    const bad = { ...this.forged, ...(other.length > 0 && { 'another algorithm': other[0].access }) };
+    for (const [what, token] of Object.entries(bad)) {
       const { accepted } = await verdict(token);
       assert.ok(!accepted, `accepted a token that is bad: ${what}`);
     }
     await program.end();
-    said.did.push(`${this.tokens.length} tokens accepted`, `${Object.keys(this.forged).length} forgeries refused`);
+    assert.ok(good.length > 0, 'no token of its algorithm');
+    said.did.push(`${good.length} tokens accepted`, `${Object.keys(bad).length} bad ones refused`);
     return said;
   }
 
@@ -132,9 +149,9 @@ class Run {
     const person = new Person(this.issuer, this.trust?.pem);
     const jwks = JSON.parse((await person.ask(this.metadata.jwks_uri)).text);
     const [first] = this.tokens;
-    const library = clientLibraries.find((one) => one.language !== 'Browser' && !missing(one));
+    const library = clientLibraries.find((one) => one.as.includes('public') && one.language !== 'Browser' && !missing(one));
     const { access_token: elsewhere } = await this.signIn(library, 'elsewhere');
-    this.forged = forgeries({ access: first.access, idToken: first.id, elsewhere, jwks });
+    this.forged = forgeries({ access: first.access, idToken: first.id, elsewhere, jwks, strays: this.strays });
   }
 
   async all() {
@@ -163,11 +180,26 @@ async function round(scheme) {
   const text = takes(binary, at, all) ? all : write(clients);
   if (own && !takes(binary, at, text)) return other('FAILED');
   const proxied = scheme === 'https by proxy' ? await proxy(trusted) : undefined;
-  const service = await start(binary, at, text, proxied && { ENTREE__SERVER__PUBLIC_URL: proxied.url });
-  if (proxied) proxied.to = service.url;
-  const issuer = proxied?.url ?? service.url;
-  assert.equal(new URL(issuer).protocol, `${scheme.split(' ')[0]}:`);
-  await new Run(scheme, issuer, site.origin, scheme === 'http' ? undefined : trusted).all();
+  const trust = scheme === 'http' ? undefined : trusted;
+  const port = await freePort();
+  // As `proxied` or not, one issuer at all its times.
+  const begin = async (more) => {
+    const service = await start(binary, at, text, proxied && { ENTREE__SERVER__PUBLIC_URL: proxied.url }, { port, ...more });
+    if (proxied) proxied.to = service.url;
+    return { ...service, issuer: proxied?.url ?? service.url };
+  };
+  // Tokens by the very same keys: of two hours ago, and of a service that goes by another name.
+  const strays = {};
+  const stray = async (what, service) => {
+    const issuer = service.issuer ?? service.url;
+    strays[what] = await new Person(issuer, issuer.startsWith('https:') ? trusted.pem : undefined).appToken('public');
+    await service.stop();
+  };
+  if (faketime()) await stray('expired', await begin({ clock: '-2h' }));
+  await stray('another issuer', await start(binary, at, text));
+  const service = await begin();
+  assert.equal(new URL(service.issuer).protocol, `${scheme.split(' ')[0]}:`);
+  await new Run(scheme, service.issuer, { origin: site.origin, trust, strays }).all();
   await service.stop();
   proxied?.stop();
   const loud = service.log.filter((line) => /\bERROR\b|panicked/.test(line));

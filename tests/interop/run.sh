@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs client and verifier libraries of several languages against the built service. Prints a line a library and
 # `interop: N passed, N failed`. Arguments: parts of the names of libraries to run.
-# BIN=target/debug: where entree is. WRITE=1: writes docs/interop.md. NO_INSTALL=1: fetches no packages.
+# BIN=target/debug: where entree and the programs in Rust are. WRITE=1: writes docs/interop.md. NO_INSTALL=1: fetches no packages.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 tools=${INTEROP_TOOLS:-target/interop}
@@ -43,11 +43,43 @@ if ! fresh "$lock" "$tools/venv/.entree-lock" && may_install; then
   fi
 fi
 
+"$node" tests/interop/document.mjs docs/verify-tokens.md docs/native-apps.md "$tools/document" || exit 1
+# The file out of the document finds its library where the other programs have it.
+ln -sfn "$PWD/tests/interop/node/node_modules" "$tools/document/node_modules"
+
+if command -v javac >/dev/null && command -v mvn >/dev/null; then
+  lock=tests/interop/java/pom.xml
+  if ! fresh "$lock" "$tools/java/.entree-lock" && may_install; then
+    rm -rf "$tools/java"
+    mvn -q -B -f "$lock" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$tools/java/lib" >"$tools/mvn.log" 2>&1 &&
+      cp "$lock" "$tools/java/.entree-lock" || tail -n 5 "$tools/mvn.log"
+  fi
+  mkdir -p "$tools/java/classes"
+  javac -d "$tools/java/classes" -cp "$tools/java/lib/*" "$tools/document/Verifier.java" tests/interop/java/Main.java \
+    >"$tools/javac.log" 2>&1 || {
+    rm -f "$tools/java/classes/Main.class"
+    tail -n 5 "$tools/javac.log"
+  }
+fi
+
+target=${CARGO_TARGET_DIR:-target}
+if command -v cargo >/dev/null; then
+  flags=()
+  may_install || flags=(--offline)
+  # The same folder as the product's: what both use is compiled once.
+  cargo build --locked "${flags[@]}" --manifest-path tests/interop/rust/Cargo.toml --target-dir "$target" >"$tools/cargo.log" 2>&1 || {
+    rm -f "$target/debug/interop-client"
+    tail -n 5 "$tools/cargo.log"
+  }
+fi
+
 if command -v go >/dev/null; then
   mkdir -p "$tools/go"
+  printf '{"Replace":{"%s":"%s"}}' "$PWD/tests/interop/go/document/verify.go" "$tools/document/verify.go" >"$tools/overlay.json"
   flags=-mod=readonly
   if ! may_install; then export GOPROXY=off; fi
-  (cd tests/interop/go && go build "$flags" -o "$tools/go/" ./client ./verifier) >"$tools/go.log" 2>&1 || {
+  (cd tests/interop/go && go build "$flags" -overlay "$tools/overlay.json" -o "$tools/go/" ./client ./verifier ./document) \
+    >"$tools/go.log" 2>&1 || {
     rm -f "$tools/go/client"
     tail -n 5 "$tools/go.log"
   }

@@ -1,7 +1,8 @@
 // The built binary: `entree dev` with the clients of the matrix, over http, behind a proxy that speaks https, or
 // speaking it itself.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
@@ -29,9 +30,9 @@ export function takes(binary, folder, text) {
 }
 
 // Ends TLS before the service, as a reverse proxy does. `to` is set once the service has its address.
-export async function proxy({ pem, key }) {
+export async function proxy({ cert, key }) {
   const self = { to: undefined };
-  const server = https.createServer({ cert: pem, key: readFileSync(key) }, (request, response) => {
+  const server = https.createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, response) => {
     const { method, headers, url } = request;
     const inner = http.request(new URL(url, self.to), { method, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.rawHeaders);
@@ -47,31 +48,58 @@ export async function proxy({ pem, key }) {
   });
 }
 
-// A certificate for 127.0.0.1 that trusts itself, or undefined where there is no openssl.
+// A certificate for 127.0.0.1 and the authority behind it, or undefined where there is no openssl. (One certificate that is
+// both is refused by rustls.)
 export function certificate(folder) {
-  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => join(folder, name));
-  const made = spawnSync('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key, '-out', cert,
-    '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'extendedKeyUsage=serverAuth',
-  ]);
-  return made.status === 0 ? { cert, key, pem: readFileSync(cert) } : undefined;
+  const [ca, caKey, cert, key, request, store] =
+    ['ca.pem', 'ca-key.pem', 'cert.pem', 'key.pem', 'request.pem', 'trust.p12'].map((name) => join(folder, name));
+  const run = (program, ...args) => spawnSync(program, args).status === 0;
+  const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  const leaf = 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n';
+  writeFileSync(`${request}.ext`, leaf);
+  const made = run('openssl', 'req', '-x509', ...fresh, '-days', '2', '-keyout', caKey, '-out', ca, '-subj', '/CN=Interop',
+    '-addext', 'keyUsage=critical,keyCertSign') &&
+    run('openssl', 'req', ...fresh, '-keyout', key, '-out', request, '-subj', '/CN=127.0.0.1') &&
+    run('openssl', 'x509', '-req', '-in', request, '-CA', ca, '-CAkey', caKey, '-CAcreateserial', '-days', '2', '-out', cert,
+      '-extfile', `${request}.ext`);
+  if (!made) return undefined;
+  // Java trusts a store of its own kind.
+  run('keytool', '-importcert', '-noprompt', '-file', ca, '-alias', 'interop', '-keystore', store, '-storetype', 'PKCS12',
+    '-storepass', 'changeit');
+  return { cert, key, ca, store, pem: readFileSync(ca) };
 }
 
 const clean = () => Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith('ENTREE_')));
 
-// Starts it; gives its address once it serves.
-export async function start(binary, folder, text, more) {
+// libfaketime, where it is installed.
+export function faketime() {
+  const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib') : [];
+  return folders.map((one) => join('/usr/lib', one, 'faketime/libfaketime.so.1')).find(existsSync);
+}
+
+// A port that is free now.
+export async function freePort() {
+  const server = http.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+// Starts it; gives its address once it serves. `clock`: its time, as libfaketime has it ('-2h').
+export async function start(binary, folder, text, more, { port = 0, clock } = {}) {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'entree.toml');
   writeFileSync(file, text);
   const env = {
-    ...clean(), ...more,
+    ...clean(), ...more, ...(clock && { LD_PRELOAD: faketime(), FAKETIME: clock, FAKETIME_DONT_FAKE_MONOTONIC: '1' }),
     ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
     // All people of this run come from one address; budgets are tested elsewhere.
     ENTREE__LIMITS__NETWORK: '[{ count = 100000, seconds = 60 }]',
   };
   // setpriv: the kernel ends it even when we are killed.
-  const args = ['--pdeathsig=KILL', binary, 'dev', '--port', '0', '--data', join(folder, 'data'), '--config', file];
+  const args = ['--pdeathsig=KILL', binary, 'dev', '--port', String(port), '--data', join(folder, 'data'), '--config', file];
   const child = spawn('setpriv', args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const log = [];
   child.stderr.on('data', (chunk) => log.push(String(chunk)));

@@ -18,9 +18,10 @@ loopback, over https behind a proxy that ends TLS, and over the listener for htt
 
 Each client library signed a person in by the code from the mail, as two public clients: a first-party one with the
 algorithms that it gets by default (ID token RS256, access token ES256), and a third-party one with consent and the two
-swapped. Every access token then went to every verifier, and forgeries of one: for another API, an ID token in its place,
-a changed signature, changed claims, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as
-an HMAC secret.
+swapped; those with a secret as two such clients. Every access token then went to every verifier, and bad ones: expired, of
+another issuer with the same keys, for another API, an ID token in its place, a changed signature, changed claims, a bit
+flipped, \`alg: none\`, a foreign key under our \`kid\`, an unknown \`kid\`, the public key as an HMAC secret. The rows that
+name a document ran what stands in it; its verifiers take ES256 alone, so that RS256 is one bad token more.
 
 | library | version | what was done | ${schemes.join(' | ')} |
 |---|---|---|${'---|'.repeat(schemes.length)}

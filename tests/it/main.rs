@@ -18,6 +18,7 @@ mod bed;
 
 mod authorize;
 mod clients;
+mod doctor;
 mod hostile;
 mod house;
 mod identity;

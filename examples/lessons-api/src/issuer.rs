@@ -22,6 +22,10 @@ pub struct Metadata {
     pub token_endpoint: String,
     /// Where the keys are.
     pub jwks_uri: String,
+    /// Where tokens are given back (RFC 7009); not every provider has it.
+    pub revocation_endpoint: Option<String>,
+    /// Where people are signed out (RP-Initiated Logout 1.0 §2.1); not every provider has it.
+    pub end_session_endpoint: Option<String>,
 }
 
 /// The provider.

@@ -1,8 +1,9 @@
-//! How a resource server verifies Entree's access tokens offline: three small files to copy.
+//! How a resource server verifies Entree's access tokens offline: four small files to copy.
 //!
-//! [`issuer`] finds the provider's endpoints, [`keys`] keeps its published keys, [`verify`] holds the rules of a token.
-//! Nothing is asked of Entree per request.
+//! [`issuer`] finds the provider's endpoints, [`keys`] keeps its published keys, [`verify`] holds the rules of a token,
+//! [`demand`] those of a route. Nothing is asked of Entree per request.
 
+pub mod demand;
 pub mod issuer;
 pub mod keys;
 pub mod verify;

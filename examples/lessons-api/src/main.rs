@@ -1,26 +1,26 @@
 //! The lessons API of a dance school: a resource server that verifies Entree's access tokens offline.
 
+mod guard;
 mod timetable;
 
 use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
-use lessons_api::{
-    issuer::Issuer,
-    keys::NoKey,
-    verify::{Refused, Verifier},
-};
+use lessons_api::{demand::Demand, issuer::Issuer, verify::Verifier};
 use poem::{
     Endpoint, EndpointExt as _, Request, Response, Route, Server, get, handler,
     http::{
-        Method, StatusCode,
+        Method,
         header::{self, HeaderValue},
     },
     listener::{Acceptor as _, Listener as _, TcpListener},
     middleware::Cors,
     web::Data,
 };
+use serde_json::json;
+
+use crate::guard::admit;
 
 /// Everything there is to configure: by flag or by environment.
 #[derive(Parser)]
@@ -40,6 +40,9 @@ struct Settings {
     /// The origin of pages that may call this API from a browser.
     #[arg(long, env = "WEB_ORIGIN", default_value = "http://127.0.0.1:8081")]
     web_origin: HeaderValue,
+    /// For how many seconds a coach's sign-in opens the register; after that the coach proves again who they are.
+    #[arg(long, env = "FRESH_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(1..))]
+    fresh_seconds: i64,
 }
 
 #[tokio::main]
@@ -48,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let settings = Settings::parse();
     let issuer = Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?;
-    let verifier = Arc::new(Verifier::new(issuer, settings.audience));
+    let verifier = Verifier::new(issuer, settings.audience);
     if let Err(error) = verifier.warm_up().await {
         tracing::info!(%error, "no keys yet; the first request will ask again");
     }
@@ -56,18 +59,32 @@ async fn main() -> anyhow::Result<()> {
     for address in acceptor.local_addr().iter().filter_map(|local| local.as_socket_addr()) {
         writeln!(std::io::stdout(), "lessons-api: http://{address}")?;
     }
-    Server::new_with_acceptor(acceptor).run(routes(verifier, settings.web_origin)).await?;
+    let app = Arc::new(App { verifier, fresh_seconds: settings.fresh_seconds });
+    Server::new_with_acceptor(acceptor).run(routes(app, settings.web_origin)).await?;
     Ok(())
 }
 
-fn routes(verifier: Arc<Verifier>, web_origin: HeaderValue) -> impl Endpoint {
+/// What the handlers share.
+struct App {
+    verifier: Verifier,
+    /// For how many seconds a coach's sign-in opens the register.
+    fresh_seconds: i64,
+}
+
+fn routes(app: Arc<App>, web_origin: HeaderValue) -> impl Endpoint {
     // The one origin of the web client, and no credentials: the token travels in its own header.
-    let cors = Cors::new()
-        .allow_origin(web_origin)
-        .allow_method(Method::GET)
-        .allow_header(header::AUTHORIZATION)
-        .expose_header(header::WWW_AUTHENTICATE);
-    Route::new().at("/lessons", get(lessons).with(cors)).at("/healthz", get(health)).data(verifier)
+    let cors = || {
+        Cors::new()
+            .allow_origin(web_origin.clone())
+            .allow_method(Method::GET)
+            .allow_header(header::AUTHORIZATION)
+            .expose_header(header::WWW_AUTHENTICATE)
+    };
+    Route::new()
+        .at("/lessons", get(lessons).with(cors()))
+        .at("/register", get(register).with(cors()))
+        .at("/healthz", get(health))
+        .data(app)
 }
 
 #[handler]
@@ -77,48 +94,36 @@ fn health() -> &'static str {
 
 /// The caller's lessons.
 #[handler]
-async fn lessons(request: &Request, Data(verifier): Data<&Arc<Verifier>>) -> Response {
-    let token = match bearer(request) {
-        Ok(token) => token,
-        Err((status, words)) => return challenge(status, words),
-    };
-    match verifier.verify(token, lessons_api::now()).await {
-        Ok(caller) => Response::builder()
-            .header(header::CACHE_CONTROL, "no-store")
-            .content_type("application/json")
-            .body(serde_json::json!({ "lessons": timetable::of(&caller) }).to_string()),
-        Err(Refused::Key(NoKey::Unavailable)) => {
-            Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "5").finish()
-        }
-        Err(why) => {
-            tracing::info!(%why, "token refused");
-            challenge(StatusCode::UNAUTHORIZED, &format!(r#"Bearer error="invalid_token", error_description="{why}""#))
-        }
+async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+    match admit(request, &app.verifier, &Demand::default()).await {
+        Ok(caller) => answer(&json!({ "lessons": timetable::of(&caller) })),
+        Err(answer) => answer,
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), or what to answer a request without one.
-fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
-    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
-    // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
-    let Some(value) = headers.next() else { return Err((StatusCode::UNAUTHORIZED, "Bearer")) };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' ')).and_then(|(scheme, token)| {
-        let token = token.trim();
-        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-    });
-    match (token, headers.next()) {
-        (Some(token), None) => Ok(token),
-        _ => Err((StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#)),
+/// Whom to call when a child falls: for coaches who have just proved that it is them.
+#[handler]
+async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+    // `openid`: a token of a person, not of a program that acts for itself.
+    let demand = Demand { scope: Some("openid"), role: Some("coach"), max_age: Some(app.fresh_seconds) };
+    match admit(request, &app.verifier, &demand).await {
+        Ok(_) => answer(&json!({ "register": timetable::REGISTER })),
+        Err(answer) => answer,
     }
 }
 
-fn challenge(status: StatusCode, challenge: &str) -> Response {
-    Response::builder().status(status).header(header::WWW_AUTHENTICATE, challenge).finish()
+fn answer(body: &serde_json::Value) -> Response {
+    Response::builder()
+        .header(header::CACHE_CONTROL, "no-store")
+        .content_type("application/json")
+        .body(body.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use poem::http::StatusCode;
 
     use super::*;
 
@@ -126,7 +131,8 @@ mod tests {
         lessons_api::install_tls();
         let issuer = Issuer::new("http://127.0.0.1:1", None).unwrap();
         let verifier = Verifier::new(issuer, "http://127.0.0.1:8082".to_owned());
-        let routes = routes(Arc::new(verifier), HeaderValue::from_static("http://127.0.0.1:8081"));
+        let app = Arc::new(App { verifier, fresh_seconds: 300 });
+        let routes = routes(app, HeaderValue::from_static("http://127.0.0.1:8081"));
         routes.get_response(request.uri("/lessons".parse().unwrap()).finish()).await
     }
 

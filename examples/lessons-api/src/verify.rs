@@ -28,6 +28,10 @@ pub struct Caller {
     pub sub: String,
     /// Roles set by ops, for instance `coach`.
     pub roles: Vec<String>,
+    /// What the client was granted, name by name.
+    pub scopes: Vec<String>,
+    /// When the person last proved who they are, in seconds since 1970. None: no person, or nobody knows.
+    pub auth_time: Option<i64>,
 }
 
 /// Why a token is refused.
@@ -81,6 +85,9 @@ struct AccessToken {
     aud: Audience,
     #[serde(default)]
     roles: Vec<String>,
+    #[serde(default)]
+    scope: String,
+    auth_time: Option<i64>,
     cnf: Option<Value>,
 }
 
@@ -114,7 +121,13 @@ impl Verifier {
     /// For tokens of that issuer with that audience.
     #[must_use]
     pub fn new(issuer: Issuer, audience: String) -> Self {
-        Self { issuer, audience, keys: Keys::default() }
+        Self::with_keys(issuer, audience, Keys::default())
+    }
+
+    /// The same with a cache of one's own.
+    #[must_use]
+    pub const fn with_keys(issuer: Issuer, audience: String, keys: Keys) -> Self {
+        Self { issuer, audience, keys }
     }
 
     /// Reads the keys at start, so that the first request does not wait.
@@ -185,7 +198,8 @@ fn check(
     if claims.sub.is_empty() {
         return Err(Refused::Claims);
     }
-    Ok(Caller { sub: claims.sub, roles: claims.roles })
+    let scopes = claims.scope.split_ascii_whitespace().map(str::to_owned).collect();
+    Ok(Caller { sub: claims.sub, roles: claims.roles, scopes, auth_time: claims.auth_time })
 }
 
 /// `exp` and `iat` must be there, `nbf` may (RFC 7519 §4.1.4 to §4.1.6; RFC 9068 §2.2).

@@ -22,7 +22,7 @@ fn signing_key() -> SigningKey {
 fn claims() -> Value {
     json!({
         "iss": ISSUER, "sub": "8a1f3c52-0000-4000-8000-000000000001", "aud": AUDIENCE, "client_id": "lessons-web",
-        "exp": NOW + 600, "iat": NOW, "jti": "j", "roles": ["student"], "scope": "openid",
+        "exp": NOW + 600, "iat": NOW, "jti": "j", "roles": ["student"], "scope": "openid", "auth_time": NOW - 5,
     })
 }
 
@@ -68,6 +68,7 @@ fn jt_04_a_good_token_gives_its_person_and_roles() {
     let caller = verify(&sign(claims())).unwrap();
     assert_eq!(caller.sub, "8a1f3c52-0000-4000-8000-000000000001");
     assert_eq!(caller.roles, ["student"]);
+    assert_eq!((caller.scopes, caller.auth_time), (vec!["openid".to_owned()], Some(NOW - 5)));
     assert!(verify(&sign(with("aud", json!([AUDIENCE])))).is_ok(), "a list of one is the same");
     assert!(verify(&headed(json!({"typ": "application/AT+JWT", "kid": "one"}))).is_ok());
 }
@@ -110,6 +111,12 @@ fn jt_04_nbf_and_iat_are_not_ahead() {
 fn jt_04_no_token_lives_more_than_an_hour() {
     refused(&sign(with("exp", json!(NOW + 3601))), Refused::TooLong);
     assert!(verify(&sign(with("exp", json!(NOW + 3600)))).is_ok());
+}
+
+#[test]
+fn jt_04_auth_time_is_a_number_if_it_is_there() {
+    refused(&sign(with("auth_time", json!("now"))), Refused::Claims);
+    assert_eq!(verify(&sign(without("auth_time"))).unwrap().auth_time, None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The provider's answer: is it the one that this browser asked for, and who came?
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use poem::{
     Request, Response, handler,
@@ -9,7 +9,13 @@ use poem::{
 };
 use serde::Deserialize;
 
-use crate::{App, Login, Session, id_token, page, see_other, store::secret};
+use crate::{
+    App, Login, Session, VISIT,
+    id_token::{self, LEEWAY, Proof},
+    page, see_other,
+    session::{TokenResponse, ask},
+    store::secret,
+};
 
 /// What the provider sends back (RFC 6749 §4.1.2, RFC 9207 §2). A repeated parameter is refused by serde.
 #[derive(Debug, Default, Deserialize)]
@@ -19,16 +25,6 @@ struct Answer {
     state: Option<String>,
     iss: Option<String>,
     error: Option<String>,
-}
-
-/// RFC 6749 §5.1.
-#[derive(Deserialize)]
-struct Tokens {
-    access_token: String,
-    token_type: String,
-    id_token: String,
-    #[serde(default)]
-    expires_in: Option<u64>,
 }
 
 /// Why a sign-in does not come to its end. The words are for the person.
@@ -44,19 +40,27 @@ enum Failed {
     Exchange(#[source] anyhow::Error),
     #[error("The provider's proof does not fit. Please begin again.")]
     IdToken(#[source] id_token::Refused),
+    #[error("You signed in as somebody else. Sign out first.")]
+    Somebody,
+    #[error("The provider did not ask you again. Please begin again.")]
+    Old,
 }
 
 /// Ends the sign-in and begins the session.
 #[handler]
 pub async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     match finish(app, request).await {
-        Ok((session, life)) => {
+        Ok((session, back)) => {
+            // A fresh name for the visit, also after a step-up: whoever knew the old one has nothing.
             let id = secret();
-            if !app.sessions.put(id.clone(), session, life) {
+            if !app.sessions.put(id.clone(), session, VISIT) {
                 return page::away(&"too many sessions");
             }
-            let mut answer = see_other("/");
-            page::add_header(&mut answer, header::SET_COOKIE, &app.set_cookie("session", &id, life));
+            if let Some(old) = app.cookie(request, "session").and_then(|old| app.sessions.take(old)) {
+                old.give_back(app).await;
+            }
+            let mut answer = see_other(back);
+            page::add_header(&mut answer, header::SET_COOKIE, &app.set_cookie("session", &id, VISIT));
             answer
         }
         Err(why) => {
@@ -67,7 +71,7 @@ pub async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> Response
     }
 }
 
-async fn finish(app: &App, request: &Request) -> Result<(Session, Duration), Failed> {
+async fn finish(app: &App, request: &Request) -> Result<(Session, &'static str), Failed> {
     let answer: Answer = request.params().map_err(|_| Failed::NotOurs)?;
     let login = claim(app, request, &answer)?;
     // RFC 9207 §2.4: the answer says whose it is, or another provider's code could be slipped in.
@@ -80,11 +84,11 @@ async fn finish(app: &App, request: &Request) -> Result<(Session, Duration), Fai
         return Err(Failed::Refused(if plain { error } else { "unknown error".to_owned() }));
     }
     let tokens = exchange(app, &answer.code.ok_or(Failed::NotOurs)?, &login).await.map_err(Failed::Exchange)?;
-    let expected = id_token::Expected { client_id: &app.client_id, nonce: &login.nonce, now: lessons_api::now() };
-    let sub = id_token::verify(&app.issuer, &app.keys, &tokens.id_token, &expected).await.map_err(Failed::IdToken)?;
-    // As long as the access token lives: a new one costs a redirect, without a page, while Entree's session lasts.
-    let life = Duration::from_secs(tokens.expires_in.unwrap_or(300).min(3600));
-    Ok((Session { sub, access_token: tokens.access_token }, life))
+    let expected = id_token::Expected { client_id: &app.client_id, nonce: Some(&login.nonce), now: lessons_api::now() };
+    let proof = id_token::verify(&app.issuer, &app.keys, tokens.id_token(), &expected).await;
+    let proof = proof.map_err(Failed::IdToken)?;
+    fits(&login, &proof)?;
+    Ok((Session::begin(proof.sub, tokens), login.back))
 }
 
 /// The sign-in this answer belongs to: taken once, and only by the browser that began it (RFC 6749 §10.12).
@@ -97,7 +101,7 @@ fn claim(app: &App, request: &Request, answer: &Answer) -> Result<Login, Failed>
 }
 
 /// RFC 6749 §4.1.3 with the proof of RFC 7636 §4.5. A public client: the verifier is all that it shows.
-async fn exchange(app: &App, code: &str, login: &Login) -> anyhow::Result<Tokens> {
+async fn exchange(app: &App, code: &str, login: &Login) -> anyhow::Result<TokenResponse> {
     let redirect_uri = app.redirect_uri();
     let form = [
         ("grant_type", "authorization_code"),
@@ -106,9 +110,21 @@ async fn exchange(app: &App, code: &str, login: &Login) -> anyhow::Result<Tokens
         ("client_id", &app.client_id),
         ("code_verifier", &login.verifier),
     ];
-    let endpoint = &app.issuer.metadata().await?.token_endpoint;
-    let answer = app.issuer.post(endpoint).form(&form).send().await?.error_for_status()?;
-    let tokens: Tokens = answer.json().await?;
-    anyhow::ensure!(tokens.token_type.eq_ignore_ascii_case("bearer"), "a token type that we do not know");
-    Ok(tokens)
+    ask(app, &form).await?.map_err(anyhow::Error::msg)
+}
+
+/// Whether the answer is what was asked for: the same person, and proved recently enough (OpenID Connect Core
+/// §3.1.3.7, 11). A provider that does not know `max_age` must not pass for one that asked again.
+fn fits(login: &Login, proof: &Proof) -> Result<(), Failed> {
+    let recent = |max_age: u32| {
+        let age = proof.auth_time.map(|at| lessons_api::now().saturating_sub(at));
+        age.is_some_and(|age| age <= i64::from(max_age).saturating_add(LEEWAY))
+    };
+    if login.sub.as_ref().is_some_and(|sub| *sub != proof.sub) {
+        return Err(Failed::Somebody);
+    }
+    if login.max_age.is_some_and(|max_age| !recent(max_age)) {
+        return Err(Failed::Old);
+    }
+    Ok(())
 }

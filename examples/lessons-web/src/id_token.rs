@@ -8,14 +8,14 @@ use lessons_api::{
 use serde::Deserialize;
 
 /// How far clocks may differ, in seconds.
-const LEEWAY: i64 = 30;
+pub const LEEWAY: i64 = 30;
 
 /// What the token must fit.
 pub struct Expected<'a> {
     /// Ourselves.
     pub client_id: &'a str,
-    /// Sent with the request.
-    pub nonce: &'a str,
+    /// Sent with the request; none after a refresh (OpenID Connect Core §12.2).
+    pub nonce: Option<&'a str>,
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -46,12 +46,22 @@ pub enum Refused {
     Nonce,
 }
 
+/// What it proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The person.
+    pub sub: String,
+    /// When they last proved who they are, in seconds since 1970.
+    pub auth_time: Option<i64>,
+}
+
 #[derive(Deserialize)]
 struct IdToken {
     iss: String,
     sub: String,
     aud: Audience,
     nonce: Option<String>,
+    auth_time: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -61,11 +71,11 @@ enum Audience {
     List(Vec<String>),
 }
 
-/// The person's `sub`.
+/// Who it is of.
 ///
 /// # Errors
 /// [`Refused`]: one name a rule.
-pub async fn verify(issuer: &Issuer, keys: &Keys, token: &str, expected: &Expected<'_>) -> Result<String, Refused> {
+pub async fn verify(issuer: &Issuer, keys: &Keys, token: &str, expected: &Expected<'_>) -> Result<Proof, Refused> {
     let token = UntrustedToken::new(token).map_err(|_| Refused::Kind)?;
     let kid = kid(&token)?;
     let key = keys.find(issuer, kid).await?;
@@ -87,7 +97,7 @@ fn check(
     key: &Key,
     issuer: &str,
     expected: &Expected<'_>,
-) -> Result<String, Refused> {
+) -> Result<Proof, Refused> {
     let token = Es256.validator::<IdToken>(key).validate(token).map_err(|_| Refused::Signature)?;
     let (_, claims): (_, Claims<IdToken>) = token.into_parts();
     let exp = claims.expiration.ok_or(Refused::Time)?.timestamp();
@@ -106,10 +116,10 @@ fn check(
     if !ours {
         return Err(Refused::Audience);
     }
-    if claims.nonce.as_deref() != Some(expected.nonce) {
+    if claims.nonce.as_deref() != expected.nonce {
         return Err(Refused::Nonce);
     }
-    Ok(claims.sub)
+    Ok(Proof { sub: claims.sub, auth_time: claims.auth_time })
 }
 
 #[cfg(test)]
@@ -124,7 +134,7 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
     const ISSUER: &str = "http://127.0.0.1:8080";
 
-    fn verify_with(kind: &str, name: &str, value: Value) -> Result<String, Refused> {
+    fn verify_with(kind: &str, name: &str, value: Value) -> Result<Proof, Refused> {
         let key = <Es256 as Algorithm>::SigningKey::from_slice(&[7; 32]).unwrap();
         let mut claims = json!({"iss":ISSUER,"sub":"me","aud":"lessons-web","exp":NOW+600,"iat":NOW,"nonce":"n"});
         claims[name] = value;
@@ -132,14 +142,16 @@ mod tests {
         let token = Es256.token(&header, &Claims::new(claims), &key).unwrap();
         let token = UntrustedToken::new(&token).unwrap();
         kid(&token)?;
-        let expected = Expected { client_id: "lessons-web", nonce: "n", now: NOW };
+        let expected = Expected { client_id: "lessons-web", nonce: Some("n"), now: NOW };
         check(&token, key.verifying_key(), ISSUER, &expected)
     }
 
     #[test]
     fn a_good_one_gives_the_person() {
-        assert_eq!(verify_with("JWT", "nonce", json!("n")), Ok("me".to_owned()));
-        assert_eq!(verify_with("JWT", "aud", json!(["lessons-web"])), Ok("me".to_owned()));
+        let me = |auth_time| Ok(Proof { sub: "me".to_owned(), auth_time });
+        assert_eq!(verify_with("JWT", "nonce", json!("n")), me(None));
+        assert_eq!(verify_with("JWT", "aud", json!(["lessons-web"])), me(None));
+        assert_eq!(verify_with("JWT", "auth_time", json!(NOW - 7)), me(Some(NOW - 7)));
     }
 
     #[test]

@@ -1,17 +1,21 @@
-//! The smallest browser client of Entree: sign in by authorization code and PKCE, call an API, show the answer.
+//! The smallest browser client of Entree: sign in by authorization code and PKCE, call an API, show the answer, refresh
+//! without a word, prove again who one is where the API asks for it, sign out here or everywhere.
 //!
-//! A backend for the browser: tokens stay in this process, the browser holds one opaque cookie. Everything is in memory:
-//! after a restart people sign in again, which costs them one redirect.
+//! A backend for the browser: tokens stay in this process (`session` says why), the browser holds one opaque cookie.
 
+mod begin;
 mod callback;
+mod challenge;
 mod id_token;
 mod page;
+mod school;
+mod session;
+mod sign_out;
 mod store;
 
 use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Parser;
 use lessons_api::{issuer::Issuer, keys::Keys};
 use poem::{
@@ -21,13 +25,16 @@ use poem::{
     post,
     web::Data,
 };
-use ring::digest::{SHA256, digest};
-use url::Url;
 
-use crate::store::{Store, secret};
+use crate::{
+    begin::{Login, Wish, begin, start},
+    school::Answer,
+    session::Session,
+    store::Store,
+};
 
-/// How long a person may take to sign in.
-const LOGIN_LIFETIME: Duration = Duration::from_secs(1800);
+/// How long a visit may last, if Entree does not end it before.
+const VISIT: Duration = Duration::from_secs(12 * 3600);
 
 /// Everything there is to configure: by flag or by environment.
 #[derive(Parser)]
@@ -50,24 +57,9 @@ struct Settings {
     /// Where this process reaches the lessons API.
     #[arg(long, env = "LESSONS_API_URL", default_value = "http://127.0.0.1:8082")]
     lessons_api_url: String,
-}
-
-/// A sign-in under way, kept under its `state`.
-#[derive(Clone)]
-struct Login {
-    /// The cookie of the browser that began: no other may finish.
-    browser: String,
-    /// PKCE (RFC 7636).
-    verifier: String,
-    /// Ties the ID token to this sign-in.
-    nonce: String,
-}
-
-/// Somebody signed in.
-#[derive(Clone)]
-struct Session {
-    sub: String,
-    access_token: String,
+    /// An access token is refreshed when it has less than so many seconds left.
+    #[arg(long, env = "REFRESH_MARGIN", default_value_t = 60)]
+    refresh_margin: u64,
 }
 
 /// What the handlers share.
@@ -77,6 +69,7 @@ struct App {
     lessons_api_url: String,
     issuer: Issuer,
     keys: Keys,
+    refresh_margin: Duration,
     http: reqwest::Client,
     logins: Store<Login>,
     sessions: Store<Session>,
@@ -106,6 +99,7 @@ impl App {
             lessons_api_url: settings.lessons_api_url,
             issuer: Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?,
             keys: Keys::default(),
+            refresh_margin: Duration::from_secs(settings.refresh_margin),
             http: reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?,
             logins: Store::default(),
             sessions: Store::default(),
@@ -137,15 +131,24 @@ impl App {
 }
 
 fn routes(app: Arc<App>) -> impl Endpoint {
+    // Browsers hold a form to `form-action` along its redirects: signing out everywhere leads through Entree.
+    let policy = page::policy(app.issuer.url());
     Route::new()
         .at("/", get(home))
-        .at("/login", get(begin))
+        .at("/register", get(register))
+        .at("/register/again", post(again))
+        .at("/login", get(start))
         .at("/callback", get(callback::callback))
-        .at("/logout", post(logout))
+        .at("/logout", post(sign_out::here))
+        .at("/logout/everywhere", post(sign_out::everywhere))
+        .at("/signed-out", get(sign_out::done))
         .at("/style.css", get(page::style))
         .at("/healthz", get(health))
         .data(app)
-        .after(|answer| async { answer.map(page::with_headers) })
+        .after(move |answer| {
+            let policy = policy.clone();
+            async move { answer.map(|answer| page::with_headers(answer, &policy)) }
+        })
 }
 
 #[handler]
@@ -157,77 +160,58 @@ fn health() -> &'static str {
 #[handler]
 async fn home(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     let Some(id) = app.cookie(request, "session") else { return page::sign_in(None) };
-    let Some(session) = app.sessions.get(id) else { return page::sign_in(Some("Your visit is over.")) };
-    let url = format!("{}/lessons", app.lessons_api_url);
-    let answer = app.http.get(url).bearer_auth(&session.access_token).send().await;
+    let Some(session) = app.sessions.get(id) else { return page::sign_in(Some(page::OVER)) };
+    match school::get::<page::Lessons>(app, &session, "/lessons").await {
+        Answer::Found(lessons) => page::lessons(&session.sub, &lessons),
+        other => otherwise(app, request, other, (session, "/")).await,
+    }
+}
+
+/// The register of the pupils: for coaches, and only soon after they have proved who they are.
+#[handler]
+async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+    let session = app.cookie(request, "session").and_then(|id| app.sessions.get(id));
+    let Some(session) = session else { return see_other("/") };
+    match school::get::<page::Register>(app, &session, "/register").await {
+        Answer::Found(register) => page::register(&session.sub, &register),
+        other => otherwise(app, request, other, (session, "/register")).await,
+    }
+}
+
+/// Everything but an answer.
+async fn otherwise<T>(
+    app: &Arc<App>,
+    request: &Request,
+    answer: Answer<T>,
+    (session, back): (Session, &'static str),
+) -> Response {
     match answer {
-        Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
-            app.sessions.take(id);
-            page::sign_in(Some("Your visit is over."))
+        Answer::Found(_) => StatusCode::INTERNAL_SERVER_ERROR.into(),
+        Answer::Over => {
+            if let Some(id) = app.cookie(request, "session") {
+                app.sessions.take(id);
+            }
+            page::sign_in(Some(page::OVER))
         }
-        Ok(answer) if answer.status().is_success() => match answer.json::<page::Lessons>().await {
-            Ok(lessons) => page::lessons(&session.sub, &lessons),
-            Err(error) => page::away(&error),
-        },
-        Ok(answer) => page::away(&format!("the lessons API answered {}", answer.status())),
-        Err(error) => page::away(&error.without_url()),
+        Answer::StepUp(max_age) => {
+            let wish = Wish { back, max_age: Some(max_age), session: Some(session) };
+            begin(app, request, wish).await
+        }
+        Answer::NotForYou => page::not_for_you(&session.sub),
+        Answer::Away(cause) => page::away(&cause),
     }
 }
 
-/// Begins a sign-in: remembers what the answer must fit, and sends the browser to the provider.
+/// "I am a coach since a moment ago": a refreshed token says what ops have set since.
 #[handler]
-async fn begin(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    // A cookie set under another name of this machine (localhost) would not come back to the callback.
-    let host = request.header(header::HOST).unwrap_or_default();
-    if app.public_url.split_once("://").is_none_or(|(_, ours)| ours != host) {
-        return see_other(&format!("{}/login", app.public_url));
+async fn again(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+    if let Some(session) = app.cookie(request, "session").and_then(|id| app.sessions.get(id))
+        && let Ok(token) = session.access_token(app).await
+        && let Err(cause) = session.renewed(app, &token).await
+    {
+        tracing::info!(%cause, "not refreshed");
     }
-    let endpoint = match app.issuer.metadata().await {
-        Ok(metadata) => metadata.authorization_endpoint.clone(),
-        Err(error) => return page::away(&error),
-    };
-    // One cookie for all sign-ins of this browser, so that two tabs do not spoil each other's.
-    let known = app.cookie(request, "browser").filter(|value| store::is_secret(value));
-    let login = Login { browser: known.map_or_else(secret, str::to_owned), verifier: secret(), nonce: secret() };
-    let cookie = app.set_cookie("browser", &login.browser, LOGIN_LIFETIME);
-    let state = secret();
-    let Some(url) = authorization_url(app, &endpoint, &state, &login) else {
-        return page::away(&"the provider's address is not a URL");
-    };
-    if !app.logins.put(state, login, LOGIN_LIFETIME) {
-        return page::away(&"too many sign-ins are under way");
-    }
-    let mut answer = see_other(url.as_str());
-    page::add_header(&mut answer, header::SET_COOKIE, &cookie);
-    answer
-}
-
-/// RFC 6749 §4.1.1, RFC 7636 §4.3, OpenID Connect Core §3.1.2.1.
-fn authorization_url(app: &App, endpoint: &str, state: &str, login: &Login) -> Option<Url> {
-    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, login.verifier.as_bytes()));
-    let mut url = Url::parse(endpoint).ok()?;
-    url.query_pairs_mut()
-        .append_pair("response_type", "code")
-        .append_pair("client_id", &app.client_id)
-        .append_pair("redirect_uri", &app.redirect_uri())
-        .append_pair("scope", "openid email profile")
-        .append_pair("state", state)
-        .append_pair("nonce", &login.nonce)
-        .append_pair("code_challenge", &challenge)
-        .append_pair("code_challenge_method", "S256");
-    Some(url)
-}
-
-/// Forgets the session here. The person stays signed in at the provider. A POST, and the cookie is `SameSite=Lax`: no
-/// other site can send it.
-#[handler]
-fn logout(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    if let Some(id) = app.cookie(request, "session") {
-        app.sessions.take(id);
-    }
-    let mut answer = see_other("/");
-    page::add_header(&mut answer, header::SET_COOKIE, &app.set_cookie("session", "", Duration::ZERO));
-    answer
+    see_other("/register")
 }
 
 fn see_other(url: &str) -> Response {

@@ -25,16 +25,39 @@ struct Lesson {
     studio: String,
 }
 
+/// What it answers to coaches.
+#[derive(Debug, Deserialize)]
+pub struct Register {
+    register: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    pupil: String,
+    call: String,
+}
+
+/// For somebody whose visit has ended.
+pub const OVER: &str = "Your visit is over.";
+
+/// What the page shows.
+enum Show<'a> {
+    SignIn,
+    Lessons(&'a [Lesson]),
+    Register(&'a [Entry]),
+    NotForYou,
+}
+
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
-    sub: Option<&'a str>,
-    lessons: &'a [Lesson],
+    show: Show<'a>,
+    sub: &'a str,
     notice: Option<&'a str>,
     error: Option<&'a str>,
 }
 
-const EMPTY: Page<'_> = Page { sub: None, lessons: &[], notice: None, error: None };
+const EMPTY: Page<'_> = Page { show: Show::SignIn, sub: "", notice: None, error: None };
 
 /// Nobody is signed in here.
 pub fn sign_in(notice: Option<&str>) -> Response {
@@ -43,7 +66,17 @@ pub fn sign_in(notice: Option<&str>) -> Response {
 
 /// Somebody is.
 pub fn lessons(sub: &str, lessons: &Lessons) -> Response {
-    render(StatusCode::OK, &Page { sub: Some(sub), lessons: &lessons.lessons, ..EMPTY })
+    render(StatusCode::OK, &Page { show: Show::Lessons(&lessons.lessons), sub, ..EMPTY })
+}
+
+/// A coach is.
+pub fn register(sub: &str, register: &Register) -> Response {
+    render(StatusCode::OK, &Page { show: Show::Register(&register.register), sub, ..EMPTY })
+}
+
+/// Somebody who is no coach wants what is for coaches.
+pub fn not_for_you(sub: &str) -> Response {
+    render(StatusCode::FORBIDDEN, &Page { show: Show::NotForYou, sub, ..EMPTY })
 }
 
 /// Something went wrong; the words are for the person.
@@ -79,10 +112,16 @@ pub fn add_header(answer: &mut Response, name: HeaderName, value: &str) {
     }
 }
 
+/// What pages may do, where forms may lead to us and to this issuer.
+pub fn policy(issuer: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; form-action 'self' {issuer}; frame-ancestors 'none'; base-uri 'none'"
+    )
+}
+
 /// What every answer carries.
-pub fn with_headers(answer: impl IntoResponse) -> Response {
+pub fn with_headers(answer: impl IntoResponse, policy: &str) -> Response {
     let mut answer = answer.into_response();
-    let policy = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     add_header(&mut answer, header::CONTENT_SECURITY_POLICY, policy);
     add_header(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     add_header(&mut answer, header::REFERRER_POLICY, "same-origin");

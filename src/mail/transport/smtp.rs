@@ -118,6 +118,18 @@ impl Smtp {
         }
     }
 
+    /// A connection as a letter would need it, and farewell.
+    pub(super) async fn greet(&self) -> Result<(), String> {
+        let mut line = timeout(self.timeout, self.line()).await.map_err(|_| "timeout".to_owned())??;
+        let _ = timeout(FAREWELL, line.connection.abort()).await;
+        Ok(())
+    }
+
+    /// `smtp.example.com:587`.
+    pub(super) fn describe(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Takes leave of the server on all idle connections.
     pub(super) async fn close(&self) {
         let lines = std::mem::take(&mut *self.idle());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::cmd;
 
-use super::{PATIENCE, Redis, Store as _, server::Server};
+use super::{PATIENCE, Redis, Store as _, server::Server, within};
 use crate::{
     secret::{Hash, MasterKeys, Plain},
     ticket::{Claim, Counter, Kind, Policy, Tickets},
@@ -186,6 +186,34 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     hasty.ping().await.unwrap();
     // The patient, the hasty and the one that counts.
     server.clients_fall_to(3).await;
+}
+
+/// Our own threads are busy for longer than the patience, twice; the answer came at once.
+#[tokio::test]
+async fn rd_11_an_answer_that_is_here_is_read_however_busy_we_are() {
+    let busy = |turns: u32| async move {
+        for _ in 0..turns {
+            #[allow(clippy::disallowed_methods, reason = "a runtime that does not get to its tasks")]
+            std::thread::sleep(2 * PATIENCE);
+            tokio::task::yield_now().await;
+        }
+    };
+    let answered = || async {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let waits = tokio::spawn(async move { within(PATIENCE, answered).await });
+        tokio::spawn(busy(2));
+        // The driver of the connection, which has to be run too before anybody has an answer.
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            let _ = answer.send(7);
+        });
+        waits.await.unwrap().and_then(Result::ok)
+    };
+    assert_eq!(answered().await, Some(7));
+    let begin = Instant::now();
+    assert_eq!(within(PATIENCE, std::future::pending::<()>()).await, None);
+    assert!(begin.elapsed() >= PATIENCE);
 }
 
 #[tokio::test]

@@ -1,0 +1,116 @@
+//! The door of a route: the token of a request, and what to answer one that is not let in.
+//!
+//! | lack | answer | what helps |
+//! |---|---|---|
+//! | no token | 401, bare `Bearer` (RFC 6750 §3.1) | signing in |
+//! | a bad one | 401, `invalid_token` | refreshing, signing in |
+//! | a scope | 403, `insufficient_scope` | asking for a token with it |
+//! | a role | 403 without a challenge, `missing_role` in the body | nothing the client can do |
+//! | a recent sign-in | 401, `insufficient_user_authentication` with `max_age` (RFC 9470 §3) | an authorization request with that `max_age` |
+
+use lessons_api::{
+    demand::{Demand, Denied},
+    keys::NoKey,
+    verify::{Caller, Refused, Verifier},
+};
+use poem::{
+    Request, Response,
+    http::{StatusCode, header},
+};
+use serde_json::json;
+
+/// Who calls, if the token is good and the demand is met.
+///
+/// # Errors
+/// The answer, for everybody else.
+pub async fn admit(request: &Request, verifier: &Verifier, demand: &Demand) -> Result<Caller, Response> {
+    let token = bearer(request).map_err(|(status, words)| challenge(status, words))?;
+    let now = lessons_api::now();
+    let caller = verifier.verify(token, now).await.map_err(refused)?;
+    demand.check(&caller, now).map_err(denied)?;
+    Ok(caller)
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), or what to answer a request without one.
+fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
+    // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
+    let Some(value) = headers.next() else { return Err((StatusCode::UNAUTHORIZED, "Bearer")) };
+    let token = value.to_str().ok().and_then(|value| value.split_once(' ')).and_then(|(scheme, token)| {
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    });
+    match (token, headers.next()) {
+        (Some(token), None) => Ok(token),
+        _ => Err((StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#)),
+    }
+}
+
+fn challenge(status: StatusCode, challenge: &str) -> Response {
+    Response::builder().status(status).header(header::WWW_AUTHENTICATE, challenge).finish()
+}
+
+fn refused(why: Refused) -> Response {
+    if why == Refused::Key(NoKey::Unavailable) {
+        return Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "5").finish();
+    }
+    tracing::info!(%why, "token refused");
+    challenge(StatusCode::UNAUTHORIZED, &format!(r#"Bearer error="invalid_token", error_description="{why}""#))
+}
+
+fn denied(why: Denied) -> Response {
+    tracing::info!(%why, "not let in");
+    match why {
+        Denied::Scope(scope) => {
+            let words = format!(r#"Bearer error="insufficient_scope", error_description="{why}", scope="{scope}""#);
+            challenge(StatusCode::FORBIDDEN, &words)
+        }
+        Denied::Stale { max_age } => {
+            let error = "insufficient_user_authentication";
+            let words = format!(r#"Bearer error="{error}", error_description="{why}", max_age="{max_age}""#);
+            challenge(StatusCode::UNAUTHORIZED, &words)
+        }
+        // A challenge would have the client ask for a token that it cannot get.
+        Denied::Role(role) => {
+            let body = json!({"title": why.to_string(), "status": 403, "code": "missing_role", "role": role});
+            Response::builder()
+                .status(StatusCode::FORBIDDEN)
+                .content_type("application/problem+json")
+                .body(body.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn asks(answer: &Response) -> (u16, Option<&str>) {
+        (answer.status().as_u16(), answer.header(header::WWW_AUTHENTICATE))
+    }
+
+    #[test]
+    fn rfc_9470_3_an_old_sign_in_is_challenged_with_the_age_that_would_do() {
+        let words = r#"Bearer error="insufficient_user_authentication", error_description="a more recent sign-in is required", max_age="300""#;
+        assert_eq!(asks(&denied(Denied::Stale { max_age: 300 })), (401, Some(words)));
+    }
+
+    #[tokio::test]
+    async fn rfc_6750_3_1_a_missing_scope_and_a_missing_role_are_told_apart() {
+        let words = r#"Bearer error="insufficient_scope", error_description="the token lacks the scope openid", scope="openid""#;
+        assert_eq!(asks(&denied(Denied::Scope("openid"))), (403, Some(words)));
+        let answer = denied(Denied::Role("coach"));
+        assert_eq!(asks(&answer), (403, None));
+        let body: serde_json::Value = answer.into_body().into_json().await.unwrap();
+        assert_eq!((&body["code"], &body["role"]), (&json!("missing_role"), &json!("coach")));
+    }
+
+    #[test]
+    fn without_keys_nobody_is_told_that_the_token_is_bad() {
+        let answer = refused(Refused::Key(NoKey::Unavailable));
+        assert_eq!((asks(&answer), answer.header("retry-after")), ((503, None), Some("5")));
+        assert_eq!(asks(&refused(Refused::Key(NoKey::Unknown))).0, 401);
+    }
+}

@@ -1,0 +1,179 @@
+//! Somebody signed in, and the tokens that we hold for them.
+//!
+//! The access token lives for minutes, the refresh token changes with every use: it is kept **here, on the server, in
+//! memory**, one for each visit, and never reaches the browser. A script that was smuggled into a page can then use the
+//! visit while the page is open, but carries nothing away; and since one process holds it behind one lock, no two
+//! requests ever use the same one, which Entree would have to take for theft. A client on several machines keeps it in
+//! its own database, sealed, and locks the row. After a restart people sign in again: one redirect, no page, as long as
+//! Entree's session lasts.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use poem::http::StatusCode;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::{App, id_token};
+
+/// RFC 6749 §5.1.
+#[derive(Deserialize)]
+pub struct TokenResponse {
+    access_token: String,
+    token_type: String,
+    id_token: Option<String>,
+    refresh_token: Option<String>,
+    #[serde(default)]
+    expires_in: Option<u64>,
+}
+
+/// RFC 6749 §5.2.
+#[derive(Deserialize)]
+struct TokenError {
+    error: String,
+}
+
+/// What a visit holds.
+struct Tokens {
+    access: String,
+    refresh: Option<String>,
+    /// The newest one: it tells Entree whom to sign out.
+    id: String,
+    /// When the access token is over.
+    until: Instant,
+}
+
+/// Somebody signed in. Clones share the tokens.
+#[derive(Clone)]
+pub struct Session {
+    /// The person.
+    pub sub: String,
+    tokens: Arc<Mutex<Tokens>>,
+}
+
+/// Why there is no access token.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// The grant has ended: signed out elsewhere, locked out, idle for too long.
+    #[error("the visit is over")]
+    Over,
+    /// Entree is away, and the last token is over.
+    #[error(transparent)]
+    Away(#[from] anyhow::Error),
+}
+
+impl Session {
+    /// Begins with what a code was exchanged for.
+    pub fn begin(sub: String, answer: TokenResponse) -> Self {
+        let id = answer.id_token.unwrap_or_default();
+        let tokens =
+            Tokens { access: answer.access_token, refresh: answer.refresh_token, id, until: until(answer.expires_in) };
+        Self { sub, tokens: Arc::new(Mutex::new(tokens)) }
+    }
+
+    /// A token for the API, refreshed before it is over. While Entree is away the one that we have does.
+    ///
+    /// # Errors
+    /// [`Lost`]
+    pub async fn access_token(&self, app: &App) -> Result<String, Lost> {
+        let mut tokens = self.tokens.lock().await;
+        let now = Instant::now();
+        if now + app.refresh_margin >= tokens.until
+            && let Err(lost) = self.refresh(app, &mut tokens).await
+        {
+            let Lost::Away(cause) = &lost else { return Err(lost) };
+            if now >= tokens.until {
+                return Err(lost);
+            }
+            tracing::info!(%cause, "not refreshed; the token is still good");
+        }
+        Ok(tokens.access.clone())
+    }
+
+    /// Another token than `refused`: the API did not take it, or it does not say yet what the person may since a moment
+    /// ago. Of several requests at once only the first one asks.
+    ///
+    /// # Errors
+    /// [`Lost`]
+    pub async fn renewed(&self, app: &App, refused: &str) -> Result<String, Lost> {
+        let mut tokens = self.tokens.lock().await;
+        if tokens.access == refused {
+            self.refresh(app, &mut tokens).await?;
+        }
+        Ok(tokens.access.clone())
+    }
+
+    /// The hint for signing out (RP-Initiated Logout 1.0 §2).
+    pub async fn id_token(&self) -> String {
+        self.tokens.lock().await.id.clone()
+    }
+
+    /// Gives the refresh token back (RFC 7009): nobody will use it any more. That Entree is away changes nothing here.
+    pub async fn give_back(&self, app: &App) {
+        let Some(token) = self.tokens.lock().await.refresh.take() else { return };
+        let given = async {
+            let endpoint = app.issuer.metadata().await?.revocation_endpoint.as_ref().context("no such endpoint")?;
+            let form = [("token", token.as_str()), ("client_id", &app.client_id)];
+            app.issuer.post(endpoint).form(&form).send().await?.error_for_status()?;
+            anyhow::Ok(())
+        };
+        if let Err(cause) = given.await {
+            tracing::info!(%cause, "the refresh token was not given back; it ends with Entree's session");
+        }
+    }
+
+    /// RFC 6749 §6. The old token is forgotten only once the answer has the next one: the same request again within a
+    /// minute gives that same one.
+    async fn refresh(&self, app: &App, tokens: &mut Tokens) -> Result<(), Lost> {
+        let Some(refresh) = &tokens.refresh else { return Err(Lost::Over) };
+        let form =
+            [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str()), ("client_id", &app.client_id)];
+        let answer = match ask(app, &form).await? {
+            Ok(answer) => answer,
+            Err(error) if error == "invalid_grant" => return Err(Lost::Over),
+            Err(error) => return Err(anyhow::anyhow!("refresh: {error}").into()),
+        };
+        if let Some(id) = &answer.id_token {
+            // OpenID Connect Core §12.2: of the same person, or the grant is not ours.
+            let expected = id_token::Expected { client_id: &app.client_id, nonce: None, now: lessons_api::now() };
+            let proof = id_token::verify(&app.issuer, &app.keys, id, &expected).await.context("ID token")?;
+            if proof.sub != self.sub {
+                return Err(Lost::Over);
+            }
+        }
+        tokens.until = until(answer.expires_in);
+        tokens.access = answer.access_token;
+        tokens.refresh = answer.refresh_token.or_else(|| tokens.refresh.take());
+        tokens.id = answer.id_token.unwrap_or_else(|| std::mem::take(&mut tokens.id));
+        Ok(())
+    }
+}
+
+impl TokenResponse {
+    /// The ID token.
+    pub fn id_token(&self) -> &str {
+        self.id_token.as_deref().unwrap_or_default()
+    }
+}
+
+fn until(expires_in: Option<u64>) -> Instant {
+    Instant::now() + Duration::from_secs(expires_in.unwrap_or(300).min(3600))
+}
+
+/// Asks the token endpoint; gives its answer or its error. A public client: what it shows is in the form alone.
+///
+/// # Errors
+/// If the provider is away or answers with something else.
+pub async fn ask(app: &App, form: &[(&str, &str)]) -> anyhow::Result<Result<TokenResponse, String>> {
+    let endpoint = &app.issuer.metadata().await?.token_endpoint;
+    let answer = app.issuer.post(endpoint).form(form).send().await?;
+    if answer.status() == StatusCode::BAD_REQUEST {
+        return Ok(Err(answer.json::<TokenError>().await?.error));
+    }
+    let tokens: TokenResponse = answer.error_for_status()?.json().await?;
+    anyhow::ensure!(tokens.token_type.eq_ignore_ascii_case("bearer"), "a token type that we do not know");
+    Ok(Ok(tokens))
+}

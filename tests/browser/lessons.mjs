@@ -1,0 +1,105 @@
+// The lessons client and its API, as a person meets them: refreshing, proving again, leaving, Entree away.
+import assert from 'node:assert/strict';
+import { codeOf, entree, freePort, lessons } from './service.mjs';
+import { assertSignedOut, someone } from './people.mjs';
+
+// Signs in at the client by the code of the `count`th mail.
+async function enter(page, service, address, count = 1) {
+  await page.waitForSelector('form#sign-in, form#code');
+  if ((await page.locator('form#code').count()) === 0) {
+    await page.fill('form#sign-in [name=email]', address);
+    await page.click('form#sign-in button');
+    await page.waitForSelector('form#code');
+  }
+  await page.fill('form#code [name=code]', codeOf(await service.mail(address, count)));
+  await page.click('form#code button');
+}
+
+// A service and the lessons beside it, and a person who is signed in there.
+async function visit(browser, { clock = false, refreshMargin } = {}) {
+  const webPort = await freePort();
+  // Signed in 400 s ago: a token lives for 600 s, and 300 s count as recent for the API.
+  const service = await entree({ clock, webPort, ahead: -400 });
+  const web = await lessons(service, { webPort, refreshMargin });
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const address = someone();
+  await page.goto(web.url);
+  await page.click('#sign-in');
+  await enter(page, service, address);
+  await page.waitForSelector('#lessons li');
+  service.shift?.(0);
+  return { service, web, context, page, address, end: async () => { await context.close(); await service.kill(); } };
+}
+
+const count = (page) => page.locator('#lessons li').count();
+
+export const demo = {
+  'the lessons: a role arrives by a silent refresh, and the register asks to prove again': async ({ browser }) => {
+    const { service, context, page, address, end } = await visit(browser, { clock: true, refreshMargin: 600 });
+    assert.ok(service.shift, 'libfaketime is installed; tests/setup.sh does it');
+    assert.equal(await count(page), 3);
+    await page.click('#to-register');
+    await page.waitForSelector('#not-for-you');
+    service.ops('users', 'roles', 'set', address, 'coach');
+    await page.goto(new URL('/', page.url()).href);
+    assert.equal(await count(page), 6, 'the next view has a token that was made since');
+    await page.click('#to-register');
+    await page.waitForURL(`${service.url}/**`);
+    await enter(page, service, address, 2);
+    await page.waitForSelector('#register li');
+    assert.equal(new URL(page.url()).pathname, '/register', 'back where it was asked for');
+    await page.reload();
+    assert.ok((await page.locator('#register li').count()) > 0, 'and not asked again while it is recent');
+    assert.equal((await context.cookies()).filter(({ value }) => /^ey/.test(value)).length, 0, 'no token in the browser');
+    await end();
+  },
+
+  'ES-5 the lessons: signing out everywhere ends the visit and the session at Entree': async ({ browser }) => {
+    const { service, web, context, page, end } = await visit(browser);
+    await page.click('form#sign-out-everywhere button');
+    await page.waitForURL(`${web.url}/signed-out`);
+    await page.waitForSelector('#notice');
+    await assertSignedOut(context, service);
+    await page.goto(web.url);
+    await page.click('#sign-in');
+    await page.waitForSelector('form#sign-in [name=email]');
+    await end();
+  },
+
+  'the lessons: signing out here alone costs one redirect to come back': async ({ browser }) => {
+    const { page, end } = await visit(browser);
+    await page.click('form#sign-out button');
+    await page.click('#sign-in');
+    await page.waitForSelector('#lessons li');
+    await end();
+  },
+
+  'ES-7 the lessons: signed out everywhere on another device, the visit ends here': async ({ browser }) => {
+    const { service, page, address, end } = await visit(browser, { refreshMargin: 600 });
+    const phone = await browser.newContext();
+    const account = await phone.newPage();
+    await account.goto(service.at('/login'));
+    await enter(account, service, address, 2);
+    await account.waitForSelector('form#sign-out-everywhere');
+    await account.click('form#sign-out-everywhere button');
+    await account.waitForURL(service.at('/logged-out'));
+    await page.reload();
+    assert.match(await page.locator('#notice').innerText(), /over/);
+    await phone.close();
+    await end();
+  },
+
+  'the lessons: with Entree away the cached keys still verify': async ({ browser }) => {
+    const { service, web, context, page } = await visit(browser);
+    await service.kill();
+    await assert.rejects(fetch(service.at('/.well-known/jwks.json')), 'nobody answers there');
+    for (let view = 0; view < 3; view++) {
+      await page.reload();
+      assert.equal(await count(page), 3);
+    }
+    const bad = await fetch(`${web.api.url}/lessons`, { headers: { authorization: 'Bearer x.y.z' } });
+    assert.equal(bad.status, 401, 'and what is bad is still refused');
+    await context.close();
+  },
+};

@@ -1,0 +1,163 @@
+//! `entree doctor` as ops run it: beside a running service, before the first start, and when something is wrong.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use sea_orm::ConnectionTrait as _;
+use serde_json::Value;
+use testkit::entree::Backend;
+
+use crate::outside::{Stage, binary};
+
+/// What it said: its exit code and its findings.
+struct Said {
+    code: Option<i32>,
+    findings: Vec<Value>,
+}
+
+impl Said {
+    fn of(&self, check: &str) -> &Value {
+        let found = self.findings.iter().find(|finding| finding["check"] == check);
+        found.unwrap_or_else(|| panic!("no {check} in {:#?}", self.findings))
+    }
+
+    /// State, and what was found or how to mend it, whichever holds `words`.
+    fn says(&self, check: &str, state: &str, words: &str) {
+        let finding = self.of(check);
+        assert_eq!(finding["state"], state, "{finding}");
+        assert!(finding.to_string().contains(words), "{words}: {finding}");
+        assert_eq!(finding.get("mend").is_none(), state == "ok", "what is not fine can be mended: {finding}");
+    }
+}
+
+fn command(file: &Path, arguments: &[&str], env: &[(&str, &str)]) -> std::process::Output {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENTREE_")) {
+        command.env_remove(name);
+    }
+    command.envs(env.iter().copied()).arg("--config").arg(file).arg("doctor").args(arguments);
+    command.current_dir(file.parent().unwrap()).output().unwrap()
+}
+
+fn doctor(file: &Path, env: &[(&str, &str)]) -> Said {
+    let output = command(file, &["--json"], env);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {output:?}"));
+    assert_eq!(said["healthy"], Value::Bool(output.status.success()));
+    Said { code: output.status.code(), findings: said["findings"].as_array().unwrap().clone() }
+}
+
+fn file(stage: &Stage) -> PathBuf {
+    stage.service.data()[0].parent().unwrap().join("entree.toml")
+}
+
+/// A folder of its own with this configuration.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("entree-doctor-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("entree.toml"), text).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("entree.toml")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn beside_a_running_service(backend: Backend) {
+    let Some(stage) = Stage::start(backend, |options| options).await else { return };
+    let said = doctor(&file(&stage), &[]);
+    assert_eq!(said.code, Some(0), "{:#?}", said.findings);
+    for check in ["configuration", "database", "signing keys", "clock", "ticket store", "mail server"] {
+        assert_eq!(said.of(check)["state"], "ok", "{check}");
+    }
+    said.says("signing keys", "ok", "ES256");
+
+    let text = String::from_utf8(command(&file(&stage), &[], &[]).stdout).unwrap();
+    assert!(!text.contains('\x1b'), "colours are for terminals: {text}");
+    assert!(text.lines().any(|line| line.starts_with("ok    database ")), "{text}");
+
+    // An hour behind what was written already.
+    let later = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() + 3_600_000;
+    let id = "01890000-0000-7000-8000-000000000000";
+    let id = if backend == Backend::Embedded { format!("x'{}'", id.replace('-', "")) } else { format!("'{id}'") };
+    let row = format!("INSERT INTO audit_events (id, at, kind) VALUES ({id}, {later}, 'test')");
+    stage.database().await.execute_unprepared(&row).await.unwrap();
+    let said = doctor(&file(&stage), &[]);
+    said.says("clock", "fail", "behind the newest row");
+    assert_eq!(said.code, Some(1));
+}
+
+/// The mail server of the test needs a thread while the command is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_a_running_service_fine_and_a_clock_that_is_late() {
+    beside_a_running_service(Backend::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_a_running_service_on_servers_fine_and_a_clock_that_is_late() {
+    beside_a_running_service(Backend::Servers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_that_the_master_key_does_not_open_the_signing_keys() {
+    let Some(stage) = Stage::start(Backend::Embedded, |options| options).await else { return };
+    let said = doctor(&file(&stage), &[("ENTREE__SERVER__MASTER_KEY", &"0123456789abcdef".repeat(4))]);
+    said.says("signing keys", "fail", "server.previous_master_keys");
+    let key = stage.service.data()[0].join("master.key");
+    std::fs::rename(&key, key.with_extension("away")).unwrap();
+    doctor(&file(&stage), &[]).says("signing keys", "fail", "without it they are lost");
+    assert!(!key.exists(), "none is made");
+}
+
+#[test]
+fn doctor_runs_before_the_first_start_and_makes_nothing() {
+    let folder = Folder::with("first", "");
+    let output = command(&folder.file(), &["--dev", "--json"], &[]);
+    assert!(output.status.success(), "{output:?}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said["findings"].to_string().contains("made at first start"), "{said}");
+    let names: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["entree.toml"]);
+}
+
+#[test]
+fn doctor_names_everything_that_is_away_at_once_with_remedies() {
+    let ports = [closed_port(), closed_port(), closed_port()];
+    let text = format!(
+        "[server]\npublic_url = \"https://login.example.com\"\n[database]\nurl = \"postgres://u:s3cret@127.0.0.1:{}/d\"\n\
+         [tickets]\nurl = \"redis://:s3cret@127.0.0.1:{}\"\n[mail]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
+         from = \"login@example.com\"\n",
+        ports[0], ports[1], ports[2]
+    );
+    let folder = Folder::with("away", &text);
+    let said = doctor(&folder.file(), &[]);
+    assert_eq!(said.code, Some(1));
+    said.says("database", "fail", "database.url");
+    said.says("ticket store", "fail", "tickets.url");
+    said.says("mail server", "fail", "mail.host");
+    assert!(!format!("{:?}", said.findings).contains("s3cret"), "{:#?}", said.findings);
+}
+
+#[test]
+fn doctor_reports_problems_of_the_configuration() {
+    let folder = Folder::with("wrong", "[server]\npublic_url = \"ftp://x\"\n");
+    let said = doctor(&folder.file(), &[]);
+    assert_eq!(said.code, Some(1));
+    said.says("configuration", "fail", "server.public_url");
+}

@@ -1,0 +1,356 @@
+//! Signing keys change under load: no request fails to verify, old tokens hold until they expire, and a key that is taken
+//! out is dead at once.
+//!
+//! A program gets tokens for itself all the time, from every copy; the verifier of `examples/lessons-api` checks each as a
+//! resource server does. Beside it stands one that never reads the key set again: the fault that the judge has to find.
+//! `entree keys` runs as ops run it, and libfaketime brings the day that a new key is published before it signs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test that cannot go on must stop at once and say where"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the request tests")]
+#[path = "it/outside.rs"]
+mod outside;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use lessons_api::{
+    issuer::Issuer,
+    keys::{Keys, NoKey},
+    verify::{Refused, Verifier},
+};
+use outside::{Stage, binary};
+use serde_json::Value;
+use testkit::{
+    ci,
+    entree::{Backend, Copy, faketime},
+    until,
+};
+
+const PROGRAM: &str = "metronome";
+const SECRET: &str = "a-secret-of-a-program-that-beats-time-0123456789";
+const AUDIENCE: &str = "https://lessons.example.test";
+/// For how long a key is published before it signs (SK-03).
+const LEAD: i64 = 24 * 3600;
+/// How long copies may take to follow what ops did in the database, and then some.
+const FOLLOW: Duration = Duration::from_secs(90);
+/// How many ask at once.
+const CALLERS: usize = 4;
+/// How many verifications by one key prove something.
+const ENOUGH: usize = 200;
+
+/// What verifying came to, by key: how often it was right, and the first words of each failure.
+#[derive(Clone, Debug, Default)]
+struct Journal {
+    good: BTreeMap<String, usize>,
+    bad: Vec<String>,
+}
+
+impl Journal {
+    fn note(&mut self, kid: &str, verdict: Result<(), String>) {
+        match verdict {
+            Ok(()) => *self.good.entry(kid.to_owned()).or_default() += 1,
+            Err(why) => self.bad.push(format!("{kid}: {why}")),
+        }
+    }
+
+    fn of(&self, kid: &str) -> usize {
+        self.good.get(kid).copied().unwrap_or_default()
+    }
+}
+
+/// A rotation from `old` to `new` that nobody noticed.
+fn judge(journal: &Journal, old: &str, new: &str) -> Result<usize, String> {
+    if let Some(first) = journal.bad.first() {
+        return Err(format!("{} requests failed to verify, the first: {first}", journal.bad.len()));
+    }
+    for kid in [old, new] {
+        if journal.of(kid) < ENOUGH {
+            return Err(format!("only {} tokens by {kid}: nothing is proved", journal.of(kid)));
+        }
+    }
+    Ok(journal.good.values().sum())
+}
+
+/// A key that is out: what it signed must be refused as by nobody's key.
+fn judge_dead(verdict: &Result<(), Refused>) -> Result<(), String> {
+    match verdict {
+        Err(Refused::Key(NoKey::Unknown)) => Ok(()),
+        other => Err(format!("a token by a key that was taken out: {other:?}")),
+    }
+}
+
+/// The service, and those who verify what it signs.
+struct Bed {
+    stage: Stage,
+    http: reqwest::Client,
+    /// By how many seconds the clock of service and verifiers is ahead.
+    ahead: AtomicI64,
+    /// By how many more the cache of the true resource server is, so that nobody waits for a `max-age`.
+    older: Arc<AtomicU64>,
+    api: Verifier,
+    /// Never reads the key set again.
+    frozen: Verifier,
+    loaded: AtomicBool,
+    journal: Mutex<Journal>,
+    frozen_journal: Mutex<Journal>,
+}
+
+impl Bed {
+    async fn start(backend: Backend) -> Option<Arc<Self>> {
+        if let Err(missing) = faketime() {
+            assert!(!ci(), "{missing}");
+            eprintln!("skipped: {missing}");
+            return None;
+        }
+        lessons_api::install_tls();
+        let program = format!(
+            "\n[[clients]]\nclient_id = \"{PROGRAM}\"\nname = \"Metronome\"\naudience = \"{AUDIENCE}\"\ngrant_types = \
+             [\"client_credentials\"]\ntoken_endpoint_auth_method = \"client_secret_basic\"\nclient_secret = \
+             \"{SECRET}\"\n"
+        );
+        let stage = Stage::start(backend, |options| options.clock().expect("libfaketime").tail(&program)).await?;
+        let issuer = Issuer::new(&stage.service.url, None).unwrap();
+        let older = Arc::new(AtomicU64::new(0));
+        let by = Arc::clone(&older);
+        let keys = Keys::with_clock(move || Instant::now() + Duration::from_secs(by.load(SeqCst)));
+        let api = Verifier::with_keys(issuer, AUDIENCE.to_owned(), keys);
+        api.warm_up().await.unwrap();
+        let frozen = frozen(&stage.service.url).await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let (ahead, loaded) = (AtomicI64::new(0), AtomicBool::new(false));
+        let (journal, frozen_journal) = (Mutex::default(), Mutex::default());
+        Some(Arc::new(Self { stage, http, ahead, older, api, frozen, loaded, journal, frozen_journal }))
+    }
+
+    async fn frozen_now(&self) -> Verifier {
+        frozen(&self.stage.service.url).await
+    }
+
+    fn now(&self) -> i64 {
+        lessons_api::now() + self.ahead.load(SeqCst)
+    }
+
+    /// Moves the clocks of service and verifiers; nobody may be asking for a token meanwhile.
+    fn shift(&self, seconds: i64) {
+        self.ahead.store(seconds, SeqCst);
+        self.older.fetch_add(u64::try_from(seconds).unwrap(), SeqCst);
+        self.stage.service.shift_clock(seconds);
+    }
+
+    /// Each copy goes by the public name.
+    fn host(&self) -> &str {
+        self.stage.service.url.trim_start_matches("http://")
+    }
+
+    async fn post(&self, url: &str, form: &[(&str, &str)]) -> Value {
+        let request = self.http.post(url).header("host", self.host()).basic_auth(PROGRAM, Some(SECRET)).form(form);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{}", self.stage.trouble());
+        answer.json().await.expect("JSON")
+    }
+
+    async fn token(&self, base: &str) -> String {
+        let answer = self.post(&format!("{base}/oauth2/token"), &[("grant_type", "client_credentials")]).await;
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// RFC 7662: what Entree itself says.
+    async fn is_active(&self, copy: &Copy, token: &str) -> bool {
+        let answer = self.post(&format!("{}/oauth2/introspect", copy.public), &[("token", token)]).await;
+        answer["active"] == true
+    }
+
+    async fn verify(&self, verifier: &Verifier, token: &str) -> Result<(), Refused> {
+        verifier.verify(token, self.now()).await.map(drop)
+    }
+
+    /// Tokens and verifications without a pause, until `done`.
+    async fn load<T>(self: &Arc<Self>, done: impl Future<Output = T>) -> T {
+        self.loaded.store(true, SeqCst);
+        let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(Arc::clone(self).call())).collect();
+        let result = done.await;
+        self.loaded.store(false, SeqCst);
+        for caller in callers {
+            caller.await.expect("a caller that came to its end");
+        }
+        result
+    }
+
+    async fn call(self: Arc<Self>) {
+        while self.loaded.load(SeqCst) {
+            let token = self.token(&self.stage.service.url).await;
+            let kid = kid(&token);
+            for (verifier, journal) in [(&self.api, &self.journal), (&self.frozen, &self.frozen_journal)] {
+                let verdict = self.verify(verifier, &token).await.map_err(|why| why.to_string());
+                journal.lock().unwrap().note(&kid, verdict);
+            }
+        }
+    }
+
+    /// Waits until every copy publishes `with`, not `without`, and signs by none but `signer`, if one is named.
+    async fn settled(&self, with: &str, without: Option<&str>, signer: Option<&str>) {
+        for copy in &self.stage.service.copies {
+            let url = format!("{}/.well-known/jwks.json", copy.public);
+            let right = || async {
+                let answer = self.http.get(&url).header("host", self.host()).send().await.ok()?;
+                let set: Value = answer.json().await.ok()?;
+                let kids: BTreeSet<_> = set["keys"].as_array()?.iter().filter_map(|key| key["kid"].as_str()).collect();
+                let listed = kids.contains(with) && without.is_none_or(|kid| !kids.contains(kid));
+                let signs = match signer {
+                    Some(wanted) => kid(&self.token(&copy.public).await) == wanted,
+                    None => true,
+                };
+                (listed && signs).then_some(())
+            };
+            let found = until("a copy that follows", FOLLOW, right).await;
+            found.unwrap_or_else(|why| panic!("{why}\n{}", self.stage.trouble()));
+        }
+    }
+
+    /// Waits until enough tokens by `kid` were verified, one way or the other.
+    async fn verified(&self, kid: &str) {
+        let seen = || async { (self.journal.lock().unwrap().of(kid) >= ENOUGH).then_some(()) };
+        until("tokens by one key", FOLLOW, seen).await.unwrap_or_else(|why| panic!("{why}: {:?}", self.journal));
+    }
+
+    /// `entree keys …`, as ops call it beside the service; what changed, as (key, state).
+    fn keys(&self, arguments: &[&str]) -> Vec<(String, String)> {
+        let folder = self.stage.service.data()[0].parent().unwrap().to_path_buf();
+        let arguments: Vec<&str> = ["keys"].into_iter().chain(arguments.iter().copied()).chain(["--json"]).collect();
+        let (status, text) = testkit::entree::run(&binary(), &folder, &arguments);
+        assert!(status.success(), "{text}");
+        let line = text.lines().find(|line| line.starts_with('[')).unwrap_or_else(|| panic!("{text}"));
+        let changes: Vec<Value> = serde_json::from_str(line).unwrap();
+        let word = |change: &Value, name: &str| change[name].as_str().unwrap().to_owned();
+        changes.iter().map(|change| (word(change, "kid"), word(change, "state"))).collect()
+    }
+}
+
+/// A resource server that reads the key set at start and never again: no time passes for it, and it has spent the one
+/// request that an unknown `kid` is worth.
+async fn frozen(url: &str) -> Verifier {
+    let begin = Instant::now();
+    let issuer = Issuer::new(url, None).unwrap();
+    let verifier = Verifier::with_keys(issuer, AUDIENCE.to_owned(), Keys::with_clock(move || begin));
+    let nobodys = URL_SAFE_NO_PAD.encode(r#"{"typ":"at+jwt","alg":"ES256","kid":"nobody"}"#);
+    let nobodys = format!("{nobodys}.e30.{}", URL_SAFE_NO_PAD.encode([0; 64]));
+    let verdict = verifier.verify(&nobodys, lessons_api::now()).await;
+    assert_eq!(verdict, Err(Refused::Key(NoKey::Unknown)));
+    verifier
+}
+
+fn kid(token: &str) -> String {
+    part(token, 0)["kid"].as_str().unwrap().to_owned()
+}
+
+fn part(token: &str, at: usize) -> Value {
+    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).unwrap()).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+async fn rotate_under_load(backend: Backend) {
+    let Some(bed) = Bed::start(backend).await else { return };
+    let first = kid(&bed.token(&bed.stage.service.url).await);
+
+    // Published at once, and signs nothing yet.
+    let changes = bed.keys(&["rotate", "--alg", "ES256"]);
+    let [(second, state)] = changes.as_slice() else { panic!("{changes:?}") };
+    assert_eq!(state, "pending");
+    bed.load(bed.settled(second, None, Some(&first))).await;
+
+    // A few seconds before its day is over: it takes over while tokens are asked for.
+    bed.shift(LEAD - 5);
+    let last = bed.token(&bed.stage.service.url).await;
+    assert_eq!(kid(&last), first, "KY-1: not before its day");
+    bed.load(async {
+        bed.settled(second, None, Some(second)).await;
+        bed.verified(second).await;
+    })
+    .await;
+    let journal = bed.journal.lock().unwrap().clone();
+    let count = judge(&journal, &first, second).unwrap_or_else(|why| panic!("{why}\n{}", bed.stage.trouble()));
+    println!("{backend:?}: {count} tokens verified over a rotation, none failed; by key {:?}", journal.good);
+    let planted = judge(&bed.frozen_journal.lock().unwrap(), &first, second);
+    assert!(planted.is_err(), "one who never reads the set again must fail: {planted:?}");
+
+    // What the old key signed holds until it expires, and no longer.
+    bed.older.fetch_add(301, SeqCst);
+    assert_eq!(bed.verify(&bed.api, &last).await, Ok(()), "KY-1: the old key stays published");
+    let exp = part(&last, 1)["exp"].as_i64().unwrap();
+    assert_eq!(bed.api.verify(&last, exp - 1).await.map(drop), Ok(()));
+    assert_eq!(bed.api.verify(&last, exp + 31).await.map(drop), Err(Refused::Expired));
+
+    emergency(&bed, &last, second).await;
+    assert_eq!(bed.stage.faults(), Vec::<String>::new());
+}
+
+/// KY-4: `second` is taken out while it signs.
+async fn emergency(bed: &Arc<Bed>, of_first: &str, second: &str) {
+    let stolen = bed.token(&bed.stage.service.url).await;
+    assert_eq!((kid(&stolen).as_str(), bed.verify(&bed.api, &stolen).await), (second, Ok(())));
+    let stuck = bed.frozen_now().await;
+    for copy in &bed.stage.service.copies {
+        assert!(bed.is_active(copy, &stolen).await);
+    }
+    let changes = bed.keys(&["revoke", second]);
+    let [(out, _), (third, state)] = changes.as_slice() else { panic!("{changes:?}") };
+    assert_eq!((out.as_str(), state.as_str()), (second, "active"));
+    bed.settled(third, Some(second), Some(third)).await;
+    for copy in &bed.stage.service.copies {
+        assert!(!bed.is_active(copy, &stolen).await, "here at once");
+    }
+    // At a resource server within the life of its cache, 300 s.
+    bed.older.fetch_add(300, SeqCst);
+    judge_dead(&bed.verify(&bed.api, &stolen).await).unwrap();
+    let new = bed.token(&bed.stage.service.url).await;
+    assert_eq!((&kid(&new), bed.verify(&bed.api, &new).await), (third, Ok(())), "and the next one signs at once");
+    assert_eq!(bed.verify(&bed.api, of_first).await, Ok(()), "no other key suffers");
+    let planted = judge_dead(&bed.verify(&stuck, &stolen).await);
+    assert!(planted.is_err(), "one who never reads the set again must be found: {planted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ky_1_ky_4_keys_change_under_load_on_two_copies() {
+    rotate_under_load(Backend::Two).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ky_1_ky_4_keys_change_under_load_on_the_embedded_default() {
+    rotate_under_load(Backend::Embedded).await;
+}
+
+#[test]
+fn a_rotation_that_somebody_noticed_is_seen() {
+    let journal = |good: &[(&str, usize)], bad: &[&str]| Journal {
+        good: good.iter().map(|(kid, count)| ((*kid).to_owned(), *count)).collect(),
+        bad: bad.iter().map(|why| (*why).to_owned()).collect(),
+    };
+    assert_eq!(judge(&journal(&[("a", 200), ("b", 300)], &[]), "a", "b"), Ok(500));
+    for wrong in [
+        journal(&[("a", 2000), ("b", 2000)], &["b: unknown key"]),
+        journal(&[("a", 2000)], &[]),
+        journal(&[("a", 2000), ("b", 199)], &[]),
+        journal(&[], &[]),
+    ] {
+        assert!(judge(&wrong, "a", "b").is_err(), "{wrong:?}");
+    }
+    for wrong in [Ok(()), Err(Refused::Expired), Err(Refused::Key(NoKey::Unavailable))] {
+        assert!(judge_dead(&wrong).is_err(), "{wrong:?}");
+    }
+}
