@@ -32,12 +32,11 @@ pub fn allows(client: &Client, origin: &str) -> bool {
     client.allowed_origins.iter().any(|allowed| allowed == origin)
 }
 
-/// Every audience that access tokens of a client may have, once.
+/// Whether access tokens of some client may have this audience.
 #[must_use]
-pub fn audiences(config: &Config) -> BTreeSet<&str> {
-    let default = config.clients.iter().map(|client| client.audience.as_str());
-    let further = config.clients.iter().flat_map(|client| client.resources.iter().map(String::as_str));
-    default.chain(further).chain(config.stored.audiences()).collect()
+pub fn is_audience(config: &Config, name: &str) -> bool {
+    let own = |client: &Client| client.audience == name || client.resources.iter().any(|further| further == name);
+    config.clients.iter().any(own) || config.stored.has_audience(name)
 }
 
 /// Every scope that a client may ask for, once.

@@ -9,7 +9,7 @@ use crate::{
         error::{Code, OauthError},
         scope,
     },
-    web::params::{ParamError, Params},
+    web::params::Params,
 };
 
 /// The most bytes of one name, and the most names in a request.
@@ -35,12 +35,8 @@ pub fn all(client: &Client, ours: &str) -> String {
 }
 
 fn named(params: &Params) -> Result<Vec<&str>, OauthError> {
-    let malformed = |error: ParamError| match error {
-        ParamError::Repeated(_) => OauthError::new(Code::InvalidRequest, "A parameter is repeated."),
-        _ => target("The parameter resource is malformed or too long."),
-    };
     let mut names: Vec<&str> = Vec::new();
-    for name in params.all("resource", MAX_NAME).map_err(malformed)? {
+    for name in params.all("resource", MAX_NAME)? {
         if !names.contains(&name) {
             names.push(name);
         }

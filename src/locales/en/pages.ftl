@@ -144,5 +144,14 @@ account-session-when = Last used { $seen }. Signed in { $created }.
 account-device-unknown = Unknown device
 account-end = End
 account-end-label = End: { $device }
+account-access = Applications with access
 account-sign-out = Sign out
 account-everywhere = Sign out everywhere
+
+access-title = Applications with access
+access-lede = These applications may use your account. Removing access ends that at once, until you sign in with the application again.
+access-none = No application has access to your account.
+access-when = Since { $since }. Last used { $used }.
+access-remove = Remove access
+access-remove-label = Remove access: { $client }
+access-back = Back to your account

@@ -144,5 +144,14 @@ account-session-when = Dernière activité : { $seen }. Connexion : { $created
 account-device-unknown = Appareil inconnu
 account-end = Terminer
 account-end-label = Terminer : { $device }
+account-access = Applications ayant accès
 account-sign-out = Se déconnecter
 account-everywhere = Se déconnecter partout
+
+access-title = Applications ayant accès
+access-lede = Ces applications peuvent utiliser votre compte. Retirer l’accès y met fin aussitôt, jusqu’à ce que vous vous connectiez de nouveau avec l’application.
+access-none = Aucune application n’a accès à votre compte.
+access-when = Depuis le { $since }. Dernière activité : { $used }.
+access-remove = Retirer l’accès
+access-remove-label = Retirer l’accès : { $client }
+access-back = Retour à votre compte
