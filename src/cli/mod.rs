@@ -62,9 +62,6 @@ enum Command {
         /// Check it for `entree dev`
         #[arg(long)]
         dev: bool,
-        /// Also look at the clients of the database: those that the file hides, and those that cannot be read
-        #[arg(long)]
-        database: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
