@@ -516,18 +516,6 @@ impl Default for Session {
     }
 }
 
-impl Default for Token {
-    fn default() -> Self {
-        Self {
-            access_seconds: 600,
-            id_seconds: 600,
-            code_seconds: 60,
-            refresh_idle_seconds: 30 * 86_400,
-            refresh_absolute_seconds: 180 * 86_400,
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         let budgets = |list: &[(u32, u64)]| list.iter().map(|&(count, seconds)| Budget { count, seconds }).collect();
