@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::{
     Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls, Token, lives,
     load::{Mode, Problem},
-    pair,
+    pair, weak,
 };
 use crate::secret::{Hash, Text};
 
@@ -64,6 +64,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     lifetimes(config, &mut findings);
     clients(&config.clients, &config.token, &config.server.public_url, &mut findings);
     limits(&config.limits, &mut findings);
+    weak::warn(config, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
     findings.need(level.is_ok(), "telemetry.level", "is not a log filter", mend);
@@ -106,6 +107,15 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
     findings.range(server.drain_seconds, 0..=600, "server.drain_seconds");
     let texts = server.texts_dir.as_deref().is_none_or(Path::is_dir);
     findings.need(texts, "server.texts_dir", "is not a directory", "make it, or remove the key");
+
+    for (key, text) in [
+        ("server.service_documentation", &server.service_documentation),
+        ("server.op_policy_uri", &server.op_policy_uri),
+    ] {
+        let web = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
+        let mend = "write the address of a page, for instance `https://example.com/policy`, or leave it empty";
+        findings.need(text.is_empty() || web, key, "is not the address of a page", mend);
+    }
 
     let (public, ops) = (server.listen, config.management.listen);
     let same = public.port() != 0 && public == ops;
@@ -333,12 +343,10 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
         let fine =
             !client.name.trim().is_empty() && client.name.len() <= 100 && !client.name.chars().any(char::is_control);
         findings.need(fine, key("name"), "is empty, too long or has control characters", "write what people shall see");
-        let audience = Url::parse(&client.audience).is_ok_and(|url| url.fragment().is_none());
-        let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
-        findings.need(audience, key("audience"), "is not an absolute URI without a fragment", mend);
-        // Such tokens would be good at our own API, whatever they were meant for.
-        let mend = "name the client's own API; tokens for ours are asked for by `resource`";
-        findings.need(ours.is_empty() || client.audience != ours, key("audience"), "is our own public URL", mend);
+        audience(&client.audience, ours, &key("audience"), findings);
+        for (at, resource) in client.resources.iter().enumerate() {
+            audience(resource, ours, &format!("{}[{at}]", key("resources")), findings);
+        }
         let codes = client.grant_types.contains(&GrantType::AuthorizationCode);
         let some = client.first_party || !codes || !client.redirect_uris.is_empty();
         findings.need(some, key("redirect_uris"), "is empty", "list each exact address that people are sent back to");
@@ -366,23 +374,35 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
     }
 }
 
+/// RFC 8707 §2: an absolute URI without fragment. Grants list them between spaces.
+fn audience(text: &str, ours: &str, key: &str, findings: &mut Findings) {
+    let fine = Url::parse(text).is_ok() && !text.contains('#') && text.chars().all(|c| c.is_ascii_graphic());
+    let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
+    findings.need(fine, key, "is not an absolute URI without a fragment", mend);
+    // Tokens that the client asked for without a thought would be good at our own API.
+    let mend = "name the client's own API; first-party clients ask for tokens for ours by `resource`";
+    findings.need(ours.is_empty() || text != ours, key, "is our own public URL", mend);
+}
+
 /// Secrets, and what only a client with one may do.
 fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
-    let public = client.token_endpoint_auth_method == ClientAuth::None;
+    let method = client.token_endpoint_auth_method;
+    let public = method == ClientAuth::None;
     let (secret, hashes) = (&client.client_secret, &client.client_secret_sha256);
     let count = hashes.len() + usize::from(!secret.is_empty());
-    if public {
-        let mend = "remove it, or set token_endpoint_auth_method to `client_secret_basic`";
-        let given = if secret.is_empty() { "client_secret_sha256" } else { "client_secret" };
-        findings.need(count == 0, key(given), "is given to a public client", mend);
-        let mend = "remove it; public clients always use PKCE";
-        findings.need(client.require_pkce, key("require_pkce"), "is off for a public client", mend);
-    } else {
+    if matches!(method, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost) {
         let mend = "give client_secret_file or client_secret_sha256; make a secret with `openssl rand -hex 32`";
         findings.need(count > 0, key("client_secret"), "is missing", mend);
         let mend = "keep the new secret and the one before it";
         findings.need(count < 3, key("client_secret_sha256"), "makes more than two secrets", mend);
+    } else {
+        let mend = "remove it, or set token_endpoint_auth_method to `client_secret_basic`";
+        let given = if secret.is_empty() { "client_secret_sha256" } else { "client_secret" };
+        findings.need(count == 0, key(given), "is given to a client that shows none", mend);
     }
+    let mend = "remove it; public clients always use PKCE";
+    findings.need(!public || client.require_pkce, key("require_pkce"), "is off for a public client", mend);
+    own_keys(client, key, findings);
     let mend = "make one with `openssl rand -hex 32`: at least 43 letters, digits, `-`, `.`, `_` or `~`";
     findings.need(secret.is_empty() || is_secret(secret), key("client_secret"), "has less than 256 bits", mend);
     for (at, hash) in hashes.iter().enumerate() {
@@ -402,6 +422,15 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
     let mend = "remove it, or give the client a secret: who asks about tokens must authenticate";
     let asks = client.introspects.is_empty() || !public;
     findings.need(asks, key("introspects"), "is given to a public client", mend);
+}
+
+/// RFC 7591 §2: the keys of `private_key_jwt`.
+fn own_keys(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+    let signs = client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt;
+    let mend = "give the client's public keys in jwks";
+    findings.need(!signs || client.jwks.is_some(), key("jwks"), "is missing", mend);
+    let mend = "remove it, or set token_endpoint_auth_method to `private_key_jwt`";
+    findings.need(signs || client.jwks.is_none(), key("jwks"), "is given to a client that signs nothing", mend);
 }
 
 /// 256 bits need 43 characters of base64url; a text of few different ones is no secret.

@@ -94,7 +94,8 @@ fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// Keys and whole sections that are read at each use.
 fn applied(old: &Config, new: &Config) -> Vec<&'static str> {
-    differing!(old, new; magic_link, session, token, clients, limits, api, telemetry.level, server.texts_dir)
+    differing!(old, new; magic_link, session, token, clients, limits, api, telemetry.level, server.texts_dir,
+        server.service_documentation, server.op_policy_uri)
 }
 
 /// What is in force after a change: the old one with the new values of [`applied`].
@@ -108,6 +109,8 @@ fn blend(old: &Config, new: Config) -> Config {
     blend.api = new.api;
     blend.telemetry.level = new.telemetry.level;
     blend.server.texts_dir = new.server.texts_dir;
+    blend.server.service_documentation = new.server.service_documentation;
+    blend.server.op_policy_uri = new.server.op_policy_uri;
     blend
 }
 

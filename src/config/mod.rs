@@ -6,6 +6,7 @@
 
 pub mod check;
 mod fit;
+pub mod jwks;
 mod layers;
 pub mod live;
 mod lives;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod pair;
 mod stored;
 pub mod watch;
+mod weak;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -81,6 +83,10 @@ pub struct Server {
     pub single_instance: bool,
     /// A directory of `LANG/*.ftl` files whose messages replace ours. Changes without a restart.
     pub texts_dir: Option<PathBuf>,
+    /// Documentation for developers of clients, for the metadata. Empty: none. Changes without a restart.
+    pub service_documentation: String,
+    /// Our policy on what clients may do with people's data, for the metadata. Empty: none. Changes without a restart.
+    pub op_policy_uri: String,
     /// How long a stop waits for requests under way, in seconds.
     pub drain_seconds: u64,
     /// The certificate of the public listener. None: it speaks http, for loopback or behind a proxy.
@@ -236,6 +242,8 @@ pub enum ClientAuth {
     ClientSecretBasic,
     /// Identifier and secret in the form.
     ClientSecretPost,
+    /// An assertion that it signs with a key of its own (RFC 7523).
+    PrivateKeyJwt,
 }
 
 /// What a client may come to the token endpoint with (RFC 7591 §2). Refresh tokens hang on the scope `offline_access`.
@@ -291,6 +299,9 @@ pub struct Client {
     /// SHA-256 of its secrets in hexadecimal digits; two while they change.
     #[serde(default)]
     pub client_secret_sha256: Vec<String>,
+    /// Its public keys, for `private_key_jwt`.
+    #[serde(default)]
+    pub jwks: Option<jwks::Jwks>,
     /// What it may come to the token endpoint with.
     #[serde(default = "grant_types")]
     pub grant_types: Vec<GrantType>,
@@ -305,6 +316,9 @@ pub struct Client {
     pub introspects: Vec<String>,
     /// `aud` of its access tokens.
     pub audience: String,
+    /// Further audiences that it may ask for by `resource` (RFC 8707).
+    #[serde(default)]
+    pub resources: Vec<String>,
     /// First-party: no consent page, may use the sign-in API.
     #[serde(default)]
     pub first_party: bool,
@@ -448,6 +462,8 @@ impl Default for Server {
             connections_per_network: 512,
             single_instance: false,
             texts_dir: None,
+            service_documentation: String::new(),
+            op_policy_uri: String::new(),
             drain_seconds: 10,
             tls: Tls::default(),
         }
@@ -496,18 +512,6 @@ impl Default for Session {
             remembered_idle_seconds: 7 * 86_400,
             absolute_seconds: 30 * 86_400,
             max_per_user: 50,
-        }
-    }
-}
-
-impl Default for Token {
-    fn default() -> Self {
-        Self {
-            access_seconds: 600,
-            id_seconds: 600,
-            code_seconds: 60,
-            refresh_idle_seconds: 30 * 86_400,
-            refresh_absolute_seconds: 180 * 86_400,
         }
     }
 }

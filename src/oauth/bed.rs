@@ -175,22 +175,50 @@ impl Bed {
         routes(&app)
     }
 
+    /// Puts another ticket store in the place of this one, as if its data were lost.
+    pub(super) fn replace_tickets(&mut self, tickets: Tickets) {
+        self.app.tickets = tickets;
+        self.routes = routes(&self.app);
+    }
+
     pub(super) fn advance(&self, seconds: u64) {
         self.app.clock().advance(Duration::from_secs(seconds));
     }
 
     /// Changes what is configured for one client.
     pub(super) fn configure(&self, id: &str, change: impl FnOnce(&mut crate::config::Client)) {
+        self.reconfigure(|config| change(config.clients.iter_mut().find(|client| client.client_id == id).unwrap()));
+    }
+
+    /// Changes what is configured.
+    pub(super) fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
         let mut config = Config::clone(&self.app.config.get());
-        change(config.clients.iter_mut().find(|client| client.client_id == id).unwrap());
+        change(&mut config);
         self.app.config.replace(config);
     }
 
     /// A code for `client`, as the authorization endpoint issues it.
     pub(super) async fn code(&self, client: &str, scope: &str, challenge: Option<&str>) -> String {
+        self.code_for(client, scope, challenge, None).await
+    }
+
+    /// The same for a request that named resources.
+    pub(super) async fn code_for(
+        &self,
+        client: &str,
+        scope: &str,
+        challenge: Option<&str>,
+        resource: Option<&str>,
+    ) -> String {
         let code = Plain::generate();
         let config = self.app.config.get();
-        let scope = super::scope::granted(crate::client::find(&config, client).unwrap(), scope);
+        let registered = crate::client::find(&config, client).unwrap();
+        let scope = super::scope::granted(registered, scope);
+        if !registered.first_party {
+            let tx = self.app.db.begin().await.unwrap();
+            super::consent_store::allow(&tx, &self.user, client, &scope).await.unwrap();
+            tx.commit().await.unwrap();
+        }
         let grant = CodeGrant {
             grant: public_id(),
             client_id: client.to_owned(),
@@ -198,7 +226,8 @@ impl Bed {
             code_challenge: challenge.map(challenge_of),
             nonce: Some("n".to_owned()),
             scope,
-            resource: None,
+            claims: String::new(),
+            resource: resource.map(str::to_owned),
             session: self.session.id,
         };
         let value = serde_json::to_vec(&grant).unwrap();

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::{
     claims::{ACCESS_TYP, Access, ID_TYP, Id, Person, at_hash, jti},
+    claims_request::{self, Reach},
     grant_store::{self, Grant, gc_day},
     refresh::RefreshToken,
-    scope,
+    resource, scope,
 };
 use crate::{
     app::App,
@@ -58,6 +59,8 @@ pub struct Subject<'a> {
     pub client: &'a Client,
     /// The grant's scope, or less.
     pub scope: &'a str,
+    /// One of the grant's audiences.
+    pub audience: &'a str,
     /// The nonce of the request.
     pub nonce: Option<&'a str>,
 }
@@ -65,32 +68,34 @@ pub struct Subject<'a> {
 /// Signs the tokens of a grant. The refresh token is the caller's to add.
 ///
 /// # Errors
-/// If nothing can be signed now.
-pub fn tokens(app: &App, config: &Config, subject: &Subject<'_>) -> Result<TokenResponse, Failure> {
+/// If nothing can be signed now; the database's own.
+pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) -> Result<TokenResponse, Failure> {
     let Subject { grant, user, client, .. } = subject;
     let lives = client.lives(&config.token);
     let now = app.clock().now().seconds();
     let (sub, sid) = (user.public_id.to_string(), grant.session_id.map(|id| id.to_string()));
+    let (roles, audience) = (user::roles(user), subject.audience);
+    let scope = scope::of_person(subject.scope, &roles);
     let amr = || grant.amr.split(' ').filter(|method| !method.is_empty()).collect::<Vec<_>>();
     let access = Access {
         iss: &app.public_url,
         sub: sub.clone(),
-        aud: &grant.audience,
+        aud: audience,
         exp: after(now, lives.access_seconds),
         iat: now,
         jti: jti(&app.macs.jti, grant.id),
         client_id: &client.client_id,
-        scope: subject.scope,
+        scope: &scope,
         person: Some(Person {
             auth_time: grant.auth_time.seconds(),
             acr: &grant.acr,
             amr: amr(),
             sid: sid.clone(),
-            roles: user::roles(user),
+            roles,
         }),
     };
     let access_token = app.keys.sign(client.access_token_alg, ACCESS_TYP, &access)?;
-    let id_token = if scope::has(subject.scope, "openid") {
+    let id_token = if scope::has(&scope, "openid") {
         let id = Id {
             iss: &app.public_url,
             sub,
@@ -103,6 +108,7 @@ pub fn tokens(app: &App, config: &Config, subject: &Subject<'_>) -> Result<Token
             amr: amr(),
             sid,
             at_hash: at_hash(&access_token),
+            asked: claims_request::in_id_token(tx.conn(), user, &Reach { grant, scope: subject.scope }).await?,
         };
         Some(app.keys.sign(client.id_token_signed_response_alg, ID_TYP, &id)?)
     } else {
@@ -114,7 +120,7 @@ pub fn tokens(app: &App, config: &Config, subject: &Subject<'_>) -> Result<Token
         expires_in: lives.access_seconds,
         id_token,
         refresh_token: None,
-        scope: subject.scope.to_owned(),
+        scope,
     })
 }
 
@@ -135,12 +141,16 @@ pub struct New<'a> {
     pub client: &'a Client,
     /// What.
     pub scope: &'a str,
+    /// For which audiences, separated by spaces; none: for all of the client's.
+    pub resource: Option<&'a str>,
+    /// What the request asked for by `claims`.
+    pub claims: &'a str,
 }
 
 /// A grant, and its first refresh token where the client may have one.
 #[must_use]
 pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Option<String>) {
-    let New { id, session, client, scope } = new;
+    let New { id, session, client, scope, claims, resource } = new;
     let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
     let (seconds, lives) = (Duration::from_secs, client.lives(&config.token));
     let expires_at = now + if first.is_some() { seconds(lives.refresh_absolute_seconds) } else { SHORT };
@@ -151,7 +161,7 @@ pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Opt
         client_id: client.client_id.clone(),
         session_id: Some(session.id),
         scope: scope.to_owned(),
-        audience: client.audience.clone(),
+        audience: resource.map_or_else(|| resource::all(client, &app.public_url), str::to_owned),
         auth_time: session.auth_time,
         acr: session.acr.clone(),
         amr: session.amr.clone(),
@@ -165,6 +175,7 @@ pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Opt
         successor: None,
         rotated_at: None,
         idle_until,
+        claims: claims.to_owned(),
         gc_day: gc_day(idle_until.map_or(expires_at, |idle| idle.min(expires_at))),
     };
     (grant, first.map(|token| token.to_text(&app.macs.refresh)))
@@ -182,12 +193,13 @@ impl IssueTokens for Issuer {
         Box::pin(async move {
             let config = self.app.config.get();
             let scope = scope::granted(issue.client, issue.scope);
-            let new = New { id: public_id(), session: issue.session, client: issue.client, scope: &scope };
+            let (session, client) = (issue.session, issue.client);
+            let new = New { id: public_id(), session, client, scope: &scope, claims: "", resource: None };
             let (grant, refresh_token) = grant(&self.app, &config, new, tx.now);
             grant_store::insert(tx, grant.clone()).await?;
             let (user, client, nonce) = (issue.user, issue.client, issue.nonce);
-            let subject = Subject { grant: &grant, user, client, scope: &scope, nonce };
-            let response = tokens(&self.app, &config, &subject)?;
+            let subject = Subject { grant: &grant, user, client, scope: &scope, audience: &client.audience, nonce };
+            let response = tokens(&self.app, &config, tx, &subject).await?;
             Event::new(Kind::TokenIssued)
                 .user(issue.user.id)
                 .session(issue.session.id)

@@ -25,8 +25,8 @@ use ::redis::{
 use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{Answer, Counter, Policy, Store, away, bounded};
-use crate::web::error::Failure;
+use super::{Answer, Counter, EPOCH_KEPT, Once, Policy, Store, away, bounded};
+use crate::{clock::Time, web::error::Failure};
 
 /// How long Redis may take to take a connection, and to answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
@@ -69,6 +69,23 @@ for i, key in ipairs(KEYS) do
 end
 return 0";
 
+/// KEYS: epoch, identifier. ARGV: now and the epoch's life; the value and its life. The answer: the epoch for a first
+/// use; 0 for a further one; -1 where there was no epoch.
+const ONCE: &str = "\
+local since = tonumber(redis.call('GET', KEYS[1]) or '')
+if not since then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return -1
+end
+if redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4], 'NX') then return since end
+return 0";
+
+/// KEYS: epoch. ARGV: now and its life. An epoch that is there keeps its value.
+const EPOCH: &str = "\
+if tonumber(redis.call('GET', KEYS[1]) or '') then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1";
+
 type Slot = ArcSwapOption<MultiplexedConnection>;
 
 pub(super) struct Redis {
@@ -82,6 +99,8 @@ pub(super) struct Redis {
     claim: Script,
     replace: Script,
     hit: Script,
+    once: Script,
+    epoch: Script,
 }
 
 impl Redis {
@@ -97,6 +116,8 @@ impl Redis {
             claim: Script::new(CLAIM),
             replace: Script::new(REPLACE),
             hit: Script::new(HIT),
+            once: Script::new(ONCE),
+            epoch: Script::new(EPOCH),
         })
     }
 
@@ -244,6 +265,25 @@ impl Store for Redis {
             }
             let wait: u64 = self.script(&call).await?;
             Ok((wait > 0).then(|| Duration::from_millis(wait)))
+        })
+    }
+
+    fn once<'a>(&'a self, key: &'a str, epoch: &'a str, blob: Vec<u8>, ttl: Duration, now: Time) -> Answer<'a, Once> {
+        Box::pin(async move {
+            let mut call = self.once.key(epoch);
+            call.key(key).arg(now.0).arg(millis(EPOCH_KEPT)).arg(blob).arg(millis(ttl));
+            Ok(match self.script::<i64>(&call).await? {
+                0 => Once::Again,
+                since if since > 0 => Once::First { since: Time(since) },
+                _ => Once::Forgotten,
+            })
+        })
+    }
+
+    fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut call = self.epoch.key(epoch);
+            self.script::<i64>(call.arg(now.0).arg(millis(EPOCH_KEPT))).await.map(drop)
         })
     }
 

@@ -36,6 +36,8 @@ mod migrations;
 mod million;
 mod oauth;
 mod oauth_authorize;
+mod oauth_claims;
+mod oauth_connected;
 mod oauth_metadata;
 mod oauth_prompt;
 mod oauth_token;

@@ -7,8 +7,9 @@ use redis::cmd;
 
 use super::{PATIENCE, Redis, Store as _, server::Server, within};
 use crate::{
+    clock::Time,
     secret::{Hash, MasterKeys, Plain},
-    ticket::{Claim, Counter, Kind, Policy, Tickets},
+    ticket::{Claim, Counter, Kind, Once, Policy, Tickets},
     web::error::Failure,
 };
 
@@ -108,6 +109,25 @@ async fn rd_04_each_entry_ends_at_its_own_time() {
     assert!((9 * MINUTE..=10 * MINUTE).contains(&ttl().await), "a replay does not prolong the tombstone");
     tickets.issue(Kind::Code, &handle(), b"", Duration::ZERO).await.unwrap();
     tickets.issue(Kind::Code, &handle(), b"", Duration::MAX).await.unwrap();
+    server.every_key_has_a_ttl().await;
+}
+
+#[tokio::test]
+async fn rd_09_a_redis_that_lost_its_data_is_known_as_such() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let (tickets, at) = (server.tickets(&keys()), handle());
+    let once = async |seconds: i64| tickets.once(Kind::Jti, &at, MINUTE, Time(seconds * 1000)).await.unwrap();
+    assert_eq!(once(1_000).await, Once::Forgotten, "nobody has put an epoch");
+    assert_eq!(once(1_010).await, Once::First { since: Time(1_000_000) });
+    assert_eq!(once(1_020).await, Once::Again);
+    let () = server.raw(&cmd("FLUSHALL")).await;
+    assert_eq!(once(1_030).await, Once::Forgotten);
+    assert_eq!(once(1_040).await, Once::First { since: Time(1_030_000) }, "and it was not noted meanwhile");
+    let () = server.raw(&cmd("FLUSHALL")).await;
+    tickets.keep_epoch(Time(1_050_000)).await.unwrap();
+    assert_eq!(once(1_060).await, Once::First { since: Time(1_050_000) }, "so the caller knows since when");
+    let () = server.raw(cmd("SET").arg("t:{once}:epoch").arg("garbage").arg("PX").arg(60_000)).await;
+    assert_eq!(once(1_070).await, Once::Forgotten);
     server.every_key_has_a_ttl().await;
 }
 
