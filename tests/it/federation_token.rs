@@ -76,6 +76,9 @@ fn compact(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Lie> 
     vec![Lie::compact(move |token| *token = change(token))]
 }
 
+/// What is done to a text before it is signed.
+type Spoil = Box<dyn Fn(&mut String) + Send + Sync>;
+
 /// A second member of a name, in text before it is signed.
 fn twice(text: &mut String, name: &str, value: &str) {
     let end = text.trim_end_matches('}').to_owned();
@@ -84,7 +87,7 @@ fn twice(text: &mut String, name: &str, value: &str) {
 
 async fn r_21_it_01_up_id_token_malformed(bed: Bed) {
     let jwe = || format!("{}.a.b.c.d", encode(br#"{"alg":"RSA-OAEP","enc":"A128GCM"}"#));
-    let second = |lie: fn(Box<dyn Fn(&mut String) + Send + Sync>) -> Lie, name: &'static str, value: &'static str| {
+    let second = |lie: fn(Spoil) -> Lie, name: &'static str, value: &'static str| {
         vec![lie(Box::new(move |text| twice(text, name, value)))]
     };
     let member = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
