@@ -1,9 +1,10 @@
-//! How long tokens live: the defaults and bounds (DESIGN §8, lifetimes), and what one client has instead of what all have.
+//! How long things live: mailed links and their flows; tokens, with the bounds (DESIGN §8, lifetimes), and what one
+//! client has instead of what all have.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    Client, Token,
+    Client, Config, Token,
     check::{Findings, LONG},
 };
 
@@ -28,6 +29,20 @@ impl Default for Token {
             refresh_idle_seconds: 30 * 86_400,
             refresh_absolute_seconds: 180 * 86_400,
         }
+    }
+}
+
+impl Config {
+    /// Life of link and code.
+    #[must_use]
+    pub const fn link_lifetime(&self) -> Duration {
+        Duration::from_secs(self.magic_link.lifetime_seconds)
+    }
+
+    /// Life of a flow: 30 minutes, or that of the link and 20 minutes.
+    #[must_use]
+    pub fn flow_lifetime(&self) -> Duration {
+        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
     }
 }
 

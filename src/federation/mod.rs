@@ -11,6 +11,8 @@ mod apple;
 pub mod arrive;
 pub mod ask;
 mod authorize;
+#[cfg(test)]
+mod bed;
 pub mod callback;
 pub mod decide;
 pub mod disconnect;
