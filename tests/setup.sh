@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl, curl, jq,
-# a JDK with Maven and Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
+# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl and
+# Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
 # packages (npm, by lock file).
+# `setup.sh interop`: also curl, jq and a JDK with Maven, which only that layer needs.
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -28,10 +29,12 @@ if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then missing+=(lib
 command -v setpriv >/dev/null || missing+=(util-linux)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 command -v openssl >/dev/null || missing+=(openssl)
-command -v curl >/dev/null || missing+=(curl)
-command -v jq >/dev/null || missing+=(jq)
-command -v javac >/dev/null || missing+=(default-jdk-headless)
-command -v mvn >/dev/null || missing+=(maven)
+if [ "${1:-}" = interop ]; then
+  command -v curl >/dev/null || missing+=(curl)
+  command -v jq >/dev/null || missing+=(jq)
+  command -v javac >/dev/null || missing+=(default-jdk-headless)
+  command -v mvn >/dev/null || missing+=(maven)
+fi
 
 install() {
   command -v apt-get >/dev/null || { echo "setup: no apt-get: install $* yourself"; return 1; }
