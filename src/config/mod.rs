@@ -1,8 +1,8 @@
 //! What ops may set: the sections of `entree.toml`, their defaults and bounds.
 //!
 //! This file is the shape; `load` reads file, environment and `*_file` secrets (`layers`), fits them into the shape
-//! (`fit`) and checks what types cannot say (`check`), so that every problem is reported at once; `live` keeps the
-//! current one and changes it atomically while the service runs, `watch` says when. `pair` reads the certificate.
+//! (`fit`) and checks what types cannot say (`check`), all problems at once; `live` keeps the current one and changes it
+//! atomically, `watch` says when. `pair` reads the certificate, `providers` is a section of its own.
 
 pub mod check;
 mod fit;
@@ -15,8 +15,9 @@ pub mod pair;
 pub mod providers;
 mod stored;
 pub mod watch;
+mod weak;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,11 +49,11 @@ pub struct Config {
     pub token: Token,
     /// Applications that may ask for sign-ins. Changes without a restart.
     pub clients: Vec<Client>,
-    /// Upstream providers that people may sign in with. Change without a restart.
-    pub providers: Vec<Provider>,
     /// Further ones, of the database; `client::find` looks into both.
     #[serde(skip)]
     pub stored: Stored,
+    /// Upstream providers that people may sign in with. Change without a restart.
+    pub providers: Vec<Provider>,
     /// Budgets. Changes without a restart.
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
@@ -69,8 +70,8 @@ pub struct Config {
 pub struct Server {
     /// Where the public listener binds; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The issuer and the only source of URLs: https, or http on a loopback address. No path, query or final slash.
-    /// Empty in `entree dev`, and with port 0 on loopback, it is the bound address.
+    /// The issuer and the only source of URLs: https, or http on loopback, without path, query or final slash. Empty in
+    /// `entree dev`, and with port 0 on loopback, it is the bound address.
     pub public_url: String,
     /// Directory of the embedded database, the generated master key and the instance lock.
     pub data_dir: PathBuf,
@@ -322,6 +323,9 @@ pub struct Client {
     pub introspects: Vec<String>,
     /// `aud` of its access tokens.
     pub audience: String,
+    /// Further audiences that it may ask for by `resource` (RFC 8707).
+    #[serde(default)]
+    pub resources: Vec<String>,
     /// First-party: no consent page, may use the sign-in API.
     #[serde(default)]
     pub first_party: bool,
@@ -519,18 +523,6 @@ impl Default for Session {
     }
 }
 
-impl Default for Token {
-    fn default() -> Self {
-        Self {
-            access_seconds: 600,
-            id_seconds: 600,
-            code_seconds: 60,
-            refresh_idle_seconds: 30 * 86_400,
-            refresh_absolute_seconds: 180 * 86_400,
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         let budgets = |list: &[(u32, u64)]| list.iter().map(|&(count, seconds)| Budget { count, seconds }).collect();
@@ -570,17 +562,5 @@ impl Config {
             return format!("sqlite:{}", self.server.data_dir.join("entree.db").display());
         }
         self.database.url.expose().to_owned()
-    }
-
-    /// Life of link and code.
-    #[must_use]
-    pub const fn link_lifetime(&self) -> Duration {
-        Duration::from_secs(self.magic_link.lifetime_seconds)
-    }
-
-    /// Life of a flow: 30 minutes, or that of the link and 20 minutes.
-    #[must_use]
-    pub fn flow_lifetime(&self) -> Duration {
-        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     user::Address,
     web::{
         caller::Caller,
+        cors,
         error::Failure,
         problem::{Problem, ProblemJson},
     },
@@ -167,6 +168,7 @@ impl MagicLinkApi {
     #[oai(path = "/request", method = "post", operation_id = "requestMagicLink")]
     async fn request(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<RequestAnswer> {
         let caller = Caller::of(request);
+        speaks(&app, request, &body.0.client_id);
         Ok(match begin(&app, &body.0, &caller).await? {
             Ok(begun) => RequestAnswer::Accepted(Json(begun)),
             Err(refused) if refused.0.status == 429 => RequestAnswer::TooMany(refused),
@@ -185,7 +187,7 @@ impl MagicLinkApi {
         request: &Request,
         body: Json<Consume>,
     ) -> poem::Result<ConsumeAnswer> {
-        Ok(Finish { app: &app, tokens: &tokens }.answer(&body.0, &Caller::of(request)).await?)
+        Ok(Finish { app: &app, tokens: &tokens, request }.answer(&body.0, &Caller::of(request)).await?)
     }
 }
 
@@ -238,6 +240,13 @@ fn begun(app: &App, flow: &Flow, config: &Config) -> Begun {
     }
 }
 
+/// Only pages of the app that speaks read the answer.
+pub(super) fn speaks(app: &App, request: &Request, client_id: &str) {
+    if let Some(client) = client::find(&app.config.get(), client_id) {
+        cors::spoken_by(request, &client.allowed_origins);
+    }
+}
+
 /// Only registered first-party clients may draw our form.
 fn first_party<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
     client::find(config, id).filter(|client| client.first_party)
@@ -247,6 +256,7 @@ fn first_party<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
 pub(super) struct Finish<'a> {
     pub(super) app: &'a App,
     pub(super) tokens: &'a Issuer,
+    pub(super) request: &'a Request,
 }
 
 impl Finish<'_> {
@@ -285,6 +295,7 @@ impl Finish<'_> {
             tx.commit().await?;
             return wrong();
         };
+        speaks(self.app, self.request, flow.client_id.as_deref().unwrap_or_default());
         let Some(issued) = self.issue(&tx, &done, &flow, body, &config, caller).await? else {
             tx.commit().await?;
             return wrong();

@@ -160,6 +160,7 @@ impl LoginsApi {
     #[oai(path = "/", method = "post", operation_id = "createLogin")]
     async fn create(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<Created> {
         let caller = Caller::of(request);
+        api::speaks(&app, request, &body.0.client_id);
         Ok(match api::begin(&app, &body.0, &caller).await? {
             Ok(begun) => Created::Login(Json(begun)),
             Err(refused) if refused.0.status == 429 => Created::TooMany(refused),
@@ -233,7 +234,7 @@ impl LoginsApi {
             scope: body.scope,
             nonce: body.nonce,
         };
-        Ok(Finish { app: &app, tokens: &tokens }.answer(&consume, &Caller::of(request)).await?)
+        Ok(Finish { app: &app, tokens: &tokens, request }.answer(&consume, &Caller::of(request)).await?)
     }
 }
 
