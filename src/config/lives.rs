@@ -1,5 +1,5 @@
-//! How long things live: mailed links and their flows; tokens, with the bounds (DESIGN §8, lifetimes), and what one
-//! client has instead of what all have.
+//! How long things live: mailed links and their flows; tokens, with the defaults and bounds (DESIGN §8, lifetimes), and
+//! what one client has instead of what all have.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -20,18 +20,6 @@ const ABSOLUTE: RangeInclusive<u64> = 3600..=LONG;
 /// Refresh tokens that are not used live so long at least, in seconds.
 const IDLE: u64 = 600;
 
-impl Default for Token {
-    fn default() -> Self {
-        Self {
-            access_seconds: 600,
-            id_seconds: 600,
-            code_seconds: 60,
-            refresh_idle_seconds: 30 * 86_400,
-            refresh_absolute_seconds: 180 * 86_400,
-        }
-    }
-}
-
 impl Config {
     /// Life of link and code.
     #[must_use]
@@ -43,6 +31,18 @@ impl Config {
     #[must_use]
     pub fn flow_lifetime(&self) -> Duration {
         Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
+    }
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self {
+            access_seconds: 600,
+            id_seconds: 600,
+            code_seconds: 60,
+            refresh_idle_seconds: 30 * 86_400,
+            refresh_absolute_seconds: 180 * 86_400,
+        }
     }
 }
 
