@@ -141,8 +141,7 @@ Feature: Sign in with an account elsewhere
 
   @UE-05
   Scenario: The school is away, and the mail works
-    Given a service with a school of its own
-    And the school is away
+    Given a service whose school is away
     When the person tries to set out for the school on the laptop
     Then the laptop is told that the school cannot be reached
     When a mail is asked for on the laptop

@@ -184,9 +184,12 @@ async fn own_school(world: &mut World) {
     world.own_service(|options| options).await;
 }
 
-#[given("the school is away")]
-fn away(world: &mut World) {
+/// Away from the start: what was read before serves while it is away.
+#[given("a service whose school is away")]
+async fn away(world: &mut World) {
+    world.elsewhere.school = Arc::new(Upstream::start().await);
     world.elsewhere.school.go_down();
+    world.own_service(|options| options).await;
 }
 
 #[when("the school changes its keys")]
