@@ -15,8 +15,9 @@ export async function walk(browser, { issuer, id, secret, redirect = callback },
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
   try {
     const page = await context.newPage();
-    // Nobody listens there: the address is all that is wanted.
-    const back = new Promise((done) => page.route(`${redirect}**`, (route) => { done(route.request().url()); return route.abort(); }));
+    // The address is all that is wanted: what stands there is of no interest.
+    const back = page.waitForRequest((request) => request.url().startsWith(redirect), { timeout: 60_000 });
+    back.catch(() => {});
     const url = client.buildAuthorizationUrl(config, {
       redirect_uri: redirect, scope: 'openid email profile', code_challenge: await client.calculatePKCECodeChallenge(verifier),
       code_challenge_method: 'S256', state, nonce,
@@ -24,7 +25,7 @@ export async function walk(browser, { issuer, id, secret, redirect = callback },
     await page.goto(url.href).catch(() => {});
     await act?.(page);
     const checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true };
-    const tokens = await client.authorizationCodeGrant(config, new URL(await back), checks);
+    const tokens = await client.authorizationCodeGrant(config, new URL((await back).url()), checks);
     const claims = tokens.claims();
     return { ...await client.fetchUserInfo(config, tokens.access_token, claims.sub), ...claims };
   } finally {

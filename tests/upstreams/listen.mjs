@@ -5,14 +5,19 @@ import https from 'node:https';
 export class Door {
   // `tls`: { cert, key } in PEM.
   constructor(tls) {
-    Object.assign(this, { tls, port: 0, sockets: new Set(), seen: [] });
+    Object.assign(this, { tls, port: 0, sockets: new Set(), detour: undefined });
   }
 
   // Opens it; `handler` may be set later, and is asked anew at each request.
   async open(handler = this.handler) {
     this.handler = handler;
     const answer = (request, response) => {
-      this.seen.push(`${request.method} ${request.url.split('?')[0]}`);
+      const { setHeader } = response;
+      // Where a redirect leads, a test may see and change.
+      response.setHeader = (name, value) => {
+        const elsewhere = /^location$/i.test(name) ? this.detour?.(String(value), response) : undefined;
+        return setHeader.call(response, name, elsewhere ?? value);
+      };
       this.handler(request, response);
     };
     this.server = this.tls ? https.createServer(this.tls, answer) : http.createServer(answer);

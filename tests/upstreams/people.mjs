@@ -50,8 +50,3 @@ export function trail(service) {
   assert.equal(status, 0, err);
   return JSON.parse(out);
 }
-
-export async function assertPage(page, { status, response, words }) {
-  if (status !== undefined) assert.equal(response.status(), status);
-  if (words) assert.match(await page.locator('main').innerText(), words);
-}

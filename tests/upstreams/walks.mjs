@@ -29,16 +29,6 @@ async function agree(page, answer = 'yes') {
   await arrive(page);
 }
 
-// Runs `act` while this provider is dead.
-async function without({ door }, act) {
-  await door.kill();
-  try {
-    await act();
-  } finally {
-    await door.open();
-  }
-}
-
 // The answer that the service gives to the browser that comes back from a provider.
 const answer = (page, id) => page.waitForResponse((response) => new URL(response.url()).pathname === `/upstream/${id}/callback`);
 
@@ -291,17 +281,21 @@ export const walks = {
     const page = await context.newPage();
     const name = login();
     await begin(page, service, 'partner');
-    // It answers the browser once more, and is dead when the service asks.
-    await page.route('**/upstream/partner/callback**', async (route) => { await partner.door.kill(); await route.continue(); });
+    // It sends the browser back, and is dead when the service asks.
+    let killed;
+    partner.door.detour = (to, response) => {
+      if (to.startsWith(service.at('/upstream/'))) response.on('finish', () => { killed = partner.door.kill(); });
+    };
     const came = answer(page, 'partner');
     await strict.signIn(page, name);
     const response = await came;
+    partner.door.detour = undefined;
+    await killed;
     assert.equal(response.status(), 503);
     assert.equal(response.headers()['retry-after'], '30');
     assert.match(await page.locator('main').innerText(), /Pointe Shoes/);
     await assertSignedOut(context, service);
-    await page.unroute('**/upstream/partner/callback**');
-    await page.locator('main a[href^="/login"]').click();
+    await page.locator('a#next').click();
     const address = someone();
     await page.fill('form#sign-in [name=email]', address);
     await page.click('form#sign-in button');
@@ -347,14 +341,19 @@ export const walks = {
     await context.close();
   },
 
-  'CB-05 the answer in another browser: the restart page, and nobody is signed in': async ({ browser, service }) => {
+  'CB-05 the answer in another browser: the restart page, and nobody is signed in': async ({ browser, service, upstreams: { studio } }) => {
     const [one, two] = [await fresh(browser), await fresh(browser)];
     const page = await one.newPage();
     await begin(page, service, 'studio');
     let url;
-    const taken = new Promise((done) => page.route('**/upstream/studio/callback**', (route) => { url = route.request().url(); done(); return route.abort(); }));
-    await strict.signIn(page, login()).catch(() => {});
-    await taken;
+    studio.door.detour = (to) => {
+      if (!to.startsWith(service.at('/upstream/'))) return undefined;
+      url = to;
+      return `${studio.issuer}/nowhere`;
+    };
+    await strict.signIn(page, login());
+    await page.waitForURL('**/nowhere');
+    studio.door.detour = undefined;
     const there = await two.newPage();
     assert.equal((await there.goto(url)).status(), 400);
     assert.equal((await page.goto(url)).status(), 400, 'the flow is spent');

@@ -16,6 +16,8 @@ function certificate() {
   const made = spawnSync('openssl', [
     'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key, '-out', cert,
     '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'extendedKeyUsage=serverAuth',
+    // An authority's own certificate is not taken for a server's.
+    '-addext', 'basicConstraints=critical,CA:FALSE',
   ]);
   if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
   return { file: cert, cert: readFileSync(cert), key: readFileSync(key) };
