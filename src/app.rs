@@ -42,6 +42,8 @@ pub struct Macs {
     pub csrf: Mac,
     /// Codes in mails (the pepper).
     pub code: Mac,
+    /// The cookies that a repeated click gets.
+    pub repeats: Mac,
     /// Addresses in counters and in the trail.
     pub address: Mac,
     /// Refresh tokens: what we did not make never reaches the database.
@@ -59,7 +61,10 @@ impl Macs {
         Self {
             csrf: keys.mac("form token v1"),
             code: keys.mac("mailed code pepper v1"),
-            address: keys.mac("address key v1"),
+            repeats: keys.mac("repeated click v1"),
+            // By the oldest key, which every copy has while the master key is being changed, copy by copy: all count in
+            // one place, and what was counted, remembered and noted before is still found.
+            address: keys.oldest_mac("address key v1"),
             refresh: keys.mac("refresh token v1"),
             successor: Arc::new(keys.sealer("refresh token successor v1")),
             jti: Arc::new(keys.sealer("access token jti v1")),

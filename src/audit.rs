@@ -40,6 +40,8 @@ pub enum Kind {
     TokenRefused,
     /// A client gave up what it had been granted.
     TokenRevoked,
+    /// A person took an application's access away.
+    AccessWithdrawn,
     /// A signing key was published; it does not sign yet.
     KeyPublished,
     /// A signing key began to sign.
@@ -84,6 +86,7 @@ impl Kind {
             Self::TokenIssued => "token.issued",
             Self::TokenRefused => "token.refused",
             Self::TokenRevoked => "token.revoked",
+            Self::AccessWithdrawn => "access.withdrawn",
             Self::KeyPublished => "key.published",
             Self::KeyActivated => "key.activated",
             Self::KeyRetiring => "key.retiring",

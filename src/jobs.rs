@@ -33,6 +33,9 @@ const SWEEP_BUDGET: Duration = Duration::from_secs(10);
 /// How often the keys of other copies are followed (SK-04).
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 
+/// How often the ticket store is reminded of when its data began (RD-09).
+const EPOCH_EVERY: Duration = Duration::from_secs(10);
+
 /// How often the clients of the database are looked at: what `entree clients` changes is in force everywhere after it.
 const CLIENTS_EVERY: Duration = Duration::from_secs(3);
 
@@ -64,6 +67,14 @@ impl Jobs {
         running.spawn(worker.run(wait(stopped.clone())));
         running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
+        running.spawn({
+            let (app, stopped) = (app.clone(), stopped.clone());
+            async move {
+                // At once, too: from then on a proof can be told from one of before.
+                let _ = epoch(app.clone()).await;
+                every(EPOCH_EVERY, stopped, app, epoch).await;
+            }
+        });
         running.spawn(every(CLIENTS_EVERY, stopped.clone(), app.clone(), follow_clients));
         let app = app.clone();
         running.spawn(async move {
@@ -141,6 +152,10 @@ async fn follow_keys(app: App) -> Result<(), Failure> {
     let changes = app.keys.tick().await?;
     audit::keys(&app.db, changes.iter().map(|change| (change.state, change.kid.as_str()))).await?;
     app.keys.reload().await
+}
+
+async fn epoch(app: App) -> Result<(), Failure> {
+    app.tickets.keep_epoch(app.clock().now()).await
 }
 
 /// Takes over what was changed of clients elsewhere.

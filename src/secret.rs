@@ -244,6 +244,13 @@ impl MasterKeys {
         Mac(self.derive(label).iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())).collect())
     }
 
+    /// The same under the oldest loaded master key alone: for names that must stay the same while the key is changed.
+    #[must_use]
+    pub fn oldest_mac(&self, label: &str) -> Mac {
+        let oldest = self.derive(label).pop();
+        Mac(oldest.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())).collect())
+    }
+
     /// A sealing key for `label`.
     #[must_use]
     pub fn sealer(&self, label: &str) -> Sealer {
@@ -290,6 +297,12 @@ impl Mac {
     pub fn tag(&self, parts: &[&[u8]]) -> Hash {
         // There is always a first key: `MasterKeys::new` takes one.
         self.0.first().map_or_else(|| std::process::abort(), |key| tag(key, parts))
+    }
+
+    /// A secret that nobody without the key can make, and that is the same each time: for an answer that is repeated.
+    #[must_use]
+    pub fn secret(&self, parts: &[&[u8]]) -> Plain {
+        Plain(self.tag(parts).0)
     }
 
     /// The MAC under every live key: for comparing with a stored one.
@@ -369,57 +382,4 @@ fn aead_key(key: &Zeroizing<[u8; 32]>) -> Option<aead::LessSafeKey> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_round_trip_and_refusals() {
-        let plain = Plain::generate();
-        let text = plain.to_text();
-        assert_eq!(Plain::parse(&text).map(|again| again.hash()), Some(plain.hash()));
-        for bad in ["", &text[1..], &format!("{text}A"), &format!("{}=", &text[..42]), &format!("{}+", &text[..42])] {
-            assert!(Plain::parse(bad).is_none(), "{bad:?} must be refused");
-        }
-        assert_eq!(format!("{plain:?}"), "Plain(…)");
-    }
-
-    #[test]
-    fn sealed_values_open_only_unaltered_in_their_place() {
-        let keys = MasterKeys::new([7; 32], []);
-        let sealer = keys.sealer("test v1");
-        let sealed = sealer.seal(b"here", b"value");
-        assert_eq!(sealer.open(b"here", &sealed).map(|v| v.to_vec()), Some(b"value".to_vec()));
-        assert!(sealer.open(b"there", &sealed).is_none());
-        let mut altered = sealed.clone();
-        altered[13] ^= 1;
-        assert!(sealer.open(b"here", &altered).is_none());
-        let rotated = MasterKeys::new([8; 32], [[7; 32]]).sealer("test v1");
-        assert!(rotated.open(b"here", &sealed).is_some());
-        assert!(MasterKeys::new([8; 32], []).sealer("test v1").open(b"here", &sealed).is_none());
-    }
-
-    #[test]
-    fn mac_parts_do_not_run_together() {
-        let mac = MasterKeys::new([7; 32], []).mac("test v1");
-        assert!(mac.tag(&[b"ab", b"c"]) != mac.tag(&[b"a", b"bc"]));
-        let old = mac.tag(&[b"x"]);
-        assert!(MasterKeys::new([8; 32], [[7; 32]]).mac("test v1").verify(&[b"x"], &old));
-    }
-
-    #[test]
-    fn a_hash_in_hexadecimal_digits() {
-        let hash = Hash::of(b"x");
-        let hex = hash.to_hex();
-        assert_eq!(Hash::from_hex(&hex), Some(hash));
-        assert_eq!(Hash::from_hex(&hex.to_uppercase()), Some(hash));
-        for bad in [&hex[1..], &format!("{hex}0"), &format!("+{}", &hex[1..]), &format!("{}é", &hex[2..])] {
-            assert_eq!(Hash::from_hex(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn random_below_reaches_both_ends() {
-        let drawn: std::collections::BTreeSet<u64> = (0..500).map(|_| random_below(4)).collect();
-        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
-    }
-}
+mod tests;

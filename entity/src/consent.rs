@@ -21,6 +21,8 @@ pub struct Model {
     pub created_at: Time,
     /// Last change.
     pub updated_at: Time,
+    /// The user's epoch when it was given: a raised one ends it.
+    pub auth_epoch: i32,
 }
 
 /// None: rooms join by value.

@@ -47,6 +47,8 @@ pub struct Model {
     pub rotated_at: Option<Time>,
     /// Until when the current one must be used.
     pub idle_until: Option<Time>,
+    /// What its request asked for by `claims`, separated by spaces: `id_token.email userinfo.name`.
+    pub claims: String,
     /// The day since 1970 from which the row may be deleted. A date, so that a rotation hardly ever changes the index.
     pub gc_day: i32,
 }

@@ -9,6 +9,7 @@ mod m20261123_000001_foundation;
 mod m20261123_000002_refresh;
 mod m20261123_000003_consents;
 mod m20261123_000005_clients;
+mod m20261123_000006_claims;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_refresh::Migration),
             Box::new(m20261123_000003_consents::Migration),
             Box::new(m20261123_000005_clients::Migration),
+            Box::new(m20261123_000006_claims::Migration),
         ]
     }
 }

@@ -120,10 +120,16 @@ impl Service {
         let watch = config::watch::watch(live, source, on_change);
         let jobs = Jobs::start(&app, transport);
         let draining = Draining::default();
-        let drain = Duration::from_secs(config.server.drain_seconds);
-        let public = listen(public, tls, routes::public(&app, mailbox), drain)?;
+        let options = ServerOptions {
+            drain: Duration::from_secs(config.server.drain_seconds),
+            connections_per_network: config.server.connections_per_network,
+            trusted_proxies: config.server.trusted_proxies.clone().into(),
+            ..ServerOptions::default()
+        };
+        let public = listen(public, tls, routes::public(&app, mailbox), options)?;
         let ops = health::management(app.clone(), draining.clone()).with(Layers::new(None));
-        let management = listen(management, None, ops, Duration::from_secs(1))?;
+        let options = ServerOptions { drain: Duration::from_secs(1), ..ServerOptions::default() };
+        let management = listen(management, None, ops, options)?;
         let service = Self { app, config, draining, public, management, jobs, _watch: watch, _renewal, _single };
         service.announce(dev);
         Ok(service)
@@ -204,7 +210,7 @@ fn listen(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     endpoint: impl Endpoint + 'static,
-    drain: Duration,
+    options: ServerOptions,
 ) -> Result<Listening, String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
@@ -213,7 +219,6 @@ fn listen(
         // The sender lives as long as the service.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let options = ServerOptions { drain, ..ServerOptions::default() };
     let task = tokio::spawn(server::serve(listener, tls, endpoint, options, until));
     Ok(Listening { url, address, stop, task })
 }

@@ -102,9 +102,19 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
         let mend = "name the networks of your own proxies; whoever is inside may choose the address that limits count";
         findings.need(network.prefix_len() > 0, format!("server.trusted_proxies[{at}]"), "trusts everybody", mend);
     }
+    findings.range(server.connections_per_network as u64, 16..=4096, "server.connections_per_network");
     findings.range(server.drain_seconds, 0..=600, "server.drain_seconds");
     let texts = server.texts_dir.as_deref().is_none_or(Path::is_dir);
     findings.need(texts, "server.texts_dir", "is not a directory", "make it, or remove the key");
+
+    for (key, text) in [
+        ("server.service_documentation", &server.service_documentation),
+        ("server.op_policy_uri", &server.op_policy_uri),
+    ] {
+        let web = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
+        let mend = "write the address of a page, for instance `https://example.com/policy`, or leave it empty";
+        findings.need(text.is_empty() || web, key, "is not the address of a page", mend);
+    }
 
     let (public, ops) = (server.listen, config.management.listen);
     let same = public.port() != 0 && public == ops;
@@ -367,21 +377,23 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
 
 /// Secrets, and what only a client with one may do.
 fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
-    let public = client.token_endpoint_auth_method == ClientAuth::None;
+    let method = client.token_endpoint_auth_method;
+    let public = method == ClientAuth::None;
     let (secret, hashes) = (&client.client_secret, &client.client_secret_sha256);
     let count = hashes.len() + usize::from(!secret.is_empty());
-    if public {
-        let mend = "remove it, or set token_endpoint_auth_method to `client_secret_basic`";
-        let given = if secret.is_empty() { "client_secret_sha256" } else { "client_secret" };
-        findings.need(count == 0, key(given), "is given to a public client", mend);
-        let mend = "remove it; public clients always use PKCE";
-        findings.need(client.require_pkce, key("require_pkce"), "is off for a public client", mend);
-    } else {
+    if matches!(method, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost) {
         let mend = "give client_secret_file or client_secret_sha256; make a secret with `openssl rand -hex 32`";
         findings.need(count > 0, key("client_secret"), "is missing", mend);
         let mend = "keep the new secret and the one before it";
         findings.need(count < 3, key("client_secret_sha256"), "makes more than two secrets", mend);
+    } else {
+        let mend = "remove it, or set token_endpoint_auth_method to `client_secret_basic`";
+        let given = if secret.is_empty() { "client_secret_sha256" } else { "client_secret" };
+        findings.need(count == 0, key(given), "is given to a client that shows none", mend);
     }
+    let mend = "remove it; public clients always use PKCE";
+    findings.need(!public || client.require_pkce, key("require_pkce"), "is off for a public client", mend);
+    own_keys(client, key, findings);
     let mend = "make one with `openssl rand -hex 32`: at least 43 letters, digits, `-`, `.`, `_` or `~`";
     findings.need(secret.is_empty() || is_secret(secret), key("client_secret"), "has less than 256 bits", mend);
     for (at, hash) in hashes.iter().enumerate() {
@@ -401,6 +413,15 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
     let mend = "remove it, or give the client a secret: who asks about tokens must authenticate";
     let asks = client.introspects.is_empty() || !public;
     findings.need(asks, key("introspects"), "is given to a public client", mend);
+}
+
+/// RFC 7591 §2: the keys of `private_key_jwt`.
+fn own_keys(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+    let signs = client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt;
+    let mend = "give the client's public keys in jwks";
+    findings.need(!signs || client.jwks.is_some(), key("jwks"), "is missing", mend);
+    let mend = "remove it, or set token_endpoint_auth_method to `private_key_jwt`";
+    findings.need(signs || client.jwks.is_none(), key("jwks"), "is given to a client that signs nothing", mend);
 }
 
 /// 256 bits need 43 characters of base64url; a text of few different ones is no secret.

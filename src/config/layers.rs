@@ -43,19 +43,24 @@ impl Layers {
         ]);
     }
 
-    /// Lays the file over what is there. A missing file is a problem only if it was `named`.
-    pub(super) fn file(&mut self, path: &Path, named: bool, problems: &mut Vec<Problem>) {
+    /// Lays the file over what is there. A missing file is a problem only if it was `named`. `false`: it could not be
+    /// read, so nobody knows what it says.
+    pub(super) fn file(&mut self, path: &Path, named: bool, problems: &mut Vec<Problem>) -> bool {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound && !named => return,
+            Err(error) if error.kind() == ErrorKind::NotFound && !named => return true,
             Err(error) => {
                 let what = format!("cannot be read ({})", error.kind());
                 let mend = "name a readable TOML file in UTF-8 with --config";
-                return problems.push(Problem::new(path.display().to_string(), what, mend));
+                problems.push(Problem::new(path.display().to_string(), what, mend));
+                return false;
             }
         };
         match text.parse::<Table>() {
-            Ok(table) => merge(&mut self.root, table),
+            Ok(table) => {
+                merge(&mut self.root, table);
+                true
+            }
             Err(error) => {
                 let line =
                     error.span().map_or(1, |span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
@@ -63,6 +68,7 @@ impl Layers {
                 let what = format!("is not TOML at line {line} ({})", error.message());
                 let mend = "mend that line; texts stand in double quotes, sections in [brackets]";
                 problems.push(Problem::new(path.display().to_string(), what, mend));
+                false
             }
         }
     }

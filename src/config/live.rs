@@ -83,7 +83,7 @@ macro_rules! differing {
 fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
     differing!(old, new;
         server.listen, server.public_url, server.data_dir, server.master_key, server.previous_master_keys,
-        server.trusted_proxies, server.single_instance, server.drain_seconds, server.tls,
+        server.trusted_proxies, server.connections_per_network, server.single_instance, server.drain_seconds, server.tls,
         database.url, database.max_connections, database.migrate,
         tickets.url, tickets.prefix, tickets.memory_entries,
         mail.transport, mail.host, mail.port, mail.tls, mail.ca_file, mail.username, mail.password, mail.from,
@@ -94,7 +94,8 @@ fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// Keys and whole sections that are read at each use.
 fn applied(old: &Config, new: &Config) -> Vec<&'static str> {
-    differing!(old, new; magic_link, session, token, clients, limits, api, telemetry.level, server.texts_dir)
+    differing!(old, new; magic_link, session, token, clients, limits, api, telemetry.level, server.texts_dir,
+        server.service_documentation, server.op_policy_uri)
 }
 
 /// What is in force after a change: the old one with the new values of [`applied`].
@@ -108,6 +109,8 @@ fn blend(old: &Config, new: Config) -> Config {
     blend.api = new.api;
     blend.telemetry.level = new.telemetry.level;
     blend.server.texts_dir = new.server.texts_dir;
+    blend.server.service_documentation = new.server.service_documentation;
+    blend.server.op_policy_uri = new.server.op_policy_uri;
     blend
 }
 

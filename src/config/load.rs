@@ -111,11 +111,15 @@ impl Source {
         if self.mode.is_dev() {
             layers.presets();
         }
-        layers.file(self.path(), self.file.is_some(), &mut problems);
+        let known = layers.file(self.path(), self.file.is_some(), &mut problems);
         layers.environment(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())), &mut problems);
         layers.secrets(&mut problems);
         let notes = layers.finish(&self.mode);
         let Some(mut config) = fit(layers, &mut problems) else { return Err(problems) };
+        if !known {
+            // Whatever else is missing may well stand in that file.
+            return Err(problems);
+        }
         let (found, warnings) = check::check(&config, &self.mode);
         add_new(&mut problems, found);
         forget_secrets(&mut config);
@@ -125,8 +129,8 @@ impl Source {
 
 /// What could not be read was replaced by something to go on with: no second problem about that.
 pub(super) fn add_new(problems: &mut Vec<Problem>, found: Vec<Problem>) {
-    let known: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
-    problems.extend(found.into_iter().filter(|problem| !known.iter().any(|key| is_within(&problem.key, key))));
+    let told: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+    problems.extend(found.into_iter().filter(|problem| !told.iter().any(|key| is_about(&problem.key, key))));
 }
 
 /// CA-5: once checked, a client's secret is kept as its hash alone.
@@ -135,6 +139,12 @@ pub(super) fn forget_secrets(config: &mut Config) {
         let secret = std::mem::take(&mut client.client_secret);
         client.client_secret_sha256.insert(0, Hash::of(secret.expose().as_bytes()).to_hex());
     }
+}
+
+/// Whether a finding at `key` follows from the problem `told`: the same place, one within it, or the secret whose file it
+/// is.
+fn is_about(key: &str, told: &str) -> bool {
+    is_within(key, told) || told.strip_suffix("_file").is_some_and(|secret| is_within(key, secret))
 }
 
 fn is_within(key: &str, outer: &str) -> bool {

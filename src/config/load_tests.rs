@@ -113,6 +113,7 @@ fn each_bad_configuration_is_refused_at_its_key() {
         ("[server]\nprevious_master_keys = [\"x\"]".into(), "server.previous_master_keys[0]"),
         ("[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"ten\"]".into(), "server.trusted_proxies[1]"),
         ("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]".into(), "server.trusted_proxies[0]"),
+        ("[server]\nconnections_per_network = 15".into(), "server.connections_per_network"),
         ("[server]\ntexts_dir = \"/nowhere/at/all\"".into(), "server.texts_dir"),
         ("[server]\ndrain_seconds = -1".into(), "server.drain_seconds"),
         ("[server]\ndrain_seconds = 601".into(), "server.drain_seconds"),
@@ -301,6 +302,27 @@ fn a_named_file_must_be_there_and_the_default_need_not() {
     assert!(load(None, env(&[]).into_iter()).is_ok());
     let problems = load(Some(Path::new("/nowhere/entree.toml")), env(&[]).into_iter()).unwrap_err();
     assert_eq!(problems[0].key, "/nowhere/entree.toml");
+}
+
+/// What stands in a file that cannot be read is not missing: nobody is sent after a second problem.
+#[test]
+fn of_a_file_that_cannot_be_read_no_setting_is_called_missing() {
+    let bare = |file: &Path, more: &[(&str, &str)]| {
+        let env = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load(Some(file), env).unwrap_err().into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+    };
+    let nowhere = Path::new("/nowhere/entree.toml");
+    assert_eq!(bare(nowhere, &[]), ["/nowhere/entree.toml"]);
+    let broken = File::new("[server\npublic_url = \"https://id.example.com\"\n");
+    assert_eq!(bare(&broken.0, &[]), [broken.name()]);
+    let wrong = [("ENTREE__SERVER__LISTEN", "here")];
+    assert_eq!(bare(nowhere, &wrong), ["/nowhere/entree.toml", "server.listen"], "what else was given is looked at");
+    for (text, key) in [
+        ("[mail]\nusername = \"u\"\npassword_file = \"/nowhere\"", "mail.password_file"),
+        ("[database]\nurl = \"postgres://h/d\"\n[tickets]\nurl_file = \"/nowhere\"", "tickets.url_file"),
+    ] {
+        assert_eq!(keys(text), [key]);
+    }
 }
 
 #[test]

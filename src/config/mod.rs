@@ -6,6 +6,7 @@
 
 pub mod check;
 mod fit;
+pub mod jwks;
 mod layers;
 pub mod live;
 mod lives;
@@ -71,14 +72,20 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// 32 bytes in base64url or hex. Empty: `data_dir/master.key`, made at first start (mode 0400).
     pub master_key: Text,
-    /// Older master keys, still accepted.
+    /// Older master keys, still accepted; the oldest last.
     pub previous_master_keys: Vec<Text>,
     /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`).
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Most connections of one IPv4 address or IPv6 /64 at once, but for those of `trusted_proxies`.
+    pub connections_per_network: usize,
     /// One copy only: allows in-process tickets with PostgreSQL.
     pub single_instance: bool,
     /// A directory of `LANG/*.ftl` files whose messages replace ours. Changes without a restart.
     pub texts_dir: Option<PathBuf>,
+    /// Documentation for developers of clients, for the metadata. Empty: none. Changes without a restart.
+    pub service_documentation: String,
+    /// Our policy on what clients may do with people's data, for the metadata. Empty: none. Changes without a restart.
+    pub op_policy_uri: String,
     /// How long a stop waits for requests under way, in seconds.
     pub drain_seconds: u64,
     /// The certificate of the public listener. None: it speaks http, for loopback or behind a proxy.
@@ -234,6 +241,8 @@ pub enum ClientAuth {
     ClientSecretBasic,
     /// Identifier and secret in the form.
     ClientSecretPost,
+    /// An assertion that it signs with a key of its own (RFC 7523).
+    PrivateKeyJwt,
 }
 
 /// What a client may come to the token endpoint with (RFC 7591 §2). Refresh tokens hang on the scope `offline_access`.
@@ -289,6 +298,9 @@ pub struct Client {
     /// SHA-256 of its secrets in hexadecimal digits; two while they change.
     #[serde(default)]
     pub client_secret_sha256: Vec<String>,
+    /// Its public keys, for `private_key_jwt`.
+    #[serde(default)]
+    pub jwks: Option<jwks::Jwks>,
     /// What it may come to the token endpoint with.
     #[serde(default = "grant_types")]
     pub grant_types: Vec<GrantType>,
@@ -443,8 +455,11 @@ impl Default for Server {
             master_key: Text::default(),
             previous_master_keys: Vec::new(),
             trusted_proxies: Vec::new(),
+            connections_per_network: 512,
             single_instance: false,
             texts_dir: None,
+            service_documentation: String::new(),
+            op_policy_uri: String::new(),
             drain_seconds: 10,
             tls: Tls::default(),
         }

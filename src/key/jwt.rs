@@ -145,7 +145,7 @@ fn signed<'k>(token: &str, find: impl FnOnce(&str) -> Option<&'k Public>, typ: &
 }
 
 /// RFC 9068 §4: `at+jwt` or `application/at+jwt`, in any case.
-fn is_type(found: &str, typ: &str) -> bool {
+pub(super) fn is_type(found: &str, typ: &str) -> bool {
     let bare = match found.split_at_checked("application/".len()) {
         Some((prefix, bare)) if prefix.eq_ignore_ascii_case("application/") => bare,
         _ => found,

@@ -4,6 +4,7 @@
 //! says reaches the snapshot with [`Keys::reload`]. Private keys leave this room only sealed (`seal`); the life of a
 //! key is in `rotation`, the strict verifier in `jwt`.
 
+mod foreign;
 mod jwt;
 mod pair;
 mod provider;
@@ -29,6 +30,7 @@ pub use entity::signing_key::State;
 use sea_orm::{EntityTrait as _, QueryOrder as _};
 use serde::Serialize;
 
+pub use foreign::Foreign;
 pub use jwt::{Claims, Expect, Refusal};
 pub use provider::install;
 pub use rotation::Change;

@@ -32,6 +32,8 @@ pub enum Trouble {
     NotFound,
     /// The sign-in is over.
     Expired,
+    /// The link or code was used.
+    Used,
     /// Too many requests from this network.
     Busy(Duration),
     /// A parameter is wrong; its name.
@@ -76,6 +78,7 @@ impl Trouble {
             Self::Stale => (StatusCode::FORBIDDEN, "error-stale"),
             Self::NotFound => (StatusCode::NOT_FOUND, "error-not-found"),
             Self::Expired => (StatusCode::GONE, "error-expired"),
+            Self::Used => (StatusCode::GONE, "error-used"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "error-busy"),
             Self::Parameter(_, status) => (*status, "error-request"),
             Self::Request(_) => (StatusCode::BAD_REQUEST, "error-request"),

@@ -273,6 +273,7 @@ impl Finish<'_> {
             caller,
             config: &config,
             pepper: &self.app.macs.code,
+            repeats: &self.app.macs.repeats,
         };
         let tx = self.app.db.begin().await?;
         let outcome = match (&body.code, body.link_token.as_deref().and_then(Plain::parse)) {

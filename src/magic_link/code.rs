@@ -56,13 +56,13 @@ pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> R
     if let Some(asked) = consume::ask_first(tx, &flow, attempt).await? {
         return Ok(asked);
     }
-    if flow::answers_again(&flow, tx.now) {
+    if consume::answers_again(&flow, tx, attempt) {
         return again(tx, flow, &code, attempt).await;
     }
     if !flow::count_try(tx, id, State::Open, attempt.config.limits.tries_per_flow).await? {
         // Perhaps the same code came twice, and the other was quicker.
         let now = flow::by_id(tx.conn(), id).await?;
-        return match now.filter(|flow| flow::answers_again(flow, tx.now)) {
+        return match now.filter(|flow| consume::answers_again(flow, tx, attempt)) {
             Some(flow) => again(tx, flow, &code, attempt).await,
             None => consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await,
         };

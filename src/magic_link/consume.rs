@@ -32,6 +32,8 @@ pub struct Attempt<'a> {
     pub config: &'a Config,
     /// The pepper of codes.
     pub pepper: &'a Mac,
+    /// Makes the secrets that a repeated click gets.
+    pub repeats: &'a Mac,
 }
 
 /// How it ended. Everything is committed, refusals too.
@@ -62,7 +64,7 @@ pub async fn by_link(tx: &Tx, link: &Hash, attempt: &Attempt<'_>) -> Result<Cons
         refuse(tx, None, "other_browser", attempt).await?;
         return Ok(Consumed::Elsewhere);
     }
-    if flow::answers_again(&flow, tx.now) {
+    if answers_again(&flow, tx, attempt) {
         return again(tx, flow, attempt).await;
     }
     if let Some(asked) = ask_first(tx, &flow, attempt).await? {
@@ -96,7 +98,7 @@ pub async fn ask_first(tx: &Tx, flow: &Flow, attempt: &Attempt<'_>) -> Result<Op
 pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str) -> Result<Consumed, Failure> {
     if !flow::claim(tx, flow.id).await? {
         let now = flow::by_id(tx.conn(), flow.id).await?;
-        return match now.filter(|flow| flow::answers_again(flow, tx.now)) {
+        return match now.filter(|flow| answers_again(flow, tx, attempt)) {
             Some(flow) => again(tx, flow, attempt).await,
             None => refuse(tx, Some(&flow), "used", attempt).await,
         };
@@ -126,7 +128,15 @@ pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str)
     }
 }
 
-/// B7: the holder of a flow that was consumed within the last minute gets the same session with a fresh secret.
+/// Whether a flow that was consumed answers this holder once more (B7). Browsers only: what an app gets is its tokens,
+/// and those are given once.
+#[must_use]
+pub fn answers_again(flow: &Flow, tx: &Tx, attempt: &Attempt<'_>) -> bool {
+    matches!(attempt.holder, Holder::Browser(_)) && flow::answers_again(flow, tx.now)
+}
+
+/// B7: the holder of a flow that was consumed within the last minute gets the same session with another secret. Every
+/// repetition gets that same one: so of three clicks whose answers come in any order, each leaves cookies that work.
 ///
 /// # Errors
 /// The database's own.
@@ -135,20 +145,23 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
     let Some(current) = session::by_id(tx.conn(), id, tx.now, &attempt.config.session).await? else {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     };
-    let pre = Plain::generate();
-    let new_browser = matches!(attempt.holder, Holder::Browser(_)).then(|| pre.hash());
+    let secret = |what: &[u8]| {
+        // A step-up between two clicks makes other secrets: those from before it are dead (BS-04).
+        let since = current.session.auth_time.0.to_be_bytes();
+        attempt.repeats.secret(&[what, flow.id.as_bytes(), id.as_bytes(), &since])
+    };
+    let (pre, sid) = (secret(b"pre"), secret(b"sid"));
     // The flow's row comes before the session's, here as in `claim`: in the other order two clicks at once would wait
     // for each other.
-    flow::record(tx, flow.id, id, new_browser).await?;
-    let before = flow.consumed_browser_hash.as_deref().and_then(Hash::from_column);
-    if let (Some(before), Some(_)) = (before, new_browser) {
+    flow::record(tx, flow.id, id, Some(pre.hash())).await?;
+    if let Some(before) = flow.consumed_browser_hash.as_deref().and_then(Hash::from_column) {
         flow::rebind(tx, before, pre.hash()).await?;
     }
-    let Some(sid) = session::renew_secret(tx, id).await? else {
+    if !session::renew_secret(tx, id, &sid).await? {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
-    };
+    }
     let device = attempt.holds.device.cloned().unwrap_or_else(Plain::generate);
-    if let (Some(_), Some(key)) = (new_browser, Hash::from_column(&flow.address_key)) {
+    if let Some(key) = Hash::from_column(&flow.address_key) {
         device::remember(tx, &device.hash(), &key).await?;
     }
     let done = SignedIn { session: current.session, user: current.user, sid, pre, device };

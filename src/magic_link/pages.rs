@@ -6,6 +6,7 @@ use poem::{
     web::{Data, Json, Path},
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
     code,
@@ -27,7 +28,7 @@ use crate::{
     secret::Plain,
     telemetry::metrics,
     user::{self, Address},
-    web::{page::show, params::Params},
+    web::{csrf, page::show, params::Params},
 };
 
 /// `POST /login/email`: asks for a mail, or for another one within a flow.
@@ -197,6 +198,7 @@ fn attempt<'a>(app: &'a App, visit: &'a Visit, params: &Params) -> Result<Attemp
         caller: &visit.caller,
         config: &visit.config,
         pepper: &app.macs.code,
+        repeats: &app.macs.repeats,
     })
 }
 
@@ -210,7 +212,9 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
         let id = flow_id(&params)?;
         let context = id.to_string();
         let form = Form { params: &params, name: "code", context: &context, allow_null_origin: false };
-        visit.check_form(app, request, &form)?;
+        if let Err(trouble) = visit.check_form(app, request, &form) {
+            return from_another_tab(app, &visit, request, id, trouble).await;
+        }
         let typed = params.one("code")?.unwrap_or_default();
         let tx = app.db.begin().await?;
         let outcome = code::consume(&tx, id, typed, &attempt(app, &visit, &params)?).await?;
@@ -228,10 +232,37 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
                 let answer = Answer { status: StatusCode::UNPROCESSABLE_ENTITY, error, switch: false };
                 waiting(app, &visit, &flow, Some(answer)).await
             }
-            Consumed::Refused(..) | Consumed::Elsewhere => Err(Trouble::Expired),
+            Consumed::Refused(flow, _) => Err(over(flow.as_deref())),
+            Consumed::Elsewhere => Err(Trouble::Expired),
         }
     })
     .await
+}
+
+/// A code form that lay open in another tab while its browser signed in: the sign-in replaced the cookie that its token
+/// is bound to (BS-04). Nothing is taken from it. Who is signed in by that sign-in goes on; who still waits for it gets
+/// a fresh form.
+async fn from_another_tab(
+    app: &App,
+    visit: &Visit,
+    request: &Request,
+    id: Uuid,
+    trouble: Trouble,
+) -> Result<Response, Trouble> {
+    let (Trouble::Stale, Some(session)) = (&trouble, visit.session_id()) else { return Err(trouble) };
+    if !csrf::origin_check(request, &app.public_url, false) {
+        return Err(trouble);
+    }
+    match flow::by_id(app.db.read(), id).await? {
+        Some(flow) if flow.session_id == Some(session) => Ok(see_other(&continue_path(id))),
+        Some(flow) if flow::is_held(&flow, &visit.holder()) => Ok(see_other(&sent_path(&flow))),
+        _ => Err(trouble),
+    }
+}
+
+/// Why a sign-in takes no more: it was used, perhaps by this very person in another window, or its time is over.
+fn over(flow: Option<&Flow>) -> Trouble {
+    if flow.is_some_and(|flow| flow.state == State::Consumed) { Trouble::Used } else { Trouble::Expired }
 }
 
 fn go_on(visit: &Visit, flow: &Flow) -> Response {
@@ -248,7 +279,7 @@ pub async fn show_link(Data(app): Data<&App>, Path(text): Path<String>, request:
         let Some(flow) = flow else { return Ok(elsewhere(&visit)) };
         let now = app.clock().now();
         if !flow::answers_again(&flow, now) && !is_usable(app, &flow, &text).await? {
-            return Err(Trouble::Expired);
+            return Err(over(Some(&flow)));
         }
         let prefetch = request.header("sec-purpose").is_some() || request.header("purpose").is_some();
         draw_link(app, &visit, &flow, &text, !prefetch).await
@@ -323,7 +354,7 @@ pub async fn use_link(Data(app): Data<&App>, Path(text): Path<String>, request: 
                 Ok(page)
             }
             Consumed::Elsewhere => Ok(elsewhere(&visit)),
-            Consumed::Refused(..) => Err(Trouble::Expired),
+            Consumed::Refused(flow, _) => Err(over(flow.as_deref())),
         }
     })
     .await

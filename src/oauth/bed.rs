@@ -175,14 +175,25 @@ impl Bed {
         routes(&app)
     }
 
+    /// Puts another ticket store in the place of this one, as if its data were lost.
+    pub(super) fn replace_tickets(&mut self, tickets: Tickets) {
+        self.app.tickets = tickets;
+        self.routes = routes(&self.app);
+    }
+
     pub(super) fn advance(&self, seconds: u64) {
         self.app.clock().advance(Duration::from_secs(seconds));
     }
 
     /// Changes what is configured for one client.
     pub(super) fn configure(&self, id: &str, change: impl FnOnce(&mut crate::config::Client)) {
+        self.reconfigure(|config| change(config.clients.iter_mut().find(|client| client.client_id == id).unwrap()));
+    }
+
+    /// Changes what is configured.
+    pub(super) fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
         let mut config = Config::clone(&self.app.config.get());
-        change(config.clients.iter_mut().find(|client| client.client_id == id).unwrap());
+        change(&mut config);
         self.app.config.replace(config);
     }
 
@@ -190,7 +201,13 @@ impl Bed {
     pub(super) async fn code(&self, client: &str, scope: &str, challenge: Option<&str>) -> String {
         let code = Plain::generate();
         let config = self.app.config.get();
-        let scope = super::scope::granted(crate::client::find(&config, client).unwrap(), scope);
+        let registered = crate::client::find(&config, client).unwrap();
+        let scope = super::scope::granted(registered, scope);
+        if !registered.first_party {
+            let tx = self.app.db.begin().await.unwrap();
+            super::consent_store::allow(&tx, &self.user, client, &scope).await.unwrap();
+            tx.commit().await.unwrap();
+        }
         let grant = CodeGrant {
             grant: public_id(),
             client_id: client.to_owned(),
@@ -198,6 +215,7 @@ impl Bed {
             code_challenge: challenge.map(challenge_of),
             nonce: Some("n".to_owned()),
             scope,
+            claims: String::new(),
             resource: None,
             session: self.session.id,
         };

@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::claims_request::Told;
 use crate::secret::{Hash, Sealer};
 
 /// The `typ` of access tokens (RFC 9068 §2.1).
@@ -79,6 +80,9 @@ pub struct Id<'a> {
     pub sid: Option<String>,
     /// Binds the access token (OIDC Core §3.1.3.6).
     pub at_hash: String,
+    /// What the request asked for by `claims`.
+    #[serde(flatten)]
+    pub asked: Told,
 }
 
 /// The `jti` of an access token of this grant: unique, and opaque to all but us. It leads back to the grant without a

@@ -2,51 +2,91 @@
 
 use entity::consent as row;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Select,
+    sea_query::OnConflict,
 };
 use uuid::Uuid;
 
 use super::scope;
-use crate::{db::Tx, secret::row_id, web::error::Failure};
+use crate::{db::Tx, secret::row_id, user::User, web::error::Failure};
 
-/// Whether everything in `asked` was allowed before.
+/// What one person has allowed one client.
+pub use entity::consent::Model as Consent;
+
+/// Whether everything in `asked` was allowed before, and nothing has ended it since.
 ///
 /// # Errors
 /// The database's own.
-pub async fn covers(conn: &impl ConnectionTrait, user: Uuid, client: &str, asked: &str) -> Result<bool, Failure> {
-    let found = row::Entity::find()
-        .filter(row::Column::UserId.eq(user))
+pub async fn covers(conn: &impl ConnectionTrait, user: &User, client: &str, asked: &str) -> Result<bool, Failure> {
+    Ok(does(find(user, client).one(conn).await?, asked))
+}
+
+/// The same, and nobody withdraws it before this unit of work is over.
+///
+/// # Errors
+/// The database's own.
+pub async fn lock(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<bool, Failure> {
+    Ok(does(find(user, client).lock_exclusive().one(tx.conn()).await?, asked))
+}
+
+/// A consent of an epoch before the user's own has ended with everything else (E2).
+fn find(user: &User, client: &str) -> Select<row::Entity> {
+    row::Entity::find()
+        .filter(row::Column::UserId.eq(user.id))
         .filter(row::Column::ClientId.eq(client))
-        .one(conn)
-        .await?;
-    Ok(found.is_some_and(|consent| asked.split(' ').all(|name| name.is_empty() || scope::has(&consent.scope, name))))
+        .filter(row::Column::AuthEpoch.eq(user.auth_epoch))
+}
+
+fn does(found: Option<Consent>, asked: &str) -> bool {
+    found.is_some_and(|consent| asked.split(' ').all(|name| name.is_empty() || scope::has(&consent.scope, name)))
 }
 
 /// Remembers that `scope` is allowed, beside what was allowed before.
 ///
 /// # Errors
 /// The database's own.
-pub async fn allow(tx: &Tx, user: Uuid, client: &str, asked: &str) -> Result<(), Failure> {
-    let before = row::Entity::find()
-        .filter(row::Column::UserId.eq(user))
-        .filter(row::Column::ClientId.eq(client))
-        .one(tx.conn())
-        .await?
-        .map(|consent| consent.scope)
-        .unwrap_or_default();
+pub async fn allow(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<(), Failure> {
+    let before = find(user, client).one(tx.conn()).await?.map(|consent| consent.scope).unwrap_or_default();
     let mut names: Vec<&str> = before.split_ascii_whitespace().collect();
     names.extend(asked.split_ascii_whitespace().filter(|name| !scope::has(&before, name)));
     let model = row::ActiveModel {
         id: Set(row_id(tx.now)),
-        user_id: Set(user),
+        user_id: Set(user.id),
         client_id: Set(client.to_owned()),
         scope: Set(names.join(" ")),
         created_at: Set(tx.now),
         updated_at: Set(tx.now),
+        auth_epoch: Set(user.auth_epoch),
     };
     let again = OnConflict::columns([row::Column::UserId, row::Column::ClientId])
-        .update_columns([row::Column::Scope, row::Column::UpdatedAt])
+        .update_columns([row::Column::Scope, row::Column::UpdatedAt, row::Column::AuthEpoch])
         .to_owned();
     row::Entity::insert(model).on_conflict(again).exec_without_returning(tx.conn()).await?;
     Ok(())
+}
+
+/// Forgets what a person has allowed a client; `false` if there was nothing.
+///
+/// # Errors
+/// The database's own.
+pub async fn withdraw(tx: &Tx, user: Uuid, client: &str) -> Result<bool, Failure> {
+    let done = row::Entity::delete_many()
+        .filter(row::Column::UserId.eq(user))
+        .filter(row::Column::ClientId.eq(client))
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected > 0)
+}
+
+/// Everything that a person has allowed.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(conn: &impl ConnectionTrait, user: &User) -> Result<Vec<Consent>, Failure> {
+    Ok(row::Entity::find()
+        .filter(row::Column::UserId.eq(user.id))
+        .filter(row::Column::AuthEpoch.eq(user.auth_epoch))
+        .limit(1000)
+        .all(conn)
+        .await?)
 }

@@ -1,75 +1,104 @@
 //! Metadata and keys (OIDC Discovery §3, RFC 8414, RFC 7517): bytes made once, with an ETag. They say exactly what is
 //! there.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use poem::{
     Request, Response, handler,
     http::{StatusCode, header},
     web::Data,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use unic_langid::LanguageIdentifier;
 
-use super::scope;
-use crate::{app::App, client, secret::Hash};
+use super::{claims_request, scope};
+use crate::{
+    app::App,
+    client,
+    config::{Config, jwks::SIG_ALGS},
+    secret::Hash,
+};
 
-/// The metadata document, made once at start, with and without public clients: the issuer never changes while we run,
-/// the clients may.
-#[derive(Clone, Debug)]
+/// The metadata document: made once for the configuration and the languages in force, and again when those change.
+#[derive(Clone, Debug, Default)]
 pub struct Metadata {
-    open: Document,
-    closed: Document,
+    made: Arc<ArcSwapOption<Made>>,
 }
 
-#[derive(Clone, Debug)]
-struct Document {
+#[derive(Debug)]
+struct Made {
+    config: Arc<Config>,
+    tags: Vec<Arc<str>>,
     body: String,
     etag: String,
 }
 
 impl Metadata {
-    /// For this issuer.
-    #[must_use]
-    pub fn new(issuer: &str) -> Self {
-        let secret = ["client_secret_basic", "client_secret_post"];
-        let open = ["client_secret_basic", "client_secret_post", "none"];
-        Self { open: Document::new(issuer, &open, &secret), closed: Document::new(issuer, &secret, &secret) }
+    fn of(&self, app: &App) -> Arc<Made> {
+        let (config, tags) = (app.config.get(), app.texts.tags());
+        let fits = |made: &Arc<Made>| Arc::ptr_eq(&made.config, &config) && made.tags == tags;
+        if let Some(made) = self.made.load_full().filter(fits) {
+            return made;
+        }
+        let body = document(&app.public_url, &config, &tags).to_string();
+        let made = Arc::new(Made { etag: etag(body.as_bytes()), body, config, tags });
+        self.made.store(Some(Arc::clone(&made)));
+        made
     }
 }
 
-impl Document {
-    /// `methods`: how clients authenticate; `secret`: those that show more than a name (RFC 7662 §2.1 asks for one).
-    fn new(issuer: &str, methods: &[&str], secret: &[&str]) -> Self {
-        let document = json!({
-            "issuer": issuer,
-            "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
-            "token_endpoint": format!("{issuer}/oauth2/token"),
-            "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
-            "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
-            "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
-            "end_session_endpoint": format!("{issuer}/oauth2/logout"),
-            "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-            "response_types_supported": ["code"],
-            "response_modes_supported": ["query", "form_post"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256", "ES256"],
-            "token_endpoint_auth_methods_supported": methods,
-            "revocation_endpoint_auth_methods_supported": methods,
-            "introspection_endpoint_auth_methods_supported": secret,
-            "code_challenge_methods_supported": ["S256"],
-            "scopes_supported": scope::SUPPORTED,
-            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name",
-                "locale", "updated_at", "email", "email_verified"],
-            "acr_values_supported": ["urn:entree:acr:email"],
-            "prompt_values_supported": ["none", "login", "consent", "select_account"],
-            "authorization_response_iss_parameter_supported": true,
-            "request_parameter_supported": false,
-            "request_uri_parameter_supported": false,
-            "claims_parameter_supported": false,
-        });
-        let body = document.to_string();
-        let etag = etag(body.as_bytes());
-        Self { body, etag }
+/// OIDC Discovery §3, RFC 8414 §2: exactly what is there (DI-17).
+fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
+    // How clients authenticate; and those ways that show more than a name (RFC 7662 §2.1 asks for one).
+    let proven = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let methods: Vec<&str> = proven.into_iter().chain(client::any_public(config).then_some("none")).collect();
+    let document = json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
+        "token_endpoint": format!("{issuer}/oauth2/token"),
+        "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
+        "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
+        "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
+        "end_session_endpoint": format!("{issuer}/oauth2/logout"),
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": SIG_ALGS,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": SIG_ALGS,
+        "introspection_endpoint_auth_methods_supported": proven,
+        "introspection_endpoint_auth_signing_alg_values_supported": SIG_ALGS,
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": scope::SUPPORTED,
+        "claims_supported": claims_request::SUPPORTED,
+        "claims_parameter_supported": true,
+        "acr_values_supported": claims_request::acr_values(config),
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "ui_locales_supported": locales(tags),
+        "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+    });
+    let mut members = document.as_object().cloned().unwrap_or_default();
+    for (member, uri) in [
+        ("service_documentation", &config.server.service_documentation),
+        ("op_policy_uri", &config.server.op_policy_uri),
+    ] {
+        if !uri.is_empty() {
+            members.insert(member.to_owned(), uri.as_str().into());
+        }
     }
+    Value::Object(members)
+}
+
+/// Tags in canonical case (DI-16, RFC 5646 §2.1.1).
+fn locales(tags: &[Arc<str>]) -> Vec<String> {
+    tags.iter().filter_map(|tag| tag.parse::<LanguageIdentifier>().ok()).map(|tag| tag.to_string()).collect()
 }
 
 fn etag(body: &[u8]) -> String {
@@ -80,9 +109,8 @@ fn etag(body: &[u8]) -> String {
 /// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
 #[handler]
 pub fn metadata(Data(app): Data<&App>, Data(metadata): Data<&Metadata>, request: &Request) -> Response {
-    let public = client::any_public(&app.config.get());
-    let document = if public { &metadata.open } else { &metadata.closed };
-    cached(request, document.body.clone().into_bytes(), &document.etag)
+    let made = metadata.of(app);
+    cached(request, made.body.clone().into_bytes(), &made.etag)
 }
 
 /// `/.well-known/jwks.json` (JW-1, JW-3).
@@ -112,19 +140,35 @@ fn cached(request: &Request, body: Vec<u8>, etag: &str) -> Response {
 mod tests {
     use super::*;
 
+    fn made(change: impl FnOnce(&mut Config)) -> Value {
+        let mut config = Config::default();
+        change(&mut config);
+        document("https://id.example", &config, &["en".into(), "fr".into(), "pt-br".into()])
+    }
+
+    fn with_public(config: &mut Config) {
+        let client = r#"{"client_id":"web","name":"Web","audience":"https://api.example"}"#;
+        config.clients = vec![serde_json::from_str(client).unwrap()];
+    }
+
     #[test]
     fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
-        let made = Metadata::new("https://id.example");
-        let read = |document: &Document| serde_json::from_str::<serde_json::Value>(&document.body).unwrap();
-        let (open, closed) = (read(&made.open), read(&made.closed));
-        let secret = json!(["client_secret_basic", "client_secret_post"]);
+        let (open, closed) = (made(with_public), made(|_| {}));
+        let proven = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
         assert_eq!(
             open["token_endpoint_auth_methods_supported"],
-            json!(["client_secret_basic", "client_secret_post", "none"])
+            json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"])
         );
-        assert_eq!(closed["token_endpoint_auth_methods_supported"], secret);
+        assert_eq!(closed["token_endpoint_auth_methods_supported"], proven);
         for document in [&open, &closed] {
-            assert_eq!(document["introspection_endpoint_auth_methods_supported"], secret, "never by a name alone");
+            assert_eq!(document["introspection_endpoint_auth_methods_supported"], proven, "never by a name alone");
+            for endpoint in ["token", "revocation", "introspection"] {
+                assert_eq!(
+                    document[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")],
+                    json!(["ES256", "RS256", "PS256", "EdDSA"]),
+                    "ca_8 {endpoint}"
+                );
+            }
             assert_eq!(
                 document["grant_types_supported"],
                 json!(["authorization_code", "refresh_token", "client_credentials"])
@@ -135,6 +179,18 @@ mod tests {
                 assert!(!name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"), "di_3 {name}");
             }
         }
-        assert_ne!(made.open.etag, made.closed.etag);
+    }
+
+    #[test]
+    fn di_16_di_17_languages_in_canonical_case_and_addresses_only_where_there_are_some() {
+        let document = made(|_| {});
+        assert_eq!(document["ui_locales_supported"], json!(["en", "fr", "pt-BR"]));
+        assert_eq!((document.get("service_documentation"), document.get("op_policy_uri")), (None, None));
+        let document = made(|config| {
+            config.server.service_documentation = "https://docs.example/".to_owned();
+            config.server.op_policy_uri = "https://example/policy".to_owned();
+        });
+        assert_eq!(document["service_documentation"], "https://docs.example/");
+        assert_eq!(document["op_policy_uri"], "https://example/policy");
     }
 }

@@ -7,7 +7,7 @@
 use poem::{Body, Request, Response, handler, web::Data};
 use serde::{Deserialize, Serialize};
 
-use super::page::Logout;
+use super::{page::Logout, posted};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -41,21 +41,14 @@ struct After {
 /// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
 #[handler]
 pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let query = Params::read_form(request, body).await?.to_query();
-        if query.len() > 8192 {
-            return Err(Trouble::Request("the request is too long"));
-        }
-        Ok(see_other(&format!("/oauth2/logout?{query}")))
-    })
-    .await
+    trouble::page(app, request, posted::keep(app, request, body, "/oauth2/logout")).await
 }
 
 /// `GET /oauth2/logout`.
 #[handler]
 pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
-        let params = Params::from_query(request)?;
+        let params = posted::params(app, request).await?;
         params.known(&KNOWN)?;
         let visit = Visit::of(app, request, params.one_within("ui_locales", 512)?.unwrap_or_default()).await?;
         let hint = read_hint(app, &params)?;

@@ -5,14 +5,21 @@ use std::time::Duration;
 
 use entity::{Time, grant_family as row};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+    sea_query::{Expr, LockType, OnConflict},
 };
 use uuid::Uuid;
 
 pub use entity::grant_family::Model as Grant;
 
-use crate::{config, db::Tx, session, user, web::error::Failure};
+use crate::{
+    config,
+    db::Tx,
+    session,
+    user::{self, User},
+    web::error::Failure,
+};
 
 /// How long an ended grant is kept.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
@@ -97,6 +104,59 @@ pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
         .exec(tx.conn())
         .await?;
     Ok(done.rows_affected == 1)
+}
+
+/// Ends every grant of a person to a client; gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, Failure> {
+    let live = Condition::all()
+        .add(row::Column::UserId.eq(user))
+        .add(row::Column::ClientId.eq(client))
+        .add(row::Column::RevokedAt.is_null());
+    // Locked in one order, so that two who do this at once wait for each other instead of deadlocking.
+    let ids: Vec<Uuid> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .filter(live)
+        .order_by_asc(row::Column::Id)
+        .lock(LockType::NoKeyUpdate)
+        .into_tuple()
+        .all(tx.conn())
+        .await?;
+    let mut ended = 0;
+    for id in ids {
+        ended += u64::from(revoke(tx, id).await?);
+    }
+    Ok(ended)
+}
+
+/// The grants of a person that still count, given the sessions of theirs that are live.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    sessions: &[Uuid],
+    now: Time,
+) -> Result<Vec<Grant>, Failure> {
+    let mut grants = row::Entity::find()
+        .filter(row::Column::UserId.eq(user.id))
+        .filter(row::Column::AuthEpoch.eq(user.auth_epoch))
+        .filter(row::Column::RevokedAt.is_null())
+        .filter(row::Column::ExpiresAt.gt(now))
+        .order_by_desc(row::Column::CreatedAt)
+        .limit(1000)
+        .all(conn)
+        .await?;
+    let lives = |grant: &Grant| {
+        let offline = super::scope::has(&grant.scope, super::scope::OFFLINE);
+        offline || grant.session_id.is_some_and(|id| sessions.contains(&id))
+    };
+    grants.retain(|grant| lives(grant) && grant.idle_until.is_none_or(|until| until > now));
+    Ok(grants)
 }
 
 /// Whose a grant is, while it counts: not ended, its user active and of the same epoch, and its session live unless it

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     claims::{ACCESS_TYP, Access, ID_TYP, Id, Person, at_hash, jti},
+    claims_request::{self, Reach},
     grant_store::{self, Grant, gc_day},
     refresh::RefreshToken,
     scope,
@@ -65,8 +66,8 @@ pub struct Subject<'a> {
 /// Signs the tokens of a grant. The refresh token is the caller's to add.
 ///
 /// # Errors
-/// If nothing can be signed now.
-pub fn tokens(app: &App, config: &Config, subject: &Subject<'_>) -> Result<TokenResponse, Failure> {
+/// If nothing can be signed now; the database's own.
+pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) -> Result<TokenResponse, Failure> {
     let Subject { grant, user, client, .. } = subject;
     let lives = client.lives(&config.token);
     let now = app.clock().now().seconds();
@@ -103,6 +104,7 @@ pub fn tokens(app: &App, config: &Config, subject: &Subject<'_>) -> Result<Token
             amr: amr(),
             sid,
             at_hash: at_hash(&access_token),
+            asked: claims_request::in_id_token(tx.conn(), user, &Reach { grant, scope: subject.scope }).await?,
         };
         Some(app.keys.sign(client.id_token_signed_response_alg, ID_TYP, &id)?)
     } else {
@@ -135,12 +137,14 @@ pub struct New<'a> {
     pub client: &'a Client,
     /// What.
     pub scope: &'a str,
+    /// What the request asked for by `claims`.
+    pub claims: &'a str,
 }
 
 /// A grant, and its first refresh token where the client may have one.
 #[must_use]
 pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Option<String>) {
-    let New { id, session, client, scope } = new;
+    let New { id, session, client, scope, claims } = new;
     let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
     let (seconds, lives) = (Duration::from_secs, client.lives(&config.token));
     let expires_at = now + if first.is_some() { seconds(lives.refresh_absolute_seconds) } else { SHORT };
@@ -165,6 +169,7 @@ pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Opt
         successor: None,
         rotated_at: None,
         idle_until,
+        claims: claims.to_owned(),
         gc_day: gc_day(idle_until.map_or(expires_at, |idle| idle.min(expires_at))),
     };
     (grant, first.map(|token| token.to_text(&app.macs.refresh)))
@@ -182,12 +187,13 @@ impl IssueTokens for Issuer {
         Box::pin(async move {
             let config = self.app.config.get();
             let scope = scope::granted(issue.client, issue.scope);
-            let new = New { id: public_id(), session: issue.session, client: issue.client, scope: &scope };
+            let (session, client) = (issue.session, issue.client);
+            let new = New { id: public_id(), session, client, scope: &scope, claims: "" };
             let (grant, refresh_token) = grant(&self.app, &config, new, tx.now);
             grant_store::insert(tx, grant.clone()).await?;
             let (user, client, nonce) = (issue.user, issue.client, issue.nonce);
             let subject = Subject { grant: &grant, user, client, scope: &scope, nonce };
-            let response = tokens(&self.app, &config, &subject)?;
+            let response = tokens(&self.app, &config, tx, &subject).await?;
             Event::new(Kind::TokenIssued)
                 .user(issue.user.id)
                 .session(issue.session.id)

@@ -9,6 +9,8 @@ pub mod bearer;
 #[cfg(test)]
 mod bed;
 pub mod claims;
+pub mod claims_request;
+pub mod connected;
 pub mod consent_store;
 pub mod discovery;
 pub mod end_session;
@@ -18,6 +20,7 @@ pub mod introspect;
 pub mod issue;
 pub mod page;
 pub mod pkce;
+pub mod posted;
 pub mod refresh;
 pub mod refused;
 pub mod revoke;

@@ -22,6 +22,8 @@ pub enum Refused {
     Challenge(OauthError),
     /// Too many failures from this network; none is looked at for so long.
     TooMany(Duration),
+    /// Nobody can tell now; in so long, with something new, the client may come again.
+    Later(Duration),
     /// Ours.
     Ours(Failure),
 }
@@ -40,14 +42,7 @@ impl From<Failure> for Refused {
 
 impl From<ParamError> for Refused {
     fn from(error: ParamError) -> Self {
-        Self::Client(match error {
-            ParamError::Repeated(_) => OauthError::new(Code::InvalidRequest, "A parameter is repeated."),
-            ParamError::ContentType => {
-                OauthError::new(Code::InvalidRequest, "The body must be application/x-www-form-urlencoded.")
-            }
-            ParamError::Missing(_) => OauthError::new(Code::InvalidRequest, "A parameter is missing."),
-            _ => OauthError::new(Code::InvalidRequest, "A parameter is malformed or too long."),
-        })
+        Self::Client(error.into())
     }
 }
 
@@ -67,6 +62,12 @@ impl Refused {
                 let words = "Too many failed attempts from this network. Wait, then try again.";
                 let body = serde_json::json!({ "error": "temporarily_unavailable", "error_description": words });
                 let mut response = json(StatusCode::TOO_MANY_REQUESTS, &body);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+                response
+            }
+            Self::Later(wait) => {
+                let words = "Try again later, with a new assertion.";
+                let mut response = told(OauthError::new(Code::TemporarilyUnavailable, words), caller);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
                 response
             }

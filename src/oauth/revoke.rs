@@ -21,7 +21,8 @@ use crate::{
 
 /// Every parameter that means something at revocation and introspection. The hint means nothing: the two kinds of
 /// tokens cannot be taken for each other.
-pub(super) const KNOWN: [&str; 5] = ["token", "token_type_hint", "client_id", "client_secret", "client_assertion"];
+pub(super) const KNOWN: [&str; 6] =
+    ["token", "token_type_hint", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
 
 /// The longest token that is looked at.
 pub(super) const MAX_TOKEN: usize = 8 * 1024;

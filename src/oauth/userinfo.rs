@@ -3,33 +3,26 @@
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use serde::Serialize;
 
-use super::{access, bearer, bearer::Denied, error::json, scope};
+use super::{
+    access, bearer,
+    bearer::Denied,
+    claims_request::{self, Reach, Told},
+    error::json,
+    scope,
+};
 use crate::{
     app::App,
-    user,
     web::{caller::Caller, error::Failure},
 };
 
-/// The claims (OIDC Core §5.1). What is not known is left out, never null or blank (CL-2).
-#[derive(Debug, Default, Serialize)]
+/// The answer.
+#[derive(Debug, Serialize)]
 pub struct UserInfo {
     /// The user, as in the ID token.
     pub sub: String,
-    /// Display name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// BCP 47 tag.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub locale: Option<String>,
-    /// Last change of the profile, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub updated_at: Option<i64>,
-    /// The address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-    /// Whether it was proven, to us or by a provider that runs it (CL-4).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email_verified: Option<bool>,
+    /// What is told of them.
+    #[serde(flatten)]
+    pub told: Told,
 }
 
 /// `GET` and `POST /oauth2/userinfo`.
@@ -47,29 +40,12 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
     let config = app.config.get();
     let live = access::live(app, &config, &token).await?.ok_or(Denied::Token)?;
     let scope = live.text("scope");
-    let Some((_, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {
+    let Some((grant, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {
         return Err(Denied::Scope("openid"));
     };
-    let info = claims(app, &holder.user, scope).await?;
+    let told = claims_request::at_userinfo(app.db.read(), &holder.user, &Reach { grant, scope }).await?;
+    let info = UserInfo { sub: holder.user.public_id.to_string(), told };
     serde_json::to_value(info).map_err(|error| Failure::internal(error).into())
-}
-
-/// Only what the granted scopes stand for (OIDC Core §5.4, CL-3).
-async fn claims(app: &App, user: &user::User, granted: &str) -> Result<UserInfo, Failure> {
-    let known = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
-    let mut info = UserInfo { sub: user.public_id.to_string(), ..UserInfo::default() };
-    if scope::has(granted, "profile") {
-        info.name = known(&user.name);
-        info.locale = known(&user.locale);
-        info.updated_at = Some(user.updated_at.seconds());
-    }
-    if scope::has(granted, "email")
-        && let Some(row) = user::address_of(app.db.read(), user.id).await?
-    {
-        info.email = Some(row.email);
-        info.email_verified = Some(row.verified_at.is_some());
-    }
-    Ok(info)
 }
 
 #[cfg(test)]

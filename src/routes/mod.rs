@@ -23,7 +23,9 @@ use crate::{
         pages,
     },
     mail::mailbox::Mailbox,
-    oauth::{self, authorize, discovery, discovery::Metadata, end_session, introspect, revoke, token, userinfo},
+    oauth::{
+        self, authorize, connected, discovery, discovery::Metadata, end_session, introspect, revoke, token, userinfo,
+    },
     web::{
         assets,
         caller::Caller,
@@ -52,6 +54,7 @@ pub const POSTS: &[(&str, Post)] = &[
     ("/account/sign-out", Post::Protected),
     ("/account/sign-out-everywhere", Post::Protected),
     ("/account/sessions/:id/end", Post::Protected),
+    ("/account/access/remove", Post::Protected),
     ("/oauth2/authorize", Post::CookieFree),
     ("/oauth2/authorize/cancel", Post::Protected),
     ("/consent", Post::Protected),
@@ -110,6 +113,8 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
         .at("/account/sign-out", only("POST", post(account::sign_out)))
         .at("/account/sign-out-everywhere", only("POST", post(account::sign_out_everywhere)))
         .at("/account/sessions/:id/end", only("POST", post(account::end_session)))
+        .at("/account/access", only("GET, HEAD", get(connected::connected)))
+        .at("/account/access/remove", only("POST", post(connected::remove)))
         .at("/logged-out", only("GET, HEAD", get(account::logged_out)))
         .at("/oauth2/authorize", only("GET, POST", get(authorize::authorize).post(authorize::authorize_post)))
         .at("/oauth2/authorize/resume", only("GET", get(authorize::resume)))
@@ -140,7 +145,7 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
     layers.trusted_proxies = config.server.trusted_proxies.clone().into();
     layers.redirect_loopback = is_dev;
     layers.error_page = Some(error_page(app));
-    routes.data(app.clone()).data(issuer).data(Metadata::new(&app.public_url)).data(spec).with(layers)
+    routes.data(app.clone()).data(issuer).data(Metadata::default()).data(spec).with(layers)
 }
 
 /// `/`: where a person who comes here by hand wants to go.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use entity::{Time, session};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, LockType, SimpleExpr},
 };
 use uuid::Uuid;
@@ -242,22 +242,29 @@ pub async fn seen(conn: &impl ConnectionTrait, session: &Session, now: Time) -> 
     Ok(())
 }
 
-/// A double click: the same row gets a fresh secret, the one before it is taken for another minute. None if the
-/// session has ended meanwhile.
+/// A double click: the same row gets this other secret, the one before it is taken for another minute. A third click
+/// brings the secret that is there already, and changes nothing. `false` if the session has ended meanwhile.
 ///
 /// # Errors
 /// The database's own.
-pub async fn renew_secret(tx: &Tx, id: Uuid) -> Result<Option<Plain>, Failure> {
-    let secret = Plain::generate();
+pub async fn renew_secret(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, Failure> {
+    let hash = secret.hash().to_column();
     let done = session::Entity::update_many()
         .col_expr(session::Column::PreviousHash, Expr::col(session::Column::SecretHash))
         .col_expr(session::Column::PreviousUntil, Expr::value(Some((tx.now + DOUBLE_CLICK).0)))
-        .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
+        .col_expr(session::Column::SecretHash, Expr::value(hash.clone()))
         .filter(session::Column::Id.eq(id))
         .filter(session::Column::RevokedAt.is_null())
+        .filter(session::Column::SecretHash.ne(hash.clone()))
         .exec(tx.conn())
         .await?;
-    Ok((done.rows_affected == 1).then_some(secret))
+    if done.rows_affected == 1 {
+        return Ok(true);
+    }
+    let there = session::Entity::find_by_id(id)
+        .filter(session::Column::SecretHash.eq(hash))
+        .filter(session::Column::RevokedAt.is_null());
+    Ok(there.count(tx.conn()).await? == 1)
 }
 
 /// The same person proved who they are again: same row (so `sid` and grants stay), new secret, the old one is dead at

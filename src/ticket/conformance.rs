@@ -6,9 +6,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{Claim, Counter, Kind, Tickets, memory::Memory, redis::server::Server};
+use super::{Claim, Counter, Kind, Once, Tickets, memory::Memory, redis::server::Server};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Time},
     secret::{Hash, MasterKeys, Plain},
 };
 
@@ -150,11 +150,27 @@ async fn another_master_key_sees_nothing(copies: Copies) {
     assert_eq!(copies.a.claim(Kind::Code, &at, b"used", MINUTE).await.unwrap(), Claim::Gone, "its tombstone is forged");
 }
 
-async fn once_is_true_once(copies: Copies) {
-    let id = handle();
-    let firsts = race(&copies, 64, move |tickets| async move { tickets.once(Kind::Jti, &id, MINUTE).await.unwrap() });
-    assert_eq!(firsts.await.into_iter().filter(|first| *first).count(), 1);
-    assert!(copies.a.once(Kind::Jti, &handle(), MINUTE).await.unwrap());
+async fn once_is_first_once(copies: Copies) {
+    copies.a.keep_epoch(Clock::default().now()).await.unwrap();
+    let (id, now) = (handle(), Clock::default().now());
+    let all = race(&copies, 64, move |tickets| async move { tickets.once(Kind::Jti, &id, MINUTE, now).await.unwrap() });
+    let all = all.await;
+    assert_eq!(all.iter().filter(|found| matches!(found, Once::First { .. })).count(), 1);
+    assert_eq!(all.iter().filter(|found| **found == Once::Again).count(), 63);
+    assert!(matches!(copies.a.once(Kind::Jti, &handle(), MINUTE, now).await.unwrap(), Once::First { .. }));
+}
+
+async fn the_epoch_is_told_and_does_not_move(copies: Copies) {
+    let begin = Clock::default().now();
+    copies.a.keep_epoch(begin).await.unwrap();
+    let late = begin + 5 * MINUTE;
+    copies.b.keep_epoch(late).await.unwrap();
+    for copy in [&copies.a, &copies.b] {
+        let Once::First { since } = copy.once(Kind::Jti, &handle(), MINUTE, late).await.unwrap() else {
+            panic!("never seen before")
+        };
+        assert!(since <= begin && since > Time(begin.0 - 60_000), "{since:?} for {begin:?}");
+    }
 }
 
 async fn replace_if_takes_only_what_was_seen(copies: Copies) {
@@ -257,7 +273,8 @@ suite! {
     rd_02_put_new_refuses_a_second: put_new_refuses_a_second;
     rd_02_peek_keeps_what_is_live: peek_keeps_what_is_live;
     rd_02_claim_tells_live_used_and_absent: claim_tells_live_used_and_absent;
-    rd_02_once_is_true_once: once_is_true_once;
+    rd_02_once_is_first_once: once_is_first_once;
+    rd_09_the_epoch_is_told_and_does_not_move: the_epoch_is_told_and_does_not_move;
     rd_02_replace_if_takes_only_what_was_seen: replace_if_takes_only_what_was_seen;
     rd_03_a_hundred_parallel_claims_give_one_live: a_hundred_parallel_claims_give_one_live;
     rd_03_values_and_handles_are_any_bytes: values_and_handles_are_any_bytes;

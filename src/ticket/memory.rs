@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Counter, Policy, State, Store, VERSION_LENGTH, away, bounded, version};
+use super::{Answer, Counter, Once, Policy, State, Store, VERSION_LENGTH, away, bounded, version};
 use crate::{
     clock::{Clock, Time},
     web::error::Failure,
@@ -23,6 +23,8 @@ const DROPPED_AT_ONCE: usize = 64;
 pub(super) struct Memory {
     clock: Clock,
     capacity: usize,
+    /// When its data began: with it.
+    born: Time,
     shelf: Mutex<Shelf>,
 }
 
@@ -90,7 +92,7 @@ impl Shelf {
 
 impl Memory {
     pub(super) fn new(capacity: usize, clock: Clock) -> Self {
-        Self { clock, capacity, shelf: Mutex::default() }
+        Self { born: clock.now(), clock, capacity, shelf: Mutex::default() }
     }
 
     /// A poisoned lock is taken all the same: no step leaves the shelf half changed.
@@ -183,6 +185,17 @@ impl Store for Memory {
 
     fn hit<'a>(&'a self, keys: Vec<String>, counters: &'a [Counter]) -> Answer<'a, Option<Duration>> {
         Box::pin(async move { self.hit_now(&keys, counters) })
+    }
+
+    fn once<'a>(&'a self, key: &'a str, _: &'a str, blob: Vec<u8>, ttl: Duration, _: Time) -> Answer<'a, Once> {
+        Box::pin(async move {
+            let first = self.put_new_now(key, blob, ttl)?;
+            Ok(if first { Once::First { since: self.born } } else { Once::Again })
+        })
+    }
+
+    fn keep_epoch<'a>(&'a self, _: &'a str, _: Time) -> Answer<'a, ()> {
+        Box::pin(ready(Ok(())))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

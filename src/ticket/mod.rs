@@ -19,7 +19,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::BoxFuture;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Time},
     secret::{Hash, Mac, MasterKeys, Sealer},
     telemetry::{metrics, trace::Span},
     web::error::Failure,
@@ -34,6 +34,8 @@ pub enum Kind {
     Pending,
     /// An identifier that may be seen once: the `jti` of a proof or an assertion.
     Jti,
+    /// A client's request that was posted to us, until the browser comes for it with a GET.
+    Posted,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Code => "code",
             Self::Pending => "pending",
             Self::Jti => "jti",
+            Self::Posted => "posted",
         }
     }
 }
@@ -56,6 +59,25 @@ pub enum Claim {
     /// Never there, or expired.
     Gone,
 }
+
+/// What [`Tickets::once`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// Seen for the first time since the data began: what may have been seen before that moment is for the caller to
+    /// refuse (RD-09).
+    First {
+        /// When the data began, or later.
+        since: Time,
+    },
+    /// Seen before.
+    Again,
+    /// The store knows nothing any more, not even when its data began; it begins now. Nothing can be said of the
+    /// identifier, and it was not noted.
+    Forgotten,
+}
+
+/// How long the store remembers when its data began, without being reminded.
+const EPOCH_KEPT: Duration = Duration::from_secs(86_400);
 
 /// One counter to hit: at most `limit` in `window`.
 #[derive(Clone, Debug)]
@@ -175,12 +197,30 @@ impl Tickets {
         })
     }
 
-    /// Whether this identifier is seen for the first time within `ttl`.
+    /// One atomic step: whether this identifier is seen for the first time within `ttl`, and since when the store would
+    /// know (RD-09). All identifiers and the epoch are in one slot of a Redis Cluster.
     ///
     /// # Errors
     /// If the store is away or full; after a time-out it may count as seen.
-    pub async fn once(&self, kind: Kind, id: &Hash, ttl: Duration) -> Result<bool, Failure> {
-        self.issue(kind, id, &[], ttl).await
+    pub async fn once(&self, kind: Kind, id: &Hash, ttl: Duration, now: Time) -> Result<Once, Failure> {
+        let name = URL_SAFE_NO_PAD.encode(Hash::of(id.as_bytes()).as_bytes());
+        let key = format!("{}{{once}}:{}:{name}", self.prefix, kind.name());
+        let place = Place { key, handle: *id, seal: &self.seal };
+        let blob = place.seal(State::Live, &[]);
+        step("ticket once", self.store.once(&place.key, &self.epoch_key(), blob, ttl, now)).await
+    }
+
+    /// Notes that the store's data begins now, unless it began before; the note stays for another day. At start and
+    /// every few seconds: so a store that lost its data is known as such, also while nothing is asked of it (RD-09).
+    ///
+    /// # Errors
+    /// If the store is away or full.
+    pub async fn keep_epoch(&self, now: Time) -> Result<(), Failure> {
+        step("ticket epoch", self.store.keep_epoch(&self.epoch_key(), now)).await
+    }
+
+    fn epoch_key(&self) -> String {
+        format!("{}{{once}}:epoch", self.prefix)
     }
 
     /// One atomic step over all counters of one subject: if none is at its limit, raises all and gives `None`;
@@ -303,6 +343,9 @@ trait Store: Send + Sync {
     /// Replaces what begins with `seen`, and keeps its expiry.
     fn replace_if<'a>(&'a self, key: &'a str, seen: &'a [u8], blob: Vec<u8>) -> Answer<'a, bool>;
     fn hit<'a>(&'a self, keys: Vec<String>, counters: &'a [Counter]) -> Answer<'a, Option<Duration>>;
+    /// Puts `blob` if the epoch is known and nothing stands there; without an epoch puts that alone.
+    fn once<'a>(&'a self, key: &'a str, epoch: &'a str, blob: Vec<u8>, ttl: Duration, now: Time) -> Answer<'a, Once>;
+    fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> Answer<'a, ()>;
     fn ping(&self) -> Answer<'_, ()>;
     fn policy(&self) -> Answer<'_, Policy>;
     fn sweep(&self) -> usize;

@@ -1,13 +1,15 @@
 //! Tickets and counters in Redis, shared by all copies of the service.
 //!
-//! Every step is one command or one script over keys of one slot, so Redis itself makes it atomic. Each waits at most
-//! [`PATIENCE`] for its answer and none is sent twice: a claim whose answer was lost may have happened. All callers
-//! share one multiplexed connection; a broken or silent one is put away, and the next caller dials.
+//! Every step is one command or one script over keys of one slot, so Redis itself makes it atomic. Each waits
+//! [`PATIENCE`] for its answer and none is sent twice: a claim whose answer was lost may have happened. So an answer that
+//! is here must be read before it is given up: see [`within`]. All callers share one multiplexed connection; a broken or
+//! silent one is put away, and the next caller dials.
 //!
 //! Needs Redis 6.2 and a user with `~PREFIX* +evalsha +script|load +get +set +incr +pttl +pexpire +ping +hello`, and
 //! `+info` so that its eviction policy can be checked.
 
 use std::{
+    io, pin,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -23,11 +25,14 @@ use ::redis::{
 use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{Answer, Counter, Policy, Store, away, bounded};
-use crate::web::error::Failure;
+use super::{Answer, Counter, EPOCH_KEPT, Once, Policy, Store, away, bounded};
+use crate::{clock::Time, web::error::Failure};
 
 /// How long Redis may take to take a connection, and to answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+
+/// In how many parts that time is counted.
+const TURNS: u32 = 10;
 
 /// An idle connection is probed so often, so that nothing between us and Redis forgets it.
 const KEPT_ALIVE: Duration = Duration::from_secs(30);
@@ -64,6 +69,23 @@ for i, key in ipairs(KEYS) do
 end
 return 0";
 
+/// KEYS: epoch, identifier. ARGV: now and the epoch's life; the value and its life. The answer: the epoch for a first
+/// use; 0 for a further one; -1 where there was no epoch.
+const ONCE: &str = "\
+local since = tonumber(redis.call('GET', KEYS[1]) or '')
+if not since then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return -1
+end
+if redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4], 'NX') then return since end
+return 0";
+
+/// KEYS: epoch. ARGV: now and its life. An epoch that is there keeps its value.
+const EPOCH: &str = "\
+if tonumber(redis.call('GET', KEYS[1]) or '') then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1";
+
 type Slot = ArcSwapOption<MultiplexedConnection>;
 
 pub(super) struct Redis {
@@ -77,6 +99,8 @@ pub(super) struct Redis {
     claim: Script,
     replace: Script,
     hit: Script,
+    once: Script,
+    epoch: Script,
 }
 
 impl Redis {
@@ -92,6 +116,8 @@ impl Redis {
             claim: Script::new(CLAIM),
             replace: Script::new(REPLACE),
             hit: Script::new(HIT),
+            once: Script::new(ONCE),
+            epoch: Script::new(EPOCH),
         })
     }
 
@@ -99,7 +125,7 @@ impl Redis {
         if let Some(line) = self.slot.load_full() {
             return Ok(line);
         }
-        timeout(self.patience, self.dial()).await.map_err(|_| away("no connection in time"))?
+        within(self.patience, self.dial()).await.ok_or_else(|| away("no connection in time"))?
     }
 
     async fn dial(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
@@ -109,8 +135,8 @@ impl Redis {
         }
         let slot = Arc::downgrade(&self.slot);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.patience))
-            .set_response_timeout(Some(self.patience))
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
             .set_pipeline_buffer_size(ON_THE_WAY)
             .set_push_sender(move |push| hung_up(&slot, &push));
         let line = self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(away)?;
@@ -132,17 +158,36 @@ impl Redis {
 
     async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         let line = self.line().await?;
-        let answer = command.query_async(&mut MultiplexedConnection::clone(&line)).await;
+        let answer = self.answer(command.query_async(&mut MultiplexedConnection::clone(&line))).await;
         self.judge(line, answer)
+    }
+
+    async fn answer<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        within(self.patience, work).await.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     /// Redis may answer that it does not know the script (after a restart): then, and only then, nothing was done and
     /// the script is loaded and called again.
     async fn script<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, Failure> {
         let line = self.line().await?;
-        let answer = call.invoke_async(&mut MultiplexedConnection::clone(&line)).await;
+        let answer = self.answer(call.invoke_async(&mut MultiplexedConnection::clone(&line))).await;
         self.judge(line, answer)
     }
+}
+
+/// What comes of `work`, unless it takes longer than `patience`.
+///
+/// The time is counted in parts that follow each other. On a machine out of breath each lasts longer, so that it is Redis
+/// whose silence is counted and not our own: an answer that lies in the socket while all threads are busy is read
+/// between two parts. One long wait would run out first, and a claim that had worked would be called lost.
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin::pin!(work);
+    for _ in 0..TURNS {
+        if let Ok(done) = timeout(patience / TURNS, work.as_mut()).await {
+            return Some(done);
+        }
+    }
+    None
 }
 
 /// Redis closed the connection, perhaps for being idle: the next caller dials instead of meeting a dead line.
@@ -223,6 +268,25 @@ impl Store for Redis {
         })
     }
 
+    fn once<'a>(&'a self, key: &'a str, epoch: &'a str, blob: Vec<u8>, ttl: Duration, now: Time) -> Answer<'a, Once> {
+        Box::pin(async move {
+            let mut call = self.once.key(epoch);
+            call.key(key).arg(now.0).arg(millis(EPOCH_KEPT)).arg(blob).arg(millis(ttl));
+            Ok(match self.script::<i64>(&call).await? {
+                0 => Once::Again,
+                since if since > 0 => Once::First { since: Time(since) },
+                _ => Once::Forgotten,
+            })
+        })
+    }
+
+    fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut call = self.epoch.key(epoch);
+            self.script::<i64>(call.arg(now.0).arg(millis(EPOCH_KEPT))).await.map(drop)
+        })
+    }
+
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async move { self.command::<String>(&cmd("PING")).await.map(drop) })
     }
@@ -230,8 +294,10 @@ impl Store for Redis {
     fn policy(&self) -> Answer<'_, Policy> {
         Box::pin(async move {
             let line = self.line().await?;
+            let mut info = cmd("INFO");
+            info.arg("memory");
             let answer: RedisResult<String> =
-                cmd("INFO").arg("memory").query_async(&mut MultiplexedConnection::clone(&line)).await;
+                self.answer(info.query_async(&mut MultiplexedConnection::clone(&line))).await;
             match answer {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
                     Ok(Policy::Unreadable("this user may not ask INFO".to_owned()))

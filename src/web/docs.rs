@@ -72,7 +72,9 @@ impl Content for Docs<'_> {
         self.tongue
     }
     fn title(&self) -> String {
-        self.title.to_owned()
+        // The layout adds the name of the service, which is most often that of the document too.
+        let service = self.tongue.t("service");
+        if self.title == service { "API".to_owned() } else { self.title.to_owned() }
     }
     fn is_wide(&self) -> bool {
         true

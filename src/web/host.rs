@@ -19,7 +19,17 @@ pub(super) struct Site {
     origin: String,
     /// `id.example:8443`, lower case, without the scheme's own port.
     authority: String,
-    pub(super) https: bool,
+    https: bool,
+    /// Browsers are told to stay with https.
+    pub(super) kept_https: bool,
+}
+
+/// Whether browsers are told to stay with https (RFC 6797): if it is, and the name is not this machine's own. HSTS counts
+/// for every port of a name, and on `localhost` other services of the same person listen, most of them in plain http.
+pub(super) fn keeps_https(public_url: &str) -> bool {
+    let url = url::Url::parse(public_url).ok().filter(|url| url.scheme() == "https");
+    let name = url.as_ref().and_then(|url| url.domain().or_else(|| url.host_str()));
+    name.is_some_and(|name| name != "localhost" && !name.ends_with(".localhost"))
 }
 
 impl Site {
@@ -28,7 +38,8 @@ impl Site {
         let url = url::Url::parse(public_url).ok();
         let origin = url.as_ref().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
         let authority = origin.split_once("://").map(|(_, authority)| authority.to_owned()).unwrap_or_default();
-        Self { origin, authority, https: url.is_some_and(|url| url.scheme() == "https") }
+        let https = url.is_some_and(|url| url.scheme() == "https");
+        Self { origin, authority, https, kept_https: keeps_https(public_url) }
     }
 
     /// Lets through what is for us; another name gets 421 (RFC 9110 §15.5.20), none or several get 400 (RFC 9112 §3.2).

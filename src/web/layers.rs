@@ -19,6 +19,7 @@ use super::{
     cors::Readable,
     error::{Audience, Failure, Fault},
     host::{Site, Turned},
+    unread,
 };
 use crate::telemetry::{
     metrics,
@@ -167,11 +168,10 @@ impl<E: Endpoint> Layered<E> {
             None => {}
         }
         let ours = failure.is_some();
-        let words = error.to_string();
+        let words = unread::words(&error);
         let mut response = error.into_response();
         if ours || is_plain(&response) {
-            let fault =
-                Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { unquoted(&words) });
+            let fault = Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { &words });
             let shaped = self.refuse(&fault, seen);
             // Retry-After, Allow, WWW-Authenticate stay, and the pattern of the route.
             let (kept, notes) = (std::mem::take(response.headers_mut()), std::mem::take(response.extensions_mut()));
@@ -216,7 +216,7 @@ impl<E: Endpoint> Layered<E> {
         for (name, value) in DEFAULTS {
             headers.entry(name).or_insert(value);
         }
-        if self.site.as_ref().is_some_and(|site| site.https) {
+        if self.site.as_ref().is_some_and(|site| site.kept_https) {
             let year = HeaderValue::from_static("max-age=31536000");
             headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(year);
         }
@@ -229,11 +229,6 @@ impl<E: Endpoint> Layered<E> {
 /// 404 and 405 say all there is to say in the fixed words.
 fn is_routing(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
-}
-
-/// The framework's words for a value of the wrong type end with that value, which may be a secret (F3).
-fn unquoted(words: &str) -> &str {
-    words.split_once(", found ").map_or(words, |(said, _value)| said)
 }
 
 fn is_plain(response: &Response) -> bool {

@@ -16,3 +16,4 @@ pub mod server;
 pub mod tags;
 pub mod text;
 pub mod tls;
+mod unread;

@@ -71,7 +71,7 @@ pub trait Content: Template {
 /// What the answer depends on beside the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Site {
-    /// The public URL is https: then the browser is told to stay with it.
+    /// The browser is told to stay with https: the public URL is https, and no name of this machine alone.
     pub https: bool,
     /// The client that began this opens our pages in a pop-up and must keep its handle to it.
     pub popups: bool,
@@ -81,7 +81,7 @@ impl Site {
     /// The site of that public URL, without pop-ups.
     #[must_use]
     pub fn of(public_url: &str) -> Self {
-        Self { https: public_url.starts_with("https://"), popups: false }
+        Self { https: super::host::keeps_https(public_url), popups: false }
     }
 
     /// The same for a client that uses pop-ups or does not.
@@ -262,6 +262,12 @@ mod tests {
         let site = Site::of("http://127.0.0.1:8080").with_popups(true);
         let response = shown(None, site);
         assert!(!response.headers().contains_key("strict-transport-security"));
+        for (url, told) in
+            [("https://localhost:8443", false), ("https://a.localhost", false), ("https://localhosts.example", true)]
+        {
+            let response = shown(None, Site::of(url));
+            assert_eq!(response.headers().contains_key("strict-transport-security"), told, "{url}");
+        }
         assert_eq!(response.headers()["cross-origin-opener-policy"], "unsafe-none");
     }
 

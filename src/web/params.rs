@@ -15,28 +15,28 @@ const MAX_PAIRS: usize = 256;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Why parameters are refused. Its words are safe to show: they hold the name that we asked for, never a value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     /// RFC 6749 §3.1: parameters must not be included more than once.
     #[error("the parameter {0} is repeated")]
-    Repeated(String),
+    Repeated(&'static str),
     /// An escape without two hexadecimal digits, or bytes that are not UTF-8.
     #[error("the parameter {0} is not properly encoded (percent-encoded UTF-8)")]
-    Encoding(String),
+    Encoding(&'static str),
     /// A NUL character, which no database column takes.
     #[error("the parameter {0} contains a character that is not allowed")]
-    Character(String),
+    Character(&'static str),
     /// Longer than the reader takes.
     #[error("the parameter {name} is longer than {max} bytes")]
     TooLong {
         /// The parameter.
-        name: String,
+        name: &'static str,
         /// The most bytes it may have.
         max: usize,
     },
     /// A parameter that the reader cannot do without is absent or empty.
     #[error("the parameter {0} is missing")]
-    Missing(String),
+    Missing(&'static str),
     /// More pairs than any request of ours has.
     #[error("there are too many parameters")]
     TooMany,
@@ -120,7 +120,7 @@ impl Params {
     ///
     /// # Errors
     /// Repeated, badly encoded, with a NUL, too long.
-    pub fn one(&self, name: &str) -> Result<Option<&str>, ParamError> {
+    pub fn one(&self, name: &'static str) -> Result<Option<&str>, ParamError> {
         self.one_within(name, DEFAULT_MAX)
     }
 
@@ -128,11 +128,11 @@ impl Params {
     ///
     /// # Errors
     /// Repeated, badly encoded, with a NUL, too long.
-    pub fn one_within(&self, name: &str, max: usize) -> Result<Option<&str>, ParamError> {
+    pub fn one_within(&self, name: &'static str, max: usize) -> Result<Option<&str>, ParamError> {
         let mut values = self.named(name);
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
-            return Err(ParamError::Repeated(name.to_owned()));
+            return Err(ParamError::Repeated(name));
         }
         Ok(Some(sound(name, value, max)?).filter(|value| !value.is_empty()))
     }
@@ -141,15 +141,15 @@ impl Params {
     ///
     /// # Errors
     /// As [`Params::one_within`], and [`ParamError::Missing`].
-    pub fn needed(&self, name: &str, max: usize) -> Result<&str, ParamError> {
-        self.one_within(name, max)?.ok_or_else(|| ParamError::Missing(name.to_owned()))
+    pub fn needed(&self, name: &'static str, max: usize) -> Result<&str, ParamError> {
+        self.one_within(name, max)?.ok_or(ParamError::Missing(name))
     }
 
     /// All values of a parameter that may be repeated (`resource`, RFC 8707 §2), without the empty ones.
     ///
     /// # Errors
     /// Any badly encoded, with a NUL, over `max` bytes.
-    pub fn all(&self, name: &str, max: usize) -> Result<Vec<&str>, ParamError> {
+    pub fn all(&self, name: &'static str, max: usize) -> Result<Vec<&str>, ParamError> {
         let values: Result<Vec<&str>, _> = self.named(name).map(|value| sound(name, value, max)).collect();
         Ok(values?.into_iter().filter(|value| !value.is_empty()).collect())
     }
@@ -158,7 +158,7 @@ impl Params {
     ///
     /// # Errors
     /// The first fault in the order of `names`. Length is not looked at: its bound belongs to the reader.
-    pub fn known(&self, names: &[&str]) -> Result<(), ParamError> {
+    pub fn known(&self, names: &[&'static str]) -> Result<(), ParamError> {
         names.iter().try_for_each(|name| self.one_within(name, usize::MAX).map(drop))
     }
 
@@ -207,13 +207,13 @@ fn is_form(content_type: Option<&str>) -> bool {
     essence.trim().eq_ignore_ascii_case(FORM)
 }
 
-fn sound<'a>(name: &str, value: &'a Value, max: usize) -> Result<&'a str, ParamError> {
-    let value = value.as_deref().ok_or_else(|| ParamError::Encoding(name.to_owned()))?;
+fn sound<'a>(name: &'static str, value: &'a Value, max: usize) -> Result<&'a str, ParamError> {
+    let value = value.as_deref().ok_or(ParamError::Encoding(name))?;
     if value.contains('\0') {
-        return Err(ParamError::Character(name.to_owned()));
+        return Err(ParamError::Character(name));
     }
     if value.len() > max {
-        return Err(ParamError::TooLong { name: name.to_owned(), max });
+        return Err(ParamError::TooLong { name, max });
     }
     Ok(value)
 }
@@ -253,8 +253,8 @@ mod tests {
     #[test]
     fn po_03_a_repeated_parameter_is_refused_whatever_its_values() {
         for body in ["a=1&a=2", "a=1&a=1", "a=&a=1", "a&a", "a=1&%61=2"] {
-            assert_eq!(fault(form(body).one("a")), ParamError::Repeated("a".into()), "{body}");
-            assert_eq!(fault(form(body).known(&["b", "a"])), ParamError::Repeated("a".into()), "{body}");
+            assert_eq!(fault(form(body).one("a")), ParamError::Repeated("a"), "{body}");
+            assert_eq!(fault(form(body).known(&["b", "a"])), ParamError::Repeated("a"), "{body}");
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
         let request = Request::builder().uri_str("/authorize?state=a%20b+c&state=d&scope=openid").finish();
         let params = Params::from_query(&request).unwrap();
         assert_eq!(params.one("scope").unwrap(), Some("openid"));
-        assert_eq!(fault(params.one("state")), ParamError::Repeated("state".into()));
+        assert_eq!(fault(params.one("state")), ParamError::Repeated("state"));
     }
 
     #[test]
@@ -271,32 +271,32 @@ mod tests {
         let params = form("a=&b&c=3");
         assert_eq!((params.one("a").unwrap(), params.one("b").unwrap()), (None, None));
         assert_eq!(params.one("c").unwrap(), Some("3"));
-        assert_eq!(fault(params.needed("a", 9)), ParamError::Missing("a".into()));
+        assert_eq!(fault(params.needed("a", 9)), ParamError::Missing("a"));
         assert!(params.has("a") && !params.has("d"));
     }
 
     #[test]
     fn broken_escapes_and_bytes_are_refused_and_not_repaired() {
         for body in ["a=%", "a=%4", "a=%zz", "a=%ff", "a=%c3%28", "a=%+1", "a=%-1"] {
-            assert_eq!(fault(form(body).one("a")), ParamError::Encoding("a".into()), "{body}");
+            assert_eq!(fault(form(body).one("a")), ParamError::Encoding("a"), "{body}");
         }
         let raw = Params::from_form(b"a=\xff", Some(FORM)).unwrap();
-        assert_eq!(fault(raw.one("a")), ParamError::Encoding("a".into()));
+        assert_eq!(fault(raw.one("a")), ParamError::Encoding("a"));
         assert_eq!(form("a=%C3%a9+%2B&x=%").one("a").unwrap(), Some("é +"), "what nobody asks for is let be");
     }
 
     #[test]
     fn a_nul_and_an_over_long_value_are_refused() {
-        assert_eq!(fault(form("a=x%00y").one("a")), ParamError::Character("a".into()));
+        assert_eq!(fault(form("a=x%00y").one("a")), ParamError::Character("a"));
         let long = format!("a={}", "x".repeat(DEFAULT_MAX + 1));
-        assert_eq!(fault(form(&long).one("a")), ParamError::TooLong { name: "a".into(), max: DEFAULT_MAX });
+        assert_eq!(fault(form(&long).one("a")), ParamError::TooLong { name: "a", max: DEFAULT_MAX });
         assert!(form(&long).one_within("a", DEFAULT_MAX + 1).unwrap().is_some());
     }
 
     #[test]
     fn rfc_8707_2_resource_may_be_repeated() {
         assert_eq!(form("r=1&r=&r=2").all("r", 9).unwrap(), ["1", "2"]);
-        assert_eq!(fault(form("r=1&r=%").all("r", 9)), ParamError::Encoding("r".into()));
+        assert_eq!(fault(form("r=1&r=%").all("r", 9)), ParamError::Encoding("r"));
     }
 
     #[test]

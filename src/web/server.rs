@@ -1,8 +1,11 @@
 //! The loop that takes connections: HTTP/1.1 and HTTP/2 on one listener, every wait bounded.
 //!
 //! The framework's own server has no bound on the time and size of a header, no TCP_NODELAY and no cap on connections;
-//! this one has them, and drives the same endpoints. Bodies are bounded in `layers`. `connection` takes any stream: with
+//! this one has them, and drives the same endpoints: one cap for all connections, one for those of one network, so that
+//! nobody alone can take them all (`peers`). Bodies are bounded in `layers`. `connection` takes any stream: with
 //! TLS, `handshake` goes before it, on the connection's own task and in its slot.
+
+mod peers;
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, pin::pin, sync::Arc, task, time::Duration};
 
@@ -11,6 +14,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use ipnet::IpNet;
+use peers::{Peers, Place};
 use poem::{
     Addr, Endpoint, Request,
     http::uri::Scheme,
@@ -25,8 +30,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use crate::telemetry::metrics;
+
 /// Bounds of a listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// How long a header may take to arrive, and an idle HTTP/1.1 connection may wait for its next request.
     pub header_timeout: Duration,
@@ -36,10 +43,15 @@ pub struct ServerOptions {
     pub header_bytes: usize,
     /// How long a connection may be without a request before it is closed.
     pub idle_timeout: Duration,
-    /// How long a connection may stay busy without a request beginning or ending: who never reads the answer.
+    /// How long a connection may stay busy without a request beginning or ending, or a part of an answer leaving: who
+    /// never reads it.
     pub busy_timeout: Duration,
     /// More wait in the system's backlog.
     pub max_connections: usize,
+    /// The most connections of one IPv4 address or IPv6 /64; more are closed at once.
+    pub connections_per_network: usize,
+    /// Those of these networks are not counted so: proxies, behind which everybody is.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// The most requests of one HTTP/2 connection at once.
     pub max_streams: u32,
     /// How long requests in flight may go on after the shutdown began.
@@ -55,6 +67,8 @@ impl Default for ServerOptions {
             idle_timeout: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(300),
             max_connections: 4096,
+            connections_per_network: 512,
+            trusted_proxies: Arc::new([]),
             max_streams: 128,
             drain: Duration::from_secs(20),
         }
@@ -76,6 +90,7 @@ pub async fn serve<E: Endpoint + 'static>(
     listener.local_addr()?;
     let endpoint = Arc::new(endpoint);
     let slots = Arc::new(Semaphore::new(options.max_connections));
+    let peers = Peers::new(options.connections_per_network, Arc::clone(&options.trusted_proxies));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -83,18 +98,19 @@ pub async fn serve<E: Endpoint + 'static>(
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (stream, ends, slot) = accept(&listener, &slots) => {
+            (stream, ends, held) = accept(&listener, &slots, &peers) => {
                 let (tls, endpoint, mut stopped) = (tls.clone(), Arc::clone(&endpoint), stopped.clone());
+                let options = options.clone();
                 connections.spawn(async move {
                     if let Some(tls) = tls {
                         let ends = Ends { scheme: Scheme::HTTPS, ..ends };
-                        if let Some(stream) = handshake(&tls, stream, options, &mut stopped).await {
-                            connection(stream, ends, endpoint, options, stopped).await;
+                        if let Some(stream) = handshake(&tls, stream, &options, &mut stopped).await {
+                            connection(stream, ends, endpoint, &options, stopped).await;
                         }
                     } else {
-                        connection(stream, ends, endpoint, options, stopped).await;
+                        connection(stream, ends, endpoint, &options, stopped).await;
                     }
-                    drop(slot);
+                    drop(held);
                 });
             }
         }
@@ -117,13 +133,23 @@ struct Ends {
     scheme: Scheme,
 }
 
-/// The next connection, once there is a slot for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Ends, OwnedSemaphorePermit) {
+/// What a connection holds until it ends: a slot among all, and a place among those of its network.
+type Holds = (OwnedSemaphorePermit, Option<Place>);
+
+/// The next connection, once there is a slot for it. One of a network that has its share is closed: left in the backlog
+/// it would stand in everybody's way.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, peers: &Arc<Peers>) -> (TcpStream, Ends, Holds) {
     loop {
         // The semaphore is never closed.
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return std::future::pending().await };
         match accept_one(listener).await {
-            Ok((stream, ends)) => return (stream, ends, slot),
+            Ok((stream, ends)) => {
+                let peer = ends.remote.as_socket_addr().map(|peer| peer.ip());
+                match peers.take(peer) {
+                    Ok(place) => return (stream, ends, (slot, place)),
+                    Err(_full) => metrics::limited("connections"),
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 // Out of descriptors: without a pause this loop would take a whole core.
@@ -146,7 +172,7 @@ async fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, Ends)> {
 async fn handshake(
     tls: &TlsAcceptor,
     stream: TcpStream,
-    options: ServerOptions,
+    options: &ServerOptions,
     stopped: &mut watch::Receiver<bool>,
 ) -> Option<TlsStream<TcpStream>> {
     tokio::select! {
@@ -168,7 +194,7 @@ async fn connection<S, E>(
     stream: S,
     ends: Ends,
     endpoint: Arc<E>,
-    options: ServerOptions,
+    options: &ServerOptions,
     mut stopped: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -182,7 +208,7 @@ async fn connection<S, E>(
         let endpoint = Arc::clone(&endpoint);
         async move {
             let response: hyper::Response<_> = endpoint.get_response(request).await.into();
-            Ok::<_, Infallible>(response.map(|body| Held { body, _beat: beat }))
+            Ok::<_, Infallible>(response.map(|body| Held { body, beat }))
         }
     });
     let builder = builder(options);
@@ -207,7 +233,7 @@ async fn connection<S, E>(
     }
 }
 
-fn builder(options: ServerOptions) -> auto::Builder<TokioExecutor> {
+fn builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -235,7 +261,7 @@ struct Pulse {
 }
 
 /// Waits until the connection has been quiet for too long. False: it has no manners and is cut; true: it may be told.
-async fn quiet(beats: &mut watch::Receiver<Pulse>, options: ServerOptions) -> bool {
+async fn quiet(beats: &mut watch::Receiver<Pulse>, options: &ServerOptions) -> bool {
     loop {
         let pulse = *beats.borrow_and_update();
         let (limit, polite) = match pulse {
@@ -260,6 +286,11 @@ impl Beat {
         pulse.send_modify(|pulse| *pulse = Pulse { began: true, at_work: pulse.at_work.saturating_add(1) });
         Self(pulse)
     }
+
+    /// A part of the answer leaves: an event stream may go on for as long as its reader reads.
+    fn go_on(&self) {
+        self.0.send_modify(|_same| {});
+    }
 }
 
 impl Drop for Beat {
@@ -268,10 +299,11 @@ impl Drop for Beat {
     }
 }
 
-/// A body that holds its request's [`Beat`] until it has been sent.
+/// A body that holds its request's [`Beat`] until it has been sent. Its parts are asked for only as far as its reader has
+/// taken those before.
 struct Held<B> {
     body: B,
-    _beat: Beat,
+    beat: Beat,
 }
 
 impl<B: Body + Unpin> Body for Held<B> {
@@ -282,7 +314,11 @@ impl<B: Body + Unpin> Body for Held<B> {
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
     ) -> task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(frame, task::Poll::Ready(Some(Ok(_)))) {
+            self.beat.go_on();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

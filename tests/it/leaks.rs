@@ -505,6 +505,7 @@ async fn feed_back(stage: &Stage, loot: &mut Loot, stored: &[Place], signed_in: 
         let answers = futures_util::future::join_all(eight.iter().map(|value| exchange(value))).await;
         assert!(!answers.contains(&200), "a stored value is an authorization code");
     }
+    assert_eq!(exchange(&unused.0).await, 200, "and the right code works: so it was the values");
     for eight in values.chunks(8) {
         futures_util::future::join_all(eight.iter().map(|value| opens_nothing(stage, &app, page.url.as_str(), value)))
             .await;

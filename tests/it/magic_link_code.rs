@@ -89,7 +89,16 @@ fn caller() -> Caller {
 }
 
 fn attempt<'a>(bed: &'a Bed, config: &'a entree::config::Config, holder: Holder, caller: &'a Caller) -> Attempt<'a> {
-    Attempt { holder, holds: Holds::default(), switch: false, caller, config, pepper: &bed.app.macs.code }
+    let macs = &bed.app.macs;
+    Attempt {
+        holder,
+        holds: Holds::default(),
+        switch: false,
+        caller,
+        config,
+        pepper: &macs.code,
+        repeats: &macs.repeats,
+    }
 }
 
 async fn d_2_five_tries_counted_before_the_compare_and_over_resends(bed: Bed) {

@@ -13,7 +13,7 @@ use entree::{
 use poem::http::StatusCode;
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 
-use crate::bed::{Bed, PUBLIC, flow_of};
+use crate::bed::{Bed, PUBLIC, encoded, fields, flow_of};
 
 on_both!(
     b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code,
@@ -23,6 +23,8 @@ on_both!(
     b_4_a_letter_works_before_its_accept_is_recorded,
     b_5_the_last_three_mails_work,
     b_7_a_second_click_within_a_minute_leads_to_the_same_session,
+    b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in,
+    b_7_a_code_form_left_open_in_another_tab_goes_on,
 );
 
 /// The secret of a link.
@@ -244,6 +246,69 @@ async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) 
         bed.pass(15);
         let third = late.submit(&page, form, &fill).await;
         assert_eq!(third.status, StatusCode::GONE, "{}", third.summary());
+        let says = third.text();
+        assert!(says.contains("works once") && says.contains("where you are signed in"), "what to do: {says}");
+        assert!(third.attribute("main a", "href").is_some_and(|href| href == "/login"), "{}", third.summary());
         assert!(!late.is_signed_in());
+    }
+}
+
+/// A browser that is out of patience: it keeps the cookies of whichever answer comes last, in whatever order.
+async fn b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in(bed: Bed) {
+    let email = "thrice@example.com";
+    let before = sessions(&bed).await;
+    let mut person = bed.browser();
+    person.ask(email).await;
+    let mut elsewhere = person.clone();
+    elsewhere.ask("another-tab@example.com").await;
+    let page = person.open(&bed.mail(email).await.link()).await;
+    let mut clicks = [person.clone(), person.clone(), person.clone(), person.clone()];
+    for click in &mut clicks {
+        assert_eq!(click.submit(&page, "link", &[]).await.status, StatusCode::OK);
+        bed.pass(5);
+    }
+    for click in &mut clicks {
+        assert!(click.account().await.is_some_and(|account| account.contains(email)));
+    }
+    assert_eq!(sessions(&bed).await, before + 1, "one session");
+    // The other tab's sign-in went over to the cookie of the repeated clicks.
+    let link = bed.mail("another-tab@example.com").await.link();
+    assert!(clicks[3].open(&link).await.has("form#link"));
+    bed.pass(61);
+    assert!(clicks[0].account().await.is_none(), "the first secret was good for a minute more");
+    assert!(clicks[1].account().await.is_some() && clicks[3].account().await.is_some());
+}
+
+async fn b_7_a_code_form_left_open_in_another_tab_goes_on(bed: Bed) {
+    let email = "two-tabs@example.com";
+    let mut person = bed.browser();
+    let waiting = person.ask(email).await;
+    let mail = bed.mail(email).await;
+    person.click(&mail.link()).await;
+    assert!(person.is_signed_in());
+    for pause in [0, 120] {
+        bed.pass(pause);
+        let answer = person.submit(&waiting, "code", &[("code", &mail.code())]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
+        assert_eq!(answer.location().unwrap().path(), "/login/continue");
+        let next = person.follow(&answer).await;
+        assert_eq!(next.location().unwrap().path(), "/account", "{}", next.summary());
+        assert!(person.account().await.is_some());
+    }
+    // A form that waits for another sign-in of this browser gets a fresh token, and nothing is taken from it.
+    let mut tab = bed.browser();
+    let first = tab.ask("first@example.com").await;
+    let second = tab.ask("second@example.com").await;
+    tab.click(&bed.mail("first@example.com").await.link()).await;
+    let code = bed.mail("second@example.com").await.code();
+    let answer = tab.submit(&second, "code", &[("code", &code)]).await;
+    assert_eq!(answer.location().unwrap().path(), "/login/sent", "{}", answer.summary());
+    assert!(tab.follow(&answer).await.has("form#code"));
+    assert!(tab.account().await.unwrap().contains("first@example.com"));
+    // Nobody else's page and no stranger is led anywhere.
+    for (mut browser, origin) in [(person.clone(), "https://evil.test"), (bed.browser(), PUBLIC)] {
+        let body = encoded(&fields(&first.form("code"), &[("code", "12345678")]));
+        let answer = browser.send(browser.posted("/login/code").header("origin", origin).body(body)).await;
+        assert!(answer.status.is_client_error() && answer.location().is_none(), "{}", answer.summary());
     }
 }

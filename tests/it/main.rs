@@ -35,6 +35,8 @@ mod magic_link_timing;
 mod migrations;
 mod oauth;
 mod oauth_authorize;
+mod oauth_claims;
+mod oauth_connected;
 mod oauth_metadata;
 mod oauth_prompt;
 mod oauth_token;

@@ -17,6 +17,8 @@ fn names(answer: &Page) -> Vec<String> {
 
 on_both!(
     az_17_se_3_somebody_signed_in_gets_a_code_without_a_page,
+    az_1_a_post_from_another_site_goes_on_as_our_own_get,
+    az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls,
     az_21_bs_06_a_pending_request_is_its_browsers_alone,
     az_21_the_first_tab_takes_the_request_and_the_other_says_so,
     bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in,
@@ -118,28 +120,92 @@ async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(bed: Bed) 
     assert_eq!(parameter(&second, "state").as_deref(), Some("two"), "{}", second.summary());
 }
 
-#[tokio::test]
-async fn az_1_a_post_from_another_site_goes_on_as_our_own_get() {
-    let bed = Bed::embedded().await;
+async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(bed: Bed) {
     register(&bed);
     let mut browser = signed_in(&bed, "az1@example.com").await;
-    let attempt = Attempt::new().with("state", "a b&c=d+é");
+    let attempt = Attempt::new().with("state", "a b&c=d+é").with("login_hint", "hint@example.com");
     let mut foreign = bed.browser();
-    let request = foreign
-        .posted("/oauth2/authorize")
+    let to = posted(&mut foreign, "/oauth2/authorize", &attempt.parameters).await;
+    assert!(foreign.cookies.is_empty(), "nothing is kept for a request without our cookie");
+    // A reload works; what waits is no secret, and whose browser comes for it decides who answers.
+    for _ in 0..2 {
+        let back = browser.open(&to).await;
+        assert!(leads_to_client(&back), "{}", back.summary());
+        assert_eq!(parameter(&back, "state").as_deref(), Some("a b&c=d+é"));
+    }
+    let asked = foreign.open(&to).await;
+    let login = foreign.follow(&asked).await;
+    assert_eq!(login.attribute("input[name=email]", "value").as_deref(), Some("hint@example.com"));
+    // What is wrong with it is told as for a GET.
+    let wrong = attempt.clone().with("response_type", "token");
+    let to = posted(&mut foreign, "/oauth2/authorize", &wrong.parameters).await;
+    assert_eq!(parameter(&browser.open(&to).await, "error").as_deref(), Some("unsupported_response_type"));
+    for bad in ["posted=x", "posted=", &format!("posted={}", "A".repeat(43))] {
+        let answer = browser.open(&format!("/oauth2/authorize?{bad}")).await;
+        assert!(answer.status.is_client_error(), "{bad}: {}", answer.summary());
+    }
+}
+
+/// Posts as a page of another site does; gives where that leads: to our GET, with nothing of the request in its URL.
+async fn posted(browser: &mut crate::bed::Browser<'_>, path: &str, parameters: &[(String, String)]) -> String {
+    let request = browser
+        .posted(path)
         .header("origin", "https://app.example")
         .header("sec-fetch-site", "cross-site")
-        .body(encoded(&attempt.parameters));
-    let answer = foreign.send(request).await;
-    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        .body(encoded(parameters));
+    let answer = browser.send(request).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
     let to = answer.location().unwrap();
-    assert_eq!((to.origin().ascii_serialization().as_str(), to.path()), (PUBLIC, "/oauth2/authorize"));
-    let sent: Vec<(String, String)> = to.query_pairs().map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
-    assert_eq!(sent, attempt.parameters, "every parameter as it was");
-    assert!(foreign.cookies.is_empty(), "nothing is kept for a request without our cookie");
-    let back = browser.open(&to[url::Position::BeforePath..]).await;
-    assert!(leads_to_client(&back));
-    assert_eq!(parameter(&back, "state").as_deref(), Some("a b&c=d+é"));
+    assert_eq!((to.origin().ascii_serialization().as_str(), to.path()), (PUBLIC, path));
+    let names: Vec<String> = to.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    assert_eq!(names, ["posted"]);
+    for (name, value) in parameters {
+        let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        assert!(!to.as_str().contains(&encoded) && !to.as_str().contains(value.as_str()), "{name} stands in {to}");
+    }
+    to[url::Position::BeforePath..].to_owned()
+}
+
+async fn az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls(bed: Bed) {
+    register(&bed);
+    bed.configure(|config| {
+        for client in &mut config.clients {
+            client.post_logout_redirect_uris = vec!["https://app.example/bye".to_owned()];
+        }
+    });
+    let mut browser = signed_in(&bed, "es1@example.com").await;
+    let tokens = Attempt::new().tokens(&mut browser).await;
+    let asked = [
+        ("id_token_hint", tokens["id_token"].as_str().unwrap()),
+        ("post_logout_redirect_uri", "https://app.example/bye"),
+        ("state", "the state"),
+    ];
+    let asked = asked.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let to = posted(&mut bed.browser(), "/oauth2/logout", &asked).await;
+    let gone = browser.open(&to).await;
+    assert_eq!(gone.location().unwrap().as_str(), "https://app.example/bye?state=the+state");
+    assert!(browser.account().await.is_none());
+}
+
+#[tokio::test]
+async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count: 3, seconds: 600 }]);
+    let mut browser = bed.browser();
+    let parameters = Attempt::new().parameters;
+    let to = posted(&mut browser, "/oauth2/authorize", &parameters).await;
+    for _ in 0..2 {
+        posted(&mut browser, "/oauth2/authorize", &parameters).await;
+    }
+    let request = browser.posted("/oauth2/authorize").body(encoded(&parameters));
+    let refused = browser.send(request).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let long = Attempt::new().with("nonce", &"x".repeat(9000));
+    let request = bed.browser().posted("/oauth2/authorize").body(encoded(&long.parameters));
+    assert_eq!(bed.call(request).await.status, StatusCode::BAD_REQUEST);
+    bed.pass(301);
+    assert_eq!(bed.browser().open(&to).await.status, StatusCode::GONE);
 }
 
 #[tokio::test]

@@ -19,6 +19,10 @@ const JWKS: &str = "/.well-known/jwks.json";
 const REGISTERED: &[&str] = &[
     "introspection_endpoint",
     "introspection_endpoint_auth_methods_supported",
+    "introspection_endpoint_auth_signing_alg_values_supported",
+    "token_endpoint_auth_signing_alg_values_supported",
+    "revocation_endpoint_auth_signing_alg_values_supported",
+    "op_policy_uri",
     "revocation_endpoint",
     "revocation_endpoint_auth_methods_supported",
     "end_session_endpoint",

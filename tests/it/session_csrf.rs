@@ -97,6 +97,13 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             let form = account.forms("form.end-session").into_iter().next().expect("a form");
             vec![Ready { browser, page: account, form, fill: vec![] }]
         }
+        "/account/access/remove" => {
+            let mut browser = signed_in(bed, "access@example.com").await;
+            Attempt::new().tokens(&mut browser).await;
+            let page = browser.open("/account/access").await;
+            let form = page.forms("form.remove-access").into_iter().next().expect("a form");
+            vec![Ready { browser, page, form, fill: vec![] }]
+        }
         "/oauth2/authorize/cancel" => {
             let mut browser = bed.browser();
             let asked = browser.open(&Attempt::new().path()).await;
@@ -329,7 +336,9 @@ async fn cf_04_what_is_free_of_cookies_reads_none() {
         for cookie in [pairs.join("; "), format!("{}; __Host-Http-sid=x; __Host-Http-pre=x", pairs.join("; "))] {
             let with = send(Some(cookie)).await;
             assert_eq!(with.status, without.status, "{path}");
-            assert_eq!(with.header("location"), without.header("location"), "{path}");
+            // The handle of a posted request is a new one each time.
+            let place = |page: &Page| page.header("location").map(|to| to.split('=').next().unwrap().to_owned());
+            assert_eq!(place(&with), place(&without), "{path}");
             assert!(with.header("set-cookie").is_none(), "{path}");
         }
     }

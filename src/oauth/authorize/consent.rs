@@ -17,9 +17,11 @@ use crate::{
         visit::{Form, Visit, see_other},
     },
     oauth::{
+        claims_request::scopes_behind,
         consent_store,
         error::{Code, OauthError},
         page::Consent,
+        scope,
     },
     secret::Plain,
     session::Current,
@@ -55,7 +57,8 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
             return Ok(see_other(&format!("{RESUME_PATH}?txn={}", handle.to_text())));
         };
         let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
-        let scopes: Vec<&str> = asked.stored.scope.split_ascii_whitespace().collect();
+        let wanted = wanted(&asked);
+        let scopes: Vec<&str> = wanted.split_ascii_whitespace().collect();
         let txn = handle.to_text();
         let page = Consent {
             tongue: &visit.tongue,
@@ -68,6 +71,13 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
         Ok(visit.answer(show(&page, visit.site.with_popups(asked.client.uses_popups))))
     })
     .await
+}
+
+/// What the person is asked for: the scopes, and those that what `claims` wants belongs to.
+pub(super) fn wanted(asked: &AuthorizeRequest<'_>) -> String {
+    let stored = &asked.stored;
+    let behind = scopes_behind(&stored.claims).into_iter().filter(|name| !scope::has(&stored.scope, name));
+    stored.scope.split_ascii_whitespace().chain(behind).collect::<Vec<_>>().join(" ")
 }
 
 /// The form is about this request and this user: whoever signs in as somebody else in between is asked again.
@@ -111,7 +121,7 @@ async fn allow(
     current: &Current,
 ) -> Result<Response, Trouble> {
     let tx = app.db.begin().await?;
-    consent_store::allow(&tx, current.user.id, &asked.client.client_id, &asked.stored.scope).await?;
+    consent_store::allow(&tx, &current.user, &asked.client.client_id, &wanted(asked)).await?;
     tx.commit().await?;
     asked.stored.prompt.consent = false;
     match next(asked, Some(current), true, app.clock().now()) {

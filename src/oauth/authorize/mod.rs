@@ -24,21 +24,19 @@ use crate::{
     oauth::{
         consent_store,
         error::{Code, OauthError},
+        posted,
     },
     secret::Plain,
     session,
     web::{error::Failure, params::Params},
 };
 
-/// The longest request that we take in a URL.
-const MAX_QUERY: usize = 8192;
-
 /// `GET /oauth2/authorize`.
 #[handler]
 pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
-        let params = Params::from_query(request)?;
+        let params = posted::params(app, request).await?;
         match AuthorizeRequest::parse(&params, &visit.config, app, app.clock().now()) {
             Ok(asked) => proceed(app, &visit, asked).await,
             Err(Rejected::Page(parameter)) => Err(Trouble::Request(parameter)),
@@ -51,15 +49,7 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
 /// `POST /oauth2/authorize`: a cross-site POST brings no Lax cookie, so it goes on as our own GET (AZ-1).
 #[handler]
 pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let params = Params::read_form(request, body).await?;
-        let query = params.to_query();
-        if query.len() > MAX_QUERY {
-            return Err(Trouble::Request("the request is too long"));
-        }
-        Ok(see_other(&format!("/oauth2/authorize?{query}")))
-    })
-    .await
+    trouble::page(app, request, posted::keep(app, request, body, "/oauth2/authorize")).await
 }
 
 /// `GET /oauth2/authorize/resume`: the person has signed in; the request that waited goes on, once.
@@ -113,8 +103,8 @@ async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) ->
     if asked.client.first_party {
         return Ok(true);
     }
-    let (client, scope) = (&asked.client.client_id, &asked.stored.scope);
-    Ok(consent_store::covers(app.db.read(), current.user.id, client, scope).await?)
+    let wanted = consent::wanted(asked);
+    Ok(consent_store::covers(app.db.read(), &current.user, &asked.client.client_id, &wanted).await?)
 }
 
 /// Parks a request, under a budget of the asker's network: each takes room in the ticket store, and anybody may ask.

@@ -1,10 +1,10 @@
 //! What an authorization request needs next: a sign-in, consent, a refusal, or nothing more.
 
-use super::request::{AuthorizeRequest, Prompt};
+use super::request::{AuthorizeRequest, Prompt, UNMET};
 use crate::{
     clock::Time,
     oauth::error::{Code, OauthError},
-    session::Current,
+    session::{Current, Method},
 };
 
 /// The next step.
@@ -28,15 +28,20 @@ pub enum Next<'a> {
 #[must_use]
 pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, consented: bool, now: Time) -> Next<'a> {
     let prompt = asked.stored.prompt;
-    let Some(current) = current.filter(|current| is_good(asked, current, now)) else {
-        return match prompt.none {
-            true => Next::Refuse(OauthError::new(
-                Code::LoginRequired,
-                "Somebody must sign in, and prompt=none forbids a page.",
-            )),
-            false => Next::SignIn { fresh: current.is_some() },
-        };
+    let sign_in = |fresh| match prompt.none {
+        true => {
+            let words = "Somebody must sign in, and prompt=none forbids a page.";
+            Next::Refuse(OauthError::new(Code::LoginRequired, words))
+        }
+        false => Next::SignIn { fresh },
     };
+    let Some(current) = current.filter(|current| is_good(asked, current, now)) else {
+        return sign_in(current.is_some());
+    };
+    if !is_strong(asked, &current.session.acr) {
+        // A fresh proof is one by mail; nothing else can be had of somebody who is signed in.
+        return if is_strong(asked, Method::Mail.acr()) { sign_in(true) } else { Next::Refuse(UNMET) };
+    }
     match (consented && !prompt.consent, prompt.none) {
         (true, _) => Next::Code(current),
         (false, true) => Next::Refuse(OauthError::new(
@@ -45,6 +50,11 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
         )),
         (false, false) => Next::Consent,
     }
+}
+
+/// OIDC Core §5.5.1.1: whether a sign-in of this strength is one that the request demands.
+fn is_strong(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
+    asked.stored.acr.is_empty() || asked.stored.acr.iter().any(|wanted| wanted == acr)
 }
 
 /// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.

@@ -8,10 +8,11 @@ use crate::{
     config::{Client, ClientAuth, Config, GrantType},
     login::challenge::is_challenge,
     oauth::{
+        claims_request::{self, ClaimsRequest},
         error::{Code, OauthError},
         scope,
     },
-    web::params::{ParamError, Params},
+    web::params::Params,
 };
 
 /// Every parameter that means something here; a repeated one is refused (RFC 6749 §3.1), others are ignored.
@@ -39,6 +40,9 @@ const KNOWN: [&str; 19] = [
 
 /// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
 const MAX_STATE: usize = 512;
+
+/// The longest request that we take.
+pub const MAX_QUERY: usize = 8192;
 
 /// The most bytes of an ID token as a hint.
 const MAX_HINT: usize = 4096;
@@ -82,8 +86,14 @@ pub struct Stored {
     pub mode: Mode,
     /// For which resource server, if the client said (RFC 8707 §2).
     pub resource: Option<String>,
-    /// The user that `id_token_hint` names: our `sub`.
+    /// The user that `id_token_hint`, or a `sub` in `claims`, names.
     pub hinted_sub: Option<String>,
+    /// What `claims` asks for and may be granted (see `claims_request`).
+    #[serde(default)]
+    pub claims: String,
+    /// An essential `acr`: one of these, or no sign-in. Empty: none is demanded.
+    #[serde(default)]
+    pub acr: Vec<String>,
     /// Whether pages may be shown, and which must be.
     pub prompt: Prompt,
     /// The oldest proof that is good enough, in seconds.
@@ -145,9 +155,9 @@ impl<'a> AuthorizeRequest<'a> {
         let mode = params.one_within("response_mode", 64).ok().flatten().and_then(mode).unwrap_or_default();
         let back = Back { uri, state: state.clone().unwrap_or_default(), mode };
         let reject = |error| Rejected::Redirect(Box::new(back.clone()), error);
-        state.map_err(|error| reject(bad_param(&error)))?;
-        params.known(&KNOWN).map_err(|error| reject(bad_param(&error)))?;
-        let stored = read(params, client, &back, hints, now).map_err(reject)?;
+        state.map_err(|error| reject(error.into()))?;
+        params.known(&KNOWN).map_err(|error| reject(error.into()))?;
+        let stored = read(params, (client, config), &back, hints, now).map_err(reject)?;
         Ok(Self { client, redirect: back, stored })
     }
 
@@ -171,37 +181,42 @@ fn addressee<'a>(params: &Params, config: &'a Config) -> Result<(&'a Client, Ver
     Ok((client, uri))
 }
 
-fn bad_param(error: &ParamError) -> OauthError {
-    let description = match error {
-        ParamError::Repeated(_) => "A parameter is repeated.",
-        _ => "A parameter is malformed or too long.",
-    };
-    OauthError::new(Code::InvalidRequest, description)
-}
-
 const fn invalid(description: &'static str) -> OauthError {
     OauthError::new(Code::InvalidRequest, description)
 }
 
-fn read(params: &Params, client: &Client, back: &Back, hints: &dyn Hints, now: Time) -> Result<Stored, OauthError> {
-    let text = |name: &str, max: usize| {
-        params.one_within(name, max).map(|value| value.map(str::to_owned)).map_err(|error| bad_param(&error))
+fn read(
+    params: &Params,
+    (client, config): (&Client, &Config),
+    back: &Back,
+    hints: &dyn Hints,
+    now: Time,
+) -> Result<Stored, OauthError> {
+    let text = |name: &'static str, max: usize| {
+        params.one_within(name, max).map(|value| value.map(str::to_owned)).map_err(OauthError::from)
     };
     request_object(params)?;
     if !client.grant_types.contains(&GrantType::AuthorizationCode) {
         return Err(OauthError::new(Code::UnauthorizedClient, "The client is not registered for codes."));
     }
     response(text("response_type", 64)?.as_deref(), text("response_mode", 64)?.as_deref())?;
+    let scope = scope::granted(client, text("scope", 1024)?.as_deref().unwrap_or_default());
+    let claims = ClaimsRequest::read(&hint(params, "claims", MAX_QUERY));
     Ok(Stored {
         client_id: client.client_id.clone(),
         redirect_uri: back.uri.as_str().to_owned(),
         state: back.state.clone(),
         nonce: text("nonce", MAX_STATE)?,
-        scope: scope::granted(client, text("scope", 1024)?.as_deref().unwrap_or_default()),
+        claims: claims.granted(client, &scope),
+        acr: reachable(&claims, config)?,
+        scope,
         code_challenge: challenge(client, text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
         mode: back.mode,
         resource: resource(params, client)?,
-        hinted_sub: text("id_token_hint", MAX_HINT)?.map(|hint| hints.subject(&hint)).transpose()?,
+        hinted_sub: subject(
+            text("id_token_hint", MAX_HINT)?.map(|hint| hints.subject(&hint)).transpose()?,
+            claims.sub,
+        )?,
         prompt: prompt(text("prompt", 64)?.as_deref().unwrap_or_default())?,
         max_age: max_age(text("max_age", 16)?.as_deref())?,
         login_hint: hint(params, "login_hint", 254),
@@ -211,8 +226,33 @@ fn read(params: &Params, client: &Client, back: &Back, hints: &dyn Hints, now: T
     })
 }
 
+/// OIDC Core §3.1.2.2: one person at most can be meant.
+fn subject(hinted: Option<String>, claimed: Option<String>) -> Result<Option<String>, OauthError> {
+    match (hinted, claimed) {
+        (Some(hinted), Some(claimed)) if hinted != claimed => {
+            Err(invalid("The parameters id_token_hint and claims name two different users."))
+        }
+        (hinted, claimed) => Ok(hinted.or(claimed)),
+    }
+}
+
+/// OIDC Core §5.5.1.1: an essential `acr` that nobody here can reach fails at once, whoever is signed in (PM-8).
+fn reachable(claims: &ClaimsRequest, config: &Config) -> Result<Vec<String>, OauthError> {
+    let known = claims_request::acr_values(config);
+    if claims.acr.is_empty() || claims.acr.iter().any(|acr| known.contains(&acr.as_str())) {
+        return Ok(claims.acr.clone());
+    }
+    Err(UNMET)
+}
+
+/// What a client hears whose demand on the strength of a sign-in is not met.
+pub const UNMET: OauthError = OauthError::new(
+    Code::UnmetAuthenticationRequirements,
+    "No sign-in reaches an authentication context class (acr) that the request demands.",
+);
+
 /// What may help and never fails (OIDC Core §15.1): a hint that is too long is none.
-fn hint(params: &Params, name: &str, max: usize) -> String {
+fn hint(params: &Params, name: &'static str, max: usize) -> String {
     params.one_within(name, max).ok().flatten().unwrap_or_default().to_owned()
 }
 
@@ -254,7 +294,7 @@ fn mode(name: &str) -> Option<Mode> {
 /// request for several is refused.
 fn resource(params: &Params, client: &Client) -> Result<Option<String>, OauthError> {
     let target = |description| OauthError::new(Code::InvalidTarget, description);
-    let named = params.all("resource", 2048).map_err(|error| bad_param(&error))?;
+    let named = params.all("resource", 2048)?;
     match named.as_slice() {
         [] => Ok(None),
         [one] if *one == client.audience => Ok(Some((*one).to_owned())),

@@ -35,6 +35,9 @@ pub struct CodeGrant {
     pub nonce: Option<String>,
     /// What was granted.
     pub scope: String,
+    /// What `claims` asked for and was granted.
+    #[serde(default)]
+    pub claims: String,
     /// For which resource server, if the client said.
     pub resource: Option<String>,
     /// The session that granted it.
@@ -69,6 +72,7 @@ pub async fn code(
         code_challenge: asked.stored.code_challenge.clone(),
         nonce: asked.stored.nonce.clone(),
         scope: asked.stored.scope.clone(),
+        claims: asked.stored.claims.clone(),
         resource: asked.stored.resource.clone(),
         session: current.session.id,
     };
@@ -83,7 +87,8 @@ pub async fn code(
 /// Sends an error to the client (AZ-16: nothing but error, error_description, state, iss).
 #[must_use]
 pub fn error(app: &App, visit: &Visit, back: &Back, error: OauthError, leave: Leave) -> Response {
-    let fields = [("error", error.code.name()), ("error_description", error.description)];
+    let description = error.description();
+    let fields = [("error", error.code.name()), ("error_description", &description)];
     send(app, visit, back, &fields, leave)
 }
 

@@ -12,6 +12,7 @@ use crate::{
     config::{Client, Config},
     oauth::{
         authorize::respond::CodeGrant,
+        consent_store,
         error::{Code, OauthError},
         grant_store,
         issue::{self, New, Subject, TokenResponse},
@@ -136,7 +137,11 @@ async fn redeem(
     else {
         return Err(invalid_grant("session_ended").into());
     };
-    let new = New { id: code.grant, session: &session, client, scope: &code.scope };
+    if !client.first_party && !consent_store::lock(&tx, &user, &client.client_id, &code.scope).await? {
+        // RF-9: withdrawn since the code was issued.
+        return Err(invalid_grant("consent_withdrawn").into());
+    }
+    let new = New { id: code.grant, session: &session, client, scope: &code.scope, claims: &code.claims };
     let (mut grant, refresh_token) = issue::grant(app, config, new, tx.now);
     if let Some(resource) = &code.resource {
         grant.audience.clone_from(resource);
@@ -147,7 +152,7 @@ async fn redeem(
     event(AuditKind::TokenIssued, client, caller).user(user.id).session(session.id).record(&tx).await?;
     let (scope, nonce) = (grant.scope.as_str(), code.nonce.as_deref());
     let subject = Subject { grant: &grant, user: &user, client, scope, nonce };
-    let mut tokens = issue::tokens(app, config, &subject)?;
+    let mut tokens = issue::tokens(app, config, &tx, &subject).await?;
     tokens.refresh_token = refresh_token;
     tx.commit().await?;
     Ok(tokens)

@@ -1,17 +1,19 @@
 //! Who the client is (RFC 6749 §2.3, RFC 9700 §2.5): a public client names itself, and PKCE shows that it began the
-//! flow; others show their secret, in the one way that they registered.
+//! flow; others show their secret, or what they have signed, in the one way that they registered.
 //!
-//! Unknown clients, wrong secrets and wrong ways hear the same (CA-4). Secrets have 256 bits, so that nobody guesses
-//! one; failures are counted by network all the same, and only failures: a right secret waits for nobody's count and
-//! needs no store.
+//! Unknown clients, wrong secrets, wrong assertions and wrong ways hear the same (CA-4). Secrets have 256 bits, so that
+//! nobody guesses one; failures are counted by network all the same, and only failures: a right secret waits for
+//! nobody's count and needs no store.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};
 
+use super::assertion::{self, Doubt};
 use crate::{
     app::App,
     client,
     config::{Client, ClientAuth, Config},
+    key::Foreign,
     limit,
     oauth::{
         error::{Code, OauthError},
@@ -37,14 +39,23 @@ struct Shown {
     id: String,
     /// In which way; none for one that we do not know.
     method: Option<ClientAuth>,
-    secret: Text,
+    proof: Proof,
+}
+
+/// What should prove it.
+enum Proof {
+    /// A name alone, or a secret, which is empty then.
+    Secret(Text),
+    /// Something signed.
+    Assertion(Box<Foreign>),
 }
 
 /// The client of a request, for every endpoint where clients authenticate (CA-7).
 ///
 /// # Errors
 /// `invalid_request` if no client is named, or two ways are used at once (RFC 6749 §2.3); else `invalid_client`, with
-/// a challenge if the Authorization header was used; 429 after too many failures.
+/// a challenge if the Authorization header was used; 429 after too many failures; 503 for an assertion while nobody can
+/// tell whether it is new (RD-08, RD-09).
 pub async fn authenticate<'a>(
     app: &App,
     config: &'a Config,
@@ -54,22 +65,40 @@ pub async fn authenticate<'a>(
 ) -> Result<&'a Client, Refused> {
     let shown = shown(request, params)?;
     let client = client::find(config, &shown.id);
-    let secret = secret_fits(client, &shown.secret);
-    let proven = secret || shown.method == Some(ClientAuth::None);
-    if let Some(client) = client.filter(|client| proven && shown.method == Some(client.token_endpoint_auth_method)) {
-        return Ok(client);
-    }
-    let subject = Hash::of(caller.network.as_bytes());
-    // While the store is away nothing is counted, and the refusal stands.
-    let wait = limit::hit(&app.tickets, "client", &subject, &config.limits.client_failures).await;
-    Err(match wait {
-        Ok(Some(wait)) => Refused::TooMany(wait),
-        _ if request.headers().contains_key(header::AUTHORIZATION) => Refused::Challenge(UNKNOWN),
-        _ => Refused::Client(UNKNOWN),
-    })
+    let fits = |client: &&Client| shown.method == Some(client.token_endpoint_auth_method);
+    let reason = match &shown.proof {
+        Proof::Secret(secret) => {
+            let proven = secret_fits(client, secret) || shown.method == Some(ClientAuth::None);
+            match client.filter(fits) {
+                Some(client) if proven => return Ok(client),
+                _ => "secret",
+            }
+        }
+        Proof::Assertion(signed) => match client.filter(fits) {
+            Some(client) => match assertion::check(app, client, signed).await {
+                Ok(()) => return Ok(client),
+                Err(Doubt::Refused(reason)) => reason,
+                Err(Doubt::Later(wait)) => return Err(Refused::Later(wait)),
+                Err(Doubt::Ours(failure)) => return Err(failure.into()),
+            },
+            None => "assertion",
+        },
+    };
+    Err(not_believed(app, config, request, caller, reason).await)
 }
 
-/// The client of a request, which must have a secret: who asks about tokens is not just anybody (RFC 7662 §2.1).
+/// The one refusal, counted. While the store is away nothing is counted, and the refusal stands.
+async fn not_believed(app: &App, config: &Config, request: &Request, caller: &Caller, reason: &'static str) -> Refused {
+    let subject = Hash::of(caller.network.as_bytes());
+    let error = UNKNOWN.for_trail(reason);
+    match limit::hit(&app.tickets, "client", &subject, &config.limits.client_failures).await {
+        Ok(Some(wait)) => Refused::TooMany(wait),
+        _ if request.headers().contains_key(header::AUTHORIZATION) => Refused::Challenge(error),
+        _ => Refused::Client(error),
+    }
+}
+
+/// The client of a request, which must show more than its name: who asks about tokens is not just anybody (RFC 7662 §2.1).
 ///
 /// # Errors
 /// As [`authenticate`], and `invalid_client` for a public client.
@@ -88,31 +117,51 @@ fn shown(request: &Request, params: &Params) -> Result<Shown, Refused> {
     let twice = OauthError::new(Code::InvalidRequest, "The client authenticates in two ways at once.");
     let id = params.one_within("client_id", MAX_ID)?;
     let secret = params.one_within("client_secret", MAX_SECRET)?;
-    let assertion = params.has("client_assertion");
+    let signed = assertion::is_shown(params);
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
-    if let Some(value) = headers.next() {
-        if headers.next().is_some() || secret.is_some() || assertion {
-            return Err(twice.into());
-        }
+    let header = headers.next();
+    if [header.is_some(), secret.is_some(), signed].into_iter().filter(|way| *way).count() > 1
+        || headers.next().is_some()
+    {
+        return Err(twice.into());
+    }
+    if let Some(value) = header {
         let Some((basic, secret)) = value.to_str().ok().and_then(basic) else {
-            return Ok(Shown { id: id.unwrap_or_default().to_owned(), method: None, secret: Text::default() });
+            let proof = Proof::Secret(Text::default());
+            return Ok(Shown { id: id.unwrap_or_default().to_owned(), method: None, proof });
         };
-        if id.is_some_and(|id| id != basic) {
-            let words = "The parameter client_id is not the client that authenticates.";
-            return Err(OauthError::new(Code::InvalidRequest, words).into());
-        }
-        return Ok(Shown { id: basic, method: Some(ClientAuth::ClientSecretBasic), secret });
+        same(id, &basic)?;
+        return Ok(Shown { id: basic, method: Some(ClientAuth::ClientSecretBasic), proof: Proof::Secret(secret) });
+    }
+    if signed {
+        return by_assertion(params, id);
     }
     let Some(id) = id else {
         return Err(OauthError::new(Code::InvalidRequest, "The parameter client_id is missing.").into());
     };
-    let method = match (secret, assertion) {
-        (Some(_), true) => return Err(twice.into()),
-        (Some(_), false) => Some(ClientAuth::ClientSecretPost),
-        (None, true) => None,
-        (None, false) => Some(ClientAuth::None),
+    let method = if secret.is_some() { ClientAuth::ClientSecretPost } else { ClientAuth::None };
+    let proof = Proof::Secret(Text::new(secret.unwrap_or_default().to_owned()));
+    Ok(Shown { id: id.to_owned(), method: Some(method), proof })
+}
+
+/// RFC 7521 §4.2: `client_id` may be left out, and is then what the assertion says; nothing is believed by that.
+fn by_assertion(params: &Params, id: Option<&str>) -> Result<Shown, Refused> {
+    let Some(signed) = assertion::read(params)? else {
+        let proof = Proof::Secret(Text::default());
+        return Ok(Shown { id: id.unwrap_or_default().to_owned(), method: None, proof });
     };
-    Ok(Shown { id: id.to_owned(), method, secret: Text::new(secret.unwrap_or_default().to_owned()) })
+    let named = assertion::named(&signed).to_owned();
+    same(id, &named)?;
+    let proof = Proof::Assertion(Box::new(signed));
+    Ok(Shown { id: named, method: Some(ClientAuth::PrivateKeyJwt), proof })
+}
+
+/// CA-6: a `client_id` in the body is that of the client that authenticates.
+fn same(id: Option<&str>, authenticates: &str) -> Result<(), OauthError> {
+    if id.is_none_or(|id| id == authenticates) {
+        return Ok(());
+    }
+    Err(OauthError::new(Code::InvalidRequest, "The parameter client_id is not the client that authenticates."))
 }
 
 /// RFC 6749 §2.3.1: identifier and secret, each form-encoded, joined by a colon, in base64 (RFC 7617 §2).

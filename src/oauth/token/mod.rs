@@ -1,5 +1,6 @@
 //! The token endpoint (RFC 6749 §3.2): who asks, what for, and the answer that is never cached.
 
+pub mod assertion;
 pub mod authorization_code;
 pub mod client_auth;
 pub mod client_credentials;
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Every parameter that means something here.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "grant_type",
     "code",
     "redirect_uri",
@@ -30,6 +31,7 @@ const KNOWN: [&str; 9] = [
     "client_id",
     "client_secret",
     "client_assertion",
+    "client_assertion_type",
 ];
 
 /// `POST /oauth2/token`.

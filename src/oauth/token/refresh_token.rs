@@ -99,7 +99,7 @@ pub async fn refresh(
     };
     // OIDC Core §12.2: the ID token of a refresh has no nonce, and the auth_time of the sign-in.
     let subject = Subject { grant: &grant, user: &holder.user, client, scope: &scope, nonce: None };
-    let mut tokens = issue::tokens(app, config, &subject)?;
+    let mut tokens = issue::tokens(app, config, &tx, &subject).await?;
     tokens.refresh_token = Some(next.to_text(&app.macs.refresh));
     tx.commit().await?;
     Ok(tokens)

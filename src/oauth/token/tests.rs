@@ -39,7 +39,12 @@ async fn ca_1_to_ca_3_each_client_authenticates_in_its_own_way_alone() {
         ("wrong secret", Some(("basic", "wrong")), with(&[]), (401, "invalid_client")),
         ("empty secret", Some(("basic", "")), with(&[]), (401, "invalid_client")),
         ("unknown", Some(("nobody", SECRET)), with(&[]), (401, "invalid_client")),
-        ("assertion", None, with(&[("client_id", "basic"), ("client_assertion", "x.y.z")]), (401, "invalid_client")),
+        (
+            "an assertion of unknown type",
+            None,
+            with(&[("client_id", "basic"), ("client_assertion", "x.y.z")]),
+            (400, "invalid_request"),
+        ),
         ("nobody", None, with(&[]), (400, "invalid_request")),
         ("tk_8 a public client for itself", None, with(&[("client_id", "web")]), (400, "unauthorized_client")),
         (

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use redis::cmd;
 
-use super::{PATIENCE, Redis, Store as _, server::Server};
+use super::{PATIENCE, Redis, Store as _, server::Server, within};
 use crate::{
+    clock::Time,
     secret::{Hash, MasterKeys, Plain},
-    ticket::{Claim, Counter, Kind, Policy, Tickets},
+    ticket::{Claim, Counter, Kind, Once, Policy, Tickets},
     web::error::Failure,
 };
 
@@ -112,6 +113,25 @@ async fn rd_04_each_entry_ends_at_its_own_time() {
 }
 
 #[tokio::test]
+async fn rd_09_a_redis_that_lost_its_data_is_known_as_such() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let (tickets, at) = (server.tickets(&keys()), handle());
+    let once = async |seconds: i64| tickets.once(Kind::Jti, &at, MINUTE, Time(seconds * 1000)).await.unwrap();
+    assert_eq!(once(1_000).await, Once::Forgotten, "nobody has put an epoch");
+    assert_eq!(once(1_010).await, Once::First { since: Time(1_000_000) });
+    assert_eq!(once(1_020).await, Once::Again);
+    let () = server.raw(&cmd("FLUSHALL")).await;
+    assert_eq!(once(1_030).await, Once::Forgotten);
+    assert_eq!(once(1_040).await, Once::First { since: Time(1_030_000) }, "and it was not noted meanwhile");
+    let () = server.raw(&cmd("FLUSHALL")).await;
+    tickets.keep_epoch(Time(1_050_000)).await.unwrap();
+    assert_eq!(once(1_060).await, Once::First { since: Time(1_050_000) }, "so the caller knows since when");
+    let () = server.raw(cmd("SET").arg("t:{once}:epoch").arg("garbage").arg("PX").arg(60_000)).await;
+    assert_eq!(once(1_070).await, Once::Forgotten);
+    server.every_key_has_a_ttl().await;
+}
+
+#[tokio::test]
 async fn rd_08_killed_redis_is_away_within_a_second_and_found_again() {
     let Some(mut server) = Server::start(&[]).await else { return };
     let patient = server.tickets(&keys());
@@ -186,6 +206,34 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     hasty.ping().await.unwrap();
     // The patient, the hasty and the one that counts.
     server.clients_fall_to(3).await;
+}
+
+/// Our own threads are busy for longer than the patience, twice; the answer came at once.
+#[tokio::test]
+async fn rd_11_an_answer_that_is_here_is_read_however_busy_we_are() {
+    let busy = |turns: u32| async move {
+        for _ in 0..turns {
+            #[allow(clippy::disallowed_methods, reason = "a runtime that does not get to its tasks")]
+            std::thread::sleep(2 * PATIENCE);
+            tokio::task::yield_now().await;
+        }
+    };
+    let answered = || async {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let waits = tokio::spawn(async move { within(PATIENCE, answered).await });
+        tokio::spawn(busy(2));
+        // The driver of the connection, which has to be run too before anybody has an answer.
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            let _ = answer.send(7);
+        });
+        waits.await.unwrap().and_then(Result::ok)
+    };
+    assert_eq!(answered().await, Some(7));
+    let begin = Instant::now();
+    assert_eq!(within(PATIENCE, std::future::pending::<()>()).await, None);
+    assert!(begin.elapsed() >= PATIENCE);
 }
 
 #[tokio::test]

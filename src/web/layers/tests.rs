@@ -214,18 +214,22 @@ async fn the_framework_s_own_refusals_are_reshaped() {
             .content_type(content_type)
             .body(body.to_owned())
     };
-    for (request, status, code) in [
-        (get_request("/api/v1/nowhere"), 404, "not_found"),
-        (get_request("/api/v1/age"), 405, "method_not_allowed"),
-        (post("text/plain", "{}"), 415, "wrong_content_type"),
-        (post("application/json", "{"), 400, "bad_request"),
-        (post("application/json", "{\"years\": 300}"), 400, "bad_request"),
+    let body = |text: &str| post("application/json", text);
+    for (request, status, code, words) in [
+        (get_request("/api/v1/nowhere"), 404, "not_found", "There is nothing"),
+        (get_request("/api/v1/age"), 405, "method_not_allowed", "This address does not take this method."),
+        (post("text/plain", "{}"), 415, "wrong_content_type", "The content type"),
+        (body("{"), 400, "bad_request", "The body is not JSON: see line 1 column 1."),
+        (body("{\"years\": 300}"), 400, "bad_request", "A field of the body has the wrong type."),
+        (body("{\"years\": \"hunter\"}"), 400, "bad_request", "A field of the body has the wrong type."),
+        (body("{}"), 400, "bad_request", "A field of the body is missing."),
     ] {
         let response = ask(&ours(), request).await;
         assert_eq!(response.status(), status, "{code}");
         assert_eq!(response.content_type(), Some(Problem::CONTENT_TYPE));
         let body = json(response).await;
         assert_eq!((&body["code"], &body["status"]), (&code.into(), &status.into()), "{body}");
+        assert!(body["detail"].as_str().unwrap().starts_with(words), "{body}");
     }
     let response = ask(&ours(), get_request("/nowhere")).await;
     assert_eq!((response.status().as_u16(), response.content_type()), (404, Some("text/plain; charset=utf-8")));
@@ -278,9 +282,16 @@ async fn every_answer_has_the_headers() {
     let cached = make(|_| async { Response::builder().header("cache-control", "max-age=300").finish() }).with(ours());
     let response = cached.call(get_request("/")).await.unwrap();
     assert_eq!(response.header("cache-control"), Some("max-age=300"), "an answer may bring its own");
-    let http = Layers::new(Some("http://127.0.0.1:8080".into()));
-    let response = ask(&http, Request::builder().header("host", "127.0.0.1:8080").finish()).await;
-    assert_eq!(response.header("strict-transport-security"), None);
+    // HSTS counts for every port of a host: of this machine's own name it would break whatever else runs there.
+    for (url, host) in [
+        ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+        ("https://localhost:8443", "localhost:8443"),
+        ("https://id.localhost", "id.localhost"),
+    ] {
+        let layers = Layers::new(Some(url.into()));
+        let response = ask(&layers, Request::builder().header("host", host).finish()).await;
+        assert_eq!(response.header("strict-transport-security"), None, "{url}");
+    }
 }
 
 #[derive(Clone, Default)]

@@ -27,6 +27,16 @@ async fn echo(body: Vec<u8>) -> Vec<u8> {
     body
 }
 
+/// Nine parts, each well within the busy time, all together beyond it.
+#[handler]
+async fn slowly() -> poem::Response {
+    let parts = futures_util::stream::unfold(0, |at| async move {
+        sleep(SHORT / 3).await;
+        (at < 9).then_some((Ok::<_, io::Error>("part"), at + 1))
+    });
+    poem::Response::builder().body(poem::Body::from_bytes_stream(parts))
+}
+
 #[handler]
 async fn address(request: &Asked) -> String {
     Caller::of(request).ip.to_string()
@@ -76,6 +86,7 @@ async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served 
         .at("/bug", bug)
         .at("/echo", echo)
         .at("/address", address)
+        .at("/slowly", slowly)
         .at("/session", session)
         .at("/wait", wait);
     let (stop, stopped) = oneshot::channel();
@@ -286,6 +297,45 @@ async fn connections_over_the_cap_wait_for_a_slot() {
     served.gate.let_go.notify_one();
     assert!(rest(&mut first).await.ends_with("let go"));
     assert!(rest(&mut second).await.ends_with("127.0.0.1"));
+}
+
+/// One network takes its share, and not the other's.
+#[tokio::test]
+async fn px_02_a_network_with_its_share_of_connections_gets_no_more() {
+    let served = served(|options, _| options.connections_per_network = 2).await;
+    let (mut first, second) = (served.connect().await, served.connect().await);
+    let raw = "GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n";
+    assert_eq!(served.say(raw).await, "", "closed at once");
+    drop(second);
+    let again = async {
+        while served.say(raw).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, again).await.expect("a place is free again");
+    assert_eq!(status(&served.say_on(&mut first, raw).await), "200", "those that are there stay");
+}
+
+#[tokio::test]
+async fn px_02_connections_of_a_trusted_proxy_are_not_counted() {
+    let served = served(|options, _| {
+        options.connections_per_network = 1;
+        options.trusted_proxies = ["127.0.0.0/8".parse().unwrap()].into();
+    })
+    .await;
+    let _first = served.connect().await;
+    let raw = "GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&served.say(raw).await), "200");
+}
+
+/// The cut is for readers who do not read, not for answers that take long.
+#[tokio::test]
+async fn a_stream_that_is_read_outlives_the_busy_time() {
+    let served = served(|options, _| options.busy_timeout = SHORT).await;
+    let began = Instant::now();
+    let answer = served.say("GET /slowly HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("0\r\n\r\n") && answer.matches("part").count() == 9, "{answer}");
+    assert!(began.elapsed() > 2 * SHORT, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the sentences of the features mean.
 
 mod abuse;
+mod applications;
 mod https;
 mod letter;
 mod operation;
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use testkit::{
     Missing,
     browser::Browser,
@@ -66,11 +68,12 @@ pub fn set(stage: Option<Arc<Stage>>) {
     *STAGE.lock().unwrap_or_else(PoisonError::into_inner) = stage;
 }
 
-/// The configuration of the tests: one client, and resends after one second.
+/// The configuration of the tests: a client, those of `applications`, and resends after one second.
 pub fn options(backend: Backend, smtp: SocketAddr) -> Options {
     Options::new(backend, smtp).set("limits.resend_seconds", "[2, 1]").tail(&format!(
         "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
-         \"{AUDIENCE}\"\nfirst_party = true\n"
+         \"{AUDIENCE}\"\nfirst_party = true\n{}",
+        applications::clients()
     ))
 }
 
@@ -92,6 +95,10 @@ pub struct World {
     pub client: Option<oidc::Client>,
     pub code: String,
     pub subjects: Vec<String>,
+    /// What each application was given, oldest first.
+    pub tokens: BTreeMap<String, Vec<Value>>,
+    /// What an application was answered last.
+    pub answer: (u16, Value),
     pub took: Duration,
     /// The certificate that the service showed.
     pub shown: Vec<u8>,
@@ -129,6 +136,8 @@ impl World {
             client: None,
             code: String::new(),
             subjects: Vec::new(),
+            tokens: BTreeMap::new(),
+            answer: (0, Value::Null),
             took: Duration::ZERO,
             shown: Vec::new(),
             before: 0,

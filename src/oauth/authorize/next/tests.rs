@@ -63,11 +63,14 @@ fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &
 /// In a word: `code`, `sign in`, `prove again`, `consent`, or the error code. `age`: how many seconds before the request the
 /// session was proven; `later`: how many seconds after the request it is now.
 fn consented(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64, consented: bool) -> &'static str {
-    let client = client();
-    let uri = VerifiedRedirect::check(&client, "https://app.example/cb").unwrap();
-    let stored = Stored {
+    let current = age.map(|age| proven_at(ASKED - age * 1000));
+    outcome(Stored { max_age, ..stored(prompt) }, current.as_ref(), later, consented)
+}
+
+fn stored(prompt: Prompt) -> Stored {
+    Stored {
         client_id: "web".to_owned(),
-        redirect_uri: uri.as_str().to_owned(),
+        redirect_uri: "https://app.example/cb".to_owned(),
         state: None,
         nonce: None,
         scope: String::new(),
@@ -75,21 +78,52 @@ fn consented(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64,
         mode: Mode::Query,
         resource: None,
         hinted_sub: None,
+        claims: String::new(),
+        acr: Vec::new(),
         proven_before: None,
         prompt,
-        max_age,
+        max_age: None,
         login_hint: String::new(),
         ui_locales: String::new(),
         asked_at: Time(ASKED),
-    };
+    }
+}
+
+fn outcome(stored: Stored, current: Option<&Current>, later: i64, consented: bool) -> &'static str {
+    let client = client();
+    let uri = VerifiedRedirect::check(&client, &stored.redirect_uri).unwrap();
     let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None, mode: Mode::Query }, stored };
-    let current = age.map(|age| proven_at(ASKED - age * 1000));
-    match next(&asked, current.as_ref(), consented, Time(ASKED + later * 1000)) {
+    match next(&asked, current, consented, Time(ASKED + later * 1000)) {
         Next::Code(_) => "code",
         Next::SignIn { fresh: false } => "sign in",
         Next::SignIn { fresh: true } => "prove again",
         Next::Consent => "consent",
         Next::Refuse(error) => error.code.name(),
+    }
+}
+
+#[test]
+fn pm_8_a_strength_that_is_demanded_is_had_proven_again_or_refused() {
+    const MAIL: &str = "urn:entree:acr:email";
+    for (wanted, held, prompt, expected) in [
+        (&[MAIL][..], Some(MAIL), ANY, "code"),
+        (&["phr", MAIL], Some(MAIL), NONE, "code"),
+        (&[MAIL], Some("urn:entree:acr:upstream"), ANY, "prove again"),
+        (&[MAIL], Some("urn:entree:acr:upstream"), NONE, "login_required"),
+        (&["urn:entree:acr:upstream"], Some(MAIL), ANY, "unmet_authentication_requirements"),
+        (&["urn:entree:acr:upstream"], Some(MAIL), NONE, "unmet_authentication_requirements"),
+        (&["urn:entree:acr:upstream"], Some(MAIL), LOGIN, "prove again"),
+        (&["urn:entree:acr:upstream"], None, ANY, "sign in"),
+        (&[], Some("anything"), ANY, "code"),
+    ] {
+        let acr = wanted.iter().map(|acr| (*acr).to_owned()).collect();
+        let current = held.map(|held| {
+            let mut current = proven_at(ASKED - 1000);
+            held.clone_into(&mut current.session.acr);
+            current
+        });
+        let told = outcome(Stored { acr, ..stored(prompt) }, current.as_ref(), 0, true);
+        assert_eq!(told, expected, "{wanted:?} of {held:?}");
     }
 }
 

@@ -65,7 +65,7 @@ fn outcome(result: &Result<AuthorizeRequest<'_>, Rejected>) -> String {
         Err(Rejected::Redirect(back, error)) => {
             assert_eq!(back.uri.as_str(), CALLBACK);
             let sound = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
-            assert!(error.description.chars().all(sound), "ER-1: {}", error.description);
+            assert!(error.description().chars().all(sound), "ER-1: {}", error.description());
             error.code.name().to_owned()
         }
     }

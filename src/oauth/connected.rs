@@ -1,0 +1,201 @@
+//! `/account/access`: which applications reach somebody's account, and how to end that (RF-9).
+//!
+//! An application is there if the person has allowed it something, or if something that it was given still counts.
+//! Removing it forgets the one and ends the other, in one unit of work: no refresh, no userinfo, no code on its way works
+//! any more. Access tokens that are out run out by themselves.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use poem::{Body, Request, Response, handler, web::Data};
+
+use super::{
+    claims_request::scopes_behind,
+    consent_store::{self, Consent},
+    grant_store::{self, Grant},
+    scope,
+};
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    client,
+    clock::Time,
+    login::{
+        trouble::{self, Trouble},
+        visit::{Visit, see_other},
+    },
+    session::{self, Current},
+    web::{
+        page::{Content, show},
+        params::Params,
+        text::Tongue,
+    },
+};
+
+/// Where it is.
+pub const PATH: &str = "/account/access";
+
+/// `GET /account/access`.
+#[derive(Template)]
+#[template(path = "oauth/connected.html", config = ".askama.toml")]
+pub struct Connected<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// The applications, by name.
+    pub rows: &'a [Row],
+}
+
+/// One application in the list.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its identifier.
+    pub client_id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do: scopes that people have words for.
+    pub scopes: Vec<&'static str>,
+    /// Since when, spelled out.
+    pub since: String,
+    /// When it last came for tokens or was allowed something, spelled out.
+    pub used: String,
+    /// Form token of its `remove-access` form.
+    pub form_token: String,
+}
+
+impl Connected<'_> {
+    fn scopes(&self, row: &Row) -> String {
+        let words = row.scopes.iter().map(|scope| self.tongue.t(&format!("consent-scope-{scope}")));
+        words.collect::<Vec<_>>().join(" · ")
+    }
+
+    fn when(&self, row: &Row) -> String {
+        self.tongue.ta("access-when", &[("since", row.since.clone()), ("used", row.used.clone())])
+    }
+
+    fn remove_label(&self, row: &Row) -> String {
+        self.tongue.ta("access-remove-label", &[("client", row.name.clone())])
+    }
+}
+
+impl Content for Connected<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.tongue.t("access-title")
+    }
+    fn is_wide(&self) -> bool {
+        true
+    }
+}
+
+/// The list.
+#[handler]
+pub async fn connected(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let Some(current) = &visit.current else { return Ok(see_other("/login")) };
+        let rows = rows(app, &visit, current).await?;
+        Ok(show(&Connected { tongue: &visit.tongue, rows: &rows }, visit.site))
+    })
+    .await
+}
+
+/// What is known of one application.
+#[derive(Debug)]
+struct Reach {
+    scopes: String,
+    since: Time,
+    used: Time,
+}
+
+impl Reach {
+    fn of_consent(consent: &Consent) -> Self {
+        Self { scopes: consent.scope.clone(), since: consent.created_at, used: consent.updated_at }
+    }
+
+    fn of_grant(grant: &Grant) -> Self {
+        let scopes = format!("{} {}", grant.scope, scopes_behind(&grant.claims).join(" "));
+        Self { scopes, since: grant.created_at, used: grant.rotated_at.unwrap_or(grant.created_at) }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            scopes: format!("{} {}", self.scopes, other.scopes),
+            since: self.since.min(other.since),
+            used: self.used.max(other.used),
+        }
+    }
+}
+
+async fn rows(app: &App, visit: &Visit, current: &Current) -> Result<Vec<Row>, Trouble> {
+    let (db, now, user) = (app.db.read(), app.clock().now(), &current.user);
+    let sessions = session::list(db, user, now, &visit.config.session).await?;
+    let sessions: Vec<_> = sessions.into_iter().map(|session| session.id).collect();
+    let consents = consent_store::list(db, user).await?;
+    let grants = grant_store::list(db, user, &sessions, now).await?;
+    let consents = consents.iter().map(|consent| (&consent.client_id, Reach::of_consent(consent)));
+    let grants = grants.iter().map(|grant| (&grant.client_id, Reach::of_grant(grant)));
+    let mut clients: BTreeMap<&String, Reach> = BTreeMap::new();
+    for (client, reach) in consents.chain(grants) {
+        let reach = match clients.remove(client) {
+            Some(known) => known.with(reach),
+            None => reach,
+        };
+        clients.insert(client, reach);
+    }
+    let mut rows: Vec<Row> = clients.into_iter().map(|(client, reach)| row(app, visit, client, &reach)).collect();
+    rows.sort_by(|a, b| (&a.name, &a.client_id).cmp(&(&b.name, &b.client_id)));
+    Ok(rows)
+}
+
+fn row(app: &App, visit: &Visit, client_id: &str, reach: &Reach) -> Row {
+    let client = client::find(&visit.config, client_id);
+    Row {
+        client_id: client_id.to_owned(),
+        // One that is registered no longer is still told, and can be removed.
+        name: client.map_or(client_id, |client| client.name.as_str()).to_owned(),
+        scopes: scope::SUPPORTED.into_iter().filter(|name| scope::has(&reach.scopes, name)).collect(),
+        since: visit.tongue.date_time(reach.since),
+        used: visit.tongue.date_time(reach.used),
+        form_token: visit.session_token(app, &form(client_id)),
+    }
+}
+
+/// The name of the form that removes one application: its token is good for no other.
+fn form(client_id: &str) -> String {
+    format!("remove-access {client_id}")
+}
+
+/// `POST /account/access/remove`.
+#[handler]
+pub async fn remove(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::read_form(request, body).await?;
+        params.known(&["client_id", "form_token"])?;
+        let client_id = params.needed("client_id", 255)?;
+        let current = visit.check_session_form(app, request, &params, &form(client_id))?;
+        end(app, &visit, current, client_id).await?;
+        Ok(see_other(PATH))
+    })
+    .await
+}
+
+/// The consent goes first: whoever redeems a code meanwhile holds its row, and then the grant is there to be ended.
+async fn end(app: &App, visit: &Visit, current: &Current, client_id: &str) -> Result<(), Trouble> {
+    let tx = app.db.begin().await?;
+    let user = current.user.id;
+    let withdrawn = consent_store::withdraw(&tx, user, client_id).await?;
+    let ended = grant_store::revoke_all(&tx, user, client_id).await?;
+    if withdrawn || ended > 0 {
+        Event::new(Kind::AccessWithdrawn)
+            .user(user)
+            .session(current.session.id)
+            .client(Some(client_id))
+            .caller(&visit.caller.network, &visit.caller.request_id)
+            .record(&tx)
+            .await?;
+    }
+    Ok(tx.commit().await?)
+}

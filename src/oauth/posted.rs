@@ -1,0 +1,54 @@
+//! Requests that another site posts to us: `POST /oauth2/authorize` and `POST /oauth2/logout`.
+//!
+//! Such a POST brings no Lax cookie, so the answer must be a GET of ours (AZ-1). What was posted waits in the ticket store
+//! meanwhile and not in that GET's URL: whoever posts may do so to keep it out of histories and logs. The handle is bound to
+//! nothing; it stands for what anybody could have asked, like the query of a GET, and works as long as that is likely.
+
+use std::time::Duration;
+
+use poem::{Body, Request, Response};
+
+use crate::{
+    app::App,
+    limit,
+    login::{trouble::Trouble, visit::see_other},
+    oauth::authorize::request::MAX_QUERY,
+    secret::Plain,
+    ticket::Kind,
+    web::{caller::Caller, error::Failure, params::Params},
+};
+
+/// How long a posted request can be come back for: a reload works, a bookmark does not.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// Keeps a posted request, under the budget for client requests of its network, and sends the browser to `path` for it.
+///
+/// # Errors
+/// A form that cannot be read or is too long; too many of one network; the ticket store's own.
+pub async fn keep(app: &App, request: &Request, body: Body, path: &str) -> Result<Response, Trouble> {
+    let query = Params::read_form(request, body).await?.to_query();
+    if query.len() > MAX_QUERY {
+        return Err(Trouble::Request("the request is too long"));
+    }
+    let limits = &app.config.get().limits;
+    if let Some(wait) = limit::authorize(&app.tickets, Caller::of(request).ip, limits).await? {
+        return Err(Trouble::Busy(wait));
+    }
+    let handle = Plain::generate();
+    if !app.tickets.issue(Kind::Posted, &handle.hash(), query.as_bytes(), KEPT).await? {
+        return Err(Failure::internal("a fresh 256-bit handle was taken").into());
+    }
+    Ok(see_other(&format!("{path}?posted={}", handle.to_text())))
+}
+
+/// The parameters of a GET: those that were posted, if it comes for them; else its own.
+///
+/// # Errors
+/// [`Trouble::Expired`] if nothing waits under the handle; the ticket store's own.
+pub async fn params(app: &App, request: &Request) -> Result<Params, Trouble> {
+    let own = Params::from_query(request)?;
+    let Some(handle) = own.one_within("posted", 43)? else { return Ok(own) };
+    let handle = Plain::parse(handle).ok_or(Trouble::Expired)?;
+    let query = app.tickets.peek(Kind::Posted, &handle.hash()).await?.ok_or(Trouble::Expired)?;
+    Ok(Params::from_form(&query, Some("application/x-www-form-urlencoded"))?)
+}

@@ -1,0 +1,195 @@
+//! The `claims` parameter from the request to what is told (CL-5), and demands on the strength of a sign-in (PM-8).
+
+use std::collections::BTreeMap;
+
+use poem::http::StatusCode;
+use serde_json::{Value, json};
+use testkit::page::Page;
+
+use crate::{
+    bed::Bed,
+    oauth::{Attempt, leads_to_client, parameter, register, sign_in_from, signed_in, token, verified},
+};
+
+const EMAIL: &str = "ada@example.com";
+
+fn asking(claims: &Value) -> Attempt {
+    Attempt::new().with("scope", "openid").with("claims", &claims.to_string())
+}
+
+async fn userinfo(bed: &Bed, tokens: &Value) -> Value {
+    let request = poem::Request::builder()
+        .uri_str("/oauth2/userinfo")
+        .header("host", "id.test")
+        .header("authorization", format!("Bearer {}", tokens["access_token"].as_str().unwrap()));
+    let answer = bed.call(request.finish()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+async fn refresh(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>) -> Value {
+    let mut fields = BTreeMap::from([
+        ("grant_type".to_owned(), "refresh_token".to_owned()),
+        ("client_id".to_owned(), client.to_owned()),
+        ("refresh_token".to_owned(), tokens["refresh_token"].as_str().unwrap().to_owned()),
+    ]);
+    fields.extend(scope.map(|scope| ("scope".to_owned(), scope.to_owned())));
+    let answer = token(bed, &fields).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+fn with_refresh(bed: &Bed) {
+    bed.configure(|config| {
+        for client in &mut config.clients {
+            client.scopes.push("offline_access".to_owned());
+        }
+    });
+}
+
+on_both!(
+    cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else,
+    cl_5_claims_stay_with_the_grant_and_leave_with_their_scope,
+    cl_5_a_third_party_asks_for_the_scope_behind_a_claim,
+    pm_8_a_strength_that_nobody_reaches_fails_the_sign_in,
+);
+
+async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(bed: Bed) {
+    register(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    let nothing = Attempt::new().with("scope", "openid").tokens(&mut browser).await;
+    let plain = verified(&bed, &nothing["id_token"]).await.claims;
+    assert_eq!(names(&userinfo(&bed, &nothing).await), ["sub"]);
+
+    let asked = json!({
+        "userinfo": { "email": { "essential": true }, "acr": null, "auth_time": null, "phone_number": null },
+        "id_token": { "email_verified": null, "roles": null, "updated_at": null, "birthdate": { "essential": true } },
+    });
+    let tokens = asking(&asked).tokens(&mut browser).await;
+    let told = userinfo(&bed, &tokens).await;
+    assert_eq!(names(&told), ["acr", "auth_time", "email", "sub"]);
+    assert_eq!((&told["email"], &told["acr"]), (&EMAIL.into(), &"urn:entree:acr:email".into()));
+    let id = verified(&bed, &tokens["id_token"]).await.claims;
+    assert_eq!(told["auth_time"], id["auth_time"]);
+    let more: Vec<&str> = names(&id).into_iter().filter(|name| plain.get(name).is_none()).collect();
+    assert_eq!(more, ["email_verified", "roles", "updated_at"], "TK-10: what was asked for alone");
+    assert_eq!((&id["email_verified"], &id["roles"]), (&true.into(), &json!([])));
+    assert!(id["updated_at"].is_i64());
+    assert_eq!(tokens["scope"], "openid", "no scope is widened");
+    let access = verified(&bed, &tokens["access_token"]).await.claims;
+    assert!(access.get("email").is_none() && access.get("email_verified").is_none(), "TK-12");
+}
+
+async fn cl_5_claims_stay_with_the_grant_and_leave_with_their_scope(bed: Bed) {
+    register(&bed);
+    with_refresh(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    let both = json!({ "userinfo": { "email": null, "updated_at": null }, "id_token": { "email": null } });
+    let tokens = asking(&both).with("scope", "openid email offline_access").tokens(&mut browser).await;
+    let next = refresh(&bed, "web", &tokens, None).await;
+    assert_eq!(names(&userinfo(&bed, &next).await), ["email", "email_verified", "sub", "updated_at"]);
+    assert_eq!(verified(&bed, &next["id_token"]).await.claims["email"], EMAIL);
+    // A token that was narrowed for somebody else to hold tells nothing of the scope that it lost.
+    let narrow = refresh(&bed, "web", &next, Some("openid offline_access")).await;
+    assert_eq!(names(&userinfo(&bed, &narrow).await), ["sub", "updated_at"]);
+    assert!(verified(&bed, &narrow["id_token"]).await.claims.get("email").is_none());
+    let whole = refresh(&bed, "web", &narrow, None).await;
+    assert_eq!(userinfo(&bed, &whole).await["email"], EMAIL, "the grant has lost nothing");
+}
+
+async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(bed: Bed) {
+    register(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    let foreign = |attempt: Attempt| attempt.with("client_id", "foreign");
+    let plain = foreign(Attempt::new().with("scope", "openid"));
+    let asked = browser.open(&plain.path()).await;
+    let page = browser.follow(&asked).await;
+    assert!(!page.text().contains("See your e-mail address"));
+    let back = browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    assert!(back.refresh().is_some(), "{}", back.summary());
+    assert!(leads_to_client(&browser.open(&plain.path()).await), "allowed before");
+    // The same scope, and an address by `claims`: that was not allowed yet.
+    let more = foreign(asking(&json!({ "id_token": { "email": null } })));
+    let silent = browser.open(&more.clone().with("prompt", "none").path()).await;
+    assert_eq!(parameter(&silent, "error").as_deref(), Some("consent_required"));
+    let asked = browser.open(&more.path()).await;
+    let page = browser.follow(&asked).await;
+    assert!(page.text().contains("See your e-mail address"), "{}", page.text());
+    browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    let tokens = more.tokens(&mut browser).await;
+    assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["email"], EMAIL);
+}
+
+fn demanding(acr: &Value) -> Attempt {
+    asking(&json!({ "id_token": { "acr": acr } }))
+}
+
+fn error(answer: &Page) -> Option<String> {
+    assert!(leads_to_client(answer), "{}", answer.summary());
+    parameter(answer, "error")
+}
+
+async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(bed: Bed) {
+    register(&bed);
+    let (mut nobody, mut somebody) = (bed.browser(), signed_in(&bed, EMAIL).await);
+    let strong = demanding(&json!({ "essential": true, "values": ["phr", "urn:nothing"] }));
+    for attempt in [strong.clone(), strong.clone().with("prompt", "none"), strong.with("prompt", "login")] {
+        for browser in [&mut nobody, &mut somebody] {
+            let answer = browser.open(&attempt.path()).await;
+            assert_eq!(error(&answer).as_deref(), Some("unmet_authentication_requirements"), "RFC 9470 §5");
+            assert_eq!(parameter(&answer, "state").as_deref(), Some("the state"));
+        }
+    }
+    // What can be reached, what is only wished for, and `acr_values`, which are wishes, too.
+    for attempt in [
+        demanding(&json!({ "essential": true, "values": ["phr", "urn:entree:acr:email"] })),
+        demanding(&json!({ "essential": true })),
+        demanding(&json!({ "values": ["phr"] })),
+        Attempt::new().with("acr_values", "phr urn:nothing"),
+    ] {
+        let tokens = attempt.tokens(&mut somebody).await;
+        assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["acr"], "urn:entree:acr:email");
+    }
+}
+
+#[tokio::test]
+async fn pm_8_a_weaker_sign_in_is_made_again_by_mail() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    bed.pass(5);
+    let tx = bed.tx().await;
+    sea_orm::ConnectionTrait::execute_unprepared(tx.conn(), "UPDATE sessions SET acr = 'urn:entree:acr:other'")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let attempt = demanding(&json!({ "essential": true, "value": "urn:entree:acr:email" }));
+    let silent = browser.open(&attempt.clone().with("prompt", "none").path()).await;
+    assert_eq!(error(&silent).as_deref(), Some("login_required"));
+    let asked = browser.open(&attempt.path()).await;
+    assert!(!leads_to_client(&asked), "{}", asked.summary());
+    let login = browser.follow(&asked).await;
+    let back = sign_in_from(&mut browser, &login, EMAIL).await;
+    let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {}", back.summary()));
+    let tokens: Value = serde_json::from_str(&token(&bed, &attempt.exchange(&code)).await.body).unwrap();
+    assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["acr"], "urn:entree:acr:email");
+}
+
+#[tokio::test]
+async fn pm_7_a_sub_in_claims_is_the_one_user_that_is_answered_for() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    let tokens = Attempt::new().tokens(&mut browser).await;
+    let sub = verified(&bed, &tokens["id_token"]).await.claims["sub"].clone();
+    let of = |sub: &Value| asking(&json!({ "id_token": { "sub": { "value": sub } } })).with("prompt", "none");
+    assert!(parameter(&browser.open(&of(&sub).path()).await, "code").is_some());
+    let other = of(&"somebody else".into());
+    assert_eq!(error(&browser.open(&other.path()).await).as_deref(), Some("login_required"));
+    let torn = other.with("id_token_hint", tokens["id_token"].as_str().unwrap());
+    assert_eq!(error(&browser.open(&torn.path()).await).as_deref(), Some("invalid_request"));
+}

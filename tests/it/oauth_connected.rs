@@ -1,0 +1,149 @@
+//! Which applications reach an account, and the ends of that (RF-9, E2).
+
+use std::collections::BTreeMap;
+
+use entree::{
+    audit,
+    user::{self, Address},
+};
+use poem::http::StatusCode;
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use serde_json::Value;
+use testkit::page::Page;
+
+use crate::{
+    bed::{Bed, Browser},
+    oauth::{Attempt, error_of, leads_to_client, parameter, register, settle, sign_in_from, signed_in, token},
+};
+
+const EMAIL: &str = "ada@example.com";
+
+fn with_refresh(bed: &Bed) {
+    register(bed);
+    bed.configure(|config| {
+        for client in &mut config.clients {
+            client.scopes.push("offline_access".to_owned());
+        }
+    });
+}
+
+fn foreign() -> Attempt {
+    Attempt::new().with("client_id", "foreign").with("scope", "openid email offline_access")
+}
+
+/// Tokens of the third-party client, after its consent page if there is one.
+async fn allowed(bed: &Bed, browser: &mut Browser<'_>) -> Value {
+    let attempt = foreign();
+    let asked = browser.open(&attempt.path()).await;
+    let page = browser.follow(&asked).await;
+    browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    let code = attempt.code(browser).await;
+    serde_json::from_str(&token(bed, &attempt.exchange(&code)).await.body).unwrap()
+}
+
+async fn refresh(bed: &Bed, client: &str, tokens: &Value) -> Page {
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("client_id", client),
+        ("refresh_token", tokens["refresh_token"].as_str().unwrap()),
+    ];
+    token(bed, &BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value.to_owned())))).await
+}
+
+async fn needs_consent(browser: &mut Browser<'_>) -> bool {
+    let silent = browser.open(&foreign().with("prompt", "none").path()).await;
+    parameter(&silent, "error").as_deref() == Some("consent_required")
+}
+
+on_both!(
+    rf_9_access_that_is_removed_is_gone_with_all_that_it_gave,
+    rf_9_a_code_on_its_way_does_not_outlive_the_consent,
+    e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything,
+);
+
+async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(bed: Bed) {
+    with_refresh(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    let empty = browser.open("/account/access").await;
+    assert!(empty.has("#none") && !empty.has("form"), "{}", empty.text());
+    let first = allowed(&bed, &mut browser).await;
+    let own = Attempt::new().with("scope", "openid offline_access").tokens(&mut browser).await;
+    let mut other = signed_in(&bed, "grace@example.com").await;
+    let others = allowed(&bed, &mut other).await;
+
+    let account = browser.open("/account").await;
+    assert!(account.has("a#access"));
+    let page = browser.open("/account/access").await;
+    let text = page.text();
+    assert!(text.contains("The foreign application") && text.contains("The web application"), "{text}");
+    assert!(text.contains("See your e-mail address") && text.contains("Stay connected while you are away"), "{text}");
+    let forms = page.forms("form.remove-access");
+    assert_eq!(forms.len(), 2);
+    let form = forms.into_iter().find(|form| form.fields.iter().any(|(_, value)| value == "foreign")).unwrap();
+    let request = browser.filled(&page, &form, &[]);
+    let answer = browser.send(request).await;
+    let after = browser.follow(&answer).await;
+    assert!(!after.text().contains("foreign") && after.text().contains("The web application"), "{}", after.text());
+
+    let refused = refresh(&bed, "foreign", &first).await;
+    assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"));
+    assert!(needs_consent(&mut browser).await, "it has to ask again");
+    assert_eq!(refresh(&bed, "web", &own).await.status, StatusCode::OK, "others are not touched");
+    assert_eq!(refresh(&bed, "foreign", &others).await.status, StatusCode::OK, "nor other people");
+    let told = audit::Entity::find().filter(audit::Column::Kind.eq("access.withdrawn"));
+    assert_eq!(told.count(bed.app.db.read()).await.unwrap(), 1);
+}
+
+async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(bed: Bed) {
+    with_refresh(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    allowed(&bed, &mut browser).await;
+    let attempt = foreign();
+    let code = attempt.code(&mut browser).await;
+    let page = browser.open("/account/access").await;
+    let form = page.forms("form.remove-access").into_iter().next().unwrap();
+    let request = browser.filled(&page, &form, &[]);
+    assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
+    let late = token(&bed, &attempt.exchange(&code)).await;
+    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+}
+
+async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {
+    with_refresh(&bed);
+    // An intruder got into an account whose owner has never proven it, and let an application in.
+    let mut intruder = signed_in(&bed, EMAIL).await;
+    let tokens = allowed(&bed, &mut intruder).await;
+    assert!(!needs_consent(&mut intruder).await);
+    let tx = bed.tx().await;
+    tx.conn().execute_unprepared("UPDATE user_emails SET verified_at = NULL, verified_by = 'import'").await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut owner = bed.browser();
+    owner.sign_in(EMAIL).await;
+    let refused = refresh(&bed, "foreign", &tokens).await;
+    assert_eq!(error_of(&refused), "invalid_grant");
+    let page = owner.open("/account/access").await;
+    assert!(page.has("#none"), "{}", page.text());
+    assert!(needs_consent(&mut owner).await, "what the intruder allowed is not the owner's word");
+    // And asking again starts anew: nothing of the old consent comes back.
+    let attempt = foreign().with("scope", "openid");
+    let asked = owner.open(&attempt.path()).await;
+    let page = owner.follow(&asked).await;
+    owner.submit(&page, "consent", &[("decision", "allow")]).await;
+    assert!(leads_to_client(&owner.open(&attempt.path()).await));
+    assert!(needs_consent(&mut owner).await, "email was allowed by the intruder alone");
+    let address = Address::parse(EMAIL, false).unwrap();
+    assert!(user::by_address(bed.app.db.read(), &address).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn rf_9_nobody_sees_or_removes_without_being_signed_in() {
+    let bed = Bed::embedded().await;
+    with_refresh(&bed);
+    let mut nobody = bed.browser();
+    let answer = nobody.open("/account/access").await;
+    assert_eq!(answer.location().unwrap().path(), "/login");
+    let login = settle(&mut nobody, answer).await;
+    sign_in_from(&mut nobody, &login, EMAIL).await;
+    assert_eq!(nobody.open("/account/access").await.status, StatusCode::OK);
+}

@@ -1,0 +1,101 @@
+//! What each race must have come to. The judges know nothing of the service: `planted` shows that they see its faults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What came of one secret that may be used once.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    /// How often each status was answered.
+    pub(crate) answers: BTreeMap<u16, usize>,
+    /// What the database holds of it afterwards: sessions, or grants.
+    pub(crate) kept: usize,
+}
+
+impl Round {
+    pub(crate) fn of(statuses: impl IntoIterator<Item = u16>, kept: usize) -> Self {
+        let mut answers = BTreeMap::new();
+        for status in statuses {
+            *answers.entry(status).or_default() += 1;
+        }
+        Self { answers, kept }
+    }
+}
+
+/// Of `width` uses one succeeds, all others are refused with 400, and one row is there.
+pub(crate) fn one_winner(rounds: &[Round], width: usize) -> Result<(), String> {
+    let right = BTreeMap::from([(200, 1), (400, width - 1)]);
+    let wrong: Vec<String> = (0..)
+        .zip(rounds)
+        .filter(|(_, round)| round.answers != right || round.kept != 1)
+        .map(|(number, round): (usize, _)| format!("round {number}: answers {:?}, {} kept", round.answers, round.kept))
+        .collect();
+    told(rounds.len(), wrong)
+}
+
+/// What became of a grant after its code was raced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replay {
+    /// Whether the grant had ended before the replay: a loser of the race ended it.
+    pub(crate) ended_by_race: bool,
+    /// What the winner's refresh token gave before the replay.
+    pub(crate) before: u16,
+    /// What the replay gave, over ten seconds later.
+    pub(crate) replay: u16,
+    /// Whether the grant has ended.
+    pub(crate) ended: bool,
+    /// What the refresh token gives now.
+    pub(crate) after: u16,
+}
+
+/// A race revokes nothing; a replay over ten seconds later ends what the code gave (TK-6).
+pub(crate) fn late_replay_revokes(replays: &[Replay]) -> Result<(), String> {
+    let right = Replay { ended_by_race: false, before: 200, replay: 400, ended: true, after: 400 };
+    let wrong = replays.iter().filter(|replay| **replay != right).map(|replay| format!("{replay:?}")).collect();
+    told(replays.len(), wrong)
+}
+
+/// What came of one refresh token that was used many times at once, twice over, and then once more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Family {
+    /// Status and successor of each use, for each of the tokens raced.
+    pub(crate) races: Vec<Vec<(u16, Option<String>)>>,
+    /// What the first token gave when its successor had been used.
+    pub(crate) reuse: u16,
+    /// What the newest token gave then.
+    pub(crate) newest: u16,
+    /// Whether the family has ended.
+    pub(crate) ended: bool,
+}
+
+/// Every use of a token within its minute gives the same successor, another one for each token (RF-6, RF-8); one that
+/// comes back later ends the family.
+pub(crate) fn same_successor(families: &[Family], width: usize) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (number, family) in families.iter().enumerate() {
+        let mut seen = BTreeSet::new();
+        for (at, race) in family.races.iter().enumerate() {
+            let statuses = Round::of(race.iter().map(|(status, _)| *status), 0).answers;
+            let successors: BTreeSet<&String> = race.iter().filter_map(|(_, token)| token.as_ref()).collect();
+            let all = race.iter().all(|(_, token)| token.is_some());
+            if statuses != BTreeMap::from([(200, width)]) || !all || successors.len() != 1 {
+                wrong.push(format!("family {number}, token {at}: {statuses:?}, {} successors", successors.len()));
+            }
+            if !successors.iter().all(|token| seen.insert((*token).clone())) {
+                wrong.push(format!("family {number}, token {at}: a successor came twice"));
+            }
+        }
+        if family.races.is_empty() || (family.reuse, family.newest, family.ended) != (400, 400, true) {
+            let Family { reuse, newest, ended, .. } = family;
+            wrong.push(format!("family {number}: reuse {reuse}, then the newest {newest}, ended: {ended}"));
+        }
+    }
+    told(families.len(), wrong)
+}
+
+fn told(judged: usize, wrong: Vec<String>) -> Result<(), String> {
+    match (judged, wrong.as_slice()) {
+        (0, _) => Err("no round was run".to_owned()),
+        (_, []) => Ok(()),
+        (_, some) => Err(format!("{} of {judged} are wrong:\n{}", some.len(), some[..some.len().min(5)].join("\n"))),
+    }
+}

@@ -1,0 +1,117 @@
+//! B6, TK-6, RF-6 to RF-8: single use, raced from outside over two copies on PostgreSQL and Redis, and sign-in over one
+//! on the embedded default, too.
+//!
+//! Many requests use one secret at the same moment: they wait at a gate of their own ([`race`]) and leave together. Several
+//! secrets of several people are raced at once, so that what is waited for in one race is worked on in another; each is
+//! judged for itself. Of a link or a code exactly one use may succeed and every other must be refused: there is no share
+//! of answers that may be an outage. `RACE_ROUNDS` says how many rounds (25 if unset; the requirement is 1 000).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test that cannot go on must stop at once and say where"
+)]
+
+#[path = "../it/clients_outside.rs"]
+mod clients_outside;
+mod judge;
+#[allow(dead_code, unreachable_pub, reason = "shared with the request tests")]
+#[path = "../it/outside.rs"]
+mod outside;
+mod planted;
+mod sign_in;
+mod tokens;
+
+use std::{future::Future, sync::Arc, time::Instant};
+
+use outside::{Stage, fresh_network};
+use serde_json::Value;
+use tokio::sync::Barrier;
+
+/// How many use one link or one mailed code at once.
+const WIDTH: usize = 64;
+/// How many exchange one authorization code, or refresh one token, at once.
+const EXCHANGES: usize = 100;
+/// How many secrets, each of somebody else, are raced at the same time.
+const AT_ONCE: usize = 8;
+
+fn rounds() -> usize {
+    std::env::var("RACE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
+}
+
+/// What `width` attempts that all began at one moment came to.
+struct Raced<T> {
+    came: Vec<T>,
+    /// How many had begun when the first was answered.
+    under_way: usize,
+}
+
+/// Runs `width` attempts that wait for each other before they begin.
+async fn race<T, F>(width: usize, attempt: impl Fn(usize) -> F) -> Raced<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let gate = Arc::new(Barrier::new(width));
+    let mut work = tokio::task::JoinSet::new();
+    for number in 0..width {
+        let (gate, attempt) = (Arc::clone(&gate), attempt(number));
+        work.spawn(async move {
+            gate.wait().await;
+            let began = Instant::now();
+            let came = attempt.await;
+            (began, Instant::now(), came)
+        });
+    }
+    let all = work.join_all().await;
+    let first = all.iter().map(|(_, ended, _)| *ended).min().expect("an attempt");
+    let under_way = all.iter().filter(|(began, ..)| *began < first).count();
+    Raced { came: all.into_iter().map(|(_, _, came)| came).collect(), under_way }
+}
+
+/// A client that keeps its connections, straight to each copy in turn under the public name.
+struct Copies {
+    http: reqwest::Client,
+    urls: Vec<String>,
+    host: String,
+}
+
+impl Copies {
+    fn of(stage: &Stage) -> Arc<Self> {
+        let _ = testkit::browser::client();
+        let idle = AT_ONCE * EXCHANGES;
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(idle).build().unwrap();
+        let urls = stage.service.copies.iter().map(|copy| copy.public.clone()).collect();
+        Arc::new(Self { http, urls, host: stage.service.url.trim_start_matches("http://").to_owned() })
+    }
+
+    fn post(&self, number: usize, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.urls[number % self.urls.len()]);
+        self.http.post(url).header("host", &self.host).header("x-forwarded-for", fresh_network().to_string())
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    }
+
+    async fn json(&self, number: usize, action: &str, body: &Value) -> (u16, Value) {
+        Self::answer(self.post(number, &format!("/api/v1/auth/magic-link/{action}")).json(body)).await
+    }
+
+    async fn token(&self, number: usize, form: &[(&str, String)]) -> (u16, Value) {
+        Self::answer(self.post(number, "/oauth2/token").form(form)).await
+    }
+}
+
+/// Says how it went; the share that was under way tells whether it was a race at all.
+fn report(what: &str, raced: usize, width: usize, under_way: usize, began: Instant) {
+    let share = under_way * 100 / (raced * width).max(1);
+    let took = began.elapsed().as_secs_f64();
+    println!("{what}: {raced} rounds of {width} in {took:.1} s; {share} % had begun before the first answer");
+    assert!(share >= 50, "{what}: not much of a race, {share} %");
+}

@@ -1,0 +1,166 @@
+//! The judges against services with the very faults that they are there for, and against right ones.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use crate::{
+    EXCHANGES, WIDTH,
+    judge::{Family, Replay, Round, late_replay_revokes, one_winner, same_successor},
+    race,
+};
+
+/// What a database does meanwhile.
+async fn pause() {
+    tokio::task::yield_now().await;
+}
+
+/// One secret that makes one session; `guarded`: taken by one step, else read and then written.
+async fn single_use(guarded: bool) -> Round {
+    let (used, sessions) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let raced = race(WIDTH, |_| {
+        let (used, sessions) = (Arc::clone(&used), Arc::clone(&sessions));
+        async move {
+            let free = if guarded { !used.swap(true, Ordering::SeqCst) } else { !used.load(Ordering::SeqCst) };
+            pause().await;
+            if !free {
+                return 400;
+            }
+            used.store(true, Ordering::SeqCst);
+            sessions.fetch_add(1, Ordering::SeqCst);
+            200
+        }
+    })
+    .await;
+    Round::of(raced.came, sessions.load(Ordering::SeqCst))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_double_use_is_seen() {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        good.push(single_use(true).await);
+        bad.push(single_use(false).await);
+    }
+    assert_eq!(one_winner(&good, WIDTH), Ok(()));
+    assert!(one_winner(&bad, WIDTH).is_err(), "{bad:?}");
+    let round = |answers: &[(u16, usize)], kept| Round { answers: answers.iter().copied().collect(), kept };
+    for (wrong, why) in [
+        (round(&[(200, 2), (400, 62)], 1), "two successes"),
+        (round(&[(200, 1), (400, 63)], 2), "two sessions"),
+        (round(&[(200, 1), (400, 63)], 0), "a session that was lost"),
+        (round(&[(400, 64)], 0), "nobody got in"),
+        (round(&[(200, 1), (400, 62), (500, 1)], 1), "a fault"),
+        (round(&[(200, 1), (400, 62), (503, 1)], 1), "an outage"),
+        (round(&[(400, 63), (503, 1)], 1), "a winner who does not know"),
+        (round(&[(200, 1), (400, 62)], 1), "an answer that never came"),
+    ] {
+        let good = round(&[(200, 1), (400, 63)], 1);
+        assert_eq!(one_winner(std::slice::from_ref(&good), WIDTH), Ok(()));
+        assert!(one_winner(&[good, wrong], WIDTH).is_err(), "{why}");
+    }
+    assert!(one_winner(&[], WIDTH).is_err(), "nothing proves nothing");
+}
+
+#[test]
+fn a_late_replay_that_revokes_nothing_is_seen() {
+    let right = Replay { ended_by_race: false, before: 200, replay: 400, ended: true, after: 400 };
+    assert_eq!(late_replay_revokes(std::slice::from_ref(&right)), Ok(()));
+    for (wrong, why) in [
+        (Replay { ended_by_race: true, ..right.clone() }, "a loser revoked"),
+        (Replay { before: 400, ..right.clone() }, "the winner's tokens were dead"),
+        (Replay { replay: 200, ..right.clone() }, "a code worked twice"),
+        (Replay { ended: false, ..right.clone() }, "the replay revoked nothing"),
+        (Replay { after: 200, ..right.clone() }, "the refresh token outlived the replay"),
+    ] {
+        assert!(late_replay_revokes(&[right.clone(), wrong]).is_err(), "{why}");
+    }
+    assert!(late_replay_revokes(&[]).is_err(), "nothing proves nothing");
+}
+
+/// A token service with one family of tokens `0, 1, 2…`, and faults to choose from.
+#[derive(Clone, Copy, Default)]
+struct Faults {
+    /// Rotates what it read before the pause.
+    unlocked: bool,
+    /// Refuses who repeats a token within its minute.
+    no_grace: bool,
+    /// Takes a token that was used up long ago.
+    forgives: bool,
+    /// Refuses it, and lets the family live.
+    lenient: bool,
+}
+
+#[derive(Default)]
+struct Toy {
+    made: AtomicUsize,
+    /// The current token, the one before it, whether the family has ended.
+    state: Mutex<(usize, Option<usize>, bool)>,
+    faults: Faults,
+}
+
+impl Toy {
+    async fn refresh(&self, token: usize) -> (u16, Option<String>) {
+        let seen = *self.state.lock().unwrap();
+        pause().await;
+        let mut state = self.state.lock().unwrap();
+        let (current, previous, ended) = if self.faults.unlocked { seen } else { *state };
+        if ended {
+            return (400, None);
+        }
+        if token == current {
+            let next = self.made.fetch_add(1, Ordering::SeqCst) + 1;
+            *state = (next, Some(token), false);
+            return (200, Some(next.to_string()));
+        }
+        if previous == Some(token) && !self.faults.no_grace || self.faults.forgives {
+            return (200, Some(current.to_string()));
+        }
+        state.2 = !self.faults.lenient && !self.faults.no_grace;
+        (400, None)
+    }
+
+    async fn family(faults: Faults) -> Family {
+        let toy = Arc::new(Self { faults, ..Self::default() });
+        let (mut races, mut token) = (Vec::new(), 0);
+        for _ in 0..2 {
+            let raced = race(EXCHANGES, |_| {
+                let toy = Arc::clone(&toy);
+                async move { toy.refresh(token).await }
+            })
+            .await;
+            token = raced.came.iter().find_map(|(_, next)| next.as_ref()?.parse().ok()).unwrap_or_default();
+            races.push(raced.came);
+        }
+        let (reuse, newest) = (toy.refresh(0).await.0, toy.refresh(token).await.0);
+        let ended = toy.state.lock().unwrap().2;
+        Family { races, reuse, newest, ended }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_family_that_forks_or_survives_is_seen() {
+    let right = Toy::family(Faults::default()).await;
+    assert_eq!(same_successor(std::slice::from_ref(&right), EXCHANGES), Ok(()));
+    for (faults, why) in [
+        (Faults { unlocked: true, ..Faults::default() }, "two successors"),
+        (Faults { no_grace: true, ..Faults::default() }, "no grace"),
+        (Faults { forgives: true, ..Faults::default() }, "an old token works"),
+        (Faults { lenient: true, ..Faults::default() }, "the family lives on"),
+    ] {
+        let wrong = Toy::family(faults).await;
+        assert!(same_successor(&[right.clone(), wrong], EXCHANGES).is_err(), "{why}");
+    }
+    let cut = |change: fn(&mut Family)| {
+        let mut family = right.clone();
+        change(&mut family);
+        same_successor(&[family], EXCHANGES)
+    };
+    assert!(cut(|family| drop(family.races[0].pop())).is_err(), "an answer that never came");
+    assert!(cut(|family| family.races[0][7].0 = 503).is_err(), "an outage");
+    assert!(cut(|family| family.races[1] = family.races[0].clone()).is_err(), "no rotation");
+    assert!(cut(|family| family.races.clear()).is_err(), "no race");
+    assert!(cut(|family| family.ended = false).is_err(), "refused, and alive in the database");
+    assert!(same_successor(&[], EXCHANGES).is_err(), "nothing proves nothing");
+}
