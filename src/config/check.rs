@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::{
     Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls, Token, lives,
     load::{Mode, Problem},
-    pair,
+    pair, providers,
 };
 use crate::secret::{Hash, Text};
 
@@ -63,6 +63,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     mail(&config.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
     clients(&config.clients, &config.token, &config.server.public_url, &mut findings);
+    providers::check(&config.providers, &mut findings);
     limits(&config.limits, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
@@ -175,7 +176,7 @@ fn public_url(text: &str, findings: &mut Findings) {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),

@@ -12,6 +12,7 @@ pub mod live;
 mod lives;
 pub mod load;
 pub mod pair;
+pub mod providers;
 mod stored;
 pub mod watch;
 
@@ -24,6 +25,7 @@ use crate::secret::Text;
 pub(crate) use layers::too_open;
 pub use live::Live;
 pub use load::{Mode, Problem, Source, load};
+pub use providers::Provider;
 pub use stored::{Block, Stored, definition};
 
 /// Everything. Each section may be left out; the defaults are the embedded default.
@@ -46,6 +48,8 @@ pub struct Config {
     pub token: Token,
     /// Applications that may ask for sign-ins. Changes without a restart.
     pub clients: Vec<Client>,
+    /// Upstream providers that people may sign in with. Change without a restart.
+    pub providers: Vec<Provider>,
     /// Further ones, of the database; `client::find` looks into both.
     #[serde(skip)]
     pub stored: Stored,

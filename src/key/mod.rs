@@ -134,6 +134,13 @@ fn publish(rows: &[signing_key::Model]) -> Published {
     Published { body, etag }
 }
 
+/// The ES256 signature of `message` with a key that is not ours to keep: PKCS#8 from the configuration (RFC 7518 §3.4).
+/// None: it is no such key.
+#[must_use]
+pub fn sign_es256(pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    pair::Pair::parse(Alg::ES256, pkcs8)?.sign(message)
+}
+
 /// RFC 7515 §4: what our tokens say of themselves.
 #[derive(Serialize)]
 struct Header<'a> {

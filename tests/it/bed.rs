@@ -21,6 +21,7 @@ use entree::{
     clock::Clock,
     config::{Config, Live, MailTransport},
     db::{Db, Tx},
+    federation::provider::Providers,
     key::{self, Keys},
     magic_link::compose::Letters,
     mail::{mailbox::Received, outbox::Worker, transport::Transport},
@@ -141,7 +142,7 @@ impl Bed {
         let public_url = config.server.public_url.as_str().into();
         let (macs, outbox) = (Macs::new(&masters), Arc::default());
         let app = App { config: Live::new(config), public_url, db, tickets, keys, texts: texts(), macs, outbox };
-        let public = routes::public(&app, None).boxed();
+        let public = routes::public(&app, None, &Providers::new(&app)).boxed();
         Self { app, transport, public, folder }
     }
 
