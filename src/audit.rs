@@ -60,6 +60,12 @@ pub enum Kind {
     UserDisabled,
     /// Ops let a locked user in again.
     UserEnabled,
+    /// What came back from an upstream provider, or was to be connected, was refused; the reason says why.
+    UpstreamRefused,
+    /// An account at a provider was connected to a user.
+    IdentityLinked,
+    /// An account at a provider was disconnected.
+    IdentityUnlinked,
     /// Ops registered a client in the database.
     ClientCreated,
     /// Ops changed what a client may do.
@@ -98,6 +104,9 @@ impl Kind {
             Self::UserRolesSet => "user.roles_set",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
+            Self::UpstreamRefused => "upstream.refused",
+            Self::IdentityLinked => "identity.linked",
+            Self::IdentityUnlinked => "identity.unlinked",
             Self::ClientCreated => "client.created",
             Self::ClientChanged => "client.changed",
             Self::ClientSecretRotated => "client.secret_rotated",
@@ -130,6 +139,7 @@ impl Event {
             address_key: Set(None),
             network: Set(None),
             request_id: Set(None),
+            provider: Set(None),
             ..Default::default()
         };
         Self { kind, reason: None, row }
@@ -176,6 +186,13 @@ impl Event {
     #[must_use]
     pub fn client(mut self, id: Option<&str>) -> Self {
         self.row.client_id = Set(id.map(str::to_owned));
+        self
+    }
+
+    /// By which upstream provider: its id in the configuration.
+    #[must_use]
+    pub fn provider(mut self, id: &str) -> Self {
+        self.row.provider = Set(Some(id.to_owned()));
         self
     }
 

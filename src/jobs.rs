@@ -19,6 +19,7 @@ use crate::{
     oauth::grant_store,
     session,
     telemetry::metrics,
+    user,
     web::error::Failure,
 };
 
@@ -125,7 +126,7 @@ where
 pub async fn sweep(app: App) -> Result<(), Failure> {
     let began = tokio::time::Instant::now();
     let _ = app.tickets.sweep();
-    for table in 0..7_u8 {
+    for table in 0..8_u8 {
         loop {
             let tx = app.db.begin().await?;
             let gone = sweep_one(&tx, table).await?;
@@ -147,6 +148,7 @@ async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, Failure> {
         3 => device::sweep(tx, BATCH).await,
         4 => grant_store::sweep(tx, BATCH).await,
         5 => audit::sweep(tx, BATCH).await,
+        6 => user::identity::sweep(tx, BATCH).await,
         _ => session::sweep(tx, BATCH).await,
     }
 }

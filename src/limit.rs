@@ -44,11 +44,32 @@ pub async fn network(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Resu
 /// # Errors
 /// If the store is away.
 pub async fn authorize(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
-    let subject = match caller.to_canonical() {
+    hit(tickets, "authorize", &subnet(caller), &limits.authorize).await
+}
+
+/// Counts a start towards an upstream provider from this caller, by the same budget: it takes room in the ticket store
+/// too. `Some`: refuse with 429.
+///
+/// # Errors
+/// If the store is away.
+pub async fn upstream(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
+    hit(tickets, "upstream", &subnet(caller), &limits.authorize).await
+}
+
+/// Counts a refused answer of a provider from this caller: over the budget it has a line in the log alone.
+///
+/// # Errors
+/// If the store is away.
+pub async fn upstream_refusal(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
+    hit(tickets, "upstream refusal", &subnet(caller), &limits.authorize).await
+}
+
+/// An IPv4 address, or the /64 of an IPv6 one.
+fn subnet(caller: IpAddr) -> Hash {
+    match caller.to_canonical() {
         IpAddr::V4(address) => Hash::of(&address.octets()),
         IpAddr::V6(address) => Hash::of(address.octets().split_at(8).0),
-    };
-    hit(tickets, "authorize", &subject, &limits.authorize).await
+    }
 }
 
 /// Counts a mail to this address (its key, see magic-link E6). `false`: send nothing, and let nobody notice.

@@ -31,6 +31,8 @@ pub struct Model {
     pub network: Option<String>,
     /// The log line.
     pub request_id: Option<String>,
+    /// By which upstream provider.
+    pub provider: Option<String>,
 }
 
 /// None: rooms join by value.

@@ -17,3 +17,4 @@ pub mod session;
 pub mod signing_key;
 pub mod user;
 pub mod user_email;
+pub mod user_identity;

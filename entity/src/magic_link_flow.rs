@@ -64,6 +64,10 @@ pub struct Model {
     pub consumed_browser_hash: Option<Vec<u8>>,
     /// What it led to.
     pub session_id: Option<Uuid>,
+    /// The account at a provider that waits for this proof, as JSON.
+    pub link: Option<String>,
+    /// When that was connected, or turned down.
+    pub link_settled_at: Option<Time>,
 }
 
 /// None: rooms join by value.

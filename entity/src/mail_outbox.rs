@@ -17,6 +17,12 @@ pub enum Kind {
     /// Older access was ended by the first proof.
     #[sea_orm(string_value = "access_reset")]
     AccessReset,
+    /// An upstream provider was connected.
+    #[sea_orm(string_value = "provider_connected")]
+    ProviderConnected,
+    /// An upstream provider was disconnected.
+    #[sea_orm(string_value = "provider_disconnected")]
+    ProviderDisconnected,
 }
 
 /// Where a mail stands.
@@ -70,6 +76,8 @@ pub struct Model {
     pub created_at: Time,
     /// Sent, dropped or withheld.
     pub finished_at: Option<Time>,
+    /// What the letter tells of: the id of a provider.
+    pub about: Option<String>,
 }
 
 /// None: rooms join by value.

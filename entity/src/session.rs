@@ -29,6 +29,8 @@ pub struct Model {
     pub acr: String,
     /// RFC 8176 methods, separated by spaces.
     pub amr: String,
+    /// The account at a provider that it came from; none after a proof by mail.
+    pub identity_id: Option<Uuid>,
     /// Browser and system, in words.
     pub device: String,
     /// Longer idle time.

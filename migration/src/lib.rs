@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 mod m20261123_000001_foundation;
 mod m20261123_000002_refresh;
 mod m20261123_000003_consents;
+mod m20261123_000004_identities;
 mod m20261123_000005_clients;
 mod m20261123_000006_claims;
 
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_foundation::Migration),
             Box::new(m20261123_000002_refresh::Migration),
             Box::new(m20261123_000003_consents::Migration),
+            Box::new(m20261123_000004_identities::Migration),
             Box::new(m20261123_000005_clients::Migration),
             Box::new(m20261123_000006_claims::Migration),
         ]

@@ -351,6 +351,7 @@ pub(super) mod tests {
             auth_time: now,
             acr: "urn:entree:acr:email".to_owned(),
             amr: "otp".to_owned(),
+            identity_id: None,
             device: "Firefox on Linux".to_owned(),
             remembered: false,
             created_at: now,

@@ -98,6 +98,7 @@ fn as_json(row: &Model) -> Value {
         "flow": row.flow_id,
         "session": row.session_id,
         "client": row.client_id,
+        "provider": row.provider,
         "network": row.network,
         "request_id": row.request_id,
     })

@@ -5,12 +5,23 @@
 //! only as far as `oidc` and `github` have checked it; each refusal has its code in `refused`.
 
 mod answer;
+pub mod api;
+pub mod app_return;
 mod apple;
+pub mod arrive;
+pub mod ask;
 mod authorize;
 #[cfg(test)]
 mod bed;
+pub mod callback;
+pub mod decide;
+pub mod disconnect;
 mod examine;
 mod github;
+pub mod link;
 mod oidc;
+pub mod pages;
 pub mod provider;
 pub mod refused;
+pub mod start;
+pub mod state;

@@ -7,7 +7,9 @@ use poem::{
 use uuid::Uuid;
 
 use super::{
-    page, trouble,
+    page,
+    provider::{self, connect_buttons},
+    trouble,
     trouble::Trouble,
     visit::{Visit, see_other},
 };
@@ -16,9 +18,9 @@ use crate::{
     audit::{Event, Kind},
     session::{
         self, Current,
-        page::{Account, SessionRow},
+        page::{Account, IdentityRow, SessionRow},
     },
-    user,
+    user::{self, identity},
     web::{page::show, params::Params},
 };
 
@@ -43,7 +45,10 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
                 device: row.device,
             })
             .collect();
+        let identities = identities(app, &visit, current).await?;
         let page = Account {
+            identities: &identities,
+            providers: &connect_buttons(app, &visit),
             tongue: &visit.tongue,
             name: current.user.name.as_deref(),
             email: email.as_deref().unwrap_or_default(),
@@ -55,6 +60,25 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
         Ok(show(&page, visit.site))
     })
     .await
+}
+
+/// The connected providers.
+async fn identities(app: &App, visit: &Visit, current: &Current) -> Result<Vec<IdentityRow>, Trouble> {
+    let row = |row: user::Identity| IdentityRow {
+        id: row.id.to_string(),
+        provider: provider::name_or_words(&visit.config, &row.provider, &visit.tongue),
+        account: row.email.or(row.name).unwrap_or_default(),
+        linked: visit.tongue.date_time(row.linked_at),
+        used: visit.tongue.date_time(row.last_used_at),
+        form_token: visit.session_token(app, &disconnect_form(row.id)),
+    };
+    Ok(identity::of_user(app.db.read(), current.user.id).await?.into_iter().map(row).collect())
+}
+
+/// The name of the form that disconnects one account at a provider.
+#[must_use]
+pub fn disconnect_form(id: Uuid) -> String {
+    format!("disconnect {id}")
 }
 
 /// The name of the form that ends one session: its token is good for no other.

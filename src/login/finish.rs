@@ -1,4 +1,4 @@
-//! The one door: proof of an address → user → session → audit. Every way in ends here.
+//! The one door: proof → user → session → audit. Every way in ends here.
 
 use crate::{
     audit::{Event, Kind},
@@ -8,27 +8,75 @@ use crate::{
     mail::outbox::{self, LetterKind},
     secret::{Hash, Plain},
     session::{self, Current, Method, Session, Start},
-    user::{self, Address, ProvenBy, Resolved, User},
+    user::{
+        self, Address, Arrived, Identity, ProvenBy, Resolved, User,
+        identity::{self, Added},
+    },
     web::{caller::Caller, error::Failure},
 };
 
 /// What a way in has proven, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof<'a> {
-    /// The address that is proven.
-    pub address: &'a Address,
-    /// Its key in counters.
-    pub address_key: &'a Hash,
-    /// By whom.
-    pub by: ProvenBy,
-    /// How, for `acr` and `amr`.
-    pub method: Method,
+    /// What is proven.
+    pub of: Of<'a>,
     /// The person wants to stay signed in on this browser.
     pub remembered: bool,
     /// Language of a letter that may follow.
     pub locale: &'a str,
     /// What the browser holds; all none for apps.
     pub holds: Holds<'a>,
+}
+
+/// What is proven.
+#[derive(Clone, Copy, Debug)]
+pub enum Of<'a> {
+    /// An address, by a secret mailed to it. Whoever is new here gets the account at a provider that waits for this
+    /// proof along with it (federation §8, case D); somebody who is known is asked first, elsewhere (case E).
+    Mail {
+        /// The address.
+        address: &'a Address,
+        /// Its key in counters.
+        key: &'a Hash,
+        /// The account that waits.
+        link: Option<&'a Arrived>,
+    },
+    /// An address, by the provider that runs its mailbox: makes a user and never joins one (DESIGN §8, linking).
+    Mailbox {
+        /// The address.
+        address: &'a Address,
+        /// Its key in counters.
+        key: &'a Hash,
+        /// The account at the provider.
+        link: &'a Arrived,
+        /// How it was proven there.
+        amr: &'a str,
+    },
+    /// An account at a provider that is connected to a user (case A).
+    Link {
+        /// The link.
+        identity: &'a Identity,
+        /// What the provider says now.
+        arrived: &'a Arrived,
+        /// How it was proven there.
+        amr: &'a str,
+    },
+}
+
+impl Of<'_> {
+    const fn key(&self) -> Option<&Hash> {
+        match self {
+            Self::Mail { key, .. } | Self::Mailbox { key, .. } => Some(key),
+            Self::Link { .. } => None,
+        }
+    }
+
+    fn provider(&self) -> Option<&str> {
+        match self {
+            Self::Mail { .. } => None,
+            Self::Mailbox { link: arrived, .. } | Self::Link { arrived, .. } => Some(&arrived.provider),
+        }
+    }
 }
 
 /// What the browser that proves holds.
@@ -64,52 +112,130 @@ pub struct SignedIn {
     pub pre: Plain,
     /// The device cookie: the old one, or a new one.
     pub device: Plain,
+    /// The account at a provider that waited for this proof is settled.
+    pub linked: bool,
 }
 
-/// Signs in whoever has proven `proof.address`.
+/// Who it is, how they proved it, and whether an account that waited was connected.
+type Found<'a> = Result<(User, Method<'a>, bool), &'static str>;
+
+/// Signs in whoever has proven what `proof` says.
 ///
 /// # Errors
 /// The database's own.
 pub async fn finish(tx: &Tx, proof: Proof<'_>, caller: &Caller, config: &Config) -> Result<Finished, Failure> {
-    let may_create = config.magic_link.sign_up == SignUp::Open;
-    let (user, kind) = match user::resolve(tx, proof.address, proof.by, may_create).await? {
-        Resolved::Known(user) => (user, None),
-        Resolved::Created(user) => (user, Some(Kind::UserCreated)),
-        Resolved::Reclaimed(user) => (reset_access(tx, user, proof).await?, Some(Kind::AccessReset)),
-        Resolved::Refused => return Ok(Finished::Refused("user_disabled")),
-        Resolved::Closed => return Ok(Finished::Refused("sign_up_closed")),
+    let found = match proof.of {
+        Of::Mail { .. } => by_mail(tx, proof, caller, config).await?,
+        Of::Mailbox { .. } => by_mailbox(tx, proof, caller, config).await?,
+        Of::Link { identity, arrived, amr } => by_link(tx, identity, arrived, amr).await?,
     };
-    if let Some(kind) = kind {
-        event(kind, caller, proof).user(user.id).record(tx).await?;
-    }
-    let (session, sid) = begin(tx, &user, proof, caller, config).await?;
+    let (user, method, linked) = match found {
+        Ok(found) => found,
+        Err(reason) => return Ok(Finished::Refused(reason)),
+    };
+    let (session, sid) = begin(tx, &user, method, proof, caller, config).await?;
     let pre = Plain::generate();
     if let Some(old) = proof.holds.browser {
         flow::rebind(tx, old, pre.hash()).await?;
     }
     let device = proof.holds.device.cloned().unwrap_or_else(Plain::generate);
-    if proof.holds.browser.is_some() {
-        device::remember(tx, &device.hash(), proof.address_key).await?;
+    if let (Some(_), Some(key)) = (proof.holds.browser, proof.of.key()) {
+        device::remember(tx, &device.hash(), key).await?;
     }
     event(Kind::SignedIn, caller, proof).user(user.id).session(session.id).record(tx).await?;
-    Ok(Finished::SignedIn(Box::new(SignedIn { session, user, sid, pre, device })))
+    Ok(Finished::SignedIn(Box::new(SignedIn { session, user, sid, pre, device, linked })))
+}
+
+async fn by_mail<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config) -> Result<Found<'a>, Failure> {
+    let Of::Mail { address, link, .. } = proof.of else { return Ok(Err("not_mail")) };
+    let may_create = config.magic_link.sign_up == SignUp::Open;
+    Ok(match user::resolve(tx, address, ProvenBy::Mail, may_create).await? {
+        Resolved::Known(user) => Ok((user, Method::Mail, false)),
+        Resolved::Created(user) => {
+            event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
+            let linked = match link {
+                Some(arrived) => connect(tx, &user, arrived, caller).await?.is_some(),
+                None => false,
+            };
+            Ok((user, Method::Mail, linked))
+        }
+        Resolved::Reclaimed(user) => {
+            let user = reset_access(tx, user, address, proof.locale).await?;
+            event(Kind::AccessReset, caller, proof).user(user.id).record(tx).await?;
+            Ok((user, Method::Mail, false))
+        }
+        Resolved::Refused => Err("user_disabled"),
+        Resolved::Closed => Err("sign_up_closed"),
+    })
+}
+
+/// User, address and link in one unit of work, or nothing (case D without a mail, LK-02).
+async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config) -> Result<Found<'a>, Failure> {
+    let Of::Mailbox { address, link, amr, .. } = proof.of else { return Ok(Err("not_a_mailbox")) };
+    if config.magic_link.sign_up == SignUp::Closed {
+        return Ok(Err("sign_up_closed"));
+    }
+    let Some(user) = user::admit(tx, address).await? else { return Ok(Err(HELD)) };
+    event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
+    match connect(tx, &user, link, caller).await? {
+        Some(identity) => Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, true))),
+        // Its link was made a moment ago, for somebody else: a user without it would be of no use to anybody.
+        None => Err(Failure::Conflict("the account was connected in the meantime".to_owned())),
+    }
+}
+
+/// Why a provider's word made no user: somebody has the address by now.
+pub const HELD: &str = "address_held";
+
+async fn by_link<'a>(tx: &Tx, identity: &Identity, arrived: &Arrived, amr: &'a str) -> Result<Found<'a>, Failure> {
+    let Some(user) = user::by_id(tx.conn(), identity.user_id).await? else { return Ok(Err("user_disabled")) };
+    if user.state != user::State::Active {
+        return Ok(Err("user_disabled"));
+    }
+    identity::used(tx, identity.id, arrived).await?;
+    Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, false)))
+}
+
+/// Connects an account to a user, with its row in the trail; none if it is somebody else's.
+///
+/// # Errors
+/// The database's own.
+pub async fn connect(tx: &Tx, user: &User, arrived: &Arrived, caller: &Caller) -> Result<Option<Identity>, Failure> {
+    match identity::add(tx, user.id, arrived).await? {
+        Added::Linked(identity) => {
+            let event = Event::new(Kind::IdentityLinked).user(user.id).provider(&arrived.provider);
+            event.caller(&caller.network, &caller.request_id).record(tx).await?;
+            Ok(Some(identity))
+        }
+        Added::Own(identity) => Ok(Some(identity)),
+        Added::Taken => Ok(None),
+    }
 }
 
 fn event(kind: Kind, caller: &Caller, proof: Proof<'_>) -> Event {
-    Event::new(kind).address(proof.address_key.as_bytes()).caller(&caller.network, &caller.request_id)
+    let event = Event::new(kind).caller(&caller.network, &caller.request_id);
+    let event = match proof.of.key() {
+        Some(key) => event.address(key.as_bytes()),
+        None => event,
+    };
+    match proof.of.provider() {
+        Some(provider) => event.provider(provider),
+        None => event,
+    }
 }
 
 /// The same person again steps up in the same row; anybody else's session in this browser ends.
 async fn begin(
     tx: &Tx,
     user: &User,
+    method: Method<'_>,
     proof: Proof<'_>,
     caller: &Caller,
     config: &Config,
 ) -> Result<(Session, Plain), Failure> {
     if let Some(current) = proof.holds.current {
         if current.user.id == user.id && current.user.auth_epoch == user.auth_epoch {
-            if let Some(secret) = session::step_up(tx, current.session.id, proof.method).await? {
+            if let Some(secret) = session::step_up(tx, current.session.id, method).await? {
                 let mut session = current.session.clone();
                 (session.auth_time, session.last_seen_at) = (tx.now, tx.now);
                 return Ok((session, secret));
@@ -118,29 +244,34 @@ async fn begin(
             session::end(tx, current.user.id, current.session.id).await?;
         }
     }
-    let start = Start {
-        user,
-        method: proof.method,
-        device: &caller.device,
-        remembered: proof.remembered,
-        browser: proof.holds.browser,
-    };
+    let start =
+        Start { user, method, device: &caller.device, remembered: proof.remembered, browser: proof.holds.browser };
     session::start(tx, start, &config.session).await
 }
 
 /// E2: nobody had proven this account; whatever was prepared in it ends now, and its owner is told.
-async fn reset_access(tx: &Tx, mut user: User, proof: Proof<'_>) -> Result<User, Failure> {
+async fn reset_access(tx: &Tx, mut user: User, address: &Address, locale: &str) -> Result<User, Failure> {
     user.auth_epoch = user::bump_epoch(tx, user.id).await?;
+    identity::remove_all(tx, user.id).await?;
     session::end_all(tx, user.id).await?;
+    tell(tx, LetterKind::AccessReset, address.canonical(), locale, None).await?;
+    Ok(user)
+}
+
+/// Queues a letter that tells somebody what happened to their account.
+///
+/// # Errors
+/// The database's own.
+pub async fn tell(tx: &Tx, kind: LetterKind, to: &str, locale: &str, about: Option<String>) -> Result<(), Failure> {
     let letter = outbox::New {
-        kind: LetterKind::AccessReset,
+        kind,
         flow_id: None,
-        canonical: proof.address.canonical().to_owned(),
-        locale: proof.locale.to_owned(),
+        canonical: to.to_owned(),
+        locale: locale.to_owned(),
         due_at: tx.now,
         give_up_at: tx.now + std::time::Duration::from_secs(86_400),
+        about,
         withheld: false,
     };
-    outbox::enqueue(tx, letter).await?;
-    Ok(user)
+    outbox::enqueue(tx, letter).await
 }

@@ -1,7 +1,28 @@
 //! Tokens for a first-party app that draws its own sign-in form: the ways in ask for them here, the protocol room
 //! makes them, and neither knows the other.
 
-use crate::{config::Client, db::Tx, mail::Work, session::Session, user::User, web::caller::Caller};
+use std::sync::Arc;
+
+use poem_openapi::Object;
+
+use crate::{
+    client,
+    config::{Client, Config},
+    db::Tx,
+    mail::Work,
+    session::Session,
+    user::User,
+    web::caller::Caller,
+};
+
+/// The protocol room's maker of tokens, as the routes hand it in.
+pub type Issuer = Arc<dyn IssueTokens>;
+
+/// Only registered first-party clients may draw our form.
+#[must_use]
+pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
+    client::find(config, id).filter(|client| client.first_party)
+}
 
 /// For whom tokens are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -37,4 +58,37 @@ pub struct Issued {
 pub trait IssueTokens: Send + Sync + std::fmt::Debug {
     /// Stores the grant and signs its tokens.
     fn issue<'a>(&'a self, tx: &'a Tx, issue: Issue<'a>, caller: &'a Caller) -> Work<'a, Issued>;
+}
+
+/// Tokens (RFC 6749 §5.1).
+#[derive(Debug, Object)]
+pub struct Tokens {
+    /// A JWT for the resource server (RFC 9068).
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: String,
+    /// Seconds.
+    pub expires_in: u64,
+    /// If `openid` was granted.
+    #[oai(skip_serializing_if_is_none)]
+    pub id_token: Option<String>,
+    /// For more access tokens (RFC 6749 §6), where the client may have one: with the scope `offline_access`, or always
+    /// if it is registered so. Good once: the answer to its use has the next one.
+    #[oai(skip_serializing_if_is_none)]
+    pub refresh_token: Option<String>,
+    /// What was granted.
+    pub scope: String,
+}
+
+impl From<Issued> for Tokens {
+    fn from(issued: Issued) -> Self {
+        Self {
+            access_token: issued.access_token,
+            token_type: "Bearer".to_owned(),
+            expires_in: issued.expires_in,
+            id_token: issued.id_token,
+            refresh_token: issued.refresh_token,
+            scope: issued.scope,
+        }
+    }
 }

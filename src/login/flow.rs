@@ -53,6 +53,8 @@ pub struct Open<'a> {
     pub remembered: bool,
     /// What to continue with.
     pub destination: Option<String>,
+    /// The account at a provider that waits for this proof, as JSON.
+    pub link: Option<String>,
 }
 
 /// Opens a flow; its first mail counts as asked for.
@@ -85,6 +87,8 @@ pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, Fail
         consumed_at: None,
         consumed_browser_hash: None,
         session_id: None,
+        link: open.link,
+        link_settled_at: None,
     };
     row::ActiveModel::from(flow.clone()).insert(tx.conn()).await?;
     Ok(flow)
@@ -250,6 +254,22 @@ pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(State::Consumed))
         .filter(row::Column::DestinationClaimedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// Settles, once, whether the account that waited in a consumed flow is connected (LK-06): one guarded statement.
+///
+/// # Errors
+/// The database's own.
+pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::LinkSettledAt, Expr::value(Some(tx.now.0)))
+        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::State.eq(State::Consumed))
+        .filter(row::Column::Link.is_not_null())
+        .filter(row::Column::LinkSettledAt.is_null())
         .exec(tx.conn())
         .await?;
     Ok(done.rows_affected == 1)

@@ -1,7 +1,7 @@
 //! Signing in: what every way in has in common.
 //!
 //! A *flow* is one attempt, started by one browser (its pre-login cookie) or one app (its PKCE challenge). Ways in
-//! (`magic_link`, later `federation`) prove an address and end at the one door, [`finish`]: proof → user → session →
+//! (`magic_link`, `federation`) prove an address and end at the one door, [`finish`]: proof → user → session →
 //! audit → where to go. A client's request that waits for this is *pending*; here it is an opaque text.
 
 pub mod account;
@@ -12,6 +12,8 @@ pub mod first_party;
 pub mod flow;
 pub mod page;
 pub mod pending;
+pub mod pending_link;
+pub mod provider;
 pub mod resume;
 pub mod sign_in;
 pub mod trouble;

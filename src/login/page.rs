@@ -6,9 +6,12 @@
 use askama::Template;
 use poem::http::StatusCode;
 
-use crate::web::{
-    page::{Content, Script},
-    text::Tongue,
+use crate::{
+    session::page::ProviderButton,
+    web::{
+        page::{Content, Script},
+        text::Tongue,
+    },
 };
 
 /// `GET /login`, and the refusal of `POST /login/email` before a flow exists.
@@ -35,6 +38,23 @@ pub struct SignIn<'a> {
     pub limited_to_mail: bool,
     /// For the form that goes back to the client without signing in.
     pub form_token_cancel: &'a str,
+    /// What happened before, where nothing is wrong.
+    pub notice: Option<String>,
+    /// The handle of an account at a provider that waits for the address.
+    pub link: Option<&'a str>,
+    /// That account.
+    pub linking: Option<Linking<'a>>,
+    /// The providers to sign in with instead.
+    pub providers: &'a [ProviderButton],
+}
+
+/// An account at a provider that waits for an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Linking<'a> {
+    /// What people call the provider.
+    pub provider: &'a str,
+    /// How the person recognises the account; empty if nothing is known of it.
+    pub account: &'a str,
 }
 
 /// `GET /login/sent`: waits for the link, takes the code.
@@ -205,6 +225,16 @@ impl SignIn<'_> {
 
     fn signed_in_html(&self, email: &str) -> String {
         self.tongue.html("sign-in-signed-in", &[("email", email.to_owned())])
+    }
+}
+
+impl Linking<'_> {
+    fn lede(&self, tongue: &Tongue) -> String {
+        let (provider, account) = (("provider", self.provider.to_owned()), ("account", self.account.to_owned()));
+        match self.account {
+            "" => tongue.html("sign-in-linking-nameless", &[provider]),
+            _ => tongue.html("sign-in-linking", &[provider, account]),
+        }
     }
 }
 

@@ -18,6 +18,27 @@ use crate::{
 /// How long a request waits (RD-04).
 pub const KEPT: Duration = Duration::from_secs(1800);
 
+/// Which room takes a request up again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Room {
+    /// The protocol's.
+    #[default]
+    Protocol,
+    /// That of upstream providers, for an app that draws its own form.
+    Upstream,
+}
+
+impl Room {
+    /// Where it does so.
+    #[must_use]
+    pub const fn resume_path(self) -> &'static str {
+        match self {
+            Self::Protocol => super::resume::RESUME_PATH,
+            Self::Upstream => "/login/app",
+        }
+    }
+}
+
 /// A client's request, as the login pages need to know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
@@ -27,12 +48,18 @@ pub struct Pending {
     pub client_name: String,
     /// It wants a fresh proof, whoever is signed in (`prompt=login`, `max_age`).
     pub fresh: bool,
+    /// Only a proof by mail satisfies it (`prompt=login`, `max_age`; DESIGN §8, upstream and freshness).
+    #[serde(default)]
+    pub mail_only: bool,
     /// A first guess at the address (`login_hint`).
     pub login_hint: String,
     /// Languages that the client asked for (`ui_locales`).
     pub ui_locales: String,
     /// The request itself.
     pub request: String,
+    /// Who takes it up again.
+    #[serde(default)]
+    pub room: Room,
     /// The handle under which the client's request first waited, hashed: several sign-ins may carry a copy, and one of
     /// them continues it.
     #[serde(default)]

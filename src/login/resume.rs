@@ -7,6 +7,7 @@ use super::{
     flow::{self, Flow, State},
     page,
     pending::{self, Pending},
+    pending_link::{self, ASK_PATH, PendingLink},
     trouble::{self, Trouble},
     visit::{Visit, see_other},
 };
@@ -54,8 +55,15 @@ pub async fn go_on(Data(app): Data<&App>, request: &Request) -> Response {
     .await
 }
 
-/// Whichever tab comes first takes the client's request; the other is told that it may be closed.
+/// Whichever tab comes first takes the client's request; the other is told that it may be closed. An account at a
+/// provider that waits for a yes comes before it.
 async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trouble> {
+    if let Some(link) = link_of(flow)? {
+        if flow.link_settled_at.is_none() {
+            return Ok(see_other(&format!("{ASK_PATH}?flow={}", flow.id)));
+        }
+        pending_link::spend(&app.tickets, &link).await?;
+    }
     if flow.destination.is_none() {
         return Ok(see_other("/account"));
     }
@@ -66,9 +74,18 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
     let first = flow::claim_outcome(&tx, flow.id).await?;
     tx.commit().await?;
     if first && pending::claim_origin(&app.tickets, &pending).await? {
-        return Ok(visit.answer(see_other(&format!("{RESUME_PATH}?txn={}", handle.to_text()))));
+        return Ok(visit.answer(see_other(&format!("{}?txn={}", pending.room.resume_path(), handle.to_text()))));
     }
     Ok(show(&page::SignedIn { tongue: &visit.tongue }, visit.site))
+}
+
+/// The account at a provider that a flow carries.
+///
+/// # Errors
+/// If its row is damaged.
+pub fn link_of(flow: &Flow) -> Result<Option<PendingLink>, crate::web::error::Failure> {
+    let read = |text: &String| serde_json::from_str(text).map_err(crate::web::error::Failure::internal);
+    flow.link.as_ref().map(read).transpose()
 }
 
 fn read(flow: &Flow) -> Result<Pending, Trouble> {
@@ -83,13 +100,19 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
         let visit = Visit::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
         let flow = flow::held(app.db.read(), id, &visit.holder()).await?;
-        match flow.filter(|flow| flow.state == State::Open && flow.destination.is_some()) {
-            Some(flow) => {
-                let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &read(&flow)?).await?;
-                Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
-            }
-            None => Ok(see_other("/login")),
+        let Some(flow) = flow.filter(|flow| flow.state == State::Open) else { return Ok(see_other("/login")) };
+        let mut query = Vec::new();
+        if flow.destination.is_some() {
+            let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &read(&flow)?).await?;
+            query.push(format!("txn={}", handle.to_text()));
         }
+        if let Some(link) = link_of(&flow)? {
+            let link = PendingLink { at: app.clock().now(), ..link };
+            let handle = pending_link::park(&app.tickets, visit.pre.hash(), &link).await?;
+            query.push(format!("link={}", handle.to_text()));
+        }
+        let joint = if query.is_empty() { "" } else { "?" };
+        Ok(visit.answer(see_other(&format!("/login{joint}{}", query.join("&")))))
     })
     .await
 }

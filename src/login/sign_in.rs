@@ -2,7 +2,9 @@
 
 use poem::{Request, Response, handler, web::Data};
 
-use super::{page, pending, trouble, trouble::Trouble, visit::Visit};
+use super::{
+    page, pending, pending_link, pending_link::PendingLink, provider, trouble, trouble::Trouble, visit::Visit,
+};
 use crate::{
     app::App,
     secret::Plain,
@@ -21,6 +23,12 @@ pub struct Shown<'a> {
     pub email: &'a str,
     /// What is wrong with it.
     pub error: Option<String>,
+    /// What happened before, where nothing is wrong.
+    pub notice: Option<String>,
+    /// The handle of an account at a provider that waits for an address.
+    pub link: Option<&'a str>,
+    /// The account itself.
+    pub linking: Option<&'a PendingLink>,
     /// The box is ticked.
     pub remembered: bool,
 }
@@ -34,6 +42,13 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         Some(current) => user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email),
         None => None,
     };
+    let fresh = shown.pending.is_some_and(|pending| pending.fresh);
+    // Only mail proves it anew (DESIGN §8), and who comes from a provider needs no second one.
+    let mail_only = shown.pending.is_some_and(|pending| pending.mail_only);
+    let buttons = match (mail_only, shown.linking) {
+        (false, None) => provider::sign_in_buttons(app, visit, shown.txn),
+        _ => Vec::new(),
+    };
     let client = shown.pending.and_then(|pending| crate::client::find(&visit.config, &pending.client_id));
     let page = page::SignIn {
         tongue: &visit.tongue,
@@ -45,7 +60,14 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         form_token: &visit.form_token(app, "sign-in", shown.txn.unwrap_or_default()),
         signed_in_as: signed_in_as.as_deref(),
         form_token_cancel: &visit.form_token(app, "cancel", shown.txn.unwrap_or_default()),
-        limited_to_mail: shown.pending.is_some_and(|pending| pending.fresh),
+        limited_to_mail: fresh,
+        notice: shown.notice,
+        link: shown.link,
+        linking: shown.linking.map(|link| page::Linking {
+            provider: &link.provider_name,
+            account: link.arrived.label().unwrap_or_default(),
+        }),
+        providers: &buttons,
     };
     let site = visit.site.with_popups(client.is_some_and(|client| client.uses_popups));
     Ok(visit.answer(show(&page, site)))
@@ -67,19 +89,24 @@ pub async fn pending_of(app: &App, visit: &Visit, txn: Option<&str>) -> Result<O
 pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let params = Params::from_query(request)?;
-        params.known(&["txn", "ui_locales", "login_hint"])?;
+        params.known(&["txn", "ui_locales", "login_hint", "link"])?;
         let txn = params.one_within("txn", 43)?;
         let locales = params.one_within("ui_locales", 512)?.unwrap_or_default();
         let mut visit = Visit::of(app, request, locales).await?;
         let pending = pending_of(app, &visit, txn).await?;
+        let link = params.one_within("link", 43)?;
+        let linking = pending_link::named(app, &visit, link).await?;
         if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
             visit.tongue = app.texts.pick(&pending.ui_locales, &visit.caller.accept_language);
         }
+        let told = linking.as_ref().and_then(|link| link.arrived.email.as_deref());
         let hint = match &pending {
+            _ if told.is_some() => told.unwrap_or_default(),
             Some(pending) => pending.login_hint.as_str(),
             None => params.one_within("login_hint", 254)?.unwrap_or_default(),
         };
-        let shown = Shown { txn, pending: pending.as_ref(), email: hint, ..Shown::default() };
+        let shown =
+            Shown { txn, pending: pending.as_ref(), email: hint, link, linking: linking.as_ref(), ..Shown::default() };
         draw(app, &visit, shown).await
     })
     .await

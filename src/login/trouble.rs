@@ -32,6 +32,8 @@ pub enum Trouble {
     NotFound,
     /// The sign-in is over.
     Expired,
+    /// An account at a provider that waited is another browser's, used, or too old.
+    Link,
     /// The link or code was used.
     Used,
     /// Too many requests from this network.
@@ -78,6 +80,7 @@ impl Trouble {
             Self::Stale => (StatusCode::FORBIDDEN, "error-stale"),
             Self::NotFound => (StatusCode::NOT_FOUND, "error-not-found"),
             Self::Expired => (StatusCode::GONE, "error-expired"),
+            Self::Link => (StatusCode::BAD_REQUEST, "error-link"),
             Self::Used => (StatusCode::GONE, "error-used"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "error-busy"),
             Self::Parameter(_, status) => (*status, "error-request"),

@@ -85,6 +85,24 @@ impl Visit {
         })
     }
 
+    /// A visit of which no cookie is read: a POST of another site (CF-04).
+    #[must_use]
+    pub fn without_cookies(app: &App, request: &Request) -> Self {
+        let caller = Caller::of(request);
+        Self {
+            tongue: app.texts.pick("", &caller.accept_language),
+            site: Site::of(&app.public_url),
+            had_pre: false,
+            pre: Plain::generate(),
+            caller,
+            config: app.config.get(),
+            device: None,
+            current: None,
+            cookies: Cookies::new(&app.public_url),
+            sid: None,
+        }
+    }
+
     /// The browser as the holder of its flows.
     #[must_use]
     pub fn holder(&self) -> Holder {
@@ -177,6 +195,14 @@ impl Visit {
         headers.append(header::SET_COOKIE, self.cookies.set(Which::Sid, &done.sid, sid_kept));
         headers.append(header::SET_COOKIE, self.cookies.set(Which::Pre, &done.pre, Some(PRE_KEPT)));
         headers.append(header::SET_COOKIE, self.cookies.set(Which::Dev, &done.device, Some(super::device::KEPT)));
+        response
+    }
+
+    /// The answer, with a fresh secret for the session that this browser has.
+    #[must_use]
+    pub fn answer_rotated(&self, mut response: Response, sid: &Plain, remembered: bool) -> Response {
+        let kept = remembered.then_some(Duration::from_secs(self.config.session.absolute_seconds));
+        response.headers_mut().append(header::SET_COOKIE, self.cookies.set(Which::Sid, sid, kept));
         response
     }
 

@@ -3,8 +3,6 @@
 //! The PKCE challenge given at the start stands in place of the flow cookie everywhere: whoever brings its verifier
 //! holds the flow (DESIGN §8, API flows). Same limits, counters and answers as the pages.
 
-use std::sync::Arc;
-
 use poem::{Request, http::StatusCode, web::Data};
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use uuid::Uuid;
@@ -16,12 +14,11 @@ use super::{
 };
 use crate::{
     app::App,
-    client,
-    config::{Client, Config},
+    config::Config,
     login::{
         challenge::{challenge_of, is_challenge, is_verifier},
         finish::{Holds, SignedIn},
-        first_party::{Issue, IssueTokens, Issued},
+        first_party::{self, Issue, Issued, Issuer, Tokens},
         flow::{self, Flow, Holder},
     },
     secret::Plain,
@@ -33,9 +30,6 @@ use crate::{
         problem::{Problem, ProblemJson},
     },
 };
-
-/// The protocol room's maker of tokens, as the routes hand it in.
-pub type Issuer = Arc<dyn IssueTokens>;
 
 /// The sign-in API, first version.
 #[derive(Clone, Copy, Debug)]
@@ -97,26 +91,6 @@ pub struct Consume {
     /// For the ID token.
     #[oai(validator(max_length = 384))]
     pub nonce: Option<String>,
-}
-
-/// Tokens (RFC 6749 §5.1).
-#[derive(Debug, Object)]
-pub struct Tokens {
-    /// A JWT for the resource server (RFC 9068).
-    pub access_token: String,
-    /// Always `Bearer`.
-    pub token_type: String,
-    /// Seconds.
-    pub expires_in: u64,
-    /// If `openid` was granted.
-    #[oai(skip_serializing_if_is_none)]
-    pub id_token: Option<String>,
-    /// For more access tokens (RFC 6749 §6), where the client may have one: with the scope `offline_access`, or always
-    /// if it is registered so. Good once: the answer to its use has the next one.
-    #[oai(skip_serializing_if_is_none)]
-    pub refresh_token: Option<String>,
-    /// What was granted.
-    pub scope: String,
 }
 
 /// Answers to a request for a mail.
@@ -195,7 +169,7 @@ impl MagicLinkApi {
 /// If the database or the ticket store is away.
 pub async fn begin(app: &App, new: &NewLogin, caller: &Caller) -> Result<Result<Begun, ProblemJson>, Failure> {
     let config = app.config.get();
-    if first_party(&config, &new.client_id).is_none() {
+    if first_party::find(&config, &new.client_id).is_none() {
         return Ok(Err(bad("invalid_client", "The client is unknown or not a first-party client.")));
     }
     if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
@@ -213,6 +187,7 @@ pub async fn begin(app: &App, new: &NewLogin, caller: &Caller) -> Result<Result<
         device: None,
         remembered: true,
         destination: None,
+        link: None,
         caller,
     };
     Ok(match request::request(app, &config, ask).await? {
@@ -236,11 +211,6 @@ fn begun(app: &App, flow: &Flow, config: &Config) -> Begun {
         resend_in: flow.next_send_at.since(now).as_secs(),
         code_digits: config.magic_link.code_digits,
     }
-}
-
-/// Only registered first-party clients may draw our form.
-fn first_party<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
-    client::find(config, id).filter(|client| client.first_party)
 }
 
 /// What the end of a login needs.
@@ -294,14 +264,7 @@ impl Finish<'_> {
             tx.on_commit(move || metrics::tokens("magic_link", &client));
         }
         tx.commit().await?;
-        Ok(Ok(Tokens {
-            access_token: issued.access_token,
-            token_type: "Bearer".to_owned(),
-            expires_in: issued.expires_in,
-            id_token: issued.id_token,
-            refresh_token: issued.refresh_token,
-            scope: issued.scope,
-        }))
+        Ok(Ok(issued.into()))
     }
 
     /// None if the client is no longer registered, or the login was used up before: tokens are given once.
@@ -314,7 +277,9 @@ impl Finish<'_> {
         config: &Config,
         caller: &Caller,
     ) -> Result<Option<Issued>, Failure> {
-        let Some(client) = flow.client_id.as_deref().and_then(|id| first_party(config, id)) else { return Ok(None) };
+        let Some(client) = flow.client_id.as_deref().and_then(|id| first_party::find(config, id)) else {
+            return Ok(None);
+        };
         if flow::claim_outcome(tx, flow.id).await? {
             let (scope, nonce) = (body.scope.as_str(), body.nonce.as_deref());
             let issue = Issue { client, session: &done.session, user: &done.user, scope, nonce };

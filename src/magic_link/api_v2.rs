@@ -17,11 +17,12 @@ use poem_openapi::{
 };
 use uuid::Uuid;
 
-use super::api::{self, Begun, Consume, ConsumeAnswer, Finish, Issuer, NewLogin};
+use super::api::{self, Begun, Consume, ConsumeAnswer, Finish, NewLogin};
 use crate::{
     app::App,
     login::{
         challenge::{challenge_of, is_verifier},
+        first_party::Issuer,
         flow::{self, Holder},
     },
     web::{

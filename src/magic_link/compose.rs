@@ -12,7 +12,10 @@ use crate::{
     client,
     config::{Config, SignUp},
     db::Tx,
-    login::flow::{self, Flow, State},
+    login::{
+        flow::{self, Flow, State},
+        provider,
+    },
     mail::{
         Composed, Composer, Letter, Outcome, Work,
         outbox::{self, LetterKind, Row},
@@ -36,6 +39,8 @@ impl Composer for Letters {
                 LetterKind::SignIn => self.sign_in(tx, row, &config).await,
                 LetterKind::NoAccount => self.notice(row, letter::no_account),
                 LetterKind::AccessReset => self.notice(row, letter::access_reset),
+                LetterKind::ProviderConnected => self.about_provider(row, &config, "connected"),
+                LetterKind::ProviderDisconnected => self.about_provider(row, &config, "disconnected"),
             }
         })
     }
@@ -112,11 +117,32 @@ impl Letters {
                 locale: flow.locale.clone(),
                 due_at: tx.now,
                 give_up_at: tx.now + day,
+                about: None,
                 withheld: false,
             };
             outbox::enqueue(tx, letter).await?;
         }
         Ok(Composed::Drop("sign_up_closed"))
+    }
+
+    fn about_provider(&self, row: &Row, config: &Config, what: &str) -> Result<Composed, Failure> {
+        let tongue = self.app.texts.pick(&row.locale, "");
+        let id = row.about.as_deref().unwrap_or_default();
+        let provider = provider::name(config, id).unwrap_or(id);
+        let time = tongue.date_time(row.created_at);
+        let notice = letter::Notice { time: &time, ..self.bare(row) };
+        Ok(Composed::Letter { letter: letter::provider(&tongue, &notice, provider, what)?, reference: Uuid::nil() })
+    }
+
+    fn bare<'a>(&'a self, row: &'a Row) -> letter::Notice<'a> {
+        letter::Notice {
+            to: &row.canonical,
+            device: "",
+            place: None,
+            client: None,
+            time: "",
+            domain: domain(&self.app.public_url),
+        }
     }
 
     fn notice(
@@ -125,14 +151,8 @@ impl Letters {
         write: fn(&Tongue, &letter::Notice<'_>) -> Result<Letter, Failure>,
     ) -> Result<Composed, Failure> {
         let tongue = self.app.texts.pick(&row.locale, "");
-        let notice = letter::Notice {
-            to: &row.canonical,
-            device: "",
-            place: None,
-            client: None,
-            time: &tongue.date_time(row.created_at),
-            domain: domain(&self.app.public_url),
-        };
+        let time = tongue.date_time(row.created_at);
+        let notice = letter::Notice { time: &time, ..self.bare(row) };
         Ok(Composed::Letter { letter: write(&tongue, &notice)?, reference: Uuid::nil() })
     }
 }

@@ -7,13 +7,14 @@ use crate::{
     db::Tx,
     login::{
         device,
-        finish::{Finished, Holds, Proof, SignedIn, finish},
+        finish::{Finished, Holds, Of, Proof, SignedIn, finish},
         flow::{self, Flow, Holder, State},
+        resume,
     },
     secret::{Hash, Mac, Plain},
-    session::{self, Method},
+    session,
     telemetry::metrics,
-    user::{self, Address, ProvenBy},
+    user::{self, Address},
     web::{caller::Caller, error::Failure},
 };
 
@@ -106,11 +107,9 @@ pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str)
     let address = Address::from_column(&flow.canonical);
     let key =
         Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+    let link = resume::link_of(&flow)?;
     let proof = Proof {
-        address: &address,
-        address_key: &key,
-        by: ProvenBy::Mail,
-        method: Method::Mail,
+        of: Of::Mail { address: &address, key: &key, link: link.as_ref().map(|link| &link.arrived) },
         remembered: flow.remembered,
         locale: &flow.locale,
         holds: attempt.holds,
@@ -120,6 +119,9 @@ pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str)
         Finished::SignedIn(done) => {
             let new_browser = matches!(attempt.holder, Holder::Browser(_)).then(|| done.pre.hash());
             flow::record(tx, flow.id, done.session.id, new_browser).await?;
+            if done.linked {
+                flow::settle_link(tx, flow.id).await?;
+            }
             event(Kind::MagicLinkConsumed, Some(&flow), attempt).user(done.user.id).record(tx).await?;
             let after = tx.now.since(flow.created_at);
             tx.on_commit(move || metrics::consumed(by, after));
@@ -164,7 +166,7 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
     if let Some(key) = Hash::from_column(&flow.address_key) {
         device::remember(tx, &device.hash(), &key).await?;
     }
-    let done = SignedIn { session: current.session, user: current.user, sid, pre, device };
+    let done = SignedIn { session: current.session, user: current.user, sid, pre, device, linked: false };
     Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
 }
 

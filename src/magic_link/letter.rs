@@ -105,6 +105,22 @@ pub fn access_reset(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure>
     .letter(of.to)
 }
 
+/// A provider was `connected` to the account, or `disconnected` from it (LK-07).
+///
+/// # Errors
+/// Only by a fault of ours in the template.
+pub fn provider(tongue: &Tongue, of: &Notice<'_>, provider: &str, what: &str) -> Result<Letter, Failure> {
+    let known = [("provider", one_line(provider)), ("domain", one_line(of.domain))];
+    let text = |part: &str| tongue.ta(&format!("mail-provider-{what}-{part}"), &known);
+    Body {
+        before: vec![text("intro")],
+        facts_intro: tongue.t("mail-provider-facts"),
+        after: vec![text("ignore")],
+        ..Body::new(tongue, text("heading"), facts(tongue, of))
+    }
+    .letter(of.to)
+}
+
 /// What both forms of a letter are drawn from.
 struct Body<'a> {
     lang: &'a str,

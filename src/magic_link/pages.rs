@@ -20,6 +20,7 @@ use crate::{
     login::{
         flow::{self, Flow, State},
         page::{Continue, Elsewhere, Link, LinkMode, Sent},
+        pending_link::{self, PendingLink},
         resume::{continue_path, flow_id},
         sign_in::{self, Shown},
         trouble::{self, Trouble},
@@ -37,7 +38,7 @@ pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["email", "remember", "txn", "flow", "form_token"])?;
+        params.known(&["email", "remember", "txn", "link", "flow", "form_token"])?;
         if params.has("flow") && !params.has("email") {
             return resend(app, request, &visit, &params).await;
         }
@@ -54,13 +55,27 @@ async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> 
     if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
         pending.remember_origin(&handle);
     }
+    let link = params.one_within("link", 43)?;
+    let linking = pending_link::named(app, visit, link).await?;
     let typed = params.one("email")?.unwrap_or_default();
     let remembered = params.one("remember")?.is_some();
-    let again = |error: String| Shown { txn, pending: pending.as_ref(), email: typed, error: Some(error), remembered };
+    let again = |error: String| Shown {
+        txn,
+        pending: pending.as_ref(),
+        email: typed,
+        error: Some(error),
+        remembered,
+        link,
+        linking: linking.as_ref(),
+        ..Shown::default()
+    };
     let Ok(address) = Address::parse(typed, visit.config.magic_link.allow_eai) else {
         return sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-email"))).await;
     };
     let destination = pending.as_ref().map(serde_json::to_string).transpose();
+    // The handle of the client's request stays out of the row, which has the request itself.
+    let waits = linking.clone().map(|link| PendingLink { txn: None, ..link });
+    let waits = waits.as_ref().map(serde_json::to_string).transpose();
     let ask = Ask {
         holder: visit.holder(),
         address: &address,
@@ -69,6 +84,7 @@ async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> 
         device: visit.device.as_ref().map(Plain::hash),
         remembered,
         destination: destination.map_err(crate::web::error::Failure::internal)?,
+        link: waits.map_err(crate::web::error::Failure::internal)?,
         caller: &visit.caller,
     };
     match request::request(app, &visit.config, ask).await? {

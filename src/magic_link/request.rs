@@ -38,6 +38,8 @@ pub struct Ask<'a> {
     pub remembered: bool,
     /// What to continue with.
     pub destination: Option<String>,
+    /// The account at a provider that waits for this proof.
+    pub link: Option<String>,
     /// Where from.
     pub caller: &'a Caller,
 }
@@ -75,6 +77,7 @@ pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, 
         device: &ask.caller.device,
         remembered: ask.remembered,
         destination: ask.destination,
+        link: ask.link,
     };
     let flow = flow::open(&tx, open, config).await?;
     put(&tx, &flow, allowed, ask.caller, config).await?;
@@ -145,6 +148,7 @@ async fn put(tx: &Tx, flow: &Flow, allowed: bool, caller: &Caller, config: &Conf
         due_at: tx.now,
         // Later, an accepted mail would not have its full life (G3).
         give_up_at: flow.expires_at - config.link_lifetime(),
+        about: None,
         withheld: !allowed,
     };
     outbox::enqueue(tx, mail).await?;

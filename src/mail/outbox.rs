@@ -46,6 +46,8 @@ pub struct New {
     pub due_at: Time,
     /// No try after this: flow end minus link lifetime, so that an accepted mail has its full life (magic-link G3).
     pub give_up_at: Time,
+    /// What it tells of: the id of a provider.
+    pub about: Option<String>,
     /// Over a limit, or to nobody: written like any other and never sent, so that both cost the same (magic-link A1).
     pub withheld: bool,
 }
@@ -70,6 +72,7 @@ pub async fn enqueue(tx: &Tx, new: New) -> Result<(), Failure> {
         last_error: Set(None),
         created_at: Set(tx.now),
         finished_at: Set(new.withheld.then_some(tx.now)),
+        about: Set(new.about),
     };
     Entity::insert(row).exec_without_returning(tx.conn()).await?;
     Ok(())

@@ -44,7 +44,8 @@ pub struct Person<'a> {
     pub auth_time: i64,
     /// How strong.
     pub acr: &'a str,
-    /// How.
+    /// How; left out where a provider did not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<&'a str>,
     /// The session.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +74,8 @@ pub struct Id<'a> {
     pub nonce: Option<&'a str>,
     /// How strong.
     pub acr: &'a str,
-    /// How.
+    /// How; left out where a provider did not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<&'a str>,
     /// The session.
     #[serde(skip_serializing_if = "Option::is_none")]

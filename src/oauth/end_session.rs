@@ -149,10 +149,12 @@ async fn park(app: &App, visit: &Visit, uri: &str) -> Result<String, Failure> {
         client_id: String::new(),
         client_name: String::new(),
         fresh: false,
+        mail_only: false,
         login_hint: String::new(),
         ui_locales: String::new(),
         request: serde_json::to_string(&after).map_err(Failure::internal)?,
         origin: None,
+        room: pending::Room::default(),
     };
     Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?.to_text())
 }

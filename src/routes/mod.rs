@@ -16,13 +16,9 @@ use crate::{
     app::App,
     client,
     config::Live,
-    federation::provider::Providers,
-    login::{account, page, resume, sign_in},
-    magic_link::{
-        api::{self, MagicLinkApi},
-        api_v2::LoginsApi,
-        pages,
-    },
+    federation::{self, api::UpstreamApi, provider::Providers},
+    login::{account, first_party, page, resume, sign_in},
+    magic_link::{api::MagicLinkApi, api_v2::LoginsApi, pages},
     mail::mailbox::Mailbox,
     oauth::{
         self, authorize, connected, discovery, discovery::Metadata, end_session, introspect, revoke, token, userinfo,
@@ -52,6 +48,10 @@ pub const POSTS: &[(&str, Post)] = &[
     ("/login/email", Post::Protected),
     ("/login/code", Post::Protected),
     ("/login/link/:token", Post::Protected),
+    ("/login/upstream/:provider", Post::Protected),
+    ("/login/identity", Post::Protected),
+    ("/account/identities/:id/disconnect", Post::Protected),
+    ("/upstream/:provider/callback", Post::CookieFree),
     ("/account/sign-out", Post::Protected),
     ("/account/sign-out-everywhere", Post::Protected),
     ("/account/sessions/:id/end", Post::Protected),
@@ -67,12 +67,14 @@ pub const POSTS: &[(&str, Post)] = &[
     ("/oauth2/introspect", Post::CookieFree),
     ("/api/v1/auth/magic-link/request", Post::CookieFree),
     ("/api/v1/auth/magic-link/consume", Post::CookieFree),
+    ("/api/v1/auth/oidc/:provider/start", Post::CookieFree),
+    ("/api/v1/auth/oidc/:provider/callback", Post::CookieFree),
     ("/api/v2/logins", Post::CookieFree),
     ("/api/v2/logins/:id/code", Post::CookieFree),
 ];
 
-fn service() -> OpenApiService<(MagicLinkApi, LoginsApi), ()> {
-    OpenApiService::new((MagicLinkApi, LoginsApi), "Entree", env!("CARGO_PKG_VERSION"))
+fn service() -> OpenApiService<(MagicLinkApi, UpstreamApi, LoginsApi), ()> {
+    OpenApiService::new((MagicLinkApi, UpstreamApi, LoginsApi), "Entree", env!("CARGO_PKG_VERSION"))
         .summary("Passwordless sign-in")
         .description(
             "Sign-in for applications that draw their own form. Applications that use a browser speak OpenID Connect; \
@@ -94,7 +96,7 @@ pub fn public(
 ) -> impl Endpoint<Output = Response> + 'static {
     let config = app.config.get();
     let service = service();
-    let issuer: api::Issuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
+    let issuer: first_party::Issuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
     let spec = Arc::new(Spec::new(&service.spec()));
     let live = app.config.clone();
     let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
@@ -112,12 +114,24 @@ pub fn public(
         .at("/login/code", only("POST", post(pages::type_code)))
         .at("/login/link", only("GET", get(pages::scrubbed)))
         .at("/login/link/:token", only("GET, POST", get(pages::show_link).post(pages::use_link)))
+        .at("/login/upstream/:provider", only("POST", post(federation::start::start)))
+        .at(
+            "/login/identity",
+            only("GET, HEAD, POST", get(federation::ask::show_question).post(federation::ask::decide)),
+        )
+        .at("/login/app", only("GET", get(federation::app_return::resume)))
+        .at(
+            "/upstream/:provider/callback",
+            only("GET, HEAD, POST", get(federation::callback::callback).post(federation::callback::posted)),
+        )
+        .at("/upstream/:provider/callback/resume", only("GET", get(federation::callback::resume)))
         .at("/login/continue", only("GET", get(resume::go_on)))
         .at("/login/restart", only("GET", get(resume::restart)))
         .at("/account", only("GET, HEAD", get(account::account)))
         .at("/account/sign-out", only("POST", post(account::sign_out)))
         .at("/account/sign-out-everywhere", only("POST", post(account::sign_out_everywhere)))
         .at("/account/sessions/:id/end", only("POST", post(account::end_session)))
+        .at("/account/identities/:id/disconnect", only("POST", post(federation::disconnect::disconnect)))
         .at("/account/access", only("GET, HEAD", get(connected::connected)))
         .at("/account/access/remove", only("POST", post(connected::remove)))
         .at("/logged-out", only("GET, HEAD", get(account::logged_out)))

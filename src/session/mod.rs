@@ -11,7 +11,7 @@ use std::time::Duration;
 use entity::{Time, session};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, UpdateMany,
     sea_query::{Expr, LockType, SimpleExpr},
 };
 use uuid::Uuid;
@@ -35,29 +35,63 @@ const SEEN_EVERY: Duration = Duration::from_secs(600);
 /// How long after a proof an action that needs a fresh one is allowed.
 pub const FRESH: Duration = Duration::from_secs(600);
 
-/// How somebody proved who they are, for `acr` and `amr` (DESIGN §8, RFC 8176).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// A mailed link or code.
-    Mail,
+/// `acr` of a proof at an upstream provider.
+pub const UPSTREAM_ACR: &str = "urn:entree:acr:upstream";
+
+/// Whether the proof behind a session was a provider's: it may have been a session of the provider's own, of any age, so it
+/// answers no demand for a fresh one (DESIGN §8, upstream and freshness).
+#[must_use]
+pub fn is_vouched_for(session: &Session) -> bool {
+    session.acr == UPSTREAM_ACR
 }
 
-impl Method {
+/// How somebody proved who they are, for `acr` and `amr` (DESIGN §8, RFC 8176).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method<'a> {
+    /// A mailed link or code.
+    Mail,
+    /// At an upstream provider.
+    Upstream {
+        /// The account there.
+        identity: Uuid,
+        /// What the provider says of how, separated by spaces; empty if it says nothing.
+        amr: &'a str,
+    },
+}
+
+impl<'a> Method<'a> {
     /// `acr`.
     #[must_use]
     pub const fn acr(self) -> &'static str {
         match self {
             Self::Mail => "urn:entree:acr:email",
+            Self::Upstream { .. } => UPSTREAM_ACR,
         }
     }
 
-    /// `amr`, separated by spaces.
+    /// `amr`, separated by spaces; empty: left out of tokens.
     #[must_use]
-    pub const fn amr(self) -> &'static str {
+    pub const fn amr(self) -> &'a str {
         match self {
             Self::Mail => "otp",
+            Self::Upstream { amr, .. } => amr,
         }
     }
+
+    /// The account at a provider.
+    #[must_use]
+    pub const fn identity(self) -> Option<Uuid> {
+        match self {
+            Self::Mail => None,
+            Self::Upstream { identity, .. } => Some(identity),
+        }
+    }
+}
+
+/// Whether the proof behind a session is younger than [`FRESH`]: what adds or takes away a way in needs that.
+#[must_use]
+pub fn is_fresh(session: &Session, now: Time) -> bool {
+    now.since(session.auth_time) <= FRESH
 }
 
 /// A live session and whose it is.
@@ -75,7 +109,7 @@ pub struct Start<'a> {
     /// Whose.
     pub user: &'a User,
     /// How they proved it.
-    pub method: Method,
+    pub method: Method<'a>,
     /// Browser and system, in words.
     pub device: &'a str,
     /// Longer idle time.
@@ -101,6 +135,7 @@ pub async fn start(tx: &Tx, start: Start<'_>, limits: &config::Session) -> Resul
         auth_time: tx.now,
         acr: start.method.acr().to_owned(),
         amr: start.method.amr().to_owned(),
+        identity_id: start.method.identity(),
         device: start.device.to_owned(),
         remembered: start.remembered,
         created_at: tx.now,
@@ -273,21 +308,38 @@ pub async fn renew_secret(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, Fai
 ///
 /// # Errors
 /// The database's own.
-pub async fn step_up(tx: &Tx, id: Uuid, method: Method) -> Result<Option<Plain>, Failure> {
+pub async fn step_up(tx: &Tx, id: Uuid, method: Method<'_>) -> Result<Option<Plain>, Failure> {
     let secret = Plain::generate();
-    let done = session::Entity::update_many()
-        .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
-        .col_expr(session::Column::PreviousHash, Expr::value(Option::<Vec<u8>>::None))
-        .col_expr(session::Column::PreviousUntil, Expr::value(Option::<i64>::None))
+    let done = rotation(id, &secret)
         .col_expr(session::Column::AuthTime, Expr::value(tx.now.0))
         .col_expr(session::Column::LastSeenAt, Expr::value(tx.now.0))
         .col_expr(session::Column::Acr, Expr::value(method.acr()))
         .col_expr(session::Column::Amr, Expr::value(method.amr()))
-        .filter(session::Column::Id.eq(id))
-        .filter(session::Column::RevokedAt.is_null())
+        .col_expr(session::Column::IdentityId, Expr::value(method.identity()))
         .exec(tx.conn())
         .await?;
     Ok((done.rows_affected == 1).then_some(secret))
+}
+
+/// Something was added to what this session's user may sign in with: same row, new secret, the old one is dead at once
+/// (BS-04). `auth_time` stays, since nothing was proven. None if the session has ended meanwhile.
+///
+/// # Errors
+/// The database's own.
+pub async fn rotate(tx: &Tx, id: Uuid) -> Result<Option<Plain>, Failure> {
+    let secret = Plain::generate();
+    let done = rotation(id, &secret).exec(tx.conn()).await?;
+    Ok((done.rows_affected == 1).then_some(secret))
+}
+
+/// The secret of a live session changes, and none before it is taken any more.
+fn rotation(id: Uuid, secret: &Plain) -> UpdateMany<session::Entity> {
+    session::Entity::update_many()
+        .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
+        .col_expr(session::Column::PreviousHash, Expr::value(Option::<Vec<u8>>::None))
+        .col_expr(session::Column::PreviousUntil, Expr::value(Option::<i64>::None))
+        .filter(session::Column::Id.eq(id))
+        .filter(session::Column::RevokedAt.is_null())
 }
 
 /// Ends one session of a user; `false` if it is not theirs or has ended.
@@ -305,6 +357,14 @@ pub async fn end(tx: &Tx, user: Uuid, id: Uuid) -> Result<bool, Failure> {
 /// The database's own.
 pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
     revoke(tx, session::Column::UserId.eq(user)).await
+}
+
+/// Ends every session that came from this account at a provider (LK-07).
+///
+/// # Errors
+/// The database's own.
+pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<u64, Failure> {
+    revoke(tx, session::Column::IdentityId.eq(identity)).await
 }
 
 /// The live sessions of a user, latest use first.

@@ -21,7 +21,7 @@ use opentelemetry_sdk::{
 use prometheus::{Registry, TextEncoder};
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 29] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
@@ -46,7 +46,10 @@ pub const NAMES: [&str; 26] = [
     "entree_tokens_refused_total",
     "entree_upstream_call_duration_seconds",
     "entree_upstream_calls_total",
+    "entree_upstream_refused_total",
+    "entree_upstream_signed_in_total",
     "entree_upstream_stale_seconds",
+    "entree_upstream_started_total",
     "process_resident_memory_bytes",
 ];
 
@@ -80,6 +83,9 @@ struct Meters {
     refused: Counter<u64>,
     tokens: Counter<u64>,
     tokens_refused: Counter<u64>,
+    upstream_started: Counter<u64>,
+    upstream_signed_in: Counter<u64>,
+    upstream_refused: Counter<u64>,
     upstream_calls: Counter<u64>,
     upstream_took: Histogram<f64>,
     upstream_stale: Gauge<f64>,
@@ -159,6 +165,12 @@ impl Meters {
             refused: counter("entree_sign_in_refused", "Links, codes and requests that were refused, by reason."),
             tokens: counter("entree_tokens_issued", "Token responses, by grant and client."),
             tokens_refused: counter("entree_tokens_refused", "Token requests that were refused, by error."),
+            upstream_started: counter(
+                "entree_upstream_started",
+                "Sign-ins begun at an upstream provider, by provider.",
+            ),
+            upstream_signed_in: counter("entree_upstream_signed_in", "Sign-ins by an upstream provider, by provider."),
+            upstream_refused: counter("entree_upstream_refused", "Refused upstream sign-ins, by code and provider."),
             upstream_calls: counter("entree_upstream_calls", "Calls to upstream providers, by provider and outcome."),
             upstream_took: histogram(
                 &m,
@@ -305,6 +317,21 @@ pub fn tokens_refused(error: &'static str) {
     meters().tokens_refused.add(1, &[label("error", error)]);
 }
 
+/// Somebody set out for an upstream provider. `provider` is its id in the configuration.
+pub fn upstream_started(provider: &str) {
+    meters().upstream_started.add(1, &[KeyValue::new("provider", provider.to_owned())]);
+}
+
+/// Somebody signed in with an upstream provider.
+pub fn upstream_signed_in(provider: &str) {
+    meters().upstream_signed_in.add(1, &[KeyValue::new("provider", provider.to_owned())]);
+}
+
+/// An upstream sign-in was refused, by its code.
+pub fn upstream_refused(code: &'static str, provider: &str) {
+    meters().upstream_refused.add(1, &[label("code", code), KeyValue::new("provider", provider.to_owned())]);
+}
+
 /// A call to a configured provider ended: `ok`, `4xx`, `5xx`, `timeout`, `down`, `breaker` and so on. `call` is one of a
 /// few words: `discovery`, `keys`, `token`, `userinfo`, `emails`.
 pub fn upstream(provider: &str, call: &'static str, outcome: &'static str, took: Duration) {
@@ -359,6 +386,9 @@ mod tests {
         mail_tried("accepted", Duration::from_millis(40));
         tokens("authorization_code", "lessons-web");
         tokens_refused("invalid_grant");
+        upstream_started("work");
+        upstream_signed_in("work");
+        upstream_refused("up_denied", "work");
         upstream("work", "keys", "ok", Duration::from_millis(9));
         upstream_stale("work", Duration::ZERO);
         outbox(2, Duration::from_secs(1));

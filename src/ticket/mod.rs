@@ -32,6 +32,14 @@ pub enum Kind {
     Code,
     /// A client's request that waits for a sign-in.
     Pending,
+    /// A sign-in that is under way at an upstream provider: its `state`.
+    Upstream,
+    /// What a provider posted across sites, until our own GET takes it up.
+    Returned,
+    /// An account at a provider that waits for a proof or a yes.
+    Link,
+    /// What an app redeems after a sign-in at a provider.
+    AppCode,
     /// An identifier that may be seen once: the `jti` of a proof or an assertion.
     Jti,
     /// A client's request that was posted to us, until the browser comes for it with a GET.
@@ -43,6 +51,10 @@ impl Kind {
         match self {
             Self::Code => "code",
             Self::Pending => "pending",
+            Self::Upstream => "upstream",
+            Self::Returned => "returned",
+            Self::Link => "link",
+            Self::AppCode => "app-code",
             Self::Jti => "jti",
             Self::Posted => "posted",
         }

@@ -5,6 +5,7 @@
 //! that was there before it (E2).
 
 pub mod address;
+pub mod identity;
 
 use entity::{Time, user, user_email};
 use sea_orm::{
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 pub use address::Address;
 pub use entity::user::{Model as User, State};
+pub use identity::{Arrived, Identity};
 
 use crate::{
     db::Tx,
@@ -165,6 +167,49 @@ pub async fn resolve(tx: &Tx, address: &Address, by: ProvenBy, may_create: bool)
         return Ok(Resolved::Closed);
     }
     create(tx, address, by).await
+}
+
+/// Makes a user of whoever a provider vouches for, if nobody has this address or claims it. An account that is there is
+/// never joined this way: that takes a proof by mail (DESIGN §8, linking). None: somebody has it.
+///
+/// # Errors
+/// The database's own.
+pub async fn admit(tx: &Tx, address: &Address) -> Result<Option<User>, Failure> {
+    if is_held(tx.conn(), address).await? {
+        return Ok(None);
+    }
+    Ok(match create(tx, address, ProvenBy::Upstream).await? {
+        Resolved::Created(user) => Some(user),
+        // Another first sign-in with this address was quicker (LK-09).
+        _ => None,
+    })
+}
+
+/// Whether anybody has this address, proven or not.
+///
+/// # Errors
+/// The database's own.
+pub async fn is_held(conn: &impl ConnectionTrait, address: &Address) -> Result<bool, Failure> {
+    let held = user_email::Entity::find()
+        .filter(user_email::Column::Canonical.eq(address.canonical()))
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .one(conn)
+        .await?;
+    Ok(held.is_some())
+}
+
+/// Whether this user can sign in by mail: has an address that was proven.
+///
+/// # Errors
+/// The database's own.
+pub async fn has_mail(conn: &impl ConnectionTrait, user: Uuid) -> Result<bool, Failure> {
+    let proven = user_email::Entity::find()
+        .filter(user_email::Column::UserId.eq(user))
+        .filter(user_email::Column::VerifiedAt.is_not_null())
+        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .one(conn)
+        .await?;
+    Ok(proven.is_some())
 }
 
 /// An account that was imported with this address and never proven by anybody becomes its owner's (E2).

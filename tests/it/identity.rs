@@ -93,6 +93,7 @@ async fn e_1_lk_02_asking_makes_nobody(bed: Bed) {
                 device: None,
                 remembered: false,
                 destination: None,
+                link: None,
                 caller,
             };
             assert!(matches!(request(app, config, ask).await.unwrap(), Asked::Accepted(_)));

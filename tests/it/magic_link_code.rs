@@ -196,6 +196,7 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
             device: "",
             remembered: false,
             destination: None,
+            link: None,
         };
         let flow = flow::open(&tx, open, &config).await.unwrap();
         if n % 100 == 0 {

@@ -37,6 +37,7 @@ async fn fill(bed: &Bed, tx: &Tx, count: usize) {
             device: "",
             remembered: false,
             destination: None,
+            link: None,
         };
         let flow = flow::open(tx, open, &config).await.unwrap();
         token::make(tx, flow.id, 8, config.link_lifetime(), &bed.app.macs.code).await.unwrap();

@@ -78,6 +78,7 @@ async fn rounds_without_one_winner(bed: &Bed, claim: Claim) -> Vec<usize> {
             device: "",
             remembered: false,
             destination: None,
+            link: None,
         };
         let id = flow::open(&tx, open, &bed.app.config.get()).await.unwrap().id;
         tx.commit().await.unwrap();

@@ -15,7 +15,7 @@ const LISTS: &[(&str, &str, &[&str])] = &[
     ("user_emails", "state", &["active", "removed"]),
     ("user_emails", "verified_by", &["mail", "upstream", "import"]),
     ("magic_link_flows", "state", &["open", "consumed", "ended"]),
-    ("mail_outbox", "kind", &["sign_in", "no_account", "access_reset"]),
+    ("mail_outbox", "kind", &["sign_in", "no_account", "access_reset", "provider_connected", "provider_disconnected"]),
     ("mail_outbox", "state", &["queued", "sent", "dropped", "withheld"]),
     ("signing_keys", "alg", &["ES256", "RS256"]),
     ("signing_keys", "state", &["pending", "active", "retiring", "retired", "compromised"]),
@@ -259,13 +259,13 @@ async fn migrations_foreign_keys_hold_and_take_rows_along() {
             db.execute_unprepared("PRAGMA foreign_keys = ON").await.unwrap();
         }
         let owner = user(&db).await;
-        for table in ["sessions", "user_emails", "grant_families"] {
+        for table in ["sessions", "user_emails", "grant_families", "user_identities"] {
             let orphan = insert(&db, table, &[]).await.unwrap_err();
             assert!(orphan.to_ascii_lowercase().contains("foreign key"), "{orphan}");
             insert(&db, table, &[("user_id", owner)]).await.unwrap();
         }
         db.execute_unprepared("DELETE FROM users").await.unwrap();
-        for table in ["sessions", "user_emails", "grant_families"] {
+        for table in ["sessions", "user_emails", "grant_families", "user_identities"] {
             let left = db.execute_unprepared(&format!("DELETE FROM {table}")).await.unwrap().rows_affected();
             assert_eq!(left, 0, "{table}");
         }
@@ -292,6 +292,17 @@ async fn migrations_partial_unique_indexes_hold() {
         // Nor can one of those that were free become the second.
         let raised = "UPDATE user_emails SET verified_at = 3 WHERE verified_at IS NULL";
         assert!(db.execute_unprepared(raised).await.is_err());
+
+        // One account at a provider, one user; a disconnected one blocks nobody.
+        let identity = |unlinked: &'static str| {
+            [("user_id", owner), ("issuer", "'https://up.test'"), ("subject", "'1'"), ("unlinked_at", unlinked)]
+        };
+        for free in [identity("1"), identity("2"), identity("NULL")] {
+            insert(&db, "user_identities", &free).await.unwrap();
+        }
+        let second = insert(&db, "user_identities", &identity("NULL")).await.unwrap_err();
+        assert!(second.to_ascii_lowercase().contains("unique"), "{second}");
+        assert!(db.execute_unprepared("UPDATE user_identities SET unlinked_at = NULL").await.is_err());
 
         let key = |alg: &'static str, state: &'static str| [("alg", alg), ("state", state)];
         for free in [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entity::{audit_event, consent, magic_link_flow, mail_outbox, session, user};
+use entity::{audit_event, consent, magic_link_flow, mail_outbox, session, user, user_identity};
 use entree::routes::{POSTS, Post};
 use poem::{
     Request,
@@ -13,6 +13,7 @@ use testkit::page::{Form, Page};
 
 use crate::{
     bed::{Bed, Browser, PUBLIC, encoded, fields},
+    linking,
     oauth::{Attempt, register, signed_in},
 };
 
@@ -22,12 +23,13 @@ const EMAIL: &str = "ada@example.com";
 async fn everything(bed: &Bed) -> String {
     let db = bed.app.db.read();
     format!(
-        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{}",
+        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{}",
         magic_link_flow::Entity::find().all(db).await.unwrap(),
         mail_outbox::Entity::find().all(db).await.unwrap(),
         session::Entity::find().all(db).await.unwrap(),
         consent::Entity::find().all(db).await.unwrap(),
         user::Entity::find().all(db).await.unwrap(),
+        user_identity::Entity::find().all(db).await.unwrap(),
         audit_event::Entity::find().all(db).await.unwrap().len(),
     )
 }
@@ -120,6 +122,28 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             let mut browser = signed_in(bed, "logout@example.com").await;
             let page = browser.open("/oauth2/logout").await;
             vec![of(&page, browser, "logout", &[])]
+        }
+        "/login/upstream/:provider" => {
+            bed.configure(|config| config.providers.push(linking::provider("work")));
+            let mut browser = bed.browser();
+            let login = browser.open("/login").await;
+            let start = of(&login, browser, "upstream-work", &[]);
+            let mut browser = signed_in(bed, "connect@example.com").await;
+            let account = browser.open("/account").await;
+            vec![start, of(&account, browser, "connect-work", &[])]
+        }
+        "/login/identity" => {
+            let mut browser = signed_in(bed, "identity@example.com").await;
+            let path = linking::asked(bed, &browser, "identity").await;
+            let page = browser.open(&path).await;
+            vec![of(&page, browser, "identity", &[("decision", "yes")])]
+        }
+        "/account/identities/:id/disconnect" => {
+            let mut browser = signed_in(bed, "disconnect@example.com").await;
+            linking::connected(bed, "disconnect@example.com", "disconnect").await;
+            let account = browser.open("/account").await;
+            let form = account.forms("form.disconnect").into_iter().next().expect("a form");
+            vec![Ready { browser, page: account, form, fill: vec![] }]
         }
         other => panic!("{other} is protected, and no test here knows its form"),
     }
@@ -220,6 +244,11 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
             }
             let good = ready.browser.filled(&ready.page, &ready.form, &as_strs(&ready.fill));
             let answer = bed.call(good).await;
+            if route == "/login/upstream/:provider" {
+                // Nobody answers there: past the fences the provider was asked.
+                assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.summary());
+                continue;
+            }
             assert!(answer.status.is_success() || answer.status == StatusCode::SEE_OTHER, "{}", answer.summary());
             if route == "/oauth2/authorize/cancel" {
                 // It changes no row: it takes the request out of the ticket store.

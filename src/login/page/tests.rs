@@ -9,7 +9,7 @@ use poem::{Response, http::HeaderMap};
 use super::*;
 use crate::{
     mail::page::{LetterPage, LetterRow, MailboxPage},
-    session::page::{Account, SessionRow},
+    session::page::{Account, IdentityRow, ProviderButton, SessionRow},
     web::{
         docs,
         page::{Site, show},
@@ -68,7 +68,20 @@ fn sign_in(tongue: &Tongue) -> SignIn<'_> {
         signed_in_as: None,
         limited_to_mail: false,
         form_token_cancel: "ft-cancel",
+        notice: None,
+        link: None,
+        linking: None,
+        providers: &[],
     }
+}
+
+fn buttons() -> [ProviderButton; 2] {
+    ["school", "club"].map(|id| ProviderButton {
+        id: id.to_owned(),
+        text: format!("Continue with {id}"),
+        icon: "<svg class=\"icon\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><circle cx=\"8\" cy=\"12\" r=\"5\"/></svg>",
+        form_token: format!("ft-{id}"),
+    })
 }
 
 fn sent(tongue: &Tongue) -> Sent<'_> {
@@ -103,6 +116,7 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         client: None,
         ..sign_in(tongue)
     };
+    let linking = Linking { provider: "Example school", account: "ada@school.test" };
     let wrong = Sent { error: Some(tongue.t("sent-error-code")), can_resend: false, ..sent(tongue) };
     let fault = Error {
         tongue,
@@ -118,6 +132,8 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
     vec![
         ("sign_in", show(&sign_in(tongue), site)),
         ("sign_in_refused", show(&refused, site)),
+        ("sign_in_providers", show(&SignIn { providers: &buttons(), ..sign_in(tongue) }, site)),
+        ("sign_in_linking", show(&SignIn { linking: Some(linking), link: Some("l1nk"), ..sign_in(tongue) }, site)),
         ("sent", show(&sent(tongue), site)),
         ("sent_refused", show(&wrong, site)),
         ("link_auto", show(&link(tongue, LinkMode::Confirm { auto: true }), site)),
@@ -142,7 +158,17 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         created: tongue.date_time(entity::Time(1_795_000_000_000)),
         form_token: "ft3".to_owned(),
     };
+    let identities = [IdentityRow {
+        id: "0199bb00-0000-7000-8000-000000000001".to_owned(),
+        provider: "Example school".to_owned(),
+        account: "ada@school.test".to_owned(),
+        linked: "23 November 2026, 15:07 UTC".to_owned(),
+        used: "23 November 2026, 15:08 UTC".to_owned(),
+        form_token: "ft-identity".to_owned(),
+    }];
     let account = Account {
+        identities: &identities,
+        providers: &buttons(),
         tongue,
         name: Some("Ada Lovelace"),
         email: "ada@example.test",

@@ -33,8 +33,11 @@ fn notice() -> Notice<'static> {
     Notice { to, device, place, client, time, domain }
 }
 
-fn all(tongue: &Tongue) -> [Letter; 3] {
-    [sign_in(tongue, &full()), no_account(tongue, &notice()), access_reset(tongue, &notice())].map(Result::unwrap)
+fn all(tongue: &Tongue) -> [Letter; 5] {
+    let about = |what| provider(tongue, &notice(), "Example", what);
+    let (reset, connected) = (access_reset(tongue, &notice()), about("connected"));
+    [sign_in(tongue, &full()), no_account(tongue, &notice()), reset, connected, about("disconnected")]
+        .map(Result::unwrap)
 }
 
 #[test]

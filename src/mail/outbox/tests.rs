@@ -134,6 +134,7 @@ impl House {
             locale: "en".to_owned(),
             due_at: tx.now,
             give_up_at: tx.now + 20 * MINUTE,
+            about: None,
             withheld,
         };
         enqueue(&tx, new).await.unwrap();
@@ -443,7 +444,7 @@ async fn g2_no_column_holds_a_secret() {
     };
     let columns = house.db.read().query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
     let columns: BTreeSet<String> = columns.iter().map(|row| row.try_get("", "name").unwrap()).collect();
-    let known = "attempts canonical created_at due_at finished_at flow_id give_up_at id kind last_error lease_owner lease_until locale state";
+    let known = "about attempts canonical created_at due_at finished_at flow_id give_up_at id kind last_error lease_owner lease_until locale state";
     assert_eq!(columns.into_iter().collect::<Vec<_>>().join(" "), known);
 }
 

@@ -116,10 +116,12 @@ async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: boo
         client_id: asked.client.client_id.clone(),
         client_name: asked.client.name.clone(),
         fresh,
+        mail_only: next::wants_mail(asked),
         login_hint: asked.stored.login_hint.clone(),
         ui_locales: asked.stored.ui_locales.clone(),
         request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
         origin: None,
+        room: pending::Room::default(),
     };
     Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?)
 }

@@ -4,7 +4,7 @@ use super::request::{AuthorizeRequest, Prompt, UNMET};
 use crate::{
     clock::Time,
     oauth::error::{Code, OauthError},
-    session::{Current, Method},
+    session::{self, Current, Method},
 };
 
 /// The next step.
@@ -52,6 +52,14 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
     }
 }
 
+/// Whether only a proof by mail answers the request: a fresh one is wanted, or a strength that a provider's word is not
+/// (DESIGN §8, upstream and freshness). The sign-in page offers no provider then.
+#[must_use]
+pub fn wants_mail(asked: &AuthorizeRequest<'_>) -> bool {
+    let fresh = asked.stored.prompt.login || asked.stored.max_age.is_some();
+    fresh || !is_strong(asked, session::UPSTREAM_ACR)
+}
+
 /// OIDC Core §5.5.1.1: whether a sign-in of this strength is one that the request demands.
 fn is_strong(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
     asked.stored.acr.is_empty() || asked.stored.acr.iter().any(|wanted| wanted == acr)
@@ -60,6 +68,11 @@ fn is_strong(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
 /// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.
 fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
     let Prompt { login, select_account, .. } = asked.stored.prompt;
+    // A provider may have let them pass by a session of its own: that proves nothing fresh (DESIGN §8).
+    let wants_fresh = login || asked.stored.max_age.is_some();
+    if wants_fresh && session::is_vouched_for(&current.session) {
+        return false;
+    }
     if asked.stored.hinted_sub.as_ref().is_some_and(|sub| *sub != current.user.public_id.to_string()) {
         return false;
     }

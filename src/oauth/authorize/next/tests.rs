@@ -19,7 +19,9 @@ fn client() -> Client {
     serde_json::from_str(json).unwrap()
 }
 
+/// By mail, or by a provider where `auth_time` is odd: the tests below count in whole seconds.
 fn proven_at(auth_time: i64) -> Current {
+    let acr = if auth_time % 2 == 0 { "urn:entree:acr:email" } else { "urn:entree:acr:upstream" };
     let session = session::Model {
         id: Uuid::from_u128(1),
         user_id: Uuid::from_u128(2),
@@ -29,8 +31,9 @@ fn proven_at(auth_time: i64) -> Current {
         browser_hash: None,
         auth_epoch: 0,
         auth_time: Time(auth_time),
-        acr: String::new(),
+        acr: acr.to_owned(),
         amr: String::new(),
+        identity_id: None,
         device: String::new(),
         remembered: false,
         created_at: Time(auth_time),
@@ -156,6 +159,21 @@ fn pm_4_max_age_counts_from_the_proof() {
     assert_eq!(step(ANY, Some(0), Some(1), 0), "prove again", "0 always");
     assert_eq!(step(ANY, Some(0), Some(-5), 60), "code", "a proof since the request satisfies it");
     assert_eq!(step(ANY, Some(1), Some(-1), 600), "code", "however long the person took to come back");
+}
+
+#[test]
+fn up_08_only_a_proof_by_mail_is_fresh() {
+    // A millisecond more: see `proven_at`.
+    let by_provider = |prompt, max_age, age: i64, later| {
+        let current = proven_at(ASKED - age * 1000 + 1);
+        outcome(Stored { max_age, ..stored(prompt) }, Some(&current), later, true)
+    };
+    assert_eq!(by_provider(ANY, None, 100_000, 0), "code", "where nothing fresh is wanted");
+    assert_eq!(by_provider(LOGIN, None, -30, 60), "prove again", "since the request, but by a provider");
+    assert_eq!(by_provider(ANY, Some(100), 1, 0), "prove again");
+    assert_eq!(by_provider(NONE, Some(100), 1, 0), "login_required");
+    let choose = Prompt { select_account: true, ..ANY };
+    assert_eq!(by_provider(choose, None, -30, 60), "code", "who chose a provider has chosen");
 }
 
 #[test]

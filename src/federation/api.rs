@@ -1,0 +1,349 @@
+//! `/api/v1/auth/oidc/{provider}`: sign-in with an upstream provider for a first-party app that draws its own form.
+//!
+//! `start` gives the address to open in the system's browser. The provider sends the person to our callback, and that
+//! sends the app its code, at its registered URI, with its own `state`. `callback` gives tokens for the code and the
+//! verifier of the challenge that began it. Same limits and refusals as the pages.
+
+use std::time::Duration;
+
+use poem::{Request, http::StatusCode, web::Data};
+use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
+
+use super::{
+    app_return::{Redeemable, Who, redeem},
+    link::{Settled, Where, settle_in},
+    provider::{Ask, Providers},
+    refused::{Code, Refused},
+    state::{self, ForApp, Intent, State},
+};
+use crate::{
+    app::App,
+    client::VerifiedRedirect,
+    config::Config,
+    db::Tx,
+    limit,
+    login::{
+        challenge::{challenge_of, is_challenge, is_verifier},
+        finish::Holds,
+        first_party::{self, Issue, Issued, Issuer, Tokens},
+        provider::find,
+    },
+    secret::Plain,
+    session::{self, Session},
+    telemetry::metrics,
+    user::User,
+    web::{
+        caller::Caller,
+        error::Failure,
+        problem::{Problem, ProblemJson},
+    },
+};
+
+/// Sign-in with an upstream provider.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamApi;
+
+/// Begin a sign-in with a provider.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct NewUpstreamLogin {
+    /// The registered first-party client.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    pub client_id: String,
+    /// Where the code goes: one of the client's registered redirect URIs.
+    #[oai(validator(min_length = 1, max_length = 2048))]
+    pub redirect_uri: String,
+    /// PKCE challenge: base64url of SHA-256 of a verifier that the app keeps (RFC 7636).
+    #[oai(validator(min_length = 43, max_length = 43))]
+    pub code_challenge: String,
+    /// Always `S256`.
+    #[oai(validator(max_length = 16))]
+    pub code_challenge_method: String,
+    /// Comes back with the code, as it was sent.
+    #[oai(validator(max_length = 512))]
+    pub state: Option<String>,
+    /// Languages for the provider's pages, as BCP 47 tags separated by spaces; else Accept-Language decides.
+    #[oai(default, validator(max_length = 512))]
+    pub ui_locales: String,
+}
+
+/// A sign-in that has begun.
+#[derive(Debug, Object)]
+pub struct UpstreamBegun {
+    /// To be opened in the system's browser, not in a view of the app (RFC 8252 §8.12).
+    pub authorization_url: String,
+    /// Seconds until it ends by itself.
+    pub expires_in: u64,
+}
+
+/// Redeem the code that came to the redirect URI.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct UpstreamCallback {
+    /// From the redirect URI's query.
+    #[oai(validator(max_length = 64))]
+    pub code: String,
+    /// The PKCE verifier of the challenge that began the sign-in.
+    #[oai(validator(max_length = 128))]
+    pub code_verifier: String,
+    /// Scopes, separated by spaces.
+    #[oai(default, validator(max_length = 1024))]
+    pub scope: String,
+    /// For the ID token.
+    #[oai(validator(max_length = 384))]
+    pub nonce: Option<String>,
+}
+
+/// Answers to a start.
+#[derive(Debug, ApiResponse)]
+pub enum StartAnswer {
+    /// Begun.
+    #[oai(status = 200)]
+    Begun(
+        Json<UpstreamBegun>,
+        /// The address holds a secret.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+    /// `invalid_client`, `invalid_request`: `detail` says what is wrong.
+    #[oai(status = 400)]
+    Refused(ProblemJson),
+    /// `unknown_provider`: there is none of this name, or it is switched off.
+    #[oai(status = 404)]
+    NoProvider(ProblemJson),
+    /// Too many requests from this network.
+    #[oai(status = 429)]
+    TooMany(ProblemJson),
+    /// `provider_away`: the provider cannot be reached just now; sign-in by mail can.
+    #[oai(status = 503)]
+    Away(ProblemJson),
+}
+
+/// Answers to a code.
+#[derive(Debug, ApiResponse)]
+pub enum CallbackAnswer {
+    /// Signed in.
+    #[oai(status = 200)]
+    SignedIn(
+        Json<Tokens>,
+        /// Tokens are never cached.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+    /// `invalid_request`: something is malformed. `invalid_code`: wrong, expired, used or another app's; nothing tells
+    /// which.
+    #[oai(status = 400)]
+    Refused(ProblemJson),
+}
+
+fn problem(status: StatusCode, code: &str, detail: &str) -> ProblemJson {
+    ProblemJson(Problem::new(status, code, detail))
+}
+
+fn bad(code: &str, detail: &str) -> ProblemJson {
+    problem(StatusCode::BAD_REQUEST, code, detail)
+}
+
+fn too_many(wait: Duration) -> ProblemJson {
+    let seconds = u32::try_from(wait.as_secs().max(1)).unwrap_or(u32::MAX);
+    let words = "Too many requests from this network. Wait, then try again.";
+    ProblemJson(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words).with_retry_after(seconds))
+}
+
+/// Sign-in with an upstream provider for first-party apps.
+#[OpenApi(prefix_path = "/api/v1/auth/oidc", tag = "crate::web::tags::Tag::SignIn")]
+impl UpstreamApi {
+    /// Begin a sign-in with a provider
+    ///
+    /// Open the address of the answer in the system's browser. When the person is back, the redirect URI gets `code`,
+    /// `state` and `iss`, or `error`. Where an address must be proven first, the person does so in the browser.
+    #[oai(path = "/:provider/start", method = "post", operation_id = "startUpstream")]
+    async fn start(
+        &self,
+        app: Data<&App>,
+        providers: Data<&Providers>,
+        request: &Request,
+        /// The provider's name in our configuration.
+        #[oai(validator(max_length = 64))]
+        provider: Path<String>,
+        body: Json<NewUpstreamLogin>,
+    ) -> poem::Result<StartAnswer> {
+        Ok(begin(&app, &providers, &provider.0, &body.0, &Caller::of(request)).await?)
+    }
+
+    /// Redeem the code of a sign-in with a provider
+    ///
+    /// The code is good once, for a minute, and only with the verifier. The answer is the token response.
+    #[oai(path = "/:provider/callback", method = "post", operation_id = "finishUpstream")]
+    async fn callback(
+        &self,
+        app: Data<&App>,
+        tokens: Data<&Issuer>,
+        request: &Request,
+        /// The provider's name in our configuration.
+        #[oai(validator(max_length = 64))]
+        provider: Path<String>,
+        body: Json<UpstreamCallback>,
+    ) -> poem::Result<CallbackAnswer> {
+        let _ = provider;
+        let finish = Finish { app: &app, tokens: &tokens, body: &body.0, caller: &Caller::of(request) };
+        Ok(match finish.run().await? {
+            Some(issued) => CallbackAnswer::SignedIn(Json(issued.into()), "no-store".to_owned()),
+            None => CallbackAnswer::Refused(bad(
+                "invalid_code",
+                "The code is wrong, expired or used. Begin the sign-in again.",
+            )),
+        })
+    }
+}
+
+async fn begin(
+    app: &App,
+    providers: &Providers,
+    id: &str,
+    new: &NewUpstreamLogin,
+    caller: &Caller,
+) -> Result<StartAnswer, Failure> {
+    let config = app.config.get();
+    let for_app = match for_app(&config, new) {
+        Ok(for_app) => for_app,
+        Err((code, words)) => return Ok(StartAnswer::Refused(bad(code, words))),
+    };
+    if let Some(wait) = limit::upstream(&app.tickets, caller.ip, &config.limits).await? {
+        return Ok(StartAnswer::TooMany(too_many(wait)));
+    }
+    let tongue = app.texts.pick(&new.ui_locales, &caller.accept_language);
+    Ok(match set_out(app, providers, &config, id, for_app, &tongue.tag).await {
+        Ok(authorization_url) => {
+            metrics::upstream_started(id);
+            let begun = UpstreamBegun { authorization_url, expires_in: state::KEPT.as_secs() };
+            StartAnswer::Begun(Json(begun), "no-store".to_owned())
+        }
+        Err(refused) => start_refused(caller, id, &refused),
+    })
+}
+
+/// Who may begin, and where the code may go; else the code and words of a refusal.
+fn for_app(config: &Config, new: &NewUpstreamLogin) -> Result<ForApp, (&'static str, &'static str)> {
+    let Some(client) = first_party::find(config, &new.client_id) else {
+        return Err(("invalid_client", "The client is unknown or not a first-party client."));
+    };
+    if VerifiedRedirect::check(client, &new.redirect_uri).is_none() {
+        return Err(("invalid_request", "The redirect_uri is not registered for this client."));
+    }
+    if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
+        return Err(("invalid_request", "Send an S256 code_challenge: 43 characters of base64url."));
+    }
+    Ok(ForApp {
+        client_id: new.client_id.clone(),
+        redirect_uri: new.redirect_uri.clone(),
+        challenge: new.code_challenge.clone(),
+        state: new.state.clone(),
+    })
+}
+
+async fn set_out(
+    app: &App,
+    providers: &Providers,
+    config: &Config,
+    id: &str,
+    for_app: ForApp,
+    ui_locales: &str,
+) -> Result<String, Refused> {
+    find(config, id).ok_or(Code::ProviderDisabled)?;
+    let state = Plain::generate().to_text();
+    let started = providers.authorize_url(id, Ask { state: &state, login_hint: None, ui_locales }).await?;
+    let kept = State {
+        record: started.record,
+        intent: Intent::App(for_app),
+        browser: None,
+        session: None,
+        user: None,
+        at: app.clock().now(),
+    };
+    state::keep(&app.tickets, &state, &kept).await?;
+    Ok(started.url)
+}
+
+fn start_refused(caller: &Caller, id: &str, refused: &Refused) -> StartAnswer {
+    let (request_id, code, detail) = (caller.request_id.as_str(), refused.code.as_str(), refused.detail.as_str());
+    tracing::warn!(request_id, code, detail, "upstream sign-in of an app refused");
+    if refused.code == Code::ProviderDisabled {
+        let words = "There is no such provider, or it is switched off.";
+        return StartAnswer::NoProvider(problem(StatusCode::NOT_FOUND, "unknown_provider", words));
+    }
+    metrics::upstream_refused(code, id);
+    let words = "The provider cannot be reached just now. Try again, or sign in by mail.";
+    let away = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_away", words).with_retry_after(30);
+    StartAnswer::Away(ProblemJson(away))
+}
+
+/// What redeeming a code needs.
+struct Finish<'a> {
+    app: &'a App,
+    tokens: &'a Issuer,
+    body: &'a UpstreamCallback,
+    caller: &'a Caller,
+}
+
+impl Finish<'_> {
+    /// None: nothing is told about why.
+    async fn run(&self) -> Result<Option<Issued>, Failure> {
+        if !is_verifier(&self.body.code_verifier) {
+            return Ok(None);
+        }
+        let challenge = challenge_of(&self.body.code_verifier);
+        let Some(found) = redeem(&self.app.tickets, &self.body.code, &challenge).await? else { return Ok(None) };
+        // Once more if another first sign-in of the same person was quicker (LK-09).
+        for _ in 0..2 {
+            let tx = self.app.db.begin().await?;
+            let Some((session, user)) = self.enter(&tx, &found).await? else { continue };
+            let issued = self.issue(&tx, &found, &session, &user).await?;
+            tx.commit().await?;
+            return Ok(issued);
+        }
+        Ok(None)
+    }
+
+    async fn enter(&self, tx: &Tx, found: &Redeemable) -> Result<Option<(Session, User)>, Failure> {
+        let config = self.app.config.get();
+        match &found.who {
+            Who::Session(id) => {
+                let current = session::by_id(tx.conn(), *id, tx.now, &config.session).await?;
+                Ok(current.map(|current| (current.session, current.user)))
+            }
+            Who::Came(came) => {
+                let tongue = self.app.texts.pick("", &self.caller.accept_language);
+                let at = Where {
+                    holds: Holds::default(),
+                    connecting: false,
+                    switch: false,
+                    remembered: true,
+                    locale: &tongue.tag,
+                    caller: self.caller,
+                };
+                match settle_in(self.app, tx, came, at).await? {
+                    Some(Settled::SignedIn(done)) => Ok(Some((done.session, done.user))),
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// None if the client is no longer registered.
+    async fn issue(
+        &self,
+        tx: &Tx,
+        found: &Redeemable,
+        session: &Session,
+        user: &User,
+    ) -> Result<Option<Issued>, Failure> {
+        let config = self.app.config.get();
+        let Some(client) = first_party::find(&config, &found.for_app.client_id) else { return Ok(None) };
+        let (scope, nonce) = (self.body.scope.as_str(), self.body.nonce.as_deref());
+        let issued = self.tokens.issue(tx, Issue { client, session, user, scope, nonce }, self.caller).await?;
+        let client = client.client_id.clone();
+        tx.on_commit(move || metrics::tokens("upstream", &client));
+        Ok(Some(issued))
+    }
+}

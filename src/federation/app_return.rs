@@ -1,0 +1,196 @@
+//! Sign-in at a provider for a first-party app that draws its own form (DESIGN §8, API flows).
+//!
+//! The provider sends the person back to our one callback (UP-02), in whatever browser the app opened; the PKCE challenge
+//! that the app gave at the start stands in place of the cookie. From there the app's registered URI gets a code, which is
+//! worth nothing without the verifier: nobody is signed in, and no user is made, before it is redeemed. Where an address
+//! must be proven first, that happens in the browser, by mail, and the code follows.
+
+use std::time::Duration;
+
+use poem::{Request, Response, handler, web::Data};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    decide::{Decision, decide},
+    link::{Came, Settled, Where, known, without_entering},
+    pages::{Next, Place, refuse},
+    refused::{Code, Refused},
+    state::ForApp,
+};
+use crate::{
+    app::App,
+    client::VerifiedRedirect,
+    login::{
+        Trouble, Visit,
+        finish::Holds,
+        first_party,
+        page::Continue,
+        pending::{self, Pending, Room},
+        pending_link::{PendingLink, Wants},
+        trouble,
+    },
+    secret::{Hash, Plain},
+    ticket::{Claim, Kind, Tickets},
+    web::{error::Failure, page::show, params::Params},
+};
+
+/// How long a code is good (as an authorization code, RFC 6749 §4.1.2).
+const CODE_KEPT: Duration = Duration::from_secs(60);
+/// How long a used one is told from an unknown one.
+const USED_KEPT: Duration = Duration::from_secs(600);
+
+/// What a code stands for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Redeemable {
+    /// The app's part.
+    pub for_app: ForApp,
+    /// Who it is.
+    pub who: Who,
+}
+
+/// Whom a code signs in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Who {
+    /// Whoever the provider vouched for.
+    Came(Came),
+    /// Who has just proven their address in the browser: its session.
+    Session(Uuid),
+}
+
+/// The end of a callback for an app.
+///
+/// # Errors
+/// If the database or the ticket store is away.
+pub async fn arrive(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) -> Result<Response, Trouble> {
+    let at = outside(visit);
+    match decide(&known(app.db.read(), &visit.config, came, at).await?.facts) {
+        Decision::SignIn | Decision::Create => send(app, visit, for_app, Who::Came(came.clone())).await,
+        Decision::Prove => prove_first(app, visit, for_app, came).await,
+        decision => {
+            let refusal = match without_entering(decision) {
+                Settled::Refused(refusal) => refusal,
+                _ => Code::UserDisabled.into(),
+            };
+            let next = refused(&app.public_url, visit, for_app, &refusal);
+            refuse(app, visit, &refusal, &Place { provider: &came.arrived.provider, next }).await
+        }
+    }
+}
+
+/// No browser of ours holds anything for an app.
+fn outside(visit: &Visit) -> Where<'_> {
+    Where {
+        holds: Holds::default(),
+        connecting: false,
+        switch: false,
+        remembered: true,
+        locale: &visit.tongue.tag,
+        caller: &visit.caller,
+    }
+}
+
+/// C: the person proves an address in this browser; the app's request waits like a client's does.
+async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) -> Result<Response, Trouble> {
+    let Some(client) = first_party::find(&visit.config, &for_app.client_id) else {
+        return Err(Trouble::Request("client_id"));
+    };
+    let pending = Pending {
+        client_id: client.client_id.clone(),
+        client_name: client.name.clone(),
+        fresh: false,
+        mail_only: false,
+        login_hint: String::new(),
+        ui_locales: String::new(),
+        request: serde_json::to_string(for_app).map_err(Failure::internal)?,
+        room: Room::Upstream,
+        origin: None,
+    };
+    let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
+    let link =
+        PendingLink { txn: Some(handle.to_text()), ..came.waiting(Wants::Proof, app, &visit.config, &visit.tongue) };
+    super::arrive::wait(app, visit, &link).await
+}
+
+/// `GET /login/app`: the address is proven; on to the app, once.
+#[handler]
+pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let params = Params::from_query(request)?;
+        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)?;
+        let session = visit.session_id().ok_or(Trouble::Expired)?;
+        let taken = pending::take(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        if taken.room != Room::Upstream {
+            return Err(Trouble::Expired);
+        }
+        let for_app: ForApp = serde_json::from_str(&taken.request).map_err(|_| Trouble::Expired)?;
+        send(app, &visit, &for_app, Who::Session(session)).await
+    })
+    .await
+}
+
+/// Sends the app its code, by a page: the chain began at a form elsewhere (CW-03), and an app's own scheme wants a link
+/// that a person can press.
+async fn send(app: &App, visit: &Visit, for_app: &ForApp, who: Who) -> Result<Response, Trouble> {
+    // The configuration may have changed since the start.
+    let redirect = redirect(visit, for_app).ok_or(Trouble::Request("redirect_uri"))?;
+    let code = Plain::generate();
+    let value = serde_json::to_vec(&Redeemable { for_app: for_app.clone(), who }).map_err(Failure::internal)?;
+    if !app.tickets.issue(Kind::AppCode, &code.hash(), &value, CODE_KEPT).await? {
+        return Err(Failure::internal("a fresh 256-bit code was taken").into());
+    }
+    let code = code.to_text();
+    let href = with(&redirect, for_app, &app.public_url, &[("code", &code)]);
+    Ok(show(&Continue { tongue: &visit.tongue, href: &href }, visit.site))
+}
+
+fn redirect(visit: &Visit, for_app: &ForApp) -> Option<VerifiedRedirect> {
+    let client = first_party::find(&visit.config, &for_app.client_id)?;
+    VerifiedRedirect::check(client, &for_app.redirect_uri)
+}
+
+fn with(redirect: &VerifiedRedirect, for_app: &ForApp, iss: &str, answer: &[(&str, &str)]) -> String {
+    let mut fields = answer.to_vec();
+    if let Some(state) = &for_app.state {
+        fields.push(("state", state));
+    }
+    fields.push(("iss", iss));
+    redirect.with(&fields)
+}
+
+/// Where the person goes from a refusal: back to the app, with an error that it knows (RFC 6749 §4.1.2.1).
+#[must_use]
+pub fn refused<'a>(public_url: &str, visit: &Visit, for_app: &ForApp, refused: &Refused) -> Next<'a> {
+    let error = match refused.code {
+        Code::Denied | Code::UserDisabled => "access_denied",
+        code if code.status() == 503 || code == Code::ProviderTrouble => "temporarily_unavailable",
+        _ => "server_error",
+    };
+    match redirect(visit, for_app) {
+        Some(redirect) => Next::App(with(&redirect, for_app, public_url, &[("error", error)])),
+        None => Next::SignIn(None),
+    }
+}
+
+/// Takes what a code stands for, once, for whoever has the verifier of its challenge. A wrong verifier spends nothing
+/// (RD-06).
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn redeem(tickets: &Tickets, code: &str, challenge: &str) -> Result<Option<Redeemable>, Failure> {
+    let Some(code) = Plain::parse(code) else { return Ok(None) };
+    let fits = |value: &[u8]| {
+        let found: Redeemable = serde_json::from_slice(value).ok()?;
+        let same = Hash::of(found.for_app.challenge.as_bytes()) == Hash::of(challenge.as_bytes());
+        same.then_some(found)
+    };
+    let Some(value) = tickets.peek(Kind::AppCode, &code.hash()).await? else { return Ok(None) };
+    if fits(&value).is_none() {
+        return Ok(None);
+    }
+    match tickets.claim(Kind::AppCode, &code.hash(), b"used", USED_KEPT).await? {
+        Claim::Fresh(value) => Ok(fits(&value)),
+        Claim::Replayed(_) | Claim::Gone => Ok(None),
+    }
+}

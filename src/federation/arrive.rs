@@ -1,0 +1,83 @@
+//! The end of a callback: settle who it is, and answer (CB-10).
+
+use poem::Response;
+
+use super::{
+    app_return,
+    link::{Came, Settled, Where, settle},
+    pages::{Next, Place, refuse},
+    start::ask_path,
+    state::{Intent, State},
+};
+use crate::{
+    app::App,
+    login::{
+        Trouble, Visit,
+        finish::SignedIn,
+        page::Continue,
+        pending_link::{self, PendingLink, Wants},
+        resume::RESUME_PATH,
+        visit::see_other,
+    },
+    web::page::show,
+};
+
+/// Settles who came back, and answers their browser.
+///
+/// # Errors
+/// If the database or the ticket store is away.
+pub async fn arrive(app: &App, visit: &Visit, state: &State, came: &Came) -> Result<Response, Trouble> {
+    if let Intent::App(for_app) = &state.intent {
+        return app_return::arrive(app, visit, for_app, came).await;
+    }
+    let connecting = state.intent == Intent::Link;
+    let at = Where {
+        holds: visit.holds(),
+        connecting,
+        switch: false,
+        remembered: false,
+        locale: &visit.tongue.tag,
+        caller: &visit.caller,
+    };
+    match settle(app, came, at).await? {
+        Settled::SignedIn(done) => Ok(signed_in(visit, &done, state.txn())),
+        Settled::Own => Ok(see_other("/account")),
+        Settled::Waits(wants) => {
+            let link = PendingLink {
+                session: state.session.filter(|_| connecting),
+                txn: state.txn().map(str::to_owned),
+                ..came.waiting(wants, app, &visit.config, &visit.tongue)
+            };
+            wait(app, visit, &link).await
+        }
+        Settled::Refused(refused) => {
+            let next = if connecting { Next::Account } else { Next::SignIn(state.txn()) };
+            refuse(app, visit, &refused, &Place { provider: &came.arrived.provider, next }).await
+        }
+    }
+}
+
+/// Parks an account that waits, and leads to the page that asks.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn wait(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response, Trouble> {
+    let handle = pending_link::park(&app.tickets, visit.pre.hash(), link).await?;
+    let path = match (link.wants, &link.txn) {
+        (Wants::Switch | Wants::Yes, _) => ask_path(&handle),
+        (Wants::Proof, Some(txn)) => format!("/login?txn={txn}&link={}", handle.to_text()),
+        (Wants::Proof, None) => format!("/login?link={}", handle.to_text()),
+    };
+    Ok(visit.answer(see_other(&path)))
+}
+
+/// The cookies of a sign-in, and on to the client's request or the account. A client's request goes on by a page: the
+/// chain of redirects began at the provider, whose `form-action` would be held against the client (CW-02).
+#[must_use]
+pub fn signed_in(visit: &Visit, done: &SignedIn, txn: Option<&str>) -> Response {
+    let response = match txn {
+        Some(txn) => show(&Continue { tongue: &visit.tongue, href: &format!("{RESUME_PATH}?txn={txn}") }, visit.site),
+        None => see_other("/account"),
+    };
+    visit.answer_signed_in(response, done)
+}

@@ -1,0 +1,292 @@
+//! `/upstream/{provider}/callback`: what a provider sends a browser back with (federation §4, in that order).
+//!
+//! A provider answers in the query of a GET, or posts a form across sites. Such a POST brings no Lax cookie, so it reads
+//! none: it keeps the parameters for a minute under a fresh handle and leads to our own GET (CB-03).
+
+use std::time::Duration;
+
+use poem::{
+    Body, Request, Response, handler,
+    http::{Method, header},
+    web::{Data, Path},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    arrive::arrive,
+    pages::{Next, Place, refuse},
+    provider::{Answer, Providers},
+    refused::{Code, Refused, upstream_words},
+    state::{self, Intent, State},
+};
+use crate::{
+    app::App,
+    login::{Trouble, Visit, trouble, visit::see_other},
+    secret::Plain,
+    ticket::{Claim, Kind},
+    web::params::{ParamError, Params},
+};
+
+/// The longest answer that is taken (CB-02).
+const MAX_ANSWER: usize = 8192;
+/// The longest code.
+const MAX_CODE: usize = 4096;
+/// How long posted parameters wait for our own GET.
+const POSTED_KEPT: Duration = Duration::from_secs(60);
+
+/// The parameters of an answer. No `Debug`: a code is in it.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Given {
+    state: String,
+    code: Option<String>,
+    iss: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+    user: Option<String>,
+}
+
+impl Given {
+    /// CB-02: none of them twice, none too long, `state` as we make it. What we do not know is not looked at.
+    fn read(params: &Params) -> Result<Self, Refused> {
+        let known = ["state", "code", "iss", "error", "error_description", "error_uri", "user", "session_state"];
+        for name in known {
+            if let Err(ParamError::Repeated(_)) = params.known(&[name]) {
+                return Err(Refused::new(Code::ParamDuplicate, name));
+            }
+        }
+        let malformed = |name: &'static str, code: Code| move |_: ParamError| Refused::new(code, name);
+        let state = params.one_within("state", 43).map_err(malformed("state", Code::StateMalformed))?;
+        let state = state.filter(|state| is_state(state)).ok_or(Code::StateMalformed)?;
+        let text = |name: &'static str, max: usize| {
+            let value = params.one_within(name, max).map_err(malformed(name, Code::CodeMissing))?;
+            Ok::<_, Refused>(value.map(str::to_owned))
+        };
+        Ok(Self {
+            state: state.to_owned(),
+            code: text("code", MAX_CODE)?,
+            iss: text("iss", 2048)?,
+            error: text("error", 256)?,
+            // Never shown, and for the log cut short: its length is no reason to refuse.
+            error_description: params.one_within("error_description", MAX_ANSWER).ok().flatten().map(upstream_words),
+            user: text("user", MAX_ANSWER)?,
+        })
+    }
+
+    fn answer(&self) -> Answer<'_> {
+        Answer {
+            code: self.code.as_deref(),
+            iss: self.iss.as_deref(),
+            error: self.error.as_deref(),
+            error_description: self.error_description.as_deref(),
+            user: self.user.as_deref(),
+        }
+    }
+}
+
+/// 43 characters of base64url, as `secret` writes 32 bytes.
+fn is_state(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// CB-01: whether this provider answers in this way.
+fn check_method(providers: &Providers, id: &str, method: &Method, posts: bool) -> Result<(), Refused> {
+    match providers.form_post(id) {
+        None => Err(Code::ProviderDisabled.into()),
+        Some(form_post) if form_post == posts && method != Method::HEAD => Ok(()),
+        Some(_) => Err(Refused::new(Code::Method, method.as_str())),
+    }
+}
+
+/// GET: the answer of a provider that puts it into the query. HEAD, which link previews send, spends nothing.
+#[handler]
+pub async fn callback(
+    Data(app): Data<&App>,
+    Data(providers): Data<&Providers>,
+    Path(id): Path<String>,
+    request: &Request,
+) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let given = check_method(providers, &id, request.method(), false).and_then(|()| in_query(request));
+        match given {
+            Ok(given) => take(app, providers, &visit, &id, &given).await,
+            Err(refused) => outright(app, &visit, &id, &refused, "POST").await,
+        }
+    })
+    .await
+}
+
+/// Refuses what comes before any flow is known. `allow` is what the other kind of provider answers by (RFC 9110 §15.5.6).
+async fn outright(
+    app: &App,
+    visit: &Visit,
+    id: &str,
+    refused: &Refused,
+    allow: &'static str,
+) -> Result<Response, Trouble> {
+    let place = Place { provider: id, next: Next::SignIn(None) };
+    let mut response = refuse(app, visit, refused, &place).await?;
+    if refused.code == Code::Method {
+        // A HEAD is refused where a GET is taken.
+        let allow = if refused.detail == "HEAD" { "GET, POST" } else { allow };
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    }
+    Ok(response)
+}
+
+fn in_query(request: &Request) -> Result<Given, Refused> {
+    if request.uri().query().is_some_and(|query| query.len() > MAX_ANSWER) {
+        return Err(Refused::new(Code::StateMalformed, "the query is too long"));
+    }
+    let params = Params::from_query(request).map_err(|_| Refused::new(Code::StateMalformed, "the query"))?;
+    Given::read(&params)
+}
+
+/// POST: the answer of a provider that posts it, from its own site (CB-03).
+#[handler]
+pub async fn posted(
+    Data(app): Data<&App>,
+    Data(providers): Data<&Providers>,
+    Path(id): Path<String>,
+    request: &Request,
+    body: Body,
+) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::without_cookies(app, request);
+        match put_by(app, providers, &id, request, body).await {
+            Ok(handle) => Ok(see_other(&format!("/upstream/{id}/callback/resume?h={}", handle.to_text()))),
+            Err(refused) => outright(app, &visit, &id, &refused, "GET").await,
+        }
+    })
+    .await
+}
+
+async fn put_by(app: &App, providers: &Providers, id: &str, request: &Request, body: Body) -> Result<Plain, Refused> {
+    check_method(providers, id, request.method(), true)?;
+    let params = Params::read_form(request, body)
+        .await
+        .map_err(|error| Refused::new(Code::StateMalformed, error.to_string()))?;
+    let given = Given::read(&params)?;
+    state::waits(&app.tickets, &given.state).await?;
+    let handle = Plain::generate();
+    let value = serde_json::to_vec(&given).map_err(|_| Code::StoreDown)?;
+    let kept = app.tickets.issue(Kind::Returned, &handle.hash(), &value, POSTED_KEPT).await;
+    match kept.map_err(|failure| state::down(&failure))? {
+        true => Ok(handle),
+        false => Err(Code::StoreDown.into()),
+    }
+}
+
+/// `GET /upstream/{provider}/callback/resume`: our own GET after such a POST; it brings the cookies.
+#[handler]
+pub async fn resume(
+    Data(app): Data<&App>,
+    Data(providers): Data<&Providers>,
+    Path(id): Path<String>,
+    request: &Request,
+) -> Response {
+    trouble::page(app, request, async {
+        let visit = Visit::of(app, request, "").await?;
+        let given = match check_method(providers, &id, &Method::POST, true) {
+            Ok(()) => put_by_before(app, request).await,
+            Err(refused) => Err(refused),
+        };
+        match given {
+            Ok(given) => take(app, providers, &visit, &id, &given).await,
+            Err(refused) => outright(app, &visit, &id, &refused, "POST").await,
+        }
+    })
+    .await
+}
+
+async fn put_by_before(app: &App, request: &Request) -> Result<Given, Refused> {
+    let unknown = || Refused::new(Code::StateUnknown, "the handle");
+    let params = Params::from_query(request).map_err(|_| unknown())?;
+    let handle = params.one_within("h", 43).map_err(|_| unknown())?.and_then(Plain::parse).ok_or_else(unknown)?;
+    match app.tickets.claim(Kind::Returned, &handle.hash(), b"used", POSTED_KEPT).await {
+        Ok(Claim::Fresh(value)) => serde_json::from_slice(&value).map_err(|_| unknown()),
+        Ok(Claim::Replayed(_)) => Err(Code::StateUsed.into()),
+        Ok(Claim::Gone) => Err(unknown()),
+        Err(failure) => Err(state::down(&failure)),
+    }
+}
+
+/// CB-04 to CB-10. From the claim on the flow is spent, whatever follows.
+async fn take(app: &App, providers: &Providers, visit: &Visit, id: &str, given: &Given) -> Result<Response, Trouble> {
+    let state = match state::claim(&app.tickets, &given.state).await {
+        Ok(state) => state,
+        Err(refused) => return outright(app, visit, id, &refused, "GET").await,
+    };
+    match identified(app, providers, visit, id, given, &state).await {
+        Ok(came) => arrive(app, visit, &state, &came).await,
+        Err(refused) => {
+            let next = next(&app.public_url, visit, id, &state, &refused);
+            refuse(app, visit, &refused, &Place { provider: id, next }).await
+        }
+    }
+}
+
+async fn identified(
+    app: &App,
+    providers: &Providers,
+    visit: &Visit,
+    id: &str,
+    given: &Given,
+    state: &State,
+) -> Result<super::link::Came, Refused> {
+    state::check(state, id, visit, app.clock().now())?;
+    state::check_session(state, visit)?;
+    Ok(super::link::Came::new(providers.identify(&state.record, &given.answer()).await?))
+}
+
+/// Where the person goes from a refusal. In another browser, or at another provider's address, nothing of the flow is
+/// shown.
+fn next<'a>(public_url: &str, visit: &Visit, id: &str, state: &'a State, refused: &Refused) -> Next<'a> {
+    if refused.code == Code::BrowserMismatch || state.record.provider != id {
+        return Next::SignIn(None);
+    }
+    match &state.intent {
+        Intent::Login { txn } => Next::SignIn(txn.as_deref()),
+        Intent::Link => Next::Account,
+        Intent::App(for_app) => super::app_return::refused(public_url, visit, for_app, refused),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<Given, Code> {
+        Given::read(&Params::from_form(query.as_bytes(), Some("application/x-www-form-urlencoded")).unwrap())
+            .map_err(|refused| refused.code)
+    }
+
+    const STATE: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO-_";
+
+    #[test]
+    fn cb_02_a_repeated_parameter_is_refused_and_unknown_ones_are_not_looked_at() {
+        for twice in ["state", "code", "iss", "error"] {
+            let query = format!("state={STATE}&code=c&iss=i&error=e&{twice}=x");
+            assert_eq!(read(&query).err(), Some(Code::ParamDuplicate), "{twice}");
+        }
+        let given = read(&format!("state={STATE}&code=c&foo=1&foo=2")).unwrap();
+        assert_eq!((given.code.as_deref(), given.state.as_str()), (Some("c"), STATE));
+    }
+
+    #[test]
+    fn cb_02_state_is_exactly_43_characters_of_base64url() {
+        let (short, long) = (&STATE[1..], format!("{STATE}a"));
+        let others = ["", short, &long, &format!("{short}%00"), &format!("{short}%2B"), &format!("{short}.")];
+        for state in others {
+            assert_eq!(read(&format!("state={state}&code=c")).err(), Some(Code::StateMalformed), "{state}");
+        }
+        assert_eq!(read("code=c").err(), Some(Code::StateMalformed));
+    }
+
+    #[test]
+    fn cb_02_an_over_long_code_is_none() {
+        assert!(read(&format!("state={STATE}&code={}", "c".repeat(4096))).is_ok());
+        assert_eq!(read(&format!("state={STATE}&code={}", "c".repeat(4097))).err(), Some(Code::CodeMissing));
+    }
+}

@@ -1,0 +1,214 @@
+//! What becomes of somebody who came back from a provider: the facts, the decision, and what it does, in one unit of
+//! work.
+
+use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decide::{Decision, Facts, Owner, decide},
+    provider::{Identity, Trust},
+    refused::{Code, Refused},
+};
+use crate::{
+    app::App,
+    config::{Config, SignUp},
+    db::Tx,
+    login::{
+        finish::{Finished, HELD, Holds, Of, Proof, SignedIn, finish},
+        pending_link::{PendingLink, Wants},
+        provider,
+    },
+    telemetry::metrics,
+    user::{self, Address, Arrived, State, identity},
+    web::{caller::Caller, error::Failure, text::Tongue},
+};
+
+/// Who came back, as all that follows needs to know them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Came {
+    /// The account.
+    pub arrived: Arrived,
+    /// The provider runs the mailbox of its address.
+    pub authoritative: bool,
+    /// How it was proven there, separated by blanks.
+    pub amr: String,
+}
+
+impl Came {
+    /// From what was identified. `amr` values stand in tokens: only plain words of RFC 8176's kind are kept.
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
+        let plain = |word: &String| (1..=32).contains(&word.len()) && word.bytes().all(is_plain);
+        let amr: Vec<String> = identity.amr.into_iter().filter(plain).take(10).collect();
+        Self {
+            arrived: Arrived {
+                provider: identity.provider,
+                issuer: identity.issuer,
+                subject: identity.subject,
+                email: identity.email.filter(|email| email.len() <= 1016),
+                name: identity.name.map(|name| name.chars().filter(|c| !c.is_control()).take(200).collect()),
+            },
+            authoritative: identity.trust == Trust::Authoritative,
+            amr: amr.join(" "),
+        }
+    }
+
+    /// From a link that waited.
+    #[must_use]
+    pub fn again(link: &PendingLink) -> Self {
+        Self { arrived: link.arrived.clone(), authoritative: link.authoritative, amr: link.amr.clone() }
+    }
+
+    /// To wait for something.
+    #[must_use]
+    pub fn waiting(&self, wants: Wants, app: &App, config: &Config, tongue: &Tongue) -> PendingLink {
+        PendingLink {
+            arrived: self.arrived.clone(),
+            authoritative: self.authoritative,
+            amr: self.amr.clone(),
+            provider_name: provider::name_or_words(config, &self.arrived.provider, tongue),
+            wants,
+            session: None,
+            txn: None,
+            at: app.clock().now(),
+            origin: None,
+        }
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte)
+}
+
+/// In which browser, or none, somebody came back.
+#[derive(Clone, Copy, Debug)]
+pub struct Where<'a> {
+    /// What the browser holds; all none for apps.
+    pub holds: Holds<'a>,
+    /// They set out to connect it to whoever is signed in.
+    pub connecting: bool,
+    /// They have agreed to leave somebody else's session.
+    pub switch: bool,
+    /// The session is to be long.
+    pub remembered: bool,
+    /// Language of letters.
+    pub locale: &'a str,
+    /// Network and request.
+    pub caller: &'a Caller,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum Settled {
+    /// Signed in.
+    SignedIn(Box<SignedIn>),
+    /// It is theirs already.
+    Own,
+    /// It waits for something.
+    Waits(Wants),
+    /// Refused, with a word for the trail.
+    Refused(Refused),
+}
+
+/// Settles it.
+///
+/// # Errors
+/// The database's own.
+pub async fn settle(app: &App, came: &Came, at: Where<'_>) -> Result<Settled, Failure> {
+    // Once more if another first sign-in of the same person was quicker: then their link is there (LK-09).
+    for _ in 0..2 {
+        let tx = app.db.begin().await?;
+        if let Some(settled) = settle_in(app, &tx, came, at).await? {
+            tx.commit().await?;
+            return Ok(settled);
+        }
+    }
+    Ok(Settled::Waits(Wants::Proof))
+}
+
+/// What the database knows of somebody who came back.
+#[derive(Debug)]
+pub struct Known {
+    /// The facts to decide by.
+    pub facts: Facts,
+    link: Option<user::Identity>,
+    address: Option<Address>,
+}
+
+/// Gathers the facts.
+///
+/// # Errors
+/// The database's own.
+pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at: Where<'_>) -> Result<Known, Failure> {
+    let told = came.arrived.email.as_deref();
+    let address = told.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
+    let held = match &address {
+        Some(address) => user::is_held(conn, address).await?,
+        None => false,
+    };
+    // After the address: who finds it held by a first sign-in that was quicker finds that one's link, too (LK-09).
+    let link = identity::find(conn, &came.arrived.issuer, &came.arrived.subject).await?;
+    let owner = match &link {
+        Some(link) => user::by_id(conn, link.user_id).await?,
+        None => None,
+    };
+    let facts = Facts {
+        connecting: at.connecting,
+        owner: owner.map(|owner| Owner { user: owner.id, active: owner.state == State::Active }),
+        current: at.holds.current.map(|current| current.user.id),
+        switch: at.switch,
+        authoritative: came.authoritative && address.is_some(),
+        held,
+        sign_up: config.magic_link.sign_up == SignUp::Open,
+    };
+    Ok(Known { facts, link, address })
+}
+
+/// Settles it within a unit of work. None: somebody got the address meanwhile, and what this unit of work did is to be
+/// forgotten.
+///
+/// # Errors
+/// The database's own.
+pub async fn settle_in(app: &App, tx: &Tx, came: &Came, at: Where<'_>) -> Result<Option<Settled>, Failure> {
+    let config = app.config.get();
+    let known = known(tx.conn(), &config, came, at).await?;
+    let (arrived, amr) = (&came.arrived, came.amr.as_str());
+    match (decide(&known.facts), &known.link, &known.address) {
+        (Decision::SignIn, Some(identity), _) => enter(tx, Of::Link { identity, arrived, amr }, &config, at).await,
+        (Decision::Create, _, Some(address)) => {
+            let key = address.key(&app.macs.address);
+            enter(tx, Of::Mailbox { address, key: &key, link: arrived, amr }, &config, at).await
+        }
+        (decision, ..) => Ok(Some(without_entering(decision))),
+    }
+}
+
+/// What a decision that signs nobody in comes to.
+#[must_use]
+pub fn without_entering(decision: Decision) -> Settled {
+    match decision {
+        Decision::AskFirst => Settled::Waits(Wants::Switch),
+        Decision::Confirm => Settled::Waits(Wants::Yes),
+        Decision::Own => Settled::Own,
+        Decision::Taken => Settled::Refused(Code::LinkTaken.into()),
+        Decision::Disabled => Settled::Refused(Code::UserDisabled.into()),
+        Decision::Closed => Settled::Refused(Refused::new(Code::UserDisabled, "sign_up_closed")),
+        Decision::Prove | Decision::SignIn | Decision::Create => Settled::Waits(Wants::Proof),
+    }
+}
+
+async fn enter(tx: &Tx, of: Of<'_>, config: &Config, at: Where<'_>) -> Result<Option<Settled>, Failure> {
+    let id = match of {
+        Of::Link { arrived, .. } | Of::Mailbox { link: arrived, .. } => arrived.provider.clone(),
+        Of::Mail { .. } => String::new(),
+    };
+    let proof = Proof { of, remembered: at.remembered, locale: at.locale, holds: at.holds };
+    Ok(match finish(tx, proof, at.caller, config).await? {
+        Finished::SignedIn(done) => {
+            tx.on_commit(move || metrics::upstream_signed_in(&id));
+            Some(Settled::SignedIn(done))
+        }
+        Finished::Refused(HELD) => None,
+        Finished::Refused(reason) => Some(Settled::Refused(Refused::new(Code::UserDisabled, reason))),
+    })
+}

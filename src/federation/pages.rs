@@ -1,0 +1,226 @@
+//! The pages of this room: the way to a provider, the question whether to connect an account, and what people hear when
+//! something does not work: what happened, and what to do next.
+
+use askama::Template;
+use poem::{
+    Response,
+    http::{StatusCode, header},
+};
+
+use super::refused::{Code, Refused};
+use crate::{
+    app::App,
+    audit::{Event, Kind},
+    limit,
+    login::{
+        Trouble, Visit,
+        page::Error,
+        provider,
+        sign_in::{self, Shown},
+    },
+    telemetry::metrics,
+    web::{
+        error::Failure,
+        page::{Content, show},
+        text::Tongue,
+    },
+};
+
+/// Leads on to a provider with status 200: a redirect after a form would be held against `form-action` (CW-03).
+#[derive(Template)]
+#[template(path = "federation/leave.html", config = ".askama.toml")]
+pub struct Leave<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// What people call the provider.
+    pub provider: &'a str,
+    /// Where to.
+    pub href: &'a str,
+}
+
+/// `GET /login/identity`: whether to connect an account, or to leave somebody else's session for it.
+#[derive(Template)]
+#[template(path = "federation/ask.html", config = ".askama.toml")]
+pub struct Ask<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// What people call the provider.
+    pub provider: &'a str,
+    /// How the person recognises the account there; empty if nothing is known of it.
+    pub account: &'a str,
+    /// Who is signed in.
+    pub email: &'a str,
+    /// The account is somebody else's: the question is whether to sign out.
+    pub switch: bool,
+    /// The user has another account of this provider already (case G).
+    pub second: bool,
+    /// Form token.
+    pub form_token: &'a str,
+    /// What the form is about: the field's name, and its value.
+    pub about: (&'static str, &'a str),
+}
+
+impl Leave<'_> {
+    fn text(&self, key: &str) -> String {
+        self.tongue.ta(key, &[("provider", self.provider.to_owned())])
+    }
+}
+
+impl Content for Leave<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.text("upstream-leave-title")
+    }
+    fn refresh(&self) -> Option<&str> {
+        Some(self.href)
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
+
+impl Ask<'_> {
+    fn text(&self, key: &str) -> String {
+        self.tongue.ta(key, &[("provider", self.provider.to_owned())])
+    }
+
+    fn lede(&self) -> String {
+        let known = [
+            ("provider", self.provider.to_owned()),
+            ("account", self.account.to_owned()),
+            ("email", self.email.to_owned()),
+        ];
+        let key = match (self.switch, self.account) {
+            (true, _) => "identity-switch-lede",
+            (false, "") => "identity-lede-nameless",
+            (false, _) => "identity-lede",
+        };
+        self.tongue.html(key, &known)
+    }
+}
+
+impl Content for Ask<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.text(if self.switch { "identity-switch-title" } else { "identity-title" })
+    }
+}
+
+/// Where a refusal happened, and where the person goes from it.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The provider's id, as the path has it.
+    pub provider: &'a str,
+    /// Where to go on.
+    pub next: Next<'a>,
+}
+
+/// Where a person goes from a refusal.
+#[derive(Clone, Debug)]
+pub enum Next<'a> {
+    /// Back to the sign-in page, with the client's request that still waits (UE-02).
+    SignIn(Option<&'a str>),
+    /// Back to the account page.
+    Account,
+    /// Back to the app, with an error for it.
+    App(String),
+}
+
+impl Next<'_> {
+    fn href(&self) -> String {
+        match self {
+            Self::SignIn(Some(txn)) => format!("/login?txn={txn}"),
+            Self::SignIn(None) => "/login".to_owned(),
+            Self::Account => "/account".to_owned(),
+            Self::App(url) => url.clone(),
+        }
+    }
+
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::SignIn(_) => "upstream-back",
+            Self::Account => "upstream-back-account",
+            Self::App(_) => "upstream-back-app",
+        }
+    }
+}
+
+/// A refusal: its line in the log, its row in the trail, its count, its page. No cookie is set or changed by it.
+///
+/// # Errors
+/// If the database is away.
+pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'_>) -> Result<Response, Trouble> {
+    note(app, visit, refused, place.provider).await?;
+    let code = refused.code;
+    let known = [("provider", provider::name_or_words(&visit.config, place.provider, &visit.tongue))];
+    let message = visit.tongue.ta(code.stem(), &known);
+    if let (200, Next::SignIn(txn)) = (code.status(), &place.next) {
+        return back_to_sign_in(app, visit, *txn, message).await;
+    }
+    let fresh = code == Code::LinkStaleAuth;
+    let href = if fresh { "/login".to_owned() } else { place.next.href() };
+    let label = if fresh { "upstream-fresh-next" } else { place.next.label() };
+    let page = Error {
+        tongue: &visit.tongue,
+        status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
+        title: visit.tongue.ta(&format!("{}-title", code.stem()), &known),
+        message,
+        parameter: None,
+        next_href: Some(&href),
+        next_label: Some(visit.tongue.t(label)),
+        reference: Some(&visit.caller.request_id),
+    };
+    let mut response = show(&page, visit.site);
+    if let Some(seconds) = code.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.
+async fn back_to_sign_in(app: &App, visit: &Visit, txn: Option<&str>, notice: String) -> Result<Response, Trouble> {
+    // A request whose time is over meanwhile is no reason to show something else.
+    let pending = match sign_in::pending_of(app, visit, txn).await {
+        Ok(pending) => pending,
+        Err(Trouble::Expired) => None,
+        Err(trouble) => return Err(trouble),
+    };
+    let txn = txn.filter(|_| pending.is_some());
+    sign_in::draw(app, visit, Shown { txn, pending: pending.as_ref(), notice: Some(notice), ..Shown::default() }).await
+}
+
+/// The trail has the code; what the refusal knows besides is for the log. Whoever brings about very many of them for
+/// nothing has lines in the log alone, or they could fill the trail.
+///
+/// # Errors
+/// If the database is away.
+pub async fn note(app: &App, visit: &Visit, refused: &Refused, id: &str) -> Result<(), Failure> {
+    let (code, detail) = (refused.code.as_str(), refused.detail.as_str());
+    let request_id = visit.caller.request_id.as_str();
+    let known = provider::name(&visit.config, id).is_some();
+    let provider = if known { id } else { "unknown" };
+    if refused.code.alerts() {
+        tracing::error!(request_id, provider, code, detail, "upstream sign-in refused: ops must look");
+    } else {
+        tracing::warn!(request_id, provider, code, detail, "upstream sign-in refused");
+    }
+    metrics::upstream_refused(code, provider);
+    // With the store away there is no count, and refusals are few.
+    let over = limit::upstream_refusal(&app.tickets, visit.caller.ip, &visit.config.limits).await;
+    if matches!(over, Ok(Some(_))) {
+        return Ok(());
+    }
+    let tx = app.db.begin().await?;
+    let event = Event::new(Kind::UpstreamRefused).reason(code).caller(&visit.caller.network, request_id);
+    let event = if known { event.provider(id) } else { event };
+    let event = match &visit.current {
+        Some(current) => event.user(current.user.id).session(current.session.id),
+        None => event,
+    };
+    event.record(&tx).await?;
+    tx.commit().await
+}

@@ -1,0 +1,165 @@
+//! A sign-in that is under way at a provider: what is kept until its answer comes, and who may bring that.
+//!
+//! It lives in the ticket store alone, sealed, under SHA-256 of `state`, for ten minutes (UP-03). An answer claims it by
+//! one atomic step; whatever follows, the flow is spent (CB-04).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    provider::Record,
+    refused::{Code, Refused},
+};
+use crate::{
+    clock::Time,
+    login::{Visit, pending_link::is_of},
+    secret::Hash,
+    ticket::{Claim, Kind, Tickets},
+    web::error::Failure,
+};
+
+/// How long a person may take at the provider, and how long a used state is told from an unknown one.
+pub const KEPT: Duration = Duration::from_secs(600);
+
+/// Why somebody set out (UP-03).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intent {
+    /// To sign in.
+    Login {
+        /// The handle of the client's request that waits.
+        txn: Option<String>,
+    },
+    /// To connect the provider to whoever is signed in.
+    Link,
+    /// To sign in to a first-party app that draws its own form.
+    App(ForApp),
+}
+
+/// What an app gave at the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForApp {
+    /// The registered first-party client.
+    pub client_id: String,
+    /// Where the code goes: verified then, and once more when it goes.
+    pub redirect_uri: String,
+    /// The PKCE challenge that stands in place of the cookie (DESIGN §8, API flows).
+    pub challenge: String,
+    /// The app's own state, sent back as it came.
+    pub state: Option<String>,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The provider's part.
+    pub record: Record,
+    /// Why.
+    pub intent: Intent,
+    /// SHA-256 of the pre-login cookie; none for apps.
+    pub browser: Option<Vec<u8>>,
+    /// The session that was there.
+    pub session: Option<Uuid>,
+    /// Its user.
+    pub user: Option<Uuid>,
+    /// When it began.
+    pub at: Time,
+}
+
+impl State {
+    /// The handle of the client's request that goes on after it.
+    #[must_use]
+    pub fn txn(&self) -> Option<&str> {
+        match &self.intent {
+            Intent::Login { txn } => txn.as_deref(),
+            Intent::Link | Intent::App(_) => None,
+        }
+    }
+}
+
+fn handle(state: &str) -> Hash {
+    Hash::of(state.as_bytes())
+}
+
+/// Keeps it, under a `state` that nobody has used.
+///
+/// # Errors
+/// [`Code::StoreDown`]; then nothing was sent anywhere.
+pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), Refused> {
+    let value = serde_json::to_vec(kept).map_err(|error| down(&Failure::internal(error)))?;
+    match tickets.issue(Kind::Upstream, &handle(state), &value, KEPT).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refused::new(Code::StoreDown, "a fresh 256-bit state was taken")),
+        Err(failure) => Err(down(&failure)),
+    }
+}
+
+/// Whether a sign-in waits under this `state`; it stays.
+///
+/// # Errors
+/// [`Code::StateUnknown`], [`Code::StoreDown`].
+pub async fn waits(tickets: &Tickets, state: &str) -> Result<(), Refused> {
+    match tickets.peek(Kind::Upstream, &handle(state)).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(Code::StateUnknown.into()),
+        Err(failure) => Err(down(&failure)),
+    }
+}
+
+/// CB-04: one atomic step that leaves a tombstone.
+///
+/// # Errors
+/// [`Code::StateUsed`], [`Code::StateUnknown`], [`Code::StoreDown`].
+pub async fn claim(tickets: &Tickets, state: &str) -> Result<State, Refused> {
+    match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {
+        Ok(Claim::Fresh(value)) => {
+            serde_json::from_slice(&value).map_err(|_| Refused::new(Code::StateUnknown, "it cannot be read"))
+        }
+        Ok(Claim::Replayed(_)) => Err(Code::StateUsed.into()),
+        Ok(Claim::Gone) => Err(Code::StateUnknown.into()),
+        Err(failure) => Err(down(&failure)),
+    }
+}
+
+/// CB-05: its age by our clock, the provider of the path, the browser that set out; hashes compare in constant time. An
+/// app is known by the verifier that it brings later instead.
+///
+/// # Errors
+/// [`Code::StateUnknown`], [`Code::ProviderMismatch`], [`Code::BrowserMismatch`].
+pub fn check(state: &State, provider: &str, visit: &Visit, now: Time) -> Result<(), Refused> {
+    if now.since(state.at) > KEPT {
+        return Err(Refused::new(Code::StateUnknown, "it is too old"));
+    }
+    if state.record.provider != provider {
+        return Err(Code::ProviderMismatch.into());
+    }
+    if matches!(state.intent, Intent::App(_)) {
+        return Ok(());
+    }
+    let bound = state.browser.as_deref().and_then(Hash::from_column);
+    let asker = visit.asker();
+    match bound {
+        Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),
+        _ => Err(Code::BrowserMismatch.into()),
+    }
+}
+
+/// CB-08: who wants to connect something is still who set out to.
+///
+/// # Errors
+/// [`Code::SessionChanged`].
+pub fn check_session(state: &State, visit: &Visit) -> Result<(), Refused> {
+    if state.intent != Intent::Link {
+        return Ok(());
+    }
+    let now = visit.current.as_ref().map(|current| (current.session.id, current.user.id));
+    let then = state.session.zip(state.user);
+    if now.is_some() && now == then { Ok(()) } else { Err(Code::SessionChanged.into()) }
+}
+
+/// The store's failure as a refusal, with its cause for the log.
+#[must_use]
+pub fn down(failure: &Failure) -> Refused {
+    Refused::new(Code::StoreDown, failure.to_string())
+}

@@ -1,0 +1,172 @@
+//! Accounts at a provider that wait: for the proof of an address, or for somebody's yes.
+//!
+//! Such a link is a ticket, bound to the browser that came back from the provider and good for fifteen minutes (LK-06).
+//! Once an address is typed, a copy goes on in the flow's row and lives as long as the flow; the ticket is spent when
+//! that is settled. Nothing here connects anything: that takes the door (`finish`) or a form of the `federation` room.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{pending::Asker, trouble::Trouble, visit::Visit};
+use crate::{
+    app::App,
+    audit::{Event, Kind as Happened},
+    clock::Time,
+    secret::{Hash, Plain},
+    session::Session,
+    ticket::{Claim, Kind, Tickets},
+    user::Arrived,
+    web::error::Failure,
+};
+
+/// How long a link waits (RD-04).
+pub const KEPT: Duration = Duration::from_secs(900);
+
+/// Where a person is asked whether to connect an account.
+pub const ASK_PATH: &str = "/login/identity";
+
+/// What a link waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wants {
+    /// An address, proven by mail (case C).
+    Proof,
+    /// A yes to leaving somebody else's session (case A).
+    Switch,
+    /// A yes to connecting it to whoever is signed in (case B).
+    Yes,
+}
+
+/// An account at a provider that waits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PendingLink {
+    /// Which account.
+    pub arrived: Arrived,
+    /// The provider runs the mailbox of the address that it told.
+    pub authoritative: bool,
+    /// How it was proven there.
+    pub amr: String,
+    /// What people call the provider.
+    pub provider_name: String,
+    /// What it waits for.
+    pub wants: Wants,
+    /// The session that began it, where one must be there at the end.
+    pub session: Option<Uuid>,
+    /// The handle of the client's request that goes on after it.
+    pub txn: Option<String>,
+    /// When it began to wait.
+    pub at: Time,
+    /// The ticket that it was read from, hashed: to be spent when it is settled.
+    #[serde(default)]
+    pub origin: Option<Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    browser: Vec<u8>,
+    link: PendingLink,
+}
+
+/// Parks a link under a fresh handle, which is worth nothing in another browser.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn park(tickets: &Tickets, browser: Hash, link: &PendingLink) -> Result<Plain, Failure> {
+    let handle = Plain::generate();
+    let stored = Stored { browser: browser.to_column(), link: link.clone() };
+    let value = serde_json::to_vec(&stored).map_err(Failure::internal)?;
+    if !tickets.issue(Kind::Link, &handle.hash(), &value, KEPT).await? {
+        return Err(Failure::internal("a fresh 256-bit handle was taken"));
+    }
+    Ok(handle)
+}
+
+/// The link behind a handle, if this browser brought it and its time is not over; it stays.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn look(
+    tickets: &Tickets,
+    handle: &Plain,
+    asker: Asker<'_>,
+    now: Time,
+) -> Result<Option<PendingLink>, Failure> {
+    let Some(value) = tickets.peek(Kind::Link, &handle.hash()).await? else { return Ok(None) };
+    Ok(read(&value, handle, asker, now))
+}
+
+/// Takes the link behind a handle, once.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn take(
+    tickets: &Tickets,
+    handle: &Plain,
+    asker: Asker<'_>,
+    now: Time,
+) -> Result<Option<PendingLink>, Failure> {
+    // Looked at first, so that another browser cannot spend what is not its own.
+    if look(tickets, handle, asker, now).await?.is_none() {
+        return Ok(None);
+    }
+    match tickets.claim(Kind::Link, &handle.hash(), b"taken", KEPT).await? {
+        Claim::Fresh(value) => Ok(read(&value, handle, asker, now)),
+        Claim::Replayed(_) | Claim::Gone => Ok(None),
+    }
+}
+
+/// Spends the ticket of a link that was settled in its flow's row.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn spend(tickets: &Tickets, link: &PendingLink) -> Result<(), Failure> {
+    if let Some(origin) = link.origin.as_deref().and_then(Hash::from_column) {
+        tickets.claim(Kind::Link, &origin, b"taken", KEPT).await?;
+    }
+    Ok(())
+}
+
+fn read(value: &[u8], handle: &Plain, asker: Asker<'_>, now: Time) -> Option<PendingLink> {
+    let stored: Stored = serde_json::from_slice(value).ok()?;
+    let bound = Hash::from_column(&stored.browser)?;
+    let mut link = stored.link;
+    let in_time = now.since(link.at) <= KEPT;
+    link.origin.get_or_insert_with(|| handle.hash().to_column());
+    (in_time && is_of(bound, asker.browser, asker.session)).then_some(link)
+}
+
+/// Whether a browser is the one that something was bound to: it holds that cookie, or a session that grew from it.
+#[must_use]
+pub fn is_of(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> bool {
+    let grown_from = session.and_then(|session| session.browser_hash.as_deref()).and_then(Hash::from_column);
+    browser == Some(bound) || grown_from == Some(bound)
+}
+
+/// The link that a page or form names: none was named, or this browser brought it.
+///
+/// # Errors
+/// [`Trouble::Link`] if it is another browser's, used, or too old: with its row in the trail.
+pub async fn named(app: &App, visit: &Visit, handle: Option<&str>) -> Result<Option<PendingLink>, Trouble> {
+    let Some(handle) = handle else { return Ok(None) };
+    let found = match Plain::parse(handle) {
+        Some(handle) => look(&app.tickets, &handle, visit.asker(), app.clock().now()).await?,
+        None => None,
+    };
+    match found.filter(|link| link.wants == Wants::Proof) {
+        Some(link) => Ok(Some(link)),
+        None => Err(refused(app, visit).await?),
+    }
+}
+
+/// The trail's row for a link that is not to be had here, and the page for it.
+///
+/// # Errors
+/// If the database is away.
+pub async fn refused(app: &App, visit: &Visit) -> Result<Trouble, Failure> {
+    let tx = app.db.begin().await?;
+    let event = Event::new(Happened::UpstreamRefused).reason("lk_browser");
+    event.caller(&visit.caller.network, &visit.caller.request_id).record(&tx).await?;
+    tx.commit().await?;
+    Ok(Trouble::Link)
+}

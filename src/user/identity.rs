@@ -1,0 +1,191 @@
+//! Accounts at upstream providers with which users may sign in.
+//!
+//! Owns `user_identities`. Promises: one account there belongs to one user here (LK-01), nothing but that pair of issuer
+//! and subject ever finds a user, and the last way in is never taken away (LK-07). Who may add or take one is decided
+//! elsewhere; here it is written down.
+
+use std::{fmt, time::Duration};
+
+use entity::user_identity as row;
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+    sea_query::{Expr, LockType, OnConflict},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use entity::user_identity::Model as Identity;
+
+use crate::{db::Tx, secret::row_id, web::error::Failure};
+
+/// How long a disconnected account is remembered (security §9).
+const TOMBSTONE: Duration = Duration::from_secs(365 * 86_400);
+
+/// Somebody whom a provider has just vouched for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrived {
+    /// The configured provider.
+    pub provider: String,
+    /// The issuer.
+    pub issuer: String,
+    /// Who it is there.
+    pub subject: String,
+    /// The address that the provider tells, for people to recognise the account by.
+    pub email: Option<String>,
+    /// The name that the provider tells.
+    pub name: Option<String>,
+}
+
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrived").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl Arrived {
+    /// How a person recognises the account: its address, else its name.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.email.as_deref().or(self.name.as_deref())
+    }
+}
+
+/// What became of adding an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is this user's now.
+    Linked(Identity),
+    /// It was this user's already.
+    Own(Identity),
+    /// It is somebody else's; nothing says whose.
+    Taken,
+}
+
+/// What became of taking one away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is disconnected.
+    Done(Identity),
+    /// It is the last way in.
+    LastWay,
+    /// It is not theirs, or was disconnected before.
+    Gone,
+}
+
+/// The live link of this account, if there is one.
+///
+/// # Errors
+/// The database's own.
+pub async fn find(conn: &impl ConnectionTrait, issuer: &str, subject: &str) -> Result<Option<Identity>, Failure> {
+    let pair = Condition::all().add(row::Column::Issuer.eq(issuer)).add(row::Column::Subject.eq(subject));
+    Ok(row::Entity::find().filter(pair).filter(row::Column::UnlinkedAt.is_null()).one(conn).await?)
+}
+
+/// The accounts with which a user may sign in, the oldest first.
+///
+/// # Errors
+/// The database's own.
+pub async fn of_user(conn: &impl ConnectionTrait, user: Uuid) -> Result<Vec<Identity>, Failure> {
+    Ok(row::Entity::find().filter(live_of(user)).order_by_asc(row::Column::LinkedAt).limit(100).all(conn).await?)
+}
+
+fn live_of(user: Uuid) -> Condition {
+    Condition::all().add(row::Column::UserId.eq(user)).add(row::Column::UnlinkedAt.is_null())
+}
+
+/// Connects an account to a user. The unique index decides between two at once.
+///
+/// # Errors
+/// The database's own.
+pub async fn add(tx: &Tx, user: Uuid, arrived: &Arrived) -> Result<Added, Failure> {
+    let new = Identity {
+        id: row_id(tx.now),
+        user_id: user,
+        provider: arrived.provider.clone(),
+        issuer: arrived.issuer.clone(),
+        subject: arrived.subject.clone(),
+        email: arrived.email.clone(),
+        name: arrived.name.clone(),
+        linked_at: tx.now,
+        last_used_at: tx.now,
+        unlinked_at: None,
+    };
+    let inserted = row::Entity::insert(row::ActiveModel::from(new.clone()))
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(tx.conn())
+        .await?;
+    if inserted == 1 {
+        return Ok(Added::Linked(new));
+    }
+    Ok(match find(tx.conn(), &arrived.issuer, &arrived.subject).await? {
+        Some(there) if there.user_id == user => Added::Own(there),
+        _ => Added::Taken,
+    })
+}
+
+/// Notes that somebody signed in with it, and what the provider tells of them now: nothing else changes (case A, LK-03).
+///
+/// # Errors
+/// The database's own.
+pub async fn used(tx: &Tx, id: Uuid, arrived: &Arrived) -> Result<(), Failure> {
+    row::Entity::update_many()
+        .col_expr(row::Column::Provider, Expr::value(arrived.provider.as_str()))
+        .col_expr(row::Column::Email, Expr::value(arrived.email.clone()))
+        .col_expr(row::Column::Name, Expr::value(arrived.name.clone()))
+        .col_expr(row::Column::LastUsedAt, Expr::value(tx.now.0))
+        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::UnlinkedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Disconnects an account, unless it is the last way in; `by_mail` says whether mail is one. Whoever calls this ends the
+/// sessions that came from it.
+///
+/// # Errors
+/// The database's own.
+pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Removed, Failure> {
+    // Locked, so that two who take the last two at once wait for each other.
+    let live = row::Entity::find()
+        .filter(live_of(user))
+        .order_by_asc(row::Column::Id)
+        .lock(LockType::NoKeyUpdate)
+        .all(tx.conn())
+        .await?;
+    let others = live.iter().any(|other| other.id != id);
+    let Some(mine) = live.into_iter().find(|mine| mine.id == id) else { return Ok(Removed::Gone) };
+    if !by_mail && !others {
+        return Ok(Removed::LastWay);
+    }
+    let gone = bury(tx, Condition::all().add(row::Column::Id.eq(id))).await?;
+    Ok(if gone == 1 { Removed::Done(mine) } else { Removed::Gone })
+}
+
+/// Disconnects all accounts of a user: nobody had proven to own it before now (magic-link E2).
+///
+/// # Errors
+/// The database's own.
+pub async fn remove_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
+    bury(tx, live_of(user)).await
+}
+
+async fn bury(tx: &Tx, which: Condition) -> Result<u64, Failure> {
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::UnlinkedAt, Expr::value(Some(tx.now.0)))
+        .filter(which)
+        .filter(row::Column::UnlinkedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected)
+}
+
+/// Forgets accounts that were disconnected a year ago, at most `most`; gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+    let over = row::Column::UnlinkedAt.lt(tx.now - TOMBSTONE);
+    tx.delete_some::<row::Entity>(row::Column::Id, over, most).await
+}

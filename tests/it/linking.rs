@@ -1,0 +1,290 @@
+//! The rules of linking (LK), without a provider: somebody has come back, and what follows. The whole way with a provider
+//! that answers, and with one that lies, is in `federation*`.
+
+use entity::{session, user_email, user_identity};
+use entree::{
+    config::{Provider, SignUp},
+    federation::link::{Came, Settled, Where, settle},
+    login::{finish::Holds, pending_link, pending_link::PendingLink, pending_link::Wants},
+    secret::Plain,
+    user::{self, Address, Arrived, identity},
+    web::caller::Caller,
+};
+use poem::{Request, http::StatusCode};
+use sea_orm::{EntityTrait as _, PaginatorTrait as _};
+use uuid::Uuid;
+
+use crate::{
+    bed::{Bed, Browser},
+    oauth::{register, signed_in},
+};
+
+on_both!(
+    lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner,
+    lk_07_the_last_way_in_stays,
+    lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session,
+    e_3_lk_04_connecting_takes_a_yes_in_that_session,
+    lk_01_an_account_there_belongs_to_one_user_here,
+    lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors,
+    lk_09_two_first_logins_at_once_make_one_user,
+    lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes,
+    up_01_without_a_provider_no_page_speaks_of_one,
+    up_08_a_request_for_fresh_proof_shows_no_provider,
+);
+
+/// A provider that nobody runs.
+pub(crate) fn provider(id: &str) -> Provider {
+    let text =
+        format!("{{\"id\":\"{id}\",\"name\":\"Example\",\"issuer\":\"https://up.invalid\",\"client_id\":\"c\"}}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// An account at it.
+pub(crate) fn arrived(subject: &str, email: Option<&str>) -> Arrived {
+    Arrived {
+        provider: "work".to_owned(),
+        issuer: "https://up.invalid".to_owned(),
+        subject: subject.to_owned(),
+        email: email.map(str::to_owned),
+        name: Some("Ann".to_owned()),
+    }
+}
+
+fn came(subject: &str, email: &str, authoritative: bool) -> Came {
+    Came { arrived: arrived(subject, Some(email)), authoritative, amr: "pwd".to_owned() }
+}
+
+async fn user_of(bed: &Bed, email: &str) -> user::User {
+    user::by_address(bed.app.db.read(), &Address::parse(email, false).unwrap()).await.unwrap().unwrap()
+}
+
+/// Connects an account to a user; gives the link's id.
+pub(crate) async fn connected(bed: &Bed, email: &str, subject: &str) -> Uuid {
+    let user = user_of(bed, email).await;
+    let tx = bed.tx().await;
+    let added = identity::add(&tx, user.id, &arrived(subject, Some(email))).await.unwrap();
+    tx.commit().await.unwrap();
+    match added {
+        identity::Added::Linked(link) => link.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An account that waits for a yes of whoever is signed in in this browser; gives the page's path.
+pub(crate) async fn asked(bed: &Bed, browser: &Browser<'_>, subject: &str) -> String {
+    let cookie = |name: &str| Plain::parse(&browser.cookies[name]).unwrap().hash();
+    let config = bed.app.config.get();
+    let now = bed.app.clock().now();
+    let current = entree::session::current(bed.app.db.read(), &cookie("__Host-Http-sid"), now, &config.session).await;
+    let link = PendingLink {
+        arrived: arrived(subject, Some("there@example.test")),
+        authoritative: false,
+        amr: String::new(),
+        provider_name: "Example".to_owned(),
+        wants: Wants::Yes,
+        session: Some(current.unwrap().unwrap().session.id),
+        txn: None,
+        at: now,
+        origin: None,
+    };
+    let handle = pending_link::park(&bed.app.tickets, cookie("__Host-Http-pre"), &link).await.unwrap();
+    format!("/login/identity?link={}", handle.to_text())
+}
+
+/// Somebody comes back from the provider, in no browser of ours.
+async fn comes(bed: &Bed, came: &Came) -> Settled {
+    let caller = Caller::make(&Request::builder().finish(), &[]);
+    let at = Where {
+        holds: Holds::default(),
+        connecting: false,
+        switch: false,
+        remembered: false,
+        locale: "en",
+        caller: &caller,
+    };
+    settle(&bed.app, came, at).await.unwrap()
+}
+
+fn waits_for_proof(settled: &Settled) -> bool {
+    matches!(settled, Settled::Waits(Wants::Proof))
+}
+
+async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner(bed: Bed) {
+    let email = "ann@example.test";
+    bed.configure(|config| config.providers.push(provider("work")));
+    let mut browser = signed_in(&bed, email).await;
+    let link = connected(&bed, email, "ann").await;
+    let Settled::SignedIn(there) = comes(&bed, &came("ann", email, false)).await else { panic!("A") };
+    assert_eq!((there.session.acr.as_str(), there.session.amr.as_str()), ("urn:entree:acr:upstream", "pwd"));
+    let account = browser.open("/account").await;
+    assert!(account.text().contains("Example ann@example.test"), "{}", account.text());
+    let form = account.forms("form.disconnect").into_iter().next().expect("a form");
+    let request = browser.filled(&account, &form, &[]);
+    let done = browser.send(request).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.summary());
+    assert!(browser.account().await.is_some(), "this session came by mail and stays");
+    let ended = session::Entity::find_by_id(there.session.id).one(bed.app.db.read()).await.unwrap().unwrap();
+    assert!(ended.revoked_at.is_some(), "the session that came from it has ended");
+    let row = user_identity::Entity::find_by_id(link).one(bed.app.db.read()).await.unwrap().unwrap();
+    assert!(row.unlinked_at.is_some(), "the row stays");
+    let mail = bed.mail(email).await;
+    assert!(mail.subject.contains("no longer connected"), "{}", mail.subject);
+    // Later logins follow C.
+    assert!(waits_for_proof(&comes(&bed, &came("ann", email, true)).await));
+}
+
+async fn lk_07_the_last_way_in_stays(bed: Bed) {
+    let email = "last@example.test";
+    signed_in(&bed, email).await;
+    let (first, second) = (connected(&bed, email, "one").await, connected(&bed, email, "two").await);
+    let user = user_of(&bed, email).await;
+    let remove = async |id: Uuid, by_mail: bool| {
+        let tx = bed.tx().await;
+        let removed = identity::remove(&tx, user.id, id, by_mail).await.unwrap();
+        tx.commit().await.unwrap();
+        removed
+    };
+    assert!(matches!(remove(first, false).await, identity::Removed::Done(_)), "another is left");
+    assert_eq!(remove(first, false).await, identity::Removed::Gone, "once");
+    assert_eq!(remove(second, false).await, identity::Removed::LastWay);
+    assert!(matches!(remove(second, true).await, identity::Removed::Done(_)), "mail is a way in");
+    // Two at once take one of two, where mail is none.
+    let (one, two) = (connected(&bed, email, "three").await, connected(&bed, email, "four").await);
+    let (a, b) = tokio::join!(remove(one, false), remove(two, false));
+    let last = [&a, &b].into_iter().filter(|removed| **removed == identity::Removed::LastWay).count();
+    assert_eq!(last, 1, "{a:?} {b:?}");
+    assert!(user::has_mail(bed.app.db.read(), user.id).await.unwrap());
+}
+
+async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
+    let email = "stale@example.test";
+    bed.configure(|config| config.providers.push(provider("work")));
+    let mut browser = signed_in(&bed, email).await;
+    connected(&bed, email, "stale").await;
+    bed.pass(590);
+    let path = asked(&bed, &browser, "new").await;
+    bed.pass(11);
+    let question = browser.open(&path).await;
+    let answer = browser.submit(&question, "identity", &[("decision", "yes")]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "lk_stale_auth: {}", answer.summary());
+    let account = browser.open("/account").await;
+    let form = account.forms("form.disconnect").into_iter().next().expect("a form");
+    let request = browser.filled(&account, &form, &[]);
+    assert_eq!(browser.send(request).await.status, StatusCode::FORBIDDEN);
+    let start = browser.submit(&account, "connect-work", &[]).await;
+    assert_eq!(start.status, StatusCode::FORBIDDEN);
+    let all = user_identity::Entity::find().all(bed.app.db.read()).await.unwrap();
+    assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "nothing has changed");
+}
+
+async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
+    let email = "yes@example.test";
+    let mut browser = signed_in(&bed, email).await;
+    let path = asked(&bed, &browser, "yes").await;
+    let question = browser.open(&path).await;
+    assert!(question.text().contains("there@example.test") && question.text().contains(email), "{}", question.text());
+    assert_eq!(user_identity::Entity::find().count(bed.app.db.read()).await.unwrap(), 0, "not before the yes");
+    let mut thief = signed_in(&bed, "thief@example.test").await;
+    assert_eq!(thief.open(&path).await.status, StatusCode::BAD_REQUEST, "lk_browser");
+    let old = browser.cookies.clone();
+    let done = browser.submit(&question, "identity", &[("decision", "yes")]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.summary());
+    assert!(browser.account().await.is_some_and(|page| page.contains("there@example.test")));
+    let mut stolen = Browser { cookies: old, ..browser.clone() };
+    assert!(stolen.account().await.is_none(), "BS-04: the secret before it is dead at once");
+    assert!(bed.mail(email).await.subject.contains("connected"));
+    let again = browser.submit(&question, "identity", &[("decision", "yes")]).await;
+    assert_eq!(again.status, StatusCode::BAD_REQUEST, "LK-06: once");
+    // No is no.
+    let path = asked(&bed, &browser, "no").await;
+    let question = browser.open(&path).await;
+    browser.submit(&question, "identity", &[("decision", "no")]).await;
+    assert_eq!(user_identity::Entity::find().count(bed.app.db.read()).await.unwrap(), 1);
+}
+
+async fn lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
+    signed_in(&bed, "first@example.test").await;
+    let mut browser = signed_in(&bed, "second@example.test").await;
+    connected(&bed, "first@example.test", "shared").await;
+    let path = asked(&bed, &browser, "shared").await;
+    let question = browser.open(&path).await;
+    let taken = browser.submit(&question, "identity", &[("decision", "yes")]).await;
+    assert_eq!(taken.status, StatusCode::CONFLICT, "lk_taken: {}", taken.summary());
+    assert!(!taken.body.contains("first@example.test"), "no hint whose");
+    let all = user_identity::Entity::find().all(bed.app.db.read()).await.unwrap();
+    assert_eq!(all.len(), 1);
+}
+
+async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors(bed: Bed) {
+    let counts = async || {
+        let db = bed.app.db.read();
+        let users = entity::user::Entity::find().count(db).await.unwrap();
+        let emails = user_email::Entity::find().count(db).await.unwrap();
+        (users, emails, user_identity::Entity::find().count(db).await.unwrap())
+    };
+    assert!(waits_for_proof(&comes(&bed, &came("a", "a@example.test", false)).await));
+    assert!(waits_for_proof(&comes(&bed, &came("a", "not an address", true)).await));
+    assert_eq!(counts().await, (0, 0, 0));
+    bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
+    assert!(matches!(comes(&bed, &came("a", "a@example.test", true)).await, Settled::Refused(_)));
+    assert_eq!(counts().await, (0, 0, 0), "sign-up is closed");
+    bed.configure(|config| config.magic_link.sign_up = SignUp::Open);
+    assert!(matches!(comes(&bed, &came("a", "a@example.test", true)).await, Settled::SignedIn(_)));
+    assert_eq!(counts().await, (1, 1, 1));
+    // H: one generic refusal.
+    let user = user_of(&bed, "a@example.test").await;
+    let tx = bed.tx().await;
+    user::set_state(&tx, user.id, user::State::Disabled).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(matches!(comes(&bed, &came("a", "a@example.test", true)).await, Settled::Refused(_)));
+}
+
+async fn lk_09_two_first_logins_at_once_make_one_user(bed: Bed) {
+    for round in 0..20 {
+        let email = format!("both{round}@example.test");
+        let one = came(&format!("same{round}"), &email, true);
+        let (a, b) = tokio::join!(comes(&bed, &one), comes(&bed, &one));
+        let [a, b] = [a, b].map(|settled| match settled {
+            Settled::SignedIn(done) => done.user.id,
+            other => panic!("round {round}: {other:?}"),
+        });
+        assert_eq!(a, b, "round {round}");
+    }
+    assert_eq!(entity::user::Entity::find().count(bed.app.db.read()).await.unwrap(), 20);
+}
+
+async fn lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes(bed: Bed) {
+    let browser = signed_in(&bed, "waits@example.test").await;
+    let path = asked(&bed, &browser, "waits").await;
+    let mut browser = browser;
+    bed.pass(599);
+    assert_eq!(browser.open(&path).await.status, StatusCode::OK);
+    bed.pass(302);
+    assert_eq!(browser.open(&path).await.status, StatusCode::BAD_REQUEST, "901 s old");
+}
+
+async fn up_01_without_a_provider_no_page_speaks_of_one(bed: Bed) {
+    let mut browser = signed_in(&bed, "none@example.test").await;
+    for path in ["/login", "/account"] {
+        let page = browser.open(path).await;
+        assert!(!page.has("#providers") && !page.has("#identities") && !page.has("form[action*=upstream]"), "{path}");
+    }
+    bed.configure(|config| {
+        config.providers.push(Provider { order: 2, ..provider("second") });
+        config.providers.push(Provider { order: 1, ..provider("first") });
+        config.providers.push(Provider { enabled: false, ..provider("off") });
+    });
+    let login = browser.open("/login").await;
+    let actions: Vec<String> =
+        login.forms("#providers form").into_iter().map(|form| form.action.path().to_owned()).collect();
+    assert_eq!(actions, ["/login/upstream/first", "/login/upstream/second"], "without a restart, in their order");
+}
+
+async fn up_08_a_request_for_fresh_proof_shows_no_provider(bed: Bed) {
+    register(&bed);
+    bed.configure(|config| config.providers.push(provider("work")));
+    let mut browser = signed_in(&bed, "fresh@example.test").await;
+    let asked = browser.open(&crate::oauth::Attempt::new().with("prompt", "login").path()).await;
+    let login = browser.follow(&asked).await;
+    assert!(login.has("form#sign-in") && !login.has("#providers"), "{}", login.summary());
+}

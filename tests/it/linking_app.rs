@@ -1,0 +1,162 @@
+//! Upstream sign-in for apps that draw their own form (DESIGN §8, API flows): the verifier stands in place of the cookie, and
+//! nobody is signed in before the code is redeemed with it. The provider's part is in `federation*`.
+
+use entree::{
+    federation::{app_return::arrive, link::Came, state::ForApp},
+    login::Visit,
+    secret::{Hash, Plain},
+};
+use poem::{
+    Request, Response,
+    http::{Method, StatusCode, header},
+};
+use sea_orm::{EntityTrait as _, PaginatorTrait as _};
+use serde_json::{Value, json};
+use testkit::page::Page;
+use url::Url;
+
+use crate::{
+    bed::{Bed, Browser, PUBLIC},
+    linking::{arrived, provider},
+    oauth::{CALLBACK, register, settle},
+};
+
+on_both!(
+    api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once,
+    api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code,
+    api_flows_only_a_registered_first_party_app_may_begin,
+);
+
+fn challenge(verifier: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(Hash::of(verifier.as_bytes()).as_bytes())
+}
+
+fn for_app(verifier: &str) -> ForApp {
+    ForApp {
+        client_id: "web".to_owned(),
+        redirect_uri: CALLBACK.to_owned(),
+        challenge: challenge(verifier),
+        state: Some("the app's own".to_owned()),
+    }
+}
+
+fn came(email: &str, authoritative: bool) -> Came {
+    Came { arrived: arrived(email, Some(email)), authoritative, amr: String::new() }
+}
+
+/// The end of a callback, in a browser that has been here before.
+async fn comes_back(bed: &Bed, browser: &Browser<'_>, for_app: &ForApp, came: &Came) -> Page {
+    let request = browser.request(Method::GET, "/upstream/work/callback").finish();
+    let visit = Visit::of(&bed.app, &request, "").await.unwrap();
+    page(arrive(&bed.app, &visit, for_app, came).await.unwrap()).await
+}
+
+async fn page(mut response: Response) -> Page {
+    Page {
+        url: Url::parse(PUBLIC).unwrap(),
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: response.take_body().into_string().await.unwrap(),
+    }
+}
+
+/// The code that a page sends the app.
+fn code(page: &Page) -> String {
+    let to = page.refresh().or_else(|| page.location()).unwrap_or_else(|| panic!("{}", page.summary()));
+    let pairs: Vec<(String, String)> = to.query_pairs().into_owned().collect();
+    let get = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    assert!(to.as_str().starts_with(CALLBACK), "{to}");
+    assert_eq!((get("state").as_deref(), get("iss").as_deref()), (Some("the app's own"), Some(PUBLIC)));
+    get("code").expect("a code")
+}
+
+async fn post(bed: &Bed, path: &str, body: &Value) -> (StatusCode, Value) {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri_str(path)
+        .header(header::HOST, "id.test")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body.to_string());
+    let answer = bed.call(request).await;
+    (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+}
+
+async fn redeem(bed: &Bed, code: &str, verifier: &str) -> (StatusCode, Value) {
+    let body = json!({"code": code, "code_verifier": verifier, "scope": "openid offline_access"});
+    post(bed, "/api/v1/auth/oidc/work/callback", &body).await
+}
+
+async fn users(bed: &Bed) -> u64 {
+    entity::user::Entity::find().count(bed.app.db.read()).await.unwrap()
+}
+
+async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(bed: Bed) {
+    register(&bed);
+    let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
+    let sent = comes_back(&bed, &browser, &for_app(&verifier), &came("ann@example.test", true)).await;
+    assert_eq!(sent.status, StatusCode::OK, "a page, and no redirect: {}", sent.summary());
+    let code = code(&sent);
+    assert!(sent.header("set-cookie").is_none(), "nobody is signed in in the browser");
+    assert_eq!(users(&bed).await, 0, "LK-02: nor is there a user");
+    for _ in 0..20 {
+        let (status, answer) = redeem(&bed, &code, &Plain::generate().to_text()).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")));
+    }
+    let (status, tokens) = redeem(&bed, &code, &verifier).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    assert!(tokens["access_token"].is_string() && tokens["id_token"].is_string(), "{tokens}");
+    assert_eq!(users(&bed).await, 1);
+    assert_eq!(redeem(&bed, &code, &verifier).await.0, StatusCode::BAD_REQUEST, "once");
+    // The next time there is a link; and a code lives for a minute.
+    let sent = comes_back(&bed, &browser, &for_app(&verifier), &came("ann@example.test", true)).await;
+    assert_eq!(redeem(&bed, &self::code(&sent), &verifier).await.0, StatusCode::OK);
+    assert_eq!(users(&bed).await, 1);
+    if !bed.app.db.is_postgres() {
+        let sent = comes_back(&bed, &browser, &for_app(&verifier), &came("ann@example.test", true)).await;
+        bed.pass(61);
+        assert_eq!(redeem(&bed, &self::code(&sent), &verifier).await.0, StatusCode::BAD_REQUEST);
+    }
+}
+
+async fn api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code(bed: Bed) {
+    register(&bed);
+    let (verifier, mut browser) = (Plain::generate().to_text(), bed.browser());
+    browser.open("/login").await;
+    let email = "bea@example.test";
+    let asked = comes_back(&bed, &browser, &for_app(&verifier), &came(email, false)).await;
+    let login = browser.follow(&asked).await;
+    assert!(login.has("form#sign-in input[name=link]"), "{}", login.summary());
+    let answer = browser.submit(&login, "sign-in", &[("email", email)]).await;
+    browser.follow(&answer).await;
+    let link = bed.mail(email).await.link();
+    let done = browser.click(&link).await;
+    let sent = settle(&mut browser, done).await;
+    let (status, tokens) = redeem(&bed, &code(&sent), &verifier).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    assert_eq!(entity::user_identity::Entity::find().count(bed.app.db.read()).await.unwrap(), 1);
+}
+
+async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
+    register(&bed);
+    bed.configure(|config| config.providers.push(provider("work")));
+    let good = json!({
+        "client_id": "web", "redirect_uri": CALLBACK, "state": "s",
+        "code_challenge": challenge("x"), "code_challenge_method": "S256",
+    });
+    let start = async |id: &str, change: Value| {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let (status, answer) = post(&bed, &format!("/api/v1/auth/oidc/{id}/start"), &body).await;
+        (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let refused = |status: u16, code: &str| (status, code.to_owned());
+    assert_eq!(start("work", json!({"client_id": "nobody"})).await, refused(400, "invalid_client"));
+    assert_eq!(start("work", json!({"client_id": "foreign"})).await, refused(400, "invalid_client"));
+    let elsewhere = json!({"redirect_uri": "https://evil.example/cb"});
+    assert_eq!(start("work", elsewhere).await, refused(400, "invalid_request"));
+    assert_eq!(start("work", json!({"code_challenge_method": "plain"})).await, refused(400, "invalid_request"));
+    assert_eq!(start("nothing", json!({})).await, refused(404, "unknown_provider"));
+    // Nobody answers at this one's address: past all checks it was asked.
+    assert_eq!(start("work", json!({})).await, refused(503, "provider_away"));
+}

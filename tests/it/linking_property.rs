@@ -1,0 +1,232 @@
+//! LK-10: whatever an attacker and a victim do, in whatever order, the attacker never holds a live session, grant or link of
+//! the user whose verified address is the victim's.
+//!
+//! The attacker has a mailbox, accounts at providers that claim any address, and may have prepared an account that was
+//! imported with the victim's address. Only a provider that runs a mailbox is believed about it, so none of the attacker's
+//! accounts has that of the victim.
+
+use std::collections::BTreeSet;
+
+use entity::{grant_family, session, user_identity};
+use entree::{
+    federation::link::{Came, Settled, Where, settle},
+    login::{
+        finish::{Finished, Holds, Of, Proof, connect, finish},
+        first_party::{Issue, IssueTokens as _},
+        pending_link::Wants,
+    },
+    oauth::issue::Issuer,
+    session::{Current, Method, Session, Start},
+    user::{self, Address, Arrived, User, identity},
+    web::caller::Caller,
+};
+use poem::Request;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use uuid::Uuid;
+
+use crate::{bed::Bed, linking::arrived, oauth::register};
+
+const VICTIM: &str = "victim@example.test";
+const ATTACKER: &str = "attacker@example.test";
+const RUNS: u64 = 40;
+const STEPS: usize = 40;
+
+/// Whose hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hand {
+    Attacker,
+    Victim,
+}
+
+/// What a hand holds.
+#[derive(Default)]
+struct Holdings {
+    sessions: BTreeSet<Uuid>,
+    /// The session that its browser shows.
+    current: Option<Current>,
+    /// An account that waits for a proof in its browser.
+    pending: Option<Arrived>,
+}
+
+struct World {
+    bed: Bed,
+    caller: Caller,
+    attacker: Holdings,
+    victim: Holdings,
+    dice: u64,
+    log: Vec<String>,
+}
+
+impl World {
+    /// xorshift64: the same numbers for the same seed.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice % sides
+    }
+
+    fn of(&mut self, hand: Hand) -> &mut Holdings {
+        match hand {
+            Hand::Attacker => &mut self.attacker,
+            Hand::Victim => &mut self.victim,
+        }
+    }
+
+    /// A session has come to a hand: tokens, too.
+    async fn holds(&mut self, hand: Hand, session: Session, user: User) {
+        let config = self.bed.app.config.get();
+        let client = config.clients.iter().find(|client| client.client_id == "web").unwrap();
+        let tx = self.bed.tx().await;
+        let issue = Issue { client, session: &session, user: &user, scope: "openid offline_access", nonce: None };
+        Issuer { app: self.bed.app.clone() }.issue(&tx, issue, &self.caller).await.unwrap();
+        tx.commit().await.unwrap();
+        let held = self.of(hand);
+        held.sessions.insert(session.id);
+        held.current = Some(Current { session, user });
+    }
+
+    /// The current session, if it is still one.
+    async fn current(&mut self, hand: Hand) -> Option<Current> {
+        let id = self.of(hand).current.as_ref()?.session.id;
+        let config = self.bed.app.config.get();
+        let now = self.bed.app.clock().now();
+        entree::session::by_id(self.bed.app.db.read(), id, now, &config.session).await.unwrap()
+    }
+
+    /// Proves the hand's own address by mail, with whatever waits in its browser.
+    async fn proves(&mut self, hand: Hand) {
+        let address = Address::parse(if hand == Hand::Victim { VICTIM } else { ATTACKER }, false).unwrap();
+        let key = address.key(&self.bed.app.macs.address);
+        let link = self.of(hand).pending.take();
+        let config = self.bed.app.config.get();
+        let tx = self.bed.tx().await;
+        let of = Of::Mail { address: &address, key: &key, link: link.as_ref() };
+        let proof = Proof { of, remembered: false, locale: "en", holds: Holds::default() };
+        let done = match finish(&tx, proof, &self.caller, &config).await.unwrap() {
+            Finished::SignedIn(done) => done,
+            Finished::Refused(reason) => panic!("{reason}"),
+        };
+        // E: half of them say yes.
+        if let Some(link) = link.filter(|_| !done.linked && self.dice.is_multiple_of(2)) {
+            connect(&tx, &done.user, &link, &self.caller).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        self.holds(hand, done.session, done.user).await;
+    }
+
+    /// Comes back from a provider; the attacker's accounts claim any address, their provider runs the attacker's alone.
+    async fn comes(&mut self, hand: Hand) {
+        let number = self.roll(3);
+        let claims_victim = hand == Hand::Victim || self.roll(2) == 0;
+        let email = if claims_victim { VICTIM } else { ATTACKER };
+        let own = (hand == Hand::Victim) == claims_victim;
+        let authoritative = own && self.roll(2) == 0;
+        let came =
+            Came { arrived: arrived(&format!("{hand:?} {number}"), Some(email)), authoritative, amr: String::new() };
+        let current = self.current(hand).await;
+        let (connecting, switch) = (current.is_some() && self.roll(3) == 0, self.roll(2) == 0);
+        let caller = self.caller.clone();
+        let holds = Holds { current: current.as_ref(), ..Holds::default() };
+        let at = Where { holds, connecting, switch, remembered: false, locale: "en", caller: &caller };
+        match settle(&self.bed.app, &came, at).await.unwrap() {
+            Settled::SignedIn(done) => self.holds(hand, done.session, done.user).await,
+            Settled::Waits(Wants::Proof) => self.of(hand).pending = Some(came.arrived),
+            Settled::Waits(Wants::Yes) => {
+                let Some(current) = current else { return };
+                let tx = self.bed.tx().await;
+                connect(&tx, &current.user, &came.arrived, &caller).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            Settled::Waits(Wants::Switch) | Settled::Own | Settled::Refused(_) => {}
+        }
+    }
+
+    /// Disconnects one of one's accounts.
+    async fn unlinks(&mut self, hand: Hand) {
+        let Some(current) = self.current(hand).await else { return };
+        let links = identity::of_user(self.bed.app.db.read(), current.user.id).await.unwrap();
+        let Some(link) = links.first() else { return };
+        let tx = self.bed.tx().await;
+        identity::remove(&tx, current.user.id, link.id, true).await.unwrap();
+        entree::session::end_of_identity(&tx, link.id).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// An account is imported with the victim's address, and the attacker has got into it before anybody proved it.
+    async fn prepares(&mut self) {
+        let address = Address::parse(VICTIM, false).unwrap();
+        if user::is_held(self.bed.app.db.read(), &address).await.unwrap() {
+            return;
+        }
+        let number = self.roll(3);
+        let config = self.bed.app.config.get();
+        let tx = self.bed.tx().await;
+        let user = user::import(&tx, &address).await.unwrap();
+        identity::add(&tx, user.id, &arrived(&format!("Attacker {number}"), None)).await.unwrap();
+        let start = Start { user: &user, method: Method::Mail, device: "", remembered: false, browser: None };
+        let (session, _) = entree::session::start(&tx, start, &config.session).await.unwrap();
+        tx.commit().await.unwrap();
+        self.holds(Hand::Attacker, session, user).await;
+    }
+
+    async fn step(&mut self) {
+        let hand = if self.roll(2) == 0 { Hand::Attacker } else { Hand::Victim };
+        let what = self.roll(8);
+        self.log.push(format!("{hand:?} {what}"));
+        match what {
+            0 | 1 => self.proves(hand).await,
+            2..=4 => self.comes(hand).await,
+            5 => self.unlinks(hand).await,
+            6 => self.prepares().await,
+            _ => self.of(hand).current = None,
+        }
+        self.bed.pass(1);
+    }
+
+    /// What must hold after every step.
+    async fn check(&self) {
+        let db = self.bed.app.db.read();
+        let Some(victim) = user::by_address(db, &Address::parse(VICTIM, false).unwrap()).await.unwrap() else { return };
+        let (config, now) = (self.bed.app.config.get(), self.bed.app.clock().now());
+        for id in &self.attacker.sessions {
+            let live = entree::session::by_id(db, *id, now, &config.session).await.unwrap();
+            assert!(live.is_none_or(|live| live.user.id != victim.id), "a session: {:?}", self.log);
+        }
+        let links = identity::of_user(db, victim.id).await.unwrap();
+        let foreign = links.iter().find(|link| link.subject.starts_with("Attacker"));
+        assert!(foreign.is_none(), "a link: {:?}", self.log);
+        let grants = grant_family::Entity::find()
+            .filter(grant_family::Column::UserId.eq(victim.id))
+            .filter(grant_family::Column::RevokedAt.is_null())
+            .filter(grant_family::Column::AuthEpoch.eq(victim.auth_epoch))
+            .all(db)
+            .await
+            .unwrap();
+        let mine = |id: Option<Uuid>| id.is_some_and(|id| self.attacker.sessions.contains(&id));
+        assert!(!grants.iter().any(|grant| mine(grant.session_id)), "a grant: {:?}", self.log);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
+    let (mut proven, mut linked, mut prepared) = (0, 0, 0);
+    for seed in 1..=RUNS {
+        let bed = Bed::embedded().await;
+        register(&bed);
+        let caller = Caller::make(&Request::builder().finish(), &[]);
+        let dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut world =
+            World { bed, caller, attacker: Holdings::default(), victim: Holdings::default(), dice, log: Vec::new() };
+        for _ in 0..STEPS {
+            world.step().await;
+            world.check().await;
+        }
+        let db = world.bed.app.db.read();
+        proven += usize::from(user::by_address(db, &Address::parse(VICTIM, false).unwrap()).await.unwrap().is_some());
+        linked += user_identity::Entity::find().all(db).await.unwrap().len();
+        prepared += session::Entity::find().all(db).await.unwrap().len();
+    }
+    // The runs have met what they are about.
+    assert!(proven > 30 && linked > 80 && prepared > 300, "{proven} {linked} {prepared}");
+}
