@@ -77,8 +77,11 @@ fn every_block_of_the_providers_page_is_a_configuration_without_problems() {
 #[test]
 fn every_code_is_explained_with_its_statuses() {
     let page = page();
-    let rows: Vec<Vec<&str>> =
-        page.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').map(str::trim).collect()).collect();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
     let mut explained = BTreeSet::new();
     for row in rows.iter().filter(|row| row.len() == 6) {
         let codes: BTreeSet<&str> = row[1].split(", ").map(|code| code.trim_matches('`')).collect();

@@ -45,8 +45,8 @@ export const mails = async (service, address) =>
   (await fetch(service.at(`/dev/mailbox.json?to=${encodeURIComponent(address)}`))).json();
 
 // Rows of the audit trail since `before`.
-export function trail(service) {
-  const [status, out, err] = service.ask('audit', '--json', '--limit', '10000');
+export async function trail(service) {
+  const [status, out, err] = await service.ask('audit', '--json', '--limit', '10000');
   assert.equal(status, 0, err);
   return JSON.parse(out);
 }

@@ -42,7 +42,7 @@ export const realm = {
   },
 
   'entree doctor finds the realm fine, and says which redirect URI to register': async ({ service }) => {
-    const [, out] = service.ask('doctor', '--dev', '--json');
+    const [, out] = await service.ask('doctor', '--dev', '--json');
     const found = JSON.parse(out).findings.filter(({ check }) => check === 'provider school');
     assert.ok(found.length > 0 && found.every(({ state }) => state !== 'fail'), out);
     assert.ok(found.some(({ what }) => what.includes('/upstream/school/callback')), out);
@@ -56,7 +56,7 @@ export const realm = {
     const came = page.waitForResponse((response) => response.url().endsWith('/login/upstream/other'));
     await page.locator('form#upstream-other button').click();
     assert.equal((await came).status(), 503);
-    const [status, out] = service.ask('doctor', '--dev', '--json');
+    const [status, out] = await service.ask('doctor', '--dev', '--json');
     assert.equal(status, 1);
     const found = JSON.parse(out).findings.find(({ check, state }) => check === 'provider other' && state === 'fail');
     assert.ok(found && JSON.stringify(found).includes(`${started.issuer}/`), out);

@@ -76,7 +76,7 @@ for (const [what, [code, status, spoil]] of Object.entries(lies)) {
     if (status === 200) await page.waitForSelector('#notice');
     else await page.waitForSelector('a#next');
     await assertSignedOut(context, service);
-    const [last] = trail(service).filter(({ kind }) => kind === 'upstream.refused').slice(-1);
+    const [last] = (await trail(service)).filter(({ kind }) => kind === 'upstream.refused').slice(-1);
     assert.deepEqual([last.reason, last.provider ?? 'mock'], [code, 'mock']);
     await context.close();
   };

@@ -388,11 +388,11 @@ export const walks = {
   },
 
   'the trail tells ops why, and entree doctor finds each provider': async ({ service }) => {
-    const reasons = new Set(trail(service).filter(({ kind }) => kind === 'upstream.refused').map(({ reason }) => reason));
+    const reasons = new Set((await trail(service)).filter(({ kind }) => kind === 'upstream.refused').map(({ reason }) => reason));
     for (const code of ['up_denied', 'up_token_http', 'up_state_used', 'up_browser_mismatch', 'up_provider_disabled']) {
       assert.ok(reasons.has(code) || (code === 'up_token_http' && reasons.has('up_provider_down')), `${code} is not in ${[...reasons]}`);
     }
-    const [status, out, err] = service.ask('doctor', '--dev', '--json');
+    const [status, out, err] = await service.ask('doctor', '--dev', '--json');
     assert.equal(status, 0, `${out}${err}`);
     const found = JSON.parse(out).findings.filter(({ check }) => check.startsWith('provider '));
     assert.deepEqual([...new Set(found.map(({ check }) => check))].sort(), ['provider mock', 'provider partner', 'provider studio']);
