@@ -30,7 +30,7 @@ check:
 	@tests/run.sh static
 
 ci:
-	@tests/setup.sh
+	@tests/setup.sh interop
 	tests/run.sh static containers
 	RACE_ROUNDS=1000 CRASHES=100 $(MAKE) test
 	tests/run.sh interop upstreams

@@ -215,7 +215,7 @@ upstreams() {
   if ! "$node" -v >/dev/null 2>&1; then say upstreams 'skipped (no Node 20 or later; tests/setup.sh installs it)'; return; fi
   for folder in browser/node_modules/playwright-core upstreams/node_modules/oidc-provider; do
     if [ ! -d "tests/$folder" ]; then
-      say upstreams "skipped (no packages in tests/${folder%%/*}; tests/setup.sh installs them)"
+      say upstreams "skipped (no packages in tests/${folder%%/*}; tests/setup.sh interop installs them)"
       return
     fi
   done

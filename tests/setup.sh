@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl, curl, jq,
-# unzip, a JDK with Maven and Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old),
-# and the packages of tests/browser and tests/upstreams (npm, by lock file).
+# Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl and
+# Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
+# packages (npm, by lock file).
+# `setup.sh interop`: also what the layers interop and upstreams need: curl, jq, unzip, a JDK with Maven, and the packages
+# of tests/upstreams.
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -28,11 +30,13 @@ if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then missing+=(lib
 command -v setpriv >/dev/null || missing+=(util-linux)
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 command -v openssl >/dev/null || missing+=(openssl)
-command -v curl >/dev/null || missing+=(curl)
-command -v jq >/dev/null || missing+=(jq)
-command -v unzip >/dev/null || missing+=(unzip)
-command -v javac >/dev/null || missing+=(default-jdk-headless)
-command -v mvn >/dev/null || missing+=(maven)
+if [ "${1:-}" = interop ]; then
+  command -v curl >/dev/null || missing+=(curl)
+  command -v jq >/dev/null || missing+=(jq)
+  command -v unzip >/dev/null || missing+=(unzip)
+  command -v javac >/dev/null || missing+=(default-jdk-headless)
+  command -v mvn >/dev/null || missing+=(maven)
+fi
 
 install() {
   command -v apt-get >/dev/null || { echo "setup: no apt-get: install $* yourself"; return 1; }
@@ -90,5 +94,5 @@ packages() {
   fi
 }
 packages browser
-packages upstreams
+if [ "${1:-}" = interop ]; then packages upstreams; fi
 exit 0

@@ -37,6 +37,20 @@ pub(super) enum Users {
         #[arg(long)]
         json: bool,
     },
+    /// Make a user whose address is still to be proven
+    ///
+    /// With magic_link.sign_up = "closed" this is how somebody new gets in. Nobody can sign in as them until a mail to the
+    /// address has proven it; that first proof also ends whatever may have been prepared in the account before.
+    Create {
+        /// The e-mail address
+        address: String,
+        /// A role that their tokens shall carry, such as `admin`; again for each further one
+        #[arg(long)]
+        role: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Change the roles that a user's tokens carry
     #[command(subcommand)]
     Roles(user_change::Roles),
@@ -85,6 +99,7 @@ pub(super) fn users(source: &Source, command: &Users) -> Outcome {
     with_db(source, async |db| match command {
         Users::List { limit, json } => list_users(db, *limit, *json).await,
         Users::Show { user, json } => show_user(db, user, *json).await,
+        Users::Create { address, role, json } => user_change::create(db, address, role, *json).await,
         Users::Roles(user_change::Roles::Set { user, roles, json }) => user_change::roles(db, user, roles, *json).await,
         Users::Disable { user, json } => user_change::disable(db, user, *json).await,
         Users::Enable { user, json } => user_change::enable(db, user, *json).await,

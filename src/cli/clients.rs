@@ -14,6 +14,7 @@ use crate::{
     config::{Block, Config, Problem, Source},
     db::Db,
     secret::Text,
+    web::error::Failure,
 };
 
 #[derive(Debug, Subcommand)]
@@ -262,10 +263,28 @@ fn tell(config: &Config, id: &str, done: Result<Changed, Refused>, json: bool) -
 }
 
 fn warn_hidden(config: &Config, id: &str) {
-    if config.clients.iter().any(|client| client.client_id == id) {
-        let mend = "remove its block of [[clients]] there for this one to count";
-        out::warnings(&[Problem::new(id, "stands in the configuration file too, and the file wins", mend)]);
+    out::warnings(hidden(config, id).as_slice());
+}
+
+fn hidden(config: &Config, id: &str) -> Option<Problem> {
+    let mend = "remove its block of [[clients]] there for the one of the database to count, or disable that one";
+    let there = config.clients.iter().any(|client| client.client_id == id);
+    there.then(|| Problem::new(id, "stands in the configuration file too, and the file wins", mend))
+}
+
+/// What is odd about the clients of the database: those that count for nothing without having been disabled.
+pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, Failure> {
+    let mut found = Vec::new();
+    for one in listing::listed(db, config).await?.into_iter().filter(|one| one.from == "database") {
+        match one.read {
+            _ if one.state == "disabled" => {}
+            Ok(_) => found.extend(hidden(config, &one.id)),
+            Err(problems) => found.extend(
+                problems.into_iter().map(|problem| Problem { key: format!("{}: {}", one.id, problem.key), ..problem }),
+            ),
+        }
     }
+    Ok(found)
 }
 
 /// What is wrong and how to mend it.

@@ -1,4 +1,4 @@
-//! `entree users roles|disable|enable`: what ops may change of people, each with its row in the trail.
+//! `entree users create|roles|disable|enable`: what ops may change of people, each with its row in the trail.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::{
     audit::{Event, Kind},
     db::Db,
     session,
-    user::{self, State, User},
+    user::{self, Address, State, Target, User},
 };
 
 #[derive(Debug, Subcommand)]
@@ -27,12 +27,30 @@ pub(super) enum Roles {
     },
 }
 
+/// Makes a user who has proven nothing yet: the address becomes theirs by the first mail that is answered (E2).
+pub(super) async fn create(db: &Db, address: &str, roles: &[String], json: bool) -> Outcome {
+    let parsed = Address::parse(address, true).map_err(|_| format!("{address:?} is no e-mail address"))?;
+    are_roles(roles)?;
+    let tx = db.begin().await?;
+    if user::mail_target(tx.conn(), parsed.canonical()).await? != Target::Unknown {
+        return Err("somebody has this address: see `entree users list`".to_owned().into());
+    }
+    let made = user::import(&tx, &parsed).await?;
+    user::set_roles(&tx, made.id, roles).await?;
+    Event::new(Kind::UserCreated).user(made.id).reason("ops").record(&tx).await?;
+    tx.commit().await?;
+    show(db, &made.public_id.to_string(), json).await
+}
+
+fn are_roles(roles: &[String]) -> Outcome {
+    let Some(bad) = roles.iter().find(|role| !user::is_role(role)) else { return Ok(()) };
+    let words = format!("{bad:?} is no name of a role: write letters, digits and `._:-`, at most 64 characters");
+    Err(words.into())
+}
+
 /// Gives exactly these roles.
 pub(super) async fn roles(db: &Db, who: &str, roles: &[String], json: bool) -> Outcome {
-    if let Some(bad) = roles.iter().find(|role| !user::is_role(role)) {
-        let words = format!("{bad:?} is no name of a role: write letters, digits and `._:-`, at most 64 characters");
-        return Err(words.into());
-    }
+    are_roles(roles)?;
     let of = find(db, who).await?;
     let tx = db.begin().await?;
     user::set_roles(&tx, of.id, roles).await?;
@@ -111,6 +129,27 @@ mod tests {
         roles(&db, "ada@example.com", &[], true).await.unwrap();
         assert_eq!(find(&db, &who).await.unwrap().roles, "");
         assert_eq!(kinds(&db).await, ["user.roles_set", "user.roles_set"]);
+    }
+
+    #[tokio::test]
+    async fn e_2_a_user_of_ops_has_proven_nothing_until_they_do() {
+        let (_file, db, ..) = database().await;
+        let users = async || entity::user::Entity::find().all(db.read()).await.unwrap();
+        create(&db, "Bob@Example.com", &["coach".to_owned()], true).await.unwrap();
+        let bob = users().await.into_iter().find(|user| user.roles == "coach").unwrap();
+        assert!(find(&db, "bob@example.com").await.is_err(), "nobody has proven it");
+        for (bad, role) in [("bob@example.com", "x"), ("ada@example.com", "x"), ("bob", "x"), ("c@example.com", "a b")]
+        {
+            assert!(create(&db, bad, &[role.to_owned()], false).await.is_err(), "{bad} {role}");
+        }
+        assert_eq!((users().await.len(), kinds(&db).await), (2, vec!["user.created".to_owned()]));
+        // Sign-up is closed, and the first proof by mail still finds them.
+        let address = Address::parse("bob@example.com", false).unwrap();
+        let tx = db.begin().await.unwrap();
+        let resolved = user::resolve(&tx, &address, user::ProvenBy::Mail, false).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(matches!(resolved, user::Resolved::Reclaimed(user) if user.id == bob.id));
+        assert_eq!(find(&db, "bob@example.com").await.unwrap().roles, "coach");
     }
 
     #[tokio::test]

@@ -32,11 +32,18 @@ pub fn allows(client: &Client, origin: &str) -> bool {
     client.allowed_origins.iter().any(|allowed| allowed == origin)
 }
 
-/// Every audience that access tokens of a client may have, once.
+/// Whether access tokens of some client may have this audience.
 #[must_use]
-pub fn audiences(config: &Config) -> BTreeSet<&str> {
-    let of_file = config.clients.iter().map(|client| client.audience.as_str());
-    of_file.chain(config.stored.audiences()).collect()
+pub fn is_audience(config: &Config, name: &str) -> bool {
+    let own = |client: &Client| client.audience == name || client.resources.iter().any(|further| further == name);
+    config.clients.iter().any(own) || config.stored.has_audience(name)
+}
+
+/// Every scope that a client may ask for, once.
+#[must_use]
+pub fn scopes(config: &Config) -> BTreeSet<&str> {
+    let own = config.clients.iter().flat_map(|client| client.scopes.iter().map(String::as_str));
+    own.chain(config.stored.scopes()).collect()
 }
 
 /// Whether there is a public client.

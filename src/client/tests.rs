@@ -20,7 +20,11 @@ fn a_client_of_the_file_wins_and_the_clash_is_known() {
         assert_eq!(find(&config, id).map(|client| client.name.as_str()), name, "{id}");
     }
     assert_eq!(registry::clashes(&config), ["b"]);
-    assert_eq!(audiences(&config).into_iter().collect::<Vec<_>>(), ["https://file.example", "https://stored.example"]);
+    for (name, known) in
+        [("https://file.example", true), ("https://stored.example", true), ("https://x.example", false)]
+    {
+        assert_eq!(is_audience(&config, name), known, "{name}");
+    }
 }
 
 #[test]

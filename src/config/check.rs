@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::{
     Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls, Token, lives,
     load::{Mode, Problem},
-    pair, providers,
+    pair, providers, weak,
 };
 use crate::secret::{Hash, Text};
 
@@ -65,6 +65,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     clients(&config.clients, &config.token, &config.server.public_url, &mut findings);
     providers::check(&config.providers, &mut findings);
     limits(&config.limits, &mut findings);
+    weak::warn(config, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
     findings.need(level.is_ok(), "telemetry.level", "is not a log filter", mend);
@@ -343,12 +344,10 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
         let fine =
             !client.name.trim().is_empty() && client.name.len() <= 100 && !client.name.chars().any(char::is_control);
         findings.need(fine, key("name"), "is empty, too long or has control characters", "write what people shall see");
-        let audience = Url::parse(&client.audience).is_ok_and(|url| url.fragment().is_none());
-        let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
-        findings.need(audience, key("audience"), "is not an absolute URI without a fragment", mend);
-        // Such tokens would be good at our own API, whatever they were meant for.
-        let mend = "name the client's own API; tokens for ours are asked for by `resource`";
-        findings.need(ours.is_empty() || client.audience != ours, key("audience"), "is our own public URL", mend);
+        audience(&client.audience, ours, &key("audience"), findings);
+        for (at, resource) in client.resources.iter().enumerate() {
+            audience(resource, ours, &format!("{}[{at}]", key("resources")), findings);
+        }
         let codes = client.grant_types.contains(&GrantType::AuthorizationCode);
         let some = client.first_party || !codes || !client.redirect_uris.is_empty();
         findings.need(some, key("redirect_uris"), "is empty", "list each exact address that people are sent back to");
@@ -374,6 +373,16 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
         confidential(client, &key, findings);
         lives::of_client(client, token, &key, findings);
     }
+}
+
+/// RFC 8707 §2: an absolute URI without fragment. Grants list them between spaces.
+fn audience(text: &str, ours: &str, key: &str, findings: &mut Findings) {
+    let fine = Url::parse(text).is_ok() && !text.contains('#') && text.chars().all(|c| c.is_ascii_graphic());
+    let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
+    findings.need(fine, key, "is not an absolute URI without a fragment", mend);
+    // Tokens that the client asked for without a thought would be good at our own API.
+    let mend = "name the client's own API; first-party clients ask for tokens for ours by `resource`";
+    findings.need(ours.is_empty() || text != ours, key, "is our own public URL", mend);
 }
 
 /// Secrets, and what only a client with one may do.

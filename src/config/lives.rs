@@ -1,4 +1,4 @@
-//! How long tokens live: the bounds (DESIGN §8, lifetimes), and what one client has instead of what all have.
+//! How long tokens live: the defaults and bounds (DESIGN §8, lifetimes), and what one client has instead of what all have.
 
 use std::ops::RangeInclusive;
 
@@ -18,6 +18,18 @@ const ABSOLUTE: RangeInclusive<u64> = 3600..=LONG;
 
 /// Refresh tokens that are not used live so long at least, in seconds.
 const IDLE: u64 = 600;
+
+impl Default for Token {
+    fn default() -> Self {
+        Self {
+            access_seconds: 600,
+            id_seconds: 600,
+            code_seconds: 60,
+            refresh_idle_seconds: 30 * 86_400,
+            refresh_absolute_seconds: 180 * 86_400,
+        }
+    }
+}
 
 impl Client {
     /// The lives of this client's tokens: its own, else those of `[token]`.

@@ -15,6 +15,7 @@ pub mod pair;
 pub mod providers;
 mod stored;
 pub mod watch;
+mod weak;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -319,6 +320,9 @@ pub struct Client {
     pub introspects: Vec<String>,
     /// `aud` of its access tokens.
     pub audience: String,
+    /// Further audiences that it may ask for by `resource` (RFC 8707).
+    #[serde(default)]
+    pub resources: Vec<String>,
     /// First-party: no consent page, may use the sign-in API.
     #[serde(default)]
     pub first_party: bool,
@@ -512,18 +516,6 @@ impl Default for Session {
             remembered_idle_seconds: 7 * 86_400,
             absolute_seconds: 30 * 86_400,
             max_per_user: 50,
-        }
-    }
-}
-
-impl Default for Token {
-    fn default() -> Self {
-        Self {
-            access_seconds: 600,
-            id_seconds: 600,
-            code_seconds: 60,
-            refresh_idle_seconds: 30 * 86_400,
-            refresh_absolute_seconds: 180 * 86_400,
         }
     }
 }

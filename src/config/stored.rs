@@ -39,6 +39,7 @@ impl Stored {
         let mut inner = Inner::default();
         for client in clients {
             inner.audiences.insert(client.audience.clone());
+            inner.audiences.extend(client.resources.iter().cloned());
             inner.scopes.extend(client.scopes.iter().cloned());
             inner.origins.extend(client.allowed_origins.iter().cloned());
             inner.has_public |= client.token_endpoint_auth_method == ClientAuth::None;
@@ -58,9 +59,10 @@ impl Stored {
         self.0.clients.values()
     }
 
-    /// Every audience of their tokens, once.
-    pub fn audiences(&self) -> impl Iterator<Item = &str> {
-        self.0.audiences.iter().map(String::as_str)
+    /// Whether tokens of one of them may have this audience.
+    #[must_use]
+    pub fn has_audience(&self, name: &str) -> bool {
+        self.0.audiences.contains(name)
     }
 
     /// Every scope that one of them may ask for, once.
@@ -228,12 +230,12 @@ mod tests {
     #[test]
     fn what_requests_ask_is_gathered() {
         let none = Stored::default();
-        assert!(none.get("c").is_none() && !none.has_public() && none.audiences().next().is_none());
+        assert!(none.get("c").is_none() && !none.has_public() && !none.has_audience("https://api.example"));
         let client = read(&[("redirect_uris", "https://a.example/cb"), ("allowed_origins", "https://a.example")]);
         let stored = Stored::new([client]);
         assert!(stored.get("c").is_some() && stored.get("C").is_none() && stored.has_public());
         assert!(stored.has_origin("https://a.example") && !stored.has_origin("https://b.example"));
-        assert_eq!(stored.audiences().collect::<Vec<_>>(), ["https://api.example"]);
+        assert!(stored.has_audience("https://api.example") && !stored.has_audience("https://api.example/"));
         assert_eq!(stored.scopes().collect::<Vec<_>>(), ["email", "openid", "profile"]);
         assert_eq!(stored.iter().count(), 1);
     }

@@ -168,6 +168,7 @@ impl UpstreamApi {
         provider: Path<String>,
         body: Json<NewUpstreamLogin>,
     ) -> poem::Result<StartAnswer> {
+        first_party::speaks(&app, request, &body.0.client_id);
         Ok(begin(&app, &providers, &provider.0, &body.0, &Caller::of(request)).await?)
     }
 
@@ -186,7 +187,7 @@ impl UpstreamApi {
         body: Json<UpstreamCallback>,
     ) -> poem::Result<CallbackAnswer> {
         let _ = provider;
-        let finish = Finish { app: &app, tokens: &tokens, body: &body.0, caller: &Caller::of(request) };
+        let finish = Finish { app: &app, tokens: &tokens, body: &body.0, request, caller: &Caller::of(request) };
         Ok(match finish.run().await? {
             Some(issued) => CallbackAnswer::SignedIn(Json(issued.into()), "no-store".to_owned()),
             None => CallbackAnswer::Refused(bad(
@@ -283,6 +284,7 @@ struct Finish<'a> {
     app: &'a App,
     tokens: &'a Issuer,
     body: &'a UpstreamCallback,
+    request: &'a Request,
     caller: &'a Caller,
 }
 
@@ -294,6 +296,7 @@ impl Finish<'_> {
         }
         let challenge = challenge_of(&self.body.code_verifier);
         let Some(found) = redeem(&self.app.tickets, &self.body.code, &challenge).await? else { return Ok(None) };
+        first_party::speaks(self.app, self.request, &found.for_app.client_id);
         // Once more if another first sign-in of the same person was quicker (LK-09).
         for _ in 0..2 {
             let tx = self.app.db.begin().await?;

@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
+use poem::Request;
 use poem_openapi::Object;
 
 use crate::{
+    app::App,
     client,
     config::{Client, Config},
     db::Tx,
     mail::Work,
     session::Session,
     user::User,
-    web::caller::Caller,
+    web::{caller::Caller, cors},
 };
 
 /// The protocol room's maker of tokens, as the routes hand it in.
@@ -22,6 +24,13 @@ pub type Issuer = Arc<dyn IssueTokens>;
 #[must_use]
 pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
     client::find(config, id).filter(|client| client.first_party)
+}
+
+/// Only pages of the app that speaks read the answer.
+pub fn speaks(app: &App, request: &Request, client_id: &str) {
+    if let Some(client) = client::find(&app.config.get(), client_id) {
+        cors::spoken_by(request, &client.allowed_origins);
+    }
 }
 
 /// For whom tokens are wanted.

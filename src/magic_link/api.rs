@@ -141,6 +141,7 @@ impl MagicLinkApi {
     #[oai(path = "/request", method = "post", operation_id = "requestMagicLink")]
     async fn request(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<RequestAnswer> {
         let caller = Caller::of(request);
+        first_party::speaks(&app, request, &body.0.client_id);
         Ok(match begin(&app, &body.0, &caller).await? {
             Ok(begun) => RequestAnswer::Accepted(Json(begun)),
             Err(refused) if refused.0.status == 429 => RequestAnswer::TooMany(refused),
@@ -159,7 +160,7 @@ impl MagicLinkApi {
         request: &Request,
         body: Json<Consume>,
     ) -> poem::Result<ConsumeAnswer> {
-        Ok(Finish { app: &app, tokens: &tokens }.answer(&body.0, &Caller::of(request)).await?)
+        Ok(Finish { app: &app, tokens: &tokens, request }.answer(&body.0, &Caller::of(request)).await?)
     }
 }
 
@@ -217,6 +218,7 @@ fn begun(app: &App, flow: &Flow, config: &Config) -> Begun {
 pub(super) struct Finish<'a> {
     pub(super) app: &'a App,
     pub(super) tokens: &'a Issuer,
+    pub(super) request: &'a Request,
 }
 
 impl Finish<'_> {
@@ -255,6 +257,7 @@ impl Finish<'_> {
             tx.commit().await?;
             return wrong();
         };
+        first_party::speaks(self.app, self.request, flow.client_id.as_deref().unwrap_or_default());
         let Some(issued) = self.issue(&tx, &done, &flow, body, &config, caller).await? else {
             tx.commit().await?;
             return wrong();

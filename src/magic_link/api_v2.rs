@@ -22,7 +22,7 @@ use crate::{
     app::App,
     login::{
         challenge::{challenge_of, is_verifier},
-        first_party::Issuer,
+        first_party::{self, Issuer},
         flow::{self, Holder},
     },
     web::{
@@ -161,6 +161,7 @@ impl LoginsApi {
     #[oai(path = "/", method = "post", operation_id = "createLogin")]
     async fn create(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<Created> {
         let caller = Caller::of(request);
+        first_party::speaks(&app, request, &body.0.client_id);
         Ok(match api::begin(&app, &body.0, &caller).await? {
             Ok(begun) => Created::Login(Json(begun)),
             Err(refused) if refused.0.status == 429 => Created::TooMany(refused),
@@ -234,7 +235,7 @@ impl LoginsApi {
             scope: body.scope,
             nonce: body.nonce,
         };
-        Ok(Finish { app: &app, tokens: &tokens }.answer(&consume, &Caller::of(request)).await?)
+        Ok(Finish { app: &app, tokens: &tokens, request }.answer(&consume, &Caller::of(request)).await?)
     }
 }
 

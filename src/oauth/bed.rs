@@ -199,6 +199,17 @@ impl Bed {
 
     /// A code for `client`, as the authorization endpoint issues it.
     pub(super) async fn code(&self, client: &str, scope: &str, challenge: Option<&str>) -> String {
+        self.code_for(client, scope, challenge, None).await
+    }
+
+    /// The same for a request that named resources.
+    pub(super) async fn code_for(
+        &self,
+        client: &str,
+        scope: &str,
+        challenge: Option<&str>,
+        resource: Option<&str>,
+    ) -> String {
         let code = Plain::generate();
         let config = self.app.config.get();
         let registered = crate::client::find(&config, client).unwrap();
@@ -216,7 +227,7 @@ impl Bed {
             nonce: Some("n".to_owned()),
             scope,
             claims: String::new(),
-            resource: None,
+            resource: resource.map(str::to_owned),
             session: self.session.id,
         };
         let value = serde_json::to_vec(&grant).unwrap();

@@ -53,6 +53,9 @@ fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
     // How clients authenticate; and those ways that show more than a name (RFC 7662 §2.1 asks for one).
     let proven = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
     let methods: Vec<&str> = proven.into_iter().chain(client::any_public(config).then_some("none")).collect();
+    // All that some client may get (DI-5): what people are asked for, then names of APIs.
+    let of_apis = client::scopes(config).into_iter().filter(|name| !scope::SUPPORTED.contains(name));
+    let scopes: Vec<&str> = scope::SUPPORTED.into_iter().chain(of_apis).collect();
     let document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
@@ -74,7 +77,7 @@ fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
         "introspection_endpoint_auth_methods_supported": proven,
         "introspection_endpoint_auth_signing_alg_values_supported": SIG_ALGS,
         "code_challenge_methods_supported": ["S256"],
-        "scopes_supported": scope::SUPPORTED,
+        "scopes_supported": scopes,
         "claims_supported": claims_request::SUPPORTED,
         "claims_parameter_supported": true,
         "acr_values_supported": claims_request::acr_values(config),
@@ -147,7 +150,8 @@ mod tests {
     }
 
     fn with_public(config: &mut Config) {
-        let client = r#"{"client_id":"web","name":"Web","audience":"https://api.example"}"#;
+        let client =
+            r#"{"client_id":"web","name":"Web","audience":"https://api.example","scopes":["openid","lessons:read"]}"#;
         config.clients = vec![serde_json::from_str(client).unwrap()];
     }
 
@@ -160,6 +164,8 @@ mod tests {
             json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"])
         );
         assert_eq!(closed["token_endpoint_auth_methods_supported"], proven);
+        assert_eq!(closed["scopes_supported"], json!(["openid", "profile", "email", "offline_access"]));
+        assert_eq!(open["scopes_supported"][4], "lessons:read", "di_5");
         for document in [&open, &closed] {
             assert_eq!(document["introspection_endpoint_auth_methods_supported"], proven, "never by a name alone");
             for endpoint in ["token", "revocation", "introspection"] {
@@ -173,7 +179,6 @@ mod tests {
                 document["grant_types_supported"],
                 json!(["authorization_code", "refresh_token", "client_credentials"])
             );
-            assert_eq!(document["scopes_supported"], json!(["openid", "profile", "email", "offline_access"]));
             for (name, value) in document.as_object().unwrap() {
                 let at = value.as_str().unwrap_or_default();
                 assert!(!name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"), "di_3 {name}");

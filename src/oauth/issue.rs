@@ -10,7 +10,7 @@ use super::{
     claims_request::{self, Reach},
     grant_store::{self, Grant, gc_day},
     refresh::RefreshToken,
-    scope,
+    resource, scope,
 };
 use crate::{
     app::App,
@@ -59,6 +59,8 @@ pub struct Subject<'a> {
     pub client: &'a Client,
     /// The grant's scope, or less.
     pub scope: &'a str,
+    /// One of the grant's audiences.
+    pub audience: &'a str,
     /// The nonce of the request.
     pub nonce: Option<&'a str>,
 }
@@ -72,26 +74,28 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
     let lives = client.lives(&config.token);
     let now = app.clock().now().seconds();
     let (sub, sid) = (user.public_id.to_string(), grant.session_id.map(|id| id.to_string()));
+    let (roles, audience) = (user::roles(user), subject.audience);
+    let scope = scope::of_person(subject.scope, &roles);
     let amr = || grant.amr.split(' ').filter(|method| !method.is_empty()).collect::<Vec<_>>();
     let access = Access {
         iss: &app.public_url,
         sub: sub.clone(),
-        aud: &grant.audience,
+        aud: audience,
         exp: after(now, lives.access_seconds),
         iat: now,
         jti: jti(&app.macs.jti, grant.id),
         client_id: &client.client_id,
-        scope: subject.scope,
+        scope: &scope,
         person: Some(Person {
             auth_time: grant.auth_time.seconds(),
             acr: &grant.acr,
             amr: amr(),
             sid: sid.clone(),
-            roles: user::roles(user),
+            roles,
         }),
     };
     let access_token = app.keys.sign(client.access_token_alg, ACCESS_TYP, &access)?;
-    let id_token = if scope::has(subject.scope, "openid") {
+    let id_token = if scope::has(&scope, "openid") {
         let id = Id {
             iss: &app.public_url,
             sub,
@@ -116,7 +120,7 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
         expires_in: lives.access_seconds,
         id_token,
         refresh_token: None,
-        scope: subject.scope.to_owned(),
+        scope,
     })
 }
 
@@ -137,6 +141,8 @@ pub struct New<'a> {
     pub client: &'a Client,
     /// What.
     pub scope: &'a str,
+    /// For which audiences, separated by spaces; none: for all of the client's.
+    pub resource: Option<&'a str>,
     /// What the request asked for by `claims`.
     pub claims: &'a str,
 }
@@ -144,7 +150,7 @@ pub struct New<'a> {
 /// A grant, and its first refresh token where the client may have one.
 #[must_use]
 pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Option<String>) {
-    let New { id, session, client, scope, claims } = new;
+    let New { id, session, client, scope, claims, resource } = new;
     let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
     let (seconds, lives) = (Duration::from_secs, client.lives(&config.token));
     let expires_at = now + if first.is_some() { seconds(lives.refresh_absolute_seconds) } else { SHORT };
@@ -155,7 +161,7 @@ pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Opt
         client_id: client.client_id.clone(),
         session_id: Some(session.id),
         scope: scope.to_owned(),
-        audience: client.audience.clone(),
+        audience: resource.map_or_else(|| resource::all(client, &app.public_url), str::to_owned),
         auth_time: session.auth_time,
         acr: session.acr.clone(),
         amr: session.amr.clone(),
@@ -188,11 +194,11 @@ impl IssueTokens for Issuer {
             let config = self.app.config.get();
             let scope = scope::granted(issue.client, issue.scope);
             let (session, client) = (issue.session, issue.client);
-            let new = New { id: public_id(), session, client, scope: &scope, claims: "" };
+            let new = New { id: public_id(), session, client, scope: &scope, claims: "", resource: None };
             let (grant, refresh_token) = grant(&self.app, &config, new, tx.now);
             grant_store::insert(tx, grant.clone()).await?;
             let (user, client, nonce) = (issue.user, issue.client, issue.nonce);
-            let subject = Subject { grant: &grant, user, client, scope: &scope, nonce };
+            let subject = Subject { grant: &grant, user, client, scope: &scope, audience: &client.audience, nonce };
             let response = tokens(&self.app, &config, tx, &subject).await?;
             Event::new(Kind::TokenIssued)
                 .user(issue.user.id)

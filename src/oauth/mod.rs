@@ -23,6 +23,7 @@ pub mod pkce;
 pub mod posted;
 pub mod refresh;
 pub mod refused;
+pub mod resource;
 pub mod revoke;
 pub mod scope;
 pub mod token;

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::scope;
 use crate::web::{
     page::{Content, Script},
     text::Tongue,
@@ -35,8 +36,12 @@ impl Consent<'_> {
         self.tongue.html("consent-lede", &[("client", self.client.to_owned()), email])
     }
 
-    fn scope(&self, scope: &str) -> String {
-        self.tongue.t(&format!("consent-scope-{scope}"))
+    /// What we know of by its own words; a name of an API's as the API calls it.
+    fn scope(&self, name: &str) -> String {
+        if scope::SUPPORTED.contains(&name) {
+            return self.tongue.t(&format!("consent-scope-{name}"));
+        }
+        self.tongue.ta("consent-scope-of-api", &[("scope", name.to_owned())])
     }
 }
 

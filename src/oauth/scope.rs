@@ -5,7 +5,10 @@ use crate::config::{Client, RefreshTokens};
 /// Refresh tokens that outlive the session (OIDC Core §11).
 pub const OFFLINE: &str = "offline_access";
 
-/// What we can fill, in the metadata's order.
+/// Our own admin API: for clients that list it, and of people for those with the role `admin` (DESIGN §8, audience).
+pub const ADMIN: &str = "entree:admin";
+
+/// Scopes about a person, in the metadata's order. All others are names of the APIs that tokens are for.
 pub const SUPPORTED: [&str; 4] = ["openid", "profile", "email", OFFLINE];
 
 /// The scopes of a request that this client may have; unknown ones are ignored (OIDC Core §3.1.2.1). Access while the
@@ -15,11 +18,19 @@ pub const SUPPORTED: [&str; 4] = ["openid", "profile", "email", OFFLINE];
 pub fn granted(client: &Client, asked: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in asked.split(' ') {
-        let allowed = SUPPORTED.contains(&name) && client.scopes.iter().any(|scope| scope == name);
+        let allowed = client.scopes.iter().any(|scope| scope == name);
         if allowed && !names.contains(&name) {
             names.push(name);
         }
     }
+    names.join(" ")
+}
+
+/// What of a grant this person can hand on: [`ADMIN`] needs the role.
+#[must_use]
+pub fn of_person(granted: &str, roles: &[String]) -> String {
+    let is_admin = roles.iter().any(|role| role == "admin");
+    let names: Vec<&str> = granted.split(' ').filter(|name| is_admin || *name != ADMIN).collect();
     names.join(" ")
 }
 
@@ -86,7 +97,7 @@ mod tests {
     fn rf_1_offline_access_is_for_clients_that_list_it() {
         let asked = "openid offline_access profile lessons:read openid";
         let own = client("");
-        assert_eq!(granted(&own, asked), "openid offline_access");
+        assert_eq!(granted(&own, asked), "openid offline_access lessons:read");
         assert!(refreshes(&own, "openid offline_access") && !refreshes(&own, "openid"));
         let always = client(r#","first_party":true,"refresh_tokens":"always""#);
         assert!(refreshes(&always, "openid"));
@@ -149,8 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_never_given_what_we_do_not_offer() {
-        assert_eq!(granted(&listing(r#""entree:admin","openid""#), "entree:admin openid"), "openid");
+    fn az_6_scopes_of_apis_are_given_to_clients_that_list_them() {
+        let client = listing(r#""openid","lessons:read""#);
+        assert_eq!(granted(&client, "lessons:read lessons:write openid"), "lessons:read openid");
+        assert_eq!(granted(&listing(r#""openid""#), "entree:admin openid"), "openid");
+    }
+
+    #[test]
+    fn the_admin_scope_needs_the_role() {
+        let asked = "openid entree:admin lessons:read";
+        assert_eq!(of_person(asked, &["coach".to_owned(), "admins".to_owned()]), "openid lessons:read");
+        assert_eq!(of_person(asked, &["admin".to_owned()]), asked);
+        assert_eq!(of_person("openid", &[]), "openid");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     app::App,
-    web::{caller::Caller, error::Failure},
+    client,
+    web::{caller::Caller, cors, error::Failure},
 };
 
 /// The answer.
@@ -39,6 +40,9 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
     let token = bearer::token(request, body).await?;
     let config = app.config.get();
     let live = access::live(app, &config, &token).await?.ok_or(Denied::Token)?;
+    if let Some(client) = client::find(&config, live.text("client_id")) {
+        cors::spoken_by(request, &client.allowed_origins);
+    }
     let scope = live.text("scope");
     let Some((grant, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {
         return Err(Denied::Scope("openid"));

@@ -1,8 +1,14 @@
 //! Which browser origins may read answers (Fetch standard §3.2, PX-02). Never with credentials: these endpoints read no
 //! cookie. Never authorize (RFC 9700 §2.6).
 //!
+//! Each client has origins of its own, and an answer to one is not for the pages of another. A preflight request names no
+//! client, so any registered origin may send; what it may read is decided once the endpoint knows who speaks
+//! ([`spoken_by`]). Until then, and when nobody is known, any registered origin reads that it was refused.
+//!
 //! An answer is only marked here; the layers write the headers, so that errors keep their way through the layers (form
 //! of the audience, line in the log) and carry the headers too.
+
+use std::sync::{Arc, OnceLock};
 
 use poem::{
     Endpoint, IntoResponse, Request, Response,
@@ -33,6 +39,19 @@ pub fn cors<E: Endpoint, O: Origins>(origins: O, inner: E) -> Cors<E, O> {
     Cors { inner, origins }
 }
 
+/// Whether the origin of a request is one of the client that speaks in it, once that is known.
+#[derive(Clone, Debug, Default)]
+struct Spoken(Arc<OnceLock<bool>>);
+
+/// Tells that a client with these `origins` speaks in this request: pages of no other origin read the answer. The first
+/// one counts. Where CORS is not spoken, nothing happens.
+pub fn spoken_by(request: &Request, origins: &[String]) {
+    let Some(spoken) = request.data::<Spoken>() else { return };
+    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    // A second word would be about the same request: the first stands.
+    let _ = spoken.0.set(origin.is_some_and(|origin| origins.iter().any(|own| own == origin)));
+}
+
 /// The mark on an answer: whose scripts may read it.
 #[derive(Clone)]
 pub(super) struct Readable {
@@ -54,13 +73,16 @@ impl Readable {
 impl<E: Endpoint, O: Origins> Endpoint for Cors<E, O> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let spoken = Spoken::default();
+        request.set_data(spoken.clone());
         let origin = request.headers().get(header::ORIGIN).cloned();
         let by = origin.filter(|origin| origin.to_str().is_ok_and(|origin| self.origins.allow(origin)));
         let asks = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let preflight = by.is_some() && asks && *request.method() == Method::OPTIONS;
         let answer =
             if preflight { Ok(permission()) } else { self.inner.call(request).await.map(E::Output::into_response) };
+        let by = by.filter(|_| spoken.0.get().copied().unwrap_or(true));
         match answer {
             Ok(mut response) => {
                 response.set_data(Readable { by });
@@ -96,6 +118,8 @@ mod tests {
 
     const APP: &str = "https://app.example";
 
+    const OTHER: &str = "https://other.example";
+
     async fn ask(path: &str, method: Method, origin: &str) -> Response {
         let ok = || make_sync(|_| "ok");
         let broken = make_sync(|_| Err::<String, _>(Failure::internal("secret cause")));
@@ -103,7 +127,8 @@ mod tests {
             .at("/oauth2/token", cors(|_: &str| true, only("POST", ok())))
             .at("/oauth2/broken", cors(|_: &str| true, broken))
             .at("/api/v1/start", cors(|origin: &str| origin == APP, only("POST", ok())))
-            .at("/oauth2/authorize", only("GET, POST", ok()));
+            .at("/oauth2/authorize", only("GET, POST", ok()))
+            .at("/oauth2/revoke", cors(|_: &str| true, only("POST", make_sync(of_app))));
         let request = Request::builder()
             .method(method)
             .uri_str(path)
@@ -143,6 +168,26 @@ mod tests {
             assert_eq!(response.header("vary"), Some("Origin"), "a cache must not give it to another");
         }
         assert_eq!(ask("/api/v1/start", Method::OPTIONS, APP).await.status(), 204);
+    }
+
+    fn of_app(request: Request) -> poem::Result<&'static str> {
+        spoken_by(&request, &[APP.to_owned()]);
+        spoken_by(&request, &[OTHER.to_owned()]);
+        if request.uri().query().is_some() { Err(Failure::internal("cause").into()) } else { Ok("told") }
+    }
+
+    #[tokio::test]
+    async fn px_02_only_pages_of_the_client_that_speaks_read_the_answer() {
+        for (path, status) in [("/oauth2/revoke", 200), ("/oauth2/revoke?fail", 500)] {
+            for (origin, reads) in [(APP, Some(APP)), (OTHER, None)] {
+                let response = ask(path, Method::POST, origin).await;
+                assert_eq!(response.status(), status, "{path} {origin}");
+                assert_eq!(response.header("access-control-allow-origin"), reads, "{path} {origin}");
+                assert_eq!(response.header("vary"), Some("Origin"));
+            }
+        }
+        let preflight = ask("/oauth2/revoke", Method::OPTIONS, OTHER).await;
+        assert_eq!(preflight.header("access-control-allow-origin"), Some(OTHER), "nobody speaks yet");
     }
 
     #[tokio::test]

@@ -209,3 +209,21 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 fn is_filled(value: &Value) -> bool {
     list(value).next().is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::web::text::Texts;
+
+    #[tokio::test]
+    async fn the_window_is_not_called_by_the_same_name_twice() {
+        let tongue = Texts::default().tongue("en");
+        for (title, expected) in [("Entree", "<title>API · Entree</title>"), ("Other", "<title>Other · Entree</title>")]
+        {
+            let spec = serde_json::json!({"info": {"title": title}});
+            let body = page(&spec, "/openapi.json", &tongue, Site::default()).into_body().into_string().await.unwrap();
+            assert!(body.contains(expected), "{body:.400}");
+        }
+    }
+}

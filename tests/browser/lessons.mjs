@@ -1,6 +1,7 @@
 // The lessons client and its API, as a person meets them: refreshing, proving again, leaving, Entree away.
 import assert from 'node:assert/strict';
-import { codeOf, entree, freePort, lessons } from './service.mjs';
+import { execSync } from 'node:child_process';
+import { codeOf, demo as makeRun, entree, freePort, lessons } from './service.mjs';
 import { assertSignedOut, someone } from './people.mjs';
 
 // Signs in at the client by the code of the `count`th mail.
@@ -102,4 +103,42 @@ export const demo = {
     assert.equal(bad.status, 401, 'and what is bad is still refused');
     await context.close();
   },
+
+  'the lessons: make run prints a walk, and it can be walked': async ({ browser }) => walkAsPrinted(browser, false),
+  'the lessons: make run after make cert: the same over https': async ({ browser }) => walkAsPrinted(browser, true),
 };
+
+// Does what the terminal says, with what it says.
+async function walkAsPrinted(browser, https) {
+  const run = await makeRun(https);
+  const printed = (pattern) => run.text.match(pattern)?.[1] ?? assert.fail(`${pattern} is not in:\n${run.text}`);
+  const context = await browser.newContext({ ignoreHTTPSErrors: https });
+  const page = await context.newPage();
+  await page.goto(printed(/1\. Open +(\S+)/));
+  await page.click('#sign-in');
+  assert.equal(new URL(page.url()).protocol, https ? 'https:' : 'http:');
+  await page.fill('form#sign-in [name=email]', 'degas@dance.example');
+  await page.click('form#sign-in button');
+  await page.waitForSelector('form#code');
+  const mailbox = await context.newPage();
+  await mailbox.goto(printed(/lands in the mailbox, +(\S+)/));
+  // The letter comes after the page that promises it.
+  for (const end = Date.now() + 20_000; (await mailbox.locator('#letters li a').count()) === 0; await mailbox.reload()) {
+    assert.ok(Date.now() < end, 'no letter came');
+  }
+  await mailbox.locator('#letters li a').first().click();
+  await mailbox.click('#text a[href*="/login/link/"]');
+  const arrived = (tab) => tab.waitForSelector('#lessons li', { timeout: 20_000 }).then(() => tab);
+  const tab = await Promise.any([arrived(page), arrived(mailbox)]);
+  await tab.click('#to-register');
+  await tab.waitForSelector('#not-for-you');
+  execSync(printed(/\n +(\S.*users roles set degas@dance\.example coach)/), { stdio: 'ignore' });
+  await tab.click('form#again button');
+  await tab.waitForSelector('#register li, form#sign-in');
+  execSync(printed(/(kill -STOP \d+)/));
+  await tab.goto(new URL(printed(/1\. Open +(\S+)/)).href);
+  assert.equal(await count(tab), 6, 'a coach sees all of them, and Entree was not asked');
+  execSync(printed(/(kill -CONT \d+)/));
+  await context.close();
+  await run.stop();
+}

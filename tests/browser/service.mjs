@@ -116,6 +116,34 @@ export async function lessons(service, { webPort = 0, refreshMargin = 60 } = {})
   return { ...web, api };
 }
 
+// `make run` as it is after its build (tests/demo.sh), over http or https; what it printed, once its walk is there.
+export async function demo(https) {
+  const folder = mkdtempSync(join(tmpdir(), 'entree-demo-'));
+  folders.add(folder);
+  const data = join(folder, 'data');
+  if (https) spawnSync(binary('local-cert'), [join(data, 'tls'), 'localhost', '127.0.0.1']);
+  const child = spawn('setpriv', ['--pdeathsig=TERM', join(import.meta.dirname, '../demo.sh')], {
+    env: {
+      ...process.env, CARGO_TARGET_DIR: resolve(bin, '..'), PORT: String(await freePort()), WEB_PORT: '0', API_PORT: '0',
+      DATA: data, ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  await new Promise((done, fail) => {
+    const timer = setTimeout(() => fail(new Error(`no walk:\n${text}`)), 60_000);
+    const read = (chunk) => {
+      text += chunk;
+      if (text.includes('Ctrl-C stops everything')) done(clearTimeout(timer));
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.on('exit', () => fail(new Error(`it ended:\n${text}`)));
+  });
+  const ended = once(child, 'exit');
+  return { text, stop: async () => { child.kill('SIGTERM'); await ended; } };
+}
+
 class Service {
   constructor(url, log, shift, folder) {
     Object.assign(this, { url, log, shift, folder });

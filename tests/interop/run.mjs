@@ -35,11 +35,11 @@ const languages = {
   Rust: { command: (file) => [join(built, file)], needs: join(built, 'interop-client'), else: 'cargo has built nothing' },
   Java: {
     command: (file) => ['java', '-cp', `${join(tools, 'java/classes')}:${join(tools, 'java/lib/*')}`, file],
-    needs: join(tools, 'java/classes/Main.class'), else: 'no JDK and Maven; tests/setup.sh installs them',
+    needs: join(tools, 'java/classes/Main.class'), else: 'no JDK and Maven; tests/setup.sh interop installs them',
   },
   Shell: {
     command: (file) => ['bash', join(here, file)],
-    needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl',
+    needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl; tests/setup.sh interop installs them',
   },
 };
 const missing = ({ language }) => {
@@ -71,8 +71,8 @@ async function row(library, { scheme, metadata }, work) {
 }
 
 class Run {
-  constructor(scheme, issuer, { origin, trust, strays }) {
-    Object.assign(this, { scheme, issuer, origin, trust, strays, tokens: [] });
+  constructor(scheme, service, { origin, trust, strays }) {
+    Object.assign(this, { scheme, service, issuer: service.issuer, origin, trust, strays, tokens: [] });
   }
 
   env(id) {
@@ -139,8 +139,14 @@ class Run {
       const { accepted } = await verdict(token);
       assert.ok(!accepted, `accepted a token that is bad: ${what}`);
     }
-    await program.end();
     assert.ok(good.length > 0, 'no token of its algorithm');
+    if (library.offline) {
+      this.service.pause();
+      const { accepted, words } = await verdict(good[0].access).finally(() => this.service.resume());
+      assert.ok(accepted, `refused a token while Entree was away: ${words}`);
+      said.did.push('verified with Entree away');
+    }
+    await program.end();
     said.did.push(`${good.length} tokens accepted`, `${Object.keys(bad).length} bad ones refused`);
     return said;
   }
@@ -199,7 +205,7 @@ async function round(scheme) {
   await stray('another issuer', await start(binary, at, text));
   const service = await begin();
   assert.equal(new URL(service.issuer).protocol, `${scheme.split(' ')[0]}:`);
-  await new Run(scheme, service.issuer, { origin: site.origin, trust, strays }).all();
+  await new Run(scheme, service, { origin: site.origin, trust, strays }).all();
   await service.stop();
   proxied?.stop();
   const loud = service.log.filter((line) => /\bERROR\b|panicked/.test(line));

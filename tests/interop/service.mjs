@@ -113,5 +113,8 @@ export async function start(binary, folder, text, more, { port = 0, clock } = {}
     child.on('error', fail).on('close', () => fail(new Error(`entree did not start:\n${log.join('\n')}`)));
   });
   clearTimeout(timer);
-  return { url, log, stop: () => new Promise((done) => child.on('close', done).kill('SIGTERM')) };
+  // Away as far as anybody can tell, and back.
+  const pause = () => child.kill('SIGSTOP');
+  const resume = () => child.kill('SIGCONT');
+  return { url, log, pause, resume, stop: () => new Promise((done) => child.on('close', done).kill('SIGTERM')) };
 }

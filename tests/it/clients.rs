@@ -229,3 +229,88 @@ async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between()
     assert!(registry::follow(&other.app).await.is_err());
     assert_eq!(credentials(&other, "worker", &secret).await.status, StatusCode::OK);
 }
+
+const OWN: &str = "https://shop.example";
+const FOREIGN: &str = "https://other.example";
+
+async fn asked_from(bed: &Bed, origin: &str, mut request: poem::Request) -> Option<String> {
+    request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
+    bed.call(request).await.header("access-control-allow-origin").map(str::to_owned)
+}
+
+#[tokio::test]
+async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
+    let bed = Bed::embedded().await;
+    create(&bed, "shop", &[&WEB[..], &[("allowed_origins", OWN)]].concat()).await;
+    create(&bed, "other", &[&WEB[..], &[("allowed_origins", FOREIGN)]].concat()).await;
+    let mut browser = signed_in(&bed, "cors@example.com").await;
+    let attempt = Attempt::new().with("client_id", "shop");
+    let tokens = attempt.tokens(&mut browser).await;
+    let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+    let json = |path: &str, body: serde_json::Value| {
+        let request = poem::Request::builder().method(poem::http::Method::POST).uri_str(path);
+        request.header(header::HOST, "id.test").content_type("application/json").body(body.to_string())
+    };
+    let form = |path: &str, fields: &str| {
+        let request = poem::Request::builder().method(poem::http::Method::POST).uri_str(path);
+        let request = request.header(header::HOST, "id.test");
+        request.content_type("application/x-www-form-urlencoded").body(fields.to_owned())
+    };
+    let ask = serde_json::json!({
+        "client_id": "shop", "email": "x@example.com", "code_challenge": "x".repeat(43), "code_challenge_method": "S256",
+    });
+    let request = |name: &str| match name {
+        "token" => form("/oauth2/token", "grant_type=authorization_code&client_id=shop&code=x"),
+        "revoke" => form("/oauth2/revoke", "client_id=shop&token=x"),
+        "app" => json("/api/v1/auth/magic-link/request", ask.clone()),
+        _ => {
+            let request = poem::Request::builder().uri_str("/oauth2/userinfo").header(header::HOST, "id.test");
+            request.header(header::AUTHORIZATION, &bearer).finish()
+        }
+    };
+    for name in ["token", "revoke", "app", "userinfo"] {
+        assert_eq!(asked_from(&bed, OWN, request(name)).await.as_deref(), Some(OWN), "{name}");
+        assert_eq!(asked_from(&bed, FOREIGN, request(name)).await, None, "{name}: the other client's page");
+        assert_eq!(asked_from(&bed, "https://evil.example", request(name)).await, None, "{name}");
+    }
+    // Nobody is named yet, or nobody whom we know: what is registered at all may send, and read that it was refused.
+    let preflight = || {
+        let request = poem::Request::builder().method(poem::http::Method::OPTIONS).uri_str("/oauth2/token");
+        request.header(header::HOST, "id.test").header("access-control-request-method", "POST").finish()
+    };
+    assert_eq!(asked_from(&bed, FOREIGN, preflight()).await.as_deref(), Some(FOREIGN));
+    assert_eq!(asked_from(&bed, "https://evil.example", preflight()).await, None);
+    let unknown = form("/oauth2/token", "grant_type=authorization_code&client_id=nobody");
+    assert_eq!(asked_from(&bed, FOREIGN, unknown).await.as_deref(), Some(FOREIGN));
+}
+
+#[tokio::test]
+async fn az_23_di_5_a_client_of_the_database_has_scopes_and_audiences_of_its_own() {
+    let bed = Bed::embedded().await;
+    let documents = async || {
+        let body = crate::oauth::get(&bed, "/.well-known/openid-configuration").await.body;
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()["scopes_supported"].clone()
+    };
+    let of_people = serde_json::json!(["openid", "profile", "email", "offline_access"]);
+    assert_eq!(documents().await, of_people);
+    let keys =
+        [("redirect_uris", CALLBACK), ("scopes", "openid,lessons:read"), ("resources", "https://second.example")];
+    create(&bed, "third", &keys).await;
+    assert_eq!(documents().await[4], "lessons:read", "at once");
+    let mut browser = signed_in(&bed, "scopes@example.com").await;
+    let attempt = Attempt::new().with("client_id", "third").with("scope", "openid lessons:read lessons:write");
+    let attempt = attempt.with("resource", "https://second.example");
+    let consent = browser.open(&attempt.path()).await;
+    let consent = crate::oauth::settle(&mut browser, consent).await;
+    assert!(consent.text_of("ul#scopes").unwrap().contains("lessons:read"), "{}", consent.summary());
+    assert!(!consent.text().contains("lessons:write"));
+    let answer = browser.submit(&consent, "consent", &[("decision", "allow")]).await;
+    let to = answer.refresh().unwrap();
+    let (_, code) = to.query_pairs().find(|(name, _)| name == "code").unwrap();
+    let tokens = token(&bed, &attempt.exchange(&code)).await;
+    let tokens: serde_json::Value = serde_json::from_str(&tokens.body).unwrap();
+    let said = crate::oauth::verified(&bed, &tokens["access_token"]).await.claims;
+    assert_eq!((&said["aud"], &said["scope"]), (&"https://second.example".into(), &"openid lessons:read".into()));
+    enable(&bed, "third", false).await;
+    assert_eq!(documents().await, of_people);
+}

@@ -36,6 +36,7 @@ mod magic_link_race;
 mod magic_link_secrets;
 mod magic_link_timing;
 mod migrations;
+mod million;
 mod oauth;
 mod oauth_authorize;
 mod oauth_claims;

@@ -136,6 +136,10 @@ impl Session {
             Err(error) if error == "invalid_grant" => return Err(Lost::Over),
             Err(error) => return Err(anyhow::anyhow!("refresh: {error}").into()),
         };
+        // First of all: whatever comes now, the old one is used up.
+        if answer.refresh_token.is_some() {
+            tokens.refresh = answer.refresh_token;
+        }
         if let Some(id) = &answer.id_token {
             // OpenID Connect Core §12.2: of the same person, or the grant is not ours.
             let expected = id_token::Expected { client_id: &app.client_id, nonce: None, now: lessons_api::now() };
@@ -146,8 +150,9 @@ impl Session {
         }
         tokens.until = until(answer.expires_in);
         tokens.access = answer.access_token;
-        tokens.refresh = answer.refresh_token.or_else(|| tokens.refresh.take());
-        tokens.id = answer.id_token.unwrap_or_else(|| std::mem::take(&mut tokens.id));
+        if let Some(id) = answer.id_token {
+            tokens.id = id;
+        }
         Ok(())
     }
 }

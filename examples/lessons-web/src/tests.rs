@@ -44,6 +44,8 @@ struct Provider {
     coach: AtomicBool,
     /// The API wants a recent sign-in.
     stale: AtomicBool,
+    /// Which key it says that it signs with; 1 is published.
+    kid: AtomicUsize,
     /// The API takes only tokens of this generation and later.
     least: AtomicUsize,
 }
@@ -61,6 +63,7 @@ impl Provider {
             given_back: no(),
             coach: no(),
             stale: no(),
+            kid: AtomicUsize::new(1),
             least: AtomicUsize::new(0),
         }
     }
@@ -120,7 +123,8 @@ fn token(request: &Request, Form(form): Form<Asked>, Data(provider): Data<&Arc<P
     if let Some(nonce) = nonce {
         claims["nonce"] = json!(nonce);
     }
-    let id_token = Es256.token(&Header::empty().with_key_id("one"), &Claims::new(claims), &key()).unwrap();
+    let kid = if provider.kid.load(SEQ) == 1 { "one" } else { "two" };
+    let id_token = Es256.token(&Header::empty().with_key_id(kid), &Claims::new(claims), &key()).unwrap();
     json!({"access_token":format!("at-{generation}"),"token_type":"Bearer","expires_in":provider.expires_in.load(SEQ),
         "id_token":id_token,"refresh_token":format!("rt-{generation}")})
     .to_string()

@@ -25,6 +25,17 @@ async fn a_token_is_refreshed_before_it_is_over_and_no_refresh_token_is_used_twi
 }
 
 #[tokio::test]
+async fn a_refresh_whose_id_token_is_bad_loses_no_refresh_token() {
+    let mut walk = Walk::signed_in().await;
+    walk.provider.least.store(2, SEQ);
+    walk.provider.kid.store(2, SEQ);
+    assert_eq!(walk.get("/").await.0, StatusCode::SERVICE_UNAVAILABLE, "who signed that?");
+    walk.provider.kid.store(1, SEQ);
+    assert!(walk.sees_lessons().await, "the next one asks with the token that came along");
+    assert!(!walk.provider.ended.load(SEQ));
+}
+
+#[tokio::test]
 async fn a_grant_that_ended_elsewhere_ends_the_visit_here() {
     let mut walk = Walk::new().await;
     walk.provider.expires_in.store(30, SEQ);

@@ -129,6 +129,8 @@ async fn a_client_of_the_file_hides_the_other_and_is_not_changed_here() {
     let list = listed(&db, &config).await.unwrap();
     let states: Vec<_> = list.iter().map(|one| (one.id.as_str(), one.from, one.state)).collect();
     assert_eq!(states, [("shop", "file", "active"), ("alone", "file", "active"), ("shop", "database", "hidden")]);
+    let odd = warnings(&db, &config).await.unwrap();
+    assert!(odd.len() == 1 && odd[0].key == "shop" && odd[0].what.contains("file wins"), "{odd:?}");
     let refused = switch(&db, &config, "alone", false, false).await.unwrap_err();
     assert!(matches!(refused, Refusal::Words(words) if words.contains("configuration file")));
 }

@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use super::{Finding, PATIENCE, many};
 use crate::{
     audit,
-    cli::{keys, migrate::connect},
+    cli::{clients, keys, migrate::connect},
     clock::Time,
-    config::{Config, too_open},
+    config::{Config, Problem, too_open},
     db::Db,
     key::{Keys, Listed},
     secret::MasterKeys,
@@ -62,7 +62,9 @@ async fn inside(config: &Config) -> Vec<Finding> {
         Ok(pending) if pending.is_empty() => {
             let name = sqlite(config).map_or_else(|| "PostgreSQL".to_owned(), |path| format!("SQLite, {path}"));
             let fine = Finding::ok("database", format!("{name}; the schema is up to date"));
-            vec![fine, signing_keys(config, &db).await, clock(&db).await]
+            let mut findings = vec![fine, signing_keys(config, &db).await, clock(&db).await];
+            findings.extend(registered(config, &db).await);
+            findings
         }
         Ok(pending) => vec![behind(config, pending.len())],
     };
@@ -130,6 +132,19 @@ async fn signing_keys(config: &Config, db: &Db) -> Finding {
             let mend = "set server.master_key to what they were made with, or add that to server.previous_master_keys";
             Finding::fail(CHECK, failure, mend)
         }
+    }
+}
+
+/// Clients of the database that count for nothing although nobody has disabled them.
+async fn registered(config: &Config, db: &Db) -> Vec<Finding> {
+    const CHECK: &str = "clients";
+    match clients::warnings(db, config).await {
+        Ok(found) if found.is_empty() => vec![Finding::ok(CHECK, "those of the database can be read; none is hidden")],
+        Ok(found) => {
+            let finding = |odd: Problem| Finding::warn(CHECK, format!("{} {}", odd.key, odd.what), odd.mend);
+            found.into_iter().map(finding).collect()
+        }
+        Err(failure) => vec![Finding::fail(CHECK, failure, "see the database")],
     }
 }
 

@@ -100,6 +100,7 @@ consent-lede = { $client } asks for access to your account { $email }. It is not
 consent-scope-openid = Know that it is you, by an identifier
 consent-scope-profile = See your name and language
 consent-scope-email = See your e-mail address
+consent-scope-of-api = Use “{ $scope }” in your name
 consent-scope-offline_access = Stay connected while you are away
 consent-allow = Allow
 consent-deny = Do not allow

@@ -100,6 +100,7 @@ consent-lede = { $client } demande l’accès à votre compte { $email }. Ce n�
 consent-scope-openid = Savoir que c’est vous, par un identifiant
 consent-scope-profile = Voir votre nom et votre langue
 consent-scope-email = Voir votre adresse e-mail
+consent-scope-of-api = Utiliser « { $scope } » en votre nom
 consent-scope-offline_access = Rester connectée en votre absence
 consent-allow = Autoriser
 consent-deny = Ne pas autoriser

@@ -127,6 +127,10 @@ async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: boo
 }
 
 impl Hints for App {
+    fn ours(&self) -> &str {
+        &self.public_url
+    }
+
     fn subject(&self, hint: &str) -> Result<String, OauthError> {
         let refused = OauthError::new(Code::InvalidRequest, "The parameter id_token_hint is not an ID token of ours.");
         let claims = self.keys.verify_hint(hint, &self.public_url).map_err(|_| refused)?;

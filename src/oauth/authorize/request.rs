@@ -10,7 +10,7 @@ use crate::{
     oauth::{
         claims_request::{self, ClaimsRequest},
         error::{Code, OauthError},
-        scope,
+        resource, scope,
     },
     web::params::Params,
 };
@@ -84,7 +84,7 @@ pub struct Stored {
     pub code_challenge: Option<String>,
     /// How the answer travels.
     pub mode: Mode,
-    /// For which resource server, if the client said (RFC 8707 §2).
+    /// For which resource servers, separated by spaces, if the client said (RFC 8707 §2).
     pub resource: Option<String>,
     /// The user that `id_token_hint`, or a `sub` in `claims`, names.
     pub hinted_sub: Option<String>,
@@ -212,7 +212,7 @@ fn read(
         scope,
         code_challenge: challenge(client, text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
         mode: back.mode,
-        resource: resource(params, client)?,
+        resource: resource::asked(params, client, hints.ours())?,
         hinted_sub: subject(
             text("id_token_hint", MAX_HINT)?.map(|hint| hints.subject(&hint)).transpose()?,
             claims.sub,
@@ -290,21 +290,11 @@ fn mode(name: &str) -> Option<Mode> {
     }
 }
 
-/// RFC 8707 §2: absolute, without fragment, and one of the client's; our access tokens have one audience each, so a
-/// request for several is refused.
-fn resource(params: &Params, client: &Client) -> Result<Option<String>, OauthError> {
-    let target = |description| OauthError::new(Code::InvalidTarget, description);
-    let named = params.all("resource", 2048)?;
-    match named.as_slice() {
-        [] => Ok(None),
-        [one] if *one == client.audience => Ok(Some((*one).to_owned())),
-        [_] => Err(target("The parameter resource is not registered for this client.")),
-        _ => Err(target("Only one resource can be asked for at a time.")),
-    }
-}
-
-/// Who reads an ID token that we issued earlier.
+/// Who we are, and who reads an ID token that we issued earlier.
 pub trait Hints {
+    /// Our public URL.
+    fn ours(&self) -> &str;
+
     /// The `sub` of a hint: ours, by signature; expired or by a retired key is fine (PM-7).
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub struct CodeGrant {
     /// What `claims` asked for and was granted.
     #[serde(default)]
     pub claims: String,
-    /// For which resource server, if the client said.
+    /// For which resource servers, separated by spaces, if the client said.
     pub resource: Option<String>,
     /// The session that granted it.
     pub session: Uuid,

@@ -18,6 +18,7 @@ use crate::{
         issue::{self, New, Subject, TokenResponse},
         pkce,
         refused::Refused,
+        resource,
     },
     secret::{Hash, Plain},
     session::{self, Current},
@@ -48,7 +49,8 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
 /// Tokens for a code.
 ///
 /// # Errors
-/// `invalid_grant` for a code that is bad, spent or another's; nothing is consumed or revoked by a failed check (TK-3).
+/// `invalid_grant` for a code that is bad, spent or another's, `invalid_target` for a resource that it does not cover;
+/// nothing is consumed or revoked by a failed check (TK-3).
 pub async fn exchange(
     app: &App,
     config: &Config,
@@ -64,6 +66,8 @@ pub async fn exchange(
     };
     let grant: CodeGrant = serde_json::from_slice(&value).map_err(Failure::internal)?;
     fits(client, params, (&grant.client_id, &grant.redirect_uri, grant.code_challenge.as_deref()))?;
+    let all = resource::all(client, &app.public_url);
+    let audience = resource::chosen(params, grant.resource.as_deref().unwrap_or(&all), client, &app.public_url)?;
     let spent = Spent {
         grant: grant.grant,
         client_id: grant.client_id.clone(),
@@ -73,7 +77,7 @@ pub async fn exchange(
     };
     let tombstone = serde_json::to_vec(&spent).map_err(Failure::internal)?;
     match app.tickets.claim(Kind::Code, &code, &tombstone, TOMBSTONE).await? {
-        Claim::Fresh(_) => redeem(app, config, client, &grant, caller).await,
+        Claim::Fresh(_) => redeem(app, config, (client, &audience), &grant, caller).await,
         Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
     }
 }
@@ -127,7 +131,7 @@ async fn replayed(
 async fn redeem(
     app: &App,
     config: &Config,
-    client: &Client,
+    (client, audience): (&Client, &str),
     code: &CodeGrant,
     caller: &Caller,
 ) -> Result<TokenResponse, Refused> {
@@ -141,17 +145,15 @@ async fn redeem(
         // RF-9: withdrawn since the code was issued.
         return Err(invalid_grant("consent_withdrawn").into());
     }
-    let new = New { id: code.grant, session: &session, client, scope: &code.scope, claims: &code.claims };
-    let (mut grant, refresh_token) = issue::grant(app, config, new, tx.now);
-    if let Some(resource) = &code.resource {
-        grant.audience.clone_from(resource);
-    }
+    let resource = code.resource.as_deref();
+    let new = New { id: code.grant, session: &session, client, scope: &code.scope, claims: &code.claims, resource };
+    let (grant, refresh_token) = issue::grant(app, config, new, tx.now);
     if !grant_store::insert(&tx, grant.clone()).await? {
         return Err(invalid_grant("came_back").into());
     }
     event(AuditKind::TokenIssued, client, caller).user(user.id).session(session.id).record(&tx).await?;
     let (scope, nonce) = (grant.scope.as_str(), code.nonce.as_deref());
-    let subject = Subject { grant: &grant, user: &user, client, scope, nonce };
+    let subject = Subject { grant: &grant, user: &user, client, scope, audience, nonce };
     let mut tokens = issue::tokens(app, config, &tx, &subject).await?;
     tokens.refresh_token = refresh_token;
     tx.commit().await?;

@@ -22,6 +22,7 @@ use crate::{
     secret::{Hash, Text},
     web::{
         caller::Caller,
+        cors,
         params::{Params, form_decode},
     },
 };
@@ -65,6 +66,9 @@ pub async fn authenticate<'a>(
 ) -> Result<&'a Client, Refused> {
     let shown = shown(request, params)?;
     let client = client::find(config, &shown.id);
+    if let Some(client) = client {
+        cors::spoken_by(request, &client.allowed_origins);
+    }
     let fits = |client: &&Client| shown.method == Some(client.token_endpoint_auth_method);
     let reason = match &shown.proof {
         Proof::Secret(secret) => {

@@ -8,7 +8,7 @@ use crate::{
         error::{Code, OauthError},
         issue::{TokenResponse, after},
         refused::Refused,
-        scope,
+        resource, scope,
     },
     secret::public_id,
     web::params::Params,
@@ -18,7 +18,8 @@ use crate::{
 /// of users, §5). No refresh token (RFC 6749 §4.4.3), no ID token: nobody signed in.
 ///
 /// # Errors
-/// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` for a scope that is not its own.
+/// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` for a scope that is not its own,
+/// `invalid_target` for a resource that is not.
 pub fn tokens(app: &App, config: &Config, client: &Client, params: &Params) -> Result<TokenResponse, Refused> {
     if client.token_endpoint_auth_method == ClientAuth::None {
         let words = "A public client cannot act for itself.";
@@ -27,12 +28,13 @@ pub fn tokens(app: &App, config: &Config, client: &Client, params: &Params) -> R
     let Some(scope) = scope::of_client(client, params.one_within("scope", 1024)?) else {
         return Err(OauthError::new(Code::InvalidScope, "The client is not registered for this scope.").into());
     };
+    let audience = resource::of_client(params, client, &app.public_url)?;
     let now = app.clock().now().seconds();
     let life = client.lives(&config.token).access_seconds;
     let access = Access {
         iss: &app.public_url,
         sub: client.client_id.clone(),
-        aud: &client.audience,
+        aud: &audience,
         exp: after(now, life),
         iat: now,
         jti: public_id().to_string(),

@@ -18,7 +18,7 @@ use crate::{
         issue::{self, Subject, TokenResponse},
         refresh::RefreshToken,
         refused::Refused,
-        scope,
+        resource, scope,
     },
     secret::Hash,
     session,
@@ -64,7 +64,7 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
 ///
 /// # Errors
 /// `invalid_grant` for a token that is none of ours, another client's, used up, idle for too long, or whose grant has
-/// ended; `invalid_scope` if more is asked for than was granted. A token of another client, or with another secret,
+/// ended; `invalid_scope` or `invalid_target` if more is asked for than was granted. A token of another client, or with another secret,
 /// changes nothing.
 pub async fn refresh(
     app: &App,
@@ -92,13 +92,15 @@ pub async fn refresh(
     let holder = alive(&tx, &grant, client, config).await?;
     let scope = scope::narrowed(&grant.scope, asked);
     let scope = scope.ok_or(OauthError::new(Code::InvalidScope, "The scope is wider than what was granted."))?;
+    let audience = resource::chosen(params, &grant.audience, client, &app.public_url)?;
     let next = match place {
         Place::Current => rotate(app, &client.lives(&config.token), &tx, &grant).await?,
         Place::Repeated => repeated(app, &grant).ok_or(invalid_grant("successor_unreadable"))?,
         Place::Reused | Place::Foreign => return Err(invalid_grant("foreign").into()),
     };
     // OIDC Core §12.2: the ID token of a refresh has no nonce, and the auth_time of the sign-in.
-    let subject = Subject { grant: &grant, user: &holder.user, client, scope: &scope, nonce: None };
+    let subject =
+        Subject { grant: &grant, user: &holder.user, client, scope: &scope, audience: &audience, nonce: None };
     let mut tokens = issue::tokens(app, config, &tx, &subject).await?;
     tokens.refresh_token = Some(next.to_text(&app.macs.refresh));
     tx.commit().await?;
