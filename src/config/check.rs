@@ -16,7 +16,6 @@ use crate::secret::{Hash, Text};
 
 /// A day, in seconds: the longest life of a link.
 const DAY: u64 = 86_400;
-
 /// Ten years, in seconds: no setting needs more, and no sum of two overflows.
 pub(super) const LONG: u64 = 3_650 * DAY;
 

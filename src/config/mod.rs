@@ -1,8 +1,8 @@
 //! What ops may set: the sections of `entree.toml`, their defaults and bounds.
 //!
 //! This file is the shape; `load` reads file, environment and `*_file` secrets (`layers`), fits them into the shape
-//! (`fit`) and checks what types cannot say (`check`), so that every problem is reported at once; `live` keeps the
-//! current one and changes it atomically while the service runs, `watch` says when. `pair` reads the certificate.
+//! (`fit`) and checks what types cannot say (`check`), all problems at once; `live` keeps the current one and changes it
+//! atomically, `watch` says when. `pair` reads the certificate, `providers` is a section of its own.
 
 pub mod check;
 mod fit;
@@ -17,7 +17,7 @@ mod stored;
 pub mod watch;
 mod weak;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,11 +49,11 @@ pub struct Config {
     pub token: Token,
     /// Applications that may ask for sign-ins. Changes without a restart.
     pub clients: Vec<Client>,
-    /// Upstream providers that people may sign in with. Change without a restart.
-    pub providers: Vec<Provider>,
     /// Further ones, of the database; `client::find` looks into both.
     #[serde(skip)]
     pub stored: Stored,
+    /// Upstream providers that people may sign in with. Change without a restart.
+    pub providers: Vec<Provider>,
     /// Budgets. Changes without a restart.
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
@@ -70,8 +70,8 @@ pub struct Config {
 pub struct Server {
     /// Where the public listener binds; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The issuer and the only source of URLs: https, or http on a loopback address. No path, query or final slash.
-    /// Empty in `entree dev`, and with port 0 on loopback, it is the bound address.
+    /// The issuer and the only source of URLs: https, or http on loopback, without path, query or final slash. Empty in
+    /// `entree dev`, and with port 0 on loopback, it is the bound address.
     pub public_url: String,
     /// Directory of the embedded database, the generated master key and the instance lock.
     pub data_dir: PathBuf,
@@ -559,17 +559,5 @@ impl Config {
             return format!("sqlite:{}", self.server.data_dir.join("entree.db").display());
         }
         self.database.url.expose().to_owned()
-    }
-
-    /// Life of link and code.
-    #[must_use]
-    pub const fn link_lifetime(&self) -> Duration {
-        Duration::from_secs(self.magic_link.lifetime_seconds)
-    }
-
-    /// Life of a flow: 30 minutes, or that of the link and 20 minutes.
-    #[must_use]
-    pub fn flow_lifetime(&self) -> Duration {
-        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
     }
 }
