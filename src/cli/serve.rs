@@ -25,7 +25,7 @@ use crate::{
     federation::provider::Providers,
     health::{self, Draining},
     jobs::Jobs,
-    key::{self, Keys},
+    key::{self, ClientKeys, Keys},
     mail::transport::Transport,
     routes,
     secret::MasterKeys,
@@ -113,7 +113,8 @@ impl Service {
         let transport = Transport::new(&config.mail, clock)?;
         let mailbox = transport.mailbox().cloned();
         let (macs, outbox) = (Macs::new(masters), Arc::default());
-        let app = App { config: live.clone(), public_url, db, tickets, keys, texts, macs, outbox };
+        let client_keys = ClientKeys::default();
+        let app = App { config: live.clone(), public_url, db, tickets, keys, client_keys, texts, macs, outbox };
         registry::follow(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());

@@ -306,6 +306,9 @@ pub struct Client {
     /// Its public keys, for `private_key_jwt`.
     #[serde(default)]
     pub jwks: Option<jwks::Jwks>,
+    /// Where it publishes them instead.
+    #[serde(default)]
+    pub jwks_uri: String,
     /// What it may come to the token endpoint with.
     #[serde(default = "grant_types")]
     pub grant_types: Vec<GrantType>,

@@ -9,6 +9,7 @@ mod jwt;
 mod pair;
 mod provider;
 mod public;
+mod remote;
 mod rotation;
 mod row;
 mod seal;
@@ -33,6 +34,7 @@ use serde::Serialize;
 pub use foreign::Foreign;
 pub use jwt::{Claims, Expect, Refusal};
 pub use provider::install;
+pub use remote::ClientKeys;
 pub use rotation::Change;
 pub use row::Listed;
 

@@ -22,7 +22,7 @@ use entree::{
     config::{Config, Live, MailTransport},
     db::{Db, Tx},
     federation::provider::Providers,
-    key::{self, Keys},
+    key::{self, ClientKeys, Keys},
     magic_link::compose::Letters,
     mail::{mailbox::Received, outbox::Worker, transport::Transport},
     routes,
@@ -141,7 +141,8 @@ impl Bed {
         let transport = Transport::new(&config.mail, clock).unwrap();
         let public_url = config.server.public_url.as_str().into();
         let (macs, outbox) = (Macs::new(&masters), Arc::default());
-        let app = App { config: Live::new(config), public_url, db, tickets, keys, texts: texts(), macs, outbox };
+        let (config, texts, client_keys) = (Live::new(config), texts(), ClientKeys::default());
+        let app = App { config, public_url, db, tickets, keys, client_keys, texts, macs, outbox };
         let public = routes::public(&app, None, &Providers::new(&app)).boxed();
         Self { app, transport, public, folder }
     }
