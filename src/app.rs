@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     config::Live,
     db::Db,
-    key::Keys,
+    key::{ClientKeys, Keys},
     secret::{Mac, MasterKeys, Sealer},
     ticket::Tickets,
     web::text::Texts,
@@ -27,6 +27,8 @@ pub struct App {
     pub tickets: Tickets,
     /// Signing keys.
     pub keys: Keys,
+    /// Keys that clients publish.
+    pub client_keys: ClientKeys,
     /// Texts for people.
     pub texts: Texts,
     /// Derived keys.

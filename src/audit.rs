@@ -42,6 +42,8 @@ pub enum Kind {
     TokenRevoked,
     /// A person took an application's access away.
     AccessWithdrawn,
+    /// A provider's discovery document was not taken; the one before it serves on, if there is one.
+    ProviderRefused,
     /// A signing key was published; it does not sign yet.
     KeyPublished,
     /// A signing key began to sign.
@@ -87,6 +89,7 @@ impl Kind {
             Self::TokenRefused => "token.refused",
             Self::TokenRevoked => "token.revoked",
             Self::AccessWithdrawn => "access.withdrawn",
+            Self::ProviderRefused => "provider.refused",
             Self::KeyPublished => "key.published",
             Self::KeyActivated => "key.activated",
             Self::KeyRetiring => "key.retiring",
@@ -140,7 +143,8 @@ impl Event {
         self
     }
 
-    /// Which signing key, by its published identifier. It stands where refusals have their reason.
+    /// Which signing key, by its published identifier, or what became of a provider. It stands where refusals have their
+    /// reason.
     #[must_use]
     pub fn key(mut self, kid: &str) -> Self {
         self.row.reason = Set(Some(kid.to_owned()));
@@ -217,6 +221,16 @@ pub async fn keys(db: &Db, changes: impl Iterator<Item = (key::State, &str)>) ->
         tracing::info!(kid, ?state, "a signing key changed");
         Event::new(of_key(state)).key(kid).record(&tx).await?;
     }
+    tx.commit().await
+}
+
+/// Writes down that a provider's discovery document was refused, and why (DJ-07).
+///
+/// # Errors
+/// The database's own.
+pub async fn provider(db: &Db, words: &str) -> Result<(), Failure> {
+    let tx = db.begin().await?;
+    Event::new(Kind::ProviderRefused).key(words).record(&tx).await?;
     tx.commit().await
 }
 

@@ -9,6 +9,7 @@ use crate::{
     audit,
     client::registry,
     db::Tx,
+    federation::provider::Providers,
     login::{device, flow},
     magic_link::{budget, compose::Letters},
     mail::{
@@ -38,6 +39,8 @@ const EPOCH_EVERY: Duration = Duration::from_secs(10);
 
 /// How often the clients of the database are looked at: what `entree clients` changes is in force everywhere after it.
 const CLIENTS_EVERY: Duration = Duration::from_secs(3);
+/// How often upstream providers' documents are looked at: those that are nearly due are read again.
+const PROVIDERS_EVERY: Duration = Duration::from_secs(10);
 
 /// How often what the database knows is gathered for the metrics.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
@@ -52,7 +55,7 @@ pub struct Jobs {
 impl Jobs {
     /// Starts them all.
     #[must_use]
-    pub fn start(app: &App, transport: Transport) -> Self {
+    pub fn start(app: &App, transport: Transport, providers: &Providers) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
         let config = app.config.get();
@@ -76,6 +79,7 @@ impl Jobs {
             }
         });
         running.spawn(every(CLIENTS_EVERY, stopped.clone(), app.clone(), follow_clients));
+        running.spawn(follow_providers(providers.clone(), stopped.clone()));
         let app = app.clone();
         running.spawn(async move {
             // At once, too: a process that starts has numbers.
@@ -161,6 +165,20 @@ async fn epoch(app: App) -> Result<(), Failure> {
 /// Takes over what was changed of clients elsewhere.
 async fn follow_clients(app: App) -> Result<(), Failure> {
     registry::follow(&app).await.map(drop)
+}
+
+/// Reads upstream documents before they are needed: at once, and again before they are stale (DJ-02).
+async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = providers.refresh_due() => {}
+            () = wait(stopped.clone()) => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PROVIDERS_EVERY) => {}
+            () = wait(stopped.clone()) => return,
+        }
+    }
 }
 
 async fn gauges(app: App) -> Result<(), Failure> {

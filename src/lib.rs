@@ -1,8 +1,9 @@
 //! Entree: a standalone passwordless identity provider.
 //!
 //! Rooms on a shared floor; imports point only to the right:
-//! `main, cli → routes, jobs, health → oauth | magic_link → login → session, user, client → app → ticket, limit, audit,
-//! mail, key → db, secret, clock, config, web, telemetry → entity`. `tests/it/house.rs` reads the arrow here and holds it.
+//! `main, cli → routes, jobs, health → oauth | magic_link | federation → login → session, user, client → app → ticket,
+//! limit, audit, mail, key → db, secret, clock, config, web, telemetry → entity`. `tests/it/house.rs` reads the arrow here
+//! and holds it.
 
 pub mod app;
 pub mod audit;
@@ -11,6 +12,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod federation;
 pub mod health;
 pub mod jobs;
 pub mod key;

@@ -22,9 +22,10 @@ use crate::{
     clock::Clock,
     config::{self, Config, Live, Source, live::Change, load::Loaded},
     db::{Db, Tx},
+    federation::provider::Providers,
     health::{self, Draining},
     jobs::Jobs,
-    key::{self, Keys},
+    key::{self, ClientKeys, Keys},
     mail::transport::Transport,
     routes,
     secret::MasterKeys,
@@ -112,13 +113,15 @@ impl Service {
         let transport = Transport::new(&config.mail, clock)?;
         let mailbox = transport.mailbox().cloned();
         let (macs, outbox) = (Macs::new(masters), Arc::default());
-        let app = App { config: live.clone(), public_url, db, tickets, keys, texts, macs, outbox };
+        let client_keys = ClientKeys::default();
+        let app = App { config: live.clone(), public_url, db, tickets, keys, client_keys, texts, macs, outbox };
         registry::follow(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
         let _renewal = certificate.map(tls::renew);
         let watch = config::watch::watch(live, source, on_change);
-        let jobs = Jobs::start(&app, transport);
+        let providers = Providers::new(&app);
+        let jobs = Jobs::start(&app, transport, &providers);
         let draining = Draining::default();
         let options = ServerOptions {
             drain: Duration::from_secs(config.server.drain_seconds),
@@ -126,7 +129,7 @@ impl Service {
             trusted_proxies: config.server.trusted_proxies.clone().into(),
             ..ServerOptions::default()
         };
-        let public = listen(public, tls, routes::public(&app, mailbox), options)?;
+        let public = listen(public, tls, routes::public(&app, mailbox, &providers), options)?;
         let ops = health::management(app.clone(), draining.clone()).with(Layers::new(None));
         let options = ServerOptions { drain: Duration::from_secs(1), ..ServerOptions::default() };
         let management = listen(management, None, ops, options)?;

@@ -8,15 +8,15 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::{Host, Url};
 
 use super::{
-    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls, Token, lives,
+    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls, Token, jwks,
+    lives,
     load::{Mode, Problem},
-    pair, weak,
+    pair, providers, weak,
 };
 use crate::secret::{Hash, Text};
 
 /// A day, in seconds: the longest life of a link.
 const DAY: u64 = 86_400;
-
 /// Ten years, in seconds: no setting needs more, and no sum of two overflows.
 pub(super) const LONG: u64 = 3_650 * DAY;
 
@@ -63,6 +63,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     mail(&config.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
     clients(&config.clients, &config.token, &config.server.public_url, &mut findings);
+    providers::check(&config.providers, &mut findings);
     limits(&config.limits, &mut findings);
     weak::warn(config, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
@@ -176,7 +177,7 @@ fn public_url(text: &str, findings: &mut Findings) {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -402,7 +403,7 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
     }
     let mend = "remove it; public clients always use PKCE";
     findings.need(!public || client.require_pkce, key("require_pkce"), "is off for a public client", mend);
-    own_keys(client, key, findings);
+    jwks::of_client(client, key, findings);
     let mend = "make one with `openssl rand -hex 32`: at least 43 letters, digits, `-`, `.`, `_` or `~`";
     findings.need(secret.is_empty() || is_secret(secret), key("client_secret"), "has less than 256 bits", mend);
     for (at, hash) in hashes.iter().enumerate() {
@@ -422,15 +423,6 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
     let mend = "remove it, or give the client a secret: who asks about tokens must authenticate";
     let asks = client.introspects.is_empty() || !public;
     findings.need(asks, key("introspects"), "is given to a public client", mend);
-}
-
-/// RFC 7591 §2: the keys of `private_key_jwt`.
-fn own_keys(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
-    let signs = client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt;
-    let mend = "give the client's public keys in jwks";
-    findings.need(!signs || client.jwks.is_some(), key("jwks"), "is missing", mend);
-    let mend = "remove it, or set token_endpoint_auth_method to `private_key_jwt`";
-    findings.need(signs || client.jwks.is_none(), key("jwks"), "is given to a client that signs nothing", mend);
 }
 
 /// 256 bits need 43 characters of base64url; a text of few different ones is no secret.

@@ -194,8 +194,10 @@ fn record(problems: &mut Vec<Problem>, problem: Problem) {
 fn is_secret(path: &[Step]) -> bool {
     SECRETS.iter().any(|(section, key)| {
         path.first() == Some(&Step::Key((*section).to_owned())) && path.get(1) == Some(&Step::Key((*key).to_owned()))
-    }) || (path.first() == Some(&Step::Key("clients".to_owned()))
-        && path.iter().any(|step| matches!(step, Step::Key(key) if key.starts_with("client_secret"))))
+    }) || (matches!(path.first(), Some(Step::Key(list)) if list == "clients" || list == "providers")
+        && path.iter().any(
+            |step| matches!(step, Step::Key(key) if key.starts_with("client_secret") || key.starts_with("private_key")),
+        ))
 }
 
 /// The first thing between backticks.

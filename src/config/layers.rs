@@ -23,6 +23,10 @@ pub(super) const SECRETS: [(&str, &str); 5] = [
     ("mail", "password"),
 ];
 
+/// The same in lists.
+const LISTED_SECRETS: [(&str, &str); 3] =
+    [("clients", "client_secret"), ("providers", "client_secret"), ("providers", "private_key")];
+
 /// The tree, and which of its values are texts from the environment whose type is not known yet.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
@@ -87,7 +91,7 @@ impl Layers {
                 self.texts.insert(steps.join("."));
             } else {
                 let mend = "write ENTREE__SECTION__KEY=value, for instance ENTREE__SERVER__PUBLIC_URL; \
-                            set ENTREE__CLIENTS as a whole, as a TOML or JSON array";
+                            set ENTREE__CLIENTS and ENTREE__PROVIDERS as a whole, as a TOML or JSON array";
                 problems.push(Problem::new(name, "does not name a key of the configuration", mend));
             }
         }
@@ -110,29 +114,35 @@ impl Layers {
                 Err((what, mend)) => problems.push(Problem::new(format!("{section}.{key}_file"), what, mend)),
             }
         }
-        self.client_secrets(problems);
+        for (list, key) in LISTED_SECRETS {
+            self.listed_secrets(list, key, problems);
+        }
     }
 
-    /// The same for each client. Clients from the environment are a text until here.
-    fn client_secrets(&mut self, problems: &mut Vec<Problem>) {
-        if let Some(Value::String(text)) = self.root.get("clients")
-            && let Some(list @ Value::Array(_)) = readings(text, false).pop()
+    /// The same for each element of a list. A list from the environment is a text until here.
+    fn listed_secrets(&mut self, list: &str, key: &str, problems: &mut Vec<Problem>) {
+        if let Some(Value::String(text)) = self.root.get(list)
+            && let Some(array @ Value::Array(_)) = readings(text, false).pop()
         {
-            self.root.insert("clients".to_owned(), list);
-            self.texts.remove("clients");
+            self.root.insert(list.to_owned(), array);
+            self.texts.remove(list);
         }
-        let Some(Value::Array(clients)) = self.root.get_mut("clients") else { return };
-        for (at, client) in clients.iter_mut().enumerate() {
-            let Value::Table(table) = client else { continue };
-            let section = format!("clients[{at}]");
-            let Some(path) = take_path(table, &section, "client_secret", problems) else { continue };
+        let Some(Value::Array(elements)) = self.root.get_mut(list) else { return };
+        for (at, element) in elements.iter_mut().enumerate() {
+            let Value::Table(table) = element else { continue };
+            let section = format!("{list}[{at}]");
+            let Some(path) = take_path(table, &section, key, problems) else { continue };
             match read_secret(Path::new(&path), false) {
-                Ok(text) => drop(table.insert("client_secret".to_owned(), Value::String(text))),
+                Ok(text) => drop(table.insert(key.to_owned(), Value::String(text))),
                 Err((what, mend)) => {
-                    problems.push(Problem::new(format!("{section}.client_secret_file"), what, mend));
+                    problems.push(Problem::new(format!("{section}.{key}_file"), what, mend));
                     // Something to go on with, so that it is not called missing too; nothing is loaded with a problem.
-                    let filler = "client-secret-that-is-only-a-placeholder-0123456789";
-                    table.insert("client_secret".to_owned(), filler.into());
+                    let filler = if key == "private_key" {
+                        "-----BEGIN PRIVATE KEY-----"
+                    } else {
+                        "client-secret-that-is-only-a-placeholder-0123456789"
+                    };
+                    table.insert(key.to_owned(), filler.into());
                 }
             }
         }

@@ -94,7 +94,7 @@ fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// Keys and whole sections that are read at each use.
 fn applied(old: &Config, new: &Config) -> Vec<&'static str> {
-    differing!(old, new; magic_link, session, token, clients, limits, api, telemetry.level, server.texts_dir,
+    differing!(old, new; magic_link, session, token, clients, providers, limits, api, telemetry.level, server.texts_dir,
         server.service_documentation, server.op_policy_uri)
 }
 
@@ -105,6 +105,7 @@ fn blend(old: &Config, new: Config) -> Config {
     blend.session = new.session;
     blend.token = new.token;
     blend.clients = new.clients;
+    blend.providers = new.providers;
     blend.limits = new.limits;
     blend.api = new.api;
     blend.telemetry.level = new.telemetry.level;
@@ -165,7 +166,8 @@ mod tests {
         for (section, keys) in crate::config::load::tests::keys_of_the_shape() {
             for key in keys {
                 let full = format!("{section}.{key}");
-                let whole = ["magic_link", "session", "token", "clients", "limits", "api"].contains(&section.as_str());
+                let whole = ["magic_link", "session", "token", "clients", "providers", "limits", "api"];
+                let whole = whole.contains(&section.as_str());
                 assert!(whole || lists.contains(&full), "{full} is in no list of live.rs");
             }
         }

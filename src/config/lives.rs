@@ -1,9 +1,10 @@
-//! How long tokens live: the defaults and bounds (DESIGN §8, lifetimes), and what one client has instead of what all have.
+//! How long things live: mailed links and their flows; tokens, with the defaults and bounds (DESIGN §8, lifetimes), and
+//! what one client has instead of what all have.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    Client, Token,
+    Client, Config, Token,
     check::{Findings, LONG},
 };
 
@@ -18,6 +19,20 @@ const ABSOLUTE: RangeInclusive<u64> = 3600..=LONG;
 
 /// Refresh tokens that are not used live so long at least, in seconds.
 const IDLE: u64 = 600;
+
+impl Config {
+    /// Life of link and code.
+    #[must_use]
+    pub const fn link_lifetime(&self) -> Duration {
+        Duration::from_secs(self.magic_link.lifetime_seconds)
+    }
+
+    /// Life of a flow: 30 minutes, or that of the link and 20 minutes.
+    #[must_use]
+    pub fn flow_lifetime(&self) -> Duration {
+        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
+    }
+}
 
 impl Default for Token {
     fn default() -> Self {

@@ -48,7 +48,7 @@ fn load_text(text: &str, more: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> 
     load(Some(&file.0), env(more).into_iter())
 }
 
-fn keys(text: &str) -> Vec<String> {
+pub(crate) fn keys(text: &str) -> Vec<String> {
     match load_text(text, &[]) {
         Ok(_) => Vec::new(),
         Err(problems) => problems.into_iter().map(|problem| problem.key).collect(),
@@ -65,7 +65,7 @@ pub(crate) fn keys_of_the_shape() -> BTreeMap<String, Vec<String>> {
     let sections = known("nothing = 1");
     assert!(sections.len() > 10);
     let keys = |section: &String| match section.as_str() {
-        "clients" => known("[[clients]]\nnothing_x = 1"),
+        "clients" | "providers" => known(&format!("[[{section}]]\nnothing_x = 1")),
         _ => known(&format!("[{section}]\nnothing_x = 1\nother_x = 1")),
     };
     sections
@@ -334,6 +334,7 @@ fn the_environment_wins_over_the_file_and_is_read_by_type() {
         ("ENTREE__MAIL__USERNAME", "12345"),
         ("ENTREE__MAIL__PASSWORD", "true"),
         ("ENTREE__API__V2_ENABLED", "true"),
+        ("ENTREE__PROVIDERS", r#"[{"id":"a","kind":"google","client_id":"c","client_secret":"s"}]"#),
         ("ENTREE__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16"),
         ("ENTREE__LIMITS__RESEND_SECONDS", "5,6"),
         ("ENTREE__LIMITS__NETWORK", "[{ count = 1, seconds = 2 }]"),
@@ -350,6 +351,7 @@ fn the_environment_wins_over_the_file_and_is_read_by_type() {
     assert_eq!(config.limits.resend_seconds, [5, 6]);
     assert_eq!((config.limits.network[0].count, config.limits.network[0].seconds), (1, 2));
     assert!(config.clients[0].first_party);
+    assert_eq!(config.providers[0].client_secret.expose(), "s");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What ops may set: the sections of `entree.toml`, their defaults and bounds.
 //!
 //! This file is the shape; `load` reads file, environment and `*_file` secrets (`layers`), fits them into the shape
-//! (`fit`) and checks what types cannot say (`check`), so that every problem is reported at once; `live` keeps the
-//! current one and changes it atomically while the service runs, `watch` says when. `pair` reads the certificate.
+//! (`fit`) and checks what types cannot say (`check`), all problems at once; `live` keeps the current one and changes it
+//! atomically, `watch` says when. `pair` reads the certificate, `providers` is a section of its own.
 
 pub mod check;
 mod fit;
@@ -12,11 +12,12 @@ pub mod live;
 mod lives;
 pub mod load;
 pub mod pair;
+pub mod providers;
 mod stored;
 pub mod watch;
 mod weak;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ use crate::secret::Text;
 pub(crate) use layers::too_open;
 pub use live::Live;
 pub use load::{Mode, Problem, Source, load};
+pub use providers::Provider;
 pub use stored::{Block, Stored, definition};
 
 /// Everything. Each section may be left out; the defaults are the embedded default.
@@ -50,6 +52,8 @@ pub struct Config {
     /// Further ones, of the database; `client::find` looks into both.
     #[serde(skip)]
     pub stored: Stored,
+    /// Upstream providers that people may sign in with. Change without a restart.
+    pub providers: Vec<Provider>,
     /// Budgets. Changes without a restart.
     pub limits: Limits,
     /// Feature switches of the API. Changes without a restart.
@@ -66,8 +70,8 @@ pub struct Config {
 pub struct Server {
     /// Where the public listener binds; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The issuer and the only source of URLs: https, or http on a loopback address. No path, query or final slash.
-    /// Empty in `entree dev`, and with port 0 on loopback, it is the bound address.
+    /// The issuer and the only source of URLs: https, or http on loopback, without path, query or final slash. Empty in
+    /// `entree dev`, and with port 0 on loopback, it is the bound address.
     pub public_url: String,
     /// Directory of the embedded database, the generated master key and the instance lock.
     pub data_dir: PathBuf,
@@ -302,6 +306,9 @@ pub struct Client {
     /// Its public keys, for `private_key_jwt`.
     #[serde(default)]
     pub jwks: Option<jwks::Jwks>,
+    /// Where it publishes them instead.
+    #[serde(default)]
+    pub jwks_uri: String,
     /// What it may come to the token endpoint with.
     #[serde(default = "grant_types")]
     pub grant_types: Vec<GrantType>,
@@ -555,17 +562,5 @@ impl Config {
             return format!("sqlite:{}", self.server.data_dir.join("entree.db").display());
         }
         self.database.url.expose().to_owned()
-    }
-
-    /// Life of link and code.
-    #[must_use]
-    pub const fn link_lifetime(&self) -> Duration {
-        Duration::from_secs(self.magic_link.lifetime_seconds)
-    }
-
-    /// Life of a flow: 30 minutes, or that of the link and 20 minutes.
-    #[must_use]
-    pub fn flow_lifetime(&self) -> Duration {
-        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
     }
 }

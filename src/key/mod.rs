@@ -9,6 +9,7 @@ mod jwt;
 mod pair;
 mod provider;
 mod public;
+mod remote;
 mod rotation;
 mod row;
 mod seal;
@@ -33,6 +34,7 @@ use serde::Serialize;
 pub use foreign::Foreign;
 pub use jwt::{Claims, Expect, Refusal};
 pub use provider::install;
+pub use remote::ClientKeys;
 pub use rotation::Change;
 pub use row::Listed;
 
@@ -132,6 +134,13 @@ fn publish(rows: &[signing_key::Model]) -> Published {
     let body = format!("{{\"keys\":[{}]}}", jwks.join(",")).into_bytes();
     let etag = format!("\"{}\"", BASE64.encode(Hash::of(&body).as_bytes()));
     Published { body, etag }
+}
+
+/// The ES256 signature of `message` with a key that is not ours to keep: PKCS#8 from the configuration (RFC 7518 §3.4).
+/// None: it is no such key.
+#[must_use]
+pub fn sign_es256(pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    pair::Pair::parse(Alg::ES256, pkcs8)?.sign(message)
 }
 
 /// RFC 7515 §4: what our tokens say of themselves.

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     client,
     config::Live,
+    federation::provider::Providers,
     login::{account, page, resume, sign_in},
     magic_link::{
         api::{self, MagicLinkApi},
@@ -86,7 +87,11 @@ pub fn openapi_public() -> String {
 }
 
 /// Everything on the public listener, with the layers around it. `mailbox` in `entree dev` only.
-pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Response> + 'static {
+pub fn public(
+    app: &App,
+    mailbox: Option<Mailbox>,
+    providers: &Providers,
+) -> impl Endpoint<Output = Response> + 'static {
     let config = app.config.get();
     let service = service();
     let issuer: api::Issuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
@@ -145,7 +150,7 @@ pub fn public(app: &App, mailbox: Option<Mailbox>) -> impl Endpoint<Output = Res
     layers.trusted_proxies = config.server.trusted_proxies.clone().into();
     layers.redirect_loopback = is_dev;
     layers.error_page = Some(error_page(app));
-    routes.data(app.clone()).data(issuer).data(Metadata::default()).data(spec).with(layers)
+    routes.data(app.clone()).data(issuer).data(Metadata::default()).data(spec).data(providers.clone()).with(layers)
 }
 
 /// `/`: where a person who comes here by hand wants to go.

@@ -21,7 +21,7 @@ use opentelemetry_sdk::{
 use prometheus::{Registry, TextEncoder};
 
 /// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 26] = [
     "entree_audit_events_total",
     "entree_build_info",
     "entree_database_connections",
@@ -44,6 +44,9 @@ pub const NAMES: [&str; 23] = [
     "entree_ticket_errors_total",
     "entree_tokens_issued_total",
     "entree_tokens_refused_total",
+    "entree_upstream_call_duration_seconds",
+    "entree_upstream_calls_total",
+    "entree_upstream_stale_seconds",
     "process_resident_memory_bytes",
 ];
 
@@ -77,6 +80,9 @@ struct Meters {
     refused: Counter<u64>,
     tokens: Counter<u64>,
     tokens_refused: Counter<u64>,
+    upstream_calls: Counter<u64>,
+    upstream_took: Histogram<f64>,
+    upstream_stale: Gauge<f64>,
     outbox: Gauge<u64>,
     outbox_oldest: Gauge<f64>,
     pool: Gauge<u64>,
@@ -153,6 +159,14 @@ impl Meters {
             refused: counter("entree_sign_in_refused", "Links, codes and requests that were refused, by reason."),
             tokens: counter("entree_tokens_issued", "Token responses, by grant and client."),
             tokens_refused: counter("entree_tokens_refused", "Token requests that were refused, by error."),
+            upstream_calls: counter("entree_upstream_calls", "Calls to upstream providers, by provider and outcome."),
+            upstream_took: histogram(
+                &m,
+                "entree_upstream_call_duration_seconds",
+                "Calls to upstream providers.",
+                &TRIES,
+            ),
+            upstream_stale: seconds("entree_upstream_stale_seconds", "For how long old documents of a provider serve."),
             outbox: gauge("entree_outbox_mails", "Mails that wait to be sent."),
             outbox_oldest: seconds("entree_outbox_oldest_seconds", "How long the oldest waiting mail is overdue."),
             pool: gauge("entree_database_connections", "Open connections, by pool and state."),
@@ -291,6 +305,19 @@ pub fn tokens_refused(error: &'static str) {
     meters().tokens_refused.add(1, &[label("error", error)]);
 }
 
+/// A call to a configured provider ended: `ok`, `4xx`, `5xx`, `timeout`, `down`, `breaker` and so on. `call` is one of a
+/// few words: `discovery`, `keys`, `token`, `userinfo`, `emails`.
+pub fn upstream(provider: &str, call: &'static str, outcome: &'static str, took: Duration) {
+    let provider = KeyValue::new("provider", provider.to_owned());
+    meters().upstream_calls.add(1, &[provider.clone(), label("call", call), label("outcome", outcome)]);
+    meters().upstream_took.record(took.as_secs_f64(), &[provider, label("call", call)]);
+}
+
+/// For how long documents of a configured provider have been serving past their life; zero if they are fresh.
+pub fn upstream_stale(provider: &str, stale: Duration) {
+    meters().upstream_stale.record(stale.as_secs_f64(), &[KeyValue::new("provider", provider.to_owned())]);
+}
+
 /// How many mails wait, and how long the oldest is overdue.
 pub fn outbox(waiting: u64, oldest: Duration) {
     meters().outbox.record(waiting, &[]);
@@ -332,6 +359,8 @@ mod tests {
         mail_tried("accepted", Duration::from_millis(40));
         tokens("authorization_code", "lessons-web");
         tokens_refused("invalid_grant");
+        upstream("work", "keys", "ok", Duration::from_millis(9));
+        upstream_stale("work", Duration::ZERO);
         outbox(2, Duration::from_secs(1));
         pool("write", 3, 1, 16);
         key_age("ES256", Duration::from_secs(60));

@@ -1,4 +1,5 @@
-//! The web floor: errors, pages, parameters, cookies, form tokens, the caller, and the layers around every endpoint.
+//! The web floor: errors, pages, parameters, cookies, form tokens, the caller, the layers around every endpoint, and the
+//! one way out.
 
 pub mod assets;
 pub mod caller;
@@ -7,6 +8,7 @@ pub mod cors;
 pub mod csrf;
 pub mod docs;
 pub mod error;
+pub mod fetch;
 mod host;
 pub mod layers;
 pub mod page;

@@ -21,7 +21,8 @@ use entree::{
     clock::Clock,
     config::{Config, Live, MailTransport},
     db::{Db, Tx},
-    key::{self, Keys},
+    federation::provider::Providers,
+    key::{self, ClientKeys, Keys},
     magic_link::compose::Letters,
     mail::{mailbox::Received, outbox::Worker, transport::Transport},
     routes,
@@ -140,8 +141,9 @@ impl Bed {
         let transport = Transport::new(&config.mail, clock).unwrap();
         let public_url = config.server.public_url.as_str().into();
         let (macs, outbox) = (Macs::new(&masters), Arc::default());
-        let app = App { config: Live::new(config), public_url, db, tickets, keys, texts: texts(), macs, outbox };
-        let public = routes::public(&app, None).boxed();
+        let (config, texts, client_keys) = (Live::new(config), texts(), ClientKeys::default());
+        let app = App { config, public_url, db, tickets, keys, client_keys, texts, macs, outbox };
+        let public = routes::public(&app, None, &Providers::new(&app)).boxed();
         Self { app, transport, public, folder }
     }
 

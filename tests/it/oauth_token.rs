@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use entity::{grant_family, user};
 use entree::{
     app::App,
+    federation::provider::Providers,
     key::Expect,
     routes,
     secret::{MasterKeys, Plain},
@@ -325,7 +326,7 @@ async fn px_02_scripts_of_registered_origins_alone_read_tokens() {
 
 /// The same service with other handles, for what is away or was lost.
 async fn call(app: &App, request: Request) -> (StatusCode, Option<String>, String) {
-    let mut answer = routes::public(app, None).call(request).await.unwrap();
+    let mut answer = routes::public(app, None, &Providers::new(app)).call(request).await.unwrap();
     let wait = answer.header(header::RETRY_AFTER).map(str::to_owned);
     let body = answer.take_body().into_string().await.unwrap();
     (answer.status(), wait, body)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     app::App,
     clock::Time,
-    config::Client,
+    config::{Client, jwks::Jwks},
     key::{Claims, Foreign},
     oauth::{
         error::{Code, OauthError},
@@ -77,7 +77,7 @@ pub async fn check(app: &App, client: &Client, assertion: &Foreign) -> Result<()
     let now = app.clock().now();
     let endpoint = format!("{}/oauth2/token", app.public_url);
     let said = says(&assertion.claims, &client.client_id, &[&app.public_url, &endpoint], now.seconds())?;
-    if !client.jwks.as_ref().is_some_and(|keys| assertion.is_by(keys)) {
+    if !is_signed(app, client, assertion).await? {
         return Err(Doubt::Refused("signature"));
     }
     is_new(app, client, &said, now).await
@@ -144,6 +144,16 @@ fn number(claims: &Claims, name: &str) -> Result<Option<i64>, Doubt> {
     #[allow(clippy::cast_possible_truncation, reason = "what does not fit is bounded, and refused as far away")]
     let whole = value.as_i64().or_else(|| value.as_f64().map(|number| number.floor() as i64));
     whole.map(Some).ok_or(Doubt::Refused("number"))
+}
+
+async fn is_signed(app: &App, client: &Client, assertion: &Foreign) -> Result<bool, Doubt> {
+    if let Some(keys) = &client.jwks {
+        return Ok(assertion.is_by(keys));
+    }
+    let by = |keys: &Jwks| assertion.is_by(keys);
+    let known = |keys: &Jwks| assertion.names_one_of(keys) || by(keys);
+    let keys = app.client_keys.of(&client.jwks_uri, known, app.clock().now()).await;
+    Ok(keys.is_some_and(|keys| by(&keys)))
 }
 
 /// CA-8: each `jti` of a client counts once, as long as the assertion lives. Last, so that nobody spends another's; and

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::{Budget, ClientAuth, jwks::Jwks},
+    config::{Budget, ClientAuth},
     oauth::bed::{Answer, Bed, ISSUER, SECRET},
     secret::{MasterKeys, public_id},
     ticket::Tickets,
+    web::fetch::server::{Server, answer},
 };
 
 /// The client of the bed that is made to sign.
@@ -321,4 +322,71 @@ async fn rd_08_without_the_store_nothing_signed_is_believed() {
     bed.replace_tickets(Tickets::connect(nowhere, "x", &MasterKeys::new([7; 32], [])).unwrap());
     let answer = shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &claims(&bed))).await;
     assert_eq!(answer.error(), (503, "temporarily_unavailable"));
+}
+
+#[tokio::test]
+async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_minute() {
+    let (first, second) = (Key::new(), Key::new());
+    let (one, both) = (
+        json!({ "keys": [first.jwk(Some("1"))] }),
+        json!({
+            "keys": [{ "kty": "oct", "k": "AA" }, first.jwk(Some("1")), second.jwk(Some("2"))]
+        }),
+    );
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&asked);
+    let server = Server::start(move |_| {
+        let turn = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        answer(200, "content-type: application/json\r\n", &if turn == 0 { &one } else { &both }.to_string())
+    })
+    .await;
+    let times = || asked.load(std::sync::atomic::Ordering::SeqCst);
+    let bed = bed(&first).await;
+    bed.configure(SIGNER, |client| {
+        client.jwks = None;
+        client.jwks_uri = format!("{}/jwks", server.base);
+    });
+    let by = |key: &Key, kid: &str| key.sign(&json!({ "alg": "ES256", "kid": kid }), &claims(&bed));
+    let status = async |assertion: String| shown(&bed, &assertion).await.status.as_u16();
+    assert_eq!(status(by(&first, "1")).await, 200);
+    assert_eq!(status(by(&first, "1")).await, 200);
+    assert_eq!(times(), 1, "kept");
+    for kid in ["2", "3", "4"] {
+        assert_eq!(status(by(&second, kid)).await, 401);
+    }
+    assert_eq!(times(), 1, "not again within a minute, whatever is made up");
+    bed.advance(60);
+    assert_eq!(status(by(&second, "2")).await, 200, "the new key");
+    assert_eq!((status(by(&first, "1")).await, times()), (200, 2));
+    assert_eq!(status(by(&first, "2")).await, 401, "a name does not make a key");
+    let unnamed = first.sign(&json!({ "alg": "ES256" }), &claims(&bed));
+    assert_eq!(status(unnamed).await, 200, "without a kid any fitting key counts");
+    drop(server);
+    bed.advance(601);
+    assert_eq!(status(by(&first, "1")).await, 200, "while the document is away its keys count on");
+    bed.advance(3600);
+    assert_eq!(status(by(&first, "1")).await, 401, "but not for ever");
+}
+
+#[test]
+fn ca_10_a_document_is_fetched_from_public_addresses_alone() {
+    // What ops may write, and what `web::fetch` would refuse in any case, is refused where it is written.
+    let check = |uri: &str| {
+        let text = format!(
+            "[server]\npublic_url = \"https://id.example\"\n[mail]\nfrom = \"a@example.com\"\n[[clients]]\nclient_id = \"a\"\n\
+             name = \"A\"\naudience = \"https://api.example\"\nredirect_uris = [\"https://a.example/cb\"]\n\
+             token_endpoint_auth_method = \"private_key_jwt\"\njwks_uri = \"{uri}\"\n"
+        );
+        toml::from_str::<crate::config::Config>(&text).map(|config| {
+            let (problems, _) = crate::config::check::check(&config, &crate::config::Mode::Serve);
+            problems.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+        })
+    };
+    for fine in ["https://a.example/jwks.json", "http://127.0.0.1:9/jwks"] {
+        assert_eq!(check(fine).unwrap(), Vec::<String>::new(), "{fine}");
+    }
+    for bad in ["http://a.example/jwks", "https://u:p@a.example/", "https://a.example/#x", "file:///etc/passwd", "jwks"]
+    {
+        assert_eq!(check(bad).unwrap(), ["clients[0].jwks_uri"], "{bad}");
+    }
 }

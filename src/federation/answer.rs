@@ -1,0 +1,134 @@
+//! What a callback's parameters say, before anything is asked (CB-06, CB-07, UE-01).
+
+use uuid::Uuid;
+
+use super::{
+    provider::{Answer, Record},
+    refused::{Code, Refused, upstream_words},
+};
+use crate::config::providers::TENANT;
+
+/// RFC 9207 §2.4: `iss` is there if it must be, and if it is there it is the recorded issuer, also beside an error.
+///
+/// # Errors
+/// [`Code::IssMissing`], [`Code::IssMismatch`].
+pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), Refused> {
+    match iss {
+        None if record.iss_required => Err(Refused::new(Code::IssMissing, "the provider says that it sends iss")),
+        None => Ok(()),
+        Some(iss) if fits(&record.issuer, iss) => Ok(()),
+        Some(iss) => {
+            let words = format!("asked was `{}`, the answer is from `{}`", record.issuer, upstream_words(iss));
+            Err(Refused::new(Code::IssMismatch, words))
+        }
+    }
+}
+
+/// The issuer exactly; for the template of many directories, with one of them in it.
+fn fits(issuer: &str, iss: &str) -> bool {
+    let Some((before, after)) = issuer.split_once(TENANT) else { return issuer == iss };
+    let middle = iss.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    middle.is_some_and(|tid| Uuid::try_parse(tid).is_ok_and(|id| id.hyphenated().to_string() == tid))
+}
+
+/// The code. An error beside it wins.
+///
+/// # Errors
+/// What the provider's error comes to; [`Code::CodeMissing`].
+pub(super) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, Refused> {
+    if let Some(error) = answer.error {
+        let description = answer.error_description.map(upstream_words).unwrap_or_default();
+        return Err(Refused::new(meaning(error), format!("it said `{}`: {description}", upstream_words(error))));
+    }
+    answer.code.filter(|code| !code.is_empty()).ok_or_else(|| Code::CodeMissing.into())
+}
+
+/// RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, and what Apple and GitHub say in their own words (UE-01).
+fn meaning(error: &str) -> Code {
+    match error {
+        "access_denied" | "user_cancelled_authorize" => Code::Denied,
+        "server_error" | "temporarily_unavailable" => Code::ProviderTrouble,
+        "invalid_request"
+        | "unauthorized_client"
+        | "unsupported_response_type"
+        | "invalid_scope"
+        | "invalid_client"
+        | "redirect_uri_mismatch"
+        | "application_suspended" => Code::Misconfigured,
+        _ => Code::ProviderError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(issuer: &str, iss_required: bool) -> Record {
+        Record {
+            provider: "a".into(),
+            issuer: issuer.into(),
+            token_endpoint: String::new(),
+            userinfo_endpoint: None,
+            redirect_uri: String::new(),
+            nonce: None,
+            verifier: None,
+            iss_required,
+        }
+    }
+
+    #[test]
+    fn cb_06_up_iss_missing_up_iss_mismatch() {
+        let issuer = "https://op.example";
+        for (required, iss, code) in [
+            (false, None, None),
+            (true, None, Some(Code::IssMissing)),
+            (true, Some(issuer), None),
+            (false, Some(issuer), None),
+            (false, Some("https://op.example/"), Some(Code::IssMismatch)),
+            (false, Some("https://evil.example"), Some(Code::IssMismatch)),
+            (true, Some(""), Some(Code::IssMismatch)),
+        ] {
+            let found = is_from(&record(issuer, required), iss).err().map(|refused| refused.code);
+            assert_eq!(found, code, "{required} {iss:?}");
+        }
+        let many = record("https://login.example/{tenantid}/v2.0", false);
+        let of = |tid: &str| is_from(&many, Some(&format!("https://login.example/{tid}/v2.0"))).is_ok();
+        assert!(of("0f0e0d0c-0000-4000-8000-00000000000a"));
+        for bad in
+            ["{tenantid}", "0F0E0D0C-0000-4000-8000-00000000000A", "", "x", "0f0e0d0c-0000-4000-8000-00000000000a/x"]
+        {
+            assert!(!of(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cb_07_ue_01_each_error_has_its_meaning_and_wins_over_a_code() {
+        for (error, meaning) in [
+            ("access_denied", Code::Denied),
+            ("user_cancelled_authorize", Code::Denied),
+            ("server_error", Code::ProviderTrouble),
+            ("temporarily_unavailable", Code::ProviderTrouble),
+            ("invalid_request", Code::Misconfigured),
+            ("unauthorized_client", Code::Misconfigured),
+            ("unsupported_response_type", Code::Misconfigured),
+            ("invalid_scope", Code::Misconfigured),
+            ("invalid_client", Code::Misconfigured),
+            ("login_required", Code::ProviderError),
+            ("", Code::ProviderError),
+        ] {
+            let answer = Answer { code: Some("c"), error: Some(error), ..Answer::default() };
+            assert_eq!(code(&answer).err().map(|refused| refused.code), Some(meaning), "{error}");
+        }
+        assert_eq!(code(&Answer::default()).err(), Some(Code::CodeMissing.into()));
+        assert_eq!(code(&Answer { code: Some(""), ..Answer::default() }).err(), Some(Code::CodeMissing.into()));
+        assert_eq!(code(&Answer { code: Some("c"), ..Answer::default() }), Ok("c"));
+    }
+
+    #[test]
+    fn ue_03_a_description_is_cut_and_cleaned() {
+        let long = format!("a\n{}", "b".repeat(500));
+        let answer = Answer { error: Some("x\r"), error_description: Some(&long), ..Answer::default() };
+        let words = code(&answer).err().map(|refused| refused.detail).unwrap_or_default();
+        assert!(words.len() < 230 && !words.contains(char::is_control), "{words}");
+    }
+}

@@ -1,0 +1,123 @@
+//! A provider on loopback and us beside it: what the tests of whole sign-ins stand on.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    oidc::id_token::tests::Signer,
+    provider::{Answer, Ask, Identity, Providers, Record, Started},
+    refused::{Code, Refused},
+};
+use crate::{
+    clock::Clock,
+    config::{Config, Live},
+    web::fetch::server::{Server, answer, json as page},
+};
+
+pub(super) const PUBLIC: &str = "https://login.example";
+
+type Pages = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+/// A provider on loopback and us beside it.
+pub(super) struct World {
+    pub(super) server: Server,
+    pub(super) pages: Pages,
+    pub(super) signer: Signer,
+    pub(super) live: Live,
+    pub(super) clock: Clock,
+    pub(super) providers: Providers,
+    pub(super) issuer: String,
+}
+
+impl World {
+    /// `more` is the rest of the provider's block; `BASE` in it is the address of the server.
+    pub(super) async fn new(more: &str) -> Self {
+        let pages = Pages::default();
+        let answers = Arc::clone(&pages);
+        let server = Server::start(move |asked| {
+            answers.lock().unwrap().get(&asked.path).cloned().unwrap_or(answer(404, "", ""))
+        })
+        .await;
+        let issuer = if more.contains("issuer") { "" } else { "issuer = \"BASE\"\n" };
+        let text = format!(
+            "[[providers]]\nid = \"a\"\nclient_id = \"us\"\nclient_secret = \"s e\"\nloopback_http = true\n\
+             algs = [\"ES256\"]\n{issuer}{more}"
+        );
+        let config: Config = toml::from_str(&text.replace("BASE", &server.base)).unwrap();
+        let (live, clock) = (Live::new(config), Clock::default());
+        let providers = Providers::looking(live.clone(), PUBLIC, clock.clone());
+        let issuer = live.get().providers[0].issuer();
+        let world = Self { server, pages, signer: Signer::new("k1"), live, clock, providers, issuer };
+        world.document(json!({}));
+        world.keys(&[world.signer.jwk()], "");
+        world
+    }
+
+    pub(super) fn put(&self, path: &str, bytes: Vec<u8>) {
+        self.pages.lock().unwrap().insert(path.to_owned(), bytes);
+    }
+
+    /// The discovery document, with changes.
+    pub(super) fn document(&self, changes: Value) {
+        let base = &self.server.base;
+        let mut document = json!({
+            "issuer": self.issuer,
+            "authorization_endpoint": format!("{base}/auth"),
+            "token_endpoint": format!("{base}/token"),
+            "userinfo_endpoint": format!("{base}/userinfo"),
+            "jwks_uri": format!("{base}/keys"),
+        });
+        document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let url = self.live.get().providers[0].discovery_url().unwrap_or_default();
+        self.put(url.strip_prefix(base.as_str()).unwrap_or(&url), page(200, &document));
+    }
+
+    pub(super) fn keys(&self, keys: &[Value], headers: &str) {
+        self.put("/keys", answer(200, headers, &json!({ "keys": keys }).to_string()));
+    }
+
+    pub(super) async fn start(&self) -> Result<Started, Refused> {
+        self.providers.authorize_url("a", Ask { state: "s", login_hint: None, ui_locales: "" }).await
+    }
+
+    /// Puts an ID token behind the token endpoint: what a good one says, with changes; null takes a claim away.
+    pub(super) fn token(&self, record: &Record, changes: &Value) {
+        self.token_by(&self.signer, record, changes);
+    }
+
+    pub(super) fn token_by(&self, signer: &Signer, record: &Record, changes: &Value) {
+        let now = self.clock.now().seconds();
+        let mut claims = json!({
+            "iss": self.issuer, "sub": "person", "aud": "us", "exp": now + 300, "iat": now,
+            "nonce": record.nonce, "email": "a@gmail.com", "email_verified": true,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+                value => claims[name] = value.clone(),
+            }
+        }
+        let body = json!({"access_token": "at", "token_type": "Bearer", "id_token": signer.sign(&claims)});
+        self.put("/token", page(200, &body));
+    }
+
+    pub(super) async fn identify(&self, record: &Record) -> Result<Identity, Refused> {
+        self.providers.identify(record, &Answer { code: Some("c"), ..Answer::default() }).await
+    }
+
+    /// A whole sign-in with these changes of the claims.
+    pub(super) async fn sign_in(&self, changes: Value) -> Result<Identity, Code> {
+        let record = self.start().await.map_err(|refused| refused.code)?.record;
+        self.token(&record, &changes);
+        self.identify(&record).await.map_err(|refused| refused.code)
+    }
+
+    pub(super) fn asked(&self, path: &str) -> usize {
+        self.server.asked(path).len()
+    }
+}

@@ -1,0 +1,125 @@
+//! What `entree doctor` looks at: whether a provider can be reached, is whom we think, has keys that we can use, and has
+//! our time. It asks as a sign-in would, and says in words how to mend what is wrong.
+
+use poem::http::header;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+
+use super::{
+    oidc::{metadata::Metadata, upstream::Upstream},
+    provider::Finding,
+    refused::{Code, Refused},
+};
+use crate::{
+    config::providers::Kind,
+    web::fetch::{Call, Reply},
+};
+
+/// Clocks may differ by so many seconds.
+const SKEW: i64 = 60;
+
+fn finding(ok: bool, what: &'static str, words: impl Into<String>) -> Finding {
+    Finding { ok, what, words: words.into() }
+}
+
+/// Everything that can be looked at without signing in.
+pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Finding> {
+    let settings = &upstream.settings;
+    let uri = settings.redirect_uri(public_url);
+    let mut found = vec![finding(true, "redirect_uri", format!("register exactly {uri}"))];
+    let metadata = match upstream.metadata().await {
+        Ok(metadata) => metadata,
+        Err(refused) => {
+            found.push(finding(false, "discovery", mend(&refused)));
+            return found;
+        }
+    };
+    // GitHub answers 401 without a token: that it answers is what counts.
+    let probe = settings.discovery_url().or_else(|| metadata.userinfo_endpoint.clone()).unwrap_or_default();
+    match upstream.call("discovery", Call::get(probe)).await {
+        Ok(reply) => {
+            found.push(discovery(&metadata));
+            found.push(clock(&reply, upstream.now().seconds()));
+        }
+        Err(refused) => found.push(finding(false, "discovery", mend(&refused))),
+    }
+    if settings.kind != Kind::Github {
+        found.push(keys(upstream).await);
+    }
+    found
+}
+
+fn discovery(metadata: &Metadata) -> Finding {
+    finding(true, "discovery", format!("{} answers, and is the issuer that is configured", metadata.issuer))
+}
+
+/// A token is refused when the clocks differ by more than a minute.
+fn clock(reply: &Reply, now: i64) -> Finding {
+    let date = reply.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) else {
+        return finding(true, "clock", "it does not tell its time");
+    };
+    let apart = now - theirs.unix_timestamp();
+    if apart.abs() <= SKEW {
+        return finding(true, "clock", format!("{} s apart", apart.abs()));
+    }
+    let side = if apart > 0 { "ahead of" } else { "behind" };
+    let words = format!("our clock is {} s {side} its clock: set the time of this machine by NTP", apart.abs());
+    finding(false, "clock", words)
+}
+
+async fn keys(upstream: &Upstream) -> Finding {
+    let keys = match upstream.keys().await {
+        Ok(keys) => keys,
+        Err(refused) => return finding(false, "keys", mend(&refused)),
+    };
+    let fit = keys.fit_for(&upstream.settings.algs);
+    if fit == 0 {
+        let others = keys.len();
+        let words = format!("none of its {others} usable keys is for the configured algorithms: see algs");
+        return finding(false, "keys", words);
+    }
+    if keys.repeated() > 0 {
+        return finding(false, "keys", "keys share one kid, and such keys are not used: tell the provider");
+    }
+    finding(true, "keys", format!("{fit} usable"))
+}
+
+/// What is wrong and what to do about it.
+fn mend(refused: &Refused) -> String {
+    let hint = match refused.code {
+        Code::Blocked => "if this host is yours, name it in private_hosts of this provider",
+        Code::Redirect => "write the issuer as the discovery document has it, so that no redirect is needed",
+        Code::DiscoveryIssuer => {
+            "write the issuer exactly as the document says it, if that is the provider that you mean"
+        }
+        Code::EndpointHost => "if that host is the provider's, name it in extra_hosts",
+        Code::Timeout | Code::ProviderDown => "look at DNS, firewall, certificate (ca_file) and the issuer's spelling",
+        _ => "look at the provider's own status",
+    };
+    format!("{}; {hint}", refused.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_more_than_a_minute_off_is_told() {
+        let at = |date: &'static str| {
+            let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
+            Reply { status: 200, headers, body: Vec::new() }
+        };
+        let date = "Mon, 23 Nov 2026 18:08:00 GMT";
+        let there = 1_795_457_280;
+        for (now, ok) in
+            [(there, true), (there + 60, true), (there - 60, true), (there + 61, false), (there - 61, false)]
+        {
+            let found = clock(&at(date), now);
+            assert_eq!(found.ok, ok, "{now}: {found:?}");
+        }
+        assert!(clock(&at(date), there + 90).words.contains("90 s ahead"));
+        assert!(clock(&at("soon"), there).ok);
+    }
+}

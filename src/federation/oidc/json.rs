@@ -1,0 +1,122 @@
+//! JSON from outside, read strictly: a member that is there twice is refused, since two readers may take different ones
+//! (RFC 7515 §4, RFC 7519 §4).
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// A JSON object.
+pub(crate) type Object = Map<String, Value>;
+
+/// The object that these bytes are; none if they are anything else or a member is there twice, at any depth.
+pub(crate) fn object(bytes: &[u8]) -> Option<Object> {
+    match serde_json::from_slice::<Strict>(bytes).ok()?.0 {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// The same for a list.
+pub(crate) fn list(bytes: &[u8]) -> Option<Vec<Value>> {
+    match serde_json::from_slice::<Strict>(bytes).ok()?.0 {
+        Value::Array(list) => Some(list),
+        _ => None,
+    }
+}
+
+/// A member that is a text.
+pub(crate) fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+    object.get(name).and_then(Value::as_str)
+}
+
+/// A value without repeated members.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(value)) = seq.next_element()? {
+            list.push(value);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Strict(value))) = map.next_entry::<String, Strict>()? {
+            if object.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member is there twice"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_01_a_repeated_member_is_refused_at_any_depth() {
+        for bad in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"a":1,"a":2}}"#,
+            r#"{"x":[{"a":1,"a":2}]}"#,
+            "[]",
+            "1",
+            "",
+            "{",
+            "{} {}",
+            "\u{feff}{}",
+        ] {
+            assert!(object(bad.as_bytes()).is_none(), "{bad}");
+        }
+        assert!(object(&b"{".repeat(5000)).is_none(), "no depth exhausts the stack");
+    }
+
+    #[test]
+    fn values_are_what_serde_json_makes_of_them() {
+        let text = r#"{"a":[1,-2,1.5,1e30,true,null,"é\n"],"b":{"c":{}},"d":18446744073709551615}"#;
+        assert_eq!(object(text.as_bytes()), serde_json::from_str(text).ok());
+    }
+}

@@ -1,0 +1,354 @@
+//! Whole sign-ins at a provider that stands on loopback, one a kind, each with its quirks (PR-01); and what happens when
+//! keys, documents or the provider itself go away.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    federation::{
+        bed::{PUBLIC, World},
+        oidc::id_token::tests::Signer,
+    },
+    web::fetch::server::{answer, json as page},
+};
+
+fn form(body: &str) -> BTreeMap<String, String> {
+    form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+}
+
+#[tokio::test]
+async fn pr_01_generic_from_the_request_to_the_person() {
+    let world = World::new("trust = \"asserted\"").await;
+    let started = world.start().await.unwrap();
+    assert!(started.url.starts_with(&format!("{}/auth?response_type=code&", world.server.base)), "{}", started.url);
+    world.token(&started.record, &json!({"name": "Ada", "locale": "fr", "amr": ["pwd"]}));
+    let found = world.identify(&started.record).await.unwrap();
+    let expected = Identity {
+        provider: "a".into(),
+        issuer: world.issuer.clone(),
+        subject: "person".into(),
+        email: Some("a@gmail.com".into()),
+        trust: Trust::Asserted,
+        name: Some("Ada".into()),
+        locale: Some("fr".into()),
+        amr: vec!["pwd".into()],
+    };
+    assert_eq!(found, expected);
+    let asked = world.server.asked("/token").remove(0);
+    let sent = form(&asked.body);
+    assert_eq!((sent["grant_type"].as_str(), sent["code"].as_str()), ("authorization_code", "c"));
+    assert_eq!(sent["redirect_uri"], "https://login.example/upstream/a/callback");
+    assert_eq!(Some(&sent["code_verifier"]), started.record.verifier.as_ref());
+    assert!(!sent.contains_key("client_secret"));
+    assert_eq!(asked.header("authorization"), Some(format!("Basic {}", STANDARD.encode("us:s+e")).as_str()));
+    assert_eq!((world.asked("/userinfo"), world.asked("/keys"), world.server.connections()), (0, 1, 3));
+}
+
+#[tokio::test]
+async fn it_11_userinfo_fills_in_what_the_id_token_leaves_out() {
+    let world = World::new("trust = \"asserted\"\nauth = \"post\"").await;
+    world.put("/userinfo", page(200, &json!({"sub": "person", "email": "u@x.example", "email_verified": true})));
+    let found = world.sign_in(json!({"email": null, "email_verified": null})).await.unwrap();
+    assert_eq!((found.email.as_deref(), found.trust), (Some("u@x.example"), Trust::Asserted));
+    assert_eq!(world.server.asked("/userinfo")[0].header("authorization"), Some("Bearer at"));
+    assert_eq!(form(&world.server.asked("/token")[0].body)["client_secret"], "s e");
+    world.put("/userinfo", page(200, &json!({"sub": "other", "email": "u@x.example", "email_verified": true})));
+    assert_eq!(world.sign_in(json!({"email": null})).await, Err(Code::UserinfoSub));
+}
+
+#[tokio::test]
+async fn pr_01_google_sends_iss_without_a_word_and_runs_its_mailboxes() {
+    let world = World::new("kind = \"google\"").await;
+    let started = world.start().await.unwrap();
+    world.token(&started.record, &json!({}));
+    let answer = Answer { code: Some("c"), iss: Some(&world.issuer), ..Answer::default() };
+    let found = world.providers.identify(&started.record, &answer).await.unwrap();
+    assert_eq!(found.trust, Trust::Authoritative);
+    let found = world.sign_in(json!({"email": "a@elsewhere.example"})).await.unwrap();
+    assert_eq!(found.trust, Trust::Asserted);
+    assert_eq!(world.sign_in(json!({"iss": "accounts.google.com"})).await, Err(Code::IssClaim));
+}
+
+#[tokio::test]
+async fn pr_01_entra_many_directories_behind_one_template() {
+    let tid = "0f0e0d0c-0000-4000-8000-00000000000a";
+    let world = World::new("kind = \"entra\"\ntenant = \"organizations\"\nissuer = \"BASE/{tenantid}/v2.0\"").await;
+    let own = world.issuer.replace("{tenantid}", tid);
+    let found = world.sign_in(json!({"iss": own, "tid": tid, "xms_edov": true})).await.unwrap();
+    assert_eq!((found.issuer.as_str(), found.trust), (own.as_str(), Trust::Asserted));
+    assert_eq!(world.asked("/organizations/v2.0/.well-known/openid-configuration"), 1);
+    let found = world.sign_in(json!({"iss": own, "tid": tid})).await.unwrap();
+    assert_eq!(found.trust, Trust::None, "email_verified counts for nothing there");
+    let other = "0f0e0d0c-0000-4000-8000-00000000000b";
+    assert_eq!(world.sign_in(json!({"iss": own, "tid": other})).await, Err(Code::IssClaim));
+    // The answer's issuer is of the person's own directory.
+    let record = world.start().await.unwrap().record;
+    world.token(&record, &json!({"iss": own, "tid": tid}));
+    for (iss, code) in [(own.clone(), None), (own.replace(tid, other), Some(Code::IssMismatch))] {
+        let answer = Answer { code: Some("c"), iss: Some(&iss), ..Answer::default() };
+        let found = world.providers.identify(&record, &answer).await;
+        assert_eq!(found.err().map(|refused| refused.code), code, "{iss}");
+    }
+}
+
+#[tokio::test]
+async fn pr_01_keycloak_and_gitlab_by_configuration_alone() {
+    let keycloak = World::new("kind = \"keycloak\"\nissuer = \"BASE/realms/school\"").await;
+    keycloak.document(json!({"authorization_response_iss_parameter_supported": true}));
+    let found = keycloak.sign_in(json!({})).await.unwrap();
+    assert_eq!(found.trust, Trust::None, "no iss in the answer, although the realm advertises it");
+    keycloak.document(json!({"issuer": format!("{}/realms/other", keycloak.server.base)}));
+    let again = Providers::looking(keycloak.live.clone(), PUBLIC, keycloak.clock.clone());
+    let ask = Ask { state: "s", login_hint: None, ui_locales: "" };
+    let refused = again.authorize_url("a", ask).await.unwrap_err();
+    assert_eq!(refused.code, Code::DiscoveryIssuer);
+    assert!(refused.detail.contains("/realms/school`") && refused.detail.contains("/realms/other`"), "{refused}");
+    let gitlab = World::new("kind = \"gitlab\"").await;
+    assert_eq!(gitlab.sign_in(json!({})).await.unwrap().trust, Trust::None);
+}
+
+#[tokio::test]
+async fn pr_01_apple_gets_a_signed_secret_and_posts_its_answer() {
+    let (pem, _) = crate::federation::apple::tests::key_file();
+    let key = format!("team_id = \"TEAM\"\nkey_id = \"KEY\"\nprivate_key = '''{pem}'''");
+    let world = World::new(&format!("kind = \"apple\"\n{key}")).await;
+    assert_eq!(world.providers.form_post("a"), Some(true));
+    let started = world.start().await.unwrap();
+    assert!(started.url.contains("response_mode=form_post"));
+    let relay = json!({"email": "x@privaterelay.appleid.com", "email_verified": "true"});
+    world.token(&started.record, &relay);
+    let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni"},"email":"evil@example.com"}"#;
+    let answer = Answer { code: Some("c"), user: Some(user), ..Answer::default() };
+    let found = world.providers.identify(&started.record, &answer).await.unwrap();
+    assert_eq!((found.name.as_deref(), found.trust), (Some("Marie Taglioni"), Trust::Asserted));
+    assert_eq!(found.email.as_deref(), Some("x@privaterelay.appleid.com"));
+    let sent = form(&world.server.asked("/token")[0].body);
+    assert_eq!((sent["client_id"].as_str(), sent["client_secret"].split('.').count()), ("us", 3));
+    assert_eq!(world.sign_in(json!({"nonce": null, "nonce_supported": true})).await, Err(Code::Nonce));
+    assert!(world.sign_in(json!({"nonce": null, "nonce_supported": false})).await.is_ok());
+}
+
+#[tokio::test]
+async fn pr_01_github_without_an_id_token() {
+    let world = World::new("kind = \"github\"\ntrust = \"asserted\"").await;
+    let token = json!({"access_token": "at", "token_type": "bearer", "scope": "read:user,user:email"});
+    world.put("/login/oauth/access_token", page(200, &token));
+    world.put("/api/v3/user", page(200, &json!({"id": 7, "login": "ada", "name": null})));
+    let emails = json!([{"email": "ada@x.example", "primary": true, "verified": true}]);
+    world.put("/api/v3/user/emails", page(200, &emails));
+    let started = world.start().await.unwrap();
+    assert!(started.url.contains("/login/oauth/authorize?") && !started.url.contains("nonce"), "{}", started.url);
+    let found = world.identify(&started.record).await.unwrap();
+    assert_eq!((found.subject.as_str(), found.issuer.as_str()), ("7", world.server.base.as_str()));
+    assert_eq!((found.email.as_deref(), found.trust), (Some("ada@x.example"), Trust::Asserted));
+    assert_eq!(found.name.as_deref(), Some("ada"));
+    let asked = world.server.asked("/login/oauth/access_token").remove(0);
+    assert_eq!(asked.header("accept"), Some("application/json"));
+    assert!(form(&asked.body).contains_key("client_secret") && form(&asked.body).contains_key("code_verifier"));
+    // An error comes as 200.
+    world.put("/login/oauth/access_token", page(200, &json!({"error": "bad_verification_code"})));
+    assert_eq!(world.identify(&started.record).await.unwrap_err().code, Code::TokenGrant);
+}
+
+#[tokio::test]
+async fn dj_10_dj_05_a_key_that_is_new_costs_one_reading() {
+    let world = World::new("").await;
+    world.sign_in(json!({})).await.unwrap();
+    assert_eq!(world.asked("/keys"), 1);
+    let next = Signer::new("k2");
+    world.keys(&[next.jwk()], "");
+    let record = world.start().await.unwrap().record;
+    world.token_by(&next, &record, &json!({}));
+    assert!(world.identify(&record).await.is_ok());
+    assert_eq!(world.asked("/keys"), 2);
+    // The old one is gone with the set that had it (DJ-05).
+    assert_eq!(world.sign_in(json!({})).await, Err(Code::KeyUnknown));
+    assert_eq!(world.asked("/keys"), 2, "within the minute nothing is read again");
+}
+
+#[tokio::test]
+async fn dj_04_a_thousand_tokens_with_unknown_keys_cause_one_reading_a_minute() {
+    let world = World::new("").await;
+    world.sign_in(json!({})).await.unwrap();
+    let upstream = world.providers.upstream("a").unwrap();
+    let unknown = |at: usize| {
+        let upstream = Arc::clone(&upstream);
+        async move { upstream.key(Some(&format!("u{at}")), crate::config::providers::UpstreamAlg::ES256).await.err() }
+    };
+    let refused = futures_util::future::join_all((0..1000).map(unknown)).await;
+    assert!(refused.into_iter().all(|refused| refused.unwrap().code == Code::KeyUnknown));
+    assert_eq!(world.asked("/keys"), 2);
+    world.clock.advance(Duration::from_secs(60));
+    assert!(unknown(0).await.is_some() && unknown(1).await.is_some());
+    assert_eq!(world.asked("/keys"), 3);
+}
+
+#[tokio::test]
+async fn dj_04_a_bad_signature_of_a_known_key_has_the_keys_read_again() {
+    let world = World::new("key_refresh_seconds = 0").await;
+    world.sign_in(json!({})).await.unwrap();
+    let replaced = Signer::new("k1");
+    world.keys(&[replaced.jwk()], "");
+    let record = world.start().await.unwrap().record;
+    world.token_by(&replaced, &record, &json!({}));
+    assert!(world.identify(&record).await.is_ok(), "another key under the same name");
+    assert_eq!(world.asked("/keys"), 2);
+    assert_eq!(world.sign_in(json!({})).await, Err(Code::Signature));
+}
+
+#[tokio::test]
+async fn dj_02_keys_are_kept_for_as_long_as_they_say_and_asked_for_by_etag() {
+    let world = World::new("").await;
+    world.keys(&[world.signer.jwk()], "ETag: \"v1\"\r\nCache-Control: max-age=600\r\n");
+    world.sign_in(json!({})).await.unwrap();
+    world.clock.advance(Duration::from_secs(599));
+    world.sign_in(json!({})).await.unwrap();
+    assert_eq!(world.asked("/keys"), 1);
+    world.put("/keys", answer(304, "Cache-Control: max-age=600\r\n", ""));
+    world.clock.advance(Duration::from_secs(1));
+    world.sign_in(json!({})).await.unwrap();
+    let asked = world.server.asked("/keys");
+    assert_eq!((asked.len(), asked[1].header("if-none-match")), (2, Some("\"v1\"")));
+    world.clock.advance(Duration::from_secs(599));
+    world.sign_in(json!({})).await.unwrap();
+    assert_eq!(world.asked("/keys"), 2, "the answer without a body says how long, too");
+}
+
+#[tokio::test]
+async fn dj_07_another_issuer_on_refresh_leaves_the_old_document_in_force() {
+    let world = World::new("").await;
+    world.sign_in(json!({})).await.unwrap();
+    world.document(json!({"issuer": "https://evil.example"}));
+    world.clock.advance(Duration::from_secs(3601));
+    assert!(world.sign_in(json!({})).await.is_ok());
+    let note = world.providers.upstream("a").unwrap().take_note().unwrap();
+    assert_eq!(note.code, Code::DiscoveryIssuer);
+    assert!(note.detail.contains(&world.issuer) && note.detail.contains("https://evil.example"), "{note}");
+    world.clock.advance(Duration::from_secs(25 * 3600));
+    assert_eq!(world.sign_in(json!({})).await, Err(Code::DiscoveryIssuer), "not for ever");
+    assert_eq!(world.providers.upstream("a").unwrap().take_note(), None, "the trail has it once");
+}
+
+#[tokio::test]
+async fn dj_08_dj_02_nothing_is_asked_at_start_and_the_background_reads_what_is_due() {
+    let world = World::new("").await;
+    assert_eq!(world.server.connections(), 0, "making it asks nobody");
+    world.providers.refresh_due().await;
+    let url = "/.well-known/openid-configuration";
+    assert_eq!((world.asked(url), world.asked("/keys")), (1, 1), "before anybody signs in");
+    world.clock.advance(Duration::from_secs(2870));
+    world.providers.refresh_due().await;
+    assert_eq!((world.asked(url), world.asked("/keys")), (1, 1), "80 % of an hour are 2880 s");
+    world.clock.advance(Duration::from_secs(380));
+    world.providers.refresh_due().await;
+    assert_eq!((world.asked(url), world.asked("/keys")), (2, 2));
+}
+
+#[tokio::test]
+async fn up_provider_disabled_settings_count_when_the_answer_comes() {
+    let world = World::new("").await;
+    let record = world.start().await.unwrap().record;
+    world.token(&record, &json!({}));
+    let change = |edit: &dyn Fn(&mut crate::config::Provider)| {
+        let mut config = (*world.live.get()).clone();
+        edit(&mut config.providers[0]);
+        world.live.replace(config);
+    };
+    change(&|provider| provider.enabled = false);
+    assert_eq!(world.identify(&record).await.unwrap_err().code, Code::ProviderDisabled);
+    assert_eq!(world.start().await.unwrap_err().code, Code::ProviderDisabled);
+    assert_eq!(world.providers.form_post("a"), Some(false), "its callback is still there, to say so");
+    change(&|provider| (provider.enabled, provider.issuer) = (true, "http://127.0.0.1:1".to_owned()));
+    assert_eq!(world.identify(&record).await.unwrap_err().code, Code::ProviderDisabled, "another issuer now");
+    assert_eq!(world.asked("/token"), 0);
+    assert_eq!((world.providers.form_post("b"), world.start().await.unwrap_err().code), (None, Code::ProviderDown));
+}
+
+#[tokio::test]
+async fn cb_06_cb_07_nothing_is_asked_for_an_answer_of_somebody_else_or_an_error() {
+    let world = World::new("iss_param = \"required\"").await;
+    let record = world.start().await.unwrap().record;
+    let ours = world.issuer.clone();
+    for (answer, code) in [
+        (Answer { code: Some("c"), ..Answer::default() }, Code::IssMissing),
+        (Answer { error: Some("access_denied"), ..Answer::default() }, Code::IssMissing),
+        (Answer { code: Some("c"), iss: Some("https://evil.example"), ..Answer::default() }, Code::IssMismatch),
+        (Answer { error: Some("access_denied"), iss: Some(&ours), ..Answer::default() }, Code::Denied),
+        (Answer { iss: Some(&ours), ..Answer::default() }, Code::CodeMissing),
+    ] {
+        assert_eq!(world.providers.identify(&record, &answer).await.unwrap_err().code, code);
+    }
+    assert_eq!(world.asked("/token"), 0);
+}
+
+#[tokio::test]
+async fn ht_09_an_exchange_that_fails_is_not_sent_again() {
+    let world = World::new("").await;
+    let record = world.start().await.unwrap().record;
+    for (bytes, code) in [
+        (Vec::new(), Code::ProviderDown),
+        (answer(500, "", ""), Code::TokenDown),
+        (answer(302, "Location: /elsewhere\r\n", ""), Code::Redirect),
+        (page(200, &json!({"access_token": "at", "token_type": "bearer"})), Code::IdTokenMissing),
+    ] {
+        let before = world.asked("/token");
+        world.put("/token", bytes);
+        assert_eq!(world.identify(&record).await.unwrap_err().code, code);
+        assert_eq!(world.asked("/token"), before + 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn ue_05_up_provider_down_a_provider_that_is_away_is_left_alone() {
+    let world = World::new("").await;
+    world.put("/.well-known/openid-configuration", Vec::new());
+    for _ in 0..5 {
+        assert_eq!(world.start().await.unwrap_err().code, Code::ProviderDown);
+    }
+    assert_eq!(world.server.connections(), 5);
+    assert_eq!(world.start().await.unwrap_err().code, Code::ProviderDown);
+    assert_eq!(world.server.connections(), 5, "the breaker is open");
+    world.document(json!({}));
+    world.clock.advance(Duration::from_secs(30));
+    assert!(world.sign_in(json!({})).await.is_ok());
+}
+
+#[tokio::test]
+async fn examine_tells_what_is_wrong_and_how_to_mend_it() {
+    let world = World::new("").await;
+    let found = world.providers.examine("a").await;
+    assert!(found.iter().all(|finding| finding.ok), "{found:?}");
+    assert_eq!(
+        found.iter().map(|finding| finding.what).collect::<Vec<_>>(),
+        ["redirect_uri", "discovery", "clock", "keys"]
+    );
+    assert!(found[0].words.ends_with("https://login.example/upstream/a/callback"));
+    world.keys(&[json!({"kty": "RSA"})], "");
+    let again = Providers::looking(world.live.clone(), PUBLIC, world.clock.clone());
+    let found = again.examine("a").await;
+    assert!(found.iter().any(|finding| !finding.ok && finding.what == "keys"), "{found:?}");
+    world.document(json!({"issuer": "https://other.example"}));
+    let again = Providers::looking(world.live.clone(), PUBLIC, world.clock.clone());
+    let found = again.examine("a").await;
+    assert!(found.iter().any(|finding| !finding.ok && finding.words.contains("https://other.example")), "{found:?}");
+    assert!(!again.examine("nobody").await[0].ok);
+}
+
+#[test]
+fn sk_07_debug_prints_no_secret() {
+    let record = Record {
+        provider: "a".into(),
+        issuer: "i".into(),
+        token_endpoint: String::new(),
+        userinfo_endpoint: None,
+        redirect_uri: String::new(),
+        nonce: Some("hunter2".into()),
+        verifier: Some("hunter2".into()),
+        iss_required: false,
+    };
+    assert!(!format!("{record:?}").contains("hunter2"));
+}

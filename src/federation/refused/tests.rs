@@ -1,0 +1,48 @@
+//! Each code has the status that the list of rejections gives it.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[test]
+fn codes_have_the_status_that_the_list_gives_them() {
+    for (status, codes) in [
+        (200, "up_denied up_provider_error"),
+        (
+            400,
+            "up_param_duplicate up_state_malformed up_state_unknown up_state_used up_provider_mismatch \
+             up_browser_mismatch up_iss_missing up_iss_mismatch up_code_missing up_token_http lk_browser",
+        ),
+        (403, "up_auth_time up_tenant up_hd up_provider_disabled up_user_disabled lk_trust lk_stale_auth"),
+        (405, "up_method"),
+        (409, "up_session_changed lk_taken lk_last_method"),
+        (
+            502,
+            "up_token_http up_token_type up_id_token_missing up_id_token_malformed up_alg up_typ up_crit \
+             up_key_unknown up_signature up_iss_claim up_aud up_azp up_expired up_iat up_nbf up_nonce up_at_hash \
+             up_sub up_userinfo_sub up_claims_malformed up_provider_error up_misconfigured",
+        ),
+        (
+            503,
+            "up_blocked up_redirect up_too_large up_timeout up_discovery_issuer up_endpoint_host up_provider_down \
+             up_token_http up_store_down",
+        ),
+    ] {
+        let found: BTreeSet<&str> =
+            Code::ALL.into_iter().filter(|code| code.status() == status).map(Code::as_str).collect();
+        assert_eq!(found, codes.split_whitespace().collect(), "{status}");
+    }
+    assert_eq!(Code::ALL.into_iter().collect::<std::collections::HashSet<_>>().len(), Code::ALL.len());
+}
+
+#[test]
+fn ue_04_what_passes_says_when_to_come_back() {
+    assert_eq!(Code::TokenDown.retry_after(), Some(30));
+    assert_eq!(Code::TokenGrant.retry_after(), None);
+}
+
+#[test]
+fn ue_03_upstream_words_are_cut_and_lose_their_controls() {
+    assert_eq!(upstream_words("a\r\nb\u{1b}[31m"), "ab[31m");
+    assert_eq!(upstream_words(&"é".repeat(300)).chars().count(), 200);
+}

@@ -1,0 +1,182 @@
+//! What may be reached, what may come back, and what an error tells.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::{
+    server::{Server, answer, json},
+    *,
+};
+
+/// openidconnect would bring a client of its own, for another reqwest.
+#[test]
+fn ht_01_there_is_one_http_client() {
+    let lock = include_str!("../../../Cargo.lock");
+    let versions: Vec<&str> =
+        lock.split("[[package]]").filter(|package| package.contains("\nname = \"reqwest\"\n")).collect();
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    assert!(versions.iter().all(|package| package.contains("\nversion = \"0.13.")), "{versions:?}");
+}
+
+fn local() -> Fetcher {
+    Fetcher::new(Reach { loopback_http: true, ..Reach::default() }).unwrap()
+}
+
+#[test]
+fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() {
+    let closed = Reach::default();
+    for url in [
+        "http://op.example.com/",
+        "https://127.0.0.1/",
+        "https://169.254.169.254/latest",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://2130706433/",
+        "https://0177.0.0.1/",
+        "https://0x7f.1/",
+        "https://127.1/",
+        "https://localhost/",
+        "https://user@op.example.com/",
+        "https://user:pass@op.example.com/",
+        "https://:pass@op.example.com/",
+        "http://127.0.0.1/",
+        "ftp://op.example.com/",
+        "file:///etc/passwd",
+        "op.example.com",
+        "",
+    ] {
+        assert!(matches!(closed.admits(url), Err(Refusal::Blocked(_))), "{url}");
+    }
+    for url in ["https://op.example.com/x?y=z", "https://8.8.8.8/", "https://[2606:4700::1111]:8443/"] {
+        assert!(closed.admits(url).is_ok(), "{url}");
+    }
+}
+
+#[test]
+fn ht_06_a_reach_opens_exactly_what_it_names() {
+    let open = Reach { private_hosts: vec!["10.0.0.1".into(), "[::1]".into()], loopback_http: true, ca_file: None };
+    for url in ["https://10.0.0.1/", "https://[::1]/", "http://127.0.0.1:9/", "http://[::1]/", "http://localhost/"] {
+        assert!(open.admits(url).is_ok(), "{url}");
+    }
+    for url in
+        ["https://10.0.0.2/", "https://127.0.0.1/", "https://localhost/", "http://10.0.0.1/", "http://op.example/"]
+    {
+        assert!(open.admits(url).is_err(), "{url}");
+    }
+}
+
+/// `localhost` resolves to loopback on every machine: with and without leave.
+#[tokio::test]
+async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let plain = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 400 X\r\n\r\n").await;
+    });
+    let closed = Resolver(Arc::new(Reach::default()));
+    let Err(error) = closed.resolve("localhost".parse().unwrap()).await else { panic!("handed out") };
+    assert!(error.is::<NotPublic>());
+    let open = Fetcher::new(Reach { private_hosts: vec!["localhost".into()], ..Reach::default() }).unwrap();
+    let refusal = open.send(Call::get(url)).await.unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::Down(words) if words.contains("TLS")),
+        "it connects and finds no TLS: {refusal}"
+    );
+    plain.await.unwrap();
+}
+
+#[tokio::test]
+async fn ht_02_up_redirect_no_redirect_is_followed() {
+    let server = Server::start(|asked| match asked.path.as_str() {
+        "/there" => json(200, &serde_json::json!({"a": 1})),
+        "/not-modified" => answer(304, "", ""),
+        _ => answer(302, "Location: /there\r\nSet-Cookie: a=b\r\n", ""),
+    })
+    .await;
+    let fetcher = local();
+    let sent = fetcher.send(Call::get(format!("{}/here", server.base))).await;
+    assert_eq!(sent.unwrap_err(), Refusal::Redirect);
+    assert!(server.asked("/there").is_empty());
+    let sent = fetcher.send(Call::get(format!("{}/not-modified", server.base))).await;
+    assert_eq!(sent.unwrap_err(), Refusal::Redirect, "nobody asked conditionally");
+    let call = Call::get(format!("{}/not-modified", server.base)).header(header::IF_NONE_MATCH, "\"x\"");
+    assert_eq!(fetcher.send(call).await.unwrap().status, 304);
+    let reply = fetcher.send(Call::get(format!("{}/there", server.base))).await.unwrap();
+    assert_eq!(reply.body, b"{\"a\":1}");
+    let asked = server.asked("/there").remove(0);
+    assert!(asked.header("cookie").is_none() && asked.header("referer").is_none());
+    assert!(asked.header("user-agent").is_some_and(|agent| agent.starts_with("entree/")));
+}
+
+#[tokio::test]
+async fn ht_02_up_too_large_bodies_are_capped_announced_or_not() {
+    let big = "x".repeat(600 * 1024);
+    let fits = "x".repeat(MAX_BYTES);
+    let server = Server::start(move |asked| match asked.path.as_str() {
+        "/announced" => answer(200, "", &big),
+        "/unannounced" => format!("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n{big}").into_bytes(),
+        _ => answer(200, "", &fits),
+    })
+    .await;
+    for path in ["announced", "unannounced"] {
+        let sent = local().send(Call::get(format!("{}/{path}", server.base))).await;
+        assert_eq!(sent.unwrap_err(), Refusal::TooLarge, "{path}");
+    }
+    assert_eq!(local().send(Call::get(format!("{}/fits", server.base))).await.unwrap().body.len(), MAX_BYTES);
+}
+
+#[tokio::test]
+async fn ht_02_up_timeout_a_whole_answer_comes_within_five_seconds() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await;
+        // Each byte is in time, the whole is not.
+        let _ = stream.write_all(b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\n").await;
+        loop {
+            let _ = stream.write_all(b"x").await;
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    });
+    let began = tokio::time::Instant::now();
+    assert_eq!(local().send(Call::get(url)).await.unwrap_err(), Refusal::Timeout);
+    assert!((4..7).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    silent.abort();
+}
+
+/// The peer takes the request and hangs up: an ordinary client would try once more.
+#[tokio::test]
+async fn ht_09_a_request_is_never_sent_twice() {
+    let server = Server::start(|_| Vec::new()).await;
+    let sent = local().send(Call::post_form(format!("{}/token", server.base), &[("code", "c d&e")])).await;
+    assert!(matches!(sent.unwrap_err(), Refusal::Down(_)));
+    assert_eq!((server.connections(), server.asked("/token").len()), (1, 1));
+    let asked = server.asked("/token").remove(0);
+    assert_eq!((asked.method.as_str(), asked.body.as_str()), ("POST", "code=c+d%26e"));
+}
+
+#[tokio::test]
+async fn ht_08_errors_hold_neither_url_nor_body() {
+    let server = Server::start(|_| b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nhunter2".to_vec()).await;
+    for url in [
+        format!("{}/?code=hunter2", server.base),
+        "http://127.0.0.1:1/?code=hunter2".to_owned(),
+        "https://hunter2.invalid/?code=hunter2".to_owned(),
+        "https://hunter2@op.example/".to_owned(),
+    ] {
+        let refusal = local().send(Call::get(url.clone())).await.unwrap_err();
+        let shown = format!("{refusal} {refusal:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("127.0.0.1"), "{url}: {shown}");
+    }
+    let reply = Reply { status: 200, headers: HeaderMap::new(), body: b"hunter2".to_vec() };
+    assert!(!format!("{reply:?}").contains("hunter"));
+}
+
+#[test]
+fn ht_06_a_ca_file_that_is_none_is_told_in_words() {
+    let with = |file: &str| Fetcher::new(Reach { ca_file: Some(file.into()), ..Reach::default() });
+    assert!(with("/nowhere/ca.pem").unwrap_err().contains("cannot be read"));
+    assert!(with("").is_ok(), "an empty variable of the environment is none");
+}
