@@ -11,7 +11,7 @@ help:
 	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
 	@echo 'make bench    signing through our path beside the raw signature of the library below it'
 	@echo 'make load     load on a release build: requests a second, p50, p99 and memory, embedded and PostgreSQL + Redis'
-	@echo 'make ci       check, test and client libraries, as the build server runs them'
+	@echo 'make ci       check, test, client libraries and upstream providers, as the build server runs them'
 	@echo 'make openapi  write openapi/public.yaml anew'
 	@echo 'make format   format the code'
 
@@ -33,7 +33,7 @@ ci:
 	@tests/setup.sh interop
 	tests/run.sh static containers
 	RACE_ROUNDS=1000 CRASHES=100 $(MAKE) test
-	tests/run.sh interop
+	tests/run.sh interop upstreams
 
 bench:
 	@cargo bench --locked -p entree --bench sign

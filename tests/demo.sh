@@ -63,6 +63,11 @@ if [ "${#trusting[@]}" != 0 ]; then
   authority="     (Your browser does not know the authority of $tls/cert.pem unless mkcert told it: let it go on.)
 "
 fi
+providers="  To sign in with a provider too, add five lines to entree.toml (docs/providers.md) and start again."
+if [ -e entree.toml ]; then
+  providers="  entree.toml is read, and again whenever you save it. Looking at its providers: $bin/entree doctor --dev"
+fi
+
 cat <<TEXT
 
   A walk
@@ -80,6 +85,7 @@ $authority  3. Every mail lands in the mailbox,  $issuer/dev/mailbox
   8. "Sign out here" forgets you at the lessons; the way back is one redirect. "Sign out everywhere" ends Entree's session
      too. Your account ($issuer/account) does so for all your devices.
 
+$providers
   For developers: $issuer/docs and $issuer/.well-known/openid-configuration
   Ctrl-C stops everything.
 

@@ -206,6 +206,26 @@ interop() {
   say interop "${line:-0 passed, 1 failed}"
 }
 
+# Real providers upstream of the service; Keycloak's part reports for itself.
+upstreams() {
+  local node=node lines
+  if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; then
+    node=target/tools/node/bin/node
+  fi
+  if ! "$node" -v >/dev/null 2>&1; then say upstreams 'skipped (no Node 20 or later; tests/setup.sh installs it)'; return; fi
+  for folder in browser/node_modules/playwright-core upstreams/node_modules/oidc-provider; do
+    if [ ! -d "tests/$folder" ]; then
+      say upstreams "skipped (no packages in tests/${folder%%/*}; tests/setup.sh interop installs them)"
+      return
+    fi
+  done
+  logged upstreams-build cargo build --locked --workspace --bins || { say upstreams '0 passed, 1 failed'; return; }
+  logged upstreams env BIN="$(realpath "$target")/debug" "$node" tests/upstreams/run.mjs
+  lines=$(sed -n 's/^\(upstreams[a-z ]*: \([0-9]* passed, [0-9]* failed\|skipped (.*)\)\)$/\1/p' "$logs/upstreams.log")
+  if [ -z "$lines" ]; then say upstreams '0 passed, 1 failed'; return; fi
+  while IFS= read -r line; do say "${line%%:*}" "${line#*: }"; done <<<"$lines"
+}
+
 begin=$SECONDS
 trap containers_down EXIT
 if [ "${TEST_CONTAINERS:-}" = 1 ] && ! engine; then
@@ -218,7 +238,7 @@ case " $* " in *' kit '* | *' request '* | *' races '* | *' rotation '* | *' cra
 esac
 for layer in "$@"; do
   case $layer in
-    static | unit | kit | containers | request | races | rotation | crash | bdd | browser | interop) "$layer" ;;
+    static | unit | kit | containers | request | races | rotation | crash | bdd | browser | interop | upstreams) "$layer" ;;
     *) echo "no layer called $layer" >&2; exit 2 ;;
   esac
 done

@@ -2,7 +2,8 @@
 # Finds what the tests need and installs only what is missing: PostgreSQL, Redis, Chromium, libfaketime, openssl and
 # Python's venv (apt), Node for the browser tests (a wheel, where the machine's own is too old), and the browser tests'
 # packages (npm, by lock file).
-# `setup.sh interop`: also curl, jq and a JDK with Maven, which only that layer needs.
+# `setup.sh interop`: also what the layers interop and upstreams need: curl, jq, unzip, a JDK with Maven, and the packages
+# of tests/upstreams.
 # What cannot be had is reported by the layer that needs it. NO_INSTALL=1: installs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +33,7 @@ command -v openssl >/dev/null || missing+=(openssl)
 if [ "${1:-}" = interop ]; then
   command -v curl >/dev/null || missing+=(curl)
   command -v jq >/dev/null || missing+=(jq)
+  command -v unzip >/dev/null || missing+=(unzip)
   command -v javac >/dev/null || missing+=(default-jdk-headless)
   command -v mvn >/dev/null || missing+=(maven)
 fi
@@ -79,14 +81,18 @@ if ! node_is_new node && ! node_is_new "$tools/node/bin/node" && may_install 'No
   fi
 fi
 
-lock=tests/browser/package-lock.json
-if ! cmp -s "$lock" tests/browser/node_modules/.entree-lock && may_install 'the packages of tests/browser'; then
+# packages FOLDER: npm's, by lock file.
+packages() {
+  local lock=tests/$1/package-lock.json
+  if cmp -s "$lock" "tests/$1/node_modules/.entree-lock" || ! may_install "the packages of tests/$1"; then return; fi
   node_is_new node || PATH="$PWD/$tools/node/bin:$PATH"
-  if (cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>"../../$tools/npm.log"); then
-    cp "$lock" tests/browser/node_modules/.entree-lock
+  if (cd "tests/$1" && npm ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>"../../$tools/npm.log"); then
+    cp "$lock" "tests/$1/node_modules/.entree-lock"
   else
-    echo 'setup: npm ci failed'
+    echo "setup: npm ci in tests/$1 failed"
     tail -n 5 "$tools/npm.log"
   fi
-fi
+}
+packages browser
+if [ "${1:-}" = interop ]; then packages upstreams; fi
 exit 0

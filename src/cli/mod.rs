@@ -68,8 +68,9 @@ enum Command {
     },
     /// Look whether everything that the service needs is there and as it must be
     ///
-    /// Database, signing keys, ticket store, mail server, clock: each with how to mend it. Writes nothing; run it before
-    /// the first start, beside a running service, and when something is wrong. Exit code 1: something fails.
+    /// Database, signing keys, ticket store, mail server, clock and each upstream provider, with the redirect URI to
+    /// register there: each with how to mend it. Writes nothing; run it before the first start, beside a running service,
+    /// and when something is wrong. Exit code 1: something fails.
     Doctor {
         /// Look at what `entree dev` would use
         #[arg(long)]

@@ -17,19 +17,27 @@ use crate::{
 /// Clocks may differ by so many seconds.
 const SKEW: i64 = 60;
 
-fn finding(ok: bool, what: &'static str, words: impl Into<String>) -> Finding {
-    Finding { ok, what, words: words.into() }
+fn fine(what: &'static str, words: impl Into<String>) -> Finding {
+    Finding { ok: true, what, words: words.into(), mend: String::new() }
+}
+
+fn wrong(what: &'static str, words: impl Into<String>, mend: &str) -> Finding {
+    Finding { ok: false, what, words: words.into(), mend: mend.to_owned() }
+}
+
+fn refusal(what: &'static str, refused: &Refused) -> Finding {
+    wrong(what, &refused.detail, mend(refused.code))
 }
 
 /// Everything that can be looked at without signing in.
 pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Finding> {
     let settings = &upstream.settings;
     let uri = settings.redirect_uri(public_url);
-    let mut found = vec![finding(true, "redirect_uri", format!("register exactly {uri}"))];
+    let mut found = vec![fine("redirect_uri", format!("register exactly {uri}"))];
     let metadata = match upstream.metadata().await {
         Ok(metadata) => metadata,
         Err(refused) => {
-            found.push(finding(false, "discovery", mend(&refused)));
+            found.push(refusal("discovery", &refused));
             return found;
         }
     };
@@ -40,7 +48,7 @@ pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Findin
             found.push(discovery(&metadata));
             found.push(clock(&reply, upstream.now().seconds()));
         }
-        Err(refused) => found.push(finding(false, "discovery", mend(&refused))),
+        Err(refused) => found.push(refusal("discovery", &refused)),
     }
     if settings.kind != Kind::Github {
         found.push(keys(upstream).await);
@@ -49,44 +57,44 @@ pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Findin
 }
 
 fn discovery(metadata: &Metadata) -> Finding {
-    finding(true, "discovery", format!("{} answers, and is the issuer that is configured", metadata.issuer))
+    fine("discovery", format!("{} answers, and is the issuer that is configured", metadata.issuer))
 }
 
 /// A token is refused when the clocks differ by more than a minute.
 fn clock(reply: &Reply, now: i64) -> Finding {
     let date = reply.headers.get(header::DATE).and_then(|date| date.to_str().ok());
     let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) else {
-        return finding(true, "clock", "it does not tell its time");
+        return fine("clock", "it does not tell its time");
     };
     let apart = now - theirs.unix_timestamp();
     if apart.abs() <= SKEW {
-        return finding(true, "clock", format!("{} s apart", apart.abs()));
+        return fine("clock", format!("{} s apart", apart.abs()));
     }
     let side = if apart > 0 { "ahead of" } else { "behind" };
-    let words = format!("our clock is {} s {side} its clock: set the time of this machine by NTP", apart.abs());
-    finding(false, "clock", words)
+    let words = format!("our clock is {} s {side} its clock", apart.abs());
+    wrong("clock", words, "set the time of this machine by NTP, if it is not the provider's that is wrong")
 }
 
 async fn keys(upstream: &Upstream) -> Finding {
     let keys = match upstream.keys().await {
         Ok(keys) => keys,
-        Err(refused) => return finding(false, "keys", mend(&refused)),
+        Err(refused) => return refusal("keys", &refused),
     };
     let fit = keys.fit_for(&upstream.settings.algs);
     if fit == 0 {
         let others = keys.len();
-        let words = format!("none of its {others} usable keys is for the configured algorithms: see algs");
-        return finding(false, "keys", words);
+        let words = format!("none of its {others} usable keys is for the configured algorithms");
+        return wrong("keys", words, "set algs to what it signs ID tokens with");
     }
     if keys.repeated() > 0 {
-        return finding(false, "keys", "keys share one kid, and such keys are not used: tell the provider");
+        return wrong("keys", "keys share one kid, and such keys are not used", "tell the provider");
     }
-    finding(true, "keys", format!("{fit} usable"))
+    fine("keys", format!("{fit} usable"))
 }
 
-/// What is wrong and what to do about it.
-fn mend(refused: &Refused) -> String {
-    let hint = match refused.code {
+/// What to do about it; docs/providers.md says more.
+const fn mend(code: Code) -> &'static str {
+    match code {
         Code::Blocked => "if this host is yours, name it in private_hosts of this provider",
         Code::Redirect => "write the issuer as the discovery document has it, so that no redirect is needed",
         Code::DiscoveryIssuer => {
@@ -95,8 +103,7 @@ fn mend(refused: &Refused) -> String {
         Code::EndpointHost => "if that host is the provider's, name it in extra_hosts",
         Code::Timeout | Code::ProviderDown => "look at DNS, firewall, certificate (ca_file) and the issuer's spelling",
         _ => "look at the provider's own status",
-    };
-    format!("{}; {hint}", refused.detail)
+    }
 }
 
 #[cfg(test)]

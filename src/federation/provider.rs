@@ -153,8 +153,10 @@ pub struct Finding {
     pub ok: bool,
     /// What was looked at: `discovery`, `keys`, `clock`, `redirect_uri`.
     pub what: &'static str,
-    /// What was found and, if it is not in order, how to mend it.
+    /// What was found.
     pub words: String,
+    /// How to mend it; empty if it is in order.
+    pub mend: String,
 }
 
 impl Providers {
@@ -244,7 +246,8 @@ impl Providers {
             None => vec![Finding {
                 ok: false,
                 what: "settings",
-                words: "there is no such provider, or it is switched off: see [[providers]]".to_owned(),
+                words: "there is no such provider, or it is switched off".to_owned(),
+                mend: "see [[providers]] in the configuration".to_owned(),
             }],
         }
     }

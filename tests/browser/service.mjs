@@ -1,5 +1,5 @@
 // The built binaries: `entree dev` on free ports, and the lessons demo beside it.
-import { spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -155,11 +155,14 @@ class Service {
     renameSync(join(this.folder, 'next.toml'), join(this.folder, 'entree.toml'));
   }
 
-  // What a command says that looks at the same data: [exit code, standard output].
+  // What a command says that looks at the same data: [exit code, standard output, standard error]. This process goes on
+  // meanwhile: it may be what is looked at.
   ask(...args) {
     const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('ENTREE_'));
-    const asked = spawnSync(binary('entree'), args, { cwd: this.folder, env: Object.fromEntries(inherited), encoding: 'utf8' });
-    return [asked.status, asked.stdout, asked.stderr];
+    const options = { cwd: this.folder, env: Object.fromEntries(inherited) };
+    return new Promise((done) => {
+      execFile(binary('entree'), args, options, (error, out, err) => done([error?.code ?? 0, out, err]));
+    });
   }
 
   at(path) {

@@ -138,12 +138,14 @@ fn doctor_runs_before_the_first_start_and_makes_nothing() {
 
 #[test]
 fn doctor_names_everything_that_is_away_at_once_with_remedies() {
-    let ports = [closed_port(), closed_port(), closed_port()];
+    let ports = [closed_port(), closed_port(), closed_port(), closed_port()];
     let text = format!(
         "[server]\npublic_url = \"https://login.example.com\"\n[database]\nurl = \"postgres://u:s3cret@127.0.0.1:{}/d\"\n\
          [tickets]\nurl = \"redis://:s3cret@127.0.0.1:{}\"\n[mail]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\
-         from = \"login@example.com\"\n",
-        ports[0], ports[1], ports[2]
+         from = \"login@example.com\"\n[[providers]]\nid = \"gone\"\nissuer = \"http://127.0.0.1:{}\"\nclient_id = \"c\"\n\
+         client_secret = \"s3cret\"\nprivate_hosts = [\"127.0.0.1\"]\nloopback_http = true\n[[providers]]\nid = \"off\"\n\
+         kind = \"google\"\nclient_id = \"c\"\nclient_secret = \"s3cret\"\nenabled = false\n",
+        ports[0], ports[1], ports[2], ports[3]
     );
     let folder = Folder::with("away", &text);
     let said = doctor(&folder.file(), &[]);
@@ -151,6 +153,10 @@ fn doctor_names_everything_that_is_away_at_once_with_remedies() {
     said.says("database", "fail", "database.url");
     said.says("ticket store", "fail", "tickets.url");
     said.says("mail server", "fail", "mail.host");
+    said.says("provider gone", "ok", "https://login.example.com/upstream/gone/callback");
+    let gone: Vec<_> = said.findings.iter().filter(|finding| finding["check"] == "provider gone").collect();
+    assert!(gone.iter().any(|finding| finding["state"] == "fail" && finding["mend"].as_str().is_some()), "{gone:?}");
+    said.says("provider off", "ok", "switched off");
     assert!(!format!("{:?}", said.findings).contains("s3cret"), "{:#?}", said.findings);
 }
 

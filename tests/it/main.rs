@@ -56,6 +56,7 @@ mod oauth_metadata;
 mod oauth_prompt;
 mod oauth_token;
 mod outside;
+mod providers_doc;
 mod session;
 mod session_csrf;
 mod telemetry;

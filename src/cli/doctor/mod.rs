@@ -1,20 +1,22 @@
 //! `entree doctor`: is everything that the service needs there, and as it must be?
 //!
-//! It looks at what the configuration alone cannot tell: database, signing keys, ticket store, mail server, clock. It
-//! mends nothing and writes no row, so it runs before the first start, beside a running service, and when something is
+//! It looks at what the configuration alone cannot tell: database, signing keys, ticket store, mail server, clock, upstream
+//! providers. It mends nothing and writes no row, so it runs before the first start, beside a running service, and when something is
 //! wrong. Everything is looked at, at once, and each finding that is not fine says how to mend it.
 
 mod stores;
 
 use std::{fmt::Display, io::IsTerminal as _, time::Duration};
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{Outcome, Refusal, block_on, out};
 use crate::{
     clock::Clock,
-    config::{Config, Problem, Source, load::Loaded},
+    config::{Config, Live, Problem, Source, load::Loaded},
+    federation::provider::{Finding as UpstreamFinding, Providers},
     key,
     mail::transport::Transport,
 };
@@ -85,19 +87,45 @@ async fn examine(loaded: &Loaded) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = vec![configuration(config)];
     findings.extend(loaded.warnings.iter().map(|warning| Finding::of(warning, State::Warn)));
-    let (rows, tickets, mail) = tokio::join!(stores::rows(config), stores::tickets(config), mail(config));
+    let (rows, tickets, mail, providers) =
+        tokio::join!(stores::rows(config), stores::tickets(config), mail(config), providers(config));
     findings.extend(rows);
     findings.push(tickets);
     findings.push(mail);
+    findings.extend(providers);
     findings
 }
 
+/// Each upstream provider, asked as a sign-in would; nobody signs in. They have patience of their own.
+async fn providers(config: &Config) -> Vec<Finding> {
+    let looked = Providers::looking(Live::new(config.clone()), &public_url(config), Clock::default());
+    let asked = config.providers.iter().map(async |provider| {
+        let check = format!("provider {}", provider.id);
+        if !provider.enabled {
+            return vec![Finding::ok(check, "switched off")];
+        }
+        let told = |found: UpstreamFinding| {
+            let what = format!("{}: {}", found.what.replace('_', " "), found.words);
+            if found.ok { Finding::ok(&check, what) } else { Finding::fail(&check, what, found.mend) }
+        };
+        looked.examine(&provider.id).await.into_iter().map(told).collect()
+    });
+    join_all(asked).await.concat()
+}
+
+/// Where people will come to: without a public URL, as `entree dev` has it.
+fn public_url(config: &Config) -> String {
+    let server = &config.server;
+    if !server.public_url.is_empty() {
+        return server.public_url.clone();
+    }
+    let scheme = if server.tls.cert_file.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", server.listen)
+}
+
 fn configuration(config: &Config) -> Finding {
-    let url = match config.server.public_url.as_str() {
-        "" => "the bound address",
-        url => url,
-    };
-    Finding::ok("configuration", format!("{url}; {}", many(config.clients.len(), "client")))
+    let (clients, providers) = (many(config.clients.len(), "client"), many(config.providers.len(), "provider"));
+    Finding::ok("configuration", format!("{}; {clients}, {providers}", public_url(config)))
 }
 
 /// As far as a letter would need: connection, TLS, user name and password. Nothing is sent.

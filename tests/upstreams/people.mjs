@@ -1,0 +1,52 @@
+// What a person does at the service's own pages, and what ops see of it.
+import assert from 'node:assert/strict';
+import { codeOf, linkOf } from '../browser/service.mjs';
+import { press } from '../browser/people.mjs';
+
+let count = 0;
+// A new person's login at a provider. `kind`: what the provider tells of them.
+export const login = (kind = 'dancer') => `${kind}-${++count}-${process.pid}`;
+export const addressOf = (name) => `${name}@example.test`;
+
+export const button = (page, id) => page.locator(`form[action="/login/upstream/${id}"] button`);
+
+// From the sign-in page to the provider, as far as its own first page or, for who is known there, back again.
+export async function begin(page, service, id) {
+  if (new URL(page.url() === 'about:blank' ? service.url : page.url()).pathname !== '/login') await page.goto(service.at('/login'));
+  await button(page, id).click();
+}
+
+export const isAccount = (url) => url.pathname === '/account';
+export const arrive = (page) => page.waitForURL(isAccount, { timeout: 20_000 });
+
+// The page that asks for an address; `typed` replaces what stands there.
+export async function giveAddress(page, typed) {
+  const field = page.locator('form input[name=email]');
+  await field.waitFor();
+  if (typed !== undefined) await field.fill(typed);
+  const address = await field.inputValue();
+  await page.locator('form:has(input[name=email]) button').first().click();
+  await page.waitForSelector('form#code');
+  return address;
+}
+
+export async function byLink(page, service, address, count = 1) {
+  const mail = await service.mail(address, count);
+  await page.goto(linkOf(mail));
+  await press(page);
+}
+
+export async function byCode(page, service, address, count = 1) {
+  await page.fill('form#code [name=code]', codeOf(await service.mail(address, count)));
+  await page.click('form#code button');
+}
+
+export const mails = async (service, address) =>
+  (await fetch(service.at(`/dev/mailbox.json?to=${encodeURIComponent(address)}`))).json();
+
+// Rows of the audit trail since `before`.
+export async function trail(service) {
+  const [status, out, err] = await service.ask('audit', '--json', '--limit', '10000');
+  assert.equal(status, 0, err);
+  return JSON.parse(out);
+}

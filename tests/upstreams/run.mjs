@@ -1,0 +1,100 @@
+// Runs all tests in real headless Chromium: the built binary, and real providers upstream of it. Arguments: parts of the
+// names of tests to run. Prints one line a test and at the end `upstreams: N passed, N failed` and
+// `upstreams keycloak: N passed, N failed`, or `… skipped (reason)`.
+import { mkdirSync } from 'node:fs';
+import { browserAt, playwright } from './chromium.mjs';
+import { direct } from './direct.mjs';
+import * as keycloak from './keycloak.mjs';
+import { looks } from './looks.mjs';
+import { realm, realmPerson } from './realm.mjs';
+import { binary } from '../browser/service.mjs';
+import { spoiled } from './spoiled.mjs';
+import { walks } from './walks.mjs';
+import { open } from './world.mjs';
+
+const ci = process.env.CI === 'true';
+const wanted = process.argv.slice(2);
+const chosen = (tests) => Object.entries(tests).filter(([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+const pictures = process.env.SCREENSHOTS ?? 'target/screenshots';
+mkdirSync(pictures, { recursive: true });
+
+if (!browserAt) {
+  for (const name of ['upstreams', 'upstreams keycloak']) console.log(`${name}: skipped (no chromium on PATH; tests/setup.sh installs it)`);
+  process.exit(ci ? 1 : 0);
+}
+if (!binary('entree')) {
+  console.log('upstreams: skipped (the binary is not built)');
+  process.exit(ci ? 1 : 0);
+}
+
+const browser = await playwright.launch({
+  executablePath: browserAt,
+  // The sandbox of Chromium does not work for root.
+  chromiumSandbox: process.getuid() !== 0,
+  args: ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update'],
+});
+
+async function one([name, test], world) {
+  const begin = Date.now();
+  const contexts = new Set(browser.contexts());
+  let timer;
+  const late = new Promise((_, fail) => { timer = setTimeout(() => fail(new Error('not done within 90 s')), 90_000); });
+  try {
+    await Promise.race([test(world), late]);
+    console.log(`ok      ${name} (${Date.now() - begin} ms)`);
+    return true;
+  } catch (error) {
+    console.log(`FAILED  ${name} (${Date.now() - begin} ms)\n${String(error.stack ?? error).replace(/^/gm, '        ')}`);
+    for (const context of browser.contexts().filter((context) => !contexts.has(context))) {
+      for (const [index, page] of context.pages().entries()) {
+        const file = `${pictures}/failed-${name.replace(/\W+/g, '-').slice(0, 60)}-${index}.png`;
+        await page.screenshot({ path: file, timeout: 3_000 }).catch(() => {});
+        console.log(`        ${page.url().split('?')[0]}: ${(await page.locator('body').innerText({ timeout: 3_000 }).catch(() => '')).replace(/\s+/g, ' ').slice(0, 300)}`);
+      }
+      await context.close().catch(() => {});
+    }
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+let wrong = false;
+function report(name, results, log) {
+  // What a provider does wrong, and ops must look at, is an error too; the tests make it happen.
+  const loud = log.filter((line) => /\bERROR\b|panicked/.test(line) && !line.includes('ops must look'));
+  if (loud.length > 0) console.log(`FAILED  no errors in the log\n${loud.slice(0, 10).join('\n')}`);
+  const failed = results.filter((passed) => !passed).length + (loud.length > 0 ? 1 : 0);
+  console.log(`${name}: ${results.length - results.filter((passed) => !passed).length} passed, ${failed} failed`);
+  wrong ||= failed > 0 || results.length === 0;
+}
+
+// One after another: the focus and the visible tab are one a browser, and a test may kill a provider.
+async function all(name, tests, world) {
+  const results = [];
+  for (const test of tests) results.push(await one(test, world));
+  report(name, results, world.service.log);
+}
+
+const world = await open(browser);
+const tests = chosen({ ...direct, ...walks, ...spoiled, ...looks });
+const realmTests = chosen(realm);
+const reason = realmTests.length > 0 ? keycloak.missing() : undefined;
+// It takes its time to start: meanwhile the others go.
+const begin = Date.now();
+const starting = realmTests.length > 0 && !reason
+  ? keycloak.start({ redirect: world.service.at('/upstream/school/callback'), secret: realmPerson.secret, user: realmPerson })
+    .then((started) => { console.log(`Keycloak ${keycloak.version} serves after ${Date.now() - begin} ms`); return started; }, (error) => ({ error }))
+  : undefined;
+if (tests.length > 0) await all('upstreams', tests, world);
+if (reason) {
+  console.log(`upstreams keycloak: skipped (${reason})`);
+  wrong ||= ci;
+} else if (starting) {
+  const started = await starting;
+  if (started.error) console.log(`FAILED  Keycloak starts\n${started.error.message}`);
+  await all('upstreams keycloak', started.error ? [['Keycloak starts', () => { throw started.error; }]] : realmTests, { ...world, keycloak: started });
+  await started.stop?.();
+}
+await browser.close();
+process.exit(wrong ? 1 : 0);
