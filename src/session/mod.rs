@@ -88,10 +88,11 @@ impl<'a> Method<'a> {
     }
 }
 
-/// Whether the proof behind a session is younger than [`FRESH`]: what adds or takes away a way in needs that.
+/// Whether the proof behind a session is younger than [`FRESH`], and the person's own: what adds or takes away a way in
+/// needs that. A provider's word is not: whoever got hold of the account there could add ways in of their own.
 #[must_use]
 pub fn is_fresh(session: &Session, now: Time) -> bool {
-    now.since(session.auth_time) <= FRESH
+    !is_vouched_for(session) && now.since(session.auth_time) <= FRESH
 }
 
 /// A live session and whose it is.
