@@ -105,6 +105,25 @@ pub async fn hit(
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
+/// Whether these budgets have no room for `subject`, without counting anything: what [`hit`] would say. Beside a counter
+/// that lets nothing pass none is raised, and a wait longer than that one's is another's.
+///
+/// # Errors
+/// If the store is away.
+pub async fn look(
+    tickets: &Tickets,
+    scope: &'static str,
+    subject: &Hash,
+    budgets: &[Budget],
+) -> Result<Option<Duration>, Failure> {
+    let nothing = Counter { name: format!("{scope} look"), limit: 0, window: Duration::from_millis(1) };
+    let least = nothing.window;
+    let mut all = counters(scope, budgets);
+    all.push(nothing);
+    let wait = tickets.hit(subject, &all).await?.filter(|wait| *wait > least);
+    Ok(wait.inspect(|_| metrics::limited(scope)))
+}
+
 /// One counter a window: of two budgets over the same time the smaller holds. A window keeps its count when a reload
 /// of the configuration changes its limit.
 fn counters(scope: &str, budgets: &[Budget]) -> Vec<Counter> {
@@ -218,6 +237,23 @@ mod tests {
         assert!(address(&full, &key, &limits).await.unwrap_err().is_passing());
         assert!(known_device(&full, &key, &key, &limits).await.unwrap_err().is_passing());
         assert!(network(&full, ip("192.0.2.1"), &limits).await.unwrap_err().is_passing());
+    }
+
+    #[tokio::test]
+    async fn a_look_counts_nothing_and_says_what_a_hit_would() {
+        let (tickets, clock, _) = fresh();
+        let (subject, budgets) = (Hash::of(b"someone"), [Budget { count: 2, seconds: 60 }]);
+        let look = async || look(&tickets, "x", &subject, &budgets).await.unwrap();
+        for _ in 0..2 {
+            for _ in 0..5 {
+                assert_eq!(look().await, None);
+            }
+            assert_eq!(hit(&tickets, "x", &subject, &budgets).await.unwrap(), None);
+        }
+        let long = |wait: Option<Duration>| wait.is_some_and(|wait| wait > Duration::from_secs(50));
+        assert!(long(look().await) && long(hit(&tickets, "x", &subject, &budgets).await.unwrap()));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(look().await, None);
     }
 
     #[test]

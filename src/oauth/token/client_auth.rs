@@ -3,7 +3,8 @@
 //!
 //! Unknown clients, wrong secrets, wrong assertions and wrong ways hear the same (CA-4). Secrets have 256 bits, so that
 //! nobody guesses one; failures are counted by network all the same, and only failures: a right secret waits for
-//! nobody's count and needs no store.
+//! nobody's count and needs no store. A signature costs far more to check than a secret, so that assertions are looked at
+//! only while the count has room.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};
@@ -79,12 +80,15 @@ pub async fn authenticate<'a>(
             }
         }
         Proof::Assertion(signed) => match client.filter(fits) {
-            Some(client) => match assertion::check(app, client, signed).await {
-                Ok(()) => return Ok(client),
-                Err(Doubt::Refused(reason)) => reason,
-                Err(Doubt::Later(wait)) => return Err(Refused::Later(wait)),
-                Err(Doubt::Ours(failure)) => return Err(failure.into()),
-            },
+            Some(client) => {
+                too_many(app, config, caller).await?;
+                match assertion::check(app, client, signed).await {
+                    Ok(()) => return Ok(client),
+                    Err(Doubt::Refused(reason)) => reason,
+                    Err(Doubt::Later(wait)) => return Err(Refused::Later(wait)),
+                    Err(Doubt::Ours(failure)) => return Err(failure.into()),
+                }
+            }
             None => "assertion",
         },
     };
@@ -99,6 +103,15 @@ async fn not_believed(app: &App, config: &Config, request: &Request, caller: &Ca
         Ok(Some(wait)) => Refused::TooMany(wait),
         _ if request.headers().contains_key(header::AUTHORIZATION) => Refused::Challenge(error),
         _ => Refused::Client(error),
+    }
+}
+
+/// Refuses, counting nothing, a network whose failures are too many. While the store is away no assertion counts anyway.
+async fn too_many(app: &App, config: &Config, caller: &Caller) -> Result<(), Refused> {
+    let subject = Hash::of(caller.network.as_bytes());
+    match limit::look(&app.tickets, "client", &subject, &config.limits.client_failures).await {
+        Ok(Some(wait)) => Err(Refused::TooMany(wait)),
+        _ => Ok(()),
     }
 }
 

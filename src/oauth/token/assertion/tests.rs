@@ -108,6 +108,25 @@ async fn ca_7_ca_8_tk_15_a_client_that_signs_is_believed_at_every_endpoint() {
 }
 
 #[tokio::test]
+async fn ca_7_after_too_many_failures_no_signature_is_checked_and_none_is_spent() {
+    let key = Key::new();
+    let bed = bed(&key).await;
+    bed.reconfigure(|config| config.limits.client_failures = vec![Budget { count: 2, seconds: 50 }]);
+    let right = key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
+    let other = || key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
+    let wrong = Key::new().sign(&json!({ "alg": "ES256" }), &claims(&bed));
+    assert_eq!(shown(&bed, &wrong).await.status, 401);
+    // Right ones count nowhere.
+    for _ in 0..3 {
+        assert_eq!(shown(&bed, &other()).await.status, 200);
+    }
+    assert_eq!(shown(&bed, &wrong).await.status, 401);
+    assert_eq!(shown(&bed, &right).await.status, 429);
+    bed.advance(51);
+    assert_eq!(shown(&bed, &right).await.status, 200, "it was not looked at before");
+}
+
+#[tokio::test]
 async fn ca_8_ca_9_each_claim_is_checked() {
     let key = Key::new();
     let bed = bed(&key).await;
