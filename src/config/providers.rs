@@ -84,6 +84,9 @@ pub struct Provider {
     /// What its word about an address is worth.
     #[serde(default)]
     pub trust: Option<MailTrust>,
+    /// The domains whose mailboxes it runs: outside of them its word is `asserted` at most. Google's are known.
+    #[serde(default)]
+    pub mail_domains: Vec<String>,
     /// Whether its answer must carry `iss` (RFC 9207).
     #[serde(default)]
     pub iss_param: Option<IssParam>,
@@ -224,7 +227,7 @@ pub enum MailTrust {
     None,
     /// What `email_verified` says is believed as far as a claim can be: still proof by mail.
     Asserted,
-    /// The provider runs the mailboxes: a new user needs no mail.
+    /// The provider runs the mailboxes of `mail_domains`: a new user with one of them needs no mail.
     Authoritative,
 }
 

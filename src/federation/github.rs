@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     oidc::{
         exchange::Tokens,
-        facts::shown,
+        facts::{shown, within},
         json::{self, Object, text},
         upstream::Upstream,
     },
@@ -15,7 +15,7 @@ use super::{
     refused::{Code, Refused},
 };
 use crate::{
-    config::providers::MailTrust,
+    config::{Provider, providers::MailTrust},
     web::fetch::{Call, Reply},
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn identify(upstream: &Upstream, record: &Record, tokens: &Toke
         provider: settings.id.clone(),
         issuer: record.issuer.clone(),
         subject,
-        trust: email.as_ref().map_or(Trust::None, |_| worth(settings.trust())),
+        trust: email.as_deref().map_or(Trust::None, |email| worth(settings, email)),
         email,
         name: text(&user, "name").or_else(|| text(&user, "login")).and_then(shown),
         locale: None,
@@ -93,11 +93,11 @@ fn goes_nowhere(email: &str) -> bool {
     email.rsplit_once('@').is_none_or(|(_, domain)| domain.to_ascii_lowercase().starts_with("users.noreply."))
 }
 
-const fn worth(trust: MailTrust) -> Trust {
-    match trust {
+fn worth(settings: &Provider, email: &str) -> Trust {
+    match settings.trust() {
         MailTrust::None => Trust::None,
         MailTrust::Asserted => Trust::Asserted,
-        MailTrust::Authoritative => Trust::Authoritative,
+        MailTrust::Authoritative => within(settings, email),
     }
 }
 

@@ -49,7 +49,7 @@ impl<'a> Stage<'a> {
         let mut all = json!({
             "id": id, "kind": "oidc", "name": format!("School {number}"), "issuer": up.url(),
             "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,
-            "trust": "authoritative", "loopback_http": true, "private_hosts": ["127.0.0.1"],
+            "trust": "authoritative", "mail_domains": ["upstream.test"], "loopback_http": true, "private_hosts": ["127.0.0.1"],
         });
         let settings = settings(&up);
         all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());

@@ -21,6 +21,7 @@ on_both!(
     lk_02_cb_10_case_d_user_address_and_link_are_made_together,
     lk_04_case_e_an_account_that_exists_asks_after_the_proof,
     lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too,
+    pr_01_a_pinned_provider_speaks_for_its_own_domains_alone,
     lk_04_case_f_the_mail_opened_elsewhere_links_nothing,
     lk_04_case_g_a_second_account_of_one_provider_is_said_aloud,
     lk_02_case_i_without_an_address_the_field_is_empty,
@@ -186,6 +187,14 @@ async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mai
     assert_eq!(users(&bed).await, (1, 1, 0));
 }
 
+async fn pr_01_a_pinned_provider_speaks_for_its_own_domains_alone(bed: Bed) {
+    let stage = Stage::new(&bed, json!({"mail_domains": ["school.example"]})).await;
+    let mut browser = bed.browser();
+    let page = come(&stage, &mut browser).await;
+    assert_eq!(asks_for_address(&page), stage.email, "somebody new, with an address of another domain");
+    assert_eq!((browser.is_signed_in(), users(&bed).await), (false, (0, 0, 0)));
+}
+
 async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(bed: Bed) {
     let stage = untrusted(&bed).await;
     let mut browser = bed.browser();
@@ -285,7 +294,7 @@ async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(bed: Bed) {
     signed_in(&bed, victim).await;
     let sessions = count(&bed, "sessions").await;
     for trust in ["none", "asserted", "authoritative"] {
-        let stage = Stage::new(&bed, json!({"trust": trust})).await;
+        let stage = Stage::new(&bed, json!({"trust": trust, "mail_domains": ["example.test"]})).await;
         stage.up.person(json!({"sub": "mallory", "email": victim, "email_verified": true, "name": "Victim"}));
         let mut attacker = bed.browser();
         let page = come(&stage, &mut attacker).await;

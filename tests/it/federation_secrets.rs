@@ -67,7 +67,7 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
     let up = Upstream::start().await;
     let provider = format!(
         "\n[[providers]]\nid = \"canary\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = \"{CLIENT_SECRET}\"\ntrust \
-         = \"authoritative\"\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\nuserinfo = \"always\"\n",
+         = \"authoritative\"\nmail_domains = [\"example.test\"]\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\nuserinfo = \"always\"\n",
         up.url()
     );
     let started = Stage::start(backend, |options| options.set("telemetry.level", "\"trace\"").tail(&provider)).await;

@@ -24,7 +24,7 @@ async fn r_11_50_callbacks_with_one_state_over_two_copies_make_one_session() {
     let up = Upstream::start().await;
     let provider = format!(
         "\n[[providers]]\nid = \"school\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = \"{CLIENT_SECRET}\"\n\
-         trust = \"authoritative\"\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
+         trust = \"authoritative\"\nmail_domains = [\"example.test\"]\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
         up.url()
     );
     let Some(stage) = Stage::start(Backend::Two, |options| options.tail(&provider)).await else { return };

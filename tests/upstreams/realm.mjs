@@ -11,7 +11,7 @@ export const realmPerson = { name: 'degas', email: 'degas@school.test', password
 
 const school = ({ issuer }) => ({
   kind: 'keycloak', name: 'School', issuer, client_id: 'entree', client_secret: realmPerson.secret,
-  trust: 'authoritative', private_hosts: ['127.0.0.1'], loopback_http: true,
+  trust: 'authoritative', mail_domains: ['school.test'], private_hosts: ['127.0.0.1'], loopback_http: true,
 });
 
 export const realm = {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use url::{Host, Url};
 use uuid::Uuid;
 
-use super::{ICONS, Kind, MANY_TENANTS, Provider, ResponseMode, TENANT};
+use super::{ICONS, Kind, MANY_TENANTS, MailTrust, Provider, ResponseMode, TENANT};
 use crate::config::{
     check::{Findings, is_loopback},
     load::Problem,
@@ -25,6 +25,7 @@ pub(in crate::config) fn check(providers: &[Provider], findings: &mut Findings) 
         ours(provider, &key, findings);
         hosts(provider, &key, findings);
         asked(provider, &key, findings);
+        trusted(provider, &key, findings);
         times(provider, &key, findings);
     }
 }
@@ -217,6 +218,26 @@ fn asked(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut Findi
         && scopes.iter().any(|scope| scope == "name" || scope == "email");
     let mend = "remove it: Apple posts its answer when name or e-mail is asked for";
     findings.need(!must_post, key("response_mode"), "is not what Apple does", mend);
+}
+
+/// Whose mailboxes it runs. Without a bound, whoever may write what they like there could be anybody new here.
+fn trusted(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+    let authoritative = provider.trust() == MailTrust::Authoritative;
+    let google = provider.kind == Kind::Google;
+    let never = authoritative && matches!(provider.kind, Kind::Apple | Kind::Github);
+    let mend = "set trust = \"asserted\": it runs no mailboxes of its own";
+    findings.need(!never, key("trust"), "is more than this kind can be trusted with", mend);
+    let bound = never || google || !authoritative || !provider.mail_domains.is_empty();
+    let mend = "list the domains whose mailboxes this provider runs, for instance [\"school.example\"], or set trust = \"asserted\"";
+    findings.need(bound, key("mail_domains"), "is missing beside trust = \"authoritative\"", mend);
+    let used = provider.mail_domains.is_empty() || (authoritative && !google);
+    let mend = "remove it";
+    findings.need(used, key("mail_domains"), "is for trust = \"authoritative\" alone, and not for google", mend);
+    for (at, domain) in provider.mail_domains.iter().enumerate() {
+        let mend = "write the domain as it stands after the `@`, in small letters, for instance `school.example`";
+        let fine = is_host(domain) && domain.contains('.');
+        findings.need(fine, format!("{}[{at}]", key("mail_domains")), "is not a domain", mend);
+    }
 }
 
 fn times(provider: &Provider, key: &dyn Fn(&str) -> String, findings: &mut Findings) {

@@ -92,6 +92,16 @@ fn up_01_each_bad_provider_is_refused_at_its_key() {
         (block("private_hosts = [\"https://sso.example.com\"]"), "providers[0].private_hosts[0]"),
         (block("extra_hosts = [\"*.example.com\"]"), "providers[0].extra_hosts[0]"),
         (block("ca_file = \"/nowhere\""), "providers[0].ca_file"),
+        (block("trust = \"authoritative\""), "providers[0].mail_domains"),
+        (block("mail_domains = [\"school.example\"]"), "providers[0].mail_domains"),
+        (block("trust = \"authoritative\"\nmail_domains = [\"School.example\"]"), "providers[0].mail_domains[0]"),
+        (block("trust = \"authoritative\"\nmail_domains = [\"*.example\"]"), "providers[0].mail_domains[0]"),
+        (entra("trust = \"authoritative\""), "providers[0].mail_domains"),
+        (
+            block("kind = \"github\"\nissuer = \"\"\ntrust = \"authoritative\"\nmail_domains = [\"school.example\"]"),
+            "providers[0].trust",
+        ),
+        (block(&format!("{apple}trust = \"authoritative\"")), "providers[0].trust"),
         (block("token_age_seconds = 1"), "providers[0].token_age_seconds"),
         (block("fresh_min_seconds = 20\nfresh_max_seconds = 10"), "providers[0].fresh_min_seconds"),
         (block("kind = \"google\""), "providers[0].issuer"),
@@ -113,6 +123,7 @@ fn up_01_each_bad_provider_is_refused_at_its_key() {
     }
     for fine in [
         block(""),
+        block("trust = \"authoritative\"\nmail_domains = [\"school.example\", \"xn--cole-9oa.example\"]"),
         block(apple),
         entra(""),
         entra("tenant = \"common\"\nissuer = \"https://login.microsoftonline.us/{tenantid}/v2.0\""),

@@ -13,6 +13,7 @@ use crate::{
         providers::{Kind, MailTrust},
     },
     federation::provider::{Identity, Trust},
+    user::Address,
 };
 
 /// The person. `userinfo` adds what the ID token leaves out; an address and what is said of it come from one document
@@ -56,8 +57,16 @@ fn trust(settings: &Provider, email: &str, source: &Object, claims: &Object) -> 
             let own = email.to_ascii_lowercase().ends_with("@gmail.com") || text(claims, "hd").is_some();
             if own { Trust::Authoritative } else { Trust::Asserted }
         }
-        MailTrust::Authoritative => Trust::Authoritative,
+        MailTrust::Authoritative => within(settings, email),
     }
+}
+
+/// Authoritative for the domains whose mailboxes the provider runs, compared whole and in canonical form; elsewhere it
+/// can have checked an address and no more.
+pub(crate) fn within(settings: &Provider, email: &str) -> Trust {
+    let Ok(address) = Address::parse(email, true) else { return Trust::Asserted };
+    let domain = address.canonical().rsplit_once('@').map_or("", |(_, domain)| domain);
+    if settings.mail_domains.iter().any(|own| own == domain) { Trust::Authoritative } else { Trust::Asserted }
 }
 
 /// True, or a text that was let through for this provider.
@@ -102,14 +111,23 @@ mod tests {
     fn pr_01_what_an_address_is_worth_by_provider() {
         use Trust::{Asserted, Authoritative, None};
         let google = "kind = \"google\"";
+        let pinned = "trust = \"authoritative\"\nmail_domains = [\"example.com\", \"xn--exmple-cua.com\"]";
         let entra = "kind = \"entra\"\ntenant = \"common\"";
         for (kind, claims, trust) in [
             ("", json!({"email": "a@example.com", "email_verified": true}), None),
             ("trust = \"asserted\"", json!({"email": "a@example.com", "email_verified": true}), Asserted),
             ("trust = \"asserted\"", json!({"email": "a@example.com", "email_verified": false}), None),
             ("trust = \"asserted\"", json!({"email": "a@example.com"}), None),
-            ("trust = \"authoritative\"", json!({"email": "a@example.com", "email_verified": true}), Authoritative),
-            ("trust = \"authoritative\"", json!({"email": "a@example.com"}), None),
+            (pinned, json!({"email": "a@example.com", "email_verified": true}), Authoritative),
+            (pinned, json!({"email": "A@Example.COM", "email_verified": true}), Authoritative),
+            (pinned, json!({"email": "a@xn--exmple-cua.com", "email_verified": true}), Authoritative),
+            (pinned, json!({"email": "a@ex\u{e4}mple.com", "email_verified": true}), Authoritative),
+            (pinned, json!({"email": "a@gmail.com", "email_verified": true}), Asserted),
+            (pinned, json!({"email": "a@sub.example.com", "email_verified": true}), Asserted),
+            (pinned, json!({"email": "a@notexample.com", "email_verified": true}), Asserted),
+            (pinned, json!({"email": "a@example.com@gmail.com", "email_verified": true}), Asserted),
+            (pinned, json!({"email": "a@example.com"}), None),
+            ("trust = \"authoritative\"", json!({"email": "a@example.com", "email_verified": true}), Asserted),
             (google, json!({"email": "A@Gmail.com", "email_verified": true}), Authoritative),
             (google, json!({"email": "a@notgmail.com", "email_verified": true}), Asserted),
             (google, json!({"email": "a@example.com", "email_verified": true, "hd": "example.com"}), Authoritative),

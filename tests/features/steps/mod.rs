@@ -99,13 +99,14 @@ impl Elsewhere {
         let one = |id: &str, trust: &str, up: &Upstream| {
             format!(
                 "\n[[providers]]\nid = \"{id}\"\nname = \"The {id}\"\nissuer = \"{}\"\nclient_id = \"{}\"\nclient_secret = \
-                 \"{}\"\ntrust = \"{trust}\"\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
+                 \"{}\"\n{trust}\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
                 up.url(),
                 testkit::upstream::CLIENT_ID,
                 testkit::upstream::CLIENT_SECRET
             )
         };
-        one("school", "authoritative", &self.school) + &one("club", "none", &self.club)
+        let pinned = "trust = \"authoritative\"\nmail_domains = [\"example.test\"]";
+        one("school", pinned, &self.school) + &one("club", "trust = \"none\"", &self.club)
     }
 }
 
