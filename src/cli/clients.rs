@@ -1,5 +1,10 @@
 //! `entree clients`: applications beside those of the file, straight in the database beside a running service: each
 //! copy follows within three seconds.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::bare_urls,
+    reason = "these are help texts, shown on a terminal as they are"
+)]
 
 mod listing;
 

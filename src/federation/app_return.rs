@@ -3,7 +3,7 @@
 //! The provider sends the person back to our one callback (UP-02), in whatever browser the app opened; the PKCE challenge
 //! that the app gave at the start stands in place of the cookie. From there the app's registered URI gets a code, which is
 //! worth nothing without the verifier: nobody is signed in, and no user is made, before it is redeemed. Where an address
-//! must be proven first, that happens in the browser, by mail, and the code follows.
+//! must be proven first, that happens in the browser, by mail, and the code follows; no account is connected on this way.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ use crate::{
         first_party,
         page::Continue,
         pending::{self, Pending, Room},
-        pending_link::{PendingLink, Wants},
         trouble,
+        visit::see_other,
     },
     secret::{Hash, Plain},
     ticket::{Claim, Kind, Tickets},
@@ -66,7 +66,7 @@ pub async fn arrive(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) -> 
     let at = outside(visit);
     match decide(&known(app.db.read(), &visit.config, came, at).await?.facts) {
         Decision::SignIn | Decision::Create => send(app, visit, for_app, Who::Came(came.clone())).await,
-        Decision::Prove => prove_first(app, visit, for_app, came).await,
+        Decision::Prove => prove_first(app, visit, for_app).await,
         decision => {
             let refusal = match without_entering(decision) {
                 Settled::Refused(refusal) => refusal,
@@ -90,8 +90,10 @@ fn outside(visit: &Visit) -> Where<'_> {
     }
 }
 
-/// C: the person proves an address in this browser; the app's request waits like a client's does.
-async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) -> Result<Response, Trouble> {
+/// C: the person proves an address in this browser; the app's request waits like a client's does. The account at the
+/// provider is left behind: no cookie says that this browser is the one that signed in there, so whoever was sent
+/// somebody else's callback would connect that account to their own user.
+async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp) -> Result<Response, Trouble> {
     let Some(client) = first_party::find(&visit.config, &for_app.client_id) else {
         return Err(Trouble::Request("client_id"));
     };
@@ -107,9 +109,7 @@ async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) ->
         origin: None,
     };
     let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
-    let link =
-        PendingLink { txn: Some(handle.to_text()), ..came.waiting(Wants::Proof, app, &visit.config, &visit.tongue) };
-    super::arrive::wait(app, visit, &link).await
+    Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
 }
 
 /// `GET /login/app`: the address is proven; on to the app, once.

@@ -18,13 +18,14 @@ use url::Url;
 use crate::{
     bed::{Bed, Browser, PUBLIC},
     linking::{arrived, provider},
-    oauth::{CALLBACK, register, settle},
+    oauth::{CALLBACK, register, settle, signed_in},
 };
 
 on_both!(
     api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once,
     api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code,
     api_flows_only_a_registered_first_party_app_may_begin,
+    lk_06_an_apps_callback_in_another_browser_connects_nothing,
 );
 
 fn challenge(verifier: &str) -> String {
@@ -126,15 +127,43 @@ async fn api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_cod
     let email = "bea@example.test";
     let asked = comes_back(&bed, &browser, &for_app(&verifier), &came(email, false)).await;
     let login = browser.follow(&asked).await;
-    assert!(login.has("form#sign-in input[name=link]"), "{}", login.summary());
-    let answer = browser.submit(&login, "sign-in", &[("email", email)]).await;
+    let sent = proves(&bed, &mut browser, &login, email).await;
+    let (status, tokens) = redeem(&bed, &code(&sent), &verifier).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    assert_eq!(identities(&bed).await, 0, "in this browser, too: nothing says that it is the one");
+}
+
+/// Proves an address by mail, in this browser, and goes on from there.
+async fn proves(bed: &Bed, browser: &mut Browser<'_>, login: &Page, email: &str) -> Page {
+    assert!(login.has("form#sign-in input[name=txn]"), "{}", login.summary());
+    assert!(!login.has("form#sign-in input[name=link]"), "LK-06: no account waits here: {}", login.summary());
+    let answer = browser.submit(login, "sign-in", &[("email", email)]).await;
     browser.follow(&answer).await;
     let link = bed.mail(email).await.link();
     let done = browser.click(&link).await;
-    let sent = settle(&mut browser, done).await;
-    let (status, tokens) = redeem(&bed, &code(&sent), &verifier).await;
-    assert_eq!(status, StatusCode::OK, "{tokens}");
-    assert_eq!(entity::user_identity::Entity::find().count(bed.app.db.read()).await.unwrap(), 1);
+    settle(browser, done).await
+}
+
+async fn identities(bed: &Bed) -> u64 {
+    entity::user_identity::Entity::find().count(bed.app.db.read()).await.unwrap()
+}
+
+/// Somebody signs in at the provider for an app and sends their callback to somebody else, who is new here or not.
+async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(bed: Bed) {
+    register(&bed);
+    let known = "old@example.test";
+    signed_in(&bed, known).await;
+    for email in [known, "new@example.test"] {
+        let (verifier, mut victim) = (Plain::generate().to_text(), bed.browser());
+        victim.open("/login").await;
+        let asked = comes_back(&bed, &victim, &for_app(&verifier), &came(email, false)).await;
+        let login = victim.follow(&asked).await;
+        let sent = proves(&bed, &mut victim, &login, email).await;
+        code(&sent);
+        assert_eq!(identities(&bed).await, 0, "{email}");
+        let account = victim.open("/account").await;
+        assert!(!account.has("form.disconnect"), "{}", account.text());
+    }
 }
 
 async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
