@@ -21,8 +21,10 @@ use super::{
 };
 use crate::{
     app::App,
+    config::Budget,
+    limit,
     login::{Trouble, Visit, trouble, visit::see_other},
-    secret::Plain,
+    secret::{Hash, Plain},
     ticket::{Claim, Kind},
     web::params::{ParamError, Params},
 };
@@ -31,6 +33,10 @@ use crate::{
 const MAX_ANSWER: usize = 8192;
 /// The longest code.
 const MAX_CODE: usize = 4096;
+/// The longest `user`, which has a name in it: a longer one is left out.
+const MAX_USER: usize = 2048;
+/// How many answers a state may have waiting: a browser sends one, and one more where somebody went back.
+const POSTED_A_STATE: [Budget; 1] = [Budget { count: 3, seconds: state::KEPT.as_secs() }];
 /// How long posted parameters wait for our own GET.
 const POSTED_KEPT: Duration = Duration::from_secs(60);
 
@@ -68,7 +74,7 @@ impl Given {
             error: text("error", 256)?,
             // Never shown, and for the log cut short: its length is no reason to refuse.
             error_description: params.one_within("error_description", MAX_ANSWER).ok().flatten().map(upstream_words),
-            user: text("user", MAX_ANSWER)?,
+            user: params.one_within("user", MAX_USER).ok().flatten().map(str::to_owned),
         })
     }
 
@@ -153,7 +159,14 @@ pub async fn posted(
 ) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::without_cookies(app, request);
-        match put_by(app, providers, &id, request, body).await {
+        let given = match in_form(app, providers, &id, request, body).await {
+            Ok(given) => given,
+            Err(refused) => return outright(app, &visit, &id, &refused, "GET").await,
+        };
+        if let Some(wait) = over(app, &visit, &given.state).await {
+            return Err(Trouble::Busy(wait));
+        }
+        match put_by(app, &given).await {
             Ok(handle) => Ok(see_other(&format!("/upstream/{id}/callback/resume?h={}", handle.to_text()))),
             Err(refused) => outright(app, &visit, &id, &refused, "GET").await,
         }
@@ -161,15 +174,30 @@ pub async fn posted(
     .await
 }
 
-async fn put_by(app: &App, providers: &Providers, id: &str, request: &Request, body: Body) -> Result<Plain, Refused> {
+async fn in_form(app: &App, providers: &Providers, id: &str, request: &Request, body: Body) -> Result<Given, Refused> {
     check_method(providers, id, request.method(), true)?;
     let params = Params::read_form(request, body)
         .await
         .map_err(|error| Refused::new(Code::StateMalformed, error.to_string()))?;
     let given = Given::read(&params)?;
     state::waits(&app.tickets, &given.state).await?;
+    Ok(given)
+}
+
+/// A POST spends no state, so one state could fill the ticket store: few a state, and all by the asker's network. With
+/// the store away nothing can be kept in it either.
+async fn over(app: &App, visit: &Visit, state: &str) -> Option<Duration> {
+    let state = Hash::of(state.as_bytes());
+    let wait = limit::hit(&app.tickets, "posted answer", &state, &POSTED_A_STATE).await.ok().flatten();
+    if wait.is_some() {
+        return wait;
+    }
+    limit::upstream(&app.tickets, visit.caller.ip, &visit.config.limits).await.ok().flatten()
+}
+
+async fn put_by(app: &App, given: &Given) -> Result<Plain, Refused> {
     let handle = Plain::generate();
-    let value = serde_json::to_vec(&given).map_err(|_| Code::StoreDown)?;
+    let value = serde_json::to_vec(given).map_err(|_| Code::StoreDown)?;
     let kept = app.tickets.issue(Kind::Returned, &handle.hash(), &value, POSTED_KEPT).await;
     match kept.map_err(|failure| state::down(&failure))? {
         true => Ok(handle),
@@ -282,6 +310,12 @@ mod tests {
             assert_eq!(read(&format!("state={state}&code=c")).err(), Some(Code::StateMalformed), "{state}");
         }
         assert_eq!(read("code=c").err(), Some(Code::StateMalformed));
+    }
+
+    #[test]
+    fn cb_03_a_user_of_any_length_takes_two_kibibytes_at_most() {
+        let user = |length| read(&format!("state={STATE}&code=c&user={}", "u".repeat(length))).unwrap().user;
+        assert_eq!((user(2048).map(|user| user.len()), user(2049)), (Some(2048), None));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, SignUp},
     db::Tx,
     login::{
-        finish::{Finished, HELD, Holds, Of, Proof, SignedIn, finish},
+        finish::{Finished, HELD, Holds, Of, Proof, SignedIn, UNLINKED, finish},
         pending_link::{PendingLink, Wants},
         provider,
     },
@@ -115,7 +115,8 @@ pub enum Settled {
 /// # Errors
 /// The database's own.
 pub async fn settle(app: &App, came: &Came, at: Where<'_>) -> Result<Settled, Failure> {
-    // Once more if another first sign-in of the same person was quicker: then their link is there (LK-09).
+    // Once more if another first sign-in of the same person was quicker: then their link is there (LK-09). Or if the
+    // account was disconnected meanwhile: then it is a stranger's.
     for _ in 0..2 {
         let tx = app.db.begin().await?;
         if let Some(settled) = settle_in(app, &tx, came, at).await? {
@@ -164,8 +165,8 @@ pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at
     Ok(Known { facts, link, address })
 }
 
-/// Settles it within a unit of work. None: somebody got the address meanwhile, and what this unit of work did is to be
-/// forgotten.
+/// Settles it within a unit of work. None: somebody got the address, or the link was disconnected, meanwhile, and what
+/// this unit of work did is to be forgotten.
 ///
 /// # Errors
 /// The database's own.
@@ -208,7 +209,7 @@ async fn enter(tx: &Tx, of: Of<'_>, config: &Config, at: Where<'_>) -> Result<Op
             tx.on_commit(move || metrics::upstream_signed_in(&id));
             Some(Settled::SignedIn(done))
         }
-        Finished::Refused(HELD) => None,
+        Finished::Refused(HELD | UNLINKED) => None,
         Finished::Refused(reason) => Some(Settled::Refused(Refused::new(Code::UserDisabled, reason))),
     })
 }

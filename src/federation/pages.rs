@@ -192,7 +192,7 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
         return back_to_sign_in(app, visit, *txn, message).await;
     }
     let fresh = code == Code::LinkStaleAuth;
-    let href = if fresh { "/login".to_owned() } else { place.next.href() };
+    let href = if fresh { sign_in::BY_MAIL_PATH.to_owned() } else { place.next.href() };
     let label = if fresh { "upstream-fresh-next" } else { place.next.label() };
     let page = Error {
         tongue: &visit.tongue,

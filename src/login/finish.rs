@@ -193,12 +193,17 @@ async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Con
 /// Why a provider's word made no user: somebody has the address by now.
 pub const HELD: &str = "address_held";
 
+/// Why a link signed nobody in: it was disconnected meanwhile.
+pub const UNLINKED: &str = "identity_unlinked";
+
 async fn by_link<'a>(tx: &Tx, identity: &Identity, arrived: &Arrived, amr: &'a str) -> Result<Found<'a>, Failure> {
     let Some(user) = user::by_id(tx.conn(), identity.user_id).await? else { return Ok(Err("user_disabled")) };
     if user.state != user::State::Active {
         return Ok(Err("user_disabled"));
     }
-    identity::used(tx, identity.id, arrived).await?;
+    if !identity::used(tx, identity.id, arrived).await? {
+        return Ok(Err(UNLINKED));
+    }
     Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, false)))
 }
 

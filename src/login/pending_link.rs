@@ -14,6 +14,7 @@ use crate::{
     app::App,
     audit::{Event, Kind as Happened},
     clock::Time,
+    limit,
     secret::{Hash, Plain},
     session::Session,
     ticket::{Claim, Kind, Tickets},
@@ -159,11 +160,18 @@ pub async fn named(app: &App, visit: &Visit, handle: Option<&str>) -> Result<Opt
     }
 }
 
-/// The trail's row for a link that is not to be had here, and the page for it.
+/// The trail's row for a link that is not to be had here, and the page for it. Anybody may ask for links that there are
+/// none of: over the budget of refusals it is a line in the log alone.
 ///
 /// # Errors
 /// If the database is away.
 pub async fn refused(app: &App, visit: &Visit) -> Result<Trouble, Failure> {
+    tracing::warn!(request_id = visit.caller.request_id, code = "lk_browser", "upstream link refused");
+    // With the store away there is no count, and refusals are few.
+    let over = limit::upstream_refusal(&app.tickets, visit.caller.ip, &visit.config.limits).await;
+    if matches!(over, Ok(Some(_))) {
+        return Ok(Trouble::Link);
+    }
     let tx = app.db.begin().await?;
     let event = Event::new(Happened::UpstreamRefused).reason("lk_browser");
     event.caller(&visit.caller.network, &visit.caller.request_id).record(&tx).await?;

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
+    limit,
     web::{page::show, params::Params},
 };
 
@@ -67,7 +68,12 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
     if flow.destination.is_none() {
         return Ok(see_other("/account"));
     }
+    let closed = || Ok(show(&page::SignedIn { tongue: &visit.tongue }, visit.site));
+    if flow.destination_claimed_at.is_some() {
+        return closed();
+    }
     let pending = read(flow)?;
+    has_room(app, visit).await?;
     // Parked first: a handle that is not sent is worth nothing, but a claim whose store is away would lose the request.
     let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
     let tx = app.db.begin().await?;
@@ -76,7 +82,15 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
     if first && pending::claim_origin(&app.tickets, &pending).await? {
         return Ok(visit.answer(see_other(&format!("{}?txn={}", pending.room.resume_path(), handle.to_text()))));
     }
-    Ok(show(&page::SignedIn { tongue: &visit.tongue }, visit.site))
+    closed()
+}
+
+/// Parking again is counted as a client's request is: each takes room in the ticket store, and nothing here is spent.
+async fn has_room(app: &App, visit: &Visit) -> Result<(), Trouble> {
+    match limit::authorize(&app.tickets, visit.caller.ip, &visit.config.limits).await? {
+        Some(wait) => Err(Trouble::Busy(wait)),
+        None => Ok(()),
+    }
 }
 
 /// The account at a provider that a flow carries.
@@ -102,6 +116,9 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
         let flow = flow::held(app.db.read(), id, &visit.holder()).await?;
         let Some(flow) = flow.filter(|flow| flow.state == State::Open) else { return Ok(see_other("/login")) };
         let mut query = Vec::new();
+        if flow.destination.is_some() || flow.link.is_some() {
+            has_room(app, &visit).await?;
+        }
         if flow.destination.is_some() {
             let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &read(&flow)?).await?;
             query.push(format!("txn={}", handle.to_text()));

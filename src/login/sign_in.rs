@@ -12,6 +12,10 @@ use crate::{
     web::{page::show, params::Params},
 };
 
+/// Where somebody who is signed in proves by mail that it is still them: it offers no provider, and leads to the account
+/// page.
+pub const BY_MAIL_PATH: &str = "/login?by=mail";
+
 /// What the sign-in page shows beside the usual.
 #[derive(Debug, Default)]
 pub struct Shown<'a> {
@@ -31,6 +35,8 @@ pub struct Shown<'a> {
     pub linking: Option<&'a PendingLink>,
     /// The box is ticked.
     pub remembered: bool,
+    /// Only a proof by mail will do.
+    pub by_mail: bool,
 }
 
 /// Draws the sign-in page.
@@ -44,7 +50,7 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
     };
     let fresh = shown.pending.is_some_and(|pending| pending.fresh);
     // Only mail proves it anew (DESIGN §8), and who comes from a provider needs no second one.
-    let mail_only = shown.pending.is_some_and(|pending| pending.mail_only);
+    let mail_only = shown.by_mail || shown.pending.is_some_and(|pending| pending.mail_only);
     let buttons = match (mail_only, shown.linking) {
         (false, None) => provider::sign_in_buttons(app, visit, shown.txn),
         _ => Vec::new(),
@@ -92,7 +98,7 @@ pub async fn pending_of(app: &App, visit: &Visit, txn: Option<&str>) -> Result<O
 pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let params = Params::from_query(request)?;
-        params.known(&["txn", "ui_locales", "login_hint", "link"])?;
+        params.known(&["txn", "ui_locales", "login_hint", "link", "by"])?;
         let txn = params.one_within("txn", 43)?;
         let locales = params.one_within("ui_locales", 512)?.unwrap_or_default();
         let mut visit = Visit::of(app, request, locales).await?;
@@ -103,13 +109,27 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
             visit.tongue = app.texts.pick(&pending.ui_locales, &visit.caller.accept_language);
         }
         let told = linking.as_ref().and_then(|link| link.arrived.email.as_deref());
+        let by_mail = params.one_within("by", 16)? == Some("mail");
+        let own = match &visit.current {
+            Some(current) if by_mail => user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email),
+            _ => None,
+        };
         let hint = match &pending {
             _ if told.is_some() => told.unwrap_or_default(),
             Some(pending) => pending.login_hint.as_str(),
+            None if own.is_some() => own.as_deref().unwrap_or_default(),
             None => params.one_within("login_hint", 254)?.unwrap_or_default(),
         };
-        let shown =
-            Shown { txn, pending: pending.as_ref(), email: hint, link, linking: linking.as_ref(), ..Shown::default() };
+        let shown = Shown {
+            txn,
+            pending: pending.as_ref(),
+            email: hint,
+            notice: by_mail.then(|| visit.tongue.t("sign-in-by-mail")),
+            link,
+            linking: linking.as_ref(),
+            by_mail,
+            ..Shown::default()
+        };
         draw(app, &visit, shown).await
     })
     .await

@@ -125,11 +125,13 @@ pub async fn add(tx: &Tx, user: Uuid, arrived: &Arrived) -> Result<Added, Failur
 }
 
 /// Notes that somebody signed in with it, and what the provider tells of them now: nothing else changes (case A, LK-03).
+/// `false` if it was disconnected meanwhile: then it signs nobody in. Until this unit of work is over, whoever disconnects
+/// it waits, and ends the session that it is about to make, too.
 ///
 /// # Errors
 /// The database's own.
-pub async fn used(tx: &Tx, id: Uuid, arrived: &Arrived) -> Result<(), Failure> {
-    row::Entity::update_many()
+pub async fn used(tx: &Tx, id: Uuid, arrived: &Arrived) -> Result<bool, Failure> {
+    let done = row::Entity::update_many()
         .col_expr(row::Column::Provider, Expr::value(arrived.provider.as_str()))
         .col_expr(row::Column::Email, Expr::value(arrived.email.clone()))
         .col_expr(row::Column::Name, Expr::value(arrived.name.clone()))
@@ -138,7 +140,7 @@ pub async fn used(tx: &Tx, id: Uuid, arrived: &Arrived) -> Result<(), Failure> {
         .filter(row::Column::UnlinkedAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(())
+    Ok(done.rows_affected == 1)
 }
 
 /// Disconnects an account, unless it is the last way in; `by_mail` says whether mail is one. Whoever calls this ends the

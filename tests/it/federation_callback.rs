@@ -25,6 +25,7 @@ on_both!(
     r_15_mix_up_an_honest_code_never_reaches_the_attacker,
     r_16_cb_07_up_code_missing,
     cb_03_an_answer_by_form_post_finds_its_browser_again,
+    cb_03_posted_answers_take_little_room,
     up_05_the_button_is_a_form_of_ours_and_nothing_else,
     up_02_up_04_up_06_up_07_the_request_to_the_provider,
 );
@@ -244,6 +245,25 @@ async fn cb_03_an_answer_by_form_post_finds_its_browser_again(bed: Bed) {
     let stolen = thief.follow(&answer).await;
     assert_eq!(stolen.status, 400, "{}", stolen.summary());
     assert!(!thief.is_signed_in());
+}
+
+async fn cb_03_posted_answers_take_little_room(bed: Bed) {
+    let stage = Stage::new(&bed, json!({"response_mode": "form_post"})).await;
+    let (mut browser, _, back) = stage.gone().await;
+    let first = post_back(&mut browser, &back).await;
+    for status in [303, 303, 429, 429] {
+        // From anywhere: whoever has the state may give it away.
+        assert_eq!(post_back(&mut bed.browser(), &back).await.status, status);
+    }
+    let page = browser.follow(&first).await;
+    let page = settle(&mut browser, page).await;
+    assert!(browser.is_signed_in() && at_client(&page), "{}", page.summary());
+
+    // And many states from one network: the way there and one way back.
+    bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count: 2, seconds: 600 }]);
+    let (mut browser, _, back) = stage.gone().await;
+    assert_eq!(post_back(&mut browser, &back).await.status, 303);
+    assert_eq!(post_back(&mut browser, &back).await.status, 429);
 }
 
 async fn up_05_the_button_is_a_form_of_ours_and_nothing_else(bed: Bed) {

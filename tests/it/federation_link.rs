@@ -25,6 +25,7 @@ on_both!(
     lk_04_case_g_a_second_account_of_one_provider_is_said_aloud,
     lk_02_case_i_without_an_address_the_field_is_empty,
     r_42_lk_06_lk_browser,
+    lk_06_links_that_nobody_has_do_not_fill_the_trail,
     r_43_lk_02_a_victims_address_at_trust_none_gives_no_session,
     lk_03_a_first_proof_ends_what_was_prepared,
 );
@@ -269,6 +270,18 @@ async fn r_42_lk_06_lk_browser(bed: Bed) {
     let before = Kept::of(&bed).await;
     let late = browser.follow(&answer).await;
     stage.check(&before, &late, ("901 s old", 400, "lk_browser")).await;
+}
+
+async fn lk_06_links_that_nobody_has_do_not_fill_the_trail(bed: Bed) {
+    bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count: 2, seconds: 600 }]);
+    let mut nobody = bed.browser();
+    nobody.open("/login").await;
+    let before = Kept::of(&bed).await;
+    for path in ["/login?link", "/login/identity?link"].repeat(2) {
+        let answer = nobody.open(&format!("{path}={}", "A".repeat(43))).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.summary());
+    }
+    assert_eq!(Kept::of(&bed).await.since(&before), ["lk_browser"; 2]);
 }
 
 async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(bed: Bed) {

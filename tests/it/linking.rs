@@ -1,12 +1,18 @@
 //! The rules of linking (LK), without a provider: somebody has come back, and what follows. The whole way with a provider
 //! that answers, and with one that lies, is in `federation*`.
 
-use entity::{session, user_email, user_identity};
+use entity::{session::Entity as Sessions, user_email, user_identity};
 use entree::{
     config::{Provider, SignUp},
     federation::link::{Came, Settled, Where, settle},
-    login::{finish::Holds, pending_link, pending_link::PendingLink, pending_link::Wants},
+    login::{
+        finish::{Finished, Holds, Of, Proof, UNLINKED, finish},
+        pending_link,
+        pending_link::PendingLink,
+        pending_link::Wants,
+    },
     secret::Plain,
+    session::{self, Method},
     user::{self, Address, Arrived, identity},
     web::caller::Caller,
 };
@@ -23,6 +29,8 @@ on_both!(
     lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner,
     lk_07_the_last_way_in_stays,
     lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session,
+    lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does,
+    lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in,
     e_3_lk_04_connecting_takes_a_yes_in_that_session,
     lk_01_an_account_there_belongs_to_one_user_here,
     lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors,
@@ -70,12 +78,24 @@ pub(crate) async fn connected(bed: &Bed, email: &str, subject: &str) -> Uuid {
     }
 }
 
+/// The session in this browser is as if it had come from this account at the provider a moment ago.
+pub(crate) async fn by_provider(bed: &Bed, browser: &mut Browser<'_>, link: Uuid) {
+    let cookie = Plain::parse(&browser.cookies["__Host-Http-sid"]).unwrap().hash();
+    let config = bed.app.config.get();
+    let found = session::current(bed.app.db.read(), &cookie, bed.app.clock().now(), &config.session).await;
+    let tx = bed.tx().await;
+    let method = Method::Upstream { identity: link, amr: "" };
+    let sid = session::step_up(&tx, found.unwrap().unwrap().session.id, method).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    browser.cookies.insert("__Host-Http-sid".to_owned(), sid.to_text());
+}
+
 /// An account that waits for a yes of whoever is signed in in this browser; gives the page's path.
 pub(crate) async fn asked(bed: &Bed, browser: &Browser<'_>, subject: &str) -> String {
     let cookie = |name: &str| Plain::parse(&browser.cookies[name]).unwrap().hash();
     let config = bed.app.config.get();
     let now = bed.app.clock().now();
-    let current = entree::session::current(bed.app.db.read(), &cookie("__Host-Http-sid"), now, &config.session).await;
+    let current = session::current(bed.app.db.read(), &cookie("__Host-Http-sid"), now, &config.session).await;
     let link = PendingLink {
         arrived: arrived(subject, Some("there@example.test")),
         authoritative: false,
@@ -123,7 +143,7 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
     let done = browser.send(request).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.summary());
     assert!(browser.account().await.is_some(), "this session came by mail and stays");
-    let ended = session::Entity::find_by_id(there.session.id).one(bed.app.db.read()).await.unwrap().unwrap();
+    let ended = Sessions::find_by_id(there.session.id).one(bed.app.db.read()).await.unwrap().unwrap();
     assert!(ended.revoked_at.is_some(), "the session that came from it has ended");
     let row = user_identity::Entity::find_by_id(link).one(bed.app.db.read()).await.unwrap().unwrap();
     assert!(row.unlinked_at.is_some(), "the row stays");
@@ -175,6 +195,64 @@ async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
     assert_eq!(start.status, StatusCode::FORBIDDEN);
     let all = user_identity::Entity::find().all(bed.app.db.read()).await.unwrap();
     assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "nothing has changed");
+}
+
+async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(bed: Bed) {
+    let email = "silent@example.test";
+    bed.configure(|config| config.providers.push(provider("work")));
+    let mut browser = signed_in(&bed, email).await;
+    let link = connected(&bed, email, "silent").await;
+    let user = user_of(&bed, email).await;
+    by_provider(&bed, &mut browser, link).await;
+    let path = asked(&bed, &browser, "thiefs").await;
+    let question = browser.open(&path).await;
+    let answer = browser.submit(&question, "identity", &[("decision", "yes")]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.summary());
+    let account = browser.open("/account").await;
+    let start = browser.submit(&account, "connect-work", &[]).await;
+    assert_eq!(start.status, StatusCode::FORBIDDEN, "{}", start.summary());
+    let form = account.forms("form.disconnect").into_iter().next().expect("a form");
+    let request = browser.filled(&account, &form, &[]);
+    let refused = browser.send(request).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.summary());
+    let all = user_identity::Entity::find().all(bed.app.db.read()).await.unwrap();
+    assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "nothing has changed");
+    // The page leads to the proof by mail, and back.
+    let login = browser.open(&refused.attribute("a#next", "href").expect("a way on")).await;
+    assert!(!login.has("#providers") && login.has("#notice"), "{}", login.summary());
+    assert_eq!(login.attribute("form#sign-in input[name=email]", "value").as_deref(), Some(email));
+    let sent = browser.submit(&login, "sign-in", &[]).await;
+    browser.follow(&sent).await;
+    let mail = bed.mail(email).await.link();
+    browser.click(&mail).await;
+    let account = browser.open("/account").await;
+    let form = account.forms("form.disconnect").into_iter().next().expect("a form");
+    let request = browser.filled(&account, &form, &[]);
+    browser.send(request).await;
+    let row = user_identity::Entity::find_by_id(link).one(bed.app.db.read()).await.unwrap().unwrap();
+    assert!(row.unlinked_at.is_some() && row.user_id == user.id, "after the mail it is disconnected");
+}
+
+async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(bed: Bed) {
+    let email = "race@example.test";
+    signed_in(&bed, email).await;
+    let id = connected(&bed, email, "race").await;
+    let user = user_of(&bed, email).await;
+    let arrived = arrived("race", Some(email));
+    let link = identity::find(bed.app.db.read(), &arrived.issuer, &arrived.subject).await.unwrap().unwrap();
+    let tx = bed.tx().await;
+    assert!(matches!(identity::remove(&tx, user.id, id, true).await.unwrap(), identity::Removed::Done(_)));
+    tx.commit().await.unwrap();
+    let before = Sessions::find().count(bed.app.db.read()).await.unwrap();
+    // Who signs in has read the link before.
+    let caller = Caller::make(&Request::builder().finish(), &[]);
+    let of = Of::Link { identity: &link, arrived: &arrived, amr: "" };
+    let proof = Proof { of, remembered: false, locale: "en", holds: Holds::default() };
+    let tx = bed.tx().await;
+    let finished = finish(&tx, proof, &caller, &bed.app.config.get()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(matches!(finished, Finished::Refused(UNLINKED)), "{finished:?}");
+    assert_eq!(Sessions::find().count(bed.app.db.read()).await.unwrap(), before, "no session");
 }
 
 async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {

@@ -209,6 +209,34 @@ async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
 }
 
 #[tokio::test]
+async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    let budget =
+        |count| bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count, seconds: 600 }]);
+    budget(3);
+    let mut browser = bed.browser();
+    let asked = browser.open(&Attempt::new().path()).await;
+    let login = browser.follow(&asked).await;
+    let sent = browser.submit(&login, "sign-in", &[("email", "again@example.com")]).await;
+    let flow = crate::bed::flow_of(&browser.follow(&sent).await);
+    let restart = format!("/login/restart?flow={flow}");
+    for status in [StatusCode::SEE_OTHER, StatusCode::SEE_OTHER, StatusCode::TOO_MANY_REQUESTS] {
+        assert_eq!(browser.open(&restart).await.status, status);
+    }
+    browser.click(&bed.mail("again@example.com").await.link()).await;
+    let go_on = format!("/login/continue?flow={flow}");
+    assert_eq!(browser.open(&go_on).await.status, StatusCode::TOO_MANY_REQUESTS);
+    // Nothing was spent by that; and what was taken takes no more room, so that it needs no budget.
+    budget(4);
+    let first = browser.open(&go_on).await;
+    assert!(leads_to_client(&settle(&mut browser, first).await));
+    for _ in 0..3 {
+        assert_eq!(browser.open(&go_on).await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
     let bed = Bed::embedded().await;
     register(&bed);

@@ -32,6 +32,7 @@ sign-in-linking-nameless = You come from { $provider }. Your e-mail address is s
 sign-in-cancel = Cancel
 sign-in-cancel-client = Cancel and go back to { $client }
 sign-in-again = This time the application asks you to prove again that it is you.
+sign-in-by-mail = Prove by mail that it is you. You will come to your account, where you can try again.
 sign-in-signed-in = You are signed in as { $email }.
 sign-in-to-account = Go to your account
 sign-in-error-email = This does not look like an e-mail address. Please check it; it should read like name@example.com.
@@ -177,8 +178,8 @@ upstream-taken = This account at { $provider } is connected to another account h
 upstream-last-title = This is your last way in
 upstream-last = { $provider } is the only way in which you can sign in here. Confirm an e-mail address or connect another provider first.
 upstream-fresh-title = Please prove again that it is you
-upstream-fresh = To connect or disconnect a provider you must have signed in within the last ten minutes. Sign in once more, then try again.
-upstream-fresh-next = Sign in once more
+upstream-fresh = To connect or disconnect a provider you must have signed in by mail within the last ten minutes. Sign in by mail once more, then try again.
+upstream-fresh-next = Sign in by mail
 
 ## Connecting an account at a provider
 identity-title = Connect { $provider }?

@@ -32,6 +32,7 @@ sign-in-linking-nameless = Vous venez de { $provider }. Il manque encore votre a
 sign-in-cancel = Annuler
 sign-in-cancel-client = Annuler et revenir à { $client }
 sign-in-again = Cette fois, l’application vous demande de prouver à nouveau que c’est bien vous.
+sign-in-by-mail = Confirmez par e-mail que c’est bien vous. Vous arriverez sur votre compte, où vous pourrez réessayer.
 sign-in-signed-in = Vous êtes connecté en tant que { $email }.
 sign-in-to-account = Voir votre compte
 sign-in-error-email = Cela ne ressemble pas à une adresse e-mail. Vérifiez-la ; elle devrait s’écrire comme nom@example.com.
@@ -177,8 +178,8 @@ upstream-taken = Ce compte chez { $provider } est associé à un autre compte ic
 upstream-last-title = C’est votre dernier accès
 upstream-last = { $provider } est votre seul moyen de vous connecter ici. Confirmez d’abord une adresse e-mail ou associez un autre fournisseur.
 upstream-fresh-title = Confirmez encore que c’est vous
-upstream-fresh = Pour associer ou dissocier un fournisseur, vous devez vous être connecté au cours des dix dernières minutes. Connectez-vous encore une fois, puis réessayez.
-upstream-fresh-next = Se connecter encore une fois
+upstream-fresh = Pour associer ou dissocier un fournisseur, vous devez vous être connecté par e-mail au cours des dix dernières minutes. Connectez-vous encore une fois par e-mail, puis réessayez.
+upstream-fresh-next = Se connecter par e-mail
 
 ## Associer un compte chez un fournisseur
 identity-title = Associer { $provider } ?
