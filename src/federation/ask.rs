@@ -165,7 +165,7 @@ async fn switch(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response
     match settle(app, &came, at).await? {
         Settled::SignedIn(done) => {
             // A form's POST leads nowhere by a redirect that might end elsewhere (CW-02).
-            Ok(signed_in(visit, &done, link.txn.as_deref()))
+            signed_in(app, visit, &done, link.txn.as_deref()).await
         }
         Settled::Waits(wants) => wait(app, visit, &PendingLink { wants, at: app.clock().now(), ..link.clone() }).await,
         Settled::Own => Ok(see_other("/account")),
