@@ -68,7 +68,7 @@ pub struct NewUpstreamLogin {
 }
 
 /// A sign-in that has begun.
-#[derive(Debug, Object)]
+#[derive(Object)]
 pub struct UpstreamBegun {
     /// To be opened in the system's browser, not in a view of the app (RFC 8252 §8.12).
     pub authorization_url: String,
@@ -77,7 +77,7 @@ pub struct UpstreamBegun {
 }
 
 /// Redeem the code that came to the redirect URI.
-#[derive(Debug, Object)]
+#[derive(Object)]
 #[oai(deny_unknown_fields)]
 pub struct UpstreamCallback {
     /// From the redirect URI's query.
@@ -195,6 +195,19 @@ impl UpstreamApi {
                 "The code is wrong, expired or used. Begin the sign-in again.",
             )),
         })
+    }
+}
+
+impl std::fmt::Debug for UpstreamBegun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address carries the state.
+        f.debug_struct("UpstreamBegun").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for UpstreamCallback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UpstreamCallback").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     decide::{Decision, decide},
     link::{Came, Settled, Where, known, without_entering},
-    pages::{Next, Place, refuse},
+    pages::{Next, Place, ToApp, refuse},
     refused::{Code, Refused},
     state::ForApp,
 };
@@ -130,8 +130,9 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
     .await
 }
 
-/// Sends the app its code, by a page: the chain began at a form elsewhere (CW-03), and an app's own scheme wants a link
-/// that a person can press.
+/// Sends the app its code, by a page: the chain began at a form elsewhere (CW-03). It goes on by itself to an https
+/// address alone. Anything on the machine may wait at a port or have taken an app's scheme, and what it began would be
+/// over before the person saw it (RFC 8252 §8.6): there they press a button that names the app.
 async fn send(app: &App, visit: &Visit, for_app: &ForApp, who: Who) -> Result<Response, Trouble> {
     // The configuration may have changed since the start.
     let redirect = redirect(visit, for_app).ok_or(Trouble::Request("redirect_uri"))?;
@@ -142,7 +143,11 @@ async fn send(app: &App, visit: &Visit, for_app: &ForApp, who: Who) -> Result<Re
     }
     let code = code.to_text();
     let href = with(&redirect, for_app, &app.public_url, &[("code", &code)]);
-    Ok(show(&Continue { tongue: &visit.tongue, href: &href }, visit.site))
+    if redirect.as_str().starts_with("https://") {
+        return Ok(show(&Continue { tongue: &visit.tongue, href: &href }, visit.site));
+    }
+    let client = first_party::find(&visit.config, &for_app.client_id).map_or("", |client| client.name.as_str());
+    Ok(show(&ToApp { tongue: &visit.tongue, client, href: &href }, visit.site))
 }
 
 fn redirect(visit: &Visit, for_app: &ForApp) -> Option<VerifiedRedirect> {

@@ -15,8 +15,9 @@ use crate::{
         Trouble, Visit,
         finish::SignedIn,
         page::Continue,
+        pending::Room,
         pending_link::{self, PendingLink, Wants},
-        resume::RESUME_PATH,
+        sign_in::pending_of,
         visit::see_other,
     },
     web::page::show,
@@ -40,7 +41,7 @@ pub async fn arrive(app: &App, visit: &Visit, state: &State, came: &Came) -> Res
         caller: &visit.caller,
     };
     match settle(app, came, at).await? {
-        Settled::SignedIn(done) => Ok(signed_in(visit, &done, state.txn())),
+        Settled::SignedIn(done) => signed_in(app, visit, &done, state.txn()).await,
         Settled::Own => Ok(see_other("/account")),
         Settled::Waits(wants) => {
             let link = PendingLink {
@@ -73,11 +74,25 @@ pub async fn wait(app: &App, visit: &Visit, link: &PendingLink) -> Result<Respon
 
 /// The cookies of a sign-in, and on to the client's request or the account. A client's request goes on by a page: the
 /// chain of redirects began at the provider, whose `form-action` would be held against the client (CW-02).
-#[must_use]
-pub fn signed_in(visit: &Visit, done: &SignedIn, txn: Option<&str>) -> Response {
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn signed_in(app: &App, visit: &Visit, done: &SignedIn, txn: Option<&str>) -> Result<Response, Trouble> {
     let response = match txn {
-        Some(txn) => show(&Continue { tongue: &visit.tongue, href: &format!("{RESUME_PATH}?txn={txn}") }, visit.site),
+        Some(txn) => {
+            let href = format!("{}?txn={txn}", room(app, visit, txn).await?.resume_path());
+            show(&Continue { tongue: &visit.tongue, href: &href }, visit.site)
+        }
         None => see_other("/account"),
     };
-    visit.answer_signed_in(response, done)
+    Ok(visit.answer_signed_in(response, done))
+}
+
+/// The room whose request it is. One that is over by now is told so by the protocol's.
+async fn room(app: &App, visit: &Visit, txn: &str) -> Result<Room, Trouble> {
+    match pending_of(app, visit, Some(txn)).await {
+        Ok(pending) => Ok(pending.map(|pending| pending.room).unwrap_or_default()),
+        Err(Trouble::Expired) => Ok(Room::default()),
+        Err(trouble) => Err(trouble),
+    }
 }

@@ -165,7 +165,7 @@ async fn switch(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response
     match settle(app, &came, at).await? {
         Settled::SignedIn(done) => {
             // A form's POST leads nowhere by a redirect that might end elsewhere (CW-02).
-            Ok(signed_in(visit, &done, link.txn.as_deref()))
+            signed_in(app, visit, &done, link.txn.as_deref()).await
         }
         Settled::Waits(wants) => wait(app, visit, &PendingLink { wants, at: app.clock().now(), ..link.clone() }).await,
         Settled::Own => Ok(see_other("/account")),
@@ -196,10 +196,18 @@ async fn add(
     flow: Option<&Flow>,
     answer: Response,
 ) -> Result<Response, Trouble> {
-    if !session::is_fresh(&current.session, app.clock().now()) {
-        return refused(app, visit, &Code::LinkStaleAuth.into(), link).await;
-    }
     let tx = app.db.begin().await?;
+    // Read again: since the request came the session may have ended, or somebody reclaimed the account.
+    let now = session::by_id(tx.conn(), current.session.id, tx.now, &visit.config.session).await?;
+    let refusal = match &now {
+        Some(now) if session::is_fresh(&now.session, tx.now) => None,
+        Some(_) => Some(Code::LinkStaleAuth),
+        None => Some(Code::SessionChanged),
+    };
+    let (Some(current), None) = (&now, refusal) else {
+        drop(tx);
+        return refused(app, visit, &refusal.unwrap_or(Code::SessionChanged).into(), link).await;
+    };
     if let Some(flow) = flow
         && !flow::settle_link(&tx, flow.id).await?
     {

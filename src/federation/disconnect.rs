@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app::App,
     audit::{Event, Kind},
-    login::{Trouble, Visit, account::disconnect_form, trouble, visit::see_other},
+    login::{Trouble, Visit, account::disconnect_form, first_party::Issuer, trouble, visit::see_other},
     mail::outbox::LetterKind,
     session::{self, Current},
     user::{
@@ -26,7 +26,13 @@ use crate::{
 
 /// The endpoint.
 #[handler]
-pub async fn disconnect(Data(app): Data<&App>, Path(id): Path<String>, request: &Request, body: Body) -> Response {
+pub async fn disconnect(
+    Data(app): Data<&App>,
+    Data(tokens): Data<&Issuer>,
+    Path(id): Path<String>,
+    request: &Request,
+    body: Body,
+) -> Response {
     trouble::page(app, request, async {
         let id = Uuid::try_parse(&id).map_err(|_| Trouble::NotFound)?;
         let visit = Visit::of(app, request, "").await?;
@@ -34,7 +40,7 @@ pub async fn disconnect(Data(app): Data<&App>, Path(id): Path<String>, request: 
         let current = visit.check_session_form(app, request, &params, &disconnect_form(id))?;
         let mine = identity::of_user(app.db.read(), current.user.id).await?.into_iter().find(|mine| mine.id == id);
         let Some(mine) = mine else { return Ok(see_other("/account")) };
-        match remove(app, &visit, current, &mine).await? {
+        match remove(app, tokens, &visit, current, &mine).await? {
             Ok(from_it) if from_it => Ok(visit.answer_signed_out(see_other("/logged-out"))),
             Ok(_) => Ok(see_other("/account")),
             Err(code) => {
@@ -47,7 +53,13 @@ pub async fn disconnect(Data(app): Data<&App>, Path(id): Path<String>, request: 
 }
 
 /// Whether this very session came from it and has ended with it; or why it stays.
-async fn remove(app: &App, visit: &Visit, current: &Current, mine: &Identity) -> Result<Result<bool, Code>, Trouble> {
+async fn remove(
+    app: &App,
+    tokens: &Issuer,
+    visit: &Visit,
+    current: &Current,
+    mine: &Identity,
+) -> Result<Result<bool, Code>, Trouble> {
     let tx = app.db.begin().await?;
     if !session::is_fresh(&current.session, tx.now) {
         return Ok(Err(Code::LinkStaleAuth));
@@ -58,7 +70,8 @@ async fn remove(app: &App, visit: &Visit, current: &Current, mine: &Identity) ->
         Removed::Gone => return Ok(Ok(false)),
         Removed::Done(_) => {}
     }
-    session::end_of_identity(&tx, mine.id).await?;
+    let ended = session::end_of_identity(&tx, mine.id).await?;
+    tokens.end(&tx, current.user.id, &ended).await?;
     let event = Event::new(Kind::IdentityUnlinked).user(current.user.id).session(current.session.id);
     event.provider(&mine.provider).caller(&visit.caller.network, &visit.caller.request_id).record(&tx).await?;
     told(&tx, current, &visit.tongue.tag, &mine.provider, LetterKind::ProviderDisconnected).await?;

@@ -38,6 +38,18 @@ pub struct Leave<'a> {
     pub href: &'a str,
 }
 
+/// On to an app on the person's own machine, by their own press.
+#[derive(Template)]
+#[template(path = "federation/to_app.html", config = ".askama.toml")]
+pub struct ToApp<'a> {
+    /// Its language.
+    pub tongue: &'a Tongue,
+    /// What people call the app.
+    pub client: &'a str,
+    /// Where to: its verified redirect, with the code.
+    pub href: &'a str,
+}
+
 /// `GET /login/identity`: whether to connect an account, or to leave somebody else's session for it.
 #[derive(Template)]
 #[template(path = "federation/ask.html", config = ".askama.toml")]
@@ -75,6 +87,24 @@ impl Content for Leave<'_> {
     }
     fn refresh(&self) -> Option<&str> {
         Some(self.href)
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
+
+impl ToApp<'_> {
+    fn text(&self, key: &str) -> String {
+        self.tongue.ta(key, &[("client", self.client.to_owned())])
+    }
+}
+
+impl Content for ToApp<'_> {
+    fn tongue(&self) -> &Tongue {
+        self.tongue
+    }
+    fn title(&self) -> String {
+        self.text("upstream-app-title")
     }
     fn referrer(&self) -> &'static str {
         "no-referrer"

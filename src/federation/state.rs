@@ -3,7 +3,7 @@
 //! It lives in the ticket store alone, sealed, under SHA-256 of `state`, for ten minutes (UP-03). An answer claims it by
 //! one atomic step; whatever follows, the flow is spent (CB-04).
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use crate::{
 pub const KEPT: Duration = Duration::from_secs(600);
 
 /// Why somebody set out (UP-03).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Intent {
     /// To sign in.
     Login {
@@ -38,7 +38,7 @@ pub enum Intent {
 }
 
 /// What an app gave at the start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForApp {
     /// The registered first-party client.
     pub client_id: String,
@@ -51,7 +51,7 @@ pub struct ForApp {
 }
 
 /// What is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct State {
     /// The provider's part.
     pub record: Record,
@@ -75,6 +75,28 @@ impl State {
             Intent::Login { txn } => txn.as_deref(),
             Intent::Link | Intent::App(_) => None,
         }
+    }
+}
+
+impl fmt::Debug for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Login { .. } => f.debug_struct("Login").finish_non_exhaustive(),
+            Self::Link => f.write_str("Link"),
+            Self::App(for_app) => f.debug_tuple("App").field(for_app).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for ForApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForApp").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("record", &self.record).field("intent", &self.intent).finish_non_exhaustive()
     }
 }
 
@@ -162,4 +184,25 @@ pub fn check_session(state: &State, visit: &Visit) -> Result<(), Refused> {
 #[must_use]
 pub fn down(failure: &Failure) -> Refused {
     Refused::new(Code::StoreDown, failure.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_of_what_waits_is_printed() {
+        let for_app = ForApp {
+            client_id: "native".to_owned(),
+            redirect_uri: "com.example.app:/callback".to_owned(),
+            challenge: "a-challenge".to_owned(),
+            state: Some("the-state".to_owned()),
+        };
+        let login = Intent::Login { txn: Some("a-handle".to_owned()) };
+        let printed = format!("{:?} {login:?}", Intent::App(for_app));
+        assert!(printed.contains("native"), "{printed}");
+        for secret in ["a-challenge", "the-state", "a-handle"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
 }

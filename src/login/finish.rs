@@ -157,6 +157,9 @@ async fn by_mail<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config
                 Some(arrived) => connect(tx, &user, arrived, caller).await?.is_some(),
                 None => false,
             };
+            if let Some(arrived) = link.filter(|_| linked) {
+                tell_connected(tx, address, arrived, proof.locale).await?;
+            }
             Ok((user, Method::Mail, linked))
         }
         Resolved::Reclaimed(user) => {
@@ -178,7 +181,10 @@ async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Con
     let Some(user) = user::admit(tx, address).await? else { return Ok(Err(HELD)) };
     event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
     match connect(tx, &user, link, caller).await? {
-        Some(identity) => Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, true))),
+        Some(identity) => {
+            tell_connected(tx, address, link, proof.locale).await?;
+            Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, true)))
+        }
         // Its link was made a moment ago, for somebody else: a user without it would be of no use to anybody.
         None => Err(Failure::Conflict("the account was connected in the meantime".to_owned())),
     }
@@ -261,6 +267,12 @@ async fn reset_access(tx: &Tx, mut user: User, address: &Address, locale: &str) 
     session::end_all(tx, user.id).await?;
     tell(tx, LetterKind::AccessReset, address.canonical(), locale, None).await?;
     Ok(user)
+}
+
+/// LK-07: whoever has the mailbox learns which account at a provider signs in here, from the first day on.
+async fn tell_connected(tx: &Tx, address: &Address, arrived: &Arrived, locale: &str) -> Result<(), Failure> {
+    let about = Some(arrived.provider.clone());
+    tell(tx, LetterKind::ProviderConnected, address.canonical(), locale, about).await
 }
 
 /// Queues a letter that tells somebody what happened to their account.

@@ -1,10 +1,11 @@
-//! Tokens for a first-party app that draws its own sign-in form: the ways in ask for them here, the protocol room
-//! makes them, and neither knows the other.
+//! Tokens for a first-party app that draws its own sign-in form, and the end of what a way in has given: the ways in ask
+//! here, the protocol room does it, and neither knows the other.
 
 use std::sync::Arc;
 
 use poem::Request;
 use poem_openapi::Object;
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -63,10 +64,14 @@ pub struct Issued {
     pub scope: String,
 }
 
-/// Makes tokens for a sign-in, in its unit of work.
+/// Makes tokens for a sign-in, in its unit of work, and ends them.
 pub trait IssueTokens: Send + Sync + std::fmt::Debug {
     /// Stores the grant and signs its tokens.
     fn issue<'a>(&'a self, tx: &'a Tx, issue: Issue<'a>, caller: &'a Caller) -> Work<'a, Issued>;
+
+    /// Ends every grant that came from these sessions of a user, also those with `offline_access`: the way in that
+    /// began them counts no more. Signing out does not do this (BS-05).
+    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64>;
 }
 
 /// Tokens (RFC 6749 §5.1).

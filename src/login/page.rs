@@ -36,8 +36,8 @@ pub struct SignIn<'a> {
     pub signed_in_as: Option<&'a str>,
     /// The client asks for fresh proof, which only mail gives (`prompt=login`, `max_age`).
     pub limited_to_mail: bool,
-    /// For the form that goes back to the client without signing in.
-    pub form_token_cancel: &'a str,
+    /// For the form that goes back to the client without signing in; none where no client's page waits.
+    pub form_token_cancel: Option<&'a str>,
     /// What happened before, where nothing is wrong.
     pub notice: Option<String>,
     /// The handle of an account at a provider that waits for the address.

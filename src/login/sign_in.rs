@@ -56,6 +56,9 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         _ => Vec::new(),
     };
     let client = shown.pending.and_then(|pending| crate::client::find(&visit.config, &pending.client_id));
+    // An app that waits in its own window has no page to go back to.
+    let cancels = shown.pending.is_none_or(|pending| pending.room == pending::Room::Protocol);
+    let cancel = cancels.then(|| visit.form_token(app, "cancel", shown.txn.unwrap_or_default()));
     let page = page::SignIn {
         tongue: &visit.tongue,
         email: shown.email,
@@ -65,7 +68,7 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         remember_checked: shown.remembered,
         form_token: &visit.form_token(app, "sign-in", shown.txn.unwrap_or_default()),
         signed_in_as: signed_in_as.as_deref(),
-        form_token_cancel: &visit.form_token(app, "cancel", shown.txn.unwrap_or_default()),
+        form_token_cancel: cancel.as_deref(),
         limited_to_mail: fresh,
         notice: shown.notice,
         link: shown.link,

@@ -60,8 +60,9 @@ pub const SUPPORTED: [&str; 17] = [
 
 /// The strengths of sign-ins that can be reached now, for the metadata (DI-12).
 #[must_use]
-pub fn acr_values(_: &Config) -> Vec<&'static str> {
-    vec![session::Method::Mail.acr()]
+pub fn acr_values(config: &Config) -> Vec<&'static str> {
+    let upstream = config.providers.iter().any(|provider| provider.enabled);
+    [session::Method::Mail.acr()].into_iter().chain(upstream.then_some(session::UPSTREAM_ACR)).collect()
 }
 
 /// What a text asks for.

@@ -1,8 +1,9 @@
 //! `/account/access`: which applications reach somebody's account, and how to end that (RF-9).
 //!
 //! An application is there if the person has allowed it something, or if something that it was given still counts.
-//! Removing it forgets the one and ends the other, in one unit of work: no refresh, no userinfo, no code on its way works
-//! any more. Access tokens that are out run out by themselves.
+//! Removing it forgets the one and ends the other, in one unit of work: no refresh and no userinfo works any more, and no code
+//! on its way of a client that needs consent. A first-party client needs none: a code that it has just got still gives tokens
+//! within its minute, as a new sign-in there would. Access tokens that are out run out by themselves.
 
 use std::collections::BTreeMap;
 

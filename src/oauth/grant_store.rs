@@ -111,15 +111,30 @@ pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 /// # Errors
 /// The database's own.
 pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, Failure> {
-    let live = Condition::all()
-        .add(row::Column::UserId.eq(user))
-        .add(row::Column::ClientId.eq(client))
-        .add(row::Column::RevokedAt.is_null());
+    revoke_where(tx, Condition::all().add(row::Column::UserId.eq(user)).add(row::Column::ClientId.eq(client))).await
+}
+
+/// Ends every grant of a person that came from these sessions, also those with `offline_access`; gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn revoke_of_sessions(tx: &Tx, user: Uuid, sessions: &[Uuid]) -> Result<u64, Failure> {
+    let mut ended = 0;
+    // In parts: databases bound how many values a statement may have.
+    for part in sessions.chunks(500) {
+        let theirs = row::Column::SessionId.is_in(part.iter().copied());
+        ended += revoke_where(tx, Condition::all().add(row::Column::UserId.eq(user)).add(theirs)).await?;
+    }
+    Ok(ended)
+}
+
+async fn revoke_where(tx: &Tx, which: Condition) -> Result<u64, Failure> {
     // Locked in one order, so that two who do this at once wait for each other instead of deadlocking.
     let ids: Vec<Uuid> = row::Entity::find()
         .select_only()
         .column(row::Column::Id)
-        .filter(live)
+        .filter(which)
+        .filter(row::Column::RevokedAt.is_null())
         .order_by_asc(row::Column::Id)
         .lock(LockType::NoKeyUpdate)
         .into_tuple()

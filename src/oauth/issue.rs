@@ -216,4 +216,8 @@ impl IssueTokens for Issuer {
             })
         })
     }
+
+    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64> {
+        Box::pin(grant_store::revoke_of_sessions(tx, user, sessions))
+    }
 }

@@ -360,12 +360,24 @@ pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
     revoke(tx, session::Column::UserId.eq(user)).await
 }
 
-/// Ends every session that came from this account at a provider (LK-07).
+/// Ends every session that came from this account at a provider (LK-07). Gives them all, also those that had ended before:
+/// what they gave away may live on.
 ///
 /// # Errors
 /// The database's own.
-pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<u64, Failure> {
-    revoke(tx, session::Column::IdentityId.eq(identity)).await
+pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, Failure> {
+    revoke(tx, session::Column::IdentityId.eq(identity)).await?;
+    let all = session::Entity::find().select_only().column(session::Column::Id);
+    Ok(all.filter(session::Column::IdentityId.eq(identity)).into_tuple().all(tx.conn()).await?)
+}
+
+/// Whether a session has not been ended, and whoever would end it waits until this unit of work is over.
+///
+/// # Errors
+/// The database's own.
+pub async fn hold(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+    let live = session::Entity::find_by_id(id).filter(session::Column::RevokedAt.is_null());
+    Ok(live.lock(LockType::Share).one(tx.conn()).await?.is_some())
 }
 
 /// The live sessions of a user, latest use first.

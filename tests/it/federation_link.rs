@@ -116,6 +116,8 @@ async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(bed: Bed) {
     let done = prove(&mut browser, &page, &stage.email).await;
     assert!(browser.is_signed_in(), "{}", done.summary());
     assert_eq!(users(&bed).await, (1, 1, 1));
+    let mail = bed.mail(&stage.email).await;
+    assert!(mail.subject.contains("connected"), "LK-07: the mailbox is told: {}", mail.subject);
     // From then on the provider alone will do.
     let mut other = bed.browser();
     come(&stage, &mut other).await;
@@ -132,7 +134,9 @@ async fn lk_02_cb_10_case_d_user_address_and_link_are_made_together(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
     stage.signs_in("an authoritative address is proven").await;
     assert_eq!(users(&bed).await, (1, 1, 1));
-    assert_eq!(bed.mails(&stage.email).len(), 0, "DESIGN §8: no mail for a new user");
+    let mail = bed.mail(&stage.email).await;
+    assert!(mail.subject.contains("connected"), "LK-07: {}", mail.subject);
+    assert_eq!(bed.mails(&stage.email).len(), 1, "DESIGN §8: a new user has nothing to prove by mail");
     let row = identities(&bed).await.remove(0);
     assert_eq!((row.provider.as_str(), row.subject.as_str()), (stage.id.as_str(), stage.id.as_str()));
 

@@ -78,6 +78,18 @@ pub(crate) async fn connected(bed: &Bed, email: &str, subject: &str) -> Uuid {
     }
 }
 
+/// The session in this browser is as if it had come from this account at the provider a moment ago.
+pub(crate) async fn by_provider(bed: &Bed, browser: &mut Browser<'_>, link: Uuid) {
+    let cookie = Plain::parse(&browser.cookies["__Host-Http-sid"]).unwrap().hash();
+    let config = bed.app.config.get();
+    let found = session::current(bed.app.db.read(), &cookie, bed.app.clock().now(), &config.session).await;
+    let tx = bed.tx().await;
+    let method = Method::Upstream { identity: link, amr: "" };
+    let sid = session::step_up(&tx, found.unwrap().unwrap().session.id, method).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    browser.cookies.insert("__Host-Http-sid".to_owned(), sid.to_text());
+}
+
 /// An account that waits for a yes of whoever is signed in in this browser; gives the page's path.
 pub(crate) async fn asked(bed: &Bed, browser: &Browser<'_>, subject: &str) -> String {
     let cookie = |name: &str| Plain::parse(&browser.cookies[name]).unwrap().hash();
@@ -191,15 +203,7 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
     let mut browser = signed_in(&bed, email).await;
     let link = connected(&bed, email, "silent").await;
     let user = user_of(&bed, email).await;
-    let cookie = Plain::parse(&browser.cookies["__Host-Http-sid"]).unwrap().hash();
-    let config = bed.app.config.get();
-    let found = session::current(bed.app.db.read(), &cookie, bed.app.clock().now(), &config.session).await;
-    let tx = bed.tx().await;
-    // The same session, proven a moment ago by the provider.
-    let method = Method::Upstream { identity: link, amr: "" };
-    let sid = session::step_up(&tx, found.unwrap().unwrap().session.id, method).await.unwrap().unwrap();
-    tx.commit().await.unwrap();
-    browser.cookies.insert("__Host-Http-sid".to_owned(), sid.to_text());
+    by_provider(&bed, &mut browser, link).await;
     let path = asked(&bed, &browser, "thiefs").await;
     let question = browser.open(&path).await;
     let answer = browser.submit(&question, "identity", &[("decision", "yes")]).await;
@@ -305,6 +309,8 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
     bed.configure(|config| config.magic_link.sign_up = SignUp::Open);
     assert!(matches!(comes(&bed, &came("a", "a@example.test", true)).await, Settled::SignedIn(_)));
     assert_eq!(counts().await, (1, 1, 1));
+    let mail = bed.mail("a@example.test").await;
+    assert!(mail.subject.contains("connected"), "LK-07: the mailbox is told: {}", mail.subject);
     // H: one generic refusal.
     let user = user_of(&bed, "a@example.test").await;
     let tx = bed.tx().await;

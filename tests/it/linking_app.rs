@@ -2,7 +2,12 @@
 //! nobody is signed in before the code is redeemed with it. The provider's part is in `federation*`.
 
 use entree::{
-    federation::{app_return::arrive, link::Came, state::ForApp},
+    federation::{
+        app_return::arrive,
+        arrive::signed_in as signed_in_there,
+        link::{Came, Settled, Where, settle as settle_link},
+        state::ForApp,
+    },
     login::Visit,
     secret::{Hash, Plain},
 };
@@ -17,7 +22,7 @@ use url::Url;
 
 use crate::{
     bed::{Bed, Browser, PUBLIC},
-    linking::{arrived, provider},
+    linking::{arrived, connected, provider},
     oauth::{CALLBACK, register, settle, signed_in},
 };
 
@@ -26,6 +31,8 @@ on_both!(
     api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code,
     api_flows_only_a_registered_first_party_app_may_begin,
     lk_06_an_apps_callback_in_another_browser_connects_nothing,
+    api_flows_a_place_that_is_not_https_gets_its_code_by_a_press,
+    api_flows_another_provider_halfway_still_ends_at_the_app,
 );
 
 fn challenge(verifier: &str) -> String {
@@ -188,4 +195,44 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
     assert_eq!(start("nothing", json!({})).await, refused(404, "unknown_provider"));
     // Nobody answers at this one's address: past all checks it was asked.
     assert_eq!(start("work", json!({})).await, refused(503, "provider_away"));
+}
+
+async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(bed: Bed) {
+    register(&bed);
+    let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
+    let local = ForApp { redirect_uri: "http://127.0.0.1:5555/cb".to_owned(), ..for_app(&verifier) };
+    let sent = comes_back(&bed, &browser, &local, &came("ann@example.test", true)).await;
+    assert!(sent.refresh().is_none() && sent.location().is_none(), "{}", sent.summary());
+    assert!(sent.text_of("a#continue").is_some_and(|text| text.contains("The web application")), "{}", sent.text());
+    let to = Url::parse(&sent.attribute("a#continue", "href").unwrap()).unwrap();
+    assert!(to.as_str().starts_with("http://127.0.0.1:5555/cb?"), "{to}");
+    let code = to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    assert_eq!(redeem(&bed, &code, &verifier).await.0, StatusCode::OK);
+}
+
+async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
+    register(&bed);
+    signed_in(&bed, "ann@example.test").await;
+    connected(&bed, "ann@example.test", "ann").await;
+    let (verifier, mut browser) = (Plain::generate().to_text(), bed.browser());
+    browser.open("/login").await;
+    let asked = comes_back(&bed, &browser, &for_app(&verifier), &came("bea@example.test", false)).await;
+    let login = browser.follow(&asked).await;
+    assert!(!login.has("form#cancel"), "no page of a client waits: {}", login.summary());
+    let txn = login.attribute("form#sign-in input[name=txn]", "value").unwrap();
+    // They press the button of a provider that is connected, and come back from it as a browser does.
+    let request = browser.request(Method::GET, "/upstream/work/callback").finish();
+    let visit = Visit::of(&bed.app, &request, "").await.unwrap();
+    let at = Where {
+        holds: visit.holds(),
+        connecting: false,
+        switch: false,
+        remembered: false,
+        locale: "en",
+        caller: &visit.caller,
+    };
+    let known = Came { arrived: arrived("ann", None), authoritative: false, amr: String::new() };
+    let Settled::SignedIn(done) = settle_link(&bed.app, &known, at).await.unwrap() else { panic!("A") };
+    let on = page(signed_in_there(&bed.app, &visit, &done, Some(&txn)).await.unwrap()).await;
+    assert_eq!(on.refresh().expect("a page").path(), "/login/app");
 }

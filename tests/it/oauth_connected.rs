@@ -13,6 +13,7 @@ use testkit::page::Page;
 
 use crate::{
     bed::{Bed, Browser},
+    linking::{by_provider, connected, provider},
     oauth::{Attempt, error_of, leads_to_client, parameter, register, settle, sign_in_from, signed_in, token},
 };
 
@@ -58,6 +59,7 @@ async fn needs_consent(browser: &mut Browser<'_>) -> bool {
 on_both!(
     rf_9_access_that_is_removed_is_gone_with_all_that_it_gave,
     rf_9_a_code_on_its_way_does_not_outlive_the_consent,
+    lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_not,
     e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything,
 );
 
@@ -106,6 +108,41 @@ async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(bed: Bed) {
     assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
     let late = token(&bed, &attempt.exchange(&code)).await;
     assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+}
+
+async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_not(bed: Bed) {
+    with_refresh(&bed);
+    bed.configure(|config| config.providers.push(provider("work")));
+    let mut owner = signed_in(&bed, EMAIL).await;
+    let offline = Attempt::new().with("scope", "openid offline_access");
+    let own = offline.tokens(&mut owner).await;
+    let link = connected(&bed, EMAIL, "stolen").await;
+    // Somebody has the account at the provider: one session that has ended, and one that lives, with a code on its way.
+    let mut left = signed_in(&bed, EMAIL).await;
+    by_provider(&bed, &mut left, link).await;
+    let kept = offline.tokens(&mut left).await;
+    let account = left.open("/account").await;
+    left.submit(&account, "sign-out", &[]).await;
+    let refreshed = refresh(&bed, "web", &kept).await;
+    assert_eq!(refreshed.status, StatusCode::OK, "BS-05: signing out leaves it: {}", refreshed.body);
+    let kept: Value = serde_json::from_str(&refreshed.body).unwrap();
+    let mut there = signed_in(&bed, EMAIL).await;
+    by_provider(&bed, &mut there, link).await;
+    let live = offline.tokens(&mut there).await;
+    let attempt = offline.clone();
+    let code = attempt.code(&mut there).await;
+
+    let account = owner.open("/account").await;
+    let form = account.forms("form.disconnect").into_iter().next().unwrap();
+    let request = owner.filled(&account, &form, &[]);
+    assert_eq!(owner.send(request).await.status, StatusCode::SEE_OTHER);
+    for (tokens, why) in [(&kept, "of a session that had ended"), (&live, "of one that ends now")] {
+        let refused = refresh(&bed, "web", tokens).await;
+        assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{why}");
+    }
+    let late = token(&bed, &attempt.exchange(&code)).await;
+    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+    assert_eq!(refresh(&bed, "web", &own).await.status, StatusCode::OK, "what the owner's own session gave stays");
 }
 
 async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {

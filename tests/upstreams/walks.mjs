@@ -175,6 +175,26 @@ export const walks = {
     await Promise.all([context.close(), other.close()]);
   },
 
+  'LK-04 in by a provider alone: disconnecting leads to the mail and back, and then works': async ({ browser, service }) => {
+    const context = await fresh(browser);
+    const page = await context.newPage();
+    const name = login();
+    await come(page, service, 'studio', name);
+    await arrive(page);
+    await page.locator('#identities form.disconnect button').click();
+    await page.locator('a#next').click();
+    assert.equal(await page.locator('#providers').count(), 0, 'only the mail');
+    const before = (await mails(service, addressOf(name))).length;
+    assert.equal(await giveAddress(page), addressOf(name), 'the address stands there already');
+    await byCode(page, service, addressOf(name), before + 1);
+    await arrive(page);
+    assert.equal(await identities(page), 1);
+    await page.locator('#identities form.disconnect button').click();
+    await page.waitForSelector('#email');
+    assert.equal(await identities(page), 0);
+    await context.close();
+  },
+
   'LK taken: an account that is somebody else\'s is not connected': async ({ browser, service }) => {
     const [one, two] = [await fresh(browser), await fresh(browser)];
     const name = login();

@@ -67,7 +67,7 @@ fn sign_in(tongue: &Tongue) -> SignIn<'_> {
         form_token: "ft",
         signed_in_as: None,
         limited_to_mail: false,
-        form_token_cancel: "ft-cancel",
+        form_token_cancel: Some("ft-cancel"),
         notice: None,
         link: None,
         linking: None,

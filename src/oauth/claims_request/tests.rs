@@ -15,6 +15,17 @@ fn granted(text: &str) -> String {
 }
 
 #[test]
+fn di_12_what_a_provider_gives_is_told_while_one_is_on() {
+    let mut config = Config::default();
+    assert_eq!(acr_values(&config), ["urn:entree:acr:email"]);
+    let provider = r#"{"id":"work","name":"Example","issuer":"https://up.invalid","client_id":"c"}"#;
+    config.providers.push(serde_json::from_str(provider).unwrap());
+    assert_eq!(acr_values(&config), ["urn:entree:acr:email", "urn:entree:acr:upstream"]);
+    config.providers[0].enabled = false;
+    assert_eq!(acr_values(&config), ["urn:entree:acr:email"]);
+}
+
+#[test]
 fn cl_5_known_claims_are_kept_by_place_and_all_else_is_ignored() {
     for (asked, kept) in [
         (json!({ "userinfo": { "name": { "essential": true } } }), "userinfo.name"),

@@ -18,7 +18,7 @@ use crate::{
         issue::{self, New, Subject, TokenResponse},
         pkce,
         refused::Refused,
-        resource,
+        resource, scope,
     },
     secret::{Hash, Plain},
     session::{self, Current},
@@ -141,6 +141,10 @@ async fn redeem(
     else {
         return Err(invalid_grant("session_ended").into());
     };
+    // What outlives its session must not slip past whoever ends it for good just now (LK-07).
+    if scope::has(&code.scope, scope::OFFLINE) && !session::hold(&tx, session.id).await? {
+        return Err(invalid_grant("session_ended").into());
+    }
     if !client.first_party && !consent_store::lock(&tx, &user, &client.client_id, &code.scope).await? {
         // RF-9: withdrawn since the code was issued.
         return Err(invalid_grant("consent_withdrawn").into());
