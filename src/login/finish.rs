@@ -181,10 +181,8 @@ async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Con
     let Some(user) = user::admit(tx, address).await? else { return Ok(Err(HELD)) };
     event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
     match connect(tx, &user, link, caller).await? {
-        Some(identity) => {
-            tell_connected(tx, address, link, proof.locale).await?;
-            Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, true)))
-        }
+        // No letter: the provider runs this mailbox, and whoever came has made the account by that one press.
+        Some(identity) => Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, true))),
         // Its link was made a moment ago, for somebody else: a user without it would be of no use to anybody.
         None => Err(Failure::Conflict("the account was connected in the meantime".to_owned())),
     }

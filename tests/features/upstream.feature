@@ -23,14 +23,15 @@ Feature: Sign in with an account elsewhere
     When the address is sent from there on the laptop
     And the link is used on the laptop
     Then the laptop is signed in as the person
-    And just 1 mail arrives
+    And just 2 mails arrive
+    And a mail says that an account elsewhere is now connected
 
   @LK-01
   Scenario: After that the club alone will do
     Given the person came with the club on the laptop and proved the address
     When the person comes with the club on the phone
     Then the phone is signed in as the person
-    And just 1 mail arrives
+    And just 2 mails arrive
 
   @LK-04
   Scenario: The mail was opened on the phone, and its code is typed where the dancer came from

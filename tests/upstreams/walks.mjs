@@ -72,7 +72,8 @@ export const walks = {
     await come(again, service, 'partner', name);
     await arrive(again);
     assert.equal(await email(again), addressOf(name));
-    assert.equal((await mails(service, addressOf(name))).length, 1, 'no second proof');
+    const proofs = (await mails(service, addressOf(name))).filter((mail) => mail.text.includes('/login/link/'));
+    assert.equal(proofs.length, 1, 'no second proof');
     await Promise.all([context.close(), other.close()]);
   },
 

@@ -2,7 +2,7 @@
 
 use cucumber::{then, when};
 use serde_json::Value;
-use testkit::oidc::Client;
+use testkit::{mail::Mail, oidc::Client};
 
 use super::{AUDIENCE, CALLBACK, CLIENT, World};
 
@@ -27,27 +27,27 @@ async fn send(world: &mut World, device: &str, redirect_uri: &str) {
 
 #[when("the person asks for a mail there and uses its link")]
 async fn by_link(world: &mut World) {
-    ask_there(world).await;
-    let link = world.newest(&world.address).await.link();
+    let link = ask_there(world).await.link();
     let page = world.use_link("laptop", &link).await;
     world.show("laptop", page);
 }
 
 #[when("the person asks for a mail there and types its code")]
 async fn by_code(world: &mut World) {
-    ask_there(world).await;
-    let code = world.newest(&world.address).await.code();
+    let code = ask_there(world).await.code();
     let page = world.type_code("laptop", &code).await;
     world.show("laptop", page);
 }
 
-/// Asks on the page that the application led to, so that the sign-in belongs to it.
-async fn ask_there(world: &mut World) {
+/// Asks on the page that the application led to, so that the sign-in belongs to it; gives the mail that this brings.
+async fn ask_there(world: &mut World) -> Mail {
+    let earlier = world.post.all(&world.address).await.len();
     let (login, address) = (world.page("laptop").clone(), world.address.clone());
     let answer = world.device("laptop").submit(&login, "sign-in", &[("email", &address)]).await;
     let waiting = world.device("laptop").settle(answer).await;
     assert!(waiting.has("form#code"), "the waiting page: {}", waiting.summary());
     world.waiting.insert("laptop".to_owned(), waiting);
+    world.mails(earlier + 1).await.pop().expect("a letter")
 }
 
 #[then(expr = "the {word} is back at the application with a code")]

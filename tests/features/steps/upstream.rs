@@ -221,3 +221,9 @@ fn other_nonce(world: &mut World) {
 fn unknown_key(world: &mut World) {
     world.elsewhere.school.tell(Lie::header("kid", json!("nobody")));
 }
+
+#[then("a mail says that an account elsewhere is now connected")]
+async fn told_of_connection(world: &mut World) {
+    let said = world.post.all(&world.address).await;
+    assert!(said.iter().any(|mail| mail.text.contains("is now connected to your account")), "{} mails", said.len());
+}
