@@ -52,7 +52,7 @@ async fn a_double_use_is_seen() {
         (round(&[(200, 1), (400, 63)], 0), "a session that was lost"),
         (round(&[(400, 64)], 0), "nobody got in"),
         (round(&[(200, 1), (400, 62), (500, 1)], 1), "a fault"),
-        (round(&[(200, 1), (400, 62), (503, 1)], 1), "an outage"),
+        (round(&[(200, 1), (400, 61), (503, 2)], 1), "an outage"),
         (round(&[(400, 63), (503, 1)], 1), "a winner who does not know"),
         (round(&[(200, 1), (400, 62)], 1), "an answer that never came"),
     ] {
