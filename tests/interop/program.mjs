@@ -13,7 +13,8 @@ export class Program {
     this.child.stderr.on('data', (chunk) => { this.errors += chunk; });
     this.ended = new Promise((done) => this.child.on('error', (error) => { this.errors += error; done(-1); }).on('close', done));
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
-    this.timer = setTimeout(() => { this.errors += '\nnot done within 60 s'; this.child.kill('SIGKILL'); }, 60_000);
+    // One that signs its own assertions waits a minute after a start of the service.
+    this.timer = setTimeout(() => { this.errors += '\nnot done within 150 s'; this.child.kill('SIGKILL'); }, 150_000);
   }
 
   say(line) {
