@@ -50,7 +50,7 @@ pub(crate) fn provider(id: &str) -> Provider {
 /// An account at it.
 pub(crate) fn arrived(subject: &str, email: Option<&str>) -> Arrived {
     Arrived {
-        provider: "work".to_owned(),
+        provider: "office".to_owned(),
         issuer: "https://up.invalid".to_owned(),
         subject: subject.to_owned(),
         email: email.map(str::to_owned),
@@ -131,7 +131,7 @@ fn waits_for_proof(settled: &Settled) -> bool {
 
 async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner(bed: Bed) {
     let email = "ann@example.test";
-    bed.configure(|config| config.providers.push(provider("work")));
+    bed.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&bed, email).await;
     let link = connected(&bed, email, "ann").await;
     let Settled::SignedIn(there) = comes(&bed, &came("ann", email, false)).await else { panic!("A") };
@@ -178,7 +178,7 @@ async fn lk_07_the_last_way_in_stays(bed: Bed) {
 
 async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
     let email = "stale@example.test";
-    bed.configure(|config| config.providers.push(provider("work")));
+    bed.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&bed, email).await;
     connected(&bed, email, "stale").await;
     bed.pass(590);
@@ -191,7 +191,7 @@ async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
     let form = account.forms("form.disconnect").into_iter().next().expect("a form");
     let request = browser.filled(&account, &form, &[]);
     assert_eq!(browser.send(request).await.status, StatusCode::FORBIDDEN);
-    let start = browser.submit(&account, "connect-work", &[]).await;
+    let start = browser.submit(&account, "connect-office", &[]).await;
     assert_eq!(start.status, StatusCode::FORBIDDEN);
     let all = user_identity::Entity::find().all(bed.app.db.read()).await.unwrap();
     assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "nothing has changed");
@@ -199,7 +199,7 @@ async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
 
 async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(bed: Bed) {
     let email = "silent@example.test";
-    bed.configure(|config| config.providers.push(provider("work")));
+    bed.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&bed, email).await;
     let link = connected(&bed, email, "silent").await;
     let user = user_of(&bed, email).await;
@@ -209,7 +209,7 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
     let answer = browser.submit(&question, "identity", &[("decision", "yes")]).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.summary());
     let account = browser.open("/account").await;
-    let start = browser.submit(&account, "connect-work", &[]).await;
+    let start = browser.submit(&account, "connect-office", &[]).await;
     assert_eq!(start.status, StatusCode::FORBIDDEN, "{}", start.summary());
     let form = account.forms("form.disconnect").into_iter().next().expect("a form");
     let request = browser.filled(&account, &form, &[]);
@@ -361,7 +361,7 @@ async fn up_01_without_a_provider_no_page_speaks_of_one(bed: Bed) {
 
 async fn up_08_a_request_for_fresh_proof_shows_no_provider(bed: Bed) {
     register(&bed);
-    bed.configure(|config| config.providers.push(provider("work")));
+    bed.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&bed, "fresh@example.test").await;
     let asked = browser.open(&crate::oauth::Attempt::new().with("prompt", "login").path()).await;
     let login = browser.follow(&asked).await;

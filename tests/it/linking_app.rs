@@ -55,7 +55,7 @@ fn came(email: &str, authoritative: bool) -> Came {
 
 /// The end of a callback, in a browser that has been here before.
 async fn comes_back(bed: &Bed, browser: &Browser<'_>, for_app: &ForApp, came: &Came) -> Page {
-    let request = browser.request(Method::GET, "/upstream/work/callback").finish();
+    let request = browser.request(Method::GET, "/upstream/office/callback").finish();
     let visit = Visit::of(&bed.app, &request, "").await.unwrap();
     page(arrive(&bed.app, &visit, for_app, came).await.unwrap()).await
 }
@@ -92,7 +92,7 @@ async fn post(bed: &Bed, path: &str, body: &Value) -> (StatusCode, Value) {
 
 async fn redeem(bed: &Bed, code: &str, verifier: &str) -> (StatusCode, Value) {
     let body = json!({"code": code, "code_verifier": verifier, "scope": "openid offline_access"});
-    post(bed, "/api/v1/auth/oidc/work/callback", &body).await
+    post(bed, "/api/v1/auth/oidc/office/callback", &body).await
 }
 
 async fn users(bed: &Bed) -> u64 {
@@ -175,7 +175,7 @@ async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(bed: Bed) {
 
 async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
     register(&bed);
-    bed.configure(|config| config.providers.push(provider("work")));
+    bed.configure(|config| config.providers.push(provider("office")));
     let good = json!({
         "client_id": "web", "redirect_uri": CALLBACK, "state": "s",
         "code_challenge": challenge("x"), "code_challenge_method": "S256",
@@ -187,14 +187,14 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
         (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned())
     };
     let refused = |status: u16, code: &str| (status, code.to_owned());
-    assert_eq!(start("work", json!({"client_id": "nobody"})).await, refused(400, "invalid_client"));
-    assert_eq!(start("work", json!({"client_id": "foreign"})).await, refused(400, "invalid_client"));
+    assert_eq!(start("office", json!({"client_id": "nobody"})).await, refused(400, "invalid_client"));
+    assert_eq!(start("office", json!({"client_id": "foreign"})).await, refused(400, "invalid_client"));
     let elsewhere = json!({"redirect_uri": "https://evil.example/cb"});
-    assert_eq!(start("work", elsewhere).await, refused(400, "invalid_request"));
-    assert_eq!(start("work", json!({"code_challenge_method": "plain"})).await, refused(400, "invalid_request"));
+    assert_eq!(start("office", elsewhere).await, refused(400, "invalid_request"));
+    assert_eq!(start("office", json!({"code_challenge_method": "plain"})).await, refused(400, "invalid_request"));
     assert_eq!(start("nothing", json!({})).await, refused(404, "unknown_provider"));
     // Nobody answers at this one's address: past all checks it was asked.
-    assert_eq!(start("work", json!({})).await, refused(503, "provider_away"));
+    assert_eq!(start("office", json!({})).await, refused(503, "provider_away"));
 }
 
 async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(bed: Bed) {
@@ -221,7 +221,7 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
     assert!(!login.has("form#cancel"), "no page of a client waits: {}", login.summary());
     let txn = login.attribute("form#sign-in input[name=txn]", "value").unwrap();
     // They press the button of a provider that is connected, and come back from it as a browser does.
-    let request = browser.request(Method::GET, "/upstream/work/callback").finish();
+    let request = browser.request(Method::GET, "/upstream/office/callback").finish();
     let visit = Visit::of(&bed.app, &request, "").await.unwrap();
     let at = Where {
         holds: visit.holds(),

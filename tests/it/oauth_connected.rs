@@ -112,7 +112,7 @@ async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(bed: Bed) {
 
 async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_not(bed: Bed) {
     with_refresh(&bed);
-    bed.configure(|config| config.providers.push(provider("work")));
+    bed.configure(|config| config.providers.push(provider("office")));
     let mut owner = signed_in(&bed, EMAIL).await;
     let offline = Attempt::new().with("scope", "openid offline_access");
     let own = offline.tokens(&mut owner).await;

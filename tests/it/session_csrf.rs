@@ -124,13 +124,13 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             vec![of(&page, browser, "logout", &[])]
         }
         "/login/upstream/:provider" => {
-            bed.configure(|config| config.providers.push(linking::provider("work")));
+            bed.configure(|config| config.providers.push(linking::provider("office")));
             let mut browser = bed.browser();
             let login = browser.open("/login").await;
-            let start = of(&login, browser, "upstream-work", &[]);
+            let start = of(&login, browser, "upstream-office", &[]);
             let mut browser = signed_in(bed, "connect@example.com").await;
             let account = browser.open("/account").await;
-            vec![start, of(&account, browser, "connect-work", &[])]
+            vec![start, of(&account, browser, "connect-office", &[])]
         }
         "/login/identity" => {
             let mut browser = signed_in(bed, "identity@example.com").await;

@@ -12,13 +12,13 @@ fn provider(text: &str) -> Provider {
 
 #[test]
 fn up_01_five_lines_are_a_provider() {
-    let plain = provider("id = \"work\"\nissuer = \"https://op.example\"\nclient_id = \"c\"\nclient_secret = \"s\"");
+    let plain = provider("id = \"office\"\nissuer = \"https://op.example\"\nclient_id = \"c\"\nclient_secret = \"s\"");
     assert_eq!((plain.kind, plain.auth(), plain.trust()), (Kind::Oidc, Auth::Basic, MailTrust::None));
     assert_eq!((plain.pkce, plain.algs.as_slice()), (true, &[UpstreamAlg::RS256][..]));
     assert_eq!(plain.scopes(), ["openid", "profile", "email"]);
     assert_eq!(plain.discovery_url().unwrap(), "https://op.example/.well-known/openid-configuration");
-    assert_eq!(plain.redirect_uri("https://login.example.com"), "https://login.example.com/upstream/work/callback");
-    assert_eq!((plain.shown_name(), plain.shown_icon()), ("work", "key"));
+    assert_eq!(plain.redirect_uri("https://login.example.com"), "https://login.example.com/upstream/office/callback");
+    assert_eq!((plain.shown_name(), plain.shown_icon()), ("office", "key"));
 }
 
 #[test]
