@@ -184,6 +184,15 @@ class Service {
     await ended;
   }
 
+  // What the log says of this after its first `from` lines.
+  async logged(from, pattern) {
+    for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((go) => setTimeout(go, 50))) {
+      const found = this.log.slice(from).map((line) => line.match(pattern)).find(Boolean);
+      if (found) return found;
+    }
+    throw new Error(`the log does not say ${pattern}`);
+  }
+
   // The newest of at least `count` mails to an address.
   async mail(to, count = 1) {
     for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((go) => setTimeout(go, 50))) {
