@@ -23,7 +23,8 @@ const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// Bits of an RSA modulus.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Algorithms that clients sign with (RFC 7518 §3.1, RFC 8037 §3.1). Never `none`, never one with a shared secret.
+/// Algorithms that clients sign with (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2). Never `none`, never one with a shared
+/// secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SigAlg {
     /// ECDSA on P-256.
@@ -32,12 +33,13 @@ pub enum SigAlg {
     RS256,
     /// RSA PSS.
     PS256,
-    /// Ed25519.
-    EdDSA,
+    /// Ed25519, by its name of today or by the older one, which says no curve: the key does.
+    #[serde(alias = "EdDSA")]
+    Ed25519,
 }
 
-/// All of [`SigAlg`], for the metadata.
-pub const SIG_ALGS: [SigAlg; 4] = [SigAlg::ES256, SigAlg::RS256, SigAlg::PS256, SigAlg::EdDSA];
+/// The names of all of [`SigAlg`], for the metadata.
+pub const SIG_ALGS: [&str; 5] = ["ES256", "RS256", "PS256", "Ed25519", "EdDSA"];
 
 /// A set of public keys, at least one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +84,7 @@ impl PublicKey {
             (self, alg),
             (Self::P256(_), SigAlg::ES256)
                 | (Self::Rsa { .. }, SigAlg::RS256 | SigAlg::PS256)
-                | (Self::Ed25519(_), SigAlg::EdDSA)
+                | (Self::Ed25519(_), SigAlg::Ed25519)
         )
     }
 }

@@ -82,7 +82,7 @@ impl Foreign {
             (PublicKey::P256(point), SigAlg::ES256) => {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
             }
-            (PublicKey::Ed25519(point), SigAlg::EdDSA) => {
+            (PublicKey::Ed25519(point), SigAlg::Ed25519) => {
                 UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
             }
             (PublicKey::Rsa { n, e }, SigAlg::RS256) => {
@@ -145,7 +145,7 @@ mod tests {
         };
         vec![
             ("ES256", ec_jwk, Box::new(move |message| ec.sign(&random, message).unwrap().as_ref().to_vec())),
-            ("EdDSA", ed_jwk, Box::new(move |message| ed.sign(message).as_ref().to_vec())),
+            ("Ed25519", ed_jwk, Box::new(move |message| ed.sign(message).as_ref().to_vec())),
             ("RS256", rsa_jwk.clone(), by(&RSA_PKCS1_SHA256)),
             ("PS256", rsa_jwk, by(&RSA_PSS_SHA256)),
         ]
@@ -176,6 +176,16 @@ mod tests {
             bytes[end] = if bytes[end] == b'A' { b'B' } else { b'A' };
             let altered = Foreign::read(std::str::from_utf8(&bytes).unwrap(), &TYPES).unwrap();
             assert!(!altered.is_by(&set(&[jwk])), "{alg} altered");
+        }
+        // RFC 9864: two names of one algorithm, in the token and in the key.
+        let (_, ed, sign) = &pairs[1];
+        for name in ["EdDSA", "Ed25519"] {
+            let mut key = ed.clone();
+            key.as_object_mut().unwrap().insert("alg".to_owned(), name.into());
+            for alg in ["EdDSA", "Ed25519"] {
+                let read = Foreign::read(&token(&json!({ "alg": alg }), sign), &TYPES).unwrap();
+                assert!(read.is_by(&set(&[&key])), "{alg} by a key for {name}");
+            }
         }
         // PS256 by a key that says that it is for RS256.
         let (_, rsa, sign) = &pairs[3];

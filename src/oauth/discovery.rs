@@ -171,7 +171,7 @@ mod tests {
             for endpoint in ["token", "revocation", "introspection"] {
                 assert_eq!(
                     document[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")],
-                    json!(["ES256", "RS256", "PS256", "EdDSA"]),
+                    json!(["ES256", "RS256", "PS256", "Ed25519", "EdDSA"]),
                     "ca_8 {endpoint}"
                 );
             }

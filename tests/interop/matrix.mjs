@@ -82,6 +82,8 @@ export const clientLibraries = [
   { name: 'go-oidc + golang.org/x/oauth2', ...go('client'), as: both },
   { name: 'openidconnect', ...rust('interop-client'), as: both },
   { name: 'docs/native-apps.md: curl', language: 'Shell', file: 'native-apps.sh', as: ['native'] },
+  // Last: a service that has just started cannot tell a new assertion from a replayed one for a minute.
+  { name: 'openid-client (private_key_jwt)', ...node('openid-client-signing.mjs'), as: Object.keys(signing) },
 ];
 
 // Each gets every access token of the run, and forgeries.
