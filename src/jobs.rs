@@ -29,8 +29,11 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How many rows a clean-up takes at a time: sign-ins pass between two batches.
 const BATCH: u64 = 1000;
 
-/// How long one clean-up may take.
+/// How long one clean-up may take (DB-03).
 const SWEEP_BUDGET: Duration = Duration::from_secs(10);
+
+/// How soon it goes on when that was not enough: a flood of rows must be gone in time, too.
+const SWEEP_AGAIN: Duration = Duration::from_secs(3);
 
 /// How often the keys of other copies are followed (SK-04).
 const KEYS_EVERY: Duration = Duration::from_secs(30);
@@ -69,7 +72,7 @@ impl Jobs {
             drain: Duration::from_secs(config.server.drain_seconds),
         };
         running.spawn(worker.run(wait(stopped.clone())));
-        running.spawn(every(SWEEP_EVERY, stopped.clone(), app.clone(), sweep));
+        running.spawn(keep_clean(app.clone(), stopped.clone()));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
         running.spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
@@ -118,25 +121,57 @@ where
     }
 }
 
+async fn keep_clean(app: App, stopped: watch::Receiver<bool>) {
+    let mut pause = SWEEP_EVERY;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = wait(stopped.clone()) => return,
+        }
+        pause = match sweep(&app, SWEEP_BUDGET).await {
+            Ok(Swept::Clean) => SWEEP_EVERY,
+            Ok(Swept::MoreIsLeft) => SWEEP_AGAIN,
+            Err(failure) => {
+                tracing::warn!(cause = %failure, "a job will be tried again");
+                SWEEP_EVERY
+            }
+        };
+    }
+}
+
+/// What a clean-up left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// Nothing whose time is over.
+    Clean,
+    /// Its own time was over first.
+    MoreIsLeft,
+}
+
 /// Deletes what has had its time, in batches with a commit each (H1, DB-03). Two copies at once do no harm: a batch
-/// deletes what is still there.
+/// deletes what is still there. After `budget` each table gets one batch more, and that is all for now.
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(app: App) -> Result<(), Failure> {
+pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, Failure> {
     let began = tokio::time::Instant::now();
     let _ = app.tickets.sweep();
+    let mut swept = Swept::Clean;
     for table in 0..8_u8 {
         loop {
             let tx = app.db.begin().await?;
             let gone = sweep_one(&tx, table).await?;
             tx.commit().await?;
-            if gone < BATCH || began.elapsed() > SWEEP_BUDGET {
+            if gone < BATCH {
+                break;
+            }
+            if began.elapsed() >= budget {
+                swept = Swept::MoreIsLeft;
                 break;
             }
         }
     }
-    Ok(())
+    Ok(swept)
 }
 
 /// Children before parents: flows take their tokens along; grants go before sessions.

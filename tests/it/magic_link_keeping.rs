@@ -4,7 +4,7 @@ use entity::{audit_event, magic_link_flow, magic_link_token, mail_outbox};
 use entree::{
     config::Budget,
     db::{Db, Tx},
-    jobs,
+    jobs::{self, Swept},
     login::flow::{self, Holder, Open},
     magic_link::token,
     secret::{Hash, Plain, Text},
@@ -63,10 +63,12 @@ async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(bed: Bed) {
     assert_eq!(flow::sweep(&tx, 1000).await.unwrap(), 1000, "no batch is larger than it may be");
     drop(tx);
     assert_eq!(flows_and_tokens(&bed).await, (2511, 2511));
-    jobs::sweep(bed.app.clone()).await.unwrap();
+    assert_eq!(jobs::sweep(&bed.app, Duration::ZERO).await.unwrap(), Swept::MoreIsLeft, "and goes on soon");
+    assert_eq!(flows_and_tokens(&bed).await, (1511, 1511), "out of time, one batch of each");
+    assert_eq!(jobs::sweep(&bed.app, Duration::from_secs(60)).await.unwrap(), Swept::Clean);
     assert_eq!(flows_and_tokens(&bed).await, (11, 11), "with their secrets; a used one stays for a day");
     bed.pass(25 * 3600);
-    jobs::sweep(bed.app.clone()).await.unwrap();
+    jobs::sweep(&bed.app, Duration::from_secs(60)).await.unwrap();
     assert_eq!(flows_and_tokens(&bed).await, (0, 0));
     assert_eq!(mail_outbox::Entity::find().count(bed.app.db.read()).await.unwrap(), 0, "and the mail's row");
 }
@@ -141,7 +143,7 @@ async fn h_1_no_clean_up_reads_a_whole_table() {
     bed.browser().sign_in("h1@example.com").await;
     bed.pass(400 * 86_400);
     let _ = tap.take();
-    jobs::sweep(bed.app.clone()).await.unwrap();
+    jobs::sweep(&bed.app, Duration::from_secs(60)).await.unwrap();
     let said = statements(&tap);
     for table in ["magic_link_flows", "mail_outbox", "code_budgets", "known_devices", "grant_families", "sessions"] {
         assert!(said.iter().any(|sql| sql.contains(table)), "{table} is swept: {said:#?}");
