@@ -12,7 +12,7 @@ use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{
     ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection,
     DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _, QueryTrait as _, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait as _, sea_query::Expr,
+    Statement, TransactionOptions, TransactionTrait as _, sea_query::Expr,
 };
 
 use crate::{
@@ -182,6 +182,17 @@ impl Db {
     /// # Errors
     /// The database's own.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, Failure> {
+        // Asking would make this table where it is missing; whoever only looks writes nothing.
+        let sql = if self.is_postgres() {
+            "SELECT to_regclass('seaql_migrations') IS NOT NULL AS there"
+        } else {
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations') AS there"
+        };
+        let statement = Statement::from_string(self.write.get_database_backend(), sql);
+        let row = self.write.query_one_raw(statement).await?;
+        if !row.map_or(Ok(false), |row| row.try_get("", "there"))? {
+            return Ok(Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect());
+        }
         let pending = Migrator::get_pending_migrations(&self.write).await?;
         Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
     }

@@ -133,6 +133,21 @@ async fn migrations_each_step_down_and_up_alone_ends_the_same() {
 }
 
 #[tokio::test]
+async fn migrations_are_listed_without_a_word_to_an_empty_database() {
+    let server = match services::postgres().await {
+        Ok(server) => server,
+        Err(missing) => return skip(&missing),
+    };
+    let url = server.empty().await;
+    let db = Db::connect(&url, 2, Clock::default()).await.unwrap();
+    assert_eq!(db.pending_migrations().await.unwrap().len(), Migrator::migrations().len());
+    let made = "SELECT table_name::text AS t FROM information_schema.tables WHERE table_schema = 'public'";
+    assert_eq!(rows(db.pool(), made, &["t"]).await, Vec::<Vec<String>>::new(), "nothing was made");
+    db.migrate().await.unwrap();
+    assert_eq!(db.pending_migrations().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn migrations_of_eight_copies_at_once_happen_once() {
     let server = match services::postgres().await {
         Ok(server) => server,
