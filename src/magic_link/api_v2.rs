@@ -1,7 +1,7 @@
 //! `/api/v2/logins`: sign-in as one resource. Create a login, read or stream its state, submit its code.
 //!
-//! Behind `api.v2_enabled`. A login may be read by the browser that began it (its cookie) or by the app that began it
-//! (its PKCE verifier in the header `Code-Verifier`); to anybody else it does not exist.
+//! Behind `api.v2_enabled`. A login may be read by the app that began it, which shows its PKCE verifier in the header
+//! `Code-Verifier`; to anybody else it does not exist. No cookie is read here (DESIGN §8, CSRF by route).
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -23,11 +23,10 @@ use crate::{
     login::{
         challenge::{challenge_of, is_verifier},
         first_party::{self, Issuer},
-        flow::{self, Holder},
+        flow::{self, Flow, Holder},
     },
     web::{
         caller::Caller,
-        cookie::{Cookies, Which},
         error::Failure,
         problem::{Problem, ProblemJson},
     },
@@ -177,13 +176,12 @@ impl LoginsApi {
         request: &Request,
         /// The login.
         id: Path<String>,
-        /// The PKCE verifier, for apps; browsers send their cookie.
+        /// The PKCE verifier of the challenge that began the login. Without it there is no such login.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
     ) -> poem::Result<StateAnswer> {
-        let holder = holder(&app, request, verifier.0.as_deref());
-        Ok(match state(&app, &id.0, holder.as_ref()).await? {
-            Some(state) => StateAnswer::Login(Json(state)),
+        Ok(match own(&app, request, &id.0, verifier.0.as_deref()).await? {
+            Some((state, _)) => StateAnswer::Login(Json(state)),
             None => StateAnswer::Unknown(unknown()),
         })
     }
@@ -198,12 +196,11 @@ impl LoginsApi {
         request: &Request,
         /// The login.
         id: Path<String>,
-        /// The PKCE verifier, for apps; browsers send their cookie.
+        /// The PKCE verifier of the challenge that began the login. Without it there is no such login.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
     ) -> poem::Result<EventsAnswer<BoxStream<'static, LoginState>>> {
-        let holder = holder(&app, request, verifier.0.as_deref());
-        let Some(first) = state(&app, &id.0, holder.as_ref()).await? else {
+        let Some((first, holder)) = own(&app, request, &id.0, verifier.0.as_deref()).await? else {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
         let Some(place) = Uuid::try_parse(&id.0).ok().and_then(Place::take) else {
@@ -239,25 +236,33 @@ impl LoginsApi {
     }
 }
 
-/// Who asks: the app by its verifier, else the browser by its cookie.
-fn holder(app: &App, request: &Request, verifier: Option<&str>) -> Option<Holder> {
-    match verifier {
-        Some(verifier) => is_verifier(verifier).then(|| Holder::App(challenge_of(verifier))),
-        None => {
-            let pre = Cookies::new(&app.public_url).read(request, Which::Pre).ok().flatten()?;
-            Some(Holder::Browser(pre.hash()))
-        }
-    }
+/// Where a login stands that was begun with the challenge of this verifier; from then on its client speaks, so that only
+/// that one's pages read the answer.
+async fn own(
+    app: &App,
+    request: &Request,
+    id: &str,
+    verifier: Option<&str>,
+) -> Result<Option<(LoginState, Holder)>, Failure> {
+    let Some(verifier) = verifier.filter(|verifier| is_verifier(verifier)) else { return Ok(None) };
+    let holder = Holder::App(challenge_of(verifier));
+    let Some(flow) = held(app, id, &holder).await? else { return Ok(None) };
+    first_party::speaks(app, request, flow.client_id.as_deref().unwrap_or_default());
+    Ok(Some((state(app, &flow), holder)))
 }
 
-async fn state(app: &App, id: &str, holder: Option<&Holder>) -> Result<Option<LoginState>, Failure> {
-    let (Ok(id), Some(holder)) = (Uuid::try_parse(id), holder) else { return Ok(None) };
+async fn held(app: &App, id: &str, holder: &Holder) -> Result<Option<Flow>, Failure> {
+    let Ok(id) = Uuid::try_parse(id) else { return Ok(None) };
+    flow::held(app.db.read(), id, holder).await
+}
+
+fn state(app: &App, flow: &Flow) -> LoginState {
     let now = app.clock().now();
-    Ok(flow::held(app.db.read(), id, holder).await?.map(|flow| LoginState {
-        id: id.to_string(),
-        state: flow::state_name(&flow, now).to_owned(),
+    LoginState {
+        id: flow.id.to_string(),
+        state: flow::state_name(flow, now).to_owned(),
         expires_in: flow.expires_at.since(now).as_secs(),
-    }))
+    }
 }
 
 /// The first state, then each that differs from the one before; ends with the login, or when the database is away (the
@@ -265,7 +270,7 @@ async fn state(app: &App, id: &str, holder: Option<&Holder>) -> Result<Option<Lo
 fn follow(
     app: App,
     id: String,
-    holder: Option<Holder>,
+    holder: Holder,
     first: LoginState,
     place: Place,
 ) -> impl Stream<Item = LoginState> + Send + 'static {
@@ -289,7 +294,7 @@ fn follow(
             if !app.config.get().api.v2_enabled {
                 return None;
             }
-            let now = state(&app, &id, holder.as_ref()).await.ok().flatten()?;
+            let now = state(&app, &held(&app, &id, &holder).await.ok().flatten()?);
             if at.last.as_ref() != Some(&now.state) {
                 at.last = Some(now.state.clone());
                 return Some((now, (app, id, holder, at)));

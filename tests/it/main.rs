@@ -16,6 +16,7 @@
 #[macro_use]
 mod bed;
 
+mod api_v2;
 mod authorize;
 mod clients;
 mod doctor;

@@ -1,0 +1,161 @@
+//! `/api/v2/logins`: a login as one resource, from its beginning to the tokens (DESIGN §5). Whoever began it reads and
+//! finishes it; to everybody else it does not exist.
+
+use entree::config::Config;
+use poem::http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use testkit::page::Page;
+
+use crate::bed::Bed;
+
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const APP: &str = "https://app.example";
+const OTHER: &str = "https://other.example";
+
+fn with_apps(config: &mut Config) {
+    config.api.v2_enabled = true;
+    config.clients = ["app", "other"]
+        .map(|id| {
+            let origin = format!("https://{id}.example");
+            let client = json!({"client_id": id, "name": id, "audience": "https://api.test", "first_party": true,
+                "allowed_origins": [origin]});
+            serde_json::from_value(client).unwrap()
+        })
+        .into();
+}
+
+on_both!(
+    a_login_is_begun_read_and_finished_by_its_verifier,
+    a_login_is_followed_until_it_is_consumed,
+    a_login_is_read_by_pages_of_its_own_client_alone,
+    a_login_ends_with_its_time_and_its_tries,
+);
+
+fn json_of(page: &Page) -> Value {
+    serde_json::from_str(&page.body).unwrap_or_else(|_| panic!("{}", page.body))
+}
+
+async fn send(bed: &Bed, method: Method, path: &str, headers: &[(&'static str, &str)], body: Option<Value>) -> Page {
+    let request = headers
+        .iter()
+        .fold(bed.browser().request(method, path), |request, (name, value)| request.header(*name, *value));
+    bed.call(match body {
+        Some(body) => request.header(header::CONTENT_TYPE, "application/json").body(body.to_string()),
+        None => request.finish(),
+    })
+    .await
+}
+
+async fn begin(bed: &Bed, email: &str) -> String {
+    let body =
+        json!({"client_id": "app", "email": email, "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
+    let begun = send(bed, Method::POST, "/api/v2/logins", &[], Some(body)).await;
+    assert_eq!(begun.status, StatusCode::CREATED, "{}", begun.body);
+    json_of(&begun)["flow_id"].as_str().unwrap().to_owned()
+}
+
+async fn read(bed: &Bed, id: &str, verifier: &str) -> (StatusCode, Value) {
+    let page = send(bed, Method::GET, &format!("/api/v2/logins/{id}"), &[("code-verifier", verifier)], None).await;
+    (page.status, json_of(&page))
+}
+
+async fn submit(bed: &Bed, id: &str, code: &str, verifier: &str) -> Page {
+    let body = json!({"code": code, "code_verifier": verifier, "scope": "openid"});
+    send(bed, Method::POST, &format!("/api/v2/logins/{id}/code"), &[], Some(body)).await
+}
+
+async fn a_login_is_begun_read_and_finished_by_its_verifier(bed: Bed) {
+    bed.configure(with_apps);
+    let id = begin(&bed, "v2@example.com").await;
+    let (status, login) = read(&bed, &id, VERIFIER).await;
+    assert_eq!((status, &login["id"], &login["state"]), (StatusCode::OK, &json!(id), &json!("open")));
+    assert!((1..=1800).contains(&login["expires_in"].as_u64().unwrap()), "{login}");
+
+    let path = format!("/api/v2/logins/{id}");
+    let other = "x".repeat(43);
+    for (what, headers) in [
+        ("another verifier", vec![("code-verifier", other.as_str())]),
+        ("the challenge", vec![("code-verifier", CHALLENGE)]),
+        ("an empty one", vec![("code-verifier", "")]),
+        ("none", vec![]),
+    ] {
+        for path in [path.clone(), format!("{path}/events")] {
+            assert_eq!(
+                send(&bed, Method::GET, &path, &headers, None).await.status,
+                StatusCode::NOT_FOUND,
+                "{what} {path}"
+            );
+        }
+    }
+    for id in ["00000000-0000-0000-0000-000000000000", "x"] {
+        assert_eq!(read(&bed, id, VERIFIER).await.0, StatusCode::NOT_FOUND, "{id}");
+    }
+
+    let code = bed.mail("v2@example.com").await.code();
+    let wrong = if code == "00000000" { "00000001" } else { "00000000" };
+    assert_eq!(submit(&bed, &id, wrong, VERIFIER).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(submit(&bed, &id, &code, &other).await.status, StatusCode::BAD_REQUEST, "D1: the verifier binds it");
+    let done = submit(&bed, &id, &code, VERIFIER).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.body);
+    let tokens = json_of(&done);
+    assert!(tokens["access_token"].is_string() && tokens["id_token"].is_string(), "{tokens}");
+    assert_eq!(read(&bed, &id, VERIFIER).await.1["state"], "consumed");
+    assert_eq!(submit(&bed, &id, &code, VERIFIER).await.status, StatusCode::BAD_REQUEST, "once");
+}
+
+/// The whole body of a stream that ends by itself.
+async fn a_login_is_followed_until_it_is_consumed(bed: Bed) {
+    bed.configure(with_apps);
+    let id = begin(&bed, "v2-events@example.com").await;
+    let path = format!("/api/v2/logins/{id}/events");
+    let headers = [("code-verifier", VERIFIER)];
+    let (told, done) = tokio::join!(send(&bed, Method::GET, &path, &headers, None), async {
+        let code = bed.mail("v2-events@example.com").await.code();
+        submit(&bed, &id, &code, VERIFIER).await
+    });
+    assert_eq!((told.status, done.status), (StatusCode::OK, StatusCode::OK), "{}", done.body);
+    assert!(told.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")));
+    let events: Vec<Value> = told
+        .body
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let states: Vec<&str> = events.iter().map(|event| event["state"].as_str().unwrap()).collect();
+    assert!(states == ["open", "consumed"] || states == ["consumed"], "{states:?}");
+}
+
+async fn a_login_is_read_by_pages_of_its_own_client_alone(bed: Bed) {
+    bed.configure(with_apps);
+    let id = begin(&bed, "v2-cors@example.com").await;
+    let path = format!("/api/v2/logins/{id}");
+    for (origin, may) in [(APP, Some(APP)), (OTHER, None), ("https://evil.example", None)] {
+        let headers = [("code-verifier", VERIFIER), ("origin", origin)];
+        let page = send(&bed, Method::GET, &path, &headers, None).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert_eq!(page.header("access-control-allow-origin"), may, "PX-02: {origin}");
+        assert_eq!(page.header("access-control-allow-credentials"), None);
+    }
+    // A browser's flow is none of this API's, whatever cookie comes along.
+    let mut browser = bed.browser();
+    let waiting = browser.ask("v2-browser@example.com").await;
+    let path = format!("/api/v2/logins/{}", crate::bed::flow_of(&waiting));
+    let answer = browser.send(browser.request(Method::GET, &path).finish()).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "no cookie is read");
+}
+
+async fn a_login_ends_with_its_time_and_its_tries(bed: Bed) {
+    bed.configure(with_apps);
+    let id = begin(&bed, "v2-tries@example.com").await;
+    let code = bed.mail("v2-tries@example.com").await.code();
+    let wrong = if code == "00000000" { "00000001" } else { "00000000" };
+    for _ in 0..5 {
+        assert_eq!(submit(&bed, &id, wrong, VERIFIER).await.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(submit(&bed, &id, &code, VERIFIER).await.status, StatusCode::BAD_REQUEST, "D2");
+    let id = begin(&bed, "v2-late@example.com").await;
+    bed.pass(1801);
+    let (status, login) = read(&bed, &id, VERIFIER).await;
+    assert!(status == StatusCode::NOT_FOUND || login["state"] == "ended", "{login}");
+}
