@@ -168,7 +168,7 @@ fn with(redirect: &VerifiedRedirect, for_app: &ForApp, iss: &str, answer: &[(&st
 #[must_use]
 pub fn refused<'a>(public_url: &str, visit: &Visit, for_app: &ForApp, refused: &Refused) -> Next<'a> {
     let error = match refused.code {
-        Code::Denied | Code::UserDisabled => "access_denied",
+        Code::Denied | Code::UserDisabled | Code::SignUpClosed => "access_denied",
         code if code.status() == 503 || code == Code::ProviderTrouble => "temporarily_unavailable",
         _ => "server_error",
     };

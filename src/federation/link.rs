@@ -14,7 +14,7 @@ use crate::{
     config::{Config, SignUp},
     db::Tx,
     login::{
-        finish::{Finished, HELD, Holds, Of, Proof, SignedIn, UNLINKED, finish},
+        finish::{CLOSED, Finished, HELD, Holds, Of, Proof, SignedIn, UNLINKED, finish},
         pending_link::{PendingLink, Wants},
         provider,
     },
@@ -193,7 +193,7 @@ pub fn without_entering(decision: Decision) -> Settled {
         Decision::Own => Settled::Own,
         Decision::Taken => Settled::Refused(Code::LinkTaken.into()),
         Decision::Disabled => Settled::Refused(Code::UserDisabled.into()),
-        Decision::Closed => Settled::Refused(Refused::new(Code::UserDisabled, "sign_up_closed")),
+        Decision::Closed => Settled::Refused(Code::SignUpClosed.into()),
         Decision::Prove | Decision::SignIn | Decision::Create => Settled::Waits(Wants::Proof),
     }
 }
@@ -210,6 +210,7 @@ async fn enter(tx: &Tx, of: Of<'_>, config: &Config, at: Where<'_>) -> Result<Op
             Some(Settled::SignedIn(done))
         }
         Finished::Refused(HELD | UNLINKED) => None,
+        Finished::Refused(CLOSED) => Some(Settled::Refused(Code::SignUpClosed.into())),
         Finished::Refused(reason) => Some(Settled::Refused(Refused::new(Code::UserDisabled, reason))),
     })
 }

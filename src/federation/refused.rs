@@ -108,6 +108,8 @@ pub enum Code {
     StoreDown,
     /// The user is locked out.
     UserDisabled,
+    /// Nobody has this account or its address, and nobody new is welcome.
+    SignUpClosed,
     /// The upstream account belongs to another user.
     LinkTaken,
     /// It is the last way in.
@@ -133,6 +135,7 @@ enum Page {
     Account,
     Off,
     Closed,
+    Newcomer,
     Session,
     Taken,
     Last,
@@ -152,6 +155,7 @@ impl Page {
             Self::Account => "upstream-account",
             Self::Off => "upstream-off",
             Self::Closed => "upstream-closed",
+            Self::Newcomer => "upstream-newcomer",
             Self::Session => "upstream-session",
             Self::Taken => "upstream-taken",
             Self::Last => "upstream-last",
@@ -163,7 +167,7 @@ impl Page {
         match self {
             Self::Denied | Self::Trouble => 200,
             Self::Again => 400,
-            Self::Account | Self::Off | Self::Closed | Self::Fresh => 403,
+            Self::Account | Self::Off | Self::Closed | Self::Newcomer | Self::Fresh => 403,
             Self::Method => 405,
             Self::Session | Self::Taken | Self::Last => 409,
             Self::Answer | Self::Misconfigured => 502,
@@ -174,7 +178,7 @@ impl Page {
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::Blocked,
         Self::Redirect,
         Self::TooLarge,
@@ -225,6 +229,7 @@ impl Code {
         Self::ProviderDisabled,
         Self::StoreDown,
         Self::UserDisabled,
+        Self::SignUpClosed,
         Self::LinkTaken,
         Self::LinkLastMethod,
         Self::LinkBrowser,
@@ -283,6 +288,7 @@ impl Code {
             Self::ProviderDisabled => "up_provider_disabled",
             Self::StoreDown => "up_store_down",
             Self::UserDisabled => "up_user_disabled",
+            Self::SignUpClosed => "up_sign_up_closed",
             Self::LinkTaken => "lk_taken",
             Self::LinkLastMethod => "lk_last_method",
             Self::LinkBrowser => "lk_browser",
@@ -322,6 +328,7 @@ impl Code {
             Self::Misconfigured => Page::Misconfigured,
             Self::ProviderDisabled => Page::Off,
             Self::UserDisabled | Self::LinkTrust => Page::Closed,
+            Self::SignUpClosed => Page::Newcomer,
             Self::LinkTaken => Page::Taken,
             Self::LinkLastMethod => Page::Last,
             _ => Page::Answer,

@@ -45,10 +45,11 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
                 device: row.device,
             })
             .collect();
-        let identities = identities(app, &visit, current).await?;
+        let linked = identity::of_user(app.db.read(), current.user.id).await?;
+        let connected: Vec<String> = linked.iter().map(|row| row.provider.clone()).collect();
         let page = Account {
-            identities: &identities,
-            providers: &connect_buttons(app, &visit),
+            identities: &identities(app, &visit, linked),
+            providers: &connect_buttons(app, &visit, &connected),
             tongue: &visit.tongue,
             name: current.user.name.as_deref(),
             email: email.as_deref().unwrap_or_default(),
@@ -63,7 +64,7 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
 }
 
 /// The connected providers.
-async fn identities(app: &App, visit: &Visit, current: &Current) -> Result<Vec<IdentityRow>, Trouble> {
+fn identities(app: &App, visit: &Visit, linked: Vec<user::Identity>) -> Vec<IdentityRow> {
     let row = |row: user::Identity| IdentityRow {
         id: row.id.to_string(),
         provider: provider::name_or_words(&visit.config, &row.provider, &visit.tongue),
@@ -72,7 +73,7 @@ async fn identities(app: &App, visit: &Visit, current: &Current) -> Result<Vec<I
         used: visit.tongue.date_time(row.last_used_at),
         form_token: visit.session_token(app, &disconnect_form(row.id)),
     };
-    Ok(identity::of_user(app.db.read(), current.user.id).await?.into_iter().map(row).collect())
+    linked.into_iter().map(row).collect()
 }
 
 /// The name of the form that disconnects one account at a provider.

@@ -168,7 +168,7 @@ async fn by_mail<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config
             Ok((user, Method::Mail, false))
         }
         Resolved::Refused => Err("user_disabled"),
-        Resolved::Closed => Err("sign_up_closed"),
+        Resolved::Closed => Err(CLOSED),
     })
 }
 
@@ -176,7 +176,7 @@ async fn by_mail<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config
 async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config) -> Result<Found<'a>, Failure> {
     let Of::Mailbox { address, link, amr, .. } = proof.of else { return Ok(Err("not_a_mailbox")) };
     if config.magic_link.sign_up == SignUp::Closed {
-        return Ok(Err("sign_up_closed"));
+        return Ok(Err(CLOSED));
     }
     let Some(user) = user::admit(tx, address).await? else { return Ok(Err(HELD)) };
     event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
@@ -190,6 +190,9 @@ async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Con
 
 /// Why a provider's word made no user: somebody has the address by now.
 pub const HELD: &str = "address_held";
+
+/// Why a proof made no user: nobody new is welcome.
+pub const CLOSED: &str = "sign_up_closed";
 
 /// Why a link signed nobody in: it was disconnected meanwhile.
 pub const UNLINKED: &str = "identity_unlinked";
@@ -258,12 +261,14 @@ async fn begin(
     session::start(tx, start, &config.session).await
 }
 
-/// E2: nobody had proven this account; whatever was prepared in it ends now, and its owner is told.
+/// E2: nobody had proven this account; whatever was prepared in it ends now, and its owner is told. Where there was
+/// nothing, as after `entree users create`, there is nothing to tell.
 async fn reset_access(tx: &Tx, mut user: User, address: &Address, locale: &str) -> Result<User, Failure> {
     user.auth_epoch = user::bump_epoch(tx, user.id).await?;
-    identity::remove_all(tx, user.id).await?;
-    session::end_all(tx, user.id).await?;
-    tell(tx, LetterKind::AccessReset, address.canonical(), locale, None).await?;
+    let ended = identity::remove_all(tx, user.id).await? + session::end_all(tx, user.id).await?;
+    if ended > 0 {
+        tell(tx, LetterKind::AccessReset, address.canonical(), locale, None).await?;
+    }
     Ok(user)
 }
 

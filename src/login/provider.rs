@@ -45,12 +45,14 @@ pub fn sign_in_buttons(app: &App, visit: &Visit, txn: Option<&str>) -> Vec<Provi
     buttons(visit, |provider| sign_in_text(&visit.tongue, provider), token)
 }
 
-/// The buttons of the account page.
+/// The buttons of the account page. `connected`: the providers that have an account there already; one more may follow.
 #[must_use]
-pub fn connect_buttons(app: &App, visit: &Visit) -> Vec<ProviderButton> {
+pub fn connect_buttons(app: &App, visit: &Visit, connected: &[String]) -> Vec<ProviderButton> {
     let token = |id: &str| visit.session_token(app, &connect_form(id));
-    let text =
-        |provider: &Provider| visit.tongue.ta("account-connect", &[("provider", provider.shown_name().to_owned())]);
+    let text = |provider: &Provider| {
+        let key = if connected.contains(&provider.id) { "account-connect-another" } else { "account-connect" };
+        visit.tongue.ta(key, &[("provider", provider.shown_name().to_owned())])
+    };
     buttons(visit, text, token)
 }
 

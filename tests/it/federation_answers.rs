@@ -1,7 +1,11 @@
 //! What an upstream answers instead of a code, and what happens when something else is away: it, its configuration, our
 //! ticket store, the user (`federation` §9, lines 37 to 40; §6).
 
-use entree::{config::Config, secret::Text, user};
+use entree::{
+    config::{Config, SignUp},
+    secret::Text,
+    user,
+};
 use poem::http::StatusCode;
 use sea_orm::EntityTrait as _;
 use serde_json::json;
@@ -12,7 +16,7 @@ use testkit::{
 
 use crate::{
     bed::{Bed, there},
-    federation::{Kept, Row, Stage, count, refuse},
+    federation::{Kept, Row, Stage, count, reasons, refuse},
 };
 
 on_both!(
@@ -21,6 +25,7 @@ on_both!(
     r_37_ue_01_up_misconfigured,
     r_38_up_provider_disabled_between_start_and_callback,
     r_40_up_user_disabled,
+    up_sign_up_closed_says_so_to_whoever_is_new,
     ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it,
     ue_05_the_provider_is_gone_and_mail_goes_on,
     up_03_tickets_flushed_in_mid_flow_begin_again,
@@ -102,6 +107,16 @@ async fn r_40_up_user_disabled(bed: Bed) {
     let before = Kept::of(&bed).await;
     let answer = browser.open(&back.path()).await;
     stage.check(&before, &answer, ("locked out", 403, "up_user_disabled")).await;
+}
+
+async fn up_sign_up_closed_says_so_to_whoever_is_new(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
+    let (mut browser, _, back) = stage.gone().await;
+    let page = browser.open(&back.path()).await;
+    assert_eq!((page.status, reasons(&bed).await), (StatusCode::FORBIDDEN, vec!["up_sign_up_closed".to_owned()]));
+    assert!(page.text().contains("no account here yet"), "{}", page.summary());
+    assert_eq!(entity::user::Entity::find().all(bed.app.db.read()).await.unwrap(), []);
 }
 
 async fn ue_05_the_provider_is_gone_and_mail_goes_on(bed: Bed) {

@@ -371,3 +371,14 @@ async fn e_2_the_letter_about_it_waits_a_day_at_most() {
     assert_eq!(row.canonical, "e2-letter@example.com");
     assert!(row.give_up_at.since(now) >= Duration::from_secs(86_400));
 }
+
+#[tokio::test]
+async fn e_2_an_account_that_ops_made_and_nobody_used_sends_no_letter_about_it() {
+    let bed = Bed::embedded().await;
+    let tx = bed.tx().await;
+    entree::user::import(&tx, &address("e2-fresh@example.com")).await.unwrap();
+    tx.commit().await.unwrap();
+    bed.browser().sign_in("e2-fresh@example.com").await;
+    let letters = mail_outbox::Entity::find().filter(mail_outbox::Column::Kind.eq(mail_outbox::Kind::AccessReset));
+    assert!(letters.one(bed.app.db.read()).await.unwrap().is_none(), "nothing of theirs ended");
+}

@@ -171,6 +171,8 @@ upstream-off-title = { $provider } is not offered
 upstream-off = Signing in with { $provider } is not offered here, or no longer. Please sign in by e-mail.
 upstream-closed-title = You cannot sign in
 upstream-closed = This account cannot sign in here. If you think it should, ask the people who run this service.
+upstream-newcomer-title = You have no account here yet
+upstream-newcomer = Signing in with { $provider } worked, but nobody new can join here by themselves. If you have an account under another address, sign in by e-mail with that one; else ask the people who run this service for an invitation.
 upstream-session-title = Somebody else is signed in now
 upstream-session = While you were at { $provider }, somebody signed in or out in this browser. Nothing was connected. Please try again.
 upstream-taken-title = This account is connected already
@@ -212,6 +214,7 @@ account-identity-when = Connected { $linked }. Last used { $used }.
 account-identity-disconnect = Disconnect
 account-identity-disconnect-label = Disconnect: { $provider } { $account }
 account-connect = Connect { $provider }
+account-connect-another = Connect another account at { $provider }
 
 access-title = Applications with access
 access-lede = These applications may use your account. Removing access ends that at once, until you sign in with the application again.

@@ -171,6 +171,8 @@ upstream-off-title = { $provider } n’est pas proposé
 upstream-off = La connexion avec { $provider } n’est pas, ou plus, proposée ici. Connectez-vous par e-mail.
 upstream-closed-title = Vous ne pouvez pas vous connecter
 upstream-closed = Ce compte ne peut pas se connecter ici. Si vous pensez qu’il le devrait, adressez-vous aux responsables de ce service.
+upstream-newcomer-title = Vous n’avez pas encore de compte ici
+upstream-newcomer = La connexion avec { $provider } a réussi, mais les inscriptions sont fermées. Si vous avez un compte sous une autre adresse, connectez-vous par e-mail avec celle-ci ; sinon, demandez une invitation aux responsables de ce service.
 upstream-session-title = Quelqu’un d’autre est connecté maintenant
 upstream-session = Pendant que vous étiez chez { $provider }, quelqu’un s’est connecté ou déconnecté dans ce navigateur. Rien n’a été associé. Veuillez réessayer.
 upstream-taken-title = Ce compte est déjà associé
@@ -212,6 +214,7 @@ account-identity-when = Associé : { $linked }. Dernière utilisation : { $used 
 account-identity-disconnect = Dissocier
 account-identity-disconnect-label = Dissocier : { $provider } { $account }
 account-connect = Associer { $provider }
+account-connect-another = Associer un autre compte { $provider }
 
 access-title = Applications ayant accès
 access-lede = Ces applications peuvent utiliser votre compte. Retirer l’accès y met fin aussitôt, jusqu’à ce que vous vous connectiez de nouveau avec l’application.
