@@ -16,11 +16,9 @@ use crate::{
     key::Claims,
     login::{
         page::Continue,
-        pending::{self, Pending},
         trouble::{self, Trouble},
         visit::{Visit, see_other},
     },
-    secret::Plain,
     session::{self, Current},
     user,
     web::{error::Failure, page::show, params::Params},
@@ -32,10 +30,27 @@ const KNOWN: [&str; 6] =
 /// The form that confirms.
 const FORM: &str = "logout";
 
-/// Where the browser goes afterwards.
+/// The longest [`After`] in a form.
+const MAX_AFTER: usize = 8192;
+
+/// Where the browser goes afterwards. Where the person is asked first it waits in the form itself, whose token is bound to
+/// it: anybody signed in can have as many of those pages drawn as they like.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct After {
-    after_logout: String,
+    client_id: String,
+    uri: String,
+    state: Option<String>,
+}
+
+impl After {
+    /// RPL §3: the URI, with `state` as sent and nothing else (ES-4). None: the client has not registered exactly it.
+    fn href(&self, config: &Config) -> Option<String> {
+        let Self { client_id, uri, state } = self;
+        client::find(config, client_id)?.post_logout_redirect_uris.iter().find(|registered| *registered == uri)?;
+        let Some(state) = state else { return Some(uri.clone()) };
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish();
+        Some(format!("{uri}{}{query}", if uri.contains('?') { '&' } else { '?' }))
+    }
 }
 
 /// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
@@ -78,17 +93,15 @@ fn fits(hint: &Claims, current: &Current) -> bool {
     claim(hint, "sid") == current.session.id.to_string() && claim(hint, "sub") == current.user.public_id.to_string()
 }
 
-/// RPL §3: the URI, with `state` as sent and nothing else (ES-4).
-fn after(params: &Params, hint: Option<&Claims>, config: &Config) -> Result<Option<String>, Trouble> {
+/// RPL §3: where a client that the hint names wants the browser to go, if it has registered that.
+fn after(params: &Params, hint: Option<&Claims>, config: &Config) -> Result<Option<After>, Trouble> {
     let client = hinted_client(params, hint, config)?;
     let Some(uri) = params.one_within("post_logout_redirect_uri", 2048)? else { return Ok(None) };
     let client = client.ok_or(Trouble::Request("id_token_hint"))?;
-    if !client.post_logout_redirect_uris.iter().any(|registered| registered == uri) {
-        return Err(Trouble::Request("post_logout_redirect_uri"));
-    }
-    let Some(state) = params.one_within("state", 2048)? else { return Ok(Some(uri.to_owned())) };
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish();
-    Ok(Some(format!("{uri}{}{query}", if uri.contains('?') { '&' } else { '?' })))
+    let state = params.one_within("state", 2048)?.map(str::to_owned);
+    let after = After { client_id: client.client_id.clone(), uri: uri.to_owned(), state };
+    after.href(config).ok_or(Trouble::Request("post_logout_redirect_uri"))?;
+    Ok(Some(after))
 }
 
 /// The client that the hint was issued to; `client_id`, if sent, must name the same.
@@ -119,44 +132,30 @@ async fn end(app: &App, visit: &Visit, current: &Current) -> Result<(), Failure>
 }
 
 /// Signed out: to the client, or to our own page. From a form's POST the client is reached by a page (CW-03).
-fn gone(visit: &Visit, after: Option<&String>, from_form: bool) -> Response {
-    let response = match after {
-        Some(href) if from_form => show(&Continue { tongue: &visit.tongue, href }, visit.site),
-        Some(href) => see_other(href),
+fn gone(visit: &Visit, after: Option<&After>, from_form: bool) -> Response {
+    let response = match after.and_then(|after| after.href(&visit.config)) {
+        Some(href) if from_form => show(&Continue { tongue: &visit.tongue, href: &href }, visit.site),
+        Some(href) => see_other(&href),
         None => see_other("/logged-out"),
     };
     visit.answer_signed_out(response)
 }
 
-async fn confirm(app: &App, visit: &Visit, current: &Current, after: Option<&String>) -> Result<Response, Trouble> {
+async fn confirm(app: &App, visit: &Visit, current: &Current, after: Option<&After>) -> Result<Response, Trouble> {
     let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
-    let txn = match after {
-        Some(uri) => Some(park(app, visit, uri).await?),
-        None => None,
-    };
+    let after = after.map(serde_json::to_string).transpose().map_err(Failure::internal)?;
     let page = Logout {
         tongue: &visit.tongue,
         email: email.as_deref().unwrap_or_default(),
-        txn: txn.as_deref(),
-        form_token: &visit.session_token(app, FORM),
+        after: after.as_deref(),
+        form_token: &visit.session_token(app, &form(after.as_deref())),
     };
     Ok(visit.answer(show(&page, visit.site)))
 }
 
-async fn park(app: &App, visit: &Visit, uri: &str) -> Result<String, Failure> {
-    let after = After { after_logout: uri.to_owned() };
-    let pending = Pending {
-        client_id: String::new(),
-        client_name: String::new(),
-        fresh: false,
-        mail_only: false,
-        login_hint: String::new(),
-        ui_locales: String::new(),
-        request: serde_json::to_string(&after).map_err(Failure::internal)?,
-        origin: None,
-        room: pending::Room::default(),
-    };
-    Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?.to_text())
+/// The name of the form that confirms signing out and then going there.
+fn form(after: Option<&str>) -> String {
+    format!("{FORM} {}", after.unwrap_or_default())
 }
 
 /// `POST /oauth2/logout/confirm`: the person has agreed.
@@ -165,18 +164,15 @@ pub async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> 
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["txn", "form_token"])?;
+        params.known(&["after", "form_token"])?;
         if visit.current.is_none() {
             return Ok(see_other("/logged-out"));
         }
-        let current = visit.check_session_form(app, request, &params, FORM)?;
-        let after = match params.one_within("txn", 43)?.and_then(Plain::parse) {
-            Some(handle) => pending::take(&app.tickets, &handle, visit.asker()).await?,
-            None => None,
-        };
-        let after = after.and_then(|pending| serde_json::from_str::<After>(&pending.request).ok());
+        let after = params.one_within("after", MAX_AFTER)?;
+        let current = visit.check_session_form(app, request, &params, &form(after))?;
+        let after: Option<After> = after.and_then(|after| serde_json::from_str(after).ok());
         end(app, &visit, current).await?;
-        Ok(gone(&visit, after.map(|after| after.after_logout).as_ref(), true))
+        Ok(gone(&visit, after.as_ref(), true))
     })
     .await
 }

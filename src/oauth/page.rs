@@ -92,9 +92,9 @@ pub struct Logout<'a> {
     pub tongue: &'a Tongue,
     /// Who is signed in.
     pub email: &'a str,
-    /// The handle of where to go afterwards.
-    pub txn: Option<&'a str>,
-    /// Binds the form.
+    /// Where to go afterwards.
+    pub after: Option<&'a str>,
+    /// Binds the form, and that.
     pub form_token: &'a str,
 }
 

@@ -2,7 +2,7 @@
 //! resource, and signing out at a client's wish.
 
 use entree::config::{Client, Config};
-use poem::http::{Method, StatusCode};
+use poem::http::StatusCode;
 use serde_json::Value;
 use testkit::page::Page;
 use url::Url;
@@ -317,18 +317,30 @@ async fn es_3_es_6_without_a_hint_the_person_is_asked_first() {
 }
 
 #[tokio::test]
-async fn a_parked_logout_is_no_client_request() {
+async fn es_4_es_6_where_to_go_waits_in_the_form_and_is_bound_to_it() {
     let bed = bed().await;
-    let (mut browser, hint) = signed_in(&bed, "ann@x.test").await;
+    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
     let (_, other) = signed_in(&bed, "bob@x.test").await;
-    let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye";
-    let page = browser.open(&format!("/oauth2/logout?id_token_hint={other}&{bye}")).await;
-    let txn = page.attribute("form#logout input[name=txn]", "value").unwrap();
-    for path in ["/oauth2/authorize/resume", "/consent"] {
-        let page = browser.send(browser.request(Method::GET, &format!("{path}?txn={txn}")).finish()).await;
-        assert_eq!(page.status, StatusCode::GONE, "{path}");
+    let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye&state=a%20%22b%22";
+    let asked = format!("/oauth2/logout?id_token_hint={other}&{bye}");
+    // No page takes room in the ticket store: anybody signed in could have it filled.
+    bed.pass(4000);
+    let _ = bed.app.tickets.sweep();
+    for _ in 0..20 {
+        assert_eq!(browser.open(&asked).await.status, StatusCode::OK);
     }
-    assert!(!hint.is_empty());
+    bed.pass(4000);
+    assert_eq!(bed.app.tickets.sweep(), 0, "nothing was kept");
+    let page = browser.open(&asked).await;
+    let after = page.attribute("form#logout input[name=after]", "value").unwrap();
+    for forged in [after.replace("/bye", "/evil"), after.replace("a ", "b "), String::new()] {
+        let answer = browser.submit(&page, "logout", &[("after", &forged)]).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{forged}");
+    }
+    assert!(browser.account().await.is_some());
+    let done = browser.submit(&page, "logout", &[]).await;
+    assert_eq!(done.refresh().unwrap().as_str(), "https://app.test/bye?state=a+%22b%22");
+    assert!(browser.account().await.is_none());
 }
 
 #[tokio::test]
