@@ -65,20 +65,13 @@ impl ClientKeys {
     /// if they may be asked for again already. None if there are none to trust.
     pub async fn of(&self, uri: &str, known: impl Fn(&Jwks) -> bool, now: Time) -> Option<Arc<Jwks>> {
         let slot = self.slot(uri);
-        let good = || slot.no_older_than(FRESH, now).filter(|keys| known(keys));
-        if let Some(keys) = good() {
+        if let Some(keys) = slot.no_older_than(FRESH, now).filter(|keys| known(keys)) {
             return Some(keys);
         }
-        let mut asked = slot.asked.lock().await;
-        // Somebody else may have asked while we waited.
-        if let Some(keys) = good() {
-            return Some(keys);
-        }
-        if asked.is_none_or(|at| now.since(at) >= PAUSE) {
-            *asked = Some(now);
-            if let Some(keys) = fetch(uri).await {
-                slot.held.store(Some(Arc::new(Held { keys: Arc::new(keys), read_at: now })));
-            }
+        // A task of its own: a caller who hangs up must not take the answer along, or nobody had it for a minute.
+        let reading = tokio::spawn(read(Arc::clone(&slot), uri.to_owned(), now));
+        if let Err(failure) = reading.await {
+            tracing::error!(cause = %failure, "reading the keys of a client came to no end");
         }
         slot.no_older_than(STALE, now)
     }
@@ -86,6 +79,18 @@ impl ClientKeys {
     fn slot(&self, uri: &str) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(uri.to_owned()).or_default())
+    }
+}
+
+/// Asks for a document, unless somebody has just done so.
+async fn read(slot: Arc<Slot>, uri: String, now: Time) {
+    let mut asked = slot.asked.lock().await;
+    if asked.is_some_and(|at| now.since(at) < PAUSE) {
+        return;
+    }
+    *asked = Some(now);
+    if let Some(keys) = fetch(&uri).await {
+        slot.held.store(Some(Arc::new(Held { keys: Arc::new(keys), read_at: now })));
     }
 }
 
@@ -103,4 +108,30 @@ async fn fetch(uri: &str) -> Option<Jwks> {
     // A URL may hold a secret: its host says enough.
     let host = Url::parse(uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     keys.inspect_err(|cause| tracing::warn!(host, cause, "the keys of a client cannot be read")).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde_json::json;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        web::fetch::server::{Server, answer},
+    };
+
+    #[tokio::test]
+    async fn ca_10_whoever_hangs_up_takes_no_answer_along() {
+        let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
+        let document = json!({ "keys": [key] }).to_string();
+        let server = Server::start(move |_| answer(200, "", &document)).await;
+        let (keys, uri) = (ClientKeys::default(), format!("{}/jwks", server.base));
+        let now = Clock::default().now();
+        let hung_up = timeout(Duration::ZERO, keys.of(&uri, |_| true, now)).await;
+        assert!(hung_up.is_err());
+        assert!(keys.of(&uri, |_| true, now).await.is_some(), "the next one has it");
+    }
 }
