@@ -26,17 +26,40 @@ use crate::{
 /// # Errors
 /// If the store is away.
 pub async fn network(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
+    of_network(tickets, "network", caller, &limits.network, &limits.network_wide).await
+}
+
+/// The same for any rule: `own` for an IPv4 address or the /64 of an IPv6 one, `wide` for its /48.
+async fn of_network(
+    tickets: &Tickets,
+    scope: &'static str,
+    caller: IpAddr,
+    own: &[Budget],
+    wide: &[Budget],
+) -> Result<Option<Duration>, Failure> {
     let (subject, counters) = match caller.to_canonical() {
-        IpAddr::V4(address) => (Hash::of(&address.octets()), counters("network", &limits.network)),
+        IpAddr::V4(address) => (Hash::of(&address.octets()), counters(scope, own)),
         IpAddr::V6(address) => {
-            let (wide, subnet) = split(address);
-            let mut both = counters(&format!("network {subnet:04x}"), &limits.network);
-            both.extend(counters("network", &limits.network_wide));
-            (Hash::of(&wide), both)
+            let (prefix, subnet) = split(address);
+            let mut both = counters(&format!("{scope} {subnet:04x}"), own);
+            both.extend(counters(scope, wide));
+            (Hash::of(&prefix), both)
         }
     };
     let wait = tickets.hit(&subject, &counters).await?;
-    Ok(wait.inspect(|_| metrics::limited("network")))
+    Ok(wait.inspect(|_| metrics::limited(scope)))
+}
+
+/// What takes room in the ticket store, or in the trail: a /48 may four times what each of its /64 may.
+async fn room(
+    tickets: &Tickets,
+    scope: &'static str,
+    caller: IpAddr,
+    limits: &Limits,
+) -> Result<Option<Duration>, Failure> {
+    let four = |budget: &Budget| Budget { count: budget.count.saturating_mul(4), ..*budget };
+    let wide: Vec<Budget> = limits.authorize.iter().map(four).collect();
+    of_network(tickets, scope, caller, &limits.authorize, &wide).await
 }
 
 /// Counts a client request from this caller that has to wait for a person. `Some`: refuse with 429.
@@ -44,7 +67,7 @@ pub async fn network(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Resu
 /// # Errors
 /// If the store is away.
 pub async fn authorize(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
-    hit(tickets, "authorize", &subnet(caller), &limits.authorize).await
+    room(tickets, "authorize", caller, limits).await
 }
 
 /// Counts a start towards an upstream provider from this caller, by the same budget: it takes room in the ticket store
@@ -53,7 +76,7 @@ pub async fn authorize(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Re
 /// # Errors
 /// If the store is away.
 pub async fn upstream(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
-    hit(tickets, "upstream", &subnet(caller), &limits.authorize).await
+    room(tickets, "upstream", caller, limits).await
 }
 
 /// Counts a refused answer of a provider from this caller: over the budget it has a line in the log alone.
@@ -61,15 +84,7 @@ pub async fn upstream(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Res
 /// # Errors
 /// If the store is away.
 pub async fn upstream_refusal(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
-    hit(tickets, "upstream refusal", &subnet(caller), &limits.authorize).await
-}
-
-/// An IPv4 address, or the /64 of an IPv6 one.
-fn subnet(caller: IpAddr) -> Hash {
-    match caller.to_canonical() {
-        IpAddr::V4(address) => Hash::of(&address.octets()),
-        IpAddr::V6(address) => Hash::of(address.octets().split_at(8).0),
-    }
+    room(tickets, "upstream refusal", caller, limits).await
 }
 
 /// Counts a mail to this address (its key, see magic-link E6). `false`: send nothing, and let nobody notice.
@@ -210,6 +225,24 @@ mod tests {
         }
         assert_eq!(passed, 200, "the /48 has 200 an hour");
         assert_eq!(pass(&tickets, "2001:db8:2:1::1", &limits, 1).await, 1, "another /48");
+    }
+
+    #[tokio::test]
+    async fn requests_that_take_room_are_counted_by_64_and_by_48() {
+        let (tickets, _, mut limits) = fresh();
+        limits.authorize = vec![Budget { count: 10, seconds: 600 }];
+        let mut passed = Vec::new();
+        for subnet in 1..=6 {
+            let caller = ip(&format!("2001:db8:1:{subnet:x}::1"));
+            let mut of_it = 0;
+            for _ in 0..15 {
+                of_it += usize::from(authorize(&tickets, caller, &limits).await.unwrap().is_none());
+            }
+            passed.push(of_it);
+        }
+        assert_eq!(passed, [10, 10, 10, 10, 0, 0], "one customer holds a whole /48");
+        assert_eq!(upstream(&tickets, ip("2001:db8:1:1::1"), &limits).await.unwrap(), None, "a rule of its own");
+        assert_eq!(authorize(&tickets, ip("2001:db8:2:1::1"), &limits).await.unwrap(), None, "another /48");
     }
 
     #[tokio::test]
