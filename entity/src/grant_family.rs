@@ -17,6 +17,8 @@ pub struct Model {
     pub client_id: String,
     /// From which session.
     pub session_id: Option<Uuid>,
+    /// The account at a provider by which that session began, if it was one.
+    pub identity_id: Option<Uuid>,
     /// What, separated by spaces.
     pub scope: String,
     /// For which resource server.

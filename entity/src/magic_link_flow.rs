@@ -52,6 +52,8 @@ pub struct Model {
     pub tries: i32,
     /// Mails asked for so far.
     pub sends: i32,
+    /// Refusals with a row in the trail so far.
+    pub refusals: i32,
     /// Earliest next resend.
     pub next_send_at: Time,
     /// Begun.

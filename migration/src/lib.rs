@@ -11,6 +11,7 @@ mod m20261123_000003_consents;
 mod m20261123_000004_identities;
 mod m20261123_000005_clients;
 mod m20261123_000006_claims;
+mod m20261128_000007_bounds;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_identities::Migration),
             Box::new(m20261123_000005_clients::Migration),
             Box::new(m20261123_000006_claims::Migration),
+            Box::new(m20261128_000007_bounds::Migration),
         ]
     }
 }

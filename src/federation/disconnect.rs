@@ -61,7 +61,9 @@ async fn remove(
     mine: &Identity,
 ) -> Result<Result<bool, Code>, Trouble> {
     let tx = app.db.begin().await?;
-    if !session::is_fresh(&current.session, tx.now) {
+    // Read again: it may have ended, or its user have been locked out, since the page was asked for.
+    let read = session::by_id(tx.conn(), current.session.id, tx.now, &visit.config.session).await?;
+    if !read.is_some_and(|now| session::is_fresh(&now.session, tx.now)) {
         return Ok(Err(Code::LinkStaleAuth));
     }
     let by_mail = user::has_mail(tx.conn(), current.user.id).await?;
@@ -71,7 +73,7 @@ async fn remove(
         Removed::Done(_) => {}
     }
     let ended = session::end_of_identity(&tx, mine.id).await?;
-    tokens.end(&tx, current.user.id, &ended).await?;
+    tokens.end(&tx, current.user.id, mine.id, &ended).await?;
     let event = Event::new(Kind::IdentityUnlinked).user(current.user.id).session(current.session.id);
     event.provider(&mine.provider).caller(&visit.caller.network, &visit.caller.request_id).record(&tx).await?;
     told(&tx, current, &visit.tongue.tag, &mine.provider, LetterKind::ProviderDisconnected).await?;

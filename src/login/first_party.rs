@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     client,
-    config::{Client, Config},
+    config::{Client, ClientAuth, Config, GrantType},
     db::Tx,
     mail::Work,
     session::Session,
@@ -21,10 +21,15 @@ use crate::{
 /// The protocol room's maker of tokens, as the routes hand it in.
 pub type Issuer = Arc<dyn IssueTokens>;
 
-/// Only registered first-party clients may draw our form.
+/// Only registered first-party clients may draw our form (DESIGN §8), and of those the ones that may sign people in and
+/// have no secret: nothing here asks for it, and what a client has to show elsewhere must not be spared it here.
 #[must_use]
 pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
-    client::find(config, id).filter(|client| client.first_party)
+    let is_app = |client: &&Client| {
+        let signs_in = client.grant_types.contains(&GrantType::AuthorizationCode);
+        client.first_party && signs_in && client.token_endpoint_auth_method == ClientAuth::None
+    };
+    client::find(config, id).filter(is_app)
 }
 
 /// Only pages of the app that speaks read the answer.
@@ -69,9 +74,9 @@ pub trait IssueTokens: Send + Sync + std::fmt::Debug {
     /// Stores the grant and signs its tokens.
     fn issue<'a>(&'a self, tx: &'a Tx, issue: Issue<'a>, caller: &'a Caller) -> Work<'a, Issued>;
 
-    /// Ends every grant that came from these sessions of a user, also those with `offline_access`: the way in that
-    /// began them counts no more. Signing out does not do this (BS-05).
-    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64>;
+    /// Ends every grant that came from a sign-in by this account at a provider, and from these sessions of a user, also
+    /// those with `offline_access`: the way in that began them counts no more. Signing out does not do this (BS-05).
+    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, identity: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64>;
 }
 
 /// Tokens (RFC 6749 §5.1).

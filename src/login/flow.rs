@@ -57,6 +57,9 @@ pub struct Open<'a> {
     pub link: Option<String>,
 }
 
+/// How many refusals of one flow have rows in the trail: more than its tries, its mails and a few clicks come to.
+const MOST_REFUSALS: i32 = 20;
+
 /// Opens a flow; its first mail counts as asked for.
 ///
 /// # Errors
@@ -81,6 +84,7 @@ pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, Fail
         destination_claimed_at: None,
         tries: 0,
         sends: 1,
+        refusals: 0,
         next_send_at: tx.now + resend_delay(config, 1),
         created_at: tx.now,
         expires_at: tx.now + config.flow_lifetime(),
@@ -168,6 +172,20 @@ pub async fn count_try(tx: &Tx, id: Uuid, state: State, most: u32) -> Result<boo
         .filter(row::Column::ExpiresAt.gt(tx.now))
         .col_expr(row::Column::Tries, Expr::col(row::Column::Tries).add(1))
         .filter(row::Column::Tries.lt(i32::try_from(most).unwrap_or(i32::MAX)))
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// Counts a refusal that is to have a row in the trail, if there are not too many of this flow already.
+///
+/// # Errors
+/// The database's own.
+pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::Refusals, Expr::col(row::Column::Refusals).add(1))
+        .filter(row::Column::Id.eq(id))
+        .filter(row::Column::Refusals.lt(MOST_REFUSALS))
         .exec(tx.conn())
         .await?;
     Ok(done.rows_affected == 1)

@@ -11,7 +11,7 @@ use crate::{
         flow::{self, Flow, Holder, State},
         resume,
     },
-    secret::{Hash, Mac, Plain},
+    secret::{Hash, Mac},
     session,
     telemetry::metrics,
     user::{self, Address},
@@ -162,7 +162,7 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
     if !session::renew_secret(tx, id, &sid).await? {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     }
-    let device = attempt.holds.device.cloned().unwrap_or_else(Plain::generate);
+    let device = attempt.holds.device.cloned().unwrap_or_else(|| secret(b"device"));
     if let Some(key) = Hash::from_column(&flow.address_key) {
         device::remember(tx, &device.hash(), &key).await?;
     }
@@ -170,8 +170,8 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
     Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
 }
 
-/// A refusal. One that costs whoever asks a try, a mail or a link has its row in the trail; what anybody can bring about
-/// for nothing is a line in the log alone, or they could fill the trail.
+/// A refusal. One that costs whoever asks a try, a mail or a link has its row in the trail, up to so many a flow; what
+/// anybody can bring about for nothing is a line in the log alone, or they could fill the trail.
 ///
 /// # Errors
 /// The database's own.
@@ -181,10 +181,12 @@ pub async fn refuse(
     reason: &'static str,
     attempt: &Attempt<'_>,
 ) -> Result<Consumed, Failure> {
-    if flow.is_some() && !matches!(reason, "malformed" | "no_tries_left") {
-        event(Kind::MagicLinkRefused, flow, attempt).reason(reason).record(tx).await?;
-    } else {
-        tracing::info!(request_id = attempt.caller.request_id, reason, "link or code refused");
+    let told = flow.filter(|_| !matches!(reason, "malformed" | "no_tries_left"));
+    match told {
+        Some(flow) if flow::count_refusal(tx, flow.id).await? => {
+            event(Kind::MagicLinkRefused, told, attempt).reason(reason).record(tx).await?;
+        }
+        _ => tracing::info!(request_id = attempt.caller.request_id, reason, "link or code refused"),
     }
     Ok(Consumed::Refused(flow.cloned().map(Box::new), reason))
 }

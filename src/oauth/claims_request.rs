@@ -20,6 +20,10 @@ use crate::{
 /// The longest text that is read.
 const MAX_BYTES: usize = 4096;
 
+/// The longest value that is kept, in characters, and the most of one claim.
+const MAX_VALUE: usize = 255;
+const MOST_VALUES: usize = 16;
+
 /// What can be asked for at userinfo, and the scope that it belongs to; none: whoever gets a token knows it anyway.
 const AT_USERINFO: [(&str, Option<&str>); 10] = [
     ("name", Some("profile")),
@@ -99,7 +103,7 @@ impl ClaimsRequest {
         Some(Self {
             userinfo: names(&userinfo, AT_USERINFO.len()),
             id_token: names(&id_token, IN_ID_TOKEN),
-            sub: id_token.get("sub").and_then(|sub| sub.get("value")?.as_str()).map(str::to_owned),
+            sub: id_token.get("sub").and_then(|sub| sub.get("value")?.as_str()).map(cut),
             acr: acr.map(values).unwrap_or_default(),
         })
     }
@@ -130,12 +134,17 @@ fn place(members: &Map<String, Value>, name: &str) -> Option<Map<String, Value>>
 
 /// `value`, or `values` (OIDC Core §5.5.1).
 fn values(claim: &Value) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let text = |value: &Value| value.as_str().map(cut);
     match (claim.get("value"), claim.get("values").and_then(Value::as_array)) {
         (Some(one), _) => text(one).into_iter().collect(),
-        (None, Some(list)) => list.iter().filter_map(text).collect(),
+        (None, Some(list)) => list.iter().filter_map(text).take(MOST_VALUES).collect(),
         (None, None) => Vec::new(),
     }
+}
+
+/// A value as it waits with its request: anybody may send it. What is longer than any of ours stays unlike them.
+fn cut(value: &str) -> String {
+    value.chars().take(MAX_VALUE).collect()
 }
 
 fn scope_of(name: &str) -> Option<&'static str> {
@@ -154,11 +163,13 @@ pub fn scopes_behind(claims: &str) -> Vec<&'static str> {
     scopes
 }
 
-/// A grant, and the scope of the token at hand: the grant's or less.
+/// A grant, whose client it is for, and the scope of the token at hand: the grant's or less.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
     /// The grant.
     pub grant: &'a Grant,
+    /// The client, as it is registered now.
+    pub client: &'a Client,
     /// The token's scope.
     pub scope: &'a str,
 }
@@ -173,9 +184,12 @@ impl Reach<'_> {
         self.asked("id_token", name)
     }
 
-    /// Whether the request asked for it. A refresh that left a scope out leaves out what belongs to it, too.
+    /// Whether the request asked for it. A refresh that left a scope out leaves out what belongs to it, too, and so do ops
+    /// who took it from the client.
     fn asked(&self, place: &str, name: &str) -> bool {
-        let left_out = |scope: &str| scope::has(&self.grant.scope, scope) && !scope::has(self.scope, scope);
+        let listed = |scope: &str| self.client.scopes.iter().any(|own| own == scope);
+        let narrowed = |scope: &str| scope::has(&self.grant.scope, scope) && !scope::has(self.scope, scope);
+        let left_out = |scope: &str| !listed(scope) || narrowed(scope);
         scope::has(&self.grant.claims, &format!("{place}.{name}")) && !scope_of(name).is_some_and(left_out)
     }
 }

@@ -2,8 +2,9 @@
 
 use entity::consent as row;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Select,
-    sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Select,
+    sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
@@ -46,22 +47,30 @@ fn does(found: Option<Consent>, asked: &str) -> bool {
 /// # Errors
 /// The database's own.
 pub async fn allow(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<(), Failure> {
-    let before = find(user, client).one(tx.conn()).await?.map(|consent| consent.scope).unwrap_or_default();
-    let mut names: Vec<&str> = before.split_ascii_whitespace().collect();
-    names.extend(asked.split_ascii_whitespace().filter(|name| !scope::has(&before, name)));
-    let model = row::ActiveModel {
+    let empty = row::ActiveModel {
         id: Set(row_id(tx.now)),
         user_id: Set(user.id),
         client_id: Set(client.to_owned()),
-        scope: Set(names.join(" ")),
+        scope: Set(String::new()),
         created_at: Set(tx.now),
         updated_at: Set(tx.now),
         auth_epoch: Set(user.auth_epoch),
     };
-    let again = OnConflict::columns([row::Column::UserId, row::Column::ClientId])
-        .update_columns([row::Column::Scope, row::Column::UpdatedAt, row::Column::AuthEpoch])
-        .to_owned();
-    row::Entity::insert(model).on_conflict(again).exec_without_returning(tx.conn()).await?;
+    let there = OnConflict::columns([row::Column::UserId, row::Column::ClientId]).do_nothing().to_owned();
+    row::Entity::insert(empty).on_conflict(there).exec_without_returning(tx.conn()).await?;
+    // Locked: of two who add at once neither loses, and what is withdrawn meanwhile does not come back.
+    let found = find(user, client).lock_exclusive().one(tx.conn()).await?;
+    let before = found.map(|consent| consent.scope).unwrap_or_default();
+    let mut names: Vec<&str> = before.split_ascii_whitespace().collect();
+    names.extend(asked.split_ascii_whitespace().filter(|name| !scope::has(&before, name)));
+    row::Entity::update_many()
+        .col_expr(row::Column::Scope, Expr::value(names.join(" ")))
+        .col_expr(row::Column::UpdatedAt, Expr::value(tx.now.0))
+        .col_expr(row::Column::AuthEpoch, Expr::value(user.auth_epoch))
+        .filter(row::Column::UserId.eq(user.id))
+        .filter(row::Column::ClientId.eq(client))
+        .exec(tx.conn())
+        .await?;
     Ok(())
 }
 

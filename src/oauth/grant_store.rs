@@ -114,16 +114,19 @@ pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, Failur
     revoke_where(tx, Condition::all().add(row::Column::UserId.eq(user)).add(row::Column::ClientId.eq(client))).await
 }
 
-/// Ends every grant of a person that came from these sessions, also those with `offline_access`; gives how many.
+/// Ends every grant of a person that came from a sign-in by this account at a provider, and from these sessions, also
+/// those with `offline_access`; gives how many. Such a grant outlives the row of its session, so it knows the account by
+/// itself.
 ///
 /// # Errors
 /// The database's own.
-pub async fn revoke_of_sessions(tx: &Tx, user: Uuid, sessions: &[Uuid]) -> Result<u64, Failure> {
-    let mut ended = 0;
+pub async fn revoke_of_identity(tx: &Tx, user: Uuid, identity: Uuid, sessions: &[Uuid]) -> Result<u64, Failure> {
+    let of_user = Condition::all().add(row::Column::UserId.eq(user));
+    let mut ended = revoke_where(tx, of_user.clone().add(row::Column::IdentityId.eq(identity))).await?;
     // In parts: databases bound how many values a statement may have.
     for part in sessions.chunks(500) {
         let theirs = row::Column::SessionId.is_in(part.iter().copied());
-        ended += revoke_where(tx, Condition::all().add(row::Column::UserId.eq(user)).add(theirs)).await?;
+        ended += revoke_where(tx, of_user.clone().add(theirs)).await?;
     }
     Ok(ended)
 }

@@ -75,7 +75,8 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
     let now = app.clock().now().seconds();
     let (sub, sid) = (user.public_id.to_string(), grant.session_id.map(|id| id.to_string()));
     let (roles, audience) = (user::roles(user), subject.audience);
-    let scope = scope::of_person(subject.scope, &roles);
+    // What ops have taken from the client since is gone at once, as with audiences.
+    let scope = scope::of_person(&scope::granted(client, subject.scope), &roles);
     let amr = || grant.amr.split(' ').filter(|method| !method.is_empty()).collect::<Vec<_>>();
     let access = Access {
         iss: &app.public_url,
@@ -108,7 +109,7 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
             amr: amr(),
             sid,
             at_hash: at_hash(&access_token),
-            asked: claims_request::in_id_token(tx.conn(), user, &Reach { grant, scope: subject.scope }).await?,
+            asked: claims_request::in_id_token(tx.conn(), user, &Reach { grant, client, scope: &scope }).await?,
         };
         Some(app.keys.sign(client.id_token_signed_response_alg, ID_TYP, &id)?)
     } else {
@@ -160,6 +161,7 @@ pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Opt
         user_id: session.user_id,
         client_id: client.client_id.clone(),
         session_id: Some(session.id),
+        identity_id: session.identity_id,
         scope: scope.to_owned(),
         audience: resource.map_or_else(|| resource::all(client, &app.public_url), str::to_owned),
         auth_time: session.auth_time,
@@ -217,7 +219,7 @@ impl IssueTokens for Issuer {
         })
     }
 
-    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64> {
-        Box::pin(grant_store::revoke_of_sessions(tx, user, sessions))
+    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, identity: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64> {
+        Box::pin(grant_store::revoke_of_identity(tx, user, identity, sessions))
     }
 }

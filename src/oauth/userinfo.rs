@@ -40,14 +40,13 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
     let token = bearer::token(request, body).await?;
     let config = app.config.get();
     let live = access::live(app, &config, &token).await?.ok_or(Denied::Token)?;
-    if let Some(client) = client::find(&config, live.text("client_id")) {
-        cors::spoken_by(request, &client.allowed_origins);
-    }
+    let client = client::find(&config, live.text("client_id")).ok_or(Denied::Token)?;
+    cors::spoken_by(request, &client.allowed_origins);
     let scope = live.text("scope");
     let Some((grant, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {
         return Err(Denied::Scope("openid"));
     };
-    let told = claims_request::at_userinfo(app.db.read(), &holder.user, &Reach { grant, scope }).await?;
+    let told = claims_request::at_userinfo(app.db.read(), &holder.user, &Reach { grant, client, scope }).await?;
     let info = UserInfo { sub: holder.user.public_id.to_string(), told };
     serde_json::to_value(info).map_err(|error| Failure::internal(error).into())
 }

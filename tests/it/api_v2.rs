@@ -1,7 +1,7 @@
 //! `/api/v2/logins`: a login as one resource, from its beginning to the tokens (DESIGN §5). Whoever began it reads and
 //! finishes it; to everybody else it does not exist.
 
-use entree::config::Config;
+use entree::config::{ClientAuth, Config, GrantType};
 use poem::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use testkit::page::Page;
@@ -29,6 +29,7 @@ on_both!(
     a_login_is_begun_read_and_finished_by_its_verifier,
     a_login_is_followed_until_it_is_consumed,
     a_login_is_read_by_pages_of_its_own_client_alone,
+    a_login_is_begun_by_apps_without_a_secret_alone,
     a_login_ends_with_its_time_and_its_tries,
 );
 
@@ -143,6 +144,25 @@ async fn a_login_is_read_by_pages_of_its_own_client_alone(bed: Bed) {
     let path = format!("/api/v2/logins/{}", crate::bed::flow_of(&waiting));
     let answer = browser.send(browser.request(Method::GET, &path).finish()).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "no cookie is read");
+}
+
+async fn a_login_is_begun_by_apps_without_a_secret_alone(bed: Bed) {
+    bed.configure(with_apps);
+    let status = async || {
+        let body = json!({"client_id": "app", "email": "x@example.com", "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
+        let first = send(&bed, Method::POST, "/api/v1/auth/magic-link/request", &[], Some(body.clone())).await;
+        (first.status, send(&bed, Method::POST, "/api/v2/logins", &[], Some(body)).await.status)
+    };
+    assert_eq!(status().await, (StatusCode::ACCEPTED, StatusCode::CREATED));
+    let refused = (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST);
+    bed.configure(|config| config.clients[0].token_endpoint_auth_method = ClientAuth::ClientSecretBasic);
+    assert_eq!(status().await, refused, "CA-3: what it has to show elsewhere it is not spared here");
+    bed.configure(with_apps);
+    bed.configure(|config| config.clients[0].grant_types = vec![GrantType::ClientCredentials]);
+    assert_eq!(status().await, refused, "TK-8: it signs nobody in");
+    bed.configure(with_apps);
+    bed.configure(|config| config.clients[0].first_party = false);
+    assert_eq!(status().await, refused);
 }
 
 async fn a_login_ends_with_its_time_and_its_tries(bed: Bed) {

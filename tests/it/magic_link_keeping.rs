@@ -1,6 +1,6 @@
 //! Section H: what is kept, for how long, and what the trail says.
 
-use entity::{audit_event, magic_link_flow, magic_link_token, mail_outbox};
+use entity::{audit_event, known_device, magic_link_flow, magic_link_token, mail_outbox};
 use entree::{
     config::Budget,
     db::{Db, Tx},
@@ -12,7 +12,9 @@ use entree::{
     user::Address,
 };
 use poem::http::StatusCode;
-use sea_orm::{ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, Statement};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Statement,
+};
 use std::time::Duration;
 use testkit::services::Redis;
 
@@ -21,7 +23,11 @@ use crate::{
     wire::Tap,
 };
 
-on_both!(h_1_what_is_over_goes_in_batches_and_what_lives_stays, h_3_the_trail_tells_each_step_and_no_secret,);
+on_both!(
+    h_1_what_is_over_goes_in_batches_and_what_lives_stays,
+    h_3_the_trail_tells_each_step_and_no_secret,
+    h_3_nobody_fills_the_trail_or_the_devices_with_one_link,
+);
 
 /// Flows with a mail each.
 async fn fill(bed: &Bed, tx: &Tx, count: usize) {
@@ -71,6 +77,28 @@ async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(bed: Bed) {
     jobs::sweep(&bed.app, Duration::from_secs(60)).await.unwrap();
     assert_eq!(flows_and_tokens(&bed).await, (0, 0));
     assert_eq!(mail_outbox::Entity::find().count(bed.app.db.read()).await.unwrap(), 0, "and the mail's row");
+}
+
+async fn h_3_nobody_fills_the_trail_or_the_devices_with_one_link(bed: Bed) {
+    let mut person = bed.browser();
+    person.ask("h3-flood@example.com").await;
+    let link = bed.mail("h3-flood@example.com").await.link();
+    let page = person.open(&link).await;
+    let before = person.clone();
+    person.submit(&page, "link", &[]).await;
+    for _ in 0..5 {
+        let mut again = before.clone();
+        again.submit(&page, "link", &[]).await;
+        assert!(again.is_signed_in(), "B7");
+    }
+    let devices = known_device::Entity::find().count(bed.app.db.read()).await.unwrap();
+    assert!(devices <= 2, "{devices}");
+    bed.pass(61);
+    for _ in 0..30 {
+        before.clone().submit(&page, "link", &[]).await;
+    }
+    let refused = audit_event::Entity::find().filter(audit_event::Column::Kind.eq("magic_link.refused"));
+    assert_eq!(refused.count(bed.app.db.read()).await.unwrap(), 20, "and the rest in the log alone");
 }
 
 /// The plan of a statement whose values are not known yet.

@@ -131,12 +131,26 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     let live = offline.tokens(&mut there).await;
     let attempt = offline.clone();
     let code = attempt.code(&mut there).await;
+    // A session that is the owner's own by now, and gave something while it was the provider's.
+    let mut stepped = signed_in(&bed, EMAIL).await;
+    by_provider(&bed, &mut stepped, link).await;
+    let before = offline.tokens(&mut stepped).await;
+    stepped.sign_in(EMAIL).await;
+    // And of sessions that ended long ago no row is left, while their grants live on.
+    let tx = bed.tx().await;
+    tx.conn().execute_unprepared("DELETE FROM sessions WHERE revoked_at IS NOT NULL").await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(refresh(&bed, "web", &before).await.status, StatusCode::OK);
 
     let account = owner.open("/account").await;
     let form = account.forms("form.disconnect").into_iter().next().unwrap();
     let request = owner.filled(&account, &form, &[]);
     assert_eq!(owner.send(request).await.status, StatusCode::SEE_OTHER);
-    for (tokens, why) in [(&kept, "of a session that had ended"), (&live, "of one that ends now")] {
+    for (tokens, why) in [
+        (&kept, "of a session that had ended"),
+        (&live, "of one that ends now"),
+        (&before, "of one that has proven itself by mail since"),
+    ] {
         let refused = refresh(&bed, "web", tokens).await;
         assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{why}");
     }

@@ -161,10 +161,11 @@ impl<'a> AuthorizeRequest<'a> {
         Ok(Self { client, redirect: back, stored })
     }
 
-    /// A request that waited, if its client and redirect URI are still registered.
+    /// A request that waited, if its client and redirect URI are still registered; of its scopes those that still are.
     #[must_use]
-    pub fn restore(stored: Stored, config: &'a Config) -> Option<Self> {
+    pub fn restore(mut stored: Stored, config: &'a Config) -> Option<Self> {
         let client = client::find(config, &stored.client_id)?;
+        stored.scope = scope::granted(client, &stored.scope);
         let uri = VerifiedRedirect::check(client, &stored.redirect_uri)?;
         let redirect = Back { uri, state: stored.state.clone(), mode: stored.mode };
         Some(Self { client, redirect, stored })

@@ -13,6 +13,7 @@ use crate::{
     config::{self, Client, Config},
     db::Tx,
     oauth::{
+        consent_store,
         error::{Code, OauthError},
         grant_store::{self, Grant, Rotation},
         issue::{self, Subject, TokenResponse},
@@ -117,6 +118,10 @@ async fn alive(tx: &Tx, grant: &Grant, client: &Client, config: &Config) -> Resu
     }
     let holder = grant_store::holder(tx.conn(), grant, tx.now, &config.session).await?;
     let holder = holder.ok_or(invalid_grant("ended"))?;
+    if !client.first_party && !consent_store::covers(tx.conn(), &holder.user, &client.client_id, &grant.scope).await? {
+        // Also one that was first-party, and whose people nobody has asked.
+        return Err(invalid_grant("no_consent").into());
+    }
     if let Some(session) = holder.session.as_ref().filter(|session| session.browser_hash.is_none()) {
         // An app's session has no browser that could use it: a refresh is its use.
         session::seen(tx.conn(), session, tx.now).await?;

@@ -248,6 +248,19 @@ async fn rf_3_a_narrower_scope_is_given_and_the_grant_keeps_its_own() {
 }
 
 #[tokio::test]
+async fn rf_9_what_ops_take_from_a_client_is_gone_with_the_next_refresh() {
+    let bed = Bed::new().await;
+    let first = bed.tokens("web", "openid email offline_access").await;
+    bed.configure("web", |client| client.scopes.retain(|scope| scope != "email"));
+    let second = bed.refresh("web", &first.text("refresh_token")).await;
+    assert_eq!(second.body["scope"], "openid offline_access");
+    assert_eq!(claims(&second.text("access_token"))["scope"], "openid offline_access");
+    // Whoever is first-party no more asks people like everybody else.
+    bed.configure("web", |client| client.first_party = false);
+    assert_eq!(bed.refresh("web", &second.text("refresh_token")).await.error(), (400, "invalid_grant"));
+}
+
+#[tokio::test]
 async fn rf_4_rf_8_another_clients_and_forged_tokens_end_nothing() {
     let bed = Bed::new().await;
     let token = bed.tokens("web", "openid offline_access").await.text("refresh_token");
