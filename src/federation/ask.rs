@@ -167,7 +167,10 @@ async fn switch(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response
             // A form's POST leads nowhere by a redirect that might end elsewhere (CW-02).
             signed_in(app, visit, &done, link.txn.as_deref()).await
         }
-        Settled::Waits(wants) => wait(app, visit, &PendingLink { wants, at: app.clock().now(), ..link.clone() }).await,
+        Settled::Waits(wants) => {
+            let anew = link.clone().anew(app.clock().now()).ok_or(Trouble::Link)?;
+            wait(app, visit, &PendingLink { wants, ..anew }).await
+        }
         Settled::Own => Ok(see_other("/account")),
         Settled::Refused(refusal) => refused(app, visit, &refusal, link).await,
     }

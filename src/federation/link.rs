@@ -71,6 +71,7 @@ impl Came {
             session: None,
             txn: None,
             at: app.clock().now(),
+            came_at: None,
             origin: None,
         }
     }

@@ -25,6 +25,10 @@ use crate::{
 /// How long a link waits (RD-04).
 pub const KEPT: Duration = Duration::from_secs(900);
 
+/// How long it may wait in all, however often another address is wanted: whoever sits down at this browser later finds
+/// none.
+const MOST: Duration = Duration::from_secs(3600);
+
 /// Where a person is asked whether to connect an account.
 pub const ASK_PATH: &str = "/login/identity";
 
@@ -56,11 +60,23 @@ pub struct PendingLink {
     pub session: Option<Uuid>,
     /// The handle of the client's request that goes on after it.
     pub txn: Option<String>,
-    /// When it began to wait.
+    /// When it began to wait, this time.
     pub at: Time,
+    /// When it came back from the provider, if it was taken up anew since.
+    #[serde(default)]
+    pub came_at: Option<Time>,
     /// The ticket that it was read from, hashed: to be spent when it is settled.
     #[serde(default)]
     pub origin: Option<Vec<u8>>,
+}
+
+impl PendingLink {
+    /// The same, to wait anew because another address is wanted; none once it has done so for long enough.
+    #[must_use]
+    pub fn anew(self, now: Time) -> Option<Self> {
+        let came_at = self.came_at.unwrap_or(self.at);
+        (now.since(came_at) <= MOST).then_some(Self { at: now, came_at: Some(came_at), ..self })
+    }
 }
 
 #[derive(Serialize, Deserialize)]

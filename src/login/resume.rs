@@ -124,7 +124,9 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
             query.push(format!("txn={}", handle.to_text()));
         }
         if let Some(link) = link_of(&flow)? {
-            let link = PendingLink { at: app.clock().now(), ..link };
+            let Some(link) = link.anew(app.clock().now()) else {
+                return Err(pending_link::refused(app, &visit).await?);
+            };
             let handle = pending_link::park(&app.tickets, visit.pre.hash(), &link).await?;
             query.push(format!("link={}", handle.to_text()));
         }

@@ -1,7 +1,8 @@
 //! Tickets and counters in this process: one map behind one lock, held for a look-up at a time and never across an
 //! await.
 //!
-//! Never holds more than it was told to: when full of live entries it refuses new ones, and evicts none. Entries end
+//! Never holds more than it was told to: when full of live entries it refuses new ones, and evicts none. An entry of
+//! several kibibytes counts as so many, so that its memory is bounded, too. Entries end
 //! exactly at their time by the injected clock; those that ended are dropped as new ones come, and by `sweep`.
 
 use std::{
@@ -33,6 +34,8 @@ pub(super) struct Memory {
 struct Shelf {
     entries: HashMap<Arc<str>, Entry>,
     due: BTreeSet<(Time, Arc<str>)>,
+    /// The room that all of them take.
+    taken: usize,
 }
 
 struct Entry {
@@ -43,6 +46,20 @@ struct Entry {
 enum Content {
     Blob(Vec<u8>),
     Count(u32),
+}
+
+impl Content {
+    /// How many entries it counts as: one a kibibyte.
+    fn room(&self) -> usize {
+        match self {
+            Self::Blob(blob) => room_of(blob),
+            Self::Count(_) => 1,
+        }
+    }
+}
+
+fn room_of(blob: &[u8]) -> usize {
+    blob.len().div_ceil(1024).max(1)
 }
 
 impl Entry {
@@ -71,7 +88,9 @@ impl Shelf {
 
     fn put(&mut self, key: &str, content: Content, expires: Time) {
         let key: Arc<str> = key.into();
+        self.taken += content.room();
         if let Some(old) = self.entries.insert(key.clone(), Entry { content, expires }) {
+            self.taken -= old.content.room();
             self.due.remove(&(old.expires, key.clone()));
         }
         self.due.insert((expires, key));
@@ -84,7 +103,7 @@ impl Shelf {
                 self.due.insert((expires, key));
                 return dropped;
             }
-            self.entries.remove(&key);
+            self.taken -= self.entries.remove(&key).map_or(0, |entry| entry.content.room());
         }
         DROPPED_AT_ONCE
     }
@@ -102,7 +121,7 @@ impl Memory {
 
     fn room(&self, shelf: &mut Shelf, now: Time, new: usize) -> Result<(), Failure> {
         shelf.drop_due(now);
-        if shelf.entries.len() + new > self.capacity {
+        if shelf.taken + new > self.capacity {
             return Err(away(format_args!("full: {} entries", self.capacity)));
         }
         Ok(())
@@ -114,7 +133,7 @@ impl Memory {
         if shelf.live(key, now).is_some() {
             return Ok(false);
         }
-        self.room(&mut shelf, now, 1)?;
+        self.room(&mut shelf, now, room_of(&blob))?;
         shelf.put(key, Content::Blob(blob), now + bounded(ttl));
         Ok(true)
     }
@@ -301,6 +320,20 @@ mod tests {
         assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
         assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
         assert!(tickets.hit(&number(1), &two).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn rd_12_a_large_entry_takes_the_room_of_several_until_it_is_gone() {
+        let (tickets, clock) = fresh(10);
+        let large = vec![0; 4 * 1024];
+        assert!(tickets.issue(Kind::Pending, &number(1), &large, TTL).await.unwrap(), "five of ten, sealed");
+        assert!(tickets.issue(Kind::Pending, &number(2), &large, TTL).await.unwrap());
+        assert!(tickets.issue(Kind::Pending, &number(3), b"small", TTL).await.is_err(), "full");
+        tickets.claim(Kind::Pending, &number(1), b"used", TTL).await.unwrap();
+        assert!(tickets.issue(Kind::Pending, &number(3), b"small", TTL).await.unwrap(), "a tombstone is small");
+        clock.advance(TTL);
+        assert!(tickets.issue(Kind::Pending, &number(4), &vec![0; 9 * 1024], TTL).await.unwrap(), "all of it");
+        assert!(tickets.issue(Kind::Pending, &number(5), b"small", TTL).await.is_err());
     }
 
     #[tokio::test]

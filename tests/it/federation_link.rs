@@ -1,6 +1,7 @@
 //! The linking table of `federation` §8, case by case, as a person meets it; and lines 40 to 43 of §9.
 
 use entity::user_identity;
+use poem::http::StatusCode;
 use sea_orm::EntityTrait as _;
 use serde_json::json;
 use testkit::{
@@ -29,6 +30,7 @@ on_both!(
     lk_06_links_that_nobody_has_do_not_fill_the_trail,
     r_43_lk_02_a_victims_address_at_trust_none_gives_no_session,
     lk_03_a_first_proof_ends_what_was_prepared,
+    lk_06_an_account_does_not_wait_for_ever_however_often_another_address_is_wanted,
 );
 
 /// Trust none, as any OpenID Provider has it unless ops say otherwise.
@@ -72,6 +74,28 @@ async fn identities(bed: &Bed) -> Vec<user_identity::Model> {
 
 async fn users(bed: &Bed) -> (i64, i64, i64) {
     (count(bed, "users").await, count(bed, "user_emails").await, count(bed, "user_identities").await)
+}
+
+async fn lk_06_an_account_does_not_wait_for_ever_however_often_another_address_is_wanted(bed: Bed) {
+    let stage = untrusted(&bed).await;
+    let mut browser = bed.browser();
+    let mut page = come(&stage, &mut browser).await;
+    for round in 0..10 {
+        let email = format!("lk6-{}-{round}@example.test", stage.id);
+        let answer = browser.submit(&page, "sign-in", &[("email", &email)]).await;
+        let waiting = settle(&mut browser, answer).await;
+        bed.pass(800);
+        let restart = waiting.attribute("a#restart", "href").unwrap();
+        let answer = browser.open(&restart).await;
+        page = settle(&mut browser, answer).await;
+        if page.status == StatusCode::BAD_REQUEST {
+            assert_eq!(round, 4, "after an hour");
+            assert_eq!(reasons(&bed).await, ["lk_browser"]);
+            return;
+        }
+        asks_for_address(&page);
+    }
+    panic!("it waits on and on");
 }
 
 async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(bed: Bed) {

@@ -105,6 +105,7 @@ pub(crate) async fn asked(bed: &Bed, browser: &Browser<'_>, subject: &str) -> St
         session: Some(current.unwrap().unwrap().session.id),
         txn: None,
         at: now,
+        came_at: None,
         origin: None,
     };
     let handle = pending_link::park(&bed.app.tickets, cookie("__Host-Http-pre"), &link).await.unwrap();
