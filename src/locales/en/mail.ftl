@@ -25,10 +25,10 @@ mail-access-reset-ignore = If that was not you, somebody can read your mail: cha
 
 mail-provider-connected-heading = { $provider } is now connected to your account at { $domain }
 mail-provider-connected-intro = From now on your account at { $provider } signs you in at { $domain }. Nothing else has changed: a link by mail works as before.
-mail-provider-connected-ignore = If that was not you, sign in at { $domain } by mail at once, disconnect { $provider } on your account page, and sign out everywhere.
+mail-provider-connected-ignore = If that was not you, sign in at { $domain } by mail at once, disconnect { $provider } on your account page, remove every application there that you do not know under “Applications with access”, and sign out everywhere.
 mail-provider-disconnected-heading = { $provider } is no longer connected to your account at { $domain }
 mail-provider-disconnected-intro = { $provider } no longer signs you in at { $domain }, and the sessions that came from it have ended. A link by mail works as before.
-mail-provider-disconnected-ignore = If that was not you, sign in at { $domain } by mail at once and sign out everywhere.
+mail-provider-disconnected-ignore = If that was not you, sign in at { $domain } by mail at once, remove every application that you do not know under “Applications with access” on your account page, and sign out everywhere.
 mail-provider-facts = It was done:
 
 mail-fact = { $label }: { $value }

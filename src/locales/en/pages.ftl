@@ -209,6 +209,7 @@ account-end-label = End: { $device }
 account-access = Applications with access
 account-sign-out = Sign out
 account-everywhere = Sign out everywhere
+account-everywhere-hint = Signing out everywhere ends your sessions. Applications that may act while you are away keep that until you remove them under “Applications with access”.
 account-identities = Connected providers
 account-identity-when = Connected { $linked }. Last used { $used }.
 account-identity-disconnect = Disconnect

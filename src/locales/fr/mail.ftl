@@ -25,10 +25,10 @@ mail-access-reset-ignore = Si ce n’était pas vous, quelqu’un peut lire votr
 
 mail-provider-connected-heading = { $provider } est désormais associé à votre compte sur { $domain }
 mail-provider-connected-intro = Désormais, votre compte chez { $provider } vous connecte à { $domain }. Rien d’autre n’a changé : le lien par e-mail fonctionne comme avant.
-mail-provider-connected-ignore = Si ce n’était pas vous, connectez-vous tout de suite par e-mail à { $domain }, dissociez { $provider } sur la page de votre compte, et déconnectez-vous partout.
+mail-provider-connected-ignore = Si ce n’était pas vous, connectez-vous tout de suite par e-mail à { $domain }, dissociez { $provider } sur la page de votre compte, retirez-y sous « Applications ayant accès » toutes celles que vous ne connaissez pas, et déconnectez-vous partout.
 mail-provider-disconnected-heading = { $provider } n’est plus associé à votre compte sur { $domain }
 mail-provider-disconnected-intro = { $provider } ne vous connecte plus à { $domain }, et les sessions qui en venaient sont terminées. Le lien par e-mail fonctionne comme avant.
-mail-provider-disconnected-ignore = Si ce n’était pas vous, connectez-vous tout de suite par e-mail à { $domain } et déconnectez-vous partout.
+mail-provider-disconnected-ignore = Si ce n’était pas vous, connectez-vous tout de suite par e-mail à { $domain }, retirez sous « Applications ayant accès », sur la page de votre compte, toutes celles que vous ne connaissez pas, et déconnectez-vous partout.
 mail-provider-facts = Cela s’est fait :
 
 mail-fact = { $label } : { $value }

@@ -209,6 +209,7 @@ account-end-label = Terminer : { $device }
 account-access = Applications ayant accès
 account-sign-out = Se déconnecter
 account-everywhere = Se déconnecter partout
+account-everywhere-hint = Se déconnecter partout met fin à vos sessions. Les applications qui peuvent agir en votre absence gardent ce droit jusqu’à ce que vous les retiriez sous « Applications ayant accès ».
 account-identities = Fournisseurs associés
 account-identity-when = Associé : { $linked }. Dernière utilisation : { $used }.
 account-identity-disconnect = Dissocier
