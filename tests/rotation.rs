@@ -47,8 +47,10 @@ const SECRET: &str = "a-secret-of-a-program-that-beats-time-0123456789";
 const AUDIENCE: &str = "https://lessons.example.test";
 /// For how long a key is published before it signs (SK-03).
 const LEAD: i64 = 24 * 3600;
-/// How long copies may take to follow what ops did in the database, and then some.
+/// How long copies may take to move a key on by themselves, and then some.
 const FOLLOW: Duration = Duration::from_secs(90);
+/// How long they may take to follow what ops did in the database: they look every three seconds; SK-04 bounds it at 30.
+const AT_ONCE: Duration = Duration::from_secs(10);
 /// How many ask at once.
 const CALLERS: usize = 4;
 /// How many verifications by one key prove something.
@@ -309,9 +311,11 @@ async fn emergency(bed: &Arc<Bed>, of_first: &str, second: &str) {
         assert!(bed.is_active(copy, &stolen).await);
     }
     let changes = bed.keys(&["revoke", second]);
+    let revoked = Instant::now();
     let [(out, _), (third, state)] = changes.as_slice() else { panic!("{changes:?}") };
     assert_eq!((out.as_str(), state.as_str()), (second, "active"));
     bed.settled(third, Some(second), Some(third)).await;
+    assert!(revoked.elapsed() < AT_ONCE, "SK-04: the copies took {:?}", revoked.elapsed());
     for copy in &bed.stage.service.copies {
         assert!(!bed.is_active(copy, &stolen).await, "here at once");
     }

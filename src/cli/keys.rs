@@ -1,6 +1,6 @@
 //! `entree keys`: what signs our tokens, and changing it by hand.
 //!
-//! Straight in the database, beside a running service: each copy follows within half a minute.
+//! Straight in the database, beside a running service: each copy follows within three seconds.
 
 use crate::key::State;
 use clap::{Subcommand, ValueEnum};
@@ -49,6 +49,15 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Seal all keys anew under server.master_key, so that no previous master key is needed for them
+    ///
+    /// For after a change of the master key, with the old one among server.previous_master_keys. The keys themselves, and
+    /// what they signed, stay as they are.
+    Rewrap {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -89,6 +98,11 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
             tell(&changes, *json, "");
             Ok(())
         }
+        Command::Rewrap { json } => {
+            let count = rewrap(db, &masters).await?;
+            out::answer(&if *json { json!({ "rewrapped": count }).to_string() } else { words(count) });
+            Ok(())
+        }
     })
 }
 
@@ -117,6 +131,14 @@ async fn revoke(db: &Db, masters: &MasterKeys, kid: &str) -> Result<Vec<Change>,
     let changes = Keys::open(db, masters).await?.emergency(kid).await?;
     record(db, &changes).await?;
     Ok(changes)
+}
+
+async fn rewrap(db: &Db, masters: &MasterKeys) -> Result<u64, Refusal> {
+    Ok(Keys::open(db, masters).await?.rewrap().await?)
+}
+
+fn words(rewrapped: u64) -> String {
+    format!("{rewrapped} keys are sealed under server.master_key; no previous one is needed for them")
 }
 
 async fn record(db: &Db, changes: &[Change]) -> Outcome {
@@ -206,6 +228,17 @@ mod tests {
         let shown = as_json(Keys::list(&db).await.unwrap().iter().find(|key| key.kid == next).unwrap());
         assert_eq!((&shown["state"], &shown["alg"]), (&json!("active"), &json!("ES256")));
         assert!(!shown.to_string().contains("sealed"));
+    }
+
+    #[tokio::test]
+    async fn sk_07_keys_are_rewrapped_by_hand_and_the_old_master_key_can_go() {
+        key::install();
+        let (_file, db, ..) = database().await;
+        Keys::open(&db, &MasterKeys::new([7; 32], [])).await.unwrap();
+        assert!(rewrap(&db, &MasterKeys::new([8; 32], [])).await.is_err(), "the old one is needed for it");
+        let both = MasterKeys::new([8; 32], [[7; 32]]);
+        assert_eq!(rewrap(&db, &both).await.unwrap(), 2);
+        assert!(Keys::open(&db, &MasterKeys::new([8; 32], [])).await.is_ok());
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct Published {
 
 /// All keys as the database had them.
 struct Snapshot {
+    /// What was read; private parts are sealed in it.
+    rows: Vec<signing_key::Model>,
     held: HashMap<String, Held>,
     es256: Option<Held>,
     rs256: Option<Held>,
@@ -96,18 +98,18 @@ struct Snapshot {
 
 impl Snapshot {
     /// Reads every row; what `old` holds is not parsed again.
-    fn read(rows: &[signing_key::Model], master: &Sealer, old: &Self) -> Result<Self, Failure> {
+    fn read(rows: Vec<signing_key::Model>, master: &Sealer, old: &Self) -> Result<Self, Failure> {
         let mut held = HashMap::with_capacity(rows.len());
-        for row in rows {
+        for row in &rows {
             held.insert(row.kid.clone(), Held::read(row, master, old.held.get(&row.kid))?);
         }
         let active = |alg| held.values().find(|key| key.state == State::Active && key.public.alg() == alg).cloned();
         let (es256, rs256) = (active(Alg::ES256), active(Alg::RS256));
-        Ok(Self { es256, rs256, published: Arc::new(publish(rows)), held })
+        Ok(Self { es256, rs256, published: Arc::new(publish(&rows)), held, rows })
     }
 
     fn empty() -> Self {
-        Self { held: HashMap::new(), es256: None, rs256: None, published: Arc::new(publish(&[])) }
+        Self { rows: Vec::new(), held: HashMap::new(), es256: None, rs256: None, published: Arc::new(publish(&[])) }
     }
 
     const fn active(&self, alg: Alg) -> Option<&Held> {
@@ -190,7 +192,8 @@ impl Keys {
         self.reload().await
     }
 
-    /// Takes over what the database says now. For a job, every 30 s; parses only keys that are new.
+    /// Takes over what the database says now. For a job, every few seconds: one query, and nothing else where nothing
+    /// changed. Parses only keys that are new.
     ///
     /// # Errors
     /// The database's own, or a row that cannot be believed; the keys in force stay.
@@ -198,8 +201,10 @@ impl Keys {
         let _one = self.inner.reloading.lock().await;
         let began = self.age();
         let rows = rows(self.db()).await?;
-        let snapshot = Snapshot::read(&rows, self.master(), &self.inner.snapshot.load())?;
-        self.inner.snapshot.store(Arc::new(snapshot));
+        let old = self.inner.snapshot.load();
+        if rows != old.rows {
+            self.inner.snapshot.store(Arc::new(Snapshot::read(rows, self.master(), &old)?));
+        }
         self.inner.read_at.store(began, Ordering::Relaxed);
         Ok(())
     }

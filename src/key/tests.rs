@@ -167,6 +167,20 @@ async fn sk_07_after_rewrap_the_old_master_key_is_not_needed_and_private_parts_w
 }
 
 #[tokio::test]
+async fn sk_05_following_keys_that_did_not_change_parses_nothing_and_confirms_them() {
+    for bed in Bed::all().await {
+        let keys = open(&bed.db).await;
+        let before = keys.inner.snapshot.load_full();
+        keys.inner.read_at.store(-1, Ordering::Relaxed);
+        keys.reload().await.unwrap();
+        assert!(Arc::ptr_eq(&before, &keys.inner.snapshot.load_full()), "the same snapshot");
+        assert!(keys.inner.read_at.load(Ordering::Relaxed) >= 0, "read again");
+        keys.rotate(Alg::ES256).await.unwrap();
+        assert!(!Arc::ptr_eq(&before, &keys.inner.snapshot.load_full()));
+    }
+}
+
+#[tokio::test]
 async fn sk_07_swapped_rows_stop_the_start() {
     for bed in Bed::all().await {
         let keys = open(&bed.db).await;
