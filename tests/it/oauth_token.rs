@@ -9,7 +9,7 @@ use entree::{
     federation::provider::Providers,
     key::Expect,
     routes,
-    secret::{MasterKeys, Plain},
+    secret::{Hash, MasterKeys, Plain},
     session,
     ticket::{Kind, Tickets},
 };
@@ -18,12 +18,13 @@ use poem::{
     http::{Method, StatusCode, header},
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::page::Page;
 
 use crate::{
-    bed::{Bed, PUBLIC, encoded},
-    oauth::{Attempt, error_of, register, signed_in, token, token_request, verified},
+    bed::{Bed, Browser, PUBLIC, encoded},
+    federation::{Stage, at_client},
+    oauth::{Attempt, CALLBACK, error_of, register, settle, signed_in, token, token_request, verified, with_clients},
 };
 
 async fn live_grants(bed: &Bed) -> u64 {
@@ -359,6 +360,95 @@ async fn er_3_rd_08_without_the_ticket_store_it_is_503_and_never_invalid_grant()
     }
     // The store is back: the code was never spent.
     assert_eq!(bed.call(token_request(body)).await.status, StatusCode::OK);
+}
+
+/// The secret of the client `kept`.
+const KEPT: &str = "a secret of more than forty-three characters, of a test";
+
+/// What the client `kept` posts, and the JSON that it gets.
+async fn at(bed: &Bed, path: &str, form: [(&str, &str); 2]) -> (StatusCode, Value) {
+    let form: Vec<_> = form
+        .iter()
+        .chain(&[("client_id", "kept"), ("client_secret", KEPT)])
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let mut request = token_request(encoded(&form));
+    *request.uri_mut() = path.parse().unwrap();
+    let answer = bed.call(request).await;
+    (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+}
+
+async fn userinfo(bed: &Bed, token: &str) -> StatusCode {
+    let request = Request::builder().uri_str("/oauth2/userinfo").header(header::HOST, "id.test");
+    bed.call(request.header(header::AUTHORIZATION, format!("Bearer {token}")).finish()).await.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
+    let kept = json!({
+        "client_id": "kept", "name": "Kept", "audience": "https://api.example", "redirect_uris": [CALLBACK],
+        "token_endpoint_auth_method": "client_secret_post",
+        "client_secret_sha256": [Hash::of(KEPT.as_bytes()).to_hex()],
+        "scopes": ["openid", "email", "offline_access"],
+    });
+    let Some(a) = Bed::servers_with(|config| {
+        with_clients(config);
+        config.clients.push(serde_json::from_value(kept).unwrap());
+    })
+    .await
+    else {
+        return;
+    };
+    let stage = Stage::new(&a, json!({})).await;
+    let b = a.copy().await;
+
+    // A provider's callback at the other copy.
+    let (browser, _, back) = stage.gone().await;
+    let mut browser = Browser { bed: &b, ..browser };
+    let answer = browser.open(&back.path()).await;
+    let page = settle(&mut browser, answer).await;
+    assert!(browser.is_signed_in() && at_client(&page), "{}", page.summary());
+
+    // The request at one, the mailed link at the other; consent is asked here and given there.
+    let attempt = Attempt::new().with("client_id", "kept").with("scope", "openid email offline_access");
+    let mut browser = a.browser();
+    let asked = browser.open(&attempt.path()).await;
+    let login = settle(&mut browser, asked).await;
+    let asked = browser.submit(&login, "sign-in", &[("email", "ann@x.test")]).await;
+    browser.follow(&asked).await;
+    let link = a.mail("ann@x.test").await.link();
+    browser.bed = &b;
+    let done = browser.click(&link).await;
+    browser.bed = &a;
+    let consent = settle(&mut browser, done).await;
+    browser.bed = &b;
+    let allowed = browser.submit(&consent, "consent", &[("decision", "allow")]).await;
+    let to = allowed.refresh().unwrap_or_else(|| panic!("{}", allowed.summary()));
+    let code = to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+
+    // Tokens of one are good at the other, in turns.
+    let mut form = attempt.exchange(&code);
+    form.insert("client_secret".into(), KEPT.to_owned());
+    let answer = token(&a, &form).await;
+    let mut tokens: Value = serde_json::from_str(&answer.body).unwrap();
+    for bed in [&b, &a, &b] {
+        let access = tokens["access_token"].as_str().unwrap();
+        assert_eq!(userinfo(bed, access).await, StatusCode::OK);
+        assert_eq!(at(bed, "/oauth2/introspect", [("token", access), ("x", "")]).await.1["active"], true);
+        let refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
+        let (status, next) =
+            at(bed, "/oauth2/token", [("grant_type", "refresh_token"), ("refresh_token", &refresh)]).await;
+        assert_eq!(status, StatusCode::OK, "{next}");
+        tokens = next;
+    }
+
+    // What is revoked at one is dead at the other.
+    let (access, refresh) = (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
+    assert_eq!(at(&a, "/oauth2/revoke", [("token", refresh), ("x", "")]).await.0, StatusCode::OK);
+    let (status, told) = at(&b, "/oauth2/token", [("grant_type", "refresh_token"), ("refresh_token", refresh)]).await;
+    assert_eq!((status, &told["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
+    assert_eq!(userinfo(&b, access).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(at(&b, "/oauth2/introspect", [("token", access), ("x", "")]).await.1, json!({ "active": false }));
 }
 
 #[tokio::test]
