@@ -246,6 +246,36 @@ fn az_18_pkce_with_s256_and_nothing_less() {
 }
 
 #[test]
+fn cp_1_to_ask_without_pkce_is_a_confidential_clients_own_choice() {
+    for (method, require_pkce, expected) in [
+        ("client_secret_basic", false, "ok"),
+        ("client_secret_post", false, "ok"),
+        ("private_key_jwt", false, "ok"),
+        ("client_secret_basic", true, "invalid_request"),
+        ("private_key_jwt", true, "invalid_request"),
+        ("none", true, "invalid_request"),
+        ("none", false, "invalid_request"),
+    ] {
+        let client = format!(
+            r#"{{"client_id":"web","name":"Web","audience":"api","redirect_uris":["{CALLBACK}"],
+            "token_endpoint_auth_method":"{method}","require_pkce":{require_pkce}}}"#
+        );
+        let config = Config { clients: vec![serde_json::from_str(&client).unwrap()], ..Config::default() };
+        let ask = |without: &[&str]| {
+            let pairs = BASE.into_iter().filter(|(name, _)| !without.contains(name));
+            let asked = AuthorizeRequest::parse(&encoded(pairs), &config, &Subjects, NOW);
+            (outcome(&asked), asked.ok().and_then(|asked| asked.stored.code_challenge))
+        };
+        let none = ask(&["code_challenge", "code_challenge_method"]);
+        assert_eq!(none, (expected.to_owned(), None), "{method}, {require_pkce}");
+        // Whoever sends a challenge is held to it, and a method alone is half a thought.
+        assert_eq!(ask(&[]), ("ok".to_owned(), Some(CHALLENGE.to_owned())), "{method}, {require_pkce}");
+        assert_eq!(ask(&["code_challenge"]).0, "invalid_request", "{method}, {require_pkce}");
+        assert_eq!(ask(&["code_challenge_method"]).0, "invalid_request", "AZ-18: plain; {method}, {require_pkce}");
+    }
+}
+
+#[test]
 fn pm_2_prompt_none_stands_alone() {
     for both in ["none login", "login none", "none consent", "none none", "none x"] {
         assert_eq!(outcome(&ask(&[], &[("prompt", both)])), "invalid_request", "{both}");
