@@ -134,4 +134,20 @@ mod tests {
         assert!(hung_up.is_err());
         assert!(keys.of(&uri, |_| true, now).await.is_some(), "the next one has it");
     }
+
+    #[tokio::test]
+    async fn ca_10_ht_03_nobody_connects_to_a_document_at_an_address_that_is_not_public() {
+        let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
+        let document = json!({ "keys": [key] }).to_string();
+        let server = Server::start(move |_| answer(200, "", &document)).await;
+        let port = server.base.rsplit(':').next().unwrap();
+        let (keys, now) = (ClientKeys::default(), Clock::default().now());
+        let held = async |uri: String| keys.of(&uri, |_| true, now).await.is_some();
+        for host in ["127.0.0.1", "localhost", "LOCALHOST.", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "me@127.1"] {
+            assert!(!held(format!("https://{host}:{port}/jwks")).await, "{host}");
+        }
+        assert_eq!(server.connections(), 0, "somebody was connected to");
+        assert!(held(format!("http://127.0.0.1:{port}/jwks")).await, "what ops wrote for this machine");
+        assert_eq!(server.connections(), 1, "it listens");
+    }
 }
