@@ -12,6 +12,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 use super::{
     app_return::{Redeemable, Who, redeem},
     link::{Settled, Where, settle_in},
+    pages::note,
     provider::{Ask, Providers},
     refused::{Code, Refused},
     state::{self, ForApp, Intent, State},
@@ -130,8 +131,8 @@ pub enum CallbackAnswer {
         #[oai(header = "Cache-Control")]
         String,
     ),
-    /// `invalid_request`: something is malformed. `invalid_code`: wrong, expired, used or another app's; nothing tells
-    /// which.
+    /// `invalid_request`: something is malformed. `invalid_code`: wrong, expired, used, or another app's or provider's;
+    /// nothing tells which.
     #[oai(status = 400)]
     Refused(ProblemJson),
 }
@@ -186,14 +187,15 @@ impl UpstreamApi {
         provider: Path<String>,
         body: Json<UpstreamCallback>,
     ) -> poem::Result<CallbackAnswer> {
-        let _ = provider;
-        let finish = Finish { app: &app, tokens: &tokens, body: &body.0, request, caller: &Caller::of(request) };
+        let (id, caller) = (provider.0.as_str(), &Caller::of(request));
+        let finish = Finish { app: &app, tokens: &tokens, id, body: &body.0, request, caller };
         Ok(match finish.run().await? {
-            Some(issued) => CallbackAnswer::SignedIn(Json(issued.into()), "no-store".to_owned()),
-            None => CallbackAnswer::Refused(bad(
-                "invalid_code",
-                "The code is wrong, expired or used. Begin the sign-in again.",
-            )),
+            Ok(issued) => CallbackAnswer::SignedIn(Json(issued.into()), "no-store".to_owned()),
+            Err(refused) => {
+                note(&app, caller, None, &refused, id).await?;
+                let words = "The code is wrong, expired or used. Begin the sign-in again.";
+                CallbackAnswer::Refused(bad("invalid_code", words))
+            }
         })
     }
 }
@@ -219,7 +221,7 @@ async fn begin(
     caller: &Caller,
 ) -> Result<StartAnswer, Failure> {
     let config = app.config.get();
-    let for_app = match for_app(&config, new) {
+    let for_app = match for_app(&config, id, new) {
         Ok(for_app) => for_app,
         Err((code, words)) => return Ok(StartAnswer::Refused(bad(code, words))),
     };
@@ -233,12 +235,15 @@ async fn begin(
             let begun = UpstreamBegun { authorization_url, expires_in: state::KEPT.as_secs() };
             StartAnswer::Begun(Json(begun), "no-store".to_owned())
         }
-        Err(refused) => start_refused(caller, id, &refused),
+        Err(refused) => {
+            note(app, caller, None, &refused, id).await?;
+            start_refused(refused.code)
+        }
     })
 }
 
 /// Who may begin, and where the code may go; else the code and words of a refusal.
-fn for_app(config: &Config, new: &NewUpstreamLogin) -> Result<ForApp, (&'static str, &'static str)> {
+fn for_app(config: &Config, id: &str, new: &NewUpstreamLogin) -> Result<ForApp, (&'static str, &'static str)> {
     let Some(client) = first_party::find(config, &new.client_id) else {
         return Err(("invalid_client", "The client is unknown or not a first-party client."));
     };
@@ -250,6 +255,7 @@ fn for_app(config: &Config, new: &NewUpstreamLogin) -> Result<ForApp, (&'static 
     }
     Ok(ForApp {
         client_id: new.client_id.clone(),
+        provider: id.to_owned(),
         redirect_uri: new.redirect_uri.clone(),
         challenge: new.code_challenge.clone(),
         state: new.state.clone(),
@@ -279,14 +285,11 @@ async fn set_out(
     Ok(started.url)
 }
 
-fn start_refused(caller: &Caller, id: &str, refused: &Refused) -> StartAnswer {
-    let (request_id, code, detail) = (caller.request_id.as_str(), refused.code.as_str(), refused.detail.as_str());
-    tracing::warn!(request_id, code, detail, "upstream sign-in of an app refused");
-    if refused.code == Code::ProviderDisabled {
+fn start_refused(code: Code) -> StartAnswer {
+    if code == Code::ProviderDisabled {
         let words = "There is no such provider, or it is switched off.";
         return StartAnswer::NoProvider(problem(StatusCode::NOT_FOUND, "unknown_provider", words));
     }
-    metrics::upstream_refused(code, id);
     let words = "The provider cannot be reached just now. Try again, or sign in by mail.";
     let away = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_away", words).with_retry_after(30);
     StartAnswer::Away(ProblemJson(away))
@@ -296,37 +299,51 @@ fn start_refused(caller: &Caller, id: &str, refused: &Refused) -> StartAnswer {
 struct Finish<'a> {
     app: &'a App,
     tokens: &'a Issuer,
+    id: &'a str,
     body: &'a UpstreamCallback,
     request: &'a Request,
     caller: &'a Caller,
 }
 
 impl Finish<'_> {
-    /// None: nothing is told about why.
-    async fn run(&self) -> Result<Option<Issued>, Failure> {
+    /// The tokens, or why not: for the trail alone.
+    async fn run(&self) -> Result<Result<Issued, Refused>, Failure> {
+        // switched off since the start.
+        if find(&self.app.config.get(), self.id).is_none() {
+            return Ok(Err(Code::ProviderDisabled.into()));
+        }
         if !is_verifier(&self.body.code_verifier) {
-            return Ok(None);
+            return Ok(Err(Refused::new(Code::AppCode, "no verifier")));
         }
         let challenge = challenge_of(&self.body.code_verifier);
-        let Some(found) = redeem(&self.app.tickets, &self.body.code, &challenge).await? else { return Ok(None) };
+        let found = match redeem(&self.app.tickets, &self.body.code, self.id, &challenge).await? {
+            Ok(found) => found,
+            Err(refused) => return Ok(Err(refused)),
+        };
         first_party::speaks(self.app, self.request, &found.for_app.client_id);
+        let mut why = Code::AppCode.into();
         // Once more if another first sign-in of the same person was quicker (LK-09).
         for _ in 0..2 {
             let tx = self.app.db.begin().await?;
-            let Some((session, user)) = self.enter(&tx, &found).await? else { continue };
-            let issued = self.issue(&tx, &found, &session, &user).await?;
-            tx.commit().await?;
-            return Ok(issued);
+            match self.enter(&tx, &found).await? {
+                Ok((session, user)) => {
+                    let issued = self.issue(&tx, &found, &session, &user).await?;
+                    tx.commit().await?;
+                    return Ok(issued);
+                }
+                Err(refused) => why = refused,
+            }
         }
-        Ok(None)
+        Ok(Err(why))
     }
 
-    async fn enter(&self, tx: &Tx, found: &Redeemable) -> Result<Option<(Session, User)>, Failure> {
+    async fn enter(&self, tx: &Tx, found: &Redeemable) -> Result<Result<(Session, User), Refused>, Failure> {
         let config = self.app.config.get();
         match &found.who {
             Who::Session(id) => {
                 let current = session::by_id(tx.conn(), *id, tx.now, &config.session).await?;
-                Ok(current.map(|current| (current.session, current.user)))
+                let current = current.map(|current| (current.session, current.user));
+                Ok(current.ok_or_else(|| Refused::new(Code::AppCode, "the session has ended")))
             }
             Who::Came(came) => {
                 let tongue = self.app.texts.pick("", &self.caller.accept_language);
@@ -338,28 +355,30 @@ impl Finish<'_> {
                     locale: &tongue.tag,
                     caller: self.caller,
                 };
-                match settle_in(self.app, tx, came, at).await? {
-                    Some(Settled::SignedIn(done)) => Ok(Some((done.session, done.user))),
-                    _ => Ok(None),
-                }
+                Ok(match settle_in(self.app, tx, came, at).await? {
+                    Some(Settled::SignedIn(done)) => Ok((done.session, done.user)),
+                    Some(Settled::Refused(refused)) => Err(refused),
+                    _ => Err(Refused::new(Code::AppCode, "what the callback found is no longer so")),
+                })
             }
         }
     }
 
-    /// None if the client is no longer registered.
     async fn issue(
         &self,
         tx: &Tx,
         found: &Redeemable,
         session: &Session,
         user: &User,
-    ) -> Result<Option<Issued>, Failure> {
+    ) -> Result<Result<Issued, Refused>, Failure> {
         let config = self.app.config.get();
-        let Some(client) = first_party::find(&config, &found.for_app.client_id) else { return Ok(None) };
+        let Some(client) = first_party::find(&config, &found.for_app.client_id) else {
+            return Ok(Err(Refused::new(Code::AppCode, "its client is no longer registered")));
+        };
         let (scope, nonce) = (self.body.scope.as_str(), self.body.nonce.as_deref());
         let issued = self.tokens.issue(tx, Issue { client, session, user, scope, nonce }, self.caller).await?;
         let client = client.client_id.clone();
         tx.on_commit(move || metrics::tokens("upstream", &client));
-        Ok(Some(issued))
+        Ok(Ok(issued))
     }
 }

@@ -178,24 +178,35 @@ pub fn refused<'a>(public_url: &str, visit: &Visit, for_app: &ForApp, refused: &
     }
 }
 
-/// Takes what a code stands for, once, for whoever has the verifier of its challenge. A wrong verifier spends nothing
-/// (RD-06).
+/// Takes what a code stands for, once, for whoever has the verifier of its challenge. A wrong verifier, or another
+/// provider's address, spends nothing (RD-06).
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn redeem(tickets: &Tickets, code: &str, challenge: &str) -> Result<Option<Redeemable>, Failure> {
-    let Some(code) = Plain::parse(code) else { return Ok(None) };
+pub async fn redeem(
+    tickets: &Tickets,
+    code: &str,
+    provider: &str,
+    challenge: &str,
+) -> Result<Result<Redeemable, Refused>, Failure> {
+    let refused = |why: &str| Err(Refused::new(Code::AppCode, why));
     let fits = |value: &[u8]| {
-        let found: Redeemable = serde_json::from_slice(value).ok()?;
+        let Ok(found) = serde_json::from_slice::<Redeemable>(value) else { return refused("it cannot be read") };
+        if found.for_app.provider != provider {
+            return refused("another provider's");
+        }
         let same = Hash::of(found.for_app.challenge.as_bytes()) == Hash::of(challenge.as_bytes());
-        same.then_some(found)
+        if same { Ok(found) } else { refused("another verifier's") }
     };
-    let Some(value) = tickets.peek(Kind::AppCode, &code.hash()).await? else { return Ok(None) };
-    if fits(&value).is_none() {
-        return Ok(None);
+    let Some(code) = Plain::parse(code) else { return Ok(refused("none of ours")) };
+    let Some(value) = tickets.peek(Kind::AppCode, &code.hash()).await? else {
+        return Ok(refused("unknown, used or too old"));
+    };
+    if let Err(refused) = fits(&value) {
+        return Ok(Err(refused));
     }
     match tickets.claim(Kind::AppCode, &code.hash(), b"used", USED_KEPT).await? {
         Claim::Fresh(value) => Ok(fits(&value)),
-        Claim::Replayed(_) | Claim::Gone => Ok(None),
+        Claim::Replayed(_) | Claim::Gone => Ok(refused("used")),
     }
 }

@@ -5,7 +5,7 @@ use poem::Response;
 use super::{
     app_return,
     link::{Came, Settled, Where, settle},
-    pages::{Next, Place, refuse},
+    pages::{Next, Place, own, refuse},
     start::ask_path,
     state::{Intent, State},
 };
@@ -42,7 +42,7 @@ pub async fn arrive(app: &App, visit: &Visit, state: &State, came: &Came) -> Res
     };
     match settle(app, came, at).await? {
         Settled::SignedIn(done) => signed_in(app, visit, &done, state.txn()).await,
-        Settled::Own => Ok(see_other("/account")),
+        Settled::Own => Ok(own(visit, &came.arrived.provider)),
         Settled::Waits(wants) => {
             let link = PendingLink {
                 session: state.session.filter(|_| connecting),

@@ -18,8 +18,10 @@ use crate::{
         provider,
         sign_in::{self, Shown},
     },
+    session::Current,
     telemetry::metrics,
     web::{
+        caller::Caller,
         error::Failure,
         page::{Content, show},
         text::Tongue,
@@ -184,10 +186,16 @@ impl Next<'_> {
 /// # Errors
 /// If the database is away.
 pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'_>) -> Result<Response, Trouble> {
-    note(app, visit, refused, place.provider).await?;
+    note(app, &visit.caller, visit.current.as_ref(), refused, place.provider).await?;
     let code = refused.code;
     let known = [("provider", provider::name_or_words(&visit.config, place.provider, &visit.tongue))];
-    let message = visit.tongue.ta(code.stem(), &known);
+    let stem = match (code.stem(), &place.next) {
+        // Who connects something is signed in all the while.
+        ("upstream-denied", Next::Account) => "upstream-denied-account",
+        ("upstream-trouble", Next::Account) => "upstream-trouble-account",
+        (stem, _) => stem,
+    };
+    let message = visit.tongue.ta(stem, &known);
     if let (200, Next::SignIn(txn)) = (code.status(), &place.next) {
         return back_to_sign_in(app, visit, *txn, message).await;
     }
@@ -197,7 +205,7 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
     let page = Error {
         tongue: &visit.tongue,
         status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
-        title: visit.tongue.ta(&format!("{}-title", code.stem()), &known),
+        title: visit.tongue.ta(&format!("{stem}-title"), &known),
         message,
         parameter: None,
         next_href: Some(&href),
@@ -209,6 +217,23 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     Ok(response)
+}
+
+/// Says that an account is the person's own already: nothing has changed.
+#[must_use]
+pub fn own(visit: &Visit, id: &str) -> Response {
+    let known = [("provider", provider::name_or_words(&visit.config, id, &visit.tongue))];
+    let page = Error {
+        tongue: &visit.tongue,
+        status: StatusCode::OK,
+        title: visit.tongue.ta("upstream-own-title", &known),
+        message: visit.tongue.ta("upstream-own", &known),
+        parameter: None,
+        next_href: Some("/account"),
+        next_label: Some(visit.tongue.t("upstream-back-account")),
+        reference: None,
+    };
+    show(&page, visit.site)
 }
 
 /// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.
@@ -228,10 +253,16 @@ async fn back_to_sign_in(app: &App, visit: &Visit, txn: Option<&str>, notice: St
 ///
 /// # Errors
 /// If the database is away.
-pub async fn note(app: &App, visit: &Visit, refused: &Refused, id: &str) -> Result<(), Failure> {
+pub async fn note(
+    app: &App,
+    caller: &Caller,
+    current: Option<&Current>,
+    refused: &Refused,
+    id: &str,
+) -> Result<(), Failure> {
     let (code, detail) = (refused.code.as_str(), refused.detail.as_str());
-    let request_id = visit.caller.request_id.as_str();
-    let known = provider::name(&visit.config, id).is_some();
+    let (request_id, config) = (caller.request_id.as_str(), app.config.get());
+    let known = provider::name(&config, id).is_some();
     let provider = if known { id } else { "unknown" };
     if refused.code.alerts() {
         tracing::error!(request_id, provider, code, detail, "upstream sign-in refused: ops must look");
@@ -240,14 +271,14 @@ pub async fn note(app: &App, visit: &Visit, refused: &Refused, id: &str) -> Resu
     }
     metrics::upstream_refused(code, provider);
     // With the store away there is no count, and refusals are few.
-    let over = limit::upstream_refusal(&app.tickets, visit.caller.ip, &visit.config.limits).await;
+    let over = limit::upstream_refusal(&app.tickets, caller.ip, &config.limits).await;
     if matches!(over, Ok(Some(_))) {
         return Ok(());
     }
     let tx = app.db.begin().await?;
-    let event = Event::new(Kind::UpstreamRefused).reason(code).caller(&visit.caller.network, request_id);
+    let event = Event::new(Kind::UpstreamRefused).reason(code).caller(&caller.network, request_id);
     let event = if known { event.provider(id) } else { event };
-    let event = match &visit.current {
+    let event = match current {
         Some(current) => event.user(current.user.id).session(current.session.id),
         None => event,
     };

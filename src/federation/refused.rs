@@ -42,6 +42,8 @@ pub enum Code {
     IssMismatch,
     /// Neither `code` nor `error`.
     CodeMissing,
+    /// What an app redeems is unknown, used, too old, or another app's or provider's.
+    AppCode,
     /// The session that began this has changed.
     SessionChanged,
     /// The token endpoint refused the code: starting again helps.
@@ -84,8 +86,6 @@ pub enum Code {
     AtHash,
     /// `sub` in the ID token.
     Sub,
-    /// `auth_time` in the ID token.
-    AuthTime,
     /// Userinfo is of another subject.
     UserinfoSub,
     /// A claim has the wrong type.
@@ -116,8 +116,6 @@ pub enum Code {
     LinkLastMethod,
     /// The pending link is another browser's, used or too old.
     LinkBrowser,
-    /// The address is not proven.
-    LinkTrust,
     /// The session is too old for linking.
     LinkStaleAuth,
 }
@@ -178,7 +176,7 @@ impl Page {
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 55] = [
         Self::Blocked,
         Self::Redirect,
         Self::TooLarge,
@@ -196,6 +194,7 @@ impl Code {
         Self::IssMissing,
         Self::IssMismatch,
         Self::CodeMissing,
+        Self::AppCode,
         Self::SessionChanged,
         Self::TokenGrant,
         Self::TokenHttp,
@@ -217,7 +216,6 @@ impl Code {
         Self::Nonce,
         Self::AtHash,
         Self::Sub,
-        Self::AuthTime,
         Self::UserinfoSub,
         Self::ClaimsMalformed,
         Self::Tenant,
@@ -233,7 +231,6 @@ impl Code {
         Self::LinkTaken,
         Self::LinkLastMethod,
         Self::LinkBrowser,
-        Self::LinkTrust,
         Self::LinkStaleAuth,
     ];
 
@@ -258,6 +255,7 @@ impl Code {
             Self::IssMissing => "up_iss_missing",
             Self::IssMismatch => "up_iss_mismatch",
             Self::CodeMissing => "up_code_missing",
+            Self::AppCode => "up_app_code",
             Self::SessionChanged => "up_session_changed",
             Self::TokenGrant | Self::TokenHttp | Self::TokenDown => "up_token_http",
             Self::TokenType => "up_token_type",
@@ -277,7 +275,6 @@ impl Code {
             Self::Nonce => "up_nonce",
             Self::AtHash => "up_at_hash",
             Self::Sub => "up_sub",
-            Self::AuthTime => "up_auth_time",
             Self::UserinfoSub => "up_userinfo_sub",
             Self::ClaimsMalformed => "up_claims_malformed",
             Self::Tenant => "up_tenant",
@@ -292,7 +289,6 @@ impl Code {
             Self::LinkTaken => "lk_taken",
             Self::LinkLastMethod => "lk_last_method",
             Self::LinkBrowser => "lk_browser",
-            Self::LinkTrust => "lk_trust",
             Self::LinkStaleAuth => "lk_stale_auth",
         }
     }
@@ -318,16 +314,17 @@ impl Code {
             | Self::IssMissing
             | Self::IssMismatch
             | Self::CodeMissing
+            | Self::AppCode
             | Self::TokenGrant
             | Self::LinkBrowser => Page::Again,
             Self::SessionChanged => Page::Session,
-            Self::AuthTime | Self::LinkStaleAuth => Page::Fresh,
+            Self::LinkStaleAuth => Page::Fresh,
             Self::Tenant | Self::Hd => Page::Account,
             Self::Denied => Page::Denied,
             Self::ProviderTrouble => Page::Trouble,
             Self::Misconfigured => Page::Misconfigured,
             Self::ProviderDisabled => Page::Off,
-            Self::UserDisabled | Self::LinkTrust => Page::Closed,
+            Self::UserDisabled => Page::Closed,
             Self::SignUpClosed => Page::Newcomer,
             Self::LinkTaken => Page::Taken,
             Self::LinkLastMethod => Page::Last,

@@ -42,6 +42,8 @@ pub enum Intent {
 pub struct ForApp {
     /// The registered first-party client.
     pub client_id: String,
+    /// The provider it began with.
+    pub provider: String,
     /// Where the code goes: verified then, and once more when it goes.
     pub redirect_uri: String,
     /// The PKCE challenge that stands in place of the cookie (DESIGN §8, API flows).
@@ -120,11 +122,12 @@ pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), Re
 /// Whether a sign-in waits under this `state`; it stays.
 ///
 /// # Errors
-/// [`Code::StateUnknown`], [`Code::StoreDown`].
+/// [`Code::StateUsed`], [`Code::StateUnknown`], [`Code::StoreDown`].
 pub async fn waits(tickets: &Tickets, state: &str) -> Result<(), Refused> {
     match tickets.peek(Kind::Upstream, &handle(state)).await {
         Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(Code::StateUnknown.into()),
+        // Nothing is live there: a claim spends nothing, and tells used from unknown.
+        Ok(None) => claim(tickets, state).await.map(drop),
         Err(failure) => Err(down(&failure)),
     }
 }
@@ -194,6 +197,7 @@ mod tests {
     fn nothing_secret_of_what_waits_is_printed() {
         let for_app = ForApp {
             client_id: "native".to_owned(),
+            provider: "office".to_owned(),
             redirect_uri: "com.example.app:/callback".to_owned(),
             challenge: "a-challenge".to_owned(),
             state: Some("the-state".to_owned()),

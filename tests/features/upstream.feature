@@ -74,6 +74,15 @@ Feature: Sign in with an account elsewhere
     Then the laptop is back at the application with a code
     And the application gets an ID token and an access token that verify
 
+  @UP-02
+  Scenario: An app with a form of its own sends the dancer to the school
+    When the app begins a sign-in with the school
+    And the person signs in at the school in the laptop's browser for it
+    Then the laptop leads on to the app by a press
+    And the laptop is not signed in
+    And the app redeems its code at the school for tokens that verify
+    And the app's code is worth nothing a second time
+
   @UE-01 @UE-02
   Scenario: Who changes their mind at the school can use the mail
     When the application sends the laptop to sign in

@@ -22,6 +22,7 @@ use url::Url;
 
 use crate::{
     bed::{Bed, Browser, PUBLIC},
+    federation::{Kept, Stage},
     linking::{arrived, connected, provider},
     oauth::{CALLBACK, register, settle, signed_in},
 };
@@ -33,7 +34,16 @@ on_both!(
     lk_06_an_apps_callback_in_another_browser_connects_nothing,
     api_flows_a_place_that_is_not_https_gets_its_code_by_a_press,
     api_flows_another_provider_halfway_still_ends_at_the_app,
+    up_02_api_flows_an_app_walks_from_the_start_to_its_tokens,
+    r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on,
+    r_45_api_flows_the_trail_says_why_an_app_was_refused,
 );
+
+/// A first-party app, and the provider it begins with.
+fn app(bed: &Bed) {
+    register(bed);
+    bed.configure(|config| config.providers.push(provider("office")));
+}
 
 fn challenge(verifier: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -43,6 +53,7 @@ fn challenge(verifier: &str) -> String {
 fn for_app(verifier: &str) -> ForApp {
     ForApp {
         client_id: "web".to_owned(),
+        provider: "office".to_owned(),
         redirect_uri: CALLBACK.to_owned(),
         challenge: challenge(verifier),
         state: Some("the app's own".to_owned()),
@@ -100,7 +111,7 @@ async fn users(bed: &Bed) -> u64 {
 }
 
 async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(bed: Bed) {
-    register(&bed);
+    app(&bed);
     let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
     let sent = comes_back(&bed, &browser, &for_app(&verifier), &came("ann@example.test", true)).await;
     assert_eq!(sent.status, StatusCode::OK, "a page, and no redirect: {}", sent.summary());
@@ -128,7 +139,7 @@ async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(be
 }
 
 async fn api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code(bed: Bed) {
-    register(&bed);
+    app(&bed);
     let (verifier, mut browser) = (Plain::generate().to_text(), bed.browser());
     browser.open("/login").await;
     let email = "bea@example.test";
@@ -157,7 +168,7 @@ async fn identities(bed: &Bed) -> u64 {
 
 /// Somebody signs in at the provider for an app and sends their callback to somebody else, who is new here or not.
 async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(bed: Bed) {
-    register(&bed);
+    app(&bed);
     let known = "old@example.test";
     signed_in(&bed, known).await;
     for email in [known, "new@example.test"] {
@@ -174,8 +185,7 @@ async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(bed: Bed) {
 }
 
 async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
-    register(&bed);
-    bed.configure(|config| config.providers.push(provider("office")));
+    app(&bed);
     let good = json!({
         "client_id": "web", "redirect_uri": CALLBACK, "state": "s",
         "code_challenge": challenge("x"), "code_challenge_method": "S256",
@@ -198,7 +208,7 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
 }
 
 async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(bed: Bed) {
-    register(&bed);
+    app(&bed);
     let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
     let local = ForApp { redirect_uri: "http://127.0.0.1:5555/cb".to_owned(), ..for_app(&verifier) };
     let sent = comes_back(&bed, &browser, &local, &came("ann@example.test", true)).await;
@@ -211,7 +221,7 @@ async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(bed: Bed) 
 }
 
 async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
-    register(&bed);
+    app(&bed);
     signed_in(&bed, "ann@example.test").await;
     connected(&bed, "ann@example.test", "ann").await;
     let (verifier, mut browser) = (Plain::generate().to_text(), bed.browser());
@@ -235,4 +245,95 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
     let Settled::SignedIn(done) = settle_link(&bed.app, &known, at).await.unwrap() else { panic!("A") };
     let on = page(signed_in_there(&bed.app, &visit, &done, Some(&txn)).await.unwrap()).await;
     assert_eq!(on.refresh().expect("a page").path(), "/login/app");
+}
+
+async fn begin(bed: &Bed, id: &str, verifier: &str) -> (StatusCode, Value) {
+    let body = json!({
+        "client_id": "web", "redirect_uri": CALLBACK, "state": "the app's own",
+        "code_challenge": challenge(verifier), "code_challenge_method": "S256",
+    });
+    post(bed, &format!("/api/v1/auth/oidc/{id}/start"), &body).await
+}
+
+async fn redeem_at(bed: &Bed, id: &str, code: &str, verifier: &str) -> (StatusCode, Value) {
+    let body = json!({"code": code, "code_verifier": verifier, "scope": "openid"});
+    post(bed, &format!("/api/v1/auth/oidc/{id}/callback"), &body).await
+}
+
+/// From the start through the provider, in a browser that has never been here; gives the app's code.
+async fn walked(stage: &Stage<'_>, verifier: &str) -> String {
+    let (status, begun) = begin(stage.bed, &stage.id, verifier).await;
+    assert_eq!((status, &begun["expires_in"]), (StatusCode::OK, &json!(600)), "{begun}");
+    let back = stage.up.authorize(&Url::parse(begun["authorization_url"].as_str().unwrap()).unwrap()).await;
+    assert_eq!(back.to.path(), format!("/upstream/{}/callback", stage.id), "UP-02: our one callback");
+    let mut browser = stage.bed.browser();
+    let sent = browser.open(&back.path()).await;
+    assert!(!browser.is_signed_in(), "in the browser nobody is signed in");
+    code(&sent)
+}
+
+async fn up_02_api_flows_an_app_walks_from_the_start_to_its_tokens(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    let verifier = Plain::generate().to_text();
+    let code = walked(&stage, &verifier).await;
+    assert_eq!(users(&bed).await, 0, "LK-02: nobody before the code is redeemed");
+    let (status, tokens) = redeem_at(&bed, &stage.id, &code, &verifier).await;
+    assert!(status == StatusCode::OK && tokens["id_token"].is_string(), "{tokens}");
+    assert_eq!((users(&bed).await, identities(&bed).await), (1, 1));
+    assert_eq!(stage.up.complaints(), Vec::<String>::new());
+}
+
+async fn r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on(bed: Bed) {
+    let (stage, other) = (Stage::new(&bed, json!({})).await, Stage::new(&bed, json!({})).await);
+    let verifier = Plain::generate().to_text();
+    let code = walked(&stage, &verifier).await;
+    for (id, reason) in [(other.id.as_str(), "up_app_code"), ("nothing", "up_provider_disabled")] {
+        let before = Kept::of(&bed).await;
+        let (status, answer) = redeem_at(&bed, id, &code, &verifier).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")), "{id}");
+        assert_eq!(Kept::of(&bed).await.since(&before), [reason], "{id}");
+    }
+    stage.set(|provider| provider.enabled = false);
+    let before = Kept::of(&bed).await;
+    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::BAD_REQUEST, "switched off");
+    assert_eq!(Kept::of(&bed).await.since(&before), ["up_provider_disabled"]);
+    stage.set(|provider| provider.enabled = true);
+    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::OK, "nothing of that spent it");
+}
+
+async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    let verifier = Plain::generate().to_text();
+    let code = walked(&stage, &verifier).await;
+    let mut reasons = Vec::new();
+    for (code, verifier) in [
+        (code.as_str(), Plain::generate().to_text().as_str()),
+        (code.as_str(), "too short"),
+        (Plain::generate().to_text().as_str(), verifier.as_str()),
+        ("no code", verifier.as_str()),
+    ] {
+        let before = Kept::of(&bed).await;
+        assert_eq!(redeem_at(&bed, &stage.id, code, verifier).await.0, StatusCode::BAD_REQUEST);
+        reasons.extend(Kept::of(&bed).await.since(&before));
+    }
+    assert_eq!(reasons, ["up_app_code"; 4]);
+    // Locked out between the callback and the app's own step.
+    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::OK);
+    let code = walked(&stage, &verifier).await;
+    let user = entity::user::Entity::find().one(bed.app.db.read()).await.unwrap().unwrap();
+    let tx = bed.tx().await;
+    entree::user::set_state(&tx, user.id, entree::user::State::Disabled).await.unwrap();
+    tx.commit().await.unwrap();
+    let before = Kept::of(&bed).await;
+    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(Kept::of(&bed).await.since(&before), ["up_user_disabled"]);
+    // At the start.
+    let away = Stage::new(&bed, json!({})).await;
+    away.up.go_down();
+    for (id, status, reason) in [(away.id.as_str(), 503, "up_provider_down"), ("nothing", 404, "up_provider_disabled")]
+    {
+        let before = Kept::of(&bed).await;
+        assert_eq!(begin(&bed, id, &verifier).await.0.as_u16(), status, "{id}");
+        assert_eq!(Kept::of(&bed).await.since(&before), [reason], "{id}");
+    }
 }

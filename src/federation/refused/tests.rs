@@ -11,13 +11,9 @@ fn codes_have_the_status_that_the_list_gives_them() {
         (
             400,
             "up_param_duplicate up_state_malformed up_state_unknown up_state_used up_provider_mismatch \
-             up_browser_mismatch up_iss_missing up_iss_mismatch up_code_missing up_token_http lk_browser",
+             up_browser_mismatch up_iss_missing up_iss_mismatch up_code_missing up_app_code up_token_http lk_browser",
         ),
-        (
-            403,
-            "up_auth_time up_tenant up_hd up_provider_disabled up_user_disabled up_sign_up_closed lk_trust \
-             lk_stale_auth",
-        ),
+        (403, "up_tenant up_hd up_provider_disabled up_user_disabled up_sign_up_closed lk_stale_auth"),
         (405, "up_method"),
         (409, "up_session_changed lk_taken lk_last_method"),
         (

@@ -6,11 +6,12 @@ use cucumber::{given, then, when};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{
+    oidc::Client,
     page::Page,
     upstream::{Lie, Upstream},
 };
 
-use super::World;
+use super::{CALLBACK, CLIENT, World};
 
 /// The account of an address, there.
 fn account(address: &str) -> Value {
@@ -226,4 +227,67 @@ fn unknown_key(world: &mut World) {
 async fn told_of_connection(world: &mut World) {
     let said = world.post.all(&world.address).await;
     assert!(said.iter().any(|mail| mail.text.contains("is now connected to your account")), "{} mails", said.len());
+}
+
+/// What the app says to an endpoint of the provider's API.
+async fn of_app(world: &World, name: &str, step: &str, body: &Value) -> (u16, Value) {
+    let url = world.service.at(&format!("/api/v1/auth/oidc/{name}/{step}"));
+    let answer = testkit::browser::client().post(url).json(body).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+fn app(world: &World) -> &Client {
+    world.client.as_ref().expect("an app")
+}
+
+#[when(expr = "the app begins a sign-in with the {word}")]
+async fn app_begins(world: &mut World, name: String) {
+    let app = Client::new(&world.service.url, CLIENT, CALLBACK);
+    let body = json!({
+        "client_id": CLIENT, "redirect_uri": CALLBACK, "state": app.state,
+        "code_challenge": app.challenge(), "code_challenge_method": "S256",
+    });
+    world.answer = of_app(world, &name, "start", &body).await;
+    assert_eq!(world.answer.0, 200, "{}", world.answer.1);
+    world.client = Some(app);
+}
+
+#[when(expr = "the person signs in at the {word} in the {word}'s browser for it")]
+async fn signs_in_for_app(world: &mut World, name: String, device: String) {
+    let to = world.answer.1["authorization_url"].as_str().expect("an address").parse().expect("a URL");
+    let back = world.elsewhere.of(&name).authorize_as(&to, &account(&world.address)).await;
+    world.backs.insert(device.clone(), back);
+    bring(world, &device, &device).await;
+}
+
+#[then(expr = "the {word} leads on to the app by a press")]
+fn leads_to_app(world: &mut World, device: String) {
+    let page = world.page(&device);
+    let to = page.attribute("a#continue", "href").unwrap_or_else(|| panic!("{}", page.summary()));
+    let to: url::Url = to.parse().expect("a URL");
+    let get = |name: &str| to.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+    assert!(to.as_str().starts_with(CALLBACK), "{}", page.summary());
+    assert_eq!(get("state").as_ref(), Some(&app(world).state));
+    world.code = get("code").expect("a code");
+}
+
+async fn redeem(world: &World, name: &str) -> (u16, Value) {
+    let body = json!({"code": world.code, "code_verifier": app(world).verifier, "scope": "openid"});
+    of_app(world, name, "callback", &body).await
+}
+
+#[then(expr = "the app redeems its code at the {word} for tokens that verify")]
+async fn app_redeems(world: &mut World, name: String) {
+    let (status, body) = redeem(world, &name).await;
+    assert_eq!(status, 200, "{}", body["code"]);
+    for token in ["id_token", "access_token"] {
+        let verified = app(world).verify(body[token].as_str().expect("a token")).await;
+        verified.unwrap_or_else(|why| panic!("{token}: {why}"));
+    }
+}
+
+#[then("the app's code is worth nothing a second time")]
+async fn app_redeems_again(world: &mut World) {
+    let (status, body) = redeem(world, "school").await;
+    assert_eq!((status, &body["code"]), (400, &json!("invalid_code")));
 }

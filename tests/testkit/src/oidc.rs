@@ -61,10 +61,16 @@ impl Client {
         metadata
     }
 
+    /// The S256 challenge of its verifier (RFC 7636 §4.2).
+    #[must_use]
+    pub fn challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, self.verifier.as_bytes()))
+    }
+
     /// Where the browser is sent (RFC 6749 §4.1.1, RFC 7636 §4.3).
     pub async fn authorize_url(&self, scope: &str) -> Url {
         let metadata = self.metadata().await;
-        let challenge = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, self.verifier.as_bytes()));
+        let challenge = self.challenge();
         let endpoint = metadata["authorization_endpoint"].as_str().expect("an authorization endpoint");
         let query = [
             ("response_type", "code"),

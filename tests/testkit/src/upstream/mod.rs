@@ -301,6 +301,14 @@ impl Upstream {
         self.go(to, None).await
     }
 
+    /// The same for a person of their own.
+    ///
+    /// # Panics
+    /// See [`Upstream::visit`].
+    pub async fn authorize_as(&self, to: &Url, person: &Value) -> Back {
+        self.go(to, Some(person)).await
+    }
+
     async fn go(&self, to: &Url, person: Option<&Value>) -> Back {
         assert!(to.as_str().starts_with(&self.url()), "leads to {}", to.origin().ascii_serialization());
         let mut request = crate::browser::client().get(to.clone());
