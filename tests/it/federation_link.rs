@@ -6,12 +6,12 @@ use sea_orm::EntityTrait as _;
 use serde_json::json;
 use testkit::{
     page::Page,
-    upstream::{Back, Lie},
+    upstream::{Back, Lie, Place},
 };
 
 use crate::{
     bed::{Bed, Browser},
-    federation::{Kept, Stage, count, reasons},
+    federation::{Kept, Stage, at_client, count, reasons},
     oauth::{settle, signed_in},
 };
 
@@ -19,7 +19,7 @@ on_both!(
     lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address,
     lk_01_case_a_somebody_else_signed_in_here_is_asked_first,
     lk_04_case_c_an_address_at_trust_none_is_proven_by_mail,
-    lk_02_cb_10_case_d_user_address_and_link_are_made_together,
+    lk_02_case_d_user_address_and_link_are_made_together,
     lk_04_case_e_an_account_that_exists_asks_after_the_proof,
     lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too,
     pr_01_a_pinned_provider_speaks_for_its_own_domains_alone,
@@ -31,6 +31,11 @@ on_both!(
     r_43_lk_02_a_victims_address_at_trust_none_gives_no_session,
     lk_03_a_first_proof_ends_what_was_prepared,
     lk_06_an_account_does_not_wait_for_ever_however_often_another_address_is_wanted,
+    cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cookies_are_dead,
+    r_17_cb_08_up_session_changed,
+    r_17_cb_08_a_yes_in_another_session_connects_nothing,
+    ue_01_who_declines_while_connecting_is_still_signed_in,
+    lk_04_an_account_that_is_ones_own_already_is_called_so,
 );
 
 /// Trust none, as any OpenID Provider has it unless ops say otherwise.
@@ -124,8 +129,10 @@ async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(bed: Bed) {
     assert!(browser.account().await.unwrap().contains("other@example.test"));
 
     let page = come(&stage, &mut browser).await;
+    let mut stolen = browser.clone();
     let left = browser.submit(&page, "identity", &[("decision", "yes")]).await;
     settle(&mut browser, left).await;
+    assert!(stolen.account().await.is_none(), "BS-04: the session that was left is over");
     assert!(browser.account().await.unwrap().contains(&stage.email), "now as the owner");
     assert_eq!(users(&bed).await, (2, 2, 1));
 }
@@ -154,7 +161,7 @@ async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(bed: Bed) {
     assert!(browser.account().await.unwrap().contains("elsewhere@example.test"));
 }
 
-async fn lk_02_cb_10_case_d_user_address_and_link_are_made_together(bed: Bed) {
+async fn lk_02_case_d_user_address_and_link_are_made_together(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
     stage.signs_in("an authoritative address is proven").await;
     assert_eq!(users(&bed).await, (1, 1, 1));
@@ -354,4 +361,102 @@ async fn lk_03_a_first_proof_ends_what_was_prepared(bed: Bed) {
     prove(&mut browser, &page, &stage.email).await;
     assert!(browser.is_signed_in());
     assert_eq!(users(&bed).await.1, 1, "one address, of one user");
+}
+
+async fn cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cookies_are_dead(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    let (mut browser, _, back) = stage.gone().await;
+    let mut stolen = browser.clone();
+    let answer = browser.open(&back.path()).await;
+    let to = answer.refresh().unwrap_or_else(|| panic!("a page that leads on: {}", answer.summary()));
+    assert_eq!((answer.status.as_u16(), answer.location()), (200, None), "CW-02: no redirect towards the client");
+    let path = &to[url::Position::BeforePath..];
+    assert_ne!(browser.cookies["__Host-Http-pre"], stolen.cookies["__Host-Http-pre"]);
+    let done = browser.open(path).await;
+    let done = settle(&mut browser, done).await;
+    assert!(at_client(&done), "{}", done.summary());
+    assert!(stolen.account().await.is_none(), "the cookie of before is worth nothing");
+    // Nobody's request waits.
+    let mut other = bed.browser();
+    let back = through(&stage, &mut other).await;
+    let answer = other.open(&back.path()).await;
+    let to = answer.location().expect("a redirect");
+    assert_eq!((answer.status.as_u16(), to.path(), to.query()), (303, "/account", None));
+}
+
+/// Sets out from the account page to connect the provider; gives what is brought back.
+async fn connecting(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Back {
+    let account = browser.open("/account").await;
+    let page = browser.submit(&account, &format!("connect-{}", stage.id), &[]).await;
+    stage.up.visit(&page).await
+}
+
+async fn sign_out(browser: &mut Browser<'_>) {
+    let account = browser.open("/account").await;
+    browser.submit(&account, "sign-out", &[]).await;
+    assert!(!browser.is_signed_in());
+}
+
+async fn r_17_cb_08_up_session_changed(bed: Bed) {
+    for other in [false, true] {
+        let stage = Stage::new(&bed, json!({})).await;
+        let mut browser = signed_in(&bed, &stage.email).await;
+        let back = connecting(&stage, &mut browser).await;
+        sign_out(&mut browser).await;
+        if other {
+            browser.sign_in("other@example.test").await;
+        }
+        let before = Kept::of(&bed).await;
+        let answer = browser.open(&back.path()).await;
+        stage.check(&before, &answer, ("signed out, or in anew", 409, "up_session_changed")).await;
+        assert_eq!(answer.attribute("a#next", "href").as_deref(), Some("/account"));
+        assert_eq!(stage.up.count(Place::Token), 0, "the code is left alone");
+        assert_eq!(identities(&bed).await.len(), 0);
+    }
+}
+
+async fn r_17_cb_08_a_yes_in_another_session_connects_nothing(bed: Bed) {
+    for other in [false, true] {
+        let stage = Stage::new(&bed, json!({})).await;
+        let mut browser = signed_in(&bed, &stage.email).await;
+        let back = connecting(&stage, &mut browser).await;
+        let answer = browser.open(&back.path()).await;
+        let path = answer.location().unwrap()[url::Position::BeforePath..].to_owned();
+        let mut page = browser.open(&path).await;
+        sign_out(&mut browser).await;
+        if other {
+            browser.sign_in("other@example.test").await;
+            page = browser.open(&path).await;
+        }
+        let before = Kept::of(&bed).await;
+        let answer = browser.submit(&page, "identity", &[("decision", "yes")]).await;
+        stage.check(&before, &answer, ("the yes of another session", 409, "up_session_changed")).await;
+        assert_eq!(identities(&bed).await.len(), 0);
+    }
+}
+
+async fn ue_01_who_declines_while_connecting_is_still_signed_in(bed: Bed) {
+    for (error, code) in [("access_denied", "up_denied"), ("temporarily_unavailable", "up_provider_error")] {
+        let stage = Stage::new(&bed, json!({})).await;
+        stage.up.tell(Lie::error(error));
+        let mut browser = signed_in(&bed, &stage.email).await;
+        let back = connecting(&stage, &mut browser).await;
+        let before = Kept::of(&bed).await;
+        let answer = browser.open(&back.path()).await;
+        stage.check(&before, &answer, (error, 200, code)).await;
+        assert!(!answer.text().contains("e-mail") && !answer.text().contains("Not signed in"), "{}", answer.text());
+        assert_eq!(answer.attribute("a#next", "href").as_deref(), Some("/account"));
+        assert!(browser.account().await.is_some(), "signed in as before");
+    }
+}
+
+async fn lk_04_an_account_that_is_ones_own_already_is_called_so(bed: Bed) {
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.signs_in("the account is connected").await;
+    let mut browser = signed_in(&bed, &stage.email).await;
+    let back = connecting(&stage, &mut browser).await;
+    let answer = browser.open(&back.path()).await;
+    assert_eq!(answer.status, 200, "{}", answer.summary());
+    assert!(answer.text().contains("signs you in here already"), "{}", answer.text());
+    assert_eq!(identities(&bed).await.len(), 1);
 }

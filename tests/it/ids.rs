@@ -18,21 +18,21 @@ const CLAIMED: &[&str] = &[
 /// Requirements of the OpenID Provider that were added one by one.
 const ADDED: &[&str] = &["AZ1", "CA8", "CA9", "CA10", "CL5", "PM8", "RF9", "RD9", "TK15"];
 
-/// The requirements of `federation` that are P0, section by section; `R` is a line of its list of rejections. (HT-1 names a
+/// The requirements of `federation` that are P0, and what of P1 is there, section by section; `R` is a line of its list of rejections. (HT-1 names a
 /// library's trait; what it is for, HT-2 to HT-9, holds without it. Linking, LK, stands above.)
 const FEDERATION: &[(&str, &[u32])] = &[
     ("UP", &[1, 2, 3, 4, 5, 6, 7]),
     ("HT", &[2, 3, 4, 5, 6, 7, 8, 9]),
     ("DJ", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-    ("CB", &[1, 2, 4, 5, 6, 7, 9, 10]),
+    ("CB", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
     ("IT", &[1, 2, 3, 4, 5, 6, 7, 8, 10, 11]),
     ("UE", &[1, 2, 3, 4, 5]),
     ("PR", &[1, 2]),
     (
         "R",
         &[
-            1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30,
-            31, 32, 34, 35, 36, 37, 38, 39, 40, 42, 43, 45,
+            1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29,
+            30, 31, 32, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45,
         ],
     ),
 ];

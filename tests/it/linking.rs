@@ -4,7 +4,10 @@
 use entity::{session::Entity as Sessions, user_email, user_identity};
 use entree::{
     config::{Provider, SignUp},
-    federation::link::{Came, Settled, Where, settle},
+    federation::{
+        link::{Came, Settled, Where, settle},
+        refused::Code,
+    },
     login::{
         finish::{Finished, Holds, Of, Proof, UNLINKED, finish},
         pending_link,
@@ -22,17 +25,19 @@ use uuid::Uuid;
 
 use crate::{
     bed::{Bed, Browser},
+    federation::reasons,
     oauth::{register, signed_in},
 };
 
 on_both!(
     lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner,
     lk_07_the_last_way_in_stays,
-    lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session,
+    r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why,
+    r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session,
     lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does,
     lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in,
     e_3_lk_04_connecting_takes_a_yes_in_that_session,
-    lk_01_an_account_there_belongs_to_one_user_here,
+    r_41_lk_01_an_account_there_belongs_to_one_user_here,
     lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors,
     lk_09_two_first_logins_at_once_make_one_user,
     lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes,
@@ -130,6 +135,13 @@ fn waits_for_proof(settled: &Settled) -> bool {
     matches!(settled, Settled::Waits(Wants::Proof))
 }
 
+fn refused(settled: &Settled) -> Option<Code> {
+    match settled {
+        Settled::Refused(refused) => Some(refused.code),
+        _ => None,
+    }
+}
+
 async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner(bed: Bed) {
     let email = "ann@example.test";
     bed.configure(|config| config.providers.push(provider("office")));
@@ -139,11 +151,13 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
     assert_eq!((there.session.acr.as_str(), there.session.amr.as_str()), ("urn:entree:acr:upstream", "pwd"));
     let account = browser.open("/account").await;
     assert!(account.text().contains("Example ann@example.test"), "{}", account.text());
+    assert!(account.text().contains("Connect another account at Example"), "{}", account.text());
     let form = account.forms("form.disconnect").into_iter().next().expect("a form");
     let request = browser.filled(&account, &form, &[]);
     let done = browser.send(request).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.summary());
-    assert!(browser.account().await.is_some(), "this session came by mail and stays");
+    let account = browser.account().await.expect("this session came by mail and stays");
+    assert!(account.contains("Connect Example"), "{account}");
     let ended = Sessions::find_by_id(there.session.id).one(bed.app.db.read()).await.unwrap().unwrap();
     assert!(ended.revoked_at.is_some(), "the session that came from it has ended");
     let row = user_identity::Entity::find_by_id(link).one(bed.app.db.read()).await.unwrap().unwrap();
@@ -177,7 +191,27 @@ async fn lk_07_the_last_way_in_stays(bed: Bed) {
     assert!(user::has_mail(bed.app.db.read(), user.id).await.unwrap());
 }
 
-async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
+/// Somebody without a proven address, who asks for a page.
+async fn r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why(bed: Bed) {
+    let email = "only@example.test";
+    bed.configure(|config| config.providers.push(provider("office")));
+    let mut browser = signed_in(&bed, email).await;
+    let link = connected(&bed, email, "only").await;
+    let tx = bed.tx().await;
+    user_email::Entity::delete_many().exec(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+    let account = browser.open("/account").await;
+    let form = account.forms("form.disconnect").into_iter().next().expect("a form");
+    let request = browser.filled(&account, &form, &[]);
+    let stays = browser.send(request).await;
+    assert_eq!(stays.status, StatusCode::CONFLICT, "{}", stays.summary());
+    assert!(stays.text().contains("last way in"), "{}", stays.text());
+    assert_eq!(reasons(&bed).await, ["lk_last_method"]);
+    let row = user_identity::Entity::find_by_id(link).one(bed.app.db.read()).await.unwrap().unwrap();
+    assert!(row.unlinked_at.is_none(), "nothing has changed");
+}
+
+async fn r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
     let email = "stale@example.test";
     bed.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&bed, email).await;
@@ -194,6 +228,7 @@ async fn lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
     assert_eq!(browser.send(request).await.status, StatusCode::FORBIDDEN);
     let start = browser.submit(&account, "connect-office", &[]).await;
     assert_eq!(start.status, StatusCode::FORBIDDEN);
+    assert_eq!(reasons(&bed).await, ["lk_stale_auth"; 3]);
     let all = user_identity::Entity::find().all(bed.app.db.read()).await.unwrap();
     assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "nothing has changed");
 }
@@ -281,7 +316,7 @@ async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
     assert_eq!(user_identity::Entity::find().count(bed.app.db.read()).await.unwrap(), 1);
 }
 
-async fn lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
+async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
     signed_in(&bed, "first@example.test").await;
     let mut browser = signed_in(&bed, "second@example.test").await;
     connected(&bed, "first@example.test", "shared").await;
@@ -290,6 +325,7 @@ async fn lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
     let taken = browser.submit(&question, "identity", &[("decision", "yes")]).await;
     assert_eq!(taken.status, StatusCode::CONFLICT, "lk_taken: {}", taken.summary());
     assert!(!taken.body.contains("first@example.test"), "no hint whose");
+    assert_eq!(reasons(&bed).await, ["lk_taken"]);
     let all = user_identity::Entity::find().all(bed.app.db.read()).await.unwrap();
     assert_eq!(all.len(), 1);
 }
@@ -305,7 +341,7 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
     assert!(waits_for_proof(&comes(&bed, &came("a", "not an address", true)).await));
     assert_eq!(counts().await, (0, 0, 0));
     bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
-    assert!(matches!(comes(&bed, &came("a", "a@example.test", true)).await, Settled::Refused(_)));
+    assert_eq!(refused(&comes(&bed, &came("a", "a@example.test", true)).await), Some(Code::SignUpClosed));
     assert_eq!(counts().await, (0, 0, 0), "sign-up is closed");
     bed.configure(|config| config.magic_link.sign_up = SignUp::Open);
     assert!(matches!(comes(&bed, &came("a", "a@example.test", true)).await, Settled::SignedIn(_)));
@@ -316,7 +352,7 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
     let tx = bed.tx().await;
     user::set_state(&tx, user.id, user::State::Disabled).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(matches!(comes(&bed, &came("a", "a@example.test", true)).await, Settled::Refused(_)));
+    assert_eq!(refused(&comes(&bed, &came("a", "a@example.test", true)).await), Some(Code::UserDisabled));
 }
 
 async fn lk_09_two_first_logins_at_once_make_one_user(bed: Bed) {

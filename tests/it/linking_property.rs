@@ -4,6 +4,9 @@
 //! The attacker has a mailbox, accounts at providers that claim any address, and may have prepared an account that was
 //! imported with the victim's address. Only a provider that runs a mailbox is believed about it, so none of the attacker's
 //! accounts has that of the victim.
+//!
+//! LK-10 also names changing an address and deleting a user: the service has neither yet, so they are no steps here. Whoever
+//! adds one adds its step.
 
 use std::collections::BTreeSet;
 
