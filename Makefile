@@ -1,5 +1,5 @@
 # `make run` and `make test` need nothing prepared by hand. docs/testing.md says what the layers are.
-.PHONY: help run cert test check ci bench load openapi format
+.PHONY: help run cert test check ci bench load fuzz coverage openapi format
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,6 +11,8 @@ help:
 	@echo 'make check    the quick static part: format, lints, documentation, OpenAPI drift, example configuration'
 	@echo 'make bench    signing through our path beside the raw signature of the library below it'
 	@echo 'make load     load on a release build: requests a second, p50, p99 and memory, embedded and PostgreSQL + Redis'
+	@echo 'make fuzz     what reads the words of strangers, a minute a target; FUZZ_SECONDS=600 for longer'
+	@echo 'make coverage which lines the unit and request tests reach, room by room'
 	@echo 'make ci       check, test, client libraries and upstream providers, as the build server runs them'
 	@echo 'make openapi  write openapi/public.yaml anew'
 	@echo 'make format   format the code'
@@ -43,6 +45,13 @@ load:
 	cargo build --locked --release -p testkit --bin load
 	target="$${CARGO_TARGET_DIR:-target}/release"
 	"$$target/load" "$$target/entree" $(LOAD)
+
+fuzz:
+	@tests/fuzz/run.sh
+
+coverage:
+	@tests/setup.sh
+	tests/coverage.sh
 
 openapi:
 	@cargo build --locked -p entree
