@@ -56,6 +56,8 @@ pub enum Kind {
     KeyRevoked,
     /// Ops gave a user other roles.
     UserRolesSet,
+    /// Ops gave a user another name, or took it away.
+    UserNameSet,
     /// Ops locked a user out.
     UserDisabled,
     /// Ops let a locked user in again.
@@ -102,6 +104,7 @@ impl Kind {
             Self::KeyRetired => "key.retired",
             Self::KeyRevoked => "key.revoked",
             Self::UserRolesSet => "user.roles_set",
+            Self::UserNameSet => "user.name_set",
             Self::UserDisabled => "user.disabled",
             Self::UserEnabled => "user.enabled",
             Self::UpstreamRefused => "upstream.refused",

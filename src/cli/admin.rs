@@ -51,6 +51,17 @@ pub(super) enum Users {
         #[arg(long)]
         json: bool,
     },
+    /// Change what applications are told of a user
+    Set {
+        /// `sub` as tokens carry it, or a proven e-mail address
+        user: String,
+        /// The display name (the claim `name` of the scope `profile`), at most 200 characters; empty takes it away
+        #[arg(long)]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Change the roles that a user's tokens carry
     #[command(subcommand)]
     Roles(user_change::Roles),
@@ -100,6 +111,7 @@ pub(super) fn users(source: &Source, command: &Users) -> Outcome {
         Users::List { limit, json } => list_users(db, *limit, *json).await,
         Users::Show { user, json } => show_user(db, user, *json).await,
         Users::Create { address, role, json } => user_change::create(db, address, role, *json).await,
+        Users::Set { user, name, json } => user_change::name(db, user, name, *json).await,
         Users::Roles(user_change::Roles::Set { user, roles, json }) => user_change::roles(db, user, roles, *json).await,
         Users::Disable { user, json } => user_change::disable(db, user, *json).await,
         Users::Enable { user, json } => user_change::enable(db, user, *json).await,

@@ -1,4 +1,4 @@
-//! `entree users create|roles|disable|enable`: what ops may change of people, each with its row in the trail.
+//! `entree users create|set|roles|disable|enable`: what ops may change of people, each with its row in the trail.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -59,6 +59,21 @@ pub(super) async fn roles(db: &Db, who: &str, roles: &[String], json: bool) -> O
     show(db, who, json).await
 }
 
+/// Gives a display name, or takes it away.
+pub(super) async fn name(db: &Db, who: &str, name: &str, json: bool) -> Outcome {
+    let name = name.trim();
+    if name.chars().count() > user::MAX_NAME || name.chars().any(char::is_control) {
+        let most = user::MAX_NAME;
+        return Err(format!("this is no name: write one line of at most {most} characters").into());
+    }
+    let of = changeable(db, who).await?;
+    let tx = db.begin().await?;
+    user::set_name(&tx, of.id, Some(name).filter(|name| !name.is_empty())).await?;
+    Event::new(Kind::UserNameSet).user(of.id).reason("ops").record(&tx).await?;
+    tx.commit().await?;
+    show(db, who, json).await
+}
+
 /// Locks a user out: no sign-in, no token, and every session ends.
 pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
     let of = changeable(db, who).await?;
@@ -90,9 +105,10 @@ async fn show(db: &Db, who: &str, json: bool) -> Outcome {
     let now = find(db, who).await?;
     let state = super::admin::state(&now);
     let text = if json {
-        json!({ "sub": now.public_id, "state": state, "roles": user::roles(&now) }).to_string()
+        json!({ "sub": now.public_id, "state": state, "name": now.name, "roles": user::roles(&now) }).to_string()
     } else {
-        format!("{} is {state}, roles: {}", now.public_id, if now.roles.is_empty() { "none" } else { &now.roles })
+        let (name, roles) = (now.name.as_deref().unwrap_or("none"), now.roles.as_str());
+        format!("{} is {state}, name: {name}, roles: {}", now.public_id, if roles.is_empty() { "none" } else { roles })
     };
     out::answer(&text);
     Ok(())
@@ -129,6 +145,21 @@ mod tests {
         roles(&db, "ada@example.com", &[], true).await.unwrap();
         assert_eq!(find(&db, &who).await.unwrap().roles, "");
         assert_eq!(kinds(&db).await, ["user.roles_set", "user.roles_set"]);
+    }
+
+    #[tokio::test]
+    async fn cl_1_a_name_is_given_and_taken_away() {
+        let (_file, db, of, _) = database().await;
+        let named = async || find(&db, "ada@example.com").await.unwrap().name;
+        name(&db, "ada@example.com", " Ada Löwe ", false).await.unwrap();
+        assert_eq!(named().await.as_deref(), Some("Ada Löwe"));
+        for bad in ["two\nlines", &"x".repeat(201)] {
+            assert!(name(&db, "ada@example.com", bad, false).await.is_err(), "{bad:?}");
+        }
+        name(&db, &of.public_id.to_string(), "", true).await.unwrap();
+        assert_eq!(named().await, None);
+        assert!(name(&db, "bob@example.com", "Bob", false).await.is_err());
+        assert_eq!(kinds(&db).await, ["user.name_set", "user.name_set"]);
     }
 
     #[tokio::test]

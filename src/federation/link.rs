@@ -46,7 +46,7 @@ impl Came {
                 issuer: identity.issuer,
                 subject: identity.subject,
                 email: identity.email.filter(|email| email.len() <= 1016),
-                name: identity.name.map(|name| name.chars().filter(|c| !c.is_control()).take(200).collect()),
+                name: identity.name.map(|name| name.chars().filter(|c| !c.is_control()).take(user::MAX_NAME).collect()),
             },
             authoritative: identity.trust == Trust::Authoritative,
             amr: amr.join(" "),

@@ -151,19 +151,22 @@ async fn by_mail<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config
     let may_create = config.magic_link.sign_up == SignUp::Open;
     Ok(match user::resolve(tx, address, ProvenBy::Mail, may_create).await? {
         Resolved::Known(user) => Ok((user, Method::Mail, false)),
-        Resolved::Created(user) => {
+        Resolved::Created(mut user) => {
             event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
             let linked = match link {
                 Some(arrived) => connect(tx, &user, arrived, caller).await?.is_some(),
                 None => false,
             };
+            let name = link.filter(|_| linked).and_then(|arrived| arrived.name.as_deref());
+            user::introduce(tx, &mut user, proof.locale, name).await?;
             if let Some(arrived) = link.filter(|_| linked) {
                 tell_connected(tx, address, arrived, proof.locale).await?;
             }
             Ok((user, Method::Mail, linked))
         }
         Resolved::Reclaimed(user) => {
-            let user = reset_access(tx, user, address, proof.locale).await?;
+            let mut user = reset_access(tx, user, address, proof.locale).await?;
+            user::introduce(tx, &mut user, proof.locale, None).await?;
             event(Kind::AccessReset, caller, proof).user(user.id).record(tx).await?;
             Ok((user, Method::Mail, false))
         }
@@ -178,7 +181,8 @@ async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Con
     if config.magic_link.sign_up == SignUp::Closed {
         return Ok(Err(CLOSED));
     }
-    let Some(user) = user::admit(tx, address).await? else { return Ok(Err(HELD)) };
+    let Some(mut user) = user::admit(tx, address).await? else { return Ok(Err(HELD)) };
+    user::introduce(tx, &mut user, proof.locale, link.name.as_deref()).await?;
     event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
     match connect(tx, &user, link, caller).await? {
         // No letter: the provider runs this mailbox, and whoever came has made the account by that one press.

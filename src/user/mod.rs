@@ -351,6 +351,34 @@ pub async fn set_state(tx: &Tx, id: Uuid, state: State) -> Result<(), Failure> {
     change(tx, id, user::Column::State, state.to_value().into()).await
 }
 
+/// The longest display name, in characters.
+pub const MAX_NAME: usize = 200;
+
+/// Gives a user a display name, or takes it away.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_name(tx: &Tx, id: Uuid, name: Option<&str>) -> Result<(), Failure> {
+    change(tx, id, user::Column::Name, name.map(str::to_owned).into()).await
+}
+
+/// What a first sign-in tells of somebody beside their address: the language that they read, and a display name, if they
+/// came with one. What is known already stays.
+///
+/// # Errors
+/// The database's own.
+pub async fn introduce(tx: &Tx, user: &mut User, locale: &str, name: Option<&str>) -> Result<(), Failure> {
+    if user.locale.is_none() && !locale.is_empty() {
+        user.locale = Some(locale.to_owned());
+        change(tx, user.id, user::Column::Locale, locale.into()).await?;
+    }
+    if let (None, Some(name)) = (&user.name, name.map(str::trim).filter(|name| !name.is_empty())) {
+        user.name = Some(name.to_owned());
+        set_name(tx, user.id, Some(name)).await?;
+    }
+    Ok(())
+}
+
 async fn change(tx: &Tx, id: Uuid, column: user::Column, value: sea_orm::Value) -> Result<(), Failure> {
     use sea_orm::sea_query::Expr;
     user::Entity::update_many()

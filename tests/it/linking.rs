@@ -39,6 +39,7 @@ on_both!(
     e_3_lk_04_connecting_takes_a_yes_in_that_session,
     r_41_lk_01_an_account_there_belongs_to_one_user_here,
     lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors,
+    di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_name,
     lk_09_two_first_logins_at_once_make_one_user,
     lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes,
     up_01_without_a_provider_no_page_speaks_of_one,
@@ -353,6 +354,45 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
     user::set_state(&tx, user.id, user::State::Disabled).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(refused(&comes(&bed, &came("a", "a@example.test", true)).await), Some(Code::UserDisabled));
+}
+
+async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_name(bed: Bed) {
+    let known = async |email: &str| {
+        let user = user_of(&bed, email).await;
+        (user.locale.unwrap_or_default(), user.name.unwrap_or_default())
+    };
+    let mut french = Browser { headers: vec![("accept-language", "fr-CA,en;q=0.5".to_owned())], ..bed.browser() };
+    french.sign_in("mail@example.test").await;
+    assert_eq!(known("mail@example.test").await, ("fr".to_owned(), String::new()));
+    french.headers.clear();
+    bed.pass(3600);
+    french.sign_in("mail@example.test").await;
+    assert_eq!(known("mail@example.test").await.0, "fr", "a later sign-in changes nothing");
+    comes(&bed, &came("told", "told@example.test", true)).await;
+    assert_eq!(known("told@example.test").await, ("en".to_owned(), "Ann".to_owned()));
+    let mut blank = came("blank", "blank@example.test", true);
+    blank.arrived.name = Some(" ".to_owned());
+    comes(&bed, &blank).await;
+    assert_eq!(known("blank@example.test").await.1, "");
+    // Proven by mail first (case D); an account that is connected later gives no name.
+    let waits = proven(&bed, "later@example.test", Some(&arrived("later", None))).await;
+    assert_eq!(waits.name.as_deref(), Some("Ann"));
+    connected(&bed, "mail@example.test", "too-late").await;
+    assert_eq!(known("mail@example.test").await.1, "");
+}
+
+/// Whoever proves this address by mail, with an account that waits.
+async fn proven(bed: &Bed, email: &str, link: Option<&Arrived>) -> user::User {
+    let caller = Caller::make(&Request::builder().finish(), &[]);
+    let address = Address::parse(email, false).unwrap();
+    let of = Of::Mail { address: &address, key: &address.key(&bed.app.macs.address), link };
+    let proof = Proof { of, remembered: false, locale: "en", holds: Holds::default() };
+    let tx = bed.tx().await;
+    let finished = finish(&tx, proof, &caller, &bed.app.config.get()).await.unwrap();
+    tx.commit().await.unwrap();
+    let Finished::SignedIn(done) = finished else { panic!("{finished:?}") };
+    assert_eq!(done.user, user_of(bed, email).await, "what the door gives is what is stored");
+    done.user
 }
 
 async fn lk_09_two_first_logins_at_once_make_one_user(bed: Bed) {
