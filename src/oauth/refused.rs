@@ -8,10 +8,7 @@ use poem::{
 };
 
 use super::error::{Code, OauthError, json};
-use crate::{
-    telemetry::metrics,
-    web::{caller::Caller, error::Failure, params::ParamError},
-};
+use crate::web::{caller::Caller, error::Failure, params::ParamError};
 
 /// Why not.
 #[derive(Debug)]
@@ -47,6 +44,16 @@ impl From<ParamError> for Refused {
 }
 
 impl Refused {
+    /// What the client did wrong.
+    #[must_use]
+    pub const fn code(&self) -> Option<Code> {
+        match self {
+            Self::Client(error) | Self::Challenge(error) => Some(error.code),
+            Self::Later(_) => Some(Code::TemporarilyUnavailable),
+            Self::TooMany(_) | Self::Ours(_) => None,
+        }
+    }
+
     /// The answer, and the line in the log.
     #[must_use]
     pub fn answer(self, caller: &Caller) -> Response {
@@ -82,6 +89,5 @@ impl Refused {
 fn told(error: OauthError, caller: &Caller) -> Response {
     let (code, reason) = (error.code.name(), error.reason);
     tracing::debug!(request_id = caller.request_id, error = code, reason, "refused");
-    metrics::tokens_refused(code);
     error.into_json()
 }

@@ -77,7 +77,14 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
     let followed = request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01")).send().await.unwrap();
     assert_eq!(followed.status(), 200);
 
+    // Refusals at other endpoints are no refused tokens.
+    for path in ["/oauth2/revoke", "/oauth2/introspect"] {
+        let refused = browser::client().post(service.at(path)).form(&[("client_id", "nobody"), ("token", "x")]);
+        assert!(refused.send().await.unwrap().status().is_client_error());
+    }
+
     let text = metrics(&service).await;
+    assert!(!text.contains(r#"entree_tokens_refused_total{error="invalid_client"}"#), "{text}");
     for (series, count) in [
         ("entree_sign_in_requested_total", 1.0),
         ("entree_sign_in_mailed_total", 1.0),

@@ -40,7 +40,12 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     let caller = Caller::of(request);
     match answer(app, request, body, &caller).await {
         Ok(tokens) => json(StatusCode::OK, &tokens),
-        Err(refused) => refused.answer(&caller),
+        Err(refused) => {
+            if let Some(code) = refused.code() {
+                metrics::tokens_refused(code.name());
+            }
+            refused.answer(&caller)
+        }
     }
 }
 
