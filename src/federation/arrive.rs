@@ -15,7 +15,7 @@ use crate::{
         Trouble, Visit,
         finish::SignedIn,
         page::Continue,
-        pending::Room,
+        pending::Pending,
         pending_link::{self, PendingLink, Wants},
         sign_in::pending_of,
         visit::see_other,
@@ -78,21 +78,29 @@ pub async fn wait(app: &App, visit: &Visit, link: &PendingLink) -> Result<Respon
 /// # Errors
 /// If the ticket store is away.
 pub async fn signed_in(app: &App, visit: &Visit, done: &SignedIn, txn: Option<&str>) -> Result<Response, Trouble> {
-    let response = match txn {
-        Some(txn) => {
-            let href = format!("{}?txn={txn}", room(app, visit, txn).await?.resume_path());
-            show(&Continue { tongue: &visit.tongue, href: &href }, visit.site)
-        }
-        None => see_other("/account"),
-    };
-    Ok(visit.answer_signed_in(response, done))
+    Ok(visit.answer_signed_in(go_on(app, visit, txn).await?, done))
 }
 
-/// The room whose request it is. One that is over by now is told so by the protocol's.
-async fn room(app: &App, visit: &Visit, txn: &str) -> Result<Room, Trouble> {
-    match pending_of(app, visit, Some(txn)).await {
-        Ok(pending) => Ok(pending.map(|pending| pending.room).unwrap_or_default()),
-        Err(Trouble::Expired) => Ok(Room::default()),
-        Err(trouble) => Err(trouble),
+/// On to the client's request or the account.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn go_on(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Response, Trouble> {
+    let Some(txn) = txn else { return Ok(see_other("/account")) };
+    let pending = request_of(app, visit, Some(txn)).await?;
+    let room = pending.as_ref().map(|pending| pending.room).unwrap_or_default();
+    let href = format!("{}?txn={txn}", room.resume_path());
+    let site = visit.site_of(pending.as_ref().map(|pending| pending.client_id.as_str()));
+    Ok(show(&Continue { tongue: &visit.tongue, href: &href }, site))
+}
+
+/// The client's request behind a handle. One that is over by now is told so by the protocol's room.
+///
+/// # Errors
+/// If the ticket store is away.
+pub async fn request_of(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Option<Pending>, Trouble> {
+    match pending_of(app, visit, txn).await {
+        Err(Trouble::Expired) => Ok(None),
+        found => found,
     }
 }

@@ -5,7 +5,7 @@ use poem::{Body, Request, Response, handler, web::Data};
 use uuid::Uuid;
 
 use super::{
-    arrive::{signed_in, wait},
+    arrive::{go_on, request_of, signed_in, wait},
     link::{Came, Settled, Where, settle},
     pages::{Ask, Next, Place, refuse},
     refused::{Code, Refused},
@@ -103,7 +103,11 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
             form_token: &visit.form_token(app, "identity", &value),
             about: (field, &value),
         };
-        Ok(show(&page, visit.site))
+        let client = match &waits {
+            Waits::Flow(flow, _) => flow.client_id.clone(),
+            Waits::Ticket(_, link) => request_of(app, &visit, link.txn.as_deref()).await?.map(|asked| asked.client_id),
+        };
+        Ok(show(&page, visit.site_of(client.as_deref())))
     })
     .await
 }
@@ -137,7 +141,8 @@ async fn by_ticket(app: &App, visit: &Visit, handle: &Plain, yes: bool) -> Resul
         return Err(pending_link::refused(app, visit).await?);
     };
     match (link.wants, yes) {
-        (_, false) => Ok(see_other("/account")),
+        // Whoever stays goes on with the client's request as who they are.
+        (_, false) => go_on(app, visit, link.txn.as_deref()).await,
         (Wants::Switch, true) => switch(app, visit, &link).await,
         (Wants::Yes, true) => {
             let same = link.session.is_some() && link.session == visit.session_id();
@@ -179,7 +184,8 @@ async fn switch(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response
 /// E and G: the address was proven in this browser a moment ago; the account goes to whoever has it.
 async fn by_flow(app: &App, visit: &Visit, flow: &Flow, link: &PendingLink, yes: bool) -> Result<Response, Trouble> {
     let Some(current) = &visit.current else { return Err(Trouble::Stale) };
-    let on = || show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, visit.site);
+    let site = visit.site_of(flow.client_id.as_deref());
+    let on = || show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, site);
     if yes {
         return add(app, visit, current, link, Some(flow), on()).await;
     }

@@ -7,7 +7,10 @@ use poem::{
     http::{StatusCode, header},
 };
 
-use super::refused::{Code, Refused};
+use super::{
+    arrive::request_of,
+    refused::{Code, Refused},
+};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -212,7 +215,11 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
         next_label: Some(visit.tongue.t(label)),
         reference: Some(&visit.caller.request_id),
     };
-    let mut response = show(&page, visit.site);
+    let asked = match place.next {
+        Next::SignIn(txn) => request_of(app, visit, txn).await?,
+        _ => None,
+    };
+    let mut response = show(&page, visit.site_of(asked.as_ref().map(|asked| asked.client_id.as_str())));
     if let Some(seconds) = code.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
@@ -239,11 +246,7 @@ pub fn own(visit: &Visit, id: &str) -> Response {
 /// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.
 async fn back_to_sign_in(app: &App, visit: &Visit, txn: Option<&str>, notice: String) -> Result<Response, Trouble> {
     // A request whose time is over meanwhile is no reason to show something else.
-    let pending = match sign_in::pending_of(app, visit, txn).await {
-        Ok(pending) => pending,
-        Err(Trouble::Expired) => None,
-        Err(trouble) => return Err(trouble),
-    };
+    let pending = request_of(app, visit, txn).await?;
     let txn = txn.filter(|_| pending.is_some());
     sign_in::draw(app, visit, Shown { txn, pending: pending.as_ref(), notice: Some(notice), ..Shown::default() }).await
 }

@@ -54,19 +54,22 @@ pub async fn start(
                 return refuse(app, &visit, &state::down(&failure), &Place { provider: &id, next: next() }).await;
             }
         }
-        if let Intent::Login { txn: Some(txn) } = &intent {
-            let pending = sign_in::pending_of(app, &visit, Some(txn)).await?;
+        let mut site = visit.site;
+        if let Intent::Login { txn: Some(txn) } = &intent
+            && let Some(pending) = sign_in::pending_of(app, &visit, Some(txn)).await?
+        {
             // DESIGN §8: only mail proves it anew. The page has no button then; this is for whoever made one.
-            if pending.is_some_and(|pending| pending.mail_only) {
+            if pending.mail_only {
                 return Ok(see_other(&format!("/login?txn={txn}")));
             }
+            site = visit.site_of(Some(&pending.client_id));
         }
         let hint = params.one_within("email", 1016)?;
         match set_out(app, providers, &visit, &id, intent.clone(), hint).await {
             Ok(href) => {
                 let provider = name_or_words(&visit.config, &id, &visit.tongue);
                 metrics::upstream_started(&id);
-                Ok(show(&Leave { tongue: &visit.tongue, provider: &provider, href: &href }, visit.site))
+                Ok(show(&Leave { tongue: &visit.tongue, provider: &provider, href: &href }, site))
             }
             Err(refused) => refuse(app, &visit, &refused, &Place { provider: &id, next: next() }).await,
         }

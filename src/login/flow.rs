@@ -204,6 +204,15 @@ pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
     Ok(done.rows_affected == 1)
 }
 
+/// Ends an open flow whose person has turned back: one guarded statement. Its link and code are dead with it.
+///
+/// # Errors
+/// The database's own.
+pub async fn abandon(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+    let done = open_flow(tx, id).col_expr(row::Column::State, Expr::value("ended")).exec(tx.conn()).await?;
+    Ok(done.rows_affected == 1)
+}
+
 /// Whether a consumed flow still answers its holder as it did at first (B7).
 #[must_use]
 pub fn answers_again(flow: &Flow, now: Time) -> bool {

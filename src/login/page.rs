@@ -77,6 +77,8 @@ pub struct Sent<'a> {
     pub form_token_code: &'a str,
     /// Form token of the resend.
     pub form_token_resend: &'a str,
+    /// For the form that goes back to the client without signing in; none where no client's page waits.
+    pub form_token_cancel: Option<&'a str>,
     /// Name of the application that asked.
     pub client: Option<&'a str>,
     /// Where to begin again with another address.
@@ -208,6 +210,13 @@ impl<'a> Error<'a> {
     }
 }
 
+fn cancel(tongue: &Tongue, client: Option<&str>) -> String {
+    match client {
+        Some(client) => tongue.ta("sign-in-cancel-client", &[("client", client.to_owned())]),
+        None => tongue.t("sign-in-cancel"),
+    }
+}
+
 impl SignIn<'_> {
     fn heading(&self) -> String {
         match self.client {
@@ -217,10 +226,7 @@ impl SignIn<'_> {
     }
 
     fn cancel(&self) -> String {
-        match self.client {
-            Some(client) => self.tongue.ta("sign-in-cancel-client", &[("client", client.to_owned())]),
-            None => self.tongue.t("sign-in-cancel"),
-        }
+        cancel(self.tongue, self.client)
     }
 
     fn signed_in_html(&self, email: &str) -> String {
@@ -245,6 +251,10 @@ impl Sent<'_> {
 
     fn digits(&self) -> String {
         self.tongue.ta("sent-code-hint", &[("digits", self.code_digits.to_string())])
+    }
+
+    fn cancel(&self) -> String {
+        cancel(self.tongue, self.client)
     }
 
     fn pause(&self) -> String {

@@ -68,11 +68,12 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
     if flow.destination.is_none() {
         return Ok(see_other("/account"));
     }
-    let closed = || Ok(show(&page::SignedIn { tongue: &visit.tongue }, visit.site));
+    let site = visit.site_of(flow.client_id.as_deref());
+    let closed = || Ok(show(&page::SignedIn { tongue: &visit.tongue }, site));
     if flow.destination_claimed_at.is_some() {
         return closed();
     }
-    let pending = read(flow)?;
+    let pending = request_of(flow)?.ok_or(Trouble::Expired)?;
     has_room(app, visit).await?;
     // Parked first: a handle that is not sent is worth nothing, but a claim whose store is away would lose the request.
     let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
@@ -102,9 +103,13 @@ pub fn link_of(flow: &Flow) -> Result<Option<PendingLink>, crate::web::error::Fa
     flow.link.as_ref().map(read).transpose()
 }
 
-fn read(flow: &Flow) -> Result<Pending, Trouble> {
-    let destination = flow.destination.as_deref().ok_or(Trouble::Expired)?;
-    Ok(serde_json::from_str(destination).map_err(crate::web::error::Failure::internal)?)
+/// The client's request that a flow carries.
+///
+/// # Errors
+/// If its row is damaged.
+pub fn request_of(flow: &Flow) -> Result<Option<Pending>, crate::web::error::Failure> {
+    let read = |text: &String| serde_json::from_str(text).map_err(crate::web::error::Failure::internal);
+    flow.destination.as_ref().map(read).transpose()
 }
 
 /// Another address for the same client request: back to the first page with it.
@@ -119,8 +124,8 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
         if flow.destination.is_some() || flow.link.is_some() {
             has_room(app, &visit).await?;
         }
-        if flow.destination.is_some() {
-            let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &read(&flow)?).await?;
+        if let Some(pending) = request_of(&flow)? {
+            let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
             query.push(format!("txn={}", handle.to_text()));
         }
         if let Some(link) = link_of(&flow)? {

@@ -55,7 +55,6 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         (false, None) => provider::sign_in_buttons(app, visit, shown.txn),
         _ => Vec::new(),
     };
-    let client = shown.pending.and_then(|pending| crate::client::find(&visit.config, &pending.client_id));
     // An app that waits in its own window has no page to go back to.
     let cancels = shown.pending.is_none_or(|pending| pending.room == pending::Room::Protocol);
     let cancel = cancels.then(|| visit.form_token(app, "cancel", shown.txn.unwrap_or_default()));
@@ -78,7 +77,7 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         }),
         providers: &buttons,
     };
-    let site = visit.site.with_popups(client.is_some_and(|client| client.uses_popups));
+    let site = visit.site_of(shown.pending.map(|pending| pending.client_id.as_str()));
     Ok(visit.answer(show(&page, site)))
 }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     app::App,
+    client,
     config::Config,
     secret::{Hash, Plain},
     session::{self, Current},
@@ -101,6 +102,14 @@ impl Visit {
             cookies: Cookies::new(&app.public_url),
             sid: None,
         }
+    }
+
+    /// For the headers of a page that belongs to a client's request, if one is named: a window that it opened must not lose
+    /// its opener on the way.
+    #[must_use]
+    pub fn site_of(&self, client_id: Option<&str>) -> Site {
+        let client = client_id.and_then(|id| client::find(&self.config, id));
+        self.site.with_popups(client.is_some_and(|client| client.uses_popups))
     }
 
     /// The browser as the holder of its flows.

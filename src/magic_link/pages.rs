@@ -20,8 +20,9 @@ use crate::{
     login::{
         flow::{self, Flow, State},
         page::{Continue, Elsewhere, Link, LinkMode, Sent},
+        pending::Room,
         pending_link::{self, PendingLink},
-        resume::{continue_path, flow_id},
+        resume::{continue_path, flow_id, request_of},
         sign_in::{self, Shown},
         trouble::{self, Trouble},
         visit::{Form, Visit, see_other},
@@ -152,6 +153,9 @@ async fn waiting(app: &App, visit: &Visit, flow: &Flow, answer: Option<Answer>) 
     let can_resend = request::has_sends_left(flow, &visit.config);
     let current = other_user(app, visit, flow).await?;
     let tongue = app.texts.pick(&flow.locale, "");
+    // An app that waits in its own window has no page to go back to.
+    let waits = request_of(flow)?.is_some_and(|pending| pending.room == Room::Protocol);
+    let cancel = waits.then(|| visit.form_token(app, "cancel", &id));
     let page = Sent {
         tongue: &tongue,
         flow: &id,
@@ -161,13 +165,14 @@ async fn waiting(app: &App, visit: &Visit, flow: &Flow, answer: Option<Answer>) 
         can_resend,
         form_token_code: &visit.form_token(app, "code", &id),
         form_token_resend: &visit.form_token(app, "resend", &id),
+        form_token_cancel: cancel.as_deref(),
         client: flow.client_id.as_deref().and_then(|id| client::find(&visit.config, id)).map(|c| c.name.as_str()),
         restart_href: &format!("/login/restart?flow={id}"),
         code_digits: visit.config.magic_link.code_digits,
         switch_from: current.as_deref(),
         switch_asked: answer.as_ref().is_some_and(|answer| answer.switch),
     };
-    let mut response = show(&page, visit.site);
+    let mut response = show(&page, visit.site_of(flow.client_id.as_deref()));
     if let Some(answer) = answer {
         response.set_status(answer.status);
     }
@@ -282,7 +287,8 @@ fn over(flow: Option<&Flow>) -> Trouble {
 }
 
 fn go_on(visit: &Visit, flow: &Flow) -> Response {
-    show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, visit.site)
+    let site = visit.site_of(flow.client_id.as_deref());
+    show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, site)
 }
 
 /// `GET /login/link/{token}`: shows what the link would do; changes nothing (C1).
@@ -321,7 +327,7 @@ async fn draw_link(app: &App, visit: &Visit, flow: &Flow, text: &str, auto: bool
         form_token: &visit.form_token(app, "link", text),
         email_masked: &masked(&flow.canonical),
     };
-    Ok(show(&page, visit.site))
+    Ok(show(&page, visit.site_of(flow.client_id.as_deref())))
 }
 
 /// The flow of a link, if this browser began it.

@@ -230,6 +230,9 @@ impl Bed {
             claims: String::new(),
             resource: resource.map(str::to_owned),
             session: self.session.id,
+            auth_time: self.session.auth_time,
+            acr: self.session.acr.clone(),
+            amr: self.session.amr.clone(),
         };
         let value = serde_json::to_vec(&grant).unwrap();
         self.app.tickets.issue(Kind::Code, &code.hash(), &value, Duration::from_secs(60)).await.unwrap();

@@ -56,7 +56,18 @@ impl After {
 /// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
 #[handler]
 pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, posted::keep(app, request, body, "/oauth2/logout")).await
+    trouble::page(app, request, async {
+        match posted::keep(app, request, body, "/oauth2/logout").await {
+            // RD-08: signing out works without the ticket store. What was posted is lost, so the person is asked, as
+            // whoever comes without a hint.
+            Err(Trouble::Failure(failure)) if failure.is_passing() => {
+                tracing::warn!(cause = %failure, "a posted sign-out was not kept");
+                Ok(see_other("/oauth2/logout"))
+            }
+            answer => answer,
+        }
+    })
+    .await
 }
 
 /// `GET /oauth2/logout`.
@@ -133,8 +144,9 @@ async fn end(app: &App, visit: &Visit, current: &Current) -> Result<(), Failure>
 
 /// Signed out: to the client, or to our own page. From a form's POST the client is reached by a page (CW-03).
 fn gone(visit: &Visit, after: Option<&After>, from_form: bool) -> Response {
+    let site = visit.site_of(after.map(|after| after.client_id.as_str()));
     let response = match after.and_then(|after| after.href(&visit.config)) {
-        Some(href) if from_form => show(&Continue { tongue: &visit.tongue, href: &href }, visit.site),
+        Some(href) if from_form => show(&Continue { tongue: &visit.tongue, href: &href }, site),
         Some(href) => see_other(&href),
         None => see_other("/logged-out"),
     };
@@ -143,6 +155,7 @@ fn gone(visit: &Visit, after: Option<&After>, from_form: bool) -> Response {
 
 async fn confirm(app: &App, visit: &Visit, current: &Current, after: Option<&After>) -> Result<Response, Trouble> {
     let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
+    let site = visit.site_of(after.map(|after| after.client_id.as_str()));
     let after = after.map(serde_json::to_string).transpose().map_err(Failure::internal)?;
     let page = Logout {
         tongue: &visit.tongue,
@@ -150,7 +163,7 @@ async fn confirm(app: &App, visit: &Visit, current: &Current, after: Option<&Aft
         after: after.as_deref(),
         form_token: &visit.session_token(app, &form(after.as_deref())),
     };
-    Ok(visit.answer(show(&page, visit.site)))
+    Ok(visit.answer(show(&page, site)))
 }
 
 /// The name of the form that confirms signing out and then going there.

@@ -1,8 +1,13 @@
 //! The authorization endpoint as a client and a person meet it: consent, cancel, prompts, hints, response modes,
 //! resource, and signing out at a client's wish.
 
-use entree::config::{Client, Config};
+use entree::{
+    config::{Client, Config},
+    login::pending_link::{self, PendingLink, Wants},
+    secret::Plain,
+};
 use poem::http::StatusCode;
+use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 use testkit::page::Page;
 use url::Url;
@@ -66,7 +71,7 @@ fn of(pairs: &[(String, String)], name: &str) -> String {
 /// Where a continue page leads.
 fn leads_to(page: &Page) -> Url {
     let content = page.attribute("meta[http-equiv=refresh]", "content").expect("a page that goes on");
-    Url::parse(content.split_once("url=").expect("a target").1).expect("an absolute address")
+    Url::parse(PUBLIC).unwrap().join(content.split_once("url=").expect("a target").1).unwrap()
 }
 
 async fn tokens(browser: &Browser<'_>, code: &str) -> (StatusCode, Value) {
@@ -155,6 +160,113 @@ async fn az_20_denying_and_cancelling_give_access_denied_with_state() {
 }
 
 #[tokio::test]
+async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
+    let bed = bed().await;
+    let mut browser = bed.browser();
+    let answer = browser.open(&asks("own", &[])).await;
+    let login = browser.follow(&answer).await;
+    let answer = browser.submit(&login, "sign-in", &[("email", "ann@x.test")]).await;
+    let waiting = browser.follow(&answer).await;
+    let link = bed.mail("ann@x.test").await.link();
+    let form = waiting.form("cancel");
+    let mut other = bed.browser();
+    other.open("/login").await;
+    let stolen = other.send(other.filled(&waiting, &form, &[])).await;
+    assert_eq!(stolen.status, StatusCode::FORBIDDEN, "another browser's: {}", stolen.summary());
+    let cancelled = browser.submit(&waiting, "cancel", &[]).await;
+    assert_eq!(cancelled.status, StatusCode::OK, "CW-03: a page: {}", cancelled.summary());
+    let pairs: Vec<_> = leads_to(&cancelled).query_pairs().into_owned().collect();
+    assert_eq!((of(&pairs, "error"), of(&pairs, "state")), ("access_denied".into(), "s-~._-1".into()));
+    // It is answered once, and the mail is worth nothing any more.
+    assert_eq!(browser.submit(&waiting, "cancel", &[]).await.status, StatusCode::GONE);
+    assert_eq!(browser.submit(&login, "cancel", &[]).await.status, StatusCode::GONE);
+    assert_eq!(browser.open(&link).await.status, StatusCode::GONE);
+    assert!(!browser.is_signed_in());
+    // Where no client's request waits there is nowhere to go back to.
+    assert!(!bed.browser().ask("bob@x.test").await.has("form#cancel"));
+}
+
+/// An account at a provider that is somebody else's here, with a client's request to go on with: the question's path.
+async fn switch(bed: &Bed, browser: &Browser<'_>, txn: &str) -> String {
+    let link = PendingLink {
+        arrived: crate::linking::arrived("other", None),
+        authoritative: false,
+        amr: String::new(),
+        provider_name: "Example".to_owned(),
+        wants: Wants::Switch,
+        session: None,
+        txn: Some(txn.to_owned()),
+        at: bed.app.clock().now(),
+        came_at: None,
+        origin: None,
+    };
+    let pre = Plain::parse(&browser.cookies["__Host-Http-pre"]).unwrap().hash();
+    format!("/login/identity?link={}", pending_link::park(&bed.app.tickets, pre, &link).await.unwrap().to_text())
+}
+
+/// The handle of a request that waits for a sign-in.
+async fn waiting_request(browser: &mut Browser<'_>) -> String {
+    let answer = browser.open(&asks("own", &[])).await;
+    answer.location().unwrap().query_pairs().find(|(name, _)| name == "txn").unwrap().1.into_owned()
+}
+
+#[tokio::test]
+async fn az_20_who_stays_signed_in_goes_on_with_the_clients_request() {
+    let bed = bed().await;
+    let mut browser = bed.browser();
+    let txn = waiting_request(&mut browser).await;
+    browser.sign_in("ann@x.test").await;
+    let question = browser.open(&switch(&bed, &browser, &txn).await).await;
+    let on = browser.submit(&question, "identity", &[("decision", "no")]).await;
+    let back = browser.open(leads_to(&on).as_str()).await;
+    assert_eq!(of(&sent_back(&back), "code").len(), 43, "{}", back.summary());
+}
+
+/// What a page says of the window that opened it.
+fn opener(page: &Page) -> &str {
+    page.header("cross-origin-opener-policy").unwrap_or_else(|| panic!("no page: {}", page.summary()))
+}
+
+#[tokio::test]
+async fn cw_01_no_page_of_a_sign_in_takes_the_opener_from_a_client_with_pop_ups() {
+    for (popups, expected) in [(true, "unsafe-none"), (false, "same-origin")] {
+        let bed = bed().await;
+        bed.configure(|config| config.clients.iter_mut().for_each(|client| client.uses_popups = popups));
+        let mut browser = bed.browser();
+        let answer = browser.open(&asks("own", &[("response_mode", "form_post")])).await;
+        let login = browser.follow(&answer).await;
+        let answer = browser.submit(&login, "sign-in", &[("email", "ann@x.test")]).await;
+        let waiting = browser.follow(&answer).await;
+        let wrong = browser.submit(&waiting, "code", &[("code", "00000000")]).await;
+        let link = browser.open(&bed.mail("ann@x.test").await.link()).await;
+        let on = browser.submit(&link, "link", &[]).await;
+        let path = leads_to(&on);
+        let resume = browser.open(path.as_str()).await;
+        let form_post = browser.follow(&resume).await;
+        assert!(form_post.has("form#form-post"), "{}", form_post.summary());
+        let second_tab = browser.open(path.as_str()).await;
+        let answer = browser.open(&asks("foreign", &[])).await;
+        let consent = browser.follow(&answer).await;
+        let denied = browser.submit(&consent, "consent", &[("decision", "deny")]).await;
+        let mut other = bed.browser();
+        let txn = waiting_request(&mut other).await;
+        other.sign_in("bob@x.test").await;
+        let question = other.open(&switch(&bed, &other, &txn).await).await;
+        let stays = other.submit(&question, "identity", &[("decision", "no")]).await;
+        let hint = signed_in(&bed, "cy@x.test").await.1;
+        let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye";
+        let leaves = other.open(&format!("/oauth2/logout?id_token_hint={hint}&{bye}")).await;
+        let left = other.submit(&leaves, "logout", &[]).await;
+        for page in
+            [leaves, left, login, waiting, wrong, link, on, form_post, second_tab, consent, denied, question, stays]
+        {
+            assert_eq!(opener(&page), expected, "{}", page.summary());
+        }
+        assert_eq!(opener(&bed.browser().open("/login").await), "same-origin", "no client, no pop-up");
+    }
+}
+
+#[tokio::test]
 async fn a_consent_form_is_good_for_its_request_its_user_and_its_browser_alone() {
     let bed = bed().await;
     let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
@@ -230,6 +342,29 @@ async fn pm_3_pm_4_a_fresh_proof_is_demanded_and_moves_auth_time() {
     let (first, second) = (claims(&first), claims(second["id_token"].as_str().unwrap()));
     assert!(second["auth_time"].as_i64() > first["auth_time"].as_i64(), "{first} {second}");
     assert_eq!(second["sid"], first["sid"], "step-up keeps the session's row");
+}
+
+#[tokio::test]
+async fn az_17_a_code_tells_of_the_sign_in_that_answered_its_request() {
+    let bed = bed().await;
+    let (mut browser, first) = signed_in(&bed, "ann@x.test").await;
+    let code = of(&sent_back(&browser.open(&asks("own", &[])).await), "code");
+    bed.pass(20);
+    let answer = browser.open(&asks("own", &[("prompt", "login")])).await;
+    let login = browser.follow(&answer).await;
+    browser.submit(&login, "sign-in", &[("email", "ann@x.test")]).await;
+    browser.click(&bed.mail("ann@x.test").await.link()).await;
+    let later = "UPDATE sessions SET acr = 'urn:entree:acr:upstream', amr = 'pwd'";
+    bed.app.db.pool().execute_unprepared(later).await.unwrap();
+    let (status, tokens) = tokens(&browser, &code).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    let first = claims(&first);
+    for token in ["id_token", "access_token"] {
+        let told = claims(tokens[token].as_str().unwrap());
+        for same in ["auth_time", "acr", "amr", "sid"] {
+            assert_eq!(told[same], first[same], "{same} of the {token}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -152,6 +152,13 @@ impl Bed {
         Self::start(self.app.config.get().as_ref().clone(), child::scratch("bed")).await
     }
 
+    /// The same service with other handles, for what is away or was lost.
+    pub(crate) fn over(&self, app: App) -> Self {
+        let transport = Transport::new(&app.config.get().mail, app.clock().clone()).unwrap();
+        let public = routes::public(&app, None, &Providers::new(&app)).boxed();
+        Self { app, transport, public, folder: child::scratch("bed") }
+    }
+
     /// Puts a changed configuration into force, as a reload of the file does.
     pub(crate) fn configure(&self, change: impl FnOnce(&mut Config)) {
         let mut config = self.app.config.get().as_ref().clone();

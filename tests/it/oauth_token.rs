@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use entity::{grant_family, user};
 use entree::{
     app::App,
+    config::ClientAuth,
     federation::provider::Providers,
     key::Expect,
     routes,
@@ -362,7 +363,7 @@ async fn er_3_rd_08_without_the_ticket_store_it_is_503_and_never_invalid_grant()
     assert_eq!(bed.call(token_request(body)).await.status, StatusCode::OK);
 }
 
-/// The secret of the client `kept`.
+/// The secret of a client.
 const KEPT: &str = "a secret of more than forty-three characters, of a test";
 
 /// What the client `kept` posts, and the JSON that it gets.
@@ -449,6 +450,68 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
     assert_eq!((status, &told["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
     assert_eq!(userinfo(&b, access).await, StatusCode::UNAUTHORIZED);
     assert_eq!(at(&b, "/oauth2/introspect", [("token", access), ("x", "")]).await.1, json!({ "active": false }));
+}
+
+#[tokio::test]
+async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
+    let bed = Bed::embedded().await;
+    register(&bed);
+    bed.configure(|config| {
+        let mut client = config.clients[0].clone();
+        client.scopes = ["openid", "email", "offline_access"].map(str::to_owned).to_vec();
+        client.post_logout_redirect_uris = vec!["https://app.example/bye".to_owned()];
+        config.clients[0] = client.clone();
+        client.client_id = "api".to_owned();
+        client.token_endpoint_auth_method = ClientAuth::ClientSecretPost;
+        client.client_secret_sha256 = vec![Hash::of(KEPT.as_bytes()).to_hex()];
+        client.introspects = vec!["https://api.example".to_owned()];
+        config.clients.push(client);
+    });
+    let mut browser = signed_in(&bed, "rd8@example.com").await;
+    let tokens = Attempt::new().with("scope", "openid offline_access").tokens(&mut browser).await;
+    let mut late = bed.browser();
+    late.ask("late@example.com").await;
+    let link = bed.mail("late@example.com").await.link();
+
+    let away = bed.over(without_tickets(&bed.app));
+    let post = async |path: &str, fields: &[(&str, &str)]| {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let answer = away.call(away.browser().posted(path).body(body)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        serde_json::from_str::<Value>(&answer.body).unwrap()
+    };
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let fields = [("grant_type", "refresh_token"), ("client_id", "web"), ("refresh_token", refresh)];
+    let next = post("/oauth2/token", &fields).await;
+    let access = next["access_token"].as_str().unwrap();
+    let fields = [("client_id", "api"), ("client_secret", KEPT), ("token", access)];
+    assert_eq!(post("/oauth2/introspect", &fields).await["active"], true);
+    post("/oauth2/revoke", &[("client_id", "web"), ("token", next["refresh_token"].as_str().unwrap())]).await;
+    assert_eq!(post("/oauth2/introspect", &fields).await["active"], false);
+
+    // A mail that was sent before.
+    let mut late = Browser { bed: &away, ..late };
+    late.click(&link).await;
+    assert!(late.account().await.is_some_and(|page| page.contains("late@example.com")));
+
+    // Signing out at the client's wish: asked, for what was posted cannot be kept, and only the way back is lost.
+    let mut browser = Browser { bed: &away, ..browser };
+    let wish = [
+        ("id_token_hint", tokens["id_token"].as_str().unwrap()),
+        ("post_logout_redirect_uri", "https://app.example/bye"),
+    ];
+    let wish = form_urlencoded::Serializer::new(String::new()).extend_pairs(wish).finish();
+    let posted = browser.posted("/oauth2/logout").header("sec-fetch-site", "cross-site").body(wish.clone());
+    let answer = browser.send(posted).await;
+    let question = browser.follow(&answer).await;
+    assert!(browser.account().await.is_some(), "not before they agree");
+    browser.submit(&question, "logout", &[]).await;
+    assert!(browser.account().await.is_none());
+    // By a GET with somebody else's hint the way back stays, too: it waits in the form.
+    let question = late.open(&format!("/oauth2/logout?{wish}")).await;
+    let done = late.submit(&question, "logout", &[]).await;
+    assert!(done.refresh().is_some_and(|to| to.as_str() == "https://app.example/bye"), "{}", done.summary());
+    assert!(late.account().await.is_none());
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ fn sent(tongue: &Tongue) -> Sent<'_> {
         can_resend: true,
         form_token_code: "ft-code",
         form_token_resend: "ft-resend",
+        form_token_cancel: Some("ft-cancel"),
         client: Some("Ballet lessons"),
         restart_href: "/login?txn=0199",
         code_digits: 8,
@@ -128,7 +129,6 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         next_label: None,
         reference: Some("7f3a91c2"),
     };
-    let flow = Some("/login/sent?flow=1");
     vec![
         ("sign_in", show(&sign_in(tongue), site)),
         ("sign_in_refused", show(&refused, site)),
@@ -140,7 +140,7 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         ("link", show(&link(tongue, LinkMode::Confirm { auto: false }), site)),
         ("link_switch", show(&link(tongue, LinkMode::SwitchUser { current: "bea@example.test" }), site)),
         ("elsewhere", show(&Elsewhere { tongue, flow_href: None, restart_href: "/login" }, site)),
-        ("elsewhere_flow", show(&Elsewhere { tongue, flow_href: flow, restart_href: "/login" }, site)),
+        ("elsewhere_flow", show(&Elsewhere { tongue, flow_href: Some("/flow"), restart_href: "/login" }, site)),
         ("continue", show(&Continue { tongue, href: "/account" }, site)),
         ("signed_in", show(&SignedIn { tongue }, site)),
         ("signed_out", show(&SignedOut { tongue, next_href: None }, site)),

@@ -2,6 +2,7 @@
 //! signing in (AZ-20).
 
 use poem::{Body, Request, Response, handler, web::Data};
+use uuid::Uuid;
 
 use super::{
     next::{Next, next},
@@ -11,8 +12,9 @@ use super::{
 use crate::{
     app::App,
     login::{
+        flow,
         pending::{self, Pending},
-        resume::RESUME_PATH,
+        resume::{RESUME_PATH, flow_id, request_of},
         trouble::{self, Trouble},
         visit::{Form, Visit, see_other},
     },
@@ -68,7 +70,7 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
             txn: &txn,
             form_token: &visit.form_token(app, "consent", &bound_to(&txn, current)),
         };
-        Ok(visit.answer(show(&page, visit.site.with_popups(asked.client.uses_popups))))
+        Ok(visit.answer(show(&page, visit.site_of(Some(&asked.client.client_id)))))
     })
     .await
 }
@@ -135,20 +137,36 @@ fn refused(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) -> Response {
     respond::error(app, visit, &asked.redirect, error, Leave::ByPage)
 }
 
-/// `POST /oauth2/authorize/cancel`, from the sign-in page.
+/// `POST /oauth2/authorize/cancel`, from the sign-in page or from the page that waits for a mail.
 #[handler]
 pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["txn", "form_token"])?;
-        let handle = handle(&params)?;
-        let context = handle.to_text();
-        let form = Form { params: &params, name: "cancel", context: &context, allow_null_origin: false };
+        params.known(&["txn", "flow", "form_token"])?;
+        let context = params.one("txn")?.or(params.one("flow")?).unwrap_or_default();
+        let form = Form { params: &params, name: "cancel", context, allow_null_origin: false };
         visit.check_form(app, request, &form)?;
+        if params.has("flow") {
+            return turn_back(app, &visit, flow_id(&params)?).await;
+        }
+        let handle = handle(&params)?;
         let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
         let answer = refused(app, &visit, &restore(&pending, &visit)?);
         super::taken(app, &visit, &handle, answer).await
     })
     .await
+}
+
+/// A mail is on its way, and the person would rather go back: its link is worth nothing any more, and the client hears of
+/// it, unless another sign-in with the same request has answered already.
+async fn turn_back(app: &App, visit: &Visit, id: Uuid) -> Result<Response, Trouble> {
+    let flow = flow::held(app.db.read(), id, &visit.holder()).await?.ok_or(Trouble::Expired)?;
+    let pending = request_of(&flow)?.ok_or(Trouble::Expired)?;
+    let asked = restore(&pending, visit)?;
+    let first = pending::claim_origin(&app.tickets, &pending).await?;
+    let tx = app.db.begin().await?;
+    let open = flow::abandon(&tx, flow.id).await?;
+    tx.commit().await?;
+    if first && open { Ok(refused(app, visit, &asked)) } else { Err(Trouble::Expired) }
 }

@@ -42,6 +42,9 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
         // A fresh proof is one by mail; nothing else can be had of somebody who is signed in.
         return if is_strong(asked, Method::Mail.acr()) { sign_in(true) } else { Next::Refuse(UNMET) };
     }
+    if wishes_mail(asked, &current.session.acr) && !prompt.none {
+        return sign_in(true);
+    }
     match (consented && !prompt.consent, prompt.none) {
         (true, _) => Next::Code(current),
         (false, true) => Next::Refuse(OauthError::new(
@@ -57,7 +60,16 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
 #[must_use]
 pub fn wants_mail(asked: &AuthorizeRequest<'_>) -> bool {
     let fresh = asked.stored.prompt.login || asked.stored.max_age.is_some();
-    fresh || !is_strong(asked, session::UPSTREAM_ACR)
+    fresh || !is_strong(asked, session::UPSTREAM_ACR) || wishes_mail(asked, session::UPSTREAM_ACR)
+}
+
+/// `acr_values`, which a resource server's challenge is passed on in (RFC 9470 §4): whether the client would rather have a
+/// sign-in of another strength than this, and a proof by mail is one. A wish that nothing here fulfils is none, and no
+/// wish fails a request.
+fn wishes_mail(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
+    let wished = |acr: &str| asked.stored.acr_values.split_ascii_whitespace().any(|value| value == acr);
+    let mail = Method::Mail.acr();
+    !wished(acr) && wished(mail) && is_strong(asked, mail)
 }
 
 /// OIDC Core §5.5.1.1: whether a sign-in of this strength is one that the request demands.

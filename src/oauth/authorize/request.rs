@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Every parameter that means something here; a repeated one is refused (RFC 6749 §3.1), others are ignored.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -33,6 +33,7 @@ const KNOWN: [&str; 19] = [
     "display",
     "acr_values",
     "claims",
+    "claims_locales",
     "id_token_hint",
     "request",
     "request_uri",
@@ -65,6 +66,8 @@ pub struct Back {
     pub state: Option<String>,
     /// How the answer travels.
     pub mode: Mode,
+    /// Whose request it is.
+    pub client_id: String,
 }
 
 /// What a request says, as it waits for a sign-in.
@@ -94,6 +97,9 @@ pub struct Stored {
     /// An essential `acr`: one of these, or no sign-in. Empty: none is demanded.
     #[serde(default)]
     pub acr: Vec<String>,
+    /// `acr_values`: the client would rather have one of these, and takes any (OIDC Core §3.1.2.1).
+    #[serde(default)]
+    pub acr_values: String,
     /// Whether pages may be shown, and which must be.
     pub prompt: Prompt,
     /// The oldest proof that is good enough, in seconds.
@@ -153,7 +159,8 @@ impl<'a> AuthorizeRequest<'a> {
         let state = params.one_within("state", MAX_STATE).map(|state| state.map(str::to_owned));
         // An error, too, travels as the client asked (AZ-14); an unknown mode's in the query.
         let mode = params.one_within("response_mode", 64).ok().flatten().and_then(mode).unwrap_or_default();
-        let back = Back { uri, state: state.clone().unwrap_or_default(), mode };
+        let client_id = client.client_id.clone();
+        let back = Back { uri, state: state.clone().unwrap_or_default(), mode, client_id };
         let reject = |error| Rejected::Redirect(Box::new(back.clone()), error);
         state.map_err(|error| reject(error.into()))?;
         params.known(&KNOWN).map_err(|error| reject(error.into()))?;
@@ -167,7 +174,8 @@ impl<'a> AuthorizeRequest<'a> {
         let client = client::find(config, &stored.client_id)?;
         stored.scope = scope::granted(client, &stored.scope);
         let uri = VerifiedRedirect::check(client, &stored.redirect_uri)?;
-        let redirect = Back { uri, state: stored.state.clone(), mode: stored.mode };
+        let client_id = client.client_id.clone();
+        let redirect = Back { uri, state: stored.state.clone(), mode: stored.mode, client_id };
         Some(Self { client, redirect, stored })
     }
 }
@@ -210,6 +218,7 @@ fn read(
         nonce: text("nonce", MAX_STATE)?,
         claims: claims.granted(client, &scope),
         acr: reachable(&claims, config)?,
+        acr_values: hint(params, "acr_values", 512),
         scope,
         code_challenge: challenge(client, text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
         mode: back.mode,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::request::{AuthorizeRequest, Back, Mode};
 use crate::{
     app::App,
+    clock::Time,
     login::{Trouble, Visit, page::Continue},
     oauth::{error::OauthError, page::FormPost},
     secret::{Plain, public_id},
@@ -42,6 +43,13 @@ pub struct CodeGrant {
     pub resource: Option<String>,
     /// The session that granted it.
     pub session: Uuid,
+    /// When its person had proven who they are: tokens tell of the sign-in that answered the request, whatever becomes of
+    /// the session before the exchange.
+    pub auth_time: Time,
+    /// How strong that was.
+    pub acr: String,
+    /// How it was done, separated by spaces.
+    pub amr: String,
 }
 
 /// How an answer leaves our origin.
@@ -75,6 +83,9 @@ pub async fn code(
         claims: asked.stored.claims.clone(),
         resource: asked.stored.resource.clone(),
         session: current.session.id,
+        auth_time: current.session.auth_time,
+        acr: current.session.acr.clone(),
+        amr: current.session.amr.clone(),
     };
     let value = serde_json::to_vec(&grant).map_err(Failure::internal)?;
     let life = Duration::from_secs(asked.client.lives(&visit.config.token).code_seconds);
@@ -98,13 +109,12 @@ fn send(app: &App, visit: &Visit, back: &Back, answer: &[(&str, &str)], leave: L
         fields.push(("state", state));
     }
     fields.push(("iss", &app.public_url));
+    let site = visit.site_of(Some(&back.client_id));
     let response = match (back.mode, leave) {
         (Mode::FormPost, _) => {
-            show(&FormPost { tongue: &visit.tongue, action: back.uri.as_str(), fields: &fields }, visit.site)
+            show(&FormPost { tongue: &visit.tongue, action: back.uri.as_str(), fields: &fields }, site)
         }
-        (Mode::Query, Leave::ByPage) => {
-            show(&Continue { tongue: &visit.tongue, href: &back.uri.with(&fields) }, visit.site)
-        }
+        (Mode::Query, Leave::ByPage) => show(&Continue { tongue: &visit.tongue, href: &back.uri.with(&fields) }, site),
         (Mode::Query, Leave::ByRedirect) => redirect(&back.uri.with(&fields)),
     };
     visit.answer(response)

@@ -21,7 +21,7 @@ use crate::{
         resource, scope,
     },
     secret::{Hash, Plain},
-    session::{self, Current},
+    session::{self, Current, Session},
     ticket::{Claim, Kind},
     web::{caller::Caller, error::Failure, params::Params},
 };
@@ -150,6 +150,8 @@ async fn redeem(
         return Err(invalid_grant("consent_withdrawn").into());
     }
     let resource = code.resource.as_deref();
+    // AZ-17: the sign-in that answered the request, not a later proof in the same session.
+    let session = Session { auth_time: code.auth_time, acr: code.acr.clone(), amr: code.amr.clone(), ..session };
     let new = New { id: code.grant, session: &session, client, scope: &code.scope, claims: &code.claims, resource };
     let (grant, refresh_token) = issue::grant(app, config, new, tx.now);
     if !grant_store::insert(&tx, grant.clone()).await? {

@@ -83,6 +83,7 @@ fn stored(prompt: Prompt) -> Stored {
         hinted_sub: None,
         claims: String::new(),
         acr: Vec::new(),
+        acr_values: String::new(),
         proven_before: None,
         prompt,
         max_age: None,
@@ -92,11 +93,21 @@ fn stored(prompt: Prompt) -> Stored {
     }
 }
 
+fn asked(client: &Client, stored: Stored) -> AuthorizeRequest<'_> {
+    let uri = VerifiedRedirect::check(client, &stored.redirect_uri).unwrap();
+    AuthorizeRequest {
+        client,
+        redirect: Back { uri, state: None, mode: Mode::Query, client_id: "web".to_owned() },
+        stored,
+    }
+}
+
+fn only_mail(stored: Stored) -> bool {
+    wants_mail(&asked(&client(), stored))
+}
+
 fn outcome(stored: Stored, current: Option<&Current>, later: i64, consented: bool) -> &'static str {
-    let client = client();
-    let uri = VerifiedRedirect::check(&client, &stored.redirect_uri).unwrap();
-    let asked = AuthorizeRequest { client: &client, redirect: Back { uri, state: None, mode: Mode::Query }, stored };
-    match next(&asked, current, consented, Time(ASKED + later * 1000)) {
+    match next(&asked(&client(), stored), current, consented, Time(ASKED + later * 1000)) {
         Next::Code(_) => "code",
         Next::SignIn { fresh: false } => "sign in",
         Next::SignIn { fresh: true } => "prove again",
@@ -127,6 +138,35 @@ fn pm_8_a_strength_that_is_demanded_is_had_proven_again_or_refused() {
         });
         let told = outcome(Stored { acr, ..stored(prompt) }, current.as_ref(), 0, true);
         assert_eq!(told, expected, "{wanted:?} of {held:?}");
+    }
+}
+
+#[test]
+fn az_10_a_wished_strength_is_proven_again_where_mail_reaches_it_and_never_refused() {
+    const MAIL: &str = "urn:entree:acr:email";
+    const UPSTREAM: &str = "urn:entree:acr:upstream";
+    for (wished, demanded, held, prompt, expected, mail_only) in [
+        (MAIL, &[][..], Some(UPSTREAM), ANY, "prove again", true),
+        ("phr urn:entree:acr:email", &[], Some(UPSTREAM), ANY, "prove again", true),
+        (MAIL, &[], Some(UPSTREAM), NONE, "code", true),
+        (MAIL, &[], Some(MAIL), ANY, "code", true),
+        (MAIL, &[], None, ANY, "sign in", true),
+        ("urn:entree:acr:email urn:entree:acr:upstream", &[], Some(UPSTREAM), ANY, "code", false),
+        (UPSTREAM, &[], Some(MAIL), ANY, "code", false),
+        ("phr", &[], Some(UPSTREAM), ANY, "code", false),
+        (MAIL, &[UPSTREAM], Some(UPSTREAM), ANY, "code", false),
+        ("", &[], Some(UPSTREAM), ANY, "code", false),
+    ] {
+        let acr = demanded.iter().map(|acr: &&str| (*acr).to_owned()).collect();
+        let current = held.map(|held| {
+            let mut current = proven_at(ASKED - 1000);
+            held.clone_into(&mut current.session.acr);
+            current
+        });
+        let stored = Stored { acr, acr_values: wished.to_owned(), ..stored(prompt) };
+        let told = outcome(stored.clone(), current.as_ref(), 0, true);
+        assert_eq!(told, expected, "{wished} beside {demanded:?} of {held:?}");
+        assert_eq!(only_mail(stored), mail_only, "{wished} beside {demanded:?}: the sign-in page");
     }
 }
 

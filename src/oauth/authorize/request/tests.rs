@@ -137,6 +137,10 @@ fn az_7_a_known_parameter_stands_once() {
         assert_eq!(outcome(&ask(&[name], &[(name, value), (name, value)])), expected, "{name} twice the same");
         assert_eq!(outcome(&ask(&[name], &[(name, value), (name, "")])), expected, "{name} and empty");
     }
+    // Known by the standard alone: we act on neither.
+    for name in ["display", "claims_locales"] {
+        assert_eq!(outcome(&ask(&[], &[(name, "x"), (name, "y")])), "invalid_request", "{name}");
+    }
 }
 
 #[test]
@@ -186,6 +190,7 @@ fn az_10_hints_never_fail() {
     let hinted = ask(&[], &[("login_hint", "ada@example.com"), ("ui_locales", "fr")]).unwrap().stored;
     assert_eq!((hinted.login_hint.as_str(), hinted.ui_locales.as_str()), ("ada@example.com", "fr"));
     assert_eq!(ask(&[], &[("login_hint", &long)]).unwrap().stored.login_hint, "");
+    assert_eq!(ask(&[], &[("acr_values", "a b")]).unwrap().stored.acr_values, "a b");
 }
 
 #[test]
