@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of one secret that may be used once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
     /// How often each status was answered.
     pub(crate) answers: BTreeMap<u16, usize>,
@@ -21,20 +21,13 @@ impl Round {
     }
 }
 
-/// A machine out of breath may answer one of so many losers 503: it got no connection in time, and began nothing.
-const OUT_OF_BREATH: usize = 100;
-
-/// Of `width` uses one succeeds, all others are refused with 400, and one row is there. Few losers may hear 503.
+/// Of `width` uses one succeeds, all others are refused with 400, and one row is there.
 pub(crate) fn one_winner(rounds: &[Round], width: usize) -> Result<(), String> {
     let count = |round: &Round, status| round.answers.get(&status).copied().unwrap_or_default();
     let right = |round: &Round| {
-        let lost = count(round, 400) + count(round, 503);
-        round.kept == 1 && count(round, 200) == 1 && lost == width - 1 && round.answers.values().sum::<usize>() == width
+        let all = round.answers.values().sum::<usize>() == width;
+        round.kept == 1 && count(round, 200) == 1 && count(round, 400) == width - 1 && all
     };
-    let away: usize = rounds.iter().map(|round| count(round, 503)).sum();
-    if away * OUT_OF_BREATH > rounds.len() * width {
-        return Err(format!("{away} of {} answers were 503", rounds.len() * width));
-    }
     let wrong: Vec<String> = (0..)
         .zip(rounds)
         .filter(|(_, round)| !right(round))
@@ -82,18 +75,13 @@ pub(crate) struct Family {
 /// comes back later ends the family.
 pub(crate) fn same_successor(families: &[Family], width: usize) -> Result<(), String> {
     let mut wrong = Vec::new();
-    let uses = || families.iter().flat_map(|family| family.races.iter().flatten());
-    let away = uses().filter(|(status, _)| *status == 503).count();
-    if away * OUT_OF_BREATH > uses().count() {
-        return Err(format!("{away} of {} answers were 503", uses().count()));
-    }
     for (number, family) in families.iter().enumerate() {
         let mut seen = BTreeSet::new();
         for (at, race) in family.races.iter().enumerate() {
             let statuses = Round::of(race.iter().map(|(status, _)| *status), 0).answers;
             let successors: BTreeSet<&String> = race.iter().filter_map(|(_, token)| token.as_ref()).collect();
-            let all = race.len() == width && race.iter().all(|(status, token)| (*status == 200) == token.is_some());
-            if statuses.keys().any(|status| ![200, 503].contains(status)) || !all || successors.len() != 1 {
+            let all = race.len() == width && race.iter().all(|(status, token)| *status == 200 && token.is_some());
+            if !all || successors.len() != 1 {
                 wrong.push(format!("family {number}, token {at}: {statuses:?}, {} successors", successors.len()));
             }
             if !successors.iter().all(|token| seen.insert((*token).clone())) {

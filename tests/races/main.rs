@@ -3,8 +3,9 @@
 //!
 //! Many requests use one secret at the same moment: they wait at a gate of their own ([`race`]) and leave together. Several
 //! secrets of several people are raced at once, so that what is waited for in one race is worked on in another; each is
-//! judged for itself. Of a link or a code exactly one use may succeed and every other must be refused: there is no share
-//! of answers that may be an outage. `RACE_ROUNDS` says how many rounds (25 if unset; the requirement is 1 000).
+//! judged for itself. Of a link or a code exactly one use may succeed and every other must be refused. Whoever hears 503
+//! asks again when it says, as clients do ([`pause`]): there is no share of answers that may be an outage in the end.
+//! `RACE_ROUNDS` says how many rounds (25 if unset; the requirement is 1 000).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -44,6 +45,8 @@ const EXCHANGES: usize = 100;
 /// How many secrets, each of somebody else, are raced at the same time. More would be a load test: a request that gets no
 /// connection to the database within three seconds is answered 503, and so it should be.
 const AT_ONCE: usize = 3;
+/// How often somebody asks who hears 503.
+const TRIES: usize = 3;
 
 fn rounds() -> usize {
     std::env::var("RACE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
@@ -104,8 +107,15 @@ impl Copies {
     }
 
     async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
-        let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+        for _ in 0..TRIES {
+            let again = request.try_clone().expect("a body in memory");
+            let answer = again.send().await.expect("an answer");
+            match pause(answer.status().as_u16(), answer.headers()) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return (answer.status().as_u16(), answer.json().await.unwrap_or_default()),
+            }
+        }
+        (503, Value::Null)
     }
 
     async fn json(&self, number: usize, action: &str, body: &Value) -> (u16, Value) {
@@ -115,6 +125,13 @@ impl Copies {
     async fn token(&self, number: usize, form: &[(&str, String)]) -> (u16, Value) {
         Self::answer(self.post(number, "/oauth2/token").form(form)).await
     }
+}
+
+/// When to ask again (RFC 9110 §10.2.3): a machine out of breath gives no connection in time, and has begun nothing. An
+/// outage that does not say when is an answer like any other.
+fn pause(status: u16, headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let after = headers.get("retry-after").filter(|_| status == 503)?;
+    after.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// Says how it went; the share that was under way tells whether it was a race at all.
