@@ -80,6 +80,13 @@ const pages = {
     await signIn(context, service);
     return at(context, service, authorize('partner', 'http://127.0.0.1:9/cb'));
   },
+  'sent-client': async (context, service) => {
+    const page = await at(context, service, authorize('lessons-web', 'http://127.0.0.1:8081/callback'));
+    await page.fill('form#sign-in [name=email]', someone());
+    await page.click('form#sign-in button');
+    await page.waitForSelector('form#cancel');
+    return page;
+  },
   'logout-confirm': async (context, service) => {
     await signIn(context, service);
     return at(context, service, '/oauth2/logout');

@@ -7,6 +7,7 @@ import { attacks, scans } from './attacks.mjs';
 import { formAction } from './form_action.mjs';
 import { demo } from './lessons.mjs';
 import { looks } from './looks.mjs';
+import { popups } from './popups.mjs';
 import { binary, entree } from './service.mjs';
 import { walks } from './walks.mjs';
 
@@ -23,7 +24,7 @@ if (!executablePath) skip('no chromium on PATH; tests/setup.sh installs it');
 if (!binary('entree')) skip('the binary is not built');
 
 const wanted = process.argv.slice(2);
-const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...looks })
+const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...popups, ...looks })
   .filter(([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
 const service = await entree();

@@ -77,7 +77,11 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } 
       post_logout_redirect_uris = ["http://127.0.0.1:${webPort}/signed-out"], refresh_tokens = "always",
       audience = "http://127.0.0.1:8082", first_party = true, id_token_signed_response_alg = "ES256" },
       { client_id = "partner", name = "Pointe Shoes Ltd", redirect_uris = ["http://127.0.0.1:9/cb"],
-      audience = "https://partner.example" }]`,
+      audience = "https://partner.example" },
+      { client_id = "window", name = "Window", redirect_uris = ["http://127.0.0.1/window"],
+      audience = "https://window.example", first_party = true, uses_popups = true },
+      { client_id = "no-window", name = "No window", redirect_uris = ["http://127.0.0.1/window"],
+      audience = "https://window.example", first_party = true }]`,
   };
   let shift;
   if (clock && faketime()) {
