@@ -383,6 +383,31 @@ export const walks = {
     await Promise.all([one.close(), two.close()]);
   },
 
+  'CB-03 an answer that is posted across sites: the POST brings no cookie, our own GET after it does': async ({ browser, service, providers, upstreams: { studio } }) => {
+    const posted = { ...providers.studio, name: 'By post', response_mode: 'form_post' };
+    await studio.register(service.at('/upstream/studio/callback'), service.at('/upstream/posted/callback'));
+    await configure(service, { ...providers, posted });
+    const context = await fresh(browser);
+    const page = await context.newPage();
+    const to = (path) => page.waitForRequest((request) => new URL(request.url()).pathname === `/upstream/posted/callback${path}`);
+    const requests = Promise.all([to(''), to('/resume')]);
+    const name = login();
+    await come(page, service, 'posted', name);
+    const [post, get] = await requests;
+    const cookies = async (request) => (await request.allHeaders()).cookie;
+    assert.equal(post.method(), 'POST');
+    assert.match(post.postData(), /code=/);
+    assert.equal(await cookies(post), undefined, 'Lax cookies stay at home');
+    assert.equal(get.method(), 'GET');
+    assert.doesNotMatch(get.url(), /code=|state=/);
+    assert.match(await cookies(get), /pre=/);
+    await arrive(page);
+    assert.equal(await email(page), addressOf(name));
+    await context.close();
+    await configure(service, providers);
+    await studio.register(service.at('/upstream/studio/callback'));
+  },
+
   'DJ-10 its keys change right before a sign-in: it works': async ({ browser, service, upstreams: { studio } }) => {
     const context = await fresh(browser);
     const page = await context.newPage();
