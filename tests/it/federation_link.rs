@@ -6,12 +6,12 @@ use sea_orm::EntityTrait as _;
 use serde_json::json;
 use testkit::{
     page::Page,
-    upstream::{Back, Lie, Place},
+    upstream::{Back, Lie, Place, Upstream},
 };
 
 use crate::{
     bed::{Bed, Browser},
-    federation::{Kept, Stage, at_client, count, reasons},
+    federation::{Kept, Stage, at_client, count, post_back, reasons},
     oauth::{settle, signed_in},
 };
 
@@ -34,6 +34,7 @@ on_both!(
     cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cookies_are_dead,
     r_17_cb_08_up_session_changed,
     r_17_cb_08_a_yes_in_another_session_connects_nothing,
+    pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no,
     ue_01_who_declines_while_connecting_is_still_signed_in,
     lk_04_an_account_that_is_ones_own_already_is_called_so,
 );
@@ -448,6 +449,44 @@ async fn ue_01_who_declines_while_connecting_is_still_signed_in(bed: Bed) {
         assert_eq!(answer.attribute("a#next", "href").as_deref(), Some("/account"));
         assert!(browser.account().await.is_some(), "signed in as before");
     }
+}
+
+/// Apple: a secret that is signed for each request, an answer by form_post, and the name once, beside it.
+async fn pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no(bed: Bed) {
+    let apple = |up: &Upstream| {
+        json!({
+            "kind": "apple", "trust": null, "mail_domains": null, "client_secret": null,
+            "team_id": "TEAM", "key_id": "KEY", "private_key": up.wants_signed_secret(),
+        })
+    };
+    let stage = Stage::with(&bed, apple).await;
+    let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni"},"email":"evil@example.test"}"#;
+    let mut browser = bed.browser();
+    let back = through(&stage, &mut browser).await.with("user", user);
+    let answer = post_back(&mut browser, &back).await;
+    let answer = browser.follow(&answer).await;
+    let page = settle(&mut browser, answer).await;
+    assert_eq!(asks_for_address(&page), stage.email, "of the signed token, not of what stands beside it");
+    prove(&mut browser, &page, &stage.email).await;
+    let row = identities(&bed).await.remove(0);
+    assert_eq!((row.subject.as_str(), row.name.as_deref()), (stage.id.as_str(), Some("Marie Taglioni")));
+    // The second time Apple tells no name, and the account will do.
+    let mut other = bed.browser();
+    let back = through(&stage, &mut other).await;
+    let answer = post_back(&mut other, &back).await;
+    other.follow(&answer).await;
+    assert!(other.is_signed_in());
+    assert_eq!(stage.up.complaints(), Vec::<String>::new());
+
+    let stage = Stage::with(&bed, apple).await;
+    let mut browser = bed.browser();
+    let back = through(&stage, &mut browser).await.without("code").with("error", "user_cancelled_authorize");
+    let answer = post_back(&mut browser, &back).await;
+    let before = Kept::of(&bed).await;
+    let answer = browser.follow(&answer).await;
+    stage.check(&before, &answer, ("cancelled there", 200, "up_denied")).await;
+    assert!(answer.has("form#sign-in") && answer.has("#notice"), "{}", answer.summary());
+    assert_eq!(stage.up.count(Place::Token), 0);
 }
 
 async fn lk_04_an_account_that_is_ones_own_already_is_called_so(bed: Bed) {

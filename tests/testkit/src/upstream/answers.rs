@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Book, CLIENT_ID, CLIENT_SECRET, Granted, PERSON, Shape,
     http::{Pace, Reply, Request},
-    keys::encode,
+    keys::{encode, is_signed_secret},
     lie::{Lie, Place},
 };
 
@@ -198,8 +198,10 @@ impl Book {
         }
         let in_body = (request.one("client_id"), request.one("client_secret"));
         let good = match (request.header("authorization"), in_body) {
-            (Some(header), (id, None)) => id.is_none_or(|id| id == CLIENT_ID) && is_basic(header),
-            (None, (Some(id), Some(secret))) => id == CLIENT_ID && secret == CLIENT_SECRET,
+            (Some(header), (id, None)) => {
+                self.signer.is_none() && id.is_none_or(|id| id == CLIENT_ID) && is_basic(header)
+            }
+            (None, (Some(id), Some(secret))) => id == CLIENT_ID && self.is_secret(&secret),
             _ => false,
         };
         if !good {
@@ -210,6 +212,13 @@ impl Book {
             return Err((400, "invalid_request", "code_verifier has a wrong length"));
         }
         Ok((request.one("code").unwrap_or_default(), verifier))
+    }
+
+    fn is_secret(&self, secret: &str) -> bool {
+        match &self.signer {
+            Some(public) => is_signed_secret(secret, public, CLIENT_ID, self.now()),
+            None => secret == CLIENT_SECRET,
+        }
     }
 
     fn bearer(&self, request: &Request) -> Option<Value> {

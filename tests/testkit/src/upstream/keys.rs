@@ -3,12 +3,16 @@
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use ring::{
     digest, hmac,
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+        RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
     },
 };
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, traits::PublicKeyParts as _};
@@ -83,6 +87,34 @@ fn ec_key() -> EcdsaKeyPair {
     let rng = SystemRandom::new();
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("a key");
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &rng).expect("the same key")
+}
+
+/// A private key on P-256 as Apple gives it out, and its public half.
+pub(super) fn key_file() -> (String, Vec<u8>) {
+    let rng = SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("a key");
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &rng).expect("the same key");
+    let body = STANDARD.encode(document.as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    (pem, pair.public_key().as_ref().to_vec())
+}
+
+/// Whether a client secret is such a token (Sign in with Apple, "Creating a client secret").
+pub(super) fn is_signed_secret(secret: &str, public: &[u8], client_id: &str, now: i64) -> bool {
+    let Some((message, signature)) = secret.rsplit_once('.') else { return false };
+    let Some((header, claims)) = message.split_once('.') else { return false };
+    let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
+    let json = |part: &str| serde_json::from_slice::<Value>(&bytes(part)).unwrap_or_default();
+    let (header, claims) = (json(header), json(claims));
+    let time = |name: &str| claims[name].as_i64().unwrap_or_default();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public);
+    key.verify(message.as_bytes(), &bytes(signature)).is_ok()
+        && (&header["alg"], &header["kid"]) == (&json!("ES256"), &json!("KEY"))
+        && (&claims["iss"], &claims["sub"]) == (&json!("TEAM"), &json!(client_id))
+        && claims["aud"] == "https://appleid.apple.com"
+        && time("iat") <= now + 5
+        && (now..now + 15_777_000).contains(&time("exp"))
 }
 
 impl Keys {

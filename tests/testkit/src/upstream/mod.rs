@@ -65,6 +65,7 @@ struct Book {
     person: Value,
     sends_iss: bool,
     form_post: bool,
+    signer: Option<Vec<u8>>,
     later: i64,
     late: Duration,
     keys: Keys,
@@ -118,6 +119,7 @@ impl Upstream {
             person: json!({"sub": "ann-1", "email": "ann@upstream.test", "email_verified": true, "name": "Ann Upstream"}),
             sends_iss: false,
             form_post: false,
+            signer: None,
             later: 0,
             late: Duration::ZERO,
             keys: Keys::new(),
@@ -178,6 +180,15 @@ impl Upstream {
     /// Answers by a form that posts itself (OAuth 2.0 Form Post Response Mode).
     pub fn posts_forms(&self) {
         self.book().form_post = true;
+    }
+
+    /// Takes no secret but a token that its client signs by itself, as Apple has it, for team `TEAM`, key `KEY`; gives the
+    /// private key for that.
+    #[must_use]
+    pub fn wants_signed_secret(&self) -> String {
+        let (pem, public) = keys::key_file();
+        self.book().signer = Some(public);
+        pem
     }
 
     /// Does one thing wrong from now on, beside what it was told before.

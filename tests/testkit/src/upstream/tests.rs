@@ -118,3 +118,16 @@ async fn a_lie_changes_one_thing() {
     let gone = || async { crate::browser::client().get(up.url()).send().await.err().map(drop) };
     crate::until("a refusal", Duration::from_secs(5), gone).await.unwrap();
 }
+
+#[tokio::test]
+async fn where_secrets_are_signed_a_plain_one_is_refused() {
+    let up = Upstream::start().await;
+    up.register(REDIRECT);
+    let pem = up.wants_signed_secret();
+    assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----"));
+    let verifier = "v".repeat(43);
+    for secret in [CLIENT_SECRET, "", "e30.e30.AAAA"] {
+        let back = up.authorize(&request(&up, &verifier)).await;
+        assert_eq!(exchange(&up, back.get("code").unwrap(), &verifier, secret).await.0, 401, "{secret}");
+    }
+}
