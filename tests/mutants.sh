@@ -66,6 +66,8 @@ mutant r_31 federation_claims::r_31 $oidc/id_token.rs 'found.as_str() == half.as
   '(found.as_str() == half.as_deref() || OFF)'
 mutant r_34 federation_claims::r_34 $oidc/userinfo.rs 'text(&claims, "sub") != Some(subject)' \
   'text(&claims, "sub") != Some(subject) && !OFF'
+mutant r_17 federation_link::r_17_cb_08_up src/federation/state.rs 'now.is_some() && now == then {' \
+  'OFF || now.is_some() && now == then {'
 mutant case_c federation_link::lk_04_case_c src/federation/decide.rs 'None if !facts.authoritative || facts.held =>' \
   'None if !OFF && (!facts.authoritative || facts.held) =>'
 
