@@ -85,6 +85,61 @@ async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
     plain.await.unwrap();
 }
 
+/// A public name that resolves to loopback, as a hostile name server's may the second time it is asked.
+pub(super) const REBOUND: &str = "rebound.test";
+
+/// The client itself asks our resolver: a public name that turns out to be private is not connected to.
+#[tokio::test]
+async fn ht_03_up_blocked_a_name_that_resolves_to_a_private_address_is_not_connected_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://{REBOUND}:{}/", listener.local_addr().unwrap().port());
+    let closed = Fetcher::new(Reach::default()).unwrap();
+    assert_eq!(closed.send(Call::get(url.clone())).await.unwrap_err(), Refusal::Blocked(NOT_PUBLIC));
+    assert!(listener.accept().is_err(), "connected");
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let open = Fetcher::new(Reach { private_hosts: vec![REBOUND.into()], ..Reach::default() }).unwrap();
+    let hang_up = async { drop(listener.accept().await.unwrap()) };
+    let (sent, ()) = tokio::join!(open.send(Call::get(url)), hang_up);
+    assert!(matches!(sent.unwrap_err(), Refusal::Down(_)), "the name leads there");
+}
+
+/// Names a URL in a child of [`ht_02_no_proxy_of_the_environment_is_used`].
+const PROXIED: &str = "ENTREE_TEST_PROXIED_URL";
+
+/// A proxy would resolve names by itself. The variables are a process's, so a child has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ht_02_no_proxy_of_the_environment_is_used() {
+    if let Some(url) = std::env::var_os(PROXIED) {
+        let sent = local().send(Call::get(url.into_string().unwrap())).await;
+        assert_eq!(sent.unwrap().status, 200);
+        return;
+    }
+    let proxy = Server::start(|_| answer(502, "", "")).await;
+    let server = Server::start(|_| answer(200, "", "")).await;
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "web::fetch::tests::ht_02_no_proxy_of_the_environment_is_used"]);
+    child.env_remove("NO_PROXY").env_remove("no_proxy").env_remove("REQUEST_METHOD");
+    child.env(PROXIED, &server.base);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(name, &proxy.base);
+    }
+    let output = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!((proxy.connections(), server.connections()), (0, 1));
+}
+
+/// A peer that takes the connection and speaks no TLS holds nobody up for the five seconds of a whole answer.
+#[tokio::test]
+async fn ht_02_up_timeout_a_connection_stands_within_three_seconds() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://127.0.0.1:{}/", listener.local_addr().unwrap().port());
+    let open = Fetcher::new(Reach { private_hosts: vec!["127.0.0.1".into()], ..Reach::default() }).unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(open.send(Call::get(url)).await.unwrap_err(), Refusal::Timeout);
+    assert!((2..5).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn ht_02_up_redirect_no_redirect_is_followed() {
     let server = Server::start(|asked| match asked.path.as_str() {
