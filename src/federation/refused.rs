@@ -50,6 +50,8 @@ pub enum Code {
     TokenGrant,
     /// The token endpoint gave an answer that is none.
     TokenHttp,
+    /// The token endpoint does not know our client, its secret or its redirect URI.
+    TokenClient,
     /// The token endpoint failed or kept silent.
     TokenDown,
     /// The token is not a bearer token.
@@ -130,6 +132,8 @@ enum Page {
     Away,
     Answer,
     Misconfigured,
+    Unusable,
+    Store,
     Account,
     Off,
     Closed,
@@ -149,7 +153,9 @@ impl Page {
             Self::Trouble => "upstream-trouble",
             Self::Away => "upstream-away",
             Self::Answer => "upstream-answer",
-            Self::Misconfigured => "upstream-misconfigured",
+            Self::Misconfigured | Self::Unusable => "upstream-misconfigured",
+            // Ours, not the provider's: the mail does not work either.
+            Self::Store => "error-away",
             Self::Account => "upstream-account",
             Self::Off => "upstream-off",
             Self::Closed => "upstream-closed",
@@ -169,14 +175,14 @@ impl Page {
             Self::Method => 405,
             Self::Session | Self::Taken | Self::Last => 409,
             Self::Answer | Self::Misconfigured => 502,
-            Self::Away => 503,
+            Self::Away | Self::Unusable | Self::Store => 503,
         }
     }
 }
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 56] = [
         Self::Blocked,
         Self::Redirect,
         Self::TooLarge,
@@ -198,6 +204,7 @@ impl Code {
         Self::SessionChanged,
         Self::TokenGrant,
         Self::TokenHttp,
+        Self::TokenClient,
         Self::TokenDown,
         Self::TokenType,
         Self::IdTokenMissing,
@@ -257,7 +264,7 @@ impl Code {
             Self::CodeMissing => "up_code_missing",
             Self::AppCode => "up_app_code",
             Self::SessionChanged => "up_session_changed",
-            Self::TokenGrant | Self::TokenHttp | Self::TokenDown => "up_token_http",
+            Self::TokenGrant | Self::TokenHttp | Self::TokenClient | Self::TokenDown => "up_token_http",
             Self::TokenType => "up_token_type",
             Self::IdTokenMissing => "up_id_token_missing",
             Self::IdTokenMalformed => "up_id_token_malformed",
@@ -295,15 +302,10 @@ impl Code {
 
     const fn page(self) -> Page {
         match self {
-            Self::Blocked
-            | Self::Redirect
-            | Self::TooLarge
-            | Self::Timeout
-            | Self::DiscoveryIssuer
-            | Self::EndpointHost
-            | Self::ProviderDown
-            | Self::TokenDown
-            | Self::StoreDown => Page::Away,
+            Self::Redirect | Self::TooLarge | Self::Timeout | Self::ProviderDown | Self::TokenDown => Page::Away,
+            // No try of a person mends these.
+            Self::Blocked | Self::DiscoveryIssuer | Self::EndpointHost => Page::Unusable,
+            Self::StoreDown => Page::Store,
             Self::Method => Page::Method,
             Self::ParamDuplicate
             | Self::StateMalformed
@@ -322,7 +324,7 @@ impl Code {
             Self::Tenant | Self::Hd => Page::Account,
             Self::Denied => Page::Denied,
             Self::ProviderTrouble => Page::Trouble,
-            Self::Misconfigured => Page::Misconfigured,
+            Self::Misconfigured | Self::TokenClient => Page::Misconfigured,
             Self::ProviderDisabled => Page::Off,
             Self::UserDisabled => Page::Closed,
             Self::SignUpClosed => Page::Newcomer,
@@ -347,13 +349,13 @@ impl Code {
     /// Whether ops must look: the provider or our settings are wrong, and no try of a person mends that (UE-01, DJ-07).
     #[must_use]
     pub const fn alerts(self) -> bool {
-        matches!(self, Self::Misconfigured | Self::DiscoveryIssuer | Self::EndpointHost | Self::Blocked)
+        matches!(self.page(), Page::Misconfigured | Page::Unusable)
     }
 
     /// Seconds in Retry-After, for those that pass by themselves (UE-04).
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
-        if self.status() == 503 { Some(30) } else { None }
+        if matches!(self.page(), Page::Away | Page::Store) { Some(30) } else { None }
     }
 }
 

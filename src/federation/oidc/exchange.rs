@@ -31,8 +31,8 @@ pub(crate) struct Tokens {
 /// Exchanges a code at the recorded token endpoint.
 ///
 /// # Errors
-/// The transport's; [`Code::TokenGrant`], [`Code::TokenHttp`], [`Code::TokenDown`], [`Code::TokenType`],
-/// [`Code::IdTokenMalformed`].
+/// The transport's; [`Code::TokenGrant`], [`Code::TokenHttp`], [`Code::TokenClient`], [`Code::TokenDown`],
+/// [`Code::TokenType`], [`Code::IdTokenMalformed`].
 pub(crate) async fn exchange(
     upstream: &Upstream,
     record: &Record,
@@ -96,10 +96,14 @@ fn is_bearer(answer: &Object) -> Result<(), Refused> {
     if bearer { Ok(()) } else { Err(Refused::new(Code::TokenType, "it is not `Bearer`")) }
 }
 
-/// RFC 6749 §5.2: only a code that is used up or too old is mended by starting again (UE-04).
+/// RFC 6749 §5.2: only a code that is used up or too old is mended by starting again (UE-04); a client that is not known
+/// there, by ops alone: most often its secret has expired (UE-01). The longer names are GitHub's.
 fn refusal(error: &str) -> Refused {
     let code = match error {
         "invalid_grant" | "bad_verification_code" => Code::TokenGrant,
+        "invalid_client" | "unauthorized_client" | "incorrect_client_credentials" | "redirect_uri_mismatch" => {
+            Code::TokenClient
+        }
         "server_error" | "temporarily_unavailable" => Code::TokenDown,
         _ => Code::TokenHttp,
     };
@@ -123,7 +127,11 @@ mod tests {
         for (status, body, code) in [
             (400, r#"{"error":"invalid_grant"}"#, Code::TokenGrant),
             (200, r#"{"error":"bad_verification_code"}"#, Code::TokenGrant),
-            (401, r#"{"error":"invalid_client"}"#, Code::TokenHttp),
+            (401, r#"{"error":"invalid_client"}"#, Code::TokenClient),
+            (400, r#"{"error":"unauthorized_client"}"#, Code::TokenClient),
+            (200, r#"{"error":"incorrect_client_credentials"}"#, Code::TokenClient),
+            (200, r#"{"error":"redirect_uri_mismatch"}"#, Code::TokenClient),
+            (400, r#"{"error":"invalid_request"}"#, Code::TokenHttp),
             (401, "", Code::TokenHttp),
             (500, r#"{"error":"invalid_grant"}"#, Code::TokenDown),
             (503, "", Code::TokenDown),

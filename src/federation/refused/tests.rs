@@ -38,7 +38,22 @@ fn codes_have_the_status_that_the_list_gives_them() {
 #[test]
 fn ue_04_what_passes_says_when_to_come_back() {
     assert_eq!(Code::TokenDown.retry_after(), Some(30));
+    assert_eq!(Code::StoreDown.retry_after(), Some(30));
     assert_eq!(Code::TokenGrant.retry_after(), None);
+    assert_eq!(Code::DiscoveryIssuer.retry_after(), None, "nothing passes here by itself");
+}
+
+#[test]
+fn ue_01_dj_07_ops_are_called_for_what_they_alone_can_mend_and_people_are_told_so() {
+    let all: Vec<Code> = Code::ALL.into_iter().filter(|code| code.alerts()).collect();
+    let expected = [Code::Blocked, Code::DiscoveryIssuer, Code::EndpointHost, Code::TokenClient, Code::Misconfigured];
+    assert_eq!(all, expected);
+    assert!(all.iter().all(|code| code.stem() == "upstream-misconfigured"));
+    // The rule that tells ops names each of them.
+    let rules = include_str!("../../../deploy/alerts.yml");
+    for code in all {
+        assert!(rules.contains(code.as_str()), "{code}");
+    }
 }
 
 #[test]
