@@ -265,6 +265,13 @@ pub const TENANT: &str = "{tenantid}";
 pub const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
 impl Provider {
+    /// Whether `other` differs from it in its looks at most: name, icon, order, button.
+    #[must_use]
+    pub fn is_same_party(&self, other: &Self) -> bool {
+        let Self { name, icon, order, button, .. } = other.clone();
+        Self { name, icon, order, button, ..self.clone() } == *other
+    }
+
     /// What people see.
     #[must_use]
     pub fn shown_name(&self) -> &str {

@@ -37,6 +37,11 @@ pub(super) struct World {
 impl World {
     /// `more` is the rest of the provider's block; `BASE` in it is the address of the server.
     pub(super) async fn new(more: &str) -> Self {
+        Self::named("a", more).await
+    }
+
+    /// The same for a provider with an id of its own.
+    pub(super) async fn named(id: &str, more: &str) -> Self {
         let pages = Pages::default();
         let answers = Arc::clone(&pages);
         let server = Server::start(move |asked| {
@@ -45,7 +50,7 @@ impl World {
         .await;
         let issuer = if more.contains("issuer") { "" } else { "issuer = \"BASE\"\n" };
         let text = format!(
-            "[[providers]]\nid = \"a\"\nclient_id = \"us\"\nclient_secret = \"s e\"\nloopback_http = true\n\
+            "[[providers]]\nid = \"{id}\"\nclient_id = \"us\"\nclient_secret = \"s e\"\nloopback_http = true\n\
              algs = [\"ES256\"]\n{issuer}{more}"
         );
         let config: Config = toml::from_str(&text.replace("BASE", &server.base)).unwrap();

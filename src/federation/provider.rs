@@ -31,6 +31,7 @@ use crate::{
         providers::{Kind, ResponseMode},
     },
     db::Db,
+    telemetry::metrics,
 };
 
 /// All calls for one answer together take at most so long.
@@ -47,7 +48,7 @@ struct Inner {
     clock: Clock,
     /// For the trail.
     db: Option<Db>,
-    /// What is known of each, for as long as its settings stay as they are.
+    /// What is known of each, for as long as its settings stay as they are but for its looks.
     known: Mutex<HashMap<String, Arc<Upstream>>>,
 }
 
@@ -179,7 +180,7 @@ impl Providers {
         let config = self.0.config.get();
         let settings = config.providers.iter().find(|provider| provider.id == id && provider.enabled)?;
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(upstream) = known.get(id).filter(|upstream| upstream.settings == *settings) {
+        if let Some(upstream) = known.get(id).filter(|upstream| upstream.settings.is_same_party(settings)) {
             return Some(Arc::clone(upstream));
         }
         let upstream = Arc::new(Upstream::new(settings.clone(), &self.0.clock));
@@ -228,7 +229,14 @@ impl Providers {
     pub async fn refresh_due(&self) {
         let config = self.0.config.get();
         let ids = || config.providers.iter().map(|provider| provider.id.as_str());
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| ids().any(|known| known == id));
+        let is_on = |id: &str| config.providers.iter().any(|provider| provider.id == id && provider.enabled);
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| {
+            if !is_on(id) {
+                // A gauge keeps its last value: nobody is to be called for a provider that was taken away.
+                metrics::upstream_stale(id, Duration::ZERO);
+            }
+            ids().any(|known| known == id)
+        });
         let upstreams: Vec<_> = ids().filter_map(|id| self.upstream(id)).collect();
         futures_util::future::join_all(upstreams.iter().map(|upstream| upstream.refresh_due())).await;
         for upstream in upstreams {
@@ -301,6 +309,10 @@ async fn named(
     let user = answer.user.filter(|_| settings.kind == Kind::Apple);
     Ok(facts::identity(settings, verified, info.as_ref(), user))
 }
+
+#[cfg(test)]
+#[path = "provider_documents_tests.rs"]
+mod documents_tests;
 
 #[cfg(test)]
 #[path = "provider_tests.rs"]

@@ -1,5 +1,5 @@
 //! Whole sign-ins at a provider that stands on loopback, one a kind, each with its quirks (PR-01); and what happens when
-//! keys, documents or the provider itself go away.
+//! the provider itself goes away.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -9,10 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    federation::{
-        bed::{PUBLIC, World},
-        oidc::id_token::tests::Signer,
-    },
+    federation::bed::{PUBLIC, World},
     web::fetch::server::{answer, json as page},
 };
 
@@ -58,6 +55,25 @@ async fn it_11_userinfo_fills_in_what_the_id_token_leaves_out() {
     assert_eq!(form(&world.server.asked("/token")[0].body)["client_secret"], "s e");
     world.put("/userinfo", page(200, &json!({"sub": "other", "email": "u@x.example", "email_verified": true})));
     assert_eq!(world.sign_in(json!({"email": null})).await, Err(Code::UserinfoSub));
+}
+
+/// What another document says later is not asked with a code or token that was got by this one's word.
+#[tokio::test]
+async fn cb_09_it_11_the_recorded_endpoints_are_asked_whatever_the_document_says_by_now() {
+    let world = World::new("trust = \"asserted\"").await;
+    let record = world.start().await.unwrap().record;
+    let base = &world.server.base;
+    world.document(
+        json!({"token_endpoint": format!("{base}/token2"), "userinfo_endpoint": format!("{base}/userinfo2")}),
+    );
+    world.clock.advance(Duration::from_secs(3601));
+    assert_eq!(world.start().await.unwrap().record.token_endpoint, format!("{base}/token2"), "the new one is in force");
+    let info = page(200, &json!({"sub": "person", "email": "u@x.example", "email_verified": true}));
+    world.put("/userinfo", info);
+    world.token(&record, &json!({"email": null, "email_verified": null}));
+    assert_eq!(world.identify(&record).await.unwrap().email.as_deref(), Some("u@x.example"));
+    assert_eq!((world.asked("/token"), world.asked("/userinfo")), (1, 1));
+    assert_eq!((world.asked("/token2"), world.asked("/userinfo2")), (0, 0));
 }
 
 #[tokio::test]
@@ -152,100 +168,6 @@ async fn pr_01_github_without_an_id_token() {
     // An error comes as 200.
     world.put("/login/oauth/access_token", page(200, &json!({"error": "bad_verification_code"})));
     assert_eq!(world.identify(&started.record).await.unwrap_err().code, Code::TokenGrant);
-}
-
-#[tokio::test]
-async fn dj_10_dj_05_a_key_that_is_new_costs_one_reading() {
-    let world = World::new("").await;
-    world.sign_in(json!({})).await.unwrap();
-    assert_eq!(world.asked("/keys"), 1);
-    let next = Signer::new("k2");
-    world.keys(&[next.jwk()], "");
-    let record = world.start().await.unwrap().record;
-    world.token_by(&next, &record, &json!({}));
-    assert!(world.identify(&record).await.is_ok());
-    assert_eq!(world.asked("/keys"), 2);
-    // The old one is gone with the set that had it (DJ-05).
-    assert_eq!(world.sign_in(json!({})).await, Err(Code::KeyUnknown));
-    assert_eq!(world.asked("/keys"), 2, "within the minute nothing is read again");
-}
-
-#[tokio::test]
-async fn dj_04_a_thousand_tokens_with_unknown_keys_cause_one_reading_a_minute() {
-    let world = World::new("").await;
-    world.sign_in(json!({})).await.unwrap();
-    let upstream = world.providers.upstream("a").unwrap();
-    let unknown = |at: usize| {
-        let upstream = Arc::clone(&upstream);
-        async move { upstream.key(Some(&format!("u{at}")), crate::config::providers::UpstreamAlg::ES256).await.err() }
-    };
-    let refused = futures_util::future::join_all((0..1000).map(unknown)).await;
-    assert!(refused.into_iter().all(|refused| refused.unwrap().code == Code::KeyUnknown));
-    assert_eq!(world.asked("/keys"), 2);
-    world.clock.advance(Duration::from_secs(60));
-    assert!(unknown(0).await.is_some() && unknown(1).await.is_some());
-    assert_eq!(world.asked("/keys"), 3);
-}
-
-#[tokio::test]
-async fn dj_04_a_bad_signature_of_a_known_key_has_the_keys_read_again() {
-    let world = World::new("key_refresh_seconds = 0").await;
-    world.sign_in(json!({})).await.unwrap();
-    let replaced = Signer::new("k1");
-    world.keys(&[replaced.jwk()], "");
-    let record = world.start().await.unwrap().record;
-    world.token_by(&replaced, &record, &json!({}));
-    assert!(world.identify(&record).await.is_ok(), "another key under the same name");
-    assert_eq!(world.asked("/keys"), 2);
-    assert_eq!(world.sign_in(json!({})).await, Err(Code::Signature));
-}
-
-#[tokio::test]
-async fn dj_02_keys_are_kept_for_as_long_as_they_say_and_asked_for_by_etag() {
-    let world = World::new("").await;
-    world.keys(&[world.signer.jwk()], "ETag: \"v1\"\r\nCache-Control: max-age=600\r\n");
-    world.sign_in(json!({})).await.unwrap();
-    world.clock.advance(Duration::from_secs(599));
-    world.sign_in(json!({})).await.unwrap();
-    assert_eq!(world.asked("/keys"), 1);
-    world.put("/keys", answer(304, "Cache-Control: max-age=600\r\n", ""));
-    world.clock.advance(Duration::from_secs(1));
-    world.sign_in(json!({})).await.unwrap();
-    let asked = world.server.asked("/keys");
-    assert_eq!((asked.len(), asked[1].header("if-none-match")), (2, Some("\"v1\"")));
-    world.clock.advance(Duration::from_secs(599));
-    world.sign_in(json!({})).await.unwrap();
-    assert_eq!(world.asked("/keys"), 2, "the answer without a body says how long, too");
-}
-
-#[tokio::test]
-async fn dj_07_another_issuer_on_refresh_leaves_the_old_document_in_force() {
-    let world = World::new("").await;
-    world.sign_in(json!({})).await.unwrap();
-    world.document(json!({"issuer": "https://evil.example"}));
-    world.clock.advance(Duration::from_secs(3601));
-    assert!(world.sign_in(json!({})).await.is_ok());
-    let note = world.providers.upstream("a").unwrap().take_note().unwrap();
-    assert_eq!(note.code, Code::DiscoveryIssuer);
-    assert!(note.detail.contains(&world.issuer) && note.detail.contains("https://evil.example"), "{note}");
-    world.clock.advance(Duration::from_secs(25 * 3600));
-    assert_eq!(world.sign_in(json!({})).await, Err(Code::DiscoveryIssuer), "not for ever");
-    assert_eq!(world.providers.upstream("a").unwrap().take_note(), None, "the trail has it once");
-}
-
-#[tokio::test]
-async fn dj_08_dj_02_nothing_is_asked_at_start_and_the_background_reads_what_is_due() {
-    let world = World::new("").await;
-    assert_eq!(world.server.connections(), 0, "making it asks nobody");
-    world.providers.refresh_due().await;
-    let url = "/.well-known/openid-configuration";
-    assert_eq!((world.asked(url), world.asked("/keys")), (1, 1), "before anybody signs in");
-    world.clock.advance(Duration::from_secs(2870));
-    world.providers.refresh_due().await;
-    assert_eq!((world.asked(url), world.asked("/keys")), (1, 1), "80 % of an hour are 2880 s");
-    world.clock.advance(Duration::from_secs(380));
-    world.providers.refresh_due().await;
-    assert_eq!((world.asked(url), world.asked("/keys")), (2, 2));
 }
 
 #[tokio::test]

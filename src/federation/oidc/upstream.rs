@@ -30,7 +30,7 @@ const ALERT: Duration = Duration::from_secs(6 * 3600);
 /// A provider.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    /// Its settings when it was first asked for; other settings make another one of these.
+    /// Its settings when it was first asked for; other settings make another one of these, other looks do not.
     pub(crate) settings: Provider,
     clock: Clock,
     reach: Reach,
