@@ -319,17 +319,26 @@ fn second_net(parts: &Parts<'_>, key: &Key, alg: UpstreamAlg, issuer: &str, expe
     seen.map(|_| ()).map_err(|_| Refused::new(Code::ClaimsMalformed, "the library refuses it"))
 }
 
-/// The names of the claims that cannot be read: each is tried alone beside those that a token must have.
+/// The paths of what cannot be read: each claim is tried alone beside those that a token must have, and of an object that
+/// would do without them its members, each alone.
 fn misfits(claims: &Object, reads: impl Fn(&Object) -> bool) -> String {
     let needed = ["iss", "sub", "aud", "exp", "iat"];
     let base: Object = claims.iter().filter(|(name, _)| needed.contains(&name.as_str())).map(pair).collect();
-    let alone = |(name, value): &(&String, &Value)| {
+    let fits = |name: &String, value: Value| {
         let mut some = base.clone();
-        some.insert((*name).clone(), (*value).clone());
-        !reads(&some)
+        some.insert(name.clone(), value);
+        reads(&some)
     };
-    let names: Vec<&str> = claims.iter().filter(alone).map(|(name, _)| name.as_str()).collect();
-    names.join(", ").chars().filter(|c| !c.is_control()).take(200).collect()
+    let mut paths = Vec::new();
+    for (name, value) in claims.iter().filter(|(name, value)| !fits(name, (*value).clone())) {
+        let members = value.as_object().filter(|_| fits(name, Value::Object(Object::new()))).into_iter().flatten();
+        let alone = |member: &(&String, &Value)| !fits(name, Value::Object([pair(*member)].into_iter().collect()));
+        let within: Vec<String> = members.filter(alone).map(|(member, _)| format!("{name}.{member}")).collect();
+        paths.extend(if within.is_empty() { vec![name.clone()] } else { within });
+    }
+    // Two that fit alone may not fit together.
+    let paths = if paths.is_empty() { "a claim".to_owned() } else { paths.join(", ") };
+    paths.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn pair((name, value): (&String, &Value)) -> (String, Value) {

@@ -112,7 +112,7 @@ pub(crate) fn github(provider: &Provider) -> Metadata {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use serde_json::json;
 
@@ -172,6 +172,89 @@ mod tests {
             }
             assert!(read(name, json!("https://a.cdn.example/x"), "extra_hosts = [\"cdn.example\"]").is_ok());
         }
+    }
+
+    /// What the real ones publish, as far as it matters here: where their endpoints are.
+    #[test]
+    fn pr_01_ht_07_the_presets_fit_the_documents_of_the_real_providers() {
+        const GOOGLE: [&str; 5] = [
+            "https://accounts.google.com",
+            "https://accounts.google.com/o/oauth2/v2/auth",
+            "https://oauth2.googleapis.com/token",
+            "https://openidconnect.googleapis.com/v1/userinfo",
+            "https://www.googleapis.com/oauth2/v3/certs",
+        ];
+        const ENTRA: [&str; 5] = [
+            "https://login.microsoftonline.com/{tenantid}/v2.0",
+            "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+            "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+            "https://graph.microsoft.com/oidc/userinfo",
+            "https://login.microsoftonline.com/common/discovery/v2.0/keys",
+        ];
+        const APPLE: [&str; 5] = [
+            "https://appleid.apple.com",
+            "https://appleid.apple.com/auth/authorize",
+            "https://appleid.apple.com/auth/token",
+            "",
+            "https://appleid.apple.com/auth/keys",
+        ];
+        const GITLAB: [&str; 5] = [
+            "https://gitlab.com",
+            "https://gitlab.com/oauth/authorize",
+            "https://gitlab.com/oauth/token",
+            "https://gitlab.com/oauth/userinfo",
+            "https://gitlab.com/oauth/discovery/keys",
+        ];
+        let names = ["issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"];
+        for (kind, found, foreign) in [
+            ("kind = \"google\"", GOOGLE, true),
+            ("kind = \"entra\"\ntenant = \"common\"", ENTRA, true),
+            ("kind = \"apple\"", APPLE, false),
+            ("kind = \"gitlab\"", GITLAB, false),
+        ] {
+            let mut document: Object = names.into_iter().zip(found).map(|(k, v)| (k.to_owned(), json!(v))).collect();
+            document.retain(|_, value| value != "");
+            let body = Value::Object(document).to_string();
+            let read = |kind: &str| {
+                let provider: Provider = toml::from_str(&format!("id = \"a\"\nclient_id = \"c\"\n{kind}")).unwrap();
+                Metadata::read(body.as_bytes(), &provider, &Reach::default())
+            };
+            let metadata = read(kind).unwrap_or_else(|refused| panic!("{kind}: {refused}"));
+            let userinfo = metadata.userinfo_endpoint.as_deref().unwrap_or_default();
+            let keys = metadata.jwks_uri.as_deref().unwrap();
+            let read_is =
+                [&metadata.issuer, &metadata.authorization_endpoint, &metadata.token_endpoint, userinfo, keys];
+            assert_eq!(read_is, found);
+            // Without the kind's own hosts those of Google and Microsoft would not do.
+            let plain = read(&format!("issuer = \"{}\"", found[0])).map(drop).map_err(|refused| refused.code);
+            assert_eq!(plain, if foreign { Err(Code::EndpointHost) } else { Ok(()) }, "{kind}");
+        }
+    }
+
+    #[test]
+    fn pr_01_github_has_its_api_on_a_host_of_its_own_and_an_enterprise_server_has_not() {
+        let of = |more: &str| {
+            let text = format!("id = \"a\"\nclient_id = \"c\"\nkind = \"github\"\n{more}");
+            let Metadata { issuer, authorization_endpoint, token_endpoint, userinfo_endpoint, jwks_uri, .. } =
+                github(&toml::from_str(&text).unwrap());
+            assert_eq!(jwks_uri, None, "there is no ID token");
+            [issuer, authorization_endpoint, token_endpoint, userinfo_endpoint.unwrap()]
+        };
+        let public = [
+            "https://github.com",
+            "https://github.com/login/oauth/authorize",
+            "https://github.com/login/oauth/access_token",
+            "https://api.github.com/user",
+        ];
+        assert_eq!(of(""), public);
+        assert_eq!(of("issuer = \"https://github.com\""), public);
+        let own = [
+            "https://ghe.example",
+            "https://ghe.example/login/oauth/authorize",
+            "https://ghe.example/login/oauth/access_token",
+            "https://ghe.example/api/v3/user",
+        ];
+        assert_eq!(of("issuer = \"https://ghe.example\""), own);
     }
 
     #[test]

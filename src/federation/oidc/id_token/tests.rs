@@ -292,6 +292,7 @@ fn it_10_a_malformed_claim_is_named_without_its_value() {
     let mut claims = good();
     claims["locale"] = json!({"hunter2": 1});
     claims["updated_at"] = json!("hunter2");
+    claims["address"] = json!({"locality": ["hunter2"], "region": "r"});
     let signer = Signer::new("k");
     let token = signer.sign(&claims);
     let set = KeySet::read(json!({ "keys": [signer.jwk()] }).to_string().as_bytes()).unwrap();
@@ -301,7 +302,11 @@ fn it_10_a_malformed_claim_is_named_without_its_value() {
     let expect =
         Expect { settings: &settings, issuer: &issuer, nonce: "n", pkce: true, access_token: "access", now: NOW };
     let refused = super::claims(&parts, key, UpstreamAlg::ES256, &expect).err().unwrap();
-    assert_eq!((refused.code, refused.detail.as_str()), (Code::ClaimsMalformed, "locale, updated_at is malformed"));
+    assert_eq!(
+        (refused.code, refused.detail.as_str()),
+        (Code::ClaimsMalformed, "address.locality, locale, updated_at is malformed")
+    );
+    assert_eq!(misfits(&parts.claims, |some| some.len() < 8), "a claim", "what fits alone and not together");
 }
 
 #[test]
