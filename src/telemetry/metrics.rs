@@ -446,4 +446,16 @@ mod tests {
         let missing: Vec<_> = there.iter().filter(|name| !pages.contains(name.as_str())).collect();
         assert!(missing.is_empty(), "docs/operations.md explains every metric: {missing:?}");
     }
+
+    #[test]
+    fn every_alert_leads_to_a_part_of_the_runbook_that_names_it() {
+        let pages = include_str!("../../docs/operations.md");
+        let anchor = |part: &str| part.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");
+        for alert in include_str!("../../deploy/alerts.yml").split("- alert: ").skip(1) {
+            let name = alert.lines().next().unwrap();
+            let runbook = alert.lines().find_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#"));
+            let part = pages.split("\n## ").skip(1).find(|part| Some(anchor(part).as_str()) == runbook);
+            assert!(part.is_some_and(|part| part.contains(name)), "{name}: {runbook:?}");
+        }
+    }
 }
