@@ -7,16 +7,19 @@ use entree::{
     user,
 };
 use poem::http::StatusCode;
-use sea_orm::EntityTrait as _;
+use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use serde_json::json;
 use testkit::{
+    entree::Backend,
     services::Redis,
     upstream::{Lie, Place},
 };
 
 use crate::{
     bed::{Bed, there},
-    federation::{Kept, Row, Stage, count, reasons, refuse},
+    federation::{Kept, Row, Stage, at_client, count, reasons, refuse},
+    oauth::settle,
+    outside,
 };
 
 on_both!(
@@ -29,7 +32,8 @@ on_both!(
     ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it,
     ue_05_the_provider_is_gone_and_mail_goes_on,
     up_03_tickets_flushed_in_mid_flow_begin_again,
-    dj_08_a_provider_that_is_away_holds_up_nothing,
+    the_runbook_ends_what_a_compromised_provider_may_have_begun,
+    cb_02_an_answer_over_eight_kibibytes_is_not_read,
     a_callback_takes_at_most_ten_seconds,
 );
 
@@ -59,8 +63,16 @@ async fn r_37_ue_01_up_provider_error(bed: Bed) {
 
 async fn r_37_ue_01_up_misconfigured(bed: Bed) {
     let row = |error| Row::new(error, 502, vec![Lie::error(error)]);
-    let errors =
-        ["invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "invalid_client"];
+    let errors = [
+        "invalid_request",
+        "unauthorized_client",
+        "unsupported_response_type",
+        "invalid_scope",
+        "invalid_client",
+        // GitHub's.
+        "redirect_uri_mismatch",
+        "application_suspended",
+    ];
     refuse(&bed, "up_misconfigured", errors.map(row).into()).await;
 }
 
@@ -127,7 +139,7 @@ async fn ue_05_the_provider_is_gone_and_mail_goes_on(bed: Bed) {
     assert!(stage.button(&login).is_some(), "UE-05: the button stays");
     let begin = std::time::Instant::now();
     let done = crate::oauth::sign_in_from(&mut browser, &login, "by-mail@example.test").await;
-    assert!(browser.is_signed_in() && crate::federation::at_client(&done), "{}", done.summary());
+    assert!(browser.is_signed_in() && at_client(&done), "{}", done.summary());
     assert!(begin.elapsed() < std::time::Duration::from_secs(5), "mail waited for the provider");
 }
 
@@ -152,16 +164,60 @@ async fn up_03_tickets_flushed_in_mid_flow_begin_again(bed: Bed) {
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
-async fn dj_08_a_provider_that_is_away_holds_up_nothing(bed: Bed) {
+/// The whole service starts while its provider takes every connection and says nothing: it is ready, has the button, and
+/// mail signs in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dj_08_a_service_starts_and_serves_while_its_provider_is_silent() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("http://{}", silent.local_addr().unwrap());
+    let provider = format!(
+        "\n[[providers]]\nid = \"office\"\nissuer = \"{issuer}\"\nclient_id = \"c\"\nclient_secret = \"s\"\n\
+         loopback_http = true\n"
+    );
+    let stage = outside::Stage::start(Backend::Embedded, |options| options.tail(&provider)).await.unwrap();
+    let (held, _) = silent.accept().await.unwrap();
+    let mut browser = testkit::browser::Browser::new(outside::fresh_network());
+    let login = browser.open(&stage.service.at("/login")).await;
+    assert!(login.has("form[action='/login/upstream/office']"), "{}", login.summary());
+    stage.ask(&mut browser, "ann@example.test").await;
+    let link = stage.mail("ann@example.test", 1).await.link();
+    let page = browser.open(&link).await;
+    let done = browser.submit(&page, "link", &[]).await;
+    browser.settle(done).await;
+    assert!(browser.cookie("sid").is_some(), "{}", stage.trouble());
+    drop(held);
+    assert!(stage.faults().is_empty(), "{:?}", stage.faults());
+}
+
+async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(bed: Bed) {
+    let (stage, other) = (Stage::new(&bed, json!({})).await, Stage::new(&bed, json!({})).await);
+    let (mut browser, mut another) = (stage.signs_in("before").await, other.signs_in("before").await);
+    let pages = include_str!("../../docs/operations.md");
+    let part = pages.split("### A provider is compromised").nth(1).unwrap().split("\n## ").next().unwrap();
+    let statements: Vec<&str> = part.split("```sql").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(statements.len(), 2);
+    for statement in statements {
+        let tx = bed.tx().await;
+        tx.conn().execute_unprepared(&statement.replace("office", &stage.id)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert!(browser.account().await.is_none(), "its session");
+    assert!(another.account().await.is_some(), "not another provider's");
+    let (browser, page) = stage.walk().await;
+    assert!(!browser.is_signed_in() && page.has("form#sign-in"), "its connection: {}", page.summary());
+    other.signs_in("afterwards").await;
+}
+
+async fn cb_02_an_answer_over_eight_kibibytes_is_not_read(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
-    stage.up.wire.set(testkit::wire::Mode::Blackhole);
-    let begin = std::time::Instant::now();
-    let started = entree::federation::provider::Providers::new(&bed.app);
-    let login = stage.at_login().await.1;
-    assert!(stage.button(&login).is_some());
-    assert!(begin.elapsed() < std::time::Duration::from_secs(2), "{:?}", begin.elapsed());
-    drop(started);
-    assert_eq!(stage.up.total(), 0);
+    let (mut browser, _, back) = stage.gone().await;
+    let most = 8192 - back.query().len() - "&filler=".len();
+    let before = Kept::of(&bed).await;
+    let answer = browser.open(&back.clone().with("filler", &"x".repeat(most + 1)).path()).await;
+    stage.check(&before, &answer, ("a byte too long", 400, "up_state_malformed")).await;
+    let answer = browser.open(&back.with("filler", &"x".repeat(most)).path()).await;
+    let page = settle(&mut browser, answer).await;
+    assert!(browser.is_signed_in() && at_client(&page), "8 KiB, and its state was not spent: {}", page.summary());
 }
 
 async fn a_callback_takes_at_most_ten_seconds(bed: Bed) {
@@ -191,6 +247,9 @@ async fn r_39_up_store_down() {
     let before = Kept::of(&bed).await;
     let answer = stage.press(&mut browser, &login).await;
     stage.check(&before, &answer, ("at the start", 503, "up_store_down")).await;
+    // It is our part that is away: the mail does not work either, and the provider does.
+    assert!(answer.text().contains("A part of this service"), "{}", answer.text());
+    assert!(!answer.text().contains("reach School") && !answer.text().contains("that works"), "{}", answer.text());
     assert_eq!((answer.refresh(), stage.up.total()), (None, asked), "nothing was sent");
     let before = Kept::of(&bed).await;
     let answer = under_way.open(&back.path()).await;

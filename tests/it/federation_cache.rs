@@ -199,4 +199,11 @@ async fn dj_04_a_bad_signature_refreshes_under_the_same_limit() {
         assert_eq!(identified(&stage, &providers).await, Err(Code::Signature));
     }
     assert_eq!(read(&stage), (1, 2));
+    // The same where the token names no key (RP-4).
+    stage.up.tell(Lie::header("kid", Value::Null));
+    pass(&stage, 61);
+    for _ in 0..20 {
+        assert_eq!(identified(&stage, &providers).await, Err(Code::Signature));
+    }
+    assert_eq!(read(&stage), (1, 3));
 }

@@ -2,11 +2,12 @@
 //! lines 24 and 36).
 
 use serde_json::{Value, json};
-use testkit::upstream::{Lie, Place, Reply, Upstream};
+use testkit::upstream::{Lie, Place, Reply, Sign, Upstream};
 
 use crate::{
     bed::Bed,
-    federation::{Stage, at_client, count},
+    federation::{Row, Stage, at_client, count, refuse},
+    oauth::sign_in_from,
 };
 
 on_both!(
@@ -18,6 +19,7 @@ on_both!(
     pr_01_entra_word_about_an_address,
     pr_01_github,
     pr_01_github_errors_come_with_status_200,
+    pr_01_r_22_r_26_r_27_r_30_no_kind_takes_a_token_that_is_wrong,
     cb_09_pr_01_a_client_may_authenticate_in_the_form,
     up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional,
 );
@@ -181,10 +183,15 @@ async fn pr_01_github(bed: Bed) {
     assert!(asked.header("accept").is_some_and(|accept| accept.contains("application/json")));
     assert!(stage.up.requests(Place::Userinfo)[0].header("user-agent").is_some_and(|agent| !agent.is_empty()));
 
-    // The login may be given to somebody else; the number may not.
-    let trusted = json!({"kind": "github", "trust": "authoritative"});
+    // What github.com has: its word is asserted, so the first time a mail proves the address. The login may be given to
+    // somebody else; the number may not.
+    let trusted = json!({"kind": "github", "trust": "asserted"});
     let stage = Stage::new(&bed, trusted.clone()).await;
-    stage.signs_in("the first time").await;
+    let (mut browser, page) = stage.walk().await;
+    assert!(!browser.is_signed_in(), "before the mail");
+    let done = sign_in_from(&mut browser, &page, &stage.email).await;
+    assert!(browser.is_signed_in() && at_client(&done), "{}", done.summary());
+    stage.signs_in("the second time").await;
     stage.up.tell(Lie::member(Place::Userinfo, "login", json!("renamed")));
     stage.signs_in("renamed").await;
     let users = count(&bed, "users").await;
@@ -222,6 +229,23 @@ async fn pr_01_github_errors_come_with_status_200(bed: Bed) {
     stage.refused("not JSON", 502, "up_token_http").await;
 }
 
+/// A kind presets what its provider needs, and none of it makes a check go away.
+async fn pr_01_r_22_r_26_r_27_r_30_no_kind_takes_a_token_that_is_wrong(bed: Bed) {
+    for kind in ["google", "entra", "gitlab", "keycloak"] {
+        let settings = || json!({"kind": kind, "tenant": if kind == "entra" { TENANT } else { "" }});
+        for (code, lie) in [
+            ("up_alg", Lie::Sign(Sign::None)),
+            ("up_signature", Lie::Sign(Sign::Stranger)),
+            ("up_iss_claim", Lie::claim("iss", json!("https://accounts.google.com/"))),
+            ("up_aud", Lie::claim("aud", json!("another client"))),
+            ("up_nonce", Lie::claim("nonce", Value::Null)),
+            ("up_expired", Lie::claim("exp", json!(1))),
+        ] {
+            refuse(&bed, code, vec![Row::new(kind, 502, vec![lie]).with(settings())]).await;
+        }
+    }
+}
+
 async fn cb_09_pr_01_a_client_may_authenticate_in_the_form(bed: Bed) {
     for auth in ["basic", "post"] {
         let stage = Stage::new(&bed, json!({"auth": auth})).await;
@@ -239,6 +263,19 @@ async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(bed: Bed) {
     stage.up.honest();
     stage.up.tell(Lie::claim("nonce", json!("A".repeat(43))));
     stage.refused("one that is there is compared all the same", 502, "up_nonce").await;
+
+    let off = || json!({"pkce": false, "pkce_off_reason": "it refuses what it does not know"});
+    let stage = Stage::new(&bed, off()).await;
+    stage.up.knows_no_pkce();
+    stage.signs_in("UP-06: with PKCE switched off").await;
+    assert!(!stage.up.requests(Place::Authorize)[0].query.contains("code_challenge"));
+    assert_eq!(stage.up.requests(Place::Token)[0].one("code_verifier"), None);
+    let mut optional = off();
+    optional["nonce_optional"] = json!(true);
+    let stage = Stage::new(&bed, optional).await;
+    stage.up.knows_no_pkce();
+    stage.up.tell(Lie::claim("nonce", Value::Null));
+    stage.refused("IT-06: then the nonce alone binds the code", 502, "up_nonce").await;
 
     let stage = Stage::new(&bed, json!({"string_booleans": true})).await;
     stage.up.tell(Lie::claim("email_verified", json!("true")));

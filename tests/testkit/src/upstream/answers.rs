@@ -111,8 +111,9 @@ impl Book {
             (oidc && one("nonce").len() != 43, "nonce is not 32 bytes of base64url"),
             (oidc && !scopes.split(' ').any(|scope| scope == "openid"), "scope lacks openid"),
             (request.query.contains("scope=") && request.query.contains('+'), "a blank is written as +"),
-            (one("code_challenge").len() != 43, "code_challenge is not a SHA-256"),
-            (one("code_challenge_method") != "S256", "code_challenge_method is not S256"),
+            (self.pkce && one("code_challenge").len() != 43, "code_challenge is not a SHA-256"),
+            (self.pkce && one("code_challenge_method") != "S256", "code_challenge_method is not S256"),
+            (!self.pkce && request.query.contains("code_challenge"), "code_challenge is unknown"),
         ];
         if let Some((_, why)) = wrong.into_iter().find(|(wrong, _)| *wrong) {
             self.complain(why);
@@ -155,7 +156,8 @@ impl Book {
                 return Reply::json(status, &json!({"error": error, "error_description": why}));
             }
         };
-        let challenge = encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
+        let hash = digest::digest(&digest::SHA256, verifier.as_bytes());
+        let challenge = if self.pkce { encode(hash.as_ref()) } else { String::new() };
         let redirect_uri = request.one("redirect_uri").unwrap_or_default();
         let granted = self.codes.get_mut(&code).filter(|granted| !granted.used);
         let granted = match granted {
@@ -190,7 +192,8 @@ impl Book {
         if request.header("content-type") != Some("application/x-www-form-urlencoded") {
             return Err((400, "invalid_request", "token takes a form"));
         }
-        if !["grant_type", "code", "redirect_uri", "code_verifier"].into_iter().all(one) {
+        let verifies = request.form().iter().any(|(name, _)| name == "code_verifier");
+        if !["grant_type", "code", "redirect_uri"].into_iter().all(one) || verifies != self.pkce {
             return Err((400, "invalid_request", "a parameter is missing or repeated"));
         }
         if request.one("grant_type").as_deref() != Some("authorization_code") {
@@ -208,7 +211,7 @@ impl Book {
             return Err((401, "invalid_client", "the client is not authenticated"));
         }
         let verifier = request.one("code_verifier").unwrap_or_default();
-        if !(43..=128).contains(&verifier.len()) {
+        if self.pkce && !(43..=128).contains(&verifier.len()) {
             return Err((400, "invalid_request", "code_verifier has a wrong length"));
         }
         Ok((request.one("code").unwrap_or_default(), verifier))

@@ -66,6 +66,7 @@ struct Book {
     sends_iss: bool,
     form_post: bool,
     signer: Option<Vec<u8>>,
+    pkce: bool,
     later: i64,
     late: Duration,
     keys: Keys,
@@ -120,6 +121,7 @@ impl Upstream {
             sends_iss: false,
             form_post: false,
             signer: None,
+            pkce: true,
             later: 0,
             late: Duration::ZERO,
             keys: Keys::new(),
@@ -189,6 +191,11 @@ impl Upstream {
         let (pem, public) = keys::key_file();
         self.book().signer = Some(public);
         pem
+    }
+
+    /// Knows no PKCE, and refuses what it does not know.
+    pub fn knows_no_pkce(&self) {
+        self.book().pkce = false;
     }
 
     /// Does one thing wrong from now on, beside what it was told before.
