@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { attacks, scans } from './attacks.mjs';
 import { formAction } from './form_action.mjs';
+import { formPost } from './form_post.mjs';
 import { demo } from './lessons.mjs';
 import { looks } from './looks.mjs';
 import { popups } from './popups.mjs';
@@ -24,7 +25,7 @@ if (!executablePath) skip('no chromium on PATH; tests/setup.sh installs it');
 if (!binary('entree')) skip('the binary is not built');
 
 const wanted = process.argv.slice(2);
-const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...popups, ...looks })
+const tests = Object.entries({ ...walks, ...demo, ...attacks, ...scans, ...formAction, ...formPost, ...popups, ...looks })
   .filter(([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
 const service = await entree();
