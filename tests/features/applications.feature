@@ -59,7 +59,7 @@ Feature: What an application may do, and for how long
     And the person signs out on the phone
     Then the kiosk refreshes
 
-  @PM-8
+  @SE-3 @PM-6
   Scenario: Somebody else's application is allowed once, and asks again for more
     Given the person signed in on the laptop
     When the choir sends the laptop to sign in for "openid email"

@@ -10,7 +10,7 @@ Feature: Sign in by mail
     When the button of the link page is pressed on the laptop
     Then the laptop is signed in
 
-  @mail @C4 @C2
+  @mail @C4 @C2 @SE-5
   Scenario: A link opened on another device does nothing and says where to type the code
     Given a mail was asked for on the laptop
     When the link is opened on the phone
@@ -19,7 +19,7 @@ Feature: Sign in by mail
     When the link is used on the laptop
     Then the laptop is signed in
 
-  @mail @D1
+  @mail @D1 @SE-5
   Scenario: The code from the phone is typed in the window that asked
     Given a mail was asked for on the laptop
     When the link is opened on the phone

@@ -391,6 +391,23 @@ fn house_there_is_no_unsafe_code() {
     assert!(manifest.contains("unsafe_code = \"forbid\""));
 }
 
+/// What poem offers and we do not use; where a test reads this file, the lint holds everywhere.
+#[test]
+fn po_02_what_is_not_used_is_forbidden() {
+    let lints = fs::read_to_string(root().join(".clippy.toml")).unwrap();
+    for path in [
+        "poem::web::cookie::CookieJar::remove",
+        "poem::middleware::Csrf",
+        "poem::web::RealIp",
+        "poem::web::Redirect::temporary",
+        "poem::web::Redirect::permanent",
+        "poem::session::CookieSession",
+        "poem::session::ServerSession",
+    ] {
+        assert!(lints.contains(&format!("path = \"{path}\"")), "{path} may be used");
+    }
+}
+
 #[test]
 fn house_long_files_are_known() {
     let all = ["src", "entity/src", "migration/src", "tests"].into_iter().flat_map(files);

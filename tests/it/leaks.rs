@@ -419,6 +419,7 @@ async fn by_software(stage: &Stage, loot: &mut Loot, browser: &mut Browser, key:
     }
     let asked = testkit::browser::client().get(stage.service.at("/oauth2/userinfo")).bearer_auth(format!("{access}x"));
     let answer = asked.send().await.unwrap();
+    assert!(answer.headers().contains_key("date"), "UI-6");
     let told = format!("{:?}", answer.headers());
     loot.error("an altered token at userinfo", answer.status().as_u16(), &(told + &answer.text().await.unwrap()));
     let form = [("token", newest.as_str()), ("client_id", POST.0), ("client_secret", POST.1)];

@@ -15,6 +15,7 @@ use testkit::{page::Page, services};
 
 use crate::{
     bed::{Bed, Browser, there},
+    oauth::{Attempt, CALLBACK, settle, with_clients},
     wire::Tap,
 };
 
@@ -205,6 +206,43 @@ async fn prepared(copy: &Arc<Bed>, from: Option<&str>, email: &str) -> tokio::ta
     let request = asker.filled(&login, &login.form("sign-in"), &[("email", email)]);
     drop(asker);
     tokio::spawn(async move { copy.call(request).await })
+}
+
+/// A certification plan signs one address in dozens of times, from one place, within minutes.
+#[tokio::test]
+async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
+    let bed = Bed::embedded().await;
+    let from = bed.browser().from;
+    let again = async || {
+        let mut browser = bed.browser();
+        browser.from.clone_from(&from);
+        let asked = browser.open(&Attempt::new().path()).await;
+        let login = settle(&mut browser, asked).await;
+        let mails = bed.mails("plan@example.com").len();
+        let answer = browser.submit(&login, "sign-in", &[("email", "plan@example.com")]).await;
+        settle(&mut browser, answer).await;
+        bed.post().await;
+        let arrived = bed.mails("plan@example.com");
+        let newest = arrived.first().filter(|_| arrived.len() > mails)?;
+        let done = browser.click(&newest.link()).await;
+        let done = settle(&mut browser, done).await;
+        Some(browser.is_signed_in().then(|| done.location().or_else(|| done.refresh())).flatten())
+    };
+    bed.configure(|config| {
+        let limits = config.limits.clone();
+        with_clients(config);
+        config.limits = limits;
+    });
+    let mut refused = 0;
+    for _ in 0..6 {
+        refused += usize::from(again().await.is_none());
+    }
+    assert_eq!(refused, 1, "the sixth within a quarter of an hour, where nothing is set");
+    bed.configure(with_clients);
+    for _ in 0..30 {
+        let to = again().await.flatten().expect("signed in");
+        assert!(to.as_str().starts_with(CALLBACK), "{to}");
+    }
 }
 
 async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(bed: Bed) {

@@ -163,7 +163,7 @@ async fn go_by_index(said: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn h_1_no_clean_up_reads_a_whole_table() {
+async fn h_1_db_03_no_clean_up_reads_a_whole_table() {
     let Some((bed, tap)) = tapped().await else { return };
     let tx = bed.tx().await;
     fill(&bed, &tx, 20).await;

@@ -171,7 +171,7 @@ async fn di_9_di_14_defaults_that_are_not_ours_are_said() {
 }
 
 #[tokio::test]
-async fn di_10_di_17_exactly_what_is_there_is_advertised() {
+async fn di_10_di_13_di_17_exactly_what_is_there_is_advertised() {
     let bed = Bed::embedded().await;
     let document = document(&bed).await;
     for (member, path) in [
@@ -191,6 +191,7 @@ async fn di_10_di_17_exactly_what_is_there_is_advertised() {
         assert_eq!(document.get(member).is_some(), advertised, "{member} says {path}");
         assert_eq!(answer.status != StatusCode::NOT_FOUND, advertised, "{member} and {path} ({})", answer.status);
     }
+    assert!(document["end_session_endpoint"].is_string(), "DI-13");
     let refreshes = strings(&document, "grant_types_supported").contains(&"refresh_token".to_owned());
     assert_eq!(refreshes, strings(&document, "scopes_supported").contains(&"offline_access".to_owned()), "DI-10");
 }

@@ -25,7 +25,10 @@ use testkit::page::Page;
 use crate::{
     bed::{Bed, Browser, PUBLIC, encoded},
     federation::{Stage, at_client},
-    oauth::{Attempt, CALLBACK, error_of, register, settle, signed_in, token, token_request, verified, with_clients},
+    oauth::{
+        Attempt, CALLBACK, error_of, register, settle, sign_in_from, signed_in, token, token_request, verified,
+        with_clients,
+    },
 };
 
 async fn live_grants(bed: &Bed) -> u64 {
@@ -512,6 +515,43 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
     let done = late.submit(&question, "logout", &[]).await;
     assert!(done.refresh().is_some_and(|to| to.as_str() == "https://app.example/bye"), "{}", done.summary());
     assert!(late.account().await.is_none());
+}
+
+/// What is in the ticket store may be lost, and nothing else is: a crash without a copy of its data.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out() {
+    let Some(bed) = Bed::servers_with(with_clients).await else { return };
+    let mut browser = signed_in(&bed, "ann@x.test").await;
+    let attempt = Attempt::new();
+    let spent = attempt.code(&mut browser).await;
+    let tokens: Value = serde_json::from_str(&token(&bed, &attempt.exchange(&spent)).await.body).unwrap();
+    let open = attempt.code(&mut browser).await;
+    let mut other = bed.browser();
+    other.ask("ben@x.test").await;
+    let link = bed.mail("ben@x.test").await.link();
+    let mut waiting = bed.browser();
+    let asked = waiting.open(&attempt.path()).await;
+    let login = settle(&mut waiting, asked).await;
+
+    let (mut redis, keys) = bed.redis().await;
+    assert!(!keys.is_empty());
+    let () = redis::cmd("DEL").arg(keys).query_async(&mut redis).await.unwrap();
+
+    assert!(browser.account().await.is_some(), "the session");
+    for code in [&open, &spent] {
+        let answer = token(&bed, &attempt.exchange(code)).await;
+        assert_refused(&answer, StatusCode::BAD_REQUEST, "invalid_grant", "lost, and a spent one that came back");
+    }
+    assert_eq!(userinfo(&bed, tokens["access_token"].as_str().unwrap()).await, StatusCode::OK, "the grant");
+    other.click(&link).await;
+    assert!(other.is_signed_in(), "the mailed link");
+    let answer = waiting.submit(&login, "sign-in", &[("email", "cid@x.test")]).await;
+    assert_eq!(answer.status, StatusCode::GONE, "a request in flight starts again: {}", answer.summary());
+    let asked = waiting.open(&attempt.path()).await;
+    let login = settle(&mut waiting, asked).await;
+    let done = sign_in_from(&mut waiting, &login, "cid@x.test").await;
+    assert!(waiting.is_signed_in() && at_client(&done), "{}", done.summary());
+    attempt.tokens(&mut browser).await;
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn sign_out(browser: &mut Browser<'_>, form: &str) -> Page {
 }
 
 on_both!(
-    bs_01_se_1_cookies_carry_every_attribute_and_rows_only_hashes,
+    bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes,
     bs_03_se_2_signing_out_ends_the_row_and_deletes_the_cookie,
     bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old,
     bs_04_a_second_proof_keeps_the_row_and_changes_the_secret,
@@ -70,7 +70,7 @@ on_both!(
     c_7_somebody_else_is_asked_before_the_session_changes_hands,
 );
 
-async fn bs_01_se_1_cookies_carry_every_attribute_and_rows_only_hashes(bed: Bed) {
+async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(bed: Bed) {
     let mut browser = bed.browser();
     browser.ask(EMAIL).await;
     let link = bed.mail(EMAIL).await.link();

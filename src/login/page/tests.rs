@@ -394,7 +394,7 @@ fn d5_the_code_field_takes_spaces_dashes_and_other_digits() {
 }
 
 #[test]
-fn cw_03_the_continue_page_is_a_200_with_refresh_and_link() {
+fn se_7_cw_03_the_continue_page_is_a_200_with_refresh_and_link() {
     let tongue = Texts::default().tongue("en");
     let href = "https://app.example.test/cb?code=a%2Bb&state=x'y";
     let response = show(&Continue { tongue: &tongue, href }, Site::default());

@@ -12,7 +12,7 @@ use crate::oauth::bed::{self, API, Bed, ISSUER, ODD, SECRET, VERIFIER, claims, e
 const CREDENTIALS: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 
 #[tokio::test]
-async fn ca_1_to_ca_3_each_client_authenticates_in_its_own_way_alone() {
+async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
     let bed = Bed::new().await;
     let basic = Some(("basic", SECRET));
     let with = |more: &[(&'static str, &'static str)]| [CREDENTIALS.as_slice(), more].concat();

@@ -64,7 +64,7 @@ async fn ui_3_ui_4_refusals_name_the_scheme_and_an_error_only_if_a_token_came() 
 }
 
 #[tokio::test]
-async fn cl_1_to_cl_4_each_scope_brings_its_claims_and_nothing_is_null() {
+async fn cl_1_cl_2_cl_3_cl_4_each_scope_brings_its_claims_and_nothing_is_null() {
     let bed = Bed::new().await;
     let keys = async |scope: &str| {
         let answer = bed.userinfo(&bed.tokens("web", scope).await.text("access_token")).await;

@@ -237,7 +237,7 @@ fn pm_7_a_hint_that_is_not_ours_is_refused() {
 }
 
 #[test]
-fn az_18_pkce_with_s256_and_nothing_less() {
+fn az_18_rd_07_pkce_with_s256_and_nothing_less() {
     assert_eq!(outcome(&ask(&["code_challenge"], &[])), "invalid_request");
     assert_eq!(outcome(&ask(&["code_challenge_method"], &[])), "invalid_request", "the default would be plain");
     assert_eq!(outcome(&ask(&["code_challenge", "code_challenge_method"], &[])), "invalid_request");
@@ -251,7 +251,7 @@ fn az_18_pkce_with_s256_and_nothing_less() {
 }
 
 #[test]
-fn cp_1_to_ask_without_pkce_is_a_confidential_clients_own_choice() {
+fn cp_1_rd_07_to_ask_without_pkce_is_a_confidential_clients_own_choice() {
     for (method, require_pkce, expected) in [
         ("client_secret_basic", false, "ok"),
         ("client_secret_post", false, "ok"),
