@@ -72,8 +72,9 @@ const HELD_AS: &[(&str, &[&str])] = &[
     ("RP16", &["HT6", "HT8"]),
 ];
 
-/// The requirements of `federation` that are P0, and what of P1 is there, section by section; `R` is a line of its list of rejections. (HT-1 names a
-/// library's trait; what it is for, HT-2 to HT-9, holds without it. Linking, LK, stands above.)
+/// The requirements of `federation` that are P0, and what of P1 is there, section by section; `R` is a line of its list of
+/// rejections. (HT-1 names a library's trait; what it is for, HT-2 to HT-9, holds without it. What of linking, LK, is P0
+/// stands above.)
 const FEDERATION: &[(&str, &[u32])] = &[
     ("UP", &[1, 2, 3, 4, 5, 6, 7]),
     ("HT", &[2, 3, 4, 5, 6, 7, 8, 9]),
@@ -82,6 +83,7 @@ const FEDERATION: &[(&str, &[u32])] = &[
     ("IT", &[1, 2, 3, 4, 5, 6, 7, 8, 10, 11]),
     ("UE", &[1, 2, 3, 4, 5]),
     ("PR", &[1, 2]),
+    ("LK", &[7]),
     (
         "R",
         &[
