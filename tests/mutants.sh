@@ -8,7 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 clone=$PWD/target/mutants
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+# Its own: cargo takes what two checkouts put into one folder for the same, and tests the wrong one.
+export CARGO_TARGET_DIR=$PWD/target/mutants-build
 oidc=src/federation/oidc
 names=() filters=()
 
