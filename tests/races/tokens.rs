@@ -17,7 +17,7 @@ use testkit::{
 use tokio::sync::Mutex;
 
 use crate::{
-    AT_ONCE, Copies, EXCHANGES,
+    Copies, EXCHANGES,
     judge::{Family, Replay, Round, late_replay_revokes, one_winner, same_successor},
     outside::{CALLBACK, Stage, fresh_network},
     race, report, rounds,
@@ -26,8 +26,8 @@ use crate::{
 /// An application that may refresh.
 const APP: &str = "lessons-desk";
 
-/// How many families are refreshed at the same time: each use of a token waits for the row of its family, and holds a
-/// connection to the database meanwhile.
+/// How many codes or families are raced at the same time. Each use of a token waits for the row of its family, and holds a
+/// connection to the database meanwhile; and three hundred exchanges at once are a load test on a small machine.
 const FAMILIES: usize = 2;
 
 /// A replay this long after the first use is a theft; a second more for the clocks.
@@ -129,10 +129,10 @@ struct Spent {
 async fn tk_6_100_exchanges_of_one_code_over_two_copies_have_one_winner_and_a_late_replay_revokes() {
     let Some(stage) = Stage::start(Backend::Two, with_app).await else { return };
     let copies = Copies::of(&stage);
-    let people = people(&stage, "exchange", AT_ONCE).await;
+    let people = people(&stage, "exchange", FAMILIES).await;
     let (began, mut under_way) = (Instant::now(), 0);
     let (mut journal, mut spent) = (Vec::new(), Vec::new());
-    for grant in 0..rounds().div_ceil(5).div_ceil(AT_ONCE) {
+    for grant in 0..rounds().div_ceil(5).div_ceil(FAMILIES) {
         let forms = join_all(people.iter().map(|person| person.code(&stage))).await;
         let (raced, at_once) = race_all(&copies, &forms).await;
         under_way += at_once;

@@ -64,7 +64,8 @@ pub async fn exchange(
     let Some(value) = app.tickets.peek(Kind::Code, &code).await? else {
         return replayed(app, client, params, &code, caller).await;
     };
-    let grant: CodeGrant = serde_json::from_slice(&value).map_err(Failure::internal)?;
+    // Of a copy of another version, while copies are replaced one after the other.
+    let Ok(grant) = serde_json::from_slice::<CodeGrant>(&value) else { return Err(invalid_grant("unreadable").into()) };
     fits(client, params, (&grant.client_id, &grant.redirect_uri, grant.code_challenge.as_deref()))?;
     let all = resource::all(client, &app.public_url);
     let audience = resource::chosen(params, grant.resource.as_deref().unwrap_or(&all), client, &app.public_url)?;
