@@ -169,11 +169,12 @@ impl Db {
             // One process holds the data directory (see `cli/instance.rs`), and its writer is one connection.
             return Ok(Migrator::up(&self.write, None).await?);
         }
-        // The lock belongs to a transaction's connection: it ends with it, also after a crash.
+        // The lock belongs to a transaction's connection: it ends with it, also after a crash. What migrates runs there, too:
+        // a large table takes longer than a statement of ours may.
         let lock = self.write.begin().await?;
         lock.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
         lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
-        Migrator::up(&self.write, None).await?;
+        Migrator::up(&lock, None).await?;
         Ok(lock.commit().await?)
     }
 

@@ -9,7 +9,8 @@ pub(crate) struct Migration;
 const UP: &[&str] = &[
     "ALTER TABLE grant_families ADD COLUMN identity_id {uuid}",
     "UPDATE grant_families SET
-        identity_id = (SELECT sessions.identity_id FROM sessions WHERE sessions.id = grant_families.session_id)",
+        identity_id = (SELECT sessions.identity_id FROM sessions WHERE sessions.id = grant_families.session_id)
+        WHERE session_id IN (SELECT id FROM sessions WHERE identity_id IS NOT NULL)",
     "CREATE INDEX grant_families_identity ON grant_families (identity_id) WHERE identity_id IS NOT NULL",
     "ALTER TABLE magic_link_flows ADD COLUMN refusals integer NOT NULL DEFAULT 0",
 ];

@@ -127,7 +127,7 @@ pub struct Tickets {
     pub url: Text,
     /// What every key begins with.
     pub prefix: String,
-    /// Most live entries of the in-process store; it refuses rather than evicts.
+    /// Most live entries of the in-process store, a large one counting once a kibibyte; it refuses rather than evicts.
     pub memory_entries: usize,
 }
 

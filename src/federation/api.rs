@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::App,
     client::VerifiedRedirect,
-    config::Config,
+    config::{Client, Config},
     db::Tx,
     limit,
     login::{
@@ -245,7 +245,7 @@ async fn begin(
 /// Who may begin, and where the code may go; else the code and words of a refusal.
 fn for_app(config: &Config, id: &str, new: &NewUpstreamLogin) -> Result<ForApp, (&'static str, &'static str)> {
     let Some(client) = first_party::find(config, &new.client_id) else {
-        return Err(("invalid_client", "The client is unknown or not a first-party client."));
+        return Err(("invalid_client", "The client is unknown, or no first-party app without a secret."));
     };
     if VerifiedRedirect::check(client, &new.redirect_uri).is_none() {
         return Err(("invalid_request", "The redirect_uri is not registered for this client."));
@@ -290,9 +290,16 @@ fn start_refused(code: Code) -> StartAnswer {
         let words = "There is no such provider, or it is switched off.";
         return StartAnswer::NoProvider(problem(StatusCode::NOT_FOUND, "unknown_provider", words));
     }
-    let words = "The provider cannot be reached just now. Try again, or sign in by mail.";
-    let away = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_away", words).with_retry_after(30);
-    StartAnswer::Away(ProblemJson(away))
+    let words = match code {
+        Code::StoreDown => "The service cannot do that just now. Try again.",
+        _ if code.alerts() => "The provider is not set up properly here. Sign in by mail.",
+        _ => "The provider cannot be reached just now. Try again, or sign in by mail.",
+    };
+    let away = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_away", words);
+    StartAnswer::Away(ProblemJson(match code.retry_after() {
+        Some(seconds) => away.with_retry_after(seconds),
+        None => away,
+    }))
 }
 
 /// What redeeming a code needs.
@@ -321,29 +328,36 @@ impl Finish<'_> {
             Err(refused) => return Ok(Err(refused)),
         };
         first_party::speaks(self.app, self.request, &found.for_app.client_id);
-        let mut why = Code::AppCode.into();
+        let config = self.app.config.get();
+        let Some(client) = first_party::find(&config, &found.for_app.client_id) else {
+            return Ok(Err(Refused::new(Code::AppCode, "its client is no app any more")));
+        };
         // Once more if another first sign-in of the same person was quicker (LK-09).
         for _ in 0..2 {
             let tx = self.app.db.begin().await?;
             match self.enter(&tx, &found).await? {
-                Ok((session, user)) => {
-                    let issued = self.issue(&tx, &found, &session, &user).await?;
+                Ok(Some((session, user))) => {
+                    let issued = self.issue(&tx, client, &session, &user).await?;
                     tx.commit().await?;
-                    return Ok(issued);
+                    return Ok(Ok(issued));
                 }
-                Err(refused) => why = refused,
+                Ok(None) => {}
+                Err(refused) => return Ok(Err(refused)),
             }
         }
-        Ok(Err(why))
+        Ok(Err(Refused::new(Code::AppCode, "what the callback found is no longer so")))
     }
 
-    async fn enter(&self, tx: &Tx, found: &Redeemable) -> Result<Result<(Session, User), Refused>, Failure> {
+    /// Who is signed in; none if what the callback found is no longer so, and looking once more may help.
+    async fn enter(&self, tx: &Tx, found: &Redeemable) -> Result<Result<Option<(Session, User)>, Refused>, Failure> {
         let config = self.app.config.get();
         match &found.who {
             Who::Session(id) => {
                 let current = session::by_id(tx.conn(), *id, tx.now, &config.session).await?;
-                let current = current.map(|current| (current.session, current.user));
-                Ok(current.ok_or_else(|| Refused::new(Code::AppCode, "the session has ended")))
+                let Some(current) = current else {
+                    return Ok(Err(Refused::new(Code::AppCode, "the session has ended")));
+                };
+                Ok(Ok(Some((current.session, current.user))))
             }
             Who::Came(came) => {
                 let tongue = self.app.texts.pick("", &self.caller.accept_language);
@@ -356,29 +370,19 @@ impl Finish<'_> {
                     caller: self.caller,
                 };
                 Ok(match settle_in(self.app, tx, came, at).await? {
-                    Some(Settled::SignedIn(done)) => Ok((done.session, done.user)),
+                    Some(Settled::SignedIn(done)) => Ok(Some((done.session, done.user))),
                     Some(Settled::Refused(refused)) => Err(refused),
-                    _ => Err(Refused::new(Code::AppCode, "what the callback found is no longer so")),
+                    _ => Ok(None),
                 })
             }
         }
     }
 
-    async fn issue(
-        &self,
-        tx: &Tx,
-        found: &Redeemable,
-        session: &Session,
-        user: &User,
-    ) -> Result<Result<Issued, Refused>, Failure> {
-        let config = self.app.config.get();
-        let Some(client) = first_party::find(&config, &found.for_app.client_id) else {
-            return Ok(Err(Refused::new(Code::AppCode, "its client is no longer registered")));
-        };
+    async fn issue(&self, tx: &Tx, client: &Client, session: &Session, user: &User) -> Result<Issued, Failure> {
         let (scope, nonce) = (self.body.scope.as_str(), self.body.nonce.as_deref());
         let issued = self.tokens.issue(tx, Issue { client, session, user, scope, nonce }, self.caller).await?;
         let client = client.client_id.clone();
         tx.on_commit(move || metrics::tokens("upstream", &client));
-        Ok(Ok(issued))
+        Ok(issued)
     }
 }

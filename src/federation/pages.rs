@@ -216,7 +216,8 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
         reference: Some(&visit.caller.request_id),
     };
     let asked = match place.next {
-        Next::SignIn(txn) => request_of(app, visit, txn).await?,
+        // For a header alone: with the store away the page is drawn without.
+        Next::SignIn(txn) => request_of(app, visit, txn).await.ok().flatten(),
         _ => None,
     };
     let mut response = show(&page, visit.site_of(asked.as_ref().map(|asked| asked.client_id.as_str())));
@@ -272,7 +273,7 @@ pub async fn note(
     } else {
         tracing::warn!(request_id, provider, code, detail, "upstream sign-in refused");
     }
-    metrics::upstream_refused(code, provider);
+    metrics::upstream_refused(refused.code.label(), provider);
     // With the store away there is no count, and refusals are few.
     let over = limit::upstream_refusal(&app.tickets, caller.ip, &config.limits).await;
     if matches!(over, Ok(Some(_))) {

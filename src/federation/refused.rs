@@ -300,6 +300,15 @@ impl Code {
         }
     }
 
+    /// The name in the metrics: what only ops can mend has one of its own, so that nobody else raises its alert.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TokenClient => "up_token_client",
+            other => other.as_str(),
+        }
+    }
+
     const fn page(self) -> Page {
         match self {
             Self::Redirect | Self::TooLarge | Self::Timeout | Self::ProviderDown | Self::TokenDown => Page::Away,

@@ -128,10 +128,8 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
             let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
             query.push(format!("txn={}", handle.to_text()));
         }
-        if let Some(link) = link_of(&flow)? {
-            let Some(link) = link.anew(app.clock().now()) else {
-                return Err(pending_link::refused(app, &visit).await?);
-            };
+        // One that has waited for too long is left behind; the client's request goes on without.
+        if let Some(link) = link_of(&flow)?.and_then(|link| link.anew(app.clock().now())) {
             let handle = pending_link::park(&app.tickets, visit.pre.hash(), &link).await?;
             query.push(format!("link={}", handle.to_text()));
         }

@@ -171,7 +171,7 @@ impl MagicLinkApi {
 pub async fn begin(app: &App, new: &NewLogin, caller: &Caller) -> Result<Result<Begun, ProblemJson>, Failure> {
     let config = app.config.get();
     if first_party::find(&config, &new.client_id).is_none() {
-        return Ok(Err(bad("invalid_client", "The client is unknown or not a first-party client.")));
+        return Ok(Err(bad("invalid_client", "The client is unknown, or no first-party app without a secret.")));
     }
     if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
         return Ok(Err(bad("invalid_request", "Send an S256 code_challenge: 43 characters of base64url.")));

@@ -99,9 +99,10 @@ pub async fn ask_first(tx: &Tx, flow: &Flow, attempt: &Attempt<'_>) -> Result<Op
 pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str) -> Result<Consumed, Failure> {
     if !flow::claim(tx, flow.id).await? {
         let now = flow::by_id(tx.conn(), flow.id).await?;
+        let turned_back = now.as_ref().is_some_and(|flow| flow.state == State::Ended);
         return match now.filter(|flow| answers_again(flow, tx, attempt)) {
             Some(flow) => again(tx, flow, attempt).await,
-            None => refuse(tx, Some(&flow), "used", attempt).await,
+            None => refuse(tx, Some(&flow), if turned_back { "ended" } else { "used" }, attempt).await,
         };
     }
     let address = Address::from_column(&flow.canonical);

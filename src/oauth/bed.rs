@@ -233,6 +233,7 @@ impl Bed {
             auth_time: self.session.auth_time,
             acr: self.session.acr.clone(),
             amr: self.session.amr.clone(),
+            identity: self.session.identity_id,
         };
         let value = serde_json::to_vec(&grant).unwrap();
         self.app.tickets.issue(Kind::Code, &code.hash(), &value, Duration::from_secs(60)).await.unwrap();

@@ -59,7 +59,8 @@ pub async fn allow(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<()
     let there = OnConflict::columns([row::Column::UserId, row::Column::ClientId]).do_nothing().to_owned();
     row::Entity::insert(empty).on_conflict(there).exec_without_returning(tx.conn()).await?;
     // Locked: of two who add at once neither loses, and what is withdrawn meanwhile does not come back.
-    let found = find(user, client).lock_exclusive().one(tx.conn()).await?;
+    let row = row::Entity::find().filter(row::Column::UserId.eq(user.id)).filter(row::Column::ClientId.eq(client));
+    let found = row.lock_exclusive().one(tx.conn()).await?.filter(|consent| consent.auth_epoch == user.auth_epoch);
     let before = found.map(|consent| consent.scope).unwrap_or_default();
     let mut names: Vec<&str> = before.split_ascii_whitespace().collect();
     names.extend(asked.split_ascii_whitespace().filter(|name| !scope::has(&before, name)));

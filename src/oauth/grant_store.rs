@@ -121,12 +121,18 @@ pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, Failur
 /// # Errors
 /// The database's own.
 pub async fn revoke_of_identity(tx: &Tx, user: Uuid, identity: Uuid, sessions: &[Uuid]) -> Result<u64, Failure> {
-    let of_user = Condition::all().add(row::Column::UserId.eq(user));
-    let mut ended = revoke_where(tx, of_user.clone().add(row::Column::IdentityId.eq(identity))).await?;
-    // In parts: databases bound how many values a statement may have.
-    for part in sessions.chunks(500) {
-        let theirs = row::Column::SessionId.is_in(part.iter().copied());
-        ended += revoke_where(tx, of_user.clone().add(theirs)).await?;
+    // A copy of before grants knew their account may have stored one that does not. A session's first grants may be from
+    // before it was the provider's; they end, too.
+    let of_sessions = |part: &[Uuid]| {
+        let unnamed = Condition::all().add(row::Column::IdentityId.is_null());
+        unnamed.add(row::Column::SessionId.is_in(part.iter().copied()))
+    };
+    let mut ended = 0;
+    // In parts: databases bound how many values a statement may have. The first has those that know their account.
+    let (first, rest) = sessions.split_at(sessions.len().min(500));
+    for part in [first].into_iter().chain(rest.chunks(500)) {
+        let theirs = Condition::any().add(row::Column::IdentityId.eq(identity)).add(of_sessions(part));
+        ended += revoke_where(tx, Condition::all().add(row::Column::UserId.eq(user)).add(theirs)).await?;
     }
     Ok(ended)
 }

@@ -42,7 +42,8 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
     let live = access::live(app, &config, &token).await?.ok_or(Denied::Token)?;
     let client = client::find(&config, live.text("client_id")).ok_or(Denied::Token)?;
     cors::spoken_by(request, &client.allowed_origins);
-    let scope = live.text("scope");
+    // What ops have taken from the client since is gone here, too.
+    let scope = &scope::granted(client, live.text("scope"));
     let Some((grant, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {
         return Err(Denied::Scope("openid"));
     };

@@ -2,12 +2,13 @@
 //! resource, and signing out at a client's wish.
 
 use entree::{
+    audit,
     config::{Client, Config},
     login::pending_link::{self, PendingLink, Wants},
     secret::Plain,
 };
 use poem::http::StatusCode;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use serde_json::Value;
 use testkit::page::Page;
 use url::Url;
@@ -182,6 +183,21 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
     assert_eq!(browser.submit(&login, "cancel", &[]).await.status, StatusCode::GONE);
     assert_eq!(browser.open(&link).await.status, StatusCode::GONE);
     assert!(!browser.is_signed_in());
+    let told = audit::Entity::find().filter(audit::Column::Reason.eq("turned_back"));
+    assert_eq!(told.count(bed.app.db.read()).await.unwrap(), 1);
+    // Taken up once more for another address, and cancelled there: the mail of before has nothing to answer any more.
+    let answer = browser.open(&asks("own", &[])).await;
+    let login = browser.follow(&answer).await;
+    let answer = browser.submit(&login, "sign-in", &[("email", "cat@x.test")]).await;
+    let waiting = browser.follow(&answer).await;
+    let link = bed.mail("cat@x.test").await.link();
+    let answer = browser.open(&waiting.attribute("a#restart", "href").unwrap()).await;
+    let again = browser.follow(&answer).await;
+    leads_to(&browser.submit(&again, "cancel", &[]).await);
+    let done = browser.click(&link).await;
+    let done = crate::oauth::settle(&mut browser, done).await;
+    let leaves = done.location().or_else(|| done.refresh()).is_some_and(|to| to.as_str().starts_with(BACK));
+    assert!(browser.is_signed_in() && !leaves, "answered once: {}", done.summary());
     // Where no client's request waits there is nowhere to go back to.
     assert!(!bed.browser().ask("bob@x.test").await.has("form#cancel"));
 }

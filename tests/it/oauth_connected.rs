@@ -135,6 +135,7 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     let mut stepped = signed_in(&bed, EMAIL).await;
     by_provider(&bed, &mut stepped, link).await;
     let before = offline.tokens(&mut stepped).await;
+    let of_before = offline.code(&mut stepped).await;
     stepped.sign_in(EMAIL).await;
     // And of sessions that ended long ago no row is left, while their grants live on.
     let tx = bed.tx().await;
@@ -154,8 +155,15 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
         let refused = refresh(&bed, "web", tokens).await;
         assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{why}");
     }
-    let late = token(&bed, &attempt.exchange(&code)).await;
-    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+    for code in [&code, &of_before] {
+        let late = token(&bed, &attempt.exchange(code)).await;
+        assert_eq!(
+            (late.status, error_of(&late).as_str()),
+            (StatusCode::BAD_REQUEST, "invalid_grant"),
+            "{}",
+            late.body
+        );
+    }
     assert_eq!(refresh(&bed, "web", &own).await.status, StatusCode::OK, "what the owner's own session gave stays");
 }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
+    audit::{Event, Kind},
     login::{
         flow,
         pending::{self, Pending},
@@ -153,6 +154,10 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
         let handle = handle(&params)?;
         let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
         let answer = refused(app, &visit, &restore(&pending, &visit)?);
+        // The handle may be a copy's: a sign-in that is under way with another one must not answer as well.
+        if !pending::claim_origin(&app.tickets, &pending).await? {
+            return Err(Trouble::Expired);
+        }
         super::taken(app, &visit, &handle, answer).await
     })
     .await
@@ -164,9 +169,17 @@ async fn turn_back(app: &App, visit: &Visit, id: Uuid) -> Result<Response, Troub
     let flow = flow::held(app.db.read(), id, &visit.holder()).await?.ok_or(Trouble::Expired)?;
     let pending = request_of(&flow)?.ok_or(Trouble::Expired)?;
     let asked = restore(&pending, visit)?;
-    let first = pending::claim_origin(&app.tickets, &pending).await?;
     let tx = app.db.begin().await?;
-    let open = flow::abandon(&tx, flow.id).await?;
+    if !flow::abandon(&tx, flow.id).await? {
+        return Err(Trouble::Expired);
+    }
+    let event = Event::new(Kind::MagicLinkRefused).reason("turned_back").flow(flow.id).address(&flow.address_key);
+    let event = event.client(flow.client_id.as_deref()).caller(&visit.caller.network, &visit.caller.request_id);
+    event.record(&tx).await?;
     tx.commit().await?;
-    if first && open { Ok(refused(app, visit, &asked)) } else { Err(Trouble::Expired) }
+    // After it: a link that was quicker goes on with the request. With the store away nobody else can answer it.
+    if pending::claim_origin(&app.tickets, &pending).await.unwrap_or(true) {
+        return Ok(refused(app, visit, &asked));
+    }
+    Err(Trouble::Expired)
 }

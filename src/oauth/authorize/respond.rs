@@ -50,6 +50,9 @@ pub struct CodeGrant {
     pub acr: String,
     /// How it was done, separated by spaces.
     pub amr: String,
+    /// The account at a provider by which it was done, if it was one.
+    #[serde(default)]
+    pub identity: Option<Uuid>,
 }
 
 /// How an answer leaves our origin.
@@ -86,6 +89,7 @@ pub async fn code(
         auth_time: current.session.auth_time,
         acr: current.session.acr.clone(),
         amr: current.session.amr.clone(),
+        identity: current.session.identity_id,
     };
     let value = serde_json::to_vec(&grant).map_err(Failure::internal)?;
     let life = Duration::from_secs(asked.client.lives(&visit.config.token).code_seconds);

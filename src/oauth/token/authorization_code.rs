@@ -23,6 +23,7 @@ use crate::{
     secret::{Hash, Plain},
     session::{self, Current, Session},
     ticket::{Claim, Kind},
+    user::identity,
     web::{caller::Caller, error::Failure, params::Params},
 };
 
@@ -146,13 +147,20 @@ async fn redeem(
     if scope::has(&code.scope, scope::OFFLINE) && !session::hold(&tx, session.id).await? {
         return Err(invalid_grant("session_ended").into());
     }
+    // The same where the session is another way in's by now (LK-07).
+    if let Some(id) = code.identity.filter(|id| session.identity_id != Some(*id))
+        && !identity::of_user(tx.conn(), user.id).await?.iter().any(|linked| linked.id == id)
+    {
+        return Err(invalid_grant("identity_unlinked").into());
+    }
     if !client.first_party && !consent_store::lock(&tx, &user, &client.client_id, &code.scope).await? {
         // RF-9: withdrawn since the code was issued.
         return Err(invalid_grant("consent_withdrawn").into());
     }
     let resource = code.resource.as_deref();
     // AZ-17: the sign-in that answered the request, not a later proof in the same session.
-    let session = Session { auth_time: code.auth_time, acr: code.acr.clone(), amr: code.amr.clone(), ..session };
+    let (acr, amr) = (code.acr.clone(), code.amr.clone());
+    let session = Session { auth_time: code.auth_time, acr, amr, identity_id: code.identity, ..session };
     let new = New { id: code.grant, session: &session, client, scope: &code.scope, claims: &code.claims, resource };
     let (grant, refresh_token) = issue::grant(app, config, new, tx.now);
     if !grant_store::insert(&tx, grant.clone()).await? {

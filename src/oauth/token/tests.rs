@@ -251,7 +251,10 @@ async fn rf_3_a_narrower_scope_is_given_and_the_grant_keeps_its_own() {
 async fn rf_9_what_ops_take_from_a_client_is_gone_with_the_next_refresh() {
     let bed = Bed::new().await;
     let first = bed.tokens("web", "openid email offline_access").await;
+    assert!(bed.userinfo(&first.text("access_token")).await.body.get("email").is_some());
     bed.configure("web", |client| client.scopes.retain(|scope| scope != "email"));
+    let told = bed.userinfo(&first.text("access_token")).await;
+    assert_eq!((told.status.as_u16(), told.body.get("email")), (200, None), "at once");
     let second = bed.refresh("web", &first.text("refresh_token")).await;
     assert_eq!(second.body["scope"], "openid offline_access");
     assert_eq!(claims(&second.text("access_token"))["scope"], "openid offline_access");
