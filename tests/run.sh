@@ -226,8 +226,23 @@ upstreams() {
   while IFS= read -r line; do say "${line%%:*}" "${line#*: }"; done <<<"$lines"
 }
 
+# What failed, by name and with its first lines, below the closing table: the end of a log is often all that is kept.
+# Reads `cargo test`, the features and the lines `FAILED  NAME` of the others, each as it prints them.
+details() {
+  local log
+  for log in "$logs"/*.log; do
+    [ "$log" -nt "$stamp" ] || continue
+    awk -v name="$(basename "$log" .log)" '
+      /^ *Scenario: / { scenario = $0 }
+      /^error(\[|:)/ || /panicked at/ || /^test .*FAILED$/ || /^FAILED  / { left = 4 }
+      /^ *✘ / { print name ":" scenario; left = 14 }
+      left > 0 { print name ": " substr($0, 1, 300); left-- }' "$log"
+  done | head -n 80
+}
+
 begin=$SECONDS
-trap containers_down EXIT
+stamp=$(mktemp)
+trap 'containers_down; rm -f "$stamp"' EXIT
 if [ "${TEST_CONTAINERS:-}" = 1 ] && ! engine; then
   echo 'TEST_CONTAINERS=1, and no container engine answers' >&2
   exit 1
@@ -245,4 +260,5 @@ done
 echo
 echo "── $((SECONDS - begin)) s ──"
 printf '%s\n' "${report[@]}"
+if [ "$failed" != 0 ]; then details; fi
 exit "$failed"

@@ -56,7 +56,12 @@ async fn clock(world: &mut World) {
 }
 
 #[when(expr = "{int} minutes pass")]
-fn time_passes(world: &mut World, minutes: i64) {
+async fn time_passes(world: &mut World, minutes: i64) {
+    // A letter is here before the service has written down that it was taken, which is when its time begins.
+    let here = world.post.all(&world.address).await.len();
+    let service = &world.service;
+    let settled = || async { (service.audited("magic_link.sent") >= here).then_some(()) };
+    testkit::until("every letter on record", super::SOON, settled).await.unwrap_or_else(|why| panic!("{why}"));
     world.service.shift_clock(minutes * 60);
 }
 

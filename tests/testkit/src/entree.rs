@@ -231,6 +231,18 @@ impl Service {
         }
     }
 
+    /// How many events of a kind the audit trail holds.
+    ///
+    /// # Panics
+    /// `entree audit` fails; shows what it printed.
+    #[must_use]
+    pub fn audited(&self, kind: &str) -> usize {
+        let arguments = ["audit", "--json", "--limit", "10000", "--kind", kind];
+        let (status, text) = run(&self.binary, &self.copies[0].folder, &arguments);
+        assert!(status.success(), "entree audit: {status}\n{text}");
+        text.matches(&format!("\"{kind}\"")).count()
+    }
+
     /// Puts a new certificate in place of the one that every copy shows.
     pub fn renew_certificate(&self) {
         crate::trust::issue(&self.folder.join("tls"));
