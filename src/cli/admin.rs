@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::{Outcome, Refusal, block_on, load, migrate::connect, out, user_change};
+use super::{Outcome, Refusal, block_on, load, migrate::connect, out, sign_out, user_change};
 use crate::{
     audit::{Event, Kind},
     config::Source,
@@ -73,6 +73,10 @@ pub(super) enum Users {
         #[arg(long)]
         json: bool,
     },
+    /// Sign people out everywhere: every session and everything that they gave to applications ends
+    ///
+    /// Access tokens that were issued run out by themselves within token.access_seconds.
+    SignOut(sign_out::Question),
     /// Let a locked user in again
     Enable {
         /// `sub` as tokens carry it, or a proven e-mail address
@@ -113,6 +117,7 @@ pub(super) fn users(source: &Source, command: &Users) -> Outcome {
         Users::Create { address, role, json } => user_change::create(db, address, role, *json).await,
         Users::Set { user, name, json } => user_change::name(db, user, name, *json).await,
         Users::Roles(user_change::Roles::Set { user, roles, json }) => user_change::roles(db, user, roles, *json).await,
+        Users::SignOut(question) => sign_out::run(db, question).await,
         Users::Disable { user, json } => user_change::disable(db, user, *json).await,
         Users::Enable { user, json } => user_change::enable(db, user, *json).await,
     })

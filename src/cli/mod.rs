@@ -13,6 +13,7 @@ mod migrate;
 mod openapi;
 mod out;
 mod serve;
+mod sign_out;
 mod trail;
 mod user_change;
 

@@ -1,7 +1,9 @@
 //! `entree audit`: what happened, from the audit trail. It answers "what became of this sign-in?".
 
-use crate::audit::{Column, Entity, Model};
+use std::collections::{HashMap, HashSet};
+
 use clap::Args;
+use entity::user;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,7 +13,15 @@ use super::{
     admin::{find, moment, with_db},
     keys, load, out,
 };
-use crate::{app::Macs, config::Source, db::Db, secret::MasterKeys, user::Address, web::error::Failure};
+use crate::{
+    app::Macs,
+    audit::{Column, Entity, Model},
+    config::Source,
+    db::Db,
+    secret::MasterKeys,
+    user::Address,
+    web::error::Failure,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Question {
@@ -30,6 +40,9 @@ pub(super) struct Question {
     /// Of this kind, for instance `magic_link.refused`
     #[arg(long)]
     kind: Option<String>,
+    /// About this upstream provider: its `id` in the configuration
+    #[arg(long)]
+    provider: Option<String>,
     /// At most so many, the newest
     #[arg(long, default_value_t = 100)]
     limit: u64,
@@ -45,7 +58,8 @@ pub(super) fn run(source: &Source, question: &Question) -> Outcome {
     };
     with_db(source, async |db| {
         let rows = rows(db, question, masters.as_ref()).await?;
-        show(&rows, question.json);
+        let subs = subs(db, &rows).await?;
+        show(&rows, &subs, question.json);
         Ok(())
     })
 }
@@ -69,32 +83,51 @@ async fn rows(db: &Db, question: &Question, masters: Option<&MasterKeys>) -> Res
     if let Some(kind) = &question.kind {
         query = query.filter(Column::Kind.eq(kind));
     }
+    if let Some(provider) = &question.provider {
+        query = query.filter(Column::Provider.eq(provider));
+    }
     let query = query.order_by_desc(Column::At).order_by_desc(Column::Id).limit(question.limit);
     let mut rows = query.all(db.read()).await.map_err(Failure::from)?;
     rows.reverse();
     Ok(rows)
 }
 
-fn show(rows: &[Model], json: bool) {
+/// What tokens call the users in these rows; who was deleted since has no name any more.
+async fn subs(db: &Db, rows: &[Model]) -> Result<HashMap<Uuid, Uuid>, Refusal> {
+    let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.user_id).collect::<HashSet<_>>().into_iter().collect();
+    let mut subs = HashMap::new();
+    // A statement takes a bounded number of values.
+    for some in ids.chunks(1_000) {
+        let pairs = user::Entity::find().select_only().columns([user::Column::Id, user::Column::PublicId]);
+        let pairs = pairs.filter(user::Column::Id.is_in(some.iter().copied())).into_tuple::<(Uuid, Uuid)>();
+        subs.extend(pairs.all(db.read()).await.map_err(Failure::from)?);
+    }
+    Ok(subs)
+}
+
+fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {
+    let sub = |row: &Model| row.user_id.and_then(|id| subs.get(&id).copied());
     if json {
-        out::answer(&Value::Array(rows.iter().map(as_json).collect()).to_string());
+        out::answer(&Value::Array(rows.iter().map(|row| as_json(row, sub(row))).collect()).to_string());
         return;
     }
     let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let line = |row: &Model| {
-        let (kind, why, who) = (row.kind.clone(), text(&row.reason), text(&row.client_id));
-        vec![moment(row.at), kind, why, id(row.flow_id), who, text(&row.network), text(&row.request_id)]
+        let (kind, why, user) = (row.kind.clone(), text(&row.reason), id(sub(row)));
+        let (client, network) = (text(&row.client_id), text(&row.network));
+        vec![moment(row.at), kind, why, user, id(row.flow_id), client, network, text(&row.request_id)]
     };
     let lines: Vec<_> = rows.iter().map(line).collect();
-    out::answer(&out::table(&["AT", "WHAT", "WHY", "FLOW", "CLIENT", "FROM", "REQUEST"], &lines));
+    out::answer(&out::table(&["AT", "WHAT", "WHY", "SUB", "FLOW", "CLIENT", "FROM", "REQUEST"], &lines));
 }
 
-fn as_json(row: &Model) -> Value {
+fn as_json(row: &Model, sub: Option<Uuid>) -> Value {
     json!({
         "at": moment(row.at),
         "kind": row.kind,
         "reason": row.reason,
+        "sub": sub,
         "flow": row.flow_id,
         "session": row.session_id,
         "client": row.client_id,
@@ -132,7 +165,7 @@ mod tests {
         let asked = Event::new(Kind::MagicLinkRequested).flow(flow).address(key.as_bytes());
         asked.caller("192.0.2.1", "reference").record(&tx).await.unwrap();
         Event::new(Kind::MagicLinkRefused).reason("expired").flow(flow).record(&tx).await.unwrap();
-        Event::new(Kind::SignedIn).user(user.id).record(&tx).await.unwrap();
+        Event::new(Kind::SignedIn).user(user.id).provider("office").record(&tx).await.unwrap();
         tx.commit().await.unwrap();
         let found = async |words: &[&str]| {
             let question = Asked::parse_from(std::iter::once(&"audit").chain(words)).question;
@@ -145,6 +178,13 @@ mod tests {
         assert_eq!(found(&["--request", "reference"]).await, ["magic_link.requested"]);
         assert_eq!(found(&["--user", "ada@example.com"]).await, ["session.signed_in"]);
         assert_eq!(found(&["--limit", "1", "--kind", "magic_link.refused"]).await, ["magic_link.refused"]);
+        assert_eq!(found(&["--provider", "office"]).await, ["session.signed_in"]);
+        assert_eq!(found(&["--provider", "club"]).await, [""; 0]);
         assert_eq!(found(&[]).await.len(), 3);
+        let all = rows(&db, &Asked::parse_from(["audit"]).question, None).await.unwrap();
+        let subs = subs(&db, &all).await.unwrap();
+        assert_eq!(subs, HashMap::from([(user.id, user.public_id)]));
+        let shown = as_json(all.last().unwrap(), subs.get(&user.id).copied());
+        assert_eq!(shown["sub"], json!(user.public_id), "as tokens carry it, not the row's own identifier");
     }
 }

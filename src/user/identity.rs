@@ -173,6 +173,25 @@ pub async fn remove_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
     bury(tx, live_of(user)).await
 }
 
+/// Disconnects the accounts that a user has at a provider, even if they are the last way in: ops do so when the provider
+/// cannot be trusted any more. Gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn remove_of_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u64, Failure> {
+    bury(tx, live_of(user).add(row::Column::Provider.eq(provider))).await
+}
+
+/// Who has or had an account at a provider.
+///
+/// # Errors
+/// The database's own.
+pub async fn users_of_provider(conn: &impl ConnectionTrait, provider: &str) -> Result<Vec<Uuid>, Failure> {
+    let users = row::Entity::find().select_only().column(row::Column::UserId).distinct();
+    let of = users.filter(row::Column::Provider.eq(provider)).order_by_asc(row::Column::UserId);
+    Ok(of.into_tuple().all(conn).await?)
+}
+
 async fn bury(tx: &Tx, which: Condition) -> Result<u64, Failure> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::UnlinkedAt, Expr::value(Some(tx.now.0)))

@@ -220,6 +220,17 @@ impl Bed {
         self.mails(to).into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
     }
 
+    /// Runs the built program on this service's database, as ops do beside a running service.
+    pub(crate) fn entree(&self, words: &str) {
+        let mut command = std::process::Command::new(crate::outside::binary());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENTREE_")) {
+            command.env_remove(name);
+        }
+        command.env("ENTREE__DATABASE__URL", self.app.config.get().database_url());
+        let output = command.args(words.split(' ')).current_dir(&self.folder).output().unwrap();
+        assert!(output.status.success(), "entree {words}: {output:?}");
+    }
+
     /// Everything that database and ticket store hold, byte for byte. (Tickets in this process cannot be looked at.)
     pub(crate) async fn stored(&self) -> Vec<u8> {
         let config = self.app.config.get();

@@ -7,7 +7,7 @@ use entree::{
     user,
 };
 use poem::http::StatusCode;
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use sea_orm::EntityTrait as _;
 use serde_json::json;
 use testkit::{
     entree::Backend,
@@ -194,12 +194,10 @@ async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(bed: Bed) {
     let (mut browser, mut another) = (stage.signs_in("before").await, other.signs_in("before").await);
     let pages = include_str!("../../docs/operations.md");
     let part = pages.split("### A provider is compromised").nth(1).unwrap().split("\n## ").next().unwrap();
-    let statements: Vec<&str> = part.split("```sql").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(statements.len(), 2);
-    for statement in statements {
-        let tx = bed.tx().await;
-        tx.conn().execute_unprepared(&statement.replace("office", &stage.id)).await.unwrap();
-        tx.commit().await.unwrap();
+    let commands: Vec<&str> = part.lines().filter_map(|line| line.trim().strip_prefix("entree users ")).collect();
+    assert_eq!(commands.len(), 2, "{part}");
+    for command in commands {
+        bed.entree(&format!("users {}", command.replace("office", &stage.id)));
     }
     assert!(browser.account().await.is_none(), "its session");
     assert!(another.account().await.is_some(), "not another provider's");
