@@ -73,33 +73,49 @@ const scanners = {
   },
   'a browser that clicks everything and submits every form': async (context, link, service) => {
     const page = await context.newPage();
-    await page.goto(link);
+    await visit(page, link);
     const things = await page.locator('a[href], button, input[type=submit]').count();
     for (let index = 0; index < things; index++) {
-      await page.goto(link);
-      await page.locator('a[href], button, input[type=submit]').nth(index).click({ timeout: 2_000 }).catch(() => {});
-      await page.waitForLoadState().catch(() => {});
+      await visit(page, link);
+      const thing = page.locator('a[href], button, input[type=submit]').nth(index);
+      await led(page, () => thing.click({ timeout: 2_000 }));
       if (!page.url().startsWith(service.url)) continue;
       const forms = await page.locator('form').count();
       for (let form = 0; form < forms; form++) {
         const here = page.url();
-        const gone = page.waitForLoadState();
-        await page.locator('form').nth(form).evaluate((one) => {
-          // A scanner does not invent mail addresses: a form it cannot fill in, it sends as it stands.
-          HTMLFormElement.prototype.submit.call(one);
-        }).catch(() => {});
-        await gone.catch(() => {});
-        await page.goto(here).catch(() => {});
+        await led(page, () => send(page, form));
+        await visit(page, here);
       }
     }
-    await page.goto(link);
+    await visit(page, link);
     for (let form = 0; form < (await page.locator('form').count()); form++) {
-      await page.locator('form').nth(form).evaluate((one) => HTMLFormElement.prototype.submit.call(one)).catch(() => {});
-      await page.waitForLoadState().catch(() => {});
-      await page.goto(link);
+      await led(page, () => send(page, form));
+      await visit(page, link);
     }
     await page.close();
   },
+};
+
+// A scanner does not invent mail addresses: a form it cannot fill in, it sends as it stands.
+const send = (page, form) => page.locator('form').nth(form).evaluate((one) => HTMLFormElement.prototype.submit.call(one));
+
+// Does it and waits for the page that it leads to, so that nothing breaks the request off; not all lead to one.
+const led = async (page, act) => {
+  const there = page.waitForEvent('framenavigated', { timeout: 3_000 }).catch(() => {});
+  await act().catch(() => {});
+  await there;
+  await page.waitForLoadState().catch(() => {});
+};
+
+// Opens an address. What the page before had begun, a script or a refresh, may come between.
+const visit = async (page, link) => {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await page.goto(link);
+    } catch (error) {
+      if (tries === 5 || !error.message.includes('interrupted by another navigation')) throw error;
+    }
+  }
 };
 
 export const scans = {};
