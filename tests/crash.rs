@@ -18,7 +18,14 @@
 #[path = "it/outside.rs"]
 mod outside;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
 
 use outside::{CLIENT, Stage, fresh_network};
 use testkit::{entree::Backend, mail::Mailbox as _};
@@ -28,6 +35,10 @@ const ASKERS: usize = 4;
 
 /// Leases of a killed worker run out after a minute; then another takes its mails.
 const PATIENCE: Duration = Duration::from_secs(150);
+
+/// For how long kills go on before every mail must be on record as sent. A lease that a kill left behind runs out after a minute, and a
+/// second kill just when its mail is sent again would rightly double it twice.
+const STRETCH: Duration = Duration::from_secs(40);
 
 fn crashes() -> usize {
     std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
@@ -45,7 +56,7 @@ fn judge(mails: &BTreeMap<String, usize>) -> Result<usize, String> {
 }
 
 /// Asks for mails to new addresses until the service is gone; gives those that were answered.
-async fn ask(url: String, name: String) -> Vec<String> {
+async fn ask(url: String, name: String, count: Arc<AtomicUsize>) -> Vec<String> {
     let http = testkit::browser::client();
     let mut answered = Vec::new();
     for number in 0.. {
@@ -58,7 +69,10 @@ async fn ask(url: String, name: String) -> Vec<String> {
         });
         let request = http.post(&url).header("x-forwarded-for", fresh_network().to_string()).json(&body);
         match request.send().await.map(|answer| answer.status().as_u16()) {
-            Ok(202) => answered.push(address),
+            Ok(202) => {
+                answered.push(address);
+                count.fetch_add(1, SeqCst);
+            }
             Ok(503) => {}
             Ok(status) => panic!("answered {status}"),
             Err(_) => break,
@@ -67,13 +81,29 @@ async fn ask(url: String, name: String) -> Vec<String> {
     answered
 }
 
+/// Waits until every mail has come. Who is still missing is said by the judge.
+async fn all_come(stage: &Stage, answered: &[String]) {
+    let all_came = || async {
+        for address in answered {
+            if stage.post.all(address).await.is_empty() {
+                return None;
+            }
+        }
+        Some(())
+    };
+    let _ = testkit::until("every mail", PATIENCE, all_came).await;
+}
+
 async fn crash(backend: Backend, name: &str) {
     let Some(mut stage) = Stage::start(backend, |options| options).await else { return };
-    let mut answered = Vec::new();
+    let (mut answered, mut stretch) = (Vec::new(), Instant::now());
     for round in 0..crashes() {
         let url = stage.service.at("/api/v1/auth/magic-link/request");
-        let askers: Vec<_> =
-            (0..ASKERS).map(|asker| tokio::spawn(ask(url.clone(), format!("{name}-{round}-{asker}")))).collect();
+        let count = Arc::new(AtomicUsize::new(0));
+        let asker = |asker| ask(url.clone(), format!("{name}-{round}-{asker}"), Arc::clone(&count));
+        let askers: Vec<_> = (0..ASKERS).map(|number| tokio::spawn(asker(number))).collect();
+        let busy = || async { (count.load(SeqCst) >= ASKERS).then_some(()) };
+        testkit::until("the first answers", PATIENCE, busy).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 37) % 240)).await;
         for copy in &stage.service.copies {
             copy.kill();
@@ -82,18 +112,18 @@ async fn crash(backend: Backend, name: &str) {
             answered.extend(asker.await.unwrap());
         }
         stage.service.restart(&[]).await;
+        if stretch.elapsed() > STRETCH {
+            let service = &stage.service;
+            let recorded = || async {
+                let (asked, sent) = (service.audited("magic_link.requested"), service.audited("magic_link.sent"));
+                (sent.await >= asked.await).then_some(())
+            };
+            testkit::until("every mail on record", PATIENCE, recorded).await.unwrap();
+            stretch = Instant::now();
+        }
     }
     assert!(answered.len() > crashes(), "only {} requests were answered: nothing was tested", answered.len());
-    let all_came = || async {
-        for address in &answered {
-            if stage.post.all(address).await.is_empty() {
-                return None;
-            }
-        }
-        Some(())
-    };
-    // Who is still missing is said by the judge.
-    let _ = testkit::until("every mail", PATIENCE, all_came).await;
+    all_come(&stage, &answered).await;
     let mut mails = BTreeMap::new();
     for address in &answered {
         mails.insert(address.clone(), stage.post.all(address).await.len());

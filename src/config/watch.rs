@@ -282,15 +282,16 @@ mod tests {
         let Reader { source, on_change, .. } = reader;
         let watch = watch(live.clone(), source, on_change);
         folder.write(&format!("{BASE}[api]\nv2_enabled = true\n"));
-        let second = Duration::from_secs(1);
-        assert_eq!(timeout(second, changes.recv()).await.unwrap().unwrap().applied, ["api"]);
+        const { assert!(LONGEST.as_millis() < 1_000) };
+        let long = Duration::from_secs(20);
+        assert_eq!(timeout(long, changes.recv()).await.unwrap().unwrap().applied, ["api"]);
 
         // As a mounted ConfigMap does: a link to a folder is swapped.
         let other = folder.0.join("next.toml");
         std::fs::write(&other, BASE).unwrap();
         std::os::unix::fs::symlink("next.toml", folder.0.join("link")).unwrap();
         std::fs::rename(folder.0.join("link"), folder.file()).unwrap();
-        assert_eq!(timeout(second, changes.recv()).await.unwrap().unwrap().applied, ["api"]);
+        assert_eq!(timeout(long, changes.recv()).await.unwrap().unwrap().applied, ["api"]);
         assert!(!live.get().api.v2_enabled);
         drop(watch);
     }

@@ -219,6 +219,8 @@ async fn connection<S, E>(
     }
     loop {
         tokio::select! {
+            // In this order: what is ready to go out counts before the quiet that a busy machine made.
+            biased;
             // How a connection ends is its peer's business.
             _ended = &mut connection => return,
             polite = quiet(&mut beats, options) => {

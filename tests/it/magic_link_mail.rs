@@ -147,8 +147,10 @@ async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dea
         pauses.push(pause.as_secs_f64().round() as u64);
         bed.app.clock().advance(pause + std::time::Duration::from_millis(1));
     }
-    assert_eq!(pauses[..5], [5, 15, 45, 120, 300]);
-    assert!(pauses[5..].iter().all(|pause| *pause == 300) && pauses.len() >= 6, "{pauses:?}");
+    // Some of a pause has gone by when it is read.
+    let fits = |(pause, wanted): (&u64, u64)| (wanted - 4..=wanted).contains(pause);
+    let wanted = [5, 15, 45, 120].into_iter().chain(std::iter::repeat(300));
+    assert!(pauses.iter().zip(wanted).all(fits) && pauses.len() >= 6, "{pauses:?}");
     // The flow lives 30 minutes and a link ten: nothing is sent that could not have its full life.
     let waited = last_try.since(begun).as_secs();
     assert!((900..=1200).contains(&waited), "the last try {waited} s after the first");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use entree::{config::Budget, mail::outbox::Worker};
-use poem::http::StatusCode;
+use poem::{Request, http::StatusCode};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::bed::Bed;
@@ -154,24 +154,35 @@ async fn a_3_asking_waits_for_no_mail_server() {
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let working = tokio::spawn(worker.run(async { drop(stopped.await) }));
-    let mut slow = Vec::new();
-    // As in A2, one run may meet a busy machine.
-    for repeat in 0..2 {
-        let mut took = Vec::new();
+    // Beside each request stands one to a service whose mail nobody sends: a busy machine holds up both.
+    let quiet = Bed::embedded_with(|config| {
+        config.limits.network = vec![Budget { count: 1_000_000, seconds: 900 }];
+    })
+    .await;
+    let mut other = quiet.browser();
+    let (page, mut runs) = (other.open("/login").await, Vec::new());
+    let form_there = page.form("sign-in");
+    let ask_there = |n: usize| other.filled(&page, &form_there, &[("email", &format!("n{n}@example.com"))]);
+    let timed = async |bed: &Bed, request: Request| {
+        let began = Instant::now();
+        assert_eq!(bed.call(request).await.status, StatusCode::SEE_OTHER);
+        began.elapsed()
+    };
+    let good = |(p99, beside): &(Duration, Duration)| *p99 <= (3 * *beside).max(Duration::from_millis(50));
+    while runs.len() < 3 && !runs.iter().any(good) {
+        let (mut took, mut beside) = (Vec::new(), Vec::new());
         for n in 0..500 {
-            let request = ask(1000 * (repeat + 1) + n);
-            let began = Instant::now();
-            assert_eq!(bed.call(request).await.status, StatusCode::SEE_OTHER);
-            took.push(began.elapsed());
+            let n = 1000 * (runs.len() + 1) + n;
+            took.push(timed(&bed, ask(n)).await);
+            beside.push(timed(&quiet, ask_there(n)).await);
         }
         took.sort();
-        slow.push(took[494]);
-        if took[494] <= Duration::from_millis(50) {
-            break;
-        }
+        beside.sort();
+        assert!(took[499] < Duration::from_secs(5), "somebody waited for the mail server: {:?}", took[499]);
+        runs.push((took[494], beside[494]));
     }
     assert!(calls.load(Ordering::Relaxed) > 0, "the worker met the mute server");
-    assert!(slow.last().unwrap() <= &Duration::from_millis(50), "p99 {slow:?}");
+    assert!(runs.iter().any(good), "p99 with a mail server that says nothing, and with none to ask: {runs:?}");
     stop.send(()).unwrap();
     working.await.unwrap();
 }

@@ -83,7 +83,13 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
         assert!(refused.send().await.unwrap().status().is_client_error());
     }
 
-    let text = metrics(&service).await;
+    // The letter was here before the try was counted; how many wait is looked up every ten seconds.
+    let counted = || async {
+        let text = metrics(&service).await;
+        let tried = value(&text, r#"entree_mail_tries_total{outcome="accepted"}"#) > 0.0;
+        (tried && text.contains("\nentree_outbox_mails 0")).then_some(text)
+    };
+    let text = testkit::until("the mail on record", Duration::from_secs(30), counted).await.unwrap();
     assert!(!text.contains(r#"entree_tokens_refused_total{error="invalid_client"}"#), "{text}");
     for (series, count) in [
         ("entree_sign_in_requested_total", 1.0),
@@ -111,7 +117,8 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
     assert!(collector.holds("/v1/metrics", "entree_sign_in_mailed"));
     let id: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&TRACE[2 * at..2 * at + 2], 16).unwrap()).collect();
     assert!(collector.bytes("/v1/traces").windows(16).any(|window| window == id), "the proxy's trace goes on");
-    assert!(service.log().iter().any(|line| line.contains(TRACE)), "the log names the trace");
+    let named = || async { service.log().iter().any(|line| line.contains(TRACE)).then_some(()) };
+    testkit::until("the trace in the log", Duration::from_secs(10), named).await.unwrap();
     for secret in secrets.iter().map(String::as_str).chain(["somebody", "login_hint", "WHERE"]) {
         for path in ["/v1/traces", "/v1/metrics"] {
             assert!(!collector.holds(path, secret), "{path} holds {secret}");

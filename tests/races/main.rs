@@ -36,6 +36,7 @@ use std::{
 
 use outside::{Stage, fresh_network};
 use serde_json::Value;
+use testkit::entree::Options;
 use tokio::sync::Barrier;
 
 /// How many use one link or one mailed code at once.
@@ -47,6 +48,11 @@ const EXCHANGES: usize = 100;
 const AT_ONCE: usize = 3;
 /// How often somebody asks who hears 503. A third time would come when a code that is used again counts as stolen (TK-6).
 const TRIES: usize = 2;
+
+/// So many connections to the database that hardly anybody waits for one.
+fn connected(options: Options) -> Options {
+    options.set("database.max_connections", "80")
+}
 
 fn rounds() -> usize {
     std::env::var("RACE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)

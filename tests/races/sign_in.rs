@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testkit::{browser::Browser, entree::Backend};
 
 use crate::{
-    AT_ONCE, Copies, WIDTH,
+    AT_ONCE, Copies, WIDTH, connected,
     judge::{Round, one_winner},
     outside::{CLIENT, Stage, fresh_network, token_of},
     race, report, rounds,
@@ -55,7 +55,7 @@ pub(crate) async fn sessions_of(stage: &Stage, addresses: &[String]) -> Vec<usiz
 
 /// Races one kind of secret, `rounds` times.
 async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&Ready) -> &Value) {
-    let Some(stage) = Stage::start(backend, |options| options).await else { return };
+    let Some(stage) = Stage::start(backend, connected).await else { return };
     let copies = Copies::of(&stage);
     let began = Instant::now();
     let (mut statuses, mut addresses, mut under_way) = (Vec::new(), Vec::new(), 0);
@@ -104,7 +104,7 @@ async fn b6_64_uses_of_one_link_or_code_on_the_embedded_default_make_one_session
 /// B6, B7: the same browser many times at once: one session, and every answer leads to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b6_b7_64_presses_of_one_button_over_two_copies_make_one_session() {
-    let Some(stage) = Stage::start(Backend::Two, |options| options).await else { return };
+    let Some(stage) = Stage::start(Backend::Two, connected).await else { return };
     let (mut journal, mut addresses) = (Vec::new(), Vec::new());
     for round in 0..rounds().div_ceil(20) {
         let address = format!("press-{round}@example.test");

@@ -17,7 +17,7 @@ use testkit::{
 use tokio::sync::Mutex;
 
 use crate::{
-    Copies, EXCHANGES,
+    Copies, EXCHANGES, connected,
     judge::{Family, Replay, Round, late_replay_revokes, one_winner, same_successor},
     outside::{CALLBACK, Stage, fresh_network},
     race, report, rounds,
@@ -36,7 +36,7 @@ const LATE: Duration = Duration::from_secs(11);
 type Form = Vec<(&'static str, String)>;
 
 fn with_app(options: Options) -> Options {
-    options.tail(&format!(
+    connected(options).tail(&format!(
         "\n[[clients]]\nclient_id = \"{APP}\"\nname = \"Desk\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
          \"https://lessons.example.test\"\nfirst_party = true\nscopes = [\"openid\", \"offline_access\"]\n"
     ))

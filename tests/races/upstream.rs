@@ -10,7 +10,7 @@ use testkit::{
 };
 
 use crate::{
-    TRIES,
+    TRIES, connected,
     judge::{Round, one_winner},
     outside::{Stage, fresh_network},
     pause, race, report, rounds,
@@ -28,7 +28,7 @@ async fn r_11_50_callbacks_with_one_state_over_two_copies_make_one_session() {
          trust = \"authoritative\"\nmail_domains = [\"example.test\"]\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
         up.url()
     );
-    let Some(stage) = Stage::start(Backend::Two, |options| options.tail(&provider)).await else { return };
+    let Some(stage) = Stage::start(Backend::Two, |options| connected(options.tail(&provider))).await else { return };
     up.register(&stage.service.at("/upstream/school/callback"));
     let began = Instant::now();
     let (mut statuses, mut addresses, mut under_way) = (Vec::new(), Vec::new(), 0);

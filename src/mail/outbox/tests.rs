@@ -100,7 +100,7 @@ impl Drop for Dir {
 
 impl House {
     async fn new() -> Self {
-        Self::with_timeout(1).await
+        Self::with_timeout(20).await
     }
 
     async fn with_timeout(timeout_seconds: u64) -> Self {
@@ -258,7 +258,7 @@ async fn g3_a_mail_that_is_deferred_is_tried_at_the_set_times_and_dropped_before
 
 #[tokio::test]
 async fn g3_each_answer_of_the_server_has_its_outcome() {
-    let house = House::new().await;
+    let house = House::with_timeout(3).await;
     let table = [
         ("fine@example.com", Outcome::Accepted, State::Sent, None),
         ("try550@example.com", Outcome::Refused, State::Dropped, Some("550")),
@@ -345,7 +345,7 @@ async fn g3_a_server_without_starttls_gets_neither_password_nor_letter() {
 
 #[tokio::test]
 async fn g3_a_time_out_never_leaves_its_answer_to_the_next_letter() {
-    let house = House::new().await;
+    let house = House::with_timeout(1).await;
     house.enqueue("stall@example.com").await;
     assert_eq!(house.one_try().await, Outcome::Deferred);
     house.enqueue("try550@example.com").await;

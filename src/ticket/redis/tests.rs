@@ -27,7 +27,7 @@ async fn is_refused_in_time<T: std::fmt::Debug>(call: impl Future<Output = Resul
     let begin = Instant::now();
     let failure = call.await.unwrap_err();
     assert!(matches!(failure, Failure::Away { what: "ticket store", .. }), "{failure:?}");
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     for peek in futures_util::future::join_all(many).await {
         assert!(peek.unwrap_err().is_passing(), "callers do not wait for one another");
     }
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < 20 * PATIENCE, "{:?}", begin.elapsed());
     server.freeze(false);
     assert_eq!(patient.claim(Kind::Code, &at, b"second", MINUTE).await.unwrap(), Claim::Replayed(b"lost".to_vec()));
     let claim = patient.claim(Kind::Code, &untouched, b"used", MINUTE).await.unwrap();

@@ -14,7 +14,7 @@ use testkit::{
     wire::{Mode, Wire},
 };
 
-use super::World;
+use super::{SOON, World};
 
 /// A resource of the second API, asked without any proof: with the API open it answers, and not with 404.
 const SECOND_API: &str = "/api/v2/logins";
@@ -84,7 +84,7 @@ async fn set_under_load(world: &mut World, name: String, value: String) {
     for copy in &world.service.copies {
         let changed =
             || async { second_api_of(&copy.public, &world.service.url).await.ok().filter(|status| *status != before) };
-        let changed = testkit::until("the switch", Duration::from_secs(5), changed).await;
+        let changed = testkit::until("the switch", SOON, changed).await;
         changed.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
     world.dropped.extend(load.stop().await);
@@ -104,7 +104,7 @@ fn readings(world: &World) -> usize {
 async fn wait_for_reading(world: &World, before: usize) {
     let copies = world.service.copies.len();
     let read = || async { (readings(world) >= before + copies).then_some(()) };
-    let read = testkit::until("the new file to be read", Duration::from_secs(5), read).await;
+    let read = testkit::until("the new file to be read", SOON, read).await;
     read.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
 }
 
@@ -148,9 +148,7 @@ async fn not_ready(world: &mut World) {
     for copy in &world.service.copies {
         let url = format!("{}/readyz", copy.management);
         let down = || async { (health(&url).await == 503).then_some(()) };
-        testkit::until("503", Duration::from_secs(5), down)
-            .await
-            .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+        testkit::until("503", SOON, down).await.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
     alive(world).await;
 }

@@ -235,10 +235,10 @@ impl Service {
     ///
     /// # Panics
     /// `entree audit` fails; shows what it printed.
-    #[must_use]
-    pub fn audited(&self, kind: &str) -> usize {
-        let arguments = ["audit", "--json", "--limit", "10000", "--kind", kind];
-        let (status, text) = run(&self.binary, &self.copies[0].folder, &arguments);
+    pub async fn audited(&self, kind: &str) -> usize {
+        let (binary, folder) = (self.binary.clone(), self.copies[0].folder.clone());
+        let arguments = ["audit", "--json", "--limit", "1000000", "--kind", kind].map(str::to_owned);
+        let (status, text) = run_aside(binary, folder, arguments.to_vec()).await;
         assert!(status.success(), "entree audit: {status}\n{text}");
         text.matches(&format!("\"{kind}\"")).count()
     }
@@ -389,6 +389,15 @@ pub fn run(binary: &Path, folder: &Path, arguments: &[&str]) -> (std::process::E
     (output.status, String::from_utf8_lossy(&text).into_owned())
 }
 
+/// The same on a thread of its own: scenarios share one task, and none waits for another's program.
+async fn run_aside(binary: PathBuf, folder: PathBuf, arguments: Vec<String>) -> (std::process::ExitStatus, String) {
+    let work = move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run(&binary, &folder, &arguments)
+    };
+    tokio::task::spawn_blocking(work).await.expect("a program that ran")
+}
+
 async fn migrate(binary: &Path, folder: &Path, url: String) {
     let own = folder.join("migrate");
     std::fs::create_dir_all(own.join("data")).expect("a directory");
@@ -400,7 +409,7 @@ async fn migrate(binary: &Path, folder: &Path, url: String) {
         .set("server.single_instance", "true")
         .set("server.public_url", "\"http://127.0.0.1:8080\"");
     write_file(&own, &options.toml(), &own.join("data"));
-    let (status, text) = run(binary, &own, &["migrate"]);
+    let (status, text) = run_aside(binary.to_path_buf(), own, vec!["migrate".to_owned()]).await;
     assert!(status.success(), "entree migrate: {status}\n{text}");
 }
 

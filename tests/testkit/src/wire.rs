@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::JoinHandle,
 };
@@ -76,15 +76,28 @@ impl Drop for Wire {
     }
 }
 
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 async fn serve(listener: TcpListener, targets: Arc<Mutex<Vec<SocketAddr>>>, mut mode: watch::Receiver<Mode>) {
     let address = listener.local_addr().expect("its address");
     let mut listener = Some(listener);
+    // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
+    let mut closed = None;
     let turn = AtomicUsize::new(0);
     loop {
         if *mode.borrow() == Mode::Refuse {
             listener = None;
+            closed = closed.or_else(|| bound(address).ok());
         } else if listener.is_none() {
-            listener = TcpListener::bind(address).await.ok();
+            listener = match closed.take() {
+                Some(socket) => socket.listen(1024).ok(),
+                None => TcpListener::bind(address).await.ok(),
+            };
         }
         let Some(open) = &listener else {
             if mode.changed().await.is_err() {
@@ -172,9 +185,13 @@ mod tests {
     }
 
     async fn read(wire: &Wire) -> std::io::Result<Vec<u8>> {
+        read_within(wire, Duration::from_secs(20)).await
+    }
+
+    async fn read_within(wire: &Wire, limit: Duration) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(wire.address()).await?;
         let mut all = Vec::new();
-        tokio::time::timeout(Duration::from_millis(500), stream.read_to_end(&mut all)).await??;
+        tokio::time::timeout(limit, stream.read_to_end(&mut all)).await??;
         Ok(all)
     }
 
@@ -186,13 +203,16 @@ mod tests {
         wire.set(Mode::Cut(2));
         assert_eq!(read(&wire).await.unwrap(), b"on");
         wire.set(Mode::Blackhole);
-        assert_eq!(read(&wire).await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(
+            read_within(&wire, Duration::from_millis(300)).await.unwrap_err().kind(),
+            std::io::ErrorKind::TimedOut
+        );
         wire.set(Mode::Refuse);
         let refused =
             || async { read(&wire).await.err().filter(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) };
-        crate::until("a refusal", Duration::from_secs(5), refused).await.unwrap();
+        crate::until("a refusal", Duration::from_secs(20), refused).await.unwrap();
         wire.set(Mode::Ok);
         let again = || async { read(&wire).await.ok().filter(|text| text.len() == 3) };
-        crate::until("service again", Duration::from_secs(5), again).await.unwrap();
+        crate::until("service again", Duration::from_secs(20), again).await.unwrap();
     }
 }

@@ -65,7 +65,9 @@ impl Postgres {
         }
         let mut init = child::command(programs.join("initdb"), RunAs::Servant, "KILL");
         init.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]);
-        run(init.args(["--no-sync", "--no-instructions"]).current_dir(&folder))?;
+        init.args(["--no-sync", "--no-instructions"]).current_dir(&folder);
+        // On a thread of its own: whoever shares a task with this goes on meanwhile.
+        tokio::task::spawn_blocking(move || run(&mut init)).await.expect("a program that ran")?;
         let own = Own { programs, folder, durable, process: Mutex::new(None) };
         let this = Self { base: String::new(), own: Some(own), templates: Default::default() };
         this.revive().await?;
@@ -148,9 +150,14 @@ impl Postgres {
     pub async fn revive(&self) -> Result<(), Missing> {
         let own = self.own.as_ref().expect("a server that we started");
         own.clear_after_crash().await;
-        let process = child::spawn(own.command()).map_err(|error| Missing::new("PostgreSQL", error.to_string()))?;
-        *own.lock() = Some(process);
-        let ready = || async { own.answers().then_some(()) };
+        own.launch()?;
+        let ready = || async {
+            // While a child of the killed one lives on, a new server ends at once.
+            if own.ended() {
+                own.launch().ok()?;
+            }
+            own.answers().then_some(())
+        };
         crate::until("PostgreSQL", Duration::from_secs(30), ready)
             .await
             .map_err(|why| Missing::new("PostgreSQL", format!("{why}; {}", own.log_end())))
@@ -178,6 +185,16 @@ impl Drop for Postgres {
 impl Own {
     fn lock(&self) -> MutexGuard<'_, Option<Child>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn launch(&self) -> Result<(), Missing> {
+        let process = child::spawn(self.command()).map_err(|error| Missing::new("PostgreSQL", error.to_string()))?;
+        *self.lock() = Some(process);
+        Ok(())
+    }
+
+    fn ended(&self) -> bool {
+        self.lock().as_mut().is_none_or(|process| process.try_wait().is_ok_and(|status| status.is_some()))
     }
 
     fn command(&self) -> Command {
