@@ -192,11 +192,9 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
     note(app, &visit.caller, visit.current.as_ref(), refused, place.provider).await?;
     let code = refused.code;
     let known = [("provider", provider::name_or_words(&visit.config, place.provider, &visit.tongue))];
-    let stem = match (code.stem(), &place.next) {
-        // Who connects something is signed in all the while.
-        ("upstream-denied", Next::Account) => "upstream-denied-account",
-        ("upstream-trouble", Next::Account) => "upstream-trouble-account",
-        (stem, _) => stem,
+    let stem = match &place.next {
+        Next::Account => code.stem_connecting(),
+        Next::SignIn(_) | Next::App(_) => code.stem(),
     };
     let message = visit.tongue.ta(stem, &known);
     if let (200, Next::SignIn(txn)) = (code.status(), &place.next) {

@@ -355,6 +355,22 @@ impl Code {
         self.page().stem()
     }
 
+    /// The same for whoever connects a provider to their account, and so is signed in all the while.
+    #[must_use]
+    pub const fn stem_connecting(self) -> &'static str {
+        match self.page() {
+            Page::Again => "upstream-again-connecting",
+            Page::Denied => "upstream-denied-connecting",
+            Page::Trouble => "upstream-trouble-connecting",
+            Page::Away => "upstream-away-connecting",
+            Page::Answer => "upstream-answer-connecting",
+            Page::Misconfigured | Page::Unusable => "upstream-misconfigured-connecting",
+            Page::Account => "upstream-account-connecting",
+            Page::Off => "upstream-off-connecting",
+            other => other.stem(),
+        }
+    }
+
     /// Whether ops must look: the provider or our settings are wrong, and no try of a person mends that (UE-01, DJ-07).
     #[must_use]
     pub const fn alerts(self) -> bool {

@@ -57,6 +57,23 @@ fn ue_01_dj_07_ops_are_called_for_what_they_alone_can_mend_and_people_are_told_s
 }
 
 #[test]
+fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
+    let texts = crate::web::text::Texts::default();
+    let known = [("provider", "Office".to_owned())];
+    for (language, mail) in [("en", "by e-mail"), ("fr", "par e-mail")] {
+        let tongue = texts.tongue(language);
+        for code in Code::ALL {
+            let stem = code.stem_connecting();
+            let (title, text) = (tongue.ta(&format!("{stem}-title"), &known), tongue.ta(stem, &known));
+            assert!(!title.starts_with("upstream-") && !text.starts_with("upstream-"), "{code} in {language}");
+            // Only mail proves anew that it is them; and nobody who is new is signed in.
+            let may = matches!(code, Code::LinkStaleAuth | Code::SignUpClosed);
+            assert!(may || !text.contains(mail), "{code} in {language}: {text}");
+        }
+    }
+}
+
+#[test]
 fn ue_03_upstream_words_are_cut_and_lose_their_controls() {
     assert_eq!(upstream_words("a\r\nb\u{1b}[31m"), "ab[31m");
     assert_eq!(upstream_words(&"é".repeat(300)).chars().count(), 200);
