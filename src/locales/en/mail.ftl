@@ -8,12 +8,12 @@ mail-sign-in-intro =
     }
 mail-sign-in-button = Sign in
 mail-sign-in-code = Reading this on another device? Then type this code where you began, at { $domain }:
-mail-sign-in-code-only = Type it only at { $domain }, and give it to nobody. We never ask for it by phone or mail.
+mail-sign-in-code-only = Type it only at { $domain }, and give it to nobody. We never ask for it by phone or e-mail.
 mail-sign-in-facts = This was asked for by:
 mail-sign-in-ignore = If that was not you, do nothing: without this mail nobody gets in.
 
 mail-no-account-heading = No account at { $what }
-mail-no-account-intro = Somebody tried to sign in at { $domain } with this address, but it has no account there. Perhaps you use another address. New accounts are opened by the people who run it.
+mail-no-account-intro = Somebody tried to sign in at { $domain } with this address, but it has no account there. Perhaps you use another address. New accounts are opened by the people who run that service.
 mail-no-account-facts = This was asked for by:
 mail-no-account-ignore = If that was not you, do nothing: nothing has happened, and we tell you at most once a day.
 
@@ -24,12 +24,12 @@ mail-access-reset-facts = The proof came from:
 mail-access-reset-ignore = If that was not you, somebody can read your mail: change the password of your mailbox, then tell the people who run this service.
 
 mail-provider-connected-heading = { $provider } is now connected to your account at { $domain }
-mail-provider-connected-intro = From now on your account at { $provider } signs you in at { $domain }. Nothing else has changed: a link by mail works as before.
-mail-provider-connected-ignore = If that was not you, sign in at { $domain } by mail at once, disconnect { $provider } on your account page, remove every application there that you do not know under “Applications with access”, and sign out everywhere.
+mail-provider-connected-intro = From now on your account at { $provider } signs you in at { $domain }. Nothing else has changed: a link by e-mail works as before.
+mail-provider-connected-ignore = If that was not you, sign in at { $domain } by e-mail at once, disconnect { $provider } on your account page, remove every application there that you do not know under “Applications with access”, and sign out everywhere.
 mail-provider-disconnected-heading = { $provider } is no longer connected to your account at { $domain }
-mail-provider-disconnected-intro = { $provider } no longer signs you in at { $domain }, and the sessions that came from it have ended. A link by mail works as before.
-mail-provider-disconnected-ignore = If that was not you, sign in at { $domain } by mail at once, remove every application that you do not know under “Applications with access” on your account page, and sign out everywhere.
-mail-provider-facts = It was done:
+mail-provider-disconnected-intro = { $provider } no longer signs you in at { $domain }, and the sessions that came from it have ended. A link by e-mail works as before.
+mail-provider-disconnected-ignore = If that was not you, sign in at { $domain } by e-mail at once, remove every application that you do not know under “Applications with access” on your account page, and sign out everywhere.
+mail-provider-facts = This was done from:
 
 mail-fact = { $label }: { $value }
 mail-fact-client = Application
