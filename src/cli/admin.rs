@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::{Outcome, Refusal, block_on, load, migrate::connect, out, sign_out, user_change};
+use super::{Outcome, Refusal, block_on, identifier, load, migrate::connect, out, sign_out, user_change};
 use crate::{
     audit::{Event, Kind},
     config::Source,
@@ -106,6 +106,7 @@ pub(super) enum Sessions {
     /// Access tokens that were issued run out by themselves within token.access_seconds.
     Revoke {
         /// Its identifier, `sid` in tokens
+        #[arg(value_parser = identifier)]
         session: Uuid,
     },
 }
@@ -136,7 +137,7 @@ pub(super) fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) ->
     if let Some(path) = config.database_url().strip_prefix("sqlite:")
         && !std::path::Path::new(path.trim_start_matches("//")).exists()
     {
-        return Err(format!("there is no database at {path} yet").into());
+        return Err(format!("no database is at {path}: run `entree migrate`, or mend server.data_dir").into());
     }
     block_on(async {
         let db = connect(&config).await?;
@@ -170,7 +171,7 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
     let rows: Vec<Vec<String>> = list
         .iter()
         .map(|(user, addresses)| {
-            let address = addresses.iter().map(|row| row.email.as_str()).collect::<Vec<_>>().join(" ");
+            let address = addresses.iter().map(shown).collect::<Vec<_>>().join(" ");
             vec![
                 user.public_id.to_string(),
                 state(user).to_owned(),
@@ -205,7 +206,7 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
         vec!["roles".to_owned(), user.roles.clone()],
         vec!["created".to_owned(), moment(user.created_at)],
     ];
-    rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), row.email.clone()]));
+    rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), shown(row)]));
     rows.extend(sessions.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
     out::answer(out::table(&["", ""], &rows).trim_start());
     Ok(())
@@ -241,7 +242,7 @@ async fn list_sessions(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Ou
 async fn revoke(db: &Db, id: Uuid) -> Outcome {
     let tx = db.begin().await?;
     let row = session::Entity::find_by_id(id).one(tx.conn()).await.map_err(Failure::from)?;
-    let none = || Refusal::Words("there is no live session of that identifier".to_owned());
+    let none = || Refusal::Words("there is no live session of that identifier: see `entree sessions list`".to_owned());
     let owner = row.ok_or_else(none)?.user_id;
     if !crate::session::end(&tx, owner, id).await? {
         return Err(none());
@@ -264,7 +265,7 @@ pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
             Err(_) => None,
         },
     };
-    found.ok_or_else(|| "there is no such user".to_owned().into())
+    found.ok_or_else(|| format!("no user has the `sub` or the proven address {who:?}: see `entree users list`").into())
 }
 
 async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, Failure> {
@@ -274,6 +275,11 @@ async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, Failure>
         .order_by_asc(user_email::Column::Id)
         .all(db.read())
         .await?)
+}
+
+/// An address, and whether it is still to be proven.
+fn shown(row: &user_email::Model) -> String {
+    if row.verified_at.is_some() { row.email.clone() } else { format!("{} (not proven)", row.email) }
 }
 
 async fn live_sessions(db: &Db, of: Option<Uuid>, limit: u64) -> Result<Vec<session::Model>, Failure> {

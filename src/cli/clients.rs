@@ -43,8 +43,8 @@ pub(super) enum Command {
     },
     /// Register a client in the database
     ///
-    /// It is in force on every copy within three seconds. A client that authenticates with a secret gets one, printed
-    /// here once and kept as its SHA-256 alone. Example:
+    /// It is in force on every copy within three seconds. A client that authenticates with a secret
+    /// gets one, printed here once and kept as its SHA-256 alone. Example:
     ///
     ///   entree clients create shop --name "The shop" --audience https://api.example.com \
     ///     --redirect-uri https://shop.example.com/callback --auth client_secret_basic
@@ -231,8 +231,11 @@ async fn switch(db: &Db, config: &Config, client: &str, enabled: bool, json: boo
     let tx = db.begin().await?;
     let done = change::enable(&tx, client, enabled).await?;
     tx.commit().await?;
-    let row = done.map_err(|refused| refusal(config, client, refused, json))?;
     let state = if enabled { "active" } else { "disabled" };
+    let row = match done {
+        Err(Refused::Already) => return Err(format!("{client:?} is {state} already: nothing was changed").into()),
+        done => done.map_err(|refused| refusal(config, client, refused, json))?,
+    };
     out::answer(&if json {
         json!({ "client_id": row.client_id, "state": state }).to_string()
     } else {
@@ -305,8 +308,9 @@ fn refusal(config: &Config, id: &str, refused: Refused, json: bool) -> Refusal {
             Refusal::Said
         }
         Refused::There => {
-            let words =
-                format!("the database has a client {id:?}: look with `entree clients show`, change it with `set`");
+            let words = format!(
+                "the database has a client {id:?} already: see `entree clients show {id}`, change it with `set`"
+            );
             Refusal::Words(words)
         }
         Refused::Unknown if in_file => {
@@ -331,12 +335,16 @@ fn confirm(yes: bool, id: &str, what: &str) -> Outcome {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(format!("{what}: give --yes if this is meant").into());
+        return Err(format!("nothing was changed. Once this is done, {what}: give `--yes` if that is meant").into());
     }
     out::say(&format!("{what}.\nType {id} to go on:"));
     let mut line = String::new();
     let read = std::io::stdin().read_line(&mut line);
-    if read.is_ok() && line.trim() == id { Ok(()) } else { Err("nothing was changed".to_owned().into()) }
+    if read.is_ok() && line.trim() == id {
+        Ok(())
+    } else {
+        Err("that is not its identifier: nothing was changed".to_owned().into())
+    }
 }
 
 #[cfg(test)]

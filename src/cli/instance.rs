@@ -41,8 +41,8 @@ impl InstanceLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(format!(
-                "another entree runs on the data directory {}: stop it, give this one another server.data_dir, or use \
-                 PostgreSQL and Redis for several copies",
+                "another entree runs on the data directory {}: stop it, give this one another server.data_dir (with \
+                 `entree dev` by `--data`), or use PostgreSQL and Redis for several copies",
                 dir.display()
             )),
             Err(TryLockError::Error(error)) => Err(format!("{} cannot be locked: {error}", path.display())),
@@ -56,7 +56,9 @@ fn make_private(dir: &Path) -> Result<(), String> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|error| format!("the data directory {} cannot be made: {error}", dir.display()))
+    builder.create(dir).map_err(|error| {
+        format!("the data directory {} cannot be made ({error}): name another as server.data_dir", dir.display())
+    })
 }
 
 /// The database holds addresses: its directory is nobody else's business.
@@ -79,7 +81,9 @@ fn warn_if_open(_dir: &Path) {}
 pub(super) fn master_keys(config: &Config) -> Result<MasterKeys, String> {
     let server = &config.server;
     let bytes = |text: &Text, place: &str| {
-        check::master_key(text).ok_or_else(|| format!("{place} is not 32 random bytes in hexadecimal or base64url"))
+        check::master_key(text).ok_or_else(|| {
+            format!("{place} is not 32 random bytes, in hexadecimal or base64url: put back what was there before")
+        })
     };
     let current = if server.master_key.is_empty() {
         let path = server.data_dir.join("master.key");

@@ -93,7 +93,9 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
         Command::Revoke { kid, json } => {
             let changes = revoke(db, &masters, kid).await?;
             if changes.is_empty() {
-                return Err("there is no such key, or it was taken out before".to_owned().into());
+                return Err("there is no such key, or it was taken out before: see `entree keys list`"
+                    .to_owned()
+                    .into());
             }
             tell(&changes, *json, "");
             Ok(())
@@ -111,7 +113,7 @@ pub(super) fn masters(config: &Config) -> Result<MasterKeys, Refusal> {
     let file = config.server.data_dir.join("master.key");
     if config.server.master_key.is_empty() && !file.exists() {
         let words =
-            format!("there is no master key: set server.master_key, or the data directory of {}", file.display());
+            format!("there is no master key at {}: set server.master_key, or mend server.data_dir", file.display());
         return Err(words.into());
     }
     Ok(instance::master_keys(config)?)
@@ -138,7 +140,7 @@ async fn rewrap(db: &Db, masters: &MasterKeys) -> Result<u64, Refusal> {
 }
 
 fn words(rewrapped: u64) -> String {
-    format!("{rewrapped} keys are sealed under server.master_key; no previous one is needed for them")
+    format!("{rewrapped} keys are sealed under the current master key; no previous one is needed for them")
 }
 
 async fn record(db: &Db, changes: &[Change]) -> Outcome {

@@ -21,7 +21,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Mode, Problem, Source, load::Loaded};
+use crate::{
+    config::{Mode, Problem, Source, load::Loaded},
+    web::error::Failure,
+};
 
 /// A standalone passwordless identity provider: sign-in by mailed link or code, OpenID Connect for your applications.
 ///
@@ -33,7 +36,7 @@ pub struct Cli {
     /// Configuration file [default: entree.toml in the working directory, if there is one]
     ///
     /// ENTREE__SECTION__KEY in the environment wins over the file.
-    #[arg(long, short, global = true, value_name = "FILE", env = "ENTREE_CONFIG")]
+    #[arg(long, short, global = true, value_name = "FILE", env = "ENTREE_CONFIG", display_order = 100)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -129,9 +132,14 @@ impl From<String> for Refusal {
     }
 }
 
-impl From<crate::web::error::Failure> for Refusal {
-    fn from(failure: crate::web::error::Failure) -> Self {
-        Self::Words(failure.to_string())
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        let next = match &failure {
+            Failure::Away { .. } => "; does it run, and is its URL right? `entree doctor` looks at everything",
+            Failure::Conflict(_) => "; nothing was changed, try again",
+            Failure::Internal(_) => "",
+        };
+        Self::Words(format!("{failure}{next}"))
     }
 }
 
@@ -182,6 +190,12 @@ impl Refusal {
     }
 }
 
+/// An argument that is a UUID.
+fn identifier(text: &str) -> Result<uuid::Uuid, String> {
+    let words = "write it in full, for instance 9736b860-f8a9-4cf8-981f-e304f0617e96";
+    uuid::Uuid::try_parse(text).map_err(|_| words.to_owned())
+}
+
 /// The configuration, or all its problems.
 fn load(source: &Source) -> Result<Loaded, Refusal> {
     source.load().map_err(Refusal::Configuration)
@@ -217,6 +231,8 @@ mod tests {
         {
             assert!(Cli::try_parse_from(bad).is_err(), "{bad:?}");
         }
+        let refused = Cli::try_parse_from(["entree", "sessions", "revoke", "x"]).err().map(|error| error.to_string());
+        assert!(refused.is_some_and(|words| words.contains("write it in full")));
         assert!(Cli::try_parse_from(["entree", "serve", "--config", "x.toml"]).is_ok());
         assert!(Cli::try_parse_from(["entree", "dev", "--port", "0", "--data", "d"]).is_ok());
     }

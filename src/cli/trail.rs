@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Outcome, Refusal,
     admin::{find, moment, with_db},
-    keys, load, out,
+    identifier, keys, load, out,
 };
 use crate::{
     app::Macs,
@@ -32,7 +32,7 @@ pub(super) struct Question {
     #[arg(long)]
     address: Option<String>,
     /// Of this sign-in: the `flow` in its addresses, and in other lines of the trail
-    #[arg(long)]
+    #[arg(long, value_parser = identifier)]
     flow: Option<Uuid>,
     /// Of this request: the reference that an error page shows
     #[arg(long)]
@@ -71,7 +71,8 @@ async fn rows(db: &Db, question: &Question, masters: Option<&MasterKeys>) -> Res
         query = query.filter(Column::UserId.eq(find(db, who).await?.id));
     }
     if let (Some(address), Some(masters)) = (&question.address, masters) {
-        let address = Address::parse(address, true).map_err(|_| Refusal::Words("this is no address".to_owned()))?;
+        let wrong = |_| Refusal::Words(format!("{address:?} is no e-mail address"));
+        let address = Address::parse(address, true).map_err(wrong)?;
         query = query.filter(Column::AddressKey.eq(address.key(&Macs::new(masters).address).as_bytes().to_vec()));
     }
     if let Some(flow) = question.flow {

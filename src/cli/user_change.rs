@@ -33,7 +33,7 @@ pub(super) async fn create(db: &Db, address: &str, roles: &[String], json: bool)
     are_roles(roles)?;
     let tx = db.begin().await?;
     if user::mail_target(tx.conn(), parsed.canonical()).await? != Target::Unknown {
-        return Err("somebody has this address: see `entree users list`".to_owned().into());
+        return Err("somebody has this address already: see `entree users list`".to_owned().into());
     }
     let made = user::import(&tx, &parsed).await?;
     user::set_roles(&tx, made.id, roles).await?;
@@ -98,7 +98,7 @@ pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
 
 async fn changeable(db: &Db, who: &str) -> Result<User, Refusal> {
     let of = find(db, who).await?;
-    if of.state == State::Deleted { Err("this user is deleted".to_owned().into()) } else { Ok(of) }
+    if of.state == State::Deleted { Err("this user is deleted: nothing was changed".to_owned().into()) } else { Ok(of) }
 }
 
 async fn show(db: &Db, who: &str, json: bool) -> Outcome {

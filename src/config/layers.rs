@@ -54,8 +54,8 @@ impl Layers {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound && !named => return true,
             Err(error) => {
-                let what = format!("cannot be read ({})", error.kind());
-                let mend = "name a readable TOML file in UTF-8 with --config";
+                let what = format!("cannot be read ({error})");
+                let mend = "name a readable TOML file in UTF-8 with --config or ENTREE_CONFIG";
                 problems.push(Problem::new(path.display().to_string(), what, mend));
                 return false;
             }
@@ -265,7 +265,7 @@ fn read_secret(path: &Path, private: bool) -> Result<String, (String, String)> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| {
         let mend = "name a text file that the service's user may read; relative paths begin at its working directory";
-        (format!("names a file that cannot be read ({})", error.kind()), mend.to_owned())
+        (format!("names a file that cannot be read ({error})"), mend.to_owned())
     })?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);

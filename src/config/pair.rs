@@ -46,7 +46,7 @@ pub(crate) fn load(tls: &Tls) -> Result<Option<Files>, Problem> {
     let bytes = |path: &Path, key| {
         std::fs::read(path).map_err(|error| {
             let mend = "name a file that the service's user may read; relative paths begin at its working directory";
-            Problem::new(key, format!("names a file that cannot be read ({})", error.kind()), mend)
+            Problem::new(key, format!("names a file that cannot be read ({error})"), mend)
         })
     };
     Ok(Some(Files { cert: bytes(&cert, CERT)?, key: bytes(&key, KEY)?.into() }))

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{refusal, warn_hidden};
+use super::warn_hidden;
 use crate::{
     cli::{Outcome, Refusal, admin::moment, out},
-    client::{change::Refused, registry, store},
+    client::{registry, store},
     clock::Time,
     config::{Client, Config, Problem},
     db::Db,
@@ -68,7 +68,9 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
 pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outcome {
     // The one that is in force, where there are two.
     let Some(one) = listed(db, config).await?.into_iter().find(|one| one.id == id) else {
-        return Err(refusal(config, id, Refused::Unknown, json));
+        let words =
+            format!("neither the configuration nor the database has a client {id:?}: see `entree clients list`");
+        return Err(words.into());
     };
     let value = as_json(&one)?;
     if json {
