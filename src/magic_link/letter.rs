@@ -8,7 +8,7 @@ use askama::Template;
 
 use crate::{mail::Letter, web::error::Failure, web::text::Tongue};
 
-/// What the sign-in letter tells. `device`, `place`, `client` and `time` are words for people, in the letter's language.
+/// What the sign-in letter tells. `place`, `client` and `time` are words for people, in the letter's language.
 #[derive(Clone, Copy)]
 pub struct SignInLetter<'a> {
     /// The stored address.
@@ -36,7 +36,7 @@ pub struct SignInLetter<'a> {
 pub struct Notice<'a> {
     /// The stored address.
     pub to: &'a str,
-    /// Browser and system that asked.
+    /// Browser and system that asked; empty if not known.
     pub device: &'a str,
     /// Roughly where that was, if known.
     pub place: Option<&'a str>,
@@ -197,15 +197,16 @@ fn heading(tongue: &Tongue, key: &str, client: Option<&str>, domain: &str) -> St
 
 /// Who asked, from where, when; what is not known is left out.
 fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<Fact> {
+    let device = tongue.device(of.device);
     let known = [
         ("mail-fact-client", of.client),
-        ("mail-fact-device", Some(of.device)),
+        ("mail-fact-device", Some(device.as_str())),
         ("mail-fact-place", of.place),
         ("mail-fact-time", Some(of.time)),
         ("mail-fact-domain", Some(of.domain)),
     ];
     let fact = |(key, value): (&str, Option<&str>)| {
-        let (label, value) = (tongue.t(key), one_line(value?));
+        let (label, value) = (tongue.t(key), one_line(value.filter(|value| !value.is_empty())?));
         let line = tongue.ta("mail-fact", &[("label", label.clone()), ("value", value.clone())]);
         Some(Fact { label, value, line })
     };

@@ -90,7 +90,7 @@ impl Account<'_> {
     }
 
     fn device(&self, row: &SessionRow) -> String {
-        if row.device.is_empty() { self.tongue.t("account-device-unknown") } else { row.device.clone() }
+        if row.device.is_empty() { self.tongue.t("account-device-unknown") } else { self.tongue.device(&row.device) }
     }
 
     fn end_label(&self, row: &SessionRow) -> String {

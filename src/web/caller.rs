@@ -130,6 +130,9 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("Linux", "Linux"),
 ];
 
+/// The fixed words where nothing is recognised.
+pub const UNKNOWN_DEVICE: &str = "Unknown device";
+
 /// Fixed words for a User-Agent: enough for its owner to know the device again, nothing of the header itself.
 fn device(agent: &str) -> String {
     let find =
@@ -137,7 +140,7 @@ fn device(agent: &str) -> String {
     match (find(&BROWSERS), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(words), None) | (None, Some(words)) => words.to_owned(),
-        (None, None) => "Unknown device".to_owned(),
+        (None, None) => UNKNOWN_DEVICE.to_owned(),
     }
 }
 

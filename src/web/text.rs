@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use entity::Time;
 use fluent_bundle::{FluentArgs, FluentValue};
 
+use super::caller::UNKNOWN_DEVICE;
 use load::{Bundle, FALLBACK, Language, Languages};
 
 /// How much of a caller's language list is read at all. Browsers send well under 200 bytes.
@@ -134,6 +135,18 @@ impl Tongue {
     #[must_use]
     pub fn dir(&self) -> &'static str {
         self.language.dir
+    }
+
+    /// The fixed words for a device ([`super::caller::Caller::device`]) in this language.
+    #[must_use]
+    pub fn device(&self, words: &str) -> String {
+        match words.split_once(" on ") {
+            Some((browser, system)) => {
+                self.ta("account-device", &[("browser", browser.to_owned()), ("system", system.to_owned())])
+            }
+            None if words == UNKNOWN_DEVICE => self.t("account-device-unknown"),
+            None => words.to_owned(),
+        }
     }
 
     /// A moment in UTC, spelled out.

@@ -14,13 +14,13 @@ mail-sign-in-ignore = If that was not you, do nothing: without this mail nobody 
 
 mail-no-account-heading = No account at { $what }
 mail-no-account-intro = Somebody tried to sign in at { $domain } with this address, but it has no account there. Perhaps you use another address. New accounts are opened by the people who run that service.
-mail-no-account-facts = This was asked for by:
+mail-no-account-facts = What we know of it:
 mail-no-account-ignore = If that was not you, do nothing: nothing has happened, and we tell you at most once a day.
 
 mail-access-reset-heading = Your address is now confirmed at { $domain }
 mail-access-reset-intro = You have just proven for the first time that this address is yours at { $domain }. It had been entered there before, without proof, so all older access to the account was ended: sign-ins on other devices, applications and connected providers.
 mail-access-reset-again = Where that was you, simply sign in again.
-mail-access-reset-facts = The proof came from:
+mail-access-reset-facts = What we know of it:
 mail-access-reset-ignore = If that was not you, somebody can read your mail: change the password of your mailbox, then tell the people who run this service.
 
 mail-provider-connected-heading = { $provider } is now connected to your account at { $domain }
@@ -29,7 +29,7 @@ mail-provider-connected-ignore = If that was not you, sign in at { $domain } by 
 mail-provider-disconnected-heading = { $provider } is no longer connected to your account at { $domain }
 mail-provider-disconnected-intro = { $provider } no longer signs you in at { $domain }, and the sessions that came from it have ended. A link by e-mail works as before.
 mail-provider-disconnected-ignore = If that was not you, sign in at { $domain } by e-mail at once, remove every application that you do not know under “Applications with access” on your account page, and sign out everywhere.
-mail-provider-facts = This was done from:
+mail-provider-facts = What we know of it:
 
 mail-fact = { $label }: { $value }
 mail-fact-client = Application

@@ -222,6 +222,7 @@ account-sessions = Where you are signed in
 account-current = This browser
 account-session-when = Last used { $seen }. Signed in { $created }.
 account-device-unknown = Unknown device
+account-device = { $browser } on { $system }
 account-end = End
 account-end-label = End: { $device }
 account-access = Applications with access

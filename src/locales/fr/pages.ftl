@@ -222,6 +222,7 @@ account-sessions = Où vous êtes connecté
 account-current = Ce navigateur
 account-session-when = Dernière activité : { $seen }. Connexion : { $created }.
 account-device-unknown = Appareil inconnu
+account-device = { $browser } sur { $system }
 account-end = Terminer
 account-end-label = Terminer : { $device }
 account-access = Applications ayant accès

@@ -145,6 +145,15 @@ fn a_moment_is_spelled_out() {
 }
 
 #[test]
+fn a_device_has_words_in_each_language() {
+    let texts = Texts::default();
+    assert_eq!(texts.tongue("en").device("Firefox on Linux"), "Firefox on Linux");
+    let french = texts.tongue("fr");
+    let words = ["Firefox on Linux", "Safari", UNKNOWN_DEVICE, ""].map(|words| french.device(words));
+    assert_eq!(words, ["Firefox sur Linux", "Safari", "Appareil inconnu", ""]);
+}
+
+#[test]
 fn ops_replace_single_messages_and_add_languages() {
     let directory = Directory::with(&[
         ("en/mine.ftl", "sign-in-title = Come in\nservice = Studio\n"),
