@@ -80,8 +80,13 @@ impl Fitting {
         let what =
             if is_secret(&path) { "is not a text".to_owned() } else { plain(first.as_deref().unwrap_or(message)) };
         record(problems, Problem::new(&key, what, like(&path)));
-        match path.last() {
-            Some(Step::Key(_)) if !self.fillers.contains_key(&key) => remove(&mut self.root, &path),
+        match (path.last(), first_variant(message)) {
+            (Some(Step::Key(_)), _) if !self.fillers.contains_key(&key) => remove(&mut self.root, &path),
+            (Some(Step::Index(_)), Some(known)) => {
+                if let Some(place) = find(&mut self.root, &path) {
+                    *place = Value::String(known);
+                }
+            }
             _ => self.fill(&path),
         }
     }
@@ -205,6 +210,12 @@ fn first_quoted(text: &str) -> Option<String> {
     quoted(text).next().map(str::to_owned)
 }
 
+/// The first word that would have fitted where another stood.
+fn first_variant(message: &str) -> Option<String> {
+    let (_, known) = message.strip_prefix("unknown variant ")?.split_once(", expected")?;
+    first_quoted(known)
+}
+
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -261,23 +272,37 @@ fn wanted_words(wanted: &str) -> String {
     }
 }
 
+/// Whether a value of the example file shows anything; of a list, if one of its elements is meant, a plain one.
+fn is_example(value: &Value, listed: bool) -> bool {
+    match value {
+        Value::Array(list) if listed => list.first().is_some_and(|first| !first.is_table()),
+        Value::Table(_) => false,
+        other => other.as_str() != Some(""),
+    }
+}
+
 /// A sentence with the value that the example file has at this key.
 fn like(path: &[Step]) -> String {
     let mut root = EXAMPLE.parse::<Table>().map(Value::Table).unwrap_or(Value::Table(Table::new()));
     // Every list of the example has a first element to look at.
-    let general: Vec<Step> = path
+    let mut general: Vec<Step> = path
         .iter()
         .map(|step| match step {
             Step::Index(_) => Step::Index(0),
             Step::Key(key) => Step::Key(key.clone()),
         })
         .collect();
+    // Of an element the whole list is shown, so that it has its brackets.
+    let listed = matches!(general.last(), Some(Step::Index(_)));
+    while matches!(general.last(), Some(Step::Index(_))) {
+        general.pop();
+    }
     let name = path.iter().rev().find_map(|step| match step {
         Step::Key(key) => Some(key.as_str()),
         Step::Index(_) => None,
     });
     match (name, find(&mut root, &general)) {
-        (Some(name), Some(value)) if !value.is_table() && value.as_str() != Some("") => {
+        (Some(name), Some(value)) if is_example(value, listed) => {
             format!("write it like this: {name} = {value}")
         }
         _ => "see deploy/entree.example.toml, which has every key".to_owned(),

@@ -243,6 +243,7 @@ fn every_problem_is_reported_at_once() {
         name = \"B\"
         audience = \"x\"
         redirect_uris = [\"https://b.example.com/*\"]
+        grant_types = [\"implicit\"]
         [limits]
         address = [{ count = \"many\", seconds = 1 }, { count = 1, seconds = 0 }]
     ";
@@ -255,6 +256,7 @@ fn every_problem_is_reported_at_once() {
         "clients[0].redirect_uris[1]",
         "clients[0].redirect_uris[2]",
         "clients[1].audience",
+        "clients[1].grant_types[0]",
         "clients[1].redirect_uris[0]",
         "limits.address[0].count",
         "limits.address[1].seconds",
@@ -287,6 +289,9 @@ fn problems_say_how_to_mend_and_never_show_a_value() {
         port.to_string(),
         "mail.port is a text where a whole number from 0 to 65535 belongs: write it like this: port = 0"
     );
+    let problems = load_text("[[clients]]\ngrant_types = [\"implicit\"]", &[]).unwrap_err();
+    let grant = problems.iter().find(|problem| problem.key == "clients[0].grant_types[0]").unwrap();
+    assert_eq!(grant.mend, "write it like this: grant_types = [\"authorization_code\"]", "with its brackets");
 }
 
 #[test]
