@@ -292,8 +292,8 @@ fn start_refused(code: Code) -> StartAnswer {
     }
     let words = match code {
         Code::StoreDown => "The service cannot do that just now. Try again.",
-        _ if code.alerts() => "The provider is not set up properly here. Sign in by mail.",
-        _ => "The provider cannot be reached just now. Try again, or sign in by mail.",
+        _ if code.alerts() => "The provider is not set up properly here. Sign in by e-mail.",
+        _ => "The provider cannot be reached just now. Try again, or sign in by e-mail.",
     };
     let away = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_away", words);
     StartAnswer::Away(ProblemJson(match code.retry_after() {
