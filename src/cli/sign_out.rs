@@ -40,8 +40,9 @@ pub(super) async fn run(db: &Db, question: &Question) -> Outcome {
         json!({ "signed_out": done.people, "disconnected": done.accounts }).to_string()
     } else {
         let people = if done.people == 1 { "person" } else { "people" };
+        let accounts = if done.accounts == 1 { "account" } else { "accounts" };
         let rest =
-            if question.disconnect { format!(", {} accounts disconnected", done.accounts) } else { String::new() };
+            if question.disconnect { format!(", {} {accounts} disconnected", done.accounts) } else { String::new() };
         format!("{} {people} signed out{rest}", done.people)
     };
     out::answer(&text);

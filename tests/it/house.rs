@@ -51,6 +51,7 @@ const SOURCES_EXCEPT: &[(&str, &str)] = &[
 
 /// Files over 400 lines, and how far each may grow: a reason to look, not a rule (DESIGN §6, size).
 const LONG_FILES: &[(&str, usize)] = &[
+    ("src/cli/admin.rs", 450),
     ("src/config/mod.rs", 580),
     ("src/config/load_tests.rs", 580),
     ("src/config/check.rs", 480),
