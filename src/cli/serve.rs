@@ -130,7 +130,8 @@ impl Service {
             ..ServerOptions::default()
         };
         let public = listen(public, tls, routes::public(&app, mailbox, &providers), options)?;
-        let ops = health::management(app.clone(), draining.clone()).with(Layers::new(None));
+        let layers = Layers { loopback_only: config.management.listen.ip().is_loopback(), ..Layers::new(None) };
+        let ops = health::management(app.clone(), draining.clone()).with(layers);
         let options = ServerOptions { drain: Duration::from_secs(1), ..ServerOptions::default() };
         let management = listen(management, None, ops, options)?;
         let service = Self { app, config, draining, public, management, jobs, _watch: watch, _renewal, _single };

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use clap::Args;
-use entity::user;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,7 +18,7 @@ use crate::{
     config::Source,
     db::Db,
     secret::MasterKeys,
-    user::Address,
+    user::{Address, public_ids},
     web::error::Failure,
 };
 
@@ -95,15 +94,8 @@ async fn rows(db: &Db, question: &Question, masters: Option<&MasterKeys>) -> Res
 
 /// What tokens call the users in these rows; who was deleted since has no name any more.
 async fn subs(db: &Db, rows: &[Model]) -> Result<HashMap<Uuid, Uuid>, Refusal> {
-    let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.user_id).collect::<HashSet<_>>().into_iter().collect();
-    let mut subs = HashMap::new();
-    // A statement takes a bounded number of values.
-    for some in ids.chunks(1_000) {
-        let pairs = user::Entity::find().select_only().columns([user::Column::Id, user::Column::PublicId]);
-        let pairs = pairs.filter(user::Column::Id.is_in(some.iter().copied())).into_tuple::<(Uuid, Uuid)>();
-        subs.extend(pairs.all(db.read()).await.map_err(Failure::from)?);
-    }
-    Ok(subs)
+    let ids: HashSet<Uuid> = rows.iter().filter_map(|row| row.user_id).collect();
+    Ok(public_ids(db.read(), &ids.into_iter().collect::<Vec<_>>()).await?)
 }
 
 fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {

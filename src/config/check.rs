@@ -177,7 +177,9 @@ fn public_url(text: &str, findings: &mut Findings) {
     }
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
+/// Whether the host of a URL is this machine itself.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -302,6 +304,7 @@ fn limits(limits: &Limits, findings: &mut Findings) {
         ("address", &limits.address),
         ("network", &limits.network),
         ("network_wide", &limits.network_wide),
+        ("authorize", &limits.authorize),
         ("known_device", &limits.known_device),
         ("wrong_codes", &limits.wrong_codes),
         ("client_failures", &limits.client_failures),

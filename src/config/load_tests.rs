@@ -145,6 +145,8 @@ fn each_bad_configuration_is_refused_at_its_key() {
         ("[limits]\naddress = [{ count = 0, seconds = 1 }]".into(), "limits.address[0].count"),
         ("[limits]\nnetwork = [{ count = 1, seconds = 0 }]".into(), "limits.network[0].seconds"),
         ("[limits]\nnetwork = [{ count = 1 }]".into(), "limits.network[0].seconds"),
+        ("[limits]\nauthorize = []".into(), "limits.authorize"),
+        ("[limits]\nauthorize = [{ count = 0, seconds = 1 }]".into(), "limits.authorize[0].count"),
         ("[limits]\nresend_seconds = []".into(), "limits.resend_seconds"),
         ("[limits]\ntries_per_flow = 0".into(), "limits.tries_per_flow"),
         ("[telemetry]\nlevel = \"entree=loud\"".into(), "telemetry.level"),

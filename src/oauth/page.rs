@@ -8,7 +8,7 @@ use crate::web::{
     text::Tongue,
 };
 
-/// Asks whether a third-party client may have what it asks for.
+/// Asks whether a client may have what it asks for: a third-party one, or any on the person's device.
 #[derive(Template)]
 #[template(path = "oauth/authorize/consent.html", config = ".askama.toml")]
 pub struct Consent<'a> {
@@ -18,6 +18,8 @@ pub struct Consent<'a> {
     pub client: &'a str,
     /// Whose account.
     pub email: &'a str,
+    /// Whether it is one of our own, on the person's device.
+    pub first_party: bool,
     /// What it asks for.
     pub scopes: &'a [&'a str],
     /// The handle of the pending request.
@@ -33,7 +35,8 @@ impl Consent<'_> {
 
     fn lede(&self) -> String {
         let email = ("email", self.email.to_owned());
-        self.tongue.html("consent-lede", &[("client", self.client.to_owned()), email])
+        let key = if self.first_party { "consent-lede-device" } else { "consent-lede" };
+        self.tongue.html(key, &[("client", self.client.to_owned()), email])
     }
 
     /// What we know of by its own words; a name of an API's as the API calls it.

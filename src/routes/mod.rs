@@ -100,13 +100,13 @@ pub fn public(
     let spec = Arc::new(Spec::new(&service.spec()));
     let live = app.config.clone();
     let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
-    let gate = Gate { config: app.config.clone() };
+    let gate = Gate { config: app.config.clone(), spec: Arc::clone(&spec) };
     let mut routes = Route::new()
         .nest_no_strip(
             "/api",
             cors(origins.clone(), service.around(move |api, request| gate.clone().pass(api, request))),
         )
-        .at("/", get(home))
+        .at("/", only("GET, HEAD", get(home)))
         .at("/login", only("GET, HEAD", get(sign_in::login)))
         .at("/login/email", only("POST", post(pages::email)))
         .at("/login/sent", only("GET, HEAD", get(pages::sent)))
@@ -154,13 +154,13 @@ pub fn public(
         )
         .at("/oauth2/revoke", cors(origins, only("POST", post(revoke::revoke))))
         .at("/oauth2/introspect", only("POST", post(introspect::introspect)))
-        .at("/.well-known/openid-configuration", get(discovery::metadata))
-        .at("/.well-known/oauth-authorization-server", get(discovery::metadata))
-        .at("/.well-known/jwks.json", get(discovery::jwks))
-        .at("/openapi.json", get(openapi_json))
-        .at("/docs", get(documentation))
-        .at(assets::style_path(), get(assets::style("public, max-age=31536000, immutable")))
-        .at("/assets/entree.css", get(assets::style("public, max-age=300")));
+        .at("/.well-known/openid-configuration", only("GET, HEAD", get(discovery::metadata)))
+        .at("/.well-known/oauth-authorization-server", only("GET, HEAD", get(discovery::metadata)))
+        .at("/.well-known/jwks.json", only("GET, HEAD", get(discovery::jwks)))
+        .at("/openapi.json", only("GET, HEAD", get(openapi_json)))
+        .at("/docs", only("GET, HEAD", get(documentation)))
+        .at(assets::style_path(), only("GET, HEAD", get(assets::style("public, max-age=31536000, immutable"))))
+        .at("/assets/entree.css", only("GET, HEAD", get(assets::style("public, max-age=300"))));
     // The mailbox is there in `entree dev` alone, which also takes other names of this machine for its own.
     let is_dev = mailbox.is_some();
     if let Some(mailbox) = mailbox {
@@ -210,6 +210,7 @@ fn error_page(app: &App) -> ErrorPage {
 #[derive(Clone)]
 struct Gate {
     config: Live,
+    spec: Arc<Spec>,
 }
 
 impl Gate {
@@ -220,7 +221,15 @@ impl Gate {
             let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.");
             return Ok(problem.with_reference(reference).into_response());
         }
-        Ok(api.call(request).await?.into_response())
+        let path = request.uri().path().to_owned();
+        match api.call(request).await {
+            Err(error) if error.status() == StatusCode::METHOD_NOT_ALLOWED => {
+                let refused = Response::builder().status(StatusCode::METHOD_NOT_ALLOWED);
+                let refused = refused.header(header::ALLOW, self.spec.methods(&path)).finish();
+                Err(poem::Error::from_response(refused))
+            }
+            answer => Ok(answer?.into_response()),
+        }
     }
 }
 
@@ -233,6 +242,18 @@ struct Spec {
 impl Spec {
     fn new(json: &str) -> Self {
         Self { json: json.to_owned(), value: serde_json::from_str(json).unwrap_or_default() }
+    }
+
+    /// The methods of a path, as the header Allow lists them (RFC 9110 §15.5.6).
+    fn methods(&self, path: &str) -> String {
+        let fits = |template: &str| {
+            let (there, here) = (template.split('/'), path.split('/'));
+            there.clone().count() == here.clone().count()
+                && there.zip(here).all(|(there, here)| there.starts_with('{') || there == here)
+        };
+        let paths = self.value.get("paths").and_then(serde_json::Value::as_object).into_iter().flatten();
+        let methods = paths.filter(|(template, _)| fits(template)).filter_map(|(_, item)| item.as_object());
+        methods.flat_map(|item| item.keys().map(|method| method.to_uppercase())).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -5,18 +5,23 @@
 //! that was there before it (E2).
 
 pub mod address;
+mod change;
 pub mod identity;
+
+use std::collections::HashMap;
 
 use entity::{Time, user, user_email};
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
 pub use address::Address;
+pub use change::{MAX_NAME, introduce, is_role, roles, set_name, set_roles, set_state};
 pub use entity::user::{Model as User, State};
 pub use identity::{Arrived, Identity};
 
@@ -318,77 +323,19 @@ pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, Failure> {
     user.map(|user| user.auth_epoch).ok_or_else(|| Failure::internal("the user is gone within its unit of work"))
 }
 
-/// The role names in a row.
-#[must_use]
-pub fn roles(user: &User) -> Vec<String> {
-    user.roles.split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-/// Whether this may be the name of a role: it stands in tokens, and between spaces in its column.
-#[must_use]
-pub fn is_role(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(fits)
-}
-
-/// Gives a user exactly these roles, each once, in order. Names that [`is_role`] refuses are left out.
+/// What tokens call these users; who was deleted since is left out.
 ///
 /// # Errors
 /// The database's own.
-pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), Failure> {
-    let roles: std::collections::BTreeSet<&str> =
-        roles.iter().map(String::as_str).filter(|role| is_role(role)).collect();
-    let roles = roles.into_iter().collect::<Vec<_>>().join(" ");
-    change(tx, id, user::Column::Roles, roles.into()).await
-}
-
-/// Locks a user, or lets one in again. Whoever locks also ends sessions (see [`bump_epoch`]).
-///
-/// # Errors
-/// The database's own.
-pub async fn set_state(tx: &Tx, id: Uuid, state: State) -> Result<(), Failure> {
-    use sea_orm::ActiveEnum as _;
-    change(tx, id, user::Column::State, state.to_value().into()).await
-}
-
-/// The longest display name, in characters.
-pub const MAX_NAME: usize = 200;
-
-/// Gives a user a display name, or takes it away.
-///
-/// # Errors
-/// The database's own.
-pub async fn set_name(tx: &Tx, id: Uuid, name: Option<&str>) -> Result<(), Failure> {
-    change(tx, id, user::Column::Name, name.map(str::to_owned).into()).await
-}
-
-/// What a first sign-in tells of somebody beside their address: the language that they read, and a display name, if they
-/// came with one. What is known already stays.
-///
-/// # Errors
-/// The database's own.
-pub async fn introduce(tx: &Tx, user: &mut User, locale: &str, name: Option<&str>) -> Result<(), Failure> {
-    if user.locale.is_none() && !locale.is_empty() {
-        user.locale = Some(locale.to_owned());
-        change(tx, user.id, user::Column::Locale, locale.into()).await?;
+pub async fn public_ids(conn: &impl ConnectionTrait, ids: &[Uuid]) -> Result<HashMap<Uuid, Uuid>, Failure> {
+    let mut found = HashMap::new();
+    // A statement takes a bounded number of values.
+    for some in ids.chunks(1_000) {
+        let pairs = user::Entity::find().select_only().columns([user::Column::Id, user::Column::PublicId]);
+        let pairs = pairs.filter(user::Column::Id.is_in(some.iter().copied())).into_tuple::<(Uuid, Uuid)>();
+        found.extend(pairs.all(conn).await?);
     }
-    if let (None, Some(name)) = (&user.name, name.map(str::trim).filter(|name| !name.is_empty())) {
-        user.name = Some(name.to_owned());
-        set_name(tx, user.id, Some(name)).await?;
-    }
-    Ok(())
-}
-
-async fn change(tx: &Tx, id: Uuid, column: user::Column, value: sea_orm::Value) -> Result<(), Failure> {
-    use sea_orm::sea_query::Expr;
-    user::Entity::update_many()
-        .col_expr(column, Expr::value(value))
-        .col_expr(user::Column::UpdatedAt, Expr::value(tx.now.0))
-        .filter(user::Column::Id.eq(id))
-        .filter(user::Column::State.ne(State::Deleted))
-        .exec(tx.conn())
-        .await?;
-    Ok(())
+    Ok(found)
 }
 
 /// Puts in an account that nobody has proven yet, as an import of an older system does. For ops and tests.

@@ -74,6 +74,17 @@ impl Site {
     }
 }
 
+/// Whether a request names this machine as only it does itself: `localhost`, or an address instead of a name.
+pub(super) fn is_of_this_machine(request: &Request) -> bool {
+    let Some(given) = authority(request) else { return false };
+    let url = url::Url::parse(&format!("http://{given}/")).ok();
+    url.is_some_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(_) => true,
+        None => false,
+    })
+}
+
 /// The one authority of a request: `:authority` or an absolute target, or Host; where both are given they must agree.
 fn authority(request: &Request) -> Option<&str> {
     let mut hosts = request.headers().get_all(header::HOST).iter();

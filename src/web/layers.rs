@@ -18,7 +18,7 @@ use super::{
     caller::Caller,
     cors::Readable,
     error::{Audience, Failure, Fault},
-    host::{Site, Turned},
+    host::{Site, Turned, is_of_this_machine},
     unread,
 };
 use crate::telemetry::{
@@ -34,6 +34,9 @@ pub type ErrorPage = Arc<dyn Fn(&Fault, &Caller) -> Response + Send + Sync>;
 pub struct Layers {
     /// Requests for another host get 421 (PX-01). None on the management listener, which has no public name.
     pub public_url: Option<Arc<str>>,
+    /// Whether only names of this machine are answered to: for a management listener that only this machine reaches, which
+    /// a page in a browser here could else read under a name of its own (DNS rebinding).
+    pub loopback_only: bool,
     /// GET for another loopback name of the same port is sent to `public_url`: for `entree dev` alone.
     pub redirect_loopback: bool,
     /// Whose `X-Forwarded-For` is believed.
@@ -60,6 +63,7 @@ impl Layers {
     pub fn new(public_url: Option<Arc<str>>) -> Self {
         Self {
             public_url,
+            loopback_only: false,
             redirect_loopback: false,
             trusted_proxies: Arc::new([]),
             error_page: None,
@@ -126,6 +130,9 @@ struct Seen {
 impl<E: Endpoint> Layered<E> {
     /// The checks before the endpoint: host, then body.
     async fn admit(&self, request: &mut Request) -> Result<(), Turned> {
+        if self.layers.loopback_only && !is_of_this_machine(request) {
+            return Err(Turned::Away(StatusCode::MISDIRECTED_REQUEST));
+        }
         if let Some(site) = &self.site {
             site.admit(request, self.layers.redirect_loopback)?;
         }

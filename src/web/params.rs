@@ -105,12 +105,20 @@ impl Params {
     /// # Errors
     /// As [`Params::from_form`], and 400 if the body ends before its end.
     pub async fn read_form(request: &Request, body: Body) -> Result<Self, ParamError> {
+        Self::parse(&Self::form_bytes(request, body).await?)
+    }
+
+    /// A form as it was sent, to be read later by [`Params::from_form`].
+    ///
+    /// # Errors
+    /// 415 and 413 as [`Params::from_form`], and 400 if the body ends before its end.
+    pub async fn form_bytes(request: &Request, body: Body) -> Result<Vec<u8>, ParamError> {
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if !is_form(content_type) {
             return Err(ParamError::ContentType);
         }
         match body.into_bytes_limit(FORM_BYTES).await {
-            Ok(bytes) => Self::from_form(&bytes, content_type),
+            Ok(bytes) => Ok(bytes.to_vec()),
             Err(poem::error::ReadBodyError::PayloadTooLarge) => Err(ParamError::TooLarge),
             Err(_) => Err(ParamError::Unreadable),
         }
@@ -162,16 +170,22 @@ impl Params {
         names.iter().try_for_each(|name| self.one_within(name, usize::MAX).map(drop))
     }
 
-    /// The pairs as a query, in their order; what was badly encoded is left out.
+    /// Refuses if any of `names` is repeated, whatever it holds: for hints, which fail no request by what they say.
+    ///
+    /// # Errors
+    /// [`ParamError::Repeated`].
+    pub fn once(&self, names: &[&'static str]) -> Result<(), ParamError> {
+        let repeated = names.iter().find(|name| self.named(name).nth(1).is_some());
+        repeated.map_or(Ok(()), |name| Err(ParamError::Repeated(name)))
+    }
+
+    /// The value of `name` if nothing else was sent.
     #[must_use]
-    pub fn to_query(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in &self.0 {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
+    pub fn sole(&self, name: &str) -> Option<&str> {
+        match self.0.as_slice() {
+            [(sent, Some(value))] if sent == name => Some(value),
+            _ => None,
         }
-        query.finish()
     }
 
     /// Whether `name` was sent at all, empty or not.

@@ -328,6 +328,12 @@ async fn pm_7_a_hint_names_the_user() {
     assert_eq!(of(&sent_back(&bob.open(&hinted(&hint)).await), "error"), "login_required");
     bed.pass(3600);
     assert_eq!(of(&sent_back(&ann.open(&hinted(&hint)).await), "code").len(), 43, "an expired one is fine");
+    // Whoever signs in as somebody else is not asked again and again: the client hears of it.
+    let answer = bob.open(&asks("own", &[("id_token_hint", &hint)])).await;
+    let login = bob.follow(&answer).await;
+    assert_eq!(login.status, StatusCode::OK);
+    let back = crate::oauth::sign_in_from(&mut bob, &login, "bob@x.test").await;
+    assert_eq!(of(&sent_back(&back), "error"), "login_required", "{}", back.summary());
     let forged = hint.replace('.', ".e");
     assert_eq!(of(&sent_back(&ann.open(&hinted(&forged)).await), "error"), "invalid_request");
 }

@@ -895,6 +895,38 @@ async fn hostile_requests_are_refused(backend: Backend) {
     unharmed(&stage).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn po_01_a_method_that_is_not_there_is_answered_with_those_that_are() {
+    let Some(stage) = Stage::start(Backend::Embedded, |options| options.set("api.v2_enabled", "true")).await else {
+        return;
+    };
+    let http = testkit::browser::client();
+    let id = "00000000-0000-0000-0000-000000000000";
+    for (path, allow) in [
+        ("/".to_owned(), "GET, HEAD"),
+        ("/docs".to_owned(), "GET, HEAD"),
+        ("/openapi.json".to_owned(), "GET, HEAD"),
+        ("/assets/entree.css".to_owned(), "GET, HEAD"),
+        ("/.well-known/openid-configuration".to_owned(), "GET, HEAD"),
+        ("/.well-known/jwks.json".to_owned(), "GET, HEAD"),
+        ("/oauth2/token".to_owned(), "POST"),
+        ("/api/v1/auth/magic-link/request".to_owned(), "POST"),
+        ("/api/v1/auth/oidc/school/start".to_owned(), "POST"),
+        ("/api/v2/logins".to_owned(), "POST"),
+        (format!("/api/v2/logins/{id}/code"), "POST"),
+    ] {
+        let answer = http.delete(stage.service.at(&path)).send().await.unwrap();
+        let said = answer.headers().get("allow").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!((answer.status().as_u16(), said.as_deref()), (405, Some(allow)), "{path}");
+    }
+    // A page in a browser on this machine that was given our address by its own name's server.
+    let metrics = format!("{}/metrics", stage.service.copies[0].management);
+    for (host, status) in [("evil.example", 421), ("evil.example:9090", 421), ("localhost:9090", 200), ("[::1]", 200)] {
+        let answer = http.get(&metrics).header("host", host).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{host}");
+    }
+}
+
 /// Nobody was lost: no error in the log, every copy lives and is ready, and people sign in.
 async fn unharmed(stage: &Stage) {
     assert_eq!(stage.faults(), Vec::<String>::new());

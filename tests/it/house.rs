@@ -22,7 +22,7 @@ const TABLES: &[(&str, &[&str])] = &[
     // `entree sessions list` and `entree users list` show columns as they stand; they change nothing.
     ("session", &["src/session/mod.rs", "src/cli/admin.rs"]),
     ("signing_key", &["src/key/"]),
-    ("user", &["src/user/mod.rs", "src/cli/admin.rs"]),
+    ("user", &["src/user/mod.rs", "src/user/change.rs", "src/cli/admin.rs"]),
     ("user_email", &["src/user/mod.rs", "src/cli/admin.rs"]),
     ("user_identity", &["src/user/identity.rs"]),
 ];

@@ -18,6 +18,8 @@ fn names(answer: &Page) -> Vec<String> {
 on_both!(
     az_17_se_3_somebody_signed_in_gets_a_code_without_a_page,
     az_1_a_post_from_another_site_goes_on_as_our_own_get,
+    az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get,
+    rfc_8252_nothing_on_the_device_gets_a_code_without_a_page,
     az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls,
     az_21_bs_06_a_pending_request_is_its_browsers_alone,
     az_21_the_first_tab_takes_the_request_and_the_other_says_so,
@@ -288,12 +290,96 @@ async fn az_3_a_registered_query_is_kept_and_a_loopback_port_is_free() {
     let bed = Bed::embedded().await;
     register(&bed);
     let mut browser = signed_in(&bed, "az3@example.com").await;
-    for place in ["https://app.example/q?a=1", "http://127.0.0.1:50123/cb", "http://[::1]:1/cb", "http://127.0.0.1/cb"]
-    {
-        let answer = browser.open(&Attempt::new().with("redirect_uri", place).path()).await;
-        let location = answer.header("location").unwrap();
-        let joint = if place.contains('?') { '&' } else { '?' };
-        assert!(location.starts_with(&format!("{place}{joint}code=")), "{location}");
+    let answer = browser.open(&Attempt::new().with("redirect_uri", "https://app.example/q?a=1").path()).await;
+    let location = answer.header("location").unwrap();
+    assert!(location.starts_with("https://app.example/q?a=1&code="), "{location}");
+    for place in LOOPBACK {
+        let done = allowed(&mut browser, &Attempt::new().with("redirect_uri", place)).await;
+        assert!(done.starts_with(&format!("{place}?code=")), "{done}");
+    }
+}
+
+const LOOPBACK: [&str; 3] = ["http://127.0.0.1:50123/cb", "http://[::1]:1/cb", "http://127.0.0.1/cb"];
+
+/// Presses the button of the question that a request leads to; gives where that goes.
+async fn allowed(browser: &mut crate::bed::Browser<'_>, attempt: &Attempt) -> String {
+    let asked = browser.open(&attempt.path()).await;
+    let question = settle(browser, asked).await;
+    let done = browser.submit(&question, "consent", &[("decision", "allow")]).await;
+    done.attribute("meta[http-equiv=refresh]", "content")
+        .expect("a page that goes on")
+        .split_once("url=")
+        .unwrap()
+        .1
+        .to_owned()
+}
+
+async fn rfc_8252_nothing_on_the_device_gets_a_code_without_a_page(bed: Bed) {
+    register(&bed);
+    bed.configure(|config| {
+        let app = &mut config.clients[0];
+        app.redirect_uris.push("com.example.app:/cb".to_owned());
+        let mut keeper = app.clone();
+        keeper.client_id = "keeper".to_owned();
+        keeper.token_endpoint_auth_method = entree::config::ClientAuth::ClientSecretBasic;
+        keeper.client_secret_sha256 = vec!["ab".repeat(32)];
+        config.clients.push(keeper);
+    });
+    let mut browser = signed_in(&bed, "device@example.com").await;
+    for place in LOOPBACK.into_iter().chain(["com.example.app:/cb"]) {
+        let attempt = Attempt::new().with("redirect_uri", place);
+        let silent = browser.open(&attempt.clone().with("prompt", "none").path()).await;
+        assert_eq!(parameter(&silent, "error").as_deref(), Some("consent_required"), "{place}");
+        // Each time: what was allowed before says nothing of who waits there now.
+        for _ in 0..2 {
+            let asked = browser.open(&attempt.path()).await;
+            let question = settle(&mut browser, asked).await;
+            assert!(question.has("form#consent") && question.body.contains("on this device"), "{}", question.summary());
+            assert!(allowed(&mut browser, &attempt).await.starts_with(&format!("{place}?code=")));
+        }
+    }
+    let third = Attempt::new().with("client_id", "foreign");
+    allowed(&mut browser, &third).await;
+    assert!(leads_to_client(&browser.open(&third.path()).await), "allowed once, for the web");
+    let asked = browser.open(&third.with("redirect_uri", LOOPBACK[0]).path()).await;
+    assert_eq!(asked.location().unwrap().path(), "/consent", "and not for the device");
+    // A secret keeps others from using the code.
+    let answer =
+        browser.open(&Attempt::new().with("client_id", "keeper").with("redirect_uri", LOOPBACK[0]).path()).await;
+    assert!(parameter(&answer, "code").is_some(), "{}", answer.summary());
+
+    // Who signs in for it has seen the page that names the application.
+    let mut newcomer = bed.browser();
+    let asked = newcomer.open(&Attempt::new().with("redirect_uri", LOOPBACK[0]).path()).await;
+    let login = newcomer.follow(&asked).await;
+    let back = sign_in_from(&mut newcomer, &login, "newcomer@example.com").await;
+    assert!(back.location().unwrap().as_str().starts_with("http://127.0.0.1:50123/cb?code="), "{}", back.summary());
+}
+
+async fn az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get(bed: Bed) {
+    register(&bed);
+    let mut browser = signed_in(&bed, "az1b@example.com").await;
+    let good = encoded(&Attempt::new().parameters);
+    for broken in ["prompt=login%zz", "max_age=%zz", "nonce=%ff", "state=a&state=%ff", "scope=openid&scope=%"] {
+        let query = format!("{good}&{broken}");
+        let own = browser.open(&format!("/oauth2/authorize?{query}")).await;
+        let request = bed.browser().posted("/oauth2/authorize").body(query);
+        let posted = bed.call(request).await;
+        let back = browser.follow(&posted).await;
+        for answer in [&own, &back] {
+            assert_eq!(
+                parameter(answer, "error").as_deref(),
+                Some("invalid_request"),
+                "{broken}: {}",
+                answer.summary()
+            );
+        }
+        assert_eq!(own.location(), back.location(), "{broken}");
+    }
+    // Hints never fail a request (AZ-10), and a parameter of the client's own is none of ours (AZ-6).
+    for ignored in ["claims=%ff", "ui_locales=%zz", "display=%ff", "login_hint=%ff", "acr_values=%", "posted=foo"] {
+        let answer = browser.open(&format!("/oauth2/authorize?{good}&{ignored}")).await;
+        assert!(parameter(&answer, "code").is_some(), "{ignored}: {}", answer.summary());
     }
 }
 

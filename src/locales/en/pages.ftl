@@ -98,6 +98,7 @@ signed-out-back = Go back
 ## Allowing an application
 consent-title = Allow { $client }?
 consent-lede = { $client } asks for access to your account { $email }. It is not one of our own applications.
+consent-lede-device = { $client } on this device wants to go on with your account { $email }. Allow it if you have just begun something there.
 consent-scope-openid = Know that it is you, by an identifier
 consent-scope-profile = See your name and language
 consent-scope-email = See your e-mail address

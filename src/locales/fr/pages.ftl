@@ -98,6 +98,7 @@ signed-out-back = Retour
 ## Autoriser une application
 consent-title = Autoriser { $client } ?
 consent-lede = { $client } demande l’accès à votre compte { $email }. Ce n’est pas une de nos applications.
+consent-lede-device = { $client } sur cet appareil souhaite continuer avec votre compte { $email }. Autorisez-le si vous venez d’y commencer quelque chose.
 consent-scope-openid = Savoir que c’est vous, par un identifiant
 consent-scope-profile = Voir votre nom et votre langue
 consent-scope-email = Voir votre adresse e-mail

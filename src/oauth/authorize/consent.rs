@@ -1,4 +1,4 @@
-//! `/consent`: a third-party client asks, the person decides. `POST /oauth2/authorize/cancel`: they go back instead of
+//! `/consent`: a third-party client asks, or any on the person's device; the person decides. `POST /oauth2/authorize/cancel`: they go back instead of
 //! signing in (AZ-20).
 
 use poem::{Body, Request, Response, handler, web::Data};
@@ -67,6 +67,7 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
             tongue: &visit.tongue,
             client: &asked.client.name,
             email: email.as_deref().unwrap_or_default(),
+            first_party: asked.client.first_party,
             scopes: &scopes,
             txn: &txn,
             form_token: &visit.form_token(app, "consent", &bound_to(&txn, current)),
@@ -129,7 +130,7 @@ async fn allow(
     asked.stored.prompt.consent = false;
     match next(asked, Some(current), true, app.clock().now()) {
         Next::Code(current) => respond::code(app, visit, asked, current, Leave::ByPage).await,
-        _ => super::proceed(app, visit, asked.clone()).await,
+        _ => super::proceed(app, visit, asked.clone(), Leave::ByPage).await,
     }
 }
 

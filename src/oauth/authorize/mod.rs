@@ -15,6 +15,7 @@ use self::{
 };
 use crate::{
     app::App,
+    config::{ClientAuth, check::is_loopback},
     limit,
     login::{
         pending::{self, Pending},
@@ -38,7 +39,7 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
         let visit = Visit::of(app, request, "").await?;
         let params = posted::params(app, request).await?;
         match AuthorizeRequest::parse(&params, &visit.config, app, app.clock().now()) {
-            Ok(asked) => proceed(app, &visit, asked).await,
+            Ok(asked) => proceed(app, &visit, asked, Leave::ByRedirect).await,
             Err(Rejected::Page(parameter)) => Err(Trouble::Request(parameter)),
             Err(Rejected::Redirect(back, error)) => Ok(respond::error(app, &visit, &back, error, Leave::ByRedirect)),
         }
@@ -64,7 +65,7 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
         let stored = serde_json::from_str(&pending.request).map_err(|_| Trouble::Expired)?;
         // The configuration may have changed since: what is no longer registered is no longer answered.
         let asked = AuthorizeRequest::restore(stored, &visit.config).ok_or(Trouble::Request("redirect_uri"))?;
-        let answer = proceed(app, &visit, asked).await?;
+        let answer = proceed(app, &visit, asked, Leave::ByRedirect).await?;
         taken(app, &visit, &handle, answer).await
     })
     .await
@@ -76,15 +77,15 @@ async fn taken(app: &App, visit: &Visit, handle: &Plain, answer: Response) -> Re
     pending::take(&app.tickets, handle, visit.asker()).await?.map(|_| answer).ok_or(Trouble::Expired)
 }
 
-async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>) -> Result<Response, Trouble> {
+async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>, leave: Leave) -> Result<Response, Trouble> {
     let now = app.clock().now();
     let consented = is_consented(app, visit, &asked).await?;
     match next(&asked, visit.current.as_ref(), consented, now) {
         Next::Code(current) => {
             session::seen(app.db.pool(), &current.session, now).await?;
-            respond::code(app, visit, &asked, current, Leave::ByRedirect).await
+            respond::code(app, visit, &asked, current, leave).await
         }
-        Next::Refuse(error) => Ok(respond::error(app, visit, &asked.redirect, error, Leave::ByRedirect)),
+        Next::Refuse(error) => Ok(respond::error(app, visit, &asked.redirect, error, leave)),
         Next::Consent => {
             let handle = park(app, visit, &asked, false).await?;
             Ok(visit.answer(see_other(&consent::path(&handle))))
@@ -97,14 +98,27 @@ async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>) -> R
     }
 }
 
-/// First-party clients need not ask; others by what the person has allowed them before.
+/// First-party clients need not ask; others by what the person has allowed them before. Where the answer would go to
+/// anything that runs on the person's machine, somebody must have seen a page either way.
 async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) -> Result<bool, Trouble> {
     let Some(current) = &visit.current else { return Ok(false) };
+    if goes_to_the_device(app, asked) && !next::is_new(asked, current) {
+        return Ok(false);
+    }
     if asked.client.first_party {
         return Ok(true);
     }
     let wanted = consent::wanted(asked);
     Ok(consent_store::covers(app.db.read(), &current.user, &asked.client.client_id, &wanted).await?)
+}
+
+/// RFC 8252 §8.6: anything on the machine may wait at a port or have taken an app's scheme, and begin a request in the
+/// app's name, with a challenge of its own. An answer there without a page would give it tokens that nobody knows of. Where
+/// we are on that machine ourselves, for development, all of it is one person's anyway.
+fn goes_to_the_device(app: &App, asked: &AuthorizeRequest<'_>) -> bool {
+    let local = url::Url::parse(&app.public_url).is_ok_and(|url| is_loopback(&url));
+    let public = asked.client.token_endpoint_auth_method == ClientAuth::None;
+    public && !local && !asked.redirect.uri.as_str().starts_with("https://")
 }
 
 /// Parks a request, under a budget of the asker's network: each takes room in the ticket store, and anybody may ask.

@@ -35,6 +35,11 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
         }
         false => Next::SignIn { fresh },
     };
+    if current.is_some_and(|current| is_new(asked, current) && !is_meant(asked, current)) {
+        // To ask once more would ask in vain: whoever sits there is somebody else.
+        let words = "Somebody else signed in than the one whom the request names.";
+        return Next::Refuse(OauthError::new(Code::LoginRequired, words));
+    }
     let Some(current) = current.filter(|current| is_good(asked, current, now)) else {
         return sign_in(current.is_some());
     };
@@ -77,6 +82,11 @@ fn is_strong(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
     asked.stored.acr.is_empty() || asked.stored.acr.iter().any(|wanted| wanted == acr)
 }
 
+/// Whether it is the user whom `id_token_hint` or `claims` names, if one is named (OIDC Core §3.1.2.2).
+fn is_meant(asked: &AuthorizeRequest<'_>, current: &Current) -> bool {
+    asked.stored.hinted_sub.as_ref().is_none_or(|sub| *sub == current.user.public_id.to_string())
+}
+
 /// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.
 fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
     let Prompt { login, select_account, .. } = asked.stored.prompt;
@@ -85,18 +95,26 @@ fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
     if wants_fresh && session::is_vouched_for(&current.session) {
         return false;
     }
-    if asked.stored.hinted_sub.as_ref().is_some_and(|sub| *sub != current.user.public_id.to_string()) {
+    if !is_meant(asked, current) {
         return false;
     }
-    let auth_time = current.session.auth_time;
-    // A proof since the request was made satisfies every demand, also max_age=0.
-    let is_new = asked.stored.proven_before.is_none_or(|before| auth_time > before);
-    if auth_time >= asked.stored.asked_at && is_new {
-        return true;
+    let age = now.seconds().saturating_sub(current.session.auth_time.seconds());
+    if is_new(asked, current) {
+        return asked.stored.max_age.is_none_or(|max| age <= max.max(ON_THE_WAY));
     }
-    let young =
-        asked.stored.max_age.is_none_or(|max| max > 0 && now.seconds().saturating_sub(auth_time.seconds()) <= max);
-    !login && !select_account && young
+    !login && !select_account && asked.stored.max_age.is_none_or(|max| max > 0 && age <= max)
+}
+
+/// For how long a proof that was given for this very request answers it, however young `max_age` wants one: it takes a
+/// moment to come back from the mail, or to read the question for consent.
+const ON_THE_WAY: i64 = 60;
+
+/// Whether the proof was given since the request was made, and so for it: the person has seen a page that named its
+/// client. It satisfies `prompt=login` and `max_age=0`.
+#[must_use]
+pub fn is_new(asked: &AuthorizeRequest<'_>, current: &Current) -> bool {
+    let auth_time = current.session.auth_time;
+    auth_time >= asked.stored.asked_at && asked.stored.proven_before.is_none_or(|before| auth_time > before)
 }
 
 #[cfg(test)]

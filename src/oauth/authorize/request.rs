@@ -12,11 +12,11 @@ use crate::{
         error::{Code, OauthError},
         resource, scope,
     },
-    web::params::Params,
+    web::params::{ParamError, Params},
 };
 
-/// Every parameter that means something here; a repeated one is refused (RFC 6749 §3.1), others are ignored.
-const KNOWN: [&str; 20] = [
+/// Every parameter that decides something here; a repeated or broken one is refused (RFC 6749 §3.1), others are ignored.
+const KNOWN: [&str; 12] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -28,16 +28,12 @@ const KNOWN: [&str; 20] = [
     "code_challenge_method",
     "prompt",
     "max_age",
-    "login_hint",
-    "ui_locales",
-    "display",
-    "acr_values",
-    "claims",
-    "claims_locales",
     "id_token_hint",
-    "request",
-    "request_uri",
 ];
+
+/// What may help and never fails a request (OIDC Core §15.1), unless it is repeated; and what is refused by its own name.
+const ONCE: [&str; 8] =
+    ["login_hint", "ui_locales", "display", "acr_values", "claims", "claims_locales", "request", "request_uri"];
 
 /// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
 const MAX_STATE: usize = 512;
@@ -156,14 +152,14 @@ impl<'a> AuthorizeRequest<'a> {
     /// [`Rejected`].
     pub fn parse(params: &Params, config: &'a Config, hints: &dyn Hints, now: Time) -> Result<Self, Rejected> {
         let (client, uri) = addressee(params, config)?;
-        let state = params.one_within("state", MAX_STATE).map(|state| state.map(str::to_owned));
+        let state = params.one_within("state", MAX_STATE).and_then(one_line).map(|state| state.map(str::to_owned));
         // An error, too, travels as the client asked (AZ-14); an unknown mode's in the query.
         let mode = params.one_within("response_mode", 64).ok().flatten().and_then(mode).unwrap_or_default();
         let client_id = client.client_id.clone();
         let back = Back { uri, state: state.clone().unwrap_or_default(), mode, client_id };
         let reject = |error| Rejected::Redirect(Box::new(back.clone()), error);
         state.map_err(|error| reject(error.into()))?;
-        params.known(&KNOWN).map_err(|error| reject(error.into()))?;
+        params.known(&KNOWN).and_then(|()| params.once(&ONCE)).map_err(|error| reject(error.into()))?;
         let stored = read(params, (client, config), &back, hints, now).map_err(reject)?;
         Ok(Self { client, redirect: back, stored })
     }
@@ -188,6 +184,14 @@ fn addressee<'a>(params: &Params, config: &'a Config) -> Result<(&'a Client, Ver
     let uri = params.needed("redirect_uri", 2048).map_err(|_| page("redirect_uri"))?;
     let uri = VerifiedRedirect::check(client, uri).ok_or(page("redirect_uri"))?;
     Ok((client, uri))
+}
+
+/// RFC 6749 appendix A.5: `state` has no line breaks. A form would not bring them back as sent (AZ-8).
+fn one_line(state: Option<&str>) -> Result<Option<&str>, ParamError> {
+    if state.is_some_and(|state| state.contains(['\r', '\n'])) {
+        return Err(ParamError::Character("state"));
+    }
+    Ok(state)
 }
 
 const fn invalid(description: &'static str) -> OauthError {
@@ -268,10 +272,12 @@ fn hint(params: &Params, name: &'static str, max: usize) -> String {
 
 /// OIDC Core §6: request objects and request URIs are not supported, and saying so beats ignoring them (AZ-12).
 fn request_object(params: &Params) -> Result<(), OauthError> {
-    if params.has("request") {
+    // Without a value it counts as left out (RFC 6749 §3.1).
+    let given = |name| !matches!(params.one_within(name, MAX_QUERY), Ok(None));
+    if given("request") {
         return Err(OauthError::new(Code::RequestNotSupported, "Request objects are not supported."));
     }
-    if params.has("request_uri") {
+    if given("request_uri") {
         return Err(OauthError::new(Code::RequestUriNotSupported, "Request URIs are not supported."));
     }
     Ok(())

@@ -198,7 +198,10 @@ fn pm_4_max_age_counts_from_the_proof() {
     assert_eq!(step(ANY, Some(100), Some(90), 11), "prove again", "it grew too old while the request waited");
     assert_eq!(step(ANY, Some(0), Some(1), 0), "prove again", "0 always");
     assert_eq!(step(ANY, Some(0), Some(-5), 60), "code", "a proof since the request satisfies it");
-    assert_eq!(step(ANY, Some(1), Some(-1), 600), "code", "however long the person took to come back");
+    assert_eq!(step(ANY, Some(1), Some(-1), 61), "code", "on the way back from the mail");
+    assert_eq!(step(ANY, Some(1), Some(-1), 62), "prove again", "the question for consent lay there for a minute");
+    assert_eq!(step(ANY, Some(300), Some(-1), 301), "code");
+    assert_eq!(step(LOGIN, None, Some(-1), 3_000), "code", "prompt=login names no age");
 }
 
 #[test]

@@ -153,6 +153,9 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
         assert_eq!(asked.stored.state.as_deref(), Some(text));
         assert_eq!(asked.redirect.state.as_deref(), Some(text));
     }
+    for text in ["a\nb", "a\r"] {
+        assert_eq!(outcome(&ask(&["state"], &[("state", text)])), "invalid_request", "a form would change it");
+    }
     let absent = ask(&["state", "nonce"], &[]).unwrap();
     assert_eq!((absent.stored.state, absent.stored.nonce, absent.redirect.state), (None, None, None));
 }
@@ -195,9 +198,12 @@ fn az_10_hints_never_fail() {
 
 #[test]
 fn az_12_az_13_request_objects_are_refused_by_name() {
-    for value in ["eyJhbGciOiJub25lIn0.e30.", ""] {
-        assert_eq!(outcome(&ask(&[], &[("request", value)])), "request_not_supported");
-        assert_eq!(outcome(&ask(&[], &[("request_uri", value)])), "request_uri_not_supported");
+    let value = "eyJhbGciOiJub25lIn0.e30.";
+    assert_eq!(outcome(&ask(&[], &[("request", value)])), "request_not_supported");
+    assert_eq!(outcome(&ask(&[], &[("request_uri", value)])), "request_uri_not_supported");
+    for name in ["request", "request_uri"] {
+        assert_eq!(outcome(&ask(&[], &[(name, "")])), "ok", "without a value it is left out: {name}");
+        assert_eq!(outcome(&ask(&[], &[(name, ""), (name, "")])), "invalid_request", "{name}");
     }
     let bad = [("redirect_uri", "https://evil.example"), ("request", "x")];
     assert_eq!(outcome(&ask(&["redirect_uri"], &bad)), "page redirect_uri");
