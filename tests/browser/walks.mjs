@@ -49,9 +49,12 @@ export const walks = {
     const mail = await askForMail(page, service, someone());
     const link = linkOf(mail);
     const token = link.split('/').pop();
+    const addresses = [];
+    page.on('framenavigated', (frame) => addresses.push(frame.url()));
     await page.goto(link);
-    await page.waitForURL((url) => !url.href.includes(token));
-    await page.waitForLoadState();
+    await page.waitForURL((url) => !url.pathname.startsWith('/login/link'));
+    assert.ok(addresses.includes(service.at('/login/link')), `its script takes the token away first: ${addresses.join(' ')}`);
+    assert.ok(!page.url().includes(token), 'no token is left in the address');
     await assertSignedIn(context, service);
     await context.close();
   },
