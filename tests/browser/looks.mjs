@@ -84,7 +84,7 @@ const pages = {
     const page = await at(context, service, authorize('lessons-web', 'http://127.0.0.1:8081/callback'));
     await page.fill('form#sign-in [name=email]', someone());
     await page.click('form#sign-in button');
-    await page.waitForSelector('form#cancel');
+    await page.waitForSelector('form#code');
     return page;
   },
   'logout-confirm': async (context, service) => {

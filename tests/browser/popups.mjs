@@ -24,7 +24,7 @@ async function hasOpener({ browser, service }, client) {
     const address = someone();
     await window.fill('form#sign-in [name=email]', address);
     await window.click('form#sign-in button');
-    await window.waitForSelector('form#cancel');
+    await window.waitForSelector('form#code');
     await window.fill('#code-field', codeOf(await service.mail(address)));
     await window.click('form#code button');
     await window.waitForURL((url) => url.pathname === '/window' && url.searchParams.has('code'), { timeout: 20_000 });
