@@ -76,23 +76,22 @@ async function all(name, tests, world) {
   report(name, results, world.service.log);
 }
 
-const world = await open(browser);
 const tests = chosen({ ...direct, ...walks, ...spoiled, ...looks });
 const realmTests = chosen(realm);
+// First: it may fetch and build, and this process, which is the other providers too, stands still meanwhile.
 const reason = realmTests.length > 0 ? keycloak.missing() : undefined;
-// It takes its time to start: meanwhile the others go.
-const begin = Date.now();
-const starting = realmTests.length > 0 && !reason
-  ? keycloak.start({ redirect: world.service.at('/upstream/school/callback'), secret: realmPerson.secret, user: realmPerson })
-    .then((started) => { console.log(`Keycloak ${keycloak.version} serves after ${Date.now() - begin} ms`); return started; }, (error) => ({ error }))
-  : undefined;
+const world = await open(browser);
 if (tests.length > 0) await all('upstreams', tests, world);
 if (reason) {
   console.log(`upstreams keycloak: skipped (${reason})`);
   wrong ||= ci;
-} else if (starting) {
-  const started = await starting;
-  if (started.error) console.log(`FAILED  Keycloak starts\n${started.error.message}`);
+} else if (realmTests.length > 0) {
+  // Not beside the others: its start takes all there is, and the service gives a provider few seconds to answer.
+  const begin = Date.now();
+  const started = await keycloak.start({ redirect: world.service.at('/upstream/school/callback'), secret: realmPerson.secret, user: realmPerson })
+    .catch((error) => ({ error }));
+  if (!started.error) console.log(`Keycloak ${keycloak.version} serves after ${Date.now() - begin} ms`);
+  else console.log(`FAILED  Keycloak starts\n${started.error.message}`);
   await all('upstreams keycloak', started.error ? [['Keycloak starts', () => { throw started.error; }]] : realmTests, { ...world, keycloak: started });
   await started.stop?.();
 }
