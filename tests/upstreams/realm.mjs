@@ -34,6 +34,7 @@ export const realm = {
     assert.equal(await page.locator('#email').innerText(), realmPerson.email);
     assert.deepEqual(await mails(service, realmPerson.email), []);
     await page.click('form#sign-out button');
+    await page.waitForURL((url) => url.pathname === '/logged-out');
     await assertSignedOut(context, service);
     await page.goto(service.at('/login'));
     await begin(page, service, 'school');

@@ -64,14 +64,15 @@ async function quietly(work) {
 export async function signIn(page, login) {
   await page.fill('input[name=login]', login);
   await page.fill('input[name=password]', 'pointe');
+  const before = page.url();
   await page.click('button[type=submit]');
+  await page.waitForURL((url) => url.href !== before);
   await consent(page);
 }
 
 // The consent page, unless this person has agreed before.
-export async function consent(page) {
+async function consent(page) {
   const button = page.locator('form[action*="/interaction/"] input[value=consent] ~ button');
-  await page.waitForLoadState();
   if ((await button.count()) > 0) await button.click();
 }
 

@@ -29,6 +29,14 @@ async function agree(page, answer = 'yes') {
   await arrive(page);
 }
 
+// Disconnects the one provider; the account page comes again without it.
+async function disconnect(page) {
+  await page.locator('#identities form.disconnect button').click();
+  await page.waitForSelector('#identities li', { state: 'detached' });
+  await page.waitForSelector('#email');
+  await page.waitForLoadState();
+}
+
 // The answer that the service gives to the browser that comes back from a provider.
 const answer = (page, id) => page.waitForResponse((response) => new URL(response.url()).pathname === `/upstream/${id}/callback`);
 
@@ -43,6 +51,7 @@ export const walks = {
     assert.equal(await identities(page), 1);
     assert.deepEqual(await mails(service, addressOf(name)), []);
     await page.click('form#sign-out button');
+    await page.waitForURL((url) => url.pathname === '/logged-out');
     await assertSignedOut(context, service);
     await page.goto(service.at('/login'));
     // The provider remembers the person and what they agreed to, so this click is all there is to do.
@@ -163,8 +172,7 @@ export const walks = {
     await agree(page);
     assert.equal(await identities(page), 1);
     assert.equal((await mails(service, addressOf(name))).length >= 1, true);
-    await page.locator('#identities form.disconnect button').click();
-    await page.waitForSelector('#email');
+    await disconnect(page);
     assert.equal(await identities(page), 0);
     await assertSignedIn(context, service);
     await service.mail(addressOf(name), 3);
@@ -190,8 +198,7 @@ export const walks = {
     await byCode(page, service, addressOf(name), before + 1);
     await arrive(page);
     assert.equal(await identities(page), 1);
-    await page.locator('#identities form.disconnect button').click();
-    await page.waitForSelector('#email');
+    await disconnect(page);
     assert.equal(await identities(page), 0);
     await context.close();
   },

@@ -47,7 +47,7 @@ export async function open(browser) {
 export async function configure(service, providers) {
   service.configure(toml(providers));
   const wanted = Object.entries(providers).filter(([, { enabled = true }]) => enabled).map(([id]) => `/login/upstream/${id}`).sort();
-  for (const end = Date.now() + 10_000; Date.now() < end; await new Promise((go) => setTimeout(go, 50))) {
+  for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((go) => setTimeout(go, 50))) {
     const page = await (await fetch(service.at('/login'))).text();
     const shown = [...page.matchAll(/action="(\/login\/upstream\/[^"]+)"/g)].map(([, action]) => action).sort();
     if (JSON.stringify(shown) === JSON.stringify(wanted)) return;
