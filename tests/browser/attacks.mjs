@@ -129,7 +129,7 @@ for (const [name, scan] of Object.entries(scanners)) {
     const mail = await askForMail(page, service, someone());
     // A window that waits belongs to the owner; it must not help the scanner either.
     for (const seconds of service.shift ? [0, 22, 480] : [0]) {
-      service.shift?.(seconds);
+      await service.shift?.(seconds);
       for (const link of linksOf(mail)) await scan(scanner, link, service);
       assert.ok(!(await isSignedIn(scanner, service)), `the scanner has no session after ${seconds} s`);
     }

@@ -29,7 +29,7 @@ async function visit(browser, { clock = false, refreshMargin } = {}) {
   await page.click('#sign-in');
   await enter(page, service, address);
   await page.waitForSelector('#lessons li');
-  service.shift?.(0);
+  await service.shift?.(0);
   return { service, web, context, page, address, end: async () => { await context.close(); await service.kill(); } };
 }
 
@@ -116,6 +116,7 @@ async function walkAsPrinted(browser, https) {
   const page = await context.newPage();
   await page.goto(printed(/1\. Open +(\S+)/));
   await page.click('#sign-in');
+  await page.waitForSelector('form#sign-in');
   assert.equal(new URL(page.url()).protocol, https ? 'https:' : 'http:');
   await page.fill('form#sign-in [name=email]', 'degas@dance.example');
   await page.click('form#sign-in button');

@@ -61,7 +61,7 @@ function faketime() {
 }
 
 // `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined), and
-// is `ahead` by so many seconds at first. `toml`: its configuration file.
+// is `ahead` by so many seconds at first; it moves once every letter is on record. `toml`: its configuration file.
 // `webPort`: where the lessons client will listen (an address to come back to after signing out has its port).
 export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
@@ -83,21 +83,26 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } 
       { client_id = "no-window", name = "No window", redirect_uris = ["http://127.0.0.1/window"],
       audience = "https://window.example", first_party = true }]`,
   };
-  let shift;
+  let move;
   if (clock && faketime()) {
     const file = join(folder, 'clock');
-    shift = (seconds) => {
+    move = (seconds) => {
       writeFileSync(`${file}.next`, `${seconds < 0 ? '' : '+'}${seconds}s\n`);
       renameSync(`${file}.next`, file);
     };
-    shift(ahead);
+    move(ahead);
     Object.assign(env, {
       LD_PRELOAD: faketime(), FAKETIME_TIMESTAMP_FILE: file, FAKETIME_DONT_FAKE_MONOTONIC: '1', FAKETIME_NO_CACHE: '1',
     });
   }
   const args = ['dev', '--port', '0', '--data', join(folder, 'data')];
   const { url, log, child } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
-  return Object.assign(new Service(url, log, shift, folder), { child });
+  const service = new Service(url, log, folder);
+  const shift = move && (async (seconds) => {
+    await service.lettersOnRecord();
+    move(seconds);
+  });
+  return Object.assign(service, { child, shift });
 }
 
 // A port that is free now.
@@ -149,8 +154,8 @@ export async function demo(https) {
 }
 
 class Service {
-  constructor(url, log, shift, folder) {
-    Object.assign(this, { url, log, shift, folder });
+  constructor(url, log, folder) {
+    Object.assign(this, { url, log, folder });
   }
 
   // Saves another configuration file, as an editor does.
@@ -204,6 +209,17 @@ class Service {
       if (mails.length >= count) return mails[0];
     }
     throw new Error(`no mail number ${count} to ${to}`);
+  }
+
+  // A letter is in the mailbox before the service has written down that it was taken, which is when its time begins.
+  async lettersOnRecord() {
+    const letters = await (await fetch(this.at('/dev/mailbox.json'))).json();
+    for (const end = Date.now() + 20_000; Date.now() < end;) {
+      const [status, out, err] = await this.ask('audit', '--json', '--kind', 'magic_link.sent');
+      if (status !== 0) throw new Error(`entree audit: ${err}`);
+      if (JSON.parse(out).length >= letters.length) return;
+    }
+    throw new Error(`not all of ${letters.length} letters are on record`);
   }
 }
 
