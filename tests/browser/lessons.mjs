@@ -1,8 +1,9 @@
 // The lessons client and its API, as a person meets them: refreshing, proving again, leaving, Entree away.
 import assert from 'node:assert/strict';
 import { execSync } from 'node:child_process';
-import { codeOf, demo as makeRun, entree, freePort, lessons } from './service.mjs';
+import { codeOf, demo as makeRun, entree, lessons } from './service.mjs';
 import { assertSignedOut, someone } from './people.mjs';
+import { freePort } from './ports.mjs';
 
 // Signs in at the client by the code of the `count`th mail.
 async function enter(page, service, address, count = 1) {

@@ -2,9 +2,9 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { freePort } from './ports.mjs';
 
 const bin = resolve(process.env.BIN ?? 'target/debug');
 const children = new Set();
@@ -103,16 +103,6 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } 
     move(seconds);
   });
   return Object.assign(service, { child, shift });
-}
-
-// A port that is free now.
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 export async function lessons(service, { webPort = 0, refreshMargin = 60 } = {}) {

@@ -8,8 +8,9 @@ import { claims, forgeries, header } from './forge.mjs';
 import { audience, callback, clientLibraries, clients, confidential, goodbye, told, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
-import { certificate, configuration, faketime, freePort, proxy, start, takes } from './service.mjs';
+import { certificate, configuration, faketime, proxy, start, takes } from './service.mjs';
 import { table } from './table.mjs';
+import { freePort } from '../browser/ports.mjs';
 
 const here = import.meta.dirname;
 const binary = resolve(process.env.BIN ?? 'target/debug', 'entree');

@@ -1,7 +1,6 @@
 // The built binary: `entree dev` with the clients of the matrix, over http, behind a proxy that speaks https, or
 // speaking it itself.
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -75,16 +74,6 @@ const clean = () => Object.fromEntries(Object.entries(process.env).filter(([key]
 export function faketime() {
   const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib') : [];
   return folders.map((one) => join('/usr/lib', one, 'faketime/libfaketime.so.1')).find(existsSync);
-}
-
-// A port that is free now.
-export async function freePort() {
-  const server = http.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 // Starts it; gives its address once it serves. `clock`: its time, as libfaketime has it ('-2h').
