@@ -11,7 +11,8 @@ logs=$(mktemp -d)
 children=()
 stop() {
   trap - EXIT INT TERM
-  for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
+  # One that was stopped to take it away ends once it goes on.
+  for child in "${children[@]}"; do kill "$child" 2>/dev/null && kill -CONT "$child" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf "$logs"
   exit "${1:-0}"

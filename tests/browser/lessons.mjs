@@ -109,9 +109,17 @@ export const demo = {
   'the lessons: make run after make cert: the same over https': async ({ browser }) => walkAsPrinted(browser, true),
 };
 
-// Does what the terminal says, with what it says.
 async function walkAsPrinted(browser, https) {
   const run = await makeRun(https);
+  try {
+    await followPrinted(browser, https, run);
+  } finally {
+    await run.stop();
+  }
+}
+
+// Does what the terminal says, with what it says.
+async function followPrinted(browser, https, run) {
   const printed = (pattern) => run.text.match(pattern)?.[1] ?? assert.fail(`${pattern} is not in:\n${run.text}`);
   const context = await browser.newContext({ ignoreHTTPSErrors: https });
   const page = await context.newPage();
@@ -142,5 +150,4 @@ async function walkAsPrinted(browser, https) {
   assert.equal(await count(tab), 6, 'a coach sees all of them, and Entree was not asked');
   execSync(printed(/(kill -CONT \d+)/));
   await context.close();
-  await run.stop();
 }
