@@ -32,7 +32,7 @@ const languages = {
     command: (file) => [join(tools, 'venv/bin/python'), join(here, file)],
     needs: join(tools, 'venv/.entree-lock'), else: 'no virtual environment for Python',
   },
-  Go: { command: (file) => [join(tools, 'go', file)], needs: join(tools, 'go/client'), else: 'Go has built nothing' },
+  Go: { command: (file) => [join(tools, 'go', file)], needs: join(tools, 'go/client'), else: 'no Go that is new enough; tests/setup.sh interop says which' },
   Rust: { command: (file) => [join(built, file)], needs: join(built, 'interop-client'), else: 'cargo has built nothing' },
   Java: {
     command: (file) => ['java', '-cp', `${join(tools, 'java/classes')}:${join(tools, 'java/lib/*')}`, file],

@@ -8,6 +8,7 @@ tools=${INTEROP_TOOLS:-target/interop}
 mkdir -p "$tools"
 tools=$(realpath "$tools")
 may_install() { [ "${NO_INSTALL:-0}" != 1 ]; }
+source tests/again.sh
 
 node=node
 if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; then
@@ -25,7 +26,7 @@ fresh() { cmp -s "$1" "$2"; }
 
 lock=tests/interop/node/package-lock.json
 if ! fresh "$lock" tests/interop/node/node_modules/.entree-lock && may_install; then
-  if (cd tests/interop/node && npm ci --ignore-scripts --no-audit --no-fund --silent) >"$tools/npm.log" 2>&1; then
+  if (cd tests/interop/node && again npm ci --ignore-scripts --no-audit --no-fund --silent) >"$tools/npm.log" 2>&1; then
     cp "$lock" tests/interop/node/node_modules/.entree-lock
   else
     tail -n 5 "$tools/npm.log"
@@ -36,7 +37,7 @@ lock=tests/interop/python/requirements.txt
 if ! fresh "$lock" "$tools/venv/.entree-lock" && may_install; then
   rm -rf "$tools/venv"
   if python3 -m venv "$tools/venv" >"$tools/pip.log" 2>&1 &&
-    "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$lock" >>"$tools/pip.log" 2>&1; then
+    again "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$lock" >>"$tools/pip.log" 2>&1; then
     cp "$lock" "$tools/venv/.entree-lock"
   else
     tail -n 5 "$tools/pip.log"
@@ -51,7 +52,7 @@ if command -v javac >/dev/null && command -v mvn >/dev/null; then
   lock=tests/interop/java/pom.xml
   if ! fresh "$lock" "$tools/java/.entree-lock" && may_install; then
     rm -rf "$tools/java"
-    mvn -q -B -f "$lock" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$tools/java/lib" >"$tools/mvn.log" 2>&1 &&
+    again mvn -q -B -f "$lock" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$tools/java/lib" >"$tools/mvn.log" 2>&1 &&
       cp "$lock" "$tools/java/.entree-lock" || tail -n 5 "$tools/mvn.log"
   fi
   mkdir -p "$tools/java/classes"
@@ -64,20 +65,21 @@ fi
 
 target=${CARGO_TARGET_DIR:-target}
 if command -v cargo >/dev/null; then
-  flags=()
-  may_install || flags=(--offline)
+  project=(--locked --manifest-path tests/interop/rust/Cargo.toml)
+  if may_install; then again cargo fetch "${project[@]}" >"$tools/cargo.log" 2>&1; fi
   # The same folder as the product's: what both use is compiled once.
-  cargo build --locked "${flags[@]}" --manifest-path tests/interop/rust/Cargo.toml --target-dir "$target" >"$tools/cargo.log" 2>&1 || {
+  cargo build --offline "${project[@]}" --target-dir "$target" >"$tools/cargo.log" 2>&1 || {
     rm -f "$target/debug/interop-client"
     tail -n 5 "$tools/cargo.log"
   }
 fi
 
+PATH=$PATH:/usr/local/go/bin
 if command -v go >/dev/null; then
   mkdir -p "$tools/go"
   printf '{"Replace":{"%s":"%s"}}' "$PWD/tests/interop/go/document/verify.go" "$tools/document/verify.go" >"$tools/overlay.json"
   flags=-mod=readonly
-  if ! may_install; then export GOPROXY=off; fi
+  if may_install; then (cd tests/interop/go && again go mod download) >"$tools/go.log" 2>&1; else export GOPROXY=off; fi
   (cd tests/interop/go && go build "$flags" -overlay "$tools/overlay.json" -o "$tools/go/" ./client ./verifier ./document) \
     >"$tools/go.log" 2>&1 || {
     rm -f "$tools/go/client"

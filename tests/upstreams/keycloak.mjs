@@ -2,9 +2,9 @@
 // in memory and a realm that is imported.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../browser/ports.mjs';
 
 export const version = '26.4.7';
 const kept = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'entree-testkit');
@@ -30,7 +30,10 @@ function fetched() {
     const artifact = `org.keycloak:keycloak-quarkus-dist:${version}:zip`;
     console.log(`fetching Keycloak ${version} into ${kept}, once`);
     const run = (...command) => spawnSync(command[0], command.slice(1), { cwd: draft, encoding: 'utf8' });
-    const got = run('mvn', '-q', '-B', 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${draft}`);
+    const fetch = () => run('mvn', '-q', '-B', 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${draft}`);
+    let got = fetch();
+    // The registry may be away for a moment.
+    for (const seconds of ['5', '10']) if (got.status !== 0 && run('sleep', seconds)) got = fetch();
     if (got.status !== 0) return `Keycloak cannot be fetched: ${got.stdout.split('\n').find((line) => line.includes('ERROR')) ?? got.error}`;
     const zip = `keycloak-quarkus-dist-${version}.zip`;
     if (run('unzip', '-q', zip).status !== 0) return 'what was fetched cannot be unpacked';
@@ -44,13 +47,6 @@ function fetched() {
     rmSync(draft, { recursive: true, force: true });
   }
 }
-
-const freePort = () => new Promise((done) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
 
 // Starts it with one realm, client and user, and gives its issuer.
 export async function start({ redirect, secret, user }) {
