@@ -14,7 +14,7 @@ pub enum Next<'a> {
     Code(&'a Current),
     /// Somebody must sign in, or prove again who they are.
     SignIn {
-        /// A session alone is not enough.
+        /// Whoever is signed in must prove it again: a session alone is not enough.
         fresh: bool,
     },
     /// The person must allow it.
@@ -41,7 +41,9 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
         return Next::Refuse(OauthError::new(Code::LoginRequired, words));
     }
     let Some(current) = current.filter(|current| is_good(asked, current, now)) else {
-        return sign_in(current.is_some());
+        // Who may be anybody, or must be somebody else, is not told to prove it once more.
+        let same = current.is_some_and(|current| is_meant(asked, current));
+        return sign_in(same && !prompt.select_account);
     };
     if !is_strong(asked, &current.session.acr) {
         // A fresh proof is one by mail; nothing else can be had of somebody who is signed in.

@@ -231,5 +231,5 @@ fn pm_2_pm_6_consent_is_asked_where_it_is_missing_or_wanted() {
 
 #[test]
 fn pm_6_choosing_an_account_shows_the_page() {
-    assert_eq!(step(Prompt { select_account: true, ..ANY }, None, Some(1), 0), "prove again");
+    assert_eq!(step(Prompt { select_account: true, ..ANY }, None, Some(1), 0), "sign in");
 }
