@@ -8,6 +8,7 @@ mod check;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 pub(super) use check::check;
 
@@ -264,6 +265,14 @@ pub const TENANT: &str = "{tenantid}";
 /// Tenants of Entra that stand for many directories.
 pub const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
+/// The directory that stands in an issuer in place of [`TENANT`]; none if it does not fit the template, or that is none.
+#[must_use]
+pub fn directory<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
+    let (before, after) = template.split_once(TENANT)?;
+    let tid = issuer.strip_prefix(before)?.strip_suffix(after)?;
+    Uuid::try_parse(tid).is_ok_and(|id| id.hyphenated().to_string() == tid).then_some(tid)
+}
+
 impl Provider {
     /// Whether `other` differs from it in its looks at most: name, icon, order, button.
     #[must_use]
@@ -318,6 +327,16 @@ impl Provider {
             Kind::Github => "https://github.com".to_owned(),
             Kind::Gitlab => "https://gitlab.com".to_owned(),
             Kind::Oidc | Kind::Keycloak => String::new(),
+        }
+    }
+
+    /// Whether accounts of this issuer are its own: exactly, or, of many directories, one that may come.
+    #[must_use]
+    pub fn is_issuer(&self, issuer: &str) -> bool {
+        let template = self.issuer();
+        match directory(&template, issuer) {
+            Some(tid) => self.tenants.is_empty() || self.tenants.iter().any(|tenant| tenant == tid),
+            None => !template.contains(TENANT) && template == issuer,
         }
     }
 

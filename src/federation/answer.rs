@@ -1,12 +1,10 @@
 //! What a callback's parameters say, before anything is asked (CB-06, CB-07, UE-01).
 
-use uuid::Uuid;
-
 use super::{
     provider::{Answer, Record},
     refused::{Code, Refused, upstream_words},
 };
-use crate::config::providers::TENANT;
+use crate::config::providers::{TENANT, directory};
 
 /// RFC 9207 §2.4: `iss` is there if it must be, and if it is there it is the recorded issuer, also beside an error.
 ///
@@ -26,9 +24,7 @@ pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), Refused>
 
 /// The issuer exactly; for the template of many directories, with one of them in it.
 fn fits(issuer: &str, iss: &str) -> bool {
-    let Some((before, after)) = issuer.split_once(TENANT) else { return issuer == iss };
-    let middle = iss.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-    middle.is_some_and(|tid| Uuid::try_parse(tid).is_ok_and(|id| id.hyphenated().to_string() == tid))
+    if issuer.contains(TENANT) { directory(issuer, iss).is_some() } else { issuer == iss }
 }
 
 /// The code. An error beside it wins.

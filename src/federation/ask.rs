@@ -1,5 +1,6 @@
 //! `/login/identity`: whether to connect an account at a provider (cases B, E, G), or to leave somebody else's session for
-//! it (case A). GET shows; only the form changes anything, and each link is settled once (LK-06).
+//! it (case A). GET shows; only the form changes anything, and each link is settled once (LK-06), and not at all once its
+//! provider may not speak for it any more.
 
 use poem::{Body, Request, Response, handler, web::Data};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use crate::{
         flow::{self, Flow, State},
         page::Continue,
         pending_link::{self, PendingLink, Wants},
+        provider,
         resume::{continue_path, link_of},
         trouble,
         visit::{Form, see_other},
@@ -89,6 +91,13 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
         let waits = waits(app, &visit, &Params::from_query(request)?).await?;
         let Some(current) = &visit.current else { return Ok(see_other("/login")) };
         let link = waits.link();
+        if provider::speaks_for(&visit.config, &link.arrived).is_none() {
+            return match &waits {
+                // Nothing is asked there either.
+                Waits::Flow(flow, _) => Ok(see_other(&continue_path(flow.id))),
+                Waits::Ticket(..) => refused(app, &visit, &Code::ProviderDisabled.into(), link).await,
+            };
+        }
         let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email).unwrap_or_default();
         let switch = link.wants == Wants::Switch;
         let others = identity::of_user(app.db.read(), current.user.id).await?;
@@ -186,6 +195,11 @@ async fn by_flow(app: &App, visit: &Visit, flow: &Flow, link: &PendingLink, yes:
     let Some(current) = &visit.current else { return Err(Trouble::Stale) };
     let site = visit.site_of(flow.client_id.as_deref());
     let on = || show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, site);
+    if yes && provider::speaks_for(&visit.config, &link.arrived).is_none() {
+        // The question is not asked again, so that the rest of the sign-in goes on.
+        let place = Place { provider: &link.arrived.provider, next: Next::On(continue_path(flow.id)) };
+        return refuse(app, visit, &Code::ProviderDisabled.into(), &place).await;
+    }
     if yes {
         return add(app, visit, current, link, Some(flow), on()).await;
     }
@@ -209,6 +223,7 @@ async fn add(
     // Read again: since the request came the session may have ended, or somebody reclaimed the account.
     let now = session::by_id(tx.conn(), current.session.id, tx.now, &visit.config.session).await?;
     let refusal = match &now {
+        _ if provider::speaks_for(&app.config.get(), &link.arrived).is_none() => Some(Code::ProviderDisabled),
         Some(now) if session::is_fresh(&now.session, tx.now) => None,
         Some(_) => Some(Code::LinkStaleAuth),
         None => Some(Code::SessionChanged),
@@ -245,6 +260,8 @@ pub async fn told(tx: &Tx, current: &Current, locale: &str, provider: &str, kind
 }
 
 async fn refused(app: &App, visit: &Visit, refusal: &Refused, link: &PendingLink) -> Result<Response, Trouble> {
-    let place = Place { provider: &link.arrived.provider, next: Next::Account };
+    // Who came to sign in has, perhaps, a client's request that waits; who came to connect something has their account.
+    let next = if link.wants == Wants::Switch { Next::SignIn(link.txn.as_deref()) } else { Next::Account };
+    let place = Place { provider: &link.arrived.provider, next };
     refuse(app, visit, refusal, &place).await
 }

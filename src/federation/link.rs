@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     decide::{Decision, Facts, Owner, decide},
+    oidc::facts,
     provider::{Identity, Trust},
     refused::{Code, Refused},
 };
@@ -28,7 +29,7 @@ use crate::{
 pub struct Came {
     /// The account.
     pub arrived: Arrived,
-    /// The provider runs the mailbox of its address.
+    /// The provider ran the mailbox of its address when they came back: by the settings of then.
     pub authoritative: bool,
     /// How it was proven there, separated by blanks.
     pub amr: String,
@@ -154,12 +155,18 @@ pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at
         Some(link) => user::by_id(conn, link.user_id).await?,
         None => None,
     };
+    // Whatever it was worth when it came, it is worth no more than it would be now.
+    let authoritative = came.authoritative
+        && address.is_some()
+        && provider::speaks_for(config, &came.arrived)
+            .zip(told)
+            .is_some_and(|(provider, told)| facts::is_authoritative(provider, told));
     let facts = Facts {
         connecting: at.connecting,
         owner: owner.map(|owner| Owner { user: owner.id, active: owner.state == State::Active }),
         current: at.holds.current.map(|current| current.user.id),
         switch: at.switch,
-        authoritative: came.authoritative && address.is_some(),
+        authoritative,
         held,
         sign_up: config.magic_link.sign_up == SignUp::Open,
     };
@@ -173,6 +180,10 @@ pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at
 /// The database's own.
 pub async fn settle_in(app: &App, tx: &Tx, came: &Came, at: Where<'_>) -> Result<Option<Settled>, Failure> {
     let config = app.config.get();
+    // also of an answer that was taken before, and has waited since.
+    if provider::speaks_for(&config, &came.arrived).is_none() {
+        return Ok(Some(Settled::Refused(Code::ProviderDisabled.into())));
+    }
     let known = known(tx.conn(), &config, came, at).await?;
     let (arrived, amr) = (&came.arrived, came.amr.as_str());
     match (decide(&known.facts), &known.link, &known.address) {

@@ -161,6 +161,8 @@ pub enum Next<'a> {
     SignIn(Option<&'a str>),
     /// Back to the account page.
     Account,
+    /// On with a sign-in by mail that is done, at this path: perhaps a client's request waits behind it.
+    On(String),
     /// Back to the app, with an error for it.
     App(String),
 }
@@ -171,7 +173,7 @@ impl Next<'_> {
             Self::SignIn(Some(txn)) => format!("/login?txn={txn}"),
             Self::SignIn(None) => "/login".to_owned(),
             Self::Account => "/account".to_owned(),
-            Self::App(url) => url.clone(),
+            Self::On(to) | Self::App(to) => to.clone(),
         }
     }
 
@@ -179,6 +181,7 @@ impl Next<'_> {
         match self {
             Self::SignIn(_) => "upstream-back",
             Self::Account => "upstream-back-account",
+            Self::On(_) => "continue-link",
             Self::App(_) => "upstream-back-app",
         }
     }
@@ -193,7 +196,7 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
     let code = refused.code;
     let known = [("provider", provider::name_or_words(&visit.config, place.provider, &visit.tongue))];
     let stem = match &place.next {
-        Next::Account => code.stem_connecting(),
+        Next::Account | Next::On(_) => code.stem_connecting(),
         Next::SignIn(_) | Next::App(_) => code.stem(),
     };
     let message = visit.tongue.ta(stem, &known);

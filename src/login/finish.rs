@@ -4,7 +4,7 @@ use crate::{
     audit::{Event, Kind},
     config::{Config, SignUp},
     db::Tx,
-    login::{device, flow},
+    login::{device, flow, provider},
     mail::outbox::{self, LetterKind},
     secret::{Hash, Plain},
     session::{self, Current, Method, Session, Start},
@@ -38,7 +38,7 @@ pub enum Of<'a> {
         address: &'a Address,
         /// Its key in counters.
         key: &'a Hash,
-        /// The account that waits.
+        /// The account that waits; passed over if its provider may not speak for it any more.
         link: Option<&'a Arrived>,
     },
     /// An address, by the provider that runs its mailbox: makes a user and never joins one (DESIGN §8, linking).
@@ -148,6 +148,8 @@ pub async fn finish(tx: &Tx, proof: Proof<'_>, caller: &Caller, config: &Config)
 
 async fn by_mail<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config) -> Result<Found<'a>, Failure> {
     let Of::Mail { address, link, .. } = proof.of else { return Ok(Err("not_mail")) };
+    // The mail is proof enough. What a provider said is worth nothing once that is switched off.
+    let link = link.filter(|arrived| provider::speaks_for(config, arrived).is_some());
     let may_create = config.magic_link.sign_up == SignUp::Open;
     Ok(match user::resolve(tx, address, ProvenBy::Mail, may_create).await? {
         Resolved::Known(user) => Ok((user, Method::Mail, false)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{pending::Asker, trouble::Trouble, visit::Visit};
+use super::{pending::Asker, provider, trouble::Trouble, visit::Visit};
 use crate::{
     app::App,
     audit::{Event, Kind as Happened},
@@ -160,7 +160,8 @@ pub fn is_of(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> b
     browser == Some(bound) || grown_from == Some(bound)
 }
 
-/// The link that a page or form names: none was named, or this browser brought it.
+/// The link that a page or form names, if this browser brought it: none was named, or its provider may not speak for it
+/// any more, and the sign-in goes on without.
 ///
 /// # Errors
 /// [`Trouble::Link`] if it is another browser's, used, or too old: with its row in the trail.
@@ -171,7 +172,7 @@ pub async fn named(app: &App, visit: &Visit, handle: Option<&str>) -> Result<Opt
         None => None,
     };
     match found.filter(|link| link.wants == Wants::Proof) {
-        Some(link) => Ok(Some(link)),
+        Some(link) => Ok(provider::speaks_for(&visit.config, &link.arrived).is_some().then_some(link)),
         None => Err(refused(app, visit).await?),
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     app::App,
     config::{Config, Provider},
     session::page::ProviderButton,
+    user::Arrived,
     web::text::Tongue,
 };
 
@@ -18,6 +19,13 @@ pub const CONNECT_FORM: &str = "connect";
 #[must_use]
 pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Provider> {
     config.providers.iter().find(|provider| provider.enabled && provider.id == id)
+}
+
+/// The provider that may speak for an account now (federation R-38): configured, switched on, and the account's issuer
+/// still its own. Whatever waited for a proof or a yes asks again before anything comes of it.
+#[must_use]
+pub fn speaks_for<'a>(config: &'a Config, arrived: &Arrived) -> Option<&'a Provider> {
+    find(config, &arrived.provider).filter(|provider| provider.is_issuer(&arrived.issuer))
 }
 
 /// What people call the provider with this id, also when it is switched off; none if it is not configured.

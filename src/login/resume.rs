@@ -8,6 +8,7 @@ use super::{
     page,
     pending::{self, Pending},
     pending_link::{self, ASK_PATH, PendingLink},
+    provider,
     trouble::{self, Trouble},
     visit::{Visit, see_other},
 };
@@ -57,10 +58,10 @@ pub async fn go_on(Data(app): Data<&App>, request: &Request) -> Response {
 }
 
 /// Whichever tab comes first takes the client's request; the other is told that it may be closed. An account at a
-/// provider that waits for a yes comes before it.
+/// provider that waits for a yes comes before it, while that provider may speak for it.
 async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trouble> {
     if let Some(link) = link_of(flow)? {
-        if flow.link_settled_at.is_none() {
+        if flow.link_settled_at.is_none() && provider::speaks_for(&visit.config, &link.arrived).is_some() {
             return Ok(see_other(&format!("{ASK_PATH}?flow={}", flow.id)));
         }
         pending_link::spend(&app.tickets, &link).await?;

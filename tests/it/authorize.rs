@@ -204,6 +204,7 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
 
 /// An account at a provider that is somebody else's here, with a client's request to go on with: the question's path.
 async fn switch(bed: &Bed, browser: &Browser<'_>, txn: &str) -> String {
+    bed.configure(|config| config.providers = vec![crate::linking::provider("office")]);
     let link = PendingLink {
         arrived: crate::linking::arrived("other", None),
         authoritative: false,

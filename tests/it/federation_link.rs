@@ -40,7 +40,7 @@ on_both!(
 );
 
 /// Trust none, as any OpenID Provider has it unless ops say otherwise.
-async fn untrusted(bed: &Bed) -> Stage<'_> {
+pub(crate) async fn untrusted(bed: &Bed) -> Stage<'_> {
     Stage::new(bed, json!({"trust": null})).await
 }
 
@@ -52,20 +52,20 @@ async fn through(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Back {
 }
 
 /// The same and back, wherever that leads.
-async fn come(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Page {
+pub(crate) async fn come(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Page {
     let back = through(stage, browser).await;
     let answer = browser.open(&back.path()).await;
     settle(browser, answer).await
 }
 
 /// The page that asks for an address after the provider, and what stands in it.
-fn asks_for_address(page: &Page) -> String {
+pub(crate) fn asks_for_address(page: &Page) -> String {
     assert!(page.has("form#sign-in input[name=link]"), "asks for an address: {}", page.summary());
     page.attribute("form#sign-in input[name=email]", "value").unwrap_or_default()
 }
 
 /// Proves an address from that page by the mailed link, in this browser.
-async fn prove(browser: &mut Browser<'_>, page: &Page, email: &str) -> Page {
+pub(crate) async fn prove(browser: &mut Browser<'_>, page: &Page, email: &str) -> Page {
     // Letters go out several at a time: what was written before must not pass for the newest.
     browser.bed.post().await;
     let answer = browser.submit(page, "sign-in", &[("email", email)]).await;
@@ -387,7 +387,7 @@ async fn cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cook
 }
 
 /// Sets out from the account page to connect the provider; gives what is brought back.
-async fn connecting(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Back {
+pub(crate) async fn connecting(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Back {
     let account = browser.open("/account").await;
     let page = browser.submit(&account, &format!("connect-{}", stage.id), &[]).await;
     stage.up.visit(&page).await

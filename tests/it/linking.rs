@@ -21,6 +21,7 @@ use entree::{
 };
 use poem::{Request, http::StatusCode};
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -46,11 +47,13 @@ on_both!(
     up_08_a_request_for_fresh_proof_shows_no_provider,
 );
 
-/// A provider that nobody runs.
+/// A provider that nobody runs; it is believed about the mailboxes of `example.test`.
 pub(crate) fn provider(id: &str) -> Provider {
-    let text =
-        format!("{{\"id\":\"{id}\",\"name\":\"Example\",\"issuer\":\"https://up.invalid\",\"client_id\":\"c\"}}");
-    serde_json::from_str(&text).unwrap()
+    let settings = json!({
+        "id": id, "name": "Example", "issuer": "https://up.invalid", "client_id": "c",
+        "trust": "authoritative", "mail_domains": ["example.test"],
+    });
+    serde_json::from_value(settings).unwrap()
 }
 
 /// An account at it.
@@ -293,6 +296,7 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(bed: Bed) {
 }
 
 async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
+    bed.configure(|config| config.providers.push(provider("office")));
     let email = "yes@example.test";
     let mut browser = signed_in(&bed, email).await;
     let path = asked(&bed, &browser, "yes").await;
@@ -318,6 +322,7 @@ async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
 }
 
 async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
+    bed.configure(|config| config.providers.push(provider("office")));
     signed_in(&bed, "first@example.test").await;
     let mut browser = signed_in(&bed, "second@example.test").await;
     connected(&bed, "first@example.test", "shared").await;
@@ -332,6 +337,7 @@ async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
 }
 
 async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors(bed: Bed) {
+    bed.configure(|config| config.providers.push(provider("office")));
     let counts = async || {
         let db = bed.app.db.read();
         let users = entity::user::Entity::find().count(db).await.unwrap();
@@ -357,6 +363,7 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
 }
 
 async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_name(bed: Bed) {
+    bed.configure(|config| config.providers.push(provider("office")));
     let known = async |email: &str| {
         let user = user_of(&bed, email).await;
         (user.locale.unwrap_or_default(), user.name.unwrap_or_default())
@@ -396,6 +403,7 @@ async fn proven(bed: &Bed, email: &str, link: Option<&Arrived>) -> user::User {
 }
 
 async fn lk_09_two_first_logins_at_once_make_one_user(bed: Bed) {
+    bed.configure(|config| config.providers.push(provider("office")));
     for round in 0..20 {
         let email = format!("both{round}@example.test");
         let one = came(&format!("same{round}"), &email, true);
@@ -410,6 +418,7 @@ async fn lk_09_two_first_logins_at_once_make_one_user(bed: Bed) {
 }
 
 async fn lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes(bed: Bed) {
+    bed.configure(|config| config.providers.push(provider("office")));
     let browser = signed_in(&bed, "waits@example.test").await;
     let path = asked(&bed, &browser, "waits").await;
     let mut browser = browser;

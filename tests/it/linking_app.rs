@@ -2,6 +2,7 @@
 //! nobody is signed in before the code is redeemed with it. The provider's part is in `federation*`.
 
 use entree::{
+    config::providers::MailTrust,
     federation::{
         app_return::arrive,
         arrive::signed_in as signed_in_there,
@@ -36,6 +37,7 @@ on_both!(
     api_flows_another_provider_halfway_still_ends_at_the_app,
     up_02_api_flows_an_app_walks_from_the_start_to_its_tokens,
     r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on,
+    r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now,
     r_45_api_flows_the_trail_says_why_an_app_was_refused,
 );
 
@@ -299,6 +301,23 @@ async fn r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_o
     assert_eq!(Kept::of(&bed).await.since(&before), ["up_provider_disabled"]);
     stage.set(|provider| provider.enabled = true);
     assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::OK, "nothing of that spent it");
+}
+
+async fn r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now(bed: Bed) {
+    for reason in ["up_provider_disabled", "up_app_code"] {
+        let stage = Stage::new(&bed, json!({})).await;
+        let verifier = Plain::generate().to_text();
+        let code = walked(&stage, &verifier).await;
+        stage.set(|provider| match reason {
+            "up_provider_disabled" => provider.issuer = "https://another.example".to_owned(),
+            _ => provider.trust = Some(MailTrust::Asserted),
+        });
+        let before = Kept::of(&bed).await;
+        let (status, answer) = redeem_at(&bed, &stage.id, &code, &verifier).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")), "{reason}");
+        assert_eq!(Kept::of(&bed).await.since(&before), [reason]);
+        assert_eq!((users(&bed).await, identities(&bed).await), (0, 0), "{reason}");
+    }
 }
 
 async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(bed: Bed) {

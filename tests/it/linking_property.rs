@@ -27,7 +27,11 @@ use poem::Request;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use crate::{bed::Bed, linking::arrived, oauth::register};
+use crate::{
+    bed::Bed,
+    linking::{arrived, provider},
+    oauth::register,
+};
 
 const VICTIM: &str = "victim@example.test";
 const ATTACKER: &str = "attacker@example.test";
@@ -217,6 +221,7 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
     for seed in 1..=RUNS {
         let bed = Bed::embedded().await;
         register(&bed);
+        bed.configure(|config| config.providers.push(provider("office")));
         let caller = Caller::make(&Request::builder().finish(), &[]);
         let dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut world =

@@ -28,6 +28,7 @@ mod federation_claims;
 mod federation_kinds;
 mod federation_link;
 mod federation_metadata;
+mod federation_off;
 mod federation_race;
 mod federation_secrets;
 mod federation_token;

@@ -124,7 +124,7 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             vec![of(&page, browser, "logout", &[])]
         }
         "/login/upstream/:provider" => {
-            bed.configure(|config| config.providers.push(linking::provider("office")));
+            bed.configure(|config| config.providers = vec![linking::provider("office")]);
             let mut browser = bed.browser();
             let login = browser.open("/login").await;
             let start = of(&login, browser, "upstream-office", &[]);
@@ -133,6 +133,7 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             vec![start, of(&account, browser, "connect-office", &[])]
         }
         "/login/identity" => {
+            bed.configure(|config| config.providers = vec![linking::provider("office")]);
             let mut browser = signed_in(bed, "identity@example.com").await;
             let path = linking::asked(bed, &browser, "identity").await;
             let page = browser.open(&path).await;

@@ -45,6 +45,25 @@ fn up_01_each_kind_presets_what_its_provider_needs() {
 }
 
 #[test]
+fn r_38_an_account_is_of_a_provider_while_its_issuer_is() {
+    let of = |more: &str| provider(&format!("id = \"a\"\nclient_id = \"c\"\n{more}"));
+    let own = of("issuer = \"https://op.example\"");
+    assert!(own.is_issuer("https://op.example") && !own.is_issuer("https://op.example/") && !own.is_issuer(""));
+    assert!(of("kind = \"github\"").is_issuer("https://github.com"));
+    let (a, b) = ("0f0e0d0c-0000-4000-8000-00000000000a", "0f0e0d0c-0000-4000-8000-00000000000b");
+    let issuer = |tid: &str| format!("https://login.microsoftonline.com/{tid}/v2.0");
+    let many = of("kind = \"entra\"\ntenant = \"common\"");
+    assert!(many.is_issuer(&issuer(a)) && many.is_issuer(&issuer(b)));
+    for bad in [&issuer("{tenantid}"), &issuer(&a.to_uppercase()), &issuer(""), "https://login.microsoftonline.com"] {
+        assert!(!many.is_issuer(bad), "{bad}");
+    }
+    let some = of(&format!("kind = \"entra\"\ntenant = \"organizations\"\ntenants = [\"{a}\"]"));
+    assert!(some.is_issuer(&issuer(a)) && !some.is_issuer(&issuer(b)), "a directory that may not come any more");
+    let one = of(&format!("kind = \"entra\"\ntenant = \"{a}\""));
+    assert!(one.is_issuer(&issuer(a)) && !one.is_issuer(&issuer(b)));
+}
+
+#[test]
 fn up_01_each_bad_provider_is_refused_at_its_key() {
     let block = |line: &str| {
         let mut lines: BTreeMap<&str, String> = BTreeMap::from([

@@ -61,6 +61,13 @@ fn trust(settings: &Provider, email: &str, source: &Object, claims: &Object) -> 
     }
 }
 
+/// Whether a word about an address that was authoritative when it came still is, by the settings of now. Google's own
+/// mailboxes were told by `hd` then, which no setting changes.
+pub(crate) fn is_authoritative(settings: &Provider, email: &str) -> bool {
+    settings.trust() == MailTrust::Authoritative
+        && (settings.kind == Kind::Google || within(settings, email) == Trust::Authoritative)
+}
+
 /// Authoritative for the domains whose mailboxes the provider runs, compared whole and in canonical form; elsewhere it
 /// can have checked an address and no more.
 pub(crate) fn within(settings: &Provider, email: &str) -> Trust {
