@@ -82,7 +82,7 @@ pub struct Consume {
     /// The code that the person typed; spaces and dashes do not matter.
     #[oai(validator(max_length = 256))]
     pub code: Option<String>,
-    /// The last part of the link in the mail.
+    /// The last part of the link in the mail, which belongs to `flow_id`.
     #[oai(validator(max_length = 64))]
     pub link_token: Option<String>,
     /// Scopes, separated by spaces.
@@ -250,7 +250,7 @@ impl Finish<'_> {
         let tx = self.app.db.begin().await?;
         let outcome = match (&body.code, body.link_token.as_deref().and_then(Plain::parse)) {
             (Some(code), _) => code::consume(&tx, id, code, &attempt).await?,
-            (None, Some(link)) => consume::by_link(&tx, &link.hash(), &attempt).await?,
+            (None, Some(link)) => consume::by_link(&tx, &link.hash(), Some(id), &attempt).await?,
             (None, None) => return wrong(),
         };
         let Consumed::SignedIn(done, flow) = outcome else {

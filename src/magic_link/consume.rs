@@ -1,5 +1,7 @@
 //! Using a link or a code: whatever the proof, the flow is claimed by one guarded statement and ends at the one door.
 
+use uuid::Uuid;
+
 use super::token;
 use crate::{
     audit::{Event, Kind},
@@ -50,14 +52,18 @@ pub enum Consumed {
     Refused(Option<Box<Flow>>, &'static str),
 }
 
-/// Uses a link.
+/// Uses a link. `of` is the flow that an app names beside it; a browser names none.
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_link(tx: &Tx, link: &Hash, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+pub async fn by_link(tx: &Tx, link: &Hash, of: Option<Uuid>, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
     let Some(token) = token::by_link(tx.conn(), link).await? else {
         return refuse(tx, None, "unknown", attempt).await;
     };
+    // No try is counted: 256 bits are not guessed, and whoever names another flow may not hold that one.
+    if of.is_some_and(|id| id != token.flow_id) {
+        return refuse(tx, None, "other_flow", attempt).await;
+    }
     let Some(flow) = flow::by_id(tx.conn(), token.flow_id).await? else {
         return refuse(tx, None, "unknown", attempt).await;
     };

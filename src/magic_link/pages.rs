@@ -366,7 +366,7 @@ pub async fn use_link(Data(app): Data<&App>, Path(text): Path<String>, request: 
         visit.check_form(app, request, &form)?;
         let Some(link) = Plain::parse(&text) else { return Ok(elsewhere(&visit)) };
         let tx = app.db.begin().await?;
-        let outcome = consume::by_link(&tx, &link.hash(), &attempt(app, &visit, &params)?).await?;
+        let outcome = consume::by_link(&tx, &link.hash(), None, &attempt(app, &visit, &params)?).await?;
         tx.commit().await?;
         match outcome {
             Consumed::SignedIn(done, flow) => Ok(visit.answer_signed_in(go_on(&visit, &flow), &done)),

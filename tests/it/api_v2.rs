@@ -31,6 +31,7 @@ on_both!(
     a_login_is_read_by_pages_of_its_own_client_alone,
     a_login_is_begun_by_apps_without_a_secret_alone,
     a_login_ends_with_its_time_and_its_tries,
+    a_link_finishes_the_login_that_is_named_alone,
 );
 
 fn json_of(page: &Page) -> Value {
@@ -125,6 +126,30 @@ async fn a_login_is_followed_until_it_is_consumed(bed: Bed) {
         .collect();
     let states: Vec<&str> = events.iter().map(|event| event["state"].as_str().unwrap()).collect();
     assert!(states == ["open", "consumed"] || states == ["consumed"], "{states:?}");
+}
+
+/// `/api/v1`, whose links name their login by themselves.
+async fn a_link_finishes_the_login_that_is_named_alone(bed: Bed) {
+    bed.configure(with_apps);
+    let own = begin(&bed, "v1-link@example.com").await;
+    let link = bed.mail("v1-link@example.com").await.link();
+    let token = link.rsplit('/').next().unwrap();
+    let second = begin(&bed, "v1-second@example.com").await;
+    let finish = async |id: &str| {
+        let body = json!({"flow_id": id, "code_verifier": VERIFIER, "link_token": token, "scope": "openid"});
+        let page = send(&bed, Method::POST, "/api/v1/auth/magic-link/consume", &[], Some(body)).await;
+        (page.status, json_of(&page))
+    };
+    for (what, id) in [
+        ("nobody's", "11111111-2222-4333-8444-555555555555"),
+        ("another of the same app", second.as_str()),
+        ("no identifier", "x"),
+    ] {
+        let (status, answer) = finish(id).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")), "{what}");
+    }
+    let (status, answer) = finish(&own).await;
+    assert!(status == StatusCode::OK && answer["access_token"].is_string(), "nothing of that spent it: {answer}");
 }
 
 async fn a_login_is_read_by_pages_of_its_own_client_alone(bed: Bed) {
