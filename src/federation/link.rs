@@ -36,7 +36,8 @@ pub struct Came {
 }
 
 impl Came {
-    /// From what was identified. `amr` values stand in tokens: only plain words of RFC 8176's kind are kept.
+    /// From what was identified. `amr` values stand in our tokens: only plain words of RFC 8176's kind are kept, so that
+    /// none reads like a name of ours (`urn:entree:…`).
     #[must_use]
     pub fn new(identity: Identity) -> Self {
         let plain = |word: &String| (1..=32).contains(&word.len()) && word.bytes().all(is_plain);
@@ -79,7 +80,7 @@ impl Came {
 }
 
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte)
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
 }
 
 /// In which browser, or none, somebody came back.

@@ -1,5 +1,6 @@
 //! What an ID token says, and who userinfo says it is (`federation` §9, lines 26 to 36).
 
+use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use testkit::upstream::{CLIENT_ID, Lie, Place};
 
@@ -20,6 +21,7 @@ on_both!(
     r_35_it_10_up_claims_malformed,
     it_05_a_clock_a_little_off_is_no_reason,
     it_11_the_id_token_wins_over_userinfo,
+    amr_of_a_provider_is_plain_words_and_none_of_ours,
 );
 
 /// A row of one claim with another value.
@@ -223,4 +225,15 @@ async fn r_35_it_10_up_claims_malformed(bed: Bed) {
         ],
     )
     .await;
+}
+
+/// DESIGN §8: `amr` as the provider says. What it says is no word of ours, and none that reads like one.
+async fn amr_of_a_provider_is_plain_words_and_none_of_ours(bed: Bed) {
+    let long = "x".repeat(33);
+    let told = json!(["urn:entree:acr:email", "pwd", "a b", "", "MFA", "face.id", "hwk:user", long, "é", "mfa_2-x"]);
+    let stage = Stage::new(&bed, json!({})).await;
+    stage.up.tell(Lie::claim("amr", told));
+    stage.signs_in("with words of all kinds").await;
+    let session = entity::session::Entity::find().one(bed.app.db.read()).await.unwrap().unwrap();
+    assert_eq!((session.acr.as_str(), session.amr.as_str()), ("urn:entree:acr:upstream", "pwd mfa_2-x"));
 }
