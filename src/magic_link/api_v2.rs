@@ -41,28 +41,32 @@ const MOST_STREAMS: usize = 256;
 /// Most streams of one login.
 const MOST_STREAMS_A_LOGIN: usize = 4;
 
-/// The logins that are being followed by this process, once a stream.
-static FOLLOWED: Mutex<Vec<Uuid>> = Mutex::new(Vec::new());
+/// Most streams of one network, an IPv4 address or an IPv6 /64: so that a few do not take all.
+const MOST_STREAMS_A_NETWORK: usize = 16;
+
+/// The logins that are being followed by this process, and from which network, once a stream.
+static FOLLOWED: Mutex<Vec<(Uuid, String)>> = Mutex::new(Vec::new());
 
 /// A stream's place among the followed; given back when the stream is dropped.
-struct Place(Uuid);
+struct Place(Uuid, String);
 
 impl Place {
-    fn take(id: Uuid) -> Option<Self> {
+    fn take(id: Uuid, network: &str) -> Option<Self> {
         let mut followed = FOLLOWED.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = followed.iter().filter(|one| **one == id).count();
-        if followed.len() >= MOST_STREAMS || mine >= MOST_STREAMS_A_LOGIN {
+        let of_login = followed.iter().filter(|one| one.0 == id).count();
+        let of_network = followed.iter().filter(|one| one.1 == network).count();
+        if followed.len() >= MOST_STREAMS || of_login >= MOST_STREAMS_A_LOGIN || of_network >= MOST_STREAMS_A_NETWORK {
             return None;
         }
-        followed.push(id);
-        Some(Self(id))
+        followed.push((id, network.to_owned()));
+        Some(Self(id, network.to_owned()))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut followed = FOLLOWED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = followed.iter().position(|one| *one == self.0) {
+        if let Some(at) = followed.iter().position(|one| one.0 == self.0 && one.1 == self.1) {
             followed.swap_remove(at);
         }
     }
@@ -135,7 +139,7 @@ pub enum EventsAnswer<T: Stream<Item = LoginState> + Send + 'static> {
     /// There is no such login, or the caller did not begin it.
     #[oai(status = 404)]
     Unknown(ProblemJson),
-    /// Too many streams follow this login, or this service: read the state instead.
+    /// Too many streams follow this login, or come from this network or to this service: read the state instead.
     #[oai(status = 429)]
     TooMany(ProblemJson),
 }
@@ -203,7 +207,8 @@ impl LoginsApi {
         let Some((first, holder)) = own(&app, request, &id.0, verifier.0.as_deref()).await? else {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
-        let Some(place) = Uuid::try_parse(&id.0).ok().and_then(Place::take) else {
+        let caller = Caller::of(request);
+        let Some(place) = Uuid::try_parse(&id.0).ok().and_then(|id| Place::take(id, &caller.network)) else {
             let words = "Too many streams at once. Read the state of the login instead.";
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words);
             return Ok(EventsAnswer::TooMany(ProblemJson(problem.with_retry_after(5))));

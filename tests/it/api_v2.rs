@@ -31,6 +31,7 @@ on_both!(
     a_login_is_read_by_pages_of_its_own_client_alone,
     a_login_is_begun_by_apps_without_a_secret_alone,
     a_login_ends_with_its_time_and_its_tries,
+    each_network_follows_its_share_of_logins,
     a_link_finishes_the_login_that_is_named_alone,
 );
 
@@ -126,6 +127,44 @@ async fn a_login_is_followed_until_it_is_consumed(bed: Bed) {
         .collect();
     let states: Vec<&str> = events.iter().map(|event| event["state"].as_str().unwrap()).collect();
     assert!(states == ["open", "consumed"] || states == ["consumed"], "{states:?}");
+}
+
+/// Streams that are followed, not read to their end.
+async fn each_network_follows_its_share_of_logins(bed: Bed) {
+    bed.configure(with_apps);
+    let mut logins = Vec::new();
+    for n in 0..6 {
+        logins.push(begin(&bed, &format!("v2-share-{n}@example.com")).await);
+    }
+    let follow = async |from: &str, id: &str| {
+        let path = format!("/api/v2/logins/{id}/events");
+        let mut browser = bed.browser();
+        browser.from = from.to_owned();
+        bed.answer(browser.request(Method::GET, &path).header("code-verifier", VERIFIER).finish()).await
+    };
+    // The streams of a process are counted together: these networks are of this test alone.
+    let (mine, another) = (bed.browser().from, bed.browser().from);
+    let within = |from: &str, host: &str| {
+        let [_, _, high, low] = from.parse::<std::net::Ipv4Addr>().unwrap().octets();
+        format!("2001:db8:{high:x}{low:02x}:1:{host}")
+    };
+    let six = [within(&mine, ":1"), within(&mine, "ffff::2"), within(&another, ":1")];
+    for [one, neighbour, other] in [[mine.clone(), mine, another], six].each_ref().map(|from| from.each_ref()) {
+        let mut held = Vec::new();
+        for n in 0..16 {
+            let stream = follow(one, &logins[n / 4]).await;
+            assert_eq!(stream.status(), StatusCode::OK, "{one}, {n}");
+            held.push(stream);
+        }
+        let mut refused = follow(neighbour, &logins[4]).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "{one}: a login that nobody follows");
+        assert!(refused.headers().contains_key(header::RETRY_AFTER));
+        let problem: Value = serde_json::from_str(&refused.take_body().into_string().await.unwrap()).unwrap();
+        assert_eq!(problem["code"], "too_many_requests", "{problem}");
+        assert_eq!(follow(other, &logins[4]).await.status(), StatusCode::OK, "{other}: another network has its own");
+        held.pop();
+        assert_eq!(follow(neighbour, &logins[5]).await.status(), StatusCode::OK, "{one}: one has ended");
+    }
 }
 
 /// `/api/v1`, whose links name their login by themselves.

@@ -270,10 +270,15 @@ impl Bed {
         (redis, keys)
     }
 
-    /// Hands a request to the routes of the public listener, and gives the answer as a page.
+    /// Hands a request to the routes of the public listener; the body is left unread.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        self.public.call(request).await.expect("the layers answer every error")
+    }
+
+    /// The same, and gives the answer as a page.
     pub(crate) async fn call(&self, request: Request) -> Page {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let mut response = self.public.call(request).await.expect("the layers answer every error");
+        let mut response = self.answer(request).await;
         let body = response.take_body().into_vec().await.unwrap();
         Page {
             url: Url::parse(PUBLIC).unwrap().join(&path).unwrap(),
