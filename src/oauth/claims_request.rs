@@ -3,7 +3,7 @@
 //! It never fails a request (CL-5): what we do not know is ignored, and so is the whole of a text that is not what the
 //! standard describes. What is granted stays with the grant as a list of names such as `id_token.email userinfo.name`;
 //! it widens no scope. A client gets no more this way than its registered scopes stand for, and a third party's people
-//! are asked for the scope that a fact belongs to (`scopes_behind`).
+//! are asked for the scope that a fact belongs to (`wanted`).
 
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
@@ -151,9 +151,16 @@ fn scope_of(name: &str) -> Option<&'static str> {
     AT_USERINFO.iter().find(|(known, _)| *known == name).and_then(|(_, scope)| *scope)
 }
 
-/// The scopes that granted claims belong to: what the person is asked for.
+/// What a person is asked for, and must still allow when it is given (RF-9): the scopes, and those that granted claims
+/// belong to.
 #[must_use]
-pub fn scopes_behind(claims: &str) -> Vec<&'static str> {
+pub fn wanted(scope: &str, claims: &str) -> String {
+    let behind = scopes_behind(claims).into_iter().filter(|name| !scope::has(scope, name));
+    scope.split_ascii_whitespace().chain(behind).collect::<Vec<_>>().join(" ")
+}
+
+/// The scopes that granted claims belong to.
+fn scopes_behind(claims: &str) -> Vec<&'static str> {
     let mut scopes = Vec::new();
     for scope in claims.split(' ').filter_map(|claim| scope_of(claim.split_once('.')?.1)) {
         if !scopes.contains(&scope) {

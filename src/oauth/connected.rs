@@ -11,7 +11,7 @@ use askama::Template;
 use poem::{Body, Request, Response, handler, web::Data};
 
 use super::{
-    claims_request::scopes_behind,
+    claims_request::wanted,
     consent_store::{self, Consent},
     grant_store::{self, Grant},
     scope,
@@ -116,7 +116,7 @@ impl Reach {
     }
 
     fn of_grant(grant: &Grant) -> Self {
-        let scopes = format!("{} {}", grant.scope, scopes_behind(&grant.claims).join(" "));
+        let scopes = wanted(&grant.scope, &grant.claims);
         Self { scopes, since: grant.created_at, used: grant.rotated_at.unwrap_or(grant.created_at) }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use poem::http::StatusCode;
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use testkit::page::Page;
 
 use crate::{
-    bed::Bed,
-    oauth::{Attempt, leads_to_client, parameter, register, sign_in_from, signed_in, token, verified},
+    bed::{Bed, Browser},
+    oauth::{Attempt, error_of, leads_to_client, parameter, register, sign_in_from, signed_in, token, verified},
 };
 
 const EMAIL: &str = "ada@example.com";
@@ -32,15 +33,19 @@ fn names(value: &Value) -> Vec<&str> {
 }
 
 async fn refresh(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>) -> Value {
+    let answer = refreshing(bed, client, tokens, scope).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+async fn refreshing(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>) -> Page {
     let mut fields = BTreeMap::from([
         ("grant_type".to_owned(), "refresh_token".to_owned()),
         ("client_id".to_owned(), client.to_owned()),
         ("refresh_token".to_owned(), tokens["refresh_token"].as_str().unwrap().to_owned()),
     ]);
     fields.extend(scope.map(|scope| ("scope".to_owned(), scope.to_owned())));
-    let answer = token(bed, &fields).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    serde_json::from_str(&answer.body).unwrap()
+    token(bed, &fields).await
 }
 
 fn with_refresh(bed: &Bed) {
@@ -55,6 +60,7 @@ on_both!(
     cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else,
     cl_5_claims_stay_with_the_grant_and_leave_with_their_scope,
     cl_5_a_third_party_asks_for_the_scope_behind_a_claim,
+    cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_refresh,
     pm_8_a_strength_that_nobody_reaches_fails_the_sign_in,
 );
 
@@ -122,6 +128,49 @@ async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(bed: Bed) {
     browser.submit(&page, "consent", &[("decision", "allow")]).await;
     let tokens = more.tokens(&mut browser).await;
     assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["email"], EMAIL);
+}
+
+/// The person is asked, and allows it.
+async fn allow(browser: &mut Browser<'_>, attempt: &Attempt) {
+    let asked = browser.open(&attempt.path()).await;
+    let page = browser.follow(&asked).await;
+    let back = browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    assert!(back.refresh().is_some(), "{}", back.summary());
+}
+
+async fn set_consent(bed: &Bed, scope: &str) {
+    let tx = bed.tx().await;
+    tx.conn().execute_unprepared(&format!("UPDATE consents SET scope = '{scope}'")).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_refresh(bed: Bed) {
+    register(&bed);
+    with_refresh(&bed);
+    let mut browser = signed_in(&bed, EMAIL).await;
+    let plain = Attempt::new().with("client_id", "foreign").with("scope", "openid offline_access");
+    let email = json!({ "userinfo": { "email": null }, "id_token": { "email": null } }).to_string();
+    let more = plain.clone().with("claims", &email);
+    allow(&mut browser, &more).await;
+    let held = more.code(&mut browser).await;
+    let page = browser.open("/account/access").await;
+    let form = page.forms("form.remove-access").into_iter().next().unwrap();
+    let request = browser.filled(&page, &form, &[]);
+    assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
+    allow(&mut browser, &plain).await;
+    let late = token(&bed, &more.exchange(&held)).await;
+    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+    plain.tokens(&mut browser).await;
+
+    // The same at a refresh, for a grant that did not end with its consent.
+    allow(&mut browser, &more).await;
+    let tokens = more.tokens(&mut browser).await;
+    set_consent(&bed, "openid offline_access").await;
+    let late = refreshing(&bed, "foreign", &tokens, None).await;
+    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+    set_consent(&bed, "openid offline_access email").await;
+    let next = refresh(&bed, "foreign", &tokens, None).await;
+    assert_eq!(userinfo(&bed, &next).await["email"], EMAIL, "what was refused has changed nothing");
 }
 
 fn demanding(acr: &Value) -> Attempt {

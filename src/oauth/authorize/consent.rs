@@ -20,11 +20,10 @@ use crate::{
         visit::{Form, Visit, see_other},
     },
     oauth::{
-        claims_request::scopes_behind,
+        claims_request::wanted,
         consent_store,
         error::{Code, OauthError},
         page::Consent,
-        scope,
     },
     secret::Plain,
     session::Current,
@@ -60,7 +59,7 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
             return Ok(see_other(&format!("{RESUME_PATH}?txn={}", handle.to_text())));
         };
         let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
-        let wanted = wanted(&asked);
+        let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
         let scopes: Vec<&str> = wanted.split_ascii_whitespace().collect();
         let txn = handle.to_text();
         let page = Consent {
@@ -75,13 +74,6 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
         Ok(visit.answer(show(&page, visit.site_of(Some(&asked.client.client_id)))))
     })
     .await
-}
-
-/// What the person is asked for: the scopes, and those that what `claims` wants belongs to.
-pub(super) fn wanted(asked: &AuthorizeRequest<'_>) -> String {
-    let stored = &asked.stored;
-    let behind = scopes_behind(&stored.claims).into_iter().filter(|name| !scope::has(&stored.scope, name));
-    stored.scope.split_ascii_whitespace().chain(behind).collect::<Vec<_>>().join(" ")
 }
 
 /// The form is about this request and this user: whoever signs in as somebody else in between is asked again.
@@ -125,7 +117,8 @@ async fn allow(
     current: &Current,
 ) -> Result<Response, Trouble> {
     let tx = app.db.begin().await?;
-    consent_store::allow(&tx, &current.user, &asked.client.client_id, &wanted(asked)).await?;
+    let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
+    consent_store::allow(&tx, &current.user, &asked.client.client_id, &wanted).await?;
     tx.commit().await?;
     asked.stored.prompt.consent = false;
     match next(asked, Some(current), true, app.clock().now()) {

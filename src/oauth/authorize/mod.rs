@@ -23,6 +23,7 @@ use crate::{
         visit::{Visit, see_other},
     },
     oauth::{
+        claims_request::wanted,
         consent_store,
         error::{Code, OauthError},
         posted,
@@ -108,7 +109,7 @@ async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) ->
     if asked.client.first_party {
         return Ok(true);
     }
-    let wanted = consent::wanted(asked);
+    let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
     Ok(consent_store::covers(app.db.read(), &current.user, &asked.client.client_id, &wanted).await?)
 }
 

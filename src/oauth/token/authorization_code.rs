@@ -12,6 +12,7 @@ use crate::{
     config::{Client, Config},
     oauth::{
         authorize::respond::CodeGrant,
+        claims_request::wanted,
         consent_store,
         error::{Code, OauthError},
         grant_store,
@@ -153,8 +154,9 @@ async fn redeem(
     {
         return Err(invalid_grant("identity_unlinked").into());
     }
-    if !client.first_party && !consent_store::lock(&tx, &user, &client.client_id, &code.scope).await? {
-        // RF-9: withdrawn since the code was issued.
+    let wanted = wanted(&code.scope, &code.claims);
+    if !client.first_party && !consent_store::lock(&tx, &user, &client.client_id, &wanted).await? {
+        // RF-9: withdrawn since the code was issued, or allowed anew to a part alone.
         return Err(invalid_grant("consent_withdrawn").into());
     }
     let resource = code.resource.as_deref();

@@ -13,6 +13,7 @@ use crate::{
     config::{self, Client, Config},
     db::Tx,
     oauth::{
+        claims_request::wanted,
         consent_store,
         error::{Code, OauthError},
         grant_store::{self, Grant, Rotation},
@@ -118,7 +119,8 @@ async fn alive(tx: &Tx, grant: &Grant, client: &Client, config: &Config) -> Resu
     }
     let holder = grant_store::holder(tx.conn(), grant, tx.now, &config.session).await?;
     let holder = holder.ok_or(invalid_grant("ended"))?;
-    if !client.first_party && !consent_store::covers(tx.conn(), &holder.user, &client.client_id, &grant.scope).await? {
+    let wanted = wanted(&grant.scope, &grant.claims);
+    if !client.first_party && !consent_store::covers(tx.conn(), &holder.user, &client.client_id, &wanted).await? {
         // Also one that was first-party, and whose people nobody has asked.
         return Err(invalid_grant("no_consent").into());
     }
