@@ -60,6 +60,8 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
             ("authorization_code", authorization_code::exchange(app, &config, client, &params, caller).await?)
         }
         Some("refresh_token") => {
+            // A refresh goes on with what codes began; the flows of `/api/v1` are for clients of this grant, too.
+            may(client, GrantType::AuthorizationCode)?;
             ("refresh_token", refresh_token::refresh(app, &config, client, &params, caller).await?)
         }
         Some("client_credentials") => {

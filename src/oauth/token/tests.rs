@@ -264,6 +264,20 @@ async fn rf_9_what_ops_take_from_a_client_is_gone_with_the_next_refresh() {
 }
 
 #[tokio::test]
+async fn tk_8_rf_9_a_client_that_may_get_no_codes_any_more_refreshes_no_more() {
+    let bed = Bed::new().await;
+    for client in ["web", "app"] {
+        let first = bed.tokens(client, "openid offline_access").await;
+        let refresh = || bed.refresh(client, first.body["refresh_token"].as_str().unwrap());
+        let mut grants = Vec::new();
+        bed.configure(client, |client| grants = std::mem::take(&mut client.grant_types));
+        assert_eq!(refresh().await.error(), (400, "unauthorized_client"), "{client}");
+        bed.configure(client, |client| client.grant_types = grants);
+        assert_eq!(refresh().await.status, 200, "{client}: nothing was ended");
+    }
+}
+
+#[tokio::test]
 async fn rf_4_rf_8_another_clients_and_forged_tokens_end_nothing() {
     let bed = Bed::new().await;
     let token = bed.tokens("web", "openid offline_access").await.text("refresh_token");
