@@ -66,7 +66,7 @@ pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
     grant_of(&app.macs.jti, text(claims, "jti"))
 }
 
-/// A token that still counts: signed by us, its client registered, its grant not revoked, its person active, and its
+/// A token that still counts: signed by us, its client registered for the way in which it got it, its grant not revoked, its person active, and its
 /// session live unless it has `offline_access` (UI-5, IN-2). None otherwise; nothing tells why.
 ///
 /// # Errors
@@ -74,11 +74,14 @@ pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
 pub async fn live(app: &App, config: &Config, token: &str) -> Result<Option<Live>, Failure> {
     let Some(claims) = verify(app, config, token) else { return Ok(None) };
     let Some(client) = client::find(config, text(&claims, "client_id")) else { return Ok(None) };
+    let may = |grant| client.grant_types.contains(&grant);
     let Some(id) = grant_id(app, &claims) else {
-        let own =
-            text(&claims, "sub") == client.client_id && client.grant_types.contains(&GrantType::ClientCredentials);
+        let own = text(&claims, "sub") == client.client_id && may(GrantType::ClientCredentials);
         return Ok(own.then_some(Live { claims, person: None }));
     };
+    if !may(GrantType::AuthorizationCode) {
+        return Ok(None);
+    }
     let (db, now) = (app.db.read(), app.clock().now());
     let Some(grant) = grant_store::by_id(db, id).await? else { return Ok(None) };
     let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else { return Ok(None) };

@@ -2,7 +2,7 @@
 //! audience. For all others, and for whatever does not count, the answer is `{"active":false}` and nothing more.
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     access,
@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     app::App,
-    config::{Client, Config},
+    client,
+    config::{Client, Config, GrantType},
+    user,
     web::{caller::Caller, error::Failure, params::Params},
 };
 
@@ -45,17 +47,34 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
     })
 }
 
-/// RFC 7662 §2.2: what the token itself says, since it counts.
+/// RFC 7662 §2.2: what the token itself says, since it counts; but scope and roles as they are now. Who asks does not want
+/// to wait until the token runs out.
 async fn access(app: &App, config: &Config, client: &Client, text: &str) -> Result<Option<Value>, Failure> {
     let Some(live) = access::live(app, config, text).await? else { return Ok(None) };
     let own = live.text("client_id") == client.client_id;
     if !own && !client.introspects.iter().any(|audience| audience == live.text("aud")) {
         return Ok(None);
     }
+    let Some(holder) = client::find(config, live.text("client_id")) else { return Ok(None) };
+    let mut scope = scope::granted(holder, live.text("scope"));
     let mut told = live.claims;
+    if let Some((_, person)) = &live.person {
+        let roles = user::roles(&person.user);
+        scope = scope::of_person(&scope, &roles);
+        told.insert("roles".to_owned(), roles.into());
+    }
     told.insert("active".to_owned(), true.into());
     told.insert("token_type".to_owned(), "Bearer".into());
-    Ok(Some(Value::Object(told)))
+    Ok(Some(with_scope(told, scope)))
+}
+
+/// RFC 6749 §3.3: a scope names something; where nothing is left it is not told.
+fn with_scope(mut told: Map<String, Value>, scope: String) -> Value {
+    told.remove("scope");
+    if !scope.is_empty() {
+        told.insert("scope".to_owned(), scope.into());
+    }
+    Value::Object(told)
 }
 
 /// A refresh token is its client's alone.
@@ -64,21 +83,23 @@ async fn refresh(app: &App, config: &Config, client: &Client, token: &RefreshTok
     let Some(grant) = grant_store::by_id(db, token.family).await? else { return Ok(None) };
     let counts = matches!(place(&grant, token, now), Place::Current | Place::Repeated);
     let Some(idle) = grant.idle_until.filter(|until| *until > now) else { return Ok(None) };
-    if !counts || grant.client_id != client.client_id || !scope::refreshes(client, &grant.scope) {
+    let may = client.grant_types.contains(&GrantType::AuthorizationCode) && scope::refreshes(client, &grant.scope);
+    if !counts || !may || grant.client_id != client.client_id {
         return Ok(None);
     }
     let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else { return Ok(None) };
-    Ok(Some(json!({
-        "active": true,
-        "iss": &*app.public_url,
-        "sub": holder.user.public_id.to_string(),
-        "client_id": grant.client_id,
-        "scope": grant.scope,
-        "exp": idle.min(grant.expires_at).seconds(),
-        "iat": grant.rotated_at.unwrap_or(grant.created_at).seconds(),
-        "auth_time": grant.auth_time.seconds(),
-        "acr": grant.acr,
-    })))
+    let scope = scope::of_person(&scope::granted(client, &grant.scope), &user::roles(&holder.user));
+    let told = [
+        ("active", json!(true)),
+        ("iss", json!(&*app.public_url)),
+        ("sub", json!(holder.user.public_id.to_string())),
+        ("client_id", json!(grant.client_id)),
+        ("exp", json!(idle.min(grant.expires_at).seconds())),
+        ("iat", json!(grant.rotated_at.unwrap_or(grant.created_at).seconds())),
+        ("auth_time", json!(grant.auth_time.seconds())),
+        ("acr", json!(grant.acr)),
+    ];
+    Ok(Some(with_scope(told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), scope)))
 }
 
 #[cfg(test)]

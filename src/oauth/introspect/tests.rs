@@ -4,7 +4,14 @@
 use poem::http::header;
 use serde_json::json;
 
-use crate::oauth::bed::{API, Bed, ISSUER, SECRET, exchange};
+use crate::{
+    config::GrantType,
+    oauth::{
+        bed::{API, Bed, ISSUER, SECRET, exchange},
+        scope::ADMIN,
+    },
+    user,
+};
 
 const PATH: &str = "/oauth2/introspect";
 
@@ -81,4 +88,59 @@ async fn in_2_a_used_refresh_token_is_inactive() {
     bed.advance(61);
     assert_eq!(ask(&bed, "basic", &first).await, json!({ "active": false }));
     assert_eq!(ask(&bed, "basic", &second.text("refresh_token")).await["active"], true);
+}
+
+#[tokio::test]
+async fn in_3_a_token_reaches_as_far_as_its_client_and_person_may_now() {
+    let bed = Bed::new().await;
+    let roles = async |names: &[&str]| {
+        let tx = bed.app.db.begin().await.unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        user::set_roles(&tx, bed.user.id, &names).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    bed.configure("basic", |client| client.scopes.extend(["lessons:write", ADMIN].map(str::to_owned)));
+    roles(&["admin", "coach"]).await;
+    let basic = Some(("basic", SECRET));
+    let asked = "offline_access lessons:read lessons:write entree:admin";
+    let code = bed.code("basic", asked, Some(crate::oauth::bed::VERIFIER)).await;
+    let tokens = bed.post("/oauth2/token", basic, &exchange("basic", &code)).await;
+    let own = bed.post("/oauth2/token", basic, &[("grant_type", "client_credentials")]).await.text("access_token");
+    let (access, refresh) = (tokens.text("access_token"), tokens.text("refresh_token"));
+    for token in [&access, &refresh] {
+        assert_eq!(ask(&bed, "basic", token).await["scope"], asked);
+    }
+    assert_eq!(ask(&bed, "api", &access).await["roles"], json!(["admin", "coach"]));
+
+    roles(&["coach"]).await;
+    for token in [&access, &refresh] {
+        assert_eq!(ask(&bed, "basic", token).await["scope"], "offline_access lessons:read lessons:write", "the role");
+    }
+    assert_eq!(ask(&bed, "api", &access).await["roles"], json!(["coach"]));
+    assert_eq!(ask(&bed, "api", &own).await["scope"], "lessons:read lessons:write entree:admin", "nobody's role");
+
+    bed.configure("basic", |client| client.scopes.retain(|name| name != "lessons:write" && name != ADMIN));
+    for token in [&access, &refresh] {
+        assert_eq!(ask(&bed, "basic", token).await["scope"], "offline_access lessons:read");
+    }
+    assert_eq!(ask(&bed, "api", &own).await["scope"], "lessons:read");
+
+    // Nothing is left, and both are still tokens of ours.
+    bed.configure("basic", |client| client.scopes.clear());
+    for token in [&access, &own] {
+        let told = ask(&bed, "api", token).await;
+        assert_eq!((&told["active"], told.get("scope")), (&json!(true), None));
+    }
+}
+
+#[tokio::test]
+async fn in_2_tk_8_what_a_client_got_by_codes_is_inactive_once_it_may_get_none() {
+    let bed = Bed::new().await;
+    let basic = Some(("basic", SECRET));
+    let code = bed.code("basic", "offline_access", Some(crate::oauth::bed::VERIFIER)).await;
+    let tokens = bed.post("/oauth2/token", basic, &exchange("basic", &code)).await;
+    bed.configure("basic", |client| client.grant_types = vec![GrantType::ClientCredentials]);
+    for name in ["access_token", "refresh_token"] {
+        assert_eq!(ask(&bed, "basic", &tokens.text(name)).await, json!({ "active": false }), "{name}");
+    }
 }
