@@ -26,8 +26,8 @@ use crate::{
     bed::{Bed, Browser, PUBLIC, encoded},
     federation::{Stage, at_client},
     oauth::{
-        Attempt, CALLBACK, error_of, register, settle, sign_in_from, signed_in, token, token_request, verified,
-        with_clients,
+        Attempt, CALLBACK, REGISTERED, error_of, register, settle, sign_in_from, signed_in, token, token_request,
+        verified, with_clients,
     },
 };
 
@@ -56,6 +56,7 @@ on_both!(
     tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes,
     tk_3_a_wrong_exchange_is_refused_and_spends_nothing,
     tk_14_a_session_that_ended_meanwhile_gives_nothing,
+    tk_3_a_code_for_a_place_that_is_no_longer_the_clients_gives_nothing,
 );
 
 async fn tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes(bed: Bed) {
@@ -144,6 +145,27 @@ async fn tk_14_a_session_that_ended_meanwhile_gives_nothing(bed: Bed) {
         assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", how);
         assert_eq!(grants(&bed).await, 0, "{how}");
     }
+}
+
+async fn tk_3_a_code_for_a_place_that_is_no_longer_the_clients_gives_nothing(bed: Bed) {
+    register(&bed);
+    let places = |uris: &[&str]| {
+        let uris: Vec<String> = uris.iter().map(|uri| (*uri).to_owned()).collect();
+        bed.configure(|config| config.clients[0].redirect_uris.clone_from(&uris));
+    };
+    let mut browser = signed_in(&bed, "tk3-place@example.com").await;
+    let attempt = Attempt::new();
+    let fields = attempt.exchange(&attempt.code(&mut browser).await);
+    places(&REGISTERED[1..]);
+    assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", "taken out");
+    assert_eq!(grants(&bed).await, 0);
+    places(&REGISTERED);
+    assert_eq!(token(&bed, &fields).await.status, StatusCode::OK, "nothing was spent");
+    // A theft stays one.
+    places(&REGISTERED[1..]);
+    bed.pass(11);
+    assert_refused(&token(&bed, &fields).await, StatusCode::BAD_REQUEST, "invalid_grant", "a replay");
+    assert_eq!(live_grants(&bed).await, 0, "TK-6");
 }
 
 #[tokio::test]

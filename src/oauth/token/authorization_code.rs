@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{Event, Kind as AuditKind},
+    client::VerifiedRedirect,
     clock::Time,
     config::{Client, Config},
     oauth::{
@@ -69,6 +70,10 @@ pub async fn exchange(
     // Of a copy of another version, while copies are replaced one after the other.
     let Ok(grant) = serde_json::from_slice::<CodeGrant>(&value) else { return Err(invalid_grant("unreadable").into()) };
     fits(client, params, (&grant.client_id, &grant.redirect_uri, grant.code_challenge.as_deref()))?;
+    // Ops may have taken the place from the client because the code went to somebody else. A replay is a theft all the same.
+    if VerifiedRedirect::check(client, &grant.redirect_uri).is_none() {
+        return Err(invalid_grant("redirect_uri_gone").into());
+    }
     let all = resource::all(client, &app.public_url);
     let audience = resource::chosen(params, grant.resource.as_deref().unwrap_or(&all), client, &app.public_url)?;
     let spent = Spent {
