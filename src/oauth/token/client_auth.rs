@@ -4,7 +4,8 @@
 //! Unknown clients, wrong secrets, wrong assertions and wrong ways hear the same (CA-4). Secrets have 256 bits, so that
 //! nobody guesses one; failures are counted by network all the same, and only failures: a right secret waits for
 //! nobody's count and needs no store. A signature costs far more to check than a secret, so that assertions are looked at
-//! only while the count has room.
+//! only while a count has room: that of the wrong ones of this client from this network, so that nobody waits for what a
+//! neighbour gets wrong as somebody else.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};
@@ -81,10 +82,15 @@ pub async fn authenticate<'a>(
         }
         Proof::Assertion(signed) => match client.filter(fits) {
             Some(client) => {
-                too_many(app, config, caller).await?;
+                let guesses = guesses(caller, client);
+                too_many(app, config, &guesses).await?;
                 match assertion::check(app, client, signed).await {
                     Ok(()) => return Ok(client),
-                    Err(Doubt::Refused(reason)) => reason,
+                    Err(Doubt::Refused(reason)) => {
+                        // Beside the count of all failures here: while the store is away no assertion counts anyway.
+                        let _ = limit::hit(&app.tickets, RULE, &guesses, &config.limits.client_failures).await;
+                        reason
+                    }
                     Err(Doubt::Later(wait)) => return Err(Refused::Later(wait)),
                     Err(Doubt::Ours(failure)) => return Err(failure.into()),
                 }
@@ -99,17 +105,24 @@ pub async fn authenticate<'a>(
 async fn not_believed(app: &App, config: &Config, request: &Request, caller: &Caller, reason: &'static str) -> Refused {
     let subject = Hash::of(caller.network.as_bytes());
     let error = UNKNOWN.for_trail(reason);
-    match limit::hit(&app.tickets, "client", &subject, &config.limits.client_failures).await {
+    match limit::hit(&app.tickets, RULE, &subject, &config.limits.client_failures).await {
         Ok(Some(wait)) => Refused::TooMany(wait),
         _ if request.headers().contains_key(header::AUTHORIZATION) => Refused::Challenge(error),
         _ => Refused::Client(error),
     }
 }
 
-/// Refuses, counting nothing, a network whose failures are too many. While the store is away no assertion counts anyway.
-async fn too_many(app: &App, config: &Config, caller: &Caller) -> Result<(), Refused> {
-    let subject = Hash::of(caller.network.as_bytes());
-    match limit::look(&app.tickets, "client", &subject, &config.limits.client_failures).await {
+/// The rule that counts failures.
+const RULE: &str = "client";
+
+/// Wrong assertions of one client from one network. Only for a client that is registered: made-up names take no room.
+fn guesses(caller: &Caller, client: &Client) -> Hash {
+    Hash::of(format!("{} {}", caller.network, client.client_id).as_bytes())
+}
+
+/// Refuses, counting nothing, where too many were wrong. While the store is away no assertion counts anyway.
+async fn too_many(app: &App, config: &Config, guesses: &Hash) -> Result<(), Refused> {
+    match limit::look(&app.tickets, RULE, guesses, &config.limits.client_failures).await {
         Ok(Some(wait)) => Err(Refused::TooMany(wait)),
         _ => Ok(()),
     }

@@ -127,6 +127,41 @@ async fn ca_7_after_too_many_failures_no_signature_is_checked_and_none_is_spent(
 }
 
 #[tokio::test]
+async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
+    let key = Key::new();
+    let bed = bed(&key).await;
+    bed.configure("api", |client| {
+        client.token_endpoint_auth_method = ClientAuth::PrivateKeyJwt;
+        client.client_secret_sha256.clear();
+        client.jwks = Some(key.set());
+    });
+    bed.reconfigure(|config| config.limits.client_failures = vec![Budget { count: 3, seconds: 50 }]);
+    let of = |client: &str| with(with(claims(&bed), "iss", client.into()), "sub", client.into());
+    let sign = |key: &Key, client: &str| key.sign(&json!({ "alg": "ES256" }), &of(client));
+    // Somebody behind the same address makes up clients, and guesses at one.
+    let credentials = [("grant_type", "client_credentials")];
+    for _ in 0..5 {
+        bed.post("/oauth2/token", Some(("nobody", "x")), &credentials).await;
+        shown(&bed, &sign(&key, "nobody")).await;
+        shown(&bed, &sign(&Key::new(), "api")).await;
+    }
+    assert_eq!(shown(&bed, &sign(&key, SIGNER)).await.status, 200, "another's failures");
+    assert_eq!(shown_at(&bed, "/oauth2/introspect", &sign(&key, "api"), &[("token", "x")]).await.status, 429);
+    // A wrong one still hears what everybody hears there, known or not, and no more are looked at than elsewhere.
+    for _ in 0..3 {
+        let (wrong, unknown) =
+            (shown(&bed, &sign(&Key::new(), SIGNER)).await, shown(&bed, &sign(&key, "nobody")).await);
+        assert_eq!((wrong.status.as_u16(), &wrong.body), (429, &unknown.body));
+    }
+    assert_eq!(shown(&bed, &sign(&key, SIGNER)).await.status, 429, "guessed at too often by itself");
+    bed.advance(51);
+    for client in [SIGNER, "api"] {
+        let answer = shown_at(&bed, "/oauth2/introspect", &sign(&key, client), &[("token", "x")]).await;
+        assert_eq!(answer.status, 200, "{client}");
+    }
+}
+
+#[tokio::test]
 async fn ca_8_ca_9_each_claim_is_checked() {
     let key = Key::new();
     let bed = bed(&key).await;
