@@ -30,7 +30,7 @@ const MAX_BYTES: usize = 8 * 1024;
 /// Types that an assertion may have, or none: with either it is told from the tokens that we make (RFC 8725 §3.11).
 const TYPES: [&str; 2] = ["JWT", "client-authentication+jwt"];
 
-/// The most that an assertion may have left to live, in seconds.
+/// The most that an assertion may have left to live, and the oldest that it may be, in seconds.
 const MAX_LIFE: i64 = 300;
 
 /// How far the client's clock may be ahead of ours, in seconds. (Ten pass in any case, over sixty never: CA-8.)
@@ -125,6 +125,10 @@ fn says<'a>(claims: &'a Claims, client: &str, audiences: &[&str], now: i64) -> R
         return refuse("expiry");
     }
     let issued = number(claims, "iat")?;
+    // Older than any that counts: no store has to be asked, and none could make it good again.
+    if issued.is_some_and(|at| at < now.saturating_sub(MAX_LIFE)) {
+        return refuse("old");
+    }
     for from in [issued, number(claims, "nbf")?].into_iter().flatten() {
         if from > now.saturating_add(AHEAD) {
             return refuse("ahead");

@@ -162,6 +162,25 @@ async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
 }
 
 #[tokio::test]
+async fn ca_8_rd_09_one_that_is_older_than_any_may_be_is_refused_and_not_put_off() {
+    let key = Key::new();
+    let bed = bed(&key).await;
+    let made = |ago: i64| {
+        let now = bed.app.clock().now().seconds();
+        key.sign(&json!({ "alg": "ES256" }), &with(claims(&bed), "iat", (now - ago).into()))
+    };
+    // The store began a minute ago: what it may have seen before cannot be told, but this is wrong in any case.
+    let long_ago = key.sign(&json!({ "alg": "ES256" }), &with(claims(&bed), "iat", 1.into()));
+    for old in [long_ago, made(MAX_LIFE + 1)] {
+        assert_eq!(shown(&bed, &old).await.error(), (401, "invalid_client"));
+    }
+    assert_eq!(shown(&bed, &made(MAX_LIFE - 10)).await.error(), (503, "temporarily_unavailable"));
+    bed.advance(400);
+    assert_eq!(shown(&bed, &made(MAX_LIFE - 10)).await.status, 200);
+    assert_eq!(shown(&bed, &made(MAX_LIFE + 1)).await.error(), (401, "invalid_client"));
+}
+
+#[tokio::test]
 async fn ca_8_ca_9_each_claim_is_checked() {
     let key = Key::new();
     let bed = bed(&key).await;
