@@ -36,7 +36,7 @@ use crate::{
     web::{
         caller::Caller,
         error::Failure,
-        problem::{Problem, ProblemJson},
+        problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
     },
 };
 
@@ -115,7 +115,8 @@ pub enum StartAnswer {
     /// Too many requests from this network.
     #[oai(status = 429)]
     TooMany(ProblemJson),
-    /// `provider_away`: the provider cannot be reached just now; sign-in by mail can.
+    /// `provider_away`: the provider cannot be reached just now; sign-in by mail can. `temporarily_unavailable`:
+    /// something that we need is away. Wait for what Retry-After says.
     #[oai(status = 503)]
     Away(ProblemJson),
 }
@@ -168,7 +169,7 @@ impl UpstreamApi {
         #[oai(validator(max_length = 64))]
         provider: Path<String>,
         body: Json<NewUpstreamLogin>,
-    ) -> poem::Result<StartAnswer> {
+    ) -> Result<StartAnswer, Otherwise<BODY>> {
         first_party::speaks(&app, request, &body.0.client_id);
         Ok(begin(&app, &providers, &provider.0, &body.0, &Caller::of(request)).await?)
     }
@@ -186,7 +187,7 @@ impl UpstreamApi {
         #[oai(validator(max_length = 64))]
         provider: Path<String>,
         body: Json<UpstreamCallback>,
-    ) -> poem::Result<CallbackAnswer> {
+    ) -> Result<CallbackAnswer, Otherwise<{ BODY | AWAY }>> {
         let (id, caller) = (provider.0.as_str(), &Caller::of(request));
         let finish = Finish { app: &app, tokens: &tokens, id, body: &body.0, request, caller };
         Ok(match finish.run().await? {

@@ -27,7 +27,7 @@ use crate::{
     web::{
         caller::Caller,
         error::Failure,
-        problem::{Problem, ProblemJson},
+        problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
     },
 };
 
@@ -139,7 +139,12 @@ impl MagicLinkApi {
     ///
     /// The answer is the same for every address. Keep the PKCE verifier: the login belongs to whoever has it.
     #[oai(path = "/request", method = "post", operation_id = "requestMagicLink")]
-    async fn request(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<RequestAnswer> {
+    async fn request(
+        &self,
+        app: Data<&App>,
+        request: &Request,
+        body: Json<NewLogin>,
+    ) -> Result<RequestAnswer, Otherwise<{ BODY | AWAY }>> {
         let caller = Caller::of(request);
         first_party::speaks(&app, request, &body.0.client_id);
         Ok(match begin(&app, &body.0, &caller).await? {
@@ -159,7 +164,7 @@ impl MagicLinkApi {
         tokens: Data<&Issuer>,
         request: &Request,
         body: Json<Consume>,
-    ) -> poem::Result<ConsumeAnswer> {
+    ) -> Result<ConsumeAnswer, Otherwise<{ BODY | AWAY }>> {
         Ok(Finish { app: &app, tokens: &tokens, request }.answer(&body.0, &Caller::of(request)).await?)
     }
 }

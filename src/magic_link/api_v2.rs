@@ -28,7 +28,7 @@ use crate::{
     web::{
         caller::Caller,
         error::Failure,
-        problem::{Problem, ProblemJson},
+        problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
     },
 };
 
@@ -162,7 +162,12 @@ impl LoginsApi {
     ///
     /// Sends a mail with a link and a code. The answer is the same for every address.
     #[oai(path = "/", method = "post", operation_id = "createLogin")]
-    async fn create(&self, app: Data<&App>, request: &Request, body: Json<NewLogin>) -> poem::Result<Created> {
+    async fn create(
+        &self,
+        app: Data<&App>,
+        request: &Request,
+        body: Json<NewLogin>,
+    ) -> Result<Created, Otherwise<{ BODY | AWAY }>> {
         let caller = Caller::of(request);
         first_party::speaks(&app, request, &body.0.client_id);
         Ok(match api::begin(&app, &body.0, &caller).await? {
@@ -183,7 +188,7 @@ impl LoginsApi {
         /// The PKCE verifier of the challenge that began the login. Without it there is no such login.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
-    ) -> poem::Result<StateAnswer> {
+    ) -> Result<StateAnswer, Otherwise<AWAY>> {
         Ok(match own(&app, request, &id.0, verifier.0.as_deref()).await? {
             Some((state, _)) => StateAnswer::Login(Json(state)),
             None => StateAnswer::Unknown(unknown()),
@@ -203,7 +208,7 @@ impl LoginsApi {
         /// The PKCE verifier of the challenge that began the login. Without it there is no such login.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
-    ) -> poem::Result<EventsAnswer<BoxStream<'static, LoginState>>> {
+    ) -> Result<EventsAnswer<BoxStream<'static, LoginState>>, Otherwise<AWAY>> {
         let Some((first, holder)) = own(&app, request, &id.0, verifier.0.as_deref()).await? else {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
@@ -227,7 +232,7 @@ impl LoginsApi {
         /// The login.
         id: Path<String>,
         body: Json<TypedCode>,
-    ) -> poem::Result<ConsumeAnswer> {
+    ) -> Result<ConsumeAnswer, Otherwise<{ BODY | AWAY }>> {
         let body = body.0;
         let consume = Consume {
             flow_id: id.0,

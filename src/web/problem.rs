@@ -15,6 +15,8 @@ use poem_openapi::{
     types::{ToJSON as _, Type as _},
 };
 
+use super::error::Failure;
+
 /// A problem (RFC 9457 §3.1). As a response it sets its own status and, if asked, Retry-After.
 #[derive(Clone, Debug, Object, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
@@ -142,6 +144,52 @@ impl ApiResponse for ProblemJson {
     }
 }
 
+/// The body was not taken: 413, 415. For [`Otherwise`].
+pub const BODY: u8 = 1;
+
+/// Something that we need is away: 503. For [`Otherwise`].
+pub const AWAY: u8 = 2;
+
+/// What an address answers before its own code has its say, or when that cannot be done: for the documentation. The
+/// layers give it its words.
+#[derive(Debug)]
+pub struct Otherwise<const WHAT: u8>(poem::Error);
+
+impl<const WHAT: u8> From<Failure> for Otherwise<WHAT> {
+    fn from(failure: Failure) -> Self {
+        Self(failure.into())
+    }
+}
+
+impl<const WHAT: u8> From<Otherwise<WHAT>> for poem::Error {
+    fn from(otherwise: Otherwise<WHAT>) -> Self {
+        otherwise.0
+    }
+}
+
+impl<const WHAT: u8> ApiResponse for Otherwise<WHAT> {
+    fn meta() -> MetaResponses {
+        let all = [
+            (BODY, 413, "`too_large`: a body may have 64 KiB."),
+            (BODY, 415, "`wrong_content_type`: the body must be `application/json`."),
+            (AWAY, 503, "`temporarily_unavailable`: something that we need is away. Wait for what Retry-After says."),
+        ];
+        let told = all.into_iter().filter(|(what, ..)| WHAT & what != 0);
+        let told = told.flat_map(|(_, status, description)| {
+            let mut responses = ProblemJson::meta().responses;
+            for response in &mut responses {
+                (response.status, response.description) = (Some(status), description);
+            }
+            responses
+        });
+        MetaResponses { responses: told.collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        Problem::register(registry);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -180,5 +228,12 @@ mod tests {
     fn the_documentation_names_the_media_type() {
         let meta = Answer::meta();
         assert_eq!(meta.responses[0].content[0].content_type, "application/problem+json");
+    }
+
+    #[test]
+    fn the_documentation_names_what_any_address_may_answer() {
+        let statuses = |meta: MetaResponses| meta.responses.iter().map(|one| one.status.unwrap()).collect::<Vec<_>>();
+        assert_eq!(statuses(Result::<Answer, Otherwise<{ BODY | AWAY }>>::meta()), [429, 413, 415, 503]);
+        assert_eq!(statuses(Result::<Answer, Otherwise<AWAY>>::meta()), [429, 503]);
     }
 }
