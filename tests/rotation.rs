@@ -154,7 +154,7 @@ impl Bed {
     async fn shift(&self, seconds: i64) {
         self.ahead.store(seconds, SeqCst);
         self.older.fetch_add(u64::try_from(seconds).unwrap(), SeqCst);
-        self.stage.service.shift_clock(seconds);
+        self.stage.service.shift_clock(seconds).await;
         // All threads of a process share what libfaketime read last: one that was held up with the old time in its hands
         // may put it back for a moment. Nobody's clock does that, so the load begins when the new time has held.
         for copy in &self.stage.service.copies {

@@ -601,7 +601,7 @@ async fn measured(stage: &Stage, collector: &Collector) -> Vec<Place> {
 async fn nothing_secret_is_kept_or_said(backend: Backend) {
     let (collector, (key, jwks)) = (Collector::start(), signing_key());
     let Some(stage) = loud(backend, &collector, &jwks).await else { return };
-    stage.service.shift_clock(LATER);
+    stage.service.shift_clock(LATER).await;
     let mut loot = Loot::default();
     let address = |who: &str| format!("canary.{who}@example.test");
     let mut browser = by_link(&stage, &mut loot, &address("link")).await;

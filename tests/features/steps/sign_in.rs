@@ -67,7 +67,7 @@ async fn time_passes(world: &mut World, minutes: i64) {
     let service = &world.service;
     let settled = || async { (service.audited("magic_link.sent").await >= here).then_some(()) };
     testkit::until("every letter on record", super::SOON, settled).await.unwrap_or_else(|why| panic!("{why}"));
-    world.service.shift_clock(minutes * 60);
+    world.service.shift_clock(minutes * 60).await;
 }
 
 #[then("a mail arrives")]

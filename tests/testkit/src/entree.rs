@@ -224,11 +224,13 @@ impl Service {
         self.copies.iter().map(|copy| copy.folder.join("data")).collect()
     }
 
-    /// Moves the clock of every copy to so many seconds after the real one. Only with [`Options::clock`].
-    pub fn shift_clock(&self, seconds: i64) {
+    /// Moves the clock of every copy to so many seconds after the real one, and waits until they have seen it. Only with
+    /// [`Options::clock`].
+    pub async fn shift_clock(&self, seconds: i64) {
         for copy in &self.copies {
             write_clock(&copy.folder, seconds);
         }
+        tokio::time::sleep(SEEN).await;
     }
 
     /// How many events of a kind the audit trail holds.
@@ -424,9 +426,10 @@ fn launch(binary: &Path, options: &Options, folder: &Path, lines: &Arc<Mutex<Vec
         if !clock.exists() {
             write_clock(folder, 0);
         }
-        // Only the wall clock moves: time-outs go on as they were.
+        // Only the wall clock moves: time-outs go on as they were. While one thread reads the file, another that reads it
+        // too may see the real time; once a second that hardly happens, at each look at the clock it does under load.
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock);
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1");
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1");
     }
     command.arg("serve").current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = child::spawn(command).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
@@ -464,6 +467,9 @@ pub fn faketime() -> Result<PathBuf, Missing> {
     let found = folders.map(|folder| folder.join("libfaketime.so.1")).find(|file| file.is_file());
     found.ok_or_else(|| Missing::new("libfaketime", "not under /usr/lib/*/faketime; tests/setup.sh installs it"))
 }
+
+/// How long libfaketime may keep what it read of the clock's file, by whole seconds, and then some.
+const SEEN: Duration = Duration::from_millis(2_500);
 
 fn write_clock(folder: &Path, seconds: i64) {
     let next = folder.join("clock.next");
