@@ -66,8 +66,8 @@ pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
     grant_of(&app.macs.jti, text(claims, "jti"))
 }
 
-/// A token that still counts: signed by us, its client registered for the way in which it got it, its grant not revoked, its person active, and its
-/// session live unless it has `offline_access` (UI-5, IN-2). None otherwise; nothing tells why.
+/// A token that still counts: signed by us, its client registered for the way in which it got it, its grant not revoked,
+/// its person active, and its session live unless it has `offline_access` (UI-5, IN-2). None otherwise; nothing tells why.
 ///
 /// # Errors
 /// The database's own.

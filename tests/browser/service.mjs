@@ -92,7 +92,9 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } 
     };
     move(ahead);
     Object.assign(env, {
-      LD_PRELOAD: faketime(), FAKETIME_TIMESTAMP_FILE: file, FAKETIME_DONT_FAKE_MONOTONIC: '1', FAKETIME_NO_CACHE: '1',
+      LD_PRELOAD: faketime(), FAKETIME_TIMESTAMP_FILE: file, FAKETIME_DONT_FAKE_MONOTONIC: '1',
+      // Read once a second: while one thread reads the file, another may see the real time.
+      FAKETIME_CACHE_DURATION: '1',
     });
   }
   const args = ['dev', '--port', '0', '--data', join(folder, 'data')];
@@ -101,6 +103,7 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } 
   const shift = move && (async (seconds) => {
     await service.lettersOnRecord();
     move(seconds);
+    await new Promise((seen) => setTimeout(seen, 2_500));
   });
   return Object.assign(service, { child, shift });
 }
