@@ -250,8 +250,9 @@ impl Bed {
         // All threads of a process share what libfaketime read last: one that was held up with the old time in its hands
         // may put it back for a moment. Nobody's clock does that, so the load begins when the new time has held.
         for copy in &self.stage.service.copies {
-            let mut held = 0;
+            let (mut held, began) = (0, Instant::now());
             while held < STEADY {
+                assert!(began.elapsed() < FOLLOW, "the moved clock does not hold: {}", self.stage.trouble());
                 let right = self.issued_at(copy).await.is_some_and(|at| (at - self.now()).abs() < 60);
                 held = if right { held + 1 } else { 0 };
             }

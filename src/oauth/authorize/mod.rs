@@ -117,9 +117,9 @@ async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) ->
 /// app's name, with a challenge of its own. An answer there without a page would give it tokens that nobody knows of. Where
 /// we are on that machine ourselves, for development, all of it is one person's anyway.
 fn goes_to_the_device(app: &App, asked: &AuthorizeRequest<'_>) -> bool {
-    let local = url::Url::parse(&app.public_url).is_ok_and(|url| is_loopback(&url));
     let public = asked.client.token_endpoint_auth_method == ClientAuth::None;
-    public && !local && !asked.redirect.uri.as_str().starts_with("https://")
+    let ours_is_local = || url::Url::parse(&app.public_url).is_ok_and(|url| is_loopback(&url));
+    public && !asked.redirect.uri.as_str().starts_with("https://") && !ours_is_local()
 }
 
 /// Parks a request, under a budget of the asker's network: each takes room in the ticket store, and anybody may ask.
