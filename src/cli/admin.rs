@@ -1,17 +1,16 @@
-//! `entree users` and `entree sessions`: what ops may see of people, and end. Changes stand in `user_change`.
+//! `entree users`: what ops may see of people, and what all commands of this kind share. Changes stand in `user_change`.
 //!
 //! Read straight from the database, beside a running service.
 
 use clap::Subcommand;
-use entity::{Time, session, user, user_email};
+use entity::{Time, user, user_email};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::{Outcome, Refusal, block_on, identifier, load, migrate::connect, out, sign_out, user_change};
+use super::{Outcome, Refusal, block_on, load, migrate::connect, out, sessions, sign_out, user_change};
 use crate::{
-    audit::{Event, Kind},
     config::Source,
     db::Db,
     user::{Address, by_address},
@@ -87,30 +86,6 @@ pub(super) enum Users {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Sessions {
-    /// List live sessions, the newest first
-    List {
-        /// Only of this user: `sub`, or a proven e-mail address
-        #[arg(long)]
-        user: Option<String>,
-        /// At most so many
-        #[arg(long, default_value_t = 100)]
-        limit: u64,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// End a session: its browser is signed out at the next request
-    ///
-    /// Access tokens that were issued run out by themselves within token.access_seconds.
-    Revoke {
-        /// Its identifier, `sid` in tokens
-        #[arg(value_parser = identifier)]
-        session: Uuid,
-    },
-}
-
 pub(super) fn users(source: &Source, command: &Users) -> Outcome {
     with_db(source, async |db| match command {
         Users::List { limit, json } => list_users(db, *limit, *json).await,
@@ -121,13 +96,6 @@ pub(super) fn users(source: &Source, command: &Users) -> Outcome {
         Users::SignOut(question) => sign_out::run(db, question).await,
         Users::Disable { user, json } => user_change::disable(db, user, *json).await,
         Users::Enable { user, json } => user_change::enable(db, user, *json).await,
-    })
-}
-
-pub(super) fn sessions(source: &Source, command: &Sessions) -> Outcome {
-    with_db(source, async |db| match command {
-        Sessions::List { user, limit, json } => list_sessions(db, user.as_deref(), *limit, *json).await,
-        Sessions::Revoke { session } => revoke(db, *session).await,
     })
 }
 
@@ -188,11 +156,11 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
 async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
     let user = find(db, who).await?;
     let addresses = addresses(db, user.id).await?;
-    let sessions = live_sessions(db, Some(user.id), 1_000).await?;
+    let live = sessions::live(db, Some(user.id), 1_000).await?;
     if json {
         let mut value = user_json(&user, &addresses);
         if let Value::Object(fields) = &mut value {
-            let list = sessions.iter().map(|session| session_json(session, &user)).collect();
+            let list = live.iter().map(|session| sessions::as_json(session, &user)).collect();
             fields.insert("sessions".to_owned(), Value::Array(list));
         }
         out::answer(&value.to_string());
@@ -207,49 +175,8 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
         vec!["created".to_owned(), moment(user.created_at)],
     ];
     rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), shown(row)]));
-    rows.extend(sessions.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
+    rows.extend(live.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
     out::answer(out::table(&["", ""], &rows).trim_start());
-    Ok(())
-}
-
-async fn list_sessions(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
-    let of = match who {
-        Some(who) => Some(find(db, who).await?.id),
-        None => None,
-    };
-    let mut list = Vec::new();
-    for session in live_sessions(db, of, limit).await? {
-        let owner = user::Entity::find_by_id(session.user_id).one(db.read()).await.map_err(Failure::from)?;
-        list.extend(owner.map(|owner| (session, owner)));
-    }
-    if json {
-        let list: Vec<Value> = list.iter().map(|(session, user)| session_json(session, user)).collect();
-        out::answer(&Value::Array(list).to_string());
-        return Ok(());
-    }
-    let rows: Vec<Vec<String>> = list
-        .iter()
-        .map(|(session, user)| {
-            let (id, sub) = (session.id.to_string(), user.public_id.to_string());
-            vec![id, sub, session.device.clone(), moment(session.created_at), moment(session.last_seen_at)]
-        })
-        .collect();
-    out::answer(&out::table(&["SESSION", "SUB", "DEVICE", "SIGNED IN", "LAST SEEN"], &rows));
-    Ok(())
-}
-
-/// The end and its trail, in one unit of work.
-async fn revoke(db: &Db, id: Uuid) -> Outcome {
-    let tx = db.begin().await?;
-    let row = session::Entity::find_by_id(id).one(tx.conn()).await.map_err(Failure::from)?;
-    let none = || Refusal::Words("there is no live session of that identifier: see `entree sessions list`".to_owned());
-    let owner = row.ok_or_else(none)?.user_id;
-    if !crate::session::end(&tx, owner, id).await? {
-        return Err(none());
-    }
-    Event::new(Kind::SignedOut).reason("ops").user(owner).session(id).record(&tx).await?;
-    tx.commit().await?;
-    out::answer("ended");
     Ok(())
 }
 
@@ -282,16 +209,6 @@ fn shown(row: &user_email::Model) -> String {
     if row.verified_at.is_some() { row.email.clone() } else { format!("{} (not proven)", row.email) }
 }
 
-async fn live_sessions(db: &Db, of: Option<Uuid>, limit: u64) -> Result<Vec<session::Model>, Failure> {
-    let mut query = session::Entity::find()
-        .filter(session::Column::RevokedAt.is_null())
-        .filter(session::Column::ExpiresAt.gt(db.clock().now()));
-    if let Some(id) = of {
-        query = query.filter(session::Column::UserId.eq(id));
-    }
-    Ok(query.order_by_desc(session::Column::CreatedAt).limit(limit).all(db.read()).await?)
-}
-
 pub(super) const fn state(user: &user::Model) -> &'static str {
     match user.state {
         user::State::Active => "active",
@@ -312,19 +229,6 @@ fn user_json(user: &user::Model, addresses: &[user_email::Model]) -> Value {
     })
 }
 
-fn session_json(session: &session::Model, user: &user::Model) -> Value {
-    json!({
-        "id": session.id,
-        "sub": user.public_id,
-        "device": session.device,
-        "acr": session.acr,
-        "remembered": session.remembered,
-        "created_at": moment(session.created_at),
-        "last_seen_at": moment(session.last_seen_at),
-        "expires_at": moment(session.expires_at),
-    })
-}
-
 /// RFC 3339, to the second.
 pub(super) fn moment(time: Time) -> String {
     OffsetDateTime::from_unix_timestamp(time.seconds()).ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
@@ -333,6 +237,7 @@ pub(super) fn moment(time: Time) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 pub(super) mod tests {
+    use entity::session;
     use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _};
 
     use super::*;
@@ -412,23 +317,12 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_is_ended_once_and_leaves_the_list() {
-        let (_file, db, user, session) = database().await;
-        assert_eq!(live_sessions(&db, Some(user.id), 10).await.unwrap().len(), 1);
-        revoke(&db, session.id).await.unwrap();
-        assert!(live_sessions(&db, None, 10).await.unwrap().is_empty());
-        assert!(revoke(&db, session.id).await.is_err());
-        let trail = entity::audit_event::Entity::find().all(db.read()).await.unwrap();
-        assert_eq!(trail.len(), 1);
-    }
-
-    #[tokio::test]
     async fn what_json_shows_holds_no_secret() {
         let (_file, db, user, session) = database().await;
         let shown = user_json(&user, &addresses(&db, user.id).await.unwrap());
         assert_eq!(shown["roles"], json!(["coach", "admin"]));
         assert_eq!(shown["created_at"], "1970-01-01T00:00:00Z");
-        let shown = session_json(&session, &user).to_string();
+        let shown = sessions::as_json(&session, &user).to_string();
         assert!(!shown.contains("hash") && !shown.contains("[1,1"), "{shown}");
     }
 }

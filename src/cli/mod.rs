@@ -13,6 +13,7 @@ mod migrate;
 mod openapi;
 mod out;
 mod serve;
+mod sessions;
 mod sign_out;
 mod trail;
 mod user_change;
@@ -102,7 +103,7 @@ enum Command {
     Audit(trail::Question),
     /// Look at sessions and end them
     #[command(subcommand)]
-    Sessions(admin::Sessions),
+    Sessions(sessions::Command),
 }
 
 #[derive(Debug, Args)]
@@ -171,7 +172,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Audit(question) => trail::run(&source(Mode::Data), &question),
         Command::Clients(command) => clients::run(&source(Mode::Data), &command),
         Command::Users(command) => admin::users(&source(Mode::Data), &command),
-        Command::Sessions(command) => admin::sessions(&source(Mode::Data), &command),
+        Command::Sessions(command) => sessions::run(&source(Mode::Data), &command),
     }
 }
 

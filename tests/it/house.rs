@@ -20,9 +20,9 @@ const TABLES: &[(&str, &[&str])] = &[
     ("magic_link_token", &["src/magic_link/token.rs"]),
     ("mail_outbox", &["src/mail/"]),
     // `entree sessions list` and `entree users list` show columns as they stand; they change nothing.
-    ("session", &["src/session/mod.rs", "src/cli/admin.rs"]),
+    ("session", &["src/session/mod.rs", "src/cli/sessions.rs", "src/cli/admin.rs"]),
     ("signing_key", &["src/key/"]),
-    ("user", &["src/user/mod.rs", "src/user/change.rs", "src/cli/admin.rs"]),
+    ("user", &["src/user/mod.rs", "src/user/change.rs", "src/cli/admin.rs", "src/cli/sessions.rs"]),
     ("user_email", &["src/user/mod.rs", "src/cli/admin.rs"]),
     ("user_identity", &["src/user/identity.rs"]),
 ];
@@ -51,7 +51,6 @@ const SOURCES_EXCEPT: &[(&str, &str)] = &[
 
 /// Files over 400 lines, and how far each may grow: a reason to look, not a rule (DESIGN §6, size).
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/cli/admin.rs", 450),
     ("src/config/mod.rs", 580),
     ("src/config/load_tests.rs", 580),
     ("src/config/check.rs", 480),
