@@ -52,7 +52,11 @@ const CLAIMS: Claims<'_> = Claims {
 
 /// How often each is measured: properly under `cargo bench`, once where a test run only wants to see it work.
 fn times(often: u32) -> u32 {
-    if std::env::args().any(|argument| argument == "--bench") { often } else { 1 }
+    if std::env::args().any(|argument| argument == "--bench") {
+        often
+    } else {
+        1
+    }
 }
 
 /// The fastest of several rounds, in µs each: what is left when nothing else wants the machine.
@@ -62,22 +66,32 @@ fn fastest(times: u32, mut work: impl FnMut()) -> f64 {
         (0..times).for_each(|_| work());
         began.elapsed().as_secs_f64() * 1e6 / f64::from(times)
     };
-    (0..7).map(|_| round(&mut work)).fold(f64::INFINITY, f64::min)
+    (0..7)
+        .map(|_| round(&mut work))
+        .fold(f64::INFINITY, f64::min)
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let file = std::env::temp_dir().join(format!("entree-bench-{}.db", secret::public_id()));
     key::install();
     let keys = runtime.block_on(async {
-        let db = Db::connect(&format!("sqlite:{}", file.display()), 1, Clock::default()).await.unwrap();
+        let db = Db::connect(&format!("sqlite:{}", file.display()), 1, Clock::default())
+            .await
+            .unwrap();
         db.migrate().await.unwrap();
-        Keys::open(&db, &MasterKeys::new([7; 32], [])).await.unwrap()
+        Keys::open(&db, &MasterKeys::new([7; 32], []))
+            .await
+            .unwrap()
     });
 
     let random = secret::source();
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-    let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random).unwrap();
+    let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random)
+        .unwrap();
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let mut signature = vec![0; rsa.public_modulus_len()];
     let unused = aws_lc_rs::rand::SystemRandom::new();
@@ -92,11 +106,19 @@ fn main() {
             }),
             Alg::RS256 => fastest(times, || {
                 let padding = &aws_lc_rs::signature::RSA_PKCS1_SHA256;
-                rsa.sign(padding, &unused, black_box(message), &mut signature).unwrap();
+                rsa.sign(padding, &unused, black_box(message), &mut signature)
+                    .unwrap();
             }),
         };
-        let ours = fastest(times, || drop(black_box(keys.sign(alg, "at+jwt", black_box(&CLAIMS)).unwrap())));
-        println!("{alg:?}: token {ours:.1} µs, raw signature {raw:.1} µs, ratio {:.2}", ours / raw);
+        let ours = fastest(times, || {
+            drop(black_box(
+                keys.sign(alg, "at+jwt", black_box(&CLAIMS)).unwrap(),
+            ))
+        });
+        println!(
+            "{alg:?}: token {ours:.1} µs, raw signature {raw:.1} µs, ratio {:.2}",
+            ours / raw
+        );
     }
     for ending in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{ending}", file.display()));

@@ -145,7 +145,11 @@ impl Event {
             provider: Set(None),
             ..Default::default()
         };
-        Self { kind, reason: None, row }
+        Self {
+            kind,
+            reason: None,
+            row,
+        }
     }
 
     /// Why it was refused: a fixed word, never input.
@@ -231,7 +235,10 @@ impl Event {
 ///
 /// # Errors
 /// The database's own.
-pub async fn keys(db: &Db, changes: impl Iterator<Item = (key::State, &str)>) -> Result<(), Failure> {
+pub async fn keys(
+    db: &Db,
+    changes: impl Iterator<Item = (key::State, &str)>,
+) -> Result<(), Failure> {
     let changes: Vec<_> = changes.collect();
     if changes.is_empty() {
         return Ok(());
@@ -250,7 +257,10 @@ pub async fn keys(db: &Db, changes: impl Iterator<Item = (key::State, &str)>) ->
 /// The database's own.
 pub async fn provider(db: &Db, words: &str) -> Result<(), Failure> {
     let tx = db.begin().await?;
-    Event::new(Kind::ProviderRefused).key(words).record(&tx).await?;
+    Event::new(Kind::ProviderRefused)
+        .key(words)
+        .record(&tx)
+        .await?;
     tx.commit().await
 }
 
@@ -282,7 +292,12 @@ fn count(kind: Kind, reason: Option<&'static str>) {
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let old = tx.now - std::time::Duration::from_secs(396 * 86_400);
-    tx.delete_some::<audit_event::Entity>(audit_event::Column::Id, audit_event::Column::At.lt(old), most).await
+    tx.delete_some::<audit_event::Entity>(
+        audit_event::Column::Id,
+        audit_event::Column::At.lt(old),
+        most,
+    )
+    .await
 }
 
 /// The keyed hash of an address in the trail and in counters is made by whoever folds addresses.

@@ -10,9 +10,10 @@ use std::{
 
 use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{
-    ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection,
-    DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _, QueryTrait as _, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait as _, sea_query::Expr,
+    ColumnTrait as _, ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend,
+    DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter as _, QuerySelect as _,
+    QueryTrait as _, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
+    sea_query::Expr,
 };
 
 use crate::{
@@ -45,7 +46,9 @@ type Count = Box<dyn FnOnce() + Send>;
 
 impl std::fmt::Debug for Tx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tx").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Tx")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,7 +65,11 @@ impl Tx {
     /// The database's own; nothing has happened then.
     pub async fn commit(self) -> Result<(), Failure> {
         self.inner.commit().await?;
-        for count in self.counts.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for count in self
+            .counts
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             count();
         }
         Ok(())
@@ -70,7 +77,10 @@ impl Tx {
 
     /// Counts something if and when this unit of work lasts. For metrics: quick, and without a way to fail.
     pub fn on_commit(&self, count: impl FnOnce() + Send + 'static) {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(count));
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Box::new(count));
     }
 
     /// Deletes at most `most` of the rows that `which` names, told apart by their primary key `id`; gives how many. Clean-up
@@ -78,9 +88,22 @@ impl Tx {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn delete_some<E: EntityTrait>(&self, id: E::Column, which: Expr, most: u64) -> Result<u64, Failure> {
-        let batch = E::find().select_only().column(id).filter(which).limit(most).into_query();
-        let done = E::delete_many().filter(id.in_subquery(batch)).exec(&self.inner).await?;
+    pub async fn delete_some<E: EntityTrait>(
+        &self,
+        id: E::Column,
+        which: Expr,
+        most: u64,
+    ) -> Result<u64, Failure> {
+        let batch = E::find()
+            .select_only()
+            .column(id)
+            .filter(which)
+            .limit(most)
+            .into_query();
+        let done = E::delete_many()
+            .filter(id.in_subquery(batch))
+            .exec(&self.inner)
+            .await?;
         Ok(done.rows_affected)
     }
 
@@ -100,7 +123,10 @@ impl Db {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.trim_start_matches("//");
             let write = watched(Database::connect(sqlite(path, 1)).await?, "sqlite");
-            let read = watched(Database::connect(sqlite(path, max_connections.clamp(1, 8))).await?, "sqlite");
+            let read = watched(
+                Database::connect(sqlite(path, max_connections.clamp(1, 8))).await?,
+                "sqlite",
+            );
             return Ok(Self { write, read, clock });
         }
         let mut options = ConnectOptions::new(url);
@@ -114,7 +140,11 @@ impl Db {
         // A pool that is made lazily lets the service start, and say 503, while the database is away.
         options.connect_lazy(true);
         let pool = watched(Database::connect(options).await?, "postgresql");
-        Ok(Self { write: pool.clone(), read: pool, clock })
+        Ok(Self {
+            write: pool.clone(),
+            read: pool,
+            clock,
+        })
     }
 
     /// For reading outside a unit of work: lists, look-ups on the hot path, readiness.
@@ -148,7 +178,11 @@ impl Db {
             ..TransactionOptions::default()
         };
         let inner = self.write.begin_with_options(options).await?;
-        Ok(Tx { inner, counts: Mutex::default(), now: self.clock.now() })
+        Ok(Tx {
+            inner,
+            counts: Mutex::default(),
+            now: self.clock.now(),
+        })
     }
 
     /// Whether the database answers.
@@ -172,8 +206,10 @@ impl Db {
         // The lock belongs to a transaction's connection: it ends with it, also after a crash. What migrates runs there, too:
         // a large table takes longer than a statement of ours may.
         let lock = self.write.begin().await?;
-        lock.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
-        lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+        lock.execute_unprepared("SET LOCAL statement_timeout = 0")
+            .await?;
+        lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            .await?;
         Migrator::up(&lock, None).await?;
         Ok(lock.commit().await?)
     }
@@ -192,10 +228,16 @@ impl Db {
         let statement = Statement::from_string(self.write.get_database_backend(), sql);
         let row = self.write.query_one_raw(statement).await?;
         if !row.map_or(Ok(false), |row| row.try_get("", "there"))? {
-            return Ok(Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect());
+            return Ok(Migrator::migrations()
+                .iter()
+                .map(|migration| migration.name().to_owned())
+                .collect());
         }
         let pending = Migrator::get_pending_migrations(&self.write).await?;
-        Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
+        Ok(pending
+            .iter()
+            .map(|migration| migration.name().to_owned())
+            .collect())
     }
 
     /// The pool itself, for migrations down and for tests.
@@ -243,7 +285,13 @@ fn watched(mut pool: DatabaseConnection, system: &'static str) -> DatabaseConnec
     pool.set_metric_callback(move |info| {
         let operation = trace::operation(&info.statement.sql);
         metrics::statement(operation, info.elapsed, info.failed);
-        trace::statement(system, operation, &info.statement.sql, info.elapsed, info.failed);
+        trace::statement(
+            system,
+            operation,
+            &info.statement.sql,
+            info.elapsed,
+            info.failed,
+        );
     });
     pool
 }

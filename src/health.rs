@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use poem::{Endpoint, EndpointExt as _, Response, Route, get, handler, http::StatusCode, web::Data};
+use poem::{
+    Endpoint, EndpointExt as _, Response, Route, get, handler, http::StatusCode, web::Data,
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -61,8 +63,15 @@ struct Health {
 
 /// The management listener's endpoints of this module: `/livez`, `/readyz` and `/metrics`.
 pub fn management(app: App, draining: Draining) -> impl Endpoint<Output = Response> {
-    let health = Health { app, draining, schema_complete: Arc::default() };
-    let routes = Route::new().at("/livez", get(livez)).at("/readyz", get(readyz)).at("/metrics", get(numbers));
+    let health = Health {
+        app,
+        draining,
+        schema_complete: Arc::default(),
+    };
+    let routes = Route::new()
+        .at("/livez", get(livez))
+        .at("/readyz", get(readyz))
+        .at("/metrics", get(numbers));
     routes.data(health).map_to_response()
 }
 
@@ -76,7 +85,14 @@ fn livez() -> Response {
 async fn readyz(Data(health): Data<&Health>) -> Response {
     let report = health.report().await;
     let ready = matches!(report.status, "ready" | "degraded");
-    json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &report)
+    json(
+        if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        },
+        &report,
+    )
 }
 
 /// The text format of Prometheus. Asks nobody: what the database knows is gathered by a job.
@@ -84,7 +100,9 @@ async fn readyz(Data(health): Data<&Health>) -> Response {
 fn numbers(Data(health): Data<&Health>) -> Response {
     health.app.db.gauge();
     match metrics::text() {
-        Ok(text) => Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text),
+        Ok(text) => Response::builder()
+            .content_type("text/plain; version=0.0.4; charset=utf-8")
+            .body(text),
         Err(error) => {
             tracing::error!(error, "the metrics cannot be written");
             StatusCode::INTERNAL_SERVER_ERROR.into()
@@ -93,8 +111,14 @@ fn numbers(Data(health): Data<&Health>) -> Response {
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let Ok(body) = serde_json::to_vec(body) else { return StatusCode::INTERNAL_SERVER_ERROR.into() };
-    Response::builder().status(status).content_type("application/json").header("cache-control", "no-store").body(body)
+    let Ok(body) = serde_json::to_vec(body) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into();
+    };
+    Response::builder()
+        .status(status)
+        .content_type("application/json")
+        .header("cache-control", "no-store")
+        .body(body)
 }
 
 impl Health {
@@ -109,17 +133,24 @@ impl Health {
             return within(self.app.db.ping()).await.map(|()| Vec::new());
         }
         let pending = within(self.app.db.pending_migrations()).await?;
-        self.schema_complete.store(pending.is_empty(), Ordering::Relaxed);
+        self.schema_complete
+            .store(pending.is_empty(), Ordering::Relaxed);
         Ok(pending)
     }
 }
 
 async fn within<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(Failure::internal("no answer in time")))
+    timeout(PATIENCE, asked)
+        .await
+        .unwrap_or_else(|_| Err(Failure::internal("no answer in time")))
 }
 
 impl Report {
-    fn new(schema: Result<Vec<String>, Failure>, tickets: Result<Policy, Failure>, draining: bool) -> Self {
+    fn new(
+        schema: Result<Vec<String>, Failure>,
+        tickets: Result<Policy, Failure>,
+        draining: bool,
+    ) -> Self {
         let word = |away: bool| if away { "away" } else { "ok" };
         let (database, pending_migrations) = (word(schema.is_err()), schema.unwrap_or_default());
         let tickets = match tickets {
@@ -140,7 +171,13 @@ impl Report {
             ["tickets"] => "degraded",
             _ => "unready",
         };
-        Self { status, missing, database, pending_migrations, tickets }
+        Self {
+            status,
+            missing,
+            database,
+            pending_migrations,
+            tickets,
+        }
     }
 }
 
@@ -150,24 +187,46 @@ mod tests {
     use super::*;
 
     fn away() -> Failure {
-        Failure::Away { what: "database", cause: "gone".to_owned() }
+        Failure::Away {
+            what: "database",
+            cause: "gone".to_owned(),
+        }
     }
 
     #[test]
     fn rd_10_tickets_away_is_degraded_and_named() {
         let report = Report::new(Ok(Vec::new()), Err(away()), false);
-        assert_eq!((report.status, report.missing.as_slice()), ("degraded", ["tickets"].as_slice()));
-        let report = Report::new(Ok(Vec::new()), Ok(Policy::Evicts("allkeys-lru".to_owned())), false);
+        assert_eq!(
+            (report.status, report.missing.as_slice()),
+            ("degraded", ["tickets"].as_slice())
+        );
+        let report = Report::new(
+            Ok(Vec::new()),
+            Ok(Policy::Evicts("allkeys-lru".to_owned())),
+            false,
+        );
         assert_eq!((report.status, report.tickets), ("degraded", "evicts"));
     }
 
     #[test]
     fn only_database_schema_and_draining_fail_readiness() {
-        assert_eq!(Report::new(Ok(Vec::new()), Ok(Policy::Refuses), false).status, "ready");
-        assert_eq!(Report::new(Err(away()), Ok(Policy::Refuses), false).status, "unready");
+        assert_eq!(
+            Report::new(Ok(Vec::new()), Ok(Policy::Refuses), false).status,
+            "ready"
+        );
+        assert_eq!(
+            Report::new(Err(away()), Ok(Policy::Refuses), false).status,
+            "unready"
+        );
         let report = Report::new(Ok(vec!["m1".to_owned()]), Err(away()), false);
-        assert_eq!((report.status, report.missing.as_slice()), ("unready", ["migrations", "tickets"].as_slice()));
-        assert_eq!(Report::new(Ok(Vec::new()), Ok(Policy::Refuses), true).status, "draining");
+        assert_eq!(
+            (report.status, report.missing.as_slice()),
+            ("unready", ["migrations", "tickets"].as_slice())
+        );
+        assert_eq!(
+            Report::new(Ok(Vec::new()), Ok(Policy::Refuses), true).status,
+            "draining"
+        );
     }
 
     #[test]

@@ -77,7 +77,12 @@ impl Jobs {
         running.spawn(worker.run(wait(stopped.clone())));
         running.spawn(keep_clean(app.clone(), stopped.clone()));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
-        running.spawn(every(ROTATION_EVERY, stopped.clone(), app.clone(), move_keys_on));
+        running.spawn(every(
+            ROTATION_EVERY,
+            stopped.clone(),
+            app.clone(),
+            move_keys_on,
+        ));
         running.spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {
@@ -86,7 +91,12 @@ impl Jobs {
                 every(EPOCH_EVERY, stopped, app, epoch).await;
             }
         });
-        running.spawn(every(CLIENTS_EVERY, stopped.clone(), app.clone(), follow_clients));
+        running.spawn(every(
+            CLIENTS_EVERY,
+            stopped.clone(),
+            app.clone(),
+            follow_clients,
+        ));
         running.spawn(follow_providers(providers.clone(), stopped.clone()));
         let app = app.clone();
         running.spawn(async move {
@@ -200,7 +210,13 @@ async fn follow_keys(app: App) -> Result<(), Failure> {
 /// Moves the signing keys on; what changed is logged, and in the trail.
 async fn move_keys_on(app: App) -> Result<(), Failure> {
     let changes = app.keys.tick().await?;
-    audit::keys(&app.db, changes.iter().map(|change| (change.state, change.kid.as_str()))).await
+    audit::keys(
+        &app.db,
+        changes
+            .iter()
+            .map(|change| (change.state, change.kid.as_str())),
+    )
+    .await
 }
 
 async fn epoch(app: App) -> Result<(), Failure> {

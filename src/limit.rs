@@ -25,8 +25,19 @@ use crate::{
 ///
 /// # Errors
 /// If the store is away.
-pub async fn network(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
-    of_network(tickets, "network", caller, &limits.network, &limits.network_wide).await
+pub async fn network(
+    tickets: &Tickets,
+    caller: IpAddr,
+    limits: &Limits,
+) -> Result<Option<Duration>, Failure> {
+    of_network(
+        tickets,
+        "network",
+        caller,
+        &limits.network,
+        &limits.network_wide,
+    )
+    .await
 }
 
 /// The same for any rule: `own` for an IPv4 address or the /64 of an IPv6 one, `wide` for its /48.
@@ -57,7 +68,10 @@ async fn room(
     caller: IpAddr,
     limits: &Limits,
 ) -> Result<Option<Duration>, Failure> {
-    let four = |budget: &Budget| Budget { count: budget.count.saturating_mul(4), ..*budget };
+    let four = |budget: &Budget| Budget {
+        count: budget.count.saturating_mul(4),
+        ..*budget
+    };
     let wide: Vec<Budget> = limits.authorize.iter().map(four).collect();
     of_network(tickets, scope, caller, &limits.authorize, &wide).await
 }
@@ -66,7 +80,11 @@ async fn room(
 ///
 /// # Errors
 /// If the store is away.
-pub async fn authorize(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
+pub async fn authorize(
+    tickets: &Tickets,
+    caller: IpAddr,
+    limits: &Limits,
+) -> Result<Option<Duration>, Failure> {
     room(tickets, "authorize", caller, limits).await
 }
 
@@ -75,7 +93,11 @@ pub async fn authorize(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Re
 ///
 /// # Errors
 /// If the store is away.
-pub async fn upstream(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
+pub async fn upstream(
+    tickets: &Tickets,
+    caller: IpAddr,
+    limits: &Limits,
+) -> Result<Option<Duration>, Failure> {
     room(tickets, "upstream", caller, limits).await
 }
 
@@ -83,7 +105,11 @@ pub async fn upstream(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Res
 ///
 /// # Errors
 /// If the store is away.
-pub async fn upstream_refusal(tickets: &Tickets, caller: IpAddr, limits: &Limits) -> Result<Option<Duration>, Failure> {
+pub async fn upstream_refusal(
+    tickets: &Tickets,
+    caller: IpAddr,
+    limits: &Limits,
+) -> Result<Option<Duration>, Failure> {
     room(tickets, "upstream refusal", caller, limits).await
 }
 
@@ -92,7 +118,9 @@ pub async fn upstream_refusal(tickets: &Tickets, caller: IpAddr, limits: &Limits
 /// # Errors
 /// If the store is away.
 pub async fn address(tickets: &Tickets, key: &Hash, limits: &Limits) -> Result<bool, Failure> {
-    Ok(hit(tickets, "address", key, &limits.address).await?.is_none())
+    Ok(hit(tickets, "address", key, &limits.address)
+        .await?
+        .is_none())
 }
 
 /// Counts a mail to this address, asked for by a browser that has signed in with it before: a quota of its own, so
@@ -100,9 +128,16 @@ pub async fn address(tickets: &Tickets, key: &Hash, limits: &Limits) -> Result<b
 ///
 /// # Errors
 /// If the store is away.
-pub async fn known_device(tickets: &Tickets, device: &Hash, key: &Hash, limits: &Limits) -> Result<bool, Failure> {
+pub async fn known_device(
+    tickets: &Tickets,
+    device: &Hash,
+    key: &Hash,
+    limits: &Limits,
+) -> Result<bool, Failure> {
     let pair = Hash::of(&[*device.as_bytes(), *key.as_bytes()].concat());
-    Ok(hit(tickets, "device", &pair, &limits.known_device).await?.is_none())
+    Ok(hit(tickets, "device", &pair, &limits.known_device)
+        .await?
+        .is_none())
 }
 
 /// Counts one event of `subject` against all `budgets`, if all have room; else counts it nowhere and gives how long
@@ -131,11 +166,18 @@ pub async fn look(
     subject: &Hash,
     budgets: &[Budget],
 ) -> Result<Option<Duration>, Failure> {
-    let nothing = Counter { name: format!("{scope} look"), limit: 0, window: Duration::from_millis(1) };
+    let nothing = Counter {
+        name: format!("{scope} look"),
+        limit: 0,
+        window: Duration::from_millis(1),
+    };
     let least = nothing.window;
     let mut all = counters(scope, budgets);
     all.push(nothing);
-    let wait = tickets.hit(subject, &all).await?.filter(|wait| *wait > least);
+    let wait = tickets
+        .hit(subject, &all)
+        .await?
+        .filter(|wait| *wait > least);
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
@@ -147,8 +189,11 @@ fn counters(scope: &str, budgets: &[Budget]) -> Vec<Counter> {
         let limit: &mut u32 = smallest.entry(budget.seconds).or_insert(budget.count);
         *limit = budget.count.min(*limit);
     }
-    let counter =
-        |(seconds, limit)| Counter { name: format!("{scope} {seconds}"), limit, window: Duration::from_secs(seconds) };
+    let counter = |(seconds, limit)| Counter {
+        name: format!("{scope} {seconds}"),
+        limit,
+        window: Duration::from_secs(seconds),
+    };
     smallest.into_iter().map(counter).collect()
 }
 
@@ -166,7 +211,11 @@ mod tests {
 
     fn fresh() -> (Tickets, Clock, Limits) {
         let clock = Clock::default();
-        (Tickets::memory(100_000, clock.clone(), &MasterKeys::new([7; 32], [])), clock, Limits::default())
+        (
+            Tickets::memory(100_000, clock.clone(), &MasterKeys::new([7; 32], [])),
+            clock,
+            Limits::default(),
+        )
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -176,7 +225,12 @@ mod tests {
     async fn pass(tickets: &Tickets, caller: &str, limits: &Limits, times: usize) -> usize {
         let mut passed = 0;
         for _ in 0..times {
-            passed += usize::from(network(tickets, ip(caller), limits).await.unwrap().is_none());
+            passed += usize::from(
+                network(tickets, ip(caller), limits)
+                    .await
+                    .unwrap()
+                    .is_none(),
+            );
         }
         passed
     }
@@ -197,52 +251,106 @@ mod tests {
             clock.advance(Duration::from_secs(60));
         }
         assert_eq!(after, [5, 10, 20]);
-        assert!(address(&tickets, &Hash::of(b"another"), &limits).await.unwrap());
+        assert!(
+            address(&tickets, &Hash::of(b"another"), &limits)
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
     async fn a5_network_of_ipv4_gets_20_in_10_minutes_50_in_an_hour() {
         let (tickets, clock, limits) = fresh();
         assert_eq!(pass(&tickets, "192.0.2.1", &limits, 25).await, 20);
-        let wait = network(&tickets, ip("192.0.2.1"), &limits).await.unwrap().unwrap();
-        assert!(wait <= Duration::from_secs(600) && wait > Duration::from_secs(590), "{wait:?}");
-        assert_eq!(pass(&tickets, "::ffff:192.0.2.1", &limits, 1).await, 0, "the same address in IPv6 clothes");
-        assert_eq!(pass(&tickets, "192.0.2.2", &limits, 1).await, 1, "its neighbour is another");
+        let wait = network(&tickets, ip("192.0.2.1"), &limits)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            wait <= Duration::from_secs(600) && wait > Duration::from_secs(590),
+            "{wait:?}"
+        );
+        assert_eq!(
+            pass(&tickets, "::ffff:192.0.2.1", &limits, 1).await,
+            0,
+            "the same address in IPv6 clothes"
+        );
+        assert_eq!(
+            pass(&tickets, "192.0.2.2", &limits, 1).await,
+            1,
+            "its neighbour is another"
+        );
         clock.advance(wait);
         assert_eq!(pass(&tickets, "192.0.2.1", &limits, 25).await, 20);
         clock.advance(Duration::from_secs(600));
-        assert_eq!(pass(&tickets, "192.0.2.1", &limits, 25).await, 10, "the hour has 50");
+        assert_eq!(
+            pass(&tickets, "192.0.2.1", &limits, 25).await,
+            10,
+            "the hour has 50"
+        );
     }
 
     #[tokio::test]
     async fn a5_network_of_ipv6_is_counted_by_64_and_by_48() {
         let (tickets, _, limits) = fresh();
         assert_eq!(pass(&tickets, "2001:db8:1:1::1", &limits, 10).await, 10);
-        assert_eq!(pass(&tickets, "2001:db8:1:1:ffff::2", &limits, 15).await, 10, "the same /64");
+        assert_eq!(
+            pass(&tickets, "2001:db8:1:1:ffff::2", &limits, 15).await,
+            10,
+            "the same /64"
+        );
         let mut passed = 20;
         for subnet in 2..=20 {
             passed += pass(&tickets, &format!("2001:db8:1:{subnet:x}::1"), &limits, 20).await;
         }
         assert_eq!(passed, 200, "the /48 has 200 an hour");
-        assert_eq!(pass(&tickets, "2001:db8:2:1::1", &limits, 1).await, 1, "another /48");
+        assert_eq!(
+            pass(&tickets, "2001:db8:2:1::1", &limits, 1).await,
+            1,
+            "another /48"
+        );
     }
 
     #[tokio::test]
     async fn requests_that_take_room_are_counted_by_64_and_by_48() {
         let (tickets, _, mut limits) = fresh();
-        limits.authorize = vec![Budget { count: 10, seconds: 600 }];
+        limits.authorize = vec![Budget {
+            count: 10,
+            seconds: 600,
+        }];
         let mut passed = Vec::new();
         for subnet in 1..=6 {
             let caller = ip(&format!("2001:db8:1:{subnet:x}::1"));
             let mut of_it = 0;
             for _ in 0..15 {
-                of_it += usize::from(authorize(&tickets, caller, &limits).await.unwrap().is_none());
+                of_it += usize::from(
+                    authorize(&tickets, caller, &limits)
+                        .await
+                        .unwrap()
+                        .is_none(),
+                );
             }
             passed.push(of_it);
         }
-        assert_eq!(passed, [10, 10, 10, 10, 0, 0], "one customer holds a whole /48");
-        assert_eq!(upstream(&tickets, ip("2001:db8:1:1::1"), &limits).await.unwrap(), None, "a rule of its own");
-        assert_eq!(authorize(&tickets, ip("2001:db8:2:1::1"), &limits).await.unwrap(), None, "another /48");
+        assert_eq!(
+            passed,
+            [10, 10, 10, 10, 0, 0],
+            "one customer holds a whole /48"
+        );
+        assert_eq!(
+            upstream(&tickets, ip("2001:db8:1:1::1"), &limits)
+                .await
+                .unwrap(),
+            None,
+            "a rule of its own"
+        );
+        assert_eq!(
+            authorize(&tickets, ip("2001:db8:2:1::1"), &limits)
+                .await
+                .unwrap(),
+            None,
+            "another /48"
+        );
     }
 
     #[tokio::test]
@@ -255,10 +363,18 @@ mod tests {
         assert!(!address(&tickets, &key, &limits).await.unwrap());
         let mut sent = 0;
         for _ in 0..5 {
-            sent += u32::from(known_device(&tickets, &device, &key, &limits).await.unwrap());
+            sent += u32::from(
+                known_device(&tickets, &device, &key, &limits)
+                    .await
+                    .unwrap(),
+            );
         }
         assert_eq!(sent, 3);
-        assert!(known_device(&tickets, &device, &Hash::of(b"another"), &limits).await.unwrap());
+        assert!(
+            known_device(&tickets, &device, &Hash::of(b"another"), &limits)
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
@@ -267,15 +383,36 @@ mod tests {
         let full = Tickets::memory(0, clock, &MasterKeys::new([7; 32], []));
         let limits = Limits::default();
         let key = Hash::of(b"someone");
-        assert!(address(&full, &key, &limits).await.unwrap_err().is_passing());
-        assert!(known_device(&full, &key, &key, &limits).await.unwrap_err().is_passing());
-        assert!(network(&full, ip("192.0.2.1"), &limits).await.unwrap_err().is_passing());
+        assert!(
+            address(&full, &key, &limits)
+                .await
+                .unwrap_err()
+                .is_passing()
+        );
+        assert!(
+            known_device(&full, &key, &key, &limits)
+                .await
+                .unwrap_err()
+                .is_passing()
+        );
+        assert!(
+            network(&full, ip("192.0.2.1"), &limits)
+                .await
+                .unwrap_err()
+                .is_passing()
+        );
     }
 
     #[tokio::test]
     async fn a_look_counts_nothing_and_says_what_a_hit_would() {
         let (tickets, clock, _) = fresh();
-        let (subject, budgets) = (Hash::of(b"someone"), [Budget { count: 2, seconds: 60 }]);
+        let (subject, budgets) = (
+            Hash::of(b"someone"),
+            [Budget {
+                count: 2,
+                seconds: 60,
+            }],
+        );
         let look = async || look(&tickets, "x", &subject, &budgets).await.unwrap();
         for _ in 0..2 {
             for _ in 0..5 {
@@ -292,7 +429,10 @@ mod tests {
     #[test]
     fn of_two_budgets_over_the_same_time_the_smaller_holds() {
         let list = [(5, 60), (9, 3600), (3, 60)].map(|(count, seconds)| Budget { count, seconds });
-        let held: Vec<_> = counters("x", &list).into_iter().map(|c| (c.name, c.limit)).collect();
+        let held: Vec<_> = counters("x", &list)
+            .into_iter()
+            .map(|c| (c.name, c.limit))
+            .collect();
         assert_eq!(held, [("x 60".to_owned(), 3), ("x 3600".to_owned(), 9)]);
     }
 }

@@ -133,7 +133,11 @@ impl Hash {
     /// From 64 hexadecimal digits in either case; none for anything else.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit = |byte: u8| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         let mut hash = [0; 32];
         if text.len() != 64 {
             return None;
@@ -229,26 +233,41 @@ impl MasterKeys {
     /// The current key and those still accepted.
     #[must_use]
     pub fn new(current: [u8; 32], previous: impl IntoIterator<Item = [u8; 32]>) -> Self {
-        Self { keys: std::iter::once(current).chain(previous).map(Zeroizing::new).collect() }
+        Self {
+            keys: std::iter::once(current)
+                .chain(previous)
+                .map(Zeroizing::new)
+                .collect(),
+        }
     }
 
     /// One derived key a master key, the current one first. `label` names purpose and version: `csrf v1`.
     #[must_use]
     pub fn derive(&self, label: &str) -> Vec<Zeroizing<[u8; 32]>> {
-        self.keys.iter().map(|key| expand(key.as_slice(), label)).collect()
+        self.keys
+            .iter()
+            .map(|key| expand(key.as_slice(), label))
+            .collect()
     }
 
     /// A keyed hash for `label`, live for every loaded master key.
     #[must_use]
     pub fn mac(&self, label: &str) -> Mac {
-        Mac(self.derive(label).iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())).collect())
+        Mac(self
+            .derive(label)
+            .iter()
+            .map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()))
+            .collect())
     }
 
     /// The same under the oldest loaded master key alone: for names that must stay the same while the key is changed.
     #[must_use]
     pub fn oldest_mac(&self, label: &str) -> Mac {
         let oldest = self.derive(label).pop();
-        Mac(oldest.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())).collect())
+        Mac(oldest
+            .iter()
+            .map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()))
+            .collect())
     }
 
     /// A sealing key for `label`.
@@ -296,7 +315,9 @@ impl Mac {
     #[must_use]
     pub fn tag(&self, parts: &[&[u8]]) -> Hash {
         // There is always a first key: `MasterKeys::new` takes one.
-        self.0.first().map_or_else(|| std::process::abort(), |key| tag(key, parts))
+        self.0
+            .first()
+            .map_or_else(|| std::process::abort(), |key| tag(key, parts))
     }
 
     /// A secret that nobody without the key can make, and that is the same each time: for an answer that is repeated.
@@ -313,7 +334,9 @@ impl Mac {
     /// Whether `given` is the MAC of `parts` under any live key, in constant time for each.
     #[must_use]
     pub fn verify(&self, parts: &[&[u8]], given: &Hash) -> bool {
-        self.0.iter().fold(false, |ok, key| (tag(key, parts) == *given) | ok)
+        self.0
+            .iter()
+            .fold(false, |ok, key| (tag(key, parts) == *given) | ok)
     }
 }
 
@@ -350,8 +373,12 @@ impl Sealer {
         let nonce: [u8; 12] = random();
         let mut body = plain.to_vec();
         let sealed = self.0.first().and_then(aead_key).and_then(|key| {
-            key.seal_in_place_append_tag(aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(context), &mut body)
-                .ok()
+            key.seal_in_place_append_tag(
+                aead::Nonce::assume_unique_for_key(nonce),
+                aead::Aad::from(context),
+                &mut body,
+            )
+            .ok()
         });
         // Sealing fails only for plaintexts of 64 GiB; the plain text must not pass for a sealed one.
         if sealed.is_none() {
@@ -370,7 +397,10 @@ impl Sealer {
         self.0.iter().filter_map(aead_key).find_map(|key| {
             let mut body = Zeroizing::new(body.to_vec());
             let nonce = aead::Nonce::assume_unique_for_key(nonce);
-            let length = key.open_in_place(nonce, aead::Aad::from(context), &mut body).ok()?.len();
+            let length = key
+                .open_in_place(nonce, aead::Aad::from(context), &mut body)
+                .ok()?
+                .len();
             body.truncate(length);
             Some(body)
         })
@@ -378,7 +408,9 @@ impl Sealer {
 }
 
 fn aead_key(key: &Zeroizing<[u8; 32]>) -> Option<aead::LessSafeKey> {
-    aead::UnboundKey::new(&aead::AES_256_GCM, key.as_slice()).ok().map(aead::LessSafeKey::new)
+    aead::UnboundKey::new(&aead::AES_256_GCM, key.as_slice())
+        .ok()
+        .map(aead::LessSafeKey::new)
 }
 
 #[cfg(test)]

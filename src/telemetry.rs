@@ -71,9 +71,13 @@ pub fn parse_level(level: &str) -> Result<EnvFilter, String> {
     // A bare word that is no level would count as a target, and silence all others.
     let bare = |part: &&str| !part.contains('=') && part.parse::<LevelFilter>().is_err();
     if let Some(part) = level.split(',').map(str::trim).find(bare) {
-        return Err(format!("has `{part}`, which is no level: write error, warn, info, debug, trace or off"));
+        return Err(format!(
+            "has `{part}`, which is no level: write error, warn, info, debug, trace or off"
+        ));
     }
-    EnvFilter::builder().parse(level).map_err(|error| error.to_string())
+    EnvFilter::builder()
+        .parse(level)
+        .map_err(|error| error.to_string())
 }
 
 /// A handle to the level of the running log. Clones share it.
@@ -108,13 +112,20 @@ impl Logs {
 /// If the level cannot be read, or if logging was started already.
 pub fn init(format: LogFormat, level: &str) -> Result<Logs, String> {
     let (layer, logs) = layer(format, level, io::stdout)?;
-    tracing_subscriber::registry().with(layer).try_init().map_err(|error| error.to_string())?;
+    tracing_subscriber::registry()
+        .with(layer)
+        .try_init()
+        .map_err(|error| error.to_string())?;
     log_panics();
     Ok(logs)
 }
 
 /// The layer that writes lines to `writer`, and the handle to its level.
-fn layer<W>(format: LogFormat, level: &str, writer: W) -> Result<(Box<dyn Layer<Registry> + Send + Sync>, Logs), String>
+fn layer<W>(
+    format: LogFormat,
+    level: &str,
+    writer: W,
+) -> Result<(Box<dyn Layer<Registry> + Send + Sync>, Logs), String>
 where
     W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -122,9 +133,16 @@ where
     let filter = level.and(filter_fn(is_within_cap));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).with_filter(filter)),
+        LogFormat::Json => Box::new(
+            lines
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .with_filter(filter),
+        ),
         LogFormat::Pretty => {
-            let ansi = io::IsTerminal::is_terminal(&io::stdout()) && std::env::var_os("NO_COLOR").is_none();
+            let ansi = io::IsTerminal::is_terminal(&io::stdout())
+                && std::env::var_os("NO_COLOR").is_none();
             Box::new(lines.compact().with_ansi(ansi).with_filter(filter))
         }
     };
@@ -169,7 +187,9 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let (layer, logs) = layer(LogFormat::Json, level, move || writer.clone()).unwrap();
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || act(&logs));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            act(&logs)
+        });
         lines.text()
     }
 
@@ -191,14 +211,20 @@ mod tests {
 
     #[test]
     fn trace_never_opens_the_wire() {
-        for level in ["trace", "trace,lettre=trace,sqlx::query=trace,hyper::proto=trace", "off,sqlx=trace,entree=trace"]
-        {
+        for level in [
+            "trace",
+            "trace,lettre=trace,sqlx::query=trace,hyper::proto=trace",
+            "off,sqlx=trace,entree=trace",
+        ] {
             let text = with_level(level, |_| speak());
             assert!(!text.contains("WIRE"), "{level}: {text}");
             assert!(text.contains("ours at trace"), "{level}: {text}");
         }
         let text = with_level("trace", |_| speak());
-        assert!(text.contains("a warning") && text.contains("news"), "{text}");
+        assert!(
+            text.contains("a warning") && text.contains("news"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -211,7 +237,10 @@ mod tests {
             logs.set_level("[[[");
             tracing::debug!("still");
         });
-        assert!(!text.contains("before") && text.contains("after") && text.contains("still"), "{text}");
+        assert!(
+            !text.contains("before") && text.contains("after") && text.contains("still"),
+            "{text}"
+        );
         assert!(!text.contains("WIRE"), "{text}");
     }
 
@@ -224,7 +253,10 @@ mod tests {
             std::panic::set_hook(before);
             assert!(caught.is_err());
         });
-        assert!(text.contains("panicked") && text.contains("telemetry.rs") && !text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains("panicked") && text.contains("telemetry.rs") && !text.contains("hunter2"),
+            "{text}"
+        );
     }
 
     #[test]

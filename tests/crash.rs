@@ -41,14 +41,25 @@ const PATIENCE: Duration = Duration::from_secs(150);
 const STRETCH: Duration = Duration::from_secs(40);
 
 fn crashes() -> usize {
-    std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+    std::env::var("CRASHES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(5)
 }
 
 /// Judges how many mails came to each address that was answered: one, or two if a kill fell between the mail server's
 /// answer and its record.
 fn judge(mails: &BTreeMap<String, usize>) -> Result<usize, String> {
-    let lost: Vec<_> = mails.iter().filter(|(_, count)| **count == 0).map(|(address, _)| address).collect();
-    let many: Vec<_> = mails.iter().filter(|(_, count)| **count > 2).map(|(address, _)| address).collect();
+    let lost: Vec<_> = mails
+        .iter()
+        .filter(|(_, count)| **count == 0)
+        .map(|(address, _)| address)
+        .collect();
+    let many: Vec<_> = mails
+        .iter()
+        .filter(|(_, count)| **count > 2)
+        .map(|(address, _)| address)
+        .collect();
     if lost.is_empty() && many.is_empty() {
         return Ok(mails.values().filter(|count| **count == 2).count());
     }
@@ -67,7 +78,10 @@ async fn ask(url: String, name: String, count: Arc<AtomicUsize>) -> Vec<String> 
             "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
             "code_challenge_method": "S256",
         });
-        let request = http.post(&url).header("x-forwarded-for", fresh_network().to_string()).json(&body);
+        let request = http
+            .post(&url)
+            .header("x-forwarded-for", fresh_network().to_string())
+            .json(&body);
         match request.send().await.map(|answer| answer.status().as_u16()) {
             Ok(202) => {
                 answered.push(address);
@@ -95,15 +109,27 @@ async fn all_come(stage: &Stage, answered: &[String]) {
 }
 
 async fn crash(backend: Backend, name: &str) {
-    let Some(mut stage) = Stage::start(backend, |options| options).await else { return };
+    let Some(mut stage) = Stage::start(backend, |options| options).await else {
+        return;
+    };
     let (mut answered, mut stretch) = (Vec::new(), Instant::now());
     for round in 0..crashes() {
         let url = stage.service.at("/api/v1/auth/magic-link/request");
         let count = Arc::new(AtomicUsize::new(0));
-        let asker = |asker| ask(url.clone(), format!("{name}-{round}-{asker}"), Arc::clone(&count));
-        let askers: Vec<_> = (0..ASKERS).map(|number| tokio::spawn(asker(number))).collect();
+        let asker = |asker| {
+            ask(
+                url.clone(),
+                format!("{name}-{round}-{asker}"),
+                Arc::clone(&count),
+            )
+        };
+        let askers: Vec<_> = (0..ASKERS)
+            .map(|number| tokio::spawn(asker(number)))
+            .collect();
         let busy = || async { (count.load(SeqCst) >= ASKERS).then_some(()) };
-        testkit::until("the first answers", PATIENCE, busy).await.unwrap();
+        testkit::until("the first answers", PATIENCE, busy)
+            .await
+            .unwrap();
         tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 37) % 240)).await;
         for copy in &stage.service.copies {
             copy.kill();
@@ -115,22 +141,42 @@ async fn crash(backend: Backend, name: &str) {
         if stretch.elapsed() > STRETCH {
             let service = &stage.service;
             let recorded = || async {
-                let (asked, sent) = (service.audited("magic_link.requested"), service.audited("magic_link.sent"));
+                let (asked, sent) = (
+                    service.audited("magic_link.requested"),
+                    service.audited("magic_link.sent"),
+                );
                 (sent.await >= asked.await).then_some(())
             };
-            testkit::until("every mail on record", PATIENCE, recorded).await.unwrap();
+            testkit::until("every mail on record", PATIENCE, recorded)
+                .await
+                .unwrap();
             stretch = Instant::now();
         }
     }
-    assert!(answered.len() > crashes(), "only {} requests were answered: nothing was tested", answered.len());
+    assert!(
+        answered.len() > crashes(),
+        "only {} requests were answered: nothing was tested",
+        answered.len()
+    );
     all_come(&stage, &answered).await;
     let mut mails = BTreeMap::new();
     for address in &answered {
         mails.insert(address.clone(), stage.post.all(address).await.len());
     }
     let doubled = judge(&mails).unwrap_or_else(|why| panic!("{why}"));
-    println!("{name}: {} kills, {} requests answered, 0 lost, {doubled} doubled", crashes(), mails.len());
-    assert!(!stage.service.log().iter().any(|line| line.contains("panicked")), "no panic");
+    println!(
+        "{name}: {} kills, {} requests answered, 0 lost, {doubled} doubled",
+        crashes(),
+        mails.len()
+    );
+    assert!(
+        !stage
+            .service
+            .log()
+            .iter()
+            .any(|line| line.contains("panicked")),
+        "no panic"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +191,13 @@ async fn g_1_kill_nine_loses_no_mail_on_postgres_and_redis() {
 
 #[test]
 fn a_lost_mail_and_a_third_one_are_seen() {
-    let of = |counts: &[usize]| counts.iter().enumerate().map(|(at, count)| (at.to_string(), *count)).collect();
+    let of = |counts: &[usize]| {
+        counts
+            .iter()
+            .enumerate()
+            .map(|(at, count)| (at.to_string(), *count))
+            .collect()
+    };
     assert_eq!(judge(&of(&[1, 2, 1])), Ok(1));
     assert!(judge(&of(&[1, 0])).is_err() && judge(&of(&[3, 1])).is_err());
 }

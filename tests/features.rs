@@ -34,7 +34,10 @@ const RUNS: [(&str, Backend, bool); 4] = [
 ];
 
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let wanted = std::env::var("BDD").unwrap_or_default();
     let mut lines = Vec::new();
     let mut failed = false;
@@ -56,11 +59,19 @@ fn main() -> ExitCode {
         lines.push(line);
     }
     println!("\n{}", lines.join("\n"));
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// One pass over the features; gives how many scenarios passed and how many did not.
-async fn run(name: &'static str, backend: Backend, on_mailpit: bool) -> Result<(usize, usize), Missing> {
+async fn run(
+    name: &'static str,
+    backend: Backend,
+    on_mailpit: bool,
+) -> Result<(usize, usize), Missing> {
     let (post, smtp): (Arc<dyn Mailbox>, _) = if on_mailpit {
         let mailpit = Mailpit::start().await?;
         let smtp = mailpit.smtp();
@@ -85,18 +96,27 @@ async fn run(name: &'static str, backend: Backend, on_mailpit: bool) -> Result<(
         .max_concurrent_scenarios(16)
         .fail_on_skipped()
         .with_default_cli()
-        .filter_run(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/features"), move |feature, rule, scenario| {
-            let rule = rule.map(|rule| rule.tags.iter()).into_iter().flatten();
-            let tags: Vec<&String> = feature.tags.iter().chain(rule).chain(&scenario.tags).collect();
-            let has = |tag: &str| tags.iter().any(|one| *one == tag);
-            (wanted.is_empty() || has(&wanted))
-                && (has_clock || !has("clock"))
-                && (!has("servers") || backend == Backend::Servers)
-                && (!on_mailpit || (has("mail") && !has("sink")))
-        })
+        .filter_run(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/features"),
+            move |feature, rule, scenario| {
+                let rule = rule.map(|rule| rule.tags.iter()).into_iter().flatten();
+                let tags: Vec<&String> = feature
+                    .tags
+                    .iter()
+                    .chain(rule)
+                    .chain(&scenario.tags)
+                    .collect();
+                let has = |tag: &str| tags.iter().any(|one| *one == tag);
+                (wanted.is_empty() || has(&wanted))
+                    && (has_clock || !has("clock"))
+                    && (!has("servers") || backend == Backend::Servers)
+                    && (!on_mailpit || (has("mail") && !has("sink")))
+            },
+        )
         .await;
     steps::set(None);
     let scenarios = *writer.scenarios_stats();
-    let wrong = scenarios.failed + scenarios.skipped + writer.parsing_errors() + writer.hook_errors();
+    let wrong =
+        scenarios.failed + scenarios.skipped + writer.parsing_errors() + writer.hook_errors();
     Ok((scenarios.passed, wrong))
 }

@@ -86,11 +86,17 @@ impl Journal {
 /// A rotation from `old` to `new` that nobody noticed.
 fn judge(journal: &Journal, old: &str, new: &str) -> Result<usize, String> {
     if let Some(first) = journal.bad.first() {
-        return Err(format!("{} requests failed to verify, the first: {first}", journal.bad.len()));
+        return Err(format!(
+            "{} requests failed to verify, the first: {first}",
+            journal.bad.len()
+        ));
     }
     for kid in [old, new] {
         if journal.of(kid) < ENOUGH {
-            return Err(format!("only {} tokens by {kid}: nothing is proved", journal.of(kid)));
+            return Err(format!(
+                "only {} tokens by {kid}: nothing is proved",
+                journal.of(kid)
+            ));
         }
     }
     Ok(journal.good.values().sum())
@@ -155,8 +161,17 @@ impl Set {
     async fn new(url: &str, older: Arc<AtomicU64>, frozen: bool) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let read = read(&http, url).await;
-        let kept = (Arc::new(read), Instant::now() + Duration::from_secs(older.load(SeqCst)));
-        Self { http, url: url.to_owned(), older, kept: kept.into(), frozen }
+        let kept = (
+            Arc::new(read),
+            Instant::now() + Duration::from_secs(older.load(SeqCst)),
+        );
+        Self {
+            http,
+            url: url.to_owned(),
+            older,
+            kept: kept.into(),
+            frozen,
+        }
     }
 
     async fn now(&self) -> Arc<Value> {
@@ -169,20 +184,32 @@ impl Set {
     }
 
     async fn verify(&self, token: &str, now: i64) -> Result<(), Why> {
-        let verified = check_signature(token, &*self.now().await).map_err(|why| match why.as_str() {
-            "no key of that kid" => Why::Unknown,
-            _ => Why::Other(why),
-        })?;
+        let verified =
+            check_signature(token, &*self.now().await).map_err(|why| match why.as_str() {
+                "no key of that kid" => Why::Unknown,
+                _ => Why::Other(why),
+            })?;
         let (header, claims) = (verified.header, verified.claims);
-        if header["typ"] != "at+jwt" || claims["iss"] != self.url.as_str() || claims["aud"] != AUDIENCE {
+        if header["typ"] != "at+jwt"
+            || claims["iss"] != self.url.as_str()
+            || claims["aud"] != AUDIENCE
+        {
             return Err(Why::Other(format!("{header} {claims}")));
         }
-        if now > claims["exp"].as_i64().unwrap() + 30 { Err(Why::Expired) } else { Ok(()) }
+        if now > claims["exp"].as_i64().unwrap() + 30 {
+            Err(Why::Expired)
+        } else {
+            Ok(())
+        }
     }
 }
 
 async fn read(http: &reqwest::Client, url: &str) -> Value {
-    let answer = http.get(format!("{url}/.well-known/jwks.json")).send().await.expect("an answer");
+    let answer = http
+        .get(format!("{url}/.well-known/jwks.json"))
+        .send()
+        .await
+        .expect("an answer");
     answer.json().await.expect("JSON")
 }
 
@@ -224,18 +251,40 @@ impl Bed {
                  \"{SECRET}\"\naccess_token_alg = \"{alg}\"\n"
             )
         });
-        let stage =
-            Stage::start(backend, |options| options.clock().expect("libfaketime").tail(&programs.concat())).await?;
+        let stage = Stage::start(backend, |options| {
+            options
+                .clock()
+                .expect("libfaketime")
+                .tail(&programs.concat())
+        })
+        .await?;
         let older = Arc::new(AtomicU64::new(0));
         let mut sides = Vec::new();
         for (program, alg) in PROGRAMS {
-            let (api, frozen) = (api(alg, &stage.service.url, &older).await, frozen(alg, &stage.service.url).await);
+            let (api, frozen) = (
+                api(alg, &stage.service.url, &older).await,
+                frozen(alg, &stage.service.url).await,
+            );
             let (journal, frozen_journal) = (Mutex::default(), Mutex::default());
-            sides.push(Side { program, alg, api, frozen, journal, frozen_journal });
+            sides.push(Side {
+                program,
+                alg,
+                api,
+                frozen,
+                journal,
+                frozen_journal,
+            });
         }
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let (ahead, loaded) = (AtomicI64::new(0), AtomicBool::new(false));
-        Some(Arc::new(Self { stage, http, ahead, older, sides, loaded }))
+        Some(Arc::new(Self {
+            stage,
+            http,
+            ahead,
+            older,
+            sides,
+            loaded,
+        }))
     }
 
     fn now(&self) -> i64 {
@@ -245,15 +294,23 @@ impl Bed {
     /// Moves the clocks of service and verifiers; nobody may be asking for a token meanwhile.
     async fn shift(&self, seconds: i64) {
         self.ahead.store(seconds, SeqCst);
-        self.older.fetch_add(u64::try_from(seconds).unwrap(), SeqCst);
+        self.older
+            .fetch_add(u64::try_from(seconds).unwrap(), SeqCst);
         self.stage.service.shift_clock(seconds).await;
         // All threads of a process share what libfaketime read last: one that was held up with the old time in its hands
         // may put it back for a moment. Nobody's clock does that, so the load begins when the new time has held.
         for copy in &self.stage.service.copies {
             let (mut held, began) = (0, Instant::now());
             while held < STEADY {
-                assert!(began.elapsed() < FOLLOW, "the moved clock does not hold: {}", self.stage.trouble());
-                let right = self.issued_at(copy).await.is_some_and(|at| (at - self.now()).abs() < 60);
+                assert!(
+                    began.elapsed() < FOLLOW,
+                    "the moved clock does not hold: {}",
+                    self.stage.trouble()
+                );
+                let right = self
+                    .issued_at(copy)
+                    .await
+                    .is_some_and(|at| (at - self.now()).abs() < 60);
                 held = if right { held + 1 } else { 0 };
             }
         }
@@ -262,8 +319,16 @@ impl Bed {
     /// By the clock of a copy; none, if it signs nothing, as after a step back.
     async fn issued_at(&self, copy: &Copy) -> Option<i64> {
         let form = [("grant_type", "client_credentials")];
-        let request = self.http.post(format!("{}/oauth2/token", copy.public)).header("host", self.host());
-        let answer = request.basic_auth(PROGRAMS[0].0, Some(SECRET)).form(&form).send().await.ok()?;
+        let request = self
+            .http
+            .post(format!("{}/oauth2/token", copy.public))
+            .header("host", self.host());
+        let answer = request
+            .basic_auth(PROGRAMS[0].0, Some(SECRET))
+            .form(&form)
+            .send()
+            .await
+            .ok()?;
         let answer: Value = answer.json().await.ok()?;
         part(answer["access_token"].as_str()?, 1)["iat"].as_i64()
     }
@@ -274,14 +339,25 @@ impl Bed {
     }
 
     async fn post(&self, side: &Side, url: &str, form: &[(&str, &str)]) -> Value {
-        let request = self.http.post(url).header("host", self.host()).basic_auth(side.program, Some(SECRET)).form(form);
+        let request = self
+            .http
+            .post(url)
+            .header("host", self.host())
+            .basic_auth(side.program, Some(SECRET))
+            .form(form);
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "{}", self.stage.trouble());
         answer.json().await.expect("JSON")
     }
 
     async fn token(&self, side: &Side, base: &str) -> String {
-        let answer = self.post(side, &format!("{base}/oauth2/token"), &[("grant_type", "client_credentials")]).await;
+        let answer = self
+            .post(
+                side,
+                &format!("{base}/oauth2/token"),
+                &[("grant_type", "client_credentials")],
+            )
+            .await;
         answer["access_token"].as_str().expect("a token").to_owned()
     }
 
@@ -292,14 +368,22 @@ impl Bed {
 
     /// RFC 7662: what Entree itself says.
     async fn is_active(&self, side: &Side, copy: &Copy, token: &str) -> bool {
-        let answer = self.post(side, &format!("{}/oauth2/introspect", copy.public), &[("token", token)]).await;
+        let answer = self
+            .post(
+                side,
+                &format!("{}/oauth2/introspect", copy.public),
+                &[("token", token)],
+            )
+            .await;
         answer["active"] == true
     }
 
     /// Tokens and verifications without a pause, until `done`.
     async fn load<T>(self: &Arc<Self>, done: impl Future<Output = T>) -> T {
         self.loaded.store(true, SeqCst);
-        let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(Arc::clone(self).call())).collect();
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| tokio::spawn(Arc::clone(self).call()))
+            .collect();
         let result = done.await;
         self.loaded.store(false, SeqCst);
         for caller in callers {
@@ -313,9 +397,13 @@ impl Bed {
             for side in &self.sides {
                 let token = self.any_token(side).await;
                 let kid = kid(&token);
-                for (server, journal) in [(&side.api, &side.journal), (&side.frozen, &side.frozen_journal)] {
+                for (server, journal) in [
+                    (&side.api, &side.journal),
+                    (&side.frozen, &side.frozen_journal),
+                ] {
                     let verdict = server.verify(&token, self.now()).await;
-                    let verdict = verdict.map_err(|why| format!("{why:?} at {}: {}", self.now(), part(&token, 1)));
+                    let verdict = verdict
+                        .map_err(|why| format!("{why:?} at {}: {}", self.now(), part(&token, 1)));
                     journal.lock().unwrap().note(&kid, verdict);
                 }
             }
@@ -327,9 +415,19 @@ impl Bed {
         for copy in &self.stage.service.copies {
             let url = format!("{}/.well-known/jwks.json", copy.public);
             let right = || async {
-                let answer = self.http.get(&url).header("host", self.host()).send().await.ok()?;
+                let answer = self
+                    .http
+                    .get(&url)
+                    .header("host", self.host())
+                    .send()
+                    .await
+                    .ok()?;
                 let set: Value = answer.json().await.ok()?;
-                let kids: BTreeSet<_> = set["keys"].as_array()?.iter().filter_map(|key| key["kid"].as_str()).collect();
+                let kids: BTreeSet<_> = set["keys"]
+                    .as_array()?
+                    .iter()
+                    .filter_map(|key| key["kid"].as_str())
+                    .collect();
                 let listed = kids.contains(with) && without.is_none_or(|kid| !kids.contains(kid));
                 (listed && kid(&self.token(side, &copy.public).await) == signer).then_some(())
             };
@@ -341,19 +439,31 @@ impl Bed {
     /// Waits until enough tokens by `kid` were verified, one way or the other.
     async fn verified(&self, side: &Side, kid: &str) {
         let seen = || async { (side.journal.lock().unwrap().of(kid) >= ENOUGH).then_some(()) };
-        until("tokens by one key", FOLLOW, seen).await.unwrap_or_else(|why| panic!("{why}: {:?}", side.journal));
+        until("tokens by one key", FOLLOW, seen)
+            .await
+            .unwrap_or_else(|why| panic!("{why}: {:?}", side.journal));
     }
 
     /// `entree keys …`, as ops call it beside the service; what changed, as (key, state).
     fn keys(&self, arguments: &[&str]) -> Vec<(String, String)> {
         let folder = self.stage.service.data()[0].parent().unwrap().to_path_buf();
-        let arguments: Vec<&str> = ["keys"].into_iter().chain(arguments.iter().copied()).chain(["--json"]).collect();
+        let arguments: Vec<&str> = ["keys"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .chain(["--json"])
+            .collect();
         let (status, text) = testkit::entree::run(&binary(), &folder, &arguments);
         assert!(status.success(), "{text}");
-        let line = text.lines().find(|line| line.starts_with('[')).unwrap_or_else(|| panic!("{text}"));
+        let line = text
+            .lines()
+            .find(|line| line.starts_with('['))
+            .unwrap_or_else(|| panic!("{text}"));
         let changes: Vec<Value> = serde_json::from_str(line).unwrap();
         let word = |change: &Value, name: &str| change[name].as_str().unwrap().to_owned();
-        changes.iter().map(|change| (word(change, "kid"), word(change, "state"))).collect()
+        changes
+            .iter()
+            .map(|change| (word(change, "kid"), word(change, "state")))
+            .collect()
     }
 }
 
@@ -377,7 +487,8 @@ async fn frozen(alg: &str, url: &str) -> Server {
     }
     let begin = Instant::now();
     let issuer = Issuer::new(url, None).unwrap();
-    let verifier = Verifier::with_keys(issuer, AUDIENCE.to_owned(), Keys::with_clock(move || begin));
+    let verifier =
+        Verifier::with_keys(issuer, AUDIENCE.to_owned(), Keys::with_clock(move || begin));
     let nobodys = URL_SAFE_NO_PAD.encode(r#"{"typ":"at+jwt","alg":"ES256","kid":"nobody"}"#);
     let nobodys = format!("{nobodys}.e30.{}", URL_SAFE_NO_PAD.encode([0; 64]));
     let verdict = verifier.verify(&nobodys, lessons_api::now()).await;
@@ -390,7 +501,9 @@ fn kid(token: &str) -> String {
 }
 
 fn part(token: &str, at: usize) -> Value {
-    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(at).unwrap()).unwrap();
+    let bytes = URL_SAFE_NO_PAD
+        .decode(token.split('.').nth(at).unwrap())
+        .unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
@@ -402,19 +515,32 @@ struct Turn<'a> {
 }
 
 async fn rotate_under_load(backend: Backend) {
-    let Some(bed) = Bed::start(backend).await else { return };
+    let Some(bed) = Bed::start(backend).await else {
+        return;
+    };
 
     // Published at once, and signs nothing yet.
     let (mut turns, published) = (Vec::new(), Instant::now());
     for side in &bed.sides {
         let first = kid(&bed.any_token(side).await);
         let changes = bed.keys(&["rotate", "--alg", side.alg]);
-        let [(second, state)] = changes.as_slice() else { panic!("{changes:?}") };
+        let [(second, state)] = changes.as_slice() else {
+            panic!("{changes:?}")
+        };
         assert_eq!(state, "pending");
-        turns.push(Turn { side, first, second: second.clone() });
+        turns.push(Turn {
+            side,
+            first,
+            second: second.clone(),
+        });
     }
     bed.load(async {
-        for Turn { side, first, second } in &turns {
+        for Turn {
+            side,
+            first,
+            second,
+        } in &turns
+        {
             bed.settled(side, second, None, first).await;
             bed.verified(side, first).await;
         }
@@ -422,7 +548,8 @@ async fn rotate_under_load(backend: Backend) {
     .await;
 
     // A few seconds before their day is over: they take over while tokens are asked for.
-    bed.shift(LEAD - 15 - i64::try_from(published.elapsed().as_secs()).unwrap()).await;
+    bed.shift(LEAD - 15 - i64::try_from(published.elapsed().as_secs()).unwrap())
+        .await;
     let mut last = Vec::new();
     for Turn { side, first, .. } in &turns {
         let token = bed.any_token(side).await;
@@ -436,19 +563,34 @@ async fn rotate_under_load(backend: Backend) {
         }
     })
     .await;
-    for Turn { side, first, second } in &turns {
+    for Turn {
+        side,
+        first,
+        second,
+    } in &turns
+    {
         let (alg, journal) = (side.alg, side.journal.lock().unwrap().clone());
-        let count =
-            judge(&journal, first, second).unwrap_or_else(|why| panic!("{alg}: {why}\n{}", bed.stage.trouble()));
-        println!("{backend:?}, {alg}: {count} tokens verified over a rotation, none failed; by key {:?}", journal.good);
+        let count = judge(&journal, first, second)
+            .unwrap_or_else(|why| panic!("{alg}: {why}\n{}", bed.stage.trouble()));
+        println!(
+            "{backend:?}, {alg}: {count} tokens verified over a rotation, none failed; by key {:?}",
+            journal.good
+        );
         let planted = judge(&side.frozen_journal.lock().unwrap(), first, second);
-        assert!(planted.is_err(), "{alg}: one who never reads the set again must fail: {planted:?}");
+        assert!(
+            planted.is_err(),
+            "{alg}: one who never reads the set again must fail: {planted:?}"
+        );
     }
 
     // What the old keys signed holds until it expires, and no longer.
     bed.older.fetch_add(301, SeqCst);
     for (Turn { side, .. }, last) in turns.iter().zip(&last) {
-        assert_eq!(side.api.verify(last, bed.now()).await, Ok(()), "KY-1: the old key stays published");
+        assert_eq!(
+            side.api.verify(last, bed.now()).await,
+            Ok(()),
+            "KY-1: the old key stays published"
+        );
         let exp = part(last, 1)["exp"].as_i64().unwrap();
         assert_eq!(side.api.verify(last, exp - 1).await, Ok(()));
         assert_eq!(side.api.verify(last, exp + 31).await, Err(Why::Expired));
@@ -462,17 +604,29 @@ async fn rotate_under_load(backend: Backend) {
 /// KY-4: `second` is taken out while it signs.
 async fn emergency(bed: &Bed, side: &Side, of_first: &str, second: &str) {
     let stolen = bed.any_token(side).await;
-    assert_eq!((kid(&stolen).as_str(), side.api.verify(&stolen, bed.now()).await), (second, Ok(())));
+    assert_eq!(
+        (
+            kid(&stolen).as_str(),
+            side.api.verify(&stolen, bed.now()).await
+        ),
+        (second, Ok(()))
+    );
     let stuck = frozen(side.alg, &bed.stage.service.url).await;
     for copy in &bed.stage.service.copies {
         assert!(bed.is_active(side, copy, &stolen).await);
     }
     let changes = bed.keys(&["revoke", second]);
     let revoked = Instant::now();
-    let [(out, _), (third, state)] = changes.as_slice() else { panic!("{changes:?}") };
+    let [(out, _), (third, state)] = changes.as_slice() else {
+        panic!("{changes:?}")
+    };
     assert_eq!((out.as_str(), state.as_str()), (second, "active"));
     bed.settled(side, third, Some(second), third).await;
-    assert!(revoked.elapsed() < AT_ONCE, "SK-04: the copies took {:?}", revoked.elapsed());
+    assert!(
+        revoked.elapsed() < AT_ONCE,
+        "SK-04: the copies took {:?}",
+        revoked.elapsed()
+    );
     for copy in &bed.stage.service.copies {
         assert!(!bed.is_active(side, copy, &stolen).await, "here at once");
     }
@@ -480,10 +634,21 @@ async fn emergency(bed: &Bed, side: &Side, of_first: &str, second: &str) {
     bed.older.fetch_add(MAX_AGE.as_secs(), SeqCst);
     judge_dead(&side.api.verify(&stolen, bed.now()).await).unwrap();
     let new = bed.any_token(side).await;
-    assert_eq!((&kid(&new), side.api.verify(&new, bed.now()).await), (third, Ok(())), "and the next one signs at once");
-    assert_eq!(side.api.verify(of_first, bed.now()).await, Ok(()), "no other key suffers");
+    assert_eq!(
+        (&kid(&new), side.api.verify(&new, bed.now()).await),
+        (third, Ok(())),
+        "and the next one signs at once"
+    );
+    assert_eq!(
+        side.api.verify(of_first, bed.now()).await,
+        Ok(()),
+        "no other key suffers"
+    );
     let planted = judge_dead(&stuck.verify(&stolen, bed.now()).await);
-    assert!(planted.is_err(), "one who never reads the set again must be found: {planted:?}");
+    assert!(
+        planted.is_err(),
+        "one who never reads the set again must be found: {planted:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -499,10 +664,16 @@ async fn ky_1_ky_4_keys_change_under_load_on_the_embedded_default() {
 #[test]
 fn a_rotation_that_somebody_noticed_is_seen() {
     let journal = |good: &[(&str, usize)], bad: &[&str]| Journal {
-        good: good.iter().map(|(kid, count)| ((*kid).to_owned(), *count)).collect(),
+        good: good
+            .iter()
+            .map(|(kid, count)| ((*kid).to_owned(), *count))
+            .collect(),
         bad: bad.iter().map(|why| (*why).to_owned()).collect(),
     };
-    assert_eq!(judge(&journal(&[("a", 200), ("b", 300)], &[]), "a", "b"), Ok(500));
+    assert_eq!(
+        judge(&journal(&[("a", 200), ("b", 300)], &[]), "a", "b"),
+        Ok(500)
+    );
     for wrong in [
         journal(&[("a", 2000), ("b", 2000)], &["b: unknown key"]),
         journal(&[("a", 2000)], &[]),
@@ -511,7 +682,11 @@ fn a_rotation_that_somebody_noticed_is_seen() {
     ] {
         assert!(judge(&wrong, "a", "b").is_err(), "{wrong:?}");
     }
-    for wrong in [Ok(()), Err(Why::Expired), Err(Refused::Key(NoKey::Unavailable).into())] {
+    for wrong in [
+        Ok(()),
+        Err(Why::Expired),
+        Err(Refused::Key(NoKey::Unavailable).into()),
+    ] {
         assert!(judge_dead(&wrong).is_err(), "{wrong:?}");
     }
 }

@@ -37,10 +37,18 @@ impl MigratorTrait for Migrator {
 /// # Errors
 /// The database's own, for the first statement that fails.
 pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
-    let postgres = manager.get_database_backend() == sea_orm_migration::sea_orm::DatabaseBackend::Postgres;
-    let (uuid, bytes, json) = if postgres { ("uuid", "bytea", "jsonb") } else { ("blob", "blob", "text") };
+    let postgres =
+        manager.get_database_backend() == sea_orm_migration::sea_orm::DatabaseBackend::Postgres;
+    let (uuid, bytes, json) = if postgres {
+        ("uuid", "bytea", "jsonb")
+    } else {
+        ("blob", "blob", "text")
+    };
     for statement in statements {
-        let sql = statement.replace("{uuid}", uuid).replace("{bytes}", bytes).replace("{json}", json);
+        let sql = statement
+            .replace("{uuid}", uuid)
+            .replace("{bytes}", bytes)
+            .replace("{json}", json);
         manager.get_connection().execute_unprepared(&sql).await?;
     }
     Ok(())

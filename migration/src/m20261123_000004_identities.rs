@@ -116,18 +116,30 @@ fn by_database(
     postgres: &'static [&'static str],
     sqlite: &'static [&'static str],
 ) -> &'static [&'static str] {
-    if manager.get_database_backend() == DatabaseBackend::Postgres { postgres } else { sqlite }
+    if manager.get_database_backend() == DatabaseBackend::Postgres {
+        postgres
+    } else {
+        sqlite
+    }
 }
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         crate::run(manager, UP).await?;
-        crate::run(manager, by_database(manager, LETTERS_POSTGRES, LETTERS_SQLITE)).await
+        crate::run(
+            manager,
+            by_database(manager, LETTERS_POSTGRES, LETTERS_SQLITE),
+        )
+        .await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        crate::run(manager, by_database(manager, LETTERS_POSTGRES_DOWN, LETTERS_SQLITE_DOWN)).await?;
+        crate::run(
+            manager,
+            by_database(manager, LETTERS_POSTGRES_DOWN, LETTERS_SQLITE_DOWN),
+        )
+        .await?;
         crate::run(manager, DOWN).await
     }
 }

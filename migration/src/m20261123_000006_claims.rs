@@ -13,7 +13,10 @@ const UP: &[&str] = &[
         auth_epoch = COALESCE((SELECT users.auth_epoch FROM users WHERE users.id = consents.user_id), 0)",
 ];
 
-const DOWN: &[&str] = &["ALTER TABLE consents DROP COLUMN auth_epoch", "ALTER TABLE grant_families DROP COLUMN claims"];
+const DOWN: &[&str] = &[
+    "ALTER TABLE consents DROP COLUMN auth_epoch",
+    "ALTER TABLE grant_families DROP COLUMN claims",
+];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

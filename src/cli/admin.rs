@@ -4,12 +4,16 @@
 
 use clap::Subcommand;
 use entity::{Time, user, user_email};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::{Outcome, Refusal, block_on, load, migrate::connect, out, sessions, sign_out, user_change};
+use super::{
+    Outcome, Refusal, block_on, load, migrate::connect, out, sessions, sign_out, user_change,
+};
 use crate::{
     config::Source,
     db::Db,
@@ -90,9 +94,15 @@ pub(super) fn users(source: &Source, command: &Users) -> Outcome {
     with_db(source, async |db| match command {
         Users::List { limit, json } => list_users(db, *limit, *json).await,
         Users::Show { user, json } => show_user(db, user, *json).await,
-        Users::Create { address, role, json } => user_change::create(db, address, role, *json).await,
+        Users::Create {
+            address,
+            role,
+            json,
+        } => user_change::create(db, address, role, *json).await,
         Users::Set { user, name, json } => user_change::name(db, user, name, *json).await,
-        Users::Roles(user_change::Roles::Set { user, roles, json }) => user_change::roles(db, user, roles, *json).await,
+        Users::Roles(user_change::Roles::Set { user, roles, json }) => {
+            user_change::roles(db, user, roles, *json).await
+        }
         Users::SignOut(question) => sign_out::run(db, question).await,
         Users::Disable { user, json } => user_change::disable(db, user, *json).await,
         Users::Enable { user, json } => user_change::enable(db, user, *json).await,
@@ -105,13 +115,18 @@ pub(super) fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) ->
     if let Some(path) = config.database_url().strip_prefix("sqlite:")
         && !std::path::Path::new(path.trim_start_matches("//")).exists()
     {
-        return Err(format!("no database is at {path}: run `entree migrate`, or mend server.data_dir").into());
+        return Err(format!(
+            "no database is at {path}: run `entree migrate`, or mend server.data_dir"
+        )
+        .into());
     }
     block_on(async {
         let db = connect(&config).await?;
         let done = match db.pending_migrations().await {
             Ok(pending) if pending.is_empty() => act(&db).await,
-            Ok(_) => Err("the schema is not up to date: run `entree migrate`".to_owned().into()),
+            Ok(_) => Err("the schema is not up to date: run `entree migrate`"
+                .to_owned()
+                .into()),
             Err(failure) => Err(failure.into()),
         };
         db.close().await;
@@ -132,7 +147,10 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
         list.push((user, addresses));
     }
     if json {
-        let list: Vec<Value> = list.iter().map(|(user, addresses)| user_json(user, addresses)).collect();
+        let list: Vec<Value> = list
+            .iter()
+            .map(|(user, addresses)| user_json(user, addresses))
+            .collect();
         out::answer(&Value::Array(list).to_string());
         return Ok(());
     }
@@ -149,7 +167,10 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
             ]
         })
         .collect();
-    out::answer(&out::table(&["SUB", "STATE", "ADDRESS", "ROLES", "CREATED"], &rows));
+    out::answer(&out::table(
+        &["SUB", "STATE", "ADDRESS", "ROLES", "CREATED"],
+        &rows,
+    ));
     Ok(())
 }
 
@@ -160,7 +181,10 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
     if json {
         let mut value = user_json(&user, &addresses);
         if let Value::Object(fields) = &mut value {
-            let list = live.iter().map(|session| sessions::as_json(session, &user)).collect();
+            let list = live
+                .iter()
+                .map(|session| sessions::as_json(session, &user))
+                .collect();
             fields.insert("sessions".to_owned(), Value::Array(list));
         }
         out::answer(&value.to_string());
@@ -174,8 +198,15 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
         vec!["roles".to_owned(), user.roles.clone()],
         vec!["created".to_owned(), moment(user.created_at)],
     ];
-    rows.extend(addresses.iter().map(|row| vec!["address".to_owned(), shown(row)]));
-    rows.extend(live.iter().map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]));
+    rows.extend(
+        addresses
+            .iter()
+            .map(|row| vec!["address".to_owned(), shown(row)]),
+    );
+    rows.extend(
+        live.iter()
+            .map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]),
+    );
     out::answer(out::table(&["", ""], &rows).trim_start());
     Ok(())
 }
@@ -192,7 +223,10 @@ pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
             Err(_) => None,
         },
     };
-    found.ok_or_else(|| format!("no user has the `sub` or the proven address {who:?}: see `entree users list`").into())
+    found.ok_or_else(|| {
+        format!("no user has the `sub` or the proven address {who:?}: see `entree users list`")
+            .into()
+    })
 }
 
 async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, Failure> {
@@ -206,7 +240,11 @@ async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, Failure>
 
 /// An address, and whether it is still to be proven.
 fn shown(row: &user_email::Model) -> String {
-    if row.verified_at.is_some() { row.email.clone() } else { format!("{} (not proven)", row.email) }
+    if row.verified_at.is_some() {
+        row.email.clone()
+    } else {
+        format!("{} (not proven)", row.email)
+    }
 }
 
 pub(super) const fn state(user: &user::Model) -> &'static str {
@@ -231,7 +269,10 @@ fn user_json(user: &user::Model, addresses: &[user_email::Model]) -> Value {
 
 /// RFC 3339, to the second.
 pub(super) fn moment(time: Time) -> String {
-    OffsetDateTime::from_unix_timestamp(time.seconds()).ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
+    OffsetDateTime::from_unix_timestamp(time.seconds())
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -256,7 +297,9 @@ pub(super) mod tests {
 
     pub(in crate::cli) async fn database() -> (File, Db, user::Model, session::Model) {
         let path = std::env::temp_dir().join(format!("entree-admin-{}.db", secret::public_id()));
-        let db = Db::connect(&format!("sqlite:{}", path.display()), 2, Clock::default()).await.unwrap();
+        let db = Db::connect(&format!("sqlite:{}", path.display()), 2, Clock::default())
+            .await
+            .unwrap();
         db.migrate().await.unwrap();
         let now = db.clock().now();
         let user = user::Model {
@@ -270,7 +313,11 @@ pub(super) mod tests {
             created_at: Time(0),
             updated_at: now,
         };
-        user.clone().into_active_model().insert(db.pool()).await.unwrap();
+        user.clone()
+            .into_active_model()
+            .insert(db.pool())
+            .await
+            .unwrap();
         let email = user_email::Model {
             id: secret::row_id(now),
             user_id: user.id,
@@ -302,7 +349,12 @@ pub(super) mod tests {
             expires_at: Time(now.0 + 1_000_000),
             revoked_at: None,
         };
-        session.clone().into_active_model().insert(db.pool()).await.unwrap();
+        session
+            .clone()
+            .into_active_model()
+            .insert(db.pool())
+            .await
+            .unwrap();
         (File(path), db, user, session)
     }
 
@@ -311,7 +363,11 @@ pub(super) mod tests {
         let (_file, db, user, _) = database().await;
         assert_eq!(find(&db, &user.public_id.to_string()).await.unwrap(), user);
         assert_eq!(find(&db, "ADA@example.com").await.unwrap(), user);
-        for nobody in ["bob@example.com", "00000000-0000-0000-0000-000000000000", ""] {
+        for nobody in [
+            "bob@example.com",
+            "00000000-0000-0000-0000-000000000000",
+            "",
+        ] {
             assert!(find(&db, nobody).await.is_err(), "{nobody}");
         }
     }
@@ -323,6 +379,9 @@ pub(super) mod tests {
         assert_eq!(shown["roles"], json!(["coach", "admin"]));
         assert_eq!(shown["created_at"], "1970-01-01T00:00:00Z");
         let shown = sessions::as_json(&session, &user).to_string();
-        assert!(!shown.contains("hash") && !shown.contains("[1,1"), "{shown}");
+        assert!(
+            !shown.contains("hash") && !shown.contains("[1,1"),
+            "{shown}"
+        );
     }
 }

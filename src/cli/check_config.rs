@@ -19,6 +19,10 @@ pub(super) fn run(source: &Source, json: bool) -> Outcome {
     for note in &loaded.notes {
         out::say(note);
     }
-    out::answer(if loaded.warnings.is_empty() { "the configuration is fine" } else { "the configuration works" });
+    out::answer(if loaded.warnings.is_empty() {
+        "the configuration is fine"
+    } else {
+        "the configuration works"
+    });
     Ok(())
 }

@@ -140,7 +140,9 @@ pub(super) struct New {
 
 /// `KEY=VALUE`, of a key that may be given on a command line.
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, for instance first_party=true")?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write KEY=VALUE, for instance first_party=true")?;
     let key = key.trim();
     match key {
         "client_id" => Err("the identifier is the first argument, and stays".to_owned()),
@@ -165,24 +167,47 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
             tx.commit().await?;
             tell(&config, client, done, *json)
         }
-        Command::RotateSecret { client, at_once, finish, yes, json } => {
+        Command::RotateSecret {
+            client,
+            at_once,
+            finish,
+            yes,
+            json,
+        } => {
             let rotation = match (at_once, finish) {
                 (true, _) => Rotation::AtOnce,
                 (_, true) => Rotation::Finish,
                 _ => Rotation::Keep,
             };
-            rotate(db, &config, client, rotation, Asked { yes: *yes, json: *json }).await
+            rotate(
+                db,
+                &config,
+                client,
+                rotation,
+                Asked {
+                    yes: *yes,
+                    json: *json,
+                },
+            )
+            .await
         }
         Command::Enable { client, json } => switch(db, &config, client, true, *json).await,
         Command::Disable { client, yes, json } => {
-            confirm(*yes, client, "nobody can sign in to it, and none of its tokens counts here, until it is enabled")?;
+            confirm(
+                *yes,
+                client,
+                "nobody can sign in to it, and none of its tokens counts here, until it is enabled",
+            )?;
             switch(db, &config, client, false, *json).await
         }
     })
 }
 
 fn against(config: &Config) -> Against<'_> {
-    Against { config, ours: &config.server.public_url }
+    Against {
+        config,
+        ours: &config.server.public_url,
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -193,13 +218,23 @@ struct Asked {
 
 async fn create(db: &Db, config: &Config, new: &New) -> Outcome {
     let mut block = Block::default();
-    for (key, text) in [("client_id", &new.client), ("name", &new.name), ("audience", &new.audience)] {
+    for (key, text) in [
+        ("client_id", &new.client),
+        ("name", &new.name),
+        ("audience", &new.audience),
+    ] {
         block.set(key, text);
     }
     block.set("token_endpoint_auth_method", &new.auth);
-    for (key, list) in [("redirect_uris", &new.redirect_uri), ("scopes", &new.scopes)] {
+    for (key, list) in [
+        ("redirect_uris", &new.redirect_uri),
+        ("scopes", &new.scopes),
+    ] {
         if !list.is_empty() {
-            block.keys.insert(key.to_owned(), list.iter().map(String::as_str).collect::<Vec<_>>().into());
+            block.keys.insert(
+                key.to_owned(),
+                list.iter().map(String::as_str).collect::<Vec<_>>().into(),
+            );
         }
     }
     for (key, text) in &new.set {
@@ -211,17 +246,28 @@ async fn create(db: &Db, config: &Config, new: &New) -> Outcome {
     tell(config, &new.client, done, new.json)
 }
 
-async fn rotate(db: &Db, config: &Config, client: &str, rotation: Rotation, asked: Asked) -> Outcome {
+async fn rotate(
+    db: &Db,
+    config: &Config,
+    client: &str,
+    rotation: Rotation,
+    asked: Asked,
+) -> Outcome {
     if rotation == Rotation::AtOnce {
-        confirm(asked.yes, client, "what shows one of its old secrets is refused at once")?;
+        confirm(
+            asked.yes,
+            client,
+            "what shows one of its old secrets is refused at once",
+        )?;
     }
     let tx = db.begin().await?;
     let done = change::rotate(&tx, client, rotation, against(config)).await?;
     tx.commit().await?;
     tell(config, client, done, asked.json)?;
     if rotation == Rotation::Keep {
-        let words =
-            format!("the secret before stays good; end it with `entree clients rotate-secret {client} --finish`");
+        let words = format!(
+            "the secret before stays good; end it with `entree clients rotate-secret {client} --finish`"
+        );
         out::say(&words);
     }
     Ok(())
@@ -233,7 +279,9 @@ async fn switch(db: &Db, config: &Config, client: &str, enabled: bool, json: boo
     tx.commit().await?;
     let state = if enabled { "active" } else { "disabled" };
     let row = match done {
-        Err(Refused::Already) => return Err(format!("{client:?} is {state} already: nothing was changed").into()),
+        Err(Refused::Already) => {
+            return Err(format!("{client:?} is {state} already: nothing was changed").into());
+        }
         done => done.map_err(|refused| refusal(config, client, refused, json))?,
     };
     out::answer(&if json {
@@ -256,10 +304,16 @@ fn tell(config: &Config, id: &str, done: Result<Changed, Refused>, json: bool) -
         }
         out::answer(&value.to_string());
     } else {
-        let rows: Vec<_> = std::iter::once(vec!["client_id".to_owned(), changed.client.client_id.clone()])
-            .chain(secret.map(|secret| vec!["client_secret".to_owned(), secret.to_owned()]))
-            .chain([vec!["secrets".to_owned(), changed.client.client_secret_sha256.len().to_string()]])
-            .collect();
+        let rows: Vec<_> = std::iter::once(vec![
+            "client_id".to_owned(),
+            changed.client.client_id.clone(),
+        ])
+        .chain(secret.map(|secret| vec!["client_secret".to_owned(), secret.to_owned()]))
+        .chain([vec![
+            "secrets".to_owned(),
+            changed.client.client_secret_sha256.len().to_string(),
+        ]])
+        .collect();
         out::answer(out::table(&["", ""], &rows).trim_start());
     }
     if secret.is_some() {
@@ -277,19 +331,30 @@ fn warn_hidden(config: &Config, id: &str) {
 fn hidden(config: &Config, id: &str) -> Option<Problem> {
     let mend = "remove its block of [[clients]] there for the one of the database to count, or disable that one";
     let there = config.clients.iter().any(|client| client.client_id == id);
-    there.then(|| Problem::new(id, "stands in the configuration file too, and the file wins", mend))
+    there.then(|| {
+        Problem::new(
+            id,
+            "stands in the configuration file too, and the file wins",
+            mend,
+        )
+    })
 }
 
 /// What is odd about the clients of the database: those that count for nothing without having been disabled.
 pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, Failure> {
     let mut found = Vec::new();
-    for one in listing::listed(db, config).await?.into_iter().filter(|one| one.from == "database") {
+    for one in listing::listed(db, config)
+        .await?
+        .into_iter()
+        .filter(|one| one.from == "database")
+    {
         match one.read {
             _ if one.state == "disabled" => {}
             Ok(_) => found.extend(hidden(config, &one.id)),
-            Err(problems) => found.extend(
-                problems.into_iter().map(|problem| Problem { key: format!("{}: {}", one.id, problem.key), ..problem }),
-            ),
+            Err(problems) => found.extend(problems.into_iter().map(|problem| Problem {
+                key: format!("{}: {}", one.id, problem.key),
+                ..problem
+            })),
         }
     }
     Ok(found)
@@ -313,19 +378,21 @@ fn refusal(config: &Config, id: &str, refused: Refused, json: bool) -> Refusal {
             );
             Refusal::Words(words)
         }
-        Refused::Unknown if in_file => {
-            Refusal::Words(format!("{id:?} stands in the configuration file alone: change it there"))
-        }
-        Refused::Unknown => Refusal::Words(format!("the database has no client {id:?}; see `entree clients list`")),
+        Refused::Unknown if in_file => Refusal::Words(format!(
+            "{id:?} stands in the configuration file alone: change it there"
+        )),
+        Refused::Unknown => Refusal::Words(format!(
+            "the database has no client {id:?}; see `entree clients list`"
+        )),
         Refused::NoSecret => {
             let words = "it has no secret: set token_endpoint_auth_method=client_secret_basic first, with a \
                          client_secret_sha256 of one";
             Refusal::Words(words.to_owned())
         }
         Refused::Already => Refusal::Words(format!("{id:?} is so already")),
-        Refused::Raced => {
-            Refusal::Words("somebody else changed it at the same moment: look again, then try again".to_owned())
-        }
+        Refused::Raced => Refusal::Words(
+            "somebody else changed it at the same moment: look again, then try again".to_owned(),
+        ),
     }
 }
 
@@ -335,7 +402,10 @@ fn confirm(yes: bool, id: &str, what: &str) -> Outcome {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(format!("nothing was changed. Once this is done, {what}: give `--yes` if that is meant").into());
+        return Err(format!(
+            "nothing was changed. Once this is done, {what}: give `--yes` if that is meant"
+        )
+        .into());
     }
     out::say(&format!("{what}.\nType {id} to go on:"));
     let mut line = String::new();
@@ -343,7 +413,9 @@ fn confirm(yes: bool, id: &str, what: &str) -> Outcome {
     if read.is_ok() && line.trim() == id {
         Ok(())
     } else {
-        Err("that is not its identifier: nothing was changed".to_owned().into())
+        Err("that is not its identifier: nothing was changed"
+            .to_owned()
+            .into())
     }
 }
 

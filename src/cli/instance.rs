@@ -20,8 +20,13 @@ pub(super) struct InstanceLock {
 impl InstanceLock {
     /// Takes the lock if this configuration keeps rows or tickets on this machine; none is needed else.
     pub(super) fn for_config(config: &Config) -> Result<Option<Self>, String> {
-        let embedded = config.database_url().starts_with("sqlite:") || config.tickets.url.expose() == "memory:";
-        if embedded { Self::take(&config.server.data_dir).map(Some) } else { Ok(None) }
+        let embedded = config.database_url().starts_with("sqlite:")
+            || config.tickets.url.expose() == "memory:";
+        if embedded {
+            Self::take(&config.server.data_dir).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Takes the lock of a directory, making the directory if need be.
@@ -45,7 +50,9 @@ impl InstanceLock {
                  `entree dev` by `--data`), or use PostgreSQL and Redis for several copies",
                 dir.display()
             )),
-            Err(TryLockError::Error(error)) => Err(format!("{} cannot be locked: {error}", path.display())),
+            Err(TryLockError::Error(error)) => {
+                Err(format!("{} cannot be locked: {error}", path.display()))
+            }
         }
     }
 }
@@ -57,7 +64,10 @@ fn make_private(dir: &Path) -> Result<(), String> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir).map_err(|error| {
-        format!("the data directory {} cannot be made ({error}): name another as server.data_dir", dir.display())
+        format!(
+            "the data directory {} cannot be made ({error}): name another as server.data_dir",
+            dir.display()
+        )
     })
 }
 
@@ -91,8 +101,11 @@ pub(super) fn master_keys(config: &Config) -> Result<MasterKeys, String> {
     } else {
         bytes(&server.master_key, "server.master_key")?
     };
-    let previous: Result<Vec<_>, _> =
-        server.previous_master_keys.iter().map(|text| bytes(text, "server.previous_master_keys")).collect();
+    let previous: Result<Vec<_>, _> = server
+        .previous_master_keys
+        .iter()
+        .map(|text| bytes(text, "server.previous_master_keys"))
+        .collect();
     Ok(MasterKeys::new(current, previous?))
 }
 
@@ -105,9 +118,14 @@ fn stored_key(path: &Path) -> Result<Text, String> {
         make_key(path)?;
     }
     if let Some(mode) = too_open(path) {
-        return Err(format!("{0} may be read by others (mode {mode:04o}): chmod 0400 {0}", path.display()));
+        return Err(format!(
+            "{0} may be read by others (mode {mode:04o}): chmod 0400 {0}",
+            path.display()
+        ));
     }
-    fs::read_to_string(path).map(Text::new).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    fs::read_to_string(path)
+        .map(Text::new)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
 /// Writes a fresh key so that the file is there whole or not at all, and never replaces one: two processes that start
@@ -121,14 +139,18 @@ fn make_key(path: &Path) -> Result<(), String> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o400);
     let mut file = options.open(&draft.0).map_err(words)?;
     let text = Text::new(secret::Plain::generate().to_text());
-    file.write_all(text.expose().as_bytes()).and_then(|()| file.sync_all()).map_err(words)?;
+    file.write_all(text.expose().as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(words)?;
     match fs::hard_link(&draft.0, path) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(words(error)),
     }
     // The name must last before anything is sealed under the key.
-    path.parent().map_or(Ok(()), |dir| File::open(dir).and_then(|dir| dir.sync_all())).map_err(words)
+    path.parent()
+        .map_or(Ok(()), |dir| File::open(dir).and_then(|dir| dir.sync_all()))
+        .map_err(words)
 }
 
 /// A file that goes when this does.
@@ -187,11 +209,21 @@ mod tests {
         let dir = Dir::new();
         master_keys(&dir.config()).unwrap();
         let path = dir.0.join("master.key");
-        for (wide, refused) in [(0o440, true), (0o404, true), (0o644, true), (0o700, true), (0o600, false)] {
+        for (wide, refused) in [
+            (0o440, true),
+            (0o404, true),
+            (0o644, true),
+            (0o700, true),
+            (0o600, false),
+        ] {
             fs::set_permissions(&path, fs::Permissions::from_mode(wide)).unwrap();
             let answer = master_keys(&dir.config());
             assert_eq!(answer.is_err(), refused, "{wide:o}");
-            assert!(answer.err().is_none_or(|words| words.contains("chmod 0400")));
+            assert!(
+                answer
+                    .err()
+                    .is_none_or(|words| words.contains("chmod 0400"))
+            );
         }
     }
 
@@ -211,8 +243,13 @@ mod tests {
         let dir = Dir::new();
         let config = dir.config();
         let keys: Vec<_> = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..16).map(|_| scope.spawn(|| master_keys(&config).unwrap().derive("x"))).collect();
-            starts.into_iter().map(|start| start.join().unwrap()).collect()
+            let starts: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| master_keys(&config).unwrap().derive("x")))
+                .collect();
+            starts
+                .into_iter()
+                .map(|start| start.join().unwrap())
+                .collect()
         });
         assert!(keys.windows(2).all(|pair| pair.first() == pair.last()));
     }

@@ -87,22 +87,32 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
         Command::List { json } => list(db, *json).await,
         Command::Rotate { alg, json } => {
             let algs = alg.map_or_else(|| vec![Alg::ES256, Alg::RS256], |alg| vec![alg.into()]);
-            tell(&rotate(db, &masters, &algs).await?, *json, "a successor waits already; nothing was done");
+            tell(
+                &rotate(db, &masters, &algs).await?,
+                *json,
+                "a successor waits already; nothing was done",
+            );
             Ok(())
         }
         Command::Revoke { kid, json } => {
             let changes = revoke(db, &masters, kid).await?;
             if changes.is_empty() {
-                return Err("there is no such key, or it was taken out before: see `entree keys list`"
-                    .to_owned()
-                    .into());
+                return Err(
+                    "there is no such key, or it was taken out before: see `entree keys list`"
+                        .to_owned()
+                        .into(),
+                );
             }
             tell(&changes, *json, "");
             Ok(())
         }
         Command::Rewrap { json } => {
             let count = rewrap(db, &masters).await?;
-            out::answer(&if *json { json!({ "rewrapped": count }).to_string() } else { words(count) });
+            out::answer(&if *json {
+                json!({ "rewrapped": count }).to_string()
+            } else {
+                words(count)
+            });
             Ok(())
         }
     })
@@ -112,8 +122,10 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
 pub(super) fn masters(config: &Config) -> Result<MasterKeys, Refusal> {
     let file = config.server.data_dir.join("master.key");
     if config.server.master_key.is_empty() && !file.exists() {
-        let words =
-            format!("there is no master key at {}: set server.master_key, or mend server.data_dir", file.display());
+        let words = format!(
+            "there is no master key at {}: set server.master_key, or mend server.data_dir",
+            file.display()
+        );
         return Err(words.into());
     }
     Ok(instance::master_keys(config)?)
@@ -123,7 +135,10 @@ async fn rotate(db: &Db, masters: &MasterKeys, algs: &[Alg]) -> Result<Vec<Chang
     let keys = Keys::open(db, masters).await?;
     let mut changes = Vec::new();
     for alg in algs {
-        changes.extend(keys.rotate(*alg).await?.map(|kid| Change { kid, state: State::Pending }));
+        changes.extend(keys.rotate(*alg).await?.map(|kid| Change {
+            kid,
+            state: State::Pending,
+        }));
     }
     record(db, &changes).await?;
     Ok(changes)
@@ -140,11 +155,19 @@ async fn rewrap(db: &Db, masters: &MasterKeys) -> Result<u64, Refusal> {
 }
 
 fn words(rewrapped: u64) -> String {
-    format!("{rewrapped} keys are sealed under the current master key; no previous one is needed for them")
+    format!(
+        "{rewrapped} keys are sealed under the current master key; no previous one is needed for them"
+    )
 }
 
 async fn record(db: &Db, changes: &[Change]) -> Outcome {
-    Ok(audit::keys(db, changes.iter().map(|change| (change.state, change.kid.as_str()))).await?)
+    Ok(audit::keys(
+        db,
+        changes
+            .iter()
+            .map(|change| (change.state, change.kid.as_str())),
+    )
+    .await?)
 }
 
 const fn word(state: State) -> &'static str {
@@ -159,13 +182,18 @@ const fn word(state: State) -> &'static str {
 
 fn tell(changes: &[Change], json: bool, nothing: &str) {
     if json {
-        let list = changes.iter().map(|change| json!({ "kid": change.kid, "state": word(change.state) })).collect();
+        let list = changes
+            .iter()
+            .map(|change| json!({ "kid": change.kid, "state": word(change.state) }))
+            .collect();
         out::answer(&Value::Array(list).to_string());
     } else if changes.is_empty() {
         out::answer(nothing);
     } else {
-        let rows: Vec<_> =
-            changes.iter().map(|change| vec![change.kid.clone(), word(change.state).to_owned()]).collect();
+        let rows: Vec<_> = changes
+            .iter()
+            .map(|change| vec![change.kid.clone(), word(change.state).to_owned()])
+            .collect();
         out::answer(&out::table(&["KEY", "NOW"], &rows));
     }
 }
@@ -178,10 +206,20 @@ async fn list(db: &Db, json: bool) -> Outcome {
     }
     let at = |time: Option<_>| time.map(moment).unwrap_or_default();
     let row = |key: Listed| {
-        vec![key.kid, key.alg, key.state, moment(key.published_at), at(key.activated_at), at(key.demoted_at)]
+        vec![
+            key.kid,
+            key.alg,
+            key.state,
+            moment(key.published_at),
+            at(key.activated_at),
+            at(key.demoted_at),
+        ]
     };
     let rows: Vec<_> = keys.into_iter().map(row).collect();
-    out::answer(&out::table(&["KEY", "ALG", "STATE", "PUBLISHED", "SIGNS SINCE", "UNTIL"], &rows));
+    out::answer(&out::table(
+        &["KEY", "ALG", "STATE", "PUBLISHED", "SIGNS SINCE", "UNTIL"],
+        &rows,
+    ));
     Ok(())
 }
 
@@ -206,7 +244,11 @@ mod tests {
     use crate::{cli::admin::tests::database, secret};
 
     async fn trail(db: &Db) -> Vec<(String, Option<String>)> {
-        let rows = audit_event::Entity::find().order_by_asc(audit_event::Column::Id).all(db.read()).await.unwrap();
+        let rows = audit_event::Entity::find()
+            .order_by_asc(audit_event::Column::Id)
+            .all(db.read())
+            .await
+            .unwrap();
         rows.into_iter().map(|row| (row.kind, row.reason)).collect()
     }
 
@@ -217,18 +259,42 @@ mod tests {
         let masters = MasterKeys::new([7; 32], []);
         let changes = rotate(&db, &masters, &[Alg::ES256]).await.unwrap();
         let next = changes.first().unwrap().kid.clone();
-        assert_eq!(trail(&db).await, [("key.published".to_owned(), Some(next.clone()))]);
-        assert!(rotate(&db, &masters, &[Alg::ES256]).await.unwrap().is_empty(), "one successor is enough");
+        assert_eq!(
+            trail(&db).await,
+            [("key.published".to_owned(), Some(next.clone()))]
+        );
+        assert!(
+            rotate(&db, &masters, &[Alg::ES256])
+                .await
+                .unwrap()
+                .is_empty(),
+            "one successor is enough"
+        );
         let listed = Keys::list(&db).await.unwrap();
-        let active = listed.iter().find(|key| key.alg == "ES256" && key.state == "active").unwrap().kid.clone();
+        let active = listed
+            .iter()
+            .find(|key| key.alg == "ES256" && key.state == "active")
+            .unwrap()
+            .kid
+            .clone();
         let changes = revoke(&db, &masters, &active).await.unwrap();
         assert_eq!(changes.len(), 2, "{changes:?}");
         let kinds: Vec<_> = trail(&db).await.into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(kinds, ["key.published", "key.revoked", "key.activated"]);
         assert!(revoke(&db, &masters, &active).await.unwrap().is_empty());
         assert!(revoke(&db, &masters, "none").await.unwrap().is_empty());
-        let shown = as_json(Keys::list(&db).await.unwrap().iter().find(|key| key.kid == next).unwrap());
-        assert_eq!((&shown["state"], &shown["alg"]), (&json!("active"), &json!("ES256")));
+        let shown = as_json(
+            Keys::list(&db)
+                .await
+                .unwrap()
+                .iter()
+                .find(|key| key.kid == next)
+                .unwrap(),
+        );
+        assert_eq!(
+            (&shown["state"], &shown["alg"]),
+            (&json!("active"), &json!("ES256"))
+        );
         assert!(!shown.to_string().contains("sealed"));
     }
 
@@ -236,8 +302,13 @@ mod tests {
     async fn sk_07_keys_are_rewrapped_by_hand_and_the_old_master_key_can_go() {
         key::install();
         let (_file, db, ..) = database().await;
-        Keys::open(&db, &MasterKeys::new([7; 32], [])).await.unwrap();
-        assert!(rewrap(&db, &MasterKeys::new([8; 32], [])).await.is_err(), "the old one is needed for it");
+        Keys::open(&db, &MasterKeys::new([7; 32], []))
+            .await
+            .unwrap();
+        assert!(
+            rewrap(&db, &MasterKeys::new([8; 32], [])).await.is_err(),
+            "the old one is needed for it"
+        );
         let both = MasterKeys::new([8; 32], [[7; 32]]);
         assert_eq!(rewrap(&db, &both).await.unwrap(), 2);
         assert!(Keys::open(&db, &MasterKeys::new([8; 32], [])).await.is_ok());

@@ -28,7 +28,9 @@ pub(super) fn run(source: &Source, args: &MigrateArgs) -> Outcome {
     let config = load(source)?.config;
     // SQLite is migrated under the lock of its directory, PostgreSQL under one of its own; listing takes none.
     let embedded = config.database_url().starts_with("sqlite:");
-    let _lock = (embedded && !args.status).then(|| InstanceLock::take(&config.server.data_dir)).transpose()?;
+    let _lock = (embedded && !args.status)
+        .then(|| InstanceLock::take(&config.server.data_dir))
+        .transpose()?;
     block_on(async {
         let db = connect(&config).await?;
         let done = act(&db, args).await;
@@ -39,7 +41,12 @@ pub(super) fn run(source: &Source, args: &MigrateArgs) -> Outcome {
 
 /// Opens the configured database for a command.
 pub(super) async fn connect(config: &Config) -> Result<Db, Failure> {
-    Db::connect(&config.database_url(), config.database.max_connections.min(4), Clock::default()).await
+    Db::connect(
+        &config.database_url(),
+        config.database.max_connections.min(4),
+        Clock::default(),
+    )
+    .await
 }
 
 async fn act(db: &Db, args: &MigrateArgs) -> Result<(), Failure> {

@@ -32,12 +32,24 @@ use crate::{
 /// To look around, run `entree dev` and open the address that it prints. To run it for others, write a configuration
 /// (`deploy/entree.example.toml` has every key), check it with `entree check-config`, and run `entree serve`.
 #[derive(Debug, Parser)]
-#[command(name = "entree", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "entree",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// Configuration file [default: entree.toml in the working directory, if there is one]
     ///
     /// ENTREE__SECTION__KEY in the environment wins over the file.
-    #[arg(long, short, global = true, value_name = "FILE", env = "ENTREE_CONFIG", display_order = 100)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "ENTREE_CONFIG",
+        display_order = 100
+    )]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -136,7 +148,9 @@ impl From<String> for Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         let next = match &failure {
-            Failure::Away { .. } => "; does it run, and is its URL right? `entree doctor` looks at everything",
+            Failure::Away { .. } => {
+                "; does it run, and is its URL right? `entree doctor` looks at everything"
+            }
             Failure::Conflict(_) => "; nothing was changed, try again",
             Failure::Internal(_) => "",
         };
@@ -163,7 +177,10 @@ fn run(cli: Cli) -> Outcome {
     let source = |mode| Source::of_process(cli.config.clone(), mode);
     match cli.command {
         Command::Serve => serve::run(source(Mode::Serve)),
-        Command::Dev(args) => serve::run(source(Mode::Dev { port: args.port, data_dir: args.data })),
+        Command::Dev(args) => serve::run(source(Mode::Dev {
+            port: args.port,
+            data_dir: args.data,
+        })),
         Command::Migrate(args) => migrate::run(&source(Mode::Data), &args),
         Command::CheckConfig { dev, json } => check_config::run(&source(as_run(dev)), json),
         Command::Doctor { dev, json } => doctor::run(&source(as_run(dev)), json),
@@ -178,7 +195,14 @@ fn run(cli: Cli) -> Outcome {
 
 /// What the service would be run as.
 const fn as_run(dev: bool) -> Mode {
-    if dev { Mode::Dev { port: None, data_dir: None } } else { Mode::Serve }
+    if dev {
+        Mode::Dev {
+            port: None,
+            data_dir: None,
+        }
+    } else {
+        Mode::Serve
+    }
 }
 
 impl Refusal {
@@ -227,12 +251,17 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_refused() {
-        for bad in
-            [&["entree"][..], &["entree", "dev", "--port", "70000"], &["entree", "fly"], &["entree", "serve", "x"]]
-        {
+        for bad in [
+            &["entree"][..],
+            &["entree", "dev", "--port", "70000"],
+            &["entree", "fly"],
+            &["entree", "serve", "x"],
+        ] {
             assert!(Cli::try_parse_from(bad).is_err(), "{bad:?}");
         }
-        let refused = Cli::try_parse_from(["entree", "sessions", "revoke", "x"]).err().map(|error| error.to_string());
+        let refused = Cli::try_parse_from(["entree", "sessions", "revoke", "x"])
+            .err()
+            .map(|error| error.to_string());
         assert!(refused.is_some_and(|words| words.contains("write it in full")));
         assert!(Cli::try_parse_from(["entree", "serve", "--config", "x.toml"]).is_ok());
         assert!(Cli::try_parse_from(["entree", "dev", "--port", "0", "--data", "d"]).is_ok());

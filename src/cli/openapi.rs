@@ -11,10 +11,15 @@ pub(super) fn run(check: Option<&Path>) -> Outcome {
         out::answer(document.trim_end());
         return Ok(());
     };
-    let file = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let file = std::fs::read_to_string(path)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if file.trim_end() == document.trim_end() {
         out::answer(&format!("{} is up to date", path.display()));
         return Ok(());
     }
-    Err(format!("{0} differs from the code: run `entree openapi > {0}`", path.display()).into())
+    Err(format!(
+        "{0} differs from the code: run `entree openapi > {0}`",
+        path.display()
+    )
+    .into())
 }

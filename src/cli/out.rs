@@ -18,22 +18,39 @@ pub(super) fn say(text: &str) {
 /// Problems, each with how to mend it, and how many there are of what.
 pub(super) fn problems(problems: &[Problem], of: &str) {
     for problem in problems {
-        say(&format!("{} {}\n    {}", bold(&problem.key, "31"), problem.what, problem.mend));
+        say(&format!(
+            "{} {}\n    {}",
+            bold(&problem.key, "31"),
+            problem.what,
+            problem.mend
+        ));
     }
     let count = problems.len();
-    say(&format!("{count} {} {of}", if count == 1 { "problem" } else { "problems" }));
+    say(&format!(
+        "{count} {} {of}",
+        if count == 1 { "problem" } else { "problems" }
+    ));
 }
 
 /// Warnings, each with what to do.
 pub(super) fn warnings(warnings: &[Problem]) {
     for warning in warnings {
-        say(&format!("warning: {} {}\n    {}", bold(&warning.key, "33"), warning.what, warning.mend));
+        say(&format!(
+            "warning: {} {}\n    {}",
+            bold(&warning.key, "33"),
+            warning.what,
+            warning.mend
+        ));
     }
 }
 
 /// In colour, if standard error is a terminal that wants it.
 fn bold(text: &str, colour: &str) -> String {
-    if wants_colour(std::io::stderr().is_terminal()) { paint(text, colour) } else { text.to_owned() }
+    if wants_colour(std::io::stderr().is_terminal()) {
+        paint(text, colour)
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Whether colours are wanted where the answer goes (no-color.org).
@@ -48,20 +65,41 @@ pub(super) fn paint(text: &str, colour: &str) -> String {
 
 /// What comes from outside, fit for a terminal: control characters are shown, not sent to it.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }
 
 /// A table with aligned columns, as text. What rows hold may come from outside.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    let rows: Vec<Vec<String>> =
-        std::iter::once(head).chain(rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect())).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head)
+        .chain(
+            rows.iter()
+                .map(|row| row.iter().map(|cell| clean(cell)).collect()),
+        )
+        .collect();
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
-        .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|at| {
+            rows.iter()
+                .filter_map(|row| row.get(at))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -73,7 +111,13 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_nothing_reaches_the_terminal_raw() {
-        let rows = [vec!["a".to_owned(), "x\x1b[2J".to_owned()], vec!["long".to_owned(), String::new()]];
-        assert_eq!(table(&["one", "two"], &rows), "one   two\na     x\\u{1b}[2J\nlong");
+        let rows = [
+            vec!["a".to_owned(), "x\x1b[2J".to_owned()],
+            vec!["long".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(&["one", "two"], &rows),
+            "one   two\na     x\\u{1b}[2J\nlong"
+        );
     }
 }

@@ -55,12 +55,20 @@ pub(super) fn run(source: Source) -> Outcome {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let logs = telemetry::init(config.telemetry.format, &config.telemetry.level)?;
     if !config.telemetry.otlp_endpoint.is_empty() {
-        telemetry::trace::start(&config.telemetry.otlp_endpoint, config.telemetry.traces_per_mille)
-            .map_err(|error| format!("telemetry.otlp_endpoint cannot be used: {error}"))?;
+        telemetry::trace::start(
+            &config.telemetry.otlp_endpoint,
+            config.telemetry.traces_per_mille,
+        )
+        .map_err(|error| format!("telemetry.otlp_endpoint cannot be used: {error}"))?;
     }
     let _lock = InstanceLock::for_config(config)?;
     let masters = instance::master_keys(config)?;
-    let done = block_on(async { Service::start(source, loaded, logs, &masters).await?.until_stopped().await });
+    let done = block_on(async {
+        Service::start(source, loaded, logs, &masters)
+            .await?
+            .until_stopped()
+            .await
+    });
     // The exporters block: only now that the runtime is gone.
     telemetry::trace::stop();
     done
@@ -89,7 +97,12 @@ struct Listening {
 }
 
 impl Service {
-    async fn start(source: Source, loaded: Loaded, logs: Logs, masters: &MasterKeys) -> Result<Self, super::Refusal> {
+    async fn start(
+        source: Source,
+        loaded: Loaded,
+        logs: Logs,
+        masters: &MasterKeys,
+    ) -> Result<Self, super::Refusal> {
         let dev = source.mode.is_dev();
         tell(&loaded);
         let live = Live::new(loaded.config);
@@ -97,7 +110,8 @@ impl Service {
         // Bound before anything slow: a port in use is told at once, and early callers wait instead of failing.
         let (public, public_address) = bind(config.server.listen, "server.listen").await?;
         let (management, _) = bind(config.management.listen, "management.listen").await?;
-        let certificate = Certificate::open(&config.server.tls).map_err(|problem| problem.to_string())?;
+        let certificate =
+            Certificate::open(&config.server.tls).map_err(|problem| problem.to_string())?;
         let tls = certificate.as_ref().map(tls::acceptor).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let public_url: Arc<str> = match config.server.public_url.as_str() {
@@ -114,7 +128,17 @@ impl Service {
         let mailbox = transport.mailbox().cloned();
         let (macs, outbox) = (Macs::new(masters), Arc::default());
         let client_keys = ClientKeys::default();
-        let app = App { config: live.clone(), public_url, db, tickets, keys, client_keys, texts, macs, outbox };
+        let app = App {
+            config: live.clone(),
+            public_url,
+            db,
+            tickets,
+            keys,
+            client_keys,
+            texts,
+            macs,
+            outbox,
+        };
         registry::follow(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
@@ -129,19 +153,42 @@ impl Service {
             trusted_proxies: config.server.trusted_proxies.clone().into(),
             ..ServerOptions::default()
         };
-        let public = listen(public, tls, routes::public(&app, mailbox, &providers), options)?;
-        let layers = Layers { loopback_only: config.management.listen.ip().is_loopback(), ..Layers::new(None) };
+        let public = listen(
+            public,
+            tls,
+            routes::public(&app, mailbox, &providers),
+            options,
+        )?;
+        let layers = Layers {
+            loopback_only: config.management.listen.ip().is_loopback(),
+            ..Layers::new(None)
+        };
         let ops = health::management(app.clone(), draining.clone()).with(layers);
-        let options = ServerOptions { drain: Duration::from_secs(1), ..ServerOptions::default() };
+        let options = ServerOptions {
+            drain: Duration::from_secs(1),
+            ..ServerOptions::default()
+        };
         let management = listen(management, None, ops, options)?;
-        let service = Self { app, config, draining, public, management, jobs, _watch: watch, _renewal, _single };
+        let service = Self {
+            app,
+            config,
+            draining,
+            public,
+            management,
+            jobs,
+            _watch: watch,
+            _renewal,
+            _single,
+        };
         service.announce(dev);
         Ok(service)
     }
 
     /// One line a listener, now that it serves.
     fn announce(&self, dev: bool) {
-        for (listener, Listening { address, url, .. }) in [("public", &self.public), ("management", &self.management)] {
+        for (listener, Listening { address, url, .. }) in
+            [("public", &self.public), ("management", &self.management)]
+        {
             tracing::info!(listener, %address, "listening");
             out::answer(&format!("{listener} listener: {url}"));
         }
@@ -173,7 +220,9 @@ impl Service {
         self.public.end().await;
         let patience = Duration::from_secs(self.config.server.drain_seconds + 1);
         if timeout(patience, self.jobs.stop()).await.is_err() {
-            tracing::warn!("a job did not end in time; what it leased is free again when the lease runs out");
+            tracing::warn!(
+                "a job did not end in time; what it leased is free again when the lease runs out"
+            );
         }
         self.management.end().await;
         drop(self._single);
@@ -217,18 +266,30 @@ fn listen(
     options: ServerOptions,
 ) -> Result<Listening, String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+    let url = format!(
+        "{}://{address}",
+        if tls.is_some() { "https" } else { "http" }
+    );
     let (stop, mut stopped) = watch::channel(false);
     let until = async move {
         // The sender lives as long as the service.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let task = tokio::spawn(server::serve(listener, tls, endpoint, options, until));
-    Ok(Listening { url, address, stop, task })
+    Ok(Listening {
+        url,
+        address,
+        stop,
+        task,
+    })
 }
 
 /// The database with its schema, and the keys in it. One that is away gets half a minute to come.
-async fn database(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<(Db, Keys), String> {
+async fn database(
+    config: &Config,
+    masters: &MasterKeys,
+    clock: Clock,
+) -> Result<(Db, Keys), String> {
     let mut tries = 1;
     loop {
         match open(config, masters, clock.clone()).await {
@@ -244,11 +305,18 @@ async fn database(config: &Config, masters: &MasterKeys, clock: Clock) -> Result
 }
 
 async fn open(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<(Db, Keys), Failure> {
-    let db = Db::connect(&config.database_url(), config.database.max_connections, clock).await?;
+    let db = Db::connect(
+        &config.database_url(),
+        config.database.max_connections,
+        clock,
+    )
+    .await?;
     if config.database.migrate {
         db.migrate().await?;
     } else if !db.pending_migrations().await?.is_empty() {
-        return Err(Failure::internal("its schema is not up to date: run `entree migrate`, or set database.migrate"));
+        return Err(Failure::internal(
+            "its schema is not up to date: run `entree migrate`, or set database.migrate",
+        ));
     }
     let keys = Keys::open(&db, masters).await?;
     Ok((db, keys))
@@ -263,13 +331,15 @@ async fn only_one(config: &Config, db: &Db) -> Result<Option<Tx>, super::Refusal
     }
     let tx = db.begin().await?;
     let sql = format!("SELECT pg_try_advisory_xact_lock({INSTANCE_LOCK}) AS held");
-    let row =
-        tx.conn().query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await.map_err(Failure::from)?;
+    let row = tx
+        .conn()
+        .query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql))
+        .await
+        .map_err(Failure::from)?;
     if row.and_then(|row| row.try_get::<bool>("", "held").ok()) == Some(true) {
         return Ok(Some(tx));
     }
-    let words =
-        "another entree runs on this database with its tickets in its process: set tickets.url to a redis:// URL";
+    let words = "another entree runs on this database with its tickets in its process: set tickets.url to a redis:// URL";
     Err(words.to_owned().into())
 }
 
@@ -279,8 +349,8 @@ async fn tickets(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<
     if section.url.expose() == "memory:" {
         return Ok(Tickets::memory(section.memory_entries, clock, masters));
     }
-    let tickets =
-        Tickets::connect(section.url.expose(), &section.prefix, masters).map_err(|failure| failure.to_string())?;
+    let tickets = Tickets::connect(section.url.expose(), &section.prefix, masters)
+        .map_err(|failure| failure.to_string())?;
     match tickets.policy().await {
         Ok(Policy::Refuses) => {}
         Ok(Policy::Evicts(policy)) => {
@@ -290,7 +360,10 @@ async fn tickets(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<
             ));
         }
         Ok(Policy::Unreadable(why)) => {
-            tracing::warn!(why, "Redis does not tell its maxmemory-policy; make sure that it is noeviction");
+            tracing::warn!(
+                why,
+                "Redis does not tell its maxmemory-policy; make sure that it is noeviction"
+            );
         }
         Err(failure) => tracing::warn!("{failure}; starting without it"),
     }
@@ -298,7 +371,11 @@ async fn tickets(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<
 }
 
 /// What hangs on the configuration and is no part of it.
-fn on_change(logs: Logs, texts: Texts, certificate: Option<Arc<Certificate>>) -> Arc<config::watch::OnChange> {
+fn on_change(
+    logs: Logs,
+    texts: Texts,
+    certificate: Option<Arc<Certificate>>,
+) -> Arc<config::watch::OnChange> {
     Arc::new(move |config: &Config, change: &Change| {
         logs.set_level(&config.telemetry.level);
         if change.applied.contains(&"clients") {
@@ -317,8 +394,10 @@ fn on_change(logs: Logs, texts: Texts, certificate: Option<Arc<Certificate>>) ->
 #[cfg(unix)]
 async fn stop_signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         tracing::error!("signals cannot be listened to; stop this process with SIGKILL");
         return std::future::pending().await;
     };

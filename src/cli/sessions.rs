@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 use entity::{session, user};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -56,11 +58,17 @@ async fn list(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
     };
     let mut list = Vec::new();
     for session in live(db, of, limit).await? {
-        let owner = user::Entity::find_by_id(session.user_id).one(db.read()).await.map_err(Failure::from)?;
+        let owner = user::Entity::find_by_id(session.user_id)
+            .one(db.read())
+            .await
+            .map_err(Failure::from)?;
         list.extend(owner.map(|owner| (session, owner)));
     }
     if json {
-        let list: Vec<Value> = list.iter().map(|(session, user)| as_json(session, user)).collect();
+        let list: Vec<Value> = list
+            .iter()
+            .map(|(session, user)| as_json(session, user))
+            .collect();
         out::answer(&Value::Array(list).to_string());
         return Ok(());
     }
@@ -68,37 +76,66 @@ async fn list(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
         .iter()
         .map(|(session, user)| {
             let (id, sub) = (session.id.to_string(), user.public_id.to_string());
-            vec![id, sub, session.device.clone(), moment(session.created_at), moment(session.last_seen_at)]
+            vec![
+                id,
+                sub,
+                session.device.clone(),
+                moment(session.created_at),
+                moment(session.last_seen_at),
+            ]
         })
         .collect();
-    out::answer(&out::table(&["SESSION", "SUB", "DEVICE", "SIGNED IN", "LAST SEEN"], &rows));
+    out::answer(&out::table(
+        &["SESSION", "SUB", "DEVICE", "SIGNED IN", "LAST SEEN"],
+        &rows,
+    ));
     Ok(())
 }
 
 /// The end and its trail, in one unit of work.
 async fn revoke(db: &Db, id: Uuid) -> Outcome {
     let tx = db.begin().await?;
-    let row = session::Entity::find_by_id(id).one(tx.conn()).await.map_err(Failure::from)?;
-    let none = || Refusal::Words("there is no live session of that identifier: see `entree sessions list`".to_owned());
+    let row = session::Entity::find_by_id(id)
+        .one(tx.conn())
+        .await
+        .map_err(Failure::from)?;
+    let none = || {
+        Refusal::Words(
+            "there is no live session of that identifier: see `entree sessions list`".to_owned(),
+        )
+    };
     let owner = row.ok_or_else(none)?.user_id;
     if !crate::session::end(&tx, owner, id).await? {
         return Err(none());
     }
-    Event::new(Kind::SignedOut).reason("ops").user(owner).session(id).record(&tx).await?;
+    Event::new(Kind::SignedOut)
+        .reason("ops")
+        .user(owner)
+        .session(id)
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     out::answer("ended");
     Ok(())
 }
 
 /// The live sessions, of one user or of all, the newest first.
-pub(super) async fn live(db: &Db, of: Option<Uuid>, limit: u64) -> Result<Vec<session::Model>, Failure> {
+pub(super) async fn live(
+    db: &Db,
+    of: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<session::Model>, Failure> {
     let mut query = session::Entity::find()
         .filter(session::Column::RevokedAt.is_null())
         .filter(session::Column::ExpiresAt.gt(db.clock().now()));
     if let Some(id) = of {
         query = query.filter(session::Column::UserId.eq(id));
     }
-    Ok(query.order_by_desc(session::Column::CreatedAt).limit(limit).all(db.read()).await?)
+    Ok(query
+        .order_by_desc(session::Column::CreatedAt)
+        .limit(limit)
+        .all(db.read())
+        .await?)
 }
 
 /// What JSON tells of a session: nothing of its secret.
@@ -128,7 +165,10 @@ mod tests {
         revoke(&db, session.id).await.unwrap();
         assert!(live(&db, None, 10).await.unwrap().is_empty());
         assert!(revoke(&db, session.id).await.is_err());
-        let trail = entity::audit_event::Entity::find().all(db.read()).await.unwrap();
+        let trail = entity::audit_event::Entity::find()
+            .all(db.read())
+            .await
+            .unwrap();
         assert_eq!(trail.len(), 1);
     }
 }

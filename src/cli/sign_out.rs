@@ -15,7 +15,10 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Question {
     /// `sub` as tokens carry it, or a proven e-mail address
-    #[arg(required_unless_present = "connected_with", conflicts_with = "connected_with")]
+    #[arg(
+        required_unless_present = "connected_with",
+        conflicts_with = "connected_with"
+    )]
     user: Option<String>,
     /// Everybody who has or had an account at this provider: its `id` in the configuration
     #[arg(long, value_name = "PROVIDER")]
@@ -40,9 +43,16 @@ pub(super) async fn run(db: &Db, question: &Question) -> Outcome {
         json!({ "signed_out": done.people, "disconnected": done.accounts }).to_string()
     } else {
         let people = if done.people == 1 { "person" } else { "people" };
-        let accounts = if done.accounts == 1 { "account" } else { "accounts" };
-        let rest =
-            if question.disconnect { format!(", {} {accounts} disconnected", done.accounts) } else { String::new() };
+        let accounts = if done.accounts == 1 {
+            "account"
+        } else {
+            "accounts"
+        };
+        let rest = if question.disconnect {
+            format!(", {} {accounts} disconnected", done.accounts)
+        } else {
+            String::new()
+        };
         format!("{} {people} signed out{rest}", done.people)
     };
     out::answer(&text);
@@ -53,7 +63,10 @@ async fn sign_out(db: &Db, question: &Question) -> Result<Done, Refusal> {
     let Some(provider) = &question.connected_with else {
         let who = question.user.as_deref().unwrap_or_default();
         end(db, find(db, who).await?.id).await?;
-        return Ok(Done { people: 1, accounts: 0 });
+        return Ok(Done {
+            people: 1,
+            accounts: 0,
+        });
     };
     let people = identity::users_of_provider(db.read(), provider).await?;
     if people.is_empty() {
@@ -77,7 +90,11 @@ async fn end(db: &Db, user: Uuid) -> Outcome {
     let tx = db.begin().await?;
     user::bump_epoch(&tx, user).await?;
     session::end_all(&tx, user).await?;
-    Event::new(Kind::SignedOut).user(user).reason("ops").record(&tx).await?;
+    Event::new(Kind::SignedOut)
+        .user(user)
+        .reason("ops")
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     Ok(())
 }
@@ -86,7 +103,12 @@ async fn disconnect(db: &Db, user: Uuid, provider: &str) -> Result<u64, Refusal>
     let tx = db.begin().await?;
     let gone = identity::remove_of_provider(&tx, user, provider).await?;
     if gone > 0 {
-        Event::new(Kind::IdentityUnlinked).user(user).provider(provider).reason("ops").record(&tx).await?;
+        Event::new(Kind::IdentityUnlinked)
+            .user(user)
+            .provider(provider)
+            .reason("ops")
+            .record(&tx)
+            .await?;
     }
     tx.commit().await?;
     Ok(gone)
@@ -127,21 +149,39 @@ mod tests {
 
     async fn trail(db: &Db) -> Vec<(String, Option<String>)> {
         let rows = audit_event::Entity::find().all(db.read()).await.unwrap();
-        rows.into_iter().map(|row| (row.kind, row.provider)).collect()
+        rows.into_iter()
+            .map(|row| (row.kind, row.provider))
+            .collect()
     }
 
     #[tokio::test]
     async fn one_person_is_signed_out_everywhere() {
         let (_file, db, user, session) = database().await;
         let question = asked(&[&user.public_id.to_string()]).unwrap();
-        assert_eq!(sign_out(&db, &question).await.unwrap(), Done { people: 1, accounts: 0 });
+        assert_eq!(
+            sign_out(&db, &question).await.unwrap(),
+            Done {
+                people: 1,
+                accounts: 0
+            }
+        );
         let now = find(&db, "ada@example.com").await.unwrap();
-        assert_eq!(now.auth_epoch, user.auth_epoch + 1, "what they gave to applications ends with the epoch");
+        assert_eq!(
+            now.auth_epoch,
+            user.auth_epoch + 1,
+            "what they gave to applications ends with the epoch"
+        );
         let tx = db.begin().await.unwrap();
-        let live = session::by_id(tx.conn(), session.id, tx.now, &config::Session::default()).await.unwrap();
+        let live = session::by_id(tx.conn(), session.id, tx.now, &config::Session::default())
+            .await
+            .unwrap();
         assert!(live.is_none());
         assert_eq!(trail(&db).await, [("session.signed_out".to_owned(), None)]);
-        assert!(sign_out(&db, &asked(&["bob@example.com"]).unwrap()).await.is_err());
+        assert!(
+            sign_out(&db, &asked(&["bob@example.com"]).unwrap())
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test]
@@ -149,28 +189,70 @@ mod tests {
         let (_file, db, user, _) = database().await;
         connect(&db, user.id, "office").await;
         connect(&db, user.id, "club").await;
-        assert!(sign_out(&db, &asked(&["--connected-with", "elsewhere"]).unwrap()).await.is_err());
+        assert!(
+            sign_out(&db, &asked(&["--connected-with", "elsewhere"]).unwrap())
+                .await
+                .is_err()
+        );
         assert!(trail(&db).await.is_empty());
 
-        let kept = sign_out(&db, &asked(&["--connected-with", "office"]).unwrap()).await.unwrap();
-        assert_eq!(kept, Done { people: 1, accounts: 0 });
-        assert_eq!(identity::of_user(db.read(), user.id).await.unwrap().len(), 2);
+        let kept = sign_out(&db, &asked(&["--connected-with", "office"]).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            kept,
+            Done {
+                people: 1,
+                accounts: 0
+            }
+        );
+        assert_eq!(
+            identity::of_user(db.read(), user.id).await.unwrap().len(),
+            2
+        );
 
         let question = asked(&["--connected-with", "office", "--disconnect"]).unwrap();
-        assert_eq!(sign_out(&db, &question).await.unwrap(), Done { people: 1, accounts: 1 });
+        assert_eq!(
+            sign_out(&db, &question).await.unwrap(),
+            Done {
+                people: 1,
+                accounts: 1
+            }
+        );
         let left = identity::of_user(db.read(), user.id).await.unwrap();
-        assert_eq!(left.iter().map(|one| one.provider.as_str()).collect::<Vec<_>>(), ["club"]);
-        assert!(trail(&db).await.contains(&("identity.unlinked".to_owned(), Some("office".to_owned()))));
+        assert_eq!(
+            left.iter()
+                .map(|one| one.provider.as_str())
+                .collect::<Vec<_>>(),
+            ["club"]
+        );
+        assert!(
+            trail(&db)
+                .await
+                .contains(&("identity.unlinked".to_owned(), Some("office".to_owned())))
+        );
 
         // Also who had one: what began by it may live on.
-        assert_eq!(sign_out(&db, &question).await.unwrap(), Done { people: 1, accounts: 0 });
-        assert_eq!(find(&db, "ada@example.com").await.unwrap().auth_epoch, user.auth_epoch + 3);
+        assert_eq!(
+            sign_out(&db, &question).await.unwrap(),
+            Done {
+                people: 1,
+                accounts: 0
+            }
+        );
+        assert_eq!(
+            find(&db, "ada@example.com").await.unwrap().auth_epoch,
+            user.auth_epoch + 3
+        );
     }
 
     #[test]
     fn it_must_be_said_who() {
-        for words in [&[][..], &["ada@example.com", "--connected-with", "office"], &["ada@example.com", "--disconnect"]]
-        {
+        for words in [
+            &[][..],
+            &["ada@example.com", "--connected-with", "office"],
+            &["ada@example.com", "--disconnect"],
+        ] {
             assert!(asked(words).is_err(), "{words:?}");
         }
     }

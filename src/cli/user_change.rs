@@ -29,22 +29,33 @@ pub(super) enum Roles {
 
 /// Makes a user who has proven nothing yet: the address becomes theirs by the first mail that is answered (E2).
 pub(super) async fn create(db: &Db, address: &str, roles: &[String], json: bool) -> Outcome {
-    let parsed = Address::parse(address, true).map_err(|_| format!("{address:?} is no e-mail address"))?;
+    let parsed =
+        Address::parse(address, true).map_err(|_| format!("{address:?} is no e-mail address"))?;
     are_roles(roles)?;
     let tx = db.begin().await?;
     if user::mail_target(tx.conn(), parsed.canonical()).await? != Target::Unknown {
-        return Err("somebody has this address already: see `entree users list`".to_owned().into());
+        return Err("somebody has this address already: see `entree users list`"
+            .to_owned()
+            .into());
     }
     let made = user::import(&tx, &parsed).await?;
     user::set_roles(&tx, made.id, roles).await?;
-    Event::new(Kind::UserCreated).user(made.id).reason("ops").record(&tx).await?;
+    Event::new(Kind::UserCreated)
+        .user(made.id)
+        .reason("ops")
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     show(db, &made.public_id.to_string(), json).await
 }
 
 fn are_roles(roles: &[String]) -> Outcome {
-    let Some(bad) = roles.iter().find(|role| !user::is_role(role)) else { return Ok(()) };
-    let words = format!("{bad:?} is no name of a role: write letters, digits and `._:-`, at most 64 characters");
+    let Some(bad) = roles.iter().find(|role| !user::is_role(role)) else {
+        return Ok(());
+    };
+    let words = format!(
+        "{bad:?} is no name of a role: write letters, digits and `._:-`, at most 64 characters"
+    );
     Err(words.into())
 }
 
@@ -54,7 +65,11 @@ pub(super) async fn roles(db: &Db, who: &str, roles: &[String], json: bool) -> O
     let of = find(db, who).await?;
     let tx = db.begin().await?;
     user::set_roles(&tx, of.id, roles).await?;
-    Event::new(Kind::UserRolesSet).user(of.id).reason("ops").record(&tx).await?;
+    Event::new(Kind::UserRolesSet)
+        .user(of.id)
+        .reason("ops")
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
@@ -69,7 +84,11 @@ pub(super) async fn name(db: &Db, who: &str, name: &str, json: bool) -> Outcome 
     let of = changeable(db, who).await?;
     let tx = db.begin().await?;
     user::set_name(&tx, of.id, Some(name).filter(|name| !name.is_empty())).await?;
-    Event::new(Kind::UserNameSet).user(of.id).reason("ops").record(&tx).await?;
+    Event::new(Kind::UserNameSet)
+        .user(of.id)
+        .reason("ops")
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
@@ -81,7 +100,11 @@ pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
     user::set_state(&tx, of.id, State::Disabled).await?;
     user::bump_epoch(&tx, of.id).await?;
     session::end_all(&tx, of.id).await?;
-    Event::new(Kind::UserDisabled).user(of.id).reason("ops").record(&tx).await?;
+    Event::new(Kind::UserDisabled)
+        .user(of.id)
+        .reason("ops")
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
@@ -91,14 +114,24 @@ pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
     let of = changeable(db, who).await?;
     let tx = db.begin().await?;
     user::set_state(&tx, of.id, State::Active).await?;
-    Event::new(Kind::UserEnabled).user(of.id).reason("ops").record(&tx).await?;
+    Event::new(Kind::UserEnabled)
+        .user(of.id)
+        .reason("ops")
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
 
 async fn changeable(db: &Db, who: &str) -> Result<User, Refusal> {
     let of = find(db, who).await?;
-    if of.state == State::Deleted { Err("this user is deleted: nothing was changed".to_owned().into()) } else { Ok(of) }
+    if of.state == State::Deleted {
+        Err("this user is deleted: nothing was changed"
+            .to_owned()
+            .into())
+    } else {
+        Ok(of)
+    }
 }
 
 async fn show(db: &Db, who: &str, json: bool) -> Outcome {
@@ -108,7 +141,11 @@ async fn show(db: &Db, who: &str, json: bool) -> Outcome {
         json!({ "sub": now.public_id, "state": state, "name": now.name, "roles": user::roles(&now) }).to_string()
     } else {
         let (name, roles) = (now.name.as_deref().unwrap_or("none"), now.roles.as_str());
-        format!("{} is {state}, name: {name}, roles: {}", now.public_id, if roles.is_empty() { "none" } else { roles })
+        format!(
+            "{} is {state}, name: {name}, roles: {}",
+            now.public_id,
+            if roles.is_empty() { "none" } else { roles }
+        )
     };
     out::answer(&text);
     Ok(())
@@ -128,7 +165,11 @@ mod tests {
     };
 
     async fn kinds(db: &Db) -> Vec<String> {
-        let rows = audit_event::Entity::find().order_by_asc(audit_event::Column::Id).all(db.read()).await.unwrap();
+        let rows = audit_event::Entity::find()
+            .order_by_asc(audit_event::Column::Id)
+            .all(db.read())
+            .await
+            .unwrap();
         rows.into_iter().map(|row| row.kind).collect()
     }
 
@@ -138,9 +179,15 @@ mod tests {
         let who = of.public_id.to_string();
         let given = ["student", "coach", "student"].map(str::to_owned);
         roles(&db, &who, &given, false).await.unwrap();
-        assert_eq!(user::roles(&find(&db, &who).await.unwrap()), ["coach", "student"]);
+        assert_eq!(
+            user::roles(&find(&db, &who).await.unwrap()),
+            ["coach", "student"]
+        );
         for bad in ["", "two words", "a\nb", "é", &"x".repeat(65)] {
-            assert!(roles(&db, &who, &[bad.to_owned()], false).await.is_err(), "{bad:?}");
+            assert!(
+                roles(&db, &who, &[bad.to_owned()], false).await.is_err(),
+                "{bad:?}"
+            );
         }
         roles(&db, "ada@example.com", &[], true).await.unwrap();
         assert_eq!(find(&db, &who).await.unwrap().roles, "");
@@ -151,12 +198,19 @@ mod tests {
     async fn cl_1_a_name_is_given_and_taken_away() {
         let (_file, db, of, _) = database().await;
         let named = async || find(&db, "ada@example.com").await.unwrap().name;
-        name(&db, "ada@example.com", " Ada Löwe ", false).await.unwrap();
+        name(&db, "ada@example.com", " Ada Löwe ", false)
+            .await
+            .unwrap();
         assert_eq!(named().await.as_deref(), Some("Ada Löwe"));
         for bad in ["two\nlines", &"x".repeat(201)] {
-            assert!(name(&db, "ada@example.com", bad, false).await.is_err(), "{bad:?}");
+            assert!(
+                name(&db, "ada@example.com", bad, false).await.is_err(),
+                "{bad:?}"
+            );
         }
-        name(&db, &of.public_id.to_string(), "", true).await.unwrap();
+        name(&db, &of.public_id.to_string(), "", true)
+            .await
+            .unwrap();
         assert_eq!(named().await, None);
         assert!(name(&db, "bob@example.com", "Bob", false).await.is_err());
         assert_eq!(kinds(&db).await, ["user.name_set", "user.name_set"]);
@@ -166,18 +220,39 @@ mod tests {
     async fn e_2_a_user_of_ops_has_proven_nothing_until_they_do() {
         let (_file, db, ..) = database().await;
         let users = async || entity::user::Entity::find().all(db.read()).await.unwrap();
-        create(&db, "Bob@Example.com", &["coach".to_owned()], true).await.unwrap();
-        let bob = users().await.into_iter().find(|user| user.roles == "coach").unwrap();
-        assert!(find(&db, "bob@example.com").await.is_err(), "nobody has proven it");
-        for (bad, role) in [("bob@example.com", "x"), ("ada@example.com", "x"), ("bob", "x"), ("c@example.com", "a b")]
-        {
-            assert!(create(&db, bad, &[role.to_owned()], false).await.is_err(), "{bad} {role}");
+        create(&db, "Bob@Example.com", &["coach".to_owned()], true)
+            .await
+            .unwrap();
+        let bob = users()
+            .await
+            .into_iter()
+            .find(|user| user.roles == "coach")
+            .unwrap();
+        assert!(
+            find(&db, "bob@example.com").await.is_err(),
+            "nobody has proven it"
+        );
+        for (bad, role) in [
+            ("bob@example.com", "x"),
+            ("ada@example.com", "x"),
+            ("bob", "x"),
+            ("c@example.com", "a b"),
+        ] {
+            assert!(
+                create(&db, bad, &[role.to_owned()], false).await.is_err(),
+                "{bad} {role}"
+            );
         }
-        assert_eq!((users().await.len(), kinds(&db).await), (2, vec!["user.created".to_owned()]));
+        assert_eq!(
+            (users().await.len(), kinds(&db).await),
+            (2, vec!["user.created".to_owned()])
+        );
         // Sign-up is closed, and the first proof by mail still finds them.
         let address = Address::parse("bob@example.com", false).unwrap();
         let tx = db.begin().await.unwrap();
-        let resolved = user::resolve(&tx, &address, user::ProvenBy::Mail, false).await.unwrap();
+        let resolved = user::resolve(&tx, &address, user::ProvenBy::Mail, false)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         assert!(matches!(resolved, user::Resolved::Reclaimed(user) if user.id == bob.id));
         assert_eq!(find(&db, "bob@example.com").await.unwrap().roles, "coach");
@@ -188,17 +263,31 @@ mod tests {
         let (_file, db, of, live) = database().await;
         let who = of.public_id.to_string();
         let settings = config::Session::default();
-        let alive = async || session::by_id(db.read(), live.id, db.clock().now(), &settings).await.unwrap().is_some();
+        let alive = async || {
+            session::by_id(db.read(), live.id, db.clock().now(), &settings)
+                .await
+                .unwrap()
+                .is_some()
+        };
         assert!(alive().await);
         disable(&db, &who, false).await.unwrap();
         assert_eq!(find(&db, &who).await.unwrap().state, State::Disabled);
         assert!(!alive().await);
         enable(&db, &who, true).await.unwrap();
         let now = find(&db, &who).await.unwrap();
-        assert_eq!((now.state, now.auth_epoch), (State::Active, of.auth_epoch + 1));
+        assert_eq!(
+            (now.state, now.auth_epoch),
+            (State::Active, of.auth_epoch + 1)
+        );
         assert!(!alive().await, "an ended session stays ended");
         let tx = db.begin().await.unwrap();
-        let start = Start { user: &now, method: Method::Mail, device: "", remembered: false, browser: None };
+        let start = Start {
+            user: &now,
+            method: Method::Mail,
+            device: "",
+            remembered: false,
+            browser: None,
+        };
         session::start(&tx, start, &settings).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(kinds(&db).await, ["user.disabled", "user.enabled"]);

@@ -73,12 +73,24 @@ pub enum Rotation {
 ///
 /// # Errors
 /// The database's own.
-pub async fn create(tx: &Tx, mut block: Block, against: Against<'_>) -> Result<Result<Changed, Refused>, Failure> {
-    let method = block.keys.get("token_endpoint_auth_method").and_then(Value::as_str).unwrap_or_default();
-    let wanted = method.starts_with("client_secret_") && !block.keys.contains_key("client_secret_sha256");
+pub async fn create(
+    tx: &Tx,
+    mut block: Block,
+    against: Against<'_>,
+) -> Result<Result<Changed, Refused>, Failure> {
+    let method = block
+        .keys
+        .get("token_endpoint_auth_method")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let wanted =
+        method.starts_with("client_secret_") && !block.keys.contains_key("client_secret_sha256");
     let secret = wanted.then(Plain::generate);
     if let Some(secret) = &secret {
-        block.keys.insert("client_secret_sha256".to_owned(), Value::Array(vec![hash(secret).into()]));
+        block.keys.insert(
+            "client_secret_sha256".to_owned(),
+            Value::Array(vec![hash(secret).into()]),
+        );
     }
     let (client, warnings) = match block.read(against.config, against.ours) {
         Ok(read) => read,
@@ -88,8 +100,16 @@ pub async fn create(tx: &Tx, mut block: Block, against: Against<'_>) -> Result<R
     if !store::add(tx, &client.client_id, text).await? {
         return Ok(Err(Refused::There));
     }
-    Event::new(Kind::ClientCreated).client(Some(&client.client_id)).reason("ops").record(tx).await?;
-    Ok(Ok(Changed { client, secret: secret.map(|secret| Text::new(secret.to_text())), warnings }))
+    Event::new(Kind::ClientCreated)
+        .client(Some(&client.client_id))
+        .reason("ops")
+        .record(tx)
+        .await?;
+    Ok(Ok(Changed {
+        client,
+        secret: secret.map(|secret| Text::new(secret.to_text())),
+        warnings,
+    }))
 }
 
 /// Gives a client another secret, or ends an old one.
@@ -106,7 +126,10 @@ pub async fn rotate(
         Ok(found) => found,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !matches!(client.token_endpoint_auth_method, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost) {
+    if !matches!(
+        client.token_endpoint_auth_method,
+        ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost
+    ) {
         return Ok(Err(Refused::NoSecret));
     }
     let hashes = &mut client.client_secret_sha256;
@@ -120,7 +143,10 @@ pub async fn rotate(
     };
     let event = Event::new(Kind::ClientSecretRotated).reason(reason);
     let done = define(tx, &row, client, event).await?;
-    Ok(done.map(|changed| Changed { secret: secret.map(|secret| Text::new(secret.to_text())), ..changed }))
+    Ok(done.map(|changed| Changed {
+        secret: secret.map(|secret| Text::new(secret.to_text())),
+        ..changed
+    }))
 }
 
 /// Sets keys of a client, each to a text that is read by the type of its key; an empty one takes the key away.
@@ -133,9 +159,15 @@ pub async fn set(
     keys: &[(String, String)],
     against: Against<'_>,
 ) -> Result<Result<Changed, Refused>, Failure> {
-    let Some(row) = store::by_id(tx.conn(), id).await? else { return Ok(Err(Refused::Unknown)) };
+    let Some(row) = store::by_id(tx.conn(), id).await? else {
+        return Ok(Err(Refused::Unknown));
+    };
     let Some(mut block) = Block::of(id, &row.definition) else {
-        return Ok(Err(Refused::Problems(read(&row, against.config, against.ours).err().unwrap_or_default())));
+        return Ok(Err(Refused::Problems(
+            read(&row, against.config, against.ours)
+                .err()
+                .unwrap_or_default(),
+        )));
     };
     for (key, text) in keys {
         if text.is_empty() {
@@ -148,8 +180,17 @@ pub async fn set(
         Ok(read) => read,
         Err(problems) => return Ok(Err(Refused::Problems(problems))),
     };
-    let done = define(tx, &row, client, Event::new(Kind::ClientChanged).reason("ops")).await?;
-    Ok(done.map(|changed| Changed { warnings, ..changed }))
+    let done = define(
+        tx,
+        &row,
+        client,
+        Event::new(Kind::ClientChanged).reason("ops"),
+    )
+    .await?;
+    Ok(done.map(|changed| Changed {
+        warnings,
+        ..changed
+    }))
 }
 
 /// Takes a client out, or lets it count again. Its definition may have problems: taking out always works.
@@ -157,34 +198,59 @@ pub async fn set(
 /// # Errors
 /// The database's own.
 pub async fn enable(tx: &Tx, id: &str, enabled: bool) -> Result<Result<Row, Refused>, Failure> {
-    let Some(mut row) = store::by_id(tx.conn(), id).await? else { return Ok(Err(Refused::Unknown)) };
+    let Some(mut row) = store::by_id(tx.conn(), id).await? else {
+        return Ok(Err(Refused::Unknown));
+    };
     if row.enabled == enabled {
         return Ok(Err(Refused::Already));
     }
     if !store::enable(tx, &row, enabled).await? {
         return Ok(Err(Refused::Raced));
     }
-    let kind = if enabled { Kind::ClientEnabled } else { Kind::ClientDisabled };
-    Event::new(kind).client(Some(id)).reason("ops").record(tx).await?;
+    let kind = if enabled {
+        Kind::ClientEnabled
+    } else {
+        Kind::ClientDisabled
+    };
+    Event::new(kind)
+        .client(Some(id))
+        .reason("ops")
+        .record(tx)
+        .await?;
     row.enabled = enabled;
     Ok(Ok(row))
 }
 
-async fn look(tx: &Tx, id: &str, against: Against<'_>) -> Result<Result<(Row, Client), Refused>, Failure> {
-    let Some(row) = store::by_id(tx.conn(), id).await? else { return Ok(Err(Refused::Unknown)) };
+async fn look(
+    tx: &Tx,
+    id: &str,
+    against: Against<'_>,
+) -> Result<Result<(Row, Client), Refused>, Failure> {
+    let Some(row) = store::by_id(tx.conn(), id).await? else {
+        return Ok(Err(Refused::Unknown));
+    };
     Ok(match read(&row, against.config, against.ours) {
         Ok((client, _)) => Ok((row, client)),
         Err(problems) => Err(Refused::Problems(problems)),
     })
 }
 
-async fn define(tx: &Tx, row: &Row, client: Client, event: Event) -> Result<Result<Changed, Refused>, Failure> {
+async fn define(
+    tx: &Tx,
+    row: &Row,
+    client: Client,
+    event: Event,
+) -> Result<Result<Changed, Refused>, Failure> {
     let text = definition(&client).map_err(Failure::internal)?;
     if !store::define(tx, row, text).await? {
         return Ok(Err(Refused::Raced));
     }
     event.client(Some(&client.client_id)).record(tx).await?;
-    Ok(Ok(Changed { client, secret: None, warnings: Vec::new() }))
+    Ok(Ok(Changed {
+        client,
+        secret: None,
+        warnings: Vec::new(),
+    }))
 }
 
 /// What is kept of a secret: of its text, as the client shows it.

@@ -17,7 +17,11 @@ use crate::config::{Client, ClientAuth, Config};
 /// The client with this identifier.
 #[must_use]
 pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
-    config.clients.iter().find(|client| client.client_id == id).or_else(|| config.stored.get(id))
+    config
+        .clients
+        .iter()
+        .find(|client| client.client_id == id)
+        .or_else(|| config.stored.get(id))
 }
 
 /// Whether a browser origin may call the API for any client (CORS).
@@ -29,20 +33,28 @@ pub fn origin_allowed(config: &Config, origin: &str) -> bool {
 /// Whether a browser origin is one of this client's.
 #[must_use]
 pub fn allows(client: &Client, origin: &str) -> bool {
-    client.allowed_origins.iter().any(|allowed| allowed == origin)
+    client
+        .allowed_origins
+        .iter()
+        .any(|allowed| allowed == origin)
 }
 
 /// Whether access tokens of some client may have this audience.
 #[must_use]
 pub fn is_audience(config: &Config, name: &str) -> bool {
-    let own = |client: &Client| client.audience == name || client.resources.iter().any(|further| further == name);
+    let own = |client: &Client| {
+        client.audience == name || client.resources.iter().any(|further| further == name)
+    };
     config.clients.iter().any(own) || config.stored.has_audience(name)
 }
 
 /// Every scope that a client may ask for, once.
 #[must_use]
 pub fn scopes(config: &Config) -> BTreeSet<&str> {
-    let own = config.clients.iter().flat_map(|client| client.scopes.iter().map(String::as_str));
+    let own = config
+        .clients
+        .iter()
+        .flat_map(|client| client.scopes.iter().map(String::as_str));
     own.chain(config.stored.scopes()).collect()
 }
 

@@ -12,8 +12,13 @@ impl VerifiedRedirect {
     /// `http://[::1]` alone (RFC 8252 §7.3).
     #[must_use]
     pub fn check(client: &Client, given: &str) -> Option<Self> {
-        let fits = |registered: &String| registered == given || same_but_for_port(registered, given);
-        client.redirect_uris.iter().any(fits).then(|| Self(given.to_owned()))
+        let fits =
+            |registered: &String| registered == given || same_but_for_port(registered, given);
+        client
+            .redirect_uris
+            .iter()
+            .any(fits)
+            .then(|| Self(given.to_owned()))
     }
 
     /// The URI as the client gave it.
@@ -41,7 +46,9 @@ impl VerifiedRedirect {
 /// Cuts the port out of the raw text: a parser would accept spellings that a browser reads differently.
 fn same_but_for_port(registered: &str, given: &str) -> bool {
     ["http://127.0.0.1", "http://[::1]"].iter().any(|host| {
-        let (Some(registered), Some(given)) = (after_port(registered, host), after_port(given, host)) else {
+        let (Some(registered), Some(given)) =
+            (after_port(registered, host), after_port(given, host))
+        else {
             return false;
         };
         registered == given
@@ -54,7 +61,9 @@ fn after_port<'a>(uri: &'a str, host: &str) -> Option<&'a str> {
     let Some(port_and_path) = rest.strip_prefix(':') else {
         return (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest);
     };
-    let end = port_and_path.find(|c: char| !c.is_ascii_digit()).unwrap_or(port_and_path.len());
+    let end = port_and_path
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(port_and_path.len());
     let (port, path) = port_and_path.split_at(end);
     let valid = port.len() <= 5 && port.parse::<u16>().is_ok_and(|port| port > 0);
     (valid && (path.is_empty() || path.starts_with(['/', '?']))).then_some(path)
@@ -65,14 +74,23 @@ mod tests {
     use super::*;
 
     fn client(uris: &[&str]) -> Client {
-        let list = uris.iter().map(|uri| format!("{uri:?}")).collect::<Vec<_>>().join(",");
-        let json = format!(r#"{{"client_id":"c","name":"C","audience":"a","redirect_uris":[{list}]}}"#);
+        let list = uris
+            .iter()
+            .map(|uri| format!("{uri:?}"))
+            .collect::<Vec<_>>()
+            .join(",");
+        let json =
+            format!(r#"{{"client_id":"c","name":"C","audience":"a","redirect_uris":[{list}]}}"#);
         serde_json::from_str(&json).expect("a client")
     }
 
     #[test]
     fn az_3_cw_05_only_exact_redirect_uris_pass() {
-        let client = client(&["https://app.example/cb", "https://app.example/q?a=1", "http://127.0.0.1:9000/cb"]);
+        let client = client(&[
+            "https://app.example/cb",
+            "https://app.example/q?a=1",
+            "http://127.0.0.1:9000/cb",
+        ]);
         let passing = [
             "https://app.example/cb",
             "https://app.example/q?a=1",
@@ -82,7 +100,10 @@ mod tests {
             "http://127.0.0.1:65535/cb",
         ];
         for uri in passing {
-            assert!(VerifiedRedirect::check(&client, uri).is_some(), "{uri} is registered");
+            assert!(
+                VerifiedRedirect::check(&client, uri).is_some(),
+                "{uri} is registered"
+            );
         }
         let refused = [
             "",
@@ -122,7 +143,10 @@ mod tests {
             "http://127.0.0.1:9000\\cb",
         ];
         for uri in refused {
-            assert!(VerifiedRedirect::check(&client, uri).is_none(), "{uri:?} must be refused");
+            assert!(
+                VerifiedRedirect::check(&client, uri).is_none(),
+                "{uri:?} must be refused"
+            );
         }
     }
 
@@ -139,8 +163,10 @@ mod tests {
             .map(|line| serde_json::from_str(line).expect("a JSON string"))
             .collect();
         assert!(payloads.len() >= 200, "{}", payloads.len());
-        let escapes: Vec<&String> =
-            payloads.iter().filter(|given| VerifiedRedirect::check(&client, given).is_some()).collect();
+        let escapes: Vec<&String> = payloads
+            .iter()
+            .filter(|given| VerifiedRedirect::check(&client, given).is_some())
+            .collect();
         assert!(escapes.is_empty(), "{escapes:?}");
         assert!(VerifiedRedirect::check(&client, "http://[::1]:1/cb").is_some());
         assert!(VerifiedRedirect::check(&client, "https://app.example/q?a=1").is_some());
@@ -148,9 +174,16 @@ mod tests {
 
     #[test]
     fn parameters_join_a_registered_query() {
-        let of = |uri: &str| VerifiedRedirect::check(&client(&[uri]), uri).expect("registered").with(&[("a", "b c&")]);
+        let of = |uri: &str| {
+            VerifiedRedirect::check(&client(&[uri]), uri)
+                .expect("registered")
+                .with(&[("a", "b c&")])
+        };
         assert_eq!(of("https://x.example/cb"), "https://x.example/cb?a=b+c%26");
-        assert_eq!(of("https://x.example/cb?q=1"), "https://x.example/cb?q=1&a=b+c%26");
+        assert_eq!(
+            of("https://x.example/cb?q=1"),
+            "https://x.example/cb?q=1&a=b+c%26"
+        );
         assert_eq!(of("https://x.example/cb?"), "https://x.example/cb?a=b+c%26");
     }
 }

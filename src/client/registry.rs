@@ -28,7 +28,10 @@ pub async fn follow(app: &App) -> Result<bool, Failure> {
             Err(problems) => leave_out(row, &problems),
         }
     }
-    tracing::info!(clients = clients.len(), "the clients of the database are in force");
+    tracing::info!(
+        clients = clients.len(),
+        "the clients of the database are in force"
+    );
     app.config.store(Stored::new(clients));
     tell_clashes(&app.config.get());
     *followed = Some(state);
@@ -39,12 +42,20 @@ pub async fn follow(app: &App) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// Its problems: somebody else wrote the row, or a newer release.
-pub fn read(row: &Row, config: &Config, ours: &str) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
+pub fn read(
+    row: &Row,
+    config: &Config,
+    ours: &str,
+) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
     match Block::of(&row.client_id, &row.definition) {
         Some(block) => block.read(config, ours),
         None => {
             let mend = "write JSON with the keys of a block of [[clients]]";
-            Err(vec![Problem::new("definition", "is not a JSON object", mend)])
+            Err(vec![Problem::new(
+                "definition",
+                "is not a JSON object",
+                mend,
+            )])
         }
     }
 }
@@ -62,7 +73,10 @@ fn leave_out(row: &Row, problems: &[Problem]) {
 /// Identifiers that file and database both have: the file wins (DESIGN §8).
 #[must_use]
 pub fn clashes(config: &Config) -> Vec<&str> {
-    let ids = config.clients.iter().map(|client| client.client_id.as_str());
+    let ids = config
+        .clients
+        .iter()
+        .map(|client| client.client_id.as_str());
     ids.filter(|id| config.stored.get(id).is_some()).collect()
 }
 

@@ -6,8 +6,8 @@
 use entity::client as row;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, OnConflict},
 };
 
@@ -21,7 +21,10 @@ use crate::{db::Tx, web::error::Failure};
 /// The database's own.
 pub async fn state(conn: &impl ConnectionTrait) -> Result<i64, Failure> {
     let sum = Expr::cust("CAST(COALESCE(SUM(revision), 0) AS BIGINT)");
-    let query = row::Entity::find().select_only().column_as(sum, "state").into_tuple::<i64>();
+    let query = row::Entity::find()
+        .select_only()
+        .column_as(sum, "state")
+        .into_tuple::<i64>();
     Ok(query.one(conn).await?.unwrap_or_default())
 }
 
@@ -30,7 +33,10 @@ pub async fn state(conn: &impl ConnectionTrait) -> Result<i64, Failure> {
 /// # Errors
 /// The database's own.
 pub async fn all(conn: &impl ConnectionTrait) -> Result<Vec<Row>, Failure> {
-    Ok(row::Entity::find().order_by_asc(row::Column::ClientId).all(conn).await?)
+    Ok(row::Entity::find()
+        .order_by_asc(row::Column::ClientId)
+        .all(conn)
+        .await?)
 }
 
 /// The one with this identifier.
@@ -54,8 +60,14 @@ pub async fn add(tx: &Tx, id: &str, definition: String) -> Result<bool, Failure>
         created_at: Set(tx.now),
         updated_at: Set(tx.now),
     };
-    let there = OnConflict::column(row::Column::ClientId).do_nothing().to_owned();
-    Ok(row::Entity::insert(model).on_conflict(there).exec_without_returning(tx.conn()).await? == 1)
+    let there = OnConflict::column(row::Column::ClientId)
+        .do_nothing()
+        .to_owned();
+    Ok(row::Entity::insert(model)
+        .on_conflict(there)
+        .exec_without_returning(tx.conn())
+        .await?
+        == 1)
 }
 
 /// Gives it another definition; `false` if somebody else changed it since it was read.
@@ -74,10 +86,18 @@ pub async fn enable(tx: &Tx, read: &Row, enabled: bool) -> Result<bool, Failure>
     change(tx, read, row::Column::Enabled, enabled.into()).await
 }
 
-async fn change(tx: &Tx, read: &Row, column: row::Column, value: sea_orm::Value) -> Result<bool, Failure> {
+async fn change(
+    tx: &Tx,
+    read: &Row,
+    column: row::Column,
+    value: sea_orm::Value,
+) -> Result<bool, Failure> {
     let done = row::Entity::update_many()
         .col_expr(column, Expr::value(value))
-        .col_expr(row::Column::Revision, Expr::col(row::Column::Revision).add(1))
+        .col_expr(
+            row::Column::Revision,
+            Expr::col(row::Column::Revision).add(1),
+        )
         .col_expr(row::Column::UpdatedAt, Expr::value(tx.now.0))
         .filter(row::Column::ClientId.eq(read.client_id.as_str()))
         .filter(row::Column::Revision.eq(read.revision))

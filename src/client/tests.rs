@@ -4,25 +4,49 @@ use super::*;
 use crate::config::{GrantType, Stored};
 
 fn client(id: &str, name: &str) -> Client {
-    let text = format!("client_id = {id:?}\nname = {name:?}\naudience = \"https://{name}.example\"");
+    let text =
+        format!("client_id = {id:?}\nname = {name:?}\naudience = \"https://{name}.example\"");
     toml::from_str(&text).unwrap()
 }
 
 fn config(file: &[(&str, &str)], stored: &[(&str, &str)]) -> Config {
-    let list = |list: &[(&str, &str)]| list.iter().map(|(id, name)| client(id, name)).collect::<Vec<_>>();
-    Config { clients: list(file), stored: Stored::new(list(stored)), ..Config::default() }
+    let list = |list: &[(&str, &str)]| {
+        list.iter()
+            .map(|(id, name)| client(id, name))
+            .collect::<Vec<_>>()
+    };
+    Config {
+        clients: list(file),
+        stored: Stored::new(list(stored)),
+        ..Config::default()
+    }
 }
 
 #[test]
 fn a_client_of_the_file_wins_and_the_clash_is_known() {
-    let config = config(&[("a", "file"), ("b", "file")], &[("b", "stored"), ("c", "stored")]);
-    for (id, name) in [("a", Some("file")), ("b", Some("file")), ("c", Some("stored")), ("d", None), ("A", None)] {
-        assert_eq!(find(&config, id).map(|client| client.name.as_str()), name, "{id}");
+    let config = config(
+        &[("a", "file"), ("b", "file")],
+        &[("b", "stored"), ("c", "stored")],
+    );
+    for (id, name) in [
+        ("a", Some("file")),
+        ("b", Some("file")),
+        ("c", Some("stored")),
+        ("d", None),
+        ("A", None),
+    ] {
+        assert_eq!(
+            find(&config, id).map(|client| client.name.as_str()),
+            name,
+            "{id}"
+        );
     }
     assert_eq!(registry::clashes(&config), ["b"]);
-    for (name, known) in
-        [("https://file.example", true), ("https://stored.example", true), ("https://x.example", false)]
-    {
+    for (name, known) in [
+        ("https://file.example", true),
+        ("https://stored.example", true),
+        ("https://x.example", false),
+    ] {
         assert_eq!(is_audience(&config, name), known, "{name}");
     }
 }

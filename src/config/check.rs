@@ -8,8 +8,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::{Host, Url};
 
 use super::{
-    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens, SmtpTls, Token, jwks,
-    lives,
+    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens,
+    SmtpTls, Token, jwks, lives,
     load::{Mode, Problem},
     pair, providers, weak,
 };
@@ -42,9 +42,17 @@ impl Findings {
         }
     }
 
-    pub(super) fn range(&mut self, value: u64, bounds: std::ops::RangeInclusive<u64>, key: impl Into<String>) {
+    pub(super) fn range(
+        &mut self,
+        value: u64,
+        bounds: std::ops::RangeInclusive<u64>,
+        key: impl Into<String>,
+    ) {
         let (low, high) = (bounds.start(), bounds.end());
-        let (what, mend) = (format!("is not within {low} and {high}"), format!("choose from {low} to {high}"));
+        let (what, mend) = (
+            format!("is not within {low} and {high}"),
+            format!("choose from {low} to {high}"),
+        );
         self.need(bounds.contains(&value), key, &what, &mend);
     }
 }
@@ -62,25 +70,46 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     tickets(config, &mut findings);
     mail(&config.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
-    clients(&config.clients, &config.token, &config.server.public_url, &mut findings);
+    clients(
+        &config.clients,
+        &config.token,
+        &config.server.public_url,
+        &mut findings,
+    );
     providers::check(&config.providers, &mut findings);
     limits(&config.limits, &mut findings);
     weak::warn(config, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
-    findings.need(level.is_ok(), "telemetry.level", "is not a log filter", mend);
+    findings.need(
+        level.is_ok(),
+        "telemetry.level",
+        "is not a log filter",
+        mend,
+    );
     let endpoint = &config.telemetry.otlp_endpoint;
-    let is_http = Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let is_http = Url::parse(endpoint)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let mend = "write the base address of the collector, for instance `http://127.0.0.1:4318`, or leave it empty";
-    findings.need(endpoint.is_empty() || is_http, "telemetry.otlp_endpoint", "is not an http address", mend);
-    findings.range(config.telemetry.traces_per_mille.into(), 0..=1000, "telemetry.traces_per_mille");
+    findings.need(
+        endpoint.is_empty() || is_http,
+        "telemetry.otlp_endpoint",
+        "is not an http address",
+        mend,
+    );
+    findings.range(
+        config.telemetry.traces_per_mille.into(),
+        0..=1000,
+        "telemetry.traces_per_mille",
+    );
     (findings.problems, findings.warnings)
 }
 
 fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
     let server = &config.server;
     // A port that the system picks cannot be in any URL yet: then, and in `entree dev`, the bound address is taken.
-    let from_address = mode.is_dev() || (server.listen.ip().is_loopback() && server.listen.port() == 0);
+    let from_address =
+        mode.is_dev() || (server.listen.ip().is_loopback() && server.listen.port() == 0);
     if !(from_address && server.public_url.is_empty()) {
         public_url(&server.public_url, findings);
     }
@@ -95,39 +124,93 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
         )
     {
         let mend = "make one with `openssl rand -hex 32`; it is written in 64 hexadecimal or 43 base64url characters";
-        findings.need(master_key(text).is_some(), key, "is not 32 random bytes", mend);
+        findings.need(
+            master_key(text).is_some(),
+            key,
+            "is not 32 random bytes",
+            mend,
+        );
     }
-    let repeated = server.previous_master_keys.contains(&server.master_key) && !server.master_key.is_empty();
+    let repeated =
+        server.previous_master_keys.contains(&server.master_key) && !server.master_key.is_empty();
     let mend = "keep only the older keys there";
-    findings.need(!repeated, "server.previous_master_keys", "has the current master key too", mend);
+    findings.need(
+        !repeated,
+        "server.previous_master_keys",
+        "has the current master key too",
+        mend,
+    );
     for (at, network) in server.trusted_proxies.iter().enumerate() {
         let mend = "name the networks of your own proxies; whoever is inside may choose the address that limits count";
-        findings.need(network.prefix_len() > 0, format!("server.trusted_proxies[{at}]"), "trusts everybody", mend);
+        findings.need(
+            network.prefix_len() > 0,
+            format!("server.trusted_proxies[{at}]"),
+            "trusts everybody",
+            mend,
+        );
     }
-    findings.range(server.connections_per_network as u64, 16..=4096, "server.connections_per_network");
+    findings.range(
+        server.connections_per_network as u64,
+        16..=4096,
+        "server.connections_per_network",
+    );
     findings.range(server.drain_seconds, 0..=600, "server.drain_seconds");
     let texts = server.texts_dir.as_deref().is_none_or(Path::is_dir);
-    findings.need(texts, "server.texts_dir", "is not a directory", "make it, or remove the key");
+    findings.need(
+        texts,
+        "server.texts_dir",
+        "is not a directory",
+        "make it, or remove the key",
+    );
 
     for (key, text) in [
-        ("server.service_documentation", &server.service_documentation),
+        (
+            "server.service_documentation",
+            &server.service_documentation,
+        ),
         ("server.op_policy_uri", &server.op_policy_uri),
     ] {
-        let web = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
+        let web = Url::parse(text)
+            .is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
         let mend = "write the address of a page, for instance `https://example.com/policy`, or leave it empty";
-        findings.need(text.is_empty() || web, key, "is not the address of a page", mend);
+        findings.need(
+            text.is_empty() || web,
+            key,
+            "is not the address of a page",
+            mend,
+        );
     }
 
     let (public, ops) = (server.listen, config.management.listen);
     let same = public.port() != 0 && public == ops;
-    findings.need(!same, "management.listen", "is the address of server.listen", "give it a port of its own");
+    findings.need(
+        !same,
+        "management.listen",
+        "is the address of server.listen",
+        "give it a port of its own",
+    );
     if mode.is_dev() {
         let mend = "`entree dev` serves loopback only: use 127.0.0.1, or run `entree serve`";
-        findings.need(public.ip().is_loopback(), "server.listen", "is not a loopback address", mend);
-        findings.need(ops.ip().is_loopback(), "management.listen", "is not a loopback address", mend);
+        findings.need(
+            public.ip().is_loopback(),
+            "server.listen",
+            "is not a loopback address",
+            mend,
+        );
+        findings.need(
+            ops.ip().is_loopback(),
+            "management.listen",
+            "is not a loopback address",
+            mend,
+        );
     } else {
         let mend = "make sure that only your own network reaches it";
-        findings.warn(!ops.ip().is_loopback(), "management.listen", "is open to other machines", mend);
+        findings.warn(
+            !ops.ip().is_loopback(),
+            "management.listen",
+            "is open to other machines",
+            mend,
+        );
     }
 }
 
@@ -141,25 +224,53 @@ fn tls(config: &Config, findings: &mut Findings) {
     };
     let url = &server.public_url;
     let mend = "write https://, or remove server.tls if a proxy in front speaks it";
-    findings.need(!url.starts_with("http://"), "server.public_url", "is http while server.tls is set", mend);
-    let host = match Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned())) {
+    findings.need(
+        !url.starts_with("http://"),
+        "server.public_url",
+        "is http while server.tls is set",
+        mend,
+    );
+    let host = match Url::parse(url)
+        .ok()
+        .and_then(|url| url.host().map(|host| host.to_owned()))
+    {
         Some(Host::Domain(name)) => name,
         Some(Host::Ipv4(ip)) => ip.to_string(),
         Some(Host::Ipv6(ip)) => ip.to_string(),
         None => server.listen.ip().to_string(),
     };
-    let (what, mend) = ("is not for the host of server.public_url", "browsers will refuse it: get one for that name");
-    findings.warn(!pair::names(&pair, &host), "server.tls.cert_file", what, mend);
-    let open = server.tls.key_file.as_deref().is_some_and(pair::anybody_reads);
+    let (what, mend) = (
+        "is not for the host of server.public_url",
+        "browsers will refuse it: get one for that name",
+    );
+    findings.warn(
+        !pair::names(&pair, &host),
+        "server.tls.cert_file",
+        what,
+        mend,
+    );
+    let open = server
+        .tls
+        .key_file
+        .as_deref()
+        .is_some_and(pair::anybody_reads);
     let mend = "take the rights of others away: chmod o= on the file";
-    findings.warn(open, "server.tls.key_file", "can be read by everybody on this machine", mend);
+    findings.warn(
+        open,
+        "server.tls.key_file",
+        "can be read by everybody on this machine",
+        mend,
+    );
 }
 
 /// OpenID Connect Discovery §3: https, no query, no fragment; ours also has no path, and is written in one way only.
 fn public_url(text: &str, findings: &mut Findings) {
     let mut refuse = |what: &str, mend: &str| findings.need(false, "server.public_url", what, mend);
     if text.is_empty() {
-        return refuse("is not set", "set the address that people see, for instance `https://login.example.com`");
+        return refuse(
+            "is not set",
+            "set the address that people see, for instance `https://login.example.com`",
+        );
     }
     let Ok(url) = Url::parse(text) else {
         return refuse("is not a URL", "write it like `https://login.example.com`");
@@ -167,8 +278,18 @@ fn public_url(text: &str, findings: &mut Findings) {
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
-        "http" => return refuse("is plain http", "use https; http is taken on loopback addresses only"),
-        _ => return refuse("is neither https nor http", "write it like `https://login.example.com`"),
+        "http" => {
+            return refuse(
+                "is plain http",
+                "use https; http is taken on loopback addresses only",
+            );
+        }
+        _ => {
+            return refuse(
+                "is neither https nor http",
+                "write it like `https://login.example.com`",
+            );
+        }
     }
     let origin = url.origin().ascii_serialization();
     if text != origin {
@@ -194,11 +315,16 @@ pub fn master_key(text: &Text) -> Option<[u8; 32]> {
     let text = text.expose().trim();
     let bytes: [u8; 32] = if text.len() == 64 {
         let pairs = text.as_bytes().chunks_exact(2);
-        let bytes: Option<Vec<u8>> =
-            pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+        let bytes: Option<Vec<u8>> = pairs
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
         bytes?.try_into().ok()?
     } else {
-        URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?.try_into().ok()?
+        URL_SAFE_NO_PAD
+            .decode(text.trim_end_matches('='))
+            .ok()?
+            .try_into()
+            .ok()?
     };
     let distinct: BTreeSet<u8> = bytes.into_iter().collect();
     (distinct.len() > 1).then_some(bytes)
@@ -210,15 +336,31 @@ fn is_postgres(url: &str) -> bool {
 
 fn database(config: &Config, findings: &mut Findings) {
     let none = config.server.data_dir.as_os_str().is_empty();
-    findings.need(!none, "server.data_dir", "is empty", "name a directory, for instance `data`");
+    findings.need(
+        !none,
+        "server.data_dir",
+        "is empty",
+        "name a directory, for instance `data`",
+    );
     let database = config.database.url.expose();
-    let sqlite = database.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty() && !path.contains(":memory:"));
+    let sqlite = database
+        .strip_prefix("sqlite:")
+        .is_some_and(|path| !path.is_empty() && !path.contains(":memory:"));
     let usable = database.is_empty()
         || sqlite
         || (is_postgres(database) && Url::parse(database).is_ok_and(|url| url.has_host()));
     let mend = "write `postgres://user:password@host/database` or `sqlite:PATH`, or leave it empty";
-    findings.need(usable, "database.url", "is not the URL of a database that Entree knows", mend);
-    findings.range(config.database.max_connections.into(), 1..=1000, "database.max_connections");
+    findings.need(
+        usable,
+        "database.url",
+        "is not the URL of a database that Entree knows",
+        mend,
+    );
+    findings.range(
+        config.database.max_connections.into(),
+        1..=1000,
+        "database.max_connections",
+    );
 }
 
 fn tickets(config: &Config, findings: &mut Findings) {
@@ -226,22 +368,37 @@ fn tickets(config: &Config, findings: &mut Findings) {
     let postgres = is_postgres(config.database.url.expose());
     let url = tickets.url.expose();
     let memory = url == "memory:";
-    let redis = ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme))
+    let redis = ["redis://", "rediss://", "redis+unix://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
         && Url::parse(url).is_ok();
     let mend = "write `memory:`, `redis://host:6379`, `rediss://host:6379` or `redis+unix:///path`";
-    findings.need(memory || redis, "tickets.url", "is not the URL of a ticket store", mend);
-    let mend = "set a redis:// URL, or server.single_instance = true if there is only ever one copy";
+    findings.need(
+        memory || redis,
+        "tickets.url",
+        "is not the URL of a ticket store",
+        mend,
+    );
+    let mend =
+        "set a redis:// URL, or server.single_instance = true if there is only ever one copy";
     findings.need(
         !(memory && postgres && !config.server.single_instance),
         "tickets.url",
         "keeps tickets in one process while PostgreSQL serves many",
         mend,
     );
-    let plain = tickets.prefix.chars().all(|c| c.is_ascii_graphic() && !"{}*?[]\\".contains(c));
+    let plain = tickets
+        .prefix
+        .chars()
+        .all(|c| c.is_ascii_graphic() && !"{}*?[]\\".contains(c));
     let mend = "use letters, digits, `-` and `:`, for instance `entree:`";
     let fine = plain && (1..=64).contains(&tickets.prefix.len());
     findings.need(fine, "tickets.prefix", "is not a key prefix", mend);
-    findings.range(tickets.memory_entries as u64, 1_000..=100_000_000, "tickets.memory_entries");
+    findings.range(
+        tickets.memory_entries as u64,
+        1_000..=100_000_000,
+        "tickets.memory_entries",
+    );
 }
 
 fn mail(mail: &Mail, mode: &Mode, findings: &mut Findings) {
@@ -252,11 +409,29 @@ fn mail(mail: &Mail, mode: &Mode, findings: &mut Findings) {
     if mail.transport == MailTransport::Mailbox {
         let mend = "set mail.transport = \"smtp\"; the mailbox page shows everybody's mail and is for `entree dev`";
         findings.need(mode.is_dev(), "mail.transport", "is the mailbox page", mend);
-        findings.need(sender || mail.from.is_empty(), "mail.from", "is not an address", "remove it, or mend it");
+        findings.need(
+            sender || mail.from.is_empty(),
+            "mail.from",
+            "is not an address",
+            "remove it, or mend it",
+        );
         return;
     }
-    findings.need(sender, "mail.from", if mail.from.is_empty() { "is not set" } else { "is not an address" }, mend);
-    let host = !mail.host.is_empty() && mail.host.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
+    findings.need(
+        sender,
+        "mail.from",
+        if mail.from.is_empty() {
+            "is not set"
+        } else {
+            "is not an address"
+        },
+        mend,
+    );
+    let host = !mail.host.is_empty()
+        && mail
+            .host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
     findings.need(
         host,
         "mail.host",
@@ -264,37 +439,90 @@ fn mail(mail: &Mail, mode: &Mode, findings: &mut Findings) {
         "write the name or the address alone, without scheme or port",
     );
     let mend = "set mail.password, or mail.password_file; or remove mail.username";
-    findings.need(mail.username.is_empty() || !mail.password.is_empty(), "mail.password", "is not set", mend);
+    findings.need(
+        mail.username.is_empty() || !mail.password.is_empty(),
+        "mail.password",
+        "is not set",
+        mend,
+    );
     let mend = "set it, or remove the password";
-    findings.need(!mail.username.is_empty() || mail.password.is_empty(), "mail.username", "is not set", mend);
+    findings.need(
+        !mail.username.is_empty() || mail.password.is_empty(),
+        "mail.username",
+        "is not set",
+        mend,
+    );
     let clear = mail.tls == SmtpTls::None;
     let mend = "set mail.tls = \"starttls\" or \"implicit\"; a password is never sent in clear";
-    findings.need(!clear || mail.username.is_empty(), "mail.tls", "is none although a user name is set", mend);
-    let near = mail.host == "localhost" || mail.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    let mend = "set \"starttls\" or \"implicit\": a mail in clear hands its link to whoever listens";
-    findings.warn(clear && !near, "mail.tls", "is none for another machine", mend);
+    findings.need(
+        !clear || mail.username.is_empty(),
+        "mail.tls",
+        "is none although a user name is set",
+        mend,
+    );
+    let near =
+        mail.host == "localhost" || mail.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let mend =
+        "set \"starttls\" or \"implicit\": a mail in clear hands its link to whoever listens";
+    findings.warn(
+        clear && !near,
+        "mail.tls",
+        "is none for another machine",
+        mend,
+    );
     if let Some(path) = &mail.ca_file {
-        let pem = std::fs::read_to_string(path).is_ok_and(|text| text.contains("-----BEGIN CERTIFICATE-----"));
-        findings.need(pem, "mail.ca_file", "is not a readable PEM file", "name a file with certificates in PEM");
+        let pem = std::fs::read_to_string(path)
+            .is_ok_and(|text| text.contains("-----BEGIN CERTIFICATE-----"));
+        findings.need(
+            pem,
+            "mail.ca_file",
+            "is not a readable PEM file",
+            "name a file with certificates in PEM",
+        );
     }
 }
 
 fn lifetimes(config: &Config, findings: &mut Findings) {
     let link = &config.magic_link;
-    findings.range(link.lifetime_seconds, 60..=DAY, "magic_link.lifetime_seconds");
+    findings.range(
+        link.lifetime_seconds,
+        60..=DAY,
+        "magic_link.lifetime_seconds",
+    );
     let mend = "600 or less keeps to OWASP ASVS 6.5.5";
-    findings.warn(link.lifetime_seconds > 600, "magic_link.lifetime_seconds", "is over 10 minutes", mend);
+    findings.warn(
+        link.lifetime_seconds > 600,
+        "magic_link.lifetime_seconds",
+        "is over 10 minutes",
+        mend,
+    );
     findings.range(link.code_digits.into(), 6..=10, "magic_link.code_digits");
     let session = &config.session;
-    findings.range(session.absolute_seconds, 60..=LONG, "session.absolute_seconds");
-    findings.range(session.max_per_user.into(), 1..=1_000, "session.max_per_user");
+    findings.range(
+        session.absolute_seconds,
+        60..=LONG,
+        "session.absolute_seconds",
+    );
+    findings.range(
+        session.max_per_user.into(),
+        1..=1_000,
+        "session.max_per_user",
+    );
     for (seconds, key) in [
         (session.idle_seconds, "session.idle_seconds"),
-        (session.remembered_idle_seconds, "session.remembered_idle_seconds"),
+        (
+            session.remembered_idle_seconds,
+            "session.remembered_idle_seconds",
+        ),
     ] {
         let fine = (60..=session.absolute_seconds).contains(&seconds);
         let mend = "choose from 60 to session.absolute_seconds";
-        findings.need(fine, key, "is under a minute or over session.absolute_seconds", mend);
+        findings.need(
+            fine,
+            key,
+            "is under a minute or over session.absolute_seconds",
+            mend,
+        );
     }
     lives::of_all(&config.token, findings);
 }
@@ -313,17 +541,35 @@ fn limits(limits: &Limits, findings: &mut Findings) {
         let mend = "give at least one budget, for instance { count = 5, seconds = 900 }; a high count opens it";
         findings.need(!budgets.is_empty(), &key, "is empty", mend);
         for (at, Budget { count, seconds }) in budgets.iter().enumerate() {
-            findings.need(*count > 0, format!("{key}[{at}].count"), "is 0", "allow at least one");
+            findings.need(
+                *count > 0,
+                format!("{key}[{at}].count"),
+                "is 0",
+                "allow at least one",
+            );
             findings.range(*seconds, 1..=31 * DAY, format!("{key}[{at}].seconds"));
         }
     }
     let mend = "give at least one waiting time, for instance 30";
-    findings.need(!limits.resend_seconds.is_empty(), "limits.resend_seconds", "is empty", mend);
+    findings.need(
+        !limits.resend_seconds.is_empty(),
+        "limits.resend_seconds",
+        "is empty",
+        mend,
+    );
     for (at, seconds) in limits.resend_seconds.iter().enumerate() {
         findings.range(*seconds, 1..=DAY, format!("limits.resend_seconds[{at}]"));
     }
-    findings.range(limits.sends_per_flow.into(), 1..=100, "limits.sends_per_flow");
-    findings.range(limits.tries_per_flow.into(), 1..=20, "limits.tries_per_flow");
+    findings.range(
+        limits.sends_per_flow.into(),
+        1..=100,
+        "limits.sends_per_flow",
+    );
+    findings.range(
+        limits.tries_per_flow.into(),
+        1..=20,
+        "limits.tries_per_flow",
+    );
 }
 
 /// Problems and warnings of clients that stand elsewhere than in the file: `token` has the lives that they have not,
@@ -342,18 +588,44 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
         let id = &client.client_id;
         let printable = (1..=255).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic());
         let mend = "use letters, digits and `-`, for instance `lessons-web`";
-        findings.need(printable, key("client_id"), "is empty, too long or has blanks", mend);
-        findings.need(seen.insert(id), key("client_id"), "is another client's too", "give each client its own");
-        let fine =
-            !client.name.trim().is_empty() && client.name.len() <= 100 && !client.name.chars().any(char::is_control);
-        findings.need(fine, key("name"), "is empty, too long or has control characters", "write what people shall see");
+        findings.need(
+            printable,
+            key("client_id"),
+            "is empty, too long or has blanks",
+            mend,
+        );
+        findings.need(
+            seen.insert(id),
+            key("client_id"),
+            "is another client's too",
+            "give each client its own",
+        );
+        let fine = !client.name.trim().is_empty()
+            && client.name.len() <= 100
+            && !client.name.chars().any(char::is_control);
+        findings.need(
+            fine,
+            key("name"),
+            "is empty, too long or has control characters",
+            "write what people shall see",
+        );
         audience(&client.audience, ours, &key("audience"), findings);
         for (at, resource) in client.resources.iter().enumerate() {
-            audience(resource, ours, &format!("{}[{at}]", key("resources")), findings);
+            audience(
+                resource,
+                ours,
+                &format!("{}[{at}]", key("resources")),
+                findings,
+            );
         }
         let codes = client.grant_types.contains(&GrantType::AuthorizationCode);
         let some = client.first_party || !codes || !client.redirect_uris.is_empty();
-        findings.need(some, key("redirect_uris"), "is empty", "list each exact address that people are sent back to");
+        findings.need(
+            some,
+            key("redirect_uris"),
+            "is empty",
+            "list each exact address that people are sent back to",
+        );
         for (at, uri) in client.redirect_uris.iter().enumerate() {
             if let Err((what, mend)) = redirect_uri(uri) {
                 findings.need(false, format!("{}[{at}]", key("redirect_uris")), what, mend);
@@ -361,7 +633,12 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
         }
         for (at, uri) in client.post_logout_redirect_uris.iter().enumerate() {
             if let Err((what, mend)) = redirect_uri(uri) {
-                findings.need(false, format!("{}[{at}]", key("post_logout_redirect_uris")), what, mend);
+                findings.need(
+                    false,
+                    format!("{}[{at}]", key("post_logout_redirect_uris")),
+                    what,
+                    mend,
+                );
             }
         }
         for (at, origin) in client.allowed_origins.iter().enumerate() {
@@ -369,8 +646,14 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
                 url.origin().ascii_serialization() == *origin
                     && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
             });
-            let mend = "write scheme, host and port alone, https or loopback: `https://app.example.com`";
-            findings.need(web, format!("{}[{at}]", key("allowed_origins")), "is not an origin", mend);
+            let mend =
+                "write scheme, host and port alone, https or loopback: `https://app.example.com`";
+            findings.need(
+                web,
+                format!("{}[{at}]", key("allowed_origins")),
+                "is not an origin",
+                mend,
+            );
         }
         scopes(&client.scopes, &key("scopes"), findings);
         confidential(client, &key, findings);
@@ -380,12 +663,20 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
 
 /// RFC 8707 §2: an absolute URI without fragment. Grants list them between spaces.
 fn audience(text: &str, ours: &str, key: &str, findings: &mut Findings) {
-    let fine = Url::parse(text).is_ok() && !text.contains('#') && text.chars().all(|c| c.is_ascii_graphic());
+    let fine = Url::parse(text).is_ok()
+        && !text.contains('#')
+        && text.chars().all(|c| c.is_ascii_graphic());
     let mend = "write the URI of the API that its access tokens are for, for instance `https://api.example.com`";
     findings.need(fine, key, "is not an absolute URI without a fragment", mend);
     // Tokens that the client asked for without a thought would be good at our own API.
-    let mend = "name the client's own API; first-party clients ask for tokens for ours by `resource`";
-    findings.need(ours.is_empty() || text != ours, key, "is our own public URL", mend);
+    let mend =
+        "name the client's own API; first-party clients ask for tokens for ours by `resource`";
+    findings.need(
+        ours.is_empty() || text != ours,
+        key,
+        "is our own public URL",
+        mend,
+    );
 }
 
 /// Secrets, and what only a client with one may do.
@@ -394,21 +685,49 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
     let public = method == ClientAuth::None;
     let (secret, hashes) = (&client.client_secret, &client.client_secret_sha256);
     let count = hashes.len() + usize::from(!secret.is_empty());
-    if matches!(method, ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost) {
+    if matches!(
+        method,
+        ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost
+    ) {
         let mend = "give client_secret_file or client_secret_sha256; make a secret with `openssl rand -hex 32`";
         findings.need(count > 0, key("client_secret"), "is missing", mend);
         let mend = "keep the new secret and the one before it";
-        findings.need(count < 3, key("client_secret_sha256"), "makes more than two secrets", mend);
+        findings.need(
+            count < 3,
+            key("client_secret_sha256"),
+            "makes more than two secrets",
+            mend,
+        );
     } else {
         let mend = "remove it, or set token_endpoint_auth_method to `client_secret_basic`";
-        let given = if secret.is_empty() { "client_secret_sha256" } else { "client_secret" };
-        findings.need(count == 0, key(given), "is given to a client that shows none", mend);
+        let given = if secret.is_empty() {
+            "client_secret_sha256"
+        } else {
+            "client_secret"
+        };
+        findings.need(
+            count == 0,
+            key(given),
+            "is given to a client that shows none",
+            mend,
+        );
     }
     let mend = "remove it; public clients always use PKCE";
-    findings.need(!public || client.require_pkce, key("require_pkce"), "is off for a public client", mend);
+    findings.need(
+        !public || client.require_pkce,
+        key("require_pkce"),
+        "is off for a public client",
+        mend,
+    );
     jwks::of_client(client, key, findings);
-    let mend = "make one with `openssl rand -hex 32`: at least 43 letters, digits, `-`, `.`, `_` or `~`";
-    findings.need(secret.is_empty() || is_secret(secret), key("client_secret"), "has less than 256 bits", mend);
+    let mend =
+        "make one with `openssl rand -hex 32`: at least 43 letters, digits, `-`, `.`, `_` or `~`";
+    findings.need(
+        secret.is_empty() || is_secret(secret),
+        key("client_secret"),
+        "has less than 256 bits",
+        mend,
+    );
     for (at, hash) in hashes.iter().enumerate() {
         let mend = "write 64 hexadecimal digits: `printf %s \"$SECRET\" | sha256sum`";
         let at = format!("{}[{at}]", key("client_secret_sha256"));
@@ -416,33 +735,73 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
     }
     let itself = client.grant_types.contains(&GrantType::ClientCredentials);
     let mend = "remove `client_credentials`, or give the client a secret";
-    findings.need(!(itself && public), key("grant_types"), "lets a public client act for itself", mend);
+    findings.need(
+        !(itself && public),
+        key("grant_types"),
+        "lets a public client act for itself",
+        mend,
+    );
     // RFC 9068 §5: `sub` is then the client's identifier, and no user may be taken for it.
     let uuid = itself && uuid::Uuid::try_parse(&client.client_id).is_ok();
-    findings.need(!uuid, key("client_id"), "looks like a user's", "take a name that is not a UUID");
+    findings.need(
+        !uuid,
+        key("client_id"),
+        "looks like a user's",
+        "take a name that is not a UUID",
+    );
     let always = client.refresh_tokens == RefreshTokens::Always && !client.first_party;
     let mend = "remove it: others get refresh tokens with the scope `offline_access`";
-    findings.need(!always, key("refresh_tokens"), "is for first-party clients", mend);
+    findings.need(
+        !always,
+        key("refresh_tokens"),
+        "is for first-party clients",
+        mend,
+    );
     let mend = "remove it, or give the client a secret: who asks about tokens must authenticate";
     let asks = client.introspects.is_empty() || !public;
-    findings.need(asks, key("introspects"), "is given to a public client", mend);
+    findings.need(
+        asks,
+        key("introspects"),
+        "is given to a public client",
+        mend,
+    );
 }
 
 /// 256 bits need 43 characters of base64url; a text of few different ones is no secret.
 fn is_secret(secret: &Text) -> bool {
     let text = secret.expose();
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
     plain && (43..=256).contains(&text.len()) && text.chars().collect::<BTreeSet<_>>().len() >= 10
 }
 
 /// RFC 6749 §3.3: a scope is printable ASCII without blanks, quotes and backslashes.
 fn scopes(scopes: &[String], key: &str, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
-    findings.need(!scopes.is_empty(), key, "is empty", "list at least `openid`");
+    findings.need(
+        !scopes.is_empty(),
+        key,
+        "is empty",
+        "list at least `openid`",
+    );
     for (at, scope) in scopes.iter().enumerate() {
-        let fine = !scope.is_empty() && scope.chars().all(|c| c.is_ascii_graphic() && !"\"\\".contains(c));
-        findings.need(fine, format!("{key}[{at}]"), "is not a scope", "write one name without blanks a scope");
-        findings.need(seen.insert(scope), format!("{key}[{at}]"), "is there twice", "remove one");
+        let fine = !scope.is_empty()
+            && scope
+                .chars()
+                .all(|c| c.is_ascii_graphic() && !"\"\\".contains(c));
+        findings.need(
+            fine,
+            format!("{key}[{at}]"),
+            "is not a scope",
+            "write one name without blanks a scope",
+        );
+        findings.need(
+            seen.insert(scope),
+            format!("{key}[{at}]"),
+            "is there twice",
+            "remove one",
+        );
     }
 }
 
@@ -465,10 +824,14 @@ fn redirect_uri(text: &str) -> Result<(), (&'static str, &'static str)> {
     match url.scheme() {
         "https" => Ok(()),
         "http" if is_loopback(&url) => Ok(()),
-        "http" => Err(("is plain http to another machine", "use https; http is taken on loopback addresses only")),
+        "http" => Err((
+            "is plain http to another machine",
+            "use https; http is taken on loopback addresses only",
+        )),
         scheme if scheme.contains('.') => Ok(()),
         _ => {
-            let mend = "use a domain of yours turned round, for instance `com.example.app:/callback`";
+            let mend =
+                "use a domain of yours turned round, for instance `com.example.app:/callback`";
             Err(("has a scheme that any application may claim", mend))
         }
     }

@@ -58,7 +58,10 @@ struct Fitting {
 
 impl Fitting {
     fn amend(&mut self, mut path: Vec<Step>, message: &str, problems: &mut Vec<Problem>) {
-        if let Some(name) = message.strip_prefix("unknown field ").and_then(first_quoted) {
+        if let Some(name) = message
+            .strip_prefix("unknown field ")
+            .and_then(first_quoted)
+        {
             if path.last() != Some(&Step::Key(name.clone())) {
                 path.push(Step::Key(name.clone()));
             }
@@ -66,7 +69,10 @@ impl Fitting {
             self.texts.remove(&dotted(&path));
             return remove(&mut self.root, &path);
         }
-        if let Some(name) = message.strip_prefix("missing field ").and_then(first_quoted) {
+        if let Some(name) = message
+            .strip_prefix("missing field ")
+            .and_then(first_quoted)
+        {
             path.push(Step::Key(name));
             let key = dotted(&path);
             record(problems, Problem::new(&key, "is missing", like(&path)));
@@ -77,11 +83,16 @@ impl Fitting {
             return;
         }
         let first = self.readings.remove(&key).map(|(_, first)| first);
-        let what =
-            if is_secret(&path) { "is not a text".to_owned() } else { plain(first.as_deref().unwrap_or(message)) };
+        let what = if is_secret(&path) {
+            "is not a text".to_owned()
+        } else {
+            plain(first.as_deref().unwrap_or(message))
+        };
         record(problems, Problem::new(&key, what, like(&path)));
         match (path.last(), first_variant(message)) {
-            (Some(Step::Key(_)), _) if !self.fillers.contains_key(&key) => remove(&mut self.root, &path),
+            (Some(Step::Key(_)), _) if !self.fillers.contains_key(&key) => {
+                remove(&mut self.root, &path)
+            }
             (Some(Step::Index(_)), Some(known)) => {
                 if let Some(place) = find(&mut self.root, &path) {
                     *place = Value::String(known);
@@ -97,13 +108,19 @@ impl Fitting {
             if !self.texts.remove(key) {
                 return false;
             }
-            let Some(Value::String(text)) = find(&mut self.root, path) else { return false };
+            let Some(Value::String(text)) = find(&mut self.root, path) else {
+                return false;
+            };
             let ways = readings(text, message.contains("expected a sequence"));
-            self.readings.insert(key.to_owned(), (ways, message.to_owned()));
+            self.readings
+                .insert(key.to_owned(), (ways, message.to_owned()));
         }
-        let Some(next) = self.readings.get_mut(key).and_then(|(ways, _)| ways.pop()) else { return false };
+        let Some(next) = self.readings.get_mut(key).and_then(|(ways, _)| ways.pop()) else {
+            return false;
+        };
         if let Value::Array(list) = &next {
-            self.texts.extend((0..list.len()).map(|index| format!("{key}[{index}]")));
+            self.texts
+                .extend((0..list.len()).map(|index| format!("{key}[{index}]")));
         }
         if let Some(place) = find(&mut self.root, path) {
             *place = next;
@@ -139,11 +156,19 @@ pub(super) fn readings(text: &str, list: bool) -> Vec<Value> {
     let mut ways = Vec::new();
     let text = text.trim();
     if list && !text.starts_with('[') {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
         return vec![Value::Array(parts.map(Value::from).collect())];
     }
     ways.extend(serde_json::from_str::<Value>(text).ok());
-    ways.extend(format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value")));
+    ways.extend(
+        format!("value = {text}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value")),
+    );
     ways
 }
 
@@ -169,15 +194,18 @@ fn dotted(path: &[Step]) -> String {
 }
 
 fn find<'a>(root: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
-    path.iter().try_fold(root, |value, step| match (step, value) {
-        (Step::Key(key), Value::Table(table)) => table.get_mut(key),
-        (Step::Index(index), Value::Array(list)) => list.get_mut(*index),
-        _ => None,
-    })
+    path.iter()
+        .try_fold(root, |value, step| match (step, value) {
+            (Step::Key(key), Value::Table(table)) => table.get_mut(key),
+            (Step::Index(index), Value::Array(list)) => list.get_mut(*index),
+            _ => None,
+        })
 }
 
 fn remove(root: &mut Value, path: &[Step]) {
-    let Some((last, parent)) = path.split_last() else { return };
+    let Some((last, parent)) = path.split_last() else {
+        return;
+    };
     match (last, find(root, parent)) {
         (Step::Key(key), Some(Value::Table(table))) => {
             table.remove(key);
@@ -212,7 +240,9 @@ fn first_quoted(text: &str) -> Option<String> {
 
 /// The first word that would have fitted where another stood.
 fn first_variant(message: &str) -> Option<String> {
-    let (_, known) = message.strip_prefix("unknown variant ")?.split_once(", expected")?;
+    let (_, known) = message
+        .strip_prefix("unknown variant ")?
+        .split_once(", expected")?;
     first_quoted(known)
 }
 
@@ -221,13 +251,21 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn unknown(path: &[Step], name: &str, message: &str) -> Problem {
-    let known: BTreeSet<&str> =
-        message.split_once(", expected").map(|(_, rest)| quoted(rest).collect()).unwrap_or_default();
-    let near = known.iter().map(|key| (strsim::jaro_winkler(name, key), *key)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let known: BTreeSet<&str> = message
+        .split_once(", expected")
+        .map(|(_, rest)| quoted(rest).collect())
+        .unwrap_or_default();
+    let near = known
+        .iter()
+        .map(|key| (strsim::jaro_winkler(name, key), *key))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     let mend = match near {
         Some((likeness, key)) if likeness > 0.8 => format!("did you mean `{key}`?"),
         _ if known.is_empty() => "remove it".to_owned(),
-        _ => format!("remove it; known here: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+        _ => format!(
+            "remove it; known here: {}",
+            known.into_iter().collect::<Vec<_>>().join(", ")
+        ),
     };
     Problem::new(dotted(path), "is not a known key", mend)
 }
@@ -235,19 +273,37 @@ fn unknown(path: &[Step], name: &str, message: &str) -> Problem {
 /// The reader's message without the value it met: that may be a secret in the wrong place.
 fn plain(message: &str) -> String {
     if message.starts_with("unknown variant") {
-        let known = message.split_once(", expected").map_or("", |(_, rest)| rest);
+        let known = message
+            .split_once(", expected")
+            .map_or("", |(_, rest)| rest);
         let known: Vec<String> = quoted(known).map(|word| format!("\"{word}\"")).collect();
         return format!("is not {}", known.join(" or "));
     }
-    let met = |kind: &str| kind.split(['"', '`']).next().unwrap_or_default().trim().to_owned();
-    let split = |rest: &str| rest.rsplit_once(", expected ").map(|(kind, wanted)| (met(kind), wanted.to_owned()));
+    let met = |kind: &str| {
+        kind.split(['"', '`'])
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    let split = |rest: &str| {
+        rest.rsplit_once(", expected ")
+            .map(|(kind, wanted)| (met(kind), wanted.to_owned()))
+    };
     if let Some((kind, wanted)) = message.strip_prefix("invalid type: ").and_then(split) {
-        return format!("is {} where {} belongs", article(&kind), wanted_words(&wanted));
+        return format!(
+            "is {} where {} belongs",
+            article(&kind),
+            wanted_words(&wanted)
+        );
     }
     if let Some((_, wanted)) = message.strip_prefix("invalid value: ").and_then(split) {
         return format!("is not {}", wanted_words(&wanted));
     }
-    format!("cannot be read ({})", message.lines().next().unwrap_or_default())
+    format!(
+        "cannot be read ({})",
+        message.lines().next().unwrap_or_default()
+    )
 }
 
 fn article(kind: &str) -> String {
@@ -257,7 +313,14 @@ fn article(kind: &str) -> String {
         "string" => "text",
         other => other,
     };
-    format!("{} {kind}", if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
+    format!(
+        "{} {kind}",
+        if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
+            "an"
+        } else {
+            "a"
+        }
+    )
 }
 
 fn wanted_words(wanted: &str) -> String {
@@ -283,7 +346,10 @@ fn is_example(value: &Value, listed: bool) -> bool {
 
 /// A sentence with the value that the example file has at this key.
 fn like(path: &[Step]) -> String {
-    let mut root = EXAMPLE.parse::<Table>().map(Value::Table).unwrap_or(Value::Table(Table::new()));
+    let mut root = EXAMPLE
+        .parse::<Table>()
+        .map(Value::Table)
+        .unwrap_or(Value::Table(Table::new()));
     // Every list of the example has a first element to look at.
     let mut general: Vec<Step> = path
         .iter()

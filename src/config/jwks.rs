@@ -95,15 +95,20 @@ impl TryFrom<Value> for Jwks {
     /// A table as in the standard, or its JSON in a text.
     fn try_from(value: Value) -> Result<Self, String> {
         let value = match value {
-            Value::String(text) => serde_json::from_str(&text).map_err(|_| "the text is not JSON")?,
+            Value::String(text) => {
+                serde_json::from_str(&text).map_err(|_| "the text is not JSON")?
+            }
             value => value,
         };
         let list = members(&value)?;
         if list.len() > MOST {
             return Err(format!("there are more than {MOST} keys"));
         }
-        let keys: Result<Vec<Jwk>, String> =
-            list.iter().enumerate().map(|(at, key)| read(key).map_err(|what| format!("key {at} {what}"))).collect();
+        let keys: Result<Vec<Jwk>, String> = list
+            .iter()
+            .enumerate()
+            .map(|(at, key)| read(key).map_err(|what| format!("key {at} {what}")))
+            .collect();
         Self::of(keys?).ok_or_else(|| "there is no key in it".to_owned())
     }
 }
@@ -124,7 +129,9 @@ impl Jwk {
                 json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) })
             }
             PublicKey::Rsa { n, e } => json!({ "kty": "RSA", "n": text(n), "e": text(e) }),
-            PublicKey::Ed25519(point) => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(point) }),
+            PublicKey::Ed25519(point) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": text(point) })
+            }
         };
         if let Some(members) = key.as_object_mut() {
             members.extend(self.kid.as_ref().map(|kid| ("kid".to_owned(), json!(kid))));
@@ -139,7 +146,14 @@ impl Jwks {
     #[must_use]
     pub fn published(document: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(document).ok()?;
-        Self::of(members(&value).ok()?.iter().take(MOST).filter_map(|key| read(key).ok()).collect())
+        Self::of(
+            members(&value)
+                .ok()?
+                .iter()
+                .take(MOST)
+                .filter_map(|key| read(key).ok())
+                .collect(),
+        )
     }
 
     fn of(keys: Vec<Jwk>) -> Option<Self> {
@@ -148,7 +162,10 @@ impl Jwks {
 }
 
 fn members(value: &Value) -> Result<&Vec<Value>, &'static str> {
-    value.get("keys").and_then(Value::as_array).ok_or("there is no list `keys` in it")
+    value
+        .get("keys")
+        .and_then(Value::as_array)
+        .ok_or("there is no list `keys` in it")
 }
 
 /// RFC 7517 §4, RFC 7518 §6, RFC 8037 §2.
@@ -164,30 +181,57 @@ fn read(value: &Value) -> Result<Jwk, &'static str> {
     let public = material(key)?;
     let alg = match text(key, "alg")? {
         None => None,
-        Some(name) => {
-            Some(sig_alg(name).filter(|alg| public.fits(*alg)).ok_or("has an algorithm that is not its own")?)
-        }
+        Some(name) => Some(
+            sig_alg(name)
+                .filter(|alg| public.fits(*alg))
+                .ok_or("has an algorithm that is not its own")?,
+        ),
     };
-    Ok(Jwk { kid: kid.map(str::to_owned), alg, public })
+    Ok(Jwk {
+        kid: kid.map(str::to_owned),
+        alg,
+        public,
+    })
 }
 
 /// RFC 7591 §2: the keys of `private_key_jwt`, in the file or where the client publishes them, never both.
 pub(super) fn of_client(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
     let (inline, uri) = (client.jwks.is_some(), !client.jwks_uri.is_empty());
     let signs = client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt;
-    let mend = "give the client's public keys in jwks, or the address where it publishes them in jwks_uri";
+    let mend =
+        "give the client's public keys in jwks, or the address where it publishes them in jwks_uri";
     findings.need(!signs || inline || uri, key("jwks"), "is missing", mend);
-    findings.need(!(inline && uri), key("jwks_uri"), "is given beside jwks", "keep one of the two");
+    findings.need(
+        !(inline && uri),
+        key("jwks_uri"),
+        "is given beside jwks",
+        "keep one of the two",
+    );
     let mend = "remove it, or set token_endpoint_auth_method to `private_key_jwt`";
-    findings.need(signs || !inline, key("jwks"), "is given to a client that signs nothing", mend);
-    findings.need(signs || !uri, key("jwks_uri"), "is given to a client that signs nothing", mend);
+    findings.need(
+        signs || !inline,
+        key("jwks"),
+        "is given to a client that signs nothing",
+        mend,
+    );
+    findings.need(
+        signs || !uri,
+        key("jwks_uri"),
+        "is given to a client that signs nothing",
+        mend,
+    );
     let url = Url::parse(&client.jwks_uri);
     let fine = url.is_ok_and(|url| {
         let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
         web && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
     });
     let mend = "write its exact https address, for instance `https://app.example.com/jwks.json`";
-    findings.need(!uri || fine, key("jwks_uri"), "is not an address to fetch keys from", mend);
+    findings.need(
+        !uri || fine,
+        key("jwks_uri"),
+        "is not an address to fetch keys from",
+        mend,
+    );
 }
 
 /// The algorithm of this name.
@@ -197,20 +241,28 @@ pub fn sig_alg(name: &str) -> Option<SigAlg> {
 }
 
 fn text<'a>(key: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, &'static str> {
-    key.get(name).map(|value| value.as_str().ok_or("has a member that is not a text")).transpose()
+    key.get(name)
+        .map(|value| value.as_str().ok_or("has a member that is not a text"))
+        .transpose()
 }
 
 fn verifies(key: &Map<String, Value>) -> bool {
-    let verify = |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
+    let verify = |ops: &Value| {
+        ops.as_array()
+            .is_some_and(|ops| ops.iter().any(|op| op == "verify"))
+    };
     key.get("key_ops").is_none_or(verify)
 }
 
 fn material(key: &Map<String, Value>) -> Result<PublicKey, &'static str> {
     let bytes = |name| {
         let text = text(key, name)?.ok_or("lacks a member")?;
-        BASE64.decode(text).map_err(|_| "has a member that is not base64url without padding")
+        BASE64
+            .decode(text)
+            .map_err(|_| "has a member that is not base64url without padding")
     };
-    let long = |name| <[u8; 32]>::try_from(bytes(name)?).map_err(|_| "has a member of the wrong length");
+    let long =
+        |name| <[u8; 32]>::try_from(bytes(name)?).map_err(|_| "has a member of the wrong length");
     match (text(key, "kty")?, text(key, "crv")?) {
         (Some("EC"), Some("P-256")) => {
             let (x, y) = (long("x")?, long("y")?);
@@ -223,7 +275,13 @@ fn material(key: &Map<String, Value>) -> Result<PublicKey, &'static str> {
 }
 
 fn rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, &'static str> {
-    let strip = |bytes: &[u8]| bytes.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<u8>>();
+    let strip = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .skip_while(|byte| **byte == 0)
+            .copied()
+            .collect::<Vec<u8>>()
+    };
     let (n, e) = (strip(n), strip(e));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
@@ -265,25 +323,43 @@ mod tests {
 
     #[test]
     fn ca_8_a_set_is_taken_as_a_table_or_as_text() {
-        let set =
-            json!({ "keys": [ec(), rsa_of(2048), { "kty": "OKP", "crv": "Ed25519", "x": BASE64.encode([7; 32]) }] });
+        let set = json!({ "keys": [ec(), rsa_of(2048), { "kty": "OKP", "crv": "Ed25519", "x": BASE64.encode([7; 32]) }] });
         let table = Jwks::try_from(set.clone()).unwrap();
         assert_eq!(Jwks::try_from(Value::from(set.to_string())).unwrap(), table);
         assert_eq!(Jwks::published(set.to_string().as_bytes()).unwrap(), table);
         let written = String::from(table.clone());
-        assert_eq!(Jwks::try_from(Value::from(written)).unwrap(), table, "written as it is read");
-        assert_eq!(table.keys.iter().map(|key| key.kid.as_deref()).collect::<Vec<_>>(), [Some("one"), None, None]);
+        assert_eq!(
+            Jwks::try_from(Value::from(written)).unwrap(),
+            table,
+            "written as it is read"
+        );
+        assert_eq!(
+            table
+                .keys
+                .iter()
+                .map(|key| key.kid.as_deref())
+                .collect::<Vec<_>>(),
+            [Some("one"), None, None]
+        );
     }
 
     #[test]
     fn ca_8_rsa_keys_have_2048_to_8192_bits() {
-        for (bits, fine) in [(1024, false), (2047, false), (2048, true), (4096, true), (8192, true), (8193, false)] {
+        for (bits, fine) in [
+            (1024, false),
+            (2047, false),
+            (2048, true),
+            (4096, true),
+            (8192, true),
+            (8193, false),
+        ] {
             assert_eq!(given(&[rsa_of(bits)]).is_ok(), fine, "{bits}");
         }
     }
 
     #[test]
-    fn ca_8_a_key_that_is_not_a_public_signing_key_is_refused_from_ops_and_passed_over_in_a_document() {
+    fn ca_8_a_key_that_is_not_a_public_signing_key_is_refused_from_ops_and_passed_over_in_a_document()
+     {
         let bad = [
             changed("d", json!("AA")),
             changed("use", json!("enc")),
@@ -300,13 +376,31 @@ mod tests {
             json!("text"),
         ];
         for key in bad {
-            assert!(given(&[ec(), key.clone()]).unwrap_err().starts_with("key 1 "), "{key}");
+            assert!(
+                given(&[ec(), key.clone()])
+                    .unwrap_err()
+                    .starts_with("key 1 "),
+                "{key}"
+            );
             let document = json!({ "keys": [key, ec()] }).to_string();
-            assert_eq!(Jwks::published(document.as_bytes()).unwrap().keys.len(), 1, "{document}");
+            assert_eq!(
+                Jwks::published(document.as_bytes()).unwrap().keys.len(),
+                1,
+                "{document}"
+            );
         }
-        for nothing in [json!({}), json!({ "keys": {} }), json!({ "keys": [] }), json!("{"), json!(7)] {
+        for nothing in [
+            json!({}),
+            json!({ "keys": {} }),
+            json!({ "keys": [] }),
+            json!("{"),
+            json!(7),
+        ] {
             assert!(Jwks::try_from(nothing.clone()).is_err(), "{nothing}");
-            assert!(Jwks::published(nothing.to_string().as_bytes()).is_none(), "{nothing}");
+            assert!(
+                Jwks::published(nothing.to_string().as_bytes()).is_none(),
+                "{nothing}"
+            );
         }
         assert!(given(&vec![ec(); MOST + 1]).is_err());
     }

@@ -24,8 +24,11 @@ pub(super) const SECRETS: [(&str, &str); 5] = [
 ];
 
 /// The same in lists.
-const LISTED_SECRETS: [(&str, &str); 3] =
-    [("clients", "client_secret"), ("providers", "client_secret"), ("providers", "private_key")];
+const LISTED_SECRETS: [(&str, &str); 3] = [
+    ("clients", "client_secret"),
+    ("providers", "client_secret"),
+    ("providers", "private_key"),
+];
 
 /// The tree, and which of its values are texts from the environment whose type is not known yet.
 #[derive(Debug, Default)]
@@ -38,7 +41,10 @@ impl Layers {
     /// What `entree dev` assumes unless told otherwise.
     pub(super) fn presets(&mut self) {
         let preset = |section: &str, key: &str, value: Value| {
-            (section.to_owned(), Value::Table(Table::from_iter([(key.to_owned(), value)])))
+            (
+                section.to_owned(),
+                Value::Table(Table::from_iter([(key.to_owned(), value)])),
+            )
         };
         self.root = Table::from_iter([
             preset("mail", "transport", "mailbox".into()),
@@ -66,8 +72,9 @@ impl Layers {
                 true
             }
             Err(error) => {
-                let line =
-                    error.span().map_or(1, |span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
+                let line = error.span().map_or(1, |span| {
+                    text.get(..span.start).unwrap_or("").matches('\n').count() + 1
+                });
                 // Only the reader's own words: the line itself may hold a secret.
                 let what = format!("is not TOML at line {line} ({})", error.message());
                 let mend = "mend that line; texts stand in double quotes, sections in [brackets]";
@@ -84,7 +91,9 @@ impl Layers {
         problems: &mut Vec<Problem>,
     ) {
         for (name, value) in env {
-            let Some(path) = name.strip_prefix(PREFIX) else { continue };
+            let Some(path) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
             let path = path.to_lowercase();
             let steps: Vec<&str> = path.split("__").collect();
             if put(&mut self.root, &steps, value) {
@@ -92,7 +101,11 @@ impl Layers {
             } else {
                 let mend = "write ENTREE__SECTION__KEY=value, for instance ENTREE__SERVER__PUBLIC_URL; \
                             set ENTREE__CLIENTS and ENTREE__PROVIDERS as a whole, as a TOML or JSON array";
-                problems.push(Problem::new(name, "does not name a key of the configuration", mend));
+                problems.push(Problem::new(
+                    name,
+                    "does not name a key of the configuration",
+                    mend,
+                ));
             }
         }
     }
@@ -100,18 +113,28 @@ impl Layers {
     /// Replaces each `*_file` by what stands in that file.
     pub(super) fn secrets(&mut self, problems: &mut Vec<Problem>) {
         for (section, key) in SECRETS {
-            let Some(Value::Table(table)) = self.root.get_mut(section) else { continue };
-            let Some(path) = take_path(table, section, key, problems) else { continue };
+            let Some(Value::Table(table)) = self.root.get_mut(section) else {
+                continue;
+            };
+            let Some(path) = take_path(table, section, key, problems) else {
+                continue;
+            };
             match read_secret(Path::new(&path), key.contains("master_key")) {
                 Ok(text) if key == "previous_master_keys" => {
-                    let lines = text.lines().filter(|line| !line.is_empty()).map(Value::from).collect();
+                    let lines = text
+                        .lines()
+                        .filter(|line| !line.is_empty())
+                        .map(Value::from)
+                        .collect();
                     table.insert(key.to_owned(), Value::Array(lines));
                 }
                 Ok(text) => {
                     table.insert(key.to_owned(), Value::String(text));
                     self.texts.remove(&format!("{section}.{key}"));
                 }
-                Err((what, mend)) => problems.push(Problem::new(format!("{section}.{key}_file"), what, mend)),
+                Err((what, mend)) => {
+                    problems.push(Problem::new(format!("{section}.{key}_file"), what, mend))
+                }
             }
         }
         for (list, key) in LISTED_SECRETS {
@@ -127,11 +150,17 @@ impl Layers {
             self.root.insert(list.to_owned(), array);
             self.texts.remove(list);
         }
-        let Some(Value::Array(elements)) = self.root.get_mut(list) else { return };
+        let Some(Value::Array(elements)) = self.root.get_mut(list) else {
+            return;
+        };
         for (at, element) in elements.iter_mut().enumerate() {
-            let Value::Table(table) = element else { continue };
+            let Value::Table(table) = element else {
+                continue;
+            };
             let section = format!("{list}[{at}]");
-            let Some(path) = take_path(table, &section, key, problems) else { continue };
+            let Some(path) = take_path(table, &section, key, problems) else {
+                continue;
+            };
             match read_secret(Path::new(&path), false) {
                 Ok(text) => drop(table.insert(key.to_owned(), Value::String(text))),
                 Err((what, mend)) => {
@@ -150,7 +179,9 @@ impl Layers {
 
     /// Lays the command line over everything and, in `entree dev`, fills in what a beginner needs. Tells what it did.
     pub(super) fn finish(&mut self, mode: &Mode) -> Vec<String> {
-        let Mode::Dev { port, data_dir } = mode else { return Vec::new() };
+        let Mode::Dev { port, data_dir } = mode else {
+            return Vec::new();
+        };
         let mut notes = Vec::new();
         if let Some(port) = port {
             self.set("server", "listen", format!("127.0.0.1:{port}"));
@@ -179,7 +210,10 @@ impl Layers {
     }
 
     fn has(&self, section: &str, key: &str) -> bool {
-        self.root.get(section).and_then(Value::as_table).is_some_and(|table| table.contains_key(key))
+        self.root
+            .get(section)
+            .and_then(Value::as_table)
+            .is_some_and(|table| table.contains_key(key))
     }
 
     fn set(&mut self, section: &str, key: &str, value: String) {
@@ -217,7 +251,9 @@ fn merge(under: &mut Table, over: Table) {
 
 /// Sets a text at a path of tables; `false` if the path leads through or to something else.
 fn put(table: &mut Table, steps: &[&str], value: &str) -> bool {
-    let Some((step, rest)) = steps.split_first() else { return false };
+    let Some((step, rest)) = steps.split_first() else {
+        return false;
+    };
     if step.is_empty() {
         return false;
     }
@@ -228,14 +264,22 @@ fn put(table: &mut Table, steps: &[&str], value: &str) -> bool {
         table.insert((*step).to_owned(), Value::String(value.to_owned()));
         return true;
     }
-    match table.entry((*step).to_owned()).or_insert_with(|| Value::Table(Table::new())) {
+    match table
+        .entry((*step).to_owned())
+        .or_insert_with(|| Value::Table(Table::new()))
+    {
         Value::Table(inner) => put(inner, rest, value),
         _ => false,
     }
 }
 
 /// Takes `KEY_file` out of a table: the path that it names, unless it is empty, is no text, or stands beside the key.
-fn take_path(table: &mut Table, section: &str, key: &str, problems: &mut Vec<Problem>) -> Option<String> {
+fn take_path(
+    table: &mut Table,
+    section: &str,
+    key: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
     let path = table.remove(&format!("{key}_file"))?;
     let full = format!("{section}.{key}_file");
     let given = table.get(key).is_some_and(|value| match value {
@@ -245,13 +289,21 @@ fn take_path(table: &mut Table, section: &str, key: &str, problems: &mut Vec<Pro
     });
     if given {
         let mend = format!("remove one of {section}.{key} and {full}");
-        problems.push(Problem::new(full, format!("is given beside {section}.{key}"), mend));
+        problems.push(Problem::new(
+            full,
+            format!("is given beside {section}.{key}"),
+            mend,
+        ));
         return None;
     }
     match path {
         Value::String(path) => Some(path).filter(|path| !path.is_empty()),
         _ => {
-            problems.push(Problem::new(full, "is not a text", "write the path of a file in double quotes"));
+            problems.push(Problem::new(
+                full,
+                "is not a text",
+                "write the path of a file in double quotes",
+            ));
             None
         }
     }
@@ -270,7 +322,10 @@ fn read_secret(path: &Path, private: bool) -> Result<String, (String, String)> {
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return Err(("names an empty file".to_owned(), "write the secret into it, or remove the key".to_owned()));
+        return Err((
+            "names an empty file".to_owned(),
+            "write the secret into it, or remove the key".to_owned(),
+        ));
     }
     Ok(text.to_owned())
 }

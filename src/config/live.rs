@@ -31,7 +31,11 @@ impl Live {
     /// Starts with one.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(config)), changing: Arc::default(), followed: Arc::default() }
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(config)),
+            changing: Arc::default(),
+            followed: Arc::default(),
+        }
     }
 
     /// The one in force now. Take it once per request, so that one request never sees two.
@@ -44,7 +48,10 @@ impl Live {
     pub fn replace(&self, new: Config) -> Change {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.get();
-        let change = Change { applied: applied(&old, &new), needs_restart: differing(&old, &new) };
+        let change = Change {
+            applied: applied(&old, &new),
+            needs_restart: differing(&old, &new),
+        };
         if !change.applied.is_empty() {
             self.current.store(Arc::new(blend(&old, new)));
         }
@@ -132,7 +139,10 @@ mod tests {
         new.database.url = Text::new("postgres://elsewhere/db".to_owned());
         let change = live.replace(new);
         assert_eq!(change.applied, ["api", "telemetry.level"]);
-        assert_eq!(change.needs_restart, ["server.listen", "database.url", "mail.transport"]);
+        assert_eq!(
+            change.needs_restart,
+            ["server.listen", "database.url", "mail.transport"]
+        );
         let now = live.get();
         assert!(now.api.v2_enabled);
         assert_eq!(now.telemetry.level, "debug");
@@ -166,9 +176,20 @@ mod tests {
         for (section, keys) in crate::config::load::tests::keys_of_the_shape() {
             for key in keys {
                 let full = format!("{section}.{key}");
-                let whole = ["magic_link", "session", "token", "clients", "providers", "limits", "api"];
+                let whole = [
+                    "magic_link",
+                    "session",
+                    "token",
+                    "clients",
+                    "providers",
+                    "limits",
+                    "api",
+                ];
                 let whole = whole.contains(&section.as_str());
-                assert!(whole || lists.contains(&full), "{full} is in no list of live.rs");
+                assert!(
+                    whole || lists.contains(&full),
+                    "{full} is in no list of live.rs"
+                );
             }
         }
     }

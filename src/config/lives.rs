@@ -50,13 +50,18 @@ impl Client {
     /// The lives of this client's tokens: its own, else those of `[token]`.
     #[must_use]
     pub fn lives(&self, all: &Token) -> Token {
-        let absolute = self.refresh_absolute_seconds.unwrap_or(all.refresh_absolute_seconds);
+        let absolute = self
+            .refresh_absolute_seconds
+            .unwrap_or(all.refresh_absolute_seconds);
         Token {
             access_seconds: self.access_token_seconds.unwrap_or(all.access_seconds),
             id_seconds: self.id_token_seconds.unwrap_or(all.id_seconds),
             code_seconds: self.code_seconds.unwrap_or(all.code_seconds),
             // A client whose absolute life is short need not be given a short idle one too.
-            refresh_idle_seconds: self.refresh_idle_seconds.unwrap_or(all.refresh_idle_seconds).min(absolute),
+            refresh_idle_seconds: self
+                .refresh_idle_seconds
+                .unwrap_or(all.refresh_idle_seconds)
+                .min(absolute),
             refresh_absolute_seconds: absolute,
         }
     }
@@ -73,19 +78,33 @@ pub(super) fn of_all(token: &Token, findings: &mut Findings) {
 }
 
 /// Checks what a client has of its own.
-pub(super) fn of_client(client: &Client, all: &Token, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+pub(super) fn of_client(
+    client: &Client,
+    all: &Token,
+    key: &dyn Fn(&str) -> String,
+    findings: &mut Findings,
+) {
     for (given, bounds, name) in [
         (client.access_token_seconds, SIGNED, "access_token_seconds"),
         (client.id_token_seconds, SIGNED, "id_token_seconds"),
         (client.code_seconds, CODE, "code_seconds"),
-        (client.refresh_absolute_seconds, ABSOLUTE, "refresh_absolute_seconds"),
+        (
+            client.refresh_absolute_seconds,
+            ABSOLUTE,
+            "refresh_absolute_seconds",
+        ),
     ] {
         if let Some(seconds) = given {
             findings.range(seconds, bounds, key(name));
         }
     }
     if let Some(seconds) = client.refresh_idle_seconds {
-        idle(seconds, client.lives(all).refresh_absolute_seconds, &key(""), findings);
+        idle(
+            seconds,
+            client.lives(all).refresh_absolute_seconds,
+            &key(""),
+            findings,
+        );
     }
 }
 
@@ -103,28 +122,50 @@ mod tests {
     use super::*;
 
     fn client(more: &str) -> Client {
-        toml::from_str(&format!("client_id = \"c\"\nname = \"C\"\naudience = \"https://a\"\n{more}")).unwrap()
+        toml::from_str(&format!(
+            "client_id = \"c\"\nname = \"C\"\naudience = \"https://a\"\n{more}"
+        ))
+        .unwrap()
     }
 
     #[test]
     fn a_client_has_its_own_lives_and_else_those_of_all() {
         let all = Token::default();
         assert_eq!(client("").lives(&all), all);
-        let own =
-            client("access_token_seconds = 60\nid_token_seconds = 61\ncode_seconds = 5\nrefresh_idle_seconds = 600");
+        let own = client(
+            "access_token_seconds = 60\nid_token_seconds = 61\ncode_seconds = 5\nrefresh_idle_seconds = 600",
+        );
         let lives = own.lives(&all);
-        assert_eq!((lives.access_seconds, lives.id_seconds, lives.code_seconds), (60, 61, 5));
-        assert_eq!((lives.refresh_idle_seconds, lives.refresh_absolute_seconds), (600, all.refresh_absolute_seconds));
+        assert_eq!(
+            (lives.access_seconds, lives.id_seconds, lives.code_seconds),
+            (60, 61, 5)
+        );
+        assert_eq!(
+            (lives.refresh_idle_seconds, lives.refresh_absolute_seconds),
+            (600, all.refresh_absolute_seconds)
+        );
         let short = client("refresh_absolute_seconds = 3600").lives(&all);
-        assert_eq!((short.refresh_idle_seconds, short.refresh_absolute_seconds), (3600, 3600));
+        assert_eq!(
+            (short.refresh_idle_seconds, short.refresh_absolute_seconds),
+            (3600, 3600)
+        );
     }
 
     #[test]
     fn lives_out_of_bounds_are_refused_at_their_key() {
         let found = |more: &str| {
             let mut findings = Findings::default();
-            of_client(&client(more), &Token::default(), &|name| format!("clients[0].{name}"), &mut findings);
-            findings.problems.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+            of_client(
+                &client(more),
+                &Token::default(),
+                &|name| format!("clients[0].{name}"),
+                &mut findings,
+            );
+            findings
+                .problems
+                .into_iter()
+                .map(|problem| problem.key)
+                .collect::<Vec<_>>()
         };
         for bad in [
             "access_token_seconds = 59",

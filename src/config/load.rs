@@ -28,7 +28,11 @@ impl Problem {
     /// Makes one.
     #[must_use]
     pub fn new(key: impl Into<String>, what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { key: key.into(), what: what.into(), mend: mend.into() }
+        Self {
+            key: key.into(),
+            what: what.into(),
+            mend: mend.into(),
+        }
     }
 }
 
@@ -92,7 +96,13 @@ impl Source {
     pub fn of_process(file: Option<PathBuf>, mode: Mode) -> Self {
         // Values that are not UTF-8 become wrong values and so problems, rather than being passed over.
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        Self { file, env: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(), mode }
+        Self {
+            file,
+            env: std::env::vars_os()
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+            mode,
+        }
     }
 
     /// The file that is read.
@@ -112,10 +122,17 @@ impl Source {
             layers.presets();
         }
         let known = layers.file(self.path(), self.file.is_some(), &mut problems);
-        layers.environment(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())), &mut problems);
+        layers.environment(
+            self.env
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+            &mut problems,
+        );
         layers.secrets(&mut problems);
         let notes = layers.finish(&self.mode);
-        let Some(mut config) = fit(layers, &mut problems) else { return Err(problems) };
+        let Some(mut config) = fit(layers, &mut problems) else {
+            return Err(problems);
+        };
         if !known {
             // Whatever else is missing may well stand in that file.
             return Err(problems);
@@ -123,40 +140,70 @@ impl Source {
         let (found, warnings) = check::check(&config, &self.mode);
         add_new(&mut problems, found);
         forget_secrets(&mut config);
-        if problems.is_empty() { Ok(Loaded { config, warnings, notes }) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Loaded {
+                config,
+                warnings,
+                notes,
+            })
+        } else {
+            Err(problems)
+        }
     }
 }
 
 /// What could not be read was replaced by something to go on with: no second problem about that.
 pub(super) fn add_new(problems: &mut Vec<Problem>, found: Vec<Problem>) {
     let told: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
-    problems.extend(found.into_iter().filter(|problem| !told.iter().any(|key| is_about(&problem.key, key))));
+    problems.extend(
+        found
+            .into_iter()
+            .filter(|problem| !told.iter().any(|key| is_about(&problem.key, key))),
+    );
 }
 
 /// CA-5: once checked, a client's secret is kept as its hash alone.
 pub(super) fn forget_secrets(config: &mut Config) {
-    for client in config.clients.iter_mut().filter(|client| !client.client_secret.is_empty()) {
+    for client in config
+        .clients
+        .iter_mut()
+        .filter(|client| !client.client_secret.is_empty())
+    {
         let secret = std::mem::take(&mut client.client_secret);
-        client.client_secret_sha256.insert(0, Hash::of(secret.expose().as_bytes()).to_hex());
+        client
+            .client_secret_sha256
+            .insert(0, Hash::of(secret.expose().as_bytes()).to_hex());
     }
 }
 
 /// Whether a finding at `key` follows from the problem `told`: the same place, one within it, or the secret whose file it
 /// is.
 fn is_about(key: &str, told: &str) -> bool {
-    is_within(key, told) || told.strip_suffix("_file").is_some_and(|secret| is_within(key, secret))
+    is_within(key, told)
+        || told
+            .strip_suffix("_file")
+            .is_some_and(|secret| is_within(key, secret))
 }
 
 fn is_within(key: &str, outer: &str) -> bool {
-    key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    key.strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Reads the configuration of `entree serve`.
 ///
 /// # Errors
 /// All problems, in the order of the file.
-pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Loaded, Vec<Problem>> {
-    Source { file: file.map(Path::to_owned), env: env.collect(), mode: Mode::Serve }.load()
+pub fn load(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, Vec<Problem>> {
+    Source {
+        file: file.map(Path::to_owned),
+        env: env.collect(),
+        mode: Mode::Serve,
+    }
+    .load()
 }
 
 #[cfg(test)]

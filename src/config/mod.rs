@@ -479,13 +479,21 @@ impl Default for Server {
 
 impl Default for DatabaseSection {
     fn default() -> Self {
-        Self { url: Text::default(), max_connections: 16, migrate: true }
+        Self {
+            url: Text::default(),
+            max_connections: 16,
+            migrate: true,
+        }
     }
 }
 
 impl Default for Tickets {
     fn default() -> Self {
-        Self { url: Text::new("memory:".to_owned()), prefix: "entree:".to_owned(), memory_entries: 200_000 }
+        Self {
+            url: Text::new("memory:".to_owned()),
+            prefix: "entree:".to_owned(),
+            memory_entries: 200_000,
+        }
     }
 }
 
@@ -508,7 +516,13 @@ impl Default for Mail {
 
 impl Default for MagicLink {
     fn default() -> Self {
-        Self { lifetime_seconds: 600, code_digits: 8, sign_up: SignUp::Open, inform_unknown: false, allow_eai: false }
+        Self {
+            lifetime_seconds: 600,
+            code_digits: 8,
+            sign_up: SignUp::Open,
+            inform_unknown: false,
+            allow_eai: false,
+        }
     }
 }
 
@@ -525,7 +539,11 @@ impl Default for Session {
 
 impl Default for Limits {
     fn default() -> Self {
-        let budgets = |list: &[(u32, u64)]| list.iter().map(|&(count, seconds)| Budget { count, seconds }).collect();
+        let budgets = |list: &[(u32, u64)]| {
+            list.iter()
+                .map(|&(count, seconds)| Budget { count, seconds })
+                .collect()
+        };
         Self {
             address: budgets(&[(5, 900), (10, 3600), (20, 86_400)]),
             network: budgets(&[(20, 600), (50, 3600)]),
@@ -544,13 +562,20 @@ impl Default for Limits {
 impl Default for Telemetry {
     fn default() -> Self {
         let level = "info".to_owned();
-        Self { format: LogFormat::Json, level, otlp_endpoint: String::new(), traces_per_mille: 1000 }
+        Self {
+            format: LogFormat::Json,
+            level,
+            otlp_endpoint: String::new(),
+            traces_per_mille: 1000,
+        }
     }
 }
 
 impl Default for Management {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+        }
     }
 }
 
@@ -559,7 +584,10 @@ impl Config {
     #[must_use]
     pub fn database_url(&self) -> String {
         if self.database.url.is_empty() {
-            return format!("sqlite:{}", self.server.data_dir.join("entree.db").display());
+            return format!(
+                "sqlite:{}",
+                self.server.data_dir.join("entree.db").display()
+            );
         }
         self.database.url.expose().to_owned()
     }

@@ -35,8 +35,16 @@ pub fn read(tls: &Tls) -> Result<Option<CertifiedKey>, Problem> {
 
 /// Reads both files. An empty path, as the environment may hold, is none.
 pub(crate) fn load(tls: &Tls) -> Result<Option<Files>, Problem> {
-    let named = |path: &'_ Option<std::path::PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-    let missing = |key, other| Problem::new(key, format!("is not set beside {other}"), "give both, or neither");
+    let named = |path: &'_ Option<std::path::PathBuf>| {
+        path.clone().filter(|path| !path.as_os_str().is_empty())
+    };
+    let missing = |key, other| {
+        Problem::new(
+            key,
+            format!("is not set beside {other}"),
+            "give both, or neither",
+        )
+    };
     let (cert, key) = match (named(&tls.cert_file), named(&tls.key_file)) {
         (None, None) => return Ok(None),
         (Some(_), None) => return Err(missing(KEY, CERT)),
@@ -49,21 +57,30 @@ pub(crate) fn load(tls: &Tls) -> Result<Option<Files>, Problem> {
             Problem::new(key, format!("names a file that cannot be read ({error})"), mend)
         })
     };
-    Ok(Some(Files { cert: bytes(&cert, CERT)?, key: bytes(&key, KEY)?.into() }))
+    Ok(Some(Files {
+        cert: bytes(&cert, CERT)?,
+        key: bytes(&key, KEY)?.into(),
+    }))
 }
 
 /// Makes a pair of what stands in both files.
 pub(crate) fn parse(files: &Files) -> Result<CertifiedKey, Problem> {
     let no_cert = || {
-        let mend = "name a PEM file that begins with the server's own certificate, such as fullchain.pem";
+        let mend =
+            "name a PEM file that begins with the server's own certificate, such as fullchain.pem";
         Problem::new(CERT, "holds no certificate that can be read", mend)
     };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&files.cert).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(no_cert)?;
-    chain.first().and_then(|leaf| ParsedCertificate::try_from(leaf).ok()).ok_or_else(no_cert)?;
+    let chain = chain
+        .ok()
+        .filter(|chain| !chain.is_empty())
+        .ok_or_else(no_cert)?;
+    chain
+        .first()
+        .and_then(|leaf| ParsedCertificate::try_from(leaf).ok())
+        .ok_or_else(no_cert)?;
     let no_key = || {
-        let mend =
-            "name a PEM file with an ECDSA (P-256, P-384), Ed25519 or RSA key of at least 2048 bits, not encrypted";
+        let mend = "name a PEM file with an ECDSA (P-256, P-384), Ed25519 or RSA key of at least 2048 bits, not encrypted";
         Problem::new(KEY, "holds no private key that can be used", mend)
     };
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|_| no_key())?;
@@ -78,9 +95,12 @@ pub(crate) fn parse(files: &Files) -> Result<CertifiedKey, Problem> {
 
 /// Whether the certificate is for this host: a name, or an address without brackets (RFC 9525 §6).
 pub(crate) fn names(pair: &CertifiedKey, host: &str) -> bool {
-    let Ok(host) = ServerName::try_from(host) else { return false };
+    let Ok(host) = ServerName::try_from(host) else {
+        return false;
+    };
     let leaf = pair.end_entity_cert().and_then(ParsedCertificate::try_from);
-    leaf.and_then(|leaf| verify_server_name(&leaf, &host)).is_ok()
+    leaf.and_then(|leaf| verify_server_name(&leaf, &host))
+        .is_ok()
 }
 
 /// Whether users beside the owner and its group may read or change the file.
@@ -104,7 +124,10 @@ mod tests {
     use super::*;
 
     fn files(cert: &str, key: &str) -> Files {
-        Files { cert: cert.as_bytes().to_vec(), key: key.as_bytes().to_vec().into() }
+        Files {
+            cert: cert.as_bytes().to_vec(),
+            key: key.as_bytes().to_vec().into(),
+        }
     }
 
     fn refused(cert: &str, key: &str) -> String {
@@ -114,16 +137,31 @@ mod tests {
     #[test]
     fn only_a_certificate_with_its_own_key_is_a_pair() {
         let authority = Authority::new().unwrap();
-        let (pair, other) = (authority.issue(&["localhost"]).unwrap(), authority.issue(&["localhost"]).unwrap());
+        let (pair, other) = (
+            authority.issue(&["localhost"]).unwrap(),
+            authority.issue(&["localhost"]).unwrap(),
+        );
         assert_eq!(parse(&files(&pair.cert, &pair.key)).unwrap().cert.len(), 1);
         let chain = format!("{}{}", pair.cert, authority.pem());
-        assert_eq!(parse(&files(&chain, &pair.key)).unwrap().cert.len(), 2, "those between are sent too");
+        assert_eq!(
+            parse(&files(&chain, &pair.key)).unwrap().cert.len(),
+            2,
+            "those between are sent too"
+        );
         assert_eq!(refused(&pair.cert, &other.key), KEY);
-        assert_eq!(refused(&format!("{}{}", authority.pem(), pair.cert), &pair.key), KEY, "its own comes first");
+        assert_eq!(
+            refused(&format!("{}{}", authority.pem(), pair.cert), &pair.key),
+            KEY,
+            "its own comes first"
+        );
         for (cert, key, expected) in [
             ("", pair.key.as_str(), CERT),
             (pair.key.as_str(), &pair.key, CERT),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &pair.key, CERT),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                &pair.key,
+                CERT,
+            ),
             (&pair.cert[..pair.cert.len() / 2], &pair.key, CERT),
             (&pair.cert, "", KEY),
             (&pair.cert, &pair.cert, KEY),
@@ -135,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_certificate_is_for_the_names_in_it() {
-        let pair = Authority::new().unwrap().issue(&["id.example.com", "127.0.0.1", "::1"]).unwrap();
+        let pair = Authority::new()
+            .unwrap()
+            .issue(&["id.example.com", "127.0.0.1", "::1"])
+            .unwrap();
         let pair = parse(&files(&pair.cert, &pair.key)).unwrap();
         for host in ["id.example.com", "127.0.0.1", "::1"] {
             assert!(names(&pair, host), "{host}");

@@ -175,7 +175,15 @@ pub enum Kind {
 }
 
 /// The pictures that buttons may have.
-pub const ICONS: [&str; 7] = ["key", "google", "microsoft", "apple", "gitlab", "keycloak", "github"];
+pub const ICONS: [&str; 7] = [
+    "key",
+    "google",
+    "microsoft",
+    "apple",
+    "gitlab",
+    "keycloak",
+    "github",
+];
 
 /// How we authenticate at a token endpoint (RFC 6749 §2.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -270,15 +278,29 @@ pub const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 pub fn directory<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
     let (before, after) = template.split_once(TENANT)?;
     let tid = issuer.strip_prefix(before)?.strip_suffix(after)?;
-    Uuid::try_parse(tid).is_ok_and(|id| id.hyphenated().to_string() == tid).then_some(tid)
+    Uuid::try_parse(tid)
+        .is_ok_and(|id| id.hyphenated().to_string() == tid)
+        .then_some(tid)
 }
 
 impl Provider {
     /// Whether `other` differs from it in its looks at most: name, icon, order, button.
     #[must_use]
     pub fn is_same_party(&self, other: &Self) -> bool {
-        let Self { name, icon, order, button, .. } = other.clone();
-        Self { name, icon, order, button, ..self.clone() } == *other
+        let Self {
+            name,
+            icon,
+            order,
+            button,
+            ..
+        } = other.clone();
+        Self {
+            name,
+            icon,
+            order,
+            button,
+            ..self.clone()
+        } == *other
     }
 
     /// What people see.
@@ -341,7 +363,11 @@ impl Provider {
     }
 
     fn entra_template(&self) -> &str {
-        if self.issuer.is_empty() { ENTRA } else { &self.issuer }
+        if self.issuer.is_empty() {
+            ENTRA
+        } else {
+            &self.issuer
+        }
     }
 
     /// Where its discovery document is (OpenID Connect Discovery 1.0 §4). None: it has none.
@@ -352,7 +378,10 @@ impl Provider {
             Kind::Entra => self.entra_template().replace(TENANT, &self.tenant),
             _ => self.issuer(),
         };
-        Some(format!("{}/.well-known/openid-configuration", base.trim_end_matches('/')))
+        Some(format!(
+            "{}/.well-known/openid-configuration",
+            base.trim_end_matches('/')
+        ))
     }
 
     /// Entra: people of more than one directory may come, so that the issuer is a template.
@@ -376,7 +405,12 @@ impl Provider {
     #[must_use]
     pub fn response_mode(&self) -> ResponseMode {
         self.response_mode.unwrap_or(match self.kind {
-            Kind::Apple if self.scopes().iter().any(|scope| scope == "name" || scope == "email") => {
+            Kind::Apple
+                if self
+                    .scopes()
+                    .iter()
+                    .any(|scope| scope == "name" || scope == "email") =>
+            {
                 ResponseMode::FormPost
             }
             _ => ResponseMode::Query,
@@ -391,7 +425,9 @@ impl Provider {
             Kind::Apple => &["openid", "name", "email"],
             _ => &["openid", "profile", "email"],
         };
-        self.scopes.clone().unwrap_or_else(|| preset.iter().map(|&scope| scope.to_owned()).collect())
+        self.scopes
+            .clone()
+            .unwrap_or_else(|| preset.iter().map(|&scope| scope.to_owned()).collect())
     }
 
     /// What its word about an address is worth at most. Google's is authoritative for its own mailboxes alone.
@@ -410,13 +446,21 @@ impl Provider {
     /// Whether its answer must carry `iss`. A realm of Keycloak advertises it even where one client has it switched off.
     #[must_use]
     pub fn iss_param(&self) -> IssParam {
-        self.iss_param.unwrap_or(if self.kind == Kind::Keycloak { IssParam::Optional } else { IssParam::Auto })
+        self.iss_param.unwrap_or(if self.kind == Kind::Keycloak {
+            IssParam::Optional
+        } else {
+            IssParam::Auto
+        })
     }
 
     /// When userinfo is asked. Apple has none.
     #[must_use]
     pub fn userinfo(&self) -> Userinfo {
-        self.userinfo.unwrap_or(if self.kind == Kind::Apple { Userinfo::Never } else { Userinfo::IfMissing })
+        self.userinfo.unwrap_or(if self.kind == Kind::Apple {
+            Userinfo::Never
+        } else {
+            Userinfo::IfMissing
+        })
     }
 
     /// Hosts beside the issuer's on which its endpoints may be.
@@ -427,7 +471,10 @@ impl Provider {
             Kind::Github => &["api.github.com"],
             _ => &[],
         };
-        preset.iter().copied().chain(self.extra_hosts.iter().map(String::as_str))
+        preset
+            .iter()
+            .copied()
+            .chain(self.extra_hosts.iter().map(String::as_str))
     }
 
     /// `email_verified` may be a text: Apple writes it either way.

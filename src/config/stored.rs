@@ -98,12 +98,16 @@ impl Block {
     pub fn of(id: &str, definition: &str) -> Option<Self> {
         let mut keys: Table = serde_json::from_str(definition).ok()?;
         keys.insert("client_id".to_owned(), id.into());
-        Some(Self { keys, texts: BTreeSet::new() })
+        Some(Self {
+            keys,
+            texts: BTreeSet::new(),
+        })
     }
 
     /// Sets a key to a text, which is read by the type of its key.
     pub fn set(&mut self, key: &str, text: &str) {
-        self.keys.insert(key.to_owned(), Value::String(text.to_owned()));
+        self.keys
+            .insert(key.to_owned(), Value::String(text.to_owned()));
         self.texts.insert(key.to_owned());
     }
 
@@ -114,8 +118,15 @@ impl Block {
     /// All problems, each at its key in the block.
     pub fn read(self, config: &Config, ours: &str) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
         let mut layers = Layers::default();
-        layers.root.insert("clients".to_owned(), Value::Array(vec![Value::Table(self.keys)]));
-        layers.texts = self.texts.iter().map(|key| format!("{PLACE}.{key}")).collect();
+        layers.root.insert(
+            "clients".to_owned(),
+            Value::Array(vec![Value::Table(self.keys)]),
+        );
+        layers.texts = self
+            .texts
+            .iter()
+            .map(|key| format!("{PLACE}.{key}"))
+            .collect();
         let mut problems = Vec::new();
         let mut client = None;
         let mut warnings = Vec::new();
@@ -165,7 +176,11 @@ mod tests {
 
     fn block(keys: &[(&str, &str)]) -> Block {
         let mut block = Block::default();
-        for (key, text) in [("client_id", "c"), ("name", "true"), ("audience", "https://api.example")] {
+        for (key, text) in [
+            ("client_id", "c"),
+            ("name", "true"),
+            ("audience", "https://api.example"),
+        ] {
             block.set(key, text);
         }
         for (key, text) in keys {
@@ -191,17 +206,28 @@ mod tests {
             ("redirect_uris", "https://a.example/cb, http://127.0.0.1/cb"),
             ("token_endpoint_auth_method", "client_secret_basic"),
             ("client_secret", &secret),
-            ("grant_types", "[\"authorization_code\", \"client_credentials\"]"),
+            (
+                "grant_types",
+                "[\"authorization_code\", \"client_credentials\"]",
+            ),
             ("require_pkce", "false"),
             ("access_token_seconds", "61"),
             ("access_token_alg", "RS256"),
             ("scopes", "openid,lessons:read"),
         ]);
-        assert!(!full.require_pkce && full.access_token_seconds == Some(61) && full.redirect_uris.len() == 2);
+        assert!(
+            !full.require_pkce
+                && full.access_token_seconds == Some(61)
+                && full.redirect_uris.len() == 2
+        );
         for client in [least, full] {
             let text = definition(&client).unwrap();
             assert!(!text.contains(&secret), "{text}");
-            let again = Block::of("c", &text).unwrap().read(&Config::default(), OURS).unwrap().0;
+            let again = Block::of("c", &text)
+                .unwrap()
+                .read(&Config::default(), OURS)
+                .unwrap()
+                .0;
             assert_eq!(again, client);
         }
     }
@@ -217,26 +243,52 @@ mod tests {
             ("audience", "hunter2"),
         ]);
         let problems = bad.read(&Config::default(), OURS).unwrap_err();
-        let keys: BTreeSet<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        let expected =
-            ["redirect_uris[1]", "scopes[1]", "access_token_seconds", "require_pkce", "acess_token_alg", "audience"];
+        let keys: BTreeSet<&str> = problems
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        let expected = [
+            "redirect_uris[1]",
+            "scopes[1]",
+            "access_token_seconds",
+            "require_pkce",
+            "acess_token_alg",
+            "audience",
+        ];
         assert_eq!(keys, expected.into(), "{problems:?}");
         assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
         for text in ["", "[]", "3", "{", "{\"name\":null}"] {
-            assert!(Block::of("c", text).is_none_or(|block| block.read(&Config::default(), OURS).is_err()), "{text}");
+            assert!(
+                Block::of("c", text)
+                    .is_none_or(|block| block.read(&Config::default(), OURS).is_err()),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_requests_ask_is_gathered() {
         let none = Stored::default();
-        assert!(none.get("c").is_none() && !none.has_public() && !none.has_audience("https://api.example"));
-        let client = read(&[("redirect_uris", "https://a.example/cb"), ("allowed_origins", "https://a.example")]);
+        assert!(
+            none.get("c").is_none()
+                && !none.has_public()
+                && !none.has_audience("https://api.example")
+        );
+        let client = read(&[
+            ("redirect_uris", "https://a.example/cb"),
+            ("allowed_origins", "https://a.example"),
+        ]);
         let stored = Stored::new([client]);
         assert!(stored.get("c").is_some() && stored.get("C").is_none() && stored.has_public());
         assert!(stored.has_origin("https://a.example") && !stored.has_origin("https://b.example"));
-        assert!(stored.has_audience("https://api.example") && !stored.has_audience("https://api.example/"));
-        assert_eq!(stored.scopes().collect::<Vec<_>>(), ["email", "openid", "profile"]);
+        assert!(
+            stored.has_audience("https://api.example")
+                && !stored.has_audience("https://api.example/")
+        );
+        assert_eq!(
+            stored.scopes().collect::<Vec<_>>(),
+            ["email", "openid", "profile"]
+        );
         assert_eq!(stored.iter().count(), 1);
     }
 }

@@ -68,8 +68,16 @@ pub fn watch(live: Live, source: Source, on_change: Arc<OnChange>) -> Watch {
     // Registered before the task runs, so that a signal right after this call is not fatal.
     #[cfg(unix)]
     signal(nudges);
-    let reader = Reader { seen: std::fs::read(source.path()).ok(), live, source, on_change };
-    Watch { task: tokio::spawn(follow(heard, reader)), _watcher: watcher }
+    let reader = Reader {
+        seen: std::fs::read(source.path()).ok(),
+        live,
+        source,
+        on_change,
+    };
+    Watch {
+        task: tokio::spawn(follow(heard, reader)),
+        _watcher: watcher,
+    }
 }
 
 /// Calls `nudge` whenever something in the folder of `file` changes, until the watcher is dropped.
@@ -129,7 +137,11 @@ async fn follow(mut nudges: mpsc::Receiver<Nudge>, mut reader: Reader) {
         .await
         {
             Ok(back) => reader = back,
-            Err(_) => return tracing::error!("reading the configuration again ended for good; restart to change it"),
+            Err(_) => {
+                return tracing::error!(
+                    "reading the configuration again ended for good; restart to change it"
+                );
+            }
         }
     }
 }
@@ -152,7 +164,11 @@ impl Reader {
         let gone = bytes.is_none() && self.seen.is_some();
         if gone {
             let file = self.source.path().display().to_string();
-            return refuse(&[Problem::new(file, "is gone or cannot be read", "put it back")]);
+            return refuse(&[Problem::new(
+                file,
+                "is gone or cannot be read",
+                "put it back",
+            )]);
         }
         if bytes.is_some() {
             self.seen = bytes;
@@ -173,13 +189,19 @@ impl Reader {
         }
         if !change.applied.is_empty() || asked {
             (self.on_change)(&self.live.get(), &change);
-            tracing::info!(changed = change.applied.join(" "), "configuration read again");
+            tracing::info!(
+                changed = change.applied.join(" "),
+                "configuration read again"
+            );
         }
     }
 }
 
 fn refuse(problems: &[Problem]) {
-    tracing::error!(problems = problems.len(), "the new configuration is refused; the old one stays in force");
+    tracing::error!(
+        problems = problems.len(),
+        "the new configuration is refused; the old one stays in force"
+    );
     for problem in problems {
         tracing::error!(key = problem.key, "{problem}");
     }
@@ -218,16 +240,24 @@ mod tests {
         }
     }
 
-    const BASE: &str =
-        "[server]\npublic_url = \"https://login.example.com\"\n[mail]\nfrom = \"Entree <login@example.com>\"\n";
+    const BASE: &str = "[server]\npublic_url = \"https://login.example.com\"\n[mail]\nfrom = \"Entree <login@example.com>\"\n";
 
     fn start(folder: &Folder) -> (Live, Reader, mpsc::UnboundedReceiver<Change>) {
         folder.write(BASE);
-        let source = Source { file: Some(folder.file()), ..Source::default() };
+        let source = Source {
+            file: Some(folder.file()),
+            ..Source::default()
+        };
         let live = Live::new(source.load().unwrap().config);
         let (told, changes) = mpsc::unbounded_channel();
-        let on_change: Arc<OnChange> = Arc::new(move |_: &Config, change: &Change| told.send(change.clone()).unwrap());
-        let reader = Reader { seen: std::fs::read(folder.file()).ok(), live: live.clone(), source, on_change };
+        let on_change: Arc<OnChange> =
+            Arc::new(move |_: &Config, change: &Change| told.send(change.clone()).unwrap());
+        let reader = Reader {
+            seen: std::fs::read(folder.file()).ok(),
+            live: live.clone(),
+            source,
+            on_change,
+        };
         (live, reader, changes)
     }
 
@@ -240,14 +270,22 @@ mod tests {
         assert!(live.get().api.v2_enabled);
         assert_eq!(changes.try_recv().unwrap().applied, ["api"]);
 
-        folder.write(&format!("{BASE}[api]\nv2_enabled = false\n[token]\naccess_seconds = 5\n"));
+        folder.write(&format!(
+            "{BASE}[api]\nv2_enabled = false\n[token]\naccess_seconds = 5\n"
+        ));
         reader.read(false);
-        assert!(live.get().api.v2_enabled, "one problem refuses the whole file");
+        assert!(
+            live.get().api.v2_enabled,
+            "one problem refuses the whole file"
+        );
 
         std::fs::remove_file(folder.file()).unwrap();
         reader.read(false);
         reader.read(true);
-        assert!(live.get().api.v2_enabled, "a missing file is not an empty one");
+        assert!(
+            live.get().api.v2_enabled,
+            "a missing file is not an empty one"
+        );
         assert!(changes.try_recv().is_err());
 
         folder.write(BASE);
@@ -279,19 +317,35 @@ mod tests {
     async fn a_renamed_and_a_relinked_file_are_noticed_within_a_second() {
         let folder = Folder::new();
         let (live, reader, mut changes) = start(&folder);
-        let Reader { source, on_change, .. } = reader;
+        let Reader {
+            source, on_change, ..
+        } = reader;
         let watch = watch(live.clone(), source, on_change);
         folder.write(&format!("{BASE}[api]\nv2_enabled = true\n"));
         const { assert!(LONGEST.as_millis() < 1_000) };
         let long = Duration::from_secs(20);
-        assert_eq!(timeout(long, changes.recv()).await.unwrap().unwrap().applied, ["api"]);
+        assert_eq!(
+            timeout(long, changes.recv())
+                .await
+                .unwrap()
+                .unwrap()
+                .applied,
+            ["api"]
+        );
 
         // As a mounted ConfigMap does: a link to a folder is swapped.
         let other = folder.0.join("next.toml");
         std::fs::write(&other, BASE).unwrap();
         std::os::unix::fs::symlink("next.toml", folder.0.join("link")).unwrap();
         std::fs::rename(folder.0.join("link"), folder.file()).unwrap();
-        assert_eq!(timeout(long, changes.recv()).await.unwrap().unwrap().applied, ["api"]);
+        assert_eq!(
+            timeout(long, changes.recv())
+                .await
+                .unwrap()
+                .unwrap()
+                .applied,
+            ["api"]
+        );
         assert!(!live.get().api.v2_enabled);
         drop(watch);
     }

@@ -17,10 +17,22 @@ pub(super) fn warn(config: &Config, findings: &mut Findings) {
     for (key, own, usual) in [
         ("limits.address", &limits.address, &usual.address),
         ("limits.network", &limits.network, &usual.network),
-        ("limits.network_wide", &limits.network_wide, &usual.network_wide),
+        (
+            "limits.network_wide",
+            &limits.network_wide,
+            &usual.network_wide,
+        ),
         ("limits.authorize", &limits.authorize, &usual.authorize),
-        ("limits.known_device", &limits.known_device, &usual.known_device),
-        ("limits.client_failures", &limits.client_failures, &usual.client_failures),
+        (
+            "limits.known_device",
+            &limits.known_device,
+            &usual.known_device,
+        ),
+        (
+            "limits.client_failures",
+            &limits.client_failures,
+            &usual.client_failures,
+        ),
     ] {
         let (a_day, usual) = (a_day(own), a_day(usual));
         let what = format!("lets {a_day} through in a day, where the default lets {usual}");
@@ -31,7 +43,12 @@ pub(super) fn warn(config: &Config, findings: &mut Findings) {
     let tries = a_day(&limits.wrong_codes);
     let what = format!("lets somebody try {tries} codes of {codes} a day at one address");
     let mend = "lower the counts, or raise magic_link.code_digits to 8";
-    findings.warn(tries.saturating_mul(SAFE_DAYS) > codes, "limits.wrong_codes", &what, mend);
+    findings.warn(
+        tries.saturating_mul(SAFE_DAYS) > codes,
+        "limits.wrong_codes",
+        &what,
+        mend,
+    );
     let tries = limits.tries_per_flow;
     let mend = "5 are enough for a person; each further one is one for somebody who guesses";
     findings.warn(tries > 10, "limits.tries_per_flow", "is over 10", mend);
@@ -39,7 +56,9 @@ pub(super) fn warn(config: &Config, findings: &mut Findings) {
 
 /// How many pass in a day: the budget that lets the fewest decides.
 fn a_day(budgets: &[Budget]) -> u64 {
-    let each = budgets.iter().map(|budget| u64::from(budget.count).saturating_mul(DAY) / budget.seconds.max(1));
+    let each = budgets
+        .iter()
+        .map(|budget| u64::from(budget.count).saturating_mul(DAY) / budget.seconds.max(1));
     each.min().unwrap_or(0)
 }
 
@@ -53,26 +72,60 @@ mod tests {
         let mut findings = Findings::default();
         warn(&config, &mut findings);
         assert!(findings.problems.is_empty());
-        findings.warnings.into_iter().map(|warning| warning.key).collect()
+        findings
+            .warnings
+            .into_iter()
+            .map(|warning| warning.key)
+            .collect()
     }
 
     #[test]
     fn the_defaults_are_fine_and_weak_limits_are_told() {
         assert!(warned(|_| {}).is_empty());
-        assert!(warned(|config| config.magic_link.code_digits = 6).is_empty(), "30 tries of a million");
-        let generous = |config: &mut Config| config.limits.wrong_codes = vec![Budget { count: 101, seconds: DAY }];
+        assert!(
+            warned(|config| config.magic_link.code_digits = 6).is_empty(),
+            "30 tries of a million"
+        );
+        let generous = |config: &mut Config| {
+            config.limits.wrong_codes = vec![Budget {
+                count: 101,
+                seconds: DAY,
+            }]
+        };
         assert!(warned(generous).is_empty(), "of a hundred million");
         let both = |config: &mut Config| {
             generous(config);
             config.magic_link.code_digits = 6;
         };
         assert_eq!(warned(both), ["limits.wrong_codes"]);
-        assert_eq!(warned(|config| config.limits.tries_per_flow = 20), ["limits.tries_per_flow"]);
-        let open = |config: &mut Config| config.limits.address = vec![Budget { count: 201, seconds: DAY }];
+        assert_eq!(
+            warned(|config| config.limits.tries_per_flow = 20),
+            ["limits.tries_per_flow"]
+        );
+        let open = |config: &mut Config| {
+            config.limits.address = vec![Budget {
+                count: 201,
+                seconds: DAY,
+            }]
+        };
         assert_eq!(warned(open), ["limits.address"]);
-        let short = |config: &mut Config| config.limits.network = vec![Budget { count: 20, seconds: 60 }];
-        assert_eq!(warned(short), ["limits.network"], "20 a minute are 28,800 a day");
-        let double = |config: &mut Config| config.limits.client_failures = vec![Budget { count: 60, seconds: 60 }];
+        let short = |config: &mut Config| {
+            config.limits.network = vec![Budget {
+                count: 20,
+                seconds: 60,
+            }]
+        };
+        assert_eq!(
+            warned(short),
+            ["limits.network"],
+            "20 a minute are 28,800 a day"
+        );
+        let double = |config: &mut Config| {
+            config.limits.client_failures = vec![Budget {
+                count: 60,
+                seconds: 60,
+            }]
+        };
         assert!(warned(double).is_empty());
     }
 }

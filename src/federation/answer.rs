@@ -12,11 +12,18 @@ use crate::config::providers::{TENANT, directory};
 /// [`Code::IssMissing`], [`Code::IssMismatch`].
 pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), Refused> {
     match iss {
-        None if record.iss_required => Err(Refused::new(Code::IssMissing, "the provider says that it sends iss")),
+        None if record.iss_required => Err(Refused::new(
+            Code::IssMissing,
+            "the provider says that it sends iss",
+        )),
         None => Ok(()),
         Some(iss) if fits(&record.issuer, iss) => Ok(()),
         Some(iss) => {
-            let words = format!("asked was `{}`, the answer is from `{}`", record.issuer, upstream_words(iss));
+            let words = format!(
+                "asked was `{}`, the answer is from `{}`",
+                record.issuer,
+                upstream_words(iss)
+            );
             Err(Refused::new(Code::IssMismatch, words))
         }
     }
@@ -24,7 +31,11 @@ pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), Refused>
 
 /// The issuer exactly; for the template of many directories, with one of them in it.
 fn fits(issuer: &str, iss: &str) -> bool {
-    if issuer.contains(TENANT) { directory(issuer, iss).is_some() } else { issuer == iss }
+    if issuer.contains(TENANT) {
+        directory(issuer, iss).is_some()
+    } else {
+        issuer == iss
+    }
 }
 
 /// The code. An error beside it wins.
@@ -33,10 +44,19 @@ fn fits(issuer: &str, iss: &str) -> bool {
 /// What the provider's error comes to; [`Code::CodeMissing`].
 pub(super) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, Refused> {
     if let Some(error) = answer.error {
-        let description = answer.error_description.map(upstream_words).unwrap_or_default();
-        return Err(Refused::new(meaning(error), format!("it said `{}`: {description}", upstream_words(error))));
+        let description = answer
+            .error_description
+            .map(upstream_words)
+            .unwrap_or_default();
+        return Err(Refused::new(
+            meaning(error),
+            format!("it said `{}`: {description}", upstream_words(error)),
+        ));
     }
-    answer.code.filter(|code| !code.is_empty()).ok_or_else(|| Code::CodeMissing.into())
+    answer
+        .code
+        .filter(|code| !code.is_empty())
+        .ok_or_else(|| Code::CodeMissing.into())
 }
 
 /// RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, and what Apple and GitHub say in their own words (UE-01).
@@ -84,15 +104,22 @@ mod tests {
             (false, Some("https://evil.example"), Some(Code::IssMismatch)),
             (true, Some(""), Some(Code::IssMismatch)),
         ] {
-            let found = is_from(&record(issuer, required), iss).err().map(|refused| refused.code);
+            let found = is_from(&record(issuer, required), iss)
+                .err()
+                .map(|refused| refused.code);
             assert_eq!(found, code, "{required} {iss:?}");
         }
         let many = record("https://login.example/{tenantid}/v2.0", false);
-        let of = |tid: &str| is_from(&many, Some(&format!("https://login.example/{tid}/v2.0"))).is_ok();
+        let of =
+            |tid: &str| is_from(&many, Some(&format!("https://login.example/{tid}/v2.0"))).is_ok();
         assert!(of("0f0e0d0c-0000-4000-8000-00000000000a"));
-        for bad in
-            ["{tenantid}", "0F0E0D0C-0000-4000-8000-00000000000A", "", "x", "0f0e0d0c-0000-4000-8000-00000000000a/x"]
-        {
+        for bad in [
+            "{tenantid}",
+            "0F0E0D0C-0000-4000-8000-00000000000A",
+            "",
+            "x",
+            "0f0e0d0c-0000-4000-8000-00000000000a/x",
+        ] {
             assert!(!of(bad), "{bad}");
         }
     }
@@ -112,19 +139,53 @@ mod tests {
             ("login_required", Code::ProviderError),
             ("", Code::ProviderError),
         ] {
-            let answer = Answer { code: Some("c"), error: Some(error), ..Answer::default() };
-            assert_eq!(code(&answer).err().map(|refused| refused.code), Some(meaning), "{error}");
+            let answer = Answer {
+                code: Some("c"),
+                error: Some(error),
+                ..Answer::default()
+            };
+            assert_eq!(
+                code(&answer).err().map(|refused| refused.code),
+                Some(meaning),
+                "{error}"
+            );
         }
-        assert_eq!(code(&Answer::default()).err(), Some(Code::CodeMissing.into()));
-        assert_eq!(code(&Answer { code: Some(""), ..Answer::default() }).err(), Some(Code::CodeMissing.into()));
-        assert_eq!(code(&Answer { code: Some("c"), ..Answer::default() }), Ok("c"));
+        assert_eq!(
+            code(&Answer::default()).err(),
+            Some(Code::CodeMissing.into())
+        );
+        assert_eq!(
+            code(&Answer {
+                code: Some(""),
+                ..Answer::default()
+            })
+            .err(),
+            Some(Code::CodeMissing.into())
+        );
+        assert_eq!(
+            code(&Answer {
+                code: Some("c"),
+                ..Answer::default()
+            }),
+            Ok("c")
+        );
     }
 
     #[test]
     fn ue_03_a_description_is_cut_and_cleaned() {
         let long = format!("a\n{}", "b".repeat(500));
-        let answer = Answer { error: Some("x\r"), error_description: Some(&long), ..Answer::default() };
-        let words = code(&answer).err().map(|refused| refused.detail).unwrap_or_default();
-        assert!(words.len() < 230 && !words.contains(char::is_control), "{words}");
+        let answer = Answer {
+            error: Some("x\r"),
+            error_description: Some(&long),
+            ..Answer::default()
+        };
+        let words = code(&answer)
+            .err()
+            .map(|refused| refused.detail)
+            .unwrap_or_default();
+        assert!(
+            words.len() < 230 && !words.contains(char::is_control),
+            "{words}"
+        );
     }
 }

@@ -149,17 +149,27 @@ fn bad(code: &str, detail: &str) -> ProblemJson {
 fn too_many(wait: Duration) -> ProblemJson {
     let seconds = u32::try_from(wait.as_secs().max(1)).unwrap_or(u32::MAX);
     let words = "Too many requests from this network. Wait, then try again.";
-    ProblemJson(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words).with_retry_after(seconds))
+    ProblemJson(
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words)
+            .with_retry_after(seconds),
+    )
 }
 
 /// Sign-in with an upstream provider for first-party apps.
-#[OpenApi(prefix_path = "/api/v1/auth/oidc", tag = "crate::web::tags::Tag::SignIn")]
+#[OpenApi(
+    prefix_path = "/api/v1/auth/oidc",
+    tag = "crate::web::tags::Tag::SignIn"
+)]
 impl UpstreamApi {
     /// Begin a sign-in with a provider
     ///
     /// Open the address of the answer in the system's browser. When the person is back, the redirect URI gets `code`,
     /// `state` and `iss`, or `error`. Where an address must be proven first, the person does so in the browser.
-    #[oai(path = "/:provider/start", method = "post", operation_id = "startUpstream")]
+    #[oai(
+        path = "/:provider/start",
+        method = "post",
+        operation_id = "startUpstream"
+    )]
     async fn start(
         &self,
         app: Data<&App>,
@@ -177,7 +187,11 @@ impl UpstreamApi {
     /// Redeem the code of a sign-in with a provider
     ///
     /// The code is good once, for a minute, and only with the verifier. The answer is the token response.
-    #[oai(path = "/:provider/callback", method = "post", operation_id = "finishUpstream")]
+    #[oai(
+        path = "/:provider/callback",
+        method = "post",
+        operation_id = "finishUpstream"
+    )]
     async fn callback(
         &self,
         app: Data<&App>,
@@ -189,7 +203,14 @@ impl UpstreamApi {
         body: Json<UpstreamCallback>,
     ) -> Result<CallbackAnswer, Otherwise<{ BODY | AWAY }>> {
         let (id, caller) = (provider.0.as_str(), &Caller::of(request));
-        let finish = Finish { app: &app, tokens: &tokens, id, body: &body.0, request, caller };
+        let finish = Finish {
+            app: &app,
+            tokens: &tokens,
+            id,
+            body: &body.0,
+            request,
+            caller,
+        };
         Ok(match finish.run().await? {
             Ok(issued) => CallbackAnswer::SignedIn(Json(issued.into()), "no-store".to_owned()),
             Err(refused) => {
@@ -204,13 +225,17 @@ impl UpstreamApi {
 impl std::fmt::Debug for UpstreamBegun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The address carries the state.
-        f.debug_struct("UpstreamBegun").field("expires_in", &self.expires_in).finish_non_exhaustive()
+        f.debug_struct("UpstreamBegun")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for UpstreamCallback {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamCallback").field("scope", &self.scope).finish_non_exhaustive()
+        f.debug_struct("UpstreamCallback")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
 
@@ -230,29 +255,47 @@ async fn begin(
         return Ok(StartAnswer::TooMany(too_many(wait)));
     }
     let tongue = app.texts.pick(&new.ui_locales, &caller.accept_language);
-    Ok(match set_out(app, providers, &config, id, for_app, &tongue.tag).await {
-        Ok(authorization_url) => {
-            metrics::upstream_started(id);
-            let begun = UpstreamBegun { authorization_url, expires_in: state::KEPT.as_secs() };
-            StartAnswer::Begun(Json(begun), "no-store".to_owned())
-        }
-        Err(refused) => {
-            note(app, caller, None, &refused, id).await?;
-            start_refused(refused.code)
-        }
-    })
+    Ok(
+        match set_out(app, providers, &config, id, for_app, &tongue.tag).await {
+            Ok(authorization_url) => {
+                metrics::upstream_started(id);
+                let begun = UpstreamBegun {
+                    authorization_url,
+                    expires_in: state::KEPT.as_secs(),
+                };
+                StartAnswer::Begun(Json(begun), "no-store".to_owned())
+            }
+            Err(refused) => {
+                note(app, caller, None, &refused, id).await?;
+                start_refused(refused.code)
+            }
+        },
+    )
 }
 
 /// Who may begin, and where the code may go; else the code and words of a refusal.
-fn for_app(config: &Config, id: &str, new: &NewUpstreamLogin) -> Result<ForApp, (&'static str, &'static str)> {
+fn for_app(
+    config: &Config,
+    id: &str,
+    new: &NewUpstreamLogin,
+) -> Result<ForApp, (&'static str, &'static str)> {
     let Some(client) = first_party::find(config, &new.client_id) else {
-        return Err(("invalid_client", "The client is unknown, or no first-party app without a secret."));
+        return Err((
+            "invalid_client",
+            "The client is unknown, or no first-party app without a secret.",
+        ));
     };
     if VerifiedRedirect::check(client, &new.redirect_uri).is_none() {
-        return Err(("invalid_request", "The redirect_uri is not registered for this client."));
+        return Err((
+            "invalid_request",
+            "The redirect_uri is not registered for this client.",
+        ));
     }
     if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
-        return Err(("invalid_request", "Send an S256 code_challenge: 43 characters of base64url."));
+        return Err((
+            "invalid_request",
+            "Send an S256 code_challenge: 43 characters of base64url.",
+        ));
     }
     Ok(ForApp {
         client_id: new.client_id.clone(),
@@ -273,7 +316,16 @@ async fn set_out(
 ) -> Result<String, Refused> {
     find(config, id).ok_or(Code::ProviderDisabled)?;
     let state = Plain::generate().to_text();
-    let started = providers.authorize_url(id, Ask { state: &state, login_hint: None, ui_locales }).await?;
+    let started = providers
+        .authorize_url(
+            id,
+            Ask {
+                state: &state,
+                login_hint: None,
+                ui_locales,
+            },
+        )
+        .await?;
     let kept = State {
         record: started.record,
         intent: Intent::App(for_app),
@@ -331,7 +383,10 @@ impl Finish<'_> {
         first_party::speaks(self.app, self.request, &found.for_app.client_id);
         let config = self.app.config.get();
         let Some(client) = first_party::find(&config, &found.for_app.client_id) else {
-            return Ok(Err(Refused::new(Code::AppCode, "its client is no app any more")));
+            return Ok(Err(Refused::new(
+                Code::AppCode,
+                "its client is no app any more",
+            )));
         };
         // Once more if another first sign-in of the same person was quicker (LK-09).
         for _ in 0..2 {
@@ -346,11 +401,18 @@ impl Finish<'_> {
                 Err(refused) => return Ok(Err(refused)),
             }
         }
-        Ok(Err(Refused::new(Code::AppCode, "what the callback found is no longer so")))
+        Ok(Err(Refused::new(
+            Code::AppCode,
+            "what the callback found is no longer so",
+        )))
     }
 
     /// Who is signed in; none if what the callback found is no longer so, and looking once more may help.
-    async fn enter(&self, tx: &Tx, found: &Redeemable) -> Result<Result<Option<(Session, User)>, Refused>, Failure> {
+    async fn enter(
+        &self,
+        tx: &Tx,
+        found: &Redeemable,
+    ) -> Result<Result<Option<(Session, User)>, Refused>, Failure> {
         let config = self.app.config.get();
         match &found.who {
             Who::Session(id) => {
@@ -379,9 +441,28 @@ impl Finish<'_> {
         }
     }
 
-    async fn issue(&self, tx: &Tx, client: &Client, session: &Session, user: &User) -> Result<Issued, Failure> {
+    async fn issue(
+        &self,
+        tx: &Tx,
+        client: &Client,
+        session: &Session,
+        user: &User,
+    ) -> Result<Issued, Failure> {
         let (scope, nonce) = (self.body.scope.as_str(), self.body.nonce.as_deref());
-        let issued = self.tokens.issue(tx, Issue { client, session, user, scope, nonce }, self.caller).await?;
+        let issued = self
+            .tokens
+            .issue(
+                tx,
+                Issue {
+                    client,
+                    session,
+                    user,
+                    scope,
+                    nonce,
+                },
+                self.caller,
+            )
+            .await?;
         let client = client.client_id.clone();
         tx.on_commit(move || metrics::tokens("upstream", &client));
         Ok(issued)

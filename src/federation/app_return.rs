@@ -62,10 +62,17 @@ pub enum Who {
 ///
 /// # Errors
 /// If the database or the ticket store is away.
-pub async fn arrive(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) -> Result<Response, Trouble> {
+pub async fn arrive(
+    app: &App,
+    visit: &Visit,
+    for_app: &ForApp,
+    came: &Came,
+) -> Result<Response, Trouble> {
     let at = outside(visit);
     match decide(&known(app.db.read(), &visit.config, came, at).await?.facts) {
-        Decision::SignIn | Decision::Create => send(app, visit, for_app, Who::Came(came.clone())).await,
+        Decision::SignIn | Decision::Create => {
+            send(app, visit, for_app, Who::Came(came.clone())).await
+        }
         Decision::Prove => prove_first(app, visit, for_app).await,
         decision => {
             let refusal = match without_entering(decision) {
@@ -73,7 +80,16 @@ pub async fn arrive(app: &App, visit: &Visit, for_app: &ForApp, came: &Came) -> 
                 _ => Code::UserDisabled.into(),
             };
             let next = refused(&app.public_url, visit, for_app, &refusal);
-            refuse(app, visit, &refusal, &Place { provider: &came.arrived.provider, next }).await
+            refuse(
+                app,
+                visit,
+                &refusal,
+                &Place {
+                    provider: &came.arrived.provider,
+                    next,
+                },
+            )
+            .await
         }
     }
 }
@@ -108,7 +124,8 @@ async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp) -> Result<Respo
         room: Room::Upstream,
         origin: None,
     };
-    let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
+    let handle =
+        pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
     Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
 }
 
@@ -120,7 +137,9 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
         let params = Params::from_query(request)?;
         let handle = Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)?;
         let session = visit.session_id().ok_or(Trouble::Expired)?;
-        let taken = pending::take(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let taken = pending::take(&app.tickets, &handle, visit.asker())
+            .await?
+            .ok_or(Trouble::Expired)?;
         if taken.room != Room::Upstream {
             return Err(Trouble::Expired);
         }
@@ -137,17 +156,39 @@ async fn send(app: &App, visit: &Visit, for_app: &ForApp, who: Who) -> Result<Re
     // The configuration may have changed since the start.
     let redirect = redirect(visit, for_app).ok_or(Trouble::Request("redirect_uri"))?;
     let code = Plain::generate();
-    let value = serde_json::to_vec(&Redeemable { for_app: for_app.clone(), who }).map_err(Failure::internal)?;
-    if !app.tickets.issue(Kind::AppCode, &code.hash(), &value, CODE_KEPT).await? {
+    let value = serde_json::to_vec(&Redeemable {
+        for_app: for_app.clone(),
+        who,
+    })
+    .map_err(Failure::internal)?;
+    if !app
+        .tickets
+        .issue(Kind::AppCode, &code.hash(), &value, CODE_KEPT)
+        .await?
+    {
         return Err(Failure::internal("a fresh 256-bit code was taken").into());
     }
     let code = code.to_text();
     let href = with(&redirect, for_app, &app.public_url, &[("code", &code)]);
     if redirect.as_str().starts_with("https://") {
-        return Ok(show(&Continue { tongue: &visit.tongue, href: &href }, visit.site));
+        return Ok(show(
+            &Continue {
+                tongue: &visit.tongue,
+                href: &href,
+            },
+            visit.site,
+        ));
     }
-    let client = first_party::find(&visit.config, &for_app.client_id).map_or("", |client| client.name.as_str());
-    Ok(show(&ToApp { tongue: &visit.tongue, client, href: &href }, visit.site))
+    let client = first_party::find(&visit.config, &for_app.client_id)
+        .map_or("", |client| client.name.as_str());
+    Ok(show(
+        &ToApp {
+            tongue: &visit.tongue,
+            client,
+            href: &href,
+        },
+        visit.site,
+    ))
 }
 
 fn redirect(visit: &Visit, for_app: &ForApp) -> Option<VerifiedRedirect> {
@@ -155,7 +196,12 @@ fn redirect(visit: &Visit, for_app: &ForApp) -> Option<VerifiedRedirect> {
     VerifiedRedirect::check(client, &for_app.redirect_uri)
 }
 
-fn with(redirect: &VerifiedRedirect, for_app: &ForApp, iss: &str, answer: &[(&str, &str)]) -> String {
+fn with(
+    redirect: &VerifiedRedirect,
+    for_app: &ForApp,
+    iss: &str,
+    answer: &[(&str, &str)],
+) -> String {
     let mut fields = answer.to_vec();
     if let Some(state) = &for_app.state {
         fields.push(("state", state));
@@ -166,7 +212,12 @@ fn with(redirect: &VerifiedRedirect, for_app: &ForApp, iss: &str, answer: &[(&st
 
 /// Where the person goes from a refusal: back to the app, with an error that it knows (RFC 6749 §4.1.2.1).
 #[must_use]
-pub fn refused<'a>(public_url: &str, visit: &Visit, for_app: &ForApp, refused: &Refused) -> Next<'a> {
+pub fn refused<'a>(
+    public_url: &str,
+    visit: &Visit,
+    for_app: &ForApp,
+    refused: &Refused,
+) -> Next<'a> {
     let error = match refused.code {
         Code::Denied | Code::UserDisabled | Code::SignUpClosed => "access_denied",
         code if code.status() == 503 || code == Code::ProviderTrouble => "temporarily_unavailable",
@@ -191,21 +242,32 @@ pub async fn redeem(
 ) -> Result<Result<Redeemable, Refused>, Failure> {
     let refused = |why: &str| Err(Refused::new(Code::AppCode, why));
     let fits = |value: &[u8]| {
-        let Ok(found) = serde_json::from_slice::<Redeemable>(value) else { return refused("it cannot be read") };
+        let Ok(found) = serde_json::from_slice::<Redeemable>(value) else {
+            return refused("it cannot be read");
+        };
         if found.for_app.provider != provider {
             return refused("another provider's");
         }
         let same = Hash::of(found.for_app.challenge.as_bytes()) == Hash::of(challenge.as_bytes());
-        if same { Ok(found) } else { refused("another verifier's") }
+        if same {
+            Ok(found)
+        } else {
+            refused("another verifier's")
+        }
     };
-    let Some(code) = Plain::parse(code) else { return Ok(refused("none of ours")) };
+    let Some(code) = Plain::parse(code) else {
+        return Ok(refused("none of ours"));
+    };
     let Some(value) = tickets.peek(Kind::AppCode, &code.hash()).await? else {
         return Ok(refused("unknown, used or too old"));
     };
     if let Err(refused) = fits(&value) {
         return Ok(Err(refused));
     }
-    match tickets.claim(Kind::AppCode, &code.hash(), b"used", USED_KEPT).await? {
+    match tickets
+        .claim(Kind::AppCode, &code.hash(), b"used", USED_KEPT)
+        .await?
+    {
         Claim::Fresh(value) => Ok(fits(&value)),
         Claim::Replayed(_) | Claim::Gone => Ok(refused("used")),
     }

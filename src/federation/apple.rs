@@ -30,10 +30,14 @@ pub(super) fn client_secret(settings: &Provider, now: i64) -> Result<Zeroizing<S
     }));
     let message = format!("{header}.{claims}");
     let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(settings.private_key.expose().as_bytes()).ok();
-    let signature = pkcs8.and_then(|pkcs8| key::sign_es256(pkcs8.secret_pkcs8_der(), message.as_bytes()));
+    let signature =
+        pkcs8.and_then(|pkcs8| key::sign_es256(pkcs8.secret_pkcs8_der(), message.as_bytes()));
     let words = "private_key is no PKCS#8 key on P-256: download it again from Apple";
     let signature = signature.ok_or_else(|| Refused::new(Code::Misconfigured, words))?;
-    Ok(Zeroizing::new(format!("{message}.{}", BASE64.encode(signature))))
+    Ok(Zeroizing::new(format!(
+        "{message}.{}",
+        BASE64.encode(signature)
+    )))
 }
 
 #[cfg(test)]
@@ -41,7 +45,9 @@ pub(super) fn client_secret(settings: &Provider, now: i64) -> Result<Zeroizing<S
 pub(super) mod tests {
     use base64::engine::general_purpose::STANDARD;
     use ring::signature::UnparsedPublicKey;
-    use ring::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    use ring::signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    };
     use serde_json::Value;
 
     use super::*;
@@ -49,10 +55,18 @@ pub(super) mod tests {
 
     /// A key as Apple gives it, and its public half.
     pub(in crate::federation) fn key_file() -> (String, Vec<u8>) {
-        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source()).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &secret::source()).unwrap();
-        let pem =
-            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source())
+            .unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            der.as_ref(),
+            &secret::source(),
+        )
+        .unwrap();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        );
         (pem, pair.public_key().as_ref().to_vec())
     }
 
@@ -61,17 +75,24 @@ pub(super) mod tests {
         let (pem, public) = key_file();
         let text = "id = \"apple\"\nkind = \"apple\"\nclient_id = \"app\"\nteam_id = \"TEAM\"\nkey_id = \"KEY\"";
         let mut settings: Provider = toml::from_str(text).unwrap();
-        assert_eq!(client_secret(&settings, 0).unwrap_err().code, Code::Misconfigured);
+        assert_eq!(
+            client_secret(&settings, 0).unwrap_err().code,
+            Code::Misconfigured
+        );
         settings.private_key = secret::Text::new(pem);
         let secret = client_secret(&settings, 1_000).unwrap();
         let (message, signature) = secret.rsplit_once('.').unwrap();
         let signature = BASE64.decode(signature).unwrap();
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).verify(message.as_bytes(), &signature).unwrap();
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public)
+            .verify(message.as_bytes(), &signature)
+            .unwrap();
         let part = |at| -> Value {
-            serde_json::from_slice(&BASE64.decode(message.split('.').nth(at).unwrap()).unwrap()).unwrap()
+            serde_json::from_slice(&BASE64.decode(message.split('.').nth(at).unwrap()).unwrap())
+                .unwrap()
         };
         assert_eq!(part(0), json!({"alg": "ES256", "kid": "KEY"}));
-        let claims = json!({"iss": "TEAM", "sub": "app", "aud": AUDIENCE, "iat": 1000, "exp": 1300});
+        let claims =
+            json!({"iss": "TEAM", "sub": "app", "aud": AUDIENCE, "iat": 1000, "exp": 1300});
         assert_eq!(part(1), claims);
     }
 }

@@ -27,7 +27,12 @@ use crate::{
 ///
 /// # Errors
 /// If the database or the ticket store is away.
-pub async fn arrive(app: &App, visit: &Visit, state: &State, came: &Came) -> Result<Response, Trouble> {
+pub async fn arrive(
+    app: &App,
+    visit: &Visit,
+    state: &State,
+    came: &Came,
+) -> Result<Response, Trouble> {
     if let Intent::App(for_app) = &state.intent {
         return app_return::arrive(app, visit, for_app, came).await;
     }
@@ -52,8 +57,21 @@ pub async fn arrive(app: &App, visit: &Visit, state: &State, came: &Came) -> Res
             wait(app, visit, &link).await
         }
         Settled::Refused(refused) => {
-            let next = if connecting { Next::Account } else { Next::SignIn(state.txn()) };
-            refuse(app, visit, &refused, &Place { provider: &came.arrived.provider, next }).await
+            let next = if connecting {
+                Next::Account
+            } else {
+                Next::SignIn(state.txn())
+            };
+            refuse(
+                app,
+                visit,
+                &refused,
+                &Place {
+                    provider: &came.arrived.provider,
+                    next,
+                },
+            )
+            .await
         }
     }
 }
@@ -77,7 +95,12 @@ pub async fn wait(app: &App, visit: &Visit, link: &PendingLink) -> Result<Respon
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn signed_in(app: &App, visit: &Visit, done: &SignedIn, txn: Option<&str>) -> Result<Response, Trouble> {
+pub async fn signed_in(
+    app: &App,
+    visit: &Visit,
+    done: &SignedIn,
+    txn: Option<&str>,
+) -> Result<Response, Trouble> {
     Ok(visit.answer_signed_in(go_on(app, visit, txn).await?, done))
 }
 
@@ -86,19 +109,34 @@ pub async fn signed_in(app: &App, visit: &Visit, done: &SignedIn, txn: Option<&s
 /// # Errors
 /// If the ticket store is away.
 pub async fn go_on(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Response, Trouble> {
-    let Some(txn) = txn else { return Ok(see_other("/account")) };
+    let Some(txn) = txn else {
+        return Ok(see_other("/account"));
+    };
     let pending = request_of(app, visit, Some(txn)).await?;
-    let room = pending.as_ref().map(|pending| pending.room).unwrap_or_default();
+    let room = pending
+        .as_ref()
+        .map(|pending| pending.room)
+        .unwrap_or_default();
     let href = format!("{}?txn={txn}", room.resume_path());
     let site = visit.site_of(pending.as_ref().map(|pending| pending.client_id.as_str()));
-    Ok(show(&Continue { tongue: &visit.tongue, href: &href }, site))
+    Ok(show(
+        &Continue {
+            tongue: &visit.tongue,
+            href: &href,
+        },
+        site,
+    ))
 }
 
 /// The client's request behind a handle. One that is over by now is told so by the protocol's room.
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn request_of(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Option<Pending>, Trouble> {
+pub async fn request_of(
+    app: &App,
+    visit: &Visit,
+    txn: Option<&str>,
+) -> Result<Option<Pending>, Trouble> {
     match pending_of(app, visit, txn).await {
         Err(Trouble::Expired) => Ok(None),
         found => found,

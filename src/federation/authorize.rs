@@ -30,9 +30,17 @@ pub(super) fn record(settings: &Provider, metadata: &Metadata, public_url: &str)
 }
 
 /// The URL, made from our own record alone. Blanks are `%20`: not every provider reads `+` as one (UP-06).
-pub(super) fn url(settings: &Provider, metadata: &Metadata, record: &Record, ask: Ask<'_>) -> String {
+pub(super) fn url(
+    settings: &Provider,
+    metadata: &Metadata,
+    record: &Record,
+    ask: Ask<'_>,
+) -> String {
     let scopes = settings.scopes().join(" ");
-    let challenge = record.verifier.as_deref().map(|verifier| BASE64.encode(Hash::of(verifier.as_bytes()).as_bytes()));
+    let challenge = record
+        .verifier
+        .as_deref()
+        .map(|verifier| BASE64.encode(Hash::of(verifier.as_bytes()).as_bytes()));
     let hd = settings.hosted_domains.as_slice();
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
@@ -45,11 +53,24 @@ pub(super) fn url(settings: &Provider, metadata: &Metadata, record: &Record, ask
         ("nonce", record.nonce.as_deref()),
         ("code_challenge", challenge.as_deref()),
         ("code_challenge_method", challenge.as_ref().map(|_| "S256")),
-        ("response_mode", (settings.response_mode() == ResponseMode::FormPost).then_some("form_post")),
+        (
+            "response_mode",
+            (settings.response_mode() == ResponseMode::FormPost).then_some("form_post"),
+        ),
         ("login_hint", ask.login_hint),
-        ("ui_locales", Some(ask.ui_locales).filter(|locales| !locales.is_empty())),
+        (
+            "ui_locales",
+            Some(ask.ui_locales).filter(|locales| !locales.is_empty()),
+        ),
         // A hint alone: the claim decides.
-        ("hd", if let [one] = hd { Some(one.as_str()) } else { None }),
+        (
+            "hd",
+            if let [one] = hd {
+                Some(one.as_str())
+            } else {
+                None
+            },
+        ),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
@@ -60,7 +81,10 @@ pub(super) fn url(settings: &Provider, metadata: &Metadata, record: &Record, ask
     let query = query.finish().replace('+', "%20");
     // RFC 6749 §3.1: the endpoint may have a query of its own, which stays.
     let endpoint = &metadata.authorization_endpoint;
-    format!("{endpoint}{}{query}", if endpoint.contains('?') { '&' } else { '?' })
+    format!(
+        "{endpoint}{}{query}",
+        if endpoint.contains('?') { '&' } else { '?' }
+    )
 }
 
 #[cfg(test)]
@@ -84,12 +108,21 @@ mod tests {
     }
 
     fn asked(more: &str) -> (Record, String, BTreeMap<String, String>) {
-        let text = format!("id = \"a\"\nclient_id = \"c +&\"\nissuer = \"https://op.example\"\n{more}");
+        let text =
+            format!("id = \"a\"\nclient_id = \"c +&\"\nissuer = \"https://op.example\"\n{more}");
         let settings: Provider = toml::from_str(&text).unwrap();
         let record = record(&settings, &metadata(), "https://login.example");
-        let ask = Ask { state: "s", login_hint: Some("a+b@x.example"), ui_locales: "fr en" };
+        let ask = Ask {
+            state: "s",
+            login_hint: Some("a+b@x.example"),
+            ui_locales: "fr en",
+        };
         let url = url(&settings, &metadata(), &record, ask);
-        let query = Url::parse(&url).unwrap().query_pairs().into_owned().collect();
+        let query = Url::parse(&url)
+            .unwrap()
+            .query_pairs()
+            .into_owned()
+            .collect();
         (record, url, query)
     }
 
@@ -111,10 +144,17 @@ mod tests {
             ("login_hint", "a+b@x.example"),
             ("ui_locales", "fr en"),
         ] {
-            assert_eq!(query.get(name).map(String::as_str), Some(value), "{name} in {url}");
+            assert_eq!(
+                query.get(name).map(String::as_str),
+                Some(value),
+                "{name} in {url}"
+            );
         }
         assert_eq!(query.len(), 11, "{url}");
-        assert!(url.contains("scope=openid%20profile%20email") && !url.contains('+'), "{url}");
+        assert!(
+            url.contains("scope=openid%20profile%20email") && !url.contains('+'),
+            "{url}"
+        );
         assert!(!url.contains(&verifier) && record.iss_required);
     }
 
@@ -122,9 +162,18 @@ mod tests {
     fn up_04_nonce_and_verifier_are_256_bits_each_and_new_each_time() {
         let (first, _, _) = asked("");
         let (second, _, _) = asked("");
-        let of = |record: &Record| [record.nonce.clone().unwrap(), record.verifier.clone().unwrap()];
-        let all: std::collections::BTreeSet<String> = of(&first).into_iter().chain(of(&second)).collect();
-        assert_eq!((all.len(), all.iter().all(|text| text.len() == 43)), (4, true));
+        let of = |record: &Record| {
+            [
+                record.nonce.clone().unwrap(),
+                record.verifier.clone().unwrap(),
+            ]
+        };
+        let all: std::collections::BTreeSet<String> =
+            of(&first).into_iter().chain(of(&second)).collect();
+        assert_eq!(
+            (all.len(), all.iter().all(|text| text.len() == 43)),
+            (4, true)
+        );
     }
 
     #[test]
@@ -132,9 +181,16 @@ mod tests {
         let (record, _, query) = asked("pkce = false\npkce_off_reason = \"old\"");
         assert!(record.verifier.is_none() && !query.contains_key("code_challenge_method"));
         let (_, _, query) = asked("kind = \"apple\"");
-        assert_eq!((query["response_mode"].as_str(), query["scope"].as_str()), ("form_post", "openid name email"));
+        assert_eq!(
+            (query["response_mode"].as_str(), query["scope"].as_str()),
+            ("form_post", "openid name email")
+        );
         let (record, _, query) = asked("kind = \"github\"");
-        assert!(record.nonce.is_none() && !query.contains_key("nonce") && query.contains_key("code_challenge"));
+        assert!(
+            record.nonce.is_none()
+                && !query.contains_key("nonce")
+                && query.contains_key("code_challenge")
+        );
         let (_, _, query) = asked("kind = \"google\"\nhosted_domains = [\"x.example\"]");
         assert_eq!(query["hd"], "x.example");
     }

@@ -45,10 +45,19 @@ impl World {
         let pages = Pages::default();
         let answers = Arc::clone(&pages);
         let server = Server::start(move |asked| {
-            answers.lock().unwrap().get(&asked.path).cloned().unwrap_or(answer(404, "", ""))
+            answers
+                .lock()
+                .unwrap()
+                .get(&asked.path)
+                .cloned()
+                .unwrap_or(answer(404, "", ""))
         })
         .await;
-        let issuer = if more.contains("issuer") { "" } else { "issuer = \"BASE\"\n" };
+        let issuer = if more.contains("issuer") {
+            ""
+        } else {
+            "issuer = \"BASE\"\n"
+        };
         let text = format!(
             "[[providers]]\nid = \"{id}\"\nclient_id = \"us\"\nclient_secret = \"s e\"\nloopback_http = true\n\
              algs = [\"ES256\"]\n{issuer}{more}"
@@ -57,7 +66,15 @@ impl World {
         let (live, clock) = (Live::new(config), Clock::default());
         let providers = Providers::looking(live.clone(), PUBLIC, clock.clone());
         let issuer = live.get().providers[0].issuer();
-        let world = Self { server, pages, signer: Signer::new("k1"), live, clock, providers, issuer };
+        let world = Self {
+            server,
+            pages,
+            signer: Signer::new("k1"),
+            live,
+            clock,
+            providers,
+            issuer,
+        };
         world.document(json!({}));
         world.keys(&[world.signer.jwk()], "");
         world
@@ -77,17 +94,37 @@ impl World {
             "userinfo_endpoint": format!("{base}/userinfo"),
             "jwks_uri": format!("{base}/keys"),
         });
-        document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        let url = self.live.get().providers[0].discovery_url().unwrap_or_default();
-        self.put(url.strip_prefix(base.as_str()).unwrap_or(&url), page(200, &document));
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        let url = self.live.get().providers[0]
+            .discovery_url()
+            .unwrap_or_default();
+        self.put(
+            url.strip_prefix(base.as_str()).unwrap_or(&url),
+            page(200, &document),
+        );
     }
 
     pub(super) fn keys(&self, keys: &[Value], headers: &str) {
-        self.put("/keys", answer(200, headers, &json!({ "keys": keys }).to_string()));
+        self.put(
+            "/keys",
+            answer(200, headers, &json!({ "keys": keys }).to_string()),
+        );
     }
 
     pub(super) async fn start(&self) -> Result<Started, Refused> {
-        self.providers.authorize_url("a", Ask { state: "s", login_hint: None, ui_locales: "" }).await
+        self.providers
+            .authorize_url(
+                "a",
+                Ask {
+                    state: "s",
+                    login_hint: None,
+                    ui_locales: "",
+                },
+            )
+            .await
     }
 
     /// Puts an ID token behind the token endpoint: what a good one says, with changes; null takes a claim away.
@@ -107,12 +144,21 @@ impl World {
                 value => claims[name] = value.clone(),
             }
         }
-        let body = json!({"access_token": "at", "token_type": "Bearer", "id_token": signer.sign(&claims)});
+        let body =
+            json!({"access_token": "at", "token_type": "Bearer", "id_token": signer.sign(&claims)});
         self.put("/token", page(200, &body));
     }
 
     pub(super) async fn identify(&self, record: &Record) -> Result<Identity, Refused> {
-        self.providers.identify(record, &Answer { code: Some("c"), ..Answer::default() }).await
+        self.providers
+            .identify(
+                record,
+                &Answer {
+                    code: Some("c"),
+                    ..Answer::default()
+                },
+            )
+            .await
     }
 
     /// A whole sign-in with these changes of the claims.

@@ -36,7 +36,10 @@ const MAX_CODE: usize = 4096;
 /// The longest `user`, which has a name in it: a longer one is left out.
 const MAX_USER: usize = 2048;
 /// How many answers a state may have waiting: a browser sends one, and one more where somebody went back.
-const POSTED_A_STATE: [Budget; 1] = [Budget { count: 3, seconds: state::KEPT.as_secs() }];
+const POSTED_A_STATE: [Budget; 1] = [Budget {
+    count: 3,
+    seconds: state::KEPT.as_secs(),
+}];
 /// How long posted parameters wait for our own GET.
 const POSTED_KEPT: Duration = Duration::from_secs(60);
 
@@ -54,17 +57,33 @@ pub struct Given {
 impl Given {
     /// CB-02: none of them twice, none too long, `state` as we make it. What we do not know is not looked at.
     fn read(params: &Params) -> Result<Self, Refused> {
-        let known = ["state", "code", "iss", "error", "error_description", "error_uri", "user", "session_state"];
+        let known = [
+            "state",
+            "code",
+            "iss",
+            "error",
+            "error_description",
+            "error_uri",
+            "user",
+            "session_state",
+        ];
         for name in known {
             if let Err(ParamError::Repeated(_)) = params.known(&[name]) {
                 return Err(Refused::new(Code::ParamDuplicate, name));
             }
         }
-        let malformed = |name: &'static str, code: Code| move |_: ParamError| Refused::new(code, name);
-        let state = params.one_within("state", 43).map_err(malformed("state", Code::StateMalformed))?;
-        let state = state.filter(|state| is_state(state)).ok_or(Code::StateMalformed)?;
+        let malformed =
+            |name: &'static str, code: Code| move |_: ParamError| Refused::new(code, name);
+        let state = params
+            .one_within("state", 43)
+            .map_err(malformed("state", Code::StateMalformed))?;
+        let state = state
+            .filter(|state| is_state(state))
+            .ok_or(Code::StateMalformed)?;
         let text = |name: &'static str, max: usize| {
-            let value = params.one_within(name, max).map_err(malformed(name, Code::CodeMissing))?;
+            let value = params
+                .one_within(name, max)
+                .map_err(malformed(name, Code::CodeMissing))?;
             Ok::<_, Refused>(value.map(str::to_owned))
         };
         Ok(Self {
@@ -73,8 +92,16 @@ impl Given {
             iss: text("iss", 2048)?,
             error: text("error", 256)?,
             // Never shown, and for the log cut short: its length is no reason to refuse.
-            error_description: params.one_within("error_description", MAX_ANSWER).ok().flatten().map(upstream_words),
-            user: params.one_within("user", MAX_USER).ok().flatten().map(str::to_owned),
+            error_description: params
+                .one_within("error_description", MAX_ANSWER)
+                .ok()
+                .flatten()
+                .map(upstream_words),
+            user: params
+                .one_within("user", MAX_USER)
+                .ok()
+                .flatten()
+                .map(str::to_owned),
         })
     }
 
@@ -91,11 +118,19 @@ impl Given {
 
 /// 43 characters of base64url, as `secret` writes 32 bytes.
 fn is_state(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    text.len() == 43
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// CB-01: whether this provider answers in this way.
-fn check_method(providers: &Providers, id: &str, method: &Method, posts: bool) -> Result<(), Refused> {
+fn check_method(
+    providers: &Providers,
+    id: &str,
+    method: &Method,
+    posts: bool,
+) -> Result<(), Refused> {
     match providers.form_post(id) {
         None => Err(Code::ProviderDisabled.into()),
         Some(form_post) if form_post == posts && method != Method::HEAD => Ok(()),
@@ -113,7 +148,8 @@ pub async fn callback(
 ) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
-        let given = check_method(providers, &id, request.method(), false).and_then(|()| in_query(request));
+        let given =
+            check_method(providers, &id, request.method(), false).and_then(|()| in_query(request));
         match given {
             Ok(given) => take(app, providers, &visit, &id, &given).await,
             Err(refused) => outright(app, &visit, &id, &refused, "POST").await,
@@ -130,21 +166,35 @@ async fn outright(
     refused: &Refused,
     allow: &'static str,
 ) -> Result<Response, Trouble> {
-    let place = Place { provider: id, next: Next::SignIn(None) };
+    let place = Place {
+        provider: id,
+        next: Next::SignIn(None),
+    };
     let mut response = refuse(app, visit, refused, &place).await?;
     if refused.code == Code::Method {
         // A HEAD is refused where a GET is taken.
-        let allow = if refused.detail == "HEAD" { "GET, POST" } else { allow };
-        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+        let allow = if refused.detail == "HEAD" {
+            "GET, POST"
+        } else {
+            allow
+        };
+        response
+            .headers_mut()
+            .insert(header::ALLOW, header::HeaderValue::from_static(allow));
     }
     Ok(response)
 }
 
 fn in_query(request: &Request) -> Result<Given, Refused> {
-    if request.uri().query().is_some_and(|query| query.len() > MAX_ANSWER) {
+    if request
+        .uri()
+        .query()
+        .is_some_and(|query| query.len() > MAX_ANSWER)
+    {
         return Err(Refused::new(Code::StateMalformed, "the query is too long"));
     }
-    let params = Params::from_query(request).map_err(|_| Refused::new(Code::StateMalformed, "the query"))?;
+    let params =
+        Params::from_query(request).map_err(|_| Refused::new(Code::StateMalformed, "the query"))?;
     Given::read(&params)
 }
 
@@ -167,14 +217,23 @@ pub async fn posted(
             return Err(Trouble::Busy(wait));
         }
         match put_by(app, &given).await {
-            Ok(handle) => Ok(see_other(&format!("/upstream/{id}/callback/resume?h={}", handle.to_text()))),
+            Ok(handle) => Ok(see_other(&format!(
+                "/upstream/{id}/callback/resume?h={}",
+                handle.to_text()
+            ))),
             Err(refused) => outright(app, &visit, &id, &refused, "GET").await,
         }
     })
     .await
 }
 
-async fn in_form(app: &App, providers: &Providers, id: &str, request: &Request, body: Body) -> Result<Given, Refused> {
+async fn in_form(
+    app: &App,
+    providers: &Providers,
+    id: &str,
+    request: &Request,
+    body: Body,
+) -> Result<Given, Refused> {
     check_method(providers, id, request.method(), true)?;
     let params = Params::read_form(request, body)
         .await
@@ -188,17 +247,26 @@ async fn in_form(app: &App, providers: &Providers, id: &str, request: &Request, 
 /// the store away nothing can be kept in it either.
 async fn over(app: &App, visit: &Visit, state: &str) -> Option<Duration> {
     let state = Hash::of(state.as_bytes());
-    let wait = limit::hit(&app.tickets, "posted answer", &state, &POSTED_A_STATE).await.ok().flatten();
+    let wait = limit::hit(&app.tickets, "posted answer", &state, &POSTED_A_STATE)
+        .await
+        .ok()
+        .flatten();
     if wait.is_some() {
         return wait;
     }
-    limit::upstream(&app.tickets, visit.caller.ip, &visit.config.limits).await.ok().flatten()
+    limit::upstream(&app.tickets, visit.caller.ip, &visit.config.limits)
+        .await
+        .ok()
+        .flatten()
 }
 
 async fn put_by(app: &App, given: &Given) -> Result<Plain, Refused> {
     let handle = Plain::generate();
     let value = serde_json::to_vec(given).map_err(|_| Code::StoreDown)?;
-    let kept = app.tickets.issue(Kind::Returned, &handle.hash(), &value, POSTED_KEPT).await;
+    let kept = app
+        .tickets
+        .issue(Kind::Returned, &handle.hash(), &value, POSTED_KEPT)
+        .await;
     match kept.map_err(|failure| state::down(&failure))? {
         true => Ok(handle),
         false => Err(Code::StoreDown.into()),
@@ -230,8 +298,16 @@ pub async fn resume(
 async fn put_by_before(app: &App, request: &Request) -> Result<Given, Refused> {
     let unknown = || Refused::new(Code::StateUnknown, "the handle");
     let params = Params::from_query(request).map_err(|_| unknown())?;
-    let handle = params.one_within("h", 43).map_err(|_| unknown())?.and_then(Plain::parse).ok_or_else(unknown)?;
-    match app.tickets.claim(Kind::Returned, &handle.hash(), b"used", POSTED_KEPT).await {
+    let handle = params
+        .one_within("h", 43)
+        .map_err(|_| unknown())?
+        .and_then(Plain::parse)
+        .ok_or_else(unknown)?;
+    match app
+        .tickets
+        .claim(Kind::Returned, &handle.hash(), b"used", POSTED_KEPT)
+        .await
+    {
         Ok(Claim::Fresh(value)) => serde_json::from_slice(&value).map_err(|_| unknown()),
         Ok(Claim::Replayed(_)) => Err(Code::StateUsed.into()),
         Ok(Claim::Gone) => Err(unknown()),
@@ -240,7 +316,13 @@ async fn put_by_before(app: &App, request: &Request) -> Result<Given, Refused> {
 }
 
 /// CB-04 to CB-10. From the claim on the flow is spent, whatever follows.
-async fn take(app: &App, providers: &Providers, visit: &Visit, id: &str, given: &Given) -> Result<Response, Trouble> {
+async fn take(
+    app: &App,
+    providers: &Providers,
+    visit: &Visit,
+    id: &str,
+    given: &Given,
+) -> Result<Response, Trouble> {
     let state = match state::claim(&app.tickets, &given.state).await {
         Ok(state) => state,
         Err(refused) => return outright(app, visit, id, &refused, "GET").await,
@@ -264,12 +346,20 @@ async fn identified(
 ) -> Result<super::link::Came, Refused> {
     state::check(state, id, visit, app.clock().now())?;
     state::check_session(state, visit)?;
-    Ok(super::link::Came::new(providers.identify(&state.record, &given.answer()).await?))
+    Ok(super::link::Came::new(
+        providers.identify(&state.record, &given.answer()).await?,
+    ))
 }
 
 /// Where the person goes from a refusal. In another browser, or at another provider's address, nothing of the flow is
 /// shown.
-fn next<'a>(public_url: &str, visit: &Visit, id: &str, state: &'a State, refused: &Refused) -> Next<'a> {
+fn next<'a>(
+    public_url: &str,
+    visit: &Visit,
+    id: &str,
+    state: &'a State,
+    refused: &Refused,
+) -> Next<'a> {
     if refused.code == Code::BrowserMismatch || state.record.provider != id {
         return Next::SignIn(None);
     }
@@ -286,8 +376,11 @@ mod tests {
     use super::*;
 
     fn read(query: &str) -> Result<Given, Code> {
-        Given::read(&Params::from_form(query.as_bytes(), Some("application/x-www-form-urlencoded")).unwrap())
-            .map_err(|refused| refused.code)
+        Given::read(
+            &Params::from_form(query.as_bytes(), Some("application/x-www-form-urlencoded"))
+                .unwrap(),
+        )
+        .map_err(|refused| refused.code)
     }
 
     const STATE: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO-_";
@@ -299,28 +392,52 @@ mod tests {
             assert_eq!(read(&query).err(), Some(Code::ParamDuplicate), "{twice}");
         }
         let given = read(&format!("state={STATE}&code=c&foo=1&foo=2")).unwrap();
-        assert_eq!((given.code.as_deref(), given.state.as_str()), (Some("c"), STATE));
+        assert_eq!(
+            (given.code.as_deref(), given.state.as_str()),
+            (Some("c"), STATE)
+        );
     }
 
     #[test]
     fn cb_02_state_is_exactly_43_characters_of_base64url() {
         let (short, long) = (&STATE[1..], format!("{STATE}a"));
-        let others = ["", short, &long, &format!("{short}%00"), &format!("{short}%2B"), &format!("{short}.")];
+        let others = [
+            "",
+            short,
+            &long,
+            &format!("{short}%00"),
+            &format!("{short}%2B"),
+            &format!("{short}."),
+        ];
         for state in others {
-            assert_eq!(read(&format!("state={state}&code=c")).err(), Some(Code::StateMalformed), "{state}");
+            assert_eq!(
+                read(&format!("state={state}&code=c")).err(),
+                Some(Code::StateMalformed),
+                "{state}"
+            );
         }
         assert_eq!(read("code=c").err(), Some(Code::StateMalformed));
     }
 
     #[test]
     fn cb_03_a_user_of_any_length_takes_two_kibibytes_at_most() {
-        let user = |length| read(&format!("state={STATE}&code=c&user={}", "u".repeat(length))).unwrap().user;
-        assert_eq!((user(2048).map(|user| user.len()), user(2049)), (Some(2048), None));
+        let user = |length| {
+            read(&format!("state={STATE}&code=c&user={}", "u".repeat(length)))
+                .unwrap()
+                .user
+        };
+        assert_eq!(
+            (user(2048).map(|user| user.len()), user(2049)),
+            (Some(2048), None)
+        );
     }
 
     #[test]
     fn cb_02_an_over_long_code_is_none() {
         assert!(read(&format!("state={STATE}&code={}", "c".repeat(4096))).is_ok());
-        assert_eq!(read(&format!("state={STATE}&code={}", "c".repeat(4097))).err(), Some(Code::CodeMissing));
+        assert_eq!(
+            read(&format!("state={STATE}&code={}", "c".repeat(4097))).err(),
+            Some(Code::CodeMissing)
+        );
     }
 }

@@ -93,15 +93,30 @@ mod tests {
     /// Every combination of facts there is.
     fn all() -> Vec<Facts> {
         let flags = [false, true];
-        let owners = [None, Some((U, true)), Some((U, false)), Some((V, true)), Some((V, false))];
+        let owners = [
+            None,
+            Some((U, true)),
+            Some((U, false)),
+            Some((V, true)),
+            Some((V, false)),
+        ];
         let mut all = Vec::new();
         for connecting in flags {
             for owner in owners {
                 for current in [None, Some(U)] {
                     for bits in 0..16_u8 {
-                        let [switch, authoritative, held, sign_up] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+                        let [switch, authoritative, held, sign_up] =
+                            [1, 2, 4, 8].map(|bit| bits & bit != 0);
                         let owner = owner.map(|(user, active)| Owner { user, active });
-                        all.push(Facts { connecting, owner, current, switch, authoritative, held, sign_up });
+                        all.push(Facts {
+                            connecting,
+                            owner,
+                            current,
+                            switch,
+                            authoritative,
+                            held,
+                            sign_up,
+                        });
                     }
                 }
             }
@@ -114,10 +129,16 @@ mod tests {
         for facts in all() {
             let decision = decide(&facts);
             if decision == Decision::SignIn {
-                assert!(facts.owner.is_some_and(|owner| owner.active) && !facts.connecting, "{facts:?}");
+                assert!(
+                    facts.owner.is_some_and(|owner| owner.active) && !facts.connecting,
+                    "{facts:?}"
+                );
             }
             if decision == Decision::Create {
-                assert!(facts.owner.is_none() && facts.authoritative && !facts.held && facts.sign_up, "{facts:?}");
+                assert!(
+                    facts.owner.is_none() && facts.authoritative && !facts.held && facts.sign_up,
+                    "{facts:?}"
+                );
             }
         }
     }
@@ -134,7 +155,10 @@ mod tests {
                 // H
                 (false, Some(Owner { active: false, .. })) => Decision::Disabled,
                 // A
-                (false, Some(owner)) if facts.current.is_some_and(|current| current != owner.user) && !facts.switch => {
+                (false, Some(owner))
+                    if facts.current.is_some_and(|current| current != owner.user)
+                        && !facts.switch =>
+                {
                     Decision::AskFirst
                 }
                 (false, Some(_)) => Decision::SignIn,
@@ -153,7 +177,10 @@ mod tests {
 
     #[test]
     fn lk_02_an_address_that_somebody_has_is_proven_by_mail_whoever_vouches_for_it() {
-        for facts in all().into_iter().filter(|facts| facts.held && facts.owner.is_none() && !facts.connecting) {
+        for facts in all()
+            .into_iter()
+            .filter(|facts| facts.held && facts.owner.is_none() && !facts.connecting)
+        {
             assert_eq!(decide(&facts), Decision::Prove, "{facts:?}");
         }
     }

@@ -14,7 +14,9 @@ use super::{
 use crate::{
     app::App,
     audit::{Event, Kind},
-    login::{Trouble, Visit, account::disconnect_form, first_party::Issuer, trouble, visit::see_other},
+    login::{
+        Trouble, Visit, account::disconnect_form, first_party::Issuer, trouble, visit::see_other,
+    },
     mail::outbox::LetterKind,
     session::{self, Current},
     user::{
@@ -38,13 +40,21 @@ pub async fn disconnect(
         let visit = Visit::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         let current = visit.check_session_form(app, request, &params, &disconnect_form(id))?;
-        let mine = identity::of_user(app.db.read(), current.user.id).await?.into_iter().find(|mine| mine.id == id);
-        let Some(mine) = mine else { return Ok(see_other("/account")) };
+        let mine = identity::of_user(app.db.read(), current.user.id)
+            .await?
+            .into_iter()
+            .find(|mine| mine.id == id);
+        let Some(mine) = mine else {
+            return Ok(see_other("/account"));
+        };
         match remove(app, tokens, &visit, current, &mine).await? {
             Ok(from_it) if from_it => Ok(visit.answer_signed_out(see_other("/logged-out"))),
             Ok(_) => Ok(see_other("/account")),
             Err(code) => {
-                let place = Place { provider: &mine.provider, next: Next::Account };
+                let place = Place {
+                    provider: &mine.provider,
+                    next: Next::Account,
+                };
                 refuse(app, &visit, &code.into(), &place).await
             }
         }
@@ -74,9 +84,22 @@ async fn remove(
     }
     let ended = session::end_of_identity(&tx, mine.id).await?;
     tokens.end(&tx, current.user.id, mine.id, &ended).await?;
-    let event = Event::new(Kind::IdentityUnlinked).user(current.user.id).session(current.session.id);
-    event.provider(&mine.provider).caller(&visit.caller.network, &visit.caller.request_id).record(&tx).await?;
-    told(&tx, current, &visit.tongue.tag, &mine.provider, LetterKind::ProviderDisconnected).await?;
+    let event = Event::new(Kind::IdentityUnlinked)
+        .user(current.user.id)
+        .session(current.session.id);
+    event
+        .provider(&mine.provider)
+        .caller(&visit.caller.network, &visit.caller.request_id)
+        .record(&tx)
+        .await?;
+    told(
+        &tx,
+        current,
+        &visit.tongue.tag,
+        &mine.provider,
+        LetterKind::ProviderDisconnected,
+    )
+    .await?;
     tx.commit().await?;
     app.outbox.notify_one();
     Ok(Ok(current.session.identity_id == Some(mine.id)))

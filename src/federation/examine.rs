@@ -18,11 +18,21 @@ use crate::{
 const SKEW: i64 = 60;
 
 fn fine(what: &'static str, words: impl Into<String>) -> Finding {
-    Finding { ok: true, what, words: words.into(), mend: String::new() }
+    Finding {
+        ok: true,
+        what,
+        words: words.into(),
+        mend: String::new(),
+    }
 }
 
 fn wrong(what: &'static str, words: impl Into<String>, mend: &str) -> Finding {
-    Finding { ok: false, what, words: words.into(), mend: mend.to_owned() }
+    Finding {
+        ok: false,
+        what,
+        words: words.into(),
+        mend: mend.to_owned(),
+    }
 }
 
 fn refusal(what: &'static str, refused: &Refused) -> Finding {
@@ -42,7 +52,10 @@ pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Findin
         }
     };
     // GitHub answers 401 without a token: that it answers is what counts.
-    let probe = settings.discovery_url().or_else(|| metadata.userinfo_endpoint.clone()).unwrap_or_default();
+    let probe = settings
+        .discovery_url()
+        .or_else(|| metadata.userinfo_endpoint.clone())
+        .unwrap_or_default();
     match upstream.call("discovery", Call::get(probe)).await {
         Ok(reply) => {
             found.push(discovery(&metadata));
@@ -57,12 +70,21 @@ pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Findin
 }
 
 fn discovery(metadata: &Metadata) -> Finding {
-    fine("discovery", format!("{} answers, and is the issuer that is configured", metadata.issuer))
+    fine(
+        "discovery",
+        format!(
+            "{} answers, and is the issuer that is configured",
+            metadata.issuer
+        ),
+    )
 }
 
 /// A token is refused when the clocks differ by more than a minute.
 fn clock(reply: &Reply, now: i64) -> Finding {
-    let date = reply.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    let date = reply
+        .headers
+        .get(header::DATE)
+        .and_then(|date| date.to_str().ok());
     let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) else {
         return fine("clock", "it does not tell its time");
     };
@@ -72,7 +94,11 @@ fn clock(reply: &Reply, now: i64) -> Finding {
     }
     let side = if apart > 0 { "ahead of" } else { "behind" };
     let words = format!("our clock is {} s {side} its clock", apart.abs());
-    wrong("clock", words, "set the time of this machine by NTP, if it is not the provider's that is wrong")
+    wrong(
+        "clock",
+        words,
+        "set the time of this machine by NTP, if it is not the provider's that is wrong",
+    )
 }
 
 async fn keys(upstream: &Upstream) -> Finding {
@@ -87,7 +113,11 @@ async fn keys(upstream: &Upstream) -> Finding {
         return wrong("keys", words, "set algs to what it signs ID tokens with");
     }
     if keys.repeated() > 0 {
-        return wrong("keys", "keys share one kid, and such keys are not used", "tell the provider");
+        return wrong(
+            "keys",
+            "keys share one kid, and such keys are not used",
+            "tell the provider",
+        );
     }
     fine("keys", format!("{fit} usable"))
 }
@@ -96,12 +126,16 @@ async fn keys(upstream: &Upstream) -> Finding {
 const fn mend(code: Code) -> &'static str {
     match code {
         Code::Blocked => "if this host is yours, name it in private_hosts of this provider",
-        Code::Redirect => "write the issuer as the discovery document has it, so that no redirect is needed",
+        Code::Redirect => {
+            "write the issuer as the discovery document has it, so that no redirect is needed"
+        }
         Code::DiscoveryIssuer => {
             "write the issuer exactly as the document says it, if that is the provider that you mean"
         }
         Code::EndpointHost => "if that host is the provider's, name it in extra_hosts",
-        Code::Timeout | Code::ProviderDown => "look at DNS, firewall, certificate (ca_file) and the issuer's spelling",
+        Code::Timeout | Code::ProviderDown => {
+            "look at DNS, firewall, certificate (ca_file) and the issuer's spelling"
+        }
         _ => "look at the provider's own status",
     }
 }
@@ -116,13 +150,21 @@ mod tests {
     fn a_clock_that_is_more_than_a_minute_off_is_told() {
         let at = |date: &'static str| {
             let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
-            Reply { status: 200, headers, body: Vec::new() }
+            Reply {
+                status: 200,
+                headers,
+                body: Vec::new(),
+            }
         };
         let date = "Mon, 23 Nov 2026 18:08:00 GMT";
         let there = 1_795_457_280;
-        for (now, ok) in
-            [(there, true), (there + 60, true), (there - 60, true), (there + 61, false), (there - 61, false)]
-        {
+        for (now, ok) in [
+            (there, true),
+            (there + 60, true),
+            (there - 60, true),
+            (there + 61, false),
+            (there - 61, false),
+        ] {
             let found = clock(&at(date), now);
             assert_eq!(found.ok, ok, "{now}: {found:?}");
         }

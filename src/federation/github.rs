@@ -26,13 +26,28 @@ const ADDRESSES: &str = "user:email";
 ///
 /// # Errors
 /// The transport's; [`Code::ProviderDown`], [`Code::ClaimsMalformed`], [`Code::Sub`].
-pub(super) async fn identify(upstream: &Upstream, record: &Record, tokens: &Tokens) -> Result<Identity, Refused> {
+pub(super) async fn identify(
+    upstream: &Upstream,
+    record: &Record,
+    tokens: &Tokens,
+) -> Result<Identity, Refused> {
     let settings = &upstream.settings;
     let endpoint = record.userinfo_endpoint.as_deref().unwrap_or_default();
-    let user = person(&upstream.call("userinfo", call(endpoint, &tokens.access_token)).await?)?;
+    let user = person(
+        &upstream
+            .call("userinfo", call(endpoint, &tokens.access_token))
+            .await?,
+    )?;
     let subject = subject(&user)?;
     let email = if may_ask_addresses(tokens.scope.as_deref()) {
-        address(&upstream.call("emails", call(&format!("{endpoint}/emails"), &tokens.access_token)).await?)?
+        address(
+            &upstream
+                .call(
+                    "emails",
+                    call(&format!("{endpoint}/emails"), &tokens.access_token),
+                )
+                .await?,
+        )?
     } else {
         None
     };
@@ -40,9 +55,13 @@ pub(super) async fn identify(upstream: &Upstream, record: &Record, tokens: &Toke
         provider: settings.id.clone(),
         issuer: record.issuer.clone(),
         subject,
-        trust: email.as_deref().map_or(Trust::None, |email| worth(settings, email)),
+        trust: email
+            .as_deref()
+            .map_or(Trust::None, |email| worth(settings, email)),
         email,
-        name: text(&user, "name").or_else(|| text(&user, "login")).and_then(shown),
+        name: text(&user, "name")
+            .or_else(|| text(&user, "login"))
+            .and_then(shown),
         locale: None,
         amr: Vec::new(),
     })
@@ -51,26 +70,38 @@ pub(super) async fn identify(upstream: &Upstream, record: &Record, tokens: &Toke
 fn call(url: &str, access_token: &str) -> Call {
     Call::get(url)
         .header(header::ACCEPT, "application/vnd.github+json")
-        .header(HeaderName::from_static("x-github-api-version"), "2022-11-28")
+        .header(
+            HeaderName::from_static("x-github-api-version"),
+            "2022-11-28",
+        )
         .secret_header(header::AUTHORIZATION, &format!("Bearer {access_token}"))
 }
 
 fn person(reply: &Reply) -> Result<Object, Refused> {
     if reply.status != 200 {
-        return Err(Refused::new(Code::ProviderDown, format!("/user answered {}", reply.status)));
+        return Err(Refused::new(
+            Code::ProviderDown,
+            format!("/user answered {}", reply.status),
+        ));
     }
-    json::object(&reply.body).ok_or_else(|| Refused::new(Code::ClaimsMalformed, "/user is not a JSON object"))
+    json::object(&reply.body)
+        .ok_or_else(|| Refused::new(Code::ClaimsMalformed, "/user is not a JSON object"))
 }
 
 /// The number of the account, as text.
 fn subject(user: &Object) -> Result<String, Refused> {
     let id = user.get("id").and_then(Value::as_u64).filter(|id| *id > 0);
-    id.map(|id| id.to_string()).ok_or_else(|| Refused::new(Code::Sub, "id is no number"))
+    id.map(|id| id.to_string())
+        .ok_or_else(|| Refused::new(Code::Sub, "id is no number"))
 }
 
 /// The granted scopes are one text, joined by commas. Without a word, it is tried.
 fn may_ask_addresses(granted: Option<&str>) -> bool {
-    granted.is_none_or(|scopes| scopes.split([',', ' ']).any(|scope| scope == ADDRESSES || scope == "user"))
+    granted.is_none_or(|scopes| {
+        scopes
+            .split([',', ' '])
+            .any(|scope| scope == ADDRESSES || scope == "user")
+    })
 }
 
 /// The address that is primary and verified, unless mail to it goes nowhere.
@@ -79,18 +110,35 @@ fn address(reply: &Reply) -> Result<Option<String>, Refused> {
         200 => {}
         // The person, or their organization, lets nobody see addresses.
         401 | 403 | 404 => return Ok(None),
-        status => return Err(Refused::new(Code::ProviderDown, format!("/user/emails answered {status}"))),
+        status => {
+            return Err(Refused::new(
+                Code::ProviderDown,
+                format!("/user/emails answered {status}"),
+            ));
+        }
     }
-    let malformed = || Refused::new(Code::ClaimsMalformed, "/user/emails is not a JSON list of objects");
+    let malformed = || {
+        Refused::new(
+            Code::ClaimsMalformed,
+            "/user/emails is not a JSON list of objects",
+        )
+    };
     let list = json::list(&reply.body).ok_or_else(malformed)?;
     let is = |entry: &Object, name: &str| entry.get(name) == Some(&Value::Bool(true));
-    let own = list.iter().filter_map(Value::as_object).find(|entry| is(entry, "primary") && is(entry, "verified"));
-    let email = own.and_then(|entry| text(entry, "email")).filter(|email| !goes_nowhere(email));
+    let own = list
+        .iter()
+        .filter_map(Value::as_object)
+        .find(|entry| is(entry, "primary") && is(entry, "verified"));
+    let email = own
+        .and_then(|entry| text(entry, "email"))
+        .filter(|email| !goes_nowhere(email));
     Ok(email.map(str::to_owned))
 }
 
 fn goes_nowhere(email: &str) -> bool {
-    email.rsplit_once('@').is_none_or(|(_, domain)| domain.to_ascii_lowercase().starts_with("users.noreply."))
+    email
+        .rsplit_once('@')
+        .is_none_or(|(_, domain)| domain.to_ascii_lowercase().starts_with("users.noreply."))
 }
 
 fn worth(settings: &Provider, email: &str) -> Trust {
@@ -110,19 +158,42 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &Value) -> Reply {
-        Reply { status, headers: HeaderMap::new(), body: body.to_string().into_bytes() }
+        Reply {
+            status,
+            headers: HeaderMap::new(),
+            body: body.to_string().into_bytes(),
+        }
     }
 
     #[test]
     fn pr_01_the_person_is_the_number_and_never_the_name() {
-        for bad in
-            [json!({"login": "octocat"}), json!({"id": "7"}), json!({"id": -7}), json!({"id": 0}), json!({"id": 7.5})]
-        {
-            assert_eq!(subject(&person(&reply(200, &bad)).unwrap()).unwrap_err().code, Code::Sub, "{bad}");
+        for bad in [
+            json!({"login": "octocat"}),
+            json!({"id": "7"}),
+            json!({"id": -7}),
+            json!({"id": 0}),
+            json!({"id": 7.5}),
+        ] {
+            assert_eq!(
+                subject(&person(&reply(200, &bad)).unwrap())
+                    .unwrap_err()
+                    .code,
+                Code::Sub,
+                "{bad}"
+            );
         }
-        assert_eq!(subject(&person(&reply(200, &json!({"id": 583_231, "login": "x"}))).unwrap()).unwrap(), "583231");
-        assert_eq!(person(&reply(403, &json!({}))).unwrap_err().code, Code::ProviderDown);
-        assert_eq!(person(&reply(200, &json!([]))).unwrap_err().code, Code::ClaimsMalformed);
+        assert_eq!(
+            subject(&person(&reply(200, &json!({"id": 583_231, "login": "x"}))).unwrap()).unwrap(),
+            "583231"
+        );
+        assert_eq!(
+            person(&reply(403, &json!({}))).unwrap_err().code,
+            Code::ProviderDown
+        );
+        assert_eq!(
+            person(&reply(200, &json!([]))).unwrap_err().code,
+            Code::ClaimsMalformed
+        );
     }
 
     #[test]
@@ -130,20 +201,36 @@ mod tests {
         let entry = |email: &str, primary: bool, verified: Value| json!({"email": email, "primary": primary, "verified": verified, "visibility": null});
         for (list, email) in [
             (
-                json!([entry("b@x.example", false, json!(true)), entry("a@x.example", true, json!(true))]),
+                json!([
+                    entry("b@x.example", false, json!(true)),
+                    entry("a@x.example", true, json!(true))
+                ]),
                 Some("a@x.example"),
             ),
             (json!([entry("a@x.example", true, json!(false))]), None),
             (json!([entry("a@x.example", true, json!("true"))]), None),
             (json!([entry("a@x.example", false, json!(true))]), None),
-            (json!([entry("1+a@users.noreply.github.com", true, json!(true))]), None),
+            (
+                json!([entry("1+a@users.noreply.github.com", true, json!(true))]),
+                None,
+            ),
             (json!([]), None),
         ] {
-            assert_eq!(address(&reply(200, &list)).unwrap().as_deref(), email, "{list}");
+            assert_eq!(
+                address(&reply(200, &list)).unwrap().as_deref(),
+                email,
+                "{list}"
+            );
         }
         assert_eq!(address(&reply(404, &json!({}))).unwrap(), None);
-        assert_eq!(address(&reply(500, &json!({}))).unwrap_err().code, Code::ProviderDown);
-        assert_eq!(address(&reply(200, &json!({}))).unwrap_err().code, Code::ClaimsMalformed);
+        assert_eq!(
+            address(&reply(500, &json!({}))).unwrap_err().code,
+            Code::ProviderDown
+        );
+        assert_eq!(
+            address(&reply(200, &json!({}))).unwrap_err().code,
+            Code::ClaimsMalformed
+        );
     }
 
     #[test]

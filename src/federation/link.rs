@@ -48,7 +48,12 @@ impl Came {
                 issuer: identity.issuer,
                 subject: identity.subject,
                 email: identity.email.filter(|email| email.len() <= 1016),
-                name: identity.name.map(|name| name.chars().filter(|c| !c.is_control()).take(user::MAX_NAME).collect()),
+                name: identity.name.map(|name| {
+                    name.chars()
+                        .filter(|c| !c.is_control())
+                        .take(user::MAX_NAME)
+                        .collect()
+                }),
             },
             authoritative: identity.trust == Trust::Authoritative,
             amr: amr.join(" "),
@@ -58,12 +63,22 @@ impl Came {
     /// From a link that waited.
     #[must_use]
     pub fn again(link: &PendingLink) -> Self {
-        Self { arrived: link.arrived.clone(), authoritative: link.authoritative, amr: link.amr.clone() }
+        Self {
+            arrived: link.arrived.clone(),
+            authoritative: link.authoritative,
+            amr: link.amr.clone(),
+        }
     }
 
     /// To wait for something.
     #[must_use]
-    pub fn waiting(&self, wants: Wants, app: &App, config: &Config, tongue: &Tongue) -> PendingLink {
+    pub fn waiting(
+        &self,
+        wants: Wants,
+        app: &App,
+        config: &Config,
+        tongue: &Tongue,
+    ) -> PendingLink {
         PendingLink {
             arrived: self.arrived.clone(),
             authoritative: self.authoritative,
@@ -143,7 +158,12 @@ pub struct Known {
 ///
 /// # Errors
 /// The database's own.
-pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at: Where<'_>) -> Result<Known, Failure> {
+pub async fn known(
+    conn: &impl ConnectionTrait,
+    config: &Config,
+    came: &Came,
+    at: Where<'_>,
+) -> Result<Known, Failure> {
     let told = came.arrived.email.as_deref();
     let address = told.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
     let held = match &address {
@@ -164,14 +184,21 @@ pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at
             .is_some_and(|(provider, told)| facts::is_authoritative(provider, told));
     let facts = Facts {
         connecting: at.connecting,
-        owner: owner.map(|owner| Owner { user: owner.id, active: owner.state == State::Active }),
+        owner: owner.map(|owner| Owner {
+            user: owner.id,
+            active: owner.state == State::Active,
+        }),
         current: at.holds.current.map(|current| current.user.id),
         switch: at.switch,
         authoritative,
         held,
         sign_up: config.magic_link.sign_up == SignUp::Open,
     };
-    Ok(Known { facts, link, address })
+    Ok(Known {
+        facts,
+        link,
+        address,
+    })
 }
 
 /// Settles it within a unit of work. None: somebody got the address, or the link was disconnected, meanwhile, and what
@@ -179,7 +206,12 @@ pub async fn known(conn: &impl ConnectionTrait, config: &Config, came: &Came, at
 ///
 /// # Errors
 /// The database's own.
-pub async fn settle_in(app: &App, tx: &Tx, came: &Came, at: Where<'_>) -> Result<Option<Settled>, Failure> {
+pub async fn settle_in(
+    app: &App,
+    tx: &Tx,
+    came: &Came,
+    at: Where<'_>,
+) -> Result<Option<Settled>, Failure> {
     let config = app.config.get();
     // also of an answer that was taken before, and has waited since.
     if provider::speaks_for(&config, &came.arrived).is_none() {
@@ -188,10 +220,33 @@ pub async fn settle_in(app: &App, tx: &Tx, came: &Came, at: Where<'_>) -> Result
     let known = known(tx.conn(), &config, came, at).await?;
     let (arrived, amr) = (&came.arrived, came.amr.as_str());
     match (decide(&known.facts), &known.link, &known.address) {
-        (Decision::SignIn, Some(identity), _) => enter(tx, Of::Link { identity, arrived, amr }, &config, at).await,
+        (Decision::SignIn, Some(identity), _) => {
+            enter(
+                tx,
+                Of::Link {
+                    identity,
+                    arrived,
+                    amr,
+                },
+                &config,
+                at,
+            )
+            .await
+        }
         (Decision::Create, _, Some(address)) => {
             let key = address.key(&app.macs.address);
-            enter(tx, Of::Mailbox { address, key: &key, link: arrived, amr }, &config, at).await
+            enter(
+                tx,
+                Of::Mailbox {
+                    address,
+                    key: &key,
+                    link: arrived,
+                    amr,
+                },
+                &config,
+                at,
+            )
+            .await
         }
         (decision, ..) => Ok(Some(without_entering(decision))),
     }
@@ -211,12 +266,22 @@ pub fn without_entering(decision: Decision) -> Settled {
     }
 }
 
-async fn enter(tx: &Tx, of: Of<'_>, config: &Config, at: Where<'_>) -> Result<Option<Settled>, Failure> {
+async fn enter(
+    tx: &Tx,
+    of: Of<'_>,
+    config: &Config,
+    at: Where<'_>,
+) -> Result<Option<Settled>, Failure> {
     let id = match of {
         Of::Link { arrived, .. } | Of::Mailbox { link: arrived, .. } => arrived.provider.clone(),
         Of::Mail { .. } => String::new(),
     };
-    let proof = Proof { of, remembered: at.remembered, locale: at.locale, holds: at.holds };
+    let proof = Proof {
+        of,
+        remembered: at.remembered,
+        locale: at.locale,
+        holds: at.holds,
+    };
     Ok(match finish(tx, proof, at.caller, config).await? {
         Finished::SignedIn(done) => {
             tx.on_commit(move || metrics::upstream_signed_in(&id));
@@ -224,6 +289,8 @@ async fn enter(tx: &Tx, of: Of<'_>, config: &Config, at: Where<'_>) -> Result<Op
         }
         Finished::Refused(HELD | UNLINKED) => None,
         Finished::Refused(CLOSED) => Some(Settled::Refused(Code::SignUpClosed.into())),
-        Finished::Refused(reason) => Some(Settled::Refused(Refused::new(Code::UserDisabled, reason))),
+        Finished::Refused(reason) => {
+            Some(Settled::Refused(Refused::new(Code::UserDisabled, reason)))
+        }
     })
 }

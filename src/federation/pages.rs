@@ -79,7 +79,8 @@ pub struct Ask<'a> {
 
 impl Leave<'_> {
     fn text(&self, key: &str) -> String {
-        self.tongue.ta(key, &[("provider", self.provider.to_owned())])
+        self.tongue
+            .ta(key, &[("provider", self.provider.to_owned())])
     }
 }
 
@@ -118,7 +119,8 @@ impl Content for ToApp<'_> {
 
 impl Ask<'_> {
     fn text(&self, key: &str) -> String {
-        self.tongue.ta(key, &[("provider", self.provider.to_owned())])
+        self.tongue
+            .ta(key, &[("provider", self.provider.to_owned())])
     }
 
     fn lede(&self) -> String {
@@ -141,7 +143,11 @@ impl Content for Ask<'_> {
         self.tongue
     }
     fn title(&self) -> String {
-        self.text(if self.switch { "identity-switch-title" } else { "identity-title" })
+        self.text(if self.switch {
+            "identity-switch-title"
+        } else {
+            "identity-title"
+        })
     }
 }
 
@@ -191,10 +197,25 @@ impl Next<'_> {
 ///
 /// # Errors
 /// If the database is away.
-pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'_>) -> Result<Response, Trouble> {
-    note(app, &visit.caller, visit.current.as_ref(), refused, place.provider).await?;
+pub async fn refuse(
+    app: &App,
+    visit: &Visit,
+    refused: &Refused,
+    place: &Place<'_>,
+) -> Result<Response, Trouble> {
+    note(
+        app,
+        &visit.caller,
+        visit.current.as_ref(),
+        refused,
+        place.provider,
+    )
+    .await?;
     let code = refused.code;
-    let known = [("provider", provider::name_or_words(&visit.config, place.provider, &visit.tongue))];
+    let known = [(
+        "provider",
+        provider::name_or_words(&visit.config, place.provider, &visit.tongue),
+    )];
     let stem = match &place.next {
         Next::Account | Next::On(_) => code.stem_connecting(),
         Next::SignIn(_) | Next::App(_) => code.stem(),
@@ -204,8 +225,16 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
         return back_to_sign_in(app, visit, *txn, message).await;
     }
     let fresh = code == Code::LinkStaleAuth;
-    let href = if fresh { sign_in::BY_MAIL_PATH.to_owned() } else { place.next.href() };
-    let label = if fresh { "upstream-fresh-next" } else { place.next.label() };
+    let href = if fresh {
+        sign_in::BY_MAIL_PATH.to_owned()
+    } else {
+        place.next.href()
+    };
+    let label = if fresh {
+        "upstream-fresh-next"
+    } else {
+        place.next.label()
+    };
     let page = Error {
         tongue: &visit.tongue,
         status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
@@ -221,9 +250,14 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
         Next::SignIn(txn) => request_of(app, visit, txn).await.ok().flatten(),
         _ => None,
     };
-    let mut response = show(&page, visit.site_of(asked.as_ref().map(|asked| asked.client_id.as_str())));
+    let mut response = show(
+        &page,
+        visit.site_of(asked.as_ref().map(|asked| asked.client_id.as_str())),
+    );
     if let Some(seconds) = code.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
     }
     Ok(response)
 }
@@ -231,7 +265,10 @@ pub async fn refuse(app: &App, visit: &Visit, refused: &Refused, place: &Place<'
 /// Says that an account is the person's own already: nothing has changed.
 #[must_use]
 pub fn own(visit: &Visit, id: &str) -> Response {
-    let known = [("provider", provider::name_or_words(&visit.config, id, &visit.tongue))];
+    let known = [(
+        "provider",
+        provider::name_or_words(&visit.config, id, &visit.tongue),
+    )];
     let page = Error {
         tongue: &visit.tongue,
         status: StatusCode::OK,
@@ -246,11 +283,26 @@ pub fn own(visit: &Visit, id: &str) -> Response {
 }
 
 /// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.
-async fn back_to_sign_in(app: &App, visit: &Visit, txn: Option<&str>, notice: String) -> Result<Response, Trouble> {
+async fn back_to_sign_in(
+    app: &App,
+    visit: &Visit,
+    txn: Option<&str>,
+    notice: String,
+) -> Result<Response, Trouble> {
     // A request whose time is over meanwhile is no reason to show something else.
     let pending = request_of(app, visit, txn).await?;
     let txn = txn.filter(|_| pending.is_some());
-    sign_in::draw(app, visit, Shown { txn, pending: pending.as_ref(), notice: Some(notice), ..Shown::default() }).await
+    sign_in::draw(
+        app,
+        visit,
+        Shown {
+            txn,
+            pending: pending.as_ref(),
+            notice: Some(notice),
+            ..Shown::default()
+        },
+    )
+    .await
 }
 
 /// The trail has the code; what the refusal knows besides is for the log. Whoever brings about very many of them for
@@ -270,9 +322,21 @@ pub async fn note(
     let known = provider::name(&config, id).is_some();
     let provider = if known { id } else { "unknown" };
     if refused.code.alerts() {
-        tracing::error!(request_id, provider, code, detail, "upstream sign-in refused: ops must look");
+        tracing::error!(
+            request_id,
+            provider,
+            code,
+            detail,
+            "upstream sign-in refused: ops must look"
+        );
     } else {
-        tracing::warn!(request_id, provider, code, detail, "upstream sign-in refused");
+        tracing::warn!(
+            request_id,
+            provider,
+            code,
+            detail,
+            "upstream sign-in refused"
+        );
     }
     metrics::upstream_refused(refused.code.label(), provider);
     // With the store away there is no count, and refusals are few.
@@ -281,7 +345,9 @@ pub async fn note(
         return Ok(());
     }
     let tx = app.db.begin().await?;
-    let event = Event::new(Kind::UpstreamRefused).reason(code).caller(&caller.network, request_id);
+    let event = Event::new(Kind::UpstreamRefused)
+        .reason(code)
+        .caller(&caller.network, request_id);
     let event = if known { event.provider(id) } else { event };
     let event = match current {
         Some(current) => event.user(current.user.id).session(current.session.id),

@@ -96,7 +96,10 @@ pub struct Record {
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Record").field("provider", &self.provider).field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("Record")
+            .field("provider", &self.provider)
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -166,21 +169,39 @@ impl Providers {
     pub fn new(app: &App) -> Self {
         let (config, public_url) = (app.config.clone(), Arc::clone(&app.public_url));
         let (clock, db) = (app.clock().clone(), Some(app.db.clone()));
-        Self(Arc::new(Inner { config, public_url, clock, db, known: Mutex::default() }))
+        Self(Arc::new(Inner {
+            config,
+            public_url,
+            clock,
+            db,
+            known: Mutex::default(),
+        }))
     }
 
     /// The same without a database, for a command that only looks.
     #[must_use]
     pub fn looking(config: Live, public_url: &str, clock: Clock) -> Self {
-        Self(Arc::new(Inner { config, public_url: public_url.into(), clock, db: None, known: Mutex::default() }))
+        Self(Arc::new(Inner {
+            config,
+            public_url: public_url.into(),
+            clock,
+            db: None,
+            known: Mutex::default(),
+        }))
     }
 
     /// What is known of a provider that is configured and switched on.
     fn upstream(&self, id: &str) -> Option<Arc<Upstream>> {
         let config = self.0.config.get();
-        let settings = config.providers.iter().find(|provider| provider.id == id && provider.enabled)?;
+        let settings = config
+            .providers
+            .iter()
+            .find(|provider| provider.id == id && provider.enabled)?;
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(upstream) = known.get(id).filter(|upstream| upstream.settings.is_same_party(settings)) {
+        if let Some(upstream) = known
+            .get(id)
+            .filter(|upstream| upstream.settings.is_same_party(settings))
+        {
             return Some(Arc::clone(upstream));
         }
         let upstream = Arc::new(Upstream::new(settings.clone(), &self.0.clock));
@@ -196,7 +217,10 @@ impl Providers {
         let upstream = self.upstream(id).ok_or(Code::ProviderDisabled)?;
         let metadata = upstream.metadata().await?;
         let record = authorize::record(&upstream.settings, &metadata, &self.0.public_url);
-        Ok(Started { url: authorize::url(&upstream.settings, &metadata, &record, ask), record })
+        Ok(Started {
+            url: authorize::url(&upstream.settings, &metadata, &record, ask),
+            record,
+        })
     }
 
     /// Who came back: the answer's issuer, its error, the exchange, the ID token, userinfo (CB-06, CB-07, CB-09,
@@ -204,16 +228,31 @@ impl Providers {
     ///
     /// # Errors
     /// The first check that failed.
-    pub async fn identify(&self, record: &Record, answer: &Answer<'_>) -> Result<Identity, Refused> {
-        let upstream = self.upstream(&record.provider).ok_or(Code::ProviderDisabled)?;
+    pub async fn identify(
+        &self,
+        record: &Record,
+        answer: &Answer<'_>,
+    ) -> Result<Identity, Refused> {
+        let upstream = self
+            .upstream(&record.provider)
+            .ok_or(Code::ProviderDisabled)?;
         // An answer to a request that began under other settings is worth nothing under these.
         if upstream.settings.issuer() != record.issuer {
-            return Err(Refused::new(Code::ProviderDisabled, "its issuer was changed"));
+            return Err(Refused::new(
+                Code::ProviderDisabled,
+                "its issuer was changed",
+            ));
         }
         answer::is_from(record, answer.iss)?;
         let code = answer::code(answer)?;
-        let identified = tokio::time::timeout(BUDGET, exchanged(&upstream, record, answer, code)).await;
-        identified.unwrap_or_else(|_| Err(Refused::new(Code::Timeout, "all calls together took over 10 s")))
+        let identified =
+            tokio::time::timeout(BUDGET, exchanged(&upstream, record, answer, code)).await;
+        identified.unwrap_or_else(|_| {
+            Err(Refused::new(
+                Code::Timeout,
+                "all calls together took over 10 s",
+            ))
+        })
     }
 
     /// Whether this provider's answers come as a form_post, else by GET (CB-01). None: there is no such provider.
@@ -229,19 +268,33 @@ impl Providers {
     pub async fn refresh_due(&self) {
         let config = self.0.config.get();
         let ids = || config.providers.iter().map(|provider| provider.id.as_str());
-        let is_on = |id: &str| config.providers.iter().any(|provider| provider.id == id && provider.enabled);
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| {
-            if !is_on(id) {
-                // A gauge keeps its last value: nobody is to be called for a provider that was taken away.
-                metrics::upstream_stale(id, Duration::ZERO);
-            }
-            ids().any(|known| known == id)
-        });
+        let is_on = |id: &str| {
+            config
+                .providers
+                .iter()
+                .any(|provider| provider.id == id && provider.enabled)
+        };
+        self.0
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, _| {
+                if !is_on(id) {
+                    // A gauge keeps its last value: nobody is to be called for a provider that was taken away.
+                    metrics::upstream_stale(id, Duration::ZERO);
+                }
+                ids().any(|known| known == id)
+            });
         let upstreams: Vec<_> = ids().filter_map(|id| self.upstream(id)).collect();
-        futures_util::future::join_all(upstreams.iter().map(|upstream| upstream.refresh_due())).await;
+        futures_util::future::join_all(upstreams.iter().map(|upstream| upstream.refresh_due()))
+            .await;
         for upstream in upstreams {
-            let Some((refused, db)) = upstream.take_note().zip(self.0.db.as_ref()) else { continue };
-            if let Err(failure) = audit::provider(db, &format!("{}: {refused}", upstream.settings.id)).await {
+            let Some((refused, db)) = upstream.take_note().zip(self.0.db.as_ref()) else {
+                continue;
+            };
+            if let Err(failure) =
+                audit::provider(db, &format!("{}: {refused}", upstream.settings.id)).await
+            {
                 tracing::error!(cause = %failure, "the trail misses what became of a provider");
             }
         }
@@ -262,7 +315,12 @@ impl Providers {
 }
 
 /// The exchange and what comes after it.
-async fn exchanged(upstream: &Upstream, record: &Record, answer: &Answer<'_>, code: &str) -> Result<Identity, Refused> {
+async fn exchanged(
+    upstream: &Upstream,
+    record: &Record,
+    answer: &Answer<'_>,
+    code: &str,
+) -> Result<Identity, Refused> {
     let settings = &upstream.settings;
     let signed;
     let secret = if settings.kind == Kind::Apple {
@@ -298,7 +356,10 @@ async fn named(
     let verified = id_token::verify(upstream, token, expect).await?;
     // For many directories the answer's issuer could only be compared with their template before.
     if answer.iss.is_some_and(|iss| iss != verified.issuer) {
-        return Err(Refused::new(Code::IssMismatch, "the answer and the ID token name different issuers"));
+        return Err(Refused::new(
+            Code::IssMismatch,
+            "the answer and the ID token name different issuers",
+        ));
     }
     let info = match &record.userinfo_endpoint {
         Some(endpoint) if userinfo::is_wanted(upstream, &verified.claims) => {

@@ -14,15 +14,26 @@ use crate::{
 };
 
 fn form(body: &str) -> BTreeMap<String, String> {
-    form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+    form_urlencoded::parse(body.as_bytes())
+        .into_owned()
+        .collect()
 }
 
 #[tokio::test]
 async fn pr_01_generic_from_the_request_to_the_person() {
     let world = World::new("trust = \"asserted\"").await;
     let started = world.start().await.unwrap();
-    assert!(started.url.starts_with(&format!("{}/auth?response_type=code&", world.server.base)), "{}", started.url);
-    world.token(&started.record, &json!({"name": "Ada", "locale": "fr", "amr": ["pwd"]}));
+    assert!(
+        started
+            .url
+            .starts_with(&format!("{}/auth?response_type=code&", world.server.base)),
+        "{}",
+        started.url
+    );
+    world.token(
+        &started.record,
+        &json!({"name": "Ada", "locale": "fr", "amr": ["pwd"]}),
+    );
     let found = world.identify(&started.record).await.unwrap();
     let expected = Identity {
         provider: "a".into(),
@@ -37,24 +48,70 @@ async fn pr_01_generic_from_the_request_to_the_person() {
     assert_eq!(found, expected);
     let asked = world.server.asked("/token").remove(0);
     let sent = form(&asked.body);
-    assert_eq!((sent["grant_type"].as_str(), sent["code"].as_str()), ("authorization_code", "c"));
-    assert_eq!(sent["redirect_uri"], "https://login.example/upstream/a/callback");
-    assert_eq!(Some(&sent["code_verifier"]), started.record.verifier.as_ref());
+    assert_eq!(
+        (sent["grant_type"].as_str(), sent["code"].as_str()),
+        ("authorization_code", "c")
+    );
+    assert_eq!(
+        sent["redirect_uri"],
+        "https://login.example/upstream/a/callback"
+    );
+    assert_eq!(
+        Some(&sent["code_verifier"]),
+        started.record.verifier.as_ref()
+    );
     assert!(!sent.contains_key("client_secret"));
-    assert_eq!(asked.header("authorization"), Some(format!("Basic {}", STANDARD.encode("us:s+e")).as_str()));
-    assert_eq!((world.asked("/userinfo"), world.asked("/keys"), world.server.connections()), (0, 1, 3));
+    assert_eq!(
+        asked.header("authorization"),
+        Some(format!("Basic {}", STANDARD.encode("us:s+e")).as_str())
+    );
+    assert_eq!(
+        (
+            world.asked("/userinfo"),
+            world.asked("/keys"),
+            world.server.connections()
+        ),
+        (0, 1, 3)
+    );
 }
 
 #[tokio::test]
 async fn it_11_userinfo_fills_in_what_the_id_token_leaves_out() {
     let world = World::new("trust = \"asserted\"\nauth = \"post\"").await;
-    world.put("/userinfo", page(200, &json!({"sub": "person", "email": "u@x.example", "email_verified": true})));
-    let found = world.sign_in(json!({"email": null, "email_verified": null})).await.unwrap();
-    assert_eq!((found.email.as_deref(), found.trust), (Some("u@x.example"), Trust::Asserted));
-    assert_eq!(world.server.asked("/userinfo")[0].header("authorization"), Some("Bearer at"));
-    assert_eq!(form(&world.server.asked("/token")[0].body)["client_secret"], "s e");
-    world.put("/userinfo", page(200, &json!({"sub": "other", "email": "u@x.example", "email_verified": true})));
-    assert_eq!(world.sign_in(json!({"email": null})).await, Err(Code::UserinfoSub));
+    world.put(
+        "/userinfo",
+        page(
+            200,
+            &json!({"sub": "person", "email": "u@x.example", "email_verified": true}),
+        ),
+    );
+    let found = world
+        .sign_in(json!({"email": null, "email_verified": null}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.email.as_deref(), found.trust),
+        (Some("u@x.example"), Trust::Asserted)
+    );
+    assert_eq!(
+        world.server.asked("/userinfo")[0].header("authorization"),
+        Some("Bearer at")
+    );
+    assert_eq!(
+        form(&world.server.asked("/token")[0].body)["client_secret"],
+        "s e"
+    );
+    world.put(
+        "/userinfo",
+        page(
+            200,
+            &json!({"sub": "other", "email": "u@x.example", "email_verified": true}),
+        ),
+    );
+    assert_eq!(
+        world.sign_in(json!({"email": null})).await,
+        Err(Code::UserinfoSub)
+    );
 }
 
 /// What another document says later is not asked with a code or token that was got by this one's word.
@@ -67,11 +124,21 @@ async fn cb_09_it_11_the_recorded_endpoints_are_asked_whatever_the_document_says
         json!({"token_endpoint": format!("{base}/token2"), "userinfo_endpoint": format!("{base}/userinfo2")}),
     );
     world.clock.advance(Duration::from_secs(3601));
-    assert_eq!(world.start().await.unwrap().record.token_endpoint, format!("{base}/token2"), "the new one is in force");
-    let info = page(200, &json!({"sub": "person", "email": "u@x.example", "email_verified": true}));
+    assert_eq!(
+        world.start().await.unwrap().record.token_endpoint,
+        format!("{base}/token2"),
+        "the new one is in force"
+    );
+    let info = page(
+        200,
+        &json!({"sub": "person", "email": "u@x.example", "email_verified": true}),
+    );
     world.put("/userinfo", info);
     world.token(&record, &json!({"email": null, "email_verified": null}));
-    assert_eq!(world.identify(&record).await.unwrap().email.as_deref(), Some("u@x.example"));
+    assert_eq!(
+        world.identify(&record).await.unwrap().email.as_deref(),
+        Some("u@x.example")
+    );
     assert_eq!((world.asked("/token"), world.asked("/userinfo")), (1, 1));
     assert_eq!((world.asked("/token2"), world.asked("/userinfo2")), (0, 0));
 }
@@ -81,31 +148,74 @@ async fn pr_01_google_sends_iss_without_a_word_and_runs_its_mailboxes() {
     let world = World::new("kind = \"google\"").await;
     let started = world.start().await.unwrap();
     world.token(&started.record, &json!({}));
-    let answer = Answer { code: Some("c"), iss: Some(&world.issuer), ..Answer::default() };
-    let found = world.providers.identify(&started.record, &answer).await.unwrap();
+    let answer = Answer {
+        code: Some("c"),
+        iss: Some(&world.issuer),
+        ..Answer::default()
+    };
+    let found = world
+        .providers
+        .identify(&started.record, &answer)
+        .await
+        .unwrap();
     assert_eq!(found.trust, Trust::Authoritative);
-    let found = world.sign_in(json!({"email": "a@elsewhere.example"})).await.unwrap();
+    let found = world
+        .sign_in(json!({"email": "a@elsewhere.example"}))
+        .await
+        .unwrap();
     assert_eq!(found.trust, Trust::Asserted);
-    assert_eq!(world.sign_in(json!({"iss": "accounts.google.com"})).await, Err(Code::IssClaim));
+    assert_eq!(
+        world.sign_in(json!({"iss": "accounts.google.com"})).await,
+        Err(Code::IssClaim)
+    );
 }
 
 #[tokio::test]
 async fn pr_01_entra_many_directories_behind_one_template() {
     let tid = "0f0e0d0c-0000-4000-8000-00000000000a";
-    let world = World::new("kind = \"entra\"\ntenant = \"organizations\"\nissuer = \"BASE/{tenantid}/v2.0\"").await;
+    let world = World::new(
+        "kind = \"entra\"\ntenant = \"organizations\"\nissuer = \"BASE/{tenantid}/v2.0\"",
+    )
+    .await;
     let own = world.issuer.replace("{tenantid}", tid);
-    let found = world.sign_in(json!({"iss": own, "tid": tid, "xms_edov": true})).await.unwrap();
-    assert_eq!((found.issuer.as_str(), found.trust), (own.as_str(), Trust::Asserted));
-    assert_eq!(world.asked("/organizations/v2.0/.well-known/openid-configuration"), 1);
-    let found = world.sign_in(json!({"iss": own, "tid": tid})).await.unwrap();
-    assert_eq!(found.trust, Trust::None, "email_verified counts for nothing there");
+    let found = world
+        .sign_in(json!({"iss": own, "tid": tid, "xms_edov": true}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.issuer.as_str(), found.trust),
+        (own.as_str(), Trust::Asserted)
+    );
+    assert_eq!(
+        world.asked("/organizations/v2.0/.well-known/openid-configuration"),
+        1
+    );
+    let found = world
+        .sign_in(json!({"iss": own, "tid": tid}))
+        .await
+        .unwrap();
+    assert_eq!(
+        found.trust,
+        Trust::None,
+        "email_verified counts for nothing there"
+    );
     let other = "0f0e0d0c-0000-4000-8000-00000000000b";
-    assert_eq!(world.sign_in(json!({"iss": own, "tid": other})).await, Err(Code::IssClaim));
+    assert_eq!(
+        world.sign_in(json!({"iss": own, "tid": other})).await,
+        Err(Code::IssClaim)
+    );
     // The answer's issuer is of the person's own directory.
     let record = world.start().await.unwrap().record;
     world.token(&record, &json!({"iss": own, "tid": tid}));
-    for (iss, code) in [(own.clone(), None), (own.replace(tid, other), Some(Code::IssMismatch))] {
-        let answer = Answer { code: Some("c"), iss: Some(&iss), ..Answer::default() };
+    for (iss, code) in [
+        (own.clone(), None),
+        (own.replace(tid, other), Some(Code::IssMismatch)),
+    ] {
+        let answer = Answer {
+            code: Some("c"),
+            iss: Some(&iss),
+            ..Answer::default()
+        };
         let found = world.providers.identify(&record, &answer).await;
         assert_eq!(found.err().map(|refused| refused.code), code, "{iss}");
     }
@@ -116,13 +226,24 @@ async fn pr_01_keycloak_and_gitlab_by_configuration_alone() {
     let keycloak = World::new("kind = \"keycloak\"\nissuer = \"BASE/realms/school\"").await;
     keycloak.document(json!({"authorization_response_iss_parameter_supported": true}));
     let found = keycloak.sign_in(json!({})).await.unwrap();
-    assert_eq!(found.trust, Trust::None, "no iss in the answer, although the realm advertises it");
+    assert_eq!(
+        found.trust,
+        Trust::None,
+        "no iss in the answer, although the realm advertises it"
+    );
     keycloak.document(json!({"issuer": format!("{}/realms/other", keycloak.server.base)}));
     let again = Providers::looking(keycloak.live.clone(), PUBLIC, keycloak.clock.clone());
-    let ask = Ask { state: "s", login_hint: None, ui_locales: "" };
+    let ask = Ask {
+        state: "s",
+        login_hint: None,
+        ui_locales: "",
+    };
     let refused = again.authorize_url("a", ask).await.unwrap_err();
     assert_eq!(refused.code, Code::DiscoveryIssuer);
-    assert!(refused.detail.contains("/realms/school`") && refused.detail.contains("/realms/other`"), "{refused}");
+    assert!(
+        refused.detail.contains("/realms/school`") && refused.detail.contains("/realms/other`"),
+        "{refused}"
+    );
     let gitlab = World::new("kind = \"gitlab\"").await;
     assert_eq!(gitlab.sign_in(json!({})).await.unwrap().trust, Trust::None);
 }
@@ -138,36 +259,86 @@ async fn pr_01_apple_gets_a_signed_secret_and_posts_its_answer() {
     let relay = json!({"email": "x@privaterelay.appleid.com", "email_verified": "true"});
     world.token(&started.record, &relay);
     let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni"},"email":"evil@example.com"}"#;
-    let answer = Answer { code: Some("c"), user: Some(user), ..Answer::default() };
-    let found = world.providers.identify(&started.record, &answer).await.unwrap();
-    assert_eq!((found.name.as_deref(), found.trust), (Some("Marie Taglioni"), Trust::Asserted));
+    let answer = Answer {
+        code: Some("c"),
+        user: Some(user),
+        ..Answer::default()
+    };
+    let found = world
+        .providers
+        .identify(&started.record, &answer)
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.name.as_deref(), found.trust),
+        (Some("Marie Taglioni"), Trust::Asserted)
+    );
     assert_eq!(found.email.as_deref(), Some("x@privaterelay.appleid.com"));
     let sent = form(&world.server.asked("/token")[0].body);
-    assert_eq!((sent["client_id"].as_str(), sent["client_secret"].split('.').count()), ("us", 3));
-    assert_eq!(world.sign_in(json!({"nonce": null, "nonce_supported": true})).await, Err(Code::Nonce));
-    assert!(world.sign_in(json!({"nonce": null, "nonce_supported": false})).await.is_ok());
+    assert_eq!(
+        (
+            sent["client_id"].as_str(),
+            sent["client_secret"].split('.').count()
+        ),
+        ("us", 3)
+    );
+    assert_eq!(
+        world
+            .sign_in(json!({"nonce": null, "nonce_supported": true}))
+            .await,
+        Err(Code::Nonce)
+    );
+    assert!(
+        world
+            .sign_in(json!({"nonce": null, "nonce_supported": false}))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn pr_01_github_without_an_id_token() {
     let world = World::new("kind = \"github\"\ntrust = \"asserted\"").await;
-    let token = json!({"access_token": "at", "token_type": "bearer", "scope": "read:user,user:email"});
+    let token =
+        json!({"access_token": "at", "token_type": "bearer", "scope": "read:user,user:email"});
     world.put("/login/oauth/access_token", page(200, &token));
-    world.put("/api/v3/user", page(200, &json!({"id": 7, "login": "ada", "name": null})));
+    world.put(
+        "/api/v3/user",
+        page(200, &json!({"id": 7, "login": "ada", "name": null})),
+    );
     let emails = json!([{"email": "ada@x.example", "primary": true, "verified": true}]);
     world.put("/api/v3/user/emails", page(200, &emails));
     let started = world.start().await.unwrap();
-    assert!(started.url.contains("/login/oauth/authorize?") && !started.url.contains("nonce"), "{}", started.url);
+    assert!(
+        started.url.contains("/login/oauth/authorize?") && !started.url.contains("nonce"),
+        "{}",
+        started.url
+    );
     let found = world.identify(&started.record).await.unwrap();
-    assert_eq!((found.subject.as_str(), found.issuer.as_str()), ("7", world.server.base.as_str()));
-    assert_eq!((found.email.as_deref(), found.trust), (Some("ada@x.example"), Trust::Asserted));
+    assert_eq!(
+        (found.subject.as_str(), found.issuer.as_str()),
+        ("7", world.server.base.as_str())
+    );
+    assert_eq!(
+        (found.email.as_deref(), found.trust),
+        (Some("ada@x.example"), Trust::Asserted)
+    );
     assert_eq!(found.name.as_deref(), Some("ada"));
     let asked = world.server.asked("/login/oauth/access_token").remove(0);
     assert_eq!(asked.header("accept"), Some("application/json"));
-    assert!(form(&asked.body).contains_key("client_secret") && form(&asked.body).contains_key("code_verifier"));
+    assert!(
+        form(&asked.body).contains_key("client_secret")
+            && form(&asked.body).contains_key("code_verifier")
+    );
     // An error comes as 200.
-    world.put("/login/oauth/access_token", page(200, &json!({"error": "bad_verification_code"})));
-    assert_eq!(world.identify(&started.record).await.unwrap_err().code, Code::TokenGrant);
+    world.put(
+        "/login/oauth/access_token",
+        page(200, &json!({"error": "bad_verification_code"})),
+    );
+    assert_eq!(
+        world.identify(&started.record).await.unwrap_err().code,
+        Code::TokenGrant
+    );
 }
 
 #[tokio::test]
@@ -181,13 +352,35 @@ async fn up_provider_disabled_settings_count_when_the_answer_comes() {
         world.live.replace(config);
     };
     change(&|provider| provider.enabled = false);
-    assert_eq!(world.identify(&record).await.unwrap_err().code, Code::ProviderDisabled);
-    assert_eq!(world.start().await.unwrap_err().code, Code::ProviderDisabled);
-    assert_eq!(world.providers.form_post("a"), Some(false), "its callback is still there, to say so");
-    change(&|provider| (provider.enabled, provider.issuer) = (true, "http://127.0.0.1:1".to_owned()));
-    assert_eq!(world.identify(&record).await.unwrap_err().code, Code::ProviderDisabled, "another issuer now");
+    assert_eq!(
+        world.identify(&record).await.unwrap_err().code,
+        Code::ProviderDisabled
+    );
+    assert_eq!(
+        world.start().await.unwrap_err().code,
+        Code::ProviderDisabled
+    );
+    assert_eq!(
+        world.providers.form_post("a"),
+        Some(false),
+        "its callback is still there, to say so"
+    );
+    change(&|provider| {
+        (provider.enabled, provider.issuer) = (true, "http://127.0.0.1:1".to_owned())
+    });
+    assert_eq!(
+        world.identify(&record).await.unwrap_err().code,
+        Code::ProviderDisabled,
+        "another issuer now"
+    );
     assert_eq!(world.asked("/token"), 0);
-    assert_eq!((world.providers.form_post("b"), world.start().await.unwrap_err().code), (None, Code::ProviderDown));
+    assert_eq!(
+        (
+            world.providers.form_post("b"),
+            world.start().await.unwrap_err().code
+        ),
+        (None, Code::ProviderDown)
+    );
 }
 
 #[tokio::test]
@@ -196,13 +389,53 @@ async fn cb_06_cb_07_nothing_is_asked_for_an_answer_of_somebody_else_or_an_error
     let record = world.start().await.unwrap().record;
     let ours = world.issuer.clone();
     for (answer, code) in [
-        (Answer { code: Some("c"), ..Answer::default() }, Code::IssMissing),
-        (Answer { error: Some("access_denied"), ..Answer::default() }, Code::IssMissing),
-        (Answer { code: Some("c"), iss: Some("https://evil.example"), ..Answer::default() }, Code::IssMismatch),
-        (Answer { error: Some("access_denied"), iss: Some(&ours), ..Answer::default() }, Code::Denied),
-        (Answer { iss: Some(&ours), ..Answer::default() }, Code::CodeMissing),
+        (
+            Answer {
+                code: Some("c"),
+                ..Answer::default()
+            },
+            Code::IssMissing,
+        ),
+        (
+            Answer {
+                error: Some("access_denied"),
+                ..Answer::default()
+            },
+            Code::IssMissing,
+        ),
+        (
+            Answer {
+                code: Some("c"),
+                iss: Some("https://evil.example"),
+                ..Answer::default()
+            },
+            Code::IssMismatch,
+        ),
+        (
+            Answer {
+                error: Some("access_denied"),
+                iss: Some(&ours),
+                ..Answer::default()
+            },
+            Code::Denied,
+        ),
+        (
+            Answer {
+                iss: Some(&ours),
+                ..Answer::default()
+            },
+            Code::CodeMissing,
+        ),
     ] {
-        assert_eq!(world.providers.identify(&record, &answer).await.unwrap_err().code, code);
+        assert_eq!(
+            world
+                .providers
+                .identify(&record, &answer)
+                .await
+                .unwrap_err()
+                .code,
+            code
+        );
     }
     assert_eq!(world.asked("/token"), 0);
 }
@@ -215,7 +448,10 @@ async fn ht_09_an_exchange_that_fails_is_not_sent_again() {
         (Vec::new(), Code::ProviderDown),
         (answer(500, "", ""), Code::TokenDown),
         (answer(302, "Location: /elsewhere\r\n", ""), Code::Redirect),
-        (page(200, &json!({"access_token": "at", "token_type": "bearer"})), Code::IdTokenMissing),
+        (
+            page(200, &json!({"access_token": "at", "token_type": "bearer"})),
+            Code::IdTokenMissing,
+        ),
     ] {
         let before = world.asked("/token");
         world.put("/token", bytes);
@@ -248,15 +484,29 @@ async fn examine_tells_what_is_wrong_and_how_to_mend_it() {
         found.iter().map(|finding| finding.what).collect::<Vec<_>>(),
         ["redirect_uri", "discovery", "clock", "keys"]
     );
-    assert!(found[0].words.ends_with("https://login.example/upstream/a/callback"));
+    assert!(
+        found[0]
+            .words
+            .ends_with("https://login.example/upstream/a/callback")
+    );
     world.keys(&[json!({"kty": "RSA"})], "");
     let again = Providers::looking(world.live.clone(), PUBLIC, world.clock.clone());
     let found = again.examine("a").await;
-    assert!(found.iter().any(|finding| !finding.ok && finding.what == "keys"), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|finding| !finding.ok && finding.what == "keys"),
+        "{found:?}"
+    );
     world.document(json!({"issuer": "https://other.example"}));
     let again = Providers::looking(world.live.clone(), PUBLIC, world.clock.clone());
     let found = again.examine("a").await;
-    assert!(found.iter().any(|finding| !finding.ok && finding.words.contains("https://other.example")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|finding| !finding.ok && finding.words.contains("https://other.example")),
+        "{found:?}"
+    );
     assert!(!again.examine("nobody").await[0].ok);
 }
 

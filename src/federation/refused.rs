@@ -264,7 +264,9 @@ impl Code {
             Self::CodeMissing => "up_code_missing",
             Self::AppCode => "up_app_code",
             Self::SessionChanged => "up_session_changed",
-            Self::TokenGrant | Self::TokenHttp | Self::TokenClient | Self::TokenDown => "up_token_http",
+            Self::TokenGrant | Self::TokenHttp | Self::TokenClient | Self::TokenDown => {
+                "up_token_http"
+            }
             Self::TokenType => "up_token_type",
             Self::IdTokenMissing => "up_id_token_missing",
             Self::IdTokenMalformed => "up_id_token_malformed",
@@ -311,7 +313,11 @@ impl Code {
 
     const fn page(self) -> Page {
         match self {
-            Self::Redirect | Self::TooLarge | Self::Timeout | Self::ProviderDown | Self::TokenDown => Page::Away,
+            Self::Redirect
+            | Self::TooLarge
+            | Self::Timeout
+            | Self::ProviderDown
+            | Self::TokenDown => Page::Away,
             // No try of a person mends these.
             Self::Blocked | Self::DiscoveryIssuer | Self::EndpointHost => Page::Unusable,
             Self::StoreDown => Page::Store,
@@ -380,7 +386,11 @@ impl Code {
     /// Seconds in Retry-After, for those that pass by themselves (UE-04).
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
-        if matches!(self.page(), Page::Away | Page::Store) { Some(30) } else { None }
+        if matches!(self.page(), Page::Away | Page::Store) {
+            Some(30)
+        } else {
+            None
+        }
     }
 }
 
@@ -403,13 +413,19 @@ pub struct Refused {
 impl Refused {
     /// With words for the log.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self {
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
 impl From<Code> for Refused {
     fn from(code: Code) -> Self {
-        Self { code, detail: String::new() }
+        Self {
+            code,
+            detail: String::new(),
+        }
     }
 }
 

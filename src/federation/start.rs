@@ -51,7 +51,16 @@ pub async fn start(
             Ok(None) => {}
             Ok(Some(wait)) => return Err(Trouble::Busy(wait)),
             Err(failure) => {
-                return refuse(app, &visit, &state::down(&failure), &Place { provider: &id, next: next() }).await;
+                return refuse(
+                    app,
+                    &visit,
+                    &state::down(&failure),
+                    &Place {
+                        provider: &id,
+                        next: next(),
+                    },
+                )
+                .await;
             }
         }
         let mut site = visit.site;
@@ -69,16 +78,40 @@ pub async fn start(
             Ok(href) => {
                 let provider = name_or_words(&visit.config, &id, &visit.tongue);
                 metrics::upstream_started(&id);
-                Ok(show(&Leave { tongue: &visit.tongue, provider: &provider, href: &href }, site))
+                Ok(show(
+                    &Leave {
+                        tongue: &visit.tongue,
+                        provider: &provider,
+                        href: &href,
+                    },
+                    site,
+                ))
             }
-            Err(refused) => refuse(app, &visit, &refused, &Place { provider: &id, next: next() }).await,
+            Err(refused) => {
+                refuse(
+                    app,
+                    &visit,
+                    &refused,
+                    &Place {
+                        provider: &id,
+                        next: next(),
+                    },
+                )
+                .await
+            }
         }
     })
     .await
 }
 
 /// What the form wants, if it is ours: CF-01, CF-02.
-fn intent(app: &App, request: &Request, visit: &Visit, params: &Params, id: &str) -> Result<Intent, Trouble> {
+fn intent(
+    app: &App,
+    request: &Request,
+    visit: &Visit,
+    params: &Params,
+    id: &str,
+) -> Result<Intent, Trouble> {
     match params.one("intent")? {
         Some("link") => {
             visit.check_session_form(app, request, params, &connect_form(id))?;
@@ -88,9 +121,16 @@ fn intent(app: &App, request: &Request, visit: &Visit, params: &Params, id: &str
         None => {
             let txn = params.one_within("txn", 43)?;
             let context = context(id, txn);
-            let form = Form { params, name: SIGN_IN_FORM, context: &context, allow_null_origin: false };
+            let form = Form {
+                params,
+                name: SIGN_IN_FORM,
+                context: &context,
+                allow_null_origin: false,
+            };
             visit.check_form(app, request, &form)?;
-            Ok(Intent::Login { txn: txn.map(str::to_owned) })
+            Ok(Intent::Login {
+                txn: txn.map(str::to_owned),
+            })
         }
     }
 }
@@ -107,13 +147,20 @@ async fn set_out(
     find(&visit.config, id).ok_or(Code::ProviderDisabled)?;
     let now = app.clock().now();
     let current = visit.current.as_ref();
-    if intent == Intent::Link && !current.is_some_and(|current| session::is_fresh(&current.session, now)) {
+    if intent == Intent::Link
+        && !current.is_some_and(|current| session::is_fresh(&current.session, now))
+    {
         return Err(Code::LinkStaleAuth.into());
     }
     // UP-07: an address that was typed here, and nothing that a client wrote.
-    let hint = typed.and_then(|typed| Address::parse(typed, visit.config.magic_link.allow_eai).ok());
+    let hint =
+        typed.and_then(|typed| Address::parse(typed, visit.config.magic_link.allow_eai).ok());
     let state = Plain::generate().to_text();
-    let ask = Ask { state: &state, login_hint: hint.as_ref().map(Address::canonical), ui_locales: &visit.tongue.tag };
+    let ask = Ask {
+        state: &state,
+        login_hint: hint.as_ref().map(Address::canonical),
+        ui_locales: &visit.tongue.tag,
+    };
     let started = providers.authorize_url(id, ask).await?;
     let kept = State {
         record: started.record,

@@ -92,13 +92,18 @@ impl fmt::Debug for Intent {
 
 impl fmt::Debug for ForApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForApp").field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("ForApp")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("record", &self.record).field("intent", &self.intent).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("record", &self.record)
+            .field("intent", &self.intent)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,9 +117,15 @@ fn handle(state: &str) -> Hash {
 /// [`Code::StoreDown`]; then nothing was sent anywhere.
 pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), Refused> {
     let value = serde_json::to_vec(kept).map_err(|error| down(&Failure::internal(error)))?;
-    match tickets.issue(Kind::Upstream, &handle(state), &value, KEPT).await {
+    match tickets
+        .issue(Kind::Upstream, &handle(state), &value, KEPT)
+        .await
+    {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Refused::new(Code::StoreDown, "a fresh 256-bit state was taken")),
+        Ok(false) => Err(Refused::new(
+            Code::StoreDown,
+            "a fresh 256-bit state was taken",
+        )),
         Err(failure) => Err(down(&failure)),
     }
 }
@@ -137,10 +148,12 @@ pub async fn waits(tickets: &Tickets, state: &str) -> Result<(), Refused> {
 /// # Errors
 /// [`Code::StateUsed`], [`Code::StateUnknown`], [`Code::StoreDown`].
 pub async fn claim(tickets: &Tickets, state: &str) -> Result<State, Refused> {
-    match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {
-        Ok(Claim::Fresh(value)) => {
-            serde_json::from_slice(&value).map_err(|_| Refused::new(Code::StateUnknown, "it cannot be read"))
-        }
+    match tickets
+        .claim(Kind::Upstream, &handle(state), b"used", KEPT)
+        .await
+    {
+        Ok(Claim::Fresh(value)) => serde_json::from_slice(&value)
+            .map_err(|_| Refused::new(Code::StateUnknown, "it cannot be read")),
         Ok(Claim::Replayed(_)) => Err(Code::StateUsed.into()),
         Ok(Claim::Gone) => Err(Code::StateUnknown.into()),
         Err(failure) => Err(down(&failure)),
@@ -178,9 +191,16 @@ pub fn check_session(state: &State, visit: &Visit) -> Result<(), Refused> {
     if state.intent != Intent::Link {
         return Ok(());
     }
-    let now = visit.current.as_ref().map(|current| (current.session.id, current.user.id));
+    let now = visit
+        .current
+        .as_ref()
+        .map(|current| (current.session.id, current.user.id));
     let then = state.session.zip(state.user);
-    if now.is_some() && now == then { Ok(()) } else { Err(Code::SessionChanged.into()) }
+    if now.is_some() && now == then {
+        Ok(())
+    } else {
+        Err(Code::SessionChanged.into())
+    }
 }
 
 /// The store's failure as a refusal, with its cause for the log.
@@ -202,7 +222,9 @@ mod tests {
             challenge: "a-challenge".to_owned(),
             state: Some("the-state".to_owned()),
         };
-        let login = Intent::Login { txn: Some("a-handle".to_owned()) };
+        let login = Intent::Login {
+            txn: Some("a-handle".to_owned()),
+        };
         let printed = format!("{:?} {login:?}", Intent::App(for_app));
         assert!(printed.contains("native"), "{printed}");
         for secret in ["a-challenge", "the-state", "a-handle"] {

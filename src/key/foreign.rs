@@ -5,8 +5,8 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use serde_json::Value;
 
@@ -28,7 +28,9 @@ pub struct Foreign {
 impl std::fmt::Debug for Foreign {
     /// Without its text: whoever has it may use it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Foreign").field("alg", &self.alg).finish_non_exhaustive()
+        f.debug_struct("Foreign")
+            .field("alg", &self.alg)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,24 +47,39 @@ impl Foreign {
         if header.contains_key("crit") {
             return Err(Refusal::Critical);
         }
-        let is_known = |typ: &Value| typ.as_str().is_some_and(|typ| types.iter().any(|known| is_type(typ, known)));
+        let is_known = |typ: &Value| {
+            typ.as_str()
+                .is_some_and(|typ| types.iter().any(|known| is_type(typ, known)))
+        };
         if !header.get("typ").is_none_or(is_known) {
             return Err(Refusal::Type);
         }
-        let alg = header.get("alg").and_then(Value::as_str).and_then(sig_alg).ok_or(Refusal::Algorithm)?;
+        let alg = header
+            .get("alg")
+            .and_then(Value::as_str)
+            .and_then(sig_alg)
+            .ok_or(Refusal::Algorithm)?;
         let kid = match header.get("kid") {
             None => None,
             Some(kid) => Some(kid.as_str().ok_or(Refusal::Key)?.to_owned()),
         };
         let signature = BASE64.decode(signature).map_err(|_| Refusal::Malformed)?;
-        Ok(Self { claims, kid, alg, message: message.as_bytes().to_vec(), signature })
+        Ok(Self {
+            claims,
+            kid,
+            alg,
+            message: message.as_bytes().to_vec(),
+            signature,
+        })
     }
 
     /// Whether one of these keys made the signature: the one that it names, or one that has no name; if it names none,
     /// any that is for its algorithm.
     #[must_use]
     pub fn is_by(&self, keys: &Jwks) -> bool {
-        keys.keys.iter().any(|key| self.may_be_of(key) && self.verifies(key))
+        keys.keys
+            .iter()
+            .any(|key| self.may_be_of(key) && self.verifies(key))
     }
 
     /// Whether a key of that name, or without one, is among these: if not, there may be newer ones.
@@ -85,12 +102,16 @@ impl Foreign {
             (PublicKey::Ed25519(point), SigAlg::Ed25519) => {
                 UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
             }
-            (PublicKey::Rsa { n, e }, SigAlg::RS256) => {
-                RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
-            }
-            (PublicKey::Rsa { n, e }, SigAlg::PS256) => {
-                RsaPublicKeyComponents { n, e }.verify(&RSA_PSS_2048_8192_SHA256, message, signature)
-            }
+            (PublicKey::Rsa { n, e }, SigAlg::RS256) => RsaPublicKeyComponents { n, e }.verify(
+                &RSA_PKCS1_2048_8192_SHA256,
+                message,
+                signature,
+            ),
+            (PublicKey::Rsa { n, e }, SigAlg::PS256) => RsaPublicKeyComponents { n, e }.verify(
+                &RSA_PSS_2048_8192_SHA256,
+                message,
+                signature,
+            ),
             _ => return false,
         };
         done.is_ok()
@@ -106,8 +127,8 @@ fn object(part: &str) -> Result<Claims, Refusal> {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
-        RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+        RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
     };
     use serde_json::json;
 
@@ -119,7 +140,11 @@ mod tests {
     type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
     fn token(header: &Value, sign: &Sign) -> String {
-        let message = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(r#"{"iss":"x"}"#));
+        let message = format!(
+            "{}.{}",
+            BASE64.encode(header.to_string()),
+            BASE64.encode(r#"{"iss":"x"}"#)
+        );
         format!("{message}.{}", BASE64.encode(sign(message.as_bytes())))
     }
 
@@ -128,15 +153,23 @@ mod tests {
         let random = aws_lc_rs::rand::SystemRandom::new();
         let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
-        let ec_jwk = json!({ "kty": "EC", "crv": "P-256", "x": BASE64.encode(x), "y": BASE64.encode(y) });
+        let ec_jwk =
+            json!({ "kty": "EC", "crv": "P-256", "x": BASE64.encode(x), "y": BASE64.encode(y) });
         let ed = Ed25519KeyPair::generate().unwrap();
-        let ed_jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": BASE64.encode(ed.public_key().as_ref()) });
-        let rsa = std::sync::Arc::new(RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap());
+        let ed_jwk =
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": BASE64.encode(ed.public_key().as_ref()) });
+        let rsa =
+            std::sync::Arc::new(RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap());
         let part = |bytes: &[u8]| BASE64.encode(bytes);
-        let Some(Public::Rsa { n, e }) = Public::from_rsa_der(rsa.public_key().as_ref()) else { unreachable!() };
+        let Some(Public::Rsa { n, e }) = Public::from_rsa_der(rsa.public_key().as_ref()) else {
+            unreachable!()
+        };
         let rsa_jwk = json!({ "kty": "RSA", "n": part(&n), "e": part(&e) });
         let by = |padding: &'static dyn aws_lc_rs::signature::RsaEncoding| -> Sign {
-            let (rsa, random) = (std::sync::Arc::clone(&rsa), aws_lc_rs::rand::SystemRandom::new());
+            let (rsa, random) = (
+                std::sync::Arc::clone(&rsa),
+                aws_lc_rs::rand::SystemRandom::new(),
+            );
             Box::new(move |message| {
                 let mut signature = vec![0; rsa.public_modulus_len()];
                 rsa.sign(padding, &random, message, &mut signature).unwrap();
@@ -144,8 +177,16 @@ mod tests {
             })
         };
         vec![
-            ("ES256", ec_jwk, Box::new(move |message| ec.sign(&random, message).unwrap().as_ref().to_vec())),
-            ("Ed25519", ed_jwk, Box::new(move |message| ed.sign(message).as_ref().to_vec())),
+            (
+                "ES256",
+                ec_jwk,
+                Box::new(move |message| ec.sign(&random, message).unwrap().as_ref().to_vec()),
+            ),
+            (
+                "Ed25519",
+                ed_jwk,
+                Box::new(move |message| ed.sign(message).as_ref().to_vec()),
+            ),
             ("RS256", rsa_jwk.clone(), by(&RSA_PKCS1_SHA256)),
             ("PS256", rsa_jwk, by(&RSA_PSS_SHA256)),
         ]
@@ -157,7 +198,9 @@ mod tests {
 
     fn named(key: &Value, kid: &str) -> Value {
         let mut key = key.clone();
-        key.as_object_mut().unwrap().insert("kid".to_owned(), kid.into());
+        key.as_object_mut()
+            .unwrap()
+            .insert("kid".to_owned(), kid.into());
         key
     }
 
@@ -181,7 +224,9 @@ mod tests {
         let (_, ed, sign) = &pairs[1];
         for name in ["EdDSA", "Ed25519"] {
             let mut key = ed.clone();
-            key.as_object_mut().unwrap().insert("alg".to_owned(), name.into());
+            key.as_object_mut()
+                .unwrap()
+                .insert("alg".to_owned(), name.into());
             for alg in ["EdDSA", "Ed25519"] {
                 let read = Foreign::read(&token(&json!({ "alg": alg }), sign), &TYPES).unwrap();
                 assert!(read.is_by(&set(&[&key])), "{alg} by a key for {name}");
@@ -190,8 +235,14 @@ mod tests {
         // PS256 by a key that says that it is for RS256.
         let (_, rsa, sign) = &pairs[3];
         let mut rsa = rsa.clone();
-        rsa.as_object_mut().unwrap().insert("alg".to_owned(), "RS256".into());
-        assert!(!Foreign::read(&token(&json!({ "alg": "PS256" }), sign), &TYPES).unwrap().is_by(&set(&[&rsa])));
+        rsa.as_object_mut()
+            .unwrap()
+            .insert("alg".to_owned(), "RS256".into());
+        assert!(
+            !Foreign::read(&token(&json!({ "alg": "PS256" }), sign), &TYPES)
+                .unwrap()
+                .is_by(&set(&[&rsa]))
+        );
     }
 
     #[test]
@@ -199,11 +250,20 @@ mod tests {
         let pairs = pairs();
         let (_, jwk, sign) = &pairs[0];
         let read = |header: &Value| Foreign::read(&token(header, sign), &TYPES).unwrap();
-        let (with, without) = (read(&json!({ "alg": "ES256", "kid": "a" })), read(&json!({ "alg": "ES256" })));
-        for (key, by_name, by_any) in
-            [(named(jwk, "a"), true, true), (named(jwk, "b"), false, true), (jwk.clone(), true, true)]
-        {
-            assert_eq!((with.is_by(&set(&[&key])), without.is_by(&set(&[&key]))), (by_name, by_any), "{key}");
+        let (with, without) = (
+            read(&json!({ "alg": "ES256", "kid": "a" })),
+            read(&json!({ "alg": "ES256" })),
+        );
+        for (key, by_name, by_any) in [
+            (named(jwk, "a"), true, true),
+            (named(jwk, "b"), false, true),
+            (jwk.clone(), true, true),
+        ] {
+            assert_eq!(
+                (with.is_by(&set(&[&key])), without.is_by(&set(&[&key]))),
+                (by_name, by_any),
+                "{key}"
+            );
             assert_eq!(with.names_one_of(&set(&[&key])), by_name, "{key}");
         }
     }
@@ -218,7 +278,10 @@ mod tests {
             (json!({ "alg": "ES384" }), Refusal::Algorithm),
             (json!({ "alg": ["ES256"] }), Refusal::Algorithm),
             (json!({}), Refusal::Algorithm),
-            (json!({ "alg": "ES256", "crit": ["b64"], "b64": true }), Refusal::Critical),
+            (
+                json!({ "alg": "ES256", "crit": ["b64"], "b64": true }),
+                Refusal::Critical,
+            ),
             (json!({ "alg": "ES256", "crit": [] }), Refusal::Critical),
             (json!({ "alg": "ES256", "typ": "at+jwt" }), Refusal::Type),
             (json!({ "alg": "ES256", "typ": "dpop+jwt" }), Refusal::Type),
@@ -226,12 +289,28 @@ mod tests {
             (json!({ "alg": "ES256", "kid": 7 }), Refusal::Key),
             (json!("text"), Refusal::Malformed),
         ] {
-            assert_eq!(Foreign::read(&token(&header, sign), &TYPES).unwrap_err(), why, "{header}");
+            assert_eq!(
+                Foreign::read(&token(&header, sign), &TYPES).unwrap_err(),
+                why,
+                "{header}"
+            );
         }
         for typ in ["jwt", "application/jwt", "client-authentication+jwt"] {
-            assert!(Foreign::read(&token(&json!({ "alg": "ES256", "typ": typ }), sign), &TYPES).is_ok(), "{typ}");
+            assert!(
+                Foreign::read(&token(&json!({ "alg": "ES256", "typ": typ }), sign), &TYPES).is_ok(),
+                "{typ}"
+            );
         }
-        for text in ["", "a", "a.b", "a.b.c", "..", "e30.e30", "e30.e30.e30.e30", "e30=.e30.e30"] {
+        for text in [
+            "",
+            "a",
+            "a.b",
+            "a.b.c",
+            "..",
+            "e30.e30",
+            "e30.e30.e30.e30",
+            "e30=.e30.e30",
+        ] {
             assert!(Foreign::read(text, &TYPES).is_err(), "{text}");
         }
     }

@@ -118,7 +118,11 @@ pub(super) fn verify_hint<'k>(
 }
 
 /// The payload, once header and signature hold. `jku`, `jwk`, `x5u` and `x5c` are never followed.
-fn signed<'k>(token: &str, find: impl FnOnce(&str) -> Option<&'k Public>, typ: &str) -> Result<Claims, Refusal> {
+fn signed<'k>(
+    token: &str,
+    find: impl FnOnce(&str) -> Option<&'k Public>,
+    typ: &str,
+) -> Result<Claims, Refusal> {
     if token.len() > MAX_BYTES {
         return Err(Refusal::TooLong);
     }
@@ -132,7 +136,10 @@ fn signed<'k>(token: &str, find: impl FnOnce(&str) -> Option<&'k Public>, typ: &
         return Err(Refusal::Type);
     }
     let public = header.kid.as_deref().and_then(find).ok_or(Refusal::Key)?;
-    let fits = matches!((header.alg, public.alg()), (Algorithm::ES256, Alg::ES256) | (Algorithm::RS256, Alg::RS256));
+    let fits = matches!(
+        (header.alg, public.alg()),
+        (Algorithm::ES256, Alg::ES256) | (Algorithm::RS256, Alg::RS256)
+    );
     if !fits {
         return Err(Refusal::Algorithm);
     }
@@ -156,7 +163,11 @@ pub(super) fn is_type(found: &str, typ: &str) -> bool {
 /// RFC 7519 §4.1.1: a string, compared exactly.
 fn issued_by(claims: &Claims, issuer: &str) -> Result<(), Refusal> {
     let found = claims.get("iss").and_then(Value::as_str);
-    if found == Some(issuer) { Ok(()) } else { Err(Refusal::Issuer) }
+    if found == Some(issuer) {
+        Ok(())
+    } else {
+        Err(Refusal::Issuer)
+    }
 }
 
 /// RFC 7519 §4.1.3: the one audience that we write, as a string or as a list of it alone. A token that is good for
@@ -170,24 +181,36 @@ fn meant_for(claims: &Claims, audiences: &[&str]) -> Result<(), Refusal> {
         },
         _ => None,
     };
-    if found.is_some_and(|found| audiences.contains(&found)) { Ok(()) } else { Err(Refusal::Audience) }
+    if found.is_some_and(|found| audiences.contains(&found)) {
+        Ok(())
+    } else {
+        Err(Refusal::Audience)
+    }
 }
 
 /// RFC 7519 §4.1.2.
 fn has_subject(claims: &Claims) -> Result<(), Refusal> {
     let found = claims.get("sub").and_then(Value::as_str);
-    if found.is_some_and(|sub| !sub.is_empty()) { Ok(()) } else { Err(Refusal::Subject) }
+    if found.is_some_and(|sub| !sub.is_empty()) {
+        Ok(())
+    } else {
+        Err(Refusal::Subject)
+    }
 }
 
 /// RFC 7519 §4.1.4 to §4.1.6, and a bound on the whole life.
 fn in_time(claims: &Claims, now: i64) -> Result<(), Refusal> {
     let number = |name| claims.get(name).and_then(Value::as_i64);
     let expires = number("exp").ok_or(Refusal::Expiry)?;
-    let issued = number("iat").filter(|&at| at <= now.saturating_add(LEEWAY)).ok_or(Refusal::IssuedAt)?;
+    let issued = number("iat")
+        .filter(|&at| at <= now.saturating_add(LEEWAY))
+        .ok_or(Refusal::IssuedAt)?;
     if expires.saturating_add(LEEWAY) <= now {
         return Err(Refusal::Expired);
     }
-    if claims.contains_key("nbf") && number("nbf").is_none_or(|from| from > now.saturating_add(LEEWAY)) {
+    if claims.contains_key("nbf")
+        && number("nbf").is_none_or(|from| from > now.saturating_add(LEEWAY))
+    {
         return Err(Refusal::NotYet);
     }
     if !(1..=MAX_LIFE).contains(&expires.saturating_sub(issued)) {
@@ -198,7 +221,11 @@ fn in_time(claims: &Claims, now: i64) -> Result<(), Refusal> {
 
 /// RFC 7800 §3: a token with `cnf` is worth nothing without the proof.
 fn bearer(claims: &Claims) -> Result<(), Refusal> {
-    if claims.contains_key("cnf") { Err(Refusal::Proof) } else { Ok(()) }
+    if claims.contains_key("cnf") {
+        Err(Refusal::Proof)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -73,7 +73,9 @@ struct Inner {
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let snapshot = self.inner.snapshot.load();
-        f.debug_struct("Keys").field("kids", &snapshot.held.keys()).finish_non_exhaustive()
+        f.debug_struct("Keys")
+            .field("kids", &snapshot.held.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,15 +103,34 @@ impl Snapshot {
     fn read(rows: Vec<signing_key::Model>, master: &Sealer, old: &Self) -> Result<Self, Failure> {
         let mut held = HashMap::with_capacity(rows.len());
         for row in &rows {
-            held.insert(row.kid.clone(), Held::read(row, master, old.held.get(&row.kid))?);
+            held.insert(
+                row.kid.clone(),
+                Held::read(row, master, old.held.get(&row.kid))?,
+            );
         }
-        let active = |alg| held.values().find(|key| key.state == State::Active && key.public.alg() == alg).cloned();
+        let active = |alg| {
+            held.values()
+                .find(|key| key.state == State::Active && key.public.alg() == alg)
+                .cloned()
+        };
         let (es256, rs256) = (active(Alg::ES256), active(Alg::RS256));
-        Ok(Self { es256, rs256, published: Arc::new(publish(&rows)), held, rows })
+        Ok(Self {
+            es256,
+            rs256,
+            published: Arc::new(publish(&rows)),
+            held,
+            rows,
+        })
     }
 
     fn empty() -> Self {
-        Self { rows: Vec::new(), held: HashMap::new(), es256: None, rs256: None, published: Arc::new(publish(&[])) }
+        Self {
+            rows: Vec::new(),
+            held: HashMap::new(),
+            es256: None,
+            rs256: None,
+            published: Arc::new(publish(&[])),
+        }
     }
 
     const fn active(&self, alg: Alg) -> Option<&Held> {
@@ -120,19 +141,29 @@ impl Snapshot {
     }
 
     fn published_key(&self, kid: &str) -> Option<&Public> {
-        self.held.get(kid).filter(|key| is_published(key.state)).map(|key| &key.public)
+        self.held
+            .get(kid)
+            .filter(|key| is_published(key.state))
+            .map(|key| &key.public)
     }
 }
 
 async fn rows(db: &Db) -> Result<Vec<signing_key::Model>, Failure> {
     use signing_key::{Column, Entity};
-    Ok(Entity::find().order_by_asc(Column::CreatedAt).order_by_asc(Column::Kid).all(db.read()).await?)
+    Ok(Entity::find()
+        .order_by_asc(Column::CreatedAt)
+        .order_by_asc(Column::Kid)
+        .all(db.read())
+        .await?)
 }
 
 /// RFC 7517 §5: the public halves of published keys, the oldest first.
 fn publish(rows: &[signing_key::Model]) -> Published {
-    let jwks: Vec<&str> =
-        rows.iter().filter(|row| is_published(row.state)).map(|row| row.public_jwk.as_str()).collect();
+    let jwks: Vec<&str> = rows
+        .iter()
+        .filter(|row| is_published(row.state))
+        .map(|row| row.public_jwk.as_str())
+        .collect();
     let body = format!("{{\"keys\":[{}]}}", jwks.join(",")).into_bytes();
     let etag = format!("\"{}\"", BASE64.encode(Hash::of(&body).as_bytes()));
     Published { body, etag }
@@ -162,7 +193,9 @@ impl Keys {
     /// altered, and if jsonwebtoken was used before [`install`]; the database's own.
     pub async fn open(db: &Db, masters: &MasterKeys) -> Result<Self, Failure> {
         if !provider::installed() {
-            return Err(Failure::internal("jsonwebtoken was used before key::install(): call it first in main"));
+            return Err(Failure::internal(
+                "jsonwebtoken was used before key::install(): call it first in main",
+            ));
         }
         let keys = Self {
             inner: Arc::new(Inner {
@@ -203,7 +236,9 @@ impl Keys {
         let rows = rows(self.db()).await?;
         let old = self.inner.snapshot.load();
         if rows != old.rows {
-            self.inner.snapshot.store(Arc::new(Snapshot::read(rows, self.master(), &old)?));
+            self.inner
+                .snapshot
+                .store(Arc::new(Snapshot::read(rows, self.master(), &old)?));
         }
         self.inner.read_at.store(began, Ordering::Relaxed);
         Ok(())
@@ -226,14 +261,31 @@ impl Keys {
         self.is_confirmed()?;
         self.is_forward(self.db().clock().now())?;
         let snapshot = self.inner.snapshot.load();
-        let key = snapshot.active(alg).ok_or_else(|| Failure::internal(format!("no active {} key", name(alg))))?;
-        let pair = key.pair.as_ref().ok_or_else(|| Failure::internal("an active key without its private part"))?;
-        let header = Header { typ, alg: name(alg), kid: &key.kid };
+        let key = snapshot
+            .active(alg)
+            .ok_or_else(|| Failure::internal(format!("no active {} key", name(alg))))?;
+        let pair = key
+            .pair
+            .as_ref()
+            .ok_or_else(|| Failure::internal("an active key without its private part"))?;
+        let header = Header {
+            typ,
+            alg: name(alg),
+            kid: &key.kid,
+        };
         let mut token = String::with_capacity(1536);
-        BASE64.encode_string(serde_json::to_vec(&header).map_err(Failure::internal)?, &mut token);
+        BASE64.encode_string(
+            serde_json::to_vec(&header).map_err(Failure::internal)?,
+            &mut token,
+        );
         token.push('.');
-        BASE64.encode_string(serde_json::to_vec(claims).map_err(Failure::internal)?, &mut token);
-        let signature = pair.sign(token.as_bytes()).ok_or_else(|| Failure::internal("a key refused to sign"))?;
+        BASE64.encode_string(
+            serde_json::to_vec(claims).map_err(Failure::internal)?,
+            &mut token,
+        );
+        let signature = pair
+            .sign(token.as_bytes())
+            .ok_or_else(|| Failure::internal("a key refused to sign"))?;
         token.push('.');
         BASE64.encode_string(signature, &mut token);
         Ok(token)
@@ -245,7 +297,12 @@ impl Keys {
     /// The first check that failed.
     pub fn verify(&self, token: &str, expect: &Expect<'_>) -> Result<Claims, Refusal> {
         let snapshot = self.inner.snapshot.load();
-        jwt::verify(token, |kid| snapshot.published_key(kid), expect, self.db().clock().now())
+        jwt::verify(
+            token,
+            |kid| snapshot.published_key(kid),
+            expect,
+            self.db().clock().now(),
+        )
     }
 
     /// Verifies an ID token given as `id_token_hint`: it may have expired, its key may be retired, and `aud` is the
@@ -255,7 +312,12 @@ impl Keys {
     /// The first check that failed.
     pub fn verify_hint(&self, token: &str, issuer: &str) -> Result<Claims, Refusal> {
         let snapshot = self.inner.snapshot.load();
-        let known = |kid: &str| snapshot.held.get(kid).filter(|key| key.state != State::Compromised);
+        let known = |kid: &str| {
+            snapshot
+                .held
+                .get(kid)
+                .filter(|key| key.state != State::Compromised)
+        };
         jwt::verify_hint(token, |kid| known(kid).map(|key| &key.public), issuer)
     }
 
@@ -284,17 +346,25 @@ impl Keys {
         if behind <= MAX_STEP_BACK {
             return Ok(());
         }
-        Err(Failure::Away { what: "clock", cause: format!("{behind} ms behind the last signature") })
+        Err(Failure::Away {
+            what: "clock",
+            cause: format!("{behind} ms behind the last signature"),
+        })
     }
 
     /// A copy that cannot read the keys must stop before its own may be out of the JWKS. Time that passed, not time of
     /// day: a moved wall clock neither stops nor prolongs it.
     fn is_confirmed(&self) -> Result<(), Failure> {
-        let age = self.age().saturating_sub(self.inner.read_at.load(Ordering::Relaxed));
+        let age = self
+            .age()
+            .saturating_sub(self.inner.read_at.load(Ordering::Relaxed));
         if u64::try_from(age).unwrap_or(0) <= rotation::STALE.as_secs() {
             return Ok(());
         }
-        Err(Failure::Away { what: "signing keys", cause: format!("not read for {age} s") })
+        Err(Failure::Away {
+            what: "signing keys",
+            cause: format!("not read for {age} s"),
+        })
     }
 
     fn age(&self) -> i64 {

@@ -32,7 +32,9 @@ impl fmt::Debug for Pair {
 pub(super) fn generate(alg: Alg) -> Option<Zeroizing<Vec<u8>>> {
     match alg {
         Alg::ES256 => {
-            let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source()).ok()?;
+            let document =
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source())
+                    .ok()?;
             Some(Zeroizing::new(document.as_ref().to_vec()))
         }
         Alg::RS256 => {
@@ -48,7 +50,11 @@ impl Pair {
     pub(super) fn parse(alg: Alg, pkcs8: &[u8]) -> Option<Self> {
         match alg {
             Alg::ES256 => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &secret::source());
+                let pair = EcdsaKeyPair::from_pkcs8(
+                    &ECDSA_P256_SHA256_FIXED_SIGNING,
+                    pkcs8,
+                    &secret::source(),
+                );
                 Some(Self::Ec(Box::new(pair.ok()?)))
             }
             Alg::RS256 => Some(Self::Rsa(RsaKeyPair::from_pkcs8(pkcs8).ok()?)),
@@ -71,11 +77,22 @@ impl Pair {
     /// The signature of `message` in the form of RFC 7518 §3.3, §3.4.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Ec(pair) => Some(pair.sign(&secret::source(), message).ok()?.as_ref().to_vec()),
+            Self::Ec(pair) => Some(
+                pair.sign(&secret::source(), message)
+                    .ok()?
+                    .as_ref()
+                    .to_vec(),
+            ),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 let rng = aws_lc_rs::rand::SystemRandom::new(); // PKCS#1 v1.5 draws nothing; the interface wants one.
-                pair.sign(&aws_lc_rs::signature::RSA_PKCS1_SHA256, &rng, message, &mut signature).ok()?;
+                pair.sign(
+                    &aws_lc_rs::signature::RSA_PKCS1_SHA256,
+                    &rng,
+                    message,
+                    &mut signature,
+                )
+                .ok()?;
                 Some(signature)
             }
         }
@@ -101,7 +118,9 @@ mod tests {
     #[test]
     fn jw_02_rsa_keys_have_2048_bits() {
         let pair = Pair::parse(Alg::RS256, &generate(Alg::RS256).unwrap()).unwrap();
-        let Some(Public::Rsa { n, e }) = pair.public() else { panic!("an RSA key") };
+        let Some(Public::Rsa { n, e }) = pair.public() else {
+            panic!("an RSA key")
+        };
         assert_eq!((n.len(), n[0] >> 7, e), (256, 1, vec![1, 0, 1]));
     }
 
@@ -113,6 +132,12 @@ mod tests {
 
     #[test]
     fn sk_07_debug_prints_nothing() {
-        assert_eq!(format!("{:?}", Pair::parse(Alg::ES256, &generate(Alg::ES256).unwrap())), "Some(Pair(…))");
+        assert_eq!(
+            format!(
+                "{:?}",
+                Pair::parse(Alg::ES256, &generate(Alg::ES256).unwrap())
+            ),
+            "Some(Pair(…))"
+        );
     }
 }

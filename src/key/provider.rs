@@ -78,7 +78,10 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
         Alg::ES256 => Pair::parse(alg, key.as_bytes()),
         Alg::RS256 => Pair::parse_rsa_der(key.as_bytes()),
     };
-    Ok(Box::new(Ours { alg, key: pair.ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))? }))
+    Ok(Box::new(Ours {
+        alg,
+        key: pair.ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?,
+    }))
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
@@ -89,10 +92,16 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     let public = match (alg, key.kind()) {
         (Alg::ES256, DecodingKeyKind::SecretOrDer(point)) => Public::from_point(point),
         (Alg::RS256, DecodingKeyKind::SecretOrDer(der)) => Public::from_rsa_der(der),
-        (Alg::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => Some(Public::Rsa { n: n.clone(), e: e.clone() }),
+        (Alg::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => Some(Public::Rsa {
+            n: n.clone(),
+            e: e.clone(),
+        }),
         (Alg::ES256, DecodingKeyKind::RsaModulusExponent { .. }) => None,
     };
-    Ok(Box::new(Ours { alg, key: public.ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))? }))
+    Ok(Box::new(Ours {
+        alg,
+        key: public.ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?,
+    }))
 }
 
 impl Signer<Vec<u8>> for Ours<Pair> {
@@ -108,8 +117,16 @@ impl JwtSigner for Ours<Pair> {
 }
 
 impl Verifier<Vec<u8>> for Ours<Public> {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), signature::Error> {
-        if self.key.verifies(message, signature) { Ok(()) } else { Err(signature::Error::new()) }
+    fn verify(
+        &self,
+        message: &[u8],
+        signature: &Vec<u8>,
+    ) -> std::result::Result<(), signature::Error> {
+        if self.key.verifies(message, signature) {
+            Ok(())
+        } else {
+            Err(signature::Error::new())
+        }
     }
 }
 

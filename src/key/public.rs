@@ -1,7 +1,9 @@
 //! The public half of a key: its JWK, the thumbprint that names it, and what its signatures are checked with.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
 use serde::Deserialize;
 
 use crate::{config::Alg, secret::Hash};
@@ -56,7 +58,10 @@ impl Public {
         let (body, rest) = element(der, 0x30)?;
         let (n, body) = element(body, 0x02)?;
         let (e, body) = element(body, 0x02)?;
-        (rest.is_empty() && body.is_empty()).then(|| Self::Rsa { n: magnitude(n), e: magnitude(e) })
+        (rest.is_empty() && body.is_empty()).then(|| Self::Rsa {
+            n: magnitude(n),
+            e: magnitude(e),
+        })
     }
 
     /// Which algorithm it is for.
@@ -72,9 +77,17 @@ impl Public {
         match self {
             Self::Ec(point) => {
                 let (x, y) = coordinates(point);
-                format!(r#""crv":"P-256","kty":"EC","x":"{}","y":"{}""#, BASE64.encode(x), BASE64.encode(y))
+                format!(
+                    r#""crv":"P-256","kty":"EC","x":"{}","y":"{}""#,
+                    BASE64.encode(x),
+                    BASE64.encode(y)
+                )
             }
-            Self::Rsa { n, e } => format!(r#""e":"{}","kty":"RSA","n":"{}""#, BASE64.encode(e), BASE64.encode(n)),
+            Self::Rsa { n, e } => format!(
+                r#""e":"{}","kty":"RSA","n":"{}""#,
+                BASE64.encode(e),
+                BASE64.encode(n)
+            ),
         }
     }
 
@@ -86,7 +99,10 @@ impl Public {
     /// RFC 7517 §4: the required members with `use`, `alg` and `kid`; nothing private.
     pub(super) fn jwk(&self) -> String {
         let (alg, kid) = (name(self.alg()), self.thumbprint());
-        format!(r#"{{{},"use":"sig","alg":"{alg}","kid":"{kid}"}}"#, self.required())
+        format!(
+            r#"{{{},"use":"sig","alg":"{alg}","kid":"{kid}"}}"#,
+            self.required()
+        )
     }
 
     /// Reads what [`Public::jwk`] wrote: none if it has other members or another name than its thumbprint.
@@ -94,23 +110,29 @@ impl Public {
         let jwk: Members = serde_json::from_str(jwk).ok()?;
         let read = |text: Option<String>| BASE64.decode(text?).ok();
         let public = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-            ("EC", Some("P-256")) => Self::from_point(&[vec![4], read(jwk.x)?, read(jwk.y)?].concat())?,
-            ("RSA", None) => Self::Rsa { n: read(jwk.n)?, e: read(jwk.e)? },
+            ("EC", Some("P-256")) => {
+                Self::from_point(&[vec![4], read(jwk.x)?, read(jwk.y)?].concat())?
+            }
+            ("RSA", None) => Self::Rsa {
+                n: read(jwk.n)?,
+                e: read(jwk.e)?,
+            },
             _ => return None,
         };
-        let fits = jwk.usage == "sig" && jwk.alg == name(public.alg()) && jwk.kid == public.thumbprint();
+        let fits =
+            jwk.usage == "sig" && jwk.alg == name(public.alg()) && jwk.kid == public.thumbprint();
         fits.then_some(public)
     }
 
     /// Whether `signature` over `message` was made by the private half. RSA keys under 2048 bits never verify.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Ec(point) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature).is_ok()
-            }
-            Self::Rsa { n, e } => {
-                RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
-            }
+            Self::Ec(point) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+                .verify(message, signature)
+                .is_ok(),
+            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }
+                .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+                .is_ok(),
         }
     }
 }
@@ -128,7 +150,12 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         0..=0x7f => (usize::from(first), der),
         0x81..=0x82 => {
             let (bytes, der) = der.split_at_checked(usize::from(first & 0x7f))?;
-            (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), der)
+            (
+                bytes
+                    .iter()
+                    .fold(0, |length, &byte| length << 8 | usize::from(byte)),
+                der,
+            )
         }
         _ => return None,
     };
@@ -137,7 +164,11 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 
 /// A positive INTEGER without its leading zeroes: JWK members carry none (RFC 7518 §6.3.1.1).
 fn magnitude(integer: &[u8]) -> Vec<u8> {
-    integer.iter().skip_while(|&&byte| byte == 0).copied().collect()
+    integer
+        .iter()
+        .skip_while(|&&byte| byte == 0)
+        .copied()
+        .collect()
 }
 
 #[cfg(test)]
@@ -152,19 +183,35 @@ mod tests {
                  FV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9\
                  c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1j\
                  F44-csFCur-kEgU8awapJzKnqDKgw";
-        let key = Public::Rsa { n: BASE64.decode(n).unwrap(), e: vec![1, 0, 1] };
-        assert_eq!(key.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        let key = Public::Rsa {
+            n: BASE64.decode(n).unwrap(),
+            e: vec![1, 0, 1],
+        };
+        assert_eq!(
+            key.thumbprint(),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
     }
 
     #[test]
     fn rsa_der_is_read_whole_or_not_at_all() {
         let der = [0x30, 0x08, 0x02, 0x02, 0x00, 0xff, 0x02, 0x02, 0x01, 0x01];
-        assert_eq!(Public::from_rsa_der(&der), Some(Public::Rsa { n: vec![0xff], e: vec![1, 1] }));
+        assert_eq!(
+            Public::from_rsa_der(&der),
+            Some(Public::Rsa {
+                n: vec![0xff],
+                e: vec![1, 1]
+            })
+        );
         for cut in 0..der.len() {
             assert_eq!(Public::from_rsa_der(&der[..cut]), None, "{cut}");
         }
         assert_eq!(Public::from_rsa_der(&[&der[..], &[0]].concat()), None);
-        assert_eq!(Public::from_rsa_der(&[0x30, 0x83, 1, 0, 0]), None, "longer than any key of ours");
+        assert_eq!(
+            Public::from_rsa_der(&[0x30, 0x83, 1, 0, 0]),
+            None,
+            "longer than any key of ours"
+        );
     }
 
     #[test]

@@ -56,14 +56,21 @@ struct Held {
 impl Slot {
     fn no_older_than(&self, age: Duration, now: Time) -> Option<Arc<Jwks>> {
         let held = self.held.load();
-        held.as_ref().filter(|held| now.since(held.read_at) <= age).map(|held| Arc::clone(&held.keys))
+        held.as_ref()
+            .filter(|held| now.since(held.read_at) <= age)
+            .map(|held| Arc::clone(&held.keys))
     }
 }
 
 impl ClientKeys {
     /// The keys at `uri`: those that are held if `known` finds in them what it looks for, else those that are there now,
     /// if they may be asked for again already. None if there are none to trust.
-    pub async fn of(&self, uri: &str, known: impl Fn(&Jwks) -> bool, now: Time) -> Option<Arc<Jwks>> {
+    pub async fn of(
+        &self,
+        uri: &str,
+        known: impl Fn(&Jwks) -> bool,
+        now: Time,
+    ) -> Option<Arc<Jwks>> {
         let slot = self.slot(uri);
         if let Some(keys) = slot.no_older_than(FRESH, now).filter(|keys| known(keys)) {
             return Some(keys);
@@ -90,15 +97,24 @@ async fn read(slot: Arc<Slot>, uri: String, now: Time) {
     }
     *asked = Some(now);
     if let Some(keys) = fetch(&uri).await {
-        slot.held.store(Some(Arc::new(Held { keys: Arc::new(keys), read_at: now })));
+        slot.held.store(Some(Arc::new(Held {
+            keys: Arc::new(keys),
+            read_at: now,
+        })));
     }
 }
 
 /// Public addresses alone; plain http only to this machine, where ops have written exactly that.
 async fn fetch(uri: &str) -> Option<Jwks> {
-    let reach = Reach { loopback_http: uri.starts_with("http://"), ..Reach::default() };
+    let reach = Reach {
+        loopback_http: uri.starts_with("http://"),
+        ..Reach::default()
+    };
     let told = match Fetcher::new(reach) {
-        Ok(fetcher) => fetcher.send(Call::get(uri)).await.map_err(|refusal| refusal.to_string()),
+        Ok(fetcher) => fetcher
+            .send(Call::get(uri))
+            .await
+            .map_err(|refusal| refusal.to_string()),
         Err(words) => Err(words),
     };
     let keys = told.and_then(|reply| match reply.status {
@@ -106,8 +122,12 @@ async fn fetch(uri: &str) -> Option<Jwks> {
         status => Err(format!("answered with status {status}")),
     });
     // A URL may hold a secret: its host says enough.
-    let host = Url::parse(uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    keys.inspect_err(|cause| tracing::warn!(host, cause, "the keys of a client cannot be read")).ok()
+    let host = Url::parse(uri)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_default();
+    keys.inspect_err(|cause| tracing::warn!(host, cause, "the keys of a client cannot be read"))
+        .ok()
 }
 
 #[cfg(test)]
@@ -132,7 +152,10 @@ mod tests {
         let now = Clock::default().now();
         let hung_up = timeout(Duration::ZERO, keys.of(&uri, |_| true, now)).await;
         assert!(hung_up.is_err());
-        assert!(keys.of(&uri, |_| true, now).await.is_some(), "the next one has it");
+        assert!(
+            keys.of(&uri, |_| true, now).await.is_some(),
+            "the next one has it"
+        );
     }
 
     #[tokio::test]
@@ -143,11 +166,22 @@ mod tests {
         let port = server.base.rsplit(':').next().unwrap();
         let (keys, now) = (ClientKeys::default(), Clock::default().now());
         let held = async |uri: String| keys.of(&uri, |_| true, now).await.is_some();
-        for host in ["127.0.0.1", "localhost", "LOCALHOST.", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "me@127.1"] {
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "LOCALHOST.",
+            "0x7f.1",
+            "2130706433",
+            "[::ffff:127.0.0.1]",
+            "me@127.1",
+        ] {
             assert!(!held(format!("https://{host}:{port}/jwks")).await, "{host}");
         }
         assert_eq!(server.connections(), 0, "somebody was connected to");
-        assert!(held(format!("http://127.0.0.1:{port}/jwks")).await, "what ops wrote for this machine");
+        assert!(
+            held(format!("http://127.0.0.1:{port}/jwks")).await,
+            "what ops wrote for this machine"
+        );
         assert_eq!(server.connections(), 1, "it listens");
     }
 }

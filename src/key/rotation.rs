@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use entity::signing_key::{Column, Entity as Row, State};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _,
     sea_query::{Expr, ExprTrait as _, OnConflict},
 };
 
@@ -32,12 +33,20 @@ const SERVICE: Duration = Duration::from_hours(90 * 24);
 /// How long resource servers may hold on to the JWKS (`max-age`).
 const CACHE: Duration = Duration::from_mins(5);
 /// How long it stays published after it stopped signing: at least until its last token is dead everywhere.
-const KEEP: Duration = longer(Duration::from_hours(2), Duration::from_secs(MAX_LIFE as u64 + 2 * CACHE.as_secs()));
+const KEEP: Duration = longer(
+    Duration::from_hours(2),
+    Duration::from_secs(MAX_LIFE as u64 + 2 * CACHE.as_secs()),
+);
 /// For how long a copy may sign on what it last read: what is left of [`KEEP`] once the last token is dead, halved.
-pub(super) const STALE: Duration = Duration::from_secs((KEEP.as_secs() - MAX_LIFE as u64 - 2 * CACHE.as_secs()) / 2);
+pub(super) const STALE: Duration =
+    Duration::from_secs((KEEP.as_secs() - MAX_LIFE as u64 - 2 * CACHE.as_secs()) / 2);
 
 const fn longer(one: Duration, other: Duration) -> Duration {
-    if one.as_secs() > other.as_secs() { one } else { other }
+    if one.as_secs() > other.as_secs() {
+        one
+    } else {
+        other
+    }
 }
 
 /// The PostgreSQL advisory lock under which keys change.
@@ -54,7 +63,10 @@ pub struct Change {
 
 impl Change {
     fn new(kid: impl Into<String>, state: State) -> Self {
-        Self { kid: kid.into(), state }
+        Self {
+            kid: kid.into(),
+            state,
+        }
     }
 }
 
@@ -84,7 +96,11 @@ impl Keys {
         let due = due(&tx).await?;
         tx.commit().await?;
         for alg in due {
-            changes.extend(self.rotate(alg).await?.map(|kid| Change::new(kid, State::Pending)));
+            changes.extend(
+                self.rotate(alg)
+                    .await?
+                    .map(|kid| Change::new(kid, State::Pending)),
+            );
         }
         if !changes.is_empty() {
             self.reload().await?;
@@ -99,8 +115,12 @@ impl Keys {
     /// # Errors
     /// The database's own; nothing has happened then.
     pub async fn emergency(&self, kid: &str) -> Result<Vec<Change>, Failure> {
-        let Some(row) = Row::find_by_id(kid).one(self.db().read()).await? else { return Ok(Vec::new()) };
-        let Some(alg) = ALGS.into_iter().find(|&alg| name(alg) == row.alg) else { return Ok(Vec::new()) };
+        let Some(row) = Row::find_by_id(kid).one(self.db().read()).await? else {
+            return Ok(Vec::new());
+        };
+        let Some(alg) = ALGS.into_iter().find(|&alg| name(alg) == row.alg) else {
+            return Ok(Vec::new());
+        };
         let spare = make(alg, self.master()).await?;
         let tx = self.db().begin().await?;
         let changes = compromise(&tx, kid, spare).await?;
@@ -118,14 +138,24 @@ impl Keys {
         let tx = self.db().begin().await?;
         lock(&tx).await?;
         let mut changed = 0;
-        for row in Row::find().filter(Column::WrappedDataKey.is_not_null()).all(tx.conn()).await? {
+        for row in Row::find()
+            .filter(Column::WrappedDataKey.is_not_null())
+            .all(tx.conn())
+            .await?
+        {
             let alg = ALGS.into_iter().find(|&alg| name(alg) == row.alg);
             let wrapped = alg
                 .zip(row.wrapped_data_key)
                 .and_then(|(alg, data_key)| seal::rewrap(self.master(), &row.kid, alg, &data_key))
-                .ok_or_else(|| Failure::internal(format!("signing key {} opens with no master key", row.kid)))?;
+                .ok_or_else(|| {
+                    Failure::internal(format!("signing key {} opens with no master key", row.kid))
+                })?;
             let update = Row::update_many().col_expr(Column::WrappedDataKey, Expr::value(wrapped));
-            changed += update.filter(Column::Kid.eq(row.kid)).exec(tx.conn()).await?.rows_affected;
+            changed += update
+                .filter(Column::Kid.eq(row.kid))
+                .exec(tx.conn())
+                .await?
+                .rows_affected;
         }
         tx.commit().await?;
         Ok(changed)
@@ -135,7 +165,9 @@ impl Keys {
 /// Holds off every other change of keys until this unit of work ends. On SQLite a unit of work is that already.
 async fn lock(tx: &Tx) -> Result<(), Failure> {
     if tx.is_postgres() {
-        tx.conn().execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+        tx.conn()
+            .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
+            .await?;
     }
     Ok(())
 }
@@ -146,7 +178,8 @@ pub(super) async fn first(tx: &Tx, made: Made) -> Result<bool, Failure> {
 }
 
 async fn insert(tx: &Tx, made: Made, state: State) -> Result<bool, Failure> {
-    let insert = Row::insert(made.row(state, tx.now)).on_conflict(OnConflict::new().do_nothing().to_owned());
+    let insert =
+        Row::insert(made.row(state, tx.now)).on_conflict(OnConflict::new().do_nothing().to_owned());
     Ok(insert.exec_without_returning(tx.conn()).await? == 1)
 }
 
@@ -167,7 +200,11 @@ async fn tick(tx: &Tx) -> Result<Vec<Change>, Failure> {
     let mut changes = retire(tx).await?;
     for alg in ALGS {
         let ready = of(alg, State::Pending).filter(Column::PublishedAt.lte(tx.now - LEAD));
-        if let Some(next) = ready.order_by_asc(Column::PublishedAt).one(tx.conn()).await? {
+        if let Some(next) = ready
+            .order_by_asc(Column::PublishedAt)
+            .one(tx.conn())
+            .await?
+        {
             changes.extend(demote(tx, alg).await?);
             changes.push(activate(tx, &next.kid).await?);
         }
@@ -190,19 +227,35 @@ async fn due(tx: &Tx) -> Result<Vec<Alg>, Failure> {
 
 /// Destroys the private parts of keys whose last token is dead; public parts stay, to know an old ID token by.
 async fn retire(tx: &Tx) -> Result<Vec<Change>, Failure> {
-    let over = |at: Time| Column::State.eq(State::Retiring).and(Column::DemotedAt.lte(at - KEEP));
+    let over = |at: Time| {
+        Column::State
+            .eq(State::Retiring)
+            .and(Column::DemotedAt.lte(at - KEEP))
+    };
     let rows = Row::find().filter(over(tx.now)).all(tx.conn()).await?;
-    destroy(State::Retired).filter(over(tx.now)).exec(tx.conn()).await?;
-    Ok(rows.into_iter().map(|row| Change::new(row.kid, State::Retired)).collect())
+    destroy(State::Retired)
+        .filter(over(tx.now))
+        .exec(tx.conn())
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Change::new(row.kid, State::Retired))
+        .collect())
 }
 
 /// The active key of `alg` stops signing.
 async fn demote(tx: &Tx, alg: Alg) -> Result<Option<Change>, Failure> {
-    let Some(old) = of(alg, State::Active).one(tx.conn()).await? else { return Ok(None) };
+    let Some(old) = of(alg, State::Active).one(tx.conn()).await? else {
+        return Ok(None);
+    };
     let update = Row::update_many()
         .col_expr(Column::State, Expr::value(State::Retiring))
         .col_expr(Column::DemotedAt, Expr::value(tx.now))
-        .filter(Column::Kid.eq(old.kid.as_str()).and(Column::State.eq(State::Active)));
+        .filter(
+            Column::Kid
+                .eq(old.kid.as_str())
+                .and(Column::State.eq(State::Active)),
+        );
     claimed(update.exec(tx.conn()).await?.rows_affected)?;
     Ok(Some(Change::new(old.kid, State::Retiring)))
 }
@@ -221,8 +274,15 @@ async fn activate(tx: &Tx, kid: &str) -> Result<Change, Failure> {
 async fn compromise(tx: &Tx, kid: &str, spare: Made) -> Result<Vec<Change>, Failure> {
     lock(tx).await?;
     let out = destroy(State::Compromised)
-        .col_expr(Column::DemotedAt, Expr::col(Column::DemotedAt).if_null(Expr::value(tx.now)))
-        .filter(Column::Kid.eq(kid).and(Column::State.ne(State::Compromised)));
+        .col_expr(
+            Column::DemotedAt,
+            Expr::col(Column::DemotedAt).if_null(Expr::value(tx.now)),
+        )
+        .filter(
+            Column::Kid
+                .eq(kid)
+                .and(Column::State.ne(State::Compromised)),
+        );
     if out.exec(tx.conn()).await?.rows_affected == 0 {
         return Ok(Vec::new());
     }
@@ -231,7 +291,10 @@ async fn compromise(tx: &Tx, kid: &str, spare: Made) -> Result<Vec<Change>, Fail
     if of(alg, State::Active).count(tx.conn()).await? > 0 {
         return Ok(changes);
     }
-    let waiting = of(alg, State::Pending).order_by_asc(Column::PublishedAt).one(tx.conn()).await?;
+    let waiting = of(alg, State::Pending)
+        .order_by_asc(Column::PublishedAt)
+        .one(tx.conn())
+        .await?;
     changes.push(match waiting {
         Some(next) => activate(tx, &next.kid).await?,
         None => {
@@ -257,7 +320,13 @@ fn destroy(state: State) -> sea_orm::UpdateMany<Row> {
 
 /// One row, as the lock promises; otherwise nothing is committed.
 fn claimed(rows: u64) -> Result<(), Failure> {
-    if rows == 1 { Ok(()) } else { Err(Failure::Conflict("signing keys changed under the lock".to_owned())) }
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Failure::Conflict(
+            "signing keys changed under the lock".to_owned(),
+        ))
+    }
 }
 
 #[cfg(test)]

@@ -27,13 +27,21 @@ pub(super) struct Made {
 /// # Errors
 /// If the cryptography refuses.
 pub(super) async fn make(alg: Alg, master: &Sealer) -> Result<Made, Failure> {
-    let pkcs8 = tokio::task::spawn_blocking(move || pair::generate(alg)).await.map_err(Failure::internal)?;
+    let pkcs8 = tokio::task::spawn_blocking(move || pair::generate(alg))
+        .await
+        .map_err(Failure::internal)?;
     let refused = || Failure::internal(format!("no {} key could be made", name(alg)));
     let pkcs8 = pkcs8.ok_or_else(refused)?;
-    let public = Pair::parse(alg, &pkcs8).and_then(|pair| pair.public()).ok_or_else(refused)?;
+    let public = Pair::parse(alg, &pkcs8)
+        .and_then(|pair| pair.public())
+        .ok_or_else(refused)?;
     let kid = public.thumbprint();
     let sealed = seal::seal(master, &kid, alg, &pkcs8);
-    Ok(Made { kid, public, sealed })
+    Ok(Made {
+        kid,
+        public,
+        sealed,
+    })
 }
 
 impl Made {
@@ -126,19 +134,31 @@ impl Held {
     ///
     /// # Errors
     /// [`Failure::Internal`] for a row that does not open or is not what its name says.
-    pub(super) fn read(row: &signing_key::Model, master: &Sealer, known: Option<&Self>) -> Result<Self, Failure> {
+    pub(super) fn read(
+        row: &signing_key::Model,
+        master: &Sealer,
+        known: Option<&Self>,
+    ) -> Result<Self, Failure> {
         let public = Public::from_jwk(&row.public_jwk)
             .filter(|public| name(public.alg()) == row.alg && public.thumbprint() == row.kid)
             .ok_or_else(|| damaged(&row.kid))?;
         let activated_at = row.activated_at;
-        let held = |pair| Self { kid: row.kid.clone(), state: row.state, public: public.clone(), activated_at, pair };
+        let held = |pair| Self {
+            kid: row.kid.clone(),
+            state: row.state,
+            public: public.clone(),
+            activated_at,
+            pair,
+        };
         if !is_published(row.state) {
             return Ok(held(None));
         }
         // One that was not published is not proven: only a private part that opens puts a key back.
         match known.filter(|known| is_published(known.state)) {
             Some(_) if !is_needed(row.state) => return Ok(held(None)),
-            Some(Self { pair: Some(pair), .. }) => return Ok(held(Some(Arc::clone(pair)))),
+            Some(Self {
+                pair: Some(pair), ..
+            }) => return Ok(held(Some(Arc::clone(pair)))),
             _ => {}
         }
         let pair = unseal(row, public.alg(), master)?;
@@ -150,10 +170,13 @@ impl Held {
 }
 
 fn unseal(row: &signing_key::Model, alg: Alg, master: &Sealer) -> Result<Pair, Failure> {
-    let (Some(private), Some(data_key)) = (row.sealed_private.clone(), row.wrapped_data_key.clone()) else {
+    let (Some(private), Some(data_key)) =
+        (row.sealed_private.clone(), row.wrapped_data_key.clone())
+    else {
         return Err(damaged(&row.kid));
     };
-    let pkcs8 = seal::open(master, &row.kid, alg, &Sealed { private, data_key }).ok_or_else(|| unopened(&row.kid))?;
+    let pkcs8 = seal::open(master, &row.kid, alg, &Sealed { private, data_key })
+        .ok_or_else(|| unopened(&row.kid))?;
     Pair::parse(alg, &pkcs8).ok_or_else(|| damaged(&row.kid))
 }
 

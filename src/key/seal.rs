@@ -25,7 +25,9 @@ pub(super) struct Sealed {
 
 /// What both layers are bound to. No part can hold the separator.
 fn context(kid: &str, alg: Alg) -> Vec<u8> {
-    ["entree signing key", "v1", kid, name(alg), "sig"].join("\n").into_bytes()
+    ["entree signing key", "v1", kid, name(alg), "sig"]
+        .join("\n")
+        .into_bytes()
 }
 
 /// Seals `pkcs8` for the row of `kid`, under a fresh data key.
@@ -39,9 +41,16 @@ pub(super) fn seal(master: &Sealer, kid: &str, alg: Alg, pkcs8: &[u8]) -> Sealed
 }
 
 /// The PKCS#8 in the row of `kid`; none if the row was altered or moved, or was sealed under another master key.
-pub(super) fn open(master: &Sealer, kid: &str, alg: Alg, sealed: &Sealed) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn open(
+    master: &Sealer,
+    kid: &str,
+    alg: Alg,
+    sealed: &Sealed,
+) -> Option<Zeroizing<Vec<u8>>> {
     let context = context(kid, alg);
-    let data_key = Zeroizing::new(<[u8; 32]>::try_from(master.open(&context, &sealed.data_key)?.as_slice()).ok()?);
+    let data_key = Zeroizing::new(
+        <[u8; 32]>::try_from(master.open(&context, &sealed.data_key)?.as_slice()).ok()?,
+    );
     Sealer::with_key(*data_key).open(&context, &sealed.private)
 }
 
@@ -64,12 +73,27 @@ mod tests {
     #[test]
     fn sk_07_a_row_opens_only_in_its_place() {
         let sealed = seal(&master(), "kid", Alg::ES256, b"private");
-        let opened = |kid, alg, sealed: &Sealed| open(&master(), kid, alg, sealed).map(|pkcs8| pkcs8.to_vec());
-        assert_eq!(opened("kid", Alg::ES256, &sealed), Some(b"private".to_vec()));
+        let opened = |kid, alg, sealed: &Sealed| {
+            open(&master(), kid, alg, sealed).map(|pkcs8| pkcs8.to_vec())
+        };
+        assert_eq!(
+            opened("kid", Alg::ES256, &sealed),
+            Some(b"private".to_vec())
+        );
         assert_eq!(opened("other", Alg::ES256, &sealed), None);
         assert_eq!(opened("kid", Alg::RS256, &sealed), None);
         let other = seal(&master(), "kid", Alg::ES256, b"private");
-        assert_eq!(opened("kid", Alg::ES256, &Sealed { private: sealed.private, data_key: other.data_key }), None);
+        assert_eq!(
+            opened(
+                "kid",
+                Alg::ES256,
+                &Sealed {
+                    private: sealed.private,
+                    data_key: other.data_key
+                }
+            ),
+            None
+        );
     }
 
     #[test]
@@ -86,7 +110,15 @@ mod tests {
         let data_key = rewrap(&both, "kid", Alg::ES256, &sealed.data_key).unwrap();
         let new = MasterKeys::new([2; 32], []).sealer(WRAP);
         assert!(open(&new, "kid", Alg::ES256, &sealed).is_none());
-        let rewrapped = Sealed { private: sealed.private, data_key };
-        assert_eq!(open(&new, "kid", Alg::ES256, &rewrapped).unwrap().as_slice(), b"private");
+        let rewrapped = Sealed {
+            private: sealed.private,
+            data_key,
+        };
+        assert_eq!(
+            open(&new, "kid", Alg::ES256, &rewrapped)
+                .unwrap()
+                .as_slice(),
+            b"private"
+        );
     }
 }

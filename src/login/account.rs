@@ -29,22 +29,27 @@ use crate::{
 pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
-        let Some(current) = &visit.current else { return Ok(see_other("/login")) };
+        let Some(current) = &visit.current else {
+            return Ok(see_other("/login"));
+        };
         let now = app.clock().now();
         session::seen(app.db.pool(), &current.session, now).await?;
-        let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
-        let rows: Vec<SessionRow> = session::list(app.db.read(), &current.user, now, &visit.config.session)
+        let email = user::address_of(app.db.read(), current.user.id)
             .await?
-            .into_iter()
-            .map(|row| SessionRow {
-                id: row.id.to_string(),
-                form_token: visit.session_token(app, &end_form(row.id)),
-                current: row.id == current.session.id,
-                last_seen: visit.tongue.date_time(row.last_seen_at),
-                created: visit.tongue.date_time(row.created_at),
-                device: row.device,
-            })
-            .collect();
+            .map(|row| row.email);
+        let rows: Vec<SessionRow> =
+            session::list(app.db.read(), &current.user, now, &visit.config.session)
+                .await?
+                .into_iter()
+                .map(|row| SessionRow {
+                    id: row.id.to_string(),
+                    form_token: visit.session_token(app, &end_form(row.id)),
+                    current: row.id == current.session.id,
+                    last_seen: visit.tongue.date_time(row.last_seen_at),
+                    created: visit.tongue.date_time(row.created_at),
+                    device: row.device,
+                })
+                .collect();
         let linked = identity::of_user(app.db.read(), current.user.id).await?;
         let connected: Vec<String> = linked.iter().map(|row| row.provider.clone()).collect();
         let page = Account {
@@ -94,7 +99,13 @@ enum Which {
     One(Uuid),
 }
 
-async fn leave(app: &App, request: &Request, body: Body, form: &str, which: Which) -> Result<Response, Trouble> {
+async fn leave(
+    app: &App,
+    request: &Request,
+    body: Body,
+    form: &str,
+    which: Which,
+) -> Result<Response, Trouble> {
     let visit = Visit::of(app, request, "").await?;
     let params = Params::read_form(request, body).await?;
     if visit.current.is_none() {
@@ -108,13 +119,19 @@ async fn leave(app: &App, request: &Request, body: Body, form: &str, which: Whic
         Which::One(id) => id == current.session.id,
     };
     end(app, &visit, current, which).await?;
-    Ok(if ends_current { visit.answer_signed_out(see_other("/logged-out")) } else { see_other("/account") })
+    Ok(if ends_current {
+        visit.answer_signed_out(see_other("/logged-out"))
+    } else {
+        see_other("/account")
+    })
 }
 
 async fn end(app: &App, visit: &Visit, current: &Current, which: Which) -> Result<(), Trouble> {
     let tx = app.db.begin().await?;
     let user = current.user.id;
-    let event = Event::new(Kind::SignedOut).user(user).caller(&visit.caller.network, &visit.caller.request_id);
+    let event = Event::new(Kind::SignedOut)
+        .user(user)
+        .caller(&visit.caller.network, &visit.caller.request_id);
     match which {
         Which::All => {
             session::end_all(&tx, user).await?;
@@ -136,18 +153,33 @@ async fn end(app: &App, visit: &Visit, current: &Current, which: Which) -> Resul
 /// Signs out of this browser.
 #[handler]
 pub async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, leave(app, request, body, "sign-out", Which::Current)).await
+    trouble::page(
+        app,
+        request,
+        leave(app, request, body, "sign-out", Which::Current),
+    )
+    .await
 }
 
 /// Signs out everywhere.
 #[handler]
 pub async fn sign_out_everywhere(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, leave(app, request, body, "sign-out-everywhere", Which::All)).await
+    trouble::page(
+        app,
+        request,
+        leave(app, request, body, "sign-out-everywhere", Which::All),
+    )
+    .await
 }
 
 /// Ends one session.
 #[handler]
-pub async fn end_session(Data(app): Data<&App>, Path(id): Path<String>, request: &Request, body: Body) -> Response {
+pub async fn end_session(
+    Data(app): Data<&App>,
+    Path(id): Path<String>,
+    request: &Request,
+    body: Body,
+) -> Response {
     trouble::page(app, request, async {
         let id = Uuid::try_parse(&id).map_err(|_| Trouble::NotFound)?;
         leave(app, request, body, &end_form(id), Which::One(id)).await
@@ -160,7 +192,13 @@ pub async fn end_session(Data(app): Data<&App>, Path(id): Path<String>, request:
 pub async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
-        Ok(show(&page::SignedOut { tongue: &visit.tongue, next_href: None }, visit.site))
+        Ok(show(
+            &page::SignedOut {
+                tongue: &visit.tongue,
+                next_href: None,
+            },
+            visit.site,
+        ))
     })
     .await
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use entity::known_device as row;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    sea_query::OnConflict,
 };
 
 use crate::{
@@ -56,7 +57,10 @@ pub async fn remember(tx: &Tx, device: &Hash, address_key: &Hash) -> Result<(), 
     let again = OnConflict::columns([row::Column::DeviceHash, row::Column::AddressKey])
         .update_column(row::Column::ExpiresAt)
         .to_owned();
-    row::Entity::insert(model).on_conflict(again).exec_without_returning(tx.conn()).await?;
+    row::Entity::insert(model)
+        .on_conflict(again)
+        .exec_without_returning(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -65,5 +69,6 @@ pub async fn remember(tx: &Tx, device: &Hash, address_key: &Hash) -> Result<(), 
 /// # Errors
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
-    tx.delete_some::<row::Entity>(row::Column::Id, row::Column::ExpiresAt.lt(tx.now), most).await
+    tx.delete_some::<row::Entity>(row::Column::Id, row::Column::ExpiresAt.lt(tx.now), most)
+        .await
 }

@@ -74,7 +74,9 @@ impl Of<'_> {
     fn provider(&self) -> Option<&str> {
         match self {
             Self::Mail { .. } => None,
-            Self::Mailbox { link: arrived, .. } | Self::Link { arrived, .. } => Some(&arrived.provider),
+            Self::Mailbox { link: arrived, .. } | Self::Link { arrived, .. } => {
+                Some(&arrived.provider)
+            }
         }
     }
 }
@@ -123,11 +125,20 @@ type Found<'a> = Result<(User, Method<'a>, bool), &'static str>;
 ///
 /// # Errors
 /// The database's own.
-pub async fn finish(tx: &Tx, proof: Proof<'_>, caller: &Caller, config: &Config) -> Result<Finished, Failure> {
+pub async fn finish(
+    tx: &Tx,
+    proof: Proof<'_>,
+    caller: &Caller,
+    config: &Config,
+) -> Result<Finished, Failure> {
     let found = match proof.of {
         Of::Mail { .. } => by_mail(tx, proof, caller, config).await?,
         Of::Mailbox { .. } => by_mailbox(tx, proof, caller, config).await?,
-        Of::Link { identity, arrived, amr } => by_link(tx, identity, arrived, amr).await?,
+        Of::Link {
+            identity,
+            arrived,
+            amr,
+        } => by_link(tx, identity, arrived, amr).await?,
     };
     let (user, method, linked) = match found {
         Ok(found) => found,
@@ -142,55 +153,107 @@ pub async fn finish(tx: &Tx, proof: Proof<'_>, caller: &Caller, config: &Config)
     if let (Some(_), Some(key)) = (proof.holds.browser, proof.of.key()) {
         device::remember(tx, &device.hash(), key).await?;
     }
-    event(Kind::SignedIn, caller, proof).user(user.id).session(session.id).record(tx).await?;
-    Ok(Finished::SignedIn(Box::new(SignedIn { session, user, sid, pre, device, linked })))
+    event(Kind::SignedIn, caller, proof)
+        .user(user.id)
+        .session(session.id)
+        .record(tx)
+        .await?;
+    Ok(Finished::SignedIn(Box::new(SignedIn {
+        session,
+        user,
+        sid,
+        pre,
+        device,
+        linked,
+    })))
 }
 
-async fn by_mail<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config) -> Result<Found<'a>, Failure> {
-    let Of::Mail { address, link, .. } = proof.of else { return Ok(Err("not_mail")) };
+async fn by_mail<'a>(
+    tx: &Tx,
+    proof: Proof<'a>,
+    caller: &Caller,
+    config: &Config,
+) -> Result<Found<'a>, Failure> {
+    let Of::Mail { address, link, .. } = proof.of else {
+        return Ok(Err("not_mail"));
+    };
     // The mail is proof enough. What a provider said is worth nothing once that is switched off.
     let link = link.filter(|arrived| provider::speaks_for(config, arrived).is_some());
     let may_create = config.magic_link.sign_up == SignUp::Open;
-    Ok(match user::resolve(tx, address, ProvenBy::Mail, may_create).await? {
-        Resolved::Known(user) => Ok((user, Method::Mail, false)),
-        Resolved::Created(mut user) => {
-            event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
-            let linked = match link {
-                Some(arrived) => connect(tx, &user, arrived, caller).await?.is_some(),
-                None => false,
-            };
-            let name = link.filter(|_| linked).and_then(|arrived| arrived.name.as_deref());
-            user::introduce(tx, &mut user, proof.locale, name).await?;
-            if let Some(arrived) = link.filter(|_| linked) {
-                tell_connected(tx, address, arrived, proof.locale).await?;
+    Ok(
+        match user::resolve(tx, address, ProvenBy::Mail, may_create).await? {
+            Resolved::Known(user) => Ok((user, Method::Mail, false)),
+            Resolved::Created(mut user) => {
+                event(Kind::UserCreated, caller, proof)
+                    .user(user.id)
+                    .record(tx)
+                    .await?;
+                let linked = match link {
+                    Some(arrived) => connect(tx, &user, arrived, caller).await?.is_some(),
+                    None => false,
+                };
+                let name = link
+                    .filter(|_| linked)
+                    .and_then(|arrived| arrived.name.as_deref());
+                user::introduce(tx, &mut user, proof.locale, name).await?;
+                if let Some(arrived) = link.filter(|_| linked) {
+                    tell_connected(tx, address, arrived, proof.locale).await?;
+                }
+                Ok((user, Method::Mail, linked))
             }
-            Ok((user, Method::Mail, linked))
-        }
-        Resolved::Reclaimed(user) => {
-            let mut user = reset_access(tx, user, address, proof.locale).await?;
-            user::introduce(tx, &mut user, proof.locale, None).await?;
-            event(Kind::AccessReset, caller, proof).user(user.id).record(tx).await?;
-            Ok((user, Method::Mail, false))
-        }
-        Resolved::Refused => Err("user_disabled"),
-        Resolved::Closed => Err(CLOSED),
-    })
+            Resolved::Reclaimed(user) => {
+                let mut user = reset_access(tx, user, address, proof.locale).await?;
+                user::introduce(tx, &mut user, proof.locale, None).await?;
+                event(Kind::AccessReset, caller, proof)
+                    .user(user.id)
+                    .record(tx)
+                    .await?;
+                Ok((user, Method::Mail, false))
+            }
+            Resolved::Refused => Err("user_disabled"),
+            Resolved::Closed => Err(CLOSED),
+        },
+    )
 }
 
 /// User, address and link in one unit of work, or nothing (case D without a mail, LK-02).
-async fn by_mailbox<'a>(tx: &Tx, proof: Proof<'a>, caller: &Caller, config: &Config) -> Result<Found<'a>, Failure> {
-    let Of::Mailbox { address, link, amr, .. } = proof.of else { return Ok(Err("not_a_mailbox")) };
+async fn by_mailbox<'a>(
+    tx: &Tx,
+    proof: Proof<'a>,
+    caller: &Caller,
+    config: &Config,
+) -> Result<Found<'a>, Failure> {
+    let Of::Mailbox {
+        address, link, amr, ..
+    } = proof.of
+    else {
+        return Ok(Err("not_a_mailbox"));
+    };
     if config.magic_link.sign_up == SignUp::Closed {
         return Ok(Err(CLOSED));
     }
-    let Some(mut user) = user::admit(tx, address).await? else { return Ok(Err(HELD)) };
+    let Some(mut user) = user::admit(tx, address).await? else {
+        return Ok(Err(HELD));
+    };
     user::introduce(tx, &mut user, proof.locale, link.name.as_deref()).await?;
-    event(Kind::UserCreated, caller, proof).user(user.id).record(tx).await?;
+    event(Kind::UserCreated, caller, proof)
+        .user(user.id)
+        .record(tx)
+        .await?;
     match connect(tx, &user, link, caller).await? {
         // No letter: the provider runs this mailbox, and whoever came has made the account by that one press.
-        Some(identity) => Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, true))),
+        Some(identity) => Ok(Ok((
+            user,
+            Method::Upstream {
+                identity: identity.id,
+                amr,
+            },
+            true,
+        ))),
         // Its link was made a moment ago, for somebody else: a user without it would be of no use to anybody.
-        None => Err(Failure::Conflict("the account was connected in the meantime".to_owned())),
+        None => Err(Failure::Conflict(
+            "the account was connected in the meantime".to_owned(),
+        )),
     }
 }
 
@@ -203,26 +266,50 @@ pub const CLOSED: &str = "sign_up_closed";
 /// Why a link signed nobody in: it was disconnected meanwhile.
 pub const UNLINKED: &str = "identity_unlinked";
 
-async fn by_link<'a>(tx: &Tx, identity: &Identity, arrived: &Arrived, amr: &'a str) -> Result<Found<'a>, Failure> {
-    let Some(user) = user::by_id(tx.conn(), identity.user_id).await? else { return Ok(Err("user_disabled")) };
+async fn by_link<'a>(
+    tx: &Tx,
+    identity: &Identity,
+    arrived: &Arrived,
+    amr: &'a str,
+) -> Result<Found<'a>, Failure> {
+    let Some(user) = user::by_id(tx.conn(), identity.user_id).await? else {
+        return Ok(Err("user_disabled"));
+    };
     if user.state != user::State::Active {
         return Ok(Err("user_disabled"));
     }
     if !identity::used(tx, identity.id, arrived).await? {
         return Ok(Err(UNLINKED));
     }
-    Ok(Ok((user, Method::Upstream { identity: identity.id, amr }, false)))
+    Ok(Ok((
+        user,
+        Method::Upstream {
+            identity: identity.id,
+            amr,
+        },
+        false,
+    )))
 }
 
 /// Connects an account to a user, with its row in the trail; none if it is somebody else's.
 ///
 /// # Errors
 /// The database's own.
-pub async fn connect(tx: &Tx, user: &User, arrived: &Arrived, caller: &Caller) -> Result<Option<Identity>, Failure> {
+pub async fn connect(
+    tx: &Tx,
+    user: &User,
+    arrived: &Arrived,
+    caller: &Caller,
+) -> Result<Option<Identity>, Failure> {
     match identity::add(tx, user.id, arrived).await? {
         Added::Linked(identity) => {
-            let event = Event::new(Kind::IdentityLinked).user(user.id).provider(&arrived.provider);
-            event.caller(&caller.network, &caller.request_id).record(tx).await?;
+            let event = Event::new(Kind::IdentityLinked)
+                .user(user.id)
+                .provider(&arrived.provider);
+            event
+                .caller(&caller.network, &caller.request_id)
+                .record(tx)
+                .await?;
             Ok(Some(identity))
         }
         Added::Own(identity) => Ok(Some(identity)),
@@ -262,33 +349,68 @@ async fn begin(
             session::end(tx, current.user.id, current.session.id).await?;
         }
     }
-    let start =
-        Start { user, method, device: &caller.device, remembered: proof.remembered, browser: proof.holds.browser };
+    let start = Start {
+        user,
+        method,
+        device: &caller.device,
+        remembered: proof.remembered,
+        browser: proof.holds.browser,
+    };
     session::start(tx, start, &config.session).await
 }
 
 /// E2: nobody had proven this account; whatever was prepared in it ends now, and its owner is told. Where there was
 /// nothing, as after `entree users create`, there is nothing to tell.
-async fn reset_access(tx: &Tx, mut user: User, address: &Address, locale: &str) -> Result<User, Failure> {
+async fn reset_access(
+    tx: &Tx,
+    mut user: User,
+    address: &Address,
+    locale: &str,
+) -> Result<User, Failure> {
     user.auth_epoch = user::bump_epoch(tx, user.id).await?;
     let ended = identity::remove_all(tx, user.id).await? + session::end_all(tx, user.id).await?;
     if ended > 0 {
-        tell(tx, LetterKind::AccessReset, address.canonical(), locale, None).await?;
+        tell(
+            tx,
+            LetterKind::AccessReset,
+            address.canonical(),
+            locale,
+            None,
+        )
+        .await?;
     }
     Ok(user)
 }
 
 /// LK-07: whoever has the mailbox learns which account at a provider signs in here, from the first day on.
-async fn tell_connected(tx: &Tx, address: &Address, arrived: &Arrived, locale: &str) -> Result<(), Failure> {
+async fn tell_connected(
+    tx: &Tx,
+    address: &Address,
+    arrived: &Arrived,
+    locale: &str,
+) -> Result<(), Failure> {
     let about = Some(arrived.provider.clone());
-    tell(tx, LetterKind::ProviderConnected, address.canonical(), locale, about).await
+    tell(
+        tx,
+        LetterKind::ProviderConnected,
+        address.canonical(),
+        locale,
+        about,
+    )
+    .await
 }
 
 /// Queues a letter that tells somebody what happened to their account.
 ///
 /// # Errors
 /// The database's own.
-pub async fn tell(tx: &Tx, kind: LetterKind, to: &str, locale: &str, about: Option<String>) -> Result<(), Failure> {
+pub async fn tell(
+    tx: &Tx,
+    kind: LetterKind,
+    to: &str,
+    locale: &str,
+    about: Option<String>,
+) -> Result<(), Failure> {
     let letter = outbox::New {
         kind,
         flow_id: None,

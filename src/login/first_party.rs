@@ -76,7 +76,13 @@ pub trait IssueTokens: Send + Sync + std::fmt::Debug {
 
     /// Ends every grant that came from a sign-in by this account at a provider, and from these sessions of a user, also
     /// those with `offline_access`: the way in that began them counts no more. Signing out does not do this (BS-05).
-    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, identity: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64>;
+    fn end<'a>(
+        &'a self,
+        tx: &'a Tx,
+        user: Uuid,
+        identity: Uuid,
+        sessions: &'a [Uuid],
+    ) -> Work<'a, u64>;
 }
 
 /// Tokens (RFC 6749 §5.1).

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use entity::{Time, magic_link_flow as row};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _,
-    QuerySelect as _, UpdateMany,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _,
+    QueryFilter as _, QuerySelect as _, UpdateMany,
     sea_query::{Expr, LockBehavior, LockType},
 };
 use uuid::Uuid;
@@ -94,7 +94,9 @@ pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, Fail
         link: open.link,
         link_settled_at: None,
     };
-    row::ActiveModel::from(flow.clone()).insert(tx.conn()).await?;
+    row::ActiveModel::from(flow.clone())
+        .insert(tx.conn())
+        .await?;
     Ok(flow)
 }
 
@@ -117,7 +119,11 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>
 ///
 /// # Errors
 /// The database's own.
-pub async fn held(conn: &impl ConnectionTrait, id: Uuid, holder: &Holder) -> Result<Option<Flow>, Failure> {
+pub async fn held(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+    holder: &Holder,
+) -> Result<Option<Flow>, Failure> {
     Ok(by_id(conn, id).await?.filter(|flow| is_held(flow, holder)))
 }
 
@@ -130,9 +136,10 @@ pub fn is_held(flow: &Flow, holder: &Holder) -> bool {
             .flatten()
             .filter_map(|column| Hash::from_column(column))
             .any(|hash| hash == *cookie),
-        Holder::App(challenge) => {
-            flow.code_challenge.as_ref().is_some_and(|mine| Hash::of(mine.as_bytes()) == Hash::of(challenge.as_bytes()))
-        }
+        Holder::App(challenge) => flow
+            .code_challenge
+            .as_ref()
+            .is_some_and(|mine| Hash::of(mine.as_bytes()) == Hash::of(challenge.as_bytes())),
     }
 }
 
@@ -151,10 +158,18 @@ fn open_flow(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
 pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, Failure> {
     let done = open_flow(tx, flow.id)
         .col_expr(row::Column::Sends, Expr::col(row::Column::Sends).add(1))
-        .col_expr(row::Column::NextSendAt, Expr::value((tx.now + resend_delay(config, flow.sends + 1)).0))
-        .col_expr(row::Column::ExpiresAt, Expr::value((tx.now + config.flow_lifetime()).0))
+        .col_expr(
+            row::Column::NextSendAt,
+            Expr::value((tx.now + resend_delay(config, flow.sends + 1)).0),
+        )
+        .col_expr(
+            row::Column::ExpiresAt,
+            Expr::value((tx.now + config.flow_lifetime()).0),
+        )
         .filter(row::Column::NextSendAt.lte(tx.now))
-        .filter(row::Column::Sends.lt(i32::try_from(config.limits.sends_per_flow).unwrap_or(i32::MAX)))
+        .filter(
+            row::Column::Sends.lt(i32::try_from(config.limits.sends_per_flow).unwrap_or(i32::MAX)),
+        )
         .exec(tx.conn())
         .await?;
     Ok(done.rows_affected == 1)
@@ -183,7 +198,10 @@ pub async fn count_try(tx: &Tx, id: Uuid, state: State, most: u32) -> Result<boo
 /// The database's own.
 pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
     let done = row::Entity::update_many()
-        .col_expr(row::Column::Refusals, Expr::col(row::Column::Refusals).add(1))
+        .col_expr(
+            row::Column::Refusals,
+            Expr::col(row::Column::Refusals).add(1),
+        )
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::Refusals.lt(MOST_REFUSALS))
         .exec(tx.conn())
@@ -209,14 +227,20 @@ pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 /// # Errors
 /// The database's own.
 pub async fn abandon(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
-    let done = open_flow(tx, id).col_expr(row::Column::State, Expr::value("ended")).exec(tx.conn()).await?;
+    let done = open_flow(tx, id)
+        .col_expr(row::Column::State, Expr::value("ended"))
+        .exec(tx.conn())
+        .await?;
     Ok(done.rows_affected == 1)
 }
 
 /// Whether a consumed flow still answers its holder as it did at first (B7).
 #[must_use]
 pub fn answers_again(flow: &Flow, now: Time) -> bool {
-    flow.state == State::Consumed && flow.consumed_at.is_some_and(|at| now.since(at) <= DOUBLE_CLICK)
+    flow.state == State::Consumed
+        && flow
+            .consumed_at
+            .is_some_and(|at| now.since(at) <= DOUBLE_CLICK)
 }
 
 /// Where a flow stands, as pages and the API say it: an open one whose time is over has ended.
@@ -233,10 +257,18 @@ pub fn state_name(flow: &Flow, now: Time) -> &'static str {
 ///
 /// # Errors
 /// The database's own.
-pub async fn record(tx: &Tx, id: Uuid, session: Uuid, new_browser: Option<Hash>) -> Result<(), Failure> {
+pub async fn record(
+    tx: &Tx,
+    id: Uuid,
+    session: Uuid,
+    new_browser: Option<Hash>,
+) -> Result<(), Failure> {
     row::Entity::update_many()
         .col_expr(row::Column::SessionId, Expr::value(Some(session)))
-        .col_expr(row::Column::ConsumedBrowserHash, Expr::value(new_browser.map(Hash::to_column)))
+        .col_expr(
+            row::Column::ConsumedBrowserHash,
+            Expr::value(new_browser.map(Hash::to_column)),
+        )
         .filter(row::Column::Id.eq(id))
         .exec(tx.conn())
         .await?;
@@ -277,7 +309,10 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
 /// The database's own.
 pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
     let done = row::Entity::update_many()
-        .col_expr(row::Column::DestinationClaimedAt, Expr::value(Some(tx.now.0)))
+        .col_expr(
+            row::Column::DestinationClaimedAt,
+            Expr::value(Some(tx.now.0)),
+        )
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(State::Consumed))
         .filter(row::Column::DestinationClaimedAt.is_null())
@@ -309,8 +344,9 @@ pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let kept = tx.now - Duration::from_secs(86_400);
-    let over = row::Column::ExpiresAt
-        .lt(kept)
-        .or(row::Column::ExpiresAt.lt(tx.now).and(row::Column::State.ne(State::Consumed)));
-    tx.delete_some::<row::Entity>(row::Column::Id, over, most).await
+    let over = row::Column::ExpiresAt.lt(kept).or(row::Column::ExpiresAt
+        .lt(tx.now)
+        .and(row::Column::State.ne(State::Consumed)));
+    tx.delete_some::<row::Entity>(row::Column::Id, over, most)
+        .await
 }

@@ -190,23 +190,43 @@ impl<'a> Error<'a> {
     #[must_use]
     pub fn of(tongue: &'a Tongue, status: StatusCode, reference: Option<&'a str>) -> Self {
         let (title, message) = match status {
-            StatusCode::NOT_FOUND => (tongue.t("error-not-found-title"), tongue.t("error-not-found")),
+            StatusCode::NOT_FOUND => (
+                tongue.t("error-not-found-title"),
+                tongue.t("error-not-found"),
+            ),
             StatusCode::FORBIDDEN => (tongue.t("error-stale-title"), tongue.t("error-stale")),
             StatusCode::GONE => (tongue.t("error-expired-title"), tongue.t("error-expired")),
             StatusCode::TOO_MANY_REQUESTS => (tongue.t("error-busy-title"), tongue.t("error-busy")),
-            StatusCode::SERVICE_UNAVAILABLE => (tongue.t("error-away-title"), tongue.t("error-away")),
-            status if status.is_client_error() => (tongue.t("error-request-title"), tongue.t("error-request")),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                (tongue.t("error-away-title"), tongue.t("error-away"))
+            }
+            status if status.is_client_error() => {
+                (tongue.t("error-request-title"), tongue.t("error-request"))
+            }
             _ => (tongue.t("error-title"), tongue.t("error-internal")),
         };
         let next_href = status.is_client_error().then_some("/login");
-        Self { tongue, status, title, message, parameter: None, next_href, next_label: None, reference }
+        Self {
+            tongue,
+            status,
+            title,
+            message,
+            parameter: None,
+            next_href,
+            next_label: None,
+            reference,
+        }
     }
 
     /// The browser sent back no cookie of ours.
     #[must_use]
     pub fn without_cookies(tongue: &'a Tongue) -> Self {
         let (title, message) = (tongue.t("error-cookies-title"), tongue.t("error-cookies"));
-        Self { title, message, ..Self::of(tongue, StatusCode::FORBIDDEN, None) }
+        Self {
+            title,
+            message,
+            ..Self::of(tongue, StatusCode::FORBIDDEN, None)
+        }
     }
 }
 
@@ -220,7 +240,9 @@ fn cancel(tongue: &Tongue, client: Option<&str>) -> String {
 impl SignIn<'_> {
     fn heading(&self) -> String {
         match self.client {
-            Some(client) => self.tongue.html("sign-in-title-client", &[("client", client.to_owned())]),
+            Some(client) => self
+                .tongue
+                .html("sign-in-title-client", &[("client", client.to_owned())]),
             None => self.tongue.html("sign-in-title", &[]),
         }
     }
@@ -230,13 +252,17 @@ impl SignIn<'_> {
     }
 
     fn signed_in_html(&self, email: &str) -> String {
-        self.tongue.html("sign-in-signed-in", &[("email", email.to_owned())])
+        self.tongue
+            .html("sign-in-signed-in", &[("email", email.to_owned())])
     }
 }
 
 impl Linking<'_> {
     fn lede(&self, tongue: &Tongue) -> String {
-        let (provider, account) = (("provider", self.provider.to_owned()), ("account", self.account.to_owned()));
+        let (provider, account) = (
+            ("provider", self.provider.to_owned()),
+            ("account", self.account.to_owned()),
+        );
         match self.account {
             "" => tongue.html("sign-in-linking-nameless", &[provider]),
             _ => tongue.html("sign-in-linking", &[provider, account]),
@@ -246,11 +272,15 @@ impl Linking<'_> {
 
 impl Sent<'_> {
     fn lede(&self) -> String {
-        self.tongue.html("sent-lede", &[("email", self.email.to_owned())])
+        self.tongue
+            .html("sent-lede", &[("email", self.email.to_owned())])
     }
 
     fn digits(&self) -> String {
-        self.tongue.ta("sent-code-hint", &[("digits", self.code_digits.to_string())])
+        self.tongue.ta(
+            "sent-code-hint",
+            &[("digits", self.code_digits.to_string())],
+        )
     }
 
     fn cancel(&self) -> String {
@@ -258,7 +288,10 @@ impl Sent<'_> {
     }
 
     fn pause(&self) -> String {
-        self.tongue.ta("sent-resend-pause", &[("seconds", self.resend_after_seconds.to_string())])
+        self.tongue.ta(
+            "sent-resend-pause",
+            &[("seconds", self.resend_after_seconds.to_string())],
+        )
     }
 }
 
@@ -267,9 +300,10 @@ impl Link<'_> {
         let email = ("email", self.email_masked.to_owned());
         match self.mode {
             LinkMode::Confirm { .. } => self.tongue.html("link-lede", &[email]),
-            LinkMode::SwitchUser { current } => {
-                self.tongue.html("link-switch-lede", &[email, ("current", current.to_owned())])
-            }
+            LinkMode::SwitchUser { current } => self.tongue.html(
+                "link-switch-lede",
+                &[email, ("current", current.to_owned())],
+            ),
         }
     }
 
@@ -290,7 +324,11 @@ impl Content for SignIn<'_> {
         self.tongue.t("sign-in-title")
     }
     fn status(&self) -> StatusCode {
-        if self.error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
+        if self.error.is_some() {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::OK
+        }
     }
 }
 
@@ -302,10 +340,17 @@ impl Content for Sent<'_> {
         self.tongue.t("sent-title")
     }
     fn status(&self) -> StatusCode {
-        if self.error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
+        if self.error.is_some() {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::OK
+        }
     }
     fn script(&self) -> Option<Script> {
-        Some(Script { source: include_str!("waiting.js"), connects: true })
+        Some(Script {
+            source: include_str!("waiting.js"),
+            connects: true,
+        })
     }
 }
 
@@ -317,7 +362,10 @@ impl Content for Link<'_> {
         self.tongue.t("link-title")
     }
     fn script(&self) -> Option<Script> {
-        Some(Script { source: include_str!("link.js"), connects: false })
+        Some(Script {
+            source: include_str!("link.js"),
+            connects: false,
+        })
     }
     fn referrer(&self) -> &'static str {
         "no-referrer"
@@ -333,7 +381,10 @@ impl Content for Elsewhere<'_> {
     }
     // Its address holds the secret too, and it is scrubbed as on the link page.
     fn script(&self) -> Option<Script> {
-        Some(Script { source: include_str!("link.js"), connects: false })
+        Some(Script {
+            source: include_str!("link.js"),
+            connects: false,
+        })
     }
     fn referrer(&self) -> &'static str {
         "no-referrer"

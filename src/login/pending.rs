@@ -97,8 +97,12 @@ impl Asker<'_> {
     /// proven who they are meanwhile.
     fn brought(&self, stored: &Stored) -> bool {
         let bound = Hash::from_column(&stored.browser);
-        let grown_from = self.session.and_then(|session| session.browser_hash.as_deref()).and_then(Hash::from_column);
-        let beside = stored.session.is_some() && stored.session == self.session.map(|session| session.id);
+        let grown_from = self
+            .session
+            .and_then(|session| session.browser_hash.as_deref())
+            .and_then(Hash::from_column);
+        let beside =
+            stored.session.is_some() && stored.session == self.session.map(|session| session.id);
         beside || bound.is_some() && (self.browser == bound || grown_from == bound)
     }
 }
@@ -115,9 +119,16 @@ pub async fn park(
     pending: &Pending,
 ) -> Result<Plain, Failure> {
     let handle = Plain::generate();
-    let stored = Stored { browser: browser.to_column(), session, pending: pending.clone() };
+    let stored = Stored {
+        browser: browser.to_column(),
+        session,
+        pending: pending.clone(),
+    };
     let value = serde_json::to_vec(&stored).map_err(Failure::internal)?;
-    if !tickets.issue(Kind::Pending, &handle.hash(), &value, KEPT).await? {
+    if !tickets
+        .issue(Kind::Pending, &handle.hash(), &value, KEPT)
+        .await?
+    {
         return Err(Failure::internal("a fresh 256-bit handle was taken"));
     }
     Ok(handle)
@@ -127,8 +138,14 @@ pub async fn park(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn look(tickets: &Tickets, handle: &Plain, asker: Asker<'_>) -> Result<Option<Pending>, Failure> {
-    let Some(value) = tickets.peek(Kind::Pending, &handle.hash()).await? else { return Ok(None) };
+pub async fn look(
+    tickets: &Tickets,
+    handle: &Plain,
+    asker: Asker<'_>,
+) -> Result<Option<Pending>, Failure> {
+    let Some(value) = tickets.peek(Kind::Pending, &handle.hash()).await? else {
+        return Ok(None);
+    };
     Ok(read(&value, asker))
 }
 
@@ -136,12 +153,19 @@ pub async fn look(tickets: &Tickets, handle: &Plain, asker: Asker<'_>) -> Result
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn take(tickets: &Tickets, handle: &Plain, asker: Asker<'_>) -> Result<Option<Pending>, Failure> {
+pub async fn take(
+    tickets: &Tickets,
+    handle: &Plain,
+    asker: Asker<'_>,
+) -> Result<Option<Pending>, Failure> {
     // Looked at first, so that another browser cannot spend what is not its own.
     if look(tickets, handle, asker).await?.is_none() {
         return Ok(None);
     }
-    match tickets.claim(Kind::Pending, &handle.hash(), b"taken", KEPT).await? {
+    match tickets
+        .claim(Kind::Pending, &handle.hash(), b"taken", KEPT)
+        .await?
+    {
         Claim::Fresh(value) => Ok(read(&value, asker)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
@@ -153,8 +177,15 @@ pub async fn take(tickets: &Tickets, handle: &Plain, asker: Asker<'_>) -> Result
 /// # Errors
 /// If the ticket store is away.
 pub async fn claim_origin(tickets: &Tickets, pending: &Pending) -> Result<bool, Failure> {
-    let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else { return Ok(true) };
-    Ok(!matches!(tickets.claim(Kind::Pending, &origin, b"taken", KEPT).await?, Claim::Replayed(_)))
+    let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else {
+        return Ok(true);
+    };
+    Ok(!matches!(
+        tickets
+            .claim(Kind::Pending, &origin, b"taken", KEPT)
+            .await?,
+        Claim::Replayed(_)
+    ))
 }
 
 fn read(value: &[u8], asker: Asker<'_>) -> Option<Pending> {

@@ -75,7 +75,11 @@ impl PendingLink {
     #[must_use]
     pub fn anew(self, now: Time) -> Option<Self> {
         let came_at = self.came_at.unwrap_or(self.at);
-        (now.since(came_at) <= MOST).then_some(Self { at: now, came_at: Some(came_at), ..self })
+        (now.since(came_at) <= MOST).then_some(Self {
+            at: now,
+            came_at: Some(came_at),
+            ..self
+        })
     }
 }
 
@@ -91,9 +95,15 @@ struct Stored {
 /// If the ticket store is away.
 pub async fn park(tickets: &Tickets, browser: Hash, link: &PendingLink) -> Result<Plain, Failure> {
     let handle = Plain::generate();
-    let stored = Stored { browser: browser.to_column(), link: link.clone() };
+    let stored = Stored {
+        browser: browser.to_column(),
+        link: link.clone(),
+    };
     let value = serde_json::to_vec(&stored).map_err(Failure::internal)?;
-    if !tickets.issue(Kind::Link, &handle.hash(), &value, KEPT).await? {
+    if !tickets
+        .issue(Kind::Link, &handle.hash(), &value, KEPT)
+        .await?
+    {
         return Err(Failure::internal("a fresh 256-bit handle was taken"));
     }
     Ok(handle)
@@ -109,7 +119,9 @@ pub async fn look(
     asker: Asker<'_>,
     now: Time,
 ) -> Result<Option<PendingLink>, Failure> {
-    let Some(value) = tickets.peek(Kind::Link, &handle.hash()).await? else { return Ok(None) };
+    let Some(value) = tickets.peek(Kind::Link, &handle.hash()).await? else {
+        return Ok(None);
+    };
     Ok(read(&value, handle, asker, now))
 }
 
@@ -127,7 +139,10 @@ pub async fn take(
     if look(tickets, handle, asker, now).await?.is_none() {
         return Ok(None);
     }
-    match tickets.claim(Kind::Link, &handle.hash(), b"taken", KEPT).await? {
+    match tickets
+        .claim(Kind::Link, &handle.hash(), b"taken", KEPT)
+        .await?
+    {
         Claim::Fresh(value) => Ok(read(&value, handle, asker, now)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
@@ -156,7 +171,9 @@ fn read(value: &[u8], handle: &Plain, asker: Asker<'_>, now: Time) -> Option<Pen
 /// Whether a browser is the one that something was bound to: it holds that cookie, or a session that grew from it.
 #[must_use]
 pub fn is_of(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> bool {
-    let grown_from = session.and_then(|session| session.browser_hash.as_deref()).and_then(Hash::from_column);
+    let grown_from = session
+        .and_then(|session| session.browser_hash.as_deref())
+        .and_then(Hash::from_column);
     browser == Some(bound) || grown_from == Some(bound)
 }
 
@@ -165,14 +182,22 @@ pub fn is_of(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> b
 ///
 /// # Errors
 /// [`Trouble::Link`] if it is another browser's, used, or too old: with its row in the trail.
-pub async fn named(app: &App, visit: &Visit, handle: Option<&str>) -> Result<Option<PendingLink>, Trouble> {
-    let Some(handle) = handle else { return Ok(None) };
+pub async fn named(
+    app: &App,
+    visit: &Visit,
+    handle: Option<&str>,
+) -> Result<Option<PendingLink>, Trouble> {
+    let Some(handle) = handle else {
+        return Ok(None);
+    };
     let found = match Plain::parse(handle) {
         Some(handle) => look(&app.tickets, &handle, visit.asker(), app.clock().now()).await?,
         None => None,
     };
     match found.filter(|link| link.wants == Wants::Proof) {
-        Some(link) => Ok(provider::speaks_for(&visit.config, &link.arrived).is_some().then_some(link)),
+        Some(link) => Ok(provider::speaks_for(&visit.config, &link.arrived)
+            .is_some()
+            .then_some(link)),
         None => Err(refused(app, visit).await?),
     }
 }
@@ -183,7 +208,11 @@ pub async fn named(app: &App, visit: &Visit, handle: Option<&str>) -> Result<Opt
 /// # Errors
 /// If the database is away.
 pub async fn refused(app: &App, visit: &Visit) -> Result<Trouble, Failure> {
-    tracing::warn!(request_id = visit.caller.request_id, code = "lk_browser", "upstream link refused");
+    tracing::warn!(
+        request_id = visit.caller.request_id,
+        code = "lk_browser",
+        "upstream link refused"
+    );
     // With the store away there is no count, and refusals are few.
     let over = limit::upstream_refusal(&app.tickets, visit.caller.ip, &visit.config.limits).await;
     if matches!(over, Ok(Some(_))) {
@@ -191,7 +220,10 @@ pub async fn refused(app: &App, visit: &Visit) -> Result<Trouble, Failure> {
     }
     let tx = app.db.begin().await?;
     let event = Event::new(Happened::UpstreamRefused).reason("lk_browser");
-    event.caller(&visit.caller.network, &visit.caller.request_id).record(&tx).await?;
+    event
+        .caller(&visit.caller.network, &visit.caller.request_id)
+        .record(&tx)
+        .await?;
     tx.commit().await?;
     Ok(Trouble::Link)
 }

@@ -18,7 +18,10 @@ pub const CONNECT_FORM: &str = "connect";
 /// The provider with this id, if people may use it.
 #[must_use]
 pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Provider> {
-    config.providers.iter().find(|provider| provider.enabled && provider.id == id)
+    config
+        .providers
+        .iter()
+        .find(|provider| provider.enabled && provider.id == id)
 }
 
 /// The provider that may speak for an account now (federation R-38): configured, switched on, and the account's issuer
@@ -31,7 +34,11 @@ pub fn speaks_for<'a>(config: &'a Config, arrived: &Arrived) -> Option<&'a Provi
 /// What people call the provider with this id, also when it is switched off; none if it is not configured.
 #[must_use]
 pub fn name<'a>(config: &'a Config, id: &str) -> Option<&'a str> {
-    config.providers.iter().find(|provider| provider.id == id).map(Provider::shown_name)
+    config
+        .providers
+        .iter()
+        .find(|provider| provider.id == id)
+        .map(Provider::shown_name)
 }
 
 /// The same, with words where there is none: an id may come from an address that anybody typed.
@@ -50,7 +57,11 @@ pub fn context(id: &str, txn: Option<&str>) -> String {
 #[must_use]
 pub fn sign_in_buttons(app: &App, visit: &Visit, txn: Option<&str>) -> Vec<ProviderButton> {
     let token = |id: &str| visit.form_token(app, SIGN_IN_FORM, &context(id, txn));
-    buttons(visit, |provider| sign_in_text(&visit.tongue, provider), token)
+    buttons(
+        visit,
+        |provider| sign_in_text(&visit.tongue, provider),
+        token,
+    )
 }
 
 /// The buttons of the account page. `connected`: the providers that have an account there already; one more may follow.
@@ -58,8 +69,14 @@ pub fn sign_in_buttons(app: &App, visit: &Visit, txn: Option<&str>) -> Vec<Provi
 pub fn connect_buttons(app: &App, visit: &Visit, connected: &[String]) -> Vec<ProviderButton> {
     let token = |id: &str| visit.session_token(app, &connect_form(id));
     let text = |provider: &Provider| {
-        let key = if connected.contains(&provider.id) { "account-connect-another" } else { "account-connect" };
-        visit.tongue.ta(key, &[("provider", provider.shown_name().to_owned())])
+        let key = if connected.contains(&provider.id) {
+            "account-connect-another"
+        } else {
+            "account-connect"
+        };
+        visit
+            .tongue
+            .ta(key, &[("provider", provider.shown_name().to_owned())])
     };
     buttons(visit, text, token)
 }
@@ -70,8 +87,17 @@ pub fn connect_form(id: &str) -> String {
     format!("{CONNECT_FORM} {id}")
 }
 
-fn buttons(visit: &Visit, text: impl Fn(&Provider) -> String, token: impl Fn(&str) -> String) -> Vec<ProviderButton> {
-    let mut offered: Vec<&Provider> = visit.config.providers.iter().filter(|provider| provider.enabled).collect();
+fn buttons(
+    visit: &Visit,
+    text: impl Fn(&Provider) -> String,
+    token: impl Fn(&str) -> String,
+) -> Vec<ProviderButton> {
+    let mut offered: Vec<&Provider> = visit
+        .config
+        .providers
+        .iter()
+        .filter(|provider| provider.enabled)
+        .collect();
     offered.sort_by_key(|provider| provider.order);
     let button = |provider: &&Provider| ProviderButton {
         id: provider.id.clone(),
@@ -86,8 +112,16 @@ fn buttons(visit: &Visit, text: impl Fn(&Provider) -> String, token: impl Fn(&st
 fn sign_in_text(tongue: &Tongue, provider: &Provider) -> String {
     let tag: &str = &tongue.tag;
     let primary = tag.split('-').next().unwrap_or(tag);
-    let own = provider.button.get(tag).or_else(|| provider.button.get(primary));
-    own.cloned().unwrap_or_else(|| tongue.ta("sign-in-provider", &[("provider", provider.shown_name().to_owned())]))
+    let own = provider
+        .button
+        .get(tag)
+        .or_else(|| provider.button.get(primary));
+    own.cloned().unwrap_or_else(|| {
+        tongue.ta(
+            "sign-in-provider",
+            &[("provider", provider.shown_name().to_owned())],
+        )
+    })
 }
 
 /// Plain signs of our own in the page's own colour: no provider's logo is shipped.
@@ -124,15 +158,25 @@ mod tests {
 
     #[test]
     fn up_01_a_button_says_what_ops_wrote_in_the_persons_language_else_the_usual() {
-        let plain: Provider = toml::from_str("id = \"work\"\nname = \"Example\"\nclient_id = \"c\"").unwrap();
+        let plain: Provider =
+            toml::from_str("id = \"work\"\nname = \"Example\"\nclient_id = \"c\"").unwrap();
         let own: Provider = toml::from_str(
             "id = \"work\"\nname = \"Example\"\nclient_id = \"c\"\nbutton = { fr = \"Entrer avec Example\" }",
         )
         .unwrap();
         let texts = Texts::default();
-        assert_eq!(sign_in_text(&texts.tongue("en"), &plain), "Continue with Example");
-        assert_eq!(sign_in_text(&texts.tongue("en"), &own), "Continue with Example");
-        assert_eq!(sign_in_text(&texts.tongue("fr"), &own), "Entrer avec Example");
+        assert_eq!(
+            sign_in_text(&texts.tongue("en"), &plain),
+            "Continue with Example"
+        );
+        assert_eq!(
+            sign_in_text(&texts.tongue("en"), &own),
+            "Continue with Example"
+        );
+        assert_eq!(
+            sign_in_text(&texts.tongue("fr"), &own),
+            "Entrer avec Example"
+        );
     }
 
     #[test]
@@ -140,8 +184,10 @@ mod tests {
         for name in crate::config::providers::ICONS {
             assert!(icon(name).starts_with("<svg"), "{name}");
         }
-        let drawn: std::collections::BTreeSet<_> =
-            crate::config::providers::ICONS.iter().map(|name| icon(name)).collect();
+        let drawn: std::collections::BTreeSet<_> = crate::config::providers::ICONS
+            .iter()
+            .map(|name| icon(name))
+            .collect();
         assert_eq!(drawn.len(), crate::config::providers::ICONS.len());
     }
 }

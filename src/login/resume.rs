@@ -42,7 +42,9 @@ pub async fn go_on(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let Some(flow) = flow::by_id(app.db.read(), id).await? else { return Err(Trouble::Expired) };
+        let Some(flow) = flow::by_id(app.db.read(), id).await? else {
+            return Err(Trouble::Expired);
+        };
         let session = visit.current.as_ref().map(|current| current.session.id);
         if flow.state == State::Consumed && session.is_some() && flow.session_id == session {
             return take_up(app, &visit, &flow).await;
@@ -61,7 +63,9 @@ pub async fn go_on(Data(app): Data<&App>, request: &Request) -> Response {
 /// provider that waits for a yes comes before it, while that provider may speak for it.
 async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trouble> {
     if let Some(link) = link_of(flow)? {
-        if flow.link_settled_at.is_none() && provider::speaks_for(&visit.config, &link.arrived).is_some() {
+        if flow.link_settled_at.is_none()
+            && provider::speaks_for(&visit.config, &link.arrived).is_some()
+        {
             return Ok(see_other(&format!("{ASK_PATH}?flow={}", flow.id)));
         }
         pending_link::spend(&app.tickets, &link).await?;
@@ -70,19 +74,31 @@ async fn take_up(app: &App, visit: &Visit, flow: &Flow) -> Result<Response, Trou
         return Ok(see_other("/account"));
     }
     let site = visit.site_of(flow.client_id.as_deref());
-    let closed = || Ok(show(&page::SignedIn { tongue: &visit.tongue }, site));
+    let closed = || {
+        Ok(show(
+            &page::SignedIn {
+                tongue: &visit.tongue,
+            },
+            site,
+        ))
+    };
     if flow.destination_claimed_at.is_some() {
         return closed();
     }
     let pending = request_of(flow)?.ok_or(Trouble::Expired)?;
     has_room(app, visit).await?;
     // Parked first: a handle that is not sent is worth nothing, but a claim whose store is away would lose the request.
-    let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
+    let handle =
+        pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
     let tx = app.db.begin().await?;
     let first = flow::claim_outcome(&tx, flow.id).await?;
     tx.commit().await?;
     if first && pending::claim_origin(&app.tickets, &pending).await? {
-        return Ok(visit.answer(see_other(&format!("{}?txn={}", pending.room.resume_path(), handle.to_text()))));
+        return Ok(visit.answer(see_other(&format!(
+            "{}?txn={}",
+            pending.room.resume_path(),
+            handle.to_text()
+        ))));
     }
     closed()
 }
@@ -100,7 +116,8 @@ async fn has_room(app: &App, visit: &Visit) -> Result<(), Trouble> {
 /// # Errors
 /// If its row is damaged.
 pub fn link_of(flow: &Flow) -> Result<Option<PendingLink>, crate::web::error::Failure> {
-    let read = |text: &String| serde_json::from_str(text).map_err(crate::web::error::Failure::internal);
+    let read =
+        |text: &String| serde_json::from_str(text).map_err(crate::web::error::Failure::internal);
     flow.link.as_ref().map(read).transpose()
 }
 
@@ -109,7 +126,8 @@ pub fn link_of(flow: &Flow) -> Result<Option<PendingLink>, crate::web::error::Fa
 /// # Errors
 /// If its row is damaged.
 pub fn request_of(flow: &Flow) -> Result<Option<Pending>, crate::web::error::Failure> {
-    let read = |text: &String| serde_json::from_str(text).map_err(crate::web::error::Failure::internal);
+    let read =
+        |text: &String| serde_json::from_str(text).map_err(crate::web::error::Failure::internal);
     flow.destination.as_ref().map(read).transpose()
 }
 
@@ -120,13 +138,16 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
         let visit = Visit::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
         let flow = flow::held(app.db.read(), id, &visit.holder()).await?;
-        let Some(flow) = flow.filter(|flow| flow.state == State::Open) else { return Ok(see_other("/login")) };
+        let Some(flow) = flow.filter(|flow| flow.state == State::Open) else {
+            return Ok(see_other("/login"));
+        };
         let mut query = Vec::new();
         if flow.destination.is_some() || flow.link.is_some() {
             has_room(app, &visit).await?;
         }
         if let Some(pending) = request_of(&flow)? {
-            let handle = pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
+            let handle =
+                pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
             query.push(format!("txn={}", handle.to_text()));
         }
         // One that has waited for too long is left behind; the client's request goes on without.

@@ -3,7 +3,8 @@
 use poem::{Request, Response, handler, web::Data};
 
 use super::{
-    page, pending, pending_link, pending_link::PendingLink, provider, trouble, trouble::Trouble, visit::Visit,
+    page, pending, pending_link, pending_link::PendingLink, provider, trouble, trouble::Trouble,
+    visit::Visit,
 };
 use crate::{
     app::App,
@@ -45,7 +46,9 @@ pub struct Shown<'a> {
 /// If the database is away.
 pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response, Trouble> {
     let signed_in_as = match &visit.current {
-        Some(current) => user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email),
+        Some(current) => user::address_of(app.db.read(), current.user.id)
+            .await?
+            .map(|row| row.email),
         None => None,
     };
     let fresh = shown.pending.is_some_and(|pending| pending.fresh);
@@ -56,7 +59,9 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         _ => Vec::new(),
     };
     // An app that waits in its own window has no page to go back to.
-    let cancels = shown.pending.is_none_or(|pending| pending.room == pending::Room::Protocol);
+    let cancels = shown
+        .pending
+        .is_none_or(|pending| pending.room == pending::Room::Protocol);
     let cancel = cancels.then(|| visit.form_token(app, "cancel", shown.txn.unwrap_or_default()));
     let page = page::SignIn {
         tongue: &visit.tongue,
@@ -85,7 +90,11 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
 ///
 /// # Errors
 /// [`Trouble::Expired`] if it is over, spent or another browser's.
-pub async fn pending_of(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Option<pending::Pending>, Trouble> {
+pub async fn pending_of(
+    app: &App,
+    visit: &Visit,
+    txn: Option<&str>,
+) -> Result<Option<pending::Pending>, Trouble> {
     let Some(txn) = txn else { return Ok(None) };
     let handle = Plain::parse(txn).ok_or(Trouble::Expired)?;
     let found = pending::look(&app.tickets, &handle, visit.asker()).await?;
@@ -105,12 +114,18 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
         let link = params.one_within("link", 43)?;
         let linking = pending_link::named(app, &visit, link).await?;
         if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
-            visit.tongue = app.texts.pick(&pending.ui_locales, &visit.caller.accept_language);
+            visit.tongue = app
+                .texts
+                .pick(&pending.ui_locales, &visit.caller.accept_language);
         }
-        let told = linking.as_ref().and_then(|link| link.arrived.email.as_deref());
+        let told = linking
+            .as_ref()
+            .and_then(|link| link.arrived.email.as_deref());
         let by_mail = params.one_within("by", 16)? == Some("mail");
         let own = match &visit.current {
-            Some(current) if by_mail => user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email),
+            Some(current) if by_mail => user::address_of(app.db.read(), current.user.id)
+                .await?
+                .map(|row| row.email),
             _ => None,
         };
         let hint = match &pending {

@@ -63,7 +63,11 @@ impl From<ParamError> for Trouble {
 }
 
 /// Runs a page endpoint: its answer, or the page that tells of the trouble.
-pub async fn page(app: &App, request: &Request, work: impl Future<Output = Result<Response, Trouble>>) -> Response {
+pub async fn page(
+    app: &App,
+    request: &Request,
+    work: impl Future<Output = Result<Response, Trouble>>,
+) -> Response {
     match work.await {
         Ok(response) => response,
         Err(trouble) => trouble.show(app, request),
@@ -74,7 +78,9 @@ impl Trouble {
     /// Status, and the stem of its texts.
     const fn parts(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Failure(failure) if failure.is_passing() => (StatusCode::SERVICE_UNAVAILABLE, "error-away"),
+            Self::Failure(failure) if failure.is_passing() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "error-away")
+            }
             Self::Failure(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
             Self::Cookies => (StatusCode::BAD_REQUEST, "error-cookies"),
             Self::Stale => (StatusCode::FORBIDDEN, "error-stale"),
@@ -97,7 +103,11 @@ impl Trouble {
         }
         let (status, stem) = self.parts();
         let tongue = app.texts.pick("", &caller.accept_language);
-        let title = if stem == "error-internal" { "error-title".to_owned() } else { format!("{stem}-title") };
+        let title = if stem == "error-internal" {
+            "error-title".to_owned()
+        } else {
+            format!("{stem}-title")
+        };
         let parameter = match &self {
             Self::Parameter(name, _) => Some(name.as_str()),
             Self::Request(name) => Some(*name),
@@ -122,7 +132,9 @@ impl Trouble {
             _ => None,
         };
         if let Some(seconds) = wait {
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

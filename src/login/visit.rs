@@ -69,7 +69,9 @@ impl Visit {
         let config = app.config.get();
         let caller = Caller::of(request);
         let current = match &sid {
-            Some(sid) => session::current(app.db.read(), sid, app.clock().now(), &config.session).await?,
+            Some(sid) => {
+                session::current(app.db.read(), sid, app.clock().now(), &config.session).await?
+            }
             None => None,
         };
         Ok(Self {
@@ -109,7 +111,8 @@ impl Visit {
     #[must_use]
     pub fn site_of(&self, client_id: Option<&str>) -> Site {
         let client = client_id.and_then(|id| client::find(&self.config, id));
-        self.site.with_popups(client.is_some_and(|client| client.uses_popups))
+        self.site
+            .with_popups(client.is_some_and(|client| client.uses_popups))
     }
 
     /// The browser as the holder of its flows.
@@ -121,7 +124,11 @@ impl Visit {
     /// What the browser brings to the door.
     #[must_use]
     pub fn holds(&self) -> Holds<'_> {
-        Holds { browser: Some(self.pre.hash()), device: self.device.as_ref(), current: self.current.as_ref() }
+        Holds {
+            browser: Some(self.pre.hash()),
+            device: self.device.as_ref(),
+            current: self.current.as_ref(),
+        }
     }
 
     /// The session of whoever is signed in.
@@ -157,14 +164,23 @@ impl Visit {
             return Err(Trouble::Cookies);
         }
         let given = form.params.one("form_token")?.unwrap_or_default();
-        let good = csrf::verify_form_token(&app.macs.csrf, &self.pre.hash(), form.name, form.context, given);
+        let good = csrf::verify_form_token(
+            &app.macs.csrf,
+            &self.pre.hash(),
+            form.name,
+            form.context,
+            given,
+        );
         good.then_some(()).ok_or(Trouble::Stale)
     }
 
     /// The token of a form of somebody signed in.
     #[must_use]
     pub fn session_token(&self, app: &App, form: &str) -> String {
-        self.sid.as_ref().map(|sid| csrf::form_token(&app.macs.csrf, sid, form, "")).unwrap_or_default()
+        self.sid
+            .as_ref()
+            .map(|sid| csrf::form_token(&app.macs.csrf, sid, form, ""))
+            .unwrap_or_default()
     }
 
     /// Whether a form of somebody signed in is ours; gives who it is.
@@ -178,11 +194,17 @@ impl Visit {
         params: &Params,
         form: &str,
     ) -> Result<&Current, Trouble> {
-        let (Some(sid), Some(current)) = (&self.sid, &self.current) else { return Err(Trouble::Stale) };
+        let (Some(sid), Some(current)) = (&self.sid, &self.current) else {
+            return Err(Trouble::Stale);
+        };
         let given = params.one("form_token")?.unwrap_or_default();
         let ours = csrf::origin_check(request, &app.public_url, false)
             && csrf::verify_form_token(&app.macs.csrf, sid, form, "", given);
-        if ours { Ok(current) } else { Err(Trouble::Stale) }
+        if ours {
+            Ok(current)
+        } else {
+            Err(Trouble::Stale)
+        }
     }
 
     /// The answer, with the pre-login cookie if the browser had none.
@@ -201,24 +223,43 @@ impl Visit {
         let absolute = Duration::from_secs(self.config.session.absolute_seconds);
         let sid_kept = done.session.remembered.then_some(absolute);
         let headers = response.headers_mut();
-        headers.append(header::SET_COOKIE, self.cookies.set(Which::Sid, &done.sid, sid_kept));
-        headers.append(header::SET_COOKIE, self.cookies.set(Which::Pre, &done.pre, Some(PRE_KEPT)));
-        headers.append(header::SET_COOKIE, self.cookies.set(Which::Dev, &done.device, Some(super::device::KEPT)));
+        headers.append(
+            header::SET_COOKIE,
+            self.cookies.set(Which::Sid, &done.sid, sid_kept),
+        );
+        headers.append(
+            header::SET_COOKIE,
+            self.cookies.set(Which::Pre, &done.pre, Some(PRE_KEPT)),
+        );
+        headers.append(
+            header::SET_COOKIE,
+            self.cookies
+                .set(Which::Dev, &done.device, Some(super::device::KEPT)),
+        );
         response
     }
 
     /// The answer, with a fresh secret for the session that this browser has.
     #[must_use]
-    pub fn answer_rotated(&self, mut response: Response, sid: &Plain, remembered: bool) -> Response {
+    pub fn answer_rotated(
+        &self,
+        mut response: Response,
+        sid: &Plain,
+        remembered: bool,
+    ) -> Response {
         let kept = remembered.then_some(Duration::from_secs(self.config.session.absolute_seconds));
-        response.headers_mut().append(header::SET_COOKIE, self.cookies.set(Which::Sid, sid, kept));
+        response
+            .headers_mut()
+            .append(header::SET_COOKIE, self.cookies.set(Which::Sid, sid, kept));
         response
     }
 
     /// The answer, without a session cookie.
     #[must_use]
     pub fn answer_signed_out(&self, mut response: Response) -> Response {
-        response.headers_mut().append(header::SET_COOKIE, self.cookies.delete(Which::Sid));
+        response
+            .headers_mut()
+            .append(header::SET_COOKIE, self.cookies.delete(Which::Sid));
         response
     }
 }
@@ -238,7 +279,9 @@ pub struct Form<'a> {
 
 impl std::fmt::Debug for Form<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Form").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Form")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

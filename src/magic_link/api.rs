@@ -133,7 +133,10 @@ fn bad(code: &str, detail: &str) -> ProblemJson {
 }
 
 /// Sign-in by mail for first-party apps.
-#[OpenApi(prefix_path = "/api/v1/auth/magic-link", tag = "crate::web::tags::Tag::SignIn")]
+#[OpenApi(
+    prefix_path = "/api/v1/auth/magic-link",
+    tag = "crate::web::tags::Tag::SignIn"
+)]
 impl MagicLinkApi {
     /// Ask for a mail with a link and a code
     ///
@@ -165,7 +168,13 @@ impl MagicLinkApi {
         request: &Request,
         body: Json<Consume>,
     ) -> Result<ConsumeAnswer, Otherwise<{ BODY | AWAY }>> {
-        Ok(Finish { app: &app, tokens: &tokens, request }.answer(&body.0, &Caller::of(request)).await?)
+        Ok(Finish {
+            app: &app,
+            tokens: &tokens,
+            request,
+        }
+        .answer(&body.0, &Caller::of(request))
+        .await?)
     }
 }
 
@@ -173,16 +182,29 @@ impl MagicLinkApi {
 ///
 /// # Errors
 /// If the database or the ticket store is away.
-pub async fn begin(app: &App, new: &NewLogin, caller: &Caller) -> Result<Result<Begun, ProblemJson>, Failure> {
+pub async fn begin(
+    app: &App,
+    new: &NewLogin,
+    caller: &Caller,
+) -> Result<Result<Begun, ProblemJson>, Failure> {
     let config = app.config.get();
     if first_party::find(&config, &new.client_id).is_none() {
-        return Ok(Err(bad("invalid_client", "The client is unknown, or no first-party app without a secret.")));
+        return Ok(Err(bad(
+            "invalid_client",
+            "The client is unknown, or no first-party app without a secret.",
+        )));
     }
     if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
-        return Ok(Err(bad("invalid_request", "Send an S256 code_challenge: 43 characters of base64url.")));
+        return Ok(Err(bad(
+            "invalid_request",
+            "Send an S256 code_challenge: 43 characters of base64url.",
+        )));
     }
     let Ok(address) = Address::parse(&new.email, config.magic_link.allow_eai) else {
-        return Ok(Err(bad("invalid_email", "This is not an e-mail address that mail can be sent to.")));
+        return Ok(Err(bad(
+            "invalid_email",
+            "This is not an e-mail address that mail can be sent to.",
+        )));
     };
     let tongue = app.texts.pick(&new.ui_locales, &caller.accept_language);
     let ask = Ask {
@@ -206,7 +228,10 @@ pub async fn begin(app: &App, new: &NewLogin, caller: &Caller) -> Result<Result<
 fn too_many(wait: std::time::Duration) -> ProblemJson {
     let seconds = u32::try_from(wait.as_secs().max(1)).unwrap_or(u32::MAX);
     let words = "Too many requests from this network. Wait, then try again.";
-    ProblemJson(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words).with_retry_after(seconds))
+    ProblemJson(
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words)
+            .with_retry_after(seconds),
+    )
 }
 
 fn begun(app: &App, flow: &Flow, config: &Config) -> Begun {
@@ -228,20 +253,35 @@ pub(super) struct Finish<'a> {
 
 impl Finish<'_> {
     /// Uses a code or a link, and answers.
-    pub(super) async fn answer(&self, body: &Consume, caller: &Caller) -> Result<ConsumeAnswer, Failure> {
+    pub(super) async fn answer(
+        &self,
+        body: &Consume,
+        caller: &Caller,
+    ) -> Result<ConsumeAnswer, Failure> {
         Ok(match self.finish(body, caller).await? {
             Ok(tokens) => ConsumeAnswer::SignedIn(Json(tokens), "no-store".to_owned()),
             Err(refused) => ConsumeAnswer::Refused(refused),
         })
     }
 
-    async fn finish(&self, body: &Consume, caller: &Caller) -> Result<Result<Tokens, ProblemJson>, Failure> {
-        let wrong = || Ok(Err(bad("invalid_code", "The code is wrong, expired or used. Ask for another mail.")));
+    async fn finish(
+        &self,
+        body: &Consume,
+        caller: &Caller,
+    ) -> Result<Result<Tokens, ProblemJson>, Failure> {
+        let wrong = || {
+            Ok(Err(bad(
+                "invalid_code",
+                "The code is wrong, expired or used. Ask for another mail.",
+            )))
+        };
         if !is_verifier(&body.code_verifier) || body.code.is_some() == body.link_token.is_some() {
             let words = "Send flow_id, code_verifier, and either code or link_token.";
             return Ok(Err(bad("invalid_request", words)));
         }
-        let Ok(id) = Uuid::try_parse(&body.flow_id) else { return wrong() };
+        let Ok(id) = Uuid::try_parse(&body.flow_id) else {
+            return wrong();
+        };
         let config = self.app.config.get();
         let attempt = Attempt {
             holder: Holder::App(challenge_of(&body.code_verifier)),
@@ -253,7 +293,10 @@ impl Finish<'_> {
             repeats: &self.app.macs.repeats,
         };
         let tx = self.app.db.begin().await?;
-        let outcome = match (&body.code, body.link_token.as_deref().and_then(Plain::parse)) {
+        let outcome = match (
+            &body.code,
+            body.link_token.as_deref().and_then(Plain::parse),
+        ) {
             (Some(code), _) => code::consume(&tx, id, code, &attempt).await?,
             (None, Some(link)) => consume::by_link(&tx, &link.hash(), Some(id), &attempt).await?,
             (None, None) => return wrong(),
@@ -262,7 +305,11 @@ impl Finish<'_> {
             tx.commit().await?;
             return wrong();
         };
-        first_party::speaks(self.app, self.request, flow.client_id.as_deref().unwrap_or_default());
+        first_party::speaks(
+            self.app,
+            self.request,
+            flow.client_id.as_deref().unwrap_or_default(),
+        );
         let Some(issued) = self.issue(&tx, &done, &flow, body, &config, caller).await? else {
             tx.commit().await?;
             return wrong();
@@ -285,12 +332,22 @@ impl Finish<'_> {
         config: &Config,
         caller: &Caller,
     ) -> Result<Option<Issued>, Failure> {
-        let Some(client) = flow.client_id.as_deref().and_then(|id| first_party::find(config, id)) else {
+        let Some(client) = flow
+            .client_id
+            .as_deref()
+            .and_then(|id| first_party::find(config, id))
+        else {
             return Ok(None);
         };
         if flow::claim_outcome(tx, flow.id).await? {
             let (scope, nonce) = (body.scope.as_str(), body.nonce.as_deref());
-            let issue = Issue { client, session: &done.session, user: &done.user, scope, nonce };
+            let issue = Issue {
+                client,
+                session: &done.session,
+                user: &done.user,
+                scope,
+                nonce,
+            };
             return self.tokens.issue(tx, issue, caller).await.map(Some);
         }
         Ok(None)

@@ -55,7 +55,10 @@ impl Place {
         let mut followed = FOLLOWED.lock().unwrap_or_else(PoisonError::into_inner);
         let of_login = followed.iter().filter(|one| one.0 == id).count();
         let of_network = followed.iter().filter(|one| one.1 == network).count();
-        if followed.len() >= MOST_STREAMS || of_login >= MOST_STREAMS_A_LOGIN || of_network >= MOST_STREAMS_A_NETWORK {
+        if followed.len() >= MOST_STREAMS
+            || of_login >= MOST_STREAMS_A_LOGIN
+            || of_network >= MOST_STREAMS_A_NETWORK
+        {
             return None;
         }
         followed.push((id, network.to_owned()));
@@ -66,7 +69,10 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut followed = FOLLOWED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = followed.iter().position(|one| one.0 == self.0 && one.1 == self.1) {
+        if let Some(at) = followed
+            .iter()
+            .position(|one| one.0 == self.0 && one.1 == self.1)
+        {
             followed.swap_remove(at);
         }
     }
@@ -189,10 +195,12 @@ impl LoginsApi {
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
     ) -> Result<StateAnswer, Otherwise<AWAY>> {
-        Ok(match own(&app, request, &id.0, verifier.0.as_deref()).await? {
-            Some((state, _)) => StateAnswer::Login(Json(state)),
-            None => StateAnswer::Unknown(unknown()),
-        })
+        Ok(
+            match own(&app, request, &id.0, verifier.0.as_deref()).await? {
+                Some((state, _)) => StateAnswer::Login(Json(state)),
+                None => StateAnswer::Unknown(unknown()),
+            },
+        )
     }
 
     /// Follow a login
@@ -213,13 +221,20 @@ impl LoginsApi {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
         let caller = Caller::of(request);
-        let Some(place) = Uuid::try_parse(&id.0).ok().and_then(|id| Place::take(id, &caller.network)) else {
+        let Some(place) = Uuid::try_parse(&id.0)
+            .ok()
+            .and_then(|id| Place::take(id, &caller.network))
+        else {
             let words = "Too many streams at once. Read the state of the login instead.";
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", words);
-            return Ok(EventsAnswer::TooMany(ProblemJson(problem.with_retry_after(5))));
+            return Ok(EventsAnswer::TooMany(ProblemJson(
+                problem.with_retry_after(5),
+            )));
         };
         let events = follow(App::clone(&app), id.0, holder, first, place).boxed();
-        Ok(EventsAnswer::Events(EventStream::new(events).keep_alive(Duration::from_secs(15))))
+        Ok(EventsAnswer::Events(
+            EventStream::new(events).keep_alive(Duration::from_secs(15)),
+        ))
     }
 
     /// Submit the code of a login
@@ -242,7 +257,13 @@ impl LoginsApi {
             scope: body.scope,
             nonce: body.nonce,
         };
-        Ok(Finish { app: &app, tokens: &tokens, request }.answer(&consume, &Caller::of(request)).await?)
+        Ok(Finish {
+            app: &app,
+            tokens: &tokens,
+            request,
+        }
+        .answer(&consume, &Caller::of(request))
+        .await?)
     }
 }
 
@@ -254,15 +275,21 @@ async fn own(
     id: &str,
     verifier: Option<&str>,
 ) -> Result<Option<(LoginState, Holder)>, Failure> {
-    let Some(verifier) = verifier.filter(|verifier| is_verifier(verifier)) else { return Ok(None) };
+    let Some(verifier) = verifier.filter(|verifier| is_verifier(verifier)) else {
+        return Ok(None);
+    };
     let holder = Holder::App(challenge_of(verifier));
-    let Some(flow) = held(app, id, &holder).await? else { return Ok(None) };
+    let Some(flow) = held(app, id, &holder).await? else {
+        return Ok(None);
+    };
     first_party::speaks(app, request, flow.client_id.as_deref().unwrap_or_default());
     Ok(Some((state(app, &flow), holder)))
 }
 
 async fn held(app: &App, id: &str, holder: &Holder) -> Result<Option<Flow>, Failure> {
-    let Ok(id) = Uuid::try_parse(id) else { return Ok(None) };
+    let Ok(id) = Uuid::try_parse(id) else {
+        return Ok(None);
+    };
     flow::held(app.db.read(), id, holder).await
 }
 
@@ -289,26 +316,33 @@ fn follow(
         last: Option<String>,
         first: Option<LoginState>,
     }
-    let start = Following { _place: place, last: None, first: Some(first) };
-    stream::unfold((app, id, holder, start), |(app, id, holder, mut at)| async move {
-        if let Some(first) = at.first.take() {
-            at.last = Some(first.state.clone());
-            return Some((first, (app, id, holder, at)));
-        }
-        loop {
-            if at.last.as_deref() != Some("open") {
-                return None;
+    let start = Following {
+        _place: place,
+        last: None,
+        first: Some(first),
+    };
+    stream::unfold(
+        (app, id, holder, start),
+        |(app, id, holder, mut at)| async move {
+            if let Some(first) = at.first.take() {
+                at.last = Some(first.state.clone());
+                return Some((first, (app, id, holder, at)));
             }
-            tokio::time::sleep(EVERY).await;
-            // Reload: a stream must not outlive the switch that allows it.
-            if !app.config.get().api.v2_enabled {
-                return None;
+            loop {
+                if at.last.as_deref() != Some("open") {
+                    return None;
+                }
+                tokio::time::sleep(EVERY).await;
+                // Reload: a stream must not outlive the switch that allows it.
+                if !app.config.get().api.v2_enabled {
+                    return None;
+                }
+                let now = state(&app, &held(&app, &id, &holder).await.ok().flatten()?);
+                if at.last.as_ref() != Some(&now.state) {
+                    at.last = Some(now.state.clone());
+                    return Some((now, (app, id, holder, at)));
+                }
             }
-            let now = state(&app, &held(&app, &id, &holder).await.ok().flatten()?);
-            if at.last.as_ref() != Some(&now.state) {
-                at.last = Some(now.state.clone());
-                return Some((now, (app, id, holder, at)));
-            }
-        }
-    })
+        },
+    )
 }

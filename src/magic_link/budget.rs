@@ -22,11 +22,21 @@ const OFF: Duration = Duration::from_secs(3600);
 /// The database's own.
 pub async fn take(tx: &Tx, address: &Hash, budgets: &[Budget]) -> Result<bool, Failure> {
     let mut current = lock(tx, address).await?;
-    let longest = budgets.iter().map(|budget| budget.seconds).max().unwrap_or(0);
-    current.attempts.retain(|at| tx.now.since(*at) < Duration::from_secs(longest));
+    let longest = budgets
+        .iter()
+        .map(|budget| budget.seconds)
+        .max()
+        .unwrap_or(0);
+    current
+        .attempts
+        .retain(|at| tx.now.since(*at) < Duration::from_secs(longest));
     let spent = budgets.iter().any(|budget| {
         let window = Duration::from_secs(budget.seconds);
-        let recent = current.attempts.iter().filter(|at| tx.now.since(**at) < window).count();
+        let recent = current
+            .attempts
+            .iter()
+            .filter(|at| tx.now.since(**at) < window)
+            .count();
         recent >= budget.count as usize
     });
     if current.blocked_until > tx.now || spent {
@@ -35,7 +45,12 @@ pub async fn take(tx: &Tx, address: &Hash, budgets: &[Budget]) -> Result<bool, F
     current.attempts.push(tx.now);
     let now_spent = budgets.iter().any(|budget| {
         let window = Duration::from_secs(budget.seconds);
-        current.attempts.iter().filter(|at| tx.now.since(**at) < window).count() >= budget.count as usize
+        current
+            .attempts
+            .iter()
+            .filter(|at| tx.now.since(**at) < window)
+            .count()
+            >= budget.count as usize
     });
     if now_spent {
         current.blocked_until = tx.now + OFF;
@@ -70,20 +85,42 @@ async fn lock(tx: &Tx, address: &Hash) -> Result<Current, Failure> {
         updated_at: Set(tx.now),
     };
     row::Entity::insert(fresh)
-        .on_conflict(OnConflict::column(row::Column::AddressKey).update_column(row::Column::UpdatedAt).to_owned())
+        .on_conflict(
+            OnConflict::column(row::Column::AddressKey)
+                .update_column(row::Column::UpdatedAt)
+                .to_owned(),
+        )
         .exec_without_returning(tx.conn())
         .await?;
-    let model = row::Entity::find_by_id(address.to_column()).one(tx.conn()).await?;
-    let model = model.ok_or_else(|| Failure::internal("a budget row is gone within its unit of work"))?;
-    let attempts = model.attempts.split(' ').filter_map(|at| at.parse().ok().map(Time)).collect();
-    Ok(Current { attempts, blocked_until: model.blocked_until })
+    let model = row::Entity::find_by_id(address.to_column())
+        .one(tx.conn())
+        .await?;
+    let model =
+        model.ok_or_else(|| Failure::internal("a budget row is gone within its unit of work"))?;
+    let attempts = model
+        .attempts
+        .split(' ')
+        .filter_map(|at| at.parse().ok().map(Time))
+        .collect();
+    Ok(Current {
+        attempts,
+        blocked_until: model.blocked_until,
+    })
 }
 
 async fn store(tx: &Tx, address: &Hash, current: &Current) -> Result<(), Failure> {
-    let attempts = current.attempts.iter().map(|at| at.0.to_string()).collect::<Vec<_>>().join(" ");
+    let attempts = current
+        .attempts
+        .iter()
+        .map(|at| at.0.to_string())
+        .collect::<Vec<_>>()
+        .join(" ");
     row::Entity::update_many()
         .col_expr(row::Column::Attempts, Expr::value(attempts))
-        .col_expr(row::Column::BlockedUntil, Expr::value(current.blocked_until.0))
+        .col_expr(
+            row::Column::BlockedUntil,
+            Expr::value(current.blocked_until.0),
+        )
         .filter(row::Column::AddressKey.eq(address.to_column()))
         .exec(tx.conn())
         .await?;

@@ -46,7 +46,12 @@ fn digit(c: char) -> Option<u32> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+pub async fn consume(
+    tx: &Tx,
+    id: Uuid,
+    typed: &str,
+    attempt: &Attempt<'_>,
+) -> Result<Consumed, Failure> {
     let Some(flow) = flow::held(tx.conn(), id, &attempt.holder).await? else {
         return consume::refuse(tx, None, "not_holder", attempt).await;
     };
@@ -74,8 +79,20 @@ pub async fn consume(tx: &Tx, id: Uuid, typed: &str, attempt: &Attempt<'_>) -> R
 }
 
 /// The same code a moment after it worked: the same result, from the same holder. Tries are counted here too.
-async fn again(tx: &Tx, flow: Flow, code: &str, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
-    if !flow::count_try(tx, flow.id, State::Consumed, attempt.config.limits.tries_per_flow).await? {
+async fn again(
+    tx: &Tx,
+    flow: Flow,
+    code: &str,
+    attempt: &Attempt<'_>,
+) -> Result<Consumed, Failure> {
+    if !flow::count_try(
+        tx,
+        flow.id,
+        State::Consumed,
+        attempt.config.limits.tries_per_flow,
+    )
+    .await?
+    {
         return consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await;
     }
     match compare(tx, &flow, code, attempt).await? {
@@ -85,7 +102,12 @@ async fn again(tx: &Tx, flow: Flow, code: &str, attempt: &Attempt<'_>) -> Result
 }
 
 /// Compares a code that was counted against its flow: first it is counted against its address, too. `None`: it is right.
-async fn compare(tx: &Tx, flow: &Flow, code: &str, attempt: &Attempt<'_>) -> Result<Option<&'static str>, Failure> {
+async fn compare(
+    tx: &Tx,
+    flow: &Flow,
+    code: &str,
+    attempt: &Attempt<'_>,
+) -> Result<Option<&'static str>, Failure> {
     let address = address_key(flow)?;
     if !budget::take(tx, &address, &attempt.config.limits.wrong_codes).await? {
         return Ok(Some("budget_spent"));
@@ -99,7 +121,8 @@ async fn compare(tx: &Tx, flow: &Flow, code: &str, attempt: &Attempt<'_>) -> Res
 }
 
 fn address_key(flow: &Flow) -> Result<Hash, Failure> {
-    Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))
+    Hash::from_column(&flow.address_key)
+        .ok_or_else(|| Failure::internal("an address key is not 32 bytes"))
 }
 
 #[cfg(test)]
@@ -120,10 +143,21 @@ mod tests {
             "1234–5678",
         ];
         for typed in good {
-            assert_eq!(normalise(typed, 8).as_deref(), Some("12345678"), "{typed:?}");
+            assert_eq!(
+                normalise(typed, 8).as_deref(),
+                Some("12345678"),
+                "{typed:?}"
+            );
         }
-        for typed in ["", "1234567", "123456789", "1234567a", "12345678 or 1=1", "①②③④⑤⑥⑦⑧", &"1".repeat(100_000)]
-        {
+        for typed in [
+            "",
+            "1234567",
+            "123456789",
+            "1234567a",
+            "12345678 or 1=1",
+            "①②③④⑤⑥⑦⑧",
+            &"1".repeat(100_000),
+        ] {
             assert_eq!(normalise(typed, 8), None, "{typed:.20?}");
         }
     }

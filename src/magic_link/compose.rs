@@ -40,19 +40,29 @@ impl Composer for Letters {
                 LetterKind::NoAccount => self.notice(row, letter::no_account),
                 LetterKind::AccessReset => self.notice(row, letter::access_reset),
                 LetterKind::ProviderConnected => self.about_provider(row, &config, "connected"),
-                LetterKind::ProviderDisconnected => self.about_provider(row, &config, "disconnected"),
+                LetterKind::ProviderDisconnected => {
+                    self.about_provider(row, &config, "disconnected")
+                }
             }
         })
     }
 
-    fn tried<'a>(&'a self, tx: &'a Tx, row: &'a Row, reference: Uuid, outcome: Outcome) -> Work<'a, ()> {
+    fn tried<'a>(
+        &'a self,
+        tx: &'a Tx,
+        row: &'a Row,
+        reference: Uuid,
+        outcome: Outcome,
+    ) -> Work<'a, ()> {
         Box::pin(async move {
             match (row.kind, outcome) {
                 (LetterKind::SignIn, Outcome::Accepted) => {
                     token::extend(tx, reference, self.app.config.get().link_lifetime()).await?;
                     sent(tx, row).await
                 }
-                (LetterKind::SignIn, Outcome::Refused | Outcome::Deferred) => token::refuse(tx, reference).await,
+                (LetterKind::SignIn, Outcome::Refused | Outcome::Deferred) => {
+                    token::refuse(tx, reference).await
+                }
                 // In doubt it may have arrived: its secrets stay good.
                 _ => Ok(()),
             }
@@ -62,7 +72,9 @@ impl Composer for Letters {
 
 async fn sent(tx: &Tx, row: &Row) -> Result<(), Failure> {
     let Some(id) = row.flow_id else { return Ok(()) };
-    let Some(flow) = flow::by_id(tx.conn(), id).await? else { return Ok(()) };
+    let Some(flow) = flow::by_id(tx.conn(), id).await? else {
+        return Ok(());
+    };
     Event::new(Kind::MagicLinkSent)
         .flow(id)
         .client(flow.client_id.as_deref())
@@ -73,9 +85,12 @@ async fn sent(tx: &Tx, row: &Row) -> Result<(), Failure> {
 
 impl Letters {
     async fn sign_in(&self, tx: &Tx, row: &Row, config: &Config) -> Result<Composed, Failure> {
-        let Some(id) = row.flow_id else { return Ok(Composed::Drop("no_flow")) };
+        let Some(id) = row.flow_id else {
+            return Ok(Composed::Drop("no_flow"));
+        };
         let flow = flow::by_id(tx.conn(), id).await?;
-        let Some(flow) = flow.filter(|flow| flow.state == State::Open && flow.expires_at > tx.now) else {
+        let Some(flow) = flow.filter(|flow| flow.state == State::Open && flow.expires_at > tx.now)
+        else {
             return Ok(Composed::Drop("flow_over"));
         };
         let to = match user::mail_target(tx.conn(), &flow.canonical).await? {
@@ -85,30 +100,48 @@ impl Letters {
             Target::Unknown => return self.unknown(tx, &flow, config).await,
         };
         let macs = &self.app.macs;
-        let secrets =
-            token::make(tx, flow.id, config.magic_link.code_digits, config.link_lifetime(), &macs.code).await?;
+        let secrets = token::make(
+            tx,
+            flow.id,
+            config.magic_link.code_digits,
+            config.link_lifetime(),
+            &macs.code,
+        )
+        .await?;
         let tongue = self.app.texts.pick(&flow.locale, "");
         let letter = letter::sign_in(
             &tongue,
             &letter::SignInLetter {
-                link: &format!("{}/login/link/{}", self.app.public_url, secrets.link.to_text()),
+                link: &format!(
+                    "{}/login/link/{}",
+                    self.app.public_url,
+                    secrets.link.to_text()
+                ),
                 code: &secrets.code,
                 minutes: config.magic_link.lifetime_seconds / 60,
                 device: &flow.device,
                 place: None,
-                client: flow.client_id.as_deref().and_then(|id| client::find(config, id)).map(|c| c.name.as_str()),
+                client: flow
+                    .client_id
+                    .as_deref()
+                    .and_then(|id| client::find(config, id))
+                    .map(|c| c.name.as_str()),
                 time: &tongue.date_time(flow.created_at),
                 domain: domain(&self.app.public_url),
                 to: &to,
             },
         )?;
-        Ok(Composed::Letter { letter, reference: secrets.id })
+        Ok(Composed::Letter {
+            letter,
+            reference: secrets.id,
+        })
     }
 
     /// Sign-up is closed and nobody has this address: nothing, or a letter that says so once in 24 hours (G9).
     async fn unknown(&self, tx: &Tx, flow: &Flow, config: &Config) -> Result<Composed, Failure> {
         let day = Duration::from_secs(86_400);
-        let recent = outbox::any_since(tx, LetterKind::NoAccount, &flow.canonical, tx.now - day).await?;
+        let recent =
+            outbox::any_since(tx, LetterKind::NoAccount, &flow.canonical, tx.now - day).await?;
         if config.magic_link.inform_unknown && !recent {
             let letter = outbox::New {
                 kind: LetterKind::NoAccount,
@@ -130,8 +163,14 @@ impl Letters {
         let id = row.about.as_deref().unwrap_or_default();
         let provider = provider::name(config, id).unwrap_or(id);
         let time = tongue.date_time(row.created_at);
-        let notice = letter::Notice { time: &time, ..self.bare(row) };
-        Ok(Composed::Letter { letter: letter::provider(&tongue, &notice, provider, what)?, reference: Uuid::nil() })
+        let notice = letter::Notice {
+            time: &time,
+            ..self.bare(row)
+        };
+        Ok(Composed::Letter {
+            letter: letter::provider(&tongue, &notice, provider, what)?,
+            reference: Uuid::nil(),
+        })
     }
 
     fn bare<'a>(&'a self, row: &'a Row) -> letter::Notice<'a> {
@@ -152,11 +191,19 @@ impl Letters {
     ) -> Result<Composed, Failure> {
         let tongue = self.app.texts.pick(&row.locale, "");
         let time = tongue.date_time(row.created_at);
-        let notice = letter::Notice { time: &time, ..self.bare(row) };
-        Ok(Composed::Letter { letter: write(&tongue, &notice)?, reference: Uuid::nil() })
+        let notice = letter::Notice {
+            time: &time,
+            ..self.bare(row)
+        };
+        Ok(Composed::Letter {
+            letter: write(&tongue, &notice)?,
+            reference: Uuid::nil(),
+        })
     }
 }
 
 fn domain(public_url: &str) -> &str {
-    public_url.split_once("://").map_or(public_url, |(_, authority)| authority)
+    public_url
+        .split_once("://")
+        .map_or(public_url, |(_, authority)| authority)
 }

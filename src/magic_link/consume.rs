@@ -56,7 +56,12 @@ pub enum Consumed {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_link(tx: &Tx, link: &Hash, of: Option<Uuid>, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+pub async fn by_link(
+    tx: &Tx,
+    link: &Hash,
+    of: Option<Uuid>,
+    attempt: &Attempt<'_>,
+) -> Result<Consumed, Failure> {
     let Some(token) = token::by_link(tx.conn(), link).await? else {
         return refuse(tx, None, "unknown", attempt).await;
     };
@@ -88,8 +93,14 @@ pub async fn by_link(tx: &Tx, link: &Hash, of: Option<Uuid>, attempt: &Attempt<'
 ///
 /// # Errors
 /// The database's own.
-pub async fn ask_first(tx: &Tx, flow: &Flow, attempt: &Attempt<'_>) -> Result<Option<Consumed>, Failure> {
-    let Some(current) = attempt.holds.current else { return Ok(None) };
+pub async fn ask_first(
+    tx: &Tx,
+    flow: &Flow,
+    attempt: &Attempt<'_>,
+) -> Result<Option<Consumed>, Failure> {
+    let Some(current) = attempt.holds.current else {
+        return Ok(None);
+    };
     if attempt.switch || flow.state != State::Open {
         return Ok(None);
     }
@@ -102,21 +113,38 @@ pub async fn ask_first(tx: &Tx, flow: &Flow, attempt: &Attempt<'_>) -> Result<Op
 ///
 /// # Errors
 /// The database's own.
-pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str) -> Result<Consumed, Failure> {
+pub async fn claim(
+    tx: &Tx,
+    flow: Flow,
+    attempt: &Attempt<'_>,
+    by: &'static str,
+) -> Result<Consumed, Failure> {
     if !flow::claim(tx, flow.id).await? {
         let now = flow::by_id(tx.conn(), flow.id).await?;
         let turned_back = now.as_ref().is_some_and(|flow| flow.state == State::Ended);
         return match now.filter(|flow| answers_again(flow, tx, attempt)) {
             Some(flow) => again(tx, flow, attempt).await,
-            None => refuse(tx, Some(&flow), if turned_back { "ended" } else { "used" }, attempt).await,
+            None => {
+                refuse(
+                    tx,
+                    Some(&flow),
+                    if turned_back { "ended" } else { "used" },
+                    attempt,
+                )
+                .await
+            }
         };
     }
     let address = Address::from_column(&flow.canonical);
-    let key =
-        Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+    let key = Hash::from_column(&flow.address_key)
+        .ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
     let link = resume::link_of(&flow)?;
     let proof = Proof {
-        of: Of::Mail { address: &address, key: &key, link: link.as_ref().map(|link| &link.arrived) },
+        of: Of::Mail {
+            address: &address,
+            key: &key,
+            link: link.as_ref().map(|link| &link.arrived),
+        },
         remembered: flow.remembered,
         locale: &flow.locale,
         holds: attempt.holds,
@@ -129,7 +157,10 @@ pub async fn claim(tx: &Tx, flow: Flow, attempt: &Attempt<'_>, by: &'static str)
             if done.linked {
                 flow::settle_link(tx, flow.id).await?;
             }
-            event(Kind::MagicLinkConsumed, Some(&flow), attempt).user(done.user.id).record(tx).await?;
+            event(Kind::MagicLinkConsumed, Some(&flow), attempt)
+                .user(done.user.id)
+                .record(tx)
+                .await?;
             let after = tx.now.since(flow.created_at);
             tx.on_commit(move || metrics::consumed(by, after));
             Ok(Consumed::SignedIn(done, Box::new(flow)))
@@ -150,30 +181,50 @@ pub fn answers_again(flow: &Flow, tx: &Tx, attempt: &Attempt<'_>) -> bool {
 /// # Errors
 /// The database's own.
 pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
-    let Some(id) = flow.session_id else { return refuse(tx, Some(&flow), "used", attempt).await };
-    let Some(current) = session::by_id(tx.conn(), id, tx.now, &attempt.config.session).await? else {
+    let Some(id) = flow.session_id else {
+        return refuse(tx, Some(&flow), "used", attempt).await;
+    };
+    let Some(current) = session::by_id(tx.conn(), id, tx.now, &attempt.config.session).await?
+    else {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     };
     let secret = |what: &[u8]| {
         // A step-up between two clicks makes other secrets: those from before it are dead (BS-04).
         let since = current.session.auth_time.0.to_be_bytes();
-        attempt.repeats.secret(&[what, flow.id.as_bytes(), id.as_bytes(), &since])
+        attempt
+            .repeats
+            .secret(&[what, flow.id.as_bytes(), id.as_bytes(), &since])
     };
     let (pre, sid) = (secret(b"pre"), secret(b"sid"));
     // The flow's row comes before the session's, here as in `claim`: in the other order two clicks at once would wait
     // for each other.
     flow::record(tx, flow.id, id, Some(pre.hash())).await?;
-    if let Some(before) = flow.consumed_browser_hash.as_deref().and_then(Hash::from_column) {
+    if let Some(before) = flow
+        .consumed_browser_hash
+        .as_deref()
+        .and_then(Hash::from_column)
+    {
         flow::rebind(tx, before, pre.hash()).await?;
     }
     if !session::renew_secret(tx, id, &sid).await? {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     }
-    let device = attempt.holds.device.cloned().unwrap_or_else(|| secret(b"device"));
+    let device = attempt
+        .holds
+        .device
+        .cloned()
+        .unwrap_or_else(|| secret(b"device"));
     if let Some(key) = Hash::from_column(&flow.address_key) {
         device::remember(tx, &device.hash(), &key).await?;
     }
-    let done = SignedIn { session: current.session, user: current.user, sid, pre, device, linked: false };
+    let done = SignedIn {
+        session: current.session,
+        user: current.user,
+        sid,
+        pre,
+        device,
+        linked: false,
+    };
     Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
 }
 
@@ -191,9 +242,16 @@ pub async fn refuse(
     let told = flow.filter(|_| !matches!(reason, "malformed" | "no_tries_left"));
     match told {
         Some(flow) if flow::count_refusal(tx, flow.id).await? => {
-            event(Kind::MagicLinkRefused, told, attempt).reason(reason).record(tx).await?;
+            event(Kind::MagicLinkRefused, told, attempt)
+                .reason(reason)
+                .record(tx)
+                .await?;
         }
-        _ => tracing::info!(request_id = attempt.caller.request_id, reason, "link or code refused"),
+        _ => tracing::info!(
+            request_id = attempt.caller.request_id,
+            reason,
+            "link or code refused"
+        ),
     }
     Ok(Consumed::Refused(flow.cloned().map(Box::new), reason))
 }
@@ -201,7 +259,10 @@ pub async fn refuse(
 fn event(kind: Kind, flow: Option<&Flow>, attempt: &Attempt<'_>) -> Event {
     let event = Event::new(kind).caller(&attempt.caller.network, &attempt.caller.request_id);
     match flow {
-        Some(flow) => event.flow(flow.id).client(flow.client_id.as_deref()).address(&flow.address_key),
+        Some(flow) => event
+            .flow(flow.id)
+            .client(flow.client_id.as_deref())
+            .address(&flow.address_key),
         None => event,
     }
 }

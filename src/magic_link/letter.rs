@@ -56,15 +56,28 @@ pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure
     let domain = ("domain", one_line(of.domain));
     let minutes = ("minutes", of.minutes.to_string());
     let heading = heading(tongue, "mail-sign-in-heading", of.client, of.domain);
-    let notice =
-        Notice { to: of.to, device: of.device, place: of.place, client: of.client, time: of.time, domain: of.domain };
+    let notice = Notice {
+        to: of.to,
+        device: of.device,
+        place: of.place,
+        client: of.client,
+        time: of.time,
+        domain: of.domain,
+    };
     Body {
         before: vec![tongue.ta("mail-sign-in-intro", &[minutes])],
-        button: Some(Button { link: of.link, label: tongue.t("mail-sign-in-button") }),
+        button: Some(Button {
+            link: of.link,
+            label: tongue.t("mail-sign-in-button"),
+        }),
         code: Some(Code {
             intro: tongue.ta("mail-sign-in-code", std::slice::from_ref(&domain)),
             digits: grouped(of.code),
-            plain: if direction(&tongue.tag) == "rtl" { of.code.to_owned() } else { grouped(of.code) },
+            plain: if direction(&tongue.tag) == "rtl" {
+                of.code.to_owned()
+            } else {
+                grouped(of.code)
+            },
             warning: tongue.ta("mail-sign-in-code-only", &[domain]),
         }),
         facts_intro: tongue.t("mail-sign-in-facts"),
@@ -97,7 +110,10 @@ pub fn access_reset(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure>
     let domain = ("domain", one_line(of.domain));
     let heading = tongue.ta("mail-access-reset-heading", std::slice::from_ref(&domain));
     Body {
-        before: vec![tongue.ta("mail-access-reset-intro", &[domain]), tongue.t("mail-access-reset-again")],
+        before: vec![
+            tongue.ta("mail-access-reset-intro", &[domain]),
+            tongue.t("mail-access-reset-again"),
+        ],
         facts_intro: tongue.t("mail-access-reset-facts"),
         after: vec![tongue.t("mail-access-reset-ignore")],
         ..Body::new(tongue, heading, facts(tongue, of))
@@ -109,8 +125,16 @@ pub fn access_reset(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure>
 ///
 /// # Errors
 /// Only by a fault of ours in the template.
-pub fn provider(tongue: &Tongue, of: &Notice<'_>, provider: &str, what: &str) -> Result<Letter, Failure> {
-    let known = [("provider", one_line(provider)), ("domain", one_line(of.domain))];
+pub fn provider(
+    tongue: &Tongue,
+    of: &Notice<'_>,
+    provider: &str,
+    what: &str,
+) -> Result<Letter, Failure> {
+    let known = [
+        ("provider", one_line(provider)),
+        ("domain", one_line(of.domain)),
+    ];
     let text = |part: &str| tongue.ta(&format!("mail-provider-{what}-{part}"), &known);
     Body {
         before: vec![text("intro")],
@@ -191,7 +215,10 @@ impl<'a> Body<'a> {
 /// `Sign in to Lessons (login.example.com)`: the domain is there in any case.
 fn heading(tongue: &Tongue, key: &str, client: Option<&str>, domain: &str) -> String {
     let domain = one_line(domain);
-    let place = client.map_or_else(|| domain.clone(), |client| format!("{} ({domain})", one_line(client)));
+    let place = client.map_or_else(
+        || domain.clone(),
+        |client| format!("{} ({domain})", one_line(client)),
+    );
     tongue.ta(key, &[("what", place)])
 }
 
@@ -206,8 +233,14 @@ fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<Fact> {
         ("mail-fact-domain", Some(of.domain)),
     ];
     let fact = |(key, value): (&str, Option<&str>)| {
-        let (label, value) = (tongue.t(key), one_line(value.filter(|value| !value.is_empty())?));
-        let line = tongue.ta("mail-fact", &[("label", label.clone()), ("value", value.clone())]);
+        let (label, value) = (
+            tongue.t(key),
+            one_line(value.filter(|value| !value.is_empty())?),
+        );
+        let line = tongue.ta(
+            "mail-fact",
+            &[("label", label.clone()), ("value", value.clone())],
+        );
         Some(Fact { label, value, line })
     };
     known.into_iter().filter_map(fact).collect()
@@ -217,13 +250,26 @@ fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<Fact> {
 fn grouped(code: &str) -> String {
     let digits: Vec<char> = code.chars().collect();
     let (first, second) = digits.split_at(digits.len().div_ceil(2));
-    format!("{} {}", first.iter().collect::<String>(), second.iter().collect::<String>())
+    format!(
+        "{} {}",
+        first.iter().collect::<String>(),
+        second.iter().collect::<String>()
+    )
 }
 
 /// Names come from outside: they may neither begin a new line nor turn the reading direction of what follows.
 fn one_line(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().filter(|&c| !turns(c)).map(|c| if c.is_control() || is_line_end(c) { ' ' } else { c }).collect()
+    text.chars()
+        .filter(|&c| !turns(c))
+        .map(|c| {
+            if c.is_control() || is_line_end(c) {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 const fn is_line_end(c: char) -> bool {

@@ -48,10 +48,24 @@ pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     .await
 }
 
-async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> Result<Response, Trouble> {
+async fn first(
+    app: &App,
+    request: &Request,
+    visit: &Visit,
+    params: &Params,
+) -> Result<Response, Trouble> {
     let txn = params.one_within("txn", 43)?;
     let context = txn.unwrap_or_default();
-    visit.check_form(app, request, &Form { params, name: "sign-in", context, allow_null_origin: false })?;
+    visit.check_form(
+        app,
+        request,
+        &Form {
+            params,
+            name: "sign-in",
+            context,
+            allow_null_origin: false,
+        },
+    )?;
     let mut pending = sign_in::pending_of(app, visit, txn).await?;
     if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
         pending.remember_origin(&handle);
@@ -75,7 +89,9 @@ async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> 
     };
     let destination = pending.as_ref().map(serde_json::to_string).transpose();
     // The handle of the client's request stays out of the row, which has the request itself.
-    let waits = linking.clone().map(|link| PendingLink { txn: None, ..link });
+    let waits = linking
+        .clone()
+        .map(|link| PendingLink { txn: None, ..link });
     let waits = waits.as_ref().map(serde_json::to_string).transpose();
     let ask = Ask {
         holder: visit.holder(),
@@ -92,20 +108,45 @@ async fn first(app: &App, request: &Request, visit: &Visit, params: &Params) -> 
         Asked::Accepted(flow) | Asked::Wait(flow) => Ok(visit.answer(see_other(&sent_path(&flow)))),
         Asked::NoFlow => Err(Trouble::Expired),
         Asked::TooMany(wait) => {
-            let mut page = sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-busy"))).await?;
+            let mut page =
+                sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-busy"))).await?;
             page.set_status(StatusCode::TOO_MANY_REQUESTS);
-            page.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+            page.headers_mut()
+                .insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
             Ok(page)
         }
     }
 }
 
-async fn resend(app: &App, request: &Request, visit: &Visit, params: &Params) -> Result<Response, Trouble> {
+async fn resend(
+    app: &App,
+    request: &Request,
+    visit: &Visit,
+    params: &Params,
+) -> Result<Response, Trouble> {
     let id = flow_id(params)?;
     let context = id.to_string();
-    visit.check_form(app, request, &Form { params, name: "resend", context: &context, allow_null_origin: false })?;
+    visit.check_form(
+        app,
+        request,
+        &Form {
+            params,
+            name: "resend",
+            context: &context,
+            allow_null_origin: false,
+        },
+    )?;
     let device = visit.device.as_ref().map(Plain::hash);
-    match request::resend(app, &visit.config, id, &visit.holder(), device, &visit.caller).await? {
+    match request::resend(
+        app,
+        &visit.config,
+        id,
+        &visit.holder(),
+        device,
+        &visit.caller,
+    )
+    .await?
+    {
         Asked::Accepted(flow) => Ok(see_other(&sent_path(&flow))),
         Asked::Wait(flow) => waiting(app, visit, &flow, Some(Answer::too_early(visit))).await,
         Asked::TooMany(wait) => Err(Trouble::Busy(wait)),
@@ -127,7 +168,11 @@ struct Answer {
 impl Answer {
     fn too_early(visit: &Visit) -> Self {
         let error = Some(visit.tongue.t("sent-error-wait"));
-        Self { status: StatusCode::TOO_MANY_REQUESTS, error, switch: false }
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            error,
+            switch: false,
+        }
     }
 }
 
@@ -137,17 +182,26 @@ pub async fn sent(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let flow = flow::held(app.db.read(), id, &visit.holder()).await?.ok_or(Trouble::Expired)?;
+        let flow = flow::held(app.db.read(), id, &visit.holder())
+            .await?
+            .ok_or(Trouble::Expired)?;
         match flow.state {
             State::Consumed if visit.current.is_some() => Ok(see_other(&continue_path(id))),
-            State::Open if flow.expires_at > app.clock().now() => waiting(app, &visit, &flow, None).await,
+            State::Open if flow.expires_at > app.clock().now() => {
+                waiting(app, &visit, &flow, None).await
+            }
             _ => Err(Trouble::Expired),
         }
     })
     .await
 }
 
-async fn waiting(app: &App, visit: &Visit, flow: &Flow, answer: Option<Answer>) -> Result<Response, Trouble> {
+async fn waiting(
+    app: &App,
+    visit: &Visit,
+    flow: &Flow,
+    answer: Option<Answer>,
+) -> Result<Response, Trouble> {
     let now = app.clock().now();
     let id = flow.id.to_string();
     let can_resend = request::has_sends_left(flow, &visit.config);
@@ -161,12 +215,22 @@ async fn waiting(app: &App, visit: &Visit, flow: &Flow, answer: Option<Answer>) 
         flow: &id,
         email: &flow.canonical,
         error: answer.as_ref().and_then(|answer| answer.error.clone()),
-        resend_after_seconds: flow.next_send_at.since(now).as_millis().div_ceil(1000).try_into().unwrap_or(0),
+        resend_after_seconds: flow
+            .next_send_at
+            .since(now)
+            .as_millis()
+            .div_ceil(1000)
+            .try_into()
+            .unwrap_or(0),
         can_resend,
         form_token_code: &visit.form_token(app, "code", &id),
         form_token_resend: &visit.form_token(app, "resend", &id),
         form_token_cancel: cancel.as_deref(),
-        client: flow.client_id.as_deref().and_then(|id| client::find(&visit.config, id)).map(|c| c.name.as_str()),
+        client: flow
+            .client_id
+            .as_deref()
+            .and_then(|id| client::find(&visit.config, id))
+            .map(|c| c.name.as_str()),
         restart_href: &format!("/login/restart?flow={id}"),
         code_digits: visit.config.magic_link.code_digits,
         switch_from: current.as_deref(),
@@ -181,11 +245,15 @@ async fn waiting(app: &App, visit: &Visit, flow: &Flow, answer: Option<Answer>) 
 
 /// The address of whoever is signed in here, if it is not the flow's (C7).
 async fn other_user(app: &App, visit: &Visit, flow: &Flow) -> Result<Option<String>, Trouble> {
-    let Some(current) = &visit.current else { return Ok(None) };
+    let Some(current) = &visit.current else {
+        return Ok(None);
+    };
     if user::has_proven(app.db.read(), current.user.id, &flow.canonical).await? {
         return Ok(None);
     }
-    Ok(user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email))
+    Ok(user::address_of(app.db.read(), current.user.id)
+        .await?
+        .map(|row| row.email))
 }
 
 #[derive(Serialize)]
@@ -202,10 +270,19 @@ pub async fn state(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let flow = flow::held(app.db.read(), id, &visit.holder()).await?.ok_or(Trouble::NotFound)?;
+        let flow = flow::held(app.db.read(), id, &visit.holder())
+            .await?
+            .ok_or(Trouble::NotFound)?;
         let state = flow::state_name(&flow, app.clock().now());
-        let mut answer = Json(StateAnswer { state, go_on: continue_path(id) }).into_response();
-        answer.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        let mut answer = Json(StateAnswer {
+            state,
+            go_on: continue_path(id),
+        })
+        .into_response();
+        answer.headers_mut().insert(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("no-store"),
+        );
         Ok(answer)
     })
     .await
@@ -232,7 +309,12 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
         params.known(&["flow", "code", "switch", "form_token"])?;
         let id = flow_id(&params)?;
         let context = id.to_string();
-        let form = Form { params: &params, name: "code", context: &context, allow_null_origin: false };
+        let form = Form {
+            params: &params,
+            name: "code",
+            context: &context,
+            allow_null_origin: false,
+        };
         if let Err(trouble) = visit.check_form(app, request, &form) {
             return from_another_tab(app, &visit, request, id, trouble).await;
         }
@@ -241,16 +323,30 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
         let outcome = code::consume(&tx, id, typed, &attempt(app, &visit, &params)?).await?;
         tx.commit().await?;
         match outcome {
-            Consumed::SignedIn(done, flow) => Ok(visit.answer_signed_in(go_on(&visit, &flow), &done)),
+            Consumed::SignedIn(done, flow) => {
+                Ok(visit.answer_signed_in(go_on(&visit, &flow), &done))
+            }
             Consumed::AskFirst(flow) => {
-                let answer = Answer { status: StatusCode::CONFLICT, error: None, switch: true };
+                let answer = Answer {
+                    status: StatusCode::CONFLICT,
+                    error: None,
+                    switch: true,
+                };
                 waiting(app, &visit, &flow, Some(answer)).await
             }
             Consumed::Refused(Some(flow), reason) if flow.state == State::Open => {
                 // One text for wrong, expired and used-up alike (D4); only the person's own tries end it.
-                let key = if reason == "no_tries_left" { "sent-error-tries" } else { "sent-error-code" };
+                let key = if reason == "no_tries_left" {
+                    "sent-error-tries"
+                } else {
+                    "sent-error-code"
+                };
                 let error = Some(visit.tongue.t(key));
-                let answer = Answer { status: StatusCode::UNPROCESSABLE_ENTITY, error, switch: false };
+                let answer = Answer {
+                    status: StatusCode::UNPROCESSABLE_ENTITY,
+                    error,
+                    switch: false,
+                };
                 waiting(app, &visit, &flow, Some(answer)).await
             }
             Consumed::Refused(flow, _) => Err(over(flow.as_deref())),
@@ -270,7 +366,9 @@ async fn from_another_tab(
     id: Uuid,
     trouble: Trouble,
 ) -> Result<Response, Trouble> {
-    let (Trouble::Stale, Some(session)) = (&trouble, visit.session_id()) else { return Err(trouble) };
+    let (Trouble::Stale, Some(session)) = (&trouble, visit.session_id()) else {
+        return Err(trouble);
+    };
     if !csrf::origin_check(request, &app.public_url, false) {
         return Err(trouble);
     }
@@ -283,27 +381,44 @@ async fn from_another_tab(
 
 /// Why a sign-in takes no more: it was used, perhaps by this very person in another window, or its time is over.
 fn over(flow: Option<&Flow>) -> Trouble {
-    if flow.is_some_and(|flow| flow.state == State::Consumed) { Trouble::Used } else { Trouble::Expired }
+    if flow.is_some_and(|flow| flow.state == State::Consumed) {
+        Trouble::Used
+    } else {
+        Trouble::Expired
+    }
 }
 
 fn go_on(visit: &Visit, flow: &Flow) -> Response {
     let site = visit.site_of(flow.client_id.as_deref());
-    show(&Continue { tongue: &visit.tongue, href: &continue_path(flow.id) }, site)
+    show(
+        &Continue {
+            tongue: &visit.tongue,
+            href: &continue_path(flow.id),
+        },
+        site,
+    )
 }
 
 /// `GET /login/link/{token}`: shows what the link would do; changes nothing (C1).
 #[handler]
-pub async fn show_link(Data(app): Data<&App>, Path(text): Path<String>, request: &Request) -> Response {
+pub async fn show_link(
+    Data(app): Data<&App>,
+    Path(text): Path<String>,
+    request: &Request,
+) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let flow = held_by_link(app, &visit, &text).await?;
         metrics::opened(flow.is_some());
-        let Some(flow) = flow else { return Ok(elsewhere(&visit)) };
+        let Some(flow) = flow else {
+            return Ok(elsewhere(&visit));
+        };
         let now = app.clock().now();
         if !flow::answers_again(&flow, now) && !is_usable(app, &flow, &text).await? {
             return Err(over(Some(&flow)));
         }
-        let prefetch = request.header("sec-purpose").is_some() || request.header("purpose").is_some();
+        let prefetch =
+            request.header("sec-purpose").is_some() || request.header("purpose").is_some();
         draw_link(app, &visit, &flow, &text, !prefetch).await
     })
     .await
@@ -312,11 +427,24 @@ pub async fn show_link(Data(app): Data<&App>, Path(text): Path<String>, request:
 /// `GET /login/link`: where the link's script leaves the address bar; a reload lands here.
 #[handler]
 pub async fn scrubbed(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async { Ok(elsewhere(&Visit::of(app, request, "").await?)) }).await
+    trouble::page(app, request, async {
+        Ok(elsewhere(&Visit::of(app, request, "").await?))
+    })
+    .await
 }
 
-async fn draw_link(app: &App, visit: &Visit, flow: &Flow, text: &str, auto: bool) -> Result<Response, Trouble> {
-    let current = if flow.state == State::Open { other_user(app, visit, flow).await? } else { None };
+async fn draw_link(
+    app: &App,
+    visit: &Visit,
+    flow: &Flow,
+    text: &str,
+    auto: bool,
+) -> Result<Response, Trouble> {
+    let current = if flow.state == State::Open {
+        other_user(app, visit, flow).await?
+    } else {
+        None
+    };
     let page = Link {
         tongue: &visit.tongue,
         mode: match &current {
@@ -332,21 +460,36 @@ async fn draw_link(app: &App, visit: &Visit, flow: &Flow, text: &str, auto: bool
 
 /// The flow of a link, if this browser began it.
 async fn held_by_link(app: &App, visit: &Visit, text: &str) -> Result<Option<Flow>, Trouble> {
-    let Some(link) = Plain::parse(text) else { return Ok(None) };
-    let Some(token) = token::by_link(app.db.read(), &link.hash()).await? else { return Ok(None) };
+    let Some(link) = Plain::parse(text) else {
+        return Ok(None);
+    };
+    let Some(token) = token::by_link(app.db.read(), &link.hash()).await? else {
+        return Ok(None);
+    };
     Ok(flow::held(app.db.read(), token.flow_id, &visit.holder()).await?)
 }
 
 async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, Trouble> {
     let now = app.clock().now();
-    let Some(hash) = Plain::parse(text).map(|link| link.hash().to_column()) else { return Ok(false) };
+    let Some(hash) = Plain::parse(text).map(|link| link.hash().to_column()) else {
+        return Ok(false);
+    };
     let live = token::live(app.db.read(), flow.id, now).await?;
-    Ok(flow.state == State::Open && flow.expires_at > now && live.iter().any(|token| token.link_hash == hash))
+    Ok(flow.state == State::Open
+        && flow.expires_at > now
+        && live.iter().any(|token| token.link_hash == hash))
 }
 
 /// One page for "not here", unknown and malformed links: nobody learns which (C4).
 fn elsewhere(visit: &Visit) -> Response {
-    show(&Elsewhere { tongue: &visit.tongue, flow_href: None, restart_href: "/login" }, visit.site)
+    show(
+        &Elsewhere {
+            tongue: &visit.tongue,
+            flow_href: None,
+            restart_href: "/login",
+        },
+        visit.site,
+    )
 }
 
 /// `a…@example.com`: enough for its owner, little for whoever looks over a shoulder.
@@ -357,19 +500,34 @@ fn masked(canonical: &str) -> String {
 
 /// `POST /login/link/{token}`: uses the link, in the browser that asked for it.
 #[handler]
-pub async fn use_link(Data(app): Data<&App>, Path(text): Path<String>, request: &Request, body: Body) -> Response {
+pub async fn use_link(
+    Data(app): Data<&App>,
+    Path(text): Path<String>,
+    request: &Request,
+    body: Body,
+) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["switch", "form_token"])?;
-        let form = Form { params: &params, name: "link", context: &text, allow_null_origin: true };
+        let form = Form {
+            params: &params,
+            name: "link",
+            context: &text,
+            allow_null_origin: true,
+        };
         visit.check_form(app, request, &form)?;
-        let Some(link) = Plain::parse(&text) else { return Ok(elsewhere(&visit)) };
+        let Some(link) = Plain::parse(&text) else {
+            return Ok(elsewhere(&visit));
+        };
         let tx = app.db.begin().await?;
-        let outcome = consume::by_link(&tx, &link.hash(), None, &attempt(app, &visit, &params)?).await?;
+        let outcome =
+            consume::by_link(&tx, &link.hash(), None, &attempt(app, &visit, &params)?).await?;
         tx.commit().await?;
         match outcome {
-            Consumed::SignedIn(done, flow) => Ok(visit.answer_signed_in(go_on(&visit, &flow), &done)),
+            Consumed::SignedIn(done, flow) => {
+                Ok(visit.answer_signed_in(go_on(&visit, &flow), &done))
+            }
             Consumed::AskFirst(flow) => {
                 let mut page = draw_link(app, &visit, &flow, &text, false).await?;
                 page.set_status(StatusCode::CONFLICT);

@@ -109,14 +109,16 @@ pub async fn resend(
     if let Some(wait) = limit::network(&app.tickets, caller.ip, &config.limits).await? {
         return Ok(Asked::TooMany(wait));
     }
-    let key =
-        Hash::from_column(&flow.address_key).ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+    let key = Hash::from_column(&flow.address_key)
+        .ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
     let allowed = within_budget(app, config, device, &key).await?;
     let tx = app.db.begin().await?;
     if !flow::count_send(&tx, &flow, config).await? {
         return Ok(Asked::Wait(Box::new(flow)));
     }
-    let Some(flow) = flow::by_id(tx.conn(), id).await? else { return Ok(Asked::NoFlow) };
+    let Some(flow) = flow::by_id(tx.conn(), id).await? else {
+        return Ok(Asked::NoFlow);
+    };
     put(&tx, &flow, allowed, caller, config).await?;
     tx.commit().await?;
     app.outbox.notify_one();
@@ -131,7 +133,12 @@ pub fn has_sends_left(flow: &Flow, config: &Config) -> bool {
 
 /// One look-up and one store command, whoever asks: a known device spends its own quota (A6), anybody else the
 /// address's (A5).
-async fn within_budget(app: &App, config: &Config, device: Option<Hash>, key: &Hash) -> Result<bool, Failure> {
+async fn within_budget(
+    app: &App,
+    config: &Config,
+    device: Option<Hash>,
+    key: &Hash,
+) -> Result<bool, Failure> {
     let known = device::is_known(app.db.read(), device.as_ref(), key, app.clock().now()).await?;
     match device.filter(|_| known) {
         Some(device) => limit::known_device(&app.tickets, &device, key, &config.limits).await,
@@ -139,7 +146,13 @@ async fn within_budget(app: &App, config: &Config, device: Option<Hash>, key: &H
     }
 }
 
-async fn put(tx: &Tx, flow: &Flow, allowed: bool, caller: &Caller, config: &Config) -> Result<(), Failure> {
+async fn put(
+    tx: &Tx,
+    flow: &Flow,
+    allowed: bool,
+    caller: &Caller,
+    config: &Config,
+) -> Result<(), Failure> {
     let mail = outbox::New {
         kind: LetterKind::SignIn,
         flow_id: Some(flow.id),
@@ -152,11 +165,19 @@ async fn put(tx: &Tx, flow: &Flow, allowed: bool, caller: &Caller, config: &Conf
         withheld: !allowed,
     };
     outbox::enqueue(tx, mail).await?;
-    let event = Event::new(if allowed { Kind::MagicLinkRequested } else { Kind::MagicLinkRefused })
-        .flow(flow.id)
-        .client(flow.client_id.as_deref())
-        .address(&flow.address_key)
-        .caller(&caller.network, &caller.request_id);
-    let event = if allowed { event } else { event.reason("address_budget") };
+    let event = Event::new(if allowed {
+        Kind::MagicLinkRequested
+    } else {
+        Kind::MagicLinkRefused
+    })
+    .flow(flow.id)
+    .client(flow.client_id.as_deref())
+    .address(&flow.address_key)
+    .caller(&caller.network, &caller.request_id);
+    let event = if allowed {
+        event
+    } else {
+        event.reason("address_budget")
+    };
     event.record(tx).await
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use entity::magic_link_token as row;
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, sea_query::Expr,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -54,8 +54,18 @@ pub fn code_mac(pepper: &Mac, flow: Uuid, code: &str) -> Hash {
 ///
 /// # Errors
 /// The database's own.
-pub async fn make(tx: &Tx, flow: Uuid, digits: u32, lifetime: Duration, pepper: &Mac) -> Result<Secrets, Failure> {
-    let secrets = Secrets { link: Plain::generate(), code: new_code(digits), id: row_id(tx.now) };
+pub async fn make(
+    tx: &Tx,
+    flow: Uuid,
+    digits: u32,
+    lifetime: Duration,
+    pepper: &Mac,
+) -> Result<Secrets, Failure> {
+    let secrets = Secrets {
+        link: Plain::generate(),
+        code: new_code(digits),
+        id: row_id(tx.now),
+    };
     row::ActiveModel {
         id: Set(secrets.id),
         flow_id: Set(flow),
@@ -101,14 +111,21 @@ pub async fn refuse(tx: &Tx, id: Uuid) -> Result<(), Failure> {
 /// # Errors
 /// The database's own.
 pub async fn by_link(conn: &impl ConnectionTrait, link: &Hash) -> Result<Option<Token>, Failure> {
-    Ok(row::Entity::find().filter(row::Column::LinkHash.eq(link.to_column())).one(conn).await?)
+    Ok(row::Entity::find()
+        .filter(row::Column::LinkHash.eq(link.to_column()))
+        .one(conn)
+        .await?)
 }
 
 /// The last three mails of a flow (B5), without those whose time is over.
 ///
 /// # Errors
 /// The database's own.
-pub async fn live(conn: &impl ConnectionTrait, flow: Uuid, now: Time) -> Result<Vec<Token>, Failure> {
+pub async fn live(
+    conn: &impl ConnectionTrait,
+    flow: Uuid,
+    now: Time,
+) -> Result<Vec<Token>, Failure> {
     let mut tokens = row::Entity::find()
         .filter(row::Column::FlowId.eq(flow))
         .filter(row::Column::RefusedAt.is_null())
@@ -147,7 +164,10 @@ mod tests {
             counts[1][digit(code.chars().last())] += 1.0;
         }
         for digits in counts {
-            let chi: f64 = digits.iter().map(|seen| (seen - 2000.0).powi(2) / 2000.0).sum();
+            let chi: f64 = digits
+                .iter()
+                .map(|seen| (seen - 2000.0).powi(2) / 2000.0)
+                .sum();
             assert!(chi < 39.3, "chi-square {chi}");
         }
     }

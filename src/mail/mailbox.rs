@@ -71,7 +71,10 @@ impl Mailbox {
     /// One letter, if it is still kept.
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<Received> {
-        self.letters().iter().find(|letter| letter.id == id).cloned()
+        self.letters()
+            .iter()
+            .find(|letter| letter.id == id)
+            .cloned()
     }
 
     fn letters(&self) -> MutexGuard<'_, VecDeque<Received>> {
@@ -101,11 +104,21 @@ mod tests {
     fn the_newest_comes_first_and_the_oldest_goes() {
         let mailbox = Mailbox::default();
         for at in 0..=CAPACITY {
-            mailbox.put(letter(if at % 2 == 0 { "even@example.com" } else { "odd@example.com" }, at as i64));
+            mailbox.put(letter(
+                if at % 2 == 0 {
+                    "even@example.com"
+                } else {
+                    "odd@example.com"
+                },
+                at as i64,
+            ));
         }
         let all = mailbox.clone().list(None);
         assert_eq!(all.len(), CAPACITY);
-        assert_eq!((all[0].received_at, all[CAPACITY - 1].received_at), (Time(200), Time(1)));
+        assert_eq!(
+            (all[0].received_at, all[CAPACITY - 1].received_at),
+            (Time(200), Time(1))
+        );
         let odd = mailbox.list(Some("ODD@example.com"));
         assert_eq!(odd.len(), CAPACITY / 2);
         assert_eq!(mailbox.get(odd[0].id).unwrap().received_at, Time(199));
@@ -117,6 +130,9 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.put(letter("someone@example.com", 0));
         let shown = format!("{mailbox:?} {:?}", mailbox.list(None));
-        assert!(!shown.contains("someone") && !shown.contains("12345678"), "{shown}");
+        assert!(
+            !shown.contains("someone") && !shown.contains("12345678"),
+            "{shown}"
+        );
     }
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use entity::mail_outbox::{ActiveModel, Column, Entity, Kind, Model, State};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -60,7 +61,11 @@ pub async fn enqueue(tx: &Tx, new: New) -> Result<(), Failure> {
     let row = ActiveModel {
         id: Set(secret::row_id(tx.now)),
         kind: Set(new.kind),
-        state: Set(if new.withheld { State::Withheld } else { State::Queued }),
+        state: Set(if new.withheld {
+            State::Withheld
+        } else {
+            State::Queued
+        }),
         flow_id: Set(new.flow_id),
         canonical: Set(new.canonical),
         locale: Set(new.locale),
@@ -74,7 +79,9 @@ pub async fn enqueue(tx: &Tx, new: New) -> Result<(), Failure> {
         finished_at: Set(new.withheld.then_some(tx.now)),
         about: Set(new.about),
     };
-    Entity::insert(row).exec_without_returning(tx.conn()).await?;
+    Entity::insert(row)
+        .exec_without_returning(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -89,7 +96,10 @@ pub async fn sweep(tx: &Tx, limit: u64) -> Result<u64, Failure> {
         skip_locked(tx)
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let done = tx.conn().execute_raw(statement(tx, sql, [(tx.now - KEEP).0.into(), limit.into()])).await?;
+    let done = tx
+        .conn()
+        .execute_raw(statement(tx, sql, [(tx.now - KEEP).0.into(), limit.into()]))
+        .await?;
     Ok(done.rows_affected())
 }
 
@@ -112,7 +122,11 @@ pub async fn any_since(tx: &Tx, kind: Kind, canonical: &str, since: Time) -> Res
 /// # Errors
 /// The database's own.
 pub async fn idle(db: &Db) -> Result<bool, Failure> {
-    Ok(Entity::find().filter(Column::State.eq(State::Queued)).count(db.read()).await? == 0)
+    Ok(Entity::find()
+        .filter(Column::State.eq(State::Queued))
+        .count(db.read())
+        .await?
+        == 0)
 }
 
 /// How many mails wait, and how long the one that waits longest is overdue. For the metrics.
@@ -123,7 +137,10 @@ pub async fn backlog(db: &Db) -> Result<(u64, Duration), Failure> {
     let waiting = || Entity::find().filter(Column::State.eq(State::Queued));
     let count = waiting().count(db.read()).await?;
     let first = waiting().order_by_asc(Column::DueAt).one(db.read()).await?;
-    Ok((count, first.map_or(Duration::ZERO, |row| db.clock().now().since(row.due_at))))
+    Ok((
+        count,
+        first.map_or(Duration::ZERO, |row| db.clock().now().since(row.due_at)),
+    ))
 }
 
 /// The pause after that many tries (magic-link G3).
@@ -144,8 +161,17 @@ async fn lease(db: &Db, owner: Uuid, most: usize) -> Result<Vec<Model>, Failure>
     let now = db.clock().now();
     let due = Entity::find().select_only().column(Column::Id);
     // In the words of the partial index: a bound value would leave the choice of a plan to chance.
-    let due = due.filter(Expr::cust("state = 'queued'")).filter(Column::DueAt.lte(now));
-    if due.filter(Column::LeaseUntil.lte(now)).limit(1).into_tuple::<Uuid>().one(db.read()).await?.is_none() {
+    let due = due
+        .filter(Expr::cust("state = 'queued'"))
+        .filter(Column::DueAt.lte(now));
+    if due
+        .filter(Column::LeaseUntil.lte(now))
+        .limit(1)
+        .into_tuple::<Uuid>()
+        .one(db.read())
+        .await?
+        .is_none()
+    {
         return Ok(Vec::new());
     }
     let tx = db.begin().await?;
@@ -158,15 +184,26 @@ async fn lease(db: &Db, owner: Uuid, most: usize) -> Result<Vec<Model>, Failure>
         skip_locked(&tx)
     );
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let values = [tx.now.0.into(), most.into(), owner.into(), (tx.now + LEASE).0.into()];
-    let rows = Entity::find().from_raw_sql(statement(&tx, sql, values)).all(tx.conn()).await?;
+    let values = [
+        tx.now.0.into(),
+        most.into(),
+        owner.into(),
+        (tx.now + LEASE).0.into(),
+    ];
+    let rows = Entity::find()
+        .from_raw_sql(statement(&tx, sql, values))
+        .all(tx.conn())
+        .await?;
     tx.commit().await?;
     Ok(rows)
 }
 
 /// Renews the lease for the try that begins now; `false` if it was lost meanwhile.
 async fn renew(tx: &Tx, row: &Model) -> Result<bool, Failure> {
-    held(tx, row, |change| change.col_expr(Column::LeaseUntil, Expr::value(tx.now + LEASE))).await
+    held(tx, row, |change| {
+        change.col_expr(Column::LeaseUntil, Expr::value(tx.now + LEASE))
+    })
+    .await
 }
 
 /// How a row goes on.
@@ -187,7 +224,11 @@ impl Next {
             Outcome::Refused => Self::Dropped,
             Outcome::Deferred | Outcome::InDoubt => {
                 let due_at = tx.now + pause(row.attempts);
-                if due_at > row.give_up_at { Self::Dropped } else { Self::Again(due_at) }
+                if due_at > row.give_up_at {
+                    Self::Dropped
+                } else {
+                    Self::Again(due_at)
+                }
             }
         }
     }
@@ -216,7 +257,12 @@ async fn record(tx: &Tx, row: &Model, tried: &Tried) -> Result<Option<Next>, Fai
 }
 
 /// Ends a held row.
-async fn finish(tx: &Tx, row: &Model, state: State, error: Option<String>) -> Result<bool, Failure> {
+async fn finish(
+    tx: &Tx,
+    row: &Model,
+    state: State,
+    error: Option<String>,
+) -> Result<bool, Failure> {
     held(tx, row, |change| {
         change
             .col_expr(Column::State, Expr::val(state))
@@ -260,7 +306,11 @@ async fn held(
 }
 
 fn skip_locked(tx: &Tx) -> &'static str {
-    if tx.is_postgres() { " FOR UPDATE SKIP LOCKED" } else { "" }
+    if tx.is_postgres() {
+        " FOR UPDATE SKIP LOCKED"
+    } else {
+        ""
+    }
 }
 
 fn statement(tx: &Tx, sql: String, values: impl IntoIterator<Item = sea_orm::Value>) -> Statement {

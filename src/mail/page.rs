@@ -59,7 +59,9 @@ impl LetterPage<'_> {
         let mut rest = self.text;
         while let Some(start) = next_link(rest) {
             let (before, from) = rest.split_at(start);
-            let end = from.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(from.len());
+            let end = from
+                .find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'))
+                .unwrap_or(from.len());
             let (found, after) = from.split_at(end);
             // A full stop or bracket at the end belongs to the sentence.
             let link = found.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']']);
@@ -75,7 +77,10 @@ impl LetterPage<'_> {
 
 /// Only http and https: nothing that could run.
 fn next_link(text: &str) -> Option<usize> {
-    ["https://", "http://"].into_iter().filter_map(|scheme| text.find(scheme)).min()
+    ["https://", "http://"]
+        .into_iter()
+        .filter_map(|scheme| text.find(scheme))
+        .min()
 }
 
 impl Content for MailboxPage<'_> {
@@ -127,14 +132,25 @@ mod tests {
             html,
         };
         let mut response = show(&page, Site::default());
-        futures_util::FutureExt::now_or_never(response.take_body().into_string()).unwrap().unwrap()
+        futures_util::FutureExt::now_or_never(response.take_body().into_string())
+            .unwrap()
+            .unwrap()
     }
 
     #[test]
     fn a_link_in_the_text_part_is_a_link_without_the_full_stop_behind_it() {
-        let page = letter("Open http://127.0.0.1:8080/login/link/abc_-9. Or <https://example.test/x?a=1&b=2>!", "");
-        assert!(page.contains(r#"<a href="http://127.0.0.1:8080/login/link/abc_-9">"#), "{page}");
-        assert!(page.contains(r#"<a href="https://example.test/x?a=1&#38;b=2">"#), "{page}");
+        let page = letter(
+            "Open http://127.0.0.1:8080/login/link/abc_-9. Or <https://example.test/x?a=1&b=2>!",
+            "",
+        );
+        assert!(
+            page.contains(r#"<a href="http://127.0.0.1:8080/login/link/abc_-9">"#),
+            "{page}"
+        );
+        assert!(
+            page.contains(r#"<a href="https://example.test/x?a=1&#38;b=2">"#),
+            "{page}"
+        );
     }
 
     #[test]
@@ -142,6 +158,9 @@ mod tests {
         let page = letter("javascript:alert(1)", r#""><script>alert(1)</script>"#);
         assert!(!page.contains("<script"), "{page}");
         assert!(!page.contains(r#"href="javascript"#), "{page}");
-        assert!(page.contains(r#"sandbox="allow-top-navigation-by-user-activation""#), "{page}");
+        assert!(
+            page.contains(r#"sandbox="allow-top-navigation-by-user-activation""#),
+            "{page}"
+        );
     }
 }

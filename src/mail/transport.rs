@@ -36,7 +36,10 @@ pub struct Tried {
 
 impl Tried {
     fn new(outcome: Outcome, class: impl Into<String>) -> Self {
-        Self { outcome, class: class.into() }
+        Self {
+            outcome,
+            class: class.into(),
+        }
     }
 }
 
@@ -63,7 +66,9 @@ impl Transport {
         let from = sender(config)?;
         let way = match config.transport {
             MailTransport::Mailbox => Way::Mailbox(Mailbox::default()),
-            MailTransport::Smtp => Way::Smtp(Arc::new(smtp::Smtp::new(config, from.email.domain())?)),
+            MailTransport::Smtp => {
+                Way::Smtp(Arc::new(smtp::Smtp::new(config, from.email.domain())?))
+            }
         };
         Ok(Self { from, clock, way })
     }
@@ -133,10 +138,15 @@ impl Transport {
 fn sender(config: &config::Mail) -> Result<Sender, String> {
     // The mailbox needs no sender that anybody could answer.
     if config.from.is_empty() && config.transport == MailTransport::Mailbox {
-        return "Entree <login@localhost>".parse().map_err(|_| "mail.from: no default sender".to_owned());
+        return "Entree <login@localhost>"
+            .parse()
+            .map_err(|_| "mail.from: no default sender".to_owned());
     }
     config.from.parse().map_err(|_| {
-        format!("mail.from: {:?} is no sender; set it to something like `Entree <login@example.com>`", config.from)
+        format!(
+            "mail.from: {:?} is no sender; set it to something like `Entree <login@example.com>`",
+            config.from
+        )
     })
 }
 
@@ -147,7 +157,10 @@ mod tests {
 
     #[test]
     fn a_sender_that_cannot_work_is_refused_with_a_remedy() {
-        let config = config::Mail { from: "Entree\r\nBcc: x <a@b.c>".to_owned(), ..config::Mail::default() };
+        let config = config::Mail {
+            from: "Entree\r\nBcc: x <a@b.c>".to_owned(),
+            ..config::Mail::default()
+        };
         let said = Transport::new(&config, Clock::default()).unwrap_err();
         assert!(said.contains("Entree <login@example.com>"), "{said}");
     }
@@ -160,12 +173,18 @@ mod tests {
             ..config::Mail::default()
         };
         let said = Transport::new(&config, Clock::default()).unwrap_err();
-        assert!(said.starts_with("mail.ca_file") && said.contains("/nowhere/ca.pem"), "{said}");
+        assert!(
+            said.starts_with("mail.ca_file") && said.contains("/nowhere/ca.pem"),
+            "{said}"
+        );
     }
 
     #[tokio::test]
     async fn the_mailbox_keeps_what_would_have_been_sent() {
-        let config = config::Mail { transport: MailTransport::Mailbox, ..config::Mail::default() };
+        let config = config::Mail {
+            transport: MailTransport::Mailbox,
+            ..config::Mail::default()
+        };
         let transport = Transport::new(&config, Clock::default()).unwrap();
         let letter = Letter {
             to: "someone@example.com".to_owned(),
@@ -176,9 +195,13 @@ mod tests {
         };
         assert_eq!(transport.send(&letter).await.outcome, Outcome::Accepted);
         let kept = transport.mailbox().unwrap().list(None).pop().unwrap();
-        assert_eq!((kept.to.as_str(), kept.subject.as_str()), ("someone@example.com", "Grüezi"));
+        assert_eq!(
+            (kept.to.as_str(), kept.subject.as_str()),
+            ("someone@example.com", "Grüezi")
+        );
         assert!(
-            kept.headers.contains(&("Auto-Submitted".to_owned(), "auto-generated".to_owned())),
+            kept.headers
+                .contains(&("Auto-Submitted".to_owned(), "auto-generated".to_owned())),
             "{:?}",
             kept.headers
         );

@@ -35,7 +35,10 @@ impl Live {
 /// A claim that is a text; empty if it is not there.
 #[must_use]
 pub fn text<'a>(claims: &'a Claims, name: &str) -> &'a str {
-    claims.get(name).and_then(serde_json::Value::as_str).unwrap_or_default()
+    claims
+        .get(name)
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default()
 }
 
 /// The claims of an access token of ours for any audience that we issue for (RFC 9068 §4). Its grant is not looked at.
@@ -46,7 +49,11 @@ pub fn verify(app: &App, config: &Config, token: &str) -> Option<Claims> {
     if audience != *app.public_url && !client::is_audience(config, &audience) {
         return None;
     }
-    let expect = Expect { typ: ACCESS_TYP, issuer: &app.public_url, audiences: &[&audience] };
+    let expect = Expect {
+        typ: ACCESS_TYP,
+        issuer: &app.public_url,
+        audiences: &[&audience],
+    };
     app.keys.verify(token, &expect).ok()
 }
 
@@ -57,7 +64,9 @@ fn claimed_audience(token: &str) -> Option<String> {
         aud: String,
     }
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    serde_json::from_slice(&payload).ok().map(|claimed: Claimed| claimed.aud)
+    serde_json::from_slice(&payload)
+        .ok()
+        .map(|claimed: Claimed| claimed.aud)
 }
 
 /// The grant behind the claims; none for a client's own token.
@@ -72,19 +81,34 @@ pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
 /// # Errors
 /// The database's own.
 pub async fn live(app: &App, config: &Config, token: &str) -> Result<Option<Live>, Failure> {
-    let Some(claims) = verify(app, config, token) else { return Ok(None) };
-    let Some(client) = client::find(config, text(&claims, "client_id")) else { return Ok(None) };
+    let Some(claims) = verify(app, config, token) else {
+        return Ok(None);
+    };
+    let Some(client) = client::find(config, text(&claims, "client_id")) else {
+        return Ok(None);
+    };
     let may = |grant| client.grant_types.contains(&grant);
     let Some(id) = grant_id(app, &claims) else {
         let own = text(&claims, "sub") == client.client_id && may(GrantType::ClientCredentials);
-        return Ok(own.then_some(Live { claims, person: None }));
+        return Ok(own.then_some(Live {
+            claims,
+            person: None,
+        }));
     };
     if !may(GrantType::AuthorizationCode) {
         return Ok(None);
     }
     let (db, now) = (app.db.read(), app.clock().now());
-    let Some(grant) = grant_store::by_id(db, id).await? else { return Ok(None) };
-    let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else { return Ok(None) };
-    let fits = grant.client_id == client.client_id && holder.user.public_id.to_string() == text(&claims, "sub");
-    Ok(fits.then_some(Live { claims, person: Some((grant, holder)) }))
+    let Some(grant) = grant_store::by_id(db, id).await? else {
+        return Ok(None);
+    };
+    let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else {
+        return Ok(None);
+    };
+    let fits = grant.client_id == client.client_id
+        && holder.user.public_id.to_string() == text(&claims, "sub");
+    Ok(fits.then_some(Live {
+        claims,
+        person: Some((grant, holder)),
+    }))
 }

@@ -36,7 +36,10 @@ impl From<Failure> for Denied {
 /// [`Denied::NoToken`], [`Denied::Request`].
 pub async fn token(request: &Request, body: Body) -> Result<String, Denied> {
     let malformed = |_| Denied::Request("A parameter is repeated or malformed.");
-    if Params::from_query(request).map_err(malformed)?.has("access_token") {
+    if Params::from_query(request)
+        .map_err(malformed)?
+        .has("access_token")
+    {
         return Err(Denied::Request("A token in the query is not accepted."));
     }
     let mut found = Vec::new();
@@ -50,7 +53,11 @@ pub async fn token(request: &Request, body: Body) -> Result<String, Denied> {
     }
     if *request.method() == Method::POST && has_form(request) {
         let form = Params::read_form(request, body).await.map_err(malformed)?;
-        found.extend(form.one_within("access_token", 16 * 1024).map_err(malformed)?.map(str::to_owned));
+        found.extend(
+            form.one_within("access_token", 16 * 1024)
+                .map_err(malformed)?
+                .map(str::to_owned),
+        );
     }
     match found.len() {
         0 => Err(Denied::NoToken),
@@ -60,7 +67,9 @@ pub async fn token(request: &Request, body: Body) -> Result<String, Denied> {
 }
 
 fn has_form(request: &Request) -> bool {
-    request.content_type().is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+    request
+        .content_type()
+        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 
 impl Denied {
@@ -68,29 +77,53 @@ impl Denied {
     #[must_use]
     pub fn answer(self, caller: &Caller) -> Response {
         let (status, error, words, scope) = match self {
-            Self::NoToken => return challenge(Response::builder().status(StatusCode::UNAUTHORIZED).finish(), ""),
+            Self::NoToken => {
+                return challenge(
+                    Response::builder()
+                        .status(StatusCode::UNAUTHORIZED)
+                        .finish(),
+                    "",
+                );
+            }
             Self::Ours(failure) => {
                 failure.log(&caller.request_id);
                 return OauthError::from_failure(&failure).into_json();
             }
             Self::Request(words) => (StatusCode::BAD_REQUEST, "invalid_request", words, None),
-            Self::Token => (StatusCode::UNAUTHORIZED, "invalid_token", "The token is expired, revoked or wrong.", None),
-            Self::Scope(scope) => {
-                (StatusCode::FORBIDDEN, "insufficient_scope", "The token does not reach this far.", Some(scope))
-            }
+            Self::Token => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "The token is expired, revoked or wrong.",
+                None,
+            ),
+            Self::Scope(scope) => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "The token does not reach this far.",
+                Some(scope),
+            ),
         };
         tracing::debug!(request_id = caller.request_id, error, "refused");
         let body = serde_json::json!({ "error": error, "error_description": words });
-        let scope = scope.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
-        challenge(json(status, &body), &format!(", error=\"{error}\", error_description=\"{words}\"{scope}"))
+        let scope = scope
+            .map(|scope| format!(", scope=\"{scope}\""))
+            .unwrap_or_default();
+        challenge(
+            json(status, &body),
+            &format!(", error=\"{error}\", error_description=\"{words}\"{scope}"),
+        )
     }
 }
 
 fn challenge(mut response: Response, more: &str) -> Response {
     // Fixed words only: always a header value.
     if let Ok(value) = HeaderValue::try_from(format!("Bearer realm=\"entree\"{more}")) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

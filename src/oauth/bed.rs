@@ -14,7 +14,9 @@ use poem::{
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use super::{authorize::respond::CodeGrant, introspect, pkce::challenge_of, revoke, token, userinfo};
+use super::{
+    authorize::respond::CodeGrant, introspect, pkce::challenge_of, revoke, token, userinfo,
+};
 use crate::{
     app::{App, Macs},
     clock::Clock,
@@ -33,7 +35,10 @@ pub(super) const API: &str = "https://api.example";
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 /// Everything that a careless decoder would trip over (CA-1).
-pub(super) const ODD: (&str, &str) = ("odd:%+id", "s:e%63 r+e&t=%2B: of more than forty-three characters");
+pub(super) const ODD: (&str, &str) = (
+    "odd:%+id",
+    "s:e%63 r+e&t=%2B: of more than forty-three characters",
+);
 
 pub(super) struct Bed {
     pub(super) app: App,
@@ -47,7 +52,10 @@ pub(super) struct Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         for end in ["", "-wal", "-shm"] {
-            let _ = self.file.as_ref().map(|file| std::fs::remove_file(format!("{}{end}", file.display())));
+            let _ = self
+                .file
+                .as_ref()
+                .map(|file| std::fs::remove_file(format!("{}{end}", file.display())));
         }
     }
 }
@@ -63,15 +71,24 @@ pub(super) struct Answer {
 impl Answer {
     /// Status and error code.
     pub(super) fn error(&self) -> (u16, &str) {
-        (self.status.as_u16(), self.body["error"].as_str().unwrap_or_default())
+        (
+            self.status.as_u16(),
+            self.body["error"].as_str().unwrap_or_default(),
+        )
     }
 
     pub(super) fn header(&self, name: header::HeaderName) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+            .unwrap_or_default()
     }
 
     pub(super) fn text(&self, name: &str) -> String {
-        self.body[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned()
+        self.body[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {self:?}"))
+            .to_owned()
     }
 }
 
@@ -85,10 +102,16 @@ fn config() -> Config {
         if method != "none" {
             client["client_secret_sha256"] = json!([Hash::of(SECRET.as_bytes()).to_hex()]);
         }
-        client.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        client
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         client
     };
-    let two = [Hash::of(b"the one before").to_hex(), Hash::of(SECRET.as_bytes()).to_hex().to_uppercase()];
+    let two = [
+        Hash::of(b"the one before").to_hex(),
+        Hash::of(SECRET.as_bytes()).to_hex().to_uppercase(),
+    ];
     let both = json!(["authorization_code", "client_credentials"]);
     let clients = json!([
         client("web", "none", json!({})),
@@ -106,7 +129,11 @@ fn config() -> Config {
             "client_secret_basic",
             json!({ "client_secret_sha256": [Hash::of(ODD.1.as_bytes()).to_hex()], "grant_types": both })
         ),
-        client("api", "client_secret_basic", json!({ "grant_types": [], "introspects": [API] })),
+        client(
+            "api",
+            "client_secret_basic",
+            json!({ "grant_types": [], "introspects": [API] })
+        ),
         client(
             "elsewhere",
             "client_secret_basic",
@@ -131,7 +158,11 @@ impl Bed {
         if let Ok(server) = std::env::var("TEST_POSTGRES_URL") {
             let name = format!("oauth_{}", public_id().simple());
             let admin = Db::connect(&server, 1, Clock::default()).await.unwrap();
-            admin.pool().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+            admin
+                .pool()
+                .execute_unprepared(&format!("CREATE DATABASE {name}"))
+                .await
+                .unwrap();
             let mut url = url::Url::parse(&server).unwrap();
             url.set_path(&name);
             beds.push(Self::at(url.into(), None).await);
@@ -158,21 +189,41 @@ impl Bed {
         };
         let tx = app.db.begin().await.unwrap();
         let address = Address::parse("coach@example.com", false).unwrap();
-        let Resolved::Created(user) = user::resolve(&tx, &address, ProvenBy::Mail, true).await.unwrap() else {
+        let Resolved::Created(user) = user::resolve(&tx, &address, ProvenBy::Mail, true)
+            .await
+            .unwrap()
+        else {
             panic!("a new user")
         };
         let browser = Some(Hash::of(b"browser"));
-        let start = Start { user: &user, method: Proof::Mail, device: "Test", remembered: false, browser };
-        let (session, _) = session::start(&tx, start, &app.config.get().session).await.unwrap();
+        let start = Start {
+            user: &user,
+            method: Proof::Mail,
+            device: "Test",
+            remembered: false,
+            browser,
+        };
+        let (session, _) = session::start(&tx, start, &app.config.get().session)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         let routes = routes(&app);
-        Self { app, user, session, routes, url, file }
+        Self {
+            app,
+            user,
+            session,
+            routes,
+            url,
+            file,
+        }
     }
 
     /// The endpoints of another copy: the same database by connections of its own, the same tickets and clock.
     pub(super) async fn copy(&self) -> BoxEndpoint<'static> {
         let mut app = self.app.clone();
-        app.db = Db::connect(&self.url, 8, self.app.clock().clone()).await.unwrap();
+        app.db = Db::connect(&self.url, 8, self.app.clock().clone())
+            .await
+            .unwrap();
         routes(&app)
     }
 
@@ -188,7 +239,15 @@ impl Bed {
 
     /// Changes what is configured for one client.
     pub(super) fn configure(&self, id: &str, change: impl FnOnce(&mut crate::config::Client)) {
-        self.reconfigure(|config| change(config.clients.iter_mut().find(|client| client.client_id == id).unwrap()));
+        self.reconfigure(|config| {
+            change(
+                config
+                    .clients
+                    .iter_mut()
+                    .find(|client| client.client_id == id)
+                    .unwrap(),
+            )
+        });
     }
 
     /// Changes what is configured.
@@ -217,7 +276,9 @@ impl Bed {
         let scope = super::scope::granted(registered, scope);
         if !registered.first_party {
             let tx = self.app.db.begin().await.unwrap();
-            super::consent_store::allow(&tx, &self.user, client, &scope).await.unwrap();
+            super::consent_store::allow(&tx, &self.user, client, &scope)
+                .await
+                .unwrap();
             tx.commit().await.unwrap();
         }
         let grant = CodeGrant {
@@ -236,35 +297,53 @@ impl Bed {
             identity: self.session.identity_id,
         };
         let value = serde_json::to_vec(&grant).unwrap();
-        self.app.tickets.issue(Kind::Code, &code.hash(), &value, Duration::from_secs(60)).await.unwrap();
+        self.app
+            .tickets
+            .issue(Kind::Code, &code.hash(), &value, Duration::from_secs(60))
+            .await
+            .unwrap();
         code.to_text()
     }
 
     /// Tokens for a fresh code of a public client.
     pub(super) async fn tokens(&self, client: &str, scope: &str) -> Answer {
         let code = self.code(client, scope, Some(VERIFIER)).await;
-        let answer = self.post("/oauth2/token", None, &exchange(client, &code)).await;
+        let answer = self
+            .post("/oauth2/token", None, &exchange(client, &code))
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer
     }
 
     pub(super) async fn refresh(&self, client: &str, token: &str) -> Answer {
-        self.post("/oauth2/token", None, &refreshing(client, token)).await
+        self.post("/oauth2/token", None, &refreshing(client, token))
+            .await
     }
 
     /// `basic` goes into the Authorization header, form-encoded as RFC 6749 §2.3.1 says.
-    pub(super) async fn post(&self, path: &str, basic: Option<(&str, &str)>, form: &[(&str, &str)]) -> Answer {
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        basic: Option<(&str, &str)>,
+        form: &[(&str, &str)],
+    ) -> Answer {
         let mut request = form_request(path, form);
         if let Some((id, secret)) = basic {
-            let encode = |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
+            let encode =
+                |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
             let both = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
-            request.headers_mut().insert(header::AUTHORIZATION, format!("Basic {both}").parse().unwrap());
+            request.headers_mut().insert(
+                header::AUTHORIZATION,
+                format!("Basic {both}").parse().unwrap(),
+            );
         }
         self.send(request).await
     }
 
     pub(super) async fn userinfo(&self, token: &str) -> Answer {
-        let request = Request::builder().uri_str("/oauth2/userinfo").header("authorization", format!("Bearer {token}"));
+        let request = Request::builder()
+            .uri_str("/oauth2/userinfo")
+            .header("authorization", format!("Bearer {token}"));
         self.send(request.finish()).await
     }
 
@@ -274,14 +353,22 @@ impl Bed {
 
     /// Runs one statement.
     pub(super) async fn sql(&self, statement: &str) {
-        self.app.db.pool().execute_unprepared(statement).await.unwrap();
+        self.app
+            .db
+            .pool()
+            .execute_unprepared(statement)
+            .await
+            .unwrap();
     }
 }
 
 fn routes(app: &App) -> BoxEndpoint<'static> {
     Route::new()
         .at("/oauth2/token", post(token::token))
-        .at("/oauth2/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
+        .at(
+            "/oauth2/userinfo",
+            get(userinfo::userinfo).post(userinfo::userinfo),
+        )
         .at("/oauth2/revoke", post(revoke::revoke))
         .at("/oauth2/introspect", post(introspect::introspect))
         .data(app.clone())
@@ -300,24 +387,41 @@ pub(super) fn exchange<'a>(client: &'a str, code: &'a str) -> Vec<(&'a str, &'a 
 }
 
 pub(super) fn refreshing<'a>(client: &'a str, token: &'a str) -> Vec<(&'a str, &'a str)> {
-    vec![("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)]
+    vec![
+        ("grant_type", "refresh_token"),
+        ("client_id", client),
+        ("refresh_token", token),
+    ]
 }
 
 pub(super) fn form_request(path: &str, form: &[(&str, &str)]) -> Request {
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
     let request = Request::builder().method(Method::POST).uri_str(path);
-    request.content_type("application/x-www-form-urlencoded").body(body)
+    request
+        .content_type("application/x-www-form-urlencoded")
+        .body(body)
 }
 
 pub(super) async fn send(routes: &BoxEndpoint<'static>, request: Request) -> Answer {
     let response = routes.call(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.into_body().into_string().await.unwrap();
-    Answer { status, headers, body: serde_json::from_str(&body).unwrap_or(Value::Null) }
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_str(&body).unwrap_or(Value::Null),
+    }
 }
 
 /// The claims of a JWT, unverified.
 pub(super) fn claims(token: &str) -> Value {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+    serde_json::from_slice(
+        &URL_SAFE_NO_PAD
+            .decode(token.split('.').nth(1).unwrap())
+            .unwrap(),
+    )
+    .unwrap()
 }

@@ -122,8 +122,17 @@ mod tests {
         let grant = public_id();
         let (one, two) = (jti(&sealer, grant), jti(&sealer, grant));
         assert_ne!(one, two);
-        assert_eq!((grant_of(&sealer, &one), grant_of(&sealer, &two)), (Some(grant), Some(grant)));
+        assert_eq!(
+            (grant_of(&sealer, &one), grant_of(&sealer, &two)),
+            (Some(grant), Some(grant))
+        );
         assert_eq!(grant_of(&sealer, &public_id().to_string()), None);
-        assert_eq!(grant_of(&MasterKeys::new([8; 32], []).sealer("access token jti v1"), &one), None);
+        assert_eq!(
+            grant_of(
+                &MasterKeys::new([8; 32], []).sealer("access token jti v1"),
+                &one
+            ),
+            None
+        );
     }
 }

@@ -66,7 +66,10 @@ pub const SUPPORTED: [&str; 17] = [
 #[must_use]
 pub fn acr_values(config: &Config) -> Vec<&'static str> {
     let upstream = config.providers.iter().any(|provider| provider.enabled);
-    [session::Method::Mail.acr()].into_iter().chain(upstream.then_some(session::UPSTREAM_ACR)).collect()
+    [session::Method::Mail.acr()]
+        .into_iter()
+        .chain(upstream.then_some(session::UPSTREAM_ACR))
+        .collect()
 }
 
 /// What a text asks for.
@@ -89,7 +92,10 @@ impl ClaimsRequest {
         if text.len() > MAX_BYTES {
             return Self::default();
         }
-        serde_json::from_str::<Value>(text).ok().and_then(|value| Self::of(&value)).unwrap_or_default()
+        serde_json::from_str::<Value>(text)
+            .ok()
+            .and_then(|value| Self::of(&value))
+            .unwrap_or_default()
     }
 
     fn of(value: &Value) -> Option<Self> {
@@ -99,11 +105,16 @@ impl ClaimsRequest {
             let known = AT_USERINFO.iter().take(most).map(|(name, _)| *name);
             known.filter(|name| place.contains_key(*name)).collect()
         };
-        let acr = id_token.get("acr").filter(|acr| acr.get("essential") == Some(&Value::Bool(true)));
+        let acr = id_token
+            .get("acr")
+            .filter(|acr| acr.get("essential") == Some(&Value::Bool(true)));
         Some(Self {
             userinfo: names(&userinfo, AT_USERINFO.len()),
             id_token: names(&id_token, IN_ID_TOKEN),
-            sub: id_token.get("sub").and_then(|sub| sub.get("value")?.as_str()).map(cut),
+            sub: id_token
+                .get("sub")
+                .and_then(|sub| sub.get("value")?.as_str())
+                .map(cut),
             acr: acr.map(values).unwrap_or_default(),
         })
     }
@@ -114,9 +125,19 @@ impl ClaimsRequest {
         if !scope::has(scope, "openid") {
             return String::new();
         }
-        let may = |name: &&&str| scope_of(name).is_none_or(|scope| client.scopes.iter().any(|own| own == scope));
-        let id_token = self.id_token.iter().filter(may).map(|name| format!("id_token.{name}"));
-        let userinfo = self.userinfo.iter().filter(may).map(|name| format!("userinfo.{name}"));
+        let may = |name: &&&str| {
+            scope_of(name).is_none_or(|scope| client.scopes.iter().any(|own| own == scope))
+        };
+        let id_token = self
+            .id_token
+            .iter()
+            .filter(may)
+            .map(|name| format!("id_token.{name}"));
+        let userinfo = self
+            .userinfo
+            .iter()
+            .filter(may)
+            .map(|name| format!("userinfo.{name}"));
         id_token.chain(userinfo).collect::<Vec<_>>().join(" ")
     }
 }
@@ -125,7 +146,11 @@ impl ClaimsRequest {
 fn place(members: &Map<String, Value>, name: &str) -> Option<Map<String, Value>> {
     match members.get(name) {
         None | Some(Value::Null) => Some(Map::new()),
-        Some(Value::Object(claims)) if claims.values().all(|claim| claim.is_null() || claim.is_object()) => {
+        Some(Value::Object(claims))
+            if claims
+                .values()
+                .all(|claim| claim.is_null() || claim.is_object()) =>
+        {
             Some(claims.clone())
         }
         Some(_) => None,
@@ -135,7 +160,10 @@ fn place(members: &Map<String, Value>, name: &str) -> Option<Map<String, Value>>
 /// `value`, or `values` (OIDC Core §5.5.1).
 fn values(claim: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().map(cut);
-    match (claim.get("value"), claim.get("values").and_then(Value::as_array)) {
+    match (
+        claim.get("value"),
+        claim.get("values").and_then(Value::as_array),
+    ) {
         (Some(one), _) => text(one).into_iter().collect(),
         (None, Some(list)) => list.iter().filter_map(text).take(MOST_VALUES).collect(),
         (None, None) => Vec::new(),
@@ -148,21 +176,33 @@ fn cut(value: &str) -> String {
 }
 
 fn scope_of(name: &str) -> Option<&'static str> {
-    AT_USERINFO.iter().find(|(known, _)| *known == name).and_then(|(_, scope)| *scope)
+    AT_USERINFO
+        .iter()
+        .find(|(known, _)| *known == name)
+        .and_then(|(_, scope)| *scope)
 }
 
 /// What a person is asked for, and must still allow when it is given (RF-9): the scopes, and those that granted claims
 /// belong to.
 #[must_use]
 pub fn wanted(scope: &str, claims: &str) -> String {
-    let behind = scopes_behind(claims).into_iter().filter(|name| !scope::has(scope, name));
-    scope.split_ascii_whitespace().chain(behind).collect::<Vec<_>>().join(" ")
+    let behind = scopes_behind(claims)
+        .into_iter()
+        .filter(|name| !scope::has(scope, name));
+    scope
+        .split_ascii_whitespace()
+        .chain(behind)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The scopes that granted claims belong to.
 fn scopes_behind(claims: &str) -> Vec<&'static str> {
     let mut scopes = Vec::new();
-    for scope in claims.split(' ').filter_map(|claim| scope_of(claim.split_once('.')?.1)) {
+    for scope in claims
+        .split(' ')
+        .filter_map(|claim| scope_of(claim.split_once('.')?.1))
+    {
         if !scopes.contains(&scope) {
             scopes.push(scope);
         }
@@ -183,7 +223,8 @@ pub struct Reach<'a> {
 
 impl Reach<'_> {
     fn at_userinfo(&self, name: &str) -> bool {
-        scope_of(name).is_some_and(|scope| scope::has(self.scope, scope)) || self.asked("userinfo", name)
+        scope_of(name).is_some_and(|scope| scope::has(self.scope, scope))
+            || self.asked("userinfo", name)
     }
 
     /// TK-10: nothing but by `claims`.
@@ -195,9 +236,11 @@ impl Reach<'_> {
     /// who took it from the client.
     fn asked(&self, place: &str, name: &str) -> bool {
         let listed = |scope: &str| self.client.scopes.iter().any(|own| own == scope);
-        let narrowed = |scope: &str| scope::has(&self.grant.scope, scope) && !scope::has(self.scope, scope);
+        let narrowed =
+            |scope: &str| scope::has(&self.grant.scope, scope) && !scope::has(self.scope, scope);
         let left_out = |scope: &str| !listed(scope) || narrowed(scope);
-        scope::has(&self.grant.claims, &format!("{place}.{name}")) && !scope_of(name).is_some_and(left_out)
+        scope::has(&self.grant.claims, &format!("{place}.{name}"))
+            && !scope_of(name).is_some_and(left_out)
     }
 }
 
@@ -240,15 +283,33 @@ pub struct Told {
 ///
 /// # Errors
 /// The database's own.
-pub async fn at_userinfo(conn: &impl ConnectionTrait, user: &User, reach: &Reach<'_>) -> Result<Told, Failure> {
+pub async fn at_userinfo(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    reach: &Reach<'_>,
+) -> Result<Told, Failure> {
     let grant = reach.grant;
-    let amr = || grant.amr.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let amr = || {
+        grant
+            .amr
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let told = told(conn, user, |name| reach.at_userinfo(name)).await?;
     Ok(Told {
-        auth_time: reach.at_userinfo("auth_time").then(|| grant.auth_time.seconds()),
+        auth_time: reach
+            .at_userinfo("auth_time")
+            .then(|| grant.auth_time.seconds()),
         acr: reach.at_userinfo("acr").then(|| grant.acr.clone()),
-        amr: reach.at_userinfo("amr").then(amr).filter(|amr| !amr.is_empty()),
-        sid: grant.session_id.filter(|_| reach.at_userinfo("sid")).map(|id| id.to_string()),
+        amr: reach
+            .at_userinfo("amr")
+            .then(amr)
+            .filter(|amr| !amr.is_empty()),
+        sid: grant
+            .session_id
+            .filter(|_| reach.at_userinfo("sid"))
+            .map(|id| id.to_string()),
         ..told
     })
 }
@@ -257,7 +318,11 @@ pub async fn at_userinfo(conn: &impl ConnectionTrait, user: &User, reach: &Reach
 ///
 /// # Errors
 /// The database's own.
-pub async fn in_id_token(conn: &impl ConnectionTrait, user: &User, reach: &Reach<'_>) -> Result<Told, Failure> {
+pub async fn in_id_token(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    reach: &Reach<'_>,
+) -> Result<Told, Failure> {
     told(conn, user, |name| reach.in_id_token(name)).await
 }
 
@@ -266,7 +331,10 @@ async fn told(
     user: &User,
     wanted: impl Fn(&str) -> bool + Send + Sync,
 ) -> Result<Told, Failure> {
-    let known = |name: &str, text: &Option<String>| text.clone().filter(|text| wanted(name) && !text.trim().is_empty());
+    let known = |name: &str, text: &Option<String>| {
+        text.clone()
+            .filter(|text| wanted(name) && !text.trim().is_empty())
+    };
     let mut told = Told {
         name: known("name", &user.name),
         locale: known("locale", &user.locale),

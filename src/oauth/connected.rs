@@ -65,16 +65,23 @@ pub struct Row {
 
 impl Connected<'_> {
     fn scopes(&self, row: &Row) -> String {
-        let words = row.scopes.iter().map(|scope| self.tongue.t(&format!("consent-scope-{scope}")));
+        let words = row
+            .scopes
+            .iter()
+            .map(|scope| self.tongue.t(&format!("consent-scope-{scope}")));
         words.collect::<Vec<_>>().join(" · ")
     }
 
     fn when(&self, row: &Row) -> String {
-        self.tongue.ta("access-when", &[("since", row.since.clone()), ("used", row.used.clone())])
+        self.tongue.ta(
+            "access-when",
+            &[("since", row.since.clone()), ("used", row.used.clone())],
+        )
     }
 
     fn remove_label(&self, row: &Row) -> String {
-        self.tongue.ta("access-remove-label", &[("client", row.name.clone())])
+        self.tongue
+            .ta("access-remove-label", &[("client", row.name.clone())])
     }
 }
 
@@ -95,9 +102,17 @@ impl Content for Connected<'_> {
 pub async fn connected(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let visit = Visit::of(app, request, "").await?;
-        let Some(current) = &visit.current else { return Ok(see_other("/login")) };
+        let Some(current) = &visit.current else {
+            return Ok(see_other("/login"));
+        };
         let rows = rows(app, &visit, current).await?;
-        Ok(show(&Connected { tongue: &visit.tongue, rows: &rows }, visit.site))
+        Ok(show(
+            &Connected {
+                tongue: &visit.tongue,
+                rows: &rows,
+            },
+            visit.site,
+        ))
     })
     .await
 }
@@ -112,12 +127,20 @@ struct Reach {
 
 impl Reach {
     fn of_consent(consent: &Consent) -> Self {
-        Self { scopes: consent.scope.clone(), since: consent.created_at, used: consent.updated_at }
+        Self {
+            scopes: consent.scope.clone(),
+            since: consent.created_at,
+            used: consent.updated_at,
+        }
     }
 
     fn of_grant(grant: &Grant) -> Self {
         let scopes = wanted(&grant.scope, &grant.claims);
-        Self { scopes, since: grant.created_at, used: grant.rotated_at.unwrap_or(grant.created_at) }
+        Self {
+            scopes,
+            since: grant.created_at,
+            used: grant.rotated_at.unwrap_or(grant.created_at),
+        }
     }
 
     fn with(self, other: Self) -> Self {
@@ -135,8 +158,12 @@ async fn rows(app: &App, visit: &Visit, current: &Current) -> Result<Vec<Row>, T
     let sessions: Vec<_> = sessions.into_iter().map(|session| session.id).collect();
     let consents = consent_store::list(db, user).await?;
     let grants = grant_store::list(db, user, &sessions, now).await?;
-    let consents = consents.iter().map(|consent| (&consent.client_id, Reach::of_consent(consent)));
-    let grants = grants.iter().map(|grant| (&grant.client_id, Reach::of_grant(grant)));
+    let consents = consents
+        .iter()
+        .map(|consent| (&consent.client_id, Reach::of_consent(consent)));
+    let grants = grants
+        .iter()
+        .map(|grant| (&grant.client_id, Reach::of_grant(grant)));
     let mut clients: BTreeMap<&String, Reach> = BTreeMap::new();
     for (client, reach) in consents.chain(grants) {
         let reach = match clients.remove(client) {
@@ -145,7 +172,10 @@ async fn rows(app: &App, visit: &Visit, current: &Current) -> Result<Vec<Row>, T
         };
         clients.insert(client, reach);
     }
-    let mut rows: Vec<Row> = clients.into_iter().map(|(client, reach)| row(app, visit, client, &reach)).collect();
+    let mut rows: Vec<Row> = clients
+        .into_iter()
+        .map(|(client, reach)| row(app, visit, client, &reach))
+        .collect();
     rows.sort_by(|a, b| (&a.name, &a.client_id).cmp(&(&b.name, &b.client_id)));
     Ok(rows)
 }
@@ -155,8 +185,13 @@ fn row(app: &App, visit: &Visit, client_id: &str, reach: &Reach) -> Row {
     Row {
         client_id: client_id.to_owned(),
         // One that is registered no longer is still told, and can be removed.
-        name: client.map_or(client_id, |client| client.name.as_str()).to_owned(),
-        scopes: scope::SUPPORTED.into_iter().filter(|name| scope::has(&reach.scopes, name)).collect(),
+        name: client
+            .map_or(client_id, |client| client.name.as_str())
+            .to_owned(),
+        scopes: scope::SUPPORTED
+            .into_iter()
+            .filter(|name| scope::has(&reach.scopes, name))
+            .collect(),
         since: visit.tongue.date_time(reach.since),
         used: visit.tongue.date_time(reach.used),
         form_token: visit.session_token(app, &form(client_id)),

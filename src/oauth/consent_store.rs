@@ -3,7 +3,8 @@
 use entity::consent as row;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Select,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    Select,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -18,7 +19,12 @@ pub use entity::consent::Model as Consent;
 ///
 /// # Errors
 /// The database's own.
-pub async fn covers(conn: &impl ConnectionTrait, user: &User, client: &str, asked: &str) -> Result<bool, Failure> {
+pub async fn covers(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    client: &str,
+    asked: &str,
+) -> Result<bool, Failure> {
     Ok(does(find(user, client).one(conn).await?, asked))
 }
 
@@ -27,7 +33,10 @@ pub async fn covers(conn: &impl ConnectionTrait, user: &User, client: &str, aske
 /// # Errors
 /// The database's own.
 pub async fn lock(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<bool, Failure> {
-    Ok(does(find(user, client).lock_exclusive().one(tx.conn()).await?, asked))
+    Ok(does(
+        find(user, client).lock_exclusive().one(tx.conn()).await?,
+        asked,
+    ))
 }
 
 /// A consent of an epoch before the user's own has ended with everything else (E2).
@@ -39,7 +48,11 @@ fn find(user: &User, client: &str) -> Select<row::Entity> {
 }
 
 fn does(found: Option<Consent>, asked: &str) -> bool {
-    found.is_some_and(|consent| asked.split(' ').all(|name| name.is_empty() || scope::has(&consent.scope, name)))
+    found.is_some_and(|consent| {
+        asked
+            .split(' ')
+            .all(|name| name.is_empty() || scope::has(&consent.scope, name))
+    })
 }
 
 /// Remembers that `scope` is allowed, beside what was allowed before.
@@ -56,14 +69,29 @@ pub async fn allow(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<()
         updated_at: Set(tx.now),
         auth_epoch: Set(user.auth_epoch),
     };
-    let there = OnConflict::columns([row::Column::UserId, row::Column::ClientId]).do_nothing().to_owned();
-    row::Entity::insert(empty).on_conflict(there).exec_without_returning(tx.conn()).await?;
+    let there = OnConflict::columns([row::Column::UserId, row::Column::ClientId])
+        .do_nothing()
+        .to_owned();
+    row::Entity::insert(empty)
+        .on_conflict(there)
+        .exec_without_returning(tx.conn())
+        .await?;
     // Locked: of two who add at once neither loses, and what is withdrawn meanwhile does not come back.
-    let row = row::Entity::find().filter(row::Column::UserId.eq(user.id)).filter(row::Column::ClientId.eq(client));
-    let found = row.lock_exclusive().one(tx.conn()).await?.filter(|consent| consent.auth_epoch == user.auth_epoch);
+    let row = row::Entity::find()
+        .filter(row::Column::UserId.eq(user.id))
+        .filter(row::Column::ClientId.eq(client));
+    let found = row
+        .lock_exclusive()
+        .one(tx.conn())
+        .await?
+        .filter(|consent| consent.auth_epoch == user.auth_epoch);
     let before = found.map(|consent| consent.scope).unwrap_or_default();
     let mut names: Vec<&str> = before.split_ascii_whitespace().collect();
-    names.extend(asked.split_ascii_whitespace().filter(|name| !scope::has(&before, name)));
+    names.extend(
+        asked
+            .split_ascii_whitespace()
+            .filter(|name| !scope::has(&before, name)),
+    );
     row::Entity::update_many()
         .col_expr(row::Column::Scope, Expr::value(names.join(" ")))
         .col_expr(row::Column::UpdatedAt, Expr::value(tx.now.0))

@@ -42,7 +42,12 @@ impl Metadata {
             return made;
         }
         let body = document(&app.public_url, &config, &tags).to_string();
-        let made = Arc::new(Made { etag: etag(body.as_bytes()), body, config, tags });
+        let made = Arc::new(Made {
+            etag: etag(body.as_bytes()),
+            body,
+            config,
+            tags,
+        });
         self.made.store(Some(Arc::clone(&made)));
         made
     }
@@ -51,10 +56,19 @@ impl Metadata {
 /// OIDC Discovery §3, RFC 8414 §2: exactly what is there (DI-17).
 fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
     // How clients authenticate; and those ways that show more than a name (RFC 7662 §2.1 asks for one).
-    let proven = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
-    let methods: Vec<&str> = proven.into_iter().chain(client::any_public(config).then_some("none")).collect();
+    let proven = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    ];
+    let methods: Vec<&str> = proven
+        .into_iter()
+        .chain(client::any_public(config).then_some("none"))
+        .collect();
     // All that some client may get (DI-5): what people are asked for, then names of APIs.
-    let of_apis = client::scopes(config).into_iter().filter(|name| !scope::SUPPORTED.contains(name));
+    let of_apis = client::scopes(config)
+        .into_iter()
+        .filter(|name| !scope::SUPPORTED.contains(name));
     let scopes: Vec<&str> = scope::SUPPORTED.into_iter().chain(of_apis).collect();
     let document = json!({
         "issuer": issuer,
@@ -89,7 +103,10 @@ fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
     });
     let mut members = document.as_object().cloned().unwrap_or_default();
     for (member, uri) in [
-        ("service_documentation", &config.server.service_documentation),
+        (
+            "service_documentation",
+            &config.server.service_documentation,
+        ),
         ("op_policy_uri", &config.server.op_policy_uri),
     ] {
         if !uri.is_empty() {
@@ -101,17 +118,27 @@ fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
 
 /// Tags in canonical case (DI-16, RFC 5646 §2.1.1).
 fn locales(tags: &[Arc<str>]) -> Vec<String> {
-    tags.iter().filter_map(|tag| tag.parse::<LanguageIdentifier>().ok()).map(|tag| tag.to_string()).collect()
+    tags.iter()
+        .filter_map(|tag| tag.parse::<LanguageIdentifier>().ok())
+        .map(|tag| tag.to_string())
+        .collect()
 }
 
 fn etag(body: &[u8]) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    format!("\"{}\"", URL_SAFE_NO_PAD.encode(Hash::of(body).as_bytes().split_at(12).0))
+    format!(
+        "\"{}\"",
+        URL_SAFE_NO_PAD.encode(Hash::of(body).as_bytes().split_at(12).0)
+    )
 }
 
 /// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
 #[handler]
-pub fn metadata(Data(app): Data<&App>, Data(metadata): Data<&Metadata>, request: &Request) -> Response {
+pub fn metadata(
+    Data(app): Data<&App>,
+    Data(metadata): Data<&Metadata>,
+    request: &Request,
+) -> Response {
     let made = metadata.of(app);
     cached(request, made.body.clone().into_bytes(), &made.etag)
 }
@@ -126,7 +153,9 @@ pub fn jwks(Data(app): Data<&App>, request: &Request) -> Response {
 /// Five minutes in any cache, for any origin; 304 when the client has it already (RFC 9110 §13.1.2).
 fn cached(request: &Request, body: Vec<u8>, etag: &str) -> Response {
     let known = request.header(header::IF_NONE_MATCH).is_some_and(|list| {
-        list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+        list.split(',')
+            .map(str::trim)
+            .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
     });
     let builder = Response::builder()
         .header(header::CACHE_CONTROL, "public, max-age=300")
@@ -146,28 +175,46 @@ mod tests {
     fn made(change: impl FnOnce(&mut Config)) -> Value {
         let mut config = Config::default();
         change(&mut config);
-        document("https://id.example", &config, &["en".into(), "fr".into(), "pt-br".into()])
+        document(
+            "https://id.example",
+            &config,
+            &["en".into(), "fr".into(), "pt-br".into()],
+        )
     }
 
     fn with_public(config: &mut Config) {
-        let client =
-            r#"{"client_id":"web","name":"Web","audience":"https://api.example","scopes":["openid","lessons:read"]}"#;
+        let client = r#"{"client_id":"web","name":"Web","audience":"https://api.example","scopes":["openid","lessons:read"]}"#;
         config.clients = vec![serde_json::from_str(client).unwrap()];
     }
 
     #[test]
     fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
         let (open, closed) = (made(with_public), made(|_| {}));
-        let proven = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
+        let proven = json!([
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt"
+        ]);
         assert_eq!(
             open["token_endpoint_auth_methods_supported"],
-            json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"])
+            json!([
+                "client_secret_basic",
+                "client_secret_post",
+                "private_key_jwt",
+                "none"
+            ])
         );
         assert_eq!(closed["token_endpoint_auth_methods_supported"], proven);
-        assert_eq!(closed["scopes_supported"], json!(["openid", "profile", "email", "offline_access"]));
+        assert_eq!(
+            closed["scopes_supported"],
+            json!(["openid", "profile", "email", "offline_access"])
+        );
         assert_eq!(open["scopes_supported"][4], "lessons:read", "di_5");
         for document in [&open, &closed] {
-            assert_eq!(document["introspection_endpoint_auth_methods_supported"], proven, "never by a name alone");
+            assert_eq!(
+                document["introspection_endpoint_auth_methods_supported"], proven,
+                "never by a name alone"
+            );
             for endpoint in ["token", "revocation", "introspection"] {
                 assert_eq!(
                     document[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")],
@@ -181,7 +228,10 @@ mod tests {
             );
             for (name, value) in document.as_object().unwrap() {
                 let at = value.as_str().unwrap_or_default();
-                assert!(!name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"), "di_3 {name}");
+                assert!(
+                    !name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"),
+                    "di_3 {name}"
+                );
             }
         }
     }
@@ -189,8 +239,17 @@ mod tests {
     #[test]
     fn di_16_di_17_languages_in_canonical_case_and_addresses_only_where_there_are_some() {
         let document = made(|_| {});
-        assert_eq!(document["ui_locales_supported"], json!(["en", "fr", "pt-BR"]));
-        assert_eq!((document.get("service_documentation"), document.get("op_policy_uri")), (None, None));
+        assert_eq!(
+            document["ui_locales_supported"],
+            json!(["en", "fr", "pt-BR"])
+        );
+        assert_eq!(
+            (
+                document.get("service_documentation"),
+                document.get("op_policy_uri")
+            ),
+            (None, None)
+        );
         let document = made(|config| {
             config.server.service_documentation = "https://docs.example/".to_owned();
             config.server.op_policy_uri = "https://example/policy".to_owned();

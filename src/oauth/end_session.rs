@@ -24,8 +24,14 @@ use crate::{
     web::{error::Failure, page::show, params::Params},
 };
 
-const KNOWN: [&str; 6] =
-    ["id_token_hint", "post_logout_redirect_uri", "client_id", "state", "logout_hint", "ui_locales"];
+const KNOWN: [&str; 6] = [
+    "id_token_hint",
+    "post_logout_redirect_uri",
+    "client_id",
+    "state",
+    "logout_hint",
+    "ui_locales",
+];
 
 /// The form that confirms.
 const FORM: &str = "logout";
@@ -45,11 +51,25 @@ struct After {
 impl After {
     /// RPL §3: the URI, with `state` as sent and nothing else (ES-4). None: the client has not registered exactly it.
     fn href(&self, config: &Config) -> Option<String> {
-        let Self { client_id, uri, state } = self;
-        client::find(config, client_id)?.post_logout_redirect_uris.iter().find(|registered| *registered == uri)?;
-        let Some(state) = state else { return Some(uri.clone()) };
-        let query = form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish();
-        Some(format!("{uri}{}{query}", if uri.contains('?') { '&' } else { '?' }))
+        let Self {
+            client_id,
+            uri,
+            state,
+        } = self;
+        client::find(config, client_id)?
+            .post_logout_redirect_uris
+            .iter()
+            .find(|registered| *registered == uri)?;
+        let Some(state) = state else {
+            return Some(uri.clone());
+        };
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("state", state)
+            .finish();
+        Some(format!(
+            "{uri}{}{query}",
+            if uri.contains('?') { '&' } else { '?' }
+        ))
     }
 }
 
@@ -76,10 +96,17 @@ pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
     trouble::page(app, request, async {
         let params = posted::params(app, request).await?;
         params.known(&KNOWN)?;
-        let visit = Visit::of(app, request, params.one_within("ui_locales", 512)?.unwrap_or_default()).await?;
+        let visit = Visit::of(
+            app,
+            request,
+            params.one_within("ui_locales", 512)?.unwrap_or_default(),
+        )
+        .await?;
         let hint = read_hint(app, &params)?;
         let after = after(&params, hint.as_ref(), &visit.config)?;
-        let Some(current) = &visit.current else { return Ok(gone(&visit, after.as_ref(), false)) };
+        let Some(current) = &visit.current else {
+            return Ok(gone(&visit, after.as_ref(), false));
+        };
         if hint.is_some_and(|hint| fits(&hint, current)) {
             end(app, &visit, current).await?;
             return Ok(gone(&visit, after.as_ref(), false));
@@ -91,27 +118,48 @@ pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
 
 /// The claims of the hint, if there is one. One that is not ours is refused, whatever else is asked (ES-2).
 fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, Trouble> {
-    let Some(hint) = params.one_within("id_token_hint", 4096)? else { return Ok(None) };
-    app.keys.verify_hint(hint, &app.public_url).map(Some).map_err(|_| Trouble::Request("id_token_hint"))
+    let Some(hint) = params.one_within("id_token_hint", 4096)? else {
+        return Ok(None);
+    };
+    app.keys
+        .verify_hint(hint, &app.public_url)
+        .map(Some)
+        .map_err(|_| Trouble::Request("id_token_hint"))
 }
 
 fn claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
-    claims.get(name).and_then(|value| value.as_str()).unwrap_or_default()
+    claims
+        .get(name)
+        .and_then(|value| value.as_str())
+        .unwrap_or_default()
 }
 
 /// Whether the hint is of this browser's session.
 fn fits(hint: &Claims, current: &Current) -> bool {
-    claim(hint, "sid") == current.session.id.to_string() && claim(hint, "sub") == current.user.public_id.to_string()
+    claim(hint, "sid") == current.session.id.to_string()
+        && claim(hint, "sub") == current.user.public_id.to_string()
 }
 
 /// RPL §3: where a client that the hint names wants the browser to go, if it has registered that.
-fn after(params: &Params, hint: Option<&Claims>, config: &Config) -> Result<Option<After>, Trouble> {
+fn after(
+    params: &Params,
+    hint: Option<&Claims>,
+    config: &Config,
+) -> Result<Option<After>, Trouble> {
     let client = hinted_client(params, hint, config)?;
-    let Some(uri) = params.one_within("post_logout_redirect_uri", 2048)? else { return Ok(None) };
+    let Some(uri) = params.one_within("post_logout_redirect_uri", 2048)? else {
+        return Ok(None);
+    };
     let client = client.ok_or(Trouble::Request("id_token_hint"))?;
     let state = params.one_within("state", 2048)?.map(str::to_owned);
-    let after = After { client_id: client.client_id.clone(), uri: uri.to_owned(), state };
-    after.href(config).ok_or(Trouble::Request("post_logout_redirect_uri"))?;
+    let after = After {
+        client_id: client.client_id.clone(),
+        uri: uri.to_owned(),
+        state,
+    };
+    after
+        .href(config)
+        .ok_or(Trouble::Request("post_logout_redirect_uri"))?;
     Ok(Some(after))
 }
 
@@ -146,17 +194,33 @@ async fn end(app: &App, visit: &Visit, current: &Current) -> Result<(), Failure>
 fn gone(visit: &Visit, after: Option<&After>, from_form: bool) -> Response {
     let site = visit.site_of(after.map(|after| after.client_id.as_str()));
     let response = match after.and_then(|after| after.href(&visit.config)) {
-        Some(href) if from_form => show(&Continue { tongue: &visit.tongue, href: &href }, site),
+        Some(href) if from_form => show(
+            &Continue {
+                tongue: &visit.tongue,
+                href: &href,
+            },
+            site,
+        ),
         Some(href) => see_other(&href),
         None => see_other("/logged-out"),
     };
     visit.answer_signed_out(response)
 }
 
-async fn confirm(app: &App, visit: &Visit, current: &Current, after: Option<&After>) -> Result<Response, Trouble> {
-    let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
+async fn confirm(
+    app: &App,
+    visit: &Visit,
+    current: &Current,
+    after: Option<&After>,
+) -> Result<Response, Trouble> {
+    let email = user::address_of(app.db.read(), current.user.id)
+        .await?
+        .map(|row| row.email);
     let site = visit.site_of(after.map(|after| after.client_id.as_str()));
-    let after = after.map(serde_json::to_string).transpose().map_err(Failure::internal)?;
+    let after = after
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(Failure::internal)?;
     let page = Logout {
         tongue: &visit.tongue,
         email: email.as_deref().unwrap_or_default(),

@@ -92,13 +92,23 @@ impl OauthError {
     /// An error whose reason says no more than its code.
     #[must_use]
     pub const fn new(code: Code, description: &'static str) -> Self {
-        Self { code, parameter: None, description, reason: code.name() }
+        Self {
+            code,
+            parameter: None,
+            description,
+            reason: code.name(),
+        }
     }
 
     /// With a word for the trail.
     #[must_use]
     pub const fn because(code: Code, description: &'static str, reason: &'static str) -> Self {
-        Self { code, parameter: None, description, reason }
+        Self {
+            code,
+            parameter: None,
+            description,
+            reason,
+        }
     }
 
     /// The same, with another word for the trail.
@@ -128,7 +138,9 @@ impl OauthError {
         let body = serde_json::json!({ "error": self.code.name(), "error_description": self.description() });
         let mut response = json(status, &body);
         if self.code == Code::TemporarilyUnavailable {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
         }
         response
     }
@@ -153,12 +165,18 @@ impl From<ParamError> for OauthError {
             ParamError::Encoding(name) => (Some(name), "is not percent-encoded UTF-8."),
             ParamError::Character(name) => (Some(name), "has a character that is not allowed."),
             ParamError::TooLong { name, .. } => (Some(name), "is too long."),
-            ParamError::ContentType => (None, "The body must be application/x-www-form-urlencoded."),
-            ParamError::TooMany | ParamError::TooLarge | ParamError::Unreadable => {
-                (None, "The parameters are too many or too long, or cannot be read.")
+            ParamError::ContentType => {
+                (None, "The body must be application/x-www-form-urlencoded.")
             }
+            ParamError::TooMany | ParamError::TooLarge | ParamError::Unreadable => (
+                None,
+                "The parameters are too many or too long, or cannot be read.",
+            ),
         };
-        Self { parameter, ..Self::new(Code::InvalidRequest, description) }
+        Self {
+            parameter,
+            ..Self::new(Code::InvalidRequest, description)
+        }
     }
 }
 
@@ -180,7 +198,10 @@ mod tests {
 
     #[test]
     fn er_3_an_outage_is_never_invalid_grant() {
-        let away = Failure::Away { what: "database", cause: "secret cause".into() };
+        let away = Failure::Away {
+            what: "database",
+            cause: "secret cause".into(),
+        };
         let error = OauthError::from_failure(&away);
         assert_eq!(error.code, Code::TemporarilyUnavailable);
         let response = error.into_json();
@@ -191,12 +212,27 @@ mod tests {
     #[test]
     fn az_7_er_1_what_is_wrong_with_a_parameter_is_told_by_its_name() {
         for (fault, words) in [
-            (ParamError::Repeated("state"), "The parameter state is repeated."),
-            (ParamError::Missing("token"), "The parameter token is missing."),
-            (ParamError::TooLong { name: "scope", max: 3 }, "The parameter scope is too long."),
+            (
+                ParamError::Repeated("state"),
+                "The parameter state is repeated.",
+            ),
+            (
+                ParamError::Missing("token"),
+                "The parameter token is missing.",
+            ),
+            (
+                ParamError::TooLong {
+                    name: "scope",
+                    max: 3,
+                },
+                "The parameter scope is too long.",
+            ),
         ] {
             let error = OauthError::from(fault);
-            assert_eq!((error.code, &*error.description()), (Code::InvalidRequest, words));
+            assert_eq!(
+                (error.code, &*error.description()),
+                (Code::InvalidRequest, words)
+            );
         }
     }
 }

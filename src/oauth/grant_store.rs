@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use entity::{Time, grant_family as row};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, LockType, OnConflict},
 };
 use uuid::Uuid;
@@ -49,7 +49,10 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant
 /// # Errors
 /// The database's own.
 pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, Failure> {
-    Ok(row::Entity::find_by_id(id).lock_exclusive().one(tx.conn()).await?)
+    Ok(row::Entity::find_by_id(id)
+        .lock_exclusive()
+        .one(tx.conn())
+        .await?)
 }
 
 /// Writes the next refresh token of a family, if the current one is still `grant`'s.
@@ -58,13 +61,22 @@ pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, Failure> {
 /// The database's own.
 pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, Failure> {
     let done = row::Entity::update_many()
-        .col_expr(row::Column::Generation, Expr::value(grant.generation.saturating_add(1)))
-        .col_expr(row::Column::PreviousHash, Expr::col(row::Column::CurrentHash))
+        .col_expr(
+            row::Column::Generation,
+            Expr::value(grant.generation.saturating_add(1)),
+        )
+        .col_expr(
+            row::Column::PreviousHash,
+            Expr::col(row::Column::CurrentHash),
+        )
         .col_expr(row::Column::CurrentHash, Expr::value(next.hash))
         .col_expr(row::Column::Successor, Expr::value(next.successor))
         .col_expr(row::Column::RotatedAt, Expr::value(tx.now.0))
         .col_expr(row::Column::IdleUntil, Expr::value(next.idle_until.0))
-        .col_expr(row::Column::GcDay, Expr::value(gc_day(next.idle_until.min(grant.expires_at))))
+        .col_expr(
+            row::Column::GcDay,
+            Expr::value(gc_day(next.idle_until.min(grant.expires_at))),
+        )
         .filter(row::Column::Id.eq(grant.id))
         .filter(row::Column::Generation.eq(grant.generation))
         .filter(row::Column::RevokedAt.is_null())
@@ -88,7 +100,9 @@ pub struct Rotation {
 #[must_use]
 pub fn gc_day(end: Time) -> i32 {
     // A day more, so that what ended within a day has had all of its time.
-    i32::try_from((end + KEPT).0.div_euclid(86_400_000)).unwrap_or(i32::MAX).saturating_add(1)
+    i32::try_from((end + KEPT).0.div_euclid(86_400_000))
+        .unwrap_or(i32::MAX)
+        .saturating_add(1)
 }
 
 /// Ends a grant; `false` if it is not there or has ended.
@@ -111,7 +125,13 @@ pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 /// # Errors
 /// The database's own.
 pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, Failure> {
-    revoke_where(tx, Condition::all().add(row::Column::UserId.eq(user)).add(row::Column::ClientId.eq(client))).await
+    revoke_where(
+        tx,
+        Condition::all()
+            .add(row::Column::UserId.eq(user))
+            .add(row::Column::ClientId.eq(client)),
+    )
+    .await
 }
 
 /// Ends every grant of a person that came from a sign-in by this account at a provider, and from these sessions, also
@@ -120,7 +140,12 @@ pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, Failur
 ///
 /// # Errors
 /// The database's own.
-pub async fn revoke_of_identity(tx: &Tx, user: Uuid, identity: Uuid, sessions: &[Uuid]) -> Result<u64, Failure> {
+pub async fn revoke_of_identity(
+    tx: &Tx,
+    user: Uuid,
+    identity: Uuid,
+    sessions: &[Uuid],
+) -> Result<u64, Failure> {
     // A copy of before grants knew their account may have stored one that does not. A session's first grants may be from
     // before it was the provider's; they end, too.
     let of_sessions = |part: &[Uuid]| {
@@ -131,8 +156,16 @@ pub async fn revoke_of_identity(tx: &Tx, user: Uuid, identity: Uuid, sessions: &
     // In parts: databases bound how many values a statement may have. The first has those that know their account.
     let (first, rest) = sessions.split_at(sessions.len().min(500));
     for part in [first].into_iter().chain(rest.chunks(500)) {
-        let theirs = Condition::any().add(row::Column::IdentityId.eq(identity)).add(of_sessions(part));
-        ended += revoke_where(tx, Condition::all().add(row::Column::UserId.eq(user)).add(theirs)).await?;
+        let theirs = Condition::any()
+            .add(row::Column::IdentityId.eq(identity))
+            .add(of_sessions(part));
+        ended += revoke_where(
+            tx,
+            Condition::all()
+                .add(row::Column::UserId.eq(user))
+                .add(theirs),
+        )
+        .await?;
     }
     Ok(ended)
 }
@@ -199,12 +232,22 @@ pub async fn holder(
     }
     if super::scope::has(&grant.scope, super::scope::OFFLINE) {
         let user = user::by_id(conn, grant.user_id).await?;
-        let counts = |user: &user::User| user.state == user::State::Active && user.auth_epoch == grant.auth_epoch;
-        return Ok(user.filter(counts).map(|user| Holder { user, session: None }));
+        let counts = |user: &user::User| {
+            user.state == user::State::Active && user.auth_epoch == grant.auth_epoch
+        };
+        return Ok(user.filter(counts).map(|user| Holder {
+            user,
+            session: None,
+        }));
     }
-    let Some(id) = grant.session_id else { return Ok(None) };
+    let Some(id) = grant.session_id else {
+        return Ok(None);
+    };
     let current = session::by_id(conn, id, now, limits).await?;
-    Ok(current.map(|current| Holder { user: current.user, session: Some(current.session) }))
+    Ok(current.map(|current| Holder {
+        user: current.user,
+        session: Some(current.session),
+    }))
 }
 
 /// Who stands behind a live grant.
@@ -222,7 +265,8 @@ pub struct Holder {
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let today = i32::try_from(tx.now.0.div_euclid(86_400_000)).unwrap_or(0);
-    tx.delete_some::<row::Entity>(row::Column::Id, row::Column::GcDay.lte(today), most).await
+    tx.delete_some::<row::Entity>(row::Column::Id, row::Column::GcDay.lte(today), most)
+        .await
 }
 
 #[cfg(test)]
@@ -236,7 +280,9 @@ mod tests {
     #[tokio::test]
     async fn db_02_grants_of_before_get_their_date_and_epoch_and_the_way_back_is_open() {
         let file = std::env::temp_dir().join(format!("entree-grants-{}.db", public_id()));
-        let db = Db::connect(&format!("sqlite:{}", file.display()), 1, Clock::default()).await.unwrap();
+        let db = Db::connect(&format!("sqlite:{}", file.display()), 1, Clock::default())
+            .await
+            .unwrap();
         Migrator::up(db.pool(), Some(1)).await.unwrap();
         let id = "X'00000000000000000000000000000001'";
         for statement in [
@@ -250,7 +296,10 @@ mod tests {
         }
         db.migrate().await.unwrap();
         let grant = by_id(db.read(), Uuid::from_u128(1)).await.unwrap().unwrap();
-        assert_eq!((grant.gc_day, grant.auth_epoch, grant.generation), (gc_day(grant.expires_at), 3, 0));
+        assert_eq!(
+            (grant.gc_day, grant.auth_epoch, grant.generation),
+            (gc_day(grant.expires_at), 3, 0)
+        );
         assert_eq!((grant.current_hash, grant.idle_until), (None, None));
         Migrator::down(db.pool(), None).await.unwrap();
         db.close().await;

@@ -30,12 +30,20 @@ use crate::{
 pub async fn introspect(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::of(request);
     match answer(app, request, body, &caller).await {
-        Ok(told) => answer_json(StatusCode::OK, &told.unwrap_or_else(|| json!({ "active": false }))),
+        Ok(told) => answer_json(
+            StatusCode::OK,
+            &told.unwrap_or_else(|| json!({ "active": false })),
+        ),
         Err(refused) => refused.answer(&caller),
     }
 }
 
-async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Result<Option<Value>, Refused> {
+async fn answer(
+    app: &App,
+    request: &Request,
+    body: Body,
+    caller: &Caller,
+) -> Result<Option<Value>, Refused> {
     let params = Params::read_form(request, body).await?;
     params.known(&KNOWN)?;
     let config = app.config.get();
@@ -49,13 +57,27 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
 
 /// RFC 7662 §2.2: what the token itself says, since it counts; but scope and roles as they are now. Who asks does not want
 /// to wait until the token runs out.
-async fn access(app: &App, config: &Config, client: &Client, text: &str) -> Result<Option<Value>, Failure> {
-    let Some(live) = access::live(app, config, text).await? else { return Ok(None) };
+async fn access(
+    app: &App,
+    config: &Config,
+    client: &Client,
+    text: &str,
+) -> Result<Option<Value>, Failure> {
+    let Some(live) = access::live(app, config, text).await? else {
+        return Ok(None);
+    };
     let own = live.text("client_id") == client.client_id;
-    if !own && !client.introspects.iter().any(|audience| audience == live.text("aud")) {
+    if !own
+        && !client
+            .introspects
+            .iter()
+            .any(|audience| audience == live.text("aud"))
+    {
         return Ok(None);
     }
-    let Some(holder) = client::find(config, live.text("client_id")) else { return Ok(None) };
+    let Some(holder) = client::find(config, live.text("client_id")) else {
+        return Ok(None);
+    };
     let mut scope = scope::granted(holder, live.text("scope"));
     let mut told = live.claims;
     if let Some((_, person)) = &live.person {
@@ -78,28 +100,51 @@ fn with_scope(mut told: Map<String, Value>, scope: String) -> Value {
 }
 
 /// A refresh token is its client's alone.
-async fn refresh(app: &App, config: &Config, client: &Client, token: &RefreshToken) -> Result<Option<Value>, Failure> {
+async fn refresh(
+    app: &App,
+    config: &Config,
+    client: &Client,
+    token: &RefreshToken,
+) -> Result<Option<Value>, Failure> {
     let (db, now) = (app.db.read(), app.clock().now());
-    let Some(grant) = grant_store::by_id(db, token.family).await? else { return Ok(None) };
+    let Some(grant) = grant_store::by_id(db, token.family).await? else {
+        return Ok(None);
+    };
     let counts = matches!(place(&grant, token, now), Place::Current | Place::Repeated);
-    let Some(idle) = grant.idle_until.filter(|until| *until > now) else { return Ok(None) };
-    let may = client.grant_types.contains(&GrantType::AuthorizationCode) && scope::refreshes(client, &grant.scope);
+    let Some(idle) = grant.idle_until.filter(|until| *until > now) else {
+        return Ok(None);
+    };
+    let may = client.grant_types.contains(&GrantType::AuthorizationCode)
+        && scope::refreshes(client, &grant.scope);
     if !counts || !may || grant.client_id != client.client_id {
         return Ok(None);
     }
-    let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else { return Ok(None) };
-    let scope = scope::of_person(&scope::granted(client, &grant.scope), &user::roles(&holder.user));
+    let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else {
+        return Ok(None);
+    };
+    let scope = scope::of_person(
+        &scope::granted(client, &grant.scope),
+        &user::roles(&holder.user),
+    );
     let told = [
         ("active", json!(true)),
         ("iss", json!(&*app.public_url)),
         ("sub", json!(holder.user.public_id.to_string())),
         ("client_id", json!(grant.client_id)),
         ("exp", json!(idle.min(grant.expires_at).seconds())),
-        ("iat", json!(grant.rotated_at.unwrap_or(grant.created_at).seconds())),
+        (
+            "iat",
+            json!(grant.rotated_at.unwrap_or(grant.created_at).seconds()),
+        ),
         ("auth_time", json!(grant.auth_time.seconds())),
         ("acr", json!(grant.acr)),
     ];
-    Ok(Some(with_scope(told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), scope)))
+    Ok(Some(with_scope(
+        told.map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect(),
+        scope,
+    )))
 }
 
 #[cfg(test)]

@@ -69,15 +69,34 @@ pub struct Subject<'a> {
 ///
 /// # Errors
 /// If nothing can be signed now; the database's own.
-pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) -> Result<TokenResponse, Failure> {
-    let Subject { grant, user, client, .. } = subject;
+pub async fn tokens(
+    app: &App,
+    config: &Config,
+    tx: &Tx,
+    subject: &Subject<'_>,
+) -> Result<TokenResponse, Failure> {
+    let Subject {
+        grant,
+        user,
+        client,
+        ..
+    } = subject;
     let lives = client.lives(&config.token);
     let now = app.clock().now().seconds();
-    let (sub, sid) = (user.public_id.to_string(), grant.session_id.map(|id| id.to_string()));
+    let (sub, sid) = (
+        user.public_id.to_string(),
+        grant.session_id.map(|id| id.to_string()),
+    );
     let (roles, audience) = (user::roles(user), subject.audience);
     // What ops have taken from the client since is gone at once, as with audiences.
     let scope = scope::of_person(&scope::granted(client, subject.scope), &roles);
-    let amr = || grant.amr.split(' ').filter(|method| !method.is_empty()).collect::<Vec<_>>();
+    let amr = || {
+        grant
+            .amr
+            .split(' ')
+            .filter(|method| !method.is_empty())
+            .collect::<Vec<_>>()
+    };
     let access = Access {
         iss: &app.public_url,
         sub: sub.clone(),
@@ -95,7 +114,9 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
             roles,
         }),
     };
-    let access_token = app.keys.sign(client.access_token_alg, ACCESS_TYP, &access)?;
+    let access_token = app
+        .keys
+        .sign(client.access_token_alg, ACCESS_TYP, &access)?;
     let id_token = if scope::has(&scope, "openid") {
         let id = Id {
             iss: &app.public_url,
@@ -109,9 +130,21 @@ pub async fn tokens(app: &App, config: &Config, tx: &Tx, subject: &Subject<'_>) 
             amr: amr(),
             sid,
             at_hash: at_hash(&access_token),
-            asked: claims_request::in_id_token(tx.conn(), user, &Reach { grant, client, scope: &scope }).await?,
+            asked: claims_request::in_id_token(
+                tx.conn(),
+                user,
+                &Reach {
+                    grant,
+                    client,
+                    scope: &scope,
+                },
+            )
+            .await?,
         };
-        Some(app.keys.sign(client.id_token_signed_response_alg, ID_TYP, &id)?)
+        Some(
+            app.keys
+                .sign(client.id_token_signed_response_alg, ID_TYP, &id)?,
+        )
     } else {
         None
     };
@@ -151,11 +184,25 @@ pub struct New<'a> {
 /// A grant, and its first refresh token where the client may have one.
 #[must_use]
 pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Option<String>) {
-    let New { id, session, client, scope, claims, resource } = new;
+    let New {
+        id,
+        session,
+        client,
+        scope,
+        claims,
+        resource,
+    } = new;
     let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
     let (seconds, lives) = (Duration::from_secs, client.lives(&config.token));
-    let expires_at = now + if first.is_some() { seconds(lives.refresh_absolute_seconds) } else { SHORT };
-    let idle_until = first.as_ref().map(|_| now + seconds(lives.refresh_idle_seconds));
+    let expires_at = now
+        + if first.is_some() {
+            seconds(lives.refresh_absolute_seconds)
+        } else {
+            SHORT
+        };
+    let idle_until = first
+        .as_ref()
+        .map(|_| now + seconds(lives.refresh_idle_seconds));
     let grant = Grant {
         id,
         user_id: session.user_id,
@@ -196,11 +243,25 @@ impl IssueTokens for Issuer {
             let config = self.app.config.get();
             let scope = scope::granted(issue.client, issue.scope);
             let (session, client) = (issue.session, issue.client);
-            let new = New { id: public_id(), session, client, scope: &scope, claims: "", resource: None };
+            let new = New {
+                id: public_id(),
+                session,
+                client,
+                scope: &scope,
+                claims: "",
+                resource: None,
+            };
             let (grant, refresh_token) = grant(&self.app, &config, new, tx.now);
             grant_store::insert(tx, grant.clone()).await?;
             let (user, client, nonce) = (issue.user, issue.client, issue.nonce);
-            let subject = Subject { grant: &grant, user, client, scope: &scope, audience: &client.audience, nonce };
+            let subject = Subject {
+                grant: &grant,
+                user,
+                client,
+                scope: &scope,
+                audience: &client.audience,
+                nonce,
+            };
             let response = tokens(&self.app, &config, tx, &subject).await?;
             Event::new(Kind::TokenIssued)
                 .user(issue.user.id)
@@ -219,7 +280,15 @@ impl IssueTokens for Issuer {
         })
     }
 
-    fn end<'a>(&'a self, tx: &'a Tx, user: Uuid, identity: Uuid, sessions: &'a [Uuid]) -> Work<'a, u64> {
-        Box::pin(grant_store::revoke_of_identity(tx, user, identity, sessions))
+    fn end<'a>(
+        &'a self,
+        tx: &'a Tx,
+        user: Uuid,
+        identity: Uuid,
+        sessions: &'a [Uuid],
+    ) -> Work<'a, u64> {
+        Box::pin(grant_store::revoke_of_identity(
+            tx, user, identity, sessions,
+        ))
     }
 }

@@ -30,13 +30,19 @@ pub struct Consent<'a> {
 
 impl Consent<'_> {
     fn heading(&self) -> String {
-        self.tongue.html("consent-title", &[("client", self.client.to_owned())])
+        self.tongue
+            .html("consent-title", &[("client", self.client.to_owned())])
     }
 
     fn lede(&self) -> String {
         let email = ("email", self.email.to_owned());
-        let key = if self.first_party { "consent-lede-device" } else { "consent-lede" };
-        self.tongue.html(key, &[("client", self.client.to_owned()), email])
+        let key = if self.first_party {
+            "consent-lede-device"
+        } else {
+            "consent-lede"
+        };
+        self.tongue
+            .html(key, &[("client", self.client.to_owned()), email])
     }
 
     /// What we know of by its own words; a name of an API's as the API calls it.
@@ -44,7 +50,8 @@ impl Consent<'_> {
         if scope::SUPPORTED.contains(&name) {
             return self.tongue.t(&format!("consent-scope-{name}"));
         }
-        self.tongue.ta("consent-scope-of-api", &[("scope", name.to_owned())])
+        self.tongue
+            .ta("consent-scope-of-api", &[("scope", name.to_owned())])
     }
 }
 
@@ -53,7 +60,8 @@ impl Content for Consent<'_> {
         self.tongue
     }
     fn title(&self) -> String {
-        self.tongue.ta("consent-title", &[("client", self.client.to_owned())])
+        self.tongue
+            .ta("consent-title", &[("client", self.client.to_owned())])
     }
 }
 
@@ -77,7 +85,10 @@ impl Content for FormPost<'_> {
         self.tongue.t("form-post-title")
     }
     fn script(&self) -> Option<Script> {
-        Some(Script { source: include_str!("authorize/form_post.js"), connects: false })
+        Some(Script {
+            source: include_str!("authorize/form_post.js"),
+            connects: false,
+        })
     }
     fn referrer(&self) -> &'static str {
         "no-referrer"
@@ -103,7 +114,8 @@ pub struct Logout<'a> {
 
 impl Logout<'_> {
     fn lede(&self) -> String {
-        self.tongue.html("logout-lede", &[("email", self.email.to_owned())])
+        self.tongue
+            .html("logout-lede", &[("email", self.email.to_owned())])
     }
 }
 

@@ -9,8 +9,11 @@ use crate::secret::Hash;
 /// RFC 7636 §4.6: whether the verifier belongs to the challenge, compared in constant time.
 #[must_use]
 pub fn verify(challenge: &str, verifier: &str) -> bool {
-    let Ok(bytes) = URL_SAFE_NO_PAD.decode(challenge) else { return false };
-    is_verifier(verifier) && Hash::from_column(&bytes).is_some_and(|hash| hash == Hash::of(verifier.as_bytes()))
+    let Ok(bytes) = URL_SAFE_NO_PAD.decode(challenge) else {
+        return false;
+    };
+    is_verifier(verifier)
+        && Hash::from_column(&bytes).is_some_and(|hash| hash == Hash::of(verifier.as_bytes()))
 }
 
 #[cfg(test)]

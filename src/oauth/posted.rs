@@ -25,7 +25,12 @@ const KEPT: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// A form that cannot be read or is too long; too many of one network; the ticket store's own.
-pub async fn keep(app: &App, request: &Request, body: Body, path: &str) -> Result<Response, Trouble> {
+pub async fn keep(
+    app: &App,
+    request: &Request,
+    body: Body,
+    path: &str,
+) -> Result<Response, Trouble> {
     // As it was sent: what is repeated or broken in it is refused as in the query of a GET.
     let query = Params::form_bytes(request, body).await?;
     if query.len() > MAX_QUERY {
@@ -36,7 +41,11 @@ pub async fn keep(app: &App, request: &Request, body: Body, path: &str) -> Resul
         return Err(Trouble::Busy(wait));
     }
     let handle = Plain::generate();
-    if !app.tickets.issue(Kind::Posted, &handle.hash(), &query, KEPT).await? {
+    if !app
+        .tickets
+        .issue(Kind::Posted, &handle.hash(), &query, KEPT)
+        .await?
+    {
         return Err(Failure::internal("a fresh 256-bit handle was taken").into());
     }
     Ok(see_other(&format!("{path}?posted={}", handle.to_text())))
@@ -49,8 +58,17 @@ pub async fn keep(app: &App, request: &Request, body: Body, path: &str) -> Resul
 pub async fn params(app: &App, request: &Request) -> Result<Params, Trouble> {
     let own = Params::from_query(request)?;
     // A client may have a parameter of that name, which we ignore as any other (RFC 6749 §3.1).
-    let Some(handle) = own.sole("posted") else { return Ok(own) };
+    let Some(handle) = own.sole("posted") else {
+        return Ok(own);
+    };
     let handle = Plain::parse(handle).ok_or(Trouble::Expired)?;
-    let query = app.tickets.peek(Kind::Posted, &handle.hash()).await?.ok_or(Trouble::Expired)?;
-    Ok(Params::from_form(&query, Some("application/x-www-form-urlencoded"))?)
+    let query = app
+        .tickets
+        .peek(Kind::Posted, &handle.hash())
+        .await?
+        .ok_or(Trouble::Expired)?;
+    Ok(Params::from_form(
+        &query,
+        Some("application/x-www-form-urlencoded"),
+    )?)
 }

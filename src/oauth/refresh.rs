@@ -28,7 +28,11 @@ impl RefreshToken {
     /// A fresh one.
     #[must_use]
     pub fn generate(family: Uuid, generation: i32) -> Self {
-        Self { family, generation, secret: Plain::generate() }
+        Self {
+            family,
+            generation,
+            secret: Plain::generate(),
+        }
     }
 
     /// Reads what [`RefreshToken::to_text`] wrote under a live key; none for anything else.
@@ -39,11 +43,19 @@ impl RefreshToken {
         }
         let (head, rest) = text.split_at_checked(HEAD)?;
         let (secret, tag) = rest.split_at_checked(PART)?;
-        let (head, tag) = (BASE64.decode(head).ok()?, Hash::from_column(&BASE64.decode(tag).ok()?)?);
+        let (head, tag) = (
+            BASE64.decode(head).ok()?,
+            Hash::from_column(&BASE64.decode(tag).ok()?)?,
+        );
         let (family, generation) = head.split_first_chunk::<16>()?;
         let generation = i32::from_be_bytes(generation.try_into().ok()?);
-        let token = Self { family: Uuid::from_bytes(*family), generation, secret: Plain::parse(secret)? };
-        mac.verify(&[&head, token.secret.hash().as_bytes()], &tag).then_some(token)
+        let token = Self {
+            family: Uuid::from_bytes(*family),
+            generation,
+            secret: Plain::parse(secret)?,
+        };
+        mac.verify(&[&head, token.secret.hash().as_bytes()], &tag)
+            .then_some(token)
     }
 
     /// The text for the client: 113 characters of base64url.
@@ -51,7 +63,12 @@ impl RefreshToken {
     pub fn to_text(&self, mac: &Mac) -> String {
         let head = self.head();
         let tag = mac.tag(&[&head, self.secret.hash().as_bytes()]);
-        format!("{}{}{}", BASE64.encode(head), self.secret.to_text(), BASE64.encode(tag.as_bytes()))
+        format!(
+            "{}{}{}",
+            BASE64.encode(head),
+            self.secret.to_text(),
+            BASE64.encode(tag.as_bytes())
+        )
     }
 
     /// Its secret, to be opened only as this family's and this generation's.
@@ -65,7 +82,11 @@ impl RefreshToken {
     pub fn open(sealer: &Sealer, family: Uuid, generation: i32, sealed: &[u8]) -> Option<Self> {
         let text = sealer.open(&head(family, generation), sealed)?;
         let secret = Plain::parse(std::str::from_utf8(&text).ok()?)?;
-        Some(Self { family, generation, secret })
+        Some(Self {
+            family,
+            generation,
+            secret,
+        })
     }
 
     fn head(&self) -> [u8; 20] {
@@ -92,21 +113,33 @@ mod tests {
         let mac = MasterKeys::new([7; 32], []).mac("refresh token v1");
         let token = RefreshToken::generate(public_id(), 3);
         let text = token.to_text(&mac);
-        assert!(text.len() == 113 && text.chars().all(|c| c.is_ascii_graphic()), "{text}");
+        assert!(
+            text.len() == 113 && text.chars().all(|c| c.is_ascii_graphic()),
+            "{text}"
+        );
         let read = RefreshToken::parse(&mac, &text).unwrap();
         assert_eq!((read.family, read.generation), (token.family, 3));
         assert!(read.secret.hash() == token.secret.hash());
         for at in 0..text.len() {
             let mut altered = text.clone().into_bytes();
             altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
-            assert!(RefreshToken::parse(&mac, std::str::from_utf8(&altered).unwrap()).is_none(), "{at}");
+            assert!(
+                RefreshToken::parse(&mac, std::str::from_utf8(&altered).unwrap()).is_none(),
+                "{at}"
+            );
         }
         for bad in ["", "é", &text[1..], &format!("{text}A")] {
             assert!(RefreshToken::parse(&mac, bad).is_none());
         }
-        assert!(RefreshToken::parse(&MasterKeys::new([8; 32], []).mac("refresh token v1"), &text).is_none());
+        assert!(
+            RefreshToken::parse(&MasterKeys::new([8; 32], []).mac("refresh token v1"), &text)
+                .is_none()
+        );
         let rotated = MasterKeys::new([8; 32], [[7; 32]]).mac("refresh token v1");
-        assert!(RefreshToken::parse(&rotated, &text).is_some(), "an older master key still counts");
+        assert!(
+            RefreshToken::parse(&rotated, &text).is_some(),
+            "an older master key still counts"
+        );
         assert!(!format!("{token:?}").contains(&token.secret.to_text()));
     }
 

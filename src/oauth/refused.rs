@@ -62,20 +62,29 @@ impl Refused {
             Self::Challenge(error) => {
                 let mut response = told(error, caller);
                 let scheme = HeaderValue::from_static("Basic realm=\"entree\", charset=\"UTF-8\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, scheme);
                 response
             }
             Self::TooMany(wait) => {
                 let words = "Too many failed attempts from this network. Wait, then try again.";
                 let body = serde_json::json!({ "error": "temporarily_unavailable", "error_description": words });
                 let mut response = json(StatusCode::TOO_MANY_REQUESTS, &body);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+                response.headers_mut().insert(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(wait.as_secs().max(1)),
+                );
                 response
             }
             Self::Later(wait) => {
                 let words = "Try again later, with a new assertion.";
-                let mut response = told(OauthError::new(Code::TemporarilyUnavailable, words), caller);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+                let mut response =
+                    told(OauthError::new(Code::TemporarilyUnavailable, words), caller);
+                response.headers_mut().insert(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(wait.as_secs().max(1)),
+                );
                 response
             }
             Self::Ours(failure) => {
@@ -88,6 +97,11 @@ impl Refused {
 
 fn told(error: OauthError, caller: &Caller) -> Response {
     let (code, reason) = (error.code.name(), error.reason);
-    tracing::debug!(request_id = caller.request_id, error = code, reason, "refused");
+    tracing::debug!(
+        request_id = caller.request_id,
+        error = code,
+        reason,
+        "refused"
+    );
     error.into_json()
 }

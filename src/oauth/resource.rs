@@ -24,7 +24,8 @@ const fn target(description: &'static str) -> OauthError {
 #[must_use]
 pub fn registered<'a>(client: &'a Client, ours: &'a str) -> Vec<&'a str> {
     let of_ours = client.first_party || client.scopes.iter().any(|name| name == scope::ADMIN);
-    let own = std::iter::once(client.audience.as_str()).chain(client.resources.iter().map(String::as_str));
+    let own = std::iter::once(client.audience.as_str())
+        .chain(client.resources.iter().map(String::as_str));
     own.chain(of_ours.then_some(ours)).collect()
 }
 
@@ -41,7 +42,11 @@ fn named(params: &Params) -> Result<Vec<&str>, OauthError> {
             names.push(name);
         }
     }
-    if names.len() > MOST { Err(target("Too many resources are asked for.")) } else { Ok(names) }
+    if names.len() > MOST {
+        Err(target("Too many resources are asked for."))
+    } else {
+        Ok(names)
+    }
 }
 
 const UNKNOWN: OauthError = target("The parameter resource is not registered for this client.");
@@ -64,14 +69,21 @@ pub fn asked(params: &Params, client: &Client, ours: &str) -> Result<Option<Stri
 /// # Errors
 /// `invalid_target` for one that was not granted or is no longer the client's, and for several: a token that is good at
 /// two resource servers lets each of them act at the other.
-pub fn chosen(params: &Params, granted: &str, client: &Client, ours: &str) -> Result<String, OauthError> {
+pub fn chosen(
+    params: &Params,
+    granted: &str,
+    client: &Client,
+    ours: &str,
+) -> Result<String, OauthError> {
     let may = registered(client, ours);
     let mut granted = granted.split(' ').filter(|name| may.contains(name));
     match named(params)?.as_slice() {
         [] => Ok(granted.next().unwrap_or(&client.audience).to_owned()),
         [one] if granted.any(|name| name == *one) => Ok((*one).to_owned()),
         [_] => Err(target("The parameter resource was not granted.")),
-        _ => Err(target("An access token has one audience: ask for one resource at a time.")),
+        _ => Err(target(
+            "An access token has one audience: ask for one resource at a time.",
+        )),
     }
 }
 

@@ -21,14 +21,23 @@ use crate::{
 
 /// Every parameter that means something at revocation and introspection. The hint means nothing: the two kinds of
 /// tokens cannot be taken for each other.
-pub(super) const KNOWN: [&str; 6] =
-    ["token", "token_type_hint", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
+pub(super) const KNOWN: [&str; 6] = [
+    "token",
+    "token_type_hint",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+];
 
 /// The longest token that is looked at.
 pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
-const OTHERS: OauthError =
-    OauthError::because(Code::InvalidGrant, "The token was issued to another client.", "other_client");
+const OTHERS: OauthError = OauthError::because(
+    Code::InvalidGrant,
+    "The token was issued to another client.",
+    "other_client",
+);
 
 /// `POST /oauth2/revoke`.
 #[handler]
@@ -54,25 +63,37 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
 }
 
 /// The grant that a token of this client belongs to; none if we know no such token.
-fn grant_behind(app: &App, config: &Config, client: &Client, text: &str) -> Result<Option<Uuid>, OauthError> {
+fn grant_behind(
+    app: &App,
+    config: &Config,
+    client: &Client,
+    text: &str,
+) -> Result<Option<Uuid>, OauthError> {
     if let Some(token) = RefreshToken::parse(&app.macs.refresh, text) {
         return Ok(Some(token.family));
     }
-    let Some(claims) = access::verify(app, config, text) else { return Ok(None) };
+    let Some(claims) = access::verify(app, config, text) else {
+        return Ok(None);
+    };
     if access::text(&claims, "client_id") != client.client_id {
         return Err(OTHERS);
     }
     match access::grant_id(app, &claims) {
         Some(id) => Ok(Some(id)),
         // A token for the client itself has no grant to end.
-        None => Err(OauthError::new(Code::UnsupportedTokenType, "Tokens of client_credentials end by themselves.")),
+        None => Err(OauthError::new(
+            Code::UnsupportedTokenType,
+            "Tokens of client_credentials end by themselves.",
+        )),
     }
 }
 
 /// RFC 7009 §2.1: only the client's own; another's is refused and lives on (RV-3).
 async fn end(app: &App, client: &Client, id: Uuid, caller: &Caller) -> Result<(), Refused> {
     let tx = app.db.begin().await?;
-    let Some(grant) = grant_store::lock(&tx, id).await? else { return Ok(()) };
+    let Some(grant) = grant_store::lock(&tx, id).await? else {
+        return Ok(());
+    };
     if grant.client_id != client.client_id {
         return Err(OTHERS.into());
     }

@@ -30,7 +30,10 @@ pub fn granted(client: &Client, asked: &str) -> String {
 #[must_use]
 pub fn of_person(granted: &str, roles: &[String]) -> String {
     let is_admin = roles.iter().any(|role| role == "admin");
-    let names: Vec<&str> = granted.split(' ').filter(|name| is_admin || *name != ADMIN).collect();
+    let names: Vec<&str> = granted
+        .split(' ')
+        .filter(|name| is_admin || *name != ADMIN)
+        .collect();
     names.join(" ")
 }
 
@@ -38,9 +41,15 @@ pub fn of_person(granted: &str, roles: &[String]) -> String {
 /// for what it may not have. Scopes about a person are nothing that it could have.
 #[must_use]
 pub fn of_client(client: &Client, asked: Option<&str>) -> Option<String> {
-    let may = |name: &str| !SUPPORTED.contains(&name) && client.scopes.iter().any(|scope| scope == name);
+    let may =
+        |name: &str| !SUPPORTED.contains(&name) && client.scopes.iter().any(|scope| scope == name);
     let Some(asked) = asked else {
-        let all: Vec<&str> = client.scopes.iter().map(String::as_str).filter(|name| may(name)).collect();
+        let all: Vec<&str> = client
+            .scopes
+            .iter()
+            .map(String::as_str)
+            .filter(|name| may(name))
+            .collect();
         return Some(all.join(" "));
     };
     let mut names: Vec<&str> = Vec::new();
@@ -58,7 +67,9 @@ pub fn of_client(client: &Client, asked: Option<&str>) -> Option<String> {
 /// RFC 6749 §6: the scope of a refresh, equal to the grant's or narrower. None if it is wider. Asked for nothing: all.
 #[must_use]
 pub fn narrowed(stored: &str, asked: Option<&str>) -> Option<String> {
-    let Some(asked) = asked else { return Some(stored.to_owned()) };
+    let Some(asked) = asked else {
+        return Some(stored.to_owned());
+    };
     let mut names = asked.split(' ').filter(|name| !name.is_empty());
     if !names.all(|name| has(stored, name)) {
         return None;
@@ -71,7 +82,9 @@ pub fn narrowed(stored: &str, asked: Option<&str>) -> Option<String> {
 #[must_use]
 pub fn refreshes(client: &Client, scope: &str) -> bool {
     match client.refresh_tokens {
-        RefreshTokens::OfflineAccess => has(scope, OFFLINE) && client.scopes.iter().any(|scope| scope == OFFLINE),
+        RefreshTokens::OfflineAccess => {
+            has(scope, OFFLINE) && client.scopes.iter().any(|scope| scope == OFFLINE)
+        }
         RefreshTokens::Always => true,
     }
 }
@@ -89,7 +102,8 @@ mod tests {
 
     fn client(more: &str) -> Client {
         let scopes = r#"["openid","email","offline_access","lessons:read","lessons:write"]"#;
-        let text = format!(r#"{{"client_id":"c","name":"C","audience":"a","scopes":{scopes}{more}}}"#);
+        let text =
+            format!(r#"{{"client_id":"c","name":"C","audience":"a","scopes":{scopes}{more}}}"#);
         serde_json::from_str(&text).unwrap()
     }
 
@@ -148,7 +162,11 @@ mod tests {
             (&all, "openid email", "openid email"),
             (&all, "email openid", "email openid"),
             (&all, "openid openid  email", "openid email"),
-            (&all, "openid offline_access address phone nonsense", "openid"),
+            (
+                &all,
+                "openid offline_access address phone nonsense",
+                "openid",
+            ),
             (&all, "OPENID Email", ""),
             (&all, "openid,email", ""),
             (&all, "", ""),
@@ -162,14 +180,23 @@ mod tests {
     #[test]
     fn az_6_scopes_of_apis_are_given_to_clients_that_list_them() {
         let client = listing(r#""openid","lessons:read""#);
-        assert_eq!(granted(&client, "lessons:read lessons:write openid"), "lessons:read openid");
-        assert_eq!(granted(&listing(r#""openid""#), "entree:admin openid"), "openid");
+        assert_eq!(
+            granted(&client, "lessons:read lessons:write openid"),
+            "lessons:read openid"
+        );
+        assert_eq!(
+            granted(&listing(r#""openid""#), "entree:admin openid"),
+            "openid"
+        );
     }
 
     #[test]
     fn the_admin_scope_needs_the_role() {
         let asked = "openid entree:admin lessons:read";
-        assert_eq!(of_person(asked, &["coach".to_owned(), "admins".to_owned()]), "openid lessons:read");
+        assert_eq!(
+            of_person(asked, &["coach".to_owned(), "admins".to_owned()]),
+            "openid lessons:read"
+        );
         assert_eq!(of_person(asked, &["admin".to_owned()]), asked);
         assert_eq!(of_person("openid", &[]), "openid");
     }

@@ -39,7 +39,9 @@ pub async fn userinfo(Data(app): Data<&App>, request: &Request, body: Body) -> R
 async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::Value, Denied> {
     let token = bearer::token(request, body).await?;
     let config = app.config.get();
-    let live = access::live(app, &config, &token).await?.ok_or(Denied::Token)?;
+    let live = access::live(app, &config, &token)
+        .await?
+        .ok_or(Denied::Token)?;
     let client = client::find(&config, live.text("client_id")).ok_or(Denied::Token)?;
     cors::spoken_by(request, &client.allowed_origins);
     // What ops have taken from the client since is gone here, too.
@@ -47,8 +49,20 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
     let Some((grant, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {
         return Err(Denied::Scope("openid"));
     };
-    let told = claims_request::at_userinfo(app.db.read(), &holder.user, &Reach { grant, client, scope }).await?;
-    let info = UserInfo { sub: holder.user.public_id.to_string(), told };
+    let told = claims_request::at_userinfo(
+        app.db.read(),
+        &holder.user,
+        &Reach {
+            grant,
+            client,
+            scope,
+        },
+    )
+    .await?;
+    let info = UserInfo {
+        sub: holder.user.public_id.to_string(),
+        told,
+    };
     serde_json::to_value(info).map_err(|error| Failure::internal(error).into())
 }
 

@@ -34,19 +34,36 @@ pub fn routes(mailbox: Mailbox) -> impl poem::Endpoint<Output = Response> {
 async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response {
     let tongue = app.texts.tongue("en");
     let letters = mailbox.list(None);
-    let shown: Vec<(String, String)> =
-        letters.iter().map(|letter| (letter.id.to_string(), tongue.date_time(letter.received_at))).collect();
+    let shown: Vec<(String, String)> = letters
+        .iter()
+        .map(|letter| (letter.id.to_string(), tongue.date_time(letter.received_at)))
+        .collect();
     let rows: Vec<LetterRow<'_>> = letters
         .iter()
         .zip(&shown)
-        .map(|(letter, (id, received))| LetterRow { id, to: &letter.to, subject: &letter.subject, received })
+        .map(|(letter, (id, received))| LetterRow {
+            id,
+            to: &letter.to,
+            subject: &letter.subject,
+            received,
+        })
         .collect();
-    show(&MailboxPage { tongue: &tongue, letters: &rows }, Site::of(&app.public_url))
+    show(
+        &MailboxPage {
+            tongue: &tongue,
+            letters: &rows,
+        },
+        Site::of(&app.public_url),
+    )
 }
 
 /// The same for programs; `?to=ADDRESS` picks.
 #[handler]
-async fn list_json(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>, request: &Request) -> Response {
+async fn list_json(
+    Data(app): Data<&App>,
+    Data(mailbox): Data<&Mailbox>,
+    request: &Request,
+) -> Response {
     trouble::page(app, request, async {
         let params = Params::from_query(request)?;
         let letters: Vec<Received> = mailbox.list(params.one("to")?);
@@ -64,7 +81,10 @@ async fn one_letter(
     request: &Request,
 ) -> Response {
     trouble::page(app, request, async {
-        let found = Uuid::try_parse(&id).ok().and_then(|id| mailbox.get(id)).ok_or(Trouble::NotFound)?;
+        let found = Uuid::try_parse(&id)
+            .ok()
+            .and_then(|id| mailbox.get(id))
+            .ok_or(Trouble::NotFound)?;
         let tongue = app.texts.tongue("en");
         let page = LetterPage {
             tongue: &tongue,

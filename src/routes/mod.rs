@@ -21,7 +21,8 @@ use crate::{
     magic_link::{api::MagicLinkApi, api_v2::LoginsApi, pages},
     mail::mailbox::Mailbox,
     oauth::{
-        self, authorize, connected, discovery, discovery::Metadata, end_session, introspect, revoke, token, userinfo,
+        self, authorize, connected, discovery, discovery::Metadata, end_session, introspect,
+        revoke, token, userinfo,
     },
     web::{
         assets,
@@ -100,11 +101,17 @@ pub fn public(
     let spec = Arc::new(Spec::new(&service.spec()));
     let live = app.config.clone();
     let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
-    let gate = Gate { config: app.config.clone(), spec: Arc::clone(&spec) };
+    let gate = Gate {
+        config: app.config.clone(),
+        spec: Arc::clone(&spec),
+    };
     let mut routes = Route::new()
         .nest_no_strip(
             "/api",
-            cors(origins.clone(), service.around(move |api, request| gate.clone().pass(api, request))),
+            cors(
+                origins.clone(),
+                service.around(move |api, request| gate.clone().pass(api, request)),
+            ),
         )
         .at("/", only("GET, HEAD", get(home)))
         .at("/login", only("GET, HEAD", get(sign_in::login)))
@@ -113,13 +120,25 @@ pub fn public(
         .at("/login/sent/state", only("GET, HEAD", get(pages::state)))
         .at("/login/code", only("POST", post(pages::type_code)))
         .at("/login/link", only("GET", get(pages::scrubbed)))
-        .at("/login/link/:token", only("GET, POST", get(pages::show_link).post(pages::use_link)))
-        .at("/login/upstream/:provider", only("POST", post(federation::start::start)))
+        .at(
+            "/login/link/:token",
+            only("GET, POST", get(pages::show_link).post(pages::use_link)),
+        )
+        .at(
+            "/login/upstream/:provider",
+            only("POST", post(federation::start::start)),
+        )
         .at(
             "/login/identity",
-            only("GET, HEAD, POST", get(federation::ask::show_question).post(federation::ask::decide)),
+            only(
+                "GET, HEAD, POST",
+                get(federation::ask::show_question).post(federation::ask::decide),
+            ),
         )
-        .at("/login/app", only("GET", get(federation::app_return::resume)))
+        .at(
+            "/login/app",
+            only("GET", get(federation::app_return::resume)),
+        )
         .at(
             "/upstream/:provider/callback",
             only(
@@ -130,37 +149,115 @@ pub fn public(
                     .post(federation::callback::posted),
             ),
         )
-        .at("/upstream/:provider/callback/resume", only("GET", get(federation::callback::resume)))
+        .at(
+            "/upstream/:provider/callback/resume",
+            only("GET", get(federation::callback::resume)),
+        )
         .at("/login/continue", only("GET", get(resume::go_on)))
         .at("/login/restart", only("GET", get(resume::restart)))
         .at("/account", only("GET, HEAD", get(account::account)))
         .at("/account/sign-out", only("POST", post(account::sign_out)))
-        .at("/account/sign-out-everywhere", only("POST", post(account::sign_out_everywhere)))
-        .at("/account/sessions/:id/end", only("POST", post(account::end_session)))
-        .at("/account/identities/:id/disconnect", only("POST", post(federation::disconnect::disconnect)))
-        .at("/account/access", only("GET, HEAD", get(connected::connected)))
-        .at("/account/access/remove", only("POST", post(connected::remove)))
+        .at(
+            "/account/sign-out-everywhere",
+            only("POST", post(account::sign_out_everywhere)),
+        )
+        .at(
+            "/account/sessions/:id/end",
+            only("POST", post(account::end_session)),
+        )
+        .at(
+            "/account/identities/:id/disconnect",
+            only("POST", post(federation::disconnect::disconnect)),
+        )
+        .at(
+            "/account/access",
+            only("GET, HEAD", get(connected::connected)),
+        )
+        .at(
+            "/account/access/remove",
+            only("POST", post(connected::remove)),
+        )
         .at("/logged-out", only("GET, HEAD", get(account::logged_out)))
-        .at("/oauth2/authorize", only("GET, POST", get(authorize::authorize).post(authorize::authorize_post)))
-        .at("/oauth2/authorize/resume", only("GET", get(authorize::resume)))
-        .at("/oauth2/authorize/cancel", only("POST", post(authorize::consent::cancel)))
-        .at("/consent", only("GET, POST", get(authorize::consent::ask).post(authorize::consent::decide)))
-        .at("/oauth2/logout", only("GET, POST", get(end_session::logout).post(end_session::logout_post)))
-        .at("/oauth2/logout/confirm", only("POST", post(end_session::confirmed)))
-        .at("/oauth2/token", cors(origins.clone(), only("POST", post(token::token))))
+        .at(
+            "/oauth2/authorize",
+            only(
+                "GET, POST",
+                get(authorize::authorize).post(authorize::authorize_post),
+            ),
+        )
+        .at(
+            "/oauth2/authorize/resume",
+            only("GET", get(authorize::resume)),
+        )
+        .at(
+            "/oauth2/authorize/cancel",
+            only("POST", post(authorize::consent::cancel)),
+        )
+        .at(
+            "/consent",
+            only(
+                "GET, POST",
+                get(authorize::consent::ask).post(authorize::consent::decide),
+            ),
+        )
+        .at(
+            "/oauth2/logout",
+            only(
+                "GET, POST",
+                get(end_session::logout).post(end_session::logout_post),
+            ),
+        )
+        .at(
+            "/oauth2/logout/confirm",
+            only("POST", post(end_session::confirmed)),
+        )
+        .at(
+            "/oauth2/token",
+            cors(origins.clone(), only("POST", post(token::token))),
+        )
         .at(
             "/oauth2/userinfo",
-            cors(origins.clone(), only("GET, HEAD, POST", get(userinfo::userinfo).post(userinfo::userinfo))),
+            cors(
+                origins.clone(),
+                only(
+                    "GET, HEAD, POST",
+                    get(userinfo::userinfo).post(userinfo::userinfo),
+                ),
+            ),
         )
-        .at("/oauth2/revoke", cors(origins, only("POST", post(revoke::revoke))))
-        .at("/oauth2/introspect", only("POST", post(introspect::introspect)))
-        .at("/.well-known/openid-configuration", only("GET, HEAD", get(discovery::metadata)))
-        .at("/.well-known/oauth-authorization-server", only("GET, HEAD", get(discovery::metadata)))
-        .at("/.well-known/jwks.json", only("GET, HEAD", get(discovery::jwks)))
+        .at(
+            "/oauth2/revoke",
+            cors(origins, only("POST", post(revoke::revoke))),
+        )
+        .at(
+            "/oauth2/introspect",
+            only("POST", post(introspect::introspect)),
+        )
+        .at(
+            "/.well-known/openid-configuration",
+            only("GET, HEAD", get(discovery::metadata)),
+        )
+        .at(
+            "/.well-known/oauth-authorization-server",
+            only("GET, HEAD", get(discovery::metadata)),
+        )
+        .at(
+            "/.well-known/jwks.json",
+            only("GET, HEAD", get(discovery::jwks)),
+        )
         .at("/openapi.json", only("GET, HEAD", get(openapi_json)))
         .at("/docs", only("GET, HEAD", get(documentation)))
-        .at(assets::style_path(), only("GET, HEAD", get(assets::style("public, max-age=31536000, immutable"))))
-        .at("/assets/entree.css", only("GET, HEAD", get(assets::style("public, max-age=300"))));
+        .at(
+            assets::style_path(),
+            only(
+                "GET, HEAD",
+                get(assets::style("public, max-age=31536000, immutable")),
+            ),
+        )
+        .at(
+            "/assets/entree.css",
+            only("GET, HEAD", get(assets::style("public, max-age=300"))),
+        );
     // The mailbox is there in `entree dev` alone, which also takes other names of this machine for its own.
     let is_dev = mailbox.is_some();
     if let Some(mailbox) = mailbox {
@@ -170,7 +267,13 @@ pub fn public(
     layers.trusted_proxies = config.server.trusted_proxies.clone().into();
     layers.redirect_loopback = is_dev;
     layers.error_page = Some(error_page(app));
-    routes.data(app.clone()).data(issuer).data(Metadata::default()).data(spec).data(providers.clone()).with(layers)
+    routes
+        .data(app.clone())
+        .data(issuer)
+        .data(Metadata::default())
+        .data(spec)
+        .data(providers.clone())
+        .with(layers)
 }
 
 /// `/`: where a person who comes here by hand wants to go.
@@ -191,7 +294,11 @@ fn error_page(app: &App) -> ErrorPage {
             status if status.is_server_error() => "error-internal",
             _ => "error-request",
         };
-        let title = if stem == "error-internal" { "error-title".to_owned() } else { format!("{stem}-title") };
+        let title = if stem == "error-internal" {
+            "error-title".to_owned()
+        } else {
+            format!("{stem}-title")
+        };
         let page = page::Error {
             tongue: &tongue,
             status: fault.status,
@@ -215,17 +322,21 @@ struct Gate {
 
 impl Gate {
     async fn pass<E: Endpoint>(self, api: Arc<E>, request: Request) -> poem::Result<Response> {
-        let closed = request.uri().path().starts_with("/api/v2") && !self.config.get().api.v2_enabled;
+        let closed =
+            request.uri().path().starts_with("/api/v2") && !self.config.get().api.v2_enabled;
         if closed {
             let reference = Caller::of(&request).request_id;
-            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.");
+            let problem =
+                Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.");
             return Ok(problem.with_reference(reference).into_response());
         }
         let path = request.uri().path().to_owned();
         match api.call(request).await {
             Err(error) if error.status() == StatusCode::METHOD_NOT_ALLOWED => {
                 let refused = Response::builder().status(StatusCode::METHOD_NOT_ALLOWED);
-                let refused = refused.header(header::ALLOW, self.spec.methods(&path)).finish();
+                let refused = refused
+                    .header(header::ALLOW, self.spec.methods(&path))
+                    .finish();
                 Err(poem::Error::from_response(refused))
             }
             answer => Ok(answer?.into_response()),
@@ -241,7 +352,10 @@ struct Spec {
 
 impl Spec {
     fn new(json: &str) -> Self {
-        Self { json: json.to_owned(), value: serde_json::from_str(json).unwrap_or_default() }
+        Self {
+            json: json.to_owned(),
+            value: serde_json::from_str(json).unwrap_or_default(),
+        }
     }
 
     /// The methods of a path, as the header Allow lists them (RFC 9110 §15.5.6).
@@ -249,11 +363,23 @@ impl Spec {
         let fits = |template: &str| {
             let (there, here) = (template.split('/'), path.split('/'));
             there.clone().count() == here.clone().count()
-                && there.zip(here).all(|(there, here)| there.starts_with('{') || there == here)
+                && there
+                    .zip(here)
+                    .all(|(there, here)| there.starts_with('{') || there == here)
         };
-        let paths = self.value.get("paths").and_then(serde_json::Value::as_object).into_iter().flatten();
-        let methods = paths.filter(|(template, _)| fits(template)).filter_map(|(_, item)| item.as_object());
-        methods.flat_map(|item| item.keys().map(|method| method.to_uppercase())).collect::<Vec<_>>().join(", ")
+        let paths = self
+            .value
+            .get("paths")
+            .and_then(serde_json::Value::as_object)
+            .into_iter()
+            .flatten();
+        let methods = paths
+            .filter(|(template, _)| fits(template))
+            .filter_map(|(_, item)| item.as_object());
+        methods
+            .flat_map(|item| item.keys().map(|method| method.to_uppercase()))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -269,5 +395,10 @@ fn openapi_json(Data(spec): Data<&Arc<Spec>>) -> Response {
 /// `/docs`: the generated document for people, from this host alone.
 #[handler]
 fn documentation(Data(app): Data<&App>, Data(spec): Data<&Arc<Spec>>) -> Response {
-    docs::page(&spec.value, "/openapi.json", &app.texts.tongue("en"), Site::of(&app.public_url))
+    docs::page(
+        &spec.value,
+        "/openapi.json",
+        &app.texts.tongue("en"),
+        Site::of(&app.public_url),
+    )
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use entity::{Time, session};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, UpdateMany,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, UpdateMany,
     sea_query::{Expr, LockType, SimpleExpr},
 };
 use uuid::Uuid;
@@ -123,7 +123,11 @@ pub struct Start<'a> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn start(tx: &Tx, start: Start<'_>, limits: &config::Session) -> Result<(Session, Plain), Failure> {
+pub async fn start(
+    tx: &Tx,
+    start: Start<'_>,
+    limits: &config::Session,
+) -> Result<(Session, Plain), Failure> {
     let secret = Plain::generate();
     let row = Session {
         id: public_id(),
@@ -144,7 +148,9 @@ pub async fn start(tx: &Tx, start: Start<'_>, limits: &config::Session) -> Resul
         expires_at: tx.now + Duration::from_secs(limits.absolute_seconds),
         revoked_at: None,
     };
-    session::ActiveModel::from(row.clone()).insert(tx.conn()).await?;
+    session::ActiveModel::from(row.clone())
+        .insert(tx.conn())
+        .await?;
     end_surplus(tx, start.user.id, limits.max_per_user).await?;
     Ok((row, secret))
 }
@@ -169,7 +175,9 @@ async fn end_surplus(tx: &Tx, user: Uuid, most: u32) -> Result<(), Failure> {
 }
 
 fn live_of(user: Uuid) -> Condition {
-    Condition::all().add(session::Column::UserId.eq(user)).add(session::Column::RevokedAt.is_null())
+    Condition::all()
+        .add(session::Column::UserId.eq(user))
+        .add(session::Column::RevokedAt.is_null())
 }
 
 async fn revoke(tx: &Tx, which: impl Into<SimpleExpr>) -> Result<u64, Failure> {
@@ -207,7 +215,10 @@ pub async fn current(
     now: Time,
     limits: &config::Session,
 ) -> Result<Option<Current>, Failure> {
-    let by_hash = session::Entity::find().filter(session::Column::SecretHash.eq(cookie.to_column())).one(conn).await?;
+    let by_hash = session::Entity::find()
+        .filter(session::Column::SecretHash.eq(cookie.to_column()))
+        .one(conn)
+        .await?;
     let row = match by_hash {
         Some(row) => Some(row),
         None => {
@@ -246,10 +257,15 @@ async fn judge(
     now: Time,
     limits: &config::Session,
 ) -> Result<Option<Current>, Failure> {
-    if session.revoked_at.is_some() || session.expires_at <= now || idle_end(&session, limits) <= now {
+    if session.revoked_at.is_some()
+        || session.expires_at <= now
+        || idle_end(&session, limits) <= now
+    {
         return Ok(None);
     }
-    let Some(user) = user::by_id(conn, session.user_id).await? else { return Ok(None) };
+    let Some(user) = user::by_id(conn, session.user_id).await? else {
+        return Ok(None);
+    };
     let counts = user.state == user::State::Active && user.auth_epoch == session.auth_epoch;
     Ok(counts.then_some(Current { session, user }))
 }
@@ -257,7 +273,11 @@ async fn judge(
 /// When the session ends if it is not used again.
 #[must_use]
 pub fn idle_end(session: &Session, limits: &config::Session) -> Time {
-    let idle = if session.remembered { limits.remembered_idle_seconds } else { limits.idle_seconds };
+    let idle = if session.remembered {
+        limits.remembered_idle_seconds
+    } else {
+        limits.idle_seconds
+    };
     session.last_seen_at + Duration::from_secs(idle)
 }
 
@@ -265,7 +285,11 @@ pub fn idle_end(session: &Session, limits: &config::Session) -> Time {
 ///
 /// # Errors
 /// The database's own.
-pub async fn seen(conn: &impl ConnectionTrait, session: &Session, now: Time) -> Result<(), Failure> {
+pub async fn seen(
+    conn: &impl ConnectionTrait,
+    session: &Session,
+    now: Time,
+) -> Result<(), Failure> {
     if now.since(session.last_seen_at) < SEEN_EVERY {
         return Ok(());
     }
@@ -286,8 +310,14 @@ pub async fn seen(conn: &impl ConnectionTrait, session: &Session, now: Time) -> 
 pub async fn renew_secret(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, Failure> {
     let hash = secret.hash().to_column();
     let done = session::Entity::update_many()
-        .col_expr(session::Column::PreviousHash, Expr::col(session::Column::SecretHash))
-        .col_expr(session::Column::PreviousUntil, Expr::value(Some((tx.now + DOUBLE_CLICK).0)))
+        .col_expr(
+            session::Column::PreviousHash,
+            Expr::col(session::Column::SecretHash),
+        )
+        .col_expr(
+            session::Column::PreviousUntil,
+            Expr::value(Some((tx.now + DOUBLE_CLICK).0)),
+        )
         .col_expr(session::Column::SecretHash, Expr::value(hash.clone()))
         .filter(session::Column::Id.eq(id))
         .filter(session::Column::RevokedAt.is_null())
@@ -336,9 +366,18 @@ pub async fn rotate(tx: &Tx, id: Uuid) -> Result<Option<Plain>, Failure> {
 /// The secret of a live session changes, and none before it is taken any more.
 fn rotation(id: Uuid, secret: &Plain) -> UpdateMany<session::Entity> {
     session::Entity::update_many()
-        .col_expr(session::Column::SecretHash, Expr::value(secret.hash().to_column()))
-        .col_expr(session::Column::PreviousHash, Expr::value(Option::<Vec<u8>>::None))
-        .col_expr(session::Column::PreviousUntil, Expr::value(Option::<i64>::None))
+        .col_expr(
+            session::Column::SecretHash,
+            Expr::value(secret.hash().to_column()),
+        )
+        .col_expr(
+            session::Column::PreviousHash,
+            Expr::value(Option::<Vec<u8>>::None),
+        )
+        .col_expr(
+            session::Column::PreviousUntil,
+            Expr::value(Option::<i64>::None),
+        )
         .filter(session::Column::Id.eq(id))
         .filter(session::Column::RevokedAt.is_null())
 }
@@ -348,7 +387,9 @@ fn rotation(id: Uuid, secret: &Plain) -> UpdateMany<session::Entity> {
 /// # Errors
 /// The database's own.
 pub async fn end(tx: &Tx, user: Uuid, id: Uuid) -> Result<bool, Failure> {
-    let which = Condition::all().add(session::Column::Id.eq(id)).add(session::Column::UserId.eq(user));
+    let which = Condition::all()
+        .add(session::Column::Id.eq(id))
+        .add(session::Column::UserId.eq(user));
     Ok(revoke(tx, which).await? == 1)
 }
 
@@ -367,8 +408,14 @@ pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
 /// The database's own.
 pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, Failure> {
     revoke(tx, session::Column::IdentityId.eq(identity)).await?;
-    let all = session::Entity::find().select_only().column(session::Column::Id);
-    Ok(all.filter(session::Column::IdentityId.eq(identity)).into_tuple().all(tx.conn()).await?)
+    let all = session::Entity::find()
+        .select_only()
+        .column(session::Column::Id);
+    Ok(all
+        .filter(session::Column::IdentityId.eq(identity))
+        .into_tuple()
+        .all(tx.conn())
+        .await?)
 }
 
 /// Whether a session has not been ended, and whoever would end it waits until this unit of work is over.
@@ -408,5 +455,10 @@ pub async fn list(
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let old = tx.now - Duration::from_secs(30 * 86_400);
-    tx.delete_some::<session::Entity>(session::Column::Id, session::Column::ExpiresAt.lt(old), most).await
+    tx.delete_some::<session::Entity>(
+        session::Column::Id,
+        session::Column::ExpiresAt.lt(old),
+        most,
+    )
+    .await
 }

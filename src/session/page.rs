@@ -77,24 +77,41 @@ pub struct SessionRow {
 
 impl Account<'_> {
     fn used(&self, row: &IdentityRow) -> String {
-        self.tongue.ta("account-identity-when", &[("linked", row.linked.clone()), ("used", row.used.clone())])
+        self.tongue.ta(
+            "account-identity-when",
+            &[("linked", row.linked.clone()), ("used", row.used.clone())],
+        )
     }
 
     fn disconnect_label(&self, row: &IdentityRow) -> String {
-        let known = [("provider", row.provider.clone()), ("account", row.account.clone())];
+        let known = [
+            ("provider", row.provider.clone()),
+            ("account", row.account.clone()),
+        ];
         self.tongue.ta("account-identity-disconnect-label", &known)
     }
 
     fn when(&self, row: &SessionRow) -> String {
-        self.tongue.ta("account-session-when", &[("created", row.created.clone()), ("seen", row.last_seen.clone())])
+        self.tongue.ta(
+            "account-session-when",
+            &[
+                ("created", row.created.clone()),
+                ("seen", row.last_seen.clone()),
+            ],
+        )
     }
 
     fn device(&self, row: &SessionRow) -> String {
-        if row.device.is_empty() { self.tongue.t("account-device-unknown") } else { self.tongue.device(&row.device) }
+        if row.device.is_empty() {
+            self.tongue.t("account-device-unknown")
+        } else {
+            self.tongue.device(&row.device)
+        }
     }
 
     fn end_label(&self, row: &SessionRow) -> String {
-        self.tongue.ta("account-end-label", &[("device", self.device(row))])
+        self.tongue
+            .ta("account-end-label", &[("device", self.device(row))])
     }
 }
 

@@ -54,13 +54,19 @@ pub const NAMES: [&str; 29] = [
 ];
 
 /// Seconds of an answer: from a cached document to our own time-out.
-const ANSWERS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const ANSWERS: [f64; 13] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
 /// Seconds of a statement.
-const STATEMENTS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 5.0];
+const STATEMENTS: [f64; 10] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 5.0,
+];
 /// Seconds of a try to send a mail.
 const TRIES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0];
 /// Seconds from asking for a mail to using it: people, not machines.
-const PEOPLE: [f64; 10] = [5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0];
+const PEOPLE: [f64; 10] = [
+    5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0,
+];
 
 static METERS: OnceLock<Meters> = OnceLock::new();
 
@@ -101,8 +107,17 @@ fn meters() -> &'static Meters {
     METERS.get_or_init(|| Meters::new(None))
 }
 
-fn histogram(meter: &Meter, name: &'static str, help: &'static str, boundaries: &[f64]) -> Histogram<f64> {
-    meter.f64_histogram(name).with_description(help).with_boundaries(boundaries.to_vec()).build()
+fn histogram(
+    meter: &Meter,
+    name: &'static str,
+    help: &'static str,
+    boundaries: &[f64],
+) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_description(help)
+        .with_boundaries(boundaries.to_vec())
+        .build()
 }
 
 fn provider(exporter: Option<MetricExporter>, registry: &Registry) -> SdkMeterProvider {
@@ -141,8 +156,11 @@ impl Meters {
         let counter = |name, help: &'static str| m.u64_counter(name).with_description(help).build();
         let gauge = |name, help: &'static str| m.u64_gauge(name).with_description(help).build();
         let seconds = |name, help: &'static str| m.f64_gauge(name).with_description(help).build();
-        gauge("entree_build_info", "Always 1; the label tells the version.")
-            .record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
+        gauge(
+            "entree_build_info",
+            "Always 1; the label tells the version.",
+        )
+        .record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
         Self {
             audit: counter("entree_audit_events", "Rows of the audit trail, by kind."),
             http: histogram(
@@ -151,39 +169,99 @@ impl Meters {
                 "Answers, by route and status class.",
                 &ANSWERS,
             ),
-            sql: histogram(&m, "entree_sql_duration_seconds", "Statements, by operation.", &STATEMENTS),
+            sql: histogram(
+                &m,
+                "entree_sql_duration_seconds",
+                "Statements, by operation.",
+                &STATEMENTS,
+            ),
             sql_errors: counter("entree_sql_errors", "Statements that failed, by operation."),
-            ticket_errors: counter("entree_ticket_errors", "Steps of the ticket store that failed, by operation."),
+            ticket_errors: counter(
+                "entree_ticket_errors",
+                "Steps of the ticket store that failed, by operation.",
+            ),
             limited: counter("entree_limit_refusals", "What a budget refused, by budget."),
             mail_tries: counter("entree_mail_tries", "Tries to send a mail, by outcome."),
-            mail_took: histogram(&m, "entree_mail_try_duration_seconds", "Tries to send a mail.", &TRIES),
-            requested: counter("entree_sign_in_requested", "Sign-in mails that were asked for and allowed."),
-            mailed: counter("entree_sign_in_mailed", "Sign-in mails that the mail server took."),
-            opened: counter("entree_sign_in_opened", "Links that were opened, in the browser that asked or another."),
+            mail_took: histogram(
+                &m,
+                "entree_mail_try_duration_seconds",
+                "Tries to send a mail.",
+                &TRIES,
+            ),
+            requested: counter(
+                "entree_sign_in_requested",
+                "Sign-in mails that were asked for and allowed.",
+            ),
+            mailed: counter(
+                "entree_sign_in_mailed",
+                "Sign-in mails that the mail server took.",
+            ),
+            opened: counter(
+                "entree_sign_in_opened",
+                "Links that were opened, in the browser that asked or another.",
+            ),
             consumed: counter("entree_sign_in_consumed", "Sign-ins, by link or code."),
-            consume_took: histogram(&m, "entree_sign_in_consume_seconds", "From asking to signing in.", &PEOPLE),
-            refused: counter("entree_sign_in_refused", "Links, codes and requests that were refused, by reason."),
-            tokens: counter("entree_tokens_issued", "Token responses, by grant and client."),
-            tokens_refused: counter("entree_tokens_refused", "Token requests that were refused, by error."),
+            consume_took: histogram(
+                &m,
+                "entree_sign_in_consume_seconds",
+                "From asking to signing in.",
+                &PEOPLE,
+            ),
+            refused: counter(
+                "entree_sign_in_refused",
+                "Links, codes and requests that were refused, by reason.",
+            ),
+            tokens: counter(
+                "entree_tokens_issued",
+                "Token responses, by grant and client.",
+            ),
+            tokens_refused: counter(
+                "entree_tokens_refused",
+                "Token requests that were refused, by error.",
+            ),
             upstream_started: counter(
                 "entree_upstream_started",
                 "Sign-ins begun at an upstream provider, by provider.",
             ),
-            upstream_signed_in: counter("entree_upstream_signed_in", "Sign-ins by an upstream provider, by provider."),
-            upstream_refused: counter("entree_upstream_refused", "Refused upstream sign-ins, by code and provider."),
-            upstream_calls: counter("entree_upstream_calls", "Calls to upstream providers, by provider and outcome."),
+            upstream_signed_in: counter(
+                "entree_upstream_signed_in",
+                "Sign-ins by an upstream provider, by provider.",
+            ),
+            upstream_refused: counter(
+                "entree_upstream_refused",
+                "Refused upstream sign-ins, by code and provider.",
+            ),
+            upstream_calls: counter(
+                "entree_upstream_calls",
+                "Calls to upstream providers, by provider and outcome.",
+            ),
             upstream_took: histogram(
                 &m,
                 "entree_upstream_call_duration_seconds",
                 "Calls to upstream providers.",
                 &TRIES,
             ),
-            upstream_stale: seconds("entree_upstream_stale_seconds", "For how long old documents of a provider serve."),
+            upstream_stale: seconds(
+                "entree_upstream_stale_seconds",
+                "For how long old documents of a provider serve.",
+            ),
             outbox: gauge("entree_outbox_mails", "Mails that wait to be sent."),
-            outbox_oldest: seconds("entree_outbox_oldest_seconds", "How long the oldest waiting mail is overdue."),
-            pool: gauge("entree_database_connections", "Open connections, by pool and state."),
-            pool_max: gauge("entree_database_connections_max", "The most connections of a pool."),
-            key_age: seconds("entree_key_age_seconds", "For how long the active key has been signing, by algorithm."),
+            outbox_oldest: seconds(
+                "entree_outbox_oldest_seconds",
+                "How long the oldest waiting mail is overdue.",
+            ),
+            pool: gauge(
+                "entree_database_connections",
+                "Open connections, by pool and state.",
+            ),
+            pool_max: gauge(
+                "entree_database_connections_max",
+                "The most connections of a pool.",
+            ),
+            key_age: seconds(
+                "entree_key_age_seconds",
+                "For how long the active key has been signing, by algorithm.",
+            ),
             memory: gauge("process_resident_memory_bytes", "Resident memory."),
             provider,
             registry,
@@ -212,13 +290,19 @@ pub fn text() -> Result<String, String> {
     if let Some(bytes) = resident() {
         meters.memory.record(bytes, &[]);
     }
-    TextEncoder::new().encode_to_string(&meters.registry.gather()).map_err(|error| error.to_string())
+    TextEncoder::new()
+        .encode_to_string(&meters.registry.gather())
+        .map_err(|error| error.to_string())
 }
 
 /// Resident memory in bytes, where the system tells; pages are taken for 4 KiB.
 fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    text.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
+    text.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|pages| pages * 4096)
 }
 
 fn label(name: &'static str, value: &'static str) -> KeyValue {
@@ -229,7 +313,10 @@ fn label(name: &'static str, value: &'static str) -> KeyValue {
 #[must_use]
 pub fn method(name: &str) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    known.into_iter().find(|known| *known == name).unwrap_or("other")
+    known
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("other")
 }
 
 const fn class(status: u16) -> &'static str {
@@ -245,7 +332,11 @@ const fn class(status: u16) -> &'static str {
 /// An answer left. `route` is the pattern of the route, never the path.
 pub fn answered(method: &'static str, route: Option<Arc<str>>, status: u16, took: Duration) {
     let route = route.map_or_else(|| StringValue::from("unmatched"), StringValue::from);
-    let labels = [label("method", method), KeyValue::new("route", route), label("status", class(status))];
+    let labels = [
+        label("method", method),
+        KeyValue::new("route", route),
+        label("status", class(status)),
+    ];
     meters().http.record(took.as_secs_f64(), &labels);
 }
 
@@ -260,7 +351,9 @@ pub fn statement(operation: &'static str, took: Duration, failed: bool) {
 
 /// A step of the ticket store failed.
 pub fn ticket_error(operation: &'static str) {
-    meters().ticket_errors.add(1, &[label("operation", operation)]);
+    meters()
+        .ticket_errors
+        .add(1, &[label("operation", operation)]);
 }
 
 /// A budget refused something.
@@ -285,7 +378,13 @@ pub fn mailed() {
 
 /// A link was opened: in the browser that asked for it, or in another (a phone, a scanner).
 pub fn opened(same_browser: bool) {
-    meters().opened.add(1, &[label("browser", if same_browser { "same" } else { "other" })]);
+    meters().opened.add(
+        1,
+        &[label(
+            "browser",
+            if same_browser { "same" } else { "other" },
+        )],
+    );
 }
 
 /// Somebody signed in with a `link` or a `code`, so long after asking.
@@ -309,7 +408,13 @@ pub fn mail_tried(outcome: &'static str, took: Duration) {
 
 /// A registered client got tokens.
 pub fn tokens(grant: &'static str, client: &str) {
-    meters().tokens.add(1, &[label("grant", grant), KeyValue::new("client", client.to_owned())]);
+    meters().tokens.add(
+        1,
+        &[
+            label("grant", grant),
+            KeyValue::new("client", client.to_owned()),
+        ],
+    );
 }
 
 /// A token request was refused with this error.
@@ -319,30 +424,52 @@ pub fn tokens_refused(error: &'static str) {
 
 /// Somebody set out for an upstream provider. `provider` is its id in the configuration.
 pub fn upstream_started(provider: &str) {
-    meters().upstream_started.add(1, &[KeyValue::new("provider", provider.to_owned())]);
+    meters()
+        .upstream_started
+        .add(1, &[KeyValue::new("provider", provider.to_owned())]);
 }
 
 /// Somebody signed in with an upstream provider.
 pub fn upstream_signed_in(provider: &str) {
-    meters().upstream_signed_in.add(1, &[KeyValue::new("provider", provider.to_owned())]);
+    meters()
+        .upstream_signed_in
+        .add(1, &[KeyValue::new("provider", provider.to_owned())]);
 }
 
 /// An upstream sign-in was refused, by its code.
 pub fn upstream_refused(code: &'static str, provider: &str) {
-    meters().upstream_refused.add(1, &[label("code", code), KeyValue::new("provider", provider.to_owned())]);
+    meters().upstream_refused.add(
+        1,
+        &[
+            label("code", code),
+            KeyValue::new("provider", provider.to_owned()),
+        ],
+    );
 }
 
 /// A call to a configured provider ended: `ok`, `4xx`, `5xx`, `timeout`, `down`, `breaker` and so on. `call` is one of a
 /// few words: `discovery`, `keys`, `token`, `userinfo`, `emails`.
 pub fn upstream(provider: &str, call: &'static str, outcome: &'static str, took: Duration) {
     let provider = KeyValue::new("provider", provider.to_owned());
-    meters().upstream_calls.add(1, &[provider.clone(), label("call", call), label("outcome", outcome)]);
-    meters().upstream_took.record(took.as_secs_f64(), &[provider, label("call", call)]);
+    meters().upstream_calls.add(
+        1,
+        &[
+            provider.clone(),
+            label("call", call),
+            label("outcome", outcome),
+        ],
+    );
+    meters()
+        .upstream_took
+        .record(took.as_secs_f64(), &[provider, label("call", call)]);
 }
 
 /// For how long documents of a configured provider have been serving past their life; zero if they are fresh.
 pub fn upstream_stale(provider: &str, stale: Duration) {
-    meters().upstream_stale.record(stale.as_secs_f64(), &[KeyValue::new("provider", provider.to_owned())]);
+    meters().upstream_stale.record(
+        stale.as_secs_f64(),
+        &[KeyValue::new("provider", provider.to_owned())],
+    );
 }
 
 /// How many mails wait, and how long the oldest is overdue.
@@ -361,7 +488,9 @@ pub fn pool(name: &'static str, open: u64, idle: u64, most: u64) {
 
 /// For how long the active key of an algorithm has been signing.
 pub fn key_age(alg: &'static str, age: Duration) {
-    meters().key_age.record(age.as_secs_f64(), &[label("alg", alg)]);
+    meters()
+        .key_age
+        .record(age.as_secs_f64(), &[label("alg", alg)]);
 }
 
 #[cfg(test)]
@@ -398,17 +527,32 @@ mod tests {
 
     /// The names of metrics in a text of Prometheus.
     fn shown(text: &str) -> BTreeSet<&str> {
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
+        text.lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect()
     }
 
     #[test]
     fn what_is_shown_is_what_is_listed() {
         everything();
         let text = text().unwrap();
-        assert_eq!(shown(&text), NAMES.into_iter().collect::<BTreeSet<_>>(), "{text}");
-        assert!(text.contains("entree_http_request_duration_seconds_bucket{"), "{text}");
-        assert!(text.contains(r#"entree_sign_in_opened_total{browser="other"}"#), "{text}");
-        assert!(text.contains(r#"le="0.0005""#), "a histogram without boundaries of its own: {text}");
+        assert_eq!(
+            shown(&text),
+            NAMES.into_iter().collect::<BTreeSet<_>>(),
+            "{text}"
+        );
+        assert!(
+            text.contains("entree_http_request_duration_seconds_bucket{"),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"entree_sign_in_opened_total{browser="other"}"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"le="0.0005""#),
+            "a histogram without boundaries of its own: {text}"
+        );
     }
 
     #[test]
@@ -416,7 +560,10 @@ mod tests {
         answered(method("BREW"), None, 999, Duration::ZERO);
         let text = text().unwrap();
         assert!(!text.contains("BREW") && !text.contains("\"999"), "{text}");
-        assert!(text.contains(r#"method="other",route="unmatched",status="5xx""#), "{text}");
+        assert!(
+            text.contains(r#"method="other",route="unmatched",status="5xx""#),
+            "{text}"
+        );
     }
 
     /// Words in a text that look like names of ours.
@@ -425,8 +572,12 @@ mod tests {
         let words = text.split(|c| !is_part(c));
         let ours = words.filter(|word| word.starts_with("entree_") || word.starts_with("process_"));
         let bare = |word: &str| {
-            let cut = ["_bucket", "_count", "_sum"].iter().find_map(|end| word.strip_suffix(end));
-            cut.filter(|cut| NAMES.contains(cut)).unwrap_or(word).to_owned()
+            let cut = ["_bucket", "_count", "_sum"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end));
+            cut.filter(|cut| NAMES.contains(cut))
+                .unwrap_or(word)
+                .to_owned()
         };
         ours.map(bare).collect()
     }
@@ -440,22 +591,49 @@ mod tests {
         for (file, text) in [("dashboard", dashboard), ("alerts", alerts)] {
             let named = named(text);
             assert!(named.len() > 5, "{file} names {named:?}");
-            assert!(named.is_subset(&there), "{file}: {:?}", named.difference(&there));
+            assert!(
+                named.is_subset(&there),
+                "{file}: {:?}",
+                named.difference(&there)
+            );
         }
         let pages = include_str!("../../docs/operations.md");
-        let missing: Vec<_> = there.iter().filter(|name| !pages.contains(name.as_str())).collect();
-        assert!(missing.is_empty(), "docs/operations.md explains every metric: {missing:?}");
+        let missing: Vec<_> = there
+            .iter()
+            .filter(|name| !pages.contains(name.as_str()))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "docs/operations.md explains every metric: {missing:?}"
+        );
     }
 
     #[test]
     fn every_alert_leads_to_a_part_of_the_runbook_that_names_it() {
         let pages = include_str!("../../docs/operations.md");
-        let anchor = |part: &str| part.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");
-        for alert in include_str!("../../deploy/alerts.yml").split("- alert: ").skip(1) {
+        let anchor = |part: &str| {
+            part.lines()
+                .next()
+                .unwrap_or_default()
+                .to_lowercase()
+                .replace(' ', "-")
+        };
+        for alert in include_str!("../../deploy/alerts.yml")
+            .split("- alert: ")
+            .skip(1)
+        {
             let name = alert.lines().next().unwrap();
-            let runbook = alert.lines().find_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#"));
-            let part = pages.split("\n## ").skip(1).find(|part| Some(anchor(part).as_str()) == runbook);
-            assert!(part.is_some_and(|part| part.contains(name)), "{name}: {runbook:?}");
+            let runbook = alert
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#"));
+            let part = pages
+                .split("\n## ")
+                .skip(1)
+                .find(|part| Some(anchor(part).as_str()) == runbook);
+            assert!(
+                part.is_some_and(|part| part.contains(name)),
+                "{name}: {runbook:?}"
+            );
         }
     }
 }

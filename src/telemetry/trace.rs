@@ -13,7 +13,10 @@ use std::{
 use opentelemetry::{
     Context, KeyValue, StringValue,
     propagation::{Extractor, Injector, TextMapPropagator as _},
-    trace::{FutureExt as _, Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _},
+    trace::{
+        FutureExt as _, Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _,
+        TracerProvider as _,
+    },
 };
 use opentelemetry_otlp::{MetricExporter, Protocol, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
@@ -81,7 +84,9 @@ pub fn start(endpoint: &str, per_mille: u32) -> Result<(), String> {
         .build()
         .map_err(|error| error.to_string())?;
     metrics::push(numbers);
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(f64::from(per_mille) / 1000.0)));
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+        f64::from(per_mille) / 1000.0,
+    )));
     let provider = SdkTracerProvider::builder()
         .with_resource(metrics::resource())
         .with_sampler(sampler)
@@ -95,7 +100,9 @@ pub fn start(endpoint: &str, per_mille: u32) -> Result<(), String> {
 /// Pushes what is left. Blocks: not on a thread of the runtime.
 pub fn stop() {
     if let Some(tracing) = TRACING.get() {
-        let _ = tracing.provider.shutdown_with_timeout(Duration::from_secs(3));
+        let _ = tracing
+            .provider
+            .shutdown_with_timeout(Duration::from_secs(3));
         metrics::flush();
     }
 }
@@ -109,7 +116,11 @@ impl Span {
     #[must_use]
     pub fn of_request(headers: Option<&HeaderMap>) -> Self {
         let from = headers.map(|headers| TraceContextPropagator::new().extract(&Incoming(headers)));
-        Self::begin("request".into(), SpanKind::Server, &from.unwrap_or_default())
+        Self::begin(
+            "request".into(),
+            SpanKind::Server,
+            &from.unwrap_or_default(),
+        )
     }
 
     /// Work of our own that belongs to no request.
@@ -129,7 +140,11 @@ impl Span {
 
     fn begin(name: Cow<'static, str>, kind: SpanKind, parent: &Context) -> Self {
         Self(TRACING.get().map(|tracing| {
-            let span = tracing.tracer.span_builder(name).with_kind(kind).start_with_context(&tracing.tracer, parent);
+            let span = tracing
+                .tracer
+                .span_builder(name)
+                .with_kind(kind)
+                .start_with_context(&tracing.tracer, parent);
             parent.with_span(span)
         }))
     }
@@ -150,7 +165,12 @@ impl Span {
     }
 
     /// Ends it, with what is known by now.
-    pub fn end(self, name: impl FnOnce() -> Option<String>, tags: impl FnOnce() -> Vec<Tag>, failed: bool) {
+    pub fn end(
+        self,
+        name: impl FnOnce() -> Option<String>,
+        tags: impl FnOnce() -> Vec<Tag>,
+        failed: bool,
+    ) {
         let Some(context) = self.0 else { return };
         let span = context.span();
         if span.is_recording() {
@@ -170,16 +190,30 @@ impl Span {
 fn within_one() -> Option<Context> {
     TRACING.get()?;
     Context::map_current(|context| {
-        (context.has_active_span() && context.span().span_context().is_sampled()).then(|| context.clone())
+        (context.has_active_span() && context.span().span_context().is_sampled())
+            .then(|| context.clone())
     })
 }
 
 /// A statement that took so long and came back just now. Its text holds no values, and of it only the operation and the
 /// table are told.
-pub fn statement(system: &'static str, operation: &'static str, sql: &str, took: Duration, failed: bool) {
-    let (Some(parent), Some(tracing)) = (within_one(), TRACING.get()) else { return };
-    let began = opentelemetry::time::now().checked_sub(took).unwrap_or_else(opentelemetry::time::now);
-    let name = table(sql).map_or_else(|| operation.to_owned(), |table| format!("{operation} {table}"));
+pub fn statement(
+    system: &'static str,
+    operation: &'static str,
+    sql: &str,
+    took: Duration,
+    failed: bool,
+) {
+    let (Some(parent), Some(tracing)) = (within_one(), TRACING.get()) else {
+        return;
+    };
+    let began = opentelemetry::time::now()
+        .checked_sub(took)
+        .unwrap_or_else(opentelemetry::time::now);
+    let name = table(sql).map_or_else(
+        || operation.to_owned(),
+        |table| format!("{operation} {table}"),
+    );
     let mut span = tracing
         .tracer
         .span_builder(name)
@@ -198,16 +232,30 @@ pub fn statement(system: &'static str, operation: &'static str, sql: &str, took:
 pub fn operation(sql: &str) -> &'static str {
     let known = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"];
     let first = sql.split_whitespace().next().unwrap_or_default();
-    known.into_iter().find(|known| known.eq_ignore_ascii_case(first)).unwrap_or("OTHER")
+    known
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(first))
+        .unwrap_or("OTHER")
 }
 
 /// The first table that a statement names.
 fn table(sql: &str) -> Option<&str> {
     let mut words = sql.split_whitespace();
-    words.find(|word| ["FROM", "INTO", "UPDATE"].iter().any(|before| before.eq_ignore_ascii_case(word)))?;
-    let name = words.next()?.split(['(', ';']).next()?.trim_matches(['"', '`']);
-    let is_name =
-        |name: &str| !name.is_empty() && name.len() <= 40 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    words.find(|word| {
+        ["FROM", "INTO", "UPDATE"]
+            .iter()
+            .any(|before| before.eq_ignore_ascii_case(word))
+    })?;
+    let name = words
+        .next()?
+        .split(['(', ';'])
+        .next()?
+        .trim_matches(['"', '`']);
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.len() <= 40
+            && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
     Some(name).filter(|name| is_name(name))
 }
 

@@ -98,12 +98,17 @@ impl Shelf {
 
     fn drop_due(&mut self, now: Time) -> usize {
         for dropped in 0..DROPPED_AT_ONCE {
-            let Some((expires, key)) = self.due.pop_first() else { return dropped };
+            let Some((expires, key)) = self.due.pop_first() else {
+                return dropped;
+            };
             if now < expires {
                 self.due.insert((expires, key));
                 return dropped;
             }
-            self.taken -= self.entries.remove(&key).map_or(0, |entry| entry.content.room());
+            self.taken -= self
+                .entries
+                .remove(&key)
+                .map_or(0, |entry| entry.content.room());
         }
         DROPPED_AT_ONCE
     }
@@ -111,7 +116,12 @@ impl Shelf {
 
 impl Memory {
     pub(super) fn new(capacity: usize, clock: Clock) -> Self {
-        Self { born: clock.now(), clock, capacity, shelf: Mutex::default() }
+        Self {
+            born: clock.now(),
+            clock,
+            capacity,
+            shelf: Mutex::default(),
+        }
     }
 
     /// A poisoned lock is taken all the same: no step leaves the shelf half changed.
@@ -152,7 +162,9 @@ impl Memory {
     fn replace_now(&self, key: &str, seen: &[u8], blob: Vec<u8>) -> bool {
         let mut shelf = self.shelf();
         let now = self.clock.now();
-        let Some(entry) = shelf.live(key, now) else { return false };
+        let Some(entry) = shelf.live(key, now) else {
+            return false;
+        };
         let expires = entry.expires;
         if seen.len() != VERSION_LENGTH || entry.blob().is_none_or(|old| version(old) != seen) {
             return false;
@@ -167,7 +179,9 @@ impl Memory {
         let mut wait = None;
         let mut new = 0;
         for (key, counter) in keys.iter().zip(counters) {
-            let (count, ends) = shelf.count(key, now).unwrap_or((0, now + bounded(counter.window)));
+            let (count, ends) = shelf
+                .count(key, now)
+                .unwrap_or((0, now + bounded(counter.window)));
             if count >= counter.limit {
                 wait = wait.max(Some(ends.since(now)));
             }
@@ -178,7 +192,9 @@ impl Memory {
         }
         self.room(&mut shelf, now, new)?;
         for (key, counter) in keys.iter().zip(counters) {
-            let (count, ends) = shelf.count(key, now).unwrap_or((0, now + bounded(counter.window)));
+            let (count, ends) = shelf
+                .count(key, now)
+                .unwrap_or((0, now + bounded(counter.window)));
             shelf.put(key, Content::Count(count + 1), ends);
         }
         Ok(None)
@@ -191,10 +207,21 @@ impl Store for Memory {
     }
 
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(async move { Ok(self.shelf().live(key, self.clock.now()).and_then(Entry::blob).cloned()) })
+        Box::pin(async move {
+            Ok(self
+                .shelf()
+                .live(key, self.clock.now())
+                .and_then(Entry::blob)
+                .cloned())
+        })
     }
 
-    fn claim<'a>(&'a self, key: &'a str, tombstone: Vec<u8>, keep: Duration) -> Answer<'a, Option<Vec<u8>>> {
+    fn claim<'a>(
+        &'a self,
+        key: &'a str,
+        tombstone: Vec<u8>,
+        keep: Duration,
+    ) -> Answer<'a, Option<Vec<u8>>> {
         Box::pin(async move { Ok(self.claim_now(key, tombstone, keep)) })
     }
 
@@ -202,14 +229,29 @@ impl Store for Memory {
         Box::pin(async move { Ok(self.replace_now(key, seen, blob)) })
     }
 
-    fn hit<'a>(&'a self, keys: Vec<String>, counters: &'a [Counter]) -> Answer<'a, Option<Duration>> {
+    fn hit<'a>(
+        &'a self,
+        keys: Vec<String>,
+        counters: &'a [Counter],
+    ) -> Answer<'a, Option<Duration>> {
         Box::pin(async move { self.hit_now(&keys, counters) })
     }
 
-    fn once<'a>(&'a self, key: &'a str, _: &'a str, blob: Vec<u8>, ttl: Duration, _: Time) -> Answer<'a, Once> {
+    fn once<'a>(
+        &'a self,
+        key: &'a str,
+        _: &'a str,
+        blob: Vec<u8>,
+        ttl: Duration,
+        _: Time,
+    ) -> Answer<'a, Once> {
         Box::pin(async move {
             let first = self.put_new_now(key, blob, ttl)?;
-            Ok(if first { Once::First { since: self.born } } else { Once::Again })
+            Ok(if first {
+                Once::First { since: self.born }
+            } else {
+                Once::Again
+            })
         })
     }
 
@@ -258,7 +300,10 @@ mod tests {
 
     fn fresh(capacity: usize) -> (Tickets, Clock) {
         let clock = Clock::default();
-        (Tickets::memory(capacity, clock.clone(), &MasterKeys::new([7; 32], [])), clock)
+        (
+            Tickets::memory(capacity, clock.clone(), &MasterKeys::new([7; 32], [])),
+            clock,
+        )
     }
 
     fn number(number: u32) -> Hash {
@@ -277,7 +322,10 @@ mod tests {
         assert!(tickets.peek(Kind::Code, &at).await.unwrap().is_some());
         clock.advance(SLACK);
         assert!(tickets.peek(Kind::Code, &at).await.unwrap().is_none());
-        assert_eq!(tickets.claim(Kind::Code, &at, b"used", KEEP).await.unwrap(), Claim::Gone);
+        assert_eq!(
+            tickets.claim(Kind::Code, &at, b"used", KEEP).await.unwrap(),
+            Claim::Gone
+        );
         assert!(tickets.issue(Kind::Code, &at, b"next", TTL).await.unwrap());
     }
 
@@ -300,17 +348,31 @@ mod tests {
         tickets.issue(Kind::Code, &at, b"value", TTL).await.unwrap();
         tickets.claim(Kind::Code, &at, b"used", KEEP).await.unwrap();
         clock.advance(KEEP - SLACK);
-        assert_eq!(tickets.sweep(), 0, "the end of the ticket is not that of its tombstone");
-        let claim = tickets.claim(Kind::Code, &at, b"again", KEEP).await.unwrap();
+        assert_eq!(
+            tickets.sweep(),
+            0,
+            "the end of the ticket is not that of its tombstone"
+        );
+        let claim = tickets
+            .claim(Kind::Code, &at, b"again", KEEP)
+            .await
+            .unwrap();
         assert_eq!(claim, Claim::Replayed(b"used".to_vec()));
         clock.advance(SLACK);
-        assert_eq!(tickets.claim(Kind::Code, &at, b"late", KEEP).await.unwrap(), Claim::Gone);
+        assert_eq!(
+            tickets.claim(Kind::Code, &at, b"late", KEEP).await.unwrap(),
+            Claim::Gone
+        );
     }
 
     #[tokio::test]
     async fn a5_a_window_runs_from_its_first_hit_and_then_starts_anew() {
         let (tickets, clock) = fresh(10);
-        let two = [Counter { name: "two".to_owned(), limit: 2, window: TTL }];
+        let two = [Counter {
+            name: "two".to_owned(),
+            limit: 2,
+            window: TTL,
+        }];
         assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
         clock.advance(TTL / 2);
         assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
@@ -326,54 +388,158 @@ mod tests {
     async fn rd_12_a_large_entry_takes_the_room_of_several_until_it_is_gone() {
         let (tickets, clock) = fresh(10);
         let large = vec![0; 4 * 1024];
-        assert!(tickets.issue(Kind::Pending, &number(1), &large, TTL).await.unwrap(), "five of ten, sealed");
-        assert!(tickets.issue(Kind::Pending, &number(2), &large, TTL).await.unwrap());
-        assert!(tickets.issue(Kind::Pending, &number(3), b"small", TTL).await.is_err(), "full");
-        tickets.claim(Kind::Pending, &number(1), b"used", TTL).await.unwrap();
-        assert!(tickets.issue(Kind::Pending, &number(3), b"small", TTL).await.unwrap(), "a tombstone is small");
+        assert!(
+            tickets
+                .issue(Kind::Pending, &number(1), &large, TTL)
+                .await
+                .unwrap(),
+            "five of ten, sealed"
+        );
+        assert!(
+            tickets
+                .issue(Kind::Pending, &number(2), &large, TTL)
+                .await
+                .unwrap()
+        );
+        assert!(
+            tickets
+                .issue(Kind::Pending, &number(3), b"small", TTL)
+                .await
+                .is_err(),
+            "full"
+        );
+        tickets
+            .claim(Kind::Pending, &number(1), b"used", TTL)
+            .await
+            .unwrap();
+        assert!(
+            tickets
+                .issue(Kind::Pending, &number(3), b"small", TTL)
+                .await
+                .unwrap(),
+            "a tombstone is small"
+        );
         clock.advance(TTL);
-        assert!(tickets.issue(Kind::Pending, &number(4), &vec![0; 9 * 1024], TTL).await.unwrap(), "all of it");
-        assert!(tickets.issue(Kind::Pending, &number(5), b"small", TTL).await.is_err());
+        assert!(
+            tickets
+                .issue(Kind::Pending, &number(4), &vec![0; 9 * 1024], TTL)
+                .await
+                .unwrap(),
+            "all of it"
+        );
+        assert!(
+            tickets
+                .issue(Kind::Pending, &number(5), b"small", TTL)
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test]
     async fn rd_12_h2_a_full_store_refuses_and_evicts_nothing() {
         let (tickets, clock) = fresh(100);
         for n in 0..100 {
-            assert!(tickets.issue(Kind::Code, &number(n), &n.to_be_bytes(), TTL).await.unwrap());
+            assert!(
+                tickets
+                    .issue(Kind::Code, &number(n), &n.to_be_bytes(), TTL)
+                    .await
+                    .unwrap()
+            );
         }
-        let one = ["a", "b"].map(|name| Counter { name: name.to_owned(), limit: 1, window: TTL });
-        assert!(tickets.issue(Kind::Code, &number(100), b"", TTL).await.unwrap_err().is_passing());
-        assert!(tickets.hit(&number(100), &one).await.unwrap_err().is_passing());
-        assert!(!tickets.issue(Kind::Code, &number(7), b"", TTL).await.unwrap(), "what is there is told all the same");
+        let one = ["a", "b"].map(|name| Counter {
+            name: name.to_owned(),
+            limit: 1,
+            window: TTL,
+        });
+        assert!(
+            tickets
+                .issue(Kind::Code, &number(100), b"", TTL)
+                .await
+                .unwrap_err()
+                .is_passing()
+        );
+        assert!(
+            tickets
+                .hit(&number(100), &one)
+                .await
+                .unwrap_err()
+                .is_passing()
+        );
+        assert!(
+            !tickets
+                .issue(Kind::Code, &number(7), b"", TTL)
+                .await
+                .unwrap(),
+            "what is there is told all the same"
+        );
         for n in 0..100 {
-            let claim = tickets.claim(Kind::Code, &number(n), b"used", KEEP).await.unwrap();
-            assert_eq!(claim, Claim::Fresh(n.to_be_bytes().to_vec()), "a claim needs no room");
+            let claim = tickets
+                .claim(Kind::Code, &number(n), b"used", KEEP)
+                .await
+                .unwrap();
+            assert_eq!(
+                claim,
+                Claim::Fresh(n.to_be_bytes().to_vec()),
+                "a claim needs no room"
+            );
         }
-        assert!(tickets.issue(Kind::Code, &number(100), b"", TTL).await.is_err(), "tombstones are live entries too");
+        assert!(
+            tickets
+                .issue(Kind::Code, &number(100), b"", TTL)
+                .await
+                .is_err(),
+            "tombstones are live entries too"
+        );
         clock.advance(KEEP);
-        assert!(tickets.hit(&number(100), &one).await.unwrap().is_none(), "what has ended makes room by itself");
+        assert!(
+            tickets.hit(&number(100), &one).await.unwrap().is_none(),
+            "what has ended makes room by itself"
+        );
     }
 
     #[tokio::test]
     async fn rd_12_a_hit_that_does_not_fit_raises_nothing() {
         let (tickets, _) = fresh(2);
-        let counter = |name: &str| Counter { name: name.to_owned(), limit: 1, window: TTL };
+        let counter = |name: &str| Counter {
+            name: name.to_owned(),
+            limit: 1,
+            window: TTL,
+        };
         let three = ["a", "b", "c"].map(counter);
         assert!(tickets.hit(&number(1), &three).await.is_err());
-        assert!(tickets.hit(&number(1), &[counter("a")]).await.unwrap().is_none());
+        assert!(
+            tickets
+                .hit(&number(1), &[counter("a")])
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[tokio::test]
     async fn sweep_drops_all_that_ended_and_nothing_else() {
         let (tickets, clock) = fresh(1000);
         for n in 0..300 {
-            tickets.issue(Kind::Code, &number(n), b"", if n < 200 { TTL } else { KEEP }).await.unwrap();
+            tickets
+                .issue(
+                    Kind::Code,
+                    &number(n),
+                    b"",
+                    if n < 200 { TTL } else { KEEP },
+                )
+                .await
+                .unwrap();
         }
         assert_eq!(tickets.sweep(), 0);
         clock.advance(TTL);
         assert_eq!(tickets.sweep(), 200);
         assert_eq!(tickets.sweep(), 0);
-        assert!(tickets.peek(Kind::Code, &number(250)).await.unwrap().is_some());
+        assert!(
+            tickets
+                .peek(Kind::Code, &number(250))
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
 }

@@ -145,20 +145,39 @@ impl Tickets {
     /// # Errors
     /// If the URL is none of these, in words that do not repeat it.
     pub fn connect(url: &str, prefix: &str, keys: &MasterKeys) -> Result<Self, Failure> {
-        Ok(Self::over(Arc::new(redis::Redis::open(url, redis::PATIENCE)?), prefix, keys))
+        Ok(Self::over(
+            Arc::new(redis::Redis::open(url, redis::PATIENCE)?),
+            prefix,
+            keys,
+        ))
     }
 
     fn over(store: Arc<dyn Store>, prefix: &str, keys: &MasterKeys) -> Self {
-        Self { store, prefix: prefix.into(), seal: keys.mac("ticket v1") }
+        Self {
+            store,
+            prefix: prefix.into(),
+            seal: keys.mac("ticket v1"),
+        }
     }
 
     /// Puts a value under a handle for `ttl`, if nothing (live or tombstone) stands there: `false` then.
     ///
     /// # Errors
     /// If the store is away or full; after a time-out the value may or may not be there.
-    pub async fn issue(&self, kind: Kind, handle: &Hash, value: &[u8], ttl: Duration) -> Result<bool, Failure> {
+    pub async fn issue(
+        &self,
+        kind: Kind,
+        handle: &Hash,
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<bool, Failure> {
         let place = self.place(kind, handle);
-        step("ticket issue", self.store.put_new(&place.key, place.seal(State::Live, value), ttl)).await
+        step(
+            "ticket issue",
+            self.store
+                .put_new(&place.key, place.seal(State::Live, value), ttl),
+        )
+        .await
     }
 
     /// The live value, which stays.
@@ -166,16 +185,25 @@ impl Tickets {
     /// # Errors
     /// If the store is away.
     pub async fn peek(&self, kind: Kind, handle: &Hash) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self.peek_version(kind, handle).await?.map(|(value, _)| value))
+        Ok(self
+            .peek_version(kind, handle)
+            .await?
+            .map(|(value, _)| value))
     }
 
     /// The live value and which writing of it this is.
     ///
     /// # Errors
     /// If the store is away.
-    pub async fn peek_version(&self, kind: Kind, handle: &Hash) -> Result<Option<(Vec<u8>, Version)>, Failure> {
+    pub async fn peek_version(
+        &self,
+        kind: Kind,
+        handle: &Hash,
+    ) -> Result<Option<(Vec<u8>, Version)>, Failure> {
         let place = self.place(kind, handle);
-        let Some(blob) = step("ticket peek", self.store.get(&place.key)).await? else { return Ok(None) };
+        let Some(blob) = step("ticket peek", self.store.get(&place.key)).await? else {
+            return Ok(None);
+        };
         Ok(match place.open(&blob) {
             Some((State::Live, value)) => Some((value, Version(version(&blob).to_vec()))),
             _ => None,
@@ -187,18 +215,37 @@ impl Tickets {
     ///
     /// # Errors
     /// If the store is away or full; after a time-out the value may or may not be replaced.
-    pub async fn replace_if(&self, kind: Kind, handle: &Hash, seen: &Version, value: &[u8]) -> Result<bool, Failure> {
+    pub async fn replace_if(
+        &self,
+        kind: Kind,
+        handle: &Hash,
+        seen: &Version,
+        value: &[u8],
+    ) -> Result<bool, Failure> {
         let place = self.place(kind, handle);
-        step("ticket replace", self.store.replace_if(&place.key, &seen.0, place.seal(State::Live, value))).await
+        step(
+            "ticket replace",
+            self.store
+                .replace_if(&place.key, &seen.0, place.seal(State::Live, value)),
+        )
+        .await
     }
 
     /// One atomic step: live → value returned, tombstone stored for `keep`; tombstone → returned unchanged; else gone.
     ///
     /// # Errors
     /// If the store is away or full. It is never tried again: after a time-out the ticket may be spent.
-    pub async fn claim(&self, kind: Kind, handle: &Hash, tombstone: &[u8], keep: Duration) -> Result<Claim, Failure> {
+    pub async fn claim(
+        &self,
+        kind: Kind,
+        handle: &Hash,
+        tombstone: &[u8],
+        keep: Duration,
+    ) -> Result<Claim, Failure> {
         let place = self.place(kind, handle);
-        let claim = self.store.claim(&place.key, place.seal(State::Used, tombstone), keep);
+        let claim = self
+            .store
+            .claim(&place.key, place.seal(State::Used, tombstone), keep);
         let Some(blob) = step("ticket claim", claim).await? else {
             return Ok(Claim::Gone);
         };
@@ -214,12 +261,27 @@ impl Tickets {
     ///
     /// # Errors
     /// If the store is away or full; after a time-out it may count as seen.
-    pub async fn once(&self, kind: Kind, id: &Hash, ttl: Duration, now: Time) -> Result<Once, Failure> {
+    pub async fn once(
+        &self,
+        kind: Kind,
+        id: &Hash,
+        ttl: Duration,
+        now: Time,
+    ) -> Result<Once, Failure> {
         let name = URL_SAFE_NO_PAD.encode(Hash::of(id.as_bytes()).as_bytes());
         let key = format!("{}{{once}}:{}:{name}", self.prefix, kind.name());
-        let place = Place { key, handle: *id, seal: &self.seal };
+        let place = Place {
+            key,
+            handle: *id,
+            seal: &self.seal,
+        };
         let blob = place.seal(State::Live, &[]);
-        step("ticket once", self.store.once(&place.key, &self.epoch_key(), blob, ttl, now)).await
+        step(
+            "ticket once",
+            self.store
+                .once(&place.key, &self.epoch_key(), blob, ttl, now),
+        )
+        .await
     }
 
     /// Notes that the store's data begins now, unless it began before; the note stays for another day. At start and
@@ -228,7 +290,11 @@ impl Tickets {
     /// # Errors
     /// If the store is away or full.
     pub async fn keep_epoch(&self, now: Time) -> Result<(), Failure> {
-        step("ticket epoch", self.store.keep_epoch(&self.epoch_key(), now)).await
+        step(
+            "ticket epoch",
+            self.store.keep_epoch(&self.epoch_key(), now),
+        )
+        .await
     }
 
     fn epoch_key(&self) -> String {
@@ -240,13 +306,20 @@ impl Tickets {
     ///
     /// # Errors
     /// If the store is away or full: whoever counts must refuse then.
-    pub async fn hit(&self, subject: &Hash, counters: &[Counter]) -> Result<Option<Duration>, Failure> {
+    pub async fn hit(
+        &self,
+        subject: &Hash,
+        counters: &[Counter],
+    ) -> Result<Option<Duration>, Failure> {
         if counters.is_empty() {
             return Ok(None);
         }
         // Subjects such as networks are few enough to be guessed from a plain hash: the store sees a keyed one.
         let stem = self.key("count", &self.seal.tag(&[b"count", subject.as_bytes()]));
-        let keys = counters.iter().map(|counter| format!("{stem}:{}", counter.name)).collect();
+        let keys = counters
+            .iter()
+            .map(|counter| format!("{stem}:{}", counter.name))
+            .collect();
         step("ticket count", self.store.hit(keys, counters)).await
     }
 
@@ -285,7 +358,11 @@ impl Tickets {
     }
 
     fn place(&self, kind: Kind, handle: &Hash) -> Place<'_> {
-        Place { key: self.key(kind.name(), handle), handle: *handle, seal: &self.seal }
+        Place {
+            key: self.key(kind.name(), handle),
+            handle: *handle,
+            seal: &self.seal,
+        }
     }
 }
 
@@ -326,7 +403,9 @@ impl Place<'_> {
 
     fn open(&self, blob: &[u8]) -> Option<(State, Vec<u8>)> {
         let (&first, sealed) = blob.split_first()?;
-        let state = [State::Live, State::Used].into_iter().find(|state| state.byte() == first)?;
+        let state = [State::Live, State::Used]
+            .into_iter()
+            .find(|state| state.byte() == first)?;
         let context = self.context(state);
         let value = self
             .seal
@@ -351,12 +430,28 @@ trait Store: Send + Sync {
     fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> Answer<'a, bool>;
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;
     /// What stood there; if it was live, the tombstone does now.
-    fn claim<'a>(&'a self, key: &'a str, tombstone: Vec<u8>, keep: Duration) -> Answer<'a, Option<Vec<u8>>>;
+    fn claim<'a>(
+        &'a self,
+        key: &'a str,
+        tombstone: Vec<u8>,
+        keep: Duration,
+    ) -> Answer<'a, Option<Vec<u8>>>;
     /// Replaces what begins with `seen`, and keeps its expiry.
     fn replace_if<'a>(&'a self, key: &'a str, seen: &'a [u8], blob: Vec<u8>) -> Answer<'a, bool>;
-    fn hit<'a>(&'a self, keys: Vec<String>, counters: &'a [Counter]) -> Answer<'a, Option<Duration>>;
+    fn hit<'a>(
+        &'a self,
+        keys: Vec<String>,
+        counters: &'a [Counter],
+    ) -> Answer<'a, Option<Duration>>;
     /// Puts `blob` if the epoch is known and nothing stands there; without an epoch puts that alone.
-    fn once<'a>(&'a self, key: &'a str, epoch: &'a str, blob: Vec<u8>, ttl: Duration, now: Time) -> Answer<'a, Once>;
+    fn once<'a>(
+        &'a self,
+        key: &'a str,
+        epoch: &'a str,
+        blob: Vec<u8>,
+        ttl: Duration,
+        now: Time,
+    ) -> Answer<'a, Once>;
     fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> Answer<'a, ()>;
     fn ping(&self) -> Answer<'_, ()>;
     fn policy(&self) -> Answer<'_, Policy>;
@@ -376,10 +471,16 @@ async fn step<T>(name: &'static str, work: Answer<'_, T>) -> Result<T, Failure> 
 }
 
 fn away(cause: impl fmt::Display) -> Failure {
-    Failure::Away { what: "ticket store", cause: cause.to_string() }
+    Failure::Away {
+        what: "ticket store",
+        cause: cause.to_string(),
+    }
 }
 
 /// No shorter than a millisecond, which Redis would refuse, and no longer than a century, which it would overflow at.
 fn bounded(ttl: Duration) -> Duration {
-    ttl.clamp(Duration::from_millis(1), Duration::from_secs(100 * 365 * 86_400))
+    ttl.clamp(
+        Duration::from_millis(1),
+        Duration::from_secs(100 * 365 * 86_400),
+    )
 }

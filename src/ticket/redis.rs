@@ -16,8 +16,8 @@ use std::{
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
-    IntoConnectionInfo as _, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Script, ScriptInvocation,
-    ServerErrorKind,
+    IntoConnectionInfo as _, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult, Script,
+    ScriptInvocation, ServerErrorKind,
     aio::MultiplexedConnection,
     cmd,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
@@ -108,7 +108,8 @@ impl Redis {
         let info = read_url(url)?;
         let place = describe(&info);
         Ok(Self {
-            client: Client::open(info).map_err(|e| Failure::internal(format_args!("tickets.url: {}", e.category())))?,
+            client: Client::open(info)
+                .map_err(|e| Failure::internal(format_args!("tickets.url: {}", e.category())))?,
             place,
             patience,
             slot: Arc::default(),
@@ -125,7 +126,9 @@ impl Redis {
         if let Some(line) = self.slot.load_full() {
             return Ok(line);
         }
-        within(self.patience, self.dial()).await.ok_or_else(|| away("no connection in time"))?
+        within(self.patience, self.dial())
+            .await
+            .ok_or_else(|| away("no connection in time"))?
     }
 
     async fn dial(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
@@ -139,7 +142,11 @@ impl Redis {
             .set_response_timeout(None)
             .set_pipeline_buffer_size(ON_THE_WAY)
             .set_push_sender(move |push| hung_up(&slot, &push));
-        let line = self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(away)?;
+        let line = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(away)?;
         let line = Arc::new(line);
         self.slot.store(Some(line.clone()));
         Ok(line)
@@ -147,7 +154,11 @@ impl Redis {
 
     /// A line that broke or fell silent, or whose server may no longer write, is put away, unless a newer one is there
     /// already. Callers that still wait for an answer on it keep it until they have it.
-    fn judge<T>(&self, line: Arc<MultiplexedConnection>, answer: RedisResult<T>) -> Result<T, Failure> {
+    fn judge<T>(
+        &self,
+        line: Arc<MultiplexedConnection>,
+        answer: RedisResult<T>,
+    ) -> Result<T, Failure> {
         answer.map_err(|error| {
             if error.is_io_error() || error.is_unrecoverable_error() || is_demoted(&error) {
                 self.slot.compare_and_swap(&Some(line), None);
@@ -158,19 +169,25 @@ impl Redis {
 
     async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         let line = self.line().await?;
-        let answer = self.answer(command.query_async(&mut MultiplexedConnection::clone(&line))).await;
+        let answer = self
+            .answer(command.query_async(&mut MultiplexedConnection::clone(&line)))
+            .await;
         self.judge(line, answer)
     }
 
     async fn answer<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        within(self.patience, work).await.unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        within(self.patience, work)
+            .await
+            .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     /// Redis may answer that it does not know the script (after a restart): then, and only then, nothing was done and
     /// the script is loaded and called again.
     async fn script<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, Failure> {
         let line = self.line().await?;
-        let answer = self.answer(call.invoke_async(&mut MultiplexedConnection::clone(&line))).await;
+        let answer = self
+            .answer(call.invoke_async(&mut MultiplexedConnection::clone(&line)))
+            .await;
         self.judge(line, answer)
     }
 }
@@ -202,7 +219,10 @@ fn hung_up(slot: &Weak<Slot>, push: &PushInfo) -> Result<(), std::convert::Infal
 
 /// After a failover the name in the URL may lead to the new primary; this line does not.
 fn is_demoted(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown))
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+    )
 }
 
 fn read_url(url: &str) -> Result<ConnectionInfo, Failure> {
@@ -210,15 +230,26 @@ fn read_url(url: &str) -> Result<ConnectionInfo, Failure> {
     let bad = |why: &str| Failure::internal(format_args!("tickets.url: {why}"));
     let parsed = url::Url::parse(url).map_err(|_| bad("not a URL; write redis://host:6379/0"))?;
     if !matches!(parsed.scheme(), "redis" | "rediss" | "redis+unix") {
-        return Err(bad("write memory:, redis://…, rediss://… or redis+unix:///path"));
+        return Err(bad(
+            "write memory:, redis://…, rediss://… or redis+unix:///path",
+        ));
     }
     if parsed.fragment().is_some() {
-        return Err(bad("remove what follows #: certificates are always checked"));
+        return Err(bad(
+            "remove what follows #: certificates are always checked",
+        ));
     }
-    let info = parsed.into_connection_info().map_err(|e| bad(e.detail().unwrap_or(e.category())))?;
+    let info = parsed
+        .into_connection_info()
+        .map_err(|e| bad(e.detail().unwrap_or(e.category())))?;
     // RESP3 tells at once when a connection ends.
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let socket = TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(KEPT_ALIVE));
+    let settings = info
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3);
+    let socket = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(KEPT_ALIVE));
     Ok(info.set_redis_settings(settings).set_tcp_settings(socket))
 }
 
@@ -226,7 +257,9 @@ fn describe(info: &ConnectionInfo) -> String {
     let database = info.redis_settings().db();
     match info.addr() {
         ConnectionAddr::TcpTls { host, port, .. } => format!("rediss://{host}:{port}/{database}"),
-        ConnectionAddr::Tcp(host, port) if host.contains(':') => format!("redis://[{host}]:{port}/{database}"),
+        ConnectionAddr::Tcp(host, port) if host.contains(':') => {
+            format!("redis://[{host}]:{port}/{database}")
+        }
         ConnectionAddr::Unix(path) => format!("redis+unix://{}?db={database}", path.display()),
         other => format!("redis://{other}/{database}"),
     }
@@ -249,15 +282,27 @@ impl Store for Redis {
         Box::pin(async move { self.command(cmd("GET").arg(key)).await })
     }
 
-    fn claim<'a>(&'a self, key: &'a str, tombstone: Vec<u8>, keep: Duration) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(async move { self.script(self.claim.key(key).arg(tombstone).arg(millis(keep))).await })
+    fn claim<'a>(
+        &'a self,
+        key: &'a str,
+        tombstone: Vec<u8>,
+        keep: Duration,
+    ) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            self.script(self.claim.key(key).arg(tombstone).arg(millis(keep)))
+                .await
+        })
     }
 
     fn replace_if<'a>(&'a self, key: &'a str, seen: &'a [u8], blob: Vec<u8>) -> Answer<'a, bool> {
         Box::pin(async move { self.script(self.replace.key(key).arg(seen).arg(blob)).await })
     }
 
-    fn hit<'a>(&'a self, keys: Vec<String>, counters: &'a [Counter]) -> Answer<'a, Option<Duration>> {
+    fn hit<'a>(
+        &'a self,
+        keys: Vec<String>,
+        counters: &'a [Counter],
+    ) -> Answer<'a, Option<Duration>> {
         Box::pin(async move {
             let mut call = self.hit.key(keys);
             for counter in counters {
@@ -268,10 +313,21 @@ impl Store for Redis {
         })
     }
 
-    fn once<'a>(&'a self, key: &'a str, epoch: &'a str, blob: Vec<u8>, ttl: Duration, now: Time) -> Answer<'a, Once> {
+    fn once<'a>(
+        &'a self,
+        key: &'a str,
+        epoch: &'a str,
+        blob: Vec<u8>,
+        ttl: Duration,
+        now: Time,
+    ) -> Answer<'a, Once> {
         Box::pin(async move {
             let mut call = self.once.key(epoch);
-            call.key(key).arg(now.0).arg(millis(EPOCH_KEPT)).arg(blob).arg(millis(ttl));
+            call.key(key)
+                .arg(now.0)
+                .arg(millis(EPOCH_KEPT))
+                .arg(blob)
+                .arg(millis(ttl));
             Ok(match self.script::<i64>(&call).await? {
                 0 => Once::Again,
                 since if since > 0 => Once::First { since: Time(since) },
@@ -283,7 +339,9 @@ impl Store for Redis {
     fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut call = self.epoch.key(epoch);
-            self.script::<i64>(call.arg(now.0).arg(millis(EPOCH_KEPT))).await.map(drop)
+            self.script::<i64>(call.arg(now.0).arg(millis(EPOCH_KEPT)))
+                .await
+                .map(drop)
         })
     }
 
@@ -296,8 +354,9 @@ impl Store for Redis {
             let line = self.line().await?;
             let mut info = cmd("INFO");
             info.arg("memory");
-            let answer: RedisResult<String> =
-                self.answer(info.query_async(&mut MultiplexedConnection::clone(&line))).await;
+            let answer: RedisResult<String> = self
+                .answer(info.query_async(&mut MultiplexedConnection::clone(&line)))
+                .await;
             match answer {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
                     Ok(Policy::Unreadable("this user may not ask INFO".to_owned()))
@@ -318,7 +377,10 @@ impl Store for Redis {
 }
 
 fn read_policy(info: &str) -> Policy {
-    match info.lines().find_map(|line| line.trim().strip_prefix("maxmemory_policy:")) {
+    match info
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("maxmemory_policy:"))
+    {
         Some("noeviction") => Policy::Refuses,
         Some(other) => Policy::Evicts(other.to_owned()),
         None => Policy::Unreadable("INFO names no maxmemory_policy".to_owned()),

@@ -62,7 +62,11 @@ impl Address {
             return Err(Refusal::Empty);
         }
         let (local, domain) = typed.split_once('@').ok_or(Refusal::Malformed)?;
-        let canonical = format!("{}@{}", canonical_local(local, allow_eai)?, canonical_domain(domain)?);
+        let canonical = format!(
+            "{}@{}",
+            canonical_local(local, allow_eai)?,
+            canonical_domain(domain)?
+        );
         if canonical.len() > MAX_OCTETS {
             return Err(Refusal::TooLong);
         }
@@ -114,12 +118,18 @@ fn canonical_local(local: &str, allow_eai: bool) -> Result<String, Refusal> {
             return Err(Refusal::NonAscii);
         }
     }
-    let normal: String = if local.is_ascii() { local.to_owned() } else { local.nfc().collect() };
+    let normal: String = if local.is_ascii() {
+        local.to_owned()
+    } else {
+        local.nfc().collect()
+    };
     // NFC of a look-alike may be plain ASCII (the Kelvin sign): that would be somebody else's address.
     if !local.is_ascii() && normal.is_ascii() {
         return Err(Refusal::NonAscii);
     }
-    let atoms = normal.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
+    let atoms = normal
+        .split('.')
+        .all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
     if !atoms {
         return Err(Refusal::Malformed);
     }
@@ -136,9 +146,14 @@ fn canonical_domain(domain: &str) -> Result<String, Refusal> {
     }
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| Refusal::Malformed)?;
     let labels: Vec<&str> = ascii.split('.').collect();
-    let plausible = labels.len() >= 2 && labels.iter().all(|label| !label.is_empty() && label.len() <= 63);
+    let plausible = labels.len() >= 2
+        && labels
+            .iter()
+            .all(|label| !label.is_empty() && label.len() <= 63);
     // A last label of digits alone is an IP address in some spelling, never a mail domain.
-    let numeric = labels.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let numeric = labels
+        .last()
+        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if !plausible || numeric || ascii.len() > 253 || ascii.starts_with("0x") && labels.len() < 2 {
         return Err(Refusal::Malformed);
     }
@@ -147,7 +162,9 @@ fn canonical_domain(domain: &str) -> Result<String, Refusal> {
 
 /// RFC 5322 §3.2.3 atext; beyond ASCII RFC 6531 §3.3, less what cannot be seen.
 fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !is_invisible(c))
+    c.is_ascii_alphanumeric()
+        || "!#$%&'*+-/=?^_`{|}~".contains(c)
+        || (!c.is_ascii() && !is_invisible(c))
 }
 
 /// Control, bidi, zero-width and other characters that a reader cannot see, and any white space.

@@ -10,7 +10,10 @@ use crate::{db::Tx, web::error::Failure};
 /// The role names in a row.
 #[must_use]
 pub fn roles(user: &User) -> Vec<String> {
-    user.roles.split_ascii_whitespace().map(str::to_owned).collect()
+    user.roles
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether this may be the name of a role: it stands in tokens, and between spaces in its column.
@@ -25,8 +28,11 @@ pub fn is_role(name: &str) -> bool {
 /// # Errors
 /// The database's own.
 pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), Failure> {
-    let roles: std::collections::BTreeSet<&str> =
-        roles.iter().map(String::as_str).filter(|role| is_role(role)).collect();
+    let roles: std::collections::BTreeSet<&str> = roles
+        .iter()
+        .map(String::as_str)
+        .filter(|role| is_role(role))
+        .collect();
     let roles = roles.into_iter().collect::<Vec<_>>().join(" ");
     change(tx, id, user::Column::Roles, roles.into()).await
 }
@@ -56,19 +62,32 @@ pub async fn set_name(tx: &Tx, id: Uuid, name: Option<&str>) -> Result<(), Failu
 ///
 /// # Errors
 /// The database's own.
-pub async fn introduce(tx: &Tx, user: &mut User, locale: &str, name: Option<&str>) -> Result<(), Failure> {
+pub async fn introduce(
+    tx: &Tx,
+    user: &mut User,
+    locale: &str,
+    name: Option<&str>,
+) -> Result<(), Failure> {
     if user.locale.is_none() && !locale.is_empty() {
         user.locale = Some(locale.to_owned());
         change(tx, user.id, user::Column::Locale, locale.into()).await?;
     }
-    if let (None, Some(name)) = (&user.name, name.map(str::trim).filter(|name| !name.is_empty())) {
+    if let (None, Some(name)) = (
+        &user.name,
+        name.map(str::trim).filter(|name| !name.is_empty()),
+    ) {
         user.name = Some(name.to_owned());
         set_name(tx, user.id, Some(name)).await?;
     }
     Ok(())
 }
 
-async fn change(tx: &Tx, id: Uuid, column: user::Column, value: sea_orm::Value) -> Result<(), Failure> {
+async fn change(
+    tx: &Tx,
+    id: Uuid,
+    column: user::Column,
+    value: sea_orm::Value,
+) -> Result<(), Failure> {
     use sea_orm::sea_query::Expr;
     user::Entity::update_many()
         .col_expr(column, Expr::value(value))

@@ -8,8 +8,8 @@ use std::{fmt, time::Duration};
 
 use entity::user_identity as row;
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, LockType, OnConflict},
 };
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,9 @@ pub struct Arrived {
 
 impl fmt::Debug for Arrived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arrived").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("Arrived")
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,9 +79,19 @@ pub enum Removed {
 ///
 /// # Errors
 /// The database's own.
-pub async fn find(conn: &impl ConnectionTrait, issuer: &str, subject: &str) -> Result<Option<Identity>, Failure> {
-    let pair = Condition::all().add(row::Column::Issuer.eq(issuer)).add(row::Column::Subject.eq(subject));
-    Ok(row::Entity::find().filter(pair).filter(row::Column::UnlinkedAt.is_null()).one(conn).await?)
+pub async fn find(
+    conn: &impl ConnectionTrait,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<Identity>, Failure> {
+    let pair = Condition::all()
+        .add(row::Column::Issuer.eq(issuer))
+        .add(row::Column::Subject.eq(subject));
+    Ok(row::Entity::find()
+        .filter(pair)
+        .filter(row::Column::UnlinkedAt.is_null())
+        .one(conn)
+        .await?)
 }
 
 /// The accounts with which a user may sign in, the oldest first.
@@ -87,11 +99,18 @@ pub async fn find(conn: &impl ConnectionTrait, issuer: &str, subject: &str) -> R
 /// # Errors
 /// The database's own.
 pub async fn of_user(conn: &impl ConnectionTrait, user: Uuid) -> Result<Vec<Identity>, Failure> {
-    Ok(row::Entity::find().filter(live_of(user)).order_by_asc(row::Column::LinkedAt).limit(100).all(conn).await?)
+    Ok(row::Entity::find()
+        .filter(live_of(user))
+        .order_by_asc(row::Column::LinkedAt)
+        .limit(100)
+        .all(conn)
+        .await?)
 }
 
 fn live_of(user: Uuid) -> Condition {
-    Condition::all().add(row::Column::UserId.eq(user)).add(row::Column::UnlinkedAt.is_null())
+    Condition::all()
+        .add(row::Column::UserId.eq(user))
+        .add(row::Column::UnlinkedAt.is_null())
 }
 
 /// Connects an account to a user. The unique index decides between two at once.
@@ -118,10 +137,12 @@ pub async fn add(tx: &Tx, user: Uuid, arrived: &Arrived) -> Result<Added, Failur
     if inserted == 1 {
         return Ok(Added::Linked(new));
     }
-    Ok(match find(tx.conn(), &arrived.issuer, &arrived.subject).await? {
-        Some(there) if there.user_id == user => Added::Own(there),
-        _ => Added::Taken,
-    })
+    Ok(
+        match find(tx.conn(), &arrived.issuer, &arrived.subject).await? {
+            Some(there) if there.user_id == user => Added::Own(there),
+            _ => Added::Taken,
+        },
+    )
 }
 
 /// Notes that somebody signed in with it, and what the provider tells of them now: nothing else changes (case A, LK-03).
@@ -132,7 +153,10 @@ pub async fn add(tx: &Tx, user: Uuid, arrived: &Arrived) -> Result<Added, Failur
 /// The database's own.
 pub async fn used(tx: &Tx, id: Uuid, arrived: &Arrived) -> Result<bool, Failure> {
     let done = row::Entity::update_many()
-        .col_expr(row::Column::Provider, Expr::value(arrived.provider.as_str()))
+        .col_expr(
+            row::Column::Provider,
+            Expr::value(arrived.provider.as_str()),
+        )
         .col_expr(row::Column::Email, Expr::value(arrived.email.clone()))
         .col_expr(row::Column::Name, Expr::value(arrived.name.clone()))
         .col_expr(row::Column::LastUsedAt, Expr::value(tx.now.0))
@@ -157,12 +181,18 @@ pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Remo
         .all(tx.conn())
         .await?;
     let others = live.iter().any(|other| other.id != id);
-    let Some(mine) = live.into_iter().find(|mine| mine.id == id) else { return Ok(Removed::Gone) };
+    let Some(mine) = live.into_iter().find(|mine| mine.id == id) else {
+        return Ok(Removed::Gone);
+    };
     if !by_mail && !others {
         return Ok(Removed::LastWay);
     }
     let gone = bury(tx, Condition::all().add(row::Column::Id.eq(id))).await?;
-    Ok(if gone == 1 { Removed::Done(mine) } else { Removed::Gone })
+    Ok(if gone == 1 {
+        Removed::Done(mine)
+    } else {
+        Removed::Gone
+    })
 }
 
 /// Disconnects all accounts of a user: nobody had proven to own it before now (magic-link E2).
@@ -186,9 +216,17 @@ pub async fn remove_of_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u
 ///
 /// # Errors
 /// The database's own.
-pub async fn users_of_provider(conn: &impl ConnectionTrait, provider: &str) -> Result<Vec<Uuid>, Failure> {
-    let users = row::Entity::find().select_only().column(row::Column::UserId).distinct();
-    let of = users.filter(row::Column::Provider.eq(provider)).order_by_asc(row::Column::UserId);
+pub async fn users_of_provider(
+    conn: &impl ConnectionTrait,
+    provider: &str,
+) -> Result<Vec<Uuid>, Failure> {
+    let users = row::Entity::find()
+        .select_only()
+        .column(row::Column::UserId)
+        .distinct();
+    let of = users
+        .filter(row::Column::Provider.eq(provider))
+        .order_by_asc(row::Column::UserId);
     Ok(of.into_tuple().all(conn).await?)
 }
 
@@ -208,5 +246,6 @@ async fn bury(tx: &Tx, which: Condition) -> Result<u64, Failure> {
 /// The database's own.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
     let over = row::Column::UnlinkedAt.lt(tx.now - TOMBSTONE);
-    tx.delete_some::<row::Entity>(row::Column::Id, over, most).await
+    tx.delete_some::<row::Entity>(row::Column::Id, over, most)
+        .await
 }

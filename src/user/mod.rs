@@ -14,8 +14,8 @@ use entity::{Time, user, user_email};
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -68,7 +68,10 @@ pub enum Resolved {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_address(conn: &impl ConnectionTrait, address: &Address) -> Result<Option<User>, Failure> {
+pub async fn by_address(
+    conn: &impl ConnectionTrait,
+    address: &Address,
+) -> Result<Option<User>, Failure> {
     let row = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
         .filter(user_email::Column::VerifiedAt.is_not_null())
@@ -85,7 +88,11 @@ pub async fn by_address(conn: &impl ConnectionTrait, address: &Address) -> Resul
 ///
 /// # Errors
 /// The database's own.
-pub async fn has_proven(conn: &impl ConnectionTrait, user: Uuid, canonical: &str) -> Result<bool, Failure> {
+pub async fn has_proven(
+    conn: &impl ConnectionTrait,
+    user: Uuid,
+    canonical: &str,
+) -> Result<bool, Failure> {
     let found = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(canonical))
         .filter(user_email::Column::UserId.eq(user))
@@ -108,7 +115,10 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>
 ///
 /// # Errors
 /// The database's own.
-pub async fn address_of(conn: &impl ConnectionTrait, user: Uuid) -> Result<Option<user_email::Model>, Failure> {
+pub async fn address_of(
+    conn: &impl ConnectionTrait,
+    user: Uuid,
+) -> Result<Option<user_email::Model>, Failure> {
     Ok(user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(user))
         .filter(user_email::Column::State.eq(user_email::State::Active))
@@ -132,7 +142,9 @@ pub async fn mail_target(conn: &impl ConnectionTrait, canonical: &str) -> Result
         .await?
         .into_iter()
         .max_by_key(|row| row.verified_at);
-    let Some(row) = row else { return Ok(Target::Unknown) };
+    let Some(row) = row else {
+        return Ok(Target::Unknown);
+    };
     match by_id(conn, row.user_id).await? {
         Some(user) if user.state == State::Active => Ok(Target::Known { email: row.email }),
         _ => Ok(Target::Refused),
@@ -157,16 +169,33 @@ pub enum Target {
 ///
 /// # Errors
 /// The database's own.
-pub async fn resolve(tx: &Tx, address: &Address, by: ProvenBy, may_create: bool) -> Result<Resolved, Failure> {
+pub async fn resolve(
+    tx: &Tx,
+    address: &Address,
+    by: ProvenBy,
+    may_create: bool,
+) -> Result<Resolved, Failure> {
     if let Some(user) = by_address(tx.conn(), address).await? {
-        return Ok(if user.state == State::Active { Resolved::Known(user) } else { Resolved::Refused });
+        return Ok(if user.state == State::Active {
+            Resolved::Known(user)
+        } else {
+            Resolved::Refused
+        });
     }
     if let Some(user) = reclaim(tx, address, by).await? {
-        return Ok(if user.state == State::Active { Resolved::Reclaimed(user) } else { Resolved::Refused });
+        return Ok(if user.state == State::Active {
+            Resolved::Reclaimed(user)
+        } else {
+            Resolved::Refused
+        });
     }
     // Somebody else's proof may have reclaimed it while we waited for the row.
     if let Some(user) = by_address(tx.conn(), address).await? {
-        return Ok(if user.state == State::Active { Resolved::Known(user) } else { Resolved::Refused });
+        return Ok(if user.state == State::Active {
+            Resolved::Known(user)
+        } else {
+            Resolved::Refused
+        });
     }
     if !may_create {
         return Ok(Resolved::Closed);
@@ -268,7 +297,9 @@ async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, Fa
         created_at: tx.now,
         updated_at: tx.now,
     };
-    user::ActiveModel::from(user.clone()).insert(tx.conn()).await?;
+    user::ActiveModel::from(user.clone())
+        .insert(tx.conn())
+        .await?;
     let id = row_id(tx.now);
     let email = user_email::ActiveModel {
         id: Set(id),
@@ -314,25 +345,36 @@ async fn drop_claims(tx: &Tx, address: &Address, keep: Uuid) -> Result<(), Failu
 /// The database's own.
 pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, Failure> {
     user::Entity::update_many()
-        .col_expr(user::Column::AuthEpoch, Expr::col(user::Column::AuthEpoch).add(1))
+        .col_expr(
+            user::Column::AuthEpoch,
+            Expr::col(user::Column::AuthEpoch).add(1),
+        )
         .col_expr(user::Column::UpdatedAt, Expr::value(tx.now.0))
         .filter(user::Column::Id.eq(id))
         .exec(tx.conn())
         .await?;
     let user = by_id(tx.conn(), id).await?;
-    user.map(|user| user.auth_epoch).ok_or_else(|| Failure::internal("the user is gone within its unit of work"))
+    user.map(|user| user.auth_epoch)
+        .ok_or_else(|| Failure::internal("the user is gone within its unit of work"))
 }
 
 /// What tokens call these users; who was deleted since is left out.
 ///
 /// # Errors
 /// The database's own.
-pub async fn public_ids(conn: &impl ConnectionTrait, ids: &[Uuid]) -> Result<HashMap<Uuid, Uuid>, Failure> {
+pub async fn public_ids(
+    conn: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Uuid>, Failure> {
     let mut found = HashMap::new();
     // A statement takes a bounded number of values.
     for some in ids.chunks(1_000) {
-        let pairs = user::Entity::find().select_only().columns([user::Column::Id, user::Column::PublicId]);
-        let pairs = pairs.filter(user::Column::Id.is_in(some.iter().copied())).into_tuple::<(Uuid, Uuid)>();
+        let pairs = user::Entity::find()
+            .select_only()
+            .columns([user::Column::Id, user::Column::PublicId]);
+        let pairs = pairs
+            .filter(user::Column::Id.is_in(some.iter().copied()))
+            .into_tuple::<(Uuid, Uuid)>();
         found.extend(pairs.all(conn).await?);
     }
     Ok(found)
@@ -355,7 +397,9 @@ pub async fn import(tx: &Tx, address: &Address) -> Result<User, Failure> {
         created_at: now,
         updated_at: now,
     };
-    user::ActiveModel::from(user.clone()).insert(tx.conn()).await?;
+    user::ActiveModel::from(user.clone())
+        .insert(tx.conn())
+        .await?;
     user_email::ActiveModel {
         id: Set(row_id(now)),
         user_id: Set(user.id),

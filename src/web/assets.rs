@@ -11,7 +11,12 @@ use crate::secret::Hash;
 const STYLE: &str = include_str!("entree.css");
 
 static STYLE_PATH: LazyLock<String> = LazyLock::new(|| {
-    let hash: String = Hash::of(STYLE.as_bytes()).as_bytes().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Hash::of(STYLE.as_bytes())
+        .as_bytes()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("/assets/entree-{hash}.css")
 });
 
@@ -26,7 +31,10 @@ pub fn style_path() -> &'static str {
 #[must_use]
 pub fn route() -> Route {
     Route::new()
-        .at(style_path(), get(style("public, max-age=31536000, immutable")))
+        .at(
+            style_path(),
+            get(style("public, max-age=31536000, immutable")),
+        )
         .at("/assets/entree.css", get(style("public, max-age=300")))
 }
 
@@ -51,17 +59,28 @@ mod tests {
     use super::*;
 
     async fn get(path: &str) -> Response {
-        route().get_response(Request::builder().uri(path.parse().unwrap()).finish()).await
+        route()
+            .get_response(Request::builder().uri(path.parse().unwrap()).finish())
+            .await
     }
 
     #[tokio::test]
     async fn the_style_sheet_is_kept_for_good_under_its_hashed_name() {
         let response = get(style_path()).await;
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable");
-        assert_eq!(response.headers()["content-type"], "text/css; charset=utf-8");
+        assert_eq!(
+            response.headers()["cache-control"],
+            "public, max-age=31536000, immutable"
+        );
+        assert_eq!(
+            response.headers()["content-type"],
+            "text/css; charset=utf-8"
+        );
         assert_eq!(response.into_body().into_string().await.unwrap(), STYLE);
-        assert_eq!(get("/assets/entree-000000000000.css").await.status(), StatusCode::NOT_FOUND);
+        assert_eq!(
+            get("/assets/entree-000000000000.css").await.status(),
+            StatusCode::NOT_FOUND
+        );
     }
 
     #[test]
@@ -72,8 +91,9 @@ mod tests {
     #[test]
     fn the_style_sheet_is_written_for_both_directions() {
         for side in ["left", "right"] {
-            let physical =
-                STYLE.lines().find(|line| line.contains(&format!("-{side}:")) || line.contains(&format!(" {side}:")));
+            let physical = STYLE.lines().find(|line| {
+                line.contains(&format!("-{side}:")) || line.contains(&format!(" {side}:"))
+            });
             assert_eq!(physical, None);
         }
     }

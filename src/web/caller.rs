@@ -35,7 +35,9 @@ pub struct Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("request_id", &self.request_id).finish_non_exhaustive()
+        f.debug_struct("Caller")
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,13 +45,19 @@ impl Caller {
     /// The caller that the layers noted on this request; made afresh, believing no proxy, where there are no layers.
     #[must_use]
     pub fn of(request: &Request) -> Self {
-        request.data::<Self>().cloned().unwrap_or_else(|| Self::make(request, &[]))
+        request
+            .data::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::make(request, &[]))
     }
 
     /// Works the caller out, believing `X-Forwarded-For` as far as `trusted` reaches.
     #[must_use]
     pub fn make(request: &Request, trusted: &[IpNet]) -> Self {
-        let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+        let peer = request
+            .remote_addr()
+            .as_socket_addr()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
         let headers = request.headers();
         let ip = client_ip(peer, headers, trusted);
         let (network, wide) = networks(ip);
@@ -66,7 +74,10 @@ impl Caller {
 
 /// A header as text of at most `max` bytes; empty if it is absent or not plain ASCII.
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName, max: usize) -> &'a str {
-    let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     value.get(..max).unwrap_or(value)
 }
 
@@ -91,7 +102,10 @@ fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
 /// An address, perhaps with a port, as proxies write it.
 fn hop(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry.trim_ascii()).ok()?;
-    let ip = entry.parse().ok().or_else(|| Some(entry.parse::<std::net::SocketAddr>().ok()?.ip()))?;
+    let ip = entry
+        .parse()
+        .ok()
+        .or_else(|| Some(entry.parse::<std::net::SocketAddr>().ok()?.ip()))?;
     Some(ip.to_canonical())
 }
 
@@ -135,8 +149,12 @@ pub const UNKNOWN_DEVICE: &str = "Unknown device";
 
 /// Fixed words for a User-Agent: enough for its owner to know the device again, nothing of the header itself.
 fn device(agent: &str) -> String {
-    let find =
-        |table: &[(&str, &'static str)]| table.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, words)| *words);
+    let find = |table: &[(&str, &'static str)]| {
+        table
+            .iter()
+            .find(|(mark, _)| agent.contains(mark))
+            .map(|(_, words)| *words)
+    };
     match (find(&BROWSERS), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(words), None) | (None, Some(words)) => words.to_owned(),
@@ -154,7 +172,13 @@ mod tests {
         for line in forwarded {
             headers.append("x-forwarded-for", line.parse().unwrap());
         }
-        for other in ["forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip"] {
+        for other in [
+            "forwarded",
+            "x-real-ip",
+            "cf-connecting-ip",
+            "true-client-ip",
+            "x-client-ip",
+        ] {
             headers.append(other, "192.0.2.66".parse().unwrap());
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
@@ -163,62 +187,124 @@ mod tests {
 
     #[test]
     fn a7_a_forged_header_never_changes_the_address() {
-        assert_eq!(ip("198.51.100.7", &["192.0.2.1"], &[]), "198.51.100.7", "no proxy is trusted");
-        assert_eq!(ip("198.51.100.7", &["192.0.2.1"], &["10.0.0.0/8"]), "198.51.100.7", "this peer is not");
+        assert_eq!(
+            ip("198.51.100.7", &["192.0.2.1"], &[]),
+            "198.51.100.7",
+            "no proxy is trusted"
+        );
+        assert_eq!(
+            ip("198.51.100.7", &["192.0.2.1"], &["10.0.0.0/8"]),
+            "198.51.100.7",
+            "this peer is not"
+        );
         let forged = "192.0.2.1, 10.0.0.1, 198.51.100.7";
-        assert_eq!(ip("10.0.0.9", &[forged], &["10.0.0.0/8"]), "198.51.100.7", "what the client wrote is left of it");
+        assert_eq!(
+            ip("10.0.0.9", &[forged], &["10.0.0.0/8"]),
+            "198.51.100.7",
+            "what the client wrote is left of it"
+        );
     }
 
     #[test]
     fn px_01_two_proxies_and_many_lines() {
-        assert_eq!(ip("10.0.0.9", &["198.51.100.7, 10.0.0.2"], &["10.0.0.0/8"]), "198.51.100.7");
-        assert_eq!(ip("10.0.0.9", &["192.0.2.1, 198.51.100.7", "10.0.0.2"], &["10.0.0.0/8"]), "198.51.100.7");
-        assert_eq!(ip("10.0.0.9", &["10.0.0.3, 10.0.0.2"], &["10.0.0.0/8"]), "10.0.0.3", "all are ours");
+        assert_eq!(
+            ip("10.0.0.9", &["198.51.100.7, 10.0.0.2"], &["10.0.0.0/8"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            ip(
+                "10.0.0.9",
+                &["192.0.2.1, 198.51.100.7", "10.0.0.2"],
+                &["10.0.0.0/8"]
+            ),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            ip("10.0.0.9", &["10.0.0.3, 10.0.0.2"], &["10.0.0.0/8"]),
+            "10.0.0.3",
+            "all are ours"
+        );
         assert_eq!(ip("10.0.0.9", &[], &["10.0.0.0/8"]), "10.0.0.9");
     }
 
     #[test]
     fn px_01_garbage_ends_the_walk() {
-        for garbage in ["unknown", "", "10.0.0", "_hidden", "<script>", "1.2.3.4.5", "fe80::1%eth0"] {
+        for garbage in [
+            "unknown",
+            "",
+            "10.0.0",
+            "_hidden",
+            "<script>",
+            "1.2.3.4.5",
+            "fe80::1%eth0",
+        ] {
             let line = format!("192.0.2.1, {garbage}, 10.0.0.2");
-            assert_eq!(ip("10.0.0.9", &[&line], &["10.0.0.0/8"]), "10.0.0.2", "{garbage}");
+            assert_eq!(
+                ip("10.0.0.9", &[&line], &["10.0.0.0/8"]),
+                "10.0.0.2",
+                "{garbage}"
+            );
         }
         assert_eq!(ip("10.0.0.9", &["\u{e9}"], &["10.0.0.0/8"]), "10.0.0.9");
     }
 
     #[test]
     fn px_01_a_hundred_entries() {
-        let line = format!("{}198.51.100.7, {}10.0.0.2", "192.0.2.1, ".repeat(49), "10.1.1.1, ".repeat(49));
+        let line = format!(
+            "{}198.51.100.7, {}10.0.0.2",
+            "192.0.2.1, ".repeat(49),
+            "10.1.1.1, ".repeat(49)
+        );
         assert_eq!(ip("10.0.0.9", &[&line], &["10.0.0.0/8"]), "198.51.100.7");
     }
 
     #[test]
     fn px_01_mapped_ipv4_is_ipv4() {
-        assert_eq!(ip("::ffff:10.0.0.9", &["::ffff:198.51.100.7"], &["10.0.0.0/8"]), "198.51.100.7");
-        assert_eq!(ip("::ffff:198.51.100.7", &["192.0.2.1"], &["10.0.0.0/8"]), "198.51.100.7");
+        assert_eq!(
+            ip("::ffff:10.0.0.9", &["::ffff:198.51.100.7"], &["10.0.0.0/8"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            ip("::ffff:198.51.100.7", &["192.0.2.1"], &["10.0.0.0/8"]),
+            "198.51.100.7"
+        );
     }
 
     #[test]
     fn px_01_ports_are_cut() {
-        assert_eq!(ip("10.0.0.9", &["198.51.100.7:4711"], &["10.0.0.0/8"]), "198.51.100.7");
-        assert_eq!(ip("10.0.0.9", &["[2001:db8::1]:4711"], &["10.0.0.0/8"]), "2001:db8::1");
+        assert_eq!(
+            ip("10.0.0.9", &["198.51.100.7:4711"], &["10.0.0.0/8"]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            ip("10.0.0.9", &["[2001:db8::1]:4711"], &["10.0.0.0/8"]),
+            "2001:db8::1"
+        );
     }
 
     #[test]
     fn px_01_ipv6_counts_by_its_64() {
         let (network, wide) = networks("2001:db8:1:2:3:4:5:6".parse().unwrap());
-        assert_eq!((network.as_str(), wide.as_deref()), ("2001:db8:1:2::/64", Some("2001:db8:1::/48")));
-        assert_eq!(networks("192.0.2.1".parse().unwrap()), ("192.0.2.1".into(), None));
+        assert_eq!(
+            (network.as_str(), wide.as_deref()),
+            ("2001:db8:1:2::/64", Some("2001:db8:1::/48"))
+        );
+        assert_eq!(
+            networks("192.0.2.1".parse().unwrap()),
+            ("192.0.2.1".into(), None)
+        );
     }
 
     #[test]
     fn a_device_is_fixed_words() {
-        let win = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130.0";
+        let win =
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:130.0) Gecko/20100101 Firefox/130.0";
         assert_eq!(device(win), "Firefox on Windows");
         let mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) \
                    Version/18.0 Safari/605.1.15";
         assert_eq!(device(mac), "Safari on macOS");
-        let edge = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130.0 Safari/537.36 Edg/130.0";
+        let edge =
+            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130.0 Safari/537.36 Edg/130.0";
         assert_eq!(device(edge), "Edge on Windows");
         let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1";
         assert_eq!(device(phone), "Safari on iPhone");
@@ -230,9 +316,14 @@ mod tests {
 
     #[test]
     fn a_request_id_is_made_here_and_debug_tells_nothing_else() {
-        let request = Request::builder().header("x-request-id", "theirs").header("user-agent", "secret").finish();
+        let request = Request::builder()
+            .header("x-request-id", "theirs")
+            .header("user-agent", "secret")
+            .finish();
         let (a, b) = (Caller::of(&request), Caller::of(&request));
-        assert!(a.request_id.len() == 32 && a.request_id != b.request_id && a.request_id != "theirs");
+        assert!(
+            a.request_id.len() == 32 && a.request_id != b.request_id && a.request_id != "theirs"
+        );
         assert!(!format!("{a:?}").contains("0.0.0.0"));
     }
 }

@@ -27,7 +27,9 @@ pub enum Which {
 
 /// Two values for one cookie in one request: 400 (BS-06). A cookie set from a sibling host could be the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the browser sent two different cookies of one name; delete the cookies of this site and try again")]
+#[error(
+    "the browser sent two different cookies of one name; delete the cookies of this site and try again"
+)]
 pub struct CookieError;
 
 impl ResponseError for CookieError {
@@ -46,7 +48,9 @@ impl Cookies {
     /// Prefixed names and Secure unless `public_url` is http, which the configuration allows on loopback only (BS-01).
     #[must_use]
     pub fn new(public_url: &str) -> Self {
-        Self { secure: !public_url.starts_with("http://") }
+        Self {
+            secure: !public_url.starts_with("http://"),
+        }
     }
 
     /// The name on the wire.
@@ -69,14 +73,26 @@ impl Cookies {
     pub fn read(self, request: &Request, which: Which) -> Result<Option<Plain>, CookieError> {
         let name = self.name(which).as_bytes();
         let mut found: Option<&[u8]> = None;
-        for pair in request.headers().get_all(header::COOKIE).iter().flat_map(pairs) {
-            let Some(value) = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) else { continue };
+        for pair in request
+            .headers()
+            .get_all(header::COOKIE)
+            .iter()
+            .flat_map(pairs)
+        {
+            let Some(value) = pair
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix(b"="))
+            else {
+                continue;
+            };
             if found.is_some_and(|first| first != value) {
                 return Err(CookieError);
             }
             found = Some(value);
         }
-        Ok(found.and_then(|value| std::str::from_utf8(value).ok()).and_then(Plain::parse))
+        Ok(found
+            .and_then(|value| std::str::from_utf8(value).ok())
+            .and_then(Plain::parse))
     }
 
     /// A Set-Cookie value. Without `max_age` the cookie ends with the browser.
@@ -93,8 +109,13 @@ impl Cookies {
 
     fn line(self, which: Which, value: &str, max_age: Option<u64>) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
-        let age = max_age.map(|age| format!("; Max-Age={age}")).unwrap_or_default();
-        let line = format!("{}={value}; Path=/{secure}; HttpOnly; SameSite=Lax{age}", self.name(which));
+        let age = max_age
+            .map(|age| format!("; Max-Age={age}"))
+            .unwrap_or_default();
+        let line = format!(
+            "{}={value}; Path=/{secure}; HttpOnly; SameSite=Lax{age}",
+            self.name(which)
+        );
         // Names and values are base64url and fixed words: always a header value.
         let mut line = HeaderValue::try_from(line).unwrap_or_else(|_| HeaderValue::from_static(""));
         line.set_sensitive(true);
@@ -103,7 +124,10 @@ impl Cookies {
 }
 
 fn pairs(header: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    header.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
+    header
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -114,7 +138,12 @@ mod tests {
     const HTTPS: &str = "https://id.example";
 
     fn with(lines: &[String]) -> Request {
-        lines.iter().fold(Request::builder(), |builder, line| builder.header("cookie", line)).finish()
+        lines
+            .iter()
+            .fold(Request::builder(), |builder, line| {
+                builder.header("cookie", line)
+            })
+            .finish()
     }
 
     fn text(result: Result<Option<Plain>, CookieError>) -> Option<String> {
@@ -125,11 +154,22 @@ mod tests {
     fn bs_01_cookies_carry_every_attribute() {
         let (cookies, secret) = (Cookies::new(HTTPS), Plain::generate());
         let line = cookies.set(Which::Sid, &secret, Some(Duration::from_secs(60)));
-        let expected =
-            format!("__Host-Http-sid={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=60", secret.to_text());
+        let expected = format!(
+            "__Host-Http-sid={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=60",
+            secret.to_text()
+        );
         assert_eq!(line.to_str().unwrap(), expected);
-        assert!(!cookies.set(Which::Pre, &secret, None).to_str().unwrap().contains("Max-Age"));
-        assert!(!format!("{line:?}").contains(&secret.to_text()), "never printed");
+        assert!(
+            !cookies
+                .set(Which::Pre, &secret, None)
+                .to_str()
+                .unwrap()
+                .contains("Max-Age")
+        );
+        assert!(
+            !format!("{line:?}").contains(&secret.to_text()),
+            "never printed"
+        );
     }
 
     #[test]
@@ -139,8 +179,14 @@ mod tests {
         assert!(line.to_str().unwrap().starts_with("dev="));
         assert!(!line.to_str().unwrap().contains("Secure"));
         let secret = Plain::generate().to_text();
-        assert_eq!(text(Cookies::new(HTTPS).read(&with(&[format!("sid={secret}")]), Which::Sid)), None);
-        assert_eq!(text(cookies.read(&with(&[format!("sid={secret}")]), Which::Sid)), Some(secret));
+        assert_eq!(
+            text(Cookies::new(HTTPS).read(&with(&[format!("sid={secret}")]), Which::Sid)),
+            None
+        );
+        assert_eq!(
+            text(cookies.read(&with(&[format!("sid={secret}")]), Which::Sid)),
+            Some(secret)
+        );
     }
 
     #[test]
@@ -162,9 +208,16 @@ mod tests {
             vec![format!("{name}={a}; {name}=nonsense")],
             vec![format!("{name}=; {name}={a}")],
         ] {
-            assert_eq!(cookies.read(&with(&lines), Which::Sid).err(), Some(CookieError), "{lines:?}");
+            assert_eq!(
+                cookies.read(&with(&lines), Which::Sid).err(),
+                Some(CookieError),
+                "{lines:?}"
+            );
         }
-        assert_eq!(text(cookies.read(&with(&[format!("{name}={a}; {name}={a}")]), Which::Sid)), Some(a));
+        assert_eq!(
+            text(cookies.read(&with(&[format!("{name}={a}; {name}={a}")]), Which::Sid)),
+            Some(a)
+        );
     }
 
     #[test]
@@ -172,10 +225,18 @@ mod tests {
         let long = "A".repeat(44);
         for value in ["", "x", "\"quoted\"", long.as_str()] {
             let request = with(&[format!("other=1; __Host-Http-sid={value}")]);
-            assert_eq!(text(Cookies::new(HTTPS).read(&request, Which::Sid)), None, "{value}");
+            assert_eq!(
+                text(Cookies::new(HTTPS).read(&request, Which::Sid)),
+                None,
+                "{value}"
+            );
         }
         let good = Plain::generate().to_text();
         let request = with(&[format!("x__Host-Http-sid={good}; __Host-Http-sidx={good}")]);
-        assert_eq!(text(Cookies::new(HTTPS).read(&request, Which::Sid)), None, "only the very name");
+        assert_eq!(
+            text(Cookies::new(HTTPS).read(&request, Which::Sid)),
+            None,
+            "only the very name"
+        );
     }
 }

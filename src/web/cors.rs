@@ -46,10 +46,17 @@ struct Spoken(Arc<OnceLock<bool>>);
 /// Tells that a client with these `origins` speaks in this request: pages of no other origin read the answer. The first
 /// one counts. Where CORS is not spoken, nothing happens.
 pub fn spoken_by(request: &Request, origins: &[String]) {
-    let Some(spoken) = request.data::<Spoken>() else { return };
-    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let Some(spoken) = request.data::<Spoken>() else {
+        return;
+    };
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
     // A second word would be about the same request: the first stands.
-    let _ = spoken.0.set(origin.is_some_and(|origin| origins.iter().any(|own| own == origin)));
+    let _ = spoken
+        .0
+        .set(origin.is_some_and(|origin| origins.iter().any(|own| own == origin)));
 }
 
 /// The mark on an answer: whose scripts may read it.
@@ -77,11 +84,20 @@ impl<E: Endpoint, O: Origins> Endpoint for Cors<E, O> {
         let spoken = Spoken::default();
         request.set_data(spoken.clone());
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let by = origin.filter(|origin| origin.to_str().is_ok_and(|origin| self.origins.allow(origin)));
-        let asks = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let by = origin.filter(|origin| {
+            origin
+                .to_str()
+                .is_ok_and(|origin| self.origins.allow(origin))
+        });
+        let asks = request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let preflight = by.is_some() && asks && *request.method() == Method::OPTIONS;
-        let answer =
-            if preflight { Ok(permission()) } else { self.inner.call(request).await.map(E::Output::into_response) };
+        let answer = if preflight {
+            Ok(permission())
+        } else {
+            self.inner.call(request).await.map(E::Output::into_response)
+        };
         let by = by.filter(|_| spoken.0.get().copied().unwrap_or(true));
         match answer {
             Ok(mut response) => {
@@ -100,7 +116,10 @@ fn permission() -> Response {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
         .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST")
-        .header(header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, code-verifier, dpop")
+        .header(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type, code-verifier, dpop",
+        )
         .header(header::ACCESS_CONTROL_MAX_AGE, "600")
         .finish()
 }
@@ -126,15 +145,25 @@ mod tests {
         let routes = Route::new()
             .at("/oauth2/token", cors(|_: &str| true, only("POST", ok())))
             .at("/oauth2/broken", cors(|_: &str| true, broken))
-            .at("/api/v1/start", cors(|origin: &str| origin == APP, only("POST", ok())))
+            .at(
+                "/api/v1/start",
+                cors(|origin: &str| origin == APP, only("POST", ok())),
+            )
             .at("/oauth2/authorize", only("GET, POST", ok()))
-            .at("/oauth2/revoke", cors(|_: &str| true, only("POST", make_sync(of_app))));
+            .at(
+                "/oauth2/revoke",
+                cors(|_: &str| true, only("POST", make_sync(of_app))),
+            );
         let request = Request::builder()
             .method(method)
             .uri_str(path)
             .header("origin", origin)
             .header("access-control-request-method", "POST");
-        routes.with(Layers::new(None)).call(request.finish()).await.unwrap()
+        routes
+            .with(Layers::new(None))
+            .call(request.finish())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -147,7 +176,11 @@ mod tests {
         ] {
             let response = ask(path, method, APP).await;
             assert_eq!(response.status(), status, "{path}");
-            assert_eq!(response.header("access-control-allow-origin"), Some(APP), "{path} {status}");
+            assert_eq!(
+                response.header("access-control-allow-origin"),
+                Some(APP),
+                "{path} {status}"
+            );
             assert_eq!(response.header("access-control-allow-credentials"), None);
             assert_eq!(response.header("vary"), Some("Origin"));
         }
@@ -155,8 +188,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_keeps_the_form_of_its_audience() {
-        let body = ask("/oauth2/broken", Method::POST, APP).await.into_body().into_string().await.unwrap();
-        assert!(body.contains("\"server_error\"") && !body.contains("secret cause"), "{body}");
+        let body = ask("/oauth2/broken", Method::POST, APP)
+            .await
+            .into_body()
+            .into_string()
+            .await
+            .unwrap();
+        assert!(
+            body.contains("\"server_error\"") && !body.contains("secret cause"),
+            "{body}"
+        );
     }
 
     #[tokio::test]
@@ -165,15 +206,26 @@ mod tests {
             let response = ask("/api/v1/start", method, "https://evil.example").await;
             assert_eq!(response.status(), status);
             assert_eq!(response.header("access-control-allow-origin"), None);
-            assert_eq!(response.header("vary"), Some("Origin"), "a cache must not give it to another");
+            assert_eq!(
+                response.header("vary"),
+                Some("Origin"),
+                "a cache must not give it to another"
+            );
         }
-        assert_eq!(ask("/api/v1/start", Method::OPTIONS, APP).await.status(), 204);
+        assert_eq!(
+            ask("/api/v1/start", Method::OPTIONS, APP).await.status(),
+            204
+        );
     }
 
     fn of_app(request: Request) -> poem::Result<&'static str> {
         spoken_by(&request, &[APP.to_owned()]);
         spoken_by(&request, &[OTHER.to_owned()]);
-        if request.uri().query().is_some() { Err(Failure::internal("cause").into()) } else { Ok("told") }
+        if request.uri().query().is_some() {
+            Err(Failure::internal("cause").into())
+        } else {
+            Ok("told")
+        }
     }
 
     #[tokio::test]
@@ -182,18 +234,31 @@ mod tests {
             for (origin, reads) in [(APP, Some(APP)), (OTHER, None)] {
                 let response = ask(path, Method::POST, origin).await;
                 assert_eq!(response.status(), status, "{path} {origin}");
-                assert_eq!(response.header("access-control-allow-origin"), reads, "{path} {origin}");
+                assert_eq!(
+                    response.header("access-control-allow-origin"),
+                    reads,
+                    "{path} {origin}"
+                );
                 assert_eq!(response.header("vary"), Some("Origin"));
             }
         }
         let preflight = ask("/oauth2/revoke", Method::OPTIONS, OTHER).await;
-        assert_eq!(preflight.header("access-control-allow-origin"), Some(OTHER), "nobody speaks yet");
+        assert_eq!(
+            preflight.header("access-control-allow-origin"),
+            Some(OTHER),
+            "nobody speaks yet"
+        );
     }
 
     #[tokio::test]
     async fn px_02_no_script_may_read_authorize() {
         for method in [Method::GET, Method::OPTIONS] {
-            assert_eq!(ask("/oauth2/authorize", method, APP).await.header("access-control-allow-origin"), None);
+            assert_eq!(
+                ask("/oauth2/authorize", method, APP)
+                    .await
+                    .header("access-control-allow-origin"),
+                None
+            );
         }
     }
 }

@@ -19,8 +19,12 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// alone; a sandboxed frame sends it too, but as `cross-site`.
 #[must_use]
 pub fn origin_check(request: &Request, public_url: &str, allow_null: bool) -> bool {
-    let Ok(site) = single(request, &SEC_FETCH_SITE) else { return false };
-    let Ok(origin) = single(request, &header::ORIGIN) else { return false };
+    let Ok(site) = single(request, &SEC_FETCH_SITE) else {
+        return false;
+    };
+    let Ok(origin) = single(request, &header::ORIGIN) else {
+        return false;
+    };
     let same_site = match site {
         Some(site) if site == "same-origin" => true,
         Some(_) => return false,
@@ -37,7 +41,11 @@ pub fn origin_check(request: &Request, public_url: &str, allow_null: bool) -> bo
 fn single<'a>(request: &'a Request, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
     let mut values = request.headers().get_all(name).iter();
     let first = values.next();
-    if values.next().is_some() { Err(()) } else { Ok(first) }
+    if values.next().is_some() {
+        Err(())
+    } else {
+        Ok(first)
+    }
 }
 
 fn is_ours(origin: &HeaderValue, public_url: &str) -> bool {
@@ -56,9 +64,23 @@ pub fn form_token(mac: &Mac, secret_hash: &Hash, form: &str, context: &str) -> S
 
 /// Whether `given` is the token of exactly this cookie, form and context, in constant time.
 #[must_use]
-pub fn verify_form_token(mac: &Mac, secret_hash: &Hash, form: &str, context: &str, given: &str) -> bool {
-    let given = URL_SAFE_NO_PAD.decode(given).ok().and_then(|bytes| Hash::from_column(&bytes));
-    given.is_some_and(|given| mac.verify(&[secret_hash.as_bytes(), form.as_bytes(), context.as_bytes()], &given))
+pub fn verify_form_token(
+    mac: &Mac,
+    secret_hash: &Hash,
+    form: &str,
+    context: &str,
+    given: &str,
+) -> bool {
+    let given = URL_SAFE_NO_PAD
+        .decode(given)
+        .ok()
+        .and_then(|bytes| Hash::from_column(&bytes));
+    given.is_some_and(|given| {
+        mac.verify(
+            &[secret_hash.as_bytes(), form.as_bytes(), context.as_bytes()],
+            &given,
+        )
+    })
 }
 
 #[cfg(test)]
@@ -82,13 +104,23 @@ mod tests {
     fn cf_01_only_our_own_pages_may_post() {
         assert!(check(Some("same-origin"), Some(OURS), false));
         assert!(check(Some("same-origin"), None, false));
-        assert!(check(None, Some(OURS), false), "a browser without Sec-Fetch-Site");
+        assert!(
+            check(None, Some(OURS), false),
+            "a browser without Sec-Fetch-Site"
+        );
         assert!(!check(None, None, false), "neither header");
     }
 
     #[test]
     fn cf_01_a_foreign_site_is_refused_whatever_origin_says() {
-        for site in ["cross-site", "same-site", "none", "SAME-ORIGIN", "", "same-origin, same-origin"] {
+        for site in [
+            "cross-site",
+            "same-site",
+            "none",
+            "SAME-ORIGIN",
+            "",
+            "same-origin, same-origin",
+        ] {
             assert!(!check(Some(site), Some(OURS), true), "{site}");
             assert!(!check(Some(site), None, true), "{site}");
         }
@@ -108,8 +140,10 @@ mod tests {
 
     #[test]
     fn cf_01_a_repeated_header_is_refused() {
-        let request =
-            Request::builder().header("origin", OURS).header("origin", OURS).header("sec-fetch-site", "same-origin");
+        let request = Request::builder()
+            .header("origin", OURS)
+            .header("origin", OURS)
+            .header("sec-fetch-site", "same-origin");
         assert!(!origin_check(&request.finish(), OURS, true));
     }
 
@@ -117,7 +151,10 @@ mod tests {
     fn cf_03_c2_origin_null_needs_same_origin_and_a_page_that_sends_it() {
         assert!(check(Some("same-origin"), Some("null"), true));
         assert!(!check(Some("same-origin"), Some("null"), false));
-        assert!(!check(Some("cross-site"), Some("null"), true), "a sandboxed frame");
+        assert!(
+            !check(Some("cross-site"), Some("null"), true),
+            "a sandboxed frame"
+        );
         assert!(!check(None, Some("null"), true));
     }
 
@@ -134,12 +171,27 @@ mod tests {
         let (mine, other) = (Plain::generate().hash(), Plain::generate().hash());
         let token = form_token(&mac, &mine, "sign-in", "flow-1");
         assert!(verify_form_token(&mac, &mine, "sign-in", "flow-1", &token));
-        assert!(!verify_form_token(&mac, &other, "sign-in", "flow-1", &token), "other cookie's");
-        assert!(!verify_form_token(&mac, &mine, "code", "flow-1", &token), "other form's");
-        assert!(!verify_form_token(&mac, &mine, "sign-in", "flow-2", &token), "other flow's");
-        assert!(!verify_form_token(&mac, &mine, "sign-inf", "low-1", &token), "parts do not run together");
+        assert!(
+            !verify_form_token(&mac, &other, "sign-in", "flow-1", &token),
+            "other cookie's"
+        );
+        assert!(
+            !verify_form_token(&mac, &mine, "code", "flow-1", &token),
+            "other form's"
+        );
+        assert!(
+            !verify_form_token(&mac, &mine, "sign-in", "flow-2", &token),
+            "other flow's"
+        );
+        assert!(
+            !verify_form_token(&mac, &mine, "sign-inf", "low-1", &token),
+            "parts do not run together"
+        );
         for none in ["", "x", &token[1..], &format!("{token}="), &"A".repeat(43)] {
-            assert!(!verify_form_token(&mac, &mine, "sign-in", "flow-1", none), "{none}");
+            assert!(
+                !verify_form_token(&mac, &mine, "sign-in", "flow-1", none),
+                "{none}"
+            );
         }
     }
 
@@ -149,6 +201,12 @@ mod tests {
         let token = form_token(&old.mac("l"), &hash, "f", "");
         let both = MasterKeys::new([2; 32], [[1; 32]]).mac("l");
         assert!(verify_form_token(&both, &hash, "f", "", &token));
-        assert!(!verify_form_token(&MasterKeys::new([2; 32], []).mac("l"), &hash, "f", "", &token));
+        assert!(!verify_form_token(
+            &MasterKeys::new([2; 32], []).mac("l"),
+            &hash,
+            "f",
+            "",
+            &token
+        ));
     }
 }

@@ -12,7 +12,9 @@ use super::{
 };
 
 /// The methods of OpenAPI 3.0, in the order in which they are shown.
-const METHODS: [&str; 8] = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
+const METHODS: [&str; 8] = [
+    "get", "post", "put", "patch", "delete", "head", "options", "trace",
+];
 
 #[derive(Template)]
 #[template(path = "web/docs.html", config = ".askama.toml")]
@@ -74,7 +76,11 @@ impl Content for Docs<'_> {
     fn title(&self) -> String {
         // The layout adds the name of the service, which is most often that of the document too.
         let service = self.tongue.t("service");
-        if self.title == service { "API".to_owned() } else { self.title.to_owned() }
+        if self.title == service {
+            "API".to_owned()
+        } else {
+            self.title.to_owned()
+        }
     }
     fn is_wide(&self) -> bool {
         true
@@ -111,8 +117,13 @@ fn operations(spec: &Value) -> Vec<Operation<'_>> {
                 anchor: anchor(&format!("{method}-{path}")),
                 summary: text(operation, "summary"),
                 description: text(operation, "description"),
-                secured: operation.get("security").map_or(secured_by_default, is_filled),
-                parameters: list(&item["parameters"]).chain(list(&operation["parameters"])).map(parameter).collect(),
+                secured: operation
+                    .get("security")
+                    .map_or(secured_by_default, is_filled),
+                parameters: list(&item["parameters"])
+                    .chain(list(&operation["parameters"]))
+                    .map(parameter)
+                    .collect(),
                 bodies: bodies(&operation["requestBody"]),
                 answers: entries(&operation["responses"])
                     .map(|(status, answer)| Answer {
@@ -137,7 +148,9 @@ fn parameter(parameter: &Value) -> Field<'_> {
 }
 
 fn described<'a>(name: &'a str, schema: &'a Value) -> Schema<'a> {
-    let required: Vec<&str> = list(&schema["required"]).filter_map(Value::as_str).collect();
+    let required: Vec<&str> = list(&schema["required"])
+        .filter_map(Value::as_str)
+        .collect();
     let fields = entries(&schema["properties"])
         .map(|(name, property)| Field {
             name,
@@ -147,34 +160,62 @@ fn described<'a>(name: &'a str, schema: &'a Value) -> Schema<'a> {
             description: text(property, "description"),
         })
         .collect();
-    Schema { name, description: text(schema, "description"), shape: shape(schema), fields }
+    Schema {
+        name,
+        description: text(schema, "description"),
+        shape: shape(schema),
+        fields,
+    }
 }
 
 fn bodies(holder: &Value) -> Vec<(&str, Shape)> {
-    entries(&holder["content"]).map(|(kind, media)| (kind, shape(&media["schema"]))).collect()
+    entries(&holder["content"])
+        .map(|(kind, media)| (kind, shape(&media["schema"])))
+        .collect()
 }
 
 fn shape(schema: &Value) -> Shape {
-    if let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
-        return Shape { words: name.to_owned(), link: Some(schema_anchor(name)) };
+    if let Some(name) = schema["$ref"]
+        .as_str()
+        .and_then(|reference| reference.rsplit('/').next())
+    {
+        return Shape {
+            words: name.to_owned(),
+            link: Some(schema_anchor(name)),
+        };
     }
     if schema["type"] == "array" {
         let of = shape(&schema["items"]);
-        return Shape { words: format!("array of {}", of.words), link: of.link };
+        return Shape {
+            words: format!("array of {}", of.words),
+            link: of.link,
+        };
     }
     for (key, joint) in [("allOf", " and "), ("oneOf", " or "), ("anyOf", " or ")] {
         let parts: Vec<Shape> = list(&schema[key]).map(shape).collect();
         if !parts.is_empty() {
-            let words = parts.iter().map(|part| part.words.as_str()).collect::<Vec<_>>().join(joint);
-            return Shape { words, link: parts.into_iter().find_map(|part| part.link) };
+            let words = parts
+                .iter()
+                .map(|part| part.words.as_str())
+                .collect::<Vec<_>>()
+                .join(joint);
+            return Shape {
+                words,
+                link: parts.into_iter().find_map(|part| part.link),
+            };
         }
     }
     let mut words = text_or(schema, "type", "any").to_owned();
     if let Some(format) = schema["format"].as_str() {
         words.push_str(&format!(" ({format})"));
     }
-    let values: Vec<String> =
-        list(&schema["enum"]).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+    let values: Vec<String> = list(&schema["enum"])
+        .map(|value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        })
+        .collect();
     if !values.is_empty() {
         words.push_str(&format!(": {}", values.join(", ")));
     }
@@ -187,7 +228,15 @@ fn schema_anchor(name: &str) -> String {
 
 /// An id without anything that an id or a fragment could stumble over.
 fn anchor(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect()
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect()
 }
 
 fn text<'a>(holder: &'a Value, key: &str) -> &'a str {
@@ -199,7 +248,11 @@ fn text_or<'a>(holder: &'a Value, key: &str, otherwise: &'a str) -> &'a str {
 }
 
 fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.as_str(), value))
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -219,10 +272,16 @@ mod tests {
     #[tokio::test]
     async fn the_window_is_not_called_by_the_same_name_twice() {
         let tongue = Texts::default().tongue("en");
-        for (title, expected) in [("Entree", "<title>API · Entree</title>"), ("Other", "<title>Other · Entree</title>")]
-        {
+        for (title, expected) in [
+            ("Entree", "<title>API · Entree</title>"),
+            ("Other", "<title>Other · Entree</title>"),
+        ] {
             let spec = serde_json::json!({"info": {"title": title}});
-            let body = page(&spec, "/openapi.json", &tongue, Site::default()).into_body().into_string().await.unwrap();
+            let body = page(&spec, "/openapi.json", &tongue, Site::default())
+                .into_body()
+                .into_string()
+                .await
+                .unwrap();
             assert!(body.contains(expected), "{body:.400}");
         }
     }

@@ -62,7 +62,11 @@ impl Failure {
 /// reference, and the line in the log.
 impl ResponseError for Failure {
     fn status(&self) -> StatusCode {
-        if self.is_passing() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR }
+        if self.is_passing() {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 
     fn as_response(&self) -> Response {
@@ -88,7 +92,10 @@ impl Audience {
         match path.split('/').nth(1) {
             Some("api") => Self::Api,
             Some(".well-known") => Self::Client,
-            Some("oauth2") if !(path.starts_with("/oauth2/authorize") || path.starts_with("/oauth2/logout")) => {
+            Some("oauth2")
+                if !(path.starts_with("/oauth2/authorize")
+                    || path.starts_with("/oauth2/logout")) =>
+            {
                 Self::Client
             }
             _ => Self::People,
@@ -111,7 +118,11 @@ impl Fault {
     /// With the fixed words for `status`.
     #[must_use]
     pub fn new(status: StatusCode, reference: &str) -> Self {
-        Self { status, detail: words(status).1.to_owned(), reference: reference.to_owned() }
+        Self {
+            status,
+            detail: words(status).1.to_owned(),
+            reference: reference.to_owned(),
+        }
     }
 
     /// With words of its own, cut to 300 bytes. Not for a 5xx: those keep the fixed words.
@@ -120,7 +131,14 @@ impl Fault {
         if self.status.is_server_error() || detail.is_empty() {
             return self;
         }
-        Self { detail: detail.chars().filter(|c| !c.is_control()).take(300).collect(), ..self }
+        Self {
+            detail: detail
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(300)
+                .collect(),
+            ..self
+        }
     }
 
     /// The answer for `audience`; for people in plain words, for where there are no pages.
@@ -128,17 +146,23 @@ impl Fault {
     pub fn answer(&self, audience: Audience) -> Response {
         let mut response = match audience {
             Audience::Api => poem::IntoResponse::into_response(
-                Problem::new(self.status, words(self.status).0, &self.detail).with_reference(&self.reference),
+                Problem::new(self.status, words(self.status).0, &self.detail)
+                    .with_reference(&self.reference),
             ),
             Audience::Client => self.json(),
             Audience::People => {
                 let title = self.status.canonical_reason().unwrap_or("Error");
                 let text = format!("{title}\n{}\nReference: {}\n", self.detail, self.reference);
-                Response::builder().status(self.status).content_type("text/plain; charset=utf-8").body(text)
+                Response::builder()
+                    .status(self.status)
+                    .content_type("text/plain; charset=utf-8")
+                    .body(text)
             }
         };
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
         }
         response
     }
@@ -151,9 +175,16 @@ impl Fault {
             _ => "invalid_request",
         };
         // §5.2: no quote, no backslash, ASCII alone.
-        let detail: String = self.detail.chars().map(|c| if is_description(c) { c } else { '.' }).collect();
+        let detail: String = self
+            .detail
+            .chars()
+            .map(|c| if is_description(c) { c } else { '.' })
+            .collect();
         let body = serde_json::json!({"error": error, "error_description": detail});
-        Response::builder().status(self.status).content_type("application/json").body(body.to_string())
+        Response::builder()
+            .status(self.status)
+            .content_type("application/json")
+            .body(body.to_string())
     }
 }
 
@@ -165,14 +196,29 @@ const fn is_description(c: char) -> bool {
 fn words(status: StatusCode) -> (&'static str, &'static str) {
     match status.as_u16() {
         404 => ("not_found", "There is nothing at this address."),
-        405 => ("method_not_allowed", "This address does not take this method."),
+        405 => (
+            "method_not_allowed",
+            "This address does not take this method.",
+        ),
         408 => ("timed_out", "The request took too long to arrive."),
         413 => ("too_large", "The request is too large."),
-        415 => ("wrong_content_type", "The content type of the request is not one that this address takes."),
-        421 => ("misdirected", "This server does not answer for that host name."),
+        415 => (
+            "wrong_content_type",
+            "The content type of the request is not one that this address takes.",
+        ),
+        421 => (
+            "misdirected",
+            "This server does not answer for that host name.",
+        ),
         400..=499 => ("bad_request", "The request could not be understood."),
-        503 => ("temporarily_unavailable", "Something that we need is away for the moment. Please try again shortly."),
-        _ => ("internal", "Something went wrong on our side. The reference helps us to find it."),
+        503 => (
+            "temporarily_unavailable",
+            "Something that we need is away for the moment. Please try again shortly.",
+        ),
+        _ => (
+            "internal",
+            "Something went wrong on our side. The reference helps us to find it.",
+        ),
     }
 }
 
@@ -180,7 +226,12 @@ impl From<DbErr> for Failure {
     fn from(error: DbErr) -> Self {
         let cause = error.to_string();
         let runtime = match &error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => return Self::Away { what: "database", cause },
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
+                return Self::Away {
+                    what: "database",
+                    cause,
+                };
+            }
             DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => e,
             _ => return Self::Internal(cause),
         };
@@ -191,18 +242,29 @@ impl From<DbErr> for Failure {
             | Sqlx::PoolTimedOut
             | Sqlx::PoolClosed
             | Sqlx::WorkerCrashed
-            | Sqlx::Protocol(_) => Self::Away { what: "database", cause },
+            | Sqlx::Protocol(_) => Self::Away {
+                what: "database",
+                cause,
+            },
             Sqlx::Database(db) => match db.code().as_deref() {
                 // PostgreSQL: serialization_failure, deadlock_detected.
                 Some("40001" | "40P01") => Self::Conflict(cause),
                 // PostgreSQL: connection classes, shutting down, starting up, too many connections, statement time-out.
                 Some(code)
-                    if code.starts_with("08") || code.starts_with("57P") || matches!(code, "53300" | "57014") =>
+                    if code.starts_with("08")
+                        || code.starts_with("57P")
+                        || matches!(code, "53300" | "57014") =>
                 {
-                    Self::Away { what: "database", cause }
+                    Self::Away {
+                        what: "database",
+                        cause,
+                    }
                 }
                 // SQLite: busy, locked, I/O error, full.
-                Some("5" | "6" | "10" | "13" | "261" | "517" | "773") => Self::Away { what: "database", cause },
+                Some("5" | "6" | "10" | "13" | "261" | "517" | "773") => Self::Away {
+                    what: "database",
+                    cause,
+                },
                 _ => Self::Internal(cause),
             },
             _ => Self::Internal(cause),
@@ -217,7 +279,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_leaves_without_its_cause() {
-        let away = Failure::Away { what: "database", cause: "host db-7 port 5432".into() };
+        let away = Failure::Away {
+            what: "database",
+            cause: "host db-7 port 5432".into(),
+        };
         for (failure, status, after) in [
             (away, 503, Some("5")),
             (Failure::Conflict("row 7".into()), 503, Some("5")),
@@ -228,7 +293,10 @@ mod tests {
             assert_eq!(response.header("retry-after"), after);
             assert_eq!(response.content_type(), Some(Problem::CONTENT_TYPE));
             let body = response.into_body().into_string().await.unwrap();
-            assert!(!body.contains('7') && !body.contains("row") && !body.contains("database"), "{body}");
+            assert!(
+                !body.contains('7') && !body.contains("row") && !body.contains("database"),
+                "{body}"
+            );
         }
     }
 
@@ -254,7 +322,10 @@ mod tests {
         let fault = Fault::new(StatusCode::BAD_REQUEST, "r").with_detail("a \"b\" \\ é\n");
         let response = fault.answer(Audience::Client);
         let body: serde_json::Value = response.into_body().into_json().await.unwrap();
-        assert_eq!(body, serde_json::json!({"error": "invalid_request", "error_description": "a .b. . ."}));
+        assert_eq!(
+            body,
+            serde_json::json!({"error": "invalid_request", "error_description": "a .b. . ."})
+        );
     }
 
     #[test]

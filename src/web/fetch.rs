@@ -88,14 +88,27 @@ impl Call {
     /// A GET of this URL.
     #[must_use]
     pub fn get(url: impl Into<String>) -> Self {
-        Self { method: Method::GET, url: url.into(), headers: HeaderMap::new(), body: Vec::new() }
+        Self {
+            method: Method::GET,
+            url: url.into(),
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+        }
     }
 
     /// A POST of this form to this URL.
     #[must_use]
     pub fn post_form(url: impl Into<String>, form: &[(&str, &str)]) -> Self {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes();
-        let call = Self { method: Method::POST, url: url.into(), headers: HeaderMap::new(), body };
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish()
+            .into_bytes();
+        let call = Self {
+            method: Method::POST,
+            url: url.into(),
+            headers: HeaderMap::new(),
+            body,
+        };
         call.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
     }
 
@@ -131,7 +144,9 @@ pub struct Reply {
 
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,7 +160,9 @@ pub struct Fetcher {
 
 impl fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fetcher").field("reach", &self.reach).finish_non_exhaustive()
+        f.debug_struct("Fetcher")
+            .field("reach", &self.reach)
+            .finish_non_exhaustive()
     }
 }
 
@@ -168,12 +185,20 @@ impl Fetcher {
             .tcp_nodelay(true)
             .user_agent(concat!("entree/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Resolver(Arc::clone(&reach)));
-        if let Some(file) = reach.ca_file.as_deref().filter(|file| !file.as_os_str().is_empty()) {
-            let pem = std::fs::read(file).map_err(|error| format!("ca_file cannot be read ({})", error.kind()))?;
-            let roots = Certificate::from_pem_bundle(&pem).map_err(|_| "ca_file holds no certificates".to_owned())?;
+        if let Some(file) = reach
+            .ca_file
+            .as_deref()
+            .filter(|file| !file.as_os_str().is_empty())
+        {
+            let pem = std::fs::read(file)
+                .map_err(|error| format!("ca_file cannot be read ({})", error.kind()))?;
+            let roots = Certificate::from_pem_bundle(&pem)
+                .map_err(|_| "ca_file holds no certificates".to_owned())?;
             builder = builder.tls_certs_merge(roots);
         }
-        let client = builder.build().map_err(|_| "the system's certificate authorities cannot be read".to_owned())?;
+        let client = builder
+            .build()
+            .map_err(|_| "the system's certificate authorities cannot be read".to_owned())?;
         Ok(Self { client, reach })
     }
 
@@ -183,8 +208,11 @@ impl Fetcher {
     /// [`Refusal`].
     pub async fn send(&self, call: Call) -> Result<Reply, Refusal> {
         let span = Span::of_call("fetch");
-        let sent =
-            span.around(async { tokio::time::timeout(TOTAL, self.whole(call)).await.unwrap_or(Err(Refusal::Timeout)) });
+        let sent = span.around(async {
+            tokio::time::timeout(TOTAL, self.whole(call))
+                .await
+                .unwrap_or(Err(Refusal::Timeout))
+        });
         let reply = sent.await;
         let tags = || match &reply {
             Ok(reply) => vec![Tag::HttpStatus(reply.status)],
@@ -199,14 +227,21 @@ impl Fetcher {
         let conditional = call.headers.contains_key(header::IF_NONE_MATCH);
         let mut headers = call.headers;
         trace::inject(&mut headers);
-        let request = self.client.request(call.method, url).headers(headers).body(call.body);
+        let request = self
+            .client
+            .request(call.method, url)
+            .headers(headers)
+            .body(call.body);
         let mut response = request.send().await.map_err(|error| refusal(&error))?;
         let status = response.status();
         if status.is_redirection() && !(conditional && status.as_u16() == 304) {
             return Err(Refusal::Redirect);
         }
         // What is announced needs no reading; what is not is counted.
-        if response.content_length().is_some_and(|length| length > MAX_BYTES as u64) {
+        if response
+            .content_length()
+            .is_some_and(|length| length > MAX_BYTES as u64)
+        {
             return Err(Refusal::TooLarge);
         }
         let mut body = Vec::new();
@@ -216,7 +251,11 @@ impl Fetcher {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), body })
+        Ok(Reply {
+            status: status.as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
     }
 }
 
@@ -231,7 +270,10 @@ impl Reach {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refusal::Blocked("its URL has a user in it"));
         }
-        let host = url.host().map(|host| host.to_owned()).ok_or(Refusal::Blocked("its URL has no host"))?;
+        let host = url
+            .host()
+            .map(|host| host.to_owned())
+            .ok_or(Refusal::Blocked("its URL has no host"))?;
         let loopback = match &host {
             Host::Domain(name) => name.trim_end_matches('.') == "localhost",
             Host::Ipv4(ip) => ip.is_loopback(),
@@ -248,7 +290,11 @@ impl Reach {
         if !public && !self.opens(&host.to_string()) {
             return Err(Refusal::Blocked(NOT_PUBLIC));
         }
-        if url.scheme() == "https" { Ok(url) } else { Err(Refusal::Blocked("its URL is not https")) }
+        if url.scheme() == "https" {
+            Ok(url)
+        } else {
+            Err(Refusal::Blocked("its URL is not https"))
+        }
     }
 
     fn opens(&self, host: &str) -> bool {
@@ -276,7 +322,10 @@ impl Resolve for Resolver {
             let all = addresses(name.as_str()).await?;
             let some = !all.is_empty();
             let fit = |ip| open || is_public(ip) || (loopback && ip.is_loopback());
-            let kept: Vec<_> = all.into_iter().filter(|address| fit(address.ip())).collect();
+            let kept: Vec<_> = all
+                .into_iter()
+                .filter(|address| fit(address.ip()))
+                .collect();
             if some && kept.is_empty() {
                 return Err(NotPublic.into());
             }
@@ -297,7 +346,9 @@ async fn addresses(name: &str) -> io::Result<Vec<SocketAddr>> {
 
 /// Whether this is an error of TLS, however often it is wrapped.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
     error.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner))
 }
 
@@ -309,7 +360,9 @@ fn refusal(error: &reqwest::Error) -> Refusal {
             return Refusal::Blocked(NOT_PUBLIC);
         }
         if is_tls(at) {
-            return Refusal::Down("TLS failed: its certificate is not trusted, or it speaks no TLS");
+            return Refusal::Down(
+                "TLS failed: its certificate is not trusted, or it speaks no TLS",
+            );
         }
         cause = at.source();
     }

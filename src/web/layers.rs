@@ -53,7 +53,9 @@ pub struct Layers {
 
 impl fmt::Debug for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layers").field("public_url", &self.public_url).finish_non_exhaustive()
+        f.debug_struct("Layers")
+            .field("public_url", &self.public_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +81,11 @@ impl<E: Endpoint> Middleware<E> for Layers {
 
     fn transform(&self, inner: E) -> Self::Output {
         let site = self.public_url.as_deref().map(Site::of);
-        Layered { inner, layers: self.clone(), site }
+        Layered {
+            inner,
+            layers: self.clone(),
+            site,
+        }
     }
 }
 
@@ -110,7 +116,9 @@ impl<E: Endpoint> Endpoint for Layered<E> {
         tracing::trace!(request_id = seen.caller.request_id, "request begins");
         let mut response = match self.admit(&mut request).await {
             Ok(()) => span.around(self.run(request, &seen)).await,
-            Err(Turned::Away(status)) => self.refuse(&Fault::new(status, &seen.caller.request_id), &seen),
+            Err(Turned::Away(status)) => {
+                self.refuse(&Fault::new(status, &seen.caller.request_id), &seen)
+            }
             Err(Turned::To(response)) => *response,
         };
         self.finish(&mut response, &seen);
@@ -141,7 +149,9 @@ impl<E: Endpoint> Layered<E> {
             return Ok(());
         }
         let whole = timeout(self.layers.body_timeout, read(body, self.layers.body_bytes)).await;
-        let bytes = whole.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)).map_err(Turned::Away)?;
+        let bytes = whole
+            .unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
+            .map_err(Turned::Away)?;
         request.set_body(bytes);
         Ok(())
     }
@@ -154,11 +164,17 @@ impl<E: Endpoint> Layered<E> {
             Ok(Ok(Err(error))) => self.shape(error, seen),
             Ok(Err(_panic)) => {
                 tracing::error!(request_id, "a request ended in a panic");
-                self.refuse(&Fault::new(StatusCode::INTERNAL_SERVER_ERROR, request_id), seen)
+                self.refuse(
+                    &Fault::new(StatusCode::INTERNAL_SERVER_ERROR, request_id),
+                    seen,
+                )
             }
             Err(_elapsed) => {
                 tracing::error!(request_id, "a request took too long");
-                self.refuse(&Fault::new(StatusCode::SERVICE_UNAVAILABLE, request_id), seen)
+                self.refuse(
+                    &Fault::new(StatusCode::SERVICE_UNAVAILABLE, request_id),
+                    seen,
+                )
             }
         }
     }
@@ -171,19 +187,31 @@ impl<E: Endpoint> Layered<E> {
         let failure = error.downcast_ref::<Failure>();
         match failure {
             Some(failure) => failure.log(request_id),
-            None if status.is_server_error() => tracing::error!(request_id, cause = %error, "answered {status}"),
+            None if status.is_server_error() => {
+                tracing::error!(request_id, cause = %error, "answered {status}")
+            }
             None => {}
         }
         let ours = failure.is_some();
         let words = unread::words(&error);
         let mut response = error.into_response();
         if ours || is_plain(&response) {
-            let fault = Fault::new(status, request_id).with_detail(if is_routing(status) { "" } else { &words });
+            let fault = Fault::new(status, request_id).with_detail(if is_routing(status) {
+                ""
+            } else {
+                &words
+            });
             let shaped = self.refuse(&fault, seen);
             // Retry-After, Allow, WWW-Authenticate stay, and the pattern of the route.
-            let (kept, notes) = (std::mem::take(response.headers_mut()), std::mem::take(response.extensions_mut()));
+            let (kept, notes) = (
+                std::mem::take(response.headers_mut()),
+                std::mem::take(response.extensions_mut()),
+            );
             response = shaped;
-            for (name, value) in kept.iter().filter(|(name, _)| !name.as_str().starts_with("content-")) {
+            for (name, value) in kept
+                .iter()
+                .filter(|(name, _)| !name.as_str().starts_with("content-"))
+            {
                 response.headers_mut().insert(name, value.clone());
             }
             *response.extensions_mut() = notes;
@@ -197,9 +225,14 @@ impl<E: Endpoint> Layered<E> {
             (_, audience) => fault.answer(audience),
         };
         // What is left of the body is not waited for.
-        let cut = matches!(fault.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+        let cut = matches!(
+            fault.status,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+        );
         if cut && seen.old_http {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -207,12 +240,20 @@ impl<E: Endpoint> Layered<E> {
     /// The headers that every answer has unless it brings its own: pages bring theirs.
     fn finish(&self, response: &mut Response, seen: &Seen) {
         const DEFAULTS: [(HeaderName, HeaderValue); 4] = [
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            ),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            (
+                header::REFERRER_POLICY,
+                HeaderValue::from_static("no-referrer"),
+            ),
             (
                 header::CONTENT_SECURITY_POLICY,
-                HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
+                HeaderValue::from_static(
+                    "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+                ),
             ),
         ];
         let readable = response.data::<Readable>().cloned();
@@ -225,7 +266,9 @@ impl<E: Endpoint> Layered<E> {
         }
         if self.site.as_ref().is_some_and(|site| site.kept_https) {
             let year = HeaderValue::from_static("max-age=31536000");
-            headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(year);
+            headers
+                .entry(header::STRICT_TRANSPORT_SECURITY)
+                .or_insert(year);
         }
         if let Ok(id) = HeaderValue::try_from(seen.caller.request_id.as_str()) {
             headers.insert(HeaderName::from_static("x-request-id"), id);
@@ -235,16 +278,23 @@ impl<E: Endpoint> Layered<E> {
 
 /// 404 and 405 say all there is to say in the fixed words.
 fn is_routing(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+    matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    )
 }
 
 fn is_plain(response: &Response) -> bool {
-    response.content_type().is_none_or(|kind| kind.starts_with("text/plain"))
+    response
+        .content_type()
+        .is_none_or(|kind| kind.starts_with("text/plain"))
 }
 
 /// One line a request. The pattern stands for the path: a mailed link's token is in the path.
 fn tell(seen: &Seen, response: &Response, began: Instant, span: Span) {
-    let pattern = response.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
+    let pattern = response
+        .data::<PathPattern>()
+        .map(|pattern| Arc::clone(&pattern.0));
     let route = pattern.as_deref().unwrap_or("unmatched");
     let (status, took) = (response.status().as_u16(), began.elapsed());
     tracing::info!(
@@ -261,13 +311,19 @@ fn tell(seen: &Seen, response: &Response, began: Instant, span: Span) {
     metrics::answered(method, pattern.clone(), status, took);
     let tags = || {
         let route = pattern.clone().map(Tag::Route);
-        [Tag::Method(method), Tag::HttpStatus(status)].into_iter().chain(route).collect()
+        [Tag::Method(method), Tag::HttpStatus(status)]
+            .into_iter()
+            .chain(route)
+            .collect()
     };
     span.end(|| Some(format!("{method} {route}")), tags, status >= 500);
 }
 
 fn is_peer_trusted(request: &Request, trusted: &[IpNet]) -> bool {
-    let peer = request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical());
+    let peer = request
+        .remote_addr()
+        .as_socket_addr()
+        .map(|address| address.ip().to_canonical());
     peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(&peer)))
 }
 
@@ -285,7 +341,11 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>, StatusCode> {
             break;
         }
     }
-    if taken > limit { Err(StatusCode::PAYLOAD_TOO_LARGE) } else { Ok(whole) }
+    if taken > limit {
+        Err(StatusCode::PAYLOAD_TOO_LARGE)
+    } else {
+        Ok(whole)
+    }
 }
 
 /// Answers 405 with Allow to every method that is not listed in `allow` (`"GET"`, `"GET, POST"`).
@@ -306,11 +366,21 @@ impl<E: Endpoint> Endpoint for Only<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        if self.allow.split(", ").any(|method| method == request.method().as_str()) {
-            return self.inner.call(request).await.map(IntoResponse::into_response);
+        if self
+            .allow
+            .split(", ")
+            .any(|method| method == request.method().as_str())
+        {
+            return self
+                .inner
+                .call(request)
+                .await
+                .map(IntoResponse::into_response);
         }
         let response = Response::builder().status(StatusCode::METHOD_NOT_ALLOWED);
-        Err(poem::Error::from_response(response.header(header::ALLOW, self.allow).finish()))
+        Err(poem::Error::from_response(
+            response.header(header::ALLOW, self.allow).finish(),
+        ))
     }
 }
 

@@ -81,7 +81,10 @@ impl Site {
     /// The site of that public URL, without pop-ups.
     #[must_use]
     pub fn of(public_url: &str) -> Self {
-        Self { https: super::host::keeps_https(public_url), popups: false }
+        Self {
+            https: super::host::keeps_https(public_url),
+            popups: false,
+        }
     }
 
     /// The same for a client that uses pop-ups or does not.
@@ -149,12 +152,24 @@ fn render(content: &impl Content, nonce: &str) -> askama::Result<String> {
 
 /// The Content-Security-Policy of a page.
 fn policy(content: &impl Content, nonce: &str) -> String {
-    let style = if content.has_inline_styles() { "'self' 'unsafe-inline'" } else { "'self'" };
+    let style = if content.has_inline_styles() {
+        "'self' 'unsafe-inline'"
+    } else {
+        "'self'"
+    };
     let script = content.script();
     let runs = script.map_or_else(|| "'none'".to_owned(), |_| format!("'nonce-{nonce}'"));
-    let connects = if script.is_some_and(|script| script.connects) { "connect-src 'self'; " } else { "" };
+    let connects = if script.is_some_and(|script| script.connects) {
+        "connect-src 'self'; "
+    } else {
+        ""
+    };
     // Chromium applies form-action to every hop that a form starts, so an answer to a client cannot have one (CW-02).
-    let forms = if content.posts_elsewhere() { "" } else { "form-action 'self'; " };
+    let forms = if content.posts_elsewhere() {
+        ""
+    } else {
+        "form-action 'self'; "
+    };
     format!(
         "default-src 'none'; style-src {style}; img-src 'self' data:; script-src {runs}; {connects}{forms}\
          base-uri 'none'; frame-ancestors 'none'"
@@ -171,12 +186,26 @@ fn page_headers(content: &impl Content, site: Site, nonce: &str) -> Vec<(HeaderN
         (header::REFERRER_POLICY, content.referrer().to_owned()),
         (header::X_FRAME_OPTIONS, "DENY".to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-        (fixed("cross-origin-resource-policy"), "same-origin".to_owned()),
-        (fixed("cross-origin-opener-policy"), if site.popups { "unsafe-none" } else { "same-origin" }.to_owned()),
+        (
+            fixed("cross-origin-resource-policy"),
+            "same-origin".to_owned(),
+        ),
+        (
+            fixed("cross-origin-opener-policy"),
+            if site.popups {
+                "unsafe-none"
+            } else {
+                "same-origin"
+            }
+            .to_owned(),
+        ),
         (fixed("x-robots-tag"), "noindex".to_owned()),
     ];
     if site.https {
-        headers.push((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000".to_owned()));
+        headers.push((
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=31536000".to_owned(),
+        ));
     }
     headers
 }
@@ -210,7 +239,11 @@ mod tests {
 
     impl std::fmt::Display for Word {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            if self.0 { f.write_str("word") } else { Err(std::fmt::Error) }
+            if self.0 {
+                f.write_str("word")
+            } else {
+                Err(std::fmt::Error)
+            }
         }
     }
 
@@ -228,7 +261,14 @@ mod tests {
 
     fn shown(script: Option<Script>, site: Site) -> Response {
         let tongue = Texts::default().tongue("en");
-        show(&Plain { tongue: &tongue, word: Word(true), script }, site)
+        show(
+            &Plain {
+                tongue: &tongue,
+                word: Word(true),
+                script,
+            },
+            site,
+        )
     }
 
     #[test]
@@ -262,25 +302,41 @@ mod tests {
         let site = Site::of("http://127.0.0.1:8080").with_popups(true);
         let response = shown(None, site);
         assert!(!response.headers().contains_key("strict-transport-security"));
-        for (url, told) in
-            [("https://localhost:8443", false), ("https://a.localhost", false), ("https://localhosts.example", true)]
-        {
+        for (url, told) in [
+            ("https://localhost:8443", false),
+            ("https://a.localhost", false),
+            ("https://localhosts.example", true),
+        ] {
             let response = shown(None, Site::of(url));
-            assert_eq!(response.headers().contains_key("strict-transport-security"), told, "{url}");
+            assert_eq!(
+                response.headers().contains_key("strict-transport-security"),
+                told,
+                "{url}"
+            );
         }
-        assert_eq!(response.headers()["cross-origin-opener-policy"], "unsafe-none");
+        assert_eq!(
+            response.headers()["cross-origin-opener-policy"],
+            "unsafe-none"
+        );
     }
 
     #[test]
     fn cw_01_a_script_runs_by_a_nonce_that_is_new_each_time() {
-        let script = Script { source: "/* ours */", connects: true };
+        let script = Script {
+            source: "/* ours */",
+            connects: true,
+        };
         let policies: Vec<String> = (0..2)
             .map(|_| {
-                shown(Some(script), Site::default()).headers()["content-security-policy"].to_str().unwrap().to_owned()
+                shown(Some(script), Site::default()).headers()["content-security-policy"]
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
             })
             .collect();
         assert!(
-            policies[0].contains("script-src 'nonce-") && policies[0].contains("connect-src 'self'; "),
+            policies[0].contains("script-src 'nonce-")
+                && policies[0].contains("connect-src 'self'; "),
             "{policies:?}"
         );
         assert_ne!(policies[0], policies[1]);
@@ -289,8 +345,18 @@ mod tests {
     #[test]
     fn a_page_that_cannot_be_rendered_is_a_plain_500() {
         let tongue = Texts::default().tongue("en");
-        let response = show(&Plain { tongue: &tongue, word: Word(false), script: None }, Site::default());
+        let response = show(
+            &Plain {
+                tongue: &tongue,
+                word: Word(false),
+                script: None,
+            },
+            Site::default(),
+        );
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(
+            response.headers()["content-type"],
+            "text/plain; charset=utf-8"
+        );
     }
 }

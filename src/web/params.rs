@@ -113,7 +113,10 @@ impl Params {
     /// # Errors
     /// 415 and 413 as [`Params::from_form`], and 400 if the body ends before its end.
     pub async fn form_bytes(request: &Request, body: Body) -> Result<Vec<u8>, ParamError> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         if !is_form(content_type) {
             return Err(ParamError::ContentType);
         }
@@ -138,7 +141,9 @@ impl Params {
     /// Repeated, badly encoded, with a NUL, too long.
     pub fn one_within(&self, name: &'static str, max: usize) -> Result<Option<&str>, ParamError> {
         let mut values = self.named(name);
-        let Some(value) = values.next() else { return Ok(None) };
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
         if values.next().is_some() {
             return Err(ParamError::Repeated(name));
         }
@@ -158,8 +163,14 @@ impl Params {
     /// # Errors
     /// Any badly encoded, with a NUL, over `max` bytes.
     pub fn all(&self, name: &'static str, max: usize) -> Result<Vec<&str>, ParamError> {
-        let values: Result<Vec<&str>, _> = self.named(name).map(|value| sound(name, value, max)).collect();
-        Ok(values?.into_iter().filter(|value| !value.is_empty()).collect())
+        let values: Result<Vec<&str>, _> = self
+            .named(name)
+            .map(|value| sound(name, value, max))
+            .collect();
+        Ok(values?
+            .into_iter()
+            .filter(|value| !value.is_empty())
+            .collect())
     }
 
     /// Refuses if any of `names` is repeated or badly encoded: for endpoints that must look at all before the first.
@@ -167,7 +178,9 @@ impl Params {
     /// # Errors
     /// The first fault in the order of `names`. Length is not looked at: its bound belongs to the reader.
     pub fn known(&self, names: &[&'static str]) -> Result<(), ParamError> {
-        names.iter().try_for_each(|name| self.one_within(name, usize::MAX).map(drop))
+        names
+            .iter()
+            .try_for_each(|name| self.one_within(name, usize::MAX).map(drop))
     }
 
     /// Refuses if any of `names` is repeated, whatever it holds: for hints, which fail no request by what they say.
@@ -195,12 +208,18 @@ impl Params {
     }
 
     fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a Value> + use<'a, 'n> {
-        self.0.iter().filter(move |(sent, _)| sent == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .filter(move |(sent, _)| sent == name)
+            .map(|(_, value)| value)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, ParamError> {
         let mut pairs = Vec::new();
-        for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        for pair in bytes
+            .split(|byte| *byte == b'&')
+            .filter(|pair| !pair.is_empty())
+        {
             if pairs.len() == MAX_PAIRS {
                 return Err(ParamError::TooMany);
             }
@@ -217,7 +236,11 @@ impl Params {
 }
 
 fn is_form(content_type: Option<&str>) -> bool {
-    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = content_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     essence.trim().eq_ignore_ascii_case(FORM)
 }
 
@@ -267,14 +290,24 @@ mod tests {
     #[test]
     fn po_03_a_repeated_parameter_is_refused_whatever_its_values() {
         for body in ["a=1&a=2", "a=1&a=1", "a=&a=1", "a&a", "a=1&%61=2"] {
-            assert_eq!(fault(form(body).one("a")), ParamError::Repeated("a"), "{body}");
-            assert_eq!(fault(form(body).known(&["b", "a"])), ParamError::Repeated("a"), "{body}");
+            assert_eq!(
+                fault(form(body).one("a")),
+                ParamError::Repeated("a"),
+                "{body}"
+            );
+            assert_eq!(
+                fault(form(body).known(&["b", "a"])),
+                ParamError::Repeated("a"),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn po_03_the_query_is_read_as_raw_pairs() {
-        let request = Request::builder().uri_str("/authorize?state=a%20b+c&state=d&scope=openid").finish();
+        let request = Request::builder()
+            .uri_str("/authorize?state=a%20b+c&state=d&scope=openid")
+            .finish();
         let params = Params::from_query(&request).unwrap();
         assert_eq!(params.one("scope").unwrap(), Some("openid"));
         assert_eq!(fault(params.one("state")), ParamError::Repeated("state"));
@@ -283,7 +316,10 @@ mod tests {
     #[test]
     fn rfc_6749_3_1_a_parameter_without_a_value_is_absent() {
         let params = form("a=&b&c=3");
-        assert_eq!((params.one("a").unwrap(), params.one("b").unwrap()), (None, None));
+        assert_eq!(
+            (params.one("a").unwrap(), params.one("b").unwrap()),
+            (None, None)
+        );
         assert_eq!(params.one("c").unwrap(), Some("3"));
         assert_eq!(fault(params.needed("a", 9)), ParamError::Missing("a"));
         assert!(params.has("a") && !params.has("d"));
@@ -291,44 +327,104 @@ mod tests {
 
     #[test]
     fn broken_escapes_and_bytes_are_refused_and_not_repaired() {
-        for body in ["a=%", "a=%4", "a=%zz", "a=%ff", "a=%c3%28", "a=%+1", "a=%-1"] {
-            assert_eq!(fault(form(body).one("a")), ParamError::Encoding("a"), "{body}");
+        for body in [
+            "a=%", "a=%4", "a=%zz", "a=%ff", "a=%c3%28", "a=%+1", "a=%-1",
+        ] {
+            assert_eq!(
+                fault(form(body).one("a")),
+                ParamError::Encoding("a"),
+                "{body}"
+            );
         }
         let raw = Params::from_form(b"a=\xff", Some(FORM)).unwrap();
         assert_eq!(fault(raw.one("a")), ParamError::Encoding("a"));
-        assert_eq!(form("a=%C3%a9+%2B&x=%").one("a").unwrap(), Some("é +"), "what nobody asks for is let be");
+        assert_eq!(
+            form("a=%C3%a9+%2B&x=%").one("a").unwrap(),
+            Some("é +"),
+            "what nobody asks for is let be"
+        );
     }
 
     #[test]
     fn a_nul_and_an_over_long_value_are_refused() {
         assert_eq!(fault(form("a=x%00y").one("a")), ParamError::Character("a"));
         let long = format!("a={}", "x".repeat(DEFAULT_MAX + 1));
-        assert_eq!(fault(form(&long).one("a")), ParamError::TooLong { name: "a", max: DEFAULT_MAX });
-        assert!(form(&long).one_within("a", DEFAULT_MAX + 1).unwrap().is_some());
+        assert_eq!(
+            fault(form(&long).one("a")),
+            ParamError::TooLong {
+                name: "a",
+                max: DEFAULT_MAX
+            }
+        );
+        assert!(
+            form(&long)
+                .one_within("a", DEFAULT_MAX + 1)
+                .unwrap()
+                .is_some()
+        );
     }
 
     #[test]
     fn rfc_8707_2_resource_may_be_repeated() {
         assert_eq!(form("r=1&r=&r=2").all("r", 9).unwrap(), ["1", "2"]);
-        assert_eq!(fault(form("r=1&r=%").all("r", 9)), ParamError::Encoding("r"));
+        assert_eq!(
+            fault(form("r=1&r=%").all("r", 9)),
+            ParamError::Encoding("r")
+        );
     }
 
     #[test]
     fn px_02_only_a_form_of_at_most_64_kib_is_read() {
-        for wrong in [None, Some("application/json"), Some("multipart/form-data; boundary=x"), Some("text/plain")] {
-            assert_eq!(fault(Params::from_form(b"a=1", wrong)).status(), 415, "{wrong:?}");
+        for wrong in [
+            None,
+            Some("application/json"),
+            Some("multipart/form-data; boundary=x"),
+            Some("text/plain"),
+        ] {
+            assert_eq!(
+                fault(Params::from_form(b"a=1", wrong)).status(),
+                415,
+                "{wrong:?}"
+            );
         }
-        assert!(Params::from_form(b"a=1", Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8")).is_ok());
-        assert_eq!(fault(Params::from_form(&vec![b'a'; FORM_BYTES + 1], Some(FORM))).status(), 413);
-        assert_eq!(fault(Params::from_form(&b"a&".repeat(MAX_PAIRS + 1), Some(FORM))), ParamError::TooMany);
+        assert!(
+            Params::from_form(
+                b"a=1",
+                Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8")
+            )
+            .is_ok()
+        );
+        assert_eq!(
+            fault(Params::from_form(&vec![b'a'; FORM_BYTES + 1], Some(FORM))).status(),
+            413
+        );
+        assert_eq!(
+            fault(Params::from_form(&b"a&".repeat(MAX_PAIRS + 1), Some(FORM))),
+            ParamError::TooMany
+        );
     }
 
     #[tokio::test]
     async fn po_04_a_form_is_read_from_the_body_and_never_from_the_query() {
-        let request = Request::builder().uri_str("/?a=query").content_type(FORM).finish();
-        assert_eq!(Params::read_form(&request, "b=1".into()).await.unwrap().one("a").unwrap(), None);
-        let chunks = futures_util::stream::iter((0..65).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 1024])));
+        let request = Request::builder()
+            .uri_str("/?a=query")
+            .content_type(FORM)
+            .finish();
+        assert_eq!(
+            Params::read_form(&request, "b=1".into())
+                .await
+                .unwrap()
+                .one("a")
+                .unwrap(),
+            None
+        );
+        let chunks =
+            futures_util::stream::iter((0..65).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 1024])));
         let error = fault(Params::read_form(&request, Body::from_bytes_stream(chunks)).await);
-        assert_eq!(error, ParamError::TooLarge, "counted, without a Content-Length");
+        assert_eq!(
+            error,
+            ParamError::TooLarge,
+            "counted, without a Content-Length"
+        );
     }
 }

@@ -58,13 +58,19 @@ impl Problem {
     /// With the id of the request.
     #[must_use]
     pub fn with_reference(self, request_id: impl Into<String>) -> Self {
-        Self { reference: Some(request_id.into()), ..self }
+        Self {
+            reference: Some(request_id.into()),
+            ..self
+        }
     }
 
     /// With Retry-After: `seconds`.
     #[must_use]
     pub fn with_retry_after(self, seconds: u32) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
     }
 
     fn status_code(&self) -> StatusCode {
@@ -74,10 +80,14 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response =
-            Response::builder().status(self.status_code()).content_type(Self::CONTENT_TYPE).body(self.to_json_string());
+        let mut response = Response::builder()
+            .status(self.status_code())
+            .content_type(Self::CONTENT_TYPE)
+            .body(self.to_json_string());
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -128,7 +138,10 @@ impl IntoResponse for ProblemJson {
 
 impl ApiResponse for ProblemJson {
     fn meta() -> MetaResponses {
-        let content = MetaMediaType { content_type: Problem::CONTENT_TYPE, schema: Problem::schema_ref() };
+        let content = MetaMediaType {
+            content_type: Problem::CONTENT_TYPE,
+            schema: Problem::schema_ref(),
+        };
         let response = MetaResponse {
             description: "A problem (RFC 9457)",
             status: None,
@@ -136,7 +149,9 @@ impl ApiResponse for ProblemJson {
             content: vec![content],
             headers: vec![],
         };
-        MetaResponses { responses: vec![response] }
+        MetaResponses {
+            responses: vec![response],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -171,8 +186,16 @@ impl<const WHAT: u8> ApiResponse for Otherwise<WHAT> {
     fn meta() -> MetaResponses {
         let all = [
             (BODY, 413, "`too_large`: a body may have 64 KiB."),
-            (BODY, 415, "`wrong_content_type`: the body must be `application/json`."),
-            (AWAY, 503, "`temporarily_unavailable`: something that we need is away. Wait for what Retry-After says."),
+            (
+                BODY,
+                415,
+                "`wrong_content_type`: the body must be `application/json`.",
+            ),
+            (
+                AWAY,
+                503,
+                "`temporarily_unavailable`: something that we need is away. Wait for what Retry-After says.",
+            ),
         ];
         let told = all.into_iter().filter(|(what, ..)| WHAT & what != 0);
         let told = told.flat_map(|(_, status, description)| {
@@ -182,7 +205,9 @@ impl<const WHAT: u8> ApiResponse for Otherwise<WHAT> {
             }
             responses
         });
-        MetaResponses { responses: told.collect() }
+        MetaResponses {
+            responses: told.collect(),
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -204,9 +229,13 @@ mod tests {
 
     #[tokio::test]
     async fn rfc_9457_a_problem_carries_its_members_and_status() {
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "Try again in a minute.")
-            .with_reference("r1")
-            .with_retry_after(60);
+        let problem = Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "slow_down",
+            "Try again in a minute.",
+        )
+        .with_reference("r1")
+        .with_retry_after(60);
         for response in [
             problem.clone().into_response(),
             poem::Error::from(problem.clone()).into_response(),
@@ -227,13 +256,27 @@ mod tests {
     #[test]
     fn the_documentation_names_the_media_type() {
         let meta = Answer::meta();
-        assert_eq!(meta.responses[0].content[0].content_type, "application/problem+json");
+        assert_eq!(
+            meta.responses[0].content[0].content_type,
+            "application/problem+json"
+        );
     }
 
     #[test]
     fn the_documentation_names_what_any_address_may_answer() {
-        let statuses = |meta: MetaResponses| meta.responses.iter().map(|one| one.status.unwrap()).collect::<Vec<_>>();
-        assert_eq!(statuses(Result::<Answer, Otherwise<{ BODY | AWAY }>>::meta()), [429, 413, 415, 503]);
-        assert_eq!(statuses(Result::<Answer, Otherwise<AWAY>>::meta()), [429, 503]);
+        let statuses = |meta: MetaResponses| {
+            meta.responses
+                .iter()
+                .map(|one| one.status.unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            statuses(Result::<Answer, Otherwise<{ BODY | AWAY }>>::meta()),
+            [429, 413, 415, 503]
+        );
+        assert_eq!(
+            statuses(Result::<Answer, Otherwise<AWAY>>::meta()),
+            [429, 503]
+        );
     }
 }

@@ -7,7 +7,9 @@
 
 mod peers;
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, pin::pin, sync::Arc, task, time::Duration};
+use std::{
+    convert::Infallible, io, net::SocketAddr, pin::Pin, pin::pin, sync::Arc, task, time::Duration,
+};
 
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::{
@@ -90,7 +92,10 @@ pub async fn serve<E: Endpoint + 'static>(
     listener.local_addr()?;
     let endpoint = Arc::new(endpoint);
     let slots = Arc::new(Semaphore::new(options.max_connections));
-    let peers = Peers::new(options.connections_per_network, Arc::clone(&options.trusted_proxies));
+    let peers = Peers::new(
+        options.connections_per_network,
+        Arc::clone(&options.trusted_proxies),
+    );
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -119,7 +124,10 @@ pub async fn serve<E: Endpoint + 'static>(
     stop.send_replace(true);
     let all_done = async { while connections.join_next().await.is_some() {} };
     if timeout(options.drain, all_done).await.is_err() {
-        tracing::warn!(connections = connections.len(), "connections cut at the end of the drain time");
+        tracing::warn!(
+            connections = connections.len(),
+            "connections cut at the end of the drain time"
+        );
     }
     connections.shutdown().await;
     Ok(())
@@ -138,10 +146,16 @@ type Holds = (OwnedSemaphorePermit, Option<Place>);
 
 /// The next connection, once there is a slot for it. One of a network that has its share is closed: left in the backlog
 /// it would stand in everybody's way.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, peers: &Arc<Peers>) -> (TcpStream, Ends, Holds) {
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+    peers: &Arc<Peers>,
+) -> (TcpStream, Ends, Holds) {
     loop {
         // The semaphore is never closed.
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return std::future::pending().await };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
+            return std::future::pending().await;
+        };
         match accept_one(listener).await {
             Ok((stream, ends)) => {
                 let peer = ends.remote.as_socket_addr().map(|peer| peer.ip());
@@ -165,7 +179,14 @@ async fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, Ends)> {
     stream.set_nodelay(true)?;
     let end = |address: SocketAddr| Addr::SocketAddr(address);
     let local = LocalAddr(end(stream.local_addr()?));
-    Ok((stream, Ends { local, remote: RemoteAddr(end(remote)), scheme: Scheme::HTTP }))
+    Ok((
+        stream,
+        Ends {
+            local,
+            remote: RemoteAddr(end(remote)),
+            scheme: Scheme::HTTP,
+        },
+    ))
 }
 
 /// The TLS handshake. None: it failed, it took too long, or the service stops.
@@ -204,7 +225,12 @@ async fn connection<S, E>(
     let pulse = Arc::new(pulse);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let beat = Beat::new(Arc::clone(&pulse));
-        let request = Request::from((request, ends.local.clone(), ends.remote.clone(), ends.scheme.clone()));
+        let request = Request::from((
+            request,
+            ends.local.clone(),
+            ends.remote.clone(),
+            ends.scheme.clone(),
+        ));
         let endpoint = Arc::clone(&endpoint);
         async move {
             let response: hyper::Response<_> = endpoint.get_response(request).await.into();
@@ -285,7 +311,12 @@ struct Beat(Arc<watch::Sender<Pulse>>);
 
 impl Beat {
     fn new(pulse: Arc<watch::Sender<Pulse>>) -> Self {
-        pulse.send_modify(|pulse| *pulse = Pulse { began: true, at_work: pulse.at_work.saturating_add(1) });
+        pulse.send_modify(|pulse| {
+            *pulse = Pulse {
+                began: true,
+                at_work: pulse.at_work.saturating_add(1),
+            }
+        });
         Self(pulse)
     }
 
@@ -297,7 +328,8 @@ impl Beat {
 
 impl Drop for Beat {
     fn drop(&mut self) {
-        self.0.send_modify(|pulse| pulse.at_work = pulse.at_work.saturating_sub(1));
+        self.0
+            .send_modify(|pulse| pulse.at_work = pulse.at_work.saturating_sub(1));
     }
 }
 

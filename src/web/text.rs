@@ -50,7 +50,9 @@ impl Default for Texts {
     fn default() -> Self {
         // The shipped files are known to parse (test); a build where they do not speaks in keys rather than not at all.
         let languages = load::languages(&[]).unwrap_or_default();
-        Self { current: Arc::new(ArcSwap::from_pointee(languages)) }
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(languages)),
+        }
     }
 }
 
@@ -82,7 +84,10 @@ impl Texts {
     pub fn pick(&self, ui_locales: &str, accept_language: &str) -> Tongue {
         let languages = self.current.load();
         let wanted = ui_locales_tags(ui_locales).chain(accepted_tags(accept_language));
-        let language = wanted.filter_map(|tag| lookup(&languages, tag)).next().cloned();
+        let language = wanted
+            .filter_map(|tag| lookup(&languages, tag))
+            .next()
+            .cloned();
         tongue(&languages, language)
     }
 
@@ -111,10 +116,16 @@ impl Tongue {
     /// A message with arguments, as plain text without marks around them. A whole number may choose a plural.
     #[must_use]
     pub fn ta(&self, key: &str, args: &[(&'static str, String)]) -> String {
-        let values: FluentArgs<'_> = args.iter().map(|(name, value)| (*name, fluent_value(value))).collect();
+        let values: FluentArgs<'_> = args
+            .iter()
+            .map(|(name, value)| (*name, fluent_value(value)))
+            .collect();
         let (own, english) = (&self.language, &self.english);
         let bundles = [&own.texts, &own.shipped, &english.texts, &english.shipped];
-        bundles.into_iter().find_map(|bundle| format(bundle, key, &values)).unwrap_or_else(|| key.to_owned())
+        bundles
+            .into_iter()
+            .find_map(|bundle| format(bundle, key, &values))
+            .unwrap_or_else(|| key.to_owned())
     }
 
     /// The same as HTML: text and arguments escaped, each argument inside `<bdi>`, so that a left-to-right address
@@ -126,9 +137,16 @@ impl Tongue {
         const CLOSE: char = '\u{E001}';
         let marked: Vec<_> = args
             .iter()
-            .map(|(name, value)| (*name, format!("{OPEN}{}{CLOSE}", value.replace([OPEN, CLOSE], ""))))
+            .map(|(name, value)| {
+                (
+                    *name,
+                    format!("{OPEN}{}{CLOSE}", value.replace([OPEN, CLOSE], "")),
+                )
+            })
             .collect();
-        escape(&self.ta(key, &marked)).replace(OPEN, "<bdi>").replace(CLOSE, "</bdi>")
+        escape(&self.ta(key, &marked))
+            .replace(OPEN, "<bdi>")
+            .replace(CLOSE, "</bdi>")
     }
 
     /// `ltr` or `rtl`, for the `dir` attribute.
@@ -141,9 +159,13 @@ impl Tongue {
     #[must_use]
     pub fn device(&self, words: &str) -> String {
         match words.split_once(" on ") {
-            Some((browser, system)) => {
-                self.ta("account-device", &[("browser", browser.to_owned()), ("system", system.to_owned())])
-            }
+            Some((browser, system)) => self.ta(
+                "account-device",
+                &[
+                    ("browser", browser.to_owned()),
+                    ("system", system.to_owned()),
+                ],
+            ),
             None if words == UNKNOWN_DEVICE => self.t("account-device-unknown"),
             None => words.to_owned(),
         }
@@ -152,7 +174,9 @@ impl Tongue {
     /// A moment in UTC, spelled out.
     #[must_use]
     pub fn date_time(&self, at: Time) -> String {
-        let Ok(at) = time::OffsetDateTime::from_unix_timestamp(at.seconds()) else { return String::new() };
+        let Ok(at) = time::OffsetDateTime::from_unix_timestamp(at.seconds()) else {
+            return String::new();
+        };
         let month = self.t(&format!("month-{}", u8::from(at.month())));
         self.ta(
             "date-time",
@@ -199,7 +223,8 @@ fn format(bundle: &Bundle, key: &str, args: &FluentArgs<'_>) -> Option<String> {
 
 /// What of a caller's list is read.
 fn beginning(list: &str) -> &str {
-    list.get(..list.floor_char_boundary(LONGEST_WISH)).unwrap_or_default()
+    list.get(..list.floor_char_boundary(LONGEST_WISH))
+        .unwrap_or_default()
 }
 
 /// Tags in the caller's order.
@@ -209,7 +234,11 @@ fn ui_locales_tags(list: &str) -> impl Iterator<Item = &str> {
 
 /// Tags of an Accept-Language header, best first; `q=0` means never (RFC 9110 §12.4.2).
 fn accepted_tags(header: &str) -> impl Iterator<Item = &str> {
-    let mut wishes: Vec<(u16, &str)> = beginning(header).split(',').take(40).filter_map(wish).collect();
+    let mut wishes: Vec<(u16, &str)> = beginning(header)
+        .split(',')
+        .take(40)
+        .filter_map(wish)
+        .collect();
     wishes.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
     wishes.into_iter().map(|(_, tag)| tag)
 }
@@ -218,10 +247,18 @@ fn wish(part: &str) -> Option<(u16, &str)> {
     let (tag, parameter) = part.split_once(';').unwrap_or((part, ""));
     let weight = match parameter.trim().strip_prefix("q=") {
         // 0 to 1 with at most three decimals; anything else asks for nothing.
-        Some(q) => q.parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q)).map(|q| q * 1000.0)?,
+        Some(q) => q
+            .parse::<f32>()
+            .ok()
+            .filter(|q| (0.0..=1.0).contains(q))
+            .map(|q| q * 1000.0)?,
         None => 1000.0,
     };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 1000"
+    )]
     let weight = weight as u16;
     (weight > 0).then(|| (weight, tag.trim()))
 }
@@ -238,9 +275,16 @@ fn lookup<'a>(languages: &'a Languages, tag: &str) -> Option<&'a Arc<Language>> 
 }
 
 fn tongue(languages: &Languages, language: Option<Arc<Language>>) -> Tongue {
-    let english = languages.get(FALLBACK).cloned().unwrap_or_else(|| Arc::new(Language::empty()));
+    let english = languages
+        .get(FALLBACK)
+        .cloned()
+        .unwrap_or_else(|| Arc::new(Language::empty()));
     let language = language.unwrap_or_else(|| Arc::clone(&english));
-    Tongue { tag: Arc::clone(&language.tag), language, english }
+    Tongue {
+        tag: Arc::clone(&language.tag),
+        language,
+        english,
+    }
 }
 
 /// The keys of a shipped language, for tests that compare.

@@ -66,10 +66,17 @@ impl Certificate {
     /// # Errors
     /// One of both is missing or unreadable, or they are no pair.
     pub fn open(files: &Tls) -> Result<Option<Arc<Self>>, Problem> {
-        let Some(found) = pair::load(files)? else { return Ok(None) };
+        let Some(found) = pair::load(files)? else {
+            return Ok(None);
+        };
         let shown = ArcSwap::from_pointee(pair::parse(&found)?);
         let seen = Mutex::new(Some(fingerprint(&found)));
-        Ok(Some(Arc::new(Self { shown, files: files.clone(), seen, changed: Notify::new() })))
+        Ok(Some(Arc::new(Self {
+            shown,
+            files: files.clone(),
+            seen,
+            changed: Notify::new(),
+        })))
     }
 
     /// Has the files read again soon, from any thread. Only where [`renew`] runs.
@@ -84,7 +91,11 @@ impl Certificate {
             Ok(None) => return Reading::Same,
             Err(problem) => (None, Err(problem)),
         };
-        if std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), found) == found {
+        if std::mem::replace(
+            &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner),
+            found,
+        ) == found
+        {
             return Reading::Same;
         }
         match pair {
@@ -100,7 +111,9 @@ impl Certificate {
 fn fingerprint(files: &Files) -> Hash {
     // The first one's length keeps the two apart.
     let length = files.cert.len().to_be_bytes();
-    Hash::of(&zeroize::Zeroizing::new([&length[..], &files.cert, &files.key].concat()))
+    Hash::of(&zeroize::Zeroizing::new(
+        [&length[..], &files.cert, &files.key].concat(),
+    ))
 }
 
 impl ResolvesServerCert for Certificate {
@@ -115,7 +128,9 @@ impl ResolvesServerCert for Certificate {
 /// Never with the suites that are built in.
 pub fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, String> {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
+    let builder = builder
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| error.to_string())?;
     let resolver: Arc<dyn ResolvesServerCert> = Arc::<Certificate>::clone(certificate);
     let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
     config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec();
@@ -140,7 +155,10 @@ impl Drop for Renewal {
 #[must_use]
 pub fn renew(certificate: Arc<Certificate>) -> Renewal {
     let mut watchers = Vec::new();
-    for file in [&certificate.files.cert_file, &certificate.files.key_file].into_iter().flatten() {
+    for file in [&certificate.files.cert_file, &certificate.files.key_file]
+        .into_iter()
+        .flatten()
+    {
         let nudged = Arc::clone(&certificate);
         match folder_watcher(file, move || nudged.look_again()) {
             Ok(watcher) => watchers.push(watcher),
@@ -149,7 +167,10 @@ pub fn renew(certificate: Arc<Certificate>) -> Renewal {
             }
         }
     }
-    Renewal { task: tokio::spawn(follow(certificate)), _watchers: watchers }
+    Renewal {
+        task: tokio::spawn(follow(certificate)),
+        _watchers: watchers,
+    }
 }
 
 async fn follow(certificate: Arc<Certificate>) {
@@ -162,9 +183,16 @@ async fn follow(certificate: Arc<Certificate>) {
             Ok(Reading::Same) => {}
             Ok(Reading::Renewed) => tracing::info!("a renewed certificate is shown from now on"),
             Ok(Reading::Refused(problem)) => {
-                tracing::error!(key = problem.key, "the new certificate is refused; the old one stays: {problem}");
+                tracing::error!(
+                    key = problem.key,
+                    "the new certificate is refused; the old one stays: {problem}"
+                );
             }
-            Err(_) => return tracing::error!("renewed certificates are not looked for any more; restart to show them"),
+            Err(_) => {
+                return tracing::error!(
+                    "renewed certificates are not looked for any more; restart to show them"
+                );
+            }
         }
     }
 }

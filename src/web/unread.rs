@@ -23,20 +23,31 @@ pub(super) fn words(error: &poem::Error) -> String {
 
 fn reason(said: &str) -> String {
     if let Some((_, rest)) = said.split_once("unknown field `") {
-        let name = field(rest).map(|name| format!(", `{name}`,")).unwrap_or_default();
-        return format!("A field of the body{name} is none that this address knows. Those are at /docs.");
+        let name = field(rest)
+            .map(|name| format!(", `{name}`,"))
+            .unwrap_or_default();
+        return format!(
+            "A field of the body{name} is none that this address knows. Those are at /docs."
+        );
     }
     if let Some(name) = said.split_once("field `").and_then(|(_, rest)| field(rest)) {
-        return format!("The field `{name}` of the body does not keep to its bounds. They are at /docs.");
+        return format!(
+            "The field `{name}` of the body does not keep to its bounds. They are at /docs."
+        );
     }
     if said.starts_with("Type \"") || said.contains(", found null.") {
         return "A field of the body is missing. What belongs into it is at /docs.".to_owned();
     }
     if said.starts_with("Expected input type") || said.starts_with("failed to parse \"") {
-        return "A field of the body has the wrong type. What belongs into it is at /docs.".to_owned();
+        return "A field of the body has the wrong type. What belongs into it is at /docs."
+            .to_owned();
     }
     match said.rsplit_once(" at line ") {
-        Some((_, place)) if place.chars().all(|c| c.is_ascii_digit() || " column".contains(c)) => {
+        Some((_, place))
+            if place
+                .chars()
+                .all(|c| c.is_ascii_digit() || " column".contains(c)) =>
+        {
             format!("The body is not JSON: see line {place}.")
         }
         _ => "The body is not JSON.".to_owned(),
@@ -46,7 +57,8 @@ fn reason(said: &str) -> String {
 /// A field's name, up to the closing quote, if it is one that we could have given: others may be somebody's secret.
 fn field(rest: &str) -> Option<&str> {
     let (name, _) = rest.split_once('`')?;
-    let plain = (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let plain =
+        (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     plain.then_some(name)
 }
 
@@ -57,8 +69,14 @@ mod tests {
     #[test]
     fn f_3_the_framework_s_words_become_ours() {
         for (said, ours) in [
-            ("expected value at line 1 column 2", "The body is not JSON: see line 1 column 2."),
-            ("recursion limit exceeded at line 1 column 128", "The body is not JSON: see line 1 column 128."),
+            (
+                "expected value at line 1 column 2",
+                "The body is not JSON: see line 1 column 2.",
+            ),
+            (
+                "recursion limit exceeded at line 1 column 128",
+                "The body is not JSON: see line 1 column 128.",
+            ),
             ("hunter2", "The body is not JSON."),
             (
                 "Expected input type \"string\", found \"hunter2\". (occurred while parsing \"NewLogin\")",

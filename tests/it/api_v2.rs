@@ -39,41 +39,69 @@ fn json_of(page: &Page) -> Value {
     serde_json::from_str(&page.body).unwrap_or_else(|_| panic!("{}", page.body))
 }
 
-async fn send(bed: &Bed, method: Method, path: &str, headers: &[(&'static str, &str)], body: Option<Value>) -> Page {
-    let request = headers
-        .iter()
-        .fold(bed.browser().request(method, path), |request, (name, value)| request.header(*name, *value));
+async fn send(
+    bed: &Bed,
+    method: Method,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: Option<Value>,
+) -> Page {
+    let request = headers.iter().fold(
+        bed.browser().request(method, path),
+        |request, (name, value)| request.header(*name, *value),
+    );
     bed.call(match body {
-        Some(body) => request.header(header::CONTENT_TYPE, "application/json").body(body.to_string()),
+        Some(body) => request
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.to_string()),
         None => request.finish(),
     })
     .await
 }
 
 async fn begin(bed: &Bed, email: &str) -> String {
-    let body =
-        json!({"client_id": "app", "email": email, "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
+    let body = json!({"client_id": "app", "email": email, "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
     let begun = send(bed, Method::POST, "/api/v2/logins", &[], Some(body)).await;
     assert_eq!(begun.status, StatusCode::CREATED, "{}", begun.body);
     json_of(&begun)["flow_id"].as_str().unwrap().to_owned()
 }
 
 async fn read(bed: &Bed, id: &str, verifier: &str) -> (StatusCode, Value) {
-    let page = send(bed, Method::GET, &format!("/api/v2/logins/{id}"), &[("code-verifier", verifier)], None).await;
+    let page = send(
+        bed,
+        Method::GET,
+        &format!("/api/v2/logins/{id}"),
+        &[("code-verifier", verifier)],
+        None,
+    )
+    .await;
     (page.status, json_of(&page))
 }
 
 async fn submit(bed: &Bed, id: &str, code: &str, verifier: &str) -> Page {
     let body = json!({"code": code, "code_verifier": verifier, "scope": "openid"});
-    send(bed, Method::POST, &format!("/api/v2/logins/{id}/code"), &[], Some(body)).await
+    send(
+        bed,
+        Method::POST,
+        &format!("/api/v2/logins/{id}/code"),
+        &[],
+        Some(body),
+    )
+    .await
 }
 
 async fn a_login_is_begun_read_and_finished_by_its_verifier(bed: Bed) {
     bed.configure(with_apps);
     let id = begin(&bed, "v2@example.com").await;
     let (status, login) = read(&bed, &id, VERIFIER).await;
-    assert_eq!((status, &login["id"], &login["state"]), (StatusCode::OK, &json!(id), &json!("open")));
-    assert!((1..=1800).contains(&login["expires_in"].as_u64().unwrap()), "{login}");
+    assert_eq!(
+        (status, &login["id"], &login["state"]),
+        (StatusCode::OK, &json!(id), &json!("open"))
+    );
+    assert!(
+        (1..=1800).contains(&login["expires_in"].as_u64().unwrap()),
+        "{login}"
+    );
 
     let path = format!("/api/v2/logins/{id}");
     let other = "x".repeat(43);
@@ -92,19 +120,41 @@ async fn a_login_is_begun_read_and_finished_by_its_verifier(bed: Bed) {
         }
     }
     for id in ["00000000-0000-0000-0000-000000000000", "x"] {
-        assert_eq!(read(&bed, id, VERIFIER).await.0, StatusCode::NOT_FOUND, "{id}");
+        assert_eq!(
+            read(&bed, id, VERIFIER).await.0,
+            StatusCode::NOT_FOUND,
+            "{id}"
+        );
     }
 
     let code = bed.mail("v2@example.com").await.code();
-    let wrong = if code == "00000000" { "00000001" } else { "00000000" };
-    assert_eq!(submit(&bed, &id, wrong, VERIFIER).await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(submit(&bed, &id, &code, &other).await.status, StatusCode::BAD_REQUEST, "D1: the verifier binds it");
+    let wrong = if code == "00000000" {
+        "00000001"
+    } else {
+        "00000000"
+    };
+    assert_eq!(
+        submit(&bed, &id, wrong, VERIFIER).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        submit(&bed, &id, &code, &other).await.status,
+        StatusCode::BAD_REQUEST,
+        "D1: the verifier binds it"
+    );
     let done = submit(&bed, &id, &code, VERIFIER).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.body);
     let tokens = json_of(&done);
-    assert!(tokens["access_token"].is_string() && tokens["id_token"].is_string(), "{tokens}");
+    assert!(
+        tokens["access_token"].is_string() && tokens["id_token"].is_string(),
+        "{tokens}"
+    );
     assert_eq!(read(&bed, &id, VERIFIER).await.1["state"], "consumed");
-    assert_eq!(submit(&bed, &id, &code, VERIFIER).await.status, StatusCode::BAD_REQUEST, "once");
+    assert_eq!(
+        submit(&bed, &id, &code, VERIFIER).await.status,
+        StatusCode::BAD_REQUEST,
+        "once"
+    );
 }
 
 /// The whole body of a stream that ends by itself.
@@ -117,16 +167,30 @@ async fn a_login_is_followed_until_it_is_consumed(bed: Bed) {
         let code = bed.mail("v2-events@example.com").await.code();
         submit(&bed, &id, &code, VERIFIER).await
     });
-    assert_eq!((told.status, done.status), (StatusCode::OK, StatusCode::OK), "{}", done.body);
-    assert!(told.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")));
+    assert_eq!(
+        (told.status, done.status),
+        (StatusCode::OK, StatusCode::OK),
+        "{}",
+        done.body
+    );
+    assert!(
+        told.header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/event-stream"))
+    );
     let events: Vec<Value> = told
         .body
         .lines()
         .filter_map(|line| line.strip_prefix("data:"))
         .map(|data| serde_json::from_str(data).unwrap())
         .collect();
-    let states: Vec<&str> = events.iter().map(|event| event["state"].as_str().unwrap()).collect();
-    assert!(states == ["open", "consumed"] || states == ["consumed"], "{states:?}");
+    let states: Vec<&str> = events
+        .iter()
+        .map(|event| event["state"].as_str().unwrap())
+        .collect();
+    assert!(
+        states == ["open", "consumed"] || states == ["consumed"],
+        "{states:?}"
+    );
 }
 
 /// Streams that are followed, not read to their end.
@@ -140,7 +204,13 @@ async fn each_network_follows_its_share_of_logins(bed: Bed) {
         let path = format!("/api/v2/logins/{id}/events");
         let mut browser = bed.browser();
         browser.from = from.to_owned();
-        bed.answer(browser.request(Method::GET, &path).header("code-verifier", VERIFIER).finish()).await
+        bed.answer(
+            browser
+                .request(Method::GET, &path)
+                .header("code-verifier", VERIFIER)
+                .finish(),
+        )
+        .await
     };
     // The streams of a process are counted together: these networks are of this test alone.
     let (mine, another) = (bed.browser().from, bed.browser().from);
@@ -148,8 +218,15 @@ async fn each_network_follows_its_share_of_logins(bed: Bed) {
         let [_, _, high, low] = from.parse::<std::net::Ipv4Addr>().unwrap().octets();
         format!("2001:db8:{high:x}{low:02x}:1:{host}")
     };
-    let six = [within(&mine, ":1"), within(&mine, "ffff::2"), within(&another, ":1")];
-    for [one, neighbour, other] in [[mine.clone(), mine, another], six].each_ref().map(|from| from.each_ref()) {
+    let six = [
+        within(&mine, ":1"),
+        within(&mine, "ffff::2"),
+        within(&another, ":1"),
+    ];
+    for [one, neighbour, other] in [[mine.clone(), mine, another], six]
+        .each_ref()
+        .map(|from| from.each_ref())
+    {
         let mut held = Vec::new();
         for n in 0..16 {
             let stream = follow(one, &logins[n / 4]).await;
@@ -157,13 +234,26 @@ async fn each_network_follows_its_share_of_logins(bed: Bed) {
             held.push(stream);
         }
         let mut refused = follow(neighbour, &logins[4]).await;
-        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "{one}: a login that nobody follows");
+        assert_eq!(
+            refused.status(),
+            StatusCode::TOO_MANY_REQUESTS,
+            "{one}: a login that nobody follows"
+        );
         assert!(refused.headers().contains_key(header::RETRY_AFTER));
-        let problem: Value = serde_json::from_str(&refused.take_body().into_string().await.unwrap()).unwrap();
+        let problem: Value =
+            serde_json::from_str(&refused.take_body().into_string().await.unwrap()).unwrap();
         assert_eq!(problem["code"], "too_many_requests", "{problem}");
-        assert_eq!(follow(other, &logins[4]).await.status(), StatusCode::OK, "{other}: another network has its own");
+        assert_eq!(
+            follow(other, &logins[4]).await.status(),
+            StatusCode::OK,
+            "{other}: another network has its own"
+        );
         held.pop();
-        assert_eq!(follow(neighbour, &logins[5]).await.status(), StatusCode::OK, "{one}: one has ended");
+        assert_eq!(
+            follow(neighbour, &logins[5]).await.status(),
+            StatusCode::OK,
+            "{one}: one has ended"
+        );
     }
 }
 
@@ -176,7 +266,14 @@ async fn a_link_finishes_the_login_that_is_named_alone(bed: Bed) {
     let second = begin(&bed, "v1-second@example.com").await;
     let finish = async |id: &str| {
         let body = json!({"flow_id": id, "code_verifier": VERIFIER, "link_token": token, "scope": "openid"});
-        let page = send(&bed, Method::POST, "/api/v1/auth/magic-link/consume", &[], Some(body)).await;
+        let page = send(
+            &bed,
+            Method::POST,
+            "/api/v1/auth/magic-link/consume",
+            &[],
+            Some(body),
+        )
+        .await;
         (page.status, json_of(&page))
     };
     for (what, id) in [
@@ -185,28 +282,45 @@ async fn a_link_finishes_the_login_that_is_named_alone(bed: Bed) {
         ("no identifier", "x"),
     ] {
         let (status, answer) = finish(id).await;
-        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")), "{what}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_code")),
+            "{what}"
+        );
     }
     let (status, answer) = finish(&own).await;
-    assert!(status == StatusCode::OK && answer["access_token"].is_string(), "nothing of that spent it: {answer}");
+    assert!(
+        status == StatusCode::OK && answer["access_token"].is_string(),
+        "nothing of that spent it: {answer}"
+    );
 }
 
 async fn a_login_is_read_by_pages_of_its_own_client_alone(bed: Bed) {
     bed.configure(with_apps);
     let id = begin(&bed, "v2-cors@example.com").await;
     let path = format!("/api/v2/logins/{id}");
-    for (origin, may) in [(APP, Some(APP)), (OTHER, None), ("https://evil.example", None)] {
+    for (origin, may) in [
+        (APP, Some(APP)),
+        (OTHER, None),
+        ("https://evil.example", None),
+    ] {
         let headers = [("code-verifier", VERIFIER), ("origin", origin)];
         let page = send(&bed, Method::GET, &path, &headers, None).await;
         assert_eq!(page.status, StatusCode::OK);
-        assert_eq!(page.header("access-control-allow-origin"), may, "PX-02: {origin}");
+        assert_eq!(
+            page.header("access-control-allow-origin"),
+            may,
+            "PX-02: {origin}"
+        );
         assert_eq!(page.header("access-control-allow-credentials"), None);
     }
     // A browser's flow is none of this API's, whatever cookie comes along.
     let mut browser = bed.browser();
     let waiting = browser.ask("v2-browser@example.com").await;
     let path = format!("/api/v2/logins/{}", crate::bed::flow_of(&waiting));
-    let answer = browser.send(browser.request(Method::GET, &path).finish()).await;
+    let answer = browser
+        .send(browser.request(Method::GET, &path).finish())
+        .await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "no cookie is read");
 }
 
@@ -214,13 +328,31 @@ async fn a_login_is_begun_by_apps_without_a_secret_alone(bed: Bed) {
     bed.configure(with_apps);
     let status = async || {
         let body = json!({"client_id": "app", "email": "x@example.com", "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
-        let first = send(&bed, Method::POST, "/api/v1/auth/magic-link/request", &[], Some(body.clone())).await;
-        (first.status, send(&bed, Method::POST, "/api/v2/logins", &[], Some(body)).await.status)
+        let first = send(
+            &bed,
+            Method::POST,
+            "/api/v1/auth/magic-link/request",
+            &[],
+            Some(body.clone()),
+        )
+        .await;
+        (
+            first.status,
+            send(&bed, Method::POST, "/api/v2/logins", &[], Some(body))
+                .await
+                .status,
+        )
     };
     assert_eq!(status().await, (StatusCode::ACCEPTED, StatusCode::CREATED));
     let refused = (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST);
-    bed.configure(|config| config.clients[0].token_endpoint_auth_method = ClientAuth::ClientSecretBasic);
-    assert_eq!(status().await, refused, "CA-3: what it has to show elsewhere it is not spared here");
+    bed.configure(|config| {
+        config.clients[0].token_endpoint_auth_method = ClientAuth::ClientSecretBasic
+    });
+    assert_eq!(
+        status().await,
+        refused,
+        "CA-3: what it has to show elsewhere it is not spared here"
+    );
     bed.configure(with_apps);
     bed.configure(|config| config.clients[0].grant_types = vec![GrantType::ClientCredentials]);
     assert_eq!(status().await, refused, "TK-8: it signs nobody in");
@@ -233,13 +365,27 @@ async fn a_login_ends_with_its_time_and_its_tries(bed: Bed) {
     bed.configure(with_apps);
     let id = begin(&bed, "v2-tries@example.com").await;
     let code = bed.mail("v2-tries@example.com").await.code();
-    let wrong = if code == "00000000" { "00000001" } else { "00000000" };
+    let wrong = if code == "00000000" {
+        "00000001"
+    } else {
+        "00000000"
+    };
     for _ in 0..5 {
-        assert_eq!(submit(&bed, &id, wrong, VERIFIER).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            submit(&bed, &id, wrong, VERIFIER).await.status,
+            StatusCode::BAD_REQUEST
+        );
     }
-    assert_eq!(submit(&bed, &id, &code, VERIFIER).await.status, StatusCode::BAD_REQUEST, "D2");
+    assert_eq!(
+        submit(&bed, &id, &code, VERIFIER).await.status,
+        StatusCode::BAD_REQUEST,
+        "D2"
+    );
     let id = begin(&bed, "v2-late@example.com").await;
     bed.pass(1801);
     let (status, login) = read(&bed, &id, VERIFIER).await;
-    assert!(status == StatusCode::NOT_FOUND || login["state"] == "ended", "{login}");
+    assert!(
+        status == StatusCode::NOT_FOUND || login["state"] == "ended",
+        "{login}"
+    );
 }

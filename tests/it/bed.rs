@@ -36,8 +36,8 @@ use poem::{
     http::{Method, StatusCode, header},
 };
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DatabaseBackend, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    Statement, sea_query::Expr,
+    ColumnTrait as _, ConnectionTrait as _, DatabaseBackend, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, Statement, sea_query::Expr,
 };
 use testkit::{
     Missing, child, ci,
@@ -121,7 +121,11 @@ impl Bed {
         let postgres = there(services::postgres().await)?;
         let redis = there(services::redis().await)?;
         let mut config = config();
-        config.database.url = Text::new(postgres.prepared(|url| async move { prepare(&url).await }).await);
+        config.database.url = Text::new(
+            postgres
+                .prepared(|url| async move { prepare(&url).await })
+                .await,
+        );
         config.tickets.url = Text::new(redis.url().to_owned());
         config.tickets.prefix = redis.prefix();
         change(&mut config);
@@ -131,7 +135,13 @@ impl Bed {
     async fn start(config: Config, folder: PathBuf) -> Self {
         install();
         let (clock, masters) = (Clock::default(), masters());
-        let db = Db::connect(&config.database_url(), config.database.max_connections, clock.clone()).await.unwrap();
+        let db = Db::connect(
+            &config.database_url(),
+            config.database.max_connections,
+            clock.clone(),
+        )
+        .await
+        .unwrap();
         let keys = Keys::open(&db, &masters).await.unwrap();
         let section = &config.tickets;
         let tickets = match section.url.expose() {
@@ -142,21 +152,45 @@ impl Bed {
         let public_url = config.server.public_url.as_str().into();
         let (macs, outbox) = (Macs::new(&masters), Arc::default());
         let (config, texts, client_keys) = (Live::new(config), texts(), ClientKeys::default());
-        let app = App { config, public_url, db, tickets, keys, client_keys, texts, macs, outbox };
+        let app = App {
+            config,
+            public_url,
+            db,
+            tickets,
+            keys,
+            client_keys,
+            texts,
+            macs,
+            outbox,
+        };
         let public = routes::public(&app, None, &Providers::new(&app)).boxed();
-        Self { app, transport, public, folder }
+        Self {
+            app,
+            transport,
+            public,
+            folder,
+        }
     }
 
     /// Another copy of the service on the same database and ticket store (PostgreSQL and Redis only).
     pub(crate) async fn copy(&self) -> Self {
-        Self::start(self.app.config.get().as_ref().clone(), child::scratch("bed")).await
+        Self::start(
+            self.app.config.get().as_ref().clone(),
+            child::scratch("bed"),
+        )
+        .await
     }
 
     /// The same service with other handles, for what is away or was lost.
     pub(crate) fn over(&self, app: App) -> Self {
         let transport = Transport::new(&app.config.get().mail, app.clock().clone()).unwrap();
         let public = routes::public(&app, None, &Providers::new(&app)).boxed();
-        Self { app, transport, public, folder: child::scratch("bed") }
+        Self {
+            app,
+            transport,
+            public,
+            folder: child::scratch("bed"),
+        }
     }
 
     /// Puts a changed configuration into force, as a reload of the file does.
@@ -164,7 +198,11 @@ impl Bed {
         let mut config = self.app.config.get().as_ref().clone();
         change(&mut config);
         let changed = self.app.config.replace(config);
-        assert!(changed.needs_restart.is_empty(), "these keys are read at the start: {:?}", changed.needs_restart);
+        assert!(
+            changed.needs_restart.is_empty(),
+            "these keys are read at the start: {:?}",
+            changed.needs_restart
+        );
     }
 
     /// Does something in a unit of work.
@@ -181,21 +219,34 @@ impl Bed {
     pub(crate) fn browser(&self) -> Browser<'_> {
         static NEXT: AtomicU32 = AtomicU32::new(0x0a00_0001);
         let from = std::net::Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        Browser { bed: self, cookies: BTreeMap::new(), from: from.to_string(), headers: Vec::new() }
+        Browser {
+            bed: self,
+            cookies: BTreeMap::new(),
+            from: from.to_string(),
+            headers: Vec::new(),
+        }
     }
 
     /// Sends what is due in the outbox, each letter once, and waits for the end of it.
     pub(crate) async fn post(&self) {
         let worker = Worker {
             db: self.app.db.clone(),
-            composer: Arc::new(Letters { app: self.app.clone() }),
+            composer: Arc::new(Letters {
+                app: self.app.clone(),
+            }),
             transport: self.transport.clone(),
             notify: Arc::clone(&self.app.outbox),
             concurrency: 4,
             drain: Duration::from_secs(10),
         };
         let none_due = || async { (self.due().await == 0).then_some(()) };
-        worker.run(async { testkit::until("the outbox", Duration::from_secs(20), none_due).await.unwrap() }).await;
+        worker
+            .run(async {
+                testkit::until("the outbox", Duration::from_secs(20), none_due)
+                    .await
+                    .unwrap()
+            })
+            .await;
     }
 
     /// How many letters are due now.
@@ -217,17 +268,29 @@ impl Bed {
     /// The newest letter to an address, after what is due was sent.
     pub(crate) async fn mail(&self, to: &str) -> Mail {
         self.post().await;
-        self.mails(to).into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
+        self.mails(to)
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| panic!("no letter to {to}"))
     }
 
     /// Runs the built program on this service's database, as ops do beside a running service.
     pub(crate) fn entree(&self, words: &str) {
         let mut command = std::process::Command::new(crate::outside::binary());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENTREE_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENTREE_"))
+        {
             command.env_remove(name);
         }
-        command.env("ENTREE__DATABASE__URL", self.app.config.get().database_url());
-        let output = command.args(words.split(' ')).current_dir(&self.folder).output().unwrap();
+        command.env(
+            "ENTREE__DATABASE__URL",
+            self.app.config.get().database_url(),
+        );
+        let output = command
+            .args(words.split(' '))
+            .current_dir(&self.folder)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "entree {words}: {output:?}");
     }
 
@@ -236,16 +299,28 @@ impl Bed {
         let config = self.app.config.get();
         if !self.app.db.is_postgres() {
             let file = config.database_url().replacen("sqlite:", "", 1);
-            return [std::fs::read(&file).unwrap(), std::fs::read(format!("{file}-wal")).unwrap_or_default()].concat();
+            return [
+                std::fs::read(&file).unwrap(),
+                std::fs::read(format!("{file}-wal")).unwrap_or_default(),
+            ]
+            .concat();
         }
         let db = self.app.db.read();
         let ask = |sql: String| async move {
-            let rows = db.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await.unwrap();
-            rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()).collect::<Vec<_>>()
+            let rows = db
+                .query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql))
+                .await
+                .unwrap();
+            rows.iter()
+                .map(|row| row.try_get_by_index::<String>(0).unwrap())
+                .collect::<Vec<_>>()
         };
         let mut all = Vec::new();
-        for table in
-            ask("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1".to_owned()).await
+        for table in ask(
+            "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+                .to_owned(),
+        )
+        .await
         {
             all.push(table.clone());
             all.extend(ask(format!("SELECT t::text FROM {table} t ORDER BY 1")).await);
@@ -254,7 +329,13 @@ impl Bed {
         let (mut redis, keys) = self.redis().await;
         for key in keys {
             bytes.extend(key.as_bytes());
-            bytes.extend(redis::cmd("DUMP").arg(&key).query_async::<Vec<u8>>(&mut redis).await.unwrap());
+            bytes.extend(
+                redis::cmd("DUMP")
+                    .arg(&key)
+                    .query_async::<Vec<u8>>(&mut redis)
+                    .await
+                    .unwrap(),
+            );
         }
         bytes
     }
@@ -265,19 +346,30 @@ impl Bed {
         let client = redis::Client::open(config.tickets.url.expose()).unwrap();
         let mut redis = client.get_multiplexed_async_connection().await.unwrap();
         let pattern = format!("{}*", config.tickets.prefix);
-        let mut keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.unwrap();
+        let mut keys: Vec<String> = redis::cmd("KEYS")
+            .arg(pattern)
+            .query_async(&mut redis)
+            .await
+            .unwrap();
         keys.sort();
         (redis, keys)
     }
 
     /// Hands a request to the routes of the public listener; the body is left unread.
     pub(crate) async fn answer(&self, request: Request) -> Response {
-        self.public.call(request).await.expect("the layers answer every error")
+        self.public
+            .call(request)
+            .await
+            .expect("the layers answer every error")
     }
 
     /// The same, and gives the answer as a page.
     pub(crate) async fn call(&self, request: Request) -> Page {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str())
+            .to_owned();
         let mut response = self.answer(request).await;
         let body = response.take_body().into_vec().await.unwrap();
         Page {
@@ -314,7 +406,11 @@ impl Browser<'_> {
             request = request.header(*name, value);
         }
         if !self.cookies.is_empty() {
-            let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let pairs: Vec<_> = self
+                .cookies
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             request = request.header(header::COOKIE, pairs.join("; "));
         }
         request
@@ -358,7 +454,8 @@ impl Browser<'_> {
 
     /// Begins a form's POST, without the headers that say which page it comes from.
     pub(crate) fn posted(&self, path: &str) -> poem::RequestBuilder {
-        self.request(Method::POST, path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        self.request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
     }
 
     /// Sends a form of a page.
@@ -383,7 +480,9 @@ impl Browser<'_> {
 
     /// Goes where a redirect points.
     pub(crate) async fn follow(&mut self, answer: &Page) -> Page {
-        let to = answer.location().unwrap_or_else(|| panic!("no redirect: {}", answer.summary()));
+        let to = answer
+            .location()
+            .unwrap_or_else(|| panic!("no redirect: {}", answer.summary()));
         let path = to[url::Position::BeforePath..].to_owned();
         self.open(&path).await
     }
@@ -419,18 +518,25 @@ impl Browser<'_> {
 pub(crate) fn fields(form: &Form, fill: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut fields = form.fields.clone();
     fields.retain(|(name, _)| !fill.iter().any(|(filled, _)| filled == name));
-    fields.extend(fill.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    fields.extend(
+        fill.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     fields
 }
 
 /// Fields as a body.
 pub(crate) fn encoded(fields: &[(String, String)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
 }
 
 /// The flow that a waiting page is about.
 pub(crate) fn flow_of(waiting: &Page) -> uuid::Uuid {
-    let value = waiting.attribute("form#code input[name=flow]", "value").expect("a waiting page");
+    let value = waiting
+        .attribute("form#code input[name=flow]", "value")
+        .expect("a waiting page");
     value.parse().unwrap()
 }
 
@@ -486,5 +592,12 @@ fn texts() -> Texts {
 
 fn letter(kept: Received) -> Mail {
     let size = kept.text.len() + kept.html.len();
-    Mail { to: kept.to, subject: kept.subject, text: kept.text, html: kept.html, headers: kept.headers, size }
+    Mail {
+        to: kept.to,
+        subject: kept.subject,
+        text: kept.text,
+        html: kept.html,
+        headers: kept.headers,
+        size,
+    }
 }

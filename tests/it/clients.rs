@@ -16,7 +16,9 @@ use testkit::page::Page;
 
 use crate::{
     bed::{Bed, PUBLIC, encoded},
-    oauth::{Attempt, CALLBACK, error_of, leads_to_client, register, signed_in, token, token_request},
+    oauth::{
+        Attempt, CALLBACK, error_of, leads_to_client, register, signed_in, token, token_request,
+    },
 };
 
 const WORKER: [(&str, &str); 4] = [
@@ -26,12 +28,24 @@ const WORKER: [(&str, &str); 4] = [
     ("first_party", "true"),
 ];
 
-const WEB: [(&str, &str); 3] =
-    [("redirect_uris", CALLBACK), ("first_party", "true"), ("scopes", "openid,email,offline_access")];
+const WEB: [(&str, &str); 3] = [
+    ("redirect_uris", CALLBACK),
+    ("first_party", "true"),
+    ("scopes", "openid,email,offline_access"),
+];
 
 fn block(id: &str, more: &[(&str, &str)]) -> Block {
     let mut block = Block::default();
-    for (key, text) in [&[("client_id", id), ("name", "Shop"), ("audience", "https://api.example")], more].concat() {
+    for (key, text) in [
+        &[
+            ("client_id", id),
+            ("name", "Shop"),
+            ("audience", "https://api.example"),
+        ],
+        more,
+    ]
+    .concat()
+    {
         block.set(key, text);
     }
     block
@@ -40,7 +54,16 @@ fn block(id: &str, more: &[(&str, &str)]) -> Block {
 async fn try_create(bed: &Bed, block: Block) -> Result<Changed, Refused> {
     let config = bed.app.config.get();
     let tx = bed.tx().await;
-    let done = change::create(&tx, block, Against { config: &config, ours: PUBLIC }).await.unwrap();
+    let done = change::create(
+        &tx,
+        block,
+        Against {
+            config: &config,
+            ours: PUBLIC,
+        },
+    )
+    .await
+    .unwrap();
     tx.commit().await.unwrap();
     done
 }
@@ -49,16 +72,33 @@ async fn try_create(bed: &Bed, block: Block) -> Result<Changed, Refused> {
 async fn create(bed: &Bed, id: &str, more: &[(&str, &str)]) -> String {
     let done = try_create(bed, block(id, more)).await.unwrap();
     assert!(registry::follow(&bed.app).await.unwrap());
-    done.secret.map(|secret| secret.expose().to_owned()).unwrap_or_default()
+    done.secret
+        .map(|secret| secret.expose().to_owned())
+        .unwrap_or_default()
 }
 
 async fn rotate(bed: &Bed, id: &str, rotation: Rotation) -> Result<String, Refused> {
     let config = bed.app.config.get();
     let tx = bed.tx().await;
-    let done = change::rotate(&tx, id, rotation, Against { config: &config, ours: PUBLIC }).await.unwrap();
+    let done = change::rotate(
+        &tx,
+        id,
+        rotation,
+        Against {
+            config: &config,
+            ours: PUBLIC,
+        },
+    )
+    .await
+    .unwrap();
     tx.commit().await.unwrap();
     registry::follow(&bed.app).await.unwrap();
-    done.map(|changed| changed.secret.map(|secret| secret.expose().to_owned()).unwrap_or_default())
+    done.map(|changed| {
+        changed
+            .secret
+            .map(|secret| secret.expose().to_owned())
+            .unwrap_or_default()
+    })
 }
 
 async fn enable(bed: &Bed, id: &str, enabled: bool) {
@@ -69,8 +109,15 @@ async fn enable(bed: &Bed, id: &str, enabled: bool) {
 }
 
 async fn credentials(bed: &Bed, id: &str, secret: &str) -> Page {
-    let fields = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
-    let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let fields = [
+        ("grant_type", "client_credentials"),
+        ("client_id", id),
+        ("client_secret", secret),
+    ];
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     bed.call(token_request(encoded(&fields))).await
 }
 
@@ -86,69 +133,126 @@ on_both!(
 async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(bed: Bed) {
     let first = create(&bed, "worker", &WORKER).await;
     assert!(first.len() == 43 && first.chars().collect::<BTreeSet<_>>().len() > 10);
-    let good = async |secret: &str| credentials(&bed, "worker", secret).await.status == StatusCode::OK;
+    let good =
+        async |secret: &str| credentials(&bed, "worker", secret).await.status == StatusCode::OK;
     assert!(good(&first).await && !good("x").await && !good("").await);
     let second = rotate(&bed, "worker", Rotation::Keep).await.unwrap();
-    assert!(first != second && good(&first).await && good(&second).await, "both, while it moves over");
+    assert!(
+        first != second && good(&first).await && good(&second).await,
+        "both, while it moves over"
+    );
     let third = rotate(&bed, "worker", Rotation::Keep).await.unwrap();
-    assert!(!good(&first).await && good(&second).await && good(&third).await, "never more than two");
+    assert!(
+        !good(&first).await && good(&second).await && good(&third).await,
+        "never more than two"
+    );
     assert_eq!(rotate(&bed, "worker", Rotation::Finish).await.unwrap(), "");
     assert!(!good(&second).await && good(&third).await);
     let fourth = rotate(&bed, "worker", Rotation::AtOnce).await.unwrap();
     assert!(!good(&third).await && good(&fourth).await);
     let stored = bed.stored().await;
     for secret in [first, second, third, fourth] {
-        assert!(!stored.windows(secret.len()).any(|part| part == secret.as_bytes()), "no secret is kept");
+        assert!(
+            !stored
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes()),
+            "no secret is kept"
+        );
     }
     create(&bed, "web", &WEB).await;
-    assert_eq!(rotate(&bed, "web", Rotation::Keep).await, Err(Refused::NoSecret));
-    assert_eq!(rotate(&bed, "nobody", Rotation::Keep).await, Err(Refused::Unknown));
+    assert_eq!(
+        rotate(&bed, "web", Rotation::Keep).await,
+        Err(Refused::NoSecret)
+    );
+    assert_eq!(
+        rotate(&bed, "nobody", Rotation::Keep).await,
+        Err(Refused::Unknown)
+    );
 }
 
 async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(bed: Bed) {
     let mut browser = signed_in(&bed, "shop@example.com").await;
-    let attempt = Attempt::new().with("client_id", "shop").with("scope", "openid offline_access");
-    assert_eq!(browser.open(&attempt.path()).await.status, StatusCode::BAD_REQUEST, "not there yet");
+    let attempt = Attempt::new()
+        .with("client_id", "shop")
+        .with("scope", "openid offline_access");
+    assert_eq!(
+        browser.open(&attempt.path()).await.status,
+        StatusCode::BAD_REQUEST,
+        "not there yet"
+    );
     create(&bed, "shop", &WEB).await;
     let tokens = attempt.tokens(&mut browser).await;
     let userinfo = async || {
         let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-        let request = poem::Request::builder().uri_str("/oauth2/userinfo").header(header::HOST, "id.test");
-        bed.call(request.header(header::AUTHORIZATION, bearer).finish()).await.status
+        let request = poem::Request::builder()
+            .uri_str("/oauth2/userinfo")
+            .header(header::HOST, "id.test");
+        bed.call(request.header(header::AUTHORIZATION, bearer).finish())
+            .await
+            .status
     };
     assert_eq!(userinfo().await, StatusCode::OK);
     let refreshing = |token: &str| {
-        let fields = [("grant_type", "refresh_token"), ("client_id", "shop"), ("refresh_token", token)];
-        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("client_id", "shop"),
+            ("refresh_token", token),
+        ];
+        fields
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
     };
     let refresh = refreshing(tokens["refresh_token"].as_str().unwrap());
     let unused = attempt.code(&mut browser).await;
 
     enable(&bed, "shop", false).await;
     let page = browser.open(&attempt.path()).await;
-    assert!(page.status == StatusCode::BAD_REQUEST && !leads_to_client(&page), "{}", page.summary());
+    assert!(
+        page.status == StatusCode::BAD_REQUEST && !leads_to_client(&page),
+        "{}",
+        page.summary()
+    );
     for fields in [&refresh, &attempt.exchange(&unused)] {
         let refused = token(&bed, fields).await;
-        assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::UNAUTHORIZED, "invalid_client"));
+        assert_eq!(
+            (refused.status, error_of(&refused).as_str()),
+            (StatusCode::UNAUTHORIZED, "invalid_client")
+        );
     }
     assert_eq!(userinfo().await, StatusCode::UNAUTHORIZED);
 
     enable(&bed, "shop", true).await;
-    assert_eq!(userinfo().await, StatusCode::OK, "what it was given lives on");
+    assert_eq!(
+        userinfo().await,
+        StatusCode::OK,
+        "what it was given lives on"
+    );
     assert_eq!(token(&bed, &refresh).await.status, StatusCode::OK);
 }
 
 async fn a_client_of_the_file_wins_and_the_other_appears_when_it_goes(bed: Bed) {
     register(&bed);
-    create(&bed, "web", &[("first_party", "true"), ("name", "Of the database")]).await;
+    create(
+        &bed,
+        "web",
+        &[("first_party", "true"), ("name", "Of the database")],
+    )
+    .await;
     let name = || client::find(&bed.app.config.get(), "web").map(|client| client.name.clone());
     assert_eq!(name().as_deref(), Some("The web application"));
     assert_eq!(registry::clashes(&bed.app.config.get()), ["web"]);
     enable(&bed, "web", false).await;
-    assert!(registry::clashes(&bed.app.config.get()).is_empty() && name().is_some(), "disabling hits its own alone");
+    assert!(
+        registry::clashes(&bed.app.config.get()).is_empty() && name().is_some(),
+        "disabling hits its own alone"
+    );
     enable(&bed, "web", true).await;
     bed.configure(|config| config.clients.clear());
-    assert_eq!(name().as_deref(), Some("Of the database"), "without another look");
+    assert_eq!(
+        name().as_deref(),
+        Some("Of the database"),
+        "without another look"
+    );
     assert!(!registry::follow(&bed.app).await.unwrap());
 }
 
@@ -162,10 +266,18 @@ async fn of_many_creates_of_one_identifier_one_wins(bed: Bed) {
     let done = tasks.join_all().await;
     let won: Vec<_> = done.iter().filter_map(|done| done.as_ref().ok()).collect();
     assert_eq!(won.len(), 1);
-    assert!(done.iter().filter_map(|done| done.as_ref().err()).all(|refused| *refused == Refused::There));
+    assert!(
+        done.iter()
+            .filter_map(|done| done.as_ref().err())
+            .all(|refused| *refused == Refused::There)
+    );
     registry::follow(&bed.app).await.unwrap();
     let secret = won[0].secret.as_ref().unwrap().expose();
-    assert_eq!(credentials(&bed, "worker", secret).await.status, StatusCode::OK, "the winner's secret is the client's");
+    assert_eq!(
+        credentials(&bed, "worker", secret).await.status,
+        StatusCode::OK,
+        "the winner's secret is the client's"
+    );
 }
 
 async fn changes_at_the_same_moment_lose_none(bed: Bed) {
@@ -178,9 +290,21 @@ async fn changes_at_the_same_moment_lose_none(bed: Bed) {
     }
     let done = tasks.join_all().await;
     let made = done.iter().filter(|done| done.is_ok()).count();
-    assert!(made >= 1 && done.iter().all(|done| done.is_ok() || *done == Err(Refused::Raced)));
-    let row = store::by_id(bed.app.db.read(), "worker").await.unwrap().unwrap();
-    assert_eq!(row.revision, i64::try_from(made).unwrap() + 1, "one revision a change");
+    assert!(
+        made >= 1
+            && done
+                .iter()
+                .all(|done| done.is_ok() || *done == Err(Refused::Raced))
+    );
+    let row = store::by_id(bed.app.db.read(), "worker")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        row.revision,
+        i64::try_from(made).unwrap() + 1,
+        "one revision a change"
+    );
     registry::follow(&bed.app).await.unwrap();
     let mut good = 0;
     for secret in done.iter().filter_map(|done| done.as_ref().ok()) {
@@ -194,10 +318,22 @@ async fn a_client_that_cannot_be_read_is_left_out_alone(bed: Bed) {
     for (id, definition) in [
         ("no-json", "{"),
         ("a-list", "[]"),
-        ("no-name", "{\"audience\":\"https://a.example\",\"first_party\":true}"),
-        ("newer", "{\"name\":\"N\",\"audience\":\"https://a.example\",\"first_party\":true,\"key_of_tomorrow\":1}"),
-        ("wild", "{\"name\":\"N\",\"audience\":\"https://a.example\",\"redirect_uris\":[\"https://*.example/cb\"]}"),
-        ("ours", "{\"name\":\"N\",\"audience\":\"https://id.test\",\"first_party\":true}"),
+        (
+            "no-name",
+            "{\"audience\":\"https://a.example\",\"first_party\":true}",
+        ),
+        (
+            "newer",
+            "{\"name\":\"N\",\"audience\":\"https://a.example\",\"first_party\":true,\"key_of_tomorrow\":1}",
+        ),
+        (
+            "wild",
+            "{\"name\":\"N\",\"audience\":\"https://a.example\",\"redirect_uris\":[\"https://*.example/cb\"]}",
+        ),
+        (
+            "ours",
+            "{\"name\":\"N\",\"audience\":\"https://id.test\",\"first_party\":true}",
+        ),
     ] {
         let sql = format!("INSERT INTO clients VALUES ('{id}', '{definition}', true, 1, 0, 0)");
         bed.app.db.pool().execute_unprepared(&sql).await.unwrap();
@@ -207,110 +343,216 @@ async fn a_client_that_cannot_be_read_is_left_out_alone(bed: Bed) {
     for id in ["no-json", "a-list", "no-name", "newer", "wild", "ours"] {
         assert!(client::find(&config, id).is_none(), "{id}");
     }
-    assert_eq!(credentials(&bed, "worker", &secret).await.status, StatusCode::OK);
+    assert_eq!(
+        credentials(&bed, "worker", &secret).await.status,
+        StatusCode::OK
+    );
     enable(&bed, "wild", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between() {
-    let Some(bed) = Bed::servers().await else { return };
+    let Some(bed) = Bed::servers().await else {
+        return;
+    };
     let other = bed.copy().await;
-    assert!(registry::follow(&other.app).await.unwrap(), "the first look");
+    assert!(
+        registry::follow(&other.app).await.unwrap(),
+        "the first look"
+    );
     let secret = create(&bed, "worker", &WORKER).await;
-    assert_eq!(credentials(&bed, "worker", &secret).await.status, StatusCode::OK, "at once where it was changed");
-    assert_eq!(credentials(&other, "worker", &secret).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        credentials(&bed, "worker", &secret).await.status,
+        StatusCode::OK,
+        "at once where it was changed"
+    );
+    assert_eq!(
+        credentials(&other, "worker", &secret).await.status,
+        StatusCode::UNAUTHORIZED
+    );
     assert!(registry::follow(&other.app).await.unwrap());
     let before = other.app.config.get();
-    assert_eq!(credentials(&other, "worker", &secret).await.status, StatusCode::OK);
-    assert!(!registry::follow(&other.app).await.unwrap(), "nothing changed");
+    assert_eq!(
+        credentials(&other, "worker", &secret).await.status,
+        StatusCode::OK
+    );
+    assert!(
+        !registry::follow(&other.app).await.unwrap(),
+        "nothing changed"
+    );
     assert!(Arc::ptr_eq(&before, &other.app.config.get()));
     // What was read last stays in force while the database is away.
     other.app.db.clone().close().await;
     assert!(registry::follow(&other.app).await.is_err());
-    assert_eq!(credentials(&other, "worker", &secret).await.status, StatusCode::OK);
+    assert_eq!(
+        credentials(&other, "worker", &secret).await.status,
+        StatusCode::OK
+    );
 }
 
 const OWN: &str = "https://shop.example";
 const FOREIGN: &str = "https://other.example";
 
 async fn asked_from(bed: &Bed, origin: &str, mut request: poem::Request) -> Option<String> {
-    request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
-    bed.call(request).await.header("access-control-allow-origin").map(str::to_owned)
+    request
+        .headers_mut()
+        .insert(header::ORIGIN, origin.parse().unwrap());
+    bed.call(request)
+        .await
+        .header("access-control-allow-origin")
+        .map(str::to_owned)
 }
 
 #[tokio::test]
 async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
     let bed = Bed::embedded().await;
-    create(&bed, "shop", &[&WEB[..], &[("allowed_origins", OWN)]].concat()).await;
-    create(&bed, "other", &[&WEB[..], &[("allowed_origins", FOREIGN)]].concat()).await;
+    create(
+        &bed,
+        "shop",
+        &[&WEB[..], &[("allowed_origins", OWN)]].concat(),
+    )
+    .await;
+    create(
+        &bed,
+        "other",
+        &[&WEB[..], &[("allowed_origins", FOREIGN)]].concat(),
+    )
+    .await;
     let mut browser = signed_in(&bed, "cors@example.com").await;
     let attempt = Attempt::new().with("client_id", "shop");
     let tokens = attempt.tokens(&mut browser).await;
     let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
     let json = |path: &str, body: serde_json::Value| {
-        let request = poem::Request::builder().method(poem::http::Method::POST).uri_str(path);
-        request.header(header::HOST, "id.test").content_type("application/json").body(body.to_string())
+        let request = poem::Request::builder()
+            .method(poem::http::Method::POST)
+            .uri_str(path);
+        request
+            .header(header::HOST, "id.test")
+            .content_type("application/json")
+            .body(body.to_string())
     };
     let form = |path: &str, fields: &str| {
-        let request = poem::Request::builder().method(poem::http::Method::POST).uri_str(path);
+        let request = poem::Request::builder()
+            .method(poem::http::Method::POST)
+            .uri_str(path);
         let request = request.header(header::HOST, "id.test");
-        request.content_type("application/x-www-form-urlencoded").body(fields.to_owned())
+        request
+            .content_type("application/x-www-form-urlencoded")
+            .body(fields.to_owned())
     };
     let ask = serde_json::json!({
         "client_id": "shop", "email": "x@example.com", "code_challenge": "x".repeat(43), "code_challenge_method": "S256",
     });
     let request = |name: &str| match name {
-        "token" => form("/oauth2/token", "grant_type=authorization_code&client_id=shop&code=x"),
+        "token" => form(
+            "/oauth2/token",
+            "grant_type=authorization_code&client_id=shop&code=x",
+        ),
         "revoke" => form("/oauth2/revoke", "client_id=shop&token=x"),
         "app" => json("/api/v1/auth/magic-link/request", ask.clone()),
         _ => {
-            let request = poem::Request::builder().uri_str("/oauth2/userinfo").header(header::HOST, "id.test");
+            let request = poem::Request::builder()
+                .uri_str("/oauth2/userinfo")
+                .header(header::HOST, "id.test");
             request.header(header::AUTHORIZATION, &bearer).finish()
         }
     };
     for name in ["token", "revoke", "app", "userinfo"] {
-        assert_eq!(asked_from(&bed, OWN, request(name)).await.as_deref(), Some(OWN), "{name}");
-        assert_eq!(asked_from(&bed, FOREIGN, request(name)).await, None, "{name}: the other client's page");
-        assert_eq!(asked_from(&bed, "https://evil.example", request(name)).await, None, "{name}");
+        assert_eq!(
+            asked_from(&bed, OWN, request(name)).await.as_deref(),
+            Some(OWN),
+            "{name}"
+        );
+        assert_eq!(
+            asked_from(&bed, FOREIGN, request(name)).await,
+            None,
+            "{name}: the other client's page"
+        );
+        assert_eq!(
+            asked_from(&bed, "https://evil.example", request(name)).await,
+            None,
+            "{name}"
+        );
     }
     // Nobody is named yet, or nobody whom we know: what is registered at all may send, and read that it was refused.
     let preflight = || {
-        let request = poem::Request::builder().method(poem::http::Method::OPTIONS).uri_str("/oauth2/token");
-        request.header(header::HOST, "id.test").header("access-control-request-method", "POST").finish()
+        let request = poem::Request::builder()
+            .method(poem::http::Method::OPTIONS)
+            .uri_str("/oauth2/token");
+        request
+            .header(header::HOST, "id.test")
+            .header("access-control-request-method", "POST")
+            .finish()
     };
-    assert_eq!(asked_from(&bed, FOREIGN, preflight()).await.as_deref(), Some(FOREIGN));
-    assert_eq!(asked_from(&bed, "https://evil.example", preflight()).await, None);
-    let unknown = form("/oauth2/token", "grant_type=authorization_code&client_id=nobody");
-    assert_eq!(asked_from(&bed, FOREIGN, unknown).await.as_deref(), Some(FOREIGN));
+    assert_eq!(
+        asked_from(&bed, FOREIGN, preflight()).await.as_deref(),
+        Some(FOREIGN)
+    );
+    assert_eq!(
+        asked_from(&bed, "https://evil.example", preflight()).await,
+        None
+    );
+    let unknown = form(
+        "/oauth2/token",
+        "grant_type=authorization_code&client_id=nobody",
+    );
+    assert_eq!(
+        asked_from(&bed, FOREIGN, unknown).await.as_deref(),
+        Some(FOREIGN)
+    );
 }
 
 #[tokio::test]
 async fn az_23_di_5_a_client_of_the_database_has_scopes_and_audiences_of_its_own() {
     let bed = Bed::embedded().await;
     let documents = async || {
-        let body = crate::oauth::get(&bed, "/.well-known/openid-configuration").await.body;
+        let body = crate::oauth::get(&bed, "/.well-known/openid-configuration")
+            .await
+            .body;
         serde_json::from_str::<serde_json::Value>(&body).unwrap()["scopes_supported"].clone()
     };
     let of_people = serde_json::json!(["openid", "profile", "email", "offline_access"]);
     assert_eq!(documents().await, of_people);
-    let keys =
-        [("redirect_uris", CALLBACK), ("scopes", "openid,lessons:read"), ("resources", "https://second.example")];
+    let keys = [
+        ("redirect_uris", CALLBACK),
+        ("scopes", "openid,lessons:read"),
+        ("resources", "https://second.example"),
+    ];
     create(&bed, "third", &keys).await;
     assert_eq!(documents().await[4], "lessons:read", "at once");
     let mut browser = signed_in(&bed, "scopes@example.com").await;
-    let attempt = Attempt::new().with("client_id", "third").with("scope", "openid lessons:read lessons:write");
+    let attempt = Attempt::new()
+        .with("client_id", "third")
+        .with("scope", "openid lessons:read lessons:write");
     let attempt = attempt.with("resource", "https://second.example");
     let consent = browser.open(&attempt.path()).await;
     let consent = crate::oauth::settle(&mut browser, consent).await;
-    assert!(consent.text_of("ul#scopes").unwrap().contains("lessons:read"), "{}", consent.summary());
+    assert!(
+        consent
+            .text_of("ul#scopes")
+            .unwrap()
+            .contains("lessons:read"),
+        "{}",
+        consent.summary()
+    );
     assert!(!consent.text().contains("lessons:write"));
-    let answer = browser.submit(&consent, "consent", &[("decision", "allow")]).await;
+    let answer = browser
+        .submit(&consent, "consent", &[("decision", "allow")])
+        .await;
     let to = answer.refresh().unwrap();
     let (_, code) = to.query_pairs().find(|(name, _)| name == "code").unwrap();
     let tokens = token(&bed, &attempt.exchange(&code)).await;
     let tokens: serde_json::Value = serde_json::from_str(&tokens.body).unwrap();
-    let said = crate::oauth::verified(&bed, &tokens["access_token"]).await.claims;
-    assert_eq!((&said["aud"], &said["scope"]), (&"https://second.example".into(), &"openid lessons:read".into()));
+    let said = crate::oauth::verified(&bed, &tokens["access_token"])
+        .await
+        .claims;
+    assert_eq!(
+        (&said["aud"], &said["scope"]),
+        (
+            &"https://second.example".into(),
+            &"openid lessons:read".into()
+        )
+    );
     enable(&bed, "third", false).await;
     assert_eq!(documents().await, of_people);
 }

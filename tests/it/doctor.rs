@@ -20,7 +20,10 @@ struct Said {
 
 impl Said {
     fn of(&self, check: &str) -> &Value {
-        let found = self.findings.iter().find(|finding| finding["check"] == check);
+        let found = self
+            .findings
+            .iter()
+            .find(|finding| finding["check"] == check);
         found.unwrap_or_else(|| panic!("no {check} in {:#?}", self.findings))
     }
 
@@ -29,28 +32,49 @@ impl Said {
         let finding = self.of(check);
         assert_eq!(finding["state"], state, "{finding}");
         assert!(finding.to_string().contains(words), "{words}: {finding}");
-        assert_eq!(finding.get("mend").is_none(), state == "ok", "what is not fine can be mended: {finding}");
+        assert_eq!(
+            finding.get("mend").is_none(),
+            state == "ok",
+            "what is not fine can be mended: {finding}"
+        );
     }
 }
 
 fn command(file: &Path, arguments: &[&str], env: &[(&str, &str)]) -> std::process::Output {
     let mut command = Command::new(binary());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENTREE_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENTREE_"))
+    {
         command.env_remove(name);
     }
-    command.envs(env.iter().copied()).arg("--config").arg(file).arg("doctor").args(arguments);
-    command.current_dir(file.parent().unwrap()).output().unwrap()
+    command
+        .envs(env.iter().copied())
+        .arg("--config")
+        .arg(file)
+        .arg("doctor")
+        .args(arguments);
+    command
+        .current_dir(file.parent().unwrap())
+        .output()
+        .unwrap()
 }
 
 fn doctor(file: &Path, env: &[(&str, &str)]) -> Said {
     let output = command(file, &["--json"], env);
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {output:?}"));
+    let said: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {output:?}"));
     assert_eq!(said["healthy"], Value::Bool(output.status.success()));
-    Said { code: output.status.code(), findings: said["findings"].as_array().unwrap().clone() }
+    Said {
+        code: output.status.code(),
+        findings: said["findings"].as_array().unwrap().clone(),
+    }
 }
 
 fn file(stage: &Stage) -> PathBuf {
-    stage.service.data()[0].parent().unwrap().join("entree.toml")
+    stage.service.data()[0]
+        .parent()
+        .unwrap()
+        .join("entree.toml")
 }
 
 /// A folder of its own with this configuration.
@@ -58,7 +82,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn with(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("entree-doctor-{name}-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("entree-doctor-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         std::fs::write(path.join("entree.toml"), text).unwrap();
         Self(path)
@@ -76,28 +101,54 @@ impl Drop for Folder {
 }
 
 fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 async fn beside_a_running_service(backend: Backend) {
-    let Some(stage) = Stage::start(backend, |options| options).await else { return };
+    let Some(stage) = Stage::start(backend, |options| options).await else {
+        return;
+    };
     let said = doctor(&file(&stage), &[]);
     assert_eq!(said.code, Some(0), "{:#?}", said.findings);
-    for check in ["configuration", "database", "signing keys", "clock", "ticket store", "mail server"] {
+    for check in [
+        "configuration",
+        "database",
+        "signing keys",
+        "clock",
+        "ticket store",
+        "mail server",
+    ] {
         assert_eq!(said.of(check)["state"], "ok", "{check}");
     }
     said.says("signing keys", "ok", "ES256");
 
     let text = String::from_utf8(command(&file(&stage), &[], &[]).stdout).unwrap();
     assert!(!text.contains('\x1b'), "colours are for terminals: {text}");
-    assert!(text.lines().any(|line| line.starts_with("ok    database ")), "{text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("ok    database ")),
+        "{text}"
+    );
 
     // An hour behind what was written already.
-    let later = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() + 3_600_000;
+    let later =
+        i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() + 3_600_000;
     let id = "01890000-0000-7000-8000-000000000000";
-    let id = if backend == Backend::Embedded { format!("x'{}'", id.replace('-', "")) } else { format!("'{id}'") };
+    let id = if backend == Backend::Embedded {
+        format!("x'{}'", id.replace('-', ""))
+    } else {
+        format!("'{id}'")
+    };
     let row = format!("INSERT INTO audit_events (id, at, kind) VALUES ({id}, {later}, 'test')");
-    stage.database().await.execute_unprepared(&row).await.unwrap();
+    stage
+        .database()
+        .await
+        .execute_unprepared(&row)
+        .await
+        .unwrap();
     let said = doctor(&file(&stage), &[]);
     said.says("clock", "fail", "behind the newest row");
     assert_eq!(said.code, Some(1));
@@ -116,8 +167,13 @@ async fn doctor_finds_a_running_service_on_servers_fine_and_a_clock_that_is_late
 
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_says_that_the_master_key_does_not_open_the_signing_keys() {
-    let Some(stage) = Stage::start(Backend::Embedded, |options| options).await else { return };
-    let said = doctor(&file(&stage), &[("ENTREE__SERVER__MASTER_KEY", &"0123456789abcdef".repeat(4))]);
+    let Some(stage) = Stage::start(Backend::Embedded, |options| options).await else {
+        return;
+    };
+    let said = doctor(
+        &file(&stage),
+        &[("ENTREE__SERVER__MASTER_KEY", &"0123456789abcdef".repeat(4))],
+    );
     said.says("signing keys", "fail", "server.previous_master_keys");
     let key = stage.service.data()[0].join("master.key");
     std::fs::rename(&key, key.with_extension("away")).unwrap();
@@ -131,8 +187,14 @@ fn doctor_runs_before_the_first_start_and_makes_nothing() {
     let output = command(&folder.file(), &["--dev", "--json"], &[]);
     assert!(output.status.success(), "{output:?}");
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(said["findings"].to_string().contains("made at first start"), "{said}");
-    let names: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        said["findings"].to_string().contains("made at first start"),
+        "{said}"
+    );
+    let names: Vec<_> = std::fs::read_dir(&folder.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(names, ["entree.toml"]);
 }
 
@@ -153,11 +215,27 @@ fn doctor_names_everything_that_is_away_at_once_with_remedies() {
     said.says("database", "fail", "database.url");
     said.says("ticket store", "fail", "tickets.url");
     said.says("mail server", "fail", "mail.host");
-    said.says("provider gone", "ok", "https://login.example.com/upstream/gone/callback");
-    let gone: Vec<_> = said.findings.iter().filter(|finding| finding["check"] == "provider gone").collect();
-    assert!(gone.iter().any(|finding| finding["state"] == "fail" && finding["mend"].as_str().is_some()), "{gone:?}");
+    said.says(
+        "provider gone",
+        "ok",
+        "https://login.example.com/upstream/gone/callback",
+    );
+    let gone: Vec<_> = said
+        .findings
+        .iter()
+        .filter(|finding| finding["check"] == "provider gone")
+        .collect();
+    assert!(
+        gone.iter()
+            .any(|finding| finding["state"] == "fail" && finding["mend"].as_str().is_some()),
+        "{gone:?}"
+    );
     said.says("provider off", "ok", "switched off");
-    assert!(!format!("{:?}", said.findings).contains("s3cret"), "{:#?}", said.findings);
+    assert!(
+        !format!("{:?}", said.findings).contains("s3cret"),
+        "{:#?}",
+        said.findings
+    );
 }
 
 #[test]

@@ -43,21 +43,32 @@ impl<'a> Stage<'a> {
         }
         let up = Upstream::start().await;
         up.pass(bed.app.clock().now().seconds() - up.now());
-        let (id, email) = (format!("up-{number}"), format!("person-{number}@upstream.test"));
+        let (id, email) = (
+            format!("up-{number}"),
+            format!("person-{number}@upstream.test"),
+        );
         up.register(&format!("{PUBLIC}/upstream/{id}/callback"));
-        up.person(json!({"sub": id, "email": email, "email_verified": true, "name": "Ann Upstream"}));
+        up.person(
+            json!({"sub": id, "email": email, "email_verified": true, "name": "Ann Upstream"}),
+        );
         let mut all = json!({
             "id": id, "kind": "oidc", "name": format!("School {number}"), "issuer": up.url(),
             "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,
             "trust": "authoritative", "mail_domains": ["upstream.test"], "loopback_http": true, "private_hosts": ["127.0.0.1"],
         });
         let settings = settings(&up);
-        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-        all.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        all.as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        all.as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
         if all["kind"] == "github" {
             up.speak(Shape::GitHub);
-            up.person(json!({"id": number, "login": "ann", "name": "Ann Upstream", "email": null,
-                "emails": [{"email": email, "primary": true, "verified": true}]}));
+            up.person(
+                json!({"id": number, "login": "ann", "name": "Ann Upstream", "email": null,
+                "emails": [{"email": email, "primary": true, "verified": true}]}),
+            );
         }
         let provider: Provider = serde_json::from_value(all).unwrap();
         bed.configure(|config| config.providers.push(provider));
@@ -66,7 +77,15 @@ impl<'a> Stage<'a> {
 
     /// Changes its settings, as a reload of the file does.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Provider)) {
-        self.bed.configure(|config| change(config.providers.iter_mut().find(|one| one.id == self.id).unwrap()));
+        self.bed.configure(|config| {
+            change(
+                config
+                    .providers
+                    .iter_mut()
+                    .find(|one| one.id == self.id)
+                    .unwrap(),
+            )
+        });
     }
 
     /// A new browser at the sign-in page of a client's request.
@@ -81,12 +100,16 @@ impl<'a> Stage<'a> {
     /// The provider's button on a page.
     pub(crate) fn button(&self, page: &Page) -> Option<Form> {
         let path = format!("/login/upstream/{}", self.id);
-        page.forms("form").into_iter().find(|form| form.action.path() == path)
+        page.forms("form")
+            .into_iter()
+            .find(|form| form.action.path() == path)
     }
 
     /// Presses it; gives the answer.
     pub(crate) async fn press(&self, browser: &mut Browser<'_>, page: &Page) -> Page {
-        let form = self.button(page).unwrap_or_else(|| panic!("no button of {}: {}", self.id, page.summary()));
+        let form = self
+            .button(page)
+            .unwrap_or_else(|| panic!("no button of {}: {}", self.id, page.summary()));
         let request = browser.filled(page, &form, &[]);
         browser.send(request).await
     }
@@ -95,7 +118,12 @@ impl<'a> Stage<'a> {
     pub(crate) async fn gone(&self) -> (Browser<'a>, Page, Back) {
         let (mut browser, login) = self.at_login().await;
         let page = self.press(&mut browser, &login).await;
-        assert_eq!(page.status, 200, "UP-05: a page, not a redirect: {}", page.summary());
+        assert_eq!(
+            page.status,
+            200,
+            "UP-05: a page, not a redirect: {}",
+            page.summary()
+        );
         let back = self.up.visit(&page).await;
         (browser, login, back)
     }
@@ -122,7 +150,8 @@ impl<'a> Stage<'a> {
     /// A person who is lied to on the way: the answer, and everything that line 45 asks of a refusal.
     pub(crate) async fn refused(&self, why: &str, status: u16, code: &str) -> Page {
         let (mut browser, login, back) = self.gone().await;
-        self.judge(&mut browser, &login, &back, (why, status, code)).await
+        self.judge(&mut browser, &login, &back, (why, status, code))
+            .await
     }
 
     /// Brings `back` to the callback, which must refuse it.
@@ -141,17 +170,30 @@ impl<'a> Stage<'a> {
         let requests = self.up.total();
         let before = Kept::of(self.bed).await;
         let again = browser.open(&back.path()).await;
-        self.check(&before, &again, (why, 400, "up_state_used")).await;
-        assert_eq!(self.up.total(), requests, "{why}: a spent state asks nobody");
+        self.check(&before, &again, (why, 400, "up_state_used"))
+            .await;
+        assert_eq!(
+            self.up.total(),
+            requests,
+            "{why}: a spent state asks nobody"
+        );
         // The client's own request still waits, for another way in.
         let other = Box::pin(Stage::new(self.bed, json!({}))).await;
         let page = browser.open(&login.url[url::Position::BeforePath..]).await;
-        assert!(page.has("form#sign-in"), "{why}: the request is gone: {}", page.summary());
+        assert!(
+            page.has("form#sign-in"),
+            "{why}: the request is gone: {}",
+            page.summary()
+        );
         let page = other.press(browser, &page).await;
         let back = other.up.visit(&page).await;
         let done = browser.open(&back.path()).await;
         let done = settle(browser, done).await;
-        assert!(browser.is_signed_in() && at_client(&done), "{why}: afterwards: {}", done.summary());
+        assert!(
+            browser.is_signed_in() && at_client(&done),
+            "{why}: afterwards: {}",
+            done.summary()
+        );
         answer
     }
 
@@ -161,24 +203,55 @@ impl<'a> Stage<'a> {
         let before = Kept::of(self.bed).await;
         let answer = self.press(&mut browser, &login).await;
         self.check(&before, &answer, (why, status, code)).await;
-        assert!(answer.refresh().is_none() && answer.location().is_none(), "{why}: leads on");
-        assert!(browser.open(&login.url[url::Position::BeforePath..]).await.has("form#sign-in"), "{why}");
+        assert!(
+            answer.refresh().is_none() && answer.location().is_none(),
+            "{why}: leads on"
+        );
+        assert!(
+            browser
+                .open(&login.url[url::Position::BeforePath..])
+                .await
+                .has("form#sign-in"),
+            "{why}"
+        );
         answer
     }
 
     /// Line 45: the status, one audit event with the code, nothing made, no cookie, nothing secret told.
-    pub(crate) async fn check(&self, before: &Kept, answer: &Page, (why, status, code): (&str, u16, &str)) {
+    pub(crate) async fn check(
+        &self,
+        before: &Kept,
+        answer: &Page,
+        (why, status, code): (&str, u16, &str),
+    ) {
         let after = Kept::of(self.bed).await;
         let reasons = after.since(before);
-        assert_eq!((answer.status.as_u16(), reasons), (status, vec![code.to_owned()]), "{why}: {}", answer.summary());
-        assert_eq!(after.rows, before.rows, "{code}, {why}: users, addresses, sessions, identities, grants");
+        assert_eq!(
+            (answer.status.as_u16(), reasons),
+            (status, vec![code.to_owned()]),
+            "{why}: {}",
+            answer.summary()
+        );
+        assert_eq!(
+            after.rows, before.rows,
+            "{code}, {why}: users, addresses, sessions, identities, grants"
+        );
         let cookies = answer.headers.get_all("set-cookie").iter().count();
         assert_eq!(cookies, 0, "{code}, {why}: cookies");
-        assert!(!answer.body.contains("words of the upstream"), "{code}, {why}: UE-03");
+        assert!(
+            !answer.body.contains("words of the upstream"),
+            "{code}, {why}: UE-03"
+        );
         let trail = format!("{:?}", after.events);
         for secret in self.up.secrets().iter().chain([&self.email]) {
-            assert!(!answer.body.contains(secret.as_str()), "{code}, {why}: the page tells a secret");
-            assert!(!trail.contains(secret.as_str()), "{code}, {why}: the trail holds a secret");
+            assert!(
+                !answer.body.contains(secret.as_str()),
+                "{code}, {why}: the page tells a secret"
+            );
+            assert!(
+                !trail.contains(secret.as_str()),
+                "{code}, {why}: the trail holds a secret"
+            );
         }
     }
 }
@@ -192,15 +265,27 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) async fn of(bed: &Bed) -> Self {
         let mut rows = Vec::new();
-        for table in ["users", "user_emails", "sessions", "user_identities", "grant_families"] {
+        for table in [
+            "users",
+            "user_emails",
+            "sessions",
+            "user_identities",
+            "grant_families",
+        ] {
             rows.push((table, count(bed, table).await));
         }
-        Self { rows, events: events(bed).await }
+        Self {
+            rows,
+            events: events(bed).await,
+        }
     }
 
     /// The reasons of refusals that came after `before`.
     pub(crate) fn since(&self, before: &Self) -> Vec<String> {
-        let new = self.events.iter().filter(|event| !before.events.contains(event));
+        let new = self
+            .events
+            .iter()
+            .filter(|event| !before.events.contains(event));
         new.filter_map(|event| event.reason.clone()).collect()
     }
 }
@@ -208,27 +293,45 @@ impl Kept {
 /// How many rows a table has.
 pub(crate) async fn count(bed: &Bed, table: &str) -> i64 {
     let db = bed.app.db.read();
-    let statement = Statement::from_string(db.get_database_backend(), format!("SELECT COUNT(*) AS n FROM {table}"));
-    db.query_one_raw(statement).await.unwrap().unwrap().try_get("", "n").unwrap()
+    let statement = Statement::from_string(
+        db.get_database_backend(),
+        format!("SELECT COUNT(*) AS n FROM {table}"),
+    );
+    db.query_one_raw(statement)
+        .await
+        .unwrap()
+        .unwrap()
+        .try_get("", "n")
+        .unwrap()
 }
 
 /// The trail, in order.
 pub(crate) async fn events(bed: &Bed) -> Vec<audit_event::Model> {
-    let mut events = audit_event::Entity::find().all(bed.app.db.read()).await.unwrap();
+    let mut events = audit_event::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap();
     events.sort_by_key(|event| (event.at, event.id));
     events
 }
 
 /// The reasons of refusals in the trail that are about upstream sign-in, in order.
 pub(crate) async fn reasons(bed: &Bed) -> Vec<String> {
-    let reasons = events(bed).await.into_iter().filter_map(|event| event.reason);
-    reasons.filter(|reason| reason.starts_with("up_") || reason.starts_with("lk_")).collect()
+    let reasons = events(bed)
+        .await
+        .into_iter()
+        .filter_map(|event| event.reason);
+    reasons
+        .filter(|reason| reason.starts_with("up_") || reason.starts_with("lk_"))
+        .collect()
 }
 
 /// Whether a page leads to the client with a code.
 pub(crate) fn at_client(page: &Page) -> bool {
     let to = page.location().or_else(|| page.refresh());
-    to.is_some_and(|to| to.as_str().starts_with(CALLBACK) && to.query_pairs().any(|(name, _)| name == "code"))
+    to.is_some_and(|to| {
+        to.as_str().starts_with(CALLBACK) && to.query_pairs().any(|(name, _)| name == "code")
+    })
 }
 
 /// A form_post callback, as a browser sends it from the provider's page: cross-site, without Lax cookies.
@@ -260,7 +363,12 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(why: &'static str, status: u16, lies: Vec<Lie>) -> Self {
-        Self { why, status, lies, settings: json!({}) }
+        Self {
+            why,
+            status,
+            lies,
+            settings: json!({}),
+        }
     }
 
     /// With a provider that is set up otherwise.

@@ -41,7 +41,11 @@ async fn r_37_ue_01_up_denied(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
     stage.up.tell(Lie::error("access_denied"));
     let page = stage.refused("access_denied", 200, "up_denied").await;
-    assert!(page.has("form#sign-in") || page.has("a[href^='/login']"), "UE-01: the sign-in page: {}", page.summary());
+    assert!(
+        page.has("form#sign-in") || page.has("a[href^='/login']"),
+        "UE-01: the sign-in page: {}",
+        page.summary()
+    );
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
@@ -82,11 +86,19 @@ async fn ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it(bed: Bed) 
         stage.up.tell(Lie::error(error));
         let (mut browser, login, back) = stage.gone().await;
         let answer = browser.open(&back.path()).await;
-        assert!(answer.location().is_none() && answer.refresh().is_none(), "UE-02: sent to the client");
+        assert!(
+            answer.location().is_none() && answer.refresh().is_none(),
+            "UE-02: sent to the client"
+        );
         for words in ["words of the upstream", "&lt;b&gt;", "error_description"] {
             assert!(!answer.body.contains(words), "UE-03: {words}");
         }
-        assert!(browser.open(&login.url[url::Position::BeforePath..]).await.has("form#sign-in"));
+        assert!(
+            browser
+                .open(&login.url[url::Position::BeforePath..])
+                .await
+                .has("form#sign-in")
+        );
     }
 }
 
@@ -96,7 +108,14 @@ async fn r_38_up_provider_disabled_between_start_and_callback(bed: Bed) {
     stage.set(|provider| provider.enabled = false);
     let page = browser.open(&login.url[url::Position::BeforePath..]).await;
     assert!(stage.button(&page).is_none(), "its button is gone");
-    stage.judge(&mut browser, &login, &back, ("switched off meanwhile", 403, "up_provider_disabled")).await;
+    stage
+        .judge(
+            &mut browser,
+            &login,
+            &back,
+            ("switched off meanwhile", 403, "up_provider_disabled"),
+        )
+        .await;
     assert_eq!(stage.up.count(Place::Token), 0);
 
     let stage = Stage::new(&bed, json!({})).await;
@@ -104,21 +123,35 @@ async fn r_38_up_provider_disabled_between_start_and_callback(bed: Bed) {
     stage.set(|provider| provider.enabled = false);
     let before = Kept::of(&bed).await;
     let answer = stage.press(&mut browser, &login).await;
-    stage.check(&before, &answer, ("the button of an old page", 403, "up_provider_disabled")).await;
+    stage
+        .check(
+            &before,
+            &answer,
+            ("the button of an old page", 403, "up_provider_disabled"),
+        )
+        .await;
     assert_eq!(stage.up.total(), 0);
 }
 
 async fn r_40_up_user_disabled(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
     stage.signs_in("while it is well").await;
-    let person = entity::user::Entity::find().one(bed.app.db.read()).await.unwrap().unwrap();
+    let person = entity::user::Entity::find()
+        .one(bed.app.db.read())
+        .await
+        .unwrap()
+        .unwrap();
     let tx = bed.tx().await;
-    user::set_state(&tx, person.id, user::State::Disabled).await.unwrap();
+    user::set_state(&tx, person.id, user::State::Disabled)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let (mut browser, _, back) = stage.gone().await;
     let before = Kept::of(&bed).await;
     let answer = browser.open(&back.path()).await;
-    stage.check(&before, &answer, ("locked out", 403, "up_user_disabled")).await;
+    stage
+        .check(&before, &answer, ("locked out", 403, "up_user_disabled"))
+        .await;
 }
 
 async fn up_sign_up_closed_says_so_to_whoever_is_new(bed: Bed) {
@@ -126,9 +159,22 @@ async fn up_sign_up_closed_says_so_to_whoever_is_new(bed: Bed) {
     bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
     let (mut browser, _, back) = stage.gone().await;
     let page = browser.open(&back.path()).await;
-    assert_eq!((page.status, reasons(&bed).await), (StatusCode::FORBIDDEN, vec!["up_sign_up_closed".to_owned()]));
-    assert!(page.text().contains("no account here yet"), "{}", page.summary());
-    assert_eq!(entity::user::Entity::find().all(bed.app.db.read()).await.unwrap(), []);
+    assert_eq!(
+        (page.status, reasons(&bed).await),
+        (StatusCode::FORBIDDEN, vec!["up_sign_up_closed".to_owned()])
+    );
+    assert!(
+        page.text().contains("no account here yet"),
+        "{}",
+        page.summary()
+    );
+    assert_eq!(
+        entity::user::Entity::find()
+            .all(bed.app.db.read())
+            .await
+            .unwrap(),
+        []
+    );
 }
 
 async fn ue_05_the_provider_is_gone_and_mail_goes_on(bed: Bed) {
@@ -139,8 +185,15 @@ async fn ue_05_the_provider_is_gone_and_mail_goes_on(bed: Bed) {
     assert!(stage.button(&login).is_some(), "UE-05: the button stays");
     let begin = std::time::Instant::now();
     let done = crate::oauth::sign_in_from(&mut browser, &login, "by-mail@example.test").await;
-    assert!(browser.is_signed_in() && at_client(&done), "{}", done.summary());
-    assert!(begin.elapsed() < std::time::Duration::from_secs(5), "mail waited for the provider");
+    assert!(
+        browser.is_signed_in() && at_client(&done),
+        "{}",
+        done.summary()
+    );
+    assert!(
+        begin.elapsed() < std::time::Duration::from_secs(5),
+        "mail waited for the provider"
+    );
 }
 
 async fn up_03_tickets_flushed_in_mid_flow_begin_again(bed: Bed) {
@@ -150,7 +203,11 @@ async fn up_03_tickets_flushed_in_mid_flow_begin_again(bed: Bed) {
     let answer = if bed.app.db.is_postgres() {
         let (mut redis, keys) = bed.redis().await;
         assert!(!keys.is_empty());
-        let () = redis::cmd("DEL").arg(&keys).query_async(&mut redis).await.unwrap();
+        let () = redis::cmd("DEL")
+            .arg(&keys)
+            .query_async(&mut redis)
+            .await
+            .unwrap();
         browser.open(&back.path()).await
     } else {
         // The same database in a new process: its tickets are gone.
@@ -159,8 +216,14 @@ async fn up_03_tickets_flushed_in_mid_flow_begin_again(bed: Bed) {
         there.cookies.clone_from(&browser.cookies);
         there.open(&back.path()).await
     };
-    stage.check(&before, &answer, ("flushed", 400, "up_state_unknown")).await;
-    assert!(answer.has("a[href^='/login']"), "a way to begin again: {}", answer.summary());
+    stage
+        .check(&before, &answer, ("flushed", 400, "up_state_unknown"))
+        .await;
+    assert!(
+        answer.has("a[href^='/login']"),
+        "a way to begin again: {}",
+        answer.summary()
+    );
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
@@ -174,11 +237,17 @@ async fn dj_08_a_service_starts_and_serves_while_its_provider_is_silent() {
         "\n[[providers]]\nid = \"office\"\nissuer = \"{issuer}\"\nclient_id = \"c\"\nclient_secret = \"s\"\n\
          loopback_http = true\n"
     );
-    let stage = outside::Stage::start(Backend::Embedded, |options| options.tail(&provider)).await.unwrap();
+    let stage = outside::Stage::start(Backend::Embedded, |options| options.tail(&provider))
+        .await
+        .unwrap();
     let (held, _) = silent.accept().await.unwrap();
     let mut browser = testkit::browser::Browser::new(outside::fresh_network());
     let login = browser.open(&stage.service.at("/login")).await;
-    assert!(login.has("form[action='/login/upstream/office']"), "{}", login.summary());
+    assert!(
+        login.has("form[action='/login/upstream/office']"),
+        "{}",
+        login.summary()
+    );
     stage.ask(&mut browser, "ann@example.test").await;
     let link = stage.mail("ann@example.test", 1).await.link();
     let page = browser.open(&link).await;
@@ -190,11 +259,26 @@ async fn dj_08_a_service_starts_and_serves_while_its_provider_is_silent() {
 }
 
 async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(bed: Bed) {
-    let (stage, other) = (Stage::new(&bed, json!({})).await, Stage::new(&bed, json!({})).await);
-    let (mut browser, mut another) = (stage.signs_in("before").await, other.signs_in("before").await);
+    let (stage, other) = (
+        Stage::new(&bed, json!({})).await,
+        Stage::new(&bed, json!({})).await,
+    );
+    let (mut browser, mut another) = (
+        stage.signs_in("before").await,
+        other.signs_in("before").await,
+    );
     let pages = include_str!("../../docs/operations.md");
-    let part = pages.split("### A provider is compromised").nth(1).unwrap().split("\n## ").next().unwrap();
-    let commands: Vec<&str> = part.lines().filter_map(|line| line.trim().strip_prefix("entree users ")).collect();
+    let part = pages
+        .split("### A provider is compromised")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    let commands: Vec<&str> = part
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("entree users "))
+        .collect();
     assert_eq!(commands.len(), 2, "{part}");
     for command in commands {
         bed.entree(&format!("users {}", command.replace("office", &stage.id)));
@@ -202,7 +286,11 @@ async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(bed: Bed) {
     assert!(browser.account().await.is_none(), "its session");
     assert!(another.account().await.is_some(), "not another provider's");
     let (browser, page) = stage.walk().await;
-    assert!(!browser.is_signed_in() && page.has("form#sign-in"), "its connection: {}", page.summary());
+    assert!(
+        !browser.is_signed_in() && page.has("form#sign-in"),
+        "its connection: {}",
+        page.summary()
+    );
     other.signs_in("afterwards").await;
 }
 
@@ -211,11 +299,25 @@ async fn cb_02_an_answer_over_eight_kibibytes_is_not_read(bed: Bed) {
     let (mut browser, _, back) = stage.gone().await;
     let most = 8192 - back.query().len() - "&filler=".len();
     let before = Kept::of(&bed).await;
-    let answer = browser.open(&back.clone().with("filler", &"x".repeat(most + 1)).path()).await;
-    stage.check(&before, &answer, ("a byte too long", 400, "up_state_malformed")).await;
-    let answer = browser.open(&back.with("filler", &"x".repeat(most)).path()).await;
+    let answer = browser
+        .open(&back.clone().with("filler", &"x".repeat(most + 1)).path())
+        .await;
+    stage
+        .check(
+            &before,
+            &answer,
+            ("a byte too long", 400, "up_state_malformed"),
+        )
+        .await;
+    let answer = browser
+        .open(&back.with("filler", &"x".repeat(most)).path())
+        .await;
     let page = settle(&mut browser, answer).await;
-    assert!(browser.is_signed_in() && at_client(&page), "8 KiB, and its state was not spent: {}", page.summary());
+    assert!(
+        browser.is_signed_in() && at_client(&page),
+        "8 KiB, and its state was not spent: {}",
+        page.summary()
+    );
 }
 
 async fn a_callback_takes_at_most_ten_seconds(bed: Bed) {
@@ -225,17 +327,30 @@ async fn a_callback_takes_at_most_ten_seconds(bed: Bed) {
     stage.up.slow_down(std::time::Duration::from_millis(4_500));
     let begin = std::time::Instant::now();
     let answer = browser.open(&back.path()).await;
-    assert!(begin.elapsed() < std::time::Duration::from_secs(13), "{:?}", begin.elapsed());
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.summary());
+    assert!(
+        begin.elapsed() < std::time::Duration::from_secs(13),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(
+        answer.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        answer.summary()
+    );
     assert_eq!(count(&bed, "users").await, 0);
 }
 
 /// R-39: with the ticket store away nobody is sent anywhere, and nobody comes in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r_39_up_store_down() {
-    let Some(redis) = there(Redis::start().await) else { return };
+    let Some(redis) = there(Redis::start().await) else {
+        return;
+    };
     let own = |config: &mut Config| config.tickets.url = Text::new(redis.url().to_owned());
-    let Some(bed) = Bed::servers_with(own).await else { return };
+    let Some(bed) = Bed::servers_with(own).await else {
+        return;
+    };
     let stage = Stage::new(&bed, json!({})).await;
     let (mut under_way, _, back) = stage.gone().await;
     let mut browser = bed.browser();
@@ -244,14 +359,30 @@ async fn r_39_up_store_down() {
     redis.kill();
     let before = Kept::of(&bed).await;
     let answer = stage.press(&mut browser, &login).await;
-    stage.check(&before, &answer, ("at the start", 503, "up_store_down")).await;
+    stage
+        .check(&before, &answer, ("at the start", 503, "up_store_down"))
+        .await;
     // It is our part that is away: the mail does not work either, and the provider does.
-    assert!(answer.text().contains("A part of this service"), "{}", answer.text());
-    assert!(!answer.text().contains("reach School") && !answer.text().contains("that works"), "{}", answer.text());
-    assert_eq!((answer.refresh(), stage.up.total()), (None, asked), "nothing was sent");
+    assert!(
+        answer.text().contains("A part of this service"),
+        "{}",
+        answer.text()
+    );
+    assert!(
+        !answer.text().contains("reach School") && !answer.text().contains("that works"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(
+        (answer.refresh(), stage.up.total()),
+        (None, asked),
+        "nothing was sent"
+    );
     let before = Kept::of(&bed).await;
     let answer = under_way.open(&back.path()).await;
-    stage.check(&before, &answer, ("at the callback", 503, "up_store_down")).await;
+    stage
+        .check(&before, &answer, ("at the callback", 503, "up_store_down"))
+        .await;
     assert_eq!(stage.up.count(Place::Token), 0);
     assert!(answer.header("retry-after").is_some());
 }

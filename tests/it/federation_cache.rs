@@ -37,14 +37,20 @@ fn pass(stage: &Stage<'_>, seconds: u32) {
 
 /// Requests for metadata and for keys so far.
 fn read(stage: &Stage<'_>) -> (usize, usize) {
-    (stage.up.count(Place::Discovery), stage.up.count(Place::Jwks))
+    (
+        stage.up.count(Place::Discovery),
+        stage.up.count(Place::Jwks),
+    )
 }
 
 async fn dj_02_documents_are_fresh_as_long_as_they_say_within_bounds(bed: Bed) {
     // What the document says, and after how many seconds it is still, and no longer, fresh.
-    for (says, fresh, stale) in
-        [("", 2_800, 3_700), ("max-age=1200", 900, 1_300), ("max-age=1", 200, 400), ("max-age=999999", 60_000, 87_000)]
-    {
+    for (says, fresh, stale) in [
+        ("", 2_800, 3_700),
+        ("max-age=1200", 900, 1_300),
+        ("max-age=1", 200, 400),
+        ("max-age=999999", 60_000, 87_000),
+    ] {
         let stage = Stage::new(&bed, json!({})).await;
         if !says.is_empty() {
             for place in [Place::Discovery, Place::Jwks] {
@@ -59,7 +65,9 @@ async fn dj_02_documents_are_fresh_as_long_as_they_say_within_bounds(bed: Bed) {
         pass(&stage, stale - fresh);
         stage.signs_in("stale").await;
         let again = || async { (read(&stage).0 >= 2 && read(&stage).1 >= 2).then_some(()) };
-        testkit::until("both read again", Duration::from_secs(10), again).await.unwrap_or_else(|_| panic!("{says}"));
+        testkit::until("both read again", Duration::from_secs(10), again)
+            .await
+            .unwrap_or_else(|_| panic!("{says}"));
     }
 }
 
@@ -73,9 +81,16 @@ async fn dj_02_an_etag_is_given_back(bed: Bed) {
     stage.signs_in("stale").await;
     let asked = |place| stage.up.requests(place).into_iter().nth(1);
     let again = || async { Some((asked(Place::Discovery)?, asked(Place::Jwks)?)) };
-    let (metadata, keys) = testkit::until("both read again", Duration::from_secs(10), again).await.unwrap();
+    let (metadata, keys) = testkit::until("both read again", Duration::from_secs(10), again)
+        .await
+        .unwrap();
     for request in [metadata, keys] {
-        assert_eq!(request.header("if-none-match"), Some("\"v1\""), "{}", request.path);
+        assert_eq!(
+            request.header("if-none-match"),
+            Some("\"v1\""),
+            "{}",
+            request.path
+        );
     }
     stage.signs_in("after 304").await;
 }
@@ -97,20 +112,34 @@ async fn dj_03_a_hundred_logins_on_a_cold_cache_ask_once(bed: Bed) {
     .await;
     assert_eq!(stage.up.count(Place::Discovery), 1, "DJ-03");
     stage.up.wire.set(Mode::Ok);
-    let person =
-        |number| json!({"sub": format!("{} {number}", stage.id), "email": format!("{number}.{}", stage.email)});
+    let person = |number| json!({"sub": format!("{} {number}", stage.id), "email": format!("{number}.{}", stage.email)});
     let people: Vec<Value> = (0..pages.len()).map(person).collect();
-    let backs = join_all(pages.iter().zip(&people).map(|((_, page), person)| stage.up.visit_as(page, person))).await;
+    let backs = join_all(
+        pages
+            .iter()
+            .zip(&people)
+            .map(|((_, page), person)| stage.up.visit_as(page, person)),
+    )
+    .await;
     stage.up.wire.set(Mode::Latency(Duration::from_millis(100)));
-    let done = join_all(pages.into_iter().zip(backs).map(|((mut browser, _), back)| async move {
-        let answer = browser.open(&back.path()).await;
-        let page = settle(&mut browser, answer).await;
-        // What the provider has not verified is proven by mail: that page is as good as the account here.
-        (browser.is_signed_in() || page.has("input[name=link]"), page)
-    }))
+    let done = join_all(
+        pages
+            .into_iter()
+            .zip(backs)
+            .map(|((mut browser, _), back)| async move {
+                let answer = browser.open(&back.path()).await;
+                let page = settle(&mut browser, answer).await;
+                // What the provider has not verified is proven by mail: that page is as good as the account here.
+                (browser.is_signed_in() || page.has("input[name=link]"), page)
+            }),
+    )
     .await;
     assert_eq!(read(&stage), (1, 1), "DJ-03: one request a document");
-    let failed: Vec<_> = done.iter().filter(|(good, _)| !good).map(|(_, page)| page.summary()).collect();
+    let failed: Vec<_> = done
+        .iter()
+        .filter(|(good, _)| !good)
+        .map(|(_, page)| page.summary())
+        .collect();
     assert!(failed.is_empty(), "{} of 100: {}", failed.len(), failed[0]);
 }
 
@@ -121,7 +150,9 @@ async fn dj_05_a_removed_key_fails_one_lifetime_later(bed: Bed) {
     stage.up.tell(Lie::json(Place::Jwks, |jwks| {
         jwks["keys"].as_array_mut().unwrap().remove(1);
     }));
-    stage.signs_in("as long as the set that held it is fresh").await;
+    stage
+        .signs_in("as long as the set that held it is fresh")
+        .await;
     pass(&stage, 3_700);
     // Stale documents may serve once more while they are read again.
     let gone = || async {
@@ -129,7 +160,9 @@ async fn dj_05_a_removed_key_fails_one_lifetime_later(bed: Bed) {
         browser.open(&back.path()).await;
         (!browser.is_signed_in()).then_some(())
     };
-    testkit::until("its end", Duration::from_secs(10), gone).await.unwrap();
+    testkit::until("its end", Duration::from_secs(10), gone)
+        .await
+        .unwrap();
 }
 
 async fn dj_10_keys_rotated_just_before_a_login(bed: Bed) {
@@ -149,11 +182,26 @@ async fn dj_10_keys_rotated_just_before_a_login(bed: Bed) {
 /// The two verbs without pages around them.
 async fn identified(stage: &Stage<'_>, providers: &Providers) -> Result<(), Code> {
     let state = entree::secret::Plain::generate().to_text();
-    let ask = Ask { state: &state, login_hint: None, ui_locales: "" };
-    let started = providers.authorize_url(&stage.id, ask).await.map_err(|refused| refused.code)?;
+    let ask = Ask {
+        state: &state,
+        login_hint: None,
+        ui_locales: "",
+    };
+    let started = providers
+        .authorize_url(&stage.id, ask)
+        .await
+        .map_err(|refused| refused.code)?;
     let back: Back = stage.up.grant(&Url::parse(&started.url).unwrap());
-    let answer = Answer { code: back.get("code"), iss: back.get("iss"), ..Answer::default() };
-    providers.identify(&started.record, &answer).await.map(drop).map_err(|refused| refused.code)
+    let answer = Answer {
+        code: back.get("code"),
+        iss: back.get("iss"),
+        ..Answer::default()
+    };
+    providers
+        .identify(&started.record, &answer)
+        .await
+        .map(drop)
+        .map_err(|refused| refused.code)
 }
 
 /// DJ-04. The forced refresh is one, whether the names differ or not; a minute later there may be another.
@@ -165,22 +213,33 @@ async fn dj_04_a_thousand_tokens_with_unknown_keys_ask_once() {
     assert_eq!(identified(&stage, &providers).await, Ok(()));
     assert_eq!(read(&stage), (1, 1));
     let number = std::sync::atomic::AtomicUsize::new(0);
-    stage.up.tell(Lie::Header(Box::new(move |header: &mut Value| {
-        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        header["kid"] = format!("unknown-{number}").into();
-    })));
+    stage
+        .up
+        .tell(Lie::Header(Box::new(move |header: &mut Value| {
+            let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            header["kid"] = format!("unknown-{number}").into();
+        })));
     for _ in 0..20 {
         let all = join_all((0..50).map(|_| identified(&stage, &providers))).await;
-        assert!(all.iter().all(|one| *one == Err(Code::KeyUnknown)), "{all:?}");
+        assert!(
+            all.iter().all(|one| *one == Err(Code::KeyUnknown)),
+            "{all:?}"
+        );
     }
     assert_eq!(stage.up.count(Place::Token), 1001);
-    assert_eq!(read(&stage), (1, 2), "DJ-04: a thousand tokens, one refresh");
+    assert_eq!(
+        read(&stage),
+        (1, 2),
+        "DJ-04: a thousand tokens, one refresh"
+    );
     pass(&stage, 61);
     assert_eq!(identified(&stage, &providers).await, Err(Code::KeyUnknown));
     assert_eq!(read(&stage), (1, 3), "and one more a minute later");
     // Failures count too.
     pass(&stage, 61);
-    stage.up.tell(Lie::reply(Place::Jwks, Reply::new(500, "text/plain", "no")));
+    stage
+        .up
+        .tell(Lie::reply(Place::Jwks, Reply::new(500, "text/plain", "no")));
     for _ in 0..5 {
         assert!(identified(&stage, &providers).await.is_err());
     }

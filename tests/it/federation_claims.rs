@@ -31,18 +31,24 @@ fn claim(why: &'static str, name: &'static str, value: Value) -> Row {
 
 /// A row of a claim that is null, not absent.
 fn null(name: &'static str) -> Row {
-    Row::new("null", 502, vec![Lie::claims(move |claims| claims[name] = Value::Null)])
+    Row::new(
+        "null",
+        502,
+        vec![Lie::claims(move |claims| claims[name] = Value::Null)],
+    )
 }
 
 /// A row of a time that is so many seconds from now.
 fn moved(why: &'static str, name: &'static str, seconds: i64) -> Row {
-    let change = move |claims: &mut Value| claims[name] = (claims["iat"].as_i64().unwrap() + seconds).into();
+    let change =
+        move |claims: &mut Value| claims[name] = (claims["iat"].as_i64().unwrap() + seconds).into();
     Row::new(why, 502, vec![Lie::claims(change)])
 }
 
 async fn r_26_it_03_pr_02_up_iss_claim(bed: Bed) {
     let changed = |why, change: fn(&str) -> Value| {
-        let lie = Lie::claims(move |claims| claims["iss"] = change(claims["iss"].as_str().unwrap()));
+        let lie =
+            Lie::claims(move |claims| claims["iss"] = change(claims["iss"].as_str().unwrap()));
         Row::new(why, 502, vec![lie])
     };
     refuse(
@@ -53,7 +59,9 @@ async fn r_26_it_03_pr_02_up_iss_claim(bed: Bed) {
             changed("a slash more", |iss| json!(format!("{iss}/"))),
             changed("another case", |iss| json!(iss.replace("http", "HTTP"))),
             changed("an array", |iss| json!([iss])),
-            changed("without its scheme", |iss| json!(iss.trim_start_matches("http://"))),
+            changed("without its scheme", |iss| {
+                json!(iss.trim_start_matches("http://"))
+            }),
             claim("another's", "iss", json!("https://accounts.google.com")),
         ],
     )
@@ -68,7 +76,11 @@ async fn r_27_it_03_up_aud_up_azp(bed: Bed) {
             claim("missing", "aud", Value::Null),
             null("aud"),
             claim("another's", "aud", json!("another client")),
-            claim("ours and another's", "aud", json!([CLIENT_ID, "another client"])),
+            claim(
+                "ours and another's",
+                "aud",
+                json!([CLIENT_ID, "another client"]),
+            ),
             claim("nobody's", "aud", json!([])),
             claim("in another case", "aud", json!(CLIENT_ID.to_uppercase())),
         ],
@@ -77,7 +89,10 @@ async fn r_27_it_03_up_aud_up_azp(bed: Bed) {
     refuse(
         &bed,
         "up_azp",
-        vec![claim("another's", "azp", json!("another client")), claim("a number", "azp", json!(7))],
+        vec![
+            claim("another's", "azp", json!("another client")),
+            claim("a number", "azp", json!(7)),
+        ],
     )
     .await;
     let stage = Stage::new(&bed, json!({})).await;
@@ -114,7 +129,15 @@ async fn r_29_it_05_up_iat_up_nbf(bed: Bed) {
         ],
     )
     .await;
-    refuse(&bed, "up_nbf", vec![moved("not yet", "nbf", 63), claim("text", "nbf", json!("soon"))]).await;
+    refuse(
+        &bed,
+        "up_nbf",
+        vec![
+            moved("not yet", "nbf", 63),
+            claim("text", "nbf", json!("soon")),
+        ],
+    )
+    .await;
 }
 
 async fn it_05_a_clock_a_little_off_is_no_reason(bed: Bed) {
@@ -148,7 +171,9 @@ async fn r_30_it_06_up_nonce(bed: Bed) {
     let page = stage.press(&mut other, &page).await;
     stage.up.visit(&page).await;
     let nonce = stage.up.requests(Place::Authorize)[0].one("nonce").unwrap();
-    stage.up.tell(Lie::Claims(Box::new(move |claims| claims["nonce"] = json!(nonce))));
+    stage.up.tell(Lie::Claims(Box::new(move |claims| {
+        claims["nonce"] = json!(nonce)
+    })));
     stage.refused("another flow's", 502, "up_nonce").await;
 }
 
@@ -157,7 +182,11 @@ async fn r_31_it_07_up_at_hash(bed: Bed) {
         &bed,
         "up_at_hash",
         vec![
-            claim("another token's", "at_hash", json!("77QmUPtjPfzWtF2AnpK9RQ")),
+            claim(
+                "another token's",
+                "at_hash",
+                json!("77QmUPtjPfzWtF2AnpK9RQ"),
+            ),
             claim("empty", "at_hash", json!("")),
             claim("a number", "at_hash", json!(1)),
         ],
@@ -184,7 +213,9 @@ async fn r_32_it_08_up_sub(bed: Bed) {
     .await;
     let stage = Stage::new(&bed, json!({})).await;
     let longest = stage.id.repeat(255).chars().take(255).collect::<String>();
-    stage.up.tell(Lie::Claims(Box::new(move |claims| claims["sub"] = json!(longest))));
+    stage.up.tell(Lie::Claims(Box::new(move |claims| {
+        claims["sub"] = json!(longest)
+    })));
     stage.signs_in("255 letters").await;
 }
 
@@ -194,8 +225,18 @@ async fn r_34_it_11_up_userinfo_sub(bed: Bed) {
         &bed,
         "up_userinfo_sub",
         vec![
-            Row::new("differs", 502, vec![Lie::member(Place::Userinfo, "sub", json!("mallory"))]).with(asks()),
-            Row::new("missing", 502, vec![Lie::member(Place::Userinfo, "sub", Value::Null)]).with(asks()),
+            Row::new(
+                "differs",
+                502,
+                vec![Lie::member(Place::Userinfo, "sub", json!("mallory"))],
+            )
+            .with(asks()),
+            Row::new(
+                "missing",
+                502,
+                vec![Lie::member(Place::Userinfo, "sub", Value::Null)],
+            )
+            .with(asks()),
         ],
     )
     .await;
@@ -206,10 +247,17 @@ async fn r_34_it_11_up_userinfo_sub(bed: Bed) {
 
 async fn it_11_the_id_token_wins_over_userinfo(bed: Bed) {
     let stage = Stage::new(&bed, json!({"userinfo": "always"})).await;
-    stage.up.tell(Lie::member(Place::Userinfo, "email", json!("mallory@upstream.test")));
+    stage.up.tell(Lie::member(
+        Place::Userinfo,
+        "email",
+        json!("mallory@upstream.test"),
+    ));
     let mut browser = stage.signs_in("with another address in userinfo").await;
     let account = browser.account().await.expect("the account");
-    assert!(account.contains(&stage.email) && !account.contains("mallory"), "{account}");
+    assert!(
+        account.contains(&stage.email) && !account.contains("mallory"),
+        "{account}"
+    );
 }
 
 async fn r_35_it_10_up_claims_malformed(bed: Bed) {
@@ -220,7 +268,11 @@ async fn r_35_it_10_up_claims_malformed(bed: Bed) {
             claim("locale as an object", "locale", json!({"en": true})),
             claim("updated_at as text", "updated_at", json!("yesterday")),
             claim("a name that is a number", "name", json!(7)),
-            claim("an address that is a list", "email", json!(["ann@upstream.test"])),
+            claim(
+                "an address that is a list",
+                "email",
+                json!(["ann@upstream.test"]),
+            ),
             claim("email_verified as a number", "email_verified", json!(2)),
         ],
     )
@@ -230,10 +282,28 @@ async fn r_35_it_10_up_claims_malformed(bed: Bed) {
 /// DESIGN §8: `amr` as the provider says. What it says is no word of ours, and none that reads like one.
 async fn amr_of_a_provider_is_plain_words_and_none_of_ours(bed: Bed) {
     let long = "x".repeat(33);
-    let told = json!(["urn:entree:acr:email", "pwd", "a b", "", "MFA", "face.id", "hwk:user", long, "é", "mfa_2-x"]);
+    let told = json!([
+        "urn:entree:acr:email",
+        "pwd",
+        "a b",
+        "",
+        "MFA",
+        "face.id",
+        "hwk:user",
+        long,
+        "é",
+        "mfa_2-x"
+    ]);
     let stage = Stage::new(&bed, json!({})).await;
     stage.up.tell(Lie::claim("amr", told));
     stage.signs_in("with words of all kinds").await;
-    let session = entity::session::Entity::find().one(bed.app.db.read()).await.unwrap().unwrap();
-    assert_eq!((session.acr.as_str(), session.amr.as_str()), ("urn:entree:acr:upstream", "pwd mfa_2-x"));
+    let session = entity::session::Entity::find()
+        .one(bed.app.db.read())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (session.acr.as_str(), session.amr.as_str()),
+        ("urn:entree:acr:upstream", "pwd mfa_2-x")
+    );
 }

@@ -60,8 +60,13 @@ pub(crate) async fn come(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Page {
 
 /// The page that asks for an address after the provider, and what stands in it.
 pub(crate) fn asks_for_address(page: &Page) -> String {
-    assert!(page.has("form#sign-in input[name=link]"), "asks for an address: {}", page.summary());
-    page.attribute("form#sign-in input[name=email]", "value").unwrap_or_default()
+    assert!(
+        page.has("form#sign-in input[name=link]"),
+        "asks for an address: {}",
+        page.summary()
+    );
+    page.attribute("form#sign-in input[name=email]", "value")
+        .unwrap_or_default()
 }
 
 /// Proves an address from that page by the mailed link, in this browser.
@@ -77,11 +82,18 @@ pub(crate) async fn prove(browser: &mut Browser<'_>, page: &Page, email: &str) -
 }
 
 async fn identities(bed: &Bed) -> Vec<user_identity::Model> {
-    user_identity::Entity::find().all(bed.app.db.read()).await.unwrap()
+    user_identity::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap()
 }
 
 async fn users(bed: &Bed) -> (i64, i64, i64) {
-    (count(bed, "users").await, count(bed, "user_emails").await, count(bed, "user_identities").await)
+    (
+        count(bed, "users").await,
+        count(bed, "user_emails").await,
+        count(bed, "user_identities").await,
+    )
 }
 
 async fn lk_06_an_account_does_not_wait_for_ever_however_often_another_address_is_wanted(bed: Bed) {
@@ -111,12 +123,23 @@ async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(bed: Be
     let before = identities(&bed).await.remove(0);
     stage.up.person(json!({"sub": stage.id, "email": "moved@upstream.test", "email_verified": true, "name": "Annie"}));
     let mut browser = stage.signs_in("with another address there").await;
-    assert_eq!(users(&bed).await, (1, 1, 1), "LK-03: no address was added or changed");
+    assert_eq!(
+        users(&bed).await,
+        (1, 1, 1),
+        "LK-03: no address was added or changed"
+    );
     let account = browser.account().await.unwrap();
     assert!(account.contains(&stage.email), "{account}");
     let after = identities(&bed).await.remove(0);
-    assert_eq!((after.id, after.user_id, &after.issuer), (before.id, before.user_id, &stage.up.issuer()));
-    assert_eq!(after.email.as_deref(), Some("moved@upstream.test"), "the link's snapshot alone");
+    assert_eq!(
+        (after.id, after.user_id, &after.issuer),
+        (before.id, before.user_id, &stage.up.issuer())
+    );
+    assert_eq!(
+        after.email.as_deref(),
+        Some("moved@upstream.test"),
+        "the link's snapshot alone"
+    );
 }
 
 async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(bed: Bed) {
@@ -125,17 +148,40 @@ async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(bed: Bed) {
     let mut browser = signed_in(&bed, "other@example.test").await;
     let page = come(&stage, &mut browser).await;
     assert!(page.has("form#identity"), "asked first: {}", page.summary());
-    assert!(browser.account().await.unwrap().contains("other@example.test"), "nothing has changed yet");
-    let stayed = browser.submit(&page, "identity", &[("decision", "no")]).await;
+    assert!(
+        browser
+            .account()
+            .await
+            .unwrap()
+            .contains("other@example.test"),
+        "nothing has changed yet"
+    );
+    let stayed = browser
+        .submit(&page, "identity", &[("decision", "no")])
+        .await;
     settle(&mut browser, stayed).await;
-    assert!(browser.account().await.unwrap().contains("other@example.test"));
+    assert!(
+        browser
+            .account()
+            .await
+            .unwrap()
+            .contains("other@example.test")
+    );
 
     let page = come(&stage, &mut browser).await;
     let mut stolen = browser.clone();
-    let left = browser.submit(&page, "identity", &[("decision", "yes")]).await;
+    let left = browser
+        .submit(&page, "identity", &[("decision", "yes")])
+        .await;
     settle(&mut browser, left).await;
-    assert!(stolen.account().await.is_none(), "BS-04: the session that was left is over");
-    assert!(browser.account().await.unwrap().contains(&stage.email), "now as the owner");
+    assert!(
+        stolen.account().await.is_none(),
+        "BS-04: the session that was left is over"
+    );
+    assert!(
+        browser.account().await.unwrap().contains(&stage.email),
+        "now as the owner"
+    );
     assert_eq!(users(&bed).await, (2, 2, 1));
 }
 
@@ -145,12 +191,20 @@ async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(bed: Bed) {
     let page = come(&stage, &mut browser).await;
     assert_eq!(asks_for_address(&page), stage.email, "pre-filled");
     assert!(!browser.is_signed_in());
-    assert_eq!(users(&bed).await, (0, 0, 0), "LK-02: nothing before the proof");
+    assert_eq!(
+        users(&bed).await,
+        (0, 0, 0),
+        "LK-02: nothing before the proof"
+    );
     let done = prove(&mut browser, &page, &stage.email).await;
     assert!(browser.is_signed_in(), "{}", done.summary());
     assert_eq!(users(&bed).await, (1, 1, 1));
     let mail = bed.mail(&stage.email).await;
-    assert!(mail.subject.contains("connected"), "LK-07: the mailbox is told: {}", mail.subject);
+    assert!(
+        mail.subject.contains("connected"),
+        "LK-07: the mailbox is told: {}",
+        mail.subject
+    );
     // From then on the provider alone will do.
     let mut other = bed.browser();
     come(&stage, &mut other).await;
@@ -160,16 +214,29 @@ async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(bed: Bed) {
     let mut browser = bed.browser();
     let page = come(&stage, &mut browser).await;
     prove(&mut browser, &page, "elsewhere@example.test").await;
-    assert!(browser.account().await.unwrap().contains("elsewhere@example.test"));
+    assert!(
+        browser
+            .account()
+            .await
+            .unwrap()
+            .contains("elsewhere@example.test")
+    );
 }
 
 async fn lk_02_case_d_user_address_and_link_are_made_together(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
     stage.signs_in("an authoritative address is proven").await;
     assert_eq!(users(&bed).await, (1, 1, 1));
-    assert_eq!(bed.mails(&stage.email).len(), 0, "DESIGN §8: no mail for a new user");
+    assert_eq!(
+        bed.mails(&stage.email).len(),
+        0,
+        "DESIGN §8: no mail for a new user"
+    );
     let row = identities(&bed).await.remove(0);
-    assert_eq!((row.provider.as_str(), row.subject.as_str()), (stage.id.as_str(), stage.id.as_str()));
+    assert_eq!(
+        (row.provider.as_str(), row.subject.as_str()),
+        (stage.id.as_str(), stage.id.as_str())
+    );
 
     // Asserted is not enough: the word of a provider that does not run the mailbox.
     let stage = Stage::new(&bed, json!({"trust": "asserted"})).await;
@@ -192,10 +259,16 @@ async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(bed: Bed) {
     asks_for_address(&page);
     assert!(!browser.is_signed_in(), "LK-04");
     let asked = prove(&mut browser, &page, &stage.email).await;
-    assert!(asked.has("form#identity"), "asks whether to connect: {}", asked.summary());
+    assert!(
+        asked.has("form#identity"),
+        "asks whether to connect: {}",
+        asked.summary()
+    );
     assert!(asked.text().contains(&stage.email), "names the account");
     assert_eq!(users(&bed).await, (1, 1, 0), "not before the yes");
-    let done = browser.submit(&asked, "identity", &[("decision", "yes")]).await;
+    let done = browser
+        .submit(&asked, "identity", &[("decision", "yes")])
+        .await;
     settle(&mut browser, done).await;
     assert_eq!(users(&bed).await, (1, 1, 1));
     assert!(browser.account().await.is_some());
@@ -206,10 +279,15 @@ async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(bed: Bed) {
     let mut browser = bed.browser();
     let page = come(&stage, &mut browser).await;
     let asked = prove(&mut browser, &page, &stage.email).await;
-    let done = browser.submit(&asked, "identity", &[("decision", "no")]).await;
+    let done = browser
+        .submit(&asked, "identity", &[("decision", "no")])
+        .await;
     settle(&mut browser, done).await;
     assert_eq!(users(&bed).await, (2, 2, 1));
-    assert!(browser.account().await.is_some(), "signed in by the mail all the same");
+    assert!(
+        browser.account().await.is_some(),
+        "signed in by the mail all the same"
+    );
 }
 
 async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too(bed: Bed) {
@@ -217,7 +295,11 @@ async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mai
     signed_in(&bed, &stage.email).await;
     let mut browser = bed.browser();
     let page = come(&stage, &mut browser).await;
-    assert_eq!(asks_for_address(&page), stage.email, "DESIGN §8: joining an existing user always needs proof by mail");
+    assert_eq!(
+        asks_for_address(&page),
+        stage.email,
+        "DESIGN §8: joining an existing user always needs proof by mail"
+    );
     assert!(!browser.is_signed_in());
     assert_eq!(users(&bed).await, (1, 1, 0));
 }
@@ -226,25 +308,43 @@ async fn pr_01_a_pinned_provider_speaks_for_its_own_domains_alone(bed: Bed) {
     let stage = Stage::new(&bed, json!({"mail_domains": ["school.example"]})).await;
     let mut browser = bed.browser();
     let page = come(&stage, &mut browser).await;
-    assert_eq!(asks_for_address(&page), stage.email, "somebody new, with an address of another domain");
-    assert_eq!((browser.is_signed_in(), users(&bed).await), (false, (0, 0, 0)));
+    assert_eq!(
+        asks_for_address(&page),
+        stage.email,
+        "somebody new, with an address of another domain"
+    );
+    assert_eq!(
+        (browser.is_signed_in(), users(&bed).await),
+        (false, (0, 0, 0))
+    );
 }
 
 async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(bed: Bed) {
     let stage = untrusted(&bed).await;
     let mut browser = bed.browser();
     let page = come(&stage, &mut browser).await;
-    let answer = browser.submit(&page, "sign-in", &[("email", &stage.email)]).await;
+    let answer = browser
+        .submit(&page, "sign-in", &[("email", &stage.email)])
+        .await;
     let waiting = settle(&mut browser, answer).await;
     let mail = bed.mail(&stage.email).await;
     let mut phone = bed.browser();
     let there = phone.open(&mail.link()).await;
     assert!(!there.has("form#link"), "{}", there.summary());
-    assert_eq!((users(&bed).await, phone.is_signed_in()), ((0, 0, 0), false));
-    let done = browser.submit(&waiting, "code", &[("code", &mail.code())]).await;
+    assert_eq!(
+        (users(&bed).await, phone.is_signed_in()),
+        ((0, 0, 0), false)
+    );
+    let done = browser
+        .submit(&waiting, "code", &[("code", &mail.code())])
+        .await;
     settle(&mut browser, done).await;
     assert!(browser.is_signed_in());
-    assert_eq!(users(&bed).await, (1, 1, 1), "the code in the first browser completes it");
+    assert_eq!(
+        users(&bed).await,
+        (1, 1, 1),
+        "the code in the first browser completes it"
+    );
 }
 
 async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(bed: Bed) {
@@ -252,21 +352,34 @@ async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(bed: Bed) {
     let mut browser = bed.browser();
     let page = come(&stage, &mut browser).await;
     prove(&mut browser, &page, &stage.email).await;
-    stage.up.person(json!({"sub": "a second account", "email": stage.email, "email_verified": true}));
+    stage
+        .up
+        .person(json!({"sub": "a second account", "email": stage.email, "email_verified": true}));
     let mut other = bed.browser();
     let page = come(&stage, &mut other).await;
     let asked = prove(&mut other, &page, &stage.email).await;
-    assert!(asked.has("form#identity") && asked.has(".note"), "G: warns: {}", asked.summary());
-    let done = other.submit(&asked, "identity", &[("decision", "yes")]).await;
+    assert!(
+        asked.has("form#identity") && asked.has(".note"),
+        "G: warns: {}",
+        asked.summary()
+    );
+    let done = other
+        .submit(&asked, "identity", &[("decision", "yes")])
+        .await;
     settle(&mut other, done).await;
     assert_eq!(users(&bed).await, (1, 1, 2));
 }
 
 async fn lk_02_case_i_without_an_address_the_field_is_empty(bed: Bed) {
-    for (why, email) in [("none", json!(null)), ("not an address", json!("ann at home")), ("two", json!("a@b@c.test"))]
-    {
+    for (why, email) in [
+        ("none", json!(null)),
+        ("not an address", json!("ann at home")),
+        ("two", json!("a@b@c.test")),
+    ] {
         let stage = Stage::new(&bed, json!({})).await;
-        stage.up.person(json!({"sub": stage.id, "email_verified": true, "email": email}));
+        stage
+            .up
+            .person(json!({"sub": stage.id, "email_verified": true, "email": email}));
         stage.up.tell(Lie::claims(|claims| {
             if claims["email"].is_null() {
                 claims.as_object_mut().unwrap().remove("email");
@@ -294,13 +407,17 @@ async fn r_42_lk_06_lk_browser(bed: Bed) {
     thief.open("/login").await;
     let before = Kept::of(&bed).await;
     let stolen = thief.open(&path).await;
-    stage.check(&before, &stolen, ("another browser", 400, "lk_browser")).await;
+    stage
+        .check(&before, &stolen, ("another browser", 400, "lk_browser"))
+        .await;
 
     prove(&mut browser, &page, &stage.email).await;
     assert_eq!(users(&bed).await, (1, 1, 1));
     let before = Kept::of(&bed).await;
     let used = browser.open(&path).await;
-    stage.check(&before, &used, ("used", 400, "lk_browser")).await;
+    stage
+        .check(&before, &used, ("used", 400, "lk_browser"))
+        .await;
 
     let stage = untrusted(&bed).await;
     let mut browser = bed.browser();
@@ -309,11 +426,18 @@ async fn r_42_lk_06_lk_browser(bed: Bed) {
     bed.pass(901);
     let before = Kept::of(&bed).await;
     let late = browser.follow(&answer).await;
-    stage.check(&before, &late, ("901 s old", 400, "lk_browser")).await;
+    stage
+        .check(&before, &late, ("901 s old", 400, "lk_browser"))
+        .await;
 }
 
 async fn lk_06_links_that_nobody_has_do_not_fill_the_trail(bed: Bed) {
-    bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count: 2, seconds: 600 }]);
+    bed.configure(|config| {
+        config.limits.authorize = vec![entree::config::Budget {
+            count: 2,
+            seconds: 600,
+        }]
+    });
     let mut nobody = bed.browser();
     nobody.open("/login").await;
     let before = Kept::of(&bed).await;
@@ -329,22 +453,41 @@ async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(bed: Bed) {
     signed_in(&bed, victim).await;
     let sessions = count(&bed, "sessions").await;
     for trust in ["none", "asserted", "authoritative"] {
-        let stage = Stage::new(&bed, json!({"trust": trust, "mail_domains": ["example.test"]})).await;
-        stage.up.person(json!({"sub": "mallory", "email": victim, "email_verified": true, "name": "Victim"}));
+        let stage = Stage::new(
+            &bed,
+            json!({"trust": trust, "mail_domains": ["example.test"]}),
+        )
+        .await;
+        stage.up.person(
+            json!({"sub": "mallory", "email": victim, "email_verified": true, "name": "Victim"}),
+        );
         let mut attacker = bed.browser();
         let page = come(&stage, &mut attacker).await;
         asks_for_address(&page);
-        let answer = attacker.submit(&page, "sign-in", &[("email", victim)]).await;
+        let answer = attacker
+            .submit(&page, "sign-in", &[("email", victim)])
+            .await;
         settle(&mut attacker, answer).await;
-        assert!(!attacker.is_signed_in() && attacker.account().await.is_none(), "{trust}");
-        assert_eq!(count(&bed, "sessions").await, sessions, "{trust}: no session before the mail");
+        assert!(
+            !attacker.is_signed_in() && attacker.account().await.is_none(),
+            "{trust}"
+        );
+        assert_eq!(
+            count(&bed, "sessions").await,
+            sessions,
+            "{trust}: no session before the mail"
+        );
         assert_eq!(users(&bed).await, (1, 1, 0), "{trust}");
         // The victim opens the mail where the victim is: nothing of the attacker's goes on by it.
         bed.pass(120);
         let mut owner = bed.browser();
         let there = owner.open(&bed.mail(victim).await.link()).await;
         assert!(!there.has("form#link"), "{trust}");
-        assert_eq!(users(&bed).await, (1, 1, 0), "{trust}: the attacker's account is connected");
+        assert_eq!(
+            users(&bed).await,
+            (1, 1, 0),
+            "{trust}: the attacker's account is connected"
+        );
     }
     assert_eq!(reasons(&bed).await, Vec::<String>::new());
 }
@@ -365,31 +508,50 @@ async fn lk_03_a_first_proof_ends_what_was_prepared(bed: Bed) {
     assert_eq!(users(&bed).await.1, 1, "one address, of one user");
 }
 
-async fn cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cookies_are_dead(bed: Bed) {
+async fn cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cookies_are_dead(
+    bed: Bed,
+) {
     let stage = Stage::new(&bed, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
     let mut stolen = browser.clone();
     let answer = browser.open(&back.path()).await;
-    let to = answer.refresh().unwrap_or_else(|| panic!("a page that leads on: {}", answer.summary()));
-    assert_eq!((answer.status.as_u16(), answer.location()), (200, None), "CW-02: no redirect towards the client");
+    let to = answer
+        .refresh()
+        .unwrap_or_else(|| panic!("a page that leads on: {}", answer.summary()));
+    assert_eq!(
+        (answer.status.as_u16(), answer.location()),
+        (200, None),
+        "CW-02: no redirect towards the client"
+    );
     let path = &to[url::Position::BeforePath..];
-    assert_ne!(browser.cookies["__Host-Http-pre"], stolen.cookies["__Host-Http-pre"]);
+    assert_ne!(
+        browser.cookies["__Host-Http-pre"],
+        stolen.cookies["__Host-Http-pre"]
+    );
     let done = browser.open(path).await;
     let done = settle(&mut browser, done).await;
     assert!(at_client(&done), "{}", done.summary());
-    assert!(stolen.account().await.is_none(), "the cookie of before is worth nothing");
+    assert!(
+        stolen.account().await.is_none(),
+        "the cookie of before is worth nothing"
+    );
     // Nobody's request waits.
     let mut other = bed.browser();
     let back = through(&stage, &mut other).await;
     let answer = other.open(&back.path()).await;
     let to = answer.location().expect("a redirect");
-    assert_eq!((answer.status.as_u16(), to.path(), to.query()), (303, "/account", None));
+    assert_eq!(
+        (answer.status.as_u16(), to.path(), to.query()),
+        (303, "/account", None)
+    );
 }
 
 /// Sets out from the account page to connect the provider; gives what is brought back.
 pub(crate) async fn connecting(stage: &Stage<'_>, browser: &mut Browser<'_>) -> Back {
     let account = browser.open("/account").await;
-    let page = browser.submit(&account, &format!("connect-{}", stage.id), &[]).await;
+    let page = browser
+        .submit(&account, &format!("connect-{}", stage.id), &[])
+        .await;
     stage.up.visit(&page).await
 }
 
@@ -410,8 +572,17 @@ async fn r_17_cb_08_up_session_changed(bed: Bed) {
         }
         let before = Kept::of(&bed).await;
         let answer = browser.open(&back.path()).await;
-        stage.check(&before, &answer, ("signed out, or in anew", 409, "up_session_changed")).await;
-        assert_eq!(answer.attribute("a#next", "href").as_deref(), Some("/account"));
+        stage
+            .check(
+                &before,
+                &answer,
+                ("signed out, or in anew", 409, "up_session_changed"),
+            )
+            .await;
+        assert_eq!(
+            answer.attribute("a#next", "href").as_deref(),
+            Some("/account")
+        );
         assert_eq!(stage.up.count(Place::Token), 0, "the code is left alone");
         assert_eq!(identities(&bed).await.len(), 0);
     }
@@ -431,14 +602,25 @@ async fn r_17_cb_08_a_yes_in_another_session_connects_nothing(bed: Bed) {
             page = browser.open(&path).await;
         }
         let before = Kept::of(&bed).await;
-        let answer = browser.submit(&page, "identity", &[("decision", "yes")]).await;
-        stage.check(&before, &answer, ("the yes of another session", 409, "up_session_changed")).await;
+        let answer = browser
+            .submit(&page, "identity", &[("decision", "yes")])
+            .await;
+        stage
+            .check(
+                &before,
+                &answer,
+                ("the yes of another session", 409, "up_session_changed"),
+            )
+            .await;
         assert_eq!(identities(&bed).await.len(), 0);
     }
 }
 
 async fn ue_01_who_declines_while_connecting_is_still_signed_in(bed: Bed) {
-    for (error, code) in [("access_denied", "up_denied"), ("temporarily_unavailable", "up_provider_error")] {
+    for (error, code) in [
+        ("access_denied", "up_denied"),
+        ("temporarily_unavailable", "up_provider_error"),
+    ] {
         let stage = Stage::new(&bed, json!({})).await;
         stage.up.tell(Lie::error(error));
         let mut browser = signed_in(&bed, &stage.email).await;
@@ -446,8 +628,15 @@ async fn ue_01_who_declines_while_connecting_is_still_signed_in(bed: Bed) {
         let before = Kept::of(&bed).await;
         let answer = browser.open(&back.path()).await;
         stage.check(&before, &answer, (error, 200, code)).await;
-        assert!(!answer.text().contains("e-mail") && !answer.text().contains("Not signed in"), "{}", answer.text());
-        assert_eq!(answer.attribute("a#next", "href").as_deref(), Some("/account"));
+        assert!(
+            !answer.text().contains("e-mail") && !answer.text().contains("Not signed in"),
+            "{}",
+            answer.text()
+        );
+        assert_eq!(
+            answer.attribute("a#next", "href").as_deref(),
+            Some("/account")
+        );
         assert!(browser.account().await.is_some(), "signed in as before");
     }
 }
@@ -461,16 +650,24 @@ async fn pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no(bed: B
         })
     };
     let stage = Stage::with(&bed, apple).await;
-    let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni"},"email":"evil@example.test"}"#;
+    let user =
+        r#"{"name":{"firstName":"Marie","lastName":"Taglioni"},"email":"evil@example.test"}"#;
     let mut browser = bed.browser();
     let back = through(&stage, &mut browser).await.with("user", user);
     let answer = post_back(&mut browser, &back).await;
     let answer = browser.follow(&answer).await;
     let page = settle(&mut browser, answer).await;
-    assert_eq!(asks_for_address(&page), stage.email, "of the signed token, not of what stands beside it");
+    assert_eq!(
+        asks_for_address(&page),
+        stage.email,
+        "of the signed token, not of what stands beside it"
+    );
     prove(&mut browser, &page, &stage.email).await;
     let row = identities(&bed).await.remove(0);
-    assert_eq!((row.subject.as_str(), row.name.as_deref()), (stage.id.as_str(), Some("Marie Taglioni")));
+    assert_eq!(
+        (row.subject.as_str(), row.name.as_deref()),
+        (stage.id.as_str(), Some("Marie Taglioni"))
+    );
     // The second time Apple tells no name, and the account will do.
     let mut other = bed.browser();
     let back = through(&stage, &mut other).await;
@@ -481,12 +678,21 @@ async fn pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no(bed: B
 
     let stage = Stage::with(&bed, apple).await;
     let mut browser = bed.browser();
-    let back = through(&stage, &mut browser).await.without("code").with("error", "user_cancelled_authorize");
+    let back = through(&stage, &mut browser)
+        .await
+        .without("code")
+        .with("error", "user_cancelled_authorize");
     let answer = post_back(&mut browser, &back).await;
     let before = Kept::of(&bed).await;
     let answer = browser.follow(&answer).await;
-    stage.check(&before, &answer, ("cancelled there", 200, "up_denied")).await;
-    assert!(answer.has("form#sign-in") && answer.has("#notice"), "{}", answer.summary());
+    stage
+        .check(&before, &answer, ("cancelled there", 200, "up_denied"))
+        .await;
+    assert!(
+        answer.has("form#sign-in") && answer.has("#notice"),
+        "{}",
+        answer.summary()
+    );
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
@@ -497,6 +703,10 @@ async fn lk_04_an_account_that_is_ones_own_already_is_called_so(bed: Bed) {
     let back = connecting(&stage, &mut browser).await;
     let answer = browser.open(&back.path()).await;
     assert_eq!(answer.status, 200, "{}", answer.summary());
-    assert!(answer.text().contains("signs you in here already"), "{}", answer.text());
+    assert!(
+        answer.text().contains("signs you in here already"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(identities(&bed).await.len(), 1);
 }

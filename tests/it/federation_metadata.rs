@@ -69,12 +69,23 @@ async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(bed: Be
         let stage = Stage::new(&bed, settings).await;
         let page = stage.start_refused(&issuer, 503, "up_blocked").await;
         // No minute mends that: the page does not say so.
-        assert!(page.text().contains("not set up properly") && page.header("retry-after").is_none(), "{}", page.text());
+        assert!(
+            page.text().contains("not set up properly") && page.header("retry-after").is_none(),
+            "{}",
+            page.text()
+        );
     }
     // The host is opened to this provider, plain http is not.
     let plain = json!({"issuer": format!("http://127.0.0.1:{port}"), "loopback_http": false});
-    Stage::new(&bed, plain).await.start_refused("plain http", 503, "up_blocked").await;
-    assert_eq!(connections.load(Ordering::Relaxed), 0, "somebody was connected to");
+    Stage::new(&bed, plain)
+        .await
+        .start_refused("plain http", 503, "up_blocked")
+        .await;
+    assert_eq!(
+        connections.load(Ordering::Relaxed),
+        0,
+        "somebody was connected to"
+    );
 }
 
 /// Runs the whole way; the refusal may come at the button or at the callback, wherever the place is needed first.
@@ -88,19 +99,31 @@ async fn refuse_anywhere(bed: &Bed, code: &str, rows: Vec<(&'static str, Vec<Lie
         let page = stage.press(&mut browser, &login).await;
         if page.refresh().is_some() {
             let back = stage.up.visit(&page).await;
-            stage.judge(&mut browser, &login, &back, (why, 503, code)).await;
+            stage
+                .judge(&mut browser, &login, &back, (why, 503, code))
+                .await;
         } else {
             stage.start_refused(why, 503, code).await;
         }
     }
 }
 
-const PLACES: [(&str, Place); 4] =
-    [("discovery", Place::Discovery), ("keys", Place::Jwks), ("token", Place::Token), ("userinfo", Place::Userinfo)];
+const PLACES: [(&str, Place); 4] = [
+    ("discovery", Place::Discovery),
+    ("keys", Place::Jwks),
+    ("token", Place::Token),
+    ("userinfo", Place::Userinfo),
+];
 
 /// An answer at every place that is asked.
 fn everywhere(reply: &Reply) -> Vec<(&'static str, Vec<Lie>, Value)> {
-    let row = |(why, place)| (why, vec![Lie::reply(place, reply.clone())], json!({"userinfo": "always"}));
+    let row = |(why, place)| {
+        (
+            why,
+            vec![Lie::reply(place, reply.clone())],
+            json!({"userinfo": "always"}),
+        )
+    };
     PLACES.map(row).into()
 }
 
@@ -120,23 +143,43 @@ async fn r_03_x9_ht_02_up_too_large(bed: Bed) {
 }
 
 async fn r_03_ht_02_up_timeout_ends_in_five_seconds(bed: Bed) {
-    let drip = Reply::json(200, &json!({"filler": "x".repeat(1000)})).at(Pace::Drip(Duration::from_secs(1)));
+    let drip = Reply::json(200, &json!({"filler": "x".repeat(1000)}))
+        .at(Pace::Drip(Duration::from_secs(1)));
     let stage = Stage::new(&bed, json!({})).await;
     stage.up.tell(Lie::reply(Place::Discovery, drip.clone()));
     let begin = Instant::now();
-    stage.start_refused("discovery, one byte a second", 503, "up_timeout").await;
-    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    stage
+        .start_refused("discovery, one byte a second", 503, "up_timeout")
+        .await;
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
 
     let stage = Stage::new(&bed, json!({})).await;
     stage.up.tell(Lie::reply(Place::Token, drip));
     let (mut browser, login, back) = stage.gone().await;
     let begin = Instant::now();
-    stage.judge(&mut browser, &login, &back, ("token, one byte a second", 503, "up_timeout")).await;
-    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    stage
+        .judge(
+            &mut browser,
+            &login,
+            &back,
+            ("token, one byte a second", 503, "up_timeout"),
+        )
+        .await;
+    assert!(
+        begin.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 fn issuer(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Lie> {
-    vec![Lie::json(Place::Discovery, move |json| json["issuer"] = change(json["issuer"].as_str().unwrap()).into())]
+    vec![Lie::json(Place::Discovery, move |json| {
+        json["issuer"] = change(json["issuer"].as_str().unwrap()).into()
+    })]
 }
 
 async fn r_04_dj_01_up_discovery_issuer(bed: Bed) {
@@ -146,9 +189,21 @@ async fn r_04_dj_01_up_discovery_issuer(bed: Bed) {
         vec![
             Row::new("a slash", 503, issuer(|issuer| format!("{issuer}/"))),
             Row::new("case", 503, issuer(|issuer| issuer.replace("http", "HTTP"))),
-            Row::new("port", 503, issuer(|issuer| issuer.rsplit_once(':').unwrap().0.to_owned())),
-            Row::new("host", 503, issuer(|_| "https://accounts.google.com".to_owned())),
-            Row::new("missing", 503, vec![Lie::member(Place::Discovery, "issuer", Value::Null)]),
+            Row::new(
+                "port",
+                503,
+                issuer(|issuer| issuer.rsplit_once(':').unwrap().0.to_owned()),
+            ),
+            Row::new(
+                "host",
+                503,
+                issuer(|_| "https://accounts.google.com".to_owned()),
+            ),
+            Row::new(
+                "missing",
+                503,
+                vec![Lie::member(Place::Discovery, "issuer", Value::Null)],
+            ),
         ],
     )
     .await;
@@ -160,7 +215,11 @@ async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(bed: Bed) {
     for lie in issuer(|_| "https://evil.example".to_owned()) {
         stage.up.tell(lie);
     }
-    stage.up.tell(Lie::member(Place::Discovery, "token_endpoint", json!("https://evil.example/token")));
+    stage.up.tell(Lie::member(
+        Place::Discovery,
+        "token_endpoint",
+        json!("https://evil.example/token"),
+    ));
     let seen = stage.up.count(Place::Discovery);
     bed.pass(3601);
     stage.up.pass(3601);
@@ -176,7 +235,11 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
     let stage = Stage::new(&bed, json!({})).await;
     let providers = Providers::new(&bed.app);
     let state = "s".repeat(43);
-    let ask = Ask { state: &state, login_hint: None, ui_locales: "" };
+    let ask = Ask {
+        state: &state,
+        login_hint: None,
+        ui_locales: "",
+    };
     providers.authorize_url(&stage.id, ask).await.unwrap();
     for lie in issuer(|_| "https://evil.example".to_owned()) {
         stage.up.tell(lie);
@@ -184,17 +247,28 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
     bed.pass(3601);
     providers.refresh_due().await;
     let trail = format!("{:?}", events(&bed).await);
-    assert!(trail.contains("https://evil.example") && trail.contains(&stage.up.url()), "{trail}");
+    assert!(
+        trail.contains("https://evil.example") && trail.contains(&stage.up.url()),
+        "{trail}"
+    );
     let started = providers.authorize_url(&stage.id, ask).await.unwrap();
     assert!(started.url.starts_with(&stage.up.url()));
 }
 
 async fn r_05_ht_07_up_endpoint_host(bed: Bed) {
     let mut rows = Vec::new();
-    for name in ["authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"] {
-        for at in
-            ["https://evil.example/x", "https://127.0.0.1.evil.example/x", "http://localhost/x", "ftp://127.0.0.1/x"]
-        {
+    for name in [
+        "authorization_endpoint",
+        "token_endpoint",
+        "jwks_uri",
+        "userinfo_endpoint",
+    ] {
+        for at in [
+            "https://evil.example/x",
+            "https://127.0.0.1.evil.example/x",
+            "http://localhost/x",
+            "ftp://127.0.0.1/x",
+        ] {
             let lie = Lie::member(Place::Discovery, name, json!(at));
             rows.push(Row::new(name, 503, vec![lie]).with(json!({"userinfo": "always"})));
         }
@@ -204,28 +278,64 @@ async fn r_05_ht_07_up_endpoint_host(bed: Bed) {
 
 async fn r_06_up_provider_down(bed: Bed) {
     let stage = Stage::new(&bed, json!({"issuer": "https://nowhere.invalid"})).await;
-    stage.start_refused("no such name", 503, "up_provider_down").await;
+    stage
+        .start_refused("no such name", 503, "up_provider_down")
+        .await;
 
     let stage = Stage::new(&bed, json!({})).await;
     stage.up.go_down();
-    let answer = stage.start_refused("nothing listens", 503, "up_provider_down").await;
+    let answer = stage
+        .start_refused("nothing listens", 503, "up_provider_down")
+        .await;
     assert!(answer.header("retry-after").is_some());
 
-    let stage = Stage::with(&bed, |up| json!({"issuer": up.url().replace("http:", "https:")})).await;
-    stage.start_refused("no TLS there", 503, "up_provider_down").await;
+    let stage = Stage::with(
+        &bed,
+        |up| json!({"issuer": up.url().replace("http:", "https:")}),
+    )
+    .await;
+    stage
+        .start_refused("no TLS there", 503, "up_provider_down")
+        .await;
 
     refuse_start(
         &bed,
         "up_provider_down",
         vec![
-            Row::new("500", 503, vec![Lie::reply(Place::Discovery, Reply::new(500, "text/plain", "no"))]),
-            Row::new("404", 503, vec![Lie::reply(Place::Discovery, Reply::new(404, "text/plain", "no"))]),
-            Row::new("HTML", 503, vec![Lie::reply(Place::Discovery, Reply::new(200, "text/html", "<html>"))]),
+            Row::new(
+                "500",
+                503,
+                vec![Lie::reply(
+                    Place::Discovery,
+                    Reply::new(500, "text/plain", "no"),
+                )],
+            ),
+            Row::new(
+                "404",
+                503,
+                vec![Lie::reply(
+                    Place::Discovery,
+                    Reply::new(404, "text/plain", "no"),
+                )],
+            ),
+            Row::new(
+                "HTML",
+                503,
+                vec![Lie::reply(
+                    Place::Discovery,
+                    Reply::new(200, "text/html", "<html>"),
+                )],
+            ),
         ],
     )
     .await;
     let keys = vec![Lie::reply(Place::Jwks, Reply::new(500, "text/plain", "no"))];
-    refuse(&bed, "up_provider_down", vec![Row::new("no keys to be had", 503, keys)]).await;
+    refuse(
+        &bed,
+        "up_provider_down",
+        vec![Row::new("no keys to be had", 503, keys)],
+    )
+    .await;
 }
 
 async fn r_06_ue_05_five_failures_open_the_breaker(bed: Bed) {
@@ -234,28 +344,44 @@ async fn r_06_ue_05_five_failures_open_the_breaker(bed: Bed) {
     let stage = Stage::new(&bed, json!({"issuer": format!("http://127.0.0.1:{port}")})).await;
     let mut seen = Vec::new();
     for _ in 0..8 {
-        stage.start_refused("while it hangs up", 503, "up_provider_down").await;
+        stage
+            .start_refused("while it hangs up", 503, "up_provider_down")
+            .await;
         seen.push(connections.load(Ordering::Relaxed));
     }
-    assert_eq!(seen, [1, 2, 3, 4, 5, 5, 5, 5], "UE-05: five failures in a row open it");
+    assert_eq!(
+        seen,
+        [1, 2, 3, 4, 5, 5, 5, 5],
+        "UE-05: five failures in a row open it"
+    );
     // Real time passes too: to the second the edge is held by the breaker's own tests.
     bed.pass(20);
-    stage.start_refused("still open", 503, "up_provider_down").await;
+    stage
+        .start_refused("still open", 503, "up_provider_down")
+        .await;
     assert_eq!(connections.load(Ordering::Relaxed), 5);
     bed.pass(11);
-    stage.start_refused("one probe", 503, "up_provider_down").await;
-    stage.start_refused("and no other", 503, "up_provider_down").await;
+    stage
+        .start_refused("one probe", 503, "up_provider_down")
+        .await;
+    stage
+        .start_refused("and no other", 503, "up_provider_down")
+        .await;
     assert_eq!(connections.load(Ordering::Relaxed), 6);
 
     let stage = Stage::new(&bed, json!({})).await;
     stage.up.go_down();
     for _ in 0..6 {
-        stage.start_refused("while it is away", 503, "up_provider_down").await;
+        stage
+            .start_refused("while it is away", 503, "up_provider_down")
+            .await;
     }
     let (_, login) = stage.at_login().await;
     assert!(stage.button(&login).is_some(), "the button stays");
     stage.up.come_up();
-    stage.start_refused("left alone", 503, "up_provider_down").await;
+    stage
+        .start_refused("left alone", 503, "up_provider_down")
+        .await;
     bed.pass(31);
     stage.up.pass(31);
     stage.signs_in("a probe closes it").await;
@@ -265,14 +391,20 @@ async fn r_06_dj_06_past_the_stale_limit(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
     stage.signs_in("fresh").await;
     for place in [Place::Discovery, Place::Jwks] {
-        stage.up.tell(Lie::reply(place, Reply::new(500, "text/plain", "no")));
+        stage
+            .up
+            .tell(Lie::reply(place, Reply::new(500, "text/plain", "no")));
     }
     for hours in [2, 10, 10] {
         bed.pass(hours * 3600);
         stage.up.pass(hours.cast_signed() * 3600);
-        stage.signs_in("stale while its documents cannot be read").await;
+        stage
+            .signs_in("stale while its documents cannot be read")
+            .await;
     }
     bed.pass(4 * 3600);
     stage.up.pass(4 * 3600);
-    stage.start_refused("26 hours", 503, "up_provider_down").await;
+    stage
+        .start_refused("26 hours", 503, "up_provider_down")
+        .await;
 }

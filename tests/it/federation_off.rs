@@ -37,14 +37,21 @@ impl Ops {
     fn act(self, stage: &Stage<'_>) {
         match self {
             Self::SwitchOff => stage.set(|provider| provider.enabled = false),
-            Self::Remove => stage.bed.configure(|config| config.providers.retain(|one| one.id != stage.id)),
-            Self::ChangeIssuer => stage.set(|provider| provider.issuer = "https://another.example".to_owned()),
+            Self::Remove => stage
+                .bed
+                .configure(|config| config.providers.retain(|one| one.id != stage.id)),
+            Self::ChangeIssuer => {
+                stage.set(|provider| provider.issuer = "https://another.example".to_owned())
+            }
         }
     }
 }
 
 async fn identities(bed: &Bed) -> Vec<user_identity::Model> {
-    user_identity::Entity::find().all(bed.app.db.read()).await.unwrap()
+    user_identity::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap()
 }
 
 async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(bed: Bed) {
@@ -56,20 +63,44 @@ async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(bed: Bed
         let mut browser = signed_in(&bed, &other).await;
         let first = come(&stage, &mut browser).await;
         let second = come(&stage, &mut browser).await;
-        assert!(first.has("form#identity") && second.has("form#identity"), "{why}: {}", second.summary());
+        assert!(
+            first.has("form#identity") && second.has("form#identity"),
+            "{why}: {}",
+            second.summary()
+        );
         ops.act(&stage);
         let before = Kept::of(&bed).await;
         let page = browser.open(&first.url[url::Position::BeforePath..]).await;
-        stage.check(&before, &page, (why, 403, "up_provider_disabled")).await;
+        stage
+            .check(&before, &page, (why, 403, "up_provider_disabled"))
+            .await;
         assert!(!page.has("form#identity"), "{why}: {}", page.summary());
         let before = Kept::of(&bed).await;
-        let answer = browser.submit(&first, "identity", &[("decision", "yes")]).await;
-        stage.check(&before, &answer, (why, 403, "up_provider_disabled")).await;
-        assert_eq!(answer.attribute("a#next", "href").as_deref(), Some("/login"), "{why}: as who came to sign in");
-        assert!(browser.account().await.unwrap().contains(&other), "{why}: they are who they were");
+        let answer = browser
+            .submit(&first, "identity", &[("decision", "yes")])
+            .await;
+        stage
+            .check(&before, &answer, (why, 403, "up_provider_disabled"))
+            .await;
+        assert_eq!(
+            answer.attribute("a#next", "href").as_deref(),
+            Some("/login"),
+            "{why}: as who came to sign in"
+        );
+        assert!(
+            browser.account().await.unwrap().contains(&other),
+            "{why}: they are who they were"
+        );
         // Whoever stays is asked for nothing.
-        let stays = browser.submit(&second, "identity", &[("decision", "no")]).await;
-        assert_eq!(stays.status, StatusCode::SEE_OTHER, "{why}: {}", stays.summary());
+        let stays = browser
+            .submit(&second, "identity", &[("decision", "no")])
+            .await;
+        assert_eq!(
+            stays.status,
+            StatusCode::SEE_OTHER,
+            "{why}: {}",
+            stays.summary()
+        );
     }
 }
 
@@ -81,15 +112,33 @@ async fn r_38_a_yes_connects_nothing_after_its_provider_was_switched_off(bed: Be
         let back = connecting(&stage, &mut browser).await;
         let answer = browser.open(&back.path()).await;
         let question = settle(&mut browser, answer).await;
-        assert!(question.has("form#identity"), "{why}: {}", question.summary());
+        assert!(
+            question.has("form#identity"),
+            "{why}: {}",
+            question.summary()
+        );
         ops.act(&stage);
         let before = Kept::of(&bed).await;
-        let answer = browser.submit(&question, "identity", &[("decision", "yes")]).await;
-        stage.check(&before, &answer, (why, 403, "up_provider_disabled")).await;
-        assert!(browser.account().await.is_some(), "{why}: signed in as before");
+        let answer = browser
+            .submit(&question, "identity", &[("decision", "yes")])
+            .await;
+        stage
+            .check(&before, &answer, (why, 403, "up_provider_disabled"))
+            .await;
+        assert!(
+            browser.account().await.is_some(),
+            "{why}: signed in as before"
+        );
         // Spent, also for the day the provider is on again.
-        let again = browser.submit(&question, "identity", &[("decision", "yes")]).await;
-        assert_eq!(again.status, StatusCode::BAD_REQUEST, "{why}: {}", again.summary());
+        let again = browser
+            .submit(&question, "identity", &[("decision", "yes")])
+            .await;
+        assert_eq!(
+            again.status,
+            StatusCode::BAD_REQUEST,
+            "{why}: {}",
+            again.summary()
+        );
     }
     assert_eq!(identities(&bed).await, []);
 }
@@ -100,22 +149,37 @@ async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switche
         let mut browser = bed.browser();
         let page = come(&stage, &mut browser).await;
         bed.post().await;
-        let answer = browser.submit(&page, "sign-in", &[("email", &stage.email)]).await;
+        let answer = browser
+            .submit(&page, "sign-in", &[("email", &stage.email)])
+            .await;
         let waiting = settle(&mut browser, answer).await;
         let mail = bed.mail(&stage.email).await;
         ops.act(&stage);
         let done = if by_code {
-            browser.submit(&waiting, "code", &[("code", &mail.code())]).await
+            browser
+                .submit(&waiting, "code", &[("code", &mail.code())])
+                .await
         } else {
             browser.click(&mail.link()).await
         };
         let done = settle(&mut browser, done).await;
         assert_eq!(done.status, StatusCode::OK, "{ops:?}: {}", done.summary());
-        assert!(browser.account().await.unwrap().contains(&stage.email), "{ops:?}: the mail is proof enough");
-        assert!(!done.has("form#identity"), "{ops:?}: nothing is asked: {}", done.summary());
+        assert!(
+            browser.account().await.unwrap().contains(&stage.email),
+            "{ops:?}: the mail is proof enough"
+        );
+        assert!(
+            !done.has("form#identity"),
+            "{ops:?}: nothing is asked: {}",
+            done.summary()
+        );
         assert_eq!(identities(&bed).await, [], "{ops:?}");
         bed.post().await;
-        assert_eq!(bed.mails(&stage.email).len(), 1, "{ops:?}: no letter tells of a connection");
+        assert_eq!(
+            bed.mails(&stage.email).len(),
+            1,
+            "{ops:?}: no letter tells of a connection"
+        );
     }
 }
 
@@ -131,16 +195,30 @@ async fn r_38_the_question_after_a_mail_ends_with_its_provider(bed: Bed) {
         assert!(asked.has("form#identity"), "{why}: {}", asked.summary());
         ops.act(&stage);
         let before = Kept::of(&bed).await;
-        let answer = browser.submit(&asked, "identity", &[("decision", "yes")]).await;
-        stage.check(&before, &answer, (why, 403, "up_provider_disabled")).await;
+        let answer = browser
+            .submit(&asked, "identity", &[("decision", "yes")])
+            .await;
+        stage
+            .check(&before, &answer, (why, 403, "up_provider_disabled"))
+            .await;
         let next = answer.attribute("a#next", "href").expect("a way on");
         assert!(next.starts_with("/login/continue?flow="), "{why}: {next}");
         let on = browser.open(&next).await;
         let on = settle(&mut browser, on).await;
-        assert_eq!((on.status, on.url.path()), (StatusCode::OK, "/account"), "{why}: {}", on.summary());
+        assert_eq!(
+            (on.status, on.url.path()),
+            (StatusCode::OK, "/account"),
+            "{why}: {}",
+            on.summary()
+        );
         let on = browser.open(&asked.url[url::Position::BeforePath..]).await;
         let on = settle(&mut browser, on).await;
-        assert_eq!((on.status, on.url.path()), (StatusCode::OK, "/account"), "{why}: {}", on.summary());
+        assert_eq!(
+            (on.status, on.url.path()),
+            (StatusCode::OK, "/account"),
+            "{why}: {}",
+            on.summary()
+        );
         assert!(browser.is_signed_in(), "{why}");
     }
     assert_eq!(identities(&bed).await, []);
@@ -154,12 +232,24 @@ async fn r_38_the_page_that_wants_an_address_forgets_a_provider_that_was_switche
         assert!(page.has("#linking"), "{ops:?}: {}", page.summary());
         ops.act(&stage);
         let again = browser.open(&page.url[url::Position::BeforePath..]).await;
-        assert!(again.has("form#sign-in") && !again.has("#linking"), "{ops:?}: {}", again.summary());
+        assert!(
+            again.has("form#sign-in") && !again.has("#linking"),
+            "{ops:?}: {}",
+            again.summary()
+        );
         // A page from before: nothing of it goes on with the mail, whatever ops do next.
-        let answer = browser.submit(&page, "sign-in", &[("email", &stage.email)]).await;
+        let answer = browser
+            .submit(&page, "sign-in", &[("email", &stage.email)])
+            .await;
         settle(&mut browser, answer).await;
-        let flows = entity::magic_link_flow::Entity::find().all(bed.app.db.read()).await.unwrap();
-        assert!(!flows.is_empty() && flows.iter().all(|flow| flow.link.is_none()), "{ops:?}");
+        let flows = entity::magic_link_flow::Entity::find()
+            .all(bed.app.db.read())
+            .await
+            .unwrap();
+        assert!(
+            !flows.is_empty() && flows.iter().all(|flow| flow.link.is_none()),
+            "{ops:?}"
+        );
     }
 }
 
@@ -174,9 +264,18 @@ async fn pr_01_a_word_that_is_worth_less_by_now_makes_no_user(bed: Bed) {
             true => provider.mail_domains = vec!["school.example".to_owned()],
             false => provider.trust = Some(MailTrust::Asserted),
         });
-        let answer = browser.submit(&question, "identity", &[("decision", "yes")]).await;
+        let answer = browser
+            .submit(&question, "identity", &[("decision", "yes")])
+            .await;
         let page = settle(&mut browser, answer).await;
-        assert_eq!(asks_for_address(&page), stage.email, "proof by mail, as for anybody at that trust");
-        assert_eq!((count(&bed, "users").await, identities(&bed).await.len()), (users, 0));
+        assert_eq!(
+            asks_for_address(&page),
+            stage.email,
+            "proof by mail, as for anybody at that trust"
+        );
+        assert_eq!(
+            (count(&bed, "users").await, identities(&bed).await.len()),
+            (users, 0)
+        );
     }
 }

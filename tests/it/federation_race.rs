@@ -46,9 +46,19 @@ async fn r_11_of_50_callbacks_at_once_one_makes_a_session(bed: Bed) {
             assert_eq!(page.status, 400, "round {round}: {}", page.summary());
         }
         assert_eq!(count(&bed, "sessions").await, sessions + 1, "round {round}");
-        assert_eq!(stage.up.count(Place::Token), 1, "round {round}: one exchange");
+        assert_eq!(
+            stage.up.count(Place::Token),
+            1,
+            "round {round}: one exchange"
+        );
         let used = Kept::of(&bed).await.since(&before);
-        assert_eq!(used.iter().filter(|reason| *reason == "up_state_used").count(), AT_ONCE - 1, "round {round}");
+        assert_eq!(
+            used.iter()
+                .filter(|reason| *reason == "up_state_used")
+                .count(),
+            AT_ONCE - 1,
+            "round {round}"
+        );
     }
 }
 
@@ -61,16 +71,29 @@ async fn winners(bed: &Bed, take: Take) -> Vec<usize> {
     for _ in 0..ROUNDS {
         let state = Plain::generate();
         let kept = std::time::Duration::from_secs(600);
-        assert!(bed.app.tickets.issue(Kind::Upstream, &state.hash(), b"flow", kept).await.unwrap());
+        assert!(
+            bed.app
+                .tickets
+                .issue(Kind::Upstream, &state.hash(), b"flow", kept)
+                .await
+                .unwrap()
+        );
         let barrier = Arc::new(Barrier::new(AT_ONCE));
         let takes = (0..AT_ONCE).map(|_| {
-            let (tickets, state, barrier) = (bed.app.tickets.clone(), state.clone(), Arc::clone(&barrier));
+            let (tickets, state, barrier) =
+                (bed.app.tickets.clone(), state.clone(), Arc::clone(&barrier));
             tokio::spawn(async move {
                 barrier.wait().await;
                 take(tickets, state).await
             })
         });
-        all.push(join_all(takes).await.into_iter().filter(|won| *won.as_ref().unwrap()).count());
+        all.push(
+            join_all(takes)
+                .await
+                .into_iter()
+                .filter(|won| *won.as_ref().unwrap())
+                .count(),
+        );
     }
     all
 }
@@ -79,35 +102,61 @@ async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(bed: Bed) {
     let good: Take = |tickets, state| {
         Box::pin(async move {
             let kept = std::time::Duration::from_secs(600);
-            matches!(tickets.claim(Kind::Upstream, &state.hash(), b"used", kept).await, Ok(Claim::Fresh(_)))
+            matches!(
+                tickets
+                    .claim(Kind::Upstream, &state.hash(), b"used", kept)
+                    .await,
+                Ok(Claim::Fresh(_))
+            )
         })
     };
     let planted: Take = |tickets, state| {
         Box::pin(async move {
-            let there = tickets.peek(Kind::Upstream, &state.hash()).await.unwrap().is_some();
+            let there = tickets
+                .peek(Kind::Upstream, &state.hash())
+                .await
+                .unwrap()
+                .is_some();
             tokio::task::yield_now().await;
             let kept = std::time::Duration::from_secs(600);
-            let _ = tickets.claim(Kind::Upstream, &state.hash(), b"used", kept).await;
+            let _ = tickets
+                .claim(Kind::Upstream, &state.hash(), b"used", kept)
+                .await;
             there
         })
     };
     assert_eq!(winners(&bed, good).await, [1; ROUNDS]);
     let found = winners(&bed, planted).await;
-    assert!(found.iter().any(|won| *won > 1), "the judge sees nothing: {found:?}");
+    assert!(
+        found.iter().any(|won| *won > 1),
+        "the judge sees nothing: {found:?}"
+    );
 }
 
 /// Two accounts of two providers tell one address at the same moment.
 async fn lk_09_two_first_logins_with_one_address_make_one_user(bed: Bed) {
     for round in 0..ROUNDS {
-        let (one, two) = (Stage::new(&bed, json!({})).await, Stage::new(&bed, json!({})).await);
-        two.up.person(json!({"sub": two.id, "email": one.email, "email_verified": true}));
+        let (one, two) = (
+            Stage::new(&bed, json!({})).await,
+            Stage::new(&bed, json!({})).await,
+        );
+        two.up
+            .person(json!({"sub": two.id, "email": one.email, "email_verified": true}));
         let users = count(&bed, "users").await;
         let ((mut browser, _, back), (mut other, _, their)) = (one.gone().await, two.gone().await);
         let (here, there) = (back.path(), their.path());
         let (a, b) = tokio::join!(browser.open(&here), other.open(&there));
         for page in [a, b] {
-            assert!(page.status.as_u16() < 500, "round {round}: {}", page.summary());
+            assert!(
+                page.status.as_u16() < 500,
+                "round {round}: {}",
+                page.summary()
+            );
         }
-        assert_eq!(count(&bed, "users").await, users + 1, "round {round}: LK-09");
+        assert_eq!(
+            count(&bed, "users").await,
+            users + 1,
+            "round {round}: LK-09"
+        );
     }
 }

@@ -17,11 +17,17 @@ use crate::{
 };
 
 /// Tables that hold addresses because they must; a link keeps the one that its provider told, for people to know it by.
-const ADDRESS_TABLES: [&str; 4] = ["magic_link_flows.", "mail_outbox.", "user_emails.", "user_identities."];
+const ADDRESS_TABLES: [&str; 4] = [
+    "magic_link_flows.",
+    "mail_outbox.",
+    "user_emails.",
+    "user_identities.",
+];
 
 /// What goes wrong on the way, one at a time.
 fn troubles() -> Vec<(&'static str, Lie)> {
-    let token = |status, kind: &str, body: &str| Lie::reply(At::Token, Reply::new(status, kind, body));
+    let token =
+        |status, kind: &str, body: &str| Lie::reply(At::Token, Reply::new(status, kind, body));
     vec![
         ("denied", Lie::error("access_denied")),
         ("unknown error", Lie::error("whatever")),
@@ -30,24 +36,49 @@ fn troubles() -> Vec<(&'static str, Lie)> {
         ("500", token(500, "text/plain", "words of the upstream")),
         ("HTML", token(200, "text/html", "<html>")),
         // The body that the crate's own error would carry, access token and all.
-        ("a token answer of wrong types", Lie::member(At::Token, "access_token", json!(["canary"]))),
-        ("another type of token", Lie::member(At::Token, "token_type", json!("mac"))),
-        ("no ID token", Lie::member(At::Token, "id_token", Value::Null)),
-        ("two parts", Lie::compact(|token| *token = token.rsplit_once('.').unwrap().0.to_owned())),
+        (
+            "a token answer of wrong types",
+            Lie::member(At::Token, "access_token", json!(["canary"])),
+        ),
+        (
+            "another type of token",
+            Lie::member(At::Token, "token_type", json!("mac")),
+        ),
+        (
+            "no ID token",
+            Lie::member(At::Token, "id_token", Value::Null),
+        ),
+        (
+            "two parts",
+            Lie::compact(|token| *token = token.rsplit_once('.').unwrap().0.to_owned()),
+        ),
         ("an unknown key", Lie::header("kid", json!("nobody"))),
-        ("a bad signature", Lie::Sign(testkit::upstream::Sign::Stranger)),
+        (
+            "a bad signature",
+            Lie::Sign(testkit::upstream::Sign::Stranger),
+        ),
         ("another audience", Lie::claim("aud", json!("another"))),
         ("another nonce", Lie::claim("nonce", json!("A".repeat(43)))),
-        ("a subject with a control", Lie::claim("sub", json!("canary-of-the-subject\u{7}"))),
-        ("a malformed claim", Lie::claim("locale", json!({"canary": true}))),
+        (
+            "a subject with a control",
+            Lie::claim("sub", json!("canary-of-the-subject\u{7}")),
+        ),
+        (
+            "a malformed claim",
+            Lie::claim("locale", json!({"canary": true})),
+        ),
         (
             "a slow token endpoint",
             Lie::reply(
                 At::Token,
-                Reply::json(200, &json!({"a": "x".repeat(100)})).at(Pace::Drip(std::time::Duration::from_secs(1))),
+                Reply::json(200, &json!({"a": "x".repeat(100)}))
+                    .at(Pace::Drip(std::time::Duration::from_secs(1))),
             ),
         ),
-        ("a large answer", token(200, "application/json", &"x".repeat(600 * 1024))),
+        (
+            "a large answer",
+            token(200, "application/json", &"x".repeat(600 * 1024)),
+        ),
     ]
 }
 
@@ -70,7 +101,10 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
          = \"authoritative\"\nmail_domains = [\"example.test\"]\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\nuserinfo = \"always\"\n",
         up.url()
     );
-    let started = Stage::start(backend, |options| options.set("telemetry.level", "\"trace\"").tail(&provider)).await;
+    let started = Stage::start(backend, |options| {
+        options.set("telemetry.level", "\"trace\"").tail(&provider)
+    })
+    .await;
     let Some(stage) = started else { return };
     up.register(&stage.service.at("/upstream/canary/callback"));
     let person = |number: usize| {
@@ -79,13 +113,21 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
     };
     let mut canaries = vec![Canary::new("client secret", CLIENT_SECRET)];
     let mut errors: Vec<Place> = Vec::new();
-    for (number, trouble) in std::iter::once(None).chain(troubles().into_iter().map(Some)).enumerate() {
+    for (number, trouble) in std::iter::once(None)
+        .chain(troubles().into_iter().map(Some))
+        .enumerate()
+    {
         let person = person(number);
         canaries.push(Canary::new("address", person["email"].as_str().unwrap()));
         let mut browser = Browser::new(fresh_network());
         let Some((why, lie)) = trouble else {
             let page = walk(&stage, &up, &mut browser, &person).await;
-            assert!(page.has("form#sign-out"), "{}\n{}", page.summary(), stage.trouble());
+            assert!(
+                page.has("form#sign-out"),
+                "{}\n{}",
+                page.summary(),
+                stage.trouble()
+            );
             continue;
         };
         up.honest();
@@ -95,13 +137,33 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
         errors.push((format!("the answer to {why}"), page.body.into_bytes()));
     }
     let secrets = up.secrets();
-    assert!(secrets.len() > 80, "{} codes, states, nonces, verifiers, tokens", secrets.len());
-    canaries.extend(secrets.iter().filter(|secret| secret.len() >= 20).map(|secret| Canary::new("secret", secret)));
+    assert!(
+        secrets.len() > 80,
+        "{} codes, states, nonces, verifiers, tokens",
+        secrets.len()
+    );
+    canaries.extend(
+        secrets
+            .iter()
+            .filter(|secret| secret.len() >= 20)
+            .map(|secret| Canary::new("secret", secret)),
+    );
 
-    let log: Vec<Place> =
-        stage.service.log().into_iter().map(|line| ("the log".to_owned(), line.into_bytes())).collect();
-    assert!(log.iter().any(|(_, line)| String::from_utf8_lossy(line).contains("\"TRACE\"")), "it proves nothing");
-    let said = log.iter().filter(|(_, line)| String::from_utf8_lossy(line).contains("up_")).count();
+    let log: Vec<Place> = stage
+        .service
+        .log()
+        .into_iter()
+        .map(|line| ("the log".to_owned(), line.into_bytes()))
+        .collect();
+    assert!(
+        log.iter()
+            .any(|(_, line)| String::from_utf8_lossy(line).contains("\"TRACE\"")),
+        "it proves nothing"
+    );
+    let said = log
+        .iter()
+        .filter(|(_, line)| String::from_utf8_lossy(line).contains("up_"))
+        .count();
     assert!(said >= troubles().len(), "{said} refusals in the log");
     assert_eq!(leaks(&canaries, &log, |_, _| false), BTreeSet::new());
     assert_eq!(leaks(&canaries, &errors, |_, _| false), BTreeSet::new());
@@ -110,16 +172,27 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
         canary.what == "address" && ADDRESS_TABLES.iter().any(|table| place.starts_with(table))
     };
     assert_eq!(leaks(&canaries, &rows, must), BTreeSet::new());
-    assert_eq!(leaks(&canaries, &files(&stage), |canary, _| canary.what == "address"), BTreeSet::new());
+    assert_eq!(
+        leaks(&canaries, &files(&stage), |canary, _| canary.what
+            == "address"),
+        BTreeSet::new()
+    );
     if backend == Backend::Servers {
         let redis = dump_redis(&stage.setting("tickets.url").unwrap());
         assert!(redis.len() > 10, "{} in Redis", redis.len());
         assert_eq!(leaks(&canaries, &redis, |_, _| false), BTreeSet::new());
     }
     // The search finds what is there: a state put into a line of the log, an address where it may be.
-    let planted = vec![("the log".to_owned(), format!("GET /?state={}", secrets.first().unwrap()).into_bytes())];
+    let planted = vec![(
+        "the log".to_owned(),
+        format!("GET /?state={}", secrets.first().unwrap()).into_bytes(),
+    )];
     assert!(!leaks(&canaries, &planted, |_, _| false).is_empty());
-    assert!(leaks(&canaries, &rows, |canary, _| canary.what != "address").iter().any(|found| found.contains("user_")));
+    assert!(
+        leaks(&canaries, &rows, |canary, _| canary.what != "address")
+            .iter()
+            .any(|found| found.contains("user_"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,13 +34,29 @@ async fn r_18_up_token_http_what_is_not_a_token_answer(bed: Bed) {
         "up_token_http",
         vec![
             Row::new("invalid_grant", 400, token(400, "application/json", grant)),
-            Row::new("401", 502, token(401, "application/json", r#"{"error":"invalid_client"}"#)),
+            Row::new(
+                "401",
+                502,
+                token(401, "application/json", r#"{"error":"invalid_client"}"#),
+            ),
             Row::new("500", 503, token(500, "application/json", "{}")),
             Row::new("an empty 503", 503, token(503, "text/plain", "")),
-            Row::new("HTML", 502, token(200, "text/html", "<html><body>sign in</body></html>")),
-            Row::new("form-encoded", 502, token(200, "application/x-www-form-urlencoded", form)),
+            Row::new(
+                "HTML",
+                502,
+                token(200, "text/html", "<html><body>sign in</body></html>"),
+            ),
+            Row::new(
+                "form-encoded",
+                502,
+                token(200, "application/x-www-form-urlencoded", form),
+            ),
             Row::new("200 with error", 400, token(200, "application/json", grant)),
-            Row::new("200 with another error", 502, token(200, "application/json", r#"{"error":"bad_client"}"#)),
+            Row::new(
+                "200 with another error",
+                502,
+                token(200, "application/json", r#"{"error":"bad_client"}"#),
+            ),
             Row::new("an array", 502, token(200, "application/json", "[]")),
             Row::new("nothing", 502, token(200, "application/json", "")),
         ],
@@ -62,13 +78,20 @@ async fn r_19_up_token_type_not_bearer(bed: Bed) {
     )
     .await;
     let stage = Stage::new(&bed, json!({})).await;
-    stage.up.tell(Lie::member(Place::Token, "token_type", json!("bEaReR")));
+    stage
+        .up
+        .tell(Lie::member(Place::Token, "token_type", json!("bEaReR")));
     stage.signs_in("RFC 6749 §5.1: in any case").await;
 }
 
 async fn r_20_up_id_token_missing(bed: Bed) {
     let lie = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
-    refuse(&bed, "up_id_token_missing", vec![Row::new("absent", 502, lie(Value::Null))]).await;
+    refuse(
+        &bed,
+        "up_id_token_missing",
+        vec![Row::new("absent", 502, lie(Value::Null))],
+    )
+    .await;
 }
 
 /// The token with something done to it after it was signed.
@@ -86,7 +109,12 @@ fn twice(text: &mut String, name: &str, value: &str) {
 }
 
 async fn r_21_it_01_up_id_token_malformed(bed: Bed) {
-    let jwe = || format!("{}.a.b.c.d", encode(br#"{"alg":"RSA-OAEP","enc":"A128GCM"}"#));
+    let jwe = || {
+        format!(
+            "{}.a.b.c.d",
+            encode(br#"{"alg":"RSA-OAEP","enc":"A128GCM"}"#)
+        )
+    };
     let second = |lie: fn(Spoil) -> Lie, name: &'static str, value: &'static str| {
         vec![lie(Box::new(move |text| twice(text, name, value)))]
     };
@@ -95,20 +123,62 @@ async fn r_21_it_01_up_id_token_malformed(bed: Bed) {
         &bed,
         "up_id_token_malformed",
         vec![
-            Row::new("two parts", 502, compact(|token| token.rsplit_once('.').unwrap().0.to_owned())),
+            Row::new(
+                "two parts",
+                502,
+                compact(|token| token.rsplit_once('.').unwrap().0.to_owned()),
+            ),
             Row::new("four parts", 502, compact(|token| format!("{token}.AAAA"))),
             Row::new("padding", 502, compact(|token| format!("{token}=="))),
-            Row::new("a blank inside", 502, compact(|token| token.replacen('.', " .", 1))),
-            Row::new("base64, not base64url", 502, compact(|token| format!("{}+/", &token[..token.len() - 2]))),
+            Row::new(
+                "a blank inside",
+                502,
+                compact(|token| token.replacen('.', " .", 1)),
+            ),
+            Row::new(
+                "base64, not base64url",
+                502,
+                compact(|token| format!("{}+/", &token[..token.len() - 2])),
+            ),
             Row::new("empty", 502, member(json!(""))),
-            Row::new("header is not JSON", 502, vec![Lie::HeaderText(Box::new(|text| *text = "alg=RS256".to_owned()))]),
-            Row::new("claims are an array", 502, vec![Lie::ClaimsText(Box::new(|text| *text = "[1]".to_owned()))]),
-            Row::new("claims are not JSON", 502, vec![Lie::ClaimsText(Box::new(|text| text.push('x')))]),
-            Row::new("17 KiB", 502, vec![Lie::claim("filler", json!("x".repeat(17 * 1024)))]),
+            Row::new(
+                "header is not JSON",
+                502,
+                vec![Lie::HeaderText(Box::new(|text| {
+                    *text = "alg=RS256".to_owned()
+                }))],
+            ),
+            Row::new(
+                "claims are an array",
+                502,
+                vec![Lie::ClaimsText(Box::new(|text| *text = "[1]".to_owned()))],
+            ),
+            Row::new(
+                "claims are not JSON",
+                502,
+                vec![Lie::ClaimsText(Box::new(|text| text.push('x')))],
+            ),
+            Row::new(
+                "17 KiB",
+                502,
+                vec![Lie::claim("filler", json!("x".repeat(17 * 1024)))],
+            ),
             Row::new("a JWE", 502, compact(move |_| jwe())),
-            Row::new("alg twice", 502, second(Lie::HeaderText, "alg", "\"RS256\"")),
-            Row::new("sub twice", 502, second(Lie::ClaimsText, "sub", "\"mallory\"")),
-            Row::new("a nested member twice", 502, second(Lie::ClaimsText, "address", r#"{"a":1,"a":2}"#)),
+            Row::new(
+                "alg twice",
+                502,
+                second(Lie::HeaderText, "alg", "\"RS256\""),
+            ),
+            Row::new(
+                "sub twice",
+                502,
+                second(Lie::ClaimsText, "sub", "\"mallory\""),
+            ),
+            Row::new(
+                "a nested member twice",
+                502,
+                second(Lie::ClaimsText, "address", r#"{"a":1,"a":2}"#),
+            ),
         ],
     )
     .await;
@@ -123,7 +193,11 @@ async fn r_22_it_02_up_alg(bed: Bed) {
         "up_alg",
         vec![
             Row::new("none", 502, vec![Lie::Sign(Sign::None)]),
-            Row::new("nOnE", 502, vec![Lie::Sign(Sign::None), Lie::header("alg", json!("nOnE"))]),
+            Row::new(
+                "nOnE",
+                502,
+                vec![Lie::Sign(Sign::None), Lie::header("alg", json!("nOnE"))],
+            ),
             Row::new("HS256 with the secret", 502, hs256(secret)),
             Row::new("HS256 with the public key", 502, hs256(public)),
             Row::new("PS256, unlisted", 502, vec![Lie::Sign(Sign::Ps256)]),
@@ -141,7 +215,8 @@ async fn bed_key() -> Vec<u8> {
 
 async fn r_23_it_02_up_typ_up_crit(bed: Bed) {
     let typ = |value: &str| vec![Lie::header("typ", json!(value))];
-    let rows = ["at+jwt", "logout+jwt", "JOSE", "dpop+jwt", ""].map(|value| Row::new("typ", 502, typ(value)));
+    let rows = ["at+jwt", "logout+jwt", "JOSE", "dpop+jwt", ""]
+        .map(|value| Row::new("typ", 502, typ(value)));
     refuse(&bed, "up_typ", rows.into()).await;
     let crit = |value: Value| vec![Lie::header("crit", value)];
     refuse(
@@ -157,7 +232,9 @@ async fn r_23_it_02_up_typ_up_crit(bed: Bed) {
     for typ in [json!("jwt"), Value::Null] {
         let stage = Stage::new(&bed, json!({})).await;
         stage.up.tell(Lie::header("typ", typ));
-        stage.signs_in("RFC 8725 §3.11: absent, or JWT in any case").await;
+        stage
+            .signs_in("RFC 8725 §3.11: absent, or JWT in any case")
+            .await;
     }
 }
 
@@ -180,24 +257,59 @@ fn set(key: &Value, name: &str, value: Value) -> Value {
 }
 
 async fn r_24_dj_09_pr_02_up_key_unknown(bed: Bed) {
-    let small = || Lie::json(Place::Jwks, |jwks| jwks["keys"] = json!([Keys::small_jwk()]));
+    let small = || {
+        Lie::json(Place::Jwks, |jwks| {
+            jwks["keys"] = json!([Keys::small_jwk()])
+        })
+    };
     refuse(
         &bed,
         "up_key_unknown",
         vec![
-            Row::new("unknown after a refresh", 502, vec![Lie::header("kid", json!("nobody"))]),
-            Row::new("an encryption key", 502, vec![first_key(|key| key["use"] = json!("enc"))]),
-            Row::new("RSA of 1024 bits", 502, vec![small(), Lie::Sign(Sign::Small)]),
+            Row::new(
+                "unknown after a refresh",
+                502,
+                vec![Lie::header("kid", json!("nobody"))],
+            ),
+            Row::new(
+                "an encryption key",
+                502,
+                vec![first_key(|key| key["use"] = json!("enc"))],
+            ),
+            Row::new(
+                "RSA of 1024 bits",
+                502,
+                vec![small(), Lie::Sign(Sign::Small)],
+            ),
             Row::new(
                 "no kid with two keys",
                 502,
-                vec![Lie::header("kid", Value::Null), with_key(|key| set(key, "kid", json!("rsa-other")))],
+                vec![
+                    Lie::header("kid", Value::Null),
+                    with_key(|key| set(key, "kid", json!("rsa-other"))),
+                ],
             ),
             Row::new("a kid twice", 502, vec![with_key(Clone::clone)]),
-            Row::new("a private key", 502, vec![first_key(|key| key["d"] = json!("AQAB"))]),
-            Row::new("a kid of another kind of key", 502, vec![Lie::header("kid", json!("ec-1"))]),
-            Row::new("an unknown kind", 502, vec![first_key(|key| key["kty"] = json!("XYZ"))]),
-            Row::new("no keys", 502, vec![Lie::json(Place::Jwks, |jwks| jwks["keys"] = json!([]))]),
+            Row::new(
+                "a private key",
+                502,
+                vec![first_key(|key| key["d"] = json!("AQAB"))],
+            ),
+            Row::new(
+                "a kid of another kind of key",
+                502,
+                vec![Lie::header("kid", json!("ec-1"))],
+            ),
+            Row::new(
+                "an unknown kind",
+                502,
+                vec![first_key(|key| key["kty"] = json!("XYZ"))],
+            ),
+            Row::new(
+                "no keys",
+                502,
+                vec![Lie::json(Place::Jwks, |jwks| jwks["keys"] = json!([]))],
+            ),
         ],
     )
     .await;
@@ -211,18 +323,29 @@ fn flipped(part: usize) -> Vec<Lie> {
     use base64::Engine as _;
     let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     compact(move |token| {
-        let mut parts: Vec<Vec<u8>> = token.split('.').map(|text| url_safe.decode(text).unwrap()).collect();
+        let mut parts: Vec<Vec<u8>> = token
+            .split('.')
+            .map(|text| url_safe.decode(text).unwrap())
+            .collect();
         if part < 2 {
             // A flip that leaves JSON: one letter of a value.
             let text = String::from_utf8(parts[part].clone()).unwrap();
-            let text = if part == 0 { text.replace("\"JWT\"", "\"jWT\"") } else { text.replace("Ann", "Bnn") };
+            let text = if part == 0 {
+                text.replace("\"JWT\"", "\"jWT\"")
+            } else {
+                text.replace("Ann", "Bnn")
+            };
             assert_ne!(text.as_bytes(), parts[part]);
             parts[part] = text.into_bytes();
         } else {
             let middle = parts[2].len() / 2;
             parts[2][middle] ^= 1;
         }
-        parts.iter().map(|bytes| encode(bytes)).collect::<Vec<_>>().join(".")
+        parts
+            .iter()
+            .map(|bytes| encode(bytes))
+            .collect::<Vec<_>>()
+            .join(".")
     })
 }
 
@@ -234,8 +357,16 @@ async fn r_25_it_04_up_signature(bed: Bed) {
             Row::new("the header", 502, flipped(0)),
             Row::new("the claims", 502, flipped(1)),
             Row::new("the signature", 502, flipped(2)),
-            Row::new("an empty signature", 502, compact(|token| format!("{}.", token.rsplit_once('.').unwrap().0))),
-            Row::new("a stranger's key under that name", 502, vec![Lie::Sign(Sign::Stranger)]),
+            Row::new(
+                "an empty signature",
+                502,
+                compact(|token| format!("{}.", token.rsplit_once('.').unwrap().0)),
+            ),
+            Row::new(
+                "a stranger's key under that name",
+                502,
+                vec![Lie::Sign(Sign::Stranger)],
+            ),
             Row::new(
                 "a key in the header",
                 502,
@@ -259,8 +390,12 @@ async fn it_02_a_listed_algorithm_other_than_the_default_is_taken(bed: Bed) {
 }
 
 async fn ht_09_a_token_exchange_is_never_sent_twice(bed: Bed) {
-    let late = Reply::json(200, &json!({"filler": "x".repeat(100)})).at(Pace::Drip(std::time::Duration::from_secs(1)));
-    for (why, reply) in [("a fault", Reply::new(503, "text/plain", "")), ("a body that never ends", late)] {
+    let late = Reply::json(200, &json!({"filler": "x".repeat(100)}))
+        .at(Pace::Drip(std::time::Duration::from_secs(1)));
+    for (why, reply) in [
+        ("a fault", Reply::new(503, "text/plain", "")),
+        ("a body that never ends", late),
+    ] {
         let stage = Stage::new(&bed, json!({})).await;
         stage.up.tell(Lie::reply(Place::Token, reply));
         let (mut browser, login) = stage.at_login().await;
@@ -270,6 +405,10 @@ async fn ht_09_a_token_exchange_is_never_sent_twice(bed: Bed) {
         assert_eq!(answer.status, 503, "{why}: {}", answer.summary());
         assert_eq!(stage.up.count(Place::Token), 1, "{why}");
         let again = browser.open(&back.path()).await;
-        assert_eq!((again.status.as_u16(), stage.up.count(Place::Token)), (400, 1), "{why}");
+        assert_eq!(
+            (again.status.as_u16(), stage.up.count(Place::Token)),
+            (400, 1),
+            "{why}"
+        );
     }
 }

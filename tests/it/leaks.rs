@@ -34,8 +34,14 @@ const ADDRESS_TABLES: [&str; 3] = ["magic_link_flows.", "mail_outbox.", "user_em
 const DATABASE_PASSWORD: &str = "canary-of-the-database-7f3a";
 const REDIS_PASSWORD: &str = "canary-of-redis-91bc";
 /// Programs that an operator registers: one shows its secret in a header, one in the form, one signs.
-const BASIC: (&str, &str) = ("canary-basic", "canary-of-a-client-in-a-header-0a1b2c3d4e5f6071");
-const POST: (&str, &str) = ("canary-post", "canary-of-a-client-in-a-form-8293a4b5c6d7e8f90");
+const BASIC: (&str, &str) = (
+    "canary-basic",
+    "canary-of-a-client-in-a-header-0a1b2c3d4e5f6071",
+);
+const POST: (&str, &str) = (
+    "canary-post",
+    "canary-of-a-client-in-a-form-8293a4b5c6d7e8f90",
+);
 const SIGNER: &str = "canary-signer";
 const GOODBYE: &str = "http://127.0.0.1:7777/goodbye";
 /// A service that has just started takes no assertion for a minute (RD-09): its clock is moved on by so much.
@@ -60,8 +66,15 @@ impl Canary {
         if text.len() >= 12 {
             let bytes = text.as_bytes();
             forms.extend([hex(bytes), hex(bytes).to_ascii_uppercase()]);
-            forms.extend([STANDARD_NO_PAD.encode(bytes).into_bytes(), URL_SAFE_NO_PAD.encode(bytes).into_bytes()]);
-            if let Some(raw) = URL_SAFE_NO_PAD.decode(text).ok().filter(|raw| raw.len() >= 16) {
+            forms.extend([
+                STANDARD_NO_PAD.encode(bytes).into_bytes(),
+                URL_SAFE_NO_PAD.encode(bytes).into_bytes(),
+            ]);
+            if let Some(raw) = URL_SAFE_NO_PAD
+                .decode(text)
+                .ok()
+                .filter(|raw| raw.len() >= 16)
+            {
                 forms.extend([
                     hex(&raw),
                     hex(&raw).to_ascii_uppercase(),
@@ -70,7 +83,11 @@ impl Canary {
                 ]);
             }
         }
-        Self { what, text: text.to_owned(), forms }
+        Self {
+            what,
+            text: text.to_owned(),
+            forms,
+        }
     }
 
     /// True if it stands in `place`; digits inside a longer number are chance.
@@ -78,18 +95,24 @@ impl Canary {
         let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
         self.forms.iter().any(|form| {
             let number = form.iter().all(u8::is_ascii_digit);
-            let ends =
-                |at: usize| digit(at.checked_sub(1).and_then(|i| place.get(i))) || digit(place.get(at + form.len()));
+            let ends = |at: usize| {
+                digit(at.checked_sub(1).and_then(|i| place.get(i)))
+                    || digit(place.get(at + form.len()))
+            };
             let first = form[0];
             place.len() >= form.len()
-                && (0..=place.len() - form.len())
-                    .any(|at| place[at] == first && place[at..].starts_with(form) && !(number && ends(at)))
+                && (0..=place.len() - form.len()).any(|at| {
+                    place[at] == first && place[at..].starts_with(form) && !(number && ends(at))
+                })
         })
     }
 }
 
 fn hex(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| format!("{byte:02x}").into_bytes())
+        .collect()
 }
 
 /// Somewhere that something may be kept: what it is called, and what is there.
@@ -135,16 +158,30 @@ pub(crate) async fn dump(db: &DatabaseConnection) -> Vec<Place> {
             (true, false) => format!("convert_to(\"{name}\"::text, 'UTF8')"),
             (false, _) => format!("CAST(\"{name}\" AS BLOB)"),
         };
-        for row in all(db, &format!("SELECT {bytes} AS v FROM \"{table}\" WHERE \"{name}\" IS NOT NULL")).await {
-            places.push((format!("{table}.{name}"), row.try_get::<Vec<u8>>("", "v").unwrap()));
+        for row in all(
+            db,
+            &format!("SELECT {bytes} AS v FROM \"{table}\" WHERE \"{name}\" IS NOT NULL"),
+        )
+        .await
+        {
+            places.push((
+                format!("{table}.{name}"),
+                row.try_get::<Vec<u8>>("", "v").unwrap(),
+            ));
         }
     }
-    assert!(places.len() > 50, "only {} values in the database", places.len());
+    assert!(
+        places.len() > 50,
+        "only {} values in the database",
+        places.len()
+    );
     places
 }
 
 async fn all(db: &DatabaseConnection, sql: &str) -> Vec<sea_orm::QueryResult> {
-    db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap()
+    db.query_all_raw(Statement::from_string(db.get_database_backend(), sql))
+        .await
+        .unwrap()
 }
 
 /// Every key and every value of Redis.
@@ -155,12 +192,21 @@ pub(crate) fn dump_redis(url: &str) -> Vec<Place> {
     for key in keys {
         let kind: String = redis::cmd("TYPE").arg(&key).query(&mut redis).unwrap();
         let values: Vec<Vec<u8>> = match kind.as_str() {
-            "string" => vec![redis::cmd("GET").arg(&key).query(&mut redis).unwrap_or_default()],
+            "string" => vec![
+                redis::cmd("GET")
+                    .arg(&key)
+                    .query(&mut redis)
+                    .unwrap_or_default(),
+            ],
             "none" => Vec::new(),
             other => panic!("a {other}: teach this test to read it"),
         };
         places.push(("a key of Redis".to_owned(), key));
-        places.extend(values.into_iter().map(|value| ("a value of Redis".to_owned(), value)));
+        places.extend(
+            values
+                .into_iter()
+                .map(|value| ("a value of Redis".to_owned(), value)),
+        );
     }
     places
 }
@@ -169,7 +215,11 @@ pub(crate) fn dump_redis(url: &str) -> Vec<Place> {
 pub(crate) fn files(stage: &Stage) -> Vec<Place> {
     let mut places = Vec::new();
     for folder in stage.service.data() {
-        for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        for entry in std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().is_file())
+        {
             let name = entry.file_name().to_string_lossy().into_owned();
             places.push((format!("file {name}"), std::fs::read(entry.path()).unwrap()));
         }
@@ -207,13 +257,18 @@ impl Loot {
 
     fn error(&mut self, what: &str, status: u16, body: &str) {
         assert!((400..500).contains(&status), "{what}: {status}");
-        self.errors.push((format!("the answer to {what}"), body.as_bytes().to_vec()));
+        self.errors
+            .push((format!("the answer to {what}"), body.as_bytes().to_vec()));
     }
 
     fn error_page(&mut self, what: &str, page: &Page) {
-        let headers = page.headers.iter().filter(|(name, _)| *name != "set-cookie");
-        let headers: String =
-            headers.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned() + "\n").collect();
+        let headers = page
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "set-cookie");
+        let headers: String = headers
+            .map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned() + "\n")
+            .collect();
         self.error(what, page.status.as_u16(), &(headers + &page.body));
     }
 }
@@ -234,20 +289,30 @@ async fn by_link(stage: &Stage, loot: &mut Loot, address: &str) -> Browser {
     let shown = thief.open(&link).await;
     assert!(!shown.has("form#link"), "{}", shown.summary());
     let url = url::Url::parse(&link).unwrap();
-    let forged = thief.forged(&url, &[("form_token".to_owned(), "x".repeat(43))]).await;
+    let forged = thief
+        .forged(&url, &[("form_token".to_owned(), "x".repeat(43))])
+        .await;
     loot.error_page("a forged use of the link", &forged);
     let page = browser.open(&link).await;
     loot.look(&browser, &page);
-    let bad = browser.submit(&page, "link", &[("form_token", &"x".repeat(43))]).await;
+    let bad = browser
+        .submit(&page, "link", &[("form_token", &"x".repeat(43))])
+        .await;
     loot.error_page("a link with a wrong form token", &bad);
     let long = browser.open(&format!("{link}{}", "x".repeat(200))).await;
-    loot.errors.push(("the answer to a longer link".to_owned(), long.body.replace(&mail.link(), "").into_bytes()));
+    loot.errors.push((
+        "the answer to a longer link".to_owned(),
+        long.body.replace(&mail.link(), "").into_bytes(),
+    ));
     let done = browser.submit(&page, "link", &[]).await;
     loot.look(&browser, &done);
     let account = browser.settle(done).await;
     assert!(account.has("form#sign-out"), "{}", account.summary());
     loot.look(&browser, &account);
-    loot.error_page("a method that is not taken", &browser.bare(Method::PUT, &link).await);
+    loot.error_page(
+        "a method that is not taken",
+        &browser.bare(Method::PUT, &link).await,
+    );
     browser
 }
 
@@ -258,18 +323,38 @@ async fn by_code(stage: &Stage, loot: &mut Loot, address: &str) {
     let mail = stage.mail(address, 1).await;
     loot.note("code", &mail.code());
     loot.note("link", &token_of(&mail.link()));
-    let bad = browser.submit(&waiting, "code", &[("code", &mail.code()), ("form_token", "")]).await;
+    let bad = browser
+        .submit(
+            &waiting,
+            "code",
+            &[("code", &mail.code()), ("form_token", "")],
+        )
+        .await;
     loot.error_page("a code without form token", &bad);
-    let bad = browser.submit(&waiting, "code", &[("code", &mail.code()), ("flow", "nonsense")]).await;
+    let bad = browser
+        .submit(
+            &waiting,
+            "code",
+            &[("code", &mail.code()), ("flow", "nonsense")],
+        )
+        .await;
     loot.error_page("a code for no flow", &bad);
     // The code as an address, which is how people paste: it comes back in the field and nowhere else.
-    let wrong = browser.submit(&waiting, "code", &[("code", &format!("{}0", mail.code()))]).await;
+    let wrong = browser
+        .submit(&waiting, "code", &[("code", &format!("{}0", mail.code()))])
+        .await;
     assert_eq!(wrong.status.as_u16(), 422, "{}", wrong.summary());
     let quiet = wrong.body.replace(address, "");
-    let tokens = wrong.forms("form").into_iter().flat_map(|form| form.fields).filter(|(name, _)| name == "form_token");
+    let tokens = wrong
+        .forms("form")
+        .into_iter()
+        .flat_map(|form| form.fields)
+        .filter(|(name, _)| name == "form_token");
     let quiet = tokens.fold(quiet, |body, (_, token)| body.replace(&token, ""));
     loot.error("a wrong code", wrong.status.as_u16(), &quiet);
-    let done = browser.submit(&waiting, "code", &[("code", &mail.code())]).await;
+    let done = browser
+        .submit(&waiting, "code", &[("code", &mail.code())])
+        .await;
     loot.look(&browser, &done);
     let account = browser.settle(done).await;
     assert!(account.has("form#sign-out"), "{}", account.summary());
@@ -283,9 +368,17 @@ async fn by_client(stage: &Stage, loot: &mut Loot, browser: &mut Browser) {
     loot.note("authorization code", &code);
     loot.note("verifier", &client.verifier);
     let (status, body) = client.exchange(&code, WRONG_VERIFIER).await;
-    loot.error("an exchange with another verifier", status, &body.to_string());
+    loot.error(
+        "an exchange with another verifier",
+        status,
+        &body.to_string(),
+    );
     let (status, body) = client.exchange(&code, &"v".repeat(9000)).await;
-    loot.error("an exchange with an over-long verifier", status, &body.to_string());
+    loot.error(
+        "an exchange with an over-long verifier",
+        status,
+        &body.to_string(),
+    );
     let (status, body) = client.exchange(&code, &client.verifier).await;
     assert_eq!(status, 200, "{}", body["error"]);
     loot.note("access token", body["access_token"].as_str().unwrap());
@@ -317,10 +410,14 @@ async fn authorize(client: &Client, browser: &mut Browser) -> String {
 fn signing_key() -> (EcdsaKeyPair, String) {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random)
+        .unwrap();
     let (x, y) = key.public_key().as_ref()[1..].split_at(32);
     let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-    (key, json!({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y}]}).to_string())
+    (
+        key,
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y}]}).to_string(),
+    )
 }
 
 /// RFC 7523 §3: what it shows instead of a secret.
@@ -331,20 +428,34 @@ fn assertion(stage: &Stage, key: &EcdsaKeyPair) -> String {
         "jti": format!("canary-{now}"),
     });
     let part = |part: &str| URL_SAFE_NO_PAD.encode(part);
-    let message = format!("{}.{}", part(r#"{"alg":"ES256"}"#), part(&claims.to_string()));
+    let message = format!(
+        "{}.{}",
+        part(r#"{"alg":"ES256"}"#),
+        part(&claims.to_string())
+    );
     let signature = key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
 }
 
 /// Software's POST; status and JSON.
-async fn post(stage: &Stage, path: &str, basic: Option<(&str, &str)>, form: &[(&str, &str)]) -> (u16, Value) {
-    let mut request = testkit::browser::client().post(stage.service.at(path)).form(form);
+async fn post(
+    stage: &Stage,
+    path: &str,
+    basic: Option<(&str, &str)>,
+    form: &[(&str, &str)],
+) -> (u16, Value) {
+    let mut request = testkit::browser::client()
+        .post(stage.service.at(path))
+        .form(form);
     request = request.header("x-forwarded-for", fresh_network().to_string());
     if let Some((id, secret)) = basic {
         request = request.basic_auth(id, Some(secret));
     }
     let answer = request.send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    (
+        answer.status().as_u16(),
+        answer.json().await.unwrap_or_default(),
+    )
 }
 
 /// A posted request of an application, up to the code, for which a person consents; gives the attempt and the code.
@@ -355,10 +466,17 @@ async fn posted(stage: &Stage, loot: &mut Loot, browser: &mut Browser) -> (Clien
     loot.note("state", &client.state);
     loot.note("nonce", &client.nonce);
     loot.note("verifier", &client.verifier);
-    let answer = browser.forged(&stage.service.at("/oauth2/authorize").parse().unwrap(), &fields).await;
+    let answer = browser
+        .forged(
+            &stage.service.at("/oauth2/authorize").parse().unwrap(),
+            &fields,
+        )
+        .await;
     let consent = browser.settle(answer).await;
     loot.look(browser, &consent);
-    let page = browser.submit(&consent, "consent", &[("decision", "allow")]).await;
+    let page = browser
+        .submit(&consent, "consent", &[("decision", "allow")])
+        .await;
     let code = client.code(&page);
     loot.note("authorization code", &code);
     (client, code)
@@ -382,7 +500,10 @@ fn note_tokens(loot: &mut Loot, tokens: &Value) {
 async fn by_software(stage: &Stage, loot: &mut Loot, browser: &mut Browser, key: &EcdsaKeyPair) {
     for (id, secret) in [BASIC, POST] {
         loot.note("client secret", secret);
-        loot.note("client secret in a header", &STANDARD.encode(format!("{id}:{secret}")));
+        loot.note(
+            "client secret in a header",
+            &STANDARD.encode(format!("{id}:{secret}")),
+        );
     }
     let (client, code) = posted(stage, loot, browser).await;
     let exchange = [
@@ -392,65 +513,138 @@ async fn by_software(stage: &Stage, loot: &mut Loot, browser: &mut Browser, key:
         ("code_verifier", client.verifier.as_str()),
     ];
     let (status, body) = post(stage, "/oauth2/token", Some((BASIC.0, POST.1)), &exchange).await;
-    loot.error("an exchange with another client's secret", status, &body.to_string());
+    loot.error(
+        "an exchange with another client's secret",
+        status,
+        &body.to_string(),
+    );
     let (status, first) = post(stage, "/oauth2/token", Some(BASIC), &exchange).await;
     assert_eq!(status, 200, "{}", first["error"]);
     note_tokens(loot, &first);
     let text = |tokens: &Value, name: &str| tokens[name].as_str().unwrap_or_default().to_owned();
-    let refresh = [("grant_type", "refresh_token"), ("refresh_token", &text(&first, "refresh_token"))];
+    let refresh = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &text(&first, "refresh_token")),
+    ];
     let (status, second) = post(stage, "/oauth2/token", Some(BASIC), &refresh).await;
     assert_eq!(status, 200, "{}", second["error"]);
     note_tokens(loot, &second);
     let longer = text(&second, "refresh_token") + "A";
     for (what, basic, form) in [
         ("a refresh by another client", Some(POST), refresh),
-        ("a longer refresh token", Some(BASIC), [refresh[0], ("refresh_token", longer.as_str())]),
-        ("a refresh token as a code", Some(BASIC), [("grant_type", "authorization_code"), ("code", longer.as_str())]),
-        ("a secret as a grant", Some(BASIC), [("grant_type", BASIC.1), ("scope", BASIC.1)]),
+        (
+            "a longer refresh token",
+            Some(BASIC),
+            [refresh[0], ("refresh_token", longer.as_str())],
+        ),
+        (
+            "a refresh token as a code",
+            Some(BASIC),
+            [
+                ("grant_type", "authorization_code"),
+                ("code", longer.as_str()),
+            ],
+        ),
+        (
+            "a secret as a grant",
+            Some(BASIC),
+            [("grant_type", BASIC.1), ("scope", BASIC.1)],
+        ),
     ] {
         let (status, body) = post(stage, "/oauth2/token", basic, &form).await;
         loot.error(what, status, &body.to_string());
     }
-    let (access, newest) = (text(&second, "access_token"), text(&second, "refresh_token"));
+    let (access, newest) = (
+        text(&second, "access_token"),
+        text(&second, "refresh_token"),
+    );
     for token in [&access, &newest] {
-        let (status, body) = post(stage, "/oauth2/introspect", Some(BASIC), &[("token", token)]).await;
+        let (status, body) = post(
+            stage,
+            "/oauth2/introspect",
+            Some(BASIC),
+            &[("token", token)],
+        )
+        .await;
         assert_eq!((status, &body["active"]), (200, &json!(true)));
-        let wrong = [("token", token.as_str()), ("client_id", POST.0), ("client_secret", BASIC.1)];
+        let wrong = [
+            ("token", token.as_str()),
+            ("client_id", POST.0),
+            ("client_secret", BASIC.1),
+        ];
         let (status, body) = post(stage, "/oauth2/introspect", None, &wrong).await;
-        loot.error("a question with another client's secret", status, &body.to_string());
+        loot.error(
+            "a question with another client's secret",
+            status,
+            &body.to_string(),
+        );
         let (status, body) = post(stage, "/oauth2/revoke", None, &wrong).await;
-        loot.error("a revocation with another client's secret", status, &body.to_string());
+        loot.error(
+            "a revocation with another client's secret",
+            status,
+            &body.to_string(),
+        );
     }
-    let asked = testkit::browser::client().get(stage.service.at("/oauth2/userinfo")).bearer_auth(format!("{access}x"));
+    let asked = testkit::browser::client()
+        .get(stage.service.at("/oauth2/userinfo"))
+        .bearer_auth(format!("{access}x"));
     let answer = asked.send().await.unwrap();
     assert!(answer.headers().contains_key("date"), "UI-6");
     let told = format!("{:?}", answer.headers());
-    loot.error("an altered token at userinfo", answer.status().as_u16(), &(told + &answer.text().await.unwrap()));
-    let form = [("token", newest.as_str()), ("client_id", POST.0), ("client_secret", POST.1)];
+    loot.error(
+        "an altered token at userinfo",
+        answer.status().as_u16(),
+        &(told + &answer.text().await.unwrap()),
+    );
+    let form = [
+        ("token", newest.as_str()),
+        ("client_id", POST.0),
+        ("client_secret", POST.1),
+    ];
     let (status, body) = post(stage, "/oauth2/revoke", None, &form).await;
-    loot.error("a revocation of another client's token", status, &body.to_string());
-    assert_eq!(post(stage, "/oauth2/revoke", Some(BASIC), &[("token", &newest)]).await.0, 200);
+    loot.error(
+        "a revocation of another client's token",
+        status,
+        &body.to_string(),
+    );
+    assert_eq!(
+        post(stage, "/oauth2/revoke", Some(BASIC), &[("token", &newest)])
+            .await
+            .0,
+        200
+    );
 
     let signed = assertion(stage, key);
     loot.note("client assertion", &signed);
-    loot.note("signature of a client assertion", signed.rsplit('.').next().unwrap());
+    loot.note(
+        "signature of a client assertion",
+        signed.rsplit('.').next().unwrap(),
+    );
     let form = |assertion: &str| {
         [
             ("grant_type", "client_credentials".to_owned()),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
+            ),
             ("client_assertion", assertion.to_owned()),
         ]
     };
     let sent = async |assertion: &str| {
         let form = form(assertion);
-        let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let form: Vec<_> = form
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         post(stage, "/oauth2/token", None, &form).await
     };
     let (status, body) = sent(&signed).await;
     assert_eq!(status, 200, "{body}");
     note_tokens(loot, &body);
-    for (what, assertion) in [("a second use of an assertion", signed.clone()), ("an altered assertion", signed + "A")]
-    {
+    for (what, assertion) in [
+        ("a second use of an assertion", signed.clone()),
+        ("an altered assertion", signed + "A"),
+    ] {
         let (status, body) = sent(&assertion).await;
         loot.error(what, status, &body.to_string());
     }
@@ -463,12 +657,21 @@ async fn sign_out(stage: &Stage, loot: &mut Loot, browser: &mut Browser, hint: &
     loot.note("state", state);
     let url = stage.service.at("/oauth2/logout").parse().unwrap();
     for (hint, leads) in [(format!("{hint}x"), false), (hint.to_owned(), true)] {
-        let fields = [("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", GOODBYE), ("state", state)];
+        let fields = [
+            ("id_token_hint", hint.as_str()),
+            ("post_logout_redirect_uri", GOODBYE),
+            ("state", state),
+        ];
         let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let answer = browser.forged(&url, &fields).await;
         let page = browser.settle(answer).await;
         let to = page.location().or_else(|| page.refresh());
-        assert_eq!(to.is_some_and(|to| to.as_str().starts_with(GOODBYE)), leads, "{}", page.summary());
+        assert_eq!(
+            to.is_some_and(|to| to.as_str().starts_with(GOODBYE)),
+            leads,
+            "{}",
+            page.summary()
+        );
         if !leads {
             loot.error_page("a sign-out with an altered hint", &page);
         }
@@ -484,11 +687,10 @@ struct AppFlow {
 }
 
 async fn begin_app(stage: &Stage, loot: &mut Loot, address: &str) -> AppFlow {
-    let verifier =
-        format!("v{}", "abcdefghijklmnopqrstuvwxyz0123456789".repeat(2)) + &token_of(address).replace('@', "-");
+    let verifier = format!("v{}", "abcdefghijklmnopqrstuvwxyz0123456789".repeat(2))
+        + &token_of(address).replace('@', "-");
     let challenge = URL_SAFE_NO_PAD.encode(ring_digest(verifier.as_bytes()));
-    let body =
-        json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
+    let body = json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
     let (status, begun) = api(stage, "request", &body).await;
     assert_eq!(status, 202, "{begun}");
     let mail = stage.mail(address, 1).await;
@@ -496,26 +698,46 @@ async fn begin_app(stage: &Stage, loot: &mut Loot, address: &str) -> AppFlow {
     loot.note("code", &mail.code());
     loot.note("link", &token_of(&mail.link()));
     let flow = begun["flow_id"].as_str().unwrap().to_owned();
-    AppFlow { flow, verifier, link: token_of(&mail.link()), code: mail.code() }
+    AppFlow {
+        flow,
+        verifier,
+        link: token_of(&mail.link()),
+        code: mail.code(),
+    }
 }
 
 fn ring_digest(bytes: &[u8]) -> Vec<u8> {
-    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
+    ring::digest::digest(&ring::digest::SHA256, bytes)
+        .as_ref()
+        .to_vec()
 }
 
 async fn api(stage: &Stage, action: &str, body: &Value) -> (u16, Value) {
-    let url = stage.service.at(&format!("/api/v1/auth/magic-link/{action}"));
-    let request = testkit::browser::client().post(url).header("x-forwarded-for", fresh_network().to_string());
+    let url = stage
+        .service
+        .at(&format!("/api/v1/auth/magic-link/{action}"));
+    let request = testkit::browser::client()
+        .post(url)
+        .header("x-forwarded-for", fresh_network().to_string());
     let answer = request.json(body).send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    (
+        answer.status().as_u16(),
+        answer.json().await.unwrap_or_default(),
+    )
 }
 
 async fn by_api(stage: &Stage, loot: &mut Loot, address: &str) {
     let app = begin_app(stage, loot, address).await;
     let consume = |verifier: &str, code: &str| json!({"flow_id": app.flow, "code_verifier": verifier, "code": code, "scope": "openid email"});
     for (what, body) in [
-        ("an app's code with another verifier", consume(WRONG_VERIFIER, &app.code)),
-        ("an app's code that is longer", consume(&app.verifier, &format!("{}1", app.code))),
+        (
+            "an app's code with another verifier",
+            consume(WRONG_VERIFIER, &app.code),
+        ),
+        (
+            "an app's code that is longer",
+            consume(&app.verifier, &format!("{}1", app.code)),
+        ),
         (
             "an app's code with a field too many",
             json!({"flow_id": app.flow, "code_verifier": app.verifier, "code": app.code, "more": app.link}),
@@ -566,41 +788,94 @@ async fn loud(backend: Backend, collector: &Collector, jwks: &str) -> Option<Sta
         return None;
     }
     let loud = |options: Options| {
-        let options = options.clock().expect("libfaketime").set("telemetry.level", "\"trace\"");
-        options.set("telemetry.otlp_endpoint", &format!("\"{}\"", collector.url())).tail(&programs(jwks))
+        let options = options
+            .clock()
+            .expect("libfaketime")
+            .set("telemetry.level", "\"trace\"");
+        options
+            .set(
+                "telemetry.otlp_endpoint",
+                &format!("\"{}\"", collector.url()),
+            )
+            .tail(&programs(jwks))
     };
     let mut stage = Stage::start(backend, loud).await?;
     if backend == Backend::Servers {
         // The throw-away servers ask for no password and take any.
-        let database =
-            stage.setting("database.url").unwrap().replace("postgres@", &format!("postgres:{DATABASE_PASSWORD}@"));
-        let redis = format!("{}?user=default&pass={REDIS_PASSWORD}", stage.setting("tickets.url").unwrap());
+        let database = stage
+            .setting("database.url")
+            .unwrap()
+            .replace("postgres@", &format!("postgres:{DATABASE_PASSWORD}@"));
+        let redis = format!(
+            "{}?user=default&pass={REDIS_PASSWORD}",
+            stage.setting("tickets.url").unwrap()
+        );
         assert!(database.contains(DATABASE_PASSWORD));
         let quote = |text: &str| format!("\"{text}\"");
-        stage.service.restart(&[("database.url", &quote(&database)), ("tickets.url", &quote(&redis))]).await;
+        stage
+            .service
+            .restart(&[
+                ("database.url", &quote(&database)),
+                ("tickets.url", &quote(&redis)),
+            ])
+            .await;
     }
     Some(stage)
 }
 
 /// What was sent to the collector, once the last request is in it, and what `/metrics` says.
 async fn measured(stage: &Stage, collector: &Collector) -> Vec<Place> {
-    let id: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&TRACE[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let id: Vec<u8> = (0..16)
+        .map(|at| u8::from_str_radix(&TRACE[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
     let request = testkit::browser::client().get(stage.service.at("/login"));
-    request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01")).send().await.unwrap();
-    let last = || async { collector.bytes("/v1/traces").windows(16).any(|window| window == id).then_some(()) };
-    testkit::until("the spans", Duration::from_secs(60), last).await.unwrap();
-    let (spans, sent) = (collector.bytes("/v1/traces"), collector.bytes("/v1/metrics"));
-    assert!(collector.holds("/v1/traces", "POST /oauth2/token"), "no span of the token endpoint");
+    request
+        .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"))
+        .send()
+        .await
+        .unwrap();
+    let last = || async {
+        collector
+            .bytes("/v1/traces")
+            .windows(16)
+            .any(|window| window == id)
+            .then_some(())
+    };
+    testkit::until("the spans", Duration::from_secs(60), last)
+        .await
+        .unwrap();
+    let (spans, sent) = (
+        collector.bytes("/v1/traces"),
+        collector.bytes("/v1/metrics"),
+    );
+    assert!(
+        collector.holds("/v1/traces", "POST /oauth2/token"),
+        "no span of the token endpoint"
+    );
     let url = format!("{}/metrics", stage.service.copies[0].management);
-    let metrics = testkit::browser::client().get(url).send().await.unwrap().bytes().await.unwrap().to_vec();
-    [("the spans", spans), ("the metrics sent", sent), ("/metrics", metrics)]
-        .map(|(name, bytes)| (name.to_owned(), bytes))
-        .to_vec()
+    let metrics = testkit::browser::client()
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap()
+        .to_vec();
+    [
+        ("the spans", spans),
+        ("the metrics sent", sent),
+        ("/metrics", metrics),
+    ]
+    .map(|(name, bytes)| (name.to_owned(), bytes))
+    .to_vec()
 }
 
 async fn nothing_secret_is_kept_or_said(backend: Backend) {
     let (collector, (key, jwks)) = (Collector::start(), signing_key());
-    let Some(stage) = loud(backend, &collector, &jwks).await else { return };
+    let Some(stage) = loud(backend, &collector, &jwks).await else {
+        return;
+    };
     stage.service.shift_clock(LATER).await;
     let mut loot = Loot::default();
     let address = |who: &str| format!("canary.{who}@example.test");
@@ -619,27 +894,57 @@ async fn nothing_secret_is_kept_or_said(backend: Backend) {
     }
     let unused = unspent(&stage, &mut loot, &mut browser).await;
     let kinds: BTreeSet<&str> = loot.canaries.iter().map(|canary| canary.what).collect();
-    assert!(kinds.len() >= 20 && loot.errors.len() >= 30, "{kinds:?}, {} errors", loot.errors.len());
+    assert!(
+        kinds.len() >= 20 && loot.errors.len() >= 30,
+        "{kinds:?}, {} errors",
+        loot.errors.len()
+    );
 
-    let log: Vec<Place> =
-        stage.service.log().into_iter().map(|line| ("the log".to_owned(), line.into_bytes())).collect();
-    let traces = log.iter().filter(|(_, line)| String::from_utf8_lossy(line).contains("\"TRACE\"")).count();
-    assert!(traces > 20, "{traces} lines at TRACE among {}: it proves nothing", log.len());
+    let log: Vec<Place> = stage
+        .service
+        .log()
+        .into_iter()
+        .map(|line| ("the log".to_owned(), line.into_bytes()))
+        .collect();
+    let traces = log
+        .iter()
+        .filter(|(_, line)| String::from_utf8_lossy(line).contains("\"TRACE\""))
+        .count();
+    assert!(
+        traces > 20,
+        "{traces} lines at TRACE among {}: it proves nothing",
+        log.len()
+    );
     assert_eq!(leaks(&loot.canaries, &log, |_, _| false), BTreeSet::new());
-    assert_eq!(leaks(&loot.canaries, &loot.errors, |_, _| false), BTreeSet::new());
+    assert_eq!(
+        leaks(&loot.canaries, &loot.errors, |_, _| false),
+        BTreeSet::new()
+    );
     let measured = measured(&stage, &collector).await;
-    assert_eq!(leaks(&loot.canaries, &measured, |_, _| false), BTreeSet::new());
+    assert_eq!(
+        leaks(&loot.canaries, &measured, |_, _| false),
+        BTreeSet::new()
+    );
 
     let db = stage.database().await;
     let rows = dump(&db).await;
-    assert_eq!(leaks(&loot.canaries, &rows, address_where_it_must_be), BTreeSet::new());
+    assert_eq!(
+        leaks(&loot.canaries, &rows, address_where_it_must_be),
+        BTreeSet::new()
+    );
     // The dump reads what is there: the addresses, where they must be.
     for table in ADDRESS_TABLES {
         let there = leaks(&loot.canaries, &rows, |canary, _| canary.what != "address");
-        assert!(there.iter().any(|found| found.contains(table)), "no address in {table}: {there:?}");
+        assert!(
+            there.iter().any(|found| found.contains(table)),
+            "no address in {table}: {there:?}"
+        );
     }
     let files = files(&stage);
-    assert_eq!(leaks(&loot.canaries, &files, |canary, _| canary.what == "address"), BTreeSet::new());
+    assert_eq!(
+        leaks(&loot.canaries, &files, |canary, _| canary.what == "address"),
+        BTreeSet::new()
+    );
     let mut stored = rows.clone();
     if backend == Backend::Servers {
         let redis = dump_redis(&stage.setting("tickets.url").unwrap());
@@ -663,29 +968,67 @@ async fn nothing_secret_is_kept_or_said(backend: Backend) {
 async fn planted(stage: &Stage, loot: &Loot, db: &DatabaseConnection) {
     for canary in &loot.canaries {
         for form in &canary.forms {
-            let line = [b"{\"level\":\"TRACE\",\"message\":\"sent ", form.as_slice(), b"\"}"].concat();
-            let found = leaks(&loot.canaries, &[("the log".to_owned(), line)], |_, _| false);
-            assert!(found.contains(&format!("the {} is in the log", canary.what)), "{} not found", canary.what);
+            let line = [
+                b"{\"level\":\"TRACE\",\"message\":\"sent ",
+                form.as_slice(),
+                b"\"}",
+            ]
+            .concat();
+            let found = leaks(&loot.canaries, &[("the log".to_owned(), line)], |_, _| {
+                false
+            });
+            assert!(
+                found.contains(&format!("the {} is in the log", canary.what)),
+                "{} not found",
+                canary.what
+            );
         }
     }
-    let link = loot.canaries.iter().find(|canary| canary.what == "link").unwrap();
-    db.execute_unprepared(&format!("UPDATE audit_events SET reason = 'used {}'", link.text)).await.unwrap();
+    let link = loot
+        .canaries
+        .iter()
+        .find(|canary| canary.what == "link")
+        .unwrap();
+    db.execute_unprepared(&format!(
+        "UPDATE audit_events SET reason = 'used {}'",
+        link.text
+    ))
+    .await
+    .unwrap();
     let raw = String::from_utf8(hex(&URL_SAFE_NO_PAD.decode(&link.text).unwrap())).unwrap();
     let bytes = if db.get_database_backend() == DatabaseBackend::Postgres {
         format!("'\\x{raw}'")
     } else {
         format!("x'{raw}'")
     };
-    db.execute_unprepared(&format!("UPDATE audit_events SET address_key = {bytes}")).await.unwrap();
+    db.execute_unprepared(&format!("UPDATE audit_events SET address_key = {bytes}"))
+        .await
+        .unwrap();
     let found = leaks(&loot.canaries, &dump(db).await, address_where_it_must_be);
-    let expected = ["audit_events.address_key", "audit_events.reason"].map(|place| format!("the link is in {place}"));
+    let expected = ["audit_events.address_key", "audit_events.reason"]
+        .map(|place| format!("the link is in {place}"));
     assert_eq!(found, BTreeSet::from(expected));
-    db.execute_unprepared("UPDATE audit_events SET reason = NULL, address_key = NULL").await.unwrap();
-    if stage.setting("tickets.url").is_some_and(|url| url != "memory:") {
+    db.execute_unprepared("UPDATE audit_events SET reason = NULL, address_key = NULL")
+        .await
+        .unwrap();
+    if stage
+        .setting("tickets.url")
+        .is_some_and(|url| url != "memory:")
+    {
         let url = stage.setting("tickets.url").unwrap();
-        let mut redis = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
-        let () = redis::cmd("SET").arg("planted").arg(&link.text).query(&mut redis).unwrap();
-        assert_eq!(leaks(&loot.canaries, &dump_redis(&url), |_, _| false).len(), 1);
+        let mut redis = redis::Client::open(url.as_str())
+            .unwrap()
+            .get_connection()
+            .unwrap();
+        let () = redis::cmd("SET")
+            .arg("planted")
+            .arg(&link.text)
+            .query(&mut redis)
+            .unwrap();
+        assert_eq!(
+            leaks(&loot.canaries, &dump_redis(&url), |_, _| false).len(),
+            1
+        );
         let () = redis::cmd("DEL").arg("planted").query(&mut redis).unwrap();
     }
 }
@@ -694,37 +1037,77 @@ async fn planted(stage: &Stage, loot: &Loot, db: &DatabaseConnection) {
 fn readings(value: &[u8]) -> Vec<String> {
     let forms = match std::str::from_utf8(value) {
         Ok(text) => vec![text.to_owned()],
-        Err(_) => vec![URL_SAFE_NO_PAD.encode(value), String::from_utf8_lossy(&hex(value)).into_owned()],
+        Err(_) => vec![
+            URL_SAFE_NO_PAD.encode(value),
+            String::from_utf8_lossy(&hex(value)).into_owned(),
+        ],
     };
     // Neither yes nor a page of JSON is a secret.
-    forms.into_iter().filter(|form| (6..=300).contains(&form.len())).collect()
+    forms
+        .into_iter()
+        .filter(|form| (6..=300).contains(&form.len()))
+        .collect()
 }
 
 async fn opens_nothing(stage: &Stage, app: &AppFlow, waiting: &str, value: &str) {
     let link = json!({"flow_id": app.flow, "code_verifier": app.verifier, "link_token": value});
-    assert_ne!(api(stage, "consume", &link).await.0, 200, "a stored value is a link");
+    assert_ne!(
+        api(stage, "consume", &link).await.0,
+        200,
+        "a stored value is a link"
+    );
     let code = json!({"flow_id": app.flow, "code_verifier": app.verifier, "code": value});
-    assert_ne!(api(stage, "consume", &code).await.0, 200, "a stored value is a code");
+    assert_ne!(
+        api(stage, "consume", &code).await.0,
+        200,
+        "a stored value is a code"
+    );
     let verifier = json!({"flow_id": app.flow, "code_verifier": value, "code": app.code});
-    assert_ne!(api(stage, "consume", &verifier).await.0, 200, "a stored value is a verifier");
-    if value.bytes().all(|b| b.is_ascii_graphic() && !b";,\"\\".contains(&b)) {
+    assert_ne!(
+        api(stage, "consume", &verifier).await.0,
+        200,
+        "a stored value is a verifier"
+    );
+    if value
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !b";,\"\\".contains(&b))
+    {
         let mut thief = Browser::new(fresh_network());
         thief.smuggle(&format!("sid={value}"));
-        assert!(!thief.open(&stage.service.at("/account")).await.has("form#sign-out"), "a stored value is a session");
+        assert!(
+            !thief
+                .open(&stage.service.at("/account"))
+                .await
+                .has("form#sign-out"),
+            "a stored value is a session"
+        );
         thief.smuggle(&format!("pre={value}"));
-        assert!(!thief.open(waiting).await.has("form#code"), "a stored value is a browser");
+        assert!(
+            !thief.open(waiting).await.has("form#code"),
+            "a stored value is a browser"
+        );
     }
 }
 
 /// B3: every stored value as a link, a code, a cookie and an authorization code, by whoever holds the verifier.
-async fn feed_back(stage: &Stage, loot: &mut Loot, stored: &[Place], signed_in: &Browser, unused: &(String, String)) {
+async fn feed_back(
+    stage: &Stage,
+    loot: &mut Loot,
+    stored: &[Place],
+    signed_in: &Browser,
+    unused: &(String, String),
+) {
     let app = begin_app(stage, loot, "canary.stored@example.test").await;
     let mut waiting = Browser::new(fresh_network());
     let page = stage.ask(&mut waiting, "canary.waiting@example.test").await;
     stage.mail("canary.waiting@example.test", 1).await;
     let db = stage.database().await;
-    let values: BTreeSet<String> =
-        stored.iter().cloned().chain(dump(&db).await).flat_map(|(_, value)| readings(&value)).collect();
+    let values: BTreeSet<String> = stored
+        .iter()
+        .cloned()
+        .chain(dump(&db).await)
+        .flat_map(|(_, value)| readings(&value))
+        .collect();
     let values: Vec<String> = values.into_iter().collect();
     // The code lives a minute: it comes first.
     let exchange = async |code: &str| {
@@ -735,21 +1118,43 @@ async fn feed_back(stage: &Stage, loot: &mut Loot, stored: &[Place], signed_in: 
             ("code", code),
             ("code_verifier", &unused.1),
         ];
-        let answer = testkit::browser::client().post(stage.service.at("/oauth2/token")).form(&form).send().await;
+        let answer = testkit::browser::client()
+            .post(stage.service.at("/oauth2/token"))
+            .form(&form)
+            .send()
+            .await;
         answer.unwrap().status().as_u16()
     };
     for eight in values.chunks(8) {
-        let answers = futures_util::future::join_all(eight.iter().map(|value| exchange(value))).await;
-        assert!(!answers.contains(&200), "a stored value is an authorization code");
+        let answers =
+            futures_util::future::join_all(eight.iter().map(|value| exchange(value))).await;
+        assert!(
+            !answers.contains(&200),
+            "a stored value is an authorization code"
+        );
     }
-    assert_eq!(exchange(&unused.0).await, 200, "and the right code works: so it was the values");
+    assert_eq!(
+        exchange(&unused.0).await,
+        200,
+        "and the right code works: so it was the values"
+    );
     for eight in values.chunks(8) {
-        futures_util::future::join_all(eight.iter().map(|value| opens_nothing(stage, &app, page.url.as_str(), value)))
-            .await;
+        futures_util::future::join_all(
+            eight
+                .iter()
+                .map(|value| opens_nothing(stage, &app, page.url.as_str(), value)),
+        )
+        .await;
     }
     println!("{} stored values fed back six ways", values.len());
     // The right ones still open: so it was the values.
-    assert!(signed_in.clone().open(&stage.service.at("/account")).await.has("form#sign-out"));
+    assert!(
+        signed_in
+            .clone()
+            .open(&stage.service.at("/account"))
+            .await
+            .has("form#sign-out")
+    );
     assert!(waiting.open(page.url.as_str()).await.has("form#code"));
     let link = json!({"flow_id": app.flow, "code_verifier": app.verifier, "link_token": app.link});
     let (status, answer) = api(stage, "consume", &link).await;
@@ -769,26 +1174,39 @@ async fn f3_b3_er_5_nothing_secret_is_kept_or_said_on_postgresql_and_redis() {
 /// B1: two mails have nothing in common, the link has 256 bits, and the code is no part of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b1_links_have_256_bits_of_their_own() {
-    let stage = Stage::start(Backend::Embedded, |options| options).await.expect("needs nothing");
+    let stage = Stage::start(Backend::Embedded, |options| options)
+        .await
+        .expect("needs nothing");
     let mut seen = BTreeSet::new();
     let mut ones = [0_u32; 256];
     const MAILS: u32 = 24;
     for n in 0..MAILS {
         let address = format!("b1-{n}@example.test");
-        stage.ask(&mut Browser::new(fresh_network()), &address).await;
+        stage
+            .ask(&mut Browser::new(fresh_network()), &address)
+            .await;
         let mail = stage.mail(&address, 1).await;
         let token = token_of(&mail.link());
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
         assert_eq!(bytes.len(), 32);
-        assert!(!token.contains(&mail.code()) && seen.insert(token), "a link came twice, or tells its code");
+        assert!(
+            !token.contains(&mail.code()) && seen.insert(token),
+            "a link came twice, or tells its code"
+        );
         for (bit, count) in ones.iter_mut().enumerate() {
             *count += u32::from(bytes[bit / 8] >> (bit % 8) & 1);
         }
-        let hashed = [ring_digest(mail.code().as_bytes()), ring_digest(address.as_bytes())];
+        let hashed = [
+            ring_digest(mail.code().as_bytes()),
+            ring_digest(address.as_bytes()),
+        ];
         assert!(!hashed.contains(&bytes), "made from what is known");
     }
     // A bit that is the same in all mails is none: by chance once in 32 000 runs.
-    assert!(ones.iter().all(|count| (1..MAILS).contains(count)), "{ones:?}");
+    assert!(
+        ones.iter().all(|count| (1..MAILS).contains(count)),
+        "{ones:?}"
+    );
 }
 
 /// A start that fails says why, without the passwords.
@@ -798,9 +1216,11 @@ fn f3_a_start_that_fails_tells_no_password() {
     let database = format!("postgres://entree:{DATABASE_PASSWORD}@127.0.0.1:1/entree");
     let redis = format!("redis://entree:{REDIS_PASSWORD}@127.0.0.1:1/0");
     let smtp = "canary-of-smtp-55de";
-    for (more, database) in
-        [("", database.as_str()), ("nonsense = 1\n", database.as_str()), ("", "postgres:nonsense canary")]
-    {
+    for (more, database) in [
+        ("", database.as_str()),
+        ("nonsense = 1\n", database.as_str()),
+        ("", "postgres:nonsense canary"),
+    ] {
         let text = format!(
             "[server]\npublic_url = \"https://id.example.test\"\ndata_dir = \"{}\"\n{more}[database]\nurl = \
              \"{database}\"\n[tickets]\nurl = \"{redis}\"\n[mail]\ntransport = \"smtp\"\nhost = \"127.0.0.1\"\nport = \

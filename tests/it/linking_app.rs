@@ -63,12 +63,18 @@ fn for_app(verifier: &str) -> ForApp {
 }
 
 fn came(email: &str, authoritative: bool) -> Came {
-    Came { arrived: arrived(email, Some(email)), authoritative, amr: String::new() }
+    Came {
+        arrived: arrived(email, Some(email)),
+        authoritative,
+        amr: String::new(),
+    }
 }
 
 /// The end of a callback, in a browser that has been here before.
 async fn comes_back(bed: &Bed, browser: &Browser<'_>, for_app: &ForApp, came: &Came) -> Page {
-    let request = browser.request(Method::GET, "/upstream/office/callback").finish();
+    let request = browser
+        .request(Method::GET, "/upstream/office/callback")
+        .finish();
     let visit = Visit::of(&bed.app, &request, "").await.unwrap();
     page(arrive(&bed.app, &visit, for_app, came).await.unwrap()).await
 }
@@ -84,11 +90,22 @@ async fn page(mut response: Response) -> Page {
 
 /// The code that a page sends the app.
 fn code(page: &Page) -> String {
-    let to = page.refresh().or_else(|| page.location()).unwrap_or_else(|| panic!("{}", page.summary()));
+    let to = page
+        .refresh()
+        .or_else(|| page.location())
+        .unwrap_or_else(|| panic!("{}", page.summary()));
     let pairs: Vec<(String, String)> = to.query_pairs().into_owned().collect();
-    let get = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let get = |name: &str| {
+        pairs
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
     assert!(to.as_str().starts_with(CALLBACK), "{to}");
-    assert_eq!((get("state").as_deref(), get("iss").as_deref()), (Some("the app's own"), Some(PUBLIC)));
+    assert_eq!(
+        (get("state").as_deref(), get("iss").as_deref()),
+        (Some("the app's own"), Some(PUBLIC))
+    );
     get("code").expect("a code")
 }
 
@@ -100,7 +117,10 @@ async fn post(bed: &Bed, path: &str, body: &Value) -> (StatusCode, Value) {
         .header(header::CONTENT_TYPE, "application/json")
         .body(body.to_string());
     let answer = bed.call(request).await;
-    (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+    (
+        answer.status,
+        serde_json::from_str(&answer.body).unwrap_or_default(),
+    )
 }
 
 async fn redeem(bed: &Bed, code: &str, verifier: &str) -> (StatusCode, Value) {
@@ -109,34 +129,79 @@ async fn redeem(bed: &Bed, code: &str, verifier: &str) -> (StatusCode, Value) {
 }
 
 async fn users(bed: &Bed) -> u64 {
-    entity::user::Entity::find().count(bed.app.db.read()).await.unwrap()
+    entity::user::Entity::find()
+        .count(bed.app.db.read())
+        .await
+        .unwrap()
 }
 
 async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(bed: Bed) {
     app(&bed);
     let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
-    let sent = comes_back(&bed, &browser, &for_app(&verifier), &came("ann@example.test", true)).await;
-    assert_eq!(sent.status, StatusCode::OK, "a page, and no redirect: {}", sent.summary());
+    let sent = comes_back(
+        &bed,
+        &browser,
+        &for_app(&verifier),
+        &came("ann@example.test", true),
+    )
+    .await;
+    assert_eq!(
+        sent.status,
+        StatusCode::OK,
+        "a page, and no redirect: {}",
+        sent.summary()
+    );
     let code = code(&sent);
-    assert!(sent.header("set-cookie").is_none(), "nobody is signed in in the browser");
+    assert!(
+        sent.header("set-cookie").is_none(),
+        "nobody is signed in in the browser"
+    );
     assert_eq!(users(&bed).await, 0, "LK-02: nor is there a user");
     for _ in 0..20 {
         let (status, answer) = redeem(&bed, &code, &Plain::generate().to_text()).await;
-        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")));
+        assert_eq!(
+            (status, &answer["code"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_code"))
+        );
     }
     let (status, tokens) = redeem(&bed, &code, &verifier).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
-    assert!(tokens["access_token"].is_string() && tokens["id_token"].is_string(), "{tokens}");
+    assert!(
+        tokens["access_token"].is_string() && tokens["id_token"].is_string(),
+        "{tokens}"
+    );
     assert_eq!(users(&bed).await, 1);
-    assert_eq!(redeem(&bed, &code, &verifier).await.0, StatusCode::BAD_REQUEST, "once");
+    assert_eq!(
+        redeem(&bed, &code, &verifier).await.0,
+        StatusCode::BAD_REQUEST,
+        "once"
+    );
     // The next time there is a link; and a code lives for a minute.
-    let sent = comes_back(&bed, &browser, &for_app(&verifier), &came("ann@example.test", true)).await;
-    assert_eq!(redeem(&bed, &self::code(&sent), &verifier).await.0, StatusCode::OK);
+    let sent = comes_back(
+        &bed,
+        &browser,
+        &for_app(&verifier),
+        &came("ann@example.test", true),
+    )
+    .await;
+    assert_eq!(
+        redeem(&bed, &self::code(&sent), &verifier).await.0,
+        StatusCode::OK
+    );
     assert_eq!(users(&bed).await, 1);
     if !bed.app.db.is_postgres() {
-        let sent = comes_back(&bed, &browser, &for_app(&verifier), &came("ann@example.test", true)).await;
+        let sent = comes_back(
+            &bed,
+            &browser,
+            &for_app(&verifier),
+            &came("ann@example.test", true),
+        )
+        .await;
         bed.pass(61);
-        assert_eq!(redeem(&bed, &self::code(&sent), &verifier).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            redeem(&bed, &self::code(&sent), &verifier).await.0,
+            StatusCode::BAD_REQUEST
+        );
     }
 }
 
@@ -150,13 +215,25 @@ async fn api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_cod
     let sent = proves(&bed, &mut browser, &login, email).await;
     let (status, tokens) = redeem(&bed, &code(&sent), &verifier).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
-    assert_eq!(identities(&bed).await, 0, "in this browser, too: nothing says that it is the one");
+    assert_eq!(
+        identities(&bed).await,
+        0,
+        "in this browser, too: nothing says that it is the one"
+    );
 }
 
 /// Proves an address by mail, in this browser, and goes on from there.
 async fn proves(bed: &Bed, browser: &mut Browser<'_>, login: &Page, email: &str) -> Page {
-    assert!(login.has("form#sign-in input[name=txn]"), "{}", login.summary());
-    assert!(!login.has("form#sign-in input[name=link]"), "LK-06: no account waits here: {}", login.summary());
+    assert!(
+        login.has("form#sign-in input[name=txn]"),
+        "{}",
+        login.summary()
+    );
+    assert!(
+        !login.has("form#sign-in input[name=link]"),
+        "LK-06: no account waits here: {}",
+        login.summary()
+    );
     let answer = browser.submit(login, "sign-in", &[("email", email)]).await;
     browser.follow(&answer).await;
     let link = bed.mail(email).await.link();
@@ -165,7 +242,10 @@ async fn proves(bed: &Bed, browser: &mut Browser<'_>, login: &Page, email: &str)
 }
 
 async fn identities(bed: &Bed) -> u64 {
-    entity::user_identity::Entity::find().count(bed.app.db.read()).await.unwrap()
+    entity::user_identity::Entity::find()
+        .count(bed.app.db.read())
+        .await
+        .unwrap()
 }
 
 /// Somebody signs in at the provider for an app and sends their callback to somebody else, who is new here or not.
@@ -194,31 +274,71 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
     });
     let start = async |id: &str, change: Value| {
         let mut body = good.clone();
-        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         let (status, answer) = post(&bed, &format!("/api/v1/auth/oidc/{id}/start"), &body).await;
-        (status.as_u16(), answer["code"].as_str().unwrap_or_default().to_owned())
+        (
+            status.as_u16(),
+            answer["code"].as_str().unwrap_or_default().to_owned(),
+        )
     };
     let refused = |status: u16, code: &str| (status, code.to_owned());
-    assert_eq!(start("office", json!({"client_id": "nobody"})).await, refused(400, "invalid_client"));
-    assert_eq!(start("office", json!({"client_id": "foreign"})).await, refused(400, "invalid_client"));
+    assert_eq!(
+        start("office", json!({"client_id": "nobody"})).await,
+        refused(400, "invalid_client")
+    );
+    assert_eq!(
+        start("office", json!({"client_id": "foreign"})).await,
+        refused(400, "invalid_client")
+    );
     let elsewhere = json!({"redirect_uri": "https://evil.example/cb"});
-    assert_eq!(start("office", elsewhere).await, refused(400, "invalid_request"));
-    assert_eq!(start("office", json!({"code_challenge_method": "plain"})).await, refused(400, "invalid_request"));
-    assert_eq!(start("nothing", json!({})).await, refused(404, "unknown_provider"));
+    assert_eq!(
+        start("office", elsewhere).await,
+        refused(400, "invalid_request")
+    );
+    assert_eq!(
+        start("office", json!({"code_challenge_method": "plain"})).await,
+        refused(400, "invalid_request")
+    );
+    assert_eq!(
+        start("nothing", json!({})).await,
+        refused(404, "unknown_provider")
+    );
     // Nobody answers at this one's address: past all checks it was asked.
-    assert_eq!(start("office", json!({})).await, refused(503, "provider_away"));
+    assert_eq!(
+        start("office", json!({})).await,
+        refused(503, "provider_away")
+    );
 }
 
 async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(bed: Bed) {
     app(&bed);
     let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
-    let local = ForApp { redirect_uri: "http://127.0.0.1:5555/cb".to_owned(), ..for_app(&verifier) };
+    let local = ForApp {
+        redirect_uri: "http://127.0.0.1:5555/cb".to_owned(),
+        ..for_app(&verifier)
+    };
     let sent = comes_back(&bed, &browser, &local, &came("ann@example.test", true)).await;
-    assert!(sent.refresh().is_none() && sent.location().is_none(), "{}", sent.summary());
-    assert!(sent.text_of("a#continue").is_some_and(|text| text.contains("The web application")), "{}", sent.text());
+    assert!(
+        sent.refresh().is_none() && sent.location().is_none(),
+        "{}",
+        sent.summary()
+    );
+    assert!(
+        sent.text_of("a#continue")
+            .is_some_and(|text| text.contains("The web application")),
+        "{}",
+        sent.text()
+    );
     let to = Url::parse(&sent.attribute("a#continue", "href").unwrap()).unwrap();
     assert!(to.as_str().starts_with("http://127.0.0.1:5555/cb?"), "{to}");
-    let code = to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let code = to
+        .query_pairs()
+        .find(|(name, _)| name == "code")
+        .unwrap()
+        .1
+        .into_owned();
     assert_eq!(redeem(&bed, &code, &verifier).await.0, StatusCode::OK);
 }
 
@@ -228,12 +348,26 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
     connected(&bed, "ann@example.test", "ann").await;
     let (verifier, mut browser) = (Plain::generate().to_text(), bed.browser());
     browser.open("/login").await;
-    let asked = comes_back(&bed, &browser, &for_app(&verifier), &came("bea@example.test", false)).await;
+    let asked = comes_back(
+        &bed,
+        &browser,
+        &for_app(&verifier),
+        &came("bea@example.test", false),
+    )
+    .await;
     let login = browser.follow(&asked).await;
-    assert!(!login.has("form#cancel"), "no page of a client waits: {}", login.summary());
-    let txn = login.attribute("form#sign-in input[name=txn]", "value").unwrap();
+    assert!(
+        !login.has("form#cancel"),
+        "no page of a client waits: {}",
+        login.summary()
+    );
+    let txn = login
+        .attribute("form#sign-in input[name=txn]", "value")
+        .unwrap();
     // They press the button of a provider that is connected, and come back from it as a browser does.
-    let request = browser.request(Method::GET, "/upstream/office/callback").finish();
+    let request = browser
+        .request(Method::GET, "/upstream/office/callback")
+        .finish();
     let visit = Visit::of(&bed.app, &request, "").await.unwrap();
     let at = Where {
         holds: visit.holds(),
@@ -243,9 +377,20 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
         locale: "en",
         caller: &visit.caller,
     };
-    let known = Came { arrived: arrived("ann", None), authoritative: false, amr: String::new() };
-    let Settled::SignedIn(done) = settle_link(&bed.app, &known, at).await.unwrap() else { panic!("A") };
-    let on = page(signed_in_there(&bed.app, &visit, &done, Some(&txn)).await.unwrap()).await;
+    let known = Came {
+        arrived: arrived("ann", None),
+        authoritative: false,
+        amr: String::new(),
+    };
+    let Settled::SignedIn(done) = settle_link(&bed.app, &known, at).await.unwrap() else {
+        panic!("A")
+    };
+    let on = page(
+        signed_in_there(&bed.app, &visit, &done, Some(&txn))
+            .await
+            .unwrap(),
+    )
+    .await;
     assert_eq!(on.refresh().expect("a page").path(), "/login/app");
 }
 
@@ -265,12 +410,26 @@ async fn redeem_at(bed: &Bed, id: &str, code: &str, verifier: &str) -> (StatusCo
 /// From the start through the provider, in a browser that has never been here; gives the app's code.
 async fn walked(stage: &Stage<'_>, verifier: &str) -> String {
     let (status, begun) = begin(stage.bed, &stage.id, verifier).await;
-    assert_eq!((status, &begun["expires_in"]), (StatusCode::OK, &json!(600)), "{begun}");
-    let back = stage.up.authorize(&Url::parse(begun["authorization_url"].as_str().unwrap()).unwrap()).await;
-    assert_eq!(back.to.path(), format!("/upstream/{}/callback", stage.id), "UP-02: our one callback");
+    assert_eq!(
+        (status, &begun["expires_in"]),
+        (StatusCode::OK, &json!(600)),
+        "{begun}"
+    );
+    let back = stage
+        .up
+        .authorize(&Url::parse(begun["authorization_url"].as_str().unwrap()).unwrap())
+        .await;
+    assert_eq!(
+        back.to.path(),
+        format!("/upstream/{}/callback", stage.id),
+        "UP-02: our one callback"
+    );
     let mut browser = stage.bed.browser();
     let sent = browser.open(&back.path()).await;
-    assert!(!browser.is_signed_in(), "in the browser nobody is signed in");
+    assert!(
+        !browser.is_signed_in(),
+        "in the browser nobody is signed in"
+    );
     code(&sent)
 }
 
@@ -278,29 +437,57 @@ async fn up_02_api_flows_an_app_walks_from_the_start_to_its_tokens(bed: Bed) {
     let stage = Stage::new(&bed, json!({})).await;
     let verifier = Plain::generate().to_text();
     let code = walked(&stage, &verifier).await;
-    assert_eq!(users(&bed).await, 0, "LK-02: nobody before the code is redeemed");
+    assert_eq!(
+        users(&bed).await,
+        0,
+        "LK-02: nobody before the code is redeemed"
+    );
     let (status, tokens) = redeem_at(&bed, &stage.id, &code, &verifier).await;
-    assert!(status == StatusCode::OK && tokens["id_token"].is_string(), "{tokens}");
+    assert!(
+        status == StatusCode::OK && tokens["id_token"].is_string(),
+        "{tokens}"
+    );
     assert_eq!((users(&bed).await, identities(&bed).await), (1, 1));
     assert_eq!(stage.up.complaints(), Vec::<String>::new());
 }
 
 async fn r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on(bed: Bed) {
-    let (stage, other) = (Stage::new(&bed, json!({})).await, Stage::new(&bed, json!({})).await);
+    let (stage, other) = (
+        Stage::new(&bed, json!({})).await,
+        Stage::new(&bed, json!({})).await,
+    );
     let verifier = Plain::generate().to_text();
     let code = walked(&stage, &verifier).await;
-    for (id, reason) in [(other.id.as_str(), "up_app_code"), ("nothing", "up_provider_disabled")] {
+    for (id, reason) in [
+        (other.id.as_str(), "up_app_code"),
+        ("nothing", "up_provider_disabled"),
+    ] {
         let before = Kept::of(&bed).await;
         let (status, answer) = redeem_at(&bed, id, &code, &verifier).await;
-        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")), "{id}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_code")),
+            "{id}"
+        );
         assert_eq!(Kept::of(&bed).await.since(&before), [reason], "{id}");
     }
     stage.set(|provider| provider.enabled = false);
     let before = Kept::of(&bed).await;
-    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::BAD_REQUEST, "switched off");
-    assert_eq!(Kept::of(&bed).await.since(&before), ["up_provider_disabled"]);
+    assert_eq!(
+        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        StatusCode::BAD_REQUEST,
+        "switched off"
+    );
+    assert_eq!(
+        Kept::of(&bed).await.since(&before),
+        ["up_provider_disabled"]
+    );
     stage.set(|provider| provider.enabled = true);
-    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::OK, "nothing of that spent it");
+    assert_eq!(
+        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        StatusCode::OK,
+        "nothing of that spent it"
+    );
 }
 
 async fn r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now(bed: Bed) {
@@ -314,9 +501,17 @@ async fn r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now(bed: Bed)
         });
         let before = Kept::of(&bed).await;
         let (status, answer) = redeem_at(&bed, &stage.id, &code, &verifier).await;
-        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_code")), "{reason}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_code")),
+            "{reason}"
+        );
         assert_eq!(Kept::of(&bed).await.since(&before), [reason]);
-        assert_eq!((users(&bed).await, identities(&bed).await), (0, 0), "{reason}");
+        assert_eq!(
+            (users(&bed).await, identities(&bed).await),
+            (0, 0),
+            "{reason}"
+        );
     }
 }
 
@@ -332,25 +527,42 @@ async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(bed: Bed) {
         ("no code", verifier.as_str()),
     ] {
         let before = Kept::of(&bed).await;
-        assert_eq!(redeem_at(&bed, &stage.id, code, verifier).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            redeem_at(&bed, &stage.id, code, verifier).await.0,
+            StatusCode::BAD_REQUEST
+        );
         reasons.extend(Kept::of(&bed).await.since(&before));
     }
     assert_eq!(reasons, ["up_app_code"; 4]);
     // Locked out between the callback and the app's own step.
-    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::OK);
+    assert_eq!(
+        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        StatusCode::OK
+    );
     let code = walked(&stage, &verifier).await;
-    let user = entity::user::Entity::find().one(bed.app.db.read()).await.unwrap().unwrap();
+    let user = entity::user::Entity::find()
+        .one(bed.app.db.read())
+        .await
+        .unwrap()
+        .unwrap();
     let tx = bed.tx().await;
-    entree::user::set_state(&tx, user.id, entree::user::State::Disabled).await.unwrap();
+    entree::user::set_state(&tx, user.id, entree::user::State::Disabled)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let before = Kept::of(&bed).await;
-    assert_eq!(redeem_at(&bed, &stage.id, &code, &verifier).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(Kept::of(&bed).await.since(&before), ["up_user_disabled"]);
     // At the start.
     let away = Stage::new(&bed, json!({})).await;
     away.up.go_down();
-    for (id, status, reason) in [(away.id.as_str(), 503, "up_provider_down"), ("nothing", 404, "up_provider_disabled")]
-    {
+    for (id, status, reason) in [
+        (away.id.as_str(), 503, "up_provider_down"),
+        ("nothing", 404, "up_provider_disabled"),
+    ] {
         let before = Kept::of(&bed).await;
         assert_eq!(begin(&bed, id, &verifier).await.0.as_u16(), status, "{id}");
         assert_eq!(Kept::of(&bed).await.since(&before), [reason], "{id}");

@@ -83,10 +83,25 @@ impl World {
     /// A session has come to a hand: tokens, too.
     async fn holds(&mut self, hand: Hand, session: Session, user: User) {
         let config = self.bed.app.config.get();
-        let client = config.clients.iter().find(|client| client.client_id == "web").unwrap();
+        let client = config
+            .clients
+            .iter()
+            .find(|client| client.client_id == "web")
+            .unwrap();
         let tx = self.bed.tx().await;
-        let issue = Issue { client, session: &session, user: &user, scope: "openid offline_access", nonce: None };
-        Issuer { app: self.bed.app.clone() }.issue(&tx, issue, &self.caller).await.unwrap();
+        let issue = Issue {
+            client,
+            session: &session,
+            user: &user,
+            scope: "openid offline_access",
+            nonce: None,
+        };
+        Issuer {
+            app: self.bed.app.clone(),
+        }
+        .issue(&tx, issue, &self.caller)
+        .await
+        .unwrap();
         tx.commit().await.unwrap();
         let held = self.of(hand);
         held.sessions.insert(session.id);
@@ -98,18 +113,37 @@ impl World {
         let id = self.of(hand).current.as_ref()?.session.id;
         let config = self.bed.app.config.get();
         let now = self.bed.app.clock().now();
-        entree::session::by_id(self.bed.app.db.read(), id, now, &config.session).await.unwrap()
+        entree::session::by_id(self.bed.app.db.read(), id, now, &config.session)
+            .await
+            .unwrap()
     }
 
     /// Proves the hand's own address by mail, with whatever waits in its browser.
     async fn proves(&mut self, hand: Hand) {
-        let address = Address::parse(if hand == Hand::Victim { VICTIM } else { ATTACKER }, false).unwrap();
+        let address = Address::parse(
+            if hand == Hand::Victim {
+                VICTIM
+            } else {
+                ATTACKER
+            },
+            false,
+        )
+        .unwrap();
         let key = address.key(&self.bed.app.macs.address);
         let link = self.of(hand).pending.take();
         let config = self.bed.app.config.get();
         let tx = self.bed.tx().await;
-        let of = Of::Mail { address: &address, key: &key, link: link.as_ref() };
-        let proof = Proof { of, remembered: false, locale: "en", holds: Holds::default() };
+        let of = Of::Mail {
+            address: &address,
+            key: &key,
+            link: link.as_ref(),
+        };
+        let proof = Proof {
+            of,
+            remembered: false,
+            locale: "en",
+            holds: Holds::default(),
+        };
         let done = match finish(&tx, proof, &self.caller, &config).await.unwrap() {
             Finished::SignedIn(done) => done,
             Finished::Refused(reason) => panic!("{reason}"),
@@ -129,20 +163,35 @@ impl World {
         let email = if claims_victim { VICTIM } else { ATTACKER };
         let own = (hand == Hand::Victim) == claims_victim;
         let authoritative = own && self.roll(2) == 0;
-        let came =
-            Came { arrived: arrived(&format!("{hand:?} {number}"), Some(email)), authoritative, amr: String::new() };
+        let came = Came {
+            arrived: arrived(&format!("{hand:?} {number}"), Some(email)),
+            authoritative,
+            amr: String::new(),
+        };
         let current = self.current(hand).await;
         let (connecting, switch) = (current.is_some() && self.roll(3) == 0, self.roll(2) == 0);
         let caller = self.caller.clone();
-        let holds = Holds { current: current.as_ref(), ..Holds::default() };
-        let at = Where { holds, connecting, switch, remembered: false, locale: "en", caller: &caller };
+        let holds = Holds {
+            current: current.as_ref(),
+            ..Holds::default()
+        };
+        let at = Where {
+            holds,
+            connecting,
+            switch,
+            remembered: false,
+            locale: "en",
+            caller: &caller,
+        };
         match settle(&self.bed.app, &came, at).await.unwrap() {
             Settled::SignedIn(done) => self.holds(hand, done.session, done.user).await,
             Settled::Waits(Wants::Proof) => self.of(hand).pending = Some(came.arrived),
             Settled::Waits(Wants::Yes) => {
                 let Some(current) = current else { return };
                 let tx = self.bed.tx().await;
-                connect(&tx, &current.user, &came.arrived, &caller).await.unwrap();
+                connect(&tx, &current.user, &came.arrived, &caller)
+                    .await
+                    .unwrap();
                 tx.commit().await.unwrap();
             }
             Settled::Waits(Wants::Switch) | Settled::Own | Settled::Refused(_) => {}
@@ -151,34 +200,59 @@ impl World {
 
     /// Disconnects one of one's accounts.
     async fn unlinks(&mut self, hand: Hand) {
-        let Some(current) = self.current(hand).await else { return };
-        let links = identity::of_user(self.bed.app.db.read(), current.user.id).await.unwrap();
+        let Some(current) = self.current(hand).await else {
+            return;
+        };
+        let links = identity::of_user(self.bed.app.db.read(), current.user.id)
+            .await
+            .unwrap();
         let Some(link) = links.first() else { return };
         let tx = self.bed.tx().await;
-        identity::remove(&tx, current.user.id, link.id, true).await.unwrap();
-        entree::session::end_of_identity(&tx, link.id).await.unwrap();
+        identity::remove(&tx, current.user.id, link.id, true)
+            .await
+            .unwrap();
+        entree::session::end_of_identity(&tx, link.id)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
 
     /// An account is imported with the victim's address, and the attacker has got into it before anybody proved it.
     async fn prepares(&mut self) {
         let address = Address::parse(VICTIM, false).unwrap();
-        if user::is_held(self.bed.app.db.read(), &address).await.unwrap() {
+        if user::is_held(self.bed.app.db.read(), &address)
+            .await
+            .unwrap()
+        {
             return;
         }
         let number = self.roll(3);
         let config = self.bed.app.config.get();
         let tx = self.bed.tx().await;
         let user = user::import(&tx, &address).await.unwrap();
-        identity::add(&tx, user.id, &arrived(&format!("Attacker {number}"), None)).await.unwrap();
-        let start = Start { user: &user, method: Method::Mail, device: "", remembered: false, browser: None };
-        let (session, _) = entree::session::start(&tx, start, &config.session).await.unwrap();
+        identity::add(&tx, user.id, &arrived(&format!("Attacker {number}"), None))
+            .await
+            .unwrap();
+        let start = Start {
+            user: &user,
+            method: Method::Mail,
+            device: "",
+            remembered: false,
+            browser: None,
+        };
+        let (session, _) = entree::session::start(&tx, start, &config.session)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         self.holds(Hand::Attacker, session, user).await;
     }
 
     async fn step(&mut self) {
-        let hand = if self.roll(2) == 0 { Hand::Attacker } else { Hand::Victim };
+        let hand = if self.roll(2) == 0 {
+            Hand::Attacker
+        } else {
+            Hand::Victim
+        };
         let what = self.roll(8);
         self.log.push(format!("{hand:?} {what}"));
         match what {
@@ -194,14 +268,27 @@ impl World {
     /// What must hold after every step.
     async fn check(&self) {
         let db = self.bed.app.db.read();
-        let Some(victim) = user::by_address(db, &Address::parse(VICTIM, false).unwrap()).await.unwrap() else { return };
+        let Some(victim) = user::by_address(db, &Address::parse(VICTIM, false).unwrap())
+            .await
+            .unwrap()
+        else {
+            return;
+        };
         let (config, now) = (self.bed.app.config.get(), self.bed.app.clock().now());
         for id in &self.attacker.sessions {
-            let live = entree::session::by_id(db, *id, now, &config.session).await.unwrap();
-            assert!(live.is_none_or(|live| live.user.id != victim.id), "a session: {:?}", self.log);
+            let live = entree::session::by_id(db, *id, now, &config.session)
+                .await
+                .unwrap();
+            assert!(
+                live.is_none_or(|live| live.user.id != victim.id),
+                "a session: {:?}",
+                self.log
+            );
         }
         let links = identity::of_user(db, victim.id).await.unwrap();
-        let foreign = links.iter().find(|link| link.subject.starts_with("Attacker"));
+        let foreign = links
+            .iter()
+            .find(|link| link.subject.starts_with("Attacker"));
         assert!(foreign.is_none(), "a link: {:?}", self.log);
         let grants = grant_family::Entity::find()
             .filter(grant_family::Column::UserId.eq(victim.id))
@@ -211,7 +298,11 @@ impl World {
             .await
             .unwrap();
         let mine = |id: Option<Uuid>| id.is_some_and(|id| self.attacker.sessions.contains(&id));
-        assert!(!grants.iter().any(|grant| mine(grant.session_id)), "a grant: {:?}", self.log);
+        assert!(
+            !grants.iter().any(|grant| mine(grant.session_id)),
+            "a grant: {:?}",
+            self.log
+        );
     }
 }
 
@@ -224,17 +315,31 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
         bed.configure(|config| config.providers.push(provider("office")));
         let caller = Caller::make(&Request::builder().finish(), &[]);
         let dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut world =
-            World { bed, caller, attacker: Holdings::default(), victim: Holdings::default(), dice, log: Vec::new() };
+        let mut world = World {
+            bed,
+            caller,
+            attacker: Holdings::default(),
+            victim: Holdings::default(),
+            dice,
+            log: Vec::new(),
+        };
         for _ in 0..STEPS {
             world.step().await;
             world.check().await;
         }
         let db = world.bed.app.db.read();
-        proven += usize::from(user::by_address(db, &Address::parse(VICTIM, false).unwrap()).await.unwrap().is_some());
+        proven += usize::from(
+            user::by_address(db, &Address::parse(VICTIM, false).unwrap())
+                .await
+                .unwrap()
+                .is_some(),
+        );
         linked += user_identity::Entity::find().all(db).await.unwrap().len();
         prepared += session::Entity::find().all(db).await.unwrap().len();
     }
     // The runs have met what they are about.
-    assert!(proven > 30 && linked > 80 && prepared > 300, "{proven} {linked} {prepared}");
+    assert!(
+        proven > 30 && linked > 80 && prepared > 300,
+        "{proven} {linked} {prepared}"
+    );
 }

@@ -10,7 +10,9 @@ use entree::{
 };
 use futures_util::future::join_all;
 use poem::http::{Method, StatusCode, header};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
+};
 use testkit::{page::Page, services};
 
 use crate::{
@@ -31,17 +33,30 @@ on_both!(
 );
 
 /// Addresses of one length: known, unknown, locked, and over its limit.
-const ARMS: [&str; 4] = ["known@example.com", "other@example.com", "locks@example.com", "limit@example.com"];
+const ARMS: [&str; 4] = [
+    "known@example.com",
+    "other@example.com",
+    "locks@example.com",
+    "limit@example.com",
+];
 
 /// What stands in every answer and is random or the time.
-const RANDOM: [&str; 4] = ["x-request-id", "location", "set-cookie", "content-security-policy"];
+const RANDOM: [&str; 4] = [
+    "x-request-id",
+    "location",
+    "set-cookie",
+    "content-security-policy",
+];
 
 async fn make_arms(bed: &Bed) {
     for known in [ARMS[0], ARMS[2]] {
         bed.browser().sign_in(known).await;
     }
     let tx = bed.tx().await;
-    let locked = by_address(tx.conn(), &Address::from_column(ARMS[2])).await.unwrap().unwrap();
+    let locked = by_address(tx.conn(), &Address::from_column(ARMS[2]))
+        .await
+        .unwrap()
+        .unwrap();
     user::Entity::update_many()
         .col_expr(user::Column::State, Expr::value("disabled"))
         .filter(user::Column::Id.eq(locked.id))
@@ -57,10 +72,17 @@ async fn make_arms(bed: &Bed) {
 
 /// Status, headers and lengths of an answer: what an asker sees.
 fn seen(page: &Page) -> Vec<String> {
-    let mut seen = vec![page.status.to_string(), format!("body of {}", page.body.len())];
+    let mut seen = vec![
+        page.status.to_string(),
+        format!("body of {}", page.body.len()),
+    ];
     for (name, value) in &page.headers {
         let random = RANDOM.contains(&name.as_str());
-        let value = if random { format!("{} bytes", value.len()) } else { value.to_str().unwrap().to_owned() };
+        let value = if random {
+            format!("{} bytes", value.len())
+        } else {
+            value.to_str().unwrap().to_owned()
+        };
         seen.push(format!("{name}: {value}"));
     }
     seen.sort();
@@ -103,12 +125,20 @@ async fn ask_by_api(asker: &mut Browser<'_>, email: &str) -> Page {
         "code_challenge_method": "S256",
     });
     let request = asker.request(Method::POST, "/api/v1/auth/magic-link/request");
-    asker.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await
+    asker
+        .send(
+            request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.to_string()),
+        )
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
-    let Some(bed) = Bed::servers().await else { return };
+    let Some(bed) = Bed::servers().await else {
+        return;
+    };
     let config = bed.app.config.get();
     let (sql, database) = Tap::postgres(config.database.url.expose()).await;
     let (commands, tickets) = Tap::redis(config.tickets.url.expose()).await;
@@ -141,7 +171,10 @@ async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
     }
     for all in [&pages, &api] {
         let (statements, commands) = &all[0];
-        assert!(statements.len() >= 5 && commands.len() == 2, "{statements:#?} {commands:?}");
+        assert!(
+            statements.len() >= 5 && commands.len() == 2,
+            "{statements:#?} {commands:?}"
+        );
         for (arm, one) in ARMS.iter().zip(all) {
             assert_eq!(one, &all[0], "{arm}");
         }
@@ -149,13 +182,22 @@ async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
 }
 
 async fn outbox(bed: &Bed, state: mail_outbox::State) -> u64 {
-    mail_outbox::Entity::find().filter(mail_outbox::Column::State.eq(state)).count(bed.app.db.read()).await.unwrap()
+    mail_outbox::Entity::find()
+        .filter(mail_outbox::Column::State.eq(state))
+        .count(bed.app.db.read())
+        .await
+        .unwrap()
 }
 
 async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(bed: Bed) {
     let away = if bed.app.db.is_postgres() {
-        let Some(redis) = there(services::Redis::start().await) else { return };
-        let away = Bed::servers_with(|config| config.tickets.url = Text::new(redis.url().to_owned())).await.unwrap();
+        let Some(redis) = there(services::Redis::start().await) else {
+            return;
+        };
+        let away =
+            Bed::servers_with(|config| config.tickets.url = Text::new(redis.url().to_owned()))
+                .await
+                .unwrap();
         away.browser().sign_in(ARMS[0]).await;
         redis.kill();
         away
@@ -167,7 +209,12 @@ async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(bed: Bed) {
     let mut answers = Vec::new();
     for arm in [ARMS[0], ARMS[1]] {
         let answer = away.browser().try_ask(arm).await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.summary());
+        assert_eq!(
+            answer.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{}",
+            answer.summary()
+        );
         answers.push(seen(&answer));
     }
     assert_eq!(answers[0], answers[1]);
@@ -176,7 +223,9 @@ async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(bed: Bed) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_4_two_copies_share_their_limits_to_the_last_mail() {
-    let Some(one) = Bed::servers().await else { return };
+    let Some(one) = Bed::servers().await else {
+        return;
+    };
     let copies = [Arc::new(one.copy().await), Arc::new(one.copy().await)];
     // Twelve strangers at once for one address, then one stranger 24 times for many.
     let mut asks = Vec::new();
@@ -190,15 +239,29 @@ async fn a_4_two_copies_share_their_limits_to_the_last_mail() {
     assert_eq!(outbox(&one, mail_outbox::State::Withheld).await, 7);
     let mut asks = Vec::new();
     for n in 0..24 {
-        asks.push(prepared(&copies[n % 2], Some("192.0.2.77"), &format!("many-{n}@example.com")).await);
+        asks.push(
+            prepared(
+                &copies[n % 2],
+                Some("192.0.2.77"),
+                &format!("many-{n}@example.com"),
+            )
+            .await,
+        );
     }
     let answers = join_all(asks).await;
-    let passed = answers.iter().filter(|answer| answer.as_ref().unwrap().status == StatusCode::SEE_OTHER).count();
+    let passed = answers
+        .iter()
+        .filter(|answer| answer.as_ref().unwrap().status == StatusCode::SEE_OTHER)
+        .count();
     assert_eq!(passed, 20);
 }
 
 /// A request for a mail that is under way on one of the copies.
-async fn prepared(copy: &Arc<Bed>, from: Option<&str>, email: &str) -> tokio::task::JoinHandle<Page> {
+async fn prepared(
+    copy: &Arc<Bed>,
+    from: Option<&str>,
+    email: &str,
+) -> tokio::task::JoinHandle<Page> {
     let copy = Arc::clone(copy);
     let mut asker = copy.browser();
     asker.from = from.map_or(asker.from.clone(), str::to_owned);
@@ -219,14 +282,21 @@ async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
         let asked = browser.open(&Attempt::new().path()).await;
         let login = settle(&mut browser, asked).await;
         let mails = bed.mails("plan@example.com").len();
-        let answer = browser.submit(&login, "sign-in", &[("email", "plan@example.com")]).await;
+        let answer = browser
+            .submit(&login, "sign-in", &[("email", "plan@example.com")])
+            .await;
         settle(&mut browser, answer).await;
         bed.post().await;
         let arrived = bed.mails("plan@example.com");
         let newest = arrived.first().filter(|_| arrived.len() > mails)?;
         let done = browser.click(&newest.link()).await;
         let done = settle(&mut browser, done).await;
-        Some(browser.is_signed_in().then(|| done.location().or_else(|| done.refresh())).flatten())
+        Some(
+            browser
+                .is_signed_in()
+                .then(|| done.location().or_else(|| done.refresh()))
+                .flatten(),
+        )
     };
     bed.configure(|config| {
         let limits = config.limits.clone();
@@ -237,7 +307,10 @@ async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
     for _ in 0..6 {
         refused += usize::from(again().await.is_none());
     }
-    assert_eq!(refused, 1, "the sixth within a quarter of an hour, where nothing is set");
+    assert_eq!(
+        refused, 1,
+        "the sixth within a quarter of an hour, where nothing is set"
+    );
     bed.configure(with_clients);
     for _ in 0..30 {
         let to = again().await.flatten().expect("signed in");
@@ -253,7 +326,11 @@ async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(bed: Bed) {
         bed.pass((minute - passed) * 60);
         passed = minute;
         for _ in 0..7 {
-            assert_eq!(bed.browser().try_ask(email).await.status, StatusCode::SEE_OTHER, "nobody may notice");
+            assert_eq!(
+                bed.browser().try_ask(email).await.status,
+                StatusCode::SEE_OTHER,
+                "nobody may notice"
+            );
         }
         bed.post().await;
         after.push(bed.mails(email).len());
@@ -264,18 +341,32 @@ async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(bed: Bed) {
     let expected = [5, 10, 10, 15, 20, 20, 25];
     assert_eq!(after, expected[..after.len()]);
     bed.browser().ask("o.ften+tag@example.com").await;
-    assert_eq!(bed.mail("o.ften+tag@example.com").await.to, "o.ften+tag@example.com", "dots count outside Gmail");
+    assert_eq!(
+        bed.mail("o.ften+tag@example.com").await.to,
+        "o.ften+tag@example.com",
+        "dots count outside Gmail"
+    );
     for tag in ["a", "b", "c", "d", "e", "f"] {
         bed.browser().ask(&format!("te.st+{tag}@gmail.com")).await;
         bed.browser().ask(&format!("t.est+{tag}@gmail.com")).await;
     }
     bed.post().await;
-    let gmail = bed.transport.mailbox().unwrap().list(None).iter().filter(|m| m.to.ends_with("@gmail.com")).count();
+    let gmail = bed
+        .transport
+        .mailbox()
+        .unwrap()
+        .list(None)
+        .iter()
+        .filter(|m| m.to.ends_with("@gmail.com"))
+        .count();
     assert_eq!(gmail, 5, "tags and Gmail's dots are one address");
 }
 
 async fn a_5_a_network_may_ask_twenty_times_in_ten_minutes(bed: Bed) {
-    for networks in [["192.0.2.9", "::ffff:192.0.2.9"], ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2"]] {
+    for networks in [
+        ["192.0.2.9", "::ffff:192.0.2.9"],
+        ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2"],
+    ] {
         for n in 0..20 {
             let mut asker = bed.browser();
             asker.from = networks[n % 2].to_owned();
@@ -311,7 +402,12 @@ async fn a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all(be
         assert!(early.error().is_some());
         bed.pass(6);
         let answer = person.submit(&waiting, "resend", &[]).await;
-        assert_eq!(answer.status, StatusCode::SEE_OTHER, "resend {n}: {}", answer.summary());
+        assert_eq!(
+            answer.status,
+            StatusCode::SEE_OTHER,
+            "resend {n}: {}",
+            answer.summary()
+        );
         if n < 3 {
             waiting = person.follow(&answer).await;
         }
@@ -363,17 +459,28 @@ async fn a_7_a_forged_forwarding_header_changes_nothing(bed: Bed) {
             asker.headers.push((header, format!("198.51.100.{n}")));
         }
         let status = asker.try_ask(&format!("f{n}@example.com")).await.status;
-        let expected = if n < 20 { StatusCode::SEE_OTHER } else { StatusCode::TOO_MANY_REQUESTS };
+        let expected = if n < 20 {
+            StatusCode::SEE_OTHER
+        } else {
+            StatusCode::TOO_MANY_REQUESTS
+        };
         assert_eq!(status, expected, "request {n}");
     }
     // And without a proxy nobody is believed.
     let none = |config: &mut entree::config::Config| config.server.trusted_proxies.clear();
-    let bare =
-        if bed.app.db.is_postgres() { Bed::servers_with(none).await.unwrap() } else { Bed::embedded_with(none).await };
+    let bare = if bed.app.db.is_postgres() {
+        Bed::servers_with(none).await.unwrap()
+    } else {
+        Bed::embedded_with(none).await
+    };
     for n in 0..21 {
         let mut asker = bare.browser();
         let status = asker.try_ask(&format!("g{n}@example.com")).await.status;
-        assert_eq!(status == StatusCode::TOO_MANY_REQUESTS, n == 20, "request {n}");
+        assert_eq!(
+            status == StatusCode::TOO_MANY_REQUESTS,
+            n == 20,
+            "request {n}"
+        );
     }
 }
 
@@ -381,7 +488,8 @@ async fn a_9_the_cool_down_shown_is_that_of_this_flow(bed: Bed) {
     let known = "known@example.com";
     bed.browser().sign_in(known).await;
     let seconds = |page: &Page| -> u64 {
-        page.attribute("form#resend button", "data-after").map_or(0, |after| after.parse().unwrap())
+        page.attribute("form#resend button", "data-after")
+            .map_or(0, |after| after.parse().unwrap())
     };
     let near = |shown: u64, expected: u64| shown <= expected && shown + 4 > expected;
     for email in [known, "fresh@example.com"] {
@@ -390,7 +498,11 @@ async fn a_9_the_cool_down_shown_is_that_of_this_flow(bed: Bed) {
         assert!(near(seconds(&waiting), 30), "{}", seconds(&waiting));
         bed.pass(20);
         let other = bed.browser().ask(email).await;
-        assert!(near(seconds(&other), 30), "another's flow begins afresh: {}", seconds(&other));
+        assert!(
+            near(seconds(&other), 30),
+            "another's flow begins afresh: {}",
+            seconds(&other)
+        );
         let again = first.open(waiting.url.as_str()).await;
         assert!(near(seconds(&again), 10), "{}", seconds(&again));
     }

@@ -20,7 +20,12 @@ on_both!(
 
 /// The state of a flow as its row says it.
 async fn state(bed: &Bed, flow: uuid::Uuid) -> magic_link_flow::State {
-    magic_link_flow::Entity::find_by_id(flow).one(bed.app.db.read()).await.unwrap().unwrap().state
+    magic_link_flow::Entity::find_by_id(flow)
+        .one(bed.app.db.read())
+        .await
+        .unwrap()
+        .unwrap()
+        .state
 }
 
 async fn c_1_a_thousand_gets_leave_the_database_byte_identical(bed: Bed) {
@@ -38,13 +43,23 @@ async fn c_1_a_thousand_gets_leave_the_database_byte_identical(bed: Bed) {
         let method = [Method::GET, Method::HEAD, Method::OPTIONS][n / 3 % 3].clone();
         let request = visitor.request(method.clone(), link.strip_prefix(PUBLIC).unwrap());
         let answer = bed.call(request.finish()).await;
-        let expected = if method == Method::GET { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
+        let expected = if method == Method::GET {
+            StatusCode::OK
+        } else {
+            StatusCode::METHOD_NOT_ALLOWED
+        };
         assert_eq!(answer.status, expected);
     }
-    assert!(bed.stored().await == before, "reading a link wrote something");
+    assert!(
+        bed.stored().await == before,
+        "reading a link wrote something"
+    );
     person.click(&link).await;
     assert!(person.is_signed_in());
-    assert!(bed.stored().await != before, "the comparison sees a consume");
+    assert!(
+        bed.stored().await != before,
+        "the comparison sees a consume"
+    );
 }
 
 async fn c_2_consuming_needs_post_cookie_origin_and_form_token(bed: Bed) {
@@ -62,29 +77,64 @@ async fn c_2_consuming_needs_post_cookie_origin_and_form_token(bed: Bed) {
     let mut other = bed.browser();
     other.ask("c2-other@example.com").await;
     let other_link = bed.mail("c2-other@example.com").await.link();
-    let other_token = other.open(&other_link).await.attribute("form#link input", "value").unwrap();
+    let other_token = other
+        .open(&other_link)
+        .await
+        .attribute("form#link input", "value")
+        .unwrap();
     let mut nobody = bed.browser();
     nobody.from.clone_from(&person.from);
     let token = |value: &str| encoded(&[("form_token".to_owned(), value.to_owned())]);
-    let code_token = waiting.attribute("form#code input[name=form_token]", "value").unwrap();
+    let code_token = waiting
+        .attribute("form#code input[name=form_token]", "value")
+        .unwrap();
     let tries: Vec<(&str, &Browser<'_>, Head, String)> = vec![
         ("no cookie", &nobody, OWN, right.clone()),
         ("another browser's cookie", &other, OWN, right.clone()),
-        ("another browser's cookie and token", &other, OWN, token(&other_token)),
+        (
+            "another browser's cookie and token",
+            &other,
+            OWN,
+            token(&other_token),
+        ),
         ("neither origin nor site", &person, &[], right.clone()),
-        ("origin null alone", &person, &[("origin", "null")], right.clone()),
-        ("a sandboxed frame", &person, &[("origin", "null"), ("sec-fetch-site", "cross-site")], right.clone()),
+        (
+            "origin null alone",
+            &person,
+            &[("origin", "null")],
+            right.clone(),
+        ),
+        (
+            "a sandboxed frame",
+            &person,
+            &[("origin", "null"), ("sec-fetch-site", "cross-site")],
+            right.clone(),
+        ),
         (
             "a foreign page",
             &person,
-            &[("origin", "https://evil.test"), ("sec-fetch-site", "cross-site")],
+            &[
+                ("origin", "https://evil.test"),
+                ("sec-fetch-site", "cross-site"),
+            ],
             right.clone(),
         ),
-        ("a sibling", &person, &[("origin", "https://x.id.test"), ("sec-fetch-site", "same-site")], right.clone()),
+        (
+            "a sibling",
+            &person,
+            &[
+                ("origin", "https://x.id.test"),
+                ("sec-fetch-site", "same-site"),
+            ],
+            right.clone(),
+        ),
         (
             "a foreign origin that says it is ours",
             &person,
-            &[("origin", "https://evil.test"), ("sec-fetch-site", "same-origin")],
+            &[
+                ("origin", "https://evil.test"),
+                ("sec-fetch-site", "same-origin"),
+            ],
             right.clone(),
         ),
         ("no form token", &person, OWN, String::new()),
@@ -100,15 +150,25 @@ async fn c_2_consuming_needs_post_cookie_origin_and_form_token(bed: Bed) {
         let mut browser = browser.clone();
         let answer = browser.send(request.body(body)).await;
         assert!(!browser.is_signed_in(), "{what}: {}", answer.summary());
-        assert_eq!(state(&bed, flow).await, magic_link_flow::State::Open, "{what}");
+        assert_eq!(
+            state(&bed, flow).await,
+            magic_link_flow::State::Open,
+            "{what}"
+        );
     }
     for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE] {
         let mut browser = person.clone();
-        browser.send(browser.request(method, &format!("{path}?{right}")).finish()).await;
+        browser
+            .send(browser.request(method, &format!("{path}?{right}")).finish())
+            .await;
         assert!(!browser.is_signed_in());
     }
     let request = person.posted(path).header("origin", PUBLIC).body(right);
-    assert_eq!(person.send(request).await.status, StatusCode::OK, "an old browser that sends Origin alone");
+    assert_eq!(
+        person.send(request).await.status,
+        StatusCode::OK,
+        "an old browser that sends Origin alone"
+    );
     assert!(person.is_signed_in());
 }
 
@@ -125,7 +185,10 @@ async fn c_2_the_flow_cookie_is_host_only_http_only_and_lax(bed: Bed) {
     let before = person.cookies.clone();
     person.ask("c2b@example.com").await;
     let page = person.open(&bed.mail("c2b@example.com").await.link()).await;
-    assert!(page.header("set-cookie").is_none(), "never given on opening a link");
+    assert!(
+        page.header("set-cookie").is_none(),
+        "never given on opening a link"
+    );
     assert_eq!(person.cookies, before);
     let stranger = bed.browser().open(page.url.path()).await;
     assert!(stranger.header("set-cookie").is_none(), "nor to a stranger");
@@ -136,12 +199,22 @@ async fn c_3_the_page_posts_by_itself_unless_it_was_fetched_ahead(bed: Bed) {
     person.ask("c3@example.com").await;
     let link = bed.mail("c3@example.com").await.link();
     let page = person.open(&link).await;
-    assert!(page.has("form#link[data-auto]") && page.has("form#link button"), "and a button without scripts");
-    for purpose in ["prefetch", "prefetch;prerender", "prefetch;anonymous-client-ip"] {
+    assert!(
+        page.has("form#link[data-auto]") && page.has("form#link button"),
+        "and a button without scripts"
+    );
+    for purpose in [
+        "prefetch",
+        "prefetch;prerender",
+        "prefetch;anonymous-client-ip",
+    ] {
         let mut ahead = person.clone();
         ahead.headers.push(("sec-purpose", purpose.to_owned()));
         let page = ahead.open(&link).await;
-        assert!(page.has("form#link button") && !page.has("form#link[data-auto]"), "{purpose}");
+        assert!(
+            page.has("form#link button") && !page.has("form#link[data-auto]"),
+            "{purpose}"
+        );
     }
 }
 
@@ -152,14 +225,27 @@ async fn c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_t
     let mut phone = bed.browser();
     let page = phone.open(&mail.link()).await;
     assert_eq!(page.status, StatusCode::OK, "a page that helps, no error");
-    assert!(page.forms("form").iter().all(|form| !form.post), "{}", page.summary());
-    assert!(page.text().to_lowercase().contains("code") && page.has("a#restart"), "{}", page.summary());
+    assert!(
+        page.forms("form").iter().all(|form| !form.post),
+        "{}",
+        page.summary()
+    );
+    assert!(
+        page.text().to_lowercase().contains("code") && page.has("a#restart"),
+        "{}",
+        page.summary()
+    );
     // The same page for a link that never was: nobody learns which are live.
     let nonce = |page: &Page| page.body.len();
     let unknown = phone.open(&format!("/login/link/{}", "A".repeat(43))).await;
-    assert_eq!((unknown.status, unknown.text(), nonce(&unknown)), (page.status, page.text(), nonce(&page)));
+    assert_eq!(
+        (unknown.status, unknown.text(), nonce(&unknown)),
+        (page.status, page.text(), nonce(&page))
+    );
     let mut french = bed.browser();
-    french.headers.push(("accept-language", "fr-CH, fr;q=0.9".to_owned()));
+    french
+        .headers
+        .push(("accept-language", "fr-CH, fr;q=0.9".to_owned()));
     let translated = french.open(&mail.link()).await;
     assert_eq!(translated.attribute("html", "lang").as_deref(), Some("fr"));
     assert_ne!(translated.text(), page.text());
@@ -171,7 +257,10 @@ async fn c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_t
 async fn scan(bed: &Bed, mail: &Mail) {
     let mut scanner = bed.browser();
     for link in mail.links() {
-        let path = link.strip_prefix(PUBLIC).expect("the mail links to us alone").to_owned();
+        let path = link
+            .strip_prefix(PUBLIC)
+            .expect("the mail links to us alone")
+            .to_owned();
         for method in [Method::HEAD, Method::GET, Method::GET] {
             scanner.send(scanner.request(method, &path).finish()).await;
         }
@@ -182,13 +271,20 @@ async fn scan(bed: &Bed, mail: &Mail) {
         }
         for page in pages {
             for form in page.forms("form") {
-                let fill: Vec<(&str, &str)> = form.open.iter().map(|(name, _)| (name.as_str(), "1")).collect();
+                let fill: Vec<(&str, &str)> = form
+                    .open
+                    .iter()
+                    .map(|(name, _)| (name.as_str(), "1"))
+                    .collect();
                 let request = scanner.filled(&page, &form, &fill);
                 scanner.send(request).await;
             }
         }
         // A guess at the form itself, with whatever cookies it was given.
-        let guess = scanner.posted(&path).header("origin", PUBLIC).header("sec-fetch-site", "same-origin");
+        let guess = scanner
+            .posted(&path)
+            .header("origin", PUBLIC)
+            .header("sec-fetch-site", "same-origin");
         scanner.send(guess.body("form_token=x&switch=1")).await;
     }
     assert!(!scanner.is_signed_in() && scanner.account().await.is_none());
@@ -202,7 +298,13 @@ async fn c_5_a_scanner_that_submits_every_form_gets_and_burns_nothing(bed: Bed) 
         let mail = bed.mail(&email).await;
         bed.pass(wait);
         scan(&bed, &mail).await;
-        assert_eq!(session::Entity::find().count(bed.app.db.read()).await.unwrap(), n as u64);
+        assert_eq!(
+            session::Entity::find()
+                .count(bed.app.db.read())
+                .await
+                .unwrap(),
+            n as u64
+        );
         person.click(&mail.link()).await;
         assert!(person.is_signed_in(), "the person, {wait} s after the mail");
     }
@@ -210,7 +312,10 @@ async fn c_5_a_scanner_that_submits_every_form_gets_and_burns_nothing(bed: Bed) 
 
 async fn c_7_signed_in_as_somebody_else_asks_first(bed: Bed) {
     for by_link in [true, false] {
-        let (first, second) = (format!("first-{by_link}@example.com"), format!("second-{by_link}@example.com"));
+        let (first, second) = (
+            format!("first-{by_link}@example.com"),
+            format!("second-{by_link}@example.com"),
+        );
         let mut person = bed.browser();
         person.sign_in(&first).await;
         let sid = person.cookies["__Host-Http-sid"].clone();
@@ -218,16 +323,31 @@ async fn c_7_signed_in_as_somebody_else_asks_first(bed: Bed) {
         let flow = flow_of(&waiting);
         let mail = bed.mail(&second).await;
         let code = mail.code();
-        let (page, form) = if by_link { (person.open(&mail.link()).await, "link") } else { (waiting, "code") };
-        assert!(page.text().contains(&first), "it says who is signed in: {}", page.summary());
-        assert!(!page.has("form#link[data-auto]"), "no page leaves a session by itself");
+        let (page, form) = if by_link {
+            (person.open(&mail.link()).await, "link")
+        } else {
+            (waiting, "code")
+        };
+        assert!(
+            page.text().contains(&first),
+            "it says who is signed in: {}",
+            page.summary()
+        );
+        assert!(
+            !page.has("form#link[data-auto]"),
+            "no page leaves a session by itself"
+        );
         let mut all = page.form(form);
         all.fields.retain(|(name, _)| name != "switch");
         let fill: &[(&str, &str)] = if by_link { &[] } else { &[("code", &code)] };
         let request = person.filled(&page, &all, fill);
         let asked = person.send(request).await;
         assert_eq!(asked.status, StatusCode::CONFLICT, "{}", asked.summary());
-        assert_eq!(state(&bed, flow).await, magic_link_flow::State::Open, "nothing is consumed");
+        assert_eq!(
+            state(&bed, flow).await,
+            magic_link_flow::State::Open,
+            "nothing is consumed"
+        );
         assert_eq!(person.cookies["__Host-Http-sid"], sid);
         assert!(person.account().await.unwrap().contains(&first));
         let done = person.submit(&asked, form, fill).await;
@@ -236,7 +356,10 @@ async fn c_7_signed_in_as_somebody_else_asks_first(bed: Bed) {
         assert!(account.contains(&second) && !account.contains(&first));
         let mut old = bed.browser();
         old.cookies.insert("__Host-Http-sid".to_owned(), sid);
-        assert!(old.account().await.is_none(), "the session that was left has ended");
+        assert!(
+            old.account().await.is_none(),
+            "the session that was left has ended"
+        );
     }
 }
 
@@ -245,7 +368,9 @@ async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(bed: Bed) {
     let mut person = bed.browser();
     // Somebody planted a session id of their choice.
     let planted = "A".repeat(43);
-    person.cookies.insert("__Host-Http-sid".to_owned(), planted.clone());
+    person
+        .cookies
+        .insert("__Host-Http-sid".to_owned(), planted.clone());
     person.ask(email).await;
     let first = bed.mail(email).await.link();
     person.ask(email).await;
@@ -256,7 +381,10 @@ async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(bed: Bed) {
     person.click(&first).await;
     let sid = person.cookies["__Host-Http-sid"].clone();
     assert_ne!(sid, planted);
-    assert_ne!(person.cookies["__Host-Http-pre"], old.cookies["__Host-Http-pre"], "the flow cookie is replaced");
+    assert_ne!(
+        person.cookies["__Host-Http-pre"], old.cookies["__Host-Http-pre"],
+        "the flow cookie is replaced"
+    );
     // What was pending under the old cookie is the new one's: the old one opens nothing.
     let page = old.open(&second).await;
     assert!(!page.has("form#link"), "{}", page.summary());
@@ -266,7 +394,22 @@ async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(bed: Bed) {
     let page = person.open(&second).await;
     person.submit(&page, "link", &[]).await;
     assert_ne!(person.cookies["__Host-Http-sid"], sid);
-    assert_eq!(session::Entity::find().count(bed.app.db.read()).await.unwrap(), 1);
-    let signed = audit_event::Entity::find().all(bed.app.db.read()).await.unwrap();
-    assert_eq!(signed.iter().filter(|event| event.kind == "session.signed_in").count(), 2);
+    assert_eq!(
+        session::Entity::find()
+            .count(bed.app.db.read())
+            .await
+            .unwrap(),
+        1
+    );
+    let signed = audit_event::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap();
+    assert_eq!(
+        signed
+            .iter()
+            .filter(|event| event.kind == "session.signed_in")
+            .count(),
+        2
+    );
 }

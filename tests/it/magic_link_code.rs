@@ -62,7 +62,9 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(bed: Bed) {
     let own = thief.ask("thief@example.com").await;
     let flow = flow_of(&waiting).to_string();
     for page in [&own, &waiting] {
-        thief.submit(page, "code", &[("flow", &flow), ("code", &code)]).await;
+        thief
+            .submit(page, "code", &[("flow", &flow), ("code", &code)])
+            .await;
         assert!(!thief.is_signed_in());
     }
     let mut nobody = bed.browser();
@@ -74,10 +76,19 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(bed: Bed) {
     let config = bed.app.config.get();
     let caller = caller();
     let attempt = attempt(&bed, &config, stranger, &caller);
-    let outcome = code::consume(&tx, flow_of(&waiting), &code, &attempt).await.unwrap();
-    assert!(matches!(outcome, Consumed::Refused(None, "not_holder")), "{outcome:?}");
+    let outcome = code::consume(&tx, flow_of(&waiting), &code, &attempt)
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcome, Consumed::Refused(None, "not_holder")),
+        "{outcome:?}"
+    );
     tx.commit().await.unwrap();
-    let row = magic_link_flow::Entity::find_by_id(flow_of(&waiting)).one(bed.app.db.read()).await.unwrap().unwrap();
+    let row = magic_link_flow::Entity::find_by_id(flow_of(&waiting))
+        .one(bed.app.db.read())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(row.tries, 0, "strangers spend none of the owner's tries");
     guess(&mut person, &waiting, &code).await;
     assert!(person.is_signed_in());
@@ -88,7 +99,12 @@ fn caller() -> Caller {
     Caller::make(&request, &[])
 }
 
-fn attempt<'a>(bed: &'a Bed, config: &'a entree::config::Config, holder: Holder, caller: &'a Caller) -> Attempt<'a> {
+fn attempt<'a>(
+    bed: &'a Bed,
+    config: &'a entree::config::Config,
+    holder: Holder,
+    caller: &'a Caller,
+) -> Attempt<'a> {
     let macs = &bed.app.macs;
     Attempt {
         holder,
@@ -119,7 +135,11 @@ async fn d_2_five_tries_counted_before_the_compare_and_over_resends(bed: Bed) {
         guess(&mut person, &waiting, &wrong(&mail.code(), n)).await;
     }
     let sixth = guess(&mut person, &waiting, &mail.code()).await;
-    assert_eq!(sixth.status, StatusCode::UNPROCESSABLE_ENTITY, "the right code, one try too late");
+    assert_eq!(
+        sixth.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "the right code, one try too late"
+    );
     assert!(!person.is_signed_in());
     assert_eq!(events(&bed, "wrong_code").await, 5, "compares");
     person.click(&mail.link()).await;
@@ -133,7 +153,11 @@ async fn d_2_of_64_guesses_at_once_five_are_compared(bed: Bed) {
     let waiting = person.ask(email).await;
     let code = bed.mail(email).await.code();
     let guesses = (0..64).map(|n| {
-        let request = person.filled(&waiting, &waiting.form("code"), &[("code", &wrong(&code, n))]);
+        let request = person.filled(
+            &waiting,
+            &waiting.form("code"),
+            &[("code", &wrong(&code, n))],
+        );
         let bed = Arc::clone(&bed);
         tokio::spawn(async move { bed.call(request).await.status })
     });
@@ -160,7 +184,11 @@ async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(be
     let waiting = person.ask(email).await;
     let mail = bed.mail(email).await;
     let answer = guess(&mut person, &waiting, &mail.code()).await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "codes are off, right ones too");
+    assert_eq!(
+        answer.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "codes are off, right ones too"
+    );
     assert_eq!(events(&bed, "budget_spent").await, 1);
     person.click(&mail.link()).await;
     assert!(person.is_signed_in(), "links still work");
@@ -183,7 +211,11 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
     let lifetime = config.link_lifetime();
     let (mut compared, mut first_and_last) = (0, (Time(i64::MAX), Time(0)));
     // PostgreSQL is the same code at three times the price: a tenth of the flows there.
-    let flows = if bed.app.db.is_postgres() { 1_000 } else { 10_000 };
+    let flows = if bed.app.db.is_postgres() {
+        1_000
+    } else {
+        10_000
+    };
     for n in 0..flows {
         tx.now = began + Duration::from_millis(n * 86_400_000 / flows);
         let holder = Holder::Browser(Plain::generate().hash());
@@ -200,10 +232,21 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
         };
         let flow = flow::open(&tx, open, &config).await.unwrap();
         if n % 100 == 0 {
-            token::make(&tx, flow.id, 8, lifetime, &bed.app.macs.code).await.unwrap();
+            token::make(&tx, flow.id, 8, lifetime, &bed.app.macs.code)
+                .await
+                .unwrap();
         }
-        let outcome = code::consume(&tx, flow.id, "00000000", &attempt(&bed, &config, holder, &caller)).await.unwrap();
-        let Consumed::Refused(_, reason) = outcome else { panic!("one in a hundred million: {outcome:?}") };
+        let outcome = code::consume(
+            &tx,
+            flow.id,
+            "00000000",
+            &attempt(&bed, &config, holder, &caller),
+        )
+        .await
+        .unwrap();
+        let Consumed::Refused(_, reason) = outcome else {
+            panic!("one in a hundred million: {outcome:?}")
+        };
         match reason {
             "wrong_code" => {
                 compared += 1;
@@ -213,8 +256,14 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
             other => panic!("{other}"),
         }
     }
-    assert_eq!(compared, 30, "no more than thirty, and the day's budget is there to be used");
-    assert!(first_and_last.1.since(first_and_last.0) > Duration::from_secs(2 * 3600), "ten an hour");
+    assert_eq!(
+        compared, 30,
+        "no more than thirty, and the day's budget is there to be used"
+    );
+    assert!(
+        first_and_last.1.since(first_and_last.0) > Duration::from_secs(2 * 3600),
+        "ten an hour"
+    );
 }
 
 async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed) {
@@ -225,8 +274,14 @@ async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed)
     let mut person = bed.browser();
     let mut waiting = person.ask(email).await;
     let first = bed.mail(email).await.code();
-    let mut seen = vec![("wrong", guess(&mut person, &waiting, &wrong(&first, 0)).await)];
-    seen.push(("another flow's", guess(&mut person, &waiting, &foreign_code).await));
+    let mut seen = vec![(
+        "wrong",
+        guess(&mut person, &waiting, &wrong(&first, 0)).await,
+    )];
+    seen.push((
+        "another flow's",
+        guess(&mut person, &waiting, &foreign_code).await,
+    ));
     seen.push(("malformed", guess(&mut person, &waiting, "12ab").await));
     for pause in [31, 61, 121] {
         bed.pass(pause);
@@ -241,7 +296,11 @@ async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed)
     let (status, error) = (seen[0].1.status, seen[0].1.error());
     assert!(error.is_some());
     for (what, page) in &seen {
-        assert_eq!((page.status, page.error()), (status, error.clone()), "{what}");
+        assert_eq!(
+            (page.status, page.error()),
+            (status, error.clone()),
+            "{what}"
+        );
     }
     // Of a flow that is over no code says anything, right or wrong.
     let mut used = bed.browser();
@@ -263,7 +322,11 @@ async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed)
 async fn d_5_a_code_is_taken_as_people_type_and_paste_it(bed: Bed) {
     let shapes: [fn(&str) -> String; 3] = [
         |code| format!(" {} {}\u{a0}", &code[..4], &code[4..]),
-        |code| code.chars().map(|c| char::from_u32(u32::from(c) - 0x30 + 0xff10).unwrap()).collect(),
+        |code| {
+            code.chars()
+                .map(|c| char::from_u32(u32::from(c) - 0x30 + 0xff10).unwrap())
+                .collect()
+        },
         |code| format!("{}-{}", &code[..2], &code[2..]),
     ];
     for (n, shape) in shapes.into_iter().enumerate() {
@@ -273,7 +336,10 @@ async fn d_5_a_code_is_taken_as_people_type_and_paste_it(bed: Bed) {
         let field = |name: &str| waiting.attribute("form#code input[name=code]", name);
         assert_eq!(field("autocomplete").as_deref(), Some("one-time-code"));
         assert_eq!(field("inputmode").as_deref(), Some("numeric"));
-        assert!(field("maxlength").is_none_or(|most| most.parse::<usize>().unwrap() >= 16), "a paste is not cut");
+        assert!(
+            field("maxlength").is_none_or(|most| most.parse::<usize>().unwrap() >= 16),
+            "a paste is not cut"
+        );
         let code = bed.mail(&email).await.code();
         guess(&mut person, &waiting, &shape(&code)).await;
         assert!(person.is_signed_in(), "shape {n}");
@@ -290,6 +356,10 @@ async fn d_6_the_subject_keeps_the_code_and_the_mail_says_who_asked(bed: Bed) {
     let digits: String = mail.subject.chars().filter(char::is_ascii_digit).collect();
     assert!(!digits.contains(&mail.code()), "{}", mail.subject);
     for words in ["Firefox on Windows", "id.test", "UTC"] {
-        assert!(mail.text.contains(words) && mail.html.contains(words), "{words} in {}", mail.text);
+        assert!(
+            mail.text.contains(words) && mail.html.contains(words),
+            "{words} in {}",
+            mail.text
+        );
     }
 }

@@ -13,7 +13,8 @@ use entree::{
 };
 use poem::http::StatusCode;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, Statement,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, Statement,
 };
 use std::time::Duration;
 use testkit::services::Redis;
@@ -46,14 +47,19 @@ async fn fill(bed: &Bed, tx: &Tx, count: usize) {
             link: None,
         };
         let flow = flow::open(tx, open, &config).await.unwrap();
-        token::make(tx, flow.id, 8, config.link_lifetime(), &bed.app.macs.code).await.unwrap();
+        token::make(tx, flow.id, 8, config.link_lifetime(), &bed.app.macs.code)
+            .await
+            .unwrap();
     }
 }
 
 async fn flows_and_tokens(bed: &Bed) -> (u64, u64) {
     let db = bed.app.db.read();
     let flows = magic_link_flow::Entity::find().count(db).await.unwrap();
-    (flows, magic_link_token::Entity::find().count(db).await.unwrap())
+    (
+        flows,
+        magic_link_token::Entity::find().count(db).await.unwrap(),
+    )
 }
 
 async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(bed: Bed) {
@@ -66,17 +72,47 @@ async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(bed: Bed) {
     fill(&bed, &tx, 10).await;
     tx.commit().await.unwrap();
     let tx = bed.tx().await;
-    assert_eq!(flow::sweep(&tx, 1000).await.unwrap(), 1000, "no batch is larger than it may be");
+    assert_eq!(
+        flow::sweep(&tx, 1000).await.unwrap(),
+        1000,
+        "no batch is larger than it may be"
+    );
     drop(tx);
     assert_eq!(flows_and_tokens(&bed).await, (2511, 2511));
-    assert_eq!(jobs::sweep(&bed.app, Duration::ZERO).await.unwrap(), Swept::MoreIsLeft, "and goes on soon");
-    assert_eq!(flows_and_tokens(&bed).await, (1511, 1511), "out of time, one batch of each");
-    assert_eq!(jobs::sweep(&bed.app, Duration::from_secs(60)).await.unwrap(), Swept::Clean);
-    assert_eq!(flows_and_tokens(&bed).await, (11, 11), "with their secrets; a used one stays for a day");
+    assert_eq!(
+        jobs::sweep(&bed.app, Duration::ZERO).await.unwrap(),
+        Swept::MoreIsLeft,
+        "and goes on soon"
+    );
+    assert_eq!(
+        flows_and_tokens(&bed).await,
+        (1511, 1511),
+        "out of time, one batch of each"
+    );
+    assert_eq!(
+        jobs::sweep(&bed.app, Duration::from_secs(60))
+            .await
+            .unwrap(),
+        Swept::Clean
+    );
+    assert_eq!(
+        flows_and_tokens(&bed).await,
+        (11, 11),
+        "with their secrets; a used one stays for a day"
+    );
     bed.pass(25 * 3600);
-    jobs::sweep(&bed.app, Duration::from_secs(60)).await.unwrap();
+    jobs::sweep(&bed.app, Duration::from_secs(60))
+        .await
+        .unwrap();
     assert_eq!(flows_and_tokens(&bed).await, (0, 0));
-    assert_eq!(mail_outbox::Entity::find().count(bed.app.db.read()).await.unwrap(), 0, "and the mail's row");
+    assert_eq!(
+        mail_outbox::Entity::find()
+            .count(bed.app.db.read())
+            .await
+            .unwrap(),
+        0,
+        "and the mail's row"
+    );
 }
 
 async fn h_3_nobody_fills_the_trail_or_the_devices_with_one_link(bed: Bed) {
@@ -91,14 +127,22 @@ async fn h_3_nobody_fills_the_trail_or_the_devices_with_one_link(bed: Bed) {
         again.submit(&page, "link", &[]).await;
         assert!(again.is_signed_in(), "B7");
     }
-    let devices = known_device::Entity::find().count(bed.app.db.read()).await.unwrap();
+    let devices = known_device::Entity::find()
+        .count(bed.app.db.read())
+        .await
+        .unwrap();
     assert!(devices <= 2, "{devices}");
     bed.pass(61);
     for _ in 0..30 {
         before.clone().submit(&page, "link", &[]).await;
     }
-    let refused = audit_event::Entity::find().filter(audit_event::Column::Kind.eq("magic_link.refused"));
-    assert_eq!(refused.count(bed.app.db.read()).await.unwrap(), 20, "and the rest in the log alone");
+    let refused =
+        audit_event::Entity::find().filter(audit_event::Column::Kind.eq("magic_link.refused"));
+    assert_eq!(
+        refused.count(bed.app.db.read()).await.unwrap(),
+        20,
+        "and the rest in the log alone"
+    );
 }
 
 /// The plan of a statement whose values are not known yet.
@@ -110,17 +154,37 @@ async fn plan(db: &Db, sql: &str) -> String {
     }
     let nulls = vec!["NULL"; numbers].join(", ");
     let explain = if tx.is_postgres() {
-        conn.execute_unprepared("SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan")
+        conn.execute_unprepared(
+            "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan",
+        )
+        .await
+        .unwrap();
+        conn.execute_unprepared(&format!("PREPARE asked AS {sql}"))
             .await
             .unwrap();
-        conn.execute_unprepared(&format!("PREPARE asked AS {sql}")).await.unwrap();
-        format!("EXPLAIN EXECUTE asked{}", if numbers == 0 { String::new() } else { format!("({nulls})") })
+        format!(
+            "EXPLAIN EXECUTE asked{}",
+            if numbers == 0 {
+                String::new()
+            } else {
+                format!("({nulls})")
+            }
+        )
     } else {
-        format!("EXPLAIN QUERY PLAN {}", sql.replace(" FOR UPDATE SKIP LOCKED", ""))
+        format!(
+            "EXPLAIN QUERY PLAN {}",
+            sql.replace(" FOR UPDATE SKIP LOCKED", "")
+        )
     };
-    let rows = conn.query_all_raw(Statement::from_string(conn.get_database_backend(), explain)).await.unwrap();
+    let rows = conn
+        .query_all_raw(Statement::from_string(conn.get_database_backend(), explain))
+        .await
+        .unwrap();
     let column = usize::from(!tx.is_postgres()) * 3;
-    let lines: Vec<String> = rows.iter().map(|row| row.try_get_by_index(column).unwrap()).collect();
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(column).unwrap())
+        .collect();
     if tx.is_postgres() {
         conn.execute_unprepared("DEALLOCATE asked").await.unwrap();
     }
@@ -138,7 +202,11 @@ async fn tapped() -> Option<(Bed, Tap)> {
 /// What went by, each statement once, without those that only write new rows.
 fn statements(tap: &Tap) -> Vec<String> {
     let mut said = tap.take();
-    said.retain(|sql| ["SELECT", "UPDATE", "DELETE", "WITH"].iter().any(|word| sql.starts_with(word)));
+    said.retain(|sql| {
+        ["SELECT", "UPDATE", "DELETE", "WITH"]
+            .iter()
+            .any(|word| sql.starts_with(word))
+    });
     said.sort();
     said.dedup();
     said
@@ -148,7 +216,10 @@ fn statements(tap: &Tap) -> Vec<String> {
 async fn go_by_index(said: &[String]) {
     let (servers, embedded) = (Bed::servers().await.unwrap(), Bed::embedded().await);
     let scans = |shown: &str| {
-        shown.contains("Seq Scan") || shown.lines().any(|line| line.starts_with("SCAN ") && !line.contains("INDEX"))
+        shown.contains("Seq Scan")
+            || shown
+                .lines()
+                .any(|line| line.starts_with("SCAN ") && !line.contains("INDEX"))
     };
     for sql in said {
         for db in [&servers.app.db, &embedded.app.db] {
@@ -164,73 +235,136 @@ async fn go_by_index(said: &[String]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_1_db_03_no_clean_up_reads_a_whole_table() {
-    let Some((bed, tap)) = tapped().await else { return };
+    let Some((bed, tap)) = tapped().await else {
+        return;
+    };
     let tx = bed.tx().await;
     fill(&bed, &tx, 20).await;
     tx.commit().await.unwrap();
     bed.browser().sign_in("h1@example.com").await;
     bed.pass(400 * 86_400);
     let _ = tap.take();
-    jobs::sweep(&bed.app, Duration::from_secs(60)).await.unwrap();
+    jobs::sweep(&bed.app, Duration::from_secs(60))
+        .await
+        .unwrap();
     let said = statements(&tap);
-    for table in ["magic_link_flows", "mail_outbox", "code_budgets", "known_devices", "grant_families", "sessions"] {
-        assert!(said.iter().any(|sql| sql.contains(table)), "{table} is swept: {said:#?}");
+    for table in [
+        "magic_link_flows",
+        "mail_outbox",
+        "code_budgets",
+        "known_devices",
+        "grant_families",
+        "sessions",
+    ] {
+        assert!(
+            said.iter().any(|sql| sql.contains(table)),
+            "{table} is swept: {said:#?}"
+        );
     }
     go_by_index(&said).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_2_every_key_in_redis_ends_by_itself() {
-    let Some(bed) = Bed::servers().await else { return };
+    let Some(bed) = Bed::servers().await else {
+        return;
+    };
     let mut person = bed.browser();
     person.from = "2001:db8::1".to_owned();
     person.sign_in("h2@example.com").await;
     person.ask("h2@example.com").await;
     let (handle, ttl) = (Plain::generate().hash(), Duration::from_secs(60));
     for kind in [Kind::Code, Kind::Pending, Kind::Jti] {
-        assert!(bed.app.tickets.issue(kind, &handle, b"value", ttl).await.unwrap());
+        assert!(
+            bed.app
+                .tickets
+                .issue(kind, &handle, b"value", ttl)
+                .await
+                .unwrap()
+        );
     }
-    bed.app.tickets.claim(Kind::Code, &handle, b"used", ttl).await.unwrap();
+    bed.app
+        .tickets
+        .claim(Kind::Code, &handle, b"used", ttl)
+        .await
+        .unwrap();
     let (mut redis, keys) = bed.redis().await;
     assert!(keys.len() >= 9, "{}", keys.len());
     for key in keys {
-        let left: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut redis).await.unwrap();
+        let left: i64 = redis::cmd("PTTL")
+            .arg(&key)
+            .query_async(&mut redis)
+            .await
+            .unwrap();
         assert!(left > 0, "{key} never ends");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_2_a_redis_that_drops_live_keys_is_known_as_such() {
-    let Some(server) = there(Redis::start().await) else { return };
+    let Some(server) = there(Redis::start().await) else {
+        return;
+    };
     let tickets = Tickets::connect(server.url(), "h2:", &masters()).unwrap();
     assert_eq!(tickets.policy().await.unwrap(), Policy::Refuses);
-    let mut redis = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut redis = redis::Client::open(server.url())
+        .unwrap()
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap();
     let mut set = redis::cmd("CONFIG");
     set.arg("SET").arg("maxmemory-policy").arg("allkeys-lru");
     set.query_async::<()>(&mut redis).await.unwrap();
-    assert_eq!(tickets.policy().await.unwrap(), Policy::Evicts("allkeys-lru".to_owned()));
+    assert_eq!(
+        tickets.policy().await.unwrap(),
+        Policy::Evicts("allkeys-lru".to_owned())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_2_the_store_in_this_process_refuses_rather_than_evicts() {
     let bed = Bed::embedded_with(|config| config.tickets.memory_entries = 12).await;
-    bed.configure(|config| config.limits.network = vec![Budget { count: 1000, seconds: 600 }]);
+    bed.configure(|config| {
+        config.limits.network = vec![Budget {
+            count: 1000,
+            seconds: 600,
+        }]
+    });
     let email = "h2@example.com";
     let mut statuses = Vec::new();
     for _ in 0..8 {
         bed.browser().try_ask(email).await;
     }
     for n in 0..20 {
-        statuses.push(bed.browser().try_ask(&format!("n{n}@example.com")).await.status);
+        statuses.push(
+            bed.browser()
+                .try_ask(&format!("n{n}@example.com"))
+                .await
+                .status,
+        );
     }
-    assert_eq!(statuses.last(), Some(&StatusCode::SERVICE_UNAVAILABLE), "{statuses:?}");
+    assert_eq!(
+        statuses.last(),
+        Some(&StatusCode::SERVICE_UNAVAILABLE),
+        "{statuses:?}"
+    );
     // What was counted before is still counted.
-    let key = Address::parse(email, false).unwrap().key(&bed.app.macs.address);
-    let counter = Counter { name: "address 900".to_owned(), limit: 5, window: Duration::from_secs(900) };
+    let key = Address::parse(email, false)
+        .unwrap()
+        .key(&bed.app.macs.address);
+    let counter = Counter {
+        name: "address 900".to_owned(),
+        limit: 5,
+        window: Duration::from_secs(900),
+    };
     let refused = bed.app.tickets.hit(&key, &[counter]).await.unwrap();
     assert!(refused.is_some(), "a live counter is never dropped");
     bed.pass(86_401);
-    assert_eq!(bed.browser().try_ask(email).await.status, StatusCode::SEE_OTHER, "room again");
+    assert_eq!(
+        bed.browser().try_ask(email).await.status,
+        StatusCode::SEE_OTHER,
+        "room again"
+    );
 }
 
 async fn h_3_the_trail_tells_each_step_and_no_secret(bed: Bed) {
@@ -238,24 +372,40 @@ async fn h_3_the_trail_tells_each_step_and_no_secret(bed: Bed) {
     let mut person = bed.browser();
     let waiting = person.ask(email).await;
     let mail = bed.mail(email).await;
-    person.submit(&waiting, "code", &[("code", "00000000")]).await;
+    person
+        .submit(&waiting, "code", &[("code", "00000000")])
+        .await;
     person.click(&mail.link()).await;
     for _ in 0..6 {
         bed.browser().ask(email).await;
     }
-    let events = audit_event::Entity::find().all(bed.app.db.read()).await.unwrap();
+    let events = audit_event::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap();
     let count = |kind: &str, reason: Option<&str>| {
-        events.iter().filter(|event| event.kind == kind && event.reason.as_deref() == reason).count()
+        events
+            .iter()
+            .filter(|event| event.kind == kind && event.reason.as_deref() == reason)
+            .count()
     };
     assert_eq!(count("magic_link.requested", None), 5);
     assert_eq!(count("magic_link.sent", None), 1);
     assert_eq!(count("magic_link.refused", Some("wrong_code")), 1);
     assert_eq!(count("magic_link.refused", Some("address_budget")), 2);
     assert_eq!(count("magic_link.consumed", None), 1);
-    let key = Address::parse(email, false).unwrap().key(&bed.app.macs.address).to_column();
+    let key = Address::parse(email, false)
+        .unwrap()
+        .key(&bed.app.macs.address)
+        .to_column();
     for event in &events {
         if event.kind.starts_with("magic_link.") {
-            assert_eq!(event.address_key.as_ref(), Some(&key), "the address as a keyed hash: {}", event.kind);
+            assert_eq!(
+                event.address_key.as_ref(),
+                Some(&key),
+                "the address as a keyed hash: {}",
+                event.kind
+            );
         }
         let shown = format!("{event:?}");
         for secret in [email, &mail.code(), mail.link().rsplit('/').next().unwrap()] {

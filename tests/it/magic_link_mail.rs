@@ -31,15 +31,33 @@ on_both!(
 
 async fn g_1_a_flow_and_its_mail_are_written_together(bed: Bed) {
     for n in 0..7 {
-        bed.browser().ask(if n < 6 { "g1@example.com" } else { "g1b@example.com" }).await;
+        bed.browser()
+            .ask(if n < 6 {
+                "g1@example.com"
+            } else {
+                "g1b@example.com"
+            })
+            .await;
     }
-    let flows = magic_link_flow::Entity::find().all(bed.app.db.read()).await.unwrap();
-    let rows = mail_outbox::Entity::find().all(bed.app.db.read()).await.unwrap();
+    let flows = magic_link_flow::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap();
+    let rows = mail_outbox::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap();
     assert_eq!((flows.len(), rows.len()), (7, 7), "withheld ones too");
     for flow in flows {
-        let row = rows.iter().find(|row| row.flow_id == Some(flow.id)).expect("a mail of each flow");
+        let row = rows
+            .iter()
+            .find(|row| row.flow_id == Some(flow.id))
+            .expect("a mail of each flow");
         // One unit of work has one time.
-        assert_eq!((row.created_at, &row.canonical), (flow.created_at, &flow.canonical));
+        assert_eq!(
+            (row.created_at, &row.canonical),
+            (flow.created_at, &flow.canonical)
+        );
     }
 }
 
@@ -59,8 +77,12 @@ async fn g_2_nothing_that_is_stored_holds_a_secret(bed: Bed) {
         let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
         needles.extend([secret.clone().into_bytes(), hex.into_bytes(), raw]);
     }
-    let holds = |stored: &[u8], needle: &[u8]| stored.windows(needle.len()).any(|part| part == needle);
-    assert!(holds(&half, email.as_bytes()), "the search finds what is there");
+    let holds =
+        |stored: &[u8], needle: &[u8]| stored.windows(needle.len()).any(|part| part == needle);
+    assert!(
+        holds(&half, email.as_bytes()),
+        "the search finds what is there"
+    );
     for stored in [half, whole] {
         for (n, needle) in needles.iter().enumerate() {
             assert!(!holds(&stored, needle), "secret {n} is stored");
@@ -71,7 +93,10 @@ async fn g_2_nothing_that_is_stored_holds_a_secret(bed: Bed) {
 /// A mail server that answers every command with `250`, but RCPT as it is told.
 async fn server(refusal: &'static str) -> (u16, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, refuses) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(true)));
+    let (port, refuses) = (
+        listener.local_addr().unwrap().port(),
+        Arc::new(AtomicBool::new(true)),
+    );
     let told = Arc::clone(&refuses);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -97,7 +122,11 @@ async fn server(refusal: &'static str) -> (u16, Arc<AtomicBool>) {
                         _ => "250 fine",
                     };
                     if !answer.is_empty()
-                        && stream.get_mut().write_all(format!("{answer}\r\n").as_bytes()).await.is_err()
+                        && stream
+                            .get_mut()
+                            .write_all(format!("{answer}\r\n").as_bytes())
+                            .await
+                            .is_err()
                     {
                         return;
                     }
@@ -122,7 +151,10 @@ fn smtp(bed: &Bed, port: u16) -> Transport {
 }
 
 async fn only_row(bed: &Bed) -> mail_outbox::Model {
-    let mut rows = mail_outbox::Entity::find().all(bed.app.db.read()).await.unwrap();
+    let mut rows = mail_outbox::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap();
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
@@ -145,18 +177,33 @@ async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dea
         }
         let pause = row.due_at.since(bed.app.clock().now());
         pauses.push(pause.as_secs_f64().round() as u64);
-        bed.app.clock().advance(pause + std::time::Duration::from_millis(1));
+        bed.app
+            .clock()
+            .advance(pause + std::time::Duration::from_millis(1));
     }
     // Some of a pause has gone by when it is read.
     let fits = |(pause, wanted): (&u64, u64)| (wanted - 4..=wanted).contains(pause);
     let wanted = [5, 15, 45, 120].into_iter().chain(std::iter::repeat(300));
-    assert!(pauses.iter().zip(wanted).all(fits) && pauses.len() >= 6, "{pauses:?}");
+    assert!(
+        pauses.iter().zip(wanted).all(fits) && pauses.len() >= 6,
+        "{pauses:?}"
+    );
     // The flow lives 30 minutes and a link ten: nothing is sent that could not have its full life.
     let waited = last_try.since(begun).as_secs();
-    assert!((900..=1200).contains(&waited), "the last try {waited} s after the first");
+    assert!(
+        (900..=1200).contains(&waited),
+        "the last try {waited} s after the first"
+    );
     let live = magic_link_token::Column::RefusedAt.is_null();
-    let live = magic_link_token::Entity::find().filter(live).count(bed.app.db.read()).await.unwrap();
-    assert_eq!(live, 0, "what certainly was not sent counts not among the live three");
+    let live = magic_link_token::Entity::find()
+        .filter(live)
+        .count(bed.app.db.read())
+        .await
+        .unwrap();
+    assert_eq!(
+        live, 0,
+        "what certainly was not sent counts not among the live three"
+    );
 }
 
 async fn g_3_mail_that_is_refused_is_not_tried_again(mut bed: Bed) {
@@ -176,14 +223,29 @@ async fn g_7_a_letter_has_two_parts_one_host_and_the_right_headers(bed: Bed) {
     let email = "g7@example.com";
     bed.browser().ask(email).await;
     let mail = bed.mail(email).await;
-    assert!(!mail.text.is_empty() && mail.html.contains("<html") && mail.size < 30 * 1024, "{}", mail.size);
-    assert!(mail.links().iter().all(|link| link.starts_with(PUBLIC)), "{:?}", mail.links());
+    assert!(
+        !mail.text.is_empty() && mail.html.contains("<html") && mail.size < 30 * 1024,
+        "{}",
+        mail.size
+    );
+    assert!(
+        mail.links().iter().all(|link| link.starts_with(PUBLIC)),
+        "{:?}",
+        mail.links()
+    );
     for remote in ["src=", "<link", "url(", "@import", "<script", "<iframe"] {
         assert!(!mail.html.contains(remote), "{remote}");
     }
     assert_eq!(mail.header("Auto-Submitted"), Some("auto-generated"));
-    assert!(mail.header("Message-ID").is_some_and(|id| id.ends_with("@localhost>")), "the sender's domain");
-    assert_eq!(mail.html.matches("/login/link/").count() + mail.text.matches("/login/link/").count(), 2);
+    assert!(
+        mail.header("Message-ID")
+            .is_some_and(|id| id.ends_with("@localhost>")),
+        "the sender's domain"
+    );
+    assert_eq!(
+        mail.html.matches("/login/link/").count() + mail.text.matches("/login/link/").count(),
+        2
+    );
 }
 
 async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(bed: Bed) {
@@ -194,7 +256,10 @@ async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(bed: Bed) {
     bed.browser().ask("quiet@example.com").await;
     bed.browser().ask(known).await;
     bed.post().await;
-    assert_eq!((bed.mails("quiet@example.com").len(), bed.mails(known).len()), (0, seen + 1));
+    assert_eq!(
+        (bed.mails("quiet@example.com").len(), bed.mails(known).len()),
+        (0, seen + 1)
+    );
 
     bed.configure(|config| config.magic_link.inform_unknown = true);
     let stranger = "stranger@example.com";
@@ -205,6 +270,10 @@ async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(bed: Bed) {
         bed.post().await;
         let mails = bed.mails(stranger);
         assert_eq!(mails.len(), expected, "after {hours} more hours");
-        assert!(mails.iter().all(|mail| mail.find_code().is_none() && !mail.text.contains("/login/link/")));
+        assert!(
+            mails
+                .iter()
+                .all(|mail| mail.find_code().is_none() && !mail.text.contains("/login/link/"))
+        );
     }
 }

@@ -10,7 +10,9 @@ use entree::{
 };
 use futures_util::future::{BoxFuture, join_all};
 use poem::http::StatusCode;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
+};
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
@@ -49,12 +51,25 @@ async fn b_6_of_64_clicks_at_once_one_makes_a_session(bed: Bed) {
         });
         for answer in join_all(clicks).await {
             let answer = answer.unwrap();
-            assert_eq!(answer.status, StatusCode::OK, "round {round}: {}", answer.summary());
+            assert_eq!(
+                answer.status,
+                StatusCode::OK,
+                "round {round}: {}",
+                answer.summary()
+            );
         }
         let db = bed.app.db.read();
-        assert_eq!(session::Entity::find().count(db).await.unwrap(), round as u64 + 1, "sessions after round {round}");
+        assert_eq!(
+            session::Entity::find().count(db).await.unwrap(),
+            round as u64 + 1,
+            "sessions after round {round}"
+        );
         let consumed = audit_event::Column::Kind.eq("magic_link.consumed");
-        let consumed = audit_event::Entity::find().filter(consumed).count(db).await.unwrap();
+        let consumed = audit_event::Entity::find()
+            .filter(consumed)
+            .count(db)
+            .await
+            .unwrap();
         assert_eq!(consumed, round as u64 + 1, "consumed after round {round}");
     }
 }
@@ -80,7 +95,10 @@ async fn rounds_without_one_winner(bed: &Bed, claim: Claim) -> Vec<usize> {
             destination: None,
             link: None,
         };
-        let id = flow::open(&tx, open, &bed.app.config.get()).await.unwrap().id;
+        let id = flow::open(&tx, open, &bed.app.config.get())
+            .await
+            .unwrap()
+            .id;
         tx.commit().await.unwrap();
         let barrier = Arc::new(Barrier::new(AT_ONCE));
         let claims = (0..AT_ONCE).map(|_| {
@@ -90,7 +108,11 @@ async fn rounds_without_one_winner(bed: &Bed, claim: Claim) -> Vec<usize> {
                 claim(db, id).await
             })
         });
-        let winners = join_all(claims).await.into_iter().filter(|won| *won.as_ref().unwrap()).count();
+        let winners = join_all(claims)
+            .await
+            .into_iter()
+            .filter(|won| *won.as_ref().unwrap())
+            .count();
         if winners != 1 {
             findings.push(winners);
         }
@@ -129,5 +151,8 @@ async fn b_6_the_checker_finds_a_claim_that_reads_before_it_writes(bed: Bed) {
         })
     };
     let findings = rounds_without_one_winner(&bed, wrong).await;
-    assert!(findings.iter().any(|winners| *winners > 1), "the checker is blind: {findings:?}");
+    assert!(
+        findings.iter().any(|winners| *winners > 1),
+        "the checker is blind: {findings:?}"
+    );
 }

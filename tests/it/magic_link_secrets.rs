@@ -33,7 +33,10 @@ fn secret(link: &str) -> Plain {
 }
 
 async fn sessions(bed: &Bed) -> u64 {
-    session::Entity::find().count(bed.app.db.read()).await.unwrap()
+    session::Entity::find()
+        .count(bed.app.db.read())
+        .await
+        .unwrap()
 }
 
 async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(bed: Bed) {
@@ -43,7 +46,9 @@ async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(bed: Bed
     for _ in 0..256 {
         let lifetime = bed.app.config.get().link_lifetime();
         // One digit: ten codes, so a link made of code and flow would come again and again.
-        let made = token::make(&tx, flow, 1, lifetime, &bed.app.macs.code).await.unwrap();
+        let made = token::make(&tx, flow, 1, lifetime, &bed.app.macs.code)
+            .await
+            .unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(made.link.to_text()).unwrap();
         assert_eq!(bytes.len(), 32);
         for (column, byte) in columns.iter_mut().zip(bytes) {
@@ -52,7 +57,11 @@ async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(bed: Bed
     }
     // 256 draws of 256 values give 162 different ones, give or take 6.5; fewer than 110 is 8 deviations off.
     for (at, values) in columns.iter().enumerate() {
-        assert!(values.len() > 110, "byte {at} takes {} values", values.len());
+        assert!(
+            values.len() > 110,
+            "byte {at} takes {} values",
+            values.len()
+        );
     }
 }
 
@@ -76,10 +85,21 @@ async fn b_3_what_is_stored_opens_nothing(bed: Bed) {
     let waiting = person.ask(email).await;
     let mail = bed.mail(email).await;
     let db = bed.app.db.read();
-    let flow = magic_link_flow::Entity::find_by_id(flow_of(&waiting)).one(db).await.unwrap().unwrap();
+    let flow = magic_link_flow::Entity::find_by_id(flow_of(&waiting))
+        .one(db)
+        .await
+        .unwrap()
+        .unwrap();
     let tokens = magic_link_token::Entity::find().all(db).await.unwrap();
-    let mine = tokens.iter().find(|token| token.flow_id == flow.id).unwrap();
-    assert_eq!(mine.link_hash, secret(&mail.link()).hash().to_column(), "SHA-256 of the link's secret");
+    let mine = tokens
+        .iter()
+        .find(|token| token.flow_id == flow.id)
+        .unwrap();
+    assert_eq!(
+        mine.link_hash,
+        secret(&mail.link()).hash().to_column(),
+        "SHA-256 of the link's secret"
+    );
     let mac = token::code_mac(&bed.app.macs.code, flow.id, &mail.code());
     assert_eq!(mine.code_mac, mac.to_column(), "HMAC of flow and code");
     // The pepper is no part of what is stored, and two are live while it is changed.
@@ -87,16 +107,32 @@ async fn b_3_what_is_stored_opens_nothing(bed: Bed) {
     let without = Macs::new(&MasterKeys::new([8; 32], [])).code;
     let live = std::slice::from_ref(mine);
     assert!(
-        token::matches(live, flow.id, &mail.code(), &next) && !token::matches(live, flow.id, &mail.code(), &without)
+        token::matches(live, flow.id, &mail.code(), &next)
+            && !token::matches(live, flow.id, &mail.code(), &without)
     );
 
-    let mut stored: Vec<Vec<u8>> = tokens.iter().flat_map(|t| [t.link_hash.clone(), t.code_mac.clone()]).collect();
+    let mut stored: Vec<Vec<u8>> = tokens
+        .iter()
+        .flat_map(|t| [t.link_hash.clone(), t.code_mac.clone()])
+        .collect();
     for flow in magic_link_flow::Entity::find().all(db).await.unwrap() {
-        stored.extend([flow.browser_hash, flow.consumed_browser_hash].into_iter().flatten());
+        stored.extend(
+            [flow.browser_hash, flow.consumed_browser_hash]
+                .into_iter()
+                .flatten(),
+        );
         stored.push(flow.address_key);
     }
     for session in session::Entity::find().all(db).await.unwrap() {
-        stored.extend([Some(session.secret_hash), session.previous_hash, session.browser_hash].into_iter().flatten());
+        stored.extend(
+            [
+                Some(session.secret_hash),
+                session.previous_hash,
+                session.browser_hash,
+            ]
+            .into_iter()
+            .flatten(),
+        );
     }
     stored.sort();
     stored.dedup();
@@ -138,9 +174,15 @@ async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(bed:
         let answer = if by_link {
             person.open(&mail.link()).await
         } else {
-            person.submit(&waiting, "code", &[("code", &mail.code())]).await
+            person
+                .submit(&waiting, "code", &[("code", &mail.code())])
+                .await
         };
-        assert!(answer.status.is_client_error() && !person.is_signed_in(), "{}", answer.summary());
+        assert!(
+            answer.status.is_client_error() && !person.is_signed_in(),
+            "{}",
+            answer.summary()
+        );
         // The flow goes on: another mail works.
         let answer = person.submit(&waiting, "resend", &[]).await;
         person.follow(&answer).await;
@@ -153,16 +195,28 @@ async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(bed:
     bed.pass(1801);
     bed.post().await;
     assert!(bed.mails("gone@example.com").is_empty(), "no dead mail");
-    assert_eq!(gone.submit(&waiting, "resend", &[]).await.status, StatusCode::GONE);
-    assert_eq!(gone.open(waiting.url.as_str()).await.status, StatusCode::GONE);
+    assert_eq!(
+        gone.submit(&waiting, "resend", &[]).await.status,
+        StatusCode::GONE
+    );
+    assert_eq!(
+        gone.open(waiting.url.as_str()).await.status,
+        StatusCode::GONE
+    );
 }
 
 async fn b_4_a_letter_works_before_its_accept_is_recorded(bed: Bed) {
     let email = "fast@example.com";
     let mut person = bed.browser();
     person.ask(email).await;
-    let composer = Letters { app: bed.app.clone() };
-    let row = mail_outbox::Entity::find().one(bed.app.db.read()).await.unwrap().unwrap();
+    let composer = Letters {
+        app: bed.app.clone(),
+    };
+    let row = mail_outbox::Entity::find()
+        .one(bed.app.db.read())
+        .await
+        .unwrap()
+        .unwrap();
     let tx = bed.tx().await;
     let Composed::Letter { letter, reference } = composer.compose(&tx, &row).await.unwrap() else {
         panic!("no letter");
@@ -170,20 +224,33 @@ async fn b_4_a_letter_works_before_its_accept_is_recorded(bed: Bed) {
     tx.commit().await.unwrap();
     let token = |bed: &Bed| {
         let db = bed.app.db.read().clone();
-        async move { magic_link_token::Entity::find_by_id(reference).one(&db).await.unwrap().unwrap() }
+        async move {
+            magic_link_token::Entity::find_by_id(reference)
+                .one(&db)
+                .await
+                .unwrap()
+                .unwrap()
+        }
     };
     let provisional = token(&bed).await;
     bed.pass(120);
     let tx = bed.tx().await;
     let accepted = tx.now;
-    composer.tried(&tx, &row, reference, Outcome::Accepted).await.unwrap();
+    composer
+        .tried(&tx, &row, reference, Outcome::Accepted)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let extended = token(&bed).await;
     assert!(extended.expires_at > provisional.expires_at);
     assert_eq!(extended.expires_at.since(accepted).as_secs(), 600);
     // The hash was there before the letter left: whoever is faster than the receipt gets in.
     let begin = letter.text.find(PUBLIC).unwrap();
-    let link: String = letter.text[begin..].split_whitespace().next().unwrap().to_owned();
+    let link: String = letter.text[begin..]
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
     person.click(&link).await;
     assert!(person.is_signed_in());
 }
@@ -206,10 +273,17 @@ async fn b_5_the_last_three_mails_work(bed: Bed) {
         if works {
             person.submit(&page, "link", &[]).await;
         }
-        assert_eq!(person.is_signed_in(), works, "mail {which} of the newest four: {}", page.summary());
+        assert_eq!(
+            person.is_signed_in(),
+            works,
+            "mail {which} of the newest four: {}",
+            page.summary()
+        );
         if !works {
             assert_eq!(page.status, StatusCode::GONE);
-            let answer = person.submit(&waiting, "code", &[("code", &mails[which].code())]).await;
+            let answer = person
+                .submit(&waiting, "code", &[("code", &mails[which].code())])
+                .await;
             assert!(answer.status.is_client_error(), "its code neither");
             continue;
         }
@@ -233,13 +307,25 @@ async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) 
         } else {
             (waiting, "code", vec![("code", mail.code())])
         };
-        let fill: Vec<_> = fill.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let fill: Vec<_> = fill
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let (mut double, mut late) = (person.clone(), person.clone());
         let first = person.submit(&page, form, &fill).await;
         bed.pass(50);
         let second = double.submit(&page, form, &fill).await;
-        assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK), "{}", second.summary());
-        assert_eq!(first.refresh().unwrap(), second.refresh().unwrap(), "the same destination");
+        assert_eq!(
+            (first.status, second.status),
+            (StatusCode::OK, StatusCode::OK),
+            "{}",
+            second.summary()
+        );
+        assert_eq!(
+            first.refresh().unwrap(),
+            second.refresh().unwrap(),
+            "the same destination"
+        );
         assert_eq!(sessions(&bed).await, before + 1, "no new session");
         let (one, two) = (person.account().await, double.account().await);
         assert!(two.is_some() && one == two, "both tabs are signed in");
@@ -247,8 +333,17 @@ async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) 
         let third = late.submit(&page, form, &fill).await;
         assert_eq!(third.status, StatusCode::GONE, "{}", third.summary());
         let says = third.text();
-        assert!(says.contains("works once") && says.contains("where you are signed in"), "what to do: {says}");
-        assert!(third.attribute("main a", "href").is_some_and(|href| href == "/login"), "{}", third.summary());
+        assert!(
+            says.contains("works once") && says.contains("where you are signed in"),
+            "what to do: {says}"
+        );
+        assert!(
+            third
+                .attribute("main a", "href")
+                .is_some_and(|href| href == "/login"),
+            "{}",
+            third.summary()
+        );
         assert!(!late.is_signed_in());
     }
 }
@@ -262,20 +357,36 @@ async fn b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in(bed: Bed)
     let mut elsewhere = person.clone();
     elsewhere.ask("another-tab@example.com").await;
     let page = person.open(&bed.mail(email).await.link()).await;
-    let mut clicks = [person.clone(), person.clone(), person.clone(), person.clone()];
+    let mut clicks = [
+        person.clone(),
+        person.clone(),
+        person.clone(),
+        person.clone(),
+    ];
     for click in &mut clicks {
-        assert_eq!(click.submit(&page, "link", &[]).await.status, StatusCode::OK);
+        assert_eq!(
+            click.submit(&page, "link", &[]).await.status,
+            StatusCode::OK
+        );
         bed.pass(5);
     }
     for click in &mut clicks {
-        assert!(click.account().await.is_some_and(|account| account.contains(email)));
+        assert!(
+            click
+                .account()
+                .await
+                .is_some_and(|account| account.contains(email))
+        );
     }
     assert_eq!(sessions(&bed).await, before + 1, "one session");
     // The other tab's sign-in went over to the cookie of the repeated clicks.
     let link = bed.mail("another-tab@example.com").await.link();
     assert!(clicks[3].open(&link).await.has("form#link"));
     bed.pass(61);
-    assert!(clicks[0].account().await.is_none(), "the first secret was good for a minute more");
+    assert!(
+        clicks[0].account().await.is_none(),
+        "the first secret was good for a minute more"
+    );
     assert!(clicks[1].account().await.is_some() && clicks[3].account().await.is_some());
 }
 
@@ -288,11 +399,18 @@ async fn b_7_a_code_form_left_open_in_another_tab_goes_on(bed: Bed) {
     assert!(person.is_signed_in());
     for pause in [0, 120] {
         bed.pass(pause);
-        let answer = person.submit(&waiting, "code", &[("code", &mail.code())]).await;
+        let answer = person
+            .submit(&waiting, "code", &[("code", &mail.code())])
+            .await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
         assert_eq!(answer.location().unwrap().path(), "/login/continue");
         let next = person.follow(&answer).await;
-        assert_eq!(next.location().unwrap().path(), "/account", "{}", next.summary());
+        assert_eq!(
+            next.location().unwrap().path(),
+            "/account",
+            "{}",
+            next.summary()
+        );
         assert!(person.account().await.is_some());
     }
     // A form that waits for another sign-in of this browser gets a fresh token, and nothing is taken from it.
@@ -302,13 +420,32 @@ async fn b_7_a_code_form_left_open_in_another_tab_goes_on(bed: Bed) {
     tab.click(&bed.mail("first@example.com").await.link()).await;
     let code = bed.mail("second@example.com").await.code();
     let answer = tab.submit(&second, "code", &[("code", &code)]).await;
-    assert_eq!(answer.location().unwrap().path(), "/login/sent", "{}", answer.summary());
+    assert_eq!(
+        answer.location().unwrap().path(),
+        "/login/sent",
+        "{}",
+        answer.summary()
+    );
     assert!(tab.follow(&answer).await.has("form#code"));
     assert!(tab.account().await.unwrap().contains("first@example.com"));
     // Nobody else's page and no stranger is led anywhere.
-    for (mut browser, origin) in [(person.clone(), "https://evil.test"), (bed.browser(), PUBLIC)] {
+    for (mut browser, origin) in [
+        (person.clone(), "https://evil.test"),
+        (bed.browser(), PUBLIC),
+    ] {
         let body = encoded(&fields(&first.form("code"), &[("code", "12345678")]));
-        let answer = browser.send(browser.posted("/login/code").header("origin", origin).body(body)).await;
-        assert!(answer.status.is_client_error() && answer.location().is_none(), "{}", answer.summary());
+        let answer = browser
+            .send(
+                browser
+                    .posted("/login/code")
+                    .header("origin", origin)
+                    .body(body),
+            )
+            .await;
+        assert!(
+            answer.status.is_client_error() && answer.location().is_none(),
+            "{}",
+            answer.summary()
+        );
     }
 }

@@ -16,12 +16,20 @@ use crate::bed::Bed;
 
 /// Two-sided p of the Mann-Whitney test, by the normal approximation with ties.
 fn mann_whitney(one: &[f64], two: &[f64]) -> f64 {
-    let mut all: Vec<(f64, bool)> = one.iter().map(|x| (*x, true)).chain(two.iter().map(|x| (*x, false))).collect();
+    let mut all: Vec<(f64, bool)> = one
+        .iter()
+        .map(|x| (*x, true))
+        .chain(two.iter().map(|x| (*x, false)))
+        .collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (n, m) = (one.len() as f64, two.len() as f64);
     let (mut rank_sum, mut ties, mut begin) = (0.0, 0.0, 0);
     while begin < all.len() {
-        let end = begin + all[begin..].iter().take_while(|x| x.0 == all[begin].0).count();
+        let end = begin
+            + all[begin..]
+                .iter()
+                .take_while(|x| x.0 == all[begin].0)
+                .count();
         let rank = (begin + end + 1) as f64 / 2.0;
         rank_sum += rank * all[begin..end].iter().filter(|x| x.1).count() as f64;
         ties += ((end - begin) as f64).powi(3) - (end - begin) as f64;
@@ -35,7 +43,13 @@ fn mann_whitney(one: &[f64], two: &[f64]) -> f64 {
 /// Abramowitz and Stegun 7.1.26; within 1.5e-7.
 fn erfc(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let terms = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];
+    let terms = [
+        1.061_405_429,
+        -1.453_152_027,
+        1.421_413_741,
+        -0.284_496_736,
+        0.254_829_592,
+    ];
     terms.into_iter().fold(0.0, |sum, term| (sum + term) * t) * (-x * x).exp()
 }
 
@@ -54,10 +68,15 @@ fn differ(one: &[f64], two: &[f64]) -> bool {
 fn a_2_the_measure_finds_a_difference_and_invents_none() {
     // A fixed sequence that spreads evenly over 0..1.
     let spread = |n: usize, add: f64| -> Vec<f64> {
-        (0..n).map(|i| (i as f64 * 0.618_033_988_75).fract().powi(3) * 5.0 + 1.0 + add).collect()
+        (0..n)
+            .map(|i| (i as f64 * 0.618_033_988_75).fract().powi(3) * 5.0 + 1.0 + add)
+            .collect()
     };
     assert!(!differ(&spread(2000, 0.0), &spread(1999, 0.0)));
-    assert!(differ(&spread(2000, 0.0), &spread(2000, 0.05)), "0.05 ms more");
+    assert!(
+        differ(&spread(2000, 0.0), &spread(2000, 0.05)),
+        "0.05 ms more"
+    );
     let (one, two) = ([1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0]);
     let p = mann_whitney(&one, &two);
     assert!((p - 0.009_02).abs() < 1e-4, "z = 2.611: {p}");
@@ -92,7 +111,10 @@ async fn a_2_known_and_unknown_take_the_same_time() {
     let bed = Bed::embedded().await;
     bed.browser().sign_in("known@example.com").await;
     bed.configure(|config| {
-        let much = vec![Budget { count: 1_000_000, seconds: 900 }];
+        let much = vec![Budget {
+            count: 1_000_000,
+            seconds: 900,
+        }];
         config.limits.address = much.clone();
         config.limits.network = much;
     });
@@ -102,7 +124,11 @@ async fn a_2_known_and_unknown_take_the_same_time() {
         if !differ(&known, &unknown) {
             return;
         }
-        let (a, b, p) = (median(&known), median(&unknown), mann_whitney(&known, &unknown));
+        let (a, b, p) = (
+            median(&known),
+            median(&unknown),
+            mann_whitney(&known, &unknown),
+        );
         eprintln!("run {repeat}: medians {a:.3} and {b:.3} ms, p {p:.5}");
     }
     panic!("known and unknown can be told apart");
@@ -111,7 +137,10 @@ async fn a_2_known_and_unknown_take_the_same_time() {
 /// A mail server that takes connections and says nothing.
 async fn mute() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let (port, count) = (
+        listener.local_addr().unwrap().port(),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let counted = Arc::clone(&count);
     tokio::spawn(async move {
         let mut kept = Vec::new();
@@ -131,7 +160,10 @@ async fn a_3_asking_waits_for_no_mail_server() {
         config.mail.tls = entree::config::SmtpTls::None;
         config.mail.from = "Entree <login@id.test>".to_owned();
         config.mail.port = port;
-        let much = vec![Budget { count: 1_000_000, seconds: 900 }];
+        let much = vec![Budget {
+            count: 1_000_000,
+            seconds: 900,
+        }];
         config.limits.network = much;
     })
     .await;
@@ -142,11 +174,17 @@ async fn a_3_asking_waits_for_no_mail_server() {
     for n in 0..20 {
         assert_eq!(bed.call(ask(n)).await.status, StatusCode::SEE_OTHER);
     }
-    assert_eq!(calls.load(Ordering::Relaxed), 0, "without the worker nobody calls the mail server");
+    assert_eq!(
+        calls.load(Ordering::Relaxed),
+        0,
+        "without the worker nobody calls the mail server"
+    );
 
     let worker = Worker {
         db: bed.app.db.clone(),
-        composer: Arc::new(entree::magic_link::compose::Letters { app: bed.app.clone() }),
+        composer: Arc::new(entree::magic_link::compose::Letters {
+            app: bed.app.clone(),
+        }),
         transport: bed.transport.clone(),
         notify: Arc::clone(&bed.app.outbox),
         concurrency: 8,
@@ -156,19 +194,29 @@ async fn a_3_asking_waits_for_no_mail_server() {
     let working = tokio::spawn(worker.run(async { drop(stopped.await) }));
     // Beside each request stands one to a service whose mail nobody sends: a busy machine holds up both.
     let quiet = Bed::embedded_with(|config| {
-        config.limits.network = vec![Budget { count: 1_000_000, seconds: 900 }];
+        config.limits.network = vec![Budget {
+            count: 1_000_000,
+            seconds: 900,
+        }];
     })
     .await;
     let mut other = quiet.browser();
     let (page, mut runs) = (other.open("/login").await, Vec::new());
     let form_there = page.form("sign-in");
-    let ask_there = |n: usize| other.filled(&page, &form_there, &[("email", &format!("n{n}@example.com"))]);
+    let ask_there = |n: usize| {
+        other.filled(
+            &page,
+            &form_there,
+            &[("email", &format!("n{n}@example.com"))],
+        )
+    };
     let timed = async |bed: &Bed, request: Request| {
         let began = Instant::now();
         assert_eq!(bed.call(request).await.status, StatusCode::SEE_OTHER);
         began.elapsed()
     };
-    let good = |(p99, beside): &(Duration, Duration)| *p99 <= (3 * *beside).max(Duration::from_millis(50));
+    let good =
+        |(p99, beside): &(Duration, Duration)| *p99 <= (3 * *beside).max(Duration::from_millis(50));
     while runs.len() < 3 && !runs.iter().any(good) {
         let (mut took, mut beside) = (Vec::new(), Vec::new());
         for n in 0..500 {
@@ -178,11 +226,21 @@ async fn a_3_asking_waits_for_no_mail_server() {
         }
         took.sort();
         beside.sort();
-        assert!(took[499] < Duration::from_secs(5), "somebody waited for the mail server: {:?}", took[499]);
+        assert!(
+            took[499] < Duration::from_secs(5),
+            "somebody waited for the mail server: {:?}",
+            took[499]
+        );
         runs.push((took[494], beside[494]));
     }
-    assert!(calls.load(Ordering::Relaxed) > 0, "the worker met the mute server");
-    assert!(runs.iter().any(good), "p99 with a mail server that says nothing, and with none to ask: {runs:?}");
+    assert!(
+        calls.load(Ordering::Relaxed) > 0,
+        "the worker met the mute server"
+    );
+    assert!(
+        runs.iter().any(good),
+        "p99 with a mail server that says nothing, and with none to ask: {runs:?}"
+    );
     stop.send(()).unwrap();
     working.await.unwrap();
 }

@@ -1,24 +1,54 @@
 //! The schema itself: up, down and up again end the same on both databases, copies that migrate at once do it once, and
 //! the rules that are written in SQL (`CHECK`, partial unique indexes) refuse what they should.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use entree::{clock::Clock, db::Db};
 use migration::{Migrator, MigratorTrait as _};
-use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseBackend, DatabaseConnection, Statement,
+};
 use testkit::{Missing, child, ci, services};
 
 /// The columns whose values a `CHECK` holds to a list: table, column, all that is allowed.
 const LISTS: &[(&str, &str, &[&str])] = &[
     ("users", "state", &["active", "disabled", "deleted"]),
     ("user_emails", "state", &["active", "removed"]),
-    ("user_emails", "verified_by", &["mail", "upstream", "import"]),
+    (
+        "user_emails",
+        "verified_by",
+        &["mail", "upstream", "import"],
+    ),
     ("magic_link_flows", "state", &["open", "consumed", "ended"]),
-    ("mail_outbox", "kind", &["sign_in", "no_account", "access_reset", "provider_connected", "provider_disconnected"]),
-    ("mail_outbox", "state", &["queued", "sent", "dropped", "withheld"]),
+    (
+        "mail_outbox",
+        "kind",
+        &[
+            "sign_in",
+            "no_account",
+            "access_reset",
+            "provider_connected",
+            "provider_disconnected",
+        ],
+    ),
+    (
+        "mail_outbox",
+        "state",
+        &["queued", "sent", "dropped", "withheld"],
+    ),
     ("signing_keys", "alg", &["ES256", "RS256"]),
-    ("signing_keys", "state", &["pending", "active", "retiring", "retired", "compromised"]),
+    (
+        "signing_keys",
+        "state",
+        &["pending", "active", "retiring", "retired", "compromised"],
+    ),
 ];
 
 /// An empty database of each kind that this machine has.
@@ -48,9 +78,21 @@ fn is_postgres(db: &DatabaseConnection) -> bool {
 }
 
 async fn rows(db: &DatabaseConnection, sql: &str, columns: &[&str]) -> Vec<Vec<String>> {
-    let found = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
-    let text = |row: &sea_orm::QueryResult, name: &str| row.try_get::<Option<String>>("", name).unwrap();
-    found.iter().map(|row| columns.iter().map(|name| text(row, name).unwrap_or_default()).collect()).collect()
+    let found = db
+        .query_all_raw(Statement::from_string(db.get_database_backend(), sql))
+        .await
+        .unwrap();
+    let text =
+        |row: &sea_orm::QueryResult, name: &str| row.try_get::<Option<String>>("", name).unwrap();
+    found
+        .iter()
+        .map(|row| {
+            columns
+                .iter()
+                .map(|name| text(row, name).unwrap_or_default())
+                .collect()
+        })
+        .collect()
 }
 
 /// Everything that makes up the schema, as text, without the history of migrations.
@@ -78,11 +120,19 @@ async fn schema(db: &DatabaseConnection) -> Vec<String> {
             ),
         ]
     } else {
-        &[("SELECT tbl_name AS t, type AS a, name AS b, sql AS c FROM sqlite_master", &["t", "a", "b", "c"])]
+        &[(
+            "SELECT tbl_name AS t, type AS a, name AS b, sql AS c FROM sqlite_master",
+            &["t", "a", "b", "c"],
+        )]
     };
     let mut all = Vec::new();
     for (sql, columns) in queries {
-        all.extend(rows(db, sql, columns).await.iter().map(|row| row.join(" | ")));
+        all.extend(
+            rows(db, sql, columns)
+                .await
+                .iter()
+                .map(|row| row.join(" | ")),
+        );
     }
     all.retain(|line| !line.starts_with("seaql_migrations"));
     all.sort();
@@ -95,7 +145,12 @@ async fn tables(db: &DatabaseConnection) -> BTreeSet<String> {
     } else {
         "SELECT name AS t FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     };
-    rows(db, sql, &["t"]).await.into_iter().flatten().filter(|name| name != "seaql_migrations").collect()
+    rows(db, sql, &["t"])
+        .await
+        .into_iter()
+        .flatten()
+        .filter(|name| name != "seaql_migrations")
+        .collect()
 }
 
 #[tokio::test]
@@ -103,15 +158,24 @@ async fn migrations_up_down_up_end_the_same_and_down_leaves_nothing() {
     for db in databases().await {
         Migrator::up(&db, None).await.unwrap();
         let first = schema(&db).await;
-        assert!(first.len() > 20 && tables(&db).await.len() >= 11, "{first:#?}");
+        assert!(
+            first.len() > 20 && tables(&db).await.len() >= 11,
+            "{first:#?}"
+        );
         Migrator::down(&db, None).await.unwrap();
-        assert_eq!(schema(&db).await, Vec::<String>::new(), "down leaves nothing of ours");
+        assert_eq!(
+            schema(&db).await,
+            Vec::<String>::new(),
+            "down leaves nothing of ours"
+        );
         Migrator::up(&db, None).await.unwrap();
         assert_eq!(schema(&db).await, first);
         // Once more changes nothing, and a difference would be seen.
         Migrator::up(&db, None).await.unwrap();
         assert_eq!(schema(&db).await, first);
-        db.execute_unprepared("DROP INDEX audit_events_at").await.unwrap();
+        db.execute_unprepared("DROP INDEX audit_events_at")
+            .await
+            .unwrap();
         assert_ne!(schema(&db).await, first);
     }
 }
@@ -140,9 +204,17 @@ async fn migrations_are_listed_without_a_word_to_an_empty_database() {
     };
     let url = server.empty().await;
     let db = Db::connect(&url, 2, Clock::default()).await.unwrap();
-    assert_eq!(db.pending_migrations().await.unwrap().len(), Migrator::migrations().len());
-    let made = "SELECT table_name::text AS t FROM information_schema.tables WHERE table_schema = 'public'";
-    assert_eq!(rows(db.pool(), made, &["t"]).await, Vec::<Vec<String>>::new(), "nothing was made");
+    assert_eq!(
+        db.pending_migrations().await.unwrap().len(),
+        Migrator::migrations().len()
+    );
+    let made =
+        "SELECT table_name::text AS t FROM information_schema.tables WHERE table_schema = 'public'";
+    assert_eq!(
+        rows(db.pool(), made, &["t"]).await,
+        Vec::<Vec<String>>::new(),
+        "nothing was made"
+    );
     db.migrate().await.unwrap();
     assert_eq!(db.pending_migrations().await.unwrap(), Vec::<String>::new());
 }
@@ -170,8 +242,17 @@ async fn migrations_of_eight_copies_at_once_happen_once() {
             assert_eq!((done, left), (Ok(()), Vec::new()));
         }
         let db = connect(&url).await;
-        let history = rows(&db, "SELECT version::text AS v FROM seaql_migrations", &["v"]).await;
-        assert_eq!(history.len(), Migrator::migrations().len(), "each is written down once: {history:?}");
+        let history = rows(
+            &db,
+            "SELECT version::text AS v FROM seaql_migrations",
+            &["v"],
+        )
+        .await;
+        assert_eq!(
+            history.len(),
+            Migrator::migrations().len(),
+            "each is written down once: {history:?}"
+        );
     }
 }
 
@@ -188,7 +269,10 @@ async fn migrations_without_the_lock_do_not_bear_eight_copies() {
         let url = url.clone();
         work.spawn(async move { Migrator::up(&connect(&url).await, None).await.is_ok() });
     }
-    assert!(work.join_all().await.contains(&false), "somebody fails without it");
+    assert!(
+        work.join_all().await.contains(&false),
+        "somebody fails without it"
+    );
 }
 
 /// A row of `table` with a value in every column that needs one; `set` overrides with SQL.
@@ -213,11 +297,17 @@ async fn insert(db: &DatabaseConnection, table: &str, set: &[(&str, &str)]) -> R
             (column[0].clone(), value)
         })
         .collect();
-    values.extend(set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    values.extend(
+        set.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     let names = values.keys().cloned().collect::<Vec<_>>().join(", ");
     let all = values.into_values().collect::<Vec<_>>().join(", ");
     let sql = format!("INSERT INTO {table} ({names}) VALUES ({all})");
-    db.execute_unprepared(&sql).await.map(drop).map_err(|error| format!("{sql}: {error}"))
+    db.execute_unprepared(&sql)
+        .await
+        .map(drop)
+        .map_err(|error| format!("{sql}: {error}"))
 }
 
 /// SQL for a value that nothing else has: random bytes, or the first word of a list.
@@ -249,15 +339,29 @@ async fn migrations_checks_refuse_words_that_are_not_on_the_list() {
         Migrator::up(&db, None).await.unwrap();
         let user = user(&db).await;
         for (table, column, words) in LISTS {
-            let owner: &[(&str, &str)] = if *table == "user_emails" { &[("user_id", user)] } else { &[] };
+            let owner: &[(&str, &str)] = if *table == "user_emails" {
+                &[("user_id", user)]
+            } else {
+                &[]
+            };
             for word in *words {
                 let word = format!("'{word}'");
-                insert(&db, table, &[owner, &[(column, &word)]].concat()).await.unwrap();
+                insert(&db, table, &[owner, &[(column, &word)]].concat())
+                    .await
+                    .unwrap();
             }
-            let upper = format!("'{}'", words[0].to_ascii_uppercase().replace("ES256", "es256"));
+            let upper = format!(
+                "'{}'",
+                words[0].to_ascii_uppercase().replace("ES256", "es256")
+            );
             for wrong in ["'nonsense'", "''", "' '", &upper] {
-                let refused = insert(&db, table, &[owner, &[(column, wrong)]].concat()).await.unwrap_err();
-                assert!(refused.to_ascii_lowercase().contains("check constraint"), "{refused}");
+                let refused = insert(&db, table, &[owner, &[(column, wrong)]].concat())
+                    .await
+                    .unwrap_err();
+                assert!(
+                    refused.to_ascii_lowercase().contains("check constraint"),
+                    "{refused}"
+                );
             }
         }
         // Every list of the schema is in our table.
@@ -271,17 +375,36 @@ async fn migrations_foreign_keys_hold_and_take_rows_along() {
     for db in databases().await {
         Migrator::up(&db, None).await.unwrap();
         if !is_postgres(&db) {
-            db.execute_unprepared("PRAGMA foreign_keys = ON").await.unwrap();
+            db.execute_unprepared("PRAGMA foreign_keys = ON")
+                .await
+                .unwrap();
         }
         let owner = user(&db).await;
-        for table in ["sessions", "user_emails", "grant_families", "user_identities"] {
+        for table in [
+            "sessions",
+            "user_emails",
+            "grant_families",
+            "user_identities",
+        ] {
             let orphan = insert(&db, table, &[]).await.unwrap_err();
-            assert!(orphan.to_ascii_lowercase().contains("foreign key"), "{orphan}");
+            assert!(
+                orphan.to_ascii_lowercase().contains("foreign key"),
+                "{orphan}"
+            );
             insert(&db, table, &[("user_id", owner)]).await.unwrap();
         }
         db.execute_unprepared("DELETE FROM users").await.unwrap();
-        for table in ["sessions", "user_emails", "grant_families", "user_identities"] {
-            let left = db.execute_unprepared(&format!("DELETE FROM {table}")).await.unwrap().rows_affected();
+        for table in [
+            "sessions",
+            "user_emails",
+            "grant_families",
+            "user_identities",
+        ] {
+            let left = db
+                .execute_unprepared(&format!("DELETE FROM {table}"))
+                .await
+                .unwrap()
+                .rows_affected();
             assert_eq!(left, 0, "{table}");
         }
     }
@@ -293,16 +416,28 @@ async fn migrations_partial_unique_indexes_hold() {
         Migrator::up(&db, None).await.unwrap();
         let owner = user(&db).await;
         let email = |state: &'static str, verified: &'static str| {
-            [("user_id", owner), ("canonical", "'a@example.test'"), ("state", state), ("verified_at", verified)]
+            [
+                ("user_id", owner),
+                ("canonical", "'a@example.test'"),
+                ("state", state),
+                ("verified_at", verified),
+            ]
         };
         // Claims and addresses that were given up block nobody.
-        for free in
-            [email("'active'", "NULL"), email("'active'", "NULL"), email("'removed'", "1"), email("'removed'", "2")]
-        {
+        for free in [
+            email("'active'", "NULL"),
+            email("'active'", "NULL"),
+            email("'removed'", "1"),
+            email("'removed'", "2"),
+        ] {
             insert(&db, "user_emails", &free).await.unwrap();
         }
-        insert(&db, "user_emails", &email("'active'", "1")).await.unwrap();
-        let second = insert(&db, "user_emails", &email("'active'", "2")).await.unwrap_err();
+        insert(&db, "user_emails", &email("'active'", "1"))
+            .await
+            .unwrap();
+        let second = insert(&db, "user_emails", &email("'active'", "2"))
+            .await
+            .unwrap_err();
         assert!(second.to_ascii_lowercase().contains("unique"), "{second}");
         // Nor can one of those that were free become the second.
         let raised = "UPDATE user_emails SET verified_at = 3 WHERE verified_at IS NULL";
@@ -310,14 +445,25 @@ async fn migrations_partial_unique_indexes_hold() {
 
         // One account at a provider, one user; a disconnected one blocks nobody.
         let identity = |unlinked: &'static str| {
-            [("user_id", owner), ("issuer", "'https://up.test'"), ("subject", "'1'"), ("unlinked_at", unlinked)]
+            [
+                ("user_id", owner),
+                ("issuer", "'https://up.test'"),
+                ("subject", "'1'"),
+                ("unlinked_at", unlinked),
+            ]
         };
         for free in [identity("1"), identity("2"), identity("NULL")] {
             insert(&db, "user_identities", &free).await.unwrap();
         }
-        let second = insert(&db, "user_identities", &identity("NULL")).await.unwrap_err();
+        let second = insert(&db, "user_identities", &identity("NULL"))
+            .await
+            .unwrap_err();
         assert!(second.to_ascii_lowercase().contains("unique"), "{second}");
-        assert!(db.execute_unprepared("UPDATE user_identities SET unlinked_at = NULL").await.is_err());
+        assert!(
+            db.execute_unprepared("UPDATE user_identities SET unlinked_at = NULL")
+                .await
+                .is_err()
+        );
 
         let key = |alg: &'static str, state: &'static str| [("alg", alg), ("state", state)];
         for free in [
@@ -331,10 +477,16 @@ async fn migrations_partial_unique_indexes_hold() {
             insert(&db, "signing_keys", &free).await.unwrap();
         }
         for alg in ["'ES256'", "'RS256'"] {
-            let second = insert(&db, "signing_keys", &key(alg, "'active'")).await.unwrap_err();
+            let second = insert(&db, "signing_keys", &key(alg, "'active'"))
+                .await
+                .unwrap_err();
             assert!(second.to_ascii_lowercase().contains("unique"), "{second}");
         }
-        assert!(db.execute_unprepared("UPDATE signing_keys SET state = 'active'").await.is_err());
+        assert!(
+            db.execute_unprepared("UPDATE signing_keys SET state = 'active'")
+                .await
+                .is_err()
+        );
     }
 }
 
@@ -343,15 +495,28 @@ async fn migrations_no_secret_is_stored_twice() {
     for db in databases().await {
         Migrator::up(&db, None).await.unwrap();
         let owner = user(&db).await;
-        let bytes = if is_postgres(&db) { "'\\x01'::bytea" } else { "x'01'" };
+        let bytes = if is_postgres(&db) {
+            "'\\x01'::bytea"
+        } else {
+            "x'01'"
+        };
         insert(&db, "magic_link_flows", &[]).await.unwrap();
         let flow = "(SELECT id FROM magic_link_flows LIMIT 1)";
         let twice: &[(&str, &[(&str, &str)])] = &[
             ("sessions", &[("secret_hash", bytes), ("user_id", owner)]),
-            ("magic_link_tokens", &[("link_hash", bytes), ("flow_id", flow)]),
-            ("known_devices", &[("device_hash", bytes), ("address_key", bytes)]),
+            (
+                "magic_link_tokens",
+                &[("link_hash", bytes), ("flow_id", flow)],
+            ),
+            (
+                "known_devices",
+                &[("device_hash", bytes), ("address_key", bytes)],
+            ),
             ("code_budgets", &[("address_key", bytes)]),
-            ("users", &[("public_id", "(SELECT public_id FROM users LIMIT 1)")]),
+            (
+                "users",
+                &[("public_id", "(SELECT public_id FROM users LIMIT 1)")],
+            ),
         ];
         for (table, set) in twice {
             if *table != "users" {

@@ -35,28 +35,44 @@ fn words(db: &DatabaseConnection) -> Words {
             bytes: "sha256(convert_to(gen_random_uuid()::text, 'UTF8'))",
             now: "(extract(epoch FROM now()) * 1000)::bigint",
         },
-        _ => Words { id: "randomblob(16)", bytes: "randomblob(32)", now: "(unixepoch() * 1000)" },
+        _ => Words {
+            id: "randomblob(16)",
+            bytes: "randomblob(32)",
+            now: "(unixepoch() * 1000)",
+        },
     }
 }
 
 async fn run(db: &DatabaseConnection, sql: &str) {
-    db.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{error}: {sql:.80}"));
+    db.execute_unprepared(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {sql:.80}"));
 }
 
 async fn count(db: &DatabaseConnection, sql: &str) -> i64 {
     let statement = Statement::from_string(db.get_database_backend(), sql);
-    db.query_one_raw(statement).await.unwrap().unwrap().try_get("", "n").unwrap()
+    db.query_one_raw(statement)
+        .await
+        .unwrap()
+        .unwrap()
+        .try_get("", "n")
+        .unwrap()
 }
 
 /// A million rows whose keeping time is not over: used flows of today with their tokens, ended sessions of this month.
 async fn fill(db: &DatabaseConnection) {
     let Words { id, bytes, now } = words(db);
     let series = |rows: u64| {
-        let of = "WITH RECURSIVE series(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n <";
+        let of =
+            "WITH RECURSIVE series(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n <";
         format!("{of} {rows})")
     };
     let user = "X'00000000000000000000000000000001'";
-    let user = if id == "randomblob(16)" { user } else { "'00000000-0000-0000-0000-000000000001'" };
+    let user = if id == "randomblob(16)" {
+        user
+    } else {
+        "'00000000-0000-0000-0000-000000000001'"
+    };
     run(
         db,
         &format!(
@@ -102,18 +118,32 @@ async fn fill(db: &DatabaseConnection) {
 /// One whole sign-in of a new person; gives how long its two requests took together.
 async fn login(stage: &Stage, http: &reqwest::Client, number: usize) -> Duration {
     let address = format!("million-{number}@example.test");
-    let verifier = format!("{}{number:06}", "abcdefghijklmnopqrstuvwxyz-0123456789~ABCDEFGH");
-    let challenge = URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes()));
+    let verifier = format!(
+        "{}{number:06}",
+        "abcdefghijklmnopqrstuvwxyz-0123456789~ABCDEFGH"
+    );
+    let challenge = URL_SAFE_NO_PAD.encode(ring::digest::digest(
+        &ring::digest::SHA256,
+        verifier.as_bytes(),
+    ));
     let post = async |action: &str, body: &Value| {
-        let url = stage.service.at(&format!("/api/v1/auth/magic-link/{action}"));
-        let request = http.post(url).header("x-forwarded-for", fresh_network().to_string()).json(body);
+        let url = stage
+            .service
+            .at(&format!("/api/v1/auth/magic-link/{action}"));
+        let request = http
+            .post(url)
+            .header("x-forwarded-for", fresh_network().to_string())
+            .json(body);
         let began = Instant::now();
         let answer = request.send().await.expect("an answer");
         let took = began.elapsed();
-        (took, answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+        (
+            took,
+            answer.status().as_u16(),
+            answer.json::<Value>().await.unwrap_or_default(),
+        )
     };
-    let body =
-        json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
+    let body = json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
     let (asking, status, begun) = post("request", &body).await;
     assert_eq!(status, 202, "{begun}\n{}", stage.trouble());
     let code = stage.mail(&address, 1).await.code();
@@ -126,7 +156,8 @@ async fn login(stage: &Stage, http: &reqwest::Client, number: usize) -> Duration
 /// p50 and p99, in milliseconds.
 fn quantiles(mut all: Vec<Duration>) -> (f64, f64) {
     all.sort();
-    let at = |share: usize| all[(all.len() * share / 100).min(all.len() - 1)].as_secs_f64() * 1000.0;
+    let at =
+        |share: usize| all[(all.len() * share / 100).min(all.len() - 1)].as_secs_f64() * 1000.0;
     (at(50), at(99))
 }
 
@@ -150,18 +181,35 @@ fn say(what: &str, backend: Backend, [(p50, p99), (full_p50, full_p99)]: [(f64, 
 }
 
 async fn million(backend: Backend) {
-    let Some(empty) = Stage::start(backend, |options| options).await else { return };
-    let Some(full) = Stage::start(backend, |options| options).await else { return };
+    let Some(empty) = Stage::start(backend, |options| options).await else {
+        return;
+    };
+    let Some(full) = Stage::start(backend, |options| options).await else {
+        return;
+    };
     let db = full.database().await;
     let began = Instant::now();
     fill(&db).await;
-    println!("{backend:?}: filled in {:.0} s", began.elapsed().as_secs_f64());
+    println!(
+        "{backend:?}: filled in {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
     let beside = compare(&empty, &full, 0).await;
     say("kept", backend, beside);
     // All of it is due at once, which no real service sees.
     let Words { now, .. } = words(&db);
-    run(&db, &format!("UPDATE sessions SET expires_at = {now} - 4000000000 WHERE device = 'old'")).await;
-    run(&db, &format!("UPDATE magic_link_flows SET expires_at = {now} - 90000000 WHERE canonical LIKE 'old-%'")).await;
+    run(
+        &db,
+        &format!("UPDATE sessions SET expires_at = {now} - 4000000000 WHERE device = 'old'"),
+    )
+    .await;
+    run(
+        &db,
+        &format!(
+            "UPDATE magic_link_flows SET expires_at = {now} - 90000000 WHERE canonical LIKE 'old-%'"
+        ),
+    )
+    .await;
     let due = Instant::now();
     let during = compare(&empty, &full, LOGINS).await;
     say("being cleaned up", backend, during);
@@ -170,10 +218,21 @@ async fn million(backend: Backend) {
     let gone = testkit::until("the clean-up", Duration::from_secs(900), || async {
         (count(&db, left).await == 0).then(|| due.elapsed())
     });
-    let gone = gone.await.unwrap_or_else(|why| panic!("{why}\n{}", full.trouble()));
-    println!("{backend:?}: a million rows gone {:.0} s after they were due", gone.as_secs_f64());
-    assert!(beside[1].1 <= 2.0 * beside[0].1, "H1: p99 within twice that of an empty database");
-    assert!(gone <= Duration::from_secs(300), "H1: gone within five minutes");
+    let gone = gone
+        .await
+        .unwrap_or_else(|why| panic!("{why}\n{}", full.trouble()));
+    println!(
+        "{backend:?}: a million rows gone {:.0} s after they were due",
+        gone.as_secs_f64()
+    );
+    assert!(
+        beside[1].1 <= 2.0 * beside[0].1,
+        "H1: p99 within twice that of an empty database"
+    );
+    assert!(
+        gone <= Duration::from_secs(300),
+        "H1: gone within five minutes"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

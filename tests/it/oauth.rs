@@ -20,8 +20,12 @@ use crate::bed::{Bed, Browser, PUBLIC, encoded};
 pub(crate) const CALLBACK: &str = "https://app.example/cb";
 
 /// The redirect URIs of the usual client.
-pub(crate) const REGISTERED: [&str; 4] =
-    [CALLBACK, "https://app.example/q?a=1", "http://127.0.0.1:9000/cb", "http://[::1]:9000/cb"];
+pub(crate) const REGISTERED: [&str; 4] = [
+    CALLBACK,
+    "https://app.example/q?a=1",
+    "http://127.0.0.1:9000/cb",
+    "http://[::1]:9000/cb",
+];
 
 /// Registers the usual client `web`, an `other` one with the same place, a `foreign` one that needs consent, and `es`, whose ID tokens are ES256; and lets
 /// one address have as many mails as a test wants.
@@ -40,16 +44,25 @@ pub(crate) fn with_clients(config: &mut Config) {
             "first_party": true,
             "allowed_origins": ["https://app.example"],
         });
-        client.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        client
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         serde_json::from_value(client).unwrap()
     };
     config.clients = vec![
         client("web", json!({})),
         client("other", json!({})),
         client("foreign", json!({"first_party": false})),
-        client("es", json!({"id_token_signed_response_alg": "ES256", "access_token_alg": "RS256"})),
+        client(
+            "es",
+            json!({"id_token_signed_response_alg": "ES256", "access_token_alg": "RS256"}),
+        ),
     ];
-    let many = vec![Budget { count: 10_000, seconds: 60 }];
+    let many = vec![Budget {
+        count: 10_000,
+        seconds: 60,
+    }];
     config.limits.address.clone_from(&many);
     config.limits.known_device.clone_from(&many);
     config.limits.network.clone_from(&many);
@@ -67,7 +80,10 @@ impl Attempt {
     /// The usual request of the client `web`.
     pub(crate) fn new() -> Self {
         let verifier = entree::secret::Plain::generate().to_text();
-        let challenge = URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes()));
+        let challenge = URL_SAFE_NO_PAD.encode(ring::digest::digest(
+            &ring::digest::SHA256,
+            verifier.as_bytes(),
+        ));
         let parameters = [
             ("response_type", "code"),
             ("client_id", "web"),
@@ -78,7 +94,12 @@ impl Attempt {
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
-        Self { parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(), verifier }
+        Self {
+            parameters: parameters
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            verifier,
+        }
     }
 
     /// With a parameter of another value, or a further one.
@@ -100,7 +121,11 @@ impl Attempt {
     }
 
     fn parameter(&self, name: &str) -> String {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+        self.parameters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+            .unwrap_or_default()
     }
 
     /// What the client sends to the token endpoint for a code.
@@ -141,18 +166,24 @@ pub(crate) async fn signed_in<'a>(bed: &'a Bed, email: &str) -> Browser<'a> {
 /// A parameter of the redirect to the client.
 pub(crate) fn parameter(answer: &Page, name: &str) -> Option<String> {
     let to = answer.location()?;
-    to.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    to.query_pairs()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 /// Whether an answer leads to the client.
 pub(crate) fn leads_to_client(answer: &Page) -> bool {
-    answer.location().is_some_and(|to| to.as_str().starts_with(CALLBACK))
+    answer
+        .location()
+        .is_some_and(|to| to.as_str().starts_with(CALLBACK))
 }
 
 /// Follows redirects and pages that go on by themselves, as long as they stay with us.
 pub(crate) async fn settle(browser: &mut Browser<'_>, mut page: Page) -> Page {
     for _ in 0..10 {
-        let Some(next) = page.location().or_else(|| page.refresh()) else { return page };
+        let Some(next) = page.location().or_else(|| page.refresh()) else {
+            return page;
+        };
         if next.origin().ascii_serialization() != PUBLIC {
             return page;
         }
@@ -188,13 +219,23 @@ pub(crate) async fn token(bed: &Bed, fields: &BTreeMap<String, String>) -> Page 
 
 /// A GET without a browser.
 pub(crate) async fn get(bed: &Bed, path: &str) -> Page {
-    bed.call(Request::builder().uri_str(path).header(header::HOST, "id.test").finish()).await
+    bed.call(
+        Request::builder()
+            .uri_str(path)
+            .header(header::HOST, "id.test")
+            .finish(),
+    )
+    .await
 }
 
 /// The error code of a JSON answer.
 pub(crate) fn error_of(answer: &Page) -> String {
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("not JSON: {}", answer.body));
-    body["error"].as_str().unwrap_or_else(|| panic!("no error: {body}")).to_owned()
+    let body: Value =
+        serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("not JSON: {}", answer.body));
+    body["error"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no error: {body}"))
+        .to_owned()
 }
 
 /// Checks a token's signature with the published keys alone.

@@ -5,14 +5,21 @@ use testkit::page::Page;
 
 use crate::{
     bed::{Bed, PUBLIC, encoded},
-    oauth::{Attempt, CALLBACK, leads_to_client, parameter, register, settle, sign_in_from, signed_in},
+    oauth::{
+        Attempt, CALLBACK, leads_to_client, parameter, register, settle, sign_in_from, signed_in,
+    },
 };
 
 /// What an answer in a redirect may carry (AZ-16).
 const ANSWER: [&str; 5] = ["code", "error", "error_description", "state", "iss"];
 
 fn names(answer: &Page) -> Vec<String> {
-    answer.location().unwrap().query_pairs().map(|(name, _)| name.into_owned()).collect()
+    answer
+        .location()
+        .unwrap()
+        .query_pairs()
+        .map(|(name, _)| name.into_owned())
+        .collect()
 }
 
 on_both!(
@@ -30,7 +37,10 @@ async fn az_17_se_3_somebody_signed_in_gets_a_code_without_a_page(bed: Bed) {
     register(&bed);
     let mut browser = bed.browser();
     let asked = browser.open(&Attempt::new().path()).await;
-    assert_eq!((asked.status, asked.location().unwrap().path()), (StatusCode::SEE_OTHER, "/login"));
+    assert_eq!(
+        (asked.status, asked.location().unwrap().path()),
+        (StatusCode::SEE_OTHER, "/login")
+    );
     let login = browser.follow(&asked).await;
     let back = sign_in_from(&mut browser, &login, "az17@example.com").await;
     assert!(leads_to_client(&back), "{}", back.summary());
@@ -40,10 +50,18 @@ async fn az_17_se_3_somebody_signed_in_gets_a_code_without_a_page(bed: Bed) {
         assert_eq!(answer.status, StatusCode::SEE_OTHER);
         assert!(leads_to_client(answer));
         assert_eq!(parameter(answer, "state").as_deref(), Some("the state"));
-        assert_eq!(parameter(answer, "iss").as_deref(), Some(PUBLIC), "RFC 9207 §2");
+        assert_eq!(
+            parameter(answer, "iss").as_deref(),
+            Some(PUBLIC),
+            "RFC 9207 §2"
+        );
         let code = parameter(answer, "code").unwrap();
         assert_eq!(code.len(), 43, "32 bytes in base64url");
-        assert!(names(answer).iter().all(|name| ANSWER.contains(&name.as_str())));
+        assert!(
+            names(answer)
+                .iter()
+                .all(|name| ANSWER.contains(&name.as_str()))
+        );
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
         assert!(codes.insert(code), "each code is its own");
@@ -80,17 +98,28 @@ async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(bed: Bed) {
     let mut browser = bed.browser();
     let asked = browser.open(&Attempt::new().path()).await;
     let login = browser.follow(&asked).await;
-    let sent = browser.submit(&login, "sign-in", &[("email", "tabs@example.com")]).await;
+    let sent = browser
+        .submit(&login, "sign-in", &[("email", "tabs@example.com")])
+        .await;
     let waiting = browser.follow(&sent).await;
     let link = bed.mail("tabs@example.com").await.link();
     let done = browser.click(&link).await;
     let path = done.refresh().expect("a page that goes on")[url::Position::BeforePath..].to_owned();
-    assert_eq!(path, format!("/login/continue?flow={}", crate::bed::flow_of(&waiting)));
+    assert_eq!(
+        path,
+        format!("/login/continue?flow={}", crate::bed::flow_of(&waiting))
+    );
     let link_tab = browser.open(&path).await;
     let waiting_tab = browser.open(&path).await;
-    assert!(leads_to_client(&settle(&mut browser, link_tab.clone()).await));
+    assert!(leads_to_client(
+        &settle(&mut browser, link_tab.clone()).await
+    ));
     assert_eq!(waiting_tab.status, StatusCode::OK);
-    assert!(waiting_tab.location().is_none() && waiting_tab.refresh().is_none(), "{}", waiting_tab.summary());
+    assert!(
+        waiting_tab.location().is_none() && waiting_tab.refresh().is_none(),
+        "{}",
+        waiting_tab.summary()
+    );
     // The resumed request is spent too.
     let spent = browser.follow(&link_tab).await;
     assert_eq!(spent.status, StatusCode::GONE, "{}", spent.summary());
@@ -101,13 +130,19 @@ async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(bed: Bed) 
     let email = "tabs2@example.com";
     let mut browser = bed.browser();
     // A first tab waits for a mail, a second one shows the form of another request, a third one signs in.
-    let first = browser.open(&Attempt::new().with("state", "one").path()).await;
+    let first = browser
+        .open(&Attempt::new().with("state", "one").path())
+        .await;
     let first = browser.follow(&first).await;
     let first = browser.submit(&first, "sign-in", &[("email", email)]).await;
     let first = browser.follow(&first).await;
     let code = bed.mail(email).await.code();
-    let second = browser.open(&Attempt::new().with("state", "two").path()).await;
-    let third = browser.open(&Attempt::new().with("state", "three").path()).await;
+    let second = browser
+        .open(&Attempt::new().with("state", "two").path())
+        .await;
+    let third = browser
+        .open(&Attempt::new().with("state", "three").path())
+        .await;
     let third = browser.follow(&third).await;
     let third = sign_in_from(&mut browser, &third, email).await;
     assert_eq!(parameter(&third, "state").as_deref(), Some("three"));
@@ -115,20 +150,39 @@ async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(bed: Bed) 
     let first = browser.open(&first.url[url::Position::BeforePath..]).await;
     let first = browser.submit(&first, "code", &[("code", &code)]).await;
     let first = settle(&mut browser, first).await;
-    assert_eq!(parameter(&first, "state").as_deref(), Some("one"), "{}", first.summary());
+    assert_eq!(
+        parameter(&first, "state").as_deref(),
+        Some("one"),
+        "{}",
+        first.summary()
+    );
     let second = browser.follow(&second).await;
-    assert!(second.has("form#sign-in"), "its form is still this browser's: {}", second.summary());
+    assert!(
+        second.has("form#sign-in"),
+        "its form is still this browser's: {}",
+        second.summary()
+    );
     let second = sign_in_from(&mut browser, &second, email).await;
-    assert_eq!(parameter(&second, "state").as_deref(), Some("two"), "{}", second.summary());
+    assert_eq!(
+        parameter(&second, "state").as_deref(),
+        Some("two"),
+        "{}",
+        second.summary()
+    );
 }
 
 async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(bed: Bed) {
     register(&bed);
     let mut browser = signed_in(&bed, "az1@example.com").await;
-    let attempt = Attempt::new().with("state", "a b&c=d+é").with("login_hint", "hint@example.com");
+    let attempt = Attempt::new()
+        .with("state", "a b&c=d+é")
+        .with("login_hint", "hint@example.com");
     let mut foreign = bed.browser();
     let to = posted(&mut foreign, "/oauth2/authorize", &attempt.parameters).await;
-    assert!(foreign.cookies.is_empty(), "nothing is kept for a request without our cookie");
+    assert!(
+        foreign.cookies.is_empty(),
+        "nothing is kept for a request without our cookie"
+    );
     // A reload works; what waits is no secret, and whose browser comes for it decides who answers.
     for _ in 0..2 {
         let back = browser.open(&to).await;
@@ -137,19 +191,33 @@ async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(bed: Bed) {
     }
     let asked = foreign.open(&to).await;
     let login = foreign.follow(&asked).await;
-    assert_eq!(login.attribute("input[name=email]", "value").as_deref(), Some("hint@example.com"));
+    assert_eq!(
+        login.attribute("input[name=email]", "value").as_deref(),
+        Some("hint@example.com")
+    );
     // What is wrong with it is told as for a GET.
     let wrong = attempt.clone().with("response_type", "token");
     let to = posted(&mut foreign, "/oauth2/authorize", &wrong.parameters).await;
-    assert_eq!(parameter(&browser.open(&to).await, "error").as_deref(), Some("unsupported_response_type"));
+    assert_eq!(
+        parameter(&browser.open(&to).await, "error").as_deref(),
+        Some("unsupported_response_type")
+    );
     for bad in ["posted=x", "posted=", &format!("posted={}", "A".repeat(43))] {
         let answer = browser.open(&format!("/oauth2/authorize?{bad}")).await;
-        assert!(answer.status.is_client_error(), "{bad}: {}", answer.summary());
+        assert!(
+            answer.status.is_client_error(),
+            "{bad}: {}",
+            answer.summary()
+        );
     }
 }
 
 /// Posts as a page of another site does; gives where that leads: to our GET, with nothing of the request in its URL.
-async fn posted(browser: &mut crate::bed::Browser<'_>, path: &str, parameters: &[(String, String)]) -> String {
+async fn posted(
+    browser: &mut crate::bed::Browser<'_>,
+    path: &str,
+    parameters: &[(String, String)],
+) -> String {
     let request = browser
         .posted(path)
         .header("origin", "https://app.example")
@@ -158,12 +226,21 @@ async fn posted(browser: &mut crate::bed::Browser<'_>, path: &str, parameters: &
     let answer = browser.send(request).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
     let to = answer.location().unwrap();
-    assert_eq!((to.origin().ascii_serialization().as_str(), to.path()), (PUBLIC, path));
-    let names: Vec<String> = to.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    assert_eq!(
+        (to.origin().ascii_serialization().as_str(), to.path()),
+        (PUBLIC, path)
+    );
+    let names: Vec<String> = to
+        .query_pairs()
+        .map(|(name, _)| name.into_owned())
+        .collect();
     assert_eq!(names, ["posted"]);
     for (name, value) in parameters {
         let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-        assert!(!to.as_str().contains(&encoded) && !to.as_str().contains(value.as_str()), "{name} stands in {to}");
+        assert!(
+            !to.as_str().contains(&encoded) && !to.as_str().contains(value.as_str()),
+            "{name} stands in {to}"
+        );
     }
     to[url::Position::BeforePath..].to_owned()
 }
@@ -185,7 +262,10 @@ async fn az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls(bed: Bed) {
     let asked = asked.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let to = posted(&mut bed.browser(), "/oauth2/logout", &asked).await;
     let gone = browser.open(&to).await;
-    assert_eq!(gone.location().unwrap().as_str(), "https://app.example/bye?state=the+state");
+    assert_eq!(
+        gone.location().unwrap().as_str(),
+        "https://app.example/bye?state=the+state"
+    );
     assert!(browser.account().await.is_none());
 }
 
@@ -193,18 +273,28 @@ async fn az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls(bed: Bed) {
 async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
     let bed = Bed::embedded().await;
     register(&bed);
-    bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count: 3, seconds: 600 }]);
+    bed.configure(|config| {
+        config.limits.authorize = vec![entree::config::Budget {
+            count: 3,
+            seconds: 600,
+        }]
+    });
     let mut browser = bed.browser();
     let parameters = Attempt::new().parameters;
     let to = posted(&mut browser, "/oauth2/authorize", &parameters).await;
     for _ in 0..2 {
         posted(&mut browser, "/oauth2/authorize", &parameters).await;
     }
-    let request = browser.posted("/oauth2/authorize").body(encoded(&parameters));
+    let request = browser
+        .posted("/oauth2/authorize")
+        .body(encoded(&parameters));
     let refused = browser.send(request).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     let long = Attempt::new().with("nonce", &"x".repeat(9000));
-    let request = bed.browser().posted("/oauth2/authorize").body(encoded(&long.parameters));
+    let request = bed
+        .browser()
+        .posted("/oauth2/authorize")
+        .body(encoded(&long.parameters));
     assert_eq!(bed.call(request).await.status, StatusCode::BAD_REQUEST);
     bed.pass(301);
     assert_eq!(bed.browser().open(&to).await.status, StatusCode::GONE);
@@ -214,21 +304,38 @@ async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
 async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
     let bed = Bed::embedded().await;
     register(&bed);
-    let budget =
-        |count| bed.configure(|config| config.limits.authorize = vec![entree::config::Budget { count, seconds: 600 }]);
+    let budget = |count| {
+        bed.configure(|config| {
+            config.limits.authorize = vec![entree::config::Budget {
+                count,
+                seconds: 600,
+            }]
+        })
+    };
     budget(3);
     let mut browser = bed.browser();
     let asked = browser.open(&Attempt::new().path()).await;
     let login = browser.follow(&asked).await;
-    let sent = browser.submit(&login, "sign-in", &[("email", "again@example.com")]).await;
+    let sent = browser
+        .submit(&login, "sign-in", &[("email", "again@example.com")])
+        .await;
     let flow = crate::bed::flow_of(&browser.follow(&sent).await);
     let restart = format!("/login/restart?flow={flow}");
-    for status in [StatusCode::SEE_OTHER, StatusCode::SEE_OTHER, StatusCode::TOO_MANY_REQUESTS] {
+    for status in [
+        StatusCode::SEE_OTHER,
+        StatusCode::SEE_OTHER,
+        StatusCode::TOO_MANY_REQUESTS,
+    ] {
         assert_eq!(browser.open(&restart).await.status, status);
     }
-    browser.click(&bed.mail("again@example.com").await.link()).await;
+    browser
+        .click(&bed.mail("again@example.com").await.link())
+        .await;
     let go_on = format!("/login/continue?flow={flow}");
-    assert_eq!(browser.open(&go_on).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        browser.open(&go_on).await.status,
+        StatusCode::TOO_MANY_REQUESTS
+    );
     // Nothing was spent by that; and what was taken takes no more room, so that it needs no budget.
     budget(4);
     let first = browser.open(&go_on).await;
@@ -250,14 +357,32 @@ async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
         let payload: String = serde_json::from_str(line).unwrap();
         for attempt in [
             Attempt::new().with("redirect_uri", &payload),
-            Attempt::new().with("redirect_uri", &payload).with("prompt", "none"),
-            Attempt::new().with("redirect_uri", &payload).with("response_type", "token"),
+            Attempt::new()
+                .with("redirect_uri", &payload)
+                .with("prompt", "none"),
+            Attempt::new()
+                .with("redirect_uri", &payload)
+                .with("response_type", "token"),
         ] {
             let answer = browser.open(&attempt.path()).await;
-            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{line}: {}", answer.summary());
-            assert!(answer.header("location").is_none() && answer.refresh().is_none(), "{line}");
-            assert!(answer.body.contains("redirect_uri"), "the page names the parameter: {line}");
-            assert!(!answer.body.contains("evil.example"), "{line}: the page does not repeat it");
+            assert_eq!(
+                answer.status,
+                StatusCode::BAD_REQUEST,
+                "{line}: {}",
+                answer.summary()
+            );
+            assert!(
+                answer.header("location").is_none() && answer.refresh().is_none(),
+                "{line}"
+            );
+            assert!(
+                answer.body.contains("redirect_uri"),
+                "the page names the parameter: {line}"
+            );
+            assert!(
+                !answer.body.contains("evil.example"),
+                "{line}: the page does not repeat it"
+            );
         }
         tried += 1;
     }
@@ -269,13 +394,38 @@ async fn f_1_no_other_parameter_leads_out_of_our_pages() {
     let bed = Bed::embedded().await;
     register(&bed);
     let mut browser = signed_in(&bed, "f1b@example.com").await;
-    for path in ["/login", "/login/continue", "/login/sent", "/login/restart", "/account", "/logged-out", "/"] {
-        for name in ["next", "return_to", "redirect_uri", "continue", "url", "to", "txn", "flow"] {
-            for value in ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"] {
+    for path in [
+        "/login",
+        "/login/continue",
+        "/login/sent",
+        "/login/restart",
+        "/account",
+        "/logged-out",
+        "/",
+    ] {
+        for name in [
+            "next",
+            "return_to",
+            "redirect_uri",
+            "continue",
+            "url",
+            "to",
+            "txn",
+            "flow",
+        ] {
+            for value in [
+                "https://evil.example",
+                "//evil.example",
+                "/\\evil.example",
+                "javascript:alert(1)",
+            ] {
                 let query = encoded(&[(name.to_owned(), value.to_owned())]);
                 let answer = browser.open(&format!("{path}?{query}")).await;
                 let to = answer.location().or_else(|| answer.refresh());
-                assert!(to.is_none_or(|to| to.origin().ascii_serialization() == PUBLIC), "{path}?{query}");
+                assert!(
+                    to.is_none_or(|to| to.origin().ascii_serialization() == PUBLIC),
+                    "{path}?{query}"
+                );
                 assert!(
                     !answer.body.contains("evil.example") && !answer.body.contains("javascript:"),
                     "{path}?{query}"
@@ -290,22 +440,37 @@ async fn az_3_a_registered_query_is_kept_and_a_loopback_port_is_free() {
     let bed = Bed::embedded().await;
     register(&bed);
     let mut browser = signed_in(&bed, "az3@example.com").await;
-    let answer = browser.open(&Attempt::new().with("redirect_uri", "https://app.example/q?a=1").path()).await;
+    let answer = browser
+        .open(
+            &Attempt::new()
+                .with("redirect_uri", "https://app.example/q?a=1")
+                .path(),
+        )
+        .await;
     let location = answer.header("location").unwrap();
-    assert!(location.starts_with("https://app.example/q?a=1&code="), "{location}");
+    assert!(
+        location.starts_with("https://app.example/q?a=1&code="),
+        "{location}"
+    );
     for place in LOOPBACK {
         let done = allowed(&mut browser, &Attempt::new().with("redirect_uri", place)).await;
         assert!(done.starts_with(&format!("{place}?code=")), "{done}");
     }
 }
 
-const LOOPBACK: [&str; 3] = ["http://127.0.0.1:50123/cb", "http://[::1]:1/cb", "http://127.0.0.1/cb"];
+const LOOPBACK: [&str; 3] = [
+    "http://127.0.0.1:50123/cb",
+    "http://[::1]:1/cb",
+    "http://127.0.0.1/cb",
+];
 
 /// Presses the button of the question that a request leads to; gives where that goes.
 async fn allowed(browser: &mut crate::bed::Browser<'_>, attempt: &Attempt) -> String {
     let asked = browser.open(&attempt.path()).await;
     let question = settle(browser, asked).await;
-    let done = browser.submit(&question, "consent", &[("decision", "allow")]).await;
+    let done = browser
+        .submit(&question, "consent", &[("decision", "allow")])
+        .await;
     done.attribute("meta[http-equiv=refresh]", "content")
         .expect("a page that goes on")
         .split_once("url=")
@@ -328,39 +493,83 @@ async fn rfc_8252_nothing_on_the_device_gets_a_code_without_a_page(bed: Bed) {
     let mut browser = signed_in(&bed, "device@example.com").await;
     for place in LOOPBACK.into_iter().chain(["com.example.app:/cb"]) {
         let attempt = Attempt::new().with("redirect_uri", place);
-        let silent = browser.open(&attempt.clone().with("prompt", "none").path()).await;
-        assert_eq!(parameter(&silent, "error").as_deref(), Some("consent_required"), "{place}");
+        let silent = browser
+            .open(&attempt.clone().with("prompt", "none").path())
+            .await;
+        assert_eq!(
+            parameter(&silent, "error").as_deref(),
+            Some("consent_required"),
+            "{place}"
+        );
         // Each time: what was allowed before says nothing of who waits there now.
         for _ in 0..2 {
             let asked = browser.open(&attempt.path()).await;
             let question = settle(&mut browser, asked).await;
-            assert!(question.has("form#consent") && question.body.contains("on this device"), "{}", question.summary());
-            assert!(allowed(&mut browser, &attempt).await.starts_with(&format!("{place}?code=")));
+            assert!(
+                question.has("form#consent") && question.body.contains("on this device"),
+                "{}",
+                question.summary()
+            );
+            assert!(
+                allowed(&mut browser, &attempt)
+                    .await
+                    .starts_with(&format!("{place}?code="))
+            );
         }
     }
     let third = Attempt::new().with("client_id", "foreign");
     allowed(&mut browser, &third).await;
-    assert!(leads_to_client(&browser.open(&third.path()).await), "allowed once, for the web");
-    let asked = browser.open(&third.with("redirect_uri", LOOPBACK[0]).path()).await;
-    assert_eq!(asked.location().unwrap().path(), "/consent", "and not for the device");
+    assert!(
+        leads_to_client(&browser.open(&third.path()).await),
+        "allowed once, for the web"
+    );
+    let asked = browser
+        .open(&third.with("redirect_uri", LOOPBACK[0]).path())
+        .await;
+    assert_eq!(
+        asked.location().unwrap().path(),
+        "/consent",
+        "and not for the device"
+    );
     // A secret keeps others from using the code.
-    let answer =
-        browser.open(&Attempt::new().with("client_id", "keeper").with("redirect_uri", LOOPBACK[0]).path()).await;
+    let answer = browser
+        .open(
+            &Attempt::new()
+                .with("client_id", "keeper")
+                .with("redirect_uri", LOOPBACK[0])
+                .path(),
+        )
+        .await;
     assert!(parameter(&answer, "code").is_some(), "{}", answer.summary());
 
     // Who signs in for it has seen the page that names the application.
     let mut newcomer = bed.browser();
-    let asked = newcomer.open(&Attempt::new().with("redirect_uri", LOOPBACK[0]).path()).await;
+    let asked = newcomer
+        .open(&Attempt::new().with("redirect_uri", LOOPBACK[0]).path())
+        .await;
     let login = newcomer.follow(&asked).await;
     let back = sign_in_from(&mut newcomer, &login, "newcomer@example.com").await;
-    assert!(back.location().unwrap().as_str().starts_with("http://127.0.0.1:50123/cb?code="), "{}", back.summary());
+    assert!(
+        back.location()
+            .unwrap()
+            .as_str()
+            .starts_with("http://127.0.0.1:50123/cb?code="),
+        "{}",
+        back.summary()
+    );
 }
 
 async fn az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get(bed: Bed) {
     register(&bed);
     let mut browser = signed_in(&bed, "az1b@example.com").await;
     let good = encoded(&Attempt::new().parameters);
-    for broken in ["prompt=login%zz", "max_age=%zz", "nonce=%ff", "state=a&state=%ff", "scope=openid&scope=%"] {
+    for broken in [
+        "prompt=login%zz",
+        "max_age=%zz",
+        "nonce=%ff",
+        "state=a&state=%ff",
+        "scope=openid&scope=%",
+    ] {
         let query = format!("{good}&{broken}");
         let own = browser.open(&format!("/oauth2/authorize?{query}")).await;
         let request = bed.browser().posted("/oauth2/authorize").body(query);
@@ -377,9 +586,22 @@ async fn az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get(bed: Bed
         assert_eq!(own.location(), back.location(), "{broken}");
     }
     // Hints never fail a request (AZ-10), and a parameter of the client's own is none of ours (AZ-6).
-    for ignored in ["claims=%ff", "ui_locales=%zz", "display=%ff", "login_hint=%ff", "acr_values=%", "posted=foo"] {
-        let answer = browser.open(&format!("/oauth2/authorize?{good}&{ignored}")).await;
-        assert!(parameter(&answer, "code").is_some(), "{ignored}: {}", answer.summary());
+    for ignored in [
+        "claims=%ff",
+        "ui_locales=%zz",
+        "display=%ff",
+        "login_hint=%ff",
+        "acr_values=%",
+        "posted=foo",
+    ] {
+        let answer = browser
+            .open(&format!("/oauth2/authorize?{good}&{ignored}"))
+            .await;
+        assert!(
+            parameter(&answer, "code").is_some(),
+            "{ignored}: {}",
+            answer.summary()
+        );
     }
 }
 
@@ -389,7 +611,13 @@ async fn az_2_an_error_page_escapes_what_it_was_given() {
     register(&bed);
     let mut browser = bed.browser();
     for name in ["client_id", "redirect_uri"] {
-        let answer = browser.open(&Attempt::new().with(name, "\"><script>alert(1)</script>").path()).await;
+        let answer = browser
+            .open(
+                &Attempt::new()
+                    .with(name, "\"><script>alert(1)</script>")
+                    .path(),
+            )
+            .await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST);
         assert!(!answer.body.contains("<script>alert"), "{name}");
         assert!(answer.text().contains(name), "{}", answer.summary());
@@ -404,15 +632,33 @@ async fn az_5_az_12_az_15_az_16_errors_go_back_with_state_and_issuer() {
     let mut browser = signed_in(&bed, "az5@example.com").await;
     for (attempt, error) in [
         (Attempt::new().without("response_type"), "invalid_request"),
-        (Attempt::new().with("response_type", "token"), "unsupported_response_type"),
-        (Attempt::new().with("response_type", "code id_token"), "unsupported_response_type"),
-        (Attempt::new().with("response_mode", "fragment"), "invalid_request"),
+        (
+            Attempt::new().with("response_type", "token"),
+            "unsupported_response_type",
+        ),
+        (
+            Attempt::new().with("response_type", "code id_token"),
+            "unsupported_response_type",
+        ),
+        (
+            Attempt::new().with("response_mode", "fragment"),
+            "invalid_request",
+        ),
         (Attempt::new().without("code_challenge"), "invalid_request"),
-        (Attempt::new().with("code_challenge_method", "plain"), "invalid_request"),
-        (Attempt::new().with("prompt", "none login"), "invalid_request"),
+        (
+            Attempt::new().with("code_challenge_method", "plain"),
+            "invalid_request",
+        ),
+        (
+            Attempt::new().with("prompt", "none login"),
+            "invalid_request",
+        ),
         (Attempt::new().with("max_age", "soon"), "invalid_request"),
         (Attempt::new().with("request", "x"), "request_not_supported"),
-        (Attempt::new().with("request_uri", "https://app.example/r"), "request_uri_not_supported"),
+        (
+            Attempt::new().with("request_uri", "https://app.example/r"),
+            "request_uri_not_supported",
+        ),
     ] {
         let answer = browser.open(&attempt.path()).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.summary());
@@ -420,7 +666,11 @@ async fn az_5_az_12_az_15_az_16_errors_go_back_with_state_and_issuer() {
         assert_eq!(parameter(&answer, "error").as_deref(), Some(error));
         assert_eq!(parameter(&answer, "state").as_deref(), Some("the state"));
         assert_eq!(parameter(&answer, "iss").as_deref(), Some(PUBLIC));
-        assert!(names(&answer).iter().all(|name| ANSWER.contains(&name.as_str()) && name != "code"));
+        assert!(
+            names(&answer)
+                .iter()
+                .all(|name| ANSWER.contains(&name.as_str()) && name != "code")
+        );
     }
 }
 
@@ -431,14 +681,23 @@ async fn az_8_state_comes_back_as_sent_in_answers_and_errors() {
     let mut browser = signed_in(&bed, "az8@example.com").await;
     let long = "-._~aZ09".repeat(48);
     for state in [long.as_str(), "a b+c%20&=#?", "ünï ✓", "\"'<>\\"] {
-        for attempt in [Attempt::new(), Attempt::new().with("response_type", "token")] {
+        for attempt in [
+            Attempt::new(),
+            Attempt::new().with("response_type", "token"),
+        ] {
             let answer = browser.open(&attempt.with("state", state).path()).await;
             assert_eq!(parameter(&answer, "state").as_deref(), Some(state));
         }
     }
-    for attempt in [Attempt::new(), Attempt::new().with("response_type", "token")] {
+    for attempt in [
+        Attempt::new(),
+        Attempt::new().with("response_type", "token"),
+    ] {
         let answer = browser.open(&attempt.without("state").path()).await;
-        assert!(leads_to_client(&answer) && parameter(&answer, "state").is_none(), "absent in, absent out");
+        assert!(
+            leads_to_client(&answer) && parameter(&answer, "state").is_none(),
+            "absent in, absent out"
+        );
     }
 }
 
@@ -450,9 +709,14 @@ async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
     let mut pages = Vec::new();
     for hint in ["known@example.com", "nobody@example.com"] {
         let mut browser = bed.browser();
-        let answer = browser.open(&Attempt::new().with("login_hint", hint).path()).await;
+        let answer = browser
+            .open(&Attempt::new().with("login_hint", hint).path())
+            .await;
         let page = browser.follow(&answer).await;
-        assert_eq!(page.attribute("input[name=email]", "value").as_deref(), Some(hint));
+        assert_eq!(
+            page.attribute("input[name=email]", "value").as_deref(),
+            Some(hint)
+        );
         assert_eq!(bed.due().await, 0, "no mail");
         pages.push(page.text().replace(hint, "HINT"));
     }
@@ -465,7 +729,11 @@ async fn az_17_a_code_lives_for_a_minute_or_less_if_its_client_says_so() {
     register(&bed);
     let mut browser = signed_in(&bed, "az17b@example.com").await;
     bed.configure(|config| {
-        let short = config.clients.iter_mut().find(|client| client.client_id == "other").unwrap();
+        let short = config
+            .clients
+            .iter_mut()
+            .find(|client| client.client_id == "other")
+            .unwrap();
         short.code_seconds = Some(10);
     });
     for (client, age, status) in [
@@ -489,18 +757,37 @@ async fn az_19_cw_04_see_other_and_never_a_redirect_that_repeats_the_body() {
     let mut browser = signed_in(&bed, "az19@example.com").await;
     let before = browser.cookies.clone();
     for method in [Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS] {
-        for path in [Attempt::new().path(), "/oauth2/authorize/resume?txn=x".to_owned()] {
-            let answer = browser.send(browser.request(method.clone(), &path).finish()).await;
-            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        for path in [
+            Attempt::new().path(),
+            "/oauth2/authorize/resume?txn=x".to_owned(),
+        ] {
+            let answer = browser
+                .send(browser.request(method.clone(), &path).finish())
+                .await;
+            assert_eq!(
+                answer.status,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{method} {path}"
+            );
             assert!(answer.header("allow").is_some() && answer.header("location").is_none());
         }
     }
     assert_eq!(browser.cookies, before);
     let answers = [
         browser.open(&Attempt::new().path()).await,
-        browser.open(&Attempt::new().with("prompt", "login").path()).await,
-        browser.open(&Attempt::new().with("response_type", "token").path()).await,
-        browser.send(browser.posted("/oauth2/authorize").body(encoded(&Attempt::new().parameters))).await,
+        browser
+            .open(&Attempt::new().with("prompt", "login").path())
+            .await,
+        browser
+            .open(&Attempt::new().with("response_type", "token").path())
+            .await,
+        browser
+            .send(
+                browser
+                    .posted("/oauth2/authorize")
+                    .body(encoded(&Attempt::new().parameters)),
+            )
+            .await,
         browser.open("/").await,
     ];
     for answer in answers {
@@ -513,8 +800,14 @@ async fn az_22_no_other_origin_reads_or_frames_it() {
     let bed = Bed::embedded().await;
     register(&bed);
     let mut browser = bed.browser();
-    for path in [Attempt::new().path(), Attempt::new().with("client_id", "nobody").path()] {
-        let asked = browser.request(Method::GET, &path).header("origin", "https://app.example").finish();
+    for path in [
+        Attempt::new().path(),
+        Attempt::new().with("client_id", "nobody").path(),
+    ] {
+        let asked = browser
+            .request(Method::GET, &path)
+            .header("origin", "https://app.example")
+            .finish();
         let mut answers = vec![browser.send(asked).await];
         if answers[0].location().is_some() {
             answers.push(browser.follow(&answers[0]).await);
@@ -531,7 +824,10 @@ async fn az_22_no_other_origin_reads_or_frames_it() {
         .header("origin", "https://app.example")
         .header("access-control-request-method", "GET")
         .finish();
-    assert_eq!(browser.send(preflight).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        browser.send(preflight).await.status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }
 
 #[tokio::test]

@@ -9,27 +9,40 @@ use testkit::page::Page;
 
 use crate::{
     bed::{Bed, Browser},
-    oauth::{Attempt, error_of, leads_to_client, parameter, register, sign_in_from, signed_in, token, verified},
+    oauth::{
+        Attempt, error_of, leads_to_client, parameter, register, sign_in_from, signed_in, token,
+        verified,
+    },
 };
 
 const EMAIL: &str = "ada@example.com";
 
 fn asking(claims: &Value) -> Attempt {
-    Attempt::new().with("scope", "openid").with("claims", &claims.to_string())
+    Attempt::new()
+        .with("scope", "openid")
+        .with("claims", &claims.to_string())
 }
 
 async fn userinfo(bed: &Bed, tokens: &Value) -> Value {
     let request = poem::Request::builder()
         .uri_str("/oauth2/userinfo")
         .header("host", "id.test")
-        .header("authorization", format!("Bearer {}", tokens["access_token"].as_str().unwrap()));
+        .header(
+            "authorization",
+            format!("Bearer {}", tokens["access_token"].as_str().unwrap()),
+        );
     let answer = bed.call(request.finish()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     serde_json::from_str(&answer.body).unwrap()
 }
 
 fn names(value: &Value) -> Vec<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 async fn refresh(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>) -> Value {
@@ -42,7 +55,10 @@ async fn refreshing(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>
     let mut fields = BTreeMap::from([
         ("grant_type".to_owned(), "refresh_token".to_owned()),
         ("client_id".to_owned(), client.to_owned()),
-        ("refresh_token".to_owned(), tokens["refresh_token"].as_str().unwrap().to_owned()),
+        (
+            "refresh_token".to_owned(),
+            tokens["refresh_token"].as_str().unwrap().to_owned(),
+        ),
     ]);
     fields.extend(scope.map(|scope| ("scope".to_owned(), scope.to_owned())));
     token(bed, &fields).await
@@ -67,7 +83,10 @@ on_both!(
 async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(bed: Bed) {
     register(&bed);
     let mut browser = signed_in(&bed, EMAIL).await;
-    let nothing = Attempt::new().with("scope", "openid").tokens(&mut browser).await;
+    let nothing = Attempt::new()
+        .with("scope", "openid")
+        .tokens(&mut browser)
+        .await;
     let plain = verified(&bed, &nothing["id_token"]).await.claims;
     assert_eq!(names(&userinfo(&bed, &nothing).await), ["sub"]);
 
@@ -78,33 +97,69 @@ async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(bed: Be
     let tokens = asking(&asked).tokens(&mut browser).await;
     let told = userinfo(&bed, &tokens).await;
     assert_eq!(names(&told), ["acr", "auth_time", "email", "sub"]);
-    assert_eq!((&told["email"], &told["acr"]), (&EMAIL.into(), &"urn:entree:acr:email".into()));
+    assert_eq!(
+        (&told["email"], &told["acr"]),
+        (&EMAIL.into(), &"urn:entree:acr:email".into())
+    );
     let id = verified(&bed, &tokens["id_token"]).await.claims;
     assert_eq!(told["auth_time"], id["auth_time"]);
-    let more: Vec<&str> = names(&id).into_iter().filter(|name| plain.get(name).is_none()).collect();
-    assert_eq!(more, ["email_verified", "roles", "updated_at"], "TK-10: what was asked for alone");
-    assert_eq!((&id["email_verified"], &id["roles"]), (&true.into(), &json!([])));
+    let more: Vec<&str> = names(&id)
+        .into_iter()
+        .filter(|name| plain.get(name).is_none())
+        .collect();
+    assert_eq!(
+        more,
+        ["email_verified", "roles", "updated_at"],
+        "TK-10: what was asked for alone"
+    );
+    assert_eq!(
+        (&id["email_verified"], &id["roles"]),
+        (&true.into(), &json!([]))
+    );
     assert!(id["updated_at"].is_i64());
     assert_eq!(tokens["scope"], "openid", "no scope is widened");
     let access = verified(&bed, &tokens["access_token"]).await.claims;
-    assert!(access.get("email").is_none() && access.get("email_verified").is_none(), "TK-12");
+    assert!(
+        access.get("email").is_none() && access.get("email_verified").is_none(),
+        "TK-12"
+    );
 }
 
 async fn cl_5_claims_stay_with_the_grant_and_leave_with_their_scope(bed: Bed) {
     register(&bed);
     with_refresh(&bed);
     let mut browser = signed_in(&bed, EMAIL).await;
-    let both = json!({ "userinfo": { "email": null, "updated_at": null }, "id_token": { "email": null } });
-    let tokens = asking(&both).with("scope", "openid email offline_access").tokens(&mut browser).await;
+    let both =
+        json!({ "userinfo": { "email": null, "updated_at": null }, "id_token": { "email": null } });
+    let tokens = asking(&both)
+        .with("scope", "openid email offline_access")
+        .tokens(&mut browser)
+        .await;
     let next = refresh(&bed, "web", &tokens, None).await;
-    assert_eq!(names(&userinfo(&bed, &next).await), ["email", "email_verified", "sub", "updated_at"]);
-    assert_eq!(verified(&bed, &next["id_token"]).await.claims["email"], EMAIL);
+    assert_eq!(
+        names(&userinfo(&bed, &next).await),
+        ["email", "email_verified", "sub", "updated_at"]
+    );
+    assert_eq!(
+        verified(&bed, &next["id_token"]).await.claims["email"],
+        EMAIL
+    );
     // A token that was narrowed for somebody else to hold tells nothing of the scope that it lost.
     let narrow = refresh(&bed, "web", &next, Some("openid offline_access")).await;
     assert_eq!(names(&userinfo(&bed, &narrow).await), ["sub", "updated_at"]);
-    assert!(verified(&bed, &narrow["id_token"]).await.claims.get("email").is_none());
+    assert!(
+        verified(&bed, &narrow["id_token"])
+            .await
+            .claims
+            .get("email")
+            .is_none()
+    );
     let whole = refresh(&bed, "web", &narrow, None).await;
-    assert_eq!(userinfo(&bed, &whole).await["email"], EMAIL, "the grant has lost nothing");
+    assert_eq!(
+        userinfo(&bed, &whole).await["email"],
+        EMAIL,
+        "the grant has lost nothing"
+    );
 }
 
 async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(bed: Bed) {
@@ -115,32 +170,56 @@ async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(bed: Bed) {
     let asked = browser.open(&plain.path()).await;
     let page = browser.follow(&asked).await;
     assert!(!page.text().contains("See your e-mail address"));
-    let back = browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    let back = browser
+        .submit(&page, "consent", &[("decision", "allow")])
+        .await;
     assert!(back.refresh().is_some(), "{}", back.summary());
-    assert!(leads_to_client(&browser.open(&plain.path()).await), "allowed before");
+    assert!(
+        leads_to_client(&browser.open(&plain.path()).await),
+        "allowed before"
+    );
     // The same scope, and an address by `claims`: that was not allowed yet.
     let more = foreign(asking(&json!({ "id_token": { "email": null } })));
-    let silent = browser.open(&more.clone().with("prompt", "none").path()).await;
-    assert_eq!(parameter(&silent, "error").as_deref(), Some("consent_required"));
+    let silent = browser
+        .open(&more.clone().with("prompt", "none").path())
+        .await;
+    assert_eq!(
+        parameter(&silent, "error").as_deref(),
+        Some("consent_required")
+    );
     let asked = browser.open(&more.path()).await;
     let page = browser.follow(&asked).await;
-    assert!(page.text().contains("See your e-mail address"), "{}", page.text());
-    browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    assert!(
+        page.text().contains("See your e-mail address"),
+        "{}",
+        page.text()
+    );
+    browser
+        .submit(&page, "consent", &[("decision", "allow")])
+        .await;
     let tokens = more.tokens(&mut browser).await;
-    assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["email"], EMAIL);
+    assert_eq!(
+        verified(&bed, &tokens["id_token"]).await.claims["email"],
+        EMAIL
+    );
 }
 
 /// The person is asked, and allows it.
 async fn allow(browser: &mut Browser<'_>, attempt: &Attempt) {
     let asked = browser.open(&attempt.path()).await;
     let page = browser.follow(&asked).await;
-    let back = browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    let back = browser
+        .submit(&page, "consent", &[("decision", "allow")])
+        .await;
     assert!(back.refresh().is_some(), "{}", back.summary());
 }
 
 async fn set_consent(bed: &Bed, scope: &str) {
     let tx = bed.tx().await;
-    tx.conn().execute_unprepared(&format!("UPDATE consents SET scope = '{scope}'")).await.unwrap();
+    tx.conn()
+        .execute_unprepared(&format!("UPDATE consents SET scope = '{scope}'"))
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -148,7 +227,9 @@ async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_r
     register(&bed);
     with_refresh(&bed);
     let mut browser = signed_in(&bed, EMAIL).await;
-    let plain = Attempt::new().with("client_id", "foreign").with("scope", "openid offline_access");
+    let plain = Attempt::new()
+        .with("client_id", "foreign")
+        .with("scope", "openid offline_access");
     let email = json!({ "userinfo": { "email": null }, "id_token": { "email": null } }).to_string();
     let more = plain.clone().with("claims", &email);
     allow(&mut browser, &more).await;
@@ -159,7 +240,12 @@ async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_r
     assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
     allow(&mut browser, &plain).await;
     let late = token(&bed, &more.exchange(&held)).await;
-    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+    assert_eq!(
+        (late.status, error_of(&late).as_str()),
+        (StatusCode::BAD_REQUEST, "invalid_grant"),
+        "{}",
+        late.body
+    );
     plain.tokens(&mut browser).await;
 
     // The same at a refresh, for a grant that did not end with its consent.
@@ -167,10 +253,19 @@ async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_r
     let tokens = more.tokens(&mut browser).await;
     set_consent(&bed, "openid offline_access").await;
     let late = refreshing(&bed, "foreign", &tokens, None).await;
-    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+    assert_eq!(
+        (late.status, error_of(&late).as_str()),
+        (StatusCode::BAD_REQUEST, "invalid_grant"),
+        "{}",
+        late.body
+    );
     set_consent(&bed, "openid offline_access email").await;
     let next = refresh(&bed, "foreign", &tokens, None).await;
-    assert_eq!(userinfo(&bed, &next).await["email"], EMAIL, "what was refused has changed nothing");
+    assert_eq!(
+        userinfo(&bed, &next).await["email"],
+        EMAIL,
+        "what was refused has changed nothing"
+    );
 }
 
 fn demanding(acr: &Value) -> Attempt {
@@ -186,10 +281,18 @@ async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(bed: Bed) {
     register(&bed);
     let (mut nobody, mut somebody) = (bed.browser(), signed_in(&bed, EMAIL).await);
     let strong = demanding(&json!({ "essential": true, "values": ["phr", "urn:nothing"] }));
-    for attempt in [strong.clone(), strong.clone().with("prompt", "none"), strong.with("prompt", "login")] {
+    for attempt in [
+        strong.clone(),
+        strong.clone().with("prompt", "none"),
+        strong.with("prompt", "login"),
+    ] {
         for browser in [&mut nobody, &mut somebody] {
             let answer = browser.open(&attempt.path()).await;
-            assert_eq!(error(&answer).as_deref(), Some("unmet_authentication_requirements"), "RFC 9470 §5");
+            assert_eq!(
+                error(&answer).as_deref(),
+                Some("unmet_authentication_requirements"),
+                "RFC 9470 §5"
+            );
             assert_eq!(parameter(&answer, "state").as_deref(), Some("the state"));
         }
     }
@@ -201,7 +304,10 @@ async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(bed: Bed) {
         Attempt::new().with("acr_values", "phr urn:nothing"),
     ] {
         let tokens = attempt.tokens(&mut somebody).await;
-        assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["acr"], "urn:entree:acr:email");
+        assert_eq!(
+            verified(&bed, &tokens["id_token"]).await.claims["acr"],
+            "urn:entree:acr:email"
+        );
     }
 }
 
@@ -212,20 +318,29 @@ async fn pm_8_a_weaker_sign_in_is_made_again_by_mail() {
     let mut browser = signed_in(&bed, EMAIL).await;
     bed.pass(5);
     let tx = bed.tx().await;
-    sea_orm::ConnectionTrait::execute_unprepared(tx.conn(), "UPDATE sessions SET acr = 'urn:entree:acr:other'")
-        .await
-        .unwrap();
+    sea_orm::ConnectionTrait::execute_unprepared(
+        tx.conn(),
+        "UPDATE sessions SET acr = 'urn:entree:acr:other'",
+    )
+    .await
+    .unwrap();
     tx.commit().await.unwrap();
     let attempt = demanding(&json!({ "essential": true, "value": "urn:entree:acr:email" }));
-    let silent = browser.open(&attempt.clone().with("prompt", "none").path()).await;
+    let silent = browser
+        .open(&attempt.clone().with("prompt", "none").path())
+        .await;
     assert_eq!(error(&silent).as_deref(), Some("login_required"));
     let asked = browser.open(&attempt.path()).await;
     assert!(!leads_to_client(&asked), "{}", asked.summary());
     let login = browser.follow(&asked).await;
     let back = sign_in_from(&mut browser, &login, EMAIL).await;
     let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {}", back.summary()));
-    let tokens: Value = serde_json::from_str(&token(&bed, &attempt.exchange(&code)).await.body).unwrap();
-    assert_eq!(verified(&bed, &tokens["id_token"]).await.claims["acr"], "urn:entree:acr:email");
+    let tokens: Value =
+        serde_json::from_str(&token(&bed, &attempt.exchange(&code)).await.body).unwrap();
+    assert_eq!(
+        verified(&bed, &tokens["id_token"]).await.claims["acr"],
+        "urn:entree:acr:email"
+    );
 }
 
 #[tokio::test]
@@ -235,10 +350,18 @@ async fn pm_7_a_sub_in_claims_is_the_one_user_that_is_answered_for() {
     let mut browser = signed_in(&bed, EMAIL).await;
     let tokens = Attempt::new().tokens(&mut browser).await;
     let sub = verified(&bed, &tokens["id_token"]).await.claims["sub"].clone();
-    let of = |sub: &Value| asking(&json!({ "id_token": { "sub": { "value": sub } } })).with("prompt", "none");
+    let of = |sub: &Value| {
+        asking(&json!({ "id_token": { "sub": { "value": sub } } })).with("prompt", "none")
+    };
     assert!(parameter(&browser.open(&of(&sub).path()).await, "code").is_some());
     let other = of(&"somebody else".into());
-    assert_eq!(error(&browser.open(&other.path()).await).as_deref(), Some("login_required"));
+    assert_eq!(
+        error(&browser.open(&other.path()).await).as_deref(),
+        Some("login_required")
+    );
     let torn = other.with("id_token_hint", tokens["id_token"].as_str().unwrap());
-    assert_eq!(error(&browser.open(&torn.path()).await).as_deref(), Some("invalid_request"));
+    assert_eq!(
+        error(&browser.open(&torn.path()).await).as_deref(),
+        Some("invalid_request")
+    );
 }

@@ -7,14 +7,19 @@ use entree::{
     user::{self, Address},
 };
 use poem::http::StatusCode;
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+};
 use serde_json::Value;
 use testkit::page::Page;
 
 use crate::{
     bed::{Bed, Browser},
     linking::{by_provider, connected, provider},
-    oauth::{Attempt, error_of, leads_to_client, parameter, register, settle, sign_in_from, signed_in, token},
+    oauth::{
+        Attempt, error_of, leads_to_client, parameter, register, settle, sign_in_from, signed_in,
+        token,
+    },
 };
 
 const EMAIL: &str = "ada@example.com";
@@ -29,7 +34,9 @@ fn with_refresh(bed: &Bed) {
 }
 
 fn foreign() -> Attempt {
-    Attempt::new().with("client_id", "foreign").with("scope", "openid email offline_access")
+    Attempt::new()
+        .with("client_id", "foreign")
+        .with("scope", "openid email offline_access")
 }
 
 /// Tokens of the third-party client, after its consent page if there is one.
@@ -37,7 +44,9 @@ async fn allowed(bed: &Bed, browser: &mut Browser<'_>) -> Value {
     let attempt = foreign();
     let asked = browser.open(&attempt.path()).await;
     let page = browser.follow(&asked).await;
-    browser.submit(&page, "consent", &[("decision", "allow")]).await;
+    browser
+        .submit(&page, "consent", &[("decision", "allow")])
+        .await;
     let code = attempt.code(browser).await;
     serde_json::from_str(&token(bed, &attempt.exchange(&code)).await.body).unwrap()
 }
@@ -48,7 +57,11 @@ async fn refresh(bed: &Bed, client: &str, tokens: &Value) -> Page {
         ("client_id", client),
         ("refresh_token", tokens["refresh_token"].as_str().unwrap()),
     ];
-    token(bed, &BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value.to_owned())))).await
+    token(
+        bed,
+        &BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value.to_owned()))),
+    )
+    .await
 }
 
 async fn needs_consent(browser: &mut Browser<'_>) -> bool {
@@ -69,7 +82,10 @@ async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(bed: Bed) {
     let empty = browser.open("/account/access").await;
     assert!(empty.has("#none") && !empty.has("form"), "{}", empty.text());
     let first = allowed(&bed, &mut browser).await;
-    let own = Attempt::new().with("scope", "openid offline_access").tokens(&mut browser).await;
+    let own = Attempt::new()
+        .with("scope", "openid offline_access")
+        .tokens(&mut browser)
+        .await;
     let mut other = signed_in(&bed, "grace@example.com").await;
     let others = allowed(&bed, &mut other).await;
 
@@ -77,21 +93,46 @@ async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(bed: Bed) {
     assert!(account.has("a#access"));
     let page = browser.open("/account/access").await;
     let text = page.text();
-    assert!(text.contains("The foreign application") && text.contains("The web application"), "{text}");
-    assert!(text.contains("See your e-mail address") && text.contains("Stay connected while you are away"), "{text}");
+    assert!(
+        text.contains("The foreign application") && text.contains("The web application"),
+        "{text}"
+    );
+    assert!(
+        text.contains("See your e-mail address")
+            && text.contains("Stay connected while you are away"),
+        "{text}"
+    );
     let forms = page.forms("form.remove-access");
     assert_eq!(forms.len(), 2);
-    let form = forms.into_iter().find(|form| form.fields.iter().any(|(_, value)| value == "foreign")).unwrap();
+    let form = forms
+        .into_iter()
+        .find(|form| form.fields.iter().any(|(_, value)| value == "foreign"))
+        .unwrap();
     let request = browser.filled(&page, &form, &[]);
     let answer = browser.send(request).await;
     let after = browser.follow(&answer).await;
-    assert!(!after.text().contains("foreign") && after.text().contains("The web application"), "{}", after.text());
+    assert!(
+        !after.text().contains("foreign") && after.text().contains("The web application"),
+        "{}",
+        after.text()
+    );
 
     let refused = refresh(&bed, "foreign", &first).await;
-    assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"));
+    assert_eq!(
+        (refused.status, error_of(&refused).as_str()),
+        (StatusCode::BAD_REQUEST, "invalid_grant")
+    );
     assert!(needs_consent(&mut browser).await, "it has to ask again");
-    assert_eq!(refresh(&bed, "web", &own).await.status, StatusCode::OK, "others are not touched");
-    assert_eq!(refresh(&bed, "foreign", &others).await.status, StatusCode::OK, "nor other people");
+    assert_eq!(
+        refresh(&bed, "web", &own).await.status,
+        StatusCode::OK,
+        "others are not touched"
+    );
+    assert_eq!(
+        refresh(&bed, "foreign", &others).await.status,
+        StatusCode::OK,
+        "nor other people"
+    );
     let told = audit::Entity::find().filter(audit::Column::Kind.eq("access.withdrawn"));
     assert_eq!(told.count(bed.app.db.read()).await.unwrap(), 1);
 }
@@ -107,7 +148,12 @@ async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(bed: Bed) {
     let request = browser.filled(&page, &form, &[]);
     assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
     let late = token(&bed, &attempt.exchange(&code)).await;
-    assert_eq!((late.status, error_of(&late).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{}", late.body);
+    assert_eq!(
+        (late.status, error_of(&late).as_str()),
+        (StatusCode::BAD_REQUEST, "invalid_grant"),
+        "{}",
+        late.body
+    );
 }
 
 async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_not(bed: Bed) {
@@ -124,7 +170,12 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     let account = left.open("/account").await;
     left.submit(&account, "sign-out", &[]).await;
     let refreshed = refresh(&bed, "web", &kept).await;
-    assert_eq!(refreshed.status, StatusCode::OK, "BS-05: signing out leaves it: {}", refreshed.body);
+    assert_eq!(
+        refreshed.status,
+        StatusCode::OK,
+        "BS-05: signing out leaves it: {}",
+        refreshed.body
+    );
     let kept: Value = serde_json::from_str(&refreshed.body).unwrap();
     let mut there = signed_in(&bed, EMAIL).await;
     by_provider(&bed, &mut there, link).await;
@@ -139,7 +190,10 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     stepped.sign_in(EMAIL).await;
     // And of sessions that ended long ago no row is left, while their grants live on.
     let tx = bed.tx().await;
-    tx.conn().execute_unprepared("DELETE FROM sessions WHERE revoked_at IS NOT NULL").await.unwrap();
+    tx.conn()
+        .execute_unprepared("DELETE FROM sessions WHERE revoked_at IS NOT NULL")
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(refresh(&bed, "web", &before).await.status, StatusCode::OK);
 
@@ -153,7 +207,11 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
         (&before, "of one that has proven itself by mail since"),
     ] {
         let refused = refresh(&bed, "web", tokens).await;
-        assert_eq!((refused.status, error_of(&refused).as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"), "{why}");
+        assert_eq!(
+            (refused.status, error_of(&refused).as_str()),
+            (StatusCode::BAD_REQUEST, "invalid_grant"),
+            "{why}"
+        );
     }
     for code in [&code, &of_before] {
         let late = token(&bed, &attempt.exchange(code)).await;
@@ -164,7 +222,11 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
             late.body
         );
     }
-    assert_eq!(refresh(&bed, "web", &own).await.status, StatusCode::OK, "what the owner's own session gave stays");
+    assert_eq!(
+        refresh(&bed, "web", &own).await.status,
+        StatusCode::OK,
+        "what the owner's own session gave stays"
+    );
 }
 
 async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {
@@ -174,7 +236,10 @@ async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {
     let tokens = allowed(&bed, &mut intruder).await;
     assert!(!needs_consent(&mut intruder).await);
     let tx = bed.tx().await;
-    tx.conn().execute_unprepared("UPDATE user_emails SET verified_at = NULL, verified_by = 'import'").await.unwrap();
+    tx.conn()
+        .execute_unprepared("UPDATE user_emails SET verified_at = NULL, verified_by = 'import'")
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 
     let mut owner = bed.browser();
@@ -183,16 +248,29 @@ async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {
     assert_eq!(error_of(&refused), "invalid_grant");
     let page = owner.open("/account/access").await;
     assert!(page.has("#none"), "{}", page.text());
-    assert!(needs_consent(&mut owner).await, "what the intruder allowed is not the owner's word");
+    assert!(
+        needs_consent(&mut owner).await,
+        "what the intruder allowed is not the owner's word"
+    );
     // And asking again starts anew: nothing of the old consent comes back.
     let attempt = foreign().with("scope", "openid");
     let asked = owner.open(&attempt.path()).await;
     let page = owner.follow(&asked).await;
-    owner.submit(&page, "consent", &[("decision", "allow")]).await;
+    owner
+        .submit(&page, "consent", &[("decision", "allow")])
+        .await;
     assert!(leads_to_client(&owner.open(&attempt.path()).await));
-    assert!(needs_consent(&mut owner).await, "email was allowed by the intruder alone");
+    assert!(
+        needs_consent(&mut owner).await,
+        "email was allowed by the intruder alone"
+    );
     let address = Address::parse(EMAIL, false).unwrap();
-    assert!(user::by_address(bed.app.db.read(), &address).await.unwrap().is_some());
+    assert!(
+        user::by_address(bed.app.db.read(), &address)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]

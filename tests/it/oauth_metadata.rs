@@ -12,7 +12,10 @@ use crate::{
     oauth::get,
 };
 
-const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
+const METADATA: [&str; 2] = [
+    "/.well-known/openid-configuration",
+    "/.well-known/oauth-authorization-server",
+];
 const JWKS: &str = "/.well-known/jwks.json";
 
 /// Members that OpenID Connect Discovery §3, RFC 8414 §2, RFC 9207 §3 or the IANA registry know.
@@ -51,7 +54,10 @@ const REGISTERED: &[&str] = &[
 ];
 
 async fn with(bed: &Bed, path: &str, name: &str, value: &str) -> Page {
-    let request = Request::builder().uri_str(path).header(header::HOST, "id.test").header(name, value);
+    let request = Request::builder()
+        .uri_str(path)
+        .header(header::HOST, "id.test")
+        .header(name, value);
     bed.call(request.finish()).await
 }
 
@@ -60,8 +66,12 @@ async fn document(bed: &Bed) -> Value {
 }
 
 fn strings(document: &Value, member: &str) -> Vec<String> {
-    let list = document[member].as_array().unwrap_or_else(|| panic!("{member} is no array"));
-    list.iter().map(|one| one.as_str().expect("a string").to_owned()).collect()
+    let list = document[member]
+        .as_array()
+        .unwrap_or_else(|| panic!("{member} is no array"));
+    list.iter()
+        .map(|one| one.as_str().expect("a string").to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -70,11 +80,27 @@ async fn di_1_di_15_jw_3_documents_are_json_for_any_origin_and_may_be_kept() {
     for path in [METADATA[0], METADATA[1], JWKS] {
         let answer = with(&bed, path, "origin", "https://anybody.example").await;
         assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/json"),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some("*"),
+            "{path}"
+        );
         assert_eq!(answer.header("access-control-allow-credentials"), None);
-        assert_eq!(answer.header("cache-control"), Some("public, max-age=300"), "{path}");
-        assert!(answer.header("etag").is_some_and(|tag| tag.starts_with('"') && tag.ends_with('"')));
+        assert_eq!(
+            answer.header("cache-control"),
+            Some("public, max-age=300"),
+            "{path}"
+        );
+        assert!(
+            answer
+                .header("etag")
+                .is_some_and(|tag| tag.starts_with('"') && tag.ends_with('"'))
+        );
         assert_eq!(answer.header("set-cookie"), None);
     }
     let [one, other] = [get(&bed, METADATA[0]).await, get(&bed, METADATA[1]).await];
@@ -86,15 +112,32 @@ async fn jw_3_what_one_has_already_is_not_sent_again() {
     let bed = Bed::embedded().await;
     for path in [METADATA[0], METADATA[1], JWKS] {
         let tag = get(&bed, path).await.header("etag").unwrap().to_owned();
-        for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+        for known in [
+            tag.clone(),
+            format!("W/{tag}"),
+            format!("\"x\", {tag}"),
+            "*".to_owned(),
+        ] {
             let answer = with(&bed, path, "if-none-match", &known).await;
-            assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NOT_MODIFIED, ""), "{known}");
+            assert_eq!(
+                (answer.status, answer.body.as_str()),
+                (StatusCode::NOT_MODIFIED, ""),
+                "{known}"
+            );
             assert_eq!(answer.header("etag"), Some(tag.as_str()));
-            assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "RFC 9110 §15.4.5");
+            assert_eq!(
+                answer.header("access-control-allow-origin"),
+                Some("*"),
+                "RFC 9110 §15.4.5"
+            );
             assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
         }
         for other in ["\"x\"", "x", "", tag.trim_matches('"')] {
-            assert_eq!(with(&bed, path, "if-none-match", other).await.status, StatusCode::OK, "{other}");
+            assert_eq!(
+                with(&bed, path, "if-none-match", other).await.status,
+                StatusCode::OK,
+                "{other}"
+            );
         }
     }
 }
@@ -108,13 +151,19 @@ async fn di_2_di_3_every_url_is_of_the_issuer_and_https() {
     for (name, value) in document.as_object().unwrap() {
         if name == "jwks_uri" || name.ends_with("_endpoint") {
             let url = value.as_str().unwrap();
-            assert!(url.starts_with(&format!("{PUBLIC}/")) && url.starts_with("https://"), "{name}: {url}");
+            assert!(
+                url.starts_with(&format!("{PUBLIC}/")) && url.starts_with("https://"),
+                "{name}: {url}"
+            );
             urls += 1;
         }
     }
     assert!(urls >= 3, "{urls}");
     // Never from the Host header: another host is not answered for.
-    let elsewhere = Request::builder().uri_str(METADATA[0]).header(header::HOST, "evil.example").finish();
+    let elsewhere = Request::builder()
+        .uri_str(METADATA[0])
+        .header(header::HOST, "evil.example")
+        .finish();
     let answer = bed.call(elsewhere).await;
     assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST);
     assert!(!answer.body.contains("evil.example"));
@@ -132,29 +181,56 @@ async fn di_4_di_6_di_8_di_11_di_12_the_lists_say_what_is_there() {
     ] {
         assert_eq!(strings(&document, member), expected, "{member}");
     }
-    assert!(strings(&document, "scopes_supported").contains(&"openid".to_owned()), "DI-5");
-    for claim in ["sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid"] {
-        assert!(strings(&document, "claims_supported").contains(&claim.to_owned()), "DI-6: {claim}");
+    assert!(
+        strings(&document, "scopes_supported").contains(&"openid".to_owned()),
+        "DI-5"
+    );
+    for claim in [
+        "sub",
+        "iss",
+        "aud",
+        "exp",
+        "iat",
+        "auth_time",
+        "acr",
+        "amr",
+        "sid",
+    ] {
+        assert!(
+            strings(&document, "claims_supported").contains(&claim.to_owned()),
+            "DI-6: {claim}"
+        );
     }
 
     let methods = strings(&document, "token_endpoint_auth_methods_supported");
     for method in ["client_secret_basic", "client_secret_post"] {
         assert!(methods.contains(&method.to_owned()), "DI-8: {method}");
     }
-    assert!(!strings(&document, "acr_values_supported").is_empty(), "DI-12");
+    assert!(
+        !strings(&document, "acr_values_supported").is_empty(),
+        "DI-12"
+    );
 }
 
 #[tokio::test]
 async fn di_7_only_registered_members_of_the_right_type() {
     let document = document(&Bed::embedded().await).await;
     for (name, value) in document.as_object().unwrap() {
-        assert!(REGISTERED.contains(&name.as_str()), "{name} is not a registered member");
-        if name.ends_with("_supported") && (name.starts_with("request_") || name.contains("_parameter_")) {
+        assert!(
+            REGISTERED.contains(&name.as_str()),
+            "{name} is not a registered member"
+        );
+        if name.ends_with("_supported")
+            && (name.starts_with("request_") || name.contains("_parameter_"))
+        {
             assert!(value.is_boolean(), "{name}: {value}");
         } else if name.ends_with("_supported") {
             let list = strings(&document, name);
             let once: std::collections::BTreeSet<_> = list.iter().collect();
-            assert!(!list.is_empty() && once.len() == list.len(), "{name}: {list:?}");
+            assert!(
+                !list.is_empty() && once.len() == list.len(),
+                "{name}: {list:?}"
+            );
         } else {
             assert!(value.is_string(), "{name}: {value}");
         }
@@ -166,8 +242,15 @@ async fn di_9_di_14_defaults_that_are_not_ours_are_said() {
     let document = document(&Bed::embedded().await).await;
     assert_eq!(document["request_parameter_supported"], false);
     assert_eq!(document["request_uri_parameter_supported"], false);
-    assert!(document.get("request_object_signing_alg_values_supported").is_none());
-    assert_eq!(document["authorization_response_iss_parameter_supported"], true);
+    assert!(
+        document
+            .get("request_object_signing_alg_values_supported")
+            .is_none()
+    );
+    assert_eq!(
+        document["authorization_response_iss_parameter_supported"],
+        true
+    );
 }
 
 #[tokio::test]
@@ -184,16 +267,35 @@ async fn di_10_di_13_di_17_exactly_what_is_there_is_advertised() {
         ("end_session_endpoint", "/oauth2/logout"),
         ("pushed_authorization_request_endpoint", "/oauth2/par"),
         ("registration_endpoint", "/oauth2/register"),
-        ("device_authorization_endpoint", "/oauth2/device_authorization"),
+        (
+            "device_authorization_endpoint",
+            "/oauth2/device_authorization",
+        ),
     ] {
         let answer = get(&bed, path).await;
-        let advertised = document.get(member).is_some_and(|url| url.as_str() == Some(&format!("{PUBLIC}{path}")));
-        assert_eq!(document.get(member).is_some(), advertised, "{member} says {path}");
-        assert_eq!(answer.status != StatusCode::NOT_FOUND, advertised, "{member} and {path} ({})", answer.status);
+        let advertised = document
+            .get(member)
+            .is_some_and(|url| url.as_str() == Some(&format!("{PUBLIC}{path}")));
+        assert_eq!(
+            document.get(member).is_some(),
+            advertised,
+            "{member} says {path}"
+        );
+        assert_eq!(
+            answer.status != StatusCode::NOT_FOUND,
+            advertised,
+            "{member} and {path} ({})",
+            answer.status
+        );
     }
     assert!(document["end_session_endpoint"].is_string(), "DI-13");
-    let refreshes = strings(&document, "grant_types_supported").contains(&"refresh_token".to_owned());
-    assert_eq!(refreshes, strings(&document, "scopes_supported").contains(&"offline_access".to_owned()), "DI-10");
+    let refreshes =
+        strings(&document, "grant_types_supported").contains(&"refresh_token".to_owned());
+    assert_eq!(
+        refreshes,
+        strings(&document, "scopes_supported").contains(&"offline_access".to_owned()),
+        "DI-10"
+    );
 }
 
 #[tokio::test]
@@ -204,7 +306,10 @@ async fn jw_1_jw_2_the_key_set_holds_public_keys_of_the_right_kinds() {
     let mut kids = std::collections::BTreeSet::new();
     for key in keys {
         assert_eq!(key["use"], "sig");
-        assert!(kids.insert(key["kid"].as_str().unwrap().to_owned()), "kid twice");
+        assert!(
+            kids.insert(key["kid"].as_str().unwrap().to_owned()),
+            "kid twice"
+        );
         for private in ["d", "p", "q", "dp", "dq", "qi", "k", "oth"] {
             assert!(key.get(private).is_none(), "private member {private}");
         }
@@ -225,8 +330,15 @@ async fn cf_05_documents_answer_nothing_but_reading() {
     let bed = Bed::embedded().await;
     for path in [METADATA[0], METADATA[1], JWKS] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-            let request = Request::builder().method(method.clone()).uri_str(path).header(header::HOST, "id.test");
-            assert_eq!(bed.call(request.finish()).await.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            let request = Request::builder()
+                .method(method.clone())
+                .uri_str(path)
+                .header(header::HOST, "id.test");
+            assert_eq!(
+                bed.call(request.finish()).await.status,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{method} {path}"
+            );
         }
     }
 }

@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::{
     bed::Bed,
-    oauth::{Attempt, leads_to_client, parameter, register, sign_in_from, signed_in, token, verified},
+    oauth::{
+        Attempt, leads_to_client, parameter, register, sign_in_from, signed_in, token, verified,
+    },
 };
 
 const EMAIL: &str = "ada@example.com";
@@ -28,9 +30,13 @@ async fn pm_3_prompt_login_asks_again_within_the_same_session(bed: Bed) {
     assert!(login.has("form#sign-in"), "{}", login.summary());
     let back = sign_in_from(&mut browser, &login, EMAIL).await;
     let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {}", back.summary()));
-    let tokens: Value = serde_json::from_str(&token(&bed, &attempt.exchange(&code)).await.body).unwrap();
+    let tokens: Value =
+        serde_json::from_str(&token(&bed, &attempt.exchange(&code)).await.body).unwrap();
     let second = claims(&bed, &tokens).await;
-    assert!(second["auth_time"].as_i64() >= first["auth_time"].as_i64().map(|at| at + 100), "a later second");
+    assert!(
+        second["auth_time"].as_i64() >= first["auth_time"].as_i64().map(|at| at + 100),
+        "a later second"
+    );
     assert_eq!(second["sid"], first["sid"], "the same session");
     assert_eq!(second["sub"], first["sub"]);
 }
@@ -43,7 +49,10 @@ async fn pm_1_prompt_none_answers_without_a_page() {
     let mut nobody = bed.browser();
     let refused = nobody.open(&attempt.path()).await;
     assert!(leads_to_client(&refused));
-    assert_eq!(parameter(&refused, "error").as_deref(), Some("login_required"));
+    assert_eq!(
+        parameter(&refused, "error").as_deref(),
+        Some("login_required")
+    );
     assert_eq!(parameter(&refused, "state").as_deref(), Some("the state"));
     let mut somebody = signed_in(&bed, EMAIL).await;
     assert!(parameter(&somebody.open(&attempt.path()).await, "code").is_some());
@@ -58,11 +67,16 @@ async fn pm_3_a_request_for_a_proof_is_not_answered_by_going_on() {
     register(&bed);
     let mut browser = signed_in(&bed, EMAIL).await;
     bed.pass(5);
-    for attempt in [Attempt::new().with("prompt", "login"), Attempt::new().with("max_age", "0")] {
+    for attempt in [
+        Attempt::new().with("prompt", "login"),
+        Attempt::new().with("max_age", "0"),
+    ] {
         let asked = browser.open(&attempt.path()).await;
         let txn = parameter(&asked, "txn").unwrap();
         // Going straight to where requests are taken up again leads back to the page.
-        let resumed = browser.open(&format!("/oauth2/authorize/resume?txn={txn}")).await;
+        let resumed = browser
+            .open(&format!("/oauth2/authorize/resume?txn={txn}"))
+            .await;
         assert!(!leads_to_client(&resumed), "{}", resumed.summary());
         assert_eq!(resumed.location().unwrap().path(), "/login");
     }
@@ -77,9 +91,14 @@ async fn pm_4_max_age_is_kept_to_the_second() {
     bed.pass(50);
     let young = Attempt::new().with("max_age", "10000");
     let after = claims(&bed, &young.tokens(&mut browser).await).await;
-    assert_eq!(after["auth_time"], before["auth_time"], "no page, the same proof");
+    assert_eq!(
+        after["auth_time"], before["auth_time"],
+        "no page, the same proof"
+    );
     for max_age in ["0", "1", "49"] {
-        let asked = browser.open(&Attempt::new().with("max_age", max_age).path()).await;
+        let asked = browser
+            .open(&Attempt::new().with("max_age", max_age).path())
+            .await;
         assert!(!leads_to_client(&asked), "max_age={max_age}");
     }
     let attempt = Attempt::new().with("max_age", "1");
@@ -107,7 +126,10 @@ async fn pm_5_e_8_auth_time_is_that_of_the_proof() {
     assert_eq!(access.header["typ"], ACCESS_TYP);
     for claims in [&id, &access.claims] {
         let at = claims["auth_time"].as_i64().unwrap();
-        assert!((before..=proven).contains(&at), "not when it was mailed and not when tokens were made: {at}");
+        assert!(
+            (before..=proven).contains(&at),
+            "not when it was mailed and not when tokens were made: {at}"
+        );
         assert_eq!(claims["acr"], Method::Mail.acr());
         assert_eq!(claims["amr"], serde_json::json!([Method::Mail.amr()]));
         assert!(claims["iat"].as_i64().unwrap() >= proven + 200);

@@ -30,12 +30,18 @@ pub(crate) struct Stage {
 
 /// The built binary; `ENTREE_BIN` names another.
 pub(crate) fn binary() -> PathBuf {
-    std::env::var_os("ENTREE_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_entree")), PathBuf::from)
+    std::env::var_os("ENTREE_BIN").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_entree")),
+        PathBuf::from,
+    )
 }
 
 impl Stage {
     /// Starts a service with one first-party client. None, said aloud: this machine lacks a server for it.
-    pub(crate) async fn start(backend: Backend, change: impl FnOnce(Options) -> Options) -> Option<Self> {
+    pub(crate) async fn start(
+        backend: Backend,
+        change: impl FnOnce(Options) -> Options,
+    ) -> Option<Self> {
         let post = Sink::start().await;
         let options = Options::new(backend, post.address()).tail(&format!(
             "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
@@ -53,7 +59,10 @@ impl Stage {
 
     /// A setting out of the file of the first copy, such as `database.url`.
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
-        let folder = self.service.data()[0].parent().expect("a folder").to_path_buf();
+        let folder = self.service.data()[0]
+            .parent()
+            .expect("a folder")
+            .to_path_buf();
         let text = std::fs::read_to_string(folder.join("entree.toml")).expect("a file");
         let file: toml::Table = text.parse().expect("TOML");
         let (section, key) = name.split_once('.').expect("section.key");
@@ -63,7 +72,9 @@ impl Stage {
     /// The database of the service, for looking into it.
     pub(crate) async fn database(&self) -> DatabaseConnection {
         let file = self.service.data()[0].join("entree.db");
-        let url = self.setting("database.url").unwrap_or_else(|| format!("sqlite://{}?mode=rw", file.display()));
+        let url = self
+            .setting("database.url")
+            .unwrap_or_else(|| format!("sqlite://{}?mode=rw", file.display()));
         let mut options = ConnectOptions::new(url);
         options.max_connections(2).sqlx_logging(false);
         Database::connect(options).await.expect("the database")
@@ -71,28 +82,47 @@ impl Stage {
 
     /// The newest letter to an address, once there are `count`.
     pub(crate) async fn mail(&self, address: &str, count: usize) -> Mail {
-        let mails = self.post.wait(address, count, Duration::from_secs(30)).await;
-        mails.unwrap_or_else(|why| panic!("{why}\n{}", self.trouble())).pop().expect("a letter")
+        let mails = self
+            .post
+            .wait(address, count, Duration::from_secs(30))
+            .await;
+        mails
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
+            .pop()
+            .expect("a letter")
     }
 
     /// Asks for a mail in a browser; gives the page that waits.
     pub(crate) async fn ask(&self, browser: &mut Browser, address: &str) -> Page {
         let login = browser.open(&self.service.at("/login")).await;
-        let answer = browser.submit(&login, "sign-in", &[("email", address)]).await;
+        let answer = browser
+            .submit(&login, "sign-in", &[("email", address)])
+            .await;
         let waiting = browser.settle(answer).await;
-        assert!(waiting.has("form#code"), "{}\n{}", waiting.summary(), self.trouble());
+        assert!(
+            waiting.has("form#code"),
+            "{}\n{}",
+            waiting.summary(),
+            self.trouble()
+        );
         waiting
     }
 
     /// Lines of the log that tell of a fault of the service.
     pub(crate) fn faults(&self) -> Vec<String> {
-        let bad = |line: &String| line.contains("\"ERROR\"") || line.contains("panicked") || line.contains("panic");
+        let bad = |line: &String| {
+            line.contains("\"ERROR\"") || line.contains("panicked") || line.contains("panic")
+        };
         self.service.log().into_iter().filter(bad).collect()
     }
 
     /// What the log says of trouble, for messages of failing tests.
     pub(crate) fn trouble(&self) -> String {
-        let bad = |line: &String| ["ERROR", "WARN", "panicked"].iter().any(|word| line.contains(word));
+        let bad = |line: &String| {
+            ["ERROR", "WARN", "panicked"]
+                .iter()
+                .any(|word| line.contains(word))
+        };
         let bad: Vec<String> = self.service.log().into_iter().filter(bad).collect();
         bad[bad.len().saturating_sub(8)..].join("\n")
     }
@@ -107,5 +137,11 @@ pub(crate) fn fresh_network() -> Ipv4Addr {
 
 /// The last part of the link in a mail.
 pub(crate) fn token_of(link: &str) -> String {
-    link.rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default().to_owned()
+    link.rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -16,7 +16,13 @@ fn blocks(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = page.lines().map(str::trim);
     while lines.by_ref().any(|line| line == "```toml") {
-        found.push(lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect());
+        found.push(
+            lines
+                .by_ref()
+                .take_while(|line| *line != "```")
+                .map(|line| format!("{line}\n"))
+                .collect(),
+        );
     }
     found
 }
@@ -28,9 +34,17 @@ impl Secrets {
     fn new(page: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("entree-providers-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        for name in page.split("\"/etc/entree/").skip(1).filter_map(|rest| rest.split('"').next()) {
+        for name in page
+            .split("\"/etc/entree/")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+        {
             let key = name.ends_with(".p8");
-            let text = if key { "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n" } else { "s3cret" };
+            let text = if key {
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+            } else {
+                "s3cret"
+            };
             fs::write(folder.join(name), text).unwrap();
         }
         Self(folder)
@@ -44,8 +58,15 @@ impl Secrets {
         );
         let file = self.0.join("entree.toml");
         fs::write(&file, text).unwrap();
-        let source = Source { file: Some(file), env: Vec::new(), mode: Mode::Serve };
-        source.load().unwrap_or_else(|problems| panic!("{problems:#?}\n{block}")).config
+        let source = Source {
+            file: Some(file),
+            env: Vec::new(),
+            mode: Mode::Serve,
+        };
+        source
+            .load()
+            .unwrap_or_else(|problems| panic!("{problems:#?}\n{block}"))
+            .config
     }
 }
 
@@ -67,7 +88,10 @@ fn every_block_of_the_providers_page_is_a_configuration_without_problems() {
         kinds.insert(format!("{:?}", provider.kind));
         let uri = provider.redirect_uri("https://login.example.com");
         // The local one is not registered anywhere.
-        assert!(provider.loopback_http || page.contains(&uri), "the page names {uri}");
+        assert!(
+            provider.loopback_http || page.contains(&uri),
+            "the page names {uri}"
+        );
     }
     assert_eq!(kinds.len(), 7, "one of each kind: {kinds:?}");
     let first = &blocks(&page)[0];
@@ -84,16 +108,28 @@ fn every_code_is_explained_with_its_statuses() {
         .collect();
     let mut explained = BTreeSet::new();
     for row in rows.iter().filter(|row| row.len() == 6) {
-        let codes: BTreeSet<&str> = row[1].split(", ").map(|code| code.trim_matches('`')).collect();
-        let statuses: BTreeSet<u16> = row[2].split(", ").filter_map(|status| status.parse().ok()).collect();
+        let codes: BTreeSet<&str> = row[1]
+            .split(", ")
+            .map(|code| code.trim_matches('`'))
+            .collect();
+        let statuses: BTreeSet<u16> = row[2]
+            .split(", ")
+            .filter_map(|status| status.parse().ok())
+            .collect();
         for code in codes {
-            let meant: BTreeSet<u16> =
-                Code::ALL.into_iter().filter(|one| one.as_str() == code).map(Code::status).collect();
+            let meant: BTreeSet<u16> = Code::ALL
+                .into_iter()
+                .filter(|one| one.as_str() == code)
+                .map(Code::status)
+                .collect();
             assert_eq!(meant, statuses, "{code}");
             assert!(!row[3].is_empty() && !row[4].is_empty(), "{code}");
             explained.insert(code.to_owned());
         }
     }
-    let all: BTreeSet<String> = Code::ALL.into_iter().map(|code| code.as_str().to_owned()).collect();
+    let all: BTreeSet<String> = Code::ALL
+        .into_iter()
+        .map(|code| code.as_str().to_owned())
+        .collect();
     assert_eq!(explained, all);
 }

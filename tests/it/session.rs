@@ -10,7 +10,9 @@ use poem::{
     Request,
     http::{StatusCode, header},
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, sea_query::Expr,
+};
 use testkit::page::Page;
 use uuid::Uuid;
 
@@ -27,7 +29,10 @@ const EMAIL: &str = "ada@example.com";
 
 /// The row of a browser's session.
 async fn row(bed: &Bed, browser: &Browser<'_>) -> session::Model {
-    let sid = Plain::parse(&browser.cookies[SID]).unwrap().hash().to_column();
+    let sid = Plain::parse(&browser.cookies[SID])
+        .unwrap()
+        .hash()
+        .to_column();
     session::Entity::find()
         .filter(session::Column::SecretHash.eq(sid))
         .one(bed.app.db.read())
@@ -38,15 +43,22 @@ async fn row(bed: &Bed, browser: &Browser<'_>) -> session::Model {
 
 /// The `Set-Cookie` lines of an answer for one name.
 fn lines<'a>(page: &'a Page, name: &str) -> Vec<&'a str> {
-    let all = page.headers.get_all(header::SET_COOKIE).iter().map(|line| line.to_str().unwrap());
-    all.filter(|line| line.split('=').next() == Some(name)).collect()
+    let all = page
+        .headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .map(|line| line.to_str().unwrap());
+    all.filter(|line| line.split('=').next() == Some(name))
+        .collect()
 }
 
 /// Signs in with the box "stay signed in" ticked.
 async fn remembered<'a>(bed: &'a Bed, email: &str) -> (Browser<'a>, Page) {
     let mut browser = bed.browser();
     let login = browser.open("/login").await;
-    let answer = browser.submit(&login, "sign-in", &[("email", email), ("remember", "1")]).await;
+    let answer = browser
+        .submit(&login, "sign-in", &[("email", email), ("remember", "1")])
+        .await;
     browser.follow(&answer).await;
     let link = bed.mail(email).await.link();
     let done = browser.click(&link).await;
@@ -79,9 +91,18 @@ async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(bed
         let line = lines(&done, name);
         assert_eq!(line.len(), 1, "{name}: {line:?}");
         let (pair, attributes) = line[0].split_once("; ").unwrap();
-        let age = kept.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
-        assert_eq!(attributes, format!("Path=/; Secure; HttpOnly; SameSite=Lax{age}"), "{name}");
-        assert!(Plain::parse(pair.split_once('=').unwrap().1).is_some(), "{name}: 32 random bytes");
+        let age = kept
+            .map(|seconds| format!("; Max-Age={seconds}"))
+            .unwrap_or_default();
+        assert_eq!(
+            attributes,
+            format!("Path=/; Secure; HttpOnly; SameSite=Lax{age}"),
+            "{name}"
+        );
+        assert!(
+            Plain::parse(pair.split_once('=').unwrap().1).is_some(),
+            "{name}: 32 random bytes"
+        );
     }
     let row = row(&bed, &browser).await;
     let cookie = &browser.cookies[SID];
@@ -89,7 +110,10 @@ async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(bed
     assert!(!format!("{row:?}").contains(cookie), "the row holds a hash");
     // A stored hash, brought as a cookie, signs nobody in.
     let mut reader = bed.browser();
-    let stolen = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, &row.secret_hash);
+    let stolen = base64::Engine::encode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        &row.secret_hash,
+    );
     reader.cookies.insert(SID.to_owned(), stolen);
     assert!(reader.account().await.is_none());
 }
@@ -98,11 +122,22 @@ async fn bs_03_se_2_signing_out_ends_the_row_and_deletes_the_cookie(bed: Bed) {
     let mut browser = signed_in(&bed, EMAIL).await;
     let (mut thief, mut other) = (browser.clone(), signed_in(&bed, EMAIL).await);
     let out = sign_out(&mut browser, "sign-out").await;
-    assert_eq!((out.status, out.location().unwrap().path()), (StatusCode::SEE_OTHER, "/logged-out"));
-    assert_eq!(lines(&out, SID), [format!("{SID}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")]);
+    assert_eq!(
+        (out.status, out.location().unwrap().path()),
+        (StatusCode::SEE_OTHER, "/logged-out")
+    );
+    assert_eq!(
+        lines(&out, SID),
+        [format!(
+            "{SID}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+        )]
+    );
     assert!(!browser.is_signed_in());
     assert!(browser.follow(&out).await.status.is_success());
-    assert!(thief.account().await.is_none(), "the cookie is worth nothing any more");
+    assert!(
+        thief.account().await.is_none(),
+        "the cookie is worth nothing any more"
+    );
     assert!(other.account().await.is_some(), "other browsers stay");
     // Everywhere.
     let mut third = signed_in(&bed, EMAIL).await;
@@ -124,16 +159,32 @@ async fn bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old(bed: Bed) {
     assert_ne!(browser.cookies[PRE], before.cookies[PRE]);
     let mut fixed = bed.browser();
     fixed.cookies.insert(SID.to_owned(), planted);
-    assert!(fixed.account().await.is_none(), "the planted value is worth nothing");
+    assert!(
+        fixed.account().await.is_none(),
+        "the planted value is worth nothing"
+    );
     // After the minute of a double click the old pre-login cookie opens nothing.
     bed.pass(61);
     let mut old = before;
     old.cookies.remove(SID);
     assert_eq!(old.open(&link).await.status, StatusCode::GONE);
     let code = old.submit(&waiting, "code", &[("code", "12345678")]).await;
-    assert!(code.status.is_client_error() && !old.is_signed_in(), "{}", code.summary());
-    let go_on = old.open(&format!("/login/continue?flow={}", crate::bed::flow_of(&waiting))).await;
-    assert!(go_on.status.is_client_error() && !old.is_signed_in(), "{}", go_on.summary());
+    assert!(
+        code.status.is_client_error() && !old.is_signed_in(),
+        "{}",
+        code.summary()
+    );
+    let go_on = old
+        .open(&format!(
+            "/login/continue?flow={}",
+            crate::bed::flow_of(&waiting)
+        ))
+        .await;
+    assert!(
+        go_on.status.is_client_error() && !old.is_signed_in(),
+        "{}",
+        go_on.summary()
+    );
 }
 
 async fn bs_04_a_second_proof_keeps_the_row_and_changes_the_secret(bed: Bed) {
@@ -144,29 +195,57 @@ async fn bs_04_a_second_proof_keeps_the_row_and_changes_the_secret(bed: Bed) {
     bed.pass(30);
     browser.sign_in(EMAIL).await;
     let after = row(&bed, &browser).await;
-    assert_eq!((after.id, after.created_at), (before.id, before.created_at), "the same row: sid and grants stay");
+    assert_eq!(
+        (after.id, after.created_at),
+        (before.id, before.created_at),
+        "the same row: sid and grants stay"
+    );
     assert_ne!(after.secret_hash, before.secret_hash);
     assert!(after.auth_time > before.auth_time);
-    assert!(thief.account().await.is_none(), "the old secret is dead at once");
-    assert_eq!(session::Entity::find().count(bed.app.db.read()).await.unwrap(), 1);
+    assert!(
+        thief.account().await.is_none(),
+        "the old secret is dead at once"
+    );
+    assert_eq!(
+        session::Entity::find()
+            .count(bed.app.db.read())
+            .await
+            .unwrap(),
+        1
+    );
 }
 
 async fn bs_05_at_most_fifty_sessions_the_oldest_ends(bed: Bed) {
     let mut browser = signed_in(&bed, EMAIL).await;
     let first = row(&bed, &browser).await;
-    let owner = user::Entity::find_by_id(first.user_id).one(bed.app.db.read()).await.unwrap().unwrap();
+    let owner = user::Entity::find_by_id(first.user_id)
+        .one(bed.app.db.read())
+        .await
+        .unwrap()
+        .unwrap();
     let limits = bed.app.config.get().session.clone();
     for n in 0..50 {
         assert_eq!(browser.account().await.is_some(), n < 50, "{n}");
         bed.pass(1);
         let tx = bed.app.db.begin().await.unwrap();
-        let start = Start { user: &owner, method: Method::Mail, device: "x", remembered: true, browser: None };
+        let start = Start {
+            user: &owner,
+            method: Method::Mail,
+            device: "x",
+            remembered: true,
+            browser: None,
+        };
         entree::session::start(&tx, start, &limits).await.unwrap();
         tx.commit().await.unwrap();
     }
-    assert!(browser.account().await.is_none(), "the fifty-first ends the oldest");
+    assert!(
+        browser.account().await.is_none(),
+        "the fifty-first ends the oldest"
+    );
     let now = bed.app.clock().now();
-    let live = entree::session::list(bed.app.db.read(), &owner, now, &limits).await.unwrap();
+    let live = entree::session::list(bed.app.db.read(), &owner, now, &limits)
+        .await
+        .unwrap();
     assert_eq!(live.len(), 50);
     assert!(live.iter().all(|session| session.id != first.id));
 }
@@ -177,15 +256,23 @@ async fn bs_05_a_locked_user_or_a_raised_epoch_ends_every_session_at_once(bed: B
         let owner = row(&bed, &browsers[0]).await.user_id;
         let tx = bed.app.db.begin().await.unwrap();
         if locks {
-            let lock = user::Entity::update_many().col_expr(user::Column::State, Expr::value("disabled"));
-            lock.filter(user::Column::Id.eq(owner)).exec(tx.conn()).await.unwrap();
+            let lock =
+                user::Entity::update_many().col_expr(user::Column::State, Expr::value("disabled"));
+            lock.filter(user::Column::Id.eq(owner))
+                .exec(tx.conn())
+                .await
+                .unwrap();
         } else {
             entree::user::bump_epoch(&tx, owner).await.unwrap();
         }
         tx.commit().await.unwrap();
         for browser in &mut browsers {
             let answer = browser.open("/account").await;
-            assert_eq!(answer.location().expect("signed out").path(), "/login", "{email}");
+            assert_eq!(
+                answer.location().expect("signed out").path(),
+                "/login",
+                "{email}"
+            );
         }
     }
 }
@@ -199,18 +286,37 @@ async fn bs_05_nobody_ends_a_session_of_somebody_else(bed: Bed) {
     let forms = account.forms("form.end-session");
     let own = row(&bed, &second).await.id;
     let path = format!("/account/sessions/{own}/end");
-    let form = forms.iter().find(|form| form.action.path() == path).expect("a form for the other browser");
-    assert!(forms.iter().all(|form| !form.action.path().contains(&target.to_string())), "only one's own are shown");
+    let form = forms
+        .iter()
+        .find(|form| form.action.path() == path)
+        .expect("a form for the other browser");
+    assert!(
+        forms
+            .iter()
+            .all(|form| !form.action.path().contains(&target.to_string())),
+        "only one's own are shown"
+    );
     // The token of one's own form, at another's address.
     let mut bent = form.clone();
-    bent.action.set_path(&format!("/account/sessions/{target}/end"));
+    bent.action
+        .set_path(&format!("/account/sessions/{target}/end"));
     let refused = attacker.send(attacker.filled(&account, &bent, &[])).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     // Even with a token that only we could have made.
     let sid = Plain::parse(&attacker.cookies[SID]).unwrap().hash();
-    let token = csrf::form_token(&bed.app.macs.csrf, &sid, &format!("end-session {target}"), "");
-    attacker.send(attacker.filled(&account, &bent, &[("form_token", &token)])).await;
-    assert!(victim.account().await.is_some(), "the victim is still signed in");
+    let token = csrf::form_token(
+        &bed.app.macs.csrf,
+        &sid,
+        &format!("end-session {target}"),
+        "",
+    );
+    attacker
+        .send(attacker.filled(&account, &bent, &[("form_token", &token)]))
+        .await;
+    assert!(
+        victim.account().await.is_some(),
+        "the victim is still signed in"
+    );
     assert!(attacker.account().await.is_some());
     // One's own other session ends.
     let account = attacker.open("/account").await;
@@ -230,13 +336,35 @@ async fn b_7_a_double_click_renews_the_secret_of_the_same_row(bed: Bed) {
     let (first, second) = (one.filled(&page, &form, &[]), two.filled(&page, &form, &[]));
     let first = one.send(first).await;
     let second = two.send(second).await;
-    assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK), "{}", second.summary());
-    assert_eq!(first.refresh().unwrap(), second.refresh().unwrap(), "the same destination");
+    assert_eq!(
+        (first.status, second.status),
+        (StatusCode::OK, StatusCode::OK),
+        "{}",
+        second.summary()
+    );
+    assert_eq!(
+        first.refresh().unwrap(),
+        second.refresh().unwrap(),
+        "the same destination"
+    );
     assert_ne!(one.cookies[SID], two.cookies[SID], "a fresh secret");
-    assert_eq!(session::Entity::find().count(bed.app.db.read()).await.unwrap(), 1, "for the same row");
-    assert!(one.account().await.is_some() && two.account().await.is_some(), "whichever answer the browser kept");
+    assert_eq!(
+        session::Entity::find()
+            .count(bed.app.db.read())
+            .await
+            .unwrap(),
+        1,
+        "for the same row"
+    );
+    assert!(
+        one.account().await.is_some() && two.account().await.is_some(),
+        "whichever answer the browser kept"
+    );
     bed.pass(61);
-    assert!(one.account().await.is_none(), "the one before it is taken for a minute");
+    assert!(
+        one.account().await.is_none(),
+        "the one before it is taken for a minute"
+    );
     assert!(two.account().await.is_some());
     // After a minute the link is over, in the same browser too.
     let late = browser.filled(&page, &form, &[]);
@@ -250,7 +378,11 @@ async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(bed: Bed) {
     browser.ask("bob@example.com").await;
     let link = bed.mail("bob@example.com").await.link();
     let page = browser.open(&link).await;
-    assert!(page.text().contains(EMAIL), "it says who is signed in: {}", page.summary());
+    assert!(
+        page.text().contains(EMAIL),
+        "it says who is signed in: {}",
+        page.summary()
+    );
     // A form that does not agree changes nothing.
     let mut form = page.form("link");
     form.fields.retain(|(name, _)| name != "switch");
@@ -261,18 +393,34 @@ async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(bed: Bed) {
     browser.submit(&page, "link", &[]).await;
     assert!(browser.account().await.unwrap().contains("bob@example.com"));
     let now = row(&bed, &browser).await;
-    assert_ne!((now.id, now.user_id), (before.id, before.user_id), "another row");
-    assert!(thief.account().await.is_none(), "the former session is over");
+    assert_ne!(
+        (now.id, now.user_id),
+        (before.id, before.user_id),
+        "another row"
+    );
+    assert!(
+        thief.account().await.is_none(),
+        "the former session is over"
+    );
 }
 
 #[tokio::test]
 async fn bs_01_plain_names_without_secure_on_loopback_http_alone() {
-    let bed = Bed::embedded_with(|config| config.server.public_url = "http://127.0.0.1:8080".to_owned()).await;
-    let request = Request::builder().uri_str("/login").header(header::HOST, "127.0.0.1:8080").finish();
+    let bed =
+        Bed::embedded_with(|config| config.server.public_url = "http://127.0.0.1:8080".to_owned())
+            .await;
+    let request = Request::builder()
+        .uri_str("/login")
+        .header(header::HOST, "127.0.0.1:8080")
+        .finish();
     let page = bed.call(request).await;
     let line = lines(&page, "pre");
     assert_eq!(line.len(), 1);
-    assert!(line[0].ends_with(&format!("; Path=/; HttpOnly; SameSite=Lax; Max-Age={DAY}")), "{}", line[0]);
+    assert!(
+        line[0].ends_with(&format!("; Path=/; HttpOnly; SameSite=Lax; Max-Age={DAY}")),
+        "{}",
+        line[0]
+    );
     assert!(page.header("strict-transport-security").is_none());
 }
 
@@ -295,7 +443,11 @@ async fn bs_05_a_remembered_session_idles_a_week_and_ends_after_thirty_days() {
     let bed = Bed::embedded().await;
     register(&bed);
     let (mut browser, done) = remembered(&bed, EMAIL).await;
-    assert!(lines(&done, SID)[0].ends_with(&format!("; Max-Age={}", 30 * DAY)), "{:?}", lines(&done, SID).len());
+    assert!(
+        lines(&done, SID)[0].ends_with(&format!("; Max-Age={}", 30 * DAY)),
+        "{:?}",
+        lines(&done, SID).len()
+    );
     let (mut idle, _) = remembered(&bed, EMAIL).await;
     for _ in 0..4 {
         bed.pass(7 * DAY - 60);
@@ -305,7 +457,10 @@ async fn bs_05_a_remembered_session_idles_a_week_and_ends_after_thirty_days() {
     bed.pass(2 * DAY - 60);
     assert!(browser.account().await.is_some(), "not yet thirty days");
     bed.pass(400);
-    assert!(browser.account().await.is_none(), "thirty days, however much it is used");
+    assert!(
+        browser.account().await.is_none(),
+        "thirty days, however much it is used"
+    );
 }
 
 #[tokio::test]
@@ -331,7 +486,13 @@ async fn bs_06_two_values_of_a_cookie_are_refused_everywhere() {
     let other = Plain::generate().to_text();
     for name in [SID, PRE, DEV] {
         let mine = &browser.cookies[name];
-        for path in ["/login", "/account", "/logged-out", "/login/sent?flow=x", "/oauth2/authorize?client_id=web"] {
+        for path in [
+            "/login",
+            "/account",
+            "/logged-out",
+            "/login/sent?flow=x",
+            "/oauth2/authorize?client_id=web",
+        ] {
             let twice = |second: &str| {
                 Request::builder()
                     .uri_str(path)
@@ -343,7 +504,11 @@ async fn bs_06_two_values_of_a_cookie_are_refused_everywhere() {
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{name} at {path}");
             assert!(refused.header("set-cookie").is_none());
             let same = bed.call(twice(mine)).await;
-            assert!(!same.text().contains("cookie"), "{name} at {path}: {}", same.summary());
+            assert!(
+                !same.text().contains("cookie"),
+                "{name} at {path}: {}",
+                same.summary()
+            );
         }
     }
 }
@@ -359,17 +524,32 @@ async fn bs_06_a_flow_is_nothing_in_another_browser() {
     let own = other.ask("eve@example.com").await;
     for path in ["/login/sent", "/login/sent/state", "/login/continue"] {
         let answer = other.open(&format!("{path}?flow={flow}")).await;
-        assert!(answer.status.is_client_error(), "{path}: {}", answer.summary());
+        assert!(
+            answer.status.is_client_error(),
+            "{path}: {}",
+            answer.summary()
+        );
         assert!(!answer.body.contains(EMAIL), "{path}");
     }
     // The other's own form, bent to this flow; and the right code in the other's own flow.
-    let bent = other.submit(&own, "code", &[("flow", &flow.to_string()), ("code", &mail.code())]).await;
-    assert_eq!(bent.status, StatusCode::FORBIDDEN, "the form's token is bound to its flow");
+    let bent = other
+        .submit(
+            &own,
+            "code",
+            &[("flow", &flow.to_string()), ("code", &mail.code())],
+        )
+        .await;
+    assert_eq!(
+        bent.status,
+        StatusCode::FORBIDDEN,
+        "the form's token is bound to its flow"
+    );
     let foreign = other.submit(&own, "code", &[("code", &mail.code())]).await;
     assert!(foreign.status.is_client_error() && !other.is_signed_in());
     let page = other.open(&mail.link()).await;
     assert!(!page.has("form#link"), "{}", page.summary());
-    mine.submit(&waiting, "code", &[("code", &mail.code())]).await;
+    mine.submit(&waiting, "code", &[("code", &mail.code())])
+        .await;
     assert!(mine.is_signed_in(), "nothing of it was spent");
 }
 
@@ -377,17 +557,36 @@ async fn bs_06_a_flow_is_nothing_in_another_browser() {
 async fn cf_05_sessions_are_not_changed_by_reading() {
     let bed = Bed::embedded().await;
     let mut browser = signed_in(&bed, EMAIL).await;
-    let before = session::Entity::find().all(bed.app.db.read()).await.unwrap();
+    let before = session::Entity::find()
+        .all(bed.app.db.read())
+        .await
+        .unwrap();
     let id = before[0].id;
-    for path in ["/account/sign-out", "/account/sign-out-everywhere", &format!("/account/sessions/{id}/end")] {
+    for path in [
+        "/account/sign-out",
+        "/account/sign-out-everywhere",
+        &format!("/account/sessions/{id}/end"),
+    ] {
         for method in [poem::http::Method::GET, poem::http::Method::HEAD] {
             let answer = browser.send(browser.request(method, path).finish()).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
         }
     }
     browser.open("/logged-out").await;
-    assert_eq!(session::Entity::find().all(bed.app.db.read()).await.unwrap(), before);
+    assert_eq!(
+        session::Entity::find()
+            .all(bed.app.db.read())
+            .await
+            .unwrap(),
+        before
+    );
     assert!(browser.account().await.is_some());
     let nobody = Uuid::from_u128(1);
-    assert_eq!(browser.open(&format!("/account/sessions/{nobody}/end")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        browser
+            .open(&format!("/account/sessions/{nobody}/end"))
+            .await
+            .status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }

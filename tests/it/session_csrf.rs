@@ -44,7 +44,11 @@ struct Ready<'a> {
 
 impl Ready<'_> {
     fn body(&self, change: impl FnOnce(&mut Vec<(String, String)>)) -> String {
-        let fill: Vec<(&str, &str)> = self.fill.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let fill: Vec<(&str, &str)> = self
+            .fill
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let mut all = fields(&self.form, &fill);
         change(&mut all);
         encoded(&all)
@@ -52,13 +56,26 @@ impl Ready<'_> {
 
     fn post(&self, headers: &[(&'static str, &str)], body: String) -> Request {
         let builder = self.browser.posted(self.form.action.path());
-        headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value)).body(body)
+        headers
+            .iter()
+            .fold(builder, |builder, (name, value)| {
+                builder.header(*name, *value)
+            })
+            .body(body)
     }
 }
 
 fn of(page: &Page, browser: Browser<'static>, form: &str, fill: &[(&str, &str)]) -> Ready<'static> {
-    let fill = fill.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Ready { browser, form: page.form(form), page: page.clone(), fill }
+    let fill = fill
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Ready {
+        browser,
+        form: page.form(form),
+        page: page.clone(),
+        fill,
+    }
 }
 
 /// For a protected route: a browser at the page that holds its form, ready to send it. A route without an entry here
@@ -96,15 +113,33 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             signed_in(bed, "ends@example.com").await;
             let mut browser = signed_in(bed, "ends@example.com").await;
             let account = browser.open("/account").await;
-            let form = account.forms("form.end-session").into_iter().next().expect("a form");
-            vec![Ready { browser, page: account, form, fill: vec![] }]
+            let form = account
+                .forms("form.end-session")
+                .into_iter()
+                .next()
+                .expect("a form");
+            vec![Ready {
+                browser,
+                page: account,
+                form,
+                fill: vec![],
+            }]
         }
         "/account/access/remove" => {
             let mut browser = signed_in(bed, "access@example.com").await;
             Attempt::new().tokens(&mut browser).await;
             let page = browser.open("/account/access").await;
-            let form = page.forms("form.remove-access").into_iter().next().expect("a form");
-            vec![Ready { browser, page, form, fill: vec![] }]
+            let form = page
+                .forms("form.remove-access")
+                .into_iter()
+                .next()
+                .expect("a form");
+            vec![Ready {
+                browser,
+                page,
+                form,
+                fill: vec![],
+            }]
         }
         "/oauth2/authorize/cancel" => {
             let mut browser = bed.browser();
@@ -114,7 +149,9 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
         }
         "/consent" => {
             let mut browser = signed_in(bed, "consent@example.com").await;
-            let asked = browser.open(&Attempt::new().with("client_id", "foreign").path()).await;
+            let asked = browser
+                .open(&Attempt::new().with("client_id", "foreign").path())
+                .await;
             let page = browser.follow(&asked).await;
             vec![of(&page, browser, "consent", &[("decision", "allow")])]
         }
@@ -143,8 +180,17 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             let mut browser = signed_in(bed, "disconnect@example.com").await;
             linking::connected(bed, "disconnect@example.com", "disconnect").await;
             let account = browser.open("/account").await;
-            let form = account.forms("form.disconnect").into_iter().next().expect("a form");
-            vec![Ready { browser, page: account, form, fill: vec![] }]
+            let form = account
+                .forms("form.disconnect")
+                .into_iter()
+                .next()
+                .expect("a form");
+            vec![Ready {
+                browser,
+                page: account,
+                form,
+                fill: vec![],
+            }]
         }
         other => panic!("{other} is protected, and no test here knows its form"),
     }
@@ -160,17 +206,36 @@ fn set(fields: &mut [(String, String)], value: &str) {
 
 /// The tokens of all other forms that this browser can see, and one for another browser's form of the same name.
 async fn other_tokens(bed: &'static Bed, ready: &Ready<'static>) -> Vec<String> {
-    let token = |form: &Form| form.fields.iter().find(|(name, _)| name == "form_token").map(|(_, value)| value.clone());
+    let token = |form: &Form| {
+        form.fields
+            .iter()
+            .find(|(name, _)| name == "form_token")
+            .map(|(_, value)| value.clone())
+    };
     let mine = token(&ready.form).expect("every form has a token");
     let mut browser = ready.browser.clone();
     let mut tokens = Vec::new();
     for path in ["/login", "/account"] {
-        tokens.extend(browser.open(path).await.forms("form").iter().filter_map(token));
+        tokens.extend(
+            browser
+                .open(path)
+                .await
+                .forms("form")
+                .iter()
+                .filter_map(token),
+        );
     }
     tokens.extend(ready.page.forms("form").iter().filter_map(token));
     let mut stranger = signed_in(bed, "stranger@example.com").await;
     for path in ["/login", "/account"] {
-        tokens.extend(stranger.open(path).await.forms("form").iter().filter_map(token));
+        tokens.extend(
+            stranger
+                .open(path)
+                .await
+                .forms("form")
+                .iter()
+                .filter_map(token),
+        );
     }
     let waiting = bed.browser().ask("stranger2@example.com").await;
     tokens.extend(waiting.forms("form").iter().filter_map(token));
@@ -185,33 +250,67 @@ async fn forgeries(bed: &'static Bed, ready: &Ready<'static>) -> Vec<(String, Re
     let headers = [("origin", PUBLIC), ("sec-fetch-site", "same-origin")];
     let mut all = Vec::new();
     let mut add = |why: &str, request: Request| all.push((why.to_owned(), request));
-    add("no token", ready.post(&headers, ready.body(|all| all.retain(|(name, _)| name != "form_token"))));
-    add("an empty token", ready.post(&headers, ready.body(|all| set(all, ""))));
-    add("a made-up token", ready.post(&headers, ready.body(|all| set(all, &"A".repeat(43)))));
+    add(
+        "no token",
+        ready.post(
+            &headers,
+            ready.body(|all| all.retain(|(name, _)| name != "form_token")),
+        ),
+    );
+    add(
+        "an empty token",
+        ready.post(&headers, ready.body(|all| set(all, ""))),
+    );
+    add(
+        "a made-up token",
+        ready.post(&headers, ready.body(|all| set(all, &"A".repeat(43)))),
+    );
     add("neither header", ready.post(&[], good()));
     for site in ["cross-site", "same-site", "none"] {
-        add(site, ready.post(&[("origin", PUBLIC), ("sec-fetch-site", site)], good()));
+        add(
+            site,
+            ready.post(&[("origin", PUBLIC), ("sec-fetch-site", site)], good()),
+        );
         add(site, ready.post(&[("sec-fetch-site", site)], good()));
-        add("a sandboxed frame", ready.post(&[("origin", "null"), ("sec-fetch-site", site)], good()));
+        add(
+            "a sandboxed frame",
+            ready.post(&[("origin", "null"), ("sec-fetch-site", site)], good()),
+        );
     }
-    for origin in
-        ["https://evil.example", "https://id.test.evil.example", "http://id.test", "https://id.test:8443", "null"]
-    {
+    for origin in [
+        "https://evil.example",
+        "https://id.test.evil.example",
+        "http://id.test",
+        "https://id.test:8443",
+        "null",
+    ] {
         add(origin, ready.post(&[("origin", origin)], good()));
         if origin != "null" {
-            add(origin, ready.post(&[("origin", origin), ("sec-fetch-site", "same-origin")], good()));
+            add(
+                origin,
+                ready.post(
+                    &[("origin", origin), ("sec-fetch-site", "same-origin")],
+                    good(),
+                ),
+            );
         }
     }
     for other in other_tokens(bed, ready).await {
-        add("another form's or browser's token", ready.post(&headers, ready.body(|all| set(all, &other))));
+        add(
+            "another form's or browser's token",
+            ready.post(&headers, ready.body(|all| set(all, &other))),
+        );
     }
     all
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_not() {
-    let protected: Vec<&str> =
-        POSTS.iter().filter(|(_, post)| *post == Post::Protected).map(|(route, _)| *route).collect();
+    let protected: Vec<&str> = POSTS
+        .iter()
+        .filter(|(_, post)| *post == Post::Protected)
+        .map(|(route, _)| *route)
+        .collect();
     assert!(protected.len() >= 6);
     for route in protected {
         // Leaked on purpose: the forms keep browsers that borrow it, for the life of this test.
@@ -222,10 +321,23 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
             let before = everything(bed).await;
             for (why, request) in forgeries {
                 let answer = bed.call(request).await;
-                assert!(answer.status.is_client_error(), "{route}, {why}: {}", answer.summary());
+                assert!(
+                    answer.status.is_client_error(),
+                    "{route}, {why}: {}",
+                    answer.summary()
+                );
                 assert_eq!(answer.status, StatusCode::FORBIDDEN, "{route}, {why}");
-                assert!(answer.header("set-cookie").is_none_or(|line| !line.contains("sid=")), "{route}, {why}");
-                assert_eq!(everything(bed).await, before, "{route}, {why}: something has changed");
+                assert!(
+                    answer
+                        .header("set-cookie")
+                        .is_none_or(|line| !line.contains("sid=")),
+                    "{route}, {why}"
+                );
+                assert_eq!(
+                    everything(bed).await,
+                    before,
+                    "{route}, {why}: something has changed"
+                );
             }
             // Another browser that brings everything but the cookie; and this one without any.
             for cookies in [bed.browser().cookies.clone(), {
@@ -234,7 +346,10 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
                 other.cookies.clone()
             }] {
                 let other = Ready {
-                    browser: Browser { cookies, ..ready.browser.clone() },
+                    browser: Browser {
+                        cookies,
+                        ..ready.browser.clone()
+                    },
                     page: ready.page.clone(),
                     form: ready.form.clone(),
                     fill: ready.fill.clone(),
@@ -243,26 +358,47 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
                 bed.call(other.post(&headers, other.body(|_| {}))).await;
                 assert_eq!(everything(bed).await, before, "{route}: another cookie");
             }
-            let good = ready.browser.filled(&ready.page, &ready.form, &as_strs(&ready.fill));
+            let good = ready
+                .browser
+                .filled(&ready.page, &ready.form, &as_strs(&ready.fill));
             let answer = bed.call(good).await;
             if route == "/login/upstream/:provider" {
                 // Nobody answers there: past the fences the provider was asked.
-                assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.summary());
+                assert_eq!(
+                    answer.status,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "{}",
+                    answer.summary()
+                );
                 continue;
             }
-            assert!(answer.status.is_success() || answer.status == StatusCode::SEE_OTHER, "{}", answer.summary());
+            assert!(
+                answer.status.is_success() || answer.status == StatusCode::SEE_OTHER,
+                "{}",
+                answer.summary()
+            );
             if route == "/oauth2/authorize/cancel" {
                 // It changes no row: it takes the request out of the ticket store.
-                assert!(answer.body.contains("access_denied"), "{}", answer.summary());
+                assert!(
+                    answer.body.contains("access_denied"),
+                    "{}",
+                    answer.summary()
+                );
             } else {
-                assert_ne!(everything(bed).await, before, "{route}: the form itself works");
+                assert_ne!(
+                    everything(bed).await,
+                    before,
+                    "{route}: the form itself works"
+                );
             }
         }
     }
 }
 
 fn as_strs(fill: &[(String, String)]) -> Vec<(&str, &str)> {
-    fill.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    fill.iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 #[tokio::test]
@@ -273,30 +409,54 @@ async fn cf_03_pages_with_forms_let_browsers_send_their_origin() {
     let (login, account) = (browser.open("/login").await, browser.open("/account").await);
     for page in [&waiting, &login, &account] {
         assert!(page.has("form[method=post i]"), "{}", page.summary());
-        assert_eq!(page.header("referrer-policy"), Some("same-origin"), "{}", page.summary());
+        assert_eq!(
+            page.header("referrer-policy"),
+            Some("same-origin"),
+            "{}",
+            page.summary()
+        );
     }
 }
 
 /// The paths with a POST in the source of the route table, and in the generated API document.
 fn registered() -> BTreeSet<String> {
-    let source = include_str!("../../src/routes/mod.rs").split_whitespace().collect::<Vec<_>>().join(" ");
+    let source = include_str!("../../src/routes/mod.rs")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let source = source.replace(".at( \"", ".at(\"");
     let mut found = BTreeSet::new();
     for route in source.split(".at(\"").skip(1) {
         let (path, rest) = route.split_once('"').unwrap();
-        let end = rest.find(".at(").into_iter().chain(rest.find(';')).min().unwrap_or(rest.len());
+        let end = rest
+            .find(".at(")
+            .into_iter()
+            .chain(rest.find(';'))
+            .min()
+            .unwrap_or(rest.len());
         let handlers = &rest[..end];
         if handlers.contains("post(") {
-            assert!(handlers.contains("POST"), "{path} takes a POST that only() does not list");
+            assert!(
+                handlers.contains("POST"),
+                "{path} takes a POST that only() does not list"
+            );
             found.insert(path.to_owned());
         }
     }
-    let document: Vec<String> = entree::routes::openapi_public().lines().map(str::to_owned).collect();
+    let document: Vec<String> = entree::routes::openapi_public()
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let mut path = String::new();
     for line in document {
         // Two spaces before a path, four before a method.
         if line.starts_with("  /") || line.starts_with("  '/") {
-            path = line.trim().trim_end_matches(':').trim_matches('\'').replace('{', ":").replace('}', "");
+            path = line
+                .trim()
+                .trim_end_matches(':')
+                .trim_matches('\'')
+                .replace('{', ":")
+                .replace('}', "");
         } else if line == "    post:" {
             found.insert(path.clone());
         }
@@ -307,31 +467,54 @@ fn registered() -> BTreeSet<String> {
 #[test]
 fn cf_04_every_post_route_is_listed_and_every_listed_one_is_there() {
     let listed: BTreeSet<String> = POSTS.iter().map(|(path, _)| (*path).to_owned()).collect();
-    assert_eq!(listed.len(), POSTS.len(), "a path stands twice in the table");
+    assert_eq!(
+        listed.len(),
+        POSTS.len(),
+        "a path stands twice in the table"
+    );
     assert_eq!(registered(), listed);
 }
 
 /// Every path in the source of the route table.
 fn paths() -> BTreeSet<String> {
-    let source = include_str!("../../src/routes/mod.rs").split_whitespace().collect::<Vec<_>>().join(" ");
+    let source = include_str!("../../src/routes/mod.rs")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let source = source.replace(".at( \"", ".at(\"");
-    source.split(".at(\"").skip(1).map(|route| route.split_once('"').unwrap().0.to_owned()).collect()
+    source
+        .split(".at(\"")
+        .skip(1)
+        .map(|route| route.split_once('"').unwrap().0.to_owned())
+        .collect()
 }
 
 #[tokio::test]
 async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
     let bed = Bed::embedded_with(|config| config.api.v2_enabled = true).await;
     let browser = bed.browser();
-    let concrete = |path: &str| path.replace(":token", &"A".repeat(43)).replace(":id", &uuid::Uuid::nil().to_string());
+    let concrete = |path: &str| {
+        path.replace(":token", &"A".repeat(43))
+            .replace(":id", &uuid::Uuid::nil().to_string())
+    };
     assert!(paths().len() >= 20, "{:?}", paths());
     for path in paths().iter().chain(&registered()) {
         let listed = POSTS.iter().any(|(listed, _)| listed == path);
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let takes = listed && method == Method::POST;
-            let answer = bed.call(browser.request(method.clone(), &concrete(path)).finish()).await;
-            let refused = matches!(answer.status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND);
+            let answer = bed
+                .call(browser.request(method.clone(), &concrete(path)).finish())
+                .await;
+            let refused = matches!(
+                answer.status,
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND
+            );
             let gone = path.contains(":id") && answer.status == StatusCode::NOT_FOUND && !takes;
-            assert!(refused != takes || gone, "{method} {path}: {}", answer.status);
+            assert!(
+                refused != takes || gone,
+                "{method} {path}: {}",
+                answer.status
+            );
         }
     }
 }
@@ -348,7 +531,11 @@ async fn cf_04_what_is_free_of_cookies_reads_none() {
     for (path, _) in free {
         let path = path.replace(":id", &uuid::Uuid::nil().to_string());
         let json = path.starts_with("/api/");
-        let (kind, body) = if json { ("application/json", "{}") } else { ("application/x-www-form-urlencoded", "x=y") };
+        let (kind, body) = if json {
+            ("application/json", "{}")
+        } else {
+            ("application/x-www-form-urlencoded", "x=y")
+        };
         let send = |cookie: Option<String>| {
             let mut request = Request::builder()
                 .method(Method::POST)
@@ -360,14 +547,24 @@ async fn cf_04_what_is_free_of_cookies_reads_none() {
             }
             bed.call(request.body(body))
         };
-        let pairs: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<String> = browser
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let without = send(None).await;
         // Signed in; and with two values, which every endpoint that reads cookies refuses.
-        for cookie in [pairs.join("; "), format!("{}; __Host-Http-sid=x; __Host-Http-pre=x", pairs.join("; "))] {
+        for cookie in [
+            pairs.join("; "),
+            format!("{}; __Host-Http-sid=x; __Host-Http-pre=x", pairs.join("; ")),
+        ] {
             let with = send(Some(cookie)).await;
             assert_eq!(with.status, without.status, "{path}");
             // The handle of a posted request is a new one each time.
-            let place = |page: &Page| page.header("location").map(|to| to.split('=').next().unwrap().to_owned());
+            let place = |page: &Page| {
+                page.header("location")
+                    .map(|to| to.split('=').next().unwrap().to_owned())
+            };
             assert_eq!(place(&with), place(&without), "{path}");
             assert!(with.header("set-cookie").is_none(), "{path}");
         }

@@ -32,10 +32,17 @@ impl Tap {
     /// Between us and PostgreSQL; the URL to use instead.
     pub(crate) async fn postgres(url: &str) -> (Self, String) {
         let mut url = Url::parse(url).unwrap();
-        let folder = url.query_pairs().find(|(name, _)| name == "host").map(|(_, folder)| folder.into_owned());
+        let folder = url
+            .query_pairs()
+            .find(|(name, _)| name == "host")
+            .map(|(_, folder)| folder.into_owned());
         let place = match folder {
             Some(folder) => Place::Socket(format!("{folder}/.s.PGSQL.5432")),
-            None => Place::Net(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432))),
+            None => Place::Net(format!(
+                "{}:{}",
+                url.host_str().unwrap(),
+                url.port().unwrap_or(5432)
+            )),
         };
         let (tap, port) = Self::start::<Postgres>(place).await;
         url.set_host(Some("127.0.0.1")).unwrap();
@@ -50,7 +57,11 @@ impl Tap {
             Some(path) => Place::Socket(path.to_owned()),
             None => {
                 let url = Url::parse(url).unwrap();
-                Place::Net(format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(6379)))
+                Place::Net(format!(
+                    "{}:{}",
+                    url.host_str().unwrap(),
+                    url.port().unwrap_or(6379)
+                ))
             }
         };
         let (tap, port) = Self::start::<Resp>(place).await;
@@ -85,9 +96,14 @@ impl Tap {
         (tap, port)
     }
 
-    async fn carry<R: Reader, S: AsyncRead + AsyncWrite + Send + 'static>(self, ours: TcpStream, server: S) {
+    async fn carry<R: Reader, S: AsyncRead + AsyncWrite + Send + 'static>(
+        self,
+        ours: TcpStream,
+        server: S,
+    ) {
         let _ = ours.set_nodelay(true);
-        let ((mut from_us, mut to_us), (mut from_server, mut to_server)) = (split(ours), split(server));
+        let ((mut from_us, mut to_us), (mut from_server, mut to_server)) =
+            (split(ours), split(server));
         tokio::spawn(async move { copy(&mut from_server, &mut to_us).await });
         let (mut reader, mut buffer) = (R::default(), vec![0; 16 * 1024]);
         while let Ok(read @ 1..) = from_us.read(&mut buffer).await {
@@ -114,7 +130,9 @@ impl Reader for Postgres {
         let mut said = Vec::new();
         loop {
             let head = usize::from(self.started);
-            let Some(length) = self.held.get(head..head + 4) else { return said };
+            let Some(length) = self.held.get(head..head + 4) else {
+                return said;
+            };
             let whole = head + u32::from_be_bytes(length.try_into().unwrap()) as usize;
             if self.held.len() < whole {
                 return said;
@@ -123,7 +141,11 @@ impl Reader for Postgres {
             if !std::mem::replace(&mut self.started, true) {
                 continue;
             }
-            let texts = || message[5..].split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
+            let texts = || {
+                message[5..]
+                    .split(|byte| *byte == 0)
+                    .map(|part| String::from_utf8_lossy(part).into_owned())
+            };
             let [first, second] = [texts().next(), texts().nth(1)].map(Option::unwrap_or_default);
             match message[0] {
                 b'Q' => said.push(first),
@@ -144,8 +166,16 @@ struct Resp {
 impl Resp {
     fn command(&self) -> Option<(Vec<String>, usize)> {
         let line = |from: usize| -> Option<(usize, usize)> {
-            let end = from + self.held.get(from..)?.windows(2).position(|two| two == b"\r\n")?;
-            let number = std::str::from_utf8(&self.held[from + 1..end]).ok()?.parse().ok()?;
+            let end = from
+                + self
+                    .held
+                    .get(from..)?
+                    .windows(2)
+                    .position(|two| two == b"\r\n")?;
+            let number = std::str::from_utf8(&self.held[from + 1..end])
+                .ok()?
+                .parse()
+                .ok()?;
             Some((number, end + 2))
         };
         let (parts, mut at) = line(0)?;
@@ -165,7 +195,11 @@ impl Reader for Resp {
         let mut said = Vec::new();
         while let Some((words, length)) = self.command() {
             self.held.drain(..length);
-            let kept = if words[0].eq_ignore_ascii_case("evalsha") { 3 } else { 1 };
+            let kept = if words[0].eq_ignore_ascii_case("evalsha") {
+                3
+            } else {
+                1
+            };
             said.push(words[..kept.min(words.len())].join(" "));
         }
         said
@@ -174,8 +208,14 @@ impl Reader for Resp {
 
 #[test]
 fn statements_and_commands_are_read_whatever_the_pieces() {
-    let message =
-        |kind: &[u8], body: &[u8]| [kind, &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat();
+    let message = |kind: &[u8], body: &[u8]| {
+        [
+            kind,
+            &u32::try_from(body.len() + 4).unwrap().to_be_bytes(),
+            body,
+        ]
+        .concat()
+    };
     let sent = [
         message(b"", b"\0\x03\0\0user\0x\0\0"),
         message(b"Q", b"BEGIN\0"),
@@ -186,11 +226,18 @@ fn statements_and_commands_are_read_whatever_the_pieces() {
     .concat();
     for piece in [1, 3, 1000] {
         let mut reader = Postgres::default();
-        let said: Vec<_> = sent.chunks(piece).flat_map(|chunk| reader.read(chunk)).collect();
+        let said: Vec<_> = sent
+            .chunks(piece)
+            .flat_map(|chunk| reader.read(chunk))
+            .collect();
         assert_eq!(said, ["BEGIN", "SELECT 1", "SELECT 1"]);
         let mut reader = Resp::default();
-        let sent = b"*1\r\n$4\r\nPING\r\n*4\r\n$7\r\nEVALSHA\r\n$2\r\nab\r\n$1\r\n1\r\n$2\r\n\r\n\r\n";
-        let said: Vec<_> = sent.chunks(piece).flat_map(|chunk| reader.read(chunk)).collect();
+        let sent =
+            b"*1\r\n$4\r\nPING\r\n*4\r\n$7\r\nEVALSHA\r\n$2\r\nab\r\n$1\r\n1\r\n$2\r\n\r\n\r\n";
+        let said: Vec<_> = sent
+            .chunks(piece)
+            .flat_map(|chunk| reader.read(chunk))
+            .collect();
         assert_eq!(said, ["PING", "EVALSHA ab 1"]);
     }
 }

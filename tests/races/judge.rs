@@ -31,7 +31,12 @@ pub(crate) fn one_winner(rounds: &[Round], width: usize) -> Result<(), String> {
     let wrong: Vec<String> = (0..)
         .zip(rounds)
         .filter(|(_, round)| !right(round))
-        .map(|(number, round): (usize, _)| format!("round {number}: answers {:?}, {} kept", round.answers, round.kept))
+        .map(|(number, round): (usize, _)| {
+            format!(
+                "round {number}: answers {:?}, {} kept",
+                round.answers, round.kept
+            )
+        })
         .collect();
     told(rounds.len(), wrong)
 }
@@ -53,8 +58,18 @@ pub(crate) struct Replay {
 
 /// A race revokes nothing; a replay over ten seconds later ends what the code gave (TK-6).
 pub(crate) fn late_replay_revokes(replays: &[Replay]) -> Result<(), String> {
-    let right = Replay { ended_by_race: false, before: 200, replay: 400, ended: true, after: 400 };
-    let wrong = replays.iter().filter(|replay| **replay != right).map(|replay| format!("{replay:?}")).collect();
+    let right = Replay {
+        ended_by_race: false,
+        before: 200,
+        replay: 400,
+        ended: true,
+        after: 400,
+    };
+    let wrong = replays
+        .iter()
+        .filter(|replay| **replay != right)
+        .map(|replay| format!("{replay:?}"))
+        .collect();
     told(replays.len(), wrong)
 }
 
@@ -79,18 +94,38 @@ pub(crate) fn same_successor(families: &[Family], width: usize) -> Result<(), St
         let mut seen = BTreeSet::new();
         for (at, race) in family.races.iter().enumerate() {
             let statuses = Round::of(race.iter().map(|(status, _)| *status), 0).answers;
-            let successors: BTreeSet<&String> = race.iter().filter_map(|(_, token)| token.as_ref()).collect();
-            let all = race.len() == width && race.iter().all(|(status, token)| *status == 200 && token.is_some());
+            let successors: BTreeSet<&String> = race
+                .iter()
+                .filter_map(|(_, token)| token.as_ref())
+                .collect();
+            let all = race.len() == width
+                && race
+                    .iter()
+                    .all(|(status, token)| *status == 200 && token.is_some());
             if !all || successors.len() != 1 {
-                wrong.push(format!("family {number}, token {at}: {statuses:?}, {} successors", successors.len()));
+                wrong.push(format!(
+                    "family {number}, token {at}: {statuses:?}, {} successors",
+                    successors.len()
+                ));
             }
             if !successors.iter().all(|token| seen.insert((*token).clone())) {
-                wrong.push(format!("family {number}, token {at}: a successor came twice"));
+                wrong.push(format!(
+                    "family {number}, token {at}: a successor came twice"
+                ));
             }
         }
-        if family.races.is_empty() || (family.reuse, family.newest, family.ended) != (400, 400, true) {
-            let Family { reuse, newest, ended, .. } = family;
-            wrong.push(format!("family {number}: reuse {reuse}, then the newest {newest}, ended: {ended}"));
+        if family.races.is_empty()
+            || (family.reuse, family.newest, family.ended) != (400, 400, true)
+        {
+            let Family {
+                reuse,
+                newest,
+                ended,
+                ..
+            } = family;
+            wrong.push(format!(
+                "family {number}: reuse {reuse}, then the newest {newest}, ended: {ended}"
+            ));
         }
     }
     told(families.len(), wrong)
@@ -100,6 +135,10 @@ fn told(judged: usize, wrong: Vec<String>) -> Result<(), String> {
     match (judged, wrong.as_slice()) {
         (0, _) => Err("no round was run".to_owned()),
         (_, []) => Ok(()),
-        (_, some) => Err(format!("{} of {judged} are wrong:\n{}", some.len(), some[..some.len().min(5)].join("\n"))),
+        (_, some) => Err(format!(
+            "{} of {judged} are wrong:\n{}",
+            some.len(),
+            some[..some.len().min(5)].join("\n")
+        )),
     }
 }

@@ -55,7 +55,10 @@ fn connected(options: Options) -> Options {
 }
 
 fn rounds() -> usize {
-    std::env::var("RACE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
+    std::env::var("RACE_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(25)
 }
 
 /// What `width` attempts that all began at one moment came to.
@@ -83,9 +86,16 @@ where
         });
     }
     let all = work.join_all().await;
-    let first = all.iter().map(|(_, ended, _)| *ended).min().expect("an attempt");
+    let first = all
+        .iter()
+        .map(|(_, ended, _)| *ended)
+        .min()
+        .expect("an attempt");
     let under_way = all.iter().filter(|(began, ..)| *began < first).count();
-    Raced { came: all.into_iter().map(|(_, _, came)| came).collect(), under_way }
+    Raced {
+        came: all.into_iter().map(|(_, _, came)| came).collect(),
+        under_way,
+    }
 }
 
 /// A client that keeps its connections, straight to each copy in turn under the public name.
@@ -101,15 +111,30 @@ impl Copies {
         let idle = AT_ONCE * EXCHANGES;
         // The service closes what was idle for ten seconds, perhaps just when we send on it.
         let kept = Duration::from_secs(4);
-        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(idle).pool_idle_timeout(kept);
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(idle)
+            .pool_idle_timeout(kept);
         let http = http.build().unwrap();
-        let urls = stage.service.copies.iter().map(|copy| copy.public.clone()).collect();
-        Arc::new(Self { http, urls, host: stage.service.url.trim_start_matches("http://").to_owned() })
+        let urls = stage
+            .service
+            .copies
+            .iter()
+            .map(|copy| copy.public.clone())
+            .collect();
+        Arc::new(Self {
+            http,
+            urls,
+            host: stage.service.url.trim_start_matches("http://").to_owned(),
+        })
     }
 
     fn post(&self, number: usize, path: &str) -> reqwest::RequestBuilder {
         let url = format!("{}{path}", self.urls[number % self.urls.len()]);
-        self.http.post(url).header("host", &self.host).header("x-forwarded-for", fresh_network().to_string())
+        self.http
+            .post(url)
+            .header("host", &self.host)
+            .header("x-forwarded-for", fresh_network().to_string())
     }
 
     async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
@@ -118,14 +143,23 @@ impl Copies {
             let answer = again.send().await.expect("an answer");
             match pause(answer.status().as_u16(), answer.headers()) {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return (answer.status().as_u16(), answer.json().await.unwrap_or_default()),
+                None => {
+                    return (
+                        answer.status().as_u16(),
+                        answer.json().await.unwrap_or_default(),
+                    );
+                }
             }
         }
         (503, Value::Null)
     }
 
     async fn json(&self, number: usize, action: &str, body: &Value) -> (u16, Value) {
-        Self::answer(self.post(number, &format!("/api/v1/auth/magic-link/{action}")).json(body)).await
+        Self::answer(
+            self.post(number, &format!("/api/v1/auth/magic-link/{action}"))
+                .json(body),
+        )
+        .await
     }
 
     async fn token(&self, number: usize, form: &[(&str, String)]) -> (u16, Value) {
@@ -144,6 +178,8 @@ fn pause(status: u16, headers: &reqwest::header::HeaderMap) -> Option<Duration> 
 fn report(what: &str, raced: usize, width: usize, under_way: usize, began: Instant) {
     let share = under_way * 100 / (raced * width).max(1);
     let took = began.elapsed().as_secs_f64();
-    println!("{what}: {raced} rounds of {width} in {took:.1} s; {share} % had begun before the first answer");
+    println!(
+        "{what}: {raced} rounds of {width} in {took:.1} s; {share} % had begun before the first answer"
+    );
     assert!(share >= 50, "{what}: not much of a race, {share} %");
 }

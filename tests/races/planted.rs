@@ -18,11 +18,18 @@ async fn pause() {
 
 /// One secret that makes one session; `guarded`: taken by one step, else read and then written.
 async fn single_use(guarded: bool) -> Round {
-    let (used, sessions) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (used, sessions) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let raced = race(WIDTH, |_| {
         let (used, sessions) = (Arc::clone(&used), Arc::clone(&sessions));
         async move {
-            let free = if guarded { !used.swap(true, Ordering::SeqCst) } else { !used.load(Ordering::SeqCst) };
+            let free = if guarded {
+                !used.swap(true, Ordering::SeqCst)
+            } else {
+                !used.load(Ordering::SeqCst)
+            };
             pause().await;
             if !free {
                 return 400;
@@ -45,7 +52,10 @@ async fn a_double_use_is_seen() {
     }
     assert_eq!(one_winner(&good, WIDTH), Ok(()));
     assert!(one_winner(&bad, WIDTH).is_err(), "{bad:?}");
-    let round = |answers: &[(u16, usize)], kept| Round { answers: answers.iter().copied().collect(), kept };
+    let round = |answers: &[(u16, usize)], kept| Round {
+        answers: answers.iter().copied().collect(),
+        kept,
+    };
     for (wrong, why) in [
         (round(&[(200, 2), (400, 62)], 1), "two successes"),
         (round(&[(200, 1), (400, 63)], 2), "two sessions"),
@@ -53,8 +63,14 @@ async fn a_double_use_is_seen() {
         (round(&[(400, 64)], 0), "nobody got in"),
         (round(&[(200, 1), (400, 62), (500, 1)], 1), "a fault"),
         (round(&[(200, 1), (400, 62), (503, 1)], 1), "an outage"),
-        (round(&[(400, 63), (503, 1)], 1), "a winner who does not know"),
-        (round(&[(200, 1), (400, 62)], 1), "an answer that never came"),
+        (
+            round(&[(400, 63), (503, 1)], 1),
+            "a winner who does not know",
+        ),
+        (
+            round(&[(200, 1), (400, 62)], 1),
+            "an answer that never came",
+        ),
     ] {
         let good = round(&[(200, 1), (400, 63)], 1);
         assert_eq!(one_winner(std::slice::from_ref(&good), WIDTH), Ok(()));
@@ -68,16 +84,55 @@ async fn a_double_use_is_seen() {
 
 #[test]
 fn a_late_replay_that_revokes_nothing_is_seen() {
-    let right = Replay { ended_by_race: false, before: 200, replay: 400, ended: true, after: 400 };
+    let right = Replay {
+        ended_by_race: false,
+        before: 200,
+        replay: 400,
+        ended: true,
+        after: 400,
+    };
     assert_eq!(late_replay_revokes(std::slice::from_ref(&right)), Ok(()));
     for (wrong, why) in [
-        (Replay { ended_by_race: true, ..right.clone() }, "a loser revoked"),
-        (Replay { before: 400, ..right.clone() }, "the winner's tokens were dead"),
-        (Replay { replay: 200, ..right.clone() }, "a code worked twice"),
-        (Replay { ended: false, ..right.clone() }, "the replay revoked nothing"),
-        (Replay { after: 200, ..right.clone() }, "the refresh token outlived the replay"),
+        (
+            Replay {
+                ended_by_race: true,
+                ..right.clone()
+            },
+            "a loser revoked",
+        ),
+        (
+            Replay {
+                before: 400,
+                ..right.clone()
+            },
+            "the winner's tokens were dead",
+        ),
+        (
+            Replay {
+                replay: 200,
+                ..right.clone()
+            },
+            "a code worked twice",
+        ),
+        (
+            Replay {
+                ended: false,
+                ..right.clone()
+            },
+            "the replay revoked nothing",
+        ),
+        (
+            Replay {
+                after: 200,
+                ..right.clone()
+            },
+            "the refresh token outlived the replay",
+        ),
     ] {
-        assert!(late_replay_revokes(&[right.clone(), wrong]).is_err(), "{why}");
+        assert!(
+            late_replay_revokes(&[right.clone(), wrong]).is_err(),
+            "{why}"
+        );
     }
     assert!(late_replay_revokes(&[]).is_err(), "nothing proves nothing");
 }
@@ -125,7 +180,10 @@ impl Toy {
     }
 
     async fn family(faults: Faults) -> Family {
-        let toy = Arc::new(Self { faults, ..Self::default() });
+        let toy = Arc::new(Self {
+            faults,
+            ..Self::default()
+        });
         let (mut races, mut token) = (Vec::new(), 0);
         for _ in 0..2 {
             let raced = race(EXCHANGES, |_| {
@@ -133,37 +191,91 @@ impl Toy {
                 async move { toy.refresh(token).await }
             })
             .await;
-            token = raced.came.iter().find_map(|(_, next)| next.as_ref()?.parse().ok()).unwrap_or_default();
+            token = raced
+                .came
+                .iter()
+                .find_map(|(_, next)| next.as_ref()?.parse().ok())
+                .unwrap_or_default();
             races.push(raced.came);
         }
         let (reuse, newest) = (toy.refresh(0).await.0, toy.refresh(token).await.0);
         let ended = toy.state.lock().unwrap().2;
-        Family { races, reuse, newest, ended }
+        Family {
+            races,
+            reuse,
+            newest,
+            ended,
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_family_that_forks_or_survives_is_seen() {
     let right = Toy::family(Faults::default()).await;
-    assert_eq!(same_successor(std::slice::from_ref(&right), EXCHANGES), Ok(()));
+    assert_eq!(
+        same_successor(std::slice::from_ref(&right), EXCHANGES),
+        Ok(())
+    );
     for (faults, why) in [
-        (Faults { unlocked: true, ..Faults::default() }, "two successors"),
-        (Faults { no_grace: true, ..Faults::default() }, "no grace"),
-        (Faults { forgives: true, ..Faults::default() }, "an old token works"),
-        (Faults { lenient: true, ..Faults::default() }, "the family lives on"),
+        (
+            Faults {
+                unlocked: true,
+                ..Faults::default()
+            },
+            "two successors",
+        ),
+        (
+            Faults {
+                no_grace: true,
+                ..Faults::default()
+            },
+            "no grace",
+        ),
+        (
+            Faults {
+                forgives: true,
+                ..Faults::default()
+            },
+            "an old token works",
+        ),
+        (
+            Faults {
+                lenient: true,
+                ..Faults::default()
+            },
+            "the family lives on",
+        ),
     ] {
         let wrong = Toy::family(faults).await;
-        assert!(same_successor(&[right.clone(), wrong], EXCHANGES).is_err(), "{why}");
+        assert!(
+            same_successor(&[right.clone(), wrong], EXCHANGES).is_err(),
+            "{why}"
+        );
     }
     let cut = |change: fn(&mut Family)| {
         let mut family = right.clone();
         change(&mut family);
         same_successor(&[family], EXCHANGES)
     };
-    assert!(cut(|family| drop(family.races[0].pop())).is_err(), "an answer that never came");
-    assert!(cut(|family| family.races[0][7] = (503, None)).is_err(), "an outage");
-    assert!(cut(|family| family.races[1] = family.races[0].clone()).is_err(), "no rotation");
+    assert!(
+        cut(|family| drop(family.races[0].pop())).is_err(),
+        "an answer that never came"
+    );
+    assert!(
+        cut(|family| family.races[0][7] = (503, None)).is_err(),
+        "an outage"
+    );
+    assert!(
+        cut(|family| family.races[1] = family.races[0].clone()).is_err(),
+        "no rotation"
+    );
     assert!(cut(|family| family.races.clear()).is_err(), "no race");
-    assert!(cut(|family| family.ended = false).is_err(), "refused, and alive in the database");
-    assert!(same_successor(&[], EXCHANGES).is_err(), "nothing proves nothing");
+    assert!(
+        cut(|family| family.ended = false).is_err(),
+        "refused, and alive in the database"
+    );
+    assert!(
+        same_successor(&[], EXCHANGES).is_err(),
+        "nothing proves nothing"
+    );
 }

@@ -55,8 +55,15 @@ async fn people(stage: &Stage, name: &str, count: usize) -> Vec<Person> {
         stage.ask(&mut browser, &address).await;
         let page = browser.open(&stage.mail(&address, 1).await.link()).await;
         let answer = browser.submit(&page, "link", &[]).await;
-        assert!(browser.settle(answer).await.has("form#sign-out"), "{}", stage.trouble());
-        Person { address, browser: Mutex::new(browser) }
+        assert!(
+            browser.settle(answer).await.has("form#sign-out"),
+            "{}",
+            stage.trouble()
+        );
+        Person {
+            address,
+            browser: Mutex::new(browser),
+        }
     };
     join_all((0..count).map(one)).await
 }
@@ -66,7 +73,9 @@ impl Person {
     async fn code(&self, stage: &Stage) -> Form {
         let mut browser = self.browser.lock().await;
         let client = Client::new(&stage.service.url, APP, CALLBACK);
-        let page = browser.open(client.authorize_url("openid offline_access").await.as_str()).await;
+        let page = browser
+            .open(client.authorize_url("openid offline_access").await.as_str())
+            .await;
         let code = client.code(&browser.settle(page).await);
         vec![
             ("grant_type", "authorization_code".to_owned()),
@@ -79,7 +88,11 @@ impl Person {
 }
 
 fn refreshing(token: &str) -> Form {
-    vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", token.to_owned()), ("client_id", APP.to_owned())]
+    vec![
+        ("grant_type", "refresh_token".to_owned()),
+        ("refresh_token", token.to_owned()),
+        ("client_id", APP.to_owned()),
+    ]
 }
 
 fn refresh_token(body: &Value) -> Option<String> {
@@ -91,11 +104,17 @@ async fn grants(stage: &Stage) -> BTreeMap<String, Vec<bool>> {
     let db = stage.database().await;
     let sql = "SELECT e.canonical AS a, g.revoked_at AS r FROM grant_families g JOIN user_emails e ON e.user_id = \
                g.user_id ORDER BY g.created_at";
-    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    let rows = db
+        .query_all_raw(Statement::from_string(db.get_database_backend(), sql))
+        .await
+        .unwrap();
     let mut found: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for row in rows {
         let ended = row.try_get::<Option<i64>>("", "r").unwrap().is_some();
-        found.entry(row.try_get("", "a").unwrap()).or_default().push(ended);
+        found
+            .entry(row.try_get("", "a").unwrap())
+            .or_default()
+            .push(ended);
     }
     let _ = db.close().await;
     found
@@ -112,7 +131,10 @@ async fn race_all(copies: &Arc<Copies>, forms: &[Form]) -> (Vec<Vec<(u16, Value)
     });
     let raced = join_all(races).await;
     let under_way = raced.iter().map(|raced| raced.under_way).sum();
-    (raced.into_iter().map(|raced| raced.came).collect(), under_way)
+    (
+        raced.into_iter().map(|raced| raced.came).collect(),
+        under_way,
+    )
 }
 
 /// A code that was raced, and what the winner got.
@@ -126,8 +148,11 @@ struct Spent {
 
 /// RFC 6749 §4.1.2: a code is used once. The losers come within ten seconds and revoke nothing; who comes later does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tk_6_100_exchanges_of_one_code_over_two_copies_have_one_winner_and_a_late_replay_revokes() {
-    let Some(stage) = Stage::start(Backend::Two, with_app).await else { return };
+async fn tk_6_100_exchanges_of_one_code_over_two_copies_have_one_winner_and_a_late_replay_revokes()
+{
+    let Some(stage) = Stage::start(Backend::Two, with_app).await else {
+        return;
+    };
     let copies = Copies::of(&stage);
     let people = people(&stage, "exchange", FAMILIES).await;
     let (began, mut under_way) = (Instant::now(), 0);
@@ -138,17 +163,32 @@ async fn tk_6_100_exchanges_of_one_code_over_two_copies_have_one_winner_and_a_la
         under_way += at_once;
         let there = grants(&stage).await;
         for ((person, form), came) in people.iter().zip(forms).zip(raced) {
-            let kept = there.get(&person.address).map_or(0, Vec::len).saturating_sub(grant);
+            let kept = there
+                .get(&person.address)
+                .map_or(0, Vec::len)
+                .saturating_sub(grant);
             journal.push(Round::of(came.iter().map(|(status, _)| *status), kept));
-            let refresh = came.iter().find_map(|(_, body)| refresh_token(body)).unwrap_or_default();
-            spent.push(Spent { address: person.address.clone(), grant, form, refresh });
+            let refresh = came
+                .iter()
+                .find_map(|(_, body)| refresh_token(body))
+                .unwrap_or_default();
+            spent.push(Spent {
+                address: person.address.clone(),
+                grant,
+                form,
+                refresh,
+            });
         }
     }
     one_winner(&journal, EXCHANGES).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
     report("exchange", journal.len(), EXCHANGES, under_way, began);
     let replays = replay(&stage, &copies, &spent).await;
     late_replay_revokes(&replays).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
-    println!("replay: each of {} codes came back {} s later and ended its grant", replays.len(), LATE.as_secs());
+    println!(
+        "replay: each of {} codes came back {} s later and ended its grant",
+        replays.len(),
+        LATE.as_secs()
+    );
     assert_eq!(stage.faults(), Vec::<String>::new());
 }
 
@@ -167,7 +207,13 @@ async fn replay(stage: &Stage, copies: &Copies, spent: &[Spent]) -> Vec<Replay> 
         let (replay, _) = copies.token(number + 1, &one.form).await;
         let newest = refresh_token(&body).unwrap_or_default();
         let (after, _) = copies.token(number, &refreshing(&newest)).await;
-        came.push(Replay { ended_by_race: ended(&raced, one), before, replay, ended: false, after });
+        came.push(Replay {
+            ended_by_race: ended(&raced, one),
+            before,
+            replay,
+            ended: false,
+            after,
+        });
     }
     let there = grants(stage).await;
     for (one, replay) in spent.iter().zip(&mut came) {
@@ -179,7 +225,9 @@ async fn replay(stage: &Stage, copies: &Copies, spent: &[Spent]) -> Vec<Replay> 
 /// DESIGN §8: within a minute, and until it is used, all get the same successor; a later reuse ends the family.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_copies_give_the_same_successor() {
-    let Some(stage) = Stage::start(Backend::Two, with_app).await else { return };
+    let Some(stage) = Stage::start(Backend::Two, with_app).await else {
+        return;
+    };
     let copies = Copies::of(&stage);
     let people = people(&stage, "refresh", FAMILIES).await;
     let (began, mut under_way) = (Instant::now(), 0);
@@ -193,18 +241,30 @@ async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_copies_give_the_same_succ
             let (raced, at_once) = race_all(&copies, &forms).await;
             under_way += at_once;
             for ((family, came), token) in these.iter_mut().zip(raced).zip(&mut tokens) {
-                let came: Vec<_> = came.iter().map(|(status, body)| (*status, refresh_token(body))).collect();
-                *token = came.iter().find_map(|(_, token)| token.clone()).unwrap_or_default();
+                let came: Vec<_> = came
+                    .iter()
+                    .map(|(status, body)| (*status, refresh_token(body)))
+                    .collect();
+                *token = came
+                    .iter()
+                    .find_map(|(_, token)| token.clone())
+                    .unwrap_or_default();
                 family.races.push(came);
             }
         }
-        for (number, (family, (first, newest))) in these.iter_mut().zip(firsts.iter().zip(&tokens)).enumerate() {
+        for (number, (family, (first, newest))) in
+            these.iter_mut().zip(firsts.iter().zip(&tokens)).enumerate()
+        {
             family.reuse = copies.token(number, &refreshing(first)).await.0;
             family.newest = copies.token(number + 1, &refreshing(newest)).await.0;
         }
         let there = grants(&stage).await;
         for (family, person) in these.iter_mut().zip(&people) {
-            family.ended = there.get(&person.address).and_then(|grants| grants.get(grant)).copied().unwrap_or_default();
+            family.ended = there
+                .get(&person.address)
+                .and_then(|grants| grants.get(grant))
+                .copied()
+                .unwrap_or_default();
         }
         families.extend(these);
     }

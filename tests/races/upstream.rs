@@ -28,7 +28,11 @@ async fn r_11_50_callbacks_with_one_state_over_two_copies_make_one_session() {
          trust = \"authoritative\"\nmail_domains = [\"example.test\"]\nloopback_http = true\nprivate_hosts = [\"127.0.0.1\"]\n",
         up.url()
     );
-    let Some(stage) = Stage::start(Backend::Two, |options| connected(options.tail(&provider))).await else { return };
+    let Some(stage) =
+        Stage::start(Backend::Two, |options| connected(options.tail(&provider))).await
+    else {
+        return;
+    };
     up.register(&stage.service.at("/upstream/school/callback"));
     let began = Instant::now();
     let (mut statuses, mut addresses, mut under_way) = (Vec::new(), Vec::new(), 0);
@@ -45,12 +49,18 @@ async fn r_11_50_callbacks_with_one_state_over_two_copies_make_one_session() {
             async move {
                 let mut answer = browser.open(&back).await;
                 for _ in 1..TRIES {
-                    let Some(pause) = pause(answer.status.as_u16(), &answer.headers) else { break };
+                    let Some(pause) = pause(answer.status.as_u16(), &answer.headers) else {
+                        break;
+                    };
                     tokio::time::sleep(pause).await;
                     answer = browser.open(&back).await;
                 }
                 let status = answer.status.as_u16();
-                if status == 303 && browser.cookie("sid").is_some() { 200 } else { status }
+                if status == 303 && browser.cookie("sid").is_some() {
+                    200
+                } else {
+                    status
+                }
             }
         })
         .await;
@@ -59,9 +69,17 @@ async fn r_11_50_callbacks_with_one_state_over_two_copies_make_one_session() {
         addresses.push(address);
     }
     let kept = sessions_of(&stage, &addresses).await;
-    let journal: Vec<Round> = statuses.into_iter().zip(kept).map(|(all, kept)| Round::of(all, kept)).collect();
+    let journal: Vec<Round> = statuses
+        .into_iter()
+        .zip(kept)
+        .map(|(all, kept)| Round::of(all, kept))
+        .collect();
     one_winner(&journal, CALLBACKS).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
-    assert_eq!((up.count(Place::Token), up.complaints()), (rounds, Vec::new()), "each code was exchanged once");
+    assert_eq!(
+        (up.count(Place::Token), up.complaints()),
+        (rounds, Vec::new()),
+        "each code was exchanged once"
+    );
     report("callback Two", rounds, CALLBACKS, under_way, began);
     assert_eq!(stage.faults(), Vec::<String>::new());
 }

@@ -46,7 +46,11 @@ impl Demand {
             return Err(Denied::Role(role));
         }
         // No leeway: the person who is asked once too often loses less than the one who is asked too late.
-        let fresh = |max_age| caller.auth_time.is_some_and(|at| now.saturating_sub(at) <= max_age);
+        let fresh = |max_age| {
+            caller
+                .auth_time
+                .is_some_and(|at| now.saturating_sub(at) <= max_age)
+        };
         match self.max_age {
             Some(max_age) if !fresh(max_age) => Err(Denied::Stale { max_age }),
             _ => Ok(()),
@@ -59,27 +63,58 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
-    const COACHES: Demand = Demand { scope: Some("openid"), role: Some("coach"), max_age: Some(300) };
+    const COACHES: Demand = Demand {
+        scope: Some("openid"),
+        role: Some("coach"),
+        max_age: Some(300),
+    };
 
     fn check(scope: &str, role: &str, auth_time: Option<i64>) -> Result<(), Denied> {
         let list = |name: &str| vec![name.to_owned()];
-        let caller = Caller { sub: "me".to_owned(), roles: list(role), scopes: list(scope), auth_time };
+        let caller = Caller {
+            sub: "me".to_owned(),
+            roles: list(role),
+            scopes: list(scope),
+            auth_time,
+        };
         COACHES.check(&caller, NOW)
     }
 
     #[test]
     fn each_lack_has_its_name_and_the_proof_comes_last() {
         assert_eq!(check("openid", "coach", Some(NOW - 300)), Ok(()));
-        assert_eq!(check("openid", "coach", Some(NOW - 301)), Err(Denied::Stale { max_age: 300 }));
-        assert_eq!(check("openid", "coach", None), Err(Denied::Stale { max_age: 300 }), "nobody knows when");
-        assert_eq!(check("openid", "student", Some(NOW - 301)), Err(Denied::Role("coach")));
-        assert_eq!(check("openid", "coaches", Some(NOW)), Err(Denied::Role("coach")), "the whole name");
-        assert_eq!(check("email", "student", None), Err(Denied::Scope("openid")));
+        assert_eq!(
+            check("openid", "coach", Some(NOW - 301)),
+            Err(Denied::Stale { max_age: 300 })
+        );
+        assert_eq!(
+            check("openid", "coach", None),
+            Err(Denied::Stale { max_age: 300 }),
+            "nobody knows when"
+        );
+        assert_eq!(
+            check("openid", "student", Some(NOW - 301)),
+            Err(Denied::Role("coach"))
+        );
+        assert_eq!(
+            check("openid", "coaches", Some(NOW)),
+            Err(Denied::Role("coach")),
+            "the whole name"
+        );
+        assert_eq!(
+            check("email", "student", None),
+            Err(Denied::Scope("openid"))
+        );
     }
 
     #[test]
     fn nothing_demanded_is_nothing_refused() {
-        let nobody = Caller { sub: "me".to_owned(), roles: vec![], scopes: vec![], auth_time: None };
+        let nobody = Caller {
+            sub: "me".to_owned(),
+            roles: vec![],
+            scopes: vec![],
+            auth_time: None,
+        };
         assert_eq!(Demand::default().check(&nobody, NOW), Ok(()));
     }
 }

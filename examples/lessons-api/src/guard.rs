@@ -23,7 +23,11 @@ use serde_json::json;
 ///
 /// # Errors
 /// The answer, for everybody else.
-pub async fn admit(request: &Request, verifier: &Verifier, demand: &Demand) -> Result<Caller, Response> {
+pub async fn admit(
+    request: &Request,
+    verifier: &Verifier,
+    demand: &Demand,
+) -> Result<Caller, Response> {
     let token = bearer(request).map_err(|(status, words)| challenge(status, words))?;
     let now = lessons_api::now();
     let caller = verifier.verify(token, now).await.map_err(refused)?;
@@ -35,11 +39,17 @@ pub async fn admit(request: &Request, verifier: &Verifier, demand: &Demand) -> R
 fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     // RFC 6750 §3.1: who shows nothing learns only that something is asked for.
-    let Some(value) = headers.next() else { return Err((StatusCode::UNAUTHORIZED, "Bearer")) };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' ')).and_then(|(scheme, token)| {
-        let token = token.trim();
-        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-    });
+    let Some(value) = headers.next() else {
+        return Err((StatusCode::UNAUTHORIZED, "Bearer"));
+    };
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .and_then(|(scheme, token)| {
+            let token = token.trim();
+            (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+        });
     match (token, headers.next()) {
         (Some(token), None) => Ok(token),
         _ => Err((StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#)),
@@ -47,27 +57,40 @@ fn bearer(request: &Request) -> Result<&str, (StatusCode, &'static str)> {
 }
 
 fn challenge(status: StatusCode, challenge: &str) -> Response {
-    Response::builder().status(status).header(header::WWW_AUTHENTICATE, challenge).finish()
+    Response::builder()
+        .status(status)
+        .header(header::WWW_AUTHENTICATE, challenge)
+        .finish()
 }
 
 fn refused(why: Refused) -> Response {
     if why == Refused::Key(NoKey::Unavailable) {
-        return Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "5").finish();
+        return Response::builder()
+            .status(StatusCode::SERVICE_UNAVAILABLE)
+            .header(header::RETRY_AFTER, "5")
+            .finish();
     }
     tracing::info!(%why, "token refused");
-    challenge(StatusCode::UNAUTHORIZED, &format!(r#"Bearer error="invalid_token", error_description="{why}""#))
+    challenge(
+        StatusCode::UNAUTHORIZED,
+        &format!(r#"Bearer error="invalid_token", error_description="{why}""#),
+    )
 }
 
 fn denied(why: Denied) -> Response {
     tracing::info!(%why, "not let in");
     match why {
         Denied::Scope(scope) => {
-            let words = format!(r#"Bearer error="insufficient_scope", error_description="{why}", scope="{scope}""#);
+            let words = format!(
+                r#"Bearer error="insufficient_scope", error_description="{why}", scope="{scope}""#
+            );
             challenge(StatusCode::FORBIDDEN, &words)
         }
         Denied::Stale { max_age } => {
             let error = "insufficient_user_authentication";
-            let words = format!(r#"Bearer error="{error}", error_description="{why}", max_age="{max_age}""#);
+            let words = format!(
+                r#"Bearer error="{error}", error_description="{why}", max_age="{max_age}""#
+            );
             challenge(StatusCode::UNAUTHORIZED, &words)
         }
         // A challenge would have the client ask for a token that it cannot get.
@@ -88,13 +111,19 @@ mod tests {
     use super::*;
 
     fn asks(answer: &Response) -> (u16, Option<&str>) {
-        (answer.status().as_u16(), answer.header(header::WWW_AUTHENTICATE))
+        (
+            answer.status().as_u16(),
+            answer.header(header::WWW_AUTHENTICATE),
+        )
     }
 
     #[test]
     fn rfc_9470_3_an_old_sign_in_is_challenged_with_the_age_that_would_do() {
         let words = r#"Bearer error="insufficient_user_authentication", error_description="a more recent sign-in is required", max_age="300""#;
-        assert_eq!(asks(&denied(Denied::Stale { max_age: 300 })), (401, Some(words)));
+        assert_eq!(
+            asks(&denied(Denied::Stale { max_age: 300 })),
+            (401, Some(words))
+        );
     }
 
     #[tokio::test]
@@ -104,13 +133,19 @@ mod tests {
         let answer = denied(Denied::Role("coach"));
         assert_eq!(asks(&answer), (403, None));
         let body: serde_json::Value = answer.into_body().into_json().await.unwrap();
-        assert_eq!((&body["code"], &body["role"]), (&json!("missing_role"), &json!("coach")));
+        assert_eq!(
+            (&body["code"], &body["role"]),
+            (&json!("missing_role"), &json!("coach"))
+        );
     }
 
     #[test]
     fn without_keys_nobody_is_told_that_the_token_is_bad() {
         let answer = refused(Refused::Key(NoKey::Unavailable));
-        assert_eq!((asks(&answer), answer.header("retry-after")), ((503, None), Some("5")));
+        assert_eq!(
+            (asks(&answer), answer.header("retry-after")),
+            ((503, None), Some("5"))
+        );
         assert_eq!(asks(&refused(Refused::Key(NoKey::Unknown))).0, 401);
     }
 }

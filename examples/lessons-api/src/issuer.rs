@@ -45,9 +45,17 @@ impl Issuer {
     pub fn new(url: &str, internal: Option<&str>) -> anyhow::Result<Self> {
         let trim = |url: &str| url.trim_end_matches('/').to_owned();
         // A redirect would let whoever answers choose the keys that we trust.
-        let http = Client::builder().redirect(Policy::none()).timeout(Duration::from_secs(5)).build()?;
+        let http = Client::builder()
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(5))
+            .build()?;
         let internal = internal.filter(|base| !base.is_empty()).map(trim);
-        Ok(Self { url: trim(url), internal, http, metadata: OnceCell::new() })
+        Ok(Self {
+            url: trim(url),
+            internal,
+            http,
+            metadata: OnceCell::new(),
+        })
     }
 
     /// The issuer as it stands in tokens.
@@ -66,9 +74,21 @@ impl Issuer {
 
     async fn discover(&self) -> anyhow::Result<Metadata> {
         let url = format!("{}/.well-known/openid-configuration", self.url);
-        let answer = self.get(&url).send().await.and_then(reqwest::Response::error_for_status);
-        let metadata: Metadata = answer.context("the provider does not answer")?.json().await?;
-        ensure!(metadata.issuer == self.url, "the provider calls itself {}, not {}", metadata.issuer, self.url);
+        let answer = self
+            .get(&url)
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status);
+        let metadata: Metadata = answer
+            .context("the provider does not answer")?
+            .json()
+            .await?;
+        ensure!(
+            metadata.issuer == self.url,
+            "the provider calls itself {}, not {}",
+            metadata.issuer,
+            self.url
+        );
         Ok(metadata)
     }
 
@@ -83,8 +103,12 @@ impl Issuer {
     }
 
     fn through(&self, url: &str, request: impl Fn(&str) -> RequestBuilder) -> RequestBuilder {
-        let path = url.strip_prefix(&self.url).filter(|path| path.starts_with('/'));
-        let (Some(internal), Some(path)) = (&self.internal, path) else { return request(url) };
+        let path = url
+            .strip_prefix(&self.url)
+            .filter(|path| path.starts_with('/'));
+        let (Some(internal), Some(path)) = (&self.internal, path) else {
+            return request(url);
+        };
         let host = self.url.split_once("://").map_or("", |(_, host)| host);
         request(&format!("{internal}{path}")).header(HOST, host)
     }
@@ -103,7 +127,10 @@ mod tests {
 
     #[test]
     fn requests_go_to_the_issuer_itself() {
-        let request = issuer(None).get("http://127.0.0.1:8080/jwks").build().unwrap();
+        let request = issuer(None)
+            .get("http://127.0.0.1:8080/jwks")
+            .build()
+            .unwrap();
         assert_eq!(request.url().as_str(), "http://127.0.0.1:8080/jwks");
         assert!(request.headers().get(HOST).is_none());
     }

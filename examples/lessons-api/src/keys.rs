@@ -77,7 +77,11 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// One whose sets grow old by this clock: for tests that cannot wait.
     pub fn with_clock(clock: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        Self { cached: RwLock::default(), asked: Mutex::new(None), clock: Box::new(clock) }
+        Self {
+            cached: RwLock::default(),
+            asked: Mutex::new(None),
+            clock: Box::new(clock),
+        }
     }
 
     /// The key of that name.
@@ -94,7 +98,10 @@ impl Keys {
                     self.refresh_if_due(issuer, kid, &mut asked).await;
                 }
             }
-            None => self.refresh_if_due(issuer, kid, &mut *self.asked.lock().await).await,
+            None => {
+                self.refresh_if_due(issuer, kid, &mut *self.asked.lock().await)
+                    .await
+            }
         }
         self.look(kid).0.ok_or_else(|| self.missing())
     }
@@ -105,19 +112,36 @@ impl Keys {
     /// If the provider does not answer with a key set; the one that we have stays.
     pub async fn refresh(&self, issuer: &Issuer) -> anyhow::Result<()> {
         let url = &issuer.metadata().await?.jwks_uri;
-        let known = self.cached.read().unwrap_or_else(PoisonError::into_inner).etag.clone();
+        let known = self
+            .cached
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .etag
+            .clone();
         let request = issuer.get(url);
-        let request = if let Some(etag) = &known { request.header(IF_NONE_MATCH, etag) } else { request };
+        let request = if let Some(etag) = &known {
+            request.header(IF_NONE_MATCH, etag)
+        } else {
+            request
+        };
         let answer = request.send().await.and_then(Response::error_for_status);
         let answer = answer.context("the provider does not answer")?;
         let (age, etag) = (max_age(&answer), etag(&answer));
         // RFC 9110 §15.4.5: what we have is what there is.
         let same = known.is_some() && answer.status() == StatusCode::NOT_MODIFIED;
-        let keys = if same { None } else { Some(parse(&answer.json().await.context("not a key set")?)) };
+        let keys = if same {
+            None
+        } else {
+            Some(parse(&answer.json().await.context("not a key set")?))
+        };
         let now = (self.clock)();
         let mut cached = self.cached.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(keys) = keys {
-            *cached = Cached { keys, etag, ..Cached::default() };
+            *cached = Cached {
+                keys,
+                etag,
+                ..Cached::default()
+            };
         }
         cached.read_at = Some(now);
         cached.fresh_until = Some(now + age);
@@ -140,15 +164,23 @@ impl Keys {
         let now = (self.clock)();
         let cached = self.cached.read().unwrap_or_else(PoisonError::into_inner);
         let fresh = cached.fresh_until.is_some_and(|until| now < until);
-        let believed = cached.read_at.is_some_and(|at| now.saturating_duration_since(at) < BELIEVED);
+        let believed = cached
+            .read_at
+            .is_some_and(|at| now.saturating_duration_since(at) < BELIEVED);
         (cached.keys.get(kid).copied().filter(|_| believed), fresh)
     }
 
     fn missing(&self) -> NoKey {
         let now = (self.clock)();
         let cached = self.cached.read().unwrap_or_else(PoisonError::into_inner);
-        let believed = cached.read_at.is_some_and(|at| now.saturating_duration_since(at) < BELIEVED);
-        if believed { NoKey::Unknown } else { NoKey::Unavailable }
+        let believed = cached
+            .read_at
+            .is_some_and(|at| now.saturating_duration_since(at) < BELIEVED);
+        if believed {
+            NoKey::Unknown
+        } else {
+            NoKey::Unavailable
+        }
     }
 }
 
@@ -164,24 +196,41 @@ fn due(now: Instant, asked: Option<Instant>, known: bool, fresh: bool) -> bool {
 
 /// RFC 9111 §5.2.2.1.
 fn max_age(answer: &Response) -> Duration {
-    let header = answer.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let seconds = header.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok());
-    seconds.map_or(DEFAULT_AGE, Duration::from_secs).min(LONGEST_AGE)
+    let header = answer
+        .headers()
+        .get(CACHE_CONTROL)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let seconds = header
+        .split(',')
+        .find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok());
+    seconds
+        .map_or(DEFAULT_AGE, Duration::from_secs)
+        .min(LONGEST_AGE)
 }
 
 fn etag(answer: &Response) -> Option<String> {
-    answer.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    answer
+        .headers()
+        .get(ETAG)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
 }
 
 /// The ES256 signing keys of a set, by `kid` (RFC 7517 §5). What we do not understand is passed over, as it says there.
 fn parse(set: &Value) -> HashMap<String, Key> {
-    let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let keys = set
+        .get("keys")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     keys.iter().filter_map(parse_key).collect()
 }
 
 fn parse_key(jwk: &Value) -> Option<(String, Key)> {
     let text = |name| jwk.get(name).and_then(Value::as_str);
-    let ours = text("alg").is_none_or(|alg| alg == "ES256") && text("use").is_none_or(|using| using == "sig");
+    let ours = text("alg").is_none_or(|alg| alg == "ES256")
+        && text("use").is_none_or(|using| using == "sig");
     let kid = text("kid").filter(|_| ours)?;
     let jwk: JsonWebKey<'_> = serde_json::from_value(jwk.clone()).ok()?;
     Some((kid.to_owned(), Key::try_from(&jwk).ok()?))

@@ -7,7 +7,8 @@ use std::sync::{
 };
 
 use poem::{
-    EndpointExt as _, Route, Server, get, handler, listener::Acceptor as _, listener::Listener as _, web::Data,
+    EndpointExt as _, Route, Server, get, handler, listener::Acceptor as _,
+    listener::Listener as _, web::Data,
 };
 use serde_json::json;
 
@@ -42,9 +43,18 @@ fn an_unknown_kid_asks_at_most_once_a_minute() {
     assert!(due(start, None, false, false), "the first time at once");
     assert!(!due(after(59), Some(start), false, true));
     assert!(due(after(60), Some(start), false, true));
-    assert!(!due(after(3600), Some(start), true, true), "a known, fresh key never asks");
-    assert!(due(after(5), Some(start), true, false), "a stale set is read anew");
-    assert!(!due(after(4), Some(start), true, false), "but not by every request while the provider is away");
+    assert!(
+        !due(after(3600), Some(start), true, true),
+        "a known, fresh key never asks"
+    );
+    assert!(
+        due(after(5), Some(start), true, false),
+        "a stale set is read anew"
+    );
+    assert!(
+        !due(after(4), Some(start), true, false),
+        "but not by every request while the provider is away"
+    );
 }
 
 /// What the provider does, and what it saw.
@@ -73,19 +83,27 @@ fn discovery(request: &poem::Request, Data(provider): Data<&Arc<Provider>>) -> p
         if provider.away.load(Ordering::SeqCst) {
             return poem::http::StatusCode::BAD_GATEWAY.into();
         }
-        let (rotated, key) = (provider.rotated.load(Ordering::SeqCst), ec("one", "ES256", "sig"));
+        let (rotated, key) = (
+            provider.rotated.load(Ordering::SeqCst),
+            ec("one", "ES256", "sig"),
+        );
         let etag = if rotated { "\"b\"" } else { "\"a\"" };
-        let answer = poem::Response::builder().header("cache-control", "public, max-age=300").header("etag", etag);
+        let answer = poem::Response::builder()
+            .header("cache-control", "public, max-age=300")
+            .header("etag", etag);
         if request.header("if-none-match") == Some(etag) {
             provider.same.fetch_add(1, Ordering::SeqCst);
             return answer.status(poem::http::StatusCode::NOT_MODIFIED).finish();
         }
-        let keys = if rotated { vec![key, ec("two", "ES256", "sig")] } else { vec![key] };
+        let keys = if rotated {
+            vec![key, ec("two", "ES256", "sig")]
+        } else {
+            vec![key]
+        };
         return answer.body(json!({ "keys": keys }).to_string());
     }
     let at = |path: &str| format!("{issuer}{path}");
-    let metadata =
-        json!({"issuer":issuer,"authorization_endpoint":at("/a"),"token_endpoint":at("/t"),"jwks_uri":at("/jwks")});
+    let metadata = json!({"issuer":issuer,"authorization_endpoint":at("/a"),"token_endpoint":at("/t"),"jwks_uri":at("/jwks")});
     metadata.to_string().into()
 }
 
@@ -101,7 +119,10 @@ impl Bed {
     async fn new() -> Self {
         crate::install_tls();
         let provider = Arc::new(Provider::default());
-        let acceptor = poem::listener::TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
+        let acceptor = poem::listener::TcpListener::bind("127.0.0.1:0")
+            .into_acceptor()
+            .await
+            .unwrap();
         let address = *acceptor.local_addr()[0].as_socket_addr().unwrap();
         let routes = Route::new()
             .at("/.well-known/openid-configuration", get(discovery))
@@ -111,7 +132,12 @@ impl Bed {
         let ahead = Arc::new(AtomicU64::new(0));
         let (begin, by) = (Instant::now(), Arc::clone(&ahead));
         let keys = Keys::with_clock(move || begin + Duration::from_secs(by.load(Ordering::SeqCst)));
-        Self { keys, issuer: Issuer::new(&format!("http://{address}"), None).unwrap(), provider, ahead }
+        Self {
+            keys,
+            issuer: Issuer::new(&format!("http://{address}"), None).unwrap(),
+            provider,
+            ahead,
+        }
     }
 
     async fn find(&self, kid: &str) -> Result<(), NoKey> {
@@ -134,7 +160,14 @@ async fn a_set_is_kept_for_its_max_age_and_asked_for_by_its_etag() {
     assert_eq!(bed.provider.asked(), 1, "within max-age nobody is asked");
     bed.pass(1);
     assert_eq!(bed.find("one").await, Ok(()));
-    assert_eq!((bed.provider.asked(), bed.provider.same.load(Ordering::SeqCst)), (2, 1), "a 304");
+    assert_eq!(
+        (
+            bed.provider.asked(),
+            bed.provider.same.load(Ordering::SeqCst)
+        ),
+        (2, 1),
+        "a 304"
+    );
     bed.pass(299);
     assert_eq!(bed.find("one").await, Ok(()));
     assert_eq!(bed.provider.asked(), 2, "after which it is fresh again");
@@ -146,7 +179,10 @@ async fn an_unknown_kid_reads_the_set_again_and_a_rotation_is_not_noticed() {
     assert_eq!(bed.find("one").await, Ok(()));
     bed.pass(60);
     bed.provider.rotated.store(true, Ordering::SeqCst);
-    assert_eq!((bed.find("two").await, bed.find("one").await), (Ok(()), Ok(())));
+    assert_eq!(
+        (bed.find("two").await, bed.find("one").await),
+        (Ok(()), Ok(()))
+    );
     for _ in 0..10 {
         assert_eq!(bed.find("three").await, Err(NoKey::Unknown));
     }
@@ -162,14 +198,26 @@ async fn the_keys_serve_while_the_provider_is_away_and_for_a_day_at_most() {
     assert_eq!(bed.find("one").await, Ok(()));
     bed.provider.away.store(true, Ordering::SeqCst);
     bed.pass(301);
-    assert_eq!(bed.find("one").await, Ok(()), "stale, a new set refused, still served");
+    assert_eq!(
+        bed.find("one").await,
+        Ok(()),
+        "stale, a new set refused, still served"
+    );
     assert_eq!(bed.provider.asked(), 2, "it did ask");
     assert_eq!(bed.find("one").await, Ok(()));
-    assert_eq!(bed.provider.asked(), 2, "and leaves the provider in peace for a while");
+    assert_eq!(
+        bed.provider.asked(),
+        2,
+        "and leaves the provider in peace for a while"
+    );
     bed.pass(BELIEVED.as_secs() - 302);
     assert_eq!(bed.find("one").await, Ok(()));
     bed.pass(1);
-    assert_eq!(bed.find("one").await, Err(NoKey::Unavailable), "a day later a stolen key would still pass");
+    assert_eq!(
+        bed.find("one").await,
+        Err(NoKey::Unavailable),
+        "a day later a stolen key would still pass"
+    );
     bed.provider.away.store(false, Ordering::SeqCst);
     bed.pass(5);
     assert_eq!(bed.find("one").await, Ok(()), "back by itself");
@@ -179,5 +227,8 @@ async fn the_keys_serve_while_the_provider_is_away_and_for_a_day_at_most() {
 async fn no_set_at_all_is_our_fault_and_not_the_callers() {
     crate::install_tls();
     let issuer = Issuer::new("http://127.0.0.1:1", None).unwrap();
-    assert!(matches!(Keys::default().find(&issuer, "one").await, Err(NoKey::Unavailable)));
+    assert!(matches!(
+        Keys::default().find(&issuer, "one").await,
+        Err(NoKey::Unavailable)
+    ));
 }

@@ -15,8 +15,13 @@ pub fn install_tls() {
 
 /// Seconds since 1970.
 #[must_use]
-#[allow(clippy::disallowed_methods, reason = "an example of its own: the ban protects the clock of the service")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an example of its own: the ban protects the clock of the service"
+)]
 pub fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

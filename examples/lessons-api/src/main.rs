@@ -48,19 +48,33 @@ struct Settings {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     lessons_api::install_tls();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let settings = Settings::parse();
     let issuer = Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?;
     let verifier = Verifier::new(issuer, settings.audience);
     if let Err(error) = verifier.warm_up().await {
         tracing::info!(%error, "no keys yet; the first request will ask again");
     }
-    let acceptor = TcpListener::bind(settings.listen).into_acceptor().await.context("cannot listen")?;
-    for address in acceptor.local_addr().iter().filter_map(|local| local.as_socket_addr()) {
+    let acceptor = TcpListener::bind(settings.listen)
+        .into_acceptor()
+        .await
+        .context("cannot listen")?;
+    for address in acceptor
+        .local_addr()
+        .iter()
+        .filter_map(|local| local.as_socket_addr())
+    {
         writeln!(std::io::stdout(), "lessons-api: http://{address}")?;
     }
-    let app = Arc::new(App { verifier, fresh_seconds: settings.fresh_seconds });
-    Server::new_with_acceptor(acceptor).run(routes(app, settings.web_origin)).await?;
+    let app = Arc::new(App {
+        verifier,
+        fresh_seconds: settings.fresh_seconds,
+    });
+    Server::new_with_acceptor(acceptor)
+        .run(routes(app, settings.web_origin))
+        .await?;
     Ok(())
 }
 
@@ -105,7 +119,11 @@ async fn lessons(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 #[handler]
 async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     // `openid`: a token of a person, not of a program that acts for itself.
-    let demand = Demand { scope: Some("openid"), role: Some("coach"), max_age: Some(app.fresh_seconds) };
+    let demand = Demand {
+        scope: Some("openid"),
+        role: Some("coach"),
+        max_age: Some(app.fresh_seconds),
+    };
     match admit(request, &app.verifier, &demand).await {
         Ok(_) => answer(&json!({ "register": timetable::REGISTER })),
         Err(answer) => answer,
@@ -131,9 +149,14 @@ mod tests {
         lessons_api::install_tls();
         let issuer = Issuer::new("http://127.0.0.1:1", None).unwrap();
         let verifier = Verifier::new(issuer, "http://127.0.0.1:8082".to_owned());
-        let app = Arc::new(App { verifier, fresh_seconds: 300 });
+        let app = Arc::new(App {
+            verifier,
+            fresh_seconds: 300,
+        });
         let routes = routes(app, HeaderValue::from_static("http://127.0.0.1:8081"));
-        routes.get_response(request.uri("/lessons".parse().unwrap()).finish()).await
+        routes
+            .get_response(request.uri("/lessons".parse().unwrap()).finish())
+            .await
     }
 
     fn asks(answer: &Response) -> &str {
@@ -143,14 +166,20 @@ mod tests {
     #[tokio::test]
     async fn without_a_token_the_answer_only_asks_for_one() {
         let answer = answer(Request::builder()).await;
-        assert_eq!((answer.status(), asks(&answer)), (StatusCode::UNAUTHORIZED, "Bearer"));
+        assert_eq!(
+            (answer.status(), asks(&answer)),
+            (StatusCode::UNAUTHORIZED, "Bearer")
+        );
     }
 
     #[tokio::test]
     async fn a_bad_token_is_told_so() {
         let answer = answer(Request::builder().header("authorization", "Bearer x.y.z")).await;
         let words = r#"Bearer error="invalid_token", error_description="not a token""#;
-        assert_eq!((answer.status(), asks(&answer)), (StatusCode::UNAUTHORIZED, words));
+        assert_eq!(
+            (answer.status(), asks(&answer)),
+            (StatusCode::UNAUTHORIZED, words)
+        );
     }
 
     #[tokio::test]
@@ -160,18 +189,25 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{value}");
             assert_eq!(asks(&answer), r#"Bearer error="invalid_request""#);
         }
-        let twice = Request::builder().header("authorization", "Bearer a").header("authorization", "Bearer b");
+        let twice = Request::builder()
+            .header("authorization", "Bearer a")
+            .header("authorization", "Bearer b");
         assert_eq!(answer(twice).await.status(), StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test]
     async fn only_the_web_clients_pages_may_call_from_a_browser() {
         let preflight = |origin| {
-            let request = Request::builder().method(Method::OPTIONS).header("origin", origin);
+            let request = Request::builder()
+                .method(Method::OPTIONS)
+                .header("origin", origin);
             answer(request.header("access-control-request-method", "GET"))
         };
         let ours = preflight("http://127.0.0.1:8081").await;
-        assert_eq!(ours.header("access-control-allow-origin"), Some("http://127.0.0.1:8081"));
+        assert_eq!(
+            ours.header("access-control-allow-origin"),
+            Some("http://127.0.0.1:8081")
+        );
         let other = preflight("http://127.0.0.1:9999").await;
         assert_eq!(other.header("access-control-allow-origin"), None);
     }

@@ -15,7 +15,11 @@ pub struct Lesson {
 }
 
 const fn lesson(time: &'static str, title: &'static str, studio: &'static str) -> Lesson {
-    Lesson { time, title, studio }
+    Lesson {
+        time,
+        title,
+        studio,
+    }
 }
 
 const TIMETABLE: [Lesson; 6] = [
@@ -38,9 +42,18 @@ pub struct Entry {
 
 /// Every pupil, for coaches.
 pub const REGISTER: [Entry; 3] = [
-    Entry { pupil: "Marie v. G.", call: "her mother, 01 70 55 01 88" },
-    Entry { pupil: "Louise F.", call: "her aunt, 01 70 55 02 14" },
-    Entry { pupil: "Vaslav N.", call: "his sister, 01 70 55 03 67" },
+    Entry {
+        pupil: "Marie v. G.",
+        call: "her mother, 01 70 55 01 88",
+    },
+    Entry {
+        pupil: "Louise F.",
+        call: "her aunt, 01 70 55 02 14",
+    },
+    Entry {
+        pupil: "Vaslav N.",
+        call: "his sister, 01 70 55 03 67",
+    },
 ];
 
 /// A coach sees the whole timetable; everybody else three lessons of their own, always the same.
@@ -49,8 +62,18 @@ pub fn of(caller: &Caller) -> Vec<Lesson> {
     if caller.roles.iter().any(|role| role == "coach") {
         return TIMETABLE.to_vec();
     }
-    let start = caller.sub.bytes().fold(0, |sum, byte| (sum + usize::from(byte)) % TIMETABLE.len());
-    TIMETABLE.iter().cycle().skip(start).step_by(2).take(3).copied().collect()
+    let start = caller
+        .sub
+        .bytes()
+        .fold(0, |sum, byte| (sum + usize::from(byte)) % TIMETABLE.len());
+    TIMETABLE
+        .iter()
+        .cycle()
+        .skip(start)
+        .step_by(2)
+        .take(3)
+        .copied()
+        .collect()
 }
 
 #[cfg(test)]

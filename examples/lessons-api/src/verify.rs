@@ -127,7 +127,11 @@ impl Verifier {
     /// The same with a cache of one's own.
     #[must_use]
     pub const fn with_keys(issuer: Issuer, audience: String, keys: Keys) -> Self {
-        Self { issuer, audience, keys }
+        Self {
+            issuer,
+            audience,
+            keys,
+        }
     }
 
     /// Reads the keys at start, so that the first request does not wait.
@@ -158,7 +162,11 @@ fn read(token: &str) -> Result<(UntrustedToken<'_, Headers>, String), Refused> {
     }
     let token: UntrustedToken<'_, Headers> = token.try_into().map_err(|_| Refused::Malformed)?;
     let header = token.header();
-    let kind = header.token_type.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let kind = header
+        .token_type
+        .as_deref()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     if !matches!(kind.as_str(), "at+jwt" | "application/at+jwt") {
         return Err(Refused::Type);
     }
@@ -181,8 +189,13 @@ fn check(
 ) -> Result<Caller, Refused> {
     use jwt_compact::ValidationError::MalformedClaims;
     let token = Es256.validator::<AccessToken>(key).validate(token);
-    let token = token
-        .map_err(|error| if matches!(error, MalformedClaims(_)) { Refused::Claims } else { Refused::Signature })?;
+    let token = token.map_err(|error| {
+        if matches!(error, MalformedClaims(_)) {
+            Refused::Claims
+        } else {
+            Refused::Signature
+        }
+    })?;
     let (_, claims) = token.into_parts();
     check_times(&claims, now)?;
     let claims = claims.custom;
@@ -198,8 +211,17 @@ fn check(
     if claims.sub.is_empty() {
         return Err(Refused::Claims);
     }
-    let scopes = claims.scope.split_ascii_whitespace().map(str::to_owned).collect();
-    Ok(Caller { sub: claims.sub, roles: claims.roles, scopes, auth_time: claims.auth_time })
+    let scopes = claims
+        .scope
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    Ok(Caller {
+        sub: claims.sub,
+        roles: claims.roles,
+        scopes,
+        auth_time: claims.auth_time,
+    })
 }
 
 /// `exp` and `iat` must be there, `nbf` may (RFC 7519 §4.1.4 to §4.1.6; RFC 9068 §2.2).

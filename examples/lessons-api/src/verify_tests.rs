@@ -28,7 +28,10 @@ fn claims() -> Value {
 
 fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
-    claims.as_object_mut().unwrap().insert(name.to_owned(), value);
+    claims
+        .as_object_mut()
+        .unwrap()
+        .insert(name.to_owned(), value);
     claims
 }
 
@@ -39,13 +42,25 @@ fn without(name: &str) -> Value {
 }
 
 /// Signs whatever claims with whatever headers beside `alg`.
-fn sign_with<A: Algorithm>(algorithm: &A, key: &A::SigningKey, headers: Value, claims: Value) -> String {
+fn sign_with<A: Algorithm>(
+    algorithm: &A,
+    key: &A::SigningKey,
+    headers: Value,
+    claims: Value,
+) -> String {
     let headers: Headers = serde_json::from_value(headers).unwrap();
-    algorithm.token(&Header::new(headers), &Claims::new(claims), key).unwrap()
+    algorithm
+        .token(&Header::new(headers), &Claims::new(claims), key)
+        .unwrap()
 }
 
 fn sign(claims: Value) -> String {
-    sign_with(&Es256, &signing_key(), json!({"typ": "at+jwt", "kid": "one"}), claims)
+    sign_with(
+        &Es256,
+        &signing_key(),
+        json!({"typ": "at+jwt", "kid": "one"}),
+        claims,
+    )
 }
 
 fn headed(headers: Value) -> String {
@@ -55,7 +70,12 @@ fn headed(headers: Value) -> String {
 fn verify(token: &str) -> Result<Caller, Refused> {
     let (token, kid) = read(token)?;
     assert_eq!(kid, "one");
-    check(&token, signing_key().verifying_key(), (ISSUER, AUDIENCE), NOW)
+    check(
+        &token,
+        signing_key().verifying_key(),
+        (ISSUER, AUDIENCE),
+        NOW,
+    )
 }
 
 #[track_caller]
@@ -68,15 +88,27 @@ fn jt_04_a_good_token_gives_its_person_and_roles() {
     let caller = verify(&sign(claims())).unwrap();
     assert_eq!(caller.sub, "8a1f3c52-0000-4000-8000-000000000001");
     assert_eq!(caller.roles, ["student"]);
-    assert_eq!((caller.scopes, caller.auth_time), (vec!["openid".to_owned()], Some(NOW - 5)));
-    assert!(verify(&sign(with("aud", json!([AUDIENCE])))).is_ok(), "a list of one is the same");
+    assert_eq!(
+        (caller.scopes, caller.auth_time),
+        (vec!["openid".to_owned()], Some(NOW - 5))
+    );
+    assert!(
+        verify(&sign(with("aud", json!([AUDIENCE])))).is_ok(),
+        "a list of one is the same"
+    );
     assert!(verify(&headed(json!({"typ": "application/AT+JWT", "kid": "one"}))).is_ok());
 }
 
 #[test]
 fn jt_04_iss_is_ours_and_a_string() {
-    refused(&sign(with("iss", json!("http://127.0.0.1:8081"))), Refused::Issuer);
-    refused(&sign(with("iss", json!("http://127.0.0.1:8080/"))), Refused::Issuer);
+    refused(
+        &sign(with("iss", json!("http://127.0.0.1:8081"))),
+        Refused::Issuer,
+    );
+    refused(
+        &sign(with("iss", json!("http://127.0.0.1:8080/"))),
+        Refused::Issuer,
+    );
     refused(&sign(with("iss", json!([ISSUER]))), Refused::Claims);
     refused(&sign(without("iss")), Refused::Claims);
 }
@@ -84,7 +116,10 @@ fn jt_04_iss_is_ours_and_a_string() {
 #[test]
 fn jt_04_aud_is_exactly_us() {
     refused(&sign(with("aud", json!("lessons-web"))), Refused::Audience);
-    refused(&sign(with("aud", json!([AUDIENCE, "other"]))), Refused::Audience);
+    refused(
+        &sign(with("aud", json!([AUDIENCE, "other"]))),
+        Refused::Audience,
+    );
     refused(&sign(with("aud", json!([]))), Refused::Audience);
     refused(&sign(with("aud", json!(1))), Refused::Claims);
     refused(&sign(without("aud")), Refused::Claims);
@@ -93,7 +128,10 @@ fn jt_04_aud_is_exactly_us() {
 #[test]
 fn jt_04_exp_is_required_and_ahead() {
     refused(&sign(with("exp", json!(NOW - 31))), Refused::Expired);
-    assert!(verify(&sign(with("exp", json!(NOW - 29)))).is_ok(), "clocks may differ by 30 s");
+    assert!(
+        verify(&sign(with("exp", json!(NOW - 29)))).is_ok(),
+        "clocks may differ by 30 s"
+    );
     refused(&sign(without("exp")), Refused::Claims);
     refused(&sign(with("exp", json!("soon"))), Refused::Claims);
     refused(&sign(with("exp", json!(u64::MAX))), Refused::Claims);
@@ -132,7 +170,14 @@ fn jt_04_a_bound_token_is_no_bearer_token() {
 
 #[test]
 fn jt_04_typ_is_that_of_an_access_token() {
-    for other in ["JWT", "logout+jwt", "dpop+jwt", "client-authentication+jwt", "secevent+jwt", ""] {
+    for other in [
+        "JWT",
+        "logout+jwt",
+        "dpop+jwt",
+        "client-authentication+jwt",
+        "secevent+jwt",
+        "",
+    ] {
         refused(&headed(json!({"typ": other, "kid": "one"})), Refused::Type);
     }
     refused(&headed(json!({"kid": "one"})), Refused::Type);
@@ -141,7 +186,10 @@ fn jt_04_typ_is_that_of_an_access_token() {
 #[test]
 fn jt_04_crit_is_refused_even_when_empty() {
     for crit in [json!(["exp"]), json!([]), json!(null)] {
-        refused(&headed(json!({"typ": "at+jwt", "kid": "one", "crit": crit})), Refused::Critical);
+        refused(
+            &headed(json!({"typ": "at+jwt", "kid": "one", "crit": crit})),
+            Refused::Critical,
+        );
     }
 }
 
@@ -150,21 +198,37 @@ fn jt_04_alg_none_is_refused() {
     // {"alg":"none","typ":"at+jwt","kid":"one"}, the claims of a good token, no signature.
     let good = sign(claims());
     let claims = good.split('.').nth(1).unwrap();
-    refused(&format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0Iiwia2lkIjoib25lIn0.{claims}."), Refused::Algorithm);
+    refused(
+        &format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0Iiwia2lkIjoib25lIn0.{claims}."),
+        Refused::Algorithm,
+    );
 }
 
 #[test]
 fn jt_04_hs256_with_the_public_key_as_secret_is_refused() {
     let public = signing_key().verifying_key().to_encoded_point(false);
     let key = Hs256Key::new(public.as_bytes());
-    let token = sign_with(&Hs256, &key, json!({"typ": "at+jwt", "kid": "one"}), claims());
+    let token = sign_with(
+        &Hs256,
+        &key,
+        json!({"typ": "at+jwt", "kid": "one"}),
+        claims(),
+    );
     refused(&token, Refused::Algorithm);
 }
 
 #[test]
 fn jt_04_another_keys_signature_is_refused() {
     let other = SigningKey::from_slice(&[8; 32]).unwrap();
-    refused(&sign_with(&Es256, &other, json!({"typ": "at+jwt", "kid": "one"}), claims()), Refused::Signature);
+    refused(
+        &sign_with(
+            &Es256,
+            &other,
+            json!({"typ": "at+jwt", "kid": "one"}),
+            claims(),
+        ),
+        Refused::Signature,
+    );
     // The claims of one token with the signature of another.
     let (good, admin) = (sign(claims()), sign(with("roles", json!(["admin"]))));
     let (head, _) = admin.rsplit_once('.').unwrap();
@@ -175,7 +239,10 @@ fn jt_04_another_keys_signature_is_refused() {
 
 #[test]
 fn jt_04_a_kid_is_required() {
-    refused(&headed(json!({"typ": "at+jwt"})), Refused::Key(NoKey::Unknown));
+    refused(
+        &headed(json!({"typ": "at+jwt"})),
+        Refused::Key(NoKey::Unknown),
+    );
 }
 
 #[test]
@@ -190,6 +257,12 @@ fn jt_04_what_is_no_token_is_refused() {
 #[tokio::test]
 async fn jt_04_an_unknown_kid_without_a_provider_is_not_the_callers_fault() {
     crate::install_tls();
-    let verifier = Verifier::new(Issuer::new("http://127.0.0.1:1", None).unwrap(), AUDIENCE.to_owned());
-    assert_eq!(verifier.verify(&sign(claims()), NOW).await, Err(Refused::Key(NoKey::Unavailable)));
+    let verifier = Verifier::new(
+        Issuer::new("http://127.0.0.1:1", None).unwrap(),
+        AUDIENCE.to_owned(),
+    );
+    assert_eq!(
+        verifier.verify(&sign(claims()), NOW).await,
+        Err(Refused::Key(NoKey::Unavailable))
+    );
 }

@@ -47,14 +47,26 @@ pub struct Wish {
 /// Begins a sign-in.
 #[handler]
 pub async fn start(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    begin(app, request, Wish { back: "/", ..Wish::default() }).await
+    begin(
+        app,
+        request,
+        Wish {
+            back: "/",
+            ..Wish::default()
+        },
+    )
+    .await
 }
 
 /// Remembers what the answer must fit, and sends the browser to the provider.
 pub async fn begin(app: &App, request: &Request, wish: Wish) -> Response {
     // A cookie set under another name of this machine (localhost) would not come back to the callback.
     let host = request.header(header::HOST).unwrap_or_default();
-    if app.public_url.split_once("://").is_none_or(|(_, ours)| ours != host) {
+    if app
+        .public_url
+        .split_once("://")
+        .is_none_or(|(_, ours)| ours != host)
+    {
         return see_other(&format!("{}/login", app.public_url));
     }
     let endpoint = match app.issuer.metadata().await {
@@ -62,7 +74,9 @@ pub async fn begin(app: &App, request: &Request, wish: Wish) -> Response {
         Err(error) => return page::away(&error),
     };
     // One cookie for all sign-ins of this browser, so that two tabs do not spoil each other's.
-    let known = app.cookie(request, "browser").filter(|value| store::is_secret(value));
+    let known = app
+        .cookie(request, "browser")
+        .filter(|value| store::is_secret(value));
     let login = Login {
         browser: known.map_or_else(secret, str::to_owned),
         verifier: secret(),
@@ -102,7 +116,8 @@ fn authorization_url(app: &App, endpoint: &str, state: &str, login: &Login) -> O
         .append_pair("code_challenge", &challenge)
         .append_pair("code_challenge_method", "S256");
     if let Some(max_age) = login.max_age {
-        url.query_pairs_mut().append_pair("max_age", &max_age.to_string());
+        url.query_pairs_mut()
+            .append_pair("max_age", &max_age.to_string());
     }
     Some(url)
 }

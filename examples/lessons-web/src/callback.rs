@@ -56,15 +56,24 @@ pub async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> Response
             if !app.sessions.put(id.clone(), session, VISIT) {
                 return page::away(&"too many sessions");
             }
-            if let Some(old) = app.cookie(request, "session").and_then(|old| app.sessions.take(old)) {
+            if let Some(old) = app
+                .cookie(request, "session")
+                .and_then(|old| app.sessions.take(old))
+            {
                 old.give_back(app).await;
             }
             let mut answer = see_other(back);
-            page::add_header(&mut answer, header::SET_COOKIE, &app.set_cookie("session", &id, VISIT));
+            page::add_header(
+                &mut answer,
+                header::SET_COOKIE,
+                &app.set_cookie("session", &id, VISIT),
+            );
             answer
         }
         Err(why) => {
-            let cause = std::error::Error::source(&why).map(ToString::to_string).unwrap_or_default();
+            let cause = std::error::Error::source(&why)
+                .map(ToString::to_string)
+                .unwrap_or_default();
             tracing::info!(%why, cause, "sign-in refused");
             page::failed(StatusCode::BAD_REQUEST, &why.to_string())
         }
@@ -80,11 +89,24 @@ async fn finish(app: &App, request: &Request) -> Result<(Session, &'static str),
     }
     if let Some(error) = answer.error {
         // Only words that the standards know are shown: the rest is whatever somebody put into a URL.
-        let plain = error.len() < 40 && error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        return Err(Failed::Refused(if plain { error } else { "unknown error".to_owned() }));
+        let plain = error.len() < 40
+            && error
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        return Err(Failed::Refused(if plain {
+            error
+        } else {
+            "unknown error".to_owned()
+        }));
     }
-    let tokens = exchange(app, &answer.code.ok_or(Failed::NotOurs)?, &login).await.map_err(Failed::Exchange)?;
-    let expected = id_token::Expected { client_id: &app.client_id, nonce: Some(&login.nonce), now: lessons_api::now() };
+    let tokens = exchange(app, &answer.code.ok_or(Failed::NotOurs)?, &login)
+        .await
+        .map_err(Failed::Exchange)?;
+    let expected = id_token::Expected {
+        client_id: &app.client_id,
+        nonce: Some(&login.nonce),
+        now: lessons_api::now(),
+    };
     let proof = id_token::verify(&app.issuer, &app.keys, tokens.id_token(), &expected).await;
     let proof = proof.map_err(Failed::IdToken)?;
     fits(&login, &proof)?;
@@ -96,7 +118,10 @@ fn claim(app: &App, request: &Request, answer: &Answer) -> Result<Login, Failed>
     let state = answer.state.as_deref().ok_or(Failed::NotOurs)?;
     let browser = app.cookie(request, "browser").ok_or(Failed::NotOurs)?;
     // Looked at before it is taken, so that another browser's try spoils nothing.
-    app.logins.get(state).filter(|login| login.browser == browser).ok_or(Failed::NotOurs)?;
+    app.logins
+        .get(state)
+        .filter(|login| login.browser == browser)
+        .ok_or(Failed::NotOurs)?;
     app.logins.take(state).ok_or(Failed::NotOurs)
 }
 
@@ -117,7 +142,9 @@ async fn exchange(app: &App, code: &str, login: &Login) -> anyhow::Result<TokenR
 /// §3.1.3.7, 11). A provider that does not know `max_age` must not pass for one that asked again.
 fn fits(login: &Login, proof: &Proof) -> Result<(), Failed> {
     let recent = |max_age: u32| {
-        let age = proof.auth_time.map(|at| lessons_api::now().saturating_sub(at));
+        let age = proof
+            .auth_time
+            .map(|at| lessons_api::now().saturating_sub(at));
         age.is_some_and(|age| age <= i64::from(max_age).saturating_add(LEEWAY))
     };
     if login.sub.as_ref().is_some_and(|sub| *sub != proof.sub) {

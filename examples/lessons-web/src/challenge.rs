@@ -13,7 +13,9 @@ impl Challenge {
     /// Reads one; what it does not understand is left out. A text with another scheme asks nothing of us.
     pub fn parse(text: &str) -> Self {
         let mut challenge = Self::default();
-        let Some((scheme, mut rest)) = text.trim().split_once(' ') else { return challenge };
+        let Some((scheme, mut rest)) = text.trim().split_once(' ') else {
+            return challenge;
+        };
         if !scheme.eq_ignore_ascii_case("bearer") {
             return challenge;
         }
@@ -30,7 +32,8 @@ impl Challenge {
 
     /// The age of RFC 9470, if that is what is asked for.
     pub fn step_up(&self) -> Option<u32> {
-        self.max_age.filter(|_| self.error == "insufficient_user_authentication")
+        self.max_age
+            .filter(|_| self.error == "insufficient_user_authentication")
     }
 }
 
@@ -64,12 +67,24 @@ mod tests {
     fn rfc_9470_3_the_age_is_read_and_nothing_else_is_taken_for_it() {
         let asks = |text: &str| Challenge::parse(text).step_up();
         let error = r#"error="insufficient_user_authentication""#;
-        assert_eq!(asks(&format!(r#"Bearer {error}, error_description="a, max_age=\"9\"", max_age="300""#)), Some(300));
+        assert_eq!(
+            asks(&format!(
+                r#"Bearer {error}, error_description="a, max_age=\"9\"", max_age="300""#
+            )),
+            Some(300)
+        );
         assert_eq!(asks(&format!("bearer max_age=0 , {error}")), Some(0));
-        for other in ["", "Bearer", r#"Bearer error="invalid_token", max_age="300""#] {
+        for other in [
+            "",
+            "Bearer",
+            r#"Bearer error="invalid_token", max_age="300""#,
+        ] {
             assert_eq!(asks(other), None, "{other}");
         }
-        for broken in [format!(r#"Bearer {error}, max_age="-1""#), format!(r#"Bearer {error}, max_age="3"#)] {
+        for broken in [
+            format!(r#"Bearer {error}, max_age="-1""#),
+            format!(r#"Bearer {error}, max_age="3"#),
+        ] {
             assert_eq!(asks(&broken), None, "{broken}");
         }
         assert_eq!(asks(&format!(r#"DPoP {error}, max_age="300""#)), None);

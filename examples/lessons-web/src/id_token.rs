@@ -75,7 +75,12 @@ enum Audience {
 ///
 /// # Errors
 /// [`Refused`]: one name a rule.
-pub async fn verify(issuer: &Issuer, keys: &Keys, token: &str, expected: &Expected<'_>) -> Result<Proof, Refused> {
+pub async fn verify(
+    issuer: &Issuer,
+    keys: &Keys,
+    token: &str,
+    expected: &Expected<'_>,
+) -> Result<Proof, Refused> {
     let token = UntrustedToken::new(token).map_err(|_| Refused::Kind)?;
     let kid = kid(&token)?;
     let key = keys.find(issuer, kid).await?;
@@ -98,7 +103,10 @@ fn check(
     issuer: &str,
     expected: &Expected<'_>,
 ) -> Result<Proof, Refused> {
-    let token = Es256.validator::<IdToken>(key).validate(token).map_err(|_| Refused::Signature)?;
+    let token = Es256
+        .validator::<IdToken>(key)
+        .validate(token)
+        .map_err(|_| Refused::Signature)?;
     let (_, claims): (_, Claims<IdToken>) = token.into_parts();
     let exp = claims.expiration.ok_or(Refused::Time)?.timestamp();
     let iat = claims.issued_at.ok_or(Refused::Time)?.timestamp();
@@ -119,7 +127,10 @@ fn check(
     if claims.nonce.as_deref() != expected.nonce {
         return Err(Refused::Nonce);
     }
-    Ok(Proof { sub: claims.sub, auth_time: claims.auth_time })
+    Ok(Proof {
+        sub: claims.sub,
+        auth_time: claims.auth_time,
+    })
 }
 
 #[cfg(test)]
@@ -142,16 +153,28 @@ mod tests {
         let token = Es256.token(&header, &Claims::new(claims), &key).unwrap();
         let token = UntrustedToken::new(&token).unwrap();
         kid(&token)?;
-        let expected = Expected { client_id: "lessons-web", nonce: Some("n"), now: NOW };
+        let expected = Expected {
+            client_id: "lessons-web",
+            nonce: Some("n"),
+            now: NOW,
+        };
         check(&token, key.verifying_key(), ISSUER, &expected)
     }
 
     #[test]
     fn a_good_one_gives_the_person() {
-        let me = |auth_time| Ok(Proof { sub: "me".to_owned(), auth_time });
+        let me = |auth_time| {
+            Ok(Proof {
+                sub: "me".to_owned(),
+                auth_time,
+            })
+        };
         assert_eq!(verify_with("JWT", "nonce", json!("n")), me(None));
         assert_eq!(verify_with("JWT", "aud", json!(["lessons-web"])), me(None));
-        assert_eq!(verify_with("JWT", "auth_time", json!(NOW - 7)), me(Some(NOW - 7)));
+        assert_eq!(
+            verify_with("JWT", "auth_time", json!(NOW - 7)),
+            me(Some(NOW - 7))
+        );
     }
 
     #[test]
@@ -172,6 +195,9 @@ mod tests {
 
     #[test]
     fn an_access_token_is_no_id_token() {
-        assert_eq!(verify_with("at+jwt", "nonce", json!("n")), Err(Refused::Kind));
+        assert_eq!(
+            verify_with("at+jwt", "nonce", json!("n")),
+            Err(Refused::Kind)
+        );
     }
 }

@@ -78,11 +78,19 @@ struct App {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     lessons_api::install_tls();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let settings = Settings::parse();
-    let acceptor = TcpListener::bind(settings.listen).into_acceptor().await.context("cannot listen")?;
+    let acceptor = TcpListener::bind(settings.listen)
+        .into_acceptor()
+        .await
+        .context("cannot listen")?;
     let addresses = acceptor.local_addr();
-    let address = addresses.iter().find_map(|local| local.as_socket_addr()).context("no address")?;
+    let address = addresses
+        .iter()
+        .find_map(|local| local.as_socket_addr())
+        .context("no address")?;
     let listening = format!("http://{address}");
     writeln!(std::io::stdout(), "lessons-web: {listening}")?;
     let app = Arc::new(App::new(settings, listening)?);
@@ -100,7 +108,9 @@ impl App {
             issuer: Issuer::new(&settings.issuer, settings.issuer_internal_url.as_deref())?,
             keys: Keys::default(),
             refresh_margin: Duration::from_secs(settings.refresh_margin),
-            http: reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?,
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(5))
+                .build()?,
             logins: Store::default(),
             sessions: Store::default(),
         })
@@ -113,19 +123,33 @@ impl App {
     /// `__Host-` where there is TLS; browsers refuse that name on plain http. Cookies do not keep ports of one host
     /// apart, so the names say whose they are.
     fn cookie_name(&self, name: &str) -> String {
-        let prefix = if self.public_url.starts_with("https:") { "__Host-" } else { "" };
+        let prefix = if self.public_url.starts_with("https:") {
+            "__Host-"
+        } else {
+            ""
+        };
         format!("{prefix}lessons_{name}")
     }
 
     fn set_cookie(&self, name: &str, value: &str, age: Duration) -> String {
-        let secure = if self.public_url.starts_with("https:") { "; Secure" } else { "" };
+        let secure = if self.public_url.starts_with("https:") {
+            "; Secure"
+        } else {
+            ""
+        };
         let name = self.cookie_name(name);
-        format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", age.as_secs())
+        format!(
+            "{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
+            age.as_secs()
+        )
     }
 
     fn cookie<'a>(&self, request: &'a Request, name: &str) -> Option<&'a str> {
         let name = self.cookie_name(name);
-        let mut pairs = request.header(header::COOKIE)?.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs = request
+            .header(header::COOKIE)?
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 }
@@ -159,8 +183,12 @@ fn health() -> &'static str {
 /// The lessons, or the way to them.
 #[handler]
 async fn home(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    let Some(id) = app.cookie(request, "session") else { return page::sign_in(None) };
-    let Some(session) = app.sessions.get(id) else { return page::sign_in(Some(page::OVER)) };
+    let Some(id) = app.cookie(request, "session") else {
+        return page::sign_in(None);
+    };
+    let Some(session) = app.sessions.get(id) else {
+        return page::sign_in(Some(page::OVER));
+    };
     match school::get::<page::Lessons>(app, &session, "/lessons").await {
         Answer::Found(lessons) => page::lessons(&session.sub, &lessons),
         other => otherwise(app, request, other, (session, "/")).await,
@@ -170,8 +198,12 @@ async fn home(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 /// The register of the pupils: for coaches, and only soon after they have proved who they are.
 #[handler]
 async fn register(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    let session = app.cookie(request, "session").and_then(|id| app.sessions.get(id));
-    let Some(session) = session else { return see_other("/") };
+    let session = app
+        .cookie(request, "session")
+        .and_then(|id| app.sessions.get(id));
+    let Some(session) = session else {
+        return see_other("/");
+    };
     match school::get::<page::Register>(app, &session, "/register").await {
         Answer::Found(register) => page::register(&session.sub, &register),
         other => otherwise(app, request, other, (session, "/register")).await,
@@ -194,7 +226,11 @@ async fn otherwise<T>(
             page::sign_in(Some(page::OVER))
         }
         Answer::StepUp(max_age) => {
-            let wish = Wish { back, max_age: Some(max_age), session: Some(session) };
+            let wish = Wish {
+                back,
+                max_age: Some(max_age),
+                session: Some(session),
+            };
             begin(app, request, wish).await
         }
         Answer::NotForYou => page::not_for_you(&session.sub),
@@ -205,7 +241,9 @@ async fn otherwise<T>(
 /// "I am a coach since a moment ago": a refreshed token says what ops have set since.
 #[handler]
 async fn again(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    if let Some(session) = app.cookie(request, "session").and_then(|id| app.sessions.get(id))
+    if let Some(session) = app
+        .cookie(request, "session")
+        .and_then(|id| app.sessions.get(id))
         && let Ok(token) = session.access_token(app).await
         && let Err(cause) = session.renewed(app, &token).await
     {
@@ -215,7 +253,10 @@ async fn again(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 }
 
 fn see_other(url: &str) -> Response {
-    Response::builder().status(StatusCode::SEE_OTHER).header(header::LOCATION, url).finish()
+    Response::builder()
+        .status(StatusCode::SEE_OTHER)
+        .header(header::LOCATION, url)
+        .finish()
 }
 
 #[cfg(test)]

@@ -57,7 +57,12 @@ struct Page<'a> {
     error: Option<&'a str>,
 }
 
-const EMPTY: Page<'_> = Page { show: Show::SignIn, sub: "", notice: None, error: None };
+const EMPTY: Page<'_> = Page {
+    show: Show::SignIn,
+    sub: "",
+    notice: None,
+    error: None,
+};
 
 /// Nobody is signed in here.
 pub fn sign_in(notice: Option<&str>) -> Response {
@@ -66,35 +71,68 @@ pub fn sign_in(notice: Option<&str>) -> Response {
 
 /// Somebody is.
 pub fn lessons(sub: &str, lessons: &Lessons) -> Response {
-    render(StatusCode::OK, &Page { show: Show::Lessons(&lessons.lessons), sub, ..EMPTY })
+    render(
+        StatusCode::OK,
+        &Page {
+            show: Show::Lessons(&lessons.lessons),
+            sub,
+            ..EMPTY
+        },
+    )
 }
 
 /// A coach is.
 pub fn register(sub: &str, register: &Register) -> Response {
-    render(StatusCode::OK, &Page { show: Show::Register(&register.register), sub, ..EMPTY })
+    render(
+        StatusCode::OK,
+        &Page {
+            show: Show::Register(&register.register),
+            sub,
+            ..EMPTY
+        },
+    )
 }
 
 /// Somebody who is no coach wants what is for coaches.
 pub fn not_for_you(sub: &str) -> Response {
-    render(StatusCode::FORBIDDEN, &Page { show: Show::NotForYou, sub, ..EMPTY })
+    render(
+        StatusCode::FORBIDDEN,
+        &Page {
+            show: Show::NotForYou,
+            sub,
+            ..EMPTY
+        },
+    )
 }
 
 /// Something went wrong; the words are for the person.
 pub fn failed(status: StatusCode, error: &str) -> Response {
-    render(status, &Page { error: Some(error), ..EMPTY })
+    render(
+        status,
+        &Page {
+            error: Some(error),
+            ..EMPTY
+        },
+    )
 }
 
 /// Somebody whom we need is away. The cause is for the log.
 pub fn away(cause: &dyn Display) -> Response {
     tracing::warn!(%cause, "away");
-    let mut answer = failed(StatusCode::SERVICE_UNAVAILABLE, "We cannot reach the school just now. Please try again.");
+    let mut answer = failed(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "We cannot reach the school just now. Please try again.",
+    );
     add_header(&mut answer, header::RETRY_AFTER, "5");
     answer
 }
 
 fn render(status: StatusCode, page: &Page<'_>) -> Response {
     match page.render() {
-        Ok(html) => Response::builder().status(status).content_type("text/html; charset=utf-8").body(html),
+        Ok(html) => Response::builder()
+            .status(status)
+            .content_type("text/html; charset=utf-8")
+            .body(html),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into(),
     }
 }
@@ -102,7 +140,9 @@ fn render(status: StatusCode, page: &Page<'_>) -> Response {
 /// The style sheet.
 #[handler]
 pub fn style() -> Response {
-    Response::builder().content_type("text/css; charset=utf-8").body(include_str!("../templates/style.css"))
+    Response::builder()
+        .content_type("text/css; charset=utf-8")
+        .body(include_str!("../templates/style.css"))
 }
 
 /// Adds a header; one whose value cannot be sent is left out.

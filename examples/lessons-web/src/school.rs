@@ -25,13 +25,19 @@ pub enum Answer<T> {
 
 /// GETs `path` with the token of a visit. A token that is refused is replaced once.
 pub async fn get<T: DeserializeOwned>(app: &App, session: &Session, path: &str) -> Answer<T> {
-    attempt(app, session, path).await.unwrap_or_else(|lost| match lost {
-        Lost::Over => Answer::Over,
-        Lost::Away(cause) => Answer::Away(cause),
-    })
+    attempt(app, session, path)
+        .await
+        .unwrap_or_else(|lost| match lost {
+            Lost::Over => Answer::Over,
+            Lost::Away(cause) => Answer::Away(cause),
+        })
 }
 
-async fn attempt<T: DeserializeOwned>(app: &App, session: &Session, path: &str) -> Result<Answer<T>, Lost> {
+async fn attempt<T: DeserializeOwned>(
+    app: &App,
+    session: &Session,
+    path: &str,
+) -> Result<Answer<T>, Lost> {
     let mut token = session.access_token(app).await?;
     for last in [false, true] {
         let url = format!("{}{path}", app.lessons_api_url);
@@ -47,17 +53,28 @@ async fn attempt<T: DeserializeOwned>(app: &App, session: &Session, path: &str) 
                 }
                 token = session.renewed(app, &token).await?;
             }
-            StatusCode::FORBIDDEN if challenge(&answer).error.is_empty() => return Ok(Answer::NotForYou),
-            status if status.is_success() => {
-                return Ok(Answer::Found(answer.json().await.map_err(anyhow::Error::from)?));
+            StatusCode::FORBIDDEN if challenge(&answer).error.is_empty() => {
+                return Ok(Answer::NotForYou);
             }
-            status => return Ok(Answer::Away(anyhow::anyhow!("the lessons API answered {status}"))),
+            status if status.is_success() => {
+                return Ok(Answer::Found(
+                    answer.json().await.map_err(anyhow::Error::from)?,
+                ));
+            }
+            status => {
+                return Ok(Answer::Away(anyhow::anyhow!(
+                    "the lessons API answered {status}"
+                )));
+            }
         }
     }
     Ok(Answer::Over)
 }
 
 fn challenge(answer: &reqwest::Response) -> Challenge {
-    let text = answer.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+    let text = answer
+        .headers()
+        .get(header::WWW_AUTHENTICATE)
+        .and_then(|value| value.to_str().ok());
     Challenge::parse(text.unwrap_or_default())
 }

@@ -69,9 +69,16 @@ impl Session {
     /// Begins with what a code was exchanged for.
     pub fn begin(sub: String, answer: TokenResponse) -> Self {
         let id = answer.id_token.unwrap_or_default();
-        let tokens =
-            Tokens { access: answer.access_token, refresh: answer.refresh_token, id, until: until(answer.expires_in) };
-        Self { sub, tokens: Arc::new(Mutex::new(tokens)) }
+        let tokens = Tokens {
+            access: answer.access_token,
+            refresh: answer.refresh_token,
+            id,
+            until: until(answer.expires_in),
+        };
+        Self {
+            sub,
+            tokens: Arc::new(Mutex::new(tokens)),
+        }
     }
 
     /// A token for the API, refreshed before it is over. While Entree is away the one that we have does.
@@ -84,7 +91,9 @@ impl Session {
         if now + app.refresh_margin >= tokens.until
             && let Err(lost) = self.refresh(app, &mut tokens).await
         {
-            let Lost::Away(cause) = &lost else { return Err(lost) };
+            let Lost::Away(cause) = &lost else {
+                return Err(lost);
+            };
             if now >= tokens.until {
                 return Err(lost);
             }
@@ -113,11 +122,24 @@ impl Session {
 
     /// Gives the refresh token back (RFC 7009): nobody will use it any more. That Entree is away changes nothing here.
     pub async fn give_back(&self, app: &App) {
-        let Some(token) = self.tokens.lock().await.refresh.take() else { return };
+        let Some(token) = self.tokens.lock().await.refresh.take() else {
+            return;
+        };
         let given = async {
-            let endpoint = app.issuer.metadata().await?.revocation_endpoint.as_ref().context("no such endpoint")?;
+            let endpoint = app
+                .issuer
+                .metadata()
+                .await?
+                .revocation_endpoint
+                .as_ref()
+                .context("no such endpoint")?;
             let form = [("token", token.as_str()), ("client_id", &app.client_id)];
-            app.issuer.post(endpoint).form(&form).send().await?.error_for_status()?;
+            app.issuer
+                .post(endpoint)
+                .form(&form)
+                .send()
+                .await?
+                .error_for_status()?;
             anyhow::Ok(())
         };
         if let Err(cause) = given.await {
@@ -128,9 +150,14 @@ impl Session {
     /// RFC 6749 §6. The old token is forgotten only once the answer has the next one: the same request again within a
     /// minute gives that same one.
     async fn refresh(&self, app: &App, tokens: &mut Tokens) -> Result<(), Lost> {
-        let Some(refresh) = &tokens.refresh else { return Err(Lost::Over) };
-        let form =
-            [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str()), ("client_id", &app.client_id)];
+        let Some(refresh) = &tokens.refresh else {
+            return Err(Lost::Over);
+        };
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.as_str()),
+            ("client_id", &app.client_id),
+        ];
         let answer = match ask(app, &form).await? {
             Ok(answer) => answer,
             Err(error) if error == "invalid_grant" => return Err(Lost::Over),
@@ -142,8 +169,14 @@ impl Session {
         }
         if let Some(id) = &answer.id_token {
             // OpenID Connect Core §12.2: of the same person, or the grant is not ours.
-            let expected = id_token::Expected { client_id: &app.client_id, nonce: None, now: lessons_api::now() };
-            let proof = id_token::verify(&app.issuer, &app.keys, id, &expected).await.context("ID token")?;
+            let expected = id_token::Expected {
+                client_id: &app.client_id,
+                nonce: None,
+                now: lessons_api::now(),
+            };
+            let proof = id_token::verify(&app.issuer, &app.keys, id, &expected)
+                .await
+                .context("ID token")?;
             if proof.sub != self.sub {
                 return Err(Lost::Over);
             }
@@ -172,13 +205,19 @@ fn until(expires_in: Option<u64>) -> Instant {
 ///
 /// # Errors
 /// If the provider is away or answers with something else.
-pub async fn ask(app: &App, form: &[(&str, &str)]) -> anyhow::Result<Result<TokenResponse, String>> {
+pub async fn ask(
+    app: &App,
+    form: &[(&str, &str)],
+) -> anyhow::Result<Result<TokenResponse, String>> {
     let endpoint = &app.issuer.metadata().await?.token_endpoint;
     let answer = app.issuer.post(endpoint).form(form).send().await?;
     if answer.status() == StatusCode::BAD_REQUEST {
         return Ok(Err(answer.json::<TokenError>().await?.error));
     }
     let tokens: TokenResponse = answer.error_for_status()?.json().await?;
-    anyhow::ensure!(tokens.token_type.eq_ignore_ascii_case("bearer"), "a token type that we do not know");
+    anyhow::ensure!(
+        tokens.token_type.eq_ignore_ascii_case("bearer"),
+        "a token type that we do not know"
+    );
     Ok(Ok(tokens))
 }

@@ -21,11 +21,15 @@ pub async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 /// refresh tokens of every application that were given in that session. Their access tokens run out within minutes.
 #[handler]
 pub async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
-    let Some(session) = take(app, request) else { return see_other("/") };
+    let Some(session) = take(app, request) else {
+        return see_other("/");
+    };
     session.give_back(app).await;
     let answer = match end_session_url(app, &session.id_token().await).await {
         Some(url) => see_other(url.as_str()),
-        None => page::sign_in(Some("You are signed out here. Entree cannot be reached: sign out there later.")),
+        None => page::sign_in(Some(
+            "You are signed out here. Entree cannot be reached: sign out there later.",
+        )),
     };
     forget(app, answer)
 }
@@ -41,7 +45,11 @@ fn take(app: &App, request: &Request) -> Option<Session> {
 }
 
 fn forget(app: &App, mut answer: Response) -> Response {
-    page::add_header(&mut answer, header::SET_COOKIE, &app.set_cookie("session", "", Duration::ZERO));
+    page::add_header(
+        &mut answer,
+        header::SET_COOKIE,
+        &app.set_cookie("session", "", Duration::ZERO),
+    );
     answer
 }
 
@@ -51,6 +59,9 @@ async fn end_session_url(app: &App, id_token: &str) -> Option<Url> {
     url.query_pairs_mut()
         .append_pair("id_token_hint", id_token)
         .append_pair("client_id", &app.client_id)
-        .append_pair("post_logout_redirect_uri", &format!("{}/signed-out", app.public_url));
+        .append_pair(
+            "post_logout_redirect_uri",
+            &format!("{}/signed-out", app.public_url),
+        );
     Some(url)
 }

@@ -23,7 +23,10 @@ pub fn secret() -> String {
 
 /// Whether this has the form of a [`secret`].
 pub fn is_secret(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    text.len() == 43
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// Values by secret.
@@ -55,12 +58,18 @@ impl<T: Clone> Store<T> {
 
     /// The value, if it is still good.
     pub fn get(&self, key: &str) -> Option<T> {
-        self.entries().get(key).filter(|(until, _)| Instant::now() < *until).map(|(_, value)| value.clone())
+        self.entries()
+            .get(key)
+            .filter(|(until, _)| Instant::now() < *until)
+            .map(|(_, value)| value.clone())
     }
 
     /// The value, once.
     pub fn take(&self, key: &str) -> Option<T> {
-        self.entries().remove(key).filter(|(until, _)| Instant::now() < *until).map(|(_, value)| value)
+        self.entries()
+            .remove(key)
+            .filter(|(until, _)| Instant::now() < *until)
+            .map(|(_, value)| value)
     }
 }
 
@@ -74,7 +83,10 @@ mod tests {
         assert!(store.put("a".to_owned(), 1, Duration::from_secs(60)));
         assert!(store.put("over".to_owned(), 2, Duration::ZERO));
         assert_eq!((store.get("a"), store.get("over")), (Some(1), None));
-        assert_eq!((store.take("a"), store.take("a"), store.take("over")), (Some(1), None, None));
+        assert_eq!(
+            (store.take("a"), store.take("a"), store.take("over")),
+            (Some(1), None, None)
+        );
     }
 
     #[test]

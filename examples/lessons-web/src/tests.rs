@@ -1,6 +1,9 @@
 //! The whole walk against a small provider that signs with a key of its own, and each way to spoil it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-#![allow(clippy::disallowed_types, reason = "a stand-in for the provider, posted to by the example alone")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "a stand-in for the provider, posted to by the example alone"
+)]
 
 use std::sync::{
     Mutex,
@@ -92,12 +95,20 @@ fn jwks() -> String {
 }
 
 #[handler]
-fn token(request: &Request, Form(form): Form<Asked>, Data(provider): Data<&Arc<Provider>>) -> Response {
+fn token(
+    request: &Request,
+    Form(form): Form<Asked>,
+    Data(provider): Data<&Arc<Provider>>,
+) -> Response {
     if provider.away.load(SEQ) {
         return StatusCode::BAD_GATEWAY.into();
     }
     assert_eq!(form.client_id, "lessons-web");
-    let refused = || Response::builder().status(StatusCode::BAD_REQUEST).body(r#"{"error":"invalid_grant"}"#);
+    let refused = || {
+        Response::builder()
+            .status(StatusCode::BAD_REQUEST)
+            .body(r#"{"error":"invalid_grant"}"#)
+    };
     let nonce = if form.grant_type == "refresh_token" {
         let current = form.refresh_token == format!("rt-{}", provider.generation.load(SEQ));
         if !current || provider.ended.load(SEQ) {
@@ -107,7 +118,8 @@ fn token(request: &Request, Form(form): Form<Asked>, Data(provider): Data<&Arc<P
         None
     } else {
         let (nonce, challenge) = form.code.split_once('.').unwrap();
-        let fits = URL_SAFE_NO_PAD.encode(digest(&SHA256, form.code_verifier.as_bytes())) == challenge
+        let fits = URL_SAFE_NO_PAD.encode(digest(&SHA256, form.code_verifier.as_bytes()))
+            == challenge
             && form.grant_type == "authorization_code"
             && form.redirect_uri == "http://web.test/callback";
         if !fits {
@@ -123,8 +135,18 @@ fn token(request: &Request, Form(form): Form<Asked>, Data(provider): Data<&Arc<P
     if let Some(nonce) = nonce {
         claims["nonce"] = json!(nonce);
     }
-    let kid = if provider.kid.load(SEQ) == 1 { "one" } else { "two" };
-    let id_token = Es256.token(&Header::empty().with_key_id(kid), &Claims::new(claims), &key()).unwrap();
+    let kid = if provider.kid.load(SEQ) == 1 {
+        "one"
+    } else {
+        "two"
+    };
+    let id_token = Es256
+        .token(
+            &Header::empty().with_key_id(kid),
+            &Claims::new(claims),
+            &key(),
+        )
+        .unwrap();
     json!({"access_token":format!("at-{generation}"),"token_type":"Bearer","expires_in":provider.expires_in.load(SEQ),
         "id_token":id_token,"refresh_token":format!("rt-{generation}")})
     .to_string()
@@ -132,21 +154,32 @@ fn token(request: &Request, Form(form): Form<Asked>, Data(provider): Data<&Arc<P
 }
 
 #[handler]
-fn revoke(Form(form): Form<std::collections::HashMap<String, String>>, Data(provider): Data<&Arc<Provider>>) {
+fn revoke(
+    Form(form): Form<std::collections::HashMap<String, String>>,
+    Data(provider): Data<&Arc<Provider>>,
+) {
     assert!(form["token"].starts_with("rt-"));
     provider.given_back.store(true, SEQ);
 }
 
 #[handler]
 fn api(request: &Request, Data(provider): Data<&Arc<Provider>>) -> Response {
-    let challenge =
-        |status: StatusCode, words: &str| Response::builder().status(status).header("www-authenticate", words).finish();
-    let shown = request.header("authorization").and_then(|value| value.strip_prefix("Bearer at-"));
+    let challenge = |status: StatusCode, words: &str| {
+        Response::builder()
+            .status(status)
+            .header("www-authenticate", words)
+            .finish()
+    };
+    let shown = request
+        .header("authorization")
+        .and_then(|value| value.strip_prefix("Bearer at-"));
     if shown.is_none_or(|number| number.parse::<usize>().unwrap() < provider.least.load(SEQ)) {
         return challenge(StatusCode::UNAUTHORIZED, r#"Bearer error="invalid_token""#);
     }
     if request.uri().path() == "/lessons" {
-        return json!({"lessons":[{"time":"Monday","title":"<b>Tango</b>","studio":"Gardel"}]}).to_string().into();
+        return json!({"lessons":[{"time":"Monday","title":"<b>Tango</b>","studio":"Gardel"}]})
+            .to_string()
+            .into();
     }
     if !provider.coach.load(SEQ) {
         return StatusCode::FORBIDDEN.into();
@@ -155,7 +188,9 @@ fn api(request: &Request, Data(provider): Data<&Arc<Provider>>) -> Response {
         let words = r#"Bearer error="insufficient_user_authentication", max_age="300""#;
         return challenge(StatusCode::UNAUTHORIZED, words);
     }
-    json!({"register":[{"pupil":"Marie","call":"her mother"}]}).to_string().into()
+    json!({"register":[{"pupil":"Marie","call":"her mother"}]})
+        .to_string()
+        .into()
 }
 
 /// One browser at the client, with the provider beside it.
@@ -169,8 +204,14 @@ impl Walk {
     async fn new() -> Self {
         lessons_api::install_tls();
         let provider = Arc::new(Provider::new());
-        let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
-        let url = format!("http://{}", acceptor.local_addr()[0].as_socket_addr().unwrap());
+        let acceptor = TcpListener::bind("127.0.0.1:0")
+            .into_acceptor()
+            .await
+            .unwrap();
+        let url = format!(
+            "http://{}",
+            acceptor.local_addr()[0].as_socket_addr().unwrap()
+        );
         let routes = Route::new()
             .at("/.well-known/openid-configuration", get(metadata))
             .at("/jwks", get(jwks))
@@ -180,24 +221,49 @@ impl Walk {
             .at("/register", get(api))
             .data(Arc::clone(&provider));
         tokio::spawn(Server::new_with_acceptor(acceptor).run(routes));
-        let arguments = ["web", "--issuer", &url, "--lessons-api-url", &url, "--public-url", "http://web.test"];
+        let arguments = [
+            "web",
+            "--issuer",
+            &url,
+            "--lessons-api-url",
+            &url,
+            "--public-url",
+            "http://web.test",
+        ];
         let app = App::new(Settings::parse_from(arguments), String::new()).unwrap();
-        Self { app: Arc::new(app), provider, cookies: Vec::new() }
+        Self {
+            app: Arc::new(app),
+            provider,
+            cookies: Vec::new(),
+        }
     }
 
     async fn go(&mut self, method: poem::http::Method, path: &str) -> (StatusCode, String, String) {
-        let request = Request::builder().method(method).uri(path.parse().unwrap()).header("host", "web.test");
+        let request = Request::builder()
+            .method(method)
+            .uri(path.parse().unwrap())
+            .header("host", "web.test");
         let answer = routes(Arc::clone(&self.app))
             .get_response(request.header("cookie", self.cookies.join("; ")).finish())
             .await;
         for value in answer.headers().get_all("set-cookie") {
-            let pair = value.to_str().unwrap().split(';').next().unwrap().to_owned();
+            let pair = value
+                .to_str()
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned();
             let name = format!("{}=", pair.split('=').next().unwrap());
             self.cookies.retain(|old| !old.starts_with(&name));
             self.cookies.push(pair);
         }
         let location = answer.header("location").unwrap_or_default().to_owned();
-        (answer.status(), location, answer.into_body().into_string().await.unwrap())
+        (
+            answer.status(),
+            location,
+            answer.into_body().into_string().await.unwrap(),
+        )
     }
 
     async fn get(&mut self, path: &str) -> (StatusCode, String, String) {
@@ -211,16 +277,26 @@ impl Walk {
     }
 
     /// A page of ours that leads to the provider: (code, state, everything that it asks for).
-    async fn asked(&mut self, path: &str) -> (String, String, std::collections::HashMap<String, String>) {
+    async fn asked(
+        &mut self,
+        path: &str,
+    ) -> (String, String, std::collections::HashMap<String, String>) {
         let (status, location, _) = self.get(path).await;
         assert_eq!(status, StatusCode::SEE_OTHER);
         let url = Url::parse(&location).unwrap();
         let asked: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
         assert_eq!(
-            (asked["scope"].as_str(), asked["code_challenge_method"].as_str()),
+            (
+                asked["scope"].as_str(),
+                asked["code_challenge_method"].as_str()
+            ),
             ("openid email profile", "S256")
         );
-        (format!("{}.{}", asked["nonce"], asked["code_challenge"]), asked["state"].clone(), asked)
+        (
+            format!("{}.{}", asked["nonce"], asked["code_challenge"]),
+            asked["state"].clone(),
+            asked,
+        )
     }
 
     /// Somebody who is signed in.
@@ -240,7 +316,10 @@ impl Walk {
     }
 
     async fn finish(&mut self, code: &str, state: &str) -> StatusCode {
-        let path = format!("/callback?code={code}&state={state}&iss={}", self.app.issuer.url());
+        let path = format!(
+            "/callback?code={code}&state={state}&iss={}",
+            self.app.issuer.url()
+        );
         self.get(&path).await.0
     }
 }
@@ -252,12 +331,23 @@ async fn the_walk_ends_at_the_lessons_and_sign_out_ends_it() {
     let (code, state) = walk.begin().await;
     assert_eq!(walk.finish(&code, &state).await, StatusCode::SEE_OTHER);
     let page = walk.get("/").await.2;
-    assert!(page.contains("Tango") && !page.contains("<b>"), "shown, and escaped: {page}");
+    assert!(
+        page.contains("Tango") && !page.contains("<b>"),
+        "shown, and escaped: {page}"
+    );
     let held = format!("{page} {}", walk.cookies.join(" "));
-    assert!(!["at-", "rt-", "ey"].iter().any(|secret| held.contains(secret)), "no token reaches the browser: {held}");
+    assert!(
+        !["at-", "rt-", "ey"]
+            .iter()
+            .any(|secret| held.contains(secret)),
+        "no token reaches the browser: {held}"
+    );
     walk.post("/logout").await;
     assert!(walk.get("/").await.2.contains("id=\"sign-in\""));
-    assert!(walk.provider.given_back.load(SEQ), "RFC 7009: nobody will use it any more");
+    assert!(
+        walk.provider.given_back.load(SEQ),
+        "RFC 7009: nobody will use it any more"
+    );
 }
 
 #[tokio::test]
@@ -291,7 +381,12 @@ async fn a_missing_or_foreign_iss_is_refused() {
     for iss in ["", "&iss=http://evil.test"] {
         let mut walk = Walk::new().await;
         let (code, state) = walk.begin().await;
-        assert_eq!(walk.get(&format!("/callback?code={code}&state={state}{iss}")).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            walk.get(&format!("/callback?code={code}&state={state}{iss}"))
+                .await
+                .0,
+            StatusCode::BAD_REQUEST
+        );
     }
 }
 
@@ -306,17 +401,32 @@ async fn a_code_of_another_sign_in_is_refused() {
 #[tokio::test]
 async fn what_nobody_asked_for_is_refused() {
     let mut walk = Walk::new().await;
-    for query in ["", "?code=a&state=b", "?state=a&state=b", "?error=access_denied"] {
-        assert_eq!(walk.get(&format!("/callback{query}")).await.0, StatusCode::BAD_REQUEST, "{query}");
+    for query in [
+        "",
+        "?code=a&state=b",
+        "?state=a&state=b",
+        "?error=access_denied",
+    ] {
+        assert_eq!(
+            walk.get(&format!("/callback{query}")).await.0,
+            StatusCode::BAD_REQUEST,
+            "{query}"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_error_of_the_provider_is_told_in_safe_words() {
-    for (error, shown) in [("access_denied", "access_denied"), ("%3Cscript%3E", "unknown error")] {
+    for (error, shown) in [
+        ("access_denied", "access_denied"),
+        ("%3Cscript%3E", "unknown error"),
+    ] {
         let mut walk = Walk::new().await;
         let (_, state) = walk.begin().await;
-        let path = format!("/callback?error={error}&state={state}&iss={}", walk.app.issuer.url());
+        let path = format!(
+            "/callback?error={error}&state={state}&iss={}",
+            walk.app.issuer.url()
+        );
         let (status, _, page) = walk.get(&path).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert!(page.contains(shown), "{page}");
@@ -335,7 +445,10 @@ async fn an_unknown_session_is_asked_to_sign_in() {
 #[tokio::test]
 async fn another_name_of_this_machine_is_sent_to_the_right_one() {
     let walk = Walk::new().await;
-    let request = Request::builder().uri("/login".parse().unwrap()).header("host", "localhost:8081").finish();
+    let request = Request::builder()
+        .uri("/login".parse().unwrap())
+        .header("host", "localhost:8081")
+        .finish();
     let answer = routes(Arc::clone(&walk.app)).get_response(request).await;
     assert_eq!(answer.header("location"), Some("http://web.test/login"));
 }

@@ -6,8 +6,16 @@ use super::*;
 async fn a_token_is_refreshed_before_it_is_over_and_no_refresh_token_is_used_twice() {
     let mut walk = Walk::signed_in().await;
     assert!(walk.sees_lessons().await);
-    assert_eq!(walk.provider.generation.load(SEQ), 1, "good for another ten minutes");
-    let session = walk.app.sessions.get(walk.cookies.last().unwrap().split_once('=').unwrap().1).unwrap();
+    assert_eq!(
+        walk.provider.generation.load(SEQ),
+        1,
+        "good for another ten minutes"
+    );
+    let session = walk
+        .app
+        .sessions
+        .get(walk.cookies.last().unwrap().split_once('=').unwrap().1)
+        .unwrap();
     walk.provider.expires_in.store(30, SEQ);
     session.renewed(&walk.app, "at-1").await.unwrap();
     // Twenty tabs at once, each with a token that is as good as over.
@@ -29,9 +37,16 @@ async fn a_refresh_whose_id_token_is_bad_loses_no_refresh_token() {
     let mut walk = Walk::signed_in().await;
     walk.provider.least.store(2, SEQ);
     walk.provider.kid.store(2, SEQ);
-    assert_eq!(walk.get("/").await.0, StatusCode::SERVICE_UNAVAILABLE, "who signed that?");
+    assert_eq!(
+        walk.get("/").await.0,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "who signed that?"
+    );
     walk.provider.kid.store(1, SEQ);
-    assert!(walk.sees_lessons().await, "the next one asks with the token that came along");
+    assert!(
+        walk.sees_lessons().await,
+        "the next one asks with the token that came along"
+    );
     assert!(!walk.provider.ended.load(SEQ));
 }
 
@@ -44,7 +59,10 @@ async fn a_grant_that_ended_elsewhere_ends_the_visit_here() {
     walk.provider.ended.store(true, SEQ);
     assert!(walk.get("/").await.2.contains(page::OVER));
     walk.provider.ended.store(false, SEQ);
-    assert!(walk.get("/").await.2.contains(page::OVER), "and it does not come back");
+    assert!(
+        walk.get("/").await.2.contains(page::OVER),
+        "and it does not come back"
+    );
 }
 
 #[tokio::test]
@@ -85,12 +103,21 @@ async fn rfc_9470_4_the_api_asks_for_a_recent_sign_in_and_gets_one() {
     assert!(asked["id_token_hint"].starts_with("ey"));
     walk.provider.auth_time.store(lessons_api::now(), SEQ);
     walk.provider.stale.store(false, SEQ);
-    let path = format!("/callback?code={code}&state={state}&iss={}", walk.app.issuer.url());
+    let path = format!(
+        "/callback?code={code}&state={state}&iss={}",
+        walk.app.issuer.url()
+    );
     let (status, location, _) = walk.get(&path).await;
-    assert_eq!((status, location.as_str()), (StatusCode::SEE_OTHER, "/register"));
+    assert_eq!(
+        (status, location.as_str()),
+        (StatusCode::SEE_OTHER, "/register")
+    );
     assert!(walk.get("/register").await.2.contains("Marie"));
     walk.cookies = before;
-    assert!(walk.get("/").await.2.contains(page::OVER), "the visit has another name since");
+    assert!(
+        walk.get("/").await.2.contains(page::OVER),
+        "the visit has another name since"
+    );
 }
 
 #[tokio::test]
@@ -118,7 +145,11 @@ async fn who_is_no_coach_is_told_so_and_may_ask_again() {
     assert!(page.contains("id=\"not-for-you\""));
     walk.provider.coach.store(true, SEQ);
     assert_eq!(walk.post("/register/again").await.1, "/register");
-    assert_eq!(walk.provider.generation.load(SEQ), 2, "with a token that was made since");
+    assert_eq!(
+        walk.provider.generation.load(SEQ),
+        2,
+        "with a token that was made since"
+    );
     assert!(walk.get("/register").await.2.contains("Marie"));
 }
 
@@ -129,22 +160,39 @@ async fn signing_out_everywhere_leads_through_the_provider_with_a_hint() {
     let url = Url::parse(&location).unwrap();
     let asked: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
     assert_eq!((status, url.path()), (StatusCode::SEE_OTHER, "/end"));
-    assert_eq!(asked["post_logout_redirect_uri"], "http://web.test/signed-out");
+    assert_eq!(
+        asked["post_logout_redirect_uri"],
+        "http://web.test/signed-out"
+    );
     assert!(asked["id_token_hint"].starts_with("ey") && asked["client_id"] == "lessons-web");
     assert!(walk.get("/").await.2.contains("id=\"sign-in\""));
     assert!(walk.get("/signed-out").await.2.contains("id=\"notice\""));
-    assert_eq!(walk.post("/logout/everywhere").await.1, "/", "nobody is signed in");
+    assert_eq!(
+        walk.post("/logout/everywhere").await.1,
+        "/",
+        "nobody is signed in"
+    );
 }
 
 #[tokio::test]
 async fn a_get_signs_nobody_out_and_forms_lead_to_us_and_the_provider_alone() {
     let mut walk = Walk::signed_in().await;
     for path in ["/logout", "/logout/everywhere", "/register/again"] {
-        assert_eq!(walk.get(path).await.0, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(
+            walk.get(path).await.0,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{path}"
+        );
     }
     assert!(walk.sees_lessons().await);
-    let request = Request::builder().uri("/".parse().unwrap()).header("host", "web.test").finish();
+    let request = Request::builder()
+        .uri("/".parse().unwrap())
+        .header("host", "web.test")
+        .finish();
     let answer = routes(Arc::clone(&walk.app)).get_response(request).await;
     let policy = answer.header("content-security-policy").unwrap();
-    assert!(policy.contains(&format!("form-action 'self' {};", walk.app.issuer.url())), "{policy}");
+    assert!(
+        policy.contains(&format!("form-action 'self' {};", walk.app.issuer.url())),
+        "{policy}"
+    );
 }

@@ -32,14 +32,27 @@ pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, Fail
     };
     let mut list: Vec<Listed> = config.clients.iter().map(of_file).collect();
     for row in store::all(db.read()).await? {
-        let read = registry::read(&row, config, &config.server.public_url).map(|(client, _)| client);
+        let read =
+            registry::read(&row, config, &config.server.public_url).map(|(client, _)| client);
         let state = match () {
             () if !row.enabled => "disabled",
             () if read.is_err() => "broken",
-            () if config.clients.iter().any(|client| client.client_id == row.client_id) => "hidden",
+            () if config
+                .clients
+                .iter()
+                .any(|client| client.client_id == row.client_id) =>
+            {
+                "hidden"
+            }
             () => "active",
         };
-        list.push(Listed { id: row.client_id, from: "database", state, read, changed: Some(row.updated_at) });
+        list.push(Listed {
+            id: row.client_id,
+            from: "database",
+            state,
+            read,
+            changed: Some(row.updated_at),
+        });
     }
     Ok(list)
 }
@@ -52,13 +65,31 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
         return Ok(());
     }
     let row = |one: &Listed| {
-        let name = one.read.as_ref().map(|client| client.name.clone()).unwrap_or_default();
-        let audience = one.read.as_ref().map(|client| client.audience.clone()).unwrap_or_default();
+        let name = one
+            .read
+            .as_ref()
+            .map(|client| client.name.clone())
+            .unwrap_or_default();
+        let audience = one
+            .read
+            .as_ref()
+            .map(|client| client.audience.clone())
+            .unwrap_or_default();
         let changed = one.changed.map(moment).unwrap_or_default();
-        vec![one.id.clone(), name, audience, one.from.to_owned(), one.state.to_owned(), changed]
+        vec![
+            one.id.clone(),
+            name,
+            audience,
+            one.from.to_owned(),
+            one.state.to_owned(),
+            changed,
+        ]
     };
     let rows: Vec<_> = list.iter().map(row).collect();
-    out::answer(&out::table(&["CLIENT", "NAME", "AUDIENCE", "FROM", "STATE", "CHANGED"], &rows));
+    out::answer(&out::table(
+        &["CLIENT", "NAME", "AUDIENCE", "FROM", "STATE", "CHANGED"],
+        &rows,
+    ));
     for one in list.iter().filter(|one| one.from == "database") {
         warn_hidden(config, &one.id);
     }
@@ -67,9 +98,14 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
 
 pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outcome {
     // The one that is in force, where there are two.
-    let Some(one) = listed(db, config).await?.into_iter().find(|one| one.id == id) else {
-        let words =
-            format!("neither the configuration nor the database has a client {id:?}: see `entree clients list`");
+    let Some(one) = listed(db, config)
+        .await?
+        .into_iter()
+        .find(|one| one.id == id)
+    else {
+        let words = format!(
+            "neither the configuration nor the database has a client {id:?}: see `entree clients list`"
+        );
         return Err(words.into());
     };
     let value = as_json(&one)?;
@@ -77,10 +113,16 @@ pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outc
         out::answer(&value.to_string());
         return Ok(());
     }
-    let Value::Object(fields) = value else { return Ok(()) };
+    let Value::Object(fields) = value else {
+        return Ok(());
+    };
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
-        Value::Array(list) => list.iter().map(|one| one.as_str().unwrap_or_default()).collect::<Vec<_>>().join(" "),
+        Value::Array(list) => list
+            .iter()
+            .map(|one| one.as_str().unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join(" "),
         other => other.to_string(),
     };
     let rows: Vec<_> = fields
@@ -117,7 +159,10 @@ pub(super) fn shown(client: &Client) -> Result<Value, Refusal> {
     if let Value::Object(fields) = &mut value {
         fields.remove("client_secret_sha256");
         fields.retain(|_, value| !value.is_null());
-        fields.insert("secrets".to_owned(), client.client_secret_sha256.len().into());
+        fields.insert(
+            "secrets".to_owned(),
+            client.client_secret_sha256.len().into(),
+        );
     }
     Ok(value)
 }

@@ -16,14 +16,23 @@ use crate::{
 
 fn parse(words: &[&str]) -> Result<New, String> {
     let all = [&["entree", "clients", "create"], words].concat();
-    match Cli::try_parse_from(all).map_err(|error| error.to_string())?.command {
+    match Cli::try_parse_from(all)
+        .map_err(|error| error.to_string())?
+        .command
+    {
         super::super::Command::Clients(Command::Create(new)) => Ok(new),
         _ => Err("another command".to_owned()),
     }
 }
 
 fn shop(more: &[&str]) -> New {
-    let least = ["shop", "--name", "The shop", "--audience", "https://api.example"];
+    let least = [
+        "shop",
+        "--name",
+        "The shop",
+        "--audience",
+        "https://api.example",
+    ];
     let uri = ["--redirect-uri", "https://shop.example/cb"];
     parse(&[&least[..], &uri[..], more].concat()).unwrap()
 }
@@ -35,33 +44,74 @@ fn config() -> Config {
 }
 
 async fn kinds(db: &Db) -> Vec<(String, Option<String>, Option<String>)> {
-    let rows = audit_event::Entity::find().order_by_asc(audit_event::Column::Id).all(db.read()).await.unwrap();
-    rows.into_iter().map(|row| (row.kind, row.reason, row.client_id)).collect()
+    let rows = audit_event::Entity::find()
+        .order_by_asc(audit_event::Column::Id)
+        .all(db.read())
+        .await
+        .unwrap();
+    rows.into_iter()
+        .map(|row| (row.kind, row.reason, row.client_id))
+        .collect()
 }
 
 #[tokio::test]
 async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
     let (_file, db, ..) = database().await;
     let config = config();
-    create(&db, &config, &shop(&["--auth", "client_secret_post", "--set", "first_party=true"])).await.unwrap();
+    create(
+        &db,
+        &config,
+        &shop(&["--auth", "client_secret_post", "--set", "first_party=true"]),
+    )
+    .await
+    .unwrap();
     let one = listed(&db, &config).await.unwrap().pop().unwrap();
-    assert_eq!((one.id.as_str(), one.from, one.state), ("shop", "database", "active"));
+    assert_eq!(
+        (one.id.as_str(), one.from, one.state),
+        ("shop", "database", "active")
+    );
     let client = one.read.as_ref().unwrap();
     assert!(client.first_party && client.client_secret_sha256.len() == 1);
     let value = as_json(&one).unwrap();
-    assert_eq!((&value["secrets"], &value["state"]), (&json!(1), &json!("active")));
-    assert!(!value.to_string().contains(&client.client_secret_sha256[0]) && value.get("client_secret").is_none());
+    assert_eq!(
+        (&value["secrets"], &value["state"]),
+        (&json!(1), &json!("active"))
+    );
+    assert!(
+        !value.to_string().contains(&client.client_secret_sha256[0])
+            && value.get("client_secret").is_none()
+    );
 
-    assert!(create(&db, &config, &shop(&[])).await.is_err(), "one of an identifier");
-    let asked = Asked { yes: true, json: true };
-    rotate(&db, &config, "shop", Rotation::Keep, asked).await.unwrap();
-    rotate(&db, &config, "shop", Rotation::Finish, asked).await.unwrap();
+    assert!(
+        create(&db, &config, &shop(&[])).await.is_err(),
+        "one of an identifier"
+    );
+    let asked = Asked {
+        yes: true,
+        json: true,
+    };
+    rotate(&db, &config, "shop", Rotation::Keep, asked)
+        .await
+        .unwrap();
+    rotate(&db, &config, "shop", Rotation::Finish, asked)
+        .await
+        .unwrap();
     switch(&db, &config, "shop", false, true).await.unwrap();
-    assert!(switch(&db, &config, "shop", false, true).await.is_err(), "so already");
+    assert!(
+        switch(&db, &config, "shop", false, true).await.is_err(),
+        "so already"
+    );
     assert_eq!(listed(&db, &config).await.unwrap()[0].state, "disabled");
     switch(&db, &config, "shop", true, false).await.unwrap();
-    let told: Vec<_> = kinds(&db).await.into_iter().map(|(kind, reason, _)| (kind, reason.unwrap())).collect();
-    let told: Vec<_> = told.iter().map(|(kind, reason)| (kind.as_str(), reason.as_str())).collect();
+    let told: Vec<_> = kinds(&db)
+        .await
+        .into_iter()
+        .map(|(kind, reason, _)| (kind, reason.unwrap()))
+        .collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(kind, reason)| (kind.as_str(), reason.as_str()))
+        .collect();
     assert_eq!(
         told,
         [
@@ -72,8 +122,16 @@ async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
             ("client.enabled", "ops"),
         ]
     );
-    assert!(kinds(&db).await.iter().all(|(_, _, client)| client.as_deref() == Some("shop")));
-    for done in [list(&db, &config, false).await, show(&db, &config, "shop", false).await] {
+    assert!(
+        kinds(&db)
+            .await
+            .iter()
+            .all(|(_, _, client)| client.as_deref() == Some("shop"))
+    );
+    for done in [
+        list(&db, &config, false).await,
+        show(&db, &config, "shop", false).await,
+    ] {
         done.unwrap();
     }
     assert!(show(&db, &config, "nobody", false).await.is_err());
@@ -94,7 +152,10 @@ async fn what_has_problems_changes_nothing() {
         &["--redirect-uri", "https://shop.example/\u{1b}[2J"],
         &["--scopes", "a b"],
     ] {
-        assert!(matches!(create(&db, &config, &shop(bad)).await, Err(Refusal::Said)), "{bad:?}");
+        assert!(
+            matches!(create(&db, &config, &shop(bad)).await, Err(Refusal::Said)),
+            "{bad:?}"
+        );
     }
     for (id, name, audience) in [
         ("", "A", "https://api.example"),
@@ -106,13 +167,38 @@ async fn what_has_problems_changes_nothing() {
         ("a", "A", "api"),
         ("a", "A", "https://id.example"),
     ] {
-        let new = parse(&[id, "--name", name, "--audience", audience, "--set", "first_party=true"]).unwrap();
-        assert!(matches!(create(&db, &config, &new).await, Err(Refusal::Said)), "{id:?} {name:?} {audience:?}");
+        let new = parse(&[
+            id,
+            "--name",
+            name,
+            "--audience",
+            audience,
+            "--set",
+            "first_party=true",
+        ])
+        .unwrap();
+        assert!(
+            matches!(create(&db, &config, &new).await, Err(Refusal::Said)),
+            "{id:?} {name:?} {audience:?}"
+        );
     }
     assert!(listed(&db, &config).await.unwrap().is_empty() && kinds(&db).await.is_empty());
     for id in ["nobody", "'; DROP TABLE clients; --"] {
         assert!(switch(&db, &config, id, false, false).await.is_err());
-        assert!(rotate(&db, &config, id, Rotation::Keep, Asked { yes: true, json: false }).await.is_err());
+        assert!(
+            rotate(
+                &db,
+                &config,
+                id,
+                Rotation::Keep,
+                Asked {
+                    yes: true,
+                    json: false
+                }
+            )
+            .await
+            .is_err()
+        );
     }
     assert!(listed(&db, &config).await.is_ok());
 }
@@ -122,16 +208,36 @@ async fn a_client_of_the_file_hides_the_other_and_is_not_changed_here() {
     let (_file, db, ..) = database().await;
     let mut config = config();
     create(&db, &config, &shop(&[])).await.unwrap();
-    let Ok(mut own) = listed(&db, &config).await.unwrap().pop().unwrap().read else { panic!("a client") };
+    let Ok(mut own) = listed(&db, &config).await.unwrap().pop().unwrap().read else {
+        panic!("a client")
+    };
     own.name = "Of the file".to_owned();
-    let alone = Client { client_id: "alone".to_owned(), ..own.clone() };
+    let alone = Client {
+        client_id: "alone".to_owned(),
+        ..own.clone()
+    };
     config.clients = vec![own, alone];
     let list = listed(&db, &config).await.unwrap();
-    let states: Vec<_> = list.iter().map(|one| (one.id.as_str(), one.from, one.state)).collect();
-    assert_eq!(states, [("shop", "file", "active"), ("alone", "file", "active"), ("shop", "database", "hidden")]);
+    let states: Vec<_> = list
+        .iter()
+        .map(|one| (one.id.as_str(), one.from, one.state))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("shop", "file", "active"),
+            ("alone", "file", "active"),
+            ("shop", "database", "hidden")
+        ]
+    );
     let odd = warnings(&db, &config).await.unwrap();
-    assert!(odd.len() == 1 && odd[0].key == "shop" && odd[0].what.contains("file wins"), "{odd:?}");
-    let refused = switch(&db, &config, "alone", false, false).await.unwrap_err();
+    assert!(
+        odd.len() == 1 && odd[0].key == "shop" && odd[0].what.contains("file wins"),
+        "{odd:?}"
+    );
+    let refused = switch(&db, &config, "alone", false, false)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, Refusal::Words(words) if words.contains("configuration file")));
 }
 
@@ -139,33 +245,66 @@ async fn a_client_of_the_file_hides_the_other_and_is_not_changed_here() {
 async fn keys_are_set_together_and_an_empty_value_is_the_default() {
     let (_file, db, ..) = database().await;
     let config = config();
-    create(&db, &config, &shop(&["--set", "access_token_seconds=300"])).await.unwrap();
+    create(&db, &config, &shop(&["--set", "access_token_seconds=300"]))
+        .await
+        .unwrap();
     let set = async |keys: &[(&str, &str)]| {
-        let keys: Vec<_> = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let tx = db.begin().await.unwrap();
-        let done = change::set(&tx, "shop", &keys, against(&config)).await.unwrap();
+        let done = change::set(&tx, "shop", &keys, against(&config))
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         done
     };
-    let both = [("redirect_uris", "https://a.example/cb,https://b.example/cb"), ("access_token_seconds", "")];
+    let both = [
+        ("redirect_uris", "https://a.example/cb,https://b.example/cb"),
+        ("access_token_seconds", ""),
+    ];
     let changed = set(&both).await.unwrap().client;
-    assert_eq!((changed.redirect_uris.len(), changed.access_token_seconds), (2, None));
-    let Err(Refused::Problems(problems)) = set(&[("name", "New"), ("audience", "x"), ("scopes", "")]).await else {
+    assert_eq!(
+        (changed.redirect_uris.len(), changed.access_token_seconds),
+        (2, None)
+    );
+    let Err(Refused::Problems(problems)) =
+        set(&[("name", "New"), ("audience", "x"), ("scopes", "")]).await
+    else {
         panic!("a problem")
     };
     assert_eq!(problems[0].key, "audience");
-    let now = listed(&db, &config).await.unwrap().pop().unwrap().read.unwrap();
+    let now = listed(&db, &config)
+        .await
+        .unwrap()
+        .pop()
+        .unwrap()
+        .read
+        .unwrap();
     assert!(now.name == "The shop" && now == changed, "all or nothing");
 }
 
 #[test]
 fn no_secret_is_taken_from_a_command_line() {
-    for bad in ["client_secret=x", " client_secret =x", "client_secret_file=/x", "client_id=y", "nothing"] {
+    for bad in [
+        "client_secret=x",
+        " client_secret =x",
+        "client_secret_file=/x",
+        "client_id=y",
+        "nothing",
+    ] {
         assert!(pair(bad).is_err(), "{bad}");
     }
     let hash = Hash::of(b"x").to_hex();
-    assert_eq!(pair(&format!("client_secret_sha256={hash}")).unwrap().1, hash);
-    assert_eq!(pair("name=a=b").unwrap(), ("name".to_owned(), "a=b".to_owned()));
+    assert_eq!(
+        pair(&format!("client_secret_sha256={hash}")).unwrap().1,
+        hash
+    );
+    assert_eq!(
+        pair("name=a=b").unwrap(),
+        ("name".to_owned(), "a=b".to_owned())
+    );
 }
 
 #[test]

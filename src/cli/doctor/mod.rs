@@ -49,20 +49,40 @@ struct Finding {
 
 impl Finding {
     fn ok(check: impl Into<String>, what: impl Display) -> Self {
-        Self { check: check.into(), state: State::Ok, what: what.to_string(), mend: String::new() }
+        Self {
+            check: check.into(),
+            state: State::Ok,
+            what: what.to_string(),
+            mend: String::new(),
+        }
     }
 
     fn warn(check: impl Into<String>, what: impl Display, mend: impl Display) -> Self {
-        Self { check: check.into(), state: State::Warn, what: what.to_string(), mend: mend.to_string() }
+        Self {
+            check: check.into(),
+            state: State::Warn,
+            what: what.to_string(),
+            mend: mend.to_string(),
+        }
     }
 
     fn fail(check: impl Into<String>, what: impl Display, mend: impl Display) -> Self {
-        Self { check: check.into(), state: State::Fail, what: what.to_string(), mend: mend.to_string() }
+        Self {
+            check: check.into(),
+            state: State::Fail,
+            what: what.to_string(),
+            mend: mend.to_string(),
+        }
     }
 
     fn of(problem: &Problem, state: State) -> Self {
         let what = format!("{} {}", problem.key, problem.what);
-        Self { check: "configuration".to_owned(), state, what, mend: problem.mend.clone() }
+        Self {
+            check: "configuration".to_owned(),
+            state,
+            what,
+            mend: problem.mend.clone(),
+        }
     }
 }
 
@@ -70,9 +90,13 @@ impl Finding {
 pub(super) fn run(source: &Source, json: bool) -> Outcome {
     match source.load() {
         // What is missing from the configuration cannot be looked at.
-        Err(problems) => {
-            tell(&problems.iter().map(|problem| Finding::of(problem, State::Fail)).collect::<Vec<_>>(), json)
-        }
+        Err(problems) => tell(
+            &problems
+                .iter()
+                .map(|problem| Finding::of(problem, State::Fail))
+                .collect::<Vec<_>>(),
+            json,
+        ),
         Ok(loaded) => {
             key::install();
             // The only TLS stack; a second call, in tests, changes nothing.
@@ -86,9 +110,18 @@ pub(super) fn run(source: &Source, json: bool) -> Outcome {
 async fn examine(loaded: &Loaded) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = vec![configuration(config)];
-    findings.extend(loaded.warnings.iter().map(|warning| Finding::of(warning, State::Warn)));
-    let (rows, tickets, mail, providers) =
-        tokio::join!(stores::rows(config), stores::tickets(config), mail(config), providers(config));
+    findings.extend(
+        loaded
+            .warnings
+            .iter()
+            .map(|warning| Finding::of(warning, State::Warn)),
+    );
+    let (rows, tickets, mail, providers) = tokio::join!(
+        stores::rows(config),
+        stores::tickets(config),
+        mail(config),
+        providers(config)
+    );
     findings.extend(rows);
     findings.push(tickets);
     findings.push(mail);
@@ -98,7 +131,11 @@ async fn examine(loaded: &Loaded) -> Vec<Finding> {
 
 /// Each upstream provider, asked as a sign-in would; nobody signs in. They have patience of their own.
 async fn providers(config: &Config) -> Vec<Finding> {
-    let looked = Providers::looking(Live::new(config.clone()), &public_url(config), Clock::default());
+    let looked = Providers::looking(
+        Live::new(config.clone()),
+        &public_url(config),
+        Clock::default(),
+    );
     let asked = config.providers.iter().map(async |provider| {
         let check = format!("provider {}", provider.id);
         if !provider.enabled {
@@ -106,9 +143,18 @@ async fn providers(config: &Config) -> Vec<Finding> {
         }
         let told = |found: UpstreamFinding| {
             let what = format!("{}: {}", found.what.replace('_', " "), found.words);
-            if found.ok { Finding::ok(&check, what) } else { Finding::fail(&check, what, found.mend) }
+            if found.ok {
+                Finding::ok(&check, what)
+            } else {
+                Finding::fail(&check, what, found.mend)
+            }
         };
-        looked.examine(&provider.id).await.into_iter().map(told).collect()
+        looked
+            .examine(&provider.id)
+            .await
+            .into_iter()
+            .map(told)
+            .collect()
     });
     join_all(asked).await.concat()
 }
@@ -119,13 +165,23 @@ fn public_url(config: &Config) -> String {
     if !server.public_url.is_empty() {
         return server.public_url.clone();
     }
-    let scheme = if server.tls.cert_file.is_some() { "https" } else { "http" };
+    let scheme = if server.tls.cert_file.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     format!("{scheme}://{}", server.listen)
 }
 
 fn configuration(config: &Config) -> Finding {
-    let (clients, providers) = (many(config.clients.len(), "client"), many(config.providers.len(), "provider"));
-    Finding::ok("configuration", format!("{}; {clients}, {providers}", public_url(config)))
+    let (clients, providers) = (
+        many(config.clients.len(), "client"),
+        many(config.providers.len(), "provider"),
+    );
+    Finding::ok(
+        "configuration",
+        format!("{}; {clients}, {providers}", public_url(config)),
+    )
 }
 
 /// As far as a letter would need: connection, TLS, user name and password. Nothing is sent.
@@ -139,7 +195,10 @@ async fn mail(config: &Config) -> Finding {
         return Finding::ok(CHECK, "none: every mail lands on the mailbox page");
     }
     let place = transport.describe();
-    match timeout(PATIENCE, transport.greet()).await.unwrap_or_else(|_| Err("timeout".to_owned())) {
+    match timeout(PATIENCE, transport.greet())
+        .await
+        .unwrap_or_else(|_| Err("timeout".to_owned()))
+    {
         Ok(()) => Finding::ok(CHECK, format!("{place} takes our letters")),
         Err(class) => Finding::fail(CHECK, format!("{place}: {class}"), remedy(&class)),
     }
@@ -155,8 +214,12 @@ fn remedy(class: &str) -> &'static str {
             "its certificate must be valid for mail.host, or its authority stand in mail.ca_file; mail.tls must be what \
              this port speaks (`implicit`: 465, `starttls`: 587)"
         }
-        "session 535" | "session 534" | "session 530" => "set mail.username and mail.password to what the server knows",
-        "protocol" => "mail.tls must be what this port speaks (`implicit`: 465, `starttls`: 587), and it a mail server",
+        "session 535" | "session 534" | "session 530" => {
+            "set mail.username and mail.password to what the server knows"
+        }
+        "protocol" => {
+            "mail.tls must be what this port speaks (`implicit`: 465, `starttls`: 587), and it a mail server"
+        }
         "unsupported" => {
             "the server offers no STARTTLS, or no way of signing in that is safe: try mail.tls = \"implicit\""
         }
@@ -170,28 +233,50 @@ fn tell(findings: &[Finding], json: bool) -> Outcome {
     if json {
         out::answer(&serde_json::json!({ "healthy": healthy, "findings": findings }).to_string());
     } else {
-        out::answer(&table(findings, out::wants_colour(std::io::stdout().is_terminal())));
+        out::answer(&table(
+            findings,
+            out::wants_colour(std::io::stdout().is_terminal()),
+        ));
     }
     if healthy { Ok(()) } else { Err(Refusal::Said) }
 }
 
 /// For people: a line a finding, and below those that are not fine how to mend them.
 fn table(findings: &[Finding], colour: bool) -> String {
-    let width = findings.iter().map(|finding| finding.check.chars().count()).max().unwrap_or(0);
+    let width = findings
+        .iter()
+        .map(|finding| finding.check.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut lines = Vec::new();
-    for Finding { check, state, what, mend } in findings {
+    for Finding {
+        check,
+        state,
+        what,
+        mend,
+    } in findings
+    {
         let (word, code) = match state {
             State::Ok => ("ok  ", "32"),
             State::Warn => ("warn", "33"),
             State::Fail => ("FAIL", "31"),
         };
-        let word = if colour { out::paint(word, code) } else { word.to_owned() };
+        let word = if colour {
+            out::paint(word, code)
+        } else {
+            word.to_owned()
+        };
         lines.push(format!("{word}  {check:<width$}  {}", out::clean(what)));
         if !mend.is_empty() {
             lines.push(format!("{:1$}{2}", "", width + 8, out::clean(mend)));
         }
     }
-    let count = |state| findings.iter().filter(|finding| finding.state == state).count();
+    let count = |state| {
+        findings
+            .iter()
+            .filter(|finding| finding.state == state)
+            .count()
+    };
     lines.push(String::new());
     lines.push(match (count(State::Fail), count(State::Warn)) {
         (0, 0) => "everything is fine".to_owned(),
@@ -231,12 +316,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_mail_server_that_is_not_there_fails_with_a_remedy() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let mut config = Config::default();
         config.mail.from = "login@example.com".to_owned();
         (config.mail.host, config.mail.port) = ("127.0.0.1".to_owned(), port);
         let found = mail(&config).await;
-        assert_eq!((found.state, found.what), (State::Fail, format!("127.0.0.1:{port}: connection")));
+        assert_eq!(
+            (found.state, found.what),
+            (State::Fail, format!("127.0.0.1:{port}: connection"))
+        );
         assert!(found.mend.contains("mail.host"), "{}", found.mend);
     }
 }

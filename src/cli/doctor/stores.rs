@@ -2,7 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use sea_orm::{ConnectionTrait as _, DatabaseBackend, EntityTrait as _, QueryOrder as _, Statement};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseBackend, EntityTrait as _, QueryOrder as _, Statement,
+};
 use tokio::time::timeout;
 
 use super::{Finding, PATIENCE, many};
@@ -27,7 +29,8 @@ pub(super) async fn rows(config: &Config) -> Vec<Finding> {
     if let Some(path) = sqlite(config)
         && !Path::new(&path).exists()
     {
-        let what = format!("none at {path} yet: made at first start, with a signing key of each kind");
+        let what =
+            format!("none at {path} yet: made at first start, with a signing key of each kind");
         findings.push(Finding::ok("database", what));
         return findings;
     }
@@ -40,7 +43,13 @@ pub(super) async fn rows(config: &Config) -> Vec<Finding> {
 
 /// The file of the embedded database.
 fn sqlite(config: &Config) -> Option<String> {
-    Some(config.database_url().strip_prefix("sqlite:")?.trim_start_matches("//").to_owned())
+    Some(
+        config
+            .database_url()
+            .strip_prefix("sqlite:")?
+            .trim_start_matches("//")
+            .to_owned(),
+    )
 }
 
 fn away(config: &Config, failure: &Failure) -> Finding {
@@ -60,7 +69,8 @@ async fn inside(config: &Config) -> Vec<Finding> {
     let findings = match db.pending_migrations().await {
         Err(failure) => vec![away(config, &failure)],
         Ok(pending) if pending.is_empty() => {
-            let name = sqlite(config).map_or_else(|| "PostgreSQL".to_owned(), |path| format!("SQLite, {path}"));
+            let name = sqlite(config)
+                .map_or_else(|| "PostgreSQL".to_owned(), |path| format!("SQLite, {path}"));
             let fine = Finding::ok("database", format!("{name}; the schema is up to date"));
             let mut findings = vec![fine, signing_keys(config, &db).await, clock(&db).await];
             findings.extend(registered(config, &db).await);
@@ -75,9 +85,17 @@ async fn inside(config: &Config) -> Vec<Finding> {
 fn behind(config: &Config, pending: usize) -> Finding {
     let what = format!("{} pending", many(pending, "migration"));
     if config.database.migrate {
-        return Finding::warn("database", what, "run `entree migrate`, or let the next start do it");
+        return Finding::warn(
+            "database",
+            what,
+            "run `entree migrate`, or let the next start do it",
+        );
     }
-    Finding::fail("database", what, "run `entree migrate`: database.migrate is off")
+    Finding::fail(
+        "database",
+        what,
+        "run `entree migrate`: database.migrate is off",
+    )
 }
 
 /// The directory holds addresses and perhaps the master key: nobody else's business.
@@ -88,7 +106,11 @@ fn data_dir(config: &Config) -> Option<Finding> {
     let mode = std::fs::metadata(dir).ok()?.permissions().mode();
     (mode & 0o077 != 0).then(|| {
         let what = format!("others on this machine may enter {}", dir.display());
-        Finding::warn("data directory", what, format!("chmod 0700 {}", dir.display()))
+        Finding::warn(
+            "data directory",
+            what,
+            format!("chmod 0700 {}", dir.display()),
+        )
     })
 }
 
@@ -121,12 +143,19 @@ async fn signing_keys(config: &Config, db: &Db) -> Finding {
     // Opening makes what is missing, which is for a start to do.
     let active: Vec<&Listed> = listed.iter().filter(|key| key.state == "active").collect();
     if active.len() < 2 {
-        return Finding::warn(CHECK, "not one of each algorithm is active", "the next start makes it");
+        return Finding::warn(
+            CHECK,
+            "not one of each algorithm is active",
+            "the next start makes it",
+        );
     }
     match Keys::open(db, &masters).await {
         Ok(_) => {
             let names: Vec<&str> = active.iter().map(|key| key.alg.as_str()).collect();
-            Finding::ok(CHECK, format!("{} sign; the master key opens them", names.join(" and ")))
+            Finding::ok(
+                CHECK,
+                format!("{} sign; the master key opens them", names.join(" and ")),
+            )
         }
         Err(failure) => {
             let mend = "set server.master_key to what they were made with, or add that to server.previous_master_keys";
@@ -139,9 +168,13 @@ async fn signing_keys(config: &Config, db: &Db) -> Finding {
 async fn registered(config: &Config, db: &Db) -> Vec<Finding> {
     const CHECK: &str = "clients";
     match clients::warnings(db, config).await {
-        Ok(found) if found.is_empty() => vec![Finding::ok(CHECK, "those of the database can be read; none is hidden")],
+        Ok(found) if found.is_empty() => vec![Finding::ok(
+            CHECK,
+            "those of the database can be read; none is hidden",
+        )],
         Ok(found) => {
-            let finding = |odd: Problem| Finding::warn(CHECK, format!("{} {}", odd.key, odd.what), odd.mend);
+            let finding =
+                |odd: Problem| Finding::warn(CHECK, format!("{} {}", odd.key, odd.what), odd.mend);
             found.into_iter().map(finding).collect()
         }
         Err(failure) => vec![Finding::fail(CHECK, failure, "see the database")],
@@ -162,7 +195,10 @@ async fn clock(db: &Db) -> Finding {
     }
     match newest(db).await {
         Ok(Some(row)) if row.since(now) > AGREED => {
-            let what = format!("{} s behind the newest row of the audit trail", row.since(now).as_secs());
+            let what = format!(
+                "{} s behind the newest row of the audit trail",
+                row.since(now).as_secs()
+            );
             Finding::fail(CHECK, what, MEND)
         }
         Ok(_) if db.is_postgres() => Finding::ok(CHECK, "agrees with the database server's"),
@@ -172,7 +208,11 @@ async fn clock(db: &Db) -> Finding {
 }
 
 async fn newest(db: &Db) -> Result<Option<Time>, Failure> {
-    Ok(audit::Entity::find().order_by_desc(audit::Column::At).one(db.read()).await?.map(|row| row.at))
+    Ok(audit::Entity::find()
+        .order_by_desc(audit::Column::At)
+        .one(db.read())
+        .await?
+        .map(|row| row.at))
 }
 
 /// The time of PostgreSQL; SQLite has ours.
@@ -181,7 +221,11 @@ async fn clock_of(db: &Db) -> Option<Time> {
         return None;
     }
     let sql = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint AS now";
-    let row = db.read().query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await.ok()??;
+    let row = db
+        .read()
+        .query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql))
+        .await
+        .ok()??;
     row.try_get("", "now").ok().map(Time)
 }
 
@@ -193,25 +237,46 @@ pub(super) async fn tickets(config: &Config) -> Finding {
         return Finding::ok(CHECK, "in the process: for one copy");
     }
     // Nothing is read or written: any key will do.
-    let store = match Tickets::connect(section.url.expose(), &section.prefix, &MasterKeys::new([1; 32], [])) {
+    let store = match Tickets::connect(
+        section.url.expose(),
+        &section.prefix,
+        &MasterKeys::new([1; 32], []),
+    ) {
         Ok(store) => store,
-        Err(failure) => return Finding::fail(CHECK, failure, "write tickets.url like `redis://host:6379`"),
+        Err(failure) => {
+            return Finding::fail(CHECK, failure, "write tickets.url like `redis://host:6379`");
+        }
     };
     let place = store.describe();
     match timeout(PATIENCE, store.policy()).await {
-        Ok(Ok(Policy::Refuses)) => Finding::ok(CHECK, format!("{place}; refuses when full, as it must")),
+        Ok(Ok(Policy::Refuses)) => {
+            Finding::ok(CHECK, format!("{place}; refuses when full, as it must"))
+        }
         Ok(Ok(Policy::Evicts(policy))) => {
-            let mend = "run `redis-cli CONFIG SET maxmemory-policy noeviction`, and set it in redis.conf";
-            Finding::fail(CHECK, format!("{place} drops live entries when full (maxmemory-policy {policy})"), mend)
+            let mend =
+                "run `redis-cli CONFIG SET maxmemory-policy noeviction`, and set it in redis.conf";
+            Finding::fail(
+                CHECK,
+                format!("{place} drops live entries when full (maxmemory-policy {policy})"),
+                mend,
+            )
         }
         Ok(Ok(Policy::Unreadable(why))) => {
             let mend = "let the user run INFO, or make sure yourself that it is noeviction";
-            Finding::warn(CHECK, format!("{place} does not tell its maxmemory-policy ({why})"), mend)
+            Finding::warn(
+                CHECK,
+                format!("{place} does not tell its maxmemory-policy ({why})"),
+                mend,
+            )
         }
         Ok(Err(failure)) => {
             let mend = "is it running, is tickets.url right, and does the network let us through?";
             Finding::fail(CHECK, format!("{place}: {failure}"), mend)
         }
-        Err(_) => Finding::fail(CHECK, format!("{place}: no answer in time"), "is it overloaded?"),
+        Err(_) => Finding::fail(
+            CHECK,
+            format!("{place}: no answer in time"),
+            "is it overloaded?",
+        ),
     }
 }

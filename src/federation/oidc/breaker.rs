@@ -42,7 +42,10 @@ impl Breaker {
             Some(_) => return None,
         };
         state.probing = probe;
-        Some(Leave { breaker: self, probe })
+        Some(Leave {
+            breaker: self,
+            probe,
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

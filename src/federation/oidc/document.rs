@@ -42,7 +42,11 @@ pub(crate) enum Read<T> {
     /// The document that we have is still the one (304).
     Unchanged { life: Duration },
     /// A document.
-    New { value: T, validator: Option<Validator>, life: Duration },
+    New {
+        value: T,
+        validator: Option<Validator>,
+        life: Duration,
+    },
 }
 
 #[derive(Debug)]
@@ -74,19 +78,29 @@ struct Last {
 impl<T> Document<T> {
     /// Nothing is known yet.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, kept: Mutex::default(), gate: tokio::sync::Mutex::default(), readings: AtomicU64::new(0) }
+        Self {
+            clock,
+            kept: Mutex::default(),
+            gate: tokio::sync::Mutex::default(),
+            readings: AtomicU64::new(0),
+        }
     }
 
     /// The document: the one that is kept if it is fresh, else as `read` brings it.
     ///
     /// # Errors
     /// What reading came to, if nothing is kept that may still serve.
-    pub(crate) async fn get<F>(&self, read: impl FnOnce(Option<Validator>) -> F) -> Result<Arc<T>, Refused>
+    pub(crate) async fn get<F>(
+        &self,
+        read: impl FnOnce(Option<Validator>) -> F,
+    ) -> Result<Arc<T>, Refused>
     where
         F: Future<Output = Result<Read<T>, Refused>>,
     {
         let now = self.clock.now();
-        if let Some(fresh) = self.look(|kept| (now < kept.fresh_until).then(|| Arc::clone(&kept.value))) {
+        if let Some(fresh) =
+            self.look(|kept| (now < kept.fresh_until).then(|| Arc::clone(&kept.value)))
+        {
             return Ok(fresh);
         }
         self.read_again(read, true).await
@@ -96,7 +110,10 @@ impl<T> Document<T> {
     ///
     /// # Errors
     /// What reading came to, if nothing is kept that may still serve.
-    pub(crate) async fn force<F>(&self, read: impl FnOnce(Option<Validator>) -> F) -> Result<Arc<T>, Refused>
+    pub(crate) async fn force<F>(
+        &self,
+        read: impl FnOnce(Option<Validator>) -> F,
+    ) -> Result<Arc<T>, Refused>
     where
         F: Future<Output = Result<Read<T>, Refused>>,
     {
@@ -108,7 +125,11 @@ impl<T> Document<T> {
         drop(self.gate.lock().await);
     }
 
-    async fn read_again<F>(&self, read: impl FnOnce(Option<Validator>) -> F, patient: bool) -> Result<Arc<T>, Refused>
+    async fn read_again<F>(
+        &self,
+        read: impl FnOnce(Option<Validator>) -> F,
+        patient: bool,
+    ) -> Result<Arc<T>, Refused>
     where
         F: Future<Output = Result<Read<T>, Refused>>,
     {
@@ -116,7 +137,9 @@ impl<T> Document<T> {
         let mut last = self.gate.lock().await;
         let now = self.clock.now();
         // Another caller read while this one waited; or it failed a moment ago, and there is something to go on with.
-        let pausing = patient && last.failed_at.is_some_and(|at| now < at + PAUSE) && self.usable(now).is_some();
+        let pausing = patient
+            && last.failed_at.is_some_and(|at| now < at + PAUSE)
+            && self.usable(now).is_some();
         if self.readings.load(Ordering::SeqCst) == seen && !pausing {
             let validator = self.look(|kept| kept.validator.clone());
             let outcome = read(validator).await;
@@ -126,25 +149,38 @@ impl<T> Document<T> {
                     self.keep(read, now);
                     Last::default()
                 }
-                Err(refused) => Last { refused: Some(refused), failed_at: Some(now) },
+                Err(refused) => Last {
+                    refused: Some(refused),
+                    failed_at: Some(now),
+                },
             };
             self.readings.fetch_add(1, Ordering::SeqCst);
         }
         match (self.usable(now), &last.refused) {
             (Some(value), _) => Ok(value),
             (None, Some(refused)) => Err(refused.clone()),
-            (None, None) => {
-                Err(Refused::new(super::super::refused::Code::ProviderDown, "what is known of it is too old"))
-            }
+            (None, None) => Err(Refused::new(
+                super::super::refused::Code::ProviderDown,
+                "what is known of it is too old",
+            )),
         }
     }
 
     fn keep(&self, read: Read<T>, now: Time) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
-            Read::New { value, validator, life } => {
+            Read::New {
+                value,
+                validator,
+                life,
+            } => {
                 let (value, fresh_until, due) = (Arc::new(value), now + life, due(now, life));
-                *kept = Some(Kept { value, validator, fresh_until, due });
+                *kept = Some(Kept {
+                    value,
+                    validator,
+                    fresh_until,
+                    due,
+                });
             }
             Read::Unchanged { life } => {
                 if let Some(kept) = kept.as_mut() {
@@ -160,14 +196,20 @@ impl<T> Document<T> {
     }
 
     fn look<R>(&self, f: impl FnOnce(&Kept<T>) -> Option<R>) -> Option<R> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(f)
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .and_then(f)
     }
 
     /// Whether the background job should read it: nothing is kept, or its time is nearly over; not right after a failure.
     pub(crate) fn is_due(&self) -> bool {
         let now = self.clock.now();
         // A reading that is under way is as good as done.
-        let Ok(last) = self.gate.try_lock() else { return false };
+        let Ok(last) = self.gate.try_lock() else {
+            return false;
+        };
         let paused = last.failed_at.is_some_and(|at| now < at + PAUSE);
         !paused && self.look(|kept| Some(now >= kept.due)).unwrap_or(true)
     }
@@ -175,7 +217,8 @@ impl<T> Document<T> {
     /// For how long an old document has been serving; zero if it is fresh or there is none.
     pub(crate) fn stale(&self) -> Duration {
         let now = self.clock.now();
-        self.look(|kept| Some(now.since(kept.fresh_until))).unwrap_or_default()
+        self.look(|kept| Some(now.since(kept.fresh_until)))
+            .unwrap_or_default()
     }
 }
 
@@ -188,15 +231,35 @@ fn due(now: Time, life: Duration) -> Time {
 /// For how long an answer may be kept (RFC 9111 §5.2.2.1, §5.1), within the provider's bounds (DJ-02).
 pub(crate) fn life(headers: &HeaderMap, provider: &Provider) -> Duration {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let directives = text(header::CACHE_CONTROL).unwrap_or_default().to_ascii_lowercase();
+    let directives = text(header::CACHE_CONTROL)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let mut directives = directives.split(',').map(str::trim);
-    let seconds = |directive: &str| directive.strip_prefix("max-age=")?.trim_matches('"').parse::<u64>().ok();
-    let age: u64 = text(header::AGE).and_then(|age| age.trim().parse().ok()).unwrap_or(0);
-    let said = directives.clone().find_map(seconds).map(|seconds| Duration::from_secs(seconds.saturating_sub(age)));
+    let seconds = |directive: &str| {
+        directive
+            .strip_prefix("max-age=")?
+            .trim_matches('"')
+            .parse::<u64>()
+            .ok()
+    };
+    let age: u64 = text(header::AGE)
+        .and_then(|age| age.trim().parse().ok())
+        .unwrap_or(0);
+    let said = directives
+        .clone()
+        .find_map(seconds)
+        .map(|seconds| Duration::from_secs(seconds.saturating_sub(age)));
     let never = directives.any(|directive| directive == "no-store" || directive == "no-cache");
-    let wanted = if never { Duration::ZERO } else { said.unwrap_or(UNSAID) };
+    let wanted = if never {
+        Duration::ZERO
+    } else {
+        said.unwrap_or(UNSAID)
+    };
     let bound = Duration::from_secs;
-    wanted.clamp(bound(provider.fresh_min_seconds), bound(provider.fresh_max_seconds.max(provider.fresh_min_seconds)))
+    wanted.clamp(
+        bound(provider.fresh_min_seconds),
+        bound(provider.fresh_max_seconds.max(provider.fresh_min_seconds)),
+    )
 }
 
 #[cfg(test)]

@@ -15,11 +15,17 @@ fn provider(more: &str) -> Provider {
 }
 
 fn headers(list: &[(header::HeaderName, &'static str)]) -> HeaderMap {
-    list.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    list.iter()
+        .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+        .collect()
 }
 
 fn new(value: u32) -> Result<Read<u32>, Refused> {
-    Ok(Read::New { value, validator: None, life: HOUR })
+    Ok(Read::New {
+        value,
+        validator: None,
+        life: HOUR,
+    })
 }
 
 fn down() -> Result<Read<u32>, Refused> {
@@ -40,10 +46,17 @@ fn dj_02_life_is_as_said_within_the_bounds() {
         ("max-age=soon", 3600),
         ("s-maxage=7000", 3600),
     ] {
-        assert_eq!(life(&headers(&[(header::CACHE_CONTROL, cache)]), &usual).as_secs(), seconds, "{cache}");
+        assert_eq!(
+            life(&headers(&[(header::CACHE_CONTROL, cache)]), &usual).as_secs(),
+            seconds,
+            "{cache}"
+        );
     }
     assert_eq!(life(&HeaderMap::new(), &usual), UNSAID);
-    let aged = headers(&[(header::CACHE_CONTROL, "max-age=1800"), (header::AGE, "600")]);
+    let aged = headers(&[
+        (header::CACHE_CONTROL, "max-age=1800"),
+        (header::AGE, "600"),
+    ]);
     assert_eq!(life(&aged, &usual).as_secs(), 1200);
     let open = provider("fresh_min_seconds = 0\nfresh_max_seconds = 0");
     assert_eq!(life(&aged, &open), Duration::ZERO);
@@ -71,12 +84,23 @@ async fn dj_03_100_callers_on_a_cold_document_cause_one_reading() {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                         if fails { down() } else { new(7) }
                     };
-                    document.get(read).await.map(|value| *value).map_err(|refused| refused.code)
+                    document
+                        .get(read)
+                        .await
+                        .map(|value| *value)
+                        .map_err(|refused| refused.code)
                 })
             })
             .collect();
         for caller in callers {
-            assert_eq!(caller.await.unwrap(), if fails { Err(Code::ProviderDown) } else { Ok(7) });
+            assert_eq!(
+                caller.await.unwrap(),
+                if fails {
+                    Err(Code::ProviderDown)
+                } else {
+                    Ok(7)
+                }
+            );
         }
         assert_eq!(readings.load(Ordering::SeqCst), 1, "fails: {fails}");
     }
@@ -86,18 +110,34 @@ async fn dj_03_100_callers_on_a_cold_document_cause_one_reading() {
 async fn dj_06_an_old_document_serves_for_24_hours_while_none_can_be_read() {
     let clock = Clock::default();
     let document = Document::new(clock.clone());
-    assert_eq!(document.get(|_| async { down() }).await.unwrap_err().code, Code::ProviderDown, "there is nothing yet");
+    assert_eq!(
+        document.get(|_| async { down() }).await.unwrap_err().code,
+        Code::ProviderDown,
+        "there is nothing yet"
+    );
     assert_eq!(*document.get(|_| async { new(1) }).await.unwrap(), 1);
     clock.advance(HOUR);
-    assert_eq!(*document.get(|_| async { down() }).await.unwrap(), 1, "old, but it serves");
-    assert_eq!(*document.get(|_| async { new(2) }).await.unwrap(), 1, "the provider has a pause");
+    assert_eq!(
+        *document.get(|_| async { down() }).await.unwrap(),
+        1,
+        "old, but it serves"
+    );
+    assert_eq!(
+        *document.get(|_| async { new(2) }).await.unwrap(),
+        1,
+        "the provider has a pause"
+    );
     assert!(!document.is_due());
     clock.advance(PAUSE);
     assert!(document.is_due());
     assert_eq!(*document.get(|_| async { down() }).await.unwrap(), 1);
     assert!(document.stale() >= PAUSE);
     clock.advance(STALE - PAUSE);
-    assert_eq!(document.get(|_| async { down() }).await.unwrap_err().code, Code::ProviderDown, "24 hours are over");
+    assert_eq!(
+        document.get(|_| async { down() }).await.unwrap_err().code,
+        Code::ProviderDown,
+        "24 hours are over"
+    );
     assert_eq!(*document.get(|_| async { new(3) }).await.unwrap(), 3);
     assert_eq!(document.stale(), Duration::ZERO);
 }
@@ -106,8 +146,15 @@ async fn dj_06_an_old_document_serves_for_24_hours_while_none_can_be_read() {
 async fn dj_02_an_unchanged_document_lives_on() {
     let clock = Clock::default();
     let document = Document::new(clock.clone());
-    let validator = Validator { url: "u".into(), etag: "\"1\"".into() };
-    let first = Read::New { value: 1, validator: Some(validator.clone()), life: HOUR };
+    let validator = Validator {
+        url: "u".into(),
+        etag: "\"1\"".into(),
+    };
+    let first = Read::New {
+        value: 1,
+        validator: Some(validator.clone()),
+        life: HOUR,
+    };
     assert_eq!(
         *document
             .get(|seen| async move {
@@ -118,13 +165,21 @@ async fn dj_02_an_unchanged_document_lives_on() {
             .unwrap(),
         1
     );
-    assert_eq!(*document.get(|_| async { new(2) }).await.unwrap(), 1, "it is fresh");
+    assert_eq!(
+        *document.get(|_| async { new(2) }).await.unwrap(),
+        1,
+        "it is fresh"
+    );
     clock.advance(HOUR);
     let read = |seen| async move {
         assert_eq!(seen, Some(validator));
         Ok(Read::Unchanged { life: HOUR })
     };
     assert_eq!(*document.get(read).await.unwrap(), 1);
-    assert_eq!(*document.get(|_| async { new(2) }).await.unwrap(), 1, "fresh again");
+    assert_eq!(
+        *document.get(|_| async { new(2) }).await.unwrap(),
+        1,
+        "fresh again"
+    );
     assert_eq!(*document.force(|_| async { new(2) }).await.unwrap(), 2);
 }

@@ -40,14 +40,22 @@ pub(crate) async fn exchange(
     secret: &str,
 ) -> Result<Tokens, Refused> {
     let settings = &upstream.settings;
-    let mut form = vec![("grant_type", "authorization_code"), ("code", code), ("redirect_uri", &record.redirect_uri)];
+    let mut form = vec![
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", &record.redirect_uri),
+    ];
     if let Some(verifier) = &record.verifier {
         form.push(("code_verifier", verifier));
     }
     if settings.auth() == Auth::Post {
-        form.extend([("client_id", settings.client_id.as_str()), ("client_secret", secret)]);
+        form.extend([
+            ("client_id", settings.client_id.as_str()),
+            ("client_secret", secret),
+        ]);
     }
-    let mut call = Call::post_form(&record.token_endpoint, &form).header(header::ACCEPT, "application/json");
+    let mut call =
+        Call::post_form(&record.token_endpoint, &form).header(header::ACCEPT, "application/json");
     if settings.auth() == Auth::Basic {
         call = call.secret_header(header::AUTHORIZATION, &basic(&settings.client_id, secret));
     }
@@ -64,36 +72,58 @@ fn basic(id: &str, secret: &str) -> Zeroizing<String> {
 /// RFC 6749 §5.1 and §5.2. Some answer an error with 200 (GitHub does).
 fn read(reply: &Reply) -> Result<Tokens, Refused> {
     if reply.status >= 500 {
-        return Err(Refused::new(Code::TokenDown, format!("the token endpoint answered {}", reply.status)));
+        return Err(Refused::new(
+            Code::TokenDown,
+            format!("the token endpoint answered {}", reply.status),
+        ));
     }
     let answer = json::object(&reply.body);
     if let Some(error) = answer.as_ref().and_then(|answer| text(answer, "error")) {
         return Err(refusal(error));
     }
     if reply.status != 200 {
-        return Err(Refused::new(Code::TokenHttp, format!("the token endpoint answered {}", reply.status)));
+        return Err(Refused::new(
+            Code::TokenHttp,
+            format!("the token endpoint answered {}", reply.status),
+        ));
     }
-    let answer =
-        answer.ok_or_else(|| Refused::new(Code::TokenHttp, "the token endpoint's answer is not a JSON object"))?;
+    let answer = answer.ok_or_else(|| {
+        Refused::new(
+            Code::TokenHttp,
+            "the token endpoint's answer is not a JSON object",
+        )
+    })?;
     if answer.contains_key("error") {
-        return Err(Refused::new(Code::TokenHttp, "the token endpoint's answer has an error that is no text"));
+        return Err(Refused::new(
+            Code::TokenHttp,
+            "the token endpoint's answer has an error that is no text",
+        ));
     }
     is_bearer(&answer)?;
     let access_token = text(&answer, "access_token").filter(|token| !token.is_empty());
-    let access_token = access_token.ok_or_else(|| Refused::new(Code::TokenHttp, "there is no access token"))?;
+    let access_token =
+        access_token.ok_or_else(|| Refused::new(Code::TokenHttp, "there is no access token"))?;
     let id_token = match answer.get("id_token") {
         None | Some(Value::Null) => None,
         Some(Value::String(token)) => Some(token.clone().into()),
         Some(_) => return Err(Refused::new(Code::IdTokenMalformed, "it is no text")),
     };
     let scope = text(&answer, "scope").map(str::to_owned);
-    Ok(Tokens { access_token: access_token.to_owned().into(), id_token, scope })
+    Ok(Tokens {
+        access_token: access_token.to_owned().into(),
+        id_token,
+        scope,
+    })
 }
 
 /// RFC 6749 §7.1: a token of a type that we do not know must not be used. The name's case does not count.
 fn is_bearer(answer: &Object) -> Result<(), Refused> {
     let bearer = text(answer, "token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
-    if bearer { Ok(()) } else { Err(Refused::new(Code::TokenType, "it is not `Bearer`")) }
+    if bearer {
+        Ok(())
+    } else {
+        Err(Refused::new(Code::TokenType, "it is not `Bearer`"))
+    }
 }
 
 /// RFC 6749 §5.2: only a code that is used up or too old is mended by starting again (UE-04); a client that is not known
@@ -101,13 +131,17 @@ fn is_bearer(answer: &Object) -> Result<(), Refused> {
 fn refusal(error: &str) -> Refused {
     let code = match error {
         "invalid_grant" | "bad_verification_code" => Code::TokenGrant,
-        "invalid_client" | "unauthorized_client" | "incorrect_client_credentials" | "redirect_uri_mismatch" => {
-            Code::TokenClient
-        }
+        "invalid_client"
+        | "unauthorized_client"
+        | "incorrect_client_credentials"
+        | "redirect_uri_mismatch" => Code::TokenClient,
         "server_error" | "temporarily_unavailable" => Code::TokenDown,
         _ => Code::TokenHttp,
     };
-    Refused::new(code, format!("the token endpoint said `{}`", upstream_words(error)))
+    Refused::new(
+        code,
+        format!("the token endpoint said `{}`", upstream_words(error)),
+    )
 }
 
 #[cfg(test)]
@@ -118,7 +152,11 @@ mod tests {
     use super::*;
 
     fn read(status: u16, body: &str) -> Result<Tokens, Code> {
-        let reply = Reply { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+        let reply = Reply {
+            status,
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+        };
         super::read(&reply).map_err(|refused| refused.code)
     }
 
@@ -126,45 +164,106 @@ mod tests {
     fn ue_04_up_token_http_each_answer_has_its_code() {
         for (status, body, code) in [
             (400, r#"{"error":"invalid_grant"}"#, Code::TokenGrant),
-            (200, r#"{"error":"bad_verification_code"}"#, Code::TokenGrant),
+            (
+                200,
+                r#"{"error":"bad_verification_code"}"#,
+                Code::TokenGrant,
+            ),
             (401, r#"{"error":"invalid_client"}"#, Code::TokenClient),
             (400, r#"{"error":"unauthorized_client"}"#, Code::TokenClient),
-            (200, r#"{"error":"incorrect_client_credentials"}"#, Code::TokenClient),
-            (200, r#"{"error":"redirect_uri_mismatch"}"#, Code::TokenClient),
+            (
+                200,
+                r#"{"error":"incorrect_client_credentials"}"#,
+                Code::TokenClient,
+            ),
+            (
+                200,
+                r#"{"error":"redirect_uri_mismatch"}"#,
+                Code::TokenClient,
+            ),
             (400, r#"{"error":"invalid_request"}"#, Code::TokenHttp),
             (401, "", Code::TokenHttp),
             (500, r#"{"error":"invalid_grant"}"#, Code::TokenDown),
             (503, "", Code::TokenDown),
-            (400, r#"{"error":"temporarily_unavailable"}"#, Code::TokenDown),
+            (
+                400,
+                r#"{"error":"temporarily_unavailable"}"#,
+                Code::TokenDown,
+            ),
             (200, "<html>", Code::TokenHttp),
             (200, "access_token=a&token_type=bearer", Code::TokenHttp),
-            (200, r#"{"error":"access_denied","access_token":"a","token_type":"bearer"}"#, Code::TokenHttp),
-            (200, r#"{"error":{"message":"x"},"access_token":"a","token_type":"bearer"}"#, Code::TokenHttp),
+            (
+                200,
+                r#"{"error":"access_denied","access_token":"a","token_type":"bearer"}"#,
+                Code::TokenHttp,
+            ),
+            (
+                200,
+                r#"{"error":{"message":"x"},"access_token":"a","token_type":"bearer"}"#,
+                Code::TokenHttp,
+            ),
             (200, r#"{"token_type":"bearer"}"#, Code::TokenHttp),
-            (200, r#"{"access_token":"a","access_token":"b","token_type":"bearer"}"#, Code::TokenHttp),
-            (201, r#"{"access_token":"a","token_type":"bearer"}"#, Code::TokenHttp),
-            (200, r#"{"access_token":"a","token_type":"mac"}"#, Code::TokenType),
+            (
+                200,
+                r#"{"access_token":"a","access_token":"b","token_type":"bearer"}"#,
+                Code::TokenHttp,
+            ),
+            (
+                201,
+                r#"{"access_token":"a","token_type":"bearer"}"#,
+                Code::TokenHttp,
+            ),
+            (
+                200,
+                r#"{"access_token":"a","token_type":"mac"}"#,
+                Code::TokenType,
+            ),
             (200, r#"{"access_token":"a"}"#, Code::TokenType),
-            (200, r#"{"access_token":"a","token_type":"bearer","id_token":7}"#, Code::IdTokenMalformed),
+            (
+                200,
+                r#"{"access_token":"a","token_type":"bearer","id_token":7}"#,
+                Code::IdTokenMalformed,
+            ),
         ] {
             assert_eq!(read(status, body).err(), Some(code), "{status} {body}");
         }
-        let tokens =
-            read(200, r#"{"access_token":"a","token_type":"bEaReR","id_token":"i","scope":"s"}"#).ok().unwrap();
-        assert_eq!((tokens.access_token.as_str(), tokens.id_token.unwrap().as_str()), ("a", "i"));
+        let tokens = read(
+            200,
+            r#"{"access_token":"a","token_type":"bEaReR","id_token":"i","scope":"s"}"#,
+        )
+        .ok()
+        .unwrap();
+        assert_eq!(
+            (
+                tokens.access_token.as_str(),
+                tokens.id_token.unwrap().as_str()
+            ),
+            ("a", "i")
+        );
     }
 
     #[test]
     fn cb_09_identifier_and_secret_are_form_encoded() {
         let header = basic("a:b", "p s/+é");
-        assert_eq!(STANDARD.decode(&header[6..]).unwrap(), b"a%3Ab:p+s%2F%2B%C3%A9");
+        assert_eq!(
+            STANDARD.decode(&header[6..]).unwrap(),
+            b"a%3Ab:p+s%2F%2B%C3%A9"
+        );
     }
 
     #[test]
     fn ht_08_nothing_of_a_body_is_in_a_refusal() {
-        let bodies = [r#"{"access_token":"hunter2"}"#, r#"{"access_token":"hunter2","token_type":"mac"}"#, "hunter2"];
+        let bodies = [
+            r#"{"access_token":"hunter2"}"#,
+            r#"{"access_token":"hunter2","token_type":"mac"}"#,
+            "hunter2",
+        ];
         for body in bodies {
-            let reply = Reply { status: 200, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+            let reply = Reply {
+                status: 200,
+                headers: HeaderMap::new(),
+                body: body.as_bytes().to_vec(),
+            };
             let refused = super::read(&reply).err().unwrap();
             assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
         }

@@ -25,17 +25,36 @@ pub(crate) fn identity(
     user: Option<&str>,
 ) -> Identity {
     let claims = &token.claims;
-    let source = if claims.contains_key("email") { claims } else { userinfo.unwrap_or(claims) };
-    let email = text(source, "email").map(str::trim).filter(|email| !email.is_empty()).map(str::to_owned);
-    let word = |name: &str| text(claims, name).or_else(|| userinfo.and_then(|info| text(info, name)));
-    let listed = claims.get("amr").and_then(Value::as_array).into_iter().flatten();
+    let source = if claims.contains_key("email") {
+        claims
+    } else {
+        userinfo.unwrap_or(claims)
+    };
+    let email = text(source, "email")
+        .map(str::trim)
+        .filter(|email| !email.is_empty())
+        .map(str::to_owned);
+    let word =
+        |name: &str| text(claims, name).or_else(|| userinfo.and_then(|info| text(info, name)));
+    let listed = claims
+        .get("amr")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     Identity {
         provider: settings.id.clone(),
-        trust: email.as_deref().map_or(Trust::None, |email| trust(settings, email, source, claims)),
+        trust: email
+            .as_deref()
+            .map_or(Trust::None, |email| trust(settings, email, source, claims)),
         email,
-        name: user.and_then(apple_name).or_else(|| word("name").and_then(shown)),
+        name: user
+            .and_then(apple_name)
+            .or_else(|| word("name").and_then(shown)),
         locale: word("locale").map(str::to_owned),
-        amr: listed.filter_map(Value::as_str).map(str::to_owned).collect(),
+        amr: listed
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         issuer: token.issuer,
         subject: token.subject,
     }
@@ -45,7 +64,10 @@ pub(crate) fn identity(
 fn trust(settings: &Provider, email: &str, source: &Object, claims: &Object) -> Trust {
     let said = match settings.kind {
         // `email` is not for authorization there; `xms_edov` says that the domain's owner was verified.
-        Kind::Entra => is_yes(source.get("xms_edov")) || source.get("xms_edov").is_some_and(|value| *value == 1),
+        Kind::Entra => {
+            is_yes(source.get("xms_edov"))
+                || source.get("xms_edov").is_some_and(|value| *value == 1)
+        }
         _ => is_yes(source.get("email_verified")),
     };
     match settings.trust() {
@@ -54,8 +76,13 @@ fn trust(settings: &Provider, email: &str, source: &Object, claims: &Object) -> 
         MailTrust::Asserted => Trust::Asserted,
         // Google runs the mailboxes of gmail.com and of its Workspace domains; any other address is only verified there.
         MailTrust::Authoritative if settings.kind == Kind::Google => {
-            let own = email.to_ascii_lowercase().ends_with("@gmail.com") || text(claims, "hd").is_some();
-            if own { Trust::Authoritative } else { Trust::Asserted }
+            let own =
+                email.to_ascii_lowercase().ends_with("@gmail.com") || text(claims, "hd").is_some();
+            if own {
+                Trust::Authoritative
+            } else {
+                Trust::Asserted
+            }
         }
         MailTrust::Authoritative => within(settings, email),
     }
@@ -71,9 +98,18 @@ pub(crate) fn is_authoritative(settings: &Provider, email: &str) -> bool {
 /// Authoritative for the domains whose mailboxes the provider runs, compared whole and in canonical form; elsewhere it
 /// can have checked an address and no more.
 pub(crate) fn within(settings: &Provider, email: &str) -> Trust {
-    let Ok(address) = Address::parse(email, true) else { return Trust::Asserted };
-    let domain = address.canonical().rsplit_once('@').map_or("", |(_, domain)| domain);
-    if settings.mail_domains.iter().any(|own| own == domain) { Trust::Authoritative } else { Trust::Asserted }
+    let Ok(address) = Address::parse(email, true) else {
+        return Trust::Asserted;
+    };
+    let domain = address
+        .canonical()
+        .rsplit_once('@')
+        .map_or("", |(_, domain)| domain);
+    if settings.mail_domains.iter().any(|own| own == domain) {
+        Trust::Authoritative
+    } else {
+        Trust::Asserted
+    }
 }
 
 /// True, or a text that was let through for this provider.
@@ -96,7 +132,10 @@ pub(crate) fn shown(name: &str) -> Option<String> {
 fn apple_name(user: &str) -> Option<String> {
     let user = json::object(user.get(..user.len().min(4096))?.as_bytes())?;
     let name = user.get("name")?.as_object()?;
-    let parts: Vec<&str> = ["firstName", "lastName"].iter().filter_map(|part| text(name, part)).collect();
+    let parts: Vec<&str> = ["firstName", "lastName"]
+        .iter()
+        .filter_map(|part| text(name, part))
+        .collect();
     shown(&parts.join(" "))
 }
 
@@ -110,7 +149,11 @@ mod tests {
     fn person(kind: &str, claims: Value, userinfo: Option<Value>, user: Option<&str>) -> Identity {
         let settings = toml::from_str(&format!("id = \"a\"\nclient_id = \"c\"\n{kind}")).unwrap();
         let object = |value: Value| value.as_object().unwrap().clone();
-        let token = Verified { issuer: "i".into(), subject: "s".into(), claims: object(claims) };
+        let token = Verified {
+            issuer: "i".into(),
+            subject: "s".into(),
+            claims: object(claims),
+        };
         identity(&settings, token, userinfo.map(object).as_ref(), user)
     }
 
@@ -118,42 +161,147 @@ mod tests {
     fn pr_01_what_an_address_is_worth_by_provider() {
         use Trust::{Asserted, Authoritative, None};
         let google = "kind = \"google\"";
-        let pinned = "trust = \"authoritative\"\nmail_domains = [\"example.com\", \"xn--exmple-cua.com\"]";
+        let pinned =
+            "trust = \"authoritative\"\nmail_domains = [\"example.com\", \"xn--exmple-cua.com\"]";
         let entra = "kind = \"entra\"\ntenant = \"common\"";
         for (kind, claims, trust) in [
-            ("", json!({"email": "a@example.com", "email_verified": true}), None),
-            ("trust = \"asserted\"", json!({"email": "a@example.com", "email_verified": true}), Asserted),
-            ("trust = \"asserted\"", json!({"email": "a@example.com", "email_verified": false}), None),
-            ("trust = \"asserted\"", json!({"email": "a@example.com"}), None),
-            (pinned, json!({"email": "a@example.com", "email_verified": true}), Authoritative),
-            (pinned, json!({"email": "A@Example.COM", "email_verified": true}), Authoritative),
-            (pinned, json!({"email": "a@xn--exmple-cua.com", "email_verified": true}), Authoritative),
-            (pinned, json!({"email": "a@ex\u{e4}mple.com", "email_verified": true}), Authoritative),
-            (pinned, json!({"email": "a@gmail.com", "email_verified": true}), Asserted),
-            (pinned, json!({"email": "a@sub.example.com", "email_verified": true}), Asserted),
-            (pinned, json!({"email": "a@notexample.com", "email_verified": true}), Asserted),
-            (pinned, json!({"email": "a@example.com@gmail.com", "email_verified": true}), Asserted),
+            (
+                "",
+                json!({"email": "a@example.com", "email_verified": true}),
+                None,
+            ),
+            (
+                "trust = \"asserted\"",
+                json!({"email": "a@example.com", "email_verified": true}),
+                Asserted,
+            ),
+            (
+                "trust = \"asserted\"",
+                json!({"email": "a@example.com", "email_verified": false}),
+                None,
+            ),
+            (
+                "trust = \"asserted\"",
+                json!({"email": "a@example.com"}),
+                None,
+            ),
+            (
+                pinned,
+                json!({"email": "a@example.com", "email_verified": true}),
+                Authoritative,
+            ),
+            (
+                pinned,
+                json!({"email": "A@Example.COM", "email_verified": true}),
+                Authoritative,
+            ),
+            (
+                pinned,
+                json!({"email": "a@xn--exmple-cua.com", "email_verified": true}),
+                Authoritative,
+            ),
+            (
+                pinned,
+                json!({"email": "a@ex\u{e4}mple.com", "email_verified": true}),
+                Authoritative,
+            ),
+            (
+                pinned,
+                json!({"email": "a@gmail.com", "email_verified": true}),
+                Asserted,
+            ),
+            (
+                pinned,
+                json!({"email": "a@sub.example.com", "email_verified": true}),
+                Asserted,
+            ),
+            (
+                pinned,
+                json!({"email": "a@notexample.com", "email_verified": true}),
+                Asserted,
+            ),
+            (
+                pinned,
+                json!({"email": "a@example.com@gmail.com", "email_verified": true}),
+                Asserted,
+            ),
             (pinned, json!({"email": "a@example.com"}), None),
-            ("trust = \"authoritative\"", json!({"email": "a@example.com", "email_verified": true}), Asserted),
-            (google, json!({"email": "A@Gmail.com", "email_verified": true}), Authoritative),
-            (google, json!({"email": "a@notgmail.com", "email_verified": true}), Asserted),
-            (google, json!({"email": "a@example.com", "email_verified": true, "hd": "example.com"}), Authoritative),
-            (google, json!({"email": "a@gmail.com", "email_verified": false}), None),
-            ("kind = \"google\"\ntrust = \"none\"", json!({"email": "a@gmail.com", "email_verified": true}), None),
-            (entra, json!({"email": "a@example.com", "email_verified": true}), None),
-            (entra, json!({"email": "a@example.com", "xms_edov": true}), Asserted),
-            (entra, json!({"email": "a@example.com", "xms_edov": 1}), Asserted),
-            (entra, json!({"email": "a@example.com", "xms_edov": "1"}), Asserted),
-            (entra, json!({"email": "a@example.com", "xms_edov": 0}), None),
-            ("kind = \"apple\"", json!({"email": "a@privaterelay.appleid.com", "email_verified": "true"}), Asserted),
+            (
+                "trust = \"authoritative\"",
+                json!({"email": "a@example.com", "email_verified": true}),
+                Asserted,
+            ),
+            (
+                google,
+                json!({"email": "A@Gmail.com", "email_verified": true}),
+                Authoritative,
+            ),
+            (
+                google,
+                json!({"email": "a@notgmail.com", "email_verified": true}),
+                Asserted,
+            ),
+            (
+                google,
+                json!({"email": "a@example.com", "email_verified": true, "hd": "example.com"}),
+                Authoritative,
+            ),
+            (
+                google,
+                json!({"email": "a@gmail.com", "email_verified": false}),
+                None,
+            ),
+            (
+                "kind = \"google\"\ntrust = \"none\"",
+                json!({"email": "a@gmail.com", "email_verified": true}),
+                None,
+            ),
+            (
+                entra,
+                json!({"email": "a@example.com", "email_verified": true}),
+                None,
+            ),
+            (
+                entra,
+                json!({"email": "a@example.com", "xms_edov": true}),
+                Asserted,
+            ),
+            (
+                entra,
+                json!({"email": "a@example.com", "xms_edov": 1}),
+                Asserted,
+            ),
+            (
+                entra,
+                json!({"email": "a@example.com", "xms_edov": "1"}),
+                Asserted,
+            ),
+            (
+                entra,
+                json!({"email": "a@example.com", "xms_edov": 0}),
+                None,
+            ),
+            (
+                "kind = \"apple\"",
+                json!({"email": "a@privaterelay.appleid.com", "email_verified": "true"}),
+                Asserted,
+            ),
             (
                 "kind = \"keycloak\"\nissuer = \"https://k\"",
                 json!({"email": "a@x.example", "email_verified": true}),
                 None,
             ),
-            ("trust = \"asserted\"", json!({"email_verified": true}), None),
+            (
+                "trust = \"asserted\"",
+                json!({"email_verified": true}),
+                None,
+            ),
         ] {
-            assert_eq!(person(kind, claims.clone(), Option::None, Option::None).trust, trust, "{kind} {claims}");
+            assert_eq!(
+                person(kind, claims.clone(), Option::None, Option::None).trust,
+                trust,
+                "{kind} {claims}"
+            );
         }
     }
 
@@ -161,11 +309,30 @@ mod tests {
     fn it_11_address_and_its_proof_come_from_one_document() {
         let trusted = "trust = \"asserted\"";
         let info = json!({"email": "info@example.com", "email_verified": true, "name": "Info", "locale": "fr"});
-        let found = person(trusted, json!({"email": "token@example.com"}), Some(info.clone()), None);
-        assert_eq!((found.email.as_deref(), found.trust), (Some("token@example.com"), Trust::None));
-        assert_eq!((found.name.as_deref(), found.locale.as_deref()), (Some("Info"), Some("fr")));
-        let found = person(trusted, json!({"email_verified": false, "amr": ["pwd", "mfa"]}), Some(info), None);
-        assert_eq!((found.email.as_deref(), found.trust), (Some("info@example.com"), Trust::Asserted));
+        let found = person(
+            trusted,
+            json!({"email": "token@example.com"}),
+            Some(info.clone()),
+            None,
+        );
+        assert_eq!(
+            (found.email.as_deref(), found.trust),
+            (Some("token@example.com"), Trust::None)
+        );
+        assert_eq!(
+            (found.name.as_deref(), found.locale.as_deref()),
+            (Some("Info"), Some("fr"))
+        );
+        let found = person(
+            trusted,
+            json!({"email_verified": false, "amr": ["pwd", "mfa"]}),
+            Some(info),
+            None,
+        );
+        assert_eq!(
+            (found.email.as_deref(), found.trust),
+            (Some("info@example.com"), Trust::Asserted)
+        );
         assert_eq!(found.amr, ["pwd", "mfa"]);
     }
 
@@ -173,9 +340,23 @@ mod tests {
     fn pr_01_apple_tells_a_name_once_and_its_address_there_is_not_believed() {
         let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni\u0007"},"email":"evil@example.com"}"#;
         let found = person("kind = \"apple\"", json!({}), None, Some(user));
-        assert_eq!((found.name.as_deref(), found.email), (Some("Marie Taglioni"), None));
-        for bad in ["", "[]", "{\"name\":1}", "{\"name\":{}}", "{\"name\":{\"firstName\":7}}", &"é".repeat(3000)] {
-            assert_eq!(person("kind = \"apple\"", json!({}), None, Some(bad)).name, None, "{bad}");
+        assert_eq!(
+            (found.name.as_deref(), found.email),
+            (Some("Marie Taglioni"), None)
+        );
+        for bad in [
+            "",
+            "[]",
+            "{\"name\":1}",
+            "{\"name\":{}}",
+            "{\"name\":{\"firstName\":7}}",
+            &"é".repeat(3000),
+        ] {
+            assert_eq!(
+                person("kind = \"apple\"", json!({}), None, Some(bad)).name,
+                None,
+                "{bad}"
+            );
         }
     }
 }

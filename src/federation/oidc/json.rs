@@ -111,7 +111,10 @@ mod tests {
         ] {
             assert!(object(bad.as_bytes()).is_none(), "{bad}");
         }
-        assert!(object(&b"{".repeat(5000)).is_none(), "no depth exhausts the stack");
+        assert!(
+            object(&b"{".repeat(5000)).is_none(),
+            "no depth exhausts the stack"
+        );
     }
 
     #[test]

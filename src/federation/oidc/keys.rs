@@ -59,7 +59,12 @@ impl KeySet {
         if list.len() > MOST {
             return None;
         }
-        Some(Self { keys: list.iter().filter_map(|key| Key::read(key.as_object()?)).collect() })
+        Some(Self {
+            keys: list
+                .iter()
+                .filter_map(|key| Key::read(key.as_object()?))
+                .collect(),
+        })
     }
 
     /// How many keys are fit for verifying.
@@ -69,19 +74,35 @@ impl KeySet {
 
     /// How many of them fit one of these algorithms.
     pub(crate) fn fit_for(&self, algs: &[UpstreamAlg]) -> usize {
-        self.keys.iter().filter(|key| algs.iter().any(|alg| key.fits(*alg))).count()
+        self.keys
+            .iter()
+            .filter(|key| algs.iter().any(|alg| key.fits(*alg)))
+            .count()
     }
 
     /// Names that more than one key has: none of these is used.
     pub(crate) fn repeated(&self) -> usize {
-        let named = |kid: &str| self.keys.iter().filter(|key| key.kid.as_deref() == Some(kid)).count();
-        self.keys.iter().filter_map(|key| key.kid.as_deref()).filter(|kid| named(kid) > 1).count()
+        let named = |kid: &str| {
+            self.keys
+                .iter()
+                .filter(|key| key.kid.as_deref() == Some(kid))
+                .count()
+        };
+        self.keys
+            .iter()
+            .filter_map(|key| key.kid.as_deref())
+            .filter(|kid| named(kid) > 1)
+            .count()
     }
 
     /// The key for a token (IT-04): by its name, else the only one that fits.
     pub(crate) fn select(&self, kid: Option<&str>, alg: UpstreamAlg) -> Result<&Key, Miss> {
         let candidates: Vec<&Key> = match kid {
-            Some(_) => self.keys.iter().filter(|key| key.kid.as_deref() == kid).collect(),
+            Some(_) => self
+                .keys
+                .iter()
+                .filter(|key| key.kid.as_deref() == kid)
+                .collect(),
             None => self.keys.iter().filter(|key| key.fits(alg)).collect(),
         };
         match candidates.as_slice() {
@@ -95,10 +116,14 @@ impl KeySet {
 
 impl Key {
     fn read(jwk: &Object) -> Option<Self> {
-        let is_private = ["d", "k", "p", "q"].iter().any(|member| jwk.contains_key(*member));
+        let is_private = ["d", "k", "p", "q"]
+            .iter()
+            .any(|member| jwk.contains_key(*member));
         let for_signing = jwk.get("use").is_none_or(|usage| usage == "sig");
-        let verifies =
-            jwk.get("key_ops").is_none_or(|ops| ops.as_array().is_some_and(|ops| ops.contains(&"verify".into())));
+        let verifies = jwk.get("key_ops").is_none_or(|ops| {
+            ops.as_array()
+                .is_some_and(|ops| ops.contains(&"verify".into()))
+        });
         if is_private || !for_signing || !verifies {
             return None;
         }
@@ -113,20 +138,32 @@ impl Key {
         let (shape, key) = match (text(jwk, "kty")?, text(jwk, "crv")) {
             ("RSA", _) => {
                 let n = bytes("n").filter(|n| (2048..=8192).contains(&bits(n)))?;
-                (Shape::Rsa, CoreJsonWebKey::new_rsa(n, bytes("e").filter(|e| bits(e) <= 33)?, id))
+                (
+                    Shape::Rsa,
+                    CoreJsonWebKey::new_rsa(n, bytes("e").filter(|e| bits(e) <= 33)?, id),
+                )
             }
-            ("EC", Some("P-256")) => {
-                (Shape::P256, CoreJsonWebKey::new_ec(bytes("x")?, bytes("y")?, CoreJsonCurveType::P256, id))
-            }
-            ("EC", Some("P-384")) => {
-                (Shape::P384, CoreJsonWebKey::new_ec(bytes("x")?, bytes("y")?, CoreJsonCurveType::P384, id))
-            }
-            ("OKP", Some("Ed25519")) => {
-                (Shape::Ed25519, CoreJsonWebKey::new_okp(bytes("x")?, CoreJsonCurveType::Ed25519, id))
-            }
+            ("EC", Some("P-256")) => (
+                Shape::P256,
+                CoreJsonWebKey::new_ec(bytes("x")?, bytes("y")?, CoreJsonCurveType::P256, id),
+            ),
+            ("EC", Some("P-384")) => (
+                Shape::P384,
+                CoreJsonWebKey::new_ec(bytes("x")?, bytes("y")?, CoreJsonCurveType::P384, id),
+            ),
+            ("OKP", Some("Ed25519")) => (
+                Shape::Ed25519,
+                CoreJsonWebKey::new_okp(bytes("x")?, CoreJsonCurveType::Ed25519, id),
+            ),
             _ => return None,
         };
-        Some(Self { kid, alg, shape, issuer: text(jwk, "issuer").map(str::to_owned), jwk: key })
+        Some(Self {
+            kid,
+            alg,
+            shape,
+            issuer: text(jwk, "issuer").map(str::to_owned),
+            jwk: key,
+        })
     }
 
     /// RFC 8725 §3.1: a key is used with one algorithm, the one that it names or that its kind has.
@@ -144,8 +181,14 @@ impl Key {
 
 /// The length of a number in bits (RFC 7518 §3.3 asks for 2048 of an RSA modulus).
 fn bits(bytes: &[u8]) -> usize {
-    let bytes: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
-    bytes.first().map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
+    let bytes: Vec<u8> = bytes
+        .iter()
+        .copied()
+        .skip_while(|byte| *byte == 0)
+        .collect();
+    bytes
+        .first()
+        .map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
 }
 
 /// The name of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
@@ -187,13 +230,17 @@ mod tests {
 
     fn rsa(bytes: usize, more: Value) -> Value {
         let mut key = json!({"kty": "RSA", "n": BASE64.encode(vec![0xff; bytes]), "e": "AQAB"});
-        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         key
     }
 
     fn ec(crv: &str, more: Value) -> Value {
         let mut key = json!({"kty": "EC", "crv": crv, "x": BASE64.encode([1; 32]), "y": BASE64.encode([2; 32])});
-        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         key
     }
 
@@ -224,8 +271,12 @@ mod tests {
         ] {
             assert_eq!(set(&[bad.clone(), rsa(256, json!({}))]).len(), 1, "{bad}");
         }
-        let fine =
-            [rsa(256, json!({"use": "sig"})), rsa(1024, json!({})), ec("P-256", json!({})), ec("P-384", json!({}))];
+        let fine = [
+            rsa(256, json!({"use": "sig"})),
+            rsa(1024, json!({})),
+            ec("P-256", json!({})),
+            ec("P-384", json!({})),
+        ];
         assert_eq!(set(&fine).len(), 4);
         let many = vec![rsa(256, json!({})); 101];
         assert!(KeySet::read(json!({ "keys": many }).to_string().as_bytes()).is_none());
@@ -245,7 +296,12 @@ mod tests {
             (vec![a(), b(), c()], Some("b"), PS256, Err(Miss::Unfit)),
             (vec![a(), b(), c()], Some("d"), RS256, Err(Miss::Unknown)),
             (vec![a(), a(), b()], Some("a"), RS256, Err(Miss::Ambiguous)),
-            (vec![a(), ec("P-256", json!({"kid": "a"}))], Some("a"), RS256, Err(Miss::Ambiguous)),
+            (
+                vec![a(), ec("P-256", json!({"kid": "a"}))],
+                Some("a"),
+                RS256,
+                Err(Miss::Ambiguous),
+            ),
             (vec![a(), c()], None, RS256, Ok("a")),
             (vec![a(), b()], None, RS256, Err(Miss::Ambiguous)),
             (vec![c()], None, RS256, Err(Miss::Unknown)),

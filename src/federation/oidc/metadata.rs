@@ -30,13 +30,21 @@ impl Metadata {
     /// # Errors
     /// [`Code::ProviderDown`] if it is none; [`Code::DiscoveryIssuer`]; [`Code::EndpointHost`]; [`Code::Blocked`].
     pub(crate) fn read(body: &[u8], provider: &Provider, reach: &Reach) -> Result<Self, Refused> {
-        let none = |words: &str| Refused::new(Code::ProviderDown, format!("the discovery document {words}"));
-        let document = json::object(body).ok_or_else(|| none("is not a JSON object, or repeats a member"))?;
+        let none = |words: &str| {
+            Refused::new(
+                Code::ProviderDown,
+                format!("the discovery document {words}"),
+            )
+        };
+        let document =
+            json::object(body).ok_or_else(|| none("is not a JSON object, or repeats a member"))?;
         let issuer = provider.issuer();
         is_issuer(&document, &issuer)?;
         let optional = |name: &str| match document.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(url)) => is_endpoint(url, name, provider, reach).map(|()| Some(url.clone())),
+            Some(Value::String(url)) => {
+                is_endpoint(url, name, provider, reach).map(|()| Some(url.clone()))
+            }
             Some(_) => Err(none(&format!("has a {name} that is no text"))),
         };
         let needed = |name: &str| optional(name)?.ok_or_else(|| none(&format!("has no {name}")));
@@ -66,10 +74,16 @@ fn is_issuer(document: &Object, issuer: &str) -> Result<(), Refused> {
     match text(document, "issuer") {
         Some(found) if found == issuer => Ok(()),
         Some(found) => {
-            let words = format!("configured is `{issuer}`, the document says `{}`", upstream_words(found));
+            let words = format!(
+                "configured is `{issuer}`, the document says `{}`",
+                upstream_words(found)
+            );
             Err(Refused::new(Code::DiscoveryIssuer, words))
         }
-        None => Err(Refused::new(Code::DiscoveryIssuer, "the document names no issuer")),
+        None => Err(Refused::new(
+            Code::DiscoveryIssuer,
+            "the document names no issuer",
+        )),
     }
 }
 
@@ -78,13 +92,20 @@ fn is_endpoint(url: &str, name: &str, provider: &Provider, reach: &Reach) -> Res
     let elsewhere = |words: &str| Refused::new(Code::EndpointHost, format!("{name} {words}"));
     let parsed = match reach.admits(url) {
         Ok(parsed) => parsed,
-        Err(Refusal::Blocked(words)) if words.contains("not https") => return Err(elsewhere("is not https")),
+        Err(Refusal::Blocked(words)) if words.contains("not https") => {
+            return Err(elsewhere("is not https"));
+        }
         Err(refusal) => return Err(Refused::new(Code::Blocked, format!("{name}: {refusal}"))),
     };
     let host = parsed.host_str().unwrap_or_default();
     let issuer = Url::parse(&provider.issuer()).ok();
     let own = issuer.as_ref().and_then(Url::host_str);
-    let within = |home: &str| host == home || host.strip_suffix(home).is_some_and(|below| below.ends_with('.'));
+    let within = |home: &str| {
+        host == home
+            || host
+                .strip_suffix(home)
+                .is_some_and(|below| below.ends_with('.'))
+    };
     // A fragment is never sent, and no endpoint has one (RFC 6749 §3.1, §3.2).
     if parsed.fragment().is_some() {
         return Err(elsewhere("has a fragment"));
@@ -92,7 +113,10 @@ fn is_endpoint(url: &str, name: &str, provider: &Provider, reach: &Reach) -> Res
     if own.into_iter().chain(provider.other_hosts()).any(within) {
         return Ok(());
     }
-    let words = format!("is on `{}`: if that is the provider's, add it to extra_hosts", upstream_words(host));
+    let words = format!(
+        "is on `{}`: if that is the provider's, add it to extra_hosts",
+        upstream_words(host)
+    );
     Err(elsewhere(&words))
 }
 
@@ -100,7 +124,11 @@ fn is_endpoint(url: &str, name: &str, provider: &Provider, reach: &Reach) -> Res
 pub(crate) fn github(provider: &Provider) -> Metadata {
     let issuer = provider.issuer();
     let base = issuer.trim_end_matches('/');
-    let api = if base == "https://github.com" { "https://api.github.com".to_owned() } else { format!("{base}/api/v3") };
+    let api = if base == "https://github.com" {
+        "https://api.github.com".to_owned()
+    } else {
+        format!("{base}/api/v3")
+    };
     Metadata {
         authorization_endpoint: format!("{base}/login/oauth/authorize"),
         token_endpoint: format!("{base}/login/oauth/access_token"),
@@ -119,7 +147,8 @@ mod tests {
     use super::*;
 
     fn provider(more: &str) -> Provider {
-        let text = format!("id = \"a\"\nclient_id = \"c\"\nissuer = \"https://op.example/realm\"\n{more}");
+        let text =
+            format!("id = \"a\"\nclient_id = \"c\"\nissuer = \"https://op.example/realm\"\n{more}");
         toml::from_str(&text).unwrap()
     }
 
@@ -135,7 +164,12 @@ mod tests {
     fn read(name: &str, value: Value, more: &str) -> Result<Metadata, Code> {
         let mut document = document();
         document[name] = value;
-        Metadata::read(document.to_string().as_bytes(), &provider(more), &Reach::default()).map_err(|r| r.code)
+        Metadata::read(
+            document.to_string().as_bytes(),
+            &provider(more),
+            &Reach::default(),
+        )
+        .map_err(|r| r.code)
     }
 
     #[test]
@@ -150,14 +184,23 @@ mod tests {
             json!(["https://op.example/realm"]),
             Value::Null,
         ] {
-            assert_eq!(read("issuer", other.clone(), "").unwrap_err(), Code::DiscoveryIssuer, "{other}");
+            assert_eq!(
+                read("issuer", other.clone(), "").unwrap_err(),
+                Code::DiscoveryIssuer,
+                "{other}"
+            );
         }
         assert!(read("issuer", json!("https://op.example/realm"), "").is_ok());
     }
 
     #[test]
     fn ht_07_up_endpoint_host_endpoints_are_at_home() {
-        for name in ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"] {
+        for name in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "userinfo_endpoint",
+            "jwks_uri",
+        ] {
             for elsewhere in [
                 "https://evil.example/x",
                 "https://evilop.example/x",
@@ -165,12 +208,32 @@ mod tests {
                 "http://op.example/x",
                 "https://op.example/x#y",
             ] {
-                assert_eq!(read(name, json!(elsewhere), "").unwrap_err(), Code::EndpointHost, "{name} {elsewhere}");
+                assert_eq!(
+                    read(name, json!(elsewhere), "").unwrap_err(),
+                    Code::EndpointHost,
+                    "{name} {elsewhere}"
+                );
             }
-            for blocked in ["https://127.0.0.1/x", "https://2130706433/x", "https://u@op.example/x", "not a url"] {
-                assert_eq!(read(name, json!(blocked), "").unwrap_err(), Code::Blocked, "{name} {blocked}");
+            for blocked in [
+                "https://127.0.0.1/x",
+                "https://2130706433/x",
+                "https://u@op.example/x",
+                "not a url",
+            ] {
+                assert_eq!(
+                    read(name, json!(blocked), "").unwrap_err(),
+                    Code::Blocked,
+                    "{name} {blocked}"
+                );
             }
-            assert!(read(name, json!("https://a.cdn.example/x"), "extra_hosts = [\"cdn.example\"]").is_ok());
+            assert!(
+                read(
+                    name,
+                    json!("https://a.cdn.example/x"),
+                    "extra_hosts = [\"cdn.example\"]"
+                )
+                .is_ok()
+            );
         }
     }
 
@@ -205,29 +268,55 @@ mod tests {
             "https://gitlab.com/oauth/userinfo",
             "https://gitlab.com/oauth/discovery/keys",
         ];
-        let names = ["issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"];
+        let names = [
+            "issuer",
+            "authorization_endpoint",
+            "token_endpoint",
+            "userinfo_endpoint",
+            "jwks_uri",
+        ];
         for (kind, found, foreign) in [
             ("kind = \"google\"", GOOGLE, true),
             ("kind = \"entra\"\ntenant = \"common\"", ENTRA, true),
             ("kind = \"apple\"", APPLE, false),
             ("kind = \"gitlab\"", GITLAB, false),
         ] {
-            let mut document: Object = names.into_iter().zip(found).map(|(k, v)| (k.to_owned(), json!(v))).collect();
+            let mut document: Object = names
+                .into_iter()
+                .zip(found)
+                .map(|(k, v)| (k.to_owned(), json!(v)))
+                .collect();
             document.retain(|_, value| value != "");
             let body = Value::Object(document).to_string();
             let read = |kind: &str| {
-                let provider: Provider = toml::from_str(&format!("id = \"a\"\nclient_id = \"c\"\n{kind}")).unwrap();
+                let provider: Provider =
+                    toml::from_str(&format!("id = \"a\"\nclient_id = \"c\"\n{kind}")).unwrap();
                 Metadata::read(body.as_bytes(), &provider, &Reach::default())
             };
             let metadata = read(kind).unwrap_or_else(|refused| panic!("{kind}: {refused}"));
             let userinfo = metadata.userinfo_endpoint.as_deref().unwrap_or_default();
             let keys = metadata.jwks_uri.as_deref().unwrap();
-            let read_is =
-                [&metadata.issuer, &metadata.authorization_endpoint, &metadata.token_endpoint, userinfo, keys];
+            let read_is = [
+                &metadata.issuer,
+                &metadata.authorization_endpoint,
+                &metadata.token_endpoint,
+                userinfo,
+                keys,
+            ];
             assert_eq!(read_is, found);
             // Without the kind's own hosts those of Google and Microsoft would not do.
-            let plain = read(&format!("issuer = \"{}\"", found[0])).map(drop).map_err(|refused| refused.code);
-            assert_eq!(plain, if foreign { Err(Code::EndpointHost) } else { Ok(()) }, "{kind}");
+            let plain = read(&format!("issuer = \"{}\"", found[0]))
+                .map(drop)
+                .map_err(|refused| refused.code);
+            assert_eq!(
+                plain,
+                if foreign {
+                    Err(Code::EndpointHost)
+                } else {
+                    Ok(())
+                },
+                "{kind}"
+            );
         }
     }
 
@@ -235,10 +324,21 @@ mod tests {
     fn pr_01_github_has_its_api_on_a_host_of_its_own_and_an_enterprise_server_has_not() {
         let of = |more: &str| {
             let text = format!("id = \"a\"\nclient_id = \"c\"\nkind = \"github\"\n{more}");
-            let Metadata { issuer, authorization_endpoint, token_endpoint, userinfo_endpoint, jwks_uri, .. } =
-                github(&toml::from_str(&text).unwrap());
+            let Metadata {
+                issuer,
+                authorization_endpoint,
+                token_endpoint,
+                userinfo_endpoint,
+                jwks_uri,
+                ..
+            } = github(&toml::from_str(&text).unwrap());
             assert_eq!(jwks_uri, None, "there is no ID token");
-            [issuer, authorization_endpoint, token_endpoint, userinfo_endpoint.unwrap()]
+            [
+                issuer,
+                authorization_endpoint,
+                token_endpoint,
+                userinfo_endpoint.unwrap(),
+            ]
         };
         let public = [
             "https://github.com",
@@ -259,11 +359,21 @@ mod tests {
 
     #[test]
     fn what_is_no_document_is_not_taken() {
-        for (name, value) in [("token_endpoint", Value::Null), ("jwks_uri", json!(1)), ("userinfo_endpoint", json!({}))]
-        {
-            assert_eq!(read(name, value, "").unwrap_err(), Code::ProviderDown, "{name}");
+        for (name, value) in [
+            ("token_endpoint", Value::Null),
+            ("jwks_uri", json!(1)),
+            ("userinfo_endpoint", json!({})),
+        ] {
+            assert_eq!(
+                read(name, value, "").unwrap_err(),
+                Code::ProviderDown,
+                "{name}"
+            );
         }
-        let twice = format!("{{\"issuer\":\"https://evil.example\",{}", &document().to_string()[1..]);
+        let twice = format!(
+            "{{\"issuer\":\"https://evil.example\",{}",
+            &document().to_string()[1..]
+        );
         let read = Metadata::read(twice.as_bytes(), &provider(""), &Reach::default());
         assert_eq!(read.unwrap_err().code, Code::ProviderDown);
     }
@@ -280,7 +390,11 @@ mod tests {
             (json!(true), "kind = \"keycloak\"", false),
         ] {
             let metadata = read(name, advertised.clone(), more).unwrap();
-            assert_eq!(metadata.requires_iss(&provider(more)), required, "{advertised} {more}");
+            assert_eq!(
+                metadata.requires_iss(&provider(more)),
+                required,
+                "{advertised} {more}"
+            );
         }
     }
 }

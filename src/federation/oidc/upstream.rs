@@ -82,10 +82,16 @@ impl Upstream {
     /// # Errors
     /// What there is no answer for.
     pub(crate) async fn call(&self, what: &'static str, call: Call) -> Result<Reply, Refused> {
-        let fetcher = self.fetcher.as_ref().map_err(|words| Refused::new(Code::ProviderDown, words))?;
+        let fetcher = self
+            .fetcher
+            .as_ref()
+            .map_err(|words| Refused::new(Code::ProviderDown, words))?;
         let Some(leave) = self.breaker.leave(self.clock.now()) else {
             metrics::upstream(&self.settings.id, what, "breaker", Duration::ZERO);
-            return Err(Refused::new(Code::ProviderDown, "it was away five times in a row and is left alone for now"));
+            return Err(Refused::new(
+                Code::ProviderDown,
+                "it was away five times in a row and is left alone for now",
+            ));
         };
         let began = tokio::time::Instant::now();
         let sent = fetcher.send(call).await;
@@ -107,7 +113,12 @@ impl Upstream {
     }
 
     /// A document of it (200), or word that it is still the one that `seen` names (304).
-    async fn fetch(&self, what: &'static str, url: &str, seen: Option<Validator>) -> Result<Reply, Refused> {
+    async fn fetch(
+        &self,
+        what: &'static str,
+        url: &str,
+        seen: Option<Validator>,
+    ) -> Result<Reply, Refused> {
         let mut call = Call::get(url).header(header::ACCEPT, "application/json");
         if let Some(seen) = seen.filter(|seen| seen.url == url) {
             call = call.header(header::IF_NONE_MATCH, &seen.etag);
@@ -115,7 +126,10 @@ impl Upstream {
         let reply = self.call(what, call).await?;
         match reply.status {
             200 | 304 => Ok(reply),
-            status => Err(Refused::new(Code::ProviderDown, format!("{what} answered {status}"))),
+            status => Err(Refused::new(
+                Code::ProviderDown,
+                format!("{what} answered {status}"),
+            )),
         }
     }
 
@@ -130,7 +144,11 @@ impl Upstream {
     async fn read_metadata(&self, seen: Option<Validator>) -> Result<Read<Metadata>, Refused> {
         let Some(url) = self.settings.discovery_url() else {
             let forever = Duration::from_secs(self.settings.fresh_max_seconds);
-            return Ok(Read::New { value: metadata::github(&self.settings), validator: None, life: forever });
+            return Ok(Read::New {
+                value: metadata::github(&self.settings),
+                validator: None,
+                life: forever,
+            });
         };
         let read = async {
             let reply = self.fetch("discovery", &url, seen).await?;
@@ -139,7 +157,11 @@ impl Upstream {
                 return Ok(Read::Unchanged { life });
             }
             let value = Metadata::read(&reply.body, &self.settings, &self.reach)?;
-            Ok(Read::New { value, life, validator: validator(&url, &reply) })
+            Ok(Read::New {
+                value,
+                life,
+                validator: validator(&url, &reply),
+            })
         };
         let read = read.await;
         self.note(read.as_ref().err());
@@ -153,14 +175,21 @@ impl Upstream {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = refused.filter(|refused| refused.code.alerts());
         if noted.refused.as_ref() != refused {
-            *noted = Noted { refused: refused.cloned(), is_told: false };
+            *noted = Noted {
+                refused: refused.cloned(),
+                is_told: false,
+            };
         }
     }
 
     /// What the trail must have since the last time that this was asked.
     pub(crate) fn take_note(&self) -> Option<Refused> {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut noted.is_told, true) { None } else { noted.refused.clone() }
+        if std::mem::replace(&mut noted.is_told, true) {
+            None
+        } else {
+            noted.refused.clone()
+        }
     }
 
     /// Its keys.
@@ -174,37 +203,73 @@ impl Upstream {
 
     async fn jwks_uri(&self) -> Result<String, Refused> {
         let metadata = self.metadata().await?;
-        metadata.jwks_uri.clone().ok_or_else(|| Refused::new(Code::KeyUnknown, "it has no keys"))
+        metadata
+            .jwks_uri
+            .clone()
+            .ok_or_else(|| Refused::new(Code::KeyUnknown, "it has no keys"))
     }
 
-    async fn read_keys(&self, uri: String, seen: Option<Validator>) -> Result<Read<KeySet>, Refused> {
+    async fn read_keys(
+        &self,
+        uri: String,
+        seen: Option<Validator>,
+    ) -> Result<Read<KeySet>, Refused> {
         let reply = self.fetch("keys", &uri, seen).await?;
         let life = life(&reply.headers, &self.settings);
         if reply.status == 304 {
             return Ok(Read::Unchanged { life });
         }
         let words = "its keys are no JWKS, or more than a hundred";
-        let value = KeySet::read(&reply.body).ok_or_else(|| Refused::new(Code::ProviderDown, words))?;
+        let value =
+            KeySet::read(&reply.body).ok_or_else(|| Refused::new(Code::ProviderDown, words))?;
         if value.repeated() > 0 {
-            tracing::warn!(provider = self.settings.id, "keys with one name are not used");
+            tracing::warn!(
+                provider = self.settings.id,
+                "keys with one name are not used"
+            );
         }
-        Ok(Read::New { value, life, validator: validator(&uri, &reply) })
+        Ok(Read::New {
+            value,
+            life,
+            validator: validator(&uri, &reply),
+        })
     }
 
     /// The key for a token, and the keys that it is of. One that is unknown makes the keys be read again, at most once in a while (DJ-04, DJ-10).
     ///
     /// # Errors
     /// [`Code::KeyUnknown`]; what reading the keys came to.
-    pub(crate) async fn key(&self, kid: Option<&str>, alg: UpstreamAlg) -> Result<(Key, Arc<KeySet>), Refused> {
+    pub(crate) async fn key(
+        &self,
+        kid: Option<&str>,
+        alg: UpstreamAlg,
+    ) -> Result<(Key, Arc<KeySet>), Refused> {
         let keys = self.keys().await?;
         let missed = match keys.select(kid, alg) {
             Ok(key) => return Ok((key.clone(), Arc::clone(&keys))),
             Err(Miss::Unknown) => self.keys_again(&keys).await?,
-            Err(Miss::Ambiguous) => return Err(Refused::new(Code::KeyUnknown, "more than one key could be meant")),
-            Err(Miss::Unfit) => return Err(Refused::new(Code::KeyUnknown, "the key is for another algorithm")),
+            Err(Miss::Ambiguous) => {
+                return Err(Refused::new(
+                    Code::KeyUnknown,
+                    "more than one key could be meant",
+                ));
+            }
+            Err(Miss::Unfit) => {
+                return Err(Refused::new(
+                    Code::KeyUnknown,
+                    "the key is for another algorithm",
+                ));
+            }
         };
-        let fresh = missed.ok_or_else(|| Refused::new(Code::KeyUnknown, "no key fits, and they were read just now"))?;
-        let unknown = |miss| Refused::new(Code::KeyUnknown, format!("no key fits, read again ({miss:?})"));
+        let fresh = missed.ok_or_else(|| {
+            Refused::new(Code::KeyUnknown, "no key fits, and they were read just now")
+        })?;
+        let unknown = |miss| {
+            Refused::new(
+                Code::KeyUnknown,
+                format!("no key fits, read again ({miss:?})"),
+            )
+        };
         let key = fresh.select(kid, alg).cloned().map_err(unknown)?;
         Ok((key, fresh))
     }
@@ -213,15 +278,26 @@ impl Upstream {
     ///
     /// # Errors
     /// What reading them came to.
-    pub(crate) async fn keys_again(&self, known: &Arc<KeySet>) -> Result<Option<Arc<KeySet>>, Refused> {
+    pub(crate) async fn keys_again(
+        &self,
+        known: &Arc<KeySet>,
+    ) -> Result<Option<Arc<KeySet>>, Refused> {
         let uri = self.jwks_uri().await?;
         if self.may_force() {
-            return self.keys.force(|seen| self.read_keys(uri, seen)).await.map(Some);
+            return self
+                .keys
+                .force(|seen| self.read_keys(uri, seen))
+                .await
+                .map(Some);
         }
         // Somebody else's token may be the one that has them read right now.
         self.keys.settled().await;
         let now = self.keys().await?;
-        Ok(if Arc::ptr_eq(&now, known) { None } else { Some(now) })
+        Ok(if Arc::ptr_eq(&now, known) {
+            None
+        } else {
+            Some(now)
+        })
     }
 
     /// At most once in so many seconds, whatever comes of it (DJ-04).
@@ -251,14 +327,21 @@ impl Upstream {
         metrics::upstream_stale(&self.settings.id, stale);
         if stale > ALERT {
             let hours = stale.as_secs() / 3600;
-            tracing::error!(provider = self.settings.id, hours, "its documents are old and cannot be read");
+            tracing::error!(
+                provider = self.settings.id,
+                hours,
+                "its documents are old and cannot be read"
+            );
         }
     }
 }
 
 fn validator(url: &str, reply: &Reply) -> Option<Validator> {
     let etag = reply.headers.get(header::ETAG)?.to_str().ok()?.to_owned();
-    Some(Validator { url: url.to_owned(), etag })
+    Some(Validator {
+        url: url.to_owned(),
+        etag,
+    })
 }
 
 const fn code_of(refusal: Refusal) -> Code {

@@ -45,16 +45,26 @@ pub(crate) async fn ask(
 /// Core §5.3.2: `sub` must be there and be the ID token's.
 fn read(reply: &Reply, subject: &str) -> Result<Object, Refused> {
     if reply.status != 200 {
-        return Err(Refused::new(Code::ProviderDown, format!("userinfo answered {}", reply.status)));
+        return Err(Refused::new(
+            Code::ProviderDown,
+            format!("userinfo answered {}", reply.status),
+        ));
     }
     // A signed answer (`application/jwt`) is none that we asked for.
     let malformed = |words: String| Refused::new(Code::ClaimsMalformed, words);
-    let claims = json::object(&reply.body).ok_or_else(|| malformed("userinfo is not a JSON object".to_owned()))?;
+    let claims = json::object(&reply.body)
+        .ok_or_else(|| malformed("userinfo is not a JSON object".to_owned()))?;
     if text(&claims, "sub") != Some(subject) {
-        return Err(Refused::new(Code::UserinfoSub, "it is missing, or another person's"));
+        return Err(Refused::new(
+            Code::UserinfoSub,
+            "it is missing, or another person's",
+        ));
     }
     for claim in ["email", "name", "locale"] {
-        if claims.get(claim).is_some_and(|value| !matches!(value, Value::String(_) | Value::Null)) {
+        if claims
+            .get(claim)
+            .is_some_and(|value| !matches!(value, Value::String(_) | Value::Null))
+        {
             return Err(malformed(format!("{claim} in userinfo is no text")));
         }
     }
@@ -74,14 +84,30 @@ mod tests {
             (200, r#"{"email":"a@example.com"}"#, Code::UserinfoSub),
             (200, r#"{"sub":7}"#, Code::UserinfoSub),
             (200, r#"{"sub":"s","sub":"s"}"#, Code::ClaimsMalformed),
-            (200, r#"{"sub":"s","email":["a@example.com"]}"#, Code::ClaimsMalformed),
+            (
+                200,
+                r#"{"sub":"s","email":["a@example.com"]}"#,
+                Code::ClaimsMalformed,
+            ),
             (200, "eyJhbGciOiJub25lIn0.e30.", Code::ClaimsMalformed),
             (403, r#"{"sub":"s"}"#, Code::ProviderDown),
         ] {
-            let reply = Reply { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
-            assert_eq!(read(&reply, "s").err().map(|refused| refused.code), Some(code), "{body}");
+            let reply = Reply {
+                status,
+                headers: HeaderMap::new(),
+                body: body.as_bytes().to_vec(),
+            };
+            assert_eq!(
+                read(&reply, "s").err().map(|refused| refused.code),
+                Some(code),
+                "{body}"
+            );
         }
-        let reply = Reply { status: 200, headers: HeaderMap::new(), body: br#"{"sub":"s","email":null}"#.to_vec() };
+        let reply = Reply {
+            status: 200,
+            headers: HeaderMap::new(),
+            body: br#"{"sub":"s","email":null}"#.to_vec(),
+        };
         assert!(read(&reply, "s").is_ok());
     }
 }

@@ -13,7 +13,10 @@ fn codes_have_the_status_that_the_list_gives_them() {
             "up_param_duplicate up_state_malformed up_state_unknown up_state_used up_provider_mismatch \
              up_browser_mismatch up_iss_missing up_iss_mismatch up_code_missing up_app_code up_token_http lk_browser",
         ),
-        (403, "up_tenant up_hd up_provider_disabled up_user_disabled up_sign_up_closed lk_stale_auth"),
+        (
+            403,
+            "up_tenant up_hd up_provider_disabled up_user_disabled up_sign_up_closed lk_stale_auth",
+        ),
         (405, "up_method"),
         (409, "up_session_changed lk_taken lk_last_method"),
         (
@@ -28,11 +31,20 @@ fn codes_have_the_status_that_the_list_gives_them() {
              up_token_http up_store_down",
         ),
     ] {
-        let found: BTreeSet<&str> =
-            Code::ALL.into_iter().filter(|code| code.status() == status).map(Code::as_str).collect();
+        let found: BTreeSet<&str> = Code::ALL
+            .into_iter()
+            .filter(|code| code.status() == status)
+            .map(Code::as_str)
+            .collect();
         assert_eq!(found, codes.split_whitespace().collect(), "{status}");
     }
-    assert_eq!(Code::ALL.into_iter().collect::<std::collections::HashSet<_>>().len(), Code::ALL.len());
+    assert_eq!(
+        Code::ALL
+            .into_iter()
+            .collect::<std::collections::HashSet<_>>()
+            .len(),
+        Code::ALL.len()
+    );
 }
 
 #[test]
@@ -40,15 +52,28 @@ fn ue_04_what_passes_says_when_to_come_back() {
     assert_eq!(Code::TokenDown.retry_after(), Some(30));
     assert_eq!(Code::StoreDown.retry_after(), Some(30));
     assert_eq!(Code::TokenGrant.retry_after(), None);
-    assert_eq!(Code::DiscoveryIssuer.retry_after(), None, "nothing passes here by itself");
+    assert_eq!(
+        Code::DiscoveryIssuer.retry_after(),
+        None,
+        "nothing passes here by itself"
+    );
 }
 
 #[test]
 fn ue_01_dj_07_ops_are_called_for_what_they_alone_can_mend_and_people_are_told_so() {
     let all: Vec<Code> = Code::ALL.into_iter().filter(|code| code.alerts()).collect();
-    let expected = [Code::Blocked, Code::DiscoveryIssuer, Code::EndpointHost, Code::TokenClient, Code::Misconfigured];
+    let expected = [
+        Code::Blocked,
+        Code::DiscoveryIssuer,
+        Code::EndpointHost,
+        Code::TokenClient,
+        Code::Misconfigured,
+    ];
     assert_eq!(all, expected);
-    assert!(all.iter().all(|code| code.stem() == "upstream-misconfigured"));
+    assert!(
+        all.iter()
+            .all(|code| code.stem() == "upstream-misconfigured")
+    );
     // The rule that tells ops names each of them.
     let rules = include_str!("../../../deploy/alerts.yml");
     for code in all {
@@ -64,8 +89,14 @@ fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
         let tongue = texts.tongue(language);
         for code in Code::ALL {
             let stem = code.stem_connecting();
-            let (title, text) = (tongue.ta(&format!("{stem}-title"), &known), tongue.ta(stem, &known));
-            assert!(!title.starts_with("upstream-") && !text.starts_with("upstream-"), "{code} in {language}");
+            let (title, text) = (
+                tongue.ta(&format!("{stem}-title"), &known),
+                tongue.ta(stem, &known),
+            );
+            assert!(
+                !title.starts_with("upstream-") && !text.starts_with("upstream-"),
+                "{code} in {language}"
+            );
             // Only mail proves anew that it is them; and nobody who is new is signed in.
             let may = matches!(code, Code::LinkStaleAuth | Code::SignUpClosed);
             assert!(may || !text.contains(mail), "{code} in {language}: {text}");

@@ -6,8 +6,11 @@ use super::*;
 use crate::key::pair::{Pair, generate};
 
 const NOW: i64 = 1_800_000_000;
-const EXPECT: Expect<'_> =
-    Expect { typ: "at+jwt", issuer: "https://id.example", audiences: &["https://lessons.example", "other"] };
+const EXPECT: Expect<'_> = Expect {
+    typ: "at+jwt",
+    issuer: "https://id.example",
+    audiences: &["https://lessons.example", "other"],
+};
 
 /// One key of ours, which signs whatever a test wants.
 struct Ours {
@@ -18,7 +21,10 @@ struct Ours {
 impl Ours {
     fn new(alg: Alg) -> Self {
         let pair = Pair::parse(alg, &generate(alg).unwrap()).unwrap();
-        Self { public: pair.public().unwrap(), pair }
+        Self {
+            public: pair.public().unwrap(),
+            pair,
+        }
     }
 
     fn header(&self) -> Value {
@@ -47,7 +53,11 @@ impl Ours {
     }
 
     fn claims_with(&self, change: Value) -> Result<(), Refusal> {
-        self.verify(&self.token(&self.header(), &merged(claims(), change)), &EXPECT).map(drop)
+        self.verify(
+            &self.token(&self.header(), &merged(claims(), change)),
+            &EXPECT,
+        )
+        .map(drop)
     }
 }
 
@@ -87,9 +97,18 @@ fn jt_04_a_good_token_of_either_kind_is_taken() {
 #[test]
 fn jt_04_size() {
     let ours = es256();
-    let token = |fill| ours.token(&ours.header(), &merged(claims(), json!({"x": "x".repeat(fill)})));
+    let token = |fill| {
+        ours.token(
+            &ours.header(),
+            &merged(claims(), json!({"x": "x".repeat(fill)})),
+        )
+    };
     let short = MAX_BYTES - token(0).len();
-    let fits = (0..short).rev().map(token).find(|token| token.len() <= MAX_BYTES).unwrap();
+    let fits = (0..short)
+        .rev()
+        .map(token)
+        .find(|token| token.len() <= MAX_BYTES)
+        .unwrap();
     assert!(ours.verify(&fits, &EXPECT).is_ok());
     assert_eq!(ours.verify(&token(short), &EXPECT), Err(Refusal::TooLong));
 }
@@ -112,7 +131,11 @@ fn jt_04_shape() {
         ours.token(&merged(ours.header(), json!({"alg": "none"})), &claims()),
     ];
     for case in cases {
-        assert_eq!(ours.verify(&case, &EXPECT), Err(Refusal::Malformed), "{case}");
+        assert_eq!(
+            ours.verify(&case, &EXPECT),
+            Err(Refusal::Malformed),
+            "{case}"
+        );
     }
 }
 
@@ -122,7 +145,10 @@ fn jt_04_crit() {
     each(
         |change| ours.header_with(change),
         &[
-            (json!({"crit": ["b64"], "b64": true}), Err(Refusal::Critical)),
+            (
+                json!({"crit": ["b64"], "b64": true}),
+                Err(Refusal::Critical),
+            ),
             (json!({"crit": ["exp"]}), Err(Refusal::Critical)),
             (json!({"crit": []}), Err(Refusal::Critical)),
         ],
@@ -140,7 +166,10 @@ fn jt_04_typ() {
             (json!({"typ": "Application/AT+jwt"}), Ok(())),
             (json!({"typ": "JWT"}), Err(Refusal::Type)),
             (json!({"typ": "at+jwt "}), Err(Refusal::Type)),
-            (json!({"typ": "application/application/at+jwt"}), Err(Refusal::Type)),
+            (
+                json!({"typ": "application/application/at+jwt"}),
+                Err(Refusal::Type),
+            ),
             (json!({"typ": null}), Err(Refusal::Type)),
         ],
     );
@@ -149,28 +178,48 @@ fn jt_04_typ() {
 #[test]
 fn jt_04_kid_from_our_cache_only() {
     let (ours, theirs) = (es256(), es256());
-    assert_eq!(ours.header_with(json!({"kid": "another"})), Err(Refusal::Key));
+    assert_eq!(
+        ours.header_with(json!({"kid": "another"})),
+        Err(Refusal::Key)
+    );
     assert_eq!(ours.header_with(json!({"kid": null})), Err(Refusal::Key));
-    assert_eq!(ours.verify(&theirs.token(&theirs.header(), &claims()), &EXPECT), Err(Refusal::Key));
+    assert_eq!(
+        ours.verify(&theirs.token(&theirs.header(), &claims()), &EXPECT),
+        Err(Refusal::Key)
+    );
 }
 
 #[test]
 fn ky_06_keys_in_the_header_are_ignored() {
     let (ours, theirs) = (es256(), es256());
     let jwk: Value = serde_json::from_str(&theirs.public.jwk()).unwrap();
-    let named = json!({"jwk": jwk, "jku": "https://evil.example/jwks", "x5u": "https://evil.example/x5u"});
+    let named =
+        json!({"jwk": jwk, "jku": "https://evil.example/jwks", "x5u": "https://evil.example/x5u"});
     let header = merged(ours.header(), named);
-    assert_eq!(ours.verify(&theirs.token(&header, &claims()), &EXPECT), Err(Refusal::Signature));
-    assert!(ours.verify(&ours.token(&header, &claims()), &EXPECT).is_ok());
+    assert_eq!(
+        ours.verify(&theirs.token(&header, &claims()), &EXPECT),
+        Err(Refusal::Signature)
+    );
+    assert!(
+        ours.verify(&ours.token(&header, &claims()), &EXPECT)
+            .is_ok()
+    );
 }
 
 #[test]
 fn jt_04_alg_of_the_key_record() {
     let ours = es256();
     for alg in ["RS256", "HS256", "ES384", "PS256", "EdDSA"] {
-        assert_eq!(ours.header_with(json!({"alg": alg})), Err(Refusal::Algorithm), "{alg}");
+        assert_eq!(
+            ours.header_with(json!({"alg": alg})),
+            Err(Refusal::Algorithm),
+            "{alg}"
+        );
     }
-    assert_eq!(Ours::new(Alg::RS256).header_with(json!({"alg": "PS256"})), Err(Refusal::Algorithm));
+    assert_eq!(
+        Ours::new(Alg::RS256).header_with(json!({"alg": "PS256"})),
+        Err(Refusal::Algorithm)
+    );
 }
 
 #[test]
@@ -181,7 +230,10 @@ fn jt_04_signature() {
     let (message, _) = good.rsplit_once('.').unwrap();
     let (_, signature) = other.rsplit_once('.').unwrap();
     for signature in [signature, "", "AAAA"] {
-        assert_eq!(ours.verify(&format!("{message}.{signature}"), &EXPECT), Err(Refusal::Signature));
+        assert_eq!(
+            ours.verify(&format!("{message}.{signature}"), &EXPECT),
+            Err(Refusal::Signature)
+        );
     }
 }
 
@@ -211,8 +263,14 @@ fn jt_04_aud() {
             (json!({"aud": 7}), Err(Refusal::Audience)),
             (json!({"aud": []}), Err(Refusal::Audience)),
             (json!({"aud": ["other", "third"]}), Err(Refusal::Audience)),
-            (json!({"aud": "https://lessons.example/"}), Err(Refusal::Audience)),
-            (json!({"aud": "HTTPS://lessons.example"}), Err(Refusal::Audience)),
+            (
+                json!({"aud": "https://lessons.example/"}),
+                Err(Refusal::Audience),
+            ),
+            (
+                json!({"aud": "HTTPS://lessons.example"}),
+                Err(Refusal::Audience),
+            ),
         ],
     );
 }
@@ -310,7 +368,10 @@ fn jt_03_what_the_default_validation_of_jsonwebtoken_lets_through_is_refused() {
 
 #[test]
 fn jt_04_cnf() {
-    assert_eq!(es256().claims_with(json!({"cnf": {"jkt": "thumbprint"}})), Err(Refusal::Proof));
+    assert_eq!(
+        es256().claims_with(json!({"cnf": {"jkt": "thumbprint"}})),
+        Err(Refusal::Proof)
+    );
 }
 
 /// Each kind of token in the place of each other, all signed by our own key, which is more than an attacker has.
@@ -321,7 +382,12 @@ fn jt_04_no_kind_of_token_passes_for_another() {
     let life = json!({"iat": NOW, "exp": NOW + 60, "jti": "j"});
     // name, typ, claims, and what a place that wants this kind expects
     let kinds = [
-        ("ID token", "JWT", json!({"iss": us, "aud": app, "sub": "u", "nonce": "n"}), ("JWT", us, app)),
+        (
+            "ID token",
+            "JWT",
+            json!({"iss": us, "aud": app, "sub": "u", "nonce": "n"}),
+            ("JWT", us, app),
+        ),
         (
             "access token",
             "at+jwt",
@@ -335,18 +401,36 @@ fn jt_04_no_kind_of_token_passes_for_another() {
             ("logout+jwt", us, app),
         ),
         // RFC 9449 §4.2: no issuer, audience or subject.
-        ("DPoP proof", "dpop+jwt", json!({"htm": "POST", "htu": us}), ("dpop+jwt", us, app)),
+        (
+            "DPoP proof",
+            "dpop+jwt",
+            json!({"htm": "POST", "htu": us}),
+            ("dpop+jwt", us, app),
+        ),
         // RFC 7523 §3: issuer and subject are the client, the audience is us.
-        ("client assertion", "JWT", json!({"iss": app, "aud": us, "sub": app}), ("JWT", app, us)),
+        (
+            "client assertion",
+            "JWT",
+            json!({"iss": app, "aud": us, "sub": app}),
+            ("JWT", app, us),
+        ),
     ];
     for (given, typ, claims, _) in &kinds {
         let header = merged(ours.header(), json!({"typ": typ}));
         let token = ours.token(&header, &merged(claims.clone(), life.clone()));
         for (wanted, _, _, (typ, issuer, audience)) in &kinds {
-            let expect = Expect { typ, issuer, audiences: &[audience] };
+            let expect = Expect {
+                typ,
+                issuer,
+                audiences: &[audience],
+            };
             // A proof is never taken here: it has a verifier of its own.
             let right = given == wanted && *given != "DPoP proof";
-            assert_eq!(ours.verify(&token, &expect).is_ok(), right, "{given} in the place of {wanted}");
+            assert_eq!(
+                ours.verify(&token, &expect).is_ok(),
+                right,
+                "{given} in the place of {wanted}"
+            );
         }
     }
 }

@@ -16,7 +16,10 @@ const DAY: Duration = Duration::from_hours(24);
 #[test]
 fn sk_03_the_spans_are_those_promised() {
     assert_eq!((LEAD, SERVICE), (DAY, 90 * DAY));
-    assert!(KEEP >= 2 * HOUR && KEEP >= HOUR + 2 * Duration::from_secs(300), "from demotion");
+    assert!(
+        KEEP >= 2 * HOUR && KEEP >= HOUR + 2 * Duration::from_secs(300),
+        "from demotion"
+    );
     // A copy that signs on what it read STALE ago still leaves its last token time to die.
     assert!(STALE + HOUR + 2 * Duration::from_secs(300) <= KEEP);
 }
@@ -32,7 +35,12 @@ fn signer(keys: &Keys, alg: Alg) -> String {
 }
 
 async fn state(bed: &Bed, kid: &str) -> State {
-    bed.rows().await.into_iter().find(|row| row.kid == kid).unwrap().state
+    bed.rows()
+        .await
+        .into_iter()
+        .find(|row| row.kid == kid)
+        .unwrap()
+        .state
 }
 
 #[tokio::test]
@@ -47,7 +55,13 @@ async fn ky_03_on_command_a_new_key_is_published_at_once_and_signs_after_the_lea
         assert_eq!(signer(&keys, Alg::RS256), old);
         bed.db.clock().advance(Duration::from_secs(60));
         let changes = keys.tick().await.unwrap();
-        assert_eq!(changes, [Change::new(&old, State::Retiring), Change::new(&new, State::Active)]);
+        assert_eq!(
+            changes,
+            [
+                Change::new(&old, State::Retiring),
+                Change::new(&new, State::Active)
+            ]
+        );
         assert_eq!(signer(&keys, Alg::RS256), new);
         assert!(kids(&keys).contains(&old), "its tokens still live");
     }
@@ -66,11 +80,27 @@ async fn ky_01_a_retiring_key_stays_until_its_last_token_is_dead_and_then_loses_
         assert_eq!(keys.tick().await.unwrap(), []);
         assert!(kids(&keys).contains(&old));
         bed.db.clock().advance(Duration::from_secs(60));
-        assert_eq!(keys.tick().await.unwrap(), [Change::new(&old, State::Retired)]);
+        assert_eq!(
+            keys.tick().await.unwrap(),
+            [Change::new(&old, State::Retired)]
+        );
         assert!(!kids(&keys).contains(&old));
-        let row = bed.rows().await.into_iter().find(|row| row.kid == old).unwrap();
-        assert!(row.sealed_private.is_none() && row.wrapped_data_key.is_none() && !row.public_jwk.is_empty());
-        let expect = Expect { typ: "at+jwt", issuer: "us", audiences: &["api"] };
+        let row = bed
+            .rows()
+            .await
+            .into_iter()
+            .find(|row| row.kid == old)
+            .unwrap();
+        assert!(
+            row.sealed_private.is_none()
+                && row.wrapped_data_key.is_none()
+                && !row.public_jwk.is_empty()
+        );
+        let expect = Expect {
+            typ: "at+jwt",
+            issuer: "us",
+            audiences: &["api"],
+        };
         assert_eq!(keys.verify(&last, &expect), Err(crate::key::Refusal::Key));
     }
 }
@@ -83,12 +113,26 @@ async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
         assert_eq!(keys.tick().await.unwrap(), []);
         bed.db.clock().advance(HOUR);
         let changes = keys.tick().await.unwrap();
-        assert_eq!(changes.iter().map(|change| change.state).collect::<Vec<_>>(), [State::Pending, State::Pending]);
+        assert_eq!(
+            changes
+                .iter()
+                .map(|change| change.state)
+                .collect::<Vec<_>>(),
+            [State::Pending, State::Pending]
+        );
         assert_eq!(keys.tick().await.unwrap(), [], "once");
         bed.db.clock().advance(DAY);
         keys.tick().await.unwrap();
-        assert!(changes.iter().any(|change| change.kid == signer(&keys, Alg::ES256)));
-        assert!(changes.iter().any(|change| change.kid == signer(&keys, Alg::RS256)));
+        assert!(
+            changes
+                .iter()
+                .any(|change| change.kid == signer(&keys, Alg::ES256))
+        );
+        assert!(
+            changes
+                .iter()
+                .any(|change| change.kid == signer(&keys, Alg::RS256))
+        );
     }
 }
 
@@ -96,15 +140,26 @@ async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
 async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once() {
     for bed in Bed::all().await {
         let (one, two) = (open(&bed.copy().await).await, open(&bed.copy().await).await);
-        let (a, b, c) = tokio::join!(one.rotate(Alg::ES256), two.rotate(Alg::ES256), one.rotate(Alg::ES256));
+        let (a, b, c) = tokio::join!(
+            one.rotate(Alg::ES256),
+            two.rotate(Alg::ES256),
+            one.rotate(Alg::ES256)
+        );
         let published: Vec<_> = [a, b, c].into_iter().filter_map(Result::unwrap).collect();
         assert_eq!(published.len(), 1);
         bed.db.clock().advance(DAY);
         let (a, b) = tokio::join!(one.tick(), two.tick());
-        assert_eq!(a.unwrap().len() + b.unwrap().len(), 2, "one takes over from one");
+        assert_eq!(
+            a.unwrap().len() + b.unwrap().len(),
+            2,
+            "one takes over from one"
+        );
         two.reload().await.unwrap();
         one.reload().await.unwrap();
-        assert_eq!([signer(&one, Alg::ES256), signer(&two, Alg::ES256)], [published[0].clone(), published[0].clone()]);
+        assert_eq!(
+            [signer(&one, Alg::ES256), signer(&two, Alg::ES256)],
+            [published[0].clone(), published[0].clone()]
+        );
         assert_eq!(bed.rows().await.len(), 3);
     }
 }
@@ -112,9 +167,16 @@ async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once(
 /// On SQLite the second unit of work cannot even begin before the first has ended.
 #[tokio::test]
 async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_its_key() {
-    for bed in Bed::all().await.into_iter().filter(|bed| bed.db.is_postgres()) {
+    for bed in Bed::all()
+        .await
+        .into_iter()
+        .filter(|bed| bed.db.is_postgres())
+    {
         let keys = open(&bed.db).await;
-        let [a, b] = [make(Alg::ES256, keys.master()).await.unwrap(), make(Alg::ES256, keys.master()).await.unwrap()];
+        let [a, b] = [
+            make(Alg::ES256, keys.master()).await.unwrap(),
+            make(Alg::ES256, keys.master()).await.unwrap(),
+        ];
         let (first, second) = (bed.db.begin().await.unwrap(), bed.db.begin().await.unwrap());
         assert!(publish(&first, a).await.unwrap());
         let mut other = std::pin::pin!(publish(&second, b));
@@ -138,9 +200,16 @@ async fn ky_04_an_emergency_takes_a_key_out_at_once_and_another_signs_at_once() 
         let (stolen, forged) = (signer(&keys, Alg::ES256), token(&keys, Alg::ES256));
         let changes = keys.emergency(&stolen).await.unwrap();
         assert_eq!(changes[0], Change::new(&stolen, State::Compromised));
-        assert_eq!(changes[1], Change::new(signer(&keys, Alg::ES256), State::Active));
+        assert_eq!(
+            changes[1],
+            Change::new(signer(&keys, Alg::ES256), State::Active)
+        );
         assert!(!kids(&keys).contains(&stolen));
-        let expect = Expect { typ: "at+jwt", issuer: "us", audiences: &["api"] };
+        let expect = Expect {
+            typ: "at+jwt",
+            issuer: "us",
+            audiences: &["api"],
+        };
         assert!(keys.verify(&forged, &expect).is_err() && keys.verify_hint(&forged, "us").is_err());
         other.reload().await.unwrap();
         assert!(!kids(&other).contains(&stolen) && signer(&other, Alg::ES256) == changes[1].kid);
@@ -159,7 +228,11 @@ async fn sk_03_in_an_emergency_the_waiting_key_is_the_successor() {
         assert_eq!(signer(&keys, Alg::ES256), waiting);
         let next = keys.rotate(Alg::ES256).await.unwrap().unwrap();
         keys.emergency(&next).await.unwrap();
-        assert_eq!(signer(&keys, Alg::ES256), waiting, "a waiting key goes without touching the active one");
+        assert_eq!(
+            signer(&keys, Alg::ES256),
+            waiting,
+            "a waiting key goes without touching the active one"
+        );
         assert_eq!(state(&bed, &next).await, State::Compromised);
     }
 }
@@ -177,9 +250,15 @@ async fn id_token_hint_is_known_by_a_retired_key_and_long_after_its_end() {
     }
     assert_eq!(state(&bed, &kid_of(&hint)).await, State::Retired);
     assert_eq!(keys.verify_hint(&hint, "us").unwrap()["aud"], "app");
-    assert_eq!(keys.verify_hint(&hint, "them"), Err(crate::key::Refusal::Issuer));
+    assert_eq!(
+        keys.verify_hint(&hint, "them"),
+        Err(crate::key::Refusal::Issuer)
+    );
     let access = keys.sign(Alg::RS256, "at+jwt", &claims).unwrap();
-    assert_eq!(keys.verify_hint(&access, "us"), Err(crate::key::Refusal::Type));
+    assert_eq!(
+        keys.verify_hint(&access, "us"),
+        Err(crate::key::Refusal::Type)
+    );
 }
 
 /// A repeatable sequence; it picks what happens, never a secret.
@@ -187,7 +266,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -209,7 +291,10 @@ impl Seen {
         }
         self.tokens.retain(|(_, end)| *end > now);
         for (kid, _) in &self.tokens {
-            assert!(live.contains(kid) || self.compromised.contains(kid), "a token outlives its key");
+            assert!(
+                live.contains(kid) || self.compromised.contains(kid),
+                "a token outlives its key"
+            );
         }
     }
 
@@ -219,8 +304,12 @@ impl Seen {
             let kid = signer(keys, alg);
             let lead = now.since(self.published[&kid]);
             // A moment passes between two readings of the clock.
-            assert!(lead + Duration::from_secs(5) >= LEAD || self.exempt.contains(&kid), "signs after {lead:?}");
-            self.tokens.push((kid, now + Duration::from_secs(MAX_LIFE as u64)));
+            assert!(
+                lead + Duration::from_secs(5) >= LEAD || self.exempt.contains(&kid),
+                "signs after {lead:?}"
+            );
+            self.tokens
+                .push((kid, now + Duration::from_secs(MAX_LIFE as u64)));
         }
     }
 

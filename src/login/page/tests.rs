@@ -1,6 +1,11 @@
 //! Every page in every language, and what each promises. With `ENTREE_GALLERY=DIR` the pages are also written there,
 //! for eyes, axe and screenshots.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -20,7 +25,9 @@ use crate::{
 const HOSTILE: &str = r#"<img src=x onerror=alert(1)>"'&"#;
 
 fn body(mut response: Response) -> String {
-    futures_util::FutureExt::now_or_never(response.take_body().into_string()).unwrap().unwrap()
+    futures_util::FutureExt::now_or_never(response.take_body().into_string())
+        .unwrap()
+        .unwrap()
 }
 
 /// A directory that is gone after the test.
@@ -28,7 +35,8 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("entree-texts-{}", crate::secret::public_id()));
+        let path =
+            std::env::temp_dir().join(format!("entree-texts-{}", crate::secret::public_id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -104,7 +112,13 @@ fn sent(tongue: &Tongue) -> Sent<'_> {
 }
 
 fn link<'a>(tongue: &'a Tongue, mode: LinkMode<'a>) -> Link<'a> {
-    Link { tongue, mode, action_path: "/login/link/s3cret", form_token: "ft", email_masked: "a•••@example.test" }
+    Link {
+        tongue,
+        mode,
+        action_path: "/login/link/s3cret",
+        form_token: "ft",
+        email_masked: "a•••@example.test",
+    }
 }
 
 fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
@@ -117,8 +131,15 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         client: None,
         ..sign_in(tongue)
     };
-    let linking = Linking { provider: "Example school", account: "ada@school.test" };
-    let wrong = Sent { error: Some(tongue.t("sent-error-code")), can_resend: false, ..sent(tongue) };
+    let linking = Linking {
+        provider: "Example school",
+        account: "ada@school.test",
+    };
+    let wrong = Sent {
+        error: Some(tongue.t("sent-error-code")),
+        can_resend: false,
+        ..sent(tongue)
+    };
     let fault = Error {
         tongue,
         status: StatusCode::BAD_REQUEST,
@@ -132,18 +153,92 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
     vec![
         ("sign_in", show(&sign_in(tongue), site)),
         ("sign_in_refused", show(&refused, site)),
-        ("sign_in_providers", show(&SignIn { providers: &buttons(), ..sign_in(tongue) }, site)),
-        ("sign_in_linking", show(&SignIn { linking: Some(linking), link: Some("l1nk"), ..sign_in(tongue) }, site)),
+        (
+            "sign_in_providers",
+            show(
+                &SignIn {
+                    providers: &buttons(),
+                    ..sign_in(tongue)
+                },
+                site,
+            ),
+        ),
+        (
+            "sign_in_linking",
+            show(
+                &SignIn {
+                    linking: Some(linking),
+                    link: Some("l1nk"),
+                    ..sign_in(tongue)
+                },
+                site,
+            ),
+        ),
         ("sent", show(&sent(tongue), site)),
         ("sent_refused", show(&wrong, site)),
-        ("link_auto", show(&link(tongue, LinkMode::Confirm { auto: true }), site)),
-        ("link", show(&link(tongue, LinkMode::Confirm { auto: false }), site)),
-        ("link_switch", show(&link(tongue, LinkMode::SwitchUser { current: "bea@example.test" }), site)),
-        ("elsewhere", show(&Elsewhere { tongue, flow_href: None, restart_href: "/login" }, site)),
-        ("elsewhere_flow", show(&Elsewhere { tongue, flow_href: Some("/flow"), restart_href: "/login" }, site)),
-        ("continue", show(&Continue { tongue, href: "/account" }, site)),
+        (
+            "link_auto",
+            show(&link(tongue, LinkMode::Confirm { auto: true }), site),
+        ),
+        (
+            "link",
+            show(&link(tongue, LinkMode::Confirm { auto: false }), site),
+        ),
+        (
+            "link_switch",
+            show(
+                &link(
+                    tongue,
+                    LinkMode::SwitchUser {
+                        current: "bea@example.test",
+                    },
+                ),
+                site,
+            ),
+        ),
+        (
+            "elsewhere",
+            show(
+                &Elsewhere {
+                    tongue,
+                    flow_href: None,
+                    restart_href: "/login",
+                },
+                site,
+            ),
+        ),
+        (
+            "elsewhere_flow",
+            show(
+                &Elsewhere {
+                    tongue,
+                    flow_href: Some("/flow"),
+                    restart_href: "/login",
+                },
+                site,
+            ),
+        ),
+        (
+            "continue",
+            show(
+                &Continue {
+                    tongue,
+                    href: "/account",
+                },
+                site,
+            ),
+        ),
         ("signed_in", show(&SignedIn { tongue }, site)),
-        ("signed_out", show(&SignedOut { tongue, next_href: None }, site)),
+        (
+            "signed_out",
+            show(
+                &SignedOut {
+                    tongue,
+                    next_href: None,
+                },
+                site,
+            ),
+        ),
         ("error", show(&fault, site)),
     ]
 }
@@ -173,7 +268,11 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
         name: Some("Ada Lovelace"),
         email: "ada@example.test",
         roles: &["coach".to_owned(), "student".to_owned()],
-        sessions: &[row("1", "Firefox, Linux", true), row("2", "Safari, iPhone", false), row("3", "", false)],
+        sessions: &[
+            row("1", "Firefox, Linux", true),
+            row("2", "Safari, iPhone", false),
+            row("3", "", false),
+        ],
         form_token_sign_out: "ft1",
         form_token_everywhere: "ft2",
     };
@@ -183,7 +282,12 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
 /// The pages for developers are in English.
 fn developer_pages(english: &Tongue) -> Vec<(&'static str, Response)> {
     let site = Site::default();
-    let row = LetterRow { id: "1", to: "ada@example.test", subject: "Your sign-in", received: "now" };
+    let row = LetterRow {
+        id: "1",
+        to: "ada@example.test",
+        subject: "Your sign-in",
+        received: "now",
+    };
     let letter = LetterPage {
         tongue: english,
         to: "ada@example.test",
@@ -205,8 +309,26 @@ fn developer_pages(english: &Tongue) -> Vec<(&'static str, Response)> {
         "components": {"schemas": {"Begin": {"type": "object", "required": ["email"], "properties": {"email": {"type": "string", "format": "email", "description": "The address"}, "kind": {"type": "string", "enum": ["a", "b"]}}}}}
     });
     vec![
-        ("mailbox", show(&MailboxPage { tongue: english, letters: &[row, row] }, site)),
-        ("mailbox_empty", show(&MailboxPage { tongue: english, letters: &[] }, site)),
+        (
+            "mailbox",
+            show(
+                &MailboxPage {
+                    tongue: english,
+                    letters: &[row, row],
+                },
+                site,
+            ),
+        ),
+        (
+            "mailbox_empty",
+            show(
+                &MailboxPage {
+                    tongue: english,
+                    letters: &[],
+                },
+                site,
+            ),
+        ),
         ("letter", show(&letter, site)),
         ("docs", docs::page(&spec, "/openapi.json", english, site)),
     ]
@@ -215,7 +337,10 @@ fn developer_pages(english: &Tongue) -> Vec<(&'static str, Response)> {
 /// What a reader sees: no tags, no scripts.
 fn visible(html: &str) -> String {
     let html = html.split("<script").next().unwrap();
-    html.split('<').filter_map(|piece| piece.split_once('>').map(|(_, text)| text)).collect::<Vec<_>>().join("\u{1f}")
+    html.split('<')
+        .filter_map(|piece| piece.split_once('>').map(|(_, text)| text))
+        .collect::<Vec<_>>()
+        .join("\u{1f}")
 }
 
 /// The page, and its headers beside it.
@@ -223,9 +348,15 @@ fn write_gallery(name: &str, tag: &str, headers: &HeaderMap, html: &str) {
     if let Some(directory) = std::env::var_os("ENTREE_GALLERY") {
         let file = PathBuf::from(directory).join(format!("{name}.{tag}.html"));
         std::fs::write(&file, html).unwrap();
-        let headers: BTreeMap<_, _> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        std::fs::write(file.with_extension("html.json"), serde_json::to_string(&headers).unwrap()).unwrap();
+        let headers: BTreeMap<_, _> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        std::fs::write(
+            file.with_extension("html.json"),
+            serde_json::to_string(&headers).unwrap(),
+        )
+        .unwrap();
     }
 }
 
@@ -241,12 +372,19 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
             let headers = response.headers().clone();
             let html = body(response);
             write_gallery(name, &tag, &headers, &html);
-            assert!(html.contains(&format!(r#"<html lang="{tag}" dir="{dir}">"#)), "{name} {tag}");
+            assert!(
+                html.contains(&format!(r#"<html lang="{tag}" dir="{dir}">"#)),
+                "{name} {tag}"
+            );
             let seen = visible(&html);
-            let bare =
-                keys.iter().find(|key| key.contains('-') && seen.split('\u{1f}').any(|text| text.trim() == **key));
+            let bare = keys.iter().find(|key| {
+                key.contains('-') && seen.split('\u{1f}').any(|text| text.trim() == **key)
+            });
             assert_eq!(bare, None, "{name} {tag} shows a key");
-            assert!(!seen.contains('{') && !seen.contains("{$"), "{name} {tag} shows a placeholder: {seen}");
+            assert!(
+                !seen.contains('{') && !seen.contains("{$"),
+                "{name} {tag} shows a placeholder: {seen}"
+            );
         }
     }
 }
@@ -262,7 +400,8 @@ fn developer_pages_render() {
         assert!(!html.contains("<img"), "{name} lets markup through");
         if name == "docs" {
             assert!(
-                html.contains(r##"<a href="#schema-Begin">Begin</a>"##) && html.contains("array of Begin"),
+                html.contains(r##"<a href="#schema-Begin">Begin</a>"##)
+                    && html.contains("array of Begin"),
                 "{html}"
             );
             assert!(html.contains("Needs a bearer token") && html.contains("string: a, b"));
@@ -280,7 +419,13 @@ fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
         signed_in_as: Some(HOSTILE),
         ..sign_in(&tongue)
     };
-    let waiting = Sent { email: HOSTILE, flow: HOSTILE, client: Some(HOSTILE), restart_href: HOSTILE, ..sent(&tongue) };
+    let waiting = Sent {
+        email: HOSTILE,
+        flow: HOSTILE,
+        client: Some(HOSTILE),
+        restart_href: HOSTILE,
+        ..sent(&tongue)
+    };
     let fault = Error {
         tongue: &tongue,
         status: StatusCode::BAD_REQUEST,
@@ -291,9 +436,19 @@ fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
         next_label: Some(HOSTILE.to_owned()),
         reference: Some(HOSTILE),
     };
-    let on = Continue { tongue: &tongue, href: HOSTILE };
+    let on = Continue {
+        tongue: &tongue,
+        href: HOSTILE,
+    };
     let site = Site::default();
-    for html in [show(&page, site), show(&waiting, site), show(&fault, site), show(&on, site)].map(body) {
+    for html in [
+        show(&page, site),
+        show(&waiting, site),
+        show(&fault, site),
+        show(&on, site),
+    ]
+    .map(body)
+    {
         assert!(!html.contains("<img"), "{html}");
         assert!(!html.contains(r#"alert(1)>""#), "{html}");
     }
@@ -302,57 +457,124 @@ fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
 #[test]
 fn er_4_the_error_page_names_parameter_and_reference() {
     let tongue = Texts::default().tongue("en");
-    let (_, response) = login_pages(&tongue).into_iter().find(|(name, _)| *name == "error").unwrap();
+    let (_, response) = login_pages(&tongue)
+        .into_iter()
+        .find(|(name, _)| *name == "error")
+        .unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let html = body(response);
-    assert!(html.contains(r#"id="error" role="alert""#) && html.contains("redirect_uri") && html.contains("7f3a91c2"));
+    assert!(
+        html.contains(r#"id="error" role="alert""#)
+            && html.contains("redirect_uri")
+            && html.contains("7f3a91c2")
+    );
 }
 
 #[test]
 fn se_6_forms_are_plain_with_their_ids_paths_and_tokens() {
     let tongue = Texts::default().tongue("en");
-    let pages: Vec<_> =
-        login_pages(&tongue).into_iter().chain(other_pages(&tongue)).map(|(name, page)| (name, body(page))).collect();
+    let pages: Vec<_> = login_pages(&tongue)
+        .into_iter()
+        .chain(other_pages(&tongue))
+        .map(|(name, page)| (name, body(page)))
+        .collect();
     let html = |name: &str| &pages.iter().find(|(found, _)| *found == name).unwrap().1;
     let expected = [
-        ("sign_in", r#"<form id="sign-in" method="post" action="/login/email""#),
+        (
+            "sign_in",
+            r#"<form id="sign-in" method="post" action="/login/email""#,
+        ),
         ("sign_in", r#"name="txn" value="0199""#),
-        ("sent", r#"<form id="code" method="post" action="/login/code""#),
-        ("sent", r#"<form id="resend" method="post" action="/login/email""#),
-        ("sent", r#"href="/login/continue?flow=0199aa00-0000-7000-8000-000000000001""#),
-        ("link", r#"<form id="link" method="post" action="/login/link/s3cret""#),
+        (
+            "sent",
+            r#"<form id="code" method="post" action="/login/code""#,
+        ),
+        (
+            "sent",
+            r#"<form id="resend" method="post" action="/login/email""#,
+        ),
+        (
+            "sent",
+            r#"href="/login/continue?flow=0199aa00-0000-7000-8000-000000000001""#,
+        ),
+        (
+            "link",
+            r#"<form id="link" method="post" action="/login/link/s3cret""#,
+        ),
         ("link_switch", r#"name="switch" value="1""#),
-        ("account", r#"<form id="sign-out" method="post" action="/account/sign-out""#),
-        ("account", r#"<form id="sign-out-everywhere" method="post" action="/account/sign-out-everywhere""#),
-        ("account", r#"<form class="end-session" method="post" action="/account/sessions/2/end""#),
+        (
+            "account",
+            r#"<form id="sign-out" method="post" action="/account/sign-out""#,
+        ),
+        (
+            "account",
+            r#"<form id="sign-out-everywhere" method="post" action="/account/sign-out-everywhere""#,
+        ),
+        (
+            "account",
+            r#"<form class="end-session" method="post" action="/account/sessions/2/end""#,
+        ),
     ];
     for (name, part) in expected {
-        assert!(html(name).contains(part), "{name} lacks {part}\n{}", html(name));
+        assert!(
+            html(name).contains(part),
+            "{name} lacks {part}\n{}",
+            html(name)
+        );
     }
     for (name, html) in &pages {
-        assert_eq!(html.matches("<form").count(), html.matches(r#"name="form_token""#).count(), "{name}");
+        assert_eq!(
+            html.matches("<form").count(),
+            html.matches(r#"name="form_token""#).count(),
+            "{name}"
+        );
     }
-    assert!(!html("account").contains("/account/sessions/1/end"), "this session ends by signing out");
+    assert!(
+        !html("account").contains("/account/sessions/1/end"),
+        "this session ends by signing out"
+    );
 }
 
 #[test]
-fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_waiting_page_run_a_script() {
+fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_waiting_page_run_a_script()
+ {
     let tongue = Texts::default().tongue("en");
     for (name, response) in login_pages(&tongue).into_iter().chain(other_pages(&tongue)) {
         let headers = response.headers().clone();
         let policy = headers["content-security-policy"].to_str().unwrap();
         let secret_in_url = name.starts_with("link") || name.starts_with("elsewhere");
-        let referrer = if secret_in_url || name == "continue" { "no-referrer" } else { "same-origin" };
+        let referrer = if secret_in_url || name == "continue" {
+            "no-referrer"
+        } else {
+            "same-origin"
+        };
         assert_eq!(headers["referrer-policy"], referrer, "{name}");
         let runs = secret_in_url || name.starts_with("sent");
-        assert_eq!(!runs, policy.contains("script-src 'none'"), "{name}: {policy}");
-        assert_eq!(name.starts_with("sent"), policy.contains("connect-src 'self'"), "{name}: {policy}");
+        assert_eq!(
+            !runs,
+            policy.contains("script-src 'none'"),
+            "{name}: {policy}"
+        );
+        assert_eq!(
+            name.starts_with("sent"),
+            policy.contains("connect-src 'self'"),
+            "{name}: {policy}"
+        );
         let html = body(response);
         assert_eq!(html.matches("<script").count(), usize::from(runs), "{name}");
         if runs {
-            let nonce = policy.split_once("'nonce-").unwrap().1.split_once('\'').unwrap().0;
+            let nonce = policy
+                .split_once("'nonce-")
+                .unwrap()
+                .1
+                .split_once('\'')
+                .unwrap()
+                .0;
             assert!(
-                html.contains(&format!("<script nonce=\"{}\">", nonce.replace('+', "&#43;"))) || html.contains(nonce)
+                html.contains(&format!(
+                    "<script nonce=\"{}\">",
+                    nonce.replace('+', "&#43;")
+                )) || html.contains(nonce)
             );
         }
     }
@@ -370,15 +592,33 @@ fn c3_the_link_page_posts_by_itself_only_when_told_to() {
 #[test]
 fn c4_elsewhere_has_nothing_that_consumes() {
     let tongue = Texts::default().tongue("en");
-    let html = body(show(&Elsewhere { tongue: &tongue, flow_href: None, restart_href: "/login" }, Site::default()));
-    assert!(!html.contains("<form") && !html.contains("<button"), "{html}");
+    let html = body(show(
+        &Elsewhere {
+            tongue: &tongue,
+            flow_href: None,
+            restart_href: "/login",
+        },
+        Site::default(),
+    ));
+    assert!(
+        !html.contains("<form") && !html.contains("<button"),
+        "{html}"
+    );
     assert!(html.contains(r#"<a id="restart" href="/login">"#), "{html}");
 }
 
 #[test]
 fn c7_switching_users_asks_and_never_posts_by_itself() {
     let tongue = Texts::default().tongue("en");
-    let html = body(show(&link(&tongue, LinkMode::SwitchUser { current: "bea@example.test" }), Site::default()));
+    let html = body(show(
+        &link(
+            &tongue,
+            LinkMode::SwitchUser {
+                current: "bea@example.test",
+            },
+        ),
+        Site::default(),
+    ));
     assert!(html.contains("bea@example.test") && html.contains("a•••@example.test"));
     assert!(!html.contains("data-auto>"), "{html}");
 }
@@ -387,22 +627,43 @@ fn c7_switching_users_asks_and_never_posts_by_itself() {
 fn d5_the_code_field_takes_spaces_dashes_and_other_digits() {
     let tongue = Texts::default().tongue("en");
     let html = body(show(&sent(&tongue), Site::default()));
-    let field = html.split("<input").find(|input| input.contains(r#"name="code""#)).unwrap();
+    let field = html
+        .split("<input")
+        .find(|input| input.contains(r#"name="code""#))
+        .unwrap();
     let field = field.split_once('>').unwrap().0;
-    assert!(field.contains(r#"autocomplete="one-time-code""#) && field.contains(r#"inputmode="numeric""#), "{field}");
-    assert!(field.contains(r#"type="text""#) && !field.contains("pattern"), "{field}");
+    assert!(
+        field.contains(r#"autocomplete="one-time-code""#)
+            && field.contains(r#"inputmode="numeric""#),
+        "{field}"
+    );
+    assert!(
+        field.contains(r#"type="text""#) && !field.contains("pattern"),
+        "{field}"
+    );
 }
 
 #[test]
 fn se_7_cw_03_the_continue_page_is_a_200_with_refresh_and_link() {
     let tongue = Texts::default().tongue("en");
     let href = "https://app.example.test/cb?code=a%2Bb&state=x'y";
-    let response = show(&Continue { tongue: &tongue, href }, Site::default());
+    let response = show(
+        &Continue {
+            tongue: &tongue,
+            href,
+        },
+        Site::default(),
+    );
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["cache-control"], "no-store");
     let html = body(response);
     let escaped = "https://app.example.test/cb?code=a%2Bb&#38;state=x&#39;y";
-    assert!(html.contains(&format!(r#"<meta http-equiv="refresh" content="0;url={escaped}">"#)), "{html}");
+    assert!(
+        html.contains(&format!(
+            r#"<meta http-equiv="refresh" content="0;url={escaped}">"#
+        )),
+        "{html}"
+    );
     assert!(html.contains(&format!(r#"href="{escaped}""#)), "{html}");
 }
 
@@ -411,9 +672,16 @@ fn refusals_are_422_and_shown_as_an_alert() {
     let tongue = Texts::default().tongue("en");
     for (name, response) in login_pages(&tongue) {
         let refused = name.ends_with("_refused");
-        assert_eq!(refused, response.status() == StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+        assert_eq!(
+            refused,
+            response.status() == StatusCode::UNPROCESSABLE_ENTITY,
+            "{name}"
+        );
         if refused {
-            assert!(body(response).contains(r#"id="error" role="alert""#), "{name}");
+            assert!(
+                body(response).contains(r#"id="error" role="alert""#),
+                "{name}"
+            );
         }
     }
 }
@@ -422,9 +690,19 @@ fn refusals_are_422_and_shown_as_an_alert() {
 fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
     let tongue = Texts::default().tongue("fr");
     for code in [400, 403, 404, 405, 410, 421, 429, 500, 503] {
-        let page = Error::of(&tongue, StatusCode::from_u16(code).unwrap(), Some("7f3a91c2"));
-        assert_eq!((page.status.as_u16(), page.title.starts_with("error-")), (code, false));
+        let page = Error::of(
+            &tongue,
+            StatusCode::from_u16(code).unwrap(),
+            Some("7f3a91c2"),
+        );
+        assert_eq!(
+            (page.status.as_u16(), page.title.starts_with("error-")),
+            (code, false)
+        );
         assert_eq!(page.next_href.is_some(), code < 500);
     }
-    assert_eq!(Error::without_cookies(&tongue).status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        Error::without_cookies(&tongue).status,
+        StatusCode::FORBIDDEN
+    );
 }

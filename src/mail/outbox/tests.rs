@@ -1,5 +1,10 @@
 //! The outbox against a mail server of a few lines: on SQLite, and on PostgreSQL where `TEST_POSTGRES_URL` names one.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic
+)]
 
 mod sink;
 
@@ -39,7 +44,11 @@ struct Room {
 impl Composer for Room {
     fn compose<'a>(&'a self, _: &'a Tx, row: &'a Model) -> Work<'a, Composed> {
         Box::pin(async move {
-            if self.fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            if self
+                .fails
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                .is_ok()
+            {
                 return Err(Failure::internal("a fault of the room"));
             }
             if row.canonical.starts_with("drop") {
@@ -59,10 +68,22 @@ impl Composer for Room {
         })
     }
 
-    fn tried<'a>(&'a self, _: &'a Tx, row: &'a Model, reference: Uuid, outcome: Outcome) -> Work<'a, ()> {
+    fn tried<'a>(
+        &'a self,
+        _: &'a Tx,
+        row: &'a Model,
+        reference: Uuid,
+        outcome: Outcome,
+    ) -> Work<'a, ()> {
         Box::pin(async move {
-            assert_eq!(self.references.lock().unwrap().get(&reference), Some(&row.id));
-            self.told.lock().unwrap().push((row.canonical.clone(), outcome));
+            assert_eq!(
+                self.references.lock().unwrap().get(&reference),
+                Some(&row.id)
+            );
+            self.told
+                .lock()
+                .unwrap()
+                .push((row.canonical.clone(), outcome));
             self.news.notify_one();
             Ok(())
         })
@@ -81,10 +102,16 @@ struct House {
 
 /// A database of its own.
 async fn database(dir: &std::path::Path) -> String {
-    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else { return format!("sqlite:{}", dir.join("db").display()) };
+    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else {
+        return format!("sqlite:{}", dir.join("db").display());
+    };
     let name = format!("outbox_{}", crate::secret::public_id().simple());
     let admin = Db::connect(&server, 1, Clock::default()).await.unwrap();
-    admin.pool().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    admin
+        .pool()
+        .execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
     let mut url = url::Url::parse(&server).unwrap();
     url.set_path(&name);
     url.into()
@@ -104,9 +131,12 @@ impl House {
     }
 
     async fn with_timeout(timeout_seconds: u64) -> Self {
-        let dir = std::env::temp_dir().join(format!("entree-outbox-{}", crate::secret::public_id()));
+        let dir =
+            std::env::temp_dir().join(format!("entree-outbox-{}", crate::secret::public_id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let db = Db::connect(&database(&dir).await, 20, Clock::default()).await.unwrap();
+        let db = Db::connect(&database(&dir).await, 20, Clock::default())
+            .await
+            .unwrap();
         db.migrate().await.unwrap();
         let sink = Sink::start().await;
         let config = config::Mail {
@@ -118,7 +148,14 @@ impl House {
             ..config::Mail::default()
         };
         let transport = Transport::new(&config, db.clock().clone()).unwrap();
-        Self { db, sink, room: Arc::default(), notify: Arc::default(), transport, _dir: Dir(dir) }
+        Self {
+            db,
+            sink,
+            room: Arc::default(),
+            notify: Arc::default(),
+            transport,
+            _dir: Dir(dir),
+        }
     }
 
     async fn enqueue(&self, to: &str) {
@@ -169,7 +206,9 @@ impl House {
                 self.room.news.notified().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), enough).await.unwrap()
+        tokio::time::timeout(Duration::from_secs(20), enough)
+            .await
+            .unwrap()
     }
 
     async fn until_idle(&self) {
@@ -178,11 +217,17 @@ impl House {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), end).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), end)
+            .await
+            .unwrap();
     }
 
     async fn rows(&self) -> Vec<Model> {
-        Entity::find().order_by_asc(Column::Id).all(self.db.read()).await.unwrap()
+        Entity::find()
+            .order_by_asc(Column::Id)
+            .all(self.db.read())
+            .await
+            .unwrap()
     }
 
     async fn row(&self) -> Model {
@@ -223,17 +268,25 @@ async fn g1_a_queued_mail_is_sent_once_and_the_room_is_told() {
     house.enqueue("someone@example.com").await;
     assert_eq!(house.one_try().await, Outcome::Accepted);
     let row = house.row().await;
-    assert_eq!((row.state, row.attempts, row.lease_owner, row.last_error), (State::Sent, 1, None, None));
+    assert_eq!(
+        (row.state, row.attempts, row.lease_owner, row.last_error),
+        (State::Sent, 1, None, None)
+    );
     assert!(row.finished_at.is_some() && idle(&house.db).await.unwrap());
     let mails = house.sink.mails();
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].0, "someone@example.com");
-    assert!(mails[0].1.contains("Auto-Submitted: auto-generated"), "{}", mails[0].1);
+    assert!(
+        mails[0].1.contains("Auto-Submitted: auto-generated"),
+        "{}",
+        mails[0].1
+    );
     assert!(mails[0].1.contains(SECRET));
 }
 
 #[tokio::test]
-async fn g3_a_mail_that_is_deferred_is_tried_at_the_set_times_and_dropped_before_it_could_be_too_late() {
+async fn g3_a_mail_that_is_deferred_is_tried_at_the_set_times_and_dropped_before_it_could_be_too_late()
+ {
     let house = House::new().await;
     house.enqueue("try451@example.com").await;
     let mut at = Vec::new();
@@ -247,11 +300,17 @@ async fn g3_a_mail_that_is_deferred_is_tried_at_the_set_times_and_dropped_before
             break;
         }
         assert_eq!((row.state, row.lease_owner), (State::Queued, None));
-        house.db.clock().advance(row.due_at.since(house.db.clock().now()));
+        house
+            .db
+            .clock()
+            .advance(row.due_at.since(house.db.clock().now()));
     }
     // Real time passes too: a second or two over all tries.
     for (at, wanted) in at.iter().zip([0, 5, 20, 65, 185, 485, 785, 1085]) {
-        assert!((wanted..wanted + 5).contains(at), "{at} instead of {wanted}");
+        assert!(
+            (wanted..wanted + 5).contains(at),
+            "{at} instead of {wanted}"
+        );
     }
     assert_eq!(at.len(), 8);
 }
@@ -261,18 +320,78 @@ async fn g3_each_answer_of_the_server_has_its_outcome() {
     let house = House::with_timeout(3).await;
     let table = [
         ("fine@example.com", Outcome::Accepted, State::Sent, None),
-        ("try550@example.com", Outcome::Refused, State::Dropped, Some("550")),
-        ("data554@example.com", Outcome::Refused, State::Dropped, Some("554")),
-        ("try421@example.com", Outcome::Deferred, State::Queued, Some("421")),
-        ("try451@example.com", Outcome::Deferred, State::Queued, Some("451")),
-        ("data451@example.com", Outcome::Deferred, State::Queued, Some("451")),
-        ("stall@example.com", Outcome::Deferred, State::Queued, Some("timeout")),
-        ("hangup@example.com", Outcome::Deferred, State::Queued, Some("protocol")),
-        ("cutindata@example.com", Outcome::InDoubt, State::Queued, Some("connection")),
-        ("cutafterdata@example.com", Outcome::InDoubt, State::Queued, Some("protocol")),
-        ("stallafterdata@example.com", Outcome::InDoubt, State::Queued, Some("timeout")),
-        ("no address", Outcome::Refused, State::Dropped, Some("address")),
-        ("x@example.com\r\nRCPT TO:<y@example.com>", Outcome::Refused, State::Dropped, Some("address")),
+        (
+            "try550@example.com",
+            Outcome::Refused,
+            State::Dropped,
+            Some("550"),
+        ),
+        (
+            "data554@example.com",
+            Outcome::Refused,
+            State::Dropped,
+            Some("554"),
+        ),
+        (
+            "try421@example.com",
+            Outcome::Deferred,
+            State::Queued,
+            Some("421"),
+        ),
+        (
+            "try451@example.com",
+            Outcome::Deferred,
+            State::Queued,
+            Some("451"),
+        ),
+        (
+            "data451@example.com",
+            Outcome::Deferred,
+            State::Queued,
+            Some("451"),
+        ),
+        (
+            "stall@example.com",
+            Outcome::Deferred,
+            State::Queued,
+            Some("timeout"),
+        ),
+        (
+            "hangup@example.com",
+            Outcome::Deferred,
+            State::Queued,
+            Some("protocol"),
+        ),
+        (
+            "cutindata@example.com",
+            Outcome::InDoubt,
+            State::Queued,
+            Some("connection"),
+        ),
+        (
+            "cutafterdata@example.com",
+            Outcome::InDoubt,
+            State::Queued,
+            Some("protocol"),
+        ),
+        (
+            "stallafterdata@example.com",
+            Outcome::InDoubt,
+            State::Queued,
+            Some("timeout"),
+        ),
+        (
+            "no address",
+            Outcome::Refused,
+            State::Dropped,
+            Some("address"),
+        ),
+        (
+            "x@example.com\r\nRCPT TO:<y@example.com>",
+            Outcome::Refused,
+            State::Dropped,
+            Some("address"),
+        ),
     ];
     for (to, ..) in table {
         house.enqueue(to).await;
@@ -280,13 +399,23 @@ async fn g3_each_answer_of_the_server_has_its_outcome() {
     let worker = house.worker();
     let told: HashMap<_, _> = house.told(table.len()).await.into_iter().collect();
     worker.stop().await;
-    let rows: HashMap<_, _> = house.rows().await.into_iter().map(|row| (row.canonical.clone(), row)).collect();
+    let rows: HashMap<_, _> = house
+        .rows()
+        .await
+        .into_iter()
+        .map(|row| (row.canonical.clone(), row))
+        .collect();
     for (to, outcome, state, class) in table {
         let row = &rows[to];
         assert_eq!(told[to], outcome, "{to}");
         // A broken line shows as one or the other, by how much of the letter was on its way.
-        let found =
-            row.last_error.as_deref().map(|c| if to.starts_with("cut") && c == "connection" { "protocol" } else { c });
+        let found = row.last_error.as_deref().map(|c| {
+            if to.starts_with("cut") && c == "connection" {
+                "protocol"
+            } else {
+                c
+            }
+        });
         let class = class.map(|c| if c == "connection" { "protocol" } else { c });
         assert_eq!((row.state, found), (state, class), "{to}");
     }
@@ -298,12 +427,18 @@ async fn g3_each_answer_of_the_server_has_its_outcome() {
 async fn g3_nothing_is_tried_after_the_last_moment() {
     let house = House::new().await;
     house.enqueue("late@example.com").await;
-    house.db.clock().advance(20 * MINUTE + Duration::from_secs(1));
+    house
+        .db
+        .clock()
+        .advance(20 * MINUTE + Duration::from_secs(1));
     let worker = house.worker();
     house.until_idle().await;
     worker.stop().await;
     let row = house.row().await;
-    assert_eq!((row.state, row.last_error.as_deref()), (State::Dropped, Some("too late")));
+    assert_eq!(
+        (row.state, row.last_error.as_deref()),
+        (State::Dropped, Some("too late"))
+    );
     assert_eq!(house.room.composed.load(Ordering::SeqCst), 0);
     assert!(house.sink.mails().is_empty());
 }
@@ -354,7 +489,10 @@ async fn g3_a_time_out_never_leaves_its_answer_to_the_next_letter() {
     let told = house.told(3).await;
     worker.stop().await;
     let told: HashMap<_, _> = told.into_iter().collect();
-    assert_eq!((told["try550@example.com"], told["fine@example.com"]), (Outcome::Refused, Outcome::Accepted));
+    assert_eq!(
+        (told["try550@example.com"], told["fine@example.com"]),
+        (Outcome::Refused, Outcome::Accepted)
+    );
 }
 
 #[tokio::test]
@@ -365,7 +503,12 @@ async fn g1_after_a_crash_the_row_is_tried_once_more_when_its_lease_has_run_out(
     let crashed = lease(&house.db, secret::public_id(), 10).await.unwrap();
     assert_eq!(crashed.len(), 1);
     house.db.clock().advance(LEASE - Duration::from_secs(10));
-    assert!(lease(&house.db, secret::public_id(), 10).await.unwrap().is_empty());
+    assert!(
+        lease(&house.db, secret::public_id(), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     house.db.clock().advance(Duration::from_secs(10));
     assert_eq!(house.one_try().await, Outcome::Accepted);
     assert_eq!(house.sink.mails().len(), 1);
@@ -376,17 +519,39 @@ async fn g1_after_a_crash_the_row_is_tried_once_more_when_its_lease_has_run_out(
 async fn g1_a_lost_lease_is_not_recorded_over() {
     let house = House::new().await;
     house.enqueue("someone@example.com").await;
-    let first = lease(&house.db, secret::public_id(), 10).await.unwrap().remove(0);
+    let first = lease(&house.db, secret::public_id(), 10)
+        .await
+        .unwrap()
+        .remove(0);
     house.db.clock().advance(LEASE);
-    let second = lease(&house.db, secret::public_id(), 10).await.unwrap().remove(0);
-    let tried = |outcome| Tried { outcome, class: "550".to_owned() };
+    let second = lease(&house.db, secret::public_id(), 10)
+        .await
+        .unwrap()
+        .remove(0);
+    let tried = |outcome| Tried {
+        outcome,
+        class: "550".to_owned(),
+    };
     let tx = house.db.begin().await.unwrap();
     assert!(!renew(&tx, &first).await.unwrap());
-    assert_eq!(record(&tx, &first, &tried(Outcome::Refused)).await.unwrap(), None);
+    assert_eq!(
+        record(&tx, &first, &tried(Outcome::Refused)).await.unwrap(),
+        None
+    );
     assert!(renew(&tx, &second).await.unwrap());
-    assert_eq!(record(&tx, &second, &tried(Outcome::Accepted)).await.unwrap(), Some(Next::Sent));
+    assert_eq!(
+        record(&tx, &second, &tried(Outcome::Accepted))
+            .await
+            .unwrap(),
+        Some(Next::Sent)
+    );
     // Nor by the same worker's earlier try.
-    assert_eq!(record(&tx, &second, &tried(Outcome::Refused)).await.unwrap(), None);
+    assert_eq!(
+        record(&tx, &second, &tried(Outcome::Refused))
+            .await
+            .unwrap(),
+        None
+    );
     tx.commit().await.unwrap();
     assert_eq!(house.row().await.state, State::Sent);
 }
@@ -405,7 +570,13 @@ async fn g1_workers_side_by_side_never_send_a_row_twice() {
     let mails = house.sink.mails();
     let addressees: BTreeSet<_> = mails.iter().map(|(to, _)| to.clone()).collect();
     assert_eq!((mails.len(), addressees.len()), (200, 200));
-    assert!(house.rows().await.iter().all(|row| (row.state, row.attempts) == (State::Sent, 1)));
+    assert!(
+        house
+            .rows()
+            .await
+            .iter()
+            .all(|row| (row.state, row.attempts) == (State::Sent, 1))
+    );
 }
 
 #[tokio::test]
@@ -417,14 +588,28 @@ async fn g1_a_stopping_worker_gives_its_leases_back() {
     assert!(house.row().await.lease_owner.is_some());
     worker.stop().await;
     let row = house.row().await;
-    assert_eq!((row.state, row.lease_owner, row.lease_until), (State::Queued, None, Time(0)));
-    assert_eq!(lease(&house.db, secret::public_id(), 10).await.unwrap().len(), 1);
+    assert_eq!(
+        (row.state, row.lease_owner, row.lease_until),
+        (State::Queued, None, Time(0))
+    );
+    assert_eq!(
+        lease(&house.db, secret::public_id(), 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn g2_no_column_holds_a_secret() {
     let house = House::new().await;
-    for to in ["fine@example.com", "data451@example.com", "data554@example.com", "cutafterdata@example.com"] {
+    for to in [
+        "fine@example.com",
+        "data451@example.com",
+        "data554@example.com",
+        "cutafterdata@example.com",
+    ] {
         house.enqueue(to).await;
     }
     let worker = house.worker();
@@ -440,10 +625,21 @@ async fn g2_no_column_holds_a_secret() {
             "SELECT column_name::text AS name FROM information_schema.columns WHERE table_name = 'mail_outbox'",
         )
     } else {
-        (DbBackend::Sqlite, "SELECT name FROM pragma_table_info('mail_outbox')")
+        (
+            DbBackend::Sqlite,
+            "SELECT name FROM pragma_table_info('mail_outbox')",
+        )
     };
-    let columns = house.db.read().query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
-    let columns: BTreeSet<String> = columns.iter().map(|row| row.try_get("", "name").unwrap()).collect();
+    let columns = house
+        .db
+        .read()
+        .query_all_raw(Statement::from_string(backend, sql))
+        .await
+        .unwrap();
+    let columns: BTreeSet<String> = columns
+        .iter()
+        .map(|row| row.try_get("", "name").unwrap())
+        .collect();
     let known = "about attempts canonical created_at due_at finished_at flow_id give_up_at id kind last_error lease_owner lease_until locale state";
     assert_eq!(columns.into_iter().collect::<Vec<_>>().join(" "), known);
 }
@@ -457,7 +653,10 @@ async fn a1_a_withheld_mail_is_written_and_never_sent() {
     let mut rows = house.rows().await;
     // Two rows of one millisecond have no order of their own.
     rows.sort_by_key(|row| row.canonical != "withheld@example.com");
-    assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [State::Withheld, State::Sent]);
+    assert_eq!(
+        rows.iter().map(|row| row.state).collect::<Vec<_>>(),
+        [State::Withheld, State::Sent]
+    );
     assert_eq!(rows[0].attempts, 0);
     assert_eq!(house.sink.mails().len(), 1);
 }
@@ -470,7 +669,10 @@ async fn g2_a_letter_that_the_room_drops_is_never_sent() {
     house.until_idle().await;
     worker.stop().await;
     let row = house.row().await;
-    assert_eq!((row.state, row.last_error.as_deref()), (State::Dropped, Some("flow ended")));
+    assert_eq!(
+        (row.state, row.last_error.as_deref()),
+        (State::Dropped, Some("flow ended"))
+    );
     assert!(house.sink.mails().is_empty() && house.room.told.lock().unwrap().is_empty());
 }
 
@@ -485,7 +687,10 @@ async fn g1_a_fault_while_composing_loses_nothing() {
     }
     worker.stop().await;
     let row = house.row().await;
-    assert_eq!((row.state, row.last_error.as_deref(), row.attempts), (State::Queued, Some("not composed"), 1));
+    assert_eq!(
+        (row.state, row.last_error.as_deref(), row.attempts),
+        (State::Queued, Some("not composed"), 1)
+    );
     house.db.clock().advance(pause(1));
     assert_eq!(house.one_try().await, Outcome::Accepted);
 }
@@ -521,14 +726,24 @@ async fn a_worker_without_its_database_neither_spins_nor_hangs() {
         house.notify.notify_one();
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    tokio::time::timeout(Duration::from_secs(5), worker.stop()).await.unwrap();
-    assert_eq!(log.said().matches("outbox out of reach").count(), 1, "{}", log.said());
+    tokio::time::timeout(Duration::from_secs(5), worker.stop())
+        .await
+        .unwrap();
+    assert_eq!(
+        log.said().matches("outbox out of reach").count(),
+        1,
+        "{}",
+        log.said()
+    );
 }
 
 #[tokio::test]
 async fn a_database_that_is_away_is_asked_ever_more_slowly() {
     let mut trouble = worker::Trouble::default();
-    let away = Failure::Away { what: "database", cause: String::new() };
+    let away = Failure::Away {
+        what: "database",
+        cause: String::new(),
+    };
     let pauses: Vec<u64> = (0..6).map(|_| trouble.again(&away).as_secs()).collect();
     assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
     trouble.over();
@@ -573,14 +788,26 @@ async fn f3_the_log_says_how_a_try_ended_and_neither_address_nor_letter() {
     let log = Log::default();
     let _on = log.listen();
     let house = House::new().await;
-    for to in ["fine@example.com", "try550@example.com", "data451@example.com", "no address", "drop@example.com"] {
+    for to in [
+        "fine@example.com",
+        "try550@example.com",
+        "data451@example.com",
+        "no address",
+        "drop@example.com",
+    ] {
         house.enqueue(to).await;
     }
     let worker = house.worker();
     house.told(4).await;
     worker.stop().await;
     let said = log.said();
-    for wanted in ["mail tried", "outcome=Accepted", "outcome=Refused", "outcome=Deferred", "mail dropped"] {
+    for wanted in [
+        "mail tried",
+        "outcome=Accepted",
+        "outcome=Refused",
+        "outcome=Deferred",
+        "mail dropped",
+    ] {
         assert!(said.contains(wanted), "no {wanted} in {said}");
     }
     for secret in [SECRET, "@example.com", "no address"] {
@@ -601,8 +828,12 @@ async fn g5_how_long_from_queue_to_accepted_at_50_mails_a_second() {
     }
     house.until_idle().await;
     worker.stop().await;
-    let mut waits: Vec<u128> =
-        house.rows().await.iter().map(|row| row.finished_at.unwrap().since(row.created_at).as_millis()).collect();
+    let mut waits: Vec<u128> = house
+        .rows()
+        .await
+        .iter()
+        .map(|row| row.finished_at.unwrap().since(row.created_at).as_millis())
+        .collect();
     waits.sort_unstable();
     assert_eq!(waits.len(), 150);
     println!(

@@ -62,8 +62,16 @@ impl Worker {
     /// what it could not finish. A database that is away is asked again ever more slowly, and said once.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let owner = secret::public_id();
-        let (concurrency, drain, notify) = (self.concurrency.max(1), self.drain, Arc::clone(&self.notify));
-        let hand = Arc::new(Hand { db: self.db, composer: self.composer, transport: self.transport });
+        let (concurrency, drain, notify) = (
+            self.concurrency.max(1),
+            self.drain,
+            Arc::clone(&self.notify),
+        );
+        let hand = Arc::new(Hand {
+            db: self.db,
+            composer: self.composer,
+            transport: self.transport,
+        });
         let mut trying = JoinSet::new();
         let mut trouble = Trouble::default();
         let mut shutdown = pin!(shutdown);
@@ -92,13 +100,18 @@ impl Worker {
                 Some(_) = trying.join_next(), if pause.is_none() && full => {}
             }
         }
-        if timeout(drain, async { while trying.join_next().await.is_some() {} }).await.is_err() {
+        if timeout(drain, async { while trying.join_next().await.is_some() {} })
+            .await
+            .is_err()
+        {
             trying.shutdown().await;
         }
         match give_back(&hand.db, owner).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "mail leases given back"),
-            Err(failure) => tracing::warn!(%failure, "mail leases not given back; they run out by themselves"),
+            Err(failure) => {
+                tracing::warn!(%failure, "mail leases not given back; they run out by themselves")
+            }
         }
         hand.transport.close().await;
     }
@@ -143,7 +156,11 @@ struct Hand {
 
 impl Hand {
     async fn lease(&self, owner: Uuid, most: usize) -> Result<Vec<Model>, Failure> {
-        if most == 0 { Ok(Vec::new()) } else { lease(&self.db, owner, most).await }
+        if most == 0 {
+            Ok(Vec::new())
+        } else {
+            lease(&self.db, owner, most).await
+        }
     }
 
     /// One try of one row, as a trace of its own.
@@ -165,7 +182,11 @@ impl Hand {
         drop(letter);
         let took = started.elapsed();
         let Tried { outcome, class } = &tried;
-        span.end(|| None, || vec![Tag::Outcome(outcome.name())], *outcome != Outcome::Accepted);
+        span.end(
+            || None,
+            || vec![Tag::Outcome(outcome.name())],
+            *outcome != Outcome::Accepted,
+        );
         metrics::mail_tried(outcome.name(), took);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(outbox = %row.id, attempt = row.attempts, ?outcome, class, ms, "mail tried");
@@ -178,8 +199,11 @@ impl Hand {
         if !renew(&tx, row).await? {
             return Ok(None);
         }
-        let composed =
-            if tx.now > row.give_up_at { Composed::Drop("too late") } else { self.composer.compose(&tx, row).await? };
+        let composed = if tx.now > row.give_up_at {
+            Composed::Drop("too late")
+        } else {
+            self.composer.compose(&tx, row).await?
+        };
         match composed {
             Composed::Letter { letter, reference } => {
                 tx.commit().await?;
@@ -202,7 +226,10 @@ impl Hand {
         } else {
             tracing::error!(outbox = %row.id, %failure, "mail not composed");
         }
-        let tried = Tried { outcome: Outcome::Deferred, class: "not composed".to_owned() };
+        let tried = Tried {
+            outcome: Outcome::Deferred,
+            class: "not composed".to_owned(),
+        };
         let _ = self.record_once(row, None, &tried).await;
     }
 
@@ -221,16 +248,25 @@ impl Hand {
         tracing::warn!(outbox = %row.id, "mail outcome not recorded: database away; it will be sent again");
     }
 
-    async fn record_once(&self, row: &Model, reference: Option<Uuid>, tried: &Tried) -> Result<(), Failure> {
+    async fn record_once(
+        &self,
+        row: &Model,
+        reference: Option<Uuid>,
+        tried: &Tried,
+    ) -> Result<(), Failure> {
         let tx = self.db.begin().await?;
         let next = record(&tx, row, tried).await?;
         // Also when the row is another's by now: this letter's secrets had this outcome, whatever became of the row.
         if let Some(reference) = reference {
-            self.composer.tried(&tx, row, reference, tried.outcome).await?;
+            self.composer
+                .tried(&tx, row, reference, tried.outcome)
+                .await?;
         }
         tx.commit().await?;
         match next {
-            None => tracing::warn!(outbox = %row.id, attempt = row.attempts, "mail lease lost during the try"),
+            None => {
+                tracing::warn!(outbox = %row.id, attempt = row.attempts, "mail lease lost during the try")
+            }
             Some(Next::Dropped) => dropped(row, &tried.class),
             Some(Next::Sent | Next::Again(_)) => {}
         }

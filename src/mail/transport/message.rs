@@ -26,11 +26,24 @@ pub(super) fn build(from: &Mailbox, letter: &Letter, now: Time) -> Result<Messag
         .subject(one_line(&letter.subject))
         .date(UNIX_EPOCH + Duration::from_millis(millis))
         // A new one for each try: a server that drops doubles by it must not drop the letter with the newer secret.
-        .message_id(Some(format!("<{}@{}>", secret::public_id(), from.email.domain())))
+        .message_id(Some(format!(
+            "<{}@{}>",
+            secret::public_id(),
+            from.email.domain()
+        )))
         // RFC 3834 §5: keeps vacation notices from answering.
-        .raw_header(field(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated"))
-        .raw_header(field(HeaderName::new_from_ascii_str("Content-Language"), &one_line(&letter.locale)))
-        .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
+        .raw_header(field(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated",
+        ))
+        .raw_header(field(
+            HeaderName::new_from_ascii_str("Content-Language"),
+            &one_line(&letter.locale),
+        ))
+        .multipart(MultiPart::alternative_plain_html(
+            letter.text.clone(),
+            letter.html.clone(),
+        ))
         .map_err(|_| "message")?;
     if message.formatted().len() > LARGEST {
         return Err("too large");
@@ -40,14 +53,24 @@ pub(super) fn build(from: &Mailbox, letter: &Letter, now: Time) -> Result<Messag
 
 /// The header fields, unfolded, for the mailbox page.
 pub(super) fn fields(message: &Message) -> Vec<(String, String)> {
-    let block = message.headers().to_string().replace("\r\n ", " ").replace("\r\n\t", " ");
-    block.lines().filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_owned(), v.trim().to_owned())).collect()
+    let block = message
+        .headers()
+        .to_string()
+        .replace("\r\n ", " ")
+        .replace("\r\n\t", " ");
+    block
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(n, v)| (n.to_owned(), v.trim().to_owned()))
+        .collect()
 }
 
 /// An address was canonicalised long before it comes here; this is the last gate before header and SMTP command, and
 /// refuses whatever could end either (RFC 5321 §4.1.2: no quoted local part is needed for any address we accept).
 fn address(text: &str) -> Option<Address> {
-    let foul = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '"' | ',' | ';' | ':' | '\\');
+    let foul = |c: char| {
+        c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '"' | ',' | ';' | ':' | '\\')
+    };
     if text.len() > 254 || text.contains(foul) {
         return None;
     }
@@ -55,7 +78,9 @@ fn address(text: &str) -> Option<Address> {
 }
 
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn field(name: HeaderName, value: &str) -> HeaderValue {
@@ -83,19 +108,40 @@ mod tests {
 
     #[test]
     fn g7_the_message_has_two_parts_and_the_fields_of_an_automatic_letter() {
-        let message = build(&from(), &letter("someone@example.com", "Connexion à la leçon"), Time(1_000)).unwrap();
+        let message = build(
+            &from(),
+            &letter("someone@example.com", "Connexion à la leçon"),
+            Time(1_000),
+        )
+        .unwrap();
         let raw = String::from_utf8(message.formatted()).unwrap();
         assert!(raw.is_ascii());
         let fields = fields(&message);
-        let of = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default();
+        let of = |name: &str| {
+            fields
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, v)| v.clone())
+                .unwrap_or_default()
+        };
         assert_eq!(of("Auto-Submitted"), "auto-generated");
         assert_eq!(of("Content-Language"), "fr");
         assert_eq!(of("Date"), "Thu, 01 Jan 1970 00:00:01 +0000");
         assert_eq!(of("To"), "someone@example.com");
-        assert!(of("From").contains("<login@id.example.com>"), "{}", of("From"));
-        assert!(of("Message-ID").ends_with("@id.example.com>"), "{}", of("Message-ID"));
+        assert!(
+            of("From").contains("<login@id.example.com>"),
+            "{}",
+            of("From")
+        );
+        assert!(
+            of("Message-ID").ends_with("@id.example.com>"),
+            "{}",
+            of("Message-ID")
+        );
         assert!(raw.contains("multipart/alternative"));
-        assert!(raw.contains("text/plain; charset=utf-8") && raw.contains("text/html; charset=utf-8"));
+        assert!(
+            raw.contains("text/plain; charset=utf-8") && raw.contains("text/html; charset=utf-8")
+        );
     }
 
     #[test]
@@ -125,17 +171,28 @@ mod tests {
             "@example.com",
             &format!("{}@example.com", "a".repeat(250)),
         ] {
-            assert_eq!(build(&from(), &letter(to, "s"), Time(0)).unwrap_err(), "address", "{to:?}");
+            assert_eq!(
+                build(&from(), &letter(to, "s"), Time(0)).unwrap_err(),
+                "address",
+                "{to:?}"
+            );
         }
     }
 
     #[test]
     fn e4_a_subject_cannot_inject_a_field() {
-        for subject in ["Hi\r\nBcc: b@example.com", "Hi\nBcc: b@example.com", "Hé\r\n\r\n<p>body</p>"] {
+        for subject in [
+            "Hi\r\nBcc: b@example.com",
+            "Hi\nBcc: b@example.com",
+            "Hé\r\n\r\n<p>body</p>",
+        ] {
             let message = build(&from(), &letter("a@example.com", subject), Time(0)).unwrap();
             let fields = fields(&message);
             assert!(!fields.iter().any(|(name, _)| name == "Bcc"), "{fields:?}");
-            assert_eq!(fields.iter().filter(|(name, _)| name == "Subject").count(), 1);
+            assert_eq!(
+                fields.iter().filter(|(name, _)| name == "Subject").count(),
+                1
+            );
             assert_eq!(message.envelope().to().len(), 1);
         }
     }

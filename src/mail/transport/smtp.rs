@@ -81,10 +81,15 @@ impl Smtp {
             SmtpTls::Starttls => (Tls::Starttls(tls_parameters(config)?), 587),
             SmtpTls::Implicit => (Tls::Implicit(tls_parameters(config)?), 465),
         };
-        let credentials = || Credentials::new(config.username.clone(), config.password.expose().to_owned());
+        let credentials =
+            || Credentials::new(config.username.clone(), config.password.expose().to_owned());
         Ok(Self {
             host: config.host.clone(),
-            port: if config.port == 0 { usual_port } else { config.port },
+            port: if config.port == 0 {
+                usual_port
+            } else {
+                config.port
+            },
             tls,
             hello: ClientId::Domain(domain.to_owned()),
             credentials: (!config.username.is_empty()).then(credentials),
@@ -109,7 +114,9 @@ impl Smtp {
         }
         match timeout_at(deadline, line.connection.message(letter)).await {
             Err(_) => Tried::new(Outcome::InDoubt, "timeout"),
-            Ok(Err(error)) if error.status().is_none() => Tried::new(Outcome::InDoubt, class(&error)),
+            Ok(Err(error)) if error.status().is_none() => {
+                Tried::new(Outcome::InDoubt, class(&error))
+            }
             Ok(Err(error)) => line.leave(replied(&error)).await,
             Ok(Ok(_)) => {
                 self.keep(line);
@@ -120,7 +127,9 @@ impl Smtp {
 
     /// A connection as a letter would need it, and farewell.
     pub(super) async fn greet(&self) -> Result<(), String> {
-        let mut line = timeout(self.timeout, self.line()).await.map_err(|_| "timeout".to_owned())??;
+        let mut line = timeout(self.timeout, self.line())
+            .await
+            .map_err(|_| "timeout".to_owned())??;
         let _ = timeout(FAREWELL, line.connection.abort()).await;
         Ok(())
     }
@@ -143,7 +152,11 @@ impl Smtp {
         loop {
             let Some(mut line) = self.idle().pop() else {
                 let connection = self.open().await?;
-                return Ok(Line { connection, letters: 0, since: Instant::now() });
+                return Ok(Line {
+                    connection,
+                    letters: 0,
+                    since: Instant::now(),
+                });
             };
             if line.since.elapsed() < LONGEST_IDLE && line.connection.test_connected().await {
                 return Ok(line);
@@ -154,19 +167,28 @@ impl Smtp {
     async fn open(&self) -> Result<AsyncSmtpConnection, String> {
         let server = (self.host.as_str(), self.port);
         let mut connection = if let Tls::Implicit(tls) = &self.tls {
-            AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, Some(tls.clone()), None).await
+            AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, Some(tls.clone()), None)
+                .await
         } else {
-            let stream = TcpStream::connect(server).await.map_err(|_| "connection".to_owned())?;
+            let stream = TcpStream::connect(server)
+                .await
+                .map_err(|_| "connection".to_owned())?;
             // A letter is written in two parts; without this the second waits some 40 ms for the answer to the first.
             let _ = stream.set_nodelay(true);
             AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await
         }
         .map_err(|e| session_class(&e))?;
         if let Tls::Starttls(tls) = &self.tls {
-            connection.starttls(tls.clone(), &self.hello).await.map_err(|e| session_class(&e))?;
+            connection
+                .starttls(tls.clone(), &self.hello)
+                .await
+                .map_err(|e| session_class(&e))?;
         }
         if let Some(credentials) = &self.credentials {
-            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|e| session_class(&e))?;
+            connection
+                .auth(DEFAULT_MECHANISMS, credentials)
+                .await
+                .map_err(|e| session_class(&e))?;
         }
         Ok(connection)
     }
@@ -196,10 +218,21 @@ impl Line {
 }
 
 /// MAIL, RCPT, DATA (RFC 5321 §3.3), with SMTPUTF8 where the address needs it (RFC 6531 §3.4).
-async fn announce(connection: &mut AsyncSmtpConnection, envelope: &Envelope, letter: &[u8]) -> Result<(), Tried> {
+async fn announce(
+    connection: &mut AsyncSmtpConnection,
+    envelope: &Envelope,
+    letter: &[u8],
+) -> Result<(), Tried> {
     let mut options = Vec::new();
-    if !envelope.to().iter().all(|address| AsRef::<str>::as_ref(address).is_ascii()) {
-        if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+    if !envelope
+        .to()
+        .iter()
+        .all(|address| AsRef::<str>::as_ref(address).is_ascii())
+    {
+        if !connection
+            .server_info()
+            .supports_feature(Extension::SmtpUtfEight)
+        {
             return Err(Tried::new(Outcome::Refused, "unsupported"));
         }
         options.push(MailParameter::SmtpUtfEight);
@@ -207,9 +240,15 @@ async fn announce(connection: &mut AsyncSmtpConnection, envelope: &Envelope, let
     if !letter.is_ascii() {
         options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
-    connection.command(Mail::new(envelope.from().cloned(), options)).await.map_err(|e| replied(&e))?;
+    connection
+        .command(Mail::new(envelope.from().cloned(), options))
+        .await
+        .map_err(|e| replied(&e))?;
     for to in envelope.to() {
-        connection.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(|e| replied(&e))?;
+        connection
+            .command(Rcpt::new(to.clone(), Vec::new()))
+            .await
+            .map_err(|e| replied(&e))?;
     }
     connection.command(Data).await.map_err(|e| replied(&e))?;
     Ok(())
@@ -217,12 +256,18 @@ async fn announce(connection: &mut AsyncSmtpConnection, envelope: &Envelope, let
 
 /// RFC 5321 §4.2.1: 5yz is for good, 4yz may pass; without a reply nothing was accepted yet.
 fn replied(error: &Error) -> Tried {
-    let outcome = if error.is_permanent() { Outcome::Refused } else { Outcome::Deferred };
+    let outcome = if error.is_permanent() {
+        Outcome::Refused
+    } else {
+        Outcome::Deferred
+    };
     Tried::new(outcome, class(error))
 }
 
 fn session_class(error: &Error) -> String {
-    error.status().map_or_else(|| class(error), |code| format!("session {code}"))
+    error
+        .status()
+        .map_or_else(|| class(error), |code| format!("session {code}"))
 }
 
 fn class(error: &Error) -> String {
@@ -240,7 +285,9 @@ fn class(error: &Error) -> String {
 fn is_certificate(error: &Error) -> bool {
     let mut cause = error.source();
     while let Some(found) = cause {
-        let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = found
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
         if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
             return true;
         }
@@ -261,5 +308,7 @@ fn tls_parameters(config: &config::Mail) -> Result<TlsParameters, String> {
         let roots = Certificate::from_pem(&pem).map_err(|e| wrong(e.to_string()))?;
         builder = builder.add_root_certificate(roots);
     }
-    builder.build().map_err(|e| format!("mail: TLS for {} cannot be set up: {e}", config.host))
+    builder
+        .build()
+        .map_err(|e| format!("mail: TLS for {} cannot be set up: {e}", config.host))
 }

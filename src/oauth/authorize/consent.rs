@@ -48,17 +48,28 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
         let mut visit = Visit::of(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = handle(&params)?;
-        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
-        visit.tongue = app.texts.pick(&pending.ui_locales, &visit.caller.accept_language);
+        let pending = pending::look(&app.tickets, &handle, visit.asker())
+            .await?
+            .ok_or(Trouble::Expired)?;
+        visit.tongue = app
+            .texts
+            .pick(&pending.ui_locales, &visit.caller.accept_language);
         let asked = restore(&pending, &visit)?;
         // Only a request that needs nothing but consent is decided here: one that waits for a sign-in, or for a fresher
         // proof, goes where it is looked at again.
         let current = visit.current.as_ref();
         let consented = super::is_consented(app, &visit, &asked).await?;
-        let (Next::Consent, Some(current)) = (next(&asked, current, consented, app.clock().now()), current) else {
-            return Ok(see_other(&format!("{RESUME_PATH}?txn={}", handle.to_text())));
+        let (Next::Consent, Some(current)) =
+            (next(&asked, current, consented, app.clock().now()), current)
+        else {
+            return Ok(see_other(&format!(
+                "{RESUME_PATH}?txn={}",
+                handle.to_text()
+            )));
         };
-        let email = user::address_of(app.db.read(), current.user.id).await?.map(|row| row.email);
+        let email = user::address_of(app.db.read(), current.user.id)
+            .await?
+            .map(|row| row.email);
         let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
         let scopes: Vec<&str> = wanted.split_ascii_whitespace().collect();
         let txn = handle.to_text();
@@ -97,13 +108,23 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
         let handle = handle(&params)?;
         let current = visit.current.as_ref().ok_or(Trouble::Stale)?;
         let context = bound_to(&handle.to_text(), current);
-        let form = Form { params: &params, name: "consent", context: &context, allow_null_origin: false };
+        let form = Form {
+            params: &params,
+            name: "consent",
+            context: &context,
+            allow_null_origin: false,
+        };
         visit.check_form(app, request, &form)?;
         let allowed = params.one("decision")? == Some("allow");
-        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let pending = pending::look(&app.tickets, &handle, visit.asker())
+            .await?
+            .ok_or(Trouble::Expired)?;
         let mut asked = restore(&pending, &visit)?;
-        let answer =
-            if allowed { allow(app, &visit, &mut asked, current).await? } else { refused(app, &visit, &asked) };
+        let answer = if allowed {
+            allow(app, &visit, &mut asked, current).await?
+        } else {
+            refused(app, &visit, &asked)
+        };
         super::taken(app, &visit, &handle, answer).await
     })
     .await
@@ -139,14 +160,24 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
         let visit = Visit::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "flow", "form_token"])?;
-        let context = params.one("txn")?.or(params.one("flow")?).unwrap_or_default();
-        let form = Form { params: &params, name: "cancel", context, allow_null_origin: false };
+        let context = params
+            .one("txn")?
+            .or(params.one("flow")?)
+            .unwrap_or_default();
+        let form = Form {
+            params: &params,
+            name: "cancel",
+            context,
+            allow_null_origin: false,
+        };
         visit.check_form(app, request, &form)?;
         if params.has("flow") {
             return turn_back(app, &visit, flow_id(&params)?).await;
         }
         let handle = handle(&params)?;
-        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let pending = pending::look(&app.tickets, &handle, visit.asker())
+            .await?
+            .ok_or(Trouble::Expired)?;
         let answer = refused(app, &visit, &restore(&pending, &visit)?);
         // The handle may be a copy's: a sign-in that is under way with another one must not answer as well.
         if !pending::claim_origin(&app.tickets, &pending).await? {
@@ -160,19 +191,29 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
 /// A mail is on its way, and the person would rather go back: its link is worth nothing any more, and the client hears of
 /// it, unless another sign-in with the same request has answered already.
 async fn turn_back(app: &App, visit: &Visit, id: Uuid) -> Result<Response, Trouble> {
-    let flow = flow::held(app.db.read(), id, &visit.holder()).await?.ok_or(Trouble::Expired)?;
+    let flow = flow::held(app.db.read(), id, &visit.holder())
+        .await?
+        .ok_or(Trouble::Expired)?;
     let pending = request_of(&flow)?.ok_or(Trouble::Expired)?;
     let asked = restore(&pending, visit)?;
     let tx = app.db.begin().await?;
     if !flow::abandon(&tx, flow.id).await? {
         return Err(Trouble::Expired);
     }
-    let event = Event::new(Kind::MagicLinkRefused).reason("turned_back").flow(flow.id).address(&flow.address_key);
-    let event = event.client(flow.client_id.as_deref()).caller(&visit.caller.network, &visit.caller.request_id);
+    let event = Event::new(Kind::MagicLinkRefused)
+        .reason("turned_back")
+        .flow(flow.id)
+        .address(&flow.address_key);
+    let event = event
+        .client(flow.client_id.as_deref())
+        .caller(&visit.caller.network, &visit.caller.request_id);
     event.record(&tx).await?;
     tx.commit().await?;
     // After it: a link that was quicker goes on with the request. With the store away nobody else can answer it.
-    if pending::claim_origin(&app.tickets, &pending).await.unwrap_or(true) {
+    if pending::claim_origin(&app.tickets, &pending)
+        .await
+        .unwrap_or(true)
+    {
         return Ok(refused(app, visit, &asked));
     }
     Err(Trouble::Expired)

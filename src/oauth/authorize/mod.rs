@@ -42,7 +42,9 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
         match AuthorizeRequest::parse(&params, &visit.config, app, app.clock().now()) {
             Ok(asked) => proceed(app, &visit, asked, Leave::ByRedirect).await,
             Err(Rejected::Page(parameter)) => Err(Trouble::Request(parameter)),
-            Err(Rejected::Redirect(back, error)) => Ok(respond::error(app, &visit, &back, error, Leave::ByRedirect)),
+            Err(Rejected::Redirect(back, error)) => {
+                Ok(respond::error(app, &visit, &back, error, Leave::ByRedirect))
+            }
         }
     })
     .await
@@ -51,7 +53,12 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
 /// `POST /oauth2/authorize`: a cross-site POST brings no Lax cookie, so it goes on as our own GET (AZ-1).
 #[handler]
 pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, posted::keep(app, request, body, "/oauth2/authorize")).await
+    trouble::page(
+        app,
+        request,
+        posted::keep(app, request, body, "/oauth2/authorize"),
+    )
+    .await
 }
 
 /// `GET /oauth2/authorize/resume`: the person has signed in; the request that waited goes on, once.
@@ -61,11 +68,14 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
         let visit = Visit::of(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)?;
-        let pending = pending::look(&app.tickets, &handle, visit.asker()).await?.ok_or(Trouble::Expired)?;
+        let pending = pending::look(&app.tickets, &handle, visit.asker())
+            .await?
+            .ok_or(Trouble::Expired)?;
         // A handle of something else that waits is no request.
         let stored = serde_json::from_str(&pending.request).map_err(|_| Trouble::Expired)?;
         // The configuration may have changed since: what is no longer registered is no longer answered.
-        let asked = AuthorizeRequest::restore(stored, &visit.config).ok_or(Trouble::Request("redirect_uri"))?;
+        let asked = AuthorizeRequest::restore(stored, &visit.config)
+            .ok_or(Trouble::Request("redirect_uri"))?;
         let answer = proceed(app, &visit, asked, Leave::ByRedirect).await?;
         taken(app, &visit, &handle, answer).await
     })
@@ -74,11 +84,24 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
 
 /// The answer, if its request had not been taken before. It is taken last: whatever fails before leaves it waiting, and
 /// a code that is not sent is worth nothing.
-async fn taken(app: &App, visit: &Visit, handle: &Plain, answer: Response) -> Result<Response, Trouble> {
-    pending::take(&app.tickets, handle, visit.asker()).await?.map(|_| answer).ok_or(Trouble::Expired)
+async fn taken(
+    app: &App,
+    visit: &Visit,
+    handle: &Plain,
+    answer: Response,
+) -> Result<Response, Trouble> {
+    pending::take(&app.tickets, handle, visit.asker())
+        .await?
+        .map(|_| answer)
+        .ok_or(Trouble::Expired)
 }
 
-async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>, leave: Leave) -> Result<Response, Trouble> {
+async fn proceed(
+    app: &App,
+    visit: &Visit,
+    mut asked: AuthorizeRequest<'_>,
+    leave: Leave,
+) -> Result<Response, Trouble> {
     let now = app.clock().now();
     let consented = is_consented(app, visit, &asked).await?;
     match next(&asked, visit.current.as_ref(), consented, now) {
@@ -92,7 +115,10 @@ async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>, leav
             Ok(visit.answer(see_other(&consent::path(&handle))))
         }
         Next::SignIn { fresh } => {
-            asked.stored.proven_before = visit.current.as_ref().map(|current| current.session.auth_time);
+            asked.stored.proven_before = visit
+                .current
+                .as_ref()
+                .map(|current| current.session.auth_time);
             let handle = park(app, visit, &asked, fresh).await?;
             Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
         }
@@ -101,8 +127,14 @@ async fn proceed(app: &App, visit: &Visit, mut asked: AuthorizeRequest<'_>, leav
 
 /// First-party clients need not ask; others by what the person has allowed them before. Where the answer would go to
 /// anything that runs on the person's machine, somebody must have seen a page either way.
-async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) -> Result<bool, Trouble> {
-    let Some(current) = &visit.current else { return Ok(false) };
+async fn is_consented(
+    app: &App,
+    visit: &Visit,
+    asked: &AuthorizeRequest<'_>,
+) -> Result<bool, Trouble> {
+    let Some(current) = &visit.current else {
+        return Ok(false);
+    };
     if goes_to_the_device(app, asked) && !next::is_new(asked, current) {
         return Ok(false);
     }
@@ -110,7 +142,13 @@ async fn is_consented(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) ->
         return Ok(true);
     }
     let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
-    Ok(consent_store::covers(app.db.read(), &current.user, &asked.client.client_id, &wanted).await?)
+    Ok(consent_store::covers(
+        app.db.read(),
+        &current.user,
+        &asked.client.client_id,
+        &wanted,
+    )
+    .await?)
 }
 
 /// RFC 8252 §8.6: anything on the machine may wait at a port or have taken an app's scheme, and begin a request in the
@@ -123,8 +161,15 @@ fn goes_to_the_device(app: &App, asked: &AuthorizeRequest<'_>) -> bool {
 }
 
 /// Parks a request, under a budget of the asker's network: each takes room in the ticket store, and anybody may ask.
-async fn park(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>, fresh: bool) -> Result<Plain, Trouble> {
-    if let Some(wait) = limit::authorize(&app.tickets, visit.caller.ip, &visit.config.limits).await? {
+async fn park(
+    app: &App,
+    visit: &Visit,
+    asked: &AuthorizeRequest<'_>,
+    fresh: bool,
+) -> Result<Plain, Trouble> {
+    if let Some(wait) =
+        limit::authorize(&app.tickets, visit.caller.ip, &visit.config.limits).await?
+    {
         return Err(Trouble::Busy(wait));
     }
     let pending = Pending {
@@ -147,8 +192,18 @@ impl Hints for App {
     }
 
     fn subject(&self, hint: &str) -> Result<String, OauthError> {
-        let refused = OauthError::new(Code::InvalidRequest, "The parameter id_token_hint is not an ID token of ours.");
-        let claims = self.keys.verify_hint(hint, &self.public_url).map_err(|_| refused)?;
-        claims.get("sub").and_then(|sub| sub.as_str()).map(str::to_owned).ok_or(refused)
+        let refused = OauthError::new(
+            Code::InvalidRequest,
+            "The parameter id_token_hint is not an ID token of ours.",
+        );
+        let claims = self
+            .keys
+            .verify_hint(hint, &self.public_url)
+            .map_err(|_| refused)?;
+        claims
+            .get("sub")
+            .and_then(|sub| sub.as_str())
+            .map(str::to_owned)
+            .ok_or(refused)
     }
 }

@@ -26,7 +26,12 @@ pub enum Next<'a> {
 /// Decides. `prompt=login` and `max_age` ask for a proof since the request was made (PM-3, PM-4); `consented` says
 /// whether the person has allowed this client all that it asks for, or need not be asked.
 #[must_use]
-pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, consented: bool, now: Time) -> Next<'a> {
+pub fn next<'a>(
+    asked: &AuthorizeRequest<'_>,
+    current: Option<&'a Current>,
+    consented: bool,
+    now: Time,
+) -> Next<'a> {
     let prompt = asked.stored.prompt;
     let sign_in = |fresh| match prompt.none {
         true => {
@@ -47,7 +52,11 @@ pub fn next<'a>(asked: &AuthorizeRequest<'_>, current: Option<&'a Current>, cons
     };
     if !is_strong(asked, &current.session.acr) {
         // A fresh proof is one by mail; nothing else can be had of somebody who is signed in.
-        return if is_strong(asked, Method::Mail.acr()) { sign_in(true) } else { Next::Refuse(UNMET) };
+        return if is_strong(asked, Method::Mail.acr()) {
+            sign_in(true)
+        } else {
+            Next::Refuse(UNMET)
+        };
     }
     if wishes_mail(asked, &current.session.acr) && !prompt.none {
         return sign_in(true);
@@ -74,7 +83,13 @@ pub fn wants_mail(asked: &AuthorizeRequest<'_>) -> bool {
 /// sign-in of another strength than this, and a proof by mail is one. A wish that nothing here fulfils is none, and no
 /// wish fails a request.
 fn wishes_mail(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
-    let wished = |acr: &str| asked.stored.acr_values.split_ascii_whitespace().any(|value| value == acr);
+    let wished = |acr: &str| {
+        asked
+            .stored
+            .acr_values
+            .split_ascii_whitespace()
+            .any(|value| value == acr)
+    };
     let mail = Method::Mail.acr();
     !wished(acr) && wished(mail) && is_strong(asked, mail)
 }
@@ -86,12 +101,20 @@ fn is_strong(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
 
 /// Whether it is the user whom `id_token_hint` or `claims` names, if one is named (OIDC Core §3.1.2.2).
 fn is_meant(asked: &AuthorizeRequest<'_>, current: &Current) -> bool {
-    asked.stored.hinted_sub.as_ref().is_none_or(|sub| *sub == current.user.public_id.to_string())
+    asked
+        .stored
+        .hinted_sub
+        .as_ref()
+        .is_none_or(|sub| *sub == current.user.public_id.to_string())
 }
 
 /// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.
 fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
-    let Prompt { login, select_account, .. } = asked.stored.prompt;
+    let Prompt {
+        login,
+        select_account,
+        ..
+    } = asked.stored.prompt;
     // A provider may have let them pass by a session of its own: that proves nothing fresh (DESIGN §8).
     let wants_fresh = login || asked.stored.max_age.is_some();
     if wants_fresh && session::is_vouched_for(&current.session) {
@@ -100,9 +123,14 @@ fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
     if !is_meant(asked, current) {
         return false;
     }
-    let age = now.seconds().saturating_sub(current.session.auth_time.seconds());
+    let age = now
+        .seconds()
+        .saturating_sub(current.session.auth_time.seconds());
     if is_new(asked, current) {
-        return asked.stored.max_age.is_none_or(|max| age <= max.max(ON_THE_WAY));
+        return asked
+            .stored
+            .max_age
+            .is_none_or(|max| age <= max.max(ON_THE_WAY));
     }
     !login && !select_account && asked.stored.max_age.is_none_or(|max| max > 0 && age <= max)
 }
@@ -116,7 +144,11 @@ const ON_THE_WAY: i64 = 60;
 #[must_use]
 pub fn is_new(asked: &AuthorizeRequest<'_>, current: &Current) -> bool {
     let auth_time = current.session.auth_time;
-    auth_time >= asked.stored.asked_at && asked.stored.proven_before.is_none_or(|before| auth_time > before)
+    auth_time >= asked.stored.asked_at
+        && asked
+            .stored
+            .proven_before
+            .is_none_or(|before| auth_time > before)
 }
 
 #[cfg(test)]

@@ -32,8 +32,16 @@ const KNOWN: [&str; 12] = [
 ];
 
 /// What may help and never fails a request (OIDC Core §15.1), unless it is repeated; and what is refused by its own name.
-const ONCE: [&str; 8] =
-    ["login_hint", "ui_locales", "display", "acr_values", "claims", "claims_locales", "request", "request_uri"];
+const ONCE: [&str; 8] = [
+    "login_hint",
+    "ui_locales",
+    "display",
+    "acr_values",
+    "claims",
+    "claims_locales",
+    "request",
+    "request_uri",
+];
 
 /// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
 const MAX_STATE: usize = 512;
@@ -150,18 +158,43 @@ impl<'a> AuthorizeRequest<'a> {
     ///
     /// # Errors
     /// [`Rejected`].
-    pub fn parse(params: &Params, config: &'a Config, hints: &dyn Hints, now: Time) -> Result<Self, Rejected> {
+    pub fn parse(
+        params: &Params,
+        config: &'a Config,
+        hints: &dyn Hints,
+        now: Time,
+    ) -> Result<Self, Rejected> {
         let (client, uri) = addressee(params, config)?;
-        let state = params.one_within("state", MAX_STATE).and_then(one_line).map(|state| state.map(str::to_owned));
+        let state = params
+            .one_within("state", MAX_STATE)
+            .and_then(one_line)
+            .map(|state| state.map(str::to_owned));
         // An error, too, travels as the client asked (AZ-14); an unknown mode's in the query.
-        let mode = params.one_within("response_mode", 64).ok().flatten().and_then(mode).unwrap_or_default();
+        let mode = params
+            .one_within("response_mode", 64)
+            .ok()
+            .flatten()
+            .and_then(mode)
+            .unwrap_or_default();
         let client_id = client.client_id.clone();
-        let back = Back { uri, state: state.clone().unwrap_or_default(), mode, client_id };
+        let back = Back {
+            uri,
+            state: state.clone().unwrap_or_default(),
+            mode,
+            client_id,
+        };
         let reject = |error| Rejected::Redirect(Box::new(back.clone()), error);
         state.map_err(|error| reject(error.into()))?;
-        params.known(&KNOWN).and_then(|()| params.once(&ONCE)).map_err(|error| reject(error.into()))?;
+        params
+            .known(&KNOWN)
+            .and_then(|()| params.once(&ONCE))
+            .map_err(|error| reject(error.into()))?;
         let stored = read(params, (client, config), &back, hints, now).map_err(reject)?;
-        Ok(Self { client, redirect: back, stored })
+        Ok(Self {
+            client,
+            redirect: back,
+            stored,
+        })
     }
 
     /// A request that waited, if its client and redirect URI are still registered; of its scopes those that still are.
@@ -171,17 +204,33 @@ impl<'a> AuthorizeRequest<'a> {
         stored.scope = scope::granted(client, &stored.scope);
         let uri = VerifiedRedirect::check(client, &stored.redirect_uri)?;
         let client_id = client.client_id.clone();
-        let redirect = Back { uri, state: stored.state.clone(), mode: stored.mode, client_id };
-        Some(Self { client, redirect, stored })
+        let redirect = Back {
+            uri,
+            state: stored.state.clone(),
+            mode: stored.mode,
+            client_id,
+        };
+        Some(Self {
+            client,
+            redirect,
+            stored,
+        })
     }
 }
 
 /// AZ-2, AZ-4: unknown client; missing, repeated or unmatched redirect URI: a page, never a redirect.
-fn addressee<'a>(params: &Params, config: &'a Config) -> Result<(&'a Client, VerifiedRedirect), Rejected> {
+fn addressee<'a>(
+    params: &Params,
+    config: &'a Config,
+) -> Result<(&'a Client, VerifiedRedirect), Rejected> {
     let page = Rejected::Page;
-    let id = params.needed("client_id", 255).map_err(|_| page("client_id"))?;
+    let id = params
+        .needed("client_id", 255)
+        .map_err(|_| page("client_id"))?;
     let client = client::find(config, id).ok_or(page("client_id"))?;
-    let uri = params.needed("redirect_uri", 2048).map_err(|_| page("redirect_uri"))?;
+    let uri = params
+        .needed("redirect_uri", 2048)
+        .map_err(|_| page("redirect_uri"))?;
     let uri = VerifiedRedirect::check(client, uri).ok_or(page("redirect_uri"))?;
     Ok((client, uri))
 }
@@ -206,13 +255,22 @@ fn read(
     now: Time,
 ) -> Result<Stored, OauthError> {
     let text = |name: &'static str, max: usize| {
-        params.one_within(name, max).map(|value| value.map(str::to_owned)).map_err(OauthError::from)
+        params
+            .one_within(name, max)
+            .map(|value| value.map(str::to_owned))
+            .map_err(OauthError::from)
     };
     request_object(params)?;
     if !client.grant_types.contains(&GrantType::AuthorizationCode) {
-        return Err(OauthError::new(Code::UnauthorizedClient, "The client is not registered for codes."));
+        return Err(OauthError::new(
+            Code::UnauthorizedClient,
+            "The client is not registered for codes.",
+        ));
     }
-    response(text("response_type", 64)?.as_deref(), text("response_mode", 64)?.as_deref())?;
+    response(
+        text("response_type", 64)?.as_deref(),
+        text("response_mode", 64)?.as_deref(),
+    )?;
     let scope = scope::granted(client, text("scope", 1024)?.as_deref().unwrap_or_default());
     let claims = ClaimsRequest::read(&hint(params, "claims", MAX_QUERY));
     Ok(Stored {
@@ -224,11 +282,17 @@ fn read(
         acr: reachable(&claims, config)?,
         acr_values: hint(params, "acr_values", 512),
         scope,
-        code_challenge: challenge(client, text("code_challenge", 128)?, text("code_challenge_method", 16)?.as_deref())?,
+        code_challenge: challenge(
+            client,
+            text("code_challenge", 128)?,
+            text("code_challenge_method", 16)?.as_deref(),
+        )?,
         mode: back.mode,
         resource: resource::asked(params, client, hints.ours())?,
         hinted_sub: subject(
-            text("id_token_hint", MAX_HINT)?.map(|hint| hints.subject(&hint)).transpose()?,
+            text("id_token_hint", MAX_HINT)?
+                .map(|hint| hints.subject(&hint))
+                .transpose()?,
             claims.sub,
         )?,
         prompt: prompt(text("prompt", 64)?.as_deref().unwrap_or_default())?,
@@ -243,9 +307,9 @@ fn read(
 /// OIDC Core §3.1.2.2: one person at most can be meant.
 fn subject(hinted: Option<String>, claimed: Option<String>) -> Result<Option<String>, OauthError> {
     match (hinted, claimed) {
-        (Some(hinted), Some(claimed)) if hinted != claimed => {
-            Err(invalid("The parameters id_token_hint and claims name two different users."))
-        }
+        (Some(hinted), Some(claimed)) if hinted != claimed => Err(invalid(
+            "The parameters id_token_hint and claims name two different users.",
+        )),
         (hinted, claimed) => Ok(hinted.or(claimed)),
     }
 }
@@ -267,7 +331,12 @@ pub const UNMET: OauthError = OauthError::new(
 
 /// What may help and never fails (OIDC Core §15.1): a hint that is too long is none.
 fn hint(params: &Params, name: &'static str, max: usize) -> String {
-    params.one_within(name, max).ok().flatten().unwrap_or_default().to_owned()
+    params
+        .one_within(name, max)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// OIDC Core §6: request objects and request URIs are not supported, and saying so beats ignoring them (AZ-12).
@@ -275,10 +344,16 @@ fn request_object(params: &Params) -> Result<(), OauthError> {
     // Without a value it counts as left out (RFC 6749 §3.1).
     let given = |name| !matches!(params.one_within(name, MAX_QUERY), Ok(None));
     if given("request") {
-        return Err(OauthError::new(Code::RequestNotSupported, "Request objects are not supported."));
+        return Err(OauthError::new(
+            Code::RequestNotSupported,
+            "Request objects are not supported.",
+        ));
     }
     if given("request_uri") {
-        return Err(OauthError::new(Code::RequestUriNotSupported, "Request URIs are not supported."));
+        return Err(OauthError::new(
+            Code::RequestUriNotSupported,
+            "Request URIs are not supported.",
+        ));
     }
     Ok(())
 }
@@ -289,12 +364,17 @@ fn response(kind: Option<&str>, mode: Option<&str>) -> Result<(), OauthError> {
         Some("code") => {}
         None => return Err(invalid("The parameter response_type is missing.")),
         Some(_) => {
-            return Err(OauthError::new(Code::UnsupportedResponseType, "Only response_type=code is supported."));
+            return Err(OauthError::new(
+                Code::UnsupportedResponseType,
+                "Only response_type=code is supported.",
+            ));
         }
     }
     match self::mode(mode.unwrap_or("query")) {
         Some(_) => Ok(()),
-        None => Err(invalid("The parameter response_mode must be query or form_post.")),
+        None => Err(invalid(
+            "The parameter response_mode must be query or form_post.",
+        )),
     }
 }
 
@@ -320,7 +400,11 @@ pub trait Hints {
 
 /// RFC 7636 §4.3: S256 alone; `plain` is refused (AZ-18), and so is a request without a challenge, but for a
 /// confidential client that has switched that off (CP-1).
-fn challenge(client: &Client, challenge: Option<String>, method: Option<&str>) -> Result<Option<String>, OauthError> {
+fn challenge(
+    client: &Client,
+    challenge: Option<String>,
+    method: Option<&str>,
+) -> Result<Option<String>, OauthError> {
     let Some(challenge) = challenge else {
         let without = !client.require_pkce && client.token_endpoint_auth_method != ClientAuth::None;
         if without && method.is_none() {
@@ -332,7 +416,9 @@ fn challenge(client: &Client, challenge: Option<String>, method: Option<&str>) -
         return Err(invalid("The parameter code_challenge_method must be S256."));
     }
     if !is_challenge(&challenge) {
-        return Err(invalid("The parameter code_challenge must be 43 characters of base64url."));
+        return Err(invalid(
+            "The parameter code_challenge must be 43 characters of base64url.",
+        ));
     }
     Ok(Some(challenge))
 }
@@ -342,17 +428,29 @@ fn prompt(values: &str) -> Result<Prompt, OauthError> {
     let values: Vec<&str> = values.split_ascii_whitespace().collect();
     if values.contains(&"none") {
         return match values.len() {
-            1 => Ok(Prompt { none: true, ..Prompt::default() }),
-            _ => Err(invalid("The parameter prompt has none together with another value.")),
+            1 => Ok(Prompt {
+                none: true,
+                ..Prompt::default()
+            }),
+            _ => Err(invalid(
+                "The parameter prompt has none together with another value.",
+            )),
         };
     }
     let has = |value: &str| values.contains(&value);
-    Ok(Prompt { none: false, login: has("login"), consent: has("consent"), select_account: has("select_account") })
+    Ok(Prompt {
+        none: false,
+        login: has("login"),
+        consent: has("consent"),
+        select_account: has("select_account"),
+    })
 }
 
 fn max_age(text: Option<&str>) -> Result<Option<i64>, OauthError> {
     let parse = |text: &str| text.parse::<u32>().map(i64::from);
-    text.map(parse).transpose().map_err(|_| invalid("The parameter max_age must be a number of seconds."))
+    text.map(parse)
+        .transpose()
+        .map_err(|_| invalid("The parameter max_age must be a number of seconds."))
 }
 
 #[cfg(test)]

@@ -93,17 +93,30 @@ pub async fn code(
     };
     let value = serde_json::to_vec(&grant).map_err(Failure::internal)?;
     let life = Duration::from_secs(asked.client.lives(&visit.config.token).code_seconds);
-    if !app.tickets.issue(Kind::Code, &code.hash(), &value, life).await? {
+    if !app
+        .tickets
+        .issue(Kind::Code, &code.hash(), &value, life)
+        .await?
+    {
         return Err(Failure::internal("a fresh 256-bit code was taken").into());
     }
-    Ok(send(app, visit, &asked.redirect, &[("code", &code.to_text())], leave))
+    Ok(send(
+        app,
+        visit,
+        &asked.redirect,
+        &[("code", &code.to_text())],
+        leave,
+    ))
 }
 
 /// Sends an error to the client (AZ-16: nothing but error, error_description, state, iss).
 #[must_use]
 pub fn error(app: &App, visit: &Visit, back: &Back, error: OauthError, leave: Leave) -> Response {
     let description = error.description();
-    let fields = [("error", error.code.name()), ("error_description", &description)];
+    let fields = [
+        ("error", error.code.name()),
+        ("error_description", &description),
+    ];
     send(app, visit, back, &fields, leave)
 }
 
@@ -115,10 +128,21 @@ fn send(app: &App, visit: &Visit, back: &Back, answer: &[(&str, &str)], leave: L
     fields.push(("iss", &app.public_url));
     let site = visit.site_of(Some(&back.client_id));
     let response = match (back.mode, leave) {
-        (Mode::FormPost, _) => {
-            show(&FormPost { tongue: &visit.tongue, action: back.uri.as_str(), fields: &fields }, site)
-        }
-        (Mode::Query, Leave::ByPage) => show(&Continue { tongue: &visit.tongue, href: &back.uri.with(&fields) }, site),
+        (Mode::FormPost, _) => show(
+            &FormPost {
+                tongue: &visit.tongue,
+                action: back.uri.as_str(),
+                fields: &fields,
+            },
+            site,
+        ),
+        (Mode::Query, Leave::ByPage) => show(
+            &Continue {
+                tongue: &visit.tongue,
+                href: &back.uri.with(&fields),
+            },
+            site,
+        ),
         (Mode::Query, Leave::ByRedirect) => redirect(&back.uri.with(&fields)),
     };
     visit.answer(response)

@@ -18,9 +18,15 @@ fn granted(text: &str) -> String {
 fn di_12_what_a_provider_gives_is_told_while_one_is_on() {
     let mut config = Config::default();
     assert_eq!(acr_values(&config), ["urn:entree:acr:email"]);
-    let provider = r#"{"id":"work","name":"Example","issuer":"https://up.invalid","client_id":"c"}"#;
-    config.providers.push(serde_json::from_str(provider).unwrap());
-    assert_eq!(acr_values(&config), ["urn:entree:acr:email", "urn:entree:acr:upstream"]);
+    let provider =
+        r#"{"id":"work","name":"Example","issuer":"https://up.invalid","client_id":"c"}"#;
+    config
+        .providers
+        .push(serde_json::from_str(provider).unwrap());
+    assert_eq!(
+        acr_values(&config),
+        ["urn:entree:acr:email", "urn:entree:acr:upstream"]
+    );
     config.providers[0].enabled = false;
     assert_eq!(acr_values(&config), ["urn:entree:acr:email"]);
 }
@@ -28,16 +34,31 @@ fn di_12_what_a_provider_gives_is_told_while_one_is_on() {
 #[test]
 fn cl_5_known_claims_are_kept_by_place_and_all_else_is_ignored() {
     for (asked, kept) in [
-        (json!({ "userinfo": { "name": { "essential": true } } }), "userinfo.name"),
-        (json!({ "id_token": { "email": null, "email_verified": null } }), "id_token.email id_token.email_verified"),
+        (
+            json!({ "userinfo": { "name": { "essential": true } } }),
+            "userinfo.name",
+        ),
+        (
+            json!({ "id_token": { "email": null, "email_verified": null } }),
+            "id_token.email id_token.email_verified",
+        ),
         (
             json!({ "userinfo": { "roles": {}, "acr": null }, "id_token": { "roles": { "value": "x" } } }),
             "id_token.roles userinfo.roles userinfo.acr",
         ),
         // There in any case, or nothing that we know.
-        (json!({ "id_token": { "auth_time": { "essential": true }, "acr": null, "sub": null, "iss": null } }), ""),
-        (json!({ "userinfo": { "phone_number": { "essential": true }, "http://x/y": { "z": 1 } } }), ""),
-        (json!({ "access_token": { "name": null }, "userinfo": null, "more": 7 }), ""),
+        (
+            json!({ "id_token": { "auth_time": { "essential": true }, "acr": null, "sub": null, "iss": null } }),
+            "",
+        ),
+        (
+            json!({ "userinfo": { "phone_number": { "essential": true }, "http://x/y": { "z": 1 } } }),
+            "",
+        ),
+        (
+            json!({ "access_token": { "name": null }, "userinfo": null, "more": 7 }),
+            "",
+        ),
         (json!({}), ""),
     ] {
         assert_eq!(granted(&asked.to_string()), kept, "{asked}");
@@ -46,7 +67,8 @@ fn cl_5_known_claims_are_kept_by_place_and_all_else_is_ignored() {
 
 #[test]
 fn cl_5_what_is_not_as_the_standard_says_asks_for_nothing() {
-    let long = json!({ "userinfo": { "name": null, "x": { "value": "y".repeat(MAX_BYTES) } } }).to_string();
+    let long = json!({ "userinfo": { "name": null, "x": { "value": "y".repeat(MAX_BYTES) } } })
+        .to_string();
     for text in [
         "",
         "{{{",
@@ -59,7 +81,11 @@ fn cl_5_what_is_not_as_the_standard_says_asks_for_nothing() {
         &"[".repeat(MAX_BYTES),
         &long,
     ] {
-        assert_eq!(ClaimsRequest::read(text), ClaimsRequest::default(), "{text}");
+        assert_eq!(
+            ClaimsRequest::read(text),
+            ClaimsRequest::default(),
+            "{text}"
+        );
     }
 }
 
@@ -67,9 +93,19 @@ fn cl_5_what_is_not_as_the_standard_says_asks_for_nothing() {
 fn cl_5_tk_10_a_client_gets_no_more_than_its_scopes_stand_for() {
     let all = json!({ "userinfo": { "name": null, "email": null, "roles": null } }).to_string();
     let asked = ClaimsRequest::read(&all);
-    assert_eq!(asked.granted(&client(r#""openid","email""#), "openid"), "userinfo.email userinfo.roles");
-    assert_eq!(asked.granted(&client(r#""openid""#), "openid"), "userinfo.roles");
-    assert_eq!(asked.granted(&client(r#""openid","email""#), "email"), "", "without openid there is no place for it");
+    assert_eq!(
+        asked.granted(&client(r#""openid","email""#), "openid"),
+        "userinfo.email userinfo.roles"
+    );
+    assert_eq!(
+        asked.granted(&client(r#""openid""#), "openid"),
+        "userinfo.roles"
+    );
+    assert_eq!(
+        asked.granted(&client(r#""openid","email""#), "email"),
+        "",
+        "without openid there is no place for it"
+    );
     assert_eq!(
         scopes_behind("userinfo.email userinfo.roles id_token.name userinfo.name id_token.email"),
         ["email", "profile"]
@@ -79,23 +115,39 @@ fn cl_5_tk_10_a_client_gets_no_more_than_its_scopes_stand_for() {
 
 #[test]
 fn pm_8_only_an_essential_acr_is_demanded() {
-    let acr = |claim: Value| ClaimsRequest::read(&json!({ "id_token": { "acr": claim } }).to_string()).acr;
+    let acr = |claim: Value| {
+        ClaimsRequest::read(&json!({ "id_token": { "acr": claim } }).to_string()).acr
+    };
     assert_eq!(acr(json!({ "essential": true, "value": "a" })), ["a"]);
-    assert_eq!(acr(json!({ "essential": true, "values": ["a", "b", 7] })), ["a", "b"]);
-    for voluntary in [json!(null), json!({ "values": ["a"] }), json!({ "essential": false, "value": "a" })] {
+    assert_eq!(
+        acr(json!({ "essential": true, "values": ["a", "b", 7] })),
+        ["a", "b"]
+    );
+    for voluntary in [
+        json!(null),
+        json!({ "values": ["a"] }),
+        json!({ "essential": false, "value": "a" }),
+    ] {
         assert!(acr(voluntary.clone()).is_empty(), "{voluntary}");
     }
     assert!(acr(json!({ "essential": true })).is_empty(), "any will do");
-    let elsewhere = json!({ "userinfo": { "acr": { "essential": true, "value": "a" } } }).to_string();
+    let elsewhere =
+        json!({ "userinfo": { "acr": { "essential": true, "value": "a" } } }).to_string();
     assert!(ClaimsRequest::read(&elsewhere).acr.is_empty());
 }
 
 #[test]
 fn pm_7_a_sub_with_a_value_names_the_user() {
     let sub = |text: Value| ClaimsRequest::read(&text.to_string()).sub;
-    assert_eq!(sub(json!({ "id_token": { "sub": { "value": "u" } } })).as_deref(), Some("u"));
+    assert_eq!(
+        sub(json!({ "id_token": { "sub": { "value": "u" } } })).as_deref(),
+        Some("u")
+    );
     assert_eq!(sub(json!({ "id_token": { "sub": null } })), None);
-    assert_eq!(sub(json!({ "userinfo": { "sub": { "value": "u" } } })), None);
+    assert_eq!(
+        sub(json!({ "userinfo": { "sub": { "value": "u" } } })),
+        None
+    );
 }
 
 #[test]

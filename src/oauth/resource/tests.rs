@@ -10,12 +10,17 @@ const OURS: &str = "https://id.example";
 
 fn client(more: &str) -> Client {
     let least = r#""client_id":"c","name":"C","audience":"https://a.example""#;
-    serde_json::from_str(&format!("{{{least},\"resources\":[\"https://b.example/v1\"]{more}}}")).unwrap()
+    serde_json::from_str(&format!(
+        "{{{least},\"resources\":[\"https://b.example/v1\"]{more}}}"
+    ))
+    .unwrap()
 }
 
 fn params(names: &[&str]) -> Params {
     let pairs = names.iter().map(|name| ("resource", *name));
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish();
     Params::from_form(body.as_bytes(), Some("application/x-www-form-urlencoded")).unwrap()
 }
 
@@ -24,11 +29,32 @@ fn az_23_what_is_named_must_be_the_clients() {
     let third = client("");
     let asked = |names: &[&str]| asked(&params(names), &third, OURS);
     assert_eq!(asked(&[]).unwrap(), None);
-    assert_eq!(asked(&["https://b.example/v1"]).unwrap().as_deref(), Some("https://b.example/v1"));
-    let both = ["https://b.example/v1", "https://a.example", "https://b.example/v1"];
-    assert_eq!(asked(&both).unwrap().as_deref(), Some("https://b.example/v1 https://a.example"));
-    for bad in ["https://c.example", "https://a.example/", "https://A.example", "https://a.example#x", OURS, " "] {
-        assert_eq!(asked(&["https://a.example", bad]).unwrap_err().code, Code::InvalidTarget, "{bad:?}");
+    assert_eq!(
+        asked(&["https://b.example/v1"]).unwrap().as_deref(),
+        Some("https://b.example/v1")
+    );
+    let both = [
+        "https://b.example/v1",
+        "https://a.example",
+        "https://b.example/v1",
+    ];
+    assert_eq!(
+        asked(&both).unwrap().as_deref(),
+        Some("https://b.example/v1 https://a.example")
+    );
+    for bad in [
+        "https://c.example",
+        "https://a.example/",
+        "https://A.example",
+        "https://a.example#x",
+        OURS,
+        " ",
+    ] {
+        assert_eq!(
+            asked(&["https://a.example", bad]).unwrap_err().code,
+            Code::InvalidTarget,
+            "{bad:?}"
+        );
     }
     let long = format!("https://a.example/{}", "x".repeat(MAX_NAME));
     assert!(asked(&[&long]).is_err());
@@ -40,23 +66,40 @@ fn a_token_has_one_audience_of_those_granted() {
     let granted = "https://b.example/v1 https://a.example";
     let chosen = |granted: &str, names: &[&str]| chosen(&params(names), granted, &third, OURS);
     assert_eq!(chosen(granted, &[]).unwrap(), "https://b.example/v1");
-    assert_eq!(chosen(granted, &["https://a.example"]).unwrap(), "https://a.example");
+    assert_eq!(
+        chosen(granted, &["https://a.example"]).unwrap(),
+        "https://a.example"
+    );
     for (granted, bad) in [
         ("https://a.example", &["https://b.example/v1"][..]),
         (granted, &["https://a.example", "https://b.example/v1"]),
         (granted, &[OURS]),
         ("https://gone.example", &["https://gone.example"]),
     ] {
-        assert_eq!(chosen(granted, bad).unwrap_err().code, Code::InvalidTarget, "{bad:?}");
+        assert_eq!(
+            chosen(granted, bad).unwrap_err().code,
+            Code::InvalidTarget,
+            "{bad:?}"
+        );
     }
-    assert_eq!(chosen("https://gone.example", &[]).unwrap(), "https://a.example", "what ops gave it since");
+    assert_eq!(
+        chosen("https://gone.example", &[]).unwrap(),
+        "https://a.example",
+        "what ops gave it since"
+    );
 }
 
 #[test]
 fn our_own_api_is_for_our_own_clients_and_admins() {
     assert!(!registered(&client(""), OURS).contains(&OURS));
-    for more in [r#","first_party":true"#, r#","scopes":["openid","entree:admin"]"#] {
-        assert_eq!(all(&client(more), OURS), format!("https://a.example https://b.example/v1 {OURS}"));
+    for more in [
+        r#","first_party":true"#,
+        r#","scopes":["openid","entree:admin"]"#,
+    ] {
+        assert_eq!(
+            all(&client(more), OURS),
+            format!("https://a.example https://b.example/v1 {OURS}")
+        );
     }
 }
 
@@ -74,41 +117,86 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
         bed.configure(id, |client| client.resources = vec![SECOND.to_owned()]);
     }
     let scope = "openid offline_access";
-    let audience = |answer: &bed::Answer| claims(&answer.text("access_token"))["aud"].as_str().unwrap().to_owned();
+    let audience = |answer: &bed::Answer| {
+        claims(&answer.text("access_token"))["aud"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     let post = async |form: Vec<(&str, &str)>| bed.post("/oauth2/token", None, &form).await;
 
     let code = bed.code("third", scope, Some(VERIFIER)).await;
-    for bad in [&["https://other.example"][..], &[API, SECOND], &[ISSUER], &[" "]] {
+    for bad in [
+        &["https://other.example"][..],
+        &[API, SECOND],
+        &[ISSUER],
+        &[" "],
+    ] {
         let refused = post(naming(exchange("third", &code), bad)).await;
         assert_eq!(refused.error(), (400, "invalid_target"), "{bad:?}");
     }
     let first = post(naming(exchange("third", &code), &[SECOND])).await;
-    assert_eq!(audience(&first), SECOND, "nothing was consumed, and what is registered may be chosen");
+    assert_eq!(
+        audience(&first),
+        SECOND,
+        "nothing was consumed, and what is registered may be chosen"
+    );
     assert_eq!(bed.userinfo(&first.text("access_token")).await.status, 200);
     let next = bed.refresh("third", &first.text("refresh_token")).await;
     assert_eq!(audience(&next), API, "named nothing: the default");
     let token = next.text("refresh_token");
-    let refused = post(naming(refreshing("third", &token), &["https://other.example"])).await;
+    let refused = post(naming(
+        refreshing("third", &token),
+        &["https://other.example"],
+    ))
+    .await;
     assert_eq!(refused.error(), (400, "invalid_target"));
     let next = post(naming(refreshing("third", &token), &[SECOND])).await;
     assert_eq!(audience(&next), SECOND);
 
-    let narrow = bed.code_for("third", scope, Some(VERIFIER), Some(SECOND)).await;
-    assert_eq!(post(naming(exchange("third", &narrow), &[API])).await.error(), (400, "invalid_target"), "not granted");
+    let narrow = bed
+        .code_for("third", scope, Some(VERIFIER), Some(SECOND))
+        .await;
+    assert_eq!(
+        post(naming(exchange("third", &narrow), &[API]))
+            .await
+            .error(),
+        (400, "invalid_target"),
+        "not granted"
+    );
     let narrow = post(exchange("third", &narrow)).await;
-    assert_eq!(audience(&narrow), SECOND, "what the request named is the default");
+    assert_eq!(
+        audience(&narrow),
+        SECOND,
+        "what the request named is the default"
+    );
     bed.configure("third", |client| client.resources.clear());
-    let withdrawn = post(naming(refreshing("third", &narrow.text("refresh_token")), &[SECOND])).await;
-    assert_eq!(withdrawn.error(), (400, "invalid_target"), "no longer the client's");
-    assert_eq!(audience(&bed.refresh("third", &narrow.text("refresh_token")).await), API);
+    let withdrawn = post(naming(
+        refreshing("third", &narrow.text("refresh_token")),
+        &[SECOND],
+    ))
+    .await;
+    assert_eq!(
+        withdrawn.error(),
+        (400, "invalid_target"),
+        "no longer the client's"
+    );
+    assert_eq!(
+        audience(&bed.refresh("third", &narrow.text("refresh_token")).await),
+        API
+    );
 
     let basic = Some(("basic", SECRET));
     for (named, expected) in [(&[][..], API), (&[SECOND], SECOND), (&[ISSUER], ISSUER)] {
-        let own = bed.post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), named)).await;
+        let own = bed
+            .post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), named))
+            .await;
         assert_eq!(audience(&own), expected);
     }
     for bad in [&["https://other.example"][..], &[API, SECOND]] {
-        let refused = bed.post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), bad)).await;
+        let refused = bed
+            .post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), bad))
+            .await;
         assert_eq!(refused.error(), (400, "invalid_target"), "{bad:?}");
     }
 }
@@ -116,12 +204,20 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
 #[tokio::test]
 async fn az_6_scopes_of_apis_are_carried_and_the_admin_scope_needs_the_role() {
     let bed = Bed::new().await;
-    bed.configure("third", |client| client.scopes.push("entree:admin".to_owned()));
+    bed.configure("third", |client| {
+        client.scopes.push("entree:admin".to_owned())
+    });
     let scope = "openid lessons:read lessons:write entree:admin";
     let answer = bed.tokens("third", scope).await;
     assert_eq!(answer.body["scope"], "openid lessons:read");
-    assert_eq!(claims(&answer.text("access_token"))["scope"], "openid lessons:read");
+    assert_eq!(
+        claims(&answer.text("access_token"))["scope"],
+        "openid lessons:read"
+    );
     bed.sql("UPDATE users SET roles = 'admin coach'").await;
     let answer = bed.tokens("third", scope).await;
-    assert_eq!(claims(&answer.text("access_token"))["scope"], "openid lessons:read entree:admin");
+    assert_eq!(
+        claims(&answer.text("access_token"))["scope"],
+        "openid lessons:read entree:admin"
+    );
 }

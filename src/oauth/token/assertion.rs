@@ -66,7 +66,11 @@ pub fn read(params: &Params) -> Result<Option<Foreign>, Refused> {
 
 /// Whom an assertion says that it is of: for looking up whose keys to check it with.
 pub fn named(assertion: &Foreign) -> &str {
-    assertion.claims.get("sub").and_then(Value::as_str).unwrap_or_default()
+    assertion
+        .claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// Checks an assertion of `client`: everything that can be seen of it, then the signature, then that it is new.
@@ -76,7 +80,12 @@ pub fn named(assertion: &Foreign) -> &str {
 pub async fn check(app: &App, client: &Client, assertion: &Foreign) -> Result<(), Doubt> {
     let now = app.clock().now();
     let endpoint = format!("{}/oauth2/token", app.public_url);
-    let said = says(&assertion.claims, &client.client_id, &[&app.public_url, &endpoint], now.seconds())?;
+    let said = says(
+        &assertion.claims,
+        &client.client_id,
+        &[&app.public_url, &endpoint],
+        now.seconds(),
+    )?;
     if !is_signed(app, client, assertion).await? {
         return Err(Doubt::Refused("signature"));
     }
@@ -111,7 +120,12 @@ struct Said<'a> {
 }
 
 /// RFC 7523 §3, with the bounds of CA-8 and the one audience of CA-9.
-fn says<'a>(claims: &'a Claims, client: &str, audiences: &[&str], now: i64) -> Result<Said<'a>, Doubt> {
+fn says<'a>(
+    claims: &'a Claims,
+    client: &str,
+    audiences: &[&str],
+    now: i64,
+) -> Result<Said<'a>, Doubt> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let refuse = |why| Err(Doubt::Refused(why));
     if text("iss") != Some(client) || text("sub") != Some(client) {
@@ -120,7 +134,9 @@ fn says<'a>(claims: &'a Claims, client: &str, audiences: &[&str], now: i64) -> R
     if !text("aud").is_some_and(|audience| audiences.contains(&audience)) {
         return refuse("audience");
     }
-    let Some(exp) = number(claims, "exp")? else { return refuse("no_expiry") };
+    let Some(exp) = number(claims, "exp")? else {
+        return refuse("no_expiry");
+    };
     if exp <= now || exp > now.saturating_add(MAX_LIFE) {
         return refuse("expiry");
     }
@@ -135,18 +151,27 @@ fn says<'a>(claims: &'a Claims, client: &str, audiences: &[&str], now: i64) -> R
         }
     }
     match text("jti") {
-        Some(jti) if (1..=MAX_JTI).contains(&jti.len()) => {
-            Ok(Said { jti, exp, made: issued.unwrap_or(exp.saturating_sub(MAX_LIFE)) })
-        }
+        Some(jti) if (1..=MAX_JTI).contains(&jti.len()) => Ok(Said {
+            jti,
+            exp,
+            made: issued.unwrap_or(exp.saturating_sub(MAX_LIFE)),
+        }),
         _ => refuse("no_jti"),
     }
 }
 
 /// RFC 7519 §2, NumericDate: a number of seconds, whole or not.
 fn number(claims: &Claims, name: &str) -> Result<Option<i64>, Doubt> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
-    #[allow(clippy::cast_possible_truncation, reason = "what does not fit is bounded, and refused as far away")]
-    let whole = value.as_i64().or_else(|| value.as_f64().map(|number| number.floor() as i64));
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "what does not fit is bounded, and refused as far away"
+    )]
+    let whole = value
+        .as_i64()
+        .or_else(|| value.as_f64().map(|number| number.floor() as i64));
     whole.map(Some).ok_or(Doubt::Refused("number"))
 }
 
@@ -156,7 +181,10 @@ async fn is_signed(app: &App, client: &Client, assertion: &Foreign) -> Result<bo
     }
     let by = |keys: &Jwks| assertion.is_by(keys);
     let known = |keys: &Jwks| assertion.names_one_of(keys) || by(keys);
-    let keys = app.client_keys.of(&client.jwks_uri, known, app.clock().now()).await;
+    let keys = app
+        .client_keys
+        .of(&client.jwks_uri, known, app.clock().now())
+        .await;
     Ok(keys.is_some_and(|keys| by(&keys)))
 }
 
@@ -164,7 +192,10 @@ async fn is_signed(app: &App, client: &Client, assertion: &Foreign) -> Result<bo
 /// where the store cannot know, nothing counts (RD-09).
 async fn is_new(app: &App, client: &Client, said: &Said<'_>, now: Time) -> Result<(), Doubt> {
     let id = Hash::of(format!("assertion {} {}", client.client_id, said.jti).as_bytes());
-    let left = said.exp.saturating_sub(now.seconds()).saturating_add(REMEMBERED);
+    let left = said
+        .exp
+        .saturating_sub(now.seconds())
+        .saturating_add(REMEMBERED);
     let kept = Duration::from_secs(u64::try_from(left).unwrap_or(0));
     let since = match app.tickets.once(Kind::Jti, &id, kept, now).await? {
         Once::First { since } => since.seconds(),
@@ -176,7 +207,9 @@ async fn is_new(app: &App, client: &Client, said: &Said<'_>, now: Time) -> Resul
         return Ok(());
     }
     let wait = safe.saturating_sub(now.seconds()).saturating_add(1);
-    Err(Doubt::Later(Duration::from_secs(u64::try_from(wait).unwrap_or(1).max(1))))
+    Err(Doubt::Later(Duration::from_secs(
+        u64::try_from(wait).unwrap_or(1).max(1),
+    )))
 }
 
 #[cfg(test)]

@@ -46,7 +46,11 @@ struct Spent {
 }
 
 const fn invalid_grant(reason: &'static str) -> OauthError {
-    OauthError::because(Code::InvalidGrant, "The code is wrong, expired, used or another client's.", reason)
+    OauthError::because(
+        Code::InvalidGrant,
+        "The code is wrong, expired, used or another client's.",
+        reason,
+    )
 }
 
 /// Tokens for a code.
@@ -62,20 +66,40 @@ pub async fn exchange(
     caller: &Caller,
 ) -> Result<TokenResponse, Refused> {
     let text = params.one_within("code", 4096)?;
-    let text = text.ok_or(OauthError::new(Code::InvalidRequest, "The parameter code is missing."))?;
-    let Some(code) = Plain::parse(text).map(|code| code.hash()) else { return Err(invalid_grant("malformed").into()) };
+    let text = text.ok_or(OauthError::new(
+        Code::InvalidRequest,
+        "The parameter code is missing.",
+    ))?;
+    let Some(code) = Plain::parse(text).map(|code| code.hash()) else {
+        return Err(invalid_grant("malformed").into());
+    };
     let Some(value) = app.tickets.peek(Kind::Code, &code).await? else {
         return replayed(app, client, params, &code, caller).await;
     };
     // Of a copy of another version, while copies are replaced one after the other.
-    let Ok(grant) = serde_json::from_slice::<CodeGrant>(&value) else { return Err(invalid_grant("unreadable").into()) };
-    fits(client, params, (&grant.client_id, &grant.redirect_uri, grant.code_challenge.as_deref()))?;
+    let Ok(grant) = serde_json::from_slice::<CodeGrant>(&value) else {
+        return Err(invalid_grant("unreadable").into());
+    };
+    fits(
+        client,
+        params,
+        (
+            &grant.client_id,
+            &grant.redirect_uri,
+            grant.code_challenge.as_deref(),
+        ),
+    )?;
     // Ops may have taken the place from the client because the code went to somebody else. A replay is a theft all the same.
     if VerifiedRedirect::check(client, &grant.redirect_uri).is_none() {
         return Err(invalid_grant("redirect_uri_gone").into());
     }
     let all = resource::all(client, &app.public_url);
-    let audience = resource::chosen(params, grant.resource.as_deref().unwrap_or(&all), client, &app.public_url)?;
+    let audience = resource::chosen(
+        params,
+        grant.resource.as_deref().unwrap_or(&all),
+        client,
+        &app.public_url,
+    )?;
     let spent = Spent {
         grant: grant.grant,
         client_id: grant.client_id.clone(),
@@ -84,7 +108,11 @@ pub async fn exchange(
         at: app.clock().now(),
     };
     let tombstone = serde_json::to_vec(&spent).map_err(Failure::internal)?;
-    match app.tickets.claim(Kind::Code, &code, &tombstone, TOMBSTONE).await? {
+    match app
+        .tickets
+        .claim(Kind::Code, &code, &tombstone, TOMBSTONE)
+        .await?
+    {
         Claim::Fresh(_) => redeem(app, config, (client, &audience), &grant, caller).await,
         Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
     }
@@ -109,7 +137,11 @@ fn fits(
         (None, None) => true,
         _ => false,
     };
-    if proven { Ok(()) } else { Err(invalid_grant("code_verifier").into()) }
+    if proven {
+        Ok(())
+    } else {
+        Err(invalid_grant("code_verifier").into())
+    }
 }
 
 /// A code that is not live: if it was spent over ten seconds ago and everything else fits, somebody has stolen it, and
@@ -121,15 +153,32 @@ async fn replayed(
     code: &Hash,
     caller: &Caller,
 ) -> Result<TokenResponse, Refused> {
-    let Claim::Replayed(tombstone) = app.tickets.claim(Kind::Code, code, b"{}", TOMBSTONE).await? else {
+    let Claim::Replayed(tombstone) = app
+        .tickets
+        .claim(Kind::Code, code, b"{}", TOMBSTONE)
+        .await?
+    else {
         return Err(invalid_grant("unknown").into());
     };
-    let Ok(spent) = serde_json::from_slice::<Spent>(&tombstone) else { return Err(invalid_grant("used").into()) };
-    fits(client, params, (&spent.client_id, &spent.redirect_uri, spent.code_challenge.as_deref()))?;
+    let Ok(spent) = serde_json::from_slice::<Spent>(&tombstone) else {
+        return Err(invalid_grant("used").into());
+    };
+    fits(
+        client,
+        params,
+        (
+            &spent.client_id,
+            &spent.redirect_uri,
+            spent.code_challenge.as_deref(),
+        ),
+    )?;
     if app.clock().now().since(spent.at) > RACE {
         let tx = app.db.begin().await?;
         if grant_store::revoke(&tx, spent.grant).await? {
-            event(AuditKind::TokenRefused, client, caller).reason("code_replayed").record(&tx).await?;
+            event(AuditKind::TokenRefused, client, caller)
+                .reason("code_replayed")
+                .record(&tx)
+                .await?;
         }
         tx.commit().await?;
     }
@@ -145,7 +194,8 @@ async fn redeem(
 ) -> Result<TokenResponse, Refused> {
     let tx = app.db.begin().await?;
     // TK-14: the session may have ended, or its user been locked, since the code was issued.
-    let Some(Current { session, user }) = session::by_id(tx.conn(), code.session, tx.now, &config.session).await?
+    let Some(Current { session, user }) =
+        session::by_id(tx.conn(), code.session, tx.now, &config.session).await?
     else {
         return Err(invalid_grant("session_ended").into());
     };
@@ -155,7 +205,10 @@ async fn redeem(
     }
     // The same where the session is another way in's by now (LK-07).
     if let Some(id) = code.identity.filter(|id| session.identity_id != Some(*id))
-        && !identity::of_user(tx.conn(), user.id).await?.iter().any(|linked| linked.id == id)
+        && !identity::of_user(tx.conn(), user.id)
+            .await?
+            .iter()
+            .any(|linked| linked.id == id)
     {
         return Err(invalid_grant("identity_unlinked").into());
     }
@@ -167,15 +220,39 @@ async fn redeem(
     let resource = code.resource.as_deref();
     // AZ-17: the sign-in that answered the request, not a later proof in the same session.
     let (acr, amr) = (code.acr.clone(), code.amr.clone());
-    let session = Session { auth_time: code.auth_time, acr, amr, identity_id: code.identity, ..session };
-    let new = New { id: code.grant, session: &session, client, scope: &code.scope, claims: &code.claims, resource };
+    let session = Session {
+        auth_time: code.auth_time,
+        acr,
+        amr,
+        identity_id: code.identity,
+        ..session
+    };
+    let new = New {
+        id: code.grant,
+        session: &session,
+        client,
+        scope: &code.scope,
+        claims: &code.claims,
+        resource,
+    };
     let (grant, refresh_token) = issue::grant(app, config, new, tx.now);
     if !grant_store::insert(&tx, grant.clone()).await? {
         return Err(invalid_grant("came_back").into());
     }
-    event(AuditKind::TokenIssued, client, caller).user(user.id).session(session.id).record(&tx).await?;
+    event(AuditKind::TokenIssued, client, caller)
+        .user(user.id)
+        .session(session.id)
+        .record(&tx)
+        .await?;
     let (scope, nonce) = (grant.scope.as_str(), code.nonce.as_deref());
-    let subject = Subject { grant: &grant, user: &user, client, scope, audience, nonce };
+    let subject = Subject {
+        grant: &grant,
+        user: &user,
+        client,
+        scope,
+        audience,
+        nonce,
+    };
     let mut tokens = issue::tokens(app, config, &tx, &subject).await?;
     tokens.refresh_token = refresh_token;
     tx.commit().await?;
@@ -183,5 +260,7 @@ async fn redeem(
 }
 
 fn event(kind: AuditKind, client: &Client, caller: &Caller) -> Event {
-    Event::new(kind).client(Some(&client.client_id)).caller(&caller.network, &caller.request_id)
+    Event::new(kind)
+        .client(Some(&client.client_id))
+        .caller(&caller.network, &caller.request_id)
 }

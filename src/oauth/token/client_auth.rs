@@ -34,8 +34,10 @@ const MAX_ID: usize = 255;
 const MAX_SECRET: usize = 512;
 
 /// What everybody hears who is not believed.
-pub const UNKNOWN: OauthError =
-    OauthError::new(Code::InvalidClient, "The client is unknown or did not authenticate as registered.");
+pub const UNKNOWN: OauthError = OauthError::new(
+    Code::InvalidClient,
+    "The client is unknown or did not authenticate as registered.",
+);
 
 /// What a request shows of its client.
 struct Shown {
@@ -88,7 +90,13 @@ pub async fn authenticate<'a>(
                     Ok(()) => return Ok(client),
                     Err(Doubt::Refused(reason)) => {
                         // Beside the count of all failures here: while the store is away no assertion counts anyway.
-                        let _ = limit::hit(&app.tickets, RULE, &guesses, &config.limits.client_failures).await;
+                        let _ = limit::hit(
+                            &app.tickets,
+                            RULE,
+                            &guesses,
+                            &config.limits.client_failures,
+                        )
+                        .await;
                         reason
                     }
                     Err(Doubt::Later(wait)) => return Err(Refused::Later(wait)),
@@ -102,7 +110,13 @@ pub async fn authenticate<'a>(
 }
 
 /// The one refusal, counted. While the store is away nothing is counted, and the refusal stands.
-async fn not_believed(app: &App, config: &Config, request: &Request, caller: &Caller, reason: &'static str) -> Refused {
+async fn not_believed(
+    app: &App,
+    config: &Config,
+    request: &Request,
+    caller: &Caller,
+    reason: &'static str,
+) -> Refused {
     let subject = Hash::of(caller.network.as_bytes());
     let error = UNKNOWN.for_trail(reason);
     match limit::hit(&app.tickets, RULE, &subject, &config.limits.client_failures).await {
@@ -140,17 +154,28 @@ pub async fn confidential<'a>(
     caller: &Caller,
 ) -> Result<&'a Client, Refused> {
     let client = authenticate(app, config, request, params, caller).await?;
-    if client.token_endpoint_auth_method == ClientAuth::None { Err(UNKNOWN.into()) } else { Ok(client) }
+    if client.token_endpoint_auth_method == ClientAuth::None {
+        Err(UNKNOWN.into())
+    } else {
+        Ok(client)
+    }
 }
 
 fn shown(request: &Request, params: &Params) -> Result<Shown, Refused> {
-    let twice = OauthError::new(Code::InvalidRequest, "The client authenticates in two ways at once.");
+    let twice = OauthError::new(
+        Code::InvalidRequest,
+        "The client authenticates in two ways at once.",
+    );
     let id = params.one_within("client_id", MAX_ID)?;
     let secret = params.one_within("client_secret", MAX_SECRET)?;
     let signed = assertion::is_shown(params);
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     let header = headers.next();
-    if [header.is_some(), secret.is_some(), signed].into_iter().filter(|way| *way).count() > 1
+    if [header.is_some(), secret.is_some(), signed]
+        .into_iter()
+        .filter(|way| *way)
+        .count()
+        > 1
         || headers.next().is_some()
     {
         return Err(twice.into());
@@ -158,32 +183,58 @@ fn shown(request: &Request, params: &Params) -> Result<Shown, Refused> {
     if let Some(value) = header {
         let Some((basic, secret)) = value.to_str().ok().and_then(basic) else {
             let proof = Proof::Secret(Text::default());
-            return Ok(Shown { id: id.unwrap_or_default().to_owned(), method: None, proof });
+            return Ok(Shown {
+                id: id.unwrap_or_default().to_owned(),
+                method: None,
+                proof,
+            });
         };
         same(id, &basic)?;
-        return Ok(Shown { id: basic, method: Some(ClientAuth::ClientSecretBasic), proof: Proof::Secret(secret) });
+        return Ok(Shown {
+            id: basic,
+            method: Some(ClientAuth::ClientSecretBasic),
+            proof: Proof::Secret(secret),
+        });
     }
     if signed {
         return by_assertion(params, id);
     }
     let Some(id) = id else {
-        return Err(OauthError::new(Code::InvalidRequest, "The parameter client_id is missing.").into());
+        return Err(
+            OauthError::new(Code::InvalidRequest, "The parameter client_id is missing.").into(),
+        );
     };
-    let method = if secret.is_some() { ClientAuth::ClientSecretPost } else { ClientAuth::None };
+    let method = if secret.is_some() {
+        ClientAuth::ClientSecretPost
+    } else {
+        ClientAuth::None
+    };
     let proof = Proof::Secret(Text::new(secret.unwrap_or_default().to_owned()));
-    Ok(Shown { id: id.to_owned(), method: Some(method), proof })
+    Ok(Shown {
+        id: id.to_owned(),
+        method: Some(method),
+        proof,
+    })
 }
 
 /// RFC 7521 §4.2: `client_id` may be left out, and is then what the assertion says; nothing is believed by that.
 fn by_assertion(params: &Params, id: Option<&str>) -> Result<Shown, Refused> {
     let Some(signed) = assertion::read(params)? else {
         let proof = Proof::Secret(Text::default());
-        return Ok(Shown { id: id.unwrap_or_default().to_owned(), method: None, proof });
+        return Ok(Shown {
+            id: id.unwrap_or_default().to_owned(),
+            method: None,
+            proof,
+        });
     };
     let named = assertion::named(&signed).to_owned();
     same(id, &named)?;
     let proof = Proof::Assertion(Box::new(signed));
-    Ok(Shown { id: named, method: Some(ClientAuth::PrivateKeyJwt), proof })
+    Ok(Shown {
+        id: named,
+        method: Some(ClientAuth::PrivateKeyJwt),
+        proof,
+    })
 }
 
 /// CA-6: a `client_id` in the body is that of the client that authenticates.
@@ -191,7 +242,10 @@ fn same(id: Option<&str>, authenticates: &str) -> Result<(), OauthError> {
     if id.is_none_or(|id| id == authenticates) {
         return Ok(());
     }
-    Err(OauthError::new(Code::InvalidRequest, "The parameter client_id is not the client that authenticates."))
+    Err(OauthError::new(
+        Code::InvalidRequest,
+        "The parameter client_id is not the client that authenticates.",
+    ))
 }
 
 /// RFC 6749 §2.3.1: identifier and secret, each form-encoded, joined by a colon, in base64 (RFC 7617 §2).
@@ -210,7 +264,9 @@ fn basic(value: &str) -> Option<(String, Text)> {
 /// an unknown client.
 fn secret_fits(client: Option<&Client>, secret: &Text) -> bool {
     let given = Hash::of(secret.expose().as_bytes());
-    let hashes = client.map(|client| client.client_secret_sha256.as_slice()).unwrap_or_default();
+    let hashes = client
+        .map(|client| client.client_secret_sha256.as_slice())
+        .unwrap_or_default();
     (0..2).fold(false, |fits, at| {
         let hash = hashes.get(at).and_then(|hex| Hash::from_hex(hex));
         // Something that is never equal, so that a missing one takes as long.

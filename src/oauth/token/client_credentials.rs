@@ -20,13 +20,22 @@ use crate::{
 /// # Errors
 /// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` for a scope that is not its own,
 /// `invalid_target` for a resource that is not.
-pub fn tokens(app: &App, config: &Config, client: &Client, params: &Params) -> Result<TokenResponse, Refused> {
+pub fn tokens(
+    app: &App,
+    config: &Config,
+    client: &Client,
+    params: &Params,
+) -> Result<TokenResponse, Refused> {
     if client.token_endpoint_auth_method == ClientAuth::None {
         let words = "A public client cannot act for itself.";
         return Err(OauthError::new(Code::UnauthorizedClient, words).into());
     }
     let Some(scope) = scope::of_client(client, params.one_within("scope", 1024)?) else {
-        return Err(OauthError::new(Code::InvalidScope, "The client is not registered for this scope.").into());
+        return Err(OauthError::new(
+            Code::InvalidScope,
+            "The client is not registered for this scope.",
+        )
+        .into());
     };
     let audience = resource::of_client(params, client, &app.public_url)?;
     let now = app.clock().now().seconds();
@@ -43,7 +52,9 @@ pub fn tokens(app: &App, config: &Config, client: &Client, params: &Params) -> R
         person: None,
     };
     Ok(TokenResponse {
-        access_token: app.keys.sign(client.access_token_alg, ACCESS_TYP, &access)?,
+        access_token: app
+            .keys
+            .sign(client.access_token_alg, ACCESS_TYP, &access)?,
         token_type: "Bearer",
         expires_in: life,
         id_token: None,

@@ -49,31 +49,53 @@ pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     }
 }
 
-async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Result<serde_json::Value, Refused> {
+async fn answer(
+    app: &App,
+    request: &Request,
+    body: Body,
+    caller: &Caller,
+) -> Result<serde_json::Value, Refused> {
     let params = Params::read_form(request, body).await?;
     params.known(&KNOWN)?;
     let config = app.config.get();
     let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
-    let (grant, tokens): (&'static str, TokenResponse) = match params.one_within("grant_type", 64)? {
-        Some("authorization_code") => {
-            may(client, GrantType::AuthorizationCode)?;
-            ("authorization_code", authorization_code::exchange(app, &config, client, &params, caller).await?)
-        }
-        Some("refresh_token") => {
-            // A refresh goes on with what codes began; the flows of `/api/v1` are for clients of this grant, too.
-            may(client, GrantType::AuthorizationCode)?;
-            ("refresh_token", refresh_token::refresh(app, &config, client, &params, caller).await?)
-        }
-        Some("client_credentials") => {
-            may(client, GrantType::ClientCredentials)?;
-            ("client_credentials", client_credentials::tokens(app, &config, client, &params)?)
-        }
-        Some(_) => {
-            let words = "Only authorization_code, refresh_token and client_credentials are supported.";
-            return Err(OauthError::new(Code::UnsupportedGrantType, words).into());
-        }
-        None => return Err(OauthError::new(Code::InvalidRequest, "The parameter grant_type is missing.").into()),
-    };
+    let (grant, tokens): (&'static str, TokenResponse) =
+        match params.one_within("grant_type", 64)? {
+            Some("authorization_code") => {
+                may(client, GrantType::AuthorizationCode)?;
+                (
+                    "authorization_code",
+                    authorization_code::exchange(app, &config, client, &params, caller).await?,
+                )
+            }
+            Some("refresh_token") => {
+                // A refresh goes on with what codes began; the flows of `/api/v1` are for clients of this grant, too.
+                may(client, GrantType::AuthorizationCode)?;
+                (
+                    "refresh_token",
+                    refresh_token::refresh(app, &config, client, &params, caller).await?,
+                )
+            }
+            Some("client_credentials") => {
+                may(client, GrantType::ClientCredentials)?;
+                (
+                    "client_credentials",
+                    client_credentials::tokens(app, &config, client, &params)?,
+                )
+            }
+            Some(_) => {
+                let words =
+                    "Only authorization_code, refresh_token and client_credentials are supported.";
+                return Err(OauthError::new(Code::UnsupportedGrantType, words).into());
+            }
+            None => {
+                return Err(OauthError::new(
+                    Code::InvalidRequest,
+                    "The parameter grant_type is missing.",
+                )
+                .into());
+            }
+        };
     metrics::tokens(grant, &client.client_id);
     serde_json::to_value(tokens).map_err(|error| Failure::internal(error).into())
 }
@@ -83,7 +105,10 @@ fn may(client: &Client, grant: GrantType) -> Result<(), OauthError> {
     if client.grant_types.contains(&grant) {
         return Ok(());
     }
-    Err(OauthError::new(Code::UnauthorizedClient, "The client is not registered for this grant."))
+    Err(OauthError::new(
+        Code::UnauthorizedClient,
+        "The client is not registered for this grant.",
+    ))
 }
 
 #[cfg(test)]

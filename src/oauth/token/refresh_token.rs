@@ -48,7 +48,11 @@ pub enum Place {
 #[must_use]
 pub fn place(grant: &Grant, token: &RefreshToken, now: Time) -> Place {
     let given = token.secret.hash();
-    let is = |column: Option<&[u8]>| column.and_then(Hash::from_column).is_some_and(|hash| hash == given);
+    let is = |column: Option<&[u8]>| {
+        column
+            .and_then(Hash::from_column)
+            .is_some_and(|hash| hash == given)
+    };
     match grant.generation.saturating_sub(token.generation) {
         0 if is(grant.current_hash.as_deref()) => Place::Current,
         1 if !is(grant.previous_hash.as_deref()) => Place::Foreign,
@@ -59,7 +63,11 @@ pub fn place(grant: &Grant, token: &RefreshToken, now: Time) -> Place {
 }
 
 const fn invalid_grant(reason: &'static str) -> OauthError {
-    OauthError::because(Code::InvalidGrant, "The refresh token is wrong, expired, used or another client's.", reason)
+    OauthError::because(
+        Code::InvalidGrant,
+        "The refresh token is wrong, expired, used or another client's.",
+        reason,
+    )
 }
 
 /// Tokens for a refresh token.
@@ -76,11 +84,16 @@ pub async fn refresh(
     caller: &Caller,
 ) -> Result<TokenResponse, Refused> {
     let text = params.one_within("refresh_token", 1024)?;
-    let text = text.ok_or(OauthError::new(Code::InvalidRequest, "The parameter refresh_token is missing."))?;
+    let text = text.ok_or(OauthError::new(
+        Code::InvalidRequest,
+        "The parameter refresh_token is missing.",
+    ))?;
     let asked = params.one_within("scope", 1024)?;
     let token = RefreshToken::parse(&app.macs.refresh, text).ok_or(invalid_grant("malformed"))?;
     let tx = app.db.begin().await?;
-    let grant = grant_store::lock(&tx, token.family).await?.ok_or(invalid_grant("unknown"))?;
+    let grant = grant_store::lock(&tx, token.family)
+        .await?
+        .ok_or(invalid_grant("unknown"))?;
     if grant.client_id != client.client_id {
         return Err(invalid_grant("other_client").into());
     }
@@ -93,7 +106,10 @@ pub async fn refresh(
     }
     let holder = alive(&tx, &grant, client, config).await?;
     let scope = scope::narrowed(&grant.scope, asked);
-    let scope = scope.ok_or(OauthError::new(Code::InvalidScope, "The scope is wider than what was granted."))?;
+    let scope = scope.ok_or(OauthError::new(
+        Code::InvalidScope,
+        "The scope is wider than what was granted.",
+    ))?;
     let audience = resource::chosen(params, &grant.audience, client, &app.public_url)?;
     let next = match place {
         Place::Current => rotate(app, &client.lives(&config.token), &tx, &grant).await?,
@@ -101,8 +117,14 @@ pub async fn refresh(
         Place::Reused | Place::Foreign => return Err(invalid_grant("foreign").into()),
     };
     // OIDC Core §12.2: the ID token of a refresh has no nonce, and the auth_time of the sign-in.
-    let subject =
-        Subject { grant: &grant, user: &holder.user, client, scope: &scope, audience: &audience, nonce: None };
+    let subject = Subject {
+        grant: &grant,
+        user: &holder.user,
+        client,
+        scope: &scope,
+        audience: &audience,
+        nonce: None,
+    };
     let mut tokens = issue::tokens(app, config, &tx, &subject).await?;
     tokens.refresh_token = Some(next.to_text(&app.macs.refresh));
     tx.commit().await?;
@@ -110,7 +132,12 @@ pub async fn refresh(
 }
 
 /// RF-9: the grant, its person and its session still count, the client may still refresh, and the family was not idle.
-async fn alive(tx: &Tx, grant: &Grant, client: &Client, config: &Config) -> Result<grant_store::Holder, Refused> {
+async fn alive(
+    tx: &Tx,
+    grant: &Grant,
+    client: &Client,
+    config: &Config,
+) -> Result<grant_store::Holder, Refused> {
     if !scope::refreshes(client, &grant.scope) {
         return Err(invalid_grant("not_allowed").into());
     }
@@ -120,18 +147,29 @@ async fn alive(tx: &Tx, grant: &Grant, client: &Client, config: &Config) -> Resu
     let holder = grant_store::holder(tx.conn(), grant, tx.now, &config.session).await?;
     let holder = holder.ok_or(invalid_grant("ended"))?;
     let wanted = wanted(&grant.scope, &grant.claims);
-    if !client.first_party && !consent_store::covers(tx.conn(), &holder.user, &client.client_id, &wanted).await? {
+    if !client.first_party
+        && !consent_store::covers(tx.conn(), &holder.user, &client.client_id, &wanted).await?
+    {
         // Also one that was first-party, and whose people nobody has asked.
         return Err(invalid_grant("no_consent").into());
     }
-    if let Some(session) = holder.session.as_ref().filter(|session| session.browser_hash.is_none()) {
+    if let Some(session) = holder
+        .session
+        .as_ref()
+        .filter(|session| session.browser_hash.is_none())
+    {
         // An app's session has no browser that could use it: a refresh is its use.
         session::seen(tx.conn(), session, tx.now).await?;
     }
     Ok(holder)
 }
 
-async fn rotate(app: &App, lives: &config::Token, tx: &Tx, grant: &Grant) -> Result<RefreshToken, Failure> {
+async fn rotate(
+    app: &App,
+    lives: &config::Token,
+    tx: &Tx,
+    grant: &Grant,
+) -> Result<RefreshToken, Failure> {
     let next = RefreshToken::generate(grant.id, grant.generation.saturating_add(1));
     let rotation = Rotation {
         hash: next.secret.hash().to_column(),
@@ -141,7 +179,9 @@ async fn rotate(app: &App, lives: &config::Token, tx: &Tx, grant: &Grant) -> Res
     if grant_store::rotate(tx, grant, rotation).await? {
         return Ok(next);
     }
-    Err(Failure::Conflict("a refresh family changed under its lock".to_owned()))
+    Err(Failure::Conflict(
+        "a refresh family changed under its lock".to_owned(),
+    ))
 }
 
 fn repeated(app: &App, grant: &Grant) -> Option<RefreshToken> {
@@ -150,7 +190,12 @@ fn repeated(app: &App, grant: &Grant) -> Option<RefreshToken> {
 }
 
 /// RFC 9700 §4.14.2: a used token came back. Nobody can tell thief from owner, so that the whole grant ends.
-async fn end_family(tx: Tx, grant: &Grant, client: &Client, caller: &Caller) -> Result<OauthError, Failure> {
+async fn end_family(
+    tx: Tx,
+    grant: &Grant,
+    client: &Client,
+    caller: &Caller,
+) -> Result<OauthError, Failure> {
     grant_store::revoke(&tx, grant.id).await?;
     Event::new(Kind::TokenRefused)
         .reason("refresh_token_reused")

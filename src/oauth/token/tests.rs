@@ -7,7 +7,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::http::{HeaderValue, header};
 use serde_json::json;
 
-use crate::oauth::bed::{self, API, Bed, ISSUER, ODD, SECRET, VERIFIER, claims, exchange, form_request, refreshing};
+use crate::oauth::bed::{
+    self, API, Bed, ISSUER, ODD, SECRET, VERIFIER, claims, exchange, form_request, refreshing,
+};
 
 const CREDENTIALS: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 
@@ -19,26 +21,91 @@ async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
     let post = with(&[("client_id", "post"), ("client_secret", SECRET)]);
     let table = [
         ("right", basic, with(&[]), (200, "")),
-        ("the older secret", Some(("basic", "the one before")), with(&[]), (200, "")),
-        ("the same client_id in the body", basic, with(&[("client_id", "basic")]), (200, "")),
+        (
+            "the older secret",
+            Some(("basic", "the one before")),
+            with(&[]),
+            (200, ""),
+        ),
+        (
+            "the same client_id in the body",
+            basic,
+            with(&[("client_id", "basic")]),
+            (200, ""),
+        ),
         ("ca_1 encoded parts", Some(ODD), with(&[]), (200, "")),
-        ("ca_2 in the body", None, post.clone(), (400, "unauthorized_client")),
-        ("ca_6 another client_id in the body", basic, with(&[("client_id", "post")]), (400, "invalid_request")),
-        ("ca_3 two ways", basic, with(&[("client_secret", SECRET)]), (400, "invalid_request")),
-        ("ca_3 two ways", Some(("post", SECRET)), post, (400, "invalid_request")),
+        (
+            "ca_2 in the body",
+            None,
+            post.clone(),
+            (400, "unauthorized_client"),
+        ),
+        (
+            "ca_6 another client_id in the body",
+            basic,
+            with(&[("client_id", "post")]),
+            (400, "invalid_request"),
+        ),
+        (
+            "ca_3 two ways",
+            basic,
+            with(&[("client_secret", SECRET)]),
+            (400, "invalid_request"),
+        ),
+        (
+            "ca_3 two ways",
+            Some(("post", SECRET)),
+            post,
+            (400, "invalid_request"),
+        ),
         (
             "ca_3 basic in the body",
             None,
             with(&[("client_id", "basic"), ("client_secret", SECRET)]),
             (401, "invalid_client"),
         ),
-        ("ca_3 post in the header", Some(("post", SECRET)), with(&[]), (401, "invalid_client")),
-        ("ca_3 no secret", None, with(&[("client_id", "basic")]), (401, "invalid_client")),
-        ("public with a secret", None, with(&[("client_id", "web"), ("client_secret", "x")]), (401, "invalid_client")),
-        ("public in the header", Some(("web", "")), with(&[]), (401, "invalid_client")),
-        ("wrong secret", Some(("basic", "wrong")), with(&[]), (401, "invalid_client")),
-        ("empty secret", Some(("basic", "")), with(&[]), (401, "invalid_client")),
-        ("unknown", Some(("nobody", SECRET)), with(&[]), (401, "invalid_client")),
+        (
+            "ca_3 post in the header",
+            Some(("post", SECRET)),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "ca_3 no secret",
+            None,
+            with(&[("client_id", "basic")]),
+            (401, "invalid_client"),
+        ),
+        (
+            "public with a secret",
+            None,
+            with(&[("client_id", "web"), ("client_secret", "x")]),
+            (401, "invalid_client"),
+        ),
+        (
+            "public in the header",
+            Some(("web", "")),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "wrong secret",
+            Some(("basic", "wrong")),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "empty secret",
+            Some(("basic", "")),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "unknown",
+            Some(("nobody", SECRET)),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
         (
             "an assertion of unknown type",
             None,
@@ -46,33 +113,67 @@ async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
             (400, "invalid_request"),
         ),
         ("nobody", None, with(&[]), (400, "invalid_request")),
-        ("tk_8 a public client for itself", None, with(&[("client_id", "web")]), (400, "unauthorized_client")),
+        (
+            "tk_8 a public client for itself",
+            None,
+            with(&[("client_id", "web")]),
+            (400, "unauthorized_client"),
+        ),
         (
             "tk_8 not for codes",
             Some(("api", SECRET)),
             vec![("grant_type", "authorization_code")],
             (400, "unauthorized_client"),
         ),
-        ("tk_8 no password grant", basic, vec![("grant_type", "password")], (400, "unsupported_grant_type")),
-        ("no grant", basic, vec![("scope", "x")], (400, "invalid_request")),
+        (
+            "tk_8 no password grant",
+            basic,
+            vec![("grant_type", "password")],
+            (400, "unsupported_grant_type"),
+        ),
+        (
+            "no grant",
+            basic,
+            vec![("scope", "x")],
+            (400, "invalid_request"),
+        ),
     ];
     for (what, basic, form, expected) in table {
         let answer = bed.post("/oauth2/token", basic, &form).await;
         assert_eq!(answer.error(), expected, "{what}: {answer:?}");
-        assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "tk_1 {what}");
-        let challenged = answer.header(header::WWW_AUTHENTICATE).starts_with("Basic ");
-        assert_eq!(challenged, answer.status == 401 && basic.is_some(), "ca_4 {what}");
+        assert_eq!(
+            answer.header(header::CACHE_CONTROL),
+            "no-store",
+            "tk_1 {what}"
+        );
+        let challenged = answer
+            .header(header::WWW_AUTHENTICATE)
+            .starts_with("Basic ");
+        assert_eq!(
+            challenged,
+            answer.status == 401 && basic.is_some(),
+            "ca_4 {what}"
+        );
     }
 }
 
 #[tokio::test]
 async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_limited() {
     let bed = Bed::new().await;
-    let wrong = bed.post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS).await;
-    let unknown = bed.post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS).await;
-    assert_eq!((wrong.status, &wrong.body, &wrong.headers), (unknown.status, &unknown.body, &unknown.headers));
+    let wrong = bed
+        .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+        .await;
+    let unknown = bed
+        .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
+        .await;
+    assert_eq!(
+        (wrong.status, &wrong.body, &wrong.headers),
+        (unknown.status, &unknown.body, &unknown.headers)
+    );
     for path in ["/oauth2/revoke", "/oauth2/introspect"] {
-        let there = bed.post(path, Some(("basic", "wrong")), &[("token", "x")]).await;
+        let there = bed
+            .post(path, Some(("basic", "wrong")), &[("token", "x")])
+            .await;
         assert_eq!(
             (there.status, &there.body, &there.headers),
             (wrong.status, &wrong.body, &wrong.headers),
@@ -81,16 +182,33 @@ async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_
     }
     let mut told = BTreeSet::new();
     for _ in 0..40 {
-        told.insert(bed.post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS).await.status.as_u16());
+        told.insert(
+            bed.post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+                .await
+                .status
+                .as_u16(),
+        );
     }
     assert_eq!(told, BTreeSet::from([401, 429]));
-    let limited = bed.post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS).await;
+    let limited = bed
+        .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
+        .await;
     assert_eq!(limited.status, 429);
     let wait: u64 = limited.header(header::RETRY_AFTER).parse().unwrap();
     assert!((1..=60).contains(&wait));
-    assert_eq!(bed.post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS).await.status, 200);
+    assert_eq!(
+        bed.post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
+            .await
+            .status,
+        200
+    );
     bed.advance(61);
-    assert_eq!(bed.post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS).await.status, 401);
+    assert_eq!(
+        bed.post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+            .await
+            .status,
+        401
+    );
 }
 
 #[tokio::test]
@@ -108,12 +226,18 @@ async fn ca_1_malformed_headers_are_refused() {
         (format!("Bearer {good}"), 401),
     ] {
         let mut request = form_request("/oauth2/token", &CREDENTIALS);
-        request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::try_from(&value).unwrap());
+        request.headers_mut().insert(
+            header::AUTHORIZATION,
+            HeaderValue::try_from(&value).unwrap(),
+        );
         assert_eq!(bed.send(request).await.status, status, "{value}");
     }
     let mut twice = form_request("/oauth2/token", &CREDENTIALS);
     for _ in 0..2 {
-        twice.headers_mut().append(header::AUTHORIZATION, HeaderValue::try_from(format!("Basic {good}")).unwrap());
+        twice.headers_mut().append(
+            header::AUTHORIZATION,
+            HeaderValue::try_from(format!("Basic {good}")).unwrap(),
+        );
     }
     assert_eq!(bed.send(twice).await.error(), (400, "invalid_request"));
 }
@@ -123,40 +247,88 @@ async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_
     let bed = Bed::new().await;
     let basic = Some(("basic", SECRET));
     let without = |code: &str| {
-        let form = exchange("basic", code).into_iter().filter(|(name, _)| *name != "code_verifier");
-        form.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
+        let form = exchange("basic", code)
+            .into_iter()
+            .filter(|(name, _)| *name != "code_verifier");
+        form.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect::<Vec<_>>()
     };
     let post = async |form: Vec<(String, String)>| {
-        let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let form: Vec<_> = form
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         bed.post("/oauth2/token", basic, &form).await
     };
     let code = bed.code("basic", "openid", None).await;
     let mut injected = without(&code);
     injected.push(("code_verifier".to_owned(), VERIFIER.to_owned()));
-    assert_eq!(post(injected).await.error(), (400, "invalid_grant"), "a verifier without a challenge");
-    assert_eq!(post(without(&code)).await.status, 200, "and nothing was consumed");
+    assert_eq!(
+        post(injected).await.error(),
+        (400, "invalid_grant"),
+        "a verifier without a challenge"
+    );
+    assert_eq!(
+        post(without(&code)).await.status,
+        200,
+        "and nothing was consumed"
+    );
     let code = bed.code("basic", "openid", Some(VERIFIER)).await;
-    assert_eq!(post(without(&code)).await.error(), (400, "invalid_grant"), "a challenge without a verifier");
+    assert_eq!(
+        post(without(&code)).await.error(),
+        (400, "invalid_grant"),
+        "a challenge without a verifier"
+    );
 }
 
 #[tokio::test]
 async fn tk_15_client_credentials_are_the_clients_own() {
     let bed = Bed::new().await;
-    let answer = bed.post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS).await;
+    let answer = bed
+        .post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
+        .await;
     assert_eq!(answer.body["scope"], "lessons:read");
     assert!(answer.body.get("refresh_token").is_none() && answer.body.get("id_token").is_none());
     let token = answer.text("access_token");
     let claims = claims(&token);
-    let known = ["iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope"];
-    assert_eq!(claims.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), known.into());
-    assert_eq!((&claims["sub"], &claims["client_id"]), (&json!("basic"), &json!("basic")));
-    assert_eq!((&claims["aud"], &claims["iss"]), (&json!(API), &json!(ISSUER)));
+    let known = [
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "iat",
+        "jti",
+        "client_id",
+        "scope",
+    ];
+    assert_eq!(
+        claims
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect::<BTreeSet<_>>(),
+        known.into()
+    );
+    assert_eq!(
+        (&claims["sub"], &claims["client_id"]),
+        (&json!("basic"), &json!("basic"))
+    );
+    assert_eq!(
+        (&claims["aud"], &claims["iss"]),
+        (&json!(API), &json!(ISSUER))
+    );
     for scope in ["openid", "lessons:read email", "lessons:write"] {
         let form = [("grant_type", "client_credentials"), ("scope", scope)];
-        let answer = bed.post("/oauth2/token", Some(("basic", SECRET)), &form).await;
+        let answer = bed
+            .post("/oauth2/token", Some(("basic", SECRET)), &form)
+            .await;
         assert_eq!(answer.error(), (400, "invalid_scope"), "{scope}");
     }
-    assert_eq!(bed.userinfo(&token).await.error(), (403, "insufficient_scope"));
+    assert_eq!(
+        bed.userinfo(&token).await.error(),
+        (403, "insufficient_scope")
+    );
 }
 
 #[tokio::test]
@@ -165,17 +337,38 @@ async fn lifetimes_are_the_clients_own() {
     for id in ["web", "basic"] {
         bed.configure(id, |client| {
             (client.access_token_seconds, client.id_token_seconds) = (Some(60), Some(120));
-            (client.refresh_idle_seconds, client.refresh_absolute_seconds) = (Some(600), Some(3600));
+            (client.refresh_idle_seconds, client.refresh_absolute_seconds) =
+                (Some(600), Some(3600));
         });
     }
-    let life = |token: &str| claims(token)["exp"].as_i64().unwrap() - claims(token)["iat"].as_i64().unwrap();
+    let life = |token: &str| {
+        claims(token)["exp"].as_i64().unwrap() - claims(token)["iat"].as_i64().unwrap()
+    };
     let first = bed.tokens("web", "openid offline_access").await;
     assert_eq!(first.body["expires_in"], 60);
-    assert_eq!((life(&first.text("access_token")), life(&first.text("id_token"))), (60, 120));
+    assert_eq!(
+        (
+            life(&first.text("access_token")),
+            life(&first.text("id_token"))
+        ),
+        (60, 120)
+    );
     let others = bed.tokens("other", "openid").await;
-    assert_eq!((life(&others.text("access_token")), life(&others.text("id_token"))), (600, 600), "and nobody else's");
-    let own = bed.post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS).await;
-    assert_eq!((&own.body["expires_in"], life(&own.text("access_token"))), (&json!(60), 60));
+    assert_eq!(
+        (
+            life(&others.text("access_token")),
+            life(&others.text("id_token"))
+        ),
+        (600, 600),
+        "and nobody else's"
+    );
+    let own = bed
+        .post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
+        .await;
+    assert_eq!(
+        (&own.body["expires_in"], life(&own.text("access_token"))),
+        (&json!(60), 60)
+    );
 
     let mut token = first.text("refresh_token");
     for _ in 0..7 {
@@ -185,11 +378,25 @@ async fn lifetimes_are_the_clients_own() {
         token = next.text("refresh_token");
     }
     bed.advance(101);
-    assert_eq!(bed.refresh("web", &token).await.error(), (400, "invalid_grant"), "an hour in all");
-    let unused = bed.tokens("web", "offline_access").await.text("refresh_token");
-    let kept = bed.tokens("other", "offline_access").await.text("refresh_token");
+    assert_eq!(
+        bed.refresh("web", &token).await.error(),
+        (400, "invalid_grant"),
+        "an hour in all"
+    );
+    let unused = bed
+        .tokens("web", "offline_access")
+        .await
+        .text("refresh_token");
+    let kept = bed
+        .tokens("other", "offline_access")
+        .await
+        .text("refresh_token");
     bed.advance(601);
-    assert_eq!(bed.refresh("web", &unused).await.error(), (400, "invalid_grant"), "ten minutes unused");
+    assert_eq!(
+        bed.refresh("web", &unused).await.error(),
+        (400, "invalid_grant"),
+        "ten minutes unused"
+    );
     assert_eq!(bed.refresh("other", &kept).await.status, 200);
 }
 
@@ -197,14 +404,28 @@ async fn lifetimes_are_the_clients_own() {
 async fn rf_1_only_offline_access_or_the_clients_policy_give_a_refresh_token() {
     let bed = Bed::new().await;
     for (client, scope, given, granted) in [
-        ("web", "openid offline_access", true, "openid offline_access"),
+        (
+            "web",
+            "openid offline_access",
+            true,
+            "openid offline_access",
+        ),
         ("web", "openid", false, "openid"),
         ("app", "openid", true, "openid"),
-        ("third", "openid offline_access", true, "openid offline_access"),
+        (
+            "third",
+            "openid offline_access",
+            true,
+            "openid offline_access",
+        ),
         ("third", "openid", false, "openid"),
     ] {
         let answer = bed.tokens(client, scope).await;
-        assert_eq!(answer.body.get("refresh_token").is_some(), given, "{client} {scope}");
+        assert_eq!(
+            answer.body.get("refresh_token").is_some(),
+            given,
+            "{client} {scope}"
+        );
         assert_eq!(answer.body["scope"], granted, "{client} {scope}");
     }
 }
@@ -215,30 +436,47 @@ async fn rf_2_a_refreshed_id_token_tells_of_the_same_sign_in() {
     let first = bed.tokens("web", "openid offline_access").await;
     bed.advance(100);
     let second = bed.refresh("web", &first.text("refresh_token")).await;
-    let (old, new) = (claims(&first.text("id_token")), claims(&second.text("id_token")));
+    let (old, new) = (
+        claims(&first.text("id_token")),
+        claims(&second.text("id_token")),
+    );
     for same in ["iss", "sub", "aud", "auth_time", "acr", "amr", "sid"] {
         assert!(!old[same].is_null() && old[same] == new[same], "{same}");
     }
     assert!(new["iat"].as_i64() >= old["iat"].as_i64().map(|iat| iat + 100));
     assert!(new.get("azp").is_none() && new.get("nonce").is_none() && old["nonce"] == "n");
     let access = claims(&second.text("access_token"));
-    assert_eq!((&access["sub"], &access["auth_time"]), (&old["sub"], &old["auth_time"]));
+    assert_eq!(
+        (&access["sub"], &access["auth_time"]),
+        (&old["sub"], &old["auth_time"])
+    );
     assert_ne!(access["jti"], claims(&first.text("access_token"))["jti"]);
 }
 
 #[tokio::test]
 async fn rf_3_a_narrower_scope_is_given_and_the_grant_keeps_its_own() {
     let bed = Bed::new().await;
-    let first = bed.tokens("web", "openid email offline_access").await.text("refresh_token");
+    let first = bed
+        .tokens("web", "openid email offline_access")
+        .await
+        .text("refresh_token");
     let with = |token: &str, scope: &str| {
         let form = [refreshing("web", token), vec![("scope", scope)]].concat();
-        form.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
+        form.into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect::<Vec<_>>()
     };
     let post = async |form: Vec<(String, String)>| {
-        let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let form: Vec<_> = form
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         bed.post("/oauth2/token", None, &form).await
     };
-    assert_eq!(post(with(&first, "openid profile")).await.error(), (400, "invalid_scope"));
+    assert_eq!(
+        post(with(&first, "openid profile")).await.error(),
+        (400, "invalid_scope")
+    );
     let narrow = post(with(&first, "email")).await;
     assert_eq!(narrow.body["scope"], "email");
     assert!(narrow.body.get("id_token").is_none());
@@ -251,16 +489,36 @@ async fn rf_3_a_narrower_scope_is_given_and_the_grant_keeps_its_own() {
 async fn rf_9_what_ops_take_from_a_client_is_gone_with_the_next_refresh() {
     let bed = Bed::new().await;
     let first = bed.tokens("web", "openid email offline_access").await;
-    assert!(bed.userinfo(&first.text("access_token")).await.body.get("email").is_some());
-    bed.configure("web", |client| client.scopes.retain(|scope| scope != "email"));
+    assert!(
+        bed.userinfo(&first.text("access_token"))
+            .await
+            .body
+            .get("email")
+            .is_some()
+    );
+    bed.configure("web", |client| {
+        client.scopes.retain(|scope| scope != "email")
+    });
     let told = bed.userinfo(&first.text("access_token")).await;
-    assert_eq!((told.status.as_u16(), told.body.get("email")), (200, None), "at once");
+    assert_eq!(
+        (told.status.as_u16(), told.body.get("email")),
+        (200, None),
+        "at once"
+    );
     let second = bed.refresh("web", &first.text("refresh_token")).await;
     assert_eq!(second.body["scope"], "openid offline_access");
-    assert_eq!(claims(&second.text("access_token"))["scope"], "openid offline_access");
+    assert_eq!(
+        claims(&second.text("access_token"))["scope"],
+        "openid offline_access"
+    );
     // Whoever is first-party no more asks people like everybody else.
     bed.configure("web", |client| client.first_party = false);
-    assert_eq!(bed.refresh("web", &second.text("refresh_token")).await.error(), (400, "invalid_grant"));
+    assert_eq!(
+        bed.refresh("web", &second.text("refresh_token"))
+            .await
+            .error(),
+        (400, "invalid_grant")
+    );
 }
 
 #[tokio::test]
@@ -270,8 +528,14 @@ async fn tk_8_rf_9_a_client_that_may_get_no_codes_any_more_refreshes_no_more() {
         let first = bed.tokens(client, "openid offline_access").await;
         let refresh = || bed.refresh(client, first.body["refresh_token"].as_str().unwrap());
         let mut grants = Vec::new();
-        bed.configure(client, |client| grants = std::mem::take(&mut client.grant_types));
-        assert_eq!(refresh().await.error(), (400, "unauthorized_client"), "{client}");
+        bed.configure(client, |client| {
+            grants = std::mem::take(&mut client.grant_types)
+        });
+        assert_eq!(
+            refresh().await.error(),
+            (400, "unauthorized_client"),
+            "{client}"
+        );
         bed.configure(client, |client| client.grant_types = grants);
         assert_eq!(refresh().await.status, 200, "{client}: nothing was ended");
     }
@@ -280,54 +544,102 @@ async fn tk_8_rf_9_a_client_that_may_get_no_codes_any_more_refreshes_no_more() {
 #[tokio::test]
 async fn rf_4_rf_8_another_clients_and_forged_tokens_end_nothing() {
     let bed = Bed::new().await;
-    let token = bed.tokens("web", "openid offline_access").await.text("refresh_token");
-    assert_eq!(bed.refresh("other", &token).await.error(), (400, "invalid_grant"));
-    let forged = format!("{}{}", &token[..token.len() - 1], if token.ends_with('A') { 'B' } else { 'A' });
+    let token = bed
+        .tokens("web", "openid offline_access")
+        .await
+        .text("refresh_token");
+    assert_eq!(
+        bed.refresh("other", &token).await.error(),
+        (400, "invalid_grant")
+    );
+    let forged = format!(
+        "{}{}",
+        &token[..token.len() - 1],
+        if token.ends_with('A') { 'B' } else { 'A' }
+    );
     let right_mac = {
-        let read = crate::oauth::refresh::RefreshToken::parse(&bed.app.macs.refresh, &token).unwrap();
-        crate::oauth::refresh::RefreshToken::generate(read.family, read.generation).to_text(&bed.app.macs.refresh)
+        let read =
+            crate::oauth::refresh::RefreshToken::parse(&bed.app.macs.refresh, &token).unwrap();
+        crate::oauth::refresh::RefreshToken::generate(read.family, read.generation)
+            .to_text(&bed.app.macs.refresh)
     };
     for bad in ["x", "", &forged, &right_mac] {
         let (status, _) = bed.refresh("web", bad).await.error();
         assert_eq!(status, 400, "{bad}");
     }
-    assert_eq!(bed.refresh("web", &token).await.status, 200, "the family lives");
+    assert_eq!(
+        bed.refresh("web", &token).await.status,
+        200,
+        "the family lives"
+    );
 }
 
 #[tokio::test]
 async fn rf_6_rf_7_within_a_minute_the_old_token_gives_the_same_successor() {
     let bed = Bed::new().await;
-    let first = bed.tokens("web", "openid offline_access").await.text("refresh_token");
+    let first = bed
+        .tokens("web", "openid offline_access")
+        .await
+        .text("refresh_token");
     let second = bed.refresh("web", &first).await.text("refresh_token");
     for _ in 0..8 {
         bed.advance(7);
-        assert_eq!(bed.refresh("web", &first).await.text("refresh_token"), second, "56 seconds, without a limit");
+        assert_eq!(
+            bed.refresh("web", &first).await.text("refresh_token"),
+            second,
+            "56 seconds, without a limit"
+        );
     }
     let third = bed.refresh("web", &second).await.text("refresh_token");
     assert_ne!(third, second);
-    assert_eq!(bed.refresh("web", &second).await.text("refresh_token"), third, "its own minute");
+    assert_eq!(
+        bed.refresh("web", &second).await.text("refresh_token"),
+        third,
+        "its own minute"
+    );
     // The successor was used: whoever has the first token copied it.
-    assert_eq!(bed.refresh("web", &first).await.error(), (400, "invalid_grant"));
-    assert_eq!(bed.refresh("web", &third).await.error(), (400, "invalid_grant"), "the family is dead");
+    assert_eq!(
+        bed.refresh("web", &first).await.error(),
+        (400, "invalid_grant")
+    );
+    assert_eq!(
+        bed.refresh("web", &third).await.error(),
+        (400, "invalid_grant"),
+        "the family is dead"
+    );
 }
 
 #[tokio::test]
 async fn rf_6_after_a_minute_the_old_token_ends_the_family_and_its_access_tokens() {
     let bed = Bed::new().await;
-    let first = bed.tokens("web", "openid offline_access").await.text("refresh_token");
+    let first = bed
+        .tokens("web", "openid offline_access")
+        .await
+        .text("refresh_token");
     let second = bed.refresh("web", &first).await;
     let access = second.text("access_token");
     assert_eq!(bed.userinfo(&access).await.status, 200);
     bed.advance(61);
-    assert_eq!(bed.refresh("web", &first).await.error(), (400, "invalid_grant"));
-    assert_eq!(bed.refresh("web", &second.text("refresh_token")).await.error(), (400, "invalid_grant"));
+    assert_eq!(
+        bed.refresh("web", &first).await.error(),
+        (400, "invalid_grant")
+    );
+    assert_eq!(
+        bed.refresh("web", &second.text("refresh_token"))
+            .await
+            .error(),
+        (400, "invalid_grant")
+    );
     assert_eq!(bed.userinfo(&access).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rf_8_a_hundred_refreshes_at_once_on_two_copies_give_one_successor() {
     for bed in Bed::all().await {
-        let token = bed.tokens("web", "offline_access").await.text("refresh_token");
+        let token = bed
+            .tokens("web", "offline_access")
+            .await
+            .text("refresh_token");
         let copies = [bed.copy().await, bed.copy().await].map(std::sync::Arc::new);
         let mut tasks = tokio::task::JoinSet::new();
         for at in 0..100 {
@@ -348,58 +660,120 @@ async fn rf_8_a_hundred_refreshes_at_once_on_two_copies_give_one_successor() {
 async fn rf_9_idle_absolute_and_what_is_withdrawn_end_a_family() {
     let day = 86_400;
     let bed = Bed::new().await;
-    let token = bed.tokens("web", "offline_access").await.text("refresh_token");
+    let token = bed
+        .tokens("web", "offline_access")
+        .await
+        .text("refresh_token");
     bed.advance(30 * day - 60);
     let token = bed.refresh("web", &token).await.text("refresh_token");
     bed.advance(30 * day + 1);
-    assert_eq!(bed.refresh("web", &token).await.error(), (400, "invalid_grant"), "idle");
+    assert_eq!(
+        bed.refresh("web", &token).await.error(),
+        (400, "invalid_grant"),
+        "idle"
+    );
 
     let bed = Bed::new().await;
-    let mut token = bed.tokens("web", "offline_access").await.text("refresh_token");
+    let mut token = bed
+        .tokens("web", "offline_access")
+        .await
+        .text("refresh_token");
     for _ in 0..8 {
         bed.advance(20 * day);
         token = bed.refresh("web", &token).await.text("refresh_token");
     }
     bed.advance(20 * day);
-    assert_eq!(bed.refresh("web", &token).await.error(), (400, "invalid_grant"), "180 days");
+    assert_eq!(
+        bed.refresh("web", &token).await.error(),
+        (400, "invalid_grant"),
+        "180 days"
+    );
 
-    for ends in ["UPDATE users SET state = 'disabled'", "UPDATE users SET auth_epoch = auth_epoch + 1"] {
+    for ends in [
+        "UPDATE users SET state = 'disabled'",
+        "UPDATE users SET auth_epoch = auth_epoch + 1",
+    ] {
         let bed = Bed::new().await;
-        let token = bed.tokens("web", "offline_access").await.text("refresh_token");
+        let token = bed
+            .tokens("web", "offline_access")
+            .await
+            .text("refresh_token");
         bed.sql(ends).await;
-        assert_eq!(bed.refresh("web", &token).await.error(), (400, "invalid_grant"), "{ends}");
+        assert_eq!(
+            bed.refresh("web", &token).await.error(),
+            (400, "invalid_grant"),
+            "{ends}"
+        );
     }
 
     let bed = Bed::new().await;
-    let token = bed.tokens("web", "offline_access").await.text("refresh_token");
-    bed.configure("web", |client| client.scopes.retain(|scope| scope != "offline_access"));
-    assert_eq!(bed.refresh("web", &token).await.error(), (400, "invalid_grant"), "no longer allowed");
+    let token = bed
+        .tokens("web", "offline_access")
+        .await
+        .text("refresh_token");
+    bed.configure("web", |client| {
+        client.scopes.retain(|scope| scope != "offline_access")
+    });
+    assert_eq!(
+        bed.refresh("web", &token).await.error(),
+        (400, "invalid_grant"),
+        "no longer allowed"
+    );
 }
 
 #[tokio::test]
 async fn es_7_rf_9_a_grant_without_offline_access_ends_with_its_session() {
     let bed = Bed::new().await;
     let bound = bed.tokens("app", "openid").await.text("refresh_token");
-    let free = bed.tokens("app", "openid offline_access").await.text("refresh_token");
+    let free = bed
+        .tokens("app", "openid offline_access")
+        .await
+        .text("refresh_token");
     let bound = bed.refresh("app", &bound).await.text("refresh_token");
     let tx = bed.app.db.begin().await.unwrap();
-    assert!(crate::session::end(&tx, bed.user.id, bed.session.id).await.unwrap());
+    assert!(
+        crate::session::end(&tx, bed.user.id, bed.session.id)
+            .await
+            .unwrap()
+    );
     tx.commit().await.unwrap();
-    assert_eq!(bed.refresh("app", &bound).await.error(), (400, "invalid_grant"));
+    assert_eq!(
+        bed.refresh("app", &bound).await.error(),
+        (400, "invalid_grant")
+    );
     assert_eq!(bed.refresh("app", &free).await.status, 200);
 }
 
 #[tokio::test]
 async fn tk_6_a_code_replayed_after_ten_seconds_ends_the_refresh_tokens_too() {
     let bed = Bed::new().await;
-    let code = bed.code("web", "openid offline_access", Some(VERIFIER)).await;
-    let first = bed.post("/oauth2/token", None, &exchange("web", &code)).await;
-    assert_eq!(bed.post("/oauth2/token", None, &exchange("web", &code)).await.error(), (400, "invalid_grant"));
+    let code = bed
+        .code("web", "openid offline_access", Some(VERIFIER))
+        .await;
+    let first = bed
+        .post("/oauth2/token", None, &exchange("web", &code))
+        .await;
+    assert_eq!(
+        bed.post("/oauth2/token", None, &exchange("web", &code))
+            .await
+            .error(),
+        (400, "invalid_grant")
+    );
     let next = bed.refresh("web", &first.text("refresh_token")).await;
     assert_eq!(next.status, 200, "a race revokes nothing");
     bed.advance(11);
-    assert_eq!(bed.post("/oauth2/token", None, &exchange("web", &code)).await.error(), (400, "invalid_grant"));
-    assert_eq!(bed.refresh("web", &next.text("refresh_token")).await.error(), (400, "invalid_grant"));
+    assert_eq!(
+        bed.post("/oauth2/token", None, &exchange("web", &code))
+            .await
+            .error(),
+        (400, "invalid_grant")
+    );
+    assert_eq!(
+        bed.refresh("web", &next.text("refresh_token"))
+            .await
+            .error(),
+        (400, "invalid_grant")
+    );
     assert_eq!(bed.userinfo(&next.text("access_token")).await.status, 401);
 }
 
@@ -407,15 +781,23 @@ async fn tk_6_a_code_replayed_after_ten_seconds_ends_the_refresh_tokens_too() {
 async fn db_02_a_rotation_changes_no_indexed_column_and_ended_grants_are_swept() {
     use crate::oauth::grant_store;
     let bed = Bed::new().await;
-    let token = bed.tokens("web", "offline_access").await.text("refresh_token");
-    let family = crate::oauth::refresh::RefreshToken::parse(&bed.app.macs.refresh, &token).unwrap().family;
+    let token = bed
+        .tokens("web", "offline_access")
+        .await
+        .text("refresh_token");
+    let family = crate::oauth::refresh::RefreshToken::parse(&bed.app.macs.refresh, &token)
+        .unwrap()
+        .family;
     let row = async || grant_store::by_id(bed.app.db.read(), family).await.unwrap();
     let before = row().await.unwrap();
     bed.refresh("web", &token).await;
     let after = row().await.unwrap();
     assert_eq!(after.generation, 1);
     let midnight = 1; // A test that runs across it may see the next day.
-    assert!((0..=midnight).contains(&(after.gc_day - before.gc_day)) && after.session_id == before.session_id);
+    assert!(
+        (0..=midnight).contains(&(after.gc_day - before.gc_day))
+            && after.session_id == before.session_id
+    );
     let sweep = async || {
         let tx = bed.app.db.begin().await.unwrap();
         grant_store::sweep(&tx, 10).await.unwrap();

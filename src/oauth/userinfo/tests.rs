@@ -18,8 +18,13 @@ async fn ui_1_ui_2_ui_6_the_token_may_stand_in_header_or_form() {
     let tokens = bed.tokens("web", "openid").await;
     let token = tokens.text("access_token");
     let header = |method, scheme: &str| {
-        let request = Request::builder().method(method).uri_str(PATH).header("accept", "text/html");
-        request.header("authorization", format!("{scheme} {token}")).finish()
+        let request = Request::builder()
+            .method(method)
+            .uri_str(PATH)
+            .header("accept", "text/html");
+        request
+            .header("authorization", format!("{scheme} {token}"))
+            .finish()
     };
     for request in [
         header(Method::GET, "Bearer"),
@@ -28,7 +33,10 @@ async fn ui_1_ui_2_ui_6_the_token_may_stand_in_header_or_form() {
         form_request(PATH, &[("access_token", &token)]),
     ] {
         let answer = bed.send(request).await;
-        assert_eq!((answer.status.as_u16(), answer.header(header::CONTENT_TYPE)), (200, "application/json"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.header(header::CONTENT_TYPE)),
+            (200, "application/json")
+        );
         assert_eq!(answer.header(header::CACHE_CONTROL), "no-store");
         assert_eq!(answer.body["sub"], claims(&tokens.text("id_token"))["sub"]);
     }
@@ -40,17 +48,37 @@ async fn ui_3_ui_4_refusals_name_the_scheme_and_an_error_only_if_a_token_came() 
     let token = bed.tokens("web", "openid").await.text("access_token");
     let without = bed.tokens("web", "email").await.text("access_token");
     let id_token = bed.tokens("web", "openid").await.text("id_token");
-    let bearer = |token: &str| Request::builder().uri_str(PATH).header("authorization", format!("Bearer {token}"));
+    let bearer = |token: &str| {
+        Request::builder()
+            .uri_str(PATH)
+            .header("authorization", format!("Bearer {token}"))
+    };
     let mut twice = form_request(PATH, &[("access_token", &token)]);
-    twice.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
-    let query = Request::builder().uri_str(format!("{PATH}?access_token={token}")).finish();
-    let basic = Request::builder().uri_str(PATH).header("authorization", "Basic YTpi").finish();
+    twice.headers_mut().insert(
+        header::AUTHORIZATION,
+        format!("Bearer {token}").parse().unwrap(),
+    );
+    let query = Request::builder()
+        .uri_str(format!("{PATH}?access_token={token}"))
+        .finish();
+    let basic = Request::builder()
+        .uri_str(PATH)
+        .header("authorization", "Basic YTpi")
+        .finish();
     for (what, request, expected) in [
         ("none", Request::builder().uri_str(PATH).finish(), (401, "")),
         ("another scheme", basic, (401, "")),
         ("garbage", bearer("x").finish(), (401, "invalid_token")),
-        ("an ID token", bearer(&id_token).finish(), (401, "invalid_token")),
-        ("without openid", bearer(&without).finish(), (403, "insufficient_scope")),
+        (
+            "an ID token",
+            bearer(&id_token).finish(),
+            (401, "invalid_token"),
+        ),
+        (
+            "without openid",
+            bearer(&without).finish(),
+            (403, "insufficient_scope"),
+        ),
         ("in the query", query, (400, "invalid_request")),
         ("twice", twice, (400, "invalid_request")),
     ] {
@@ -58,7 +86,11 @@ async fn ui_3_ui_4_refusals_name_the_scheme_and_an_error_only_if_a_token_came() 
         assert_eq!(answer.error(), expected, "{what}");
         let challenge = answer.header(header::WWW_AUTHENTICATE).to_owned();
         assert!(challenge.starts_with("Bearer "), "{what}");
-        assert_eq!(challenge.contains("error="), !expected.1.is_empty(), "{what}");
+        assert_eq!(
+            challenge.contains("error="),
+            !expected.1.is_empty(),
+            "{what}"
+        );
         assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "{what}");
     }
 }
@@ -67,15 +99,38 @@ async fn ui_3_ui_4_refusals_name_the_scheme_and_an_error_only_if_a_token_came() 
 async fn cl_1_cl_2_cl_3_cl_4_each_scope_brings_its_claims_and_nothing_is_null() {
     let bed = Bed::new().await;
     let keys = async |scope: &str| {
-        let answer = bed.userinfo(&bed.tokens("web", scope).await.text("access_token")).await;
-        (answer.body.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>(), answer)
+        let answer = bed
+            .userinfo(&bed.tokens("web", scope).await.text("access_token"))
+            .await;
+        (
+            answer
+                .body
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect::<BTreeSet<_>>(),
+            answer,
+        )
     };
-    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let set = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<BTreeSet<_>>()
+    };
     assert_eq!(keys("openid").await.0, set(&["sub"]));
-    assert_eq!(keys("profile openid").await.0, set(&["sub", "updated_at"]), "no name is known yet");
+    assert_eq!(
+        keys("profile openid").await.0,
+        set(&["sub", "updated_at"]),
+        "no name is known yet"
+    );
     let (found, answer) = keys("openid email").await;
     assert_eq!(found, set(&["sub", "email", "email_verified"]));
-    assert_eq!((&answer.body["email"], &answer.body["email_verified"]), (&"coach@example.com".into(), &true.into()));
+    assert_eq!(
+        (&answer.body["email"], &answer.body["email_verified"]),
+        (&"coach@example.com".into(), &true.into())
+    );
     bed.sql("UPDATE users SET name = 'Ada', locale = ' '").await;
     let (found, answer) = keys("openid profile").await;
     assert_eq!(found, set(&["sub", "name", "updated_at"]));
@@ -95,10 +150,17 @@ async fn ui_5_what_ended_is_refused_on_the_next_call() {
     ] {
         let bed = Bed::new().await;
         let bound = bed.tokens("web", "openid").await.text("access_token");
-        let offline = bed.tokens("web", "openid offline_access").await.text("access_token");
+        let offline = bed
+            .tokens("web", "openid offline_access")
+            .await
+            .text("access_token");
         assert_eq!(bed.userinfo(&bound).await.status, 200);
         bed.sql(ends).await;
-        assert_eq!(bed.userinfo(&bound).await.error(), (401, "invalid_token"), "{ends}");
+        assert_eq!(
+            bed.userinfo(&bound).await.error(),
+            (401, "invalid_token"),
+            "{ends}"
+        );
         let survives = if ends.contains("sessions") { 200 } else { 401 };
         assert_eq!(bed.userinfo(&offline).await.status, survives, "{ends}");
     }

@@ -32,8 +32,13 @@ fn serve(mut stream: std::net::TcpStream, out: &mpsc::Sender<(String, Vec<u8>)>)
             continue;
         };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let length =
-            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let length = head.lines().find_map(|line| {
+            line.to_lowercase()
+                .strip_prefix("content-length:")?
+                .trim()
+                .parse()
+                .ok()
+        });
         let whole = end + 4 + length.unwrap_or(0);
         while bytes.len() < whole {
             match stream.read(&mut more) {
@@ -44,13 +49,16 @@ fn serve(mut stream: std::net::TcpStream, out: &mpsc::Sender<(String, Vec<u8>)>)
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let _ = out.send((path, bytes[end + 4..whole].to_vec()));
         bytes.drain(..whole);
-        let _ =
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n");
+        let _ = stream.write_all(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
+        );
     }
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 const THEIRS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -61,14 +69,22 @@ fn spans_arrive_hang_together_and_follow_the_caller() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (address, taken) = sink();
     start(&address, 1000).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let (trace, sent) = runtime.block_on(async {
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", THEIRS.parse().unwrap());
         let span = Span::of_request(Some(&headers));
         let sent = span
             .around(async {
-                statement("sqlite", "SELECT", "SELECT \"id\" FROM \"users\" WHERE \"id\" = ?", Duration::ZERO, false);
+                statement(
+                    "sqlite",
+                    "SELECT",
+                    "SELECT \"id\" FROM \"users\" WHERE \"id\" = ?",
+                    Duration::ZERO,
+                    false,
+                );
                 let call = Span::of_call("ticket claim");
                 call.end(|| None, Vec::new, true);
                 let mut out = HeaderMap::new();
@@ -77,16 +93,33 @@ fn spans_arrive_hang_together_and_follow_the_caller() {
             })
             .await;
         let trace = span.trace_id();
-        span.end(|| Some("POST /login/email".to_owned()), || vec![Tag::Route("/login/email".into())], false);
+        span.end(
+            || Some("POST /login/email".to_owned()),
+            || vec![Tag::Route("/login/email".into())],
+            false,
+        );
         (trace, sent)
     });
     // Outside any span nothing is made: jobs that look for work leave no trace.
-    statement("sqlite", "DELETE", "DELETE FROM \"mail_outbox\"", Duration::ZERO, false);
+    statement(
+        "sqlite",
+        "DELETE",
+        "DELETE FROM \"mail_outbox\"",
+        Duration::ZERO,
+        false,
+    );
     let alone = Span::of_request(None);
     assert_ne!(alone.trace_id(), trace);
     drop(alone);
-    assert_eq!(trace.as_deref(), Some(&THEIRS[3..35]), "the caller's trace goes on");
-    assert!(sent.starts_with(&THEIRS[..36]) && sent != THEIRS, "our span is the parent of what we call: {sent}");
+    assert_eq!(
+        trace.as_deref(),
+        Some(&THEIRS[3..35]),
+        "the caller's trace goes on"
+    );
+    assert!(
+        sent.starts_with(&THEIRS[..36]) && sent != THEIRS,
+        "our span is the parent of what we call: {sent}"
+    );
     stop();
     let mut spans = Vec::new();
     while let Ok((path, body)) = taken.try_recv() {
@@ -97,8 +130,19 @@ fn spans_arrive_hang_together_and_follow_the_caller() {
             path => panic!("{path}"),
         }
     }
-    for name in ["POST /login/email", "SELECT users", "ticket claim", "http.route", "db.system.name", "entree"] {
-        assert!(holds(&spans, name), "{name} in {}", String::from_utf8_lossy(&spans));
+    for name in [
+        "POST /login/email",
+        "SELECT users",
+        "ticket claim",
+        "http.route",
+        "db.system.name",
+        "entree",
+    ] {
+        assert!(
+            holds(&spans, name),
+            "{name} in {}",
+            String::from_utf8_lossy(&spans)
+        );
     }
     assert!(!holds(&spans, "DELETE") && !holds(&spans, "WHERE"));
 }
@@ -106,9 +150,18 @@ fn spans_arrive_hang_together_and_follow_the_caller() {
 #[test]
 fn of_a_statement_only_operation_and_table_are_told() {
     for (sql, told) in [
-        ("SELECT \"users\".\"id\" FROM \"users\" WHERE \"x\" = 'a@b.example'", ("SELECT", Some("users"))),
-        ("insert into mail_outbox(id) values (1)", ("INSERT", Some("mail_outbox"))),
-        ("UPDATE \"sessions\" SET \"a\" = 'FROM x'", ("UPDATE", Some("sessions"))),
+        (
+            "SELECT \"users\".\"id\" FROM \"users\" WHERE \"x\" = 'a@b.example'",
+            ("SELECT", Some("users")),
+        ),
+        (
+            "insert into mail_outbox(id) values (1)",
+            ("INSERT", Some("mail_outbox")),
+        ),
+        (
+            "UPDATE \"sessions\" SET \"a\" = 'FROM x'",
+            ("UPDATE", Some("sessions")),
+        ),
         ("SELECT pg_advisory_xact_lock(7)", ("SELECT", None)),
         ("DELETE FROM 'a@b.example'", ("DELETE", None)),
         ("PRAGMA x", ("OTHER", None)),

@@ -28,16 +28,31 @@ pub(in crate::ticket) struct Server {
 impl Server {
     /// None if there is no `redis-server` here: the test does not run then, which is a failure when `CI=true`.
     pub(in crate::ticket) async fn start(arguments: &[&str]) -> Option<Self> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "redis-server is not on PATH");
+        if Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_err()
+        {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "redis-server is not on PATH"
+            );
             eprintln!("skipped: redis-server is not on PATH");
             return None;
         }
         let directory = std::env::temp_dir().join(format!("entree-{}", public_id().simple()));
         std::fs::create_dir(&directory).unwrap();
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
         let child = spawn(&directory, &arguments);
-        let server = Self { directory, arguments, child };
+        let server = Self {
+            directory,
+            arguments,
+            child,
+        };
         server.answers().await;
         Some(server)
     }
@@ -48,7 +63,11 @@ impl Server {
 
     /// A copy of the service with a connection of its own.
     pub(in crate::ticket) fn tickets(&self, keys: &MasterKeys) -> Tickets {
-        Tickets::over(Arc::new(Redis::open(&self.url(), PATIENT).unwrap()), "t:", keys)
+        Tickets::over(
+            Arc::new(Redis::open(&self.url(), PATIENT).unwrap()),
+            "t:",
+            keys,
+        )
     }
 
     /// Asks the server itself.
@@ -57,7 +76,10 @@ impl Server {
         let patient = redis::AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENT))
             .set_response_timeout(Some(PATIENT));
-        let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&patient)
+            .await
+            .unwrap();
         command.query_async(&mut connection).await.unwrap()
     }
 
@@ -77,7 +99,13 @@ impl Server {
     /// Until so few clients are connected, ourselves included.
     pub(in crate::ticket) async fn clients_fall_to(&self, most: usize) {
         let fall = async {
-            while self.raw::<String>(cmd("CLIENT").arg("LIST")).await.lines().count() > most {
+            while self
+                .raw::<String>(cmd("CLIENT").arg("LIST"))
+                .await
+                .lines()
+                .count()
+                > most
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -98,7 +126,13 @@ impl Server {
     pub(in crate::ticket) fn freeze(&self, frozen: bool) {
         let signal = if frozen { "-STOP" } else { "-CONT" };
         let kill = format!("kill {signal} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     async fn answers(&self) {
@@ -122,8 +156,24 @@ impl Drop for Server {
 
 fn spawn(directory: &std::path::Path, arguments: &[String]) -> Child {
     Command::new("redis-server")
-        .args(["--port", "0", "--unixsocket", "r.sock", "--unixsocketperm", "700"])
-        .args(["--save", "", "--appendonly", "no", "--maxmemory", "128mb", "--maxmemory-policy", "noeviction"])
+        .args([
+            "--port",
+            "0",
+            "--unixsocket",
+            "r.sock",
+            "--unixsocketperm",
+            "700",
+        ])
+        .args([
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--maxmemory",
+            "128mb",
+            "--maxmemory-policy",
+            "noeviction",
+        ])
         .args(arguments)
         .current_dir(directory)
         .stdout(Stdio::null())

@@ -26,61 +26,131 @@ fn handle() -> Hash {
 async fn is_refused_in_time<T: std::fmt::Debug>(call: impl Future<Output = Result<T, Failure>>) {
     let begin = Instant::now();
     let failure = call.await.unwrap_err();
-    assert!(matches!(failure, Failure::Away { what: "ticket store", .. }), "{failure:?}");
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!(
+        matches!(
+            failure,
+            Failure::Away {
+                what: "ticket store",
+                ..
+            }
+        ),
+        "{failure:?}"
+    );
+    assert!(
+        begin.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[tokio::test]
 async fn rd_05_what_was_altered_or_moved_is_absent() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let tickets = server.tickets(&keys());
     let (one, two) = (handle(), handle());
-    tickets.issue(Kind::Code, &one, b"value", MINUTE).await.unwrap();
+    tickets
+        .issue(Kind::Code, &one, b"value", MINUTE)
+        .await
+        .unwrap();
     let key = server.keys().await.pop().unwrap();
     let blob: Vec<u8> = server.raw(cmd("GET").arg(&key)).await;
     let put = async |key: &str, blob: &[u8]| {
-        let () = server.raw(cmd("SET").arg(key).arg(blob).arg("PX").arg(60_000)).await;
+        let () = server
+            .raw(cmd("SET").arg(key).arg(blob).arg("PX").arg(60_000))
+            .await;
     };
     for at in 0..blob.len() {
         let mut altered = blob.clone();
         altered[at] ^= 1;
         put(&key, &altered).await;
-        assert_eq!(tickets.peek(Kind::Code, &one).await.unwrap(), None, "byte {at}");
-        assert_eq!(tickets.claim(Kind::Code, &one, b"used", MINUTE).await.unwrap(), Claim::Gone, "byte {at}");
+        assert_eq!(
+            tickets.peek(Kind::Code, &one).await.unwrap(),
+            None,
+            "byte {at}"
+        );
+        assert_eq!(
+            tickets
+                .claim(Kind::Code, &one, b"used", MINUTE)
+                .await
+                .unwrap(),
+            Claim::Gone,
+            "byte {at}"
+        );
     }
     for short in [&blob[..0], &blob[..1], &blob[..13], &blob[..blob.len() - 1]] {
         put(&key, short).await;
-        assert_eq!(tickets.claim(Kind::Code, &one, b"used", MINUTE).await.unwrap(), Claim::Gone);
+        assert_eq!(
+            tickets
+                .claim(Kind::Code, &one, b"used", MINUTE)
+                .await
+                .unwrap(),
+            Claim::Gone
+        );
     }
 
     // To another handle, to another kind, and back to life.
-    tickets.issue(Kind::Code, &two, b"other", MINUTE).await.unwrap();
-    let second = server.keys().await.into_iter().find(|name| *name != key).unwrap();
+    tickets
+        .issue(Kind::Code, &two, b"other", MINUTE)
+        .await
+        .unwrap();
+    let second = server
+        .keys()
+        .await
+        .into_iter()
+        .find(|name| *name != key)
+        .unwrap();
     put(&second, &blob).await;
     assert_eq!(tickets.peek(Kind::Code, &two).await.unwrap(), None);
     put(&key.replace("t:code:", "t:pending:"), &blob).await;
     assert_eq!(tickets.peek(Kind::Pending, &one).await.unwrap(), None);
     put(&key, &blob).await;
-    tickets.claim(Kind::Code, &one, b"used", MINUTE).await.unwrap();
+    tickets
+        .claim(Kind::Code, &one, b"used", MINUTE)
+        .await
+        .unwrap();
     let mut tombstone: Vec<u8> = server.raw(cmd("GET").arg(&key)).await;
     assert_eq!(tombstone[0], b'U');
     tombstone[0] = b'L';
     put(&key, &tombstone).await;
-    assert_eq!(tickets.claim(Kind::Code, &one, b"again", MINUTE).await.unwrap(), Claim::Gone);
+    assert_eq!(
+        tickets
+            .claim(Kind::Code, &one, b"again", MINUTE)
+            .await
+            .unwrap(),
+        Claim::Gone
+    );
 }
 
 #[tokio::test]
 async fn rd_05_redis_sees_no_value_handle_or_subject() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let tickets = server.tickets(&keys());
     let at = handle();
-    tickets.issue(Kind::Code, &at, b"a value in clear", MINUTE).await.unwrap();
-    let counter = Counter { name: "address 60".to_owned(), limit: 5, window: MINUTE };
+    tickets
+        .issue(Kind::Code, &at, b"a value in clear", MINUTE)
+        .await
+        .unwrap();
+    let counter = Counter {
+        name: "address 60".to_owned(),
+        limit: 5,
+        window: MINUTE,
+    };
     tickets.hit(&at, &[counter]).await.unwrap();
-    let key = server.keys().await.into_iter().find(|name| name.starts_with("t:code:")).unwrap();
+    let key = server
+        .keys()
+        .await
+        .into_iter()
+        .find(|name| name.starts_with("t:code:"))
+        .unwrap();
     let blob: Vec<u8> = server.raw(cmd("GET").arg(&key)).await;
     assert!(!blob.windows(5).any(|part| part == b"value"));
-    let text = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+    let text = |bytes: &[u8]| {
+        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
+    };
     for name in server.keys().await {
         assert!(!name.contains(&text(at.as_bytes())), "{name}");
         // A handle is too long to be guessed from its hash; a counter's subject is not, so its name is keyed.
@@ -91,54 +161,134 @@ async fn rd_05_redis_sees_no_value_handle_or_subject() {
 
 #[tokio::test]
 async fn rd_04_each_entry_ends_at_its_own_time() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let tickets = server.tickets(&keys());
     let at = handle();
     let ttl = async || -> Duration {
-        let key = server.keys().await.into_iter().find(|name| name.starts_with("t:code:")).unwrap();
+        let key = server
+            .keys()
+            .await
+            .into_iter()
+            .find(|name| name.starts_with("t:code:"))
+            .unwrap();
         Duration::from_millis(server.raw(cmd("PTTL").arg(key)).await)
     };
-    tickets.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap();
+    tickets
+        .issue(Kind::Code, &at, b"value", MINUTE)
+        .await
+        .unwrap();
     assert!((MINUTE / 2..=MINUTE).contains(&ttl().await));
-    let (_, seen) = tickets.peek_version(Kind::Code, &at).await.unwrap().unwrap();
-    tickets.replace_if(Kind::Code, &at, &seen, b"other").await.unwrap();
-    assert!((MINUTE / 2..=MINUTE).contains(&ttl().await), "a replaced value keeps its end");
-    tickets.claim(Kind::Code, &at, b"used", 10 * MINUTE).await.unwrap();
+    let (_, seen) = tickets
+        .peek_version(Kind::Code, &at)
+        .await
+        .unwrap()
+        .unwrap();
+    tickets
+        .replace_if(Kind::Code, &at, &seen, b"other")
+        .await
+        .unwrap();
+    assert!(
+        (MINUTE / 2..=MINUTE).contains(&ttl().await),
+        "a replaced value keeps its end"
+    );
+    tickets
+        .claim(Kind::Code, &at, b"used", 10 * MINUTE)
+        .await
+        .unwrap();
     assert!((9 * MINUTE..=10 * MINUTE).contains(&ttl().await));
-    tickets.claim(Kind::Code, &at, b"again", 20 * MINUTE).await.unwrap();
-    assert!((9 * MINUTE..=10 * MINUTE).contains(&ttl().await), "a replay does not prolong the tombstone");
-    tickets.issue(Kind::Code, &handle(), b"", Duration::ZERO).await.unwrap();
-    tickets.issue(Kind::Code, &handle(), b"", Duration::MAX).await.unwrap();
+    tickets
+        .claim(Kind::Code, &at, b"again", 20 * MINUTE)
+        .await
+        .unwrap();
+    assert!(
+        (9 * MINUTE..=10 * MINUTE).contains(&ttl().await),
+        "a replay does not prolong the tombstone"
+    );
+    tickets
+        .issue(Kind::Code, &handle(), b"", Duration::ZERO)
+        .await
+        .unwrap();
+    tickets
+        .issue(Kind::Code, &handle(), b"", Duration::MAX)
+        .await
+        .unwrap();
     server.every_key_has_a_ttl().await;
 }
 
 #[tokio::test]
 async fn rd_09_a_redis_that_lost_its_data_is_known_as_such() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let (tickets, at) = (server.tickets(&keys()), handle());
-    let once = async |seconds: i64| tickets.once(Kind::Jti, &at, MINUTE, Time(seconds * 1000)).await.unwrap();
-    assert_eq!(once(1_000).await, Once::Forgotten, "nobody has put an epoch");
-    assert_eq!(once(1_010).await, Once::First { since: Time(1_000_000) });
+    let once = async |seconds: i64| {
+        tickets
+            .once(Kind::Jti, &at, MINUTE, Time(seconds * 1000))
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        once(1_000).await,
+        Once::Forgotten,
+        "nobody has put an epoch"
+    );
+    assert_eq!(
+        once(1_010).await,
+        Once::First {
+            since: Time(1_000_000)
+        }
+    );
     assert_eq!(once(1_020).await, Once::Again);
     let () = server.raw(&cmd("FLUSHALL")).await;
     assert_eq!(once(1_030).await, Once::Forgotten);
-    assert_eq!(once(1_040).await, Once::First { since: Time(1_030_000) }, "and it was not noted meanwhile");
+    assert_eq!(
+        once(1_040).await,
+        Once::First {
+            since: Time(1_030_000)
+        },
+        "and it was not noted meanwhile"
+    );
     let () = server.raw(&cmd("FLUSHALL")).await;
     tickets.keep_epoch(Time(1_050_000)).await.unwrap();
-    assert_eq!(once(1_060).await, Once::First { since: Time(1_050_000) }, "so the caller knows since when");
-    let () = server.raw(cmd("SET").arg("t:{once}:epoch").arg("garbage").arg("PX").arg(60_000)).await;
+    assert_eq!(
+        once(1_060).await,
+        Once::First {
+            since: Time(1_050_000)
+        },
+        "so the caller knows since when"
+    );
+    let () = server
+        .raw(
+            cmd("SET")
+                .arg("t:{once}:epoch")
+                .arg("garbage")
+                .arg("PX")
+                .arg(60_000),
+        )
+        .await;
     assert_eq!(once(1_070).await, Once::Forgotten);
     server.every_key_has_a_ttl().await;
 }
 
 #[tokio::test]
 async fn rd_08_killed_redis_is_away_within_a_second_and_found_again() {
-    let Some(mut server) = Server::start(&[]).await else { return };
+    let Some(mut server) = Server::start(&[]).await else {
+        return;
+    };
     let patient = server.tickets(&keys());
     let tickets = Tickets::connect(&server.url(), "t:", &keys()).unwrap();
     let at = handle();
-    patient.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap();
-    let counter = [Counter { name: "one".to_owned(), limit: 1, window: MINUTE }];
+    patient
+        .issue(Kind::Code, &at, b"value", MINUTE)
+        .await
+        .unwrap();
+    let counter = [Counter {
+        name: "one".to_owned(),
+        limit: 1,
+        window: MINUTE,
+    }];
     server.kill();
     for _ in 0..3 {
         is_refused_in_time(tickets.ping()).await;
@@ -150,21 +300,40 @@ async fn rd_08_killed_redis_is_away_within_a_second_and_found_again() {
     }
     server.restart().await;
     assert_eq!(
-        patient.claim(Kind::Code, &at, b"used", MINUTE).await.unwrap(),
+        patient
+            .claim(Kind::Code, &at, b"used", MINUTE)
+            .await
+            .unwrap(),
         Claim::Gone,
         "and its scripts are known"
     );
-    assert!(patient.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap());
+    assert!(
+        patient
+            .issue(Kind::Code, &at, b"value", MINUTE)
+            .await
+            .unwrap()
+    );
     assert!(patient.hit(&at, &counter).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn rd_08_a_line_that_redis_closed_is_replaced_unnoticed() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let store = Redis::open(&server.url(), MINUTE).unwrap();
     for _ in 0..3 {
         store.ping().await.unwrap();
-        let _: i64 = server.raw(cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes")).await;
+        let _: i64 = server
+            .raw(
+                cmd("CLIENT")
+                    .arg("KILL")
+                    .arg("TYPE")
+                    .arg("normal")
+                    .arg("SKIPME")
+                    .arg("yes"),
+            )
+            .await;
         let noticed = async {
             while store.slot.load().is_some() {
                 tokio::task::yield_now().await
@@ -177,14 +346,28 @@ async fn rd_08_a_line_that_redis_closed_is_replaced_unnoticed() {
 
 #[tokio::test]
 async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let patient = server.tickets(&keys());
     let hasty = Tickets::connect(&server.url(), "t:", &keys()).unwrap();
     let (at, untouched) = (handle(), handle());
-    patient.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap();
-    patient.issue(Kind::Code, &untouched, b"value", MINUTE).await.unwrap();
+    patient
+        .issue(Kind::Code, &at, b"value", MINUTE)
+        .await
+        .unwrap();
+    patient
+        .issue(Kind::Code, &untouched, b"value", MINUTE)
+        .await
+        .unwrap();
     // Connected and with its script loaded, so that the silence meets the claim itself.
-    let connected = async { while hasty.claim(Kind::Code, &handle(), b"", MINUTE).await.is_err() {} };
+    let connected = async {
+        while hasty
+            .claim(Kind::Code, &handle(), b"", MINUTE)
+            .await
+            .is_err()
+        {}
+    };
     tokio::time::timeout(MINUTE, connected).await.unwrap();
     let _: String = server.raw(cmd("CONFIG").arg("RESETSTAT")).await;
     server.freeze(true);
@@ -193,16 +376,34 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     assert!(begin.elapsed() >= PATIENCE);
     let many: Vec<_> = (0..20).map(|_| hasty.peek(Kind::Code, &at)).collect();
     for peek in futures_util::future::join_all(many).await {
-        assert!(peek.unwrap_err().is_passing(), "callers do not wait for one another");
+        assert!(
+            peek.unwrap_err().is_passing(),
+            "callers do not wait for one another"
+        );
     }
     assert!(begin.elapsed() < 20 * PATIENCE, "{:?}", begin.elapsed());
     server.freeze(false);
-    assert_eq!(patient.claim(Kind::Code, &at, b"second", MINUTE).await.unwrap(), Claim::Replayed(b"lost".to_vec()));
-    let claim = patient.claim(Kind::Code, &untouched, b"used", MINUTE).await.unwrap();
+    assert_eq!(
+        patient
+            .claim(Kind::Code, &at, b"second", MINUTE)
+            .await
+            .unwrap(),
+        Claim::Replayed(b"lost".to_vec())
+    );
+    let claim = patient
+        .claim(Kind::Code, &untouched, b"used", MINUTE)
+        .await
+        .unwrap();
     assert_eq!(claim, Claim::Fresh(b"value".to_vec()));
     let stats: String = server.raw(cmd("INFO").arg("commandstats")).await;
-    let calls = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
-    assert!(calls.contains("calls=3,"), "the lost claim and two others: {calls}");
+    let calls = stats
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha:"))
+        .unwrap();
+    assert!(
+        calls.contains("calls=3,"),
+        "the lost claim and two others: {calls}"
+    );
     hasty.ping().await.unwrap();
     // The patient, the hasty and the one that counts.
     server.clients_fall_to(3).await;
@@ -213,7 +414,10 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
 async fn rd_11_an_answer_that_is_here_is_read_however_busy_we_are() {
     let busy = |turns: u32| async move {
         for _ in 0..turns {
-            #[allow(clippy::disallowed_methods, reason = "a runtime that does not get to its tasks")]
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "a runtime that does not get to its tasks"
+            )]
             std::thread::sleep(2 * PATIENCE);
             tokio::task::yield_now().await;
         }
@@ -238,7 +442,9 @@ async fn rd_11_an_answer_that_is_here_is_read_however_busy_we_are() {
 
 #[tokio::test]
 async fn rd_11_a_silent_line_is_put_away() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let store = Redis::open(&server.url(), PATIENCE).unwrap();
     let connected = async { while store.ping().await.is_err() {} };
     tokio::time::timeout(MINUTE, connected).await.unwrap();
@@ -250,14 +456,25 @@ async fn rd_11_a_silent_line_is_put_away() {
 
 #[tokio::test]
 async fn a5_a_later_hit_does_not_prolong_the_window() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let tickets = server.tickets(&keys());
-    let five = [Counter { name: "five".to_owned(), limit: 5, window: 10 * MINUTE }];
+    let five = [Counter {
+        name: "five".to_owned(),
+        limit: 5,
+        window: 10 * MINUTE,
+    }];
     tickets.hit(&handle(), &five).await.unwrap();
     let at = handle();
     let before = server.keys().await;
     tickets.hit(&at, &five).await.unwrap();
-    let key = server.keys().await.into_iter().find(|name| !before.contains(name)).unwrap();
+    let key = server
+        .keys()
+        .await
+        .into_iter()
+        .find(|name| !before.contains(name))
+        .unwrap();
     let _: i64 = server.raw(cmd("PEXPIRE").arg(&key).arg(60_000)).await;
     tickets.hit(&at, &five).await.unwrap();
     let left: u64 = server.raw(cmd("PTTL").arg(&key)).await;
@@ -266,64 +483,148 @@ async fn a5_a_later_hit_does_not_prolong_the_window() {
 
 #[tokio::test]
 async fn rd_10_full_redis_is_away_and_nothing_is_half_done() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let tickets = server.tickets(&keys());
     let at = handle();
-    let counters = ["one", "two"].map(|name| Counter { name: name.to_owned(), limit: 1, window: MINUTE });
-    tickets.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap();
-    let full = async |bytes: &str| -> String { server.raw(cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes)).await };
+    let counters = ["one", "two"].map(|name| Counter {
+        name: name.to_owned(),
+        limit: 1,
+        window: MINUTE,
+    });
+    tickets
+        .issue(Kind::Code, &at, b"value", MINUTE)
+        .await
+        .unwrap();
+    let full = async |bytes: &str| -> String {
+        server
+            .raw(cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes))
+            .await
+    };
     full("1").await;
     is_refused_in_time(tickets.issue(Kind::Code, &handle(), b"value", MINUTE)).await;
     is_refused_in_time(tickets.claim(Kind::Code, &at, b"used", MINUTE)).await;
     is_refused_in_time(tickets.hit(&at, &counters)).await;
-    assert_eq!(tickets.peek(Kind::Code, &at).await.unwrap().unwrap(), b"value");
+    assert_eq!(
+        tickets.peek(Kind::Code, &at).await.unwrap().unwrap(),
+        b"value"
+    );
     full("128mb").await;
-    assert_eq!(tickets.claim(Kind::Code, &at, b"used", MINUTE).await.unwrap(), Claim::Fresh(b"value".to_vec()));
+    assert_eq!(
+        tickets
+            .claim(Kind::Code, &at, b"used", MINUTE)
+            .await
+            .unwrap(),
+        Claim::Fresh(b"value".to_vec())
+    );
     assert!(tickets.hit(&at, &counters).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn rd_10_h2_policy_tells_who_evicts_and_who_does_not_say() {
-    let Some(server) = Server::start(&["--maxmemory-policy", "allkeys-lru"]).await else { return };
+    let Some(server) = Server::start(&["--maxmemory-policy", "allkeys-lru"]).await else {
+        return;
+    };
     let tickets = server.tickets(&keys());
-    assert_eq!(tickets.policy().await.unwrap(), Policy::Evicts("allkeys-lru".to_owned()));
-    let _: String = server.raw(cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("noeviction")).await;
+    assert_eq!(
+        tickets.policy().await.unwrap(),
+        Policy::Evicts("allkeys-lru".to_owned())
+    );
+    let _: String = server
+        .raw(
+            cmd("CONFIG")
+                .arg("SET")
+                .arg("maxmemory-policy")
+                .arg("noeviction"),
+        )
+        .await;
     assert_eq!(tickets.policy().await.unwrap(), Policy::Refuses);
 }
 
 #[tokio::test]
 async fn rd_11_the_documented_user_may_do_all_that_is_needed_and_no_more() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let may = "on >pass ~t:* +evalsha +script|load +get +set +incr +pttl +pexpire +ping +hello";
-    let _: String = server.raw(cmd("ACL").arg("SETUSER").arg("entree").arg(may.split(' ').collect::<Vec<_>>())).await;
+    let _: String = server
+        .raw(
+            cmd("ACL")
+                .arg("SETUSER")
+                .arg("entree")
+                .arg(may.split(' ').collect::<Vec<_>>()),
+        )
+        .await;
     let url = format!("{}?user=entree&pass=pass", server.url());
     let store = Redis::open(&url, MINUTE).unwrap();
     assert!(!store.describe().contains("pass"));
     let tickets = Tickets::over(std::sync::Arc::new(store), "t:", &keys());
     let at = handle();
-    let counter = [Counter { name: "one".to_owned(), limit: 1, window: MINUTE }];
+    let counter = [Counter {
+        name: "one".to_owned(),
+        limit: 1,
+        window: MINUTE,
+    }];
     tickets.ping().await.unwrap();
-    assert!(tickets.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap());
-    let (_, seen) = tickets.peek_version(Kind::Code, &at).await.unwrap().unwrap();
-    assert!(tickets.replace_if(Kind::Code, &at, &seen, b"other").await.unwrap());
-    assert_eq!(tickets.claim(Kind::Code, &at, b"", MINUTE).await.unwrap(), Claim::Fresh(b"other".to_vec()));
+    assert!(
+        tickets
+            .issue(Kind::Code, &at, b"value", MINUTE)
+            .await
+            .unwrap()
+    );
+    let (_, seen) = tickets
+        .peek_version(Kind::Code, &at)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        tickets
+            .replace_if(Kind::Code, &at, &seen, b"other")
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        tickets.claim(Kind::Code, &at, b"", MINUTE).await.unwrap(),
+        Claim::Fresh(b"other".to_vec())
+    );
     assert!(tickets.hit(&at, &counter).await.unwrap().is_none());
     assert!(tickets.hit(&at, &counter).await.unwrap().is_some());
-    assert!(matches!(tickets.policy().await.unwrap(), Policy::Unreadable(_)));
-    let elsewhere = Tickets::over(std::sync::Arc::new(Redis::open(&url, MINUTE).unwrap()), "other:", &keys());
-    assert!(elsewhere.issue(Kind::Code, &at, b"value", MINUTE).await.unwrap_err().is_passing());
+    assert!(matches!(
+        tickets.policy().await.unwrap(),
+        Policy::Unreadable(_)
+    ));
+    let elsewhere = Tickets::over(
+        std::sync::Arc::new(Redis::open(&url, MINUTE).unwrap()),
+        "other:",
+        &keys(),
+    );
+    assert!(
+        elsewhere
+            .issue(Kind::Code, &at, b"value", MINUTE)
+            .await
+            .unwrap_err()
+            .is_passing()
+    );
 }
 
 #[tokio::test]
 async fn a2_a_limited_address_costs_redis_the_same_commands() {
-    let Some(server) = Server::start(&[]).await else { return };
+    let Some(server) = Server::start(&[]).await else {
+        return;
+    };
     let tickets = server.tickets(&keys());
     let limits = crate::config::Limits::default();
     let (spent, fresh) = (Hash::of(b"spent"), Hash::of(b"fresh"));
-    while crate::limit::address(&tickets, &spent, &limits).await.unwrap() {}
+    while crate::limit::address(&tickets, &spent, &limits)
+        .await
+        .unwrap()
+    {}
     for key in [spent, fresh] {
         let _: String = server.raw(cmd("CONFIG").arg("RESETSTAT")).await;
-        let _ = crate::limit::address(&tickets, &key, &limits).await.unwrap();
+        let _ = crate::limit::address(&tickets, &key, &limits)
+            .await
+            .unwrap();
         let stats: String = server.raw(cmd("INFO").arg("commandstats")).await;
         assert!(stats.contains("cmdstat_evalsha:calls=1,"), "{stats}");
         assert!(!stats.contains("cmdstat_set:"), "{stats}");
@@ -343,7 +644,9 @@ fn urls_that_are_not_of_redis_are_refused_without_repeating_them() {
         "redis+unix:",
         "valkey://:canary@host",
     ] {
-        let failure = Tickets::connect(bad, "t:", &keys()).unwrap_err().to_string();
+        let failure = Tickets::connect(bad, "t:", &keys())
+            .unwrap_err()
+            .to_string();
         assert!(failure.starts_with("tickets.url: "), "{bad}: {failure}");
         assert!(!failure.contains("canary"), "{failure}");
     }
@@ -352,10 +655,19 @@ fn urls_that_are_not_of_redis_are_refused_without_repeating_them() {
 #[tokio::test]
 async fn describe_names_the_place_without_user_or_password() {
     for (url, place) in [
-        ("redis://user:canary@cache.example:7000/3", "redis://cache.example:7000/3"),
-        ("rediss://:canary@cache.example", "rediss://cache.example:6379/0"),
+        (
+            "redis://user:canary@cache.example:7000/3",
+            "redis://cache.example:7000/3",
+        ),
+        (
+            "rediss://:canary@cache.example",
+            "rediss://cache.example:6379/0",
+        ),
         ("redis://[::1]", "redis://[::1]:6379/0"),
-        ("redis+unix:///run/r.sock?db=2&user=u&pass=canary", "redis+unix:///run/r.sock?db=2"),
+        (
+            "redis+unix:///run/r.sock?db=2&user=u&pass=canary",
+            "redis+unix:///run/r.sock?db=2",
+        ),
     ] {
         let tickets = Tickets::connect(url, "t:", &keys()).unwrap();
         assert_eq!(tickets.describe(), place);

@@ -41,26 +41,45 @@ fn e_4_lk_05_every_vector_has_its_one_canonical_form_or_is_refused() {
         };
         if !fits {
             let got = got.map(|address| address.canonical().to_owned());
-            wrong.push(format!("{:.80?}: {got:?}, not {:?} {:?}", vector.typed, vector.is, vector.refused));
+            wrong.push(format!(
+                "{:.80?}: {got:?}, not {:?} {:?}",
+                vector.typed, vector.is, vector.refused
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn e_4_lk_05_a_canonical_form_is_its_own_canonical_form() {
     for vector in vectors() {
         let Some(canonical) = vector.is else { continue };
-        assert_eq!(Address::parse(&canonical, vector.eai).unwrap().canonical(), canonical);
-        assert!(canonical.len() <= 254 && canonical.matches('@').count() == 1, "{canonical}");
-        assert!(canonical.split_once('@').unwrap().1.is_ascii(), "{canonical}");
+        assert_eq!(
+            Address::parse(&canonical, vector.eai).unwrap().canonical(),
+            canonical
+        );
+        assert!(
+            canonical.len() <= 254 && canonical.matches('@').count() == 1,
+            "{canonical}"
+        );
+        assert!(
+            canonical.split_once('@').unwrap().1.is_ascii(),
+            "{canonical}"
+        );
     }
 }
 
 #[test]
 fn e_4_what_needs_eai_is_refused_without_it() {
     for vector in vectors().iter().filter(|vector| vector.eai) {
-        let Some(canonical) = &vector.is else { continue };
+        let Some(canonical) = &vector.is else {
+            continue;
+        };
         let without = Address::parse(&vector.typed, false);
         assert_eq!(without.is_ok(), canonical.is_ascii(), "{canonical}");
     }
@@ -69,10 +88,21 @@ fn e_4_what_needs_eai_is_refused_without_it() {
 #[test]
 fn e_4_two_vectors_that_differ_in_what_is_read_never_share_a_form() {
     // The look-alikes of "ada@example.com" in the local part: none may become her address, with or without EAI.
-    for local in ["\u{212a}ate", "ad\u{131}", "\u{ff41}da", "\u{430}da", "ada\u{301}", "\u{17f}am"] {
+    for local in [
+        "\u{212a}ate",
+        "ad\u{131}",
+        "\u{ff41}da",
+        "\u{430}da",
+        "ada\u{301}",
+        "\u{17f}am",
+    ] {
         for eai in [false, true] {
             if let Ok(address) = Address::parse(&format!("{local}@example.com"), eai) {
-                assert!(!address.canonical().is_ascii(), "{local:?} became {}", address.canonical());
+                assert!(
+                    !address.canonical().is_ascii(),
+                    "{local:?} became {}",
+                    address.canonical()
+                );
             }
         }
     }
@@ -80,7 +110,11 @@ fn e_4_two_vectors_that_differ_in_what_is_read_never_share_a_form() {
 
 #[test]
 fn e_4_an_endless_text_costs_nothing() {
-    for text in ["a".repeat(10_000_000), "\u{301}".repeat(5_000_000), "@".repeat(10_000_000)] {
+    for text in [
+        "a".repeat(10_000_000),
+        "\u{301}".repeat(5_000_000),
+        "@".repeat(10_000_000),
+    ] {
         assert_eq!(Address::parse(&text, true).err(), Some(Refusal::TooLong));
     }
 }

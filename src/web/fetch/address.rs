@@ -33,7 +33,9 @@ const fn is_public_v4(ip: Ipv4Addr) -> bool {
 const fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
     let global = a & 0xe000 == 0x2000;
-    let blocked = (a == 0x2001 && (b & 0xfe00 == 0 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b & 0xf000 == 0);
+    let blocked = (a == 0x2001 && (b & 0xfe00 == 0 || b == 0x0db8))
+        || a == 0x2002
+        || (a == 0x3fff && b & 0xf000 == 0);
     global && !blocked
 }
 

@@ -52,14 +52,23 @@ impl Server {
     pub(crate) async fn start(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let (seen, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
-        let (log, count, answer) = (Arc::clone(&seen), Arc::clone(&connections), Arc::new(answer));
+        let (seen, connections) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let (log, count, answer) = (
+            Arc::clone(&seen),
+            Arc::clone(&connections),
+            Arc::new(answer),
+        );
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
                 tokio::spawn(async move {
-                    let Some(asked) = read(&mut stream).await else { return };
+                    let Some(asked) = read(&mut stream).await else {
+                        return;
+                    };
                     log.lock().unwrap().push(asked.clone());
                     let bytes = answer(&asked);
                     let _ = stream.write_all(&bytes).await;
@@ -67,12 +76,23 @@ impl Server {
                 });
             }
         });
-        Self { base, seen, connections, task }
+        Self {
+            base,
+            seen,
+            connections,
+            task,
+        }
     }
 
     /// Every request for this path so far.
     pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
-        self.seen.lock().unwrap().iter().filter(|asked| asked.path == path).cloned().collect()
+        self.seen
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|asked| asked.path == path)
+            .cloned()
+            .collect()
     }
 
     /// Connections so far.
@@ -88,23 +108,42 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
         let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
         bytes.extend_from_slice(part.get(..read)?);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head.lines().find_map(|line| {
+            line.to_lowercase()
+                .strip_prefix("content-length: ")?
+                .parse()
+                .ok()
+        });
         if body.len() >= length.unwrap_or(0) {
             let mut words = head.split(' ').map(str::to_owned);
             let (method, path) = (words.next()?, words.next()?);
-            return Some(Asked { method, path, head: head.to_owned(), body: body.to_owned() });
+            return Some(Asked {
+                method,
+                path,
+                head: head.to_owned(),
+                body: body.to_owned(),
+            });
         }
     }
 }
 
 /// An answer with a body and these header lines.
 pub(crate) fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-        .into_bytes()
+    format!(
+        "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// A JSON answer.
 pub(crate) fn json(status: u16, body: &serde_json::Value) -> Vec<u8> {
-    answer(status, "Content-Type: application/json\r\n", &body.to_string())
+    answer(
+        status,
+        "Content-Type: application/json\r\n",
+        &body.to_string(),
+    )
 }

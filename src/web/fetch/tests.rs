@@ -10,14 +10,25 @@ use super::{
 #[test]
 fn ht_01_there_is_one_http_client() {
     let lock = include_str!("../../../Cargo.lock");
-    let versions: Vec<&str> =
-        lock.split("[[package]]").filter(|package| package.contains("\nname = \"reqwest\"\n")).collect();
+    let versions: Vec<&str> = lock
+        .split("[[package]]")
+        .filter(|package| package.contains("\nname = \"reqwest\"\n"))
+        .collect();
     assert_eq!(versions.len(), 1, "{versions:?}");
-    assert!(versions.iter().all(|package| package.contains("\nversion = \"0.13.")), "{versions:?}");
+    assert!(
+        versions
+            .iter()
+            .all(|package| package.contains("\nversion = \"0.13.")),
+        "{versions:?}"
+    );
 }
 
 fn local() -> Fetcher {
-    Fetcher::new(Reach { loopback_http: true, ..Reach::default() }).unwrap()
+    Fetcher::new(Reach {
+        loopback_http: true,
+        ..Reach::default()
+    })
+    .unwrap()
 }
 
 #[test]
@@ -43,22 +54,43 @@ fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() 
         "op.example.com",
         "",
     ] {
-        assert!(matches!(closed.admits(url), Err(Refusal::Blocked(_))), "{url}");
+        assert!(
+            matches!(closed.admits(url), Err(Refusal::Blocked(_))),
+            "{url}"
+        );
     }
-    for url in ["https://op.example.com/x?y=z", "https://8.8.8.8/", "https://[2606:4700::1111]:8443/"] {
+    for url in [
+        "https://op.example.com/x?y=z",
+        "https://8.8.8.8/",
+        "https://[2606:4700::1111]:8443/",
+    ] {
         assert!(closed.admits(url).is_ok(), "{url}");
     }
 }
 
 #[test]
 fn ht_06_a_reach_opens_exactly_what_it_names() {
-    let open = Reach { private_hosts: vec!["10.0.0.1".into(), "[::1]".into()], loopback_http: true, ca_file: None };
-    for url in ["https://10.0.0.1/", "https://[::1]/", "http://127.0.0.1:9/", "http://[::1]/", "http://localhost/"] {
+    let open = Reach {
+        private_hosts: vec!["10.0.0.1".into(), "[::1]".into()],
+        loopback_http: true,
+        ca_file: None,
+    };
+    for url in [
+        "https://10.0.0.1/",
+        "https://[::1]/",
+        "http://127.0.0.1:9/",
+        "http://[::1]/",
+        "http://localhost/",
+    ] {
         assert!(open.admits(url).is_ok(), "{url}");
     }
-    for url in
-        ["https://10.0.0.2/", "https://127.0.0.1/", "https://localhost/", "http://10.0.0.1/", "http://op.example/"]
-    {
+    for url in [
+        "https://10.0.0.2/",
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "http://10.0.0.1/",
+        "http://op.example/",
+    ] {
         assert!(open.admits(url).is_err(), "{url}");
     }
 }
@@ -67,16 +99,25 @@ fn ht_06_a_reach_opens_exactly_what_it_names() {
 #[tokio::test]
 async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let url = format!(
+        "https://localhost:{}/",
+        listener.local_addr().unwrap().port()
+    );
     let plain = tokio::spawn(async move {
         use tokio::io::AsyncWriteExt as _;
         let (mut stream, _) = listener.accept().await.unwrap();
         let _ = stream.write_all(b"HTTP/1.1 400 X\r\n\r\n").await;
     });
     let closed = Resolver(Arc::new(Reach::default()));
-    let Err(error) = closed.resolve("localhost".parse().unwrap()).await else { panic!("handed out") };
+    let Err(error) = closed.resolve("localhost".parse().unwrap()).await else {
+        panic!("handed out")
+    };
     assert!(error.is::<NotPublic>());
-    let open = Fetcher::new(Reach { private_hosts: vec!["localhost".into()], ..Reach::default() }).unwrap();
+    let open = Fetcher::new(Reach {
+        private_hosts: vec!["localhost".into()],
+        ..Reach::default()
+    })
+    .unwrap();
     let refusal = open.send(Call::get(url)).await.unwrap_err();
     assert!(
         matches!(refusal, Refusal::Down(words) if words.contains("TLS")),
@@ -93,15 +134,28 @@ pub(super) const REBOUND: &str = "rebound.test";
 async fn ht_03_up_blocked_a_name_that_resolves_to_a_private_address_is_not_connected_to() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let url = format!("https://{REBOUND}:{}/", listener.local_addr().unwrap().port());
+    let url = format!(
+        "https://{REBOUND}:{}/",
+        listener.local_addr().unwrap().port()
+    );
     let closed = Fetcher::new(Reach::default()).unwrap();
-    assert_eq!(closed.send(Call::get(url.clone())).await.unwrap_err(), Refusal::Blocked(NOT_PUBLIC));
+    assert_eq!(
+        closed.send(Call::get(url.clone())).await.unwrap_err(),
+        Refusal::Blocked(NOT_PUBLIC)
+    );
     assert!(listener.accept().is_err(), "connected");
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    let open = Fetcher::new(Reach { private_hosts: vec![REBOUND.into()], ..Reach::default() }).unwrap();
+    let open = Fetcher::new(Reach {
+        private_hosts: vec![REBOUND.into()],
+        ..Reach::default()
+    })
+    .unwrap();
     let hang_up = async { drop(listener.accept().await.unwrap()) };
     let (sent, ()) = tokio::join!(open.send(Call::get(url)), hang_up);
-    assert!(matches!(sent.unwrap_err(), Refusal::Down(_)), "the name leads there");
+    assert!(
+        matches!(sent.unwrap_err(), Refusal::Down(_)),
+        "the name leads there"
+    );
 }
 
 /// Names a URL in a child of [`ht_02_no_proxy_of_the_environment_is_used`].
@@ -118,14 +172,34 @@ async fn ht_02_no_proxy_of_the_environment_is_used() {
     let proxy = Server::start(|_| answer(502, "", "")).await;
     let server = Server::start(|_| answer(200, "", "")).await;
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "web::fetch::tests::ht_02_no_proxy_of_the_environment_is_used"]);
-    child.env_remove("NO_PROXY").env_remove("no_proxy").env_remove("REQUEST_METHOD");
+    child.args([
+        "--exact",
+        "web::fetch::tests::ht_02_no_proxy_of_the_environment_is_used",
+    ]);
+    child
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .env_remove("REQUEST_METHOD");
     child.env(PROXIED, &server.base);
-    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+    for name in [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ] {
         child.env(name, &proxy.base);
     }
-    let output = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let output = tokio::task::spawn_blocking(move || child.output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     assert_eq!((proxy.connections(), server.connections()), (0, 1));
 }
 
@@ -133,13 +207,23 @@ async fn ht_02_no_proxy_of_the_environment_is_used() {
 #[tokio::test]
 async fn ht_02_up_timeout_a_connection_stands_within_three_seconds() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://127.0.0.1:{}/", listener.local_addr().unwrap().port());
-    let open = Fetcher::new(Reach { private_hosts: vec!["127.0.0.1".into()], ..Reach::default() }).unwrap();
+    let url = format!(
+        "https://127.0.0.1:{}/",
+        listener.local_addr().unwrap().port()
+    );
+    let open = Fetcher::new(Reach {
+        private_hosts: vec!["127.0.0.1".into()],
+        ..Reach::default()
+    })
+    .unwrap();
     // Three seconds, not the five of a whole answer. A busy machine may add some to one try, not to each.
     let mut took = Vec::new();
     while took.len() < 5 && !took.iter().any(|took| (2..5).contains(took)) {
         let began = tokio::time::Instant::now();
-        assert_eq!(open.send(Call::get(url.clone())).await.unwrap_err(), Refusal::Timeout);
+        assert_eq!(
+            open.send(Call::get(url.clone())).await.unwrap_err(),
+            Refusal::Timeout
+        );
         took.push(began.elapsed().as_secs());
     }
     assert!(took.iter().any(|took| (2..5).contains(took)), "{took:?}");
@@ -154,18 +238,34 @@ async fn ht_02_up_redirect_no_redirect_is_followed() {
     })
     .await;
     let fetcher = local();
-    let sent = fetcher.send(Call::get(format!("{}/here", server.base))).await;
+    let sent = fetcher
+        .send(Call::get(format!("{}/here", server.base)))
+        .await;
     assert_eq!(sent.unwrap_err(), Refusal::Redirect);
     assert!(server.asked("/there").is_empty());
-    let sent = fetcher.send(Call::get(format!("{}/not-modified", server.base))).await;
-    assert_eq!(sent.unwrap_err(), Refusal::Redirect, "nobody asked conditionally");
-    let call = Call::get(format!("{}/not-modified", server.base)).header(header::IF_NONE_MATCH, "\"x\"");
+    let sent = fetcher
+        .send(Call::get(format!("{}/not-modified", server.base)))
+        .await;
+    assert_eq!(
+        sent.unwrap_err(),
+        Refusal::Redirect,
+        "nobody asked conditionally"
+    );
+    let call =
+        Call::get(format!("{}/not-modified", server.base)).header(header::IF_NONE_MATCH, "\"x\"");
     assert_eq!(fetcher.send(call).await.unwrap().status, 304);
-    let reply = fetcher.send(Call::get(format!("{}/there", server.base))).await.unwrap();
+    let reply = fetcher
+        .send(Call::get(format!("{}/there", server.base)))
+        .await
+        .unwrap();
     assert_eq!(reply.body, b"{\"a\":1}");
     let asked = server.asked("/there").remove(0);
     assert!(asked.header("cookie").is_none() && asked.header("referer").is_none());
-    assert!(asked.header("user-agent").is_some_and(|agent| agent.starts_with("entree/")));
+    assert!(
+        asked
+            .header("user-agent")
+            .is_some_and(|agent| agent.starts_with("entree/"))
+    );
 }
 
 #[tokio::test]
@@ -179,10 +279,20 @@ async fn ht_02_up_too_large_bodies_are_capped_announced_or_not() {
     })
     .await;
     for path in ["announced", "unannounced"] {
-        let sent = local().send(Call::get(format!("{}/{path}", server.base))).await;
+        let sent = local()
+            .send(Call::get(format!("{}/{path}", server.base)))
+            .await;
         assert_eq!(sent.unwrap_err(), Refusal::TooLarge, "{path}");
     }
-    assert_eq!(local().send(Call::get(format!("{}/fits", server.base))).await.unwrap().body.len(), MAX_BYTES);
+    assert_eq!(
+        local()
+            .send(Call::get(format!("{}/fits", server.base)))
+            .await
+            .unwrap()
+            .body
+            .len(),
+        MAX_BYTES
+    );
 }
 
 #[tokio::test]
@@ -194,15 +304,24 @@ async fn ht_02_up_timeout_a_whole_answer_comes_within_five_seconds() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let _ = stream.read(&mut [0; 1024]).await;
         // Each byte is in time, the whole is not.
-        let _ = stream.write_all(b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\n").await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\n")
+            .await;
         loop {
             let _ = stream.write_all(b"x").await;
             tokio::time::sleep(Duration::from_millis(700)).await;
         }
     });
     let began = tokio::time::Instant::now();
-    assert_eq!(local().send(Call::get(url)).await.unwrap_err(), Refusal::Timeout);
-    assert!((4..30).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert_eq!(
+        local().send(Call::get(url)).await.unwrap_err(),
+        Refusal::Timeout
+    );
+    assert!(
+        (4..30).contains(&began.elapsed().as_secs()),
+        "{:?}",
+        began.elapsed()
+    );
     silent.abort();
 }
 
@@ -210,16 +329,25 @@ async fn ht_02_up_timeout_a_whole_answer_comes_within_five_seconds() {
 #[tokio::test]
 async fn ht_09_a_request_is_never_sent_twice() {
     let server = Server::start(|_| Vec::new()).await;
-    let sent = local().send(Call::post_form(format!("{}/token", server.base), &[("code", "c d&e")])).await;
+    let sent = local()
+        .send(Call::post_form(
+            format!("{}/token", server.base),
+            &[("code", "c d&e")],
+        ))
+        .await;
     assert!(matches!(sent.unwrap_err(), Refusal::Down(_)));
     assert_eq!((server.connections(), server.asked("/token").len()), (1, 1));
     let asked = server.asked("/token").remove(0);
-    assert_eq!((asked.method.as_str(), asked.body.as_str()), ("POST", "code=c+d%26e"));
+    assert_eq!(
+        (asked.method.as_str(), asked.body.as_str()),
+        ("POST", "code=c+d%26e")
+    );
 }
 
 #[tokio::test]
 async fn ht_08_errors_hold_neither_url_nor_body() {
-    let server = Server::start(|_| b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nhunter2".to_vec()).await;
+    let server =
+        Server::start(|_| b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nhunter2".to_vec()).await;
     for url in [
         format!("{}/?code=hunter2", server.base),
         "http://127.0.0.1:1/?code=hunter2".to_owned(),
@@ -228,15 +356,34 @@ async fn ht_08_errors_hold_neither_url_nor_body() {
     ] {
         let refusal = local().send(Call::get(url.clone())).await.unwrap_err();
         let shown = format!("{refusal} {refusal:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("127.0.0.1"), "{url}: {shown}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("127.0.0.1"),
+            "{url}: {shown}"
+        );
     }
-    let reply = Reply { status: 200, headers: HeaderMap::new(), body: b"hunter2".to_vec() };
+    let reply = Reply {
+        status: 200,
+        headers: HeaderMap::new(),
+        body: b"hunter2".to_vec(),
+    };
     assert!(!format!("{reply:?}").contains("hunter"));
 }
 
 #[test]
 fn ht_06_a_ca_file_that_is_none_is_told_in_words() {
-    let with = |file: &str| Fetcher::new(Reach { ca_file: Some(file.into()), ..Reach::default() });
-    assert!(with("/nowhere/ca.pem").unwrap_err().contains("cannot be read"));
-    assert!(with("").is_ok(), "an empty variable of the environment is none");
+    let with = |file: &str| {
+        Fetcher::new(Reach {
+            ca_file: Some(file.into()),
+            ..Reach::default()
+        })
+    };
+    assert!(
+        with("/nowhere/ca.pem")
+            .unwrap_err()
+            .contains("cannot be read")
+    );
+    assert!(
+        with("").is_ok(),
+        "an empty variable of the environment is none"
+    );
 }

@@ -31,13 +31,18 @@ async fn bug() -> String {
 
 #[handler]
 async fn away() -> Result<String, Failure> {
-    Err(Failure::Away { what: "database", cause: "secret cause".into() })
+    Err(Failure::Away {
+        what: "database",
+        cause: "secret cause".into(),
+    })
 }
 
 #[handler]
 #[allow(clippy::disallowed_methods, reason = "to see it caught")]
 async fn leaky() -> poem::Result<String> {
-    Err(poem::error::InternalServerError(io::Error::other("secret cause")))
+    Err(poem::error::InternalServerError(io::Error::other(
+        "secret cause",
+    )))
 }
 
 #[handler]
@@ -66,9 +71,18 @@ impl Api {
 }
 
 fn routes() -> Route {
-    let faults = || Route::new().at("/bug", bug).at("/away", away).at("/leaky", leaky).at("/stuck", stuck);
+    let faults = || {
+        Route::new()
+            .at("/bug", bug)
+            .at("/away", away)
+            .at("/leaky", leaky)
+            .at("/stuck", stuck)
+    };
     Route::new()
-        .at("/login/link/:token", only("GET, POST", get(link).post(link)))
+        .at(
+            "/login/link/:token",
+            only("GET, POST", get(link).post(link)),
+        )
         .at("/echo", echo)
         .nest("/people", faults())
         .nest("/api/faults", faults().at("/refused", refused))
@@ -85,7 +99,10 @@ fn ours() -> Layers {
 }
 
 fn get_request(path: &str) -> Request {
-    Request::builder().uri_str(path).header("host", "id.example").finish()
+    Request::builder()
+        .uri_str(path)
+        .header("host", "id.example")
+        .finish()
 }
 
 async fn json(response: Response) -> serde_json::Value {
@@ -109,18 +126,28 @@ async fn px_01_another_host_is_misdirected() {
         let request = Request::builder().header("host", host).finish();
         assert_eq!(ask(&ours(), request).await.status(), status, "{host}");
     }
-    let forwarded = Request::builder().header("host", "evil.example").header("x-forwarded-host", "id.example");
+    let forwarded = Request::builder()
+        .header("host", "evil.example")
+        .header("x-forwarded-host", "id.example");
     assert_eq!(ask(&ours(), forwarded.finish()).await.status(), 421);
 }
 
 #[tokio::test]
 async fn px_01_no_host_two_hosts_or_two_authorities_are_refused() {
-    let two = Request::builder().header("host", "id.example").header("host", "id.example").finish();
+    let two = Request::builder()
+        .header("host", "id.example")
+        .header("host", "id.example")
+        .finish();
     assert_eq!(ask(&ours(), two).await.status(), 400);
     assert_eq!(ask(&ours(), Request::default()).await.status(), 400);
-    let clash = Request::builder().uri_str("https://evil.example/").header("host", "id.example").finish();
+    let clash = Request::builder()
+        .uri_str("https://evil.example/")
+        .header("host", "id.example")
+        .finish();
     assert_eq!(ask(&ours(), clash).await.status(), 400);
-    let target = Request::builder().uri_str("https://id.example/echo").finish();
+    let target = Request::builder()
+        .uri_str("https://id.example/echo")
+        .finish();
     assert_eq!(ask(&ours(), target).await.status(), 200, "as HTTP/2 has it");
 }
 
@@ -128,8 +155,17 @@ async fn px_01_no_host_two_hosts_or_two_authorities_are_refused() {
 async fn px_01_a_public_url_that_cannot_be_read_lets_nothing_in() {
     for broken in ["", "id.example", "mailto:a"] {
         for host in ["", "id.example", "null"] {
-            let request = Request::builder().uri_str("/echo").header("host", host).finish();
-            assert_eq!(ask(&Layers::new(Some(broken.into())), request).await.status(), 421, "{broken} {host}");
+            let request = Request::builder()
+                .uri_str("/echo")
+                .header("host", host)
+                .finish();
+            assert_eq!(
+                ask(&Layers::new(Some(broken.into())), request)
+                    .await
+                    .status(),
+                421,
+                "{broken} {host}"
+            );
         }
     }
 }
@@ -138,20 +174,39 @@ async fn px_01_a_public_url_that_cannot_be_read_lets_nothing_in() {
 async fn dev_sends_other_loopback_names_to_the_public_url() {
     let mut layers = Layers::new(Some("http://127.0.0.1:8080".into()));
     let request = |host: &str, method: Method| {
-        Request::builder().method(method).uri_str("//evil/login?txn=1").header("host", host).finish()
+        Request::builder()
+            .method(method)
+            .uri_str("//evil/login?txn=1")
+            .header("host", host)
+            .finish()
     };
-    assert_eq!(ask(&layers, request("localhost:8080", Method::GET)).await.status(), 421, "only where it is asked for");
+    assert_eq!(
+        ask(&layers, request("localhost:8080", Method::GET))
+            .await
+            .status(),
+        421,
+        "only where it is asked for"
+    );
     layers.redirect_loopback = true;
     let response = ask(&layers, request("localhost:8080", Method::GET)).await;
     assert_eq!(response.status(), 303);
-    assert!(response.header("location").unwrap().starts_with("http://127.0.0.1:8080/"));
+    assert!(
+        response
+            .header("location")
+            .unwrap()
+            .starts_with("http://127.0.0.1:8080/")
+    );
     for (host, method) in [
         ("localhost:8081", Method::GET),
         ("evil.example:8080", Method::GET),
         ("localhost:8080", Method::POST),
         ("localhost", Method::GET),
     ] {
-        assert_eq!(ask(&layers, request(host, method)).await.status(), 421, "{host}");
+        assert_eq!(
+            ask(&layers, request(host, method)).await.status(),
+            421,
+            "{host}"
+        );
     }
 }
 
@@ -182,10 +237,16 @@ async fn people_get_the_page_of_the_listener() {
     let mut layers = ours();
     layers.error_page = Some(Arc::new(|fault, caller| {
         assert_eq!(fault.reference, caller.request_id);
-        Response::builder().status(fault.status).content_type("text/html").body(format!("page {}", fault.status))
+        Response::builder()
+            .status(fault.status)
+            .content_type("text/html")
+            .body(format!("page {}", fault.status))
     }));
     let response = ask(&layers, get_request("/people/bug")).await;
-    assert_eq!(response.into_body().into_string().await.unwrap(), "page 500 Internal Server Error");
+    assert_eq!(
+        response.into_body().into_string().await.unwrap(),
+        "page 500 Internal Server Error"
+    );
     let response = ask(&layers, get_request("/api/faults/bug")).await;
     assert_eq!(response.content_type(), Some(Problem::CONTENT_TYPE));
 }
@@ -198,7 +259,10 @@ async fn an_answer_of_a_room_keeps_its_form() {
 
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_503() {
-    let layers = Layers { request_timeout: Duration::from_millis(20), ..ours() };
+    let layers = Layers {
+        request_timeout: Duration::from_millis(20),
+        ..ours()
+    };
     let response = ask(&layers, get_request("/api/faults/stuck")).await;
     assert_eq!(response.status(), 503);
     assert_eq!(response.header("retry-after"), Some("5"));
@@ -216,47 +280,116 @@ async fn the_framework_s_own_refusals_are_reshaped() {
     };
     let body = |text: &str| post("application/json", text);
     for (request, status, code, words) in [
-        (get_request("/api/v1/nowhere"), 404, "not_found", "There is nothing"),
-        (get_request("/api/v1/age"), 405, "method_not_allowed", "This address does not take this method."),
-        (post("text/plain", "{}"), 415, "wrong_content_type", "The content type"),
-        (body("{"), 400, "bad_request", "The body is not JSON: see line 1 column 1."),
-        (body("{\"years\": 300}"), 400, "bad_request", "A field of the body has the wrong type."),
-        (body("{\"years\": \"hunter\"}"), 400, "bad_request", "A field of the body has the wrong type."),
-        (body("{}"), 400, "bad_request", "A field of the body is missing."),
+        (
+            get_request("/api/v1/nowhere"),
+            404,
+            "not_found",
+            "There is nothing",
+        ),
+        (
+            get_request("/api/v1/age"),
+            405,
+            "method_not_allowed",
+            "This address does not take this method.",
+        ),
+        (
+            post("text/plain", "{}"),
+            415,
+            "wrong_content_type",
+            "The content type",
+        ),
+        (
+            body("{"),
+            400,
+            "bad_request",
+            "The body is not JSON: see line 1 column 1.",
+        ),
+        (
+            body("{\"years\": 300}"),
+            400,
+            "bad_request",
+            "A field of the body has the wrong type.",
+        ),
+        (
+            body("{\"years\": \"hunter\"}"),
+            400,
+            "bad_request",
+            "A field of the body has the wrong type.",
+        ),
+        (
+            body("{}"),
+            400,
+            "bad_request",
+            "A field of the body is missing.",
+        ),
     ] {
         let response = ask(&ours(), request).await;
         assert_eq!(response.status(), status, "{code}");
         assert_eq!(response.content_type(), Some(Problem::CONTENT_TYPE));
         let body = json(response).await;
-        assert_eq!((&body["code"], &body["status"]), (&code.into(), &status.into()), "{body}");
-        assert!(body["detail"].as_str().unwrap().starts_with(words), "{body}");
+        assert_eq!(
+            (&body["code"], &body["status"]),
+            (&code.into(), &status.into()),
+            "{body}"
+        );
+        assert!(
+            body["detail"].as_str().unwrap().starts_with(words),
+            "{body}"
+        );
     }
     let response = ask(&ours(), get_request("/nowhere")).await;
-    assert_eq!((response.status().as_u16(), response.content_type()), (404, Some("text/plain; charset=utf-8")));
-    assert_eq!(ask(&ours(), post("application/json", "{\"years\": 30}")).await.status(), 200);
+    assert_eq!(
+        (response.status().as_u16(), response.content_type()),
+        (404, Some("text/plain; charset=utf-8"))
+    );
+    assert_eq!(
+        ask(&ours(), post("application/json", "{\"years\": 30}"))
+            .await
+            .status(),
+        200
+    );
 }
 
 #[tokio::test]
 async fn px_02_deep_json_is_refused() {
     let deep = "[".repeat(10_000);
-    let request = Request::builder().method(Method::POST).uri_str("/api/v1/age").header("host", "id.example");
-    assert_eq!(ask(&ours(), request.content_type("application/json").body(deep)).await.status(), 400);
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri_str("/api/v1/age")
+        .header("host", "id.example");
+    assert_eq!(
+        ask(&ours(), request.content_type("application/json").body(deep))
+            .await
+            .status(),
+        400
+    );
 }
 
 #[tokio::test]
 async fn po_01_head_is_405_where_it_is_not_listed() {
     for method in [Method::HEAD, Method::PUT, Method::OPTIONS] {
-        let request = Request::builder().method(method).uri_str("/login/link/abc").header("host", "id.example");
+        let request = Request::builder()
+            .method(method)
+            .uri_str("/login/link/abc")
+            .header("host", "id.example");
         let response = ask(&ours(), request.finish()).await;
-        assert_eq!((response.status().as_u16(), response.header("allow")), (405, Some("GET, POST")));
+        assert_eq!(
+            (response.status().as_u16(), response.header("allow")),
+            (405, Some("GET, POST"))
+        );
     }
-    assert_eq!(ask(&ours(), get_request("/login/link/abc")).await.status(), 200);
+    assert_eq!(
+        ask(&ours(), get_request("/login/link/abc")).await.status(),
+        200
+    );
 }
 
 #[tokio::test]
 async fn po_04_a_body_is_counted_while_it_is_read() {
     let sized = |bytes: usize| {
-        let chunks = futures_util::stream::iter((0..bytes / 1024).map(|_| Ok::<_, io::Error>(vec![b'a'; 1024])));
+        let chunks = futures_util::stream::iter(
+            (0..bytes / 1024).map(|_| Ok::<_, io::Error>(vec![b'a'; 1024])),
+        );
         Request::builder()
             .uri_str("/echo")
             .header("host", "id.example")
@@ -264,7 +397,10 @@ async fn po_04_a_body_is_counted_while_it_is_read() {
             .body(Body::from_bytes_stream(chunks))
     };
     let response = ask(&ours(), sized(64 * 1024)).await;
-    assert_eq!(response.into_body().into_vec().await.unwrap().len(), 64 * 1024);
+    assert_eq!(
+        response.into_body().into_vec().await.unwrap().len(),
+        64 * 1024
+    );
     assert_eq!(ask(&ours(), sized(65 * 1024)).await.status(), 413);
     assert_eq!(ask(&ours(), sized(65 * 1024 * 1024)).await.status(), 413);
 }
@@ -276,12 +412,29 @@ async fn every_answer_has_the_headers() {
         assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(response.header("cache-control"), Some("no-store"));
         assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
-        assert!(response.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
-        assert_eq!(response.header("strict-transport-security"), Some("max-age=31536000"));
+        assert!(
+            response
+                .header("content-security-policy")
+                .unwrap()
+                .starts_with("default-src 'none'")
+        );
+        assert_eq!(
+            response.header("strict-transport-security"),
+            Some("max-age=31536000")
+        );
     }
-    let cached = make(|_| async { Response::builder().header("cache-control", "max-age=300").finish() }).with(ours());
+    let cached = make(|_| async {
+        Response::builder()
+            .header("cache-control", "max-age=300")
+            .finish()
+    })
+    .with(ours());
     let response = cached.call(get_request("/")).await.unwrap();
-    assert_eq!(response.header("cache-control"), Some("max-age=300"), "an answer may bring its own");
+    assert_eq!(
+        response.header("cache-control"),
+        Some("max-age=300"),
+        "an answer may bring its own"
+    );
     // HSTS counts for every port of a host: of this machine's own name it would break whatever else runs there.
     for (url, host) in [
         ("http://127.0.0.1:8080", "127.0.0.1:8080"),
@@ -299,7 +452,10 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -312,12 +468,23 @@ impl io::Write for Lines {
 async fn the_log_has_one_line_a_request_and_never_a_path_or_a_query() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
     // While there is but one subscriber, a line first reached by another test's thread would be switched off for all.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(subscriber);
-    for path in ["/login/link/SECRET?x=SECRET", "/login/link/SECRET/SECRET", "/SECRET", "/people/away?SECRET"] {
-        let request = Request::builder().uri_str(path).header("host", "id.example").header("cookie", "sid=SECRET");
+    for path in [
+        "/login/link/SECRET?x=SECRET",
+        "/login/link/SECRET/SECRET",
+        "/SECRET",
+        "/people/away?SECRET",
+    ] {
+        let request = Request::builder()
+            .uri_str(path)
+            .header("host", "id.example")
+            .header("cookie", "sid=SECRET");
         ask(&ours(), request.finish()).await;
     }
     drop(guard);
@@ -325,8 +492,18 @@ async fn the_log_has_one_line_a_request_and_never_a_path_or_a_query() {
     assert!(!log.contains("SECRET"), "{log}");
     let requests: Vec<&str> = log.lines().filter(|line| line.contains("INFO")).collect();
     assert_eq!(requests.len(), 4, "{log}");
-    assert!(requests[0].contains("route=\"/login/link/:token\"") && requests[0].contains("status=200"), "{log}");
+    assert!(
+        requests[0].contains("route=\"/login/link/:token\"") && requests[0].contains("status=200"),
+        "{log}"
+    );
     assert!(requests[2].contains("route=\"unmatched\""), "{log}");
-    assert!(requests[3].contains("route=\"/people/away\"") && requests[3].contains("status=503"), "{log}");
-    assert_eq!(log.matches("secret cause").count(), 1, "the cause, once: {log}");
+    assert!(
+        requests[3].contains("route=\"/people/away\"") && requests[3].contains("status=503"),
+        "{log}"
+    );
+    assert_eq!(
+        log.matches("secret cause").count(),
+        1,
+        "the cause, once: {log}"
+    );
 }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use poem::{EndpointExt as _, IntoEndpoint as _, Request as Asked, Route, handler, http::StatusCode};
+use poem::{
+    EndpointExt as _, IntoEndpoint as _, Request as Asked, Route, handler, http::StatusCode,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::{Notify, oneshot},
@@ -68,7 +70,10 @@ const LONG: Duration = Duration::from_secs(20);
 async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address_ = listener.local_addr().unwrap();
-    let gate = Arc::new(Gate { entered: Notify::new(), let_go: Notify::new() });
+    let gate = Arc::new(Gate {
+        entered: Notify::new(),
+        let_go: Notify::new(),
+    });
     let inside = Arc::clone(&gate);
     let wait = poem::endpoint::make(move |_| {
         let gate = Arc::clone(&inside);
@@ -91,8 +96,19 @@ async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served 
         .at("/wait", wait);
     let (stop, stopped) = oneshot::channel();
     let shutdown = async { drop(stopped.await) };
-    let ended = tokio::spawn(serve(listener, None, routes.with(layers).into_endpoint(), options, shutdown));
-    Served { address: address_, gate, stop: Some(stop), ended }
+    let ended = tokio::spawn(serve(
+        listener,
+        None,
+        routes.with(layers).into_endpoint(),
+        options,
+        shutdown,
+    ));
+    Served {
+        address: address_,
+        gate,
+        stop: Some(stop),
+        ended,
+    }
 }
 
 impl Served {
@@ -107,7 +123,9 @@ impl Served {
 
     async fn say_on(&self, stream: &mut TcpStream, raw: &str) -> String {
         // The server may close before it has read all.
-        let _closed_early = stream.write_all(raw.replace("HOST", &self.address.to_string()).as_bytes()).await;
+        let _closed_early = stream
+            .write_all(raw.replace("HOST", &self.address.to_string()).as_bytes())
+            .await;
         rest(stream).await
     }
 }
@@ -115,7 +133,9 @@ impl Served {
 /// All that comes until the other side closes.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let _reset = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the server closes");
+    let _reset = timeout(LONG, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server closes");
     String::from_utf8(bytes).unwrap()
 }
 
@@ -126,7 +146,9 @@ fn status(answer: &str) -> &str {
 #[tokio::test]
 async fn small_answers_are_sent_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let (stream, ends) = accept_one(&listener).await.unwrap();
     assert!(stream.nodelay().unwrap());
     assert!(ends.remote.as_socket_addr().is_some());
@@ -135,11 +157,21 @@ async fn small_answers_are_sent_at_once() {
 #[tokio::test]
 async fn px_02_a_half_sent_header_is_cut() {
     let served = served(|options, _| options.header_timeout = SHORT).await;
-    for half in ["", "G", "GET /echo HT", "GET /echo HTTP/1.1\r\nHost: HOST\r\nX-Slow: ", "PRI * HTTP/2.0\r\n\r\nSM"] {
+    for half in [
+        "",
+        "G",
+        "GET /echo HT",
+        "GET /echo HTTP/1.1\r\nHost: HOST\r\nX-Slow: ",
+        "PRI * HTTP/2.0\r\n\r\nSM",
+    ] {
         let began = Instant::now();
         let answer = served.say(half).await;
         assert!(!answer.contains("200"), "{answer}");
-        assert!(began.elapsed() >= SHORT && began.elapsed() < LONG / 2, "{half}: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() >= SHORT && began.elapsed() < LONG / 2,
+            "{half}: {:?}",
+            began.elapsed()
+        );
     }
 }
 
@@ -167,7 +199,9 @@ async fn px_02_a_drip_fed_header_is_cut_all_the_same() {
 async fn px_02_a_half_sent_header_is_cut_on_a_connection_that_served_before() {
     let served = served(|options, _| options.header_timeout = SHORT).await;
     let began = Instant::now();
-    let answer = served.say("GET /echo HTTP/1.1\r\nHost: HOST\r\n\r\nGET /echo HTTP/1.1\r\nHo").await;
+    let answer = served
+        .say("GET /echo HTTP/1.1\r\nHost: HOST\r\n\r\nGET /echo HTTP/1.1\r\nHo")
+        .await;
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
     assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
 }
@@ -176,7 +210,10 @@ async fn px_02_a_half_sent_header_is_cut_on_a_connection_that_served_before() {
 async fn px_02_a_header_over_16_kib_is_431() {
     let served = served(|_, _| {}).await;
     let with = |bytes: usize| {
-        format!("GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Big: {}\r\n\r\n", "x".repeat(bytes))
+        format!(
+            "GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Big: {}\r\n\r\n",
+            "x".repeat(bytes)
+        )
     };
     assert_eq!(status(&served.say(&with(15 * 1024)).await), "200");
     assert_eq!(status(&served.say(&with(17 * 1024)).await), "431");
@@ -203,9 +240,14 @@ async fn px_02_po_04_a_chunked_body_over_64_kib_is_413() {
 #[tokio::test]
 async fn px_02_a_slow_body_is_cut() {
     let served = served(|_, layers| layers.body_timeout = SHORT).await;
-    let answer = served.say("POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10\r\n\r\nabc").await;
+    let answer = served
+        .say("POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10\r\n\r\nabc")
+        .await;
     assert_eq!(status(&answer), "408");
-    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    assert!(
+        answer.to_ascii_lowercase().contains("connection: close"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -222,13 +264,18 @@ async fn a_panic_is_500_and_the_connection_lives_on() {
                POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nConnection: close\r\n\r\nalive";
     let answer = served.say(raw).await;
     assert_eq!(status(&answer), "500");
-    assert!(!answer.contains("a handler's bug") && answer.ends_with("alive"), "{answer}");
+    assert!(
+        !answer.contains("a handler's bug") && answer.ends_with("alive"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn px_01_a_wrong_host_is_421() {
     let served = served(|_, _| {}).await;
-    let answer = served.say("GET /echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
+    let answer = served
+        .say("GET /echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        .await;
     assert_eq!(status(&answer), "421");
 }
 
@@ -236,21 +283,34 @@ async fn px_01_a_wrong_host_is_421() {
 async fn px_01_the_address_comes_from_the_peer_and_its_proxy() {
     let served = served(|_, _| {}).await;
     let with = |forwarded: &str| {
-        format!("GET /address HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Real-IP: 192.0.2.9\r\n{forwarded}\r\n")
+        format!(
+            "GET /address HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Real-IP: 192.0.2.9\r\n{forwarded}\r\n"
+        )
     };
     assert!(served.say(&with("")).await.ends_with("\r\n127.0.0.1"));
     let forwarded = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 198.51.100.7\r\n";
-    assert!(served.say(&with(forwarded)).await.ends_with("\r\n198.51.100.7"));
+    assert!(
+        served
+            .say(&with(forwarded))
+            .await
+            .ends_with("\r\n198.51.100.7")
+    );
 }
 
 #[tokio::test]
 async fn bs_06_two_sid_cookies_are_400() {
     let served = served(|_, _| {}).await;
-    let with =
-        |cookie: &str| format!("GET /session HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n");
+    let with = |cookie: &str| {
+        format!(
+            "GET /session HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n"
+        )
+    };
     assert_eq!(status(&served.say(&with("sid=a")).await), "204");
     assert_eq!(status(&served.say(&with("sid=a; sid=b")).await), "400");
-    assert_eq!(status(&served.say(&with("sid=a\r\nCookie: sid=b")).await), "400");
+    assert_eq!(
+        status(&served.say(&with("sid=a\r\nCookie: sid=b")).await),
+        "400"
+    );
 }
 
 #[tokio::test]
@@ -287,13 +347,22 @@ async fn a_shutdown_waits_no_longer_than_the_drain_time() {
 async fn connections_over_the_cap_wait_for_a_slot() {
     let served = served(|options, _| options.max_connections = 1).await;
     let mut first = served.connect().await;
-    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.address);
+    let raw = format!(
+        "GET /wait HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        served.address
+    );
     first.write_all(raw.as_bytes()).await.unwrap();
     served.gate.entered.notified().await;
     let mut second = served.connect().await;
-    second.write_all(raw.replace("/wait", "/address").as_bytes()).await.unwrap();
+    second
+        .write_all(raw.replace("/wait", "/address").as_bytes())
+        .await
+        .unwrap();
     let mut byte = [0];
-    assert!(timeout(SHORT, second.read(&mut byte)).await.is_err(), "not served yet");
+    assert!(
+        timeout(SHORT, second.read(&mut byte)).await.is_err(),
+        "not served yet"
+    );
     served.gate.let_go.notify_one();
     assert!(rest(&mut first).await.ends_with("let go"));
     assert!(rest(&mut second).await.ends_with("127.0.0.1"));
@@ -313,7 +382,11 @@ async fn px_02_a_network_with_its_share_of_connections_gets_no_more() {
         }
     };
     timeout(LONG, again).await.expect("a place is free again");
-    assert_eq!(status(&served.say_on(&mut first, raw).await), "200", "those that are there stay");
+    assert_eq!(
+        status(&served.say_on(&mut first, raw).await),
+        "200",
+        "those that are there stay"
+    );
 }
 
 #[tokio::test]
@@ -333,8 +406,13 @@ async fn px_02_connections_of_a_trusted_proxy_are_not_counted() {
 async fn a_stream_that_is_read_outlives_the_busy_time() {
     let served = served(|options, _| options.busy_timeout = SHORT).await;
     let began = Instant::now();
-    let answer = served.say("GET /slowly HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.ends_with("0\r\n\r\n") && answer.matches("part").count() == 9, "{answer}");
+    let answer = served
+        .say("GET /slowly HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.ends_with("0\r\n\r\n") && answer.matches("part").count() == 9,
+        "{answer}"
+    );
     assert!(began.elapsed() > 2 * SHORT, "{:?}", began.elapsed());
 }
 
@@ -360,7 +438,10 @@ async fn http_2_is_served_with_the_same_rules_and_closed_when_idle() {
     let (ok, misdirected): (&[u8], &[u8]) = (&[0x88], &[0x48, 0x82, 0b0110_1000, 0b0100_0001]);
     for (authority, expected) in [(ours.as_str(), ok), ("evil.example", misdirected)] {
         let mut stream = served.connect().await;
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await
+            .unwrap();
         stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
         let mut head = vec![0x82, 0x86, 0x04, 8];
         head.extend_from_slice(b"/address");
@@ -368,7 +449,9 @@ async fn http_2_is_served_with_the_same_rules_and_closed_when_idle() {
         head.extend_from_slice(authority.as_bytes());
         stream.write_all(&frame(1, 5, 1, &head)).await.unwrap();
         let mut bytes = Vec::new();
-        let _reset = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("closed when idle");
+        let _reset = timeout(LONG, stream.read_to_end(&mut bytes))
+            .await
+            .expect("closed when idle");
         let status = answer_head(&bytes);
         assert!(status.starts_with(expected), "{status:02x?}");
     }

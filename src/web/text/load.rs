@@ -38,7 +38,12 @@ pub(super) type Languages = BTreeMap<Arc<str>, Arc<Language>>;
 impl Language {
     pub(super) fn empty() -> Self {
         let id = LanguageIdentifier::default();
-        Self { tag: FALLBACK.into(), dir: "ltr", texts: bundle(&id, &[]), shipped: bundle(&id, &[]) }
+        Self {
+            tag: FALLBACK.into(),
+            dir: "ltr",
+            texts: bundle(&id, &[]),
+            shipped: bundle(&id, &[]),
+        }
     }
 }
 
@@ -64,9 +69,16 @@ pub(super) fn languages(overrides: &[Source]) -> Result<Languages, String> {
     for source in overrides {
         match parse(&source.text) {
             Ok(resource) => {
-                let unknown = keys(std::slice::from_ref(&resource)).into_iter().filter(|key| !known.contains(key));
-                faults.extend(unknown.map(|key| format!("{}: there is no message `{key}` to replace", source.place)));
-                laid_over.entry(source.tag.clone()).or_default().push(resource);
+                let unknown = keys(std::slice::from_ref(&resource))
+                    .into_iter()
+                    .filter(|key| !known.contains(key));
+                faults.extend(unknown.map(|key| {
+                    format!("{}: there is no message `{key}` to replace", source.place)
+                }));
+                laid_over
+                    .entry(source.tag.clone())
+                    .or_default()
+                    .push(resource);
             }
             Err(fault) => faults.push(format!("{}: {fault}", source.place)),
         }
@@ -87,21 +99,32 @@ pub(super) fn languages(overrides: &[Source]) -> Result<Languages, String> {
                 };
                 languages.insert(tag.to_ascii_lowercase().into(), Arc::new(language));
             }
-            Err(_) => faults.push(format!("`{tag}` is not a language tag such as `de` or `pt-BR`")),
+            Err(_) => faults.push(format!(
+                "`{tag}` is not a language tag such as `de` or `pt-BR`"
+            )),
         }
     }
-    if faults.is_empty() { Ok(languages) } else { Err(faults.join("\n")) }
+    if faults.is_empty() {
+        Ok(languages)
+    } else {
+        Err(faults.join("\n"))
+    }
 }
 
 fn parse(text: &str) -> Result<Arc<FluentResource>, String> {
-    FluentResource::try_new(text.to_owned()).map(Arc::new).map_err(|(_, errors)| {
-        let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count() + 1);
-        errors
-            .iter()
-            .map(|error| format!("line {}: {}", line(error.pos.start), error.kind))
-            .collect::<Vec<_>>()
-            .join("; ")
-    })
+    FluentResource::try_new(text.to_owned())
+        .map(Arc::new)
+        .map_err(|(_, errors)| {
+            let line = |at: usize| {
+                text.get(..at)
+                    .map_or(0, |before| before.matches('\n').count() + 1)
+            };
+            errors
+                .iter()
+                .map(|error| format!("line {}: {}", line(error.pos.start), error.kind))
+                .collect::<Vec<_>>()
+                .join("; ")
+        })
 }
 
 fn keys(resources: &[Arc<FluentResource>]) -> BTreeSet<String> {
@@ -130,7 +153,10 @@ fn direction(id: &LanguageIdentifier) -> &'static str {
     let script = id.script.map(|script| script.as_str().to_owned());
     let right_to_left = match script.as_deref() {
         Some(script) => matches!(script, "Arab" | "Hebr" | "Thaa" | "Syrc" | "Nkoo" | "Adlm"),
-        None => matches!(id.language.as_str(), "ar" | "he" | "fa" | "ur" | "ps" | "sd" | "ug" | "yi" | "dv" | "ckb"),
+        None => matches!(
+            id.language.as_str(),
+            "ar" | "he" | "fa" | "ur" | "ps" | "sd" | "ug" | "yi" | "dv" | "ckb"
+        ),
     };
     if right_to_left { "rtl" } else { "ltr" }
 }
@@ -140,16 +166,29 @@ pub(super) fn read_directory(root: &Path) -> Result<Vec<Source>, String> {
     let fault = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let list = |path: &Path| -> Result<Vec<std::path::PathBuf>, String> {
         let entries = std::fs::read_dir(path).map_err(|error| fault(path, error))?;
-        let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        let mut paths: Vec<_> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect();
         paths.sort();
         Ok(paths)
     };
     let mut sources = Vec::new();
     for folder in list(root)?.into_iter().filter(|path| path.is_dir()) {
-        let tag = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        for file in list(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "ftl")) {
+        let tag = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        for file in list(&folder)?
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|ext| ext == "ftl"))
+        {
             let text = std::fs::read_to_string(&file).map_err(|error| fault(&file, error))?;
-            sources.push(Source { tag: tag.clone(), place: file.display().to_string(), text });
+            sources.push(Source {
+                tag: tag.clone(),
+                place: file.display().to_string(),
+                text,
+            });
         }
     }
     Ok(sources)
@@ -158,7 +197,10 @@ pub(super) fn read_directory(root: &Path) -> Result<Vec<Source>, String> {
 /// The keys of a shipped language.
 #[cfg(test)]
 pub(super) fn shipped_keys(tag: &str) -> BTreeSet<String> {
-    let resources: Vec<_> =
-        SHIPPED.iter().filter(|(found, _)| *found == tag).filter_map(|(_, text)| parse(text).ok()).collect();
+    let resources: Vec<_> = SHIPPED
+        .iter()
+        .filter(|(found, _)| *found == tag)
+        .filter_map(|(_, text)| parse(text).ok())
+        .collect();
     keys(&resources)
 }

@@ -8,7 +8,8 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn with(files: &[(&str, &str)]) -> Self {
-        let root = std::env::temp_dir().join(format!("entree-texts-{}", crate::secret::public_id()));
+        let root =
+            std::env::temp_dir().join(format!("entree-texts-{}", crate::secret::public_id()));
         for (name, text) in files {
             let path = root.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -30,7 +31,10 @@ fn source_files(root: &Path, endings: &[&str]) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(source_files(&path, endings));
-        } else if endings.iter().any(|ending| path.extension().is_some_and(|ext| ext == *ending)) {
+        } else if endings
+            .iter()
+            .any(|ending| path.extension().is_some_and(|ext| ext == *ending))
+        {
             found.push(path);
         }
     }
@@ -52,12 +56,23 @@ fn g8_every_language_has_every_key() {
 
 #[test]
 fn g8_every_file_of_texts_is_built_in() {
-    let built_in: BTreeSet<String> = load::shipped_keys("en").into_iter().chain(load::shipped_keys("fr")).collect();
+    let built_in: BTreeSet<String> = load::shipped_keys("en")
+        .into_iter()
+        .chain(load::shipped_keys("fr"))
+        .collect();
     for file in source_files(&src().join("locales"), &["ftl"]) {
         let text = std::fs::read_to_string(&file).unwrap();
-        for key in text.lines().filter_map(|line| line.split_once(" =")).map(|(key, _)| key) {
+        for key in text
+            .lines()
+            .filter_map(|line| line.split_once(" ="))
+            .map(|(key, _)| key)
+        {
             let is_key = key.starts_with(|c: char| c.is_ascii_lowercase());
-            assert!(!is_key || built_in.contains(key), "{} is not built in ({key})", file.display());
+            assert!(
+                !is_key || built_in.contains(key),
+                "{} is not built in ({key})",
+                file.display()
+            );
         }
     }
 }
@@ -67,11 +82,18 @@ fn g8_every_key_that_is_asked_for_exists() {
     let known = shipped_keys("en");
     let mut asked = BTreeSet::new();
     let files = source_files(&src(), &["rs", "html", "txt"]);
-    for file in files.into_iter().filter(|file| !file.ends_with("text/tests.rs")) {
+    for file in files
+        .into_iter()
+        .filter(|file| !file.ends_with("text/tests.rs"))
+    {
         let text = std::fs::read_to_string(&file).unwrap();
         for call in [".t(\"", ".ta(\"", ".html(\""] {
             for (at, _) in text.match_indices(call) {
-                let key = text[at + call.len()..].split('"').next().unwrap().to_owned();
+                let key = text[at + call.len()..]
+                    .split('"')
+                    .next()
+                    .unwrap()
+                    .to_owned();
                 assert!(known.contains(&key), "{} asks for `{key}`", file.display());
                 asked.insert(key);
             }
@@ -114,7 +136,10 @@ fn pick_serves_the_nearest_language() {
 fn an_unknown_key_gives_itself_and_a_bad_argument_does_not_lose_the_text() {
     let tongue = Texts::default().tongue("fr");
     assert_eq!(tongue.t("no-such-key"), "no-such-key");
-    assert_eq!(tongue.ta("sign-in-title", &[("unused", "x".to_owned())]), "Connexion");
+    assert_eq!(
+        tongue.ta("sign-in-title", &[("unused", "x".to_owned())]),
+        "Connexion"
+    );
 }
 
 #[test]
@@ -123,34 +148,65 @@ fn numbers_choose_plurals_and_codes_keep_their_zeros() {
     let seconds = |n: &str| tongue.ta("sent-resend-pause", &[("seconds", n.to_owned())]);
     assert_eq!(seconds("1"), "Possible in one second.");
     assert_eq!(seconds("30"), "Possible in 30 seconds.");
-    assert_eq!(tongue.ta("sent-code-hint", &[("digits", "00012345".to_owned())]).split(' ').next(), Some("00012345"));
-    assert_eq!(tongue.ta("sent-code-hint", &[("digits", "12345678".to_owned())]).split(' ').next(), Some("12345678"));
+    assert_eq!(
+        tongue
+            .ta("sent-code-hint", &[("digits", "00012345".to_owned())])
+            .split(' ')
+            .next(),
+        Some("00012345")
+    );
+    assert_eq!(
+        tongue
+            .ta("sent-code-hint", &[("digits", "12345678".to_owned())])
+            .split(' ')
+            .next(),
+        Some("12345678")
+    );
 }
 
 #[test]
 fn plain_text_has_no_marks_and_html_isolates_and_escapes() {
     let tongue = Texts::default().tongue("en");
     let client = ("client", "<b>\u{E000}&".to_owned());
-    assert_eq!(tongue.ta("sign-in-title-client", &[("client", "A".to_owned())]), "Sign in to A");
-    assert_eq!(tongue.html("sign-in-title-client", &[client]), "Sign in to <bdi>&lt;b&gt;&amp;</bdi>");
+    assert_eq!(
+        tongue.ta("sign-in-title-client", &[("client", "A".to_owned())]),
+        "Sign in to A"
+    );
+    assert_eq!(
+        tongue.html("sign-in-title-client", &[client]),
+        "Sign in to <bdi>&lt;b&gt;&amp;</bdi>"
+    );
 }
 
 #[test]
 fn a_moment_is_spelled_out() {
     let texts = Texts::default();
     let at = Time(1_795_446_485_000);
-    assert_eq!(texts.tongue("en").date_time(at), "23 November 2026, 15:08 UTC");
-    assert_eq!(texts.tongue("fr").date_time(at), "23 novembre 2026 à 15:08 UTC");
+    assert_eq!(
+        texts.tongue("en").date_time(at),
+        "23 November 2026, 15:08 UTC"
+    );
+    assert_eq!(
+        texts.tongue("fr").date_time(at),
+        "23 novembre 2026 à 15:08 UTC"
+    );
     assert_eq!(texts.tongue("en").date_time(Time(i64::MAX)), "");
 }
 
 #[test]
 fn a_device_has_words_in_each_language() {
     let texts = Texts::default();
-    assert_eq!(texts.tongue("en").device("Firefox on Linux"), "Firefox on Linux");
+    assert_eq!(
+        texts.tongue("en").device("Firefox on Linux"),
+        "Firefox on Linux"
+    );
     let french = texts.tongue("fr");
-    let words = ["Firefox on Linux", "Safari", UNKNOWN_DEVICE, ""].map(|words| french.device(words));
-    assert_eq!(words, ["Firefox sur Linux", "Safari", "Appareil inconnu", ""]);
+    let words =
+        ["Firefox on Linux", "Safari", UNKNOWN_DEVICE, ""].map(|words| french.device(words));
+    assert_eq!(
+        words,
+        ["Firefox sur Linux", "Safari", "Appareil inconnu", ""]
+    );
 }
 
 #[test]
@@ -172,7 +228,13 @@ fn ops_replace_single_messages_and_add_languages() {
 #[test]
 fn a_replacement_that_asks_for_what_is_not_there_leaves_the_shipped_text() {
     let directory = Directory::with(&[("en/mine.ftl", "sign-in-title = Hello { $nobody }\n")]);
-    assert_eq!(Texts::load(Some(&directory.0)).unwrap().tongue("en").t("sign-in-title"), "Sign in");
+    assert_eq!(
+        Texts::load(Some(&directory.0))
+            .unwrap()
+            .tongue("en")
+            .t("sign-in-title"),
+        "Sign in"
+    );
 }
 
 #[test]
@@ -187,12 +249,22 @@ fn all_faults_are_reported_at_once_and_a_bad_directory_changes_nothing() {
     let (clone, in_use) = (texts.clone(), texts.tongue("en"));
     let faults = texts.reload(Some(&bad.0)).unwrap_err();
     assert!(
-        faults.contains("`sing-in-title`") && faults.contains("b.ftl: line 1") && faults.contains("not a tag"),
+        faults.contains("`sing-in-title`")
+            && faults.contains("b.ftl: line 1")
+            && faults.contains("not a tag"),
         "{faults}"
     );
     assert_eq!(clone.tongue("en").t("sign-in-title"), "Come in");
     texts.reload(None).unwrap();
     assert_eq!(clone.tongue("en").t("sign-in-title"), "Sign in");
-    assert_eq!(in_use.t("sign-in-title"), "Come in", "a request keeps what it began with");
-    assert!(Texts::load(Some(Path::new("/no/such/directory"))).unwrap_err().contains("/no/such/directory"));
+    assert_eq!(
+        in_use.t("sign-in-title"),
+        "Come in",
+        "a request keeps what it began with"
+    );
+    assert!(
+        Texts::load(Some(Path::new("/no/such/directory")))
+            .unwrap_err()
+            .contains("/no/such/directory")
+    );
 }

@@ -1,5 +1,10 @@
 //! Real handshakes against the running server.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -51,17 +56,35 @@ async fn served(change: impl FnOnce(&mut ServerOptions)) -> Served {
     std::fs::create_dir_all(&folder).unwrap();
     let authority = Authority::new().unwrap();
     write(&folder, &authority);
-    let files = Tls { cert_file: Some(folder.join("cert.pem")), key_file: Some(folder.join("key.pem")) };
+    let files = Tls {
+        cert_file: Some(folder.join("cert.pem")),
+        key_file: Some(folder.join("key.pem")),
+    };
     let certificate = Certificate::open(&files).unwrap().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut options = ServerOptions::default();
     change(&mut options);
     let layers = Layers::new(Some(format!("https://{address}").into()));
-    let routes = Route::new().at("/scheme", scheme).with(layers).into_endpoint();
+    let routes = Route::new()
+        .at("/scheme", scheme)
+        .with(layers)
+        .into_endpoint();
     let tls = acceptor(&certificate).unwrap();
-    let task = tokio::spawn(serve(listener, Some(tls), routes, options, std::future::pending()));
-    Served { folder, authority, address, certificate, task }
+    let task = tokio::spawn(serve(
+        listener,
+        Some(tls),
+        routes,
+        options,
+        std::future::pending(),
+    ));
+    Served {
+        folder,
+        authority,
+        address,
+        certificate,
+        task,
+    }
 }
 
 /// A new certificate and key in place of what is there.
@@ -74,27 +97,49 @@ fn write(folder: &std::path::Path, authority: &Authority) {
 }
 
 impl Served {
-    fn client(&self, change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Client {
+    fn client(
+        &self,
+        change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Client {
         client(&self.authority, change)
     }
 
     async fn get(&self, client: &Client) -> reqwest::Result<(Version, String)> {
-        let answer = client.get(format!("https://{}/scheme", self.address)).send().await?;
+        let answer = client
+            .get(format!("https://{}/scheme", self.address))
+            .send()
+            .await?;
         Ok((answer.version(), answer.text().await?))
     }
 
     /// The certificate that a new connection is shown.
     async fn shown(&self) -> Vec<u8> {
         let client = self.client(|builder| builder.tls_info(true));
-        let answer = client.get(format!("https://{}/scheme", self.address)).send().await.unwrap();
-        answer.extensions().get::<tls::TlsInfo>().unwrap().peer_certificate().unwrap().to_vec()
+        let answer = client
+            .get(format!("https://{}/scheme", self.address))
+            .send()
+            .await
+            .unwrap();
+        answer
+            .extensions()
+            .get::<tls::TlsInfo>()
+            .unwrap()
+            .peer_certificate()
+            .unwrap()
+            .to_vec()
     }
 }
 
-fn client(authority: &Authority, change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Client {
+fn client(
+    authority: &Authority,
+    change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Client {
     let _ = ring::default_provider().install_default();
     let root = Root::from_pem(authority.pem().as_bytes()).unwrap();
-    let builder = Client::builder().no_proxy().timeout(LONG).tls_certs_only([root]);
+    let builder = Client::builder()
+        .no_proxy()
+        .timeout(LONG)
+        .tls_certs_only([root]);
     change(builder).build().unwrap()
 }
 
@@ -102,11 +147,20 @@ fn client(authority: &Authority, change: impl FnOnce(reqwest::ClientBuilder) -> 
 async fn http_1_and_2_are_served_over_tls_1_2_and_1_3() {
     let served = served(|_| {}).await;
     for version in [tls::Version::TLS_1_2, tls::Version::TLS_1_3] {
-        let only = |builder: reqwest::ClientBuilder| builder.tls_version_min(version).tls_version_max(version);
+        let only = |builder: reqwest::ClientBuilder| {
+            builder.tls_version_min(version).tls_version_max(version)
+        };
         let answer = served.get(&served.client(only)).await.unwrap();
         assert_eq!(answer, (Version::HTTP_2, "https".to_owned()), "{version:?}");
-        let answer = served.get(&served.client(|builder| only(builder).http1_only())).await.unwrap();
-        assert_eq!(answer, (Version::HTTP_11, "https".to_owned()), "{version:?}");
+        let answer = served
+            .get(&served.client(|builder| only(builder).http1_only()))
+            .await
+            .unwrap();
+        assert_eq!(
+            answer,
+            (Version::HTTP_11, "https".to_owned()),
+            "{version:?}"
+        );
     }
 }
 
@@ -126,7 +180,9 @@ fn hello(version: [u8; 2]) -> Vec<u8> {
     // ECDHE with RSA and ECDSA over AES-CBC: what such clients have.
     let suites = [0xc0, 0x13, 0xc0, 0x14, 0xc0, 0x09, 0xc0, 0x0a];
     // Groups: P-256; point formats: uncompressed; signatures: ECDSA with SHA-256, RSA with SHA-256.
-    let extensions = [0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0, 0, 13, 0, 6, 0, 4, 4, 3, 4, 1];
+    let extensions = [
+        0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0, 0, 13, 0, 6, 0, 4, 4, 3, 4, 1,
+    ];
     let mut body = version.to_vec();
     body.extend([7; 32]);
     body.extend([0, 0, u8::try_from(suites.len()).unwrap()]);
@@ -144,7 +200,10 @@ async fn fa_2_tls_1_0_and_1_1_are_refused() {
         let mut stream = TcpStream::connect(served.address).await.unwrap();
         stream.write_all(&hello(version)).await.unwrap();
         let mut answer = Vec::new();
-        timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        timeout(LONG, stream.read_to_end(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
         // RFC 8446 §6: an alert, fatal, protocol_version.
         assert_eq!(answer[0], 21, "{answer:?}");
         assert_eq!(answer[5..], [2, 70], "{answer:?}");
@@ -160,18 +219,30 @@ async fn px_02_a_half_open_handshake_is_cut() {
         let began = Instant::now();
         stream.write_all(half).await.unwrap();
         let mut answer = Vec::new();
-        let _reset = timeout(LONG, stream.read_to_end(&mut answer)).await.expect("the server closes");
-        assert!(answer.is_empty() && began.elapsed() >= SHORT, "{:?}", began.elapsed());
+        let _reset = timeout(LONG, stream.read_to_end(&mut answer))
+            .await
+            .expect("the server closes");
+        assert!(
+            answer.is_empty() && began.elapsed() >= SHORT,
+            "{:?}",
+            began.elapsed()
+        );
     }
 }
 
 #[tokio::test]
 async fn a_handshake_takes_a_slot_and_gives_it_back() {
-    let served = served(|options| (options.max_connections, options.handshake_timeout) = (1, SHORT * 2)).await;
+    let served =
+        served(|options| (options.max_connections, options.handshake_timeout) = (1, SHORT * 2))
+            .await;
     let silent = TcpStream::connect(served.address).await.unwrap();
     let began = Instant::now();
     assert!(served.get(&served.client(|builder| builder)).await.is_ok());
-    assert!(began.elapsed() >= SHORT, "it waited for the silent one: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= SHORT,
+        "it waited for the silent one: {:?}",
+        began.elapsed()
+    );
     drop(silent);
 }
 
@@ -179,9 +250,14 @@ async fn a_handshake_takes_a_slot_and_gives_it_back() {
 async fn plain_http_gets_no_answer() {
     let served = served(|_| {}).await;
     let mut stream = TcpStream::connect(served.address).await.unwrap();
-    stream.write_all(b"GET /scheme HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /scheme HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = Vec::new();
-    let _reset = timeout(LONG, stream.read_to_end(&mut answer)).await.expect("the server closes");
+    let _reset = timeout(LONG, stream.read_to_end(&mut answer))
+        .await
+        .expect("the server closes");
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
 
@@ -192,8 +268,18 @@ async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live_o
     let before = served.shown().await;
     let old = served.client(|builder| builder.http1_only().tls_info(true));
     let ask = || async {
-        let answer = old.get(format!("https://{}/scheme", served.address)).send().await.unwrap();
-        let shown = answer.extensions().get::<tls::TlsInfo>().unwrap().peer_certificate().unwrap().to_vec();
+        let answer = old
+            .get(format!("https://{}/scheme", served.address))
+            .send()
+            .await
+            .unwrap();
+        let shown = answer
+            .extensions()
+            .get::<tls::TlsInfo>()
+            .unwrap()
+            .peer_certificate()
+            .unwrap()
+            .to_vec();
         answer.text().await.unwrap();
         shown
     };

@@ -38,7 +38,10 @@ async fn main() -> ExitCode {
         Err(error) => return ended(1, &error.to_string()),
     };
     if !engine_answers().await {
-        return ended(NO_ENGINE, "no container engine answers (DOCKER_HOST names one that is elsewhere)");
+        return ended(
+            NO_ENGINE,
+            "no container engine answers (DOCKER_HOST names one that is elsewhere)",
+        );
     }
     // An end that is asked for while an image is still on its way is heard once all is up: nothing is left behind.
     let mut servers = Vec::new();
@@ -56,8 +59,14 @@ async fn main() -> ExitCode {
 }
 
 fn kinds(names: impl Iterator<Item = String>) -> Result<Vec<Kind>, String> {
-    let named: Vec<Kind> = names.map(|name| Kind::named(&name)).collect::<Result<_, _>>()?;
-    Ok(if named.is_empty() { Kind::ALL.to_vec() } else { named })
+    let named: Vec<Kind> = names
+        .map(|name| Kind::named(&name))
+        .collect::<Result<_, _>>()?;
+    Ok(if named.is_empty() {
+        Kind::ALL.to_vec()
+    } else {
+        named
+    })
 }
 
 /// Those that started are in `servers` also when a later one fails.
@@ -74,8 +83,13 @@ async fn start(kinds: &[Kind], servers: &mut Vec<Server>) -> Result<(), Failure>
 }
 
 async fn engine_answers() -> bool {
-    let Ok(engine) = Docker::connect_with_defaults() else { return false };
-    matches!(timeout(Duration::from_secs(2), engine.ping()).await, Ok(Ok(_)))
+    let Ok(engine) = Docker::connect_with_defaults() else {
+        return false;
+    };
+    matches!(
+        timeout(Duration::from_secs(2), engine.ping()).await,
+        Ok(Ok(_))
+    )
 }
 
 fn ended(code: u8, why: &str) -> ExitCode {
@@ -99,7 +113,11 @@ impl End {
             while matches!(std::io::stdin().read(&mut buffer), Ok(1..)) {}
             let _ = closed.send(());
         });
-        Ok(Self { stdin, interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            stdin,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn wait(&mut self) {

@@ -52,29 +52,54 @@ impl Kind {
             // The image starts a server for itself first, which logs to stdout; the one that stays logs to stderr.
             Self::Postgres => GenericImage::new("postgres", POSTGRES)
                 .with_exposed_port(5432.tcp())
-                .with_wait_for(WaitFor::message_on_stderr("database system is ready to accept connections"))
+                .with_wait_for(WaitFor::message_on_stderr(
+                    "database system is ready to accept connections",
+                ))
                 .with_env_var("POSTGRES_PASSWORD", password)
                 .with_env_var("POSTGRES_INITDB_ARGS", "-E UTF8 --locale=C --no-sync")
                 .with_cmd(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c", setting])),
-            Self::Redis => GenericImage::new("redis", REDIS).with_exposed_port(6379.tcp()).with_cmd(
-                ["redis-server", "--save", "", "--appendonly", "no", "--maxmemory", "128mb"].into_iter().chain([
-                    "--maxmemory-policy",
-                    "noeviction",
-                    "--requirepass",
-                    password,
-                ]),
-            ),
+            Self::Redis => GenericImage::new("redis", REDIS)
+                .with_exposed_port(6379.tcp())
+                .with_cmd(
+                    [
+                        "redis-server",
+                        "--save",
+                        "",
+                        "--appendonly",
+                        "no",
+                        "--maxmemory",
+                        "128mb",
+                    ]
+                    .into_iter()
+                    .chain([
+                        "--maxmemory-policy",
+                        "noeviction",
+                        "--requirepass",
+                        password,
+                    ]),
+                ),
             Self::Mailpit => GenericImage::new("axllent/mailpit", mailpit_version()?)
                 .with_exposed_port(8025.tcp())
                 .with_exposed_port(1025.tcp())
-                .with_cmd(["--max", "0", "--smtp-disable-rdns", "--disable-version-check", "--quiet"]),
+                .with_cmd([
+                    "--max",
+                    "0",
+                    "--smtp-disable-rdns",
+                    "--disable-version-check",
+                    "--quiet",
+                ]),
         };
         Ok(request.with_startup_timeout(PATIENCE))
     }
 }
 
-const POSTGRES_SETTINGS: [&str; 5] =
-    ["synchronous_commit=off", "fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=200"];
+const POSTGRES_SETTINGS: [&str; 5] = [
+    "synchronous_commit=off",
+    "fsync=off",
+    "full_page_writes=off",
+    "shared_buffers=64MB",
+    "max_connections=200",
+];
 
 /// A server that answers.
 #[derive(Debug)]
@@ -89,7 +114,10 @@ impl Server {
         // The engine publishes ports on every address of the machine, hence the password.
         let password = uuid::Uuid::new_v4().simple().to_string();
         let container = kind.request(&password)?.start().await?;
-        let mut this = Self { container, variables: String::new() };
+        let mut this = Self {
+            container,
+            variables: String::new(),
+        };
         match this.introduce(kind, &password).await {
             Ok(variables) => this.variables = variables,
             Err(error) => {
@@ -116,16 +144,24 @@ impl Server {
                 let at = self.address(5432).await?;
                 // SSLRequest (PostgreSQL protocol 3.0, message formats): answered by one letter before any sign-in.
                 until_answer(at, &[0, 0, 0, 8, 4, 210, 22, 47], b"N").await?;
-                Ok(format!("TEST_POSTGRES_URL=postgres://postgres:{password}@{at}\n"))
+                Ok(format!(
+                    "TEST_POSTGRES_URL=postgres://postgres:{password}@{at}\n"
+                ))
             }
             Kind::Redis => {
                 let at = self.address(6379).await?;
-                until_answer(at, format!("AUTH {password}\r\nPING\r\n").as_bytes(), b"+OK\r\n+PONG").await?;
+                until_answer(
+                    at,
+                    format!("AUTH {password}\r\nPING\r\n").as_bytes(),
+                    b"+OK\r\n+PONG",
+                )
+                .await?;
                 Ok(format!("TEST_REDIS_URL=redis://:{password}@{at}\n"))
             }
             Kind::Mailpit => {
                 let (web, smtp) = (self.address(8025).await?, self.address(1025).await?);
-                let ask = format!("GET /readyz HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n\r\n");
+                let ask =
+                    format!("GET /readyz HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n\r\n");
                 until_answer(web, ask.as_bytes(), b"HTTP/1.1 200").await?;
                 until_answer(smtp, b"", b"220 ").await?;
                 Ok(format!("MAILPIT_URL=http://{web}\nMAILPIT_SMTP={smtp}\n"))
@@ -138,18 +174,25 @@ impl Server {
         let host = self.container.get_host().await?.to_string();
         let port = self.container.get_host_port_ipv4(port.tcp()).await?;
         let mut found = tokio::net::lookup_host((host.as_str(), port)).await?;
-        found.find(SocketAddr::is_ipv4).ok_or_else(|| format!("{host} has no IPv4 address").into())
+        found
+            .find(SocketAddr::is_ipv4)
+            .ok_or_else(|| format!("{host} has no IPv4 address").into())
     }
 }
 
 /// Asks until the answer begins with `expected`: the engine takes connections before the server behind it does.
 async fn until_answer(at: SocketAddr, question: &[u8], expected: &[u8]) -> Result<(), Failure> {
     let asking = async {
-        while !matches!(timeout(Duration::from_secs(2), answers(at, question, expected)).await, Ok(Ok(true))) {
+        while !matches!(
+            timeout(Duration::from_secs(2), answers(at, question, expected)).await,
+            Ok(Ok(true))
+        ) {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(Duration::from_secs(30), asking).await.map_err(|_| format!("{at} does not answer").into())
+    timeout(Duration::from_secs(30), asking)
+        .await
+        .map_err(|_| format!("{at} does not answer").into())
 }
 
 async fn answers(at: SocketAddr, question: &[u8], expected: &[u8]) -> std::io::Result<bool> {
@@ -163,8 +206,12 @@ async fn answers(at: SocketAddr, question: &[u8], expected: &[u8]) -> std::io::R
 /// The version of Mailpit stands once, in the test kit.
 fn mailpit_version() -> Result<&'static str, Failure> {
     let text = include_str!("../../testkit/src/mailpit.rs");
-    let version = text.split_once("VERSION: &str = \"").and_then(|(_, rest)| rest.split_once('"'));
-    version.map(|(version, _)| version).ok_or_else(|| "tests/testkit/src/mailpit.rs has no VERSION".into())
+    let version = text
+        .split_once("VERSION: &str = \"")
+        .and_then(|(_, rest)| rest.split_once('"'));
+    version
+        .map(|(version, _)| version)
+        .ok_or_else(|| "tests/testkit/src/mailpit.rs has no VERSION".into())
 }
 
 #[cfg(test)]
@@ -175,7 +222,10 @@ mod tests {
     #[test]
     fn mailpit_has_the_version_of_the_test_kit() {
         let version = mailpit_version().unwrap();
-        assert!(version.starts_with("v1.") && version.len() < 12, "{version}");
+        assert!(
+            version.starts_with("v1.") && version.len() < 12,
+            "{version}"
+        );
     }
 
     #[test]
@@ -183,7 +233,10 @@ mod tests {
         let request = Kind::Redis.request("secret").unwrap();
         let command: Vec<_> = request.cmd().collect();
         let line = command.join(" ");
-        assert!(line.ends_with("--maxmemory-policy noeviction --requirepass secret"), "{line}");
+        assert!(
+            line.ends_with("--maxmemory-policy noeviction --requirepass secret"),
+            "{line}"
+        );
     }
 
     #[tokio::test]

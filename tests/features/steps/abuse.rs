@@ -15,7 +15,14 @@ async fn same_answer(world: &mut World) {
     let (one_answer, one_page) = answers(world, "asker-1", &known).await;
     let (two_answer, two_page) = answers(world, "asker-2", &unknown).await;
     assert_eq!(one_answer, two_answer);
-    let mask = |page: &Page| mask(&page.body.replace(&known, "ADDRESS").replace(&unknown, "ADDRESS"));
+    let mask = |page: &Page| {
+        mask(
+            &page
+                .body
+                .replace(&known, "ADDRESS")
+                .replace(&unknown, "ADDRESS"),
+        )
+    };
     assert_eq!(one_page.status, two_page.status);
     assert_eq!(mask(&one_page).len(), mask(&two_page).len());
     assert_eq!(mask(&one_page), mask(&two_page));
@@ -23,18 +30,29 @@ async fn same_answer(world: &mut World) {
 
 async fn answers(world: &mut World, device: &str, address: &str) -> (Vec<String>, Page) {
     let login = world.open(device, "/login").await;
-    let answer = world.device(device).submit(&login, "sign-in", &[("email", address)]).await;
+    let answer = world
+        .device(device)
+        .submit(&login, "sign-in", &[("email", address)])
+        .await;
     let mut shown: Vec<String> = answer
         .headers
         .iter()
         .map(|(name, value)| match name.as_str() {
             name if RANDOM.contains(&name) => name.to_owned(),
-            name => format!("{name}: {}", mask(&String::from_utf8_lossy(value.as_bytes()))),
+            name => format!(
+                "{name}: {}",
+                mask(&String::from_utf8_lossy(value.as_bytes()))
+            ),
         })
         .collect();
     shown.sort();
     shown.push(answer.status.to_string());
-    let cookies = answer.headers.get_all("set-cookie").iter().map(|line| line.len()).collect::<Vec<_>>();
+    let cookies = answer
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|line| line.len())
+        .collect::<Vec<_>>();
     shown.push(format!("cookies of {cookies:?} bytes"));
     (shown, world.device(device).settle(answer).await)
 }
@@ -45,7 +63,10 @@ fn mask(text: &str) -> String {
     let mut parts = text.split("nonce");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let end = part.char_indices().filter(|(_, c)| "\"'".contains(*c)).nth(usize::from(part.starts_with('=')));
+        let end = part
+            .char_indices()
+            .filter(|(_, c)| "\"'".contains(*c))
+            .nth(usize::from(part.starts_with('=')));
         text.push_str(&part[end.map_or(0, |(at, _)| at)..]);
     }
     let mut masked = String::new();
@@ -55,7 +76,11 @@ fn mask(text: &str) -> String {
             run.push(c);
             continue;
         }
-        masked.push_str(if run.len() >= 20 || run.parse::<u64>().is_ok() { "…" } else { &run });
+        masked.push_str(if run.len() >= 20 || run.parse::<u64>().is_ok() {
+            "…"
+        } else {
+            &run
+        });
         run.clear();
         masked.push(c);
     }
@@ -81,13 +106,20 @@ async fn one_more(world: &mut World) {
 #[then("the stranger sees the usual answer")]
 fn usual(world: &mut World) {
     let page = world.page("late-stranger");
-    assert!(page.status.is_success() && page.has("form#code"), "{}", page.summary());
+    assert!(
+        page.status.is_success() && page.has("form#code"),
+        "{}",
+        page.summary()
+    );
 }
 
 #[given(expr = "the {word} signed out")]
 async fn signed_out(world: &mut World, device: String) {
     let account = world.account(&device).await.expect("signed in");
-    world.device(&device).submit(&account, "sign-out", &[]).await;
+    world
+        .device(&device)
+        .submit(&account, "sign-out", &[])
+        .await;
 }
 
 #[given("the address's mails were used up by strangers")]
@@ -111,7 +143,9 @@ async fn one_more_mail(world: &mut World) {
 #[given("sign-up is closed now")]
 async fn closed(world: &mut World) {
     let service = std::sync::Arc::get_mut(&mut world.service).expect("a service of its own");
-    service.restart(&[("magic_link.sign_up", "\"closed\"")]).await;
+    service
+        .restart(&[("magic_link.sign_up", "\"closed\"")])
+        .await;
 }
 
 #[when("a mail to a stranger was asked for, and one to the person after it")]
@@ -124,7 +158,10 @@ async fn stranger_then_person(world: &mut World) {
 
 #[then("the person's mail arrives and the stranger's does not")]
 async fn only_the_person(world: &mut World) {
-    let found = world.post.wait(&world.address, world.before + 1, SOON).await;
+    let found = world
+        .post
+        .wait(&world.address, world.before + 1, SOON)
+        .await;
     found.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     assert_eq!(world.post.all(&world.other("stranger")).await.len(), 0);
 }
@@ -133,7 +170,9 @@ async fn only_the_person(world: &mut World) {
 async fn forged_header(world: &mut World) {
     world
         .own_service(|options| {
-            options.set("server.trusted_proxies", "[]").set("limits.network", "[{ count = 3, seconds = 600 }]")
+            options
+                .set("server.trusted_proxies", "[]")
+                .set("limits.network", "[{ count = 3, seconds = 600 }]")
         })
         .await;
     for n in 0..3 {

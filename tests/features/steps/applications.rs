@@ -23,16 +23,26 @@ pub fn clients() -> String {
         "token_endpoint_auth_method = \"client_secret_basic\"\nclient_secret = \"{SECRET}\"\ngrant_types = \
          [\"client_credentials\"]\nscopes = [\"lessons:read\"]"
     );
-    [client("desk", "Desk", desk), client("kiosk", "Kiosk", kiosk), client("choir", "Choir", "")].concat()
+    [
+        client("desk", "Desk", desk),
+        client("kiosk", "Kiosk", kiosk),
+        client("choir", "Choir", ""),
+    ]
+    .concat()
         + &client("report", "Report", &report)
 }
 
 /// The claims of a token of ours, whatever the time: the clock of some of these services is ahead.
 async fn claims(world: &World, token: &Value) -> Value {
-    let jwks =
-        testkit::browser::client().get(world.service.at("/.well-known/jwks.json")).send().await.expect("an answer");
+    let jwks = testkit::browser::client()
+        .get(world.service.at("/.well-known/jwks.json"))
+        .send()
+        .await
+        .expect("an answer");
     let jwks = jwks.json().await.expect("JSON");
-    check_signature(token.as_str().expect("a token"), &jwks).expect("a token that verifies").claims
+    check_signature(token.as_str().expect("a token"), &jwks)
+        .expect("a token that verifies")
+        .claims
 }
 
 async fn send(world: &mut World, name: &str, device: &str, scope: &str, more: &[(&str, &str)]) {
@@ -47,7 +57,9 @@ async fn send(world: &mut World, name: &str, device: &str, scope: &str, more: &[
 
 /// What an application posts to the token endpoint.
 async fn post(world: &World, form: &[(&str, &str)], secret: Option<(&str, &str)>) -> (u16, Value) {
-    let request = testkit::browser::client().post(world.service.at("/oauth2/token")).form(form);
+    let request = testkit::browser::client()
+        .post(world.service.at("/oauth2/token"))
+        .form(form);
     let request = match secret {
         Some((id, secret)) => request.basic_auth(id, Some(secret)),
         None => request,
@@ -58,7 +70,16 @@ async fn post(world: &World, form: &[(&str, &str)], secret: Option<(&str, &str)>
 
 async fn refresh(world: &World, name: &str, token: &Value) -> (u16, Value) {
     let token = token.as_str().expect("a refresh token");
-    post(world, &[("grant_type", "refresh_token"), ("client_id", name), ("refresh_token", token)], None).await
+    post(
+        world,
+        &[
+            ("grant_type", "refresh_token"),
+            ("client_id", name),
+            ("refresh_token", token),
+        ],
+        None,
+    )
+    .await
 }
 
 #[when(expr = "the {word} gets its tokens on the {word}")]
@@ -68,7 +89,10 @@ async fn tokens(world: &mut World, name: String, device: String) {
     world.code = client.code(world.page(&device));
     let (status, body) = client.exchange(&world.code, &client.verifier).await;
     assert_eq!(status, 200, "{}", body["error_description"]);
-    assert!(body["refresh_token"].is_string(), "{name} gets a refresh token");
+    assert!(
+        body["refresh_token"].is_string(),
+        "{name} gets a refresh token"
+    );
     world.tokens.insert(name, vec![body]);
 }
 
@@ -77,14 +101,23 @@ async fn tokens(world: &mut World, name: String, device: String) {
 async fn refreshes(world: &mut World, name: String) {
     let last = world.tokens[&name].last().expect("tokens")["refresh_token"].clone();
     let (status, body) = refresh(world, &name, &last).await;
-    assert_eq!(status, 200, "{} {}", body["error"], body["error_description"]);
+    assert_eq!(
+        status, 200,
+        "{} {}",
+        body["error"], body["error_description"]
+    );
     assert_ne!(body["refresh_token"], last, "a token is good once");
     world.tokens.get_mut(&name).expect("tokens").push(body);
 }
 
 #[when(expr = "the {word} repeats the refresh, as if the answer had been lost")]
 async fn repeats(world: &mut World, name: String) {
-    let before = world.tokens[&name].iter().rev().nth(1).expect("a refresh before")["refresh_token"].clone();
+    let before = world.tokens[&name]
+        .iter()
+        .rev()
+        .nth(1)
+        .expect("a refresh before")["refresh_token"]
+        .clone();
     let (status, body) = refresh(world, &name, &before).await;
     assert_eq!(status, 200, "{}", body["error"]);
     world.tokens.get_mut(&name).expect("tokens").push(body);
@@ -92,7 +125,9 @@ async fn repeats(world: &mut World, name: String) {
 
 #[then("both answers have the same refresh token")]
 fn same_token(world: &mut World) {
-    let [.., one, two] = world.tokens["desk"].as_slice() else { panic!("two answers") };
+    let [.., one, two] = world.tokens["desk"].as_slice() else {
+        panic!("two answers")
+    };
     assert_eq!(one["refresh_token"], two["refresh_token"]);
 }
 
@@ -101,22 +136,39 @@ async fn same_subject(world: &mut World) {
     let all = world.tokens["desk"].clone();
     let first = claims(world, &all[0]["access_token"]).await;
     let last = claims(world, &all[all.len() - 1]["access_token"]).await;
-    assert_eq!((&first["sub"], &first["auth_time"]), (&last["sub"], &last["auth_time"]));
+    assert_eq!(
+        (&first["sub"], &first["auth_time"]),
+        (&last["sub"], &last["auth_time"])
+    );
     assert_ne!(first["jti"], last["jti"]);
 }
 
 #[then(expr = "the {word}'s {word} refresh token is refused as {string}")]
 async fn refused(world: &mut World, name: String, which: String, error: String) {
     let all = &world.tokens[&name];
-    let body = if which == "first" { all.first() } else { all.last() };
+    let body = if which == "first" {
+        all.first()
+    } else {
+        all.last()
+    };
     let token = body.expect("tokens")["refresh_token"].clone();
     let (status, body) = refresh(world, &name, &token).await;
-    assert_eq!((status, &body["error"]), (400, &error.into()), "the {which} of the {name}");
+    assert_eq!(
+        (status, &body["error"]),
+        (400, &error.into()),
+        "the {which} of the {name}"
+    );
 }
 
 async fn userinfo(world: &World, token: &Value) -> u16 {
     let request = testkit::browser::client().get(world.service.at("/oauth2/userinfo"));
-    request.bearer_auth(token.as_str().expect("a token")).send().await.expect("an answer").status().as_u16()
+    request
+        .bearer_auth(token.as_str().expect("a token"))
+        .send()
+        .await
+        .expect("an answer")
+        .status()
+        .as_u16()
 }
 
 #[then(expr = "userinfo refuses the {word}'s newest access token")]
@@ -133,12 +185,19 @@ async fn choir(world: &mut World, device: String, scope: String) {
 #[then(expr = "the {word} is asked whether to allow {string}")]
 fn asked(world: &mut World, device: String, name: String) {
     let page = world.page(&device);
-    assert!(page.has("form#consent") && page.text().contains(&name), "{}", page.summary());
+    assert!(
+        page.has("form#consent") && page.text().contains(&name),
+        "{}",
+        page.summary()
+    );
 }
 
 async fn decide(world: &mut World, device: &str, decision: &str) {
     let page = world.page(device).clone();
-    let answer = world.device(device).submit(&page, "consent", &[("decision", decision)]).await;
+    let answer = world
+        .device(device)
+        .submit(&page, "consent", &[("decision", decision)])
+        .await;
     let page = world.device(device).settle(answer).await;
     world.show(device, page);
 }
@@ -162,22 +221,46 @@ async fn somebody_else(world: &mut World, device: String) {
 #[then(expr = "the {word} is back at the application with the error {string}")]
 fn back_with(world: &mut World, device: String, error: String) {
     let page = world.page(&device);
-    let to = page.location().or_else(|| page.refresh()).unwrap_or_else(|| panic!("no redirect: {}", page.summary()));
+    let to = page
+        .location()
+        .or_else(|| page.refresh())
+        .unwrap_or_else(|| panic!("no redirect: {}", page.summary()));
     assert!(to.as_str().starts_with(CALLBACK), "{}", page.summary());
-    let get = |name: &str| to.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+    let get = |name: &str| {
+        to.query_pairs()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.into_owned())
+    };
     assert_eq!((get("error"), get("code")), (Some(error), None));
-    assert_eq!(get("state").as_ref(), Some(&world.client.as_ref().expect("an application").state));
+    assert_eq!(
+        get("state").as_ref(),
+        Some(&world.client.as_ref().expect("an application").state)
+    );
 }
 
 #[when(expr = "the desk demands a proof that is not older than {int} minutes")]
 async fn fresh(world: &mut World, minutes: u64) {
     let seconds = (minutes * 60).to_string();
-    send(world, "desk", "laptop", "openid offline_access", &[("max_age", &seconds)]).await;
+    send(
+        world,
+        "desk",
+        "laptop",
+        "openid offline_access",
+        &[("max_age", &seconds)],
+    )
+    .await;
 }
 
 #[when("the desk demands a fresh proof without a page")]
 async fn fresh_in_silence(world: &mut World) {
-    send(world, "desk", "laptop", "openid", &[("max_age", "0"), ("prompt", "none")]).await;
+    send(
+        world,
+        "desk",
+        "laptop",
+        "openid",
+        &[("max_age", "0"), ("prompt", "none")],
+    )
+    .await;
 }
 
 #[then(expr = "the {word} is asked to sign in")]
@@ -194,24 +277,43 @@ async fn later_proof(world: &mut World) {
     for token in ["id_token", "access_token"] {
         let old = claims(world, &world.tokens["desk"][0][token]).await;
         let new = claims(world, &body[token]).await;
-        assert_eq!((&old["sid"], &old["sub"]), (&new["sid"], &new["sub"]), "{token}");
-        let later = new["auth_time"].as_i64().zip(old["auth_time"].as_i64()).map(|(new, old)| new - old);
-        assert!(later.is_some_and(|seconds| seconds >= 1800), "{token}: {later:?} s later");
+        assert_eq!(
+            (&old["sid"], &old["sub"]),
+            (&new["sid"], &new["sub"]),
+            "{token}"
+        );
+        let later = new["auth_time"]
+            .as_i64()
+            .zip(old["auth_time"].as_i64())
+            .map(|(new, old)| new - old);
+        assert!(
+            later.is_some_and(|seconds| seconds >= 1800),
+            "{token}: {later:?} s later"
+        );
     }
 }
 
 #[when(expr = "the report asks for a token of its own for {string}")]
 async fn itself(world: &mut World, scope: String) {
-    let form = [("grant_type", "client_credentials"), ("scope", scope.as_str())];
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("scope", scope.as_str()),
+    ];
     world.answer = post(world, &form, Some(("report", SECRET))).await;
 }
 
 #[when(expr = "the {word} asks with the secret {string} for a token of its own for {string}")]
 async fn itself_with(world: &mut World, name: String, secret: String, scope: String) {
-    let mut form = vec![("grant_type", "client_credentials"), ("scope", scope.as_str())];
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("scope", scope.as_str()),
+    ];
     let proof = match secret.as_str() {
         "right" => Some((name.as_str(), SECRET)),
-        "wrong" => Some((name.as_str(), "wrong-wrong-wrong-wrong-wrong-wrong-wrong-wrong")),
+        "wrong" => Some((
+            name.as_str(),
+            "wrong-wrong-wrong-wrong-wrong-wrong-wrong-wrong",
+        )),
         _ => None,
     };
     if proof.is_none() {
@@ -225,8 +327,14 @@ async fn own_token(world: &mut World) {
     let (status, body) = world.answer.clone();
     assert_eq!(status, 200, "{}", body["error_description"]);
     let claims = claims(world, &body["access_token"]).await;
-    assert_eq!((&claims["sub"], &claims["client_id"]), (&"report".into(), &"report".into()));
-    assert_eq!((&claims["aud"], &claims["scope"]), (&AUDIENCE.into(), &"lessons:read".into()));
+    assert_eq!(
+        (&claims["sub"], &claims["client_id"]),
+        (&"report".into(), &"report".into())
+    );
+    assert_eq!(
+        (&claims["aud"], &claims["scope"]),
+        (&AUDIENCE.into(), &"lessons:read".into())
+    );
 }
 
 #[then("it gets neither an ID token nor a refresh token")]
@@ -241,6 +349,9 @@ async fn nobody(world: &mut World) {
 
 #[then(expr = "it is refused with {int} as {string}")]
 fn refused_with(world: &mut World, status: u16, error: String) {
-    assert_eq!((world.answer.0, &world.answer.1["error"]), (status, &error.into()));
+    assert_eq!(
+        (world.answer.0, &world.answer.1["error"]),
+        (status, &error.into())
+    );
     assert!(world.answer.1["access_token"].is_null());
 }

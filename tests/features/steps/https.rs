@@ -17,11 +17,16 @@ async fn own_https(world: &mut World) {
 fn host_cookies(world: &mut World, device: String) {
     let browser = world.device(&device);
     for name in ["sid", "dev"] {
-        let (full, _) = browser.raw_cookie(name).unwrap_or_else(|| panic!("no cookie `{name}`"));
+        let (full, _) = browser
+            .raw_cookie(name)
+            .unwrap_or_else(|| panic!("no cookie `{name}`"));
         assert_eq!(full, format!("__Host-Http-{name}"));
         let line = browser.cookie(name).unwrap().line.to_ascii_lowercase();
         let has = |attribute: &str| line.split(';').any(|part| part.trim() == attribute);
-        assert!(has("secure") && has("httponly") && has("path=/") && has("samesite=lax"), "{line}");
+        assert!(
+            has("secure") && has("httponly") && has("path=/") && has("samesite=lax"),
+            "{line}"
+        );
         assert!(!line.contains("domain="), "{line}");
     }
 }
@@ -42,23 +47,36 @@ async fn renew(world: &mut World) {
 #[then("every copy shows the renewed certificate")]
 async fn renewed(world: &mut World) {
     for copy in &world.service.copies {
-        let found = testkit::until("the renewed certificate", Duration::from_secs(20), || async {
-            let now = shown(&copy.public).await;
-            (now != world.shown).then_some(())
-        });
-        found.await.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+        let found = testkit::until(
+            "the renewed certificate",
+            Duration::from_secs(20),
+            || async {
+                let now = shown(&copy.public).await;
+                (now != world.shown).then_some(())
+            },
+        );
+        found
+            .await
+            .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
 }
 
 /// The certificate that a new connection is shown. The service answers 421 to the name of a copy: only TLS counts here.
 async fn shown(url: &str) -> Vec<u8> {
-    let answer = testkit::browser::client().get(url).send().await.expect("an answer");
+    let answer = testkit::browser::client()
+        .get(url)
+        .send()
+        .await
+        .expect("an answer");
     let info = answer.extensions().get::<TlsInfo>().expect("TLS");
     info.peer_certificate().expect("a certificate").to_vec()
 }
 
 #[then("plain http gets no answer")]
 async fn plain(world: &mut World) {
-    let url = world.service.at("/login").replacen("https://", "http://", 1);
+    let url = world
+        .service
+        .at("/login")
+        .replacen("https://", "http://", 1);
     assert!(testkit::browser::client().get(url).send().await.is_err());
 }

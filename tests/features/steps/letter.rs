@@ -10,7 +10,11 @@ use super::World;
 #[then(expr = "the mail has text and HTML, is under {int} KB and fetches nothing")]
 async fn whole(world: &mut World, most: usize) {
     let mail = world.newest(&world.address).await;
-    assert!(!mail.text.trim().is_empty() && !mail.html.trim().is_empty(), "{:?}", mail.headers);
+    assert!(
+        !mail.text.trim().is_empty() && !mail.html.trim().is_empty(),
+        "{:?}",
+        mail.headers
+    );
     assert!(mail.size < most * 1024, "{} bytes", mail.size);
     let html = mail.html.to_ascii_lowercase();
     for part in ["<img", "<script", "<link", "<iframe", "@import", "url("] {
@@ -19,10 +23,17 @@ async fn whole(world: &mut World, most: usize) {
     let host = url::Url::parse(&world.service.url).unwrap();
     for link in mail.links() {
         let link = url::Url::parse(&link).unwrap();
-        assert_eq!((link.host(), link.port()), (host.host(), host.port()), "one host in the mail");
+        assert_eq!(
+            (link.host(), link.port()),
+            (host.host(), host.port()),
+            "one host in the mail"
+        );
     }
     assert_eq!(mail.header("auto-submitted"), Some("auto-generated"));
-    assert!(mail.header("message-id").is_some_and(|id| id.ends_with("@idp.example.test>") || id.contains('@')));
+    assert!(
+        mail.header("message-id")
+            .is_some_and(|id| id.ends_with("@idp.example.test>") || id.contains('@'))
+    );
 }
 
 #[then("the subject does not hold the code")]
@@ -36,8 +47,17 @@ async fn subject(world: &mut World) {
 async fn site(world: &mut World) {
     let mail = world.newest(&world.address).await;
     let host = world.service.url.trim_start_matches("http://");
-    let lines = mail.text.lines().filter(|line| !line.contains("/login/link/"));
-    assert!(lines.clone().any(|line| line.contains(host.split(':').next().unwrap())), "{}", mail.text);
+    let lines = mail
+        .text
+        .lines()
+        .filter(|line| !line.contains("/login/link/"));
+    assert!(
+        lines
+            .clone()
+            .any(|line| line.contains(host.split(':').next().unwrap())),
+        "{}",
+        mail.text
+    );
 }
 
 #[given(expr = "the {word} speaks {string}")]
@@ -48,8 +68,16 @@ fn speaks(world: &mut World, device: String, language: String) {
 #[then("the mail is written in French")]
 async fn french(world: &mut World) {
     let mail = world.newest(&world.address).await;
-    assert!(mail.html.contains("lang=\"fr"), "{}", mail.html.get(..300).unwrap_or(&mail.html));
-    assert!(mail.text.contains("Ouvrez") && !mail.text.contains("Open this"), "{}", mail.text);
+    assert!(
+        mail.html.contains("lang=\"fr"),
+        "{}",
+        mail.html.get(..300).unwrap_or(&mail.html)
+    );
+    assert!(
+        mail.text.contains("Ouvrez") && !mail.text.contains("Open this"),
+        "{}",
+        mail.text
+    );
 }
 
 #[given(expr = "the mail server says {string} to this address")]
@@ -68,8 +96,9 @@ fn fault(world: &mut World, what: String) {
 #[when(expr = "the mail server was tried once")]
 async fn tried_once(world: &mut World) {
     let tried = || async { Some(world.post.attempts(&world.address)).filter(|tries| *tries > 0) };
-    let tries =
-        testkit::until("a try", super::SOON, tried).await.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+    let tries = testkit::until("a try", super::SOON, tried)
+        .await
+        .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     assert_eq!(tries, 1);
 }
 
@@ -80,7 +109,10 @@ fn mended(world: &mut World) {
 
 #[when("the mail server takes mail again after the first letter")]
 async fn mended_after_first(world: &mut World) {
-    let first = world.post.wait(&world.address, 1, Duration::from_secs(20)).await;
+    let first = world
+        .post
+        .wait(&world.address, 1, Duration::from_secs(20))
+        .await;
     first.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     world.post.fault(&world.address, None).unwrap();
 }

@@ -43,7 +43,10 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// The built binary; `ENTREE_BIN` names another, such as a release build.
 pub fn binary() -> &'static Path {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
-        std::env::var_os("ENTREE_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_entree")), PathBuf::from)
+        std::env::var_os("ENTREE_BIN").map_or_else(
+            || PathBuf::from(env!("CARGO_BIN_EXE_entree")),
+            PathBuf::from,
+        )
     });
     &BINARY
 }
@@ -58,11 +61,21 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub async fn start(backend: Backend, post: Arc<dyn Mailbox>, smtp: SocketAddr) -> Result<Self, Missing> {
+    pub async fn start(
+        backend: Backend,
+        post: Arc<dyn Mailbox>,
+        smtp: SocketAddr,
+    ) -> Result<Self, Missing> {
         let elsewhere = Elsewhere::start().await;
         let service = Arc::new(Service::start(binary(), options(backend, smtp, &elsewhere)).await?);
         elsewhere.register(&service);
-        Ok(Self { backend, post, smtp, service, elsewhere })
+        Ok(Self {
+            backend,
+            post,
+            smtp,
+            service,
+            elsewhere,
+        })
     }
 }
 
@@ -82,17 +95,25 @@ pub struct Elsewhere {
 
 impl Elsewhere {
     pub async fn start() -> Self {
-        Self { school: Arc::new(Upstream::start().await), club: Arc::new(Upstream::start().await) }
+        Self {
+            school: Arc::new(Upstream::start().await),
+            club: Arc::new(Upstream::start().await),
+        }
     }
 
     /// Tells both where the service takes their answers.
     pub fn register(&self, service: &Service) {
-        self.school.register(&service.at("/upstream/school/callback"));
+        self.school
+            .register(&service.at("/upstream/school/callback"));
         self.club.register(&service.at("/upstream/club/callback"));
     }
 
     pub fn of(&self, name: &str) -> &Upstream {
-        if name == "school" { &self.school } else { &self.club }
+        if name == "school" {
+            &self.school
+        } else {
+            &self.club
+        }
     }
 
     fn toml(&self) -> String {
@@ -159,9 +180,15 @@ pub struct World {
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pages: Vec<String> =
-            self.pages.iter().map(|(device, page)| format!("{device}: {}", page.summary())).collect();
-        f.debug_struct("World").field("number", &self.number).field("pages", &pages).finish_non_exhaustive()
+        let pages: Vec<String> = self
+            .pages
+            .iter()
+            .map(|(device, page)| format!("{device}: {}", page.summary()))
+            .collect();
+        f.debug_struct("World")
+            .field("number", &self.number)
+            .field("pages", &pages)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,7 +196,11 @@ impl World {
     async fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner).clone().expect("a stage");
+        let stage = STAGE
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .expect("a stage");
         Self {
             service: Arc::clone(&stage.service),
             post: Arc::clone(&stage.post),
@@ -212,7 +243,9 @@ impl World {
 
     /// What a device shows.
     pub fn page(&self, device: &str) -> &Page {
-        self.pages.get(device).unwrap_or_else(|| panic!("the {device} shows nothing yet"))
+        self.pages
+            .get(device)
+            .unwrap_or_else(|| panic!("the {device} shows nothing yet"))
     }
 
     /// Notes what a device shows now.
@@ -229,26 +262,40 @@ impl World {
     /// Asks for a mail to `address` and goes to the page that follows. Nothing is said about what it shows.
     pub async fn ask_for(&mut self, device: &str, address: &str) -> Page {
         let login = self.open(device, "/login").await;
-        let answer = self.device(device).submit(&login, "sign-in", &[("email", address)]).await;
+        let answer = self
+            .device(device)
+            .submit(&login, "sign-in", &[("email", address)])
+            .await;
         self.device(device).settle(answer).await
     }
 
     /// Asks for a mail to `address` and waits on the waiting page.
     pub async fn ask(&mut self, device: &str, address: &str) {
         let page = self.ask_for(device, address).await;
-        assert!(page.has("form#code"), "the waiting page: {}", page.summary());
+        assert!(
+            page.has("form#code"),
+            "the waiting page: {}",
+            page.summary()
+        );
         self.waiting.insert(device.to_owned(), page.clone());
         self.show(device, page);
     }
 
     /// The letters to the person of this scenario, once there are `count`.
     pub async fn mails(&self, count: usize) -> Vec<Mail> {
-        self.post.wait(&self.address, count, SOON).await.unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
+        self.post
+            .wait(&self.address, count, SOON)
+            .await
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
     }
 
     /// The newest letter to an address that has at least one.
     pub async fn newest(&self, address: &str) -> Mail {
-        let mails = self.post.wait(address, 1, SOON).await.unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()));
+        let mails = self
+            .post
+            .wait(address, 1, SOON)
+            .await
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()));
         mails.last().cloned().expect("a letter")
     }
 
@@ -261,8 +308,15 @@ impl World {
 
     /// Types a code into the waiting page of a device.
     pub async fn type_code(&mut self, device: &str, code: &str) -> Page {
-        let waiting = self.waiting.get(device).cloned().unwrap_or_else(|| panic!("the {device} does not wait"));
-        let answer = self.device(device).submit(&waiting, "code", &[("code", code)]).await;
+        let waiting = self
+            .waiting
+            .get(device)
+            .cloned()
+            .unwrap_or_else(|| panic!("the {device} does not wait"));
+        let answer = self
+            .device(device)
+            .submit(&waiting, "code", &[("code", code)])
+            .await;
         self.device(device).settle(answer).await
     }
 
@@ -277,17 +331,33 @@ impl World {
         let before = self.post.all(address).await.len();
         self.ask(device, address).await;
         let mails = self.post.wait(address, before + 1, SOON).await;
-        let mail = mails.unwrap_or_else(|why| panic!("{why}\n{}", self.trouble())).pop().expect("a letter");
+        let mail = mails
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
+            .pop()
+            .expect("a letter");
         let page = self.use_link(device, &mail.link()).await;
         self.show(device, page);
-        assert!(self.account(device).await.is_some(), "signed in: {}", self.page(device).summary());
+        assert!(
+            self.account(device).await.is_some(),
+            "signed in: {}",
+            self.page(device).summary()
+        );
     }
 
     /// Starts a service for this scenario alone.
     pub async fn own_service(&mut self, change: impl FnOnce(Options) -> Options) {
-        let options = change(options(self.stage.backend, self.stage.smtp, &self.elsewhere));
-        let servers = testkit::entree::Servers { postgres: self.postgres.as_deref(), redis: self.redis.as_deref() };
-        let service = Service::start_on(binary(), options, servers).await.unwrap_or_else(|missing| panic!("{missing}"));
+        let options = change(options(
+            self.stage.backend,
+            self.stage.smtp,
+            &self.elsewhere,
+        ));
+        let servers = testkit::entree::Servers {
+            postgres: self.postgres.as_deref(),
+            redis: self.redis.as_deref(),
+        };
+        let service = Service::start_on(binary(), options, servers)
+            .await
+            .unwrap_or_else(|missing| panic!("{missing}"));
         self.elsewhere.register(&service);
         self.service = Arc::new(service);
     }
@@ -295,7 +365,9 @@ impl World {
     /// Warnings and errors of the service, for messages of failing steps.
     pub fn trouble(&self) -> String {
         let lines = self.service.log();
-        let bad = |line: &&String| line.contains("ERROR") || line.contains("WARN") || line.contains("panicked");
+        let bad = |line: &&String| {
+            line.contains("ERROR") || line.contains("WARN") || line.contains("panicked")
+        };
         let bad: Vec<_> = lines.iter().filter(bad).cloned().collect();
         bad[bad.len().saturating_sub(8)..].join("\n")
     }

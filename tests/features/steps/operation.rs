@@ -26,7 +26,9 @@ async fn own(world: &mut World) {
 
 #[given("a service of its own that logs everything")]
 async fn own_loud(world: &mut World) {
-    world.own_service(|options| options.set("telemetry.level", "\"trace\"")).await;
+    world
+        .own_service(|options| options.set("telemetry.level", "\"trace\""))
+        .await;
 }
 
 #[given("a service whose mail server is away")]
@@ -35,7 +37,9 @@ async fn no_mail(world: &mut World) {
     wire.aim(vec![world.stage.smtp]);
     wire.set(Mode::Refuse);
     let port = wire.address().port().to_string();
-    world.own_service(|options| options.set("mail.port", &port)).await;
+    world
+        .own_service(|options| options.set("mail.port", &port))
+        .await;
     world.wire = Some(wire);
 }
 
@@ -46,7 +50,11 @@ fn mail_back(world: &mut World) {
 
 #[then(expr = "the answer took less than {int} seconds")]
 fn quick(world: &mut World, seconds: u64) {
-    assert!(world.took < Duration::from_secs(seconds), "{:?}", world.took);
+    assert!(
+        world.took < Duration::from_secs(seconds),
+        "{:?}",
+        world.took
+    );
 }
 
 /// Asks at the public address.
@@ -56,7 +64,9 @@ async fn second_api(url: &str) -> Result<u16, String> {
 
 /// Asks one copy, as a load balancer does: its own address, the public name.
 async fn second_api_of(copy: &str, public: &str) -> Result<u16, String> {
-    let request = testkit::browser::client().post(format!("{copy}{SECOND_API}")).json(&serde_json::json!({}));
+    let request = testkit::browser::client()
+        .post(format!("{copy}{SECOND_API}"))
+        .json(&serde_json::json!({}));
     request
         .header("host", public.trim_start_matches("http://"))
         .send()
@@ -82,8 +92,12 @@ async fn set_under_load(world: &mut World, name: String, value: String) {
     let before = second_api(&world.service.url).await.unwrap();
     world.service.reconfigure(&name, &value);
     for copy in &world.service.copies {
-        let changed =
-            || async { second_api_of(&copy.public, &world.service.url).await.ok().filter(|status| *status != before) };
+        let changed = || async {
+            second_api_of(&copy.public, &world.service.url)
+                .await
+                .ok()
+                .filter(|status| *status != before)
+        };
         let changed = testkit::until("the switch", SOON, changed).await;
         changed.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
@@ -97,7 +111,9 @@ fn none_dropped(world: &mut World) {
 
 /// How many lines of the log are about reading the configuration again.
 fn readings(world: &World) -> usize {
-    let about = |line: &&String| line.contains("configuration") && (line.contains("again") || line.contains("refused"));
+    let about = |line: &&String| {
+        line.contains("configuration") && (line.contains("again") || line.contains("refused"))
+    };
     world.service.log().iter().filter(about).count()
 }
 
@@ -129,7 +145,11 @@ fn says_refused(world: &mut World) {
 }
 
 async fn health(url: &str) -> u16 {
-    testkit::browser::client().get(url).send().await.map_or(0, |answer| answer.status().as_u16())
+    testkit::browser::client()
+        .get(url)
+        .send()
+        .await
+        .map_or(0, |answer| answer.status().as_u16())
 }
 
 #[then("every copy is alive and ready")]
@@ -148,7 +168,9 @@ async fn not_ready(world: &mut World) {
     for copy in &world.service.copies {
         let url = format!("{}/readyz", copy.management);
         let down = || async { (health(&url).await == 503).then_some(()) };
-        testkit::until("503", SOON, down).await.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+        testkit::until("503", SOON, down)
+            .await
+            .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
     }
     alive(world).await;
 }
@@ -168,7 +190,11 @@ async fn stop(world: &mut World) {
     for copy in &world.service.copies {
         let (status, took) = copy.stop().await;
         assert!(status.success(), "{status}\n{}", world.trouble());
-        slowest = Some(slowest.filter(|(_, other)| *other > took).unwrap_or((status, took)));
+        slowest = Some(
+            slowest
+                .filter(|(_, other)| *other > took)
+                .unwrap_or((status, took)),
+        );
     }
     drop(load);
     world.ended = slowest;
@@ -177,12 +203,19 @@ async fn stop(world: &mut World) {
 #[then(expr = "it ends well within {int} seconds")]
 fn ended(world: &mut World, seconds: u64) {
     let (status, took) = world.ended.expect("an end");
-    assert!(status.success() && took < Duration::from_secs(seconds), "{status} after {took:?}");
+    assert!(
+        status.success() && took < Duration::from_secs(seconds),
+        "{status} after {took:?}"
+    );
 }
 
 #[given("a service with a database server of its own")]
 async fn own_database(world: &mut World) {
-    world.postgres = Some(Arc::new(Postgres::start(true).await.unwrap_or_else(|missing| panic!("{missing}"))));
+    world.postgres = Some(Arc::new(
+        Postgres::start(true)
+            .await
+            .unwrap_or_else(|missing| panic!("{missing}")),
+    ));
     world.own_service(|options| options).await;
 }
 
@@ -193,12 +226,22 @@ fn kill_database(world: &mut World) {
 
 #[when("the database server is back")]
 async fn database_back(world: &mut World) {
-    world.postgres.as_ref().expect("a server").revive().await.unwrap_or_else(|missing| panic!("{missing}"));
+    world
+        .postgres
+        .as_ref()
+        .expect("a server")
+        .revive()
+        .await
+        .unwrap_or_else(|missing| panic!("{missing}"));
 }
 
 #[given("a service with a ticket store of its own")]
 async fn own_store(world: &mut World) {
-    world.redis = Some(Arc::new(Redis::start().await.unwrap_or_else(|missing| panic!("{missing}"))));
+    world.redis = Some(Arc::new(
+        Redis::start()
+            .await
+            .unwrap_or_else(|missing| panic!("{missing}")),
+    ));
     world.own_service(|options| options).await;
 }
 
@@ -209,7 +252,13 @@ fn kill_store(world: &mut World) {
 
 #[when("the ticket store is back")]
 async fn store_back(world: &mut World) {
-    world.redis.as_ref().expect("a server").revive().await.unwrap_or_else(|missing| panic!("{missing}"));
+    world
+        .redis
+        .as_ref()
+        .expect("a server")
+        .revive()
+        .await
+        .unwrap_or_else(|missing| panic!("{missing}"));
 }
 
 #[then("asking for a mail is answered 503 with a time to come back")]
@@ -217,12 +266,19 @@ async fn unavailable(world: &mut World) {
     let address = world.other("fresh");
     let login = world.open("visitor", "/login").await;
     let page = if login.has("form#sign-in") {
-        world.device("visitor").submit(&login, "sign-in", &[("email", &address)]).await
+        world
+            .device("visitor")
+            .submit(&login, "sign-in", &[("email", &address)])
+            .await
     } else {
         login
     };
     assert_eq!(page.status.as_u16(), 503, "{}", page.summary());
-    assert!(page.header("retry-after").is_some_and(|value| value.parse::<u32>().is_ok()), "Retry-After");
+    assert!(
+        page.header("retry-after")
+            .is_some_and(|value| value.parse::<u32>().is_ok()),
+        "Retry-After"
+    );
 }
 
 #[then("asking for a mail works again")]
@@ -231,7 +287,10 @@ async fn available(world: &mut World) {
     for _ in 0..50 {
         let login = world.open("visitor", "/login").await;
         if login.has("form#sign-in") {
-            let answer = world.device("visitor").submit(&login, "sign-in", &[("email", &address)]).await;
+            let answer = world
+                .device("visitor")
+                .submit(&login, "sign-in", &[("email", &address)])
+                .await;
             if answer.status.is_redirection() {
                 world.newest(&address).await;
                 return;
@@ -247,9 +306,16 @@ async fn quiet_log(world: &mut World) {
     let mut secrets = secrets(world).await;
     secrets.push(("address", world.address.clone()));
     let log = world.service.log();
-    assert!(log.iter().any(|line| line.contains("TRACE")), "{} lines and none at TRACE: it proves nothing", log.len());
+    assert!(
+        log.iter().any(|line| line.contains("TRACE")),
+        "{} lines and none at TRACE: it proves nothing",
+        log.len()
+    );
     for (what, secret) in secrets {
-        let found = log.iter().filter(|line| holds(line.as_bytes(), &secret)).count();
+        let found = log
+            .iter()
+            .filter(|line| holds(line.as_bytes(), &secret))
+            .count();
         assert_eq!(found, 0, "the {what} is in {found} lines of the log");
     }
 }
@@ -257,10 +323,18 @@ async fn quiet_log(world: &mut World) {
 #[then("no stored file holds the link, the code or a cookie")]
 async fn quiet_store(world: &mut World) {
     for folder in world.service.data() {
-        for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        for entry in std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().is_file())
+        {
             let bytes = std::fs::read(entry.path()).unwrap();
             for (what, secret) in secrets(world).await {
-                assert!(!holds(&bytes, &secret), "the {what} is in {:?}", entry.file_name());
+                assert!(
+                    !holds(&bytes, &secret),
+                    "the {what} is in {:?}",
+                    entry.file_name()
+                );
             }
         }
     }
@@ -269,14 +343,25 @@ async fn quiet_store(world: &mut World) {
 /// What a sign-in makes and nobody may keep.
 async fn secrets(world: &mut World) -> Vec<(&'static str, String)> {
     let mail = world.newest(&world.address).await;
-    let token = mail.link().rsplit('/').next().unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
+    let token = mail
+        .link()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let mut all = vec![("link", token), ("code", mail.code())];
     for name in ["sid", "pre", "dev"] {
         if let Some(cookie) = world.device("laptop").cookie(name) {
             all.push(("cookie", cookie.value.clone()));
         }
     }
-    assert!(all.iter().all(|(_, secret)| secret.len() >= 6), "secrets are long");
+    assert!(
+        all.iter().all(|(_, secret)| secret.len() >= 6),
+        "secrets are long"
+    );
     all
 }
 
@@ -287,7 +372,9 @@ fn holds(text: &[u8], secret: &str) -> bool {
     let number = secret.iter().all(u8::is_ascii_digit);
     text.windows(secret.len()).enumerate().any(|(at, part)| {
         part == secret
-            && !(number && (digit(at.checked_sub(1).and_then(|i| text.get(i))) || digit(text.get(at + secret.len()))))
+            && !(number
+                && (digit(at.checked_sub(1).and_then(|i| text.get(i)))
+                    || digit(text.get(at + secret.len()))))
     })
 }
 
@@ -300,10 +387,17 @@ struct Load {
 
 impl Load {
     fn start(url: &str) -> Self {
-        let (go, made) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let (go, made) = (
+            Arc::new(AtomicBool::new(true)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let tasks = ["/login", SECOND_API, "/.well-known/jwks.json", "/login"].map(|path| {
-            let (go, made, url, client) =
-                (go.clone(), made.clone(), format!("{url}{path}"), testkit::browser::client());
+            let (go, made, url, client) = (
+                go.clone(),
+                made.clone(),
+                format!("{url}{path}"),
+                testkit::browser::client(),
+            );
             tokio::spawn(async move {
                 let mut wrong = Vec::new();
                 while go.load(Ordering::Relaxed) {
@@ -317,12 +411,18 @@ impl Load {
                 wrong
             })
         });
-        Self { go, made, tasks: tasks.into() }
+        Self {
+            go,
+            made,
+            tasks: tasks.into(),
+        }
     }
 
     async fn warm(&self) {
         let enough = || async { (self.made.load(Ordering::Relaxed) >= 20).then_some(()) };
-        testkit::until("requests", Duration::from_secs(10), enough).await.unwrap();
+        testkit::until("requests", Duration::from_secs(10), enough)
+            .await
+            .unwrap();
     }
 
     /// Stops, and gives what went wrong.

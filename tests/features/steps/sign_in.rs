@@ -52,12 +52,16 @@ async fn thief(world: &mut World, device: String) {
 
 #[given("a service where a second mail has to wait for ten minutes")]
 async fn patient(world: &mut World) {
-    world.own_service(|options| options.set("limits.resend_seconds", "[600]")).await;
+    world
+        .own_service(|options| options.set("limits.resend_seconds", "[600]"))
+        .await;
 }
 
 #[given("a service whose clock can be moved")]
 async fn clock(world: &mut World) {
-    world.own_service(|options| options.clock().expect("libfaketime")).await;
+    world
+        .own_service(|options| options.clock().expect("libfaketime"))
+        .await;
 }
 
 #[when(expr = "{int} minutes pass")]
@@ -66,7 +70,9 @@ async fn time_passes(world: &mut World, minutes: i64) {
     let here = world.post.all(&world.address).await.len();
     let service = &world.service;
     let settled = || async { (service.audited("magic_link.sent").await >= here).then_some(()) };
-    testkit::until("every letter on record", super::SOON, settled).await.unwrap_or_else(|why| panic!("{why}"));
+    testkit::until("every letter on record", super::SOON, settled)
+        .await
+        .unwrap_or_else(|why| panic!("{why}"));
     world.service.shift_clock(minutes * 60).await;
 }
 
@@ -77,7 +83,10 @@ async fn a_mail(world: &mut World) {
 
 #[then(expr = "a mail arrives within {int} seconds")]
 async fn a_mail_within(world: &mut World, seconds: u64) {
-    let found = world.post.wait(&world.address, 1, Duration::from_secs(seconds)).await;
+    let found = world
+        .post
+        .wait(&world.address, 1, Duration::from_secs(seconds))
+        .await;
     found.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
 }
 
@@ -125,7 +134,11 @@ async fn press_twice(world: &mut World, device: String) {
 
 #[then("both presses lead to the same place")]
 fn same_place(world: &mut World) {
-    let target = |page: &Page| page.refresh().or_else(|| page.location()).map(|url| url.path().to_owned());
+    let target = |page: &Page| {
+        page.refresh()
+            .or_else(|| page.location())
+            .map(|url| url.path().to_owned())
+    };
     let (one, two) = (&world.presses[0], &world.presses[1]);
     assert!(target(one).is_some(), "{}", one.summary());
     assert_eq!(target(one), target(two), "{}", two.summary());
@@ -186,8 +199,11 @@ async fn type_foreign_code(world: &mut World, device: String) {
 async fn type_code_as(world: &mut World, how: String, device: String) {
     let code = world.newest(&world.address).await.code();
     let (a, b) = code.split_at(code.len() / 2);
-    let shift =
-        |zero: char| -> String { code.chars().filter_map(|c| char::from_u32(zero as u32 + c.to_digit(10)?)).collect() };
+    let shift = |zero: char| -> String {
+        code.chars()
+            .filter_map(|c| char::from_u32(zero as u32 + c.to_digit(10)?))
+            .collect()
+    };
     let typed = match how.as_str() {
         "spaced" => format!(" {a} {b} "),
         "dashed" => format!("{a}-{b}"),
@@ -202,10 +218,23 @@ async fn type_code_as(world: &mut World, how: String, device: String) {
 #[when(expr = "a wrong code is typed {int} times on the {word}")]
 async fn type_wrong(world: &mut World, times: usize, device: String) {
     let right = world.newest(&world.address).await.code();
-    let wrong: String = right.chars().map(|c| if c == '9' { '0' } else { ((c as u8) + 1) as char }).collect();
+    let wrong: String = right
+        .chars()
+        .map(|c| {
+            if c == '9' {
+                '0'
+            } else {
+                ((c as u8) + 1) as char
+            }
+        })
+        .collect();
     for _ in 0..times {
         let page = world.type_code(&device, &wrong).await;
-        assert!(page.status.is_client_error() && page.error().is_some(), "{}", page.summary());
+        assert!(
+            page.status.is_client_error() && page.error().is_some(),
+            "{}",
+            page.summary()
+        );
         world.show(&device, page);
     }
 }
@@ -240,40 +269,72 @@ async fn resend_when_allowed(world: &mut World) {
 
 #[then(expr = "the {word} is signed in")]
 async fn is_signed_in(world: &mut World, device: String) {
-    assert!(world.account(&device).await.is_some(), "signed in; before it: {:?}", world);
+    assert!(
+        world.account(&device).await.is_some(),
+        "signed in; before it: {:?}",
+        world
+    );
 }
 
 #[then(expr = "the {word} is not signed in")]
 async fn is_not_signed_in(world: &mut World, device: String) {
     let page = world.open(&device, "/account").await;
-    assert!(!page.status.is_success() || !page.has("form#sign-out"), "{}", page.summary());
+    assert!(
+        !page.status.is_success() || !page.has("form#sign-out"),
+        "{}",
+        page.summary()
+    );
     assert!(page.status.as_u16() < 500, "{}", page.summary());
 }
 
 #[then(expr = "the {word} is signed in as the person")]
 async fn as_person(world: &mut World, device: String) {
     let account = world.account(&device).await.expect("signed in");
-    assert!(account.text().split_whitespace().any(|word| word == world.address), "{}", account.summary());
+    assert!(
+        account
+            .text()
+            .split_whitespace()
+            .any(|word| word == world.address),
+        "{}",
+        account.summary()
+    );
 }
 
 #[then(expr = "the {word} is signed in as the neighbour")]
 async fn as_neighbour(world: &mut World, device: String) {
     let account = world.account(&device).await.expect("signed in");
-    assert!(account.text().contains(&world.other("neighbour")), "{}", account.summary());
+    assert!(
+        account.text().contains(&world.other("neighbour")),
+        "{}",
+        account.summary()
+    );
 }
 
 #[then(expr = "the {word} is asked whether to switch")]
 fn asked_to_switch(world: &mut World, device: String) {
     let form = world.page(&device).form("link");
-    assert!(form.fields.iter().any(|(name, value)| name == "switch" && value == "1"), "{:?}", form.fields);
-    assert!(!world.page(&device).has("form#link[data-auto]"), "a page that asks must not answer by itself");
+    assert!(
+        form.fields
+            .iter()
+            .any(|(name, value)| name == "switch" && value == "1"),
+        "{:?}",
+        form.fields
+    );
+    assert!(
+        !world.page(&device).has("form#link[data-auto]"),
+        "a page that asks must not answer by itself"
+    );
 }
 
 #[then(expr = "the {word} shows no form that signs in")]
 fn no_form(world: &mut World, device: String) {
     let page = world.page(&device);
     assert!(!page.has("form#link"), "{}", page.summary());
-    assert!(page.status.is_success() || page.status.is_client_error(), "{}", page.summary());
+    assert!(
+        page.status.is_success() || page.status.is_client_error(),
+        "{}",
+        page.summary()
+    );
 }
 
 #[then(expr = "the {word} is told that the code is wrong")]
@@ -282,7 +343,11 @@ fn no_form(world: &mut World, device: String) {
 fn told(world: &mut World, device: String) {
     let page = world.page(&device);
     assert!(page.status.is_client_error(), "{}", page.summary());
-    assert!(page.error().is_some_and(|text| text.len() > 10), "{}", page.summary());
+    assert!(
+        page.error().is_some_and(|text| text.len() > 10),
+        "{}",
+        page.summary()
+    );
 }
 
 #[then(expr = "the {word} is refused")]
@@ -305,7 +370,10 @@ async fn scan(world: &mut World, times: usize) {
             for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
                 let page = world.device("scanner").bare(method, link).await;
                 assert!(page.status.as_u16() < 500, "{}", page.summary());
-                assert!(world.device("scanner").cookie("sid").is_none(), "a scanner got a session");
+                assert!(
+                    world.device("scanner").cookie("sid").is_none(),
+                    "a scanner got a session"
+                );
             }
         }
     }
@@ -315,7 +383,10 @@ async fn scan(world: &mut World, times: usize) {
 async fn forged_link(world: &mut World, device: String) {
     let link = world.newest(&world.address).await.link();
     let form = world.device(&device).open(&link).await.form("link");
-    let page = world.device(&device).forged(&form.action, &form.fields).await;
+    let page = world
+        .device(&device)
+        .forged(&form.action, &form.fields)
+        .await;
     world.show(&device, page);
 }
 
@@ -335,8 +406,14 @@ fn strict_headers(world: &mut World, device: String) {
     let has = |name: &str, part: &str| page.header(name).is_some_and(|value| value.contains(part));
     assert!(has("referrer-policy", "no-referrer"), "Referrer-Policy");
     assert!(has("cache-control", "no-store"), "Cache-Control");
-    assert!(has("content-security-policy", "frame-ancestors 'none'"), "frame-ancestors");
-    assert!(!has("content-security-policy", "unsafe-inline"), "unsafe-inline");
+    assert!(
+        has("content-security-policy", "frame-ancestors 'none'"),
+        "frame-ancestors"
+    );
+    assert!(
+        !has("content-security-policy", "unsafe-inline"),
+        "unsafe-inline"
+    );
     assert!(has("x-robots-tag", "noindex"), "X-Robots-Tag");
 }
 
@@ -358,26 +435,54 @@ async fn race_codes(world: &mut World, rounds: usize, width: usize) {
         world.ask(&device, &address).await;
         let code = world.newest(&address).await.code();
         let page = world.waiting[&device].clone();
-        race(world, &device, width, &page, "code", vec![("code".to_owned(), code)]).await;
+        race(
+            world,
+            &device,
+            width,
+            &page,
+            "code",
+            vec![("code".to_owned(), code)],
+        )
+        .await;
     }
 }
 
 /// Sends one form `width` times at once with the same cookies; afterwards the account must show one session.
-async fn race(world: &mut World, device: &str, width: usize, page: &Page, form: &str, fields: Vec<(String, String)>) {
+async fn race(
+    world: &mut World,
+    device: &str,
+    width: usize,
+    page: &Page,
+    form: &str,
+    fields: Vec<(String, String)>,
+) {
     let before = world.device(device).clone();
-    let (page, form, fields) = (Arc::new(page.clone()), Arc::new(page.form(form)), Arc::new(fields));
+    let (page, form, fields) = (
+        Arc::new(page.clone()),
+        Arc::new(page.form(form)),
+        Arc::new(fields),
+    );
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..width {
-        let (mut browser, page, form, fields) = (before.clone(), page.clone(), form.clone(), fields.clone());
+        let (mut browser, page, form, fields) =
+            (before.clone(), page.clone(), form.clone(), fields.clone());
         tasks.spawn(async move {
-            let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
             let answer = browser.send_form(&page, &form, &fields).await;
             (browser, answer)
         });
     }
     let done: Vec<(Browser, Page)> = tasks.join_all().await;
     for (_, answer) in &done {
-        assert!(answer.status.as_u16() < 500, "{}\n{}", answer.summary(), world.trouble());
+        assert!(
+            answer.status.as_u16() < 500,
+            "{}\n{}",
+            answer.summary(),
+            world.trouble()
+        );
     }
     // Whoever got a cookie last holds the session; a double click renews the secret of the same one.
     let mut shown = 0;
@@ -385,7 +490,11 @@ async fn race(world: &mut World, device: &str, width: usize, page: &Page, form: 
         world.device(device).take_cookies(browser);
         if let Some(account) = world.account(device).await {
             shown += 1;
-            assert_eq!(account.forms("form.end-session").len(), 0, "one press made a second session");
+            assert_eq!(
+                account.forms("form.end-session").len(),
+                0,
+                "one press made a second session"
+            );
         }
     }
     assert!(shown > 0, "nobody got in: {}", done[0].1.summary());

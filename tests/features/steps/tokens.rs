@@ -43,9 +43,16 @@ async fn by_code(world: &mut World) {
 async fn ask_there(world: &mut World) -> Mail {
     let earlier = world.post.all(&world.address).await.len();
     let (login, address) = (world.page("laptop").clone(), world.address.clone());
-    let answer = world.device("laptop").submit(&login, "sign-in", &[("email", &address)]).await;
+    let answer = world
+        .device("laptop")
+        .submit(&login, "sign-in", &[("email", &address)])
+        .await;
     let waiting = world.device("laptop").settle(answer).await;
-    assert!(waiting.has("form#code"), "the waiting page: {}", waiting.summary());
+    assert!(
+        waiting.has("form#code"),
+        "the waiting page: {}",
+        waiting.summary()
+    );
     world.waiting.insert("laptop".to_owned(), waiting);
     world.mails(earlier + 1).await.pop().expect("a letter")
 }
@@ -64,18 +71,50 @@ async fn tokens(world: &mut World) {
 async fn exchange(world: &mut World) -> (Value, Value) {
     let client = client(world).clone();
     let (status, body) = client.exchange(&world.code, &client.verifier).await;
-    assert_eq!(status, 200, "error {} {}", body["error"], body["error_description"]);
-    assert!(body["token_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")));
-    assert!(body["expires_in"].as_u64().is_some_and(|seconds| (1..=3600).contains(&seconds)));
-    let id = client.verify(body["id_token"].as_str().expect("an ID token")).await.expect("an ID token that verifies");
-    let access =
-        client.verify(body["access_token"].as_str().expect("an access token")).await.expect("one that verifies");
+    assert_eq!(
+        status, 200,
+        "error {} {}",
+        body["error"], body["error_description"]
+    );
+    assert!(
+        body["token_type"]
+            .as_str()
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"))
+    );
+    assert!(
+        body["expires_in"]
+            .as_u64()
+            .is_some_and(|seconds| (1..=3600).contains(&seconds))
+    );
+    let id = client
+        .verify(body["id_token"].as_str().expect("an ID token"))
+        .await
+        .expect("an ID token that verifies");
+    let access = client
+        .verify(body["access_token"].as_str().expect("an access token"))
+        .await
+        .expect("one that verifies");
     // OpenID Connect Core §3.1.3.7 and RFC 9068 §2.
-    assert_eq!((&id.claims["aud"], &id.claims["nonce"]), (&CLIENT.into(), &client.nonce.clone().into()));
-    assert_eq!((&access.header["typ"], &access.claims["aud"]), (&"at+jwt".into(), &AUDIENCE.into()));
-    assert_eq!((&access.claims["client_id"], &access.claims["sub"]), (&CLIENT.into(), &id.claims["sub"]));
-    assert!(access.claims["jti"].as_str().is_some_and(|jti| jti.len() >= 16));
-    world.subjects.push(id.claims["sub"].as_str().expect("a subject").to_owned());
+    assert_eq!(
+        (&id.claims["aud"], &id.claims["nonce"]),
+        (&CLIENT.into(), &client.nonce.clone().into())
+    );
+    assert_eq!(
+        (&access.header["typ"], &access.claims["aud"]),
+        (&"at+jwt".into(), &AUDIENCE.into())
+    );
+    assert_eq!(
+        (&access.claims["client_id"], &access.claims["sub"]),
+        (&CLIENT.into(), &id.claims["sub"])
+    );
+    assert!(
+        access.claims["jti"]
+            .as_str()
+            .is_some_and(|jti| jti.len() >= 16)
+    );
+    world
+        .subjects
+        .push(id.claims["sub"].as_str().expect("a subject").to_owned());
     world.presses.clear();
     (id.claims, access.claims)
 }
@@ -120,7 +159,9 @@ async fn refused(world: &World, verifier: &str, error: &str) {
 fn nowhere(world: &mut World, device: String) {
     let page = world.page(&device);
     assert!(page.status.is_client_error(), "{}", page.summary());
-    assert!(page.location().is_none() && page.refresh().is_none() && page.header("location").is_none());
+    assert!(
+        page.location().is_none() && page.refresh().is_none() && page.header("location").is_none()
+    );
 }
 
 #[when(expr = "the application signs the person in on the {word}")]

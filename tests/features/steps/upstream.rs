@@ -25,14 +25,21 @@ async fn set_out(world: &mut World, device: &str, name: &str, person: &Value) {
 }
 
 async fn set_out_from(world: &mut World, device: &str, page: &Page, name: &str, person: &Value) {
-    let page = world.device(device).submit(page, &format!("upstream-{name}"), &[]).await;
+    let page = world
+        .device(device)
+        .submit(page, &format!("upstream-{name}"), &[])
+        .await;
     let back = world.elsewhere.of(name).visit_as(&page, person).await;
     world.backs.insert(device.to_owned(), back);
 }
 
 /// Brings what `from` was given to the service on `device`.
 async fn bring(world: &mut World, device: &str, from: &str) {
-    let url = world.backs.get(from).unwrap_or_else(|| panic!("the {from} set out for nobody")).url();
+    let url = world
+        .backs
+        .get(from)
+        .unwrap_or_else(|| panic!("the {from} set out for nobody"))
+        .url();
     let answer = world.device(device).open(&url).await;
     let page = world.device(device).settle(answer).await;
     world.show(device, page);
@@ -55,7 +62,10 @@ async fn sets_out(world: &mut World, name: String, device: String) {
 #[when(expr = "the person tries to set out for the {word} on the {word}")]
 async fn tries(world: &mut World, name: String, device: String) {
     let login = world.open(&device, "/login").await;
-    let page = world.device(&device).submit(&login, &format!("upstream-{name}"), &[]).await;
+    let page = world
+        .device(&device)
+        .submit(&login, &format!("upstream-{name}"), &[])
+        .await;
     world.show(&device, page);
 }
 
@@ -71,23 +81,39 @@ async fn somebody(world: &mut World) {
     let person = account(&world.other("somebody"));
     set_out(world, "elsewhere", "school", &person).await;
     bring(world, "elsewhere", "elsewhere").await;
-    assert!(world.account("elsewhere").await.is_some(), "{}", world.trouble());
+    assert!(
+        world.account("elsewhere").await.is_some(),
+        "{}",
+        world.trouble()
+    );
 }
 
 #[then(expr = "the {word} is asked for an address, with the person's in it")]
 fn asked_for_address(world: &mut World, device: String) {
     let page = world.page(&device);
     let shown = page.attribute("form#sign-in input[name=email]", "value");
-    assert_eq!(shown.as_deref(), Some(world.address.as_str()), "{}", page.summary());
+    assert_eq!(
+        shown.as_deref(),
+        Some(world.address.as_str()),
+        "{}",
+        page.summary()
+    );
 }
 
 #[when(expr = "the address is sent from there on the {word}")]
 async fn send_address(world: &mut World, device: String) {
     let (page, address) = (world.page(&device).clone(), world.address.clone());
     let before = world.post.all(&address).await.len();
-    let answer = world.device(&device).submit(&page, "sign-in", &[("email", &address)]).await;
+    let answer = world
+        .device(&device)
+        .submit(&page, "sign-in", &[("email", &address)])
+        .await;
     let waiting = world.device(&device).settle(answer).await;
-    assert!(waiting.has("form#code"), "the waiting page: {}", waiting.summary());
+    assert!(
+        waiting.has("form#code"),
+        "the waiting page: {}",
+        waiting.summary()
+    );
     world.waiting.insert(device.clone(), waiting.clone());
     world.show(&device, waiting);
     world.mails(before + 1).await;
@@ -100,20 +126,31 @@ async fn came_and_proved(world: &mut World, name: String, device: String) {
     let link = world.newest(&world.address).await.link();
     let page = world.use_link(&device, &link).await;
     world.show(&device, page);
-    assert!(world.account(&device).await.is_some(), "{}", world.trouble());
+    assert!(
+        world.account(&device).await.is_some(),
+        "{}",
+        world.trouble()
+    );
 }
 
 #[then(expr = "the {word} is asked whether to connect the {word}")]
 fn asked_to_connect(world: &mut World, device: String, name: String) {
     let page = world.page(&device);
     assert!(page.has("form#identity"), "{}", page.summary());
-    assert!(page.text().contains(&format!("The {name}")) && page.text().contains(&world.address), "{}", page.summary());
+    assert!(
+        page.text().contains(&format!("The {name}")) && page.text().contains(&world.address),
+        "{}",
+        page.summary()
+    );
 }
 
 #[when(expr = "the {word} answers {word}")]
 async fn answers(world: &mut World, device: String, answer: String) {
     let page = world.page(&device).clone();
-    let done = world.device(&device).submit(&page, "identity", &[("decision", &answer)]).await;
+    let done = world
+        .device(&device)
+        .submit(&page, "identity", &[("decision", &answer)])
+        .await;
     let page = world.device(&device).settle(done).await;
     world.show(&device, page);
 }
@@ -130,14 +167,21 @@ async fn declines(world: &mut World, name: String) {
     let (page, person) = (world.page("laptop").clone(), account(&world.address));
     set_out_from(world, "laptop", &page, &name, &person).await;
     let back = world.backs.remove("laptop").expect("an answer");
-    world.backs.insert("laptop".to_owned(), back.without("code").with("error", "access_denied"));
+    world.backs.insert(
+        "laptop".to_owned(),
+        back.without("code").with("error", "access_denied"),
+    );
     bring(world, "laptop", "laptop").await;
 }
 
 #[then(expr = "the {word} is back at the sign-in page with a word about it")]
 fn notice(world: &mut World, device: String) {
     let page = world.page(&device);
-    assert!(page.status.is_success() && page.has("form#sign-in") && page.has("#notice"), "{}", page.summary());
+    assert!(
+        page.status.is_success() && page.has("form#sign-in") && page.has("#notice"),
+        "{}",
+        page.summary()
+    );
 }
 
 #[when(expr = "the school's answer is brought again on the {word}")]
@@ -154,7 +198,11 @@ async fn stolen(world: &mut World, from: String, device: String) {
 #[when("a scanner asks for the school's answer by HEAD")]
 async fn preview(world: &mut World) {
     let url = world.backs["laptop"].url();
-    let page = world.device("laptop").clone().bare(Method::HEAD, &url).await;
+    let page = world
+        .device("laptop")
+        .clone()
+        .bare(Method::HEAD, &url)
+        .await;
     assert_eq!(page.status, 405);
 }
 
@@ -162,21 +210,33 @@ async fn preview(world: &mut World) {
 fn start_again(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 400, "{}", page.summary());
-    assert!(page.text().contains("Start again") && page.has("a[href^='/login']"), "{}", page.summary());
+    assert!(
+        page.text().contains("Start again") && page.has("a[href^='/login']"),
+        "{}",
+        page.summary()
+    );
 }
 
 #[then(expr = "the {word} is told that the school's answer cannot be trusted")]
 fn not_trusted(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 502, "{}", page.summary());
-    assert!(page.text().contains("The school") && page.has("a[href^='/login']"), "{}", page.summary());
+    assert!(
+        page.text().contains("The school") && page.has("a[href^='/login']"),
+        "{}",
+        page.summary()
+    );
 }
 
 #[then(expr = "the {word} is told that the school cannot be reached")]
 fn not_reached(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 503, "{}", page.summary());
-    assert!(page.text().contains("by e-mail") && page.header("retry-after").is_some(), "{}", page.summary());
+    assert!(
+        page.text().contains("by e-mail") && page.header("retry-after").is_some(),
+        "{}",
+        page.summary()
+    );
 }
 
 #[given("a service with a school of its own")]
@@ -200,39 +260,65 @@ fn new_keys(world: &mut World) {
 
 #[given(expr = "the school's tokens say another application")]
 fn other_audience(world: &mut World) {
-    world.elsewhere.school.tell(Lie::claim("aud", json!("another application")));
+    world
+        .elsewhere
+        .school
+        .tell(Lie::claim("aud", json!("another application")));
 }
 
 #[given(expr = "the school's tokens say another issuer")]
 fn other_issuer(world: &mut World) {
-    world.elsewhere.school.tell(Lie::claim("iss", json!("https://accounts.google.com")));
+    world
+        .elsewhere
+        .school
+        .tell(Lie::claim("iss", json!("https://accounts.google.com")));
 }
 
 #[given(expr = "the school's tokens say that they have ended")]
 fn ended(world: &mut World) {
-    world.elsewhere.school.tell(Lie::claims(|claims| claims["exp"] = (claims["iat"].as_i64().unwrap() - 3600).into()));
+    world.elsewhere.school.tell(Lie::claims(|claims| {
+        claims["exp"] = (claims["iat"].as_i64().unwrap() - 3600).into()
+    }));
 }
 
 #[given(expr = "the school's tokens say another attempt")]
 fn other_nonce(world: &mut World) {
-    world.elsewhere.school.tell(Lie::claim("nonce", json!("A".repeat(43))));
+    world
+        .elsewhere
+        .school
+        .tell(Lie::claim("nonce", json!("A".repeat(43))));
 }
 
 #[given(expr = "the school's tokens say an unknown key")]
 fn unknown_key(world: &mut World) {
-    world.elsewhere.school.tell(Lie::header("kid", json!("nobody")));
+    world
+        .elsewhere
+        .school
+        .tell(Lie::header("kid", json!("nobody")));
 }
 
 #[then("a mail says that an account elsewhere is now connected")]
 async fn told_of_connection(world: &mut World) {
     let said = world.post.all(&world.address).await;
-    assert!(said.iter().any(|mail| mail.text.contains("is now connected to your account")), "{} mails", said.len());
+    assert!(
+        said.iter()
+            .any(|mail| mail.text.contains("is now connected to your account")),
+        "{} mails",
+        said.len()
+    );
 }
 
 /// What the app says to an endpoint of the provider's API.
 async fn of_app(world: &World, name: &str, step: &str, body: &Value) -> (u16, Value) {
-    let url = world.service.at(&format!("/api/v1/auth/oidc/{name}/{step}"));
-    let answer = testkit::browser::client().post(url).json(body).send().await.expect("an answer");
+    let url = world
+        .service
+        .at(&format!("/api/v1/auth/oidc/{name}/{step}"));
+    let answer = testkit::browser::client()
+        .post(url)
+        .json(body)
+        .send()
+        .await
+        .expect("an answer");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
@@ -254,8 +340,16 @@ async fn app_begins(world: &mut World, name: String) {
 
 #[when(expr = "the person signs in at the {word} in the {word}'s browser for it")]
 async fn signs_in_for_app(world: &mut World, name: String, device: String) {
-    let to = world.answer.1["authorization_url"].as_str().expect("an address").parse().expect("a URL");
-    let back = world.elsewhere.of(&name).authorize_as(&to, &account(&world.address)).await;
+    let to = world.answer.1["authorization_url"]
+        .as_str()
+        .expect("an address")
+        .parse()
+        .expect("a URL");
+    let back = world
+        .elsewhere
+        .of(&name)
+        .authorize_as(&to, &account(&world.address))
+        .await;
     world.backs.insert(device.clone(), back);
     bring(world, &device, &device).await;
 }
@@ -263,9 +357,15 @@ async fn signs_in_for_app(world: &mut World, name: String, device: String) {
 #[then(expr = "the {word} leads on to the app by a press")]
 fn leads_to_app(world: &mut World, device: String) {
     let page = world.page(&device);
-    let to = page.attribute("a#continue", "href").unwrap_or_else(|| panic!("{}", page.summary()));
+    let to = page
+        .attribute("a#continue", "href")
+        .unwrap_or_else(|| panic!("{}", page.summary()));
     let to: url::Url = to.parse().expect("a URL");
-    let get = |name: &str| to.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
+    let get = |name: &str| {
+        to.query_pairs()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.into_owned())
+    };
     assert!(to.as_str().starts_with(CALLBACK), "{}", page.summary());
     assert_eq!(get("state").as_ref(), Some(&app(world).state));
     world.code = get("code").expect("a code");
@@ -281,7 +381,9 @@ async fn app_redeems(world: &mut World, name: String) {
     let (status, body) = redeem(world, &name).await;
     assert_eq!(status, 200, "{}", body["code"]);
     for token in ["id_token", "access_token"] {
-        let verified = app(world).verify(body[token].as_str().expect("a token")).await;
+        let verified = app(world)
+            .verify(body[token].as_str().expect("a token"))
+            .await;
         verified.unwrap_or_else(|why| panic!("{token}: {why}"));
     }
 }

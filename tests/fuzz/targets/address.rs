@@ -6,13 +6,25 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|typed: &str| {
     for allow_eai in [false, true] {
-        let Ok(address) = Address::parse(typed, allow_eai) else { continue };
+        let Ok(address) = Address::parse(typed, allow_eai) else {
+            continue;
+        };
         let canonical = address.canonical();
-        assert_eq!(Address::parse(canonical, allow_eai).as_ref().map(Address::canonical), Ok(canonical));
-        assert!(canonical.len() <= 254 && canonical.matches('@').count() == 1, "{canonical:?}");
+        assert_eq!(
+            Address::parse(canonical, allow_eai)
+                .as_ref()
+                .map(Address::canonical),
+            Ok(canonical)
+        );
+        assert!(
+            canonical.len() <= 254 && canonical.matches('@').count() == 1,
+            "{canonical:?}"
+        );
         assert!(allow_eai || canonical.is_ascii(), "{canonical:?}");
         assert!(
-            !canonical.chars().any(|c| c.is_control() || c.is_whitespace() || c.is_ascii_uppercase()),
+            !canonical
+                .chars()
+                .any(|c| c.is_control() || c.is_whitespace() || c.is_ascii_uppercase()),
             "{canonical:?}"
         );
     }

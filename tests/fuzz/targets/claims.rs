@@ -12,7 +12,16 @@ fuzz_target!(|text: &str| {
     let client: Client = serde_json::from_value(one).expect("a client");
     let asked = ClaimsRequest::read(text);
     let granted = asked.granted(&client, "openid");
-    assert!(scopes_behind(&granted).iter().all(|scope| *scope == "email"), "{granted:?}");
-    assert_eq!(asked.granted(&client, "email"), "", "nothing without openid");
+    assert!(
+        scopes_behind(&granted)
+            .iter()
+            .all(|scope| *scope == "email"),
+        "{granted:?}"
+    );
+    assert_eq!(
+        asked.granted(&client, "email"),
+        "",
+        "nothing without openid"
+    );
     assert!(asked.sub.is_none_or(|sub| sub.chars().count() <= 255) && asked.acr.len() <= 16);
 });

@@ -7,11 +7,16 @@ use libfuzzer_sys::fuzz_target;
 const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
 
 fuzz_target!(|body: &[u8]| {
-    let Ok(params) = Params::from_form(body, FORM) else { return };
+    let Ok(params) = Params::from_form(body, FORM) else {
+        return;
+    };
     for name in ["client_id", "state", "code"] {
-        let Ok(Some(value)) = params.one(name) else { continue };
+        let Ok(Some(value)) = params.one(name) else {
+            continue;
+        };
         let escaped: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let again = Params::from_form(format!("{name}={escaped}").as_bytes(), FORM).expect("a form");
+        let again =
+            Params::from_form(format!("{name}={escaped}").as_bytes(), FORM).expect("a form");
         assert_eq!(again.one(name), Ok(Some(value)));
         assert_eq!(again.sole(name), Some(value));
     }

@@ -10,12 +10,18 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     if let Some(code) = normalise(text, 8) {
-        assert!(code.len() == 8 && code.bytes().all(|byte| byte.is_ascii_digit()), "{code:?}");
+        assert!(
+            code.len() == 8 && code.bytes().all(|byte| byte.is_ascii_digit()),
+            "{code:?}"
+        );
         assert_eq!(normalise(&code, 8), Some(code));
     }
     if let Some(plain) = Plain::parse(text) {
         assert_eq!(plain.to_text(), text, "one way to write it");
     }
     let mac = MasterKeys::new([7; 32], []).mac("refresh v1");
-    assert!(RefreshToken::parse(&mac, text).is_none(), "nobody else can make one");
+    assert!(
+        RefreshToken::parse(&mac, text).is_none(),
+        "nobody else can make one"
+    );
 });

@@ -16,6 +16,10 @@ fuzz_target!(|input: (&str, &[u8])| {
     }
     if let Some(set) = Jwks::published(document) {
         let text = String::from(set.clone());
-        assert_eq!(Jwks::try_from(serde_json::Value::String(text)).as_ref(), Ok(&set), "kept and read again");
+        assert_eq!(
+            Jwks::try_from(serde_json::Value::String(text)).as_ref(),
+            Ok(&set),
+            "kept and read again"
+        );
     }
 });

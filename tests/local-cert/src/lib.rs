@@ -4,8 +4,8 @@
 //! what it issued, and nothing that could be made later.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, Error, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, Error, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -34,7 +34,10 @@ impl Authority {
         let mut params = params(Vec::new(), "Entree local authority")?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
+        Ok(Self(CertifiedIssuer::self_signed(
+            params,
+            KeyPair::generate()?,
+        )?))
     }
 
     /// Its own certificate in PEM: what others are told to trust.
@@ -54,12 +57,18 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
-        Ok(Pair { cert: params.signed_by(&key, &self.0)?.pem(), key: key.serialize_pem() })
+        Ok(Pair {
+            cert: params.signed_by(&key, &self.0)?.pem(),
+            key: key.serialize_pem(),
+        })
     }
 }
 
 fn params(names: Vec<String>, who: &str) -> Result<CertificateParams, Error> {
-    #[allow(clippy::disallowed_methods, reason = "the ban protects the clock of the service; this is no part of it")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the ban protects the clock of the service; this is no part of it"
+    )]
     let now = OffsetDateTime::now_utc();
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.remove(DnType::CommonName);

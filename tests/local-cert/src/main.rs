@@ -11,12 +11,18 @@ use local_cert::Authority;
 #[allow(clippy::print_stderr, reason = "a tool for the terminal")]
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
-    let (folder, names) = (arguments.next().map(PathBuf::from), arguments.collect::<Vec<_>>());
+    let (folder, names) = (
+        arguments.next().map(PathBuf::from),
+        arguments.collect::<Vec<_>>(),
+    );
     let (Some(folder), false) = (folder, names.is_empty()) else {
         eprintln!("local-cert DIRECTORY NAME…");
         return ExitCode::from(2);
     };
-    match write(&folder, &names.iter().map(String::as_str).collect::<Vec<_>>()) {
+    match write(
+        &folder,
+        &names.iter().map(String::as_str).collect::<Vec<_>>(),
+    ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("local-cert: {}: {error}", folder.display());
@@ -29,7 +35,11 @@ fn write(folder: &Path, names: &[&str]) -> io::Result<()> {
     let authority = Authority::new().map_err(io::Error::other)?;
     let pair = authority.issue(names).map_err(io::Error::other)?;
     fs::create_dir_all(folder)?;
-    for (name, text) in [("ca.pem", authority.pem()), ("key.pem", pair.key), ("cert.pem", pair.cert)] {
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("key.pem", pair.key),
+        ("cert.pem", pair.cert),
+    ] {
         let next = folder.join(format!("{name}.new"));
         // What an earlier try left behind may be open to others.
         let _ = fs::remove_file(&next);

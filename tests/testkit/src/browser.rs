@@ -51,10 +51,17 @@ pub fn client() -> reqwest::Client {
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    let authority = reqwest::Certificate::from_pem(crate::trust::authority().as_bytes()).expect("a certificate");
-    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let authority = reqwest::Certificate::from_pem(crate::trust::authority().as_bytes())
+        .expect("a certificate");
+    let builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
     let builder = builder.tls_certs_only([authority]).tls_info(true);
-    builder.pool_max_idle_per_host(0).timeout(std::time::Duration::from_secs(30)).build().expect("an HTTP client")
+    builder
+        .pool_max_idle_per_host(0)
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .expect("an HTTP client")
 }
 
 impl Browser {
@@ -68,7 +75,8 @@ impl Browser {
             cookies: BTreeMap::new(),
             smuggled: None,
             language: "en".to_owned(),
-            agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
+            agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+                .to_owned(),
         }
     }
 
@@ -86,8 +94,12 @@ impl Browser {
     /// A bare request, for scanners: the method, nothing of a browser but the cookies.
     pub async fn bare(&mut self, method: Method, url: &str) -> Page {
         let url = Url::parse(url).expect("a URL");
-        let request = self.http.request(method, url.clone()).header("X-Forwarded-For", self.from.to_string());
-        self.finish(request.header(COOKIE, self.cookie_header()), url).await
+        let request = self
+            .http
+            .request(method, url.clone())
+            .header("X-Forwarded-For", self.from.to_string());
+        self.finish(request.header(COOKIE, self.cookie_header()), url)
+            .await
     }
 
     /// Fills in and sends the form of that id.
@@ -112,19 +124,23 @@ impl Browser {
             url.query_pairs_mut().clear().extend_pairs(&all);
             return self.go(&url).await;
         }
-        self.send(Method::POST, &form.action, Site::Own, Some(page), &all).await
+        self.send(Method::POST, &form.action, Site::Own, Some(page), &all)
+            .await
     }
 
     /// A POST from somebody else's page: what a forged form does.
     pub async fn forged(&mut self, url: &Url, fields: &[(String, String)]) -> Page {
-        self.send(Method::POST, url, Site::Cross, None, fields).await
+        self.send(Method::POST, url, Site::Cross, None, fields)
+            .await
     }
 
     /// Follows redirects and pages that go on by themselves, as long as they stay at the service. The page given back
     /// is the last one; if that is a redirect, it points elsewhere.
     pub async fn settle(&mut self, mut page: Page) -> Page {
         for _ in 0..10 {
-            let Some(next) = page.location().or_else(|| page.refresh()) else { return page };
+            let Some(next) = page.location().or_else(|| page.refresh()) else {
+                return page;
+            };
             if next.origin() != page.url.origin() {
                 return page;
             }
@@ -136,14 +152,20 @@ impl Browser {
     /// A cookie by the name after `__Host-Http-` or without it (`sid`, `pre`, `dev`).
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&Cookie> {
-        self.cookies.get(name).or_else(|| self.cookies.get(&format!("__Host-Http-{name}")))
+        self.cookies
+            .get(name)
+            .or_else(|| self.cookies.get(&format!("__Host-Http-{name}")))
     }
 
     /// A cookie's full name and value, by its short name.
     #[must_use]
     pub fn raw_cookie(&self, name: &str) -> Option<(String, String)> {
         let names = [name.to_owned(), format!("__Host-Http-{name}")];
-        names.into_iter().find_map(|name| self.cookies.get(&name).map(|cookie| (name.clone(), cookie.value.clone())))
+        names.into_iter().find_map(|name| {
+            self.cookies
+                .get(&name)
+                .map(|cookie| (name.clone(), cookie.value.clone()))
+        })
     }
 
     /// Sends just this as `Cookie` from now on, whatever the jar holds.
@@ -170,8 +192,9 @@ impl Browser {
         fields: &[(String, String)],
     ) -> Page {
         let mut headers = HeaderMap::new();
-        let mut set =
-            |name: &'static str, value: &str| headers.insert(name, HeaderValue::from_str(value).expect("plain"));
+        let mut set = |name: &'static str, value: &str| {
+            headers.insert(name, HeaderValue::from_str(value).expect("plain"))
+        };
         set("x-forwarded-for", &self.from.to_string());
         set("user-agent", &self.agent);
         set("accept-language", &self.language);
@@ -189,7 +212,8 @@ impl Browser {
         );
         if method == Method::POST {
             // Fetch standard, "serialize a request origin": under `no-referrer` a form sends `null`.
-            let silent = page.is_some_and(|page| page.header("referrer-policy") == Some("no-referrer"));
+            let silent =
+                page.is_some_and(|page| page.header("referrer-policy") == Some("no-referrer"));
             let own = url.origin().ascii_serialization();
             set(
                 "origin",
@@ -202,7 +226,10 @@ impl Browser {
                 },
             );
         }
-        let mut request = self.http.request(method.clone(), url.clone()).headers(headers);
+        let mut request = self
+            .http
+            .request(method.clone(), url.clone())
+            .headers(headers);
         // SameSite=Lax: withheld from a POST of another site, sent with every GET.
         let withheld = site == Site::Cross && method == Method::POST;
         if !withheld && !self.cookies.is_empty() {
@@ -219,29 +246,53 @@ impl Browser {
             return header.clone();
         }
         // Browsers send Secure cookies over http to a loopback address too, so all are sent.
-        self.cookies.iter().map(|(name, cookie)| format!("{name}={}", cookie.value)).collect::<Vec<_>>().join("; ")
+        self.cookies
+            .iter()
+            .map(|(name, cookie)| format!("{name}={}", cookie.value))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     async fn finish(&mut self, request: reqwest::RequestBuilder, url: Url) -> Page {
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{}: {error:?}", url.path()));
+        let answer = request
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error:?}", url.path()));
         let (status, headers) = (answer.status(), answer.headers().clone());
-        for line in headers.get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok()) {
+        for line in headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+        {
             self.keep(line);
         }
         let body = answer.text().await.unwrap_or_default();
-        Page { url, status, headers, body }
+        Page {
+            url,
+            status,
+            headers,
+            body,
+        }
     }
 
     fn keep(&mut self, line: &str) {
         let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
-        let Some((name, value)) = pair.split_once('=') else { return };
+        let Some((name, value)) = pair.split_once('=') else {
+            return;
+        };
         let attributes = attributes.to_ascii_lowercase();
-        let gone = attributes.split(';').map(str::trim).any(|a| a == "max-age=0" || a.starts_with("max-age=-"))
+        let gone = attributes
+            .split(';')
+            .map(str::trim)
+            .any(|a| a == "max-age=0" || a.starts_with("max-age=-"))
             || attributes.contains("expires=thu, 01 jan 1970");
         if gone {
             self.cookies.remove(name.trim());
         } else {
-            let cookie = Cookie { value: value.trim().to_owned(), line: line.to_owned() };
+            let cookie = Cookie {
+                value: value.trim().to_owned(),
+                line: line.to_owned(),
+            };
             self.cookies.insert(name.trim().to_owned(), cookie);
         }
     }

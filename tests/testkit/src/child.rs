@@ -49,7 +49,11 @@ pub fn servant() -> Option<&'static str> {
         return None;
     }
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    ["postgres", "nobody"].into_iter().find(|name| users.lines().any(|line| line.starts_with(&format!("{name}:"))))
+    ["postgres", "nobody"].into_iter().find(|name| {
+        users
+            .lines()
+            .any(|line| line.starts_with(&format!("{name}:")))
+    })
 }
 
 /// A command for `program` that dies with us. `signal` is what the kernel sends then (`KILL`, `QUIT`).
@@ -58,9 +62,16 @@ pub fn command(program: impl AsRef<Path>, run_as: RunAs, signal: &str) -> Comman
     let mut command = Command::new("setpriv");
     if let (RunAs::Servant, Some(user)) = (run_as, servant()) {
         let group = if user == "nobody" { "nogroup" } else { user };
-        command.args([&format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups"]);
+        command.args([
+            &format!("--reuid={user}"),
+            &format!("--regid={group}"),
+            "--clear-groups",
+        ]);
     }
-    command.arg(format!("--pdeathsig={signal}")).arg(program.as_ref()).stdin(Stdio::null());
+    command
+        .arg(format!("--pdeathsig={signal}"))
+        .arg(program.as_ref())
+        .stdin(Stdio::null());
     command
 }
 
@@ -81,7 +92,10 @@ pub fn spawn(command: Command) -> io::Result<Child> {
 /// Sends a signal by name (`TERM`, `HUP`, `KILL`, `STOP`).
 pub fn signal(pid: u32, name: &str) {
     // `kill` is built into every shell; the separate program is not on every machine.
-    let _ = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).stderr(Stdio::null()).status();
+    let _ = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {pid}")])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The first `name` among `folders` and then `PATH`.
@@ -107,7 +121,11 @@ pub fn scratch(name: &str) -> PathBuf {
     let base = std::env::temp_dir();
     SWEEP.call_once(|| sweep(&base));
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let folder = base.join(format!("entree-test-{}-{name}-{}", std::process::id(), &id[..8]));
+    let folder = base.join(format!(
+        "entree-test-{}-{name}-{}",
+        std::process::id(),
+        &id[..8]
+    ));
     std::fs::create_dir_all(&folder).expect("a temporary directory");
     folder
 }
@@ -115,8 +133,19 @@ pub fn scratch(name: &str) -> PathBuf {
 fn sweep(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix("entree-test-")) else { continue };
-        let Some(pid) = rest.split('-').next().and_then(|pid| pid.parse::<u32>().ok()) else { continue };
+        let Some(rest) = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("entree-test-"))
+        else {
+            continue;
+        };
+        let Some(pid) = rest
+            .split('-')
+            .next()
+            .and_then(|pid| pid.parse::<u32>().ok())
+        else {
+            continue;
+        };
         if !Path::new(&format!("/proc/{pid}")).exists() {
             let _ = std::fs::remove_dir_all(entry.path());
         }

@@ -44,7 +44,13 @@ impl Options {
     /// The defaults of the tests: loopback, free ports, mail to `smtp` in clear, forwarded addresses believed.
     #[must_use]
     pub fn new(backend: Backend, smtp: SocketAddr) -> Self {
-        let options = Self { backend, settings: BTreeMap::new(), tail: String::new(), https: false, faketime: None };
+        let options = Self {
+            backend,
+            settings: BTreeMap::new(),
+            tail: String::new(),
+            https: false,
+            faketime: None,
+        };
         options
             .set("server.listen", "\"127.0.0.1:0\"")
             .set("server.trusted_proxies", "[\"127.0.0.0/8\"]")
@@ -70,7 +76,10 @@ impl Options {
     /// The same, in place.
     pub fn put(&mut self, name: &str, value: &str) {
         let (section, key) = name.split_once('.').expect("section.key");
-        self.settings.entry(section.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+        self.settings
+            .entry(section.to_owned())
+            .or_default()
+            .insert(key.to_owned(), value.to_owned());
     }
 
     /// Text that stands at the end of the file, such as `[[clients]]`.
@@ -161,7 +170,11 @@ impl Service {
     ///
     /// # Errors
     /// See [`Service::start`].
-    pub async fn start_on(binary: &Path, mut options: Options, servers: Servers<'_>) -> Result<Self, Missing> {
+    pub async fn start_on(
+        binary: &Path,
+        mut options: Options,
+        servers: Servers<'_>,
+    ) -> Result<Self, Missing> {
         let folder = child::scratch("entree");
         if options.backend != Backend::Embedded {
             let postgres = match servers.postgres {
@@ -184,27 +197,48 @@ impl Service {
         if options.https {
             let tls = folder.join("tls");
             crate::trust::issue(&tls);
-            let [cert, key] = ["cert.pem", "key.pem"].map(|name| quote(&tls.join(name).display().to_string()));
-            options.put("server.tls", &format!("{{ cert_file = {cert}, key_file = {key} }}"));
+            let [cert, key] =
+                ["cert.pem", "key.pem"].map(|name| quote(&tls.join(name).display().to_string()));
+            options.put(
+                "server.tls",
+                &format!("{{ cert_file = {cert}, key_file = {key} }}"),
+            );
         }
         options.put("server.public_url", &quote(&url));
-        let count = if options.backend == Backend::Two { 2 } else { 1 };
+        let count = if options.backend == Backend::Two {
+            2
+        } else {
+            1
+        };
         if count > 1 {
             options.put("server.master_key", &quote(&key()));
         }
-        let mut this =
-            Self { url, copies: Vec::new(), wire, options: Mutex::new(options), binary: binary.to_path_buf(), folder };
+        let mut this = Self {
+            url,
+            copies: Vec::new(),
+            wire,
+            options: Mutex::new(options),
+            binary: binary.to_path_buf(),
+            folder,
+        };
         this.launch(count).await;
         Ok(this)
     }
 
     async fn launch(&mut self, count: usize) {
-        let options = self.options.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let options = self
+            .options
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         self.copies.clear();
         for index in 0..count {
-            self.copies.push(Copy::start(&self.binary, &options, &self.folder.join(index.to_string())).await);
+            self.copies.push(
+                Copy::start(&self.binary, &options, &self.folder.join(index.to_string())).await,
+            );
         }
-        self.wire.aim(self.copies.iter().map(Copy::public_address).collect());
+        self.wire
+            .aim(self.copies.iter().map(Copy::public_address).collect());
     }
 
     /// Stops every copy in good order and starts them again on the same data, with changed settings.
@@ -213,7 +247,10 @@ impl Service {
             copy.stop().await;
         }
         for (name, value) in changes {
-            self.options.lock().unwrap_or_else(PoisonError::into_inner).put(name, value);
+            self.options
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .put(name, value);
         }
         self.launch(self.copies.len()).await;
     }
@@ -221,7 +258,10 @@ impl Service {
     /// The directory of each copy's own data: the embedded database and the generated master key.
     #[must_use]
     pub fn data(&self) -> Vec<PathBuf> {
-        self.copies.iter().map(|copy| copy.folder.join("data")).collect()
+        self.copies
+            .iter()
+            .map(|copy| copy.folder.join("data"))
+            .collect()
     }
 
     /// Moves the clock of every copy to so many seconds after the real one, and waits until they have seen it. Only with
@@ -239,7 +279,8 @@ impl Service {
     /// `entree audit` fails; shows what it printed.
     pub async fn audited(&self, kind: &str) -> usize {
         let (binary, folder) = (self.binary.clone(), self.copies[0].folder.clone());
-        let arguments = ["audit", "--json", "--limit", "1000000", "--kind", kind].map(str::to_owned);
+        let arguments =
+            ["audit", "--json", "--limit", "1000000", "--kind", kind].map(str::to_owned);
         let (status, text) = run_aside(binary, folder, arguments.to_vec()).await;
         assert!(status.success(), "entree audit: {status}\n{text}");
         text.matches(&format!("\"{kind}\"")).count()
@@ -312,10 +353,14 @@ impl Copy {
             if let Some(status) = this.ended() {
                 panic!("entree ended with {status}:\n{}", this.log().join("\n"));
             }
-            Some((this.printed("public listener: ")?, this.printed("management listener: ")?))
+            Some((
+                this.printed("public listener: ")?,
+                this.printed("management listener: ")?,
+            ))
         })
         .await;
-        let (public, management) = found.unwrap_or_else(|why| panic!("{why}:\n{}", this.log().join("\n")));
+        let (public, management) =
+            found.unwrap_or_else(|why| panic!("{why}:\n{}", this.log().join("\n")));
         let client = crate::browser::client();
         let ready = crate::until("/readyz", Duration::from_secs(60), || async {
             client
@@ -333,7 +378,10 @@ impl Copy {
 
     fn printed(&self, prefix: &str) -> Option<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().find_map(|line| line.strip_prefix(prefix)).map(|url| url.trim().trim_end_matches('/').to_owned())
+        lines
+            .iter()
+            .find_map(|line| line.strip_prefix(prefix))
+            .map(|url| url.trim().trim_end_matches('/').to_owned())
     }
 
     fn public_address(&self) -> SocketAddr {
@@ -344,18 +392,30 @@ impl Copy {
     /// Every line it printed so far, on both streams.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        child::signal(self.process.lock().unwrap_or_else(PoisonError::into_inner).id(), name);
+        child::signal(
+            self.process
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .id(),
+            name,
+        );
     }
 
     /// Its process.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
+        self.process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .id()
     }
 
     /// Kills it at once.
@@ -368,7 +428,12 @@ impl Copy {
     /// How it ended; `None`: it runs.
     #[must_use]
     pub fn ended(&self) -> Option<std::process::ExitStatus> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
+        self.process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .try_wait()
+            .ok()
+            .flatten()
     }
 
     /// Asks it to stop (SIGTERM) and waits; gives how it ended and how long it took.
@@ -378,26 +443,42 @@ impl Copy {
     pub async fn stop(&self) -> (std::process::ExitStatus, Duration) {
         let begin = Instant::now();
         self.signal("TERM");
-        let end = crate::until("the end", Duration::from_secs(30), || async { self.ended() }).await;
-        (end.unwrap_or_else(|why| panic!("{why}:\n{}", self.log().join("\n"))), begin.elapsed())
+        let end = crate::until("the end", Duration::from_secs(30), || async {
+            self.ended()
+        })
+        .await;
+        (
+            end.unwrap_or_else(|why| panic!("{why}:\n{}", self.log().join("\n"))),
+            begin.elapsed(),
+        )
     }
 }
 
 /// Runs `binary` with arguments in `folder` to its end; gives status and everything it printed.
 #[must_use]
 pub fn run(binary: &Path, folder: &Path, arguments: &[&str]) -> (std::process::ExitStatus, String) {
-    let output = Command::new(binary).args(arguments).current_dir(folder).output().expect("the built binary");
+    let output = Command::new(binary)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the built binary");
     let text = [output.stdout, output.stderr].concat();
     (output.status, String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The same on a thread of its own: scenarios share one task, and none waits for another's program.
-async fn run_aside(binary: PathBuf, folder: PathBuf, arguments: Vec<String>) -> (std::process::ExitStatus, String) {
+async fn run_aside(
+    binary: PathBuf,
+    folder: PathBuf,
+    arguments: Vec<String>,
+) -> (std::process::ExitStatus, String) {
     let work = move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         run(&binary, &folder, &arguments)
     };
-    tokio::task::spawn_blocking(work).await.expect("a program that ran")
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("a program that ran")
 }
 
 async fn migrate(binary: &Path, folder: &Path, url: String) {
@@ -415,7 +496,12 @@ async fn migrate(binary: &Path, folder: &Path, url: String) {
     assert!(status.success(), "entree migrate: {status}\n{text}");
 }
 
-fn launch(binary: &Path, options: &Options, folder: &Path, lines: &Arc<Mutex<Vec<String>>>) -> Child {
+fn launch(
+    binary: &Path,
+    options: &Options,
+    folder: &Path,
+    lines: &Arc<Mutex<Vec<String>>>,
+) -> Child {
     // It reads `entree.toml` of its directory; settings of the person who runs the tests must not leak in.
     let mut command = child::command(binary, RunAs::Us, "KILL");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ENTREE_")) {
@@ -428,20 +514,38 @@ fn launch(binary: &Path, options: &Options, folder: &Path, lines: &Arc<Mutex<Vec
         }
         // Only the wall clock moves: time-outs go on as they were. While one thread reads the file, another that reads it
         // too may see the real time; once a second that hardly happens, at each look at the clock it does under load.
-        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock);
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1");
+        command
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME_TIMESTAMP_FILE", clock);
+        command
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("FAKETIME_CACHE_DURATION", "1");
     }
-    command.arg("serve").current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut process = child::spawn(command).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+    command
+        .arg("serve")
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process =
+        child::spawn(command).unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let streams: [Option<Box<dyn std::io::Read + Send>>; 2] = [
-        process.stdout.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read + Send>),
-        process.stderr.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read + Send>),
+        process
+            .stdout
+            .take()
+            .map(|stream| Box::new(stream) as Box<dyn std::io::Read + Send>),
+        process
+            .stderr
+            .take()
+            .map(|stream| Box::new(stream) as Box<dyn std::io::Read + Send>),
     ];
     for stream in streams.into_iter().flatten() {
         let lines = Arc::clone(lines);
         thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                lines
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
             }
         });
     }
@@ -462,10 +566,20 @@ fn write_file(folder: &Path, text: &str, data: &Path) {
 /// # Errors
 /// It is not.
 pub fn faketime() -> Result<PathBuf, Missing> {
-    let folders =
-        std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("faketime"));
-    let found = folders.map(|folder| folder.join("libfaketime.so.1")).find(|file| file.is_file());
-    found.ok_or_else(|| Missing::new("libfaketime", "not under /usr/lib/*/faketime; tests/setup.sh installs it"))
+    let folders = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("faketime"));
+    let found = folders
+        .map(|folder| folder.join("libfaketime.so.1"))
+        .find(|file| file.is_file());
+    found.ok_or_else(|| {
+        Missing::new(
+            "libfaketime",
+            "not under /usr/lib/*/faketime; tests/setup.sh installs it",
+        )
+    })
 }
 
 /// How long libfaketime may keep what it read of the clock's file, by whole seconds, and then some.
@@ -482,5 +596,9 @@ fn quote(text: &str) -> String {
 }
 
 fn key() -> String {
-    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+    format!(
+        "{}{}",
+        uuid::Uuid::new_v4().simple(),
+        uuid::Uuid::new_v4().simple()
+    )
 }

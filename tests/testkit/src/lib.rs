@@ -54,7 +54,10 @@ pub struct Missing {
 impl Missing {
     /// Names the thing and the reason.
     pub fn new(what: &'static str, why: impl Into<String>) -> Self {
-        Self { what, why: why.into() }
+        Self {
+            what,
+            why: why.into(),
+        }
     }
 }
 
@@ -90,7 +93,10 @@ where
             return Ok(found);
         }
         if tokio::time::Instant::now() >= end {
-            return Err(format!("waited {} ms in vain for {what}", limit.as_millis()));
+            return Err(format!(
+                "waited {} ms in vain for {what}",
+                limit.as_millis()
+            ));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(100));

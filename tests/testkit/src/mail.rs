@@ -30,8 +30,13 @@ impl Mail {
     /// It is not a letter.
     #[must_use]
     pub fn parse(to: &str, raw: &[u8]) -> Self {
-        let message = MessageParser::default().parse(raw).expect("a letter as RFC 5322 has it");
-        let headers = message.headers_raw().map(|(name, value)| (name.to_owned(), unfold(value))).collect();
+        let message = MessageParser::default()
+            .parse(raw)
+            .expect("a letter as RFC 5322 has it");
+        let headers = message
+            .headers_raw()
+            .map(|(name, value)| (name.to_owned(), unfold(value)))
+            .collect();
         Self {
             to: to.to_owned(),
             subject: message.subject().unwrap_or_default().to_owned(),
@@ -54,7 +59,10 @@ impl Mail {
     /// The value of a header, by its name in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every web address in text and HTML, each once, in the order of the text.
@@ -67,8 +75,12 @@ impl Mail {
                 if !rest.starts_with("http://") && !rest.starts_with("https://") {
                     continue;
                 }
-                let end = rest.find(|c: char| c.is_whitespace() || "\"'<>)]".contains(c)).unwrap_or(rest.len());
-                let link = rest[..end].trim_end_matches(['.', ',']).replace("&amp;", "&");
+                let end = rest
+                    .find(|c: char| c.is_whitespace() || "\"'<>)]".contains(c))
+                    .unwrap_or(rest.len());
+                let link = rest[..end]
+                    .trim_end_matches(['.', ','])
+                    .replace("&amp;", "&");
                 if !found.contains(&link) {
                     found.push(link);
                 }
@@ -83,7 +95,11 @@ impl Mail {
     /// There is none, or more than one.
     #[must_use]
     pub fn link(&self) -> String {
-        let links: Vec<_> = self.links().into_iter().filter(|link| link.contains("/login/link/")).collect();
+        let links: Vec<_> = self
+            .links()
+            .into_iter()
+            .filter(|link| link.contains("/login/link/"))
+            .collect();
         assert_eq!(links.len(), 1, "one link that signs in, in {:?}", self.text);
         links[0].clone()
     }
@@ -94,16 +110,24 @@ impl Mail {
     /// The text holds none.
     #[must_use]
     pub fn code(&self) -> String {
-        self.find_code().unwrap_or_else(|| panic!("no code in {:?}", self.text))
+        self.find_code()
+            .unwrap_or_else(|| panic!("no code in {:?}", self.text))
     }
 
     /// The code, if there is one: the first line that has nothing but 6 to 10 digits, spaces and dashes; else the first
     /// such group of digits that is not part of an address.
     #[must_use]
     pub fn find_code(&self) -> Option<String> {
-        let digits = |line: &str| line.chars().filter(char::is_ascii_digit).collect::<String>();
+        let digits = |line: &str| {
+            line.chars()
+                .filter(char::is_ascii_digit)
+                .collect::<String>()
+        };
         let alone = |line: &&str| {
-            (6..=10).contains(&digits(line).len()) && line.chars().all(|c| c.is_ascii_digit() || " -\u{a0}".contains(c))
+            (6..=10).contains(&digits(line).len())
+                && line
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || " -\u{a0}".contains(c))
         };
         if let Some(line) = self.text.lines().map(str::trim).find(alone) {
             return Some(digits(line));
@@ -155,9 +179,16 @@ pub trait Mailbox: Send + Sync {
     ///
     /// # Errors
     /// `limit` passed; says how many there were.
-    fn wait<'a>(&'a self, address: &'a str, count: usize, limit: Duration) -> Boxed<'a, Result<Vec<Mail>, String>> {
+    fn wait<'a>(
+        &'a self,
+        address: &'a str,
+        count: usize,
+        limit: Duration,
+    ) -> Boxed<'a, Result<Vec<Mail>, String>> {
         Box::pin(async move {
-            let enough = || async move { Some(self.all(address).await).filter(|mails| mails.len() >= count) };
+            let enough = || async move {
+                Some(self.all(address).await).filter(|mails| mails.len() >= count)
+            };
             match crate::until("mail", limit, enough).await {
                 Ok(mails) => Ok(mails),
                 Err(_) => Err(format!(
@@ -174,7 +205,11 @@ pub trait Mailbox: Send + Sync {
     ///
     /// # Errors
     /// Something came, or the canary did not.
-    fn none_after_idle<'a>(&'a self, address: &'a str, canary: &'a str) -> Boxed<'a, Result<(), String>> {
+    fn none_after_idle<'a>(
+        &'a self,
+        address: &'a str,
+        canary: &'a str,
+    ) -> Boxed<'a, Result<(), String>> {
         Box::pin(async move {
             self.wait(canary, 1, Duration::from_secs(20)).await?;
             match self.all(address).await.len() {
@@ -207,7 +242,10 @@ Content-Type: text/html\r\n\r\n<a href=\"http://127.0.0.1:8080/login/link/abc=de
 
     #[test]
     fn a_letter_without_html_has_none() {
-        let mail = Mail::parse("b@x.test", b"Subject: x\r\nContent-Type: text/plain\r\n\r\ncode 123456 now\r\n");
+        let mail = Mail::parse(
+            "b@x.test",
+            b"Subject: x\r\nContent-Type: text/plain\r\n\r\ncode 123456 now\r\n",
+        );
         assert_eq!(mail.html, "");
         assert_eq!(mail.code(), "123456");
     }

@@ -35,7 +35,11 @@ pub struct Verified {
 }
 
 fn random() -> String {
-    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+    format!(
+        "{}{}",
+        uuid::Uuid::new_v4().simple(),
+        uuid::Uuid::new_v4().simple()
+    )
 }
 
 impl Client {
@@ -55,9 +59,16 @@ impl Client {
 
     /// The metadata (OpenID Connect Discovery 1.0 §4).
     pub async fn metadata(&self) -> Value {
-        let answer = self.http.get(format!("{}/.well-known/openid-configuration", self.issuer)).send().await;
+        let answer = self
+            .http
+            .get(format!("{}/.well-known/openid-configuration", self.issuer))
+            .send()
+            .await;
         let metadata: Value = answer.expect("an answer").json().await.expect("JSON");
-        assert_eq!(metadata["issuer"], self.issuer, "Discovery §4.3: the issuer is the address it was asked at");
+        assert_eq!(
+            metadata["issuer"], self.issuer,
+            "Discovery §4.3: the issuer is the address it was asked at"
+        );
         metadata
     }
 
@@ -71,7 +82,9 @@ impl Client {
     pub async fn authorize_url(&self, scope: &str) -> Url {
         let metadata = self.metadata().await;
         let challenge = self.challenge();
-        let endpoint = metadata["authorization_endpoint"].as_str().expect("an authorization endpoint");
+        let endpoint = metadata["authorization_endpoint"]
+            .as_str()
+            .expect("an authorization endpoint");
         let query = [
             ("response_type", "code"),
             ("client_id", &self.client_id),
@@ -91,18 +104,32 @@ impl Client {
     /// It does not lead to our redirect URI, or state or issuer differ, or it is an error.
     #[must_use]
     pub fn code(&self, page: &Page) -> String {
-        let to =
-            page.location().or_else(|| page.refresh()).unwrap_or_else(|| panic!("not a redirect: {}", page.summary()));
+        let to = page
+            .location()
+            .or_else(|| page.refresh())
+            .unwrap_or_else(|| panic!("not a redirect: {}", page.summary()));
         assert!(
             to.as_str().starts_with(&self.redirect_uri),
             "leads to {}{}",
             to.origin().ascii_serialization(),
             to.path()
         );
-        let get = |name: &str| to.query_pairs().find(|(n, _)| n == name).map(|(_, value)| value.into_owned());
+        let get = |name: &str| {
+            to.query_pairs()
+                .find(|(n, _)| n == name)
+                .map(|(_, value)| value.into_owned())
+        };
         assert_eq!(get("error"), None);
-        assert_eq!(get("state").as_deref(), Some(self.state.as_str()), "RFC 6749 §4.1.2: the state comes back");
-        assert_eq!(get("iss").as_deref(), Some(self.issuer.as_str()), "RFC 9207 §2: the issuer comes along");
+        assert_eq!(
+            get("state").as_deref(),
+            Some(self.state.as_str()),
+            "RFC 6749 §4.1.2: the state comes back"
+        );
+        assert_eq!(
+            get("iss").as_deref(),
+            Some(self.issuer.as_str()),
+            "RFC 9207 §2: the issuer comes along"
+        );
         get("code").expect("a code")
     }
 
@@ -116,9 +143,20 @@ impl Client {
             ("client_id", &self.client_id),
             ("code_verifier", verifier),
         ];
-        let endpoint = metadata["token_endpoint"].as_str().expect("a token endpoint");
-        let answer = self.http.post(endpoint).form(&form).send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+        let endpoint = metadata["token_endpoint"]
+            .as_str()
+            .expect("a token endpoint");
+        let answer = self
+            .http
+            .post(endpoint)
+            .form(&form)
+            .send()
+            .await
+            .expect("an answer");
+        (
+            answer.status().as_u16(),
+            answer.json().await.unwrap_or_default(),
+        )
     }
 
     /// Checks signature, issuer and times of a token against the published keys (RFC 7515 §5.2, RFC 7519 §7.2).
@@ -126,15 +164,30 @@ impl Client {
     /// # Errors
     /// Says which check failed.
     pub async fn verify(&self, token: &str) -> Result<Verified, String> {
-        let jwks_uri = self.metadata().await["jwks_uri"].as_str().expect("jwks_uri").to_owned();
-        let jwks: Value = self.http.get(jwks_uri).send().await.expect("an answer").json().await.expect("JSON");
+        let jwks_uri = self.metadata().await["jwks_uri"]
+            .as_str()
+            .expect("jwks_uri")
+            .to_owned();
+        let jwks: Value = self
+            .http
+            .get(jwks_uri)
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
         let verified = check_signature(token, &jwks)?;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
         let claims = &verified.claims;
         if claims["iss"] != self.issuer {
             return Err(format!("iss is {}", claims["iss"]));
         }
-        if claims["exp"].as_u64().is_none_or(|exp| exp <= now) || claims["iat"].as_u64().is_none_or(|iat| iat > now + 5)
+        if claims["exp"].as_u64().is_none_or(|exp| exp <= now)
+            || claims["iat"].as_u64().is_none_or(|iat| iat > now + 5)
         {
             return Err("exp or iat does not fit".to_owned());
         }
@@ -151,9 +204,14 @@ pub fn check_signature(token: &str, jwks: &Value) -> Result<Verified, String> {
     let (header, claims) = signed.split_once('.').ok_or("not a JWT")?;
     let (header, claims, signature) = (json(header)?, json(claims)?, bytes(signature)?);
     let keys = jwks["keys"].as_array().ok_or("no keys")?;
-    let key =
-        keys.iter().find(|key| key["kid"] == header["kid"] && !header["kid"].is_null()).ok_or("no key of that kid")?;
-    if let Some(private) = ["d", "p", "q", "dp", "dq", "qi", "k"].into_iter().find(|part| !key[*part].is_null()) {
+    let key = keys
+        .iter()
+        .find(|key| key["kid"] == header["kid"] && !header["kid"].is_null())
+        .ok_or("no key of that kid")?;
+    if let Some(private) = ["d", "p", "q", "dp", "dq", "qi", "k"]
+        .into_iter()
+        .find(|part| !key[*part].is_null())
+    {
         return Err(format!("the published key has the private part {private}"));
     }
     let part = |name: &str| bytes(key[name].as_str().unwrap_or_default());
@@ -164,16 +222,30 @@ pub fn check_signature(token: &str, jwks: &Value) -> Result<Verified, String> {
             key.verify(signed.as_bytes(), &signature).is_ok()
         }
         Some("RS256") => {
-            let key = signature::RsaPublicKeyComponents { n: part("n")?, e: part("e")? };
-            key.verify(&signature::RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature).is_ok()
+            let key = signature::RsaPublicKeyComponents {
+                n: part("n")?,
+                e: part("e")?,
+            };
+            key.verify(
+                &signature::RSA_PKCS1_2048_8192_SHA256,
+                signed.as_bytes(),
+                &signature,
+            )
+            .is_ok()
         }
         other => return Err(format!("alg is {other:?}")),
     };
-    if right { Ok(Verified { header, claims }) } else { Err("the signature is wrong".to_owned()) }
+    if right {
+        Ok(Verified { header, claims })
+    } else {
+        Err("the signature is wrong".to_owned())
+    }
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|error| error.to_string())
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|error| error.to_string())
 }
 
 fn json(part: &str) -> Result<Value, String> {
@@ -193,12 +265,23 @@ mod tests {
         let key = serde_json::json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
                      "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"});
         // The example has no kid, ours must: a token without one names no key.
-        assert_eq!(check_signature(token, &serde_json::json!({"keys": [key]})).unwrap_err(), "no key of that kid");
+        assert_eq!(
+            check_signature(token, &serde_json::json!({"keys": [key]})).unwrap_err(),
+            "no key of that kid"
+        );
         let signed = token.rsplit_once('.').unwrap();
-        let point =
-            [vec![4], bytes(key["x"].as_str().unwrap()).unwrap(), bytes(key["y"].as_str().unwrap()).unwrap()].concat();
+        let point = [
+            vec![4],
+            bytes(key["x"].as_str().unwrap()).unwrap(),
+            bytes(key["y"].as_str().unwrap()).unwrap(),
+        ]
+        .concat();
         let public = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point);
-        assert!(public.verify(signed.0.as_bytes(), &bytes(signed.1).unwrap()).is_ok());
+        assert!(
+            public
+                .verify(signed.0.as_bytes(), &bytes(signed.1).unwrap())
+                .is_ok()
+        );
         assert!(public.verify(b"other", &bytes(signed.1).unwrap()).is_err());
     }
 }

@@ -54,8 +54,14 @@ impl Page {
         let content = self.attribute("meta[http-equiv=refresh i]", "content")?;
         let (after, target) = content.split_once(';')?;
         let target = target.trim();
-        let at =
-            if target.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("url=")) { &target[4..] } else { target };
+        let at = if target
+            .get(..4)
+            .is_some_and(|head| head.eq_ignore_ascii_case("url="))
+        {
+            &target[4..]
+        } else {
+            target
+        };
         (after.trim() == "0").then(|| self.url.join(at.trim_matches(['\'', '"'])).ok())?
     }
 
@@ -63,7 +69,11 @@ impl Page {
     #[must_use]
     pub fn attribute(&self, selector: &str, name: &str) -> Option<String> {
         let html = Html::parse_document(&self.body);
-        html.select(&select(selector)).next()?.value().attr(name).map(str::to_owned)
+        html.select(&select(selector))
+            .next()?
+            .value()
+            .attr(name)
+            .map(str::to_owned)
     }
 
     /// The text of the first element that fits, white space folded.
@@ -82,7 +92,10 @@ impl Page {
     /// True if an element fits.
     #[must_use]
     pub fn has(&self, selector: &str) -> bool {
-        Html::parse_document(&self.body).select(&select(selector)).next().is_some()
+        Html::parse_document(&self.body)
+            .select(&select(selector))
+            .next()
+            .is_some()
     }
 
     /// What the page says went wrong (`#error`).
@@ -96,15 +109,21 @@ impl Page {
     pub fn links(&self) -> Vec<Url> {
         let html = Html::parse_document(&self.body);
         let anchors = select("a[href]");
-        let targets = html.select(&anchors).filter_map(|a| self.url.join(a.value().attr("href")?).ok());
-        targets.filter(|url| url.origin() == self.url.origin()).collect()
+        let targets = html
+            .select(&anchors)
+            .filter_map(|a| self.url.join(a.value().attr("href")?).ok());
+        targets
+            .filter(|url| url.origin() == self.url.origin())
+            .collect()
     }
 
     /// Every form that fits.
     #[must_use]
     pub fn forms(&self, selector: &str) -> Vec<Form> {
         let html = Html::parse_document(&self.body);
-        html.select(&select(selector)).map(|form| read_form(&self.url, form)).collect()
+        html.select(&select(selector))
+            .map(|form| read_form(&self.url, form))
+            .collect()
     }
 
     /// The form of that id.
@@ -114,15 +133,29 @@ impl Page {
     #[must_use]
     pub fn form(&self, id: &str) -> Form {
         let forms = self.forms(&format!("form#{id}"));
-        forms.into_iter().next().unwrap_or_else(|| panic!("no form `{id}` on {}", self.summary()))
+        forms
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| panic!("no form `{id}` on {}", self.summary()))
     }
 
     /// Address, status and text, for messages of failing tests. Queries are left out.
     #[must_use]
     pub fn summary(&self) -> String {
-        let text: String = if self.has("body *") { self.text() } else { self.body.clone() }.chars().take(400).collect();
+        let text: String = if self.has("body *") {
+            self.text()
+        } else {
+            self.body.clone()
+        }
+        .chars()
+        .take(400)
+        .collect();
         let forms: Vec<_> = self.forms("form").into_iter().map(|form| form.id).collect();
-        format!("{} {} forms {forms:?} says {text:?}", self.status, self.url.path())
+        format!(
+            "{} {} forms {forms:?} says {text:?}",
+            self.status,
+            self.url.path()
+        )
     }
 }
 
@@ -131,7 +164,10 @@ fn read_form(page: &Url, form: ElementRef<'_>) -> Form {
     let mut read = Form {
         id: form.value().attr("id").unwrap_or_default().to_owned(),
         action: page.join(action).expect("an address"),
-        post: form.value().attr("method").is_some_and(|method| method.eq_ignore_ascii_case("post")),
+        post: form
+            .value()
+            .attr("method")
+            .is_some_and(|method| method.eq_ignore_ascii_case("post")),
         fields: Vec::new(),
         open: Vec::new(),
     };
@@ -140,8 +176,15 @@ fn read_form(page: &Url, form: ElementRef<'_>) -> Form {
         let name = attr("name").unwrap_or_default().to_owned();
         let kind = attr("type").unwrap_or("text").to_ascii_lowercase();
         let checkable = kind == "checkbox" || kind == "radio";
-        let value = attr("value").unwrap_or(if checkable { "on" } else { "" }).to_owned();
-        if attr("disabled").is_some() || matches!(kind.as_str(), "submit" | "button" | "reset" | "image" | "file") {
+        let value = attr("value")
+            .unwrap_or(if checkable { "on" } else { "" })
+            .to_owned();
+        if attr("disabled").is_some()
+            || matches!(
+                kind.as_str(),
+                "submit" | "button" | "reset" | "image" | "file"
+            )
+        {
             continue;
         }
         if kind != "hidden" {
@@ -160,7 +203,13 @@ fn read_form(page: &Url, form: ElementRef<'_>) -> Form {
 }
 
 fn text(element: ElementRef<'_>) -> String {
-    element.text().collect::<Vec<_>>().join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
+    element
+        .text()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn select(selector: &str) -> Selector {
@@ -184,7 +233,10 @@ mod tests {
         };
         let form = page.form("f");
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(form.fields, [pair("t", "1&2"), pair("email", ""), pair("d", "1")]);
+        assert_eq!(
+            form.fields,
+            [pair("t", "1&2"), pair("email", ""), pair("d", "1")]
+        );
         assert!(form.post && form.action.as_str() == "http://127.0.0.1:1/a");
         assert_eq!(page.error().as_deref(), Some("no way"));
         assert_eq!(page.refresh().unwrap().path(), "/account");

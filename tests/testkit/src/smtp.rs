@@ -50,7 +50,11 @@ impl Sink {
                 });
             }
         });
-        Self { address, state, task }
+        Self {
+            address,
+            state,
+            task,
+        }
     }
 
     /// Where it listens.
@@ -72,7 +76,13 @@ impl Drop for Sink {
 
 impl Mailbox for Sink {
     fn all<'a>(&'a self, address: &'a str) -> Boxed<'a, Vec<Mail>> {
-        Box::pin(async move { self.lock().letters.get(address).cloned().unwrap_or_default() })
+        Box::pin(async move {
+            self.lock()
+                .letters
+                .get(address)
+                .cloned()
+                .unwrap_or_default()
+        })
     }
 
     fn fault(&self, address: &str, fault: Option<Fault>) -> Result<(), String> {
@@ -85,7 +95,11 @@ impl Mailbox for Sink {
     }
 
     fn attempts(&self, address: &str) -> usize {
-        self.lock().attempts.get(address).copied().unwrap_or_default()
+        self.lock()
+            .attempts
+            .get(address)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -106,7 +120,11 @@ enum Next {
 
 impl Talk {
     fn new(stream: TcpStream, state: Arc<Mutex<State>>) -> Self {
-        Self { stream: BufReader::new(stream), state, to: Vec::new() }
+        Self {
+            stream: BufReader::new(stream),
+            state,
+            to: Vec::new(),
+        }
     }
 
     async fn run(mut self) -> std::io::Result<()> {
@@ -140,15 +158,25 @@ impl Talk {
     }
 
     async fn say(&mut self, line: &str) -> std::io::Result<Next> {
-        self.stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+        self.stream
+            .write_all(format!("{line}\r\n").as_bytes())
+            .await?;
         self.stream.flush().await?;
         Ok(Next::Go)
     }
 
     async fn recipient(&mut self, line: &str) -> std::io::Result<Next> {
-        let address = line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(a, _)| a.to_owned());
-        let Some(address) = address else { return self.say("501 address").await };
-        *lock(&self.state).attempts.entry(address.clone()).or_default() += 1;
+        let address = line
+            .split_once('<')
+            .and_then(|(_, rest)| rest.split_once('>'))
+            .map(|(a, _)| a.to_owned());
+        let Some(address) = address else {
+            return self.say("501 address").await;
+        };
+        *lock(&self.state)
+            .attempts
+            .entry(address.clone())
+            .or_default() += 1;
         match self.fault_of(&address) {
             Some(Fault::Refuse) => self.say("550 5.1.1 no such mailbox").await,
             Some(Fault::Later) => self.say("451 4.7.1 try again later").await,
@@ -178,7 +206,9 @@ impl Talk {
         let mut line: Vec<u8> = Vec::new();
         loop {
             line.clear();
-            if self.stream.read_until(b'\n', &mut line).await? == 0 || fault == Some(Fault::DropInData) {
+            if self.stream.read_until(b'\n', &mut line).await? == 0
+                || fault == Some(Fault::DropInData)
+            {
                 return Ok(Next::Stop);
             }
             if line == b".\r\n" {
@@ -189,7 +219,11 @@ impl Talk {
         }
         for address in std::mem::take(&mut self.to) {
             let mail = Mail::parse(&address, &raw);
-            lock(&self.state).letters.entry(address).or_default().push(mail);
+            lock(&self.state)
+                .letters
+                .entry(address)
+                .or_default()
+                .push(mail);
         }
         if fault == Some(Fault::DropAfterData) {
             return Ok(Next::Stop);
@@ -212,7 +246,10 @@ mod tests {
         let mut answer = String::new();
         stream.read_line(&mut answer).await.unwrap();
         for line in lines {
-            stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+            stream
+                .write_all(format!("{line}\r\n").as_bytes())
+                .await
+                .unwrap();
             answer.clear();
             stream.read_line(&mut answer).await.unwrap();
             answers.push(answer.trim_end().to_owned());
@@ -223,19 +260,43 @@ mod tests {
     #[tokio::test]
     async fn keeps_letters_and_undoubles_dots() {
         let sink = Sink::start().await;
-        let answers =
-            talk(&sink, &["HELO x", "MAIL FROM:<a@x>", "RCPT TO:<b@x>", "DATA", "Subject: hi\r\n\r\n..dot\r\n."]).await;
+        let answers = talk(
+            &sink,
+            &[
+                "HELO x",
+                "MAIL FROM:<a@x>",
+                "RCPT TO:<b@x>",
+                "DATA",
+                "Subject: hi\r\n\r\n..dot\r\n.",
+            ],
+        )
+        .await;
         assert_eq!(answers[4], "250 kept");
         let mails = sink.wait("b@x", 1, Duration::from_secs(5)).await.unwrap();
-        assert_eq!((mails[0].subject.as_str(), mails[0].text.trim()), ("hi", ".dot"));
+        assert_eq!(
+            (mails[0].subject.as_str(), mails[0].text.trim()),
+            ("hi", ".dot")
+        );
     }
 
     #[tokio::test]
     async fn faults_touch_one_address_only() {
         let sink = Sink::start().await;
         sink.fault("bad@x", Some(Fault::Refuse)).unwrap();
-        let answers = talk(&sink, &["HELO x", "MAIL FROM:<a@x>", "RCPT TO:<bad@x>", "RCPT TO:<good@x>"]).await;
-        assert!(answers[2].starts_with("550") && answers[3].starts_with("250"), "{answers:?}");
+        let answers = talk(
+            &sink,
+            &[
+                "HELO x",
+                "MAIL FROM:<a@x>",
+                "RCPT TO:<bad@x>",
+                "RCPT TO:<good@x>",
+            ],
+        )
+        .await;
+        assert!(
+            answers[2].starts_with("550") && answers[3].starts_with("250"),
+            "{answers:?}"
+        );
         assert_eq!((sink.attempts("bad@x"), sink.attempts("good@x")), (1, 1));
     }
 }

@@ -15,7 +15,9 @@ pub fn authority() -> String {
 /// Writes a new `key.pem` and `cert.pem` for the loopback interface, as what renews certificates does: each file in
 /// place of the old one.
 pub fn issue(folder: &Path) {
-    let pair = AUTHORITY.issue(&["127.0.0.1", "localhost"]).expect("a certificate");
+    let pair = AUTHORITY
+        .issue(&["127.0.0.1", "localhost"])
+        .expect("a certificate");
     std::fs::create_dir_all(folder).expect("a directory");
     for (name, text) in [("key.pem", pair.key), ("cert.pem", pair.cert)] {
         let next = folder.join("next");

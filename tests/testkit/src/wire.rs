@@ -50,7 +50,12 @@ impl Wire {
         let targets = Arc::new(Mutex::new(Vec::new()));
         let (mode, watched) = watch::channel(Mode::Ok);
         let task = tokio::spawn(serve(listener, Arc::clone(&targets), watched));
-        Self { address, targets, mode, task }
+        Self {
+            address,
+            targets,
+            mode,
+            task,
+        }
     }
 
     /// Where it listens.
@@ -83,7 +88,11 @@ fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve(listener: TcpListener, targets: Arc<Mutex<Vec<SocketAddr>>>, mut mode: watch::Receiver<Mode>) {
+async fn serve(
+    listener: TcpListener,
+    targets: Arc<Mutex<Vec<SocketAddr>>>,
+    mut mode: watch::Receiver<Mode>,
+) {
     let address = listener.local_addr().expect("its address");
     let mut listener = Some(listener);
     // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
@@ -123,7 +132,9 @@ async fn carry(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<
         let _ = client.set_zero_linger();
         return;
     }
-    let Ok(server) = TcpStream::connect(target).await else { return };
+    let Ok(server) = TcpStream::connect(target).await else {
+        return;
+    };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
@@ -159,8 +170,11 @@ where
         if let Mode::Latency(by) = now {
             tokio::time::sleep(by).await;
         }
-        let keep =
-            if let (Mode::Cut(most), true) = (now, answer) { read.min(most.saturating_sub(passed)) } else { read };
+        let keep = if let (Mode::Cut(most), true) = (now, answer) {
+            read.min(most.saturating_sub(passed))
+        } else {
+            read
+        };
         if to.write_all(&buffer[..keep]).await.is_err() || keep < read {
             break;
         }
@@ -199,20 +213,34 @@ mod tests {
     async fn spreads_connections_and_breaks_them() {
         let wire = Wire::start().await;
         wire.aim(vec![named(b"one").await, named(b"two").await]);
-        assert_eq!((read(&wire).await.unwrap(), read(&wire).await.unwrap()), (b"one".to_vec(), b"two".to_vec()));
+        assert_eq!(
+            (read(&wire).await.unwrap(), read(&wire).await.unwrap()),
+            (b"one".to_vec(), b"two".to_vec())
+        );
         wire.set(Mode::Cut(2));
         assert_eq!(read(&wire).await.unwrap(), b"on");
         wire.set(Mode::Blackhole);
         assert_eq!(
-            read_within(&wire, Duration::from_millis(300)).await.unwrap_err().kind(),
+            read_within(&wire, Duration::from_millis(300))
+                .await
+                .unwrap_err()
+                .kind(),
             std::io::ErrorKind::TimedOut
         );
         wire.set(Mode::Refuse);
-        let refused =
-            || async { read(&wire).await.err().filter(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) };
-        crate::until("a refusal", Duration::from_secs(20), refused).await.unwrap();
+        let refused = || async {
+            read(&wire)
+                .await
+                .err()
+                .filter(|e| e.kind() == std::io::ErrorKind::ConnectionRefused)
+        };
+        crate::until("a refusal", Duration::from_secs(20), refused)
+            .await
+            .unwrap();
         wire.set(Mode::Ok);
         let again = || async { read(&wire).await.ok().filter(|text| text.len() == 3) };
-        crate::until("service again", Duration::from_secs(20), again).await.unwrap();
+        crate::until("service again", Duration::from_secs(20), again)
+            .await
+            .unwrap();
     }
 }

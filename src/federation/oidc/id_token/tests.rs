@@ -21,8 +21,14 @@ pub(in crate::federation) struct Signer {
 
 impl Signer {
     pub(in crate::federation) fn new(kid: &'static str) -> Self {
-        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source()).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &secret::source()).unwrap();
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source())
+            .unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            der.as_ref(),
+            &secret::source(),
+        )
+        .unwrap();
         Self { pair, kid }
     }
 
@@ -34,7 +40,10 @@ impl Signer {
 
     fn sign_parts(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
-        let signature = self.pair.sign(&secret::source(), message.as_bytes()).unwrap();
+        let signature = self
+            .pair
+            .sign(&secret::source(), message.as_bytes())
+            .unwrap();
         format!("{message}.{}", BASE64.encode(signature.as_ref()))
     }
 
@@ -48,7 +57,9 @@ impl Signer {
 }
 
 fn settings(more: &str) -> Provider {
-    let text = format!("id = \"a\"\nclient_id = \"us\"\nissuer = \"https://op.example\"\nalgs = [\"ES256\"]\n{more}");
+    let text = format!(
+        "id = \"a\"\nclient_id = \"us\"\nissuer = \"https://op.example\"\nalgs = [\"ES256\"]\n{more}"
+    );
     toml::from_str(&text).unwrap()
 }
 
@@ -79,13 +90,21 @@ fn checked(token: &str, jwk: &Value, settings: &Provider) -> Result<Verified, Co
         is_jwt(&parts.header)?;
         let alg = algorithm(&parts.header, settings)?;
         let kid = key_name(&parts.header, settings)?;
-        let key = set.select(kid, alg).map_err(|_| Refused::from(Code::KeyUnknown))?;
+        let key = set
+            .select(kid, alg)
+            .map_err(|_| Refused::from(Code::KeyUnknown))?;
         if !is_signed(&parts, key, alg) {
             return refuse(Code::Signature, "");
         }
         let issuer = settings.issuer();
-        let expect =
-            Expect { settings, issuer: &issuer, nonce: "n", pkce: settings.pkce, access_token: "access", now: NOW };
+        let expect = Expect {
+            settings,
+            issuer: &issuer,
+            nonce: "n",
+            pkce: settings.pkce,
+            access_token: "access",
+            now: NOW,
+        };
         claims(&parts, key, alg, &expect)
     };
     all().map_err(|refused| refused.code)
@@ -142,7 +161,11 @@ fn it_03_it_05_it_06_it_07_it_08_each_claim_is_checked() {
         ("updated_at", json!("yesterday"), Code::ClaimsMalformed),
         ("amr", json!("pwd"), Code::ClaimsMalformed),
     ] {
-        assert_eq!(of_claims(&with(name, value.clone()), ""), Some(code), "{name} = {value}");
+        assert_eq!(
+            of_claims(&with(name, value.clone()), ""),
+            Some(code),
+            "{name} = {value}"
+        );
     }
 }
 
@@ -169,21 +192,46 @@ fn pr_02_it_05_what_is_within_the_bounds_passes() {
         }
         assert_eq!(of_claims(&claims, ""), None, "{name} = {value}");
     }
-    assert_eq!(of_claims(&with("iat", json!(NOW - 3000)), "token_age_seconds = 3600"), None);
-    assert_eq!(of_claims(&with("email_verified", json!("true")), "string_booleans = true"), None);
-    assert_eq!(of_claims(&with("email_verified", json!("yes")), "string_booleans = true"), Some(Code::ClaimsMalformed));
+    assert_eq!(
+        of_claims(&with("iat", json!(NOW - 3000)), "token_age_seconds = 3600"),
+        None
+    );
+    assert_eq!(
+        of_claims(
+            &with("email_verified", json!("true")),
+            "string_booleans = true"
+        ),
+        None
+    );
+    assert_eq!(
+        of_claims(
+            &with("email_verified", json!("yes")),
+            "string_booleans = true"
+        ),
+        Some(Code::ClaimsMalformed)
+    );
 }
 
 #[test]
 fn it_06_a_nonce_may_be_missing_only_by_setting_and_with_pkce() {
     let without = with("nonce", Value::Null);
     assert_eq!(of_claims(&without, "nonce_optional = true"), None);
-    assert_eq!(of_claims(&with("nonce", json!("m")), "nonce_optional = true"), Some(Code::Nonce));
-    assert_eq!(of_claims(&without, "nonce_optional = true\npkce = false"), Some(Code::Nonce));
+    assert_eq!(
+        of_claims(&with("nonce", json!("m")), "nonce_optional = true"),
+        Some(Code::Nonce)
+    );
+    assert_eq!(
+        of_claims(&without, "nonce_optional = true\npkce = false"),
+        Some(Code::Nonce)
+    );
     let mut apple = without.clone();
     apple["nonce_supported"] = json!(false);
     assert_eq!(of_claims(&apple, "kind = \"apple\""), None);
-    assert_eq!(of_claims(&apple, ""), Some(Code::Nonce), "the exception is Apple's alone");
+    assert_eq!(
+        of_claims(&apple, ""),
+        Some(Code::Nonce),
+        "the exception is Apple's alone"
+    );
     apple["nonce_supported"] = json!(true);
     assert_eq!(of_claims(&apple, "kind = \"apple\""), Some(Code::Nonce));
 }
@@ -213,27 +261,51 @@ fn it_02_the_header_is_checked() {
         let mut header = signer.header();
         header[name] = value.clone();
         let token = signer.sign_parts(&header.to_string(), &good().to_string());
-        assert_eq!(checked(&token, &signer.jwk(), &settings).err(), Some(code), "{name} = {value}");
+        assert_eq!(
+            checked(&token, &signer.jwk(), &settings).err(),
+            Some(code),
+            "{name} = {value}"
+        );
     }
-    for header in [json!({"alg": "ES256"}), json!({"alg": "ES256", "typ": "jwt", "jwk": {"kty": "oct"}})] {
+    for header in [
+        json!({"alg": "ES256"}),
+        json!({"alg": "ES256", "typ": "jwt", "jwk": {"kty": "oct"}}),
+    ] {
         let token = signer.sign_parts(&header.to_string(), &good().to_string());
-        assert_eq!(checked(&token, &signer.jwk(), &settings).err(), None, "{header}");
+        assert_eq!(
+            checked(&token, &signer.jwk(), &settings).err(),
+            None,
+            "{header}"
+        );
     }
     let mut needs = settings.clone();
     needs.require_kid = true;
     let token = signer.sign_parts("{\"alg\":\"ES256\"}", &good().to_string());
-    assert_eq!(checked(&token, &signer.jwk(), &needs).err(), Some(Code::KeyUnknown));
+    assert_eq!(
+        checked(&token, &signer.jwk(), &needs).err(),
+        Some(Code::KeyUnknown)
+    );
 }
 
 /// HS256 over the token with the public key and with the secret for a key: the classic confusions.
 #[test]
 fn it_02_up_alg_no_public_value_is_taken_for_a_shared_secret() {
     let signer = Signer::new("k");
-    let message = format!("{}.{}", BASE64.encode(r#"{"alg":"HS256","kid":"k"}"#), BASE64.encode(good().to_string()));
+    let message = format!(
+        "{}.{}",
+        BASE64.encode(r#"{"alg":"HS256","kid":"k"}"#),
+        BASE64.encode(good().to_string())
+    );
     for secret in [signer.pair.public_key().as_ref(), b"secret"] {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
-        let token = format!("{message}.{}", BASE64.encode(ring::hmac::sign(&key, message.as_bytes())));
-        assert_eq!(checked(&token, &signer.jwk(), &settings("")).err(), Some(Code::Alg));
+        let token = format!(
+            "{message}.{}",
+            BASE64.encode(ring::hmac::sign(&key, message.as_bytes()))
+        );
+        assert_eq!(
+            checked(&token, &signer.jwk(), &settings("")).err(),
+            Some(Code::Alg)
+        );
     }
 }
 
@@ -254,12 +326,20 @@ fn it_01_up_id_token_malformed() {
         format!("{header}.{}.{signature}", BASE64.encode("not json")),
         format!("{header}.{}.{signature}", BASE64.encode("[]")),
         signer.sign_parts(&signer.header().to_string(), &twice),
-        signer.sign_parts(r#"{"alg":"ES256","alg":"ES256","kid":"k"}"#, &good().to_string()),
+        signer.sign_parts(
+            r#"{"alg":"ES256","alg":"ES256","kid":"k"}"#,
+            &good().to_string(),
+        ),
         signer.sign(&with("filler", json!("x".repeat(13 * 1024)))),
         String::new(),
     ] {
         let code = checked(&bad, &signer.jwk(), &settings).err();
-        assert_eq!(code, Some(Code::IdTokenMalformed), "{}", &bad[..bad.len().min(300)]);
+        assert_eq!(
+            code,
+            Some(Code::IdTokenMalformed),
+            "{}",
+            &bad[..bad.len().min(300)]
+        );
     }
 }
 
@@ -268,23 +348,46 @@ fn it_04_up_signature_a_bit_flipped_in_any_part() {
     let signer = Signer::new("k");
     let settings = settings("");
     let token = signer.sign(&good());
-    let parts: Vec<Vec<u8>> = token.split('.').map(|part| BASE64.decode(part).unwrap()).collect();
+    let parts: Vec<Vec<u8>> = token
+        .split('.')
+        .map(|part| BASE64.decode(part).unwrap())
+        .collect();
     // A letter within a text of each part, so that only the signature can tell.
     let places = [
-        parts[0].windows(3).position(|window| window == b"JWT").unwrap(),
-        parts[1].windows(6).position(|window| window == b"person").unwrap(),
+        parts[0]
+            .windows(3)
+            .position(|window| window == b"JWT")
+            .unwrap(),
+        parts[1]
+            .windows(6)
+            .position(|window| window == b"person")
+            .unwrap(),
         40,
     ];
     for (part, place) in places.into_iter().enumerate() {
         let mut parts = parts.clone();
         parts[part][place] ^= 0x20;
-        let token = parts.iter().map(|part| BASE64.encode(part)).collect::<Vec<_>>().join(".");
-        assert_eq!(checked(&token, &signer.jwk(), &settings).err(), Some(Code::Signature), "part {part}");
+        let token = parts
+            .iter()
+            .map(|part| BASE64.encode(part))
+            .collect::<Vec<_>>()
+            .join(".");
+        assert_eq!(
+            checked(&token, &signer.jwk(), &settings).err(),
+            Some(Code::Signature),
+            "part {part}"
+        );
     }
     let mut other = Signer::new("k").jwk();
-    assert_eq!(checked(&token, &other, &settings).err(), Some(Code::Signature));
+    assert_eq!(
+        checked(&token, &other, &settings).err(),
+        Some(Code::Signature)
+    );
     other["use"] = json!("enc");
-    assert_eq!(checked(&token, &other, &settings).err(), Some(Code::KeyUnknown));
+    assert_eq!(
+        checked(&token, &other, &settings).err(),
+        Some(Code::KeyUnknown)
+    );
 }
 
 #[test]
@@ -299,14 +402,29 @@ fn it_10_a_malformed_claim_is_named_without_its_value() {
     let parts = parse(&token).unwrap();
     let (settings, key) = (settings(""), set.select(None, UpstreamAlg::ES256).unwrap());
     let issuer = settings.issuer();
-    let expect =
-        Expect { settings: &settings, issuer: &issuer, nonce: "n", pkce: true, access_token: "access", now: NOW };
-    let refused = super::claims(&parts, key, UpstreamAlg::ES256, &expect).err().unwrap();
+    let expect = Expect {
+        settings: &settings,
+        issuer: &issuer,
+        nonce: "n",
+        pkce: true,
+        access_token: "access",
+        now: NOW,
+    };
+    let refused = super::claims(&parts, key, UpstreamAlg::ES256, &expect)
+        .err()
+        .unwrap();
     assert_eq!(
         (refused.code, refused.detail.as_str()),
-        (Code::ClaimsMalformed, "address.locality, locale, updated_at is malformed")
+        (
+            Code::ClaimsMalformed,
+            "address.locality, locale, updated_at is malformed"
+        )
     );
-    assert_eq!(misfits(&parts.claims, |some| some.len() < 8), "a claim", "what fits alone and not together");
+    assert_eq!(
+        misfits(&parts.claims, |some| some.len() < 8),
+        "a claim",
+        "what fits alone and not together"
+    );
 }
 
 #[test]
@@ -322,23 +440,57 @@ fn pr_01_up_tenant_entra_takes_only_the_directory_that_the_issuer_names() {
         if !key_issuer.is_null() {
             jwk["issuer"] = key_issuer;
         }
-        let text = format!("id = \"a\"\nkind = \"entra\"\nclient_id = \"us\"\nalgs = [\"ES256\"]\n{more}");
+        let text =
+            format!("id = \"a\"\nkind = \"entra\"\nclient_id = \"us\"\nalgs = [\"ES256\"]\n{more}");
         checked(&signer.sign(&claims), &jwk, &toml::from_str(&text).unwrap()).err()
     };
     let other = "0f0e0d0c-0000-4000-8000-00000000000b";
     let upper = TENANT_A.to_uppercase();
-    let (many, only) = ("tenant = \"organizations\"", format!("tenant = \"common\"\ntenants = [\"{TENANT_A}\"]"));
+    let (many, only) = (
+        "tenant = \"organizations\"",
+        format!("tenant = \"common\"\ntenants = [\"{TENANT_A}\"]"),
+    );
     let one = format!("tenant = \"{TENANT_A}\"");
     let null = || Value::Null;
     for (iss, tid, key_issuer, more, code) in [
         (of(TENANT_A), json!(TENANT_A), null(), many, None),
-        (of(TENANT_A), json!(TENANT_A), json!(of("{tenantid}")), many, None),
-        (of(TENANT_A), json!(TENANT_A), json!(of(TENANT_A)), many, None),
-        (of(TENANT_A), json!(TENANT_A), json!(of(other)), many, Some(Code::KeyUnknown)),
-        (of(TENANT_A), json!(other), null(), many, Some(Code::IssClaim)),
+        (
+            of(TENANT_A),
+            json!(TENANT_A),
+            json!(of("{tenantid}")),
+            many,
+            None,
+        ),
+        (
+            of(TENANT_A),
+            json!(TENANT_A),
+            json!(of(TENANT_A)),
+            many,
+            None,
+        ),
+        (
+            of(TENANT_A),
+            json!(TENANT_A),
+            json!(of(other)),
+            many,
+            Some(Code::KeyUnknown),
+        ),
+        (
+            of(TENANT_A),
+            json!(other),
+            null(),
+            many,
+            Some(Code::IssClaim),
+        ),
         (of(&upper), json!(upper), null(), many, Some(Code::Tenant)),
         (of("x"), json!("x"), null(), many, Some(Code::Tenant)),
-        (of("{tenantid}"), json!("{tenantid}"), null(), many, Some(Code::Tenant)),
+        (
+            of("{tenantid}"),
+            json!("{tenantid}"),
+            null(),
+            many,
+            Some(Code::Tenant),
+        ),
         (of(TENANT_A), null(), null(), many, Some(Code::Tenant)),
         (of(TENANT_A), json!(TENANT_A), null(), &only, None),
         (of(other), json!(other), null(), &only, Some(Code::Tenant)),
@@ -347,7 +499,11 @@ fn pr_01_up_tenant_entra_takes_only_the_directory_that_the_issuer_names() {
         (of(other), json!(other), null(), &one, Some(Code::Tenant)),
         (of(other), null(), null(), &one, Some(Code::IssClaim)),
     ] {
-        assert_eq!(entra(iss.clone(), tid.clone(), key_issuer.clone(), more), code, "{iss} {tid} {key_issuer} {more}");
+        assert_eq!(
+            entra(iss.clone(), tid.clone(), key_issuer.clone(), more),
+            code,
+            "{iss} {tid} {key_issuer} {more}"
+        );
     }
 }
 
@@ -357,14 +513,27 @@ fn pr_01_up_hd_google_takes_the_claim_and_not_the_hint() {
         let signer = Signer::new("k");
         let mut claims = with("hd", hd);
         claims["iss"] = json!("https://accounts.google.com");
-        let text =
-            "id = \"a\"\nkind = \"google\"\nclient_id = \"us\"\nalgs = [\"ES256\"]\nhosted_domains = [\"x.example\"]";
-        checked(&signer.sign(&claims), &signer.jwk(), &toml::from_str(text).unwrap()).err()
+        let text = "id = \"a\"\nkind = \"google\"\nclient_id = \"us\"\nalgs = [\"ES256\"]\nhosted_domains = [\"x.example\"]";
+        checked(
+            &signer.sign(&claims),
+            &signer.jwk(),
+            &toml::from_str(text).unwrap(),
+        )
+        .err()
     };
     assert_eq!(google(json!("x.example")), None);
-    for bad in [Value::Null, json!("X.example"), json!("y.example"), json!(["x.example"])] {
+    for bad in [
+        Value::Null,
+        json!("X.example"),
+        json!("y.example"),
+        json!(["x.example"]),
+    ] {
         assert_eq!(google(bad.clone()), Some(Code::Hd), "{bad}");
     }
     let schemeless = with("iss", json!("accounts.google.com"));
-    assert_eq!(of_claims(&schemeless, ""), Some(Code::IssClaim), "the form without scheme is refused");
+    assert_eq!(
+        of_claims(&schemeless, ""),
+        Some(Code::IssClaim),
+        "the form without scheme is refused"
+    );
 }

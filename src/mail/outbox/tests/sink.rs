@@ -18,7 +18,12 @@ pub(super) struct Sink {
 }
 
 pub(super) async fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 impl Sink {
@@ -26,10 +31,20 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (mails, stalled, heard) = (Arc::default(), Arc::new(Notify::new()), Arc::default());
-        let sink = Self { port, mails: Arc::clone(&mails), stalled: Arc::clone(&stalled), heard: Arc::clone(&heard) };
+        let sink = Self {
+            port,
+            mails: Arc::clone(&mails),
+            stalled: Arc::clone(&stalled),
+            heard: Arc::clone(&heard),
+        };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&mails), Arc::clone(&stalled), Arc::clone(&heard)));
+                tokio::spawn(serve(
+                    stream,
+                    Arc::clone(&mails),
+                    Arc::clone(&stalled),
+                    Arc::clone(&heard),
+                ));
             }
         });
         sink
@@ -40,7 +55,11 @@ impl Sink {
     }
 
     pub(super) fn heard(&self, command: &str) -> bool {
-        self.heard.lock().unwrap().iter().any(|line| line.starts_with(command))
+        self.heard
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.starts_with(command))
     }
 
     pub(super) async fn stalled(&self) {
@@ -72,7 +91,9 @@ async fn serve(
                         std::future::pending().await
                     }
                     "hangup" => return None,
-                    name => name.strip_prefix("try").map_or_else(|| "250".to_owned(), str::to_owned),
+                    name => name
+                        .strip_prefix("try")
+                        .map_or_else(|| "250".to_owned(), str::to_owned),
                 }
             }
             "DATA" => {
@@ -100,6 +121,9 @@ async fn serve(
             "QUIT" => "221".to_owned(),
             _ => "250".to_owned(),
         };
-        stream.write_all(format!("{reply} said\r\n").as_bytes()).await.ok()?;
+        stream
+            .write_all(format!("{reply} said\r\n").as_bytes())
+            .await
+            .ok()?;
     }
 }

@@ -32,7 +32,8 @@ impl Key {
 
     fn jwk(&self, kid: Option<&str>) -> Value {
         let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
-        let mut jwk = json!({ "kty": "EC", "crv": "P-256", "x": BASE64.encode(x), "y": BASE64.encode(y) });
+        let mut jwk =
+            json!({ "kty": "EC", "crv": "P-256", "x": BASE64.encode(x), "y": BASE64.encode(y) });
         if let Some(kid) = kid {
             jwk["kid"] = kid.into();
         }
@@ -44,8 +45,15 @@ impl Key {
     }
 
     fn sign(&self, header: &Value, claims: &Value) -> String {
-        let message = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
-        let signature = self.0.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        let message = format!(
+            "{}.{}",
+            BASE64.encode(header.to_string()),
+            BASE64.encode(claims.to_string())
+        );
+        let signature = self
+            .0
+            .sign(&SystemRandom::new(), message.as_bytes())
+            .unwrap();
         format!("{message}.{}", BASE64.encode(signature.as_ref()))
     }
 }
@@ -75,19 +83,33 @@ async fn bed(key: &Key) -> Bed {
         client.jwks = Some(key.set());
     });
     // Tables of refusals are longer than the budget for them.
-    bed.reconfigure(|config| config.limits.client_failures = vec![Budget { count: 10_000, seconds: 60 }]);
+    bed.reconfigure(|config| {
+        config.limits.client_failures = vec![Budget {
+            count: 10_000,
+            seconds: 60,
+        }]
+    });
     bed.advance(61);
     bed
 }
 
 async fn shown_at(bed: &Bed, path: &str, assertion: &str, more: &[(&str, &str)]) -> Answer {
-    let mut form = vec![("client_assertion_type", TYPE), ("client_assertion", assertion)];
+    let mut form = vec![
+        ("client_assertion_type", TYPE),
+        ("client_assertion", assertion),
+    ];
     form.extend_from_slice(more);
     bed.post(path, None, &form).await
 }
 
 async fn shown(bed: &Bed, assertion: &str) -> Answer {
-    shown_at(bed, "/oauth2/token", assertion, &[("grant_type", "client_credentials")]).await
+    shown_at(
+        bed,
+        "/oauth2/token",
+        assertion,
+        &[("grant_type", "client_credentials")],
+    )
+    .await
 }
 
 #[tokio::test]
@@ -100,18 +122,32 @@ async fn ca_7_ca_8_tk_15_a_client_that_signs_is_believed_at_every_endpoint() {
     assert!(tokens.body.get("refresh_token").is_none() && tokens.body.get("id_token").is_none());
     let token = tokens.text("access_token");
     let told = shown_at(&bed, "/oauth2/introspect", &sign(), &[("token", &token)]).await;
-    assert_eq!((told.status.as_u16(), &told.body["sub"]), (200, &SIGNER.into()), "{told:?}");
+    assert_eq!(
+        (told.status.as_u16(), &told.body["sub"]),
+        (200, &SIGNER.into()),
+        "{told:?}"
+    );
     let gone = shown_at(&bed, "/oauth2/revoke", &sign(), &[("token", "unknown")]).await;
     assert_eq!(gone.status, 200, "{gone:?}");
     let named = [("grant_type", "client_credentials"), ("client_id", SIGNER)];
-    assert_eq!(shown_at(&bed, "/oauth2/token", &sign(), &named).await.status, 200);
+    assert_eq!(
+        shown_at(&bed, "/oauth2/token", &sign(), &named)
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
 async fn ca_7_after_too_many_failures_no_signature_is_checked_and_none_is_spent() {
     let key = Key::new();
     let bed = bed(&key).await;
-    bed.reconfigure(|config| config.limits.client_failures = vec![Budget { count: 2, seconds: 50 }]);
+    bed.reconfigure(|config| {
+        config.limits.client_failures = vec![Budget {
+            count: 2,
+            seconds: 50,
+        }]
+    });
     let right = key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
     let other = || key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
     let wrong = Key::new().sign(&json!({ "alg": "ES256" }), &claims(&bed));
@@ -123,7 +159,11 @@ async fn ca_7_after_too_many_failures_no_signature_is_checked_and_none_is_spent(
     assert_eq!(shown(&bed, &wrong).await.status, 401);
     assert_eq!(shown(&bed, &right).await.status, 429);
     bed.advance(51);
-    assert_eq!(shown(&bed, &right).await.status, 200, "it was not looked at before");
+    assert_eq!(
+        shown(&bed, &right).await.status,
+        200,
+        "it was not looked at before"
+    );
 }
 
 #[tokio::test]
@@ -135,28 +175,66 @@ async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
         client.client_secret_sha256.clear();
         client.jwks = Some(key.set());
     });
-    bed.reconfigure(|config| config.limits.client_failures = vec![Budget { count: 3, seconds: 50 }]);
-    let of = |client: &str| with(with(claims(&bed), "iss", client.into()), "sub", client.into());
+    bed.reconfigure(|config| {
+        config.limits.client_failures = vec![Budget {
+            count: 3,
+            seconds: 50,
+        }]
+    });
+    let of = |client: &str| {
+        with(
+            with(claims(&bed), "iss", client.into()),
+            "sub",
+            client.into(),
+        )
+    };
     let sign = |key: &Key, client: &str| key.sign(&json!({ "alg": "ES256" }), &of(client));
     // Somebody behind the same address makes up clients, and guesses at one.
     let credentials = [("grant_type", "client_credentials")];
     for _ in 0..5 {
-        bed.post("/oauth2/token", Some(("nobody", "x")), &credentials).await;
+        bed.post("/oauth2/token", Some(("nobody", "x")), &credentials)
+            .await;
         shown(&bed, &sign(&key, "nobody")).await;
         shown(&bed, &sign(&Key::new(), "api")).await;
     }
-    assert_eq!(shown(&bed, &sign(&key, SIGNER)).await.status, 200, "another's failures");
-    assert_eq!(shown_at(&bed, "/oauth2/introspect", &sign(&key, "api"), &[("token", "x")]).await.status, 429);
+    assert_eq!(
+        shown(&bed, &sign(&key, SIGNER)).await.status,
+        200,
+        "another's failures"
+    );
+    assert_eq!(
+        shown_at(
+            &bed,
+            "/oauth2/introspect",
+            &sign(&key, "api"),
+            &[("token", "x")]
+        )
+        .await
+        .status,
+        429
+    );
     // A wrong one still hears what everybody hears there, known or not, and no more are looked at than elsewhere.
     for _ in 0..3 {
-        let (wrong, unknown) =
-            (shown(&bed, &sign(&Key::new(), SIGNER)).await, shown(&bed, &sign(&key, "nobody")).await);
+        let (wrong, unknown) = (
+            shown(&bed, &sign(&Key::new(), SIGNER)).await,
+            shown(&bed, &sign(&key, "nobody")).await,
+        );
         assert_eq!((wrong.status.as_u16(), &wrong.body), (429, &unknown.body));
     }
-    assert_eq!(shown(&bed, &sign(&key, SIGNER)).await.status, 429, "guessed at too often by itself");
+    assert_eq!(
+        shown(&bed, &sign(&key, SIGNER)).await.status,
+        429,
+        "guessed at too often by itself"
+    );
     bed.advance(51);
     for client in [SIGNER, "api"] {
-        let answer = shown_at(&bed, "/oauth2/introspect", &sign(&key, client), &[("token", "x")]).await;
+        let answer = shown_at(
+            &bed,
+            "/oauth2/introspect",
+            &sign(&key, client),
+            &[("token", "x")],
+        )
+        .await;
         assert_eq!(answer.status, 200, "{client}");
     }
 }
@@ -167,17 +245,29 @@ async fn ca_8_rd_09_one_that_is_older_than_any_may_be_is_refused_and_not_put_off
     let bed = bed(&key).await;
     let made = |ago: i64| {
         let now = bed.app.clock().now().seconds();
-        key.sign(&json!({ "alg": "ES256" }), &with(claims(&bed), "iat", (now - ago).into()))
+        key.sign(
+            &json!({ "alg": "ES256" }),
+            &with(claims(&bed), "iat", (now - ago).into()),
+        )
     };
     // The store began a minute ago: what it may have seen before cannot be told, but this is wrong in any case.
-    let long_ago = key.sign(&json!({ "alg": "ES256" }), &with(claims(&bed), "iat", 1.into()));
+    let long_ago = key.sign(
+        &json!({ "alg": "ES256" }),
+        &with(claims(&bed), "iat", 1.into()),
+    );
     for old in [long_ago, made(MAX_LIFE + 1)] {
         assert_eq!(shown(&bed, &old).await.error(), (401, "invalid_client"));
     }
-    assert_eq!(shown(&bed, &made(MAX_LIFE - 10)).await.error(), (503, "temporarily_unavailable"));
+    assert_eq!(
+        shown(&bed, &made(MAX_LIFE - 10)).await.error(),
+        (503, "temporarily_unavailable")
+    );
     bed.advance(400);
     assert_eq!(shown(&bed, &made(MAX_LIFE - 10)).await.status, 200);
-    assert_eq!(shown(&bed, &made(MAX_LIFE + 1)).await.error(), (401, "invalid_client"));
+    assert_eq!(
+        shown(&bed, &made(MAX_LIFE + 1)).await.error(),
+        (401, "invalid_client")
+    );
 }
 
 #[tokio::test]
@@ -215,13 +305,24 @@ async fn ca_8_ca_9_each_claim_is_checked() {
         ("jti", Value::Null, false),
         ("more", json!({ "whatever": 1 }), true),
     ] {
-        let assertion = key.sign(&json!({ "alg": "ES256", "typ": "JWT" }), &with(claims(&bed), name, value.clone()));
+        let assertion = key.sign(
+            &json!({ "alg": "ES256", "typ": "JWT" }),
+            &with(claims(&bed), name, value.clone()),
+        );
         let answer = shown(&bed, &assertion).await;
-        let expected = if fine { (200, "") } else { (401, "invalid_client") };
+        let expected = if fine {
+            (200, "")
+        } else {
+            (401, "invalid_client")
+        };
         assert_eq!(answer.error(), expected, "{name} {value}");
         if !fine {
             let unknown = shown(&bed, "x.y.z").await;
-            assert_eq!((answer.body, answer.headers), (unknown.body, unknown.headers), "ca_4 {name} {value}");
+            assert_eq!(
+                (answer.body, answer.headers),
+                (unknown.body, unknown.headers),
+                "ca_4 {name} {value}"
+            );
         }
     }
 }
@@ -239,14 +340,35 @@ async fn ca_8_tk_13_the_signature_must_be_the_clients_and_the_token_an_assertion
         ("another key", other.sign(&header, &claims())),
         ("no signature", unsigned),
         ("alg none", key.sign(&json!({ "alg": "none" }), &claims())),
-        ("a shared secret", key.sign(&json!({ "alg": "HS256" }), &claims())),
-        ("crit", key.sign(&json!({ "alg": "ES256", "crit": ["exp"] }), &claims())),
-        ("its own key", key.sign(&json!({ "alg": "ES256", "kid": "x", "jwk": other.jwk(None) }), &claims())),
-        ("type of an access token", key.sign(&json!({ "alg": "ES256", "typ": "at+jwt" }), &claims())),
-        ("type of a proof", key.sign(&json!({ "alg": "ES256", "typ": "dpop+jwt" }), &claims())),
+        (
+            "a shared secret",
+            key.sign(&json!({ "alg": "HS256" }), &claims()),
+        ),
+        (
+            "crit",
+            key.sign(&json!({ "alg": "ES256", "crit": ["exp"] }), &claims()),
+        ),
+        (
+            "its own key",
+            key.sign(
+                &json!({ "alg": "ES256", "kid": "x", "jwk": other.jwk(None) }),
+                &claims(),
+            ),
+        ),
+        (
+            "type of an access token",
+            key.sign(&json!({ "alg": "ES256", "typ": "at+jwt" }), &claims()),
+        ),
+        (
+            "type of a proof",
+            key.sign(&json!({ "alg": "ES256", "typ": "dpop+jwt" }), &claims()),
+        ),
         ("an access token", tokens.text("access_token")),
         ("an ID token", tokens.text("id_token")),
-        ("too long", key.sign(&header, &with(claims(), "x", "x".repeat(MAX_BYTES).into()))),
+        (
+            "too long",
+            key.sign(&header, &with(claims(), "x", "x".repeat(MAX_BYTES).into())),
+        ),
     ] {
         let answer = shown(&bed, &assertion).await;
         match what {
@@ -267,11 +389,19 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
     let (request, client) = ((400, "invalid_request"), (401, "invalid_client"));
     for (what, basic, form, expected) in [
         ("no type", None, vec![("client_assertion", sign())], request),
-        ("no assertion", None, vec![("client_assertion_type", TYPE.to_owned())], request),
+        (
+            "no assertion",
+            None,
+            vec![("client_assertion_type", TYPE.to_owned())],
+            request,
+        ),
         (
             "another type",
             None,
-            vec![("client_assertion", sign()), ("client_assertion_type", TYPE.replace("jwt", "saml2"))],
+            vec![
+                ("client_assertion", sign()),
+                ("client_assertion_type", TYPE.replace("jwt", "saml2")),
+            ],
             request,
         ),
         (
@@ -297,33 +427,55 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
         (
             "with a header",
             Some((SIGNER, SECRET)),
-            vec![("client_assertion", sign()), ("client_assertion_type", TYPE.to_owned())],
+            vec![
+                ("client_assertion", sign()),
+                ("client_assertion_type", TYPE.to_owned()),
+            ],
             request,
         ),
         (
             "of another client_id",
             None,
-            vec![("client_assertion", sign()), ("client_assertion_type", TYPE.to_owned()), ("client_id", "web".into())],
+            vec![
+                ("client_assertion", sign()),
+                ("client_assertion_type", TYPE.to_owned()),
+                ("client_id", "web".into()),
+            ],
             request,
         ),
         ("a secret instead", Some((SIGNER, SECRET)), vec![], client),
         (
             "a secret in the form instead",
             None,
-            vec![("client_id", SIGNER.into()), ("client_secret", SECRET.into())],
+            vec![
+                ("client_id", SIGNER.into()),
+                ("client_secret", SECRET.into()),
+            ],
             client,
         ),
         ("nothing", None, vec![("client_id", SIGNER.into())], client),
     ] {
-        let mut form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut form: Vec<(&str, &str)> = form
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         form.push(credentials);
         let answer = bed.post("/oauth2/token", basic, &form).await;
         assert_eq!(answer.error(), expected, "{what}");
     }
     // A client that registered a secret cannot sign instead.
-    let claims = with(with(claims(&bed), "iss", "post".into()), "sub", "post".into());
+    let claims = with(
+        with(claims(&bed), "iss", "post".into()),
+        "sub",
+        "post".into(),
+    );
     bed.configure("post", |client| client.jwks = Some(key.set()));
-    assert_eq!(shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &claims)).await.error(), client);
+    assert_eq!(
+        shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &claims))
+            .await
+            .error(),
+        client
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -332,8 +484,15 @@ async fn ca_8_of_64_uses_of_one_assertion_one_is_believed() {
     let bed = bed(&key).await;
     let assertion = key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
     let answers = join_all((0..64).map(|_| shown(&bed, &assertion))).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
-    assert!(answers.iter().all(|answer| [200, 401].contains(&answer.status.as_u16())));
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 200).count(),
+        1
+    );
+    assert!(
+        answers
+            .iter()
+            .all(|answer| [200, 401].contains(&answer.status.as_u16()))
+    );
     // Until it ends, at another endpoint too.
     bed.advance(59);
     let again = shown_at(&bed, "/oauth2/introspect", &assertion, &[("token", "x")]).await;
@@ -359,15 +518,31 @@ async fn rd_09_an_assertion_that_was_used_is_refused_when_the_store_has_lost_it(
     let mut bed = bed(&key).await;
     // Without `iat` an assertion may be as old as its end allows.
     let undated = with(claims(&bed), "iat", Value::Null);
-    assert_eq!(shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &undated)).await.status, 503);
+    assert_eq!(
+        shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &undated))
+            .await
+            .status,
+        503
+    );
     bed.advance(300);
     let sign = |claims: &Value| key.sign(&json!({ "alg": "ES256" }), claims);
     let now = bed.app.clock().now().seconds();
     let long = with(claims(&bed), "exp", (now + 290).into());
-    let (used, undated) = (sign(&long), sign(&with(with(long, "iat", Value::Null), "jti", "another".into())));
+    let (used, undated) = (
+        sign(&long),
+        sign(&with(
+            with(long, "iat", Value::Null),
+            "jti",
+            "another".into(),
+        )),
+    );
     assert_eq!(shown(&bed, &used).await.status, 200);
     assert_eq!(shown(&bed, &undated).await.status, 200);
-    bed.replace_tickets(Tickets::memory(1000, bed.app.clock().clone(), &MasterKeys::new([7; 32], [])));
+    bed.replace_tickets(Tickets::memory(
+        1000,
+        bed.app.clock().clone(),
+        &MasterKeys::new([7; 32], []),
+    ));
     for _ in 0..2 {
         for assertion in [&used, &undated] {
             let replayed = shown(&bed, assertion).await;
@@ -381,9 +556,17 @@ async fn rd_09_an_assertion_that_was_used_is_refused_when_the_store_has_lost_it(
         bed.advance(29);
     }
     bed.advance(5);
-    assert_eq!(shown(&bed, &sign(&claims(&bed))).await.status, 200, "a minute later");
+    assert_eq!(
+        shown(&bed, &sign(&claims(&bed))).await.status,
+        200,
+        "a minute later"
+    );
     for assertion in [&used, &undated] {
-        assert_ne!(shown(&bed, assertion).await.status, 200, "and the old ones never again");
+        assert_ne!(
+            shown(&bed, assertion).await.status,
+            200,
+            "and the old ones never again"
+        );
     }
 }
 
@@ -410,7 +593,11 @@ async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_m
     let count = std::sync::Arc::clone(&asked);
     let server = Server::start(move |_| {
         let turn = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        answer(200, "content-type: application/json\r\n", &if turn == 0 { &one } else { &both }.to_string())
+        answer(
+            200,
+            "content-type: application/json\r\n",
+            &if turn == 0 { &one } else { &both }.to_string(),
+        )
     })
     .await;
     let times = || asked.load(std::sync::atomic::Ordering::SeqCst);
@@ -431,12 +618,24 @@ async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_m
     bed.advance(60);
     assert_eq!(status(by(&second, "2")).await, 200, "the new key");
     assert_eq!((status(by(&first, "1")).await, times()), (200, 2));
-    assert_eq!(status(by(&first, "2")).await, 401, "a name does not make a key");
+    assert_eq!(
+        status(by(&first, "2")).await,
+        401,
+        "a name does not make a key"
+    );
     let unnamed = first.sign(&json!({ "alg": "ES256" }), &claims(&bed));
-    assert_eq!(status(unnamed).await, 200, "without a kid any fitting key counts");
+    assert_eq!(
+        status(unnamed).await,
+        200,
+        "without a kid any fitting key counts"
+    );
     drop(server);
     bed.advance(601);
-    assert_eq!(status(by(&first, "1")).await, 200, "while the document is away its keys count on");
+    assert_eq!(
+        status(by(&first, "1")).await,
+        200,
+        "while the document is away its keys count on"
+    );
     bed.advance(3600);
     assert_eq!(status(by(&first, "1")).await, 401, "but not for ever");
 }
@@ -452,14 +651,22 @@ fn ca_10_a_document_is_fetched_from_public_addresses_alone() {
         );
         toml::from_str::<crate::config::Config>(&text).map(|config| {
             let (problems, _) = crate::config::check::check(&config, &crate::config::Mode::Serve);
-            problems.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+            problems
+                .into_iter()
+                .map(|problem| problem.key)
+                .collect::<Vec<_>>()
         })
     };
     for fine in ["https://a.example/jwks.json", "http://127.0.0.1:9/jwks"] {
         assert_eq!(check(fine).unwrap(), Vec::<String>::new(), "{fine}");
     }
-    for bad in ["http://a.example/jwks", "https://u:p@a.example/", "https://a.example/#x", "file:///etc/passwd", "jwks"]
-    {
+    for bad in [
+        "http://a.example/jwks",
+        "https://u:p@a.example/",
+        "https://a.example/#x",
+        "file:///etc/passwd",
+        "jwks",
+    ] {
         assert_eq!(check(bad).unwrap(), ["clients[0].jwks_uri"], "{bad}");
     }
 }

@@ -10,15 +10,31 @@ use serde_json::Value;
 async fn main() -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let lock = include_str!("../Cargo.lock");
-    let at = lock.find("name = \"jsonwebtoken\"\n").context("not in the lock file")?;
-    println!("version {}", lock[at..].split('"').nth(3).context("no version")?);
+    let at = lock
+        .find("name = \"jsonwebtoken\"\n")
+        .context("not in the lock file")?;
+    println!(
+        "version {}",
+        lock[at..].split('"').nth(3).context("no version")?
+    );
     let (issuer, audience) = (std::env::var("ISSUER")?, std::env::var("AUDIENCE")?);
-    let set: JwkSet = reqwest::get(format!("{issuer}/.well-known/jwks.json")).await?.json().await?;
+    let set: JwkSet = reqwest::get(format!("{issuer}/.well-known/jwks.json"))
+        .await?
+        .json()
+        .await?;
     // The algorithm is the key's, never the token's (RFC 8725 §3.1).
     let mut keys = HashMap::new();
     for jwk in &set.keys {
-        let alg: Algorithm = jwk.common.key_algorithm.context("no alg")?.to_string().parse()?;
-        keys.insert(jwk.common.key_id.clone().context("no kid")?, (alg, DecodingKey::from_jwk(jwk)?));
+        let alg: Algorithm = jwk
+            .common
+            .key_algorithm
+            .context("no alg")?
+            .to_string()
+            .parse()?;
+        keys.insert(
+            jwk.common.key_id.clone().context("no kid")?,
+            (alg, DecodingKey::from_jwk(jwk)?),
+        );
     }
     println!("did access token (RFC 9068) with cached JWKS");
     for line in std::io::stdin().lock().lines() {
@@ -38,8 +54,15 @@ fn verify(
 ) -> Result<String> {
     let header = decode_header(token)?;
     // RFC 9068 §4: an ID token is no access token.
-    ensure!(header.typ.is_some_and(|typ| typ.eq_ignore_ascii_case("at+jwt")), "another typ");
-    let (alg, key) = keys.get(&header.kid.context("no kid")?).context("unknown key")?;
+    ensure!(
+        header
+            .typ
+            .is_some_and(|typ| typ.eq_ignore_ascii_case("at+jwt")),
+        "another typ"
+    );
+    let (alg, key) = keys
+        .get(&header.kid.context("no kid")?)
+        .context("unknown key")?;
     let mut rules = Validation::new(*alg);
     rules.set_audience(&[audience]);
     rules.set_issuer(&[issuer]);

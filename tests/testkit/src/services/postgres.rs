@@ -40,15 +40,21 @@ struct Own {
 /// None of them is there.
 pub async fn postgres() -> Result<&'static Postgres, Missing> {
     static SHARED: OnceCell<Result<Postgres, Missing>> = OnceCell::const_new();
-    SHARED.get_or_init(Postgres::shared).await.as_ref().map_err(Clone::clone)
+    SHARED
+        .get_or_init(Postgres::shared)
+        .await
+        .as_ref()
+        .map_err(Clone::clone)
 }
 
 impl Postgres {
     async fn shared() -> Result<Self, Missing> {
         match std::env::var("TEST_POSTGRES_URL") {
-            Ok(url) if !url.is_empty() => {
-                Ok(Self { base: url.trim_end_matches('/').to_owned(), own: None, templates: Default::default() })
-            }
+            Ok(url) if !url.is_empty() => Ok(Self {
+                base: url.trim_end_matches('/').to_owned(),
+                own: None,
+                templates: Default::default(),
+            }),
             _ => Self::start(false).await,
         }
     }
@@ -64,12 +70,32 @@ impl Postgres {
             run(Command::new("chown").arg(format!("{user}:")).arg(&folder))?;
         }
         let mut init = child::command(programs.join("initdb"), RunAs::Servant, "KILL");
-        init.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]);
-        init.args(["--no-sync", "--no-instructions"]).current_dir(&folder);
+        init.arg("-D").arg(folder.join("data")).args([
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        ]);
+        init.args(["--no-sync", "--no-instructions"])
+            .current_dir(&folder);
         // On a thread of its own: whoever shares a task with this goes on meanwhile.
-        tokio::task::spawn_blocking(move || run(&mut init)).await.expect("a program that ran")?;
-        let own = Own { programs, folder, durable, process: Mutex::new(None) };
-        let this = Self { base: String::new(), own: Some(own), templates: Default::default() };
+        tokio::task::spawn_blocking(move || run(&mut init))
+            .await
+            .expect("a program that ran")?;
+        let own = Own {
+            programs,
+            folder,
+            durable,
+            process: Mutex::new(None),
+        };
+        let this = Self {
+            base: String::new(),
+            own: Some(own),
+            templates: Default::default(),
+        };
         this.revive().await?;
         Ok(this)
     }
@@ -78,7 +104,10 @@ impl Postgres {
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         match &self.own {
-            Some(own) => format!("postgres://postgres@localhost/{database}?host={}", own.folder.display()),
+            Some(own) => format!(
+                "postgres://postgres@localhost/{database}?host={}",
+                own.folder.display()
+            ),
             None => match url::Url::parse(&self.base) {
                 Ok(mut url) => {
                     url.set_path(&format!("/{database}"));
@@ -130,7 +159,8 @@ impl Postgres {
             })
             .await;
         let name = fresh();
-        self.admin(&format!("create database {name} template {template}")).await;
+        self.admin(&format!("create database {name} template {template}"))
+            .await;
         self.url(&name)
     }
 
@@ -164,8 +194,13 @@ impl Postgres {
     }
 
     async fn admin(&self, statement: &str) {
-        let database = Database::connect(self.url("postgres")).await.expect("PostgreSQL answers");
-        database.execute_unprepared(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        let database = Database::connect(self.url("postgres"))
+            .await
+            .expect("PostgreSQL answers");
+        database
+            .execute_unprepared(statement)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
         let _ = database.close().await;
     }
 }
@@ -188,20 +223,30 @@ impl Own {
     }
 
     fn launch(&self) -> Result<(), Missing> {
-        let process = child::spawn(self.command()).map_err(|error| Missing::new("PostgreSQL", error.to_string()))?;
+        let process = child::spawn(self.command())
+            .map_err(|error| Missing::new("PostgreSQL", error.to_string()))?;
         *self.lock() = Some(process);
         Ok(())
     }
 
     fn ended(&self) -> bool {
-        self.lock().as_mut().is_none_or(|process| process.try_wait().is_ok_and(|status| status.is_some()))
+        self.lock()
+            .as_mut()
+            .is_none_or(|process| process.try_wait().is_ok_and(|status| status.is_some()))
     }
 
     fn command(&self) -> Command {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).expect("a log");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .expect("a log");
         // QUIT is PostgreSQL's immediate stop: it takes its children and its socket with it.
         let mut command = child::command(self.programs.join("postgres"), RunAs::Servant, "QUIT");
-        command.arg("-D").arg(self.folder.join("data")).current_dir(&self.folder);
+        command
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .current_dir(&self.folder);
         let sync = if self.durable { "on" } else { "off" };
         for setting in [
             "listen_addresses=",
@@ -220,9 +265,15 @@ impl Own {
 
     fn answers(&self) -> bool {
         let mut ask = Command::new(self.programs.join("pg_isready"));
-        ask.args(["-q", "-h"]).arg(&self.folder).stdout(Stdio::null()).stderr(Stdio::null());
+        ask.args(["-q", "-h"])
+            .arg(&self.folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         // Debian's pg_isready belongs to the client; where it is missing, the socket must do.
-        ask.status().map_or_else(|_| self.folder.join(".s.PGSQL.5432").exists(), |status| status.success())
+        ask.status().map_or_else(
+            |_| self.folder.join(".s.PGSQL.5432").exists(),
+            |status| status.success(),
+        )
     }
 
     /// A killed server leaves its lock and its socket behind, and its children end a moment later.
@@ -236,7 +287,14 @@ impl Own {
 
     fn log_end(&self) -> String {
         let text = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        text.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" | ")
+        text.lines()
+            .rev()
+            .take(5)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+            .join(" | ")
     }
 }
 
@@ -245,19 +303,29 @@ fn fresh() -> String {
 }
 
 fn programs() -> Result<PathBuf, Missing> {
-    let mut folders: Vec<PathBuf> = std::env::var_os("PGBIN").map(PathBuf::from).into_iter().collect();
+    let mut folders: Vec<PathBuf> = std::env::var_os("PGBIN")
+        .map(PathBuf::from)
+        .into_iter()
+        .collect();
     let mut debian: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
         .flatten()
         .map(|e| e.path().join("bin"))
         .collect();
-    let version =
-        |folder: &PathBuf| folder.parent().and_then(Path::file_name).and_then(|v| v.to_str()?.parse::<u32>().ok());
+    let version = |folder: &PathBuf| {
+        folder
+            .parent()
+            .and_then(Path::file_name)
+            .and_then(|v| v.to_str()?.parse::<u32>().ok())
+    };
     debian.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
     folders.extend(debian);
     let initdb = child::find("initdb", &folders).ok_or_else(|| {
-        Missing::new("PostgreSQL", "no initdb in $PGBIN, /usr/lib/postgresql/*/bin or PATH; tests/setup.sh installs it")
+        Missing::new(
+            "PostgreSQL",
+            "no initdb in $PGBIN, /usr/lib/postgresql/*/bin or PATH; tests/setup.sh installs it",
+        )
     })?;
     Ok(initdb.parent().expect("a folder").to_path_buf())
 }
@@ -266,7 +334,10 @@ fn run(command: &mut Command) -> Result<(), Missing> {
     let what = format!("{command:?}");
     match command.output() {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(Missing::new("PostgreSQL", format!("{what}: {}", String::from_utf8_lossy(&output.stderr)))),
+        Ok(output) => Err(Missing::new(
+            "PostgreSQL",
+            format!("{what}: {}", String::from_utf8_lossy(&output.stderr)),
+        )),
         Err(error) => Err(Missing::new("PostgreSQL", format!("{what}: {error}"))),
     }
 }

@@ -48,8 +48,10 @@ impl Redis {
     /// No Redis is installed, or it does not start.
     pub async fn start() -> Result<Self, Missing> {
         let folder = child::scratch("redis");
-        let this =
-            Self { url: format!("redis+unix://{}/r.sock", folder.display()), own: Some((folder, Mutex::new(None))) };
+        let this = Self {
+            url: format!("redis+unix://{}/r.sock", folder.display()),
+            own: Some((folder, Mutex::new(None))),
+        };
         this.revive().await?;
         Ok(this)
     }
@@ -69,7 +71,11 @@ impl Redis {
     /// Kills it at once. Only for one that we started.
     pub fn kill(&self) {
         let (_, process) = self.own.as_ref().expect("a server that we started");
-        if let Some(mut process) = process.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(mut process) = process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             let _ = process.kill();
             let _ = process.wait();
         }
@@ -85,16 +91,37 @@ impl Redis {
         let _ = std::fs::remove_file(&socket);
         let program = child::find("redis-server", &[])
             .or_else(|| child::find("valkey-server", &[]))
-            .ok_or_else(|| Missing::new("Redis", "no redis-server on PATH; tests/setup.sh installs it"))?;
+            .ok_or_else(|| {
+                Missing::new(
+                    "Redis",
+                    "no redis-server on PATH; tests/setup.sh installs it",
+                )
+            })?;
         let mut command = child::command(program, RunAs::Us, "KILL");
-        command.args(["--port", "0", "--unixsocketperm", "700", "--save", "", "--appendonly", "no"]);
-        command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder);
+        command.args([
+            "--port",
+            "0",
+            "--unixsocketperm",
+            "700",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command
+            .arg("--unixsocket")
+            .arg(&socket)
+            .arg("--dir")
+            .arg(folder);
         command.args(["--maxmemory", "128mb", "--maxmemory-policy", "noeviction"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = child::spawn(command).map_err(|error| Missing::new("Redis", error.to_string()))?;
+        let child =
+            child::spawn(command).map_err(|error| Missing::new("Redis", error.to_string()))?;
         *process.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         let ready = || async { answers(&socket).then_some(()) };
-        crate::until("Redis", Duration::from_secs(10), ready).await.map_err(|why| Missing::new("Redis", why))
+        crate::until("Redis", Duration::from_secs(10), ready)
+            .await
+            .map_err(|why| Missing::new("Redis", why))
     }
 }
 
@@ -108,8 +135,12 @@ impl Drop for Redis {
 }
 
 fn answers(socket: &std::path::Path) -> bool {
-    let Ok(mut stream) = UnixStream::connect(socket) else { return false };
+    let Ok(mut stream) = UnixStream::connect(socket) else {
+        return false;
+    };
     let mut answer = [0; 5];
     let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
-    stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok() && &answer == b"+PONG"
+    stream.write_all(b"PING\r\n").is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && &answer == b"+PONG"
 }

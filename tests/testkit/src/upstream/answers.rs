@@ -106,21 +106,47 @@ impl Book {
             (request.method != "GET", "authorize takes GET"),
             (one("response_type") != "code", "response_type is not code"),
             (one("client_id") != CLIENT_ID, "client_id is another's"),
-            (!self.redirect_uris.contains(&one("redirect_uri")), "redirect_uri is not registered"),
-            (one("state").len() != 43, "state is not 32 bytes of base64url"),
-            (oidc && one("nonce").len() != 43, "nonce is not 32 bytes of base64url"),
-            (oidc && !scopes.split(' ').any(|scope| scope == "openid"), "scope lacks openid"),
-            (request.query.contains("scope=") && request.query.contains('+'), "a blank is written as +"),
-            (self.pkce && one("code_challenge").len() != 43, "code_challenge is not a SHA-256"),
-            (self.pkce && one("code_challenge_method") != "S256", "code_challenge_method is not S256"),
-            (!self.pkce && request.query.contains("code_challenge"), "code_challenge is unknown"),
+            (
+                !self.redirect_uris.contains(&one("redirect_uri")),
+                "redirect_uri is not registered",
+            ),
+            (
+                one("state").len() != 43,
+                "state is not 32 bytes of base64url",
+            ),
+            (
+                oidc && one("nonce").len() != 43,
+                "nonce is not 32 bytes of base64url",
+            ),
+            (
+                oidc && !scopes.split(' ').any(|scope| scope == "openid"),
+                "scope lacks openid",
+            ),
+            (
+                request.query.contains("scope=") && request.query.contains('+'),
+                "a blank is written as +",
+            ),
+            (
+                self.pkce && one("code_challenge").len() != 43,
+                "code_challenge is not a SHA-256",
+            ),
+            (
+                self.pkce && one("code_challenge_method") != "S256",
+                "code_challenge_method is not S256",
+            ),
+            (
+                !self.pkce && request.query.contains("code_challenge"),
+                "code_challenge is unknown",
+            ),
         ];
         if let Some((_, why)) = wrong.into_iter().find(|(wrong, _)| *wrong) {
             self.complain(why);
             return Reply::new(400, "text/plain", why);
         }
         let code = self.secret();
-        let own = request.header(PERSON).and_then(|text| serde_json::from_str(text).ok());
+        let own = request
+            .header(PERSON)
+            .and_then(|text| serde_json::from_str(text).ok());
         let granted = Granted {
             redirect_uri: one("redirect_uri"),
             challenge: one("code_challenge"),
@@ -130,7 +156,10 @@ impl Book {
         };
         let to = granted.redirect_uri.clone();
         self.codes.insert(code.clone(), granted);
-        let mut pairs = vec![("code".to_owned(), code), ("state".to_owned(), one("state"))];
+        let mut pairs = vec![
+            ("code".to_owned(), code),
+            ("state".to_owned(), one("state")),
+        ];
         if self.sends_iss {
             pairs.push(("iss".to_owned(), self.issuer.clone()));
         }
@@ -139,7 +168,9 @@ impl Book {
                 change(&mut pairs);
             }
         }
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&pairs)
+            .finish();
         if self.form_post || one("response_mode") == "form_post" {
             return Reply::new(200, "text/plain", format!("{to}\n{query}"));
         }
@@ -152,52 +183,82 @@ impl Book {
             Ok(both) => both,
             Err((status, error, why)) => {
                 self.complain(why);
-                let status = if self.shape == Shape::GitHub { 200 } else { status };
+                let status = if self.shape == Shape::GitHub {
+                    200
+                } else {
+                    status
+                };
                 return Reply::json(status, &json!({"error": error, "error_description": why}));
             }
         };
         let hash = digest::digest(&digest::SHA256, verifier.as_bytes());
-        let challenge = if self.pkce { encode(hash.as_ref()) } else { String::new() };
+        let challenge = if self.pkce {
+            encode(hash.as_ref())
+        } else {
+            String::new()
+        };
         let redirect_uri = request.one("redirect_uri").unwrap_or_default();
         let granted = self.codes.get_mut(&code).filter(|granted| !granted.used);
         let granted = match granted {
-            Some(granted) if granted.redirect_uri == redirect_uri && granted.challenge == challenge => {
+            Some(granted)
+                if granted.redirect_uri == redirect_uri && granted.challenge == challenge =>
+            {
                 granted.used = true;
                 granted.clone()
             }
             _ => {
                 self.complain("the code is unknown, used, or another's");
-                return Reply::json(400, &json!({"error": "invalid_grant", "error_description": "no such code"}));
+                return Reply::json(
+                    400,
+                    &json!({"error": "invalid_grant", "error_description": "no such code"}),
+                );
             }
         };
         let access_token = self.secret();
-        self.access_tokens.insert(access_token.clone(), granted.person.clone());
+        self.access_tokens
+            .insert(access_token.clone(), granted.person.clone());
         if self.shape == Shape::GitHub {
             let answer = json!({"access_token": access_token, "token_type": "bearer", "scope": "read:user,user:email"});
             return self.json(Place::Token, answer);
         }
         let id_token = self.id_token(&granted.person, granted.nonce.as_deref(), &access_token);
         self.secrets.insert(id_token.clone());
-        let answer =
-            json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 300, "id_token": id_token});
+        let answer = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 300, "id_token": id_token});
         self.json(Place::Token, answer)
     }
 
     /// Form and client; gives code and verifier.
-    fn check_exchange(&self, request: &Request) -> Result<(String, String), (u16, &'static str, &'static str)> {
-        let one = |name: &str| request.form().into_iter().filter(|(known, _)| known == name).count() == 1;
+    fn check_exchange(
+        &self,
+        request: &Request,
+    ) -> Result<(String, String), (u16, &'static str, &'static str)> {
+        let one = |name: &str| {
+            request
+                .form()
+                .into_iter()
+                .filter(|(known, _)| known == name)
+                .count()
+                == 1
+        };
         if request.method != "POST" || !request.query.is_empty() {
             return Err((400, "invalid_request", "token takes POST without a query"));
         }
         if request.header("content-type") != Some("application/x-www-form-urlencoded") {
             return Err((400, "invalid_request", "token takes a form"));
         }
-        let verifies = request.form().iter().any(|(name, _)| name == "code_verifier");
+        let verifies = request
+            .form()
+            .iter()
+            .any(|(name, _)| name == "code_verifier");
         if !["grant_type", "code", "redirect_uri"].into_iter().all(one) || verifies != self.pkce {
             return Err((400, "invalid_request", "a parameter is missing or repeated"));
         }
         if request.one("grant_type").as_deref() != Some("authorization_code") {
-            return Err((400, "unsupported_grant_type", "grant_type is not authorization_code"));
+            return Err((
+                400,
+                "unsupported_grant_type",
+                "grant_type is not authorization_code",
+            ));
         }
         let in_body = (request.one("client_id"), request.one("client_secret"));
         let good = match (request.header("authorization"), in_body) {
@@ -238,7 +299,11 @@ impl Book {
         if self.shape == Shape::GitHub {
             if request.header("user-agent").is_none_or(str::is_empty) {
                 self.complain("no user-agent");
-                return Reply::new(403, "text/plain", "Request forbidden by administrative rules");
+                return Reply::new(
+                    403,
+                    "text/plain",
+                    "Request forbidden by administrative rules",
+                );
             }
             if let Some(members) = person.as_object_mut() {
                 members.remove("emails");
@@ -252,11 +317,18 @@ impl Book {
             self.complain("emails without a token of ours");
             return Reply::json(401, &json!({"message": "Requires authentication"}));
         };
-        self.json(Place::Emails, person.get("emails").cloned().unwrap_or_else(|| json!([])))
+        self.json(
+            Place::Emails,
+            person.get("emails").cloned().unwrap_or_else(|| json!([])),
+        )
     }
 
     fn secret(&mut self) -> String {
-        let made = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let made = format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        );
         self.secrets.insert(made.clone());
         made
     }
@@ -276,11 +348,19 @@ fn place(path: &str) -> Place {
 
 /// RFC 6749 §2.3.1: identifier and secret are form-encoded before they are joined.
 fn is_basic(header: &str) -> bool {
-    let decoded = header.strip_prefix("Basic ").and_then(|value| STANDARD.decode(value).ok());
-    let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else { return false };
+    let decoded = header
+        .strip_prefix("Basic ")
+        .and_then(|value| STANDARD.decode(value).ok());
+    let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+        return false;
+    };
     let plain = |text: &str| {
         let pair = format!("v={text}");
-        url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+        url::form_urlencoded::parse(pair.as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default()
     };
-    text.split_once(':').is_some_and(|(id, secret)| plain(id) == CLIENT_ID && plain(secret) == CLIENT_SECRET)
+    text.split_once(':')
+        .is_some_and(|(id, secret)| plain(id) == CLIENT_ID && plain(secret) == CLIENT_SECRET)
 }

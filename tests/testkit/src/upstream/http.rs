@@ -26,25 +26,36 @@ impl Request {
     /// A header's value.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The pairs of the query.
     #[must_use]
     pub fn query_pairs(&self) -> Vec<(String, String)> {
-        url::form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .into_owned()
+            .collect()
     }
 
     /// The pairs of a form that was sent.
     #[must_use]
     pub fn form(&self) -> Vec<(String, String)> {
-        url::form_urlencoded::parse(&self.body).into_owned().collect()
+        url::form_urlencoded::parse(&self.body)
+            .into_owned()
+            .collect()
     }
 
     /// A parameter that occurs exactly once, of query or form.
     #[must_use]
     pub fn one(&self, name: &str) -> Option<String> {
-        let mut found = self.query_pairs().into_iter().chain(self.form()).filter(|(known, _)| known == name);
+        let mut found = self
+            .query_pairs()
+            .into_iter()
+            .chain(self.form())
+            .filter(|(known, _)| known == name);
         let first = found.next()?.1;
         found.next().is_none().then_some(first)
     }
@@ -79,7 +90,12 @@ impl Reply {
     #[must_use]
     pub fn new(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
-        Self { status, headers, body: body.into(), pace: Pace::AtOnce }
+        Self {
+            status,
+            headers,
+            body: body.into(),
+            pace: Pace::AtOnce,
+        }
     }
 
     /// JSON.
@@ -132,7 +148,11 @@ async fn carry(stream: &mut TcpStream, answer: &Answer) -> Option<()> {
     if let Pace::After(pause) = reply.pace {
         tokio::time::sleep(pause).await;
     }
-    let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
+    let mut head = format!(
+        "HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\n",
+        reply.status,
+        reply.body.len()
+    );
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -171,19 +191,32 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+    let length = headers
+        .iter()
+        .find(|(name, _)| name == "content-length")
+        .and_then(|(_, value)| value.parse().ok());
     let length: usize = length.unwrap_or(0);
     while bytes.len() < end + length {
         more(stream, &mut bytes).await?;
     }
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let body = bytes[end..end + length].to_vec();
-    Some(Request { method, path: path.to_owned(), query: query.to_owned(), headers, body })
+    Some(Request {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body,
+    })
 }
 
 async fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
     let mut piece = [0; 4096];
-    let read = stream.read(&mut piece).await.ok().filter(|read| *read > 0)?;
+    let read = stream
+        .read(&mut piece)
+        .await
+        .ok()
+        .filter(|read| *read > 0)?;
     bytes.extend_from_slice(&piece[..read]);
     Some(())
 }

@@ -11,8 +11,8 @@ use ring::{
     digest, hmac,
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-        RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+        RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair, UnparsedPublicKey,
     },
 };
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, traits::PublicKeyParts as _};
@@ -25,8 +25,10 @@ const SMALL: [&[u8]; 2] = [
 ];
 
 /// What stands before a SHA-256 in a PKCS#1 v1.5 signature (RFC 8017 §9.2).
-const SHA256_PREFIX: [u8; 19] =
-    [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
+const SHA256_PREFIX: [u8; 19] = [
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
+    0x00, 0x04, 0x20,
+];
 
 /// Who signs an ID token, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +76,8 @@ fn rsa_key(number: usize) -> Arc<RsaKeyPair> {
     static MADE: OnceLock<Vec<Arc<RsaKeyPair>>> = OnceLock::new();
     let all = MADE.get_or_init(|| {
         let make = || {
-            let made = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).expect("a key");
+            let made =
+                aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).expect("a key");
             let document: Pkcs8V1Der<'_> = made.as_der().expect("PKCS#8");
             Arc::new(RsaKeyPair::from_pkcs8(document.as_ref()).expect("the same key"))
         };
@@ -85,16 +88,19 @@ fn rsa_key(number: usize) -> Arc<RsaKeyPair> {
 
 fn ec_key() -> EcdsaKeyPair {
     let rng = SystemRandom::new();
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("a key");
-    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &rng).expect("the same key")
+    let document =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("a key");
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &rng)
+        .expect("the same key")
 }
 
 /// A private key on P-256 as Apple gives it out, and its public half.
 pub(super) fn key_file() -> (String, Vec<u8>) {
     let rng = SystemRandom::new();
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("a key");
-    let pair =
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &rng).expect("the same key");
+    let document =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).expect("a key");
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &rng)
+        .expect("the same key");
     let body = STANDARD.encode(document.as_ref());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
     (pem, pair.public_key().as_ref().to_vec())
@@ -102,8 +108,12 @@ pub(super) fn key_file() -> (String, Vec<u8>) {
 
 /// Whether a client secret is such a token (Sign in with Apple, "Creating a client secret").
 pub(super) fn is_signed_secret(secret: &str, public: &[u8], client_id: &str, now: i64) -> bool {
-    let Some((message, signature)) = secret.rsplit_once('.') else { return false };
-    let Some((header, claims)) = message.split_once('.') else { return false };
+    let Some((message, signature)) = secret.rsplit_once('.') else {
+        return false;
+    };
+    let Some((header, claims)) = message.split_once('.') else {
+        return false;
+    };
     let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
     let json = |part: &str| serde_json::from_slice::<Value>(&bytes(part)).unwrap_or_default();
     let (header, claims) = (json(header), json(claims));
@@ -121,7 +131,11 @@ impl Keys {
     /// A first set.
     #[must_use]
     pub fn new() -> Self {
-        Self { rsa: rsa_key(0), ec: ec_key(), round: 1 }
+        Self {
+            rsa: rsa_key(0),
+            ec: ec_key(),
+            round: 1,
+        }
     }
 
     /// New keys under new names; the old ones are gone.
@@ -158,7 +172,10 @@ impl Keys {
     #[must_use]
     pub fn small_jwk() -> Value {
         let key = small();
-        let (n, e) = (encode(&key.n().to_bytes_be()), encode(&key.e().to_bytes_be()));
+        let (n, e) = (
+            encode(&key.n().to_bytes_be()),
+            encode(&key.e().to_bytes_be()),
+        );
         json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "small", "n": n, "e": e})
     }
 
@@ -174,19 +191,32 @@ impl Keys {
         let rng = SystemRandom::new();
         let with = |key: &RsaKeyPair, padding| {
             let mut signature = vec![0; key.public().modulus_len()];
-            key.sign(padding, &rng, input, &mut signature).expect("a signature");
+            key.sign(padding, &rng, input, &mut signature)
+                .expect("a signature");
             signature
         };
         match sign {
             Sign::Rs256 => with(&self.rsa, &RSA_PKCS1_SHA256),
             Sign::Ps256 => with(&self.rsa, &RSA_PSS_SHA256),
             Sign::Stranger => with(&rsa_key(2), &RSA_PKCS1_SHA256),
-            Sign::Es256 => self.ec.sign(&rng, input).expect("a signature").as_ref().to_vec(),
-            Sign::Hs256(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), input).as_ref().to_vec(),
+            Sign::Es256 => self
+                .ec
+                .sign(&rng, input)
+                .expect("a signature")
+                .as_ref()
+                .to_vec(),
+            Sign::Hs256(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), input)
+                .as_ref()
+                .to_vec(),
             Sign::None => Vec::new(),
             Sign::Small => {
-                let padding = Pkcs1v15Sign { hash_len: Some(32), prefix: SHA256_PREFIX.into() };
-                small().sign(padding, digest::digest(&digest::SHA256, input).as_ref()).expect("a signature")
+                let padding = Pkcs1v15Sign {
+                    hash_len: Some(32),
+                    prefix: SHA256_PREFIX.into(),
+                };
+                small()
+                    .sign(padding, digest::digest(&digest::SHA256, input).as_ref())
+                    .expect("a signature")
             }
         }
     }

@@ -133,7 +133,10 @@ impl Lie {
         Self::callback(move |pairs| {
             pairs.retain(|(known, _)| known != "code");
             pairs.push(("error".to_owned(), code.to_owned()));
-            pairs.push(("error_description".to_owned(), "<b>words of the upstream</b>".to_owned()));
+            pairs.push((
+                "error_description".to_owned(),
+                "<b>words of the upstream</b>".to_owned(),
+            ));
         })
     }
 }

@@ -96,7 +96,9 @@ impl Drop for Upstream {
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstream").field("url", &self.url()).finish_non_exhaustive()
+        f.debug_struct("Upstream")
+            .field("url", &self.url())
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,7 +137,11 @@ impl Upstream {
         let book = Arc::new(Mutex::new(book));
         let of_server = Arc::clone(&book);
         let answer: http::Answer = Arc::new(move |request| lock(&of_server).answer(&request));
-        Self { wire, book, server: tokio::spawn(http::serve(listener, answer)) }
+        Self {
+            wire,
+            book,
+            server: tokio::spawn(http::serve(listener, answer)),
+        }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -239,7 +245,12 @@ impl Upstream {
     /// The requests that came to a place, in order.
     #[must_use]
     pub fn requests(&self, place: Place) -> Vec<Request> {
-        self.book().requests.iter().filter(|(at, _)| *at == place).map(|(_, request)| request.clone()).collect()
+        self.book()
+            .requests
+            .iter()
+            .filter(|(at, _)| *at == place)
+            .map(|(_, request)| request.clone())
+            .collect()
     }
 
     /// How many came to a place.
@@ -303,11 +314,21 @@ impl Upstream {
     /// The request was refused.
     #[must_use]
     pub fn grant(&self, to: &Url) -> Back {
-        let (path, query) = (to.path().to_owned(), to.query().unwrap_or_default().to_owned());
-        let request = Request { method: "GET".to_owned(), path, query, headers: Vec::new(), body: Vec::new() };
+        let (path, query) = (
+            to.path().to_owned(),
+            to.query().unwrap_or_default().to_owned(),
+        );
+        let request = Request {
+            method: "GET".to_owned(),
+            path,
+            query,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
         let reply = self.book().answer(&request);
         let location = reply.headers.iter().find(|(name, _)| name == "location");
-        let (_, location) = location.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&reply.body)));
+        let (_, location) =
+            location.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&reply.body)));
         Back::of(&Url::parse(location).expect("a URL"))
     }
 
@@ -328,14 +349,22 @@ impl Upstream {
     }
 
     async fn go(&self, to: &Url, person: Option<&Value>) -> Back {
-        assert!(to.as_str().starts_with(&self.url()), "leads to {}", to.origin().ascii_serialization());
+        assert!(
+            to.as_str().starts_with(&self.url()),
+            "leads to {}",
+            to.origin().ascii_serialization()
+        );
         let mut request = crate::browser::client().get(to.clone());
         if let Some(person) = person {
             request = request.header(PERSON, person.to_string());
         }
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
-        let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let location = answer
+            .headers()
+            .get("location")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let body = answer.text().await.unwrap_or_default();
         match location {
             Some(location) => Back::of(&Url::parse(&location).expect("a URL")),
@@ -347,7 +376,10 @@ impl Upstream {
 
 impl Book {
     fn now(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
         i64::try_from(now).expect("a time") + self.later
     }
 }
@@ -371,14 +403,22 @@ impl Back {
 
     fn of_form(body: &str) -> Self {
         let (to, fields) = body.split_once('\n').expect("a form of ours");
-        let pairs = url::form_urlencoded::parse(fields.as_bytes()).into_owned().collect();
-        Self { to: Url::parse(to).expect("a URL"), pairs }
+        let pairs = url::form_urlencoded::parse(fields.as_bytes())
+            .into_owned()
+            .collect();
+        Self {
+            to: Url::parse(to).expect("a URL"),
+            pairs,
+        }
     }
 
     /// A parameter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// With a parameter of another value, or a further one.
@@ -399,7 +439,9 @@ impl Back {
     /// The parameters, encoded.
     #[must_use]
     pub fn query(&self) -> String {
-        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.pairs).finish()
+        url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.pairs)
+            .finish()
     }
 
     /// Path and query, as a GET has them.
@@ -417,7 +459,8 @@ impl Back {
 
 /// Where a continue page leads.
 fn way(page: &Page) -> Url {
-    page.refresh().unwrap_or_else(|| panic!("leads nowhere: {}", page.summary()))
+    page.refresh()
+        .unwrap_or_else(|| panic!("leads nowhere: {}", page.summary()))
 }
 
 fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {

@@ -11,7 +11,12 @@ use super::{
 
 impl Book {
     /// The token of a person who signed in with this nonce and got this access token.
-    pub(super) fn id_token(&self, person: &Value, nonce: Option<&str>, access_token: &str) -> String {
+    pub(super) fn id_token(
+        &self,
+        person: &Value,
+        nonce: Option<&str>,
+        access_token: &str,
+    ) -> String {
         let sign = self.signs_with();
         let mut header = json!({"alg": sign.alg(), "typ": "JWT", "kid": self.keys.kid(&sign)});
         let mut claims = self.claims(person, nonce, access_token);
@@ -30,8 +35,15 @@ impl Book {
                 _ => {}
             }
         }
-        let input = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
-        let mut token = format!("{input}.{}", encode(&self.keys.sign(&sign, input.as_bytes())));
+        let input = format!(
+            "{}.{}",
+            encode(header.as_bytes()),
+            encode(claims.as_bytes())
+        );
+        let mut token = format!(
+            "{input}.{}",
+            encode(&self.keys.sign(&sign, input.as_bytes()))
+        );
         for lie in &self.lies {
             if let Lie::Compact(change) = lie {
                 change(&mut token);
