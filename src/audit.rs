@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     db::{Db, Tx},
+    error::InfraError,
     key,
     secret::{Hash, row_id},
     telemetry::metrics,
-    web::error::Failure,
 };
 
 /// The rows, for who lists them.
@@ -222,7 +222,7 @@ impl Event {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn record(mut self, tx: &Tx) -> Result<(), Failure> {
+    pub async fn record(mut self, tx: &Tx) -> Result<(), InfraError> {
         self.row.id = Set(row_id(tx.now));
         self.row.at = Set(tx.now);
         self.row.insert(tx.conn()).await?.try_into_model()?;
@@ -238,7 +238,7 @@ impl Event {
 pub async fn keys(
     db: &Db,
     changes: impl Iterator<Item = (key::State, &str)>,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     let changes: Vec<_> = changes.collect();
     if changes.is_empty() {
         return Ok(());
@@ -255,7 +255,7 @@ pub async fn keys(
 ///
 /// # Errors
 /// The database's own.
-pub async fn provider(db: &Db, words: &str) -> Result<(), Failure> {
+pub async fn provider(db: &Db, words: &str) -> Result<(), InfraError> {
     let tx = db.begin().await?;
     Event::new(Kind::ProviderRefused)
         .key(words)
@@ -290,7 +290,7 @@ fn count(kind: Kind, reason: Option<&'static str>) {
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let old = tx.now - std::time::Duration::from_secs(396 * 86_400);
     tx.delete_some::<audit_event::Entity>(
         audit_event::Column::Id,

@@ -18,8 +18,8 @@ use sea_orm::{
 
 use crate::{
     clock::{Clock, Time},
+    error::InfraError,
     telemetry::{metrics, trace},
-    web::error::Failure,
 };
 
 /// The key of the PostgreSQL advisory lock under which one copy migrates while the others wait.
@@ -63,7 +63,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database's own; nothing has happened then.
-    pub async fn commit(self) -> Result<(), Failure> {
+    pub async fn commit(self) -> Result<(), InfraError> {
         self.inner.commit().await?;
         for count in self
             .counts
@@ -93,7 +93,7 @@ impl Tx {
         id: E::Column,
         which: Expr,
         most: u64,
-    ) -> Result<u64, Failure> {
+    ) -> Result<u64, InfraError> {
         let batch = E::find()
             .select_only()
             .column(id)
@@ -119,7 +119,11 @@ impl Db {
     ///
     /// # Errors
     /// If the database cannot be reached.
-    pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, Failure> {
+    pub async fn connect(
+        url: &str,
+        max_connections: u32,
+        clock: Clock,
+    ) -> Result<Self, InfraError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.trim_start_matches("//");
             let write = watched(Database::connect(sqlite(path, 1)).await?, "sqlite");
@@ -172,7 +176,7 @@ impl Db {
     ///
     /// # Errors
     /// If no connection can be had.
-    pub async fn begin(&self) -> Result<Tx, Failure> {
+    pub async fn begin(&self) -> Result<Tx, InfraError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -189,7 +193,7 @@ impl Db {
     ///
     /// # Errors
     /// If it does not.
-    pub async fn ping(&self) -> Result<(), Failure> {
+    pub async fn ping(&self) -> Result<(), InfraError> {
         Ok(self.read.ping().await?)
     }
 
@@ -198,7 +202,7 @@ impl Db {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn migrate(&self) -> Result<(), Failure> {
+    pub async fn migrate(&self) -> Result<(), InfraError> {
         if !self.is_postgres() {
             // One process holds the data directory (see `cli/instance.rs`), and its writer is one connection.
             return Ok(Migrator::up(&self.write, None).await?);
@@ -218,7 +222,7 @@ impl Db {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn pending_migrations(&self) -> Result<Vec<String>, Failure> {
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, InfraError> {
         // Asking would make this table where it is missing; whoever only looks writes nothing.
         let sql = if self.is_postgres() {
             "SELECT to_regclass('seaql_migrations') IS NOT NULL AS there"

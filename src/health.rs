@@ -17,7 +17,7 @@ use poem::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{app::App, telemetry::metrics, ticket::Policy, web::error::Failure};
+use crate::{app::App, error::InfraError, telemetry::metrics, ticket::Policy};
 
 /// Longer than this, and what was asked counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -128,7 +128,7 @@ impl Health {
     }
 
     /// The migrations that are pending; an error if the database does not answer.
-    async fn schema(&self) -> Result<Vec<String>, Failure> {
+    async fn schema(&self) -> Result<Vec<String>, InfraError> {
         if self.schema_complete.load(Ordering::Relaxed) {
             return within(self.app.db.ping()).await.map(|()| Vec::new());
         }
@@ -139,16 +139,16 @@ impl Health {
     }
 }
 
-async fn within<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+async fn within<T>(asked: impl Future<Output = Result<T, InfraError>>) -> Result<T, InfraError> {
     timeout(PATIENCE, asked)
         .await
-        .unwrap_or_else(|_| Err(Failure::internal("no answer in time")))
+        .unwrap_or_else(|_| Err(InfraError::internal("no answer in time")))
 }
 
 impl Report {
     fn new(
-        schema: Result<Vec<String>, Failure>,
-        tickets: Result<Policy, Failure>,
+        schema: Result<Vec<String>, InfraError>,
+        tickets: Result<Policy, InfraError>,
         draining: bool,
     ) -> Self {
         let word = |away: bool| if away { "away" } else { "ok" };
@@ -186,8 +186,8 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn away() -> Failure {
-        Failure::Away {
+    fn away() -> InfraError {
+        InfraError::Away {
             what: "database",
             cause: "gone".to_owned(),
         }

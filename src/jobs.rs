@@ -9,6 +9,7 @@ use crate::{
     audit,
     client::registry,
     db::Tx,
+    error::InfraError,
     federation::provider::Providers,
     login::{device, flow},
     magic_link::{budget, compose::Letters},
@@ -20,7 +21,6 @@ use crate::{
     session,
     telemetry::metrics,
     user,
-    web::error::Failure,
 };
 
 /// How often expired rows are looked for; they are gone within five minutes of their time (H1).
@@ -122,7 +122,7 @@ async fn wait(mut stopped: watch::Receiver<bool>) {
 
 async fn every<F>(pause: Duration, stopped: watch::Receiver<bool>, app: App, job: fn(App) -> F)
 where
-    F: Future<Output = Result<(), Failure>> + Send,
+    F: Future<Output = Result<(), InfraError>> + Send,
 {
     loop {
         tokio::select! {
@@ -167,7 +167,7 @@ pub enum Swept {
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, Failure> {
+pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, InfraError> {
     let began = tokio::time::Instant::now();
     let _ = app.tickets.sweep();
     let mut swept = Swept::Clean;
@@ -189,7 +189,7 @@ pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, Failure> {
 }
 
 /// Children before parents: flows take their tokens along; grants go before sessions.
-async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, Failure> {
+async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, InfraError> {
     match table {
         0 => flow::sweep(tx, BATCH).await,
         1 => outbox::sweep(tx, BATCH).await,
@@ -203,12 +203,12 @@ async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, Failure> {
 }
 
 /// Takes over what was changed of the signing keys elsewhere.
-async fn follow_keys(app: App) -> Result<(), Failure> {
+async fn follow_keys(app: App) -> Result<(), InfraError> {
     app.keys.reload().await
 }
 
 /// Moves the signing keys on; what changed is logged, and in the trail.
-async fn move_keys_on(app: App) -> Result<(), Failure> {
+async fn move_keys_on(app: App) -> Result<(), InfraError> {
     let changes = app.keys.tick().await?;
     audit::keys(
         &app.db,
@@ -219,12 +219,12 @@ async fn move_keys_on(app: App) -> Result<(), Failure> {
     .await
 }
 
-async fn epoch(app: App) -> Result<(), Failure> {
+async fn epoch(app: App) -> Result<(), InfraError> {
     app.tickets.keep_epoch(app.clock().now()).await
 }
 
 /// Takes over what was changed of clients elsewhere.
-async fn follow_clients(app: App) -> Result<(), Failure> {
+async fn follow_clients(app: App) -> Result<(), InfraError> {
     registry::follow(&app).await.map(drop)
 }
 
@@ -242,7 +242,7 @@ async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) 
     }
 }
 
-async fn gauges(app: App) -> Result<(), Failure> {
+async fn gauges(app: App) -> Result<(), InfraError> {
     let (waiting, oldest) = outbox::backlog(&app.db).await?;
     metrics::outbox(waiting, oldest);
     for (alg, age) in app.keys.ages() {

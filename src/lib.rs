@@ -12,6 +12,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod error;
 pub mod federation;
 pub mod health;
 pub mod jobs;

@@ -2,7 +2,7 @@
 //!
 //! Windows are fixed and run from the first hit; a refused hit counts nowhere. Each question is one command to the
 //! store, whoever asks and whatever the answer, so that neither time nor traffic tells one address from another. When
-//! the store is away the answer is a `Failure`, and whoever asks must refuse: no count, no mail.
+//! the store is away the answer is a `InfraError`, and whoever asks must refuse: no count, no mail.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,10 @@ use std::{
 
 use crate::{
     config::{Budget, Limits},
+    error::InfraError,
     secret::Hash,
     telemetry::metrics,
     ticket::{Counter, Tickets},
-    web::error::Failure,
 };
 
 /// Counts a mail asked for from this caller. `Some`: refuse with 429, and Retry-After so long.
@@ -29,7 +29,7 @@ pub async fn network(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     of_network(
         tickets,
         "network",
@@ -47,7 +47,7 @@ async fn of_network(
     caller: IpAddr,
     own: &[Budget],
     wide: &[Budget],
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     let (subject, counters) = match caller.to_canonical() {
         IpAddr::V4(address) => (Hash::of(&address.octets()), counters(scope, own)),
         IpAddr::V6(address) => {
@@ -67,7 +67,7 @@ async fn room(
     scope: &'static str,
     caller: IpAddr,
     limits: &Limits,
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     let four = |budget: &Budget| Budget {
         count: budget.count.saturating_mul(4),
         ..*budget
@@ -84,7 +84,7 @@ pub async fn authorize(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     room(tickets, "authorize", caller, limits).await
 }
 
@@ -97,7 +97,7 @@ pub async fn upstream(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     room(tickets, "upstream", caller, limits).await
 }
 
@@ -109,7 +109,7 @@ pub async fn upstream_refusal(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     room(tickets, "upstream refusal", caller, limits).await
 }
 
@@ -117,7 +117,7 @@ pub async fn upstream_refusal(
 ///
 /// # Errors
 /// If the store is away.
-pub async fn address(tickets: &Tickets, key: &Hash, limits: &Limits) -> Result<bool, Failure> {
+pub async fn address(tickets: &Tickets, key: &Hash, limits: &Limits) -> Result<bool, InfraError> {
     Ok(hit(tickets, "address", key, &limits.address)
         .await?
         .is_none())
@@ -133,7 +133,7 @@ pub async fn known_device(
     device: &Hash,
     key: &Hash,
     limits: &Limits,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     let pair = Hash::of(&[*device.as_bytes(), *key.as_bytes()].concat());
     Ok(hit(tickets, "device", &pair, &limits.known_device)
         .await?
@@ -150,7 +150,7 @@ pub async fn hit(
     scope: &'static str,
     subject: &Hash,
     budgets: &[Budget],
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     let wait = tickets.hit(subject, &counters(scope, budgets)).await?;
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
@@ -165,7 +165,7 @@ pub async fn look(
     scope: &'static str,
     subject: &Hash,
     budgets: &[Budget],
-) -> Result<Option<Duration>, Failure> {
+) -> Result<Option<Duration>, InfraError> {
     let nothing = Counter {
         name: format!("{scope} look"),
         limit: 0,

@@ -225,7 +225,7 @@ struct Side {
 }
 
 /// The service, and those who verify what it signs.
-struct Bed {
+struct TestApp {
     stage: Stage,
     http: reqwest::Client,
     /// By how many seconds the clock of service and verifiers is ahead.
@@ -236,7 +236,7 @@ struct Bed {
     loaded: AtomicBool,
 }
 
-impl Bed {
+impl TestApp {
     async fn start(backend: Backend) -> Option<Arc<Self>> {
         if let Err(missing) = faketime() {
             assert!(!ci(), "{missing}");
@@ -305,7 +305,7 @@ impl Bed {
                 assert!(
                     began.elapsed() < FOLLOW,
                     "the moved clock does not hold: {}",
-                    self.stage.trouble()
+                    self.stage.page_error()
                 );
                 let right = self
                     .issued_at(copy)
@@ -346,7 +346,7 @@ impl Bed {
             .basic_auth(side.program, Some(SECRET))
             .form(form);
         let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{}", self.stage.trouble());
+        assert_eq!(answer.status(), 200, "{}", self.stage.page_error());
         answer.json().await.expect("JSON")
     }
 
@@ -432,7 +432,7 @@ impl Bed {
                 (listed && kid(&self.token(side, &copy.public).await) == signer).then_some(())
             };
             let found = until("a copy that follows", FOLLOW, right).await;
-            found.unwrap_or_else(|why| panic!("{why}\n{}", self.stage.trouble()));
+            found.unwrap_or_else(|why| panic!("{why}\n{}", self.stage.page_error()));
         }
     }
 
@@ -515,15 +515,15 @@ struct Turn<'a> {
 }
 
 async fn rotate_under_load(backend: Backend) {
-    let Some(bed) = Bed::start(backend).await else {
+    let Some(test_app) = TestApp::start(backend).await else {
         return;
     };
 
     // Published at once, and signs nothing yet.
     let (mut turns, published) = (Vec::new(), Instant::now());
-    for side in &bed.sides {
-        let first = kid(&bed.any_token(side).await);
-        let changes = bed.keys(&["rotate", "--alg", side.alg]);
+    for side in &test_app.sides {
+        let first = kid(&test_app.any_token(side).await);
+        let changes = test_app.keys(&["rotate", "--alg", side.alg]);
         let [(second, state)] = changes.as_slice() else {
             panic!("{changes:?}")
         };
@@ -534,35 +534,38 @@ async fn rotate_under_load(backend: Backend) {
             second: second.clone(),
         });
     }
-    bed.load(async {
-        for Turn {
-            side,
-            first,
-            second,
-        } in &turns
-        {
-            bed.settled(side, second, None, first).await;
-            bed.verified(side, first).await;
-        }
-    })
-    .await;
+    test_app
+        .load(async {
+            for Turn {
+                side,
+                first,
+                second,
+            } in &turns
+            {
+                test_app.settled(side, second, None, first).await;
+                test_app.verified(side, first).await;
+            }
+        })
+        .await;
 
     // A few seconds before their day is over: they take over while tokens are asked for.
-    bed.shift(LEAD - 15 - i64::try_from(published.elapsed().as_secs()).unwrap())
+    test_app
+        .shift(LEAD - 15 - i64::try_from(published.elapsed().as_secs()).unwrap())
         .await;
     let mut last = Vec::new();
     for Turn { side, first, .. } in &turns {
-        let token = bed.any_token(side).await;
+        let token = test_app.any_token(side).await;
         assert_eq!(kid(&token), *first, "KY-1: not before its day");
         last.push(token);
     }
-    bed.load(async {
-        for Turn { side, second, .. } in &turns {
-            bed.settled(side, second, None, second).await;
-            bed.verified(side, second).await;
-        }
-    })
-    .await;
+    test_app
+        .load(async {
+            for Turn { side, second, .. } in &turns {
+                test_app.settled(side, second, None, second).await;
+                test_app.verified(side, second).await;
+            }
+        })
+        .await;
     for Turn {
         side,
         first,
@@ -571,7 +574,7 @@ async fn rotate_under_load(backend: Backend) {
     {
         let (alg, journal) = (side.alg, side.journal.lock().unwrap().clone());
         let count = judge(&journal, first, second)
-            .unwrap_or_else(|why| panic!("{alg}: {why}\n{}", bed.stage.trouble()));
+            .unwrap_or_else(|why| panic!("{alg}: {why}\n{}", test_app.stage.page_error()));
         println!(
             "{backend:?}, {alg}: {count} tokens verified over a rotation, none failed; by key {:?}",
             journal.good
@@ -584,10 +587,10 @@ async fn rotate_under_load(backend: Backend) {
     }
 
     // What the old keys signed holds until it expires, and no longer.
-    bed.older.fetch_add(301, SeqCst);
+    test_app.older.fetch_add(301, SeqCst);
     for (Turn { side, .. }, last) in turns.iter().zip(&last) {
         assert_eq!(
-            side.api.verify(last, bed.now()).await,
+            side.api.verify(last, test_app.now()).await,
             Ok(()),
             "KY-1: the old key stays published"
         );
@@ -596,55 +599,58 @@ async fn rotate_under_load(backend: Backend) {
         assert_eq!(side.api.verify(last, exp + 31).await, Err(Why::Expired));
     }
     for (turn, last) in turns.iter().zip(&last) {
-        emergency(&bed, turn.side, last, &turn.second).await;
+        emergency(&test_app, turn.side, last, &turn.second).await;
     }
-    assert_eq!(bed.stage.faults(), Vec::<String>::new());
+    assert_eq!(test_app.stage.faults(), Vec::<String>::new());
 }
 
 /// KY-4: `second` is taken out while it signs.
-async fn emergency(bed: &Bed, side: &Side, of_first: &str, second: &str) {
-    let stolen = bed.any_token(side).await;
+async fn emergency(test_app: &TestApp, side: &Side, of_first: &str, second: &str) {
+    let stolen = test_app.any_token(side).await;
     assert_eq!(
         (
             kid(&stolen).as_str(),
-            side.api.verify(&stolen, bed.now()).await
+            side.api.verify(&stolen, test_app.now()).await
         ),
         (second, Ok(()))
     );
-    let stuck = frozen(side.alg, &bed.stage.service.url).await;
-    for copy in &bed.stage.service.copies {
-        assert!(bed.is_active(side, copy, &stolen).await);
+    let stuck = frozen(side.alg, &test_app.stage.service.url).await;
+    for copy in &test_app.stage.service.copies {
+        assert!(test_app.is_active(side, copy, &stolen).await);
     }
-    let changes = bed.keys(&["revoke", second]);
+    let changes = test_app.keys(&["revoke", second]);
     let revoked = Instant::now();
     let [(out, _), (third, state)] = changes.as_slice() else {
         panic!("{changes:?}")
     };
     assert_eq!((out.as_str(), state.as_str()), (second, "active"));
-    bed.settled(side, third, Some(second), third).await;
+    test_app.settled(side, third, Some(second), third).await;
     assert!(
         revoked.elapsed() < AT_ONCE,
         "SK-04: the copies took {:?}",
         revoked.elapsed()
     );
-    for copy in &bed.stage.service.copies {
-        assert!(!bed.is_active(side, copy, &stolen).await, "here at once");
+    for copy in &test_app.stage.service.copies {
+        assert!(
+            !test_app.is_active(side, copy, &stolen).await,
+            "here at once"
+        );
     }
     // At a resource server within the life of its cache.
-    bed.older.fetch_add(MAX_AGE.as_secs(), SeqCst);
-    judge_dead(&side.api.verify(&stolen, bed.now()).await).unwrap();
-    let new = bed.any_token(side).await;
+    test_app.older.fetch_add(MAX_AGE.as_secs(), SeqCst);
+    judge_dead(&side.api.verify(&stolen, test_app.now()).await).unwrap();
+    let new = test_app.any_token(side).await;
     assert_eq!(
-        (&kid(&new), side.api.verify(&new, bed.now()).await),
+        (&kid(&new), side.api.verify(&new, test_app.now()).await),
         (third, Ok(())),
         "and the next one signs at once"
     );
     assert_eq!(
-        side.api.verify(of_first, bed.now()).await,
+        side.api.verify(of_first, test_app.now()).await,
         Ok(()),
         "no other key suffers"
     );
-    let planted = judge_dead(&stuck.verify(&stolen, bed.now()).await);
+    let planted = judge_dead(&stuck.verify(&stolen, test_app.now()).await);
     assert!(
         planted.is_err(),
         "one who never reads the set again must be found: {planted:?}"

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     config::Source,
     db::Db,
+    error::InfraError,
     user::{Address, by_address},
-    web::error::Failure,
 };
 
 #[derive(Debug, Subcommand)]
@@ -140,7 +140,7 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
         .limit(limit)
         .all(db.read())
         .await
-        .map_err(Failure::from)?;
+        .map_err(InfraError::from)?;
     let mut list = Vec::new();
     for user in users {
         let addresses = addresses(db, user.id).await?;
@@ -216,7 +216,7 @@ pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
     let found = match Uuid::parse_str(who) {
         Ok(sub) => {
             let query = user::Entity::find().filter(user::Column::PublicId.eq(sub));
-            query.one(db.read()).await.map_err(Failure::from)?
+            query.one(db.read()).await.map_err(InfraError::from)?
         }
         Err(_) => match Address::parse(who, true) {
             Ok(address) => by_address(db.read(), &address).await?,
@@ -229,7 +229,7 @@ pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
     })
 }
 
-async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, Failure> {
+async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, InfraError> {
     Ok(user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(id))
         .filter(user_email::Column::State.eq(user_email::State::Active))

@@ -18,8 +18,8 @@ use crate::{
     client::change::{self, Against, Changed, NOT_BY_HAND, Refused, Rotation},
     config::{Block, Config, Problem, Source},
     db::Db,
+    error::InfraError,
     secret::Text,
-    web::error::Failure,
 };
 
 #[derive(Debug, Subcommand)]
@@ -341,7 +341,7 @@ fn hidden(config: &Config, id: &str) -> Option<Problem> {
 }
 
 /// What is odd about the clients of the database: those that count for nothing without having been disabled.
-pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, Failure> {
+pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, InfraError> {
     let mut found = Vec::new();
     for one in listing::listed(db, config)
         .await?

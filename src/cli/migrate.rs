@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     config::{Config, Source},
     db::Db,
-    web::error::Failure,
+    error::InfraError,
 };
 
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub(super) fn run(source: &Source, args: &MigrateArgs) -> Outcome {
 }
 
 /// Opens the configured database for a command.
-pub(super) async fn connect(config: &Config) -> Result<Db, Failure> {
+pub(super) async fn connect(config: &Config) -> Result<Db, InfraError> {
     Db::connect(
         &config.database_url(),
         config.database.max_connections.min(4),
@@ -49,7 +49,7 @@ pub(super) async fn connect(config: &Config) -> Result<Db, Failure> {
     .await
 }
 
-async fn act(db: &Db, args: &MigrateArgs) -> Result<(), Failure> {
+async fn act(db: &Db, args: &MigrateArgs) -> Result<(), InfraError> {
     if let Some(steps) = args.down {
         Migrator::down(db.pool(), Some(steps)).await?;
         out::answer(&format!("undone: {steps}"));

@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Mode, Problem, Source, load::Loaded},
-    web::error::Failure,
+    error::InfraError,
 };
 
 /// A standalone passwordless identity provider: sign-in by mailed link or code, OpenID Connect for your applications.
@@ -145,14 +145,14 @@ impl From<String> for Refusal {
     }
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
+impl From<InfraError> for Refusal {
+    fn from(failure: InfraError) -> Self {
         let next = match &failure {
-            Failure::Away { .. } => {
+            InfraError::Away { .. } => {
                 "; does it run, and is its URL right? `entree doctor` looks at everything"
             }
-            Failure::Conflict(_) => "; nothing was changed, try again",
-            Failure::Internal(_) => "",
+            InfraError::Conflict(_) => "; nothing was changed, try again",
+            InfraError::Internal(_) => "",
         };
         Self::Words(format!("{failure}{next}"))
     }

@@ -22,6 +22,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, Live, Source, live::Change, load::Loaded},
     db::{Db, Tx},
+    error::InfraError,
     federation::provider::Providers,
     health::{self, Draining},
     jobs::Jobs,
@@ -32,7 +33,6 @@ use crate::{
     telemetry::{self, Logs},
     ticket::{Policy, Tickets},
     web::{
-        error::Failure,
         layers::Layers,
         server::{self, ServerOptions},
         text::Texts,
@@ -304,7 +304,11 @@ async fn database(
     }
 }
 
-async fn open(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<(Db, Keys), Failure> {
+async fn open(
+    config: &Config,
+    masters: &MasterKeys,
+    clock: Clock,
+) -> Result<(Db, Keys), InfraError> {
     let db = Db::connect(
         &config.database_url(),
         config.database.max_connections,
@@ -314,7 +318,7 @@ async fn open(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<(Db
     if config.database.migrate {
         db.migrate().await?;
     } else if !db.pending_migrations().await?.is_empty() {
-        return Err(Failure::internal(
+        return Err(InfraError::internal(
             "its schema is not up to date: run `entree migrate`, or set database.migrate",
         ));
     }
@@ -335,7 +339,7 @@ async fn only_one(config: &Config, db: &Db) -> Result<Option<Tx>, super::Refusal
         .conn()
         .query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql))
         .await
-        .map_err(Failure::from)?;
+        .map_err(InfraError::from)?;
     if row.and_then(|row| row.try_get::<bool>("", "held").ok()) == Some(true) {
         return Ok(Some(tx));
     }

@@ -17,7 +17,7 @@ use crate::{
     audit::{Event, Kind},
     config::Source,
     db::Db,
-    web::error::Failure,
+    error::InfraError,
 };
 
 #[derive(Debug, Subcommand)]
@@ -61,7 +61,7 @@ async fn list(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
         let owner = user::Entity::find_by_id(session.user_id)
             .one(db.read())
             .await
-            .map_err(Failure::from)?;
+            .map_err(InfraError::from)?;
         list.extend(owner.map(|owner| (session, owner)));
     }
     if json {
@@ -98,7 +98,7 @@ async fn revoke(db: &Db, id: Uuid) -> Outcome {
     let row = session::Entity::find_by_id(id)
         .one(tx.conn())
         .await
-        .map_err(Failure::from)?;
+        .map_err(InfraError::from)?;
     let none = || {
         Refusal::Words(
             "there is no live session of that identifier: see `entree sessions list`".to_owned(),
@@ -124,7 +124,7 @@ pub(super) async fn live(
     db: &Db,
     of: Option<Uuid>,
     limit: u64,
-) -> Result<Vec<session::Model>, Failure> {
+) -> Result<Vec<session::Model>, InfraError> {
     let mut query = session::Entity::find()
         .filter(session::Column::RevokedAt.is_null())
         .filter(session::Column::ExpiresAt.gt(db.clock().now()));

@@ -122,7 +122,7 @@ mod tests {
     use sea_orm::EntityTrait as _;
 
     use super::*;
-    use crate::{cli::admin::tests::database, config, user::identity::Arrived};
+    use crate::{cli::admin::tests::database, config, user::identity::UpstreamAccount};
 
     #[derive(Debug, clap::Parser)]
     struct Asked {
@@ -136,7 +136,7 @@ mod tests {
 
     async fn connect(db: &Db, user: Uuid, provider: &str) {
         let tx = db.begin().await.unwrap();
-        let arrived = Arrived {
+        let arrived = UpstreamAccount {
             provider: provider.to_owned(),
             issuer: format!("https://{provider}.example"),
             subject: "1".to_owned(),

@@ -19,9 +19,9 @@ use crate::{
     audit::{Column, Entity, Model},
     config::Source,
     db::Db,
+    error::InfraError,
     secret::MasterKeys,
     user::{Address, public_ids},
-    web::error::Failure,
 };
 
 #[derive(Debug, Args)]
@@ -98,7 +98,7 @@ async fn rows(
         .order_by_desc(Column::At)
         .order_by_desc(Column::Id)
         .limit(question.limit);
-    let mut rows = query.all(db.read()).await.map_err(Failure::from)?;
+    let mut rows = query.all(db.read()).await.map_err(InfraError::from)?;
     rows.reverse();
     Ok(rows)
 }

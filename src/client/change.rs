@@ -13,8 +13,8 @@ use crate::{
     audit::{Event, Kind},
     config::{Block, Client, ClientAuth, Config, Problem, definition},
     db::Tx,
+    error::InfraError,
     secret::{Plain, Text},
-    web::error::Failure,
 };
 
 /// Keys of a block that are not set by hand in the database: the identifier never changes, and a secret on a command
@@ -77,7 +77,7 @@ pub async fn create(
     tx: &Tx,
     mut block: Block,
     against: Against<'_>,
-) -> Result<Result<Changed, Refused>, Failure> {
+) -> Result<Result<Changed, Refused>, InfraError> {
     let method = block
         .keys
         .get("token_endpoint_auth_method")
@@ -96,7 +96,7 @@ pub async fn create(
         Ok(read) => read,
         Err(problems) => return Ok(Err(Refused::Problems(problems))),
     };
-    let text = definition(&client).map_err(Failure::internal)?;
+    let text = definition(&client).map_err(InfraError::internal)?;
     if !store::add(tx, &client.client_id, text).await? {
         return Ok(Err(Refused::There));
     }
@@ -121,7 +121,7 @@ pub async fn rotate(
     id: &str,
     rotation: Rotation,
     against: Against<'_>,
-) -> Result<Result<Changed, Refused>, Failure> {
+) -> Result<Result<Changed, Refused>, InfraError> {
     let (row, mut client) = match look(tx, id, against).await? {
         Ok(found) => found,
         Err(refused) => return Ok(Err(refused)),
@@ -158,7 +158,7 @@ pub async fn set(
     id: &str,
     keys: &[(String, String)],
     against: Against<'_>,
-) -> Result<Result<Changed, Refused>, Failure> {
+) -> Result<Result<Changed, Refused>, InfraError> {
     let Some(row) = store::by_id(tx.conn(), id).await? else {
         return Ok(Err(Refused::Unknown));
     };
@@ -197,7 +197,7 @@ pub async fn set(
 ///
 /// # Errors
 /// The database's own.
-pub async fn enable(tx: &Tx, id: &str, enabled: bool) -> Result<Result<Row, Refused>, Failure> {
+pub async fn enable(tx: &Tx, id: &str, enabled: bool) -> Result<Result<Row, Refused>, InfraError> {
     let Some(mut row) = store::by_id(tx.conn(), id).await? else {
         return Ok(Err(Refused::Unknown));
     };
@@ -225,7 +225,7 @@ async fn look(
     tx: &Tx,
     id: &str,
     against: Against<'_>,
-) -> Result<Result<(Row, Client), Refused>, Failure> {
+) -> Result<Result<(Row, Client), Refused>, InfraError> {
     let Some(row) = store::by_id(tx.conn(), id).await? else {
         return Ok(Err(Refused::Unknown));
     };
@@ -240,8 +240,8 @@ async fn define(
     row: &Row,
     client: Client,
     event: Event,
-) -> Result<Result<Changed, Refused>, Failure> {
-    let text = definition(&client).map_err(Failure::internal)?;
+) -> Result<Result<Changed, Refused>, InfraError> {
+    let text = definition(&client).map_err(InfraError::internal)?;
     if !store::define(tx, row, text).await? {
         return Ok(Err(Refused::Raced));
     }

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     client::store::{self, Row},
     config::{Block, Client, Config, Problem, Stored},
-    web::error::Failure,
+    error::InfraError,
 };
 
 /// Takes over what changed in the database since the last look; `false` if nothing did. Whoever changes a client calls
@@ -13,7 +13,7 @@ use crate::{
 ///
 /// # Errors
 /// The database's own; what was in force stays.
-pub async fn follow(app: &App) -> Result<bool, Failure> {
+pub async fn follow(app: &App) -> Result<bool, InfraError> {
     let mut followed = app.config.followed().lock().await;
     let state = store::state(app.db.read()).await?;
     if *followed == Some(state) {

@@ -13,13 +13,13 @@ use sea_orm::{
 
 pub use entity::client::Model as Row;
 
-use crate::{db::Tx, web::error::Failure};
+use crate::{db::Tx, error::InfraError};
 
 /// A number that differs whenever anything changed.
 ///
 /// # Errors
 /// The database's own.
-pub async fn state(conn: &impl ConnectionTrait) -> Result<i64, Failure> {
+pub async fn state(conn: &impl ConnectionTrait) -> Result<i64, InfraError> {
     let sum = Expr::cust("CAST(COALESCE(SUM(revision), 0) AS BIGINT)");
     let query = row::Entity::find()
         .select_only()
@@ -32,7 +32,7 @@ pub async fn state(conn: &impl ConnectionTrait) -> Result<i64, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn all(conn: &impl ConnectionTrait) -> Result<Vec<Row>, Failure> {
+pub async fn all(conn: &impl ConnectionTrait) -> Result<Vec<Row>, InfraError> {
     Ok(row::Entity::find()
         .order_by_asc(row::Column::ClientId)
         .all(conn)
@@ -43,7 +43,7 @@ pub async fn all(conn: &impl ConnectionTrait) -> Result<Vec<Row>, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_id(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Row>, Failure> {
+pub async fn by_id(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Row>, InfraError> {
     Ok(row::Entity::find_by_id(id.to_owned()).one(conn).await?)
 }
 
@@ -51,7 +51,7 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Row>,
 ///
 /// # Errors
 /// The database's own.
-pub async fn add(tx: &Tx, id: &str, definition: String) -> Result<bool, Failure> {
+pub async fn add(tx: &Tx, id: &str, definition: String) -> Result<bool, InfraError> {
     let model = row::ActiveModel {
         client_id: Set(id.to_owned()),
         definition: Set(definition),
@@ -74,7 +74,7 @@ pub async fn add(tx: &Tx, id: &str, definition: String) -> Result<bool, Failure>
 ///
 /// # Errors
 /// The database's own.
-pub async fn define(tx: &Tx, read: &Row, definition: String) -> Result<bool, Failure> {
+pub async fn define(tx: &Tx, read: &Row, definition: String) -> Result<bool, InfraError> {
     change(tx, read, row::Column::Definition, definition.into()).await
 }
 
@@ -82,7 +82,7 @@ pub async fn define(tx: &Tx, read: &Row, definition: String) -> Result<bool, Fai
 ///
 /// # Errors
 /// The database's own.
-pub async fn enable(tx: &Tx, read: &Row, enabled: bool) -> Result<bool, Failure> {
+pub async fn enable(tx: &Tx, read: &Row, enabled: bool) -> Result<bool, InfraError> {
     change(tx, read, row::Column::Enabled, enabled.into()).await
 }
 
@@ -91,7 +91,7 @@ async fn change(
     read: &Row,
     column: row::Column,
     value: sea_orm::Value,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(column, Expr::value(value))
         .col_expr(

@@ -11,7 +11,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 
 use super::{
     app_return::{Redeemable, Who, redeem},
-    link::{Settled, Where, settle_in},
+    link::{LinkOutcome, Where, settle_in},
     pages::note,
     provider::{Ask, Providers},
     refused::{Code, Refused},
@@ -22,10 +22,11 @@ use crate::{
     client::VerifiedRedirect,
     config::{Client, Config},
     db::Tx,
+    error::InfraError,
     limit,
     login::{
         challenge::{challenge_of, is_challenge, is_verifier},
-        finish::Holds,
+        finish::BrowserState,
         first_party::{self, Issue, Issued, Issuer, Tokens},
         provider::find,
     },
@@ -35,7 +36,6 @@ use crate::{
     user::User,
     web::{
         caller::Caller,
-        error::Failure,
         problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
     },
 };
@@ -245,7 +245,7 @@ async fn begin(
     id: &str,
     new: &NewUpstreamLogin,
     caller: &Caller,
-) -> Result<StartAnswer, Failure> {
+) -> Result<StartAnswer, InfraError> {
     let config = app.config.get();
     let for_app = match for_app(&config, id, new) {
         Ok(for_app) => for_app,
@@ -254,9 +254,9 @@ async fn begin(
     if let Some(wait) = limit::upstream(&app.tickets, caller.ip, &config.limits).await? {
         return Ok(StartAnswer::TooMany(too_many(wait)));
     }
-    let tongue = app.texts.pick(&new.ui_locales, &caller.accept_language);
+    let localizer = app.texts.pick(&new.ui_locales, &caller.accept_language);
     Ok(
-        match set_out(app, providers, &config, id, for_app, &tongue.tag).await {
+        match set_out(app, providers, &config, id, for_app, &localizer.tag).await {
             Ok(authorization_url) => {
                 metrics::upstream_started(id);
                 let begun = UpstreamBegun {
@@ -367,7 +367,7 @@ struct Finish<'a> {
 
 impl Finish<'_> {
     /// The tokens, or why not: for the trail alone.
-    async fn run(&self) -> Result<Result<Issued, Refused>, Failure> {
+    async fn run(&self) -> Result<Result<Issued, Refused>, InfraError> {
         // switched off since the start.
         if find(&self.app.config.get(), self.id).is_none() {
             return Ok(Err(Code::ProviderDisabled.into()));
@@ -412,7 +412,7 @@ impl Finish<'_> {
         &self,
         tx: &Tx,
         found: &Redeemable,
-    ) -> Result<Result<Option<(Session, User)>, Refused>, Failure> {
+    ) -> Result<Result<Option<(Session, User)>, Refused>, InfraError> {
         let config = self.app.config.get();
         match &found.who {
             Who::Session(id) => {
@@ -422,19 +422,19 @@ impl Finish<'_> {
                 };
                 Ok(Ok(Some((current.session, current.user))))
             }
-            Who::Came(came) => {
-                let tongue = self.app.texts.pick("", &self.caller.accept_language);
+            Who::UpstreamLogin(came) => {
+                let localizer = self.app.texts.pick("", &self.caller.accept_language);
                 let at = Where {
-                    holds: Holds::default(),
+                    browser_state: BrowserState::default(),
                     connecting: false,
                     switch: false,
                     remembered: true,
-                    locale: &tongue.tag,
+                    locale: &localizer.tag,
                     caller: self.caller,
                 };
                 Ok(match settle_in(self.app, tx, came, at).await? {
-                    Some(Settled::SignedIn(done)) => Ok(Some((done.session, done.user))),
-                    Some(Settled::Refused(refused)) => Err(refused),
+                    Some(LinkOutcome::SignedIn(done)) => Ok(Some((done.session, done.user))),
+                    Some(LinkOutcome::Refused(refused)) => Err(refused),
                     _ => Ok(None),
                 })
             }
@@ -447,7 +447,7 @@ impl Finish<'_> {
         client: &Client,
         session: &Session,
         user: &User,
-    ) -> Result<Issued, Failure> {
+    ) -> Result<Issued, InfraError> {
         let (scope, nonce) = (self.body.scope.as_str(), self.body.nonce.as_deref());
         let issued = self
             .tokens

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     decide::{Decision, decide},
-    link::{Came, Settled, Where, known, without_entering},
+    link::{LinkOutcome, UpstreamLogin, Where, known, without_entering},
     pages::{Next, Place, ToApp, refuse},
     refused::{Code, Refused},
     state::ForApp,
@@ -21,18 +21,19 @@ use super::{
 use crate::{
     app::App,
     client::VerifiedRedirect,
+    error::InfraError,
     login::{
-        Trouble, Visit,
-        finish::Holds,
+        PageError, RequestContext,
+        context::see_other,
+        finish::BrowserState,
         first_party,
         page::Continue,
+        page_error,
         pending::{self, Pending, Room},
-        trouble,
-        visit::see_other,
     },
     secret::{Hash, Plain},
     ticket::{Claim, Kind, Tickets},
-    web::{error::Failure, page::show, params::Params},
+    web::{page::show, params::Params},
 };
 
 /// How long a code is good (as an authorization code, RFC 6749 §4.1.2).
@@ -53,7 +54,7 @@ pub struct Redeemable {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Who {
     /// Whoever the provider vouched for.
-    Came(Came),
+    UpstreamLogin(UpstreamLogin),
     /// Who has just proven their address in the browser: its session.
     Session(Uuid),
 }
@@ -64,25 +65,25 @@ pub enum Who {
 /// If the database or the ticket store is away.
 pub async fn arrive(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     for_app: &ForApp,
-    came: &Came,
-) -> Result<Response, Trouble> {
-    let at = outside(visit);
-    match decide(&known(app.db.read(), &visit.config, came, at).await?.facts) {
+    came: &UpstreamLogin,
+) -> Result<Response, PageError> {
+    let at = outside(context);
+    match decide(&known(app.db.read(), &context.config, came, at).await?.facts) {
         Decision::SignIn | Decision::Create => {
-            send(app, visit, for_app, Who::Came(came.clone())).await
+            send(app, context, for_app, Who::UpstreamLogin(came.clone())).await
         }
-        Decision::Prove => prove_first(app, visit, for_app).await,
+        Decision::Prove => prove_first(app, context, for_app).await,
         decision => {
             let refusal = match without_entering(decision) {
-                Settled::Refused(refusal) => refusal,
+                LinkOutcome::Refused(refusal) => refusal,
                 _ => Code::UserDisabled.into(),
             };
-            let next = refused(&app.public_url, visit, for_app, &refusal);
+            let next = refused(&app.public_url, context, for_app, &refusal);
             refuse(
                 app,
-                visit,
+                context,
                 &refusal,
                 &Place {
                     provider: &came.arrived.provider,
@@ -95,23 +96,27 @@ pub async fn arrive(
 }
 
 /// No browser of ours holds anything for an app.
-fn outside(visit: &Visit) -> Where<'_> {
+fn outside(context: &RequestContext) -> Where<'_> {
     Where {
-        holds: Holds::default(),
+        browser_state: BrowserState::default(),
         connecting: false,
         switch: false,
         remembered: true,
-        locale: &visit.tongue.tag,
-        caller: &visit.caller,
+        locale: &context.localizer.tag,
+        caller: &context.caller,
     }
 }
 
 /// C: the person proves an address in this browser; the app's request waits like a client's does. The account at the
 /// provider is left behind: no cookie says that this browser is the one that signed in there, so whoever was sent
 /// somebody else's callback would connect that account to their own user.
-async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp) -> Result<Response, Trouble> {
-    let Some(client) = first_party::find(&visit.config, &for_app.client_id) else {
-        return Err(Trouble::Request("client_id"));
+async fn prove_first(
+    app: &App,
+    context: &RequestContext,
+    for_app: &ForApp,
+) -> Result<Response, PageError> {
+    let Some(client) = first_party::find(&context.config, &for_app.client_id) else {
+        return Err(PageError::Request("client_id"));
     };
     let pending = Pending {
         client_id: client.client_id.clone(),
@@ -120,31 +125,37 @@ async fn prove_first(app: &App, visit: &Visit, for_app: &ForApp) -> Result<Respo
         mail_only: false,
         login_hint: String::new(),
         ui_locales: String::new(),
-        request: serde_json::to_string(for_app).map_err(Failure::internal)?,
+        request: serde_json::to_string(for_app).map_err(InfraError::internal)?,
         room: Room::Upstream,
         origin: None,
     };
-    let handle =
-        pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?;
-    Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
+    let handle = pending::park(
+        &app.tickets,
+        context.pre.hash(),
+        context.session_id(),
+        &pending,
+    )
+    .await?;
+    Ok(context.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
 }
 
 /// `GET /login/app`: the address is proven; on to the app, once.
 #[handler]
 pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)?;
-        let session = visit.session_id().ok_or(Trouble::Expired)?;
-        let taken = pending::take(&app.tickets, &handle, visit.asker())
+        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::Expired)?;
+        let session = context.session_id().ok_or(PageError::Expired)?;
+        let taken = pending::take(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(Trouble::Expired)?;
+            .ok_or(PageError::Expired)?;
         if taken.room != Room::Upstream {
-            return Err(Trouble::Expired);
+            return Err(PageError::Expired);
         }
-        let for_app: ForApp = serde_json::from_str(&taken.request).map_err(|_| Trouble::Expired)?;
-        send(app, &visit, &for_app, Who::Session(session)).await
+        let for_app: ForApp =
+            serde_json::from_str(&taken.request).map_err(|_| PageError::Expired)?;
+        send(app, &context, &for_app, Who::Session(session)).await
     })
     .await
 }
@@ -152,47 +163,52 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
 /// Sends the app its code, by a page: the chain began at a form elsewhere (CW-03). It goes on by itself to an https
 /// address alone. Anything on the machine may wait at a port or have taken an app's scheme, and what it began would be
 /// over before the person saw it (RFC 8252 §8.6): there they press a button that names the app.
-async fn send(app: &App, visit: &Visit, for_app: &ForApp, who: Who) -> Result<Response, Trouble> {
+async fn send(
+    app: &App,
+    context: &RequestContext,
+    for_app: &ForApp,
+    who: Who,
+) -> Result<Response, PageError> {
     // The configuration may have changed since the start.
-    let redirect = redirect(visit, for_app).ok_or(Trouble::Request("redirect_uri"))?;
+    let redirect = redirect(context, for_app).ok_or(PageError::Request("redirect_uri"))?;
     let code = Plain::generate();
     let value = serde_json::to_vec(&Redeemable {
         for_app: for_app.clone(),
         who,
     })
-    .map_err(Failure::internal)?;
+    .map_err(InfraError::internal)?;
     if !app
         .tickets
         .issue(Kind::AppCode, &code.hash(), &value, CODE_KEPT)
         .await?
     {
-        return Err(Failure::internal("a fresh 256-bit code was taken").into());
+        return Err(InfraError::internal("a fresh 256-bit code was taken").into());
     }
     let code = code.to_text();
     let href = with(&redirect, for_app, &app.public_url, &[("code", &code)]);
     if redirect.as_str().starts_with("https://") {
         return Ok(show(
             &Continue {
-                tongue: &visit.tongue,
+                localizer: &context.localizer,
                 href: &href,
             },
-            visit.site,
+            context.site,
         ));
     }
-    let client = first_party::find(&visit.config, &for_app.client_id)
+    let client = first_party::find(&context.config, &for_app.client_id)
         .map_or("", |client| client.name.as_str());
     Ok(show(
         &ToApp {
-            tongue: &visit.tongue,
+            localizer: &context.localizer,
             client,
             href: &href,
         },
-        visit.site,
+        context.site,
     ))
 }
 
-fn redirect(visit: &Visit, for_app: &ForApp) -> Option<VerifiedRedirect> {
-    let client = first_party::find(&visit.config, &for_app.client_id)?;
+fn redirect(context: &RequestContext, for_app: &ForApp) -> Option<VerifiedRedirect> {
+    let client = first_party::find(&context.config, &for_app.client_id)?;
     VerifiedRedirect::check(client, &for_app.redirect_uri)
 }
 
@@ -214,7 +230,7 @@ fn with(
 #[must_use]
 pub fn refused<'a>(
     public_url: &str,
-    visit: &Visit,
+    context: &RequestContext,
     for_app: &ForApp,
     refused: &Refused,
 ) -> Next<'a> {
@@ -223,7 +239,7 @@ pub fn refused<'a>(
         code if code.status() == 503 || code == Code::ProviderTrouble => "temporarily_unavailable",
         _ => "server_error",
     };
-    match redirect(visit, for_app) {
+    match redirect(context, for_app) {
         Some(redirect) => Next::App(with(&redirect, for_app, public_url, &[("error", error)])),
         None => Next::SignIn(None),
     }
@@ -239,7 +255,7 @@ pub async fn redeem(
     code: &str,
     provider: &str,
     challenge: &str,
-) -> Result<Result<Redeemable, Refused>, Failure> {
+) -> Result<Result<Redeemable, Refused>, InfraError> {
     let refused = |why: &str| Err(Refused::new(Code::AppCode, why));
     let fits = |value: &[u8]| {
         let Ok(found) = serde_json::from_slice::<Redeemable>(value) else {

@@ -4,7 +4,7 @@ use poem::Response;
 
 use super::{
     app_return,
-    link::{Came, Settled, Where, settle},
+    link::{LinkOutcome, UpstreamLogin, Where, settle},
     pages::{Next, Place, own, refuse},
     start::ask_path,
     state::{Intent, State},
@@ -12,13 +12,13 @@ use super::{
 use crate::{
     app::App,
     login::{
-        Trouble, Visit,
+        PageError, RequestContext,
+        context::see_other,
         finish::SignedIn,
         page::Continue,
         pending::Pending,
-        pending_link::{self, PendingLink, Wants},
+        pending_link::{self, LinkRequirement, PendingLink},
         sign_in::pending_of,
-        visit::see_other,
     },
     web::page::show,
 };
@@ -29,34 +29,34 @@ use crate::{
 /// If the database or the ticket store is away.
 pub async fn arrive(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     state: &State,
-    came: &Came,
-) -> Result<Response, Trouble> {
+    came: &UpstreamLogin,
+) -> Result<Response, PageError> {
     if let Intent::App(for_app) = &state.intent {
-        return app_return::arrive(app, visit, for_app, came).await;
+        return app_return::arrive(app, context, for_app, came).await;
     }
     let connecting = state.intent == Intent::Link;
     let at = Where {
-        holds: visit.holds(),
+        browser_state: context.browser_state(),
         connecting,
         switch: false,
         remembered: false,
-        locale: &visit.tongue.tag,
-        caller: &visit.caller,
+        locale: &context.localizer.tag,
+        caller: &context.caller,
     };
     match settle(app, came, at).await? {
-        Settled::SignedIn(done) => signed_in(app, visit, &done, state.txn()).await,
-        Settled::Own => Ok(own(visit, &came.arrived.provider)),
-        Settled::Waits(wants) => {
+        LinkOutcome::SignedIn(done) => signed_in(app, context, &done, state.txn()).await,
+        LinkOutcome::Own => Ok(own(context, &came.arrived.provider)),
+        LinkOutcome::Waits(wants) => {
             let link = PendingLink {
                 session: state.session.filter(|_| connecting),
                 txn: state.txn().map(str::to_owned),
-                ..came.waiting(wants, app, &visit.config, &visit.tongue)
+                ..came.waiting(wants, app, &context.config, &context.localizer)
             };
-            wait(app, visit, &link).await
+            wait(app, context, &link).await
         }
-        Settled::Refused(refused) => {
+        LinkOutcome::Refused(refused) => {
             let next = if connecting {
                 Next::Account
             } else {
@@ -64,7 +64,7 @@ pub async fn arrive(
             };
             refuse(
                 app,
-                visit,
+                context,
                 &refused,
                 &Place {
                     provider: &came.arrived.provider,
@@ -80,14 +80,20 @@ pub async fn arrive(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn wait(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response, Trouble> {
-    let handle = pending_link::park(&app.tickets, visit.pre.hash(), link).await?;
+pub async fn wait(
+    app: &App,
+    context: &RequestContext,
+    link: &PendingLink,
+) -> Result<Response, PageError> {
+    let handle = pending_link::park(&app.tickets, context.pre.hash(), link).await?;
     let path = match (link.wants, &link.txn) {
-        (Wants::Switch | Wants::Yes, _) => ask_path(&handle),
-        (Wants::Proof, Some(txn)) => format!("/login?txn={txn}&link={}", handle.to_text()),
-        (Wants::Proof, None) => format!("/login?link={}", handle.to_text()),
+        (LinkRequirement::Switch | LinkRequirement::Yes, _) => ask_path(&handle),
+        (LinkRequirement::Proof, Some(txn)) => {
+            format!("/login?txn={txn}&link={}", handle.to_text())
+        }
+        (LinkRequirement::Proof, None) => format!("/login?link={}", handle.to_text()),
     };
-    Ok(visit.answer(see_other(&path)))
+    Ok(context.answer(see_other(&path)))
 }
 
 /// The cookies of a sign-in, and on to the client's request or the account. A client's request goes on by a page: the
@@ -97,31 +103,35 @@ pub async fn wait(app: &App, visit: &Visit, link: &PendingLink) -> Result<Respon
 /// If the ticket store is away.
 pub async fn signed_in(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     done: &SignedIn,
     txn: Option<&str>,
-) -> Result<Response, Trouble> {
-    Ok(visit.answer_signed_in(go_on(app, visit, txn).await?, done))
+) -> Result<Response, PageError> {
+    Ok(context.answer_signed_in(go_on(app, context, txn).await?, done))
 }
 
 /// On to the client's request or the account.
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn go_on(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Response, Trouble> {
+pub async fn go_on(
+    app: &App,
+    context: &RequestContext,
+    txn: Option<&str>,
+) -> Result<Response, PageError> {
     let Some(txn) = txn else {
         return Ok(see_other("/account"));
     };
-    let pending = request_of(app, visit, Some(txn)).await?;
+    let pending = request_of(app, context, Some(txn)).await?;
     let room = pending
         .as_ref()
         .map(|pending| pending.room)
         .unwrap_or_default();
     let href = format!("{}?txn={txn}", room.resume_path());
-    let site = visit.site_of(pending.as_ref().map(|pending| pending.client_id.as_str()));
+    let site = context.site_of(pending.as_ref().map(|pending| pending.client_id.as_str()));
     Ok(show(
         &Continue {
-            tongue: &visit.tongue,
+            localizer: &context.localizer,
             href: &href,
         },
         site,
@@ -134,11 +144,11 @@ pub async fn go_on(app: &App, visit: &Visit, txn: Option<&str>) -> Result<Respon
 /// If the ticket store is away.
 pub async fn request_of(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     txn: Option<&str>,
-) -> Result<Option<Pending>, Trouble> {
-    match pending_of(app, visit, txn).await {
-        Err(Trouble::Expired) => Ok(None),
+) -> Result<Option<Pending>, PageError> {
+    match pending_of(app, context, txn).await {
+        Err(PageError::Expired) => Ok(None),
         found => found,
     }
 }

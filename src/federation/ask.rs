@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     arrive::{go_on, request_of, signed_in, wait},
-    link::{Came, Settled, Where, settle},
+    link::{LinkOutcome, UpstreamLogin, Where, settle},
     pages::{Ask, Next, Place, refuse},
     refused::{Code, Refused},
 };
@@ -15,17 +15,17 @@ use crate::{
     app::App,
     db::Tx,
     login::{
-        Trouble, Visit,
+        PageError, RequestContext,
+        context::{Form, see_other},
         finish::{connect, tell},
         flow::{self, Flow, State},
         page::Continue,
-        pending_link::{self, PendingLink, Wants},
+        page_error,
+        pending_link::{self, LinkRequirement, PendingLink},
         provider,
         resume::{continue_path, link_of},
-        trouble,
-        visit::{Form, see_other},
     },
-    mail::outbox::LetterKind,
+    mail::outbox::EmailKind,
     secret::Plain,
     session::{self, Current},
     user::{self, identity},
@@ -57,32 +57,46 @@ impl Waits {
 }
 
 /// The link that the parameters name, if it waits for somebody in this browser.
-async fn waits(app: &App, visit: &Visit, params: &Params) -> Result<Waits, Trouble> {
+async fn waits(app: &App, context: &RequestContext, params: &Params) -> Result<Waits, PageError> {
     let found = match (
         params.one_within("link", 43)?,
         params.one_within("flow", 36)?,
     ) {
-        (Some(handle), None) => in_ticket(app, visit, handle).await?,
-        (None, Some(id)) => in_flow(app, visit, id).await?,
+        (Some(handle), None) => in_ticket(app, context, handle).await?,
+        (None, Some(id)) => in_flow(app, context, id).await?,
         _ => None,
     };
     match found {
         Some(found) => Ok(found),
-        None => Err(pending_link::refused(app, visit).await?),
+        None => Err(pending_link::refused(app, context).await?),
     }
 }
 
-async fn in_ticket(app: &App, visit: &Visit, handle: &str) -> Result<Option<Waits>, Trouble> {
+async fn in_ticket(
+    app: &App,
+    context: &RequestContext,
+    handle: &str,
+) -> Result<Option<Waits>, PageError> {
     let Some(handle) = Plain::parse(handle) else {
         return Ok(None);
     };
-    let link = pending_link::look(&app.tickets, &handle, visit.asker(), app.clock().now()).await?;
+    let link = pending_link::look(
+        &app.tickets,
+        &handle,
+        context.requester(),
+        app.clock().now(),
+    )
+    .await?;
     Ok(link
-        .filter(|link| link.wants != Wants::Proof)
+        .filter(|link| link.wants != LinkRequirement::Proof)
         .map(|link| Waits::Ticket(handle, link)))
 }
 
-async fn in_flow(app: &App, visit: &Visit, id: &str) -> Result<Option<Waits>, Trouble> {
+async fn in_flow(
+    app: &App,
+    context: &RequestContext,
+    id: &str,
+) -> Result<Option<Waits>, PageError> {
     let Ok(id) = Uuid::try_parse(id) else {
         return Ok(None);
     };
@@ -91,7 +105,7 @@ async fn in_flow(app: &App, visit: &Visit, id: &str) -> Result<Option<Waits>, Tr
     };
     let mine = flow.state == State::Consumed
         && flow.session_id.is_some()
-        && flow.session_id == visit.session_id();
+        && flow.session_id == context.session_id();
     let link = link_of(&flow)?.filter(|_| mine && flow.link_settled_at.is_none());
     Ok(link.map(|link| Waits::Flow(Box::new(flow), link)))
 }
@@ -99,19 +113,19 @@ async fn in_flow(app: &App, visit: &Visit, id: &str) -> Result<Option<Waits>, Tr
 /// `GET /login/identity`.
 #[handler]
 pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
-        let waits = waits(app, &visit, &Params::from_query(request)?).await?;
-        let Some(current) = &visit.current else {
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
+        let waits = waits(app, &context, &Params::from_query(request)?).await?;
+        let Some(current) = &context.current else {
             return Ok(see_other("/login"));
         };
         let link = waits.link();
-        if provider::speaks_for(&visit.config, &link.arrived).is_none() {
+        if provider::is_trusted_issuer(&context.config, &link.arrived).is_none() {
             return match &waits {
                 // Nothing is asked there either.
                 Waits::Flow(flow, _) => Ok(see_other(&continue_path(flow.id))),
                 Waits::Ticket(..) => {
-                    refused(app, &visit, &Code::ProviderDisabled.into(), link).await
+                    refused(app, &context, &Code::ProviderDisabled.into(), link).await
                 }
             };
         }
@@ -119,11 +133,11 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
             .await?
             .map(|row| row.email)
             .unwrap_or_default();
-        let switch = link.wants == Wants::Switch;
+        let switch = link.wants == LinkRequirement::Switch;
         let others = identity::of_user(app.db.read(), current.user.id).await?;
         let (field, value) = waits.about();
         let page = Ask {
-            tongue: &visit.tongue,
+            localizer: &context.localizer,
             provider: &link.provider_name,
             account: link.arrived.label().unwrap_or_default(),
             email: &email,
@@ -132,16 +146,16 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
                 && others
                     .iter()
                     .any(|other| other.issuer == link.arrived.issuer),
-            form_token: &visit.form_token(app, "identity", &value),
+            form_token: &context.form_token(app, "identity", &value),
             about: (field, &value),
         };
         let client = match &waits {
             Waits::Flow(flow, _) => flow.client_id.clone(),
-            Waits::Ticket(_, link) => request_of(app, &visit, link.txn.as_deref())
+            Waits::Ticket(_, link) => request_of(app, &context, link.txn.as_deref())
                 .await?
                 .map(|asked| asked.client_id),
         };
-        Ok(show(&page, visit.site_of(client.as_deref())))
+        Ok(show(&page, context.site_of(client.as_deref())))
     })
     .await
 }
@@ -149,8 +163,8 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
 /// `POST /login/identity`.
 #[handler]
 pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["link", "flow", "decision", "form_token"])?;
         let about = params
@@ -163,20 +177,20 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
             context: about,
             allow_null_origin: false,
         };
-        visit.check_form(app, request, &form)?;
+        context.check_form(app, request, &form)?;
         let yes = match params.one("decision")? {
             Some("yes") => true,
             Some("no") => false,
             _ => {
-                return Err(Trouble::Parameter(
+                return Err(PageError::Parameter(
                     "decision".to_owned(),
                     poem::http::StatusCode::BAD_REQUEST,
                 ));
             }
         };
-        match waits(app, &visit, &params).await? {
-            Waits::Ticket(handle, _) => by_ticket(app, &visit, &handle, yes).await,
-            Waits::Flow(flow, link) => by_flow(app, &visit, &flow, &link, yes).await,
+        match waits(app, &context, &params).await? {
+            Waits::Ticket(handle, _) => by_ticket(app, &context, &handle, yes).await,
+            Waits::Flow(flow, link) => by_flow(app, &context, &flow, &link, yes).await,
         }
     })
     .await
@@ -184,86 +198,94 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
 
 async fn by_ticket(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     handle: &Plain,
     yes: bool,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let now = app.clock().now();
-    let Some(link) = pending_link::take(&app.tickets, handle, visit.asker(), now).await? else {
-        return Err(pending_link::refused(app, visit).await?);
+    let Some(link) = pending_link::take(&app.tickets, handle, context.requester(), now).await?
+    else {
+        return Err(pending_link::refused(app, context).await?);
     };
     match (link.wants, yes) {
         // Whoever stays goes on with the client's request as who they are.
-        (_, false) => go_on(app, visit, link.txn.as_deref()).await,
-        (Wants::Switch, true) => switch(app, visit, &link).await,
-        (Wants::Yes, true) => {
-            let same = link.session.is_some() && link.session == visit.session_id();
-            let Some(current) = visit.current.as_ref().filter(|_| same) else {
-                return refused(app, visit, &Code::SessionChanged.into(), &link).await;
+        (_, false) => go_on(app, context, link.txn.as_deref()).await,
+        (LinkRequirement::Switch, true) => switch(app, context, &link).await,
+        (LinkRequirement::Yes, true) => {
+            let same = link.session.is_some() && link.session == context.session_id();
+            let Some(current) = context.current.as_ref().filter(|_| same) else {
+                return refused(app, context, &Code::SessionChanged.into(), &link).await;
             };
             let answer = see_other("/account");
-            add(app, visit, current, &link, None, answer).await
+            add(app, context, current, &link, None, answer).await
         }
-        (Wants::Proof, true) => Err(Trouble::Expired),
+        (LinkRequirement::Proof, true) => Err(PageError::Expired),
     }
 }
 
 /// They have agreed to leave the session that was here.
-async fn switch(app: &App, visit: &Visit, link: &PendingLink) -> Result<Response, Trouble> {
-    let came = Came::again(link);
+async fn switch(
+    app: &App,
+    context: &RequestContext,
+    link: &PendingLink,
+) -> Result<Response, PageError> {
+    let came = UpstreamLogin::again(link);
     let at = Where {
-        holds: visit.holds(),
+        browser_state: context.browser_state(),
         connecting: false,
         switch: true,
         remembered: false,
-        locale: &visit.tongue.tag,
-        caller: &visit.caller,
+        locale: &context.localizer.tag,
+        caller: &context.caller,
     };
     match settle(app, &came, at).await? {
-        Settled::SignedIn(done) => {
+        LinkOutcome::SignedIn(done) => {
             // A form's POST leads nowhere by a redirect that might end elsewhere (CW-02).
-            signed_in(app, visit, &done, link.txn.as_deref()).await
+            signed_in(app, context, &done, link.txn.as_deref()).await
         }
-        Settled::Waits(wants) => {
-            let anew = link.clone().anew(app.clock().now()).ok_or(Trouble::Link)?;
-            wait(app, visit, &PendingLink { wants, ..anew }).await
+        LinkOutcome::Waits(wants) => {
+            let anew = link
+                .clone()
+                .anew(app.clock().now())
+                .ok_or(PageError::Link)?;
+            wait(app, context, &PendingLink { wants, ..anew }).await
         }
-        Settled::Own => Ok(see_other("/account")),
-        Settled::Refused(refusal) => refused(app, visit, &refusal, link).await,
+        LinkOutcome::Own => Ok(see_other("/account")),
+        LinkOutcome::Refused(refusal) => refused(app, context, &refusal, link).await,
     }
 }
 
 /// E and G: the address was proven in this browser a moment ago; the account goes to whoever has it.
 async fn by_flow(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     flow: &Flow,
     link: &PendingLink,
     yes: bool,
-) -> Result<Response, Trouble> {
-    let Some(current) = &visit.current else {
-        return Err(Trouble::Stale);
+) -> Result<Response, PageError> {
+    let Some(current) = &context.current else {
+        return Err(PageError::Stale);
     };
-    let site = visit.site_of(flow.client_id.as_deref());
+    let site = context.site_of(flow.client_id.as_deref());
     let on = || {
         show(
             &Continue {
-                tongue: &visit.tongue,
+                localizer: &context.localizer,
                 href: &continue_path(flow.id),
             },
             site,
         )
     };
-    if yes && provider::speaks_for(&visit.config, &link.arrived).is_none() {
+    if yes && provider::is_trusted_issuer(&context.config, &link.arrived).is_none() {
         // The question is not asked again, so that the rest of the sign-in goes on.
         let place = Place {
             provider: &link.arrived.provider,
             next: Next::On(continue_path(flow.id)),
         };
-        return refuse(app, visit, &Code::ProviderDisabled.into(), &place).await;
+        return refuse(app, context, &Code::ProviderDisabled.into(), &place).await;
     }
     if yes {
-        return add(app, visit, current, link, Some(flow), on()).await;
+        return add(app, context, current, link, Some(flow), on()).await;
     }
     let tx = app.db.begin().await?;
     flow::settle_link(&tx, flow.id).await?;
@@ -275,17 +297,23 @@ async fn by_flow(
 /// told by mail.
 async fn add(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     current: &Current,
     link: &PendingLink,
     flow: Option<&Flow>,
     answer: Response,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let tx = app.db.begin().await?;
     // Read again: since the request came the session may have ended, or somebody reclaimed the account.
-    let now = session::by_id(tx.conn(), current.session.id, tx.now, &visit.config.session).await?;
+    let now = session::by_id(
+        tx.conn(),
+        current.session.id,
+        tx.now,
+        &context.config.session,
+    )
+    .await?;
     let refusal = match &now {
-        _ if provider::speaks_for(&app.config.get(), &link.arrived).is_none() => {
+        _ if provider::is_trusted_issuer(&app.config.get(), &link.arrived).is_none() => {
             Some(Code::ProviderDisabled)
         }
         Some(now) if session::is_fresh(&now.session, tx.now) => None,
@@ -296,7 +324,7 @@ async fn add(
         drop(tx);
         return refused(
             app,
-            visit,
+            context,
             &refusal.unwrap_or(Code::SessionChanged).into(),
             link,
         )
@@ -306,30 +334,30 @@ async fn add(
         && !flow::settle_link(&tx, flow.id).await?
     {
         drop(tx);
-        return Err(pending_link::refused(app, visit).await?);
+        return Err(pending_link::refused(app, context).await?);
     }
-    if connect(&tx, &current.user, &link.arrived, &visit.caller)
+    if connect(&tx, &current.user, &link.arrived, &context.caller)
         .await?
         .is_none()
     {
         // Committed: a link that was answered is settled.
         tx.commit().await?;
-        return refused(app, visit, &Code::LinkTaken.into(), link).await;
+        return refused(app, context, &Code::LinkTaken.into(), link).await;
     }
     let Some(sid) = session::rotate(&tx, current.session.id).await? else {
-        return Err(Trouble::Stale);
+        return Err(PageError::Stale);
     };
     told(
         &tx,
         current,
-        &visit.tongue.tag,
+        &context.localizer.tag,
         &link.arrived.provider,
-        LetterKind::ProviderConnected,
+        EmailKind::ProviderConnected,
     )
     .await?;
     tx.commit().await?;
     app.outbox.notify_one();
-    Ok(visit.answer_rotated(answer, &sid, current.session.remembered))
+    Ok(context.answer_rotated(answer, &sid, current.session.remembered))
 }
 
 /// Tells the owner by mail what happened to their account (LK-07).
@@ -341,8 +369,8 @@ pub async fn told(
     current: &Current,
     locale: &str,
     provider: &str,
-    kind: LetterKind,
-) -> Result<(), Trouble> {
+    kind: EmailKind,
+) -> Result<(), PageError> {
     let Some(address) = user::address_of(tx.conn(), current.user.id).await? else {
         return Ok(());
     };
@@ -358,12 +386,12 @@ pub async fn told(
 
 async fn refused(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     refusal: &Refused,
     link: &PendingLink,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     // Who came to sign in has, perhaps, a client's request that waits; who came to connect something has their account.
-    let next = if link.wants == Wants::Switch {
+    let next = if link.wants == LinkRequirement::Switch {
         Next::SignIn(link.txn.as_deref())
     } else {
         Next::Account
@@ -372,5 +400,5 @@ async fn refused(
         provider: &link.arrived.provider,
         next,
     };
-    refuse(app, visit, refusal, &place).await
+    refuse(app, context, refusal, &place).await
 }

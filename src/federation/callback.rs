@@ -23,7 +23,7 @@ use crate::{
     app::App,
     config::Budget,
     limit,
-    login::{Trouble, Visit, trouble, visit::see_other},
+    login::{PageError, RequestContext, context::see_other, page_error},
     secret::{Hash, Plain},
     ticket::{Claim, Kind},
     web::params::{ParamError, Params},
@@ -146,13 +146,13 @@ pub async fn callback(
     Path(id): Path<String>,
     request: &Request,
 ) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let given =
             check_method(providers, &id, request.method(), false).and_then(|()| in_query(request));
         match given {
-            Ok(given) => take(app, providers, &visit, &id, &given).await,
-            Err(refused) => outright(app, &visit, &id, &refused, "POST").await,
+            Ok(given) => take(app, providers, &context, &id, &given).await,
+            Err(refused) => outright(app, &context, &id, &refused, "POST").await,
         }
     })
     .await
@@ -161,16 +161,16 @@ pub async fn callback(
 /// Refuses what comes before any flow is known. `allow` is what the other kind of provider answers by (RFC 9110 §15.5.6).
 async fn outright(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     id: &str,
     refused: &Refused,
     allow: &'static str,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let place = Place {
         provider: id,
         next: Next::SignIn(None),
     };
-    let mut response = refuse(app, visit, refused, &place).await?;
+    let mut response = refuse(app, context, refused, &place).await?;
     if refused.code == Code::Method {
         // A HEAD is refused where a GET is taken.
         let allow = if refused.detail == "HEAD" {
@@ -207,21 +207,21 @@ pub async fn posted(
     request: &Request,
     body: Body,
 ) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::without_cookies(app, request);
+    page_error::page(app, request, async {
+        let context = RequestContext::without_cookies(app, request);
         let given = match in_form(app, providers, &id, request, body).await {
             Ok(given) => given,
-            Err(refused) => return outright(app, &visit, &id, &refused, "GET").await,
+            Err(refused) => return outright(app, &context, &id, &refused, "GET").await,
         };
-        if let Some(wait) = over(app, &visit, &given.state).await {
-            return Err(Trouble::Busy(wait));
+        if let Some(wait) = over(app, &context, &given.state).await {
+            return Err(PageError::Busy(wait));
         }
         match put_by(app, &given).await {
             Ok(handle) => Ok(see_other(&format!(
                 "/upstream/{id}/callback/resume?h={}",
                 handle.to_text()
             ))),
-            Err(refused) => outright(app, &visit, &id, &refused, "GET").await,
+            Err(refused) => outright(app, &context, &id, &refused, "GET").await,
         }
     })
     .await
@@ -245,7 +245,7 @@ async fn in_form(
 
 /// A POST spends no state, so one state could fill the ticket store: few a state, and all by the asker's network. With
 /// the store away nothing can be kept in it either.
-async fn over(app: &App, visit: &Visit, state: &str) -> Option<Duration> {
+async fn over(app: &App, context: &RequestContext, state: &str) -> Option<Duration> {
     let state = Hash::of(state.as_bytes());
     let wait = limit::hit(&app.tickets, "posted answer", &state, &POSTED_A_STATE)
         .await
@@ -254,7 +254,7 @@ async fn over(app: &App, visit: &Visit, state: &str) -> Option<Duration> {
     if wait.is_some() {
         return wait;
     }
-    limit::upstream(&app.tickets, visit.caller.ip, &visit.config.limits)
+    limit::upstream(&app.tickets, context.caller.ip, &context.config.limits)
         .await
         .ok()
         .flatten()
@@ -281,15 +281,15 @@ pub async fn resume(
     Path(id): Path<String>,
     request: &Request,
 ) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let given = match check_method(providers, &id, &Method::POST, true) {
             Ok(()) => put_by_before(app, request).await,
             Err(refused) => Err(refused),
         };
         match given {
-            Ok(given) => take(app, providers, &visit, &id, &given).await,
-            Err(refused) => outright(app, &visit, &id, &refused, "POST").await,
+            Ok(given) => take(app, providers, &context, &id, &given).await,
+            Err(refused) => outright(app, &context, &id, &refused, "POST").await,
         }
     })
     .await
@@ -319,19 +319,19 @@ async fn put_by_before(app: &App, request: &Request) -> Result<Given, Refused> {
 async fn take(
     app: &App,
     providers: &Providers,
-    visit: &Visit,
+    context: &RequestContext,
     id: &str,
     given: &Given,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let state = match state::claim(&app.tickets, &given.state).await {
         Ok(state) => state,
-        Err(refused) => return outright(app, visit, id, &refused, "GET").await,
+        Err(refused) => return outright(app, context, id, &refused, "GET").await,
     };
-    match identified(app, providers, visit, id, given, &state).await {
-        Ok(came) => arrive(app, visit, &state, &came).await,
+    match identified(app, providers, context, id, given, &state).await {
+        Ok(came) => arrive(app, context, &state, &came).await,
         Err(refused) => {
-            let next = next(&app.public_url, visit, id, &state, &refused);
-            refuse(app, visit, &refused, &Place { provider: id, next }).await
+            let next = next(&app.public_url, context, id, &state, &refused);
+            refuse(app, context, &refused, &Place { provider: id, next }).await
         }
     }
 }
@@ -339,14 +339,14 @@ async fn take(
 async fn identified(
     app: &App,
     providers: &Providers,
-    visit: &Visit,
+    context: &RequestContext,
     id: &str,
     given: &Given,
     state: &State,
-) -> Result<super::link::Came, Refused> {
-    state::check(state, id, visit, app.clock().now())?;
-    state::check_session(state, visit)?;
-    Ok(super::link::Came::new(
+) -> Result<super::link::UpstreamLogin, Refused> {
+    state::check(state, id, context, app.clock().now())?;
+    state::check_session(state, context)?;
+    Ok(super::link::UpstreamLogin::new(
         providers.identify(&state.record, &given.answer()).await?,
     ))
 }
@@ -355,7 +355,7 @@ async fn identified(
 /// shown.
 fn next<'a>(
     public_url: &str,
-    visit: &Visit,
+    context: &RequestContext,
     id: &str,
     state: &'a State,
     refused: &Refused,
@@ -366,7 +366,7 @@ fn next<'a>(
     match &state.intent {
         Intent::Login { txn } => Next::SignIn(txn.as_deref()),
         Intent::Link => Next::Account,
-        Intent::App(for_app) => super::app_return::refused(public_url, visit, for_app, refused),
+        Intent::App(for_app) => super::app_return::refused(public_url, context, for_app, refused),
     }
 }
 

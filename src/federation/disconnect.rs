@@ -15,9 +15,10 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     login::{
-        Trouble, Visit, account::disconnect_form, first_party::Issuer, trouble, visit::see_other,
+        PageError, RequestContext, account::disconnect_form, context::see_other,
+        first_party::Issuer, page_error,
     },
-    mail::outbox::LetterKind,
+    mail::outbox::EmailKind,
     session::{self, Current},
     user::{
         self, Identity,
@@ -35,11 +36,11 @@ pub async fn disconnect(
     request: &Request,
     body: Body,
 ) -> Response {
-    trouble::page(app, request, async {
-        let id = Uuid::try_parse(&id).map_err(|_| Trouble::NotFound)?;
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let id = Uuid::try_parse(&id).map_err(|_| PageError::NotFound)?;
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        let current = visit.check_session_form(app, request, &params, &disconnect_form(id))?;
+        let current = context.check_session_form(app, request, &params, &disconnect_form(id))?;
         let mine = identity::of_user(app.db.read(), current.user.id)
             .await?
             .into_iter()
@@ -47,15 +48,15 @@ pub async fn disconnect(
         let Some(mine) = mine else {
             return Ok(see_other("/account"));
         };
-        match remove(app, tokens, &visit, current, &mine).await? {
-            Ok(from_it) if from_it => Ok(visit.answer_signed_out(see_other("/logged-out"))),
+        match remove(app, tokens, &context, current, &mine).await? {
+            Ok(from_it) if from_it => Ok(context.answer_signed_out(see_other("/logged-out"))),
             Ok(_) => Ok(see_other("/account")),
             Err(code) => {
                 let place = Place {
                     provider: &mine.provider,
                     next: Next::Account,
                 };
-                refuse(app, &visit, &code.into(), &place).await
+                refuse(app, &context, &code.into(), &place).await
             }
         }
     })
@@ -66,13 +67,19 @@ pub async fn disconnect(
 async fn remove(
     app: &App,
     tokens: &Issuer,
-    visit: &Visit,
+    context: &RequestContext,
     current: &Current,
     mine: &Identity,
-) -> Result<Result<bool, Code>, Trouble> {
+) -> Result<Result<bool, Code>, PageError> {
     let tx = app.db.begin().await?;
     // Read again: it may have ended, or its user have been locked out, since the page was asked for.
-    let read = session::by_id(tx.conn(), current.session.id, tx.now, &visit.config.session).await?;
+    let read = session::by_id(
+        tx.conn(),
+        current.session.id,
+        tx.now,
+        &context.config.session,
+    )
+    .await?;
     if !read.is_some_and(|now| session::is_fresh(&now.session, tx.now)) {
         return Ok(Err(Code::LinkStaleAuth));
     }
@@ -89,15 +96,15 @@ async fn remove(
         .session(current.session.id);
     event
         .provider(&mine.provider)
-        .caller(&visit.caller.network, &visit.caller.request_id)
+        .caller(&context.caller.network, &context.caller.request_id)
         .record(&tx)
         .await?;
     told(
         &tx,
         current,
-        &visit.tongue.tag,
+        &context.localizer.tag,
         &mine.provider,
-        LetterKind::ProviderDisconnected,
+        EmailKind::ProviderDisconnected,
     )
     .await?;
     tx.commit().await?;

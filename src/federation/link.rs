@@ -14,28 +14,29 @@ use crate::{
     app::App,
     config::{Config, SignUp},
     db::Tx,
+    error::InfraError,
     login::{
-        finish::{CLOSED, Finished, HELD, Holds, Of, Proof, SignedIn, UNLINKED, finish},
-        pending_link::{PendingLink, Wants},
+        finish::{BrowserState, CLOSED, Finished, HELD, Of, Proof, SignedIn, UNLINKED, finish},
+        pending_link::{LinkRequirement, PendingLink},
         provider,
     },
     telemetry::metrics,
-    user::{self, Address, Arrived, State, identity},
-    web::{caller::Caller, error::Failure, text::Tongue},
+    user::{self, Address, State, UpstreamAccount, identity},
+    web::{caller::Caller, text::Localizer},
 };
 
 /// Who came back, as all that follows needs to know them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Came {
+pub struct UpstreamLogin {
     /// The account.
-    pub arrived: Arrived,
+    pub arrived: UpstreamAccount,
     /// The provider ran the mailbox of its address when they came back: by the settings of then.
     pub authoritative: bool,
     /// How it was proven there, separated by blanks.
     pub amr: String,
 }
 
-impl Came {
+impl UpstreamLogin {
     /// From what was identified. `amr` values stand in our tokens: only plain words of RFC 8176's kind are kept, so that
     /// none reads like a name of ours (`urn:entree:…`).
     #[must_use]
@@ -43,7 +44,7 @@ impl Came {
         let plain = |word: &String| (1..=32).contains(&word.len()) && word.bytes().all(is_plain);
         let amr: Vec<String> = identity.amr.into_iter().filter(plain).take(10).collect();
         Self {
-            arrived: Arrived {
+            arrived: UpstreamAccount {
                 provider: identity.provider,
                 issuer: identity.issuer,
                 subject: identity.subject,
@@ -74,16 +75,16 @@ impl Came {
     #[must_use]
     pub fn waiting(
         &self,
-        wants: Wants,
+        wants: LinkRequirement,
         app: &App,
         config: &Config,
-        tongue: &Tongue,
+        localizer: &Localizer,
     ) -> PendingLink {
         PendingLink {
             arrived: self.arrived.clone(),
             authoritative: self.authoritative,
             amr: self.amr.clone(),
-            provider_name: provider::name_or_words(config, &self.arrived.provider, tongue),
+            provider_name: provider::name_or_words(config, &self.arrived.provider, localizer),
             wants,
             session: None,
             txn: None,
@@ -102,7 +103,7 @@ fn is_plain(byte: u8) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Where<'a> {
     /// What the browser holds; all none for apps.
-    pub holds: Holds<'a>,
+    pub browser_state: BrowserState<'a>,
     /// They set out to connect it to whoever is signed in.
     pub connecting: bool,
     /// They have agreed to leave somebody else's session.
@@ -117,13 +118,13 @@ pub struct Where<'a> {
 
 /// How it ended.
 #[derive(Debug)]
-pub enum Settled {
+pub enum LinkOutcome {
     /// Signed in.
     SignedIn(Box<SignedIn>),
     /// It is theirs already.
     Own,
     /// It waits for something.
-    Waits(Wants),
+    Waits(LinkRequirement),
     /// Refused, with a word for the trail.
     Refused(Refused),
 }
@@ -132,7 +133,11 @@ pub enum Settled {
 ///
 /// # Errors
 /// The database's own.
-pub async fn settle(app: &App, came: &Came, at: Where<'_>) -> Result<Settled, Failure> {
+pub async fn settle(
+    app: &App,
+    came: &UpstreamLogin,
+    at: Where<'_>,
+) -> Result<LinkOutcome, InfraError> {
     // Once more if another first sign-in of the same person was quicker: then their link is there (LK-09). Or if the
     // account was disconnected meanwhile: then it is a stranger's.
     for _ in 0..2 {
@@ -142,7 +147,7 @@ pub async fn settle(app: &App, came: &Came, at: Where<'_>) -> Result<Settled, Fa
             return Ok(settled);
         }
     }
-    Ok(Settled::Waits(Wants::Proof))
+    Ok(LinkOutcome::Waits(LinkRequirement::Proof))
 }
 
 /// What the database knows of somebody who came back.
@@ -161,9 +166,9 @@ pub struct Known {
 pub async fn known(
     conn: &impl ConnectionTrait,
     config: &Config,
-    came: &Came,
+    came: &UpstreamLogin,
     at: Where<'_>,
-) -> Result<Known, Failure> {
+) -> Result<Known, InfraError> {
     let told = came.arrived.email.as_deref();
     let address = told.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
     let held = match &address {
@@ -179,7 +184,7 @@ pub async fn known(
     // Whatever it was worth when it came, it is worth no more than it would be now.
     let authoritative = came.authoritative
         && address.is_some()
-        && provider::speaks_for(config, &came.arrived)
+        && provider::is_trusted_issuer(config, &came.arrived)
             .zip(told)
             .is_some_and(|(provider, told)| facts::is_authoritative(provider, told));
     let facts = Facts {
@@ -188,7 +193,7 @@ pub async fn known(
             user: owner.id,
             active: owner.state == State::Active,
         }),
-        current: at.holds.current.map(|current| current.user.id),
+        current: at.browser_state.current.map(|current| current.user.id),
         switch: at.switch,
         authoritative,
         held,
@@ -209,13 +214,13 @@ pub async fn known(
 pub async fn settle_in(
     app: &App,
     tx: &Tx,
-    came: &Came,
+    came: &UpstreamLogin,
     at: Where<'_>,
-) -> Result<Option<Settled>, Failure> {
+) -> Result<Option<LinkOutcome>, InfraError> {
     let config = app.config.get();
     // also of an answer that was taken before, and has waited since.
-    if provider::speaks_for(&config, &came.arrived).is_none() {
-        return Ok(Some(Settled::Refused(Code::ProviderDisabled.into())));
+    if provider::is_trusted_issuer(&config, &came.arrived).is_none() {
+        return Ok(Some(LinkOutcome::Refused(Code::ProviderDisabled.into())));
     }
     let known = known(tx.conn(), &config, came, at).await?;
     let (arrived, amr) = (&came.arrived, came.amr.as_str());
@@ -254,15 +259,17 @@ pub async fn settle_in(
 
 /// What a decision that signs nobody in comes to.
 #[must_use]
-pub fn without_entering(decision: Decision) -> Settled {
+pub fn without_entering(decision: Decision) -> LinkOutcome {
     match decision {
-        Decision::AskFirst => Settled::Waits(Wants::Switch),
-        Decision::Confirm => Settled::Waits(Wants::Yes),
-        Decision::Own => Settled::Own,
-        Decision::Taken => Settled::Refused(Code::LinkTaken.into()),
-        Decision::Disabled => Settled::Refused(Code::UserDisabled.into()),
-        Decision::Closed => Settled::Refused(Code::SignUpClosed.into()),
-        Decision::Prove | Decision::SignIn | Decision::Create => Settled::Waits(Wants::Proof),
+        Decision::AskFirst => LinkOutcome::Waits(LinkRequirement::Switch),
+        Decision::Confirm => LinkOutcome::Waits(LinkRequirement::Yes),
+        Decision::Own => LinkOutcome::Own,
+        Decision::Taken => LinkOutcome::Refused(Code::LinkTaken.into()),
+        Decision::Disabled => LinkOutcome::Refused(Code::UserDisabled.into()),
+        Decision::Closed => LinkOutcome::Refused(Code::SignUpClosed.into()),
+        Decision::Prove | Decision::SignIn | Decision::Create => {
+            LinkOutcome::Waits(LinkRequirement::Proof)
+        }
     }
 }
 
@@ -271,7 +278,7 @@ async fn enter(
     of: Of<'_>,
     config: &Config,
     at: Where<'_>,
-) -> Result<Option<Settled>, Failure> {
+) -> Result<Option<LinkOutcome>, InfraError> {
     let id = match of {
         Of::Link { arrived, .. } | Of::Mailbox { link: arrived, .. } => arrived.provider.clone(),
         Of::Mail { .. } => String::new(),
@@ -280,17 +287,18 @@ async fn enter(
         of,
         remembered: at.remembered,
         locale: at.locale,
-        holds: at.holds,
+        browser_state: at.browser_state,
     };
     Ok(match finish(tx, proof, at.caller, config).await? {
         Finished::SignedIn(done) => {
             tx.on_commit(move || metrics::upstream_signed_in(&id));
-            Some(Settled::SignedIn(done))
+            Some(LinkOutcome::SignedIn(done))
         }
         Finished::Refused(HELD | UNLINKED) => None,
-        Finished::Refused(CLOSED) => Some(Settled::Refused(Code::SignUpClosed.into())),
-        Finished::Refused(reason) => {
-            Some(Settled::Refused(Refused::new(Code::UserDisabled, reason)))
-        }
+        Finished::Refused(CLOSED) => Some(LinkOutcome::Refused(Code::SignUpClosed.into())),
+        Finished::Refused(reason) => Some(LinkOutcome::Refused(Refused::new(
+            Code::UserDisabled,
+            reason,
+        ))),
     })
 }

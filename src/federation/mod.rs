@@ -11,8 +11,6 @@ mod apple;
 pub mod arrive;
 pub mod ask;
 mod authorize;
-#[cfg(test)]
-mod bed;
 pub mod callback;
 pub mod decide;
 pub mod disconnect;
@@ -25,3 +23,5 @@ pub mod provider;
 pub mod refused;
 pub mod start;
 pub mod state;
+#[cfg(test)]
+mod test_app;

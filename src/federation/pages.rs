@@ -14,9 +14,10 @@ use super::{
 use crate::{
     app::App,
     audit::{Event, Kind},
+    error::InfraError,
     limit,
     login::{
-        Trouble, Visit,
+        PageError, RequestContext,
         page::Error,
         provider,
         sign_in::{self, Shown},
@@ -25,9 +26,8 @@ use crate::{
     telemetry::metrics,
     web::{
         caller::Caller,
-        error::Failure,
         page::{Content, show},
-        text::Tongue,
+        text::Localizer,
     },
 };
 
@@ -36,7 +36,7 @@ use crate::{
 #[template(path = "federation/leave.html", config = ".askama.toml")]
 pub struct Leave<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// What people call the provider.
     pub provider: &'a str,
     /// Where to.
@@ -48,7 +48,7 @@ pub struct Leave<'a> {
 #[template(path = "federation/to_app.html", config = ".askama.toml")]
 pub struct ToApp<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// What people call the app.
     pub client: &'a str,
     /// Where to: its verified redirect, with the code.
@@ -60,7 +60,7 @@ pub struct ToApp<'a> {
 #[template(path = "federation/ask.html", config = ".askama.toml")]
 pub struct Ask<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// What people call the provider.
     pub provider: &'a str,
     /// How the person recognises the account there; empty if nothing is known of it.
@@ -79,14 +79,14 @@ pub struct Ask<'a> {
 
 impl Leave<'_> {
     fn text(&self, key: &str) -> String {
-        self.tongue
-            .ta(key, &[("provider", self.provider.to_owned())])
+        self.localizer
+            .text_with(key, &[("provider", self.provider.to_owned())])
     }
 }
 
 impl Content for Leave<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
         self.text("upstream-leave-title")
@@ -101,13 +101,14 @@ impl Content for Leave<'_> {
 
 impl ToApp<'_> {
     fn text(&self, key: &str) -> String {
-        self.tongue.ta(key, &[("client", self.client.to_owned())])
+        self.localizer
+            .text_with(key, &[("client", self.client.to_owned())])
     }
 }
 
 impl Content for ToApp<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
         self.text("upstream-app-title")
@@ -119,8 +120,8 @@ impl Content for ToApp<'_> {
 
 impl Ask<'_> {
     fn text(&self, key: &str) -> String {
-        self.tongue
-            .ta(key, &[("provider", self.provider.to_owned())])
+        self.localizer
+            .text_with(key, &[("provider", self.provider.to_owned())])
     }
 
     fn lede(&self) -> String {
@@ -134,13 +135,13 @@ impl Ask<'_> {
             (false, "") => "identity-lede-nameless",
             (false, _) => "identity-lede",
         };
-        self.tongue.html(key, &known)
+        self.localizer.html(key, &known)
     }
 }
 
 impl Content for Ask<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
         self.text(if self.switch {
@@ -199,14 +200,14 @@ impl Next<'_> {
 /// If the database is away.
 pub async fn refuse(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     refused: &Refused,
     place: &Place<'_>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     note(
         app,
-        &visit.caller,
-        visit.current.as_ref(),
+        &context.caller,
+        context.current.as_ref(),
         refused,
         place.provider,
     )
@@ -214,15 +215,15 @@ pub async fn refuse(
     let code = refused.code;
     let known = [(
         "provider",
-        provider::name_or_words(&visit.config, place.provider, &visit.tongue),
+        provider::name_or_words(&context.config, place.provider, &context.localizer),
     )];
     let stem = match &place.next {
         Next::Account | Next::On(_) => code.stem_connecting(),
         Next::SignIn(_) | Next::App(_) => code.stem(),
     };
-    let message = visit.tongue.ta(stem, &known);
+    let message = context.localizer.text_with(stem, &known);
     if let (200, Next::SignIn(txn)) = (code.status(), &place.next) {
-        return back_to_sign_in(app, visit, *txn, message).await;
+        return back_to_sign_in(app, context, *txn, message).await;
     }
     let fresh = code == Code::LinkStaleAuth;
     let href = if fresh {
@@ -236,23 +237,25 @@ pub async fn refuse(
         place.next.label()
     };
     let page = Error {
-        tongue: &visit.tongue,
+        localizer: &context.localizer,
         status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
-        title: visit.tongue.ta(&format!("{stem}-title"), &known),
+        title: context
+            .localizer
+            .text_with(&format!("{stem}-title"), &known),
         message,
         parameter: None,
         next_href: Some(&href),
-        next_label: Some(visit.tongue.t(label)),
-        reference: Some(&visit.caller.request_id),
+        next_label: Some(context.localizer.text(label)),
+        reference: Some(&context.caller.request_id),
     };
     let asked = match place.next {
         // For a header alone: with the store away the page is drawn without.
-        Next::SignIn(txn) => request_of(app, visit, txn).await.ok().flatten(),
+        Next::SignIn(txn) => request_of(app, context, txn).await.ok().flatten(),
         _ => None,
     };
     let mut response = show(
         &page,
-        visit.site_of(asked.as_ref().map(|asked| asked.client_id.as_str())),
+        context.site_of(asked.as_ref().map(|asked| asked.client_id.as_str())),
     );
     if let Some(seconds) = code.retry_after() {
         response
@@ -264,37 +267,37 @@ pub async fn refuse(
 
 /// Says that an account is the person's own already: nothing has changed.
 #[must_use]
-pub fn own(visit: &Visit, id: &str) -> Response {
+pub fn own(context: &RequestContext, id: &str) -> Response {
     let known = [(
         "provider",
-        provider::name_or_words(&visit.config, id, &visit.tongue),
+        provider::name_or_words(&context.config, id, &context.localizer),
     )];
     let page = Error {
-        tongue: &visit.tongue,
+        localizer: &context.localizer,
         status: StatusCode::OK,
-        title: visit.tongue.ta("upstream-own-title", &known),
-        message: visit.tongue.ta("upstream-own", &known),
+        title: context.localizer.text_with("upstream-own-title", &known),
+        message: context.localizer.text_with("upstream-own", &known),
         parameter: None,
         next_href: Some("/account"),
-        next_label: Some(visit.tongue.t("upstream-back-account")),
+        next_label: Some(context.localizer.text("upstream-back-account")),
         reference: None,
     };
-    show(&page, visit.site)
+    show(&page, context.site)
 }
 
 /// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.
 async fn back_to_sign_in(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     txn: Option<&str>,
     notice: String,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     // A request whose time is over meanwhile is no reason to show something else.
-    let pending = request_of(app, visit, txn).await?;
+    let pending = request_of(app, context, txn).await?;
     let txn = txn.filter(|_| pending.is_some());
     sign_in::draw(
         app,
-        visit,
+        context,
         Shown {
             txn,
             pending: pending.as_ref(),
@@ -316,7 +319,7 @@ pub async fn note(
     current: Option<&Current>,
     refused: &Refused,
     id: &str,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     let (code, detail) = (refused.code.as_str(), refused.detail.as_str());
     let (request_id, config) = (caller.request_id.as_str(), app.config.get());
     let known = provider::name(&config, id).is_some();

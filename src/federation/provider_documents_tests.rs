@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     config::Config,
-    federation::{bed::World, oidc::id_token::tests::Signer},
+    federation::{oidc::id_token::tests::Signer, test_app::World},
     web::fetch::server::answer,
 };
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    federation::bed::{PUBLIC, World},
+    federation::test_app::{PUBLIC, World},
     web::fetch::server::{answer, json as page},
 };
 

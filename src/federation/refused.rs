@@ -128,7 +128,7 @@ enum Page {
     Again,
     Method,
     Denied,
-    Trouble,
+    ProviderFault,
     Away,
     Answer,
     Misconfigured,
@@ -150,7 +150,7 @@ impl Page {
             Self::Again => "upstream-again",
             Self::Method => "upstream-method",
             Self::Denied => "upstream-denied",
-            Self::Trouble => "upstream-trouble",
+            Self::ProviderFault => "upstream-trouble",
             Self::Away => "upstream-away",
             Self::Answer => "upstream-answer",
             Self::Misconfigured | Self::Unusable => "upstream-misconfigured",
@@ -169,7 +169,7 @@ impl Page {
 
     const fn status(self) -> u16 {
         match self {
-            Self::Denied | Self::Trouble => 200,
+            Self::Denied | Self::ProviderFault => 200,
             Self::Again => 400,
             Self::Account | Self::Off | Self::Closed | Self::Newcomer | Self::Fresh => 403,
             Self::Method => 405,
@@ -338,7 +338,7 @@ impl Code {
             Self::LinkStaleAuth => Page::Fresh,
             Self::Tenant | Self::Hd => Page::Account,
             Self::Denied => Page::Denied,
-            Self::ProviderTrouble => Page::Trouble,
+            Self::ProviderTrouble => Page::ProviderFault,
             Self::Misconfigured | Self::TokenClient => Page::Misconfigured,
             Self::ProviderDisabled => Page::Off,
             Self::UserDisabled => Page::Closed,
@@ -367,7 +367,7 @@ impl Code {
         match self.page() {
             Page::Again => "upstream-again-connecting",
             Page::Denied => "upstream-denied-connecting",
-            Page::Trouble => "upstream-trouble-connecting",
+            Page::ProviderFault => "upstream-trouble-connecting",
             Page::Away => "upstream-away-connecting",
             Page::Answer => "upstream-answer-connecting",
             Page::Misconfigured | Page::Unusable => "upstream-misconfigured-connecting",

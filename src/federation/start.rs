@@ -15,11 +15,12 @@ use crate::{
     app::App,
     limit,
     login::{
-        Trouble, Visit,
+        PageError, RequestContext,
+        context::{Form, see_other},
+        page_error,
         pending_link::ASK_PATH,
-        provider::{SIGN_IN_FORM, connect_form, context, find, name_or_words},
-        sign_in, trouble,
-        visit::{Form, see_other},
+        provider::{SIGN_IN_FORM, connect_form, find, form_context, name_or_words},
+        sign_in,
     },
     secret::Plain,
     session,
@@ -38,22 +39,22 @@ pub async fn start(
     request: &Request,
     body: Body,
 ) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "intent", "email", "form_token"])?;
-        let intent = intent(app, request, &visit, &params, &id)?;
+        let intent = intent(app, request, &context, &params, &id)?;
         let next = || match &intent {
             Intent::Login { txn } => Next::SignIn(txn.as_deref()),
             _ => Next::Account,
         };
-        match limit::upstream(&app.tickets, visit.caller.ip, &visit.config.limits).await {
+        match limit::upstream(&app.tickets, context.caller.ip, &context.config.limits).await {
             Ok(None) => {}
-            Ok(Some(wait)) => return Err(Trouble::Busy(wait)),
+            Ok(Some(wait)) => return Err(PageError::Busy(wait)),
             Err(failure) => {
                 return refuse(
                     app,
-                    &visit,
+                    &context,
                     &state::down(&failure),
                     &Place {
                         provider: &id,
@@ -63,24 +64,24 @@ pub async fn start(
                 .await;
             }
         }
-        let mut site = visit.site;
+        let mut site = context.site;
         if let Intent::Login { txn: Some(txn) } = &intent
-            && let Some(pending) = sign_in::pending_of(app, &visit, Some(txn)).await?
+            && let Some(pending) = sign_in::pending_of(app, &context, Some(txn)).await?
         {
             // DESIGN §8: only mail proves it anew. The page has no button then; this is for whoever made one.
             if pending.mail_only {
                 return Ok(see_other(&format!("/login?txn={txn}")));
             }
-            site = visit.site_of(Some(&pending.client_id));
+            site = context.site_of(Some(&pending.client_id));
         }
         let hint = params.one_within("email", 1016)?;
-        match set_out(app, providers, &visit, &id, intent.clone(), hint).await {
+        match set_out(app, providers, &context, &id, intent.clone(), hint).await {
             Ok(href) => {
-                let provider = name_or_words(&visit.config, &id, &visit.tongue);
+                let provider = name_or_words(&context.config, &id, &context.localizer);
                 metrics::upstream_started(&id);
                 Ok(show(
                     &Leave {
-                        tongue: &visit.tongue,
+                        localizer: &context.localizer,
                         provider: &provider,
                         href: &href,
                     },
@@ -90,7 +91,7 @@ pub async fn start(
             Err(refused) => {
                 refuse(
                     app,
-                    &visit,
+                    &context,
                     &refused,
                     &Place {
                         provider: &id,
@@ -108,26 +109,26 @@ pub async fn start(
 fn intent(
     app: &App,
     request: &Request,
-    visit: &Visit,
+    context: &RequestContext,
     params: &Params,
     id: &str,
-) -> Result<Intent, Trouble> {
+) -> Result<Intent, PageError> {
     match params.one("intent")? {
         Some("link") => {
-            visit.check_session_form(app, request, params, &connect_form(id))?;
+            context.check_session_form(app, request, params, &connect_form(id))?;
             Ok(Intent::Link)
         }
-        Some(_) => Err(Trouble::Stale),
+        Some(_) => Err(PageError::Stale),
         None => {
             let txn = params.one_within("txn", 43)?;
-            let context = context(id, txn);
+            let form_context = form_context(id, txn);
             let form = Form {
                 params,
                 name: SIGN_IN_FORM,
-                context: &context,
+                context: &form_context,
                 allow_null_origin: false,
             };
-            visit.check_form(app, request, &form)?;
+            context.check_form(app, request, &form)?;
             Ok(Intent::Login {
                 txn: txn.map(str::to_owned),
             })
@@ -139,14 +140,14 @@ fn intent(
 async fn set_out(
     app: &App,
     providers: &Providers,
-    visit: &Visit,
+    context: &RequestContext,
     id: &str,
     intent: Intent,
     typed: Option<&str>,
 ) -> Result<String, Refused> {
-    find(&visit.config, id).ok_or(Code::ProviderDisabled)?;
+    find(&context.config, id).ok_or(Code::ProviderDisabled)?;
     let now = app.clock().now();
-    let current = visit.current.as_ref();
+    let current = context.current.as_ref();
     if intent == Intent::Link
         && !current.is_some_and(|current| session::is_fresh(&current.session, now))
     {
@@ -154,18 +155,18 @@ async fn set_out(
     }
     // UP-07: an address that was typed here, and nothing that a client wrote.
     let hint =
-        typed.and_then(|typed| Address::parse(typed, visit.config.magic_link.allow_eai).ok());
+        typed.and_then(|typed| Address::parse(typed, context.config.magic_link.allow_eai).ok());
     let state = Plain::generate().to_text();
     let ask = Ask {
         state: &state,
         login_hint: hint.as_ref().map(Address::canonical),
-        ui_locales: &visit.tongue.tag,
+        ui_locales: &context.localizer.tag,
     };
     let started = providers.authorize_url(id, ask).await?;
     let kept = State {
         record: started.record,
         intent,
-        browser: Some(visit.pre.hash().to_column()),
+        browser: Some(context.pre.hash().to_column()),
         session: current.map(|current| current.session.id),
         user: current.map(|current| current.user.id),
         at: now,

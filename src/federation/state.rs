@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     clock::Time,
-    login::{Visit, pending_link::is_of},
+    error::InfraError,
+    login::{RequestContext, pending_link::is_of},
     secret::Hash,
     ticket::{Claim, Kind, Tickets},
-    web::error::Failure,
 };
 
 /// How long a person may take at the provider, and how long a used state is told from an unknown one.
@@ -116,7 +116,7 @@ fn handle(state: &str) -> Hash {
 /// # Errors
 /// [`Code::StoreDown`]; then nothing was sent anywhere.
 pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), Refused> {
-    let value = serde_json::to_vec(kept).map_err(|error| down(&Failure::internal(error)))?;
+    let value = serde_json::to_vec(kept).map_err(|error| down(&InfraError::internal(error)))?;
     match tickets
         .issue(Kind::Upstream, &handle(state), &value, KEPT)
         .await
@@ -165,7 +165,12 @@ pub async fn claim(tickets: &Tickets, state: &str) -> Result<State, Refused> {
 ///
 /// # Errors
 /// [`Code::StateUnknown`], [`Code::ProviderMismatch`], [`Code::BrowserMismatch`].
-pub fn check(state: &State, provider: &str, visit: &Visit, now: Time) -> Result<(), Refused> {
+pub fn check(
+    state: &State,
+    provider: &str,
+    context: &RequestContext,
+    now: Time,
+) -> Result<(), Refused> {
     if now.since(state.at) > KEPT {
         return Err(Refused::new(Code::StateUnknown, "it is too old"));
     }
@@ -176,9 +181,9 @@ pub fn check(state: &State, provider: &str, visit: &Visit, now: Time) -> Result<
         return Ok(());
     }
     let bound = state.browser.as_deref().and_then(Hash::from_column);
-    let asker = visit.asker();
+    let requester = context.requester();
     match bound {
-        Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),
+        Some(bound) if is_of(bound, requester.browser, requester.session) => Ok(()),
         _ => Err(Code::BrowserMismatch.into()),
     }
 }
@@ -187,11 +192,11 @@ pub fn check(state: &State, provider: &str, visit: &Visit, now: Time) -> Result<
 ///
 /// # Errors
 /// [`Code::SessionChanged`].
-pub fn check_session(state: &State, visit: &Visit) -> Result<(), Refused> {
+pub fn check_session(state: &State, context: &RequestContext) -> Result<(), Refused> {
     if state.intent != Intent::Link {
         return Ok(());
     }
-    let now = visit
+    let now = context
         .current
         .as_ref()
         .map(|current| (current.session.id, current.user.id));
@@ -205,7 +210,7 @@ pub fn check_session(state: &State, visit: &Visit) -> Result<(), Refused> {
 
 /// The store's failure as a refusal, with its cause for the log.
 #[must_use]
-pub fn down(failure: &Failure) -> Refused {
+pub fn down(failure: &InfraError) -> Refused {
     Refused::new(Code::StoreDown, failure.to_string())
 }
 

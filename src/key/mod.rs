@@ -42,8 +42,8 @@ use crate::{
     clock::Time,
     config::Alg,
     db::Db,
+    error::InfraError,
     secret::{Hash, MasterKeys, Sealer},
-    web::error::Failure,
 };
 use public::{Public, name};
 use row::{ALGS, Held, is_published};
@@ -100,7 +100,11 @@ struct Snapshot {
 
 impl Snapshot {
     /// Reads every row; what `old` holds is not parsed again.
-    fn read(rows: Vec<signing_key::Model>, master: &Sealer, old: &Self) -> Result<Self, Failure> {
+    fn read(
+        rows: Vec<signing_key::Model>,
+        master: &Sealer,
+        old: &Self,
+    ) -> Result<Self, InfraError> {
         let mut held = HashMap::with_capacity(rows.len());
         for row in &rows {
             held.insert(
@@ -148,7 +152,7 @@ impl Snapshot {
     }
 }
 
-async fn rows(db: &Db) -> Result<Vec<signing_key::Model>, Failure> {
+async fn rows(db: &Db) -> Result<Vec<signing_key::Model>, InfraError> {
     use signing_key::{Column, Entity};
     Ok(Entity::find()
         .order_by_asc(Column::CreatedAt)
@@ -189,11 +193,11 @@ impl Keys {
     /// together one makes it and the others take it over.
     ///
     /// # Errors
-    /// [`Failure::Internal`] with words that help if a private key does not open (a wrong master key) or a row was
+    /// [`InfraError::Internal`] with words that help if a private key does not open (a wrong master key) or a row was
     /// altered, and if jsonwebtoken was used before [`install`]; the database's own.
-    pub async fn open(db: &Db, masters: &MasterKeys) -> Result<Self, Failure> {
+    pub async fn open(db: &Db, masters: &MasterKeys) -> Result<Self, InfraError> {
         if !provider::installed() {
-            return Err(Failure::internal(
+            return Err(InfraError::internal(
                 "jsonwebtoken was used before key::install(): call it first in main",
             ));
         }
@@ -217,7 +221,7 @@ impl Keys {
         Ok(keys)
     }
 
-    async fn make_first(&self, alg: Alg) -> Result<(), Failure> {
+    async fn make_first(&self, alg: Alg) -> Result<(), InfraError> {
         let made = row::make(alg, self.master()).await?;
         let tx = self.db().begin().await?;
         rotation::first(&tx, made).await?;
@@ -230,7 +234,7 @@ impl Keys {
     ///
     /// # Errors
     /// The database's own, or a row that cannot be believed; the keys in force stay.
-    pub async fn reload(&self) -> Result<(), Failure> {
+    pub async fn reload(&self) -> Result<(), InfraError> {
         let _one = self.inner.reloading.lock().await;
         let began = self.age();
         let rows = rows(self.db()).await?;
@@ -248,26 +252,31 @@ impl Keys {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn list(db: &Db) -> Result<Vec<Listed>, Failure> {
+    pub async fn list(db: &Db) -> Result<Vec<Listed>, InfraError> {
         Ok(rows(db).await?.into_iter().map(Listed::from).collect())
     }
 
     /// Signs `claims` (a JSON object) as a compact JWS (RFC 7515 §7.1) with `alg`, `kid` and `typ` in the header.
     ///
     /// # Errors
-    /// [`Failure::Away`] while the clock is more than 5 s behind the last signature, or if the keys in force were not
-    /// confirmed for so long that they may be others by now; [`Failure::Internal`] for claims that are not JSON.
-    pub fn sign<C: Serialize>(&self, alg: Alg, typ: &str, claims: &C) -> Result<String, Failure> {
+    /// [`InfraError::Away`] while the clock is more than 5 s behind the last signature, or if the keys in force were not
+    /// confirmed for so long that they may be others by now; [`InfraError::Internal`] for claims that are not JSON.
+    pub fn sign<C: Serialize>(
+        &self,
+        alg: Alg,
+        typ: &str,
+        claims: &C,
+    ) -> Result<String, InfraError> {
         self.is_confirmed()?;
         self.is_forward(self.db().clock().now())?;
         let snapshot = self.inner.snapshot.load();
         let key = snapshot
             .active(alg)
-            .ok_or_else(|| Failure::internal(format!("no active {} key", name(alg))))?;
+            .ok_or_else(|| InfraError::internal(format!("no active {} key", name(alg))))?;
         let pair = key
             .pair
             .as_ref()
-            .ok_or_else(|| Failure::internal("an active key without its private part"))?;
+            .ok_or_else(|| InfraError::internal("an active key without its private part"))?;
         let header = Header {
             typ,
             alg: name(alg),
@@ -275,17 +284,17 @@ impl Keys {
         };
         let mut token = String::with_capacity(1536);
         BASE64.encode_string(
-            serde_json::to_vec(&header).map_err(Failure::internal)?,
+            serde_json::to_vec(&header).map_err(InfraError::internal)?,
             &mut token,
         );
         token.push('.');
         BASE64.encode_string(
-            serde_json::to_vec(claims).map_err(Failure::internal)?,
+            serde_json::to_vec(claims).map_err(InfraError::internal)?,
             &mut token,
         );
         let signature = pair
             .sign(token.as_bytes())
-            .ok_or_else(|| Failure::internal("a key refused to sign"))?;
+            .ok_or_else(|| InfraError::internal("a key refused to sign"))?;
         token.push('.');
         BASE64.encode_string(signature, &mut token);
         Ok(token)
@@ -336,7 +345,7 @@ impl Keys {
     }
 
     /// A clock that stepped back would date tokens before others that are already out.
-    fn is_forward(&self, now: Time) -> Result<(), Failure> {
+    fn is_forward(&self, now: Time) -> Result<(), InfraError> {
         let last = self.inner.signed_at.load(Ordering::Relaxed);
         if now.0 > last {
             self.inner.signed_at.fetch_max(now.0, Ordering::Relaxed);
@@ -346,7 +355,7 @@ impl Keys {
         if behind <= MAX_STEP_BACK {
             return Ok(());
         }
-        Err(Failure::Away {
+        Err(InfraError::Away {
             what: "clock",
             cause: format!("{behind} ms behind the last signature"),
         })
@@ -354,14 +363,14 @@ impl Keys {
 
     /// A copy that cannot read the keys must stop before its own may be out of the JWKS. Time that passed, not time of
     /// day: a moved wall clock neither stops nor prolongs it.
-    fn is_confirmed(&self) -> Result<(), Failure> {
+    fn is_confirmed(&self) -> Result<(), InfraError> {
         let age = self
             .age()
             .saturating_sub(self.inner.read_at.load(Ordering::Relaxed));
         if u64::try_from(age).unwrap_or(0) <= rotation::STALE.as_secs() {
             return Ok(());
         }
-        Err(Failure::Away {
+        Err(InfraError::Away {
             what: "signing keys",
             cause: format!("not read for {age} s"),
         })

@@ -24,7 +24,7 @@ use super::{
     row::{ALGS, Made, make},
     seal,
 };
-use crate::{clock::Time, config::Alg, db::Tx, web::error::Failure};
+use crate::{clock::Time, config::Alg, db::Tx, error::InfraError};
 
 /// How long a key is published before it signs.
 const LEAD: Duration = Duration::from_hours(24);
@@ -76,7 +76,7 @@ impl Keys {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn rotate(&self, alg: Alg) -> Result<Option<String>, Failure> {
+    pub async fn rotate(&self, alg: Alg) -> Result<Option<String>, InfraError> {
         let made = make(alg, self.master()).await?;
         let kid = made.kid().to_owned();
         let tx = self.db().begin().await?;
@@ -90,7 +90,7 @@ impl Keys {
     ///
     /// # Errors
     /// The database's own; what was committed stays.
-    pub async fn tick(&self) -> Result<Vec<Change>, Failure> {
+    pub async fn tick(&self) -> Result<Vec<Change>, InfraError> {
         let tx = self.db().begin().await?;
         let mut changes = tick(&tx).await?;
         let due = due(&tx).await?;
@@ -114,7 +114,7 @@ impl Keys {
     ///
     /// # Errors
     /// The database's own; nothing has happened then.
-    pub async fn emergency(&self, kid: &str) -> Result<Vec<Change>, Failure> {
+    pub async fn emergency(&self, kid: &str) -> Result<Vec<Change>, InfraError> {
         let Some(row) = Row::find_by_id(kid).one(self.db().read()).await? else {
             return Ok(Vec::new());
         };
@@ -133,8 +133,8 @@ impl Keys {
     /// changed. Afterwards no older master key is needed for signing keys.
     ///
     /// # Errors
-    /// [`Failure::Internal`] for a row that opens with no loaded master key; nothing has happened then.
-    pub async fn rewrap(&self) -> Result<u64, Failure> {
+    /// [`InfraError::Internal`] for a row that opens with no loaded master key; nothing has happened then.
+    pub async fn rewrap(&self) -> Result<u64, InfraError> {
         let tx = self.db().begin().await?;
         lock(&tx).await?;
         let mut changed = 0;
@@ -148,7 +148,10 @@ impl Keys {
                 .zip(row.wrapped_data_key)
                 .and_then(|(alg, data_key)| seal::rewrap(self.master(), &row.kid, alg, &data_key))
                 .ok_or_else(|| {
-                    Failure::internal(format!("signing key {} opens with no master key", row.kid))
+                    InfraError::internal(format!(
+                        "signing key {} opens with no master key",
+                        row.kid
+                    ))
                 })?;
             let update = Row::update_many().col_expr(Column::WrappedDataKey, Expr::value(wrapped));
             changed += update
@@ -163,7 +166,7 @@ impl Keys {
 }
 
 /// Holds off every other change of keys until this unit of work ends. On SQLite a unit of work is that already.
-async fn lock(tx: &Tx) -> Result<(), Failure> {
+async fn lock(tx: &Tx) -> Result<(), InfraError> {
     if tx.is_postgres() {
         tx.conn()
             .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
@@ -173,18 +176,18 @@ async fn lock(tx: &Tx) -> Result<(), Failure> {
 }
 
 /// Puts a first key to work, unless another copy was faster: the unique index on active keys decides.
-pub(super) async fn first(tx: &Tx, made: Made) -> Result<bool, Failure> {
+pub(super) async fn first(tx: &Tx, made: Made) -> Result<bool, InfraError> {
     insert(tx, made, State::Active).await
 }
 
-async fn insert(tx: &Tx, made: Made, state: State) -> Result<bool, Failure> {
+async fn insert(tx: &Tx, made: Made, state: State) -> Result<bool, InfraError> {
     let insert =
         Row::insert(made.row(state, tx.now)).on_conflict(OnConflict::new().do_nothing().to_owned());
     Ok(insert.exec_without_returning(tx.conn()).await? == 1)
 }
 
 /// Publishes `made` as successor, unless one is waiting.
-async fn publish(tx: &Tx, made: Made) -> Result<bool, Failure> {
+async fn publish(tx: &Tx, made: Made) -> Result<bool, InfraError> {
     lock(tx).await?;
     let waiting = of(made.alg(), State::Pending).count(tx.conn()).await?;
     if waiting > 0 {
@@ -195,7 +198,7 @@ async fn publish(tx: &Tx, made: Made) -> Result<bool, Failure> {
 
 /// What time does to keys: waiting ones take over once they were published long enough, old ones end once their last
 /// token is dead.
-async fn tick(tx: &Tx) -> Result<Vec<Change>, Failure> {
+async fn tick(tx: &Tx) -> Result<Vec<Change>, InfraError> {
     lock(tx).await?;
     let mut changes = retire(tx).await?;
     for alg in ALGS {
@@ -213,7 +216,7 @@ async fn tick(tx: &Tx) -> Result<Vec<Change>, Failure> {
 }
 
 /// Algorithms whose active key must have a successor published by now.
-async fn due(tx: &Tx) -> Result<Vec<Alg>, Failure> {
+async fn due(tx: &Tx) -> Result<Vec<Alg>, InfraError> {
     let mut due = Vec::new();
     for alg in ALGS {
         let old = of(alg, State::Active).filter(Column::ActivatedAt.lte(tx.now - (SERVICE - LEAD)));
@@ -226,7 +229,7 @@ async fn due(tx: &Tx) -> Result<Vec<Alg>, Failure> {
 }
 
 /// Destroys the private parts of keys whose last token is dead; public parts stay, to know an old ID token by.
-async fn retire(tx: &Tx) -> Result<Vec<Change>, Failure> {
+async fn retire(tx: &Tx) -> Result<Vec<Change>, InfraError> {
     let over = |at: Time| {
         Column::State
             .eq(State::Retiring)
@@ -244,7 +247,7 @@ async fn retire(tx: &Tx) -> Result<Vec<Change>, Failure> {
 }
 
 /// The active key of `alg` stops signing.
-async fn demote(tx: &Tx, alg: Alg) -> Result<Option<Change>, Failure> {
+async fn demote(tx: &Tx, alg: Alg) -> Result<Option<Change>, InfraError> {
     let Some(old) = of(alg, State::Active).one(tx.conn()).await? else {
         return Ok(None);
     };
@@ -261,7 +264,7 @@ async fn demote(tx: &Tx, alg: Alg) -> Result<Option<Change>, Failure> {
 }
 
 /// The waiting key `kid` signs from now on.
-async fn activate(tx: &Tx, kid: &str) -> Result<Change, Failure> {
+async fn activate(tx: &Tx, kid: &str) -> Result<Change, InfraError> {
     let update = Row::update_many()
         .col_expr(Column::State, Expr::value(State::Active))
         .col_expr(Column::ActivatedAt, Expr::value(tx.now))
@@ -271,7 +274,7 @@ async fn activate(tx: &Tx, kid: &str) -> Result<Change, Failure> {
 }
 
 /// Takes `kid` out; if no key of its algorithm signs then, the waiting one does or, without one, `spare`.
-async fn compromise(tx: &Tx, kid: &str, spare: Made) -> Result<Vec<Change>, Failure> {
+async fn compromise(tx: &Tx, kid: &str, spare: Made) -> Result<Vec<Change>, InfraError> {
     lock(tx).await?;
     let out = destroy(State::Compromised)
         .col_expr(
@@ -319,11 +322,11 @@ fn destroy(state: State) -> sea_orm::UpdateMany<Row> {
 }
 
 /// One row, as the lock promises; otherwise nothing is committed.
-fn claimed(rows: u64) -> Result<(), Failure> {
+fn claimed(rows: u64) -> Result<(), InfraError> {
     if rows == 1 {
         Ok(())
     } else {
-        Err(Failure::Conflict(
+        Err(InfraError::Conflict(
             "signing keys changed under the lock".to_owned(),
         ))
     }

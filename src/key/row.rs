@@ -10,7 +10,7 @@ use super::{
     public::{Public, name},
     seal::{self, Sealed},
 };
-use crate::{clock::Time, config::Alg, secret::Sealer, web::error::Failure};
+use crate::{clock::Time, config::Alg, error::InfraError, secret::Sealer};
 
 /// The algorithms that we sign with; each always has an active key.
 pub(super) const ALGS: [Alg; 2] = [Alg::ES256, Alg::RS256];
@@ -26,11 +26,11 @@ pub(super) struct Made {
 ///
 /// # Errors
 /// If the cryptography refuses.
-pub(super) async fn make(alg: Alg, master: &Sealer) -> Result<Made, Failure> {
+pub(super) async fn make(alg: Alg, master: &Sealer) -> Result<Made, InfraError> {
     let pkcs8 = tokio::task::spawn_blocking(move || pair::generate(alg))
         .await
-        .map_err(Failure::internal)?;
-    let refused = || Failure::internal(format!("no {} key could be made", name(alg)));
+        .map_err(InfraError::internal)?;
+    let refused = || InfraError::internal(format!("no {} key could be made", name(alg)));
     let pkcs8 = pkcs8.ok_or_else(refused)?;
     let public = Pair::parse(alg, &pkcs8)
         .and_then(|pair| pair.public())
@@ -133,12 +133,12 @@ impl Held {
     /// key: once proven, it is not parsed again.
     ///
     /// # Errors
-    /// [`Failure::Internal`] for a row that does not open or is not what its name says.
+    /// [`InfraError::Internal`] for a row that does not open or is not what its name says.
     pub(super) fn read(
         row: &signing_key::Model,
         master: &Sealer,
         known: Option<&Self>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, InfraError> {
         let public = Public::from_jwk(&row.public_jwk)
             .filter(|public| name(public.alg()) == row.alg && public.thumbprint() == row.kid)
             .ok_or_else(|| damaged(&row.kid))?;
@@ -169,7 +169,7 @@ impl Held {
     }
 }
 
-fn unseal(row: &signing_key::Model, alg: Alg, master: &Sealer) -> Result<Pair, Failure> {
+fn unseal(row: &signing_key::Model, alg: Alg, master: &Sealer) -> Result<Pair, InfraError> {
     let (Some(private), Some(data_key)) =
         (row.sealed_private.clone(), row.wrapped_data_key.clone())
     else {
@@ -180,16 +180,16 @@ fn unseal(row: &signing_key::Model, alg: Alg, master: &Sealer) -> Result<Pair, F
     Pair::parse(alg, &pkcs8).ok_or_else(|| damaged(&row.kid))
 }
 
-fn unopened(kid: &str) -> Failure {
-    Failure::internal(format!(
+fn unopened(kid: &str) -> InfraError {
+    InfraError::internal(format!(
         "signing key {kid} cannot be opened: wrong master key, or its row was altered. Start with the master key that \
          sealed it as server.master_key or among server.previous_master_keys. If that key is lost, set the row's state \
          to 'compromised' and start again: a new key is made, and tokens signed by the old one are no longer good."
     ))
 }
 
-fn damaged(kid: &str) -> Failure {
-    Failure::internal(format!(
+fn damaged(kid: &str) -> InfraError {
+    InfraError::internal(format!(
         "the row of signing key {kid} is damaged: it does not hold the key that it names. Restore signing_keys from a \
          backup, or set the row's state to 'compromised' (if its public part is damaged, delete it) and start again."
     ))

@@ -19,13 +19,13 @@ use super::*;
 use crate::{clock::Clock, secret};
 
 /// A migrated database of its own.
-pub(super) struct Bed {
+pub(super) struct TestApp {
     url: String,
     file: Option<PathBuf>,
     pub(super) db: Db,
 }
 
-impl Bed {
+impl TestApp {
     async fn at(url: String, file: Option<PathBuf>) -> Self {
         let db = Db::connect(&url, 4, Clock::default()).await.unwrap();
         db.migrate().await.unwrap();
@@ -94,7 +94,7 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for TestApp {
     fn drop(&mut self) {
         for ending in ["", "-wal", "-shm"] {
             if let Some(file) = &self.file {
@@ -142,8 +142,8 @@ const EXPECT: Expect<'_> = Expect {
 
 #[tokio::test]
 async fn sk_01_ky_02_first_start_makes_one_key_of_each_kind_and_signs_with_it() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
         for alg in ALGS {
             let token = access_token(&keys, alg);
             assert_eq!(
@@ -152,7 +152,7 @@ async fn sk_01_ky_02_first_start_makes_one_key_of_each_kind_and_signs_with_it() 
             );
             assert_eq!(keys.verify(&token, &EXPECT).unwrap()["sub"], "u");
         }
-        let mut algs: Vec<_> = bed
+        let mut algs: Vec<_> = test_app
             .rows()
             .await
             .into_iter()
@@ -171,10 +171,14 @@ async fn sk_01_ky_02_first_start_makes_one_key_of_each_kind_and_signs_with_it() 
 
 #[tokio::test]
 async fn sk_04_copies_that_start_together_make_one_key_of_each_kind() {
-    for bed in Bed::all().await {
-        let (one, two, three) = (bed.copy().await, bed.copy().await, bed.copy().await);
+    for test_app in TestApp::all().await {
+        let (one, two, three) = (
+            test_app.copy().await,
+            test_app.copy().await,
+            test_app.copy().await,
+        );
         let (one, two, three) = tokio::join!(open(&one), open(&two), open(&three));
-        assert_eq!(bed.rows().await.len(), 2);
+        assert_eq!(test_app.rows().await.len(), 2);
         for other in [two, three] {
             assert_eq!(one.published().etag, other.published().etag);
             assert!(
@@ -188,16 +192,16 @@ async fn sk_04_copies_that_start_together_make_one_key_of_each_kind() {
 
 #[tokio::test]
 async fn ky_05_a_wrong_master_key_stops_the_start_and_says_how_to_mend_it() {
-    for bed in Bed::all().await {
-        open(&bed.db).await;
-        let refused = Keys::open(&bed.db, &MasterKeys::new([8; 32], []))
+    for test_app in TestApp::all().await {
+        open(&test_app.db).await;
+        let refused = Keys::open(&test_app.db, &MasterKeys::new([8; 32], []))
             .await
             .unwrap_err()
             .to_string();
         assert!(refused.contains("previous_master_keys"), "{refused}");
-        assert_eq!(bed.rows().await.len(), 2, "and makes nothing");
+        assert_eq!(test_app.rows().await.len(), 2, "and makes nothing");
         assert!(
-            Keys::open(&bed.db, &MasterKeys::new([8; 32], [[7; 32]]))
+            Keys::open(&test_app.db, &MasterKeys::new([8; 32], [[7; 32]]))
                 .await
                 .is_ok()
         );
@@ -206,19 +210,19 @@ async fn ky_05_a_wrong_master_key_stops_the_start_and_says_how_to_mend_it() {
 
 #[tokio::test]
 async fn sk_07_after_rewrap_the_old_master_key_is_not_needed_and_private_parts_were_not_touched() {
-    for bed in Bed::all().await {
-        open(&bed.db).await;
-        let before = bed.rows().await;
-        let keys = Keys::open(&bed.db, &MasterKeys::new([8; 32], [[7; 32]]))
+    for test_app in TestApp::all().await {
+        open(&test_app.db).await;
+        let before = test_app.rows().await;
+        let keys = Keys::open(&test_app.db, &MasterKeys::new([8; 32], [[7; 32]]))
             .await
             .unwrap();
         assert_eq!(keys.rewrap().await.unwrap(), 2);
         assert!(
-            Keys::open(&bed.db, &MasterKeys::new([8; 32], []))
+            Keys::open(&test_app.db, &MasterKeys::new([8; 32], []))
                 .await
                 .is_ok()
         );
-        for (old, new) in before.iter().zip(bed.rows().await) {
+        for (old, new) in before.iter().zip(test_app.rows().await) {
             let expected = Model {
                 wrapped_data_key: new.wrapped_data_key.clone(),
                 ..old.clone()
@@ -230,8 +234,8 @@ async fn sk_07_after_rewrap_the_old_master_key_is_not_needed_and_private_parts_w
 
 #[tokio::test]
 async fn sk_05_following_keys_that_did_not_change_parses_nothing_and_confirms_them() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
         let before = keys.inner.snapshot.load_full();
         keys.inner.read_at.store(-1, Ordering::Relaxed);
         keys.reload().await.unwrap();
@@ -250,31 +254,32 @@ async fn sk_05_following_keys_that_did_not_change_parses_nothing_and_confirms_th
 
 #[tokio::test]
 async fn sk_07_swapped_rows_stop_the_start() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
         keys.rotate(Alg::ES256).await.unwrap();
-        let rows: Vec<_> = bed
+        let rows: Vec<_> = test_app
             .rows()
             .await
             .into_iter()
             .filter(|row| row.alg == "ES256")
             .collect();
         for (row, other) in [(&rows[0], &rows[1]), (&rows[1], &rows[0])] {
-            bed.change(row, |row| {
-                row.sealed_private = Set(other.sealed_private.clone());
-                row.wrapped_data_key = Set(other.wrapped_data_key.clone());
-            })
-            .await;
+            test_app
+                .change(row, |row| {
+                    row.sealed_private = Set(other.sealed_private.clone());
+                    row.wrapped_data_key = Set(other.wrapped_data_key.clone());
+                })
+                .await;
         }
-        assert!(Keys::open(&bed.db, &masters()).await.is_err());
+        assert!(Keys::open(&test_app.db, &masters()).await.is_err());
     }
 }
 
 #[tokio::test]
 async fn sk_07_a_row_that_holds_another_key_than_it_names_stops_the_start() {
-    let bed = Bed::sqlite().await;
-    open(&bed.db).await;
-    let row = bed
+    let test_app = TestApp::sqlite().await;
+    open(&test_app.db).await;
+    let row = test_app
         .rows()
         .await
         .into_iter()
@@ -282,13 +287,14 @@ async fn sk_07_a_row_that_holds_another_key_than_it_names_stops_the_start() {
         .unwrap();
     let other = pair::generate(Alg::ES256).unwrap();
     let sealed = seal::seal(&masters().sealer(seal::WRAP), &row.kid, Alg::ES256, &other);
-    bed.change(&row, |row| {
-        row.sealed_private = Set(Some(sealed.private));
-        row.wrapped_data_key = Set(Some(sealed.data_key));
-    })
-    .await;
+    test_app
+        .change(&row, |row| {
+            row.sealed_private = Set(Some(sealed.private));
+            row.wrapped_data_key = Set(Some(sealed.data_key));
+        })
+        .await;
     assert!(
-        Keys::open(&bed.db, &masters())
+        Keys::open(&test_app.db, &masters())
             .await
             .unwrap_err()
             .to_string()
@@ -298,13 +304,14 @@ async fn sk_07_a_row_that_holds_another_key_than_it_names_stops_the_start() {
 
 #[tokio::test]
 async fn ky_05_after_a_lost_master_key_the_way_out_that_the_message_names_works() {
-    for bed in Bed::all().await {
-        open(&bed.db).await;
-        for row in bed.rows().await {
-            bed.change(&row, |row| row.state = Set(State::Compromised))
+    for test_app in TestApp::all().await {
+        open(&test_app.db).await;
+        for row in test_app.rows().await {
+            test_app
+                .change(&row, |row| row.state = Set(State::Compromised))
                 .await;
         }
-        let keys = Keys::open(&bed.db, &MasterKeys::new([8; 32], []))
+        let keys = Keys::open(&test_app.db, &MasterKeys::new([8; 32], []))
             .await
             .unwrap();
         assert!(
@@ -317,18 +324,18 @@ async fn ky_05_after_a_lost_master_key_the_way_out_that_the_message_names_works(
 
 #[tokio::test]
 async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
         let before = keys.published();
         let rogue = pair::Pair::parse(Alg::ES256, &pair::generate(Alg::ES256).unwrap())
             .unwrap()
             .public()
             .unwrap();
-        let mut row = bed.rows().await.remove(0).into_active_model();
+        let mut row = test_app.rows().await.remove(0).into_active_model();
         (row.kid, row.public_jwk) = (Set(rogue.thumbprint()), Set(rogue.jwk()));
         (row.alg, row.state) = (Set("ES256".to_owned()), Set(State::Retired));
         (row.sealed_private, row.wrapped_data_key) = (Set(None), Set(None));
-        row.insert(bed.db.pool()).await.unwrap();
+        row.insert(test_app.db.pool()).await.unwrap();
         keys.reload().await.unwrap();
         assert_eq!(
             keys.published().etag,
@@ -336,17 +343,18 @@ async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published()
             "a retired key is not published"
         );
         // Known by now, it must not come back without proof.
-        let row = bed
+        let row = test_app
             .rows()
             .await
             .into_iter()
             .find(|row| row.kid == rogue.thumbprint())
             .unwrap();
-        bed.change(&row, |row| row.state = Set(State::Retiring))
+        test_app
+            .change(&row, |row| row.state = Set(State::Retiring))
             .await;
         assert!(keys.reload().await.is_err());
         assert_eq!(keys.published().etag, before.etag, "the keys in force stay");
-        assert!(Keys::open(&bed.db, &masters()).await.is_err());
+        assert!(Keys::open(&test_app.db, &masters()).await.is_err());
     }
 }
 
@@ -360,17 +368,18 @@ async fn sk_07_neither_table_nor_file_holds_a_private_key_in_clear() {
             &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01],
         ),
     ];
-    let holds = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
-    for bed in Bed::all().await {
-        open(&bed.db).await;
-        let mut dump: Vec<u8> = bed
+    let browser_state =
+        |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
+    for test_app in TestApp::all().await {
+        open(&test_app.db).await;
+        let mut dump: Vec<u8> = test_app
             .rows()
             .await
             .into_iter()
             .filter_map(|row| row.sealed_private)
             .flatten()
             .collect();
-        for file in bed
+        for file in test_app
             .file
             .iter()
             .flat_map(|file| ["", "-wal"].map(|ending| format!("{}{ending}", file.display())))
@@ -379,18 +388,18 @@ async fn sk_07_neither_table_nor_file_holds_a_private_key_in_clear() {
         }
         for (alg, mark) in marks {
             assert!(
-                holds(&pair::generate(alg).unwrap(), mark),
+                browser_state(&pair::generate(alg).unwrap(), mark),
                 "the mark is a mark"
             );
-            assert!(!dump.is_empty() && !holds(&dump, mark));
+            assert!(!dump.is_empty() && !browser_state(&dump, mark));
         }
     }
 }
 
 #[tokio::test]
 async fn jw_01_the_jwks_holds_public_members_alone_under_thumbprints() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     let set: jwk::JwkSet = serde_json::from_slice(&keys.published().body).unwrap();
     let raw: Value = serde_json::from_slice(&keys.published().body).unwrap();
     assert_eq!(set.keys.len(), 2);
@@ -418,8 +427,8 @@ async fn jw_01_the_jwks_holds_public_members_alone_under_thumbprints() {
 
 #[tokio::test]
 async fn jw_03_the_etag_is_strong_and_changes_with_the_set_alone() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     let before = keys.published();
     keys.reload().await.unwrap();
     assert_eq!(keys.published().etag, before.etag);
@@ -432,8 +441,8 @@ async fn jw_03_the_etag_is_strong_and_changes_with_the_set_alone() {
 async fn jt_01_jsonwebtoken_signs_and_verifies_with_our_cryptography() {
     install();
     install();
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     let set: jwk::JwkSet = serde_json::from_slice(&keys.published().body).unwrap();
     for alg in ALGS {
         let token = access_token(&keys, alg);
@@ -462,8 +471,8 @@ async fn jt_01_jsonwebtoken_signs_and_verifies_with_our_cryptography() {
 
 #[tokio::test]
 async fn sk_05_jt_02_reload_parses_only_new_keys_and_drops_those_that_stopped() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     let parsed = || {
         keys.inner
             .snapshot
@@ -484,14 +493,20 @@ async fn sk_05_jt_02_reload_parses_only_new_keys_and_drops_those_that_stopped() 
 
 #[tokio::test]
 async fn sk_08_no_signature_while_the_clock_is_behind_the_last_one() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     access_token(&keys, Alg::ES256);
     // As if the last signature had been made before the clock was set back by a minute.
     keys.inner.signed_at.fetch_add(60_000, Ordering::Relaxed);
     let refused = keys.sign(Alg::ES256, "at+jwt", &json!({}));
-    assert!(matches!(refused, Err(Failure::Away { what: "clock", .. })));
-    bed.db.clock().advance(std::time::Duration::from_secs(56));
+    assert!(matches!(
+        refused,
+        Err(InfraError::Away { what: "clock", .. })
+    ));
+    test_app
+        .db
+        .clock()
+        .advance(std::time::Duration::from_secs(56));
     assert!(
         keys.sign(Alg::ES256, "at+jwt", &json!({})).is_ok(),
         "4 s behind"
@@ -500,14 +515,14 @@ async fn sk_08_no_signature_while_the_clock_is_behind_the_last_one() {
 
 #[tokio::test]
 async fn sk_03_a_copy_that_cannot_read_the_keys_stops_signing() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     let limit = i64::try_from(rotation::STALE.as_secs()).unwrap();
     keys.inner.read_at.store(-limit - 2, Ordering::Relaxed);
     let refused = keys.sign(Alg::ES256, "at+jwt", &json!({}));
     assert!(matches!(
         refused,
-        Err(Failure::Away {
+        Err(InfraError::Away {
             what: "signing keys",
             ..
         })
@@ -531,12 +546,12 @@ fn sk_06_no_other_library_for_private_keys_can_be_named() {
 
 #[tokio::test]
 async fn keys_are_listed_without_anything_secret_or_the_master_key() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     keys.emergency(&kid_of(&access_token(&keys, Alg::ES256)))
         .await
         .unwrap();
-    let listed = serde_json::to_value(Keys::list(&bed.db).await.unwrap()).unwrap();
+    let listed = serde_json::to_value(Keys::list(&test_app.db).await.unwrap()).unwrap();
     let states: Vec<_> = listed
         .as_array()
         .unwrap()
@@ -572,8 +587,8 @@ async fn keys_are_listed_without_anything_secret_or_the_master_key() {
 
 #[tokio::test]
 async fn sk_07_debug_shows_names_alone() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     let shown = format!("{keys:?}");
     assert!(kids(&keys).iter().all(|kid| shown.contains(kid.as_str())));
     assert!(shown.len() < 150, "{shown}");

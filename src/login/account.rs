@@ -7,11 +7,10 @@ use poem::{
 use uuid::Uuid;
 
 use super::{
-    page,
+    context::{RequestContext, see_other},
+    page, page_error,
+    page_error::PageError,
     provider::{self, connect_buttons},
-    trouble,
-    trouble::Trouble,
-    visit::{Visit, see_other},
 };
 use crate::{
     app::App,
@@ -27,9 +26,9 @@ use crate::{
 /// The account page.
 #[handler]
 pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
-        let Some(current) = &visit.current else {
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
+        let Some(current) = &context.current else {
             return Ok(see_other("/login"));
         };
         let now = app.clock().now();
@@ -38,45 +37,49 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
             .await?
             .map(|row| row.email);
         let rows: Vec<SessionRow> =
-            session::list(app.db.read(), &current.user, now, &visit.config.session)
+            session::list(app.db.read(), &current.user, now, &context.config.session)
                 .await?
                 .into_iter()
                 .map(|row| SessionRow {
                     id: row.id.to_string(),
-                    form_token: visit.session_token(app, &end_form(row.id)),
+                    form_token: context.session_token(app, &end_form(row.id)),
                     current: row.id == current.session.id,
-                    last_seen: visit.tongue.date_time(row.last_seen_at),
-                    created: visit.tongue.date_time(row.created_at),
+                    last_seen: context.localizer.date_time(row.last_seen_at),
+                    created: context.localizer.date_time(row.created_at),
                     device: row.device,
                 })
                 .collect();
         let linked = identity::of_user(app.db.read(), current.user.id).await?;
         let connected: Vec<String> = linked.iter().map(|row| row.provider.clone()).collect();
         let page = Account {
-            identities: &identities(app, &visit, linked),
-            providers: &connect_buttons(app, &visit, &connected),
-            tongue: &visit.tongue,
+            identities: &identities(app, &context, linked),
+            providers: &connect_buttons(app, &context, &connected),
+            localizer: &context.localizer,
             name: current.user.name.as_deref(),
             email: email.as_deref().unwrap_or_default(),
             roles: &user::roles(&current.user),
             sessions: &rows,
-            form_token_sign_out: &visit.session_token(app, "sign-out"),
-            form_token_everywhere: &visit.session_token(app, "sign-out-everywhere"),
+            form_token_sign_out: &context.session_token(app, "sign-out"),
+            form_token_everywhere: &context.session_token(app, "sign-out-everywhere"),
         };
-        Ok(show(&page, visit.site))
+        Ok(show(&page, context.site))
     })
     .await
 }
 
 /// The connected providers.
-fn identities(app: &App, visit: &Visit, linked: Vec<user::Identity>) -> Vec<IdentityRow> {
+fn identities(
+    app: &App,
+    context: &RequestContext,
+    linked: Vec<user::Identity>,
+) -> Vec<IdentityRow> {
     let row = |row: user::Identity| IdentityRow {
         id: row.id.to_string(),
-        provider: provider::name_or_words(&visit.config, &row.provider, &visit.tongue),
+        provider: provider::name_or_words(&context.config, &row.provider, &context.localizer),
         account: row.email.or(row.name).unwrap_or_default(),
-        linked: visit.tongue.date_time(row.linked_at),
-        used: visit.tongue.date_time(row.last_used_at),
-        form_token: visit.session_token(app, &disconnect_form(row.id)),
+        linked: context.localizer.date_time(row.linked_at),
+        used: context.localizer.date_time(row.last_used_at),
+        form_token: context.session_token(app, &disconnect_form(row.id)),
     };
     linked.into_iter().map(row).collect()
 }
@@ -105,33 +108,38 @@ async fn leave(
     body: Body,
     form: &str,
     which: Which,
-) -> Result<Response, Trouble> {
-    let visit = Visit::of(app, request, "").await?;
+) -> Result<Response, PageError> {
+    let context = RequestContext::of(app, request, "").await?;
     let params = Params::read_form(request, body).await?;
-    if visit.current.is_none() {
+    if context.current.is_none() {
         // Signed out already, in another tab. The cookie is left alone: a form of another site comes without it, and
         // the answer must not delete what the form could not read.
         return Ok(see_other("/logged-out"));
     }
-    let current = visit.check_session_form(app, request, &params, form)?;
+    let current = context.check_session_form(app, request, &params, form)?;
     let ends_current = match which {
         Which::Current | Which::All => true,
         Which::One(id) => id == current.session.id,
     };
-    end(app, &visit, current, which).await?;
+    end(app, &context, current, which).await?;
     Ok(if ends_current {
-        visit.answer_signed_out(see_other("/logged-out"))
+        context.answer_signed_out(see_other("/logged-out"))
     } else {
         see_other("/account")
     })
 }
 
-async fn end(app: &App, visit: &Visit, current: &Current, which: Which) -> Result<(), Trouble> {
+async fn end(
+    app: &App,
+    context: &RequestContext,
+    current: &Current,
+    which: Which,
+) -> Result<(), PageError> {
     let tx = app.db.begin().await?;
     let user = current.user.id;
     let event = Event::new(Kind::SignedOut)
         .user(user)
-        .caller(&visit.caller.network, &visit.caller.request_id);
+        .caller(&context.caller.network, &context.caller.request_id);
     match which {
         Which::All => {
             session::end_all(&tx, user).await?;
@@ -153,7 +161,7 @@ async fn end(app: &App, visit: &Visit, current: &Current, which: Which) -> Resul
 /// Signs out of this browser.
 #[handler]
 pub async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(
+    page_error::page(
         app,
         request,
         leave(app, request, body, "sign-out", Which::Current),
@@ -164,7 +172,7 @@ pub async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> R
 /// Signs out everywhere.
 #[handler]
 pub async fn sign_out_everywhere(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(
+    page_error::page(
         app,
         request,
         leave(app, request, body, "sign-out-everywhere", Which::All),
@@ -180,8 +188,8 @@ pub async fn end_session(
     request: &Request,
     body: Body,
 ) -> Response {
-    trouble::page(app, request, async {
-        let id = Uuid::try_parse(&id).map_err(|_| Trouble::NotFound)?;
+    page_error::page(app, request, async {
+        let id = Uuid::try_parse(&id).map_err(|_| PageError::NotFound)?;
         leave(app, request, body, &end_form(id), Which::One(id)).await
     })
     .await
@@ -190,14 +198,14 @@ pub async fn end_session(
 /// What is left after signing out.
 #[handler]
 pub async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         Ok(show(
             &page::SignedOut {
-                tongue: &visit.tongue,
+                localizer: &context.localizer,
                 next_href: None,
             },
-            visit.site,
+            context.site,
         ))
     })
     .await

@@ -14,8 +14,8 @@ use sea_orm::{
 use crate::{
     clock::Time,
     db::Tx,
+    error::InfraError,
     secret::{Hash, row_id},
-    web::error::Failure,
 };
 
 /// How long a device stays known after its last sign-in.
@@ -31,7 +31,7 @@ pub async fn is_known(
     device: Option<&Hash>,
     address_key: &Hash,
     now: Time,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     let device = device.map_or_else(|| vec![0; 32], |hash| hash.to_column());
     let found = row::Entity::find()
         .filter(row::Column::DeviceHash.eq(device))
@@ -46,7 +46,7 @@ pub async fn is_known(
 ///
 /// # Errors
 /// The database's own.
-pub async fn remember(tx: &Tx, device: &Hash, address_key: &Hash) -> Result<(), Failure> {
+pub async fn remember(tx: &Tx, device: &Hash, address_key: &Hash) -> Result<(), InfraError> {
     let model = row::ActiveModel {
         id: Set(row_id(tx.now)),
         device_hash: Set(device.to_column()),
@@ -68,7 +68,7 @@ pub async fn remember(tx: &Tx, device: &Hash, address_key: &Hash) -> Result<(), 
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     tx.delete_some::<row::Entity>(row::Column::Id, row::Column::ExpiresAt.lt(tx.now), most)
         .await
 }

@@ -4,15 +4,16 @@ use crate::{
     audit::{Event, Kind},
     config::{Config, SignUp},
     db::Tx,
+    error::InfraError,
     login::{device, flow, provider},
-    mail::outbox::{self, LetterKind},
+    mail::outbox::{self, EmailKind},
     secret::{Hash, Plain},
     session::{self, Current, Method, Session, Start},
     user::{
-        self, Address, Arrived, Identity, ProvenBy, Resolved, User,
+        self, Address, Identity, ProvenBy, Resolved, UpstreamAccount, User,
         identity::{self, Added},
     },
-    web::{caller::Caller, error::Failure},
+    web::caller::Caller,
 };
 
 /// What a way in has proven, and where.
@@ -25,7 +26,7 @@ pub struct Proof<'a> {
     /// Language of a letter that may follow.
     pub locale: &'a str,
     /// What the browser holds; all none for apps.
-    pub holds: Holds<'a>,
+    pub browser_state: BrowserState<'a>,
 }
 
 /// What is proven.
@@ -39,7 +40,7 @@ pub enum Of<'a> {
         /// Its key in counters.
         key: &'a Hash,
         /// The account that waits; passed over if its provider may not speak for it any more.
-        link: Option<&'a Arrived>,
+        link: Option<&'a UpstreamAccount>,
     },
     /// An address, by the provider that runs its mailbox: makes a user and never joins one (DESIGN §8, linking).
     Mailbox {
@@ -48,7 +49,7 @@ pub enum Of<'a> {
         /// Its key in counters.
         key: &'a Hash,
         /// The account at the provider.
-        link: &'a Arrived,
+        link: &'a UpstreamAccount,
         /// How it was proven there.
         amr: &'a str,
     },
@@ -57,7 +58,7 @@ pub enum Of<'a> {
         /// The link.
         identity: &'a Identity,
         /// What the provider says now.
-        arrived: &'a Arrived,
+        arrived: &'a UpstreamAccount,
         /// How it was proven there.
         amr: &'a str,
     },
@@ -83,7 +84,7 @@ impl Of<'_> {
 
 /// What the browser that proves holds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Holds<'a> {
+pub struct BrowserState<'a> {
     /// Hash of its pre-login cookie.
     pub browser: Option<Hash>,
     /// Its device cookie.
@@ -130,7 +131,7 @@ pub async fn finish(
     proof: Proof<'_>,
     caller: &Caller,
     config: &Config,
-) -> Result<Finished, Failure> {
+) -> Result<Finished, InfraError> {
     let found = match proof.of {
         Of::Mail { .. } => by_mail(tx, proof, caller, config).await?,
         Of::Mailbox { .. } => by_mailbox(tx, proof, caller, config).await?,
@@ -146,11 +147,15 @@ pub async fn finish(
     };
     let (session, sid) = begin(tx, &user, method, proof, caller, config).await?;
     let pre = Plain::generate();
-    if let Some(old) = proof.holds.browser {
+    if let Some(old) = proof.browser_state.browser {
         flow::rebind(tx, old, pre.hash()).await?;
     }
-    let device = proof.holds.device.cloned().unwrap_or_else(Plain::generate);
-    if let (Some(_), Some(key)) = (proof.holds.browser, proof.of.key()) {
+    let device = proof
+        .browser_state
+        .device
+        .cloned()
+        .unwrap_or_else(Plain::generate);
+    if let (Some(_), Some(key)) = (proof.browser_state.browser, proof.of.key()) {
         device::remember(tx, &device.hash(), key).await?;
     }
     event(Kind::SignedIn, caller, proof)
@@ -173,12 +178,12 @@ async fn by_mail<'a>(
     proof: Proof<'a>,
     caller: &Caller,
     config: &Config,
-) -> Result<Found<'a>, Failure> {
+) -> Result<Found<'a>, InfraError> {
     let Of::Mail { address, link, .. } = proof.of else {
         return Ok(Err("not_mail"));
     };
     // The mail is proof enough. What a provider said is worth nothing once that is switched off.
-    let link = link.filter(|arrived| provider::speaks_for(config, arrived).is_some());
+    let link = link.filter(|arrived| provider::is_trusted_issuer(config, arrived).is_some());
     let may_create = config.magic_link.sign_up == SignUp::Open;
     Ok(
         match user::resolve(tx, address, ProvenBy::Mail, may_create).await? {
@@ -222,7 +227,7 @@ async fn by_mailbox<'a>(
     proof: Proof<'a>,
     caller: &Caller,
     config: &Config,
-) -> Result<Found<'a>, Failure> {
+) -> Result<Found<'a>, InfraError> {
     let Of::Mailbox {
         address, link, amr, ..
     } = proof.of
@@ -251,7 +256,7 @@ async fn by_mailbox<'a>(
             true,
         ))),
         // Its link was made a moment ago, for somebody else: a user without it would be of no use to anybody.
-        None => Err(Failure::Conflict(
+        None => Err(InfraError::Conflict(
             "the account was connected in the meantime".to_owned(),
         )),
     }
@@ -269,9 +274,9 @@ pub const UNLINKED: &str = "identity_unlinked";
 async fn by_link<'a>(
     tx: &Tx,
     identity: &Identity,
-    arrived: &Arrived,
+    arrived: &UpstreamAccount,
     amr: &'a str,
-) -> Result<Found<'a>, Failure> {
+) -> Result<Found<'a>, InfraError> {
     let Some(user) = user::by_id(tx.conn(), identity.user_id).await? else {
         return Ok(Err("user_disabled"));
     };
@@ -298,9 +303,9 @@ async fn by_link<'a>(
 pub async fn connect(
     tx: &Tx,
     user: &User,
-    arrived: &Arrived,
+    arrived: &UpstreamAccount,
     caller: &Caller,
-) -> Result<Option<Identity>, Failure> {
+) -> Result<Option<Identity>, InfraError> {
     match identity::add(tx, user.id, arrived).await? {
         Added::Linked(identity) => {
             let event = Event::new(Kind::IdentityLinked)
@@ -337,8 +342,8 @@ async fn begin(
     proof: Proof<'_>,
     caller: &Caller,
     config: &Config,
-) -> Result<(Session, Plain), Failure> {
-    if let Some(current) = proof.holds.current {
+) -> Result<(Session, Plain), InfraError> {
+    if let Some(current) = proof.browser_state.current {
         if current.user.id == user.id && current.user.auth_epoch == user.auth_epoch {
             if let Some(secret) = session::step_up(tx, current.session.id, method).await? {
                 let mut session = current.session.clone();
@@ -354,7 +359,7 @@ async fn begin(
         method,
         device: &caller.device,
         remembered: proof.remembered,
-        browser: proof.holds.browser,
+        browser: proof.browser_state.browser,
     };
     session::start(tx, start, &config.session).await
 }
@@ -366,13 +371,13 @@ async fn reset_access(
     mut user: User,
     address: &Address,
     locale: &str,
-) -> Result<User, Failure> {
+) -> Result<User, InfraError> {
     user.auth_epoch = user::bump_epoch(tx, user.id).await?;
     let ended = identity::remove_all(tx, user.id).await? + session::end_all(tx, user.id).await?;
     if ended > 0 {
         tell(
             tx,
-            LetterKind::AccessReset,
+            EmailKind::AccessReset,
             address.canonical(),
             locale,
             None,
@@ -386,13 +391,13 @@ async fn reset_access(
 async fn tell_connected(
     tx: &Tx,
     address: &Address,
-    arrived: &Arrived,
+    arrived: &UpstreamAccount,
     locale: &str,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     let about = Some(arrived.provider.clone());
     tell(
         tx,
-        LetterKind::ProviderConnected,
+        EmailKind::ProviderConnected,
         address.canonical(),
         locale,
         about,
@@ -406,11 +411,11 @@ async fn tell_connected(
 /// The database's own.
 pub async fn tell(
     tx: &Tx,
-    kind: LetterKind,
+    kind: EmailKind,
     to: &str,
     locale: &str,
     about: Option<String>,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     let letter = outbox::New {
         kind,
         flow_id: None,

@@ -18,8 +18,8 @@ pub use entity::magic_link_flow::{Model as Flow, State};
 use crate::{
     config::Config,
     db::Tx,
+    error::InfraError,
     secret::{Hash, public_id},
-    web::error::Failure,
 };
 
 /// How long after success the same browser gets the same result again (B7).
@@ -64,7 +64,7 @@ const MOST_REFUSALS: i32 = 20;
 ///
 /// # Errors
 /// The database's own.
-pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, Failure> {
+pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, InfraError> {
     let (browser_hash, code_challenge) = match open.holder {
         Holder::Browser(hash) => (Some(hash.to_column()), None),
         Holder::App(challenge) => (None, Some(challenge.clone())),
@@ -111,7 +111,7 @@ fn resend_delay(config: &Config, sends: i32) -> Duration {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>, Failure> {
+pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>, InfraError> {
     Ok(row::Entity::find_by_id(id).one(conn).await?)
 }
 
@@ -123,7 +123,7 @@ pub async fn held(
     conn: &impl ConnectionTrait,
     id: Uuid,
     holder: &Holder,
-) -> Result<Option<Flow>, Failure> {
+) -> Result<Option<Flow>, InfraError> {
     Ok(by_id(conn, id).await?.filter(|flow| is_held(flow, holder)))
 }
 
@@ -155,7 +155,7 @@ fn open_flow(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, Failure> {
+pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, InfraError> {
     let done = open_flow(tx, flow.id)
         .col_expr(row::Column::Sends, Expr::col(row::Column::Sends).add(1))
         .col_expr(
@@ -180,7 +180,7 @@ pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, F
 ///
 /// # Errors
 /// The database's own.
-pub async fn count_try(tx: &Tx, id: Uuid, state: State, most: u32) -> Result<bool, Failure> {
+pub async fn count_try(tx: &Tx, id: Uuid, state: State, most: u32) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(state))
@@ -196,7 +196,7 @@ pub async fn count_try(tx: &Tx, id: Uuid, state: State, most: u32) -> Result<boo
 ///
 /// # Errors
 /// The database's own.
-pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(
             row::Column::Refusals,
@@ -213,7 +213,7 @@ pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let done = open_flow(tx, id)
         .col_expr(row::Column::State, Expr::value("consumed"))
         .col_expr(row::Column::ConsumedAt, Expr::value(Some(tx.now.0)))
@@ -226,7 +226,7 @@ pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn abandon(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+pub async fn abandon(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let done = open_flow(tx, id)
         .col_expr(row::Column::State, Expr::value("ended"))
         .exec(tx.conn())
@@ -262,7 +262,7 @@ pub async fn record(
     id: Uuid,
     session: Uuid,
     new_browser: Option<Hash>,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     row::Entity::update_many()
         .col_expr(row::Column::SessionId, Expr::value(Some(session)))
         .col_expr(
@@ -279,7 +279,7 @@ pub async fn record(
 ///
 /// # Errors
 /// The database's own.
-pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
+pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
     let open: Vec<Uuid> = row::Entity::find()
         .select_only()
         .column(row::Column::Id)
@@ -307,7 +307,7 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(
             row::Column::DestinationClaimedAt,
@@ -325,7 +325,7 @@ pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::LinkSettledAt, Expr::value(Some(tx.now.0)))
         .filter(row::Column::Id.eq(id))
@@ -342,7 +342,7 @@ pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let kept = tx.now - Duration::from_secs(86_400);
     let over = row::Column::ExpiresAt.lt(kept).or(row::Column::ExpiresAt
         .lt(tx.now)

@@ -6,18 +6,18 @@
 
 pub mod account;
 pub mod challenge;
+pub mod context;
 pub mod device;
 pub mod finish;
 pub mod first_party;
 pub mod flow;
 pub mod page;
+pub mod page_error;
 pub mod pending;
 pub mod pending_link;
 pub mod provider;
 pub mod resume;
 pub mod sign_in;
-pub mod trouble;
-pub mod visit;
 
-pub use trouble::Trouble;
-pub use visit::Visit;
+pub use context::RequestContext;
+pub use page_error::PageError;

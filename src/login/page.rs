@@ -10,7 +10,7 @@ use crate::{
     session::page::ProviderButton,
     web::{
         page::{Content, Script},
-        text::Tongue,
+        text::Localizer,
     },
 };
 
@@ -19,7 +19,7 @@ use crate::{
 #[template(path = "login/sign_in.html", config = ".askama.toml")]
 pub struct SignIn<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// What stands in the field: what was typed, or a hint.
     pub email: &'a str,
     /// Why it did not go on.
@@ -62,7 +62,7 @@ pub struct Linking<'a> {
 #[template(path = "login/sent.html", config = ".askama.toml")]
 pub struct Sent<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// The flow's id.
     pub flow: &'a str,
     /// The address as it was typed.
@@ -111,7 +111,7 @@ pub enum LinkMode<'a> {
 #[template(path = "login/link.html", config = ".askama.toml")]
 pub struct Link<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// What it asks.
     pub mode: LinkMode<'a>,
     /// The path with the token.
@@ -128,7 +128,7 @@ pub struct Link<'a> {
 #[template(path = "login/elsewhere.html", config = ".askama.toml")]
 pub struct Elsewhere<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// The waiting page of a flow that this browser itself has open.
     pub flow_href: Option<&'a str>,
     /// Where to begin here.
@@ -140,7 +140,7 @@ pub struct Elsewhere<'a> {
 #[template(path = "login/continue.html", config = ".askama.toml")]
 pub struct Continue<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// Where to: a path of ours or a verified redirect.
     pub href: &'a str,
 }
@@ -150,7 +150,7 @@ pub struct Continue<'a> {
 #[template(path = "login/signed_in.html", config = ".askama.toml")]
 pub struct SignedIn<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
 }
 
 /// Something is wrong, in words for people.
@@ -158,7 +158,7 @@ pub struct SignedIn<'a> {
 #[template(path = "login/error.html", config = ".askama.toml")]
 pub struct Error<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// Status of the answer.
     pub status: StatusCode,
     /// What it is, in a few words.
@@ -180,7 +180,7 @@ pub struct Error<'a> {
 #[template(path = "login/signed_out.html", config = ".askama.toml")]
 pub struct SignedOut<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// Back to the application, if one asked.
     pub next_href: Option<&'a str>,
 }
@@ -188,26 +188,40 @@ pub struct SignedOut<'a> {
 impl<'a> Error<'a> {
     /// The page for a status alone, with words that say no cause. `reference` names the event in our log.
     #[must_use]
-    pub fn of(tongue: &'a Tongue, status: StatusCode, reference: Option<&'a str>) -> Self {
+    pub fn of(localizer: &'a Localizer, status: StatusCode, reference: Option<&'a str>) -> Self {
         let (title, message) = match status {
             StatusCode::NOT_FOUND => (
-                tongue.t("error-not-found-title"),
-                tongue.t("error-not-found"),
+                localizer.text("error-not-found-title"),
+                localizer.text("error-not-found"),
             ),
-            StatusCode::FORBIDDEN => (tongue.t("error-stale-title"), tongue.t("error-stale")),
-            StatusCode::GONE => (tongue.t("error-expired-title"), tongue.t("error-expired")),
-            StatusCode::TOO_MANY_REQUESTS => (tongue.t("error-busy-title"), tongue.t("error-busy")),
-            StatusCode::SERVICE_UNAVAILABLE => {
-                (tongue.t("error-away-title"), tongue.t("error-away"))
-            }
-            status if status.is_client_error() => {
-                (tongue.t("error-request-title"), tongue.t("error-request"))
-            }
-            _ => (tongue.t("error-title"), tongue.t("error-internal")),
+            StatusCode::FORBIDDEN => (
+                localizer.text("error-stale-title"),
+                localizer.text("error-stale"),
+            ),
+            StatusCode::GONE => (
+                localizer.text("error-expired-title"),
+                localizer.text("error-expired"),
+            ),
+            StatusCode::TOO_MANY_REQUESTS => (
+                localizer.text("error-busy-title"),
+                localizer.text("error-busy"),
+            ),
+            StatusCode::SERVICE_UNAVAILABLE => (
+                localizer.text("error-away-title"),
+                localizer.text("error-away"),
+            ),
+            status if status.is_client_error() => (
+                localizer.text("error-request-title"),
+                localizer.text("error-request"),
+            ),
+            _ => (
+                localizer.text("error-title"),
+                localizer.text("error-internal"),
+            ),
         };
         let next_href = status.is_client_error().then_some("/login");
         Self {
-            tongue,
+            localizer,
             status,
             title,
             message,
@@ -220,20 +234,25 @@ impl<'a> Error<'a> {
 
     /// The browser sent back no cookie of ours.
     #[must_use]
-    pub fn without_cookies(tongue: &'a Tongue) -> Self {
-        let (title, message) = (tongue.t("error-cookies-title"), tongue.t("error-cookies"));
+    pub fn without_cookies(localizer: &'a Localizer) -> Self {
+        let (title, message) = (
+            localizer.text("error-cookies-title"),
+            localizer.text("error-cookies"),
+        );
         Self {
             title,
             message,
-            ..Self::of(tongue, StatusCode::FORBIDDEN, None)
+            ..Self::of(localizer, StatusCode::FORBIDDEN, None)
         }
     }
 }
 
-fn cancel(tongue: &Tongue, client: Option<&str>) -> String {
+fn cancel(localizer: &Localizer, client: Option<&str>) -> String {
     match client {
-        Some(client) => tongue.ta("sign-in-cancel-client", &[("client", client.to_owned())]),
-        None => tongue.t("sign-in-cancel"),
+        Some(client) => {
+            localizer.text_with("sign-in-cancel-client", &[("client", client.to_owned())])
+        }
+        None => localizer.text("sign-in-cancel"),
     }
 }
 
@@ -241,54 +260,54 @@ impl SignIn<'_> {
     fn heading(&self) -> String {
         match self.client {
             Some(client) => self
-                .tongue
+                .localizer
                 .html("sign-in-title-client", &[("client", client.to_owned())]),
-            None => self.tongue.html("sign-in-title", &[]),
+            None => self.localizer.html("sign-in-title", &[]),
         }
     }
 
     fn cancel(&self) -> String {
-        cancel(self.tongue, self.client)
+        cancel(self.localizer, self.client)
     }
 
     fn signed_in_html(&self, email: &str) -> String {
-        self.tongue
+        self.localizer
             .html("sign-in-signed-in", &[("email", email.to_owned())])
     }
 }
 
 impl Linking<'_> {
-    fn lede(&self, tongue: &Tongue) -> String {
+    fn lede(&self, localizer: &Localizer) -> String {
         let (provider, account) = (
             ("provider", self.provider.to_owned()),
             ("account", self.account.to_owned()),
         );
         match self.account {
-            "" => tongue.html("sign-in-linking-nameless", &[provider]),
-            _ => tongue.html("sign-in-linking", &[provider, account]),
+            "" => localizer.html("sign-in-linking-nameless", &[provider]),
+            _ => localizer.html("sign-in-linking", &[provider, account]),
         }
     }
 }
 
 impl Sent<'_> {
     fn lede(&self) -> String {
-        self.tongue
+        self.localizer
             .html("sent-lede", &[("email", self.email.to_owned())])
     }
 
     fn digits(&self) -> String {
-        self.tongue.ta(
+        self.localizer.text_with(
             "sent-code-hint",
             &[("digits", self.code_digits.to_string())],
         )
     }
 
     fn cancel(&self) -> String {
-        cancel(self.tongue, self.client)
+        cancel(self.localizer, self.client)
     }
 
     fn pause(&self) -> String {
-        self.tongue.ta(
+        self.localizer.text_with(
             "sent-resend-pause",
             &[("seconds", self.resend_after_seconds.to_string())],
         )
@@ -299,8 +318,8 @@ impl Link<'_> {
     fn lede(&self) -> String {
         let email = ("email", self.email_masked.to_owned());
         match self.mode {
-            LinkMode::Confirm { .. } => self.tongue.html("link-lede", &[email]),
-            LinkMode::SwitchUser { current } => self.tongue.html(
+            LinkMode::Confirm { .. } => self.localizer.html("link-lede", &[email]),
+            LinkMode::SwitchUser { current } => self.localizer.html(
                 "link-switch-lede",
                 &[email, ("current", current.to_owned())],
             ),
@@ -317,11 +336,11 @@ impl Link<'_> {
 }
 
 impl Content for SignIn<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("sign-in-title")
+        self.localizer.text("sign-in-title")
     }
     fn status(&self) -> StatusCode {
         if self.error.is_some() {
@@ -333,11 +352,11 @@ impl Content for SignIn<'_> {
 }
 
 impl Content for Sent<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("sent-title")
+        self.localizer.text("sent-title")
     }
     fn status(&self) -> StatusCode {
         if self.error.is_some() {
@@ -355,11 +374,11 @@ impl Content for Sent<'_> {
 }
 
 impl Content for Link<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("link-title")
+        self.localizer.text("link-title")
     }
     fn script(&self) -> Option<Script> {
         Some(Script {
@@ -373,11 +392,11 @@ impl Content for Link<'_> {
 }
 
 impl Content for Elsewhere<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("elsewhere-title")
+        self.localizer.text("elsewhere-title")
     }
     // Its address holds the secret too, and it is scrubbed as on the link page.
     fn script(&self) -> Option<Script> {
@@ -392,11 +411,11 @@ impl Content for Elsewhere<'_> {
 }
 
 impl Content for Continue<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("continue-title")
+        self.localizer.text("continue-title")
     }
     fn refresh(&self) -> Option<&str> {
         Some(self.href)
@@ -407,17 +426,17 @@ impl Content for Continue<'_> {
 }
 
 impl Content for SignedIn<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("signed-in-title")
+        self.localizer.text("signed-in-title")
     }
 }
 
 impl Content for Error<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
         self.title.clone()
@@ -428,11 +447,11 @@ impl Content for Error<'_> {
 }
 
 impl Content for SignedOut<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("signed-out-title")
+        self.localizer.text("signed-out-title")
     }
 }
 

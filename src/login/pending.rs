@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    error::InfraError,
     secret::{Hash, Plain},
     session::Session,
     ticket::{Claim, Kind, Tickets},
-    web::error::Failure,
 };
 
 /// How long a request waits (RD-04).
@@ -84,14 +84,14 @@ struct Stored {
 
 /// Who asks for a pending request: the browser's cookie, and the session that grew from an earlier one.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub struct Requester<'a> {
     /// Hash of the pre-login cookie.
     pub browser: Option<Hash>,
     /// The live session, if any.
     pub session: Option<&'a Session>,
 }
 
-impl Asker<'_> {
+impl Requester<'_> {
     /// Whether the request was brought by this browser. A session remembers the cookie that it grew from, and a request
     /// the session beside which it was parked, so requests that waited in other tabs go on however often the person has
     /// proven who they are meanwhile.
@@ -117,19 +117,19 @@ pub async fn park(
     browser: Hash,
     session: Option<Uuid>,
     pending: &Pending,
-) -> Result<Plain, Failure> {
+) -> Result<Plain, InfraError> {
     let handle = Plain::generate();
     let stored = Stored {
         browser: browser.to_column(),
         session,
         pending: pending.clone(),
     };
-    let value = serde_json::to_vec(&stored).map_err(Failure::internal)?;
+    let value = serde_json::to_vec(&stored).map_err(InfraError::internal)?;
     if !tickets
         .issue(Kind::Pending, &handle.hash(), &value, KEPT)
         .await?
     {
-        return Err(Failure::internal("a fresh 256-bit handle was taken"));
+        return Err(InfraError::internal("a fresh 256-bit handle was taken"));
     }
     Ok(handle)
 }
@@ -141,12 +141,12 @@ pub async fn park(
 pub async fn look(
     tickets: &Tickets,
     handle: &Plain,
-    asker: Asker<'_>,
-) -> Result<Option<Pending>, Failure> {
+    requester: Requester<'_>,
+) -> Result<Option<Pending>, InfraError> {
     let Some(value) = tickets.peek(Kind::Pending, &handle.hash()).await? else {
         return Ok(None);
     };
-    Ok(read(&value, asker))
+    Ok(read(&value, requester))
 }
 
 /// Takes the request behind a handle, once.
@@ -156,17 +156,17 @@ pub async fn look(
 pub async fn take(
     tickets: &Tickets,
     handle: &Plain,
-    asker: Asker<'_>,
-) -> Result<Option<Pending>, Failure> {
+    requester: Requester<'_>,
+) -> Result<Option<Pending>, InfraError> {
     // Looked at first, so that another browser cannot spend what is not its own.
-    if look(tickets, handle, asker).await?.is_none() {
+    if look(tickets, handle, requester).await?.is_none() {
         return Ok(None);
     }
     match tickets
         .claim(Kind::Pending, &handle.hash(), b"taken", KEPT)
         .await?
     {
-        Claim::Fresh(value) => Ok(read(&value, asker)),
+        Claim::Fresh(value) => Ok(read(&value, requester)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
 }
@@ -176,7 +176,7 @@ pub async fn take(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn claim_origin(tickets: &Tickets, pending: &Pending) -> Result<bool, Failure> {
+pub async fn claim_origin(tickets: &Tickets, pending: &Pending) -> Result<bool, InfraError> {
     let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else {
         return Ok(true);
     };
@@ -188,7 +188,7 @@ pub async fn claim_origin(tickets: &Tickets, pending: &Pending) -> Result<bool, 
     ))
 }
 
-fn read(value: &[u8], asker: Asker<'_>) -> Option<Pending> {
+fn read(value: &[u8], requester: Requester<'_>) -> Option<Pending> {
     let stored: Stored = serde_json::from_slice(value).ok()?;
-    asker.brought(&stored).then_some(stored.pending)
+    requester.brought(&stored).then_some(stored.pending)
 }

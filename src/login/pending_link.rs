@@ -9,17 +9,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{pending::Asker, provider, trouble::Trouble, visit::Visit};
+use super::{context::RequestContext, page_error::PageError, pending::Requester, provider};
 use crate::{
     app::App,
     audit::{Event, Kind as Happened},
     clock::Time,
+    error::InfraError,
     limit,
     secret::{Hash, Plain},
     session::Session,
     ticket::{Claim, Kind, Tickets},
-    user::Arrived,
-    web::error::Failure,
+    user::UpstreamAccount,
 };
 
 /// How long a link waits (RD-04).
@@ -34,7 +34,7 @@ pub const ASK_PATH: &str = "/login/identity";
 
 /// What a link waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Wants {
+pub enum LinkRequirement {
     /// An address, proven by mail (case C).
     Proof,
     /// A yes to leaving somebody else's session (case A).
@@ -47,7 +47,7 @@ pub enum Wants {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingLink {
     /// Which account.
-    pub arrived: Arrived,
+    pub arrived: UpstreamAccount,
     /// The provider runs the mailbox of the address that it told.
     pub authoritative: bool,
     /// How it was proven there.
@@ -55,7 +55,7 @@ pub struct PendingLink {
     /// What people call the provider.
     pub provider_name: String,
     /// What it waits for.
-    pub wants: Wants,
+    pub wants: LinkRequirement,
     /// The session that began it, where one must be there at the end.
     pub session: Option<Uuid>,
     /// The handle of the client's request that goes on after it.
@@ -93,18 +93,22 @@ struct Stored {
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn park(tickets: &Tickets, browser: Hash, link: &PendingLink) -> Result<Plain, Failure> {
+pub async fn park(
+    tickets: &Tickets,
+    browser: Hash,
+    link: &PendingLink,
+) -> Result<Plain, InfraError> {
     let handle = Plain::generate();
     let stored = Stored {
         browser: browser.to_column(),
         link: link.clone(),
     };
-    let value = serde_json::to_vec(&stored).map_err(Failure::internal)?;
+    let value = serde_json::to_vec(&stored).map_err(InfraError::internal)?;
     if !tickets
         .issue(Kind::Link, &handle.hash(), &value, KEPT)
         .await?
     {
-        return Err(Failure::internal("a fresh 256-bit handle was taken"));
+        return Err(InfraError::internal("a fresh 256-bit handle was taken"));
     }
     Ok(handle)
 }
@@ -116,13 +120,13 @@ pub async fn park(tickets: &Tickets, browser: Hash, link: &PendingLink) -> Resul
 pub async fn look(
     tickets: &Tickets,
     handle: &Plain,
-    asker: Asker<'_>,
+    requester: Requester<'_>,
     now: Time,
-) -> Result<Option<PendingLink>, Failure> {
+) -> Result<Option<PendingLink>, InfraError> {
     let Some(value) = tickets.peek(Kind::Link, &handle.hash()).await? else {
         return Ok(None);
     };
-    Ok(read(&value, handle, asker, now))
+    Ok(read(&value, handle, requester, now))
 }
 
 /// Takes the link behind a handle, once.
@@ -132,18 +136,18 @@ pub async fn look(
 pub async fn take(
     tickets: &Tickets,
     handle: &Plain,
-    asker: Asker<'_>,
+    requester: Requester<'_>,
     now: Time,
-) -> Result<Option<PendingLink>, Failure> {
+) -> Result<Option<PendingLink>, InfraError> {
     // Looked at first, so that another browser cannot spend what is not its own.
-    if look(tickets, handle, asker, now).await?.is_none() {
+    if look(tickets, handle, requester, now).await?.is_none() {
         return Ok(None);
     }
     match tickets
         .claim(Kind::Link, &handle.hash(), b"taken", KEPT)
         .await?
     {
-        Claim::Fresh(value) => Ok(read(&value, handle, asker, now)),
+        Claim::Fresh(value) => Ok(read(&value, handle, requester, now)),
         Claim::Replayed(_) | Claim::Gone => Ok(None),
     }
 }
@@ -152,20 +156,20 @@ pub async fn take(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn spend(tickets: &Tickets, link: &PendingLink) -> Result<(), Failure> {
+pub async fn spend(tickets: &Tickets, link: &PendingLink) -> Result<(), InfraError> {
     if let Some(origin) = link.origin.as_deref().and_then(Hash::from_column) {
         tickets.claim(Kind::Link, &origin, b"taken", KEPT).await?;
     }
     Ok(())
 }
 
-fn read(value: &[u8], handle: &Plain, asker: Asker<'_>, now: Time) -> Option<PendingLink> {
+fn read(value: &[u8], handle: &Plain, requester: Requester<'_>, now: Time) -> Option<PendingLink> {
     let stored: Stored = serde_json::from_slice(value).ok()?;
     let bound = Hash::from_column(&stored.browser)?;
     let mut link = stored.link;
     let in_time = now.since(link.at) <= KEPT;
     link.origin.get_or_insert_with(|| handle.hash().to_column());
-    (in_time && is_of(bound, asker.browser, asker.session)).then_some(link)
+    (in_time && is_of(bound, requester.browser, requester.session)).then_some(link)
 }
 
 /// Whether a browser is the one that something was bound to: it holds that cookie, or a session that grew from it.
@@ -181,24 +185,32 @@ pub fn is_of(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> b
 /// any more, and the sign-in goes on without.
 ///
 /// # Errors
-/// [`Trouble::Link`] if it is another browser's, used, or too old: with its row in the trail.
+/// [`PageError::Link`] if it is another browser's, used, or too old: with its row in the trail.
 pub async fn named(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     handle: Option<&str>,
-) -> Result<Option<PendingLink>, Trouble> {
+) -> Result<Option<PendingLink>, PageError> {
     let Some(handle) = handle else {
         return Ok(None);
     };
     let found = match Plain::parse(handle) {
-        Some(handle) => look(&app.tickets, &handle, visit.asker(), app.clock().now()).await?,
+        Some(handle) => {
+            look(
+                &app.tickets,
+                &handle,
+                context.requester(),
+                app.clock().now(),
+            )
+            .await?
+        }
         None => None,
     };
-    match found.filter(|link| link.wants == Wants::Proof) {
-        Some(link) => Ok(provider::speaks_for(&visit.config, &link.arrived)
+    match found.filter(|link| link.wants == LinkRequirement::Proof) {
+        Some(link) => Ok(provider::is_trusted_issuer(&context.config, &link.arrived)
             .is_some()
             .then_some(link)),
-        None => Err(refused(app, visit).await?),
+        None => Err(refused(app, context).await?),
     }
 }
 
@@ -207,23 +219,24 @@ pub async fn named(
 ///
 /// # Errors
 /// If the database is away.
-pub async fn refused(app: &App, visit: &Visit) -> Result<Trouble, Failure> {
+pub async fn refused(app: &App, context: &RequestContext) -> Result<PageError, InfraError> {
     tracing::warn!(
-        request_id = visit.caller.request_id,
+        request_id = context.caller.request_id,
         code = "lk_browser",
         "upstream link refused"
     );
     // With the store away there is no count, and refusals are few.
-    let over = limit::upstream_refusal(&app.tickets, visit.caller.ip, &visit.config.limits).await;
+    let over =
+        limit::upstream_refusal(&app.tickets, context.caller.ip, &context.config.limits).await;
     if matches!(over, Ok(Some(_))) {
-        return Ok(Trouble::Link);
+        return Ok(PageError::Link);
     }
     let tx = app.db.begin().await?;
     let event = Event::new(Happened::UpstreamRefused).reason("lk_browser");
     event
-        .caller(&visit.caller.network, &visit.caller.request_id)
+        .caller(&context.caller.network, &context.caller.request_id)
         .record(&tx)
         .await?;
     tx.commit().await?;
-    Ok(Trouble::Link)
+    Ok(PageError::Link)
 }

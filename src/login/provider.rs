@@ -1,12 +1,12 @@
 //! The buttons of upstream providers: what the configuration says, in a person's language.
 
-use super::visit::Visit;
+use super::context::RequestContext;
 use crate::{
     app::App,
     config::{Config, Provider},
     session::page::ProviderButton,
-    user::Arrived,
-    web::text::Tongue,
+    user::UpstreamAccount,
+    web::text::Localizer,
 };
 
 /// The form that sets out for a provider to sign in; its token is good for one provider and one client request.
@@ -27,7 +27,10 @@ pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Provider> {
 /// The provider that may speak for an account now (federation R-38): configured, switched on, and the account's issuer
 /// still its own. Whatever waited for a proof or a yes asks again before anything comes of it.
 #[must_use]
-pub fn speaks_for<'a>(config: &'a Config, arrived: &Arrived) -> Option<&'a Provider> {
+pub fn is_trusted_issuer<'a>(
+    config: &'a Config,
+    arrived: &UpstreamAccount,
+) -> Option<&'a Provider> {
     find(config, &arrived.provider).filter(|provider| provider.is_issuer(&arrived.issuer))
 }
 
@@ -43,42 +46,50 @@ pub fn name<'a>(config: &'a Config, id: &str) -> Option<&'a str> {
 
 /// The same, with words where there is none: an id may come from an address that anybody typed.
 #[must_use]
-pub fn name_or_words(config: &Config, id: &str, tongue: &Tongue) -> String {
-    name(config, id).map_or_else(|| tongue.t("upstream-provider"), str::to_owned)
+pub fn name_or_words(config: &Config, id: &str, localizer: &Localizer) -> String {
+    name(config, id).map_or_else(|| localizer.text("upstream-provider"), str::to_owned)
 }
 
 /// What a form's token is about: the provider, and the client's request that goes on after it.
 #[must_use]
-pub fn context(id: &str, txn: Option<&str>) -> String {
+pub fn form_context(id: &str, txn: Option<&str>) -> String {
     format!("{id} {}", txn.unwrap_or_default())
 }
 
 /// The buttons of the sign-in page, in the order that ops want.
 #[must_use]
-pub fn sign_in_buttons(app: &App, visit: &Visit, txn: Option<&str>) -> Vec<ProviderButton> {
-    let token = |id: &str| visit.form_token(app, SIGN_IN_FORM, &context(id, txn));
+pub fn sign_in_buttons(
+    app: &App,
+    context: &RequestContext,
+    txn: Option<&str>,
+) -> Vec<ProviderButton> {
+    let token = |id: &str| context.form_token(app, SIGN_IN_FORM, &form_context(id, txn));
     buttons(
-        visit,
-        |provider| sign_in_text(&visit.tongue, provider),
+        context,
+        |provider| sign_in_text(&context.localizer, provider),
         token,
     )
 }
 
 /// The buttons of the account page. `connected`: the providers that have an account there already; one more may follow.
 #[must_use]
-pub fn connect_buttons(app: &App, visit: &Visit, connected: &[String]) -> Vec<ProviderButton> {
-    let token = |id: &str| visit.session_token(app, &connect_form(id));
+pub fn connect_buttons(
+    app: &App,
+    context: &RequestContext,
+    connected: &[String],
+) -> Vec<ProviderButton> {
+    let token = |id: &str| context.session_token(app, &connect_form(id));
     let text = |provider: &Provider| {
         let key = if connected.contains(&provider.id) {
             "account-connect-another"
         } else {
             "account-connect"
         };
-        visit
-            .tongue
-            .ta(key, &[("provider", provider.shown_name().to_owned())])
+        context
+            .localizer
+            .text_with(key, &[("provider", provider.shown_name().to_owned())])
     };
-    buttons(visit, text, token)
+    buttons(context, text, token)
 }
 
 /// The name of the form that connects one provider.
@@ -88,11 +99,11 @@ pub fn connect_form(id: &str) -> String {
 }
 
 fn buttons(
-    visit: &Visit,
+    context: &RequestContext,
     text: impl Fn(&Provider) -> String,
     token: impl Fn(&str) -> String,
 ) -> Vec<ProviderButton> {
-    let mut offered: Vec<&Provider> = visit
+    let mut offered: Vec<&Provider> = context
         .config
         .providers
         .iter()
@@ -109,15 +120,15 @@ fn buttons(
 }
 
 /// The text that ops wrote for this language or, for `fr-CH`, for `fr`; else the usual one with the name.
-fn sign_in_text(tongue: &Tongue, provider: &Provider) -> String {
-    let tag: &str = &tongue.tag;
+fn sign_in_text(localizer: &Localizer, provider: &Provider) -> String {
+    let tag: &str = &localizer.tag;
     let primary = tag.split('-').next().unwrap_or(tag);
     let own = provider
         .button
         .get(tag)
         .or_else(|| provider.button.get(primary));
     own.cloned().unwrap_or_else(|| {
-        tongue.ta(
+        localizer.text_with(
             "sign-in-provider",
             &[("provider", provider.shown_name().to_owned())],
         )
@@ -166,15 +177,15 @@ mod tests {
         .unwrap();
         let texts = Texts::default();
         assert_eq!(
-            sign_in_text(&texts.tongue("en"), &plain),
+            sign_in_text(&texts.localizer("en"), &plain),
             "Continue with Example"
         );
         assert_eq!(
-            sign_in_text(&texts.tongue("en"), &own),
+            sign_in_text(&texts.localizer("en"), &own),
             "Continue with Example"
         );
         assert_eq!(
-            sign_in_text(&texts.tongue("fr"), &own),
+            sign_in_text(&texts.localizer("fr"), &own),
             "Entrer avec Example"
         );
     }

@@ -3,8 +3,8 @@
 use poem::{Request, Response, handler, web::Data};
 
 use super::{
-    page, pending, pending_link, pending_link::PendingLink, provider, trouble, trouble::Trouble,
-    visit::Visit,
+    context::RequestContext, page, page_error, page_error::PageError, pending, pending_link,
+    pending_link::PendingLink, provider,
 };
 use crate::{
     app::App,
@@ -44,8 +44,12 @@ pub struct Shown<'a> {
 ///
 /// # Errors
 /// If the database is away.
-pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response, Trouble> {
-    let signed_in_as = match &visit.current {
+pub async fn draw(
+    app: &App,
+    context: &RequestContext,
+    shown: Shown<'_>,
+) -> Result<Response, PageError> {
+    let signed_in_as = match &context.current {
         Some(current) => user::address_of(app.db.read(), current.user.id)
             .await?
             .map(|row| row.email),
@@ -55,22 +59,22 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
     // Only mail proves it anew (DESIGN §8), and who comes from a provider needs no second one.
     let mail_only = shown.by_mail || shown.pending.is_some_and(|pending| pending.mail_only);
     let buttons = match (mail_only, shown.linking) {
-        (false, None) => provider::sign_in_buttons(app, visit, shown.txn),
+        (false, None) => provider::sign_in_buttons(app, context, shown.txn),
         _ => Vec::new(),
     };
     // An app that waits in its own window has no page to go back to.
     let cancels = shown
         .pending
         .is_none_or(|pending| pending.room == pending::Room::Protocol);
-    let cancel = cancels.then(|| visit.form_token(app, "cancel", shown.txn.unwrap_or_default()));
+    let cancel = cancels.then(|| context.form_token(app, "cancel", shown.txn.unwrap_or_default()));
     let page = page::SignIn {
-        tongue: &visit.tongue,
+        localizer: &context.localizer,
         email: shown.email,
         error: shown.error,
         client: shown.pending.map(|pending| pending.client_name.as_str()),
         txn: shown.txn,
         remember_checked: shown.remembered,
-        form_token: &visit.form_token(app, "sign-in", shown.txn.unwrap_or_default()),
+        form_token: &context.form_token(app, "sign-in", shown.txn.unwrap_or_default()),
         signed_in_as: signed_in_as.as_deref(),
         form_token_cancel: cancel.as_deref(),
         limited_to_mail: fresh,
@@ -82,47 +86,47 @@ pub async fn draw(app: &App, visit: &Visit, shown: Shown<'_>) -> Result<Response
         }),
         providers: &buttons,
     };
-    let site = visit.site_of(shown.pending.map(|pending| pending.client_id.as_str()));
-    Ok(visit.answer(show(&page, site)))
+    let site = context.site_of(shown.pending.map(|pending| pending.client_id.as_str()));
+    Ok(context.answer(show(&page, site)))
 }
 
 /// The pending request behind a handle: none was named, or this browser brought it.
 ///
 /// # Errors
-/// [`Trouble::Expired`] if it is over, spent or another browser's.
+/// [`PageError::Expired`] if it is over, spent or another browser's.
 pub async fn pending_of(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     txn: Option<&str>,
-) -> Result<Option<pending::Pending>, Trouble> {
+) -> Result<Option<pending::Pending>, PageError> {
     let Some(txn) = txn else { return Ok(None) };
-    let handle = Plain::parse(txn).ok_or(Trouble::Expired)?;
-    let found = pending::look(&app.tickets, &handle, visit.asker()).await?;
-    found.map(Some).ok_or(Trouble::Expired)
+    let handle = Plain::parse(txn).ok_or(PageError::Expired)?;
+    let found = pending::look(&app.tickets, &handle, context.requester()).await?;
+    found.map(Some).ok_or(PageError::Expired)
 }
 
 /// The endpoint.
 #[handler]
 pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
+    page_error::page(app, request, async {
         let params = Params::from_query(request)?;
         params.known(&["txn", "ui_locales", "login_hint", "link", "by"])?;
         let txn = params.one_within("txn", 43)?;
         let locales = params.one_within("ui_locales", 512)?.unwrap_or_default();
-        let mut visit = Visit::of(app, request, locales).await?;
-        let pending = pending_of(app, &visit, txn).await?;
+        let mut context = RequestContext::of(app, request, locales).await?;
+        let pending = pending_of(app, &context, txn).await?;
         let link = params.one_within("link", 43)?;
-        let linking = pending_link::named(app, &visit, link).await?;
+        let linking = pending_link::named(app, &context, link).await?;
         if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
-            visit.tongue = app
+            context.localizer = app
                 .texts
-                .pick(&pending.ui_locales, &visit.caller.accept_language);
+                .pick(&pending.ui_locales, &context.caller.accept_language);
         }
         let told = linking
             .as_ref()
             .and_then(|link| link.arrived.email.as_deref());
         let by_mail = params.one_within("by", 16)? == Some("mail");
-        let own = match &visit.current {
+        let own = match &context.current {
             Some(current) if by_mail => user::address_of(app.db.read(), current.user.id)
                 .await?
                 .map(|row| row.email),
@@ -138,13 +142,13 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
             txn,
             pending: pending.as_ref(),
             email: hint,
-            notice: by_mail.then(|| visit.tongue.t("sign-in-by-mail")),
+            notice: by_mail.then(|| context.localizer.text("sign-in-by-mail")),
             link,
             linking: linking.as_ref(),
             by_mail,
             ..Shown::default()
         };
-        draw(app, &visit, shown).await
+        draw(app, &context, shown).await
     })
     .await
 }

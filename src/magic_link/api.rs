@@ -15,9 +15,10 @@ use super::{
 use crate::{
     app::App,
     config::Config,
+    error::InfraError,
     login::{
         challenge::{challenge_of, is_challenge, is_verifier},
-        finish::{Holds, SignedIn},
+        finish::{BrowserState, SignedIn},
         first_party::{self, Issue, Issued, Issuer, Tokens},
         flow::{self, Flow, Holder},
     },
@@ -26,7 +27,6 @@ use crate::{
     user::Address,
     web::{
         caller::Caller,
-        error::Failure,
         problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
     },
 };
@@ -186,7 +186,7 @@ pub async fn begin(
     app: &App,
     new: &NewLogin,
     caller: &Caller,
-) -> Result<Result<Begun, ProblemJson>, Failure> {
+) -> Result<Result<Begun, ProblemJson>, InfraError> {
     let config = app.config.get();
     if first_party::find(&config, &new.client_id).is_none() {
         return Ok(Err(bad(
@@ -206,12 +206,12 @@ pub async fn begin(
             "This is not an e-mail address that mail can be sent to.",
         )));
     };
-    let tongue = app.texts.pick(&new.ui_locales, &caller.accept_language);
+    let localizer = app.texts.pick(&new.ui_locales, &caller.accept_language);
     let ask = Ask {
         holder: Holder::App(new.code_challenge.clone()),
         address: &address,
         client_id: Some(&new.client_id),
-        locale: &tongue.tag,
+        locale: &localizer.tag,
         device: None,
         remembered: true,
         destination: None,
@@ -257,7 +257,7 @@ impl Finish<'_> {
         &self,
         body: &Consume,
         caller: &Caller,
-    ) -> Result<ConsumeAnswer, Failure> {
+    ) -> Result<ConsumeAnswer, InfraError> {
         Ok(match self.finish(body, caller).await? {
             Ok(tokens) => ConsumeAnswer::SignedIn(Json(tokens), "no-store".to_owned()),
             Err(refused) => ConsumeAnswer::Refused(refused),
@@ -268,7 +268,7 @@ impl Finish<'_> {
         &self,
         body: &Consume,
         caller: &Caller,
-    ) -> Result<Result<Tokens, ProblemJson>, Failure> {
+    ) -> Result<Result<Tokens, ProblemJson>, InfraError> {
         let wrong = || {
             Ok(Err(bad(
                 "invalid_code",
@@ -285,7 +285,7 @@ impl Finish<'_> {
         let config = self.app.config.get();
         let attempt = Attempt {
             holder: Holder::App(challenge_of(&body.code_verifier)),
-            holds: Holds::default(),
+            browser_state: BrowserState::default(),
             switch: false,
             caller,
             config: &config,
@@ -331,7 +331,7 @@ impl Finish<'_> {
         body: &Consume,
         config: &Config,
         caller: &Caller,
-    ) -> Result<Option<Issued>, Failure> {
+    ) -> Result<Option<Issued>, InfraError> {
         let Some(client) = flow
             .client_id
             .as_deref()

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::api::{self, Begun, Consume, ConsumeAnswer, Finish, NewLogin};
 use crate::{
     app::App,
+    error::InfraError,
     login::{
         challenge::{challenge_of, is_verifier},
         first_party::{self, Issuer},
@@ -27,7 +28,6 @@ use crate::{
     },
     web::{
         caller::Caller,
-        error::Failure,
         problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
     },
 };
@@ -274,7 +274,7 @@ async fn own(
     request: &Request,
     id: &str,
     verifier: Option<&str>,
-) -> Result<Option<(LoginState, Holder)>, Failure> {
+) -> Result<Option<(LoginState, Holder)>, InfraError> {
     let Some(verifier) = verifier.filter(|verifier| is_verifier(verifier)) else {
         return Ok(None);
     };
@@ -286,7 +286,7 @@ async fn own(
     Ok(Some((state(app, &flow), holder)))
 }
 
-async fn held(app: &App, id: &str, holder: &Holder) -> Result<Option<Flow>, Failure> {
+async fn held(app: &App, id: &str, holder: &Holder) -> Result<Option<Flow>, InfraError> {
     let Ok(id) = Uuid::try_parse(id) else {
         return Ok(None);
     };

@@ -10,7 +10,7 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
-use crate::{clock::Time, config::Budget, db::Tx, secret::Hash, web::error::Failure};
+use crate::{clock::Time, config::Budget, db::Tx, error::InfraError, secret::Hash};
 
 /// How long codes stay off once a budget is spent.
 const OFF: Duration = Duration::from_secs(3600);
@@ -20,7 +20,7 @@ const OFF: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// The database's own.
-pub async fn take(tx: &Tx, address: &Hash, budgets: &[Budget]) -> Result<bool, Failure> {
+pub async fn take(tx: &Tx, address: &Hash, budgets: &[Budget]) -> Result<bool, InfraError> {
     let mut current = lock(tx, address).await?;
     let longest = budgets
         .iter()
@@ -63,7 +63,7 @@ pub async fn take(tx: &Tx, address: &Hash, budgets: &[Budget]) -> Result<bool, F
 ///
 /// # Errors
 /// The database's own.
-pub async fn give_back(tx: &Tx, address: &Hash) -> Result<(), Failure> {
+pub async fn give_back(tx: &Tx, address: &Hash) -> Result<(), InfraError> {
     let mut current = lock(tx, address).await?;
     current.attempts.pop();
     current.blocked_until = Time(0);
@@ -77,7 +77,7 @@ struct Current {
 
 /// Reads the row under a lock that lasts until the end of the unit of work: the update comes first, so that two at
 /// once wait for each other instead of reading the same count.
-async fn lock(tx: &Tx, address: &Hash) -> Result<Current, Failure> {
+async fn lock(tx: &Tx, address: &Hash) -> Result<Current, InfraError> {
     let fresh = row::ActiveModel {
         address_key: Set(address.to_column()),
         attempts: Set(String::new()),
@@ -95,8 +95,8 @@ async fn lock(tx: &Tx, address: &Hash) -> Result<Current, Failure> {
     let model = row::Entity::find_by_id(address.to_column())
         .one(tx.conn())
         .await?;
-    let model =
-        model.ok_or_else(|| Failure::internal("a budget row is gone within its unit of work"))?;
+    let model = model
+        .ok_or_else(|| InfraError::internal("a budget row is gone within its unit of work"))?;
     let attempts = model
         .attempts
         .split(' ')
@@ -108,7 +108,7 @@ async fn lock(tx: &Tx, address: &Hash) -> Result<Current, Failure> {
     })
 }
 
-async fn store(tx: &Tx, address: &Hash, current: &Current) -> Result<(), Failure> {
+async fn store(tx: &Tx, address: &Hash, current: &Current) -> Result<(), InfraError> {
     let attempts = current
         .attempts
         .iter()
@@ -131,7 +131,7 @@ async fn store(tx: &Tx, address: &Hash, current: &Current) -> Result<(), Failure
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     tx.delete_some::<row::Entity>(
         row::Column::AddressKey,
         row::Column::UpdatedAt.lt(tx.now - Duration::from_secs(2 * 86_400)),

@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     db::Tx,
+    error::InfraError,
     login::flow::{self, Flow, State},
     secret::Hash,
-    web::error::Failure,
 };
 
 /// The digits that a person typed: spaces, dashes and dots fall away, digits of other scripts become ASCII (D5). None
@@ -51,7 +51,7 @@ pub async fn consume(
     id: Uuid,
     typed: &str,
     attempt: &Attempt<'_>,
-) -> Result<Consumed, Failure> {
+) -> Result<Consumed, InfraError> {
     let Some(flow) = flow::held(tx.conn(), id, &attempt.holder).await? else {
         return consume::refuse(tx, None, "not_holder", attempt).await;
     };
@@ -84,7 +84,7 @@ async fn again(
     flow: Flow,
     code: &str,
     attempt: &Attempt<'_>,
-) -> Result<Consumed, Failure> {
+) -> Result<Consumed, InfraError> {
     if !flow::count_try(
         tx,
         flow.id,
@@ -107,7 +107,7 @@ async fn compare(
     flow: &Flow,
     code: &str,
     attempt: &Attempt<'_>,
-) -> Result<Option<&'static str>, Failure> {
+) -> Result<Option<&'static str>, InfraError> {
     let address = address_key(flow)?;
     if !budget::take(tx, &address, &attempt.config.limits.wrong_codes).await? {
         return Ok(Some("budget_spent"));
@@ -120,9 +120,9 @@ async fn compare(
     Ok(None)
 }
 
-fn address_key(flow: &Flow) -> Result<Hash, Failure> {
+fn address_key(flow: &Flow) -> Result<Hash, InfraError> {
     Hash::from_column(&flow.address_key)
-        .ok_or_else(|| Failure::internal("an address key is not 32 bytes"))
+        .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))
 }
 
 #[cfg(test)]

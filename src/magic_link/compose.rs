@@ -12,16 +12,17 @@ use crate::{
     client,
     config::{Config, SignUp},
     db::Tx,
+    error::InfraError,
     login::{
         flow::{self, Flow, State},
         provider,
     },
     mail::{
         Composed, Composer, Letter, Outcome, Work,
-        outbox::{self, LetterKind, Row},
+        outbox::{self, EmailKind, Row},
     },
     user::{self, Target},
-    web::{error::Failure, text::Tongue},
+    web::text::Localizer,
 };
 
 /// Composes the letters of this room.
@@ -36,11 +37,11 @@ impl Composer for Letters {
         Box::pin(async move {
             let config = self.app.config.get();
             match row.kind {
-                LetterKind::SignIn => self.sign_in(tx, row, &config).await,
-                LetterKind::NoAccount => self.notice(row, letter::no_account),
-                LetterKind::AccessReset => self.notice(row, letter::access_reset),
-                LetterKind::ProviderConnected => self.about_provider(row, &config, "connected"),
-                LetterKind::ProviderDisconnected => {
+                EmailKind::SignIn => self.sign_in(tx, row, &config).await,
+                EmailKind::NoAccount => self.notice(row, letter::no_account),
+                EmailKind::AccessReset => self.notice(row, letter::access_reset),
+                EmailKind::ProviderConnected => self.about_provider(row, &config, "connected"),
+                EmailKind::ProviderDisconnected => {
                     self.about_provider(row, &config, "disconnected")
                 }
             }
@@ -56,11 +57,11 @@ impl Composer for Letters {
     ) -> Work<'a, ()> {
         Box::pin(async move {
             match (row.kind, outcome) {
-                (LetterKind::SignIn, Outcome::Accepted) => {
+                (EmailKind::SignIn, Outcome::Accepted) => {
                     token::extend(tx, reference, self.app.config.get().link_lifetime()).await?;
                     sent(tx, row).await
                 }
-                (LetterKind::SignIn, Outcome::Refused | Outcome::Deferred) => {
+                (EmailKind::SignIn, Outcome::Refused | Outcome::Deferred) => {
                     token::refuse(tx, reference).await
                 }
                 // In doubt it may have arrived: its secrets stay good.
@@ -70,7 +71,7 @@ impl Composer for Letters {
     }
 }
 
-async fn sent(tx: &Tx, row: &Row) -> Result<(), Failure> {
+async fn sent(tx: &Tx, row: &Row) -> Result<(), InfraError> {
     let Some(id) = row.flow_id else { return Ok(()) };
     let Some(flow) = flow::by_id(tx.conn(), id).await? else {
         return Ok(());
@@ -84,7 +85,7 @@ async fn sent(tx: &Tx, row: &Row) -> Result<(), Failure> {
 }
 
 impl Letters {
-    async fn sign_in(&self, tx: &Tx, row: &Row, config: &Config) -> Result<Composed, Failure> {
+    async fn sign_in(&self, tx: &Tx, row: &Row, config: &Config) -> Result<Composed, InfraError> {
         let Some(id) = row.flow_id else {
             return Ok(Composed::Drop("no_flow"));
         };
@@ -108,9 +109,9 @@ impl Letters {
             &macs.code,
         )
         .await?;
-        let tongue = self.app.texts.pick(&flow.locale, "");
+        let localizer = self.app.texts.pick(&flow.locale, "");
         let letter = letter::sign_in(
-            &tongue,
+            &localizer,
             &letter::SignInLetter {
                 link: &format!(
                     "{}/login/link/{}",
@@ -126,7 +127,7 @@ impl Letters {
                     .as_deref()
                     .and_then(|id| client::find(config, id))
                     .map(|c| c.name.as_str()),
-                time: &tongue.date_time(flow.created_at),
+                time: &localizer.date_time(flow.created_at),
                 domain: domain(&self.app.public_url),
                 to: &to,
             },
@@ -138,13 +139,13 @@ impl Letters {
     }
 
     /// Sign-up is closed and nobody has this address: nothing, or a letter that says so once in 24 hours (G9).
-    async fn unknown(&self, tx: &Tx, flow: &Flow, config: &Config) -> Result<Composed, Failure> {
+    async fn unknown(&self, tx: &Tx, flow: &Flow, config: &Config) -> Result<Composed, InfraError> {
         let day = Duration::from_secs(86_400);
         let recent =
-            outbox::any_since(tx, LetterKind::NoAccount, &flow.canonical, tx.now - day).await?;
+            outbox::any_since(tx, EmailKind::NoAccount, &flow.canonical, tx.now - day).await?;
         if config.magic_link.inform_unknown && !recent {
             let letter = outbox::New {
-                kind: LetterKind::NoAccount,
+                kind: EmailKind::NoAccount,
                 flow_id: None,
                 canonical: flow.canonical.clone(),
                 locale: flow.locale.clone(),
@@ -158,17 +159,22 @@ impl Letters {
         Ok(Composed::Drop("sign_up_closed"))
     }
 
-    fn about_provider(&self, row: &Row, config: &Config, what: &str) -> Result<Composed, Failure> {
-        let tongue = self.app.texts.pick(&row.locale, "");
+    fn about_provider(
+        &self,
+        row: &Row,
+        config: &Config,
+        what: &str,
+    ) -> Result<Composed, InfraError> {
+        let localizer = self.app.texts.pick(&row.locale, "");
         let id = row.about.as_deref().unwrap_or_default();
         let provider = provider::name(config, id).unwrap_or(id);
-        let time = tongue.date_time(row.created_at);
+        let time = localizer.date_time(row.created_at);
         let notice = letter::Notice {
             time: &time,
             ..self.bare(row)
         };
         Ok(Composed::Letter {
-            letter: letter::provider(&tongue, &notice, provider, what)?,
+            letter: letter::provider(&localizer, &notice, provider, what)?,
             reference: Uuid::nil(),
         })
     }
@@ -187,16 +193,16 @@ impl Letters {
     fn notice(
         &self,
         row: &Row,
-        write: fn(&Tongue, &letter::Notice<'_>) -> Result<Letter, Failure>,
-    ) -> Result<Composed, Failure> {
-        let tongue = self.app.texts.pick(&row.locale, "");
-        let time = tongue.date_time(row.created_at);
+        write: fn(&Localizer, &letter::Notice<'_>) -> Result<Letter, InfraError>,
+    ) -> Result<Composed, InfraError> {
+        let localizer = self.app.texts.pick(&row.locale, "");
+        let time = localizer.date_time(row.created_at);
         let notice = letter::Notice {
             time: &time,
             ..self.bare(row)
         };
         Ok(Composed::Letter {
-            letter: write(&tongue, &notice)?,
+            letter: write(&localizer, &notice)?,
             reference: Uuid::nil(),
         })
     }

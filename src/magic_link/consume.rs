@@ -7,9 +7,10 @@ use crate::{
     audit::{Event, Kind},
     config::Config,
     db::Tx,
+    error::InfraError,
     login::{
         device,
-        finish::{Finished, Holds, Of, Proof, SignedIn, finish},
+        finish::{BrowserState, Finished, Of, Proof, SignedIn, finish},
         flow::{self, Flow, Holder, State},
         resume,
     },
@@ -17,7 +18,7 @@ use crate::{
     session,
     telemetry::metrics,
     user::{self, Address},
-    web::{caller::Caller, error::Failure},
+    web::caller::Caller,
 };
 
 /// Who tries, with what, under which rules.
@@ -26,7 +27,7 @@ pub struct Attempt<'a> {
     /// The browser's cookie or the app's challenge.
     pub holder: Holder,
     /// What else the browser holds.
-    pub holds: Holds<'a>,
+    pub browser_state: BrowserState<'a>,
     /// The person has agreed to leave somebody else's session.
     pub switch: bool,
     /// Where from.
@@ -61,7 +62,7 @@ pub async fn by_link(
     link: &Hash,
     of: Option<Uuid>,
     attempt: &Attempt<'_>,
-) -> Result<Consumed, Failure> {
+) -> Result<Consumed, InfraError> {
     let Some(token) = token::by_link(tx.conn(), link).await? else {
         return refuse(tx, None, "unknown", attempt).await;
     };
@@ -97,8 +98,8 @@ pub async fn ask_first(
     tx: &Tx,
     flow: &Flow,
     attempt: &Attempt<'_>,
-) -> Result<Option<Consumed>, Failure> {
-    let Some(current) = attempt.holds.current else {
+) -> Result<Option<Consumed>, InfraError> {
+    let Some(current) = attempt.browser_state.current else {
         return Ok(None);
     };
     if attempt.switch || flow.state != State::Open {
@@ -118,7 +119,7 @@ pub async fn claim(
     flow: Flow,
     attempt: &Attempt<'_>,
     by: &'static str,
-) -> Result<Consumed, Failure> {
+) -> Result<Consumed, InfraError> {
     if !flow::claim(tx, flow.id).await? {
         let now = flow::by_id(tx.conn(), flow.id).await?;
         let turned_back = now.as_ref().is_some_and(|flow| flow.state == State::Ended);
@@ -137,7 +138,7 @@ pub async fn claim(
     }
     let address = Address::from_column(&flow.canonical);
     let key = Hash::from_column(&flow.address_key)
-        .ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+        .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))?;
     let link = resume::link_of(&flow)?;
     let proof = Proof {
         of: Of::Mail {
@@ -147,7 +148,7 @@ pub async fn claim(
         },
         remembered: flow.remembered,
         locale: &flow.locale,
-        holds: attempt.holds,
+        browser_state: attempt.browser_state,
     };
     match finish(tx, proof, attempt.caller, attempt.config).await? {
         Finished::Refused(reason) => refuse(tx, Some(&flow), reason, attempt).await,
@@ -180,7 +181,7 @@ pub fn answers_again(flow: &Flow, tx: &Tx, attempt: &Attempt<'_>) -> bool {
 ///
 /// # Errors
 /// The database's own.
-pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consumed, Failure> {
+pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consumed, InfraError> {
     let Some(id) = flow.session_id else {
         return refuse(tx, Some(&flow), "used", attempt).await;
     };
@@ -210,7 +211,7 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     }
     let device = attempt
-        .holds
+        .browser_state
         .device
         .cloned()
         .unwrap_or_else(|| secret(b"device"));
@@ -238,7 +239,7 @@ pub async fn refuse(
     flow: Option<&Flow>,
     reason: &'static str,
     attempt: &Attempt<'_>,
-) -> Result<Consumed, Failure> {
+) -> Result<Consumed, InfraError> {
     let told = flow.filter(|_| !matches!(reason, "malformed" | "no_tries_left"));
     match told {
         Some(flow) if flow::count_refusal(tx, flow.id).await? => {

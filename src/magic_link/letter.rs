@@ -6,7 +6,7 @@
 
 use askama::Template;
 
-use crate::{mail::Letter, web::error::Failure, web::text::Tongue};
+use crate::{error::InfraError, mail::Letter, web::text::Localizer};
 
 /// What the sign-in letter tells. `place`, `client` and `time` are words for people, in the letter's language.
 #[derive(Clone, Copy)]
@@ -52,10 +52,10 @@ pub struct Notice<'a> {
 ///
 /// # Errors
 /// Only by a fault of ours in the template.
-pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure> {
+pub fn sign_in(localizer: &Localizer, of: &SignInLetter<'_>) -> Result<Letter, InfraError> {
     let domain = ("domain", one_line(of.domain));
     let minutes = ("minutes", of.minutes.to_string());
-    let heading = heading(tongue, "mail-sign-in-heading", of.client, of.domain);
+    let heading = heading(localizer, "mail-sign-in-heading", of.client, of.domain);
     let notice = Notice {
         to: of.to,
         device: of.device,
@@ -65,24 +65,24 @@ pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure
         domain: of.domain,
     };
     Body {
-        before: vec![tongue.ta("mail-sign-in-intro", &[minutes])],
+        before: vec![localizer.text_with("mail-sign-in-intro", &[minutes])],
         button: Some(Button {
             link: of.link,
-            label: tongue.t("mail-sign-in-button"),
+            label: localizer.text("mail-sign-in-button"),
         }),
         code: Some(Code {
-            intro: tongue.ta("mail-sign-in-code", std::slice::from_ref(&domain)),
+            intro: localizer.text_with("mail-sign-in-code", std::slice::from_ref(&domain)),
             digits: grouped(of.code),
-            plain: if direction(&tongue.tag) == "rtl" {
+            plain: if direction(&localizer.tag) == "rtl" {
                 of.code.to_owned()
             } else {
                 grouped(of.code)
             },
-            warning: tongue.ta("mail-sign-in-code-only", &[domain]),
+            warning: localizer.text_with("mail-sign-in-code-only", &[domain]),
         }),
-        facts_intro: tongue.t("mail-sign-in-facts"),
-        after: vec![tongue.t("mail-sign-in-ignore")],
-        ..Body::new(tongue, heading, facts(tongue, &notice))
+        facts_intro: localizer.text("mail-sign-in-facts"),
+        after: vec![localizer.text("mail-sign-in-ignore")],
+        ..Body::new(localizer, heading, facts(localizer, &notice))
     }
     .letter(of.to)
 }
@@ -91,13 +91,15 @@ pub fn sign_in(tongue: &Tongue, of: &SignInLetter<'_>) -> Result<Letter, Failure
 ///
 /// # Errors
 /// Only by a fault of ours in the template.
-pub fn no_account(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure> {
-    let heading = heading(tongue, "mail-no-account-heading", of.client, of.domain);
+pub fn no_account(localizer: &Localizer, of: &Notice<'_>) -> Result<Letter, InfraError> {
+    let heading = heading(localizer, "mail-no-account-heading", of.client, of.domain);
     Body {
-        before: vec![tongue.ta("mail-no-account-intro", &[("domain", one_line(of.domain))])],
-        facts_intro: tongue.t("mail-no-account-facts"),
-        after: vec![tongue.t("mail-no-account-ignore")],
-        ..Body::new(tongue, heading, facts(tongue, of))
+        before: vec![
+            localizer.text_with("mail-no-account-intro", &[("domain", one_line(of.domain))]),
+        ],
+        facts_intro: localizer.text("mail-no-account-facts"),
+        after: vec![localizer.text("mail-no-account-ignore")],
+        ..Body::new(localizer, heading, facts(localizer, of))
     }
     .letter(of.to)
 }
@@ -106,17 +108,17 @@ pub fn no_account(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure> {
 ///
 /// # Errors
 /// Only by a fault of ours in the template.
-pub fn access_reset(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure> {
+pub fn access_reset(localizer: &Localizer, of: &Notice<'_>) -> Result<Letter, InfraError> {
     let domain = ("domain", one_line(of.domain));
-    let heading = tongue.ta("mail-access-reset-heading", std::slice::from_ref(&domain));
+    let heading = localizer.text_with("mail-access-reset-heading", std::slice::from_ref(&domain));
     Body {
         before: vec![
-            tongue.ta("mail-access-reset-intro", &[domain]),
-            tongue.t("mail-access-reset-again"),
+            localizer.text_with("mail-access-reset-intro", &[domain]),
+            localizer.text("mail-access-reset-again"),
         ],
-        facts_intro: tongue.t("mail-access-reset-facts"),
-        after: vec![tongue.t("mail-access-reset-ignore")],
-        ..Body::new(tongue, heading, facts(tongue, of))
+        facts_intro: localizer.text("mail-access-reset-facts"),
+        after: vec![localizer.text("mail-access-reset-ignore")],
+        ..Body::new(localizer, heading, facts(localizer, of))
     }
     .letter(of.to)
 }
@@ -126,21 +128,21 @@ pub fn access_reset(tongue: &Tongue, of: &Notice<'_>) -> Result<Letter, Failure>
 /// # Errors
 /// Only by a fault of ours in the template.
 pub fn provider(
-    tongue: &Tongue,
+    localizer: &Localizer,
     of: &Notice<'_>,
     provider: &str,
     what: &str,
-) -> Result<Letter, Failure> {
+) -> Result<Letter, InfraError> {
     let known = [
         ("provider", one_line(provider)),
         ("domain", one_line(of.domain)),
     ];
-    let text = |part: &str| tongue.ta(&format!("mail-provider-{what}-{part}"), &known);
+    let text = |part: &str| localizer.text_with(&format!("mail-provider-{what}-{part}"), &known);
     Body {
         before: vec![text("intro")],
-        facts_intro: tongue.t("mail-provider-facts"),
+        facts_intro: localizer.text("mail-provider-facts"),
         after: vec![text("ignore")],
-        ..Body::new(tongue, text("heading"), facts(tongue, of))
+        ..Body::new(localizer, text("heading"), facts(localizer, of))
     }
     .letter(of.to)
 }
@@ -187,10 +189,10 @@ struct Html<'a>(&'a Body<'a>);
 struct Plain<'a>(&'a Body<'a>);
 
 impl<'a> Body<'a> {
-    fn new(tongue: &'a Tongue, heading: String, facts: Vec<Fact>) -> Self {
+    fn new(localizer: &'a Localizer, heading: String, facts: Vec<Fact>) -> Self {
         Self {
-            lang: &tongue.tag,
-            dir: direction(&tongue.tag),
+            lang: &localizer.tag,
+            dir: direction(&localizer.tag),
             heading,
             before: Vec::new(),
             button: None,
@@ -201,30 +203,30 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn letter(&self, to: &str) -> Result<Letter, Failure> {
+    fn letter(&self, to: &str) -> Result<Letter, InfraError> {
         Ok(Letter {
             to: to.to_owned(),
             subject: self.heading.clone(),
-            text: Plain(self).render().map_err(Failure::internal)?,
-            html: Html(self).render().map_err(Failure::internal)?,
+            text: Plain(self).render().map_err(InfraError::internal)?,
+            html: Html(self).render().map_err(InfraError::internal)?,
             locale: self.lang.to_owned(),
         })
     }
 }
 
 /// `Sign in to Lessons (login.example.com)`: the domain is there in any case.
-fn heading(tongue: &Tongue, key: &str, client: Option<&str>, domain: &str) -> String {
+fn heading(localizer: &Localizer, key: &str, client: Option<&str>, domain: &str) -> String {
     let domain = one_line(domain);
     let place = client.map_or_else(
         || domain.clone(),
         |client| format!("{} ({domain})", one_line(client)),
     );
-    tongue.ta(key, &[("what", place)])
+    localizer.text_with(key, &[("what", place)])
 }
 
 /// Who asked, from where, when; what is not known is left out.
-fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<Fact> {
-    let device = tongue.device(of.device);
+fn facts(localizer: &Localizer, of: &Notice<'_>) -> Vec<Fact> {
+    let device = localizer.device(of.device);
     let known = [
         ("mail-fact-client", of.client),
         ("mail-fact-device", Some(device.as_str())),
@@ -234,10 +236,10 @@ fn facts(tongue: &Tongue, of: &Notice<'_>) -> Vec<Fact> {
     ];
     let fact = |(key, value): (&str, Option<&str>)| {
         let (label, value) = (
-            tongue.t(key),
+            localizer.text(key),
             one_line(value.filter(|value| !value.is_empty())?),
         );
-        let line = tongue.ta(
+        let line = localizer.text_with(
             "mail-fact",
             &[("label", label.clone()), ("value", value.clone())],
         );

@@ -17,15 +17,16 @@ use super::{
 use crate::{
     app::App,
     client,
+    error::InfraError,
     login::{
+        context::{Form, RequestContext, see_other},
         flow::{self, Flow, State},
         page::{Continue, Elsewhere, Link, LinkMode, Sent},
+        page_error::{self, PageError},
         pending::Room,
         pending_link::{self, PendingLink},
         resume::{continue_path, flow_id, request_of},
         sign_in::{self, Shown},
-        trouble::{self, Trouble},
-        visit::{Form, Visit, see_other},
     },
     secret::Plain,
     telemetry::metrics,
@@ -36,14 +37,14 @@ use crate::{
 /// `POST /login/email`: asks for a mail, or for another one within a flow.
 #[handler]
 pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["email", "remember", "txn", "link", "flow", "form_token"])?;
         if params.has("flow") && !params.has("email") {
-            return resend(app, request, &visit, &params).await;
+            return resend(app, request, &context, &params).await;
         }
-        first(app, request, &visit, &params).await
+        first(app, request, &context, &params).await
     })
     .await
 }
@@ -51,27 +52,26 @@ pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
 async fn first(
     app: &App,
     request: &Request,
-    visit: &Visit,
+    context: &RequestContext,
     params: &Params,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let txn = params.one_within("txn", 43)?;
-    let context = txn.unwrap_or_default();
-    visit.check_form(
+    context.check_form(
         app,
         request,
         &Form {
             params,
             name: "sign-in",
-            context,
+            context: txn.unwrap_or_default(),
             allow_null_origin: false,
         },
     )?;
-    let mut pending = sign_in::pending_of(app, visit, txn).await?;
+    let mut pending = sign_in::pending_of(app, context, txn).await?;
     if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
         pending.remember_origin(&handle);
     }
     let link = params.one_within("link", 43)?;
-    let linking = pending_link::named(app, visit, link).await?;
+    let linking = pending_link::named(app, context, link).await?;
     let typed = params.one("email")?.unwrap_or_default();
     let remembered = params.one("remember")?.is_some();
     let again = |error: String| Shown {
@@ -84,8 +84,13 @@ async fn first(
         linking: linking.as_ref(),
         ..Shown::default()
     };
-    let Ok(address) = Address::parse(typed, visit.config.magic_link.allow_eai) else {
-        return sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-email"))).await;
+    let Ok(address) = Address::parse(typed, context.config.magic_link.allow_eai) else {
+        return sign_in::draw(
+            app,
+            context,
+            again(context.localizer.text("sign-in-error-email")),
+        )
+        .await;
     };
     let destination = pending.as_ref().map(serde_json::to_string).transpose();
     // The handle of the client's request stays out of the row, which has the request itself.
@@ -94,22 +99,28 @@ async fn first(
         .map(|link| PendingLink { txn: None, ..link });
     let waits = waits.as_ref().map(serde_json::to_string).transpose();
     let ask = Ask {
-        holder: visit.holder(),
+        holder: context.holder(),
         address: &address,
         client_id: pending.as_ref().map(|pending| pending.client_id.as_str()),
-        locale: &visit.tongue.tag,
-        device: visit.device.as_ref().map(Plain::hash),
+        locale: &context.localizer.tag,
+        device: context.device.as_ref().map(Plain::hash),
         remembered,
-        destination: destination.map_err(crate::web::error::Failure::internal)?,
-        link: waits.map_err(crate::web::error::Failure::internal)?,
-        caller: &visit.caller,
+        destination: destination.map_err(InfraError::internal)?,
+        link: waits.map_err(InfraError::internal)?,
+        caller: &context.caller,
     };
-    match request::request(app, &visit.config, ask).await? {
-        Asked::Accepted(flow) | Asked::Wait(flow) => Ok(visit.answer(see_other(&sent_path(&flow)))),
-        Asked::NoFlow => Err(Trouble::Expired),
+    match request::request(app, &context.config, ask).await? {
+        Asked::Accepted(flow) | Asked::Wait(flow) => {
+            Ok(context.answer(see_other(&sent_path(&flow))))
+        }
+        Asked::NoFlow => Err(PageError::Expired),
         Asked::TooMany(wait) => {
-            let mut page =
-                sign_in::draw(app, visit, again(visit.tongue.t("sign-in-error-busy"))).await?;
+            let mut page = sign_in::draw(
+                app,
+                context,
+                again(context.localizer.text("sign-in-error-busy")),
+            )
+            .await?;
             page.set_status(StatusCode::TOO_MANY_REQUESTS);
             page.headers_mut()
                 .insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
@@ -121,36 +132,35 @@ async fn first(
 async fn resend(
     app: &App,
     request: &Request,
-    visit: &Visit,
+    context: &RequestContext,
     params: &Params,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let id = flow_id(params)?;
-    let context = id.to_string();
-    visit.check_form(
+    context.check_form(
         app,
         request,
         &Form {
             params,
             name: "resend",
-            context: &context,
+            context: &id.to_string(),
             allow_null_origin: false,
         },
     )?;
-    let device = visit.device.as_ref().map(Plain::hash);
+    let device = context.device.as_ref().map(Plain::hash);
     match request::resend(
         app,
-        &visit.config,
+        &context.config,
         id,
-        &visit.holder(),
+        &context.holder(),
         device,
-        &visit.caller,
+        &context.caller,
     )
     .await?
     {
         Asked::Accepted(flow) => Ok(see_other(&sent_path(&flow))),
-        Asked::Wait(flow) => waiting(app, visit, &flow, Some(Answer::too_early(visit))).await,
-        Asked::TooMany(wait) => Err(Trouble::Busy(wait)),
-        Asked::NoFlow => Err(Trouble::Expired),
+        Asked::Wait(flow) => waiting(app, context, &flow, Some(Answer::too_early(context))).await,
+        Asked::TooMany(wait) => Err(PageError::Busy(wait)),
+        Asked::NoFlow => Err(PageError::Expired),
     }
 }
 
@@ -166,8 +176,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn too_early(visit: &Visit) -> Self {
-        let error = Some(visit.tongue.t("sent-error-wait"));
+    fn too_early(context: &RequestContext) -> Self {
+        let error = Some(context.localizer.text("sent-error-wait"));
         Self {
             status: StatusCode::TOO_MANY_REQUESTS,
             error,
@@ -179,18 +189,18 @@ impl Answer {
 /// `GET /login/sent`: the page that waits for the link and takes the code.
 #[handler]
 pub async fn sent(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let flow = flow::held(app.db.read(), id, &visit.holder())
+        let flow = flow::held(app.db.read(), id, &context.holder())
             .await?
-            .ok_or(Trouble::Expired)?;
+            .ok_or(PageError::Expired)?;
         match flow.state {
-            State::Consumed if visit.current.is_some() => Ok(see_other(&continue_path(id))),
+            State::Consumed if context.current.is_some() => Ok(see_other(&continue_path(id))),
             State::Open if flow.expires_at > app.clock().now() => {
-                waiting(app, &visit, &flow, None).await
+                waiting(app, &context, &flow, None).await
             }
-            _ => Err(Trouble::Expired),
+            _ => Err(PageError::Expired),
         }
     })
     .await
@@ -198,20 +208,20 @@ pub async fn sent(Data(app): Data<&App>, request: &Request) -> Response {
 
 async fn waiting(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     flow: &Flow,
     answer: Option<Answer>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let now = app.clock().now();
     let id = flow.id.to_string();
-    let can_resend = request::has_sends_left(flow, &visit.config);
-    let current = other_user(app, visit, flow).await?;
-    let tongue = app.texts.pick(&flow.locale, "");
+    let can_resend = request::has_sends_left(flow, &context.config);
+    let current = other_user(app, context, flow).await?;
+    let localizer = app.texts.pick(&flow.locale, "");
     // An app that waits in its own window has no page to go back to.
     let waits = request_of(flow)?.is_some_and(|pending| pending.room == Room::Protocol);
-    let cancel = waits.then(|| visit.form_token(app, "cancel", &id));
+    let cancel = waits.then(|| context.form_token(app, "cancel", &id));
     let page = Sent {
-        tongue: &tongue,
+        localizer: &localizer,
         flow: &id,
         email: &flow.canonical,
         error: answer.as_ref().and_then(|answer| answer.error.clone()),
@@ -223,20 +233,20 @@ async fn waiting(
             .try_into()
             .unwrap_or(0),
         can_resend,
-        form_token_code: &visit.form_token(app, "code", &id),
-        form_token_resend: &visit.form_token(app, "resend", &id),
+        form_token_code: &context.form_token(app, "code", &id),
+        form_token_resend: &context.form_token(app, "resend", &id),
         form_token_cancel: cancel.as_deref(),
         client: flow
             .client_id
             .as_deref()
-            .and_then(|id| client::find(&visit.config, id))
+            .and_then(|id| client::find(&context.config, id))
             .map(|c| c.name.as_str()),
         restart_href: &format!("/login/restart?flow={id}"),
-        code_digits: visit.config.magic_link.code_digits,
+        code_digits: context.config.magic_link.code_digits,
         switch_from: current.as_deref(),
         switch_asked: answer.as_ref().is_some_and(|answer| answer.switch),
     };
-    let mut response = show(&page, visit.site_of(flow.client_id.as_deref()));
+    let mut response = show(&page, context.site_of(flow.client_id.as_deref()));
     if let Some(answer) = answer {
         response.set_status(answer.status);
     }
@@ -244,8 +254,12 @@ async fn waiting(
 }
 
 /// The address of whoever is signed in here, if it is not the flow's (C7).
-async fn other_user(app: &App, visit: &Visit, flow: &Flow) -> Result<Option<String>, Trouble> {
-    let Some(current) = &visit.current else {
+async fn other_user(
+    app: &App,
+    context: &RequestContext,
+    flow: &Flow,
+) -> Result<Option<String>, PageError> {
+    let Some(current) = &context.current else {
         return Ok(None);
     };
     if user::has_proven(app.db.read(), current.user.id, &flow.canonical).await? {
@@ -267,12 +281,12 @@ struct StateAnswer {
 #[handler]
 pub async fn state(Data(app): Data<&App>, request: &Request) -> Response {
     use poem::IntoResponse as _;
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let flow = flow::held(app.db.read(), id, &visit.holder())
+        let flow = flow::held(app.db.read(), id, &context.holder())
             .await?
-            .ok_or(Trouble::NotFound)?;
+            .ok_or(PageError::NotFound)?;
         let state = flow::state_name(&flow, app.clock().now());
         let mut answer = Json(StateAnswer {
             state,
@@ -288,13 +302,17 @@ pub async fn state(Data(app): Data<&App>, request: &Request) -> Response {
     .await
 }
 
-fn attempt<'a>(app: &'a App, visit: &'a Visit, params: &Params) -> Result<Attempt<'a>, Trouble> {
+fn attempt<'a>(
+    app: &'a App,
+    context: &'a RequestContext,
+    params: &Params,
+) -> Result<Attempt<'a>, PageError> {
     Ok(Attempt {
-        holder: visit.holder(),
-        holds: visit.holds(),
+        holder: context.holder(),
+        browser_state: context.browser_state(),
         switch: params.one("switch")?.is_some(),
-        caller: &visit.caller,
-        config: &visit.config,
+        caller: &context.caller,
+        config: &context.config,
         pepper: &app.macs.code,
         repeats: &app.macs.repeats,
     })
@@ -303,28 +321,28 @@ fn attempt<'a>(app: &'a App, visit: &'a Visit, params: &Params) -> Result<Attemp
 /// `POST /login/code`: the code, typed where the sign-in began.
 #[handler]
 pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["flow", "code", "switch", "form_token"])?;
         let id = flow_id(&params)?;
-        let context = id.to_string();
+        let form_context = id.to_string();
         let form = Form {
             params: &params,
             name: "code",
-            context: &context,
+            context: &form_context,
             allow_null_origin: false,
         };
-        if let Err(trouble) = visit.check_form(app, request, &form) {
-            return from_another_tab(app, &visit, request, id, trouble).await;
+        if let Err(page_error) = context.check_form(app, request, &form) {
+            return from_another_tab(app, &context, request, id, page_error).await;
         }
         let typed = params.one("code")?.unwrap_or_default();
         let tx = app.db.begin().await?;
-        let outcome = code::consume(&tx, id, typed, &attempt(app, &visit, &params)?).await?;
+        let outcome = code::consume(&tx, id, typed, &attempt(app, &context, &params)?).await?;
         tx.commit().await?;
         match outcome {
             Consumed::SignedIn(done, flow) => {
-                Ok(visit.answer_signed_in(go_on(&visit, &flow), &done))
+                Ok(context.answer_signed_in(go_on(&context, &flow), &done))
             }
             Consumed::AskFirst(flow) => {
                 let answer = Answer {
@@ -332,7 +350,7 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
                     error: None,
                     switch: true,
                 };
-                waiting(app, &visit, &flow, Some(answer)).await
+                waiting(app, &context, &flow, Some(answer)).await
             }
             Consumed::Refused(Some(flow), reason) if flow.state == State::Open => {
                 // One text for wrong, expired and used-up alike (D4); only the person's own tries end it.
@@ -341,16 +359,16 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
                 } else {
                     "sent-error-code"
                 };
-                let error = Some(visit.tongue.t(key));
+                let error = Some(context.localizer.text(key));
                 let answer = Answer {
                     status: StatusCode::UNPROCESSABLE_ENTITY,
                     error,
                     switch: false,
                 };
-                waiting(app, &visit, &flow, Some(answer)).await
+                waiting(app, &context, &flow, Some(answer)).await
             }
             Consumed::Refused(flow, _) => Err(over(flow.as_deref())),
-            Consumed::Elsewhere => Err(Trouble::Expired),
+            Consumed::Elsewhere => Err(PageError::Expired),
         }
     })
     .await
@@ -361,38 +379,38 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
 /// a fresh form.
 async fn from_another_tab(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     request: &Request,
     id: Uuid,
-    trouble: Trouble,
-) -> Result<Response, Trouble> {
-    let (Trouble::Stale, Some(session)) = (&trouble, visit.session_id()) else {
-        return Err(trouble);
+    page_error: PageError,
+) -> Result<Response, PageError> {
+    let (PageError::Stale, Some(session)) = (&page_error, context.session_id()) else {
+        return Err(page_error);
     };
     if !csrf::origin_check(request, &app.public_url, false) {
-        return Err(trouble);
+        return Err(page_error);
     }
     match flow::by_id(app.db.read(), id).await? {
         Some(flow) if flow.session_id == Some(session) => Ok(see_other(&continue_path(id))),
-        Some(flow) if flow::is_held(&flow, &visit.holder()) => Ok(see_other(&sent_path(&flow))),
-        _ => Err(trouble),
+        Some(flow) if flow::is_held(&flow, &context.holder()) => Ok(see_other(&sent_path(&flow))),
+        _ => Err(page_error),
     }
 }
 
 /// Why a sign-in takes no more: it was used, perhaps by this very person in another window, or its time is over.
-fn over(flow: Option<&Flow>) -> Trouble {
+fn over(flow: Option<&Flow>) -> PageError {
     if flow.is_some_and(|flow| flow.state == State::Consumed) {
-        Trouble::Used
+        PageError::Used
     } else {
-        Trouble::Expired
+        PageError::Expired
     }
 }
 
-fn go_on(visit: &Visit, flow: &Flow) -> Response {
-    let site = visit.site_of(flow.client_id.as_deref());
+fn go_on(context: &RequestContext, flow: &Flow) -> Response {
+    let site = context.site_of(flow.client_id.as_deref());
     show(
         &Continue {
-            tongue: &visit.tongue,
+            localizer: &context.localizer,
             href: &continue_path(flow.id),
         },
         site,
@@ -406,12 +424,12 @@ pub async fn show_link(
     Path(text): Path<String>,
     request: &Request,
 ) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
-        let flow = held_by_link(app, &visit, &text).await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
+        let flow = held_by_link(app, &context, &text).await?;
         metrics::opened(flow.is_some());
         let Some(flow) = flow else {
-            return Ok(elsewhere(&visit));
+            return Ok(elsewhere(&context));
         };
         let now = app.clock().now();
         if !flow::answers_again(&flow, now) && !is_usable(app, &flow, &text).await? {
@@ -419,7 +437,7 @@ pub async fn show_link(
         }
         let prefetch =
             request.header("sec-purpose").is_some() || request.header("purpose").is_some();
-        draw_link(app, &visit, &flow, &text, !prefetch).await
+        draw_link(app, &context, &flow, &text, !prefetch).await
     })
     .await
 }
@@ -427,49 +445,53 @@ pub async fn show_link(
 /// `GET /login/link`: where the link's script leaves the address bar; a reload lands here.
 #[handler]
 pub async fn scrubbed(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        Ok(elsewhere(&Visit::of(app, request, "").await?))
+    page_error::page(app, request, async {
+        Ok(elsewhere(&RequestContext::of(app, request, "").await?))
     })
     .await
 }
 
 async fn draw_link(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     flow: &Flow,
     text: &str,
     auto: bool,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let current = if flow.state == State::Open {
-        other_user(app, visit, flow).await?
+        other_user(app, context, flow).await?
     } else {
         None
     };
     let page = Link {
-        tongue: &visit.tongue,
+        localizer: &context.localizer,
         mode: match &current {
             Some(current) => LinkMode::SwitchUser { current },
             None => LinkMode::Confirm { auto },
         },
         action_path: &format!("/login/link/{text}"),
-        form_token: &visit.form_token(app, "link", text),
+        form_token: &context.form_token(app, "link", text),
         email_masked: &masked(&flow.canonical),
     };
-    Ok(show(&page, visit.site_of(flow.client_id.as_deref())))
+    Ok(show(&page, context.site_of(flow.client_id.as_deref())))
 }
 
 /// The flow of a link, if this browser began it.
-async fn held_by_link(app: &App, visit: &Visit, text: &str) -> Result<Option<Flow>, Trouble> {
+async fn held_by_link(
+    app: &App,
+    context: &RequestContext,
+    text: &str,
+) -> Result<Option<Flow>, PageError> {
     let Some(link) = Plain::parse(text) else {
         return Ok(None);
     };
     let Some(token) = token::by_link(app.db.read(), &link.hash()).await? else {
         return Ok(None);
     };
-    Ok(flow::held(app.db.read(), token.flow_id, &visit.holder()).await?)
+    Ok(flow::held(app.db.read(), token.flow_id, &context.holder()).await?)
 }
 
-async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, Trouble> {
+async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, PageError> {
     let now = app.clock().now();
     let Some(hash) = Plain::parse(text).map(|link| link.hash().to_column()) else {
         return Ok(false);
@@ -481,14 +503,14 @@ async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, Trouble> 
 }
 
 /// One page for "not here", unknown and malformed links: nobody learns which (C4).
-fn elsewhere(visit: &Visit) -> Response {
+fn elsewhere(context: &RequestContext) -> Response {
     show(
         &Elsewhere {
-            tongue: &visit.tongue,
+            localizer: &context.localizer,
             flow_href: None,
             restart_href: "/login",
         },
-        visit.site,
+        context.site,
     )
 }
 
@@ -506,8 +528,8 @@ pub async fn use_link(
     request: &Request,
     body: Body,
 ) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["switch", "form_token"])?;
         let form = Form {
@@ -516,24 +538,24 @@ pub async fn use_link(
             context: &text,
             allow_null_origin: true,
         };
-        visit.check_form(app, request, &form)?;
+        context.check_form(app, request, &form)?;
         let Some(link) = Plain::parse(&text) else {
-            return Ok(elsewhere(&visit));
+            return Ok(elsewhere(&context));
         };
         let tx = app.db.begin().await?;
         let outcome =
-            consume::by_link(&tx, &link.hash(), None, &attempt(app, &visit, &params)?).await?;
+            consume::by_link(&tx, &link.hash(), None, &attempt(app, &context, &params)?).await?;
         tx.commit().await?;
         match outcome {
             Consumed::SignedIn(done, flow) => {
-                Ok(visit.answer_signed_in(go_on(&visit, &flow), &done))
+                Ok(context.answer_signed_in(go_on(&context, &flow), &done))
             }
             Consumed::AskFirst(flow) => {
-                let mut page = draw_link(app, &visit, &flow, &text, false).await?;
+                let mut page = draw_link(app, &context, &flow, &text, false).await?;
                 page.set_status(StatusCode::CONFLICT);
                 Ok(page)
             }
-            Consumed::Elsewhere => Ok(elsewhere(&visit)),
+            Consumed::Elsewhere => Ok(elsewhere(&context)),
             Consumed::Refused(flow, _) => Err(over(flow.as_deref())),
         }
     })

@@ -10,15 +10,16 @@ use crate::{
     audit::{Event, Kind},
     config::Config,
     db::Tx,
+    error::InfraError,
     limit,
     login::{
         device,
         flow::{self, Flow, Holder, State},
     },
-    mail::outbox::{self, LetterKind},
+    mail::outbox::{self, EmailKind},
     secret::Hash,
     user::Address,
-    web::{caller::Caller, error::Failure},
+    web::caller::Caller,
 };
 
 /// Who asks for a mail, and for what.
@@ -61,7 +62,7 @@ pub enum Asked {
 ///
 /// # Errors
 /// If the database or the ticket store is away: then nothing is sent, for any address (A4).
-pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, Failure> {
+pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, InfraError> {
     if let Some(wait) = limit::network(&app.tickets, ask.caller.ip, &config.limits).await? {
         return Ok(Asked::TooMany(wait));
     }
@@ -97,7 +98,7 @@ pub async fn resend(
     holder: &Holder,
     device: Option<Hash>,
     caller: &Caller,
-) -> Result<Asked, Failure> {
+) -> Result<Asked, InfraError> {
     let now = app.clock().now();
     let found = flow::held(app.db.read(), id, holder).await?;
     let Some(flow) = found.filter(|flow| flow.state == State::Open && flow.expires_at > now) else {
@@ -110,7 +111,7 @@ pub async fn resend(
         return Ok(Asked::TooMany(wait));
     }
     let key = Hash::from_column(&flow.address_key)
-        .ok_or_else(|| Failure::internal("an address key is not 32 bytes"))?;
+        .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))?;
     let allowed = within_budget(app, config, device, &key).await?;
     let tx = app.db.begin().await?;
     if !flow::count_send(&tx, &flow, config).await? {
@@ -138,7 +139,7 @@ async fn within_budget(
     config: &Config,
     device: Option<Hash>,
     key: &Hash,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     let known = device::is_known(app.db.read(), device.as_ref(), key, app.clock().now()).await?;
     match device.filter(|_| known) {
         Some(device) => limit::known_device(&app.tickets, &device, key, &config.limits).await,
@@ -152,9 +153,9 @@ async fn put(
     allowed: bool,
     caller: &Caller,
     config: &Config,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     let mail = outbox::New {
-        kind: LetterKind::SignIn,
+        kind: EmailKind::SignIn,
         flow_id: Some(flow.id),
         canonical: flow.canonical.clone(),
         locale: flow.locale.clone(),

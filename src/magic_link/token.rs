@@ -14,8 +14,8 @@ pub use entity::magic_link_token::Model as Token;
 use crate::{
     clock::Time,
     db::Tx,
+    error::InfraError,
     secret::{Hash, Mac, Plain, random_below, row_id},
-    web::error::Failure,
 };
 
 /// How many mails of a flow work at a time (B5).
@@ -60,7 +60,7 @@ pub async fn make(
     digits: u32,
     lifetime: Duration,
     pepper: &Mac,
-) -> Result<Secrets, Failure> {
+) -> Result<Secrets, InfraError> {
     let secrets = Secrets {
         link: Plain::generate(),
         code: new_code(digits),
@@ -84,7 +84,7 @@ pub async fn make(
 ///
 /// # Errors
 /// The database's own.
-pub async fn extend(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), Failure> {
+pub async fn extend(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), InfraError> {
     row::Entity::update_many()
         .col_expr(row::Column::ExpiresAt, Expr::value((tx.now + lifetime).0))
         .filter(row::Column::Id.eq(id))
@@ -97,7 +97,7 @@ pub async fn extend(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), Failure
 ///
 /// # Errors
 /// The database's own.
-pub async fn refuse(tx: &Tx, id: Uuid) -> Result<(), Failure> {
+pub async fn refuse(tx: &Tx, id: Uuid) -> Result<(), InfraError> {
     row::Entity::update_many()
         .col_expr(row::Column::RefusedAt, Expr::value(Some(tx.now.0)))
         .filter(row::Column::Id.eq(id))
@@ -110,7 +110,10 @@ pub async fn refuse(tx: &Tx, id: Uuid) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_link(conn: &impl ConnectionTrait, link: &Hash) -> Result<Option<Token>, Failure> {
+pub async fn by_link(
+    conn: &impl ConnectionTrait,
+    link: &Hash,
+) -> Result<Option<Token>, InfraError> {
     Ok(row::Entity::find()
         .filter(row::Column::LinkHash.eq(link.to_column()))
         .one(conn)
@@ -125,7 +128,7 @@ pub async fn live(
     conn: &impl ConnectionTrait,
     flow: Uuid,
     now: Time,
-) -> Result<Vec<Token>, Failure> {
+) -> Result<Vec<Token>, InfraError> {
     let mut tokens = row::Entity::find()
         .filter(row::Column::FlowId.eq(flow))
         .filter(row::Column::RefusedAt.is_null())

@@ -15,7 +15,7 @@ use std::{future::Future, pin::Pin};
 
 use entity::mail_outbox;
 
-use crate::{db::Tx, web::error::Failure};
+use crate::{db::Tx, error::InfraError};
 
 /// A letter, ready to leave.
 #[derive(Clone)]
@@ -79,7 +79,7 @@ impl Outcome {
 }
 
 /// Work that borrows a transaction.
-pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, InfraError>> + Send + 'a>>;
 
 /// Who writes the letters: the room that put them into the outbox. Secrets are made here, at send time, and only
 /// their hashes are committed before the letter is handed over.

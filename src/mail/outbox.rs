@@ -20,11 +20,11 @@ use super::{Outcome, transport::Tried};
 use crate::{
     clock::Time,
     db::{Db, Tx},
+    error::InfraError,
     secret,
-    web::error::Failure,
 };
 
-pub use entity::mail_outbox::{Kind as LetterKind, Model as Row};
+pub use entity::mail_outbox::{Kind as EmailKind, Model as Row};
 pub use worker::Worker;
 
 /// How long a worker may hold a row.
@@ -57,7 +57,7 @@ pub struct New {
 ///
 /// # Errors
 /// The database's own.
-pub async fn enqueue(tx: &Tx, new: New) -> Result<(), Failure> {
+pub async fn enqueue(tx: &Tx, new: New) -> Result<(), InfraError> {
     let row = ActiveModel {
         id: Set(secret::row_id(tx.now)),
         kind: Set(new.kind),
@@ -89,7 +89,7 @@ pub async fn enqueue(tx: &Tx, new: New) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, limit: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, limit: u64) -> Result<u64, InfraError> {
     let sql = format!(
         "DELETE FROM mail_outbox WHERE id IN (SELECT id FROM mail_outbox WHERE finished_at < $1 \
          ORDER BY finished_at LIMIT $2{})",
@@ -107,7 +107,12 @@ pub async fn sweep(tx: &Tx, limit: u64) -> Result<u64, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn any_since(tx: &Tx, kind: Kind, canonical: &str, since: Time) -> Result<bool, Failure> {
+pub async fn any_since(
+    tx: &Tx,
+    kind: Kind,
+    canonical: &str,
+    since: Time,
+) -> Result<bool, InfraError> {
     let found = Entity::find()
         .filter(Column::Kind.eq(kind))
         .filter(Column::Canonical.eq(canonical))
@@ -121,7 +126,7 @@ pub async fn any_since(tx: &Tx, kind: Kind, canonical: &str, since: Time) -> Res
 ///
 /// # Errors
 /// The database's own.
-pub async fn idle(db: &Db) -> Result<bool, Failure> {
+pub async fn idle(db: &Db) -> Result<bool, InfraError> {
     Ok(Entity::find()
         .filter(Column::State.eq(State::Queued))
         .count(db.read())
@@ -133,7 +138,7 @@ pub async fn idle(db: &Db) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn backlog(db: &Db) -> Result<(u64, Duration), Failure> {
+pub async fn backlog(db: &Db) -> Result<(u64, Duration), InfraError> {
     let waiting = || Entity::find().filter(Column::State.eq(State::Queued));
     let count = waiting().count(db.read()).await?;
     let first = waiting().order_by_asc(Column::DueAt).one(db.read()).await?;
@@ -156,7 +161,7 @@ const fn pause(attempts: i32) -> Duration {
 
 /// Takes up to `most` due rows for `owner`, oldest first. The try counts from here, so that a row which brings the
 /// process down is tried ever more rarely.
-async fn lease(db: &Db, owner: Uuid, most: usize) -> Result<Vec<Model>, Failure> {
+async fn lease(db: &Db, owner: Uuid, most: usize) -> Result<Vec<Model>, InfraError> {
     // A poll that finds nothing is one read, and never waits for SQLite's only writer.
     let now = db.clock().now();
     let due = Entity::find().select_only().column(Column::Id);
@@ -199,7 +204,7 @@ async fn lease(db: &Db, owner: Uuid, most: usize) -> Result<Vec<Model>, Failure>
 }
 
 /// Renews the lease for the try that begins now; `false` if it was lost meanwhile.
-async fn renew(tx: &Tx, row: &Model) -> Result<bool, Failure> {
+async fn renew(tx: &Tx, row: &Model) -> Result<bool, InfraError> {
     held(tx, row, |change| {
         change.col_expr(Column::LeaseUntil, Expr::value(tx.now + LEASE))
     })
@@ -236,7 +241,7 @@ impl Next {
 
 /// Writes down how a try ended and gives how the row goes on; `None` and nothing written if the lease was lost
 /// meanwhile: the row is another worker's now.
-async fn record(tx: &Tx, row: &Model, tried: &Tried) -> Result<Option<Next>, Failure> {
+async fn record(tx: &Tx, row: &Model, tried: &Tried) -> Result<Option<Next>, InfraError> {
     let next = Next::after(tx, row, tried.outcome);
     let error = (tried.outcome != Outcome::Accepted).then(|| tried.class.clone());
     let done = match next {
@@ -262,7 +267,7 @@ async fn finish(
     row: &Model,
     state: State,
     error: Option<String>,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     held(tx, row, |change| {
         change
             .col_expr(Column::State, Expr::val(state))
@@ -275,7 +280,7 @@ async fn finish(
 }
 
 /// Gives back what a stopping worker still holds, to be tried at once by another.
-async fn give_back(db: &Db, owner: Uuid) -> Result<u64, Failure> {
+async fn give_back(db: &Db, owner: Uuid) -> Result<u64, InfraError> {
     let tx = db.begin().await?;
     let done = Entity::update_many()
         .col_expr(Column::LeaseUntil, Expr::value(Time(0)))
@@ -294,7 +299,7 @@ async fn held(
     tx: &Tx,
     row: &Model,
     change: impl FnOnce(sea_orm::UpdateMany<Entity>) -> sea_orm::UpdateMany<Entity>,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     let done = change(Entity::update_many())
         .filter(Column::Id.eq(row.id))
         .filter(Column::State.eq(State::Queued))

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::web::{page::Content, text::Tongue};
+use crate::web::{page::Content, text::Localizer};
 
 /// One letter in the list.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub struct LetterRow<'a> {
 #[template(path = "mail/mailbox.html", config = ".askama.toml")]
 pub struct MailboxPage<'a> {
     /// English.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// The letters.
     pub letters: &'a [LetterRow<'a>],
 }
@@ -32,7 +32,7 @@ pub struct MailboxPage<'a> {
 #[template(path = "mail/letter.html", config = ".askama.toml")]
 pub struct LetterPage<'a> {
     /// English.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// Addressee.
     pub to: &'a str,
     /// Sender.
@@ -84,8 +84,8 @@ fn next_link(text: &str) -> Option<usize> {
 }
 
 impl Content for MailboxPage<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
         "Mailbox".to_owned()
@@ -96,8 +96,8 @@ impl Content for MailboxPage<'_> {
 }
 
 impl Content for LetterPage<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
         self.subject.to_owned()
@@ -121,9 +121,9 @@ mod tests {
     };
 
     fn letter(text: &str, html: &str) -> String {
-        let tongue = Texts::default().tongue("en");
+        let localizer = Texts::default().localizer("en");
         let page = LetterPage {
-            tongue: &tongue,
+            localizer: &localizer,
             to: "ada@example.test",
             from: "Entree <login@example.test>",
             subject: "Sign in",

@@ -11,8 +11,8 @@ use crate::{
     app::App,
     client,
     config::{Config, GrantType},
+    error::InfraError,
     key::{Claims, Expect},
-    web::error::Failure,
 };
 
 /// An access token that counts.
@@ -80,7 +80,7 @@ pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn live(app: &App, config: &Config, token: &str) -> Result<Option<Live>, Failure> {
+pub async fn live(app: &App, config: &Config, token: &str) -> Result<Option<Live>, InfraError> {
     let Some(claims) = verify(app, config, token) else {
         return Ok(None);
     };

@@ -6,7 +6,8 @@ use poem::{
 };
 
 use super::error::{OauthError, json};
-use crate::web::{caller::Caller, error::Failure, params::Params};
+use crate::error::InfraError;
+use crate::web::{caller::Caller, params::Params};
 
 /// Why a request with a bearer token is refused (RFC 6750 §3.1).
 #[derive(Debug)]
@@ -20,11 +21,11 @@ pub enum Denied {
     /// It counts, and not for this.
     Scope(&'static str),
     /// Our own fault.
-    Ours(Failure),
+    Ours(InfraError),
 }
 
-impl From<Failure> for Denied {
-    fn from(failure: Failure) -> Self {
+impl From<InfraError> for Denied {
+    fn from(failure: InfraError) -> Self {
         Self::Ours(failure)
     }
 }

@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use super::{grant_store::Grant, scope};
 use crate::{
     config::{Client, Config},
+    error::InfraError,
     session,
     user::{self, User},
-    web::error::Failure,
 };
 
 /// The longest text that is read.
@@ -287,7 +287,7 @@ pub async fn at_userinfo(
     conn: &impl ConnectionTrait,
     user: &User,
     reach: &Reach<'_>,
-) -> Result<Told, Failure> {
+) -> Result<Told, InfraError> {
     let grant = reach.grant;
     let amr = || {
         grant
@@ -322,7 +322,7 @@ pub async fn in_id_token(
     conn: &impl ConnectionTrait,
     user: &User,
     reach: &Reach<'_>,
-) -> Result<Told, Failure> {
+) -> Result<Told, InfraError> {
     told(conn, user, |name| reach.in_id_token(name)).await
 }
 
@@ -330,7 +330,7 @@ async fn told(
     conn: &impl ConnectionTrait,
     user: &User,
     wanted: impl Fn(&str) -> bool + Send + Sync,
-) -> Result<Told, Failure> {
+) -> Result<Told, InfraError> {
     let known = |name: &str, text: &Option<String>| {
         text.clone()
             .filter(|text| wanted(name) && !text.trim().is_empty())

@@ -22,14 +22,14 @@ use crate::{
     client,
     clock::Time,
     login::{
-        trouble::{self, Trouble},
-        visit::{Visit, see_other},
+        context::{RequestContext, see_other},
+        page_error::{self, PageError},
     },
     session::{self, Current},
     web::{
         page::{Content, show},
         params::Params,
-        text::Tongue,
+        text::Localizer,
     },
 };
 
@@ -41,7 +41,7 @@ pub const PATH: &str = "/account/access";
 #[template(path = "oauth/connected.html", config = ".askama.toml")]
 pub struct Connected<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// The applications, by name.
     pub rows: &'a [Row],
 }
@@ -68,29 +68,29 @@ impl Connected<'_> {
         let words = row
             .scopes
             .iter()
-            .map(|scope| self.tongue.t(&format!("consent-scope-{scope}")));
+            .map(|scope| self.localizer.text(&format!("consent-scope-{scope}")));
         words.collect::<Vec<_>>().join(" · ")
     }
 
     fn when(&self, row: &Row) -> String {
-        self.tongue.ta(
+        self.localizer.text_with(
             "access-when",
             &[("since", row.since.clone()), ("used", row.used.clone())],
         )
     }
 
     fn remove_label(&self, row: &Row) -> String {
-        self.tongue
-            .ta("access-remove-label", &[("client", row.name.clone())])
+        self.localizer
+            .text_with("access-remove-label", &[("client", row.name.clone())])
     }
 }
 
 impl Content for Connected<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("access-title")
+        self.localizer.text("access-title")
     }
     fn is_wide(&self) -> bool {
         true
@@ -100,18 +100,18 @@ impl Content for Connected<'_> {
 /// The list.
 #[handler]
 pub async fn connected(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
-        let Some(current) = &visit.current else {
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
+        let Some(current) = &context.current else {
             return Ok(see_other("/login"));
         };
-        let rows = rows(app, &visit, current).await?;
+        let rows = rows(app, &context, current).await?;
         Ok(show(
             &Connected {
-                tongue: &visit.tongue,
+                localizer: &context.localizer,
                 rows: &rows,
             },
-            visit.site,
+            context.site,
         ))
     })
     .await
@@ -152,9 +152,13 @@ impl Reach {
     }
 }
 
-async fn rows(app: &App, visit: &Visit, current: &Current) -> Result<Vec<Row>, Trouble> {
+async fn rows(
+    app: &App,
+    context: &RequestContext,
+    current: &Current,
+) -> Result<Vec<Row>, PageError> {
     let (db, now, user) = (app.db.read(), app.clock().now(), &current.user);
-    let sessions = session::list(db, user, now, &visit.config.session).await?;
+    let sessions = session::list(db, user, now, &context.config.session).await?;
     let sessions: Vec<_> = sessions.into_iter().map(|session| session.id).collect();
     let consents = consent_store::list(db, user).await?;
     let grants = grant_store::list(db, user, &sessions, now).await?;
@@ -174,14 +178,14 @@ async fn rows(app: &App, visit: &Visit, current: &Current) -> Result<Vec<Row>, T
     }
     let mut rows: Vec<Row> = clients
         .into_iter()
-        .map(|(client, reach)| row(app, visit, client, &reach))
+        .map(|(client, reach)| row(app, context, client, &reach))
         .collect();
     rows.sort_by(|a, b| (&a.name, &a.client_id).cmp(&(&b.name, &b.client_id)));
     Ok(rows)
 }
 
-fn row(app: &App, visit: &Visit, client_id: &str, reach: &Reach) -> Row {
-    let client = client::find(&visit.config, client_id);
+fn row(app: &App, context: &RequestContext, client_id: &str, reach: &Reach) -> Row {
+    let client = client::find(&context.config, client_id);
     Row {
         client_id: client_id.to_owned(),
         // One that is registered no longer is still told, and can be removed.
@@ -192,9 +196,9 @@ fn row(app: &App, visit: &Visit, client_id: &str, reach: &Reach) -> Row {
             .into_iter()
             .filter(|name| scope::has(&reach.scopes, name))
             .collect(),
-        since: visit.tongue.date_time(reach.since),
-        used: visit.tongue.date_time(reach.used),
-        form_token: visit.session_token(app, &form(client_id)),
+        since: context.localizer.date_time(reach.since),
+        used: context.localizer.date_time(reach.used),
+        form_token: context.session_token(app, &form(client_id)),
     }
 }
 
@@ -206,20 +210,25 @@ fn form(client_id: &str) -> String {
 /// `POST /account/access/remove`.
 #[handler]
 pub async fn remove(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["client_id", "form_token"])?;
         let client_id = params.needed("client_id", 255)?;
-        let current = visit.check_session_form(app, request, &params, &form(client_id))?;
-        end(app, &visit, current, client_id).await?;
+        let current = context.check_session_form(app, request, &params, &form(client_id))?;
+        end(app, &context, current, client_id).await?;
         Ok(see_other(PATH))
     })
     .await
 }
 
 /// The consent goes first: whoever redeems a code meanwhile holds its row, and then the grant is there to be ended.
-async fn end(app: &App, visit: &Visit, current: &Current, client_id: &str) -> Result<(), Trouble> {
+async fn end(
+    app: &App,
+    context: &RequestContext,
+    current: &Current,
+    client_id: &str,
+) -> Result<(), PageError> {
     let tx = app.db.begin().await?;
     let user = current.user.id;
     let withdrawn = consent_store::withdraw(&tx, user, client_id).await?;
@@ -229,7 +238,7 @@ async fn end(app: &App, visit: &Visit, current: &Current, client_id: &str) -> Re
             .user(user)
             .session(current.session.id)
             .client(Some(client_id))
-            .caller(&visit.caller.network, &visit.caller.request_id)
+            .caller(&context.caller.network, &context.caller.request_id)
             .record(&tx)
             .await?;
     }

@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::scope;
-use crate::{db::Tx, secret::row_id, user::User, web::error::Failure};
+use crate::{db::Tx, error::InfraError, secret::row_id, user::User};
 
 /// What one person has allowed one client.
 pub use entity::consent::Model as Consent;
@@ -24,7 +24,7 @@ pub async fn covers(
     user: &User,
     client: &str,
     asked: &str,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     Ok(does(find(user, client).one(conn).await?, asked))
 }
 
@@ -32,7 +32,7 @@ pub async fn covers(
 ///
 /// # Errors
 /// The database's own.
-pub async fn lock(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<bool, Failure> {
+pub async fn lock(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<bool, InfraError> {
     Ok(does(
         find(user, client).lock_exclusive().one(tx.conn()).await?,
         asked,
@@ -59,7 +59,7 @@ fn does(found: Option<Consent>, asked: &str) -> bool {
 ///
 /// # Errors
 /// The database's own.
-pub async fn allow(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<(), Failure> {
+pub async fn allow(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<(), InfraError> {
     let empty = row::ActiveModel {
         id: Set(row_id(tx.now)),
         user_id: Set(user.id),
@@ -107,7 +107,7 @@ pub async fn allow(tx: &Tx, user: &User, client: &str, asked: &str) -> Result<()
 ///
 /// # Errors
 /// The database's own.
-pub async fn withdraw(tx: &Tx, user: Uuid, client: &str) -> Result<bool, Failure> {
+pub async fn withdraw(tx: &Tx, user: Uuid, client: &str) -> Result<bool, InfraError> {
     let done = row::Entity::delete_many()
         .filter(row::Column::UserId.eq(user))
         .filter(row::Column::ClientId.eq(client))
@@ -120,7 +120,7 @@ pub async fn withdraw(tx: &Tx, user: Uuid, client: &str) -> Result<bool, Failure
 ///
 /// # Errors
 /// The database's own.
-pub async fn list(conn: &impl ConnectionTrait, user: &User) -> Result<Vec<Consent>, Failure> {
+pub async fn list(conn: &impl ConnectionTrait, user: &User) -> Result<Vec<Consent>, InfraError> {
     Ok(row::Entity::find()
         .filter(row::Column::UserId.eq(user.id))
         .filter(row::Column::AuthEpoch.eq(user.auth_epoch))

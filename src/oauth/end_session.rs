@@ -13,15 +13,16 @@ use crate::{
     audit::{Event, Kind},
     client,
     config::{Client, Config},
+    error::InfraError,
     key::Claims,
     login::{
+        context::{RequestContext, see_other},
         page::Continue,
-        trouble::{self, Trouble},
-        visit::{Visit, see_other},
+        page_error::{self, PageError},
     },
     session::{self, Current},
     user,
-    web::{error::Failure, page::show, params::Params},
+    web::{page::show, params::Params},
 };
 
 const KNOWN: [&str; 6] = [
@@ -76,11 +77,11 @@ impl After {
 /// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
 #[handler]
 pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
+    page_error::page(app, request, async {
         match posted::keep(app, request, body, "/oauth2/logout").await {
             // RD-08: signing out works without the ticket store. What was posted is lost, so the person is asked, as
             // whoever comes without a hint.
-            Err(Trouble::Failure(failure)) if failure.is_passing() => {
+            Err(PageError::InfraError(failure)) if failure.is_passing() => {
                 tracing::warn!(cause = %failure, "a posted sign-out was not kept");
                 Ok(see_other("/oauth2/logout"))
             }
@@ -93,38 +94,38 @@ pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -
 /// `GET /oauth2/logout`.
 #[handler]
 pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
+    page_error::page(app, request, async {
         let params = posted::params(app, request).await?;
         params.known(&KNOWN)?;
-        let visit = Visit::of(
+        let context = RequestContext::of(
             app,
             request,
             params.one_within("ui_locales", 512)?.unwrap_or_default(),
         )
         .await?;
         let hint = read_hint(app, &params)?;
-        let after = after(&params, hint.as_ref(), &visit.config)?;
-        let Some(current) = &visit.current else {
-            return Ok(gone(&visit, after.as_ref(), false));
+        let after = after(&params, hint.as_ref(), &context.config)?;
+        let Some(current) = &context.current else {
+            return Ok(gone(&context, after.as_ref(), false));
         };
         if hint.is_some_and(|hint| fits(&hint, current)) {
-            end(app, &visit, current).await?;
-            return Ok(gone(&visit, after.as_ref(), false));
+            end(app, &context, current).await?;
+            return Ok(gone(&context, after.as_ref(), false));
         }
-        confirm(app, &visit, current, after.as_ref()).await
+        confirm(app, &context, current, after.as_ref()).await
     })
     .await
 }
 
 /// The claims of the hint, if there is one. One that is not ours is refused, whatever else is asked (ES-2).
-fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, Trouble> {
+fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, PageError> {
     let Some(hint) = params.one_within("id_token_hint", 4096)? else {
         return Ok(None);
     };
     app.keys
         .verify_hint(hint, &app.public_url)
         .map(Some)
-        .map_err(|_| Trouble::Request("id_token_hint"))
+        .map_err(|_| PageError::Request("id_token_hint"))
 }
 
 fn claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
@@ -145,12 +146,12 @@ fn after(
     params: &Params,
     hint: Option<&Claims>,
     config: &Config,
-) -> Result<Option<After>, Trouble> {
+) -> Result<Option<After>, PageError> {
     let client = hinted_client(params, hint, config)?;
     let Some(uri) = params.one_within("post_logout_redirect_uri", 2048)? else {
         return Ok(None);
     };
-    let client = client.ok_or(Trouble::Request("id_token_hint"))?;
+    let client = client.ok_or(PageError::Request("id_token_hint"))?;
     let state = params.one_within("state", 2048)?.map(str::to_owned);
     let after = After {
         client_id: client.client_id.clone(),
@@ -159,7 +160,7 @@ fn after(
     };
     after
         .href(config)
-        .ok_or(Trouble::Request("post_logout_redirect_uri"))?;
+        .ok_or(PageError::Request("post_logout_redirect_uri"))?;
     Ok(Some(after))
 }
 
@@ -168,35 +169,35 @@ fn hinted_client<'a>(
     params: &Params,
     hint: Option<&Claims>,
     config: &'a Config,
-) -> Result<Option<&'a Client>, Trouble> {
+) -> Result<Option<&'a Client>, PageError> {
     let named = params.one_within("client_id", 255)?;
     let Some(hint) = hint else { return Ok(None) };
     let audience = claim(hint, "aud");
     if named.is_some_and(|named| named != audience) {
-        return Err(Trouble::Request("client_id"));
+        return Err(PageError::Request("client_id"));
     }
     Ok(client::find(config, audience))
 }
 
-async fn end(app: &App, visit: &Visit, current: &Current) -> Result<(), Failure> {
+async fn end(app: &App, context: &RequestContext, current: &Current) -> Result<(), InfraError> {
     let tx = app.db.begin().await?;
     session::end(&tx, current.user.id, current.session.id).await?;
     Event::new(Kind::SignedOut)
         .user(current.user.id)
         .session(current.session.id)
-        .caller(&visit.caller.network, &visit.caller.request_id)
+        .caller(&context.caller.network, &context.caller.request_id)
         .record(&tx)
         .await?;
     tx.commit().await
 }
 
 /// Signed out: to the client, or to our own page. From a form's POST the client is reached by a page (CW-03).
-fn gone(visit: &Visit, after: Option<&After>, from_form: bool) -> Response {
-    let site = visit.site_of(after.map(|after| after.client_id.as_str()));
-    let response = match after.and_then(|after| after.href(&visit.config)) {
+fn gone(context: &RequestContext, after: Option<&After>, from_form: bool) -> Response {
+    let site = context.site_of(after.map(|after| after.client_id.as_str()));
+    let response = match after.and_then(|after| after.href(&context.config)) {
         Some(href) if from_form => show(
             &Continue {
-                tongue: &visit.tongue,
+                localizer: &context.localizer,
                 href: &href,
             },
             site,
@@ -204,30 +205,30 @@ fn gone(visit: &Visit, after: Option<&After>, from_form: bool) -> Response {
         Some(href) => see_other(&href),
         None => see_other("/logged-out"),
     };
-    visit.answer_signed_out(response)
+    context.answer_signed_out(response)
 }
 
 async fn confirm(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     current: &Current,
     after: Option<&After>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let email = user::address_of(app.db.read(), current.user.id)
         .await?
         .map(|row| row.email);
-    let site = visit.site_of(after.map(|after| after.client_id.as_str()));
+    let site = context.site_of(after.map(|after| after.client_id.as_str()));
     let after = after
         .map(serde_json::to_string)
         .transpose()
-        .map_err(Failure::internal)?;
+        .map_err(InfraError::internal)?;
     let page = Logout {
-        tongue: &visit.tongue,
+        localizer: &context.localizer,
         email: email.as_deref().unwrap_or_default(),
         after: after.as_deref(),
-        form_token: &visit.session_token(app, &form(after.as_deref())),
+        form_token: &context.session_token(app, &form(after.as_deref())),
     };
-    Ok(visit.answer(show(&page, site)))
+    Ok(context.answer(show(&page, site)))
 }
 
 /// The name of the form that confirms signing out and then going there.
@@ -238,18 +239,18 @@ fn form(after: Option<&str>) -> String {
 /// `POST /oauth2/logout/confirm`: the person has agreed.
 #[handler]
 pub async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["after", "form_token"])?;
-        if visit.current.is_none() {
+        if context.current.is_none() {
             return Ok(see_other("/logged-out"));
         }
         let after = params.one_within("after", MAX_AFTER)?;
-        let current = visit.check_session_form(app, request, &params, &form(after))?;
+        let current = context.check_session_form(app, request, &params, &form(after))?;
         let after: Option<After> = after.and_then(|after| serde_json::from_str(after).ok());
-        end(app, &visit, current).await?;
-        Ok(gone(&visit, after.as_ref(), true))
+        end(app, &context, current).await?;
+        Ok(gone(&context, after.as_ref(), true))
     })
     .await
 }

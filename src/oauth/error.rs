@@ -7,7 +7,8 @@ use poem::{
     http::{StatusCode, header},
 };
 
-use crate::web::{error::Failure, params::ParamError};
+use crate::error::InfraError;
+use crate::web::params::ParamError;
 
 /// An error code (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl OauthError {
 
     /// What a failure of ours is to a client. An outage is never `invalid_grant`: clients would drop the grant (ER-3).
     #[must_use]
-    pub fn from_failure(failure: &Failure) -> Self {
+    pub fn from_failure(failure: &InfraError) -> Self {
         if failure.is_passing() {
             Self::new(Code::TemporarilyUnavailable, "Try again in a few seconds.")
         } else {
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn er_3_an_outage_is_never_invalid_grant() {
-        let away = Failure::Away {
+        let away = InfraError::Away {
             what: "database",
             cause: "secret cause".into(),
         };

@@ -16,9 +16,9 @@ pub use entity::grant_family::Model as Grant;
 use crate::{
     config,
     db::Tx,
+    error::InfraError,
     session,
     user::{self, User},
-    web::error::Failure,
 };
 
 /// How long an ended grant is kept.
@@ -28,7 +28,7 @@ const KEPT: Duration = Duration::from_secs(30 * 86_400);
 ///
 /// # Errors
 /// The database's own.
-pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, Failure> {
+pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, InfraError> {
     let inserted = row::Entity::insert(row::ActiveModel::from(grant))
         .on_conflict(OnConflict::column(row::Column::Id).do_nothing().to_owned())
         .exec_without_returning(tx.conn())
@@ -40,7 +40,7 @@ pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant>, Failure> {
+pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant>, InfraError> {
     Ok(row::Entity::find_by_id(id).one(conn).await?)
 }
 
@@ -48,7 +48,7 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant
 ///
 /// # Errors
 /// The database's own.
-pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, Failure> {
+pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, InfraError> {
     Ok(row::Entity::find_by_id(id)
         .lock_exclusive()
         .one(tx.conn())
@@ -59,7 +59,7 @@ pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, Failure> {
+pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(
             row::Column::Generation,
@@ -109,7 +109,7 @@ pub fn gc_day(end: Time) -> i32 {
 ///
 /// # Errors
 /// The database's own.
-pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::RevokedAt, Expr::value(Some(tx.now.0)))
         .col_expr(row::Column::GcDay, Expr::value(gc_day(tx.now)))
@@ -124,7 +124,7 @@ pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, Failure> {
+pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, InfraError> {
     revoke_where(
         tx,
         Condition::all()
@@ -145,7 +145,7 @@ pub async fn revoke_of_identity(
     user: Uuid,
     identity: Uuid,
     sessions: &[Uuid],
-) -> Result<u64, Failure> {
+) -> Result<u64, InfraError> {
     // A copy of before grants knew their account may have stored one that does not. A session's first grants may be from
     // before it was the provider's; they end, too.
     let of_sessions = |part: &[Uuid]| {
@@ -170,7 +170,7 @@ pub async fn revoke_of_identity(
     Ok(ended)
 }
 
-async fn revoke_where(tx: &Tx, which: Condition) -> Result<u64, Failure> {
+async fn revoke_where(tx: &Tx, which: Condition) -> Result<u64, InfraError> {
     // Locked in one order, so that two who do this at once wait for each other instead of deadlocking.
     let ids: Vec<Uuid> = row::Entity::find()
         .select_only()
@@ -198,7 +198,7 @@ pub async fn list(
     user: &User,
     sessions: &[Uuid],
     now: Time,
-) -> Result<Vec<Grant>, Failure> {
+) -> Result<Vec<Grant>, InfraError> {
     let mut grants = row::Entity::find()
         .filter(row::Column::UserId.eq(user.id))
         .filter(row::Column::AuthEpoch.eq(user.auth_epoch))
@@ -226,7 +226,7 @@ pub async fn holder(
     grant: &Grant,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<Holder>, Failure> {
+) -> Result<Option<Holder>, InfraError> {
     if grant.revoked_at.is_some() || grant.expires_at <= now {
         return Ok(None);
     }
@@ -263,7 +263,7 @@ pub struct Holder {
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let today = i32::try_from(tx.now.0.div_euclid(86_400_000)).unwrap_or(0);
     tx.delete_some::<row::Entity>(row::Column::Id, row::Column::GcDay.lte(today), most)
         .await

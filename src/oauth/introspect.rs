@@ -21,8 +21,9 @@ use crate::{
     app::App,
     client,
     config::{Client, Config, GrantType},
+    error::InfraError,
     user,
-    web::{caller::Caller, error::Failure, params::Params},
+    web::{caller::Caller, params::Params},
 };
 
 /// `POST /oauth2/introspect`.
@@ -62,7 +63,7 @@ async fn access(
     config: &Config,
     client: &Client,
     text: &str,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<Value>, InfraError> {
     let Some(live) = access::live(app, config, text).await? else {
         return Ok(None);
     };
@@ -105,7 +106,7 @@ async fn refresh(
     config: &Config,
     client: &Client,
     token: &RefreshToken,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<Value>, InfraError> {
     let (db, now) = (app.db.read(), app.clock().now());
     let Some(grant) = grant_store::by_id(db, token.family).await? else {
         return Ok(None);

@@ -18,12 +18,13 @@ use crate::{
     clock::Time,
     config::{Client, Config},
     db::Tx,
+    error::InfraError,
     login::first_party::{Issue, IssueTokens, Issued},
     mail::Work,
     secret::public_id,
     session::Session,
     user::{self, User},
-    web::{caller::Caller, error::Failure},
+    web::caller::Caller,
 };
 
 /// Without refresh tokens a grant lives as long as any client's access token may.
@@ -74,7 +75,7 @@ pub async fn tokens(
     config: &Config,
     tx: &Tx,
     subject: &Subject<'_>,
-) -> Result<TokenResponse, Failure> {
+) -> Result<TokenResponse, InfraError> {
     let Subject {
         grant,
         user,

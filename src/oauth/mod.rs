@@ -6,8 +6,6 @@
 pub mod access;
 pub mod authorize;
 pub mod bearer;
-#[cfg(test)]
-mod bed;
 pub mod claims;
 pub mod claims_request;
 pub mod connected;
@@ -26,5 +24,7 @@ pub mod refused;
 pub mod resource;
 pub mod revoke;
 pub mod scope;
+#[cfg(test)]
+mod test_app;
 pub mod token;
 pub mod userinfo;

@@ -5,7 +5,7 @@ use askama::Template;
 use super::scope;
 use crate::web::{
     page::{Content, Script},
-    text::Tongue,
+    text::Localizer,
 };
 
 /// Asks whether a client may have what it asks for: a third-party one, or any on the person's device.
@@ -13,7 +13,7 @@ use crate::web::{
 #[template(path = "oauth/authorize/consent.html", config = ".askama.toml")]
 pub struct Consent<'a> {
     /// The language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// What people call the client.
     pub client: &'a str,
     /// Whose account.
@@ -30,7 +30,7 @@ pub struct Consent<'a> {
 
 impl Consent<'_> {
     fn heading(&self) -> String {
-        self.tongue
+        self.localizer
             .html("consent-title", &[("client", self.client.to_owned())])
     }
 
@@ -41,27 +41,27 @@ impl Consent<'_> {
         } else {
             "consent-lede"
         };
-        self.tongue
+        self.localizer
             .html(key, &[("client", self.client.to_owned()), email])
     }
 
     /// What we know of by its own words; a name of an API's as the API calls it.
     fn scope(&self, name: &str) -> String {
         if scope::SUPPORTED.contains(&name) {
-            return self.tongue.t(&format!("consent-scope-{name}"));
+            return self.localizer.text(&format!("consent-scope-{name}"));
         }
-        self.tongue
-            .ta("consent-scope-of-api", &[("scope", name.to_owned())])
+        self.localizer
+            .text_with("consent-scope-of-api", &[("scope", name.to_owned())])
     }
 }
 
 impl Content for Consent<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue
-            .ta("consent-title", &[("client", self.client.to_owned())])
+        self.localizer
+            .text_with("consent-title", &[("client", self.client.to_owned())])
     }
 }
 
@@ -70,7 +70,7 @@ impl Content for Consent<'_> {
 #[template(path = "oauth/authorize/form_post.html", config = ".askama.toml")]
 pub struct FormPost<'a> {
     /// The language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// The verified redirect URI.
     pub action: &'a str,
     /// The response.
@@ -78,11 +78,11 @@ pub struct FormPost<'a> {
 }
 
 impl Content for FormPost<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("form-post-title")
+        self.localizer.text("form-post-title")
     }
     fn script(&self) -> Option<Script> {
         Some(Script {
@@ -103,7 +103,7 @@ impl Content for FormPost<'_> {
 #[template(path = "oauth/logout.html", config = ".askama.toml")]
 pub struct Logout<'a> {
     /// The language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// Who is signed in.
     pub email: &'a str,
     /// Where to go afterwards.
@@ -114,16 +114,16 @@ pub struct Logout<'a> {
 
 impl Logout<'_> {
     fn lede(&self) -> String {
-        self.tongue
+        self.localizer
             .html("logout-lede", &[("email", self.email.to_owned())])
     }
 }
 
 impl Content for Logout<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("logout-title")
+        self.localizer.text("logout-title")
     }
 }

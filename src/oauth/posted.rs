@@ -10,12 +10,13 @@ use poem::{Body, Request, Response};
 
 use crate::{
     app::App,
+    error::InfraError,
     limit,
-    login::{trouble::Trouble, visit::see_other},
+    login::{context::see_other, page_error::PageError},
     oauth::authorize::request::MAX_QUERY,
     secret::Plain,
     ticket::Kind,
-    web::{caller::Caller, error::Failure, params::Params},
+    web::{caller::Caller, params::Params},
 };
 
 /// How long a posted request can be come back for: a reload works, a bookmark does not.
@@ -30,15 +31,15 @@ pub async fn keep(
     request: &Request,
     body: Body,
     path: &str,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     // As it was sent: what is repeated or broken in it is refused as in the query of a GET.
     let query = Params::form_bytes(request, body).await?;
     if query.len() > MAX_QUERY {
-        return Err(Trouble::Request("the request is too long"));
+        return Err(PageError::Request("the request is too long"));
     }
     let limits = &app.config.get().limits;
     if let Some(wait) = limit::authorize(&app.tickets, Caller::of(request).ip, limits).await? {
-        return Err(Trouble::Busy(wait));
+        return Err(PageError::Busy(wait));
     }
     let handle = Plain::generate();
     if !app
@@ -46,7 +47,7 @@ pub async fn keep(
         .issue(Kind::Posted, &handle.hash(), &query, KEPT)
         .await?
     {
-        return Err(Failure::internal("a fresh 256-bit handle was taken").into());
+        return Err(InfraError::internal("a fresh 256-bit handle was taken").into());
     }
     Ok(see_other(&format!("{path}?posted={}", handle.to_text())))
 }
@@ -54,19 +55,19 @@ pub async fn keep(
 /// The parameters of a GET: those that were posted, if it comes for them; else its own.
 ///
 /// # Errors
-/// [`Trouble::Expired`] if nothing waits under the handle; the ticket store's own.
-pub async fn params(app: &App, request: &Request) -> Result<Params, Trouble> {
+/// [`PageError::Expired`] if nothing waits under the handle; the ticket store's own.
+pub async fn params(app: &App, request: &Request) -> Result<Params, PageError> {
     let own = Params::from_query(request)?;
     // A client may have a parameter of that name, which we ignore as any other (RFC 6749 §3.1).
     let Some(handle) = own.sole("posted") else {
         return Ok(own);
     };
-    let handle = Plain::parse(handle).ok_or(Trouble::Expired)?;
+    let handle = Plain::parse(handle).ok_or(PageError::Expired)?;
     let query = app
         .tickets
         .peek(Kind::Posted, &handle.hash())
         .await?
-        .ok_or(Trouble::Expired)?;
+        .ok_or(PageError::Expired)?;
     Ok(Params::from_form(
         &query,
         Some("application/x-www-form-urlencoded"),

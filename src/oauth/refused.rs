@@ -8,7 +8,8 @@ use poem::{
 };
 
 use super::error::{Code, OauthError, json};
-use crate::web::{caller::Caller, error::Failure, params::ParamError};
+use crate::error::InfraError;
+use crate::web::{caller::Caller, params::ParamError};
 
 /// Why not.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub enum Refused {
     /// Nobody can tell now; in so long, with something new, the client may come again.
     Later(Duration),
     /// Ours.
-    Ours(Failure),
+    Ours(InfraError),
 }
 
 impl From<OauthError> for Refused {
@@ -31,8 +32,8 @@ impl From<OauthError> for Refused {
     }
 }
 
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
+impl From<InfraError> for Refused {
+    fn from(failure: InfraError) -> Self {
         Self::Ours(failure)
     }
 }

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     app::App,
     client,
-    web::{caller::Caller, cors, error::Failure},
+    error::InfraError,
+    web::{caller::Caller, cors},
 };
 
 /// The answer.
@@ -63,7 +64,7 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
         sub: holder.user.public_id.to_string(),
         told,
     };
-    serde_json::to_value(info).map_err(|error| Failure::internal(error).into())
+    serde_json::to_value(info).map_err(|error| InfraError::internal(error).into())
 }
 
 #[cfg(test)]

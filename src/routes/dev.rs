@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    login::trouble::{self, Trouble},
+    login::page_error::{self, PageError},
     mail::{
         mailbox::{Mailbox, Received},
         page::{LetterPage, LetterRow, MailboxPage},
@@ -32,11 +32,16 @@ pub fn routes(mailbox: Mailbox) -> impl poem::Endpoint<Output = Response> {
 /// All mails, newest first.
 #[handler]
 async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response {
-    let tongue = app.texts.tongue("en");
+    let localizer = app.texts.localizer("en");
     let letters = mailbox.list(None);
     let shown: Vec<(String, String)> = letters
         .iter()
-        .map(|letter| (letter.id.to_string(), tongue.date_time(letter.received_at)))
+        .map(|letter| {
+            (
+                letter.id.to_string(),
+                localizer.date_time(letter.received_at),
+            )
+        })
         .collect();
     let rows: Vec<LetterRow<'_>> = letters
         .iter()
@@ -50,7 +55,7 @@ async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response 
         .collect();
     show(
         &MailboxPage {
-            tongue: &tongue,
+            localizer: &localizer,
             letters: &rows,
         },
         Site::of(&app.public_url),
@@ -64,7 +69,7 @@ async fn list_json(
     Data(mailbox): Data<&Mailbox>,
     request: &Request,
 ) -> Response {
-    trouble::page(app, request, async {
+    page_error::page(app, request, async {
         let params = Params::from_query(request)?;
         let letters: Vec<Received> = mailbox.list(params.one("to")?);
         Ok(Json(letters).into_response())
@@ -80,20 +85,20 @@ async fn one_letter(
     Path(id): Path<String>,
     request: &Request,
 ) -> Response {
-    trouble::page(app, request, async {
+    page_error::page(app, request, async {
         let found = Uuid::try_parse(&id)
             .ok()
             .and_then(|id| mailbox.get(id))
-            .ok_or(Trouble::NotFound)?;
-        let tongue = app.texts.tongue("en");
+            .ok_or(PageError::NotFound)?;
+        let localizer = app.texts.localizer("en");
         let page = LetterPage {
-            tongue: &tongue,
+            localizer: &localizer,
             to: &found.to,
             from: &found.from,
             subject: &found.subject,
             text: &found.text,
             html: &found.html,
-            received: &tongue.date_time(found.received_at),
+            received: &localizer.date_time(found.received_at),
         };
         Ok(show(&page, Site::of(&app.public_url)))
     })

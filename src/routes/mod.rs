@@ -279,14 +279,14 @@ pub fn public(
 /// `/`: where a person who comes here by hand wants to go.
 #[handler]
 fn home() -> Response {
-    crate::login::visit::see_other("/account")
+    crate::login::context::see_other("/account")
 }
 
 /// Errors for people that no endpoint drew itself: no such page, wrong method, too large.
 fn error_page(app: &App) -> ErrorPage {
     let app = app.clone();
     Arc::new(move |fault, caller| {
-        let tongue = app.texts.pick("", &caller.accept_language);
+        let localizer = app.texts.pick("", &caller.accept_language);
         let stem = match fault.status {
             StatusCode::NOT_FOUND => "error-not-found",
             StatusCode::TOO_MANY_REQUESTS => "error-busy",
@@ -300,10 +300,10 @@ fn error_page(app: &App) -> ErrorPage {
             format!("{stem}-title")
         };
         let page = page::Error {
-            tongue: &tongue,
+            localizer: &localizer,
             status: fault.status,
-            title: tongue.t(&title),
-            message: tongue.t(stem),
+            title: localizer.text(&title),
+            message: localizer.text(stem),
             parameter: None,
             next_href: Some("/login"),
             next_label: None,
@@ -398,7 +398,7 @@ fn documentation(Data(app): Data<&App>, Data(spec): Data<&Arc<Spec>>) -> Respons
     docs::page(
         &spec.value,
         "/openapi.json",
-        &app.texts.tongue("en"),
+        &app.texts.localizer("en"),
         Site::of(&app.public_url),
     )
 }

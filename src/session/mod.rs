@@ -21,9 +21,9 @@ pub use entity::session::Model as Session;
 use crate::{
     config,
     db::Tx,
+    error::InfraError,
     secret::{Hash, Plain, public_id},
     user::{self, User},
-    web::error::Failure,
 };
 
 /// How long the secret before a double click is still taken.
@@ -127,7 +127,7 @@ pub async fn start(
     tx: &Tx,
     start: Start<'_>,
     limits: &config::Session,
-) -> Result<(Session, Plain), Failure> {
+) -> Result<(Session, Plain), InfraError> {
     let secret = Plain::generate();
     let row = Session {
         id: public_id(),
@@ -156,7 +156,7 @@ pub async fn start(
 }
 
 /// BS-05: at most so many live sessions a user; the oldest end first.
-async fn end_surplus(tx: &Tx, user: Uuid, most: u32) -> Result<(), Failure> {
+async fn end_surplus(tx: &Tx, user: Uuid, most: u32) -> Result<(), InfraError> {
     let surplus: Vec<Uuid> = session::Entity::find()
         .select_only()
         .column(session::Column::Id)
@@ -180,7 +180,7 @@ fn live_of(user: Uuid) -> Condition {
         .add(session::Column::RevokedAt.is_null())
 }
 
-async fn revoke(tx: &Tx, which: impl Into<SimpleExpr>) -> Result<u64, Failure> {
+async fn revoke(tx: &Tx, which: impl Into<SimpleExpr>) -> Result<u64, InfraError> {
     let which: SimpleExpr = which.into();
     // Locked in one order, so that two who end several at once wait for each other instead of deadlocking.
     let ids: Vec<Uuid> = session::Entity::find()
@@ -214,7 +214,7 @@ pub async fn current(
     cookie: &Hash,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<Current>, Failure> {
+) -> Result<Option<Current>, InfraError> {
     let by_hash = session::Entity::find()
         .filter(session::Column::SecretHash.eq(cookie.to_column()))
         .one(conn)
@@ -244,7 +244,7 @@ pub async fn by_id(
     id: Uuid,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<Current>, Failure> {
+) -> Result<Option<Current>, InfraError> {
     match session::Entity::find_by_id(id).one(conn).await? {
         Some(row) => judge(conn, row, now, limits).await,
         None => Ok(None),
@@ -256,7 +256,7 @@ async fn judge(
     session: Session,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<Current>, Failure> {
+) -> Result<Option<Current>, InfraError> {
     if session.revoked_at.is_some()
         || session.expires_at <= now
         || idle_end(&session, limits) <= now
@@ -289,7 +289,7 @@ pub async fn seen(
     conn: &impl ConnectionTrait,
     session: &Session,
     now: Time,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     if now.since(session.last_seen_at) < SEEN_EVERY {
         return Ok(());
     }
@@ -307,7 +307,7 @@ pub async fn seen(
 ///
 /// # Errors
 /// The database's own.
-pub async fn renew_secret(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, Failure> {
+pub async fn renew_secret(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, InfraError> {
     let hash = secret.hash().to_column();
     let done = session::Entity::update_many()
         .col_expr(
@@ -339,7 +339,7 @@ pub async fn renew_secret(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, Fai
 ///
 /// # Errors
 /// The database's own.
-pub async fn step_up(tx: &Tx, id: Uuid, method: Method<'_>) -> Result<Option<Plain>, Failure> {
+pub async fn step_up(tx: &Tx, id: Uuid, method: Method<'_>) -> Result<Option<Plain>, InfraError> {
     let secret = Plain::generate();
     let done = rotation(id, &secret)
         .col_expr(session::Column::AuthTime, Expr::value(tx.now.0))
@@ -357,7 +357,7 @@ pub async fn step_up(tx: &Tx, id: Uuid, method: Method<'_>) -> Result<Option<Pla
 ///
 /// # Errors
 /// The database's own.
-pub async fn rotate(tx: &Tx, id: Uuid) -> Result<Option<Plain>, Failure> {
+pub async fn rotate(tx: &Tx, id: Uuid) -> Result<Option<Plain>, InfraError> {
     let secret = Plain::generate();
     let done = rotation(id, &secret).exec(tx.conn()).await?;
     Ok((done.rows_affected == 1).then_some(secret))
@@ -386,7 +386,7 @@ fn rotation(id: Uuid, secret: &Plain) -> UpdateMany<session::Entity> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn end(tx: &Tx, user: Uuid, id: Uuid) -> Result<bool, Failure> {
+pub async fn end(tx: &Tx, user: Uuid, id: Uuid) -> Result<bool, InfraError> {
     let which = Condition::all()
         .add(session::Column::Id.eq(id))
         .add(session::Column::UserId.eq(user));
@@ -397,7 +397,7 @@ pub async fn end(tx: &Tx, user: Uuid, id: Uuid) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
+pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, InfraError> {
     revoke(tx, session::Column::UserId.eq(user)).await
 }
 
@@ -406,7 +406,7 @@ pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, Failure> {
+pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, InfraError> {
     revoke(tx, session::Column::IdentityId.eq(identity)).await?;
     let all = session::Entity::find()
         .select_only()
@@ -422,7 +422,7 @@ pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, Failu
 ///
 /// # Errors
 /// The database's own.
-pub async fn hold(tx: &Tx, id: Uuid) -> Result<bool, Failure> {
+pub async fn hold(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let live = session::Entity::find_by_id(id).filter(session::Column::RevokedAt.is_null());
     Ok(live.lock(LockType::Share).one(tx.conn()).await?.is_some())
 }
@@ -436,7 +436,7 @@ pub async fn list(
     user: &User,
     now: Time,
     limits: &config::Session,
-) -> Result<Vec<Session>, Failure> {
+) -> Result<Vec<Session>, InfraError> {
     let mut rows = session::Entity::find()
         .filter(live_of(user.id))
         .filter(session::Column::AuthEpoch.eq(user.auth_epoch))
@@ -453,7 +453,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let old = tx.now - Duration::from_secs(30 * 86_400);
     tx.delete_some::<session::Entity>(
         session::Column::Id,

@@ -2,14 +2,14 @@
 
 use askama::Template;
 
-use crate::web::{page::Content, text::Tongue};
+use crate::web::{page::Content, text::Localizer};
 
 /// `GET /account`.
 #[derive(Template)]
 #[template(path = "session/account.html", config = ".askama.toml")]
 pub struct Account<'a> {
     /// Its language.
-    pub tongue: &'a Tongue,
+    pub localizer: &'a Localizer,
     /// Name, if one is known.
     pub name: Option<&'a str>,
     /// Address.
@@ -77,7 +77,7 @@ pub struct SessionRow {
 
 impl Account<'_> {
     fn used(&self, row: &IdentityRow) -> String {
-        self.tongue.ta(
+        self.localizer.text_with(
             "account-identity-when",
             &[("linked", row.linked.clone()), ("used", row.used.clone())],
         )
@@ -88,11 +88,12 @@ impl Account<'_> {
             ("provider", row.provider.clone()),
             ("account", row.account.clone()),
         ];
-        self.tongue.ta("account-identity-disconnect-label", &known)
+        self.localizer
+            .text_with("account-identity-disconnect-label", &known)
     }
 
     fn when(&self, row: &SessionRow) -> String {
-        self.tongue.ta(
+        self.localizer.text_with(
             "account-session-when",
             &[
                 ("created", row.created.clone()),
@@ -103,24 +104,24 @@ impl Account<'_> {
 
     fn device(&self, row: &SessionRow) -> String {
         if row.device.is_empty() {
-            self.tongue.t("account-device-unknown")
+            self.localizer.text("account-device-unknown")
         } else {
-            self.tongue.device(&row.device)
+            self.localizer.device(&row.device)
         }
     }
 
     fn end_label(&self, row: &SessionRow) -> String {
-        self.tongue
-            .ta("account-end-label", &[("device", self.device(row))])
+        self.localizer
+            .text_with("account-end-label", &[("device", self.device(row))])
     }
 }
 
 impl Content for Account<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
-        self.tongue.t("account-title")
+        self.localizer.text("account-title")
     }
     fn is_wide(&self) -> bool {
         true

@@ -15,7 +15,7 @@ use std::{
 use super::{Answer, Counter, Once, Policy, State, Store, VERSION_LENGTH, away, bounded, version};
 use crate::{
     clock::{Clock, Time},
-    web::error::Failure,
+    error::InfraError,
 };
 
 /// Most expired entries that one caller drops for the others: more than one call can add, so that they never pile up.
@@ -129,7 +129,7 @@ impl Memory {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn room(&self, shelf: &mut Shelf, now: Time, new: usize) -> Result<(), Failure> {
+    fn room(&self, shelf: &mut Shelf, now: Time, new: usize) -> Result<(), InfraError> {
         shelf.drop_due(now);
         if shelf.taken + new > self.capacity {
             return Err(away(format_args!("full: {} entries", self.capacity)));
@@ -137,7 +137,7 @@ impl Memory {
         Ok(())
     }
 
-    fn put_new_now(&self, key: &str, blob: Vec<u8>, ttl: Duration) -> Result<bool, Failure> {
+    fn put_new_now(&self, key: &str, blob: Vec<u8>, ttl: Duration) -> Result<bool, InfraError> {
         let mut shelf = self.shelf();
         let now = self.clock.now();
         if shelf.live(key, now).is_some() {
@@ -173,7 +173,11 @@ impl Memory {
         true
     }
 
-    fn hit_now(&self, keys: &[String], counters: &[Counter]) -> Result<Option<Duration>, Failure> {
+    fn hit_now(
+        &self,
+        keys: &[String],
+        counters: &[Counter],
+    ) -> Result<Option<Duration>, InfraError> {
         let mut shelf = self.shelf();
         let now = self.clock.now();
         let mut wait = None;

@@ -6,7 +6,7 @@
 //!
 //! A store learns nothing and can forge nothing: it sees SHA-256 of a handle, and values sealed under a key made of the
 //! master key and the handle, bound to their key name and to being live or used. What was altered or moved is absent.
-//! A store that is away or full is [`Failure::Away`]; nothing takes over for it, since a proof would pass once in each.
+//! A store that is away or full is [`InfraError::Away`]; nothing takes over for it, since a proof would pass once in each.
 
 #[cfg(test)]
 mod conformance;
@@ -20,9 +20,9 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     clock::{Clock, Time},
+    error::InfraError,
     secret::{Hash, Mac, MasterKeys, Sealer},
     telemetry::{metrics, trace::Span},
-    web::error::Failure,
 };
 
 /// What a ticket is for. Keys of different kinds never meet.
@@ -144,7 +144,7 @@ impl Tickets {
     ///
     /// # Errors
     /// If the URL is none of these, in words that do not repeat it.
-    pub fn connect(url: &str, prefix: &str, keys: &MasterKeys) -> Result<Self, Failure> {
+    pub fn connect(url: &str, prefix: &str, keys: &MasterKeys) -> Result<Self, InfraError> {
         Ok(Self::over(
             Arc::new(redis::Redis::open(url, redis::PATIENCE)?),
             prefix,
@@ -170,7 +170,7 @@ impl Tickets {
         handle: &Hash,
         value: &[u8],
         ttl: Duration,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, InfraError> {
         let place = self.place(kind, handle);
         step(
             "ticket issue",
@@ -184,7 +184,7 @@ impl Tickets {
     ///
     /// # Errors
     /// If the store is away.
-    pub async fn peek(&self, kind: Kind, handle: &Hash) -> Result<Option<Vec<u8>>, Failure> {
+    pub async fn peek(&self, kind: Kind, handle: &Hash) -> Result<Option<Vec<u8>>, InfraError> {
         Ok(self
             .peek_version(kind, handle)
             .await?
@@ -199,7 +199,7 @@ impl Tickets {
         &self,
         kind: Kind,
         handle: &Hash,
-    ) -> Result<Option<(Vec<u8>, Version)>, Failure> {
+    ) -> Result<Option<(Vec<u8>, Version)>, InfraError> {
         let place = self.place(kind, handle);
         let Some(blob) = step("ticket peek", self.store.get(&place.key)).await? else {
             return Ok(None);
@@ -221,7 +221,7 @@ impl Tickets {
         handle: &Hash,
         seen: &Version,
         value: &[u8],
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, InfraError> {
         let place = self.place(kind, handle);
         step(
             "ticket replace",
@@ -241,7 +241,7 @@ impl Tickets {
         handle: &Hash,
         tombstone: &[u8],
         keep: Duration,
-    ) -> Result<Claim, Failure> {
+    ) -> Result<Claim, InfraError> {
         let place = self.place(kind, handle);
         let claim = self
             .store
@@ -267,7 +267,7 @@ impl Tickets {
         id: &Hash,
         ttl: Duration,
         now: Time,
-    ) -> Result<Once, Failure> {
+    ) -> Result<Once, InfraError> {
         let name = URL_SAFE_NO_PAD.encode(Hash::of(id.as_bytes()).as_bytes());
         let key = format!("{}{{once}}:{}:{name}", self.prefix, kind.name());
         let place = Place {
@@ -289,7 +289,7 @@ impl Tickets {
     ///
     /// # Errors
     /// If the store is away or full.
-    pub async fn keep_epoch(&self, now: Time) -> Result<(), Failure> {
+    pub async fn keep_epoch(&self, now: Time) -> Result<(), InfraError> {
         step(
             "ticket epoch",
             self.store.keep_epoch(&self.epoch_key(), now),
@@ -310,7 +310,7 @@ impl Tickets {
         &self,
         subject: &Hash,
         counters: &[Counter],
-    ) -> Result<Option<Duration>, Failure> {
+    ) -> Result<Option<Duration>, InfraError> {
         if counters.is_empty() {
             return Ok(None);
         }
@@ -327,7 +327,7 @@ impl Tickets {
     ///
     /// # Errors
     /// If it does not.
-    pub async fn ping(&self) -> Result<(), Failure> {
+    pub async fn ping(&self) -> Result<(), InfraError> {
         self.store.ping().await
     }
 
@@ -335,7 +335,7 @@ impl Tickets {
     ///
     /// # Errors
     /// If the store is away.
-    pub async fn policy(&self) -> Result<Policy, Failure> {
+    pub async fn policy(&self) -> Result<Policy, InfraError> {
         self.store.policy().await
     }
 
@@ -423,7 +423,7 @@ fn version(blob: &[u8]) -> &[u8] {
 const VERSION_LENGTH: usize = 13;
 
 /// An answer of a store.
-type Answer<'a, T> = BoxFuture<'a, Result<T, Failure>>;
+type Answer<'a, T> = BoxFuture<'a, Result<T, InfraError>>;
 
 /// What a store does, each in one atomic step. It sees key names and sealed values, whose first byte is the state.
 trait Store: Send + Sync {
@@ -460,7 +460,7 @@ trait Store: Send + Sync {
 }
 
 /// One step of the store: a span, and counted if it failed.
-async fn step<T>(name: &'static str, work: Answer<'_, T>) -> Result<T, Failure> {
+async fn step<T>(name: &'static str, work: Answer<'_, T>) -> Result<T, InfraError> {
     let span = Span::of_call(name);
     let done = span.around(work).await;
     span.end(|| None, Vec::new, done.is_err());
@@ -470,8 +470,8 @@ async fn step<T>(name: &'static str, work: Answer<'_, T>) -> Result<T, Failure> 
     done
 }
 
-fn away(cause: impl fmt::Display) -> Failure {
-    Failure::Away {
+fn away(cause: impl fmt::Display) -> InfraError {
+    InfraError::Away {
         what: "ticket store",
         cause: cause.to_string(),
     }

@@ -26,7 +26,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{Answer, Counter, EPOCH_KEPT, Once, Policy, Store, away, bounded};
-use crate::{clock::Time, web::error::Failure};
+use crate::{clock::Time, error::InfraError};
 
 /// How long Redis may take to take a connection, and to answer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
@@ -104,12 +104,12 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    pub(super) fn open(url: &str, patience: Duration) -> Result<Self, Failure> {
+    pub(super) fn open(url: &str, patience: Duration) -> Result<Self, InfraError> {
         let info = read_url(url)?;
         let place = describe(&info);
         Ok(Self {
             client: Client::open(info)
-                .map_err(|e| Failure::internal(format_args!("tickets.url: {}", e.category())))?,
+                .map_err(|e| InfraError::internal(format_args!("tickets.url: {}", e.category())))?,
             place,
             patience,
             slot: Arc::default(),
@@ -122,7 +122,7 @@ impl Redis {
         })
     }
 
-    async fn line(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
+    async fn line(&self) -> Result<Arc<MultiplexedConnection>, InfraError> {
         if let Some(line) = self.slot.load_full() {
             return Ok(line);
         }
@@ -131,7 +131,7 @@ impl Redis {
             .ok_or_else(|| away("no connection in time"))?
     }
 
-    async fn dial(&self) -> Result<Arc<MultiplexedConnection>, Failure> {
+    async fn dial(&self) -> Result<Arc<MultiplexedConnection>, InfraError> {
         let _turn = self.dialing.lock().await;
         if let Some(line) = self.slot.load_full() {
             return Ok(line);
@@ -158,7 +158,7 @@ impl Redis {
         &self,
         line: Arc<MultiplexedConnection>,
         answer: RedisResult<T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, InfraError> {
         answer.map_err(|error| {
             if error.is_io_error() || error.is_unrecoverable_error() || is_demoted(&error) {
                 self.slot.compare_and_swap(&Some(line), None);
@@ -167,7 +167,7 @@ impl Redis {
         })
     }
 
-    async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+    async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, InfraError> {
         let line = self.line().await?;
         let answer = self
             .answer(command.query_async(&mut MultiplexedConnection::clone(&line)))
@@ -183,7 +183,10 @@ impl Redis {
 
     /// Redis may answer that it does not know the script (after a restart): then, and only then, nothing was done and
     /// the script is loaded and called again.
-    async fn script<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, Failure> {
+    async fn script<T: FromRedisValue>(
+        &self,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, InfraError> {
         let line = self.line().await?;
         let answer = self
             .answer(call.invoke_async(&mut MultiplexedConnection::clone(&line)))
@@ -225,9 +228,9 @@ fn is_demoted(error: &RedisError) -> bool {
     )
 }
 
-fn read_url(url: &str) -> Result<ConnectionInfo, Failure> {
+fn read_url(url: &str) -> Result<ConnectionInfo, InfraError> {
     // The words name no part of the URL: a password may stand in any of them.
-    let bad = |why: &str| Failure::internal(format_args!("tickets.url: {why}"));
+    let bad = |why: &str| InfraError::internal(format_args!("tickets.url: {why}"));
     let parsed = url::Url::parse(url).map_err(|_| bad("not a URL; write redis://host:6379/0"))?;
     if !matches!(parsed.scheme(), "redis" | "rediss" | "redis+unix") {
         return Err(bad(

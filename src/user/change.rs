@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use super::{State, User};
-use crate::{db::Tx, web::error::Failure};
+use crate::{db::Tx, error::InfraError};
 
 /// The role names in a row.
 #[must_use]
@@ -27,7 +27,7 @@ pub fn is_role(name: &str) -> bool {
 ///
 /// # Errors
 /// The database's own.
-pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), Failure> {
+pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), InfraError> {
     let roles: std::collections::BTreeSet<&str> = roles
         .iter()
         .map(String::as_str)
@@ -41,7 +41,7 @@ pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), Failur
 ///
 /// # Errors
 /// The database's own.
-pub async fn set_state(tx: &Tx, id: Uuid, state: State) -> Result<(), Failure> {
+pub async fn set_state(tx: &Tx, id: Uuid, state: State) -> Result<(), InfraError> {
     use sea_orm::ActiveEnum as _;
     change(tx, id, user::Column::State, state.to_value().into()).await
 }
@@ -53,7 +53,7 @@ pub const MAX_NAME: usize = 200;
 ///
 /// # Errors
 /// The database's own.
-pub async fn set_name(tx: &Tx, id: Uuid, name: Option<&str>) -> Result<(), Failure> {
+pub async fn set_name(tx: &Tx, id: Uuid, name: Option<&str>) -> Result<(), InfraError> {
     change(tx, id, user::Column::Name, name.map(str::to_owned).into()).await
 }
 
@@ -67,7 +67,7 @@ pub async fn introduce(
     user: &mut User,
     locale: &str,
     name: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     if user.locale.is_none() && !locale.is_empty() {
         user.locale = Some(locale.to_owned());
         change(tx, user.id, user::Column::Locale, locale.into()).await?;
@@ -87,7 +87,7 @@ async fn change(
     id: Uuid,
     column: user::Column,
     value: sea_orm::Value,
-) -> Result<(), Failure> {
+) -> Result<(), InfraError> {
     use sea_orm::sea_query::Expr;
     user::Entity::update_many()
         .col_expr(column, Expr::value(value))

@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 pub use entity::user_identity::Model as Identity;
 
-use crate::{db::Tx, secret::row_id, web::error::Failure};
+use crate::{db::Tx, error::InfraError, secret::row_id};
 
 /// How long a disconnected account is remembered (security §9).
 const TOMBSTONE: Duration = Duration::from_secs(365 * 86_400);
 
 /// Somebody whom a provider has just vouched for.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Arrived {
+pub struct UpstreamAccount {
     /// The configured provider.
     pub provider: String,
     /// The issuer.
@@ -37,7 +37,7 @@ pub struct Arrived {
     pub name: Option<String>,
 }
 
-impl fmt::Debug for Arrived {
+impl fmt::Debug for UpstreamAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arrived")
             .field("provider", &self.provider)
@@ -45,7 +45,7 @@ impl fmt::Debug for Arrived {
     }
 }
 
-impl Arrived {
+impl UpstreamAccount {
     /// How a person recognises the account: its address, else its name.
     #[must_use]
     pub fn label(&self) -> Option<&str> {
@@ -83,7 +83,7 @@ pub async fn find(
     conn: &impl ConnectionTrait,
     issuer: &str,
     subject: &str,
-) -> Result<Option<Identity>, Failure> {
+) -> Result<Option<Identity>, InfraError> {
     let pair = Condition::all()
         .add(row::Column::Issuer.eq(issuer))
         .add(row::Column::Subject.eq(subject));
@@ -98,7 +98,7 @@ pub async fn find(
 ///
 /// # Errors
 /// The database's own.
-pub async fn of_user(conn: &impl ConnectionTrait, user: Uuid) -> Result<Vec<Identity>, Failure> {
+pub async fn of_user(conn: &impl ConnectionTrait, user: Uuid) -> Result<Vec<Identity>, InfraError> {
     Ok(row::Entity::find()
         .filter(live_of(user))
         .order_by_asc(row::Column::LinkedAt)
@@ -117,7 +117,7 @@ fn live_of(user: Uuid) -> Condition {
 ///
 /// # Errors
 /// The database's own.
-pub async fn add(tx: &Tx, user: Uuid, arrived: &Arrived) -> Result<Added, Failure> {
+pub async fn add(tx: &Tx, user: Uuid, arrived: &UpstreamAccount) -> Result<Added, InfraError> {
     let new = Identity {
         id: row_id(tx.now),
         user_id: user,
@@ -151,7 +151,7 @@ pub async fn add(tx: &Tx, user: Uuid, arrived: &Arrived) -> Result<Added, Failur
 ///
 /// # Errors
 /// The database's own.
-pub async fn used(tx: &Tx, id: Uuid, arrived: &Arrived) -> Result<bool, Failure> {
+pub async fn used(tx: &Tx, id: Uuid, arrived: &UpstreamAccount) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(
             row::Column::Provider,
@@ -172,7 +172,7 @@ pub async fn used(tx: &Tx, id: Uuid, arrived: &Arrived) -> Result<bool, Failure>
 ///
 /// # Errors
 /// The database's own.
-pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Removed, Failure> {
+pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Removed, InfraError> {
     // Locked, so that two who take the last two at once wait for each other.
     let live = row::Entity::find()
         .filter(live_of(user))
@@ -199,7 +199,7 @@ pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Remo
 ///
 /// # Errors
 /// The database's own.
-pub async fn remove_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
+pub async fn remove_all(tx: &Tx, user: Uuid) -> Result<u64, InfraError> {
     bury(tx, live_of(user)).await
 }
 
@@ -208,7 +208,7 @@ pub async fn remove_all(tx: &Tx, user: Uuid) -> Result<u64, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn remove_of_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u64, Failure> {
+pub async fn remove_of_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u64, InfraError> {
     bury(tx, live_of(user).add(row::Column::Provider.eq(provider))).await
 }
 
@@ -219,7 +219,7 @@ pub async fn remove_of_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u
 pub async fn users_of_provider(
     conn: &impl ConnectionTrait,
     provider: &str,
-) -> Result<Vec<Uuid>, Failure> {
+) -> Result<Vec<Uuid>, InfraError> {
     let users = row::Entity::find()
         .select_only()
         .column(row::Column::UserId)
@@ -230,7 +230,7 @@ pub async fn users_of_provider(
     Ok(of.into_tuple().all(conn).await?)
 }
 
-async fn bury(tx: &Tx, which: Condition) -> Result<u64, Failure> {
+async fn bury(tx: &Tx, which: Condition) -> Result<u64, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::UnlinkedAt, Expr::value(Some(tx.now.0)))
         .filter(which)
@@ -244,7 +244,7 @@ async fn bury(tx: &Tx, which: Condition) -> Result<u64, Failure> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, Failure> {
+pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let over = row::Column::UnlinkedAt.lt(tx.now - TOMBSTONE);
     tx.delete_some::<row::Entity>(row::Column::Id, over, most)
         .await

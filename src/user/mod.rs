@@ -23,12 +23,12 @@ use uuid::Uuid;
 pub use address::Address;
 pub use change::{MAX_NAME, introduce, is_role, roles, set_name, set_roles, set_state};
 pub use entity::user::{Model as User, State};
-pub use identity::{Arrived, Identity};
+pub use identity::{Identity, UpstreamAccount};
 
 use crate::{
     db::Tx,
+    error::InfraError,
     secret::{public_id, row_id},
-    web::error::Failure,
 };
 
 /// How an address was proven.
@@ -71,7 +71,7 @@ pub enum Resolved {
 pub async fn by_address(
     conn: &impl ConnectionTrait,
     address: &Address,
-) -> Result<Option<User>, Failure> {
+) -> Result<Option<User>, InfraError> {
     let row = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
         .filter(user_email::Column::VerifiedAt.is_not_null())
@@ -92,7 +92,7 @@ pub async fn has_proven(
     conn: &impl ConnectionTrait,
     user: Uuid,
     canonical: &str,
-) -> Result<bool, Failure> {
+) -> Result<bool, InfraError> {
     let found = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(canonical))
         .filter(user_email::Column::UserId.eq(user))
@@ -107,7 +107,7 @@ pub async fn has_proven(
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>, Failure> {
+pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>, InfraError> {
     Ok(user::Entity::find_by_id(id).one(conn).await?)
 }
 
@@ -118,7 +118,7 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>
 pub async fn address_of(
     conn: &impl ConnectionTrait,
     user: Uuid,
-) -> Result<Option<user_email::Model>, Failure> {
+) -> Result<Option<user_email::Model>, InfraError> {
     Ok(user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(user))
         .filter(user_email::Column::State.eq(user_email::State::Active))
@@ -132,7 +132,10 @@ pub async fn address_of(
 ///
 /// # Errors
 /// The database's own.
-pub async fn mail_target(conn: &impl ConnectionTrait, canonical: &str) -> Result<Target, Failure> {
+pub async fn mail_target(
+    conn: &impl ConnectionTrait,
+    canonical: &str,
+) -> Result<Target, InfraError> {
     let row = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(canonical))
         .filter(user_email::Column::State.eq(user_email::State::Active))
@@ -174,7 +177,7 @@ pub async fn resolve(
     address: &Address,
     by: ProvenBy,
     may_create: bool,
-) -> Result<Resolved, Failure> {
+) -> Result<Resolved, InfraError> {
     if let Some(user) = by_address(tx.conn(), address).await? {
         return Ok(if user.state == State::Active {
             Resolved::Known(user)
@@ -208,7 +211,7 @@ pub async fn resolve(
 ///
 /// # Errors
 /// The database's own.
-pub async fn admit(tx: &Tx, address: &Address) -> Result<Option<User>, Failure> {
+pub async fn admit(tx: &Tx, address: &Address) -> Result<Option<User>, InfraError> {
     if is_held(tx.conn(), address).await? {
         return Ok(None);
     }
@@ -223,7 +226,7 @@ pub async fn admit(tx: &Tx, address: &Address) -> Result<Option<User>, Failure> 
 ///
 /// # Errors
 /// The database's own.
-pub async fn is_held(conn: &impl ConnectionTrait, address: &Address) -> Result<bool, Failure> {
+pub async fn is_held(conn: &impl ConnectionTrait, address: &Address) -> Result<bool, InfraError> {
     let held = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
         .filter(user_email::Column::State.eq(user_email::State::Active))
@@ -236,7 +239,7 @@ pub async fn is_held(conn: &impl ConnectionTrait, address: &Address) -> Result<b
 ///
 /// # Errors
 /// The database's own.
-pub async fn has_mail(conn: &impl ConnectionTrait, user: Uuid) -> Result<bool, Failure> {
+pub async fn has_mail(conn: &impl ConnectionTrait, user: Uuid) -> Result<bool, InfraError> {
     let proven = user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(user))
         .filter(user_email::Column::VerifiedAt.is_not_null())
@@ -247,7 +250,7 @@ pub async fn has_mail(conn: &impl ConnectionTrait, user: Uuid) -> Result<bool, F
 }
 
 /// An account that was imported with this address and never proven by anybody becomes its owner's (E2).
-async fn reclaim(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Option<User>, Failure> {
+async fn reclaim(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Option<User>, InfraError> {
     let claims = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
         .filter(user_email::Column::State.eq(user_email::State::Active))
@@ -274,7 +277,7 @@ async fn reclaim(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Option<User
 }
 
 /// One guarded statement: of two first proofs at once, one reclaims.
-async fn prove(tx: &Tx, id: Uuid, by: ProvenBy) -> Result<bool, Failure> {
+async fn prove(tx: &Tx, id: Uuid, by: ProvenBy) -> Result<bool, InfraError> {
     let done = user_email::Entity::update_many()
         .col_expr(user_email::Column::VerifiedAt, Expr::value(Some(tx.now.0)))
         .col_expr(user_email::Column::VerifiedBy, Expr::value(Some(by.name())))
@@ -285,7 +288,7 @@ async fn prove(tx: &Tx, id: Uuid, by: ProvenBy) -> Result<bool, Failure> {
     Ok(done.rows_affected == 1)
 }
 
-async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, Failure> {
+async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, InfraError> {
     let user = user::Model {
         id: row_id(tx.now),
         public_id: public_id(),
@@ -329,7 +332,7 @@ async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, Fa
 }
 
 /// LK-03: once an address is verified for one user, others' unverified claims on it are gone.
-async fn drop_claims(tx: &Tx, address: &Address, keep: Uuid) -> Result<(), Failure> {
+async fn drop_claims(tx: &Tx, address: &Address, keep: Uuid) -> Result<(), InfraError> {
     user_email::Entity::delete_many()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
         .filter(user_email::Column::VerifiedAt.is_null())
@@ -343,7 +346,7 @@ async fn drop_claims(tx: &Tx, address: &Address, keep: Uuid) -> Result<(), Failu
 ///
 /// # Errors
 /// The database's own.
-pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, Failure> {
+pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, InfraError> {
     user::Entity::update_many()
         .col_expr(
             user::Column::AuthEpoch,
@@ -355,7 +358,7 @@ pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, Failure> {
         .await?;
     let user = by_id(tx.conn(), id).await?;
     user.map(|user| user.auth_epoch)
-        .ok_or_else(|| Failure::internal("the user is gone within its unit of work"))
+        .ok_or_else(|| InfraError::internal("the user is gone within its unit of work"))
 }
 
 /// What tokens call these users; who was deleted since is left out.
@@ -365,7 +368,7 @@ pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, Failure> {
 pub async fn public_ids(
     conn: &impl ConnectionTrait,
     ids: &[Uuid],
-) -> Result<HashMap<Uuid, Uuid>, Failure> {
+) -> Result<HashMap<Uuid, Uuid>, InfraError> {
     let mut found = HashMap::new();
     // A statement takes a bounded number of values.
     for some in ids.chunks(1_000) {
@@ -384,7 +387,7 @@ pub async fn public_ids(
 ///
 /// # Errors
 /// The database's own.
-pub async fn import(tx: &Tx, address: &Address) -> Result<User, Failure> {
+pub async fn import(tx: &Tx, address: &Address) -> Result<User, InfraError> {
     let now: Time = tx.now;
     let user = user::Model {
         id: row_id(now),

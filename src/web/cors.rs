@@ -130,10 +130,8 @@ mod tests {
     use poem::{EndpointExt as _, Route, endpoint::make_sync};
 
     use super::*;
-    use crate::web::{
-        error::Failure,
-        layers::{Layers, only},
-    };
+    use crate::error::InfraError;
+    use crate::web::layers::{Layers, only};
 
     const APP: &str = "https://app.example";
 
@@ -141,7 +139,7 @@ mod tests {
 
     async fn ask(path: &str, method: Method, origin: &str) -> Response {
         let ok = || make_sync(|_| "ok");
-        let broken = make_sync(|_| Err::<String, _>(Failure::internal("secret cause")));
+        let broken = make_sync(|_| Err::<String, _>(InfraError::internal("secret cause")));
         let routes = Route::new()
             .at("/oauth2/token", cors(|_: &str| true, only("POST", ok())))
             .at("/oauth2/broken", cors(|_: &str| true, broken))
@@ -222,7 +220,7 @@ mod tests {
         spoken_by(&request, &[APP.to_owned()]);
         spoken_by(&request, &[OTHER.to_owned()]);
         if request.uri().query().is_some() {
-            Err(Failure::internal("cause").into())
+            Err(InfraError::internal("cause").into())
         } else {
             Ok("told")
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     page::{Content, Site, show},
-    text::Tongue,
+    text::Localizer,
 };
 
 /// The methods of OpenAPI 3.0, in the order in which they are shown.
@@ -19,7 +19,7 @@ const METHODS: [&str; 8] = [
 #[derive(Template)]
 #[template(path = "web/docs.html", config = ".askama.toml")]
 struct Docs<'a> {
-    tongue: &'a Tongue,
+    localizer: &'a Localizer,
     title: &'a str,
     version: &'a str,
     description: &'a str,
@@ -70,12 +70,12 @@ struct Shape {
 }
 
 impl Content for Docs<'_> {
-    fn tongue(&self) -> &Tongue {
-        self.tongue
+    fn localizer(&self) -> &Localizer {
+        self.localizer
     }
     fn title(&self) -> String {
         // The layout adds the name of the service, which is most often that of the document too.
-        let service = self.tongue.t("service");
+        let service = self.localizer.text("service");
         if self.title == service {
             "API".to_owned()
         } else {
@@ -89,10 +89,10 @@ impl Content for Docs<'_> {
 
 /// The page for a document that is itself at `spec_href`. Its texts are those of the document, in English.
 #[must_use]
-pub fn page(spec: &Value, spec_href: &str, english: &Tongue, site: Site) -> Response {
+pub fn page(spec: &Value, spec_href: &str, english: &Localizer, site: Site) -> Response {
     let info = &spec["info"];
     let docs = Docs {
-        tongue: english,
+        localizer: english,
         title: text_or(info, "title", "API"),
         version: text(info, "version"),
         description: text(info, "description"),
@@ -271,13 +271,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_window_is_not_called_by_the_same_name_twice() {
-        let tongue = Texts::default().tongue("en");
+        let localizer = Texts::default().localizer("en");
         for (title, expected) in [
             ("Entree", "<title>API · Entree</title>"),
             ("Other", "<title>Other · Entree</title>"),
         ] {
             let spec = serde_json::json!({"info": {"title": title}});
-            let body = page(&spec, "/openapi.json", &tongue, Site::default())
+            let body = page(&spec, "/openapi.json", &localizer, Site::default())
                 .into_body()
                 .into_string()
                 .await

@@ -1,66 +1,23 @@
 //! What can go wrong below the rules, and how each audience hears of it.
 //!
-//! A [`Failure`] is never the caller's fault: something that we need is away, or we have a bug. What the caller did
+//! A [`InfraError`] is never the caller's fault: something that we need is away, or we have a bug. What the caller did
 //! wrong is a value of the rule that refused it. Three audiences, three forms: RFC JSON at OAuth endpoints,
 //! `application/problem+json` at `/api`, a page with a reference for people. None of them ever shows a cause.
 
+use super::problem::Problem;
+use crate::error::InfraError;
 use poem::{
     Response,
     error::ResponseError,
     http::{HeaderValue, StatusCode, header},
 };
-use sea_orm::{DbErr, RuntimeErr};
-
-use super::problem::Problem;
 
 /// Seconds in Retry-After when something that we need is away.
 pub const RETRY_AFTER: u32 = 5;
 
-/// Why a unit of work could not be done. The cause is for the log alone.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Something that we need is away; trying again later may work: 503 with Retry-After.
-    #[error("{what} is away: {cause}")]
-    Away {
-        /// `database` or `ticket store`.
-        what: &'static str,
-        /// For the log.
-        cause: String,
-    },
-    /// Another transaction was in the way; nothing was committed and the work may be tried again.
-    #[error("conflict with another transaction: {0}")]
-    Conflict(String),
-    /// A bug or a damaged row: 500 with a reference.
-    #[error("{0}")]
-    Internal(String),
-}
-
-impl Failure {
-    /// A bug, in words for the log.
-    pub fn internal(cause: impl std::fmt::Display) -> Self {
-        Self::Internal(cause.to_string())
-    }
-
-    /// Whether trying again later may work: 503 with Retry-After rather than 500.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Conflict(_))
-    }
-
-    /// Writes it to the log, with its cause: once, where the answer leaves. Who answers by letting a [`poem::Error`]
-    /// out leaves this to the layers; who draws a page for it calls this.
-    pub fn log(&self, request_id: &str) {
-        if self.is_passing() {
-            tracing::warn!(request_id, cause = %self, "answered 503");
-        } else {
-            tracing::error!(request_id, cause = %self, "answered 500");
-        }
-    }
-}
-
 /// As a [`poem::Error`] a failure is a problem of fixed words; the layers give it the form of its audience, the
 /// reference, and the line in the log.
-impl ResponseError for Failure {
+impl ResponseError for InfraError {
     fn status(&self) -> StatusCode {
         if self.is_passing() {
             StatusCode::SERVICE_UNAVAILABLE
@@ -222,56 +179,6 @@ fn words(status: StatusCode) -> (&'static str, &'static str) {
     }
 }
 
-impl From<DbErr> for Failure {
-    fn from(error: DbErr) -> Self {
-        let cause = error.to_string();
-        let runtime = match &error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
-                return Self::Away {
-                    what: "database",
-                    cause,
-                };
-            }
-            DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => e,
-            _ => return Self::Internal(cause),
-        };
-        use sea_orm::sqlx::Error as Sqlx;
-        match &**runtime {
-            Sqlx::Io(_)
-            | Sqlx::Tls(_)
-            | Sqlx::PoolTimedOut
-            | Sqlx::PoolClosed
-            | Sqlx::WorkerCrashed
-            | Sqlx::Protocol(_) => Self::Away {
-                what: "database",
-                cause,
-            },
-            Sqlx::Database(db) => match db.code().as_deref() {
-                // PostgreSQL: serialization_failure, deadlock_detected.
-                Some("40001" | "40P01") => Self::Conflict(cause),
-                // PostgreSQL: connection classes, shutting down, starting up, too many connections, statement time-out.
-                Some(code)
-                    if code.starts_with("08")
-                        || code.starts_with("57P")
-                        || matches!(code, "53300" | "57014") =>
-                {
-                    Self::Away {
-                        what: "database",
-                        cause,
-                    }
-                }
-                // SQLite: busy, locked, I/O error, full.
-                Some("5" | "6" | "10" | "13" | "261" | "517" | "773") => Self::Away {
-                    what: "database",
-                    cause,
-                },
-                _ => Self::Internal(cause),
-            },
-            _ => Self::Internal(cause),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -279,14 +186,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_leaves_without_its_cause() {
-        let away = Failure::Away {
+        let away = InfraError::Away {
             what: "database",
             cause: "host db-7 port 5432".into(),
         };
         for (failure, status, after) in [
             (away, 503, Some("5")),
-            (Failure::Conflict("row 7".into()), 503, Some("5")),
-            (Failure::internal("row 7 is damaged"), 500, None),
+            (InfraError::Conflict("row 7".into()), 503, Some("5")),
+            (InfraError::internal("row 7 is damaged"), 500, None),
         ] {
             let response = poem::Error::from(failure).into_response();
             assert_eq!(response.status(), status);

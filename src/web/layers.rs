@@ -17,10 +17,11 @@ use tokio::time::{Instant, timeout};
 use super::{
     caller::Caller,
     cors::Readable,
-    error::{Audience, Failure, Fault},
+    error::{Audience, Fault},
     host::{Site, Turned, is_of_this_machine},
     unread,
 };
+use crate::error::InfraError;
 use crate::telemetry::{
     metrics,
     trace::{Span, Tag},
@@ -184,7 +185,7 @@ impl<E: Endpoint> Layered<E> {
     fn shape(&self, error: poem::Error, seen: &Seen) -> Response {
         let status = error.status();
         let request_id = &seen.caller.request_id;
-        let failure = error.downcast_ref::<Failure>();
+        let failure = error.downcast_ref::<InfraError>();
         match failure {
             Some(failure) => failure.log(request_id),
             None if status.is_server_error() => {

@@ -11,7 +11,7 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 
-use super::{assets, text::Tongue};
+use super::{assets, text::Localizer};
 use crate::secret;
 
 /// The one script of a page. It runs by nonce; the page works without it.
@@ -23,10 +23,10 @@ pub struct Script {
     pub connects: bool,
 }
 
-/// What a page is, beside its body. Only [`tongue`](Content::tongue) and [`title`](Content::title) are asked of each.
+/// What a page is, beside its body. Only [`localizer`](Content::tongue) and [`title`](Content::title) are asked of each.
 pub trait Content: Template {
     /// The language it is written in.
-    fn tongue(&self) -> &Tongue;
+    fn localizer(&self) -> &Localizer;
 
     /// What the window is called.
     fn title(&self) -> String;
@@ -134,12 +134,12 @@ pub fn show(content: &impl Content, site: Site) -> Response {
 }
 
 fn render(content: &impl Content, nonce: &str) -> askama::Result<String> {
-    let tongue = content.tongue();
+    let localizer = content.localizer();
     Layout {
-        lang: &tongue.tag,
-        dir: tongue.dir(),
+        lang: &localizer.tag,
+        dir: localizer.dir(),
         title: &content.title(),
-        service: &tongue.t("service"),
+        service: &localizer.text("service"),
         style: assets::style_path(),
         refresh: content.refresh(),
         is_wide: content.is_wide(),
@@ -180,7 +180,10 @@ fn page_headers(content: &impl Content, site: Site, nonce: &str) -> Vec<(HeaderN
     let fixed = |name: &'static str| HeaderName::from_static(name);
     let mut headers = vec![
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-        (header::CONTENT_LANGUAGE, content.tongue().tag.to_string()),
+        (
+            header::CONTENT_LANGUAGE,
+            content.localizer().tag.to_string(),
+        ),
         (header::CONTENT_SECURITY_POLICY, policy(content, nonce)),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (header::REFERRER_POLICY, content.referrer().to_owned()),
@@ -230,7 +233,7 @@ mod tests {
     #[derive(Template)]
     #[template(source = "<p>{{ word }}</p>", ext = "html")]
     struct Plain<'a> {
-        tongue: &'a Tongue,
+        localizer: &'a Localizer,
         word: Word,
         script: Option<Script>,
     }
@@ -248,8 +251,8 @@ mod tests {
     }
 
     impl Content for Plain<'_> {
-        fn tongue(&self) -> &Tongue {
-            self.tongue
+        fn localizer(&self) -> &Localizer {
+            self.localizer
         }
         fn title(&self) -> String {
             "<Title>".to_owned()
@@ -260,10 +263,10 @@ mod tests {
     }
 
     fn shown(script: Option<Script>, site: Site) -> Response {
-        let tongue = Texts::default().tongue("en");
+        let localizer = Texts::default().localizer("en");
         show(
             &Plain {
-                tongue: &tongue,
+                localizer: &localizer,
                 word: Word(true),
                 script,
             },
@@ -344,10 +347,10 @@ mod tests {
 
     #[test]
     fn a_page_that_cannot_be_rendered_is_a_plain_500() {
-        let tongue = Texts::default().tongue("en");
+        let localizer = Texts::default().localizer("en");
         let response = show(
             &Plain {
-                tongue: &tongue,
+                localizer: &localizer,
                 word: Word(false),
                 script: None,
             },

@@ -15,7 +15,7 @@ use poem_openapi::{
     types::{ToJSON as _, Type as _},
 };
 
-use super::error::Failure;
+use crate::error::InfraError;
 
 /// A problem (RFC 9457 §3.1). As a response it sets its own status and, if asked, Retry-After.
 #[derive(Clone, Debug, Object, PartialEq, Eq, thiserror::Error)]
@@ -170,8 +170,8 @@ pub const AWAY: u8 = 2;
 #[derive(Debug)]
 pub struct Otherwise<const WHAT: u8>(poem::Error);
 
-impl<const WHAT: u8> From<Failure> for Otherwise<WHAT> {
-    fn from(failure: Failure) -> Self {
+impl<const WHAT: u8> From<InfraError> for Otherwise<WHAT> {
+    fn from(failure: InfraError) -> Self {
         Self(failure.into())
     }
 }

@@ -142,7 +142,7 @@ struct Ends {
 }
 
 /// What a connection holds until it ends: a slot among all, and a place among those of its network.
-type Holds = (OwnedSemaphorePermit, Option<Place>);
+type BrowserState = (OwnedSemaphorePermit, Option<Place>);
 
 /// The next connection, once there is a slot for it. One of a network that has its share is closed: left in the backlog
 /// it would stand in everybody's way.
@@ -150,7 +150,7 @@ async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
     peers: &Arc<Peers>,
-) -> (TcpStream, Ends, Holds) {
+) -> (TcpStream, Ends, BrowserState) {
     loop {
         // The semaphore is never closed.
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else {

@@ -26,7 +26,7 @@ pub struct Texts {
 
 /// The texts of one language, as they were when it was picked: one request never sees two states.
 #[derive(Clone)]
-pub struct Tongue {
+pub struct Localizer {
     /// BCP 47 tag: `en`, `fr`.
     pub tag: Arc<str>,
     language: Arc<Language>,
@@ -39,7 +39,7 @@ impl fmt::Debug for Texts {
     }
 }
 
-impl fmt::Debug for Tongue {
+impl fmt::Debug for Localizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tongue({})", self.tag)
     }
@@ -81,22 +81,22 @@ impl Texts {
     /// Accept-Language header (RFC 9110 §12.5.4). `fr-CA` is served by `fr`. Takes any garbage; English where nothing
     /// fits.
     #[must_use]
-    pub fn pick(&self, ui_locales: &str, accept_language: &str) -> Tongue {
+    pub fn pick(&self, ui_locales: &str, accept_language: &str) -> Localizer {
         let languages = self.current.load();
         let wanted = ui_locales_tags(ui_locales).chain(accepted_tags(accept_language));
         let language = wanted
             .filter_map(|tag| lookup(&languages, tag))
             .next()
             .cloned();
-        tongue(&languages, language)
+        localizer(&languages, language)
     }
 
     /// The language of that tag, as a row remembers it; English if it is no longer there.
     #[must_use]
-    pub fn tongue(&self, tag: &str) -> Tongue {
+    pub fn localizer(&self, tag: &str) -> Localizer {
         let languages = self.current.load();
         let language = lookup(&languages, tag).cloned();
-        tongue(&languages, language)
+        localizer(&languages, language)
     }
 
     /// The tags there are.
@@ -106,16 +106,16 @@ impl Texts {
     }
 }
 
-impl Tongue {
+impl Localizer {
     /// A message without arguments. An unknown key gives the English text, else the key.
     #[must_use]
-    pub fn t(&self, key: &str) -> String {
-        self.ta(key, &[])
+    pub fn text(&self, key: &str) -> String {
+        self.text_with(key, &[])
     }
 
     /// A message with arguments, as plain text without marks around them. A whole number may choose a plural.
     #[must_use]
-    pub fn ta(&self, key: &str, args: &[(&'static str, String)]) -> String {
+    pub fn text_with(&self, key: &str, args: &[(&'static str, String)]) -> String {
         let values: FluentArgs<'_> = args
             .iter()
             .map(|(name, value)| (*name, fluent_value(value)))
@@ -144,7 +144,7 @@ impl Tongue {
                 )
             })
             .collect();
-        escape(&self.ta(key, &marked))
+        escape(&self.text_with(key, &marked))
             .replace(OPEN, "<bdi>")
             .replace(CLOSE, "</bdi>")
     }
@@ -159,14 +159,14 @@ impl Tongue {
     #[must_use]
     pub fn device(&self, words: &str) -> String {
         match words.split_once(" on ") {
-            Some((browser, system)) => self.ta(
+            Some((browser, system)) => self.text_with(
                 "account-device",
                 &[
                     ("browser", browser.to_owned()),
                     ("system", system.to_owned()),
                 ],
             ),
-            None if words == UNKNOWN_DEVICE => self.t("account-device-unknown"),
+            None if words == UNKNOWN_DEVICE => self.text("account-device-unknown"),
             None => words.to_owned(),
         }
     }
@@ -177,8 +177,8 @@ impl Tongue {
         let Ok(at) = time::OffsetDateTime::from_unix_timestamp(at.seconds()) else {
             return String::new();
         };
-        let month = self.t(&format!("month-{}", u8::from(at.month())));
-        self.ta(
+        let month = self.text(&format!("month-{}", u8::from(at.month())));
+        self.text_with(
             "date-time",
             &[
                 ("day", at.day().to_string()),
@@ -274,13 +274,13 @@ fn lookup<'a>(languages: &'a Languages, tag: &str) -> Option<&'a Arc<Language>> 
     }
 }
 
-fn tongue(languages: &Languages, language: Option<Arc<Language>>) -> Tongue {
+fn localizer(languages: &Languages, language: Option<Arc<Language>>) -> Localizer {
     let english = languages
         .get(FALLBACK)
         .cloned()
         .unwrap_or_else(|| Arc::new(Language::empty()));
     let language = language.unwrap_or_else(|| Arc::clone(&english));
-    Tongue {
+    Localizer {
         tag: Arc::clone(&language.tag),
         language,
         english,

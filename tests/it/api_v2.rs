@@ -6,7 +6,7 @@ use poem::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use testkit::page::Page;
 
-use crate::bed::Bed;
+use crate::test_app::TestApp;
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -40,35 +40,36 @@ fn json_of(page: &Page) -> Value {
 }
 
 async fn send(
-    bed: &Bed,
+    test_app: &TestApp,
     method: Method,
     path: &str,
     headers: &[(&'static str, &str)],
     body: Option<Value>,
 ) -> Page {
     let request = headers.iter().fold(
-        bed.browser().request(method, path),
+        test_app.browser().request(method, path),
         |request, (name, value)| request.header(*name, *value),
     );
-    bed.call(match body {
-        Some(body) => request
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body.to_string()),
-        None => request.finish(),
-    })
-    .await
+    test_app
+        .call(match body {
+            Some(body) => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.to_string()),
+            None => request.finish(),
+        })
+        .await
 }
 
-async fn begin(bed: &Bed, email: &str) -> String {
+async fn begin(test_app: &TestApp, email: &str) -> String {
     let body = json!({"client_id": "app", "email": email, "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
-    let begun = send(bed, Method::POST, "/api/v2/logins", &[], Some(body)).await;
+    let begun = send(test_app, Method::POST, "/api/v2/logins", &[], Some(body)).await;
     assert_eq!(begun.status, StatusCode::CREATED, "{}", begun.body);
     json_of(&begun)["flow_id"].as_str().unwrap().to_owned()
 }
 
-async fn read(bed: &Bed, id: &str, verifier: &str) -> (StatusCode, Value) {
+async fn read(test_app: &TestApp, id: &str, verifier: &str) -> (StatusCode, Value) {
     let page = send(
-        bed,
+        test_app,
         Method::GET,
         &format!("/api/v2/logins/{id}"),
         &[("code-verifier", verifier)],
@@ -78,10 +79,10 @@ async fn read(bed: &Bed, id: &str, verifier: &str) -> (StatusCode, Value) {
     (page.status, json_of(&page))
 }
 
-async fn submit(bed: &Bed, id: &str, code: &str, verifier: &str) -> Page {
+async fn submit(test_app: &TestApp, id: &str, code: &str, verifier: &str) -> Page {
     let body = json!({"code": code, "code_verifier": verifier, "scope": "openid"});
     send(
-        bed,
+        test_app,
         Method::POST,
         &format!("/api/v2/logins/{id}/code"),
         &[],
@@ -90,10 +91,10 @@ async fn submit(bed: &Bed, id: &str, code: &str, verifier: &str) -> Page {
     .await
 }
 
-async fn a_login_is_begun_read_and_finished_by_its_verifier(bed: Bed) {
-    bed.configure(with_apps);
-    let id = begin(&bed, "v2@example.com").await;
-    let (status, login) = read(&bed, &id, VERIFIER).await;
+async fn a_login_is_begun_read_and_finished_by_its_verifier(test_app: TestApp) {
+    test_app.configure(with_apps);
+    let id = begin(&test_app, "v2@example.com").await;
+    let (status, login) = read(&test_app, &id, VERIFIER).await;
     assert_eq!(
         (status, &login["id"], &login["state"]),
         (StatusCode::OK, &json!(id), &json!("open"))
@@ -113,7 +114,9 @@ async fn a_login_is_begun_read_and_finished_by_its_verifier(bed: Bed) {
     ] {
         for path in [path.clone(), format!("{path}/events")] {
             assert_eq!(
-                send(&bed, Method::GET, &path, &headers, None).await.status,
+                send(&test_app, Method::GET, &path, &headers, None)
+                    .await
+                    .status,
                 StatusCode::NOT_FOUND,
                 "{what} {path}"
             );
@@ -121,51 +124,51 @@ async fn a_login_is_begun_read_and_finished_by_its_verifier(bed: Bed) {
     }
     for id in ["00000000-0000-0000-0000-000000000000", "x"] {
         assert_eq!(
-            read(&bed, id, VERIFIER).await.0,
+            read(&test_app, id, VERIFIER).await.0,
             StatusCode::NOT_FOUND,
             "{id}"
         );
     }
 
-    let code = bed.mail("v2@example.com").await.code();
+    let code = test_app.mail("v2@example.com").await.code();
     let wrong = if code == "00000000" {
         "00000001"
     } else {
         "00000000"
     };
     assert_eq!(
-        submit(&bed, &id, wrong, VERIFIER).await.status,
+        submit(&test_app, &id, wrong, VERIFIER).await.status,
         StatusCode::BAD_REQUEST
     );
     assert_eq!(
-        submit(&bed, &id, &code, &other).await.status,
+        submit(&test_app, &id, &code, &other).await.status,
         StatusCode::BAD_REQUEST,
         "D1: the verifier binds it"
     );
-    let done = submit(&bed, &id, &code, VERIFIER).await;
+    let done = submit(&test_app, &id, &code, VERIFIER).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.body);
     let tokens = json_of(&done);
     assert!(
         tokens["access_token"].is_string() && tokens["id_token"].is_string(),
         "{tokens}"
     );
-    assert_eq!(read(&bed, &id, VERIFIER).await.1["state"], "consumed");
+    assert_eq!(read(&test_app, &id, VERIFIER).await.1["state"], "consumed");
     assert_eq!(
-        submit(&bed, &id, &code, VERIFIER).await.status,
+        submit(&test_app, &id, &code, VERIFIER).await.status,
         StatusCode::BAD_REQUEST,
         "once"
     );
 }
 
 /// The whole body of a stream that ends by itself.
-async fn a_login_is_followed_until_it_is_consumed(bed: Bed) {
-    bed.configure(with_apps);
-    let id = begin(&bed, "v2-events@example.com").await;
+async fn a_login_is_followed_until_it_is_consumed(test_app: TestApp) {
+    test_app.configure(with_apps);
+    let id = begin(&test_app, "v2-events@example.com").await;
     let path = format!("/api/v2/logins/{id}/events");
     let headers = [("code-verifier", VERIFIER)];
-    let (told, done) = tokio::join!(send(&bed, Method::GET, &path, &headers, None), async {
-        let code = bed.mail("v2-events@example.com").await.code();
-        submit(&bed, &id, &code, VERIFIER).await
+    let (told, done) = tokio::join!(send(&test_app, Method::GET, &path, &headers, None), async {
+        let code = test_app.mail("v2-events@example.com").await.code();
+        submit(&test_app, &id, &code, VERIFIER).await
     });
     assert_eq!(
         (told.status, done.status),
@@ -194,26 +197,27 @@ async fn a_login_is_followed_until_it_is_consumed(bed: Bed) {
 }
 
 /// Streams that are followed, not read to their end.
-async fn each_network_follows_its_share_of_logins(bed: Bed) {
-    bed.configure(with_apps);
+async fn each_network_follows_its_share_of_logins(test_app: TestApp) {
+    test_app.configure(with_apps);
     let mut logins = Vec::new();
     for n in 0..6 {
-        logins.push(begin(&bed, &format!("v2-share-{n}@example.com")).await);
+        logins.push(begin(&test_app, &format!("v2-share-{n}@example.com")).await);
     }
     let follow = async |from: &str, id: &str| {
         let path = format!("/api/v2/logins/{id}/events");
-        let mut browser = bed.browser();
+        let mut browser = test_app.browser();
         browser.from = from.to_owned();
-        bed.answer(
-            browser
-                .request(Method::GET, &path)
-                .header("code-verifier", VERIFIER)
-                .finish(),
-        )
-        .await
+        test_app
+            .answer(
+                browser
+                    .request(Method::GET, &path)
+                    .header("code-verifier", VERIFIER)
+                    .finish(),
+            )
+            .await
     };
     // The streams of a process are counted together: these networks are of this test alone.
-    let (mine, another) = (bed.browser().from, bed.browser().from);
+    let (mine, another) = (test_app.browser().from, test_app.browser().from);
     let within = |from: &str, host: &str| {
         let [_, _, high, low] = from.parse::<std::net::Ipv4Addr>().unwrap().octets();
         format!("2001:db8:{high:x}{low:02x}:1:{host}")
@@ -258,16 +262,16 @@ async fn each_network_follows_its_share_of_logins(bed: Bed) {
 }
 
 /// `/api/v1`, whose links name their login by themselves.
-async fn a_link_finishes_the_login_that_is_named_alone(bed: Bed) {
-    bed.configure(with_apps);
-    let own = begin(&bed, "v1-link@example.com").await;
-    let link = bed.mail("v1-link@example.com").await.link();
+async fn a_link_finishes_the_login_that_is_named_alone(test_app: TestApp) {
+    test_app.configure(with_apps);
+    let own = begin(&test_app, "v1-link@example.com").await;
+    let link = test_app.mail("v1-link@example.com").await.link();
     let token = link.rsplit('/').next().unwrap();
-    let second = begin(&bed, "v1-second@example.com").await;
+    let second = begin(&test_app, "v1-second@example.com").await;
     let finish = async |id: &str| {
         let body = json!({"flow_id": id, "code_verifier": VERIFIER, "link_token": token, "scope": "openid"});
         let page = send(
-            &bed,
+            &test_app,
             Method::POST,
             "/api/v1/auth/magic-link/consume",
             &[],
@@ -295,9 +299,9 @@ async fn a_link_finishes_the_login_that_is_named_alone(bed: Bed) {
     );
 }
 
-async fn a_login_is_read_by_pages_of_its_own_client_alone(bed: Bed) {
-    bed.configure(with_apps);
-    let id = begin(&bed, "v2-cors@example.com").await;
+async fn a_login_is_read_by_pages_of_its_own_client_alone(test_app: TestApp) {
+    test_app.configure(with_apps);
+    let id = begin(&test_app, "v2-cors@example.com").await;
     let path = format!("/api/v2/logins/{id}");
     for (origin, may) in [
         (APP, Some(APP)),
@@ -305,7 +309,7 @@ async fn a_login_is_read_by_pages_of_its_own_client_alone(bed: Bed) {
         ("https://evil.example", None),
     ] {
         let headers = [("code-verifier", VERIFIER), ("origin", origin)];
-        let page = send(&bed, Method::GET, &path, &headers, None).await;
+        let page = send(&test_app, Method::GET, &path, &headers, None).await;
         assert_eq!(page.status, StatusCode::OK);
         assert_eq!(
             page.header("access-control-allow-origin"),
@@ -315,21 +319,21 @@ async fn a_login_is_read_by_pages_of_its_own_client_alone(bed: Bed) {
         assert_eq!(page.header("access-control-allow-credentials"), None);
     }
     // A browser's flow is none of this API's, whatever cookie comes along.
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     let waiting = browser.ask("v2-browser@example.com").await;
-    let path = format!("/api/v2/logins/{}", crate::bed::flow_of(&waiting));
+    let path = format!("/api/v2/logins/{}", crate::test_app::flow_of(&waiting));
     let answer = browser
         .send(browser.request(Method::GET, &path).finish())
         .await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "no cookie is read");
 }
 
-async fn a_login_is_begun_by_apps_without_a_secret_alone(bed: Bed) {
-    bed.configure(with_apps);
+async fn a_login_is_begun_by_apps_without_a_secret_alone(test_app: TestApp) {
+    test_app.configure(with_apps);
     let status = async || {
         let body = json!({"client_id": "app", "email": "x@example.com", "code_challenge": CHALLENGE, "code_challenge_method": "S256"});
         let first = send(
-            &bed,
+            &test_app,
             Method::POST,
             "/api/v1/auth/magic-link/request",
             &[],
@@ -338,14 +342,14 @@ async fn a_login_is_begun_by_apps_without_a_secret_alone(bed: Bed) {
         .await;
         (
             first.status,
-            send(&bed, Method::POST, "/api/v2/logins", &[], Some(body))
+            send(&test_app, Method::POST, "/api/v2/logins", &[], Some(body))
                 .await
                 .status,
         )
     };
     assert_eq!(status().await, (StatusCode::ACCEPTED, StatusCode::CREATED));
     let refused = (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST);
-    bed.configure(|config| {
+    test_app.configure(|config| {
         config.clients[0].token_endpoint_auth_method = ClientAuth::ClientSecretBasic
     });
     assert_eq!(
@@ -353,18 +357,18 @@ async fn a_login_is_begun_by_apps_without_a_secret_alone(bed: Bed) {
         refused,
         "CA-3: what it has to show elsewhere it is not spared here"
     );
-    bed.configure(with_apps);
-    bed.configure(|config| config.clients[0].grant_types = vec![GrantType::ClientCredentials]);
+    test_app.configure(with_apps);
+    test_app.configure(|config| config.clients[0].grant_types = vec![GrantType::ClientCredentials]);
     assert_eq!(status().await, refused, "TK-8: it signs nobody in");
-    bed.configure(with_apps);
-    bed.configure(|config| config.clients[0].first_party = false);
+    test_app.configure(with_apps);
+    test_app.configure(|config| config.clients[0].first_party = false);
     assert_eq!(status().await, refused);
 }
 
-async fn a_login_ends_with_its_time_and_its_tries(bed: Bed) {
-    bed.configure(with_apps);
-    let id = begin(&bed, "v2-tries@example.com").await;
-    let code = bed.mail("v2-tries@example.com").await.code();
+async fn a_login_ends_with_its_time_and_its_tries(test_app: TestApp) {
+    test_app.configure(with_apps);
+    let id = begin(&test_app, "v2-tries@example.com").await;
+    let code = test_app.mail("v2-tries@example.com").await.code();
     let wrong = if code == "00000000" {
         "00000001"
     } else {
@@ -372,18 +376,18 @@ async fn a_login_ends_with_its_time_and_its_tries(bed: Bed) {
     };
     for _ in 0..5 {
         assert_eq!(
-            submit(&bed, &id, wrong, VERIFIER).await.status,
+            submit(&test_app, &id, wrong, VERIFIER).await.status,
             StatusCode::BAD_REQUEST
         );
     }
     assert_eq!(
-        submit(&bed, &id, &code, VERIFIER).await.status,
+        submit(&test_app, &id, &code, VERIFIER).await.status,
         StatusCode::BAD_REQUEST,
         "D2"
     );
-    let id = begin(&bed, "v2-late@example.com").await;
-    bed.pass(1801);
-    let (status, login) = read(&bed, &id, VERIFIER).await;
+    let id = begin(&test_app, "v2-late@example.com").await;
+    test_app.pass(1801);
+    let (status, login) = read(&test_app, &id, VERIFIER).await;
     assert!(
         status == StatusCode::NOT_FOUND || login["state"] == "ended",
         "{login}"

@@ -4,7 +4,7 @@
 use entree::{
     audit,
     config::{Client, Config},
-    login::pending_link::{self, PendingLink, Wants},
+    login::pending_link::{self, LinkRequirement, PendingLink},
     secret::Plain,
 };
 use poem::http::StatusCode;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use testkit::page::Page;
 use url::Url;
 
-use crate::bed::{Bed, Browser, PUBLIC};
+use crate::test_app::{Browser, PUBLIC, TestApp};
 
 const BACK: &str = "https://app.test/cb";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -38,8 +38,8 @@ fn clients(config: &mut Config) {
     config.clients = vec![client("own", true), client("foreign", false)];
 }
 
-async fn bed() -> Bed {
-    Bed::embedded_with(clients).await
+async fn test_app() -> TestApp {
+    TestApp::embedded_with(clients).await
 }
 
 /// The request of a client, with some parameters changed, added or (with an empty value) left out.
@@ -105,7 +105,7 @@ async fn tokens(browser: &Browser<'_>, code: &str) -> (StatusCode, Value) {
         ])
         .finish();
     let page = browser
-        .bed
+        .test_app
         .call(browser.posted("/oauth2/token").body(body))
         .await;
     (
@@ -125,8 +125,8 @@ fn claims(jwt: &str) -> Value {
 }
 
 /// A browser that is signed in, and an ID token of that session.
-async fn signed_in<'a>(bed: &'a Bed, email: &str) -> (Browser<'a>, String) {
-    let mut browser = bed.browser();
+async fn signed_in<'a>(test_app: &'a TestApp, email: &str) -> (Browser<'a>, String) {
+    let mut browser = test_app.browser();
     browser.sign_in(email).await;
     let answer = browser.open(&asks("own", &[])).await;
     let (status, tokens) = tokens(&browser, &of(&sent_back(&answer), "code")).await;
@@ -136,8 +136,8 @@ async fn signed_in<'a>(bed: &'a Bed, email: &str) -> (Browser<'a>, String) {
 
 #[tokio::test]
 async fn se_3_a_first_party_client_gets_a_code_without_a_page() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     let back = sent_back(&browser.open(&asks("own", &[])).await);
     assert_eq!(
         (of(&back, "state"), of(&back, "iss")),
@@ -148,8 +148,8 @@ async fn se_3_a_first_party_client_gets_a_code_without_a_page() {
 
 #[tokio::test]
 async fn rf_1_a_third_party_client_needs_consent_which_is_remembered_until_more_is_asked() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     let none = sent_back(&browser.open(&asks("foreign", &[("prompt", "none")])).await);
     assert_eq!(of(&none, "error"), "consent_required", "PM-2");
 
@@ -199,8 +199,8 @@ async fn rf_1_a_third_party_client_needs_consent_which_is_remembered_until_more_
 
 #[tokio::test]
 async fn az_20_denying_and_cancelling_give_access_denied_with_state() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     let answer = browser.open(&asks("foreign", &[])).await;
     let page = browser.follow(&answer).await;
     let denied = browser
@@ -222,7 +222,7 @@ async fn az_20_denying_and_cancelling_give_access_denied_with_state() {
         again.summary()
     );
 
-    let mut fresh = bed.browser();
+    let mut fresh = test_app.browser();
     let answer = fresh.open(&asks("own", &[])).await;
     let login = fresh.follow(&answer).await;
     let cancelled = fresh.submit(&login, "cancel", &[]).await;
@@ -235,17 +235,17 @@ async fn az_20_denying_and_cancelling_give_access_denied_with_state() {
 
 #[tokio::test]
 async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
-    let bed = bed().await;
-    let mut browser = bed.browser();
+    let test_app = test_app().await;
+    let mut browser = test_app.browser();
     let answer = browser.open(&asks("own", &[])).await;
     let login = browser.follow(&answer).await;
     let answer = browser
         .submit(&login, "sign-in", &[("email", "ann@x.test")])
         .await;
     let waiting = browser.follow(&answer).await;
-    let link = bed.mail("ann@x.test").await.link();
+    let link = test_app.mail("ann@x.test").await.link();
     let form = waiting.form("cancel");
-    let mut other = bed.browser();
+    let mut other = test_app.browser();
     other.open("/login").await;
     let stolen = other.send(other.filled(&waiting, &form, &[])).await;
     assert_eq!(
@@ -278,7 +278,7 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
     assert_eq!(browser.open(&link).await.status, StatusCode::GONE);
     assert!(!browser.is_signed_in());
     let told = audit::Entity::find().filter(audit::Column::Reason.eq("turned_back"));
-    assert_eq!(told.count(bed.app.db.read()).await.unwrap(), 1);
+    assert_eq!(told.count(test_app.app.db.read()).await.unwrap(), 1);
     // Taken up once more for another address, and cancelled there: the mail of before has nothing to answer any more.
     let answer = browser.open(&asks("own", &[])).await;
     let login = browser.follow(&answer).await;
@@ -286,7 +286,7 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
         .submit(&login, "sign-in", &[("email", "cat@x.test")])
         .await;
     let waiting = browser.follow(&answer).await;
-    let link = bed.mail("cat@x.test").await.link();
+    let link = test_app.mail("cat@x.test").await.link();
     let answer = browser
         .open(&waiting.attribute("a#restart", "href").unwrap())
         .await;
@@ -304,21 +304,27 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
         done.summary()
     );
     // Where no client's request waits there is nowhere to go back to.
-    assert!(!bed.browser().ask("bob@x.test").await.has("form#cancel"));
+    assert!(
+        !test_app
+            .browser()
+            .ask("bob@x.test")
+            .await
+            .has("form#cancel")
+    );
 }
 
 /// An account at a provider that is somebody else's here, with a client's request to go on with: the question's path.
-async fn switch(bed: &Bed, browser: &Browser<'_>, txn: &str) -> String {
-    bed.configure(|config| config.providers = vec![crate::linking::provider("office")]);
+async fn switch(test_app: &TestApp, browser: &Browser<'_>, txn: &str) -> String {
+    test_app.configure(|config| config.providers = vec![crate::linking::provider("office")]);
     let link = PendingLink {
         arrived: crate::linking::arrived("other", None),
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),
-        wants: Wants::Switch,
+        wants: LinkRequirement::Switch,
         session: None,
         txn: Some(txn.to_owned()),
-        at: bed.app.clock().now(),
+        at: test_app.app.clock().now(),
         came_at: None,
         origin: None,
     };
@@ -327,7 +333,7 @@ async fn switch(bed: &Bed, browser: &Browser<'_>, txn: &str) -> String {
         .hash();
     format!(
         "/login/identity?link={}",
-        pending_link::park(&bed.app.tickets, pre, &link)
+        pending_link::park(&test_app.app.tickets, pre, &link)
             .await
             .unwrap()
             .to_text()
@@ -349,11 +355,11 @@ async fn waiting_request(browser: &mut Browser<'_>) -> String {
 
 #[tokio::test]
 async fn az_20_who_stays_signed_in_goes_on_with_the_clients_request() {
-    let bed = bed().await;
-    let mut browser = bed.browser();
+    let test_app = test_app().await;
+    let mut browser = test_app.browser();
     let txn = waiting_request(&mut browser).await;
     browser.sign_in("ann@x.test").await;
-    let question = browser.open(&switch(&bed, &browser, &txn).await).await;
+    let question = browser.open(&switch(&test_app, &browser, &txn).await).await;
     let on = browser
         .submit(&question, "identity", &[("decision", "no")])
         .await;
@@ -375,14 +381,14 @@ fn opener(page: &Page) -> &str {
 #[tokio::test]
 async fn cw_01_no_page_of_a_sign_in_takes_the_opener_from_a_client_with_pop_ups() {
     for (popups, expected) in [(true, "unsafe-none"), (false, "same-origin")] {
-        let bed = bed().await;
-        bed.configure(|config| {
+        let test_app = test_app().await;
+        test_app.configure(|config| {
             config
                 .clients
                 .iter_mut()
                 .for_each(|client| client.uses_popups = popups)
         });
-        let mut browser = bed.browser();
+        let mut browser = test_app.browser();
         let answer = browser
             .open(&asks("own", &[("response_mode", "form_post")]))
             .await;
@@ -394,7 +400,9 @@ async fn cw_01_no_page_of_a_sign_in_takes_the_opener_from_a_client_with_pop_ups(
         let wrong = browser
             .submit(&waiting, "code", &[("code", "00000000")])
             .await;
-        let link = browser.open(&bed.mail("ann@x.test").await.link()).await;
+        let link = browser
+            .open(&test_app.mail("ann@x.test").await.link())
+            .await;
         let on = browser.submit(&link, "link", &[]).await;
         let path = leads_to(&on);
         let resume = browser.open(path.as_str()).await;
@@ -406,14 +414,14 @@ async fn cw_01_no_page_of_a_sign_in_takes_the_opener_from_a_client_with_pop_ups(
         let denied = browser
             .submit(&consent, "consent", &[("decision", "deny")])
             .await;
-        let mut other = bed.browser();
+        let mut other = test_app.browser();
         let txn = waiting_request(&mut other).await;
         other.sign_in("bob@x.test").await;
-        let question = other.open(&switch(&bed, &other, &txn).await).await;
+        let question = other.open(&switch(&test_app, &other, &txn).await).await;
         let stays = other
             .submit(&question, "identity", &[("decision", "no")])
             .await;
-        let hint = signed_in(&bed, "cy@x.test").await.1;
+        let hint = signed_in(&test_app, "cy@x.test").await.1;
         let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye";
         let leaves = other
             .open(&format!("/oauth2/logout?id_token_hint={hint}&{bye}"))
@@ -426,7 +434,7 @@ async fn cw_01_no_page_of_a_sign_in_takes_the_opener_from_a_client_with_pop_ups(
             assert_eq!(opener(&page), expected, "{}", page.summary());
         }
         assert_eq!(
-            opener(&bed.browser().open("/login").await),
+            opener(&test_app.browser().open("/login").await),
             "same-origin",
             "no client, no pop-up"
         );
@@ -435,8 +443,8 @@ async fn cw_01_no_page_of_a_sign_in_takes_the_opener_from_a_client_with_pop_ups(
 
 #[tokio::test]
 async fn a_consent_form_is_good_for_its_request_its_user_and_its_browser_alone() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     let answer = browser.open(&asks("foreign", &[])).await;
     let page = browser.follow(&answer).await;
     let form = page.form("consent");
@@ -448,7 +456,7 @@ async fn a_consent_form_is_good_for_its_request_its_user_and_its_browser_alone()
         )
         .await;
     assert_eq!(bad_token.status, StatusCode::FORBIDDEN);
-    let (mut other, _) = signed_in(&bed, "bob@x.test").await;
+    let (mut other, _) = signed_in(&test_app, "bob@x.test").await;
     let stolen = other
         .send(other.filled(&page, &form, &[("decision", "allow")]))
         .await;
@@ -463,8 +471,8 @@ async fn a_consent_form_is_good_for_its_request_its_user_and_its_browser_alone()
 
 #[tokio::test]
 async fn az_14_form_post_carries_success_and_errors_in_a_form_alone() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     let page = browser
         .open(&asks("own", &[("response_mode", "form_post")]))
         .await;
@@ -482,7 +490,7 @@ async fn az_14_form_post_carries_success_and_errors_in_a_form_alone() {
         "{policy}"
     );
 
-    let mut nobody = bed.browser();
+    let mut nobody = test_app.browser();
     let page = nobody
         .open(&asks(
             "own",
@@ -503,9 +511,9 @@ async fn az_14_form_post_carries_success_and_errors_in_a_form_alone() {
 
 #[tokio::test]
 async fn pm_7_a_hint_names_the_user() {
-    let bed = bed().await;
-    let (mut ann, hint) = signed_in(&bed, "ann@x.test").await;
-    let (mut bob, _) = signed_in(&bed, "bob@x.test").await;
+    let test_app = test_app().await;
+    let (mut ann, hint) = signed_in(&test_app, "ann@x.test").await;
+    let (mut bob, _) = signed_in(&test_app, "bob@x.test").await;
     let hinted = |hint: &str| asks("own", &[("prompt", "none"), ("id_token_hint", hint)]);
     assert_eq!(
         of(&sent_back(&ann.open(&hinted(&hint)).await), "code").len(),
@@ -515,7 +523,7 @@ async fn pm_7_a_hint_names_the_user() {
         of(&sent_back(&bob.open(&hinted(&hint)).await), "error"),
         "login_required"
     );
-    bed.pass(3600);
+    test_app.pass(3600);
     assert_eq!(
         of(&sent_back(&ann.open(&hinted(&hint)).await), "code").len(),
         43,
@@ -541,15 +549,15 @@ async fn pm_7_a_hint_names_the_user() {
 
 #[tokio::test]
 async fn pm_3_pm_4_a_fresh_proof_is_demanded_and_moves_auth_time() {
-    let bed = bed().await;
-    let (mut browser, first) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, first) = signed_in(&test_app, "ann@x.test").await;
     for change in [
         ("prompt", "login"),
         ("max_age", "0"),
         ("max_age", "1"),
         ("prompt", "select_account"),
     ] {
-        bed.pass(5);
+        test_app.pass(5);
         let answer = browser.open(&asks("own", &[change])).await;
         assert_eq!(answer.location().unwrap().path(), "/login", "{change:?}");
     }
@@ -562,7 +570,7 @@ async fn pm_3_pm_4_a_fresh_proof_is_demanded_and_moves_auth_time() {
         .submit(&login, "sign-in", &[("email", "ann@x.test")])
         .await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER);
-    let link = bed.mail("ann@x.test").await.link();
+    let link = test_app.mail("ann@x.test").await.link();
     let done = browser.click(&link).await;
     let on = done
         .attribute("meta[http-equiv=refresh]", "content")
@@ -584,18 +592,26 @@ async fn pm_3_pm_4_a_fresh_proof_is_demanded_and_moves_auth_time() {
 
 #[tokio::test]
 async fn az_17_a_code_tells_of_the_sign_in_that_answered_its_request() {
-    let bed = bed().await;
-    let (mut browser, first) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, first) = signed_in(&test_app, "ann@x.test").await;
     let code = of(&sent_back(&browser.open(&asks("own", &[])).await), "code");
-    bed.pass(20);
+    test_app.pass(20);
     let answer = browser.open(&asks("own", &[("prompt", "login")])).await;
     let login = browser.follow(&answer).await;
     browser
         .submit(&login, "sign-in", &[("email", "ann@x.test")])
         .await;
-    browser.click(&bed.mail("ann@x.test").await.link()).await;
+    browser
+        .click(&test_app.mail("ann@x.test").await.link())
+        .await;
     let later = "UPDATE sessions SET acr = 'urn:entree:acr:upstream', amr = 'pwd'";
-    bed.app.db.pool().execute_unprepared(later).await.unwrap();
+    test_app
+        .app
+        .db
+        .pool()
+        .execute_unprepared(later)
+        .await
+        .unwrap();
     let (status, tokens) = tokens(&browser, &code).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     let first = claims(&first);
@@ -609,8 +625,8 @@ async fn az_17_a_code_tells_of_the_sign_in_that_answered_its_request() {
 
 #[tokio::test]
 async fn az_23_only_a_registered_resource_is_granted() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     let back = sent_back(
         &browser
             .open(&asks("own", &[("resource", "https://api.test")]))
@@ -634,8 +650,8 @@ async fn az_23_only_a_registered_resource_is_granted() {
 
 #[tokio::test]
 async fn az_1_a_cross_site_post_goes_on_as_our_get() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     let query = asks("own", &[]).split_once('?').unwrap().1.to_owned();
     let answer = browser
         .send(
@@ -652,8 +668,8 @@ async fn az_1_a_cross_site_post_goes_on_as_our_get() {
 
 #[tokio::test]
 async fn es_1_es_4_a_fitting_hint_signs_out_and_leads_to_the_registered_address() {
-    let bed = bed().await;
-    let (mut browser, hint) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, hint) = signed_in(&test_app, "ann@x.test").await;
     let bye = "https%3A%2F%2Fapp.test%2Fbye";
     let url =
         format!("/oauth2/logout?id_token_hint={hint}&post_logout_redirect_uri={bye}&state=a%26b");
@@ -679,8 +695,8 @@ async fn es_1_es_4_a_fitting_hint_signs_out_and_leads_to_the_registered_address(
 
 #[tokio::test]
 async fn es_2_without_a_good_hint_nothing_redirects_and_the_fault_is_named() {
-    let bed = bed().await;
-    let (mut browser, hint) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, hint) = signed_in(&test_app, "ann@x.test").await;
     let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye";
     let forged = hint.rsplit_once('.').unwrap().0.to_owned() + "." + &"A".repeat(86);
     let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", hint.split('.').nth(1).unwrap());
@@ -727,8 +743,8 @@ async fn es_2_without_a_good_hint_nothing_redirects_and_the_fault_is_named() {
 
 #[tokio::test]
 async fn es_3_es_6_without_a_hint_the_person_is_asked_first() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     for query in ["", "?state=x"] {
         let page = browser.open(&format!("/oauth2/logout{query}")).await;
         assert_eq!(page.status, StatusCode::OK);
@@ -737,7 +753,7 @@ async fn es_3_es_6_without_a_hint_the_person_is_asked_first() {
             "a GET alone ends nothing"
         );
     }
-    let (_, foreign_hint) = signed_in(&bed, "bob@x.test").await;
+    let (_, foreign_hint) = signed_in(&test_app, "bob@x.test").await;
     let page = browser
         .open(&format!("/oauth2/logout?id_token_hint={foreign_hint}"))
         .await;
@@ -757,19 +773,19 @@ async fn es_3_es_6_without_a_hint_the_person_is_asked_first() {
 
 #[tokio::test]
 async fn es_4_es_6_where_to_go_waits_in_the_form_and_is_bound_to_it() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
-    let (_, other) = signed_in(&bed, "bob@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
+    let (_, other) = signed_in(&test_app, "bob@x.test").await;
     let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye&state=a%20%22b%22";
     let asked = format!("/oauth2/logout?id_token_hint={other}&{bye}");
     // No page takes room in the ticket store: anybody signed in could have it filled.
-    bed.pass(4000);
-    let _ = bed.app.tickets.sweep();
+    test_app.pass(4000);
+    let _ = test_app.app.tickets.sweep();
     for _ in 0..20 {
         assert_eq!(browser.open(&asked).await.status, StatusCode::OK);
     }
-    bed.pass(4000);
-    assert_eq!(bed.app.tickets.sweep(), 0, "nothing was kept");
+    test_app.pass(4000);
+    assert_eq!(test_app.app.tickets.sweep(), 0, "nothing was kept");
     let page = browser.open(&asked).await;
     let after = page
         .attribute("form#logout input[name=after]", "value")
@@ -793,15 +809,15 @@ async fn es_4_es_6_where_to_go_waits_in_the_form_and_is_bound_to_it() {
 
 #[tokio::test]
 async fn pm_3_pm_4_the_consent_page_is_no_way_around_a_fresh_proof() {
-    let bed = bed().await;
-    let (mut browser, _) = signed_in(&bed, "ann@x.test").await;
+    let test_app = test_app().await;
+    let (mut browser, _) = signed_in(&test_app, "ann@x.test").await;
     for client in ["own", "foreign"] {
         for change in [
             ("prompt", "login"),
             ("max_age", "0"),
             ("prompt", "select_account"),
         ] {
-            bed.pass(5);
+            test_app.pass(5);
             let answer = browser.open(&asks(client, &[change])).await;
             let txn = answer
                 .location()
@@ -831,14 +847,14 @@ async fn pm_3_pm_4_the_consent_page_is_no_way_around_a_fresh_proof() {
 
 #[tokio::test]
 async fn threat_29_a_network_cannot_fill_the_ticket_store_with_requests() {
-    let bed = bed().await;
-    bed.configure(|config| {
+    let test_app = test_app().await;
+    test_app.configure(|config| {
         config.limits.authorize = vec![entree::config::Budget {
             count: 3,
             seconds: 600,
         }]
     });
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     for _ in 0..3 {
         assert_eq!(
             browser.open(&asks("own", &[])).await.status,
@@ -849,7 +865,7 @@ async fn threat_29_a_network_cannot_fill_the_ticket_store_with_requests() {
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(refused.header("retry-after").is_some());
     assert_eq!(
-        bed.browser().open(&asks("own", &[])).await.status,
+        test_app.browser().open(&asks("own", &[])).await.status,
         StatusCode::SEE_OTHER,
         "another network"
     );
@@ -857,8 +873,8 @@ async fn threat_29_a_network_cannot_fill_the_ticket_store_with_requests() {
 
 #[tokio::test]
 async fn a_clients_request_is_answered_once_however_many_sign_ins_carry_it() {
-    let bed = bed().await;
-    let mut browser = bed.browser();
+    let test_app = test_app().await;
+    let mut browser = test_app.browser();
     let answer = browser.open(&asks("own", &[])).await;
     let login = browser.follow(&answer).await;
     let mut codes = 0;
@@ -866,7 +882,7 @@ async fn a_clients_request_is_answered_once_however_many_sign_ins_carry_it() {
     for email in ["ann@x.test", "bob@x.test"] {
         let sent = browser.submit(&login, "sign-in", &[("email", email)]).await;
         assert_eq!(sent.status, StatusCode::SEE_OTHER);
-        links.push(bed.mail(email).await.link());
+        links.push(test_app.mail(email).await.link());
     }
     for link in links {
         let page = browser.open(&link).await;

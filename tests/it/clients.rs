@@ -15,10 +15,10 @@ use sea_orm::ConnectionTrait as _;
 use testkit::page::Page;
 
 use crate::{
-    bed::{Bed, PUBLIC, encoded},
     oauth::{
         Attempt, CALLBACK, error_of, leads_to_client, register, signed_in, token, token_request,
     },
+    test_app::{PUBLIC, TestApp, encoded},
 };
 
 const WORKER: [(&str, &str); 4] = [
@@ -51,9 +51,9 @@ fn block(id: &str, more: &[(&str, &str)]) -> Block {
     block
 }
 
-async fn try_create(bed: &Bed, block: Block) -> Result<Changed, Refused> {
-    let config = bed.app.config.get();
-    let tx = bed.tx().await;
+async fn try_create(test_app: &TestApp, block: Block) -> Result<Changed, Refused> {
+    let config = test_app.app.config.get();
+    let tx = test_app.tx().await;
     let done = change::create(
         &tx,
         block,
@@ -69,17 +69,17 @@ async fn try_create(bed: &Bed, block: Block) -> Result<Changed, Refused> {
 }
 
 /// Registers a client, and this copy follows.
-async fn create(bed: &Bed, id: &str, more: &[(&str, &str)]) -> String {
-    let done = try_create(bed, block(id, more)).await.unwrap();
-    assert!(registry::follow(&bed.app).await.unwrap());
+async fn create(test_app: &TestApp, id: &str, more: &[(&str, &str)]) -> String {
+    let done = try_create(test_app, block(id, more)).await.unwrap();
+    assert!(registry::follow(&test_app.app).await.unwrap());
     done.secret
         .map(|secret| secret.expose().to_owned())
         .unwrap_or_default()
 }
 
-async fn rotate(bed: &Bed, id: &str, rotation: Rotation) -> Result<String, Refused> {
-    let config = bed.app.config.get();
-    let tx = bed.tx().await;
+async fn rotate(test_app: &TestApp, id: &str, rotation: Rotation) -> Result<String, Refused> {
+    let config = test_app.app.config.get();
+    let tx = test_app.tx().await;
     let done = change::rotate(
         &tx,
         id,
@@ -92,7 +92,7 @@ async fn rotate(bed: &Bed, id: &str, rotation: Rotation) -> Result<String, Refus
     .await
     .unwrap();
     tx.commit().await.unwrap();
-    registry::follow(&bed.app).await.unwrap();
+    registry::follow(&test_app.app).await.unwrap();
     done.map(|changed| {
         changed
             .secret
@@ -101,14 +101,14 @@ async fn rotate(bed: &Bed, id: &str, rotation: Rotation) -> Result<String, Refus
     })
 }
 
-async fn enable(bed: &Bed, id: &str, enabled: bool) {
-    let tx = bed.tx().await;
+async fn enable(test_app: &TestApp, id: &str, enabled: bool) {
+    let tx = test_app.tx().await;
     change::enable(&tx, id, enabled).await.unwrap().unwrap();
     tx.commit().await.unwrap();
-    registry::follow(&bed.app).await.unwrap();
+    registry::follow(&test_app.app).await.unwrap();
 }
 
-async fn credentials(bed: &Bed, id: &str, secret: &str) -> Page {
+async fn credentials(test_app: &TestApp, id: &str, secret: &str) -> Page {
     let fields = [
         ("grant_type", "client_credentials"),
         ("client_id", id),
@@ -118,7 +118,7 @@ async fn credentials(bed: &Bed, id: &str, secret: &str) -> Page {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    bed.call(token_request(encoded(&fields))).await
+    test_app.call(token_request(encoded(&fields))).await
 }
 
 on_both!(
@@ -130,27 +130,31 @@ on_both!(
     a_client_that_cannot_be_read_is_left_out_alone,
 );
 
-async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(bed: Bed) {
-    let first = create(&bed, "worker", &WORKER).await;
+async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(test_app: TestApp) {
+    let first = create(&test_app, "worker", &WORKER).await;
     assert!(first.len() == 43 && first.chars().collect::<BTreeSet<_>>().len() > 10);
-    let good =
-        async |secret: &str| credentials(&bed, "worker", secret).await.status == StatusCode::OK;
+    let good = async |secret: &str| {
+        credentials(&test_app, "worker", secret).await.status == StatusCode::OK
+    };
     assert!(good(&first).await && !good("x").await && !good("").await);
-    let second = rotate(&bed, "worker", Rotation::Keep).await.unwrap();
+    let second = rotate(&test_app, "worker", Rotation::Keep).await.unwrap();
     assert!(
         first != second && good(&first).await && good(&second).await,
         "both, while it moves over"
     );
-    let third = rotate(&bed, "worker", Rotation::Keep).await.unwrap();
+    let third = rotate(&test_app, "worker", Rotation::Keep).await.unwrap();
     assert!(
         !good(&first).await && good(&second).await && good(&third).await,
         "never more than two"
     );
-    assert_eq!(rotate(&bed, "worker", Rotation::Finish).await.unwrap(), "");
+    assert_eq!(
+        rotate(&test_app, "worker", Rotation::Finish).await.unwrap(),
+        ""
+    );
     assert!(!good(&second).await && good(&third).await);
-    let fourth = rotate(&bed, "worker", Rotation::AtOnce).await.unwrap();
+    let fourth = rotate(&test_app, "worker", Rotation::AtOnce).await.unwrap();
     assert!(!good(&third).await && good(&fourth).await);
-    let stored = bed.stored().await;
+    let stored = test_app.stored().await;
     for secret in [first, second, third, fourth] {
         assert!(
             !stored
@@ -159,19 +163,19 @@ async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(bed: Bed) {
             "no secret is kept"
         );
     }
-    create(&bed, "web", &WEB).await;
+    create(&test_app, "web", &WEB).await;
     assert_eq!(
-        rotate(&bed, "web", Rotation::Keep).await,
+        rotate(&test_app, "web", Rotation::Keep).await,
         Err(Refused::NoSecret)
     );
     assert_eq!(
-        rotate(&bed, "nobody", Rotation::Keep).await,
+        rotate(&test_app, "nobody", Rotation::Keep).await,
         Err(Refused::Unknown)
     );
 }
 
-async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(bed: Bed) {
-    let mut browser = signed_in(&bed, "shop@example.com").await;
+async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(test_app: TestApp) {
+    let mut browser = signed_in(&test_app, "shop@example.com").await;
     let attempt = Attempt::new()
         .with("client_id", "shop")
         .with("scope", "openid offline_access");
@@ -180,14 +184,15 @@ async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(bed: 
         StatusCode::BAD_REQUEST,
         "not there yet"
     );
-    create(&bed, "shop", &WEB).await;
+    create(&test_app, "shop", &WEB).await;
     let tokens = attempt.tokens(&mut browser).await;
     let userinfo = async || {
         let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
         let request = poem::Request::builder()
             .uri_str("/oauth2/userinfo")
             .header(header::HOST, "id.test");
-        bed.call(request.header(header::AUTHORIZATION, bearer).finish())
+        test_app
+            .call(request.header(header::AUTHORIZATION, bearer).finish())
             .await
             .status
     };
@@ -205,7 +210,7 @@ async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(bed: 
     let refresh = refreshing(tokens["refresh_token"].as_str().unwrap());
     let unused = attempt.code(&mut browser).await;
 
-    enable(&bed, "shop", false).await;
+    enable(&test_app, "shop", false).await;
     let page = browser.open(&attempt.path()).await;
     assert!(
         page.status == StatusCode::BAD_REQUEST && !leads_to_client(&page),
@@ -213,7 +218,7 @@ async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(bed: 
         page.summary()
     );
     for fields in [&refresh, &attempt.exchange(&unused)] {
-        let refused = token(&bed, fields).await;
+        let refused = token(&test_app, fields).await;
         assert_eq!(
             (refused.status, error_of(&refused).as_str()),
             (StatusCode::UNAUTHORIZED, "invalid_client")
@@ -221,47 +226,47 @@ async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(bed: 
     }
     assert_eq!(userinfo().await, StatusCode::UNAUTHORIZED);
 
-    enable(&bed, "shop", true).await;
+    enable(&test_app, "shop", true).await;
     assert_eq!(
         userinfo().await,
         StatusCode::OK,
         "what it was given lives on"
     );
-    assert_eq!(token(&bed, &refresh).await.status, StatusCode::OK);
+    assert_eq!(token(&test_app, &refresh).await.status, StatusCode::OK);
 }
 
-async fn a_client_of_the_file_wins_and_the_other_appears_when_it_goes(bed: Bed) {
-    register(&bed);
+async fn a_client_of_the_file_wins_and_the_other_appears_when_it_goes(test_app: TestApp) {
+    register(&test_app);
     create(
-        &bed,
+        &test_app,
         "web",
         &[("first_party", "true"), ("name", "Of the database")],
     )
     .await;
-    let name = || client::find(&bed.app.config.get(), "web").map(|client| client.name.clone());
+    let name = || client::find(&test_app.app.config.get(), "web").map(|client| client.name.clone());
     assert_eq!(name().as_deref(), Some("The web application"));
-    assert_eq!(registry::clashes(&bed.app.config.get()), ["web"]);
-    enable(&bed, "web", false).await;
+    assert_eq!(registry::clashes(&test_app.app.config.get()), ["web"]);
+    enable(&test_app, "web", false).await;
     assert!(
-        registry::clashes(&bed.app.config.get()).is_empty() && name().is_some(),
+        registry::clashes(&test_app.app.config.get()).is_empty() && name().is_some(),
         "disabling hits its own alone"
     );
-    enable(&bed, "web", true).await;
-    bed.configure(|config| config.clients.clear());
+    enable(&test_app, "web", true).await;
+    test_app.configure(|config| config.clients.clear());
     assert_eq!(
         name().as_deref(),
         Some("Of the database"),
         "without another look"
     );
-    assert!(!registry::follow(&bed.app).await.unwrap());
+    assert!(!registry::follow(&test_app.app).await.unwrap());
 }
 
-async fn of_many_creates_of_one_identifier_one_wins(bed: Bed) {
-    let bed = Arc::new(bed);
+async fn of_many_creates_of_one_identifier_one_wins(test_app: TestApp) {
+    let test_app = Arc::new(test_app);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
-        let bed = Arc::clone(&bed);
-        tasks.spawn(async move { try_create(&bed, block("worker", &WORKER)).await });
+        let test_app = Arc::clone(&test_app);
+        tasks.spawn(async move { try_create(&test_app, block("worker", &WORKER)).await });
     }
     let done = tasks.join_all().await;
     let won: Vec<_> = done.iter().filter_map(|done| done.as_ref().ok()).collect();
@@ -271,22 +276,22 @@ async fn of_many_creates_of_one_identifier_one_wins(bed: Bed) {
             .filter_map(|done| done.as_ref().err())
             .all(|refused| *refused == Refused::There)
     );
-    registry::follow(&bed.app).await.unwrap();
+    registry::follow(&test_app.app).await.unwrap();
     let secret = won[0].secret.as_ref().unwrap().expose();
     assert_eq!(
-        credentials(&bed, "worker", secret).await.status,
+        credentials(&test_app, "worker", secret).await.status,
         StatusCode::OK,
         "the winner's secret is the client's"
     );
 }
 
-async fn changes_at_the_same_moment_lose_none(bed: Bed) {
-    create(&bed, "worker", &WORKER).await;
-    let bed = Arc::new(bed);
+async fn changes_at_the_same_moment_lose_none(test_app: TestApp) {
+    create(&test_app, "worker", &WORKER).await;
+    let test_app = Arc::new(test_app);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
-        let bed = Arc::clone(&bed);
-        tasks.spawn(async move { rotate(&bed, "worker", Rotation::Keep).await });
+        let test_app = Arc::clone(&test_app);
+        tasks.spawn(async move { rotate(&test_app, "worker", Rotation::Keep).await });
     }
     let done = tasks.join_all().await;
     let made = done.iter().filter(|done| done.is_ok()).count();
@@ -296,7 +301,7 @@ async fn changes_at_the_same_moment_lose_none(bed: Bed) {
                 .iter()
                 .all(|done| done.is_ok() || *done == Err(Refused::Raced))
     );
-    let row = store::by_id(bed.app.db.read(), "worker")
+    let row = store::by_id(test_app.app.db.read(), "worker")
         .await
         .unwrap()
         .unwrap();
@@ -305,16 +310,17 @@ async fn changes_at_the_same_moment_lose_none(bed: Bed) {
         i64::try_from(made).unwrap() + 1,
         "one revision a change"
     );
-    registry::follow(&bed.app).await.unwrap();
+    registry::follow(&test_app.app).await.unwrap();
     let mut good = 0;
     for secret in done.iter().filter_map(|done| done.as_ref().ok()) {
-        good += usize::from(credentials(&bed, "worker", secret).await.status == StatusCode::OK);
+        good +=
+            usize::from(credentials(&test_app, "worker", secret).await.status == StatusCode::OK);
     }
     assert_eq!(good, made.min(2), "the last two count");
 }
 
-async fn a_client_that_cannot_be_read_is_left_out_alone(bed: Bed) {
-    let secret = create(&bed, "worker", &WORKER).await;
+async fn a_client_that_cannot_be_read_is_left_out_alone(test_app: TestApp) {
+    let secret = create(&test_app, "worker", &WORKER).await;
     for (id, definition) in [
         ("no-json", "{"),
         ("a-list", "[]"),
@@ -336,33 +342,39 @@ async fn a_client_that_cannot_be_read_is_left_out_alone(bed: Bed) {
         ),
     ] {
         let sql = format!("INSERT INTO clients VALUES ('{id}', '{definition}', true, 1, 0, 0)");
-        bed.app.db.pool().execute_unprepared(&sql).await.unwrap();
+        test_app
+            .app
+            .db
+            .pool()
+            .execute_unprepared(&sql)
+            .await
+            .unwrap();
     }
-    assert!(registry::follow(&bed.app).await.unwrap());
-    let config = bed.app.config.get();
+    assert!(registry::follow(&test_app.app).await.unwrap());
+    let config = test_app.app.config.get();
     for id in ["no-json", "a-list", "no-name", "newer", "wild", "ours"] {
         assert!(client::find(&config, id).is_none(), "{id}");
     }
     assert_eq!(
-        credentials(&bed, "worker", &secret).await.status,
+        credentials(&test_app, "worker", &secret).await.status,
         StatusCode::OK
     );
-    enable(&bed, "wild", false).await;
+    enable(&test_app, "wild", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between() {
-    let Some(bed) = Bed::servers().await else {
+    let Some(test_app) = TestApp::servers().await else {
         return;
     };
-    let other = bed.copy().await;
+    let other = test_app.copy().await;
     assert!(
         registry::follow(&other.app).await.unwrap(),
         "the first look"
     );
-    let secret = create(&bed, "worker", &WORKER).await;
+    let secret = create(&test_app, "worker", &WORKER).await;
     assert_eq!(
-        credentials(&bed, "worker", &secret).await.status,
+        credentials(&test_app, "worker", &secret).await.status,
         StatusCode::OK,
         "at once where it was changed"
     );
@@ -393,11 +405,16 @@ async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between()
 const OWN: &str = "https://shop.example";
 const FOREIGN: &str = "https://other.example";
 
-async fn asked_from(bed: &Bed, origin: &str, mut request: poem::Request) -> Option<String> {
+async fn asked_from(
+    test_app: &TestApp,
+    origin: &str,
+    mut request: poem::Request,
+) -> Option<String> {
     request
         .headers_mut()
         .insert(header::ORIGIN, origin.parse().unwrap());
-    bed.call(request)
+    test_app
+        .call(request)
         .await
         .header("access-control-allow-origin")
         .map(str::to_owned)
@@ -405,20 +422,20 @@ async fn asked_from(bed: &Bed, origin: &str, mut request: poem::Request) -> Opti
 
 #[tokio::test]
 async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     create(
-        &bed,
+        &test_app,
         "shop",
         &[&WEB[..], &[("allowed_origins", OWN)]].concat(),
     )
     .await;
     create(
-        &bed,
+        &test_app,
         "other",
         &[&WEB[..], &[("allowed_origins", FOREIGN)]].concat(),
     )
     .await;
-    let mut browser = signed_in(&bed, "cors@example.com").await;
+    let mut browser = signed_in(&test_app, "cors@example.com").await;
     let attempt = Attempt::new().with("client_id", "shop");
     let tokens = attempt.tokens(&mut browser).await;
     let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
@@ -459,17 +476,17 @@ async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
     };
     for name in ["token", "revoke", "app", "userinfo"] {
         assert_eq!(
-            asked_from(&bed, OWN, request(name)).await.as_deref(),
+            asked_from(&test_app, OWN, request(name)).await.as_deref(),
             Some(OWN),
             "{name}"
         );
         assert_eq!(
-            asked_from(&bed, FOREIGN, request(name)).await,
+            asked_from(&test_app, FOREIGN, request(name)).await,
             None,
             "{name}: the other client's page"
         );
         assert_eq!(
-            asked_from(&bed, "https://evil.example", request(name)).await,
+            asked_from(&test_app, "https://evil.example", request(name)).await,
             None,
             "{name}"
         );
@@ -485,11 +502,11 @@ async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
             .finish()
     };
     assert_eq!(
-        asked_from(&bed, FOREIGN, preflight()).await.as_deref(),
+        asked_from(&test_app, FOREIGN, preflight()).await.as_deref(),
         Some(FOREIGN)
     );
     assert_eq!(
-        asked_from(&bed, "https://evil.example", preflight()).await,
+        asked_from(&test_app, "https://evil.example", preflight()).await,
         None
     );
     let unknown = form(
@@ -497,16 +514,16 @@ async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
         "grant_type=authorization_code&client_id=nobody",
     );
     assert_eq!(
-        asked_from(&bed, FOREIGN, unknown).await.as_deref(),
+        asked_from(&test_app, FOREIGN, unknown).await.as_deref(),
         Some(FOREIGN)
     );
 }
 
 #[tokio::test]
 async fn az_23_di_5_a_client_of_the_database_has_scopes_and_audiences_of_its_own() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     let documents = async || {
-        let body = crate::oauth::get(&bed, "/.well-known/openid-configuration")
+        let body = crate::oauth::get(&test_app, "/.well-known/openid-configuration")
             .await
             .body;
         serde_json::from_str::<serde_json::Value>(&body).unwrap()["scopes_supported"].clone()
@@ -518,9 +535,9 @@ async fn az_23_di_5_a_client_of_the_database_has_scopes_and_audiences_of_its_own
         ("scopes", "openid,lessons:read"),
         ("resources", "https://second.example"),
     ];
-    create(&bed, "third", &keys).await;
+    create(&test_app, "third", &keys).await;
     assert_eq!(documents().await[4], "lessons:read", "at once");
-    let mut browser = signed_in(&bed, "scopes@example.com").await;
+    let mut browser = signed_in(&test_app, "scopes@example.com").await;
     let attempt = Attempt::new()
         .with("client_id", "third")
         .with("scope", "openid lessons:read lessons:write");
@@ -541,9 +558,9 @@ async fn az_23_di_5_a_client_of_the_database_has_scopes_and_audiences_of_its_own
         .await;
     let to = answer.refresh().unwrap();
     let (_, code) = to.query_pairs().find(|(name, _)| name == "code").unwrap();
-    let tokens = token(&bed, &attempt.exchange(&code)).await;
+    let tokens = token(&test_app, &attempt.exchange(&code)).await;
     let tokens: serde_json::Value = serde_json::from_str(&tokens.body).unwrap();
-    let said = crate::oauth::verified(&bed, &tokens["access_token"])
+    let said = crate::oauth::verified(&test_app, &tokens["access_token"])
         .await
         .claims;
     assert_eq!(
@@ -553,6 +570,6 @@ async fn az_23_di_5_a_client_of_the_database_has_scopes_and_audiences_of_its_own
             &"openid lessons:read".into()
         )
     );
-    enable(&bed, "third", false).await;
+    enable(&test_app, "third", false).await;
     assert_eq!(documents().await, of_people);
 }

@@ -69,7 +69,7 @@ async fn from_outside(backend: Backend) {
             Some(())
         });
         seen.await
-            .unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+            .unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
     };
     all_take_it(true).await;
     let (ok, said) = entree(&["disable", "worker"]);

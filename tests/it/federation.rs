@@ -14,13 +14,13 @@ use testkit::{
 };
 
 use crate::{
-    bed::{Bed, Browser, PUBLIC},
     oauth::{Attempt, CALLBACK, register, settle},
+    test_app::{Browser, PUBLIC, TestApp},
 };
 
 /// One upstream in the service's configuration, and one person with an account there.
 pub(crate) struct Stage<'a> {
-    pub(crate) bed: &'a Bed,
+    pub(crate) test_app: &'a TestApp,
     pub(crate) up: Upstream,
     /// The provider's id.
     pub(crate) id: String,
@@ -30,19 +30,22 @@ pub(crate) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// A provider whose word about addresses is enough, with some settings changed.
-    pub(crate) async fn new(bed: &'a Bed, settings: Value) -> Self {
-        Self::with(bed, |_| settings).await
+    pub(crate) async fn new(test_app: &'a TestApp, settings: Value) -> Self {
+        Self::with(test_app, |_| settings).await
     }
 
     /// The same, with settings that need to know where it is.
-    pub(crate) async fn with(bed: &'a Bed, settings: impl FnOnce(&Upstream) -> Value) -> Self {
+    pub(crate) async fn with(
+        test_app: &'a TestApp,
+        settings: impl FnOnce(&Upstream) -> Value,
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        if bed.app.config.get().clients.is_empty() {
-            register(bed);
+        if test_app.app.config.get().clients.is_empty() {
+            register(test_app);
         }
         let up = Upstream::start().await;
-        up.pass(bed.app.clock().now().seconds() - up.now());
+        up.pass(test_app.app.clock().now().seconds() - up.now());
         let (id, email) = (
             format!("up-{number}"),
             format!("person-{number}@upstream.test"),
@@ -71,13 +74,18 @@ impl<'a> Stage<'a> {
             );
         }
         let provider: Provider = serde_json::from_value(all).unwrap();
-        bed.configure(|config| config.providers.push(provider));
-        Self { bed, up, id, email }
+        test_app.configure(|config| config.providers.push(provider));
+        Self {
+            test_app,
+            up,
+            id,
+            email,
+        }
     }
 
     /// Changes its settings, as a reload of the file does.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Provider)) {
-        self.bed.configure(|config| {
+        self.test_app.configure(|config| {
             change(
                 config
                     .providers
@@ -90,7 +98,7 @@ impl<'a> Stage<'a> {
 
     /// A new browser at the sign-in page of a client's request.
     pub(crate) async fn at_login(&self) -> (Browser<'a>, Page) {
-        let mut browser = self.bed.browser();
+        let mut browser = self.test_app.browser();
         let asked = browser.open(&Attempt::new().path()).await;
         let login = settle(&mut browser, asked).await;
         assert!(login.has("form#sign-in"), "{}", login.summary());
@@ -139,7 +147,7 @@ impl<'a> Stage<'a> {
     /// The same, and it must end at the client with somebody signed in and no complaint of the upstream.
     pub(crate) async fn signs_in(&self, why: &str) -> Browser<'a> {
         let (browser, page) = self.walk().await;
-        let refusals = reasons(self.bed).await;
+        let refusals = reasons(self.test_app).await;
         let last = refusals.last();
         assert!(browser.is_signed_in(), "{why}: {last:?} {}", page.summary());
         assert!(at_client(&page), "{why}: {}", page.summary());
@@ -162,13 +170,13 @@ impl<'a> Stage<'a> {
         back: &Back,
         (why, status, code): (&str, u16, &str),
     ) -> Page {
-        let before = Kept::of(self.bed).await;
+        let before = Kept::of(self.test_app).await;
         let answer = browser.open(&back.path()).await;
         self.check(&before, &answer, (why, status, code)).await;
         // Spent, whatever the upstream says now.
         self.up.honest();
         let requests = self.up.total();
-        let before = Kept::of(self.bed).await;
+        let before = Kept::of(self.test_app).await;
         let again = browser.open(&back.path()).await;
         self.check(&before, &again, (why, 400, "up_state_used"))
             .await;
@@ -178,7 +186,7 @@ impl<'a> Stage<'a> {
             "{why}: a spent state asks nobody"
         );
         // The client's own request still waits, for another way in.
-        let other = Box::pin(Stage::new(self.bed, json!({}))).await;
+        let other = Box::pin(Stage::new(self.test_app, json!({}))).await;
         let page = browser.open(&login.url[url::Position::BeforePath..]).await;
         assert!(
             page.has("form#sign-in"),
@@ -200,7 +208,7 @@ impl<'a> Stage<'a> {
     /// A refusal of the button itself: nobody was sent anywhere.
     pub(crate) async fn start_refused(&self, why: &str, status: u16, code: &str) -> Page {
         let (mut browser, login) = self.at_login().await;
-        let before = Kept::of(self.bed).await;
+        let before = Kept::of(self.test_app).await;
         let answer = self.press(&mut browser, &login).await;
         self.check(&before, &answer, (why, status, code)).await;
         assert!(
@@ -224,7 +232,7 @@ impl<'a> Stage<'a> {
         answer: &Page,
         (why, status, code): (&str, u16, &str),
     ) {
-        let after = Kept::of(self.bed).await;
+        let after = Kept::of(self.test_app).await;
         let reasons = after.since(before);
         assert_eq!(
             (answer.status.as_u16(), reasons),
@@ -263,7 +271,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) async fn of(bed: &Bed) -> Self {
+    pub(crate) async fn of(test_app: &TestApp) -> Self {
         let mut rows = Vec::new();
         for table in [
             "users",
@@ -272,11 +280,11 @@ impl Kept {
             "user_identities",
             "grant_families",
         ] {
-            rows.push((table, count(bed, table).await));
+            rows.push((table, count(test_app, table).await));
         }
         Self {
             rows,
-            events: events(bed).await,
+            events: events(test_app).await,
         }
     }
 
@@ -291,8 +299,8 @@ impl Kept {
 }
 
 /// How many rows a table has.
-pub(crate) async fn count(bed: &Bed, table: &str) -> i64 {
-    let db = bed.app.db.read();
+pub(crate) async fn count(test_app: &TestApp, table: &str) -> i64 {
+    let db = test_app.app.db.read();
     let statement = Statement::from_string(
         db.get_database_backend(),
         format!("SELECT COUNT(*) AS n FROM {table}"),
@@ -306,9 +314,9 @@ pub(crate) async fn count(bed: &Bed, table: &str) -> i64 {
 }
 
 /// The trail, in order.
-pub(crate) async fn events(bed: &Bed) -> Vec<audit_event::Model> {
+pub(crate) async fn events(test_app: &TestApp) -> Vec<audit_event::Model> {
     let mut events = audit_event::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     events.sort_by_key(|event| (event.at, event.id));
@@ -316,8 +324,8 @@ pub(crate) async fn events(bed: &Bed) -> Vec<audit_event::Model> {
 }
 
 /// The reasons of refusals in the trail that are about upstream sign-in, in order.
-pub(crate) async fn reasons(bed: &Bed) -> Vec<String> {
-    let reasons = events(bed)
+pub(crate) async fn reasons(test_app: &TestApp) -> Vec<String> {
+    let reasons = events(test_app)
         .await
         .into_iter()
         .filter_map(|event| event.reason);
@@ -379,9 +387,9 @@ impl Row {
 }
 
 /// Each row with an upstream of its own; every one must be refused with `code` at the callback.
-pub(crate) async fn refuse(bed: &Bed, code: &str, rows: Vec<Row>) {
+pub(crate) async fn refuse(test_app: &TestApp, code: &str, rows: Vec<Row>) {
     for row in rows {
-        let stage = Stage::new(bed, row.settings).await;
+        let stage = Stage::new(test_app, row.settings).await;
         for lie in row.lies {
             stage.up.tell(lie);
         }
@@ -390,9 +398,9 @@ pub(crate) async fn refuse(bed: &Bed, code: &str, rows: Vec<Row>) {
 }
 
 /// The same at the button: the upstream's documents are wrong, and nobody is sent there.
-pub(crate) async fn refuse_start(bed: &Bed, code: &str, rows: Vec<Row>) {
+pub(crate) async fn refuse_start(test_app: &TestApp, code: &str, rows: Vec<Row>) {
     for row in rows {
-        let stage = Stage::new(bed, row.settings).await;
+        let stage = Stage::new(test_app, row.settings).await;
         for lie in row.lies {
             stage.up.tell(lie);
         }

@@ -16,10 +16,10 @@ use testkit::{
 };
 
 use crate::{
-    bed::{Bed, there},
     federation::{Kept, Row, Stage, at_client, count, reasons, refuse},
     oauth::settle,
     outside,
+    test_app::{TestApp, there},
 };
 
 on_both!(
@@ -37,8 +37,8 @@ on_both!(
     a_callback_takes_at_most_ten_seconds,
 );
 
-async fn r_37_ue_01_up_denied(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_37_ue_01_up_denied(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::error("access_denied"));
     let page = stage.refused("access_denied", 200, "up_denied").await;
     assert!(
@@ -49,10 +49,10 @@ async fn r_37_ue_01_up_denied(bed: Bed) {
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
-async fn r_37_ue_01_up_provider_error(bed: Bed) {
+async fn r_37_ue_01_up_provider_error(test_app: TestApp) {
     let row = |error, status| Row::new(error, status, vec![Lie::error(error)]);
     refuse(
-        &bed,
+        &test_app,
         "up_provider_error",
         vec![
             row("server_error", 200),
@@ -65,7 +65,7 @@ async fn r_37_ue_01_up_provider_error(bed: Bed) {
     .await;
 }
 
-async fn r_37_ue_01_up_misconfigured(bed: Bed) {
+async fn r_37_ue_01_up_misconfigured(test_app: TestApp) {
     let row = |error| Row::new(error, 502, vec![Lie::error(error)]);
     let errors = [
         "invalid_request",
@@ -77,12 +77,12 @@ async fn r_37_ue_01_up_misconfigured(bed: Bed) {
         "redirect_uri_mismatch",
         "application_suspended",
     ];
-    refuse(&bed, "up_misconfigured", errors.map(row).into()).await;
+    refuse(&test_app, "up_misconfigured", errors.map(row).into()).await;
 }
 
-async fn ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it(bed: Bed) {
+async fn ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it(test_app: TestApp) {
     for error in ["access_denied", "server_error", "invalid_scope", "whatever"] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         stage.up.tell(Lie::error(error));
         let (mut browser, login, back) = stage.gone().await;
         let answer = browser.open(&back.path()).await;
@@ -102,8 +102,8 @@ async fn ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it(bed: Bed) 
     }
 }
 
-async fn r_38_up_provider_disabled_between_start_and_callback(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_38_up_provider_disabled_between_start_and_callback(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, login, back) = stage.gone().await;
     stage.set(|provider| provider.enabled = false);
     let page = browser.open(&login.url[url::Position::BeforePath..]).await;
@@ -118,10 +118,10 @@ async fn r_38_up_provider_disabled_between_start_and_callback(bed: Bed) {
         .await;
     assert_eq!(stage.up.count(Place::Token), 0);
 
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, login) = stage.at_login().await;
     stage.set(|provider| provider.enabled = false);
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let answer = stage.press(&mut browser, &login).await;
     stage
         .check(
@@ -133,34 +133,34 @@ async fn r_38_up_provider_disabled_between_start_and_callback(bed: Bed) {
     assert_eq!(stage.up.total(), 0);
 }
 
-async fn r_40_up_user_disabled(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_40_up_user_disabled(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("while it is well").await;
     let person = entity::user::Entity::find()
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     user::set_state(&tx, person.id, user::State::Disabled)
         .await
         .unwrap();
     tx.commit().await.unwrap();
     let (mut browser, _, back) = stage.gone().await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let answer = browser.open(&back.path()).await;
     stage
         .check(&before, &answer, ("locked out", 403, "up_user_disabled"))
         .await;
 }
 
-async fn up_sign_up_closed_says_so_to_whoever_is_new(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
-    bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
+async fn up_sign_up_closed_says_so_to_whoever_is_new(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
+    test_app.configure(|config| config.magic_link.sign_up = SignUp::Closed);
     let (mut browser, _, back) = stage.gone().await;
     let page = browser.open(&back.path()).await;
     assert_eq!(
-        (page.status, reasons(&bed).await),
+        (page.status, reasons(&test_app).await),
         (StatusCode::FORBIDDEN, vec!["up_sign_up_closed".to_owned()])
     );
     assert!(
@@ -170,15 +170,15 @@ async fn up_sign_up_closed_says_so_to_whoever_is_new(bed: Bed) {
     );
     assert_eq!(
         entity::user::Entity::find()
-            .all(bed.app.db.read())
+            .all(test_app.app.db.read())
             .await
             .unwrap(),
         []
     );
 }
 
-async fn ue_05_the_provider_is_gone_and_mail_goes_on(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn ue_05_the_provider_is_gone_and_mail_goes_on(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("before").await;
     stage.up.go_down();
     let (mut browser, login) = stage.at_login().await;
@@ -196,12 +196,12 @@ async fn ue_05_the_provider_is_gone_and_mail_goes_on(bed: Bed) {
     );
 }
 
-async fn up_03_tickets_flushed_in_mid_flow_begin_again(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn up_03_tickets_flushed_in_mid_flow_begin_again(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
-    let before = Kept::of(&bed).await;
-    let answer = if bed.app.db.is_postgres() {
-        let (mut redis, keys) = bed.redis().await;
+    let before = Kept::of(&test_app).await;
+    let answer = if test_app.app.db.is_postgres() {
+        let (mut redis, keys) = test_app.redis().await;
         assert!(!keys.is_empty());
         let () = redis::cmd("DEL")
             .arg(&keys)
@@ -211,7 +211,7 @@ async fn up_03_tickets_flushed_in_mid_flow_begin_again(bed: Bed) {
         browser.open(&back.path()).await
     } else {
         // The same database in a new process: its tickets are gone.
-        let again = bed.copy().await;
+        let again = test_app.copy().await;
         let mut there = again.browser();
         there.cookies.clone_from(&browser.cookies);
         there.open(&back.path()).await
@@ -253,15 +253,15 @@ async fn dj_08_a_service_starts_and_serves_while_its_provider_is_silent() {
     let page = browser.open(&link).await;
     let done = browser.submit(&page, "link", &[]).await;
     browser.settle(done).await;
-    assert!(browser.cookie("sid").is_some(), "{}", stage.trouble());
+    assert!(browser.cookie("sid").is_some(), "{}", stage.page_error());
     drop(held);
     assert!(stage.faults().is_empty(), "{:?}", stage.faults());
 }
 
-async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(bed: Bed) {
+async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(test_app: TestApp) {
     let (stage, other) = (
-        Stage::new(&bed, json!({})).await,
-        Stage::new(&bed, json!({})).await,
+        Stage::new(&test_app, json!({})).await,
+        Stage::new(&test_app, json!({})).await,
     );
     let (mut browser, mut another) = (
         stage.signs_in("before").await,
@@ -281,7 +281,7 @@ async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(bed: Bed) {
         .collect();
     assert_eq!(commands.len(), 2, "{part}");
     for command in commands {
-        bed.entree(&format!("users {}", command.replace("office", &stage.id)));
+        test_app.entree(&format!("users {}", command.replace("office", &stage.id)));
     }
     assert!(browser.account().await.is_none(), "its session");
     assert!(another.account().await.is_some(), "not another provider's");
@@ -294,11 +294,11 @@ async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(bed: Bed) {
     other.signs_in("afterwards").await;
 }
 
-async fn cb_02_an_answer_over_eight_kibibytes_is_not_read(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn cb_02_an_answer_over_eight_kibibytes_is_not_read(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
     let most = 8192 - back.query().len() - "&filler=".len();
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let answer = browser
         .open(&back.clone().with("filler", &"x".repeat(most + 1)).path())
         .await;
@@ -320,9 +320,9 @@ async fn cb_02_an_answer_over_eight_kibibytes_is_not_read(bed: Bed) {
     );
 }
 
-async fn a_callback_takes_at_most_ten_seconds(bed: Bed) {
+async fn a_callback_takes_at_most_ten_seconds(test_app: TestApp) {
     // Each call by itself would be in time: 4.5 s for the keys, the token, userinfo, 13.5 s in all.
-    let stage = Stage::new(&bed, json!({"userinfo": "always"})).await;
+    let stage = Stage::new(&test_app, json!({"userinfo": "always"})).await;
     let (mut browser, _, back) = stage.gone().await;
     stage.up.slow_down(std::time::Duration::from_millis(4_500));
     let begin = std::time::Instant::now();
@@ -338,7 +338,7 @@ async fn a_callback_takes_at_most_ten_seconds(bed: Bed) {
         "{}",
         answer.summary()
     );
-    assert_eq!(count(&bed, "users").await, 0);
+    assert_eq!(count(&test_app, "users").await, 0);
 }
 
 /// with the ticket store away nobody is sent anywhere, and nobody comes in.
@@ -348,16 +348,16 @@ async fn r_39_up_store_down() {
         return;
     };
     let own = |config: &mut Config| config.tickets.url = Text::new(redis.url().to_owned());
-    let Some(bed) = Bed::servers_with(own).await else {
+    let Some(test_app) = TestApp::servers_with(own).await else {
         return;
     };
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut under_way, _, back) = stage.gone().await;
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     let login = browser.open("/login").await;
     let asked = stage.up.total();
     redis.kill();
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let answer = stage.press(&mut browser, &login).await;
     stage
         .check(&before, &answer, ("at the start", 503, "up_store_down"))
@@ -378,7 +378,7 @@ async fn r_39_up_store_down() {
         (None, asked),
         "nothing was sent"
     );
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let answer = under_way.open(&back.path()).await;
     stage
         .check(&before, &answer, ("at the callback", 503, "up_store_down"))

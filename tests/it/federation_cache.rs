@@ -16,9 +16,9 @@ use testkit::{
 use url::Url;
 
 use crate::{
-    bed::{Bed, Browser},
     federation::Stage,
     oauth::settle,
+    test_app::{Browser, TestApp},
 };
 
 on_both!(
@@ -31,7 +31,7 @@ on_both!(
 
 /// Lets time pass for both sides.
 fn pass(stage: &Stage<'_>, seconds: u32) {
-    stage.bed.pass(seconds.into());
+    stage.test_app.pass(seconds.into());
     stage.up.pass(seconds.into());
 }
 
@@ -43,7 +43,7 @@ fn read(stage: &Stage<'_>) -> (usize, usize) {
     )
 }
 
-async fn dj_02_documents_are_fresh_as_long_as_they_say_within_bounds(bed: Bed) {
+async fn dj_02_documents_are_fresh_as_long_as_they_say_within_bounds(test_app: TestApp) {
     // What the document says, and after how many seconds it is still, and no longer, fresh.
     for (says, fresh, stale) in [
         ("", 2_800, 3_700),
@@ -51,7 +51,7 @@ async fn dj_02_documents_are_fresh_as_long_as_they_say_within_bounds(bed: Bed) {
         ("max-age=1", 200, 400),
         ("max-age=999999", 60_000, 87_000),
     ] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         if !says.is_empty() {
             for place in [Place::Discovery, Place::Jwks] {
                 stage.up.tell(Lie::Head(place, "cache-control", says));
@@ -71,8 +71,8 @@ async fn dj_02_documents_are_fresh_as_long_as_they_say_within_bounds(bed: Bed) {
     }
 }
 
-async fn dj_02_an_etag_is_given_back(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn dj_02_an_etag_is_given_back(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     for place in [Place::Discovery, Place::Jwks] {
         stage.up.tell(Lie::Head(place, "etag", "\"v1\""));
     }
@@ -95,8 +95,8 @@ async fn dj_02_an_etag_is_given_back(bed: Bed) {
     stage.signs_in("after 304").await;
 }
 
-async fn dj_03_a_hundred_logins_on_a_cold_cache_ask_once(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn dj_03_a_hundred_logins_on_a_cold_cache_ask_once(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let mut ready: Vec<(Browser<'_>, Request)> = Vec::new();
     for _ in 0..100 {
         let (browser, login) = stage.at_login().await;
@@ -143,8 +143,8 @@ async fn dj_03_a_hundred_logins_on_a_cold_cache_ask_once(bed: Bed) {
     assert!(failed.is_empty(), "{} of 100: {}", failed.len(), failed[0]);
 }
 
-async fn dj_05_a_removed_key_fails_one_lifetime_later(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"algs": ["RS256", "ES256"]})).await;
+async fn dj_05_a_removed_key_fails_one_lifetime_later(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"algs": ["RS256", "ES256"]})).await;
     stage.up.tell(Lie::Sign(Sign::Es256));
     stage.signs_in("while it is listed").await;
     stage.up.tell(Lie::json(Place::Jwks, |jwks| {
@@ -165,8 +165,8 @@ async fn dj_05_a_removed_key_fails_one_lifetime_later(bed: Bed) {
         .unwrap();
 }
 
-async fn dj_10_keys_rotated_just_before_a_login(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn dj_10_keys_rotated_just_before_a_login(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("with the first keys").await;
     let (mut browser, _, back) = stage.gone().await;
     // In mid-flight: the code is under way, the token will have the new key.
@@ -207,9 +207,9 @@ async fn identified(stage: &Stage<'_>, providers: &Providers) -> Result<(), Code
 /// DJ-04. The forced refresh is one, whether the names differ or not; a minute later there may be another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dj_04_a_thousand_tokens_with_unknown_keys_ask_once() {
-    let bed = Bed::embedded().await;
-    let stage = Stage::new(&bed, json!({})).await;
-    let providers = Providers::new(&bed.app);
+    let test_app = TestApp::embedded().await;
+    let stage = Stage::new(&test_app, json!({})).await;
+    let providers = Providers::new(&test_app.app);
     assert_eq!(identified(&stage, &providers).await, Ok(()));
     assert_eq!(read(&stage), (1, 1));
     let number = std::sync::atomic::AtomicUsize::new(0);
@@ -249,9 +249,9 @@ async fn dj_04_a_thousand_tokens_with_unknown_keys_ask_once() {
 /// DJ-04: a bad signature under a known name may mean that the key was changed under it: one refresh.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dj_04_a_bad_signature_refreshes_under_the_same_limit() {
-    let bed = Bed::embedded().await;
-    let stage = Stage::new(&bed, json!({})).await;
-    let providers = Providers::new(&bed.app);
+    let test_app = TestApp::embedded().await;
+    let stage = Stage::new(&test_app, json!({})).await;
+    let providers = Providers::new(&test_app.app);
     assert_eq!(identified(&stage, &providers).await, Ok(()));
     stage.up.tell(Lie::Sign(Sign::Stranger));
     for _ in 0..20 {

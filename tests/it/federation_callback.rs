@@ -8,9 +8,9 @@ use testkit::{
 };
 
 use crate::{
-    bed::{Bed, Browser},
     federation::{Kept, Stage, at_client, bring, post_back},
     oauth::{Attempt, settle},
+    test_app::{Browser, TestApp},
 };
 
 on_both!(
@@ -43,11 +43,11 @@ async fn and_then_works(stage: &Stage<'_>, browser: &mut Browser<'_>, path: &str
     assert_eq!(stage.up.count(Place::Token), 1, "{why}");
 }
 
-async fn r_07_cb_01_up_method(bed: Bed) {
+async fn r_07_cb_01_up_method(test_app: TestApp) {
     for method in [Method::HEAD, Method::POST] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         let (mut browser, _, back) = stage.gone().await;
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = if method == Method::POST {
             post_back(&mut browser, &back).await
         } else {
@@ -59,9 +59,9 @@ async fn r_07_cb_01_up_method(bed: Bed) {
         and_then_works(&stage, &mut browser, &back.path(), method.as_str()).await;
     }
     for method in [Method::GET, Method::HEAD] {
-        let stage = Stage::new(&bed, json!({"response_mode": "form_post"})).await;
+        let stage = Stage::new(&test_app, json!({"response_mode": "form_post"})).await;
         let (mut browser, _, back) = stage.gone().await;
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = bring(&mut browser, method.clone(), &back.path()).await;
         stage
             .check(
@@ -74,11 +74,11 @@ async fn r_07_cb_01_up_method(bed: Bed) {
     }
 }
 
-async fn r_08_cb_02_up_param_duplicate(bed: Bed) {
+async fn r_08_cb_02_up_param_duplicate(test_app: TestApp) {
     for name in ["state", "code", "iss", "error"] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         let (mut browser, _, back) = stage.gone().await;
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let value = back.get(name).unwrap_or("x").to_owned();
         let twice = format!("{}&{name}={value}&{name}={value}", back.path());
         let answer = browser.open(&twice).await;
@@ -87,7 +87,7 @@ async fn r_08_cb_02_up_param_duplicate(bed: Bed) {
             .await;
         and_then_works(&stage, &mut browser, &back.path(), name).await;
     }
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
     and_then_works(
         &stage,
@@ -98,8 +98,8 @@ async fn r_08_cb_02_up_param_duplicate(bed: Bed) {
     .await;
 }
 
-async fn r_09_cb_02_up_state_malformed(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_09_cb_02_up_state_malformed(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
     let state = back.get("state").unwrap().to_owned();
     let path = back.to.path();
@@ -112,7 +112,7 @@ async fn r_09_cb_02_up_state_malformed(bed: Bed) {
         ("a plus", format!("code=x&state={}%2B", &state[1..])),
         ("a blank", format!("code=x&state={}+", &state[1..])),
     ] {
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser.open(&format!("{path}?{query}")).await;
         stage
             .check(&before, &answer, (why, 400, "up_state_malformed"))
@@ -120,7 +120,7 @@ async fn r_09_cb_02_up_state_malformed(bed: Bed) {
     }
     // The query is at most 8 KiB, and not a byte longer.
     for (length, works) in [(8193, false), (8192, true)] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         let (mut browser, _, back) = stage.gone().await;
         let path = format!("{}&more=", back.path());
         let query = path.len() - path.find('?').unwrap() - 1;
@@ -128,7 +128,7 @@ async fn r_09_cb_02_up_state_malformed(bed: Bed) {
         if works {
             and_then_works(&stage, &mut browser, &path, "8 KiB").await;
         } else {
-            let before = Kept::of(&bed).await;
+            let before = Kept::of(&test_app).await;
             let answer = browser.open(&path).await;
             stage
                 .check(&before, &answer, ("over 8 KiB", 400, "up_state_malformed"))
@@ -138,18 +138,18 @@ async fn r_09_cb_02_up_state_malformed(bed: Bed) {
     and_then_works(&stage, &mut browser, &back.path(), "after all that").await;
 }
 
-async fn r_10_cb_05_up_state_unknown(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_10_cb_05_up_state_unknown(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let other = back.clone().with("state", &"A".repeat(43));
     let answer = browser.open(&other.path()).await;
     stage
         .check(&before, &answer, ("random", 400, "up_state_unknown"))
         .await;
 
-    bed.pass(601);
-    let before = Kept::of(&bed).await;
+    test_app.pass(601);
+    let before = Kept::of(&test_app).await;
     let answer = browser.open(&back.path()).await;
     stage
         .check(&before, &answer, ("601 s old", 400, "up_state_unknown"))
@@ -157,13 +157,13 @@ async fn r_10_cb_05_up_state_unknown(bed: Bed) {
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
-async fn r_11_cb_04_up_state_used(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_11_cb_04_up_state_used(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
     let mut thief = browser.clone();
     let first = browser.open(&back.path()).await;
     assert!(browser.is_signed_in(), "{}", first.summary());
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let answer = thief.open(&back.path()).await;
     stage
         .check(&before, &answer, ("the second use", 400, "up_state_used"))
@@ -172,10 +172,10 @@ async fn r_11_cb_04_up_state_used(bed: Bed) {
     assert_eq!(stage.up.count(Place::Token), 1);
 }
 
-async fn r_12_cb_05_up_provider_mismatch(bed: Bed) {
+async fn r_12_cb_05_up_provider_mismatch(test_app: TestApp) {
     let (stage, other) = (
-        Stage::new(&bed, json!({})).await,
-        Stage::new(&bed, json!({})).await,
+        Stage::new(&test_app, json!({})).await,
+        Stage::new(&test_app, json!({})).await,
     );
     let (mut browser, login, mut back) = stage.gone().await;
     back.to
@@ -194,9 +194,9 @@ async fn r_12_cb_05_up_provider_mismatch(bed: Bed) {
     );
 }
 
-async fn r_13_cb_05_up_browser_mismatch(bed: Bed) {
+async fn r_13_cb_05_up_browser_mismatch(test_app: TestApp) {
     for foreign in [false, true] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         let (mut browser, login, back) = stage.gone().await;
         let mine = browser.cookies.clone();
         if foreign {
@@ -204,7 +204,7 @@ async fn r_13_cb_05_up_browser_mismatch(bed: Bed) {
         } else {
             browser.cookies.clear();
         }
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser.open(&back.path()).await;
         stage
             .check(
@@ -215,7 +215,7 @@ async fn r_13_cb_05_up_browser_mismatch(bed: Bed) {
             .await;
         browser.cookies = mine;
         // CB-04: it is spent for the right one too.
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser.open(&back.path()).await;
         stage
             .check(
@@ -234,7 +234,7 @@ async fn r_13_cb_05_up_browser_mismatch(bed: Bed) {
     }
 }
 
-async fn r_14_cb_06_up_iss_missing_up_iss_mismatch(bed: Bed) {
+async fn r_14_cb_06_up_iss_missing_up_iss_mismatch(test_app: TestApp) {
     for (why, advertised, change, code) in [
         ("absent", true, "", "up_iss_missing"),
         ("another's", true, "https://evil.example", "up_iss_mismatch"),
@@ -247,7 +247,7 @@ async fn r_14_cb_06_up_iss_missing_up_iss_mismatch(bed: Bed) {
         ("a slash", true, "/", "up_iss_mismatch"),
     ] {
         for error in [false, true] {
-            let stage = Stage::new(&bed, json!({})).await;
+            let stage = Stage::new(&test_app, json!({})).await;
             if advertised {
                 stage.up.sends_iss();
             }
@@ -267,22 +267,22 @@ async fn r_14_cb_06_up_iss_missing_up_iss_mismatch(bed: Bed) {
             assert_eq!(stage.up.count(Place::Token), 0, "{why}");
         }
     }
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.sends_iss();
     stage.signs_in("with the right one").await;
-    let stage = Stage::new(&bed, json!({"iss_param": "optional"})).await;
+    let stage = Stage::new(&test_app, json!({"iss_param": "optional"})).await;
     stage.up.sends_iss();
     stage.up.tell(Lie::parameter("iss", ""));
     stage.signs_in("absent, where it is optional").await;
-    let stage = Stage::new(&bed, json!({"iss_param": "required"})).await;
+    let stage = Stage::new(&test_app, json!({"iss_param": "required"})).await;
     stage
         .refused("absent, where it is required", 400, "up_iss_missing")
         .await;
 }
 
-async fn r_15_mix_up_an_honest_code_never_reaches_the_attacker(bed: Bed) {
-    let honest = Stage::new(&bed, json!({})).await;
-    let attacker = Stage::new(&bed, json!({})).await;
+async fn r_15_mix_up_an_honest_code_never_reaches_the_attacker(test_app: TestApp) {
+    let honest = Stage::new(&test_app, json!({})).await;
+    let attacker = Stage::new(&test_app, json!({})).await;
     // The person means the attacker's provider, which sends the browser on to the honest one.
     let (mut browser, login, at_attacker) = attacker.gone().await;
     let (_, _, at_honest) = honest.gone().await;
@@ -318,20 +318,20 @@ async fn r_15_mix_up_an_honest_code_never_reaches_the_attacker(bed: Bed) {
     );
 }
 
-async fn r_16_cb_07_up_code_missing(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_16_cb_07_up_code_missing(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::parameter("code", ""));
     stage
         .refused("neither code nor error", 400, "up_code_missing")
         .await;
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::parameter("error", "access_denied"));
     stage.refused("both: error wins", 200, "up_denied").await;
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
-async fn cb_03_an_answer_by_form_post_finds_its_browser_again(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"response_mode": "form_post"})).await;
+async fn cb_03_an_answer_by_form_post_finds_its_browser_again(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"response_mode": "form_post"})).await;
     let (mut browser, _, back) = stage.gone().await;
     let answer = post_back(&mut browser, &back).await;
     assert_eq!(answer.status, 303, "{}", answer.summary());
@@ -352,46 +352,46 @@ async fn cb_03_an_answer_by_form_post_finds_its_browser_again(bed: Bed) {
         page.summary()
     );
     // Once, and in this browser alone.
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let again = post_back(&mut browser, &back).await;
     stage
         .check(&before, &again, ("posted again", 400, "up_state_used"))
         .await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let again = browser.open(&to[url::Position::BeforePath..]).await;
     stage
         .check(&before, &again, ("the handle again", 400, "up_state_used"))
         .await;
     let unknown = back.clone().with("state", &"A".repeat(43));
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let never = post_back(&mut browser, &unknown).await;
     stage
         .check(&before, &never, ("never begun", 400, "up_state_unknown"))
         .await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let never = browser
         .open(&format!("{}?h={}", to.path(), "A".repeat(43)))
         .await;
     stage
         .check(&before, &never, ("no such handle", 400, "up_state_unknown"))
         .await;
-    let stage = Stage::new(&bed, json!({"response_mode": "form_post"})).await;
+    let stage = Stage::new(&test_app, json!({"response_mode": "form_post"})).await;
     let (mut browser, _, back) = stage.gone().await;
     let answer = post_back(&mut browser, &back).await;
     let (mut thief, _) = stage.at_login().await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let stolen = thief.follow(&answer).await;
     stage
         .check(&before, &stolen, ("stolen", 400, "up_browser_mismatch"))
         .await;
     assert!(!thief.is_signed_in());
     // Kept for a minute, by the store's own clock: no test moves that of Redis.
-    if !bed.app.db.is_postgres() {
-        let stage = Stage::new(&bed, json!({"response_mode": "form_post"})).await;
+    if !test_app.app.db.is_postgres() {
+        let stage = Stage::new(&test_app, json!({"response_mode": "form_post"})).await;
         let (mut browser, _, back) = stage.gone().await;
         let answer = post_back(&mut browser, &back).await;
-        bed.pass(61);
-        let before = Kept::of(&bed).await;
+        test_app.pass(61);
+        let before = Kept::of(&test_app).await;
         let late = browser.follow(&answer).await;
         stage
             .check(&before, &late, ("61 s old", 400, "up_state_unknown"))
@@ -400,13 +400,16 @@ async fn cb_03_an_answer_by_form_post_finds_its_browser_again(bed: Bed) {
     }
 }
 
-async fn cb_03_posted_answers_take_little_room(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"response_mode": "form_post"})).await;
+async fn cb_03_posted_answers_take_little_room(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"response_mode": "form_post"})).await;
     let (mut browser, _, back) = stage.gone().await;
     let first = post_back(&mut browser, &back).await;
     for status in [303, 303, 429, 429] {
         // From anywhere: whoever has the state may give it away.
-        assert_eq!(post_back(&mut bed.browser(), &back).await.status, status);
+        assert_eq!(
+            post_back(&mut test_app.browser(), &back).await.status,
+            status
+        );
     }
     let page = browser.follow(&first).await;
     let page = settle(&mut browser, page).await;
@@ -417,7 +420,7 @@ async fn cb_03_posted_answers_take_little_room(bed: Bed) {
     );
 
     // And many states from one network: the way there and one way back.
-    bed.configure(|config| {
+    test_app.configure(|config| {
         config.limits.authorize = vec![entree::config::Budget {
             count: 2,
             seconds: 600,
@@ -428,8 +431,8 @@ async fn cb_03_posted_answers_take_little_room(bed: Bed) {
     assert_eq!(post_back(&mut browser, &back).await.status, 429);
 }
 
-async fn up_05_the_button_is_a_form_of_ours_and_nothing_else(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn up_05_the_button_is_a_form_of_ours_and_nothing_else(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, login) = stage.at_login().await;
     let path = format!("/login/upstream/{}", stage.id);
     for method in [Method::GET, Method::HEAD] {
@@ -440,14 +443,14 @@ async fn up_05_the_button_is_a_form_of_ours_and_nothing_else(bed: Bed) {
         browser
             .posted(&path)
             .header("origin", "https://evil.example")
-            .body(crate::bed::encoded(&form.fields)),
+            .body(crate::test_app::encoded(&form.fields)),
         browser
             .posted(&path)
             .header("sec-fetch-site", "cross-site")
-            .body(crate::bed::encoded(&form.fields)),
+            .body(crate::test_app::encoded(&form.fields)),
         browser
             .posted(&path)
-            .header("origin", crate::bed::PUBLIC)
+            .header("origin", crate::test_app::PUBLIC)
             .body(String::new()),
     ] {
         let answer: Page = browser.send(request).await;
@@ -457,8 +460,8 @@ async fn up_05_the_button_is_a_form_of_ours_and_nothing_else(bed: Bed) {
     assert_eq!(stage.up.total(), 0, "nobody was asked for a forged form");
 }
 
-async fn up_02_up_04_up_06_up_07_the_request_to_the_provider(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn up_02_up_04_up_06_up_07_the_request_to_the_provider(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, login) = stage.at_login().await;
     let page = stage.press(&mut browser, &login).await;
     assert_eq!((page.status.as_u16(), page.location()), (200, None));
@@ -527,9 +530,9 @@ fn hint(page: &Page) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-async fn up_07_the_provider_hears_of_a_typed_address_and_of_no_clients_hint(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
-    let mut browser = bed.browser();
+async fn up_07_the_provider_hears_of_a_typed_address_and_of_no_clients_hint(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
+    let mut browser = test_app.browser();
     let asked = browser
         .open(
             &Attempt::new()

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use testkit::upstream::{CLIENT_ID, Lie, Place};
 
 use crate::{
-    bed::Bed,
     federation::{Row, Stage, refuse},
+    test_app::TestApp,
 };
 
 on_both!(
@@ -45,14 +45,14 @@ fn moved(why: &'static str, name: &'static str, seconds: i64) -> Row {
     Row::new(why, 502, vec![Lie::claims(change)])
 }
 
-async fn r_26_it_03_pr_02_up_iss_claim(bed: Bed) {
+async fn r_26_it_03_pr_02_up_iss_claim(test_app: TestApp) {
     let changed = |why, change: fn(&str) -> Value| {
         let lie =
             Lie::claims(move |claims| claims["iss"] = change(claims["iss"].as_str().unwrap()));
         Row::new(why, 502, vec![lie])
     };
     refuse(
-        &bed,
+        &test_app,
         "up_iss_claim",
         vec![
             claim("missing", "iss", Value::Null),
@@ -68,9 +68,9 @@ async fn r_26_it_03_pr_02_up_iss_claim(bed: Bed) {
     .await;
 }
 
-async fn r_27_it_03_up_aud_up_azp(bed: Bed) {
+async fn r_27_it_03_up_aud_up_azp(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_aud",
         vec![
             claim("missing", "aud", Value::Null),
@@ -87,7 +87,7 @@ async fn r_27_it_03_up_aud_up_azp(bed: Bed) {
     )
     .await;
     refuse(
-        &bed,
+        &test_app,
         "up_azp",
         vec![
             claim("another's", "azp", json!("another client")),
@@ -95,15 +95,15 @@ async fn r_27_it_03_up_aud_up_azp(bed: Bed) {
         ],
     )
     .await;
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::claim("aud", json!([CLIENT_ID])));
     stage.up.tell(Lie::claim("azp", json!(CLIENT_ID)));
     stage.signs_in("an array of one, and azp").await;
 }
 
-async fn r_28_it_05_up_expired(bed: Bed) {
+async fn r_28_it_05_up_expired(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_expired",
         vec![
             moved("a minute ago", "exp", -60),
@@ -117,9 +117,9 @@ async fn r_28_it_05_up_expired(bed: Bed) {
     .await;
 }
 
-async fn r_29_it_05_up_iat_up_nbf(bed: Bed) {
+async fn r_29_it_05_up_iat_up_nbf(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_iat",
         vec![
             moved("too young", "iat", 63),
@@ -130,7 +130,7 @@ async fn r_29_it_05_up_iat_up_nbf(bed: Bed) {
     )
     .await;
     refuse(
-        &bed,
+        &test_app,
         "up_nbf",
         vec![
             moved("not yet", "nbf", 63),
@@ -140,9 +140,9 @@ async fn r_29_it_05_up_iat_up_nbf(bed: Bed) {
     .await;
 }
 
-async fn it_05_a_clock_a_little_off_is_no_reason(bed: Bed) {
+async fn it_05_a_clock_a_little_off_is_no_reason(test_app: TestApp) {
     for (name, seconds) in [("exp", -50), ("iat", 55), ("iat", -590), ("nbf", 55)] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         let change = move |claims: &mut Value| {
             let now = claims["iat"].as_i64().unwrap();
             claims["iat"] = (now - 300).into();
@@ -153,9 +153,9 @@ async fn it_05_a_clock_a_little_off_is_no_reason(bed: Bed) {
     }
 }
 
-async fn r_30_it_06_up_nonce(bed: Bed) {
+async fn r_30_it_06_up_nonce(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_nonce",
         vec![
             claim("missing", "nonce", Value::Null),
@@ -166,7 +166,7 @@ async fn r_30_it_06_up_nonce(bed: Bed) {
     )
     .await;
     // BCP §4.5: the token of another flow, injected.
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut other, page) = stage.at_login().await;
     let page = stage.press(&mut other, &page).await;
     stage.up.visit(&page).await;
@@ -177,9 +177,9 @@ async fn r_30_it_06_up_nonce(bed: Bed) {
     stage.refused("another flow's", 502, "up_nonce").await;
 }
 
-async fn r_31_it_07_up_at_hash(bed: Bed) {
+async fn r_31_it_07_up_at_hash(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_at_hash",
         vec![
             claim(
@@ -192,14 +192,14 @@ async fn r_31_it_07_up_at_hash(bed: Bed) {
         ],
     )
     .await;
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::claim("at_hash", Value::Null));
     stage.signs_in("it is optional with a code").await;
 }
 
-async fn r_32_it_08_up_sub(bed: Bed) {
+async fn r_32_it_08_up_sub(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_sub",
         vec![
             claim("missing", "sub", Value::Null),
@@ -211,7 +211,7 @@ async fn r_32_it_08_up_sub(bed: Bed) {
         ],
     )
     .await;
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     let longest = stage.id.repeat(255).chars().take(255).collect::<String>();
     stage.up.tell(Lie::Claims(Box::new(move |claims| {
         claims["sub"] = json!(longest)
@@ -219,10 +219,10 @@ async fn r_32_it_08_up_sub(bed: Bed) {
     stage.signs_in("255 letters").await;
 }
 
-async fn r_34_it_11_up_userinfo_sub(bed: Bed) {
+async fn r_34_it_11_up_userinfo_sub(test_app: TestApp) {
     let asks = || json!({"userinfo": "always"});
     refuse(
-        &bed,
+        &test_app,
         "up_userinfo_sub",
         vec![
             Row::new(
@@ -240,13 +240,13 @@ async fn r_34_it_11_up_userinfo_sub(bed: Bed) {
         ],
     )
     .await;
-    let stage = Stage::new(&bed, asks()).await;
+    let stage = Stage::new(&test_app, asks()).await;
     stage.signs_in("the same subject").await;
     assert!(stage.up.count(Place::Userinfo) > 0);
 }
 
-async fn it_11_the_id_token_wins_over_userinfo(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"userinfo": "always"})).await;
+async fn it_11_the_id_token_wins_over_userinfo(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"userinfo": "always"})).await;
     stage.up.tell(Lie::member(
         Place::Userinfo,
         "email",
@@ -260,9 +260,9 @@ async fn it_11_the_id_token_wins_over_userinfo(bed: Bed) {
     );
 }
 
-async fn r_35_it_10_up_claims_malformed(bed: Bed) {
+async fn r_35_it_10_up_claims_malformed(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_claims_malformed",
         vec![
             claim("locale as an object", "locale", json!({"en": true})),
@@ -280,7 +280,7 @@ async fn r_35_it_10_up_claims_malformed(bed: Bed) {
 }
 
 /// DESIGN §8: `amr` as the provider says. What it says is no word of ours, and none that reads like one.
-async fn amr_of_a_provider_is_plain_words_and_none_of_ours(bed: Bed) {
+async fn amr_of_a_provider_is_plain_words_and_none_of_ours(test_app: TestApp) {
     let long = "x".repeat(33);
     let told = json!([
         "urn:entree:acr:email",
@@ -294,11 +294,11 @@ async fn amr_of_a_provider_is_plain_words_and_none_of_ours(bed: Bed) {
         "é",
         "mfa_2-x"
     ]);
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::claim("amr", told));
     stage.signs_in("with words of all kinds").await;
     let session = entity::session::Entity::find()
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();

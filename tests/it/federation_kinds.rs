@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use testkit::upstream::{Lie, Place, Reply, Sign, Upstream};
 
 use crate::{
-    bed::Bed,
     federation::{Row, Stage, at_client, count, refuse},
     oauth::sign_in_from,
+    test_app::TestApp,
 };
 
 on_both!(
@@ -27,9 +27,9 @@ on_both!(
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const OTHER: &str = "99999999-2222-3333-4444-555555555555";
 
-async fn pr_01_keycloak_by_configuration_alone(bed: Bed) {
+async fn pr_01_keycloak_by_configuration_alone(test_app: TestApp) {
     let realm = |up: &Upstream| json!({"kind": "keycloak", "issuer": format!("{}/realms/ballet", up.url())});
-    let stage = Stage::with(&bed, realm).await;
+    let stage = Stage::with(&test_app, realm).await;
     stage
         .up
         .call_itself(&format!("{}/realms/ballet", stage.up.url()));
@@ -52,31 +52,31 @@ async fn pr_01_keycloak_by_configuration_alone(bed: Bed) {
         .refused("another realm's", 400, "up_iss_mismatch")
         .await;
 
-    let stage = Stage::with(&bed, realm).await;
+    let stage = Stage::with(&test_app, realm).await;
     stage
         .start_refused("the issuer without its realm", 503, "up_discovery_issuer")
         .await;
 }
 
-async fn pr_01_gitlab_by_configuration_alone(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"kind": "gitlab"})).await;
+async fn pr_01_gitlab_by_configuration_alone(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"kind": "gitlab"})).await;
     stage.signs_in("an instance of one's own").await;
     stage.up.tell(Lie::claim("aud", json!("another")));
     stage.refused("another client's token", 502, "up_aud").await;
 }
 
-async fn r_36_pr_01_google_up_hd(bed: Bed) {
+async fn r_36_pr_01_google_up_hd(test_app: TestApp) {
     let school = || json!({"kind": "google", "trust": null, "hosted_domains": ["school.example"]});
     for (why, hd) in [
         ("absent", Value::Null),
         ("another", json!("evil.example")),
         ("a list", json!(["school.example"])),
     ] {
-        let stage = Stage::new(&bed, school()).await;
+        let stage = Stage::new(&test_app, school()).await;
         stage.up.tell(Lie::claim("hd", hd.clone()));
         stage.refused(why, 403, "up_hd").await;
     }
-    let stage = Stage::new(&bed, school()).await;
+    let stage = Stage::new(&test_app, school()).await;
     stage.up.tell(Lie::claim("hd", json!("school.example")));
     stage.signs_in("of the school").await;
     // Google sends iss without saying so.
@@ -87,9 +87,9 @@ async fn r_36_pr_01_google_up_hd(bed: Bed) {
     stage.signs_in("with iss").await;
 }
 
-async fn pr_01_google_is_authoritative_for_its_own_mailboxes_alone(bed: Bed) {
-    let users = count(&bed, "users").await;
-    let stage = Stage::new(&bed, json!({"kind": "google", "trust": null})).await;
+async fn pr_01_google_is_authoritative_for_its_own_mailboxes_alone(test_app: TestApp) {
+    let users = count(&test_app, "users").await;
+    let stage = Stage::new(&test_app, json!({"kind": "google", "trust": null})).await;
     let (browser, page) = stage.walk().await;
     assert!(
         !browser.is_signed_in() && page.has("form#sign-in"),
@@ -101,12 +101,12 @@ async fn pr_01_google_is_authoritative_for_its_own_mailboxes_alone(bed: Bed) {
         claims["email"] = json!(gmail)
     })));
     stage.signs_in("gmail.com").await;
-    let stage = Stage::new(&bed, json!({"kind": "google", "trust": null})).await;
+    let stage = Stage::new(&test_app, json!({"kind": "google", "trust": null})).await;
     stage.up.tell(Lie::claim("hd", json!("upstream.test")));
     stage.signs_in("a Workspace domain").await;
-    assert_eq!(count(&bed, "users").await, users + 2);
+    assert_eq!(count(&test_app, "users").await, users + 2);
     // What Google has not verified it is not authoritative for.
-    let stage = Stage::new(&bed, json!({"kind": "google", "trust": null})).await;
+    let stage = Stage::new(&test_app, json!({"kind": "google", "trust": null})).await;
     stage.up.tell(Lie::claim("hd", json!("upstream.test")));
     stage.up.tell(Lie::claim("email_verified", json!(false)));
     let (browser, _) = stage.walk().await;
@@ -114,8 +114,8 @@ async fn pr_01_google_is_authoritative_for_its_own_mailboxes_alone(bed: Bed) {
 }
 
 /// A provider for people of many directories, whose tokens are of one.
-async fn entra(bed: &Bed, more: Value) -> Stage<'_> {
-    let stage = Stage::with(bed, |up| {
+async fn entra(test_app: &TestApp, more: Value) -> Stage<'_> {
+    let stage = Stage::with(test_app, |up| {
         let mut settings = json!({
             "kind": "entra", "tenant": "common", "issuer": format!("{}/{{tenantid}}/v2.0", up.url()),
         });
@@ -139,8 +139,8 @@ async fn entra(bed: &Bed, more: Value) -> Stage<'_> {
     stage
 }
 
-async fn r_36_r_24_pr_01_entra_up_tenant(bed: Bed) {
-    let stage = entra(&bed, json!({})).await;
+async fn r_36_r_24_pr_01_entra_up_tenant(test_app: TestApp) {
+    let stage = entra(&test_app, json!({})).await;
     stage.signs_in("of any directory").await;
     assert_eq!(
         stage.up.requests(Place::Discovery)[0].path,
@@ -152,7 +152,7 @@ async fn r_36_r_24_pr_01_entra_up_tenant(bed: Bed) {
                          status: u16,
                          code: &str,
                          more: Value| {
-        let stage = entra(&bed, more).await;
+        let stage = entra(&test_app, more).await;
         let base = stage.up.url();
         stage.up.tell(Lie::Claims(Box::new(move |claims| {
             lie(claims, base.clone())
@@ -208,11 +208,11 @@ async fn r_36_r_24_pr_01_entra_up_tenant(bed: Bed) {
         json!({"tenants": [OTHER]}),
     )
     .await;
-    let stage = entra(&bed, json!({"tenants": [TENANT]})).await;
+    let stage = entra(&test_app, json!({"tenants": [TENANT]})).await;
     stage.signs_in("of the list").await;
 
     // A key that says it is another directory's.
-    let stage = entra(&bed, json!({})).await;
+    let stage = entra(&test_app, json!({})).await;
     let base = stage.up.url();
     stage.up.tell(Lie::json(Place::Jwks, move |jwks| {
         for key in jwks["keys"].as_array_mut().unwrap() {
@@ -224,10 +224,10 @@ async fn r_36_r_24_pr_01_entra_up_tenant(bed: Bed) {
         .await;
 }
 
-async fn pr_01_entra_word_about_an_address(bed: Bed) {
+async fn pr_01_entra_word_about_an_address(test_app: TestApp) {
     // `email` is not for authorization: a mail is asked for, whatever xms_edov says.
     for edov in [json!(true), json!(1), json!("1"), json!(false), Value::Null] {
-        let stage = entra(&bed, json!({"trust": null})).await;
+        let stage = entra(&test_app, json!({"trust": null})).await;
         stage.up.tell(Lie::Claims(Box::new(move |claims| {
             claims["xms_edov"] = edov.clone()
         })));
@@ -240,8 +240,8 @@ async fn pr_01_entra_word_about_an_address(bed: Bed) {
     }
 }
 
-async fn pr_01_github(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"kind": "github", "trust": null})).await;
+async fn pr_01_github(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"kind": "github", "trust": null})).await;
     let (browser, page) = stage.walk().await;
     assert!(
         !browser.is_signed_in(),
@@ -269,7 +269,7 @@ async fn pr_01_github(bed: Bed) {
     // What github.com has: its word is asserted, so the first time a mail proves the address. The login may be given to
     // somebody else; the number may not.
     let trusted = json!({"kind": "github", "trust": "asserted"});
-    let stage = Stage::new(&bed, trusted.clone()).await;
+    let stage = Stage::new(&test_app, trusted.clone()).await;
     let (mut browser, page) = stage.walk().await;
     assert!(!browser.is_signed_in(), "before the mail");
     let done = sign_in_from(&mut browser, &page, &stage.email).await;
@@ -283,8 +283,8 @@ async fn pr_01_github(bed: Bed) {
         .up
         .tell(Lie::member(Place::Userinfo, "login", json!("renamed")));
     stage.signs_in("renamed").await;
-    let users = count(&bed, "users").await;
-    assert_eq!(count(&bed, "user_identities").await, users);
+    let users = count(&test_app, "users").await;
+    assert_eq!(count(&test_app, "user_identities").await, users);
     for (why, emails) in [
         (
             "not verified",
@@ -300,7 +300,7 @@ async fn pr_01_github(bed: Bed) {
         ),
         ("none", json!([])),
     ] {
-        let stage = Stage::new(&bed, trusted.clone()).await;
+        let stage = Stage::new(&test_app, trusted.clone()).await;
         stage
             .up
             .tell(Lie::json(Place::Emails, move |list| *list = emails.clone()));
@@ -312,7 +312,7 @@ async fn pr_01_github(bed: Bed) {
             page.summary()
         );
     }
-    let stage = Stage::new(&bed, trusted).await;
+    let stage = Stage::new(&test_app, trusted).await;
     stage
         .up
         .tell(Lie::member(Place::Userinfo, "id", json!("ann")));
@@ -322,7 +322,7 @@ async fn pr_01_github(bed: Bed) {
     assert!(!at_client(&page));
 }
 
-async fn pr_01_github_errors_come_with_status_200(bed: Bed) {
+async fn pr_01_github_errors_come_with_status_200(test_app: TestApp) {
     let settings = json!({"kind": "github"});
     for (why, body, status) in [
         (
@@ -336,13 +336,13 @@ async fn pr_01_github_errors_come_with_status_200(bed: Bed) {
             502,
         ),
     ] {
-        let stage = Stage::new(&bed, settings.clone()).await;
+        let stage = Stage::new(&test_app, settings.clone()).await;
         stage
             .up
             .tell(Lie::reply(Place::Token, Reply::json(200, &body)));
         stage.refused(why, status, "up_token_http").await;
     }
-    let stage = Stage::new(&bed, settings).await;
+    let stage = Stage::new(&test_app, settings).await;
     stage.up.tell(Lie::reply(
         Place::Token,
         Reply::new(200, "application/x-www-form-urlencoded", "access_token=x"),
@@ -351,7 +351,7 @@ async fn pr_01_github_errors_come_with_status_200(bed: Bed) {
 }
 
 /// A kind presets what its provider needs, and none of it makes a check go away.
-async fn pr_01_r_22_r_26_r_27_r_30_no_kind_takes_a_token_that_is_wrong(bed: Bed) {
+async fn pr_01_r_22_r_26_r_27_r_30_no_kind_takes_a_token_that_is_wrong(test_app: TestApp) {
     for kind in ["google", "entra", "gitlab", "keycloak"] {
         let settings =
             || json!({"kind": kind, "tenant": if kind == "entra" { TENANT } else { "" }});
@@ -367,7 +367,7 @@ async fn pr_01_r_22_r_26_r_27_r_30_no_kind_takes_a_token_that_is_wrong(bed: Bed)
             ("up_expired", Lie::claim("exp", json!(1))),
         ] {
             refuse(
-                &bed,
+                &test_app,
                 code,
                 vec![Row::new(kind, 502, vec![lie]).with(settings())],
             )
@@ -376,9 +376,9 @@ async fn pr_01_r_22_r_26_r_27_r_30_no_kind_takes_a_token_that_is_wrong(bed: Bed)
     }
 }
 
-async fn cb_09_pr_01_a_client_may_authenticate_in_the_form(bed: Bed) {
+async fn cb_09_pr_01_a_client_may_authenticate_in_the_form(test_app: TestApp) {
     for auth in ["basic", "post"] {
-        let stage = Stage::new(&bed, json!({"auth": auth})).await;
+        let stage = Stage::new(&test_app, json!({"auth": auth})).await;
         stage.signs_in(auth).await;
         let request = &stage.up.requests(Place::Token)[0];
         assert_eq!(request.header("authorization").is_some(), auth == "basic");
@@ -386,8 +386,8 @@ async fn cb_09_pr_01_a_client_may_authenticate_in_the_form(bed: Bed) {
     }
 }
 
-async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"nonce_optional": true})).await;
+async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"nonce_optional": true})).await;
     stage.up.tell(Lie::claim("nonce", Value::Null));
     stage.signs_in("IT-06: the exception, with PKCE on").await;
     stage.up.honest();
@@ -401,7 +401,7 @@ async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(bed: Bed) {
         .await;
 
     let off = || json!({"pkce": false, "pkce_off_reason": "it refuses what it does not know"});
-    let stage = Stage::new(&bed, off()).await;
+    let stage = Stage::new(&test_app, off()).await;
     stage.up.knows_no_pkce();
     stage.signs_in("UP-06: with PKCE switched off").await;
     assert!(
@@ -415,7 +415,7 @@ async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(bed: Bed) {
     );
     let mut optional = off();
     optional["nonce_optional"] = json!(true);
-    let stage = Stage::new(&bed, optional).await;
+    let stage = Stage::new(&test_app, optional).await;
     stage.up.knows_no_pkce();
     stage.up.tell(Lie::claim("nonce", Value::Null));
     stage
@@ -426,18 +426,18 @@ async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(bed: Bed) {
         )
         .await;
 
-    let stage = Stage::new(&bed, json!({"string_booleans": true})).await;
+    let stage = Stage::new(&test_app, json!({"string_booleans": true})).await;
     stage.up.tell(Lie::claim("email_verified", json!("true")));
     stage
         .signs_in("where the provider is set to write them as text")
         .await;
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::claim("email_verified", json!("true")));
     stage
         .refused("DESIGN §8: only by setting", 502, "up_claims_malformed")
         .await;
 
-    let stage = Stage::new(&bed, json!({"require_kid": true})).await;
+    let stage = Stage::new(&test_app, json!({"require_kid": true})).await;
     stage.up.tell(Lie::header("kid", Value::Null));
     stage
         .refused("no kid where it is required", 502, "up_key_unknown")

@@ -10,9 +10,9 @@ use testkit::{
 };
 
 use crate::{
-    bed::{Bed, Browser},
     federation::{Kept, Stage, at_client, count, post_back, reasons},
     oauth::{settle, signed_in},
+    test_app::{Browser, TestApp},
 };
 
 on_both!(
@@ -40,8 +40,8 @@ on_both!(
 );
 
 /// Trust none, as any OpenID Provider has it unless ops say otherwise.
-pub(crate) async fn untrusted(bed: &Bed) -> Stage<'_> {
-    Stage::new(bed, json!({"trust": null})).await
+pub(crate) async fn untrusted(test_app: &TestApp) -> Stage<'_> {
+    Stage::new(test_app, json!({"trust": null})).await
 }
 
 /// From `/login` through the provider; gives what is brought back.
@@ -72,39 +72,41 @@ pub(crate) fn asks_for_address(page: &Page) -> String {
 /// Proves an address from that page by the mailed link, in this browser.
 pub(crate) async fn prove(browser: &mut Browser<'_>, page: &Page, email: &str) -> Page {
     // Letters go out several at a time: what was written before must not pass for the newest.
-    browser.bed.post().await;
+    browser.test_app.post().await;
     let answer = browser.submit(page, "sign-in", &[("email", email)]).await;
     let waiting = settle(browser, answer).await;
     assert!(waiting.has("form#code"), "{}", waiting.summary());
-    let link = browser.bed.mail(email).await.link();
+    let link = browser.test_app.mail(email).await.link();
     let done = browser.click(&link).await;
     settle(browser, done).await
 }
 
-async fn identities(bed: &Bed) -> Vec<user_identity::Model> {
+async fn identities(test_app: &TestApp) -> Vec<user_identity::Model> {
     user_identity::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap()
 }
 
-async fn users(bed: &Bed) -> (i64, i64, i64) {
+async fn users(test_app: &TestApp) -> (i64, i64, i64) {
     (
-        count(bed, "users").await,
-        count(bed, "user_emails").await,
-        count(bed, "user_identities").await,
+        count(test_app, "users").await,
+        count(test_app, "user_emails").await,
+        count(test_app, "user_identities").await,
     )
 }
 
-async fn lk_06_an_account_does_not_wait_for_ever_however_often_another_address_is_wanted(bed: Bed) {
-    let stage = untrusted(&bed).await;
-    let mut browser = bed.browser();
+async fn lk_06_an_account_does_not_wait_for_ever_however_often_another_address_is_wanted(
+    test_app: TestApp,
+) {
+    let stage = untrusted(&test_app).await;
+    let mut browser = test_app.browser();
     let mut page = come(&stage, &mut browser).await;
     for round in 0..10 {
         let email = format!("lk6-{}-{round}@example.test", stage.id);
         let answer = browser.submit(&page, "sign-in", &[("email", &email)]).await;
         let waiting = settle(&mut browser, answer).await;
-        bed.pass(800);
+        test_app.pass(800);
         let restart = waiting.attribute("a#restart", "href").unwrap();
         let answer = browser.open(&restart).await;
         page = settle(&mut browser, answer).await;
@@ -117,20 +119,20 @@ async fn lk_06_an_account_does_not_wait_for_ever_however_often_another_address_i
     panic!("it waits on and on");
 }
 
-async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("the first time").await;
-    let before = identities(&bed).await.remove(0);
+    let before = identities(&test_app).await.remove(0);
     stage.up.person(json!({"sub": stage.id, "email": "moved@upstream.test", "email_verified": true, "name": "Annie"}));
     let mut browser = stage.signs_in("with another address there").await;
     assert_eq!(
-        users(&bed).await,
+        users(&test_app).await,
         (1, 1, 1),
         "LK-03: no address was added or changed"
     );
     let account = browser.account().await.unwrap();
     assert!(account.contains(&stage.email), "{account}");
-    let after = identities(&bed).await.remove(0);
+    let after = identities(&test_app).await.remove(0);
     assert_eq!(
         (after.id, after.user_id, &after.issuer),
         (before.id, before.user_id, &stage.up.issuer())
@@ -142,10 +144,10 @@ async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(bed: Be
     );
 }
 
-async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("the owner, elsewhere").await;
-    let mut browser = signed_in(&bed, "other@example.test").await;
+    let mut browser = signed_in(&test_app, "other@example.test").await;
     let page = come(&stage, &mut browser).await;
     assert!(page.has("form#identity"), "asked first: {}", page.summary());
     assert!(
@@ -182,36 +184,36 @@ async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(bed: Bed) {
         browser.account().await.unwrap().contains(&stage.email),
         "now as the owner"
     );
-    assert_eq!(users(&bed).await, (2, 2, 1));
+    assert_eq!(users(&test_app).await, (2, 2, 1));
 }
 
-async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(bed: Bed) {
-    let stage = untrusted(&bed).await;
-    let mut browser = bed.browser();
+async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(test_app: TestApp) {
+    let stage = untrusted(&test_app).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     assert_eq!(asks_for_address(&page), stage.email, "pre-filled");
     assert!(!browser.is_signed_in());
     assert_eq!(
-        users(&bed).await,
+        users(&test_app).await,
         (0, 0, 0),
         "LK-02: nothing before the proof"
     );
     let done = prove(&mut browser, &page, &stage.email).await;
     assert!(browser.is_signed_in(), "{}", done.summary());
-    assert_eq!(users(&bed).await, (1, 1, 1));
-    let mail = bed.mail(&stage.email).await;
+    assert_eq!(users(&test_app).await, (1, 1, 1));
+    let mail = test_app.mail(&stage.email).await;
     assert!(
         mail.subject.contains("connected"),
         "LK-07: the mailbox is told: {}",
         mail.subject
     );
     // From then on the provider alone will do.
-    let mut other = bed.browser();
+    let mut other = test_app.browser();
     come(&stage, &mut other).await;
-    assert!(other.is_signed_in() && users(&bed).await == (1, 1, 1));
+    assert!(other.is_signed_in() && users(&test_app).await == (1, 1, 1));
     // And the proven address may be another than the told one.
-    let stage = untrusted(&bed).await;
-    let mut browser = bed.browser();
+    let stage = untrusted(&test_app).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     prove(&mut browser, &page, "elsewhere@example.test").await;
     assert!(
@@ -223,38 +225,38 @@ async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(bed: Bed) {
     );
 }
 
-async fn lk_02_case_d_user_address_and_link_are_made_together(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn lk_02_case_d_user_address_and_link_are_made_together(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("an authoritative address is proven").await;
-    assert_eq!(users(&bed).await, (1, 1, 1));
+    assert_eq!(users(&test_app).await, (1, 1, 1));
     assert_eq!(
-        bed.mails(&stage.email).len(),
+        test_app.mails(&stage.email).len(),
         0,
         "DESIGN §8: no mail for a new user"
     );
-    let row = identities(&bed).await.remove(0);
+    let row = identities(&test_app).await.remove(0);
     assert_eq!(
         (row.provider.as_str(), row.subject.as_str()),
         (stage.id.as_str(), stage.id.as_str())
     );
 
     // Asserted is not enough: the word of a provider that does not run the mailbox.
-    let stage = Stage::new(&bed, json!({"trust": "asserted"})).await;
-    let mut browser = bed.browser();
+    let stage = Stage::new(&test_app, json!({"trust": "asserted"})).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     assert_eq!(asks_for_address(&page), stage.email);
     // Nor is an authoritative provider that has not verified it.
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::claim("email_verified", json!(false)));
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     asks_for_address(&come(&stage, &mut browser).await);
-    assert_eq!(users(&bed).await, (1, 1, 1));
+    assert_eq!(users(&test_app).await, (1, 1, 1));
 }
 
-async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(bed: Bed) {
-    let stage = untrusted(&bed).await;
-    signed_in(&bed, &stage.email).await;
-    let mut browser = bed.browser();
+async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(test_app: TestApp) {
+    let stage = untrusted(&test_app).await;
+    signed_in(&test_app, &stage.email).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     asks_for_address(&page);
     assert!(!browser.is_signed_in(), "LK-04");
@@ -265,35 +267,37 @@ async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(bed: Bed) {
         asked.summary()
     );
     assert!(asked.text().contains(&stage.email), "names the account");
-    assert_eq!(users(&bed).await, (1, 1, 0), "not before the yes");
+    assert_eq!(users(&test_app).await, (1, 1, 0), "not before the yes");
     let done = browser
         .submit(&asked, "identity", &[("decision", "yes")])
         .await;
     settle(&mut browser, done).await;
-    assert_eq!(users(&bed).await, (1, 1, 1));
+    assert_eq!(users(&test_app).await, (1, 1, 1));
     assert!(browser.account().await.is_some());
 
     // No is no.
-    let stage = untrusted(&bed).await;
-    signed_in(&bed, &stage.email).await;
-    let mut browser = bed.browser();
+    let stage = untrusted(&test_app).await;
+    signed_in(&test_app, &stage.email).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     let asked = prove(&mut browser, &page, &stage.email).await;
     let done = browser
         .submit(&asked, "identity", &[("decision", "no")])
         .await;
     settle(&mut browser, done).await;
-    assert_eq!(users(&bed).await, (2, 2, 1));
+    assert_eq!(users(&test_app).await, (2, 2, 1));
     assert!(
         browser.account().await.is_some(),
         "signed in by the mail all the same"
     );
 }
 
-async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
-    signed_in(&bed, &stage.email).await;
-    let mut browser = bed.browser();
+async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too(
+    test_app: TestApp,
+) {
+    let stage = Stage::new(&test_app, json!({})).await;
+    signed_in(&test_app, &stage.email).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     assert_eq!(
         asks_for_address(&page),
@@ -301,12 +305,12 @@ async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mai
         "DESIGN §8: joining an existing user always needs proof by mail"
     );
     assert!(!browser.is_signed_in());
-    assert_eq!(users(&bed).await, (1, 1, 0));
+    assert_eq!(users(&test_app).await, (1, 1, 0));
 }
 
-async fn pr_01_a_pinned_provider_speaks_for_its_own_domains_alone(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"mail_domains": ["school.example"]})).await;
-    let mut browser = bed.browser();
+async fn pr_01_a_pinned_provider_speaks_for_its_own_domains_alone(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"mail_domains": ["school.example"]})).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     assert_eq!(
         asks_for_address(&page),
@@ -314,25 +318,25 @@ async fn pr_01_a_pinned_provider_speaks_for_its_own_domains_alone(bed: Bed) {
         "somebody new, with an address of another domain"
     );
     assert_eq!(
-        (browser.is_signed_in(), users(&bed).await),
+        (browser.is_signed_in(), users(&test_app).await),
         (false, (0, 0, 0))
     );
 }
 
-async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(bed: Bed) {
-    let stage = untrusted(&bed).await;
-    let mut browser = bed.browser();
+async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(test_app: TestApp) {
+    let stage = untrusted(&test_app).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     let answer = browser
         .submit(&page, "sign-in", &[("email", &stage.email)])
         .await;
     let waiting = settle(&mut browser, answer).await;
-    let mail = bed.mail(&stage.email).await;
-    let mut phone = bed.browser();
+    let mail = test_app.mail(&stage.email).await;
+    let mut phone = test_app.browser();
     let there = phone.open(&mail.link()).await;
     assert!(!there.has("form#link"), "{}", there.summary());
     assert_eq!(
-        (users(&bed).await, phone.is_signed_in()),
+        (users(&test_app).await, phone.is_signed_in()),
         ((0, 0, 0), false)
     );
     let done = browser
@@ -341,21 +345,21 @@ async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(bed: Bed) {
     settle(&mut browser, done).await;
     assert!(browser.is_signed_in());
     assert_eq!(
-        users(&bed).await,
+        users(&test_app).await,
         (1, 1, 1),
         "the code in the first browser completes it"
     );
 }
 
-async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(bed: Bed) {
-    let stage = untrusted(&bed).await;
-    let mut browser = bed.browser();
+async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(test_app: TestApp) {
+    let stage = untrusted(&test_app).await;
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     prove(&mut browser, &page, &stage.email).await;
     stage
         .up
         .person(json!({"sub": "a second account", "email": stage.email, "email_verified": true}));
-    let mut other = bed.browser();
+    let mut other = test_app.browser();
     let page = come(&stage, &mut other).await;
     let asked = prove(&mut other, &page, &stage.email).await;
     assert!(
@@ -367,16 +371,16 @@ async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(bed: Bed) {
         .submit(&asked, "identity", &[("decision", "yes")])
         .await;
     settle(&mut other, done).await;
-    assert_eq!(users(&bed).await, (1, 1, 2));
+    assert_eq!(users(&test_app).await, (1, 1, 2));
 }
 
-async fn lk_02_case_i_without_an_address_the_field_is_empty(bed: Bed) {
+async fn lk_02_case_i_without_an_address_the_field_is_empty(test_app: TestApp) {
     for (why, email) in [
         ("none", json!(null)),
         ("not an address", json!("ann at home")),
         ("two", json!("a@b@c.test")),
     ] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         stage
             .up
             .person(json!({"sub": stage.id, "email_verified": true, "email": email}));
@@ -385,83 +389,83 @@ async fn lk_02_case_i_without_an_address_the_field_is_empty(bed: Bed) {
                 claims.as_object_mut().unwrap().remove("email");
             }
         }));
-        let mut browser = bed.browser();
+        let mut browser = test_app.browser();
         let page = come(&stage, &mut browser).await;
         let shown = asks_for_address(&page);
         assert!(!shown.contains('@') || why == "two", "{why}: {shown}");
         assert!(!browser.is_signed_in(), "{why}");
     }
-    assert_eq!(users(&bed).await, (0, 0, 0));
+    assert_eq!(users(&test_app).await, (0, 0, 0));
 }
 
-async fn r_42_lk_06_lk_browser(bed: Bed) {
-    let stage = untrusted(&bed).await;
-    let mut browser = bed.browser();
+async fn r_42_lk_06_lk_browser(test_app: TestApp) {
+    let stage = untrusted(&test_app).await;
+    let mut browser = test_app.browser();
     let back = through(&stage, &mut browser).await;
     let answer = browser.open(&back.path()).await;
     let path = answer.location().unwrap()[url::Position::BeforePath..].to_owned();
     let page = browser.open(&path).await;
     asks_for_address(&page);
 
-    let mut thief = bed.browser();
+    let mut thief = test_app.browser();
     thief.open("/login").await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let stolen = thief.open(&path).await;
     stage
         .check(&before, &stolen, ("another browser", 400, "lk_browser"))
         .await;
 
     prove(&mut browser, &page, &stage.email).await;
-    assert_eq!(users(&bed).await, (1, 1, 1));
-    let before = Kept::of(&bed).await;
+    assert_eq!(users(&test_app).await, (1, 1, 1));
+    let before = Kept::of(&test_app).await;
     let used = browser.open(&path).await;
     stage
         .check(&before, &used, ("used", 400, "lk_browser"))
         .await;
 
-    let stage = untrusted(&bed).await;
-    let mut browser = bed.browser();
+    let stage = untrusted(&test_app).await;
+    let mut browser = test_app.browser();
     let back = through(&stage, &mut browser).await;
     let answer = browser.open(&back.path()).await;
-    bed.pass(901);
-    let before = Kept::of(&bed).await;
+    test_app.pass(901);
+    let before = Kept::of(&test_app).await;
     let late = browser.follow(&answer).await;
     stage
         .check(&before, &late, ("901 s old", 400, "lk_browser"))
         .await;
 }
 
-async fn lk_06_links_that_nobody_has_do_not_fill_the_trail(bed: Bed) {
-    bed.configure(|config| {
+async fn lk_06_links_that_nobody_has_do_not_fill_the_trail(test_app: TestApp) {
+    test_app.configure(|config| {
         config.limits.authorize = vec![entree::config::Budget {
             count: 2,
             seconds: 600,
         }]
     });
-    let mut nobody = bed.browser();
+    let mut nobody = test_app.browser();
     nobody.open("/login").await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     for path in ["/login?link", "/login/identity?link"].repeat(2) {
         let answer = nobody.open(&format!("{path}={}", "A".repeat(43))).await;
         assert_eq!(answer.status, 400, "{path}: {}", answer.summary());
     }
-    assert_eq!(Kept::of(&bed).await.since(&before), ["lk_browser"; 2]);
+    assert_eq!(Kept::of(&test_app).await.since(&before), ["lk_browser"; 2]);
 }
 
-async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(bed: Bed) {
+async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(test_app: TestApp) {
     let victim = "victim@example.test";
-    signed_in(&bed, victim).await;
-    let sessions = count(&bed, "sessions").await;
+    signed_in(&test_app, victim).await;
+    let sessions = count(&test_app, "sessions").await;
     for trust in ["none", "asserted", "authoritative"] {
         let stage = Stage::new(
-            &bed,
+            &test_app,
             json!({"trust": trust, "mail_domains": ["example.test"]}),
         )
         .await;
         stage.up.person(
             json!({"sub": "mallory", "email": victim, "email_verified": true, "name": "Victim"}),
         );
-        let mut attacker = bed.browser();
+        let mut attacker = test_app.browser();
         let page = come(&stage, &mut attacker).await;
         asks_for_address(&page);
         let answer = attacker
@@ -473,45 +477,45 @@ async fn r_43_lk_02_a_victims_address_at_trust_none_gives_no_session(bed: Bed) {
             "{trust}"
         );
         assert_eq!(
-            count(&bed, "sessions").await,
+            count(&test_app, "sessions").await,
             sessions,
             "{trust}: no session before the mail"
         );
-        assert_eq!(users(&bed).await, (1, 1, 0), "{trust}");
+        assert_eq!(users(&test_app).await, (1, 1, 0), "{trust}");
         // The victim opens the mail where the victim is: nothing of the attacker's goes on by it.
-        bed.pass(120);
-        let mut owner = bed.browser();
-        let there = owner.open(&bed.mail(victim).await.link()).await;
+        test_app.pass(120);
+        let mut owner = test_app.browser();
+        let there = owner.open(&test_app.mail(victim).await.link()).await;
         assert!(!there.has("form#link"), "{trust}");
         assert_eq!(
-            users(&bed).await,
+            users(&test_app).await,
             (1, 1, 0),
             "{trust}: the attacker's account is connected"
         );
     }
-    assert_eq!(reasons(&bed).await, Vec::<String>::new());
+    assert_eq!(reasons(&test_app).await, Vec::<String>::new());
 }
 
 /// LK-03, E2: an account that nobody has proven yet, then somebody proves its address.
-async fn lk_03_a_first_proof_ends_what_was_prepared(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn lk_03_a_first_proof_ends_what_was_prepared(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let address = entree::user::Address::parse(&stage.email, false).unwrap();
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     entree::user::import(&tx, &address).await.unwrap();
     tx.commit().await.unwrap();
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
     // Held by an unproven claim: still nobody is joined to it without a mail.
     asks_for_address(&page);
     prove(&mut browser, &page, &stage.email).await;
     assert!(browser.is_signed_in());
-    assert_eq!(users(&bed).await.1, 1, "one address, of one user");
+    assert_eq!(users(&test_app).await.1, 1, "one address, of one user");
 }
 
 async fn cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cookies_are_dead(
-    bed: Bed,
+    test_app: TestApp,
 ) {
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     let (mut browser, _, back) = stage.gone().await;
     let mut stolen = browser.clone();
     let answer = browser.open(&back.path()).await;
@@ -536,7 +540,7 @@ async fn cb_10_bs_04_a_sign_in_leads_on_by_a_page_or_to_the_account_and_old_cook
         "the cookie of before is worth nothing"
     );
     // Nobody's request waits.
-    let mut other = bed.browser();
+    let mut other = test_app.browser();
     let back = through(&stage, &mut other).await;
     let answer = other.open(&back.path()).await;
     let to = answer.location().expect("a redirect");
@@ -561,16 +565,16 @@ async fn sign_out(browser: &mut Browser<'_>) {
     assert!(!browser.is_signed_in());
 }
 
-async fn r_17_cb_08_up_session_changed(bed: Bed) {
+async fn r_17_cb_08_up_session_changed(test_app: TestApp) {
     for other in [false, true] {
-        let stage = Stage::new(&bed, json!({})).await;
-        let mut browser = signed_in(&bed, &stage.email).await;
+        let stage = Stage::new(&test_app, json!({})).await;
+        let mut browser = signed_in(&test_app, &stage.email).await;
         let back = connecting(&stage, &mut browser).await;
         sign_out(&mut browser).await;
         if other {
             browser.sign_in("other@example.test").await;
         }
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser.open(&back.path()).await;
         stage
             .check(
@@ -584,14 +588,14 @@ async fn r_17_cb_08_up_session_changed(bed: Bed) {
             Some("/account")
         );
         assert_eq!(stage.up.count(Place::Token), 0, "the code is left alone");
-        assert_eq!(identities(&bed).await.len(), 0);
+        assert_eq!(identities(&test_app).await.len(), 0);
     }
 }
 
-async fn r_17_cb_08_a_yes_in_another_session_connects_nothing(bed: Bed) {
+async fn r_17_cb_08_a_yes_in_another_session_connects_nothing(test_app: TestApp) {
     for other in [false, true] {
-        let stage = Stage::new(&bed, json!({})).await;
-        let mut browser = signed_in(&bed, &stage.email).await;
+        let stage = Stage::new(&test_app, json!({})).await;
+        let mut browser = signed_in(&test_app, &stage.email).await;
         let back = connecting(&stage, &mut browser).await;
         let answer = browser.open(&back.path()).await;
         let path = answer.location().unwrap()[url::Position::BeforePath..].to_owned();
@@ -601,7 +605,7 @@ async fn r_17_cb_08_a_yes_in_another_session_connects_nothing(bed: Bed) {
             browser.sign_in("other@example.test").await;
             page = browser.open(&path).await;
         }
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser
             .submit(&page, "identity", &[("decision", "yes")])
             .await;
@@ -612,20 +616,20 @@ async fn r_17_cb_08_a_yes_in_another_session_connects_nothing(bed: Bed) {
                 ("the yes of another session", 409, "up_session_changed"),
             )
             .await;
-        assert_eq!(identities(&bed).await.len(), 0);
+        assert_eq!(identities(&test_app).await.len(), 0);
     }
 }
 
-async fn ue_01_who_declines_while_connecting_is_still_signed_in(bed: Bed) {
+async fn ue_01_who_declines_while_connecting_is_still_signed_in(test_app: TestApp) {
     for (error, code) in [
         ("access_denied", "up_denied"),
         ("temporarily_unavailable", "up_provider_error"),
     ] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         stage.up.tell(Lie::error(error));
-        let mut browser = signed_in(&bed, &stage.email).await;
+        let mut browser = signed_in(&test_app, &stage.email).await;
         let back = connecting(&stage, &mut browser).await;
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser.open(&back.path()).await;
         stage.check(&before, &answer, (error, 200, code)).await;
         assert!(
@@ -642,17 +646,17 @@ async fn ue_01_who_declines_while_connecting_is_still_signed_in(bed: Bed) {
 }
 
 /// Apple: a secret that is signed for each request, an answer by form_post, and the name once, beside it.
-async fn pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no(bed: Bed) {
+async fn pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no(test_app: TestApp) {
     let apple = |up: &Upstream| {
         json!({
             "kind": "apple", "trust": null, "mail_domains": null, "client_secret": null,
             "team_id": "TEAM", "key_id": "KEY", "private_key": up.wants_signed_secret(),
         })
     };
-    let stage = Stage::with(&bed, apple).await;
+    let stage = Stage::with(&test_app, apple).await;
     let user =
         r#"{"name":{"firstName":"Marie","lastName":"Taglioni"},"email":"evil@example.test"}"#;
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     let back = through(&stage, &mut browser).await.with("user", user);
     let answer = post_back(&mut browser, &back).await;
     let answer = browser.follow(&answer).await;
@@ -663,27 +667,27 @@ async fn pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no(bed: B
         "of the signed token, not of what stands beside it"
     );
     prove(&mut browser, &page, &stage.email).await;
-    let row = identities(&bed).await.remove(0);
+    let row = identities(&test_app).await.remove(0);
     assert_eq!(
         (row.subject.as_str(), row.name.as_deref()),
         (stage.id.as_str(), Some("Marie Taglioni"))
     );
     // The second time Apple tells no name, and the account will do.
-    let mut other = bed.browser();
+    let mut other = test_app.browser();
     let back = through(&stage, &mut other).await;
     let answer = post_back(&mut other, &back).await;
     other.follow(&answer).await;
     assert!(other.is_signed_in());
     assert_eq!(stage.up.complaints(), Vec::<String>::new());
 
-    let stage = Stage::with(&bed, apple).await;
-    let mut browser = bed.browser();
+    let stage = Stage::with(&test_app, apple).await;
+    let mut browser = test_app.browser();
     let back = through(&stage, &mut browser)
         .await
         .without("code")
         .with("error", "user_cancelled_authorize");
     let answer = post_back(&mut browser, &back).await;
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     let answer = browser.follow(&answer).await;
     stage
         .check(&before, &answer, ("cancelled there", 200, "up_denied"))
@@ -696,10 +700,10 @@ async fn pr_01_apple_posts_its_answer_with_a_name_and_its_own_word_for_no(bed: B
     assert_eq!(stage.up.count(Place::Token), 0);
 }
 
-async fn lk_04_an_account_that_is_ones_own_already_is_called_so(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn lk_04_an_account_that_is_ones_own_already_is_called_so(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("the account is connected").await;
-    let mut browser = signed_in(&bed, &stage.email).await;
+    let mut browser = signed_in(&test_app, &stage.email).await;
     let back = connecting(&stage, &mut browser).await;
     let answer = browser.open(&back.path()).await;
     assert_eq!(answer.status, 200, "{}", answer.summary());
@@ -708,5 +712,5 @@ async fn lk_04_an_account_that_is_ones_own_already_is_called_so(bed: Bed) {
         "{}",
         answer.text()
     );
-    assert_eq!(identities(&bed).await.len(), 1);
+    assert_eq!(identities(&test_app).await.len(), 1);
 }

@@ -15,8 +15,8 @@ use testkit::upstream::{Lie, Pace, Place, Reply};
 use tokio::net::TcpListener;
 
 use crate::{
-    bed::Bed,
     federation::{Row, Stage, events, refuse, refuse_start},
+    test_app::TestApp,
 };
 
 on_both!(
@@ -48,7 +48,7 @@ async fn trap() -> (u16, Arc<AtomicUsize>) {
     (port, count)
 }
 
-async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(bed: Bed) {
+async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(test_app: TestApp) {
     let (port, connections) = trap().await;
     for issuer in [
         format!("https://127.0.0.1:{port}"),
@@ -66,7 +66,7 @@ async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(bed: Be
         "https://10.0.0.1".to_owned(),
     ] {
         let settings = json!({"issuer": issuer, "private_hosts": [], "loopback_http": false});
-        let stage = Stage::new(&bed, settings).await;
+        let stage = Stage::new(&test_app, settings).await;
         let page = stage.start_refused(&issuer, 503, "up_blocked").await;
         // No minute mends that: the page does not say so.
         assert!(
@@ -77,7 +77,7 @@ async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(bed: Be
     }
     // The host is opened to this provider, plain http is not.
     let plain = json!({"issuer": format!("http://127.0.0.1:{port}"), "loopback_http": false});
-    Stage::new(&bed, plain)
+    Stage::new(&test_app, plain)
         .await
         .start_refused("plain http", 503, "up_blocked")
         .await;
@@ -89,9 +89,13 @@ async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(bed: Be
 }
 
 /// Runs the whole way; the refusal may come at the button or at the callback, wherever the place is needed first.
-async fn refuse_anywhere(bed: &Bed, code: &str, rows: Vec<(&'static str, Vec<Lie>, Value)>) {
+async fn refuse_anywhere(
+    test_app: &TestApp,
+    code: &str,
+    rows: Vec<(&'static str, Vec<Lie>, Value)>,
+) {
     for (why, lies, settings) in rows {
-        let stage = Stage::new(bed, settings).await;
+        let stage = Stage::new(test_app, settings).await;
         for lie in lies {
             stage.up.tell(lie);
         }
@@ -127,25 +131,30 @@ fn everywhere(reply: &Reply) -> Vec<(&'static str, Vec<Lie>, Value)> {
     PLACES.map(row).into()
 }
 
-async fn r_02_ht_02_up_redirect(bed: Bed) {
+async fn r_02_ht_02_up_redirect(test_app: TestApp) {
     for status in [301, 302, 307, 308] {
         let mut reply = Reply::redirect("/elsewhere");
         reply.status = status;
-        refuse_anywhere(&bed, "up_redirect", everywhere(&reply)).await;
+        refuse_anywhere(&test_app, "up_redirect", everywhere(&reply)).await;
     }
 }
 
-async fn r_03_x9_ht_02_up_too_large(bed: Bed) {
+async fn r_03_x9_ht_02_up_too_large(test_app: TestApp) {
     for kib in [600, 10 * 1024] {
         let body = json!({"filler": "x".repeat(kib * 1024)});
-        refuse_anywhere(&bed, "up_too_large", everywhere(&Reply::json(200, &body))).await;
+        refuse_anywhere(
+            &test_app,
+            "up_too_large",
+            everywhere(&Reply::json(200, &body)),
+        )
+        .await;
     }
 }
 
-async fn r_03_ht_02_up_timeout_ends_in_five_seconds(bed: Bed) {
+async fn r_03_ht_02_up_timeout_ends_in_five_seconds(test_app: TestApp) {
     let drip = Reply::json(200, &json!({"filler": "x".repeat(1000)}))
         .at(Pace::Drip(Duration::from_secs(1)));
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::reply(Place::Discovery, drip.clone()));
     let begin = Instant::now();
     stage
@@ -157,7 +166,7 @@ async fn r_03_ht_02_up_timeout_ends_in_five_seconds(bed: Bed) {
         begin.elapsed()
     );
 
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::reply(Place::Token, drip));
     let (mut browser, login, back) = stage.gone().await;
     let begin = Instant::now();
@@ -182,9 +191,9 @@ fn issuer(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Lie> {
     })]
 }
 
-async fn r_04_dj_01_up_discovery_issuer(bed: Bed) {
+async fn r_04_dj_01_up_discovery_issuer(test_app: TestApp) {
     refuse_start(
-        &bed,
+        &test_app,
         "up_discovery_issuer",
         vec![
             Row::new("a slash", 503, issuer(|issuer| format!("{issuer}/"))),
@@ -209,8 +218,8 @@ async fn r_04_dj_01_up_discovery_issuer(bed: Bed) {
     .await;
 }
 
-async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("the first time").await;
     for lie in issuer(|_| "https://evil.example".to_owned()) {
         stage.up.tell(lie);
@@ -221,7 +230,7 @@ async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(bed: Bed) {
         json!("https://evil.example/token"),
     ));
     let seen = stage.up.count(Place::Discovery);
-    bed.pass(3601);
+    test_app.pass(3601);
     stage.up.pass(3601);
     stage.signs_in("the old snapshot serves").await;
     assert!(stage.up.count(Place::Discovery) > seen, "it was read again");
@@ -231,9 +240,9 @@ async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(bed: Bed) {
 /// DJ-07: the trail has both issuers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
-    let bed = Bed::embedded().await;
-    let stage = Stage::new(&bed, json!({})).await;
-    let providers = Providers::new(&bed.app);
+    let test_app = TestApp::embedded().await;
+    let stage = Stage::new(&test_app, json!({})).await;
+    let providers = Providers::new(&test_app.app);
     let state = "s".repeat(43);
     let ask = Ask {
         state: &state,
@@ -244,9 +253,9 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
     for lie in issuer(|_| "https://evil.example".to_owned()) {
         stage.up.tell(lie);
     }
-    bed.pass(3601);
+    test_app.pass(3601);
     providers.refresh_due().await;
-    let trail = format!("{:?}", events(&bed).await);
+    let trail = format!("{:?}", events(&test_app).await);
     assert!(
         trail.contains("https://evil.example") && trail.contains(&stage.up.url()),
         "{trail}"
@@ -255,7 +264,7 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
     assert!(started.url.starts_with(&stage.up.url()));
 }
 
-async fn r_05_ht_07_up_endpoint_host(bed: Bed) {
+async fn r_05_ht_07_up_endpoint_host(test_app: TestApp) {
     let mut rows = Vec::new();
     for name in [
         "authorization_endpoint",
@@ -273,16 +282,16 @@ async fn r_05_ht_07_up_endpoint_host(bed: Bed) {
             rows.push(Row::new(name, 503, vec![lie]).with(json!({"userinfo": "always"})));
         }
     }
-    refuse_start(&bed, "up_endpoint_host", rows).await;
+    refuse_start(&test_app, "up_endpoint_host", rows).await;
 }
 
-async fn r_06_up_provider_down(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"issuer": "https://nowhere.invalid"})).await;
+async fn r_06_up_provider_down(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"issuer": "https://nowhere.invalid"})).await;
     stage
         .start_refused("no such name", 503, "up_provider_down")
         .await;
 
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.go_down();
     let answer = stage
         .start_refused("nothing listens", 503, "up_provider_down")
@@ -290,7 +299,7 @@ async fn r_06_up_provider_down(bed: Bed) {
     assert!(answer.header("retry-after").is_some());
 
     let stage = Stage::with(
-        &bed,
+        &test_app,
         |up| json!({"issuer": up.url().replace("http:", "https:")}),
     )
     .await;
@@ -299,7 +308,7 @@ async fn r_06_up_provider_down(bed: Bed) {
         .await;
 
     refuse_start(
-        &bed,
+        &test_app,
         "up_provider_down",
         vec![
             Row::new(
@@ -331,17 +340,21 @@ async fn r_06_up_provider_down(bed: Bed) {
     .await;
     let keys = vec![Lie::reply(Place::Jwks, Reply::new(500, "text/plain", "no"))];
     refuse(
-        &bed,
+        &test_app,
         "up_provider_down",
         vec![Row::new("no keys to be had", 503, keys)],
     )
     .await;
 }
 
-async fn r_06_ue_05_five_failures_open_the_breaker(bed: Bed) {
+async fn r_06_ue_05_five_failures_open_the_breaker(test_app: TestApp) {
     // It accepts and hangs up: a failure of transport each time.
     let (port, connections) = trap().await;
-    let stage = Stage::new(&bed, json!({"issuer": format!("http://127.0.0.1:{port}")})).await;
+    let stage = Stage::new(
+        &test_app,
+        json!({"issuer": format!("http://127.0.0.1:{port}")}),
+    )
+    .await;
     let mut seen = Vec::new();
     for _ in 0..8 {
         stage
@@ -355,12 +368,12 @@ async fn r_06_ue_05_five_failures_open_the_breaker(bed: Bed) {
         "UE-05: five failures in a row open it"
     );
     // Real time passes too: to the second the edge is held by the breaker's own tests.
-    bed.pass(20);
+    test_app.pass(20);
     stage
         .start_refused("still open", 503, "up_provider_down")
         .await;
     assert_eq!(connections.load(Ordering::Relaxed), 5);
-    bed.pass(11);
+    test_app.pass(11);
     stage
         .start_refused("one probe", 503, "up_provider_down")
         .await;
@@ -369,7 +382,7 @@ async fn r_06_ue_05_five_failures_open_the_breaker(bed: Bed) {
         .await;
     assert_eq!(connections.load(Ordering::Relaxed), 6);
 
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.go_down();
     for _ in 0..6 {
         stage
@@ -382,13 +395,13 @@ async fn r_06_ue_05_five_failures_open_the_breaker(bed: Bed) {
     stage
         .start_refused("left alone", 503, "up_provider_down")
         .await;
-    bed.pass(31);
+    test_app.pass(31);
     stage.up.pass(31);
     stage.signs_in("a probe closes it").await;
 }
 
-async fn r_06_dj_06_past_the_stale_limit(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_06_dj_06_past_the_stale_limit(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("fresh").await;
     for place in [Place::Discovery, Place::Jwks] {
         stage
@@ -396,13 +409,13 @@ async fn r_06_dj_06_past_the_stale_limit(bed: Bed) {
             .tell(Lie::reply(place, Reply::new(500, "text/plain", "no")));
     }
     for hours in [2, 10, 10] {
-        bed.pass(hours * 3600);
+        test_app.pass(hours * 3600);
         stage.up.pass(hours.cast_signed() * 3600);
         stage
             .signs_in("stale while its documents cannot be read")
             .await;
     }
-    bed.pass(4 * 3600);
+    test_app.pass(4 * 3600);
     stage.up.pass(4 * 3600);
     stage
         .start_refused("26 hours", 503, "up_provider_down")

@@ -8,10 +8,10 @@ use sea_orm::EntityTrait as _;
 use serde_json::json;
 
 use crate::{
-    bed::Bed,
     federation::{Kept, Stage, count},
     federation_link::{asks_for_address, come, connecting, prove, untrusted},
     oauth::{settle, signed_in},
+    test_app::TestApp,
 };
 
 on_both!(
@@ -38,7 +38,7 @@ impl Ops {
         match self {
             Self::SwitchOff => stage.set(|provider| provider.enabled = false),
             Self::Remove => stage
-                .bed
+                .test_app
                 .configure(|config| config.providers.retain(|one| one.id != stage.id)),
             Self::ChangeIssuer => {
                 stage.set(|provider| provider.issuer = "https://another.example".to_owned())
@@ -47,20 +47,20 @@ impl Ops {
     }
 }
 
-async fn identities(bed: &Bed) -> Vec<user_identity::Model> {
+async fn identities(test_app: &TestApp) -> Vec<user_identity::Model> {
     user_identity::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap()
 }
 
-async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(bed: Bed) {
+async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(test_app: TestApp) {
     for ops in ALL {
         let why = &format!("{ops:?}");
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         stage.signs_in("its owner, elsewhere").await;
         let other = format!("other-{}@example.test", stage.id);
-        let mut browser = signed_in(&bed, &other).await;
+        let mut browser = signed_in(&test_app, &other).await;
         let first = come(&stage, &mut browser).await;
         let second = come(&stage, &mut browser).await;
         assert!(
@@ -69,13 +69,13 @@ async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(bed: Bed
             second.summary()
         );
         ops.act(&stage);
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let page = browser.open(&first.url[url::Position::BeforePath..]).await;
         stage
             .check(&before, &page, (why, 403, "up_provider_disabled"))
             .await;
         assert!(!page.has("form#identity"), "{why}: {}", page.summary());
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser
             .submit(&first, "identity", &[("decision", "yes")])
             .await;
@@ -104,11 +104,11 @@ async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(bed: Bed
     }
 }
 
-async fn r_38_a_yes_connects_nothing_after_its_provider_was_switched_off(bed: Bed) {
+async fn r_38_a_yes_connects_nothing_after_its_provider_was_switched_off(test_app: TestApp) {
     for ops in ALL {
         let why = &format!("{ops:?}");
-        let stage = Stage::new(&bed, json!({})).await;
-        let mut browser = signed_in(&bed, &stage.email).await;
+        let stage = Stage::new(&test_app, json!({})).await;
+        let mut browser = signed_in(&test_app, &stage.email).await;
         let back = connecting(&stage, &mut browser).await;
         let answer = browser.open(&back.path()).await;
         let question = settle(&mut browser, answer).await;
@@ -118,7 +118,7 @@ async fn r_38_a_yes_connects_nothing_after_its_provider_was_switched_off(bed: Be
             question.summary()
         );
         ops.act(&stage);
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser
             .submit(&question, "identity", &[("decision", "yes")])
             .await;
@@ -140,20 +140,22 @@ async fn r_38_a_yes_connects_nothing_after_its_provider_was_switched_off(bed: Be
             again.summary()
         );
     }
-    assert_eq!(identities(&bed).await, []);
+    assert_eq!(identities(&test_app).await, []);
 }
 
-async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switched_off(bed: Bed) {
+async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switched_off(
+    test_app: TestApp,
+) {
     for (ops, by_code) in ALL.into_iter().zip([true, false, false]) {
-        let stage = untrusted(&bed).await;
-        let mut browser = bed.browser();
+        let stage = untrusted(&test_app).await;
+        let mut browser = test_app.browser();
         let page = come(&stage, &mut browser).await;
-        bed.post().await;
+        test_app.post().await;
         let answer = browser
             .submit(&page, "sign-in", &[("email", &stage.email)])
             .await;
         let waiting = settle(&mut browser, answer).await;
-        let mail = bed.mail(&stage.email).await;
+        let mail = test_app.mail(&stage.email).await;
         ops.act(&stage);
         let done = if by_code {
             browser
@@ -173,10 +175,10 @@ async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switche
             "{ops:?}: nothing is asked: {}",
             done.summary()
         );
-        assert_eq!(identities(&bed).await, [], "{ops:?}");
-        bed.post().await;
+        assert_eq!(identities(&test_app).await, [], "{ops:?}");
+        test_app.post().await;
         assert_eq!(
-            bed.mails(&stage.email).len(),
+            test_app.mails(&stage.email).len(),
             1,
             "{ops:?}: no letter tells of a connection"
         );
@@ -184,17 +186,17 @@ async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switche
 }
 
 /// Case E: the address is somebody's, who is asked after the mail.
-async fn r_38_the_question_after_a_mail_ends_with_its_provider(bed: Bed) {
+async fn r_38_the_question_after_a_mail_ends_with_its_provider(test_app: TestApp) {
     for ops in ALL {
         let why = &format!("{ops:?}");
-        let stage = untrusted(&bed).await;
-        signed_in(&bed, &stage.email).await;
-        let mut browser = bed.browser();
+        let stage = untrusted(&test_app).await;
+        signed_in(&test_app, &stage.email).await;
+        let mut browser = test_app.browser();
         let page = come(&stage, &mut browser).await;
         let asked = prove(&mut browser, &page, &stage.email).await;
         assert!(asked.has("form#identity"), "{why}: {}", asked.summary());
         ops.act(&stage);
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         let answer = browser
             .submit(&asked, "identity", &[("decision", "yes")])
             .await;
@@ -221,13 +223,15 @@ async fn r_38_the_question_after_a_mail_ends_with_its_provider(bed: Bed) {
         );
         assert!(browser.is_signed_in(), "{why}");
     }
-    assert_eq!(identities(&bed).await, []);
+    assert_eq!(identities(&test_app).await, []);
 }
 
-async fn r_38_the_page_that_wants_an_address_forgets_a_provider_that_was_switched_off(bed: Bed) {
+async fn r_38_the_page_that_wants_an_address_forgets_a_provider_that_was_switched_off(
+    test_app: TestApp,
+) {
     for ops in ALL {
-        let stage = untrusted(&bed).await;
-        let mut browser = bed.browser();
+        let stage = untrusted(&test_app).await;
+        let mut browser = test_app.browser();
         let page = come(&stage, &mut browser).await;
         assert!(page.has("#linking"), "{ops:?}: {}", page.summary());
         ops.act(&stage);
@@ -243,7 +247,7 @@ async fn r_38_the_page_that_wants_an_address_forgets_a_provider_that_was_switche
             .await;
         settle(&mut browser, answer).await;
         let flows = entity::magic_link_flow::Entity::find()
-            .all(bed.app.db.read())
+            .all(test_app.app.db.read())
             .await
             .unwrap();
         assert!(
@@ -253,13 +257,13 @@ async fn r_38_the_page_that_wants_an_address_forgets_a_provider_that_was_switche
     }
 }
 
-async fn pr_01_a_word_that_is_worth_less_by_now_makes_no_user(bed: Bed) {
+async fn pr_01_a_word_that_is_worth_less_by_now_makes_no_user(test_app: TestApp) {
     for of_domains in [false, true] {
-        let stage = Stage::new(&bed, json!({})).await;
-        let mut browser = signed_in(&bed, &format!("other-{}@example.test", stage.id)).await;
+        let stage = Stage::new(&test_app, json!({})).await;
+        let mut browser = signed_in(&test_app, &format!("other-{}@example.test", stage.id)).await;
         let question = come(&stage, &mut browser).await;
         assert!(question.has("form#identity"), "{}", question.summary());
-        let users = count(&bed, "users").await;
+        let users = count(&test_app, "users").await;
         stage.set(|provider| match of_domains {
             true => provider.mail_domains = vec!["school.example".to_owned()],
             false => provider.trust = Some(MailTrust::Asserted),
@@ -274,7 +278,10 @@ async fn pr_01_a_word_that_is_worth_less_by_now_makes_no_user(bed: Bed) {
             "proof by mail, as for anybody at that trust"
         );
         assert_eq!(
-            (count(&bed, "users").await, identities(&bed).await.len()),
+            (
+                count(&test_app, "users").await,
+                identities(&test_app).await.len()
+            ),
             (users, 0)
         );
     }

@@ -12,8 +12,8 @@ use testkit::upstream::Place;
 use tokio::sync::Barrier;
 
 use crate::{
-    bed::Bed,
     federation::{Kept, Stage, count},
+    test_app::TestApp,
 };
 
 const AT_ONCE: usize = 50;
@@ -25,11 +25,14 @@ on_both!(
     lk_09_two_first_logins_with_one_address_make_one_user,
 );
 
-async fn r_11_of_50_callbacks_at_once_one_makes_a_session(bed: Bed) {
+async fn r_11_of_50_callbacks_at_once_one_makes_a_session(test_app: TestApp) {
     for round in 0..ROUNDS {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         let (browser, _, back) = stage.gone().await;
-        let (before, sessions) = (Kept::of(&bed).await, count(&bed, "sessions").await);
+        let (before, sessions) = (
+            Kept::of(&test_app).await,
+            count(&test_app, "sessions").await,
+        );
         let barrier = Arc::new(Barrier::new(AT_ONCE));
         let all = join_all((0..AT_ONCE).map(|_| {
             let (mut browser, barrier, path) = (browser.clone(), Arc::clone(&barrier), back.path());
@@ -45,13 +48,17 @@ async fn r_11_of_50_callbacks_at_once_one_makes_a_session(bed: Bed) {
         for (_, page) in all.iter().filter(|(signed_in, _)| !signed_in) {
             assert_eq!(page.status, 400, "round {round}: {}", page.summary());
         }
-        assert_eq!(count(&bed, "sessions").await, sessions + 1, "round {round}");
+        assert_eq!(
+            count(&test_app, "sessions").await,
+            sessions + 1,
+            "round {round}"
+        );
         assert_eq!(
             stage.up.count(Place::Token),
             1,
             "round {round}: one exchange"
         );
-        let used = Kept::of(&bed).await.since(&before);
+        let used = Kept::of(&test_app).await.since(&before);
         assert_eq!(
             used.iter()
                 .filter(|reason| *reason == "up_state_used")
@@ -66,13 +73,14 @@ async fn r_11_of_50_callbacks_at_once_one_makes_a_session(bed: Bed) {
 type Take = fn(Tickets, Plain) -> BoxFuture<'static, bool>;
 
 /// Lets many take one ticket at once, round after round; gives how many won in each.
-async fn winners(bed: &Bed, take: Take) -> Vec<usize> {
+async fn winners(test_app: &TestApp, take: Take) -> Vec<usize> {
     let mut all = Vec::new();
     for _ in 0..ROUNDS {
         let state = Plain::generate();
         let kept = std::time::Duration::from_secs(600);
         assert!(
-            bed.app
+            test_app
+                .app
                 .tickets
                 .issue(Kind::Upstream, &state.hash(), b"flow", kept)
                 .await
@@ -80,8 +88,11 @@ async fn winners(bed: &Bed, take: Take) -> Vec<usize> {
         );
         let barrier = Arc::new(Barrier::new(AT_ONCE));
         let takes = (0..AT_ONCE).map(|_| {
-            let (tickets, state, barrier) =
-                (bed.app.tickets.clone(), state.clone(), Arc::clone(&barrier));
+            let (tickets, state, barrier) = (
+                test_app.app.tickets.clone(),
+                state.clone(),
+                Arc::clone(&barrier),
+            );
             tokio::spawn(async move {
                 barrier.wait().await;
                 take(tickets, state).await
@@ -98,7 +109,7 @@ async fn winners(bed: &Bed, take: Take) -> Vec<usize> {
     all
 }
 
-async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(bed: Bed) {
+async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(test_app: TestApp) {
     let good: Take = |tickets, state| {
         Box::pin(async move {
             let kept = std::time::Duration::from_secs(600);
@@ -125,8 +136,8 @@ async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(bed: Bed) {
             there
         })
     };
-    assert_eq!(winners(&bed, good).await, [1; ROUNDS]);
-    let found = winners(&bed, planted).await;
+    assert_eq!(winners(&test_app, good).await, [1; ROUNDS]);
+    let found = winners(&test_app, planted).await;
     assert!(
         found.iter().any(|won| *won > 1),
         "the judge sees nothing: {found:?}"
@@ -134,15 +145,15 @@ async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(bed: Bed) {
 }
 
 /// Two accounts of two providers tell one address at the same moment.
-async fn lk_09_two_first_logins_with_one_address_make_one_user(bed: Bed) {
+async fn lk_09_two_first_logins_with_one_address_make_one_user(test_app: TestApp) {
     for round in 0..ROUNDS {
         let (one, two) = (
-            Stage::new(&bed, json!({})).await,
-            Stage::new(&bed, json!({})).await,
+            Stage::new(&test_app, json!({})).await,
+            Stage::new(&test_app, json!({})).await,
         );
         two.up
             .person(json!({"sub": two.id, "email": one.email, "email_verified": true}));
-        let users = count(&bed, "users").await;
+        let users = count(&test_app, "users").await;
         let ((mut browser, _, back), (mut other, _, their)) = (one.gone().await, two.gone().await);
         let (here, there) = (back.path(), their.path());
         let (a, b) = tokio::join!(browser.open(&here), other.open(&there));
@@ -154,7 +165,7 @@ async fn lk_09_two_first_logins_with_one_address_make_one_user(bed: Bed) {
             );
         }
         assert_eq!(
-            count(&bed, "users").await,
+            count(&test_app, "users").await,
             users + 1,
             "round {round}: LK-09"
         );

@@ -113,20 +113,20 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
     };
     let mut canaries = vec![Canary::new("client secret", CLIENT_SECRET)];
     let mut errors: Vec<Place> = Vec::new();
-    for (number, trouble) in std::iter::once(None)
+    for (number, page_error) in std::iter::once(None)
         .chain(troubles().into_iter().map(Some))
         .enumerate()
     {
         let person = person(number);
         canaries.push(Canary::new("address", person["email"].as_str().unwrap()));
         let mut browser = Browser::new(fresh_network());
-        let Some((why, lie)) = trouble else {
+        let Some((why, lie)) = page_error else {
             let page = walk(&stage, &up, &mut browser, &person).await;
             assert!(
                 page.has("form#sign-out"),
                 "{}\n{}",
                 page.summary(),
-                stage.trouble()
+                stage.page_error()
             );
             continue;
         };

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use testkit::upstream::{Keys, Lie, Pace, Place, Reply, Sign, encode};
 
 use crate::{
-    bed::Bed,
     federation::{Row, Stage, refuse},
+    test_app::TestApp,
 };
 
 on_both!(
@@ -26,11 +26,11 @@ fn token(status: u16, kind: &str, body: &str) -> Vec<Lie> {
     vec![Lie::reply(Place::Token, Reply::new(status, kind, body))]
 }
 
-async fn r_18_up_token_http_what_is_not_a_token_answer(bed: Bed) {
+async fn r_18_up_token_http_what_is_not_a_token_answer(test_app: TestApp) {
     let grant = r#"{"error":"invalid_grant","error_description":"<i>gone</i>"}"#;
     let form = "access_token=abc&token_type=bearer&id_token=a.b.c";
     refuse(
-        &bed,
+        &test_app,
         "up_token_http",
         vec![
             Row::new("invalid_grant", 400, token(400, "application/json", grant)),
@@ -64,10 +64,10 @@ async fn r_18_up_token_http_what_is_not_a_token_answer(bed: Bed) {
     .await;
 }
 
-async fn r_19_up_token_type_not_bearer(bed: Bed) {
+async fn r_19_up_token_type_not_bearer(test_app: TestApp) {
     let kind = |value: Value| vec![Lie::member(Place::Token, "token_type", value)];
     refuse(
-        &bed,
+        &test_app,
         "up_token_type",
         vec![
             Row::new("mac", 502, kind(json!("mac"))),
@@ -77,17 +77,17 @@ async fn r_19_up_token_type_not_bearer(bed: Bed) {
         ],
     )
     .await;
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage
         .up
         .tell(Lie::member(Place::Token, "token_type", json!("bEaReR")));
     stage.signs_in("RFC 6749 §5.1: in any case").await;
 }
 
-async fn r_20_up_id_token_missing(bed: Bed) {
+async fn r_20_up_id_token_missing(test_app: TestApp) {
     let lie = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
     refuse(
-        &bed,
+        &test_app,
         "up_id_token_missing",
         vec![Row::new("absent", 502, lie(Value::Null))],
     )
@@ -108,7 +108,7 @@ fn twice(text: &mut String, name: &str, value: &str) {
     *text = format!("{end},\"{name}\":{value}}}");
 }
 
-async fn r_21_it_01_up_id_token_malformed(bed: Bed) {
+async fn r_21_it_01_up_id_token_malformed(test_app: TestApp) {
     let jwe = || {
         format!(
             "{}.a.b.c.d",
@@ -120,7 +120,7 @@ async fn r_21_it_01_up_id_token_malformed(bed: Bed) {
     };
     let member = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
     refuse(
-        &bed,
+        &test_app,
         "up_id_token_malformed",
         vec![
             Row::new(
@@ -184,12 +184,12 @@ async fn r_21_it_01_up_id_token_malformed(bed: Bed) {
     .await;
 }
 
-async fn r_22_it_02_up_alg(bed: Bed) {
+async fn r_22_it_02_up_alg(test_app: TestApp) {
     let public = bed_key().await;
     let secret = testkit::upstream::CLIENT_SECRET.as_bytes().to_vec();
     let hs256 = |key: Vec<u8>| vec![Lie::Sign(Sign::Hs256(key))];
     refuse(
-        &bed,
+        &test_app,
         "up_alg",
         vec![
             Row::new("none", 502, vec![Lie::Sign(Sign::None)]),
@@ -213,14 +213,14 @@ async fn bed_key() -> Vec<u8> {
     testkit::upstream::Upstream::start().await.public_der()
 }
 
-async fn r_23_it_02_up_typ_up_crit(bed: Bed) {
+async fn r_23_it_02_up_typ_up_crit(test_app: TestApp) {
     let typ = |value: &str| vec![Lie::header("typ", json!(value))];
     let rows = ["at+jwt", "logout+jwt", "JOSE", "dpop+jwt", ""]
         .map(|value| Row::new("typ", 502, typ(value)));
-    refuse(&bed, "up_typ", rows.into()).await;
+    refuse(&test_app, "up_typ", rows.into()).await;
     let crit = |value: Value| vec![Lie::header("crit", value)];
     refuse(
-        &bed,
+        &test_app,
         "up_crit",
         vec![
             Row::new("empty", 502, crit(json!([]))),
@@ -230,7 +230,7 @@ async fn r_23_it_02_up_typ_up_crit(bed: Bed) {
     )
     .await;
     for typ in [json!("jwt"), Value::Null] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         stage.up.tell(Lie::header("typ", typ));
         stage
             .signs_in("RFC 8725 §3.11: absent, or JWT in any case")
@@ -256,14 +256,14 @@ fn set(key: &Value, name: &str, value: Value) -> Value {
     key
 }
 
-async fn r_24_dj_09_pr_02_up_key_unknown(bed: Bed) {
+async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
     let small = || {
         Lie::json(Place::Jwks, |jwks| {
             jwks["keys"] = json!([Keys::small_jwk()])
         })
     };
     refuse(
-        &bed,
+        &test_app,
         "up_key_unknown",
         vec![
             Row::new(
@@ -313,7 +313,7 @@ async fn r_24_dj_09_pr_02_up_key_unknown(bed: Bed) {
         ],
     )
     .await;
-    let stage = Stage::new(&bed, json!({})).await;
+    let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::header("kid", Value::Null));
     stage.signs_in("no kid, and one key that fits").await;
 }
@@ -349,9 +349,9 @@ fn flipped(part: usize) -> Vec<Lie> {
     })
 }
 
-async fn r_25_it_04_up_signature(bed: Bed) {
+async fn r_25_it_04_up_signature(test_app: TestApp) {
     refuse(
-        &bed,
+        &test_app,
         "up_signature",
         vec![
             Row::new("the header", 502, flipped(0)),
@@ -381,22 +381,22 @@ async fn r_25_it_04_up_signature(bed: Bed) {
     .await;
 }
 
-async fn it_02_a_listed_algorithm_other_than_the_default_is_taken(bed: Bed) {
-    let stage = Stage::new(&bed, json!({"algs": ["RS256", "ES256"]})).await;
+async fn it_02_a_listed_algorithm_other_than_the_default_is_taken(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({"algs": ["RS256", "ES256"]})).await;
     stage.up.tell(Lie::Sign(Sign::Es256));
     stage.signs_in("ES256 where it is listed").await;
     stage.up.honest();
     stage.signs_in("RS256 beside it").await;
 }
 
-async fn ht_09_a_token_exchange_is_never_sent_twice(bed: Bed) {
+async fn ht_09_a_token_exchange_is_never_sent_twice(test_app: TestApp) {
     let late = Reply::json(200, &json!({"filler": "x".repeat(100)}))
         .at(Pace::Drip(std::time::Duration::from_secs(1)));
     for (why, reply) in [
         ("a fault", Reply::new(503, "text/plain", "")),
         ("a body that never ends", late),
     ] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         stage.up.tell(Lie::reply(Place::Token, reply));
         let (mut browser, login) = stage.at_login().await;
         let page = stage.press(&mut browser, &login).await;

@@ -1645,14 +1645,14 @@ fn api(way: &Way) -> Vec<Case> {
 }
 
 /// What came back: the status of each answer, in order; the rest of the bytes; whether the connection was closed.
-struct Came {
+struct UpstreamLogin {
     statuses: Vec<u16>,
     text: String,
 }
 
 /// Sends bytes and reads to the end, both at once, and gives up after a while of silence. `ends`: says that nothing more
 /// will come, which the service takes as gone.
-async fn send(host: &str, bytes: &[u8], ends: bool) -> Came {
+async fn send(host: &str, bytes: &[u8], ends: bool) -> UpstreamLogin {
     let stream = TcpStream::connect(host).await.expect("a connection");
     let (mut from, mut to) = stream.into_split();
     let out = bytes.to_vec();
@@ -1673,7 +1673,7 @@ async fn send(host: &str, bytes: &[u8], ends: bool) -> Came {
         all.extend_from_slice(&buffer[..n]);
     }
     drop(writer);
-    Came {
+    UpstreamLogin {
         statuses: statuses(&all),
         text: String::from_utf8_lossy(&all).into_owned(),
     }
@@ -1705,7 +1705,7 @@ fn statuses(mut bytes: &[u8]) -> Vec<u16> {
 }
 
 /// What is wrong with an answer.
-fn fault(came: &Came, right: Right) -> Option<String> {
+fn fault(came: &UpstreamLogin, right: Right) -> Option<String> {
     let good = match right {
         Is(status) => came.statuses == [status],
         IsOrCut(status) => came.statuses == [status] || came.statuses.is_empty(),
@@ -1766,7 +1766,7 @@ async fn hostile_requests_are_refused(backend: Backend) {
         wrong.len(),
         cases.len(),
         wrong.join("\n"),
-        stage.trouble()
+        stage.page_error()
     );
     assert!(refusals >= 80);
     unharmed(&stage).await;
@@ -1846,7 +1846,7 @@ async fn unharmed(stage: &Stage) {
     assert!(
         browser.settle(done).await.has("form#sign-out"),
         "{}",
-        stage.trouble()
+        stage.page_error()
     );
 }
 
@@ -1901,7 +1901,7 @@ async fn hostile_names_in_forwarding_headers_reach_no_answer() {
 /// The judge itself.
 #[test]
 fn hostile_answers_are_judged() {
-    let came = |text: &str| Came {
+    let came = |text: &str| UpstreamLogin {
         statuses: statuses(text.as_bytes()),
         text: text.to_owned(),
     };

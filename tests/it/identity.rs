@@ -18,30 +18,33 @@ use sea_orm::{
 };
 
 use crate::{
-    bed::Bed,
     oauth::{register, signed_in},
+    test_app::TestApp,
 };
 
 fn address(text: &str) -> Address {
     Address::parse(text, false).unwrap()
 }
 
-async fn users(bed: &Bed) -> u64 {
-    user::Entity::find().count(bed.app.db.read()).await.unwrap()
+async fn users(test_app: &TestApp) -> u64 {
+    user::Entity::find()
+        .count(test_app.app.db.read())
+        .await
+        .unwrap()
 }
 
-async fn live_sessions(bed: &Bed, user: uuid::Uuid) -> u64 {
+async fn live_sessions(test_app: &TestApp, user: uuid::Uuid) -> u64 {
     session::Entity::find()
         .filter(session::Column::UserId.eq(user))
         .filter(session::Column::RevokedAt.is_null())
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap()
 }
 
 /// Imports an account that nobody has proven, with a session in it: what somebody may have prepared (E2).
-async fn prepared(bed: &Bed, email: &str) -> (user::Model, Plain) {
-    let tx = bed.app.db.begin().await.unwrap();
+async fn prepared(test_app: &TestApp, email: &str) -> (user::Model, Plain) {
+    let tx = test_app.app.db.begin().await.unwrap();
     let user = entree::user::import(&tx, &address(email)).await.unwrap();
     let start = Start {
         user: &user,
@@ -50,7 +53,7 @@ async fn prepared(bed: &Bed, email: &str) -> (user::Model, Plain) {
         remembered: true,
         browser: None,
     };
-    let (_, sid) = entree::session::start(&tx, start, &bed.app.config.get().session)
+    let (_, sid) = entree::session::start(&tx, start, &test_app.app.config.get().session)
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -59,12 +62,12 @@ async fn prepared(bed: &Bed, email: &str) -> (user::Model, Plain) {
 
 /// Adds an address to a user.
 async fn add_address(
-    bed: &Bed,
+    test_app: &TestApp,
     user: uuid::Uuid,
     email: &str,
     verified: bool,
 ) -> Result<(), sea_orm::DbErr> {
-    let now = bed.app.clock().now();
+    let now = test_app.app.clock().now();
     let row = user_email::ActiveModel {
         id: Set(row_id(now)),
         user_id: Set(user),
@@ -76,7 +79,7 @@ async fn add_address(
         verified_by: Set(verified.then(|| "mail".to_owned())),
         created_at: Set(now),
     };
-    row.insert(bed.app.db.pool()).await.map(drop)
+    row.insert(test_app.app.db.pool()).await.map(drop)
 }
 
 on_both!(
@@ -89,12 +92,12 @@ on_both!(
     e_5_mail_goes_to_the_stored_address,
 );
 
-async fn e_1_lk_02_asking_makes_nobody(bed: Bed) {
-    register(&bed);
-    let config = bed.app.config.get();
+async fn e_1_lk_02_asking_makes_nobody(test_app: TestApp) {
+    register(&test_app);
+    let config = test_app.app.config.get();
     let caller = Caller::make(&Request::builder().finish(), &[]);
     let ask = |n: usize| {
-        let (app, config, caller) = (&bed.app, &config, &caller);
+        let (app, config, caller) = (&test_app.app, &config, &caller);
         async move {
             let address = address(&format!("e1-{n}@example.com"));
             let ask = Ask {
@@ -118,42 +121,42 @@ async fn e_1_lk_02_asking_makes_nobody(bed: Bed) {
         futures_util::future::join_all((0..8).map(|n| ask(chunk * 8 + n))).await;
     }
     let asked = magic_link_flow::Entity::find()
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!(asked, 10_000);
-    assert_eq!(users(&bed).await, 0);
+    assert_eq!(users(&test_app).await, 0);
     // Sending the letters makes nobody either; only a proof does.
     mail_outbox::Entity::delete_many()
         .filter(mail_outbox::Column::Canonical.ne("e1-7@example.com"))
-        .exec(bed.app.db.pool())
+        .exec(test_app.app.db.pool())
         .await
         .unwrap();
-    bed.post().await;
-    assert_eq!(bed.mails("e1-7@example.com").len(), 1);
-    assert_eq!(users(&bed).await, 0);
+    test_app.post().await;
+    assert_eq!(test_app.mails("e1-7@example.com").len(), 1);
+    assert_eq!(users(&test_app).await, 0);
     assert_eq!(
         user_email::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         0
     );
     assert_eq!(
         session::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         0
     );
-    signed_in(&bed, "e1-7@example.com").await;
-    assert_eq!(users(&bed).await, 1);
+    signed_in(&test_app, "e1-7@example.com").await;
+    assert_eq!(users(&test_app).await, 1);
 }
 
-async fn e_2_the_first_proof_ends_what_was_prepared(bed: Bed) {
+async fn e_2_the_first_proof_ends_what_was_prepared(test_app: TestApp) {
     let email = "e2@example.com";
-    let (before, sid) = prepared(&bed, email).await;
-    let mut thief = bed.browser();
+    let (before, sid) = prepared(&test_app, email).await;
+    let mut thief = test_app.browser();
     thief
         .cookies
         .insert("__Host-Http-sid".to_owned(), sid.to_text());
@@ -161,22 +164,25 @@ async fn e_2_the_first_proof_ends_what_was_prepared(bed: Bed) {
         thief.account().await.is_some(),
         "the prepared session works until its owner comes"
     );
-    let mut owner = signed_in(&bed, email).await;
+    let mut owner = signed_in(&test_app, email).await;
     assert!(thief.account().await.is_none(), "it is over");
     assert!(owner.account().await.is_some());
     let after = user::Entity::find_by_id(before.id)
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
     assert_eq!(after.auth_epoch, before.auth_epoch + 1);
     assert_eq!(
-        (users(&bed).await, live_sessions(&bed, before.id).await),
+        (
+            users(&test_app).await,
+            live_sessions(&test_app, before.id).await
+        ),
         (1, 1),
         "the same account, one session"
     );
-    bed.post().await;
-    let mails = bed.mails(email);
+    test_app.post().await;
+    let mails = test_app.mails(email);
     assert_eq!(
         mails.len(),
         2,
@@ -190,27 +196,27 @@ async fn e_2_the_first_proof_ends_what_was_prepared(bed: Bed) {
         "it signs nobody in"
     );
     // A second sign-in is nothing special.
-    signed_in(&bed, email).await;
-    bed.post().await;
-    assert_eq!(bed.mails(email).len(), 3);
+    signed_in(&test_app, email).await;
+    test_app.post().await;
+    assert_eq!(test_app.mails(email).len(), 3);
     assert!(owner.account().await.is_some());
 }
 
-async fn e_2_the_first_proof_of_a_known_person_ends_nothing(bed: Bed) {
+async fn e_2_the_first_proof_of_a_known_person_ends_nothing(test_app: TestApp) {
     let email = "e2-known@example.com";
-    let mut first = signed_in(&bed, email).await;
-    let mut second = signed_in(&bed, email).await;
+    let mut first = signed_in(&test_app, email).await;
+    let mut second = signed_in(&test_app, email).await;
     assert!(first.account().await.is_some() && second.account().await.is_some());
-    assert_eq!(users(&bed).await, 1);
-    assert_eq!(bed.mails(email).len(), 2);
+    assert_eq!(users(&test_app).await, 1);
+    assert_eq!(test_app.mails(email).len(), 2);
 }
 
-async fn lk_01_only_verified_addresses_resolve_and_each_to_one_user(bed: Bed) {
-    let (claimer, _) = prepared(&bed, "lk1@example.com").await;
+async fn lk_01_only_verified_addresses_resolve_and_each_to_one_user(test_app: TestApp) {
+    let (claimer, _) = prepared(&test_app, "lk1@example.com").await;
     let by = |text: &'static str| {
-        let bed = &bed;
+        let test_app = &test_app;
         async move {
-            entree::user::by_address(bed.app.db.read(), &address(text))
+            entree::user::by_address(test_app.app.db.read(), &address(text))
                 .await
                 .unwrap()
         }
@@ -220,43 +226,44 @@ async fn lk_01_only_verified_addresses_resolve_and_each_to_one_user(bed: Bed) {
         None,
         "a claim resolves to nobody"
     );
-    add_address(&bed, claimer.id, "lk1-verified@example.com", true)
+    add_address(&test_app, claimer.id, "lk1-verified@example.com", true)
         .await
         .unwrap();
     assert_eq!(by("LK1-verified@example.com").await.unwrap().id, claimer.id);
     // The database itself refuses a second owner of a verified address, and takes any number of claims.
-    let (other, _) = prepared(&bed, "lk1-other@example.com").await;
+    let (other, _) = prepared(&test_app, "lk1-other@example.com").await;
     assert!(
-        add_address(&bed, other.id, "lk1-verified@example.com", true)
+        add_address(&test_app, other.id, "lk1-verified@example.com", true)
             .await
             .is_err()
     );
-    add_address(&bed, other.id, "lk1-verified@example.com", false)
+    add_address(&test_app, other.id, "lk1-verified@example.com", false)
         .await
         .unwrap();
     assert_eq!(by("lk1-verified@example.com").await.unwrap().id, claimer.id);
 }
 
-async fn lk_03_a_proof_clears_the_claims_of_others(bed: Bed) {
+async fn lk_03_a_proof_clears_the_claims_of_others(test_app: TestApp) {
     // Somebody who has proven another address claims this one: the account is not its owner's.
-    let mut claimer = signed_in(&bed, "lk3-claimer@example.com").await;
+    let mut claimer = signed_in(&test_app, "lk3-claimer@example.com").await;
     let owner = address("lk3@example.com");
-    let claimed = entree::user::by_address(bed.app.db.read(), &address("lk3-claimer@example.com"))
+    let claimed =
+        entree::user::by_address(test_app.app.db.read(), &address("lk3-claimer@example.com"))
+            .await
+            .unwrap()
+            .unwrap();
+    add_address(&test_app, claimed.id, owner.canonical(), false)
         .await
-        .unwrap()
         .unwrap();
-    add_address(&bed, claimed.id, owner.canonical(), false)
-        .await
-        .unwrap();
-    let mut person = signed_in(&bed, owner.canonical()).await;
-    let made = entree::user::by_address(bed.app.db.read(), &owner)
+    let mut person = signed_in(&test_app, owner.canonical()).await;
+    let made = entree::user::by_address(test_app.app.db.read(), &owner)
         .await
         .unwrap()
         .unwrap();
     assert_ne!(made.id, claimed.id, "a new user");
     let rows = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(owner.canonical()))
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!(
@@ -275,64 +282,68 @@ async fn lk_03_a_proof_clears_the_claims_of_others(bed: Bed) {
             .is_some_and(|page| page.contains("lk3@example.com"))
     );
     // Two imports of one address: the older becomes its owner's, the younger one's claim falls.
-    let (older, _) = prepared(&bed, "lk3-twice@example.com").await;
-    bed.pass(1);
-    let (younger, _) = prepared(&bed, "lk3-twice@example.com").await;
-    signed_in(&bed, "lk3-twice@example.com").await;
-    let owned = entree::user::by_address(bed.app.db.read(), &address("lk3-twice@example.com"))
+    let (older, _) = prepared(&test_app, "lk3-twice@example.com").await;
+    test_app.pass(1);
+    let (younger, _) = prepared(&test_app, "lk3-twice@example.com").await;
+    signed_in(&test_app, "lk3-twice@example.com").await;
+    let owned = entree::user::by_address(test_app.app.db.read(), &address("lk3-twice@example.com"))
         .await
         .unwrap()
         .unwrap();
     assert_eq!(owned.id, older.id);
     assert!(
-        entree::user::address_of(bed.app.db.read(), younger.id)
+        entree::user::address_of(test_app.app.db.read(), younger.id)
             .await
             .unwrap()
             .is_none()
     );
 }
 
-async fn lk_09_many_first_proofs_at_once_make_one_user(bed: Bed) {
-    register(&bed);
+async fn lk_09_many_first_proofs_at_once_make_one_user(test_app: TestApp) {
+    register(&test_app);
     for round in 0..3 {
         let email = format!("lk9-{round}@example.com");
         let mut forms = Vec::new();
         for _ in 0..12 {
-            let mut browser = bed.browser();
+            let mut browser = test_app.browser();
             browser.ask(&email).await;
-            let link = bed.mail(&email).await.link();
+            let link = test_app.mail(&email).await.link();
             let page = browser.open(&link).await;
             let request = browser.filled(&page, &page.form("link"), &[]);
-            forms.push(bed.call(request));
+            forms.push(test_app.call(request));
         }
         let answers = futures_util::future::join_all(forms).await;
         for answer in &answers {
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.summary());
             assert!(answer.refresh().is_some(), "{}", answer.summary());
         }
-        assert_eq!(users(&bed).await, round + 1, "one user for one address");
-        let owner = entree::user::by_address(bed.app.db.read(), &address(&email))
+        assert_eq!(
+            users(&test_app).await,
+            round + 1,
+            "one user for one address"
+        );
+        let owner = entree::user::by_address(test_app.app.db.read(), &address(&email))
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(live_sessions(&bed, owner.id).await, 12);
+        assert_eq!(live_sessions(&test_app, owner.id).await, 12);
     }
     let rows = user_email::Entity::find()
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!(rows, 3);
 }
 
-async fn e_5_mail_goes_to_the_stored_address(bed: Bed) {
-    let (user, _) = prepared(&bed, "e5-claim@example.com").await;
-    add_address(&bed, user.id, "Ada.E5@Example.com", true)
+async fn e_5_mail_goes_to_the_stored_address(test_app: TestApp) {
+    let (user, _) = prepared(&test_app, "e5-claim@example.com").await;
+    add_address(&test_app, user.id, "Ada.E5@Example.com", true)
         .await
         .unwrap();
     for typed in [" ADA.E5@example.COM ", "ada.e5@ｅｘａｍｐｌｅ.com"] {
-        let mut browser = bed.browser();
+        let mut browser = test_app.browser();
         browser.ask(typed).await;
-        let mail = bed.mail("ada.e5@example.com").await;
+        let mail = test_app.mail("ada.e5@example.com").await;
         assert_eq!(
             mail.to, "Ada.E5@Example.com",
             "as it is stored, not as it was typed"
@@ -340,18 +351,18 @@ async fn e_5_mail_goes_to_the_stored_address(bed: Bed) {
         browser.click(&mail.link()).await;
         assert!(browser.is_signed_in());
     }
-    assert_eq!(users(&bed).await, 1);
+    assert_eq!(users(&test_app).await, 1);
 }
 
 #[tokio::test]
 async fn lk_09_the_loser_of_two_first_proofs_gets_the_winners_user() {
-    let Some(bed) = Bed::servers().await else {
+    let Some(test_app) = TestApp::servers().await else {
         return;
     };
     let who = address("lk9-race@example.com");
     let (one, two) = (
-        bed.app.db.begin().await.unwrap(),
-        bed.app.db.begin().await.unwrap(),
+        test_app.app.db.begin().await.unwrap(),
+        test_app.app.db.begin().await.unwrap(),
     );
     let Resolved::Created(first) = entree::user::resolve(&one, &who, ProvenBy::Mail, true)
         .await
@@ -369,36 +380,36 @@ async fn lk_09_the_loser_of_two_first_proofs_gets_the_winners_user() {
     );
     assert_eq!(second.unwrap(), Resolved::Known(first));
     two.commit().await.unwrap();
-    assert_eq!(users(&bed).await, 1);
+    assert_eq!(users(&test_app).await, 1);
 }
 
 #[tokio::test]
 async fn e_6_a_plus_tag_is_another_person() {
-    let bed = Bed::embedded().await;
-    let mut plain = signed_in(&bed, "e6@gmail.com").await;
-    let mut tagged = signed_in(&bed, "e6+x@gmail.com").await;
-    assert_eq!(users(&bed).await, 2);
+    let test_app = TestApp::embedded().await;
+    let mut plain = signed_in(&test_app, "e6@gmail.com").await;
+    let mut tagged = signed_in(&test_app, "e6+x@gmail.com").await;
+    assert_eq!(users(&test_app).await, 2);
     assert!(plain.account().await.unwrap().contains("e6@gmail.com"));
     assert!(tagged.account().await.unwrap().contains("e6+x@gmail.com"));
 }
 
 #[tokio::test]
 async fn e_6_a_5_spellings_of_one_mailbox_share_one_budget() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     for spelling in [
         "e6budget@gmail.com",
         "e6.budget@gmail.com",
         "E6budget+1@googlemail.com",
         "e.6budget+2@gmail.com",
     ] {
-        bed.browser().ask(spelling).await;
+        test_app.browser().ask(spelling).await;
     }
-    bed.browser().ask("e6b.udget@gmail.com").await;
-    bed.browser().ask("e6budge.t+9@gmail.com").await;
-    bed.post().await;
-    assert_eq!(bed.mails("e6b.udget@gmail.com").len(), 1, "the fifth");
+    test_app.browser().ask("e6b.udget@gmail.com").await;
+    test_app.browser().ask("e6budge.t+9@gmail.com").await;
+    test_app.post().await;
+    assert_eq!(test_app.mails("e6b.udget@gmail.com").len(), 1, "the fifth");
     assert_eq!(
-        bed.mails("e6budge.t+9@gmail.com").len(),
+        test_app.mails("e6budge.t+9@gmail.com").len(),
         0,
         "the sixth within 15 minutes"
     );
@@ -406,7 +417,7 @@ async fn e_6_a_5_spellings_of_one_mailbox_share_one_budget() {
 
 #[tokio::test]
 async fn e_4_what_is_no_address_is_said_on_the_page_and_makes_no_flow() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     for typed in [
         "ada",
         "ada@localhost",
@@ -415,7 +426,7 @@ async fn e_4_what_is_no_address_is_said_on_the_page_and_makes_no_flow() {
         "ad\u{131}@example.com",
         "a\r\nb@c.de",
     ] {
-        let answer = bed.browser().try_ask(typed).await;
+        let answer = test_app.browser().try_ask(typed).await;
         assert!(answer.error().is_some(), "{typed:?}: {}", answer.summary());
         assert!(
             answer.status.is_client_error(),
@@ -426,7 +437,7 @@ async fn e_4_what_is_no_address_is_said_on_the_page_and_makes_no_flow() {
     }
     assert_eq!(
         magic_link_flow::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         0
@@ -435,43 +446,43 @@ async fn e_4_what_is_no_address_is_said_on_the_page_and_makes_no_flow() {
 
 #[tokio::test]
 async fn lk_02_somebody_locked_is_nobody_new() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     let email = "locked@example.com";
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     browser.sign_in(email).await;
-    let mut waiting = bed.browser();
+    let mut waiting = test_app.browser();
     waiting.ask(email).await;
-    let link = bed.mail(email).await.link();
+    let link = test_app.mail(email).await.link();
     user::Entity::update_many()
         .col_expr(user::Column::State, Expr::value("disabled"))
-        .exec(bed.app.db.pool())
+        .exec(test_app.app.db.pool())
         .await
         .unwrap();
     let refused = waiting.click(&link).await;
     assert!(refused.status.is_client_error(), "{}", refused.summary());
     assert!(!waiting.is_signed_in() && browser.account().await.is_none());
-    assert_eq!(users(&bed).await, 1);
+    assert_eq!(users(&test_app).await, 1);
     // No further letter goes there, and the page does not tell.
-    let before = bed.mails(email).len();
-    bed.pass(1000);
-    let page = bed.browser().ask(email).await;
+    let before = test_app.mails(email).len();
+    test_app.pass(1000);
+    let page = test_app.browser().ask(email).await;
     assert_eq!(page.status, StatusCode::OK);
-    bed.post().await;
-    assert_eq!(bed.mails(email).len(), before);
+    test_app.post().await;
+    assert_eq!(test_app.mails(email).len(), before);
 }
 
 #[tokio::test]
 async fn f_2_the_pages_of_a_link_keep_it_to_themselves() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     let email = "f2@example.com";
-    let (mut mine, mut other) = (bed.browser(), bed.browser());
+    let (mut mine, mut other) = (test_app.browser(), test_app.browser());
     mine.ask(email).await;
-    let link = bed.mail(email).await.link();
+    let link = test_app.mail(email).await.link();
     let unknown = format!("/login/link/{}", Plain::generate().to_text());
     let bound = mine.open(&link).await;
     let elsewhere = other.open(&link).await;
     let nothing = other.open(&unknown).await;
-    bed.pass(601);
+    test_app.pass(601);
     let expired = mine.open(&link).await;
     for (page, name) in [
         (&bound, "bound"),
@@ -500,7 +511,7 @@ async fn f_2_the_pages_of_a_link_keep_it_to_themselves() {
             "{name}: {policy}"
         );
         assert!(
-            !page.body.contains("https://") || page.body.contains(crate::bed::PUBLIC),
+            !page.body.contains("https://") || page.body.contains(crate::test_app::PUBLIC),
             "{name}: nothing foreign"
         );
     }
@@ -537,16 +548,16 @@ async fn f_2_the_pages_of_a_link_keep_it_to_themselves() {
 
 #[tokio::test]
 async fn e_2_the_letter_about_it_waits_a_day_at_most() {
-    let bed = Bed::embedded().await;
-    prepared(&bed, "e2-letter@example.com").await;
-    let mut owner = bed.browser();
+    let test_app = TestApp::embedded().await;
+    prepared(&test_app, "e2-letter@example.com").await;
+    let mut owner = test_app.browser();
     owner.ask("e2-letter@example.com").await;
-    let link = bed.mail("e2-letter@example.com").await.link();
-    let now = bed.app.clock().now();
+    let link = test_app.mail("e2-letter@example.com").await.link();
+    let now = test_app.app.clock().now();
     owner.click(&link).await;
     let row = mail_outbox::Entity::find()
         .filter(mail_outbox::Column::Kind.eq(mail_outbox::Kind::AccessReset))
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .expect("a letter");
@@ -556,17 +567,17 @@ async fn e_2_the_letter_about_it_waits_a_day_at_most() {
 
 #[tokio::test]
 async fn e_2_an_account_that_ops_made_and_nobody_used_sends_no_letter_about_it() {
-    let bed = Bed::embedded().await;
-    let tx = bed.tx().await;
+    let test_app = TestApp::embedded().await;
+    let tx = test_app.tx().await;
     entree::user::import(&tx, &address("e2-fresh@example.com"))
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    bed.browser().sign_in("e2-fresh@example.com").await;
+    test_app.browser().sign_in("e2-fresh@example.com").await;
     let letters = mail_outbox::Entity::find()
         .filter(mail_outbox::Column::Kind.eq(mail_outbox::Kind::AccessReset));
     assert!(
-        letters.one(bed.app.db.read()).await.unwrap().is_none(),
+        letters.one(test_app.app.db.read()).await.unwrap().is_none(),
         "nothing of theirs ended"
     );
 }

@@ -5,18 +5,18 @@ use entity::{session::Entity as Sessions, user_email, user_identity};
 use entree::{
     config::{Provider, SignUp},
     federation::{
-        link::{Came, Settled, Where, settle},
+        link::{LinkOutcome, UpstreamLogin, Where, settle},
         refused::Code,
     },
     login::{
-        finish::{Finished, Holds, Of, Proof, UNLINKED, finish},
+        finish::{BrowserState, Finished, Of, Proof, UNLINKED, finish},
         pending_link,
+        pending_link::LinkRequirement,
         pending_link::PendingLink,
-        pending_link::Wants,
     },
     secret::Plain,
     session::{self, Method},
-    user::{self, Address, Arrived, identity},
+    user::{self, Address, UpstreamAccount, identity},
     web::caller::Caller,
 };
 use poem::{Request, http::StatusCode};
@@ -25,9 +25,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    bed::{Bed, Browser},
     federation::reasons,
     oauth::{register, signed_in},
+    test_app::{Browser, TestApp},
 };
 
 on_both!(
@@ -57,8 +57,8 @@ pub(crate) fn provider(id: &str) -> Provider {
 }
 
 /// An account at it.
-pub(crate) fn arrived(subject: &str, email: Option<&str>) -> Arrived {
-    Arrived {
+pub(crate) fn arrived(subject: &str, email: Option<&str>) -> UpstreamAccount {
+    UpstreamAccount {
         provider: "office".to_owned(),
         issuer: "https://up.invalid".to_owned(),
         subject: subject.to_owned(),
@@ -67,25 +67,28 @@ pub(crate) fn arrived(subject: &str, email: Option<&str>) -> Arrived {
     }
 }
 
-fn came(subject: &str, email: &str, authoritative: bool) -> Came {
-    Came {
+fn came(subject: &str, email: &str, authoritative: bool) -> UpstreamLogin {
+    UpstreamLogin {
         arrived: arrived(subject, Some(email)),
         authoritative,
         amr: "pwd".to_owned(),
     }
 }
 
-async fn user_of(bed: &Bed, email: &str) -> user::User {
-    user::by_address(bed.app.db.read(), &Address::parse(email, false).unwrap())
-        .await
-        .unwrap()
-        .unwrap()
+async fn user_of(test_app: &TestApp, email: &str) -> user::User {
+    user::by_address(
+        test_app.app.db.read(),
+        &Address::parse(email, false).unwrap(),
+    )
+    .await
+    .unwrap()
+    .unwrap()
 }
 
 /// Connects an account to a user; gives the link's id.
-pub(crate) async fn connected(bed: &Bed, email: &str, subject: &str) -> Uuid {
-    let user = user_of(bed, email).await;
-    let tx = bed.tx().await;
+pub(crate) async fn connected(test_app: &TestApp, email: &str, subject: &str) -> Uuid {
+    let user = user_of(test_app, email).await;
+    let tx = test_app.tx().await;
     let added = identity::add(&tx, user.id, &arrived(subject, Some(email)))
         .await
         .unwrap();
@@ -97,19 +100,19 @@ pub(crate) async fn connected(bed: &Bed, email: &str, subject: &str) -> Uuid {
 }
 
 /// The session in this browser is as if it had come from this account at the provider a moment ago.
-pub(crate) async fn by_provider(bed: &Bed, browser: &mut Browser<'_>, link: Uuid) {
+pub(crate) async fn by_provider(test_app: &TestApp, browser: &mut Browser<'_>, link: Uuid) {
     let cookie = Plain::parse(&browser.cookies["__Host-Http-sid"])
         .unwrap()
         .hash();
-    let config = bed.app.config.get();
+    let config = test_app.app.config.get();
     let found = session::current(
-        bed.app.db.read(),
+        test_app.app.db.read(),
         &cookie,
-        bed.app.clock().now(),
+        test_app.app.clock().now(),
         &config.session,
     )
     .await;
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     let method = Method::Upstream {
         identity: link,
         amr: "",
@@ -125,12 +128,12 @@ pub(crate) async fn by_provider(bed: &Bed, browser: &mut Browser<'_>, link: Uuid
 }
 
 /// An account that waits for a yes of whoever is signed in in this browser; gives the page's path.
-pub(crate) async fn asked(bed: &Bed, browser: &Browser<'_>, subject: &str) -> String {
+pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &str) -> String {
     let cookie = |name: &str| Plain::parse(&browser.cookies[name]).unwrap().hash();
-    let config = bed.app.config.get();
-    let now = bed.app.clock().now();
+    let config = test_app.app.config.get();
+    let now = test_app.app.clock().now();
     let current = session::current(
-        bed.app.db.read(),
+        test_app.app.db.read(),
         &cookie("__Host-Http-sid"),
         now,
         &config.session,
@@ -141,50 +144,52 @@ pub(crate) async fn asked(bed: &Bed, browser: &Browser<'_>, subject: &str) -> St
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),
-        wants: Wants::Yes,
+        wants: LinkRequirement::Yes,
         session: Some(current.unwrap().unwrap().session.id),
         txn: None,
         at: now,
         came_at: None,
         origin: None,
     };
-    let handle = pending_link::park(&bed.app.tickets, cookie("__Host-Http-pre"), &link)
+    let handle = pending_link::park(&test_app.app.tickets, cookie("__Host-Http-pre"), &link)
         .await
         .unwrap();
     format!("/login/identity?link={}", handle.to_text())
 }
 
 /// Somebody comes back from the provider, in no browser of ours.
-async fn comes(bed: &Bed, came: &Came) -> Settled {
+async fn comes(test_app: &TestApp, came: &UpstreamLogin) -> LinkOutcome {
     let caller = Caller::make(&Request::builder().finish(), &[]);
     let at = Where {
-        holds: Holds::default(),
+        browser_state: BrowserState::default(),
         connecting: false,
         switch: false,
         remembered: false,
         locale: "en",
         caller: &caller,
     };
-    settle(&bed.app, came, at).await.unwrap()
+    settle(&test_app.app, came, at).await.unwrap()
 }
 
-fn waits_for_proof(settled: &Settled) -> bool {
-    matches!(settled, Settled::Waits(Wants::Proof))
+fn waits_for_proof(settled: &LinkOutcome) -> bool {
+    matches!(settled, LinkOutcome::Waits(LinkRequirement::Proof))
 }
 
-fn refused(settled: &Settled) -> Option<Code> {
+fn refused(settled: &LinkOutcome) -> Option<Code> {
     match settled {
-        Settled::Refused(refused) => Some(refused.code),
+        LinkOutcome::Refused(refused) => Some(refused.code),
         _ => None,
     }
 }
 
-async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner(bed: Bed) {
+async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner(
+    test_app: TestApp,
+) {
     let email = "ann@example.test";
-    bed.configure(|config| config.providers.push(provider("office")));
-    let mut browser = signed_in(&bed, email).await;
-    let link = connected(&bed, email, "ann").await;
-    let Settled::SignedIn(there) = comes(&bed, &came("ann", email, false)).await else {
+    test_app.configure(|config| config.providers.push(provider("office")));
+    let mut browser = signed_in(&test_app, email).await;
+    let link = connected(&test_app, email, "ann").await;
+    let LinkOutcome::SignedIn(there) = comes(&test_app, &came("ann", email, false)).await else {
         panic!("A")
     };
     assert_eq!(
@@ -218,7 +223,7 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
         .expect("this session came by mail and stays");
     assert!(account.contains("Connect Example"), "{account}");
     let ended = Sessions::find_by_id(there.session.id)
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
@@ -227,12 +232,12 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
         "the session that came from it has ended"
     );
     let row = user_identity::Entity::find_by_id(link)
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
     assert!(row.unlinked_at.is_some(), "the row stays");
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     assert!(
         mail.subject.contains("no longer connected"),
         "{}",
@@ -240,20 +245,20 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
     );
     // Later logins follow C.
     assert!(waits_for_proof(
-        &comes(&bed, &came("ann", email, true)).await
+        &comes(&test_app, &came("ann", email, true)).await
     ));
 }
 
-async fn lk_07_the_last_way_in_stays(bed: Bed) {
+async fn lk_07_the_last_way_in_stays(test_app: TestApp) {
     let email = "last@example.test";
-    signed_in(&bed, email).await;
+    signed_in(&test_app, email).await;
     let (first, second) = (
-        connected(&bed, email, "one").await,
-        connected(&bed, email, "two").await,
+        connected(&test_app, email, "one").await,
+        connected(&test_app, email, "two").await,
     );
-    let user = user_of(&bed, email).await;
+    let user = user_of(&test_app, email).await;
     let remove = async |id: Uuid, by_mail: bool| {
-        let tx = bed.tx().await;
+        let tx = test_app.tx().await;
         let removed = identity::remove(&tx, user.id, id, by_mail).await.unwrap();
         tx.commit().await.unwrap();
         removed
@@ -270,8 +275,8 @@ async fn lk_07_the_last_way_in_stays(bed: Bed) {
     );
     // Two at once take one of two, where mail is none.
     let (one, two) = (
-        connected(&bed, email, "three").await,
-        connected(&bed, email, "four").await,
+        connected(&test_app, email, "three").await,
+        connected(&test_app, email, "four").await,
     );
     let (a, b) = tokio::join!(remove(one, false), remove(two, false));
     let last = [&a, &b]
@@ -279,16 +284,20 @@ async fn lk_07_the_last_way_in_stays(bed: Bed) {
         .filter(|removed| **removed == identity::Removed::LastWay)
         .count();
     assert_eq!(last, 1, "{a:?} {b:?}");
-    assert!(user::has_mail(bed.app.db.read(), user.id).await.unwrap());
+    assert!(
+        user::has_mail(test_app.app.db.read(), user.id)
+            .await
+            .unwrap()
+    );
 }
 
 /// Somebody without a proven address, who asks for a page.
-async fn r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why(bed: Bed) {
+async fn r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why(test_app: TestApp) {
     let email = "only@example.test";
-    bed.configure(|config| config.providers.push(provider("office")));
-    let mut browser = signed_in(&bed, email).await;
-    let link = connected(&bed, email, "only").await;
-    let tx = bed.tx().await;
+    test_app.configure(|config| config.providers.push(provider("office")));
+    let mut browser = signed_in(&test_app, email).await;
+    let link = connected(&test_app, email, "only").await;
+    let tx = test_app.tx().await;
     user_email::Entity::delete_many()
         .exec(tx.conn())
         .await
@@ -304,23 +313,23 @@ async fn r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why(bed: Bed) {
     let stays = browser.send(request).await;
     assert_eq!(stays.status, StatusCode::CONFLICT, "{}", stays.summary());
     assert!(stays.text().contains("last way in"), "{}", stays.text());
-    assert_eq!(reasons(&bed).await, ["lk_last_method"]);
+    assert_eq!(reasons(&test_app).await, ["lk_last_method"]);
     let row = user_identity::Entity::find_by_id(link)
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
     assert!(row.unlinked_at.is_none(), "nothing has changed");
 }
 
-async fn r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) {
+async fn r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(test_app: TestApp) {
     let email = "stale@example.test";
-    bed.configure(|config| config.providers.push(provider("office")));
-    let mut browser = signed_in(&bed, email).await;
-    connected(&bed, email, "stale").await;
-    bed.pass(590);
-    let path = asked(&bed, &browser, "new").await;
-    bed.pass(11);
+    test_app.configure(|config| config.providers.push(provider("office")));
+    let mut browser = signed_in(&test_app, email).await;
+    connected(&test_app, email, "stale").await;
+    test_app.pass(590);
+    let path = asked(&test_app, &browser, "new").await;
+    test_app.pass(11);
     let question = browser.open(&path).await;
     let answer = browser
         .submit(&question, "identity", &[("decision", "yes")])
@@ -341,9 +350,9 @@ async fn r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) 
     assert_eq!(browser.send(request).await.status, StatusCode::FORBIDDEN);
     let start = browser.submit(&account, "connect-office", &[]).await;
     assert_eq!(start.status, StatusCode::FORBIDDEN);
-    assert_eq!(reasons(&bed).await, ["lk_stale_auth"; 3]);
+    assert_eq!(reasons(&test_app).await, ["lk_stale_auth"; 3]);
     let all = user_identity::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     assert!(
@@ -352,14 +361,14 @@ async fn r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(bed: Bed) 
     );
 }
 
-async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(bed: Bed) {
+async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(test_app: TestApp) {
     let email = "silent@example.test";
-    bed.configure(|config| config.providers.push(provider("office")));
-    let mut browser = signed_in(&bed, email).await;
-    let link = connected(&bed, email, "silent").await;
-    let user = user_of(&bed, email).await;
-    by_provider(&bed, &mut browser, link).await;
-    let path = asked(&bed, &browser, "thiefs").await;
+    test_app.configure(|config| config.providers.push(provider("office")));
+    let mut browser = signed_in(&test_app, email).await;
+    let link = connected(&test_app, email, "silent").await;
+    let user = user_of(&test_app, email).await;
+    by_provider(&test_app, &mut browser, link).await;
+    let path = asked(&test_app, &browser, "thiefs").await;
     let question = browser.open(&path).await;
     let answer = browser
         .submit(&question, "identity", &[("decision", "yes")])
@@ -382,7 +391,7 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
         refused.summary()
     );
     let all = user_identity::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     assert!(
@@ -406,7 +415,7 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
     );
     let sent = browser.submit(&login, "sign-in", &[]).await;
     browser.follow(&sent).await;
-    let mail = bed.mail(email).await.link();
+    let mail = test_app.mail(email).await.link();
     browser.click(&mail).await;
     let account = browser.open("/account").await;
     let form = account
@@ -417,7 +426,7 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
     let request = browser.filled(&account, &form, &[]);
     browser.send(request).await;
     let row = user_identity::Entity::find_by_id(link)
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
@@ -427,23 +436,26 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
     );
 }
 
-async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(bed: Bed) {
+async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: TestApp) {
     let email = "race@example.test";
-    signed_in(&bed, email).await;
-    let id = connected(&bed, email, "race").await;
-    let user = user_of(&bed, email).await;
+    signed_in(&test_app, email).await;
+    let id = connected(&test_app, email, "race").await;
+    let user = user_of(&test_app, email).await;
     let arrived = arrived("race", Some(email));
-    let link = identity::find(bed.app.db.read(), &arrived.issuer, &arrived.subject)
+    let link = identity::find(test_app.app.db.read(), &arrived.issuer, &arrived.subject)
         .await
         .unwrap()
         .unwrap();
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     assert!(matches!(
         identity::remove(&tx, user.id, id, true).await.unwrap(),
         identity::Removed::Done(_)
     ));
     tx.commit().await.unwrap();
-    let before = Sessions::find().count(bed.app.db.read()).await.unwrap();
+    let before = Sessions::find()
+        .count(test_app.app.db.read())
+        .await
+        .unwrap();
     // Who signs in has read the link before.
     let caller = Caller::make(&Request::builder().finish(), &[]);
     let of = Of::Link {
@@ -455,10 +467,10 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(bed: Bed) {
         of,
         remembered: false,
         locale: "en",
-        holds: Holds::default(),
+        browser_state: BrowserState::default(),
     };
-    let tx = bed.tx().await;
-    let finished = finish(&tx, proof, &caller, &bed.app.config.get())
+    let tx = test_app.tx().await;
+    let finished = finish(&tx, proof, &caller, &test_app.app.config.get())
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -467,17 +479,20 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(bed: Bed) {
         "{finished:?}"
     );
     assert_eq!(
-        Sessions::find().count(bed.app.db.read()).await.unwrap(),
+        Sessions::find()
+            .count(test_app.app.db.read())
+            .await
+            .unwrap(),
         before,
         "no session"
     );
 }
 
-async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
-    bed.configure(|config| config.providers.push(provider("office")));
+async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(test_app: TestApp) {
+    test_app.configure(|config| config.providers.push(provider("office")));
     let email = "yes@example.test";
-    let mut browser = signed_in(&bed, email).await;
-    let path = asked(&bed, &browser, "yes").await;
+    let mut browser = signed_in(&test_app, email).await;
+    let path = asked(&test_app, &browser, "yes").await;
     let question = browser.open(&path).await;
     assert!(
         question.text().contains("there@example.test") && question.text().contains(email),
@@ -486,13 +501,13 @@ async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
     );
     assert_eq!(
         user_identity::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         0,
         "not before the yes"
     );
-    let mut thief = signed_in(&bed, "thief@example.test").await;
+    let mut thief = signed_in(&test_app, "thief@example.test").await;
     assert_eq!(
         thief.open(&path).await.status,
         StatusCode::BAD_REQUEST,
@@ -517,32 +532,32 @@ async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(bed: Bed) {
         stolen.account().await.is_none(),
         "BS-04: the secret before it is dead at once"
     );
-    assert!(bed.mail(email).await.subject.contains("connected"));
+    assert!(test_app.mail(email).await.subject.contains("connected"));
     let again = browser
         .submit(&question, "identity", &[("decision", "yes")])
         .await;
     assert_eq!(again.status, StatusCode::BAD_REQUEST, "LK-06: once");
     // No is no.
-    let path = asked(&bed, &browser, "no").await;
+    let path = asked(&test_app, &browser, "no").await;
     let question = browser.open(&path).await;
     browser
         .submit(&question, "identity", &[("decision", "no")])
         .await;
     assert_eq!(
         user_identity::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         1
     );
 }
 
-async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
-    bed.configure(|config| config.providers.push(provider("office")));
-    signed_in(&bed, "first@example.test").await;
-    let mut browser = signed_in(&bed, "second@example.test").await;
-    connected(&bed, "first@example.test", "shared").await;
-    let path = asked(&bed, &browser, "shared").await;
+async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(test_app: TestApp) {
+    test_app.configure(|config| config.providers.push(provider("office")));
+    signed_in(&test_app, "first@example.test").await;
+    let mut browser = signed_in(&test_app, "second@example.test").await;
+    connected(&test_app, "first@example.test", "shared").await;
+    let path = asked(&test_app, &browser, "shared").await;
     let question = browser.open(&path).await;
     let taken = browser
         .submit(&question, "identity", &[("decision", "yes")])
@@ -554,18 +569,20 @@ async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(bed: Bed) {
         taken.summary()
     );
     assert!(!taken.body.contains("first@example.test"), "no hint whose");
-    assert_eq!(reasons(&bed).await, ["lk_taken"]);
+    assert_eq!(reasons(&test_app).await, ["lk_taken"]);
     let all = user_identity::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!(all.len(), 1);
 }
 
-async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors(bed: Bed) {
-    bed.configure(|config| config.providers.push(provider("office")));
+async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors(
+    test_app: TestApp,
+) {
+    test_app.configure(|config| config.providers.push(provider("office")));
     let counts = async || {
-        let db = bed.app.db.read();
+        let db = test_app.app.db.read();
         let users = entity::user::Entity::find().count(db).await.unwrap();
         let emails = user_email::Entity::find().count(db).await.unwrap();
         (
@@ -575,42 +592,48 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
         )
     };
     assert!(waits_for_proof(
-        &comes(&bed, &came("a", "a@example.test", false)).await
+        &comes(&test_app, &came("a", "a@example.test", false)).await
     ));
     assert!(waits_for_proof(
-        &comes(&bed, &came("a", "not an address", true)).await
+        &comes(&test_app, &came("a", "not an address", true)).await
     ));
     assert_eq!(counts().await, (0, 0, 0));
-    bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
+    test_app.configure(|config| config.magic_link.sign_up = SignUp::Closed);
     assert_eq!(
-        refused(&comes(&bed, &came("a", "a@example.test", true)).await),
+        refused(&comes(&test_app, &came("a", "a@example.test", true)).await),
         Some(Code::SignUpClosed)
     );
     assert_eq!(counts().await, (0, 0, 0), "sign-up is closed");
-    bed.configure(|config| config.magic_link.sign_up = SignUp::Open);
+    test_app.configure(|config| config.magic_link.sign_up = SignUp::Open);
     assert!(matches!(
-        comes(&bed, &came("a", "a@example.test", true)).await,
-        Settled::SignedIn(_)
+        comes(&test_app, &came("a", "a@example.test", true)).await,
+        LinkOutcome::SignedIn(_)
     ));
     assert_eq!(counts().await, (1, 1, 1));
-    assert_eq!(bed.mails("a@example.test").len(), 0, "one press, no mail");
+    assert_eq!(
+        test_app.mails("a@example.test").len(),
+        0,
+        "one press, no mail"
+    );
     // H: one generic refusal.
-    let user = user_of(&bed, "a@example.test").await;
-    let tx = bed.tx().await;
+    let user = user_of(&test_app, "a@example.test").await;
+    let tx = test_app.tx().await;
     user::set_state(&tx, user.id, user::State::Disabled)
         .await
         .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(
-        refused(&comes(&bed, &came("a", "a@example.test", true)).await),
+        refused(&comes(&test_app, &came("a", "a@example.test", true)).await),
         Some(Code::UserDisabled)
     );
 }
 
-async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_name(bed: Bed) {
-    bed.configure(|config| config.providers.push(provider("office")));
+async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_name(
+    test_app: TestApp,
+) {
+    test_app.configure(|config| config.providers.push(provider("office")));
     let known = async |email: &str| {
-        let user = user_of(&bed, email).await;
+        let user = user_of(&test_app, email).await;
         (
             user.locale.unwrap_or_default(),
             user.name.unwrap_or_default(),
@@ -618,7 +641,7 @@ async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_na
     };
     let mut french = Browser {
         headers: vec![("accept-language", "fr-CA,en;q=0.5".to_owned())],
-        ..bed.browser()
+        ..test_app.browser()
     };
     french.sign_in("mail@example.test").await;
     assert_eq!(
@@ -626,46 +649,51 @@ async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_na
         ("fr".to_owned(), String::new())
     );
     french.headers.clear();
-    bed.pass(3600);
+    test_app.pass(3600);
     french.sign_in("mail@example.test").await;
     assert_eq!(
         known("mail@example.test").await.0,
         "fr",
         "a later sign-in changes nothing"
     );
-    comes(&bed, &came("told", "told@example.test", true)).await;
+    comes(&test_app, &came("told", "told@example.test", true)).await;
     assert_eq!(
         known("told@example.test").await,
         ("en".to_owned(), "Ann".to_owned())
     );
     let mut blank = came("blank", "blank@example.test", true);
     blank.arrived.name = Some(" ".to_owned());
-    comes(&bed, &blank).await;
+    comes(&test_app, &blank).await;
     assert_eq!(known("blank@example.test").await.1, "");
     // Proven by mail first (case D); an account that is connected later gives no name.
-    let waits = proven(&bed, "later@example.test", Some(&arrived("later", None))).await;
+    let waits = proven(
+        &test_app,
+        "later@example.test",
+        Some(&arrived("later", None)),
+    )
+    .await;
     assert_eq!(waits.name.as_deref(), Some("Ann"));
-    connected(&bed, "mail@example.test", "too-late").await;
+    connected(&test_app, "mail@example.test", "too-late").await;
     assert_eq!(known("mail@example.test").await.1, "");
 }
 
 /// Whoever proves this address by mail, with an account that waits.
-async fn proven(bed: &Bed, email: &str, link: Option<&Arrived>) -> user::User {
+async fn proven(test_app: &TestApp, email: &str, link: Option<&UpstreamAccount>) -> user::User {
     let caller = Caller::make(&Request::builder().finish(), &[]);
     let address = Address::parse(email, false).unwrap();
     let of = Of::Mail {
         address: &address,
-        key: &address.key(&bed.app.macs.address),
+        key: &address.key(&test_app.app.macs.address),
         link,
     };
     let proof = Proof {
         of,
         remembered: false,
         locale: "en",
-        holds: Holds::default(),
+        browser_state: BrowserState::default(),
     };
-    let tx = bed.tx().await;
-    let finished = finish(&tx, proof, &caller, &bed.app.config.get())
+    let tx = test_app.tx().await;
+    let finished = finish(&tx, proof, &caller, &test_app.app.config.get())
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -674,41 +702,41 @@ async fn proven(bed: &Bed, email: &str, link: Option<&Arrived>) -> user::User {
     };
     assert_eq!(
         done.user,
-        user_of(bed, email).await,
+        user_of(test_app, email).await,
         "what the door gives is what is stored"
     );
     done.user
 }
 
-async fn lk_09_two_first_logins_at_once_make_one_user(bed: Bed) {
-    bed.configure(|config| config.providers.push(provider("office")));
+async fn lk_09_two_first_logins_at_once_make_one_user(test_app: TestApp) {
+    test_app.configure(|config| config.providers.push(provider("office")));
     for round in 0..20 {
         let email = format!("both{round}@example.test");
         let one = came(&format!("same{round}"), &email, true);
-        let (a, b) = tokio::join!(comes(&bed, &one), comes(&bed, &one));
+        let (a, b) = tokio::join!(comes(&test_app, &one), comes(&test_app, &one));
         let [a, b] = [a, b].map(|settled| match settled {
-            Settled::SignedIn(done) => done.user.id,
+            LinkOutcome::SignedIn(done) => done.user.id,
             other => panic!("round {round}: {other:?}"),
         });
         assert_eq!(a, b, "round {round}");
     }
     assert_eq!(
         entity::user::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         20
     );
 }
 
-async fn lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes(bed: Bed) {
-    bed.configure(|config| config.providers.push(provider("office")));
-    let browser = signed_in(&bed, "waits@example.test").await;
-    let path = asked(&bed, &browser, "waits").await;
+async fn lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes(test_app: TestApp) {
+    test_app.configure(|config| config.providers.push(provider("office")));
+    let browser = signed_in(&test_app, "waits@example.test").await;
+    let path = asked(&test_app, &browser, "waits").await;
     let mut browser = browser;
-    bed.pass(599);
+    test_app.pass(599);
     assert_eq!(browser.open(&path).await.status, StatusCode::OK);
-    bed.pass(302);
+    test_app.pass(302);
     assert_eq!(
         browser.open(&path).await.status,
         StatusCode::BAD_REQUEST,
@@ -716,8 +744,8 @@ async fn lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes(bed: Bed) {
     );
 }
 
-async fn up_01_without_a_provider_no_page_speaks_of_one(bed: Bed) {
-    let mut browser = signed_in(&bed, "none@example.test").await;
+async fn up_01_without_a_provider_no_page_speaks_of_one(test_app: TestApp) {
+    let mut browser = signed_in(&test_app, "none@example.test").await;
     for path in ["/login", "/account"] {
         let page = browser.open(path).await;
         assert!(
@@ -727,7 +755,7 @@ async fn up_01_without_a_provider_no_page_speaks_of_one(bed: Bed) {
             "{path}"
         );
     }
-    bed.configure(|config| {
+    test_app.configure(|config| {
         config.providers.push(Provider {
             order: 2,
             ..provider("second")
@@ -754,10 +782,10 @@ async fn up_01_without_a_provider_no_page_speaks_of_one(bed: Bed) {
     );
 }
 
-async fn up_08_a_request_for_fresh_proof_shows_no_provider(bed: Bed) {
-    register(&bed);
-    bed.configure(|config| config.providers.push(provider("office")));
-    let mut browser = signed_in(&bed, "fresh@example.test").await;
+async fn up_08_a_request_for_fresh_proof_shows_no_provider(test_app: TestApp) {
+    register(&test_app);
+    test_app.configure(|config| config.providers.push(provider("office")));
+    let mut browser = signed_in(&test_app, "fresh@example.test").await;
     let asked = browser
         .open(&crate::oauth::Attempt::new().with("prompt", "login").path())
         .await;

@@ -6,10 +6,10 @@ use entree::{
     federation::{
         app_return::arrive,
         arrive::signed_in as signed_in_there,
-        link::{Came, Settled, Where, settle as settle_link},
+        link::{LinkOutcome, UpstreamLogin, Where, settle as settle_link},
         state::ForApp,
     },
-    login::Visit,
+    login::RequestContext,
     secret::{Hash, Plain},
 };
 use poem::{
@@ -22,10 +22,10 @@ use testkit::page::Page;
 use url::Url;
 
 use crate::{
-    bed::{Bed, Browser, PUBLIC},
     federation::{Kept, Stage},
     linking::{arrived, connected, provider},
     oauth::{CALLBACK, register, settle, signed_in},
+    test_app::{Browser, PUBLIC, TestApp},
 };
 
 on_both!(
@@ -42,9 +42,9 @@ on_both!(
 );
 
 /// A first-party app, and the provider it begins with.
-fn app(bed: &Bed) {
-    register(bed);
-    bed.configure(|config| config.providers.push(provider("office")));
+fn app(test_app: &TestApp) {
+    register(test_app);
+    test_app.configure(|config| config.providers.push(provider("office")));
 }
 
 fn challenge(verifier: &str) -> String {
@@ -62,8 +62,8 @@ fn for_app(verifier: &str) -> ForApp {
     }
 }
 
-fn came(email: &str, authoritative: bool) -> Came {
-    Came {
+fn came(email: &str, authoritative: bool) -> UpstreamLogin {
+    UpstreamLogin {
         arrived: arrived(email, Some(email)),
         authoritative,
         amr: String::new(),
@@ -71,12 +71,24 @@ fn came(email: &str, authoritative: bool) -> Came {
 }
 
 /// The end of a callback, in a browser that has been here before.
-async fn comes_back(bed: &Bed, browser: &Browser<'_>, for_app: &ForApp, came: &Came) -> Page {
+async fn comes_back(
+    test_app: &TestApp,
+    browser: &Browser<'_>,
+    for_app: &ForApp,
+    came: &UpstreamLogin,
+) -> Page {
     let request = browser
         .request(Method::GET, "/upstream/office/callback")
         .finish();
-    let visit = Visit::of(&bed.app, &request, "").await.unwrap();
-    page(arrive(&bed.app, &visit, for_app, came).await.unwrap()).await
+    let context = RequestContext::of(&test_app.app, &request, "")
+        .await
+        .unwrap();
+    page(
+        arrive(&test_app.app, &context, for_app, came)
+            .await
+            .unwrap(),
+    )
+    .await
 }
 
 async fn page(mut response: Response) -> Page {
@@ -109,37 +121,37 @@ fn code(page: &Page) -> String {
     get("code").expect("a code")
 }
 
-async fn post(bed: &Bed, path: &str, body: &Value) -> (StatusCode, Value) {
+async fn post(test_app: &TestApp, path: &str, body: &Value) -> (StatusCode, Value) {
     let request = Request::builder()
         .method(Method::POST)
         .uri_str(path)
         .header(header::HOST, "id.test")
         .header(header::CONTENT_TYPE, "application/json")
         .body(body.to_string());
-    let answer = bed.call(request).await;
+    let answer = test_app.call(request).await;
     (
         answer.status,
         serde_json::from_str(&answer.body).unwrap_or_default(),
     )
 }
 
-async fn redeem(bed: &Bed, code: &str, verifier: &str) -> (StatusCode, Value) {
+async fn redeem(test_app: &TestApp, code: &str, verifier: &str) -> (StatusCode, Value) {
     let body = json!({"code": code, "code_verifier": verifier, "scope": "openid offline_access"});
-    post(bed, "/api/v1/auth/oidc/office/callback", &body).await
+    post(test_app, "/api/v1/auth/oidc/office/callback", &body).await
 }
 
-async fn users(bed: &Bed) -> u64 {
+async fn users(test_app: &TestApp) -> u64 {
     entity::user::Entity::find()
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap()
 }
 
-async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(bed: Bed) {
-    app(&bed);
-    let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
+async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(test_app: TestApp) {
+    app(&test_app);
+    let (verifier, browser) = (Plain::generate().to_text(), test_app.browser());
     let sent = comes_back(
-        &bed,
+        &test_app,
         &browser,
         &for_app(&verifier),
         &came("ann@example.test", true),
@@ -156,74 +168,82 @@ async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(be
         sent.header("set-cookie").is_none(),
         "nobody is signed in in the browser"
     );
-    assert_eq!(users(&bed).await, 0, "LK-02: nor is there a user");
+    assert_eq!(users(&test_app).await, 0, "LK-02: nor is there a user");
     for _ in 0..20 {
-        let (status, answer) = redeem(&bed, &code, &Plain::generate().to_text()).await;
+        let (status, answer) = redeem(&test_app, &code, &Plain::generate().to_text()).await;
         assert_eq!(
             (status, &answer["code"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_code"))
         );
     }
-    let (status, tokens) = redeem(&bed, &code, &verifier).await;
+    let (status, tokens) = redeem(&test_app, &code, &verifier).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     assert!(
         tokens["access_token"].is_string() && tokens["id_token"].is_string(),
         "{tokens}"
     );
-    assert_eq!(users(&bed).await, 1);
+    assert_eq!(users(&test_app).await, 1);
     assert_eq!(
-        redeem(&bed, &code, &verifier).await.0,
+        redeem(&test_app, &code, &verifier).await.0,
         StatusCode::BAD_REQUEST,
         "once"
     );
     // The next time there is a link; and a code lives for a minute.
     let sent = comes_back(
-        &bed,
+        &test_app,
         &browser,
         &for_app(&verifier),
         &came("ann@example.test", true),
     )
     .await;
     assert_eq!(
-        redeem(&bed, &self::code(&sent), &verifier).await.0,
+        redeem(&test_app, &self::code(&sent), &verifier).await.0,
         StatusCode::OK
     );
-    assert_eq!(users(&bed).await, 1);
-    if !bed.app.db.is_postgres() {
+    assert_eq!(users(&test_app).await, 1);
+    if !test_app.app.db.is_postgres() {
         let sent = comes_back(
-            &bed,
+            &test_app,
             &browser,
             &for_app(&verifier),
             &came("ann@example.test", true),
         )
         .await;
-        bed.pass(61);
+        test_app.pass(61);
         assert_eq!(
-            redeem(&bed, &self::code(&sent), &verifier).await.0,
+            redeem(&test_app, &self::code(&sent), &verifier).await.0,
             StatusCode::BAD_REQUEST
         );
     }
 }
 
-async fn api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code(bed: Bed) {
-    app(&bed);
-    let (verifier, mut browser) = (Plain::generate().to_text(), bed.browser());
+async fn api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code(
+    test_app: TestApp,
+) {
+    app(&test_app);
+    let (verifier, mut browser) = (Plain::generate().to_text(), test_app.browser());
     browser.open("/login").await;
     let email = "bea@example.test";
-    let asked = comes_back(&bed, &browser, &for_app(&verifier), &came(email, false)).await;
+    let asked = comes_back(
+        &test_app,
+        &browser,
+        &for_app(&verifier),
+        &came(email, false),
+    )
+    .await;
     let login = browser.follow(&asked).await;
-    let sent = proves(&bed, &mut browser, &login, email).await;
-    let (status, tokens) = redeem(&bed, &code(&sent), &verifier).await;
+    let sent = proves(&test_app, &mut browser, &login, email).await;
+    let (status, tokens) = redeem(&test_app, &code(&sent), &verifier).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     assert_eq!(
-        identities(&bed).await,
+        identities(&test_app).await,
         0,
         "in this browser, too: nothing says that it is the one"
     );
 }
 
 /// Proves an address by mail, in this browser, and goes on from there.
-async fn proves(bed: &Bed, browser: &mut Browser<'_>, login: &Page, email: &str) -> Page {
+async fn proves(test_app: &TestApp, browser: &mut Browser<'_>, login: &Page, email: &str) -> Page {
     assert!(
         login.has("form#sign-in input[name=txn]"),
         "{}",
@@ -236,38 +256,38 @@ async fn proves(bed: &Bed, browser: &mut Browser<'_>, login: &Page, email: &str)
     );
     let answer = browser.submit(login, "sign-in", &[("email", email)]).await;
     browser.follow(&answer).await;
-    let link = bed.mail(email).await.link();
+    let link = test_app.mail(email).await.link();
     let done = browser.click(&link).await;
     settle(browser, done).await
 }
 
-async fn identities(bed: &Bed) -> u64 {
+async fn identities(test_app: &TestApp) -> u64 {
     entity::user_identity::Entity::find()
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap()
 }
 
 /// Somebody signs in at the provider for an app and sends their callback to somebody else, who is new here or not.
-async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(bed: Bed) {
-    app(&bed);
+async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(test_app: TestApp) {
+    app(&test_app);
     let known = "old@example.test";
-    signed_in(&bed, known).await;
+    signed_in(&test_app, known).await;
     for email in [known, "new@example.test"] {
-        let (verifier, mut victim) = (Plain::generate().to_text(), bed.browser());
+        let (verifier, mut victim) = (Plain::generate().to_text(), test_app.browser());
         victim.open("/login").await;
-        let asked = comes_back(&bed, &victim, &for_app(&verifier), &came(email, false)).await;
+        let asked = comes_back(&test_app, &victim, &for_app(&verifier), &came(email, false)).await;
         let login = victim.follow(&asked).await;
-        let sent = proves(&bed, &mut victim, &login, email).await;
+        let sent = proves(&test_app, &mut victim, &login, email).await;
         code(&sent);
-        assert_eq!(identities(&bed).await, 0, "{email}");
+        assert_eq!(identities(&test_app).await, 0, "{email}");
         let account = victim.open("/account").await;
         assert!(!account.has("form.disconnect"), "{}", account.text());
     }
 }
 
-async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
-    app(&bed);
+async fn api_flows_only_a_registered_first_party_app_may_begin(test_app: TestApp) {
+    app(&test_app);
     let good = json!({
         "client_id": "web", "redirect_uri": CALLBACK, "state": "s",
         "code_challenge": challenge("x"), "code_challenge_method": "S256",
@@ -277,7 +297,8 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
         body.as_object_mut()
             .unwrap()
             .extend(change.as_object().unwrap().clone());
-        let (status, answer) = post(&bed, &format!("/api/v1/auth/oidc/{id}/start"), &body).await;
+        let (status, answer) =
+            post(&test_app, &format!("/api/v1/auth/oidc/{id}/start"), &body).await;
         (
             status.as_u16(),
             answer["code"].as_str().unwrap_or_default().to_owned(),
@@ -312,14 +333,14 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(bed: Bed) {
     );
 }
 
-async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(bed: Bed) {
-    app(&bed);
-    let (verifier, browser) = (Plain::generate().to_text(), bed.browser());
+async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(test_app: TestApp) {
+    app(&test_app);
+    let (verifier, browser) = (Plain::generate().to_text(), test_app.browser());
     let local = ForApp {
         redirect_uri: "http://127.0.0.1:5555/cb".to_owned(),
         ..for_app(&verifier)
     };
-    let sent = comes_back(&bed, &browser, &local, &came("ann@example.test", true)).await;
+    let sent = comes_back(&test_app, &browser, &local, &came("ann@example.test", true)).await;
     assert!(
         sent.refresh().is_none() && sent.location().is_none(),
         "{}",
@@ -339,17 +360,17 @@ async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(bed: Bed) 
         .unwrap()
         .1
         .into_owned();
-    assert_eq!(redeem(&bed, &code, &verifier).await.0, StatusCode::OK);
+    assert_eq!(redeem(&test_app, &code, &verifier).await.0, StatusCode::OK);
 }
 
-async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
-    app(&bed);
-    signed_in(&bed, "ann@example.test").await;
-    connected(&bed, "ann@example.test", "ann").await;
-    let (verifier, mut browser) = (Plain::generate().to_text(), bed.browser());
+async fn api_flows_another_provider_halfway_still_ends_at_the_app(test_app: TestApp) {
+    app(&test_app);
+    signed_in(&test_app, "ann@example.test").await;
+    connected(&test_app, "ann@example.test", "ann").await;
+    let (verifier, mut browser) = (Plain::generate().to_text(), test_app.browser());
     browser.open("/login").await;
     let asked = comes_back(
-        &bed,
+        &test_app,
         &browser,
         &for_app(&verifier),
         &came("bea@example.test", false),
@@ -368,25 +389,27 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
     let request = browser
         .request(Method::GET, "/upstream/office/callback")
         .finish();
-    let visit = Visit::of(&bed.app, &request, "").await.unwrap();
+    let context = RequestContext::of(&test_app.app, &request, "")
+        .await
+        .unwrap();
     let at = Where {
-        holds: visit.holds(),
+        browser_state: context.browser_state(),
         connecting: false,
         switch: false,
         remembered: false,
         locale: "en",
-        caller: &visit.caller,
+        caller: &context.caller,
     };
-    let known = Came {
+    let known = UpstreamLogin {
         arrived: arrived("ann", None),
         authoritative: false,
         amr: String::new(),
     };
-    let Settled::SignedIn(done) = settle_link(&bed.app, &known, at).await.unwrap() else {
+    let LinkOutcome::SignedIn(done) = settle_link(&test_app.app, &known, at).await.unwrap() else {
         panic!("A")
     };
     let on = page(
-        signed_in_there(&bed.app, &visit, &done, Some(&txn))
+        signed_in_there(&test_app.app, &context, &done, Some(&txn))
             .await
             .unwrap(),
     )
@@ -394,22 +417,27 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(bed: Bed) {
     assert_eq!(on.refresh().expect("a page").path(), "/login/app");
 }
 
-async fn begin(bed: &Bed, id: &str, verifier: &str) -> (StatusCode, Value) {
+async fn begin(test_app: &TestApp, id: &str, verifier: &str) -> (StatusCode, Value) {
     let body = json!({
         "client_id": "web", "redirect_uri": CALLBACK, "state": "the app's own",
         "code_challenge": challenge(verifier), "code_challenge_method": "S256",
     });
-    post(bed, &format!("/api/v1/auth/oidc/{id}/start"), &body).await
+    post(test_app, &format!("/api/v1/auth/oidc/{id}/start"), &body).await
 }
 
-async fn redeem_at(bed: &Bed, id: &str, code: &str, verifier: &str) -> (StatusCode, Value) {
+async fn redeem_at(
+    test_app: &TestApp,
+    id: &str,
+    code: &str,
+    verifier: &str,
+) -> (StatusCode, Value) {
     let body = json!({"code": code, "code_verifier": verifier, "scope": "openid"});
-    post(bed, &format!("/api/v1/auth/oidc/{id}/callback"), &body).await
+    post(test_app, &format!("/api/v1/auth/oidc/{id}/callback"), &body).await
 }
 
 /// From the start through the provider, in a browser that has never been here; gives the app's code.
 async fn walked(stage: &Stage<'_>, verifier: &str) -> String {
-    let (status, begun) = begin(stage.bed, &stage.id, verifier).await;
+    let (status, begun) = begin(stage.test_app, &stage.id, verifier).await;
     assert_eq!(
         (status, &begun["expires_in"]),
         (StatusCode::OK, &json!(600)),
@@ -424,7 +452,7 @@ async fn walked(stage: &Stage<'_>, verifier: &str) -> String {
         format!("/upstream/{}/callback", stage.id),
         "UP-02: our one callback"
     );
-    let mut browser = stage.bed.browser();
+    let mut browser = stage.test_app.browser();
     let sent = browser.open(&back.path()).await;
     assert!(
         !browser.is_signed_in(),
@@ -433,28 +461,33 @@ async fn walked(stage: &Stage<'_>, verifier: &str) -> String {
     code(&sent)
 }
 
-async fn up_02_api_flows_an_app_walks_from_the_start_to_its_tokens(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn up_02_api_flows_an_app_walks_from_the_start_to_its_tokens(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let verifier = Plain::generate().to_text();
     let code = walked(&stage, &verifier).await;
     assert_eq!(
-        users(&bed).await,
+        users(&test_app).await,
         0,
         "LK-02: nobody before the code is redeemed"
     );
-    let (status, tokens) = redeem_at(&bed, &stage.id, &code, &verifier).await;
+    let (status, tokens) = redeem_at(&test_app, &stage.id, &code, &verifier).await;
     assert!(
         status == StatusCode::OK && tokens["id_token"].is_string(),
         "{tokens}"
     );
-    assert_eq!((users(&bed).await, identities(&bed).await), (1, 1));
+    assert_eq!(
+        (users(&test_app).await, identities(&test_app).await),
+        (1, 1)
+    );
     assert_eq!(stage.up.complaints(), Vec::<String>::new());
 }
 
-async fn r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on(bed: Bed) {
+async fn r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on(
+    test_app: TestApp,
+) {
     let (stage, other) = (
-        Stage::new(&bed, json!({})).await,
-        Stage::new(&bed, json!({})).await,
+        Stage::new(&test_app, json!({})).await,
+        Stage::new(&test_app, json!({})).await,
     );
     let verifier = Plain::generate().to_text();
     let code = walked(&stage, &verifier).await;
@@ -462,61 +495,61 @@ async fn r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_o
         (other.id.as_str(), "up_app_code"),
         ("nothing", "up_provider_disabled"),
     ] {
-        let before = Kept::of(&bed).await;
-        let (status, answer) = redeem_at(&bed, id, &code, &verifier).await;
+        let before = Kept::of(&test_app).await;
+        let (status, answer) = redeem_at(&test_app, id, &code, &verifier).await;
         assert_eq!(
             (status, &answer["code"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_code")),
             "{id}"
         );
-        assert_eq!(Kept::of(&bed).await.since(&before), [reason], "{id}");
+        assert_eq!(Kept::of(&test_app).await.since(&before), [reason], "{id}");
     }
     stage.set(|provider| provider.enabled = false);
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     assert_eq!(
-        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
         StatusCode::BAD_REQUEST,
         "switched off"
     );
     assert_eq!(
-        Kept::of(&bed).await.since(&before),
+        Kept::of(&test_app).await.since(&before),
         ["up_provider_disabled"]
     );
     stage.set(|provider| provider.enabled = true);
     assert_eq!(
-        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
         StatusCode::OK,
         "nothing of that spent it"
     );
 }
 
-async fn r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now(bed: Bed) {
+async fn r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now(test_app: TestApp) {
     for reason in ["up_provider_disabled", "up_app_code"] {
-        let stage = Stage::new(&bed, json!({})).await;
+        let stage = Stage::new(&test_app, json!({})).await;
         let verifier = Plain::generate().to_text();
         let code = walked(&stage, &verifier).await;
         stage.set(|provider| match reason {
             "up_provider_disabled" => provider.issuer = "https://another.example".to_owned(),
             _ => provider.trust = Some(MailTrust::Asserted),
         });
-        let before = Kept::of(&bed).await;
-        let (status, answer) = redeem_at(&bed, &stage.id, &code, &verifier).await;
+        let before = Kept::of(&test_app).await;
+        let (status, answer) = redeem_at(&test_app, &stage.id, &code, &verifier).await;
         assert_eq!(
             (status, &answer["code"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_code")),
             "{reason}"
         );
-        assert_eq!(Kept::of(&bed).await.since(&before), [reason]);
+        assert_eq!(Kept::of(&test_app).await.since(&before), [reason]);
         assert_eq!(
-            (users(&bed).await, identities(&bed).await),
+            (users(&test_app).await, identities(&test_app).await),
             (0, 0),
             "{reason}"
         );
     }
 }
 
-async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(bed: Bed) {
-    let stage = Stage::new(&bed, json!({})).await;
+async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(test_app: TestApp) {
+    let stage = Stage::new(&test_app, json!({})).await;
     let verifier = Plain::generate().to_text();
     let code = walked(&stage, &verifier).await;
     let mut reasons = Vec::new();
@@ -526,45 +559,52 @@ async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(bed: Bed) {
         (Plain::generate().to_text().as_str(), verifier.as_str()),
         ("no code", verifier.as_str()),
     ] {
-        let before = Kept::of(&bed).await;
+        let before = Kept::of(&test_app).await;
         assert_eq!(
-            redeem_at(&bed, &stage.id, code, verifier).await.0,
+            redeem_at(&test_app, &stage.id, code, verifier).await.0,
             StatusCode::BAD_REQUEST
         );
-        reasons.extend(Kept::of(&bed).await.since(&before));
+        reasons.extend(Kept::of(&test_app).await.since(&before));
     }
     assert_eq!(reasons, ["up_app_code"; 4]);
     // Locked out between the callback and the app's own step.
     assert_eq!(
-        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
         StatusCode::OK
     );
     let code = walked(&stage, &verifier).await;
     let user = entity::user::Entity::find()
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     entree::user::set_state(&tx, user.id, entree::user::State::Disabled)
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let before = Kept::of(&bed).await;
+    let before = Kept::of(&test_app).await;
     assert_eq!(
-        redeem_at(&bed, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
         StatusCode::BAD_REQUEST
     );
-    assert_eq!(Kept::of(&bed).await.since(&before), ["up_user_disabled"]);
+    assert_eq!(
+        Kept::of(&test_app).await.since(&before),
+        ["up_user_disabled"]
+    );
     // At the start.
-    let away = Stage::new(&bed, json!({})).await;
+    let away = Stage::new(&test_app, json!({})).await;
     away.up.go_down();
     for (id, status, reason) in [
         (away.id.as_str(), 503, "up_provider_down"),
         ("nothing", 404, "up_provider_disabled"),
     ] {
-        let before = Kept::of(&bed).await;
-        assert_eq!(begin(&bed, id, &verifier).await.0.as_u16(), status, "{id}");
-        assert_eq!(Kept::of(&bed).await.since(&before), [reason], "{id}");
+        let before = Kept::of(&test_app).await;
+        assert_eq!(
+            begin(&test_app, id, &verifier).await.0.as_u16(),
+            status,
+            "{id}"
+        );
+        assert_eq!(Kept::of(&test_app).await.since(&before), [reason], "{id}");
     }
 }

@@ -12,15 +12,15 @@ use std::collections::BTreeSet;
 
 use entity::{grant_family, session, user_identity};
 use entree::{
-    federation::link::{Came, Settled, Where, settle},
+    federation::link::{LinkOutcome, UpstreamLogin, Where, settle},
     login::{
-        finish::{Finished, Holds, Of, Proof, connect, finish},
+        finish::{BrowserState, Finished, Of, Proof, connect, finish},
         first_party::{Issue, IssueTokens as _},
-        pending_link::Wants,
+        pending_link::LinkRequirement,
     },
     oauth::issue::Issuer,
     session::{Current, Method, Session, Start},
-    user::{self, Address, Arrived, User, identity},
+    user::{self, Address, UpstreamAccount, User, identity},
     web::caller::Caller,
 };
 use poem::Request;
@@ -28,9 +28,9 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use crate::{
-    bed::Bed,
     linking::{arrived, provider},
     oauth::register,
+    test_app::TestApp,
 };
 
 const VICTIM: &str = "victim@example.test";
@@ -52,11 +52,11 @@ struct Holdings {
     /// The session that its browser shows.
     current: Option<Current>,
     /// An account that waits for a proof in its browser.
-    pending: Option<Arrived>,
+    pending: Option<UpstreamAccount>,
 }
 
 struct World {
-    bed: Bed,
+    test_app: TestApp,
     caller: Caller,
     attacker: Holdings,
     victim: Holdings,
@@ -81,14 +81,14 @@ impl World {
     }
 
     /// A session has come to a hand: tokens, too.
-    async fn holds(&mut self, hand: Hand, session: Session, user: User) {
-        let config = self.bed.app.config.get();
+    async fn browser_state(&mut self, hand: Hand, session: Session, user: User) {
+        let config = self.test_app.app.config.get();
         let client = config
             .clients
             .iter()
             .find(|client| client.client_id == "web")
             .unwrap();
-        let tx = self.bed.tx().await;
+        let tx = self.test_app.tx().await;
         let issue = Issue {
             client,
             session: &session,
@@ -97,7 +97,7 @@ impl World {
             nonce: None,
         };
         Issuer {
-            app: self.bed.app.clone(),
+            app: self.test_app.app.clone(),
         }
         .issue(&tx, issue, &self.caller)
         .await
@@ -111,9 +111,9 @@ impl World {
     /// The current session, if it is still one.
     async fn current(&mut self, hand: Hand) -> Option<Current> {
         let id = self.of(hand).current.as_ref()?.session.id;
-        let config = self.bed.app.config.get();
-        let now = self.bed.app.clock().now();
-        entree::session::by_id(self.bed.app.db.read(), id, now, &config.session)
+        let config = self.test_app.app.config.get();
+        let now = self.test_app.app.clock().now();
+        entree::session::by_id(self.test_app.app.db.read(), id, now, &config.session)
             .await
             .unwrap()
     }
@@ -129,10 +129,10 @@ impl World {
             false,
         )
         .unwrap();
-        let key = address.key(&self.bed.app.macs.address);
+        let key = address.key(&self.test_app.app.macs.address);
         let link = self.of(hand).pending.take();
-        let config = self.bed.app.config.get();
-        let tx = self.bed.tx().await;
+        let config = self.test_app.app.config.get();
+        let tx = self.test_app.tx().await;
         let of = Of::Mail {
             address: &address,
             key: &key,
@@ -142,7 +142,7 @@ impl World {
             of,
             remembered: false,
             locale: "en",
-            holds: Holds::default(),
+            browser_state: BrowserState::default(),
         };
         let done = match finish(&tx, proof, &self.caller, &config).await.unwrap() {
             Finished::SignedIn(done) => done,
@@ -153,7 +153,7 @@ impl World {
             connect(&tx, &done.user, &link, &self.caller).await.unwrap();
         }
         tx.commit().await.unwrap();
-        self.holds(hand, done.session, done.user).await;
+        self.browser_state(hand, done.session, done.user).await;
     }
 
     /// Comes back from a provider; the attacker's accounts claim any address, their provider runs the attacker's alone.
@@ -163,7 +163,7 @@ impl World {
         let email = if claims_victim { VICTIM } else { ATTACKER };
         let own = (hand == Hand::Victim) == claims_victim;
         let authoritative = own && self.roll(2) == 0;
-        let came = Came {
+        let came = UpstreamLogin {
             arrived: arrived(&format!("{hand:?} {number}"), Some(email)),
             authoritative,
             amr: String::new(),
@@ -171,30 +171,34 @@ impl World {
         let current = self.current(hand).await;
         let (connecting, switch) = (current.is_some() && self.roll(3) == 0, self.roll(2) == 0);
         let caller = self.caller.clone();
-        let holds = Holds {
+        let browser_state = BrowserState {
             current: current.as_ref(),
-            ..Holds::default()
+            ..BrowserState::default()
         };
         let at = Where {
-            holds,
+            browser_state,
             connecting,
             switch,
             remembered: false,
             locale: "en",
             caller: &caller,
         };
-        match settle(&self.bed.app, &came, at).await.unwrap() {
-            Settled::SignedIn(done) => self.holds(hand, done.session, done.user).await,
-            Settled::Waits(Wants::Proof) => self.of(hand).pending = Some(came.arrived),
-            Settled::Waits(Wants::Yes) => {
+        match settle(&self.test_app.app, &came, at).await.unwrap() {
+            LinkOutcome::SignedIn(done) => self.browser_state(hand, done.session, done.user).await,
+            LinkOutcome::Waits(LinkRequirement::Proof) => {
+                self.of(hand).pending = Some(came.arrived)
+            }
+            LinkOutcome::Waits(LinkRequirement::Yes) => {
                 let Some(current) = current else { return };
-                let tx = self.bed.tx().await;
+                let tx = self.test_app.tx().await;
                 connect(&tx, &current.user, &came.arrived, &caller)
                     .await
                     .unwrap();
                 tx.commit().await.unwrap();
             }
-            Settled::Waits(Wants::Switch) | Settled::Own | Settled::Refused(_) => {}
+            LinkOutcome::Waits(LinkRequirement::Switch)
+            | LinkOutcome::Own
+            | LinkOutcome::Refused(_) => {}
         }
     }
 
@@ -203,11 +207,11 @@ impl World {
         let Some(current) = self.current(hand).await else {
             return;
         };
-        let links = identity::of_user(self.bed.app.db.read(), current.user.id)
+        let links = identity::of_user(self.test_app.app.db.read(), current.user.id)
             .await
             .unwrap();
         let Some(link) = links.first() else { return };
-        let tx = self.bed.tx().await;
+        let tx = self.test_app.tx().await;
         identity::remove(&tx, current.user.id, link.id, true)
             .await
             .unwrap();
@@ -220,15 +224,15 @@ impl World {
     /// An account is imported with the victim's address, and the attacker has got into it before anybody proved it.
     async fn prepares(&mut self) {
         let address = Address::parse(VICTIM, false).unwrap();
-        if user::is_held(self.bed.app.db.read(), &address)
+        if user::is_held(self.test_app.app.db.read(), &address)
             .await
             .unwrap()
         {
             return;
         }
         let number = self.roll(3);
-        let config = self.bed.app.config.get();
-        let tx = self.bed.tx().await;
+        let config = self.test_app.app.config.get();
+        let tx = self.test_app.tx().await;
         let user = user::import(&tx, &address).await.unwrap();
         identity::add(&tx, user.id, &arrived(&format!("Attacker {number}"), None))
             .await
@@ -244,7 +248,7 @@ impl World {
             .await
             .unwrap();
         tx.commit().await.unwrap();
-        self.holds(Hand::Attacker, session, user).await;
+        self.browser_state(Hand::Attacker, session, user).await;
     }
 
     async fn step(&mut self) {
@@ -262,19 +266,22 @@ impl World {
             6 => self.prepares().await,
             _ => self.of(hand).current = None,
         }
-        self.bed.pass(1);
+        self.test_app.pass(1);
     }
 
     /// What must hold after every step.
     async fn check(&self) {
-        let db = self.bed.app.db.read();
+        let db = self.test_app.app.db.read();
         let Some(victim) = user::by_address(db, &Address::parse(VICTIM, false).unwrap())
             .await
             .unwrap()
         else {
             return;
         };
-        let (config, now) = (self.bed.app.config.get(), self.bed.app.clock().now());
+        let (config, now) = (
+            self.test_app.app.config.get(),
+            self.test_app.app.clock().now(),
+        );
         for id in &self.attacker.sessions {
             let live = entree::session::by_id(db, *id, now, &config.session)
                 .await
@@ -310,13 +317,13 @@ impl World {
 async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
     let (mut proven, mut linked, mut prepared) = (0, 0, 0);
     for seed in 1..=RUNS {
-        let bed = Bed::embedded().await;
-        register(&bed);
-        bed.configure(|config| config.providers.push(provider("office")));
+        let test_app = TestApp::embedded().await;
+        register(&test_app);
+        test_app.configure(|config| config.providers.push(provider("office")));
         let caller = Caller::make(&Request::builder().finish(), &[]);
         let dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut world = World {
-            bed,
+            test_app,
             caller,
             attacker: Holdings::default(),
             victim: Holdings::default(),
@@ -327,7 +334,7 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
             world.step().await;
             world.check().await;
         }
-        let db = world.bed.app.db.read();
+        let db = world.test_app.app.db.read();
         proven += usize::from(
             user::by_address(db, &Address::parse(VICTIM, false).unwrap())
                 .await

@@ -16,8 +16,8 @@ use sea_orm::{
 use testkit::{page::Page, services};
 
 use crate::{
-    bed::{Bed, Browser, there},
     oauth::{Attempt, CALLBACK, settle, with_clients},
+    test_app::{Browser, TestApp, there},
     wire::Tap,
 };
 
@@ -48,11 +48,11 @@ const RANDOM: [&str; 4] = [
     "content-security-policy",
 ];
 
-async fn make_arms(bed: &Bed) {
+async fn make_arms(test_app: &TestApp) {
     for known in [ARMS[0], ARMS[2]] {
-        bed.browser().sign_in(known).await;
+        test_app.browser().sign_in(known).await;
     }
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     let locked = by_address(tx.conn(), &Address::from_column(ARMS[2]))
         .await
         .unwrap()
@@ -65,9 +65,9 @@ async fn make_arms(bed: &Bed) {
         .unwrap();
     tx.commit().await.unwrap();
     for _ in 0..5 {
-        bed.browser().ask(ARMS[3]).await;
+        test_app.browser().ask(ARMS[3]).await;
     }
-    bed.post().await;
+    test_app.post().await;
 }
 
 /// Status, headers and lengths of an answer: what an asker sees.
@@ -89,15 +89,17 @@ fn seen(page: &Page) -> Vec<String> {
     seen
 }
 
-async fn a_1_known_unknown_disabled_and_limited_addresses_look_alike(bed: Bed) {
-    make_arms(&bed).await;
+async fn a_1_known_unknown_disabled_and_limited_addresses_look_alike(test_app: TestApp) {
+    make_arms(&test_app).await;
     let mut answers = BTreeMap::new();
     for arm in ARMS {
-        let mut asker = bed.browser();
-        let answer = asker.try_ask(arm).await;
-        let waiting = asker.follow(&answer).await;
-        let flow = crate::bed::flow_of(&waiting);
-        let state = asker.open(&format!("/login/sent/state?flow={flow}")).await;
+        let mut requester = test_app.browser();
+        let answer = requester.try_ask(arm).await;
+        let waiting = requester.follow(&answer).await;
+        let flow = crate::test_app::flow_of(&waiting);
+        let state = requester
+            .open(&format!("/login/sent/state?flow={flow}"))
+            .await;
         answers.insert(arm, (seen(&answer), seen(&waiting), seen(&state)));
     }
     for arm in ARMS {
@@ -117,15 +119,15 @@ fn app_client() -> Client {
     .unwrap()
 }
 
-async fn ask_by_api(asker: &mut Browser<'_>, email: &str) -> Page {
+async fn ask_by_api(requester: &mut Browser<'_>, email: &str) -> Page {
     let body = serde_json::json!({
         "client_id": "app",
         "email": email,
         "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
         "code_challenge_method": "S256",
     });
-    let request = asker.request(Method::POST, "/api/v1/auth/magic-link/request");
-    asker
+    let request = requester.request(Method::POST, "/api/v1/auth/magic-link/request");
+    requester
         .send(
             request
                 .header(header::CONTENT_TYPE, "application/json")
@@ -136,13 +138,13 @@ async fn ask_by_api(asker: &mut Browser<'_>, email: &str) -> Page {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
-    let Some(bed) = Bed::servers().await else {
+    let Some(test_app) = TestApp::servers().await else {
         return;
     };
-    let config = bed.app.config.get();
+    let config = test_app.app.config.get();
     let (sql, database) = Tap::postgres(config.database.url.expose()).await;
     let (commands, tickets) = Tap::redis(config.tickets.url.expose()).await;
-    let tapped = Bed::servers_with(|config| {
+    let tapped = TestApp::servers_with(|config| {
         config.database.url = Text::new(database);
         config.tickets.url = Text::new(tickets);
         config.clients = vec![app_client()];
@@ -154,13 +156,13 @@ async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
     // The first round fills the pool and the statement caches.
     for round in 0..2 {
         for arm in ARMS {
-            let mut asker = tapped.browser();
-            let login = asker.open("/login").await;
+            let mut requester = tapped.browser();
+            let login = requester.open("/login").await;
             let _ = (sql.take(), commands.take());
-            let answer = asker.submit(&login, "sign-in", &[("email", arm)]).await;
+            let answer = requester.submit(&login, "sign-in", &[("email", arm)]).await;
             assert_eq!(answer.status, StatusCode::SEE_OTHER);
             let one = (sql.take(), commands.take());
-            let answer = ask_by_api(&mut asker, arm).await;
+            let answer = ask_by_api(&mut requester, arm).await;
             assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
             let two = (sql.take(), commands.take());
             if round == 1 {
@@ -181,21 +183,21 @@ async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
     }
 }
 
-async fn outbox(bed: &Bed, state: mail_outbox::State) -> u64 {
+async fn outbox(test_app: &TestApp, state: mail_outbox::State) -> u64 {
     mail_outbox::Entity::find()
         .filter(mail_outbox::Column::State.eq(state))
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap()
 }
 
-async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(bed: Bed) {
-    let away = if bed.app.db.is_postgres() {
+async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(test_app: TestApp) {
+    let away = if test_app.app.db.is_postgres() {
         let Some(redis) = there(services::Redis::start().await) else {
             return;
         };
         let away =
-            Bed::servers_with(|config| config.tickets.url = Text::new(redis.url().to_owned()))
+            TestApp::servers_with(|config| config.tickets.url = Text::new(redis.url().to_owned()))
                 .await
                 .unwrap();
         away.browser().sign_in(ARMS[0]).await;
@@ -203,7 +205,7 @@ async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(bed: Bed) {
         away
     } else {
         // Full and refusing: a store in this process is never away.
-        Bed::embedded_with(|config| config.tickets.memory_entries = 0).await
+        TestApp::embedded_with(|config| config.tickets.memory_entries = 0).await
     };
     let before = outbox(&away, mail_outbox::State::Queued).await;
     let mut answers = Vec::new();
@@ -223,7 +225,7 @@ async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(bed: Bed) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_4_two_copies_share_their_limits_to_the_last_mail() {
-    let Some(one) = Bed::servers().await else {
+    let Some(one) = TestApp::servers().await else {
         return;
     };
     let copies = [Arc::new(one.copy().await), Arc::new(one.copy().await)];
@@ -258,36 +260,36 @@ async fn a_4_two_copies_share_their_limits_to_the_last_mail() {
 
 /// A request for a mail that is under way on one of the copies.
 async fn prepared(
-    copy: &Arc<Bed>,
+    copy: &Arc<TestApp>,
     from: Option<&str>,
     email: &str,
 ) -> tokio::task::JoinHandle<Page> {
     let copy = Arc::clone(copy);
-    let mut asker = copy.browser();
-    asker.from = from.map_or(asker.from.clone(), str::to_owned);
-    let login = asker.open("/login").await;
-    let request = asker.filled(&login, &login.form("sign-in"), &[("email", email)]);
-    drop(asker);
+    let mut requester = copy.browser();
+    requester.from = from.map_or(requester.from.clone(), str::to_owned);
+    let login = requester.open("/login").await;
+    let request = requester.filled(&login, &login.form("sign-in"), &[("email", email)]);
+    drop(requester);
     tokio::spawn(async move { copy.call(request).await })
 }
 
 /// A certification plan signs one address in dozens of times, from one place, within minutes.
 #[tokio::test]
 async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
-    let bed = Bed::embedded().await;
-    let from = bed.browser().from;
+    let test_app = TestApp::embedded().await;
+    let from = test_app.browser().from;
     let again = async || {
-        let mut browser = bed.browser();
+        let mut browser = test_app.browser();
         browser.from.clone_from(&from);
         let asked = browser.open(&Attempt::new().path()).await;
         let login = settle(&mut browser, asked).await;
-        let mails = bed.mails("plan@example.com").len();
+        let mails = test_app.mails("plan@example.com").len();
         let answer = browser
             .submit(&login, "sign-in", &[("email", "plan@example.com")])
             .await;
         settle(&mut browser, answer).await;
-        bed.post().await;
-        let arrived = bed.mails("plan@example.com");
+        test_app.post().await;
+        let arrived = test_app.mails("plan@example.com");
         let newest = arrived.first().filter(|_| arrived.len() > mails)?;
         let done = browser.click(&newest.link()).await;
         let done = settle(&mut browser, done).await;
@@ -298,7 +300,7 @@ async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
                 .flatten(),
         )
     };
-    bed.configure(|config| {
+    test_app.configure(|config| {
         let limits = config.limits.clone();
         with_clients(config);
         config.limits = limits;
@@ -311,47 +313,53 @@ async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
         refused, 1,
         "the sixth within a quarter of an hour, where nothing is set"
     );
-    bed.configure(with_clients);
+    test_app.configure(with_clients);
     for _ in 0..30 {
         let to = again().await.flatten().expect("signed in");
         assert!(to.as_str().starts_with(CALLBACK), "{to}");
     }
 }
 
-async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(bed: Bed) {
+async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(test_app: TestApp) {
     let email = "often@example.com";
     let (mut passed, mut after) = (0, Vec::new());
     // Minutes at which strangers ask seven times each.
     for minute in [0, 16, 32, 62, 78, 94, 24 * 60 + 2] {
-        bed.pass((minute - passed) * 60);
+        test_app.pass((minute - passed) * 60);
         passed = minute;
         for _ in 0..7 {
             assert_eq!(
-                bed.browser().try_ask(email).await.status,
+                test_app.browser().try_ask(email).await.status,
                 StatusCode::SEE_OTHER,
                 "nobody may notice"
             );
         }
-        bed.post().await;
-        after.push(bed.mails(email).len());
-        if bed.app.db.is_postgres() {
+        test_app.post().await;
+        after.push(test_app.mails(email).len());
+        if test_app.app.db.is_postgres() {
             break; // Redis has a clock of its own.
         }
     }
     let expected = [5, 10, 10, 15, 20, 20, 25];
     assert_eq!(after, expected[..after.len()]);
-    bed.browser().ask("o.ften+tag@example.com").await;
+    test_app.browser().ask("o.ften+tag@example.com").await;
     assert_eq!(
-        bed.mail("o.ften+tag@example.com").await.to,
+        test_app.mail("o.ften+tag@example.com").await.to,
         "o.ften+tag@example.com",
         "dots count outside Gmail"
     );
     for tag in ["a", "b", "c", "d", "e", "f"] {
-        bed.browser().ask(&format!("te.st+{tag}@gmail.com")).await;
-        bed.browser().ask(&format!("t.est+{tag}@gmail.com")).await;
+        test_app
+            .browser()
+            .ask(&format!("te.st+{tag}@gmail.com"))
+            .await;
+        test_app
+            .browser()
+            .ask(&format!("t.est+{tag}@gmail.com"))
+            .await;
     }
-    bed.post().await;
-    let gmail = bed
+    test_app.post().await;
+    let gmail = test_app
         .transport
         .mailbox()
         .unwrap()
@@ -362,45 +370,45 @@ async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(bed: Bed) {
     assert_eq!(gmail, 5, "tags and Gmail's dots are one address");
 }
 
-async fn a_5_a_network_may_ask_twenty_times_in_ten_minutes(bed: Bed) {
+async fn a_5_a_network_may_ask_twenty_times_in_ten_minutes(test_app: TestApp) {
     for networks in [
         ["192.0.2.9", "::ffff:192.0.2.9"],
         ["2001:db8:1:1::1", "2001:db8:1:1:ffff::2"],
     ] {
         for n in 0..20 {
-            let mut asker = bed.browser();
-            asker.from = networks[n % 2].to_owned();
-            asker.ask(&format!("n{n}@example.com")).await;
+            let mut requester = test_app.browser();
+            requester.from = networks[n % 2].to_owned();
+            requester.ask(&format!("n{n}@example.com")).await;
         }
-        let mut asker = bed.browser();
-        asker.from = networks[0].to_owned();
+        let mut requester = test_app.browser();
+        requester.from = networks[0].to_owned();
         let mut refused = Vec::new();
         for email in ["n1@example.com", "xx@example.com"] {
-            let answer = asker.try_ask(email).await;
+            let answer = requester.try_ask(email).await;
             assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
             let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=600).contains(&wait), "{wait}");
             refused.push(answer.body.len());
         }
         assert_eq!(refused[0], refused[1], "alike for every address");
-        if !bed.app.db.is_postgres() {
-            bed.pass(601);
-            asker.ask("n1@example.com").await;
+        if !test_app.app.db.is_postgres() {
+            test_app.pass(601);
+            requester.ask("n1@example.com").await;
         }
     }
-    bed.browser().ask("elsewhere@example.com").await;
+    test_app.browser().ask("elsewhere@example.com").await;
 }
 
-async fn a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all(bed: Bed) {
+async fn a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all(test_app: TestApp) {
     let email = "again@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let mut waiting = person.ask(email).await;
     for (n, pause) in [30, 60, 120, 120].into_iter().enumerate() {
-        bed.pass(pause - 5);
+        test_app.pass(pause - 5);
         let early = person.submit(&waiting, "resend", &[]).await;
         assert_eq!(early.status, StatusCode::TOO_MANY_REQUESTS);
         assert!(early.error().is_some());
-        bed.pass(6);
+        test_app.pass(6);
         let answer = person.submit(&waiting, "resend", &[]).await;
         assert_eq!(
             answer.status,
@@ -412,53 +420,55 @@ async fn a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all(be
             waiting = person.follow(&answer).await;
         }
     }
-    bed.post().await;
-    assert_eq!(bed.mails(email).len(), 5);
-    bed.pass(1000);
+    test_app.post().await;
+    assert_eq!(test_app.mails(email).len(), 5);
+    test_app.pass(1000);
     let sixth = person.submit(&waiting, "resend", &[]).await;
     assert_eq!(sixth.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(!sixth.has("form#resend"));
-    bed.post().await;
-    assert_eq!(bed.mails(email).len(), 5);
+    test_app.post().await;
+    assert_eq!(test_app.mails(email).len(), 5);
 }
 
-async fn a_6_a_known_device_gets_its_mail_when_a_hundred_strangers_spent_the_address(bed: Bed) {
+async fn a_6_a_known_device_gets_its_mail_when_a_hundred_strangers_spent_the_address(
+    test_app: TestApp,
+) {
     let email = "owner@example.com";
-    let mut owner = bed.browser();
+    let mut owner = test_app.browser();
     owner.sign_in(email).await;
     let account = owner.open("/account").await;
     owner.submit(&account, "sign-out", &[]).await;
     assert!(!owner.is_signed_in());
     for _ in 0..100 {
-        bed.browser().ask(email).await;
+        test_app.browser().ask(email).await;
     }
-    bed.post().await;
-    let spent = bed.mails(email).len();
+    test_app.post().await;
+    let spent = test_app.mails(email).len();
     assert_eq!(spent, 5);
     for sent in [1, 2, 3, 3] {
         owner.ask(email).await;
-        bed.post().await;
-        assert_eq!(bed.mails(email).len(), spent + sent);
+        test_app.post().await;
+        assert_eq!(test_app.mails(email).len(), spent + sent);
     }
     // The quota is for that address alone, and for who holds the cookie.
     let other = "other@example.com";
     for _ in 0..5 {
-        bed.browser().ask(other).await;
+        test_app.browser().ask(other).await;
     }
     owner.ask(other).await;
-    bed.post().await;
-    assert_eq!(bed.mails(other).len(), 5);
+    test_app.post().await;
+    assert_eq!(test_app.mails(other).len(), 5);
 }
 
-async fn a_7_a_forged_forwarding_header_changes_nothing(bed: Bed) {
+async fn a_7_a_forged_forwarding_header_changes_nothing(test_app: TestApp) {
     // Whatever stands left of the hop that our proxy wrote was written by the asker.
     for n in 0..21 {
-        let mut asker = bed.browser();
-        asker.from = format!("198.51.100.{n}, 203.0.113.5");
+        let mut requester = test_app.browser();
+        requester.from = format!("198.51.100.{n}, 203.0.113.5");
         for header in ["forwarded", "x-real-ip", "cf-connecting-ip"] {
-            asker.headers.push((header, format!("198.51.100.{n}")));
+            requester.headers.push((header, format!("198.51.100.{n}")));
         }
-        let status = asker.try_ask(&format!("f{n}@example.com")).await.status;
+        let status = requester.try_ask(&format!("f{n}@example.com")).await.status;
         let expected = if n < 20 {
             StatusCode::SEE_OTHER
         } else {
@@ -468,14 +478,14 @@ async fn a_7_a_forged_forwarding_header_changes_nothing(bed: Bed) {
     }
     // And without a proxy nobody is believed.
     let none = |config: &mut entree::config::Config| config.server.trusted_proxies.clear();
-    let bare = if bed.app.db.is_postgres() {
-        Bed::servers_with(none).await.unwrap()
+    let bare = if test_app.app.db.is_postgres() {
+        TestApp::servers_with(none).await.unwrap()
     } else {
-        Bed::embedded_with(none).await
+        TestApp::embedded_with(none).await
     };
     for n in 0..21 {
-        let mut asker = bare.browser();
-        let status = asker.try_ask(&format!("g{n}@example.com")).await.status;
+        let mut requester = bare.browser();
+        let status = requester.try_ask(&format!("g{n}@example.com")).await.status;
         assert_eq!(
             status == StatusCode::TOO_MANY_REQUESTS,
             n == 20,
@@ -484,20 +494,20 @@ async fn a_7_a_forged_forwarding_header_changes_nothing(bed: Bed) {
     }
 }
 
-async fn a_9_the_cool_down_shown_is_that_of_this_flow(bed: Bed) {
+async fn a_9_the_cool_down_shown_is_that_of_this_flow(test_app: TestApp) {
     let known = "known@example.com";
-    bed.browser().sign_in(known).await;
+    test_app.browser().sign_in(known).await;
     let seconds = |page: &Page| -> u64 {
         page.attribute("form#resend button", "data-after")
             .map_or(0, |after| after.parse().unwrap())
     };
     let near = |shown: u64, expected: u64| shown <= expected && shown + 4 > expected;
     for email in [known, "fresh@example.com"] {
-        let mut first = bed.browser();
+        let mut first = test_app.browser();
         let waiting = first.ask(email).await;
         assert!(near(seconds(&waiting), 30), "{}", seconds(&waiting));
-        bed.pass(20);
-        let other = bed.browser().ask(email).await;
+        test_app.pass(20);
+        let other = test_app.browser().ask(email).await;
         assert!(
             near(seconds(&other), 30),
             "another's flow begins afresh: {}",

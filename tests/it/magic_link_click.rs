@@ -5,7 +5,7 @@ use poem::http::{Method, StatusCode};
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use testkit::{mail::Mail, page::Page};
 
-use crate::bed::{Bed, Browser, PUBLIC, encoded, fields, flow_of};
+use crate::test_app::{Browser, PUBLIC, TestApp, encoded, fields, flow_of};
 
 on_both!(
     c_1_a_thousand_gets_leave_the_database_byte_identical,
@@ -19,30 +19,30 @@ on_both!(
 );
 
 /// The state of a flow as its row says it.
-async fn state(bed: &Bed, flow: uuid::Uuid) -> magic_link_flow::State {
+async fn state(test_app: &TestApp, flow: uuid::Uuid) -> magic_link_flow::State {
     magic_link_flow::Entity::find_by_id(flow)
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap()
         .state
 }
 
-async fn c_1_a_thousand_gets_leave_the_database_byte_identical(bed: Bed) {
+async fn c_1_a_thousand_gets_leave_the_database_byte_identical(test_app: TestApp) {
     let email = "c1@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     person.ask(email).await;
-    let link = bed.mail(email).await.link();
-    let mut other = bed.browser();
+    let link = test_app.mail(email).await.link();
+    let mut other = test_app.browser();
     other.sign_in("somebody@example.com").await;
-    let stranger = bed.browser();
-    let before = bed.stored().await;
-    assert!(before.len() > 10_000 || bed.app.db.is_postgres());
+    let stranger = test_app.browser();
+    let before = test_app.stored().await;
+    assert!(before.len() > 10_000 || test_app.app.db.is_postgres());
     for n in 0..1000 {
         let visitor = [&person, &other, &stranger][n % 3];
         let method = [Method::GET, Method::HEAD, Method::OPTIONS][n / 3 % 3].clone();
         let request = visitor.request(method.clone(), link.strip_prefix(PUBLIC).unwrap());
-        let answer = bed.call(request.finish()).await;
+        let answer = test_app.call(request.finish()).await;
         let expected = if method == Method::GET {
             StatusCode::OK
         } else {
@@ -51,38 +51,38 @@ async fn c_1_a_thousand_gets_leave_the_database_byte_identical(bed: Bed) {
         assert_eq!(answer.status, expected);
     }
     assert!(
-        bed.stored().await == before,
+        test_app.stored().await == before,
         "reading a link wrote something"
     );
     person.click(&link).await;
     assert!(person.is_signed_in());
     assert!(
-        bed.stored().await != before,
+        test_app.stored().await != before,
         "the comparison sees a consume"
     );
 }
 
-async fn c_2_consuming_needs_post_cookie_origin_and_form_token(bed: Bed) {
+async fn c_2_consuming_needs_post_cookie_origin_and_form_token(test_app: TestApp) {
     type Head = &'static [(&'static str, &'static str)];
     const OWN: Head = &[("origin", "null"), ("sec-fetch-site", "same-origin")];
     let email = "c2@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let waiting = person.ask(email).await;
     let flow = flow_of(&waiting);
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     let page = person.open(&mail.link()).await;
     let form = page.form("link");
     let path = form.action.path();
     let right = encoded(&fields(&form, &[]));
-    let mut other = bed.browser();
+    let mut other = test_app.browser();
     other.ask("c2-other@example.com").await;
-    let other_link = bed.mail("c2-other@example.com").await.link();
+    let other_link = test_app.mail("c2-other@example.com").await.link();
     let other_token = other
         .open(&other_link)
         .await
         .attribute("form#link input", "value")
         .unwrap();
-    let mut nobody = bed.browser();
+    let mut nobody = test_app.browser();
     nobody.from.clone_from(&person.from);
     let token = |value: &str| encoded(&[("form_token".to_owned(), value.to_owned())]);
     let code_token = waiting
@@ -151,7 +151,7 @@ async fn c_2_consuming_needs_post_cookie_origin_and_form_token(bed: Bed) {
         let answer = browser.send(request.body(body)).await;
         assert!(!browser.is_signed_in(), "{what}: {}", answer.summary());
         assert_eq!(
-            state(&bed, flow).await,
+            state(&test_app, flow).await,
             magic_link_flow::State::Open,
             "{what}"
         );
@@ -172,8 +172,8 @@ async fn c_2_consuming_needs_post_cookie_origin_and_form_token(bed: Bed) {
     assert!(person.is_signed_in());
 }
 
-async fn c_2_the_flow_cookie_is_host_only_http_only_and_lax(bed: Bed) {
-    let mut person = bed.browser();
+async fn c_2_the_flow_cookie_is_host_only_http_only_and_lax(test_app: TestApp) {
+    let mut person = test_app.browser();
     let login = person.open("/login").await;
     let line = login.header("set-cookie").unwrap().to_owned();
     assert!(line.starts_with("__Host-Http-pre="), "{line}");
@@ -184,20 +184,22 @@ async fn c_2_the_flow_cookie_is_host_only_http_only_and_lax(bed: Bed) {
     assert!(!line.contains("Domain"));
     let before = person.cookies.clone();
     person.ask("c2b@example.com").await;
-    let page = person.open(&bed.mail("c2b@example.com").await.link()).await;
+    let page = person
+        .open(&test_app.mail("c2b@example.com").await.link())
+        .await;
     assert!(
         page.header("set-cookie").is_none(),
         "never given on opening a link"
     );
     assert_eq!(person.cookies, before);
-    let stranger = bed.browser().open(page.url.path()).await;
+    let stranger = test_app.browser().open(page.url.path()).await;
     assert!(stranger.header("set-cookie").is_none(), "nor to a stranger");
 }
 
-async fn c_3_the_page_posts_by_itself_unless_it_was_fetched_ahead(bed: Bed) {
-    let mut person = bed.browser();
+async fn c_3_the_page_posts_by_itself_unless_it_was_fetched_ahead(test_app: TestApp) {
+    let mut person = test_app.browser();
     person.ask("c3@example.com").await;
-    let link = bed.mail("c3@example.com").await.link();
+    let link = test_app.mail("c3@example.com").await.link();
     let page = person.open(&link).await;
     assert!(
         page.has("form#link[data-auto]") && page.has("form#link button"),
@@ -218,11 +220,13 @@ async fn c_3_the_page_posts_by_itself_unless_it_was_fetched_ahead(bed: Bed) {
     }
 }
 
-async fn c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_to_do(bed: Bed) {
-    let mut person = bed.browser();
+async fn c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_to_do(
+    test_app: TestApp,
+) {
+    let mut person = test_app.browser();
     person.ask("c4@example.com").await;
-    let mail = bed.mail("c4@example.com").await;
-    let mut phone = bed.browser();
+    let mail = test_app.mail("c4@example.com").await;
+    let mut phone = test_app.browser();
     let page = phone.open(&mail.link()).await;
     assert_eq!(page.status, StatusCode::OK, "a page that helps, no error");
     assert!(
@@ -242,7 +246,7 @@ async fn c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_t
         (unknown.status, unknown.text(), nonce(&unknown)),
         (page.status, page.text(), nonce(&page))
     );
-    let mut french = bed.browser();
+    let mut french = test_app.browser();
     french
         .headers
         .push(("accept-language", "fr-CH, fr;q=0.9".to_owned()));
@@ -254,8 +258,8 @@ async fn c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_t
 }
 
 /// Opens every link of a mail every way, follows what it finds there, and submits every form.
-async fn scan(bed: &Bed, mail: &Mail) {
-    let mut scanner = bed.browser();
+async fn scan(test_app: &TestApp, mail: &Mail) {
+    let mut scanner = test_app.browser();
     for link in mail.links() {
         let path = link
             .strip_prefix(PUBLIC)
@@ -290,17 +294,17 @@ async fn scan(bed: &Bed, mail: &Mail) {
     assert!(!scanner.is_signed_in() && scanner.account().await.is_none());
 }
 
-async fn c_5_a_scanner_that_submits_every_form_gets_and_burns_nothing(bed: Bed) {
+async fn c_5_a_scanner_that_submits_every_form_gets_and_burns_nothing(test_app: TestApp) {
     for (n, wait) in [0, 22, 540].into_iter().enumerate() {
         let email = format!("c5-{wait}@example.com");
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         person.ask(&email).await;
-        let mail = bed.mail(&email).await;
-        bed.pass(wait);
-        scan(&bed, &mail).await;
+        let mail = test_app.mail(&email).await;
+        test_app.pass(wait);
+        scan(&test_app, &mail).await;
         assert_eq!(
             session::Entity::find()
-                .count(bed.app.db.read())
+                .count(test_app.app.db.read())
                 .await
                 .unwrap(),
             n as u64
@@ -310,18 +314,18 @@ async fn c_5_a_scanner_that_submits_every_form_gets_and_burns_nothing(bed: Bed) 
     }
 }
 
-async fn c_7_signed_in_as_somebody_else_asks_first(bed: Bed) {
+async fn c_7_signed_in_as_somebody_else_asks_first(test_app: TestApp) {
     for by_link in [true, false] {
         let (first, second) = (
             format!("first-{by_link}@example.com"),
             format!("second-{by_link}@example.com"),
         );
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         person.sign_in(&first).await;
         let sid = person.cookies["__Host-Http-sid"].clone();
         let waiting = person.ask(&second).await;
         let flow = flow_of(&waiting);
-        let mail = bed.mail(&second).await;
+        let mail = test_app.mail(&second).await;
         let code = mail.code();
         let (page, form) = if by_link {
             (person.open(&mail.link()).await, "link")
@@ -344,7 +348,7 @@ async fn c_7_signed_in_as_somebody_else_asks_first(bed: Bed) {
         let asked = person.send(request).await;
         assert_eq!(asked.status, StatusCode::CONFLICT, "{}", asked.summary());
         assert_eq!(
-            state(&bed, flow).await,
+            state(&test_app, flow).await,
             magic_link_flow::State::Open,
             "nothing is consumed"
         );
@@ -354,7 +358,7 @@ async fn c_7_signed_in_as_somebody_else_asks_first(bed: Bed) {
         assert_eq!(done.status, StatusCode::OK, "{}", done.summary());
         let account = person.account().await.unwrap();
         assert!(account.contains(&second) && !account.contains(&first));
-        let mut old = bed.browser();
+        let mut old = test_app.browser();
         old.cookies.insert("__Host-Http-sid".to_owned(), sid);
         assert!(
             old.account().await.is_none(),
@@ -363,18 +367,18 @@ async fn c_7_signed_in_as_somebody_else_asks_first(bed: Bed) {
     }
 }
 
-async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(bed: Bed) {
+async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(test_app: TestApp) {
     let email = "c8@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     // Somebody planted a session id of their choice.
     let planted = "A".repeat(43);
     person
         .cookies
         .insert("__Host-Http-sid".to_owned(), planted.clone());
     person.ask(email).await;
-    let first = bed.mail(email).await.link();
+    let first = test_app.mail(email).await.link();
     person.ask(email).await;
-    let second = bed.mail(email).await.link();
+    let second = test_app.mail(email).await.link();
     assert_ne!(first, second);
     let mut old = person.clone();
     old.cookies.remove("__Host-Http-sid");
@@ -388,7 +392,7 @@ async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(bed: Bed) {
     // What was pending under the old cookie is the new one's: the old one opens nothing.
     let page = old.open(&second).await;
     assert!(!page.has("form#link"), "{}", page.summary());
-    bed.pass(61);
+    test_app.pass(61);
     assert!(!old.open(&first).await.has("form#link"));
     // The same person once more: the same session, under a new secret.
     let page = person.open(&second).await;
@@ -396,13 +400,13 @@ async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(bed: Bed) {
     assert_ne!(person.cookies["__Host-Http-sid"], sid);
     assert_eq!(
         session::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         1
     );
     let signed = audit_event::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!(

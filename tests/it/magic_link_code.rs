@@ -4,7 +4,7 @@ use entity::{audit_event, magic_link_flow};
 use entree::{
     clock::Time,
     login::{
-        finish::Holds,
+        finish::BrowserState,
         flow::{self, Holder, Open},
     },
     magic_link::{
@@ -24,7 +24,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilt
 use std::{sync::Arc, time::Duration};
 use testkit::page::Page;
 
-use crate::bed::{Bed, Browser, flow_of};
+use crate::test_app::{Browser, TestApp, flow_of};
 
 on_both!(
     d_1_a_code_works_only_with_the_flow_cookie,
@@ -47,18 +47,18 @@ async fn guess(person: &mut Browser<'_>, waiting: &Page, code: &str) -> Page {
     person.submit(waiting, "code", &[("code", code)]).await
 }
 
-async fn events(bed: &Bed, reason: &str) -> u64 {
+async fn events(test_app: &TestApp, reason: &str) -> u64 {
     let found = audit_event::Entity::find().filter(audit_event::Column::Reason.eq(reason));
-    found.count(bed.app.db.read()).await.unwrap()
+    found.count(test_app.app.db.read()).await.unwrap()
 }
 
-async fn d_1_a_code_works_only_with_the_flow_cookie(bed: Bed) {
+async fn d_1_a_code_works_only_with_the_flow_cookie(test_app: TestApp) {
     let email = "d1@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let waiting = person.ask(email).await;
-    let code = bed.mail(email).await.code();
+    let code = test_app.mail(email).await.code();
     // With its own cookie and a form of its own, for the other's flow.
-    let mut thief = bed.browser();
+    let mut thief = test_app.browser();
     let own = thief.ask("thief@example.com").await;
     let flow = flow_of(&waiting).to_string();
     for page in [&own, &waiting] {
@@ -67,15 +67,15 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(bed: Bed) {
             .await;
         assert!(!thief.is_signed_in());
     }
-    let mut nobody = bed.browser();
+    let mut nobody = test_app.browser();
     guess(&mut nobody, &waiting, &code).await;
     assert!(!nobody.is_signed_in());
     // And the rule itself, behind the form's token.
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     let stranger = Holder::Browser(Plain::generate().hash());
-    let config = bed.app.config.get();
+    let config = test_app.app.config.get();
     let caller = caller();
-    let attempt = attempt(&bed, &config, stranger, &caller);
+    let attempt = attempt(&test_app, &config, stranger, &caller);
     let outcome = code::consume(&tx, flow_of(&waiting), &code, &attempt)
         .await
         .unwrap();
@@ -85,7 +85,7 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(bed: Bed) {
     );
     tx.commit().await.unwrap();
     let row = magic_link_flow::Entity::find_by_id(flow_of(&waiting))
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
@@ -100,15 +100,15 @@ fn caller() -> Caller {
 }
 
 fn attempt<'a>(
-    bed: &'a Bed,
+    test_app: &'a TestApp,
     config: &'a entree::config::Config,
     holder: Holder,
     caller: &'a Caller,
 ) -> Attempt<'a> {
-    let macs = &bed.app.macs;
+    let macs = &test_app.app.macs;
     Attempt {
         holder,
-        holds: Holds::default(),
+        browser_state: BrowserState::default(),
         switch: false,
         caller,
         config,
@@ -117,20 +117,20 @@ fn attempt<'a>(
     }
 }
 
-async fn d_2_five_tries_counted_before_the_compare_and_over_resends(bed: Bed) {
+async fn d_2_five_tries_counted_before_the_compare_and_over_resends(test_app: TestApp) {
     let email = "d2@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let mut waiting = person.ask(email).await;
-    let code = bed.mail(email).await.code();
+    let code = test_app.mail(email).await.code();
     for n in 0..3 {
         let answer = guess(&mut person, &waiting, &wrong(&code, n)).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(answer.error().is_some());
     }
-    bed.pass(31);
+    test_app.pass(31);
     let answer = person.submit(&waiting, "resend", &[]).await;
     waiting = person.follow(&answer).await;
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     for n in 0..2 {
         guess(&mut person, &waiting, &wrong(&mail.code(), n)).await;
     }
@@ -141,77 +141,77 @@ async fn d_2_five_tries_counted_before_the_compare_and_over_resends(bed: Bed) {
         "the right code, one try too late"
     );
     assert!(!person.is_signed_in());
-    assert_eq!(events(&bed, "wrong_code").await, 5, "compares");
+    assert_eq!(events(&test_app, "wrong_code").await, 5, "compares");
     person.click(&mail.link()).await;
     assert!(person.is_signed_in(), "the link still works");
 }
 
-async fn d_2_of_64_guesses_at_once_five_are_compared(bed: Bed) {
-    let bed = Arc::new(bed);
+async fn d_2_of_64_guesses_at_once_five_are_compared(test_app: TestApp) {
+    let test_app = Arc::new(test_app);
     let email = "d2-race@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let waiting = person.ask(email).await;
-    let code = bed.mail(email).await.code();
+    let code = test_app.mail(email).await.code();
     let guesses = (0..64).map(|n| {
         let request = person.filled(
             &waiting,
             &waiting.form("code"),
             &[("code", &wrong(&code, n))],
         );
-        let bed = Arc::clone(&bed);
-        tokio::spawn(async move { bed.call(request).await.status })
+        let test_app = Arc::clone(&test_app);
+        tokio::spawn(async move { test_app.call(request).await.status })
     });
     for status in join_all(guesses).await {
         assert_eq!(status.unwrap(), StatusCode::UNPROCESSABLE_ENTITY);
     }
-    assert_eq!(events(&bed, "wrong_code").await, 5, "compares");
+    assert_eq!(events(&test_app, "wrong_code").await, 5, "compares");
 }
 
-async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(bed: Bed) {
+async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(test_app: TestApp) {
     // Plus tags are one account in the budget.
     for n in 0..2 {
         let email = format!("d3+{n}@example.com");
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         let waiting = person.ask(&email).await;
-        let code = bed.mail(&email).await.code();
+        let code = test_app.mail(&email).await.code();
         for n in 0..5 {
             guess(&mut person, &waiting, &wrong(&code, n)).await;
         }
     }
-    assert_eq!(events(&bed, "wrong_code").await, 10);
+    assert_eq!(events(&test_app, "wrong_code").await, 10);
     let email = "d3@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let waiting = person.ask(email).await;
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     let answer = guess(&mut person, &waiting, &mail.code()).await;
     assert_eq!(
         answer.status,
         StatusCode::UNPROCESSABLE_ENTITY,
         "codes are off, right ones too"
     );
-    assert_eq!(events(&bed, "budget_spent").await, 1);
+    assert_eq!(events(&test_app, "budget_spent").await, 1);
     person.click(&mail.link()).await;
     assert!(person.is_signed_in(), "links still work");
-    bed.pass(3660);
-    if bed.app.db.is_postgres() {
+    test_app.pass(3660);
+    if test_app.app.db.is_postgres() {
         return; // Redis' own clock holds the budget of mails.
     }
-    let mut later = bed.browser();
+    let mut later = test_app.browser();
     let waiting = later.ask(email).await;
-    let code = bed.mail(email).await.code();
+    let code = test_app.mail(email).await.code();
     guess(&mut later, &waiting, &code).await;
     assert!(later.is_signed_in(), "codes are on again after an hour");
 }
 
-async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
-    let config = bed.app.config.get();
-    let mut tx = bed.tx().await;
+async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: TestApp) {
+    let config = test_app.app.config.get();
+    let mut tx = test_app.tx().await;
     let began = tx.now;
     let (address, caller) = (Hash::of(b"victim"), caller());
     let lifetime = config.link_lifetime();
     let (mut compared, mut first_and_last) = (0, (Time(i64::MAX), Time(0)));
     // PostgreSQL is the same code at three times the price: a tenth of the flows there.
-    let flows = if bed.app.db.is_postgres() {
+    let flows = if test_app.app.db.is_postgres() {
         1_000
     } else {
         10_000
@@ -232,7 +232,7 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
         };
         let flow = flow::open(&tx, open, &config).await.unwrap();
         if n % 100 == 0 {
-            token::make(&tx, flow.id, 8, lifetime, &bed.app.macs.code)
+            token::make(&tx, flow.id, 8, lifetime, &test_app.app.macs.code)
                 .await
                 .unwrap();
         }
@@ -240,7 +240,7 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
             &tx,
             flow.id,
             "00000000",
-            &attempt(&bed, &config, holder, &caller),
+            &attempt(&test_app, &config, holder, &caller),
         )
         .await
         .unwrap();
@@ -266,14 +266,14 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(bed: Bed) {
     );
 }
 
-async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed) {
-    let mut foreign = bed.browser();
+async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(test_app: TestApp) {
+    let mut foreign = test_app.browser();
     foreign.ask("d4-other@example.com").await;
-    let foreign_code = bed.mail("d4-other@example.com").await.code();
+    let foreign_code = test_app.mail("d4-other@example.com").await.code();
     let email = "d4@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let mut waiting = person.ask(email).await;
-    let first = bed.mail(email).await.code();
+    let first = test_app.mail(email).await.code();
     let mut seen = vec![(
         "wrong",
         guess(&mut person, &waiting, &wrong(&first, 0)).await,
@@ -284,14 +284,14 @@ async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed)
     ));
     seen.push(("malformed", guess(&mut person, &waiting, "12ab").await));
     for pause in [31, 61, 121] {
-        bed.pass(pause);
+        test_app.pass(pause);
         let answer = person.submit(&waiting, "resend", &[]).await;
         waiting = person.follow(&answer).await;
-        bed.post().await;
+        test_app.post().await;
     }
     seen.push(("superseded", guess(&mut person, &waiting, &first).await));
-    bed.pass(605);
-    let newest = bed.mails(email).remove(0).code();
+    test_app.pass(605);
+    let newest = test_app.mails(email).remove(0).code();
     seen.push(("expired", guess(&mut person, &waiting, &newest).await));
     let (status, error) = (seen[0].1.status, seen[0].1.error());
     assert!(error.is_some());
@@ -303,13 +303,13 @@ async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed)
         );
     }
     // Of a flow that is over no code says anything, right or wrong.
-    let mut used = bed.browser();
+    let mut used = test_app.browser();
     let waiting = used.ask("d4-used@example.com").await;
-    let code = bed.mail("d4-used@example.com").await.code();
+    let code = test_app.mail("d4-used@example.com").await.code();
     let old = used.clone();
     guess(&mut used, &waiting, &code).await;
     assert!(used.is_signed_in());
-    bed.pass(61);
+    test_app.pass(61);
     let mut over = Vec::new();
     for code in [code.clone(), wrong(&code, 0)] {
         let page = guess(&mut old.clone(), &waiting, &code).await;
@@ -319,7 +319,7 @@ async fn d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer(bed: Bed)
     assert!(over[0].0.is_client_error());
 }
 
-async fn d_5_a_code_is_taken_as_people_type_and_paste_it(bed: Bed) {
+async fn d_5_a_code_is_taken_as_people_type_and_paste_it(test_app: TestApp) {
     let shapes: [fn(&str) -> String; 3] = [
         |code| format!(" {} {}\u{a0}", &code[..4], &code[4..]),
         |code| {
@@ -331,7 +331,7 @@ async fn d_5_a_code_is_taken_as_people_type_and_paste_it(bed: Bed) {
     ];
     for (n, shape) in shapes.into_iter().enumerate() {
         let email = format!("d5-{n}@example.com");
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         let waiting = person.ask(&email).await;
         let field = |name: &str| waiting.attribute("form#code input[name=code]", name);
         assert_eq!(field("autocomplete").as_deref(), Some("one-time-code"));
@@ -340,19 +340,19 @@ async fn d_5_a_code_is_taken_as_people_type_and_paste_it(bed: Bed) {
             field("maxlength").is_none_or(|most| most.parse::<usize>().unwrap() >= 16),
             "a paste is not cut"
         );
-        let code = bed.mail(&email).await.code();
+        let code = test_app.mail(&email).await.code();
         guess(&mut person, &waiting, &shape(&code)).await;
         assert!(person.is_signed_in(), "shape {n}");
     }
 }
 
-async fn d_6_the_subject_keeps_the_code_and_the_mail_says_who_asked(bed: Bed) {
+async fn d_6_the_subject_keeps_the_code_and_the_mail_says_who_asked(test_app: TestApp) {
     let email = "d6@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
     person.headers.push(("user-agent", agent.to_owned()));
     person.ask(email).await;
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     let digits: String = mail.subject.chars().filter(char::is_ascii_digit).collect();
     assert!(!digits.contains(&mail.code()), "{}", mail.subject);
     for words in ["Firefox on Windows", "id.test", "UTC"] {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use testkit::services::Redis;
 
 use crate::{
-    bed::{Bed, masters, there},
+    test_app::{TestApp, masters, there},
     wire::Tap,
 };
 
@@ -31,8 +31,8 @@ on_both!(
 );
 
 /// Flows with a mail each.
-async fn fill(bed: &Bed, tx: &Tx, count: usize) {
-    let config = bed.app.config.get();
+async fn fill(test_app: &TestApp, tx: &Tx, count: usize) {
+    let config = test_app.app.config.get();
     for _ in 0..count {
         let holder = Holder::Browser(Plain::generate().hash());
         let open = Open {
@@ -47,14 +47,20 @@ async fn fill(bed: &Bed, tx: &Tx, count: usize) {
             link: None,
         };
         let flow = flow::open(tx, open, &config).await.unwrap();
-        token::make(tx, flow.id, 8, config.link_lifetime(), &bed.app.macs.code)
-            .await
-            .unwrap();
+        token::make(
+            tx,
+            flow.id,
+            8,
+            config.link_lifetime(),
+            &test_app.app.macs.code,
+        )
+        .await
+        .unwrap();
     }
 }
 
-async fn flows_and_tokens(bed: &Bed) -> (u64, u64) {
-    let db = bed.app.db.read();
+async fn flows_and_tokens(test_app: &TestApp) -> (u64, u64) {
+    let db = test_app.app.db.read();
     let flows = magic_link_flow::Entity::find().count(db).await.unwrap();
     (
         flows,
@@ -62,52 +68,52 @@ async fn flows_and_tokens(bed: &Bed) -> (u64, u64) {
     )
 }
 
-async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(bed: Bed) {
-    let tx = bed.tx().await;
-    fill(&bed, &tx, 2500).await;
+async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(test_app: TestApp) {
+    let tx = test_app.tx().await;
+    fill(&test_app, &tx, 2500).await;
     tx.commit().await.unwrap();
-    bed.browser().sign_in("h1-used@example.com").await;
-    bed.pass(1801);
-    let tx = bed.tx().await;
-    fill(&bed, &tx, 10).await;
+    test_app.browser().sign_in("h1-used@example.com").await;
+    test_app.pass(1801);
+    let tx = test_app.tx().await;
+    fill(&test_app, &tx, 10).await;
     tx.commit().await.unwrap();
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     assert_eq!(
         flow::sweep(&tx, 1000).await.unwrap(),
         1000,
         "no batch is larger than it may be"
     );
     drop(tx);
-    assert_eq!(flows_and_tokens(&bed).await, (2511, 2511));
+    assert_eq!(flows_and_tokens(&test_app).await, (2511, 2511));
     assert_eq!(
-        jobs::sweep(&bed.app, Duration::ZERO).await.unwrap(),
+        jobs::sweep(&test_app.app, Duration::ZERO).await.unwrap(),
         Swept::MoreIsLeft,
         "and goes on soon"
     );
     assert_eq!(
-        flows_and_tokens(&bed).await,
+        flows_and_tokens(&test_app).await,
         (1511, 1511),
         "out of time, one batch of each"
     );
     assert_eq!(
-        jobs::sweep(&bed.app, Duration::from_secs(60))
+        jobs::sweep(&test_app.app, Duration::from_secs(60))
             .await
             .unwrap(),
         Swept::Clean
     );
     assert_eq!(
-        flows_and_tokens(&bed).await,
+        flows_and_tokens(&test_app).await,
         (11, 11),
         "with their secrets; a used one stays for a day"
     );
-    bed.pass(25 * 3600);
-    jobs::sweep(&bed.app, Duration::from_secs(60))
+    test_app.pass(25 * 3600);
+    jobs::sweep(&test_app.app, Duration::from_secs(60))
         .await
         .unwrap();
-    assert_eq!(flows_and_tokens(&bed).await, (0, 0));
+    assert_eq!(flows_and_tokens(&test_app).await, (0, 0));
     assert_eq!(
         mail_outbox::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         0,
@@ -115,10 +121,10 @@ async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(bed: Bed) {
     );
 }
 
-async fn h_3_nobody_fills_the_trail_or_the_devices_with_one_link(bed: Bed) {
-    let mut person = bed.browser();
+async fn h_3_nobody_fills_the_trail_or_the_devices_with_one_link(test_app: TestApp) {
+    let mut person = test_app.browser();
     person.ask("h3-flood@example.com").await;
-    let link = bed.mail("h3-flood@example.com").await.link();
+    let link = test_app.mail("h3-flood@example.com").await.link();
     let page = person.open(&link).await;
     let before = person.clone();
     person.submit(&page, "link", &[]).await;
@@ -128,18 +134,18 @@ async fn h_3_nobody_fills_the_trail_or_the_devices_with_one_link(bed: Bed) {
         assert!(again.is_signed_in(), "B7");
     }
     let devices = known_device::Entity::find()
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap();
     assert!(devices <= 2, "{devices}");
-    bed.pass(61);
+    test_app.pass(61);
     for _ in 0..30 {
         before.clone().submit(&page, "link", &[]).await;
     }
     let refused =
         audit_event::Entity::find().filter(audit_event::Column::Kind.eq("magic_link.refused"));
     assert_eq!(
-        refused.count(bed.app.db.read()).await.unwrap(),
+        refused.count(test_app.app.db.read()).await.unwrap(),
         20,
         "and the rest in the log alone"
     );
@@ -192,10 +198,10 @@ async fn plan(db: &Db, sql: &str) -> String {
 }
 
 /// A service on PostgreSQL whose statements are written down.
-async fn tapped() -> Option<(Bed, Tap)> {
-    let bed = Bed::servers().await?;
-    let (tap, url) = Tap::postgres(bed.app.config.get().database.url.expose()).await;
-    let tapped = Bed::servers_with(|config| config.database.url = Text::new(url)).await?;
+async fn tapped() -> Option<(TestApp, Tap)> {
+    let test_app = TestApp::servers().await?;
+    let (tap, url) = Tap::postgres(test_app.app.config.get().database.url.expose()).await;
+    let tapped = TestApp::servers_with(|config| config.database.url = Text::new(url)).await?;
     Some((tapped, tap))
 }
 
@@ -214,7 +220,7 @@ fn statements(tap: &Tap) -> Vec<String> {
 
 /// Holds that each of them goes by an index, on both databases.
 async fn go_by_index(said: &[String]) {
-    let (servers, embedded) = (Bed::servers().await.unwrap(), Bed::embedded().await);
+    let (servers, embedded) = (TestApp::servers().await.unwrap(), TestApp::embedded().await);
     let scans = |shown: &str| {
         shown.contains("Seq Scan")
             || shown
@@ -235,16 +241,16 @@ async fn go_by_index(said: &[String]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_1_db_03_no_clean_up_reads_a_whole_table() {
-    let Some((bed, tap)) = tapped().await else {
+    let Some((test_app, tap)) = tapped().await else {
         return;
     };
-    let tx = bed.tx().await;
-    fill(&bed, &tx, 20).await;
+    let tx = test_app.tx().await;
+    fill(&test_app, &tx, 20).await;
     tx.commit().await.unwrap();
-    bed.browser().sign_in("h1@example.com").await;
-    bed.pass(400 * 86_400);
+    test_app.browser().sign_in("h1@example.com").await;
+    test_app.pass(400 * 86_400);
     let _ = tap.take();
-    jobs::sweep(&bed.app, Duration::from_secs(60))
+    jobs::sweep(&test_app.app, Duration::from_secs(60))
         .await
         .unwrap();
     let said = statements(&tap);
@@ -266,29 +272,31 @@ async fn h_1_db_03_no_clean_up_reads_a_whole_table() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_2_every_key_in_redis_ends_by_itself() {
-    let Some(bed) = Bed::servers().await else {
+    let Some(test_app) = TestApp::servers().await else {
         return;
     };
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     person.from = "2001:db8::1".to_owned();
     person.sign_in("h2@example.com").await;
     person.ask("h2@example.com").await;
     let (handle, ttl) = (Plain::generate().hash(), Duration::from_secs(60));
     for kind in [Kind::Code, Kind::Pending, Kind::Jti] {
         assert!(
-            bed.app
+            test_app
+                .app
                 .tickets
                 .issue(kind, &handle, b"value", ttl)
                 .await
                 .unwrap()
         );
     }
-    bed.app
+    test_app
+        .app
         .tickets
         .claim(Kind::Code, &handle, b"used", ttl)
         .await
         .unwrap();
-    let (mut redis, keys) = bed.redis().await;
+    let (mut redis, keys) = test_app.redis().await;
     assert!(keys.len() >= 9, "{}", keys.len());
     for key in keys {
         let left: i64 = redis::cmd("PTTL")
@@ -323,8 +331,8 @@ async fn h_2_a_redis_that_drops_live_keys_is_known_as_such() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_2_the_store_in_this_process_refuses_rather_than_evicts() {
-    let bed = Bed::embedded_with(|config| config.tickets.memory_entries = 12).await;
-    bed.configure(|config| {
+    let test_app = TestApp::embedded_with(|config| config.tickets.memory_entries = 12).await;
+    test_app.configure(|config| {
         config.limits.network = vec![Budget {
             count: 1000,
             seconds: 600,
@@ -333,11 +341,12 @@ async fn h_2_the_store_in_this_process_refuses_rather_than_evicts() {
     let email = "h2@example.com";
     let mut statuses = Vec::new();
     for _ in 0..8 {
-        bed.browser().try_ask(email).await;
+        test_app.browser().try_ask(email).await;
     }
     for n in 0..20 {
         statuses.push(
-            bed.browser()
+            test_app
+                .browser()
                 .try_ask(&format!("n{n}@example.com"))
                 .await
                 .status,
@@ -351,36 +360,36 @@ async fn h_2_the_store_in_this_process_refuses_rather_than_evicts() {
     // What was counted before is still counted.
     let key = Address::parse(email, false)
         .unwrap()
-        .key(&bed.app.macs.address);
+        .key(&test_app.app.macs.address);
     let counter = Counter {
         name: "address 900".to_owned(),
         limit: 5,
         window: Duration::from_secs(900),
     };
-    let refused = bed.app.tickets.hit(&key, &[counter]).await.unwrap();
+    let refused = test_app.app.tickets.hit(&key, &[counter]).await.unwrap();
     assert!(refused.is_some(), "a live counter is never dropped");
-    bed.pass(86_401);
+    test_app.pass(86_401);
     assert_eq!(
-        bed.browser().try_ask(email).await.status,
+        test_app.browser().try_ask(email).await.status,
         StatusCode::SEE_OTHER,
         "room again"
     );
 }
 
-async fn h_3_the_trail_tells_each_step_and_no_secret(bed: Bed) {
+async fn h_3_the_trail_tells_each_step_and_no_secret(test_app: TestApp) {
     let email = "h3@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let waiting = person.ask(email).await;
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     person
         .submit(&waiting, "code", &[("code", "00000000")])
         .await;
     person.click(&mail.link()).await;
     for _ in 0..6 {
-        bed.browser().ask(email).await;
+        test_app.browser().ask(email).await;
     }
     let events = audit_event::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     let count = |kind: &str, reason: Option<&str>| {
@@ -396,7 +405,7 @@ async fn h_3_the_trail_tells_each_step_and_no_secret(bed: Bed) {
     assert_eq!(count("magic_link.consumed", None), 1);
     let key = Address::parse(email, false)
         .unwrap()
-        .key(&bed.app.macs.address)
+        .key(&test_app.app.macs.address)
         .to_column();
     for event in &events {
         if event.kind.starts_with("magic_link.") {

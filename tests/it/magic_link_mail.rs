@@ -18,7 +18,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::bed::{Bed, PUBLIC};
+use crate::test_app::{PUBLIC, TestApp};
 
 on_both!(
     g_1_a_flow_and_its_mail_are_written_together,
@@ -29,9 +29,10 @@ on_both!(
     g_9_closed_sign_up_says_nothing_or_informs_once_a_day,
 );
 
-async fn g_1_a_flow_and_its_mail_are_written_together(bed: Bed) {
+async fn g_1_a_flow_and_its_mail_are_written_together(test_app: TestApp) {
     for n in 0..7 {
-        bed.browser()
+        test_app
+            .browser()
             .ask(if n < 6 {
                 "g1@example.com"
             } else {
@@ -40,11 +41,11 @@ async fn g_1_a_flow_and_its_mail_are_written_together(bed: Bed) {
             .await;
     }
     let flows = magic_link_flow::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     let rows = mail_outbox::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!((flows.len(), rows.len()), (7, 7), "withheld ones too");
@@ -61,31 +62,31 @@ async fn g_1_a_flow_and_its_mail_are_written_together(bed: Bed) {
     }
 }
 
-async fn g_2_nothing_that_is_stored_holds_a_secret(bed: Bed) {
+async fn g_2_nothing_that_is_stored_holds_a_secret(test_app: TestApp) {
     let email = "g2@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     person.ask(email).await;
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     let link = mail.link().rsplit('/').next().unwrap().to_owned();
-    let half = bed.stored().await;
+    let half = test_app.stored().await;
     person.click(&mail.link()).await;
     assert!(person.is_signed_in());
-    let whole = bed.stored().await;
+    let whole = test_app.stored().await;
     let mut needles = vec![mail.code().into_bytes()];
     for secret in [&link].into_iter().chain(person.cookies.values()) {
         let raw = URL_SAFE_NO_PAD.decode(secret).unwrap();
         let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
         needles.extend([secret.clone().into_bytes(), hex.into_bytes(), raw]);
     }
-    let holds =
+    let browser_state =
         |stored: &[u8], needle: &[u8]| stored.windows(needle.len()).any(|part| part == needle);
     assert!(
-        holds(&half, email.as_bytes()),
+        browser_state(&half, email.as_bytes()),
         "the search finds what is there"
     );
     for stored in [half, whole] {
         for (n, needle) in needles.iter().enumerate() {
-            assert!(!holds(&stored, needle), "secret {n} is stored");
+            assert!(!browser_state(&stored, needle), "secret {n} is stored");
         }
     }
 }
@@ -138,7 +139,7 @@ async fn server(refusal: &'static str) -> (u16, Arc<AtomicBool>) {
     (port, refuses)
 }
 
-fn smtp(bed: &Bed, port: u16) -> Transport {
+fn smtp(test_app: &TestApp, port: u16) -> Transport {
     let mail = config::Mail {
         transport: MailTransport::Smtp,
         port,
@@ -147,37 +148,40 @@ fn smtp(bed: &Bed, port: u16) -> Transport {
         timeout_seconds: 5,
         ..config::Mail::default()
     };
-    Transport::new(&mail, bed.app.clock().clone()).unwrap()
+    Transport::new(&mail, test_app.app.clock().clone()).unwrap()
 }
 
-async fn only_row(bed: &Bed) -> mail_outbox::Model {
+async fn only_row(test_app: &TestApp) -> mail_outbox::Model {
     let mut rows = mail_outbox::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
 
-async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dead(mut bed: Bed) {
+async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dead(
+    mut test_app: TestApp,
+) {
     let (port, _) = server("451 later").await;
-    bed.transport = smtp(&bed, port);
-    let mut person = bed.browser();
+    test_app.transport = smtp(&test_app, port);
+    let mut person = test_app.browser();
     person.ask("g3@example.com").await;
-    let begun = only_row(&bed).await.created_at;
+    let begun = only_row(&test_app).await.created_at;
     let (mut pauses, mut last_try) = (Vec::new(), begun);
     loop {
-        last_try = bed.app.clock().now().max(last_try);
-        bed.post().await;
-        let row = only_row(&bed).await;
+        last_try = test_app.app.clock().now().max(last_try);
+        test_app.post().await;
+        let row = only_row(&test_app).await;
         if row.state != mail_outbox::State::Queued {
             assert_eq!(row.state, mail_outbox::State::Dropped);
             assert_eq!(row.last_error.as_deref(), Some("451"));
             break;
         }
-        let pause = row.due_at.since(bed.app.clock().now());
+        let pause = row.due_at.since(test_app.app.clock().now());
         pauses.push(pause.as_secs_f64().round() as u64);
-        bed.app
+        test_app
+            .app
             .clock()
             .advance(pause + std::time::Duration::from_millis(1));
     }
@@ -197,7 +201,7 @@ async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dea
     let live = magic_link_token::Column::RefusedAt.is_null();
     let live = magic_link_token::Entity::find()
         .filter(live)
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap();
     assert_eq!(
@@ -206,23 +210,23 @@ async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dea
     );
 }
 
-async fn g_3_mail_that_is_refused_is_not_tried_again(mut bed: Bed) {
+async fn g_3_mail_that_is_refused_is_not_tried_again(mut test_app: TestApp) {
     let (port, refuses) = server("550 nobody").await;
-    bed.transport = smtp(&bed, port);
-    bed.browser().ask("g3b@example.com").await;
-    bed.post().await;
-    let row = only_row(&bed).await;
+    test_app.transport = smtp(&test_app, port);
+    test_app.browser().ask("g3b@example.com").await;
+    test_app.post().await;
+    let row = only_row(&test_app).await;
     assert_eq!((row.state, row.attempts), (mail_outbox::State::Dropped, 1));
     refuses.store(false, Ordering::Relaxed);
-    bed.pass(600);
-    bed.post().await;
-    assert_eq!(only_row(&bed).await.attempts, 1);
+    test_app.pass(600);
+    test_app.post().await;
+    assert_eq!(only_row(&test_app).await.attempts, 1);
 }
 
-async fn g_7_a_letter_has_two_parts_one_host_and_the_right_headers(bed: Bed) {
+async fn g_7_a_letter_has_two_parts_one_host_and_the_right_headers(test_app: TestApp) {
     let email = "g7@example.com";
-    bed.browser().ask(email).await;
-    let mail = bed.mail(email).await;
+    test_app.browser().ask(email).await;
+    let mail = test_app.mail(email).await;
     assert!(
         !mail.text.is_empty() && mail.html.contains("<html") && mail.size < 30 * 1024,
         "{}",
@@ -248,27 +252,30 @@ async fn g_7_a_letter_has_two_parts_one_host_and_the_right_headers(bed: Bed) {
     );
 }
 
-async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(bed: Bed) {
+async fn g_9_closed_sign_up_says_nothing_or_informs_once_a_day(test_app: TestApp) {
     let known = "known@example.com";
-    bed.browser().sign_in(known).await;
-    let seen = bed.mails(known).len();
-    bed.configure(|config| config.magic_link.sign_up = SignUp::Closed);
-    bed.browser().ask("quiet@example.com").await;
-    bed.browser().ask(known).await;
-    bed.post().await;
+    test_app.browser().sign_in(known).await;
+    let seen = test_app.mails(known).len();
+    test_app.configure(|config| config.magic_link.sign_up = SignUp::Closed);
+    test_app.browser().ask("quiet@example.com").await;
+    test_app.browser().ask(known).await;
+    test_app.post().await;
     assert_eq!(
-        (bed.mails("quiet@example.com").len(), bed.mails(known).len()),
+        (
+            test_app.mails("quiet@example.com").len(),
+            test_app.mails(known).len()
+        ),
         (0, seen + 1)
     );
 
-    bed.configure(|config| config.magic_link.inform_unknown = true);
+    test_app.configure(|config| config.magic_link.inform_unknown = true);
     let stranger = "stranger@example.com";
     for (hours, expected) in [(0, 1), (1, 1), (22, 1), (2, 2)] {
-        bed.pass(hours * 3600);
-        let answer = bed.browser().try_ask(stranger).await;
+        test_app.pass(hours * 3600);
+        let answer = test_app.browser().try_ask(stranger).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER);
-        bed.post().await;
-        let mails = bed.mails(stranger);
+        test_app.post().await;
+        let mails = test_app.mails(stranger);
         assert_eq!(mails.len(), expected, "after {hours} more hours");
         assert!(
             mails

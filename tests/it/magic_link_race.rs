@@ -16,7 +16,7 @@ use sea_orm::{
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::bed::Bed;
+use crate::test_app::TestApp;
 
 const AT_ONCE: usize = 64;
 const ROUNDS: usize = 50;
@@ -27,13 +27,13 @@ on_both!(
     b_6_the_checker_finds_a_claim_that_reads_before_it_writes,
 );
 
-async fn b_6_of_64_clicks_at_once_one_makes_a_session(bed: Bed) {
-    let bed = Arc::new(bed);
+async fn b_6_of_64_clicks_at_once_one_makes_a_session(test_app: TestApp) {
+    let test_app = Arc::new(test_app);
     for round in 0..ROUNDS {
         let email = format!("race-{round}@example.com");
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         let waiting = person.ask(&email).await;
-        let mail = bed.mail(&email).await;
+        let mail = test_app.mail(&email).await;
         let link = person.open(&mail.link()).await;
         let barrier = Arc::new(Barrier::new(AT_ONCE));
         let clicks = (0..AT_ONCE).map(|n| {
@@ -43,10 +43,10 @@ async fn b_6_of_64_clicks_at_once_one_makes_a_session(bed: Bed) {
             } else {
                 person.filled(&link, &link.form("link"), &[])
             };
-            let (bed, barrier) = (Arc::clone(&bed), Arc::clone(&barrier));
+            let (test_app, barrier) = (Arc::clone(&test_app), Arc::clone(&barrier));
             tokio::spawn(async move {
                 barrier.wait().await;
-                bed.call(request).await
+                test_app.call(request).await
             })
         });
         for answer in join_all(clicks).await {
@@ -58,7 +58,7 @@ async fn b_6_of_64_clicks_at_once_one_makes_a_session(bed: Bed) {
                 answer.summary()
             );
         }
-        let db = bed.app.db.read();
+        let db = test_app.app.db.read();
         assert_eq!(
             session::Entity::find().count(db).await.unwrap(),
             round as u64 + 1,
@@ -79,10 +79,10 @@ type Claim = fn(Db, Uuid) -> BoxFuture<'static, bool>;
 
 /// Lets many take the same flow at once, round after round; gives the number of winners of each round that did not
 /// have exactly one.
-async fn rounds_without_one_winner(bed: &Bed, claim: Claim) -> Vec<usize> {
+async fn rounds_without_one_winner(test_app: &TestApp, claim: Claim) -> Vec<usize> {
     let mut findings = Vec::new();
     for _ in 0..ROUNDS {
-        let tx = bed.tx().await;
+        let tx = test_app.tx().await;
         let holder = Holder::Browser(Plain::generate().hash());
         let open = Open {
             holder: &holder,
@@ -95,14 +95,14 @@ async fn rounds_without_one_winner(bed: &Bed, claim: Claim) -> Vec<usize> {
             destination: None,
             link: None,
         };
-        let id = flow::open(&tx, open, &bed.app.config.get())
+        let id = flow::open(&tx, open, &test_app.app.config.get())
             .await
             .unwrap()
             .id;
         tx.commit().await.unwrap();
         let barrier = Arc::new(Barrier::new(AT_ONCE));
         let claims = (0..AT_ONCE).map(|_| {
-            let (db, barrier) = (bed.app.db.clone(), Arc::clone(&barrier));
+            let (db, barrier) = (test_app.app.db.clone(), Arc::clone(&barrier));
             tokio::spawn(async move {
                 barrier.wait().await;
                 claim(db, id).await
@@ -120,7 +120,7 @@ async fn rounds_without_one_winner(bed: &Bed, claim: Claim) -> Vec<usize> {
     findings
 }
 
-async fn b_6_of_64_claims_at_once_one_wins(bed: Bed) {
+async fn b_6_of_64_claims_at_once_one_wins(test_app: TestApp) {
     let right: Claim = |db, id| {
         Box::pin(async move {
             let tx = db.begin().await.unwrap();
@@ -129,10 +129,13 @@ async fn b_6_of_64_claims_at_once_one_wins(bed: Bed) {
             won
         })
     };
-    assert_eq!(rounds_without_one_winner(&bed, right).await, [0_usize; 0]);
+    assert_eq!(
+        rounds_without_one_winner(&test_app, right).await,
+        [0_usize; 0]
+    );
 }
 
-async fn b_6_the_checker_finds_a_claim_that_reads_before_it_writes(bed: Bed) {
+async fn b_6_the_checker_finds_a_claim_that_reads_before_it_writes(test_app: TestApp) {
     let wrong: Claim = |db, id| {
         Box::pin(async move {
             let flow = flow::by_id(db.read(), id).await.unwrap().unwrap();
@@ -150,7 +153,7 @@ async fn b_6_the_checker_finds_a_claim_that_reads_before_it_writes(bed: Bed) {
             true
         })
     };
-    let findings = rounds_without_one_winner(&bed, wrong).await;
+    let findings = rounds_without_one_winner(&test_app, wrong).await;
     assert!(
         findings.iter().any(|winners| *winners > 1),
         "the checker is blind: {findings:?}"

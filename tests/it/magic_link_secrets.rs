@@ -13,7 +13,7 @@ use entree::{
 use poem::http::StatusCode;
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 
-use crate::bed::{Bed, PUBLIC, encoded, fields, flow_of};
+use crate::test_app::{PUBLIC, TestApp, encoded, fields, flow_of};
 
 on_both!(
     b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code,
@@ -32,21 +32,21 @@ fn secret(link: &str) -> Plain {
     Plain::parse(link.rsplit('/').next().unwrap()).expect("32 bytes in base64url")
 }
 
-async fn sessions(bed: &Bed) -> u64 {
+async fn sessions(test_app: &TestApp) -> u64 {
     session::Entity::find()
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap()
 }
 
-async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(bed: Bed) {
-    let flow = flow_of(&bed.browser().ask("b1@example.com").await);
-    let tx = bed.tx().await;
+async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(test_app: TestApp) {
+    let flow = flow_of(&test_app.browser().ask("b1@example.com").await);
+    let tx = test_app.tx().await;
     let mut columns = vec![BTreeSet::new(); 32];
     for _ in 0..256 {
-        let lifetime = bed.app.config.get().link_lifetime();
+        let lifetime = test_app.app.config.get().link_lifetime();
         // One digit: ten codes, so a link made of code and flow would come again and again.
-        let made = token::make(&tx, flow, 1, lifetime, &bed.app.macs.code)
+        let made = token::make(&tx, flow, 1, lifetime, &test_app.app.macs.code)
             .await
             .unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(made.link.to_text()).unwrap();
@@ -65,26 +65,26 @@ async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(bed: Bed
     }
 }
 
-async fn b_2_codes_have_as_many_digits_as_configured(bed: Bed) {
+async fn b_2_codes_have_as_many_digits_as_configured(test_app: TestApp) {
     for digits in [6, 10, 8] {
-        bed.configure(|config| config.magic_link.code_digits = digits);
+        test_app.configure(|config| config.magic_link.code_digits = digits);
         let email = format!("b2-{digits}@example.com");
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         let waiting = person.ask(&email).await;
-        let code = bed.mail(&email).await.code();
+        let code = test_app.mail(&email).await.code();
         assert_eq!(code.len(), digits as usize);
         person.submit(&waiting, "code", &[("code", &code)]).await;
         assert!(person.is_signed_in());
     }
 }
 
-async fn b_3_what_is_stored_opens_nothing(bed: Bed) {
+async fn b_3_what_is_stored_opens_nothing(test_app: TestApp) {
     let email = "b3@example.com";
-    bed.browser().sign_in(email).await;
-    let mut person = bed.browser();
+    test_app.browser().sign_in(email).await;
+    let mut person = test_app.browser();
     let waiting = person.ask(email).await;
-    let mail = bed.mail(email).await;
-    let db = bed.app.db.read();
+    let mail = test_app.mail(email).await;
+    let db = test_app.app.db.read();
     let flow = magic_link_flow::Entity::find_by_id(flow_of(&waiting))
         .one(db)
         .await
@@ -100,7 +100,7 @@ async fn b_3_what_is_stored_opens_nothing(bed: Bed) {
         secret(&mail.link()).hash().to_column(),
         "SHA-256 of the link's secret"
     );
-    let mac = token::code_mac(&bed.app.macs.code, flow.id, &mail.code());
+    let mac = token::code_mac(&test_app.app.macs.code, flow.id, &mail.code());
     assert_eq!(mine.code_mac, mac.to_column(), "HMAC of flow and code");
     // The pepper is no part of what is stored, and two are live while it is changed.
     let next = Macs::new(&MasterKeys::new([8; 32], [[7; 32]])).code;
@@ -144,7 +144,7 @@ async fn b_3_what_is_stored_opens_nothing(bed: Bed) {
         let answer = person.submit(&waiting, "code", &[("code", &text)]).await;
         assert_ne!(answer.status, StatusCode::OK, "as a code");
         for cookie in ["__Host-Http-sid", "__Host-Http-pre", "__Host-Http-dev"] {
-            let mut thief = bed.browser();
+            let mut thief = test_app.browser();
             thief.cookies.insert(cookie.to_owned(), text.clone());
             assert!(thief.account().await.is_none(), "as {cookie}");
             let page = thief.open(&mail.link()).await;
@@ -155,22 +155,22 @@ async fn b_3_what_is_stored_opens_nothing(bed: Bed) {
     assert!(person.is_signed_in());
 }
 
-async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(bed: Bed) {
+async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(test_app: TestApp) {
     // Accepted late: ten minutes begin then.
-    let mut late = bed.browser();
+    let mut late = test_app.browser();
     late.ask("late@example.com").await;
-    bed.pass(1195);
-    let mail = bed.mail("late@example.com").await;
-    bed.pass(590);
+    test_app.pass(1195);
+    let mail = test_app.mail("late@example.com").await;
+    test_app.pass(590);
     late.click(&mail.link()).await;
     assert!(late.is_signed_in());
 
     for by_link in [true, false] {
         let email = format!("over-{by_link}@example.com");
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         let waiting = person.ask(&email).await;
-        let mail = bed.mail(&email).await;
-        bed.pass(601);
+        let mail = test_app.mail(&email).await;
+        test_app.pass(601);
         let answer = if by_link {
             person.open(&mail.link()).await
         } else {
@@ -186,15 +186,18 @@ async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(bed:
         // The flow goes on: another mail works.
         let answer = person.submit(&waiting, "resend", &[]).await;
         person.follow(&answer).await;
-        person.click(&bed.mail(&email).await.link()).await;
+        person.click(&test_app.mail(&email).await.link()).await;
         assert!(person.is_signed_in());
     }
 
-    let mut gone = bed.browser();
+    let mut gone = test_app.browser();
     let waiting = gone.ask("gone@example.com").await;
-    bed.pass(1801);
-    bed.post().await;
-    assert!(bed.mails("gone@example.com").is_empty(), "no dead mail");
+    test_app.pass(1801);
+    test_app.post().await;
+    assert!(
+        test_app.mails("gone@example.com").is_empty(),
+        "no dead mail"
+    );
     assert_eq!(
         gone.submit(&waiting, "resend", &[]).await.status,
         StatusCode::GONE
@@ -205,25 +208,25 @@ async fn b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty(bed:
     );
 }
 
-async fn b_4_a_letter_works_before_its_accept_is_recorded(bed: Bed) {
+async fn b_4_a_letter_works_before_its_accept_is_recorded(test_app: TestApp) {
     let email = "fast@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     person.ask(email).await;
     let composer = Letters {
-        app: bed.app.clone(),
+        app: test_app.app.clone(),
     };
     let row = mail_outbox::Entity::find()
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     let Composed::Letter { letter, reference } = composer.compose(&tx, &row).await.unwrap() else {
         panic!("no letter");
     };
     tx.commit().await.unwrap();
-    let token = |bed: &Bed| {
-        let db = bed.app.db.read().clone();
+    let token = |test_app: &TestApp| {
+        let db = test_app.app.db.read().clone();
         async move {
             magic_link_token::Entity::find_by_id(reference)
                 .one(&db)
@@ -232,16 +235,16 @@ async fn b_4_a_letter_works_before_its_accept_is_recorded(bed: Bed) {
                 .unwrap()
         }
     };
-    let provisional = token(&bed).await;
-    bed.pass(120);
-    let tx = bed.tx().await;
+    let provisional = token(&test_app).await;
+    test_app.pass(120);
+    let tx = test_app.tx().await;
     let accepted = tx.now;
     composer
         .tried(&tx, &row, reference, Outcome::Accepted)
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let extended = token(&bed).await;
+    let extended = token(&test_app).await;
     assert!(extended.expires_at > provisional.expires_at);
     assert_eq!(extended.expires_at.since(accepted).as_secs(), 600);
     // The hash was there before the letter left: whoever is faster than the receipt gets in.
@@ -255,19 +258,19 @@ async fn b_4_a_letter_works_before_its_accept_is_recorded(bed: Bed) {
     assert!(person.is_signed_in());
 }
 
-async fn b_5_the_last_three_mails_work(bed: Bed) {
+async fn b_5_the_last_three_mails_work(test_app: TestApp) {
     for (which, works) in [(0, true), (1, true), (2, true), (3, false)] {
         let email = format!("b5-{which}@example.com");
-        let mut person = bed.browser();
+        let mut person = test_app.browser();
         let mut waiting = person.ask(&email).await;
-        bed.post().await;
+        test_app.post().await;
         for pause in [31, 61, 121] {
-            bed.pass(pause);
+            test_app.pass(pause);
             let answer = person.submit(&waiting, "resend", &[]).await;
             waiting = person.follow(&answer).await;
-            bed.post().await;
+            test_app.post().await;
         }
-        let mails = bed.mails(&email);
+        let mails = test_app.mails(&email);
         assert_eq!(mails.len(), 4);
         let page = person.open(&mails[which].link()).await;
         if works {
@@ -288,20 +291,20 @@ async fn b_5_the_last_three_mails_work(bed: Bed) {
             continue;
         }
         // Using one voids all.
-        bed.pass(61);
+        test_app.pass(61);
         for mail in mails {
             assert_eq!(person.open(&mail.link()).await.status, StatusCode::GONE);
         }
     }
 }
 
-async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) {
+async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(test_app: TestApp) {
     for by_link in [true, false] {
         let email = format!("twice-{by_link}@example.com");
-        let before = sessions(&bed).await;
-        let mut person = bed.browser();
+        let before = sessions(&test_app).await;
+        let mut person = test_app.browser();
         let waiting = person.ask(&email).await;
-        let mail = bed.mail(&email).await;
+        let mail = test_app.mail(&email).await;
         let (page, form, fill) = if by_link {
             (person.open(&mail.link()).await, "link", Vec::new())
         } else {
@@ -313,7 +316,7 @@ async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) 
             .collect();
         let (mut double, mut late) = (person.clone(), person.clone());
         let first = person.submit(&page, form, &fill).await;
-        bed.pass(50);
+        test_app.pass(50);
         let second = double.submit(&page, form, &fill).await;
         assert_eq!(
             (first.status, second.status),
@@ -326,10 +329,10 @@ async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) 
             second.refresh().unwrap(),
             "the same destination"
         );
-        assert_eq!(sessions(&bed).await, before + 1, "no new session");
+        assert_eq!(sessions(&test_app).await, before + 1, "no new session");
         let (one, two) = (person.account().await, double.account().await);
         assert!(two.is_some() && one == two, "both tabs are signed in");
-        bed.pass(15);
+        test_app.pass(15);
         let third = late.submit(&page, form, &fill).await;
         assert_eq!(third.status, StatusCode::GONE, "{}", third.summary());
         let says = third.text();
@@ -349,14 +352,14 @@ async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(bed: Bed) 
 }
 
 /// A browser that is out of patience: it keeps the cookies of whichever answer comes last, in whatever order.
-async fn b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in(bed: Bed) {
+async fn b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in(test_app: TestApp) {
     let email = "thrice@example.com";
-    let before = sessions(&bed).await;
-    let mut person = bed.browser();
+    let before = sessions(&test_app).await;
+    let mut person = test_app.browser();
     person.ask(email).await;
     let mut elsewhere = person.clone();
     elsewhere.ask("another-tab@example.com").await;
-    let page = person.open(&bed.mail(email).await.link()).await;
+    let page = person.open(&test_app.mail(email).await.link()).await;
     let mut clicks = [
         person.clone(),
         person.clone(),
@@ -368,7 +371,7 @@ async fn b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in(bed: Bed)
             click.submit(&page, "link", &[]).await.status,
             StatusCode::OK
         );
-        bed.pass(5);
+        test_app.pass(5);
     }
     for click in &mut clicks {
         assert!(
@@ -378,11 +381,11 @@ async fn b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in(bed: Bed)
                 .is_some_and(|account| account.contains(email))
         );
     }
-    assert_eq!(sessions(&bed).await, before + 1, "one session");
+    assert_eq!(sessions(&test_app).await, before + 1, "one session");
     // The other tab's sign-in went over to the cookie of the repeated clicks.
-    let link = bed.mail("another-tab@example.com").await.link();
+    let link = test_app.mail("another-tab@example.com").await.link();
     assert!(clicks[3].open(&link).await.has("form#link"));
-    bed.pass(61);
+    test_app.pass(61);
     assert!(
         clicks[0].account().await.is_none(),
         "the first secret was good for a minute more"
@@ -390,15 +393,15 @@ async fn b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in(bed: Bed)
     assert!(clicks[1].account().await.is_some() && clicks[3].account().await.is_some());
 }
 
-async fn b_7_a_code_form_left_open_in_another_tab_goes_on(bed: Bed) {
+async fn b_7_a_code_form_left_open_in_another_tab_goes_on(test_app: TestApp) {
     let email = "two-tabs@example.com";
-    let mut person = bed.browser();
+    let mut person = test_app.browser();
     let waiting = person.ask(email).await;
-    let mail = bed.mail(email).await;
+    let mail = test_app.mail(email).await;
     person.click(&mail.link()).await;
     assert!(person.is_signed_in());
     for pause in [0, 120] {
-        bed.pass(pause);
+        test_app.pass(pause);
         let answer = person
             .submit(&waiting, "code", &[("code", &mail.code())])
             .await;
@@ -414,11 +417,12 @@ async fn b_7_a_code_form_left_open_in_another_tab_goes_on(bed: Bed) {
         assert!(person.account().await.is_some());
     }
     // A form that waits for another sign-in of this browser gets a fresh token, and nothing is taken from it.
-    let mut tab = bed.browser();
+    let mut tab = test_app.browser();
     let first = tab.ask("first@example.com").await;
     let second = tab.ask("second@example.com").await;
-    tab.click(&bed.mail("first@example.com").await.link()).await;
-    let code = bed.mail("second@example.com").await.code();
+    tab.click(&test_app.mail("first@example.com").await.link())
+        .await;
+    let code = test_app.mail("second@example.com").await.code();
     let answer = tab.submit(&second, "code", &[("code", &code)]).await;
     assert_eq!(
         answer.location().unwrap().path(),
@@ -431,7 +435,7 @@ async fn b_7_a_code_form_left_open_in_another_tab_goes_on(bed: Bed) {
     // Nobody else's page and no stranger is led anywhere.
     for (mut browser, origin) in [
         (person.clone(), "https://evil.test"),
-        (bed.browser(), PUBLIC),
+        (test_app.browser(), PUBLIC),
     ] {
         let body = encoded(&fields(&first.form("code"), &[("code", "12345678")]));
         let answer = browser

@@ -12,7 +12,7 @@ use entree::{config::Budget, mail::outbox::Worker};
 use poem::{Request, http::StatusCode};
 use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::bed::Bed;
+use crate::test_app::TestApp;
 
 /// Two-sided p of the Mann-Whitney test, by the normal approximation with ties.
 fn mann_whitney(one: &[f64], two: &[f64]) -> f64 {
@@ -85,17 +85,17 @@ fn a_2_the_measure_finds_a_difference_and_invents_none() {
 const SAMPLES: usize = 2000;
 
 /// How long each of two addresses takes, in turns, the first of each pair in turns too.
-async fn sample(bed: &Bed, known: &str, unknown: &str) -> [Vec<f64>; 2] {
-    let mut asker = bed.browser();
-    let login = asker.open("/login").await;
+async fn sample(test_app: &TestApp, known: &str, unknown: &str) -> [Vec<f64>; 2] {
+    let mut requester = test_app.browser();
+    let login = requester.open("/login").await;
     let form = login.form("sign-in");
     let mut arms = [Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES)];
     for n in 0..SAMPLES + 20 {
         for turn in 0..2 {
             let arm = (n + turn) % 2;
-            let request = asker.filled(&login, &form, &[("email", [known, unknown][arm])]);
+            let request = requester.filled(&login, &form, &[("email", [known, unknown][arm])]);
             let began = Instant::now();
-            let answer = bed.call(request).await;
+            let answer = test_app.call(request).await;
             let took = began.elapsed().as_secs_f64() * 1e3;
             assert_eq!(answer.status, StatusCode::SEE_OTHER);
             if n >= 20 {
@@ -108,9 +108,9 @@ async fn sample(bed: &Bed, known: &str, unknown: &str) -> [Vec<f64>; 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_2_known_and_unknown_take_the_same_time() {
-    let bed = Bed::embedded().await;
-    bed.browser().sign_in("known@example.com").await;
-    bed.configure(|config| {
+    let test_app = TestApp::embedded().await;
+    test_app.browser().sign_in("known@example.com").await;
+    test_app.configure(|config| {
         let much = vec![Budget {
             count: 1_000_000,
             seconds: 900,
@@ -120,7 +120,7 @@ async fn a_2_known_and_unknown_take_the_same_time() {
     });
     // Equal arms fail once in a hundred: two failures are red.
     for repeat in 0..2 {
-        let [known, unknown] = sample(&bed, "known@example.com", "other@example.com").await;
+        let [known, unknown] = sample(&test_app, "known@example.com", "other@example.com").await;
         if !differ(&known, &unknown) {
             return;
         }
@@ -155,7 +155,7 @@ async fn mute() -> (u16, Arc<AtomicUsize>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_3_asking_waits_for_no_mail_server() {
     let (port, calls) = mute().await;
-    let bed = Bed::embedded_with(|config| {
+    let test_app = TestApp::embedded_with(|config| {
         config.mail.transport = entree::config::MailTransport::Smtp;
         config.mail.tls = entree::config::SmtpTls::None;
         config.mail.from = "Entree <login@id.test>".to_owned();
@@ -167,12 +167,13 @@ async fn a_3_asking_waits_for_no_mail_server() {
         config.limits.network = much;
     })
     .await;
-    let mut asker = bed.browser();
-    let login = asker.open("/login").await;
+    let mut requester = test_app.browser();
+    let login = requester.open("/login").await;
     let form = login.form("sign-in");
-    let ask = |n: usize| asker.filled(&login, &form, &[("email", &format!("n{n}@example.com"))]);
+    let ask =
+        |n: usize| requester.filled(&login, &form, &[("email", &format!("n{n}@example.com"))]);
     for n in 0..20 {
-        assert_eq!(bed.call(ask(n)).await.status, StatusCode::SEE_OTHER);
+        assert_eq!(test_app.call(ask(n)).await.status, StatusCode::SEE_OTHER);
     }
     assert_eq!(
         calls.load(Ordering::Relaxed),
@@ -181,19 +182,19 @@ async fn a_3_asking_waits_for_no_mail_server() {
     );
 
     let worker = Worker {
-        db: bed.app.db.clone(),
+        db: test_app.app.db.clone(),
         composer: Arc::new(entree::magic_link::compose::Letters {
-            app: bed.app.clone(),
+            app: test_app.app.clone(),
         }),
-        transport: bed.transport.clone(),
-        notify: Arc::clone(&bed.app.outbox),
+        transport: test_app.transport.clone(),
+        notify: Arc::clone(&test_app.app.outbox),
         concurrency: 8,
         drain: Duration::ZERO,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let working = tokio::spawn(worker.run(async { drop(stopped.await) }));
     // Beside each request stands one to a service whose mail nobody sends: a busy machine holds up both.
-    let quiet = Bed::embedded_with(|config| {
+    let quiet = TestApp::embedded_with(|config| {
         config.limits.network = vec![Budget {
             count: 1_000_000,
             seconds: 900,
@@ -210,9 +211,9 @@ async fn a_3_asking_waits_for_no_mail_server() {
             &[("email", &format!("n{n}@example.com"))],
         )
     };
-    let timed = async |bed: &Bed, request: Request| {
+    let timed = async |test_app: &TestApp, request: Request| {
         let began = Instant::now();
-        assert_eq!(bed.call(request).await.status, StatusCode::SEE_OTHER);
+        assert_eq!(test_app.call(request).await.status, StatusCode::SEE_OTHER);
         began.elapsed()
     };
     let good =
@@ -221,7 +222,7 @@ async fn a_3_asking_waits_for_no_mail_server() {
         let (mut took, mut beside) = (Vec::new(), Vec::new());
         for n in 0..500 {
             let n = 1000 * (runs.len() + 1) + n;
-            took.push(timed(&bed, ask(n)).await);
+            took.push(timed(&test_app, ask(n)).await);
             beside.push(timed(&quiet, ask_there(n)).await);
         }
         took.sort();

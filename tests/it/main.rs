@@ -14,7 +14,7 @@
 )]
 
 #[macro_use]
-mod bed;
+mod test_app;
 
 mod api_v2;
 mod authorize;

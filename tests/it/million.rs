@@ -145,11 +145,11 @@ async fn login(stage: &Stage, http: &reqwest::Client, number: usize) -> Duration
     };
     let body = json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
     let (asking, status, begun) = post("request", &body).await;
-    assert_eq!(status, 202, "{begun}\n{}", stage.trouble());
+    assert_eq!(status, 202, "{begun}\n{}", stage.page_error());
     let code = stage.mail(&address, 1).await.code();
     let body = json!({"flow_id": begun["flow_id"], "code_verifier": verifier, "scope": "openid", "code": code});
     let (using, status, said) = post("consume", &body).await;
-    assert_eq!(status, 200, "{said}\n{}", stage.trouble());
+    assert_eq!(status, 200, "{said}\n{}", stage.page_error());
     asking + using
 }
 
@@ -220,7 +220,7 @@ async fn million(backend: Backend) {
     });
     let gone = gone
         .await
-        .unwrap_or_else(|why| panic!("{why}\n{}", full.trouble()));
+        .unwrap_or_else(|why| panic!("{why}\n{}", full.page_error()));
     println!(
         "{backend:?}: a million rows gone {:.0} s after they were due",
         gone.as_secs_f64()

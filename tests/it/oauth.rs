@@ -14,7 +14,7 @@ use testkit::{
     page::Page,
 };
 
-use crate::bed::{Bed, Browser, PUBLIC, encoded};
+use crate::test_app::{Browser, PUBLIC, TestApp, encoded};
 
 /// Where the usual client gets its answers.
 pub(crate) const CALLBACK: &str = "https://app.example/cb";
@@ -29,8 +29,8 @@ pub(crate) const REGISTERED: [&str; 4] = [
 
 /// Registers the usual client `web`, an `other` one with the same place, a `foreign` one that needs consent, and `es`, whose ID tokens are ES256; and lets
 /// one address have as many mails as a test wants.
-pub(crate) fn register(bed: &Bed) {
-    bed.configure(with_clients);
+pub(crate) fn register(test_app: &TestApp) {
+    test_app.configure(with_clients);
 }
 
 /// The same, for a bed that is still to start.
@@ -150,15 +150,15 @@ impl Attempt {
     /// Tokens, in a browser where somebody is signed in.
     pub(crate) async fn tokens(&self, browser: &mut Browser<'_>) -> Value {
         let code = self.code(browser).await;
-        let answer = token(browser.bed, &self.exchange(&code)).await;
+        let answer = token(browser.test_app, &self.exchange(&code)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         serde_json::from_str(&answer.body).unwrap()
     }
 }
 
 /// A browser in which somebody is signed in.
-pub(crate) async fn signed_in<'a>(bed: &'a Bed, email: &str) -> Browser<'a> {
-    let mut browser = bed.browser();
+pub(crate) async fn signed_in<'a>(test_app: &'a TestApp, email: &str) -> Browser<'a> {
+    let mut browser = test_app.browser();
     browser.sign_in(email).await;
     browser
 }
@@ -196,7 +196,7 @@ pub(crate) async fn settle(browser: &mut Browser<'_>, mut page: Page) -> Page {
 pub(crate) async fn sign_in_from(browser: &mut Browser<'_>, login: &Page, email: &str) -> Page {
     let answer = browser.submit(login, "sign-in", &[("email", email)]).await;
     browser.follow(&answer).await;
-    let link = browser.bed.mail(email).await.link();
+    let link = browser.test_app.mail(email).await.link();
     let done = browser.click(&link).await;
     settle(browser, done).await
 }
@@ -212,20 +212,21 @@ pub(crate) fn token_request(body: String) -> Request {
 }
 
 /// Asks for tokens.
-pub(crate) async fn token(bed: &Bed, fields: &BTreeMap<String, String>) -> Page {
+pub(crate) async fn token(test_app: &TestApp, fields: &BTreeMap<String, String>) -> Page {
     let fields: Vec<_> = fields.clone().into_iter().collect();
-    bed.call(token_request(encoded(&fields))).await
+    test_app.call(token_request(encoded(&fields))).await
 }
 
 /// A GET without a browser.
-pub(crate) async fn get(bed: &Bed, path: &str) -> Page {
-    bed.call(
-        Request::builder()
-            .uri_str(path)
-            .header(header::HOST, "id.test")
-            .finish(),
-    )
-    .await
+pub(crate) async fn get(test_app: &TestApp, path: &str) -> Page {
+    test_app
+        .call(
+            Request::builder()
+                .uri_str(path)
+                .header(header::HOST, "id.test")
+                .finish(),
+        )
+        .await
 }
 
 /// The error code of a JSON answer.
@@ -239,7 +240,8 @@ pub(crate) fn error_of(answer: &Page) -> String {
 }
 
 /// Checks a token's signature with the published keys alone.
-pub(crate) async fn verified(bed: &Bed, token: &Value) -> Verified {
-    let jwks: Value = serde_json::from_str(&get(bed, "/.well-known/jwks.json").await.body).unwrap();
+pub(crate) async fn verified(test_app: &TestApp, token: &Value) -> Verified {
+    let jwks: Value =
+        serde_json::from_str(&get(test_app, "/.well-known/jwks.json").await.body).unwrap();
     check_signature(token.as_str().expect("a token"), &jwks).unwrap()
 }

@@ -4,10 +4,10 @@ use poem::http::{Method, StatusCode};
 use testkit::page::Page;
 
 use crate::{
-    bed::{Bed, PUBLIC, encoded},
     oauth::{
         Attempt, CALLBACK, leads_to_client, parameter, register, settle, sign_in_from, signed_in,
     },
+    test_app::{PUBLIC, TestApp, encoded},
 };
 
 /// What an answer in a redirect may carry (AZ-16).
@@ -33,9 +33,9 @@ on_both!(
     bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in,
 );
 
-async fn az_17_se_3_somebody_signed_in_gets_a_code_without_a_page(bed: Bed) {
-    register(&bed);
-    let mut browser = bed.browser();
+async fn az_17_se_3_somebody_signed_in_gets_a_code_without_a_page(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = test_app.browser();
     let asked = browser.open(&Attempt::new().path()).await;
     assert_eq!(
         (asked.status, asked.location().unwrap().path()),
@@ -68,9 +68,9 @@ async fn az_17_se_3_somebody_signed_in_gets_a_code_without_a_page(bed: Bed) {
     }
 }
 
-async fn az_21_bs_06_a_pending_request_is_its_browsers_alone(bed: Bed) {
-    register(&bed);
-    let (mut mine, mut other) = (bed.browser(), bed.browser());
+async fn az_21_bs_06_a_pending_request_is_its_browsers_alone(test_app: TestApp) {
+    register(&test_app);
+    let (mut mine, mut other) = (test_app.browser(), test_app.browser());
     let asked = mine.open(&Attempt::new().path()).await;
     let at = asked.location().unwrap();
     let path = &at[url::Position::BeforePath..];
@@ -93,21 +93,24 @@ async fn az_21_bs_06_a_pending_request_is_its_browsers_alone(bed: Bed) {
     assert!(leads_to_client(&back), "{}", back.summary());
 }
 
-async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(bed: Bed) {
-    register(&bed);
-    let mut browser = bed.browser();
+async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = test_app.browser();
     let asked = browser.open(&Attempt::new().path()).await;
     let login = browser.follow(&asked).await;
     let sent = browser
         .submit(&login, "sign-in", &[("email", "tabs@example.com")])
         .await;
     let waiting = browser.follow(&sent).await;
-    let link = bed.mail("tabs@example.com").await.link();
+    let link = test_app.mail("tabs@example.com").await.link();
     let done = browser.click(&link).await;
     let path = done.refresh().expect("a page that goes on")[url::Position::BeforePath..].to_owned();
     assert_eq!(
         path,
-        format!("/login/continue?flow={}", crate::bed::flow_of(&waiting))
+        format!(
+            "/login/continue?flow={}",
+            crate::test_app::flow_of(&waiting)
+        )
     );
     let link_tab = browser.open(&path).await;
     let waiting_tab = browser.open(&path).await;
@@ -125,10 +128,10 @@ async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(bed: Bed) {
     assert_eq!(spent.status, StatusCode::GONE, "{}", spent.summary());
 }
 
-async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(bed: Bed) {
-    register(&bed);
+async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(test_app: TestApp) {
+    register(&test_app);
     let email = "tabs2@example.com";
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     // A first tab waits for a mail, a second one shows the form of another request, a third one signs in.
     let first = browser
         .open(&Attempt::new().with("state", "one").path())
@@ -136,7 +139,7 @@ async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(bed: Bed) 
     let first = browser.follow(&first).await;
     let first = browser.submit(&first, "sign-in", &[("email", email)]).await;
     let first = browser.follow(&first).await;
-    let code = bed.mail(email).await.code();
+    let code = test_app.mail(email).await.code();
     let second = browser
         .open(&Attempt::new().with("state", "two").path())
         .await;
@@ -171,13 +174,13 @@ async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(bed: Bed) 
     );
 }
 
-async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, "az1@example.com").await;
+async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "az1@example.com").await;
     let attempt = Attempt::new()
         .with("state", "a b&c=d+é")
         .with("login_hint", "hint@example.com");
-    let mut foreign = bed.browser();
+    let mut foreign = test_app.browser();
     let to = posted(&mut foreign, "/oauth2/authorize", &attempt.parameters).await;
     assert!(
         foreign.cookies.is_empty(),
@@ -214,7 +217,7 @@ async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(bed: Bed) {
 
 /// Posts as a page of another site does; gives where that leads: to our GET, with nothing of the request in its URL.
 async fn posted(
-    browser: &mut crate::bed::Browser<'_>,
+    browser: &mut crate::test_app::Browser<'_>,
     path: &str,
     parameters: &[(String, String)],
 ) -> String {
@@ -245,14 +248,14 @@ async fn posted(
     to[url::Position::BeforePath..].to_owned()
 }
 
-async fn az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls(bed: Bed) {
-    register(&bed);
-    bed.configure(|config| {
+async fn az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls(test_app: TestApp) {
+    register(&test_app);
+    test_app.configure(|config| {
         for client in &mut config.clients {
             client.post_logout_redirect_uris = vec!["https://app.example/bye".to_owned()];
         }
     });
-    let mut browser = signed_in(&bed, "es1@example.com").await;
+    let mut browser = signed_in(&test_app, "es1@example.com").await;
     let tokens = Attempt::new().tokens(&mut browser).await;
     let asked = [
         ("id_token_hint", tokens["id_token"].as_str().unwrap()),
@@ -260,7 +263,7 @@ async fn az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls(bed: Bed) {
         ("state", "the state"),
     ];
     let asked = asked.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let to = posted(&mut bed.browser(), "/oauth2/logout", &asked).await;
+    let to = posted(&mut test_app.browser(), "/oauth2/logout", &asked).await;
     let gone = browser.open(&to).await;
     assert_eq!(
         gone.location().unwrap().as_str(),
@@ -271,15 +274,15 @@ async fn az_1_es_1_a_posted_sign_out_keeps_its_hint_out_of_urls(bed: Bed) {
 
 #[tokio::test]
 async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    bed.configure(|config| {
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    test_app.configure(|config| {
         config.limits.authorize = vec![entree::config::Budget {
             count: 3,
             seconds: 600,
         }]
     });
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     let parameters = Attempt::new().parameters;
     let to = posted(&mut browser, "/oauth2/authorize", &parameters).await;
     for _ in 0..2 {
@@ -291,21 +294,21 @@ async fn az_1_posted_requests_have_the_budget_of_client_requests_and_an_end() {
     let refused = browser.send(request).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     let long = Attempt::new().with("nonce", &"x".repeat(9000));
-    let request = bed
+    let request = test_app
         .browser()
         .posted("/oauth2/authorize")
         .body(encoded(&long.parameters));
-    assert_eq!(bed.call(request).await.status, StatusCode::BAD_REQUEST);
-    bed.pass(301);
-    assert_eq!(bed.browser().open(&to).await.status, StatusCode::GONE);
+    assert_eq!(test_app.call(request).await.status, StatusCode::BAD_REQUEST);
+    test_app.pass(301);
+    assert_eq!(test_app.browser().open(&to).await.status, StatusCode::GONE);
 }
 
 #[tokio::test]
 async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     let budget = |count| {
-        bed.configure(|config| {
+        test_app.configure(|config| {
             config.limits.authorize = vec![entree::config::Budget {
                 count,
                 seconds: 600,
@@ -313,13 +316,13 @@ async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
         })
     };
     budget(3);
-    let mut browser = bed.browser();
+    let mut browser = test_app.browser();
     let asked = browser.open(&Attempt::new().path()).await;
     let login = browser.follow(&asked).await;
     let sent = browser
         .submit(&login, "sign-in", &[("email", "again@example.com")])
         .await;
-    let flow = crate::bed::flow_of(&browser.follow(&sent).await);
+    let flow = crate::test_app::flow_of(&browser.follow(&sent).await);
     let restart = format!("/login/restart?flow={flow}");
     for status in [
         StatusCode::SEE_OTHER,
@@ -329,7 +332,7 @@ async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
         assert_eq!(browser.open(&restart).await.status, status);
     }
     browser
-        .click(&bed.mail("again@example.com").await.link())
+        .click(&test_app.mail("again@example.com").await.link())
         .await;
     let go_on = format!("/login/continue?flow={flow}");
     assert_eq!(
@@ -347,10 +350,10 @@ async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
 
 #[tokio::test]
 async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     // Somebody signed in: the redirect would be immediate.
-    let mut browser = signed_in(&bed, "f1@example.com").await;
+    let mut browser = signed_in(&test_app, "f1@example.com").await;
     let payloads = include_str!("vectors/redirects.jsonl").lines();
     let mut tried = 0;
     for line in payloads {
@@ -391,9 +394,9 @@ async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
 
 #[tokio::test]
 async fn f_1_no_other_parameter_leads_out_of_our_pages() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "f1b@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "f1b@example.com").await;
     for path in [
         "/login",
         "/login/continue",
@@ -437,9 +440,9 @@ async fn f_1_no_other_parameter_leads_out_of_our_pages() {
 
 #[tokio::test]
 async fn az_3_a_registered_query_is_kept_and_a_loopback_port_is_free() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "az3@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "az3@example.com").await;
     let answer = browser
         .open(
             &Attempt::new()
@@ -465,7 +468,7 @@ const LOOPBACK: [&str; 3] = [
 ];
 
 /// Presses the button of the question that a request leads to; gives where that goes.
-async fn allowed(browser: &mut crate::bed::Browser<'_>, attempt: &Attempt) -> String {
+async fn allowed(browser: &mut crate::test_app::Browser<'_>, attempt: &Attempt) -> String {
     let asked = browser.open(&attempt.path()).await;
     let question = settle(browser, asked).await;
     let done = browser
@@ -479,9 +482,9 @@ async fn allowed(browser: &mut crate::bed::Browser<'_>, attempt: &Attempt) -> St
         .to_owned()
 }
 
-async fn rfc_8252_nothing_on_the_device_gets_a_code_without_a_page(bed: Bed) {
-    register(&bed);
-    bed.configure(|config| {
+async fn rfc_8252_nothing_on_the_device_gets_a_code_without_a_page(test_app: TestApp) {
+    register(&test_app);
+    test_app.configure(|config| {
         let app = &mut config.clients[0];
         app.redirect_uris.push("com.example.app:/cb".to_owned());
         let mut keeper = app.clone();
@@ -490,7 +493,7 @@ async fn rfc_8252_nothing_on_the_device_gets_a_code_without_a_page(bed: Bed) {
         keeper.client_secret_sha256 = vec!["ab".repeat(32)];
         config.clients.push(keeper);
     });
-    let mut browser = signed_in(&bed, "device@example.com").await;
+    let mut browser = signed_in(&test_app, "device@example.com").await;
     for place in LOOPBACK.into_iter().chain(["com.example.app:/cb"]) {
         let attempt = Attempt::new().with("redirect_uri", place);
         let silent = browser
@@ -543,7 +546,7 @@ async fn rfc_8252_nothing_on_the_device_gets_a_code_without_a_page(bed: Bed) {
     assert!(parameter(&answer, "code").is_some(), "{}", answer.summary());
 
     // Who signs in for it has seen the page that names the application.
-    let mut newcomer = bed.browser();
+    let mut newcomer = test_app.browser();
     let asked = newcomer
         .open(&Attempt::new().with("redirect_uri", LOOPBACK[0]).path())
         .await;
@@ -559,9 +562,9 @@ async fn rfc_8252_nothing_on_the_device_gets_a_code_without_a_page(bed: Bed) {
     );
 }
 
-async fn az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, "az1b@example.com").await;
+async fn az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "az1b@example.com").await;
     let good = encoded(&Attempt::new().parameters);
     for broken in [
         "prompt=login%zz",
@@ -572,8 +575,8 @@ async fn az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get(bed: Bed
     ] {
         let query = format!("{good}&{broken}");
         let own = browser.open(&format!("/oauth2/authorize?{query}")).await;
-        let request = bed.browser().posted("/oauth2/authorize").body(query);
-        let posted = bed.call(request).await;
+        let request = test_app.browser().posted("/oauth2/authorize").body(query);
+        let posted = test_app.call(request).await;
         let back = browser.follow(&posted).await;
         for answer in [&own, &back] {
             assert_eq!(
@@ -607,9 +610,9 @@ async fn az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get(bed: Bed
 
 #[tokio::test]
 async fn az_2_an_error_page_escapes_what_it_was_given() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = bed.browser();
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = test_app.browser();
     for name in ["client_id", "redirect_uri"] {
         let answer = browser
             .open(
@@ -627,9 +630,9 @@ async fn az_2_an_error_page_escapes_what_it_was_given() {
 
 #[tokio::test]
 async fn az_5_az_12_az_15_az_16_errors_go_back_with_state_and_issuer() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "az5@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "az5@example.com").await;
     for (attempt, error) in [
         (Attempt::new().without("response_type"), "invalid_request"),
         (
@@ -676,9 +679,9 @@ async fn az_5_az_12_az_15_az_16_errors_go_back_with_state_and_issuer() {
 
 #[tokio::test]
 async fn az_8_state_comes_back_as_sent_in_answers_and_errors() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "az8@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "az8@example.com").await;
     let long = "-._~aZ09".repeat(48);
     for state in [long.as_str(), "a b+c%20&=#?", "ünï ✓", "\"'<>\\"] {
         for attempt in [
@@ -703,12 +706,12 @@ async fn az_8_state_comes_back_as_sent_in_answers_and_errors() {
 
 #[tokio::test]
 async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    signed_in(&bed, "known@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    signed_in(&test_app, "known@example.com").await;
     let mut pages = Vec::new();
     for hint in ["known@example.com", "nobody@example.com"] {
-        let mut browser = bed.browser();
+        let mut browser = test_app.browser();
         let answer = browser
             .open(&Attempt::new().with("login_hint", hint).path())
             .await;
@@ -717,7 +720,7 @@ async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
             page.attribute("input[name=email]", "value").as_deref(),
             Some(hint)
         );
-        assert_eq!(bed.due().await, 0, "no mail");
+        assert_eq!(test_app.due().await, 0, "no mail");
         pages.push(page.text().replace(hint, "HINT"));
     }
     assert_eq!(pages[0], pages[1], "known and unknown look alike");
@@ -725,10 +728,10 @@ async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
 
 #[tokio::test]
 async fn az_17_a_code_lives_for_a_minute_or_less_if_its_client_says_so() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "az17b@example.com").await;
-    bed.configure(|config| {
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "az17b@example.com").await;
+    test_app.configure(|config| {
         let short = config
             .clients
             .iter_mut()
@@ -744,17 +747,17 @@ async fn az_17_a_code_lives_for_a_minute_or_less_if_its_client_says_so() {
     ] {
         let attempt = Attempt::new().with("client_id", client);
         let code = attempt.code(&mut browser).await;
-        bed.pass(age);
-        let answer = crate::oauth::token(&bed, &attempt.exchange(&code)).await;
+        test_app.pass(age);
+        let answer = crate::oauth::token(&test_app, &attempt.exchange(&code)).await;
         assert_eq!(answer.status, status, "after {age} s: {}", answer.body);
     }
 }
 
 #[tokio::test]
 async fn az_19_cw_04_see_other_and_never_a_redirect_that_repeats_the_body() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "az19@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "az19@example.com").await;
     let before = browser.cookies.clone();
     for method in [Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS] {
         for path in [
@@ -797,9 +800,9 @@ async fn az_19_cw_04_see_other_and_never_a_redirect_that_repeats_the_body() {
 
 #[tokio::test]
 async fn az_22_no_other_origin_reads_or_frames_it() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = bed.browser();
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = test_app.browser();
     for path in [
         Attempt::new().path(),
         Attempt::new().with("client_id", "nobody").path(),
@@ -832,12 +835,12 @@ async fn az_22_no_other_origin_reads_or_frames_it() {
 
 #[tokio::test]
 async fn cw_05_a_client_that_is_gone_gets_no_answer_to_a_request_that_waited() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = bed.browser();
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = test_app.browser();
     let asked = browser.open(&Attempt::new().path()).await;
     let login = browser.follow(&asked).await;
-    bed.configure(|config| {
+    test_app.configure(|config| {
         for client in &mut config.clients {
             client.redirect_uris.retain(|uri| uri != CALLBACK);
         }

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use testkit::page::Page;
 
 use crate::{
-    bed::{Bed, Browser},
     oauth::{
         Attempt, error_of, leads_to_client, parameter, register, sign_in_from, signed_in, token,
         verified,
     },
+    test_app::{Browser, TestApp},
 };
 
 const EMAIL: &str = "ada@example.com";
@@ -23,7 +23,7 @@ fn asking(claims: &Value) -> Attempt {
         .with("claims", &claims.to_string())
 }
 
-async fn userinfo(bed: &Bed, tokens: &Value) -> Value {
+async fn userinfo(test_app: &TestApp, tokens: &Value) -> Value {
     let request = poem::Request::builder()
         .uri_str("/oauth2/userinfo")
         .header("host", "id.test")
@@ -31,7 +31,7 @@ async fn userinfo(bed: &Bed, tokens: &Value) -> Value {
             "authorization",
             format!("Bearer {}", tokens["access_token"].as_str().unwrap()),
         );
-    let answer = bed.call(request.finish()).await;
+    let answer = test_app.call(request.finish()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     serde_json::from_str(&answer.body).unwrap()
 }
@@ -45,13 +45,13 @@ fn names(value: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn refresh(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>) -> Value {
-    let answer = refreshing(bed, client, tokens, scope).await;
+async fn refresh(test_app: &TestApp, client: &str, tokens: &Value, scope: Option<&str>) -> Value {
+    let answer = refreshing(test_app, client, tokens, scope).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     serde_json::from_str(&answer.body).unwrap()
 }
 
-async fn refreshing(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>) -> Page {
+async fn refreshing(test_app: &TestApp, client: &str, tokens: &Value, scope: Option<&str>) -> Page {
     let mut fields = BTreeMap::from([
         ("grant_type".to_owned(), "refresh_token".to_owned()),
         ("client_id".to_owned(), client.to_owned()),
@@ -61,11 +61,11 @@ async fn refreshing(bed: &Bed, client: &str, tokens: &Value, scope: Option<&str>
         ),
     ]);
     fields.extend(scope.map(|scope| ("scope".to_owned(), scope.to_owned())));
-    token(bed, &fields).await
+    token(test_app, &fields).await
 }
 
-fn with_refresh(bed: &Bed) {
-    bed.configure(|config| {
+fn with_refresh(test_app: &TestApp) {
+    test_app.configure(|config| {
         for client in &mut config.clients {
             client.scopes.push("offline_access".to_owned());
         }
@@ -80,28 +80,28 @@ on_both!(
     pm_8_a_strength_that_nobody_reaches_fails_the_sign_in,
 );
 
-async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
+async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
     let nothing = Attempt::new()
         .with("scope", "openid")
         .tokens(&mut browser)
         .await;
-    let plain = verified(&bed, &nothing["id_token"]).await.claims;
-    assert_eq!(names(&userinfo(&bed, &nothing).await), ["sub"]);
+    let plain = verified(&test_app, &nothing["id_token"]).await.claims;
+    assert_eq!(names(&userinfo(&test_app, &nothing).await), ["sub"]);
 
     let asked = json!({
         "userinfo": { "email": { "essential": true }, "acr": null, "auth_time": null, "phone_number": null },
         "id_token": { "email_verified": null, "roles": null, "updated_at": null, "birthdate": { "essential": true } },
     });
     let tokens = asking(&asked).tokens(&mut browser).await;
-    let told = userinfo(&bed, &tokens).await;
+    let told = userinfo(&test_app, &tokens).await;
     assert_eq!(names(&told), ["acr", "auth_time", "email", "sub"]);
     assert_eq!(
         (&told["email"], &told["acr"]),
         (&EMAIL.into(), &"urn:entree:acr:email".into())
     );
-    let id = verified(&bed, &tokens["id_token"]).await.claims;
+    let id = verified(&test_app, &tokens["id_token"]).await.claims;
     assert_eq!(told["auth_time"], id["auth_time"]);
     let more: Vec<&str> = names(&id)
         .into_iter()
@@ -118,53 +118,56 @@ async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(bed: Be
     );
     assert!(id["updated_at"].is_i64());
     assert_eq!(tokens["scope"], "openid", "no scope is widened");
-    let access = verified(&bed, &tokens["access_token"]).await.claims;
+    let access = verified(&test_app, &tokens["access_token"]).await.claims;
     assert!(
         access.get("email").is_none() && access.get("email_verified").is_none(),
         "TK-12"
     );
 }
 
-async fn cl_5_claims_stay_with_the_grant_and_leave_with_their_scope(bed: Bed) {
-    register(&bed);
-    with_refresh(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
+async fn cl_5_claims_stay_with_the_grant_and_leave_with_their_scope(test_app: TestApp) {
+    register(&test_app);
+    with_refresh(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
     let both =
         json!({ "userinfo": { "email": null, "updated_at": null }, "id_token": { "email": null } });
     let tokens = asking(&both)
         .with("scope", "openid email offline_access")
         .tokens(&mut browser)
         .await;
-    let next = refresh(&bed, "web", &tokens, None).await;
+    let next = refresh(&test_app, "web", &tokens, None).await;
     assert_eq!(
-        names(&userinfo(&bed, &next).await),
+        names(&userinfo(&test_app, &next).await),
         ["email", "email_verified", "sub", "updated_at"]
     );
     assert_eq!(
-        verified(&bed, &next["id_token"]).await.claims["email"],
+        verified(&test_app, &next["id_token"]).await.claims["email"],
         EMAIL
     );
     // A token that was narrowed for somebody else to hold tells nothing of the scope that it lost.
-    let narrow = refresh(&bed, "web", &next, Some("openid offline_access")).await;
-    assert_eq!(names(&userinfo(&bed, &narrow).await), ["sub", "updated_at"]);
+    let narrow = refresh(&test_app, "web", &next, Some("openid offline_access")).await;
+    assert_eq!(
+        names(&userinfo(&test_app, &narrow).await),
+        ["sub", "updated_at"]
+    );
     assert!(
-        verified(&bed, &narrow["id_token"])
+        verified(&test_app, &narrow["id_token"])
             .await
             .claims
             .get("email")
             .is_none()
     );
-    let whole = refresh(&bed, "web", &narrow, None).await;
+    let whole = refresh(&test_app, "web", &narrow, None).await;
     assert_eq!(
-        userinfo(&bed, &whole).await["email"],
+        userinfo(&test_app, &whole).await["email"],
         EMAIL,
         "the grant has lost nothing"
     );
 }
 
-async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
+async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
     let foreign = |attempt: Attempt| attempt.with("client_id", "foreign");
     let plain = foreign(Attempt::new().with("scope", "openid"));
     let asked = browser.open(&plain.path()).await;
@@ -199,7 +202,7 @@ async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(bed: Bed) {
         .await;
     let tokens = more.tokens(&mut browser).await;
     assert_eq!(
-        verified(&bed, &tokens["id_token"]).await.claims["email"],
+        verified(&test_app, &tokens["id_token"]).await.claims["email"],
         EMAIL
     );
 }
@@ -214,8 +217,8 @@ async fn allow(browser: &mut Browser<'_>, attempt: &Attempt) {
     assert!(back.refresh().is_some(), "{}", back.summary());
 }
 
-async fn set_consent(bed: &Bed, scope: &str) {
-    let tx = bed.tx().await;
+async fn set_consent(test_app: &TestApp, scope: &str) {
+    let tx = test_app.tx().await;
     tx.conn()
         .execute_unprepared(&format!("UPDATE consents SET scope = '{scope}'"))
         .await
@@ -223,10 +226,12 @@ async fn set_consent(bed: &Bed, scope: &str) {
     tx.commit().await.unwrap();
 }
 
-async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_refresh(bed: Bed) {
-    register(&bed);
-    with_refresh(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
+async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_refresh(
+    test_app: TestApp,
+) {
+    register(&test_app);
+    with_refresh(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
     let plain = Attempt::new()
         .with("client_id", "foreign")
         .with("scope", "openid offline_access");
@@ -239,7 +244,7 @@ async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_r
     let request = browser.filled(&page, &form, &[]);
     assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
     allow(&mut browser, &plain).await;
-    let late = token(&bed, &more.exchange(&held)).await;
+    let late = token(&test_app, &more.exchange(&held)).await;
     assert_eq!(
         (late.status, error_of(&late).as_str()),
         (StatusCode::BAD_REQUEST, "invalid_grant"),
@@ -251,18 +256,18 @@ async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_r
     // The same at a refresh, for a grant that did not end with its consent.
     allow(&mut browser, &more).await;
     let tokens = more.tokens(&mut browser).await;
-    set_consent(&bed, "openid offline_access").await;
-    let late = refreshing(&bed, "foreign", &tokens, None).await;
+    set_consent(&test_app, "openid offline_access").await;
+    let late = refreshing(&test_app, "foreign", &tokens, None).await;
     assert_eq!(
         (late.status, error_of(&late).as_str()),
         (StatusCode::BAD_REQUEST, "invalid_grant"),
         "{}",
         late.body
     );
-    set_consent(&bed, "openid offline_access email").await;
-    let next = refresh(&bed, "foreign", &tokens, None).await;
+    set_consent(&test_app, "openid offline_access email").await;
+    let next = refresh(&test_app, "foreign", &tokens, None).await;
     assert_eq!(
-        userinfo(&bed, &next).await["email"],
+        userinfo(&test_app, &next).await["email"],
         EMAIL,
         "what was refused has changed nothing"
     );
@@ -277,9 +282,9 @@ fn error(answer: &Page) -> Option<String> {
     parameter(answer, "error")
 }
 
-async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(bed: Bed) {
-    register(&bed);
-    let (mut nobody, mut somebody) = (bed.browser(), signed_in(&bed, EMAIL).await);
+async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(test_app: TestApp) {
+    register(&test_app);
+    let (mut nobody, mut somebody) = (test_app.browser(), signed_in(&test_app, EMAIL).await);
     let strong = demanding(&json!({ "essential": true, "values": ["phr", "urn:nothing"] }));
     for attempt in [
         strong.clone(),
@@ -305,7 +310,7 @@ async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(bed: Bed) {
     ] {
         let tokens = attempt.tokens(&mut somebody).await;
         assert_eq!(
-            verified(&bed, &tokens["id_token"]).await.claims["acr"],
+            verified(&test_app, &tokens["id_token"]).await.claims["acr"],
             "urn:entree:acr:email"
         );
     }
@@ -313,11 +318,11 @@ async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(bed: Bed) {
 
 #[tokio::test]
 async fn pm_8_a_weaker_sign_in_is_made_again_by_mail() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
-    bed.pass(5);
-    let tx = bed.tx().await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    test_app.pass(5);
+    let tx = test_app.tx().await;
     sea_orm::ConnectionTrait::execute_unprepared(
         tx.conn(),
         "UPDATE sessions SET acr = 'urn:entree:acr:other'",
@@ -336,20 +341,20 @@ async fn pm_8_a_weaker_sign_in_is_made_again_by_mail() {
     let back = sign_in_from(&mut browser, &login, EMAIL).await;
     let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {}", back.summary()));
     let tokens: Value =
-        serde_json::from_str(&token(&bed, &attempt.exchange(&code)).await.body).unwrap();
+        serde_json::from_str(&token(&test_app, &attempt.exchange(&code)).await.body).unwrap();
     assert_eq!(
-        verified(&bed, &tokens["id_token"]).await.claims["acr"],
+        verified(&test_app, &tokens["id_token"]).await.claims["acr"],
         "urn:entree:acr:email"
     );
 }
 
 #[tokio::test]
 async fn pm_7_a_sub_in_claims_is_the_one_user_that_is_answered_for() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
     let tokens = Attempt::new().tokens(&mut browser).await;
-    let sub = verified(&bed, &tokens["id_token"]).await.claims["sub"].clone();
+    let sub = verified(&test_app, &tokens["id_token"]).await.claims["sub"].clone();
     let of = |sub: &Value| {
         asking(&json!({ "id_token": { "sub": { "value": sub } } })).with("prompt", "none")
     };

@@ -14,19 +14,19 @@ use serde_json::Value;
 use testkit::page::Page;
 
 use crate::{
-    bed::{Bed, Browser},
     linking::{by_provider, connected, provider},
     oauth::{
         Attempt, error_of, leads_to_client, parameter, register, settle, sign_in_from, signed_in,
         token,
     },
+    test_app::{Browser, TestApp},
 };
 
 const EMAIL: &str = "ada@example.com";
 
-fn with_refresh(bed: &Bed) {
-    register(bed);
-    bed.configure(|config| {
+fn with_refresh(test_app: &TestApp) {
+    register(test_app);
+    test_app.configure(|config| {
         for client in &mut config.clients {
             client.scopes.push("offline_access".to_owned());
         }
@@ -40,7 +40,7 @@ fn foreign() -> Attempt {
 }
 
 /// Tokens of the third-party client, after its consent page if there is one.
-async fn allowed(bed: &Bed, browser: &mut Browser<'_>) -> Value {
+async fn allowed(test_app: &TestApp, browser: &mut Browser<'_>) -> Value {
     let attempt = foreign();
     let asked = browser.open(&attempt.path()).await;
     let page = browser.follow(&asked).await;
@@ -48,17 +48,17 @@ async fn allowed(bed: &Bed, browser: &mut Browser<'_>) -> Value {
         .submit(&page, "consent", &[("decision", "allow")])
         .await;
     let code = attempt.code(browser).await;
-    serde_json::from_str(&token(bed, &attempt.exchange(&code)).await.body).unwrap()
+    serde_json::from_str(&token(test_app, &attempt.exchange(&code)).await.body).unwrap()
 }
 
-async fn refresh(bed: &Bed, client: &str, tokens: &Value) -> Page {
+async fn refresh(test_app: &TestApp, client: &str, tokens: &Value) -> Page {
     let fields = [
         ("grant_type", "refresh_token"),
         ("client_id", client),
         ("refresh_token", tokens["refresh_token"].as_str().unwrap()),
     ];
     token(
-        bed,
+        test_app,
         &BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value.to_owned()))),
     )
     .await
@@ -76,18 +76,18 @@ on_both!(
     e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything,
 );
 
-async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(bed: Bed) {
-    with_refresh(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
+async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(test_app: TestApp) {
+    with_refresh(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
     let empty = browser.open("/account/access").await;
     assert!(empty.has("#none") && !empty.has("form"), "{}", empty.text());
-    let first = allowed(&bed, &mut browser).await;
+    let first = allowed(&test_app, &mut browser).await;
     let own = Attempt::new()
         .with("scope", "openid offline_access")
         .tokens(&mut browser)
         .await;
-    let mut other = signed_in(&bed, "grace@example.com").await;
-    let others = allowed(&bed, &mut other).await;
+    let mut other = signed_in(&test_app, "grace@example.com").await;
+    let others = allowed(&test_app, &mut other).await;
 
     let account = browser.open("/account").await;
     assert!(account.has("a#access"));
@@ -117,37 +117,37 @@ async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(bed: Bed) {
         after.text()
     );
 
-    let refused = refresh(&bed, "foreign", &first).await;
+    let refused = refresh(&test_app, "foreign", &first).await;
     assert_eq!(
         (refused.status, error_of(&refused).as_str()),
         (StatusCode::BAD_REQUEST, "invalid_grant")
     );
     assert!(needs_consent(&mut browser).await, "it has to ask again");
     assert_eq!(
-        refresh(&bed, "web", &own).await.status,
+        refresh(&test_app, "web", &own).await.status,
         StatusCode::OK,
         "others are not touched"
     );
     assert_eq!(
-        refresh(&bed, "foreign", &others).await.status,
+        refresh(&test_app, "foreign", &others).await.status,
         StatusCode::OK,
         "nor other people"
     );
     let told = audit::Entity::find().filter(audit::Column::Kind.eq("access.withdrawn"));
-    assert_eq!(told.count(bed.app.db.read()).await.unwrap(), 1);
+    assert_eq!(told.count(test_app.app.db.read()).await.unwrap(), 1);
 }
 
-async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(bed: Bed) {
-    with_refresh(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
-    allowed(&bed, &mut browser).await;
+async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(test_app: TestApp) {
+    with_refresh(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    allowed(&test_app, &mut browser).await;
     let attempt = foreign();
     let code = attempt.code(&mut browser).await;
     let page = browser.open("/account/access").await;
     let form = page.forms("form.remove-access").into_iter().next().unwrap();
     let request = browser.filled(&page, &form, &[]);
     assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
-    let late = token(&bed, &attempt.exchange(&code)).await;
+    let late = token(&test_app, &attempt.exchange(&code)).await;
     assert_eq!(
         (late.status, error_of(&late).as_str()),
         (StatusCode::BAD_REQUEST, "invalid_grant"),
@@ -156,20 +156,22 @@ async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(bed: Bed) {
     );
 }
 
-async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_not(bed: Bed) {
-    with_refresh(&bed);
-    bed.configure(|config| config.providers.push(provider("office")));
-    let mut owner = signed_in(&bed, EMAIL).await;
+async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_not(
+    test_app: TestApp,
+) {
+    with_refresh(&test_app);
+    test_app.configure(|config| config.providers.push(provider("office")));
+    let mut owner = signed_in(&test_app, EMAIL).await;
     let offline = Attempt::new().with("scope", "openid offline_access");
     let own = offline.tokens(&mut owner).await;
-    let link = connected(&bed, EMAIL, "stolen").await;
+    let link = connected(&test_app, EMAIL, "stolen").await;
     // Somebody has the account at the provider: one session that has ended, and one that lives, with a code on its way.
-    let mut left = signed_in(&bed, EMAIL).await;
-    by_provider(&bed, &mut left, link).await;
+    let mut left = signed_in(&test_app, EMAIL).await;
+    by_provider(&test_app, &mut left, link).await;
     let kept = offline.tokens(&mut left).await;
     let account = left.open("/account").await;
     left.submit(&account, "sign-out", &[]).await;
-    let refreshed = refresh(&bed, "web", &kept).await;
+    let refreshed = refresh(&test_app, "web", &kept).await;
     assert_eq!(
         refreshed.status,
         StatusCode::OK,
@@ -177,25 +179,28 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
         refreshed.body
     );
     let kept: Value = serde_json::from_str(&refreshed.body).unwrap();
-    let mut there = signed_in(&bed, EMAIL).await;
-    by_provider(&bed, &mut there, link).await;
+    let mut there = signed_in(&test_app, EMAIL).await;
+    by_provider(&test_app, &mut there, link).await;
     let live = offline.tokens(&mut there).await;
     let attempt = offline.clone();
     let code = attempt.code(&mut there).await;
     // A session that is the owner's own by now, and gave something while it was the provider's.
-    let mut stepped = signed_in(&bed, EMAIL).await;
-    by_provider(&bed, &mut stepped, link).await;
+    let mut stepped = signed_in(&test_app, EMAIL).await;
+    by_provider(&test_app, &mut stepped, link).await;
     let before = offline.tokens(&mut stepped).await;
     let of_before = offline.code(&mut stepped).await;
     stepped.sign_in(EMAIL).await;
     // And of sessions that ended long ago no row is left, while their grants live on.
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     tx.conn()
         .execute_unprepared("DELETE FROM sessions WHERE revoked_at IS NOT NULL")
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(refresh(&bed, "web", &before).await.status, StatusCode::OK);
+    assert_eq!(
+        refresh(&test_app, "web", &before).await.status,
+        StatusCode::OK
+    );
 
     let account = owner.open("/account").await;
     let form = account.forms("form.disconnect").into_iter().next().unwrap();
@@ -206,7 +211,7 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
         (&live, "of one that ends now"),
         (&before, "of one that has proven itself by mail since"),
     ] {
-        let refused = refresh(&bed, "web", tokens).await;
+        let refused = refresh(&test_app, "web", tokens).await;
         assert_eq!(
             (refused.status, error_of(&refused).as_str()),
             (StatusCode::BAD_REQUEST, "invalid_grant"),
@@ -214,7 +219,7 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
         );
     }
     for code in [&code, &of_before] {
-        let late = token(&bed, &attempt.exchange(code)).await;
+        let late = token(&test_app, &attempt.exchange(code)).await;
         assert_eq!(
             (late.status, error_of(&late).as_str()),
             (StatusCode::BAD_REQUEST, "invalid_grant"),
@@ -223,28 +228,28 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
         );
     }
     assert_eq!(
-        refresh(&bed, "web", &own).await.status,
+        refresh(&test_app, "web", &own).await.status,
         StatusCode::OK,
         "what the owner's own session gave stays"
     );
 }
 
-async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {
-    with_refresh(&bed);
+async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(test_app: TestApp) {
+    with_refresh(&test_app);
     // An intruder got into an account whose owner has never proven it, and let an application in.
-    let mut intruder = signed_in(&bed, EMAIL).await;
-    let tokens = allowed(&bed, &mut intruder).await;
+    let mut intruder = signed_in(&test_app, EMAIL).await;
+    let tokens = allowed(&test_app, &mut intruder).await;
     assert!(!needs_consent(&mut intruder).await);
-    let tx = bed.tx().await;
+    let tx = test_app.tx().await;
     tx.conn()
         .execute_unprepared("UPDATE user_emails SET verified_at = NULL, verified_by = 'import'")
         .await
         .unwrap();
     tx.commit().await.unwrap();
 
-    let mut owner = bed.browser();
+    let mut owner = test_app.browser();
     owner.sign_in(EMAIL).await;
-    let refused = refresh(&bed, "foreign", &tokens).await;
+    let refused = refresh(&test_app, "foreign", &tokens).await;
     assert_eq!(error_of(&refused), "invalid_grant");
     let page = owner.open("/account/access").await;
     assert!(page.has("#none"), "{}", page.text());
@@ -266,7 +271,7 @@ async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {
     );
     let address = Address::parse(EMAIL, false).unwrap();
     assert!(
-        user::by_address(bed.app.db.read(), &address)
+        user::by_address(test_app.app.db.read(), &address)
             .await
             .unwrap()
             .is_some()
@@ -275,9 +280,9 @@ async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(bed: Bed) {
 
 #[tokio::test]
 async fn rf_9_nobody_sees_or_removes_without_being_signed_in() {
-    let bed = Bed::embedded().await;
-    with_refresh(&bed);
-    let mut nobody = bed.browser();
+    let test_app = TestApp::embedded().await;
+    with_refresh(&test_app);
+    let mut nobody = test_app.browser();
     let answer = nobody.open("/account/access").await;
     assert_eq!(answer.location().unwrap().path(), "/login");
     let login = settle(&mut nobody, answer).await;

@@ -8,8 +8,8 @@ use serde_json::Value;
 use testkit::page::Page;
 
 use crate::{
-    bed::{Bed, PUBLIC},
     oauth::get,
+    test_app::{PUBLIC, TestApp},
 };
 
 const METADATA: [&str; 2] = [
@@ -53,16 +53,16 @@ const REGISTERED: &[&str] = &[
     "service_documentation",
 ];
 
-async fn with(bed: &Bed, path: &str, name: &str, value: &str) -> Page {
+async fn with(test_app: &TestApp, path: &str, name: &str, value: &str) -> Page {
     let request = Request::builder()
         .uri_str(path)
         .header(header::HOST, "id.test")
         .header(name, value);
-    bed.call(request.finish()).await
+    test_app.call(request.finish()).await
 }
 
-async fn document(bed: &Bed) -> Value {
-    serde_json::from_str(&get(bed, METADATA[0]).await.body).unwrap()
+async fn document(test_app: &TestApp) -> Value {
+    serde_json::from_str(&get(test_app, METADATA[0]).await.body).unwrap()
 }
 
 fn strings(document: &Value, member: &str) -> Vec<String> {
@@ -76,9 +76,9 @@ fn strings(document: &Value, member: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn di_1_di_15_jw_3_documents_are_json_for_any_origin_and_may_be_kept() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     for path in [METADATA[0], METADATA[1], JWKS] {
-        let answer = with(&bed, path, "origin", "https://anybody.example").await;
+        let answer = with(&test_app, path, "origin", "https://anybody.example").await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(
             answer.header("content-type"),
@@ -103,22 +103,29 @@ async fn di_1_di_15_jw_3_documents_are_json_for_any_origin_and_may_be_kept() {
         );
         assert_eq!(answer.header("set-cookie"), None);
     }
-    let [one, other] = [get(&bed, METADATA[0]).await, get(&bed, METADATA[1]).await];
+    let [one, other] = [
+        get(&test_app, METADATA[0]).await,
+        get(&test_app, METADATA[1]).await,
+    ];
     assert_eq!(one.body, other.body, "DI-15: the same document");
 }
 
 #[tokio::test]
 async fn jw_3_what_one_has_already_is_not_sent_again() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     for path in [METADATA[0], METADATA[1], JWKS] {
-        let tag = get(&bed, path).await.header("etag").unwrap().to_owned();
+        let tag = get(&test_app, path)
+            .await
+            .header("etag")
+            .unwrap()
+            .to_owned();
         for known in [
             tag.clone(),
             format!("W/{tag}"),
             format!("\"x\", {tag}"),
             "*".to_owned(),
         ] {
-            let answer = with(&bed, path, "if-none-match", &known).await;
+            let answer = with(&test_app, path, "if-none-match", &known).await;
             assert_eq!(
                 (answer.status, answer.body.as_str()),
                 (StatusCode::NOT_MODIFIED, ""),
@@ -134,7 +141,7 @@ async fn jw_3_what_one_has_already_is_not_sent_again() {
         }
         for other in ["\"x\"", "x", "", tag.trim_matches('"')] {
             assert_eq!(
-                with(&bed, path, "if-none-match", other).await.status,
+                with(&test_app, path, "if-none-match", other).await.status,
                 StatusCode::OK,
                 "{other}"
             );
@@ -144,8 +151,8 @@ async fn jw_3_what_one_has_already_is_not_sent_again() {
 
 #[tokio::test]
 async fn di_2_di_3_every_url_is_of_the_issuer_and_https() {
-    let bed = Bed::embedded().await;
-    let document = document(&bed).await;
+    let test_app = TestApp::embedded().await;
+    let document = document(&test_app).await;
     assert_eq!(document["issuer"], PUBLIC);
     let mut urls = 0;
     for (name, value) in document.as_object().unwrap() {
@@ -164,14 +171,14 @@ async fn di_2_di_3_every_url_is_of_the_issuer_and_https() {
         .uri_str(METADATA[0])
         .header(header::HOST, "evil.example")
         .finish();
-    let answer = bed.call(elsewhere).await;
+    let answer = test_app.call(elsewhere).await;
     assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST);
     assert!(!answer.body.contains("evil.example"));
 }
 
 #[tokio::test]
 async fn di_4_di_6_di_8_di_11_di_12_the_lists_say_what_is_there() {
-    let document = document(&Bed::embedded().await).await;
+    let document = document(&TestApp::embedded().await).await;
     for (member, expected) in [
         ("response_types_supported", &["code"][..]),
         ("subject_types_supported", &["public"]),
@@ -214,7 +221,7 @@ async fn di_4_di_6_di_8_di_11_di_12_the_lists_say_what_is_there() {
 
 #[tokio::test]
 async fn di_7_only_registered_members_of_the_right_type() {
-    let document = document(&Bed::embedded().await).await;
+    let document = document(&TestApp::embedded().await).await;
     for (name, value) in document.as_object().unwrap() {
         assert!(
             REGISTERED.contains(&name.as_str()),
@@ -239,7 +246,7 @@ async fn di_7_only_registered_members_of_the_right_type() {
 
 #[tokio::test]
 async fn di_9_di_14_defaults_that_are_not_ours_are_said() {
-    let document = document(&Bed::embedded().await).await;
+    let document = document(&TestApp::embedded().await).await;
     assert_eq!(document["request_parameter_supported"], false);
     assert_eq!(document["request_uri_parameter_supported"], false);
     assert!(
@@ -255,8 +262,8 @@ async fn di_9_di_14_defaults_that_are_not_ours_are_said() {
 
 #[tokio::test]
 async fn di_10_di_13_di_17_exactly_what_is_there_is_advertised() {
-    let bed = Bed::embedded().await;
-    let document = document(&bed).await;
+    let test_app = TestApp::embedded().await;
+    let document = document(&test_app).await;
     for (member, path) in [
         ("authorization_endpoint", "/oauth2/authorize"),
         ("token_endpoint", "/oauth2/token"),
@@ -272,7 +279,7 @@ async fn di_10_di_13_di_17_exactly_what_is_there_is_advertised() {
             "/oauth2/device_authorization",
         ),
     ] {
-        let answer = get(&bed, path).await;
+        let answer = get(&test_app, path).await;
         let advertised = document
             .get(member)
             .is_some_and(|url| url.as_str() == Some(&format!("{PUBLIC}{path}")));
@@ -300,8 +307,8 @@ async fn di_10_di_13_di_17_exactly_what_is_there_is_advertised() {
 
 #[tokio::test]
 async fn jw_1_jw_2_the_key_set_holds_public_keys_of_the_right_kinds() {
-    let bed = Bed::embedded().await;
-    let set: Value = serde_json::from_str(&get(&bed, JWKS).await.body).unwrap();
+    let test_app = TestApp::embedded().await;
+    let set: Value = serde_json::from_str(&get(&test_app, JWKS).await.body).unwrap();
     let keys = set["keys"].as_array().unwrap();
     let mut kids = std::collections::BTreeSet::new();
     for key in keys {
@@ -327,7 +334,7 @@ async fn jw_1_jw_2_the_key_set_holds_public_keys_of_the_right_kinds() {
 
 #[tokio::test]
 async fn cf_05_documents_answer_nothing_but_reading() {
-    let bed = Bed::embedded().await;
+    let test_app = TestApp::embedded().await;
     for path in [METADATA[0], METADATA[1], JWKS] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             let request = Request::builder()
@@ -335,7 +342,7 @@ async fn cf_05_documents_answer_nothing_but_reading() {
                 .uri_str(path)
                 .header(header::HOST, "id.test");
             assert_eq!(
-                bed.call(request.finish()).await.status,
+                test_app.call(request.finish()).await.status,
                 StatusCode::METHOD_NOT_ALLOWED,
                 "{method} {path}"
             );

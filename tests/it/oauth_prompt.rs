@@ -4,25 +4,25 @@ use entree::{oauth::claims::ACCESS_TYP, session::Method};
 use serde_json::Value;
 
 use crate::{
-    bed::Bed,
     oauth::{
         Attempt, leads_to_client, parameter, register, sign_in_from, signed_in, token, verified,
     },
+    test_app::TestApp,
 };
 
 const EMAIL: &str = "ada@example.com";
 
-async fn claims(bed: &Bed, tokens: &Value) -> Value {
-    verified(bed, &tokens["id_token"]).await.claims
+async fn claims(test_app: &TestApp, tokens: &Value) -> Value {
+    verified(test_app, &tokens["id_token"]).await.claims
 }
 
 on_both!(pm_3_prompt_login_asks_again_within_the_same_session);
 
-async fn pm_3_prompt_login_asks_again_within_the_same_session(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let first = claims(&bed, &Attempt::new().tokens(&mut browser).await).await;
-    bed.pass(100);
+async fn pm_3_prompt_login_asks_again_within_the_same_session(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let first = claims(&test_app, &Attempt::new().tokens(&mut browser).await).await;
+    test_app.pass(100);
     let attempt = Attempt::new().with("prompt", "login");
     let asked = browser.open(&attempt.path()).await;
     assert!(!leads_to_client(&asked), "a page first");
@@ -31,8 +31,8 @@ async fn pm_3_prompt_login_asks_again_within_the_same_session(bed: Bed) {
     let back = sign_in_from(&mut browser, &login, EMAIL).await;
     let code = parameter(&back, "code").unwrap_or_else(|| panic!("no code: {}", back.summary()));
     let tokens: Value =
-        serde_json::from_str(&token(&bed, &attempt.exchange(&code)).await.body).unwrap();
-    let second = claims(&bed, &tokens).await;
+        serde_json::from_str(&token(&test_app, &attempt.exchange(&code)).await.body).unwrap();
+    let second = claims(&test_app, &tokens).await;
     assert!(
         second["auth_time"].as_i64() >= first["auth_time"].as_i64().map(|at| at + 100),
         "a later second"
@@ -43,10 +43,10 @@ async fn pm_3_prompt_login_asks_again_within_the_same_session(bed: Bed) {
 
 #[tokio::test]
 async fn pm_1_prompt_none_answers_without_a_page() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     let attempt = Attempt::new().with("prompt", "none");
-    let mut nobody = bed.browser();
+    let mut nobody = test_app.browser();
     let refused = nobody.open(&attempt.path()).await;
     assert!(leads_to_client(&refused));
     assert_eq!(
@@ -54,19 +54,19 @@ async fn pm_1_prompt_none_answers_without_a_page() {
         Some("login_required")
     );
     assert_eq!(parameter(&refused, "state").as_deref(), Some("the state"));
-    let mut somebody = signed_in(&bed, EMAIL).await;
+    let mut somebody = signed_in(&test_app, EMAIL).await;
     assert!(parameter(&somebody.open(&attempt.path()).await, "code").is_some());
-    bed.pass(31);
+    test_app.pass(31);
     let old = somebody.open(&attempt.with("max_age", "30").path()).await;
     assert_eq!(parameter(&old, "error").as_deref(), Some("login_required"));
 }
 
 #[tokio::test]
 async fn pm_3_a_request_for_a_proof_is_not_answered_by_going_on() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
-    bed.pass(5);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    test_app.pass(5);
     for attempt in [
         Attempt::new().with("prompt", "login"),
         Attempt::new().with("max_age", "0"),
@@ -84,13 +84,13 @@ async fn pm_3_a_request_for_a_proof_is_not_answered_by_going_on() {
 
 #[tokio::test]
 async fn pm_4_max_age_is_kept_to_the_second() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let before = claims(&bed, &Attempt::new().tokens(&mut browser).await).await;
-    bed.pass(50);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let before = claims(&test_app, &Attempt::new().tokens(&mut browser).await).await;
+    test_app.pass(50);
     let young = Attempt::new().with("max_age", "10000");
-    let after = claims(&bed, &young.tokens(&mut browser).await).await;
+    let after = claims(&test_app, &young.tokens(&mut browser).await).await;
     assert_eq!(
         after["auth_time"], before["auth_time"],
         "no page, the same proof"
@@ -110,19 +110,19 @@ async fn pm_4_max_age_is_kept_to_the_second() {
 
 #[tokio::test]
 async fn pm_5_e_8_auth_time_is_that_of_the_proof() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = bed.browser();
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = test_app.browser();
     browser.ask(EMAIL).await;
-    let link = bed.mail(EMAIL).await.link();
-    bed.pass(120);
-    let before = bed.app.clock().now().seconds();
+    let link = test_app.mail(EMAIL).await.link();
+    test_app.pass(120);
+    let before = test_app.app.clock().now().seconds();
     browser.click(&link).await;
-    let proven = bed.app.clock().now().seconds();
-    bed.pass(200);
+    let proven = test_app.app.clock().now().seconds();
+    test_app.pass(200);
     let tokens = Attempt::new().tokens(&mut browser).await;
-    let id = claims(&bed, &tokens).await;
-    let access = verified(&bed, &tokens["access_token"]).await;
+    let id = claims(&test_app, &tokens).await;
+    let access = verified(&test_app, &tokens["access_token"]).await;
     assert_eq!(access.header["typ"], ACCESS_TYP);
     for claims in [&id, &access.claims] {
         let at = claims["auth_time"].as_i64().unwrap();

@@ -25,25 +25,25 @@ use serde_json::{Value, json};
 use testkit::page::Page;
 
 use crate::{
-    bed::{Bed, Browser, PUBLIC, encoded},
     federation::{Stage, at_client},
     oauth::{
         Attempt, CALLBACK, REGISTERED, error_of, register, settle, sign_in_from, signed_in, token,
         token_request, verified, with_clients,
     },
+    test_app::{Browser, PUBLIC, TestApp, encoded},
 };
 
-async fn live_grants(bed: &Bed) -> u64 {
+async fn live_grants(test_app: &TestApp) -> u64 {
     grant_family::Entity::find()
         .filter(grant_family::Column::RevokedAt.is_null())
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap()
 }
 
-async fn grants(bed: &Bed) -> u64 {
+async fn grants(test_app: &TestApp) -> u64 {
     grant_family::Entity::find()
-        .count(bed.app.db.read())
+        .count(test_app.app.db.read())
         .await
         .unwrap()
 }
@@ -78,14 +78,14 @@ on_both!(
     tk_3_a_code_for_a_place_that_is_no_longer_the_clients_gives_nothing,
 );
 
-async fn tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, "tk4@example.com").await;
+async fn tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "tk4@example.com").await;
     let attempt = Attempt::new();
     let fields = attempt.exchange(&attempt.code(&mut browser).await);
-    let mut copies = vec![&bed];
-    let other = if bed.app.db.is_postgres() {
-        Some(bed.copy().await)
+    let mut copies = vec![&test_app];
+    let other = if test_app.app.db.is_postgres() {
+        Some(test_app.copy().await)
     } else {
         None
     };
@@ -113,24 +113,24 @@ async fn tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes(bed
         assert_refused(answer, StatusCode::BAD_REQUEST, "invalid_grant", "a loser");
     }
     assert_eq!(
-        (grants(&bed).await, live_grants(&bed).await),
+        (grants(&test_app).await, live_grants(&test_app).await),
         (1, 1),
         "losers revoke nothing"
     );
     // The hundred took some of the ten seconds.
-    bed.pass(2);
+    test_app.pass(2);
     assert_refused(
-        &token(&bed, &fields).await,
+        &token(&test_app, &fields).await,
         StatusCode::BAD_REQUEST,
         "invalid_grant",
         "after some seconds",
     );
     assert_eq!(
-        live_grants(&bed).await,
+        live_grants(&test_app).await,
         1,
         "within ten seconds it is a race"
     );
-    bed.pass(9);
+    test_app.pass(9);
     // A replay that lacks a parameter shows no theft, and revokes nothing.
     for (name, value) in [
         ("code_verifier", "x".repeat(43)),
@@ -140,35 +140,35 @@ async fn tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes(bed
         let mut wrong = fields.clone();
         wrong.insert(name.to_owned(), value);
         assert_refused(
-            &token(&bed, &wrong).await,
+            &token(&test_app, &wrong).await,
             StatusCode::BAD_REQUEST,
             "invalid_grant",
             name,
         );
-        assert_eq!(live_grants(&bed).await, 1, "{name}");
+        assert_eq!(live_grants(&test_app).await, 1, "{name}");
     }
     assert_refused(
-        &token(&bed, &fields).await,
+        &token(&test_app, &fields).await,
         StatusCode::BAD_REQUEST,
         "invalid_grant",
         "after 11 s",
     );
     assert_eq!(
-        (grants(&bed).await, live_grants(&bed).await),
+        (grants(&test_app).await, live_grants(&test_app).await),
         (1, 0),
         "a theft revokes"
     );
     assert_refused(
-        &token(&bed, &fields).await,
+        &token(&test_app, &fields).await,
         StatusCode::BAD_REQUEST,
         "invalid_grant",
         "once more",
     );
 }
 
-async fn tk_3_a_wrong_exchange_is_refused_and_spends_nothing(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, "tk3@example.com").await;
+async fn tk_3_a_wrong_exchange_is_refused_and_spends_nothing(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "tk3@example.com").await;
     let attempt = Attempt::new();
     let right = attempt.exchange(&attempt.code(&mut browser).await);
     let unknown = Plain::generate().to_text();
@@ -190,30 +190,30 @@ async fn tk_3_a_wrong_exchange_is_refused_and_spends_nothing(bed: Bed) {
             None => wrong.remove(name),
         };
         assert_refused(
-            &token(&bed, &wrong).await,
+            &token(&test_app, &wrong).await,
             StatusCode::BAD_REQUEST,
             "invalid_grant",
             name,
         );
     }
-    assert_eq!(grants(&bed).await, 0);
-    assert_eq!(token(&bed, &right).await.status, StatusCode::OK);
-    assert_eq!(live_grants(&bed).await, 1);
+    assert_eq!(grants(&test_app).await, 0);
+    assert_eq!(token(&test_app, &right).await.status, StatusCode::OK);
+    assert_eq!(live_grants(&test_app).await, 1);
 }
 
-async fn tk_14_a_session_that_ended_meanwhile_gives_nothing(bed: Bed) {
-    register(&bed);
+async fn tk_14_a_session_that_ended_meanwhile_gives_nothing(test_app: TestApp) {
+    register(&test_app);
     for how in ["signed out", "epoch", "locked"] {
         let email = format!("tk14-{}@example.com", how.replace(' ', "-"));
-        let mut browser = signed_in(&bed, &email).await;
+        let mut browser = signed_in(&test_app, &email).await;
         let attempt = Attempt::new();
         let fields = attempt.exchange(&attempt.code(&mut browser).await);
         let address = entree::user::Address::parse(&email, false).unwrap();
-        let owner = entree::user::by_address(bed.app.db.read(), &address)
+        let owner = entree::user::by_address(test_app.app.db.read(), &address)
             .await
             .unwrap()
             .unwrap();
-        let tx = bed.app.db.begin().await.unwrap();
+        let tx = test_app.app.db.begin().await.unwrap();
         match how {
             "signed out" => drop(session::end_all(&tx, owner.id).await.unwrap()),
             "epoch" => drop(entree::user::bump_epoch(&tx, owner.id).await.unwrap()),
@@ -228,56 +228,56 @@ async fn tk_14_a_session_that_ended_meanwhile_gives_nothing(bed: Bed) {
         }
         tx.commit().await.unwrap();
         assert_refused(
-            &token(&bed, &fields).await,
+            &token(&test_app, &fields).await,
             StatusCode::BAD_REQUEST,
             "invalid_grant",
             how,
         );
-        assert_eq!(grants(&bed).await, 0, "{how}");
+        assert_eq!(grants(&test_app).await, 0, "{how}");
     }
 }
 
-async fn tk_3_a_code_for_a_place_that_is_no_longer_the_clients_gives_nothing(bed: Bed) {
-    register(&bed);
+async fn tk_3_a_code_for_a_place_that_is_no_longer_the_clients_gives_nothing(test_app: TestApp) {
+    register(&test_app);
     let places = |uris: &[&str]| {
         let uris: Vec<String> = uris.iter().map(|uri| (*uri).to_owned()).collect();
-        bed.configure(|config| config.clients[0].redirect_uris.clone_from(&uris));
+        test_app.configure(|config| config.clients[0].redirect_uris.clone_from(&uris));
     };
-    let mut browser = signed_in(&bed, "tk3-place@example.com").await;
+    let mut browser = signed_in(&test_app, "tk3-place@example.com").await;
     let attempt = Attempt::new();
     let fields = attempt.exchange(&attempt.code(&mut browser).await);
     places(&REGISTERED[1..]);
     assert_refused(
-        &token(&bed, &fields).await,
+        &token(&test_app, &fields).await,
         StatusCode::BAD_REQUEST,
         "invalid_grant",
         "taken out",
     );
-    assert_eq!(grants(&bed).await, 0);
+    assert_eq!(grants(&test_app).await, 0);
     places(&REGISTERED);
     assert_eq!(
-        token(&bed, &fields).await.status,
+        token(&test_app, &fields).await.status,
         StatusCode::OK,
         "nothing was spent"
     );
     // A theft stays one.
     places(&REGISTERED[1..]);
-    bed.pass(11);
+    test_app.pass(11);
     assert_refused(
-        &token(&bed, &fields).await,
+        &token(&test_app, &fields).await,
         StatusCode::BAD_REQUEST,
         "invalid_grant",
         "a replay",
     );
-    assert_eq!(live_grants(&bed).await, 0, "TK-6");
+    assert_eq!(live_grants(&test_app).await, 0, "TK-6");
 }
 
 #[tokio::test]
 async fn tk_2_tk_9_tk_11_tk_12_tokens_say_what_they_must_and_no_more() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "tk9@example.com").await;
-    let now = bed.app.clock().now().seconds();
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "tk9@example.com").await;
+    let now = test_app.app.clock().now().seconds();
     for (client, id_alg, access_alg) in [("web", "RS256", "ES256"), ("es", "ES256", "RS256")] {
         let tokens = Attempt::new()
             .with("client_id", client)
@@ -286,8 +286,8 @@ async fn tk_2_tk_9_tk_11_tk_12_tokens_say_what_they_must_and_no_more() {
         assert_eq!(tokens["token_type"], "Bearer");
         assert_eq!(tokens["expires_in"], 600);
         assert_eq!(tokens["scope"], "openid email");
-        let id = verified(&bed, &tokens["id_token"]).await;
-        let access = verified(&bed, &tokens["access_token"]).await;
+        let id = verified(&test_app, &tokens["id_token"]).await;
+        let access = verified(&test_app, &tokens["access_token"]).await;
         assert_eq!(
             (&id.header["alg"], &id.header["typ"]),
             (&id_alg.into(), &"JWT".into())
@@ -374,9 +374,9 @@ async fn tk_2_tk_9_tk_11_tk_12_tokens_say_what_they_must_and_no_more() {
 
 #[tokio::test]
 async fn tk_2_az_6_az_9_no_openid_no_id_token_and_no_nonce_no_nonce() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "tk2@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "tk2@example.com").await;
     let tokens = Attempt::new()
         .with("scope", "email unknown")
         .tokens(&mut browser)
@@ -387,7 +387,7 @@ async fn tk_2_az_6_az_9_no_openid_no_id_token_and_no_nonce_no_nonce() {
     assert!(tokens.get("id_token").is_none() && tokens["access_token"].is_string());
     let tokens = Attempt::new().without("nonce").tokens(&mut browser).await;
     assert!(
-        verified(&bed, &tokens["id_token"])
+        verified(&test_app, &tokens["id_token"])
             .await
             .claims
             .get("nonce")
@@ -399,24 +399,24 @@ async fn tk_2_az_6_az_9_no_openid_no_id_token_and_no_nonce_no_nonce() {
         .tokens(&mut browser)
         .await;
     assert_eq!(
-        verified(&bed, &tokens["id_token"]).await.claims["nonce"],
+        verified(&test_app, &tokens["id_token"]).await.claims["nonce"],
         long.as_str()
     );
 }
 
 #[tokio::test]
 async fn cl_6_sub_is_a_random_id_that_stays() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     let mut subs = Vec::new();
     for email in [
         "cl6@example.com",
         "cl6@example.com",
         "cl6-other@example.com",
     ] {
-        let mut browser = signed_in(&bed, email).await;
+        let mut browser = signed_in(&test_app, email).await;
         let tokens = Attempt::new().tokens(&mut browser).await;
-        let sub = verified(&bed, &tokens["id_token"]).await.claims["sub"]
+        let sub = verified(&test_app, &tokens["id_token"]).await.claims["sub"]
             .as_str()
             .unwrap()
             .to_owned();
@@ -434,9 +434,9 @@ async fn cl_6_sub_is_a_random_id_that_stays() {
 
 #[tokio::test]
 async fn tk_13_no_token_passes_for_another_kind() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "tk13@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "tk13@example.com").await;
     let tokens = Attempt::new().tokens(&mut browser).await;
     let [id, access] =
         ["id_token", "access_token"].map(|name| tokens[name].as_str().unwrap().to_owned());
@@ -446,23 +446,23 @@ async fn tk_13_no_token_passes_for_another_kind() {
         issuer: PUBLIC,
         audiences: &audiences,
     };
-    assert!(bed.app.keys.verify(&access, &expect("at+jwt")).is_ok());
+    assert!(test_app.app.keys.verify(&access, &expect("at+jwt")).is_ok());
     assert!(
-        bed.app.keys.verify(&id, &expect("at+jwt")).is_err(),
+        test_app.app.keys.verify(&id, &expect("at+jwt")).is_err(),
         "an ID token as an access token"
     );
     assert!(
-        bed.app.keys.verify(&access, &expect("JWT")).is_err(),
+        test_app.app.keys.verify(&access, &expect("JWT")).is_err(),
         "an access token as an ID token"
     );
-    assert!(bed.app.keys.verify_hint(&id, PUBLIC).is_ok());
+    assert!(test_app.app.keys.verify_hint(&id, PUBLIC).is_ok());
     assert!(
-        bed.app.keys.verify_hint(&access, PUBLIC).is_err(),
+        test_app.app.keys.verify_hint(&access, PUBLIC).is_err(),
         "an access token as a hint"
     );
     for wrong in [&id, &access] {
         let attempt = Attempt::new();
-        let answer = token(&bed, &attempt.exchange(wrong)).await;
+        let answer = token(&test_app, &attempt.exchange(wrong)).await;
         assert_refused(
             &answer,
             StatusCode::BAD_REQUEST,
@@ -474,14 +474,14 @@ async fn tk_13_no_token_passes_for_another_kind() {
 
 #[tokio::test]
 async fn tk_1_er_2_only_a_posted_form_and_always_json() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     let body = encoded(&Attempt::new().exchange("x").into_iter().collect::<Vec<_>>());
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
         let request = Request::builder()
             .method(method.clone())
             .uri_str(format!("/oauth2/token?{body}"));
-        let answer = bed
+        let answer = test_app
             .call(request.header(header::HOST, "id.test").finish())
             .await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
@@ -510,13 +510,13 @@ async fn tk_1_er_2_only_a_posted_form_and_always_json() {
             .headers_mut()
             .insert(header::CONTENT_TYPE, kind.parse().unwrap());
         assert_refused(
-            &bed.call(request).await,
+            &test_app.call(request).await,
             StatusCode::BAD_REQUEST,
             "invalid_request",
             kind,
         );
     }
-    let huge = bed
+    let huge = test_app
         .call(token_request("x=".to_owned() + &"y".repeat(100_000)))
         .await;
     assert_eq!(huge.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -530,7 +530,7 @@ async fn tk_1_er_2_only_a_posted_form_and_always_json() {
     let mut query = token_request(String::new());
     *query.uri_mut() = format!("/oauth2/token?{body}").parse().unwrap();
     assert_refused(
-        &bed.call(query).await,
+        &test_app.call(query).await,
         StatusCode::BAD_REQUEST,
         "invalid_request",
         "in the query",
@@ -539,13 +539,13 @@ async fn tk_1_er_2_only_a_posted_form_and_always_json() {
 
 #[tokio::test]
 async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     let right = Attempt::new().exchange(&Plain::generate().to_text());
     for grant in ["password", "implicit", "AUTHORIZATION_CODE", "x"] {
         let mut fields = right.clone();
         fields.insert("grant_type".to_owned(), grant.to_owned());
-        let answer = token(&bed, &fields).await;
+        let answer = token(&test_app, &fields).await;
         assert_refused(
             &answer,
             StatusCode::BAD_REQUEST,
@@ -557,7 +557,7 @@ async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
         let mut fields = right.clone();
         fields.remove(name);
         assert_refused(
-            &token(&bed, &fields).await,
+            &token(&test_app, &fields).await,
             StatusCode::BAD_REQUEST,
             "invalid_request",
             name,
@@ -572,7 +572,7 @@ async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
     ] {
         let mut pairs: Vec<_> = right.clone().into_iter().collect();
         pairs.push((name.to_owned(), right[name].clone()));
-        let answer = bed.call(token_request(encoded(&pairs))).await;
+        let answer = test_app.call(token_request(encoded(&pairs))).await;
         assert_refused(
             &answer,
             StatusCode::BAD_REQUEST,
@@ -582,15 +582,15 @@ async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
     }
     let mut unknown = right.clone();
     unknown.insert("client_id".to_owned(), "nobody".to_owned());
-    let unknown = token(&bed, &unknown).await;
+    let unknown = token(&test_app, &unknown).await;
     let mut secret = right.clone();
     secret.insert("client_secret".to_owned(), "x".to_owned());
-    let secret = token(&bed, &secret).await;
+    let secret = token(&test_app, &secret).await;
     let mut basic = token_request(encoded(&right.into_iter().collect::<Vec<_>>()));
     basic
         .headers_mut()
         .insert(header::AUTHORIZATION, "Basic d2ViOng=".parse().unwrap());
-    let basic = bed.call(basic).await;
+    let basic = test_app.call(basic).await;
     for answer in [&unknown, &secret, &basic] {
         assert_refused(
             answer,
@@ -613,8 +613,8 @@ async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
 
 #[tokio::test]
 async fn px_02_scripts_of_registered_origins_alone_read_tokens() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     for (origin, reads) in [
         ("https://app.example", true),
         ("https://evil.example", false),
@@ -624,7 +624,7 @@ async fn px_02_scripts_of_registered_origins_alone_read_tokens() {
         request
             .headers_mut()
             .insert(header::ORIGIN, origin.parse().unwrap());
-        let answer = bed.call(request).await;
+        let answer = test_app.call(request).await;
         assert_eq!(
             answer.header("access-control-allow-origin"),
             reads.then_some(origin),
@@ -656,9 +656,9 @@ fn without_tickets(app: &App) -> App {
 
 #[tokio::test]
 async fn er_3_rd_08_without_the_ticket_store_it_is_503_and_never_invalid_grant() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "er3@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "er3@example.com").await;
     let attempt = Attempt::new();
     let body = encoded(
         &attempt
@@ -666,7 +666,7 @@ async fn er_3_rd_08_without_the_ticket_store_it_is_503_and_never_invalid_grant()
             .into_iter()
             .collect::<Vec<_>>(),
     );
-    let away = without_tickets(&bed.app);
+    let away = without_tickets(&test_app.app);
     let (status, wait, answer) = call(&away, token_request(body.clone())).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
     assert!(
@@ -693,14 +693,17 @@ async fn er_3_rd_08_without_the_ticket_store_it_is_503_and_never_invalid_grant()
         );
     }
     // The store is back: the code was never spent.
-    assert_eq!(bed.call(token_request(body)).await.status, StatusCode::OK);
+    assert_eq!(
+        test_app.call(token_request(body)).await.status,
+        StatusCode::OK
+    );
 }
 
 /// The secret of a client.
 const KEPT: &str = "a secret of more than forty-three characters, of a test";
 
 /// What the client `kept` posts, and the JSON that it gets.
-async fn at(bed: &Bed, path: &str, form: [(&str, &str); 2]) -> (StatusCode, Value) {
+async fn at(test_app: &TestApp, path: &str, form: [(&str, &str); 2]) -> (StatusCode, Value) {
     let form: Vec<_> = form
         .iter()
         .chain(&[("client_id", "kept"), ("client_secret", KEPT)])
@@ -708,24 +711,25 @@ async fn at(bed: &Bed, path: &str, form: [(&str, &str); 2]) -> (StatusCode, Valu
         .collect();
     let mut request = token_request(encoded(&form));
     *request.uri_mut() = path.parse().unwrap();
-    let answer = bed.call(request).await;
+    let answer = test_app.call(request).await;
     (
         answer.status,
         serde_json::from_str(&answer.body).unwrap_or_default(),
     )
 }
 
-async fn userinfo(bed: &Bed, token: &str) -> StatusCode {
+async fn userinfo(test_app: &TestApp, token: &str) -> StatusCode {
     let request = Request::builder()
         .uri_str("/oauth2/userinfo")
         .header(header::HOST, "id.test");
-    bed.call(
-        request
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .finish(),
-    )
-    .await
-    .status
+    test_app
+        .call(
+            request
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
+                .finish(),
+        )
+        .await
+        .status
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -736,7 +740,7 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
         "client_secret_sha256": [Hash::of(KEPT.as_bytes()).to_hex()],
         "scopes": ["openid", "email", "offline_access"],
     });
-    let Some(a) = Bed::servers_with(|config| {
+    let Some(a) = TestApp::servers_with(|config| {
         with_clients(config);
         config.clients.push(serde_json::from_value(kept).unwrap());
     })
@@ -749,7 +753,10 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
 
     // A provider's callback at the other copy.
     let (browser, _, back) = stage.gone().await;
-    let mut browser = Browser { bed: &b, ..browser };
+    let mut browser = Browser {
+        test_app: &b,
+        ..browser
+    };
     let answer = browser.open(&back.path()).await;
     let page = settle(&mut browser, answer).await;
     assert!(
@@ -770,11 +777,11 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
         .await;
     browser.follow(&asked).await;
     let link = a.mail("ann@x.test").await.link();
-    browser.bed = &b;
+    browser.test_app = &b;
     let done = browser.click(&link).await;
-    browser.bed = &a;
+    browser.test_app = &a;
     let consent = settle(&mut browser, done).await;
-    browser.bed = &b;
+    browser.test_app = &b;
     let allowed = browser
         .submit(&consent, "consent", &[("decision", "allow")])
         .await;
@@ -793,18 +800,22 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
     form.insert("client_secret".into(), KEPT.to_owned());
     let answer = token(&a, &form).await;
     let mut tokens: Value = serde_json::from_str(&answer.body).unwrap();
-    for bed in [&b, &a, &b] {
+    for test_app in [&b, &a, &b] {
         let access = tokens["access_token"].as_str().unwrap();
-        assert_eq!(userinfo(bed, access).await, StatusCode::OK);
+        assert_eq!(userinfo(test_app, access).await, StatusCode::OK);
         assert_eq!(
-            at(bed, "/oauth2/introspect", [("token", access), ("x", "")])
-                .await
-                .1["active"],
+            at(
+                test_app,
+                "/oauth2/introspect",
+                [("token", access), ("x", "")]
+            )
+            .await
+            .1["active"],
             true
         );
         let refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
         let (status, next) = at(
-            bed,
+            test_app,
             "/oauth2/token",
             [("grant_type", "refresh_token"), ("refresh_token", &refresh)],
         )
@@ -845,9 +856,9 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
 
 #[tokio::test]
 async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    bed.configure(|config| {
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    test_app.configure(|config| {
         let mut client = config.clients[0].clone();
         client.scopes = ["openid", "email", "offline_access"]
             .map(str::to_owned)
@@ -860,16 +871,16 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
         client.introspects = vec!["https://api.example".to_owned()];
         config.clients.push(client);
     });
-    let mut browser = signed_in(&bed, "rd8@example.com").await;
+    let mut browser = signed_in(&test_app, "rd8@example.com").await;
     let tokens = Attempt::new()
         .with("scope", "openid offline_access")
         .tokens(&mut browser)
         .await;
-    let mut late = bed.browser();
+    let mut late = test_app.browser();
     late.ask("late@example.com").await;
-    let link = bed.mail("late@example.com").await.link();
+    let link = test_app.mail("late@example.com").await.link();
 
-    let away = bed.over(without_tickets(&bed.app));
+    let away = test_app.over(without_tickets(&test_app.app));
     let post = async |path: &str, fields: &[(&str, &str)]| {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
@@ -903,7 +914,10 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
     assert_eq!(post("/oauth2/introspect", &fields).await["active"], false);
 
     // A mail that was sent before.
-    let mut late = Browser { bed: &away, ..late };
+    let mut late = Browser {
+        test_app: &away,
+        ..late
+    };
     late.click(&link).await;
     assert!(
         late.account()
@@ -913,7 +927,7 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
 
     // Signing out at the client's wish: asked, for what was posted cannot be kept, and only the way back is lost.
     let mut browser = Browser {
-        bed: &away,
+        test_app: &away,
         ..browser
     };
     let wish = [
@@ -947,23 +961,23 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
 /// What is in the ticket store may be lost, and nothing else is: a crash without a copy of its data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out() {
-    let Some(bed) = Bed::servers_with(with_clients).await else {
+    let Some(test_app) = TestApp::servers_with(with_clients).await else {
         return;
     };
-    let mut browser = signed_in(&bed, "ann@x.test").await;
+    let mut browser = signed_in(&test_app, "ann@x.test").await;
     let attempt = Attempt::new();
     let spent = attempt.code(&mut browser).await;
     let tokens: Value =
-        serde_json::from_str(&token(&bed, &attempt.exchange(&spent)).await.body).unwrap();
+        serde_json::from_str(&token(&test_app, &attempt.exchange(&spent)).await.body).unwrap();
     let open = attempt.code(&mut browser).await;
-    let mut other = bed.browser();
+    let mut other = test_app.browser();
     other.ask("ben@x.test").await;
-    let link = bed.mail("ben@x.test").await.link();
-    let mut waiting = bed.browser();
+    let link = test_app.mail("ben@x.test").await.link();
+    let mut waiting = test_app.browser();
     let asked = waiting.open(&attempt.path()).await;
     let login = settle(&mut waiting, asked).await;
 
-    let (mut redis, keys) = bed.redis().await;
+    let (mut redis, keys) = test_app.redis().await;
     assert!(!keys.is_empty());
     let () = redis::cmd("DEL")
         .arg(keys)
@@ -973,7 +987,7 @@ async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out()
 
     assert!(browser.account().await.is_some(), "the session");
     for code in [&open, &spent] {
-        let answer = token(&bed, &attempt.exchange(code)).await;
+        let answer = token(&test_app, &attempt.exchange(code)).await;
         assert_refused(
             &answer,
             StatusCode::BAD_REQUEST,
@@ -982,7 +996,7 @@ async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out()
         );
     }
     assert_eq!(
-        userinfo(&bed, tokens["access_token"].as_str().unwrap()).await,
+        userinfo(&test_app, tokens["access_token"].as_str().unwrap()).await,
         StatusCode::OK,
         "the grant"
     );
@@ -1010,9 +1024,9 @@ async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out()
 
 #[tokio::test]
 async fn er_3_without_the_database_it_is_503_too() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "er3b@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "er3b@example.com").await;
     let attempt = Attempt::new();
     let body = encoded(
         &attempt
@@ -1020,8 +1034,8 @@ async fn er_3_without_the_database_it_is_503_too() {
             .into_iter()
             .collect::<Vec<_>>(),
     );
-    bed.app.db.close().await;
-    let answer = bed.call(token_request(body)).await;
+    test_app.app.db.close().await;
+    let answer = test_app.call(token_request(body)).await;
     assert_refused(
         &answer,
         StatusCode::SERVICE_UNAVAILABLE,
@@ -1033,13 +1047,13 @@ async fn er_3_without_the_database_it_is_503_too() {
 
 #[tokio::test]
 async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "rd6@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "rd6@example.com").await;
     let attempt = Attempt::new();
     let code = attempt.code(&mut browser).await;
     let handle = Plain::parse(&code).unwrap().hash();
-    let value = bed
+    let value = test_app
         .app
         .tickets
         .peek(Kind::Code, &handle)
@@ -1047,9 +1061,13 @@ async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
         .unwrap()
         .unwrap();
     let fields = attempt.exchange(&code);
-    assert_eq!(token(&bed, &fields).await.status, StatusCode::OK);
+    assert_eq!(token(&test_app, &fields).await.status, StatusCode::OK);
     // The store lost its memory, as after a failover to an older copy.
-    let older = Tickets::memory(100, bed.app.clock().clone(), &MasterKeys::new([7; 32], []));
+    let older = Tickets::memory(
+        100,
+        test_app.app.clock().clone(),
+        &MasterKeys::new([7; 32], []),
+    );
     assert!(
         older
             .issue(Kind::Code, &handle, &value, Duration::from_secs(60))
@@ -1058,16 +1076,23 @@ async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
     );
     let app = App {
         tickets: older,
-        ..bed.app.clone()
+        ..test_app.app.clone()
     };
     let body = encoded(&fields.clone().into_iter().collect::<Vec<_>>());
     let (status, _, answer) = call(&app, token_request(body.clone())).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(answer.contains("invalid_grant"), "{answer}");
-    assert_eq!((grants(&bed).await, live_grants(&bed).await), (1, 1));
+    assert_eq!(
+        (grants(&test_app).await, live_grants(&test_app).await),
+        (1, 1)
+    );
     // An empty store forgets codes and never makes a spent one good.
     let empty = App {
-        tickets: Tickets::memory(100, bed.app.clock().clone(), &MasterKeys::new([7; 32], [])),
+        tickets: Tickets::memory(
+            100,
+            test_app.app.clock().clone(),
+            &MasterKeys::new([7; 32], []),
+        ),
         ..app
     };
     assert!(
@@ -1080,30 +1105,30 @@ async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
 
 #[tokio::test]
 async fn rd_04_a_spent_code_is_remembered_for_ten_minutes() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let mut browser = signed_in(&bed, "rd4@example.com").await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let mut browser = signed_in(&test_app, "rd4@example.com").await;
     for (age, live) in [(590, 0), (601, 1)] {
         let attempt = Attempt::new();
         let fields = attempt.exchange(&attempt.code(&mut browser).await);
-        assert_eq!(token(&bed, &fields).await.status, StatusCode::OK);
-        bed.pass(age);
+        assert_eq!(token(&test_app, &fields).await.status, StatusCode::OK);
+        test_app.pass(age);
         assert_refused(
-            &token(&bed, &fields).await,
+            &token(&test_app, &fields).await,
             StatusCode::BAD_REQUEST,
             "invalid_grant",
             "a replay",
         );
-        assert_eq!(live_grants(&bed).await, live, "after {age} s");
+        assert_eq!(live_grants(&test_app).await, live, "after {age} s");
     }
 }
 
 #[tokio::test]
 async fn er_5_answers_of_the_endpoint_repeat_no_secret() {
-    let bed = Bed::embedded().await;
-    register(&bed);
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
     let fields = Attempt::new().exchange(&Plain::generate().to_text());
-    let answer = token(&bed, &fields).await;
+    let answer = token(&test_app, &fields).await;
     for secret in [&fields["code"], &fields["code_verifier"]] {
         assert!(!answer.body.contains(secret.as_str()));
     }

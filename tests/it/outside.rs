@@ -87,7 +87,7 @@ impl Stage {
             .wait(address, count, Duration::from_secs(30))
             .await;
         mails
-            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.page_error()))
             .pop()
             .expect("a letter")
     }
@@ -103,7 +103,7 @@ impl Stage {
             waiting.has("form#code"),
             "{}\n{}",
             waiting.summary(),
-            self.trouble()
+            self.page_error()
         );
         waiting
     }
@@ -117,7 +117,7 @@ impl Stage {
     }
 
     /// What the log says of trouble, for messages of failing tests.
-    pub(crate) fn trouble(&self) -> String {
+    pub(crate) fn page_error(&self) -> String {
         let bad = |line: &String| {
             ["ERROR", "WARN", "panicked"]
                 .iter()

@@ -17,8 +17,8 @@ use testkit::page::Page;
 use uuid::Uuid;
 
 use crate::{
-    bed::{Bed, Browser},
     oauth::{register, signed_in},
+    test_app::{Browser, TestApp},
 };
 
 const SID: &str = "__Host-Http-sid";
@@ -28,14 +28,14 @@ const DAY: u64 = 86_400;
 const EMAIL: &str = "ada@example.com";
 
 /// The row of a browser's session.
-async fn row(bed: &Bed, browser: &Browser<'_>) -> session::Model {
+async fn row(test_app: &TestApp, browser: &Browser<'_>) -> session::Model {
     let sid = Plain::parse(&browser.cookies[SID])
         .unwrap()
         .hash()
         .to_column();
     session::Entity::find()
         .filter(session::Column::SecretHash.eq(sid))
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .expect("a session")
@@ -53,14 +53,14 @@ fn lines<'a>(page: &'a Page, name: &str) -> Vec<&'a str> {
 }
 
 /// Signs in with the box "stay signed in" ticked.
-async fn remembered<'a>(bed: &'a Bed, email: &str) -> (Browser<'a>, Page) {
-    let mut browser = bed.browser();
+async fn remembered<'a>(test_app: &'a TestApp, email: &str) -> (Browser<'a>, Page) {
+    let mut browser = test_app.browser();
     let login = browser.open("/login").await;
     let answer = browser
         .submit(&login, "sign-in", &[("email", email), ("remember", "1")])
         .await;
     browser.follow(&answer).await;
-    let link = bed.mail(email).await.link();
+    let link = test_app.mail(email).await.link();
     let done = browser.click(&link).await;
     (browser, done)
 }
@@ -82,10 +82,10 @@ on_both!(
     c_7_somebody_else_is_asked_before_the_session_changes_hands,
 );
 
-async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(bed: Bed) {
-    let mut browser = bed.browser();
+async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(test_app: TestApp) {
+    let mut browser = test_app.browser();
     browser.ask(EMAIL).await;
-    let link = bed.mail(EMAIL).await.link();
+    let link = test_app.mail(EMAIL).await.link();
     let done = browser.click(&link).await;
     for (name, kept) in [(SID, None), (PRE, Some(DAY)), (DEV, Some(180 * DAY))] {
         let line = lines(&done, name);
@@ -104,12 +104,12 @@ async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(bed
             "{name}: 32 random bytes"
         );
     }
-    let row = row(&bed, &browser).await;
+    let row = row(&test_app, &browser).await;
     let cookie = &browser.cookies[SID];
     assert_eq!(row.secret_hash.len(), 32);
     assert!(!format!("{row:?}").contains(cookie), "the row holds a hash");
     // A stored hash, brought as a cookie, signs nobody in.
-    let mut reader = bed.browser();
+    let mut reader = test_app.browser();
     let stolen = base64::Engine::encode(
         &base64::engine::general_purpose::URL_SAFE_NO_PAD,
         &row.secret_hash,
@@ -118,9 +118,9 @@ async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(bed
     assert!(reader.account().await.is_none());
 }
 
-async fn bs_03_se_2_signing_out_ends_the_row_and_deletes_the_cookie(bed: Bed) {
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let (mut thief, mut other) = (browser.clone(), signed_in(&bed, EMAIL).await);
+async fn bs_03_se_2_signing_out_ends_the_row_and_deletes_the_cookie(test_app: TestApp) {
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let (mut thief, mut other) = (browser.clone(), signed_in(&test_app, EMAIL).await);
     let out = sign_out(&mut browser, "sign-out").await;
     assert_eq!(
         (out.status, out.location().unwrap().path()),
@@ -140,31 +140,31 @@ async fn bs_03_se_2_signing_out_ends_the_row_and_deletes_the_cookie(bed: Bed) {
     );
     assert!(other.account().await.is_some(), "other browsers stay");
     // Everywhere.
-    let mut third = signed_in(&bed, EMAIL).await;
+    let mut third = signed_in(&test_app, EMAIL).await;
     sign_out(&mut other, "sign-out-everywhere").await;
     assert!(!other.is_signed_in() && third.account().await.is_none());
 }
 
-async fn bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old(bed: Bed) {
-    let mut browser = bed.browser();
+async fn bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old(test_app: TestApp) {
+    let mut browser = test_app.browser();
     // Somebody planted a session cookie of their own making before the sign-in.
     let planted = Plain::generate().to_text();
     browser.cookies.insert(SID.to_owned(), planted.clone());
     let waiting = browser.ask(EMAIL).await;
     let before = browser.clone();
-    let link = bed.mail(EMAIL).await.link();
+    let link = test_app.mail(EMAIL).await.link();
     let done = browser.click(&link).await;
     assert!(browser.is_signed_in(), "{}", done.summary());
     assert_ne!(browser.cookies[SID], planted);
     assert_ne!(browser.cookies[PRE], before.cookies[PRE]);
-    let mut fixed = bed.browser();
+    let mut fixed = test_app.browser();
     fixed.cookies.insert(SID.to_owned(), planted);
     assert!(
         fixed.account().await.is_none(),
         "the planted value is worth nothing"
     );
     // After the minute of a double click the old pre-login cookie opens nothing.
-    bed.pass(61);
+    test_app.pass(61);
     let mut old = before;
     old.cookies.remove(SID);
     assert_eq!(old.open(&link).await.status, StatusCode::GONE);
@@ -177,7 +177,7 @@ async fn bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old(bed: Bed) {
     let go_on = old
         .open(&format!(
             "/login/continue?flow={}",
-            crate::bed::flow_of(&waiting)
+            crate::test_app::flow_of(&waiting)
         ))
         .await;
     assert!(
@@ -187,14 +187,14 @@ async fn bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old(bed: Bed) {
     );
 }
 
-async fn bs_04_a_second_proof_keeps_the_row_and_changes_the_secret(bed: Bed) {
-    register(&bed);
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let before = row(&bed, &browser).await;
+async fn bs_04_a_second_proof_keeps_the_row_and_changes_the_secret(test_app: TestApp) {
+    register(&test_app);
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let before = row(&test_app, &browser).await;
     let mut thief = browser.clone();
-    bed.pass(30);
+    test_app.pass(30);
     browser.sign_in(EMAIL).await;
-    let after = row(&bed, &browser).await;
+    let after = row(&test_app, &browser).await;
     assert_eq!(
         (after.id, after.created_at),
         (before.id, before.created_at),
@@ -208,26 +208,26 @@ async fn bs_04_a_second_proof_keeps_the_row_and_changes_the_secret(bed: Bed) {
     );
     assert_eq!(
         session::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         1
     );
 }
 
-async fn bs_05_at_most_fifty_sessions_the_oldest_ends(bed: Bed) {
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let first = row(&bed, &browser).await;
+async fn bs_05_at_most_fifty_sessions_the_oldest_ends(test_app: TestApp) {
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let first = row(&test_app, &browser).await;
     let owner = user::Entity::find_by_id(first.user_id)
-        .one(bed.app.db.read())
+        .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
-    let limits = bed.app.config.get().session.clone();
+    let limits = test_app.app.config.get().session.clone();
     for n in 0..50 {
         assert_eq!(browser.account().await.is_some(), n < 50, "{n}");
-        bed.pass(1);
-        let tx = bed.app.db.begin().await.unwrap();
+        test_app.pass(1);
+        let tx = test_app.app.db.begin().await.unwrap();
         let start = Start {
             user: &owner,
             method: Method::Mail,
@@ -242,19 +242,22 @@ async fn bs_05_at_most_fifty_sessions_the_oldest_ends(bed: Bed) {
         browser.account().await.is_none(),
         "the fifty-first ends the oldest"
     );
-    let now = bed.app.clock().now();
-    let live = entree::session::list(bed.app.db.read(), &owner, now, &limits)
+    let now = test_app.app.clock().now();
+    let live = entree::session::list(test_app.app.db.read(), &owner, now, &limits)
         .await
         .unwrap();
     assert_eq!(live.len(), 50);
     assert!(live.iter().all(|session| session.id != first.id));
 }
 
-async fn bs_05_a_locked_user_or_a_raised_epoch_ends_every_session_at_once(bed: Bed) {
+async fn bs_05_a_locked_user_or_a_raised_epoch_ends_every_session_at_once(test_app: TestApp) {
     for (email, locks) in [("locked@example.com", true), ("epoch@example.com", false)] {
-        let mut browsers = [signed_in(&bed, email).await, signed_in(&bed, email).await];
-        let owner = row(&bed, &browsers[0]).await.user_id;
-        let tx = bed.app.db.begin().await.unwrap();
+        let mut browsers = [
+            signed_in(&test_app, email).await,
+            signed_in(&test_app, email).await,
+        ];
+        let owner = row(&test_app, &browsers[0]).await.user_id;
+        let tx = test_app.app.db.begin().await.unwrap();
         if locks {
             let lock =
                 user::Entity::update_many().col_expr(user::Column::State, Expr::value("disabled"));
@@ -277,14 +280,14 @@ async fn bs_05_a_locked_user_or_a_raised_epoch_ends_every_session_at_once(bed: B
     }
 }
 
-async fn bs_05_nobody_ends_a_session_of_somebody_else(bed: Bed) {
-    let mut victim = signed_in(&bed, "victim@example.com").await;
-    let mut attacker = signed_in(&bed, "attacker@example.com").await;
-    let mut second = signed_in(&bed, "attacker@example.com").await;
-    let target = row(&bed, &victim).await.id;
+async fn bs_05_nobody_ends_a_session_of_somebody_else(test_app: TestApp) {
+    let mut victim = signed_in(&test_app, "victim@example.com").await;
+    let mut attacker = signed_in(&test_app, "attacker@example.com").await;
+    let mut second = signed_in(&test_app, "attacker@example.com").await;
+    let target = row(&test_app, &victim).await.id;
     let account = attacker.open("/account").await;
     let forms = account.forms("form.end-session");
-    let own = row(&bed, &second).await.id;
+    let own = row(&test_app, &second).await.id;
     let path = format!("/account/sessions/{own}/end");
     let form = forms
         .iter()
@@ -305,7 +308,7 @@ async fn bs_05_nobody_ends_a_session_of_somebody_else(bed: Bed) {
     // Even with a token that only we could have made.
     let sid = Plain::parse(&attacker.cookies[SID]).unwrap().hash();
     let token = csrf::form_token(
-        &bed.app.macs.csrf,
+        &test_app.app.macs.csrf,
         &sid,
         &format!("end-session {target}"),
         "",
@@ -325,10 +328,10 @@ async fn bs_05_nobody_ends_a_session_of_somebody_else(bed: Bed) {
     assert!(second.account().await.is_none() && attacker.account().await.is_some());
 }
 
-async fn b_7_a_double_click_renews_the_secret_of_the_same_row(bed: Bed) {
-    let mut browser = bed.browser();
+async fn b_7_a_double_click_renews_the_secret_of_the_same_row(test_app: TestApp) {
+    let mut browser = test_app.browser();
     browser.ask(EMAIL).await;
-    let link = bed.mail(EMAIL).await.link();
+    let link = test_app.mail(EMAIL).await.link();
     let page = browser.open(&link).await;
     let form = page.form("link");
     // Both clicks leave with the cookies from before.
@@ -350,7 +353,7 @@ async fn b_7_a_double_click_renews_the_secret_of_the_same_row(bed: Bed) {
     assert_ne!(one.cookies[SID], two.cookies[SID], "a fresh secret");
     assert_eq!(
         session::Entity::find()
-            .count(bed.app.db.read())
+            .count(test_app.app.db.read())
             .await
             .unwrap(),
         1,
@@ -360,7 +363,7 @@ async fn b_7_a_double_click_renews_the_secret_of_the_same_row(bed: Bed) {
         one.account().await.is_some() && two.account().await.is_some(),
         "whichever answer the browser kept"
     );
-    bed.pass(61);
+    test_app.pass(61);
     assert!(
         one.account().await.is_none(),
         "the one before it is taken for a minute"
@@ -372,11 +375,11 @@ async fn b_7_a_double_click_renews_the_secret_of_the_same_row(bed: Bed) {
     assert!(late.status.is_client_error(), "{}", late.summary());
 }
 
-async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(bed: Bed) {
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let before = row(&bed, &browser).await;
+async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(test_app: TestApp) {
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let before = row(&test_app, &browser).await;
     browser.ask("bob@example.com").await;
-    let link = bed.mail("bob@example.com").await.link();
+    let link = test_app.mail("bob@example.com").await.link();
     let page = browser.open(&link).await;
     assert!(
         page.text().contains(EMAIL),
@@ -392,7 +395,7 @@ async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(bed: Bed) {
     let mut thief = browser.clone();
     browser.submit(&page, "link", &[]).await;
     assert!(browser.account().await.unwrap().contains("bob@example.com"));
-    let now = row(&bed, &browser).await;
+    let now = row(&test_app, &browser).await;
     assert_ne!(
         (now.id, now.user_id),
         (before.id, before.user_id),
@@ -406,14 +409,15 @@ async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(bed: Bed) {
 
 #[tokio::test]
 async fn bs_01_plain_names_without_secure_on_loopback_http_alone() {
-    let bed =
-        Bed::embedded_with(|config| config.server.public_url = "http://127.0.0.1:8080".to_owned())
-            .await;
+    let test_app = TestApp::embedded_with(|config| {
+        config.server.public_url = "http://127.0.0.1:8080".to_owned()
+    })
+    .await;
     let request = Request::builder()
         .uri_str("/login")
         .header(header::HOST, "127.0.0.1:8080")
         .finish();
-    let page = bed.call(request).await;
+    let page = test_app.call(request).await;
     let line = lines(&page, "pre");
     assert_eq!(line.len(), 1);
     assert!(
@@ -426,37 +430,40 @@ async fn bs_01_plain_names_without_secure_on_loopback_http_alone() {
 
 #[tokio::test]
 async fn bs_05_an_idle_session_ends_after_a_day() {
-    let bed = Bed::embedded().await;
-    let (mut used, mut idle) = (signed_in(&bed, EMAIL).await, signed_in(&bed, EMAIL).await);
-    bed.pass(DAY - 60);
+    let test_app = TestApp::embedded().await;
+    let (mut used, mut idle) = (
+        signed_in(&test_app, EMAIL).await,
+        signed_in(&test_app, EMAIL).await,
+    );
+    test_app.pass(DAY - 60);
     assert!(used.account().await.is_some());
-    bed.pass(61);
+    test_app.pass(61);
     assert!(idle.account().await.is_none(), "a day without use");
     for _ in 0..3 {
-        bed.pass(DAY - 130);
+        test_app.pass(DAY - 130);
         assert!(used.account().await.is_some(), "use prolongs it");
     }
 }
 
 #[tokio::test]
 async fn bs_05_a_remembered_session_idles_a_week_and_ends_after_thirty_days() {
-    let bed = Bed::embedded().await;
-    register(&bed);
-    let (mut browser, done) = remembered(&bed, EMAIL).await;
+    let test_app = TestApp::embedded().await;
+    register(&test_app);
+    let (mut browser, done) = remembered(&test_app, EMAIL).await;
     assert!(
         lines(&done, SID)[0].ends_with(&format!("; Max-Age={}", 30 * DAY)),
         "{:?}",
         lines(&done, SID).len()
     );
-    let (mut idle, _) = remembered(&bed, EMAIL).await;
+    let (mut idle, _) = remembered(&test_app, EMAIL).await;
     for _ in 0..4 {
-        bed.pass(7 * DAY - 60);
+        test_app.pass(7 * DAY - 60);
         assert!(browser.account().await.is_some());
     }
     assert!(idle.account().await.is_none(), "a week without use");
-    bed.pass(2 * DAY - 60);
+    test_app.pass(2 * DAY - 60);
     assert!(browser.account().await.is_some(), "not yet thirty days");
-    bed.pass(400);
+    test_app.pass(400);
     assert!(
         browser.account().await.is_none(),
         "thirty days, however much it is used"
@@ -465,24 +472,24 @@ async fn bs_05_a_remembered_session_idles_a_week_and_ends_after_thirty_days() {
 
 #[tokio::test]
 async fn bs_05_use_is_noted_every_ten_minutes_at_most() {
-    let bed = Bed::embedded().await;
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let begun = row(&bed, &browser).await.last_seen_at;
-    bed.pass(500);
+    let test_app = TestApp::embedded().await;
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let begun = row(&test_app, &browser).await.last_seen_at;
+    test_app.pass(500);
     browser.account().await;
-    assert_eq!(row(&bed, &browser).await.last_seen_at, begun);
-    bed.pass(101);
+    assert_eq!(row(&test_app, &browser).await.last_seen_at, begun);
+    test_app.pass(101);
     browser.account().await;
-    let noted = row(&bed, &browser).await.last_seen_at;
+    let noted = row(&test_app, &browser).await.last_seen_at;
     assert!(noted.since(begun).as_secs() >= 601);
     browser.account().await;
-    assert_eq!(row(&bed, &browser).await.last_seen_at, noted);
+    assert_eq!(row(&test_app, &browser).await.last_seen_at, noted);
 }
 
 #[tokio::test]
 async fn bs_06_two_values_of_a_cookie_are_refused_everywhere() {
-    let bed = Bed::embedded().await;
-    let browser = signed_in(&bed, EMAIL).await;
+    let test_app = TestApp::embedded().await;
+    let browser = signed_in(&test_app, EMAIL).await;
     let other = Plain::generate().to_text();
     for name in [SID, PRE, DEV] {
         let mine = &browser.cookies[name];
@@ -500,10 +507,10 @@ async fn bs_06_two_values_of_a_cookie_are_refused_everywhere() {
                     .header(header::COOKIE, format!("{name}={mine}; {name}={second}"))
                     .finish()
             };
-            let refused = bed.call(twice(&other)).await;
+            let refused = test_app.call(twice(&other)).await;
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{name} at {path}");
             assert!(refused.header("set-cookie").is_none());
-            let same = bed.call(twice(mine)).await;
+            let same = test_app.call(twice(mine)).await;
             assert!(
                 !same.text().contains("cookie"),
                 "{name} at {path}: {}",
@@ -515,12 +522,12 @@ async fn bs_06_two_values_of_a_cookie_are_refused_everywhere() {
 
 #[tokio::test]
 async fn bs_06_a_flow_is_nothing_in_another_browser() {
-    let bed = Bed::embedded().await;
-    let mut mine = bed.browser();
+    let test_app = TestApp::embedded().await;
+    let mut mine = test_app.browser();
     let waiting = mine.ask(EMAIL).await;
-    let flow = crate::bed::flow_of(&waiting);
-    let mail = bed.mail(EMAIL).await;
-    let mut other = bed.browser();
+    let flow = crate::test_app::flow_of(&waiting);
+    let mail = test_app.mail(EMAIL).await;
+    let mut other = test_app.browser();
     let own = other.ask("eve@example.com").await;
     for path in ["/login/sent", "/login/sent/state", "/login/continue"] {
         let answer = other.open(&format!("{path}?flow={flow}")).await;
@@ -555,10 +562,10 @@ async fn bs_06_a_flow_is_nothing_in_another_browser() {
 
 #[tokio::test]
 async fn cf_05_sessions_are_not_changed_by_reading() {
-    let bed = Bed::embedded().await;
-    let mut browser = signed_in(&bed, EMAIL).await;
+    let test_app = TestApp::embedded().await;
+    let mut browser = signed_in(&test_app, EMAIL).await;
     let before = session::Entity::find()
-        .all(bed.app.db.read())
+        .all(test_app.app.db.read())
         .await
         .unwrap();
     let id = before[0].id;
@@ -575,7 +582,7 @@ async fn cf_05_sessions_are_not_changed_by_reading() {
     browser.open("/logged-out").await;
     assert_eq!(
         session::Entity::find()
-            .all(bed.app.db.read())
+            .all(test_app.app.db.read())
             .await
             .unwrap(),
         before

@@ -12,16 +12,16 @@ use sea_orm::EntityTrait as _;
 use testkit::page::{Form, Page};
 
 use crate::{
-    bed::{Bed, Browser, PUBLIC, encoded, fields},
     linking,
     oauth::{Attempt, register, signed_in},
+    test_app::{Browser, PUBLIC, TestApp, encoded, fields},
 };
 
 const EMAIL: &str = "ada@example.com";
 
 /// Everything that a form could change.
-async fn everything(bed: &Bed) -> String {
-    let db = bed.app.db.read();
+async fn everything(test_app: &TestApp) -> String {
+    let db = test_app.app.db.read();
     format!(
         "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{}",
         magic_link_flow::Entity::find().all(db).await.unwrap(),
@@ -80,38 +80,38 @@ fn of(page: &Page, browser: Browser<'static>, form: &str, fill: &[(&str, &str)])
 
 /// For a protected route: a browser at the page that holds its form, ready to send it. A route without an entry here
 /// fails the tests: whoever adds a form adds it here too.
-async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
+async fn ready(test_app: &'static TestApp, route: &str) -> Vec<Ready<'static>> {
     match route {
         "/login/email" => {
-            let mut browser = bed.browser();
+            let mut browser = test_app.browser();
             let login = browser.open("/login").await;
             let first = of(&login, browser.clone(), "sign-in", &[("email", EMAIL)]);
             let waiting = browser.ask("resend@example.com").await;
-            bed.pass(31);
+            test_app.pass(31);
             vec![first, of(&waiting, browser, "resend", &[])]
         }
         "/login/code" => {
-            let mut browser = bed.browser();
+            let mut browser = test_app.browser();
             let waiting = browser.ask("code@example.com").await;
-            let code = bed.mail("code@example.com").await.code();
+            let code = test_app.mail("code@example.com").await.code();
             vec![of(&waiting, browser, "code", &[("code", &code)])]
         }
         "/login/link/:token" => {
-            let mut browser = bed.browser();
+            let mut browser = test_app.browser();
             browser.ask("link@example.com").await;
-            let link = bed.mail("link@example.com").await.link();
+            let link = test_app.mail("link@example.com").await.link();
             let page = browser.open(&link).await;
             vec![of(&page, browser, "link", &[])]
         }
         "/account/sign-out" | "/account/sign-out-everywhere" => {
-            let mut browser = signed_in(bed, "out@example.com").await;
+            let mut browser = signed_in(test_app, "out@example.com").await;
             let account = browser.open("/account").await;
             let form = route.rsplit('/').next().unwrap();
             vec![of(&account, browser, form, &[])]
         }
         "/account/sessions/:id/end" => {
-            signed_in(bed, "ends@example.com").await;
-            let mut browser = signed_in(bed, "ends@example.com").await;
+            signed_in(test_app, "ends@example.com").await;
+            let mut browser = signed_in(test_app, "ends@example.com").await;
             let account = browser.open("/account").await;
             let form = account
                 .forms("form.end-session")
@@ -126,7 +126,7 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             }]
         }
         "/account/access/remove" => {
-            let mut browser = signed_in(bed, "access@example.com").await;
+            let mut browser = signed_in(test_app, "access@example.com").await;
             Attempt::new().tokens(&mut browser).await;
             let page = browser.open("/account/access").await;
             let form = page
@@ -142,13 +142,13 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             }]
         }
         "/oauth2/authorize/cancel" => {
-            let mut browser = bed.browser();
+            let mut browser = test_app.browser();
             let asked = browser.open(&Attempt::new().path()).await;
             let login = browser.follow(&asked).await;
             vec![of(&login, browser, "cancel", &[])]
         }
         "/consent" => {
-            let mut browser = signed_in(bed, "consent@example.com").await;
+            let mut browser = signed_in(test_app, "consent@example.com").await;
             let asked = browser
                 .open(&Attempt::new().with("client_id", "foreign").path())
                 .await;
@@ -156,29 +156,29 @@ async fn ready(bed: &'static Bed, route: &str) -> Vec<Ready<'static>> {
             vec![of(&page, browser, "consent", &[("decision", "allow")])]
         }
         "/oauth2/logout/confirm" => {
-            let mut browser = signed_in(bed, "logout@example.com").await;
+            let mut browser = signed_in(test_app, "logout@example.com").await;
             let page = browser.open("/oauth2/logout").await;
             vec![of(&page, browser, "logout", &[])]
         }
         "/login/upstream/:provider" => {
-            bed.configure(|config| config.providers = vec![linking::provider("office")]);
-            let mut browser = bed.browser();
+            test_app.configure(|config| config.providers = vec![linking::provider("office")]);
+            let mut browser = test_app.browser();
             let login = browser.open("/login").await;
             let start = of(&login, browser, "upstream-office", &[]);
-            let mut browser = signed_in(bed, "connect@example.com").await;
+            let mut browser = signed_in(test_app, "connect@example.com").await;
             let account = browser.open("/account").await;
             vec![start, of(&account, browser, "connect-office", &[])]
         }
         "/login/identity" => {
-            bed.configure(|config| config.providers = vec![linking::provider("office")]);
-            let mut browser = signed_in(bed, "identity@example.com").await;
-            let path = linking::asked(bed, &browser, "identity").await;
+            test_app.configure(|config| config.providers = vec![linking::provider("office")]);
+            let mut browser = signed_in(test_app, "identity@example.com").await;
+            let path = linking::asked(test_app, &browser, "identity").await;
             let page = browser.open(&path).await;
             vec![of(&page, browser, "identity", &[("decision", "yes")])]
         }
         "/account/identities/:id/disconnect" => {
-            let mut browser = signed_in(bed, "disconnect@example.com").await;
-            linking::connected(bed, "disconnect@example.com", "disconnect").await;
+            let mut browser = signed_in(test_app, "disconnect@example.com").await;
+            linking::connected(test_app, "disconnect@example.com", "disconnect").await;
             let account = browser.open("/account").await;
             let form = account
                 .forms("form.disconnect")
@@ -205,7 +205,7 @@ fn set(fields: &mut [(String, String)], value: &str) {
 }
 
 /// The tokens of all other forms that this browser can see, and one for another browser's form of the same name.
-async fn other_tokens(bed: &'static Bed, ready: &Ready<'static>) -> Vec<String> {
+async fn other_tokens(test_app: &'static TestApp, ready: &Ready<'static>) -> Vec<String> {
     let token = |form: &Form| {
         form.fields
             .iter()
@@ -226,7 +226,7 @@ async fn other_tokens(bed: &'static Bed, ready: &Ready<'static>) -> Vec<String> 
         );
     }
     tokens.extend(ready.page.forms("form").iter().filter_map(token));
-    let mut stranger = signed_in(bed, "stranger@example.com").await;
+    let mut stranger = signed_in(test_app, "stranger@example.com").await;
     for path in ["/login", "/account"] {
         tokens.extend(
             stranger
@@ -237,7 +237,7 @@ async fn other_tokens(bed: &'static Bed, ready: &Ready<'static>) -> Vec<String> 
                 .filter_map(token),
         );
     }
-    let waiting = bed.browser().ask("stranger2@example.com").await;
+    let waiting = test_app.browser().ask("stranger2@example.com").await;
     tokens.extend(waiting.forms("form").iter().filter_map(token));
     tokens.retain(|other| *other != mine);
     assert!(tokens.len() >= 4, "{}", tokens.len());
@@ -245,7 +245,7 @@ async fn other_tokens(bed: &'static Bed, ready: &Ready<'static>) -> Vec<String> 
 }
 
 /// All the ways in which a form is forged, each with a word for it.
-async fn forgeries(bed: &'static Bed, ready: &Ready<'static>) -> Vec<(String, Request)> {
+async fn forgeries(test_app: &'static TestApp, ready: &Ready<'static>) -> Vec<(String, Request)> {
     let good = || ready.body(|_| {});
     let headers = [("origin", PUBLIC), ("sec-fetch-site", "same-origin")];
     let mut all = Vec::new();
@@ -295,7 +295,7 @@ async fn forgeries(bed: &'static Bed, ready: &Ready<'static>) -> Vec<(String, Re
             );
         }
     }
-    for other in other_tokens(bed, ready).await {
+    for other in other_tokens(test_app, ready).await {
         add(
             "another form's or browser's token",
             ready.post(&headers, ready.body(|all| set(all, &other))),
@@ -314,13 +314,13 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
     assert!(protected.len() >= 6);
     for route in protected {
         // Leaked on purpose: the forms keep browsers that borrow it, for the life of this test.
-        let bed: &'static Bed = Box::leak(Box::new(Bed::embedded().await));
-        register(bed);
-        for ready in ready(bed, route).await {
-            let forgeries = forgeries(bed, &ready).await;
-            let before = everything(bed).await;
+        let test_app: &'static TestApp = Box::leak(Box::new(TestApp::embedded().await));
+        register(test_app);
+        for ready in ready(test_app, route).await {
+            let forgeries = forgeries(test_app, &ready).await;
+            let before = everything(test_app).await;
             for (why, request) in forgeries {
-                let answer = bed.call(request).await;
+                let answer = test_app.call(request).await;
                 assert!(
                     answer.status.is_client_error(),
                     "{route}, {why}: {}",
@@ -334,14 +334,14 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
                     "{route}, {why}"
                 );
                 assert_eq!(
-                    everything(bed).await,
+                    everything(test_app).await,
                     before,
                     "{route}, {why}: something has changed"
                 );
             }
             // Another browser that brings everything but the cookie; and this one without any.
-            for cookies in [bed.browser().cookies.clone(), {
-                let mut other = bed.browser();
+            for cookies in [test_app.browser().cookies.clone(), {
+                let mut other = test_app.browser();
                 other.open("/login").await;
                 other.cookies.clone()
             }] {
@@ -355,13 +355,19 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
                     fill: ready.fill.clone(),
                 };
                 let headers = [("origin", PUBLIC), ("sec-fetch-site", "same-origin")];
-                bed.call(other.post(&headers, other.body(|_| {}))).await;
-                assert_eq!(everything(bed).await, before, "{route}: another cookie");
+                test_app
+                    .call(other.post(&headers, other.body(|_| {})))
+                    .await;
+                assert_eq!(
+                    everything(test_app).await,
+                    before,
+                    "{route}: another cookie"
+                );
             }
             let good = ready
                 .browser
                 .filled(&ready.page, &ready.form, &as_strs(&ready.fill));
-            let answer = bed.call(good).await;
+            let answer = test_app.call(good).await;
             if route == "/login/upstream/:provider" {
                 // Nobody answers there: past the fences the provider was asked.
                 assert_eq!(
@@ -386,7 +392,7 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
                 );
             } else {
                 assert_ne!(
-                    everything(bed).await,
+                    everything(test_app).await,
                     before,
                     "{route}: the form itself works"
                 );
@@ -403,9 +409,9 @@ fn as_strs(fill: &[(String, String)]) -> Vec<(&str, &str)> {
 
 #[tokio::test]
 async fn cf_03_pages_with_forms_let_browsers_send_their_origin() {
-    let bed = Bed::embedded().await;
-    let mut browser = signed_in(&bed, EMAIL).await;
-    let waiting = bed.browser().ask("cf3@example.com").await;
+    let test_app = TestApp::embedded().await;
+    let mut browser = signed_in(&test_app, EMAIL).await;
+    let waiting = test_app.browser().ask("cf3@example.com").await;
     let (login, account) = (browser.open("/login").await, browser.open("/account").await);
     for page in [&waiting, &login, &account] {
         assert!(page.has("form[method=post i]"), "{}", page.summary());
@@ -491,8 +497,8 @@ fn paths() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
-    let bed = Bed::embedded_with(|config| config.api.v2_enabled = true).await;
-    let browser = bed.browser();
+    let test_app = TestApp::embedded_with(|config| config.api.v2_enabled = true).await;
+    let browser = test_app.browser();
     let concrete = |path: &str| {
         path.replace(":token", &"A".repeat(43))
             .replace(":id", &uuid::Uuid::nil().to_string())
@@ -502,7 +508,7 @@ async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
         let listed = POSTS.iter().any(|(listed, _)| listed == path);
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let takes = listed && method == Method::POST;
-            let answer = bed
+            let answer = test_app
                 .call(browser.request(method.clone(), &concrete(path)).finish())
                 .await;
             let refused = matches!(
@@ -521,12 +527,12 @@ async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
 
 #[tokio::test]
 async fn cf_04_what_is_free_of_cookies_reads_none() {
-    let bed = Bed::embedded_with(|config| {
+    let test_app = TestApp::embedded_with(|config| {
         crate::oauth::with_clients(config);
         config.api.v2_enabled = true;
     })
     .await;
-    let browser = signed_in(&bed, EMAIL).await;
+    let browser = signed_in(&test_app, EMAIL).await;
     let free = POSTS.iter().filter(|(_, post)| *post == Post::CookieFree);
     for (path, _) in free {
         let path = path.replace(":id", &uuid::Uuid::nil().to_string());
@@ -545,7 +551,7 @@ async fn cf_04_what_is_free_of_cookies_reads_none() {
             if let Some(cookie) = cookie {
                 request = request.header(header::COOKIE, cookie);
             }
-            bed.call(request.body(body))
+            test_app.call(request.body(body))
         };
         let pairs: Vec<String> = browser
             .cookies

@@ -37,7 +37,7 @@ async fn prepare(stage: &Stage, copies: &Copies, name: &str, number: usize) -> R
     ));
     let body = json!({"client_id": CLIENT, "email": address, "code_challenge": challenge, "code_challenge_method": "S256"});
     let (status, begun) = copies.json(number, "request", &body).await;
-    assert_eq!(status, 202, "{begun}\n{}", stage.trouble());
+    assert_eq!(status, 202, "{begun}\n{}", stage.page_error());
     let mail = stage.mail(&address, 1).await;
     let mut link =
         json!({"flow_id": begun["flow_id"], "code_verifier": verifier, "scope": "openid"});
@@ -106,7 +106,7 @@ async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&
         .zip(kept)
         .map(|(all, kept)| Round::of(all, kept))
         .collect();
-    one_winner(&journal, WIDTH).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    one_winner(&journal, WIDTH).unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
     report(
         &format!("{name} {backend:?}"),
         rounds,
@@ -180,7 +180,7 @@ async fn b6_b7_64_presses_of_one_button_over_two_copies_make_one_session() {
             cookies.len(),
             2,
             "one secret for the first, one for all others\n{}",
-            stage.trouble()
+            stage.page_error()
         );
         for browser in cookies.values_mut() {
             assert!(
@@ -189,7 +189,7 @@ async fn b6_b7_64_presses_of_one_button_over_two_copies_make_one_session() {
                     .await
                     .has("form#sign-out"),
                 "{}",
-                stage.trouble()
+                stage.page_error()
             );
         }
         journal.push(Round::of(statuses, 0).answers);
@@ -200,7 +200,7 @@ async fn b6_b7_64_presses_of_one_button_over_two_copies_make_one_session() {
             (answers, kept),
             (&BTreeMap::from([(200, WIDTH)]), 1),
             "{}",
-            stage.trouble()
+            stage.page_error()
         );
     }
     assert_eq!(stage.faults(), Vec::<String>::new());

@@ -58,7 +58,7 @@ async fn people(stage: &Stage, name: &str, count: usize) -> Vec<Person> {
         assert!(
             browser.settle(answer).await.has("form#sign-out"),
             "{}",
-            stage.trouble()
+            stage.page_error()
         );
         Person {
             address,
@@ -180,10 +180,10 @@ async fn tk_6_100_exchanges_of_one_code_over_two_copies_have_one_winner_and_a_la
             });
         }
     }
-    one_winner(&journal, EXCHANGES).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    one_winner(&journal, EXCHANGES).unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
     report("exchange", journal.len(), EXCHANGES, under_way, began);
     let replays = replay(&stage, &copies, &spent).await;
-    late_replay_revokes(&replays).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    late_replay_revokes(&replays).unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
     println!(
         "replay: each of {} codes came back {} s later and ended its grant",
         replays.len(),
@@ -268,7 +268,8 @@ async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_copies_give_the_same_succ
         }
         families.extend(these);
     }
-    same_successor(&families, EXCHANGES).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    same_successor(&families, EXCHANGES)
+        .unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
     report("refresh", families.len() * 2, EXCHANGES, under_way, began);
     assert_eq!(stage.faults(), Vec::<String>::new());
 }
@@ -277,6 +278,6 @@ async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_copies_give_the_same_succ
 async fn first(stage: &Stage, copies: &Copies, person: &Person) -> String {
     let form = person.code(stage).await;
     let (status, body) = copies.token(0, &form).await;
-    assert_eq!(status, 200, "{}\n{}", body["error"], stage.trouble());
+    assert_eq!(status, 200, "{}\n{}", body["error"], stage.page_error());
     refresh_token(&body).expect("a refresh token")
 }

@@ -74,7 +74,7 @@ async fn r_11_50_callbacks_with_one_state_over_two_copies_make_one_session() {
         .zip(kept)
         .map(|(all, kept)| Round::of(all, kept))
         .collect();
-    one_winner(&journal, CALLBACKS).unwrap_or_else(|why| panic!("{why}\n{}", stage.trouble()));
+    one_winner(&journal, CALLBACKS).unwrap_or_else(|why| panic!("{why}\n{}", stage.page_error()));
     assert_eq!(
         (up.count(Place::Token), up.complaints()),
         (rounds, Vec::new()),

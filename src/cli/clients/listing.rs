@@ -9,7 +9,7 @@ use crate::{
     clock::Time,
     config::{Client, Config, Problem},
     db::Db,
-    web::error::Failure,
+    error::InfraError,
 };
 
 /// A client as `list` and `show` tell of it.
@@ -22,7 +22,7 @@ pub(super) struct Listed {
     changed: Option<Time>,
 }
 
-pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, Failure> {
+pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, InfraError> {
     let of_file = |client: &Client| Listed {
         id: client.client_id.clone(),
         from: "file",

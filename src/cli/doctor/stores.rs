@@ -14,10 +14,10 @@ use crate::{
     clock::Time,
     config::{Config, Problem, too_open},
     db::Db,
+    error::InfraError,
     key::{Keys, Listed},
     secret::MasterKeys,
     ticket::{Policy, Tickets},
-    web::error::Failure,
 };
 
 /// Clocks that differ by less agree: answers take time to come.
@@ -36,7 +36,7 @@ pub(super) async fn rows(config: &Config) -> Vec<Finding> {
     }
     match timeout(PATIENCE, inside(config)).await {
         Ok(found) => findings.extend(found),
-        Err(_) => findings.push(away(config, &Failure::internal("no answer in time"))),
+        Err(_) => findings.push(away(config, &InfraError::internal("no answer in time"))),
     }
     findings
 }
@@ -52,7 +52,7 @@ fn sqlite(config: &Config) -> Option<String> {
     )
 }
 
-fn away(config: &Config, failure: &Failure) -> Finding {
+fn away(config: &Config, failure: &InfraError) -> Finding {
     let mend = if sqlite(config).is_some() {
         "does the service's user own the file and its directory, and is there room on the disk?"
     } else {
@@ -207,7 +207,7 @@ async fn clock(db: &Db) -> Finding {
     }
 }
 
-async fn newest(db: &Db) -> Result<Option<Time>, Failure> {
+async fn newest(db: &Db) -> Result<Option<Time>, InfraError> {
     Ok(audit::Entity::find()
         .order_by_desc(audit::Column::At)
         .one(db.read())

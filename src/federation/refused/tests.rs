@@ -86,12 +86,12 @@ fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
     let texts = crate::web::text::Texts::default();
     let known = [("provider", "Office".to_owned())];
     for (language, mail) in [("en", "by e-mail"), ("fr", "par e-mail")] {
-        let tongue = texts.tongue(language);
+        let localizer = texts.localizer(language);
         for code in Code::ALL {
             let stem = code.stem_connecting();
             let (title, text) = (
-                tongue.ta(&format!("{stem}-title"), &known),
-                tongue.ta(stem, &known),
+                localizer.text_with(&format!("{stem}-title"), &known),
+                localizer.text_with(stem, &known),
             );
             assert!(
                 !title.starts_with("upstream-") && !text.starts_with("upstream-"),

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::key::{
     Expect,
-    tests::{Bed, kid_of, kids, open},
+    tests::{TestApp, kid_of, kids, open},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -34,8 +34,9 @@ fn signer(keys: &Keys, alg: Alg) -> String {
     kid_of(&token(keys, alg))
 }
 
-async fn state(bed: &Bed, kid: &str) -> State {
-    bed.rows()
+async fn state(test_app: &TestApp, kid: &str) -> State {
+    test_app
+        .rows()
         .await
         .into_iter()
         .find(|row| row.kid == kid)
@@ -45,15 +46,15 @@ async fn state(bed: &Bed, kid: &str) -> State {
 
 #[tokio::test]
 async fn ky_03_on_command_a_new_key_is_published_at_once_and_signs_after_the_lead() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
         let old = signer(&keys, Alg::RS256);
         let new = keys.rotate(Alg::RS256).await.unwrap().unwrap();
         assert!(kids(&keys).contains(&new) && kids(&keys).contains(&old));
-        bed.db.clock().advance(DAY - Duration::from_secs(60));
+        test_app.db.clock().advance(DAY - Duration::from_secs(60));
         assert_eq!(keys.tick().await.unwrap(), []);
         assert_eq!(signer(&keys, Alg::RS256), old);
-        bed.db.clock().advance(Duration::from_secs(60));
+        test_app.db.clock().advance(Duration::from_secs(60));
         let changes = keys.tick().await.unwrap();
         assert_eq!(
             changes,
@@ -69,23 +70,23 @@ async fn ky_03_on_command_a_new_key_is_published_at_once_and_signs_after_the_lea
 
 #[tokio::test]
 async fn ky_01_a_retiring_key_stays_until_its_last_token_is_dead_and_then_loses_its_private_part() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
         let old = signer(&keys, Alg::ES256);
         keys.rotate(Alg::ES256).await.unwrap();
-        bed.db.clock().advance(DAY);
+        test_app.db.clock().advance(DAY);
         let last = token(&keys, Alg::ES256);
         keys.tick().await.unwrap();
-        bed.db.clock().advance(KEEP - Duration::from_secs(60));
+        test_app.db.clock().advance(KEEP - Duration::from_secs(60));
         assert_eq!(keys.tick().await.unwrap(), []);
         assert!(kids(&keys).contains(&old));
-        bed.db.clock().advance(Duration::from_secs(60));
+        test_app.db.clock().advance(Duration::from_secs(60));
         assert_eq!(
             keys.tick().await.unwrap(),
             [Change::new(&old, State::Retired)]
         );
         assert!(!kids(&keys).contains(&old));
-        let row = bed
+        let row = test_app
             .rows()
             .await
             .into_iter()
@@ -107,11 +108,11 @@ async fn ky_01_a_retiring_key_stays_until_its_last_token_is_dead_and_then_loses_
 
 #[tokio::test]
 async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
-        bed.db.clock().advance(SERVICE - DAY - HOUR);
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
+        test_app.db.clock().advance(SERVICE - DAY - HOUR);
         assert_eq!(keys.tick().await.unwrap(), []);
-        bed.db.clock().advance(HOUR);
+        test_app.db.clock().advance(HOUR);
         let changes = keys.tick().await.unwrap();
         assert_eq!(
             changes
@@ -121,7 +122,7 @@ async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
             [State::Pending, State::Pending]
         );
         assert_eq!(keys.tick().await.unwrap(), [], "once");
-        bed.db.clock().advance(DAY);
+        test_app.db.clock().advance(DAY);
         keys.tick().await.unwrap();
         assert!(
             changes
@@ -138,8 +139,11 @@ async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
 
 #[tokio::test]
 async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once() {
-    for bed in Bed::all().await {
-        let (one, two) = (open(&bed.copy().await).await, open(&bed.copy().await).await);
+    for test_app in TestApp::all().await {
+        let (one, two) = (
+            open(&test_app.copy().await).await,
+            open(&test_app.copy().await).await,
+        );
         let (a, b, c) = tokio::join!(
             one.rotate(Alg::ES256),
             two.rotate(Alg::ES256),
@@ -147,7 +151,7 @@ async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once(
         );
         let published: Vec<_> = [a, b, c].into_iter().filter_map(Result::unwrap).collect();
         assert_eq!(published.len(), 1);
-        bed.db.clock().advance(DAY);
+        test_app.db.clock().advance(DAY);
         let (a, b) = tokio::join!(one.tick(), two.tick());
         assert_eq!(
             a.unwrap().len() + b.unwrap().len(),
@@ -160,31 +164,34 @@ async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once(
             [signer(&one, Alg::ES256), signer(&two, Alg::ES256)],
             [published[0].clone(), published[0].clone()]
         );
-        assert_eq!(bed.rows().await.len(), 3);
+        assert_eq!(test_app.rows().await.len(), 3);
     }
 }
 
 /// On SQLite the second unit of work cannot even begin before the first has ended.
 #[tokio::test]
 async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_its_key() {
-    for bed in Bed::all()
+    for test_app in TestApp::all()
         .await
         .into_iter()
-        .filter(|bed| bed.db.is_postgres())
+        .filter(|test_app| test_app.db.is_postgres())
     {
-        let keys = open(&bed.db).await;
+        let keys = open(&test_app.db).await;
         let [a, b] = [
             make(Alg::ES256, keys.master()).await.unwrap(),
             make(Alg::ES256, keys.master()).await.unwrap(),
         ];
-        let (first, second) = (bed.db.begin().await.unwrap(), bed.db.begin().await.unwrap());
+        let (first, second) = (
+            test_app.db.begin().await.unwrap(),
+            test_app.db.begin().await.unwrap(),
+        );
         assert!(publish(&first, a).await.unwrap());
         let mut other = std::pin::pin!(publish(&second, b));
         loop {
             tokio::select! {
                 biased;
                 done = &mut other => unreachable!("it did not wait: {done:?}"),
-                waiting = bed.waits_for_lock() => if waiting { break },
+                waiting = test_app.waits_for_lock() => if waiting { break },
             }
         }
         first.commit().await.unwrap();
@@ -194,9 +201,9 @@ async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_i
 
 #[tokio::test]
 async fn ky_04_an_emergency_takes_a_key_out_at_once_and_another_signs_at_once() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
-        let other = open(&bed.copy().await).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
+        let other = open(&test_app.copy().await).await;
         let (stolen, forged) = (signer(&keys, Alg::ES256), token(&keys, Alg::ES256));
         let changes = keys.emergency(&stolen).await.unwrap();
         assert_eq!(changes[0], Change::new(&stolen, State::Compromised));
@@ -215,14 +222,14 @@ async fn ky_04_an_emergency_takes_a_key_out_at_once_and_another_signs_at_once() 
         assert!(!kids(&other).contains(&stolen) && signer(&other, Alg::ES256) == changes[1].kid);
         assert_eq!(keys.emergency(&stolen).await.unwrap(), [], "once");
         assert_eq!(keys.emergency("no such key").await.unwrap(), []);
-        assert_eq!(bed.rows().await.len(), 3);
+        assert_eq!(test_app.rows().await.len(), 3);
     }
 }
 
 #[tokio::test]
 async fn sk_03_in_an_emergency_the_waiting_key_is_the_successor() {
-    for bed in Bed::all().await {
-        let keys = open(&bed.db).await;
+    for test_app in TestApp::all().await {
+        let keys = open(&test_app.db).await;
         let waiting = keys.rotate(Alg::ES256).await.unwrap().unwrap();
         keys.emergency(&signer(&keys, Alg::ES256)).await.unwrap();
         assert_eq!(signer(&keys, Alg::ES256), waiting);
@@ -233,22 +240,22 @@ async fn sk_03_in_an_emergency_the_waiting_key_is_the_successor() {
             waiting,
             "a waiting key goes without touching the active one"
         );
-        assert_eq!(state(&bed, &next).await, State::Compromised);
+        assert_eq!(state(&test_app, &next).await, State::Compromised);
     }
 }
 
 #[tokio::test]
 async fn id_token_hint_is_known_by_a_retired_key_and_long_after_its_end() {
-    let bed = Bed::sqlite().await;
-    let keys = open(&bed.db).await;
+    let test_app = TestApp::sqlite().await;
+    let keys = open(&test_app.db).await;
     let claims = json!({"iss": "us", "aud": "app", "sub": "u", "iat": 1, "exp": 2});
     let hint = keys.sign(Alg::RS256, "JWT", &claims).unwrap();
     keys.rotate(Alg::RS256).await.unwrap();
     for _ in 0..2 {
-        bed.db.clock().advance(DAY);
+        test_app.db.clock().advance(DAY);
         keys.tick().await.unwrap();
     }
-    assert_eq!(state(&bed, &kid_of(&hint)).await, State::Retired);
+    assert_eq!(state(&test_app, &kid_of(&hint)).await, State::Retired);
     assert_eq!(keys.verify_hint(&hint, "us").unwrap()["aud"], "app");
     assert_eq!(
         keys.verify_hint(&hint, "them"),
@@ -324,8 +331,8 @@ impl Seen {
 }
 
 /// A year or so in two copies, one of which polls late, with commands and emergencies at any moment.
-async fn live_through(bed: &Bed, seed: u64, steps: usize) {
-    let (one, two) = (open(&bed.db).await, open(&bed.copy().await).await);
+async fn live_through(test_app: &TestApp, seed: u64, steps: usize) {
+    let (one, two) = (open(&test_app.db).await, open(&test_app.copy().await).await);
     let (mut dice, mut seen) = (Dice(seed), Seen::default());
     seen.exempt.extend(kids(&one));
     seen.look(&one);
@@ -335,7 +342,7 @@ async fn live_through(bed: &Bed, seed: u64, steps: usize) {
             1 => dice.below(4 * 3600),
             _ => dice.below(60 * 3600),
         };
-        bed.db.clock().advance(Duration::from_secs(step));
+        test_app.db.clock().advance(Duration::from_secs(step));
         if step >= 30 {
             two.reload().await.unwrap();
         }
@@ -355,13 +362,13 @@ async fn live_through(bed: &Bed, seed: u64, steps: usize) {
         seen.sign(&two);
         two.reload().await.unwrap();
     }
-    assert!(bed.rows().await.len() > 8, "something happened");
+    assert!(test_app.rows().await.len() > 8, "something happened");
 }
 
 #[tokio::test]
 async fn sk_03_no_key_signs_before_its_lead_and_no_token_outlives_its_key() {
-    for bed in Bed::all().await {
-        live_through(&bed, 20_261_123, 250).await;
+    for test_app in TestApp::all().await {
+        live_through(&test_app, 20_261_123, 250).await;
     }
-    live_through(&Bed::sqlite().await, 7, 250).await;
+    live_through(&TestApp::sqlite().await, 7, 250).await;
 }

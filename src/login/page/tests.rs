@@ -64,9 +64,9 @@ fn all_texts() -> (Texts, Directory) {
     (Texts::load(Some(&directory.0)).unwrap(), directory)
 }
 
-fn sign_in(tongue: &Tongue) -> SignIn<'_> {
+fn sign_in(localizer: &Localizer) -> SignIn<'_> {
     SignIn {
-        tongue,
+        localizer,
         email: "",
         error: None,
         client: Some("Ballet lessons"),
@@ -92,9 +92,9 @@ fn buttons() -> [ProviderButton; 2] {
     })
 }
 
-fn sent(tongue: &Tongue) -> Sent<'_> {
+fn sent(localizer: &Localizer) -> Sent<'_> {
     Sent {
-        tongue,
+        localizer,
         flow: "0199aa00-0000-7000-8000-000000000001",
         email: "ada@example.test",
         error: None,
@@ -111,9 +111,9 @@ fn sent(tongue: &Tongue) -> Sent<'_> {
     }
 }
 
-fn link<'a>(tongue: &'a Tongue, mode: LinkMode<'a>) -> Link<'a> {
+fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> Link<'a> {
     Link {
-        tongue,
+        localizer,
         mode,
         action_path: "/login/link/s3cret",
         form_token: "ft",
@@ -121,44 +121,44 @@ fn link<'a>(tongue: &'a Tongue, mode: LinkMode<'a>) -> Link<'a> {
     }
 }
 
-fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
+fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
     let site = Site::default();
     let refused = SignIn {
-        error: Some(tongue.t("sign-in-error-email")),
+        error: Some(localizer.text("sign-in-error-email")),
         email: "ada@",
         signed_in_as: Some("ada@example.test"),
         limited_to_mail: true,
         client: None,
-        ..sign_in(tongue)
+        ..sign_in(localizer)
     };
     let linking = Linking {
         provider: "Example school",
         account: "ada@school.test",
     };
     let wrong = Sent {
-        error: Some(tongue.t("sent-error-code")),
+        error: Some(localizer.text("sent-error-code")),
         can_resend: false,
-        ..sent(tongue)
+        ..sent(localizer)
     };
     let fault = Error {
-        tongue,
+        localizer,
         status: StatusCode::BAD_REQUEST,
-        title: tongue.t("error-request-title"),
-        message: tongue.t("error-request"),
+        title: localizer.text("error-request-title"),
+        message: localizer.text("error-request"),
         parameter: Some("redirect_uri"),
         next_href: Some("/login"),
         next_label: None,
         reference: Some("7f3a91c2"),
     };
     vec![
-        ("sign_in", show(&sign_in(tongue), site)),
+        ("sign_in", show(&sign_in(localizer), site)),
         ("sign_in_refused", show(&refused, site)),
         (
             "sign_in_providers",
             show(
                 &SignIn {
                     providers: &buttons(),
-                    ..sign_in(tongue)
+                    ..sign_in(localizer)
                 },
                 site,
             ),
@@ -169,26 +169,26 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
                 &SignIn {
                     linking: Some(linking),
                     link: Some("l1nk"),
-                    ..sign_in(tongue)
+                    ..sign_in(localizer)
                 },
                 site,
             ),
         ),
-        ("sent", show(&sent(tongue), site)),
+        ("sent", show(&sent(localizer), site)),
         ("sent_refused", show(&wrong, site)),
         (
             "link_auto",
-            show(&link(tongue, LinkMode::Confirm { auto: true }), site),
+            show(&link(localizer, LinkMode::Confirm { auto: true }), site),
         ),
         (
             "link",
-            show(&link(tongue, LinkMode::Confirm { auto: false }), site),
+            show(&link(localizer, LinkMode::Confirm { auto: false }), site),
         ),
         (
             "link_switch",
             show(
                 &link(
-                    tongue,
+                    localizer,
                     LinkMode::SwitchUser {
                         current: "bea@example.test",
                     },
@@ -200,7 +200,7 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
             "elsewhere",
             show(
                 &Elsewhere {
-                    tongue,
+                    localizer,
                     flow_href: None,
                     restart_href: "/login",
                 },
@@ -211,7 +211,7 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
             "elsewhere_flow",
             show(
                 &Elsewhere {
-                    tongue,
+                    localizer,
                     flow_href: Some("/flow"),
                     restart_href: "/login",
                 },
@@ -222,18 +222,18 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
             "continue",
             show(
                 &Continue {
-                    tongue,
+                    localizer,
                     href: "/account",
                 },
                 site,
             ),
         ),
-        ("signed_in", show(&SignedIn { tongue }, site)),
+        ("signed_in", show(&SignedIn { localizer }, site)),
         (
             "signed_out",
             show(
                 &SignedOut {
-                    tongue,
+                    localizer,
                     next_href: None,
                 },
                 site,
@@ -243,14 +243,14 @@ fn login_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
     ]
 }
 
-fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
+fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
     let site = Site::default();
     let row = |id: &str, device: &str, current| SessionRow {
         id: id.to_owned(),
         device: device.to_owned(),
         current,
-        last_seen: tongue.date_time(entity::Time(1_795_446_485_000)),
-        created: tongue.date_time(entity::Time(1_795_000_000_000)),
+        last_seen: localizer.date_time(entity::Time(1_795_446_485_000)),
+        created: localizer.date_time(entity::Time(1_795_000_000_000)),
         form_token: "ft3".to_owned(),
     };
     let identities = [IdentityRow {
@@ -264,7 +264,7 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
     let account = Account {
         identities: &identities,
         providers: &buttons(),
-        tongue,
+        localizer,
         name: Some("Ada Lovelace"),
         email: "ada@example.test",
         roles: &["coach".to_owned(), "student".to_owned()],
@@ -280,7 +280,7 @@ fn other_pages(tongue: &Tongue) -> Vec<(&'static str, Response)> {
 }
 
 /// The pages for developers are in English.
-fn developer_pages(english: &Tongue) -> Vec<(&'static str, Response)> {
+fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
     let site = Site::default();
     let row = LetterRow {
         id: "1",
@@ -289,7 +289,7 @@ fn developer_pages(english: &Tongue) -> Vec<(&'static str, Response)> {
         received: "now",
     };
     let letter = LetterPage {
-        tongue: english,
+        localizer: english,
         to: "ada@example.test",
         from: "Entree <login@example.test>",
         subject: "Your sign-in",
@@ -313,7 +313,7 @@ fn developer_pages(english: &Tongue) -> Vec<(&'static str, Response)> {
             "mailbox",
             show(
                 &MailboxPage {
-                    tongue: english,
+                    localizer: english,
                     letters: &[row, row],
                 },
                 site,
@@ -323,7 +323,7 @@ fn developer_pages(english: &Tongue) -> Vec<(&'static str, Response)> {
             "mailbox_empty",
             show(
                 &MailboxPage {
-                    tongue: english,
+                    localizer: english,
                     letters: &[],
                 },
                 site,
@@ -365,9 +365,12 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
     let (texts, _directory) = all_texts();
     let keys = crate::web::text::shipped_keys("en");
     for tag in texts.tags() {
-        let tongue = texts.tongue(&tag);
+        let localizer = texts.localizer(&tag);
         let dir = if &*tag == "ar" { "rtl" } else { "ltr" };
-        for (name, response) in login_pages(&tongue).into_iter().chain(other_pages(&tongue)) {
+        for (name, response) in login_pages(&localizer)
+            .into_iter()
+            .chain(other_pages(&localizer))
+        {
             assert_eq!(response.headers()["content-language"], &*tag);
             let headers = response.headers().clone();
             let html = body(response);
@@ -391,7 +394,7 @@ fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
 
 #[test]
 fn developer_pages_render() {
-    let english = Texts::default().tongue("en");
+    let english = Texts::default().localizer("en");
     for (name, response) in developer_pages(&english) {
         let headers = response.headers().clone();
         let html = body(response);
@@ -411,23 +414,23 @@ fn developer_pages_render() {
 
 #[test]
 fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
-    let tongue = Texts::default().tongue("en");
+    let localizer = Texts::default().localizer("en");
     let page = SignIn {
         email: HOSTILE,
         client: Some(HOSTILE),
         txn: Some(HOSTILE),
         signed_in_as: Some(HOSTILE),
-        ..sign_in(&tongue)
+        ..sign_in(&localizer)
     };
     let waiting = Sent {
         email: HOSTILE,
         flow: HOSTILE,
         client: Some(HOSTILE),
         restart_href: HOSTILE,
-        ..sent(&tongue)
+        ..sent(&localizer)
     };
     let fault = Error {
-        tongue: &tongue,
+        localizer: &localizer,
         status: StatusCode::BAD_REQUEST,
         title: HOSTILE.to_owned(),
         message: HOSTILE.to_owned(),
@@ -437,7 +440,7 @@ fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
         reference: Some(HOSTILE),
     };
     let on = Continue {
-        tongue: &tongue,
+        localizer: &localizer,
         href: HOSTILE,
     };
     let site = Site::default();
@@ -456,8 +459,8 @@ fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
 
 #[test]
 fn er_4_the_error_page_names_parameter_and_reference() {
-    let tongue = Texts::default().tongue("en");
-    let (_, response) = login_pages(&tongue)
+    let localizer = Texts::default().localizer("en");
+    let (_, response) = login_pages(&localizer)
         .into_iter()
         .find(|(name, _)| *name == "error")
         .unwrap();
@@ -472,10 +475,10 @@ fn er_4_the_error_page_names_parameter_and_reference() {
 
 #[test]
 fn se_6_forms_are_plain_with_their_ids_paths_and_tokens() {
-    let tongue = Texts::default().tongue("en");
-    let pages: Vec<_> = login_pages(&tongue)
+    let localizer = Texts::default().localizer("en");
+    let pages: Vec<_> = login_pages(&localizer)
         .into_iter()
-        .chain(other_pages(&tongue))
+        .chain(other_pages(&localizer))
         .map(|(name, page)| (name, body(page)))
         .collect();
     let html = |name: &str| &pages.iter().find(|(found, _)| *found == name).unwrap().1;
@@ -538,8 +541,11 @@ fn se_6_forms_are_plain_with_their_ids_paths_and_tokens() {
 #[test]
 fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_waiting_page_run_a_script()
  {
-    let tongue = Texts::default().tongue("en");
-    for (name, response) in login_pages(&tongue).into_iter().chain(other_pages(&tongue)) {
+    let localizer = Texts::default().localizer("en");
+    for (name, response) in login_pages(&localizer)
+        .into_iter()
+        .chain(other_pages(&localizer))
+    {
         let headers = response.headers().clone();
         let policy = headers["content-security-policy"].to_str().unwrap();
         let secret_in_url = name.starts_with("link") || name.starts_with("elsewhere");
@@ -582,8 +588,8 @@ fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_
 
 #[test]
 fn c3_the_link_page_posts_by_itself_only_when_told_to() {
-    let tongue = Texts::default().tongue("en");
-    let html = |mode| body(show(&link(&tongue, mode), Site::default()));
+    let localizer = Texts::default().localizer("en");
+    let html = |mode| body(show(&link(&localizer, mode), Site::default()));
     assert!(html(LinkMode::Confirm { auto: true }).contains(" data-auto>"));
     assert!(!html(LinkMode::Confirm { auto: false }).contains(" data-auto>"));
     assert!(html(LinkMode::Confirm { auto: true }).contains("<button"));
@@ -591,10 +597,10 @@ fn c3_the_link_page_posts_by_itself_only_when_told_to() {
 
 #[test]
 fn c4_elsewhere_has_nothing_that_consumes() {
-    let tongue = Texts::default().tongue("en");
+    let localizer = Texts::default().localizer("en");
     let html = body(show(
         &Elsewhere {
-            tongue: &tongue,
+            localizer: &localizer,
             flow_href: None,
             restart_href: "/login",
         },
@@ -609,10 +615,10 @@ fn c4_elsewhere_has_nothing_that_consumes() {
 
 #[test]
 fn c7_switching_users_asks_and_never_posts_by_itself() {
-    let tongue = Texts::default().tongue("en");
+    let localizer = Texts::default().localizer("en");
     let html = body(show(
         &link(
-            &tongue,
+            &localizer,
             LinkMode::SwitchUser {
                 current: "bea@example.test",
             },
@@ -625,8 +631,8 @@ fn c7_switching_users_asks_and_never_posts_by_itself() {
 
 #[test]
 fn d5_the_code_field_takes_spaces_dashes_and_other_digits() {
-    let tongue = Texts::default().tongue("en");
-    let html = body(show(&sent(&tongue), Site::default()));
+    let localizer = Texts::default().localizer("en");
+    let html = body(show(&sent(&localizer), Site::default()));
     let field = html
         .split("<input")
         .find(|input| input.contains(r#"name="code""#))
@@ -645,11 +651,11 @@ fn d5_the_code_field_takes_spaces_dashes_and_other_digits() {
 
 #[test]
 fn se_7_cw_03_the_continue_page_is_a_200_with_refresh_and_link() {
-    let tongue = Texts::default().tongue("en");
+    let localizer = Texts::default().localizer("en");
     let href = "https://app.example.test/cb?code=a%2Bb&state=x'y";
     let response = show(
         &Continue {
-            tongue: &tongue,
+            localizer: &localizer,
             href,
         },
         Site::default(),
@@ -669,8 +675,8 @@ fn se_7_cw_03_the_continue_page_is_a_200_with_refresh_and_link() {
 
 #[test]
 fn refusals_are_422_and_shown_as_an_alert() {
-    let tongue = Texts::default().tongue("en");
-    for (name, response) in login_pages(&tongue) {
+    let localizer = Texts::default().localizer("en");
+    for (name, response) in login_pages(&localizer) {
         let refused = name.ends_with("_refused");
         assert_eq!(
             refused,
@@ -688,10 +694,10 @@ fn refusals_are_422_and_shown_as_an_alert() {
 
 #[test]
 fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
-    let tongue = Texts::default().tongue("fr");
+    let localizer = Texts::default().localizer("fr");
     for code in [400, 403, 404, 405, 410, 421, 429, 500, 503] {
         let page = Error::of(
-            &tongue,
+            &localizer,
             StatusCode::from_u16(code).unwrap(),
             Some("7f3a91c2"),
         );
@@ -702,7 +708,7 @@ fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
         assert_eq!(page.next_href.is_some(), code < 500);
     }
     assert_eq!(
-        Error::without_cookies(&tongue).status,
+        Error::without_cookies(&localizer).status,
         StatusCode::FORBIDDEN
     );
 }

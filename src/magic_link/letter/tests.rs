@@ -13,7 +13,7 @@ const SHIPPED: [(&str, &str); 2] = [
 const LINK: &str =
     "https://login.example.com/login/link/9TqFzUqDqk0l5vHn2W3xYt6Rb8mKc1sPaEoJdVgLiZM";
 
-fn tongue(tag: &str) -> Tongue {
+fn localizer(tag: &str) -> Localizer {
     Texts::default().pick(tag, "")
 }
 
@@ -51,12 +51,12 @@ fn notice() -> Notice<'static> {
     }
 }
 
-fn all(tongue: &Tongue) -> [Letter; 5] {
-    let about = |what| provider(tongue, &notice(), "Example", what);
-    let (reset, connected) = (access_reset(tongue, &notice()), about("connected"));
+fn all(localizer: &Localizer) -> [Letter; 5] {
+    let about = |what| provider(localizer, &notice(), "Example", what);
+    let (reset, connected) = (access_reset(localizer, &notice()), about("connected"));
     [
-        sign_in(tongue, &full()),
-        no_account(tongue, &notice()),
+        sign_in(localizer, &full()),
+        no_account(localizer, &notice()),
         reset,
         connected,
         about("disconnected"),
@@ -72,7 +72,7 @@ fn d6_the_letter_names_client_device_place_time_and_the_only_domain() {
         } else {
             "Firefox on Linux"
         };
-        for letter in all(&tongue(tag)) {
+        for letter in all(&localizer(tag)) {
             for part in [&letter.text, &letter.html] {
                 for fact in [
                     "Lessons",
@@ -94,7 +94,7 @@ fn d6_the_letter_names_client_device_place_time_and_the_only_domain() {
                 ("someone@example.com", tag)
             );
         }
-        let letter = sign_in(&tongue(tag), &full()).unwrap();
+        let letter = sign_in(&localizer(tag), &full()).unwrap();
         assert!(letter.subject.contains("Lessons"));
         for part in [&letter.text, &letter.html] {
             assert!(
@@ -108,7 +108,7 @@ fn d6_the_letter_names_client_device_place_time_and_the_only_domain() {
 #[test]
 fn d6_neither_subject_nor_first_lines_show_the_code() {
     for (tag, _) in SHIPPED {
-        let letter = sign_in(&tongue(tag), &full()).unwrap();
+        let letter = sign_in(&localizer(tag), &full()).unwrap();
         let words = letter.html.split_once("<body").unwrap().1;
         for shown in [letter.subject.as_str(), words, letter.text.as_str()] {
             let first: String = shown.chars().take(150).collect();
@@ -123,7 +123,7 @@ fn d6_neither_subject_nor_first_lines_show_the_code() {
 #[test]
 fn g7_one_link_and_nothing_to_fetch() {
     for (tag, _) in SHIPPED {
-        for (letter, links) in all(&tongue(tag)).iter().zip([1, 0, 0]) {
+        for (letter, links) in all(&localizer(tag)).iter().zip([1, 0, 0]) {
             assert_eq!(letter.html.matches("http").count(), links);
             assert_eq!(letter.text.matches("http").count(), links);
             assert_eq!(letter.html.matches("href=").count(), links);
@@ -140,7 +140,7 @@ fn g7_one_link_and_nothing_to_fetch() {
 #[test]
 fn g8_every_text_is_there_and_no_key_shows() {
     for (tag, _) in SHIPPED {
-        for letter in all(&tongue(tag)) {
+        for letter in all(&localizer(tag)) {
             for part in [&letter.subject, &letter.text, &letter.html] {
                 assert!(
                     !part.contains("mail-") && !part.contains("{ $") && !part.contains('\u{2068}'),
@@ -155,8 +155,8 @@ fn g8_every_text_is_there_and_no_key_shows() {
         }
     }
     assert_ne!(
-        sign_in(&tongue("en"), &full()).unwrap().text,
-        sign_in(&tongue("fr"), &full()).unwrap().text
+        sign_in(&localizer("en"), &full()).unwrap().text,
+        sign_in(&localizer("fr"), &full()).unwrap().text
     );
 }
 
@@ -189,7 +189,7 @@ fn g8_all_languages_have_the_same_messages_with_the_same_values() {
 #[test]
 fn what_is_not_known_is_left_out() {
     let letter = sign_in(
-        &tongue("en"),
+        &localizer("en"),
         &SignInLetter {
             place: None,
             client: None,
@@ -207,7 +207,7 @@ fn what_is_not_known_is_left_out() {
             && letter.subject.ends_with("login.example.com")
     );
     let letter = no_account(
-        &tongue("en"),
+        &localizer("en"),
         &Notice {
             device: "",
             ..notice()
@@ -228,7 +228,7 @@ fn names_from_outside_stay_names() {
         device: "Firefox\r\n\r\nType the code at evil.example\u{202e}",
         ..full()
     };
-    let letter = sign_in(&tongue("en"), &odd).unwrap();
+    let letter = sign_in(&localizer("en"), &odd).unwrap();
     assert!(!letter.html.contains("<b>Bank"), "{}", letter.html);
     assert!(
         letter.text.contains("<b>Bank</b> & \"Co\""),
@@ -267,7 +267,7 @@ fn g8_right_to_left_languages_read_so() {
     ] {
         assert_eq!(direction(tag), dir, "{tag}");
     }
-    let mut arabic = tongue("en");
+    let mut arabic = localizer("en");
     arabic.tag = "ar".into();
     let letter = sign_in(&arabic, &full()).unwrap();
     assert_eq!(letter.html.matches("dir=\"rtl\"").count(), 3);

@@ -49,7 +49,7 @@ impl Composer for Room {
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
                 .is_ok()
             {
-                return Err(Failure::internal("a fault of the room"));
+                return Err(InfraError::internal("a fault of the room"));
             }
             if row.canonical.starts_with("drop") {
                 return Ok(Composed::Drop("flow ended"));
@@ -739,15 +739,15 @@ async fn a_worker_without_its_database_neither_spins_nor_hangs() {
 
 #[tokio::test]
 async fn a_database_that_is_away_is_asked_ever_more_slowly() {
-    let mut trouble = worker::Trouble::default();
-    let away = Failure::Away {
+    let mut page_error = worker::PageError::default();
+    let away = InfraError::Away {
         what: "database",
         cause: String::new(),
     };
-    let pauses: Vec<u64> = (0..6).map(|_| trouble.again(&away).as_secs()).collect();
+    let pauses: Vec<u64> = (0..6).map(|_| page_error.again(&away).as_secs()).collect();
     assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
-    trouble.over();
-    assert_eq!(trouble.again(&away).as_secs(), 1);
+    page_error.over();
+    assert_eq!(page_error.again(&away).as_secs(), 1);
 }
 
 /// What is written to the log, at its most talkative.

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::{Next, finish, give_back, lease, record, renew};
 use crate::{
     db::Db,
+    error::InfraError,
     mail::{
         Composed, Composer, Letter, Outcome,
         transport::{Transport, Tried},
@@ -33,7 +34,6 @@ use crate::{
         metrics,
         trace::{Span, Tag},
     },
-    web::error::Failure,
 };
 
 /// How often it looks without being woken: another copy may have queued a mail, or a retry may be due.
@@ -73,7 +73,7 @@ impl Worker {
             transport: self.transport,
         });
         let mut trying = JoinSet::new();
-        let mut trouble = Trouble::default();
+        let mut page_error = PageError::default();
         let mut shutdown = pin!(shutdown);
         loop {
             reap(&mut trying);
@@ -81,7 +81,7 @@ impl Worker {
             let pause = match hand.lease(owner, free).await {
                 Ok(rows) => {
                     if free > 0 {
-                        trouble.over();
+                        page_error.over();
                     }
                     for row in rows {
                         let hand = Arc::clone(&hand);
@@ -89,7 +89,7 @@ impl Worker {
                     }
                     None
                 }
-                Err(failure) => Some(trouble.again(&failure)),
+                Err(failure) => Some(page_error.again(&failure)),
             };
             let full = trying.len() >= concurrency;
             tokio::select! {
@@ -128,10 +128,10 @@ fn reap(trying: &mut JoinSet<()>) {
 
 /// A fault that lasts: said at its beginning and its end, with pauses that grow.
 #[derive(Default)]
-pub(super) struct Trouble(Option<Duration>);
+pub(super) struct PageError(Option<Duration>);
 
-impl Trouble {
-    pub(super) fn again(&mut self, failure: &Failure) -> Duration {
+impl PageError {
+    pub(super) fn again(&mut self, failure: &InfraError) -> Duration {
         if self.0.is_none() {
             tracing::warn!(%failure, "outbox out of reach; trying again ever more slowly");
         }
@@ -155,7 +155,7 @@ struct Hand {
 }
 
 impl Hand {
-    async fn lease(&self, owner: Uuid, most: usize) -> Result<Vec<Model>, Failure> {
+    async fn lease(&self, owner: Uuid, most: usize) -> Result<Vec<Model>, InfraError> {
         if most == 0 {
             Ok(Vec::new())
         } else {
@@ -194,7 +194,7 @@ impl Hand {
     }
 
     /// The letter and its reference, with the hashes of its secrets committed; `None` if there is nothing to send.
-    async fn compose(&self, row: &Model) -> Result<Option<(Letter, Uuid)>, Failure> {
+    async fn compose(&self, row: &Model) -> Result<Option<(Letter, Uuid)>, InfraError> {
         let tx = self.db.begin().await?;
         if !renew(&tx, row).await? {
             return Ok(None);
@@ -220,7 +220,7 @@ impl Hand {
 
     /// It could not be composed: nothing was sent, and a later try may do better. If even this cannot be written, the
     /// lease runs out.
-    async fn postpone(&self, row: &Model, failure: &Failure) {
+    async fn postpone(&self, row: &Model, failure: &InfraError) {
         if failure.is_passing() {
             tracing::warn!(outbox = %row.id, %failure, "mail not composed");
         } else {
@@ -253,7 +253,7 @@ impl Hand {
         row: &Model,
         reference: Option<Uuid>,
         tried: &Tried,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), InfraError> {
         let tx = self.db.begin().await?;
         let next = record(&tx, row, tried).await?;
         // Also when the row is another's by now: this letter's secrets had this outcome, whatever became of the row.

@@ -13,11 +13,11 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     login::{
+        context::{Form, RequestContext, see_other},
         flow,
+        page_error::{self, PageError},
         pending::{self, Pending},
         resume::{RESUME_PATH, flow_id, request_of},
-        trouble::{self, Trouble},
-        visit::{Form, Visit, see_other},
     },
     oauth::{
         claims_request::wanted,
@@ -37,28 +37,28 @@ pub fn path(handle: &Plain) -> String {
     format!("/consent?txn={}", handle.to_text())
 }
 
-fn handle(params: &Params) -> Result<Plain, Trouble> {
-    Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)
+fn handle(params: &Params) -> Result<Plain, PageError> {
+    Plain::parse(params.needed("txn", 43)?).ok_or(PageError::Expired)
 }
 
 /// `GET /consent`.
 #[handler]
 pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let mut visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let mut context = RequestContext::of(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = handle(&params)?;
-        let pending = pending::look(&app.tickets, &handle, visit.asker())
+        let pending = pending::look(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(Trouble::Expired)?;
-        visit.tongue = app
+            .ok_or(PageError::Expired)?;
+        context.localizer = app
             .texts
-            .pick(&pending.ui_locales, &visit.caller.accept_language);
-        let asked = restore(&pending, &visit)?;
+            .pick(&pending.ui_locales, &context.caller.accept_language);
+        let asked = restore(&pending, &context)?;
         // Only a request that needs nothing but consent is decided here: one that waits for a sign-in, or for a fresher
         // proof, goes where it is looked at again.
-        let current = visit.current.as_ref();
-        let consented = super::is_consented(app, &visit, &asked).await?;
+        let current = context.current.as_ref();
+        let consented = super::is_consented(app, &context, &asked).await?;
         let (Next::Consent, Some(current)) =
             (next(&asked, current, consented, app.clock().now()), current)
         else {
@@ -74,15 +74,15 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
         let scopes: Vec<&str> = wanted.split_ascii_whitespace().collect();
         let txn = handle.to_text();
         let page = Consent {
-            tongue: &visit.tongue,
+            localizer: &context.localizer,
             client: &asked.client.name,
             email: email.as_deref().unwrap_or_default(),
             first_party: asked.client.first_party,
             scopes: &scopes,
             txn: &txn,
-            form_token: &visit.form_token(app, "consent", &bound_to(&txn, current)),
+            form_token: &context.form_token(app, "consent", &bound_to(&txn, current)),
         };
-        Ok(visit.answer(show(&page, visit.site_of(Some(&asked.client.client_id)))))
+        Ok(context.answer(show(&page, context.site_of(Some(&asked.client.client_id)))))
     })
     .await
 }
@@ -92,40 +92,43 @@ fn bound_to(txn: &str, current: &Current) -> String {
     format!("{txn} {}", current.user.id)
 }
 
-fn restore<'a>(pending: &Pending, visit: &'a Visit) -> Result<AuthorizeRequest<'a>, Trouble> {
+fn restore<'a>(
+    pending: &Pending,
+    context: &'a RequestContext,
+) -> Result<AuthorizeRequest<'a>, PageError> {
     // A handle of something else that waits is no request.
-    let stored = serde_json::from_str(&pending.request).map_err(|_| Trouble::Expired)?;
-    AuthorizeRequest::restore(stored, &visit.config).ok_or(Trouble::Request("redirect_uri"))
+    let stored = serde_json::from_str(&pending.request).map_err(|_| PageError::Expired)?;
+    AuthorizeRequest::restore(stored, &context.config).ok_or(PageError::Request("redirect_uri"))
 }
 
 /// `POST /consent`.
 #[handler]
 pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "decision", "form_token"])?;
         let handle = handle(&params)?;
-        let current = visit.current.as_ref().ok_or(Trouble::Stale)?;
-        let context = bound_to(&handle.to_text(), current);
+        let current = context.current.as_ref().ok_or(PageError::Stale)?;
+        let form_context = bound_to(&handle.to_text(), current);
         let form = Form {
             params: &params,
             name: "consent",
-            context: &context,
+            context: &form_context,
             allow_null_origin: false,
         };
-        visit.check_form(app, request, &form)?;
+        context.check_form(app, request, &form)?;
         let allowed = params.one("decision")? == Some("allow");
-        let pending = pending::look(&app.tickets, &handle, visit.asker())
+        let pending = pending::look(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(Trouble::Expired)?;
-        let mut asked = restore(&pending, &visit)?;
+            .ok_or(PageError::Expired)?;
+        let mut asked = restore(&pending, &context)?;
         let answer = if allowed {
-            allow(app, &visit, &mut asked, current).await?
+            allow(app, &context, &mut asked, current).await?
         } else {
-            refused(app, &visit, &asked)
+            refused(app, &context, &asked)
         };
-        super::taken(app, &visit, &handle, answer).await
+        super::taken(app, &context, &handle, answer).await
     })
     .await
 }
@@ -133,72 +136,72 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
 /// Consent is remembered, and the request answered: if consent was all that it needed.
 async fn allow(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     asked: &mut AuthorizeRequest<'_>,
     current: &Current,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let tx = app.db.begin().await?;
     let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
     consent_store::allow(&tx, &current.user, &asked.client.client_id, &wanted).await?;
     tx.commit().await?;
     asked.stored.prompt.consent = false;
     match next(asked, Some(current), true, app.clock().now()) {
-        Next::Code(current) => respond::code(app, visit, asked, current, Leave::ByPage).await,
-        _ => super::proceed(app, visit, asked.clone(), Leave::ByPage).await,
+        Next::Code(current) => respond::code(app, context, asked, current, Leave::ByPage).await,
+        _ => super::proceed(app, context, asked.clone(), Leave::ByPage).await,
     }
 }
 
-fn refused(app: &App, visit: &Visit, asked: &AuthorizeRequest<'_>) -> Response {
+fn refused(app: &App, context: &RequestContext, asked: &AuthorizeRequest<'_>) -> Response {
     let error = OauthError::new(Code::AccessDenied, "The person did not allow it.");
-    respond::error(app, visit, &asked.redirect, error, Leave::ByPage)
+    respond::error(app, context, &asked.redirect, error, Leave::ByPage)
 }
 
 /// `POST /oauth2/authorize/cancel`, from the sign-in page or from the page that waits for a mail.
 #[handler]
 pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "flow", "form_token"])?;
-        let context = params
+        let form_context = params
             .one("txn")?
             .or(params.one("flow")?)
             .unwrap_or_default();
         let form = Form {
             params: &params,
             name: "cancel",
-            context,
+            context: form_context,
             allow_null_origin: false,
         };
-        visit.check_form(app, request, &form)?;
+        context.check_form(app, request, &form)?;
         if params.has("flow") {
-            return turn_back(app, &visit, flow_id(&params)?).await;
+            return turn_back(app, &context, flow_id(&params)?).await;
         }
         let handle = handle(&params)?;
-        let pending = pending::look(&app.tickets, &handle, visit.asker())
+        let pending = pending::look(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(Trouble::Expired)?;
-        let answer = refused(app, &visit, &restore(&pending, &visit)?);
+            .ok_or(PageError::Expired)?;
+        let answer = refused(app, &context, &restore(&pending, &context)?);
         // The handle may be a copy's: a sign-in that is under way with another one must not answer as well.
         if !pending::claim_origin(&app.tickets, &pending).await? {
-            return Err(Trouble::Expired);
+            return Err(PageError::Expired);
         }
-        super::taken(app, &visit, &handle, answer).await
+        super::taken(app, &context, &handle, answer).await
     })
     .await
 }
 
 /// A mail is on its way, and the person would rather go back: its link is worth nothing any more, and the client hears of
 /// it, unless another sign-in with the same request has answered already.
-async fn turn_back(app: &App, visit: &Visit, id: Uuid) -> Result<Response, Trouble> {
-    let flow = flow::held(app.db.read(), id, &visit.holder())
+async fn turn_back(app: &App, context: &RequestContext, id: Uuid) -> Result<Response, PageError> {
+    let flow = flow::held(app.db.read(), id, &context.holder())
         .await?
-        .ok_or(Trouble::Expired)?;
-    let pending = request_of(&flow)?.ok_or(Trouble::Expired)?;
-    let asked = restore(&pending, visit)?;
+        .ok_or(PageError::Expired)?;
+    let pending = request_of(&flow)?.ok_or(PageError::Expired)?;
+    let asked = restore(&pending, context)?;
     let tx = app.db.begin().await?;
     if !flow::abandon(&tx, flow.id).await? {
-        return Err(Trouble::Expired);
+        return Err(PageError::Expired);
     }
     let event = Event::new(Kind::MagicLinkRefused)
         .reason("turned_back")
@@ -206,7 +209,7 @@ async fn turn_back(app: &App, visit: &Visit, id: Uuid) -> Result<Response, Troub
         .address(&flow.address_key);
     let event = event
         .client(flow.client_id.as_deref())
-        .caller(&visit.caller.network, &visit.caller.request_id);
+        .caller(&context.caller.network, &context.caller.request_id);
     event.record(&tx).await?;
     tx.commit().await?;
     // After it: a link that was quicker goes on with the request. With the store away nobody else can answer it.
@@ -214,7 +217,7 @@ async fn turn_back(app: &App, visit: &Visit, id: Uuid) -> Result<Response, Troub
         .await
         .unwrap_or(true)
     {
-        return Ok(refused(app, visit, &asked));
+        return Ok(refused(app, context, &asked));
     }
-    Err(Trouble::Expired)
+    Err(PageError::Expired)
 }

@@ -16,11 +16,12 @@ use self::{
 use crate::{
     app::App,
     config::{ClientAuth, check::is_loopback},
+    error::InfraError,
     limit,
     login::{
+        context::{RequestContext, see_other},
+        page_error::{self, PageError},
         pending::{self, Pending},
-        trouble::{self, Trouble},
-        visit::{Visit, see_other},
     },
     oauth::{
         claims_request::wanted,
@@ -30,21 +31,25 @@ use crate::{
     },
     secret::Plain,
     session,
-    web::{error::Failure, params::Params},
+    web::params::Params,
 };
 
 /// `GET /oauth2/authorize`.
 #[handler]
 pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = posted::params(app, request).await?;
-        match AuthorizeRequest::parse(&params, &visit.config, app, app.clock().now()) {
-            Ok(asked) => proceed(app, &visit, asked, Leave::ByRedirect).await,
-            Err(Rejected::Page(parameter)) => Err(Trouble::Request(parameter)),
-            Err(Rejected::Redirect(back, error)) => {
-                Ok(respond::error(app, &visit, &back, error, Leave::ByRedirect))
-            }
+        match AuthorizeRequest::parse(&params, &context.config, app, app.clock().now()) {
+            Ok(asked) => proceed(app, &context, asked, Leave::ByRedirect).await,
+            Err(Rejected::Page(parameter)) => Err(PageError::Request(parameter)),
+            Err(Rejected::Redirect(back, error)) => Ok(respond::error(
+                app,
+                &context,
+                &back,
+                error,
+                Leave::ByRedirect,
+            )),
         }
     })
     .await
@@ -53,7 +58,7 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
 /// `POST /oauth2/authorize`: a cross-site POST brings no Lax cookie, so it goes on as our own GET (AZ-1).
 #[handler]
 pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    trouble::page(
+    page_error::page(
         app,
         request,
         posted::keep(app, request, body, "/oauth2/authorize"),
@@ -64,20 +69,20 @@ pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body
 /// `GET /oauth2/authorize/resume`: the person has signed in; the request that waited goes on, once.
 #[handler]
 pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
-    trouble::page(app, request, async {
-        let visit = Visit::of(app, request, "").await?;
+    page_error::page(app, request, async {
+        let context = RequestContext::of(app, request, "").await?;
         let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(Trouble::Expired)?;
-        let pending = pending::look(&app.tickets, &handle, visit.asker())
+        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::Expired)?;
+        let pending = pending::look(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(Trouble::Expired)?;
+            .ok_or(PageError::Expired)?;
         // A handle of something else that waits is no request.
-        let stored = serde_json::from_str(&pending.request).map_err(|_| Trouble::Expired)?;
+        let stored = serde_json::from_str(&pending.request).map_err(|_| PageError::Expired)?;
         // The configuration may have changed since: what is no longer registered is no longer answered.
-        let asked = AuthorizeRequest::restore(stored, &visit.config)
-            .ok_or(Trouble::Request("redirect_uri"))?;
-        let answer = proceed(app, &visit, asked, Leave::ByRedirect).await?;
-        taken(app, &visit, &handle, answer).await
+        let asked = AuthorizeRequest::restore(stored, &context.config)
+            .ok_or(PageError::Request("redirect_uri"))?;
+        let answer = proceed(app, &context, asked, Leave::ByRedirect).await?;
+        taken(app, &context, &handle, answer).await
     })
     .await
 }
@@ -86,41 +91,41 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
 /// a code that is not sent is worth nothing.
 async fn taken(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     handle: &Plain,
     answer: Response,
-) -> Result<Response, Trouble> {
-    pending::take(&app.tickets, handle, visit.asker())
+) -> Result<Response, PageError> {
+    pending::take(&app.tickets, handle, context.requester())
         .await?
         .map(|_| answer)
-        .ok_or(Trouble::Expired)
+        .ok_or(PageError::Expired)
 }
 
 async fn proceed(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     mut asked: AuthorizeRequest<'_>,
     leave: Leave,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let now = app.clock().now();
-    let consented = is_consented(app, visit, &asked).await?;
-    match next(&asked, visit.current.as_ref(), consented, now) {
+    let consented = is_consented(app, context, &asked).await?;
+    match next(&asked, context.current.as_ref(), consented, now) {
         Next::Code(current) => {
             session::seen(app.db.pool(), &current.session, now).await?;
-            respond::code(app, visit, &asked, current, leave).await
+            respond::code(app, context, &asked, current, leave).await
         }
-        Next::Refuse(error) => Ok(respond::error(app, visit, &asked.redirect, error, leave)),
+        Next::Refuse(error) => Ok(respond::error(app, context, &asked.redirect, error, leave)),
         Next::Consent => {
-            let handle = park(app, visit, &asked, false).await?;
-            Ok(visit.answer(see_other(&consent::path(&handle))))
+            let handle = park(app, context, &asked, false).await?;
+            Ok(context.answer(see_other(&consent::path(&handle))))
         }
         Next::SignIn { fresh } => {
-            asked.stored.proven_before = visit
+            asked.stored.proven_before = context
                 .current
                 .as_ref()
                 .map(|current| current.session.auth_time);
-            let handle = park(app, visit, &asked, fresh).await?;
-            Ok(visit.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
+            let handle = park(app, context, &asked, fresh).await?;
+            Ok(context.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
         }
     }
 }
@@ -129,10 +134,10 @@ async fn proceed(
 /// anything that runs on the person's machine, somebody must have seen a page either way.
 async fn is_consented(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     asked: &AuthorizeRequest<'_>,
-) -> Result<bool, Trouble> {
-    let Some(current) = &visit.current else {
+) -> Result<bool, PageError> {
+    let Some(current) = &context.current else {
         return Ok(false);
     };
     if goes_to_the_device(app, asked) && !next::is_new(asked, current) {
@@ -163,14 +168,14 @@ fn goes_to_the_device(app: &App, asked: &AuthorizeRequest<'_>) -> bool {
 /// Parks a request, under a budget of the asker's network: each takes room in the ticket store, and anybody may ask.
 async fn park(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     asked: &AuthorizeRequest<'_>,
     fresh: bool,
-) -> Result<Plain, Trouble> {
+) -> Result<Plain, PageError> {
     if let Some(wait) =
-        limit::authorize(&app.tickets, visit.caller.ip, &visit.config.limits).await?
+        limit::authorize(&app.tickets, context.caller.ip, &context.config.limits).await?
     {
-        return Err(Trouble::Busy(wait));
+        return Err(PageError::Busy(wait));
     }
     let pending = Pending {
         client_id: asked.client.client_id.clone(),
@@ -179,11 +184,17 @@ async fn park(
         mail_only: next::wants_mail(asked),
         login_hint: asked.stored.login_hint.clone(),
         ui_locales: asked.stored.ui_locales.clone(),
-        request: serde_json::to_string(&asked.stored).map_err(Failure::internal)?,
+        request: serde_json::to_string(&asked.stored).map_err(InfraError::internal)?,
         origin: None,
         room: pending::Room::default(),
     };
-    Ok(pending::park(&app.tickets, visit.pre.hash(), visit.session_id(), &pending).await?)
+    Ok(pending::park(
+        &app.tickets,
+        context.pre.hash(),
+        context.session_id(),
+        &pending,
+    )
+    .await?)
 }
 
 impl Hints for App {

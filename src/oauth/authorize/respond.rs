@@ -13,12 +13,13 @@ use super::request::{AuthorizeRequest, Back, Mode};
 use crate::{
     app::App,
     clock::Time,
-    login::{Trouble, Visit, page::Continue},
+    error::InfraError,
+    login::{PageError, RequestContext, page::Continue},
     oauth::{error::OauthError, page::FormPost},
     secret::{Plain, public_id},
     session::Current,
     ticket::Kind,
-    web::{error::Failure, page::show},
+    web::page::show,
 };
 
 /// What a code stands for (AZ-17). It is kept sealed in the ticket store.
@@ -70,11 +71,11 @@ pub enum Leave {
 /// If the ticket store is away.
 pub async fn code(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     asked: &AuthorizeRequest<'_>,
     current: &Current,
     leave: Leave,
-) -> Result<Response, Trouble> {
+) -> Result<Response, PageError> {
     let code = Plain::generate();
     let grant = CodeGrant {
         grant: public_id(),
@@ -91,18 +92,18 @@ pub async fn code(
         amr: current.session.amr.clone(),
         identity: current.session.identity_id,
     };
-    let value = serde_json::to_vec(&grant).map_err(Failure::internal)?;
-    let life = Duration::from_secs(asked.client.lives(&visit.config.token).code_seconds);
+    let value = serde_json::to_vec(&grant).map_err(InfraError::internal)?;
+    let life = Duration::from_secs(asked.client.lives(&context.config.token).code_seconds);
     if !app
         .tickets
         .issue(Kind::Code, &code.hash(), &value, life)
         .await?
     {
-        return Err(Failure::internal("a fresh 256-bit code was taken").into());
+        return Err(InfraError::internal("a fresh 256-bit code was taken").into());
     }
     Ok(send(
         app,
-        visit,
+        context,
         &asked.redirect,
         &[("code", &code.to_text())],
         leave,
@@ -111,26 +112,38 @@ pub async fn code(
 
 /// Sends an error to the client (AZ-16: nothing but error, error_description, state, iss).
 #[must_use]
-pub fn error(app: &App, visit: &Visit, back: &Back, error: OauthError, leave: Leave) -> Response {
+pub fn error(
+    app: &App,
+    context: &RequestContext,
+    back: &Back,
+    error: OauthError,
+    leave: Leave,
+) -> Response {
     let description = error.description();
     let fields = [
         ("error", error.code.name()),
         ("error_description", &description),
     ];
-    send(app, visit, back, &fields, leave)
+    send(app, context, back, &fields, leave)
 }
 
-fn send(app: &App, visit: &Visit, back: &Back, answer: &[(&str, &str)], leave: Leave) -> Response {
+fn send(
+    app: &App,
+    context: &RequestContext,
+    back: &Back,
+    answer: &[(&str, &str)],
+    leave: Leave,
+) -> Response {
     let mut fields = answer.to_vec();
     if let Some(state) = &back.state {
         fields.push(("state", state));
     }
     fields.push(("iss", &app.public_url));
-    let site = visit.site_of(Some(&back.client_id));
+    let site = context.site_of(Some(&back.client_id));
     let response = match (back.mode, leave) {
         (Mode::FormPost, _) => show(
             &FormPost {
-                tongue: &visit.tongue,
+                localizer: &context.localizer,
                 action: back.uri.as_str(),
                 fields: &fields,
             },
@@ -138,14 +151,14 @@ fn send(app: &App, visit: &Visit, back: &Back, answer: &[(&str, &str)], leave: L
         ),
         (Mode::Query, Leave::ByPage) => show(
             &Continue {
-                tongue: &visit.tongue,
+                localizer: &context.localizer,
                 href: &back.uri.with(&fields),
             },
             site,
         ),
         (Mode::Query, Leave::ByRedirect) => redirect(&back.uri.with(&fields)),
     };
-    visit.answer(response)
+    context.answer(response)
 }
 
 fn redirect(location: &str) -> Response {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::oauth::bed::{self, API, Bed, ISSUER, SECRET, VERIFIER, claims, exchange, refreshing};
+use crate::oauth::test_app::{
+    self, API, ISSUER, SECRET, TestApp, VERIFIER, claims, exchange, refreshing,
+};
 
 const CREDENTIALS: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 
@@ -112,20 +114,20 @@ fn naming<'a>(form: Vec<(&'a str, &'a str)>, resources: &[&'a str]) -> Vec<(&'a 
 
 #[tokio::test]
 async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     for id in ["third", "basic"] {
-        bed.configure(id, |client| client.resources = vec![SECOND.to_owned()]);
+        test_app.configure(id, |client| client.resources = vec![SECOND.to_owned()]);
     }
     let scope = "openid offline_access";
-    let audience = |answer: &bed::Answer| {
+    let audience = |answer: &test_app::Answer| {
         claims(&answer.text("access_token"))["aud"]
             .as_str()
             .unwrap()
             .to_owned()
     };
-    let post = async |form: Vec<(&str, &str)>| bed.post("/oauth2/token", None, &form).await;
+    let post = async |form: Vec<(&str, &str)>| test_app.post("/oauth2/token", None, &form).await;
 
-    let code = bed.code("third", scope, Some(VERIFIER)).await;
+    let code = test_app.code("third", scope, Some(VERIFIER)).await;
     for bad in [
         &["https://other.example"][..],
         &[API, SECOND],
@@ -141,8 +143,13 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
         SECOND,
         "nothing was consumed, and what is registered may be chosen"
     );
-    assert_eq!(bed.userinfo(&first.text("access_token")).await.status, 200);
-    let next = bed.refresh("third", &first.text("refresh_token")).await;
+    assert_eq!(
+        test_app.userinfo(&first.text("access_token")).await.status,
+        200
+    );
+    let next = test_app
+        .refresh("third", &first.text("refresh_token"))
+        .await;
     assert_eq!(audience(&next), API, "named nothing: the default");
     let token = next.text("refresh_token");
     let refused = post(naming(
@@ -154,7 +161,7 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
     let next = post(naming(refreshing("third", &token), &[SECOND])).await;
     assert_eq!(audience(&next), SECOND);
 
-    let narrow = bed
+    let narrow = test_app
         .code_for("third", scope, Some(VERIFIER), Some(SECOND))
         .await;
     assert_eq!(
@@ -170,7 +177,7 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
         SECOND,
         "what the request named is the default"
     );
-    bed.configure("third", |client| client.resources.clear());
+    test_app.configure("third", |client| client.resources.clear());
     let withdrawn = post(naming(
         refreshing("third", &narrow.text("refresh_token")),
         &[SECOND],
@@ -182,19 +189,23 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
         "no longer the client's"
     );
     assert_eq!(
-        audience(&bed.refresh("third", &narrow.text("refresh_token")).await),
+        audience(
+            &test_app
+                .refresh("third", &narrow.text("refresh_token"))
+                .await
+        ),
         API
     );
 
     let basic = Some(("basic", SECRET));
     for (named, expected) in [(&[][..], API), (&[SECOND], SECOND), (&[ISSUER], ISSUER)] {
-        let own = bed
+        let own = test_app
             .post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), named))
             .await;
         assert_eq!(audience(&own), expected);
     }
     for bad in [&["https://other.example"][..], &[API, SECOND]] {
-        let refused = bed
+        let refused = test_app
             .post("/oauth2/token", basic, &naming(CREDENTIALS.to_vec(), bad))
             .await;
         assert_eq!(refused.error(), (400, "invalid_target"), "{bad:?}");
@@ -203,19 +214,19 @@ async fn az_23_each_access_token_is_for_one_audience_that_was_granted() {
 
 #[tokio::test]
 async fn az_6_scopes_of_apis_are_carried_and_the_admin_scope_needs_the_role() {
-    let bed = Bed::new().await;
-    bed.configure("third", |client| {
+    let test_app = TestApp::new().await;
+    test_app.configure("third", |client| {
         client.scopes.push("entree:admin".to_owned())
     });
     let scope = "openid lessons:read lessons:write entree:admin";
-    let answer = bed.tokens("third", scope).await;
+    let answer = test_app.tokens("third", scope).await;
     assert_eq!(answer.body["scope"], "openid lessons:read");
     assert_eq!(
         claims(&answer.text("access_token"))["scope"],
         "openid lessons:read"
     );
-    bed.sql("UPDATE users SET roles = 'admin coach'").await;
-    let answer = bed.tokens("third", scope).await;
+    test_app.sql("UPDATE users SET roles = 'admin coach'").await;
+    let answer = test_app.tokens("third", scope).await;
     assert_eq!(
         claims(&answer.text("access_token"))["scope"],
         "openid lessons:read entree:admin"

@@ -100,11 +100,11 @@ pub enum Doubt {
     /// It may be right, and nobody can tell for so long: the client may come again with a new one.
     Later(Duration),
     /// Something of ours is away.
-    Ours(crate::web::error::Failure),
+    Ours(crate::error::InfraError),
 }
 
-impl From<crate::web::error::Failure> for Doubt {
-    fn from(failure: crate::web::error::Failure) -> Self {
+impl From<crate::error::InfraError> for Doubt {
+    fn from(failure: crate::error::InfraError) -> Self {
         Self::Ours(failure)
     }
 }

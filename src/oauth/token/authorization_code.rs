@@ -11,6 +11,7 @@ use crate::{
     client::VerifiedRedirect,
     clock::Time,
     config::{Client, Config},
+    error::InfraError,
     oauth::{
         authorize::respond::CodeGrant,
         claims_request::wanted,
@@ -26,7 +27,7 @@ use crate::{
     session::{self, Current, Session},
     ticket::{Claim, Kind},
     user::identity,
-    web::{caller::Caller, error::Failure, params::Params},
+    web::{caller::Caller, params::Params},
 };
 
 /// How long a spent code is remembered (RD-04).
@@ -107,7 +108,7 @@ pub async fn exchange(
         code_challenge: grant.code_challenge.clone(),
         at: app.clock().now(),
     };
-    let tombstone = serde_json::to_vec(&spent).map_err(Failure::internal)?;
+    let tombstone = serde_json::to_vec(&spent).map_err(InfraError::internal)?;
     match app
         .tickets
         .claim(Kind::Code, &code, &tombstone, TOMBSTONE)

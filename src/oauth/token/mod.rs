@@ -16,8 +16,9 @@ use super::{
 use crate::{
     app::App,
     config::{Client, GrantType},
+    error::InfraError,
     telemetry::metrics,
-    web::{caller::Caller, error::Failure, params::Params},
+    web::{caller::Caller, params::Params},
 };
 
 /// Every parameter that means something here.
@@ -97,7 +98,7 @@ async fn answer(
             }
         };
     metrics::tokens(grant, &client.client_id);
-    serde_json::to_value(tokens).map_err(|error| Failure::internal(error).into())
+    serde_json::to_value(tokens).map_err(|error| InfraError::internal(error).into())
 }
 
 /// RFC 6749 §5.2: `unauthorized_client` for a grant that the client is not registered for (TK-8).

@@ -12,6 +12,7 @@ use crate::{
     clock::Time,
     config::{self, Client, Config},
     db::Tx,
+    error::InfraError,
     oauth::{
         claims_request::wanted,
         consent_store,
@@ -24,7 +25,7 @@ use crate::{
     },
     secret::Hash,
     session,
-    web::{caller::Caller, error::Failure, params::Params},
+    web::{caller::Caller, params::Params},
 };
 
 /// How long the token before the current one is answered with the current one (RF-7).
@@ -169,7 +170,7 @@ async fn rotate(
     lives: &config::Token,
     tx: &Tx,
     grant: &Grant,
-) -> Result<RefreshToken, Failure> {
+) -> Result<RefreshToken, InfraError> {
     let next = RefreshToken::generate(grant.id, grant.generation.saturating_add(1));
     let rotation = Rotation {
         hash: next.secret.hash().to_column(),
@@ -179,7 +180,7 @@ async fn rotate(
     if grant_store::rotate(tx, grant, rotation).await? {
         return Ok(next);
     }
-    Err(Failure::Conflict(
+    Err(InfraError::Conflict(
         "a refresh family changed under its lock".to_owned(),
     ))
 }
@@ -195,7 +196,7 @@ async fn end_family(
     grant: &Grant,
     client: &Client,
     caller: &Caller,
-) -> Result<OauthError, Failure> {
+) -> Result<OauthError, InfraError> {
     grant_store::revoke(&tx, grant.id).await?;
     Event::new(Kind::TokenRefused)
         .reason("refresh_token_reused")

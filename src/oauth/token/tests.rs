@@ -7,15 +7,15 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::http::{HeaderValue, header};
 use serde_json::json;
 
-use crate::oauth::bed::{
-    self, API, Bed, ISSUER, ODD, SECRET, VERIFIER, claims, exchange, form_request, refreshing,
+use crate::oauth::test_app::{
+    self, API, ISSUER, ODD, SECRET, TestApp, VERIFIER, claims, exchange, form_request, refreshing,
 };
 
 const CREDENTIALS: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 
 #[tokio::test]
 async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     let basic = Some(("basic", SECRET));
     let with = |more: &[(&'static str, &'static str)]| [CREDENTIALS.as_slice(), more].concat();
     let post = with(&[("client_id", "post"), ("client_secret", SECRET)]);
@@ -139,7 +139,7 @@ async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
         ),
     ];
     for (what, basic, form, expected) in table {
-        let answer = bed.post("/oauth2/token", basic, &form).await;
+        let answer = test_app.post("/oauth2/token", basic, &form).await;
         assert_eq!(answer.error(), expected, "{what}: {answer:?}");
         assert_eq!(
             answer.header(header::CACHE_CONTROL),
@@ -159,11 +159,11 @@ async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
 
 #[tokio::test]
 async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_limited() {
-    let bed = Bed::new().await;
-    let wrong = bed
+    let test_app = TestApp::new().await;
+    let wrong = test_app
         .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
         .await;
-    let unknown = bed
+    let unknown = test_app
         .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
         .await;
     assert_eq!(
@@ -171,7 +171,7 @@ async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_
         (unknown.status, &unknown.body, &unknown.headers)
     );
     for path in ["/oauth2/revoke", "/oauth2/introspect"] {
-        let there = bed
+        let there = test_app
             .post(path, Some(("basic", "wrong")), &[("token", "x")])
             .await;
         assert_eq!(
@@ -183,28 +183,31 @@ async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_
     let mut told = BTreeSet::new();
     for _ in 0..40 {
         told.insert(
-            bed.post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+            test_app
+                .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
                 .await
                 .status
                 .as_u16(),
         );
     }
     assert_eq!(told, BTreeSet::from([401, 429]));
-    let limited = bed
+    let limited = test_app
         .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
         .await;
     assert_eq!(limited.status, 429);
     let wait: u64 = limited.header(header::RETRY_AFTER).parse().unwrap();
     assert!((1..=60).contains(&wait));
     assert_eq!(
-        bed.post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
+        test_app
+            .post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
             .await
             .status,
         200
     );
-    bed.advance(61);
+    test_app.advance(61);
     assert_eq!(
-        bed.post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+        test_app
+            .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
             .await
             .status,
         401
@@ -213,7 +216,7 @@ async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_
 
 #[tokio::test]
 async fn ca_1_malformed_headers_are_refused() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     let good = STANDARD.encode(format!("basic:{SECRET}"));
     for (value, status) in [
         (format!("Basic {good}"), 200),
@@ -230,7 +233,7 @@ async fn ca_1_malformed_headers_are_refused() {
             header::AUTHORIZATION,
             HeaderValue::try_from(&value).unwrap(),
         );
-        assert_eq!(bed.send(request).await.status, status, "{value}");
+        assert_eq!(test_app.send(request).await.status, status, "{value}");
     }
     let mut twice = form_request("/oauth2/token", &CREDENTIALS);
     for _ in 0..2 {
@@ -239,12 +242,12 @@ async fn ca_1_malformed_headers_are_refused() {
             HeaderValue::try_from(format!("Basic {good}")).unwrap(),
         );
     }
-    assert_eq!(bed.send(twice).await.error(), (400, "invalid_request"));
+    assert_eq!(test_app.send(twice).await.error(), (400, "invalid_request"));
 }
 
 #[tokio::test]
 async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_verifier() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     let basic = Some(("basic", SECRET));
     let without = |code: &str| {
         let form = exchange("basic", code)
@@ -258,9 +261,9 @@ async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        bed.post("/oauth2/token", basic, &form).await
+        test_app.post("/oauth2/token", basic, &form).await
     };
-    let code = bed.code("basic", "openid", None).await;
+    let code = test_app.code("basic", "openid", None).await;
     let mut injected = without(&code);
     injected.push(("code_verifier".to_owned(), VERIFIER.to_owned()));
     assert_eq!(
@@ -273,7 +276,7 @@ async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_
         200,
         "and nothing was consumed"
     );
-    let code = bed.code("basic", "openid", Some(VERIFIER)).await;
+    let code = test_app.code("basic", "openid", Some(VERIFIER)).await;
     assert_eq!(
         post(without(&code)).await.error(),
         (400, "invalid_grant"),
@@ -283,8 +286,8 @@ async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_
 
 #[tokio::test]
 async fn tk_15_client_credentials_are_the_clients_own() {
-    let bed = Bed::new().await;
-    let answer = bed
+    let test_app = TestApp::new().await;
+    let answer = test_app
         .post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
         .await;
     assert_eq!(answer.body["scope"], "lessons:read");
@@ -320,22 +323,22 @@ async fn tk_15_client_credentials_are_the_clients_own() {
     );
     for scope in ["openid", "lessons:read email", "lessons:write"] {
         let form = [("grant_type", "client_credentials"), ("scope", scope)];
-        let answer = bed
+        let answer = test_app
             .post("/oauth2/token", Some(("basic", SECRET)), &form)
             .await;
         assert_eq!(answer.error(), (400, "invalid_scope"), "{scope}");
     }
     assert_eq!(
-        bed.userinfo(&token).await.error(),
+        test_app.userinfo(&token).await.error(),
         (403, "insufficient_scope")
     );
 }
 
 #[tokio::test]
 async fn lifetimes_are_the_clients_own() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     for id in ["web", "basic"] {
-        bed.configure(id, |client| {
+        test_app.configure(id, |client| {
             (client.access_token_seconds, client.id_token_seconds) = (Some(60), Some(120));
             (client.refresh_idle_seconds, client.refresh_absolute_seconds) =
                 (Some(600), Some(3600));
@@ -344,7 +347,7 @@ async fn lifetimes_are_the_clients_own() {
     let life = |token: &str| {
         claims(token)["exp"].as_i64().unwrap() - claims(token)["iat"].as_i64().unwrap()
     };
-    let first = bed.tokens("web", "openid offline_access").await;
+    let first = test_app.tokens("web", "openid offline_access").await;
     assert_eq!(first.body["expires_in"], 60);
     assert_eq!(
         (
@@ -353,7 +356,7 @@ async fn lifetimes_are_the_clients_own() {
         ),
         (60, 120)
     );
-    let others = bed.tokens("other", "openid").await;
+    let others = test_app.tokens("other", "openid").await;
     assert_eq!(
         (
             life(&others.text("access_token")),
@@ -362,7 +365,7 @@ async fn lifetimes_are_the_clients_own() {
         (600, 600),
         "and nobody else's"
     );
-    let own = bed
+    let own = test_app
         .post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
         .await;
     assert_eq!(
@@ -372,37 +375,37 @@ async fn lifetimes_are_the_clients_own() {
 
     let mut token = first.text("refresh_token");
     for _ in 0..7 {
-        bed.advance(500);
-        let next = bed.refresh("web", &token).await;
+        test_app.advance(500);
+        let next = test_app.refresh("web", &token).await;
         assert_eq!(life(&next.text("access_token")), 60);
         token = next.text("refresh_token");
     }
-    bed.advance(101);
+    test_app.advance(101);
     assert_eq!(
-        bed.refresh("web", &token).await.error(),
+        test_app.refresh("web", &token).await.error(),
         (400, "invalid_grant"),
         "an hour in all"
     );
-    let unused = bed
+    let unused = test_app
         .tokens("web", "offline_access")
         .await
         .text("refresh_token");
-    let kept = bed
+    let kept = test_app
         .tokens("other", "offline_access")
         .await
         .text("refresh_token");
-    bed.advance(601);
+    test_app.advance(601);
     assert_eq!(
-        bed.refresh("web", &unused).await.error(),
+        test_app.refresh("web", &unused).await.error(),
         (400, "invalid_grant"),
         "ten minutes unused"
     );
-    assert_eq!(bed.refresh("other", &kept).await.status, 200);
+    assert_eq!(test_app.refresh("other", &kept).await.status, 200);
 }
 
 #[tokio::test]
 async fn rf_1_only_offline_access_or_the_clients_policy_give_a_refresh_token() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     for (client, scope, given, granted) in [
         (
             "web",
@@ -420,7 +423,7 @@ async fn rf_1_only_offline_access_or_the_clients_policy_give_a_refresh_token() {
         ),
         ("third", "openid", false, "openid"),
     ] {
-        let answer = bed.tokens(client, scope).await;
+        let answer = test_app.tokens(client, scope).await;
         assert_eq!(
             answer.body.get("refresh_token").is_some(),
             given,
@@ -432,10 +435,10 @@ async fn rf_1_only_offline_access_or_the_clients_policy_give_a_refresh_token() {
 
 #[tokio::test]
 async fn rf_2_a_refreshed_id_token_tells_of_the_same_sign_in() {
-    let bed = Bed::new().await;
-    let first = bed.tokens("web", "openid offline_access").await;
-    bed.advance(100);
-    let second = bed.refresh("web", &first.text("refresh_token")).await;
+    let test_app = TestApp::new().await;
+    let first = test_app.tokens("web", "openid offline_access").await;
+    test_app.advance(100);
+    let second = test_app.refresh("web", &first.text("refresh_token")).await;
     let (old, new) = (
         claims(&first.text("id_token")),
         claims(&second.text("id_token")),
@@ -455,8 +458,8 @@ async fn rf_2_a_refreshed_id_token_tells_of_the_same_sign_in() {
 
 #[tokio::test]
 async fn rf_3_a_narrower_scope_is_given_and_the_grant_keeps_its_own() {
-    let bed = Bed::new().await;
-    let first = bed
+    let test_app = TestApp::new().await;
+    let first = test_app
         .tokens("web", "openid email offline_access")
         .await
         .text("refresh_token");
@@ -471,7 +474,7 @@ async fn rf_3_a_narrower_scope_is_given_and_the_grant_keeps_its_own() {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        bed.post("/oauth2/token", None, &form).await
+        test_app.post("/oauth2/token", None, &form).await
     };
     assert_eq!(
         post(with(&first, "openid profile")).await.error(),
@@ -481,40 +484,42 @@ async fn rf_3_a_narrower_scope_is_given_and_the_grant_keeps_its_own() {
     assert_eq!(narrow.body["scope"], "email");
     assert!(narrow.body.get("id_token").is_none());
     assert_eq!(claims(&narrow.text("access_token"))["scope"], "email");
-    let wide = bed.refresh("web", &narrow.text("refresh_token")).await;
+    let wide = test_app.refresh("web", &narrow.text("refresh_token")).await;
     assert_eq!(wide.body["scope"], "openid email offline_access");
 }
 
 #[tokio::test]
 async fn rf_9_what_ops_take_from_a_client_is_gone_with_the_next_refresh() {
-    let bed = Bed::new().await;
-    let first = bed.tokens("web", "openid email offline_access").await;
+    let test_app = TestApp::new().await;
+    let first = test_app.tokens("web", "openid email offline_access").await;
     assert!(
-        bed.userinfo(&first.text("access_token"))
+        test_app
+            .userinfo(&first.text("access_token"))
             .await
             .body
             .get("email")
             .is_some()
     );
-    bed.configure("web", |client| {
+    test_app.configure("web", |client| {
         client.scopes.retain(|scope| scope != "email")
     });
-    let told = bed.userinfo(&first.text("access_token")).await;
+    let told = test_app.userinfo(&first.text("access_token")).await;
     assert_eq!(
         (told.status.as_u16(), told.body.get("email")),
         (200, None),
         "at once"
     );
-    let second = bed.refresh("web", &first.text("refresh_token")).await;
+    let second = test_app.refresh("web", &first.text("refresh_token")).await;
     assert_eq!(second.body["scope"], "openid offline_access");
     assert_eq!(
         claims(&second.text("access_token"))["scope"],
         "openid offline_access"
     );
     // Whoever is first-party no more asks people like everybody else.
-    bed.configure("web", |client| client.first_party = false);
+    test_app.configure("web", |client| client.first_party = false);
     assert_eq!(
-        bed.refresh("web", &second.text("refresh_token"))
+        test_app
+            .refresh("web", &second.text("refresh_token"))
             .await
             .error(),
         (400, "invalid_grant")
@@ -523,12 +528,12 @@ async fn rf_9_what_ops_take_from_a_client_is_gone_with_the_next_refresh() {
 
 #[tokio::test]
 async fn tk_8_rf_9_a_client_that_may_get_no_codes_any_more_refreshes_no_more() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     for client in ["web", "app"] {
-        let first = bed.tokens(client, "openid offline_access").await;
-        let refresh = || bed.refresh(client, first.body["refresh_token"].as_str().unwrap());
+        let first = test_app.tokens(client, "openid offline_access").await;
+        let refresh = || test_app.refresh(client, first.body["refresh_token"].as_str().unwrap());
         let mut grants = Vec::new();
-        bed.configure(client, |client| {
+        test_app.configure(client, |client| {
             grants = std::mem::take(&mut client.grant_types)
         });
         assert_eq!(
@@ -536,20 +541,20 @@ async fn tk_8_rf_9_a_client_that_may_get_no_codes_any_more_refreshes_no_more() {
             (400, "unauthorized_client"),
             "{client}"
         );
-        bed.configure(client, |client| client.grant_types = grants);
+        test_app.configure(client, |client| client.grant_types = grants);
         assert_eq!(refresh().await.status, 200, "{client}: nothing was ended");
     }
 }
 
 #[tokio::test]
 async fn rf_4_rf_8_another_clients_and_forged_tokens_end_nothing() {
-    let bed = Bed::new().await;
-    let token = bed
+    let test_app = TestApp::new().await;
+    let token = test_app
         .tokens("web", "openid offline_access")
         .await
         .text("refresh_token");
     assert_eq!(
-        bed.refresh("other", &token).await.error(),
+        test_app.refresh("other", &token).await.error(),
         (400, "invalid_grant")
     );
     let forged = format!(
@@ -559,16 +564,16 @@ async fn rf_4_rf_8_another_clients_and_forged_tokens_end_nothing() {
     );
     let right_mac = {
         let read =
-            crate::oauth::refresh::RefreshToken::parse(&bed.app.macs.refresh, &token).unwrap();
+            crate::oauth::refresh::RefreshToken::parse(&test_app.app.macs.refresh, &token).unwrap();
         crate::oauth::refresh::RefreshToken::generate(read.family, read.generation)
-            .to_text(&bed.app.macs.refresh)
+            .to_text(&test_app.app.macs.refresh)
     };
     for bad in ["x", "", &forged, &right_mac] {
-        let (status, _) = bed.refresh("web", bad).await.error();
+        let (status, _) = test_app.refresh("web", bad).await.error();
         assert_eq!(status, 400, "{bad}");
     }
     assert_eq!(
-        bed.refresh("web", &token).await.status,
+        test_app.refresh("web", &token).await.status,
         200,
         "the family lives"
     );
@@ -576,34 +581,34 @@ async fn rf_4_rf_8_another_clients_and_forged_tokens_end_nothing() {
 
 #[tokio::test]
 async fn rf_6_rf_7_within_a_minute_the_old_token_gives_the_same_successor() {
-    let bed = Bed::new().await;
-    let first = bed
+    let test_app = TestApp::new().await;
+    let first = test_app
         .tokens("web", "openid offline_access")
         .await
         .text("refresh_token");
-    let second = bed.refresh("web", &first).await.text("refresh_token");
+    let second = test_app.refresh("web", &first).await.text("refresh_token");
     for _ in 0..8 {
-        bed.advance(7);
+        test_app.advance(7);
         assert_eq!(
-            bed.refresh("web", &first).await.text("refresh_token"),
+            test_app.refresh("web", &first).await.text("refresh_token"),
             second,
             "56 seconds, without a limit"
         );
     }
-    let third = bed.refresh("web", &second).await.text("refresh_token");
+    let third = test_app.refresh("web", &second).await.text("refresh_token");
     assert_ne!(third, second);
     assert_eq!(
-        bed.refresh("web", &second).await.text("refresh_token"),
+        test_app.refresh("web", &second).await.text("refresh_token"),
         third,
         "its own minute"
     );
     // The successor was used: whoever has the first token copied it.
     assert_eq!(
-        bed.refresh("web", &first).await.error(),
+        test_app.refresh("web", &first).await.error(),
         (400, "invalid_grant")
     );
     assert_eq!(
-        bed.refresh("web", &third).await.error(),
+        test_app.refresh("web", &third).await.error(),
         (400, "invalid_grant"),
         "the family is dead"
     );
@@ -611,80 +616,85 @@ async fn rf_6_rf_7_within_a_minute_the_old_token_gives_the_same_successor() {
 
 #[tokio::test]
 async fn rf_6_after_a_minute_the_old_token_ends_the_family_and_its_access_tokens() {
-    let bed = Bed::new().await;
-    let first = bed
+    let test_app = TestApp::new().await;
+    let first = test_app
         .tokens("web", "openid offline_access")
         .await
         .text("refresh_token");
-    let second = bed.refresh("web", &first).await;
+    let second = test_app.refresh("web", &first).await;
     let access = second.text("access_token");
-    assert_eq!(bed.userinfo(&access).await.status, 200);
-    bed.advance(61);
+    assert_eq!(test_app.userinfo(&access).await.status, 200);
+    test_app.advance(61);
     assert_eq!(
-        bed.refresh("web", &first).await.error(),
+        test_app.refresh("web", &first).await.error(),
         (400, "invalid_grant")
     );
     assert_eq!(
-        bed.refresh("web", &second.text("refresh_token"))
+        test_app
+            .refresh("web", &second.text("refresh_token"))
             .await
             .error(),
         (400, "invalid_grant")
     );
-    assert_eq!(bed.userinfo(&access).await.status, 401);
+    assert_eq!(test_app.userinfo(&access).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rf_8_a_hundred_refreshes_at_once_on_two_copies_give_one_successor() {
-    for bed in Bed::all().await {
-        let token = bed
+    for test_app in TestApp::all().await {
+        let token = test_app
             .tokens("web", "offline_access")
             .await
             .text("refresh_token");
-        let copies = [bed.copy().await, bed.copy().await].map(std::sync::Arc::new);
+        let copies = [test_app.copy().await, test_app.copy().await].map(std::sync::Arc::new);
         let mut tasks = tokio::task::JoinSet::new();
         for at in 0..100 {
             let (routes, token) = (std::sync::Arc::clone(&copies[at % 2]), token.clone());
             tasks.spawn(async move {
                 let request = form_request("/oauth2/token", &refreshing("web", &token));
-                bed::send(&routes, request).await.text("refresh_token")
+                test_app::send(&routes, request).await.text("refresh_token")
             });
         }
         let successors: BTreeSet<String> = tasks.join_all().await.into_iter().collect();
         assert_eq!(successors.len(), 1);
         let next = successors.first().unwrap();
-        assert_eq!(bed.refresh("web", next).await.status, 200, "and it is good");
+        assert_eq!(
+            test_app.refresh("web", next).await.status,
+            200,
+            "and it is good"
+        );
     }
 }
 
 #[tokio::test]
 async fn rf_9_idle_absolute_and_what_is_withdrawn_end_a_family() {
     let day = 86_400;
-    let bed = Bed::new().await;
-    let token = bed
+    let test_app = TestApp::new().await;
+    let token = test_app
         .tokens("web", "offline_access")
         .await
         .text("refresh_token");
-    bed.advance(30 * day - 60);
-    let token = bed.refresh("web", &token).await.text("refresh_token");
-    bed.advance(30 * day + 1);
+    test_app.advance(30 * day - 60);
+    let token = test_app.refresh("web", &token).await.text("refresh_token");
+    test_app.advance(30 * day + 1);
     assert_eq!(
-        bed.refresh("web", &token).await.error(),
+        test_app.refresh("web", &token).await.error(),
         (400, "invalid_grant"),
         "idle"
     );
 
-    let bed = Bed::new().await;
-    let mut token = bed
+    let test_app = TestApp::new().await;
+    let mut token = test_app
         .tokens("web", "offline_access")
         .await
         .text("refresh_token");
     for _ in 0..8 {
-        bed.advance(20 * day);
-        token = bed.refresh("web", &token).await.text("refresh_token");
+        test_app.advance(20 * day);
+        token = test_app.refresh("web", &token).await.text("refresh_token");
     }
-    bed.advance(20 * day);
+    test_app.advance(20 * day);
     assert_eq!(
-        bed.refresh("web", &token).await.error(),
+        test_app.refresh("web", &token).await.error(),
         (400, "invalid_grant"),
         "180 days"
     );
@@ -693,29 +703,29 @@ async fn rf_9_idle_absolute_and_what_is_withdrawn_end_a_family() {
         "UPDATE users SET state = 'disabled'",
         "UPDATE users SET auth_epoch = auth_epoch + 1",
     ] {
-        let bed = Bed::new().await;
-        let token = bed
+        let test_app = TestApp::new().await;
+        let token = test_app
             .tokens("web", "offline_access")
             .await
             .text("refresh_token");
-        bed.sql(ends).await;
+        test_app.sql(ends).await;
         assert_eq!(
-            bed.refresh("web", &token).await.error(),
+            test_app.refresh("web", &token).await.error(),
             (400, "invalid_grant"),
             "{ends}"
         );
     }
 
-    let bed = Bed::new().await;
-    let token = bed
+    let test_app = TestApp::new().await;
+    let token = test_app
         .tokens("web", "offline_access")
         .await
         .text("refresh_token");
-    bed.configure("web", |client| {
+    test_app.configure("web", |client| {
         client.scopes.retain(|scope| scope != "offline_access")
     });
     assert_eq!(
-        bed.refresh("web", &token).await.error(),
+        test_app.refresh("web", &token).await.error(),
         (400, "invalid_grant"),
         "no longer allowed"
     );
@@ -723,74 +733,84 @@ async fn rf_9_idle_absolute_and_what_is_withdrawn_end_a_family() {
 
 #[tokio::test]
 async fn es_7_rf_9_a_grant_without_offline_access_ends_with_its_session() {
-    let bed = Bed::new().await;
-    let bound = bed.tokens("app", "openid").await.text("refresh_token");
-    let free = bed
+    let test_app = TestApp::new().await;
+    let bound = test_app.tokens("app", "openid").await.text("refresh_token");
+    let free = test_app
         .tokens("app", "openid offline_access")
         .await
         .text("refresh_token");
-    let bound = bed.refresh("app", &bound).await.text("refresh_token");
-    let tx = bed.app.db.begin().await.unwrap();
+    let bound = test_app.refresh("app", &bound).await.text("refresh_token");
+    let tx = test_app.app.db.begin().await.unwrap();
     assert!(
-        crate::session::end(&tx, bed.user.id, bed.session.id)
+        crate::session::end(&tx, test_app.user.id, test_app.session.id)
             .await
             .unwrap()
     );
     tx.commit().await.unwrap();
     assert_eq!(
-        bed.refresh("app", &bound).await.error(),
+        test_app.refresh("app", &bound).await.error(),
         (400, "invalid_grant")
     );
-    assert_eq!(bed.refresh("app", &free).await.status, 200);
+    assert_eq!(test_app.refresh("app", &free).await.status, 200);
 }
 
 #[tokio::test]
 async fn tk_6_a_code_replayed_after_ten_seconds_ends_the_refresh_tokens_too() {
-    let bed = Bed::new().await;
-    let code = bed
+    let test_app = TestApp::new().await;
+    let code = test_app
         .code("web", "openid offline_access", Some(VERIFIER))
         .await;
-    let first = bed
+    let first = test_app
         .post("/oauth2/token", None, &exchange("web", &code))
         .await;
     assert_eq!(
-        bed.post("/oauth2/token", None, &exchange("web", &code))
+        test_app
+            .post("/oauth2/token", None, &exchange("web", &code))
             .await
             .error(),
         (400, "invalid_grant")
     );
-    let next = bed.refresh("web", &first.text("refresh_token")).await;
+    let next = test_app.refresh("web", &first.text("refresh_token")).await;
     assert_eq!(next.status, 200, "a race revokes nothing");
-    bed.advance(11);
+    test_app.advance(11);
     assert_eq!(
-        bed.post("/oauth2/token", None, &exchange("web", &code))
+        test_app
+            .post("/oauth2/token", None, &exchange("web", &code))
             .await
             .error(),
         (400, "invalid_grant")
     );
     assert_eq!(
-        bed.refresh("web", &next.text("refresh_token"))
+        test_app
+            .refresh("web", &next.text("refresh_token"))
             .await
             .error(),
         (400, "invalid_grant")
     );
-    assert_eq!(bed.userinfo(&next.text("access_token")).await.status, 401);
+    assert_eq!(
+        test_app.userinfo(&next.text("access_token")).await.status,
+        401
+    );
 }
 
 #[tokio::test]
 async fn db_02_a_rotation_changes_no_indexed_column_and_ended_grants_are_swept() {
     use crate::oauth::grant_store;
-    let bed = Bed::new().await;
-    let token = bed
+    let test_app = TestApp::new().await;
+    let token = test_app
         .tokens("web", "offline_access")
         .await
         .text("refresh_token");
-    let family = crate::oauth::refresh::RefreshToken::parse(&bed.app.macs.refresh, &token)
+    let family = crate::oauth::refresh::RefreshToken::parse(&test_app.app.macs.refresh, &token)
         .unwrap()
         .family;
-    let row = async || grant_store::by_id(bed.app.db.read(), family).await.unwrap();
+    let row = async || {
+        grant_store::by_id(test_app.app.db.read(), family)
+            .await
+            .unwrap()
+    };
     let before = row().await.unwrap();
-    bed.refresh("web", &token).await;
+    test_app.refresh("web", &token).await;
     let after = row().await.unwrap();
     assert_eq!(after.generation, 1);
     let midnight = 1; // A test that runs across it may see the next day.
@@ -799,14 +819,14 @@ async fn db_02_a_rotation_changes_no_indexed_column_and_ended_grants_are_swept()
             && after.session_id == before.session_id
     );
     let sweep = async || {
-        let tx = bed.app.db.begin().await.unwrap();
+        let tx = test_app.app.db.begin().await.unwrap();
         grant_store::sweep(&tx, 10).await.unwrap();
         tx.commit().await.unwrap();
     };
-    bed.advance(59 * 86_400);
+    test_app.advance(59 * 86_400);
     sweep().await;
     assert!(row().await.is_some(), "idle since day 30, kept for 30 more");
-    bed.advance(4 * 86_400);
+    test_app.advance(4 * 86_400);
     sweep().await;
     assert!(row().await.is_none());
 }

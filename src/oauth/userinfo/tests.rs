@@ -8,14 +8,14 @@ use poem::{
     http::{Method, header},
 };
 
-use crate::oauth::bed::{Bed, claims, form_request};
+use crate::oauth::test_app::{TestApp, claims, form_request};
 
 const PATH: &str = "/oauth2/userinfo";
 
 #[tokio::test]
 async fn ui_1_ui_2_ui_6_the_token_may_stand_in_header_or_form() {
-    let bed = Bed::new().await;
-    let tokens = bed.tokens("web", "openid").await;
+    let test_app = TestApp::new().await;
+    let tokens = test_app.tokens("web", "openid").await;
     let token = tokens.text("access_token");
     let header = |method, scheme: &str| {
         let request = Request::builder()
@@ -32,7 +32,7 @@ async fn ui_1_ui_2_ui_6_the_token_may_stand_in_header_or_form() {
         header(Method::POST, "Bearer"),
         form_request(PATH, &[("access_token", &token)]),
     ] {
-        let answer = bed.send(request).await;
+        let answer = test_app.send(request).await;
         assert_eq!(
             (answer.status.as_u16(), answer.header(header::CONTENT_TYPE)),
             (200, "application/json")
@@ -44,10 +44,10 @@ async fn ui_1_ui_2_ui_6_the_token_may_stand_in_header_or_form() {
 
 #[tokio::test]
 async fn ui_3_ui_4_refusals_name_the_scheme_and_an_error_only_if_a_token_came() {
-    let bed = Bed::new().await;
-    let token = bed.tokens("web", "openid").await.text("access_token");
-    let without = bed.tokens("web", "email").await.text("access_token");
-    let id_token = bed.tokens("web", "openid").await.text("id_token");
+    let test_app = TestApp::new().await;
+    let token = test_app.tokens("web", "openid").await.text("access_token");
+    let without = test_app.tokens("web", "email").await.text("access_token");
+    let id_token = test_app.tokens("web", "openid").await.text("id_token");
     let bearer = |token: &str| {
         Request::builder()
             .uri_str(PATH)
@@ -82,7 +82,7 @@ async fn ui_3_ui_4_refusals_name_the_scheme_and_an_error_only_if_a_token_came() 
         ("in the query", query, (400, "invalid_request")),
         ("twice", twice, (400, "invalid_request")),
     ] {
-        let answer = bed.send(request).await;
+        let answer = test_app.send(request).await;
         assert_eq!(answer.error(), expected, "{what}");
         let challenge = answer.header(header::WWW_AUTHENTICATE).to_owned();
         assert!(challenge.starts_with("Bearer "), "{what}");
@@ -97,10 +97,10 @@ async fn ui_3_ui_4_refusals_name_the_scheme_and_an_error_only_if_a_token_came() 
 
 #[tokio::test]
 async fn cl_1_cl_2_cl_3_cl_4_each_scope_brings_its_claims_and_nothing_is_null() {
-    let bed = Bed::new().await;
+    let test_app = TestApp::new().await;
     let keys = async |scope: &str| {
-        let answer = bed
-            .userinfo(&bed.tokens("web", scope).await.text("access_token"))
+        let answer = test_app
+            .userinfo(&test_app.tokens("web", scope).await.text("access_token"))
             .await;
         (
             answer
@@ -131,11 +131,18 @@ async fn cl_1_cl_2_cl_3_cl_4_each_scope_brings_its_claims_and_nothing_is_null() 
         (&answer.body["email"], &answer.body["email_verified"]),
         (&"coach@example.com".into(), &true.into())
     );
-    bed.sql("UPDATE users SET name = 'Ada', locale = ' '").await;
+    test_app
+        .sql("UPDATE users SET name = 'Ada', locale = ' '")
+        .await;
     let (found, answer) = keys("openid profile").await;
     assert_eq!(found, set(&["sub", "name", "updated_at"]));
-    assert_eq!(answer.body["updated_at"], bed.user.updated_at.seconds());
-    bed.sql("UPDATE user_emails SET verified_at = NULL").await;
+    assert_eq!(
+        answer.body["updated_at"],
+        test_app.user.updated_at.seconds()
+    );
+    test_app
+        .sql("UPDATE user_emails SET verified_at = NULL")
+        .await;
     assert_eq!(keys("openid email").await.1.body["email_verified"], false);
 }
 
@@ -148,24 +155,24 @@ async fn ui_5_what_ended_is_refused_on_the_next_call() {
         "UPDATE users SET auth_epoch = 7",
         "DELETE FROM grant_families",
     ] {
-        let bed = Bed::new().await;
-        let bound = bed.tokens("web", "openid").await.text("access_token");
-        let offline = bed
+        let test_app = TestApp::new().await;
+        let bound = test_app.tokens("web", "openid").await.text("access_token");
+        let offline = test_app
             .tokens("web", "openid offline_access")
             .await
             .text("access_token");
-        assert_eq!(bed.userinfo(&bound).await.status, 200);
-        bed.sql(ends).await;
+        assert_eq!(test_app.userinfo(&bound).await.status, 200);
+        test_app.sql(ends).await;
         assert_eq!(
-            bed.userinfo(&bound).await.error(),
+            test_app.userinfo(&bound).await.error(),
             (401, "invalid_token"),
             "{ends}"
         );
         let survives = if ends.contains("sessions") { 200 } else { 401 };
-        assert_eq!(bed.userinfo(&offline).await.status, survives, "{ends}");
+        assert_eq!(test_app.userinfo(&offline).await.status, survives, "{ends}");
     }
-    let bed = Bed::new().await;
-    let token = bed.tokens("web", "openid").await.text("access_token");
-    bed.advance(601 + 30);
-    assert_eq!(bed.userinfo(&token).await.status, 401, "expired");
+    let test_app = TestApp::new().await;
+    let token = test_app.tokens("web", "openid").await.text("access_token");
+    test_app.advance(601 + 30);
+    assert_eq!(test_app.userinfo(&token).await.status, 401, "expired");
 }

@@ -55,7 +55,7 @@ fn serve(mut stream: std::net::TcpStream, out: &mpsc::Sender<(String, Vec<u8>)>)
     }
 }
 
-fn holds(bytes: &[u8], text: &str) -> bool {
+fn browser_state(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
         .any(|window| window == text.as_bytes())
@@ -139,12 +139,12 @@ fn spans_arrive_hang_together_and_follow_the_caller() {
         "entree",
     ] {
         assert!(
-            holds(&spans, name),
+            browser_state(&spans, name),
             "{name} in {}",
             String::from_utf8_lossy(&spans)
         );
     }
-    assert!(!holds(&spans, "DELETE") && !holds(&spans, "WHERE"));
+    assert!(!browser_state(&spans, "DELETE") && !browser_state(&spans, "WHERE"));
 }
 
 #[test]

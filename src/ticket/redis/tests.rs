@@ -8,9 +8,9 @@ use redis::cmd;
 use super::{PATIENCE, Redis, Store as _, server::Server, within};
 use crate::{
     clock::Time,
+    error::InfraError,
     secret::{Hash, MasterKeys, Plain},
     ticket::{Claim, Counter, Kind, Once, Policy, Tickets},
-    web::error::Failure,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,13 +23,13 @@ fn handle() -> Hash {
     Plain::generate().hash()
 }
 
-async fn is_refused_in_time<T: std::fmt::Debug>(call: impl Future<Output = Result<T, Failure>>) {
+async fn is_refused_in_time<T: std::fmt::Debug>(call: impl Future<Output = Result<T, InfraError>>) {
     let begin = Instant::now();
     let failure = call.await.unwrap_err();
     assert!(
         matches!(
             failure,
-            Failure::Away {
+            InfraError::Away {
                 what: "ticket store",
                 ..
             }

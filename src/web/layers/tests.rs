@@ -10,6 +10,7 @@ use poem::{EndpointExt as _, Route, endpoint::make, get, handler, web::Path};
 use poem_openapi::{Object, OpenApi, OpenApiService, payload::Json};
 
 use super::*;
+use crate::error::InfraError;
 use crate::web::problem::Problem;
 
 const OURS: &str = "https://id.example";
@@ -30,8 +31,8 @@ async fn bug() -> String {
 }
 
 #[handler]
-async fn away() -> Result<String, Failure> {
-    Err(Failure::Away {
+async fn away() -> Result<String, InfraError> {
+    Err(InfraError::Away {
         what: "database",
         cause: "secret cause".into(),
     })

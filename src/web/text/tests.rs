@@ -87,7 +87,7 @@ fn g8_every_key_that_is_asked_for_exists() {
         .filter(|file| !file.ends_with("text/tests.rs"))
     {
         let text = std::fs::read_to_string(&file).unwrap();
-        for call in [".t(\"", ".ta(\"", ".html(\""] {
+        for call in [".text(\"", ".ta(\"", ".html(\""] {
             for (at, _) in text.match_indices(call) {
                 let key = text[at + call.len()..]
                     .split('"')
@@ -127,37 +127,37 @@ fn pick_serves_the_nearest_language() {
         ("", &late, "en"),
         (&"\u{e9}".repeat(3000), &"\u{e9}".repeat(3000), "en"),
     ] {
-        let tongue = texts.pick(ui_locales, header);
-        assert_eq!(&*tongue.tag, expected, "{ui_locales:.20} / {header:.40}");
+        let localizer = texts.pick(ui_locales, header);
+        assert_eq!(&*localizer.tag, expected, "{ui_locales:.20} / {header:.40}");
     }
 }
 
 #[test]
 fn an_unknown_key_gives_itself_and_a_bad_argument_does_not_lose_the_text() {
-    let tongue = Texts::default().tongue("fr");
-    assert_eq!(tongue.t("no-such-key"), "no-such-key");
+    let localizer = Texts::default().localizer("fr");
+    assert_eq!(localizer.text("no-such-key"), "no-such-key");
     assert_eq!(
-        tongue.ta("sign-in-title", &[("unused", "x".to_owned())]),
+        localizer.text_with("sign-in-title", &[("unused", "x".to_owned())]),
         "Connexion"
     );
 }
 
 #[test]
 fn numbers_choose_plurals_and_codes_keep_their_zeros() {
-    let tongue = Texts::default().tongue("en");
-    let seconds = |n: &str| tongue.ta("sent-resend-pause", &[("seconds", n.to_owned())]);
+    let localizer = Texts::default().localizer("en");
+    let seconds = |n: &str| localizer.text_with("sent-resend-pause", &[("seconds", n.to_owned())]);
     assert_eq!(seconds("1"), "Possible in one second.");
     assert_eq!(seconds("30"), "Possible in 30 seconds.");
     assert_eq!(
-        tongue
-            .ta("sent-code-hint", &[("digits", "00012345".to_owned())])
+        localizer
+            .text_with("sent-code-hint", &[("digits", "00012345".to_owned())])
             .split(' ')
             .next(),
         Some("00012345")
     );
     assert_eq!(
-        tongue
-            .ta("sent-code-hint", &[("digits", "12345678".to_owned())])
+        localizer
+            .text_with("sent-code-hint", &[("digits", "12345678".to_owned())])
             .split(' ')
             .next(),
         Some("12345678")
@@ -166,14 +166,14 @@ fn numbers_choose_plurals_and_codes_keep_their_zeros() {
 
 #[test]
 fn plain_text_has_no_marks_and_html_isolates_and_escapes() {
-    let tongue = Texts::default().tongue("en");
+    let localizer = Texts::default().localizer("en");
     let client = ("client", "<b>\u{E000}&".to_owned());
     assert_eq!(
-        tongue.ta("sign-in-title-client", &[("client", "A".to_owned())]),
+        localizer.text_with("sign-in-title-client", &[("client", "A".to_owned())]),
         "Sign in to A"
     );
     assert_eq!(
-        tongue.html("sign-in-title-client", &[client]),
+        localizer.html("sign-in-title-client", &[client]),
         "Sign in to <bdi>&lt;b&gt;&amp;</bdi>"
     );
 }
@@ -183,24 +183,24 @@ fn a_moment_is_spelled_out() {
     let texts = Texts::default();
     let at = Time(1_795_446_485_000);
     assert_eq!(
-        texts.tongue("en").date_time(at),
+        texts.localizer("en").date_time(at),
         "23 November 2026, 15:08 UTC"
     );
     assert_eq!(
-        texts.tongue("fr").date_time(at),
+        texts.localizer("fr").date_time(at),
         "23 novembre 2026 à 15:08 UTC"
     );
-    assert_eq!(texts.tongue("en").date_time(Time(i64::MAX)), "");
+    assert_eq!(texts.localizer("en").date_time(Time(i64::MAX)), "");
 }
 
 #[test]
 fn a_device_has_words_in_each_language() {
     let texts = Texts::default();
     assert_eq!(
-        texts.tongue("en").device("Firefox on Linux"),
+        texts.localizer("en").device("Firefox on Linux"),
         "Firefox on Linux"
     );
-    let french = texts.tongue("fr");
+    let french = texts.localizer("fr");
     let words =
         ["Firefox on Linux", "Safari", UNKNOWN_DEVICE, ""].map(|words| french.device(words));
     assert_eq!(
@@ -216,13 +216,13 @@ fn ops_replace_single_messages_and_add_languages() {
         ("ar/mine.ftl", "sign-in-title = تسجيل الدخول\n"),
     ]);
     let texts = Texts::load(Some(&directory.0)).unwrap();
-    let english = texts.tongue("en");
-    assert_eq!(english.t("sign-in-title"), "Come in");
-    assert_eq!(english.t("service"), "Studio");
-    assert_eq!(english.t("sent-title"), "Check your mail");
+    let english = texts.localizer("en");
+    assert_eq!(english.text("sign-in-title"), "Come in");
+    assert_eq!(english.text("service"), "Studio");
+    assert_eq!(english.text("sent-title"), "Check your mail");
     let arabic = texts.pick("ar-EG", "");
     assert_eq!((arabic.dir(), english.dir()), ("rtl", "ltr"));
-    assert_eq!(arabic.t("sent-title"), "Check your mail");
+    assert_eq!(arabic.text("sent-title"), "Check your mail");
 }
 
 #[test]
@@ -231,8 +231,8 @@ fn a_replacement_that_asks_for_what_is_not_there_leaves_the_shipped_text() {
     assert_eq!(
         Texts::load(Some(&directory.0))
             .unwrap()
-            .tongue("en")
-            .t("sign-in-title"),
+            .localizer("en")
+            .text("sign-in-title"),
         "Sign in"
     );
 }
@@ -246,7 +246,7 @@ fn all_faults_are_reported_at_once_and_a_bad_directory_changes_nothing() {
         ("not a tag/c.ftl", "sign-in-title = x\n"),
     ]);
     let texts = Texts::load(Some(&good.0)).unwrap();
-    let (clone, in_use) = (texts.clone(), texts.tongue("en"));
+    let (clone, in_use) = (texts.clone(), texts.localizer("en"));
     let faults = texts.reload(Some(&bad.0)).unwrap_err();
     assert!(
         faults.contains("`sing-in-title`")
@@ -254,11 +254,11 @@ fn all_faults_are_reported_at_once_and_a_bad_directory_changes_nothing() {
             && faults.contains("not a tag"),
         "{faults}"
     );
-    assert_eq!(clone.tongue("en").t("sign-in-title"), "Come in");
+    assert_eq!(clone.localizer("en").text("sign-in-title"), "Come in");
     texts.reload(None).unwrap();
-    assert_eq!(clone.tongue("en").t("sign-in-title"), "Sign in");
+    assert_eq!(clone.localizer("en").text("sign-in-title"), "Sign in");
     assert_eq!(
-        in_use.t("sign-in-title"),
+        in_use.text("sign-in-title"),
         "Come in",
         "a request keeps what it began with"
     );

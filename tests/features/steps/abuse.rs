@@ -162,7 +162,7 @@ async fn only_the_person(world: &mut World) {
         .post
         .wait(&world.address, world.before + 1, SOON)
         .await;
-    found.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+    found.unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
     assert_eq!(world.post.all(&world.other("stranger")).await.len(), 0);
 }
 

@@ -57,7 +57,7 @@ async fn renewed(world: &mut World) {
         );
         found
             .await
-            .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+            .unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
     }
 }
 

@@ -98,7 +98,7 @@ async fn tried_once(world: &mut World) {
     let tried = || async { Some(world.post.attempts(&world.address)).filter(|tries| *tries > 0) };
     let tries = testkit::until("a try", super::SOON, tried)
         .await
-        .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+        .unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
     assert_eq!(tries, 1);
 }
 
@@ -113,6 +113,6 @@ async fn mended_after_first(world: &mut World) {
         .post
         .wait(&world.address, 1, Duration::from_secs(20))
         .await;
-    first.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+    first.unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
     world.post.fault(&world.address, None).unwrap();
 }

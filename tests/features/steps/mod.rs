@@ -286,7 +286,7 @@ impl World {
         self.post
             .wait(&self.address, count, SOON)
             .await
-            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.page_error()))
     }
 
     /// The newest letter to an address that has at least one.
@@ -295,7 +295,7 @@ impl World {
             .post
             .wait(address, 1, SOON)
             .await
-            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()));
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.page_error()));
         mails.last().cloned().expect("a letter")
     }
 
@@ -332,7 +332,7 @@ impl World {
         self.ask(device, address).await;
         let mails = self.post.wait(address, before + 1, SOON).await;
         let mail = mails
-            .unwrap_or_else(|why| panic!("{why}\n{}", self.trouble()))
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.page_error()))
             .pop()
             .expect("a letter");
         let page = self.use_link(device, &mail.link()).await;
@@ -363,7 +363,7 @@ impl World {
     }
 
     /// Warnings and errors of the service, for messages of failing steps.
-    pub fn trouble(&self) -> String {
+    pub fn page_error(&self) -> String {
         let lines = self.service.log();
         let bad = |line: &&String| {
             line.contains("ERROR") || line.contains("WARN") || line.contains("panicked")

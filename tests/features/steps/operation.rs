@@ -99,7 +99,7 @@ async fn set_under_load(world: &mut World, name: String, value: String) {
                 .filter(|status| *status != before)
         };
         let changed = testkit::until("the switch", SOON, changed).await;
-        changed.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+        changed.unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
     }
     world.dropped.extend(load.stop().await);
 }
@@ -121,7 +121,7 @@ async fn wait_for_reading(world: &World, before: usize) {
     let copies = world.service.copies.len();
     let read = || async { (readings(world) >= before + copies).then_some(()) };
     let read = testkit::until("the new file to be read", SOON, read).await;
-    read.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+    read.unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
 }
 
 #[when(expr = "{string} is set to {string} and the service has read it")]
@@ -141,7 +141,11 @@ async fn break_file(world: &mut World) {
 #[then("the log says that the new configuration is refused")]
 fn says_refused(world: &mut World) {
     let said = |line: &String| line.contains("configuration") && line.contains("refused");
-    assert!(world.service.log().iter().any(said), "{}", world.trouble());
+    assert!(
+        world.service.log().iter().any(said),
+        "{}",
+        world.page_error()
+    );
 }
 
 async fn health(url: &str) -> u16 {
@@ -159,7 +163,7 @@ async fn ready(world: &mut World) {
         let url = format!("{}/readyz", copy.management);
         let ready = || async { (health(&url).await == 200).then_some(()) };
         let ready = testkit::until("readiness", Duration::from_secs(10), ready).await;
-        ready.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+        ready.unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
     }
 }
 
@@ -170,7 +174,7 @@ async fn not_ready(world: &mut World) {
         let down = || async { (health(&url).await == 503).then_some(()) };
         testkit::until("503", SOON, down)
             .await
-            .unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+            .unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
     }
     alive(world).await;
 }
@@ -189,7 +193,7 @@ async fn stop(world: &mut World) {
     let mut slowest: Option<(std::process::ExitStatus, Duration)> = None;
     for copy in &world.service.copies {
         let (status, took) = copy.stop().await;
-        assert!(status.success(), "{status}\n{}", world.trouble());
+        assert!(status.success(), "{status}\n{}", world.page_error());
         slowest = Some(
             slowest
                 .filter(|(_, other)| *other > took)
@@ -298,7 +302,7 @@ async fn available(world: &mut World) {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    panic!("not within 10 s\n{}", world.trouble());
+    panic!("not within 10 s\n{}", world.page_error());
 }
 
 #[then("no log line holds the link, the code, a cookie or the address")]
@@ -314,7 +318,7 @@ async fn quiet_log(world: &mut World) {
     for (what, secret) in secrets {
         let found = log
             .iter()
-            .filter(|line| holds(line.as_bytes(), &secret))
+            .filter(|line| browser_state(line.as_bytes(), &secret))
             .count();
         assert_eq!(found, 0, "the {what} is in {found} lines of the log");
     }
@@ -331,7 +335,7 @@ async fn quiet_store(world: &mut World) {
             let bytes = std::fs::read(entry.path()).unwrap();
             for (what, secret) in secrets(world).await {
                 assert!(
-                    !holds(&bytes, &secret),
+                    !browser_state(&bytes, &secret),
                     "the {what} is in {:?}",
                     entry.file_name()
                 );
@@ -366,7 +370,7 @@ async fn secrets(world: &mut World) -> Vec<(&'static str, String)> {
 }
 
 /// True if `secret` stands in `text` on its own: digits inside a longer number are chance.
-fn holds(text: &[u8], secret: &str) -> bool {
+fn browser_state(text: &[u8], secret: &str) -> bool {
     let secret = secret.as_bytes();
     let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
     let number = secret.iter().all(u8::is_ascii_digit);

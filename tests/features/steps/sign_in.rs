@@ -87,7 +87,7 @@ async fn a_mail_within(world: &mut World, seconds: u64) {
         .post
         .wait(&world.address, 1, Duration::from_secs(seconds))
         .await;
-    found.unwrap_or_else(|why| panic!("{why}\n{}", world.trouble()));
+    found.unwrap_or_else(|why| panic!("{why}\n{}", world.page_error()));
 }
 
 #[then(expr = "{int} mails arrive")]
@@ -481,7 +481,7 @@ async fn race(
             answer.status.as_u16() < 500,
             "{}\n{}",
             answer.summary(),
-            world.trouble()
+            world.page_error()
         );
     }
     // Whoever got a cookie last holds the session; a double click renews the secret of the same one.

@@ -84,7 +84,7 @@ async fn somebody(world: &mut World) {
     assert!(
         world.account("elsewhere").await.is_some(),
         "{}",
-        world.trouble()
+        world.page_error()
     );
 }
 
@@ -129,7 +129,7 @@ async fn came_and_proved(world: &mut World, name: String, device: String) {
     assert!(
         world.account(&device).await.is_some(),
         "{}",
-        world.trouble()
+        world.page_error()
     );
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::{Budget, ClientAuth},
-    oauth::bed::{Answer, Bed, ISSUER, SECRET},
+    oauth::test_app::{Answer, ISSUER, SECRET, TestApp},
     secret::{MasterKeys, public_id},
     ticket::Tickets,
     web::fetch::server::{Server, answer},
@@ -59,8 +59,8 @@ impl Key {
 }
 
 /// What a good assertion says now.
-fn claims(bed: &Bed) -> Value {
-    let now = bed.app.clock().now().seconds();
+fn claims(test_app: &TestApp) -> Value {
+    let now = test_app.app.clock().now().seconds();
     json!({
         "iss": SIGNER, "sub": SIGNER, "aud": ISSUER, "exp": now + 60, "iat": now, "jti": public_id().to_string(),
     })
@@ -75,36 +75,41 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
 }
 
 /// A bed with a client that signs, long enough after its start.
-async fn bed(key: &Key) -> Bed {
-    let bed = Bed::new().await;
-    bed.configure(SIGNER, |client| {
+async fn test_app(key: &Key) -> TestApp {
+    let test_app = TestApp::new().await;
+    test_app.configure(SIGNER, |client| {
         client.token_endpoint_auth_method = ClientAuth::PrivateKeyJwt;
         client.client_secret_sha256.clear();
         client.jwks = Some(key.set());
     });
     // Tables of refusals are longer than the budget for them.
-    bed.reconfigure(|config| {
+    test_app.reconfigure(|config| {
         config.limits.client_failures = vec![Budget {
             count: 10_000,
             seconds: 60,
         }]
     });
-    bed.advance(61);
-    bed
+    test_app.advance(61);
+    test_app
 }
 
-async fn shown_at(bed: &Bed, path: &str, assertion: &str, more: &[(&str, &str)]) -> Answer {
+async fn shown_at(
+    test_app: &TestApp,
+    path: &str,
+    assertion: &str,
+    more: &[(&str, &str)],
+) -> Answer {
     let mut form = vec![
         ("client_assertion_type", TYPE),
         ("client_assertion", assertion),
     ];
     form.extend_from_slice(more);
-    bed.post(path, None, &form).await
+    test_app.post(path, None, &form).await
 }
 
-async fn shown(bed: &Bed, assertion: &str) -> Answer {
+async fn shown(test_app: &TestApp, assertion: &str) -> Answer {
     shown_at(
-        bed,
+        test_app,
         "/oauth2/token",
         assertion,
         &[("grant_type", "client_credentials")],
@@ -115,23 +120,35 @@ async fn shown(bed: &Bed, assertion: &str) -> Answer {
 #[tokio::test]
 async fn ca_7_ca_8_tk_15_a_client_that_signs_is_believed_at_every_endpoint() {
     let key = Key::new();
-    let bed = bed(&key).await;
-    let sign = || key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
-    let tokens = shown(&bed, &sign()).await;
+    let test_app = test_app(&key).await;
+    let sign = || key.sign(&json!({ "alg": "ES256" }), &claims(&test_app));
+    let tokens = shown(&test_app, &sign()).await;
     assert_eq!(tokens.status, 200, "{tokens:?}");
     assert!(tokens.body.get("refresh_token").is_none() && tokens.body.get("id_token").is_none());
     let token = tokens.text("access_token");
-    let told = shown_at(&bed, "/oauth2/introspect", &sign(), &[("token", &token)]).await;
+    let told = shown_at(
+        &test_app,
+        "/oauth2/introspect",
+        &sign(),
+        &[("token", &token)],
+    )
+    .await;
     assert_eq!(
         (told.status.as_u16(), &told.body["sub"]),
         (200, &SIGNER.into()),
         "{told:?}"
     );
-    let gone = shown_at(&bed, "/oauth2/revoke", &sign(), &[("token", "unknown")]).await;
+    let gone = shown_at(
+        &test_app,
+        "/oauth2/revoke",
+        &sign(),
+        &[("token", "unknown")],
+    )
+    .await;
     assert_eq!(gone.status, 200, "{gone:?}");
     let named = [("grant_type", "client_credentials"), ("client_id", SIGNER)];
     assert_eq!(
-        shown_at(&bed, "/oauth2/token", &sign(), &named)
+        shown_at(&test_app, "/oauth2/token", &sign(), &named)
             .await
             .status,
         200
@@ -141,26 +158,26 @@ async fn ca_7_ca_8_tk_15_a_client_that_signs_is_believed_at_every_endpoint() {
 #[tokio::test]
 async fn ca_7_after_too_many_failures_no_signature_is_checked_and_none_is_spent() {
     let key = Key::new();
-    let bed = bed(&key).await;
-    bed.reconfigure(|config| {
+    let test_app = test_app(&key).await;
+    test_app.reconfigure(|config| {
         config.limits.client_failures = vec![Budget {
             count: 2,
             seconds: 50,
         }]
     });
-    let right = key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
-    let other = || key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
-    let wrong = Key::new().sign(&json!({ "alg": "ES256" }), &claims(&bed));
-    assert_eq!(shown(&bed, &wrong).await.status, 401);
+    let right = key.sign(&json!({ "alg": "ES256" }), &claims(&test_app));
+    let other = || key.sign(&json!({ "alg": "ES256" }), &claims(&test_app));
+    let wrong = Key::new().sign(&json!({ "alg": "ES256" }), &claims(&test_app));
+    assert_eq!(shown(&test_app, &wrong).await.status, 401);
     // Right ones count nowhere.
     for _ in 0..3 {
-        assert_eq!(shown(&bed, &other()).await.status, 200);
+        assert_eq!(shown(&test_app, &other()).await.status, 200);
     }
-    assert_eq!(shown(&bed, &wrong).await.status, 401);
-    assert_eq!(shown(&bed, &right).await.status, 429);
-    bed.advance(51);
+    assert_eq!(shown(&test_app, &wrong).await.status, 401);
+    assert_eq!(shown(&test_app, &right).await.status, 429);
+    test_app.advance(51);
     assert_eq!(
-        shown(&bed, &right).await.status,
+        shown(&test_app, &right).await.status,
         200,
         "it was not looked at before"
     );
@@ -169,13 +186,13 @@ async fn ca_7_after_too_many_failures_no_signature_is_checked_and_none_is_spent(
 #[tokio::test]
 async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
     let key = Key::new();
-    let bed = bed(&key).await;
-    bed.configure("api", |client| {
+    let test_app = test_app(&key).await;
+    test_app.configure("api", |client| {
         client.token_endpoint_auth_method = ClientAuth::PrivateKeyJwt;
         client.client_secret_sha256.clear();
         client.jwks = Some(key.set());
     });
-    bed.reconfigure(|config| {
+    test_app.reconfigure(|config| {
         config.limits.client_failures = vec![Budget {
             count: 3,
             seconds: 50,
@@ -183,7 +200,7 @@ async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
     });
     let of = |client: &str| {
         with(
-            with(claims(&bed), "iss", client.into()),
+            with(claims(&test_app), "iss", client.into()),
             "sub",
             client.into(),
         )
@@ -192,19 +209,20 @@ async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
     // Somebody behind the same address makes up clients, and guesses at one.
     let credentials = [("grant_type", "client_credentials")];
     for _ in 0..5 {
-        bed.post("/oauth2/token", Some(("nobody", "x")), &credentials)
+        test_app
+            .post("/oauth2/token", Some(("nobody", "x")), &credentials)
             .await;
-        shown(&bed, &sign(&key, "nobody")).await;
-        shown(&bed, &sign(&Key::new(), "api")).await;
+        shown(&test_app, &sign(&key, "nobody")).await;
+        shown(&test_app, &sign(&Key::new(), "api")).await;
     }
     assert_eq!(
-        shown(&bed, &sign(&key, SIGNER)).await.status,
+        shown(&test_app, &sign(&key, SIGNER)).await.status,
         200,
         "another's failures"
     );
     assert_eq!(
         shown_at(
-            &bed,
+            &test_app,
             "/oauth2/introspect",
             &sign(&key, "api"),
             &[("token", "x")]
@@ -216,20 +234,20 @@ async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
     // A wrong one still hears what everybody hears there, known or not, and no more are looked at than elsewhere.
     for _ in 0..3 {
         let (wrong, unknown) = (
-            shown(&bed, &sign(&Key::new(), SIGNER)).await,
-            shown(&bed, &sign(&key, "nobody")).await,
+            shown(&test_app, &sign(&Key::new(), SIGNER)).await,
+            shown(&test_app, &sign(&key, "nobody")).await,
         );
         assert_eq!((wrong.status.as_u16(), &wrong.body), (429, &unknown.body));
     }
     assert_eq!(
-        shown(&bed, &sign(&key, SIGNER)).await.status,
+        shown(&test_app, &sign(&key, SIGNER)).await.status,
         429,
         "guessed at too often by itself"
     );
-    bed.advance(51);
+    test_app.advance(51);
     for client in [SIGNER, "api"] {
         let answer = shown_at(
-            &bed,
+            &test_app,
             "/oauth2/introspect",
             &sign(&key, client),
             &[("token", "x")],
@@ -242,30 +260,33 @@ async fn ca_4_ca_7_a_neighbours_failures_keep_no_other_client_waiting() {
 #[tokio::test]
 async fn ca_8_rd_09_one_that_is_older_than_any_may_be_is_refused_and_not_put_off() {
     let key = Key::new();
-    let bed = bed(&key).await;
+    let test_app = test_app(&key).await;
     let made = |ago: i64| {
-        let now = bed.app.clock().now().seconds();
+        let now = test_app.app.clock().now().seconds();
         key.sign(
             &json!({ "alg": "ES256" }),
-            &with(claims(&bed), "iat", (now - ago).into()),
+            &with(claims(&test_app), "iat", (now - ago).into()),
         )
     };
     // The store began a minute ago: what it may have seen before cannot be told, but this is wrong in any case.
     let long_ago = key.sign(
         &json!({ "alg": "ES256" }),
-        &with(claims(&bed), "iat", 1.into()),
+        &with(claims(&test_app), "iat", 1.into()),
     );
     for old in [long_ago, made(MAX_LIFE + 1)] {
-        assert_eq!(shown(&bed, &old).await.error(), (401, "invalid_client"));
+        assert_eq!(
+            shown(&test_app, &old).await.error(),
+            (401, "invalid_client")
+        );
     }
     assert_eq!(
-        shown(&bed, &made(MAX_LIFE - 10)).await.error(),
+        shown(&test_app, &made(MAX_LIFE - 10)).await.error(),
         (503, "temporarily_unavailable")
     );
-    bed.advance(400);
-    assert_eq!(shown(&bed, &made(MAX_LIFE - 10)).await.status, 200);
+    test_app.advance(400);
+    assert_eq!(shown(&test_app, &made(MAX_LIFE - 10)).await.status, 200);
     assert_eq!(
-        shown(&bed, &made(MAX_LIFE + 1)).await.error(),
+        shown(&test_app, &made(MAX_LIFE + 1)).await.error(),
         (401, "invalid_client")
     );
 }
@@ -273,8 +294,8 @@ async fn ca_8_rd_09_one_that_is_older_than_any_may_be_is_refused_and_not_put_off
 #[tokio::test]
 async fn ca_8_ca_9_each_claim_is_checked() {
     let key = Key::new();
-    let bed = bed(&key).await;
-    let now = bed.app.clock().now().seconds();
+    let test_app = test_app(&key).await;
+    let now = test_app.app.clock().now().seconds();
     let endpoint = format!("{ISSUER}/oauth2/token");
     for (name, value, fine) in [
         ("aud", json!(ISSUER), true),
@@ -307,9 +328,9 @@ async fn ca_8_ca_9_each_claim_is_checked() {
     ] {
         let assertion = key.sign(
             &json!({ "alg": "ES256", "typ": "JWT" }),
-            &with(claims(&bed), name, value.clone()),
+            &with(claims(&test_app), name, value.clone()),
         );
-        let answer = shown(&bed, &assertion).await;
+        let answer = shown(&test_app, &assertion).await;
         let expected = if fine {
             (200, "")
         } else {
@@ -317,7 +338,7 @@ async fn ca_8_ca_9_each_claim_is_checked() {
         };
         assert_eq!(answer.error(), expected, "{name} {value}");
         if !fine {
-            let unknown = shown(&bed, "x.y.z").await;
+            let unknown = shown(&test_app, "x.y.z").await;
             assert_eq!(
                 (answer.body, answer.headers),
                 (unknown.body, unknown.headers),
@@ -330,10 +351,10 @@ async fn ca_8_ca_9_each_claim_is_checked() {
 #[tokio::test]
 async fn ca_8_tk_13_the_signature_must_be_the_clients_and_the_token_an_assertion() {
     let (key, other) = (Key::new(), Key::new());
-    let bed = bed(&key).await;
+    let test_app = test_app(&key).await;
     let header = json!({ "alg": "ES256" });
-    let claims = || claims(&bed);
-    let tokens = bed.tokens("web", "openid").await;
+    let claims = || claims(&test_app);
+    let tokens = test_app.tokens("web", "openid").await;
     let mut unsigned = key.sign(&header, &claims());
     unsigned.truncate(unsigned.rfind('.').unwrap() + 1);
     for (what, assertion) in [
@@ -370,7 +391,7 @@ async fn ca_8_tk_13_the_signature_must_be_the_clients_and_the_token_an_assertion
             key.sign(&header, &with(claims(), "x", "x".repeat(MAX_BYTES).into())),
         ),
     ] {
-        let answer = shown(&bed, &assertion).await;
+        let answer = shown(&test_app, &assertion).await;
         match what {
             // A key in the header is not looked at: the client's own has made this signature.
             "its own key" => assert_eq!(answer.status, 200, "{what}"),
@@ -383,8 +404,8 @@ async fn ca_8_tk_13_the_signature_must_be_the_clients_and_the_token_an_assertion
 #[tokio::test]
 async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
     let key = Key::new();
-    let bed = bed(&key).await;
-    let sign = || key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
+    let test_app = test_app(&key).await;
+    let sign = || key.sign(&json!({ "alg": "ES256" }), &claims(&test_app));
     let credentials = ("grant_type", "client_credentials");
     let (request, client) = ((400, "invalid_request"), (401, "invalid_client"));
     for (what, basic, form, expected) in [
@@ -460,18 +481,18 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         form.push(credentials);
-        let answer = bed.post("/oauth2/token", basic, &form).await;
+        let answer = test_app.post("/oauth2/token", basic, &form).await;
         assert_eq!(answer.error(), expected, "{what}");
     }
     // A client that registered a secret cannot sign instead.
     let claims = with(
-        with(claims(&bed), "iss", "post".into()),
+        with(claims(&test_app), "iss", "post".into()),
         "sub",
         "post".into(),
     );
-    bed.configure("post", |client| client.jwks = Some(key.set()));
+    test_app.configure("post", |client| client.jwks = Some(key.set()));
     assert_eq!(
-        shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &claims))
+        shown(&test_app, &key.sign(&json!({ "alg": "ES256" }), &claims))
             .await
             .error(),
         client
@@ -481,9 +502,9 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ca_8_of_64_uses_of_one_assertion_one_is_believed() {
     let key = Key::new();
-    let bed = bed(&key).await;
-    let assertion = key.sign(&json!({ "alg": "ES256" }), &claims(&bed));
-    let answers = join_all((0..64).map(|_| shown(&bed, &assertion))).await;
+    let test_app = test_app(&key).await;
+    let assertion = key.sign(&json!({ "alg": "ES256" }), &claims(&test_app));
+    let answers = join_all((0..64).map(|_| shown(&test_app, &assertion))).await;
     assert_eq!(
         answers.iter().filter(|answer| answer.status == 200).count(),
         1
@@ -494,20 +515,32 @@ async fn ca_8_of_64_uses_of_one_assertion_one_is_believed() {
             .all(|answer| [200, 401].contains(&answer.status.as_u16()))
     );
     // Until it ends, at another endpoint too.
-    bed.advance(59);
-    let again = shown_at(&bed, "/oauth2/introspect", &assertion, &[("token", "x")]).await;
+    test_app.advance(59);
+    let again = shown_at(
+        &test_app,
+        "/oauth2/introspect",
+        &assertion,
+        &[("token", "x")],
+    )
+    .await;
     assert_ne!(again.status, 200);
     // The identifier is this client's alone.
-    bed.configure("api", |client| {
+    test_app.configure("api", |client| {
         client.token_endpoint_auth_method = ClientAuth::PrivateKeyJwt;
         client.client_secret_sha256.clear();
         client.jwks = Some(key.set());
     });
-    let mut claims = claims(&bed);
+    let mut claims = claims(&test_app);
     for (client, expected) in [(SIGNER, 200), ("api", 200), ("api", 401)] {
         (claims["iss"], claims["sub"]) = (client.into(), client.into());
         let assertion = key.sign(&json!({ "alg": "ES256" }), &claims);
-        let answer = shown_at(&bed, "/oauth2/introspect", &assertion, &[("token", "x")]).await;
+        let answer = shown_at(
+            &test_app,
+            "/oauth2/introspect",
+            &assertion,
+            &[("token", "x")],
+        )
+        .await;
         assert_eq!(answer.status, expected, "{client}");
     }
 }
@@ -515,19 +548,19 @@ async fn ca_8_of_64_uses_of_one_assertion_one_is_believed() {
 #[tokio::test]
 async fn rd_09_an_assertion_that_was_used_is_refused_when_the_store_has_lost_it() {
     let key = Key::new();
-    let mut bed = bed(&key).await;
+    let mut test_app = test_app(&key).await;
     // Without `iat` an assertion may be as old as its end allows.
-    let undated = with(claims(&bed), "iat", Value::Null);
+    let undated = with(claims(&test_app), "iat", Value::Null);
     assert_eq!(
-        shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &undated))
+        shown(&test_app, &key.sign(&json!({ "alg": "ES256" }), &undated))
             .await
             .status,
         503
     );
-    bed.advance(300);
+    test_app.advance(300);
     let sign = |claims: &Value| key.sign(&json!({ "alg": "ES256" }), claims);
-    let now = bed.app.clock().now().seconds();
-    let long = with(claims(&bed), "exp", (now + 290).into());
+    let now = test_app.app.clock().now().seconds();
+    let long = with(claims(&test_app), "exp", (now + 290).into());
     let (used, undated) = (
         sign(&long),
         sign(&with(
@@ -536,34 +569,34 @@ async fn rd_09_an_assertion_that_was_used_is_refused_when_the_store_has_lost_it(
             "another".into(),
         )),
     );
-    assert_eq!(shown(&bed, &used).await.status, 200);
-    assert_eq!(shown(&bed, &undated).await.status, 200);
-    bed.replace_tickets(Tickets::memory(
+    assert_eq!(shown(&test_app, &used).await.status, 200);
+    assert_eq!(shown(&test_app, &undated).await.status, 200);
+    test_app.replace_tickets(Tickets::memory(
         1000,
-        bed.app.clock().clone(),
+        test_app.app.clock().clone(),
         &MasterKeys::new([7; 32], []),
     ));
     for _ in 0..2 {
         for assertion in [&used, &undated] {
-            let replayed = shown(&bed, assertion).await;
+            let replayed = shown(&test_app, assertion).await;
             assert_ne!(replayed.status, 200, "{replayed:?}");
         }
         // A new one cannot be told from an old one of a clock ahead: later, with another.
-        let fresh = shown(&bed, &sign(&claims(&bed))).await;
+        let fresh = shown(&test_app, &sign(&claims(&test_app))).await;
         assert_eq!(fresh.error(), (503, "temporarily_unavailable"), "{fresh:?}");
         let wait: u64 = fresh.header(header::RETRY_AFTER).parse().unwrap();
         assert!((1..=61).contains(&wait), "{wait}");
-        bed.advance(29);
+        test_app.advance(29);
     }
-    bed.advance(5);
+    test_app.advance(5);
     assert_eq!(
-        shown(&bed, &sign(&claims(&bed))).await.status,
+        shown(&test_app, &sign(&claims(&test_app))).await.status,
         200,
         "a minute later"
     );
     for assertion in [&used, &undated] {
         assert_ne!(
-            shown(&bed, assertion).await.status,
+            shown(&test_app, assertion).await.status,
             200,
             "and the old ones never again"
         );
@@ -573,10 +606,15 @@ async fn rd_09_an_assertion_that_was_used_is_refused_when_the_store_has_lost_it(
 #[tokio::test]
 async fn rd_08_without_the_store_nothing_signed_is_believed() {
     let key = Key::new();
-    let mut bed = bed(&key).await;
+    let mut test_app = test_app(&key).await;
     let nowhere = "redis+unix:///nonexistent/entree-test.sock";
-    bed.replace_tickets(Tickets::connect(nowhere, "x", &MasterKeys::new([7; 32], [])).unwrap());
-    let answer = shown(&bed, &key.sign(&json!({ "alg": "ES256" }), &claims(&bed))).await;
+    test_app
+        .replace_tickets(Tickets::connect(nowhere, "x", &MasterKeys::new([7; 32], [])).unwrap());
+    let answer = shown(
+        &test_app,
+        &key.sign(&json!({ "alg": "ES256" }), &claims(&test_app)),
+    )
+    .await;
     assert_eq!(answer.error(), (503, "temporarily_unavailable"));
 }
 
@@ -601,13 +639,14 @@ async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_m
     })
     .await;
     let times = || asked.load(std::sync::atomic::Ordering::SeqCst);
-    let bed = bed(&first).await;
-    bed.configure(SIGNER, |client| {
+    let test_app = test_app(&first).await;
+    test_app.configure(SIGNER, |client| {
         client.jwks = None;
         client.jwks_uri = format!("{}/jwks", server.base);
     });
-    let by = |key: &Key, kid: &str| key.sign(&json!({ "alg": "ES256", "kid": kid }), &claims(&bed));
-    let status = async |assertion: String| shown(&bed, &assertion).await.status.as_u16();
+    let by =
+        |key: &Key, kid: &str| key.sign(&json!({ "alg": "ES256", "kid": kid }), &claims(&test_app));
+    let status = async |assertion: String| shown(&test_app, &assertion).await.status.as_u16();
     assert_eq!(status(by(&first, "1")).await, 200);
     assert_eq!(status(by(&first, "1")).await, 200);
     assert_eq!(times(), 1, "kept");
@@ -615,7 +654,7 @@ async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_m
         assert_eq!(status(by(&second, kid)).await, 401);
     }
     assert_eq!(times(), 1, "not again within a minute, whatever is made up");
-    bed.advance(60);
+    test_app.advance(60);
     assert_eq!(status(by(&second, "2")).await, 200, "the new key");
     assert_eq!((status(by(&first, "1")).await, times()), (200, 2));
     assert_eq!(
@@ -623,20 +662,20 @@ async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_m
         401,
         "a name does not make a key"
     );
-    let unnamed = first.sign(&json!({ "alg": "ES256" }), &claims(&bed));
+    let unnamed = first.sign(&json!({ "alg": "ES256" }), &claims(&test_app));
     assert_eq!(
         status(unnamed).await,
         200,
         "without a kid any fitting key counts"
     );
     drop(server);
-    bed.advance(601);
+    test_app.advance(601);
     assert_eq!(
         status(by(&first, "1")).await,
         200,
         "while the document is away its keys count on"
     );
-    bed.advance(3600);
+    test_app.advance(3600);
     assert_eq!(status(by(&first, "1")).await, 401, "but not for ever");
 }
 

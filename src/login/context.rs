@@ -10,10 +10,10 @@ use poem::{
 use uuid::Uuid;
 
 use super::{
-    finish::{Holds, SignedIn},
+    finish::{BrowserState, SignedIn},
     flow::Holder,
-    pending::Asker,
-    trouble::Trouble,
+    page_error::PageError,
+    pending::Requester,
 };
 use crate::{
     app::App,
@@ -27,7 +27,7 @@ use crate::{
         csrf,
         page::Site,
         params::Params,
-        text::Tongue,
+        text::Localizer,
     },
 };
 
@@ -36,16 +36,16 @@ const PRE_KEPT: Duration = Duration::from_secs(86_400);
 
 /// What a page endpoint knows of its request.
 #[derive(Debug)]
-pub struct Visit {
+pub struct RequestContext {
     /// Where from.
     pub caller: Caller,
     /// The configuration, one for the whole request.
     pub config: Arc<Config>,
     /// The language.
-    pub tongue: Tongue,
+    pub localizer: Localizer,
     /// For the page's headers.
     pub site: Site,
-    /// The pre-login cookie: the browser's, or a new one that [`Visit::answer`] sets.
+    /// The pre-login cookie: the browser's, or a new one that [`RequestContext::answer`] sets.
     pub pre: Plain,
     /// The device cookie.
     pub device: Option<Plain>,
@@ -56,12 +56,12 @@ pub struct Visit {
     sid: Option<Hash>,
 }
 
-impl Visit {
+impl RequestContext {
     /// Reads cookies and finds the session.
     ///
     /// # Errors
     /// Two different values of a cookie (BS-06), or the database is away.
-    pub async fn of(app: &App, request: &Request, ui_locales: &str) -> Result<Self, Trouble> {
+    pub async fn of(app: &App, request: &Request, ui_locales: &str) -> Result<Self, PageError> {
         let cookies = Cookies::new(&app.public_url);
         let pre = cookies.read(request, Which::Pre)?;
         let sid = cookies.read(request, Which::Sid)?.map(|sid| sid.hash());
@@ -75,7 +75,7 @@ impl Visit {
             None => None,
         };
         Ok(Self {
-            tongue: app.texts.pick(ui_locales, &caller.accept_language),
+            localizer: app.texts.pick(ui_locales, &caller.accept_language),
             site: Site::of(&app.public_url),
             had_pre: pre.is_some(),
             pre: pre.unwrap_or_else(Plain::generate),
@@ -93,7 +93,7 @@ impl Visit {
     pub fn without_cookies(app: &App, request: &Request) -> Self {
         let caller = Caller::of(request);
         Self {
-            tongue: app.texts.pick("", &caller.accept_language),
+            localizer: app.texts.pick("", &caller.accept_language),
             site: Site::of(&app.public_url),
             had_pre: false,
             pre: Plain::generate(),
@@ -123,8 +123,8 @@ impl Visit {
 
     /// What the browser brings to the door.
     #[must_use]
-    pub fn holds(&self) -> Holds<'_> {
-        Holds {
+    pub fn browser_state(&self) -> BrowserState<'_> {
+        BrowserState {
             browser: Some(self.pre.hash()),
             device: self.device.as_ref(),
             current: self.current.as_ref(),
@@ -139,8 +139,8 @@ impl Visit {
 
     /// Who asks for a pending request.
     #[must_use]
-    pub fn asker(&self) -> Asker<'_> {
-        Asker {
+    pub fn requester(&self) -> Requester<'_> {
+        Requester {
             browser: self.had_pre.then(|| self.pre.hash()),
             session: self.current.as_ref().map(|current| &current.session),
         }
@@ -155,13 +155,18 @@ impl Visit {
     /// Whether a form before sign-in came from our own page in this browser (CF-01, CF-02).
     ///
     /// # Errors
-    /// [`Trouble::Cookies`] if the browser brought no cookie, [`Trouble::Stale`] if the form is not ours.
-    pub fn check_form(&self, app: &App, request: &Request, form: &Form<'_>) -> Result<(), Trouble> {
+    /// [`PageError::Cookies`] if the browser brought no cookie, [`PageError::Stale`] if the form is not ours.
+    pub fn check_form(
+        &self,
+        app: &App,
+        request: &Request,
+        form: &Form<'_>,
+    ) -> Result<(), PageError> {
         if !csrf::origin_check(request, &app.public_url, form.allow_null_origin) {
-            return Err(Trouble::Stale);
+            return Err(PageError::Stale);
         }
         if !self.had_pre {
-            return Err(Trouble::Cookies);
+            return Err(PageError::Cookies);
         }
         let given = form.params.one("form_token")?.unwrap_or_default();
         let good = csrf::verify_form_token(
@@ -171,7 +176,7 @@ impl Visit {
             form.context,
             given,
         );
-        good.then_some(()).ok_or(Trouble::Stale)
+        good.then_some(()).ok_or(PageError::Stale)
     }
 
     /// The token of a form of somebody signed in.
@@ -186,16 +191,16 @@ impl Visit {
     /// Whether a form of somebody signed in is ours; gives who it is.
     ///
     /// # Errors
-    /// [`Trouble::Stale`] if nobody is signed in or the form is not ours.
+    /// [`PageError::Stale`] if nobody is signed in or the form is not ours.
     pub fn check_session_form(
         &self,
         app: &App,
         request: &Request,
         params: &Params,
         form: &str,
-    ) -> Result<&Current, Trouble> {
+    ) -> Result<&Current, PageError> {
         let (Some(sid), Some(current)) = (&self.sid, &self.current) else {
-            return Err(Trouble::Stale);
+            return Err(PageError::Stale);
         };
         let given = params.one("form_token")?.unwrap_or_default();
         let ours = csrf::origin_check(request, &app.public_url, false)
@@ -203,7 +208,7 @@ impl Visit {
         if ours {
             Ok(current)
         } else {
-            Err(Trouble::Stale)
+            Err(PageError::Stale)
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) const ODD: (&str, &str) = (
     "s:e%63 r+e&t=%2B: of more than forty-three characters",
 );
 
-pub(super) struct Bed {
+pub(super) struct TestApp {
     pub(super) app: App,
     pub(super) user: User,
     pub(super) session: Session,
@@ -49,7 +49,7 @@ pub(super) struct Bed {
     file: Option<PathBuf>,
 }
 
-impl Drop for Bed {
+impl Drop for TestApp {
     fn drop(&mut self) {
         for end in ["", "-wal", "-shm"] {
             let _ = self
@@ -146,7 +146,7 @@ fn config() -> Config {
     .unwrap()
 }
 
-impl Bed {
+impl TestApp {
     pub(super) async fn new() -> Self {
         let file = std::env::temp_dir().join(format!("entree-oauth-{}.db", public_id()));
         Self::at(format!("sqlite:{}", file.display()), Some(file)).await

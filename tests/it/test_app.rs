@@ -1,9 +1,9 @@
 //! Where the tests of requests stand: the whole service in this process, built as `entree serve` builds it.
 //!
-//! [`Bed::embedded`] has a SQLite file and tickets in this process, [`Bed::servers`] PostgreSQL and Redis; `on_both!`
+//! [`TestApp::embedded`] has a SQLite file and tickets in this process, [`TestApp::servers`] PostgreSQL and Redis; `on_both!`
 //! runs a test on each. A [`Browser`] keeps cookies and sends the headers that browsers send. Mail is composed and
-//! handed over by the real worker, when the test says [`Bed::post`]. The clock is the service's own: tests move it by
-//! [`Bed::pass`], and nothing sleeps. (Counters in Redis go by the clock of Redis, which no test moves.)
+//! handed over by the real worker, when the test says [`TestApp::post`]. The clock is the service's own: tests move it by
+//! [`TestApp::pass`], and nothing sleeps. (Counters in Redis go by the clock of Redis, which no test moves.)
 
 use std::{
     collections::BTreeMap,
@@ -51,19 +51,19 @@ use url::Url;
 /// What the service is called in these tests.
 pub(crate) const PUBLIC: &str = "https://id.test";
 
-/// Makes, of each `async fn name(bed: Bed)`, a test on the embedded default and one on PostgreSQL and Redis.
+/// Makes, of each `async fn name(test_app: TestApp)`, a test on the embedded default and one on PostgreSQL and Redis.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn embedded() {
-                super::$name($crate::bed::Bed::embedded().await).await;
+                super::$name($crate::test_app::TestApp::embedded().await).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn servers() {
-                if let Some(bed) = $crate::bed::Bed::servers().await {
-                    super::$name(bed).await;
+                if let Some(test_app) = $crate::test_app::TestApp::servers().await {
+                    super::$name(test_app).await;
                 }
             }
         }
@@ -71,7 +71,7 @@ macro_rules! on_both {
 }
 
 /// A service of its own: nothing in it is shared with another test.
-pub(crate) struct Bed {
+pub(crate) struct TestApp {
     /// The service's handles.
     pub(crate) app: App,
     /// The way out for mail: a mailbox, unless the test put another in its place.
@@ -80,13 +80,13 @@ pub(crate) struct Bed {
     folder: PathBuf,
 }
 
-impl Drop for Bed {
+impl Drop for TestApp {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-impl Bed {
+impl TestApp {
     /// SQLite and tickets in this process.
     pub(crate) async fn embedded() -> Self {
         Self::embedded_with(|_| {}).await
@@ -220,7 +220,7 @@ impl Bed {
         static NEXT: AtomicU32 = AtomicU32::new(0x0a00_0001);
         let from = std::net::Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
         Browser {
-            bed: self,
+            test_app: self,
             cookies: BTreeMap::new(),
             from: from.to_string(),
             headers: Vec::new(),
@@ -385,7 +385,7 @@ impl Bed {
 #[derive(Clone)]
 pub(crate) struct Browser<'a> {
     /// Where it browses.
-    pub(crate) bed: &'a Bed,
+    pub(crate) test_app: &'a TestApp,
     /// Its cookies: a test may take some away.
     pub(crate) cookies: BTreeMap<String, String>,
     /// The network address that the service sees, as `X-Forwarded-For` tells it.
@@ -418,7 +418,7 @@ impl Browser<'_> {
 
     /// Sends it, and keeps the cookies of the answer.
     pub(crate) async fn send(&mut self, request: Request) -> Page {
-        let page = self.bed.call(request).await;
+        let page = self.test_app.call(request).await;
         self.keep(&page);
         page
     }
@@ -496,7 +496,7 @@ impl Browser<'_> {
     /// Signs in by the link of a mail; gives the page after it.
     pub(crate) async fn sign_in(&mut self, email: &str) -> Page {
         self.ask(email).await;
-        let link = self.bed.mail(email).await.link();
+        let link = self.test_app.mail(email).await.link();
         let done = self.click(&link).await;
         assert!(self.is_signed_in(), "{}", done.summary());
         done

@@ -10,10 +10,10 @@ use poem::{
 use super::page;
 use crate::{
     app::App,
+    error::InfraError,
     web::{
         caller::Caller,
         cookie::CookieError,
-        error::Failure,
         page::{Site, show},
         params::ParamError,
     },
@@ -21,9 +21,9 @@ use crate::{
 
 /// Why a page cannot be shown.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum PageError {
     /// Something of ours is away or broken.
-    Failure(Failure),
+    InfraError(InfraError),
     /// The browser brought no cookie, or two of one name.
     Cookies,
     /// A form that is not ours, or too old.
@@ -44,19 +44,19 @@ pub enum Trouble {
     Request(&'static str),
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
+impl From<InfraError> for PageError {
+    fn from(failure: InfraError) -> Self {
+        Self::InfraError(failure)
     }
 }
 
-impl From<CookieError> for Trouble {
+impl From<CookieError> for PageError {
     fn from(_: CookieError) -> Self {
         Self::Cookies
     }
 }
 
-impl From<ParamError> for Trouble {
+impl From<ParamError> for PageError {
     fn from(error: ParamError) -> Self {
         Self::Parameter(error.to_string(), error.status())
     }
@@ -66,22 +66,22 @@ impl From<ParamError> for Trouble {
 pub async fn page(
     app: &App,
     request: &Request,
-    work: impl Future<Output = Result<Response, Trouble>>,
+    work: impl Future<Output = Result<Response, PageError>>,
 ) -> Response {
     match work.await {
         Ok(response) => response,
-        Err(trouble) => trouble.show(app, request),
+        Err(page_error) => page_error.show(app, request),
     }
 }
 
-impl Trouble {
+impl PageError {
     /// Status, and the stem of its texts.
     const fn parts(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Failure(failure) if failure.is_passing() => {
+            Self::InfraError(failure) if failure.is_passing() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "error-away")
             }
-            Self::Failure(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
+            Self::InfraError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
             Self::Cookies => (StatusCode::BAD_REQUEST, "error-cookies"),
             Self::Stale => (StatusCode::FORBIDDEN, "error-stale"),
             Self::NotFound => (StatusCode::NOT_FOUND, "error-not-found"),
@@ -98,11 +98,11 @@ impl Trouble {
     #[must_use]
     pub fn show(self, app: &App, request: &Request) -> Response {
         let caller = Caller::of(request);
-        if let Self::Failure(failure) = &self {
+        if let Self::InfraError(failure) = &self {
             failure.log(&caller.request_id);
         }
         let (status, stem) = self.parts();
-        let tongue = app.texts.pick("", &caller.accept_language);
+        let localizer = app.texts.pick("", &caller.accept_language);
         let title = if stem == "error-internal" {
             "error-title".to_owned()
         } else {
@@ -116,10 +116,10 @@ impl Trouble {
         // Somebody whom an application sent here with a bad request gains nothing from signing in here.
         let leads_on = !matches!(self, Self::Request(_));
         let error = page::Error {
-            tongue: &tongue,
+            localizer: &localizer,
             status,
-            title: tongue.t(&title),
-            message: tongue.t(stem),
+            title: localizer.text(&title),
+            message: localizer.text(stem),
             parameter,
             next_href: leads_on.then_some("/login"),
             next_label: None,
@@ -128,7 +128,7 @@ impl Trouble {
         let mut response = show(&error, Site::of(&app.public_url));
         let wait = match self {
             Self::Busy(wait) => Some(wait.as_secs().max(1)),
-            Self::Failure(failure) if failure.is_passing() => Some(5),
+            Self::InfraError(failure) if failure.is_passing() => Some(5),
             _ => None,
         };
         if let Some(seconds) = wait {
