@@ -1,22 +1,20 @@
-//! The infrastructure error: something that the service needs is unavailable, or the service has a bug.
+//! The infrastructure error: a dependency is unavailable, a transaction conflicted, or the service has a bug.
 //!
-//! It is never the caller's fault and knows no HTTP. What a caller did wrong is an error type of the rule that refuses
-//! it. `web/error.rs` turns an [`InfraError`] into a response.
+//! It is never the caller's fault and knows no HTTP. What a caller did wrong is an error type of the
+//! rule that refuses it. `web/error.rs` turns an [`InfraError`] into a response.
 
 use sea_orm::{DbErr, RuntimeErr};
 
-/// Why a unit of work could not be done. The cause is for the log alone.
+/// The reason why a unit of work failed. The cause is for the log alone.
 #[derive(Debug, thiserror::Error)]
 pub enum InfraError {
-    /// Something that we need is away; trying again later may work: 503 with Retry-After.
-    #[error("{what} is away: {cause}")]
-    Away {
-        /// `database` or `ticket store`.
-        what: &'static str,
-        /// For the log.
+    /// A dependency is unavailable, and a later try may work: 503 with Retry-After.
+    #[error("{dependency} is unavailable: {cause}")]
+    Unavailable {
+        dependency: &'static str,
         cause: String,
     },
-    /// Another transaction was in the way; nothing was committed and the work may be tried again.
+    /// Another transaction was in the way. Nothing was committed, and the work may be tried again.
     #[error("conflict with another transaction: {0}")]
     Conflict(String),
     /// A bug or a damaged row: 500 with a reference.
@@ -25,21 +23,27 @@ pub enum InfraError {
 }
 
 impl InfraError {
-    /// A bug, in words for the log.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self::Internal(cause.to_string())
     }
 
-    /// Whether trying again later may work: 503 with Retry-After rather than 500.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Conflict(_))
+    fn database(cause: String) -> Self {
+        Self::Unavailable {
+            dependency: "database",
+            cause,
+        }
     }
 
-    /// Writes it to the log, with its cause: once, where the answer leaves. Who answers by letting a [`poem::Error`]
-    /// out leaves this to the layers; who draws a page for it calls this.
+    /// Returns whether a later try may work.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Conflict(_))
+    }
+
+    /// Writes the error with its cause to the log. Only the code that renders a page for the error
+    /// calls this: an error that leaves as a [`poem::Error`] is logged by the layers.
     pub fn log(&self, request_id: &str) {
-        if self.is_passing() {
+        if self.is_transient() {
             tracing::warn!(request_id, cause = %self, "answered 503");
         } else {
             tracing::error!(request_id, cause = %self, "answered 500");
@@ -52,10 +56,7 @@ impl From<DbErr> for InfraError {
         let cause = error.to_string();
         let runtime = match &error {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
-                return Self::Away {
-                    what: "database",
-                    cause,
-                };
+                return Self::database(cause);
             }
             DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => e,
             _ => return Self::Internal(cause),
@@ -67,10 +68,7 @@ impl From<DbErr> for InfraError {
             | Sqlx::PoolTimedOut
             | Sqlx::PoolClosed
             | Sqlx::WorkerCrashed
-            | Sqlx::Protocol(_) => Self::Away {
-                what: "database",
-                cause,
-            },
+            | Sqlx::Protocol(_) => Self::database(cause),
             Sqlx::Database(db) => match db.code().as_deref() {
                 // PostgreSQL: serialization_failure, deadlock_detected.
                 Some("40001" | "40P01") => Self::Conflict(cause),
@@ -80,16 +78,10 @@ impl From<DbErr> for InfraError {
                         || code.starts_with("57P")
                         || matches!(code, "53300" | "57014") =>
                 {
-                    Self::Away {
-                        what: "database",
-                        cause,
-                    }
+                    Self::database(cause)
                 }
                 // SQLite: busy, locked, I/O error, full.
-                Some("5" | "6" | "10" | "13" | "261" | "517" | "773") => Self::Away {
-                    what: "database",
-                    cause,
-                },
+                Some("5" | "6" | "10" | "13" | "261" | "517" | "773") => Self::database(cause),
                 _ => Self::Internal(cause),
             },
             _ => Self::Internal(cause),

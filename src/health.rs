@@ -187,8 +187,8 @@ mod tests {
     use super::*;
 
     fn away() -> InfraError {
-        InfraError::Away {
-            what: "database",
+        InfraError::Unavailable {
+            dependency: "database",
             cause: "gone".to_owned(),
         }
     }

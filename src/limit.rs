@@ -387,19 +387,19 @@ mod tests {
             address(&full, &key, &limits)
                 .await
                 .unwrap_err()
-                .is_passing()
+                .is_transient()
         );
         assert!(
             known_device(&full, &key, &key, &limits)
                 .await
                 .unwrap_err()
-                .is_passing()
+                .is_transient()
         );
         assert!(
             network(&full, ip("192.0.2.1"), &limits)
                 .await
                 .unwrap_err()
-                .is_passing()
+                .is_transient()
         );
     }
 

@@ -148,7 +148,7 @@ impl From<String> for Refusal {
 impl From<InfraError> for Refusal {
     fn from(failure: InfraError) -> Self {
         let next = match &failure {
-            InfraError::Away { .. } => {
+            InfraError::Unavailable { .. } => {
                 "; does it run, and is its URL right? `entree doctor` looks at everything"
             }
             InfraError::Conflict(_) => "; nothing was changed, try again",

@@ -294,7 +294,7 @@ async fn database(
     loop {
         match open(config, masters, clock.clone()).await {
             Ok(opened) => return Ok(opened),
-            Err(failure) if failure.is_passing() && tries < DATABASE_TRIES => {
+            Err(failure) if failure.is_transient() && tries < DATABASE_TRIES => {
                 tracing::warn!(tries, "the database is not there yet: {failure}");
                 sleep(Duration::from_secs(1)).await;
                 tries += 1;

@@ -259,7 +259,7 @@ impl Keys {
     /// Signs `claims` (a JSON object) as a compact JWS (RFC 7515 §7.1) with `alg`, `kid` and `typ` in the header.
     ///
     /// # Errors
-    /// [`InfraError::Away`] while the clock is more than 5 s behind the last signature, or if the keys in force were not
+    /// [`InfraError::Unavailable`] while the clock is more than 5 s behind the last signature, or if the keys in force were not
     /// confirmed for so long that they may be others by now; [`InfraError::Internal`] for claims that are not JSON.
     pub fn sign<C: Serialize>(
         &self,
@@ -355,8 +355,8 @@ impl Keys {
         if behind <= MAX_STEP_BACK {
             return Ok(());
         }
-        Err(InfraError::Away {
-            what: "clock",
+        Err(InfraError::Unavailable {
+            dependency: "clock",
             cause: format!("{behind} ms behind the last signature"),
         })
     }
@@ -370,8 +370,8 @@ impl Keys {
         if u64::try_from(age).unwrap_or(0) <= rotation::STALE.as_secs() {
             return Ok(());
         }
-        Err(InfraError::Away {
-            what: "signing keys",
+        Err(InfraError::Unavailable {
+            dependency: "signing keys",
             cause: format!("not read for {age} s"),
         })
     }

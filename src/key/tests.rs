@@ -501,7 +501,10 @@ async fn sk_08_no_signature_while_the_clock_is_behind_the_last_one() {
     let refused = keys.sign(Alg::ES256, "at+jwt", &json!({}));
     assert!(matches!(
         refused,
-        Err(InfraError::Away { what: "clock", .. })
+        Err(InfraError::Unavailable {
+            dependency: "clock",
+            ..
+        })
     ));
     test_app
         .db
@@ -522,8 +525,8 @@ async fn sk_03_a_copy_that_cannot_read_the_keys_stops_signing() {
     let refused = keys.sign(Alg::ES256, "at+jwt", &json!({}));
     assert!(matches!(
         refused,
-        Err(InfraError::Away {
-            what: "signing keys",
+        Err(InfraError::Unavailable {
+            dependency: "signing keys",
             ..
         })
     ));

@@ -78,7 +78,7 @@ impl PageError {
     /// Status, and the stem of its texts.
     const fn parts(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::InfraError(failure) if failure.is_passing() => {
+            Self::InfraError(failure) if failure.is_transient() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "error-away")
             }
             Self::InfraError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
@@ -128,7 +128,7 @@ impl PageError {
         let mut response = show(&error, Site::of(&app.public_url));
         let wait = match self {
             Self::Busy(wait) => Some(wait.as_secs().max(1)),
-            Self::InfraError(failure) if failure.is_passing() => Some(5),
+            Self::InfraError(failure) if failure.is_transient() => Some(5),
             _ => None,
         };
         if let Some(seconds) = wait {

@@ -81,7 +81,7 @@ pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -
         match posted::keep(app, request, body, "/oauth2/logout").await {
             // RD-08: signing out works without the ticket store. What was posted is lost, so the person is asked, as
             // whoever comes without a hint.
-            Err(PageError::InfraError(failure)) if failure.is_passing() => {
+            Err(PageError::InfraError(failure)) if failure.is_transient() => {
                 tracing::warn!(cause = %failure, "a posted sign-out was not kept");
                 Ok(see_other("/oauth2/logout"))
             }

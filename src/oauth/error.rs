@@ -149,7 +149,7 @@ impl OauthError {
     /// What a failure of ours is to a client. An outage is never `invalid_grant`: clients would drop the grant (ER-3).
     #[must_use]
     pub fn from_failure(failure: &InfraError) -> Self {
-        if failure.is_passing() {
+        if failure.is_transient() {
             Self::new(Code::TemporarilyUnavailable, "Try again in a few seconds.")
         } else {
             Self::new(Code::ServerError, "Something went wrong on our side.")
@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn er_3_an_outage_is_never_invalid_grant() {
-        let away = InfraError::Away {
-            what: "database",
+        let away = InfraError::Unavailable {
+            dependency: "database",
             cause: "secret cause".into(),
         };
         let error = OauthError::from_failure(&away);

@@ -460,14 +460,14 @@ mod tests {
                 .issue(Kind::Code, &number(100), b"", TTL)
                 .await
                 .unwrap_err()
-                .is_passing()
+                .is_transient()
         );
         assert!(
             tickets
                 .hit(&number(100), &one)
                 .await
                 .unwrap_err()
-                .is_passing()
+                .is_transient()
         );
         assert!(
             !tickets

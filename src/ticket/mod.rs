@@ -6,7 +6,7 @@
 //!
 //! A store learns nothing and can forge nothing: it sees SHA-256 of a handle, and values sealed under a key made of the
 //! master key and the handle, bound to their key name and to being live or used. What was altered or moved is absent.
-//! A store that is away or full is [`InfraError::Away`]; nothing takes over for it, since a proof would pass once in each.
+//! A store that is away or full is [`InfraError::Unavailable`]; nothing takes over for it, since a proof would pass once in each.
 
 #[cfg(test)]
 mod conformance;
@@ -471,8 +471,8 @@ async fn step<T>(name: &'static str, work: Answer<'_, T>) -> Result<T, InfraErro
 }
 
 fn away(cause: impl fmt::Display) -> InfraError {
-    InfraError::Away {
-        what: "ticket store",
+    InfraError::Unavailable {
+        dependency: "ticket store",
         cause: cause.to_string(),
     }
 }

@@ -19,7 +19,7 @@ pub const RETRY_AFTER: u32 = 5;
 /// reference, and the line in the log.
 impl ResponseError for InfraError {
     fn status(&self) -> StatusCode {
-        if self.is_passing() {
+        if self.is_transient() {
             StatusCode::SERVICE_UNAVAILABLE
         } else {
             StatusCode::INTERNAL_SERVER_ERROR
@@ -186,8 +186,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_leaves_without_its_cause() {
-        let away = InfraError::Away {
-            what: "database",
+        let away = InfraError::Unavailable {
+            dependency: "database",
             cause: "host db-7 port 5432".into(),
         };
         for (failure, status, after) in [

@@ -179,10 +179,7 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
         "ticket claim",
         "SMTP send",
     ] {
-        assert!(
-            collector.holds("/v1/traces", name),
-            "no span {name}"
-        );
+        assert!(collector.holds("/v1/traces", name), "no span {name}");
     }
     assert!(collector.holds("/v1/metrics", "entree_sign_in_mailed"));
     let id: Vec<u8> = (0..16)
@@ -211,10 +208,7 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
         .chain(["somebody", "login_hint", "WHERE"])
     {
         for path in ["/v1/traces", "/v1/metrics"] {
-            assert!(
-                !collector.holds(path, secret),
-                "{path} holds {secret}"
-            );
+            assert!(!collector.holds(path, secret), "{path} holds {secret}");
         }
         assert!(!text.contains(secret), "/metrics holds {secret}");
     }

@@ -740,8 +740,8 @@ async fn a_worker_without_its_database_neither_spins_nor_hangs() {
 #[tokio::test]
 async fn a_database_that_is_away_is_asked_ever_more_slowly() {
     let mut page_error = worker::PageError::default();
-    let away = InfraError::Away {
-        what: "database",
+    let away = InfraError::Unavailable {
+        dependency: "database",
         cause: String::new(),
     };
     let pauses: Vec<u64> = (0..6).map(|_| page_error.again(&away).as_secs()).collect();

@@ -221,7 +221,7 @@ impl Hand {
     /// It could not be composed: nothing was sent, and a later try may do better. If even this cannot be written, the
     /// lease runs out.
     async fn postpone(&self, row: &Model, failure: &InfraError) {
-        if failure.is_passing() {
+        if failure.is_transient() {
             tracing::warn!(outbox = %row.id, %failure, "mail not composed");
         } else {
             tracing::error!(outbox = %row.id, %failure, "mail not composed");
@@ -238,7 +238,7 @@ impl Hand {
         for pause in [100, 300, 1_000, 3_000, 6_000, 0] {
             match self.record_once(row, Some(reference), tried).await {
                 Ok(()) => return,
-                Err(failure) if failure.is_passing() => sleep(Duration::from_millis(pause)).await,
+                Err(failure) if failure.is_transient() => sleep(Duration::from_millis(pause)).await,
                 Err(failure) => {
                     tracing::error!(outbox = %row.id, %failure, "mail outcome not recorded; it will be sent again");
                     return;

@@ -29,8 +29,8 @@ async fn is_refused_in_time<T: std::fmt::Debug>(call: impl Future<Output = Resul
     assert!(
         matches!(
             failure,
-            InfraError::Away {
-                what: "ticket store",
+            InfraError::Unavailable {
+                dependency: "ticket store",
                 ..
             }
         ),
@@ -377,7 +377,7 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     let many: Vec<_> = (0..20).map(|_| hasty.peek(Kind::Code, &at)).collect();
     for peek in futures_util::future::join_all(many).await {
         assert!(
-            peek.unwrap_err().is_passing(),
+            peek.unwrap_err().is_transient(),
             "callers do not wait for one another"
         );
     }
@@ -604,7 +604,7 @@ async fn rd_11_the_documented_user_may_do_all_that_is_needed_and_no_more() {
             .issue(Kind::Code, &at, b"value", MINUTE)
             .await
             .unwrap_err()
-            .is_passing()
+            .is_transient()
     );
 }
 

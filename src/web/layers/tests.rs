@@ -32,8 +32,8 @@ async fn bug() -> String {
 
 #[handler]
 async fn away() -> Result<String, InfraError> {
-    Err(InfraError::Away {
-        what: "database",
+    Err(InfraError::Unavailable {
+        dependency: "database",
         cause: "secret cause".into(),
     })
 }
