@@ -2,7 +2,7 @@
 //!
 //! Rooms on a shared floor; imports point only to the right:
 //! `main, cli → routes, jobs, health → oauth | magic_link | federation → login → session, user, client → app → ticket,
-//! limit, audit, mail, key → db, secret, clock, config, web, telemetry → entity`. `tests/it/house.rs` reads the arrow here
+//! limit, audit, mail, key → error, db, secret, pkce, clock, config, web, telemetry → entity`. `tests/it/house.rs` reads the arrow here
 //! and holds it.
 
 pub mod app;
@@ -22,6 +22,7 @@ pub mod login;
 pub mod magic_link;
 pub mod mail;
 pub mod oauth;
+pub mod pkce;
 pub mod routes;
 pub mod secret;
 pub mod session;

@@ -25,11 +25,11 @@ use crate::{
     error::InfraError,
     limit,
     login::{
-        challenge::{challenge_of, is_challenge, is_verifier},
         finish::BrowserState,
         first_party::{self, Issue, Issued, Issuer, Tokens},
         provider::find,
     },
+    pkce::{challenge_of, is_challenge, is_verifier},
     secret::Plain,
     session::{self, Session},
     telemetry::metrics,

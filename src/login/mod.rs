@@ -5,7 +5,6 @@
 //! audit → where to go. A client's request that waits for this is *pending*; here it is an opaque text.
 
 pub mod account;
-pub mod challenge;
 pub mod context;
 pub mod device;
 pub mod finish;

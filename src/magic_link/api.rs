@@ -17,11 +17,11 @@ use crate::{
     config::Config,
     error::InfraError,
     login::{
-        challenge::{challenge_of, is_challenge, is_verifier},
         finish::{BrowserState, SignedIn},
         first_party::{self, Issue, Issued, Issuer, Tokens},
         flow::{self, Flow, Holder},
     },
+    pkce::{challenge_of, is_challenge, is_verifier},
     secret::Plain,
     telemetry::metrics,
     user::Address,

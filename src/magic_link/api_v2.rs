@@ -22,10 +22,10 @@ use crate::{
     app::App,
     error::InfraError,
     login::{
-        challenge::{challenge_of, is_verifier},
         first_party::{self, Issuer},
         flow::{self, Flow, Holder},
     },
+    pkce::{challenge_of, is_verifier},
     web::{
         caller::Caller,
         problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},

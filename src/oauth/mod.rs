@@ -17,7 +17,6 @@ pub mod grant_store;
 pub mod introspect;
 pub mod issue;
 pub mod page;
-pub mod pkce;
 pub mod posted;
 pub mod refresh;
 pub mod refused;

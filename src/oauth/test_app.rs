@@ -14,15 +14,14 @@ use poem::{
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use super::{
-    authorize::respond::CodeGrant, introspect, pkce::challenge_of, revoke, token, userinfo,
-};
+use super::{authorize::respond::CodeGrant, introspect, revoke, token, userinfo};
 use crate::{
     app::{App, Macs},
     clock::Clock,
     config::{Config, Live},
     db::Db,
     key::{self, ClientKeys, Keys},
+    pkce::challenge_of,
     secret::{Hash, MasterKeys, Plain, public_id},
     session::{self, Method as Proof, Session, Start},
     ticket::{Kind, Tickets},

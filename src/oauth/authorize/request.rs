@@ -6,12 +6,12 @@ use crate::{
     client::{self, VerifiedRedirect},
     clock::Time,
     config::{Client, ClientAuth, Config, GrantType},
-    login::challenge::is_challenge,
     oauth::{
         claims_request::{self, ClaimsRequest},
         error::{Code, OauthError},
         resource, scope,
     },
+    pkce::is_challenge,
     web::params::{ParamError, Params},
 };
 
