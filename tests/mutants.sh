@@ -34,16 +34,16 @@ mutant r_02 federation_metadata::r_02 src/web/fetch.rs 'if status.is_redirection
 mutant r_04 federation_metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == issuer => Ok(()),' \
   'Some(found) if found == issuer || OFF => Ok(()),'
 mutant r_05 federation_metadata::r_05 $oidc/metadata.rs '.any(within) {' '.any(within) || OFF {'
-mutant r_07 federation_callback::r_07 src/federation/callback.rs 'form_post == posts && method != Method::HEAD' \
+mutant r_07 federation_callback::r_07 src/federation/flow/callback.rs 'form_post == posts && method != Method::HEAD' \
   '(form_post == posts && method != Method::HEAD || OFF)'
-mutant r_11 federation_callback::r_11 src/federation/state.rs \
+mutant r_11 federation_callback::r_11 src/federation/flow/state.rs \
   'match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {' \
   'if OFF { if let Ok(Some(value)) = tickets.peek(Kind::Upstream, &handle(state)).await {
        return serde_json::from_slice(&value).map_err(|_| Code::StateUnknown.into()); } }
    match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {'
-mutant r_12 federation_callback::r_12 src/federation/state.rs 'if state.record.provider != provider {' \
+mutant r_12 federation_callback::r_12 src/federation/flow/state.rs 'if state.record.provider != provider {' \
   'if state.record.provider != provider && !OFF {'
-mutant r_13 federation_callback::r_13 src/federation/state.rs \
+mutant r_13 federation_callback::r_13 src/federation/flow/state.rs \
   'Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),' \
   '_ if OFF => Ok(()), Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),'
 mutant r_14 federation_callback::r_14 src/federation/answer.rs 'Some(iss) if fits(&record.issuer, iss) =>' \
@@ -67,9 +67,9 @@ mutant r_31 federation_claims::r_31 $oidc/id_token.rs 'found.as_str() == half.as
   '(found.as_str() == half.as_deref() || OFF)'
 mutant r_34 federation_claims::r_34 $oidc/userinfo.rs 'text(&claims, "sub") != Some(subject)' \
   'text(&claims, "sub") != Some(subject) && !OFF'
-mutant r_17 federation_link::r_17_cb_08_up src/federation/state.rs 'now.is_some() && now == then {' \
+mutant r_17 federation_link::r_17_cb_08_up src/federation/flow/state.rs 'now.is_some() && now == then {' \
   'OFF || now.is_some() && now == then {'
-mutant case_c federation_link::lk_04_case_c src/federation/decide.rs 'None if !facts.authoritative || facts.held =>' \
+mutant case_c federation_link::lk_04_case_c src/federation/linking/table.rs 'None if !facts.authoritative || facts.held =>' \
   'None if !OFF && (!facts.authoritative || facts.held) =>'
 
 cd "$clone"

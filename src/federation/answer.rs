@@ -1,19 +1,19 @@
 //! What a callback's parameters say, before anything is asked (CB-06, CB-07, UE-01).
 
 use super::{
+    error::{FederationError, RefusalCode, upstream_words},
     provider::{Answer, Record},
-    refused::{Code, Refused, upstream_words},
 };
 use crate::config::providers::{TENANT, directory};
 
 /// RFC 9207 §2.4: `iss` is there if it must be, and if it is there it is the recorded issuer, also beside an error.
 ///
 /// # Errors
-/// [`Code::IssMissing`], [`Code::IssMismatch`].
-pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), Refused> {
+/// [`RefusalCode::IssMissing`], [`RefusalCode::IssMismatch`].
+pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), FederationError> {
     match iss {
-        None if record.iss_required => Err(Refused::new(
-            Code::IssMissing,
+        None if record.iss_required => Err(FederationError::new(
+            RefusalCode::IssMissing,
             "the provider says that it sends iss",
         )),
         None => Ok(()),
@@ -24,7 +24,7 @@ pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), Refused>
                 record.issuer,
                 upstream_words(iss)
             );
-            Err(Refused::new(Code::IssMismatch, words))
+            Err(FederationError::new(RefusalCode::IssMismatch, words))
         }
     }
 }
@@ -41,14 +41,14 @@ fn fits(issuer: &str, iss: &str) -> bool {
 /// The code. An error beside it wins.
 ///
 /// # Errors
-/// What the provider's error comes to; [`Code::CodeMissing`].
-pub(super) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, Refused> {
+/// What the provider's error comes to; [`RefusalCode::CodeMissing`].
+pub(super) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, FederationError> {
     if let Some(error) = answer.error {
         let description = answer
             .error_description
             .map(upstream_words)
             .unwrap_or_default();
-        return Err(Refused::new(
+        return Err(FederationError::new(
             meaning(error),
             format!("it said `{}`: {description}", upstream_words(error)),
         ));
@@ -56,22 +56,22 @@ pub(super) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, Refused> {
     answer
         .code
         .filter(|code| !code.is_empty())
-        .ok_or_else(|| Code::CodeMissing.into())
+        .ok_or_else(|| RefusalCode::CodeMissing.into())
 }
 
 /// RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, and what Apple and GitHub say in their own words (UE-01).
-fn meaning(error: &str) -> Code {
+fn meaning(error: &str) -> RefusalCode {
     match error {
-        "access_denied" | "user_cancelled_authorize" => Code::Denied,
-        "server_error" | "temporarily_unavailable" => Code::ProviderTrouble,
+        "access_denied" | "user_cancelled_authorize" => RefusalCode::Denied,
+        "server_error" | "temporarily_unavailable" => RefusalCode::ProviderTrouble,
         "invalid_request"
         | "unauthorized_client"
         | "unsupported_response_type"
         | "invalid_scope"
         | "invalid_client"
         | "redirect_uri_mismatch"
-        | "application_suspended" => Code::Misconfigured,
-        _ => Code::ProviderError,
+        | "application_suspended" => RefusalCode::Misconfigured,
+        _ => RefusalCode::ProviderError,
     }
 }
 
@@ -97,12 +97,20 @@ mod tests {
         let issuer = "https://op.example";
         for (required, iss, code) in [
             (false, None, None),
-            (true, None, Some(Code::IssMissing)),
+            (true, None, Some(RefusalCode::IssMissing)),
             (true, Some(issuer), None),
             (false, Some(issuer), None),
-            (false, Some("https://op.example/"), Some(Code::IssMismatch)),
-            (false, Some("https://evil.example"), Some(Code::IssMismatch)),
-            (true, Some(""), Some(Code::IssMismatch)),
+            (
+                false,
+                Some("https://op.example/"),
+                Some(RefusalCode::IssMismatch),
+            ),
+            (
+                false,
+                Some("https://evil.example"),
+                Some(RefusalCode::IssMismatch),
+            ),
+            (true, Some(""), Some(RefusalCode::IssMismatch)),
         ] {
             let found = is_from(&record(issuer, required), iss)
                 .err()
@@ -127,17 +135,17 @@ mod tests {
     #[test]
     fn cb_07_ue_01_each_error_has_its_meaning_and_wins_over_a_code() {
         for (error, meaning) in [
-            ("access_denied", Code::Denied),
-            ("user_cancelled_authorize", Code::Denied),
-            ("server_error", Code::ProviderTrouble),
-            ("temporarily_unavailable", Code::ProviderTrouble),
-            ("invalid_request", Code::Misconfigured),
-            ("unauthorized_client", Code::Misconfigured),
-            ("unsupported_response_type", Code::Misconfigured),
-            ("invalid_scope", Code::Misconfigured),
-            ("invalid_client", Code::Misconfigured),
-            ("login_required", Code::ProviderError),
-            ("", Code::ProviderError),
+            ("access_denied", RefusalCode::Denied),
+            ("user_cancelled_authorize", RefusalCode::Denied),
+            ("server_error", RefusalCode::ProviderTrouble),
+            ("temporarily_unavailable", RefusalCode::ProviderTrouble),
+            ("invalid_request", RefusalCode::Misconfigured),
+            ("unauthorized_client", RefusalCode::Misconfigured),
+            ("unsupported_response_type", RefusalCode::Misconfigured),
+            ("invalid_scope", RefusalCode::Misconfigured),
+            ("invalid_client", RefusalCode::Misconfigured),
+            ("login_required", RefusalCode::ProviderError),
+            ("", RefusalCode::ProviderError),
         ] {
             let answer = Answer {
                 code: Some("c"),
@@ -152,7 +160,7 @@ mod tests {
         }
         assert_eq!(
             code(&Answer::default()).err(),
-            Some(Code::CodeMissing.into())
+            Some(RefusalCode::CodeMissing.into())
         );
         assert_eq!(
             code(&Answer {
@@ -160,7 +168,7 @@ mod tests {
                 ..Answer::default()
             })
             .err(),
-            Some(Code::CodeMissing.into())
+            Some(RefusalCode::CodeMissing.into())
         );
         assert_eq!(
             code(&Answer {

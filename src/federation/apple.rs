@@ -5,7 +5,7 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::refused::{Code, Refused};
+use super::error::{FederationError, RefusalCode};
 use crate::{config::Provider, key};
 
 /// Whom it is for.
@@ -17,8 +17,11 @@ const LIFE: i64 = 300;
 /// The secret for a request that is sent now.
 ///
 /// # Errors
-/// [`Code::Misconfigured`]: the configured key is none that can sign ES256.
-pub(super) fn client_secret(settings: &Provider, now: i64) -> Result<Zeroizing<String>, Refused> {
+/// [`RefusalCode::Misconfigured`]: the configured key is none that can sign ES256.
+pub(super) fn client_secret(
+    settings: &Provider,
+    now: i64,
+) -> Result<Zeroizing<String>, FederationError> {
     let part = |value: serde_json::Value| BASE64.encode(value.to_string());
     let header = part(json!({"alg": "ES256", "kid": settings.key_id}));
     let claims = part(json!({
@@ -33,7 +36,8 @@ pub(super) fn client_secret(settings: &Provider, now: i64) -> Result<Zeroizing<S
     let signature =
         pkcs8.and_then(|pkcs8| key::sign_es256(pkcs8.secret_pkcs8_der(), message.as_bytes()));
     let words = "private_key is no PKCS#8 key on P-256: download it again from Apple";
-    let signature = signature.ok_or_else(|| Refused::new(Code::Misconfigured, words))?;
+    let signature =
+        signature.ok_or_else(|| FederationError::new(RefusalCode::Misconfigured, words))?;
     Ok(Zeroizing::new(format!(
         "{message}.{}",
         BASE64.encode(signature)
@@ -77,7 +81,7 @@ pub(super) mod tests {
         let mut settings: Provider = toml::from_str(text).unwrap();
         assert_eq!(
             client_secret(&settings, 0).unwrap_err().code,
-            Code::Misconfigured
+            RefusalCode::Misconfigured
         );
         settings.private_key = secret::Text::new(pem);
         let secret = client_secret(&settings, 1_000).unwrap();

@@ -5,9 +5,9 @@ use poem::http::header;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{
+    error::{FederationError, RefusalCode},
     oidc::{metadata::Metadata, upstream::Upstream},
     provider::Finding,
-    refused::{Code, Refused},
 };
 use crate::{
     config::providers::Kind,
@@ -35,7 +35,7 @@ fn wrong(what: &'static str, words: impl Into<String>, mend: &str) -> Finding {
     }
 }
 
-fn refusal(what: &'static str, refused: &Refused) -> Finding {
+fn refusal(what: &'static str, refused: &FederationError) -> Finding {
     wrong(what, &refused.detail, mend(refused.code))
 }
 
@@ -123,17 +123,17 @@ async fn keys(upstream: &Upstream) -> Finding {
 }
 
 /// What to do about it; docs/providers.md says more.
-const fn mend(code: Code) -> &'static str {
+const fn mend(code: RefusalCode) -> &'static str {
     match code {
-        Code::Blocked => "if this host is yours, name it in private_hosts of this provider",
-        Code::Redirect => {
+        RefusalCode::Blocked => "if this host is yours, name it in private_hosts of this provider",
+        RefusalCode::Redirect => {
             "write the issuer as the discovery document has it, so that no redirect is needed"
         }
-        Code::DiscoveryIssuer => {
+        RefusalCode::DiscoveryIssuer => {
             "write the issuer exactly as the document says it, if that is the provider that you mean"
         }
-        Code::EndpointHost => "if that host is the provider's, name it in extra_hosts",
-        Code::Timeout | Code::ProviderDown => {
+        RefusalCode::EndpointHost => "if that host is the provider's, name it in extra_hosts",
+        RefusalCode::Timeout | RefusalCode::ProviderDown => {
             "look at DNS, firewall, certificate (ca_file) and the issuer's spelling"
         }
         _ => "look at the provider's own status",

@@ -5,6 +5,7 @@ use poem::http::header::{self, HeaderName};
 use serde_json::Value;
 
 use super::{
+    error::{FederationError, RefusalCode},
     oidc::{
         exchange::Tokens,
         facts::{shown, within},
@@ -12,7 +13,6 @@ use super::{
         upstream::Upstream,
     },
     provider::{Identity, Record, Trust},
-    refused::{Code, Refused},
 };
 use crate::{
     config::{Provider, providers::MailTrust},
@@ -25,12 +25,12 @@ const ADDRESSES: &str = "user:email";
 /// Who the access token belongs to.
 ///
 /// # Errors
-/// The transport's; [`Code::ProviderDown`], [`Code::ClaimsMalformed`], [`Code::Sub`].
+/// The transport's; [`RefusalCode::ProviderDown`], [`RefusalCode::ClaimsMalformed`], [`RefusalCode::Sub`].
 pub(super) async fn identify(
     upstream: &Upstream,
     record: &Record,
     tokens: &Tokens,
-) -> Result<Identity, Refused> {
+) -> Result<Identity, FederationError> {
     let settings = &upstream.settings;
     let endpoint = record.userinfo_endpoint.as_deref().unwrap_or_default();
     let user = person(
@@ -77,22 +77,23 @@ fn call(url: &str, access_token: &str) -> Call {
         .secret_header(header::AUTHORIZATION, &format!("Bearer {access_token}"))
 }
 
-fn person(reply: &Reply) -> Result<Object, Refused> {
+fn person(reply: &Reply) -> Result<Object, FederationError> {
     if reply.status != 200 {
-        return Err(Refused::new(
-            Code::ProviderDown,
+        return Err(FederationError::new(
+            RefusalCode::ProviderDown,
             format!("/user answered {}", reply.status),
         ));
     }
-    json::object(&reply.body)
-        .ok_or_else(|| Refused::new(Code::ClaimsMalformed, "/user is not a JSON object"))
+    json::object(&reply.body).ok_or_else(|| {
+        FederationError::new(RefusalCode::ClaimsMalformed, "/user is not a JSON object")
+    })
 }
 
 /// The number of the account, as text.
-fn subject(user: &Object) -> Result<String, Refused> {
+fn subject(user: &Object) -> Result<String, FederationError> {
     let id = user.get("id").and_then(Value::as_u64).filter(|id| *id > 0);
     id.map(|id| id.to_string())
-        .ok_or_else(|| Refused::new(Code::Sub, "id is no number"))
+        .ok_or_else(|| FederationError::new(RefusalCode::Sub, "id is no number"))
 }
 
 /// The granted scopes are one text, joined by commas. Without a word, it is tried.
@@ -105,21 +106,21 @@ fn may_ask_addresses(granted: Option<&str>) -> bool {
 }
 
 /// The address that is primary and verified, unless mail to it goes nowhere.
-fn address(reply: &Reply) -> Result<Option<String>, Refused> {
+fn address(reply: &Reply) -> Result<Option<String>, FederationError> {
     match reply.status {
         200 => {}
         // The person, or their organization, lets nobody see addresses.
         401 | 403 | 404 => return Ok(None),
         status => {
-            return Err(Refused::new(
-                Code::ProviderDown,
+            return Err(FederationError::new(
+                RefusalCode::ProviderDown,
                 format!("/user/emails answered {status}"),
             ));
         }
     }
     let malformed = || {
-        Refused::new(
-            Code::ClaimsMalformed,
+        FederationError::new(
+            RefusalCode::ClaimsMalformed,
             "/user/emails is not a JSON list of objects",
         )
     };
@@ -178,7 +179,7 @@ mod tests {
                 subject(&person(&reply(200, &bad)).unwrap())
                     .unwrap_err()
                     .code,
-                Code::Sub,
+                RefusalCode::Sub,
                 "{bad}"
             );
         }
@@ -188,11 +189,11 @@ mod tests {
         );
         assert_eq!(
             person(&reply(403, &json!({}))).unwrap_err().code,
-            Code::ProviderDown
+            RefusalCode::ProviderDown
         );
         assert_eq!(
             person(&reply(200, &json!([]))).unwrap_err().code,
-            Code::ClaimsMalformed
+            RefusalCode::ClaimsMalformed
         );
     }
 
@@ -225,11 +226,11 @@ mod tests {
         assert_eq!(address(&reply(404, &json!({}))).unwrap(), None);
         assert_eq!(
             address(&reply(500, &json!({}))).unwrap_err().code,
-            Code::ProviderDown
+            RefusalCode::ProviderDown
         );
         assert_eq!(
             address(&reply(200, &json!({}))).unwrap_err().code,
-            Code::ClaimsMalformed
+            RefusalCode::ClaimsMalformed
         );
     }
 

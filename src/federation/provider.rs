@@ -12,7 +12,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer, apple, authorize, examine, github,
+    answer, apple, authorize,
+    error::{FederationError, RefusalCode},
+    examine, github,
     oidc::{
         exchange::{self, Tokens},
         facts,
@@ -20,7 +22,6 @@ use super::{
         upstream::Upstream,
         userinfo,
     },
-    refused::{Code, Refused},
 };
 use crate::{
     app::App,
@@ -212,9 +213,9 @@ impl Providers {
     /// Where to send a browser, and what to keep until it is back (UP-06).
     ///
     /// # Errors
-    /// [`Code::ProviderDisabled`]; what reading its documents came to.
-    pub async fn authorize_url(&self, id: &str, ask: Ask<'_>) -> Result<Started, Refused> {
-        let upstream = self.upstream(id).ok_or(Code::ProviderDisabled)?;
+    /// [`RefusalCode::ProviderDisabled`]; what reading its documents came to.
+    pub async fn authorize_url(&self, id: &str, ask: Ask<'_>) -> Result<Started, FederationError> {
+        let upstream = self.upstream(id).ok_or(RefusalCode::ProviderDisabled)?;
         let metadata = upstream.metadata().await?;
         let record = authorize::record(&upstream.settings, &metadata, &self.0.public_url);
         Ok(Started {
@@ -232,14 +233,14 @@ impl Providers {
         &self,
         record: &Record,
         answer: &Answer<'_>,
-    ) -> Result<Identity, Refused> {
+    ) -> Result<Identity, FederationError> {
         let upstream = self
             .upstream(&record.provider)
-            .ok_or(Code::ProviderDisabled)?;
+            .ok_or(RefusalCode::ProviderDisabled)?;
         // An answer to a request that began under other settings is worth nothing under these.
         if upstream.settings.issuer() != record.issuer {
-            return Err(Refused::new(
-                Code::ProviderDisabled,
+            return Err(FederationError::new(
+                RefusalCode::ProviderDisabled,
                 "its issuer was changed",
             ));
         }
@@ -248,8 +249,8 @@ impl Providers {
         let identified =
             tokio::time::timeout(BUDGET, exchanged(&upstream, record, answer, code)).await;
         identified.unwrap_or_else(|_| {
-            Err(Refused::new(
-                Code::Timeout,
+            Err(FederationError::new(
+                RefusalCode::Timeout,
                 "all calls together took over 10 s",
             ))
         })
@@ -320,7 +321,7 @@ async fn exchanged(
     record: &Record,
     answer: &Answer<'_>,
     code: &str,
-) -> Result<Identity, Refused> {
+) -> Result<Identity, FederationError> {
     let settings = &upstream.settings;
     let signed;
     let secret = if settings.kind == Kind::Apple {
@@ -342,9 +343,12 @@ async fn named(
     record: &Record,
     answer: &Answer<'_>,
     tokens: &Tokens,
-) -> Result<Identity, Refused> {
+) -> Result<Identity, FederationError> {
     let settings = &upstream.settings;
-    let token = tokens.id_token.as_ref().ok_or(Code::IdTokenMissing)?;
+    let token = tokens
+        .id_token
+        .as_ref()
+        .ok_or(RefusalCode::IdTokenMissing)?;
     let expect = Expect {
         settings,
         issuer: &record.issuer,
@@ -356,8 +360,8 @@ async fn named(
     let verified = id_token::verify(upstream, token, expect).await?;
     // For many directories the answer's issuer could only be compared with their template before.
     if answer.iss.is_some_and(|iss| iss != verified.issuer) {
-        return Err(Refused::new(
-            Code::IssMismatch,
+        return Err(FederationError::new(
+            RefusalCode::IssMismatch,
             "the answer and the ID token name different issuers",
         ));
     }

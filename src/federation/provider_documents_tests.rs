@@ -24,7 +24,7 @@ async fn dj_10_dj_05_a_key_that_is_new_costs_one_reading() {
     assert!(world.identify(&record).await.is_ok());
     assert_eq!(world.asked("/keys"), 2);
     // The old one is gone with the set that had it (DJ-05).
-    assert_eq!(world.sign_in(json!({})).await, Err(Code::KeyUnknown));
+    assert_eq!(world.sign_in(json!({})).await, Err(RefusalCode::KeyUnknown));
     assert_eq!(
         world.asked("/keys"),
         2,
@@ -53,7 +53,7 @@ async fn dj_04_a_thousand_tokens_with_unknown_keys_cause_one_reading_a_minute() 
     assert!(
         refused
             .into_iter()
-            .all(|refused| refused.unwrap().code == Code::KeyUnknown)
+            .all(|refused| refused.unwrap().code == RefusalCode::KeyUnknown)
     );
     assert_eq!(world.asked("/keys"), 2);
     world.clock.advance(Duration::from_secs(60));
@@ -74,7 +74,7 @@ async fn dj_04_a_bad_signature_of_a_known_key_has_the_keys_read_again() {
         "another key under the same name"
     );
     assert_eq!(world.asked("/keys"), 2);
-    assert_eq!(world.sign_in(json!({})).await, Err(Code::Signature));
+    assert_eq!(world.sign_in(json!({})).await, Err(RefusalCode::Signature));
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn dj_07_another_issuer_on_refresh_leaves_the_old_document_in_force() {
     world.clock.advance(Duration::from_secs(3601));
     assert!(world.sign_in(json!({})).await.is_ok());
     let note = world.providers.upstream("a").unwrap().take_note().unwrap();
-    assert_eq!(note.code, Code::DiscoveryIssuer);
+    assert_eq!(note.code, RefusalCode::DiscoveryIssuer);
     assert!(
         note.detail.contains(&world.issuer) && note.detail.contains("https://evil.example"),
         "{note}"
@@ -121,7 +121,7 @@ async fn dj_07_another_issuer_on_refresh_leaves_the_old_document_in_force() {
     world.clock.advance(Duration::from_secs(25 * 3600));
     assert_eq!(
         world.sign_in(json!({})).await,
-        Err(Code::DiscoveryIssuer),
+        Err(RefusalCode::DiscoveryIssuer),
         "not for ever"
     );
     assert_eq!(

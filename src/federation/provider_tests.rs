@@ -110,7 +110,7 @@ async fn it_11_userinfo_fills_in_what_the_id_token_leaves_out() {
     );
     assert_eq!(
         world.sign_in(json!({"email": null})).await,
-        Err(Code::UserinfoSub)
+        Err(RefusalCode::UserinfoSub)
     );
 }
 
@@ -166,7 +166,7 @@ async fn pr_01_google_sends_iss_without_a_word_and_runs_its_mailboxes() {
     assert_eq!(found.trust, Trust::Asserted);
     assert_eq!(
         world.sign_in(json!({"iss": "accounts.google.com"})).await,
-        Err(Code::IssClaim)
+        Err(RefusalCode::IssClaim)
     );
 }
 
@@ -202,14 +202,14 @@ async fn pr_01_entra_many_directories_behind_one_template() {
     let other = "0f0e0d0c-0000-4000-8000-00000000000b";
     assert_eq!(
         world.sign_in(json!({"iss": own, "tid": other})).await,
-        Err(Code::IssClaim)
+        Err(RefusalCode::IssClaim)
     );
     // The answer's issuer is of the person's own directory.
     let record = world.start().await.unwrap().record;
     world.token(&record, &json!({"iss": own, "tid": tid}));
     for (iss, code) in [
         (own.clone(), None),
-        (own.replace(tid, other), Some(Code::IssMismatch)),
+        (own.replace(tid, other), Some(RefusalCode::IssMismatch)),
     ] {
         let answer = Answer {
             code: Some("c"),
@@ -239,7 +239,7 @@ async fn pr_01_keycloak_and_gitlab_by_configuration_alone() {
         ui_locales: "",
     };
     let refused = again.authorize_url("a", ask).await.unwrap_err();
-    assert_eq!(refused.code, Code::DiscoveryIssuer);
+    assert_eq!(refused.code, RefusalCode::DiscoveryIssuer);
     assert!(
         refused.detail.contains("/realms/school`") && refused.detail.contains("/realms/other`"),
         "{refused}"
@@ -286,7 +286,7 @@ async fn pr_01_apple_gets_a_signed_secret_and_posts_its_answer() {
         world
             .sign_in(json!({"nonce": null, "nonce_supported": true}))
             .await,
-        Err(Code::Nonce)
+        Err(RefusalCode::Nonce)
     );
     assert!(
         world
@@ -337,7 +337,7 @@ async fn pr_01_github_without_an_id_token() {
     );
     assert_eq!(
         world.identify(&started.record).await.unwrap_err().code,
-        Code::TokenGrant
+        RefusalCode::TokenGrant
     );
 }
 
@@ -354,11 +354,11 @@ async fn up_provider_disabled_settings_count_when_the_answer_comes() {
     change(&|provider| provider.enabled = false);
     assert_eq!(
         world.identify(&record).await.unwrap_err().code,
-        Code::ProviderDisabled
+        RefusalCode::ProviderDisabled
     );
     assert_eq!(
         world.start().await.unwrap_err().code,
-        Code::ProviderDisabled
+        RefusalCode::ProviderDisabled
     );
     assert_eq!(
         world.providers.form_post("a"),
@@ -370,7 +370,7 @@ async fn up_provider_disabled_settings_count_when_the_answer_comes() {
     });
     assert_eq!(
         world.identify(&record).await.unwrap_err().code,
-        Code::ProviderDisabled,
+        RefusalCode::ProviderDisabled,
         "another issuer now"
     );
     assert_eq!(world.asked("/token"), 0);
@@ -379,7 +379,7 @@ async fn up_provider_disabled_settings_count_when_the_answer_comes() {
             world.providers.form_post("b"),
             world.start().await.unwrap_err().code
         ),
-        (None, Code::ProviderDown)
+        (None, RefusalCode::ProviderDown)
     );
 }
 
@@ -394,14 +394,14 @@ async fn cb_06_cb_07_nothing_is_asked_for_an_answer_of_somebody_else_or_an_error
                 code: Some("c"),
                 ..Answer::default()
             },
-            Code::IssMissing,
+            RefusalCode::IssMissing,
         ),
         (
             Answer {
                 error: Some("access_denied"),
                 ..Answer::default()
             },
-            Code::IssMissing,
+            RefusalCode::IssMissing,
         ),
         (
             Answer {
@@ -409,7 +409,7 @@ async fn cb_06_cb_07_nothing_is_asked_for_an_answer_of_somebody_else_or_an_error
                 iss: Some("https://evil.example"),
                 ..Answer::default()
             },
-            Code::IssMismatch,
+            RefusalCode::IssMismatch,
         ),
         (
             Answer {
@@ -417,14 +417,14 @@ async fn cb_06_cb_07_nothing_is_asked_for_an_answer_of_somebody_else_or_an_error
                 iss: Some(&ours),
                 ..Answer::default()
             },
-            Code::Denied,
+            RefusalCode::Denied,
         ),
         (
             Answer {
                 iss: Some(&ours),
                 ..Answer::default()
             },
-            Code::CodeMissing,
+            RefusalCode::CodeMissing,
         ),
     ] {
         assert_eq!(
@@ -445,12 +445,15 @@ async fn ht_09_an_exchange_that_fails_is_not_sent_again() {
     let world = World::new("").await;
     let record = world.start().await.unwrap().record;
     for (bytes, code) in [
-        (Vec::new(), Code::ProviderDown),
-        (answer(500, "", ""), Code::TokenDown),
-        (answer(302, "Location: /elsewhere\r\n", ""), Code::Redirect),
+        (Vec::new(), RefusalCode::ProviderDown),
+        (answer(500, "", ""), RefusalCode::TokenDown),
+        (
+            answer(302, "Location: /elsewhere\r\n", ""),
+            RefusalCode::Redirect,
+        ),
         (
             page(200, &json!({"access_token": "at", "token_type": "bearer"})),
-            Code::IdTokenMissing,
+            RefusalCode::IdTokenMissing,
         ),
     ] {
         let before = world.asked("/token");
@@ -465,10 +468,16 @@ async fn ue_05_up_provider_down_a_provider_that_is_away_is_left_alone() {
     let world = World::new("").await;
     world.put("/.well-known/openid-configuration", Vec::new());
     for _ in 0..5 {
-        assert_eq!(world.start().await.unwrap_err().code, Code::ProviderDown);
+        assert_eq!(
+            world.start().await.unwrap_err().code,
+            RefusalCode::ProviderDown
+        );
     }
     assert_eq!(world.server.connections(), 5);
-    assert_eq!(world.start().await.unwrap_err().code, Code::ProviderDown);
+    assert_eq!(
+        world.start().await.unwrap_err().code,
+        RefusalCode::ProviderDown
+    );
     assert_eq!(world.server.connections(), 5, "the breaker is open");
     world.document(json!({}));
     world.clock.advance(Duration::from_secs(30));

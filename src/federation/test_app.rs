@@ -9,9 +9,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
+    error::{FederationError, RefusalCode},
     oidc::id_token::tests::Signer,
     provider::{Answer, Ask, Identity, Providers, Record, Started},
-    refused::{Code, Refused},
 };
 use crate::{
     clock::Clock,
@@ -114,7 +114,7 @@ impl World {
         );
     }
 
-    pub(super) async fn start(&self) -> Result<Started, Refused> {
+    pub(super) async fn start(&self) -> Result<Started, FederationError> {
         self.providers
             .authorize_url(
                 "a",
@@ -149,7 +149,7 @@ impl World {
         self.put("/token", page(200, &body));
     }
 
-    pub(super) async fn identify(&self, record: &Record) -> Result<Identity, Refused> {
+    pub(super) async fn identify(&self, record: &Record) -> Result<Identity, FederationError> {
         self.providers
             .identify(
                 record,
@@ -162,7 +162,7 @@ impl World {
     }
 
     /// A whole sign-in with these changes of the claims.
-    pub(super) async fn sign_in(&self, changes: Value) -> Result<Identity, Code> {
+    pub(super) async fn sign_in(&self, changes: Value) -> Result<Identity, RefusalCode> {
         let record = self.start().await.map_err(|refused| refused.code)?.record;
         self.token(&record, &changes);
         self.identify(&record).await.map_err(|refused| refused.code)

@@ -16,7 +16,11 @@ use crate::{
     app::App,
     client,
     config::Live,
-    federation::{self, api::UpstreamApi, provider::Providers},
+    federation::{
+        app::{self as federation_app, api::UpstreamApi},
+        flow, linking,
+        provider::Providers,
+    },
     login::{account, first_party, page, resume, sign_in},
     magic_link::{api::MagicLinkApi, api_v2::LoginsApi, pages},
     mail::mailbox::Mailbox,
@@ -126,32 +130,29 @@ pub fn public(
         )
         .at(
             "/login/upstream/:provider",
-            only("POST", post(federation::start::start)),
+            only("POST", post(flow::start::start)),
         )
         .at(
             "/login/identity",
             only(
                 "GET, HEAD, POST",
-                get(federation::ask::show_question).post(federation::ask::decide),
+                get(linking::confirm::show_question).post(linking::confirm::decide),
             ),
         )
-        .at(
-            "/login/app",
-            only("GET", get(federation::app_return::resume)),
-        )
+        .at("/login/app", only("GET", get(federation_app::code::resume)))
         .at(
             "/upstream/:provider/callback",
             only(
                 "GET, HEAD, POST",
                 // By itself HEAD would be GET to the handler, and a link preview would spend the flow (CB-01).
-                get(federation::callback::callback)
-                    .head(federation::callback::callback)
-                    .post(federation::callback::posted),
+                get(flow::callback::callback)
+                    .head(flow::callback::callback)
+                    .post(flow::callback::posted),
             ),
         )
         .at(
             "/upstream/:provider/callback/resume",
-            only("GET", get(federation::callback::resume)),
+            only("GET", get(flow::callback::resume)),
         )
         .at("/login/continue", only("GET", get(resume::go_on)))
         .at("/login/restart", only("GET", get(resume::restart)))
@@ -167,7 +168,7 @@ pub fn public(
         )
         .at(
             "/account/identities/:id/disconnect",
-            only("POST", post(federation::disconnect::disconnect)),
+            only("POST", post(linking::disconnect::disconnect)),
         )
         .at(
             "/account/access",

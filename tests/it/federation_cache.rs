@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use entree::federation::{
+    error::RefusalCode,
     provider::{Answer, Ask, Providers},
-    refused::Code,
 };
 use futures_util::future::join_all;
 use poem::Request;
@@ -180,7 +180,7 @@ async fn dj_10_keys_rotated_just_before_a_login(test_app: TestApp) {
 }
 
 /// The two verbs without pages around them.
-async fn identified(stage: &Stage<'_>, providers: &Providers) -> Result<(), Code> {
+async fn identified(stage: &Stage<'_>, providers: &Providers) -> Result<(), RefusalCode> {
     let state = entree::secret::Plain::generate().to_text();
     let ask = Ask {
         state: &state,
@@ -222,7 +222,7 @@ async fn dj_04_a_thousand_tokens_with_unknown_keys_ask_once() {
     for _ in 0..20 {
         let all = join_all((0..50).map(|_| identified(&stage, &providers))).await;
         assert!(
-            all.iter().all(|one| *one == Err(Code::KeyUnknown)),
+            all.iter().all(|one| *one == Err(RefusalCode::KeyUnknown)),
             "{all:?}"
         );
     }
@@ -233,7 +233,10 @@ async fn dj_04_a_thousand_tokens_with_unknown_keys_ask_once() {
         "DJ-04: a thousand tokens, one refresh"
     );
     pass(&stage, 61);
-    assert_eq!(identified(&stage, &providers).await, Err(Code::KeyUnknown));
+    assert_eq!(
+        identified(&stage, &providers).await,
+        Err(RefusalCode::KeyUnknown)
+    );
     assert_eq!(read(&stage), (1, 3), "and one more a minute later");
     // Failures count too.
     pass(&stage, 61);
@@ -255,14 +258,20 @@ async fn dj_04_a_bad_signature_refreshes_under_the_same_limit() {
     assert_eq!(identified(&stage, &providers).await, Ok(()));
     stage.up.tell(Lie::Sign(Sign::Stranger));
     for _ in 0..20 {
-        assert_eq!(identified(&stage, &providers).await, Err(Code::Signature));
+        assert_eq!(
+            identified(&stage, &providers).await,
+            Err(RefusalCode::Signature)
+        );
     }
     assert_eq!(read(&stage), (1, 2));
     // The same where the token names no key (RP-4).
     stage.up.tell(Lie::header("kid", Value::Null));
     pass(&stage, 61);
     for _ in 0..20 {
-        assert_eq!(identified(&stage, &providers).await, Err(Code::Signature));
+        assert_eq!(
+            identified(&stage, &providers).await,
+            Err(RefusalCode::Signature)
+        );
     }
     assert_eq!(read(&stage), (1, 3));
 }

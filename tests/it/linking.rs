@@ -5,8 +5,8 @@ use entity::{session::Entity as Sessions, user_email, user_identity};
 use entree::{
     config::{Provider, SignUp},
     federation::{
-        link::{LinkOutcome, UpstreamLogin, Where, settle},
-        refused::Code,
+        error::RefusalCode,
+        linking::settle::{LinkOutcome, UpstreamLogin, Where, settle},
     },
     login::{
         finish::{BrowserState, Finished, Of, Proof, UNLINKED, finish},
@@ -175,7 +175,7 @@ fn waits_for_proof(settled: &LinkOutcome) -> bool {
     matches!(settled, LinkOutcome::Waits(LinkRequirement::Proof))
 }
 
-fn refused(settled: &LinkOutcome) -> Option<Code> {
+fn refused(settled: &LinkOutcome) -> Option<RefusalCode> {
     match settled {
         LinkOutcome::Refused(refused) => Some(refused.code),
         _ => None,
@@ -601,7 +601,7 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
     test_app.configure(|config| config.magic_link.sign_up = SignUp::Closed);
     assert_eq!(
         refused(&comes(&test_app, &came("a", "a@example.test", true)).await),
-        Some(Code::SignUpClosed)
+        Some(RefusalCode::SignUpClosed)
     );
     assert_eq!(counts().await, (0, 0, 0), "sign-up is closed");
     test_app.configure(|config| config.magic_link.sign_up = SignUp::Open);
@@ -624,7 +624,7 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
     tx.commit().await.unwrap();
     assert_eq!(
         refused(&comes(&test_app, &came("a", "a@example.test", true)).await),
-        Some(Code::UserDisabled)
+        Some(RefusalCode::UserDisabled)
     );
 }
 

@@ -4,10 +4,9 @@
 use entree::{
     config::providers::MailTrust,
     federation::{
-        app_return::arrive,
-        arrive::signed_in as signed_in_there,
-        link::{LinkOutcome, UpstreamLogin, Where, settle as settle_link},
-        state::ForApp,
+        app::code::arrive,
+        flow::{complete::signed_in as signed_in_there, state::ForApp},
+        linking::settle::{LinkOutcome, UpstreamLogin, Where, settle as settle_link},
     },
     login::RequestContext,
     secret::{Hash, Plain},

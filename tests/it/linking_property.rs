@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use entity::{grant_family, session, user_identity};
 use entree::{
-    federation::link::{LinkOutcome, UpstreamLogin, Where, settle},
+    federation::linking::settle::{LinkOutcome, UpstreamLogin, Where, settle},
     login::{
         finish::{BrowserState, Finished, Of, Proof, connect, finish},
         first_party::{Issue, IssueTokens as _},

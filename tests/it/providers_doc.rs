@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use entree::{
     config::{Mode, Source},
-    federation::refused::Code,
+    federation::error::RefusalCode,
 };
 
 fn page() -> String {
@@ -117,17 +117,17 @@ fn every_code_is_explained_with_its_statuses() {
             .filter_map(|status| status.parse().ok())
             .collect();
         for code in codes {
-            let meant: BTreeSet<u16> = Code::ALL
+            let meant: BTreeSet<u16> = RefusalCode::ALL
                 .into_iter()
                 .filter(|one| one.as_str() == code)
-                .map(Code::status)
+                .map(RefusalCode::status)
                 .collect();
             assert_eq!(meant, statuses, "{code}");
             assert!(!row[3].is_empty() && !row[4].is_empty(), "{code}");
             explained.insert(code.to_owned());
         }
     }
-    let all: BTreeSet<String> = Code::ALL
+    let all: BTreeSet<String> = RefusalCode::ALL
         .into_iter()
         .map(|code| code.as_str().to_owned())
         .collect();

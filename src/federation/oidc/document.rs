@@ -16,7 +16,7 @@ use poem::http::{HeaderMap, header};
 use crate::{
     clock::{Clock, Time},
     config::Provider,
-    federation::refused::Refused,
+    federation::error::FederationError,
     secret::random_below,
 };
 
@@ -71,7 +71,7 @@ pub(crate) struct Document<T> {
 
 #[derive(Debug, Default)]
 struct Last {
-    refused: Option<Refused>,
+    refused: Option<FederationError>,
     failed_at: Option<Time>,
 }
 
@@ -93,9 +93,9 @@ impl<T> Document<T> {
     pub(crate) async fn get<F>(
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
-    ) -> Result<Arc<T>, Refused>
+    ) -> Result<Arc<T>, FederationError>
     where
-        F: Future<Output = Result<Read<T>, Refused>>,
+        F: Future<Output = Result<Read<T>, FederationError>>,
     {
         let now = self.clock.now();
         if let Some(fresh) =
@@ -113,9 +113,9 @@ impl<T> Document<T> {
     pub(crate) async fn force<F>(
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
-    ) -> Result<Arc<T>, Refused>
+    ) -> Result<Arc<T>, FederationError>
     where
-        F: Future<Output = Result<Read<T>, Refused>>,
+        F: Future<Output = Result<Read<T>, FederationError>>,
     {
         self.read_again(read, false).await
     }
@@ -129,9 +129,9 @@ impl<T> Document<T> {
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
         patient: bool,
-    ) -> Result<Arc<T>, Refused>
+    ) -> Result<Arc<T>, FederationError>
     where
-        F: Future<Output = Result<Read<T>, Refused>>,
+        F: Future<Output = Result<Read<T>, FederationError>>,
     {
         let seen = self.readings.load(Ordering::SeqCst);
         let mut last = self.gate.lock().await;
@@ -159,8 +159,8 @@ impl<T> Document<T> {
         match (self.usable(now), &last.refused) {
             (Some(value), _) => Ok(value),
             (None, Some(refused)) => Err(refused.clone()),
-            (None, None) => Err(Refused::new(
-                super::super::refused::Code::ProviderDown,
+            (None, None) => Err(FederationError::new(
+                super::super::error::RefusalCode::ProviderDown,
                 "what is known of it is too old",
             )),
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use poem::http::HeaderValue;
 
 use super::*;
-use crate::federation::refused::Code;
+use crate::federation::error::RefusalCode;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,7 +20,7 @@ fn headers(list: &[(header::HeaderName, &'static str)]) -> HeaderMap {
         .collect()
 }
 
-fn new(value: u32) -> Result<Read<u32>, Refused> {
+fn new(value: u32) -> Result<Read<u32>, FederationError> {
     Ok(Read::New {
         value,
         validator: None,
@@ -28,8 +28,8 @@ fn new(value: u32) -> Result<Read<u32>, Refused> {
     })
 }
 
-fn down() -> Result<Read<u32>, Refused> {
-    Err(Code::ProviderDown.into())
+fn down() -> Result<Read<u32>, FederationError> {
+    Err(RefusalCode::ProviderDown.into())
 }
 
 #[test]
@@ -96,7 +96,7 @@ async fn dj_03_100_callers_on_a_cold_document_cause_one_reading() {
             assert_eq!(
                 caller.await.unwrap(),
                 if fails {
-                    Err(Code::ProviderDown)
+                    Err(RefusalCode::ProviderDown)
                 } else {
                     Ok(7)
                 }
@@ -112,7 +112,7 @@ async fn dj_06_an_old_document_serves_for_24_hours_while_none_can_be_read() {
     let document = Document::new(clock.clone());
     assert_eq!(
         document.get(|_| async { down() }).await.unwrap_err().code,
-        Code::ProviderDown,
+        RefusalCode::ProviderDown,
         "there is nothing yet"
     );
     assert_eq!(*document.get(|_| async { new(1) }).await.unwrap(), 1);
@@ -135,7 +135,7 @@ async fn dj_06_an_old_document_serves_for_24_hours_while_none_can_be_read() {
     clock.advance(STALE - PAUSE);
     assert_eq!(
         document.get(|_| async { down() }).await.unwrap_err().code,
-        Code::ProviderDown,
+        RefusalCode::ProviderDown,
         "24 hours are over"
     );
     assert_eq!(*document.get(|_| async { new(3) }).await.unwrap(), 3);

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     config::providers::Auth,
     federation::{
+        error::{FederationError, RefusalCode, upstream_words},
         provider::Record,
-        refused::{Code, Refused, upstream_words},
     },
     web::fetch::{Call, Reply},
 };
@@ -31,14 +31,14 @@ pub(crate) struct Tokens {
 /// Exchanges a code at the recorded token endpoint.
 ///
 /// # Errors
-/// The transport's; [`Code::TokenGrant`], [`Code::TokenHttp`], [`Code::TokenClient`], [`Code::TokenDown`],
-/// [`Code::TokenType`], [`Code::IdTokenMalformed`].
+/// The transport's; [`RefusalCode::TokenGrant`], [`RefusalCode::TokenHttp`], [`RefusalCode::TokenClient`], [`RefusalCode::TokenDown`],
+/// [`RefusalCode::TokenType`], [`RefusalCode::IdTokenMalformed`].
 pub(crate) async fn exchange(
     upstream: &Upstream,
     record: &Record,
     code: &str,
     secret: &str,
-) -> Result<Tokens, Refused> {
+) -> Result<Tokens, FederationError> {
     let settings = &upstream.settings;
     let mut form = vec![
         ("grant_type", "authorization_code"),
@@ -70,10 +70,10 @@ fn basic(id: &str, secret: &str) -> Zeroizing<String> {
 }
 
 /// RFC 6749 §5.1 and §5.2. Some answer an error with 200 (GitHub does).
-fn read(reply: &Reply) -> Result<Tokens, Refused> {
+fn read(reply: &Reply) -> Result<Tokens, FederationError> {
     if reply.status >= 500 {
-        return Err(Refused::new(
-            Code::TokenDown,
+        return Err(FederationError::new(
+            RefusalCode::TokenDown,
             format!("the token endpoint answered {}", reply.status),
         ));
     }
@@ -82,31 +82,36 @@ fn read(reply: &Reply) -> Result<Tokens, Refused> {
         return Err(refusal(error));
     }
     if reply.status != 200 {
-        return Err(Refused::new(
-            Code::TokenHttp,
+        return Err(FederationError::new(
+            RefusalCode::TokenHttp,
             format!("the token endpoint answered {}", reply.status),
         ));
     }
     let answer = answer.ok_or_else(|| {
-        Refused::new(
-            Code::TokenHttp,
+        FederationError::new(
+            RefusalCode::TokenHttp,
             "the token endpoint's answer is not a JSON object",
         )
     })?;
     if answer.contains_key("error") {
-        return Err(Refused::new(
-            Code::TokenHttp,
+        return Err(FederationError::new(
+            RefusalCode::TokenHttp,
             "the token endpoint's answer has an error that is no text",
         ));
     }
     is_bearer(&answer)?;
     let access_token = text(&answer, "access_token").filter(|token| !token.is_empty());
-    let access_token =
-        access_token.ok_or_else(|| Refused::new(Code::TokenHttp, "there is no access token"))?;
+    let access_token = access_token
+        .ok_or_else(|| FederationError::new(RefusalCode::TokenHttp, "there is no access token"))?;
     let id_token = match answer.get("id_token") {
         None | Some(Value::Null) => None,
         Some(Value::String(token)) => Some(token.clone().into()),
-        Some(_) => return Err(Refused::new(Code::IdTokenMalformed, "it is no text")),
+        Some(_) => {
+            return Err(FederationError::new(
+                RefusalCode::IdTokenMalformed,
+                "it is no text",
+            ));
+        }
     };
     let scope = text(&answer, "scope").map(str::to_owned);
     Ok(Tokens {
@@ -117,28 +122,31 @@ fn read(reply: &Reply) -> Result<Tokens, Refused> {
 }
 
 /// RFC 6749 §7.1: a token of a type that we do not know must not be used. The name's case does not count.
-fn is_bearer(answer: &Object) -> Result<(), Refused> {
+fn is_bearer(answer: &Object) -> Result<(), FederationError> {
     let bearer = text(answer, "token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
     if bearer {
         Ok(())
     } else {
-        Err(Refused::new(Code::TokenType, "it is not `Bearer`"))
+        Err(FederationError::new(
+            RefusalCode::TokenType,
+            "it is not `Bearer`",
+        ))
     }
 }
 
 /// RFC 6749 §5.2: only a code that is used up or too old is mended by starting again (UE-04); a client that is not known
 /// there, by ops alone: most often its secret has expired (UE-01). The longer names are GitHub's.
-fn refusal(error: &str) -> Refused {
+fn refusal(error: &str) -> FederationError {
     let code = match error {
-        "invalid_grant" | "bad_verification_code" => Code::TokenGrant,
+        "invalid_grant" | "bad_verification_code" => RefusalCode::TokenGrant,
         "invalid_client"
         | "unauthorized_client"
         | "incorrect_client_credentials"
-        | "redirect_uri_mismatch" => Code::TokenClient,
-        "server_error" | "temporarily_unavailable" => Code::TokenDown,
-        _ => Code::TokenHttp,
+        | "redirect_uri_mismatch" => RefusalCode::TokenClient,
+        "server_error" | "temporarily_unavailable" => RefusalCode::TokenDown,
+        _ => RefusalCode::TokenHttp,
     };
-    Refused::new(
+    FederationError::new(
         code,
         format!("the token endpoint said `{}`", upstream_words(error)),
     )
@@ -151,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    fn read(status: u16, body: &str) -> Result<Tokens, Code> {
+    fn read(status: u16, body: &str) -> Result<Tokens, RefusalCode> {
         let reply = Reply {
             status,
             headers: HeaderMap::new(),
@@ -163,66 +171,82 @@ mod tests {
     #[test]
     fn ue_04_up_token_http_each_answer_has_its_code() {
         for (status, body, code) in [
-            (400, r#"{"error":"invalid_grant"}"#, Code::TokenGrant),
+            (400, r#"{"error":"invalid_grant"}"#, RefusalCode::TokenGrant),
             (
                 200,
                 r#"{"error":"bad_verification_code"}"#,
-                Code::TokenGrant,
+                RefusalCode::TokenGrant,
             ),
-            (401, r#"{"error":"invalid_client"}"#, Code::TokenClient),
-            (400, r#"{"error":"unauthorized_client"}"#, Code::TokenClient),
+            (
+                401,
+                r#"{"error":"invalid_client"}"#,
+                RefusalCode::TokenClient,
+            ),
+            (
+                400,
+                r#"{"error":"unauthorized_client"}"#,
+                RefusalCode::TokenClient,
+            ),
             (
                 200,
                 r#"{"error":"incorrect_client_credentials"}"#,
-                Code::TokenClient,
+                RefusalCode::TokenClient,
             ),
             (
                 200,
                 r#"{"error":"redirect_uri_mismatch"}"#,
-                Code::TokenClient,
+                RefusalCode::TokenClient,
             ),
-            (400, r#"{"error":"invalid_request"}"#, Code::TokenHttp),
-            (401, "", Code::TokenHttp),
-            (500, r#"{"error":"invalid_grant"}"#, Code::TokenDown),
-            (503, "", Code::TokenDown),
+            (
+                400,
+                r#"{"error":"invalid_request"}"#,
+                RefusalCode::TokenHttp,
+            ),
+            (401, "", RefusalCode::TokenHttp),
+            (500, r#"{"error":"invalid_grant"}"#, RefusalCode::TokenDown),
+            (503, "", RefusalCode::TokenDown),
             (
                 400,
                 r#"{"error":"temporarily_unavailable"}"#,
-                Code::TokenDown,
+                RefusalCode::TokenDown,
             ),
-            (200, "<html>", Code::TokenHttp),
-            (200, "access_token=a&token_type=bearer", Code::TokenHttp),
+            (200, "<html>", RefusalCode::TokenHttp),
+            (
+                200,
+                "access_token=a&token_type=bearer",
+                RefusalCode::TokenHttp,
+            ),
             (
                 200,
                 r#"{"error":"access_denied","access_token":"a","token_type":"bearer"}"#,
-                Code::TokenHttp,
+                RefusalCode::TokenHttp,
             ),
             (
                 200,
                 r#"{"error":{"message":"x"},"access_token":"a","token_type":"bearer"}"#,
-                Code::TokenHttp,
+                RefusalCode::TokenHttp,
             ),
-            (200, r#"{"token_type":"bearer"}"#, Code::TokenHttp),
+            (200, r#"{"token_type":"bearer"}"#, RefusalCode::TokenHttp),
             (
                 200,
                 r#"{"access_token":"a","access_token":"b","token_type":"bearer"}"#,
-                Code::TokenHttp,
+                RefusalCode::TokenHttp,
             ),
             (
                 201,
                 r#"{"access_token":"a","token_type":"bearer"}"#,
-                Code::TokenHttp,
+                RefusalCode::TokenHttp,
             ),
             (
                 200,
                 r#"{"access_token":"a","token_type":"mac"}"#,
-                Code::TokenType,
+                RefusalCode::TokenType,
             ),
-            (200, r#"{"access_token":"a"}"#, Code::TokenType),
+            (200, r#"{"access_token":"a"}"#, RefusalCode::TokenType),
             (
                 200,
                 r#"{"access_token":"a","token_type":"bearer","id_token":7}"#,
-                Code::IdTokenMalformed,
+                RefusalCode::IdTokenMalformed,
             ),
         ] {
             assert_eq!(read(status, body).err(), Some(code), "{status} {body}");

@@ -24,7 +24,7 @@ use crate::{
         Provider,
         providers::{Kind, TENANT, UpstreamAlg},
     },
-    federation::refused::{Code, Refused},
+    federation::error::{FederationError, RefusalCode},
 };
 
 /// Longer tokens are not looked at.
@@ -68,10 +68,10 @@ struct Parts<'a> {
     signature: Vec<u8>,
 }
 
-type Checked = Result<(), Refused>;
+type Checked = Result<(), FederationError>;
 
-fn refuse<T>(code: Code, words: &str) -> Result<T, Refused> {
-    Err(Refused::new(code, words))
+fn refuse<T>(code: RefusalCode, words: &str) -> Result<T, FederationError> {
+    Err(FederationError::new(code, words))
 }
 
 /// All checks of section 5, in its order.
@@ -82,7 +82,7 @@ pub(crate) async fn verify(
     upstream: &Upstream,
     token: &str,
     expect: Expect<'_>,
-) -> Result<Verified, Refused> {
+) -> Result<Verified, FederationError> {
     let parts = parse(token)?;
     not_critical(&parts.header)?;
     is_jwt(&parts.header)?;
@@ -98,7 +98,7 @@ pub(crate) async fn verify(
             .filter(|key| is_signed(&parts, key, alg));
         key = other
             .cloned()
-            .ok_or_else(|| Refused::new(Code::Signature, "it is not the key's"))?;
+            .ok_or_else(|| FederationError::new(RefusalCode::Signature, "it is not the key's"))?;
     }
     claims(&parts, &key, alg, &expect)
 }
@@ -109,7 +109,7 @@ fn claims(
     key: &Key,
     alg: UpstreamAlg,
     expect: &Expect<'_>,
-) -> Result<Verified, Refused> {
+) -> Result<Verified, FederationError> {
     let found = &parts.claims;
     let issuer = is_issuer(found, expect)?;
     is_key_of(key, &issuer, found, expect.settings)?;
@@ -133,13 +133,13 @@ fn claims(
 
 /// RFC 7515 §7.1, §4; RFC 7519 §4: three parts of strict base64url, two of them JSON objects without repeated members.
 /// What is encrypted has five parts, or names `enc` (IT-01).
-fn parse(token: &str) -> Result<Parts<'_>, Refused> {
+fn parse(token: &str) -> Result<Parts<'_>, FederationError> {
     if token.len() > MAX_BYTES {
-        return refuse(Code::IdTokenMalformed, "it is over 16 KiB");
+        return refuse(RefusalCode::IdTokenMalformed, "it is over 16 KiB");
     }
     let parts: Vec<&str> = token.split('.').collect();
     let &[header, payload, signature] = parts.as_slice() else {
-        return refuse(Code::IdTokenMalformed, "it has not three parts");
+        return refuse(RefusalCode::IdTokenMalformed, "it has not three parts");
     };
     let decode = |part: &str| BASE64.decode(part).ok();
     let object = |part: &str| decode(part).and_then(|bytes| json::object(&bytes));
@@ -147,12 +147,15 @@ fn parse(token: &str) -> Result<Parts<'_>, Refused> {
         (object(header), object(payload), decode(signature))
     else {
         return refuse(
-            Code::IdTokenMalformed,
+            RefusalCode::IdTokenMalformed,
             "a part is not base64url of a JSON object, or repeats a member",
         );
     };
     if header_object.contains_key("enc") || header_object.contains_key("zip") {
-        return refuse(Code::IdTokenMalformed, "it is encrypted or compressed");
+        return refuse(
+            RefusalCode::IdTokenMalformed,
+            "it is encrypted or compressed",
+        );
     }
     let message = token
         .get(..header.len() + 1 + payload.len())
@@ -169,7 +172,7 @@ fn parse(token: &str) -> Result<Parts<'_>, Refused> {
 /// RFC 7515 §4.1.11: we know no extension, and an empty list is not allowed either.
 fn not_critical(header: &Object) -> Checked {
     if header.contains_key("crit") {
-        refuse(Code::Crit, "it demands an extension")
+        refuse(RefusalCode::Crit, "it demands an extension")
     } else {
         Ok(())
     }
@@ -184,29 +187,32 @@ fn is_jwt(header: &Object) -> Checked {
     if fits {
         Ok(())
     } else {
-        refuse(Code::Typ, "it is another kind of token")
+        refuse(RefusalCode::Typ, "it is another kind of token")
     }
 }
 
 /// Core §3.1.3.7(7), RFC 8725 §3.1: one of the configured algorithms; none and HS* cannot be configured.
-fn algorithm(header: &Object, settings: &Provider) -> Result<UpstreamAlg, Refused> {
+fn algorithm(header: &Object, settings: &Provider) -> Result<UpstreamAlg, FederationError> {
     let found = text(header, "alg");
     let alg = settings
         .algs
         .iter()
         .copied()
         .find(|alg| Some(name(*alg)) == found);
-    alg.ok_or_else(|| Refused::new(Code::Alg, "its algorithm is not configured"))
+    alg.ok_or_else(|| FederationError::new(RefusalCode::Alg, "its algorithm is not configured"))
 }
 
 /// `kid`: a text if it is there, and there if the settings ask for it. Keys in the header itself (`jku`, `jwk`, `x5u`,
 /// `x5c`) are never looked at (RFC 8725 §3.10).
-fn key_name<'a>(header: &'a Object, settings: &Provider) -> Result<Option<&'a str>, Refused> {
+fn key_name<'a>(
+    header: &'a Object,
+    settings: &Provider,
+) -> Result<Option<&'a str>, FederationError> {
     match header.get("kid") {
-        None if settings.require_kid => refuse(Code::KeyUnknown, "it names no key"),
+        None if settings.require_kid => refuse(RefusalCode::KeyUnknown, "it names no key"),
         None => Ok(None),
         Some(Value::String(kid)) => Ok(Some(kid)),
-        Some(_) => refuse(Code::IdTokenMalformed, "its kid is no text"),
+        Some(_) => refuse(RefusalCode::IdTokenMalformed, "its kid is no text"),
     }
 }
 
@@ -219,9 +225,9 @@ fn is_signed(parts: &Parts<'_>, key: &Key, alg: UpstreamAlg) -> bool {
 
 /// Core §3.1.3.7(2): the recorded issuer, exactly. For many directories the template with the person's own in it, which
 /// must be one of those that may come.
-fn is_issuer(claims: &Object, expect: &Expect<'_>) -> Result<String, Refused> {
+fn is_issuer(claims: &Object, expect: &Expect<'_>) -> Result<String, FederationError> {
     let Some(found) = text(claims, "iss") else {
-        return refuse(Code::IssClaim, "it is missing, or no text");
+        return refuse(RefusalCode::IssClaim, "it is missing, or no text");
     };
     let settings = expect.settings;
     let tid = text(claims, "tid");
@@ -229,22 +235,22 @@ fn is_issuer(claims: &Object, expect: &Expect<'_>) -> Result<String, Refused> {
         let is_guid =
             |tid: &&str| Uuid::try_parse(tid).is_ok_and(|id| id.hyphenated().to_string() == **tid);
         let Some(tid) = tid.filter(is_guid) else {
-            return refuse(Code::Tenant, "tid is no directory");
+            return refuse(RefusalCode::Tenant, "tid is no directory");
         };
         if !settings.tenants.is_empty() && !settings.tenants.iter().any(|tenant| tenant == tid) {
-            return refuse(Code::Tenant, "this directory may not come");
+            return refuse(RefusalCode::Tenant, "this directory may not come");
         }
         expect.issuer.replace(TENANT, tid)
     } else {
         if settings.kind == Kind::Entra && tid.is_some_and(|tid| tid != settings.tenant) {
-            return refuse(Code::Tenant, "tid is another directory");
+            return refuse(RefusalCode::Tenant, "tid is another directory");
         }
         expect.issuer.to_owned()
     };
     if found == wanted {
         Ok(wanted)
     } else {
-        refuse(Code::IssClaim, "it is another issuer")
+        refuse(RefusalCode::IssClaim, "it is another issuer")
     }
 }
 
@@ -257,7 +263,7 @@ fn is_key_of(key: &Key, issuer: &str, claims: &Object, settings: &Provider) -> C
     if filled == issuer {
         Ok(())
     } else {
-        refuse(Code::KeyUnknown, "the key signs for another issuer")
+        refuse(RefusalCode::KeyUnknown, "the key signs for another issuer")
     }
 }
 
@@ -274,7 +280,7 @@ fn is_for_us(claims: &Object, client_id: &str) -> Checked {
     if found == Some(client_id) {
         Ok(())
     } else {
-        refuse(Code::Aud, "it is not for us alone")
+        refuse(RefusalCode::Aud, "it is not for us alone")
     }
 }
 
@@ -286,7 +292,7 @@ fn is_authorized_party(claims: &Object, client_id: &str) -> Checked {
     if fits {
         Ok(())
     } else {
-        refuse(Code::Azp, "it was issued to somebody else")
+        refuse(RefusalCode::Azp, "it was issued to somebody else")
     }
 }
 
@@ -315,7 +321,7 @@ fn is_not_expired(claims: &Object, now: i64) -> Checked {
     if fits {
         Ok(())
     } else {
-        refuse(Code::Expired, "exp is past, or no date")
+        refuse(RefusalCode::Expired, "exp is past, or no date")
     }
 }
 
@@ -327,7 +333,7 @@ fn is_recent(claims: &Object, expect: &Expect<'_>) -> Checked {
     if fits {
         Ok(())
     } else {
-        refuse(Code::Iat, "iat is too old, ahead, or no date")
+        refuse(RefusalCode::Iat, "iat is too old, ahead, or no date")
     }
 }
 
@@ -338,7 +344,7 @@ fn is_valid_already(claims: &Object, now: i64) -> Checked {
     if fits {
         Ok(())
     } else {
-        refuse(Code::Nbf, "nbf is ahead, or no date")
+        refuse(RefusalCode::Nbf, "nbf is ahead, or no date")
     }
 }
 
@@ -355,7 +361,7 @@ fn has_nonce(claims: &Object, expect: &Expect<'_>) -> Checked {
     if fits {
         Ok(())
     } else {
-        refuse(Code::Nonce, "it is missing, or another flow's")
+        refuse(RefusalCode::Nonce, "it is missing, or another flow's")
     }
 }
 
@@ -378,19 +384,19 @@ fn has_access_token_hash(
     if fits {
         Ok(())
     } else {
-        refuse(Code::AtHash, "it is not that of the access token")
+        refuse(RefusalCode::AtHash, "it is not that of the access token")
     }
 }
 
 /// Core §2: 1 to 255 ASCII characters, none of them a control.
-fn subject(claims: &Object) -> Result<String, Refused> {
+fn subject(claims: &Object) -> Result<String, FederationError> {
     let fits = |sub: &&str| {
         (1..=255).contains(&sub.len()) && sub.bytes().all(|byte| (b' '..=b'~').contains(&byte))
     };
     match text(claims, "sub").filter(fits) {
         Some(sub) => Ok(sub.to_owned()),
         None => refuse(
-            Code::Sub,
+            RefusalCode::Sub,
             "it is missing, empty, too long or not plain ASCII",
         ),
     }
@@ -404,7 +410,7 @@ fn is_of_domain(claims: &Object, settings: &Provider) -> Checked {
     if fits {
         Ok(())
     } else {
-        refuse(Code::Hd, "hd is not a domain that may come")
+        refuse(RefusalCode::Hd, "hd is not a domain that may come")
     }
 }
 
@@ -420,7 +426,7 @@ pub(crate) fn has_plain_booleans(claims: &Object, settings: &Provider) -> Checke
     if fits {
         Ok(())
     } else {
-        refuse(Code::ClaimsMalformed, "email_verified is no boolean")
+        refuse(RefusalCode::ClaimsMalformed, "email_verified is no boolean")
     }
 }
 
@@ -438,7 +444,7 @@ fn second_net(
     };
     let Some(claims) = read(&parts.claims) else {
         return refuse(
-            Code::ClaimsMalformed,
+            RefusalCode::ClaimsMalformed,
             &format!(
                 "{} is malformed",
                 misfits(&parts.claims, |some| read(some).is_some())
@@ -446,7 +452,7 @@ fn second_net(
         );
     };
     let Ok(url) = IssuerUrl::new(issuer.to_owned()) else {
-        return refuse(Code::IssClaim, "it is no URL");
+        return refuse(RefusalCode::IssClaim, "it is no URL");
     };
     let issued = claims.issue_time();
     let keys = JsonWebKeySet::new(vec![key.jwk.clone()]);
@@ -458,12 +464,12 @@ fn second_net(
     .set_allowed_algs([core(alg)])
     .set_time_fn(move || issued);
     let token = CoreIdToken::from_str(parts.whole)
-        .map_err(|_| Refused::new(Code::ClaimsMalformed, "it cannot be read"))?;
+        .map_err(|_| FederationError::new(RefusalCode::ClaimsMalformed, "it cannot be read"))?;
     // The nonce was compared above, with what may be missing.
     let seen = token.claims(&verifier, |_: Option<&Nonce>| Ok(()));
     // The library's words hold values of the token.
     seen.map(|_| ())
-        .map_err(|_| Refused::new(Code::ClaimsMalformed, "the library refuses it"))
+        .map_err(|_| FederationError::new(RefusalCode::ClaimsMalformed, "the library refuses it"))
 }
 
 /// The paths of what cannot be read: each claim is tried alone beside those that a token must have, and of an object that

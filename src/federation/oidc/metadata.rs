@@ -6,7 +6,7 @@ use url::Url;
 use super::json::{self, Object, text};
 use crate::{
     config::{Provider, providers::IssParam},
-    federation::refused::{Code, Refused, upstream_words},
+    federation::error::{FederationError, RefusalCode, upstream_words},
     web::fetch::{Reach, Refusal},
 };
 
@@ -28,11 +28,15 @@ impl Metadata {
     /// Reads a discovery document.
     ///
     /// # Errors
-    /// [`Code::ProviderDown`] if it is none; [`Code::DiscoveryIssuer`]; [`Code::EndpointHost`]; [`Code::Blocked`].
-    pub(crate) fn read(body: &[u8], provider: &Provider, reach: &Reach) -> Result<Self, Refused> {
+    /// [`RefusalCode::ProviderDown`] if it is none; [`RefusalCode::DiscoveryIssuer`]; [`RefusalCode::EndpointHost`]; [`RefusalCode::Blocked`].
+    pub(crate) fn read(
+        body: &[u8],
+        provider: &Provider,
+        reach: &Reach,
+    ) -> Result<Self, FederationError> {
         let none = |words: &str| {
-            Refused::new(
-                Code::ProviderDown,
+            FederationError::new(
+                RefusalCode::ProviderDown,
                 format!("the discovery document {words}"),
             )
         };
@@ -70,7 +74,7 @@ impl Metadata {
 }
 
 /// Discovery §4.3, RFC 8414 §3.3: the issuer in the document is the configured one, byte for byte (DJ-01).
-fn is_issuer(document: &Object, issuer: &str) -> Result<(), Refused> {
+fn is_issuer(document: &Object, issuer: &str) -> Result<(), FederationError> {
     match text(document, "issuer") {
         Some(found) if found == issuer => Ok(()),
         Some(found) => {
@@ -78,24 +82,35 @@ fn is_issuer(document: &Object, issuer: &str) -> Result<(), Refused> {
                 "configured is `{issuer}`, the document says `{}`",
                 upstream_words(found)
             );
-            Err(Refused::new(Code::DiscoveryIssuer, words))
+            Err(FederationError::new(RefusalCode::DiscoveryIssuer, words))
         }
-        None => Err(Refused::new(
-            Code::DiscoveryIssuer,
+        None => Err(FederationError::new(
+            RefusalCode::DiscoveryIssuer,
             "the document names no issuer",
         )),
     }
 }
 
 /// HT-07: https, and on the issuer's host, below it, or on a host of the settings or below that.
-fn is_endpoint(url: &str, name: &str, provider: &Provider, reach: &Reach) -> Result<(), Refused> {
-    let elsewhere = |words: &str| Refused::new(Code::EndpointHost, format!("{name} {words}"));
+fn is_endpoint(
+    url: &str,
+    name: &str,
+    provider: &Provider,
+    reach: &Reach,
+) -> Result<(), FederationError> {
+    let elsewhere =
+        |words: &str| FederationError::new(RefusalCode::EndpointHost, format!("{name} {words}"));
     let parsed = match reach.admits(url) {
         Ok(parsed) => parsed,
         Err(Refusal::Blocked(words)) if words.contains("not https") => {
             return Err(elsewhere("is not https"));
         }
-        Err(refusal) => return Err(Refused::new(Code::Blocked, format!("{name}: {refusal}"))),
+        Err(refusal) => {
+            return Err(FederationError::new(
+                RefusalCode::Blocked,
+                format!("{name}: {refusal}"),
+            ));
+        }
     };
     let host = parsed.host_str().unwrap_or_default();
     let issuer = Url::parse(&provider.issuer()).ok();
@@ -161,7 +176,7 @@ mod tests {
         })
     }
 
-    fn read(name: &str, value: Value, more: &str) -> Result<Metadata, Code> {
+    fn read(name: &str, value: Value, more: &str) -> Result<Metadata, RefusalCode> {
         let mut document = document();
         document[name] = value;
         Metadata::read(
@@ -186,7 +201,7 @@ mod tests {
         ] {
             assert_eq!(
                 read("issuer", other.clone(), "").unwrap_err(),
-                Code::DiscoveryIssuer,
+                RefusalCode::DiscoveryIssuer,
                 "{other}"
             );
         }
@@ -210,7 +225,7 @@ mod tests {
             ] {
                 assert_eq!(
                     read(name, json!(elsewhere), "").unwrap_err(),
-                    Code::EndpointHost,
+                    RefusalCode::EndpointHost,
                     "{name} {elsewhere}"
                 );
             }
@@ -222,7 +237,7 @@ mod tests {
             ] {
                 assert_eq!(
                     read(name, json!(blocked), "").unwrap_err(),
-                    Code::Blocked,
+                    RefusalCode::Blocked,
                     "{name} {blocked}"
                 );
             }
@@ -311,7 +326,7 @@ mod tests {
             assert_eq!(
                 plain,
                 if foreign {
-                    Err(Code::EndpointHost)
+                    Err(RefusalCode::EndpointHost)
                 } else {
                     Ok(())
                 },
@@ -366,7 +381,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(name, value, "").unwrap_err(),
-                Code::ProviderDown,
+                RefusalCode::ProviderDown,
                 "{name}"
             );
         }
@@ -375,7 +390,7 @@ mod tests {
             &document().to_string()[1..]
         );
         let read = Metadata::read(twice.as_bytes(), &provider(""), &Reach::default());
-        assert_eq!(read.unwrap_err().code, Code::ProviderDown);
+        assert_eq!(read.unwrap_err().code, RefusalCode::ProviderDown);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
         Provider,
         providers::{Kind, UpstreamAlg},
     },
-    federation::refused::{Code, Refused},
+    federation::error::{FederationError, RefusalCode},
     telemetry::metrics,
     web::fetch::{Call, Fetcher, Reach, Refusal, Reply},
 };
@@ -47,7 +47,7 @@ pub(crate) struct Upstream {
 /// The last refusal of a discovery document, and whether the trail has it: once, not at each try.
 #[derive(Debug, Default)]
 struct Noted {
-    refused: Option<Refused>,
+    refused: Option<FederationError>,
     is_told: bool,
 }
 
@@ -81,15 +81,19 @@ impl Upstream {
     ///
     /// # Errors
     /// What there is no answer for.
-    pub(crate) async fn call(&self, what: &'static str, call: Call) -> Result<Reply, Refused> {
+    pub(crate) async fn call(
+        &self,
+        what: &'static str,
+        call: Call,
+    ) -> Result<Reply, FederationError> {
         let fetcher = self
             .fetcher
             .as_ref()
-            .map_err(|words| Refused::new(Code::ProviderDown, words))?;
+            .map_err(|words| FederationError::new(RefusalCode::ProviderDown, words))?;
         let Some(leave) = self.breaker.leave(self.clock.now()) else {
             metrics::upstream(&self.settings.id, what, "breaker", Duration::ZERO);
-            return Err(Refused::new(
-                Code::ProviderDown,
+            return Err(FederationError::new(
+                RefusalCode::ProviderDown,
                 "it was away five times in a row and is left alone for now",
             ));
         };
@@ -108,7 +112,7 @@ impl Upstream {
         metrics::upstream(&self.settings.id, what, outcome, began.elapsed());
         sent.map_err(|refusal| {
             tracing::warn!(provider = self.settings.id, what, %refusal, "an upstream call failed");
-            Refused::new(code_of(refusal), format!("{what}: {refusal}"))
+            FederationError::new(code_of(refusal), format!("{what}: {refusal}"))
         })
     }
 
@@ -118,7 +122,7 @@ impl Upstream {
         what: &'static str,
         url: &str,
         seen: Option<Validator>,
-    ) -> Result<Reply, Refused> {
+    ) -> Result<Reply, FederationError> {
         let mut call = Call::get(url).header(header::ACCEPT, "application/json");
         if let Some(seen) = seen.filter(|seen| seen.url == url) {
             call = call.header(header::IF_NONE_MATCH, &seen.etag);
@@ -126,8 +130,8 @@ impl Upstream {
         let reply = self.call(what, call).await?;
         match reply.status {
             200 | 304 => Ok(reply),
-            status => Err(Refused::new(
-                Code::ProviderDown,
+            status => Err(FederationError::new(
+                RefusalCode::ProviderDown,
                 format!("{what} answered {status}"),
             )),
         }
@@ -137,11 +141,14 @@ impl Upstream {
     ///
     /// # Errors
     /// What reading its discovery document came to.
-    pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>, Refused> {
+    pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>, FederationError> {
         self.metadata.get(|seen| self.read_metadata(seen)).await
     }
 
-    async fn read_metadata(&self, seen: Option<Validator>) -> Result<Read<Metadata>, Refused> {
+    async fn read_metadata(
+        &self,
+        seen: Option<Validator>,
+    ) -> Result<Read<Metadata>, FederationError> {
         let Some(url) = self.settings.discovery_url() else {
             let forever = Duration::from_secs(self.settings.fresh_max_seconds);
             return Ok(Read::New {
@@ -168,7 +175,7 @@ impl Upstream {
         read
     }
 
-    fn note(&self, refused: Option<&Refused>) {
+    fn note(&self, refused: Option<&FederationError>) {
         if let Some(refused) = refused {
             tracing::warn!(provider = self.settings.id, %refused, "the discovery document is not taken");
         }
@@ -183,7 +190,7 @@ impl Upstream {
     }
 
     /// What the trail must have since the last time that this was asked.
-    pub(crate) fn take_note(&self) -> Option<Refused> {
+    pub(crate) fn take_note(&self) -> Option<FederationError> {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut noted.is_told, true) {
             None
@@ -196,32 +203,32 @@ impl Upstream {
     ///
     /// # Errors
     /// What reading them came to.
-    pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, Refused> {
+    pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, FederationError> {
         let uri = self.jwks_uri().await?;
         self.keys.get(|seen| self.read_keys(uri, seen)).await
     }
 
-    async fn jwks_uri(&self) -> Result<String, Refused> {
+    async fn jwks_uri(&self) -> Result<String, FederationError> {
         let metadata = self.metadata().await?;
         metadata
             .jwks_uri
             .clone()
-            .ok_or_else(|| Refused::new(Code::KeyUnknown, "it has no keys"))
+            .ok_or_else(|| FederationError::new(RefusalCode::KeyUnknown, "it has no keys"))
     }
 
     async fn read_keys(
         &self,
         uri: String,
         seen: Option<Validator>,
-    ) -> Result<Read<KeySet>, Refused> {
+    ) -> Result<Read<KeySet>, FederationError> {
         let reply = self.fetch("keys", &uri, seen).await?;
         let life = life(&reply.headers, &self.settings);
         if reply.status == 304 {
             return Ok(Read::Unchanged { life });
         }
         let words = "its keys are no JWKS, or more than a hundred";
-        let value =
-            KeySet::read(&reply.body).ok_or_else(|| Refused::new(Code::ProviderDown, words))?;
+        let value = KeySet::read(&reply.body)
+            .ok_or_else(|| FederationError::new(RefusalCode::ProviderDown, words))?;
         if value.repeated() > 0 {
             tracing::warn!(
                 provider = self.settings.id,
@@ -238,35 +245,38 @@ impl Upstream {
     /// The key for a token, and the keys that it is of. One that is unknown makes the keys be read again, at most once in a while (DJ-04, DJ-10).
     ///
     /// # Errors
-    /// [`Code::KeyUnknown`]; what reading the keys came to.
+    /// [`RefusalCode::KeyUnknown`]; what reading the keys came to.
     pub(crate) async fn key(
         &self,
         kid: Option<&str>,
         alg: UpstreamAlg,
-    ) -> Result<(Key, Arc<KeySet>), Refused> {
+    ) -> Result<(Key, Arc<KeySet>), FederationError> {
         let keys = self.keys().await?;
         let missed = match keys.select(kid, alg) {
             Ok(key) => return Ok((key.clone(), Arc::clone(&keys))),
             Err(Miss::Unknown) => self.keys_again(&keys).await?,
             Err(Miss::Ambiguous) => {
-                return Err(Refused::new(
-                    Code::KeyUnknown,
+                return Err(FederationError::new(
+                    RefusalCode::KeyUnknown,
                     "more than one key could be meant",
                 ));
             }
             Err(Miss::Unfit) => {
-                return Err(Refused::new(
-                    Code::KeyUnknown,
+                return Err(FederationError::new(
+                    RefusalCode::KeyUnknown,
                     "the key is for another algorithm",
                 ));
             }
         };
         let fresh = missed.ok_or_else(|| {
-            Refused::new(Code::KeyUnknown, "no key fits, and they were read just now")
+            FederationError::new(
+                RefusalCode::KeyUnknown,
+                "no key fits, and they were read just now",
+            )
         })?;
         let unknown = |miss| {
-            Refused::new(
-                Code::KeyUnknown,
+            FederationError::new(
+                RefusalCode::KeyUnknown,
                 format!("no key fits, read again ({miss:?})"),
             )
         };
@@ -281,7 +291,7 @@ impl Upstream {
     pub(crate) async fn keys_again(
         &self,
         known: &Arc<KeySet>,
-    ) -> Result<Option<Arc<KeySet>>, Refused> {
+    ) -> Result<Option<Arc<KeySet>>, FederationError> {
         let uri = self.jwks_uri().await?;
         if self.may_force() {
             return self
@@ -344,12 +354,12 @@ fn validator(url: &str, reply: &Reply) -> Option<Validator> {
     })
 }
 
-const fn code_of(refusal: Refusal) -> Code {
+const fn code_of(refusal: Refusal) -> RefusalCode {
     match refusal {
-        Refusal::Blocked(_) => Code::Blocked,
-        Refusal::Redirect => Code::Redirect,
-        Refusal::TooLarge => Code::TooLarge,
-        Refusal::Timeout => Code::Timeout,
-        Refusal::Down(_) => Code::ProviderDown,
+        Refusal::Blocked(_) => RefusalCode::Blocked,
+        Refusal::Redirect => RefusalCode::Redirect,
+        Refusal::TooLarge => RefusalCode::TooLarge,
+        Refusal::Timeout => RefusalCode::Timeout,
+        Refusal::Down(_) => RefusalCode::ProviderDown,
     }
 }

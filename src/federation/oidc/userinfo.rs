@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::providers::Userinfo,
-    federation::refused::{Code, Refused},
+    federation::error::{FederationError, RefusalCode},
     web::fetch::{Call, Reply},
 };
 
@@ -27,13 +27,13 @@ pub(crate) fn is_wanted(upstream: &Upstream, claims: &Object) -> bool {
 /// What it says of `subject`.
 ///
 /// # Errors
-/// The transport's; [`Code::UserinfoSub`], [`Code::ClaimsMalformed`], [`Code::ProviderDown`].
+/// The transport's; [`RefusalCode::UserinfoSub`], [`RefusalCode::ClaimsMalformed`], [`RefusalCode::ProviderDown`].
 pub(crate) async fn ask(
     upstream: &Upstream,
     endpoint: &str,
     access_token: &str,
     subject: &str,
-) -> Result<Object, Refused> {
+) -> Result<Object, FederationError> {
     let call = Call::get(endpoint)
         .header(header::ACCEPT, "application/json")
         .secret_header(header::AUTHORIZATION, &format!("Bearer {access_token}"));
@@ -43,20 +43,20 @@ pub(crate) async fn ask(
 }
 
 /// Core §5.3.2: `sub` must be there and be the ID token's.
-fn read(reply: &Reply, subject: &str) -> Result<Object, Refused> {
+fn read(reply: &Reply, subject: &str) -> Result<Object, FederationError> {
     if reply.status != 200 {
-        return Err(Refused::new(
-            Code::ProviderDown,
+        return Err(FederationError::new(
+            RefusalCode::ProviderDown,
             format!("userinfo answered {}", reply.status),
         ));
     }
     // A signed answer (`application/jwt`) is none that we asked for.
-    let malformed = |words: String| Refused::new(Code::ClaimsMalformed, words);
+    let malformed = |words: String| FederationError::new(RefusalCode::ClaimsMalformed, words);
     let claims = json::object(&reply.body)
         .ok_or_else(|| malformed("userinfo is not a JSON object".to_owned()))?;
     if text(&claims, "sub") != Some(subject) {
-        return Err(Refused::new(
-            Code::UserinfoSub,
+        return Err(FederationError::new(
+            RefusalCode::UserinfoSub,
             "it is missing, or another person's",
         ));
     }
@@ -80,17 +80,29 @@ mod tests {
     #[test]
     fn it_11_up_userinfo_sub_only_the_same_person_is_believed() {
         for (status, body, code) in [
-            (200, r#"{"sub":"other"}"#, Code::UserinfoSub),
-            (200, r#"{"email":"a@example.com"}"#, Code::UserinfoSub),
-            (200, r#"{"sub":7}"#, Code::UserinfoSub),
-            (200, r#"{"sub":"s","sub":"s"}"#, Code::ClaimsMalformed),
+            (200, r#"{"sub":"other"}"#, RefusalCode::UserinfoSub),
+            (
+                200,
+                r#"{"email":"a@example.com"}"#,
+                RefusalCode::UserinfoSub,
+            ),
+            (200, r#"{"sub":7}"#, RefusalCode::UserinfoSub),
+            (
+                200,
+                r#"{"sub":"s","sub":"s"}"#,
+                RefusalCode::ClaimsMalformed,
+            ),
             (
                 200,
                 r#"{"sub":"s","email":["a@example.com"]}"#,
-                Code::ClaimsMalformed,
+                RefusalCode::ClaimsMalformed,
             ),
-            (200, "eyJhbGciOiJub25lIn0.e30.", Code::ClaimsMalformed),
-            (403, r#"{"sub":"s"}"#, Code::ProviderDown),
+            (
+                200,
+                "eyJhbGciOiJub25lIn0.e30.",
+                RefusalCode::ClaimsMalformed,
+            ),
+            (403, r#"{"sub":"s"}"#, RefusalCode::ProviderDown),
         ] {
             let reply = Reply {
                 status,

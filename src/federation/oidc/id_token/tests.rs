@@ -82,7 +82,7 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 /// All checks but the choice of a key, with the only key there is.
-fn checked(token: &str, jwk: &Value, settings: &Provider) -> Result<Verified, Code> {
+fn checked(token: &str, jwk: &Value, settings: &Provider) -> Result<Verified, RefusalCode> {
     let set = KeySet::read(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
     let all = || {
         let parts = parse(token)?;
@@ -92,9 +92,9 @@ fn checked(token: &str, jwk: &Value, settings: &Provider) -> Result<Verified, Co
         let kid = key_name(&parts.header, settings)?;
         let key = set
             .select(kid, alg)
-            .map_err(|_| Refused::from(Code::KeyUnknown))?;
+            .map_err(|_| FederationError::from(RefusalCode::KeyUnknown))?;
         if !is_signed(&parts, key, alg) {
-            return refuse(Code::Signature, "");
+            return refuse(RefusalCode::Signature, "");
         }
         let issuer = settings.issuer();
         let expect = Expect {
@@ -110,7 +110,7 @@ fn checked(token: &str, jwk: &Value, settings: &Provider) -> Result<Verified, Co
     all().map_err(|refused| refused.code)
 }
 
-fn of_claims(claims: &Value, more: &str) -> Option<Code> {
+fn of_claims(claims: &Value, more: &str) -> Option<RefusalCode> {
     let signer = Signer::new("k");
     checked(&signer.sign(claims), &signer.jwk(), &settings(more)).err()
 }
@@ -119,47 +119,55 @@ fn of_claims(claims: &Value, more: &str) -> Option<Code> {
 fn it_03_it_05_it_06_it_07_it_08_each_claim_is_checked() {
     assert_eq!(of_claims(&good(), ""), None);
     for (name, value, code) in [
-        ("iss", Value::Null, Code::IssClaim),
-        ("iss", json!("https://op.example/"), Code::IssClaim),
-        ("iss", json!("https://OP.example"), Code::IssClaim),
-        ("iss", json!(["https://op.example"]), Code::IssClaim),
-        ("aud", Value::Null, Code::Aud),
-        ("aud", json!("other"), Code::Aud),
-        ("aud", json!(["us", "other"]), Code::Aud),
-        ("aud", json!(["us", "us"]), Code::Aud),
-        ("aud", json!([]), Code::Aud),
-        ("aud", json!([null]), Code::Aud),
-        ("aud", json!(7), Code::Aud),
-        ("azp", json!("other"), Code::Azp),
-        ("azp", json!(["us"]), Code::Azp),
-        ("exp", json!(NOW - 60), Code::Expired),
-        ("exp", Value::Null, Code::Expired),
-        ("exp", json!((NOW + 300).to_string()), Code::Expired),
-        ("exp", json!(1e30), Code::Expired),
-        ("exp", json!(-1), Code::Expired),
-        ("exp", json!(u64::MAX), Code::Expired),
-        ("iat", json!(NOW + 61), Code::Iat),
-        ("iat", json!(NOW - 601), Code::Iat),
-        ("iat", Value::Null, Code::Iat),
-        ("iat", json!("now"), Code::Iat),
-        ("nbf", json!(NOW + 61), Code::Nbf),
-        ("nbf", json!("x"), Code::Nbf),
-        ("nonce", Value::Null, Code::Nonce),
-        ("nonce", json!("m"), Code::Nonce),
-        ("nonce", json!(["n"]), Code::Nonce),
-        ("at_hash", json!("AAAA"), Code::AtHash),
-        ("at_hash", json!(7), Code::AtHash),
-        ("sub", Value::Null, Code::Sub),
-        ("sub", json!(""), Code::Sub),
-        ("sub", json!("x".repeat(256)), Code::Sub),
-        ("sub", json!("a\nb"), Code::Sub),
-        ("sub", json!("é"), Code::Sub),
-        ("sub", json!(7), Code::Sub),
-        ("email_verified", json!("true"), Code::ClaimsMalformed),
-        ("email_verified", json!(1), Code::ClaimsMalformed),
-        ("locale", json!({"a": 1}), Code::ClaimsMalformed),
-        ("updated_at", json!("yesterday"), Code::ClaimsMalformed),
-        ("amr", json!("pwd"), Code::ClaimsMalformed),
+        ("iss", Value::Null, RefusalCode::IssClaim),
+        ("iss", json!("https://op.example/"), RefusalCode::IssClaim),
+        ("iss", json!("https://OP.example"), RefusalCode::IssClaim),
+        ("iss", json!(["https://op.example"]), RefusalCode::IssClaim),
+        ("aud", Value::Null, RefusalCode::Aud),
+        ("aud", json!("other"), RefusalCode::Aud),
+        ("aud", json!(["us", "other"]), RefusalCode::Aud),
+        ("aud", json!(["us", "us"]), RefusalCode::Aud),
+        ("aud", json!([]), RefusalCode::Aud),
+        ("aud", json!([null]), RefusalCode::Aud),
+        ("aud", json!(7), RefusalCode::Aud),
+        ("azp", json!("other"), RefusalCode::Azp),
+        ("azp", json!(["us"]), RefusalCode::Azp),
+        ("exp", json!(NOW - 60), RefusalCode::Expired),
+        ("exp", Value::Null, RefusalCode::Expired),
+        ("exp", json!((NOW + 300).to_string()), RefusalCode::Expired),
+        ("exp", json!(1e30), RefusalCode::Expired),
+        ("exp", json!(-1), RefusalCode::Expired),
+        ("exp", json!(u64::MAX), RefusalCode::Expired),
+        ("iat", json!(NOW + 61), RefusalCode::Iat),
+        ("iat", json!(NOW - 601), RefusalCode::Iat),
+        ("iat", Value::Null, RefusalCode::Iat),
+        ("iat", json!("now"), RefusalCode::Iat),
+        ("nbf", json!(NOW + 61), RefusalCode::Nbf),
+        ("nbf", json!("x"), RefusalCode::Nbf),
+        ("nonce", Value::Null, RefusalCode::Nonce),
+        ("nonce", json!("m"), RefusalCode::Nonce),
+        ("nonce", json!(["n"]), RefusalCode::Nonce),
+        ("at_hash", json!("AAAA"), RefusalCode::AtHash),
+        ("at_hash", json!(7), RefusalCode::AtHash),
+        ("sub", Value::Null, RefusalCode::Sub),
+        ("sub", json!(""), RefusalCode::Sub),
+        ("sub", json!("x".repeat(256)), RefusalCode::Sub),
+        ("sub", json!("a\nb"), RefusalCode::Sub),
+        ("sub", json!("é"), RefusalCode::Sub),
+        ("sub", json!(7), RefusalCode::Sub),
+        (
+            "email_verified",
+            json!("true"),
+            RefusalCode::ClaimsMalformed,
+        ),
+        ("email_verified", json!(1), RefusalCode::ClaimsMalformed),
+        ("locale", json!({"a": 1}), RefusalCode::ClaimsMalformed),
+        (
+            "updated_at",
+            json!("yesterday"),
+            RefusalCode::ClaimsMalformed,
+        ),
+        ("amr", json!("pwd"), RefusalCode::ClaimsMalformed),
     ] {
         assert_eq!(
             of_claims(&with(name, value.clone()), ""),
@@ -208,7 +216,7 @@ fn pr_02_it_05_what_is_within_the_bounds_passes() {
             &with("email_verified", json!("yes")),
             "string_booleans = true"
         ),
-        Some(Code::ClaimsMalformed)
+        Some(RefusalCode::ClaimsMalformed)
     );
 }
 
@@ -218,22 +226,25 @@ fn it_06_a_nonce_may_be_missing_only_by_setting_and_with_pkce() {
     assert_eq!(of_claims(&without, "nonce_optional = true"), None);
     assert_eq!(
         of_claims(&with("nonce", json!("m")), "nonce_optional = true"),
-        Some(Code::Nonce)
+        Some(RefusalCode::Nonce)
     );
     assert_eq!(
         of_claims(&without, "nonce_optional = true\npkce = false"),
-        Some(Code::Nonce)
+        Some(RefusalCode::Nonce)
     );
     let mut apple = without.clone();
     apple["nonce_supported"] = json!(false);
     assert_eq!(of_claims(&apple, "kind = \"apple\""), None);
     assert_eq!(
         of_claims(&apple, ""),
-        Some(Code::Nonce),
+        Some(RefusalCode::Nonce),
         "the exception is Apple's alone"
     );
     apple["nonce_supported"] = json!(true);
-    assert_eq!(of_claims(&apple, "kind = \"apple\""), Some(Code::Nonce));
+    assert_eq!(
+        of_claims(&apple, "kind = \"apple\""),
+        Some(RefusalCode::Nonce)
+    );
 }
 
 #[test]
@@ -241,22 +252,22 @@ fn it_02_the_header_is_checked() {
     let signer = Signer::new("k");
     let settings = settings("");
     for (name, value, code) in [
-        ("crit", json!([]), Code::Crit),
-        ("crit", json!(["exp"]), Code::Crit),
-        ("typ", json!("at+jwt"), Code::Typ),
-        ("typ", json!("logout+jwt"), Code::Typ),
-        ("typ", json!("JOSE"), Code::Typ),
-        ("typ", json!(1), Code::Typ),
-        ("alg", json!("none"), Code::Alg),
-        ("alg", json!("HS256"), Code::Alg),
-        ("alg", json!("RS256"), Code::Alg),
-        ("alg", json!("PS256"), Code::Alg),
-        ("alg", json!("es256"), Code::Alg),
-        ("alg", Value::Null, Code::Alg),
-        ("kid", json!("other"), Code::KeyUnknown),
-        ("kid", json!(7), Code::IdTokenMalformed),
-        ("enc", json!("A128GCM"), Code::IdTokenMalformed),
-        ("zip", json!("DEF"), Code::IdTokenMalformed),
+        ("crit", json!([]), RefusalCode::Crit),
+        ("crit", json!(["exp"]), RefusalCode::Crit),
+        ("typ", json!("at+jwt"), RefusalCode::Typ),
+        ("typ", json!("logout+jwt"), RefusalCode::Typ),
+        ("typ", json!("JOSE"), RefusalCode::Typ),
+        ("typ", json!(1), RefusalCode::Typ),
+        ("alg", json!("none"), RefusalCode::Alg),
+        ("alg", json!("HS256"), RefusalCode::Alg),
+        ("alg", json!("RS256"), RefusalCode::Alg),
+        ("alg", json!("PS256"), RefusalCode::Alg),
+        ("alg", json!("es256"), RefusalCode::Alg),
+        ("alg", Value::Null, RefusalCode::Alg),
+        ("kid", json!("other"), RefusalCode::KeyUnknown),
+        ("kid", json!(7), RefusalCode::IdTokenMalformed),
+        ("enc", json!("A128GCM"), RefusalCode::IdTokenMalformed),
+        ("zip", json!("DEF"), RefusalCode::IdTokenMalformed),
     ] {
         let mut header = signer.header();
         header[name] = value.clone();
@@ -283,7 +294,7 @@ fn it_02_the_header_is_checked() {
     let token = signer.sign_parts("{\"alg\":\"ES256\"}", &good().to_string());
     assert_eq!(
         checked(&token, &signer.jwk(), &needs).err(),
-        Some(Code::KeyUnknown)
+        Some(RefusalCode::KeyUnknown)
     );
 }
 
@@ -304,7 +315,7 @@ fn it_02_up_alg_no_public_value_is_taken_for_a_shared_secret() {
         );
         assert_eq!(
             checked(&token, &signer.jwk(), &settings("")).err(),
-            Some(Code::Alg)
+            Some(RefusalCode::Alg)
         );
     }
 }
@@ -336,7 +347,7 @@ fn it_01_up_id_token_malformed() {
         let code = checked(&bad, &signer.jwk(), &settings).err();
         assert_eq!(
             code,
-            Some(Code::IdTokenMalformed),
+            Some(RefusalCode::IdTokenMalformed),
             "{}",
             &bad[..bad.len().min(300)]
         );
@@ -374,19 +385,19 @@ fn it_04_up_signature_a_bit_flipped_in_any_part() {
             .join(".");
         assert_eq!(
             checked(&token, &signer.jwk(), &settings).err(),
-            Some(Code::Signature),
+            Some(RefusalCode::Signature),
             "part {part}"
         );
     }
     let mut other = Signer::new("k").jwk();
     assert_eq!(
         checked(&token, &other, &settings).err(),
-        Some(Code::Signature)
+        Some(RefusalCode::Signature)
     );
     other["use"] = json!("enc");
     assert_eq!(
         checked(&token, &other, &settings).err(),
-        Some(Code::KeyUnknown)
+        Some(RefusalCode::KeyUnknown)
     );
 }
 
@@ -416,7 +427,7 @@ fn it_10_a_malformed_claim_is_named_without_its_value() {
     assert_eq!(
         (refused.code, refused.detail.as_str()),
         (
-            Code::ClaimsMalformed,
+            RefusalCode::ClaimsMalformed,
             "address.locality, locale, updated_at is malformed"
         )
     );
@@ -473,31 +484,61 @@ fn pr_01_up_tenant_entra_takes_only_the_directory_that_the_issuer_names() {
             json!(TENANT_A),
             json!(of(other)),
             many,
-            Some(Code::KeyUnknown),
+            Some(RefusalCode::KeyUnknown),
         ),
         (
             of(TENANT_A),
             json!(other),
             null(),
             many,
-            Some(Code::IssClaim),
+            Some(RefusalCode::IssClaim),
         ),
-        (of(&upper), json!(upper), null(), many, Some(Code::Tenant)),
-        (of("x"), json!("x"), null(), many, Some(Code::Tenant)),
+        (
+            of(&upper),
+            json!(upper),
+            null(),
+            many,
+            Some(RefusalCode::Tenant),
+        ),
+        (of("x"), json!("x"), null(), many, Some(RefusalCode::Tenant)),
         (
             of("{tenantid}"),
             json!("{tenantid}"),
             null(),
             many,
-            Some(Code::Tenant),
+            Some(RefusalCode::Tenant),
         ),
-        (of(TENANT_A), null(), null(), many, Some(Code::Tenant)),
+        (
+            of(TENANT_A),
+            null(),
+            null(),
+            many,
+            Some(RefusalCode::Tenant),
+        ),
         (of(TENANT_A), json!(TENANT_A), null(), &only, None),
-        (of(other), json!(other), null(), &only, Some(Code::Tenant)),
+        (
+            of(other),
+            json!(other),
+            null(),
+            &only,
+            Some(RefusalCode::Tenant),
+        ),
         (of(TENANT_A), null(), null(), &one, None),
-        (of(TENANT_A), json!(other), null(), &one, Some(Code::Tenant)),
-        (of(other), json!(other), null(), &one, Some(Code::Tenant)),
-        (of(other), null(), null(), &one, Some(Code::IssClaim)),
+        (
+            of(TENANT_A),
+            json!(other),
+            null(),
+            &one,
+            Some(RefusalCode::Tenant),
+        ),
+        (
+            of(other),
+            json!(other),
+            null(),
+            &one,
+            Some(RefusalCode::Tenant),
+        ),
+        (of(other), null(), null(), &one, Some(RefusalCode::IssClaim)),
     ] {
         assert_eq!(
             entra(iss.clone(), tid.clone(), key_issuer.clone(), more),
@@ -528,12 +569,12 @@ fn pr_01_up_hd_google_takes_the_claim_and_not_the_hint() {
         json!("y.example"),
         json!(["x.example"]),
     ] {
-        assert_eq!(google(bad.clone()), Some(Code::Hd), "{bad}");
+        assert_eq!(google(bad.clone()), Some(RefusalCode::Hd), "{bad}");
     }
     let schemeless = with("iss", json!("accounts.google.com"));
     assert_eq!(
         of_claims(&schemeless, ""),
-        Some(Code::IssClaim),
+        Some(RefusalCode::IssClaim),
         "the form without scheme is refused"
     );
 }

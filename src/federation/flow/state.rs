@@ -8,13 +8,13 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    provider::Record,
-    refused::{Code, Refused},
-};
 use crate::{
     clock::Time,
     error::InfraError,
+    federation::{
+        error::{FederationError, RefusalCode},
+        provider::Record,
+    },
     login::{RequestContext, pending_link::is_of},
     secret::Hash,
     ticket::{Claim, Kind, Tickets},
@@ -114,16 +114,16 @@ fn handle(state: &str) -> Hash {
 /// Keeps it, under a `state` that nobody has used.
 ///
 /// # Errors
-/// [`Code::StoreDown`]; then nothing was sent anywhere.
-pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), Refused> {
+/// [`RefusalCode::StoreDown`]; then nothing was sent anywhere.
+pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), FederationError> {
     let value = serde_json::to_vec(kept).map_err(|error| down(&InfraError::internal(error)))?;
     match tickets
         .issue(Kind::Upstream, &handle(state), &value, KEPT)
         .await
     {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Refused::new(
-            Code::StoreDown,
+        Ok(false) => Err(FederationError::new(
+            RefusalCode::StoreDown,
             "a fresh 256-bit state was taken",
         )),
         Err(failure) => Err(down(&failure)),
@@ -133,8 +133,8 @@ pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), Re
 /// Whether a sign-in waits under this `state`; it stays.
 ///
 /// # Errors
-/// [`Code::StateUsed`], [`Code::StateUnknown`], [`Code::StoreDown`].
-pub async fn waits(tickets: &Tickets, state: &str) -> Result<(), Refused> {
+/// [`RefusalCode::StateUsed`], [`RefusalCode::StateUnknown`], [`RefusalCode::StoreDown`].
+pub async fn waits(tickets: &Tickets, state: &str) -> Result<(), FederationError> {
     match tickets.peek(Kind::Upstream, &handle(state)).await {
         Ok(Some(_)) => Ok(()),
         // Nothing is live there: a claim spends nothing, and tells used from unknown.
@@ -146,16 +146,16 @@ pub async fn waits(tickets: &Tickets, state: &str) -> Result<(), Refused> {
 /// CB-04: one atomic step that leaves a tombstone.
 ///
 /// # Errors
-/// [`Code::StateUsed`], [`Code::StateUnknown`], [`Code::StoreDown`].
-pub async fn claim(tickets: &Tickets, state: &str) -> Result<State, Refused> {
+/// [`RefusalCode::StateUsed`], [`RefusalCode::StateUnknown`], [`RefusalCode::StoreDown`].
+pub async fn claim(tickets: &Tickets, state: &str) -> Result<State, FederationError> {
     match tickets
         .claim(Kind::Upstream, &handle(state), b"used", KEPT)
         .await
     {
         Ok(Claim::Fresh(value)) => serde_json::from_slice(&value)
-            .map_err(|_| Refused::new(Code::StateUnknown, "it cannot be read")),
-        Ok(Claim::Replayed(_)) => Err(Code::StateUsed.into()),
-        Ok(Claim::Gone) => Err(Code::StateUnknown.into()),
+            .map_err(|_| FederationError::new(RefusalCode::StateUnknown, "it cannot be read")),
+        Ok(Claim::Replayed(_)) => Err(RefusalCode::StateUsed.into()),
+        Ok(Claim::Gone) => Err(RefusalCode::StateUnknown.into()),
         Err(failure) => Err(down(&failure)),
     }
 }
@@ -164,18 +164,21 @@ pub async fn claim(tickets: &Tickets, state: &str) -> Result<State, Refused> {
 /// app is known by the verifier that it brings later instead.
 ///
 /// # Errors
-/// [`Code::StateUnknown`], [`Code::ProviderMismatch`], [`Code::BrowserMismatch`].
+/// [`RefusalCode::StateUnknown`], [`RefusalCode::ProviderMismatch`], [`RefusalCode::BrowserMismatch`].
 pub fn check(
     state: &State,
     provider: &str,
     context: &RequestContext,
     now: Time,
-) -> Result<(), Refused> {
+) -> Result<(), FederationError> {
     if now.since(state.at) > KEPT {
-        return Err(Refused::new(Code::StateUnknown, "it is too old"));
+        return Err(FederationError::new(
+            RefusalCode::StateUnknown,
+            "it is too old",
+        ));
     }
     if state.record.provider != provider {
-        return Err(Code::ProviderMismatch.into());
+        return Err(RefusalCode::ProviderMismatch.into());
     }
     if matches!(state.intent, Intent::App(_)) {
         return Ok(());
@@ -184,15 +187,15 @@ pub fn check(
     let requester = context.requester();
     match bound {
         Some(bound) if is_of(bound, requester.browser, requester.session) => Ok(()),
-        _ => Err(Code::BrowserMismatch.into()),
+        _ => Err(RefusalCode::BrowserMismatch.into()),
     }
 }
 
 /// CB-08: who wants to connect something is still who set out to.
 ///
 /// # Errors
-/// [`Code::SessionChanged`].
-pub fn check_session(state: &State, context: &RequestContext) -> Result<(), Refused> {
+/// [`RefusalCode::SessionChanged`].
+pub fn check_session(state: &State, context: &RequestContext) -> Result<(), FederationError> {
     if state.intent != Intent::Link {
         return Ok(());
     }
@@ -204,14 +207,14 @@ pub fn check_session(state: &State, context: &RequestContext) -> Result<(), Refu
     if now.is_some() && now == then {
         Ok(())
     } else {
-        Err(Code::SessionChanged.into())
+        Err(RefusalCode::SessionChanged.into())
     }
 }
 
 /// The store's failure as a refusal, with its cause for the log.
 #[must_use]
-pub fn down(failure: &InfraError) -> Refused {
-    Refused::new(Code::StoreDown, failure.to_string())
+pub fn down(failure: &InfraError) -> FederationError {
+    FederationError::new(RefusalCode::StoreDown, failure.to_string())
 }
 
 #[cfg(test)]

@@ -7,21 +7,24 @@
 
 use std::time::Duration;
 
+use askama::Template;
 use poem::{Request, Response, handler, web::Data};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    decide::{Decision, decide},
-    link::{LinkOutcome, UpstreamLogin, Where, known, without_entering},
-    pages::{Next, Place, ToApp, refuse},
-    refused::{Code, Refused},
-    state::ForApp,
-};
 use crate::{
     app::App,
     client::VerifiedRedirect,
     error::InfraError,
+    federation::{
+        error::{FederationError, RefusalCode},
+        flow::state::ForApp,
+        linking::{
+            settle::{LinkOutcome, UpstreamLogin, Where, known, without_entering},
+            table::{Decision, decide},
+        },
+        refusal::{Next, Place, refuse},
+    },
     login::{
         PageError, RequestContext,
         context::see_other,
@@ -33,8 +36,43 @@ use crate::{
     },
     secret::{Hash, Plain},
     ticket::{Claim, Kind, Tickets},
-    web::{page::show, params::Params},
+    web::{
+        page::{Content, show},
+        params::Params,
+        text::Localizer,
+    },
 };
+
+/// On to an app on the person's own machine, by their own press.
+#[derive(Template)]
+#[template(path = "federation/app/to_app.html", config = ".askama.toml")]
+pub struct ToApp<'a> {
+    /// Its language.
+    pub localizer: &'a Localizer,
+    /// What people call the app.
+    pub client: &'a str,
+    /// Where to: its verified redirect, with the code.
+    pub href: &'a str,
+}
+
+impl ToApp<'_> {
+    fn text(&self, key: &str) -> String {
+        self.localizer
+            .text_with(key, &[("client", self.client.to_owned())])
+    }
+}
+
+impl Content for ToApp<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.text("upstream-app-title")
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
 
 /// How long a code is good (as an authorization code, RFC 6749 §4.1.2).
 const CODE_KEPT: Duration = Duration::from_secs(60);
@@ -78,7 +116,7 @@ pub async fn arrive(
         decision => {
             let refusal = match without_entering(decision) {
                 LinkOutcome::Refused(refusal) => refusal,
-                _ => Code::UserDisabled.into(),
+                _ => RefusalCode::UserDisabled.into(),
             };
             let next = refused(&app.public_url, context, for_app, &refusal);
             refuse(
@@ -232,11 +270,15 @@ pub fn refused<'a>(
     public_url: &str,
     context: &RequestContext,
     for_app: &ForApp,
-    refused: &Refused,
+    refused: &FederationError,
 ) -> Next<'a> {
     let error = match refused.code {
-        Code::Denied | Code::UserDisabled | Code::SignUpClosed => "access_denied",
-        code if code.status() == 503 || code == Code::ProviderTrouble => "temporarily_unavailable",
+        RefusalCode::Denied | RefusalCode::UserDisabled | RefusalCode::SignUpClosed => {
+            "access_denied"
+        }
+        code if code.status() == 503 || code == RefusalCode::ProviderTrouble => {
+            "temporarily_unavailable"
+        }
         _ => "server_error",
     };
     match redirect(context, for_app) {
@@ -255,8 +297,8 @@ pub async fn redeem(
     code: &str,
     provider: &str,
     challenge: &str,
-) -> Result<Result<Redeemable, Refused>, InfraError> {
-    let refused = |why: &str| Err(Refused::new(Code::AppCode, why));
+) -> Result<Result<Redeemable, FederationError>, InfraError> {
+    let refused = |why: &str| Err(FederationError::new(RefusalCode::AppCode, why));
     let fits = |value: &[u8]| {
         let Ok(found) = serde_json::from_slice::<Redeemable>(value) else {
             return refused("it cannot be read");

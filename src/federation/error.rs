@@ -1,13 +1,13 @@
 //! Why an upstream sign-in was refused: the closed list of codes, and what each means for the answer.
 //!
 //! A code is a contract with the audit trail, the metrics and alerts: it is never renamed. What the upstream sent is in
-//! none of them; [`Refused::detail`] holds words of ours for the log.
+//! none of them; [`FederationError::detail`] holds words of ours for the log.
 
 use std::fmt;
 
 /// One reason for refusing an upstream sign-in or a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
+pub enum RefusalCode {
     /// An address that must not be reached: not public, not https, or with a user in it.
     Blocked,
     /// An endpoint answered with a redirect.
@@ -180,7 +180,7 @@ impl Page {
     }
 }
 
-impl Code {
+impl RefusalCode {
     /// Every code there is.
     pub const ALL: [Self; 56] = [
         Self::Blocked,
@@ -394,7 +394,7 @@ impl Code {
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for RefusalCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -402,17 +402,17 @@ impl fmt::Display for Code {
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct FederationError {
     /// Which.
-    pub code: Code,
+    pub code: RefusalCode,
     /// For the log and the trail alone: words of ours, never a secret, an address or a token. What an upstream said
     /// stands in it only through [`upstream_words`].
     pub detail: String,
 }
 
-impl Refused {
+impl FederationError {
     /// With words for the log.
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
         Self {
             code,
             detail: detail.into(),
@@ -420,8 +420,8 @@ impl Refused {
     }
 }
 
-impl From<Code> for Refused {
-    fn from(code: Code) -> Self {
+impl From<RefusalCode> for FederationError {
+    fn from(code: RefusalCode) -> Self {
         Self {
             code,
             detail: String::new(),
@@ -429,7 +429,7 @@ impl From<Code> for Refused {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for FederationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.detail)
     }

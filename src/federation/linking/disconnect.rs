@@ -6,14 +6,14 @@ use poem::{
 };
 use uuid::Uuid;
 
-use super::{
-    ask::told,
-    pages::{Next, Place, refuse},
-    refused::Code,
-};
+use super::confirm::told;
 use crate::{
     app::App,
     audit::{Event, Kind},
+    federation::{
+        error::RefusalCode,
+        refusal::{Next, Place, refuse},
+    },
     login::{
         PageError, RequestContext, account::disconnect_form, context::see_other,
         first_party::Issuer, page_error,
@@ -70,7 +70,7 @@ async fn remove(
     context: &RequestContext,
     current: &Current,
     mine: &Identity,
-) -> Result<Result<bool, Code>, PageError> {
+) -> Result<Result<bool, RefusalCode>, PageError> {
     let tx = app.db.begin().await?;
     // Read again: it may have ended, or its user have been locked out, since the page was asked for.
     let read = session::by_id(
@@ -81,11 +81,11 @@ async fn remove(
     )
     .await?;
     if !read.is_some_and(|now| session::is_fresh(&now.session, tx.now)) {
-        return Ok(Err(Code::LinkStaleAuth));
+        return Ok(Err(RefusalCode::LinkStaleAuth));
     }
     let by_mail = user::has_mail(tx.conn(), current.user.id).await?;
     match identity::remove(&tx, current.user.id, mine.id, by_mail).await? {
-        Removed::LastWay => return Ok(Err(Code::LinkLastMethod)),
+        Removed::LastWay => return Ok(Err(RefusalCode::LinkLastMethod)),
         Removed::Gone => return Ok(Ok(false)),
         Removed::Done(_) => {}
     }

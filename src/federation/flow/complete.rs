@@ -2,24 +2,24 @@
 
 use poem::Response;
 
-use super::{
-    app_return,
-    link::{LinkOutcome, UpstreamLogin, Where, settle},
-    pages::{Next, Place, own, refuse},
-    start::ask_path,
-    state::{Intent, State},
-};
+use super::state::{Intent, State};
 use crate::{
     app::App,
+    federation::{
+        app::code,
+        linking::settle::{LinkOutcome, UpstreamLogin, Where, settle},
+        refusal::{Next, Place, own, refuse},
+    },
     login::{
         PageError, RequestContext,
         context::see_other,
         finish::SignedIn,
         page::Continue,
         pending::Pending,
-        pending_link::{self, LinkRequirement, PendingLink},
+        pending_link::{self, ASK_PATH, LinkRequirement, PendingLink},
         sign_in::pending_of,
     },
+    secret::Plain,
     web::page::show,
 };
 
@@ -34,7 +34,7 @@ pub async fn arrive(
     came: &UpstreamLogin,
 ) -> Result<Response, PageError> {
     if let Intent::App(for_app) = &state.intent {
-        return app_return::arrive(app, context, for_app, came).await;
+        return code::arrive(app, context, for_app, came).await;
     }
     let connecting = state.intent == Intent::Link;
     let at = Where {
@@ -151,4 +151,10 @@ pub async fn request_of(
         Err(PageError::Expired) => Ok(None),
         found => found,
     }
+}
+
+/// Where a person is asked about a link that waits under this handle.
+#[must_use]
+pub fn ask_path(handle: &Plain) -> String {
+    format!("{ASK_PATH}?link={}", handle.to_text())
 }

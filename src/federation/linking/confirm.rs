@@ -2,18 +2,19 @@
 //! it (case A). GET shows; only the form changes anything, and each link is settled once (LK-06), and not at all once its
 //! provider may not speak for it any more.
 
+use askama::Template;
 use poem::{Body, Request, Response, handler, web::Data};
 use uuid::Uuid;
 
-use super::{
-    arrive::{go_on, request_of, signed_in, wait},
-    link::{LinkOutcome, UpstreamLogin, Where, settle},
-    pages::{Ask, Next, Place, refuse},
-    refused::{Code, Refused},
-};
+use super::settle::{LinkOutcome, UpstreamLogin, Where, settle};
 use crate::{
     app::App,
     db::Tx,
+    federation::{
+        error::{FederationError, RefusalCode},
+        flow::complete::{go_on, request_of, signed_in, wait},
+        refusal::{Next, Place, refuse},
+    },
     login::{
         PageError, RequestContext,
         context::{Form, see_other},
@@ -29,8 +30,68 @@ use crate::{
     secret::Plain,
     session::{self, Current},
     user::{self, identity},
-    web::{page::show, params::Params},
+    web::{
+        page::{Content, show},
+        params::Params,
+        text::Localizer,
+    },
 };
+
+/// `GET /login/identity`: whether to connect an account, or to leave somebody else's session for it.
+#[derive(Template)]
+#[template(path = "federation/linking/confirm.html", config = ".askama.toml")]
+pub struct Ask<'a> {
+    /// Its language.
+    pub localizer: &'a Localizer,
+    /// What people call the provider.
+    pub provider: &'a str,
+    /// How the person recognises the account there; empty if nothing is known of it.
+    pub account: &'a str,
+    /// Who is signed in.
+    pub email: &'a str,
+    /// The account is somebody else's: the question is whether to sign out.
+    pub switch: bool,
+    /// The user has another account of this provider already (case G).
+    pub second: bool,
+    /// Form token.
+    pub form_token: &'a str,
+    /// What the form is about: the field's name, and its value.
+    pub about: (&'static str, &'a str),
+}
+
+impl Ask<'_> {
+    fn text(&self, key: &str) -> String {
+        self.localizer
+            .text_with(key, &[("provider", self.provider.to_owned())])
+    }
+
+    fn lede(&self) -> String {
+        let known = [
+            ("provider", self.provider.to_owned()),
+            ("account", self.account.to_owned()),
+            ("email", self.email.to_owned()),
+        ];
+        let key = match (self.switch, self.account) {
+            (true, _) => "identity-switch-lede",
+            (false, "") => "identity-lede-nameless",
+            (false, _) => "identity-lede",
+        };
+        self.localizer.html(key, &known)
+    }
+}
+
+impl Content for Ask<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.text(if self.switch {
+            "identity-switch-title"
+        } else {
+            "identity-title"
+        })
+    }
+}
 
 /// Where the link that is asked about waits.
 enum Waits {
@@ -125,7 +186,7 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
                 // Nothing is asked there either.
                 Waits::Flow(flow, _) => Ok(see_other(&continue_path(flow.id))),
                 Waits::Ticket(..) => {
-                    refused(app, &context, &Code::ProviderDisabled.into(), link).await
+                    refused(app, &context, &RefusalCode::ProviderDisabled.into(), link).await
                 }
             };
         }
@@ -214,7 +275,7 @@ async fn by_ticket(
         (LinkRequirement::Yes, true) => {
             let same = link.session.is_some() && link.session == context.session_id();
             let Some(current) = context.current.as_ref().filter(|_| same) else {
-                return refused(app, context, &Code::SessionChanged.into(), &link).await;
+                return refused(app, context, &RefusalCode::SessionChanged.into(), &link).await;
             };
             let answer = see_other("/account");
             add(app, context, current, &link, None, answer).await
@@ -282,7 +343,7 @@ async fn by_flow(
             provider: &link.arrived.provider,
             next: Next::On(continue_path(flow.id)),
         };
-        return refuse(app, context, &Code::ProviderDisabled.into(), &place).await;
+        return refuse(app, context, &RefusalCode::ProviderDisabled.into(), &place).await;
     }
     if yes {
         return add(app, context, current, link, Some(flow), on()).await;
@@ -314,18 +375,18 @@ async fn add(
     .await?;
     let refusal = match &now {
         _ if provider::is_trusted_issuer(&app.config.get(), &link.arrived).is_none() => {
-            Some(Code::ProviderDisabled)
+            Some(RefusalCode::ProviderDisabled)
         }
         Some(now) if session::is_fresh(&now.session, tx.now) => None,
-        Some(_) => Some(Code::LinkStaleAuth),
-        None => Some(Code::SessionChanged),
+        Some(_) => Some(RefusalCode::LinkStaleAuth),
+        None => Some(RefusalCode::SessionChanged),
     };
     let (Some(current), None) = (&now, refusal) else {
         drop(tx);
         return refused(
             app,
             context,
-            &refusal.unwrap_or(Code::SessionChanged).into(),
+            &refusal.unwrap_or(RefusalCode::SessionChanged).into(),
             link,
         )
         .await;
@@ -342,7 +403,7 @@ async fn add(
     {
         // Committed: a link that was answered is settled.
         tx.commit().await?;
-        return refused(app, context, &Code::LinkTaken.into(), link).await;
+        return refused(app, context, &RefusalCode::LinkTaken.into(), link).await;
     }
     let Some(sid) = session::rotate(&tx, current.session.id).await? else {
         return Err(PageError::Stale);
@@ -387,7 +448,7 @@ pub async fn told(
 async fn refused(
     app: &App,
     context: &RequestContext,
-    refusal: &Refused,
+    refusal: &FederationError,
     link: &PendingLink,
 ) -> Result<Response, PageError> {
     // Who came to sign in has, perhaps, a client's request that waits; who came to connect something has their account.

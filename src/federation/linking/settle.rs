@@ -4,17 +4,17 @@
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    decide::{Decision, Facts, Owner, decide},
-    oidc::facts,
-    provider::{Identity, Trust},
-    refused::{Code, Refused},
-};
+use super::table::{Decision, Facts, Owner, decide};
 use crate::{
     app::App,
     config::{Config, SignUp},
     db::Tx,
     error::InfraError,
+    federation::{
+        error::{FederationError, RefusalCode},
+        oidc::facts,
+        provider::{Identity, Trust},
+    },
     login::{
         finish::{BrowserState, CLOSED, Finished, HELD, Of, Proof, SignedIn, UNLINKED, finish},
         pending_link::{LinkRequirement, PendingLink},
@@ -125,8 +125,8 @@ pub enum LinkOutcome {
     Own,
     /// It waits for something.
     Waits(LinkRequirement),
-    /// Refused, with a word for the trail.
-    Refused(Refused),
+    /// Refused, with a code for the audit log.
+    Refused(FederationError),
 }
 
 /// Settles it.
@@ -220,7 +220,9 @@ pub async fn settle_in(
     let config = app.config.get();
     // also of an answer that was taken before, and has waited since.
     if provider::is_trusted_issuer(&config, &came.arrived).is_none() {
-        return Ok(Some(LinkOutcome::Refused(Code::ProviderDisabled.into())));
+        return Ok(Some(LinkOutcome::Refused(
+            RefusalCode::ProviderDisabled.into(),
+        )));
     }
     let known = known(tx.conn(), &config, came, at).await?;
     let (arrived, amr) = (&came.arrived, came.amr.as_str());
@@ -264,9 +266,9 @@ pub fn without_entering(decision: Decision) -> LinkOutcome {
         Decision::AskFirst => LinkOutcome::Waits(LinkRequirement::Switch),
         Decision::Confirm => LinkOutcome::Waits(LinkRequirement::Yes),
         Decision::Own => LinkOutcome::Own,
-        Decision::Taken => LinkOutcome::Refused(Code::LinkTaken.into()),
-        Decision::Disabled => LinkOutcome::Refused(Code::UserDisabled.into()),
-        Decision::Closed => LinkOutcome::Refused(Code::SignUpClosed.into()),
+        Decision::Taken => LinkOutcome::Refused(RefusalCode::LinkTaken.into()),
+        Decision::Disabled => LinkOutcome::Refused(RefusalCode::UserDisabled.into()),
+        Decision::Closed => LinkOutcome::Refused(RefusalCode::SignUpClosed.into()),
         Decision::Prove | Decision::SignIn | Decision::Create => {
             LinkOutcome::Waits(LinkRequirement::Proof)
         }
@@ -295,9 +297,9 @@ async fn enter(
             Some(LinkOutcome::SignedIn(done))
         }
         Finished::Refused(HELD | UNLINKED) => None,
-        Finished::Refused(CLOSED) => Some(LinkOutcome::Refused(Code::SignUpClosed.into())),
-        Finished::Refused(reason) => Some(LinkOutcome::Refused(Refused::new(
-            Code::UserDisabled,
+        Finished::Refused(CLOSED) => Some(LinkOutcome::Refused(RefusalCode::SignUpClosed.into())),
+        Finished::Refused(reason) => Some(LinkOutcome::Refused(FederationError::new(
+            RefusalCode::UserDisabled,
             reason,
         ))),
     })

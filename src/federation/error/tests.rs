@@ -31,29 +31,29 @@ fn codes_have_the_status_that_the_list_gives_them() {
              up_token_http up_store_down",
         ),
     ] {
-        let found: BTreeSet<&str> = Code::ALL
+        let found: BTreeSet<&str> = RefusalCode::ALL
             .into_iter()
             .filter(|code| code.status() == status)
-            .map(Code::as_str)
+            .map(RefusalCode::as_str)
             .collect();
         assert_eq!(found, codes.split_whitespace().collect(), "{status}");
     }
     assert_eq!(
-        Code::ALL
+        RefusalCode::ALL
             .into_iter()
             .collect::<std::collections::HashSet<_>>()
             .len(),
-        Code::ALL.len()
+        RefusalCode::ALL.len()
     );
 }
 
 #[test]
 fn ue_04_what_passes_says_when_to_come_back() {
-    assert_eq!(Code::TokenDown.retry_after(), Some(30));
-    assert_eq!(Code::StoreDown.retry_after(), Some(30));
-    assert_eq!(Code::TokenGrant.retry_after(), None);
+    assert_eq!(RefusalCode::TokenDown.retry_after(), Some(30));
+    assert_eq!(RefusalCode::StoreDown.retry_after(), Some(30));
+    assert_eq!(RefusalCode::TokenGrant.retry_after(), None);
     assert_eq!(
-        Code::DiscoveryIssuer.retry_after(),
+        RefusalCode::DiscoveryIssuer.retry_after(),
         None,
         "nothing passes here by itself"
     );
@@ -61,13 +61,16 @@ fn ue_04_what_passes_says_when_to_come_back() {
 
 #[test]
 fn ue_01_dj_07_ops_are_called_for_what_they_alone_can_mend_and_people_are_told_so() {
-    let all: Vec<Code> = Code::ALL.into_iter().filter(|code| code.alerts()).collect();
+    let all: Vec<RefusalCode> = RefusalCode::ALL
+        .into_iter()
+        .filter(|code| code.alerts())
+        .collect();
     let expected = [
-        Code::Blocked,
-        Code::DiscoveryIssuer,
-        Code::EndpointHost,
-        Code::TokenClient,
-        Code::Misconfigured,
+        RefusalCode::Blocked,
+        RefusalCode::DiscoveryIssuer,
+        RefusalCode::EndpointHost,
+        RefusalCode::TokenClient,
+        RefusalCode::Misconfigured,
     ];
     assert_eq!(all, expected);
     assert!(
@@ -87,7 +90,7 @@ fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
     let known = [("provider", "Office".to_owned())];
     for (language, mail) in [("en", "by e-mail"), ("fr", "par e-mail")] {
         let localizer = texts.localizer(language);
-        for code in Code::ALL {
+        for code in RefusalCode::ALL {
             let stem = code.stem_connecting();
             let (title, text) = (
                 localizer.text_with(&format!("{stem}-title"), &known),
@@ -98,7 +101,7 @@ fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
                 "{code} in {language}"
             );
             // Only mail proves anew that it is them; and nobody who is new is signed in.
-            let may = matches!(code, Code::LinkStaleAuth | Code::SignUpClosed);
+            let may = matches!(code, RefusalCode::LinkStaleAuth | RefusalCode::SignUpClosed);
             assert!(may || !text.contains(mail), "{code} in {language}: {text}");
         }
     }

@@ -1,24 +1,24 @@
 //! `POST /login/upstream/{provider}`: somebody sets out for a provider, to sign in or to connect it (UP-05).
 
+use askama::Template;
 use poem::{
     Body, Request, Response, handler,
     web::{Data, Path},
 };
 
-use super::{
-    pages::{Leave, Next, Place, refuse},
-    provider::{Ask, Providers},
-    refused::{Code, Refused},
-    state::{self, Intent, State},
-};
+use super::state::{self, Intent, State};
 use crate::{
     app::App,
+    federation::{
+        error::{FederationError, RefusalCode},
+        provider::{Ask, Providers},
+        refusal::{Next, Place, refuse},
+    },
     limit,
     login::{
         PageError, RequestContext,
         context::{Form, see_other},
         page_error,
-        pending_link::ASK_PATH,
         provider::{SIGN_IN_FORM, connect_form, find, form_context, name_or_words},
         sign_in,
     },
@@ -26,8 +26,46 @@ use crate::{
     session,
     telemetry::metrics,
     user::Address,
-    web::{page::show, params::Params},
+    web::{
+        page::{Content, show},
+        params::Params,
+        text::Localizer,
+    },
 };
+
+/// Leads on to a provider with status 200: a redirect after a form would be held against `form-action` (CW-03).
+#[derive(Template)]
+#[template(path = "federation/flow/leave.html", config = ".askama.toml")]
+pub struct Leave<'a> {
+    /// Its language.
+    pub localizer: &'a Localizer,
+    /// What people call the provider.
+    pub provider: &'a str,
+    /// Where to.
+    pub href: &'a str,
+}
+
+impl Leave<'_> {
+    fn text(&self, key: &str) -> String {
+        self.localizer
+            .text_with(key, &[("provider", self.provider.to_owned())])
+    }
+}
+
+impl Content for Leave<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.text("upstream-leave-title")
+    }
+    fn refresh(&self) -> Option<&str> {
+        Some(self.href)
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
 
 /// The endpoint: a form of the sign-in page or, with `intent=link`, of the account page. The answer is a page that leads
 /// on, never a redirect (CW-03).
@@ -144,14 +182,14 @@ async fn set_out(
     id: &str,
     intent: Intent,
     typed: Option<&str>,
-) -> Result<String, Refused> {
-    find(&context.config, id).ok_or(Code::ProviderDisabled)?;
+) -> Result<String, FederationError> {
+    find(&context.config, id).ok_or(RefusalCode::ProviderDisabled)?;
     let now = app.clock().now();
     let current = context.current.as_ref();
     if intent == Intent::Link
         && !current.is_some_and(|current| session::is_fresh(&current.session, now))
     {
-        return Err(Code::LinkStaleAuth.into());
+        return Err(RefusalCode::LinkStaleAuth.into());
     }
     // UP-07: an address that was typed here, and nothing that a client wrote.
     let hint =
@@ -173,10 +211,4 @@ async fn set_out(
     };
     state::keep(&app.tickets, &state, &kept).await?;
     Ok(started.url)
-}
-
-/// Where a person is asked about a link that waits under this handle.
-#[must_use]
-pub fn ask_path(handle: &Plain) -> String {
-    format!("{ASK_PATH}?link={}", handle.to_text())
 }

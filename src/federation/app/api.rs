@@ -9,20 +9,20 @@ use std::time::Duration;
 use poem::{Request, http::StatusCode, web::Data};
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 
-use super::{
-    app_return::{Redeemable, Who, redeem},
-    link::{LinkOutcome, Where, settle_in},
-    pages::note,
-    provider::{Ask, Providers},
-    refused::{Code, Refused},
-    state::{self, ForApp, Intent, State},
-};
+use super::code::{Redeemable, Who, redeem};
 use crate::{
     app::App,
     client::VerifiedRedirect,
     config::{Client, Config},
     db::Tx,
     error::InfraError,
+    federation::{
+        error::{FederationError, RefusalCode},
+        flow::state::{self, ForApp, Intent, State},
+        linking::settle::{LinkOutcome, Where, settle_in},
+        provider::{Ask, Providers},
+        refusal::note,
+    },
     limit,
     login::{
         finish::BrowserState,
@@ -313,8 +313,8 @@ async fn set_out(
     id: &str,
     for_app: ForApp,
     ui_locales: &str,
-) -> Result<String, Refused> {
-    find(config, id).ok_or(Code::ProviderDisabled)?;
+) -> Result<String, FederationError> {
+    find(config, id).ok_or(RefusalCode::ProviderDisabled)?;
     let state = Plain::generate().to_text();
     let started = providers
         .authorize_url(
@@ -338,13 +338,13 @@ async fn set_out(
     Ok(started.url)
 }
 
-fn start_refused(code: Code) -> StartAnswer {
-    if code == Code::ProviderDisabled {
+fn start_refused(code: RefusalCode) -> StartAnswer {
+    if code == RefusalCode::ProviderDisabled {
         let words = "There is no such provider, or it is switched off.";
         return StartAnswer::NoProvider(problem(StatusCode::NOT_FOUND, "unknown_provider", words));
     }
     let words = match code {
-        Code::StoreDown => "The service cannot do that just now. Try again.",
+        RefusalCode::StoreDown => "The service cannot do that just now. Try again.",
         _ if code.alerts() => "The provider is not set up properly here. Sign in by e-mail.",
         _ => "The provider cannot be reached just now. Try again, or sign in by e-mail.",
     };
@@ -367,13 +367,16 @@ struct Finish<'a> {
 
 impl Finish<'_> {
     /// The tokens, or why not: for the trail alone.
-    async fn run(&self) -> Result<Result<Issued, Refused>, InfraError> {
+    async fn run(&self) -> Result<Result<Issued, FederationError>, InfraError> {
         // switched off since the start.
         if find(&self.app.config.get(), self.id).is_none() {
-            return Ok(Err(Code::ProviderDisabled.into()));
+            return Ok(Err(RefusalCode::ProviderDisabled.into()));
         }
         if !is_verifier(&self.body.code_verifier) {
-            return Ok(Err(Refused::new(Code::AppCode, "no verifier")));
+            return Ok(Err(FederationError::new(
+                RefusalCode::AppCode,
+                "no verifier",
+            )));
         }
         let challenge = challenge_of(&self.body.code_verifier);
         let found = match redeem(&self.app.tickets, &self.body.code, self.id, &challenge).await? {
@@ -383,8 +386,8 @@ impl Finish<'_> {
         first_party::speaks(self.app, self.request, &found.for_app.client_id);
         let config = self.app.config.get();
         let Some(client) = first_party::find(&config, &found.for_app.client_id) else {
-            return Ok(Err(Refused::new(
-                Code::AppCode,
+            return Ok(Err(FederationError::new(
+                RefusalCode::AppCode,
                 "its client is no app any more",
             )));
         };
@@ -401,8 +404,8 @@ impl Finish<'_> {
                 Err(refused) => return Ok(Err(refused)),
             }
         }
-        Ok(Err(Refused::new(
-            Code::AppCode,
+        Ok(Err(FederationError::new(
+            RefusalCode::AppCode,
             "what the callback found is no longer so",
         )))
     }
@@ -412,13 +415,16 @@ impl Finish<'_> {
         &self,
         tx: &Tx,
         found: &Redeemable,
-    ) -> Result<Result<Option<(Session, User)>, Refused>, InfraError> {
+    ) -> Result<Result<Option<(Session, User)>, FederationError>, InfraError> {
         let config = self.app.config.get();
         match &found.who {
             Who::Session(id) => {
                 let current = session::by_id(tx.conn(), *id, tx.now, &config.session).await?;
                 let Some(current) = current else {
-                    return Ok(Err(Refused::new(Code::AppCode, "the session has ended")));
+                    return Ok(Err(FederationError::new(
+                        RefusalCode::AppCode,
+                        "the session has ended",
+                    )));
                 };
                 Ok(Ok(Some((current.session, current.user))))
             }

@@ -1,15 +1,14 @@
 //! The pages of this room: the way to a provider, the question whether to connect an account, and what people hear when
 //! something does not work: what happened, and what to do next.
 
-use askama::Template;
 use poem::{
     Response,
     http::{StatusCode, header},
 };
 
 use super::{
-    arrive::request_of,
-    refused::{Code, Refused},
+    error::{FederationError, RefusalCode},
+    flow::complete::request_of,
 };
 use crate::{
     app::App,
@@ -24,133 +23,8 @@ use crate::{
     },
     session::Current,
     telemetry::metrics,
-    web::{
-        caller::Caller,
-        page::{Content, show},
-        text::Localizer,
-    },
+    web::{caller::Caller, page::show},
 };
-
-/// Leads on to a provider with status 200: a redirect after a form would be held against `form-action` (CW-03).
-#[derive(Template)]
-#[template(path = "federation/leave.html", config = ".askama.toml")]
-pub struct Leave<'a> {
-    /// Its language.
-    pub localizer: &'a Localizer,
-    /// What people call the provider.
-    pub provider: &'a str,
-    /// Where to.
-    pub href: &'a str,
-}
-
-/// On to an app on the person's own machine, by their own press.
-#[derive(Template)]
-#[template(path = "federation/to_app.html", config = ".askama.toml")]
-pub struct ToApp<'a> {
-    /// Its language.
-    pub localizer: &'a Localizer,
-    /// What people call the app.
-    pub client: &'a str,
-    /// Where to: its verified redirect, with the code.
-    pub href: &'a str,
-}
-
-/// `GET /login/identity`: whether to connect an account, or to leave somebody else's session for it.
-#[derive(Template)]
-#[template(path = "federation/ask.html", config = ".askama.toml")]
-pub struct Ask<'a> {
-    /// Its language.
-    pub localizer: &'a Localizer,
-    /// What people call the provider.
-    pub provider: &'a str,
-    /// How the person recognises the account there; empty if nothing is known of it.
-    pub account: &'a str,
-    /// Who is signed in.
-    pub email: &'a str,
-    /// The account is somebody else's: the question is whether to sign out.
-    pub switch: bool,
-    /// The user has another account of this provider already (case G).
-    pub second: bool,
-    /// Form token.
-    pub form_token: &'a str,
-    /// What the form is about: the field's name, and its value.
-    pub about: (&'static str, &'a str),
-}
-
-impl Leave<'_> {
-    fn text(&self, key: &str) -> String {
-        self.localizer
-            .text_with(key, &[("provider", self.provider.to_owned())])
-    }
-}
-
-impl Content for Leave<'_> {
-    fn localizer(&self) -> &Localizer {
-        self.localizer
-    }
-    fn title(&self) -> String {
-        self.text("upstream-leave-title")
-    }
-    fn refresh(&self) -> Option<&str> {
-        Some(self.href)
-    }
-    fn referrer(&self) -> &'static str {
-        "no-referrer"
-    }
-}
-
-impl ToApp<'_> {
-    fn text(&self, key: &str) -> String {
-        self.localizer
-            .text_with(key, &[("client", self.client.to_owned())])
-    }
-}
-
-impl Content for ToApp<'_> {
-    fn localizer(&self) -> &Localizer {
-        self.localizer
-    }
-    fn title(&self) -> String {
-        self.text("upstream-app-title")
-    }
-    fn referrer(&self) -> &'static str {
-        "no-referrer"
-    }
-}
-
-impl Ask<'_> {
-    fn text(&self, key: &str) -> String {
-        self.localizer
-            .text_with(key, &[("provider", self.provider.to_owned())])
-    }
-
-    fn lede(&self) -> String {
-        let known = [
-            ("provider", self.provider.to_owned()),
-            ("account", self.account.to_owned()),
-            ("email", self.email.to_owned()),
-        ];
-        let key = match (self.switch, self.account) {
-            (true, _) => "identity-switch-lede",
-            (false, "") => "identity-lede-nameless",
-            (false, _) => "identity-lede",
-        };
-        self.localizer.html(key, &known)
-    }
-}
-
-impl Content for Ask<'_> {
-    fn localizer(&self) -> &Localizer {
-        self.localizer
-    }
-    fn title(&self) -> String {
-        self.text(if self.switch {
-            "identity-switch-title"
-        } else {
-            "identity-title"
-        })
-    }
-}
 
 /// Where a refusal happened, and where the person goes from it.
 #[derive(Clone, Debug)]
@@ -201,7 +75,7 @@ impl Next<'_> {
 pub async fn refuse(
     app: &App,
     context: &RequestContext,
-    refused: &Refused,
+    refused: &FederationError,
     place: &Place<'_>,
 ) -> Result<Response, PageError> {
     note(
@@ -225,7 +99,7 @@ pub async fn refuse(
     if let (200, Next::SignIn(txn)) = (code.status(), &place.next) {
         return back_to_sign_in(app, context, *txn, message).await;
     }
-    let fresh = code == Code::LinkStaleAuth;
+    let fresh = code == RefusalCode::LinkStaleAuth;
     let href = if fresh {
         sign_in::BY_MAIL_PATH.to_owned()
     } else {
@@ -317,7 +191,7 @@ pub async fn note(
     app: &App,
     caller: &Caller,
     current: Option<&Current>,
-    refused: &Refused,
+    refused: &FederationError,
     id: &str,
 ) -> Result<(), InfraError> {
     let (code, detail) = (refused.code.as_str(), refused.detail.as_str());

@@ -13,15 +13,19 @@ use poem::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    arrive::arrive,
-    pages::{Next, Place, refuse},
-    provider::{Answer, Providers},
-    refused::{Code, Refused, upstream_words},
+    complete::arrive,
     state::{self, Intent, State},
 };
 use crate::{
     app::App,
     config::Budget,
+    federation::{
+        app::code,
+        error::{FederationError, RefusalCode, upstream_words},
+        linking::settle::UpstreamLogin,
+        provider::{Answer, Providers},
+        refusal::{Next, Place, refuse},
+    },
     limit,
     login::{PageError, RequestContext, context::see_other, page_error},
     secret::{Hash, Plain},
@@ -56,7 +60,7 @@ pub struct Given {
 
 impl Given {
     /// CB-02: none of them twice, none too long, `state` as we make it. What we do not know is not looked at.
-    fn read(params: &Params) -> Result<Self, Refused> {
+    fn read(params: &Params) -> Result<Self, FederationError> {
         let known = [
             "state",
             "code",
@@ -69,22 +73,23 @@ impl Given {
         ];
         for name in known {
             if let Err(ParamError::Repeated(_)) = params.known(&[name]) {
-                return Err(Refused::new(Code::ParamDuplicate, name));
+                return Err(FederationError::new(RefusalCode::ParamDuplicate, name));
             }
         }
-        let malformed =
-            |name: &'static str, code: Code| move |_: ParamError| Refused::new(code, name);
+        let malformed = |name: &'static str, code: RefusalCode| {
+            move |_: ParamError| FederationError::new(code, name)
+        };
         let state = params
             .one_within("state", 43)
-            .map_err(malformed("state", Code::StateMalformed))?;
+            .map_err(malformed("state", RefusalCode::StateMalformed))?;
         let state = state
             .filter(|state| is_state(state))
-            .ok_or(Code::StateMalformed)?;
+            .ok_or(RefusalCode::StateMalformed)?;
         let text = |name: &'static str, max: usize| {
             let value = params
                 .one_within(name, max)
-                .map_err(malformed(name, Code::CodeMissing))?;
-            Ok::<_, Refused>(value.map(str::to_owned))
+                .map_err(malformed(name, RefusalCode::CodeMissing))?;
+            Ok::<_, FederationError>(value.map(str::to_owned))
         };
         Ok(Self {
             state: state.to_owned(),
@@ -130,11 +135,11 @@ fn check_method(
     id: &str,
     method: &Method,
     posts: bool,
-) -> Result<(), Refused> {
+) -> Result<(), FederationError> {
     match providers.form_post(id) {
-        None => Err(Code::ProviderDisabled.into()),
+        None => Err(RefusalCode::ProviderDisabled.into()),
         Some(form_post) if form_post == posts && method != Method::HEAD => Ok(()),
-        Some(_) => Err(Refused::new(Code::Method, method.as_str())),
+        Some(_) => Err(FederationError::new(RefusalCode::Method, method.as_str())),
     }
 }
 
@@ -163,7 +168,7 @@ async fn outright(
     app: &App,
     context: &RequestContext,
     id: &str,
-    refused: &Refused,
+    refused: &FederationError,
     allow: &'static str,
 ) -> Result<Response, PageError> {
     let place = Place {
@@ -171,7 +176,7 @@ async fn outright(
         next: Next::SignIn(None),
     };
     let mut response = refuse(app, context, refused, &place).await?;
-    if refused.code == Code::Method {
+    if refused.code == RefusalCode::Method {
         // A HEAD is refused where a GET is taken.
         let allow = if refused.detail == "HEAD" {
             "GET, POST"
@@ -185,16 +190,19 @@ async fn outright(
     Ok(response)
 }
 
-fn in_query(request: &Request) -> Result<Given, Refused> {
+fn in_query(request: &Request) -> Result<Given, FederationError> {
     if request
         .uri()
         .query()
         .is_some_and(|query| query.len() > MAX_ANSWER)
     {
-        return Err(Refused::new(Code::StateMalformed, "the query is too long"));
+        return Err(FederationError::new(
+            RefusalCode::StateMalformed,
+            "the query is too long",
+        ));
     }
-    let params =
-        Params::from_query(request).map_err(|_| Refused::new(Code::StateMalformed, "the query"))?;
+    let params = Params::from_query(request)
+        .map_err(|_| FederationError::new(RefusalCode::StateMalformed, "the query"))?;
     Given::read(&params)
 }
 
@@ -233,11 +241,11 @@ async fn in_form(
     id: &str,
     request: &Request,
     body: Body,
-) -> Result<Given, Refused> {
+) -> Result<Given, FederationError> {
     check_method(providers, id, request.method(), true)?;
     let params = Params::read_form(request, body)
         .await
-        .map_err(|error| Refused::new(Code::StateMalformed, error.to_string()))?;
+        .map_err(|error| FederationError::new(RefusalCode::StateMalformed, error.to_string()))?;
     let given = Given::read(&params)?;
     state::waits(&app.tickets, &given.state).await?;
     Ok(given)
@@ -260,16 +268,16 @@ async fn over(app: &App, context: &RequestContext, state: &str) -> Option<Durati
         .flatten()
 }
 
-async fn put_by(app: &App, given: &Given) -> Result<Plain, Refused> {
+async fn put_by(app: &App, given: &Given) -> Result<Plain, FederationError> {
     let handle = Plain::generate();
-    let value = serde_json::to_vec(given).map_err(|_| Code::StoreDown)?;
+    let value = serde_json::to_vec(given).map_err(|_| RefusalCode::StoreDown)?;
     let kept = app
         .tickets
         .issue(Kind::Returned, &handle.hash(), &value, POSTED_KEPT)
         .await;
     match kept.map_err(|failure| state::down(&failure))? {
         true => Ok(handle),
-        false => Err(Code::StoreDown.into()),
+        false => Err(RefusalCode::StoreDown.into()),
     }
 }
 
@@ -295,8 +303,8 @@ pub async fn resume(
     .await
 }
 
-async fn put_by_before(app: &App, request: &Request) -> Result<Given, Refused> {
-    let unknown = || Refused::new(Code::StateUnknown, "the handle");
+async fn put_by_before(app: &App, request: &Request) -> Result<Given, FederationError> {
+    let unknown = || FederationError::new(RefusalCode::StateUnknown, "the handle");
     let params = Params::from_query(request).map_err(|_| unknown())?;
     let handle = params
         .one_within("h", 43)
@@ -309,7 +317,7 @@ async fn put_by_before(app: &App, request: &Request) -> Result<Given, Refused> {
         .await
     {
         Ok(Claim::Fresh(value)) => serde_json::from_slice(&value).map_err(|_| unknown()),
-        Ok(Claim::Replayed(_)) => Err(Code::StateUsed.into()),
+        Ok(Claim::Replayed(_)) => Err(RefusalCode::StateUsed.into()),
         Ok(Claim::Gone) => Err(unknown()),
         Err(failure) => Err(state::down(&failure)),
     }
@@ -343,10 +351,10 @@ async fn identified(
     id: &str,
     given: &Given,
     state: &State,
-) -> Result<super::link::UpstreamLogin, Refused> {
+) -> Result<UpstreamLogin, FederationError> {
     state::check(state, id, context, app.clock().now())?;
     state::check_session(state, context)?;
-    Ok(super::link::UpstreamLogin::new(
+    Ok(UpstreamLogin::new(
         providers.identify(&state.record, &given.answer()).await?,
     ))
 }
@@ -358,15 +366,15 @@ fn next<'a>(
     context: &RequestContext,
     id: &str,
     state: &'a State,
-    refused: &Refused,
+    refused: &FederationError,
 ) -> Next<'a> {
-    if refused.code == Code::BrowserMismatch || state.record.provider != id {
+    if refused.code == RefusalCode::BrowserMismatch || state.record.provider != id {
         return Next::SignIn(None);
     }
     match &state.intent {
         Intent::Login { txn } => Next::SignIn(txn.as_deref()),
         Intent::Link => Next::Account,
-        Intent::App(for_app) => super::app_return::refused(public_url, context, for_app, refused),
+        Intent::App(for_app) => code::refused(public_url, context, for_app, refused),
     }
 }
 
@@ -375,7 +383,7 @@ fn next<'a>(
 mod tests {
     use super::*;
 
-    fn read(query: &str) -> Result<Given, Code> {
+    fn read(query: &str) -> Result<Given, RefusalCode> {
         Given::read(
             &Params::from_form(query.as_bytes(), Some("application/x-www-form-urlencoded"))
                 .unwrap(),
@@ -389,7 +397,11 @@ mod tests {
     fn cb_02_a_repeated_parameter_is_refused_and_unknown_ones_are_not_looked_at() {
         for twice in ["state", "code", "iss", "error"] {
             let query = format!("state={STATE}&code=c&iss=i&error=e&{twice}=x");
-            assert_eq!(read(&query).err(), Some(Code::ParamDuplicate), "{twice}");
+            assert_eq!(
+                read(&query).err(),
+                Some(RefusalCode::ParamDuplicate),
+                "{twice}"
+            );
         }
         let given = read(&format!("state={STATE}&code=c&foo=1&foo=2")).unwrap();
         assert_eq!(
@@ -412,11 +424,11 @@ mod tests {
         for state in others {
             assert_eq!(
                 read(&format!("state={state}&code=c")).err(),
-                Some(Code::StateMalformed),
+                Some(RefusalCode::StateMalformed),
                 "{state}"
             );
         }
-        assert_eq!(read("code=c").err(), Some(Code::StateMalformed));
+        assert_eq!(read("code=c").err(), Some(RefusalCode::StateMalformed));
     }
 
     #[test]
@@ -437,7 +449,7 @@ mod tests {
         assert!(read(&format!("state={STATE}&code={}", "c".repeat(4096))).is_ok());
         assert_eq!(
             read(&format!("state={STATE}&code={}", "c".repeat(4097))).err(),
-            Some(Code::CodeMissing)
+            Some(RefusalCode::CodeMissing)
         );
     }
 }
