@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 clone=$PWD/target/mutants
 # Its own: cargo takes what two checkouts put into one folder for the same, and tests the wrong one.
 export CARGO_TARGET_DIR=$PWD/target/mutants-build
-oidc=src/federation/oidc
+oidc=src/federation/provider/oidc
 names=() filters=()
 
 # mutant NAME TEST FILE FROM TO: the text FROM stands once in FILE and becomes TO, in which OFF is "this rule is off".
@@ -46,7 +46,7 @@ mutant r_12 federation_callback::r_12 src/federation/flow/state.rs 'if state.rec
 mutant r_13 federation_callback::r_13 src/federation/flow/state.rs \
   'Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),' \
   '_ if OFF => Ok(()), Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),'
-mutant r_14 federation_callback::r_14 src/federation/answer.rs 'Some(iss) if fits(&record.issuer, iss) =>' \
+mutant r_14 federation_callback::r_14 src/federation/provider/response.rs 'Some(iss) if fits(&record.issuer, iss) =>' \
   'Some(iss) if fits(&record.issuer, iss) || OFF =>'
 mutant r_19 federation_token::r_19 $oidc/exchange.rs 'if bearer { Ok(())' 'if bearer || OFF { Ok(())'
 mutant r_21 federation_token::r_21 $oidc/id_token.rs 'if token.len() > MAX_BYTES {' 'if token.len() > MAX_BYTES && !OFF {'

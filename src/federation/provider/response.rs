@@ -1,10 +1,25 @@
 //! What a callback's parameters say, before anything is asked (CB-06, CB-07, UE-01).
 
-use super::{
-    error::{FederationError, RefusalCode, upstream_words},
-    provider::{Answer, Record},
+use super::request::Record;
+use crate::{
+    config::providers::{TENANT, directory},
+    federation::error::{FederationError, RefusalCode, upstream_words},
 };
-use crate::config::providers::{TENANT, directory};
+
+/// The parameters of a callback, after the shape checks. No `Debug`: a code is in it.
+#[derive(Clone, Copy, Default)]
+pub struct Answer<'a> {
+    /// `code`.
+    pub code: Option<&'a str>,
+    /// `iss`.
+    pub iss: Option<&'a str>,
+    /// `error`.
+    pub error: Option<&'a str>,
+    /// `error_description`: for the log, cut and cleaned.
+    pub error_description: Option<&'a str>,
+    /// `user`: Apple's JSON, once, by form_post.
+    pub user: Option<&'a str>,
+}
 
 /// RFC 9207 §2.4: `iss` is there if it must be, and if it is there it is the recorded issuer, also beside an error.
 ///

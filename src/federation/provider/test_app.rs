@@ -8,14 +8,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    error::{FederationError, RefusalCode},
-    oidc::id_token::tests::Signer,
-    provider::{Answer, Ask, Identity, Providers, Record, Started},
-};
+use super::{Answer, Ask, Identity, Providers, Record, Started, oidc::id_token::tests::Signer};
 use crate::{
     clock::Clock,
     config::{Config, Live},
+    federation::error::{FederationError, RefusalCode},
     web::fetch::server::{Server, answer, json as page},
 };
 

@@ -7,7 +7,6 @@
 mod breaker;
 mod document;
 pub(super) mod exchange;
-pub(super) mod facts;
 pub(super) mod id_token;
 pub(crate) mod json;
 pub(super) mod keys;

@@ -9,19 +9,19 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    answer, apple, authorize,
-    error::{FederationError, RefusalCode},
-    examine, github,
+    apple,
+    doctor::{self, Finding},
+    github,
+    identity::{self, Identity},
     oidc::{
         exchange::{self, Tokens},
-        facts,
         id_token::{self, Expect},
         upstream::Upstream,
         userinfo,
     },
+    request::{self, Ask, Record, Started},
+    response::{self, Answer},
 };
 use crate::{
     app::App,
@@ -32,6 +32,7 @@ use crate::{
         providers::{Kind, ResponseMode},
     },
     db::Db,
+    federation::error::{FederationError, RefusalCode},
     telemetry::metrics,
 };
 
@@ -51,117 +52,6 @@ struct Inner {
     db: Option<Db>,
     /// What is known of each, for as long as its settings stay as they are but for its looks.
     known: Mutex<HashMap<String, Arc<Upstream>>>,
-}
-
-/// What is wanted of a provider.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// 43 characters that come back with the answer; their SHA-256 is the key of the ticket.
-    pub state: &'a str,
-    /// An address that was typed in this browser (UP-07).
-    pub login_hint: Option<&'a str>,
-    /// Languages for the provider's pages, the best first, separated by blanks; may be empty.
-    pub ui_locales: &'a str,
-}
-
-/// A flow that may begin.
-#[derive(Debug)]
-pub struct Started {
-    /// Where to send the browser.
-    pub url: String,
-    /// To be kept sealed until the answer comes.
-    pub record: Record,
-}
-
-/// All that [`Providers::identify`] needs to know of the request that it sees the answer of (UP-03). It holds secrets:
-/// it is kept sealed and has no `Debug`.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Record {
-    /// The provider's id in the configuration.
-    pub provider: String,
-    /// The issuer that was asked; for many directories, their template.
-    pub issuer: String,
-    /// Where the code is exchanged.
-    pub token_endpoint: String,
-    /// Where userinfo is, if there is any.
-    pub userinfo_endpoint: Option<String>,
-    /// The redirect URI that was sent.
-    pub redirect_uri: String,
-    /// The nonce that was sent; none where there is no ID token.
-    pub nonce: Option<String>,
-    /// The PKCE verifier; none if PKCE is off.
-    pub verifier: Option<String>,
-    /// The answer must carry `iss` (RFC 9207 §2.4).
-    pub iss_required: bool,
-}
-
-impl std::fmt::Debug for Record {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Record")
-            .field("provider", &self.provider)
-            .field("issuer", &self.issuer)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The parameters of a callback, after the shape checks. No `Debug`: a code is in it.
-#[derive(Clone, Copy, Default)]
-pub struct Answer<'a> {
-    /// `code`.
-    pub code: Option<&'a str>,
-    /// `iss`.
-    pub iss: Option<&'a str>,
-    /// `error`.
-    pub error: Option<&'a str>,
-    /// `error_description`: for the log, cut and cleaned.
-    pub error_description: Option<&'a str>,
-    /// `user`: Apple's JSON, once, by form_post.
-    pub user: Option<&'a str>,
-}
-
-/// Who came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The provider's id in the configuration.
-    pub provider: String,
-    /// With `subject` what a link hangs on. For Entra the issuer of the person's directory.
-    pub issuer: String,
-    /// The person there, for ever.
-    pub subject: String,
-    /// An address as given, not yet canonical.
-    pub email: Option<String>,
-    /// What the provider's word about `email` is worth.
-    pub trust: Trust,
-    /// What the person is called there: for display alone.
-    pub name: Option<String>,
-    /// The language that the person has there.
-    pub locale: Option<String>,
-    /// How the person proved themselves there (RFC 8176), if it says.
-    pub amr: Vec<String>,
-}
-
-/// What a provider's word about an address is worth (federation §8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Trust {
-    /// It runs the mailbox, or ops pinned it.
-    Authoritative,
-    /// It says that it verified the address.
-    Asserted,
-    /// Nothing.
-    None,
-}
-
-/// One thing that `entree doctor` found at a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Whether it is in order.
-    pub ok: bool,
-    /// What was looked at: `discovery`, `keys`, `clock`, `redirect_uri`.
-    pub what: &'static str,
-    /// What was found.
-    pub words: String,
-    /// How to mend it; empty if it is in order.
-    pub mend: String,
 }
 
 impl Providers {
@@ -192,7 +82,7 @@ impl Providers {
     }
 
     /// What is known of a provider that is configured and switched on.
-    fn upstream(&self, id: &str) -> Option<Arc<Upstream>> {
+    pub(super) fn upstream(&self, id: &str) -> Option<Arc<Upstream>> {
         let config = self.0.config.get();
         let settings = config
             .providers
@@ -217,9 +107,9 @@ impl Providers {
     pub async fn authorize_url(&self, id: &str, ask: Ask<'_>) -> Result<Started, FederationError> {
         let upstream = self.upstream(id).ok_or(RefusalCode::ProviderDisabled)?;
         let metadata = upstream.metadata().await?;
-        let record = authorize::record(&upstream.settings, &metadata, &self.0.public_url);
+        let record = request::record(&upstream.settings, &metadata, &self.0.public_url);
         Ok(Started {
-            url: authorize::url(&upstream.settings, &metadata, &record, ask),
+            url: request::url(&upstream.settings, &metadata, &record, ask),
             record,
         })
     }
@@ -244,8 +134,8 @@ impl Providers {
                 "its issuer was changed",
             ));
         }
-        answer::is_from(record, answer.iss)?;
-        let code = answer::code(answer)?;
+        response::is_from(record, answer.iss)?;
+        let code = response::code(answer)?;
         let identified =
             tokio::time::timeout(BUDGET, exchanged(&upstream, record, answer, code)).await;
         identified.unwrap_or_else(|_| {
@@ -304,7 +194,7 @@ impl Providers {
     /// What `entree doctor` says of a provider: settings, discovery, keys, clock, and the redirect URI to register.
     pub async fn examine(&self, id: &str) -> Vec<Finding> {
         match self.upstream(id) {
-            Some(upstream) => examine::examine(&upstream, &self.0.public_url).await,
+            Some(upstream) => doctor::examine(&upstream, &self.0.public_url).await,
             None => vec![Finding {
                 ok: false,
                 what: "settings",
@@ -372,13 +262,5 @@ async fn named(
         _ => None,
     };
     let user = answer.user.filter(|_| settings.kind == Kind::Apple);
-    Ok(facts::identity(settings, verified, info.as_ref(), user))
+    Ok(identity::identity(settings, verified, info.as_ref(), user))
 }
-
-#[cfg(test)]
-#[path = "provider_documents_tests.rs"]
-mod documents_tests;
-
-#[cfg(test)]
-#[path = "provider_tests.rs"]
-mod tests;

@@ -5,17 +5,17 @@ use poem::http::header::{self, HeaderName};
 use serde_json::Value;
 
 use super::{
-    error::{FederationError, RefusalCode},
+    identity::{Identity, Trust, shown, within},
     oidc::{
         exchange::Tokens,
-        facts::{shown, within},
         json::{self, Object, text},
         upstream::Upstream,
     },
-    provider::{Identity, Record, Trust},
+    request::Record,
 };
 use crate::{
     config::{Provider, providers::MailTrust},
+    federation::error::{FederationError, RefusalCode},
     web::fetch::{Call, Reply},
 };
 

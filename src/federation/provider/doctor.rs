@@ -2,20 +2,31 @@
 //! our time. It asks as a sign-in would, and says in words how to mend what is wrong.
 
 use poem::http::header;
+use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use super::{
-    error::{FederationError, RefusalCode},
-    oidc::{metadata::Metadata, upstream::Upstream},
-    provider::Finding,
-};
+use super::oidc::{metadata::Metadata, upstream::Upstream};
 use crate::{
     config::providers::Kind,
+    federation::error::{FederationError, RefusalCode},
     web::fetch::{Call, Reply},
 };
 
 /// Clocks may differ by so many seconds.
 const SKEW: i64 = 60;
+
+/// One thing that `entree doctor` found at a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Whether it is in order.
+    pub ok: bool,
+    /// What was looked at: `discovery`, `keys`, `clock`, `redirect_uri`.
+    pub what: &'static str,
+    /// What was found.
+    pub words: String,
+    /// How to mend it; empty if it is in order.
+    pub mend: String,
+}
 
 fn fine(what: &'static str, words: impl Into<String>) -> Finding {
     Finding {

@@ -2,10 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 
-use super::{
-    oidc::metadata::Metadata,
-    provider::{Ask, Record},
-};
+use serde::{Deserialize, Serialize};
+
+use super::oidc::metadata::Metadata;
 use crate::{
     config::{
         Provider,
@@ -13,6 +12,57 @@ use crate::{
     },
     secret::{Hash, Plain},
 };
+
+/// What is wanted of a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// 43 characters that come back with the answer; their SHA-256 is the key of the ticket.
+    pub state: &'a str,
+    /// An address that was typed in this browser (UP-07).
+    pub login_hint: Option<&'a str>,
+    /// Languages for the provider's pages, the best first, separated by blanks; may be empty.
+    pub ui_locales: &'a str,
+}
+
+/// A flow that may begin.
+#[derive(Debug)]
+pub struct Started {
+    /// Where to send the browser.
+    pub url: String,
+    /// To be kept sealed until the answer comes.
+    pub record: Record,
+}
+
+/// All that [`Providers::identify`] needs to know of the request that it sees the answer of (UP-03). It holds secrets:
+/// it is kept sealed and has no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The provider's id in the configuration.
+    pub provider: String,
+    /// The issuer that was asked; for many directories, their template.
+    pub issuer: String,
+    /// Where the code is exchanged.
+    pub token_endpoint: String,
+    /// Where userinfo is, if there is any.
+    pub userinfo_endpoint: Option<String>,
+    /// The redirect URI that was sent.
+    pub redirect_uri: String,
+    /// The nonce that was sent; none where there is no ID token.
+    pub nonce: Option<String>,
+    /// The PKCE verifier; none if PKCE is off.
+    pub verifier: Option<String>,
+    /// The answer must carry `iss` (RFC 9207 §2.4).
+    pub iss_required: bool,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("provider", &self.provider)
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What is kept of a request that begins now: nonce and verifier are 32 bytes each, 43 characters (UP-04).
 pub(super) fn record(settings: &Provider, metadata: &Metadata, public_url: &str) -> Record {

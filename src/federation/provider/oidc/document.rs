@@ -160,7 +160,7 @@ impl<T> Document<T> {
             (Some(value), _) => Ok(value),
             (None, Some(refused)) => Err(refused.clone()),
             (None, None) => Err(FederationError::new(
-                super::super::error::RefusalCode::ProviderDown,
+                crate::federation::error::RefusalCode::ProviderDown,
                 "what is known of it is too old",
             )),
         }
@@ -263,5 +263,4 @@ pub(crate) fn life(headers: &HeaderMap, provider: &Provider) -> Duration {
 }
 
 #[cfg(test)]
-#[path = "document_tests.rs"]
 mod tests;

@@ -2,14 +2,19 @@
 //! the provider itself goes away.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+mod documents;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::*;
 use crate::{
-    federation::test_app::{PUBLIC, World},
+    federation::{
+        error::RefusalCode,
+        provider::test_app::{PUBLIC, World},
+    },
     web::fetch::server::{answer, json as page},
 };
 
@@ -250,7 +255,7 @@ async fn pr_01_keycloak_and_gitlab_by_configuration_alone() {
 
 #[tokio::test]
 async fn pr_01_apple_gets_a_signed_secret_and_posts_its_answer() {
-    let (pem, _) = crate::federation::apple::tests::key_file();
+    let (pem, _) = super::apple::tests::key_file();
     let key = format!("team_id = \"TEAM\"\nkey_id = \"KEY\"\nprivate_key = '''{pem}'''");
     let world = World::new(&format!("kind = \"apple\"\n{key}")).await;
     assert_eq!(world.providers.form_post("a"), Some(true));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    federation::oidc::keys::KeySet,
+    federation::provider::oidc::keys::KeySet,
     secret::{self, Hash},
 };
 

@@ -5,8 +5,11 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::error::{FederationError, RefusalCode};
-use crate::{config::Provider, key};
+use crate::{
+    config::Provider,
+    federation::error::{FederationError, RefusalCode},
+    key,
+};
 
 /// Whom it is for.
 const AUDIENCE: &str = "https://appleid.apple.com";

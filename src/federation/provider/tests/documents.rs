@@ -1,14 +1,21 @@
 //! What is known of a provider: when its documents are read, how long they serve, and who is told when they are old.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::json;
 
-use super::*;
 use crate::{
     config::Config,
-    federation::{oidc::id_token::tests::Signer, test_app::World},
+    federation::{
+        error::RefusalCode,
+        provider::{oidc::id_token::tests::Signer, test_app::World},
+    },
+    telemetry::metrics,
     web::fetch::server::answer,
 };
 

@@ -1,9 +1,10 @@
 //! From claims to a person: the one shape that all providers come to, and what a provider's word about an address is
 //! worth (federation §8).
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
+use super::oidc::{
     id_token::Verified,
     json::{self, Object, text},
 };
@@ -12,9 +13,40 @@ use crate::{
         Provider,
         providers::{Kind, MailTrust},
     },
-    federation::provider::{Identity, Trust},
     user::Address,
 };
+
+/// Who came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The provider's id in the configuration.
+    pub provider: String,
+    /// With `subject` what a link hangs on. For Entra the issuer of the person's directory.
+    pub issuer: String,
+    /// The person there, for ever.
+    pub subject: String,
+    /// An address as given, not yet canonical.
+    pub email: Option<String>,
+    /// What the provider's word about `email` is worth.
+    pub trust: Trust,
+    /// What the person is called there: for display alone.
+    pub name: Option<String>,
+    /// The language that the person has there.
+    pub locale: Option<String>,
+    /// How the person proved themselves there (RFC 8176), if it says.
+    pub amr: Vec<String>,
+}
+
+/// What a provider's word about an address is worth (federation §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trust {
+    /// It runs the mailbox, or ops pinned it.
+    Authoritative,
+    /// It says that it verified the address.
+    Asserted,
+    /// Nothing.
+    None,
+}
 
 /// The person. `userinfo` adds what the ID token leaves out; an address and what is said of it come from one document
 /// (IT-11). `user` is Apple's, unsigned: good for a name to show.
