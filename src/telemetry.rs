@@ -9,6 +9,7 @@ pub mod trace;
 
 use std::{fmt, io};
 
+use serde::Deserialize;
 use tracing::{Metadata, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
@@ -18,7 +19,15 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::config::LogFormat;
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// Colours and columns, for a terminal.
+    Pretty,
+}
 
 /// Our own events, which alone follow the level down to TRACE.
 const OURS: [&str; 3] = ["entree", "entity", "migration"];

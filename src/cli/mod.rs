@@ -23,7 +23,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Mode, Problem, Source, load::Loaded},
+    config::{Loaded, Mode, Problem, Source},
     error::InfraError,
 };
 

@@ -20,7 +20,7 @@ use crate::{
     app::{App, Macs},
     client::registry,
     clock::Clock,
-    config::{self, Config, Live, Source, live::Change, load::Loaded},
+    config::{self, Config, Live, Loaded, Source, live::Change},
     db::{Db, Tx},
     error::InfraError,
     federation::provider::Providers,

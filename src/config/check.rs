@@ -8,54 +8,18 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::{Host, Url};
 
 use super::{
-    Budget, Client, ClientAuth, Config, GrantType, Limits, Mail, MailTransport, RefreshTokens,
-    SmtpTls, Token, jwks, lives,
-    load::{Mode, Problem},
-    pair, providers, weak,
+    client::{Client, ClientAuth, GrantType, RefreshTokens},
+    mode::Mode,
+    problem::{Findings, LONG, Problem},
+    providers,
+    settings::{Budget, Config, Limits, Mail, MailTransport, SmtpTls, Token},
+    tls_certificate, token_lifetimes,
+    url::is_loopback,
 };
 use crate::secret::{Hash, Text};
 
 /// A day, in seconds: the longest life of a link.
 const DAY: u64 = 86_400;
-/// Ten years, in seconds: no setting needs more, and no sum of two overflows.
-pub(super) const LONG: u64 = 3_650 * DAY;
-
-/// What was found.
-#[derive(Default)]
-pub(super) struct Findings {
-    pub(super) problems: Vec<Problem>,
-    pub(super) warnings: Vec<Problem>,
-}
-
-impl Findings {
-    /// Records a problem unless `fine`.
-    pub(super) fn need(&mut self, fine: bool, key: impl Into<String>, what: &str, mend: &str) {
-        if !fine {
-            self.problems.push(Problem::new(key, what, mend));
-        }
-    }
-
-    /// Records a warning if `odd`.
-    pub(super) fn warn(&mut self, odd: bool, key: &str, what: &str, mend: &str) {
-        if odd {
-            self.warnings.push(Problem::new(key, what, mend));
-        }
-    }
-
-    pub(super) fn range(
-        &mut self,
-        value: u64,
-        bounds: std::ops::RangeInclusive<u64>,
-        key: impl Into<String>,
-    ) {
-        let (low, high) = (bounds.start(), bounds.end());
-        let (what, mend) = (
-            format!("is not within {low} and {high}"),
-            format!("choose from {low} to {high}"),
-        );
-        self.need(bounds.contains(&value), key, &what, &mend);
-    }
-}
 
 /// Problems and warnings of a configuration that has the right shape.
 #[must_use]
@@ -76,9 +40,9 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
         &config.server.public_url,
         &mut findings,
     );
-    providers::check(&config.providers, &mut findings);
+    providers::check::check(&config.providers, &mut findings);
     limits(&config.limits, &mut findings);
-    weak::warn(config, &mut findings);
+    insecure_limits(config, &mut findings);
     let level = crate::telemetry::parse_level(&config.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
     findings.need(
@@ -217,7 +181,7 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
 /// A certificate that can be shown, and a public URL that it is for.
 fn tls(config: &Config, findings: &mut Findings) {
     let server = &config.server;
-    let pair = match pair::read(&server.tls) {
+    let pair = match tls_certificate::read(&server.tls) {
         Ok(Some(pair)) => pair,
         Ok(None) => return,
         Err(problem) => return findings.problems.push(problem),
@@ -244,7 +208,7 @@ fn tls(config: &Config, findings: &mut Findings) {
         "browsers will refuse it: get one for that name",
     );
     findings.warn(
-        !pair::names(&pair, &host),
+        !tls_certificate::names(&pair, &host),
         "server.tls.cert_file",
         what,
         mend,
@@ -253,7 +217,7 @@ fn tls(config: &Config, findings: &mut Findings) {
         .tls
         .key_file
         .as_deref()
-        .is_some_and(pair::anybody_reads);
+        .is_some_and(tls_certificate::anybody_reads);
     let mend = "take the rights of others away: chmod o= on the file";
     findings.warn(
         open,
@@ -295,17 +259,6 @@ fn public_url(text: &str, findings: &mut Findings) {
     if text != origin {
         let what = "has a path, a query, a user, a final slash, capitals or a default port";
         refuse(what, &format!("write `{origin}`"));
-    }
-}
-
-/// Whether the host of a URL is this machine itself.
-#[must_use]
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 
@@ -524,7 +477,7 @@ fn lifetimes(config: &Config, findings: &mut Findings) {
             mend,
         );
     }
-    lives::of_all(&config.token, findings);
+    token_lifetimes::of_all(&config.token, findings);
 }
 
 fn limits(limits: &Limits, findings: &mut Findings) {
@@ -657,7 +610,7 @@ fn clients(clients: &[Client], token: &Token, ours: &str, findings: &mut Finding
         }
         scopes(&client.scopes, &key("scopes"), findings);
         confidential(client, &key, findings);
-        lives::of_client(client, token, &key, findings);
+        token_lifetimes::of_client(client, token, &key, findings);
     }
 }
 
@@ -719,7 +672,7 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
         "is off for a public client",
         mend,
     );
-    jwks::of_client(client, key, findings);
+    client_keys(client, key, findings);
     let mend =
         "make one with `openssl rand -hex 32`: at least 43 letters, digits, `-`, `.`, `_` or `~`";
     findings.need(
@@ -763,6 +716,46 @@ fn confidential(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Fi
         asks,
         key("introspects"),
         "is given to a public client",
+        mend,
+    );
+}
+
+/// RFC 7591 §2: the keys of `private_key_jwt`, in the file or where the client publishes them, never both.
+fn client_keys(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
+    let (inline, uri) = (client.jwks.is_some(), !client.jwks_uri.is_empty());
+    let signs = client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt;
+    let mend =
+        "give the client's public keys in jwks, or the address where it publishes them in jwks_uri";
+    findings.need(!signs || inline || uri, key("jwks"), "is missing", mend);
+    findings.need(
+        !(inline && uri),
+        key("jwks_uri"),
+        "is given beside jwks",
+        "keep one of the two",
+    );
+    let mend = "remove it, or set token_endpoint_auth_method to `private_key_jwt`";
+    findings.need(
+        signs || !inline,
+        key("jwks"),
+        "is given to a client that signs nothing",
+        mend,
+    );
+    findings.need(
+        signs || !uri,
+        key("jwks_uri"),
+        "is given to a client that signs nothing",
+        mend,
+    );
+    let url = Url::parse(&client.jwks_uri);
+    let fine = url.is_ok_and(|url| {
+        let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+        web && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+    });
+    let mend = "write its exact https address, for instance `https://app.example.com/jwks.json`";
+    findings.need(
+        !uri || fine,
+        key("jwks_uri"),
+        "is not an address to fetch keys from",
         mend,
     );
 }
@@ -834,5 +827,130 @@ fn redirect_uri(text: &str) -> Result<(), (&'static str, &'static str)> {
                 "use a domain of yours turned round, for instance `com.example.app:/callback`";
             Err(("has a scheme that any application may claim", mend))
         }
+    }
+}
+
+/// A budget this many times the default was raised to get rid of a limit, rather than to fit a place.
+const FAR: u64 = 10;
+
+/// Of so many days in which somebody tries all codes that they may, at one address, one hits.
+const SAFE_DAYS: u64 = 10_000;
+
+/// Warns about limits that let too much through.
+fn insecure_limits(config: &Config, findings: &mut Findings) {
+    let (limits, usual) = (&config.limits, Limits::default());
+    for (key, own, usual) in [
+        ("limits.address", &limits.address, &usual.address),
+        ("limits.network", &limits.network, &usual.network),
+        (
+            "limits.network_wide",
+            &limits.network_wide,
+            &usual.network_wide,
+        ),
+        ("limits.authorize", &limits.authorize, &usual.authorize),
+        (
+            "limits.known_device",
+            &limits.known_device,
+            &usual.known_device,
+        ),
+        (
+            "limits.client_failures",
+            &limits.client_failures,
+            &usual.client_failures,
+        ),
+    ] {
+        let (a_day, usual) = (a_day(own), a_day(usual));
+        let what = format!("lets {a_day} through in a day, where the default lets {usual}");
+        let mend = "lower a count, or add a budget over a longer time, such as { count = 20, seconds = 86400 }";
+        findings.warn(a_day > usual.saturating_mul(FAR), key, &what, mend);
+    }
+    let codes = 10_u64.saturating_pow(config.magic_link.code_digits);
+    let tries = a_day(&limits.wrong_codes);
+    let what = format!("lets somebody try {tries} codes of {codes} a day at one address");
+    let mend = "lower the counts, or raise magic_link.code_digits to 8";
+    findings.warn(
+        tries.saturating_mul(SAFE_DAYS) > codes,
+        "limits.wrong_codes",
+        &what,
+        mend,
+    );
+    let tries = limits.tries_per_flow;
+    let mend = "5 are enough for a person; each further one is one for somebody who guesses";
+    findings.warn(tries > 10, "limits.tries_per_flow", "is over 10", mend);
+}
+
+/// How many pass in a day: the budget that lets the fewest decides.
+fn a_day(budgets: &[Budget]) -> u64 {
+    let each = budgets
+        .iter()
+        .map(|budget| u64::from(budget.count).saturating_mul(DAY) / budget.seconds.max(1));
+    each.min().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warned(change: impl FnOnce(&mut Config)) -> Vec<String> {
+        let mut config = Config::default();
+        change(&mut config);
+        let mut findings = Findings::default();
+        insecure_limits(&config, &mut findings);
+        assert!(findings.problems.is_empty());
+        findings
+            .warnings
+            .into_iter()
+            .map(|warning| warning.key)
+            .collect()
+    }
+
+    #[test]
+    fn the_defaults_are_fine_and_weak_limits_are_told() {
+        assert!(warned(|_| {}).is_empty());
+        assert!(
+            warned(|config| config.magic_link.code_digits = 6).is_empty(),
+            "30 tries of a million"
+        );
+        let generous = |config: &mut Config| {
+            config.limits.wrong_codes = vec![Budget {
+                count: 101,
+                seconds: DAY,
+            }]
+        };
+        assert!(warned(generous).is_empty(), "of a hundred million");
+        let both = |config: &mut Config| {
+            generous(config);
+            config.magic_link.code_digits = 6;
+        };
+        assert_eq!(warned(both), ["limits.wrong_codes"]);
+        assert_eq!(
+            warned(|config| config.limits.tries_per_flow = 20),
+            ["limits.tries_per_flow"]
+        );
+        let open = |config: &mut Config| {
+            config.limits.address = vec![Budget {
+                count: 201,
+                seconds: DAY,
+            }]
+        };
+        assert_eq!(warned(open), ["limits.address"]);
+        let short = |config: &mut Config| {
+            config.limits.network = vec![Budget {
+                count: 20,
+                seconds: 60,
+            }]
+        };
+        assert_eq!(
+            warned(short),
+            ["limits.network"],
+            "20 a minute are 28,800 a day"
+        );
+        let double = |config: &mut Config| {
+            config.limits.client_failures = vec![Budget {
+                count: 60,
+                seconds: 60,
+            }]
+        };
+        assert!(warned(double).is_empty());
     }
 }

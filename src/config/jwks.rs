@@ -7,12 +7,6 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use url::Url;
-
-use super::{
-    Client, ClientAuth,
-    check::{Findings, is_loopback},
-};
 
 /// The most keys of a set that are looked at.
 const MOST: usize = 20;
@@ -192,46 +186,6 @@ fn read(value: &Value) -> Result<Jwk, &'static str> {
         alg,
         public,
     })
-}
-
-/// RFC 7591 §2: the keys of `private_key_jwt`, in the file or where the client publishes them, never both.
-pub(super) fn of_client(client: &Client, key: &dyn Fn(&str) -> String, findings: &mut Findings) {
-    let (inline, uri) = (client.jwks.is_some(), !client.jwks_uri.is_empty());
-    let signs = client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt;
-    let mend =
-        "give the client's public keys in jwks, or the address where it publishes them in jwks_uri";
-    findings.need(!signs || inline || uri, key("jwks"), "is missing", mend);
-    findings.need(
-        !(inline && uri),
-        key("jwks_uri"),
-        "is given beside jwks",
-        "keep one of the two",
-    );
-    let mend = "remove it, or set token_endpoint_auth_method to `private_key_jwt`";
-    findings.need(
-        signs || !inline,
-        key("jwks"),
-        "is given to a client that signs nothing",
-        mend,
-    );
-    findings.need(
-        signs || !uri,
-        key("jwks_uri"),
-        "is given to a client that signs nothing",
-        mend,
-    );
-    let url = Url::parse(&client.jwks_uri);
-    let fine = url.is_ok_and(|url| {
-        let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-        web && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
-    });
-    let mend = "write its exact https address, for instance `https://app.example.com/jwks.json`";
-    findings.need(
-        !uri || fine,
-        key("jwks_uri"),
-        "is not an address to fetch keys from",
-        mend,
-    );
 }
 
 /// The algorithm of this name.

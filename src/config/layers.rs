@@ -6,10 +6,7 @@ use std::{collections::BTreeSet, io::ErrorKind, path::Path};
 
 use toml::{Table, Value};
 
-use super::{
-    fit::readings,
-    load::{Mode, Problem},
-};
+use super::{mode::Mode, problem::Problem};
 
 /// What an environment variable begins with.
 const PREFIX: &str = "ENTREE__";
@@ -342,4 +339,25 @@ pub(crate) fn too_open(path: &Path) -> Option<u32> {
 #[cfg(not(unix))]
 pub(crate) fn too_open(_path: &Path) -> Option<u32> {
     None
+}
+
+/// What a text from the environment may mean, the likeliest last.
+pub(super) fn readings(text: &str, list: bool) -> Vec<Value> {
+    let mut ways = Vec::new();
+    let text = text.trim();
+    if list && !text.starts_with('[') {
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        return vec![Value::Array(parts.map(Value::from).collect())];
+    }
+    ways.extend(serde_json::from_str::<Value>(text).ok());
+    ways.extend(
+        format!("value = {text}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value")),
+    );
+    ways
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::{Config, Stored};
+use super::{settings::Config, stored::Stored};
 
 /// A handle to the configuration in force. Clones share it.
 #[derive(Clone, Debug)]

@@ -2,71 +2,15 @@
 //!
 //! A [`Problem`] says what is wrong and how to mend it, and never shows a value: a secret may stand in the wrong place.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::{Config, check, fit::fit, layers::Layers};
+use super::{
+    check, deserialize::fit, layers::Layers, mode::Mode, problem::Problem, settings::Config,
+};
 use crate::secret::Hash;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "entree.toml";
-
-/// Something wrong with the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Problem {
-    /// Where: `clients[0].redirect_uris[1]`.
-    pub key: String,
-    /// What is wrong, as a sentence that begins after the key: `is empty`.
-    pub what: String,
-    /// How to mend it.
-    pub mend: String,
-}
-
-impl Problem {
-    /// Makes one.
-    #[must_use]
-    pub fn new(key: impl Into<String>, what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            what: what.into(),
-            mend: mend.into(),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.key, self.what, self.mend)
-    }
-}
-
-/// What the service is started as.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// `entree serve`: nothing is assumed.
-    #[default]
-    Serve,
-    /// Commands that use the database alone: only what is said of it must be sound, so that they run beside
-    /// `entree dev` and in a job that knows nothing else.
-    Data,
-    /// `entree dev`: loopback only, with presets under the file.
-    Dev {
-        /// `--port`, over everything else.
-        port: Option<u16>,
-        /// `--data`, over everything else.
-        data_dir: Option<PathBuf>,
-    },
-}
-
-impl Mode {
-    /// Whether this is `entree dev`.
-    #[must_use]
-    pub const fn is_dev(&self) -> bool {
-        matches!(self, Self::Dev { .. })
-    }
-}
 
 /// A configuration without problems.
 #[derive(Clone, Debug)]

@@ -3,14 +3,12 @@
 //! A key that is left out takes the kind's preset, so that five lines are enough; the methods here tell what is in force.
 //! `check` holds what the types cannot say.
 
-mod check;
+pub(super) mod check;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 use uuid::Uuid;
-
-pub(super) use check::check;
 
 use crate::secret::Text;
 

@@ -14,9 +14,10 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    Config, Live,
-    live::Change,
-    load::{Loaded, Problem, Source},
+    live::{Change, Live},
+    load::{Loaded, Source},
+    problem::Problem,
+    settings::Config,
 };
 
 /// Quiet time after which a burst of changes counts as over.

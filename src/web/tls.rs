@@ -25,9 +25,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     config::{
-        Tls,
-        load::Problem,
-        pair::{self, Files},
+        Problem, Tls,
+        tls_certificate::{self, Files},
         watch::folder_watcher,
     },
     secret::Hash,
@@ -66,10 +65,10 @@ impl Certificate {
     /// # Errors
     /// One of both is missing or unreadable, or they are no pair.
     pub fn open(files: &Tls) -> Result<Option<Arc<Self>>, Problem> {
-        let Some(found) = pair::load(files)? else {
+        let Some(found) = tls_certificate::load(files)? else {
             return Ok(None);
         };
-        let shown = ArcSwap::from_pointee(pair::parse(&found)?);
+        let shown = ArcSwap::from_pointee(tls_certificate::parse(&found)?);
         let seen = Mutex::new(Some(fingerprint(&found)));
         Ok(Some(Arc::new(Self {
             shown,
@@ -86,8 +85,8 @@ impl Certificate {
 
     /// Reads the files again, and if they hold something else than the last time, shows that if it can be shown.
     pub fn read(&self) -> Reading {
-        let (found, pair) = match pair::load(&self.files) {
-            Ok(Some(files)) => (Some(fingerprint(&files)), pair::parse(&files)),
+        let (found, pair) = match tls_certificate::load(&self.files) {
+            Ok(Some(files)) => (Some(fingerprint(&files)), tls_certificate::parse(&files)),
             Ok(None) => return Reading::Same,
             Err(problem) => (None, Err(problem)),
         };

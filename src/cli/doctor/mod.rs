@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::{Outcome, Refusal, block_on, out};
 use crate::{
     clock::Clock,
-    config::{Config, Live, Problem, Source, load::Loaded},
+    config::{Config, Live, Loaded, Problem, Source},
     federation::provider::{Finding as UpstreamFinding, Providers},
     key,
     mail::transport::Transport,

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{ICONS, Kind, MANY_TENANTS, MailTrust, Provider, ResponseMode, TENANT};
 use crate::config::{
-    check::{Findings, is_loopback},
-    load::Problem,
+    problem::{Findings, Problem},
+    url::is_loopback,
 };
 
 /// The presets are what the rest goes by: what a kind needs, then what all need.

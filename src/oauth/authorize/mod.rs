@@ -15,7 +15,7 @@ use self::{
 };
 use crate::{
     app::App,
-    config::{ClientAuth, check::is_loopback},
+    config::{ClientAuth, is_loopback},
     error::InfraError,
     limit,
     login::{

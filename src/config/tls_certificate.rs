@@ -14,7 +14,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{Tls, load::Problem};
+use super::{problem::Problem, settings::Tls};
 
 const CERT: &str = "server.tls.cert_file";
 const KEY: &str = "server.tls.key_file";

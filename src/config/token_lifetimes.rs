@@ -4,8 +4,9 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    Client, Config, Token,
-    check::{Findings, LONG},
+    client::Client,
+    problem::{Findings, LONG},
+    settings::{Config, Token},
 };
 
 /// Access and ID tokens: resource servers hear of no revocation, so an hour at most.

@@ -9,9 +9,9 @@ use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
 use super::{
-    Config,
-    layers::{Layers, SECRETS},
-    load::Problem,
+    layers::{Layers, SECRETS, readings},
+    problem::Problem,
+    settings::Config,
 };
 
 /// The example file doubles as the source of examples in problems.
@@ -149,27 +149,6 @@ impl Fitting {
             _ => {}
         }
     }
-}
-
-/// What a text from the environment may mean, the likeliest last.
-pub(super) fn readings(text: &str, list: bool) -> Vec<Value> {
-    let mut ways = Vec::new();
-    let text = text.trim();
-    if list && !text.starts_with('[') {
-        let parts = text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty());
-        return vec![Value::Array(parts.map(Value::from).collect())];
-    }
-    ways.extend(serde_json::from_str::<Value>(text).ok());
-    ways.extend(
-        format!("value = {text}")
-            .parse::<Table>()
-            .ok()
-            .and_then(|mut table| table.remove("value")),
-    );
-    ways
 }
 
 fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
