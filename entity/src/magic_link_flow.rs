@@ -7,7 +7,7 @@ use crate::Time;
 /// Where a flow stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
-pub enum State {
+pub enum FlowState {
     /// Waiting for proof.
     #[sea_orm(string_value = "open")]
     Open,
@@ -27,7 +27,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     /// Open, or how it ended.
-    pub state: State,
+    pub state: FlowState,
     /// SHA-256 of the flow cookie; none for apps.
     pub browser_hash: Option<Vec<u8>>,
     /// PKCE S256 challenge of an app.

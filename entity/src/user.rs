@@ -7,7 +7,7 @@ use crate::Time;
 /// Whether a person may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
-pub enum State {
+pub enum UserState {
     /// May sign in.
     #[sea_orm(string_value = "active")]
     Active,
@@ -29,7 +29,7 @@ pub struct Model {
     /// Random; `sub` in every token, never reassigned.
     pub public_id: Uuid,
     /// Whether the person may sign in.
-    pub state: State,
+    pub state: UserState,
     /// Raised to end every session at once.
     pub auth_epoch: i32,
     /// Role names, separated by spaces.

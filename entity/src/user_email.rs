@@ -7,7 +7,7 @@ use crate::Time;
 /// Whether an address is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
-pub enum State {
+pub enum UserEmailState {
     /// In use.
     #[sea_orm(string_value = "active")]
     Active,
@@ -32,7 +32,7 @@ pub struct Model {
     /// Version of the rule that made `canonical`.
     pub canon_version: i32,
     /// In use or removed.
-    pub state: State,
+    pub state: UserEmailState,
     /// When it was proven.
     pub verified_at: Option<Time>,
     /// `mail`, `upstream` or `import`.

@@ -18,7 +18,7 @@ use crate::{
     config::Source,
     db::Db,
     error::InfraError,
-    user::{Address, by_address},
+    user::{Address, find_by_address},
 };
 
 #[derive(Debug, Subcommand)]
@@ -219,7 +219,7 @@ pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
             query.one(db.read()).await.map_err(InfraError::from)?
         }
         Err(_) => match Address::parse(who, true) {
-            Ok(address) => by_address(db.read(), &address).await?,
+            Ok(address) => find_by_address(db.read(), &address).await?,
             Err(_) => None,
         },
     };
@@ -232,7 +232,7 @@ pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
 async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, InfraError> {
     Ok(user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(id))
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         .order_by_asc(user_email::Column::Id)
         .all(db.read())
         .await?)
@@ -249,9 +249,9 @@ fn shown(row: &user_email::Model) -> String {
 
 pub(super) const fn state(user: &user::Model) -> &'static str {
     match user.state {
-        user::State::Active => "active",
-        user::State::Disabled => "disabled",
-        user::State::Deleted => "deleted",
+        user::UserState::Active => "active",
+        user::UserState::Disabled => "disabled",
+        user::UserState::Deleted => "deleted",
     }
 }
 
@@ -305,7 +305,7 @@ pub(super) mod tests {
         let user = user::Model {
             id: secret::row_id(now),
             public_id: secret::public_id(),
-            state: user::State::Active,
+            state: user::UserState::Active,
             auth_epoch: 0,
             roles: "coach admin".to_owned(),
             name: None,
@@ -324,7 +324,7 @@ pub(super) mod tests {
             email: "Ada@example.com".to_owned(),
             canonical: "ada@example.com".to_owned(),
             canon_version: 1,
-            state: user_email::State::Active,
+            state: user_email::UserEmailState::Active,
             verified_at: Some(now),
             verified_by: Some("mail".to_owned()),
             created_at: now,
@@ -359,7 +359,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_is_found_by_sub_and_by_address() {
+    async fn a_user_is_found_by_sub_and_find_by_address() {
         let (_file, db, user, _) = database().await;
         assert_eq!(find(&db, &user.public_id.to_string()).await.unwrap(), user);
         assert_eq!(find(&db, "ADA@example.com").await.unwrap(), user);

@@ -101,7 +101,7 @@ async fn end(db: &Db, user: Uuid) -> Outcome {
 
 async fn disconnect(db: &Db, user: Uuid, provider: &str) -> Result<u64, Refusal> {
     let tx = db.begin().await?;
-    let gone = identity::remove_of_provider(&tx, user, provider).await?;
+    let gone = identity::unlink_provider(&tx, user, provider).await?;
     if gone > 0 {
         Event::new(Kind::IdentityUnlinked)
             .user(user)
@@ -143,7 +143,7 @@ mod tests {
             email: None,
             name: None,
         };
-        identity::add(&tx, user, &arrived).await.unwrap();
+        identity::link(&tx, user, &arrived).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -172,7 +172,7 @@ mod tests {
             "what they gave to applications ends with the epoch"
         );
         let tx = db.begin().await.unwrap();
-        let live = session::by_id(tx.conn(), session.id, tx.now, &config::Session::default())
+        let live = session::find_live(tx.conn(), session.id, tx.now, &config::Session::default())
             .await
             .unwrap();
         assert!(live.is_none());
@@ -207,7 +207,10 @@ mod tests {
             }
         );
         assert_eq!(
-            identity::of_user(db.read(), user.id).await.unwrap().len(),
+            identity::list_for_user(db.read(), user.id)
+                .await
+                .unwrap()
+                .len(),
             2
         );
 
@@ -219,7 +222,7 @@ mod tests {
                 accounts: 1
             }
         );
-        let left = identity::of_user(db.read(), user.id).await.unwrap();
+        let left = identity::list_for_user(db.read(), user.id).await.unwrap();
         assert_eq!(
             left.iter()
                 .map(|one| one.provider.as_str())

@@ -8,7 +8,7 @@ use crate::{
     audit::{Event, Kind},
     db::Db,
     session,
-    user::{self, Address, State, Target, User},
+    user::{self, Address, EmailTarget, User, UserState},
 };
 
 #[derive(Debug, Subcommand)]
@@ -33,12 +33,12 @@ pub(super) async fn create(db: &Db, address: &str, roles: &[String], json: bool)
         Address::parse(address, true).map_err(|_| format!("{address:?} is no e-mail address"))?;
     are_roles(roles)?;
     let tx = db.begin().await?;
-    if user::mail_target(tx.conn(), parsed.canonical()).await? != Target::Unknown {
+    if user::email_target(tx.conn(), parsed.canonical()).await? != EmailTarget::Unknown {
         return Err("somebody has this address already: see `entree users list`"
             .to_owned()
             .into());
     }
-    let made = user::import(&tx, &parsed).await?;
+    let made = user::import_unverified(&tx, &parsed).await?;
     user::set_roles(&tx, made.id, roles).await?;
     Event::new(Kind::UserCreated)
         .user(made.id)
@@ -97,7 +97,7 @@ pub(super) async fn name(db: &Db, who: &str, name: &str, json: bool) -> Outcome 
 pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
     let of = changeable(db, who).await?;
     let tx = db.begin().await?;
-    user::set_state(&tx, of.id, State::Disabled).await?;
+    user::set_state(&tx, of.id, UserState::Disabled).await?;
     user::bump_epoch(&tx, of.id).await?;
     session::end_all(&tx, of.id).await?;
     Event::new(Kind::UserDisabled)
@@ -113,7 +113,7 @@ pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
 pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
     let of = changeable(db, who).await?;
     let tx = db.begin().await?;
-    user::set_state(&tx, of.id, State::Active).await?;
+    user::set_state(&tx, of.id, UserState::Active).await?;
     Event::new(Kind::UserEnabled)
         .user(of.id)
         .reason("ops")
@@ -125,7 +125,7 @@ pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
 
 async fn changeable(db: &Db, who: &str) -> Result<User, Refusal> {
     let of = find(db, who).await?;
-    if of.state == State::Deleted {
+    if of.state == UserState::Deleted {
         Err("this user is deleted: nothing was changed"
             .to_owned()
             .into())
@@ -161,7 +161,7 @@ mod tests {
     use crate::{
         cli::admin::tests::database,
         config,
-        session::{Method, Start},
+        session::{AuthMethod, NewSession},
     };
 
     async fn kinds(db: &Db) -> Vec<String> {
@@ -250,11 +250,11 @@ mod tests {
         // Sign-up is closed, and the first proof by mail still finds them.
         let address = Address::parse("bob@example.com", false).unwrap();
         let tx = db.begin().await.unwrap();
-        let resolved = user::resolve(&tx, &address, user::ProvenBy::Mail, false)
+        let resolved = user::resolve(&tx, &address, user::VerifiedBy::Email, false)
             .await
             .unwrap();
         tx.commit().await.unwrap();
-        assert!(matches!(resolved, user::Resolved::Reclaimed(user) if user.id == bob.id));
+        assert!(matches!(resolved, user::ResolvedUser::Reclaimed(user) if user.id == bob.id));
         assert_eq!(find(&db, "bob@example.com").await.unwrap().roles, "coach");
     }
 
@@ -264,26 +264,26 @@ mod tests {
         let who = of.public_id.to_string();
         let settings = config::Session::default();
         let alive = async || {
-            session::by_id(db.read(), live.id, db.clock().now(), &settings)
+            session::find_live(db.read(), live.id, db.clock().now(), &settings)
                 .await
                 .unwrap()
                 .is_some()
         };
         assert!(alive().await);
         disable(&db, &who, false).await.unwrap();
-        assert_eq!(find(&db, &who).await.unwrap().state, State::Disabled);
+        assert_eq!(find(&db, &who).await.unwrap().state, UserState::Disabled);
         assert!(!alive().await);
         enable(&db, &who, true).await.unwrap();
         let now = find(&db, &who).await.unwrap();
         assert_eq!(
             (now.state, now.auth_epoch),
-            (State::Active, of.auth_epoch + 1)
+            (UserState::Active, of.auth_epoch + 1)
         );
         assert!(!alive().await, "an ended session stays ended");
         let tx = db.begin().await.unwrap();
-        let start = Start {
+        let start = NewSession {
             user: &now,
-            method: Method::Mail,
+            method: AuthMethod::Email,
             device: "",
             remembered: false,
             browser: None,

@@ -17,11 +17,11 @@ use crate::{
     limit,
     login::{
         PageError, RequestContext,
-        page::Error,
+        page::ErrorPage,
         provider,
-        sign_in::{self, Shown},
+        sign_in::{self, SignInView},
     },
-    session::Current,
+    session::CurrentSession,
     telemetry::metrics,
     web::{caller::Caller, page::show},
 };
@@ -101,7 +101,7 @@ pub async fn refuse(
     }
     let fresh = code == RefusalCode::LinkStaleAuth;
     let href = if fresh {
-        sign_in::BY_MAIL_PATH.to_owned()
+        sign_in::SIGN_IN_BY_EMAIL_PATH.to_owned()
     } else {
         place.next.href()
     };
@@ -110,7 +110,7 @@ pub async fn refuse(
     } else {
         place.next.label()
     };
-    let page = Error {
+    let page = ErrorPage {
         localizer: &context.localizer,
         status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
         title: context
@@ -129,7 +129,7 @@ pub async fn refuse(
     };
     let mut response = show(
         &page,
-        context.site_of(asked.as_ref().map(|asked| asked.client_id.as_str())),
+        context.site_for_client(asked.as_ref().map(|asked| asked.client_id.as_str())),
     );
     if let Some(seconds) = code.retry_after() {
         response
@@ -146,7 +146,7 @@ pub fn own(context: &RequestContext, id: &str) -> Response {
         "provider",
         provider::name_or_words(&context.config, id, &context.localizer),
     )];
-    let page = Error {
+    let page = ErrorPage {
         localizer: &context.localizer,
         status: StatusCode::OK,
         title: context.localizer.text_with("upstream-own-title", &known),
@@ -169,14 +169,14 @@ async fn back_to_sign_in(
     // A request whose time is over meanwhile is no reason to show something else.
     let pending = request_of(app, context, txn).await?;
     let txn = txn.filter(|_| pending.is_some());
-    sign_in::draw(
+    sign_in::render(
         app,
         context,
-        Shown {
+        SignInView {
             txn,
             pending: pending.as_ref(),
             notice: Some(notice),
-            ..Shown::default()
+            ..SignInView::default()
         },
     )
     .await
@@ -190,7 +190,7 @@ async fn back_to_sign_in(
 pub async fn note(
     app: &App,
     caller: &Caller,
-    current: Option<&Current>,
+    current: Option<&CurrentSession>,
     refused: &FederationError,
     id: &str,
 ) -> Result<(), InfraError> {

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     session::{
-        self, Current,
+        self, CurrentSession,
         page::{Account, IdentityRow, SessionRow},
     },
     user::{self, identity},
@@ -26,30 +26,30 @@ use crate::{
 /// The account page.
 #[handler]
 pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let Some(current) = &context.current else {
             return Ok(see_other("/login"));
         };
         let now = app.clock().now();
-        session::seen(app.db.pool(), &current.session, now).await?;
-        let email = user::address_of(app.db.read(), current.user.id)
+        session::record_use(app.db.pool(), &current.session, now).await?;
+        let email = user::primary_address(app.db.read(), current.user.id)
             .await?
             .map(|row| row.email);
         let rows: Vec<SessionRow> =
-            session::list(app.db.read(), &current.user, now, &context.config.session)
+            session::list_live(app.db.read(), &current.user, now, &context.config.session)
                 .await?
                 .into_iter()
                 .map(|row| SessionRow {
                     id: row.id.to_string(),
-                    form_token: context.session_token(app, &end_form(row.id)),
+                    form_token: context.session_form_token(app, &end_form(row.id)),
                     current: row.id == current.session.id,
                     last_seen: context.localizer.date_time(row.last_seen_at),
                     created: context.localizer.date_time(row.created_at),
                     device: row.device,
                 })
                 .collect();
-        let linked = identity::of_user(app.db.read(), current.user.id).await?;
+        let linked = identity::list_for_user(app.db.read(), current.user.id).await?;
         let connected: Vec<String> = linked.iter().map(|row| row.provider.clone()).collect();
         let page = Account {
             identities: &identities(app, &context, linked),
@@ -59,8 +59,8 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
             email: email.as_deref().unwrap_or_default(),
             roles: &user::roles(&current.user),
             sessions: &rows,
-            form_token_sign_out: &context.session_token(app, "sign-out"),
-            form_token_everywhere: &context.session_token(app, "sign-out-everywhere"),
+            form_token_sign_out: &context.session_form_token(app, "sign-out"),
+            form_token_everywhere: &context.session_form_token(app, "sign-out-everywhere"),
         };
         Ok(show(&page, context.site))
     })
@@ -79,7 +79,7 @@ fn identities(
         account: row.email.or(row.name).unwrap_or_default(),
         linked: context.localizer.date_time(row.linked_at),
         used: context.localizer.date_time(row.last_used_at),
-        form_token: context.session_token(app, &disconnect_form(row.id)),
+        form_token: context.session_form_token(app, &disconnect_form(row.id)),
     };
     linked.into_iter().map(row).collect()
 }
@@ -109,7 +109,7 @@ async fn leave(
     form: &str,
     which: Which,
 ) -> Result<Response, PageError> {
-    let context = RequestContext::of(app, request, "").await?;
+    let context = RequestContext::load(app, request, "").await?;
     let params = Params::read_form(request, body).await?;
     if context.current.is_none() {
         // Signed out already, in another tab. The cookie is left alone: a form of another site comes without it, and
@@ -123,7 +123,7 @@ async fn leave(
     };
     end(app, &context, current, which).await?;
     Ok(if ends_current {
-        context.answer_signed_out(see_other("/logged-out"))
+        context.without_session_cookie(see_other("/logged-out"))
     } else {
         see_other("/account")
     })
@@ -132,7 +132,7 @@ async fn leave(
 async fn end(
     app: &App,
     context: &RequestContext,
-    current: &Current,
+    current: &CurrentSession,
     which: Which,
 ) -> Result<(), PageError> {
     let tx = app.db.begin().await?;
@@ -161,7 +161,7 @@ async fn end(
 /// Signs out of this browser.
 #[handler]
 pub async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(
+    page_error::respond(
         app,
         request,
         leave(app, request, body, "sign-out", Which::Current),
@@ -172,7 +172,7 @@ pub async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> R
 /// Signs out everywhere.
 #[handler]
 pub async fn sign_out_everywhere(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(
+    page_error::respond(
         app,
         request,
         leave(app, request, body, "sign-out-everywhere", Which::All),
@@ -188,7 +188,7 @@ pub async fn end_session(
     request: &Request,
     body: Body,
 ) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         let id = Uuid::try_parse(&id).map_err(|_| PageError::NotFound)?;
         leave(app, request, body, &end_form(id), Which::One(id)).await
     })
@@ -198,10 +198,10 @@ pub async fn end_session(
 /// What is left after signing out.
 #[handler]
 pub async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         Ok(show(
-            &page::SignedOut {
+            &page::SignedOutPage {
                 localizer: &context.localizer,
                 next_href: None,
             },

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     finish::{BrowserState, SignedIn},
-    flow::Holder,
+    flow::FlowHolder,
     page_error::PageError,
     pending::Requester,
 };
@@ -20,7 +20,7 @@ use crate::{
     client,
     config::Config,
     secret::{Hash, Plain},
-    session::{self, Current},
+    session::{self, CurrentSession},
     web::{
         caller::Caller,
         cookie::{Cookies, Which},
@@ -45,12 +45,12 @@ pub struct RequestContext {
     pub localizer: Localizer,
     /// For the page's headers.
     pub site: Site,
-    /// The pre-login cookie: the browser's, or a new one that [`RequestContext::answer`] sets.
+    /// The pre-login cookie: the browser's, or a new one that [`RequestContext::with_pre_login_cookie`] sets.
     pub pre: Plain,
     /// The device cookie.
     pub device: Option<Plain>,
     /// Who is signed in.
-    pub current: Option<Current>,
+    pub current: Option<CurrentSession>,
     cookies: Cookies,
     had_pre: bool,
     sid: Option<Hash>,
@@ -61,7 +61,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// Two different values of a cookie (BS-06), or the database is away.
-    pub async fn of(app: &App, request: &Request, ui_locales: &str) -> Result<Self, PageError> {
+    pub async fn load(app: &App, request: &Request, ui_locales: &str) -> Result<Self, PageError> {
         let cookies = Cookies::new(&app.public_url);
         let pre = cookies.read(request, Which::Pre)?;
         let sid = cookies.read(request, Which::Sid)?.map(|sid| sid.hash());
@@ -70,7 +70,8 @@ impl RequestContext {
         let caller = Caller::of(request);
         let current = match &sid {
             Some(sid) => {
-                session::current(app.db.read(), sid, app.clock().now(), &config.session).await?
+                session::find_by_cookie(app.db.read(), sid, app.clock().now(), &config.session)
+                    .await?
             }
             None => None,
         };
@@ -109,7 +110,7 @@ impl RequestContext {
     /// For the headers of a page that belongs to a client's request, if one is named: a window that it opened must not lose
     /// its opener on the way.
     #[must_use]
-    pub fn site_of(&self, client_id: Option<&str>) -> Site {
+    pub fn site_for_client(&self, client_id: Option<&str>) -> Site {
         let client = client_id.and_then(|id| client::find(&self.config, id));
         self.site
             .with_popups(client.is_some_and(|client| client.uses_popups))
@@ -117,8 +118,8 @@ impl RequestContext {
 
     /// The browser as the holder of its flows.
     #[must_use]
-    pub fn holder(&self) -> Holder {
-        Holder::Browser(self.pre.hash())
+    pub fn holder(&self) -> FlowHolder {
+        FlowHolder::Browser(self.pre.hash())
     }
 
     /// What the browser brings to the door.
@@ -155,18 +156,18 @@ impl RequestContext {
     /// Whether a form before sign-in came from our own page in this browser (CF-01, CF-02).
     ///
     /// # Errors
-    /// [`PageError::Cookies`] if the browser brought no cookie, [`PageError::Stale`] if the form is not ours.
+    /// [`PageError::UnusableCookie`] if the browser brought no cookie, [`PageError::InvalidForm`] if the form is not ours.
     pub fn check_form(
         &self,
         app: &App,
         request: &Request,
-        form: &Form<'_>,
+        form: &PostedForm<'_>,
     ) -> Result<(), PageError> {
         if !csrf::origin_check(request, &app.public_url, form.allow_null_origin) {
-            return Err(PageError::Stale);
+            return Err(PageError::InvalidForm);
         }
         if !self.had_pre {
-            return Err(PageError::Cookies);
+            return Err(PageError::UnusableCookie);
         }
         let given = form.params.one("form_token")?.unwrap_or_default();
         let good = csrf::verify_form_token(
@@ -176,12 +177,12 @@ impl RequestContext {
             form.context,
             given,
         );
-        good.then_some(()).ok_or(PageError::Stale)
+        good.then_some(()).ok_or(PageError::InvalidForm)
     }
 
     /// The token of a form of somebody signed in.
     #[must_use]
-    pub fn session_token(&self, app: &App, form: &str) -> String {
+    pub fn session_form_token(&self, app: &App, form: &str) -> String {
         self.sid
             .as_ref()
             .map(|sid| csrf::form_token(&app.macs.csrf, sid, form, ""))
@@ -191,16 +192,16 @@ impl RequestContext {
     /// Whether a form of somebody signed in is ours; gives who it is.
     ///
     /// # Errors
-    /// [`PageError::Stale`] if nobody is signed in or the form is not ours.
+    /// [`PageError::InvalidForm`] if nobody is signed in or the form is not ours.
     pub fn check_session_form(
         &self,
         app: &App,
         request: &Request,
         params: &Params,
         form: &str,
-    ) -> Result<&Current, PageError> {
+    ) -> Result<&CurrentSession, PageError> {
         let (Some(sid), Some(current)) = (&self.sid, &self.current) else {
-            return Err(PageError::Stale);
+            return Err(PageError::InvalidForm);
         };
         let given = params.one("form_token")?.unwrap_or_default();
         let ours = csrf::origin_check(request, &app.public_url, false)
@@ -208,13 +209,13 @@ impl RequestContext {
         if ours {
             Ok(current)
         } else {
-            Err(PageError::Stale)
+            Err(PageError::InvalidForm)
         }
     }
 
     /// The answer, with the pre-login cookie if the browser had none.
     #[must_use]
-    pub fn answer(&self, mut response: Response) -> Response {
+    pub fn with_pre_login_cookie(&self, mut response: Response) -> Response {
         if !self.had_pre {
             let cookie = self.cookies.set(Which::Pre, &self.pre, Some(PRE_KEPT));
             response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -224,7 +225,7 @@ impl RequestContext {
 
     /// The answer, with the cookies of a sign-in.
     #[must_use]
-    pub fn answer_signed_in(&self, mut response: Response, done: &SignedIn) -> Response {
+    pub fn with_sign_in_cookies(&self, mut response: Response, done: &SignedIn) -> Response {
         let absolute = Duration::from_secs(self.config.session.absolute_seconds);
         let sid_kept = done.session.remembered.then_some(absolute);
         let headers = response.headers_mut();
@@ -246,7 +247,7 @@ impl RequestContext {
 
     /// The answer, with a fresh secret for the session that this browser has.
     #[must_use]
-    pub fn answer_rotated(
+    pub fn with_rotated_session(
         &self,
         mut response: Response,
         sid: &Plain,
@@ -261,7 +262,7 @@ impl RequestContext {
 
     /// The answer, without a session cookie.
     #[must_use]
-    pub fn answer_signed_out(&self, mut response: Response) -> Response {
+    pub fn without_session_cookie(&self, mut response: Response) -> Response {
         response
             .headers_mut()
             .append(header::SET_COOKIE, self.cookies.delete(Which::Sid));
@@ -271,7 +272,7 @@ impl RequestContext {
 
 /// A form that was posted.
 #[derive(Clone, Copy)]
-pub struct Form<'a> {
+pub struct PostedForm<'a> {
     /// Its fields.
     pub params: &'a Params,
     /// Its fixed name.
@@ -282,7 +283,7 @@ pub struct Form<'a> {
     pub allow_null_origin: bool,
 }
 
-impl std::fmt::Debug for Form<'_> {
+impl std::fmt::Debug for PostedForm<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Form")
             .field("name", &self.name)

@@ -8,10 +8,10 @@ use crate::{
     login::{device, flow, provider},
     mail::outbox::{self, EmailKind},
     secret::{Hash, Plain},
-    session::{self, Current, Method, Session, Start},
+    session::{self, AuthMethod, CurrentSession, NewSession, Session},
     user::{
-        self, Address, Identity, ProvenBy, Resolved, UpstreamAccount, User,
-        identity::{self, Added},
+        self, Address, Identity, ResolvedUser, UpstreamAccount, User, VerifiedBy,
+        identity::{self, LinkResult},
     },
     web::caller::Caller,
 };
@@ -90,7 +90,7 @@ pub struct BrowserState<'a> {
     /// Its device cookie.
     pub device: Option<&'a Plain>,
     /// Who is signed in there.
-    pub current: Option<&'a Current>,
+    pub current: Option<&'a CurrentSession>,
 }
 
 /// How it ended.
@@ -120,7 +120,7 @@ pub struct SignedIn {
 }
 
 /// Who it is, how they proved it, and whether an account that waited was connected.
-type Found<'a> = Result<(User, Method<'a>, bool), &'static str>;
+type Found<'a> = Result<(User, AuthMethod<'a>, bool), &'static str>;
 
 /// Signs in whoever has proven what `proof` says.
 ///
@@ -186,9 +186,9 @@ async fn by_mail<'a>(
     let link = link.filter(|arrived| provider::is_trusted_issuer(config, arrived).is_some());
     let may_create = config.magic_link.sign_up == SignUp::Open;
     Ok(
-        match user::resolve(tx, address, ProvenBy::Mail, may_create).await? {
-            Resolved::Known(user) => Ok((user, Method::Mail, false)),
-            Resolved::Created(mut user) => {
+        match user::resolve(tx, address, VerifiedBy::Email, may_create).await? {
+            ResolvedUser::Known(user) => Ok((user, AuthMethod::Email, false)),
+            ResolvedUser::Created(mut user) => {
                 event(Kind::UserCreated, caller, proof)
                     .user(user.id)
                     .record(tx)
@@ -200,23 +200,23 @@ async fn by_mail<'a>(
                 let name = link
                     .filter(|_| linked)
                     .and_then(|arrived| arrived.name.as_deref());
-                user::introduce(tx, &mut user, proof.locale, name).await?;
+                user::set_initial_profile(tx, &mut user, proof.locale, name).await?;
                 if let Some(arrived) = link.filter(|_| linked) {
                     tell_connected(tx, address, arrived, proof.locale).await?;
                 }
-                Ok((user, Method::Mail, linked))
+                Ok((user, AuthMethod::Email, linked))
             }
-            Resolved::Reclaimed(user) => {
+            ResolvedUser::Reclaimed(user) => {
                 let mut user = reset_access(tx, user, address, proof.locale).await?;
-                user::introduce(tx, &mut user, proof.locale, None).await?;
+                user::set_initial_profile(tx, &mut user, proof.locale, None).await?;
                 event(Kind::AccessReset, caller, proof)
                     .user(user.id)
                     .record(tx)
                     .await?;
-                Ok((user, Method::Mail, false))
+                Ok((user, AuthMethod::Email, false))
             }
-            Resolved::Refused => Err("user_disabled"),
-            Resolved::Closed => Err(CLOSED),
+            ResolvedUser::Refused => Err("user_disabled"),
+            ResolvedUser::Closed => Err(CLOSED),
         },
     )
 }
@@ -237,10 +237,10 @@ async fn by_mailbox<'a>(
     if config.magic_link.sign_up == SignUp::Closed {
         return Ok(Err(CLOSED));
     }
-    let Some(mut user) = user::admit(tx, address).await? else {
+    let Some(mut user) = user::create_verified(tx, address).await? else {
         return Ok(Err(HELD));
     };
-    user::introduce(tx, &mut user, proof.locale, link.name.as_deref()).await?;
+    user::set_initial_profile(tx, &mut user, proof.locale, link.name.as_deref()).await?;
     event(Kind::UserCreated, caller, proof)
         .user(user.id)
         .record(tx)
@@ -249,7 +249,7 @@ async fn by_mailbox<'a>(
         // No letter: the provider runs this mailbox, and whoever came has made the account by that one press.
         Some(identity) => Ok(Ok((
             user,
-            Method::Upstream {
+            AuthMethod::Upstream {
                 identity: identity.id,
                 amr,
             },
@@ -277,18 +277,18 @@ async fn by_link<'a>(
     arrived: &UpstreamAccount,
     amr: &'a str,
 ) -> Result<Found<'a>, InfraError> {
-    let Some(user) = user::by_id(tx.conn(), identity.user_id).await? else {
+    let Some(user) = user::find_by_id(tx.conn(), identity.user_id).await? else {
         return Ok(Err("user_disabled"));
     };
-    if user.state != user::State::Active {
+    if user.state != user::UserState::Active {
         return Ok(Err("user_disabled"));
     }
-    if !identity::used(tx, identity.id, arrived).await? {
+    if !identity::record_use(tx, identity.id, arrived).await? {
         return Ok(Err(UNLINKED));
     }
     Ok(Ok((
         user,
-        Method::Upstream {
+        AuthMethod::Upstream {
             identity: identity.id,
             amr,
         },
@@ -306,8 +306,8 @@ pub async fn connect(
     arrived: &UpstreamAccount,
     caller: &Caller,
 ) -> Result<Option<Identity>, InfraError> {
-    match identity::add(tx, user.id, arrived).await? {
-        Added::Linked(identity) => {
+    match identity::link(tx, user.id, arrived).await? {
+        LinkResult::Linked(identity) => {
             let event = Event::new(Kind::IdentityLinked)
                 .user(user.id)
                 .provider(&arrived.provider);
@@ -317,8 +317,8 @@ pub async fn connect(
                 .await?;
             Ok(Some(identity))
         }
-        Added::Own(identity) => Ok(Some(identity)),
-        Added::Taken => Ok(None),
+        LinkResult::AlreadyLinked(identity) => Ok(Some(identity)),
+        LinkResult::LinkedToOther => Ok(None),
     }
 }
 
@@ -338,7 +338,7 @@ fn event(kind: Kind, caller: &Caller, proof: Proof<'_>) -> Event {
 async fn begin(
     tx: &Tx,
     user: &User,
-    method: Method<'_>,
+    method: AuthMethod<'_>,
     proof: Proof<'_>,
     caller: &Caller,
     config: &Config,
@@ -354,7 +354,7 @@ async fn begin(
             session::end(tx, current.user.id, current.session.id).await?;
         }
     }
-    let start = Start {
+    let start = NewSession {
         user,
         method,
         device: &caller.device,
@@ -373,7 +373,7 @@ async fn reset_access(
     locale: &str,
 ) -> Result<User, InfraError> {
     user.auth_epoch = user::bump_epoch(tx, user.id).await?;
-    let ended = identity::remove_all(tx, user.id).await? + session::end_all(tx, user.id).await?;
+    let ended = identity::unlink_all(tx, user.id).await? + session::end_all(tx, user.id).await?;
     if ended > 0 {
         tell(
             tx,

@@ -19,12 +19,12 @@ use crate::{
 };
 
 /// The protocol room's maker of tokens, as the routes hand it in.
-pub type Issuer = Arc<dyn IssueTokens>;
+pub type TokenIssuer = Arc<dyn IssueTokens>;
 
 /// Only registered first-party clients may draw our form (DESIGN §8), and of those the ones that may sign people in and
 /// have no secret: nothing here asks for it, and what a client has to show elsewhere must not be spared it here.
 #[must_use]
-pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
+pub fn find_app<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
     let is_app = |client: &&Client| {
         let signs_in = client.grant_types.contains(&GrantType::AuthorizationCode);
         client.first_party && signs_in && client.token_endpoint_auth_method == ClientAuth::None
@@ -33,7 +33,7 @@ pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
 }
 
 /// Only pages of the app that speaks read the answer.
-pub fn speaks(app: &App, request: &Request, client_id: &str) {
+pub fn allow_origins_of(app: &App, request: &Request, client_id: &str) {
     if let Some(client) = client::find(&app.config.get(), client_id) {
         cors::spoken_by(request, &client.allowed_origins);
     }
@@ -41,7 +41,7 @@ pub fn speaks(app: &App, request: &Request, client_id: &str) {
 
 /// For whom tokens are wanted.
 #[derive(Clone, Copy, Debug)]
-pub struct Issue<'a> {
+pub struct Issuance<'a> {
     /// The app.
     pub client: &'a Client,
     /// The session that the sign-in made.
@@ -56,7 +56,7 @@ pub struct Issue<'a> {
 
 /// A token response (RFC 6749 §5.1).
 #[derive(Debug)]
-pub struct Issued {
+pub struct IssuedTokens {
     /// The access token.
     pub access_token: String,
     /// Its life in seconds.
@@ -72,11 +72,16 @@ pub struct Issued {
 /// Makes tokens for a sign-in, in its unit of work, and ends them.
 pub trait IssueTokens: Send + Sync + std::fmt::Debug {
     /// Stores the grant and signs its tokens.
-    fn issue<'a>(&'a self, tx: &'a Tx, issue: Issue<'a>, caller: &'a Caller) -> Work<'a, Issued>;
+    fn issue<'a>(
+        &'a self,
+        tx: &'a Tx,
+        issue: Issuance<'a>,
+        caller: &'a Caller,
+    ) -> Work<'a, IssuedTokens>;
 
     /// Ends every grant that came from a sign-in by this account at a provider, and from these sessions of a user, also
     /// those with `offline_access`: the way in that began them counts no more. Signing out does not do this (BS-05).
-    fn end<'a>(
+    fn revoke_for_identity<'a>(
         &'a self,
         tx: &'a Tx,
         user: Uuid,
@@ -105,8 +110,8 @@ pub struct Tokens {
     pub scope: String,
 }
 
-impl From<Issued> for Tokens {
-    fn from(issued: Issued) -> Self {
+impl From<IssuedTokens> for Tokens {
+    fn from(issued: IssuedTokens) -> Self {
         Self {
             access_token: issued.access_token,
             token_type: "Bearer".to_owned(),

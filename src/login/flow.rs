@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub use entity::magic_link_flow::{Model as Flow, State};
+pub use entity::magic_link_flow::{FlowState, Model as Flow};
 
 use crate::{
     config::Config,
@@ -27,7 +27,7 @@ pub const DOUBLE_CLICK: Duration = Duration::from_secs(60);
 
 /// Who began a flow, and must be there to end it: a browser by its cookie, or an app by its verifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
+pub enum FlowHolder {
     /// The hash of the pre-login cookie.
     Browser(Hash),
     /// The PKCE S256 challenge, given at the start or computed from the verifier.
@@ -36,9 +36,9 @@ pub enum Holder {
 
 /// What a flow is opened with.
 #[derive(Clone, Debug)]
-pub struct Open<'a> {
+pub struct NewFlow<'a> {
     /// Who begins it.
-    pub holder: &'a Holder,
+    pub holder: &'a FlowHolder,
     /// The client that asked, if any.
     pub client_id: Option<&'a str>,
     /// The address, in canonical form.
@@ -64,14 +64,14 @@ const MOST_REFUSALS: i32 = 20;
 ///
 /// # Errors
 /// The database's own.
-pub async fn open(tx: &Tx, open: Open<'_>, config: &Config) -> Result<Flow, InfraError> {
+pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Config) -> Result<Flow, InfraError> {
     let (browser_hash, code_challenge) = match open.holder {
-        Holder::Browser(hash) => (Some(hash.to_column()), None),
-        Holder::App(challenge) => (None, Some(challenge.clone())),
+        FlowHolder::Browser(hash) => (Some(hash.to_column()), None),
+        FlowHolder::App(challenge) => (None, Some(challenge.clone())),
     };
     let flow = Flow {
         id: public_id(),
-        state: State::Open,
+        state: FlowState::Open,
         browser_hash,
         code_challenge,
         client_id: open.client_id.map(str::to_owned),
@@ -111,7 +111,7 @@ fn resend_delay(config: &Config, sends: i32) -> Duration {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>, InfraError> {
+pub async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>, InfraError> {
     Ok(row::Entity::find_by_id(id).one(conn).await?)
 }
 
@@ -119,24 +119,26 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>
 ///
 /// # Errors
 /// The database's own.
-pub async fn held(
+pub async fn find_held(
     conn: &impl ConnectionTrait,
     id: Uuid,
-    holder: &Holder,
+    holder: &FlowHolder,
 ) -> Result<Option<Flow>, InfraError> {
-    Ok(by_id(conn, id).await?.filter(|flow| is_held(flow, holder)))
+    Ok(find(conn, id)
+        .await?
+        .filter(|flow| is_held_by(flow, holder)))
 }
 
 /// Whether this holder began the flow. Hashes and challenges compare in constant time.
 #[must_use]
-pub fn is_held(flow: &Flow, holder: &Holder) -> bool {
+pub fn is_held_by(flow: &Flow, holder: &FlowHolder) -> bool {
     match holder {
-        Holder::Browser(cookie) => [&flow.browser_hash, &flow.consumed_browser_hash]
+        FlowHolder::Browser(cookie) => [&flow.browser_hash, &flow.consumed_browser_hash]
             .into_iter()
             .flatten()
             .filter_map(|column| Hash::from_column(column))
             .any(|hash| hash == *cookie),
-        Holder::App(challenge) => flow
+        FlowHolder::App(challenge) => flow
             .code_challenge
             .as_ref()
             .is_some_and(|mine| Hash::of(mine.as_bytes()) == Hash::of(challenge.as_bytes())),
@@ -146,7 +148,7 @@ pub fn is_held(flow: &Flow, holder: &Holder) -> bool {
 fn open_flow(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
     row::Entity::update_many()
         .filter(row::Column::Id.eq(id))
-        .filter(row::Column::State.eq(State::Open))
+        .filter(row::Column::State.eq(FlowState::Open))
         .filter(row::Column::ExpiresAt.gt(tx.now))
 }
 
@@ -180,7 +182,7 @@ pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, I
 ///
 /// # Errors
 /// The database's own.
-pub async fn count_try(tx: &Tx, id: Uuid, state: State, most: u32) -> Result<bool, InfraError> {
+pub async fn count_try(tx: &Tx, id: Uuid, state: FlowState, most: u32) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(state))
@@ -236,8 +238,8 @@ pub async fn abandon(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
 
 /// Whether a consumed flow still answers its holder as it did at first (B7).
 #[must_use]
-pub fn answers_again(flow: &Flow, now: Time) -> bool {
-    flow.state == State::Consumed
+pub fn is_repeatable(flow: &Flow, now: Time) -> bool {
+    flow.state == FlowState::Consumed
         && flow
             .consumed_at
             .is_some_and(|at| now.since(at) <= DOUBLE_CLICK)
@@ -247,9 +249,9 @@ pub fn answers_again(flow: &Flow, now: Time) -> bool {
 #[must_use]
 pub fn state_name(flow: &Flow, now: Time) -> &'static str {
     match flow.state {
-        State::Consumed => "consumed",
-        State::Open if flow.expires_at > now => "open",
-        State::Open | State::Ended => "ended",
+        FlowState::Consumed => "consumed",
+        FlowState::Open if flow.expires_at > now => "open",
+        FlowState::Open | FlowState::Ended => "ended",
     }
 }
 
@@ -257,7 +259,7 @@ pub fn state_name(flow: &Flow, now: Time) -> &'static str {
 ///
 /// # Errors
 /// The database's own.
-pub async fn record(
+pub async fn record_session(
     tx: &Tx,
     id: Uuid,
     session: Uuid,
@@ -314,7 +316,7 @@ pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
             Expr::value(Some(tx.now.0)),
         )
         .filter(row::Column::Id.eq(id))
-        .filter(row::Column::State.eq(State::Consumed))
+        .filter(row::Column::State.eq(FlowState::Consumed))
         .filter(row::Column::DestinationClaimedAt.is_null())
         .exec(tx.conn())
         .await?;
@@ -329,7 +331,7 @@ pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::LinkSettledAt, Expr::value(Some(tx.now.0)))
         .filter(row::Column::Id.eq(id))
-        .filter(row::Column::State.eq(State::Consumed))
+        .filter(row::Column::State.eq(FlowState::Consumed))
         .filter(row::Column::Link.is_not_null())
         .filter(row::Column::LinkSettledAt.is_null())
         .exec(tx.conn())
@@ -346,7 +348,7 @@ pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let kept = tx.now - Duration::from_secs(86_400);
     let over = row::Column::ExpiresAt.lt(kept).or(row::Column::ExpiresAt
         .lt(tx.now)
-        .and(row::Column::State.ne(State::Consumed)));
+        .and(row::Column::State.ne(FlowState::Consumed)));
     tx.delete_some::<row::Entity>(row::Column::Id, over, most)
         .await
 }

@@ -17,7 +17,7 @@ use crate::{
 /// `GET /login`, and the refusal of `POST /login/email` before a flow exists.
 #[derive(Template)]
 #[template(path = "login/sign_in.html", config = ".askama.toml")]
-pub struct SignIn<'a> {
+pub struct SignInPage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
     /// What stands in the field: what was typed, or a hint.
@@ -60,7 +60,7 @@ pub struct Linking<'a> {
 /// `GET /login/sent`: waits for the link, takes the code.
 #[derive(Template)]
 #[template(path = "login/sent.html", config = ".askama.toml")]
-pub struct Sent<'a> {
+pub struct SentPage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
     /// The flow's id.
@@ -109,7 +109,7 @@ pub enum LinkMode<'a> {
 /// `GET /login/link/{token}` in the browser that asked.
 #[derive(Template)]
 #[template(path = "login/link.html", config = ".askama.toml")]
-pub struct Link<'a> {
+pub struct LinkPage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
     /// What it asks.
@@ -126,7 +126,7 @@ pub struct Link<'a> {
 /// can be consumed.
 #[derive(Template)]
 #[template(path = "login/elsewhere.html", config = ".askama.toml")]
-pub struct Elsewhere<'a> {
+pub struct ElsewherePage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
     /// The waiting page of a flow that this browser itself has open.
@@ -138,7 +138,7 @@ pub struct Elsewhere<'a> {
 /// Leads on with status 200, because Chromium holds `form-action` against every redirect after a form.
 #[derive(Template)]
 #[template(path = "login/continue.html", config = ".askama.toml")]
-pub struct Continue<'a> {
+pub struct ContinuePage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
     /// Where to: a path of ours or a verified redirect.
@@ -148,7 +148,7 @@ pub struct Continue<'a> {
 /// Signed in, and nothing further to do in this window.
 #[derive(Template)]
 #[template(path = "login/signed_in.html", config = ".askama.toml")]
-pub struct SignedIn<'a> {
+pub struct SignedInPage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
 }
@@ -156,7 +156,7 @@ pub struct SignedIn<'a> {
 /// Something is wrong, in words for people.
 #[derive(Template)]
 #[template(path = "login/error.html", config = ".askama.toml")]
-pub struct Error<'a> {
+pub struct ErrorPage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
     /// Status of the answer.
@@ -178,14 +178,14 @@ pub struct Error<'a> {
 /// `GET /logged-out`.
 #[derive(Template)]
 #[template(path = "login/signed_out.html", config = ".askama.toml")]
-pub struct SignedOut<'a> {
+pub struct SignedOutPage<'a> {
     /// Its language.
     pub localizer: &'a Localizer,
     /// Back to the application, if one asked.
     pub next_href: Option<&'a str>,
 }
 
-impl<'a> Error<'a> {
+impl<'a> ErrorPage<'a> {
     /// The page for a status alone, with words that say no cause. `reference` names the event in our log.
     #[must_use]
     pub fn of(localizer: &'a Localizer, status: StatusCode, reference: Option<&'a str>) -> Self {
@@ -256,7 +256,7 @@ fn cancel(localizer: &Localizer, client: Option<&str>) -> String {
     }
 }
 
-impl SignIn<'_> {
+impl SignInPage<'_> {
     fn heading(&self) -> String {
         match self.client {
             Some(client) => self
@@ -289,7 +289,7 @@ impl Linking<'_> {
     }
 }
 
-impl Sent<'_> {
+impl SentPage<'_> {
     fn lede(&self) -> String {
         self.localizer
             .html("sent-lede", &[("email", self.email.to_owned())])
@@ -314,7 +314,7 @@ impl Sent<'_> {
     }
 }
 
-impl Link<'_> {
+impl LinkPage<'_> {
     fn lede(&self) -> String {
         let email = ("email", self.email_masked.to_owned());
         match self.mode {
@@ -335,7 +335,7 @@ impl Link<'_> {
     }
 }
 
-impl Content for SignIn<'_> {
+impl Content for SignInPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -351,7 +351,7 @@ impl Content for SignIn<'_> {
     }
 }
 
-impl Content for Sent<'_> {
+impl Content for SentPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -373,7 +373,7 @@ impl Content for Sent<'_> {
     }
 }
 
-impl Content for Link<'_> {
+impl Content for LinkPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -391,7 +391,7 @@ impl Content for Link<'_> {
     }
 }
 
-impl Content for Elsewhere<'_> {
+impl Content for ElsewherePage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -410,7 +410,7 @@ impl Content for Elsewhere<'_> {
     }
 }
 
-impl Content for Continue<'_> {
+impl Content for ContinuePage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -425,7 +425,7 @@ impl Content for Continue<'_> {
     }
 }
 
-impl Content for SignedIn<'_> {
+impl Content for SignedInPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -434,7 +434,7 @@ impl Content for SignedIn<'_> {
     }
 }
 
-impl Content for Error<'_> {
+impl Content for ErrorPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -446,7 +446,7 @@ impl Content for Error<'_> {
     }
 }
 
-impl Content for SignedOut<'_> {
+impl Content for SignedOutPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }

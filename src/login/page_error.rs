@@ -23,47 +23,47 @@ use crate::{
 #[derive(Debug)]
 pub enum PageError {
     /// Something of ours is away or broken.
-    InfraError(InfraError),
+    Infra(InfraError),
     /// The browser brought no cookie, or two of one name.
-    Cookies,
+    UnusableCookie,
     /// A form that is not ours, or too old.
-    Stale,
+    InvalidForm,
     /// Nothing is there.
     NotFound,
     /// The sign-in is over.
-    Expired,
+    SignInExpired,
     /// An account at a provider that waited is another browser's, used, or too old.
-    Link,
+    PendingLinkGone,
     /// The link or code was used.
-    Used,
+    AlreadyUsed,
     /// Too many requests from this network.
-    Busy(Duration),
+    TooManyRequests(Duration),
     /// A parameter is wrong; its name.
-    Parameter(String, StatusCode),
+    InvalidParameter(String, StatusCode),
     /// The client's request cannot be answered; the parameter at fault.
-    Request(&'static str),
+    InvalidClientRequest(&'static str),
 }
 
 impl From<InfraError> for PageError {
     fn from(failure: InfraError) -> Self {
-        Self::InfraError(failure)
+        Self::Infra(failure)
     }
 }
 
 impl From<CookieError> for PageError {
     fn from(_: CookieError) -> Self {
-        Self::Cookies
+        Self::UnusableCookie
     }
 }
 
 impl From<ParamError> for PageError {
     fn from(error: ParamError) -> Self {
-        Self::Parameter(error.to_string(), error.status())
+        Self::InvalidParameter(error.to_string(), error.status())
     }
 }
 
 /// Runs a page endpoint: its answer, or the page that tells of the trouble.
-pub async fn page(
+pub async fn respond(
     app: &App,
     request: &Request,
     work: impl Future<Output = Result<Response, PageError>>,
@@ -78,19 +78,19 @@ impl PageError {
     /// Status, and the stem of its texts.
     const fn parts(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::InfraError(failure) if failure.is_transient() => {
+            Self::Infra(failure) if failure.is_transient() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "error-away")
             }
-            Self::InfraError(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
-            Self::Cookies => (StatusCode::BAD_REQUEST, "error-cookies"),
-            Self::Stale => (StatusCode::FORBIDDEN, "error-stale"),
+            Self::Infra(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
+            Self::UnusableCookie => (StatusCode::BAD_REQUEST, "error-cookies"),
+            Self::InvalidForm => (StatusCode::FORBIDDEN, "error-stale"),
             Self::NotFound => (StatusCode::NOT_FOUND, "error-not-found"),
-            Self::Expired => (StatusCode::GONE, "error-expired"),
-            Self::Link => (StatusCode::BAD_REQUEST, "error-link"),
-            Self::Used => (StatusCode::GONE, "error-used"),
-            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "error-busy"),
-            Self::Parameter(_, status) => (*status, "error-request"),
-            Self::Request(_) => (StatusCode::BAD_REQUEST, "error-request"),
+            Self::SignInExpired => (StatusCode::GONE, "error-expired"),
+            Self::PendingLinkGone => (StatusCode::BAD_REQUEST, "error-link"),
+            Self::AlreadyUsed => (StatusCode::GONE, "error-used"),
+            Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "error-busy"),
+            Self::InvalidParameter(_, status) => (*status, "error-request"),
+            Self::InvalidClientRequest(_) => (StatusCode::BAD_REQUEST, "error-request"),
         }
     }
 
@@ -98,7 +98,7 @@ impl PageError {
     #[must_use]
     pub fn show(self, app: &App, request: &Request) -> Response {
         let caller = Caller::of(request);
-        if let Self::InfraError(failure) = &self {
+        if let Self::Infra(failure) = &self {
             failure.log(&caller.request_id);
         }
         let (status, stem) = self.parts();
@@ -109,13 +109,13 @@ impl PageError {
             format!("{stem}-title")
         };
         let parameter = match &self {
-            Self::Parameter(name, _) => Some(name.as_str()),
-            Self::Request(name) => Some(*name),
+            Self::InvalidParameter(name, _) => Some(name.as_str()),
+            Self::InvalidClientRequest(name) => Some(*name),
             _ => None,
         };
         // Somebody whom an application sent here with a bad request gains nothing from signing in here.
-        let leads_on = !matches!(self, Self::Request(_));
-        let error = page::Error {
+        let leads_on = !matches!(self, Self::InvalidClientRequest(_));
+        let error = page::ErrorPage {
             localizer: &localizer,
             status,
             title: localizer.text(&title),
@@ -127,8 +127,8 @@ impl PageError {
         };
         let mut response = show(&error, Site::of(&app.public_url));
         let wait = match self {
-            Self::Busy(wait) => Some(wait.as_secs().max(1)),
-            Self::InfraError(failure) if failure.is_transient() => Some(5),
+            Self::TooManyRequests(wait) => Some(wait.as_secs().max(1)),
+            Self::Infra(failure) if failure.is_transient() => Some(5),
             _ => None,
         };
         if let Some(seconds) = wait {

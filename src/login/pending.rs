@@ -20,7 +20,7 @@ pub const KEPT: Duration = Duration::from_secs(1800);
 
 /// Which room takes a request up again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Room {
+pub enum ResumedBy {
     /// The protocol's.
     #[default]
     Protocol,
@@ -28,7 +28,7 @@ pub enum Room {
     Upstream,
 }
 
-impl Room {
+impl ResumedBy {
     /// Where it does so.
     #[must_use]
     pub const fn resume_path(self) -> &'static str {
@@ -41,7 +41,7 @@ impl Room {
 
 /// A client's request, as the login pages need to know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingRequest {
     /// Which client.
     pub client_id: String,
     /// What people call it.
@@ -58,15 +58,15 @@ pub struct Pending {
     /// The request itself.
     pub request: String,
     /// Who takes it up again.
-    #[serde(default)]
-    pub room: Room,
+    #[serde(default, rename = "room")]
+    pub resumed_by: ResumedBy,
     /// The handle under which the client's request first waited, hashed: several sign-ins may carry a copy, and one of
     /// them continues it.
     #[serde(default)]
     pub origin: Option<Vec<u8>>,
 }
 
-impl Pending {
+impl PendingRequest {
     /// Notes the handle, unless an earlier one is noted.
     pub fn remember_origin(&mut self, handle: &Plain) {
         self.origin.get_or_insert_with(|| handle.hash().to_column());
@@ -79,7 +79,7 @@ struct Stored {
     /// The session that was there when the request was parked.
     #[serde(default)]
     session: Option<Uuid>,
-    pending: Pending,
+    pending: PendingRequest,
 }
 
 /// Who asks for a pending request: the browser's cookie, and the session that grew from an earlier one.
@@ -112,11 +112,11 @@ impl Requester<'_> {
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn park(
+pub async fn store(
     tickets: &Tickets,
     browser: Hash,
     session: Option<Uuid>,
-    pending: &Pending,
+    pending: &PendingRequest,
 ) -> Result<Plain, InfraError> {
     let handle = Plain::generate();
     let stored = Stored {
@@ -138,11 +138,11 @@ pub async fn park(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn look(
+pub async fn peek(
     tickets: &Tickets,
     handle: &Plain,
     requester: Requester<'_>,
-) -> Result<Option<Pending>, InfraError> {
+) -> Result<Option<PendingRequest>, InfraError> {
     let Some(value) = tickets.peek(Kind::Pending, &handle.hash()).await? else {
         return Ok(None);
     };
@@ -153,13 +153,13 @@ pub async fn look(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn take(
+pub async fn claim(
     tickets: &Tickets,
     handle: &Plain,
     requester: Requester<'_>,
-) -> Result<Option<Pending>, InfraError> {
+) -> Result<Option<PendingRequest>, InfraError> {
     // Looked at first, so that another browser cannot spend what is not its own.
-    if look(tickets, handle, requester).await?.is_none() {
+    if peek(tickets, handle, requester).await?.is_none() {
         return Ok(None);
     }
     match tickets
@@ -176,7 +176,7 @@ pub async fn take(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn claim_origin(tickets: &Tickets, pending: &Pending) -> Result<bool, InfraError> {
+pub async fn claim_origin(tickets: &Tickets, pending: &PendingRequest) -> Result<bool, InfraError> {
     let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else {
         return Ok(true);
     };
@@ -188,7 +188,7 @@ pub async fn claim_origin(tickets: &Tickets, pending: &Pending) -> Result<bool, 
     ))
 }
 
-fn read(value: &[u8], requester: Requester<'_>) -> Option<Pending> {
+fn read(value: &[u8], requester: Requester<'_>) -> Option<PendingRequest> {
     let stored: Stored = serde_json::from_slice(value).ok()?;
     requester.brought(&stored).then_some(stored.pending)
 }

@@ -30,17 +30,20 @@ pub const KEPT: Duration = Duration::from_secs(900);
 const MOST: Duration = Duration::from_secs(3600);
 
 /// Where a person is asked whether to connect an account.
-pub const ASK_PATH: &str = "/login/identity";
+pub const CONFIRM_PATH: &str = "/login/identity";
 
 /// What a link waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkRequirement {
     /// An address, proven by mail (case C).
-    Proof,
+    #[serde(rename = "Proof")]
+    VerifiedEmail,
     /// A yes to leaving somebody else's session (case A).
-    Switch,
+    #[serde(rename = "Switch")]
+    SwitchConsent,
     /// A yes to connecting it to whoever is signed in (case B).
-    Yes,
+    #[serde(rename = "Yes")]
+    LinkConsent,
 }
 
 /// An account at a provider that waits.
@@ -93,7 +96,7 @@ struct Stored {
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn park(
+pub async fn store(
     tickets: &Tickets,
     browser: Hash,
     link: &PendingLink,
@@ -117,7 +120,7 @@ pub async fn park(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn look(
+pub async fn peek(
     tickets: &Tickets,
     handle: &Plain,
     requester: Requester<'_>,
@@ -133,14 +136,14 @@ pub async fn look(
 ///
 /// # Errors
 /// If the ticket store is away.
-pub async fn take(
+pub async fn claim(
     tickets: &Tickets,
     handle: &Plain,
     requester: Requester<'_>,
     now: Time,
 ) -> Result<Option<PendingLink>, InfraError> {
     // Looked at first, so that another browser cannot spend what is not its own.
-    if look(tickets, handle, requester, now).await?.is_none() {
+    if peek(tickets, handle, requester, now).await?.is_none() {
         return Ok(None);
     }
     match tickets
@@ -169,12 +172,12 @@ fn read(value: &[u8], handle: &Plain, requester: Requester<'_>, now: Time) -> Op
     let mut link = stored.link;
     let in_time = now.since(link.at) <= KEPT;
     link.origin.get_or_insert_with(|| handle.hash().to_column());
-    (in_time && is_of(bound, requester.browser, requester.session)).then_some(link)
+    (in_time && is_same_browser(bound, requester.browser, requester.session)).then_some(link)
 }
 
 /// Whether a browser is the one that something was bound to: it holds that cookie, or a session that grew from it.
 #[must_use]
-pub fn is_of(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> bool {
+pub fn is_same_browser(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> bool {
     let grown_from = session
         .and_then(|session| session.browser_hash.as_deref())
         .and_then(Hash::from_column);
@@ -185,8 +188,8 @@ pub fn is_of(bound: Hash, browser: Option<Hash>, session: Option<&Session>) -> b
 /// any more, and the sign-in goes on without.
 ///
 /// # Errors
-/// [`PageError::Link`] if it is another browser's, used, or too old: with its row in the trail.
-pub async fn named(
+/// [`PageError::PendingLinkGone`] if it is another browser's, used, or too old: with its row in the trail.
+pub async fn find_named(
     app: &App,
     context: &RequestContext,
     handle: Option<&str>,
@@ -196,7 +199,7 @@ pub async fn named(
     };
     let found = match Plain::parse(handle) {
         Some(handle) => {
-            look(
+            peek(
                 &app.tickets,
                 &handle,
                 context.requester(),
@@ -206,11 +209,11 @@ pub async fn named(
         }
         None => None,
     };
-    match found.filter(|link| link.wants == LinkRequirement::Proof) {
+    match found.filter(|link| link.wants == LinkRequirement::VerifiedEmail) {
         Some(link) => Ok(provider::is_trusted_issuer(&context.config, &link.arrived)
             .is_some()
             .then_some(link)),
-        None => Err(refused(app, context).await?),
+        None => Err(record_refusal(app, context).await?),
     }
 }
 
@@ -219,7 +222,7 @@ pub async fn named(
 ///
 /// # Errors
 /// If the database is away.
-pub async fn refused(app: &App, context: &RequestContext) -> Result<PageError, InfraError> {
+pub async fn record_refusal(app: &App, context: &RequestContext) -> Result<PageError, InfraError> {
     tracing::warn!(
         request_id = context.caller.request_id,
         code = "lk_browser",
@@ -229,7 +232,7 @@ pub async fn refused(app: &App, context: &RequestContext) -> Result<PageError, I
     let over =
         limit::upstream_refusal(&app.tickets, context.caller.ip, &context.config.limits).await;
     if matches!(over, Ok(Some(_))) {
-        return Ok(PageError::Link);
+        return Ok(PageError::PendingLinkGone);
     }
     let tx = app.db.begin().await?;
     let event = Event::new(Happened::UpstreamRefused).reason("lk_browser");
@@ -238,5 +241,5 @@ pub async fn refused(app: &App, context: &RequestContext) -> Result<PageError, I
         .record(&tx)
         .await?;
     tx.commit().await?;
-    Ok(PageError::Link)
+    Ok(PageError::PendingLinkGone)
 }

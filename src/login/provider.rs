@@ -78,7 +78,7 @@ pub fn connect_buttons(
     context: &RequestContext,
     connected: &[String],
 ) -> Vec<ProviderButton> {
-    let token = |id: &str| context.session_token(app, &connect_form(id));
+    let token = |id: &str| context.session_form_token(app, &connect_form(id));
     let text = |provider: &Provider| {
         let key = if connected.contains(&provider.id) {
             "account-connect-another"

@@ -15,15 +15,15 @@ use crate::{
 
 /// Where somebody who is signed in proves by mail that it is still them: it offers no provider, and leads to the account
 /// page.
-pub const BY_MAIL_PATH: &str = "/login?by=mail";
+pub const SIGN_IN_BY_EMAIL_PATH: &str = "/login?by=mail";
 
 /// What the sign-in page shows beside the usual.
 #[derive(Debug, Default)]
-pub struct Shown<'a> {
+pub struct SignInView<'a> {
     /// The handle of a pending client request.
     pub txn: Option<&'a str>,
     /// The request itself.
-    pub pending: Option<&'a pending::Pending>,
+    pub pending: Option<&'a pending::PendingRequest>,
     /// What was typed, or a first guess.
     pub email: &'a str,
     /// What is wrong with it.
@@ -44,13 +44,13 @@ pub struct Shown<'a> {
 ///
 /// # Errors
 /// If the database is away.
-pub async fn draw(
+pub async fn render(
     app: &App,
     context: &RequestContext,
-    shown: Shown<'_>,
+    shown: SignInView<'_>,
 ) -> Result<Response, PageError> {
     let signed_in_as = match &context.current {
-        Some(current) => user::address_of(app.db.read(), current.user.id)
+        Some(current) => user::primary_address(app.db.read(), current.user.id)
             .await?
             .map(|row| row.email),
         None => None,
@@ -65,9 +65,9 @@ pub async fn draw(
     // An app that waits in its own window has no page to go back to.
     let cancels = shown
         .pending
-        .is_none_or(|pending| pending.room == pending::Room::Protocol);
+        .is_none_or(|pending| pending.resumed_by == pending::ResumedBy::Protocol);
     let cancel = cancels.then(|| context.form_token(app, "cancel", shown.txn.unwrap_or_default()));
-    let page = page::SignIn {
+    let page = page::SignInPage {
         localizer: &context.localizer,
         email: shown.email,
         error: shown.error,
@@ -86,37 +86,37 @@ pub async fn draw(
         }),
         providers: &buttons,
     };
-    let site = context.site_of(shown.pending.map(|pending| pending.client_id.as_str()));
-    Ok(context.answer(show(&page, site)))
+    let site = context.site_for_client(shown.pending.map(|pending| pending.client_id.as_str()));
+    Ok(context.with_pre_login_cookie(show(&page, site)))
 }
 
 /// The pending request behind a handle: none was named, or this browser brought it.
 ///
 /// # Errors
-/// [`PageError::Expired`] if it is over, spent or another browser's.
-pub async fn pending_of(
+/// [`PageError::SignInExpired`] if it is over, spent or another browser's.
+pub async fn require_pending(
     app: &App,
     context: &RequestContext,
     txn: Option<&str>,
-) -> Result<Option<pending::Pending>, PageError> {
+) -> Result<Option<pending::PendingRequest>, PageError> {
     let Some(txn) = txn else { return Ok(None) };
-    let handle = Plain::parse(txn).ok_or(PageError::Expired)?;
-    let found = pending::look(&app.tickets, &handle, context.requester()).await?;
-    found.map(Some).ok_or(PageError::Expired)
+    let handle = Plain::parse(txn).ok_or(PageError::SignInExpired)?;
+    let found = pending::peek(&app.tickets, &handle, context.requester()).await?;
+    found.map(Some).ok_or(PageError::SignInExpired)
 }
 
 /// The endpoint.
 #[handler]
 pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
         params.known(&["txn", "ui_locales", "login_hint", "link", "by"])?;
         let txn = params.one_within("txn", 43)?;
         let locales = params.one_within("ui_locales", 512)?.unwrap_or_default();
-        let mut context = RequestContext::of(app, request, locales).await?;
-        let pending = pending_of(app, &context, txn).await?;
+        let mut context = RequestContext::load(app, request, locales).await?;
+        let pending = require_pending(app, &context, txn).await?;
         let link = params.one_within("link", 43)?;
-        let linking = pending_link::named(app, &context, link).await?;
+        let linking = pending_link::find_named(app, &context, link).await?;
         if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
             context.localizer = app
                 .texts
@@ -127,7 +127,7 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
             .and_then(|link| link.arrived.email.as_deref());
         let by_mail = params.one_within("by", 16)? == Some("mail");
         let own = match &context.current {
-            Some(current) if by_mail => user::address_of(app.db.read(), current.user.id)
+            Some(current) if by_mail => user::primary_address(app.db.read(), current.user.id)
                 .await?
                 .map(|row| row.email),
             _ => None,
@@ -138,7 +138,7 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
             None if own.is_some() => own.as_deref().unwrap_or_default(),
             None => params.one_within("login_hint", 254)?.unwrap_or_default(),
         };
-        let shown = Shown {
+        let shown = SignInView {
             txn,
             pending: pending.as_ref(),
             email: hint,
@@ -146,9 +146,9 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
             link,
             linking: linking.as_ref(),
             by_mail,
-            ..Shown::default()
+            ..SignInView::default()
         };
-        draw(app, &context, shown).await
+        render(app, &context, shown).await
     })
     .await
 }

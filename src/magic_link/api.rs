@@ -18,8 +18,8 @@ use crate::{
     error::InfraError,
     login::{
         finish::{BrowserState, SignedIn},
-        first_party::{self, Issue, Issued, Issuer, Tokens},
-        flow::{self, Flow, Holder},
+        first_party::{self, Issuance, IssuedTokens, TokenIssuer, Tokens},
+        flow::{self, Flow, FlowHolder},
     },
     pkce::{challenge_of, is_challenge, is_verifier},
     secret::Plain,
@@ -149,7 +149,7 @@ impl MagicLinkApi {
         body: Json<NewLogin>,
     ) -> Result<RequestAnswer, Otherwise<{ BODY | AWAY }>> {
         let caller = Caller::of(request);
-        first_party::speaks(&app, request, &body.0.client_id);
+        first_party::allow_origins_of(&app, request, &body.0.client_id);
         Ok(match begin(&app, &body.0, &caller).await? {
             Ok(begun) => RequestAnswer::Accepted(Json(begun)),
             Err(refused) if refused.0.status == 429 => RequestAnswer::TooMany(refused),
@@ -164,7 +164,7 @@ impl MagicLinkApi {
     async fn consume(
         &self,
         app: Data<&App>,
-        tokens: Data<&Issuer>,
+        tokens: Data<&TokenIssuer>,
         request: &Request,
         body: Json<Consume>,
     ) -> Result<ConsumeAnswer, Otherwise<{ BODY | AWAY }>> {
@@ -188,7 +188,7 @@ pub async fn begin(
     caller: &Caller,
 ) -> Result<Result<Begun, ProblemJson>, InfraError> {
     let config = app.config.get();
-    if first_party::find(&config, &new.client_id).is_none() {
+    if first_party::find_app(&config, &new.client_id).is_none() {
         return Ok(Err(bad(
             "invalid_client",
             "The client is unknown, or no first-party app without a secret.",
@@ -208,7 +208,7 @@ pub async fn begin(
     };
     let localizer = app.texts.pick(&new.ui_locales, &caller.accept_language);
     let ask = Ask {
-        holder: Holder::App(new.code_challenge.clone()),
+        holder: FlowHolder::App(new.code_challenge.clone()),
         address: &address,
         client_id: Some(&new.client_id),
         locale: &localizer.tag,
@@ -247,7 +247,7 @@ fn begun(app: &App, flow: &Flow, config: &Config) -> Begun {
 /// What the end of a login needs.
 pub(super) struct Finish<'a> {
     pub(super) app: &'a App,
-    pub(super) tokens: &'a Issuer,
+    pub(super) tokens: &'a TokenIssuer,
     pub(super) request: &'a Request,
 }
 
@@ -284,7 +284,7 @@ impl Finish<'_> {
         };
         let config = self.app.config.get();
         let attempt = Attempt {
-            holder: Holder::App(challenge_of(&body.code_verifier)),
+            holder: FlowHolder::App(challenge_of(&body.code_verifier)),
             browser_state: BrowserState::default(),
             switch: false,
             caller,
@@ -305,7 +305,7 @@ impl Finish<'_> {
             tx.commit().await?;
             return wrong();
         };
-        first_party::speaks(
+        first_party::allow_origins_of(
             self.app,
             self.request,
             flow.client_id.as_deref().unwrap_or_default(),
@@ -331,17 +331,17 @@ impl Finish<'_> {
         body: &Consume,
         config: &Config,
         caller: &Caller,
-    ) -> Result<Option<Issued>, InfraError> {
+    ) -> Result<Option<IssuedTokens>, InfraError> {
         let Some(client) = flow
             .client_id
             .as_deref()
-            .and_then(|id| first_party::find(config, id))
+            .and_then(|id| first_party::find_app(config, id))
         else {
             return Ok(None);
         };
         if flow::claim_outcome(tx, flow.id).await? {
             let (scope, nonce) = (body.scope.as_str(), body.nonce.as_deref());
-            let issue = Issue {
+            let issue = Issuance {
                 client,
                 session: &done.session,
                 user: &done.user,

@@ -22,8 +22,8 @@ use crate::{
     app::App,
     error::InfraError,
     login::{
-        first_party::{self, Issuer},
-        flow::{self, Flow, Holder},
+        first_party::{self, TokenIssuer},
+        flow::{self, Flow, FlowHolder},
     },
     pkce::{challenge_of, is_verifier},
     web::{
@@ -175,7 +175,7 @@ impl LoginsApi {
         body: Json<NewLogin>,
     ) -> Result<Created, Otherwise<{ BODY | AWAY }>> {
         let caller = Caller::of(request);
-        first_party::speaks(&app, request, &body.0.client_id);
+        first_party::allow_origins_of(&app, request, &body.0.client_id);
         Ok(match api::begin(&app, &body.0, &caller).await? {
             Ok(begun) => Created::Login(Json(begun)),
             Err(refused) if refused.0.status == 429 => Created::TooMany(refused),
@@ -242,7 +242,7 @@ impl LoginsApi {
     async fn code(
         &self,
         app: Data<&App>,
-        tokens: Data<&Issuer>,
+        tokens: Data<&TokenIssuer>,
         request: &Request,
         /// The login.
         id: Path<String>,
@@ -274,23 +274,23 @@ async fn own(
     request: &Request,
     id: &str,
     verifier: Option<&str>,
-) -> Result<Option<(LoginState, Holder)>, InfraError> {
+) -> Result<Option<(LoginState, FlowHolder)>, InfraError> {
     let Some(verifier) = verifier.filter(|verifier| is_verifier(verifier)) else {
         return Ok(None);
     };
-    let holder = Holder::App(challenge_of(verifier));
+    let holder = FlowHolder::App(challenge_of(verifier));
     let Some(flow) = held(app, id, &holder).await? else {
         return Ok(None);
     };
-    first_party::speaks(app, request, flow.client_id.as_deref().unwrap_or_default());
+    first_party::allow_origins_of(app, request, flow.client_id.as_deref().unwrap_or_default());
     Ok(Some((state(app, &flow), holder)))
 }
 
-async fn held(app: &App, id: &str, holder: &Holder) -> Result<Option<Flow>, InfraError> {
+async fn held(app: &App, id: &str, holder: &FlowHolder) -> Result<Option<Flow>, InfraError> {
     let Ok(id) = Uuid::try_parse(id) else {
         return Ok(None);
     };
-    flow::held(app.db.read(), id, holder).await
+    flow::find_held(app.db.read(), id, holder).await
 }
 
 fn state(app: &App, flow: &Flow) -> LoginState {
@@ -307,7 +307,7 @@ fn state(app: &App, flow: &Flow) -> LoginState {
 fn follow(
     app: App,
     id: String,
-    holder: Holder,
+    holder: FlowHolder,
     first: LoginState,
     place: Place,
 ) -> impl Stream<Item = LoginState> + Send + 'static {

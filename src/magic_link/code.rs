@@ -10,7 +10,7 @@ use super::{
 use crate::{
     db::Tx,
     error::InfraError,
-    login::flow::{self, Flow, State},
+    login::flow::{self, Flow, FlowState},
     secret::Hash,
 };
 
@@ -52,7 +52,7 @@ pub async fn consume(
     typed: &str,
     attempt: &Attempt<'_>,
 ) -> Result<Consumed, InfraError> {
-    let Some(flow) = flow::held(tx.conn(), id, &attempt.holder).await? else {
+    let Some(flow) = flow::find_held(tx.conn(), id, &attempt.holder).await? else {
         return consume::refuse(tx, None, "not_holder", attempt).await;
     };
     let Some(code) = normalise(typed, attempt.config.magic_link.code_digits) else {
@@ -64,9 +64,16 @@ pub async fn consume(
     if consume::answers_again(&flow, tx, attempt) {
         return again(tx, flow, &code, attempt).await;
     }
-    if !flow::count_try(tx, id, State::Open, attempt.config.limits.tries_per_flow).await? {
+    if !flow::count_try(
+        tx,
+        id,
+        FlowState::Open,
+        attempt.config.limits.tries_per_flow,
+    )
+    .await?
+    {
         // Perhaps the same code came twice, and the other was quicker.
-        let now = flow::by_id(tx.conn(), id).await?;
+        let now = flow::find(tx.conn(), id).await?;
         return match now.filter(|flow| consume::answers_again(flow, tx, attempt)) {
             Some(flow) => again(tx, flow, &code, attempt).await,
             None => consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await,
@@ -88,7 +95,7 @@ async fn again(
     if !flow::count_try(
         tx,
         flow.id,
-        State::Consumed,
+        FlowState::Consumed,
         attempt.config.limits.tries_per_flow,
     )
     .await?

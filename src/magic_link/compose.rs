@@ -14,14 +14,14 @@ use crate::{
     db::Tx,
     error::InfraError,
     login::{
-        flow::{self, Flow, State},
+        flow::{self, Flow, FlowState},
         provider,
     },
     mail::{
         Composed, Composer, Letter, Outcome, Work,
         outbox::{self, EmailKind, Row},
     },
-    user::{self, Target},
+    user::{self, EmailTarget},
     web::text::Localizer,
 };
 
@@ -73,7 +73,7 @@ impl Composer for Letters {
 
 async fn sent(tx: &Tx, row: &Row) -> Result<(), InfraError> {
     let Some(id) = row.flow_id else { return Ok(()) };
-    let Some(flow) = flow::by_id(tx.conn(), id).await? else {
+    let Some(flow) = flow::find(tx.conn(), id).await? else {
         return Ok(());
     };
     Event::new(Kind::MagicLinkSent)
@@ -89,16 +89,19 @@ impl Letters {
         let Some(id) = row.flow_id else {
             return Ok(Composed::Drop("no_flow"));
         };
-        let flow = flow::by_id(tx.conn(), id).await?;
-        let Some(flow) = flow.filter(|flow| flow.state == State::Open && flow.expires_at > tx.now)
+        let flow = flow::find(tx.conn(), id).await?;
+        let Some(flow) =
+            flow.filter(|flow| flow.state == FlowState::Open && flow.expires_at > tx.now)
         else {
             return Ok(Composed::Drop("flow_over"));
         };
-        let to = match user::mail_target(tx.conn(), &flow.canonical).await? {
-            Target::Known { email } => email,
-            Target::Refused => return Ok(Composed::Drop("user_disabled")),
-            Target::Unknown if config.magic_link.sign_up == SignUp::Open => flow.canonical.clone(),
-            Target::Unknown => return self.unknown(tx, &flow, config).await,
+        let to = match user::email_target(tx.conn(), &flow.canonical).await? {
+            EmailTarget::Known { email } => email,
+            EmailTarget::Refused => return Ok(Composed::Drop("user_disabled")),
+            EmailTarget::Unknown if config.magic_link.sign_up == SignUp::Open => {
+                flow.canonical.clone()
+            }
+            EmailTarget::Unknown => return self.unknown(tx, &flow, config).await,
         };
         let macs = &self.app.macs;
         let secrets = token::make(

@@ -11,7 +11,7 @@ use crate::{
     login::{
         device,
         finish::{BrowserState, Finished, Of, Proof, SignedIn, finish},
-        flow::{self, Flow, Holder, State},
+        flow::{self, Flow, FlowHolder, FlowState},
         resume,
     },
     secret::{Hash, Mac},
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Attempt<'a> {
     /// The browser's cookie or the app's challenge.
-    pub holder: Holder,
+    pub holder: FlowHolder,
     /// What else the browser holds.
     pub browser_state: BrowserState<'a>,
     /// The person has agreed to leave somebody else's session.
@@ -70,10 +70,10 @@ pub async fn by_link(
     if of.is_some_and(|id| id != token.flow_id) {
         return refuse(tx, None, "other_flow", attempt).await;
     }
-    let Some(flow) = flow::by_id(tx.conn(), token.flow_id).await? else {
+    let Some(flow) = flow::find(tx.conn(), token.flow_id).await? else {
         return refuse(tx, None, "unknown", attempt).await;
     };
-    if !flow::is_held(&flow, &attempt.holder) {
+    if !flow::is_held_by(&flow, &attempt.holder) {
         refuse(tx, None, "other_browser", attempt).await?;
         return Ok(Consumed::Elsewhere);
     }
@@ -102,10 +102,10 @@ pub async fn ask_first(
     let Some(current) = attempt.browser_state.current else {
         return Ok(None);
     };
-    if attempt.switch || flow.state != State::Open {
+    if attempt.switch || flow.state != FlowState::Open {
         return Ok(None);
     }
-    let same = user::has_proven(tx.conn(), current.user.id, &flow.canonical).await?;
+    let same = user::has_verified(tx.conn(), current.user.id, &flow.canonical).await?;
     Ok((!same).then(|| Consumed::AskFirst(Box::new(flow.clone()))))
 }
 
@@ -121,8 +121,10 @@ pub async fn claim(
     by: &'static str,
 ) -> Result<Consumed, InfraError> {
     if !flow::claim(tx, flow.id).await? {
-        let now = flow::by_id(tx.conn(), flow.id).await?;
-        let turned_back = now.as_ref().is_some_and(|flow| flow.state == State::Ended);
+        let now = flow::find(tx.conn(), flow.id).await?;
+        let turned_back = now
+            .as_ref()
+            .is_some_and(|flow| flow.state == FlowState::Ended);
         return match now.filter(|flow| answers_again(flow, tx, attempt)) {
             Some(flow) => again(tx, flow, attempt).await,
             None => {
@@ -139,7 +141,7 @@ pub async fn claim(
     let address = Address::from_column(&flow.canonical);
     let key = Hash::from_column(&flow.address_key)
         .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))?;
-    let link = resume::link_of(&flow)?;
+    let link = resume::pending_link_in(&flow)?;
     let proof = Proof {
         of: Of::Mail {
             address: &address,
@@ -153,8 +155,9 @@ pub async fn claim(
     match finish(tx, proof, attempt.caller, attempt.config).await? {
         Finished::Refused(reason) => refuse(tx, Some(&flow), reason, attempt).await,
         Finished::SignedIn(done) => {
-            let new_browser = matches!(attempt.holder, Holder::Browser(_)).then(|| done.pre.hash());
-            flow::record(tx, flow.id, done.session.id, new_browser).await?;
+            let new_browser =
+                matches!(attempt.holder, FlowHolder::Browser(_)).then(|| done.pre.hash());
+            flow::record_session(tx, flow.id, done.session.id, new_browser).await?;
             if done.linked {
                 flow::settle_link(tx, flow.id).await?;
             }
@@ -173,7 +176,7 @@ pub async fn claim(
 /// and those are given once.
 #[must_use]
 pub fn answers_again(flow: &Flow, tx: &Tx, attempt: &Attempt<'_>) -> bool {
-    matches!(attempt.holder, Holder::Browser(_)) && flow::answers_again(flow, tx.now)
+    matches!(attempt.holder, FlowHolder::Browser(_)) && flow::is_repeatable(flow, tx.now)
 }
 
 /// B7: the holder of a flow that was consumed within the last minute gets the same session with another secret. Every
@@ -185,7 +188,7 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
     let Some(id) = flow.session_id else {
         return refuse(tx, Some(&flow), "used", attempt).await;
     };
-    let Some(current) = session::by_id(tx.conn(), id, tx.now, &attempt.config.session).await?
+    let Some(current) = session::find_live(tx.conn(), id, tx.now, &attempt.config.session).await?
     else {
         return refuse(tx, Some(&flow), "session_ended", attempt).await;
     };
@@ -199,7 +202,7 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
     let (pre, sid) = (secret(b"pre"), secret(b"sid"));
     // The flow's row comes before the session's, here as in `claim`: in the other order two clicks at once would wait
     // for each other.
-    flow::record(tx, flow.id, id, Some(pre.hash())).await?;
+    flow::record_session(tx, flow.id, id, Some(pre.hash())).await?;
     if let Some(before) = flow
         .consumed_browser_hash
         .as_deref()

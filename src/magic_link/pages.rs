@@ -19,14 +19,14 @@ use crate::{
     client,
     error::InfraError,
     login::{
-        context::{Form, RequestContext, see_other},
-        flow::{self, Flow, State},
-        page::{Continue, Elsewhere, Link, LinkMode, Sent},
+        context::{PostedForm, RequestContext, see_other},
+        flow::{self, Flow, FlowState},
+        page::{ContinuePage, ElsewherePage, LinkMode, LinkPage, SentPage},
         page_error::{self, PageError},
-        pending::Room,
+        pending::ResumedBy,
         pending_link::{self, PendingLink},
-        resume::{continue_path, flow_id, request_of},
-        sign_in::{self, Shown},
+        resume::{continue_path, flow_id, pending_request_in},
+        sign_in::{self, SignInView},
     },
     secret::Plain,
     telemetry::metrics,
@@ -37,8 +37,8 @@ use crate::{
 /// `POST /login/email`: asks for a mail, or for another one within a flow.
 #[handler]
 pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["email", "remember", "txn", "link", "flow", "form_token"])?;
         if params.has("flow") && !params.has("email") {
@@ -59,22 +59,22 @@ async fn first(
     context.check_form(
         app,
         request,
-        &Form {
+        &PostedForm {
             params,
             name: "sign-in",
             context: txn.unwrap_or_default(),
             allow_null_origin: false,
         },
     )?;
-    let mut pending = sign_in::pending_of(app, context, txn).await?;
+    let mut pending = sign_in::require_pending(app, context, txn).await?;
     if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
         pending.remember_origin(&handle);
     }
     let link = params.one_within("link", 43)?;
-    let linking = pending_link::named(app, context, link).await?;
+    let linking = pending_link::find_named(app, context, link).await?;
     let typed = params.one("email")?.unwrap_or_default();
     let remembered = params.one("remember")?.is_some();
-    let again = |error: String| Shown {
+    let again = |error: String| SignInView {
         txn,
         pending: pending.as_ref(),
         email: typed,
@@ -82,10 +82,10 @@ async fn first(
         remembered,
         link,
         linking: linking.as_ref(),
-        ..Shown::default()
+        ..SignInView::default()
     };
     let Ok(address) = Address::parse(typed, context.config.magic_link.allow_eai) else {
-        return sign_in::draw(
+        return sign_in::render(
             app,
             context,
             again(context.localizer.text("sign-in-error-email")),
@@ -111,11 +111,11 @@ async fn first(
     };
     match request::request(app, &context.config, ask).await? {
         Asked::Accepted(flow) | Asked::Wait(flow) => {
-            Ok(context.answer(see_other(&sent_path(&flow))))
+            Ok(context.with_pre_login_cookie(see_other(&sent_path(&flow))))
         }
-        Asked::NoFlow => Err(PageError::Expired),
+        Asked::NoFlow => Err(PageError::SignInExpired),
         Asked::TooMany(wait) => {
-            let mut page = sign_in::draw(
+            let mut page = sign_in::render(
                 app,
                 context,
                 again(context.localizer.text("sign-in-error-busy")),
@@ -139,7 +139,7 @@ async fn resend(
     context.check_form(
         app,
         request,
-        &Form {
+        &PostedForm {
             params,
             name: "resend",
             context: &id.to_string(),
@@ -159,8 +159,8 @@ async fn resend(
     {
         Asked::Accepted(flow) => Ok(see_other(&sent_path(&flow))),
         Asked::Wait(flow) => waiting(app, context, &flow, Some(Answer::too_early(context))).await,
-        Asked::TooMany(wait) => Err(PageError::Busy(wait)),
-        Asked::NoFlow => Err(PageError::Expired),
+        Asked::TooMany(wait) => Err(PageError::TooManyRequests(wait)),
+        Asked::NoFlow => Err(PageError::SignInExpired),
     }
 }
 
@@ -189,18 +189,18 @@ impl Answer {
 /// `GET /login/sent`: the page that waits for the link and takes the code.
 #[handler]
 pub async fn sent(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let flow = flow::held(app.db.read(), id, &context.holder())
+        let flow = flow::find_held(app.db.read(), id, &context.holder())
             .await?
-            .ok_or(PageError::Expired)?;
+            .ok_or(PageError::SignInExpired)?;
         match flow.state {
-            State::Consumed if context.current.is_some() => Ok(see_other(&continue_path(id))),
-            State::Open if flow.expires_at > app.clock().now() => {
+            FlowState::Consumed if context.current.is_some() => Ok(see_other(&continue_path(id))),
+            FlowState::Open if flow.expires_at > app.clock().now() => {
                 waiting(app, &context, &flow, None).await
             }
-            _ => Err(PageError::Expired),
+            _ => Err(PageError::SignInExpired),
         }
     })
     .await
@@ -218,9 +218,10 @@ async fn waiting(
     let current = other_user(app, context, flow).await?;
     let localizer = app.texts.pick(&flow.locale, "");
     // An app that waits in its own window has no page to go back to.
-    let waits = request_of(flow)?.is_some_and(|pending| pending.room == Room::Protocol);
+    let waits =
+        pending_request_in(flow)?.is_some_and(|pending| pending.resumed_by == ResumedBy::Protocol);
     let cancel = waits.then(|| context.form_token(app, "cancel", &id));
-    let page = Sent {
+    let page = SentPage {
         localizer: &localizer,
         flow: &id,
         email: &flow.canonical,
@@ -246,7 +247,7 @@ async fn waiting(
         switch_from: current.as_deref(),
         switch_asked: answer.as_ref().is_some_and(|answer| answer.switch),
     };
-    let mut response = show(&page, context.site_of(flow.client_id.as_deref()));
+    let mut response = show(&page, context.site_for_client(flow.client_id.as_deref()));
     if let Some(answer) = answer {
         response.set_status(answer.status);
     }
@@ -262,10 +263,10 @@ async fn other_user(
     let Some(current) = &context.current else {
         return Ok(None);
     };
-    if user::has_proven(app.db.read(), current.user.id, &flow.canonical).await? {
+    if user::has_verified(app.db.read(), current.user.id, &flow.canonical).await? {
         return Ok(None);
     }
-    Ok(user::address_of(app.db.read(), current.user.id)
+    Ok(user::primary_address(app.db.read(), current.user.id)
         .await?
         .map(|row| row.email))
 }
@@ -281,10 +282,10 @@ struct StateAnswer {
 #[handler]
 pub async fn state(Data(app): Data<&App>, request: &Request) -> Response {
     use poem::IntoResponse as _;
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
-        let flow = flow::held(app.db.read(), id, &context.holder())
+        let flow = flow::find_held(app.db.read(), id, &context.holder())
             .await?
             .ok_or(PageError::NotFound)?;
         let state = flow::state_name(&flow, app.clock().now());
@@ -321,13 +322,13 @@ fn attempt<'a>(
 /// `POST /login/code`: the code, typed where the sign-in began.
 #[handler]
 pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["flow", "code", "switch", "form_token"])?;
         let id = flow_id(&params)?;
         let form_context = id.to_string();
-        let form = Form {
+        let form = PostedForm {
             params: &params,
             name: "code",
             context: &form_context,
@@ -342,7 +343,7 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
         tx.commit().await?;
         match outcome {
             Consumed::SignedIn(done, flow) => {
-                Ok(context.answer_signed_in(go_on(&context, &flow), &done))
+                Ok(context.with_sign_in_cookies(go_on(&context, &flow), &done))
             }
             Consumed::AskFirst(flow) => {
                 let answer = Answer {
@@ -352,7 +353,7 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
                 };
                 waiting(app, &context, &flow, Some(answer)).await
             }
-            Consumed::Refused(Some(flow), reason) if flow.state == State::Open => {
+            Consumed::Refused(Some(flow), reason) if flow.state == FlowState::Open => {
                 // One text for wrong, expired and used-up alike (D4); only the person's own tries end it.
                 let key = if reason == "no_tries_left" {
                     "sent-error-tries"
@@ -368,7 +369,7 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
                 waiting(app, &context, &flow, Some(answer)).await
             }
             Consumed::Refused(flow, _) => Err(over(flow.as_deref())),
-            Consumed::Elsewhere => Err(PageError::Expired),
+            Consumed::Elsewhere => Err(PageError::SignInExpired),
         }
     })
     .await
@@ -384,32 +385,34 @@ async fn from_another_tab(
     id: Uuid,
     page_error: PageError,
 ) -> Result<Response, PageError> {
-    let (PageError::Stale, Some(session)) = (&page_error, context.session_id()) else {
+    let (PageError::InvalidForm, Some(session)) = (&page_error, context.session_id()) else {
         return Err(page_error);
     };
     if !csrf::origin_check(request, &app.public_url, false) {
         return Err(page_error);
     }
-    match flow::by_id(app.db.read(), id).await? {
+    match flow::find(app.db.read(), id).await? {
         Some(flow) if flow.session_id == Some(session) => Ok(see_other(&continue_path(id))),
-        Some(flow) if flow::is_held(&flow, &context.holder()) => Ok(see_other(&sent_path(&flow))),
+        Some(flow) if flow::is_held_by(&flow, &context.holder()) => {
+            Ok(see_other(&sent_path(&flow)))
+        }
         _ => Err(page_error),
     }
 }
 
 /// Why a sign-in takes no more: it was used, perhaps by this very person in another window, or its time is over.
 fn over(flow: Option<&Flow>) -> PageError {
-    if flow.is_some_and(|flow| flow.state == State::Consumed) {
-        PageError::Used
+    if flow.is_some_and(|flow| flow.state == FlowState::Consumed) {
+        PageError::AlreadyUsed
     } else {
-        PageError::Expired
+        PageError::SignInExpired
     }
 }
 
 fn go_on(context: &RequestContext, flow: &Flow) -> Response {
-    let site = context.site_of(flow.client_id.as_deref());
+    let site = context.site_for_client(flow.client_id.as_deref());
     show(
-        &Continue {
+        &ContinuePage {
             localizer: &context.localizer,
             href: &continue_path(flow.id),
         },
@@ -424,15 +427,15 @@ pub async fn show_link(
     Path(text): Path<String>,
     request: &Request,
 ) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let flow = held_by_link(app, &context, &text).await?;
         metrics::opened(flow.is_some());
         let Some(flow) = flow else {
             return Ok(elsewhere(&context));
         };
         let now = app.clock().now();
-        if !flow::answers_again(&flow, now) && !is_usable(app, &flow, &text).await? {
+        if !flow::is_repeatable(&flow, now) && !is_usable(app, &flow, &text).await? {
             return Err(over(Some(&flow)));
         }
         let prefetch =
@@ -445,8 +448,8 @@ pub async fn show_link(
 /// `GET /login/link`: where the link's script leaves the address bar; a reload lands here.
 #[handler]
 pub async fn scrubbed(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        Ok(elsewhere(&RequestContext::of(app, request, "").await?))
+    page_error::respond(app, request, async {
+        Ok(elsewhere(&RequestContext::load(app, request, "").await?))
     })
     .await
 }
@@ -458,12 +461,12 @@ async fn draw_link(
     text: &str,
     auto: bool,
 ) -> Result<Response, PageError> {
-    let current = if flow.state == State::Open {
+    let current = if flow.state == FlowState::Open {
         other_user(app, context, flow).await?
     } else {
         None
     };
-    let page = Link {
+    let page = LinkPage {
         localizer: &context.localizer,
         mode: match &current {
             Some(current) => LinkMode::SwitchUser { current },
@@ -473,7 +476,10 @@ async fn draw_link(
         form_token: &context.form_token(app, "link", text),
         email_masked: &masked(&flow.canonical),
     };
-    Ok(show(&page, context.site_of(flow.client_id.as_deref())))
+    Ok(show(
+        &page,
+        context.site_for_client(flow.client_id.as_deref()),
+    ))
 }
 
 /// The flow of a link, if this browser began it.
@@ -488,7 +494,7 @@ async fn held_by_link(
     let Some(token) = token::by_link(app.db.read(), &link.hash()).await? else {
         return Ok(None);
     };
-    Ok(flow::held(app.db.read(), token.flow_id, &context.holder()).await?)
+    Ok(flow::find_held(app.db.read(), token.flow_id, &context.holder()).await?)
 }
 
 async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, PageError> {
@@ -497,7 +503,7 @@ async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, PageError
         return Ok(false);
     };
     let live = token::live(app.db.read(), flow.id, now).await?;
-    Ok(flow.state == State::Open
+    Ok(flow.state == FlowState::Open
         && flow.expires_at > now
         && live.iter().any(|token| token.link_hash == hash))
 }
@@ -505,7 +511,7 @@ async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, PageError
 /// One page for "not here", unknown and malformed links: nobody learns which (C4).
 fn elsewhere(context: &RequestContext) -> Response {
     show(
-        &Elsewhere {
+        &ElsewherePage {
             localizer: &context.localizer,
             flow_href: None,
             restart_href: "/login",
@@ -528,11 +534,11 @@ pub async fn use_link(
     request: &Request,
     body: Body,
 ) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["switch", "form_token"])?;
-        let form = Form {
+        let form = PostedForm {
             params: &params,
             name: "link",
             context: &text,
@@ -548,7 +554,7 @@ pub async fn use_link(
         tx.commit().await?;
         match outcome {
             Consumed::SignedIn(done, flow) => {
-                Ok(context.answer_signed_in(go_on(&context, &flow), &done))
+                Ok(context.with_sign_in_cookies(go_on(&context, &flow), &done))
             }
             Consumed::AskFirst(flow) => {
                 let mut page = draw_link(app, &context, &flow, &text, false).await?;

@@ -14,7 +14,7 @@ use crate::{
     limit,
     login::{
         device,
-        flow::{self, Flow, Holder, State},
+        flow::{self, Flow, FlowHolder, FlowState},
     },
     mail::outbox::{self, EmailKind},
     secret::Hash,
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Ask<'a> {
     /// Who begins the flow.
-    pub holder: Holder,
+    pub holder: FlowHolder,
     /// To whom.
     pub address: &'a Address,
     /// The client that asked, if any.
@@ -69,7 +69,7 @@ pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, 
     let key = ask.address.key(&app.macs.address);
     let allowed = within_budget(app, config, ask.device, &key).await?;
     let tx = app.db.begin().await?;
-    let open = flow::Open {
+    let open = flow::NewFlow {
         holder: &ask.holder,
         client_id: ask.client_id,
         canonical: ask.address.canonical(),
@@ -95,13 +95,14 @@ pub async fn resend(
     app: &App,
     config: &Config,
     id: Uuid,
-    holder: &Holder,
+    holder: &FlowHolder,
     device: Option<Hash>,
     caller: &Caller,
 ) -> Result<Asked, InfraError> {
     let now = app.clock().now();
-    let found = flow::held(app.db.read(), id, holder).await?;
-    let Some(flow) = found.filter(|flow| flow.state == State::Open && flow.expires_at > now) else {
+    let found = flow::find_held(app.db.read(), id, holder).await?;
+    let Some(flow) = found.filter(|flow| flow.state == FlowState::Open && flow.expires_at > now)
+    else {
         return Ok(Asked::NoFlow);
     };
     if flow.next_send_at > now || !has_sends_left(&flow, config) {
@@ -117,7 +118,7 @@ pub async fn resend(
     if !flow::count_send(&tx, &flow, config).await? {
         return Ok(Asked::Wait(Box::new(flow)));
     }
-    let Some(flow) = flow::by_id(tx.conn(), id).await? else {
+    let Some(flow) = flow::find(tx.conn(), id).await? else {
         return Ok(Asked::NoFlow);
     };
     put(&tx, &flow, allowed, caller, config).await?;

@@ -66,7 +66,7 @@ pub const SUPPORTED: [&str; 17] = [
 #[must_use]
 pub fn acr_values(config: &Config) -> Vec<&'static str> {
     let upstream = config.providers.iter().any(|provider| provider.enabled);
-    [session::Method::Mail.acr()]
+    [session::AuthMethod::Email.acr()]
         .into_iter()
         .chain(upstream.then_some(session::UPSTREAM_ACR))
         .collect()
@@ -343,7 +343,7 @@ async fn told(
         ..Told::default()
     };
     if (wanted("email") || wanted("email_verified"))
-        && let Some(row) = user::address_of(conn, user.id).await?
+        && let Some(row) = user::primary_address(conn, user.id).await?
     {
         told.email_verified = wanted("email_verified").then_some(row.verified_at.is_some());
         told.email = wanted("email").then_some(row.email);

@@ -25,7 +25,7 @@ use crate::{
         context::{RequestContext, see_other},
         page_error::{self, PageError},
     },
-    session::{self, Current},
+    session::{self, CurrentSession},
     web::{
         page::{Content, show},
         params::Params,
@@ -100,8 +100,8 @@ impl Content for Connected<'_> {
 /// The list.
 #[handler]
 pub async fn connected(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let Some(current) = &context.current else {
             return Ok(see_other("/login"));
         };
@@ -155,10 +155,10 @@ impl Reach {
 async fn rows(
     app: &App,
     context: &RequestContext,
-    current: &Current,
+    current: &CurrentSession,
 ) -> Result<Vec<Row>, PageError> {
     let (db, now, user) = (app.db.read(), app.clock().now(), &current.user);
-    let sessions = session::list(db, user, now, &context.config.session).await?;
+    let sessions = session::list_live(db, user, now, &context.config.session).await?;
     let sessions: Vec<_> = sessions.into_iter().map(|session| session.id).collect();
     let consents = consent_store::list(db, user).await?;
     let grants = grant_store::list(db, user, &sessions, now).await?;
@@ -198,7 +198,7 @@ fn row(app: &App, context: &RequestContext, client_id: &str, reach: &Reach) -> R
             .collect(),
         since: context.localizer.date_time(reach.since),
         used: context.localizer.date_time(reach.used),
-        form_token: context.session_token(app, &form(client_id)),
+        form_token: context.session_form_token(app, &form(client_id)),
     }
 }
 
@@ -210,8 +210,8 @@ fn form(client_id: &str) -> String {
 /// `POST /account/access/remove`.
 #[handler]
 pub async fn remove(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["client_id", "form_token"])?;
         let client_id = params.needed("client_id", 255)?;
@@ -226,7 +226,7 @@ pub async fn remove(Data(app): Data<&App>, request: &Request, body: Body) -> Res
 async fn end(
     app: &App,
     context: &RequestContext,
-    current: &Current,
+    current: &CurrentSession,
     client_id: &str,
 ) -> Result<(), PageError> {
     let tx = app.db.begin().await?;

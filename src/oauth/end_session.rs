@@ -17,10 +17,10 @@ use crate::{
     key::Claims,
     login::{
         context::{RequestContext, see_other},
-        page::Continue,
+        page::ContinuePage,
         page_error::{self, PageError},
     },
-    session::{self, Current},
+    session::{self, CurrentSession},
     user,
     web::{page::show, params::Params},
 };
@@ -77,11 +77,11 @@ impl After {
 /// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
 #[handler]
 pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         match posted::keep(app, request, body, "/oauth2/logout").await {
             // RD-08: signing out works without the ticket store. What was posted is lost, so the person is asked, as
             // whoever comes without a hint.
-            Err(PageError::InfraError(failure)) if failure.is_transient() => {
+            Err(PageError::Infra(failure)) if failure.is_transient() => {
                 tracing::warn!(cause = %failure, "a posted sign-out was not kept");
                 Ok(see_other("/oauth2/logout"))
             }
@@ -94,10 +94,10 @@ pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -
 /// `GET /oauth2/logout`.
 #[handler]
 pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         let params = posted::params(app, request).await?;
         params.known(&KNOWN)?;
-        let context = RequestContext::of(
+        let context = RequestContext::load(
             app,
             request,
             params.one_within("ui_locales", 512)?.unwrap_or_default(),
@@ -125,7 +125,7 @@ fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, PageError> {
     app.keys
         .verify_hint(hint, &app.public_url)
         .map(Some)
-        .map_err(|_| PageError::Request("id_token_hint"))
+        .map_err(|_| PageError::InvalidClientRequest("id_token_hint"))
 }
 
 fn claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
@@ -136,7 +136,7 @@ fn claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
 }
 
 /// Whether the hint is of this browser's session.
-fn fits(hint: &Claims, current: &Current) -> bool {
+fn fits(hint: &Claims, current: &CurrentSession) -> bool {
     claim(hint, "sid") == current.session.id.to_string()
         && claim(hint, "sub") == current.user.public_id.to_string()
 }
@@ -151,7 +151,7 @@ fn after(
     let Some(uri) = params.one_within("post_logout_redirect_uri", 2048)? else {
         return Ok(None);
     };
-    let client = client.ok_or(PageError::Request("id_token_hint"))?;
+    let client = client.ok_or(PageError::InvalidClientRequest("id_token_hint"))?;
     let state = params.one_within("state", 2048)?.map(str::to_owned);
     let after = After {
         client_id: client.client_id.clone(),
@@ -160,7 +160,7 @@ fn after(
     };
     after
         .href(config)
-        .ok_or(PageError::Request("post_logout_redirect_uri"))?;
+        .ok_or(PageError::InvalidClientRequest("post_logout_redirect_uri"))?;
     Ok(Some(after))
 }
 
@@ -174,12 +174,16 @@ fn hinted_client<'a>(
     let Some(hint) = hint else { return Ok(None) };
     let audience = claim(hint, "aud");
     if named.is_some_and(|named| named != audience) {
-        return Err(PageError::Request("client_id"));
+        return Err(PageError::InvalidClientRequest("client_id"));
     }
     Ok(client::find(config, audience))
 }
 
-async fn end(app: &App, context: &RequestContext, current: &Current) -> Result<(), InfraError> {
+async fn end(
+    app: &App,
+    context: &RequestContext,
+    current: &CurrentSession,
+) -> Result<(), InfraError> {
     let tx = app.db.begin().await?;
     session::end(&tx, current.user.id, current.session.id).await?;
     Event::new(Kind::SignedOut)
@@ -193,10 +197,10 @@ async fn end(app: &App, context: &RequestContext, current: &Current) -> Result<(
 
 /// Signed out: to the client, or to our own page. From a form's POST the client is reached by a page (CW-03).
 fn gone(context: &RequestContext, after: Option<&After>, from_form: bool) -> Response {
-    let site = context.site_of(after.map(|after| after.client_id.as_str()));
+    let site = context.site_for_client(after.map(|after| after.client_id.as_str()));
     let response = match after.and_then(|after| after.href(&context.config)) {
         Some(href) if from_form => show(
-            &Continue {
+            &ContinuePage {
                 localizer: &context.localizer,
                 href: &href,
             },
@@ -205,19 +209,19 @@ fn gone(context: &RequestContext, after: Option<&After>, from_form: bool) -> Res
         Some(href) => see_other(&href),
         None => see_other("/logged-out"),
     };
-    context.answer_signed_out(response)
+    context.without_session_cookie(response)
 }
 
 async fn confirm(
     app: &App,
     context: &RequestContext,
-    current: &Current,
+    current: &CurrentSession,
     after: Option<&After>,
 ) -> Result<Response, PageError> {
-    let email = user::address_of(app.db.read(), current.user.id)
+    let email = user::primary_address(app.db.read(), current.user.id)
         .await?
         .map(|row| row.email);
-    let site = context.site_of(after.map(|after| after.client_id.as_str()));
+    let site = context.site_for_client(after.map(|after| after.client_id.as_str()));
     let after = after
         .map(serde_json::to_string)
         .transpose()
@@ -226,9 +230,9 @@ async fn confirm(
         localizer: &context.localizer,
         email: email.as_deref().unwrap_or_default(),
         after: after.as_deref(),
-        form_token: &context.session_token(app, &form(after.as_deref())),
+        form_token: &context.session_form_token(app, &form(after.as_deref())),
     };
-    Ok(context.answer(show(&page, site)))
+    Ok(context.with_pre_login_cookie(show(&page, site)))
 }
 
 /// The name of the form that confirms signing out and then going there.
@@ -239,8 +243,8 @@ fn form(after: Option<&str>) -> String {
 /// `POST /oauth2/logout/confirm`: the person has agreed.
 #[handler]
 pub async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["after", "form_token"])?;
         if context.current.is_none() {

@@ -231,9 +231,9 @@ pub async fn holder(
         return Ok(None);
     }
     if super::scope::has(&grant.scope, super::scope::OFFLINE) {
-        let user = user::by_id(conn, grant.user_id).await?;
+        let user = user::find_by_id(conn, grant.user_id).await?;
         let counts = |user: &user::User| {
-            user.state == user::State::Active && user.auth_epoch == grant.auth_epoch
+            user.state == user::UserState::Active && user.auth_epoch == grant.auth_epoch
         };
         return Ok(user.filter(counts).map(|user| Holder {
             user,
@@ -243,7 +243,7 @@ pub async fn holder(
     let Some(id) = grant.session_id else {
         return Ok(None);
     };
-    let current = session::by_id(conn, id, now, limits).await?;
+    let current = session::find_live(conn, id, now, limits).await?;
     Ok(current.map(|current| Holder {
         user: current.user,
         session: Some(current.session),

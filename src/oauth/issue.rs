@@ -19,7 +19,7 @@ use crate::{
     config::{Client, Config},
     db::Tx,
     error::InfraError,
-    login::first_party::{Issue, IssueTokens, Issued},
+    login::first_party::{Issuance, IssueTokens, IssuedTokens},
     mail::Work,
     secret::public_id,
     session::Session,
@@ -239,7 +239,12 @@ pub struct Issuer {
 }
 
 impl IssueTokens for Issuer {
-    fn issue<'a>(&'a self, tx: &'a Tx, issue: Issue<'a>, caller: &'a Caller) -> Work<'a, Issued> {
+    fn issue<'a>(
+        &'a self,
+        tx: &'a Tx,
+        issue: Issuance<'a>,
+        caller: &'a Caller,
+    ) -> Work<'a, IssuedTokens> {
         Box::pin(async move {
             let config = self.app.config.get();
             let scope = scope::granted(issue.client, issue.scope);
@@ -271,7 +276,7 @@ impl IssueTokens for Issuer {
                 .caller(&caller.network, &caller.request_id)
                 .record(tx)
                 .await?;
-            Ok(Issued {
+            Ok(IssuedTokens {
                 access_token: response.access_token,
                 expires_in: response.expires_in,
                 id_token: response.id_token,
@@ -281,7 +286,7 @@ impl IssueTokens for Issuer {
         })
     }
 
-    fn end<'a>(
+    fn revoke_for_identity<'a>(
         &'a self,
         tx: &'a Tx,
         user: Uuid,

@@ -35,11 +35,11 @@ pub async fn keep(
     // As it was sent: what is repeated or broken in it is refused as in the query of a GET.
     let query = Params::form_bytes(request, body).await?;
     if query.len() > MAX_QUERY {
-        return Err(PageError::Request("the request is too long"));
+        return Err(PageError::InvalidClientRequest("the request is too long"));
     }
     let limits = &app.config.get().limits;
     if let Some(wait) = limit::authorize(&app.tickets, Caller::of(request).ip, limits).await? {
-        return Err(PageError::Busy(wait));
+        return Err(PageError::TooManyRequests(wait));
     }
     let handle = Plain::generate();
     if !app
@@ -55,19 +55,19 @@ pub async fn keep(
 /// The parameters of a GET: those that were posted, if it comes for them; else its own.
 ///
 /// # Errors
-/// [`PageError::Expired`] if nothing waits under the handle; the ticket store's own.
+/// [`PageError::SignInExpired`] if nothing waits under the handle; the ticket store's own.
 pub async fn params(app: &App, request: &Request) -> Result<Params, PageError> {
     let own = Params::from_query(request)?;
     // A client may have a parameter of that name, which we ignore as any other (RFC 6749 §3.1).
     let Some(handle) = own.sole("posted") else {
         return Ok(own);
     };
-    let handle = Plain::parse(handle).ok_or(PageError::Expired)?;
+    let handle = Plain::parse(handle).ok_or(PageError::SignInExpired)?;
     let query = app
         .tickets
         .peek(Kind::Posted, &handle.hash())
         .await?
-        .ok_or(PageError::Expired)?;
+        .ok_or(PageError::SignInExpired)?;
     Ok(Params::from_form(
         &query,
         Some("application/x-www-form-urlencoded"),

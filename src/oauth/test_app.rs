@@ -23,9 +23,9 @@ use crate::{
     key::{self, ClientKeys, Keys},
     pkce::challenge_of,
     secret::{Hash, MasterKeys, Plain, public_id},
-    session::{self, Method as Proof, Session, Start},
+    session::{self, AuthMethod as Proof, NewSession, Session},
     ticket::{Kind, Tickets},
-    user::{self, Address, ProvenBy, Resolved, User},
+    user::{self, Address, ResolvedUser, User, VerifiedBy},
     web::text::Texts,
 };
 
@@ -188,16 +188,16 @@ impl TestApp {
         };
         let tx = app.db.begin().await.unwrap();
         let address = Address::parse("coach@example.com", false).unwrap();
-        let Resolved::Created(user) = user::resolve(&tx, &address, ProvenBy::Mail, true)
+        let ResolvedUser::Created(user) = user::resolve(&tx, &address, VerifiedBy::Email, true)
             .await
             .unwrap()
         else {
             panic!("a new user")
         };
         let browser = Some(Hash::of(b"browser"));
-        let start = Start {
+        let start = NewSession {
             user: &user,
-            method: Proof::Mail,
+            method: Proof::Email,
             device: "Test",
             remembered: false,
             browser,

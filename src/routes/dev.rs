@@ -69,7 +69,7 @@ async fn list_json(
     Data(mailbox): Data<&Mailbox>,
     request: &Request,
 ) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
         let letters: Vec<Received> = mailbox.list(params.one("to")?);
         Ok(Json(letters).into_response())
@@ -85,7 +85,7 @@ async fn one_letter(
     Path(id): Path<String>,
     request: &Request,
 ) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         let found = Uuid::try_parse(&id)
             .ok()
             .and_then(|id| mailbox.get(id))

@@ -101,7 +101,7 @@ pub fn public(
 ) -> impl Endpoint<Output = Response> + 'static {
     let config = app.config.get();
     let service = service();
-    let issuer: first_party::Issuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
+    let issuer: first_party::TokenIssuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
     let spec = Arc::new(Spec::new(&service.spec()));
     let live = app.config.clone();
     let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
@@ -300,7 +300,7 @@ fn error_page(app: &App) -> ErrorPage {
         } else {
             format!("{stem}-title")
         };
-        let page = page::Error {
+        let page = page::ErrorPage {
             localizer: &localizer,
             status: fault.status,
             title: localizer.text(&title),

@@ -33,7 +33,7 @@ const DOUBLE_CLICK: Duration = Duration::from_secs(60);
 const SEEN_EVERY: Duration = Duration::from_secs(600);
 
 /// How long after a proof an action that needs a fresh one is allowed.
-pub const FRESH: Duration = Duration::from_secs(600);
+pub const FRESH_FOR: Duration = Duration::from_secs(600);
 
 /// `acr` of a proof at an upstream provider.
 pub const UPSTREAM_ACR: &str = "urn:entree:acr:upstream";
@@ -41,15 +41,15 @@ pub const UPSTREAM_ACR: &str = "urn:entree:acr:upstream";
 /// Whether the proof behind a session was a provider's: it may have been a session of the provider's own, of any age, so it
 /// answers no demand for a fresh one (DESIGN §8, upstream and freshness).
 #[must_use]
-pub fn is_vouched_for(session: &Session) -> bool {
+pub fn is_from_upstream(session: &Session) -> bool {
     session.acr == UPSTREAM_ACR
 }
 
 /// How somebody proved who they are, for `acr` and `amr` (DESIGN §8, RFC 8176).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method<'a> {
+pub enum AuthMethod<'a> {
     /// A mailed link or code.
-    Mail,
+    Email,
     /// At an upstream provider.
     Upstream {
         /// The account there.
@@ -59,12 +59,12 @@ pub enum Method<'a> {
     },
 }
 
-impl<'a> Method<'a> {
+impl<'a> AuthMethod<'a> {
     /// `acr`.
     #[must_use]
     pub const fn acr(self) -> &'static str {
         match self {
-            Self::Mail => "urn:entree:acr:email",
+            Self::Email => "urn:entree:acr:email",
             Self::Upstream { .. } => UPSTREAM_ACR,
         }
     }
@@ -73,7 +73,7 @@ impl<'a> Method<'a> {
     #[must_use]
     pub const fn amr(self) -> &'a str {
         match self {
-            Self::Mail => "otp",
+            Self::Email => "otp",
             Self::Upstream { amr, .. } => amr,
         }
     }
@@ -82,22 +82,22 @@ impl<'a> Method<'a> {
     #[must_use]
     pub const fn identity(self) -> Option<Uuid> {
         match self {
-            Self::Mail => None,
+            Self::Email => None,
             Self::Upstream { identity, .. } => Some(identity),
         }
     }
 }
 
-/// Whether the proof behind a session is younger than [`FRESH`], and the person's own: what adds or takes away a way in
+/// Whether the proof behind a session is younger than [`FRESH_FOR`], and the person's own: what adds or takes away a way in
 /// needs that. A provider's word is not: whoever got hold of the account there could add ways in of their own.
 #[must_use]
 pub fn is_fresh(session: &Session, now: Time) -> bool {
-    !is_vouched_for(session) && now.since(session.auth_time) <= FRESH
+    !is_from_upstream(session) && now.since(session.auth_time) <= FRESH_FOR
 }
 
 /// A live session and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Current {
+pub struct CurrentSession {
     /// The session.
     pub session: Session,
     /// Its user.
@@ -106,11 +106,11 @@ pub struct Current {
 
 /// What a new session is made of.
 #[derive(Clone, Debug)]
-pub struct Start<'a> {
+pub struct NewSession<'a> {
     /// Whose.
     pub user: &'a User,
     /// How they proved it.
-    pub method: Method<'a>,
+    pub method: AuthMethod<'a>,
     /// Browser and system, in words.
     pub device: &'a str,
     /// Longer idle time.
@@ -125,7 +125,7 @@ pub struct Start<'a> {
 /// The database's own.
 pub async fn start(
     tx: &Tx,
-    start: Start<'_>,
+    start: NewSession<'_>,
     limits: &config::Session,
 ) -> Result<(Session, Plain), InfraError> {
     let secret = Plain::generate();
@@ -209,12 +209,12 @@ async fn revoke(tx: &Tx, which: impl Into<SimpleExpr>) -> Result<u64, InfraError
 ///
 /// # Errors
 /// The database's own.
-pub async fn current(
+pub async fn find_by_cookie(
     conn: &impl ConnectionTrait,
     cookie: &Hash,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<Current>, InfraError> {
+) -> Result<Option<CurrentSession>, InfraError> {
     let by_hash = session::Entity::find()
         .filter(session::Column::SecretHash.eq(cookie.to_column()))
         .one(conn)
@@ -239,12 +239,12 @@ pub async fn current(
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_id(
+pub async fn find_live(
     conn: &impl ConnectionTrait,
     id: Uuid,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<Current>, InfraError> {
+) -> Result<Option<CurrentSession>, InfraError> {
     match session::Entity::find_by_id(id).one(conn).await? {
         Some(row) => judge(conn, row, now, limits).await,
         None => Ok(None),
@@ -256,18 +256,18 @@ async fn judge(
     session: Session,
     now: Time,
     limits: &config::Session,
-) -> Result<Option<Current>, InfraError> {
+) -> Result<Option<CurrentSession>, InfraError> {
     if session.revoked_at.is_some()
         || session.expires_at <= now
         || idle_end(&session, limits) <= now
     {
         return Ok(None);
     }
-    let Some(user) = user::by_id(conn, session.user_id).await? else {
+    let Some(user) = user::find_by_id(conn, session.user_id).await? else {
         return Ok(None);
     };
-    let counts = user.state == user::State::Active && user.auth_epoch == session.auth_epoch;
-    Ok(counts.then_some(Current { session, user }))
+    let counts = user.state == user::UserState::Active && user.auth_epoch == session.auth_epoch;
+    Ok(counts.then_some(CurrentSession { session, user }))
 }
 
 /// When the session ends if it is not used again.
@@ -285,7 +285,7 @@ pub fn idle_end(session: &Session, limits: &config::Session) -> Time {
 ///
 /// # Errors
 /// The database's own.
-pub async fn seen(
+pub async fn record_use(
     conn: &impl ConnectionTrait,
     session: &Session,
     now: Time,
@@ -339,7 +339,11 @@ pub async fn renew_secret(tx: &Tx, id: Uuid, secret: &Plain) -> Result<bool, Inf
 ///
 /// # Errors
 /// The database's own.
-pub async fn step_up(tx: &Tx, id: Uuid, method: Method<'_>) -> Result<Option<Plain>, InfraError> {
+pub async fn step_up(
+    tx: &Tx,
+    id: Uuid,
+    method: AuthMethod<'_>,
+) -> Result<Option<Plain>, InfraError> {
     let secret = Plain::generate();
     let done = rotation(id, &secret)
         .col_expr(session::Column::AuthTime, Expr::value(tx.now.0))
@@ -406,7 +410,7 @@ pub async fn end_all(tx: &Tx, user: Uuid) -> Result<u64, InfraError> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, InfraError> {
+pub async fn end_from_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, InfraError> {
     revoke(tx, session::Column::IdentityId.eq(identity)).await?;
     let all = session::Entity::find()
         .select_only()
@@ -422,7 +426,7 @@ pub async fn end_of_identity(tx: &Tx, identity: Uuid) -> Result<Vec<Uuid>, Infra
 ///
 /// # Errors
 /// The database's own.
-pub async fn hold(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
+pub async fn lock_for_share(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let live = session::Entity::find_by_id(id).filter(session::Column::RevokedAt.is_null());
     Ok(live.lock(LockType::Share).one(tx.conn()).await?.is_some())
 }
@@ -431,7 +435,7 @@ pub async fn hold(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn list(
+pub async fn list_live(
     conn: &impl ConnectionTrait,
     user: &User,
     now: Time,

@@ -31,7 +31,7 @@ impl fmt::Debug for Address {
 
 /// Why a text is no address that we take. One word each, for the page and the trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AddressError {
     /// Nothing there.
     #[error("empty")]
     Empty,
@@ -50,25 +50,25 @@ impl Address {
     /// Reads what a person typed.
     ///
     /// # Errors
-    /// [`Refusal`] for anything that is not one plain address with a domain name: control, bidi and zero-width
+    /// [`AddressError`] for anything that is not one plain address with a domain name: control, bidi and zero-width
     /// characters, quoted local parts, IP literals, names without a dot, over-long ones.
-    pub fn parse(typed: &str, allow_eai: bool) -> Result<Self, Refusal> {
+    pub fn parse(typed: &str, allow_eai: bool) -> Result<Self, AddressError> {
         // Long before normalising: a megabyte of combining marks must cost nothing.
         if typed.len() > 4 * MAX_OCTETS {
-            return Err(Refusal::TooLong);
+            return Err(AddressError::TooLong);
         }
         let typed = typed.trim_matches([' ', '\t', '\u{a0}', '\u{3000}']);
         if typed.is_empty() {
-            return Err(Refusal::Empty);
+            return Err(AddressError::Empty);
         }
-        let (local, domain) = typed.split_once('@').ok_or(Refusal::Malformed)?;
+        let (local, domain) = typed.split_once('@').ok_or(AddressError::Malformed)?;
         let canonical = format!(
             "{}@{}",
             canonical_local(local, allow_eai)?,
             canonical_domain(domain)?
         );
         if canonical.len() > MAX_OCTETS {
-            return Err(Refusal::TooLong);
+            return Err(AddressError::TooLong);
         }
         Ok(Self(canonical))
     }
@@ -106,16 +106,16 @@ impl Address {
     }
 }
 
-fn canonical_local(local: &str, allow_eai: bool) -> Result<String, Refusal> {
+fn canonical_local(local: &str, allow_eai: bool) -> Result<String, AddressError> {
     if local.is_empty() {
-        return Err(Refusal::Malformed);
+        return Err(AddressError::Malformed);
     }
     if !local.is_ascii() {
         if local.chars().any(is_invisible) {
-            return Err(Refusal::Malformed);
+            return Err(AddressError::Malformed);
         }
         if !allow_eai {
-            return Err(Refusal::NonAscii);
+            return Err(AddressError::NonAscii);
         }
     }
     let normal: String = if local.is_ascii() {
@@ -125,26 +125,26 @@ fn canonical_local(local: &str, allow_eai: bool) -> Result<String, Refusal> {
     };
     // NFC of a look-alike may be plain ASCII (the Kelvin sign): that would be somebody else's address.
     if !local.is_ascii() && normal.is_ascii() {
-        return Err(Refusal::NonAscii);
+        return Err(AddressError::NonAscii);
     }
     let atoms = normal
         .split('.')
         .all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
     if !atoms {
-        return Err(Refusal::Malformed);
+        return Err(AddressError::Malformed);
     }
     if normal.len() > MAX_LOCAL {
-        return Err(Refusal::TooLong);
+        return Err(AddressError::TooLong);
     }
     Ok(normal.to_ascii_lowercase())
 }
 
 /// UTS-46 to A-labels, lower case; a name with at least two labels and no trailing dot.
-fn canonical_domain(domain: &str) -> Result<String, Refusal> {
+fn canonical_domain(domain: &str) -> Result<String, AddressError> {
     if domain.contains('@') || domain.chars().any(is_invisible) || domain.starts_with('[') {
-        return Err(Refusal::Malformed);
+        return Err(AddressError::Malformed);
     }
-    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| Refusal::Malformed)?;
+    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressError::Malformed)?;
     let labels: Vec<&str> = ascii.split('.').collect();
     let plausible = labels.len() >= 2
         && labels
@@ -155,7 +155,7 @@ fn canonical_domain(domain: &str) -> Result<String, Refusal> {
         .last()
         .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if !plausible || numeric || ascii.len() > 253 || ascii.starts_with("0x") && labels.len() < 2 {
-        return Err(Refusal::Malformed);
+        return Err(AddressError::Malformed);
     }
     Ok(ascii)
 }

@@ -4,7 +4,7 @@ use entity::user;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use super::{State, User};
+use super::{User, UserState};
 use crate::{db::Tx, error::InfraError};
 
 /// The role names in a row.
@@ -41,7 +41,7 @@ pub async fn set_roles(tx: &Tx, id: Uuid, roles: &[String]) -> Result<(), InfraE
 ///
 /// # Errors
 /// The database's own.
-pub async fn set_state(tx: &Tx, id: Uuid, state: State) -> Result<(), InfraError> {
+pub async fn set_state(tx: &Tx, id: Uuid, state: UserState) -> Result<(), InfraError> {
     use sea_orm::ActiveEnum as _;
     change(tx, id, user::Column::State, state.to_value().into()).await
 }
@@ -62,7 +62,7 @@ pub async fn set_name(tx: &Tx, id: Uuid, name: Option<&str>) -> Result<(), Infra
 ///
 /// # Errors
 /// The database's own.
-pub async fn introduce(
+pub async fn set_initial_profile(
     tx: &Tx,
     user: &mut User,
     locale: &str,
@@ -93,7 +93,7 @@ async fn change(
         .col_expr(column, Expr::value(value))
         .col_expr(user::Column::UpdatedAt, Expr::value(tx.now.0))
         .filter(user::Column::Id.eq(id))
-        .filter(user::Column::State.ne(State::Deleted))
+        .filter(user::Column::State.ne(UserState::Deleted))
         .exec(tx.conn())
         .await?;
     Ok(())

@@ -55,31 +55,31 @@ impl UpstreamAccount {
 
 /// What became of adding an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Added {
+pub enum LinkResult {
     /// It is this user's now.
     Linked(Identity),
     /// It was this user's already.
-    Own(Identity),
+    AlreadyLinked(Identity),
     /// It is somebody else's; nothing says whose.
-    Taken,
+    LinkedToOther,
 }
 
 /// What became of taking one away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removed {
+pub enum UnlinkResult {
     /// It is disconnected.
-    Done(Identity),
+    Unlinked(Identity),
     /// It is the last way in.
-    LastWay,
+    LastMethod,
     /// It is not theirs, or was disconnected before.
-    Gone,
+    NotLinked,
 }
 
 /// The live link of this account, if there is one.
 ///
 /// # Errors
 /// The database's own.
-pub async fn find(
+pub async fn find_linked(
     conn: &impl ConnectionTrait,
     issuer: &str,
     subject: &str,
@@ -98,7 +98,10 @@ pub async fn find(
 ///
 /// # Errors
 /// The database's own.
-pub async fn of_user(conn: &impl ConnectionTrait, user: Uuid) -> Result<Vec<Identity>, InfraError> {
+pub async fn list_for_user(
+    conn: &impl ConnectionTrait,
+    user: Uuid,
+) -> Result<Vec<Identity>, InfraError> {
     Ok(row::Entity::find()
         .filter(live_of(user))
         .order_by_asc(row::Column::LinkedAt)
@@ -117,7 +120,11 @@ fn live_of(user: Uuid) -> Condition {
 ///
 /// # Errors
 /// The database's own.
-pub async fn add(tx: &Tx, user: Uuid, arrived: &UpstreamAccount) -> Result<Added, InfraError> {
+pub async fn link(
+    tx: &Tx,
+    user: Uuid,
+    arrived: &UpstreamAccount,
+) -> Result<LinkResult, InfraError> {
     let new = Identity {
         id: row_id(tx.now),
         user_id: user,
@@ -135,12 +142,12 @@ pub async fn add(tx: &Tx, user: Uuid, arrived: &UpstreamAccount) -> Result<Added
         .exec_without_returning(tx.conn())
         .await?;
     if inserted == 1 {
-        return Ok(Added::Linked(new));
+        return Ok(LinkResult::Linked(new));
     }
     Ok(
-        match find(tx.conn(), &arrived.issuer, &arrived.subject).await? {
-            Some(there) if there.user_id == user => Added::Own(there),
-            _ => Added::Taken,
+        match find_linked(tx.conn(), &arrived.issuer, &arrived.subject).await? {
+            Some(there) if there.user_id == user => LinkResult::AlreadyLinked(there),
+            _ => LinkResult::LinkedToOther,
         },
     )
 }
@@ -151,7 +158,7 @@ pub async fn add(tx: &Tx, user: Uuid, arrived: &UpstreamAccount) -> Result<Added
 ///
 /// # Errors
 /// The database's own.
-pub async fn used(tx: &Tx, id: Uuid, arrived: &UpstreamAccount) -> Result<bool, InfraError> {
+pub async fn record_use(tx: &Tx, id: Uuid, arrived: &UpstreamAccount) -> Result<bool, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(
             row::Column::Provider,
@@ -172,7 +179,12 @@ pub async fn used(tx: &Tx, id: Uuid, arrived: &UpstreamAccount) -> Result<bool, 
 ///
 /// # Errors
 /// The database's own.
-pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Removed, InfraError> {
+pub async fn unlink(
+    tx: &Tx,
+    user: Uuid,
+    id: Uuid,
+    by_mail: bool,
+) -> Result<UnlinkResult, InfraError> {
     // Locked, so that two who take the last two at once wait for each other.
     let live = row::Entity::find()
         .filter(live_of(user))
@@ -182,16 +194,16 @@ pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Remo
         .await?;
     let others = live.iter().any(|other| other.id != id);
     let Some(mine) = live.into_iter().find(|mine| mine.id == id) else {
-        return Ok(Removed::Gone);
+        return Ok(UnlinkResult::NotLinked);
     };
     if !by_mail && !others {
-        return Ok(Removed::LastWay);
+        return Ok(UnlinkResult::LastMethod);
     }
-    let gone = bury(tx, Condition::all().add(row::Column::Id.eq(id))).await?;
+    let gone = soft_delete(tx, Condition::all().add(row::Column::Id.eq(id))).await?;
     Ok(if gone == 1 {
-        Removed::Done(mine)
+        UnlinkResult::Unlinked(mine)
     } else {
-        Removed::Gone
+        UnlinkResult::NotLinked
     })
 }
 
@@ -199,8 +211,8 @@ pub async fn remove(tx: &Tx, user: Uuid, id: Uuid, by_mail: bool) -> Result<Remo
 ///
 /// # Errors
 /// The database's own.
-pub async fn remove_all(tx: &Tx, user: Uuid) -> Result<u64, InfraError> {
-    bury(tx, live_of(user)).await
+pub async fn unlink_all(tx: &Tx, user: Uuid) -> Result<u64, InfraError> {
+    soft_delete(tx, live_of(user)).await
 }
 
 /// Disconnects the accounts that a user has at a provider, even if they are the last way in: ops do so when the provider
@@ -208,8 +220,8 @@ pub async fn remove_all(tx: &Tx, user: Uuid) -> Result<u64, InfraError> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn remove_of_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u64, InfraError> {
-    bury(tx, live_of(user).add(row::Column::Provider.eq(provider))).await
+pub async fn unlink_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u64, InfraError> {
+    soft_delete(tx, live_of(user).add(row::Column::Provider.eq(provider))).await
 }
 
 /// Who has or had an account at a provider.
@@ -230,7 +242,7 @@ pub async fn users_of_provider(
     Ok(of.into_tuple().all(conn).await?)
 }
 
-async fn bury(tx: &Tx, which: Condition) -> Result<u64, InfraError> {
+async fn soft_delete(tx: &Tx, which: Condition) -> Result<u64, InfraError> {
     let done = row::Entity::update_many()
         .col_expr(row::Column::UnlinkedAt, Expr::value(Some(tx.now.0)))
         .filter(which)

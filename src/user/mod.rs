@@ -21,8 +21,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 pub use address::Address;
-pub use change::{MAX_NAME, introduce, is_role, roles, set_name, set_roles, set_state};
-pub use entity::user::{Model as User, State};
+pub use change::{MAX_NAME, is_role, roles, set_initial_profile, set_name, set_roles, set_state};
+pub use entity::user::{Model as User, UserState};
 pub use identity::{Identity, UpstreamAccount};
 
 use crate::{
@@ -33,17 +33,17 @@ use crate::{
 
 /// How an address was proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProvenBy {
+pub enum VerifiedBy {
     /// By a secret mailed to it.
-    Mail,
+    Email,
     /// By a provider that runs its mailbox.
     Upstream,
 }
 
-impl ProvenBy {
+impl VerifiedBy {
     const fn name(self) -> &'static str {
         match self {
-            Self::Mail => "mail",
+            Self::Email => "mail",
             Self::Upstream => "upstream",
         }
     }
@@ -51,7 +51,7 @@ impl ProvenBy {
 
 /// Whom a proof of an address leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolved {
+pub enum ResolvedUser {
     /// Somebody who had proven this address before.
     Known(User),
     /// A user made just now.
@@ -68,18 +68,18 @@ pub enum Resolved {
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_address(
+pub async fn find_by_address(
     conn: &impl ConnectionTrait,
     address: &Address,
 ) -> Result<Option<User>, InfraError> {
     let row = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
         .filter(user_email::Column::VerifiedAt.is_not_null())
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         .one(conn)
         .await?;
     match row {
-        Some(row) => by_id(conn, row.user_id).await,
+        Some(row) => find_by_id(conn, row.user_id).await,
         None => Ok(None),
     }
 }
@@ -88,7 +88,7 @@ pub async fn by_address(
 ///
 /// # Errors
 /// The database's own.
-pub async fn has_proven(
+pub async fn has_verified(
     conn: &impl ConnectionTrait,
     user: Uuid,
     canonical: &str,
@@ -97,7 +97,7 @@ pub async fn has_proven(
         .filter(user_email::Column::Canonical.eq(canonical))
         .filter(user_email::Column::UserId.eq(user))
         .filter(user_email::Column::VerifiedAt.is_not_null())
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         .one(conn)
         .await?;
     Ok(found.is_some())
@@ -107,7 +107,7 @@ pub async fn has_proven(
 ///
 /// # Errors
 /// The database's own.
-pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>, InfraError> {
+pub async fn find_by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>, InfraError> {
     Ok(user::Entity::find_by_id(id).one(conn).await?)
 }
 
@@ -115,13 +115,13 @@ pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>
 ///
 /// # Errors
 /// The database's own.
-pub async fn address_of(
+pub async fn primary_address(
     conn: &impl ConnectionTrait,
     user: Uuid,
 ) -> Result<Option<user_email::Model>, InfraError> {
     Ok(user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(user))
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         .order_by_asc(user_email::Column::CreatedAt)
         .one(conn)
         .await?)
@@ -132,13 +132,13 @@ pub async fn address_of(
 ///
 /// # Errors
 /// The database's own.
-pub async fn mail_target(
+pub async fn email_target(
     conn: &impl ConnectionTrait,
     canonical: &str,
-) -> Result<Target, InfraError> {
+) -> Result<EmailTarget, InfraError> {
     let row = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(canonical))
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         // A verified row goes before somebody's unverified claim.
         .order_by_desc(user_email::Column::VerifiedAt)
         .all(conn)
@@ -146,17 +146,19 @@ pub async fn mail_target(
         .into_iter()
         .max_by_key(|row| row.verified_at);
     let Some(row) = row else {
-        return Ok(Target::Unknown);
+        return Ok(EmailTarget::Unknown);
     };
-    match by_id(conn, row.user_id).await? {
-        Some(user) if user.state == State::Active => Ok(Target::Known { email: row.email }),
-        _ => Ok(Target::Refused),
+    match find_by_id(conn, row.user_id).await? {
+        Some(user) if user.state == UserState::Active => {
+            Ok(EmailTarget::Known { email: row.email })
+        }
+        _ => Ok(EmailTarget::Refused),
     }
 }
 
 /// What is known of an address that a mail is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum EmailTarget {
     /// An active user has it; mail goes to the stored form.
     Known {
         /// The stored form.
@@ -175,33 +177,33 @@ pub enum Target {
 pub async fn resolve(
     tx: &Tx,
     address: &Address,
-    by: ProvenBy,
+    by: VerifiedBy,
     may_create: bool,
-) -> Result<Resolved, InfraError> {
-    if let Some(user) = by_address(tx.conn(), address).await? {
-        return Ok(if user.state == State::Active {
-            Resolved::Known(user)
+) -> Result<ResolvedUser, InfraError> {
+    if let Some(user) = find_by_address(tx.conn(), address).await? {
+        return Ok(if user.state == UserState::Active {
+            ResolvedUser::Known(user)
         } else {
-            Resolved::Refused
+            ResolvedUser::Refused
         });
     }
     if let Some(user) = reclaim(tx, address, by).await? {
-        return Ok(if user.state == State::Active {
-            Resolved::Reclaimed(user)
+        return Ok(if user.state == UserState::Active {
+            ResolvedUser::Reclaimed(user)
         } else {
-            Resolved::Refused
+            ResolvedUser::Refused
         });
     }
     // Somebody else's proof may have reclaimed it while we waited for the row.
-    if let Some(user) = by_address(tx.conn(), address).await? {
-        return Ok(if user.state == State::Active {
-            Resolved::Known(user)
+    if let Some(user) = find_by_address(tx.conn(), address).await? {
+        return Ok(if user.state == UserState::Active {
+            ResolvedUser::Known(user)
         } else {
-            Resolved::Refused
+            ResolvedUser::Refused
         });
     }
     if !may_create {
-        return Ok(Resolved::Closed);
+        return Ok(ResolvedUser::Closed);
     }
     create(tx, address, by).await
 }
@@ -211,12 +213,12 @@ pub async fn resolve(
 ///
 /// # Errors
 /// The database's own.
-pub async fn admit(tx: &Tx, address: &Address) -> Result<Option<User>, InfraError> {
-    if is_held(tx.conn(), address).await? {
+pub async fn create_verified(tx: &Tx, address: &Address) -> Result<Option<User>, InfraError> {
+    if is_claimed(tx.conn(), address).await? {
         return Ok(None);
     }
-    Ok(match create(tx, address, ProvenBy::Upstream).await? {
-        Resolved::Created(user) => Some(user),
+    Ok(match create(tx, address, VerifiedBy::Upstream).await? {
+        ResolvedUser::Created(user) => Some(user),
         // Another first sign-in with this address was quicker (LK-09).
         _ => None,
     })
@@ -226,10 +228,13 @@ pub async fn admit(tx: &Tx, address: &Address) -> Result<Option<User>, InfraErro
 ///
 /// # Errors
 /// The database's own.
-pub async fn is_held(conn: &impl ConnectionTrait, address: &Address) -> Result<bool, InfraError> {
+pub async fn is_claimed(
+    conn: &impl ConnectionTrait,
+    address: &Address,
+) -> Result<bool, InfraError> {
     let held = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         .one(conn)
         .await?;
     Ok(held.is_some())
@@ -239,21 +244,24 @@ pub async fn is_held(conn: &impl ConnectionTrait, address: &Address) -> Result<b
 ///
 /// # Errors
 /// The database's own.
-pub async fn has_mail(conn: &impl ConnectionTrait, user: Uuid) -> Result<bool, InfraError> {
+pub async fn has_verified_address(
+    conn: &impl ConnectionTrait,
+    user: Uuid,
+) -> Result<bool, InfraError> {
     let proven = user_email::Entity::find()
         .filter(user_email::Column::UserId.eq(user))
         .filter(user_email::Column::VerifiedAt.is_not_null())
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         .one(conn)
         .await?;
     Ok(proven.is_some())
 }
 
 /// An account that was imported with this address and never proven by anybody becomes its owner's (E2).
-async fn reclaim(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Option<User>, InfraError> {
+async fn reclaim(tx: &Tx, address: &Address, by: VerifiedBy) -> Result<Option<User>, InfraError> {
     let claims = user_email::Entity::find()
         .filter(user_email::Column::Canonical.eq(address.canonical()))
-        .filter(user_email::Column::State.eq(user_email::State::Active))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
         .filter(user_email::Column::VerifiedAt.is_null())
         .order_by_asc(user_email::Column::CreatedAt)
         .all(tx.conn())
@@ -270,14 +278,14 @@ async fn reclaim(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Option<User
         }
         if prove(tx, claim.id, by).await? {
             drop_claims(tx, address, claim.id).await?;
-            return by_id(tx.conn(), claim.user_id).await;
+            return find_by_id(tx.conn(), claim.user_id).await;
         }
     }
     Ok(None)
 }
 
 /// One guarded statement: of two first proofs at once, one reclaims.
-async fn prove(tx: &Tx, id: Uuid, by: ProvenBy) -> Result<bool, InfraError> {
+async fn prove(tx: &Tx, id: Uuid, by: VerifiedBy) -> Result<bool, InfraError> {
     let done = user_email::Entity::update_many()
         .col_expr(user_email::Column::VerifiedAt, Expr::value(Some(tx.now.0)))
         .col_expr(user_email::Column::VerifiedBy, Expr::value(Some(by.name())))
@@ -288,11 +296,11 @@ async fn prove(tx: &Tx, id: Uuid, by: ProvenBy) -> Result<bool, InfraError> {
     Ok(done.rows_affected == 1)
 }
 
-async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, InfraError> {
+async fn create(tx: &Tx, address: &Address, by: VerifiedBy) -> Result<ResolvedUser, InfraError> {
     let user = user::Model {
         id: row_id(tx.now),
         public_id: public_id(),
-        state: State::Active,
+        state: UserState::Active,
         auth_epoch: 0,
         roles: String::new(),
         name: None,
@@ -310,7 +318,7 @@ async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, In
         email: Set(address.canonical().to_owned()),
         canonical: Set(address.canonical().to_owned()),
         canon_version: Set(address::VERSION),
-        state: Set(user_email::State::Active),
+        state: Set(user_email::UserEmailState::Active),
         verified_at: Set(Some(tx.now)),
         verified_by: Set(Some(by.name().to_owned())),
         created_at: Set(tx.now),
@@ -322,13 +330,13 @@ async fn create(tx: &Tx, address: &Address, by: ProvenBy) -> Result<Resolved, In
         .await?;
     if inserted == 0 {
         user::Entity::delete_by_id(user.id).exec(tx.conn()).await?;
-        return match by_address(tx.conn(), address).await? {
-            Some(user) if user.state == State::Active => Ok(Resolved::Known(user)),
-            _ => Ok(Resolved::Refused),
+        return match find_by_address(tx.conn(), address).await? {
+            Some(user) if user.state == UserState::Active => Ok(ResolvedUser::Known(user)),
+            _ => Ok(ResolvedUser::Refused),
         };
     }
     drop_claims(tx, address, id).await?;
-    Ok(Resolved::Created(user))
+    Ok(ResolvedUser::Created(user))
 }
 
 /// LK-03: once an address is verified for one user, others' unverified claims on it are gone.
@@ -356,7 +364,7 @@ pub async fn bump_epoch(tx: &Tx, id: Uuid) -> Result<i32, InfraError> {
         .filter(user::Column::Id.eq(id))
         .exec(tx.conn())
         .await?;
-    let user = by_id(tx.conn(), id).await?;
+    let user = find_by_id(tx.conn(), id).await?;
     user.map(|user| user.auth_epoch)
         .ok_or_else(|| InfraError::internal("the user is gone within its unit of work"))
 }
@@ -387,12 +395,12 @@ pub async fn public_ids(
 ///
 /// # Errors
 /// The database's own.
-pub async fn import(tx: &Tx, address: &Address) -> Result<User, InfraError> {
+pub async fn import_unverified(tx: &Tx, address: &Address) -> Result<User, InfraError> {
     let now: Time = tx.now;
     let user = user::Model {
         id: row_id(now),
         public_id: public_id(),
-        state: State::Active,
+        state: UserState::Active,
         auth_epoch: 0,
         roles: String::new(),
         name: None,
@@ -409,7 +417,7 @@ pub async fn import(tx: &Tx, address: &Address) -> Result<User, InfraError> {
         email: Set(address.canonical().to_owned()),
         canonical: Set(address.canonical().to_owned()),
         canon_version: Set(address::VERSION),
-        state: Set(user_email::State::Active),
+        state: Set(user_email::UserEmailState::Active),
         verified_at: Set(None),
         verified_by: Set(Some("import".to_owned())),
         created_at: Set(now),

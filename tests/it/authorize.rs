@@ -321,7 +321,7 @@ async fn switch(test_app: &TestApp, browser: &Browser<'_>, txn: &str) -> String 
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),
-        wants: LinkRequirement::Switch,
+        wants: LinkRequirement::SwitchConsent,
         session: None,
         txn: Some(txn.to_owned()),
         at: test_app.app.clock().now(),
@@ -333,7 +333,7 @@ async fn switch(test_app: &TestApp, browser: &Browser<'_>, txn: &str) -> String 
         .hash();
     format!(
         "/login/identity?link={}",
-        pending_link::park(&test_app.app.tickets, pre, &link)
+        pending_link::store(&test_app.app.tickets, pre, &link)
             .await
             .unwrap()
             .to_text()

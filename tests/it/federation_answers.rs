@@ -142,7 +142,7 @@ async fn r_40_up_user_disabled(test_app: TestApp) {
         .unwrap()
         .unwrap();
     let tx = test_app.tx().await;
-    user::set_state(&tx, person.id, user::State::Disabled)
+    user::set_state(&tx, person.id, user::UserState::Disabled)
         .await
         .unwrap();
     tx.commit().await.unwrap();

@@ -501,7 +501,9 @@ async fn lk_03_a_first_proof_ends_what_was_prepared(test_app: TestApp) {
     let stage = Stage::new(&test_app, json!({})).await;
     let address = entree::user::Address::parse(&stage.email, false).unwrap();
     let tx = test_app.tx().await;
-    entree::user::import(&tx, &address).await.unwrap();
+    entree::user::import_unverified(&tx, &address)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use entity::{magic_link_flow, mail_outbox, session, user, user_email};
 use entree::{
-    login::flow::Holder,
+    login::flow::FlowHolder,
     magic_link::request::{Ask, Asked, request},
     secret::{Plain, row_id},
-    session::Start,
-    user::{Address, ProvenBy, Resolved},
+    session::NewSession,
+    user::{Address, ResolvedUser, VerifiedBy},
     web::caller::Caller,
 };
 use poem::{Request, http::StatusCode};
@@ -45,10 +45,12 @@ async fn live_sessions(test_app: &TestApp, user: uuid::Uuid) -> u64 {
 /// Imports an account that nobody has proven, with a session in it: what somebody may have prepared (E2).
 async fn prepared(test_app: &TestApp, email: &str) -> (user::Model, Plain) {
     let tx = test_app.app.db.begin().await.unwrap();
-    let user = entree::user::import(&tx, &address(email)).await.unwrap();
-    let start = Start {
+    let user = entree::user::import_unverified(&tx, &address(email))
+        .await
+        .unwrap();
+    let start = NewSession {
         user: &user,
-        method: entree::session::Method::Mail,
+        method: entree::session::AuthMethod::Email,
         device: "x",
         remembered: true,
         browser: None,
@@ -74,7 +76,7 @@ async fn add_address(
         email: Set(email.to_owned()),
         canonical: Set(address(email).canonical().to_owned()),
         canon_version: Set(1),
-        state: Set(user_email::State::Active),
+        state: Set(user_email::UserEmailState::Active),
         verified_at: Set(verified.then_some(now)),
         verified_by: Set(verified.then(|| "mail".to_owned())),
         created_at: Set(now),
@@ -101,7 +103,7 @@ async fn e_1_lk_02_asking_makes_nobody(test_app: TestApp) {
         async move {
             let address = address(&format!("e1-{n}@example.com"));
             let ask = Ask {
-                holder: Holder::Browser(Plain::generate().hash()),
+                holder: FlowHolder::Browser(Plain::generate().hash()),
                 address: &address,
                 client_id: None,
                 locale: "en",
@@ -216,7 +218,7 @@ async fn lk_01_only_verified_addresses_resolve_and_each_to_one_user(test_app: Te
     let by = |text: &'static str| {
         let test_app = &test_app;
         async move {
-            entree::user::by_address(test_app.app.db.read(), &address(text))
+            entree::user::find_by_address(test_app.app.db.read(), &address(text))
                 .await
                 .unwrap()
         }
@@ -248,7 +250,7 @@ async fn lk_03_a_proof_clears_the_claims_of_others(test_app: TestApp) {
     let mut claimer = signed_in(&test_app, "lk3-claimer@example.com").await;
     let owner = address("lk3@example.com");
     let claimed =
-        entree::user::by_address(test_app.app.db.read(), &address("lk3-claimer@example.com"))
+        entree::user::find_by_address(test_app.app.db.read(), &address("lk3-claimer@example.com"))
             .await
             .unwrap()
             .unwrap();
@@ -256,7 +258,7 @@ async fn lk_03_a_proof_clears_the_claims_of_others(test_app: TestApp) {
         .await
         .unwrap();
     let mut person = signed_in(&test_app, owner.canonical()).await;
-    let made = entree::user::by_address(test_app.app.db.read(), &owner)
+    let made = entree::user::find_by_address(test_app.app.db.read(), &owner)
         .await
         .unwrap()
         .unwrap();
@@ -286,13 +288,14 @@ async fn lk_03_a_proof_clears_the_claims_of_others(test_app: TestApp) {
     test_app.pass(1);
     let (younger, _) = prepared(&test_app, "lk3-twice@example.com").await;
     signed_in(&test_app, "lk3-twice@example.com").await;
-    let owned = entree::user::by_address(test_app.app.db.read(), &address("lk3-twice@example.com"))
-        .await
-        .unwrap()
-        .unwrap();
+    let owned =
+        entree::user::find_by_address(test_app.app.db.read(), &address("lk3-twice@example.com"))
+            .await
+            .unwrap()
+            .unwrap();
     assert_eq!(owned.id, older.id);
     assert!(
-        entree::user::address_of(test_app.app.db.read(), younger.id)
+        entree::user::primary_address(test_app.app.db.read(), younger.id)
             .await
             .unwrap()
             .is_none()
@@ -322,7 +325,7 @@ async fn lk_09_many_first_proofs_at_once_make_one_user(test_app: TestApp) {
             round + 1,
             "one user for one address"
         );
-        let owner = entree::user::by_address(test_app.app.db.read(), &address(&email))
+        let owner = entree::user::find_by_address(test_app.app.db.read(), &address(&email))
             .await
             .unwrap()
             .unwrap();
@@ -364,7 +367,7 @@ async fn lk_09_the_loser_of_two_first_proofs_gets_the_winners_user() {
         test_app.app.db.begin().await.unwrap(),
         test_app.app.db.begin().await.unwrap(),
     );
-    let Resolved::Created(first) = entree::user::resolve(&one, &who, ProvenBy::Mail, true)
+    let ResolvedUser::Created(first) = entree::user::resolve(&one, &who, VerifiedBy::Email, true)
         .await
         .unwrap()
     else {
@@ -372,13 +375,13 @@ async fn lk_09_the_loser_of_two_first_proofs_gets_the_winners_user() {
     };
     // The second waits for the first at the unique index, and finds its user there.
     let (second, _) = tokio::join!(
-        entree::user::resolve(&two, &who, ProvenBy::Mail, true),
+        entree::user::resolve(&two, &who, VerifiedBy::Email, true),
         async {
             tokio::task::yield_now().await;
             one.commit().await.unwrap();
         }
     );
-    assert_eq!(second.unwrap(), Resolved::Known(first));
+    assert_eq!(second.unwrap(), ResolvedUser::Known(first));
     two.commit().await.unwrap();
     assert_eq!(users(&test_app).await, 1);
 }
@@ -569,7 +572,7 @@ async fn e_2_the_letter_about_it_waits_a_day_at_most() {
 async fn e_2_an_account_that_ops_made_and_nobody_used_sends_no_letter_about_it() {
     let test_app = TestApp::embedded().await;
     let tx = test_app.tx().await;
-    entree::user::import(&tx, &address("e2-fresh@example.com"))
+    entree::user::import_unverified(&tx, &address("e2-fresh@example.com"))
         .await
         .unwrap();
     tx.commit().await.unwrap();

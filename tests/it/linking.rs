@@ -15,7 +15,7 @@ use entree::{
         pending_link::PendingLink,
     },
     secret::Plain,
-    session::{self, Method},
+    session::{self, AuthMethod},
     user::{self, Address, UpstreamAccount, identity},
     web::caller::Caller,
 };
@@ -76,7 +76,7 @@ fn came(subject: &str, email: &str, authoritative: bool) -> UpstreamLogin {
 }
 
 async fn user_of(test_app: &TestApp, email: &str) -> user::User {
-    user::by_address(
+    user::find_by_address(
         test_app.app.db.read(),
         &Address::parse(email, false).unwrap(),
     )
@@ -89,12 +89,12 @@ async fn user_of(test_app: &TestApp, email: &str) -> user::User {
 pub(crate) async fn connected(test_app: &TestApp, email: &str, subject: &str) -> Uuid {
     let user = user_of(test_app, email).await;
     let tx = test_app.tx().await;
-    let added = identity::add(&tx, user.id, &arrived(subject, Some(email)))
+    let added = identity::link(&tx, user.id, &arrived(subject, Some(email)))
         .await
         .unwrap();
     tx.commit().await.unwrap();
     match added {
-        identity::Added::Linked(link) => link.id,
+        identity::LinkResult::Linked(link) => link.id,
         other => panic!("{other:?}"),
     }
 }
@@ -105,7 +105,7 @@ pub(crate) async fn by_provider(test_app: &TestApp, browser: &mut Browser<'_>, l
         .unwrap()
         .hash();
     let config = test_app.app.config.get();
-    let found = session::current(
+    let found = session::find_by_cookie(
         test_app.app.db.read(),
         &cookie,
         test_app.app.clock().now(),
@@ -113,7 +113,7 @@ pub(crate) async fn by_provider(test_app: &TestApp, browser: &mut Browser<'_>, l
     )
     .await;
     let tx = test_app.tx().await;
-    let method = Method::Upstream {
+    let method = AuthMethod::Upstream {
         identity: link,
         amr: "",
     };
@@ -132,7 +132,7 @@ pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &s
     let cookie = |name: &str| Plain::parse(&browser.cookies[name]).unwrap().hash();
     let config = test_app.app.config.get();
     let now = test_app.app.clock().now();
-    let current = session::current(
+    let current = session::find_by_cookie(
         test_app.app.db.read(),
         &cookie("__Host-Http-sid"),
         now,
@@ -144,14 +144,14 @@ pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &s
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),
-        wants: LinkRequirement::Yes,
+        wants: LinkRequirement::LinkConsent,
         session: Some(current.unwrap().unwrap().session.id),
         txn: None,
         at: now,
         came_at: None,
         origin: None,
     };
-    let handle = pending_link::park(&test_app.app.tickets, cookie("__Host-Http-pre"), &link)
+    let handle = pending_link::store(&test_app.app.tickets, cookie("__Host-Http-pre"), &link)
         .await
         .unwrap();
     format!("/login/identity?link={}", handle.to_text())
@@ -172,7 +172,7 @@ async fn comes(test_app: &TestApp, came: &UpstreamLogin) -> LinkOutcome {
 }
 
 fn waits_for_proof(settled: &LinkOutcome) -> bool {
-    matches!(settled, LinkOutcome::Waits(LinkRequirement::Proof))
+    matches!(settled, LinkOutcome::Waits(LinkRequirement::VerifiedEmail))
 }
 
 fn refused(settled: &LinkOutcome) -> Option<RefusalCode> {
@@ -259,18 +259,31 @@ async fn lk_07_the_last_way_in_stays(test_app: TestApp) {
     let user = user_of(&test_app, email).await;
     let remove = async |id: Uuid, by_mail: bool| {
         let tx = test_app.tx().await;
-        let removed = identity::remove(&tx, user.id, id, by_mail).await.unwrap();
+        let removed = identity::unlink(&tx, user.id, id, by_mail).await.unwrap();
         tx.commit().await.unwrap();
         removed
     };
     assert!(
-        matches!(remove(first, false).await, identity::Removed::Done(_)),
+        matches!(
+            remove(first, false).await,
+            identity::UnlinkResult::Unlinked(_)
+        ),
         "another is left"
     );
-    assert_eq!(remove(first, false).await, identity::Removed::Gone, "once");
-    assert_eq!(remove(second, false).await, identity::Removed::LastWay);
+    assert_eq!(
+        remove(first, false).await,
+        identity::UnlinkResult::NotLinked,
+        "once"
+    );
+    assert_eq!(
+        remove(second, false).await,
+        identity::UnlinkResult::LastMethod
+    );
     assert!(
-        matches!(remove(second, true).await, identity::Removed::Done(_)),
+        matches!(
+            remove(second, true).await,
+            identity::UnlinkResult::Unlinked(_)
+        ),
         "mail is a way in"
     );
     // Two at once take one of two, where mail is none.
@@ -281,11 +294,11 @@ async fn lk_07_the_last_way_in_stays(test_app: TestApp) {
     let (a, b) = tokio::join!(remove(one, false), remove(two, false));
     let last = [&a, &b]
         .into_iter()
-        .filter(|removed| **removed == identity::Removed::LastWay)
+        .filter(|removed| **removed == identity::UnlinkResult::LastMethod)
         .count();
     assert_eq!(last, 1, "{a:?} {b:?}");
     assert!(
-        user::has_mail(test_app.app.db.read(), user.id)
+        user::has_verified_address(test_app.app.db.read(), user.id)
             .await
             .unwrap()
     );
@@ -442,14 +455,14 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: T
     let id = connected(&test_app, email, "race").await;
     let user = user_of(&test_app, email).await;
     let arrived = arrived("race", Some(email));
-    let link = identity::find(test_app.app.db.read(), &arrived.issuer, &arrived.subject)
+    let link = identity::find_linked(test_app.app.db.read(), &arrived.issuer, &arrived.subject)
         .await
         .unwrap()
         .unwrap();
     let tx = test_app.tx().await;
     assert!(matches!(
-        identity::remove(&tx, user.id, id, true).await.unwrap(),
-        identity::Removed::Done(_)
+        identity::unlink(&tx, user.id, id, true).await.unwrap(),
+        identity::UnlinkResult::Unlinked(_)
     ));
     tx.commit().await.unwrap();
     let before = Sessions::find()
@@ -618,7 +631,7 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
     // H: one generic refusal.
     let user = user_of(&test_app, "a@example.test").await;
     let tx = test_app.tx().await;
-    user::set_state(&tx, user.id, user::State::Disabled)
+    user::set_state(&tx, user.id, user::UserState::Disabled)
         .await
         .unwrap();
     tx.commit().await.unwrap();

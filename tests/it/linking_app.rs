@@ -79,7 +79,7 @@ async fn comes_back(
     let request = browser
         .request(Method::GET, "/upstream/office/callback")
         .finish();
-    let context = RequestContext::of(&test_app.app, &request, "")
+    let context = RequestContext::load(&test_app.app, &request, "")
         .await
         .unwrap();
     page(
@@ -388,7 +388,7 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(test_app: Test
     let request = browser
         .request(Method::GET, "/upstream/office/callback")
         .finish();
-    let context = RequestContext::of(&test_app.app, &request, "")
+    let context = RequestContext::load(&test_app.app, &request, "")
         .await
         .unwrap();
     let at = Where {
@@ -578,7 +578,7 @@ async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(test_app: TestApp)
         .unwrap()
         .unwrap();
     let tx = test_app.tx().await;
-    entree::user::set_state(&tx, user.id, entree::user::State::Disabled)
+    entree::user::set_state(&tx, user.id, entree::user::UserState::Disabled)
         .await
         .unwrap();
     tx.commit().await.unwrap();

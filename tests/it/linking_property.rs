@@ -15,11 +15,11 @@ use entree::{
     federation::linking::settle::{LinkOutcome, UpstreamLogin, Where, settle},
     login::{
         finish::{BrowserState, Finished, Of, Proof, connect, finish},
-        first_party::{Issue, IssueTokens as _},
+        first_party::{Issuance, IssueTokens as _},
         pending_link::LinkRequirement,
     },
     oauth::issue::Issuer,
-    session::{Current, Method, Session, Start},
+    session::{AuthMethod, CurrentSession, NewSession, Session},
     user::{self, Address, UpstreamAccount, User, identity},
     web::caller::Caller,
 };
@@ -50,7 +50,7 @@ enum Hand {
 struct Holdings {
     sessions: BTreeSet<Uuid>,
     /// The session that its browser shows.
-    current: Option<Current>,
+    current: Option<CurrentSession>,
     /// An account that waits for a proof in its browser.
     pending: Option<UpstreamAccount>,
 }
@@ -89,7 +89,7 @@ impl World {
             .find(|client| client.client_id == "web")
             .unwrap();
         let tx = self.test_app.tx().await;
-        let issue = Issue {
+        let issue = Issuance {
             client,
             session: &session,
             user: &user,
@@ -105,15 +105,15 @@ impl World {
         tx.commit().await.unwrap();
         let held = self.of(hand);
         held.sessions.insert(session.id);
-        held.current = Some(Current { session, user });
+        held.current = Some(CurrentSession { session, user });
     }
 
     /// The current session, if it is still one.
-    async fn current(&mut self, hand: Hand) -> Option<Current> {
+    async fn current(&mut self, hand: Hand) -> Option<CurrentSession> {
         let id = self.of(hand).current.as_ref()?.session.id;
         let config = self.test_app.app.config.get();
         let now = self.test_app.app.clock().now();
-        entree::session::by_id(self.test_app.app.db.read(), id, now, &config.session)
+        entree::session::find_live(self.test_app.app.db.read(), id, now, &config.session)
             .await
             .unwrap()
     }
@@ -185,10 +185,10 @@ impl World {
         };
         match settle(&self.test_app.app, &came, at).await.unwrap() {
             LinkOutcome::SignedIn(done) => self.browser_state(hand, done.session, done.user).await,
-            LinkOutcome::Waits(LinkRequirement::Proof) => {
+            LinkOutcome::Waits(LinkRequirement::VerifiedEmail) => {
                 self.of(hand).pending = Some(came.arrived)
             }
-            LinkOutcome::Waits(LinkRequirement::Yes) => {
+            LinkOutcome::Waits(LinkRequirement::LinkConsent) => {
                 let Some(current) = current else { return };
                 let tx = self.test_app.tx().await;
                 connect(&tx, &current.user, &came.arrived, &caller)
@@ -196,7 +196,7 @@ impl World {
                     .unwrap();
                 tx.commit().await.unwrap();
             }
-            LinkOutcome::Waits(LinkRequirement::Switch)
+            LinkOutcome::Waits(LinkRequirement::SwitchConsent)
             | LinkOutcome::Own
             | LinkOutcome::Refused(_) => {}
         }
@@ -207,15 +207,15 @@ impl World {
         let Some(current) = self.current(hand).await else {
             return;
         };
-        let links = identity::of_user(self.test_app.app.db.read(), current.user.id)
+        let links = identity::list_for_user(self.test_app.app.db.read(), current.user.id)
             .await
             .unwrap();
         let Some(link) = links.first() else { return };
         let tx = self.test_app.tx().await;
-        identity::remove(&tx, current.user.id, link.id, true)
+        identity::unlink(&tx, current.user.id, link.id, true)
             .await
             .unwrap();
-        entree::session::end_of_identity(&tx, link.id)
+        entree::session::end_from_identity(&tx, link.id)
             .await
             .unwrap();
         tx.commit().await.unwrap();
@@ -224,7 +224,7 @@ impl World {
     /// An account is imported with the victim's address, and the attacker has got into it before anybody proved it.
     async fn prepares(&mut self) {
         let address = Address::parse(VICTIM, false).unwrap();
-        if user::is_held(self.test_app.app.db.read(), &address)
+        if user::is_claimed(self.test_app.app.db.read(), &address)
             .await
             .unwrap()
         {
@@ -233,13 +233,13 @@ impl World {
         let number = self.roll(3);
         let config = self.test_app.app.config.get();
         let tx = self.test_app.tx().await;
-        let user = user::import(&tx, &address).await.unwrap();
-        identity::add(&tx, user.id, &arrived(&format!("Attacker {number}"), None))
+        let user = user::import_unverified(&tx, &address).await.unwrap();
+        identity::link(&tx, user.id, &arrived(&format!("Attacker {number}"), None))
             .await
             .unwrap();
-        let start = Start {
+        let start = NewSession {
             user: &user,
-            method: Method::Mail,
+            method: AuthMethod::Email,
             device: "",
             remembered: false,
             browser: None,
@@ -272,7 +272,7 @@ impl World {
     /// What must hold after every step.
     async fn check(&self) {
         let db = self.test_app.app.db.read();
-        let Some(victim) = user::by_address(db, &Address::parse(VICTIM, false).unwrap())
+        let Some(victim) = user::find_by_address(db, &Address::parse(VICTIM, false).unwrap())
             .await
             .unwrap()
         else {
@@ -283,7 +283,7 @@ impl World {
             self.test_app.app.clock().now(),
         );
         for id in &self.attacker.sessions {
-            let live = entree::session::by_id(db, *id, now, &config.session)
+            let live = entree::session::find_live(db, *id, now, &config.session)
                 .await
                 .unwrap();
             assert!(
@@ -292,7 +292,7 @@ impl World {
                 self.log
             );
         }
-        let links = identity::of_user(db, victim.id).await.unwrap();
+        let links = identity::list_for_user(db, victim.id).await.unwrap();
         let foreign = links
             .iter()
             .find(|link| link.subject.starts_with("Attacker"));
@@ -336,7 +336,7 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
         }
         let db = world.test_app.app.db.read();
         proven += usize::from(
-            user::by_address(db, &Address::parse(VICTIM, false).unwrap())
+            user::find_by_address(db, &Address::parse(VICTIM, false).unwrap())
                 .await
                 .unwrap()
                 .is_some(),

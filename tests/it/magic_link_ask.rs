@@ -6,7 +6,7 @@ use entity::{mail_outbox, user};
 use entree::{
     config::Client,
     secret::Text,
-    user::{Address, by_address},
+    user::{Address, find_by_address},
 };
 use futures_util::future::join_all;
 use poem::http::{Method, StatusCode, header};
@@ -53,7 +53,7 @@ async fn make_arms(test_app: &TestApp) {
         test_app.browser().sign_in(known).await;
     }
     let tx = test_app.tx().await;
-    let locked = by_address(tx.conn(), &Address::from_column(ARMS[2]))
+    let locked = find_by_address(tx.conn(), &Address::from_column(ARMS[2]))
         .await
         .unwrap()
         .unwrap();

@@ -19,7 +19,7 @@ on_both!(
 );
 
 /// The state of a flow as its row says it.
-async fn state(test_app: &TestApp, flow: uuid::Uuid) -> magic_link_flow::State {
+async fn state(test_app: &TestApp, flow: uuid::Uuid) -> magic_link_flow::FlowState {
     magic_link_flow::Entity::find_by_id(flow)
         .one(test_app.app.db.read())
         .await
@@ -152,7 +152,7 @@ async fn c_2_consuming_needs_post_cookie_origin_and_form_token(test_app: TestApp
         assert!(!browser.is_signed_in(), "{what}: {}", answer.summary());
         assert_eq!(
             state(&test_app, flow).await,
-            magic_link_flow::State::Open,
+            magic_link_flow::FlowState::Open,
             "{what}"
         );
     }
@@ -349,7 +349,7 @@ async fn c_7_signed_in_as_somebody_else_asks_first(test_app: TestApp) {
         assert_eq!(asked.status, StatusCode::CONFLICT, "{}", asked.summary());
         assert_eq!(
             state(&test_app, flow).await,
-            magic_link_flow::State::Open,
+            magic_link_flow::FlowState::Open,
             "nothing is consumed"
         );
         assert_eq!(person.cookies["__Host-Http-sid"], sid);

@@ -5,7 +5,7 @@ use entree::{
     clock::Time,
     login::{
         finish::BrowserState,
-        flow::{self, Holder, Open},
+        flow::{self, FlowHolder, NewFlow},
     },
     magic_link::{
         code,
@@ -72,7 +72,7 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(test_app: TestApp) {
     assert!(!nobody.is_signed_in());
     // And the rule itself, behind the form's token.
     let tx = test_app.tx().await;
-    let stranger = Holder::Browser(Plain::generate().hash());
+    let stranger = FlowHolder::Browser(Plain::generate().hash());
     let config = test_app.app.config.get();
     let caller = caller();
     let attempt = attempt(&test_app, &config, stranger, &caller);
@@ -102,7 +102,7 @@ fn caller() -> Caller {
 fn attempt<'a>(
     test_app: &'a TestApp,
     config: &'a entree::config::Config,
-    holder: Holder,
+    holder: FlowHolder,
     caller: &'a Caller,
 ) -> Attempt<'a> {
     let macs = &test_app.app.macs;
@@ -218,8 +218,8 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: Tes
     };
     for n in 0..flows {
         tx.now = began + Duration::from_millis(n * 86_400_000 / flows);
-        let holder = Holder::Browser(Plain::generate().hash());
-        let open = Open {
+        let holder = FlowHolder::Browser(Plain::generate().hash());
+        let open = NewFlow {
             holder: &holder,
             client_id: None,
             canonical: "victim@example.com",

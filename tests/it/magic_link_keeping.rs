@@ -5,7 +5,7 @@ use entree::{
     config::Budget,
     db::{Db, Tx},
     jobs::{self, Swept},
-    login::flow::{self, Holder, Open},
+    login::flow::{self, FlowHolder, NewFlow},
     magic_link::token,
     secret::{Hash, Plain, Text},
     ticket::{Counter, Kind, Policy, Tickets},
@@ -34,8 +34,8 @@ on_both!(
 async fn fill(test_app: &TestApp, tx: &Tx, count: usize) {
     let config = test_app.app.config.get();
     for _ in 0..count {
-        let holder = Holder::Browser(Plain::generate().hash());
-        let open = Open {
+        let holder = FlowHolder::Browser(Plain::generate().hash());
+        let open = NewFlow {
             holder: &holder,
             client_id: None,
             canonical: "h1@example.com",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use entity::{audit_event, magic_link_flow, session};
 use entree::{
     db::Db,
-    login::flow::{self, Holder, Open, State},
+    login::flow::{self, FlowHolder, FlowState, NewFlow},
     secret::{Hash, Plain},
 };
 use futures_util::future::{BoxFuture, join_all};
@@ -83,8 +83,8 @@ async fn rounds_without_one_winner(test_app: &TestApp, claim: Claim) -> Vec<usiz
     let mut findings = Vec::new();
     for _ in 0..ROUNDS {
         let tx = test_app.tx().await;
-        let holder = Holder::Browser(Plain::generate().hash());
-        let open = Open {
+        let holder = FlowHolder::Browser(Plain::generate().hash());
+        let open = NewFlow {
             holder: &holder,
             client_id: None,
             canonical: "race@example.com",
@@ -138,8 +138,8 @@ async fn b_6_of_64_claims_at_once_one_wins(test_app: TestApp) {
 async fn b_6_the_checker_finds_a_claim_that_reads_before_it_writes(test_app: TestApp) {
     let wrong: Claim = |db, id| {
         Box::pin(async move {
-            let flow = flow::by_id(db.read(), id).await.unwrap().unwrap();
-            if flow.state != State::Open {
+            let flow = flow::find(db.read(), id).await.unwrap().unwrap();
+            if flow.state != FlowState::Open {
                 return false;
             }
             let tx = db.begin().await.unwrap();

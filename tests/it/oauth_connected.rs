@@ -271,7 +271,7 @@ async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(test_app: Test
     );
     let address = Address::parse(EMAIL, false).unwrap();
     assert!(
-        user::by_address(test_app.app.db.read(), &address)
+        user::find_by_address(test_app.app.db.read(), &address)
             .await
             .unwrap()
             .is_some()

@@ -1,6 +1,6 @@
 //! Who is asked to prove who they are, and what tokens say of it (PM).
 
-use entree::{oauth::claims::ACCESS_TYP, session::Method};
+use entree::{oauth::claims::ACCESS_TYP, session::AuthMethod};
 use serde_json::Value;
 
 use crate::{
@@ -130,8 +130,8 @@ async fn pm_5_e_8_auth_time_is_that_of_the_proof() {
             (before..=proven).contains(&at),
             "not when it was mailed and not when tokens were made: {at}"
         );
-        assert_eq!(claims["acr"], Method::Mail.acr());
-        assert_eq!(claims["amr"], serde_json::json!([Method::Mail.amr()]));
+        assert_eq!(claims["acr"], AuthMethod::Email.acr());
+        assert_eq!(claims["amr"], serde_json::json!([AuthMethod::Email.amr()]));
         assert!(claims["iat"].as_i64().unwrap() >= proven + 200);
     }
 }

@@ -209,7 +209,7 @@ async fn tk_14_a_session_that_ended_meanwhile_gives_nothing(test_app: TestApp) {
         let attempt = Attempt::new();
         let fields = attempt.exchange(&attempt.code(&mut browser).await);
         let address = entree::user::Address::parse(&email, false).unwrap();
-        let owner = entree::user::by_address(test_app.app.db.read(), &address)
+        let owner = entree::user::find_by_address(test_app.app.db.read(), &address)
             .await
             .unwrap()
             .unwrap();

@@ -3,7 +3,7 @@
 use entity::{session, user};
 use entree::{
     secret::Plain,
-    session::{Method, Start},
+    session::{AuthMethod, NewSession},
     web::csrf,
 };
 use poem::{
@@ -228,9 +228,9 @@ async fn bs_05_at_most_fifty_sessions_the_oldest_ends(test_app: TestApp) {
         assert_eq!(browser.account().await.is_some(), n < 50, "{n}");
         test_app.pass(1);
         let tx = test_app.app.db.begin().await.unwrap();
-        let start = Start {
+        let start = NewSession {
             user: &owner,
-            method: Method::Mail,
+            method: AuthMethod::Email,
             device: "x",
             remembered: true,
             browser: None,
@@ -243,7 +243,7 @@ async fn bs_05_at_most_fifty_sessions_the_oldest_ends(test_app: TestApp) {
         "the fifty-first ends the oldest"
     );
     let now = test_app.app.clock().now();
-    let live = entree::session::list(test_app.app.db.read(), &owner, now, &limits)
+    let live = entree::session::list_live(test_app.app.db.read(), &owner, now, &limits)
         .await
         .unwrap();
     assert_eq!(live.len(), 50);

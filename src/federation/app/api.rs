@@ -26,7 +26,7 @@ use crate::{
     limit,
     login::{
         finish::BrowserState,
-        first_party::{self, Issue, Issued, Issuer, Tokens},
+        first_party::{self, Issuance, IssuedTokens, TokenIssuer, Tokens},
         provider::find,
     },
     pkce::{challenge_of, is_challenge, is_verifier},
@@ -180,7 +180,7 @@ impl UpstreamApi {
         provider: Path<String>,
         body: Json<NewUpstreamLogin>,
     ) -> Result<StartAnswer, Otherwise<BODY>> {
-        first_party::speaks(&app, request, &body.0.client_id);
+        first_party::allow_origins_of(&app, request, &body.0.client_id);
         Ok(begin(&app, &providers, &provider.0, &body.0, &Caller::of(request)).await?)
     }
 
@@ -195,7 +195,7 @@ impl UpstreamApi {
     async fn callback(
         &self,
         app: Data<&App>,
-        tokens: Data<&Issuer>,
+        tokens: Data<&TokenIssuer>,
         request: &Request,
         /// The provider's name in our configuration.
         #[oai(validator(max_length = 64))]
@@ -279,7 +279,7 @@ fn for_app(
     id: &str,
     new: &NewUpstreamLogin,
 ) -> Result<ForApp, (&'static str, &'static str)> {
-    let Some(client) = first_party::find(config, &new.client_id) else {
+    let Some(client) = first_party::find_app(config, &new.client_id) else {
         return Err((
             "invalid_client",
             "The client is unknown, or no first-party app without a secret.",
@@ -358,7 +358,7 @@ fn start_refused(code: RefusalCode) -> StartAnswer {
 /// What redeeming a code needs.
 struct Finish<'a> {
     app: &'a App,
-    tokens: &'a Issuer,
+    tokens: &'a TokenIssuer,
     id: &'a str,
     body: &'a UpstreamCallback,
     request: &'a Request,
@@ -367,7 +367,7 @@ struct Finish<'a> {
 
 impl Finish<'_> {
     /// The tokens, or why not: for the trail alone.
-    async fn run(&self) -> Result<Result<Issued, FederationError>, InfraError> {
+    async fn run(&self) -> Result<Result<IssuedTokens, FederationError>, InfraError> {
         // switched off since the start.
         if find(&self.app.config.get(), self.id).is_none() {
             return Ok(Err(RefusalCode::ProviderDisabled.into()));
@@ -383,9 +383,9 @@ impl Finish<'_> {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
-        first_party::speaks(self.app, self.request, &found.for_app.client_id);
+        first_party::allow_origins_of(self.app, self.request, &found.for_app.client_id);
         let config = self.app.config.get();
-        let Some(client) = first_party::find(&config, &found.for_app.client_id) else {
+        let Some(client) = first_party::find_app(&config, &found.for_app.client_id) else {
             return Ok(Err(FederationError::new(
                 RefusalCode::AppCode,
                 "its client is no app any more",
@@ -419,7 +419,7 @@ impl Finish<'_> {
         let config = self.app.config.get();
         match &found.who {
             Who::Session(id) => {
-                let current = session::by_id(tx.conn(), *id, tx.now, &config.session).await?;
+                let current = session::find_live(tx.conn(), *id, tx.now, &config.session).await?;
                 let Some(current) = current else {
                     return Ok(Err(FederationError::new(
                         RefusalCode::AppCode,
@@ -453,13 +453,13 @@ impl Finish<'_> {
         client: &Client,
         session: &Session,
         user: &User,
-    ) -> Result<Issued, InfraError> {
+    ) -> Result<IssuedTokens, InfraError> {
         let (scope, nonce) = (self.body.scope.as_str(), self.body.nonce.as_deref());
         let issued = self
             .tokens
             .issue(
                 tx,
-                Issue {
+                Issuance {
                     client,
                     session,
                     user,

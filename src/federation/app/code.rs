@@ -30,9 +30,9 @@ use crate::{
         context::see_other,
         finish::BrowserState,
         first_party,
-        page::Continue,
+        page::ContinuePage,
         page_error,
-        pending::{self, Pending, Room},
+        pending::{self, PendingRequest, ResumedBy},
     },
     secret::{Hash, Plain},
     ticket::{Claim, Kind, Tickets},
@@ -153,10 +153,10 @@ async fn prove_first(
     context: &RequestContext,
     for_app: &ForApp,
 ) -> Result<Response, PageError> {
-    let Some(client) = first_party::find(&context.config, &for_app.client_id) else {
-        return Err(PageError::Request("client_id"));
+    let Some(client) = first_party::find_app(&context.config, &for_app.client_id) else {
+        return Err(PageError::InvalidClientRequest("client_id"));
     };
-    let pending = Pending {
+    let pending = PendingRequest {
         client_id: client.client_id.clone(),
         client_name: client.name.clone(),
         fresh: false,
@@ -164,35 +164,35 @@ async fn prove_first(
         login_hint: String::new(),
         ui_locales: String::new(),
         request: serde_json::to_string(for_app).map_err(InfraError::internal)?,
-        room: Room::Upstream,
+        resumed_by: ResumedBy::Upstream,
         origin: None,
     };
-    let handle = pending::park(
+    let handle = pending::store(
         &app.tickets,
         context.pre.hash(),
         context.session_id(),
         &pending,
     )
     .await?;
-    Ok(context.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
+    Ok(context.with_pre_login_cookie(see_other(&format!("/login?txn={}", handle.to_text()))))
 }
 
 /// `GET /login/app`: the address is proven; on to the app, once.
 #[handler]
 pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::Expired)?;
-        let session = context.session_id().ok_or(PageError::Expired)?;
-        let taken = pending::take(&app.tickets, &handle, context.requester())
+        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::SignInExpired)?;
+        let session = context.session_id().ok_or(PageError::SignInExpired)?;
+        let taken = pending::claim(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(PageError::Expired)?;
-        if taken.room != Room::Upstream {
-            return Err(PageError::Expired);
+            .ok_or(PageError::SignInExpired)?;
+        if taken.resumed_by != ResumedBy::Upstream {
+            return Err(PageError::SignInExpired);
         }
         let for_app: ForApp =
-            serde_json::from_str(&taken.request).map_err(|_| PageError::Expired)?;
+            serde_json::from_str(&taken.request).map_err(|_| PageError::SignInExpired)?;
         send(app, &context, &for_app, Who::Session(session)).await
     })
     .await
@@ -208,7 +208,8 @@ async fn send(
     who: Who,
 ) -> Result<Response, PageError> {
     // The configuration may have changed since the start.
-    let redirect = redirect(context, for_app).ok_or(PageError::Request("redirect_uri"))?;
+    let redirect =
+        redirect(context, for_app).ok_or(PageError::InvalidClientRequest("redirect_uri"))?;
     let code = Plain::generate();
     let value = serde_json::to_vec(&Redeemable {
         for_app: for_app.clone(),
@@ -226,14 +227,14 @@ async fn send(
     let href = with(&redirect, for_app, &app.public_url, &[("code", &code)]);
     if redirect.as_str().starts_with("https://") {
         return Ok(show(
-            &Continue {
+            &ContinuePage {
                 localizer: &context.localizer,
                 href: &href,
             },
             context.site,
         ));
     }
-    let client = first_party::find(&context.config, &for_app.client_id)
+    let client = first_party::find_app(&context.config, &for_app.client_id)
         .map_or("", |client| client.name.as_str());
     Ok(show(
         &ToApp {
@@ -246,7 +247,7 @@ async fn send(
 }
 
 fn redirect(context: &RequestContext, for_app: &ForApp) -> Option<VerifiedRedirect> {
-    let client = first_party::find(&context.config, &for_app.client_id)?;
+    let client = first_party::find_app(&context.config, &for_app.client_id)?;
     VerifiedRedirect::check(client, &for_app.redirect_uri)
 }
 

@@ -151,8 +151,8 @@ pub async fn callback(
     Path(id): Path<String>,
     request: &Request,
 ) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let given =
             check_method(providers, &id, request.method(), false).and_then(|()| in_query(request));
         match given {
@@ -215,14 +215,14 @@ pub async fn posted(
     request: &Request,
     body: Body,
 ) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         let context = RequestContext::without_cookies(app, request);
         let given = match in_form(app, providers, &id, request, body).await {
             Ok(given) => given,
             Err(refused) => return outright(app, &context, &id, &refused, "GET").await,
         };
         if let Some(wait) = over(app, &context, &given.state).await {
-            return Err(PageError::Busy(wait));
+            return Err(PageError::TooManyRequests(wait));
         }
         match put_by(app, &given).await {
             Ok(handle) => Ok(see_other(&format!(
@@ -289,8 +289,8 @@ pub async fn resume(
     Path(id): Path<String>,
     request: &Request,
 ) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let given = match check_method(providers, &id, &Method::POST, true) {
             Ok(()) => put_by_before(app, request).await,
             Err(refused) => Err(refused),

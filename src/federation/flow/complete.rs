@@ -14,10 +14,10 @@ use crate::{
         PageError, RequestContext,
         context::see_other,
         finish::SignedIn,
-        page::Continue,
-        pending::Pending,
-        pending_link::{self, ASK_PATH, LinkRequirement, PendingLink},
-        sign_in::pending_of,
+        page::ContinuePage,
+        pending::PendingRequest,
+        pending_link::{self, CONFIRM_PATH, LinkRequirement, PendingLink},
+        sign_in::require_pending,
     },
     secret::Plain,
     web::page::show,
@@ -85,15 +85,15 @@ pub async fn wait(
     context: &RequestContext,
     link: &PendingLink,
 ) -> Result<Response, PageError> {
-    let handle = pending_link::park(&app.tickets, context.pre.hash(), link).await?;
+    let handle = pending_link::store(&app.tickets, context.pre.hash(), link).await?;
     let path = match (link.wants, &link.txn) {
-        (LinkRequirement::Switch | LinkRequirement::Yes, _) => ask_path(&handle),
-        (LinkRequirement::Proof, Some(txn)) => {
+        (LinkRequirement::SwitchConsent | LinkRequirement::LinkConsent, _) => ask_path(&handle),
+        (LinkRequirement::VerifiedEmail, Some(txn)) => {
             format!("/login?txn={txn}&link={}", handle.to_text())
         }
-        (LinkRequirement::Proof, None) => format!("/login?link={}", handle.to_text()),
+        (LinkRequirement::VerifiedEmail, None) => format!("/login?link={}", handle.to_text()),
     };
-    Ok(context.answer(see_other(&path)))
+    Ok(context.with_pre_login_cookie(see_other(&path)))
 }
 
 /// The cookies of a sign-in, and on to the client's request or the account. A client's request goes on by a page: the
@@ -107,7 +107,7 @@ pub async fn signed_in(
     done: &SignedIn,
     txn: Option<&str>,
 ) -> Result<Response, PageError> {
-    Ok(context.answer_signed_in(go_on(app, context, txn).await?, done))
+    Ok(context.with_sign_in_cookies(go_on(app, context, txn).await?, done))
 }
 
 /// On to the client's request or the account.
@@ -125,12 +125,12 @@ pub async fn go_on(
     let pending = request_of(app, context, Some(txn)).await?;
     let room = pending
         .as_ref()
-        .map(|pending| pending.room)
+        .map(|pending| pending.resumed_by)
         .unwrap_or_default();
     let href = format!("{}?txn={txn}", room.resume_path());
-    let site = context.site_of(pending.as_ref().map(|pending| pending.client_id.as_str()));
+    let site = context.site_for_client(pending.as_ref().map(|pending| pending.client_id.as_str()));
     Ok(show(
-        &Continue {
+        &ContinuePage {
             localizer: &context.localizer,
             href: &href,
         },
@@ -146,9 +146,9 @@ pub async fn request_of(
     app: &App,
     context: &RequestContext,
     txn: Option<&str>,
-) -> Result<Option<Pending>, PageError> {
-    match pending_of(app, context, txn).await {
-        Err(PageError::Expired) => Ok(None),
+) -> Result<Option<PendingRequest>, PageError> {
+    match require_pending(app, context, txn).await {
+        Err(PageError::SignInExpired) => Ok(None),
         found => found,
     }
 }
@@ -156,5 +156,5 @@ pub async fn request_of(
 /// Where a person is asked about a link that waits under this handle.
 #[must_use]
 pub fn ask_path(handle: &Plain) -> String {
-    format!("{ASK_PATH}?link={}", handle.to_text())
+    format!("{CONFIRM_PATH}?link={}", handle.to_text())
 }

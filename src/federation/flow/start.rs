@@ -17,7 +17,7 @@ use crate::{
     limit,
     login::{
         PageError, RequestContext,
-        context::{Form, see_other},
+        context::{PostedForm, see_other},
         page_error,
         provider::{SIGN_IN_FORM, connect_form, find, form_context, name_or_words},
         sign_in,
@@ -77,8 +77,8 @@ pub async fn start(
     request: &Request,
     body: Body,
 ) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "intent", "email", "form_token"])?;
         let intent = intent(app, request, &context, &params, &id)?;
@@ -88,7 +88,7 @@ pub async fn start(
         };
         match limit::upstream(&app.tickets, context.caller.ip, &context.config.limits).await {
             Ok(None) => {}
-            Ok(Some(wait)) => return Err(PageError::Busy(wait)),
+            Ok(Some(wait)) => return Err(PageError::TooManyRequests(wait)),
             Err(failure) => {
                 return refuse(
                     app,
@@ -104,13 +104,13 @@ pub async fn start(
         }
         let mut site = context.site;
         if let Intent::Login { txn: Some(txn) } = &intent
-            && let Some(pending) = sign_in::pending_of(app, &context, Some(txn)).await?
+            && let Some(pending) = sign_in::require_pending(app, &context, Some(txn)).await?
         {
             // DESIGN §8: only mail proves it anew. The page has no button then; this is for whoever made one.
             if pending.mail_only {
                 return Ok(see_other(&format!("/login?txn={txn}")));
             }
-            site = context.site_of(Some(&pending.client_id));
+            site = context.site_for_client(Some(&pending.client_id));
         }
         let hint = params.one_within("email", 1016)?;
         match set_out(app, providers, &context, &id, intent.clone(), hint).await {
@@ -156,11 +156,11 @@ fn intent(
             context.check_session_form(app, request, params, &connect_form(id))?;
             Ok(Intent::Link)
         }
-        Some(_) => Err(PageError::Stale),
+        Some(_) => Err(PageError::InvalidForm),
         None => {
             let txn = params.one_within("txn", 43)?;
             let form_context = form_context(id, txn);
-            let form = Form {
+            let form = PostedForm {
                 params,
                 name: SIGN_IN_FORM,
                 context: &form_context,

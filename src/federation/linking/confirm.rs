@@ -17,18 +17,18 @@ use crate::{
     },
     login::{
         PageError, RequestContext,
-        context::{Form, see_other},
+        context::{PostedForm, see_other},
         finish::{connect, tell},
-        flow::{self, Flow, State},
-        page::Continue,
+        flow::{self, Flow, FlowState},
+        page::ContinuePage,
         page_error,
         pending_link::{self, LinkRequirement, PendingLink},
         provider,
-        resume::{continue_path, link_of},
+        resume::{continue_path, pending_link_in},
     },
     mail::outbox::EmailKind,
     secret::Plain,
-    session::{self, Current},
+    session::{self, CurrentSession},
     user::{self, identity},
     web::{
         page::{Content, show},
@@ -53,7 +53,7 @@ pub struct Ask<'a> {
     pub switch: bool,
     /// The user has another account of this provider already (case G).
     pub second: bool,
-    /// Form token.
+    /// PostedForm token.
     pub form_token: &'a str,
     /// What the form is about: the field's name, and its value.
     pub about: (&'static str, &'a str),
@@ -129,7 +129,7 @@ async fn waits(app: &App, context: &RequestContext, params: &Params) -> Result<W
     };
     match found {
         Some(found) => Ok(found),
-        None => Err(pending_link::refused(app, context).await?),
+        None => Err(pending_link::record_refusal(app, context).await?),
     }
 }
 
@@ -141,7 +141,7 @@ async fn in_ticket(
     let Some(handle) = Plain::parse(handle) else {
         return Ok(None);
     };
-    let link = pending_link::look(
+    let link = pending_link::peek(
         &app.tickets,
         &handle,
         context.requester(),
@@ -149,7 +149,7 @@ async fn in_ticket(
     )
     .await?;
     Ok(link
-        .filter(|link| link.wants != LinkRequirement::Proof)
+        .filter(|link| link.wants != LinkRequirement::VerifiedEmail)
         .map(|link| Waits::Ticket(handle, link)))
 }
 
@@ -161,21 +161,21 @@ async fn in_flow(
     let Ok(id) = Uuid::try_parse(id) else {
         return Ok(None);
     };
-    let Some(flow) = flow::by_id(app.db.read(), id).await? else {
+    let Some(flow) = flow::find(app.db.read(), id).await? else {
         return Ok(None);
     };
-    let mine = flow.state == State::Consumed
+    let mine = flow.state == FlowState::Consumed
         && flow.session_id.is_some()
         && flow.session_id == context.session_id();
-    let link = link_of(&flow)?.filter(|_| mine && flow.link_settled_at.is_none());
+    let link = pending_link_in(&flow)?.filter(|_| mine && flow.link_settled_at.is_none());
     Ok(link.map(|link| Waits::Flow(Box::new(flow), link)))
 }
 
 /// `GET /login/identity`.
 #[handler]
 pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let waits = waits(app, &context, &Params::from_query(request)?).await?;
         let Some(current) = &context.current else {
             return Ok(see_other("/login"));
@@ -190,12 +190,12 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
                 }
             };
         }
-        let email = user::address_of(app.db.read(), current.user.id)
+        let email = user::primary_address(app.db.read(), current.user.id)
             .await?
             .map(|row| row.email)
             .unwrap_or_default();
-        let switch = link.wants == LinkRequirement::Switch;
-        let others = identity::of_user(app.db.read(), current.user.id).await?;
+        let switch = link.wants == LinkRequirement::SwitchConsent;
+        let others = identity::list_for_user(app.db.read(), current.user.id).await?;
         let (field, value) = waits.about();
         let page = Ask {
             localizer: &context.localizer,
@@ -216,7 +216,7 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
                 .await?
                 .map(|asked| asked.client_id),
         };
-        Ok(show(&page, context.site_of(client.as_deref())))
+        Ok(show(&page, context.site_for_client(client.as_deref())))
     })
     .await
 }
@@ -224,15 +224,15 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
 /// `POST /login/identity`.
 #[handler]
 pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["link", "flow", "decision", "form_token"])?;
         let about = params
             .one("link")?
             .or(params.one("flow")?)
             .unwrap_or_default();
-        let form = Form {
+        let form = PostedForm {
             params: &params,
             name: "identity",
             context: about,
@@ -243,7 +243,7 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
             Some("yes") => true,
             Some("no") => false,
             _ => {
-                return Err(PageError::Parameter(
+                return Err(PageError::InvalidParameter(
                     "decision".to_owned(),
                     poem::http::StatusCode::BAD_REQUEST,
                 ));
@@ -264,15 +264,15 @@ async fn by_ticket(
     yes: bool,
 ) -> Result<Response, PageError> {
     let now = app.clock().now();
-    let Some(link) = pending_link::take(&app.tickets, handle, context.requester(), now).await?
+    let Some(link) = pending_link::claim(&app.tickets, handle, context.requester(), now).await?
     else {
-        return Err(pending_link::refused(app, context).await?);
+        return Err(pending_link::record_refusal(app, context).await?);
     };
     match (link.wants, yes) {
         // Whoever stays goes on with the client's request as who they are.
         (_, false) => go_on(app, context, link.txn.as_deref()).await,
-        (LinkRequirement::Switch, true) => switch(app, context, &link).await,
-        (LinkRequirement::Yes, true) => {
+        (LinkRequirement::SwitchConsent, true) => switch(app, context, &link).await,
+        (LinkRequirement::LinkConsent, true) => {
             let same = link.session.is_some() && link.session == context.session_id();
             let Some(current) = context.current.as_ref().filter(|_| same) else {
                 return refused(app, context, &RefusalCode::SessionChanged.into(), &link).await;
@@ -280,7 +280,7 @@ async fn by_ticket(
             let answer = see_other("/account");
             add(app, context, current, &link, None, answer).await
         }
-        (LinkRequirement::Proof, true) => Err(PageError::Expired),
+        (LinkRequirement::VerifiedEmail, true) => Err(PageError::SignInExpired),
     }
 }
 
@@ -308,7 +308,7 @@ async fn switch(
             let anew = link
                 .clone()
                 .anew(app.clock().now())
-                .ok_or(PageError::Link)?;
+                .ok_or(PageError::PendingLinkGone)?;
             wait(app, context, &PendingLink { wants, ..anew }).await
         }
         LinkOutcome::Own => Ok(see_other("/account")),
@@ -325,12 +325,12 @@ async fn by_flow(
     yes: bool,
 ) -> Result<Response, PageError> {
     let Some(current) = &context.current else {
-        return Err(PageError::Stale);
+        return Err(PageError::InvalidForm);
     };
-    let site = context.site_of(flow.client_id.as_deref());
+    let site = context.site_for_client(flow.client_id.as_deref());
     let on = || {
         show(
-            &Continue {
+            &ContinuePage {
                 localizer: &context.localizer,
                 href: &continue_path(flow.id),
             },
@@ -359,14 +359,14 @@ async fn by_flow(
 async fn add(
     app: &App,
     context: &RequestContext,
-    current: &Current,
+    current: &CurrentSession,
     link: &PendingLink,
     flow: Option<&Flow>,
     answer: Response,
 ) -> Result<Response, PageError> {
     let tx = app.db.begin().await?;
     // Read again: since the request came the session may have ended, or somebody reclaimed the account.
-    let now = session::by_id(
+    let now = session::find_live(
         tx.conn(),
         current.session.id,
         tx.now,
@@ -395,7 +395,7 @@ async fn add(
         && !flow::settle_link(&tx, flow.id).await?
     {
         drop(tx);
-        return Err(pending_link::refused(app, context).await?);
+        return Err(pending_link::record_refusal(app, context).await?);
     }
     if connect(&tx, &current.user, &link.arrived, &context.caller)
         .await?
@@ -406,7 +406,7 @@ async fn add(
         return refused(app, context, &RefusalCode::LinkTaken.into(), link).await;
     }
     let Some(sid) = session::rotate(&tx, current.session.id).await? else {
-        return Err(PageError::Stale);
+        return Err(PageError::InvalidForm);
     };
     told(
         &tx,
@@ -418,7 +418,7 @@ async fn add(
     .await?;
     tx.commit().await?;
     app.outbox.notify_one();
-    Ok(context.answer_rotated(answer, &sid, current.session.remembered))
+    Ok(context.with_rotated_session(answer, &sid, current.session.remembered))
 }
 
 /// Tells the owner by mail what happened to their account (LK-07).
@@ -427,12 +427,12 @@ async fn add(
 /// The database's own.
 pub async fn told(
     tx: &Tx,
-    current: &Current,
+    current: &CurrentSession,
     locale: &str,
     provider: &str,
     kind: EmailKind,
 ) -> Result<(), PageError> {
-    let Some(address) = user::address_of(tx.conn(), current.user.id).await? else {
+    let Some(address) = user::primary_address(tx.conn(), current.user.id).await? else {
         return Ok(());
     };
     Ok(tell(
@@ -452,7 +452,7 @@ async fn refused(
     link: &PendingLink,
 ) -> Result<Response, PageError> {
     // Who came to sign in has, perhaps, a client's request that waits; who came to connect something has their account.
-    let next = if link.wants == LinkRequirement::Switch {
+    let next = if link.wants == LinkRequirement::SwitchConsent {
         Next::SignIn(link.txn.as_deref())
     } else {
         Next::Account

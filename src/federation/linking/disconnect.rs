@@ -16,13 +16,13 @@ use crate::{
     },
     login::{
         PageError, RequestContext, account::disconnect_form, context::see_other,
-        first_party::Issuer, page_error,
+        first_party::TokenIssuer, page_error,
     },
     mail::outbox::EmailKind,
-    session::{self, Current},
+    session::{self, CurrentSession},
     user::{
         self, Identity,
-        identity::{self, Removed},
+        identity::{self, UnlinkResult},
     },
     web::params::Params,
 };
@@ -31,17 +31,17 @@ use crate::{
 #[handler]
 pub async fn disconnect(
     Data(app): Data<&App>,
-    Data(tokens): Data<&Issuer>,
+    Data(tokens): Data<&TokenIssuer>,
     Path(id): Path<String>,
     request: &Request,
     body: Body,
 ) -> Response {
-    page_error::page(app, request, async {
+    page_error::respond(app, request, async {
         let id = Uuid::try_parse(&id).map_err(|_| PageError::NotFound)?;
-        let context = RequestContext::of(app, request, "").await?;
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         let current = context.check_session_form(app, request, &params, &disconnect_form(id))?;
-        let mine = identity::of_user(app.db.read(), current.user.id)
+        let mine = identity::list_for_user(app.db.read(), current.user.id)
             .await?
             .into_iter()
             .find(|mine| mine.id == id);
@@ -49,7 +49,7 @@ pub async fn disconnect(
             return Ok(see_other("/account"));
         };
         match remove(app, tokens, &context, current, &mine).await? {
-            Ok(from_it) if from_it => Ok(context.answer_signed_out(see_other("/logged-out"))),
+            Ok(from_it) if from_it => Ok(context.without_session_cookie(see_other("/logged-out"))),
             Ok(_) => Ok(see_other("/account")),
             Err(code) => {
                 let place = Place {
@@ -66,14 +66,14 @@ pub async fn disconnect(
 /// Whether this very session came from it and has ended with it; or why it stays.
 async fn remove(
     app: &App,
-    tokens: &Issuer,
+    tokens: &TokenIssuer,
     context: &RequestContext,
-    current: &Current,
+    current: &CurrentSession,
     mine: &Identity,
 ) -> Result<Result<bool, RefusalCode>, PageError> {
     let tx = app.db.begin().await?;
     // Read again: it may have ended, or its user have been locked out, since the page was asked for.
-    let read = session::by_id(
+    let read = session::find_live(
         tx.conn(),
         current.session.id,
         tx.now,
@@ -83,14 +83,16 @@ async fn remove(
     if !read.is_some_and(|now| session::is_fresh(&now.session, tx.now)) {
         return Ok(Err(RefusalCode::LinkStaleAuth));
     }
-    let by_mail = user::has_mail(tx.conn(), current.user.id).await?;
-    match identity::remove(&tx, current.user.id, mine.id, by_mail).await? {
-        Removed::LastWay => return Ok(Err(RefusalCode::LinkLastMethod)),
-        Removed::Gone => return Ok(Ok(false)),
-        Removed::Done(_) => {}
+    let by_mail = user::has_verified_address(tx.conn(), current.user.id).await?;
+    match identity::unlink(&tx, current.user.id, mine.id, by_mail).await? {
+        UnlinkResult::LastMethod => return Ok(Err(RefusalCode::LinkLastMethod)),
+        UnlinkResult::NotLinked => return Ok(Ok(false)),
+        UnlinkResult::Unlinked(_) => {}
     }
-    let ended = session::end_of_identity(&tx, mine.id).await?;
-    tokens.end(&tx, current.user.id, mine.id, &ended).await?;
+    let ended = session::end_from_identity(&tx, mine.id).await?;
+    tokens
+        .revoke_for_identity(&tx, current.user.id, mine.id, &ended)
+        .await?;
     let event = Event::new(Kind::IdentityUnlinked)
         .user(current.user.id)
         .session(current.session.id);

@@ -21,7 +21,7 @@ use crate::{
         provider,
     },
     telemetry::metrics,
-    user::{self, Address, State, UpstreamAccount, identity},
+    user::{self, Address, UpstreamAccount, UserState, identity},
     web::{caller::Caller, text::Localizer},
 };
 
@@ -147,7 +147,7 @@ pub async fn settle(
             return Ok(settled);
         }
     }
-    Ok(LinkOutcome::Waits(LinkRequirement::Proof))
+    Ok(LinkOutcome::Waits(LinkRequirement::VerifiedEmail))
 }
 
 /// What the database knows of somebody who came back.
@@ -172,13 +172,13 @@ pub async fn known(
     let told = came.arrived.email.as_deref();
     let address = told.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
     let held = match &address {
-        Some(address) => user::is_held(conn, address).await?,
+        Some(address) => user::is_claimed(conn, address).await?,
         None => false,
     };
     // After the address: who finds it held by a first sign-in that was quicker finds that one's link, too (LK-09).
-    let link = identity::find(conn, &came.arrived.issuer, &came.arrived.subject).await?;
+    let link = identity::find_linked(conn, &came.arrived.issuer, &came.arrived.subject).await?;
     let owner = match &link {
-        Some(link) => user::by_id(conn, link.user_id).await?,
+        Some(link) => user::find_by_id(conn, link.user_id).await?,
         None => None,
     };
     // Whatever it was worth when it came, it is worth no more than it would be now.
@@ -191,7 +191,7 @@ pub async fn known(
         connecting: at.connecting,
         owner: owner.map(|owner| Owner {
             user: owner.id,
-            active: owner.state == State::Active,
+            active: owner.state == UserState::Active,
         }),
         current: at.browser_state.current.map(|current| current.user.id),
         switch: at.switch,
@@ -263,14 +263,14 @@ pub async fn settle_in(
 #[must_use]
 pub fn without_entering(decision: Decision) -> LinkOutcome {
     match decision {
-        Decision::AskFirst => LinkOutcome::Waits(LinkRequirement::Switch),
-        Decision::Confirm => LinkOutcome::Waits(LinkRequirement::Yes),
+        Decision::AskFirst => LinkOutcome::Waits(LinkRequirement::SwitchConsent),
+        Decision::Confirm => LinkOutcome::Waits(LinkRequirement::LinkConsent),
         Decision::Own => LinkOutcome::Own,
         Decision::Taken => LinkOutcome::Refused(RefusalCode::LinkTaken.into()),
         Decision::Disabled => LinkOutcome::Refused(RefusalCode::UserDisabled.into()),
         Decision::Closed => LinkOutcome::Refused(RefusalCode::SignUpClosed.into()),
         Decision::Prove | Decision::SignIn | Decision::Create => {
-            LinkOutcome::Waits(LinkRequirement::Proof)
+            LinkOutcome::Waits(LinkRequirement::VerifiedEmail)
         }
     }
 }

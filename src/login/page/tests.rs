@@ -64,8 +64,8 @@ fn all_texts() -> (Texts, Directory) {
     (Texts::load(Some(&directory.0)).unwrap(), directory)
 }
 
-fn sign_in(localizer: &Localizer) -> SignIn<'_> {
-    SignIn {
+fn sign_in(localizer: &Localizer) -> SignInPage<'_> {
+    SignInPage {
         localizer,
         email: "",
         error: None,
@@ -92,8 +92,8 @@ fn buttons() -> [ProviderButton; 2] {
     })
 }
 
-fn sent(localizer: &Localizer) -> Sent<'_> {
-    Sent {
+fn sent(localizer: &Localizer) -> SentPage<'_> {
+    SentPage {
         localizer,
         flow: "0199aa00-0000-7000-8000-000000000001",
         email: "ada@example.test",
@@ -111,8 +111,8 @@ fn sent(localizer: &Localizer) -> Sent<'_> {
     }
 }
 
-fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> Link<'a> {
-    Link {
+fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> LinkPage<'a> {
+    LinkPage {
         localizer,
         mode,
         action_path: "/login/link/s3cret",
@@ -123,7 +123,7 @@ fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> Link<'a> {
 
 fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
     let site = Site::default();
-    let refused = SignIn {
+    let refused = SignInPage {
         error: Some(localizer.text("sign-in-error-email")),
         email: "ada@",
         signed_in_as: Some("ada@example.test"),
@@ -135,12 +135,12 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         provider: "Example school",
         account: "ada@school.test",
     };
-    let wrong = Sent {
+    let wrong = SentPage {
         error: Some(localizer.text("sent-error-code")),
         can_resend: false,
         ..sent(localizer)
     };
-    let fault = Error {
+    let fault = ErrorPage {
         localizer,
         status: StatusCode::BAD_REQUEST,
         title: localizer.text("error-request-title"),
@@ -156,7 +156,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         (
             "sign_in_providers",
             show(
-                &SignIn {
+                &SignInPage {
                     providers: &buttons(),
                     ..sign_in(localizer)
                 },
@@ -166,7 +166,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         (
             "sign_in_linking",
             show(
-                &SignIn {
+                &SignInPage {
                     linking: Some(linking),
                     link: Some("l1nk"),
                     ..sign_in(localizer)
@@ -199,7 +199,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         (
             "elsewhere",
             show(
-                &Elsewhere {
+                &ElsewherePage {
                     localizer,
                     flow_href: None,
                     restart_href: "/login",
@@ -210,7 +210,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         (
             "elsewhere_flow",
             show(
-                &Elsewhere {
+                &ElsewherePage {
                     localizer,
                     flow_href: Some("/flow"),
                     restart_href: "/login",
@@ -221,18 +221,18 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         (
             "continue",
             show(
-                &Continue {
+                &ContinuePage {
                     localizer,
                     href: "/account",
                 },
                 site,
             ),
         ),
-        ("signed_in", show(&SignedIn { localizer }, site)),
+        ("signed_in", show(&SignedInPage { localizer }, site)),
         (
             "signed_out",
             show(
-                &SignedOut {
+                &SignedOutPage {
                     localizer,
                     next_href: None,
                 },
@@ -415,21 +415,21 @@ fn developer_pages_render() {
 #[test]
 fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
     let localizer = Texts::default().localizer("en");
-    let page = SignIn {
+    let page = SignInPage {
         email: HOSTILE,
         client: Some(HOSTILE),
         txn: Some(HOSTILE),
         signed_in_as: Some(HOSTILE),
         ..sign_in(&localizer)
     };
-    let waiting = Sent {
+    let waiting = SentPage {
         email: HOSTILE,
         flow: HOSTILE,
         client: Some(HOSTILE),
         restart_href: HOSTILE,
         ..sent(&localizer)
     };
-    let fault = Error {
+    let fault = ErrorPage {
         localizer: &localizer,
         status: StatusCode::BAD_REQUEST,
         title: HOSTILE.to_owned(),
@@ -439,7 +439,7 @@ fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
         next_label: Some(HOSTILE.to_owned()),
         reference: Some(HOSTILE),
     };
-    let on = Continue {
+    let on = ContinuePage {
         localizer: &localizer,
         href: HOSTILE,
     };
@@ -599,7 +599,7 @@ fn c3_the_link_page_posts_by_itself_only_when_told_to() {
 fn c4_elsewhere_has_nothing_that_consumes() {
     let localizer = Texts::default().localizer("en");
     let html = body(show(
-        &Elsewhere {
+        &ElsewherePage {
             localizer: &localizer,
             flow_href: None,
             restart_href: "/login",
@@ -654,7 +654,7 @@ fn se_7_cw_03_the_continue_page_is_a_200_with_refresh_and_link() {
     let localizer = Texts::default().localizer("en");
     let href = "https://app.example.test/cb?code=a%2Bb&state=x'y";
     let response = show(
-        &Continue {
+        &ContinuePage {
             localizer: &localizer,
             href,
         },
@@ -696,7 +696,7 @@ fn refusals_are_422_and_shown_as_an_alert() {
 fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
     let localizer = Texts::default().localizer("fr");
     for code in [400, 403, 404, 405, 410, 421, 429, 500, 503] {
-        let page = Error::of(
+        let page = ErrorPage::of(
             &localizer,
             StatusCode::from_u16(code).unwrap(),
             Some("7f3a91c2"),
@@ -708,7 +708,7 @@ fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
         assert_eq!(page.next_href.is_some(), code < 500);
     }
     assert_eq!(
-        Error::without_cookies(&localizer).status,
+        ErrorPage::without_cookies(&localizer).status,
         StatusCode::FORBIDDEN
     );
 }

@@ -13,11 +13,11 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     login::{
-        context::{Form, RequestContext, see_other},
+        context::{PostedForm, RequestContext, see_other},
         flow,
         page_error::{self, PageError},
-        pending::{self, Pending},
-        resume::{RESUME_PATH, flow_id, request_of},
+        pending::{self, PendingRequest},
+        resume::{RESUME_PATH, flow_id, pending_request_in},
     },
     oauth::{
         claims_request::wanted,
@@ -26,7 +26,7 @@ use crate::{
         page::Consent,
     },
     secret::Plain,
-    session::Current,
+    session::CurrentSession,
     user,
     web::{page::show, params::Params},
 };
@@ -38,19 +38,19 @@ pub fn path(handle: &Plain) -> String {
 }
 
 fn handle(params: &Params) -> Result<Plain, PageError> {
-    Plain::parse(params.needed("txn", 43)?).ok_or(PageError::Expired)
+    Plain::parse(params.needed("txn", 43)?).ok_or(PageError::SignInExpired)
 }
 
 /// `GET /consent`.
 #[handler]
 pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let mut context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
         let handle = handle(&params)?;
-        let pending = pending::look(&app.tickets, &handle, context.requester())
+        let pending = pending::peek(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(PageError::Expired)?;
+            .ok_or(PageError::SignInExpired)?;
         context.localizer = app
             .texts
             .pick(&pending.ui_locales, &context.caller.accept_language);
@@ -67,7 +67,7 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
                 handle.to_text()
             )));
         };
-        let email = user::address_of(app.db.read(), current.user.id)
+        let email = user::primary_address(app.db.read(), current.user.id)
             .await?
             .map(|row| row.email);
         let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
@@ -82,36 +82,40 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
             txn: &txn,
             form_token: &context.form_token(app, "consent", &bound_to(&txn, current)),
         };
-        Ok(context.answer(show(&page, context.site_of(Some(&asked.client.client_id)))))
+        Ok(context.with_pre_login_cookie(show(
+            &page,
+            context.site_for_client(Some(&asked.client.client_id)),
+        )))
     })
     .await
 }
 
 /// The form is about this request and this user: whoever signs in as somebody else in between is asked again.
-fn bound_to(txn: &str, current: &Current) -> String {
+fn bound_to(txn: &str, current: &CurrentSession) -> String {
     format!("{txn} {}", current.user.id)
 }
 
 fn restore<'a>(
-    pending: &Pending,
+    pending: &PendingRequest,
     context: &'a RequestContext,
 ) -> Result<AuthorizeRequest<'a>, PageError> {
     // A handle of something else that waits is no request.
-    let stored = serde_json::from_str(&pending.request).map_err(|_| PageError::Expired)?;
-    AuthorizeRequest::restore(stored, &context.config).ok_or(PageError::Request("redirect_uri"))
+    let stored = serde_json::from_str(&pending.request).map_err(|_| PageError::SignInExpired)?;
+    AuthorizeRequest::restore(stored, &context.config)
+        .ok_or(PageError::InvalidClientRequest("redirect_uri"))
 }
 
 /// `POST /consent`.
 #[handler]
 pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "decision", "form_token"])?;
         let handle = handle(&params)?;
-        let current = context.current.as_ref().ok_or(PageError::Stale)?;
+        let current = context.current.as_ref().ok_or(PageError::InvalidForm)?;
         let form_context = bound_to(&handle.to_text(), current);
-        let form = Form {
+        let form = PostedForm {
             params: &params,
             name: "consent",
             context: &form_context,
@@ -119,9 +123,9 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
         };
         context.check_form(app, request, &form)?;
         let allowed = params.one("decision")? == Some("allow");
-        let pending = pending::look(&app.tickets, &handle, context.requester())
+        let pending = pending::peek(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(PageError::Expired)?;
+            .ok_or(PageError::SignInExpired)?;
         let mut asked = restore(&pending, &context)?;
         let answer = if allowed {
             allow(app, &context, &mut asked, current).await?
@@ -138,7 +142,7 @@ async fn allow(
     app: &App,
     context: &RequestContext,
     asked: &mut AuthorizeRequest<'_>,
-    current: &Current,
+    current: &CurrentSession,
 ) -> Result<Response, PageError> {
     let tx = app.db.begin().await?;
     let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
@@ -159,15 +163,15 @@ fn refused(app: &App, context: &RequestContext, asked: &AuthorizeRequest<'_>) ->
 /// `POST /oauth2/authorize/cancel`, from the sign-in page or from the page that waits for a mail.
 #[handler]
 pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.known(&["txn", "flow", "form_token"])?;
         let form_context = params
             .one("txn")?
             .or(params.one("flow")?)
             .unwrap_or_default();
-        let form = Form {
+        let form = PostedForm {
             params: &params,
             name: "cancel",
             context: form_context,
@@ -178,13 +182,13 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
             return turn_back(app, &context, flow_id(&params)?).await;
         }
         let handle = handle(&params)?;
-        let pending = pending::look(&app.tickets, &handle, context.requester())
+        let pending = pending::peek(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(PageError::Expired)?;
+            .ok_or(PageError::SignInExpired)?;
         let answer = refused(app, &context, &restore(&pending, &context)?);
         // The handle may be a copy's: a sign-in that is under way with another one must not answer as well.
         if !pending::claim_origin(&app.tickets, &pending).await? {
-            return Err(PageError::Expired);
+            return Err(PageError::SignInExpired);
         }
         super::taken(app, &context, &handle, answer).await
     })
@@ -194,14 +198,14 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
 /// A mail is on its way, and the person would rather go back: its link is worth nothing any more, and the client hears of
 /// it, unless another sign-in with the same request has answered already.
 async fn turn_back(app: &App, context: &RequestContext, id: Uuid) -> Result<Response, PageError> {
-    let flow = flow::held(app.db.read(), id, &context.holder())
+    let flow = flow::find_held(app.db.read(), id, &context.holder())
         .await?
-        .ok_or(PageError::Expired)?;
-    let pending = request_of(&flow)?.ok_or(PageError::Expired)?;
+        .ok_or(PageError::SignInExpired)?;
+    let pending = pending_request_in(&flow)?.ok_or(PageError::SignInExpired)?;
     let asked = restore(&pending, context)?;
     let tx = app.db.begin().await?;
     if !flow::abandon(&tx, flow.id).await? {
-        return Err(PageError::Expired);
+        return Err(PageError::SignInExpired);
     }
     let event = Event::new(Kind::MagicLinkRefused)
         .reason("turned_back")
@@ -219,5 +223,5 @@ async fn turn_back(app: &App, context: &RequestContext, id: Uuid) -> Result<Resp
     {
         return Ok(refused(app, context, &asked));
     }
-    Err(PageError::Expired)
+    Err(PageError::SignInExpired)
 }

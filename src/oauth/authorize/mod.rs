@@ -21,7 +21,7 @@ use crate::{
     login::{
         context::{RequestContext, see_other},
         page_error::{self, PageError},
-        pending::{self, Pending},
+        pending::{self, PendingRequest},
     },
     oauth::{
         claims_request::wanted,
@@ -37,12 +37,12 @@ use crate::{
 /// `GET /oauth2/authorize`.
 #[handler]
 pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = posted::params(app, request).await?;
         match AuthorizeRequest::parse(&params, &context.config, app, app.clock().now()) {
             Ok(asked) => proceed(app, &context, asked, Leave::ByRedirect).await,
-            Err(Rejected::Page(parameter)) => Err(PageError::Request(parameter)),
+            Err(Rejected::Page(parameter)) => Err(PageError::InvalidClientRequest(parameter)),
             Err(Rejected::Redirect(back, error)) => Ok(respond::error(
                 app,
                 &context,
@@ -58,7 +58,7 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
 /// `POST /oauth2/authorize`: a cross-site POST brings no Lax cookie, so it goes on as our own GET (AZ-1).
 #[handler]
 pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    page_error::page(
+    page_error::respond(
         app,
         request,
         posted::keep(app, request, body, "/oauth2/authorize"),
@@ -69,18 +69,19 @@ pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body
 /// `GET /oauth2/authorize/resume`: the person has signed in; the request that waited goes on, once.
 #[handler]
 pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::page(app, request, async {
-        let context = RequestContext::of(app, request, "").await?;
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::Expired)?;
-        let pending = pending::look(&app.tickets, &handle, context.requester())
+        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::SignInExpired)?;
+        let pending = pending::peek(&app.tickets, &handle, context.requester())
             .await?
-            .ok_or(PageError::Expired)?;
+            .ok_or(PageError::SignInExpired)?;
         // A handle of something else that waits is no request.
-        let stored = serde_json::from_str(&pending.request).map_err(|_| PageError::Expired)?;
+        let stored =
+            serde_json::from_str(&pending.request).map_err(|_| PageError::SignInExpired)?;
         // The configuration may have changed since: what is no longer registered is no longer answered.
         let asked = AuthorizeRequest::restore(stored, &context.config)
-            .ok_or(PageError::Request("redirect_uri"))?;
+            .ok_or(PageError::InvalidClientRequest("redirect_uri"))?;
         let answer = proceed(app, &context, asked, Leave::ByRedirect).await?;
         taken(app, &context, &handle, answer).await
     })
@@ -95,10 +96,10 @@ async fn taken(
     handle: &Plain,
     answer: Response,
 ) -> Result<Response, PageError> {
-    pending::take(&app.tickets, handle, context.requester())
+    pending::claim(&app.tickets, handle, context.requester())
         .await?
         .map(|_| answer)
-        .ok_or(PageError::Expired)
+        .ok_or(PageError::SignInExpired)
 }
 
 async fn proceed(
@@ -111,13 +112,13 @@ async fn proceed(
     let consented = is_consented(app, context, &asked).await?;
     match next(&asked, context.current.as_ref(), consented, now) {
         Next::Code(current) => {
-            session::seen(app.db.pool(), &current.session, now).await?;
+            session::record_use(app.db.pool(), &current.session, now).await?;
             respond::code(app, context, &asked, current, leave).await
         }
         Next::Refuse(error) => Ok(respond::error(app, context, &asked.redirect, error, leave)),
         Next::Consent => {
             let handle = park(app, context, &asked, false).await?;
-            Ok(context.answer(see_other(&consent::path(&handle))))
+            Ok(context.with_pre_login_cookie(see_other(&consent::path(&handle))))
         }
         Next::SignIn { fresh } => {
             asked.stored.proven_before = context
@@ -125,7 +126,8 @@ async fn proceed(
                 .as_ref()
                 .map(|current| current.session.auth_time);
             let handle = park(app, context, &asked, fresh).await?;
-            Ok(context.answer(see_other(&format!("/login?txn={}", handle.to_text()))))
+            Ok(context
+                .with_pre_login_cookie(see_other(&format!("/login?txn={}", handle.to_text()))))
         }
     }
 }
@@ -175,9 +177,9 @@ async fn park(
     if let Some(wait) =
         limit::authorize(&app.tickets, context.caller.ip, &context.config.limits).await?
     {
-        return Err(PageError::Busy(wait));
+        return Err(PageError::TooManyRequests(wait));
     }
-    let pending = Pending {
+    let pending = PendingRequest {
         client_id: asked.client.client_id.clone(),
         client_name: asked.client.name.clone(),
         fresh,
@@ -186,9 +188,9 @@ async fn park(
         ui_locales: asked.stored.ui_locales.clone(),
         request: serde_json::to_string(&asked.stored).map_err(InfraError::internal)?,
         origin: None,
-        room: pending::Room::default(),
+        resumed_by: pending::ResumedBy::default(),
     };
-    Ok(pending::park(
+    Ok(pending::store(
         &app.tickets,
         context.pre.hash(),
         context.session_id(),

@@ -4,14 +4,14 @@ use super::request::{AuthorizeRequest, Prompt, UNMET};
 use crate::{
     clock::Time,
     oauth::error::{Code, OauthError},
-    session::{self, Current, Method},
+    session::{self, AuthMethod, CurrentSession},
 };
 
 /// The next step.
 #[derive(Debug)]
 pub enum Next<'a> {
     /// Everything is there: issue a code for this session.
-    Code(&'a Current),
+    Code(&'a CurrentSession),
     /// Somebody must sign in, or prove again who they are.
     SignIn {
         /// Whoever is signed in must prove it again: a session alone is not enough.
@@ -28,7 +28,7 @@ pub enum Next<'a> {
 #[must_use]
 pub fn next<'a>(
     asked: &AuthorizeRequest<'_>,
-    current: Option<&'a Current>,
+    current: Option<&'a CurrentSession>,
     consented: bool,
     now: Time,
 ) -> Next<'a> {
@@ -52,7 +52,7 @@ pub fn next<'a>(
     };
     if !is_strong(asked, &current.session.acr) {
         // A fresh proof is one by mail; nothing else can be had of somebody who is signed in.
-        return if is_strong(asked, Method::Mail.acr()) {
+        return if is_strong(asked, AuthMethod::Email.acr()) {
             sign_in(true)
         } else {
             Next::Refuse(UNMET)
@@ -90,7 +90,7 @@ fn wishes_mail(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
             .split_ascii_whitespace()
             .any(|value| value == acr)
     };
-    let mail = Method::Mail.acr();
+    let mail = AuthMethod::Email.acr();
     !wished(acr) && wished(mail) && is_strong(asked, mail)
 }
 
@@ -100,7 +100,7 @@ fn is_strong(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
 }
 
 /// Whether it is the user whom `id_token_hint` or `claims` names, if one is named (OIDC Core §3.1.2.2).
-fn is_meant(asked: &AuthorizeRequest<'_>, current: &Current) -> bool {
+fn is_meant(asked: &AuthorizeRequest<'_>, current: &CurrentSession) -> bool {
     asked
         .stored
         .hinted_sub
@@ -109,7 +109,7 @@ fn is_meant(asked: &AuthorizeRequest<'_>, current: &Current) -> bool {
 }
 
 /// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.
-fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
+fn is_good(asked: &AuthorizeRequest<'_>, current: &CurrentSession, now: Time) -> bool {
     let Prompt {
         login,
         select_account,
@@ -117,7 +117,7 @@ fn is_good(asked: &AuthorizeRequest<'_>, current: &Current, now: Time) -> bool {
     } = asked.stored.prompt;
     // A provider may have let them pass by a session of its own: that proves nothing fresh (DESIGN §8).
     let wants_fresh = login || asked.stored.max_age.is_some();
-    if wants_fresh && session::is_vouched_for(&current.session) {
+    if wants_fresh && session::is_from_upstream(&current.session) {
         return false;
     }
     if !is_meant(asked, current) {
@@ -142,7 +142,7 @@ const ON_THE_WAY: i64 = 60;
 /// Whether the proof was given since the request was made, and so for it: the person has seen a page that named its
 /// client. It satisfies `prompt=login` and `max_age=0`.
 #[must_use]
-pub fn is_new(asked: &AuthorizeRequest<'_>, current: &Current) -> bool {
+pub fn is_new(asked: &AuthorizeRequest<'_>, current: &CurrentSession) -> bool {
     let auth_time = current.session.auth_time;
     auth_time >= asked.stored.asked_at
         && asked

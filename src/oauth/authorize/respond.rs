@@ -14,10 +14,10 @@ use crate::{
     app::App,
     clock::Time,
     error::InfraError,
-    login::{PageError, RequestContext, page::Continue},
+    login::{PageError, RequestContext, page::ContinuePage},
     oauth::{error::OauthError, page::FormPost},
     secret::{Plain, public_id},
-    session::Current,
+    session::CurrentSession,
     ticket::Kind,
     web::page::show,
 };
@@ -73,7 +73,7 @@ pub async fn code(
     app: &App,
     context: &RequestContext,
     asked: &AuthorizeRequest<'_>,
-    current: &Current,
+    current: &CurrentSession,
     leave: Leave,
 ) -> Result<Response, PageError> {
     let code = Plain::generate();
@@ -139,7 +139,7 @@ fn send(
         fields.push(("state", state));
     }
     fields.push(("iss", &app.public_url));
-    let site = context.site_of(Some(&back.client_id));
+    let site = context.site_for_client(Some(&back.client_id));
     let response = match (back.mode, leave) {
         (Mode::FormPost, _) => show(
             &FormPost {
@@ -150,7 +150,7 @@ fn send(
             site,
         ),
         (Mode::Query, Leave::ByPage) => show(
-            &Continue {
+            &ContinuePage {
                 localizer: &context.localizer,
                 href: &back.uri.with(&fields),
             },
@@ -158,7 +158,7 @@ fn send(
         ),
         (Mode::Query, Leave::ByRedirect) => redirect(&back.uri.with(&fields)),
     };
-    context.answer(response)
+    context.with_pre_login_cookie(response)
 }
 
 fn redirect(location: &str) -> Response {

@@ -24,7 +24,7 @@ use crate::{
     },
     pkce,
     secret::{Hash, Plain},
-    session::{self, Current, Session},
+    session::{self, CurrentSession, Session},
     ticket::{Claim, Kind},
     user::identity,
     web::{caller::Caller, params::Params},
@@ -195,18 +195,18 @@ async fn redeem(
 ) -> Result<TokenResponse, Refused> {
     let tx = app.db.begin().await?;
     // TK-14: the session may have ended, or its user been locked, since the code was issued.
-    let Some(Current { session, user }) =
-        session::by_id(tx.conn(), code.session, tx.now, &config.session).await?
+    let Some(CurrentSession { session, user }) =
+        session::find_live(tx.conn(), code.session, tx.now, &config.session).await?
     else {
         return Err(invalid_grant("session_ended").into());
     };
     // What outlives its session must not slip past whoever ends it for good just now (LK-07).
-    if scope::has(&code.scope, scope::OFFLINE) && !session::hold(&tx, session.id).await? {
+    if scope::has(&code.scope, scope::OFFLINE) && !session::lock_for_share(&tx, session.id).await? {
         return Err(invalid_grant("session_ended").into());
     }
     // The same where the session is another way in's by now (LK-07).
     if let Some(id) = code.identity.filter(|id| session.identity_id != Some(*id))
-        && !identity::of_user(tx.conn(), user.id)
+        && !identity::list_for_user(tx.conn(), user.id)
             .await?
             .iter()
             .any(|linked| linked.id == id)

@@ -160,7 +160,7 @@ async fn alive(
         .filter(|session| session.browser_hash.is_none())
     {
         // An app's session has no browser that could use it: a refresh is its use.
-        session::seen(tx.conn(), session, tx.now).await?;
+        session::record_use(tx.conn(), session, tx.now).await?;
     }
     Ok(holder)
 }

@@ -115,7 +115,10 @@ fn e_4_an_endless_text_costs_nothing() {
         "\u{301}".repeat(5_000_000),
         "@".repeat(10_000_000),
     ] {
-        assert_eq!(Address::parse(&text, true).err(), Some(Refusal::TooLong));
+        assert_eq!(
+            Address::parse(&text, true).err(),
+            Some(AddressError::TooLong)
+        );
     }
 }
 

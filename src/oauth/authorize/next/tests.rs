@@ -20,7 +20,7 @@ fn client() -> Client {
 }
 
 /// By mail, or by a provider where `auth_time` is odd: the tests below count in whole seconds.
-fn proven_at(auth_time: i64) -> Current {
+fn proven_at(auth_time: i64) -> CurrentSession {
     let acr = if auth_time % 2 == 0 {
         "urn:entree:acr:email"
     } else {
@@ -48,7 +48,7 @@ fn proven_at(auth_time: i64) -> Current {
     let user = user::Model {
         id: Uuid::from_u128(2),
         public_id: Uuid::from_u128(3),
-        state: user::State::Active,
+        state: user::UserState::Active,
         auth_epoch: 0,
         roles: String::new(),
         name: None,
@@ -56,7 +56,7 @@ fn proven_at(auth_time: i64) -> Current {
         created_at: Time(0),
         updated_at: Time(0),
     };
-    Current { session, user }
+    CurrentSession { session, user }
 }
 
 const ANY: Prompt = Prompt {
@@ -134,7 +134,12 @@ fn only_mail(stored: Stored) -> bool {
     wants_mail(&asked(&client(), stored))
 }
 
-fn outcome(stored: Stored, current: Option<&Current>, later: i64, consented: bool) -> &'static str {
+fn outcome(
+    stored: Stored,
+    current: Option<&CurrentSession>,
+    later: i64,
+    consented: bool,
+) -> &'static str {
     match next(
         &asked(&client(), stored),
         current,
