@@ -1,9 +1,10 @@
 //! Entree: a standalone passwordless identity provider.
 //!
-//! Rooms on a shared floor; imports point only to the right:
-//! `main, cli → routes, jobs, health → oauth | magic_link | federation → login → session, user, client → app → ticket,
-//! limit, audit, mail, key → error, db, secret, pkce, clock, config, web, telemetry → entity`. `tests/it/house.rs` reads the arrow here
-//! and holds it.
+//! Imports between the top-level modules follow one arrow, from left to right; modules on two sides of
+//! a `|` never import each other:
+//! `main → cli → routes, jobs, health → oauth | magic_link | federation → login →
+//! session, user, client → app → ticket, limit, audit, mail, key → web → error, db, secret, clock,
+//! config, telemetry, pkce → entity`. `tests/rules/tests/layout.rs` reads the arrow here and holds it.
 
 pub mod app;
 pub mod audit;

@@ -33,7 +33,6 @@ mod federation_race;
 mod federation_secrets;
 mod federation_token;
 mod hostile;
-mod house;
 mod identity;
 mod ids;
 mod leaks;
