@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entree::federation::{
     error::RefusalCode,
-    provider::{Answer, Ask, Providers},
+    provider::{AuthorizationRequest, AuthorizationResponse, Providers},
 };
 use futures_util::future::join_all;
 use poem::Request;
@@ -182,20 +182,20 @@ async fn dj_10_keys_rotated_just_before_a_login(test_app: TestApp) {
 /// The two verbs without pages around them.
 async fn identified(stage: &Stage<'_>, providers: &Providers) -> Result<(), RefusalCode> {
     let state = entree::secret::Plain::generate().to_text();
-    let ask = Ask {
+    let ask = AuthorizationRequest {
         state: &state,
         login_hint: None,
         ui_locales: "",
     };
     let started = providers
-        .authorize_url(&stage.id, ask)
+        .start_authorization(&stage.id, ask)
         .await
         .map_err(|refused| refused.code)?;
     let back: Back = stage.up.grant(&Url::parse(&started.url).unwrap());
-    let answer = Answer {
+    let answer = AuthorizationResponse {
         code: back.get("code"),
         iss: back.get("iss"),
-        ..Answer::default()
+        ..AuthorizationResponse::default()
     };
     providers
         .identify(&started.record, &answer)

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entree::federation::provider::{Ask, Providers};
+use entree::federation::provider::{AuthorizationRequest, Providers};
 use serde_json::{Value, json};
 use testkit::upstream::{Lie, Pace, Place, Reply};
 use tokio::net::TcpListener;
@@ -244,12 +244,12 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
     let stage = Stage::new(&test_app, json!({})).await;
     let providers = Providers::new(&test_app.app);
     let state = "s".repeat(43);
-    let ask = Ask {
+    let ask = AuthorizationRequest {
         state: &state,
         login_hint: None,
         ui_locales: "",
     };
-    providers.authorize_url(&stage.id, ask).await.unwrap();
+    providers.start_authorization(&stage.id, ask).await.unwrap();
     for lie in issuer(|_| "https://evil.example".to_owned()) {
         stage.up.tell(lie);
     }
@@ -260,7 +260,7 @@ async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
         trail.contains("https://evil.example") && trail.contains(&stage.up.url()),
         "{trail}"
     );
-    let started = providers.authorize_url(&stage.id, ask).await.unwrap();
+    let started = providers.start_authorization(&stage.id, ask).await.unwrap();
     assert!(started.url.starts_with(&stage.up.url()));
 }
 

@@ -16,7 +16,7 @@ use super::{Outcome, Refusal, block_on, out};
 use crate::{
     clock::Clock,
     config::{Config, Live, Loaded, Problem, Source},
-    federation::provider::{Finding as UpstreamFinding, Providers},
+    federation::provider::{ProviderFinding, Providers},
     key,
     mail::transport::Transport,
 };
@@ -131,7 +131,7 @@ async fn examine(loaded: &Loaded) -> Vec<Finding> {
 
 /// Each upstream provider, asked as a sign-in would; nobody signs in. They have patience of their own.
 async fn providers(config: &Config) -> Vec<Finding> {
-    let looked = Providers::looking(
+    let looked = Providers::without_database(
         Live::new(config.clone()),
         &public_url(config),
         Clock::default(),
@@ -141,16 +141,16 @@ async fn providers(config: &Config) -> Vec<Finding> {
         if !provider.enabled {
             return vec![Finding::ok(check, "switched off")];
         }
-        let told = |found: UpstreamFinding| {
-            let what = format!("{}: {}", found.what.replace('_', " "), found.words);
+        let told = |found: ProviderFinding| {
+            let what = format!("{}: {}", found.check.replace('_', " "), found.message);
             if found.ok {
                 Finding::ok(&check, what)
             } else {
-                Finding::fail(&check, what, found.mend)
+                Finding::fail(&check, what, found.hint)
             }
         };
         looked
-            .examine(&provider.id)
+            .diagnose(&provider.id)
             .await
             .into_iter()
             .map(told)

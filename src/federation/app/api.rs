@@ -20,7 +20,7 @@ use crate::{
         error::{FederationError, RefusalCode},
         flow::state::{self, ForApp, Intent, State},
         linking::settle::{LinkOutcome, Where, settle_in},
-        provider::{Ask, Providers},
+        provider::{AuthorizationRequest, Providers},
         refusal::note,
     },
     limit,
@@ -317,9 +317,9 @@ async fn set_out(
     find(config, id).ok_or(RefusalCode::ProviderDisabled)?;
     let state = Plain::generate().to_text();
     let started = providers
-        .authorize_url(
+        .start_authorization(
             id,
-            Ask {
+            AuthorizationRequest {
                 state: &state,
                 login_hint: None,
                 ui_locales,

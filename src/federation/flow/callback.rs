@@ -23,7 +23,7 @@ use crate::{
         app::code,
         error::{FederationError, RefusalCode, upstream_words},
         linking::settle::UpstreamLogin,
-        provider::{Answer, Providers},
+        provider::{AuthorizationResponse, Providers},
         refusal::{Next, Place, refuse},
     },
     limit,
@@ -110,8 +110,8 @@ impl Given {
         })
     }
 
-    fn answer(&self) -> Answer<'_> {
-        Answer {
+    fn answer(&self) -> AuthorizationResponse<'_> {
+        AuthorizationResponse {
             code: self.code.as_deref(),
             iss: self.iss.as_deref(),
             error: self.error.as_deref(),
@@ -136,7 +136,7 @@ fn check_method(
     method: &Method,
     posts: bool,
 ) -> Result<(), FederationError> {
-    match providers.form_post(id) {
+    match providers.uses_form_post(id) {
         None => Err(RefusalCode::ProviderDisabled.into()),
         Some(form_post) if form_post == posts && method != Method::HEAD => Ok(()),
         Some(_) => Err(FederationError::new(RefusalCode::Method, method.as_str())),

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     federation::{
         error::{FederationError, RefusalCode},
-        provider::{Ask, Providers},
+        provider::{AuthorizationRequest, Providers},
         refusal::{Next, Place, refuse},
     },
     limit,
@@ -195,12 +195,12 @@ async fn set_out(
     let hint =
         typed.and_then(|typed| Address::parse(typed, context.config.magic_link.allow_eai).ok());
     let state = Plain::generate().to_text();
-    let ask = Ask {
+    let ask = AuthorizationRequest {
         state: &state,
         login_hint: hint.as_ref().map(Address::canonical),
         ui_locales: &context.localizer.tag,
     };
-    let started = providers.authorize_url(id, ask).await?;
+    let started = providers.start_authorization(id, ask).await?;
     let kept = State {
         record: started.record,
         intent,

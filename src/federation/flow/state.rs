@@ -13,7 +13,7 @@ use crate::{
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
-        provider::Record,
+        provider::RequestRecord,
     },
     login::{RequestContext, pending_link::is_same_browser},
     secret::Hash,
@@ -56,7 +56,7 @@ pub struct ForApp {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State {
     /// The provider's part.
-    pub record: Record,
+    pub record: RequestRecord,
     /// Why.
     pub intent: Intent,
     /// SHA-256 of the pre-login cookie; none for apps.

@@ -12,7 +12,7 @@ use crate::{
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
-        provider::is_authoritative,
+        provider::is_still_authoritative,
         provider::{Identity, Trust},
     },
     login::{
@@ -186,7 +186,7 @@ pub async fn known(
         && address.is_some()
         && provider::is_trusted_issuer(config, &came.arrived)
             .zip(told)
-            .is_some_and(|(provider, told)| is_authoritative(provider, told));
+            .is_some_and(|(provider, told)| is_still_authoritative(provider, told));
     let facts = Facts {
         connecting: at.connecting,
         owner: owner.map(|owner| Owner {

@@ -17,41 +17,40 @@ const SKEW: i64 = 60;
 
 /// One thing that `entree doctor` found at a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct ProviderFinding {
     /// Whether it is in order.
     pub ok: bool,
-    /// What was looked at: `discovery`, `keys`, `clock`, `redirect_uri`.
-    pub what: &'static str,
-    /// What was found.
-    pub words: String,
-    /// How to mend it; empty if it is in order.
-    pub mend: String,
+    /// What was checked: `settings`, `redirect_uri`, `discovery`, `clock`, `keys`.
+    pub check: &'static str,
+    pub message: String,
+    /// What the operator can do; empty if it is in order.
+    pub hint: String,
 }
 
-fn fine(what: &'static str, words: impl Into<String>) -> Finding {
-    Finding {
+fn fine(check: &'static str, message: impl Into<String>) -> ProviderFinding {
+    ProviderFinding {
         ok: true,
-        what,
-        words: words.into(),
-        mend: String::new(),
+        check,
+        message: message.into(),
+        hint: String::new(),
     }
 }
 
-fn wrong(what: &'static str, words: impl Into<String>, mend: &str) -> Finding {
-    Finding {
+fn wrong(check: &'static str, message: impl Into<String>, hint: &str) -> ProviderFinding {
+    ProviderFinding {
         ok: false,
-        what,
-        words: words.into(),
-        mend: mend.to_owned(),
+        check,
+        message: message.into(),
+        hint: hint.to_owned(),
     }
 }
 
-fn refusal(what: &'static str, refused: &FederationError) -> Finding {
-    wrong(what, &refused.detail, mend(refused.code))
+fn refusal(check: &'static str, refused: &FederationError) -> ProviderFinding {
+    wrong(check, &refused.detail, hint(refused.code))
 }
 
 /// Everything that can be looked at without signing in.
-pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Finding> {
+pub(super) async fn diagnose(upstream: &Upstream, public_url: &str) -> Vec<ProviderFinding> {
     let settings = &upstream.settings;
     let uri = settings.redirect_uri(public_url);
     let mut found = vec![fine("redirect_uri", format!("register exactly {uri}"))];
@@ -80,7 +79,7 @@ pub(super) async fn examine(upstream: &Upstream, public_url: &str) -> Vec<Findin
     found
 }
 
-fn discovery(metadata: &Metadata) -> Finding {
+fn discovery(metadata: &Metadata) -> ProviderFinding {
     fine(
         "discovery",
         format!(
@@ -91,7 +90,7 @@ fn discovery(metadata: &Metadata) -> Finding {
 }
 
 /// A token is refused when the clocks differ by more than a minute.
-fn clock(reply: &Reply, now: i64) -> Finding {
+fn clock(reply: &Reply, now: i64) -> ProviderFinding {
     let date = reply
         .headers
         .get(header::DATE)
@@ -112,7 +111,7 @@ fn clock(reply: &Reply, now: i64) -> Finding {
     )
 }
 
-async fn keys(upstream: &Upstream) -> Finding {
+async fn keys(upstream: &Upstream) -> ProviderFinding {
     let keys = match upstream.keys().await {
         Ok(keys) => keys,
         Err(refused) => return refusal("keys", &refused),
@@ -134,7 +133,7 @@ async fn keys(upstream: &Upstream) -> Finding {
 }
 
 /// What to do about it; docs/providers.md says more.
-const fn mend(code: RefusalCode) -> &'static str {
+const fn hint(code: RefusalCode) -> &'static str {
     match code {
         RefusalCode::Blocked => "if this host is yours, name it in private_hosts of this provider",
         RefusalCode::Redirect => {
@@ -179,7 +178,7 @@ mod tests {
             let found = clock(&at(date), now);
             assert_eq!(found.ok, ok, "{now}: {found:?}");
         }
-        assert!(clock(&at(date), there + 90).words.contains("90 s ahead"));
+        assert!(clock(&at(date), there + 90).message.contains("90 s ahead"));
         assert!(clock(&at("soon"), there).ok);
     }
 }

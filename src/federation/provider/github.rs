@@ -11,7 +11,7 @@ use super::{
         json::{self, Object, text},
         upstream::Upstream,
     },
-    request::Record,
+    request::RequestRecord,
 };
 use crate::{
     config::{Provider, providers::MailTrust},
@@ -28,7 +28,7 @@ const ADDRESSES: &str = "user:email";
 /// The transport's; [`RefusalCode::ProviderDown`], [`RefusalCode::ClaimsMalformed`], [`RefusalCode::Sub`].
 pub(super) async fn identify(
     upstream: &Upstream,
-    record: &Record,
+    record: &RequestRecord,
     tokens: &Tokens,
 ) -> Result<Identity, FederationError> {
     let settings = &upstream.settings;

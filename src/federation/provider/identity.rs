@@ -122,7 +122,7 @@ fn trust(settings: &Provider, email: &str, source: &Object, claims: &Object) -> 
 
 /// Whether a word about an address that was authoritative when it came still is, by the settings of now. Google's own
 /// mailboxes were told by `hd` then, which no setting changes.
-pub(crate) fn is_authoritative(settings: &Provider, email: &str) -> bool {
+pub(crate) fn is_still_authoritative(settings: &Provider, email: &str) -> bool {
     settings.trust() == MailTrust::Authoritative
         && (settings.kind == Kind::Google || within(settings, email) == Trust::Authoritative)
 }

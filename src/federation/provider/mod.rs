@@ -1,6 +1,6 @@
 //! Signing in with an upstream provider: entree as its relying party.
 //!
-//! Two verbs: [`Providers::authorize_url`] and [`Providers::identify`]. After them nobody knows which provider it was:
+//! Two verbs: [`Providers::start_authorization`] and [`Providers::identify`]. After them nobody knows which provider it was:
 //! there is an issuer, a subject, and an address with what it is worth. What a provider says is believed only as far as
 //! `oidc` and `github` have checked it.
 
@@ -17,11 +17,11 @@ mod test_app;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use identity::is_authoritative;
+pub(crate) use identity::is_still_authoritative;
 pub use {
-    doctor::Finding,
+    doctor::ProviderFinding,
     identity::{Identity, Trust},
     registry::Providers,
-    request::{Ask, Record, Started},
-    response::Answer,
+    request::{AuthorizationRedirect, AuthorizationRequest, RequestRecord},
+    response::AuthorizationResponse,
 };

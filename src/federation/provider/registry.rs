@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     apple,
-    doctor::{self, Finding},
+    doctor::{self, ProviderFinding},
     github,
     identity::{self, Identity},
     oidc::{
@@ -20,8 +20,8 @@ use super::{
         upstream::Upstream,
         userinfo,
     },
-    request::{self, Ask, Record, Started},
-    response::{self, Answer},
+    request::{self, AuthorizationRedirect, AuthorizationRequest, RequestRecord},
+    response::{self, AuthorizationResponse},
 };
 use crate::{
     app::App,
@@ -71,7 +71,7 @@ impl Providers {
 
     /// The same without a database, for a command that only looks.
     #[must_use]
-    pub fn looking(config: Live, public_url: &str, clock: Clock) -> Self {
+    pub fn without_database(config: Live, public_url: &str, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             config,
             public_url: public_url.into(),
@@ -104,11 +104,15 @@ impl Providers {
     ///
     /// # Errors
     /// [`RefusalCode::ProviderDisabled`]; what reading its documents came to.
-    pub async fn authorize_url(&self, id: &str, ask: Ask<'_>) -> Result<Started, FederationError> {
+    pub async fn start_authorization(
+        &self,
+        id: &str,
+        ask: AuthorizationRequest<'_>,
+    ) -> Result<AuthorizationRedirect, FederationError> {
         let upstream = self.upstream(id).ok_or(RefusalCode::ProviderDisabled)?;
         let metadata = upstream.metadata().await?;
         let record = request::record(&upstream.settings, &metadata, &self.0.public_url);
-        Ok(Started {
+        Ok(AuthorizationRedirect {
             url: request::url(&upstream.settings, &metadata, &record, ask),
             record,
         })
@@ -121,8 +125,8 @@ impl Providers {
     /// The first check that failed.
     pub async fn identify(
         &self,
-        record: &Record,
-        answer: &Answer<'_>,
+        record: &RequestRecord,
+        answer: &AuthorizationResponse<'_>,
     ) -> Result<Identity, FederationError> {
         let upstream = self
             .upstream(&record.provider)
@@ -148,7 +152,7 @@ impl Providers {
 
     /// Whether this provider's answers come as a form_post, else by GET (CB-01). None: there is no such provider.
     #[must_use]
-    pub fn form_post(&self, id: &str) -> Option<bool> {
+    pub fn uses_form_post(&self, id: &str) -> Option<bool> {
         let config = self.0.config.get();
         let provider = config.providers.iter().find(|provider| provider.id == id)?;
         Some(provider.response_mode() == ResponseMode::FormPost)
@@ -192,14 +196,14 @@ impl Providers {
     }
 
     /// What `entree doctor` says of a provider: settings, discovery, keys, clock, and the redirect URI to register.
-    pub async fn examine(&self, id: &str) -> Vec<Finding> {
+    pub async fn diagnose(&self, id: &str) -> Vec<ProviderFinding> {
         match self.upstream(id) {
-            Some(upstream) => doctor::examine(&upstream, &self.0.public_url).await,
-            None => vec![Finding {
+            Some(upstream) => doctor::diagnose(&upstream, &self.0.public_url).await,
+            None => vec![ProviderFinding {
                 ok: false,
-                what: "settings",
-                words: "there is no such provider, or it is switched off".to_owned(),
-                mend: "see [[providers]] in the configuration".to_owned(),
+                check: "settings",
+                message: "there is no such provider, or it is switched off".to_owned(),
+                hint: "see [[providers]] in the configuration".to_owned(),
             }],
         }
     }
@@ -208,8 +212,8 @@ impl Providers {
 /// The exchange and what comes after it.
 async fn exchanged(
     upstream: &Upstream,
-    record: &Record,
-    answer: &Answer<'_>,
+    record: &RequestRecord,
+    answer: &AuthorizationResponse<'_>,
     code: &str,
 ) -> Result<Identity, FederationError> {
     let settings = &upstream.settings;
@@ -230,8 +234,8 @@ async fn exchanged(
 /// Whom the ID token names, with what userinfo adds.
 async fn named(
     upstream: &Upstream,
-    record: &Record,
-    answer: &Answer<'_>,
+    record: &RequestRecord,
+    answer: &AuthorizationResponse<'_>,
     tokens: &Tokens,
 ) -> Result<Identity, FederationError> {
     let settings = &upstream.settings;

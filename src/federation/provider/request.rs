@@ -15,7 +15,7 @@ use crate::{
 
 /// What is wanted of a provider.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct AuthorizationRequest<'a> {
     /// 43 characters that come back with the answer; their SHA-256 is the key of the ticket.
     pub state: &'a str,
     /// An address that was typed in this browser (UP-07).
@@ -26,17 +26,17 @@ pub struct Ask<'a> {
 
 /// A flow that may begin.
 #[derive(Debug)]
-pub struct Started {
+pub struct AuthorizationRedirect {
     /// Where to send the browser.
     pub url: String,
     /// To be kept sealed until the answer comes.
-    pub record: Record,
+    pub record: RequestRecord,
 }
 
 /// All that [`Providers::identify`] needs to know of the request that it sees the answer of (UP-03). It holds secrets:
 /// it is kept sealed and has no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Record {
+pub struct RequestRecord {
     /// The provider's id in the configuration.
     pub provider: String,
     /// The issuer that was asked; for many directories, their template.
@@ -55,9 +55,9 @@ pub struct Record {
     pub iss_required: bool,
 }
 
-impl std::fmt::Debug for Record {
+impl std::fmt::Debug for RequestRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Record")
+        f.debug_struct("RequestRecord")
             .field("provider", &self.provider)
             .field("issuer", &self.issuer)
             .finish_non_exhaustive()
@@ -65,9 +65,9 @@ impl std::fmt::Debug for Record {
 }
 
 /// What is kept of a request that begins now: nonce and verifier are 32 bytes each, 43 characters (UP-04).
-pub(super) fn record(settings: &Provider, metadata: &Metadata, public_url: &str) -> Record {
+pub(super) fn record(settings: &Provider, metadata: &Metadata, public_url: &str) -> RequestRecord {
     let has_id_token = settings.kind != Kind::Github;
-    Record {
+    RequestRecord {
         provider: settings.id.clone(),
         issuer: metadata.issuer.clone(),
         token_endpoint: metadata.token_endpoint.clone(),
@@ -83,8 +83,8 @@ pub(super) fn record(settings: &Provider, metadata: &Metadata, public_url: &str)
 pub(super) fn url(
     settings: &Provider,
     metadata: &Metadata,
-    record: &Record,
-    ask: Ask<'_>,
+    record: &RequestRecord,
+    ask: AuthorizationRequest<'_>,
 ) -> String {
     let scopes = settings.scopes().join(" ");
     let challenge = record
@@ -157,12 +157,12 @@ mod tests {
         }
     }
 
-    fn asked(more: &str) -> (Record, String, BTreeMap<String, String>) {
+    fn asked(more: &str) -> (RequestRecord, String, BTreeMap<String, String>) {
         let text =
             format!("id = \"a\"\nclient_id = \"c +&\"\nissuer = \"https://op.example\"\n{more}");
         let settings: Provider = toml::from_str(&text).unwrap();
         let record = record(&settings, &metadata(), "https://login.example");
-        let ask = Ask {
+        let ask = AuthorizationRequest {
             state: "s",
             login_hint: Some("a+b@x.example"),
             ui_locales: "fr en",
@@ -212,7 +212,7 @@ mod tests {
     fn up_04_nonce_and_verifier_are_256_bits_each_and_new_each_time() {
         let (first, _, _) = asked("");
         let (second, _, _) = asked("");
-        let of = |record: &Record| {
+        let of = |record: &RequestRecord| {
             [
                 record.nonce.clone().unwrap(),
                 record.verifier.clone().unwrap(),

@@ -1,6 +1,6 @@
 //! What a callback's parameters say, before anything is asked (CB-06, CB-07, UE-01).
 
-use super::request::Record;
+use super::request::RequestRecord;
 use crate::{
     config::providers::{TENANT, directory},
     federation::error::{FederationError, RefusalCode, upstream_words},
@@ -8,7 +8,7 @@ use crate::{
 
 /// The parameters of a callback, after the shape checks. No `Debug`: a code is in it.
 #[derive(Clone, Copy, Default)]
-pub struct Answer<'a> {
+pub struct AuthorizationResponse<'a> {
     /// `code`.
     pub code: Option<&'a str>,
     /// `iss`.
@@ -25,7 +25,7 @@ pub struct Answer<'a> {
 ///
 /// # Errors
 /// [`RefusalCode::IssMissing`], [`RefusalCode::IssMismatch`].
-pub(super) fn is_from(record: &Record, iss: Option<&str>) -> Result<(), FederationError> {
+pub(super) fn is_from(record: &RequestRecord, iss: Option<&str>) -> Result<(), FederationError> {
     match iss {
         None if record.iss_required => Err(FederationError::new(
             RefusalCode::IssMissing,
@@ -57,7 +57,7 @@ fn fits(issuer: &str, iss: &str) -> bool {
 ///
 /// # Errors
 /// What the provider's error comes to; [`RefusalCode::CodeMissing`].
-pub(super) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, FederationError> {
+pub(super) fn code<'a>(answer: &AuthorizationResponse<'a>) -> Result<&'a str, FederationError> {
     if let Some(error) = answer.error {
         let description = answer
             .error_description
@@ -94,8 +94,8 @@ fn meaning(error: &str) -> RefusalCode {
 mod tests {
     use super::*;
 
-    fn record(issuer: &str, iss_required: bool) -> Record {
-        Record {
+    fn record(issuer: &str, iss_required: bool) -> RequestRecord {
+        RequestRecord {
             provider: "a".into(),
             issuer: issuer.into(),
             token_endpoint: String::new(),
@@ -162,10 +162,10 @@ mod tests {
             ("login_required", RefusalCode::ProviderError),
             ("", RefusalCode::ProviderError),
         ] {
-            let answer = Answer {
+            let answer = AuthorizationResponse {
                 code: Some("c"),
                 error: Some(error),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             };
             assert_eq!(
                 code(&answer).err().map(|refused| refused.code),
@@ -174,21 +174,21 @@ mod tests {
             );
         }
         assert_eq!(
-            code(&Answer::default()).err(),
+            code(&AuthorizationResponse::default()).err(),
             Some(RefusalCode::CodeMissing.into())
         );
         assert_eq!(
-            code(&Answer {
+            code(&AuthorizationResponse {
                 code: Some(""),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             })
             .err(),
             Some(RefusalCode::CodeMissing.into())
         );
         assert_eq!(
-            code(&Answer {
+            code(&AuthorizationResponse {
                 code: Some("c"),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             }),
             Ok("c")
         );
@@ -197,10 +197,10 @@ mod tests {
     #[test]
     fn ue_03_a_description_is_cut_and_cleaned() {
         let long = format!("a\n{}", "b".repeat(500));
-        let answer = Answer {
+        let answer = AuthorizationResponse {
             error: Some("x\r"),
             error_description: Some(&long),
-            ..Answer::default()
+            ..AuthorizationResponse::default()
         };
         let words = code(&answer)
             .err()

@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Answer, Ask, Identity, Providers, Record, Started, oidc::id_token::tests::Signer};
+use super::{
+    AuthorizationRedirect, AuthorizationRequest, AuthorizationResponse, Identity, Providers,
+    RequestRecord, oidc::id_token::tests::Signer,
+};
 use crate::{
     clock::Clock,
     config::{Config, Live},
@@ -61,7 +64,7 @@ impl World {
         );
         let config: Config = toml::from_str(&text.replace("BASE", &server.base)).unwrap();
         let (live, clock) = (Live::new(config), Clock::default());
-        let providers = Providers::looking(live.clone(), PUBLIC, clock.clone());
+        let providers = Providers::without_database(live.clone(), PUBLIC, clock.clone());
         let issuer = live.get().providers[0].issuer();
         let world = Self {
             server,
@@ -111,11 +114,11 @@ impl World {
         );
     }
 
-    pub(super) async fn start(&self) -> Result<Started, FederationError> {
+    pub(super) async fn start(&self) -> Result<AuthorizationRedirect, FederationError> {
         self.providers
-            .authorize_url(
+            .start_authorization(
                 "a",
-                Ask {
+                AuthorizationRequest {
                     state: "s",
                     login_hint: None,
                     ui_locales: "",
@@ -125,11 +128,11 @@ impl World {
     }
 
     /// Puts an ID token behind the token endpoint: what a good one says, with changes; null takes a claim away.
-    pub(super) fn token(&self, record: &Record, changes: &Value) {
+    pub(super) fn token(&self, record: &RequestRecord, changes: &Value) {
         self.token_by(&self.signer, record, changes);
     }
 
-    pub(super) fn token_by(&self, signer: &Signer, record: &Record, changes: &Value) {
+    pub(super) fn token_by(&self, signer: &Signer, record: &RequestRecord, changes: &Value) {
         let now = self.clock.now().seconds();
         let mut claims = json!({
             "iss": self.issuer, "sub": "person", "aud": "us", "exp": now + 300, "iat": now,
@@ -146,13 +149,16 @@ impl World {
         self.put("/token", page(200, &body));
     }
 
-    pub(super) async fn identify(&self, record: &Record) -> Result<Identity, FederationError> {
+    pub(super) async fn identify(
+        &self,
+        record: &RequestRecord,
+    ) -> Result<Identity, FederationError> {
         self.providers
             .identify(
                 record,
-                &Answer {
+                &AuthorizationResponse {
                     code: Some("c"),
-                    ..Answer::default()
+                    ..AuthorizationResponse::default()
                 },
             )
             .await

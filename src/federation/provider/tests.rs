@@ -153,10 +153,10 @@ async fn pr_01_google_sends_iss_without_a_word_and_runs_its_mailboxes() {
     let world = World::new("kind = \"google\"").await;
     let started = world.start().await.unwrap();
     world.token(&started.record, &json!({}));
-    let answer = Answer {
+    let answer = AuthorizationResponse {
         code: Some("c"),
         iss: Some(&world.issuer),
-        ..Answer::default()
+        ..AuthorizationResponse::default()
     };
     let found = world
         .providers
@@ -216,10 +216,10 @@ async fn pr_01_entra_many_directories_behind_one_template() {
         (own.clone(), None),
         (own.replace(tid, other), Some(RefusalCode::IssMismatch)),
     ] {
-        let answer = Answer {
+        let answer = AuthorizationResponse {
             code: Some("c"),
             iss: Some(&iss),
-            ..Answer::default()
+            ..AuthorizationResponse::default()
         };
         let found = world.providers.identify(&record, &answer).await;
         assert_eq!(found.err().map(|refused| refused.code), code, "{iss}");
@@ -237,13 +237,13 @@ async fn pr_01_keycloak_and_gitlab_by_configuration_alone() {
         "no iss in the answer, although the realm advertises it"
     );
     keycloak.document(json!({"issuer": format!("{}/realms/other", keycloak.server.base)}));
-    let again = Providers::looking(keycloak.live.clone(), PUBLIC, keycloak.clock.clone());
-    let ask = Ask {
+    let again = Providers::without_database(keycloak.live.clone(), PUBLIC, keycloak.clock.clone());
+    let ask = AuthorizationRequest {
         state: "s",
         login_hint: None,
         ui_locales: "",
     };
-    let refused = again.authorize_url("a", ask).await.unwrap_err();
+    let refused = again.start_authorization("a", ask).await.unwrap_err();
     assert_eq!(refused.code, RefusalCode::DiscoveryIssuer);
     assert!(
         refused.detail.contains("/realms/school`") && refused.detail.contains("/realms/other`"),
@@ -258,16 +258,16 @@ async fn pr_01_apple_gets_a_signed_secret_and_posts_its_answer() {
     let (pem, _) = super::apple::tests::key_file();
     let key = format!("team_id = \"TEAM\"\nkey_id = \"KEY\"\nprivate_key = '''{pem}'''");
     let world = World::new(&format!("kind = \"apple\"\n{key}")).await;
-    assert_eq!(world.providers.form_post("a"), Some(true));
+    assert_eq!(world.providers.uses_form_post("a"), Some(true));
     let started = world.start().await.unwrap();
     assert!(started.url.contains("response_mode=form_post"));
     let relay = json!({"email": "x@privaterelay.appleid.com", "email_verified": "true"});
     world.token(&started.record, &relay);
     let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni"},"email":"evil@example.com"}"#;
-    let answer = Answer {
+    let answer = AuthorizationResponse {
         code: Some("c"),
         user: Some(user),
-        ..Answer::default()
+        ..AuthorizationResponse::default()
     };
     let found = world
         .providers
@@ -366,7 +366,7 @@ async fn up_provider_disabled_settings_count_when_the_answer_comes() {
         RefusalCode::ProviderDisabled
     );
     assert_eq!(
-        world.providers.form_post("a"),
+        world.providers.uses_form_post("a"),
         Some(false),
         "its callback is still there, to say so"
     );
@@ -381,7 +381,7 @@ async fn up_provider_disabled_settings_count_when_the_answer_comes() {
     assert_eq!(world.asked("/token"), 0);
     assert_eq!(
         (
-            world.providers.form_post("b"),
+            world.providers.uses_form_post("b"),
             world.start().await.unwrap_err().code
         ),
         (None, RefusalCode::ProviderDown)
@@ -395,39 +395,39 @@ async fn cb_06_cb_07_nothing_is_asked_for_an_answer_of_somebody_else_or_an_error
     let ours = world.issuer.clone();
     for (answer, code) in [
         (
-            Answer {
+            AuthorizationResponse {
                 code: Some("c"),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             },
             RefusalCode::IssMissing,
         ),
         (
-            Answer {
+            AuthorizationResponse {
                 error: Some("access_denied"),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             },
             RefusalCode::IssMissing,
         ),
         (
-            Answer {
+            AuthorizationResponse {
                 code: Some("c"),
                 iss: Some("https://evil.example"),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             },
             RefusalCode::IssMismatch,
         ),
         (
-            Answer {
+            AuthorizationResponse {
                 error: Some("access_denied"),
                 iss: Some(&ours),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             },
             RefusalCode::Denied,
         ),
         (
-            Answer {
+            AuthorizationResponse {
                 iss: Some(&ours),
-                ..Answer::default()
+                ..AuthorizationResponse::default()
             },
             RefusalCode::CodeMissing,
         ),
@@ -492,41 +492,44 @@ async fn ue_05_up_provider_down_a_provider_that_is_away_is_left_alone() {
 #[tokio::test]
 async fn examine_tells_what_is_wrong_and_how_to_mend_it() {
     let world = World::new("").await;
-    let found = world.providers.examine("a").await;
+    let found = world.providers.diagnose("a").await;
     assert!(found.iter().all(|finding| finding.ok), "{found:?}");
     assert_eq!(
-        found.iter().map(|finding| finding.what).collect::<Vec<_>>(),
+        found
+            .iter()
+            .map(|finding| finding.check)
+            .collect::<Vec<_>>(),
         ["redirect_uri", "discovery", "clock", "keys"]
     );
     assert!(
         found[0]
-            .words
+            .message
             .ends_with("https://login.example/upstream/a/callback")
     );
     world.keys(&[json!({"kty": "RSA"})], "");
-    let again = Providers::looking(world.live.clone(), PUBLIC, world.clock.clone());
-    let found = again.examine("a").await;
+    let again = Providers::without_database(world.live.clone(), PUBLIC, world.clock.clone());
+    let found = again.diagnose("a").await;
     assert!(
         found
             .iter()
-            .any(|finding| !finding.ok && finding.what == "keys"),
+            .any(|finding| !finding.ok && finding.check == "keys"),
         "{found:?}"
     );
     world.document(json!({"issuer": "https://other.example"}));
-    let again = Providers::looking(world.live.clone(), PUBLIC, world.clock.clone());
-    let found = again.examine("a").await;
+    let again = Providers::without_database(world.live.clone(), PUBLIC, world.clock.clone());
+    let found = again.diagnose("a").await;
     assert!(
         found
             .iter()
-            .any(|finding| !finding.ok && finding.words.contains("https://other.example")),
+            .any(|finding| !finding.ok && finding.message.contains("https://other.example")),
         "{found:?}"
     );
-    assert!(!again.examine("nobody").await[0].ok);
+    assert!(!again.diagnose("nobody").await[0].ok);
 }
 
 #[test]
 fn sk_07_debug_prints_no_secret() {
-    let record = Record {
+    let record = RequestRecord {
         provider: "a".into(),
         issuer: "i".into(),
         token_endpoint: String::new(),

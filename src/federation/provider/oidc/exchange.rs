@@ -13,7 +13,7 @@ use crate::{
     config::providers::Auth,
     federation::{
         error::{FederationError, RefusalCode, upstream_words},
-        provider::Record,
+        provider::RequestRecord,
     },
     web::fetch::{Call, Reply},
 };
@@ -35,7 +35,7 @@ pub(crate) struct Tokens {
 /// [`RefusalCode::TokenType`], [`RefusalCode::IdTokenMalformed`].
 pub(crate) async fn exchange(
     upstream: &Upstream,
-    record: &Record,
+    record: &RequestRecord,
     code: &str,
     secret: &str,
 ) -> Result<Tokens, FederationError> {
