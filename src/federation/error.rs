@@ -1,130 +1,160 @@
-//! Why an upstream sign-in was refused: the closed list of codes, and what each means for the answer.
+//! Why an upstream sign-in or a link is refused: [`FederationError`] with its [`RefusalCode`].
 //!
-//! A code is a contract with the audit trail, the metrics and alerts: it is never renamed. What the upstream sent is in
-//! none of them; [`FederationError::detail`] holds words of ours for the log.
+//! The codes are a closed list and a contract with the audit log, the metrics and the alert rules:
+//! a code is never renamed. No code contains what a provider sent; [`FederationError::detail`] has
+//! our own words for the log.
 
 use std::fmt;
 
-/// One reason for refusing an upstream sign-in or a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RefusalCode {
-    /// An address that must not be reached: not public, not https, or with a user in it.
-    Blocked,
-    /// An endpoint answered with a redirect.
-    Redirect,
-    /// An answer over the cap.
-    TooLarge,
-    /// No whole answer in time.
-    Timeout,
-    /// The discovery document names another issuer.
-    DiscoveryIssuer,
-    /// The discovery document names an endpoint elsewhere.
-    EndpointHost,
-    /// The provider cannot be reached, or what is known of it is too old.
-    ProviderDown,
-    /// The callback came with the wrong method.
-    Method,
-    /// A parameter was there twice.
-    ParamDuplicate,
-    /// `state` is missing or none of ours by its shape.
-    StateMalformed,
-    /// `state` is unknown or too old.
-    StateUnknown,
-    /// `state` was used before.
-    StateUsed,
-    /// `state` belongs to another provider.
-    ProviderMismatch,
-    /// The callback came in another browser.
-    BrowserMismatch,
-    /// `iss` is missing where it is required.
-    IssMissing,
-    /// `iss` names another issuer.
-    IssMismatch,
-    /// Neither `code` nor `error`.
-    CodeMissing,
-    /// What an app redeems is unknown, used, too old, or another app's or provider's.
-    AppCode,
-    /// The session that began this has changed.
-    SessionChanged,
-    /// The token endpoint refused the code: starting again helps.
-    TokenGrant,
-    /// The token endpoint gave an answer that is none.
-    TokenHttp,
-    /// The token endpoint does not know our client, its secret or its redirect URI.
-    TokenClient,
-    /// The token endpoint failed or kept silent.
-    TokenDown,
-    /// The token is not a bearer token.
-    TokenType,
-    /// There is no ID token.
-    IdTokenMissing,
-    /// The ID token is not a compact JWS of JSON objects.
-    IdTokenMalformed,
-    /// Its algorithm is not one of those configured.
-    Alg,
-    /// It is another kind of token.
-    Typ,
-    /// It demands an extension.
-    Crit,
-    /// No usable key fits.
-    KeyUnknown,
-    /// The signature is not the key's.
-    Signature,
-    /// `iss` in the ID token.
-    IssClaim,
-    /// `aud` in the ID token.
-    Aud,
-    /// `azp` in the ID token.
-    Azp,
-    /// `exp` in the ID token.
-    Expired,
-    /// `iat` in the ID token.
-    Iat,
-    /// `nbf` in the ID token.
-    Nbf,
-    /// `nonce` in the ID token.
-    Nonce,
-    /// `at_hash` in the ID token.
-    AtHash,
-    /// `sub` in the ID token.
-    Sub,
-    /// Userinfo is of another subject.
-    UserinfoSub,
-    /// A claim has the wrong type.
-    ClaimsMalformed,
-    /// A tenant that is not allowed.
-    Tenant,
-    /// A hosted domain that is not allowed.
-    Hd,
-    /// The person declined.
-    Denied,
-    /// The provider has trouble of its own and says so.
-    ProviderTrouble,
-    /// The provider answered with an error that we do not know.
-    ProviderError,
-    /// The provider says that we are set up wrongly.
-    Misconfigured,
-    /// There is no such provider, or it is switched off or was changed.
-    ProviderDisabled,
-    /// The ticket store is away.
-    StoreDown,
-    /// The user is locked out.
-    UserDisabled,
-    /// Nobody has this account or its address, and nobody new is welcome.
-    SignUpClosed,
-    /// The upstream account belongs to another user.
-    LinkTaken,
-    /// It is the last way in.
-    LinkLastMethod,
-    /// The pending link is another browser's, used or too old.
-    LinkBrowser,
-    /// The session is too old for linking.
-    LinkStaleAuth,
+/// Defines each code in one row: what it means, its name in the audit log, and the page that the
+/// user sees.
+macro_rules! refusal_codes {
+    ($($(#[doc = $meaning:literal])+ $code:ident = $name:literal => $page:ident,)+) => {
+        /// The reason for refusing an upstream sign-in or a link.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum RefusalCode {
+            $($(#[doc = $meaning])+ $code,)+
+        }
+
+        impl RefusalCode {
+            pub const ALL: &[Self] = &[$(Self::$code),+];
+
+            /// Returns the name in the audit log and the log. Codes that differ only in their page
+            /// share a name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name),+
+                }
+            }
+
+            const fn page(self) -> RefusalPage {
+                match self {
+                    $(Self::$code => RefusalPage::$page),+
+                }
+            }
+        }
+    };
 }
 
-/// Where the person stands, which decides the words of the page.
+refusal_codes! {
+    /// The address must not be reached: it is not public, not https, or has a user name in it.
+    Blocked = "up_blocked" => Unusable,
+    /// An endpoint of the provider answered with a redirect.
+    Redirect = "up_redirect" => Away,
+    /// A response is larger than the limit.
+    TooLarge = "up_too_large" => Away,
+    /// No complete response arrived in time.
+    Timeout = "up_timeout" => Away,
+    /// The discovery document names another issuer.
+    DiscoveryIssuer = "up_discovery_issuer" => Unusable,
+    /// The discovery document names an endpoint on a foreign host.
+    EndpointHost = "up_endpoint_host" => Unusable,
+    /// The provider cannot be reached, or its cached documents are too old.
+    ProviderDown = "up_provider_down" => Away,
+    /// The callback was called with the wrong HTTP method.
+    Method = "up_method" => Method,
+    /// A parameter occurs twice.
+    ParamDuplicate = "up_param_duplicate" => Again,
+    /// `state` is missing or does not have the form of ours.
+    StateMalformed = "up_state_malformed" => Again,
+    /// `state` is unknown or expired.
+    StateUnknown = "up_state_unknown" => Again,
+    /// `state` was used before.
+    StateUsed = "up_state_used" => Again,
+    /// `state` belongs to another provider.
+    ProviderMismatch = "up_provider_mismatch" => Again,
+    /// The callback arrived in another browser.
+    BrowserMismatch = "up_browser_mismatch" => Again,
+    /// `iss` is missing where it is required.
+    IssMissing = "up_iss_missing" => Again,
+    /// `iss` names another issuer.
+    IssMismatch = "up_iss_mismatch" => Again,
+    /// The callback has neither `code` nor `error`.
+    CodeMissing = "up_code_missing" => Again,
+    /// The code that an app redeems is unknown, used, expired, or of another app or provider.
+    AppCode = "up_app_code" => Again,
+    /// The session that began the flow has changed.
+    SessionChanged = "up_session_changed" => Session,
+    /// The token endpoint refused the code; a new sign-in may work.
+    TokenGrant = "up_token_http" => Again,
+    /// The token endpoint sent a response that cannot be used.
+    TokenHttp = "up_token_http" => Answer,
+    /// The token endpoint does not accept our client, its secret or its redirect URI.
+    TokenClient = "up_token_http" => Misconfigured,
+    /// The token endpoint failed or did not respond.
+    TokenDown = "up_token_http" => Away,
+    /// The token is not a bearer token.
+    TokenType = "up_token_type" => Answer,
+    /// There is no ID token.
+    IdTokenMissing = "up_id_token_missing" => Answer,
+    /// The ID token is not a compact JWS of JSON objects.
+    IdTokenMalformed = "up_id_token_malformed" => Answer,
+    /// The algorithm of the ID token is not one of those configured.
+    Alg = "up_alg" => Answer,
+    /// The `typ` header belongs to another type of token.
+    Typ = "up_typ" => Answer,
+    /// The ID token requires an extension (`crit`).
+    Crit = "up_crit" => Answer,
+    /// No usable key matches the ID token.
+    KeyUnknown = "up_key_unknown" => Answer,
+    /// The signature of the ID token does not verify.
+    Signature = "up_signature" => Answer,
+    /// The `iss` claim of the ID token is wrong.
+    IssClaim = "up_iss_claim" => Answer,
+    /// The `aud` claim of the ID token is wrong.
+    Aud = "up_aud" => Answer,
+    /// The `azp` claim of the ID token is wrong.
+    Azp = "up_azp" => Answer,
+    /// The `exp` claim of the ID token is missing or in the past.
+    Expired = "up_expired" => Answer,
+    /// The `iat` claim of the ID token is missing, too old or in the future.
+    Iat = "up_iat" => Answer,
+    /// The `nbf` claim of the ID token is in the future.
+    Nbf = "up_nbf" => Answer,
+    /// The `nonce` claim of the ID token is wrong.
+    Nonce = "up_nonce" => Answer,
+    /// The `at_hash` claim of the ID token is wrong.
+    AtHash = "up_at_hash" => Answer,
+    /// The `sub` claim of the ID token is missing or malformed.
+    Sub = "up_sub" => Answer,
+    /// The userinfo response belongs to another subject.
+    UserinfoSub = "up_userinfo_sub" => Answer,
+    /// A claim has the wrong type.
+    ClaimsMalformed = "up_claims_malformed" => Answer,
+    /// The tenant is not allowed.
+    Tenant = "up_tenant" => Account,
+    /// The hosted domain is not allowed.
+    Hd = "up_hd" => Account,
+    /// The user declined at the provider.
+    Denied = "up_denied" => Denied,
+    /// The provider reports a temporary failure of its own.
+    ProviderTrouble = "up_provider_error" => ProviderFault,
+    /// The provider answered with an unknown error.
+    ProviderError = "up_provider_error" => Answer,
+    /// The provider reports that our client is misconfigured.
+    Misconfigured = "up_misconfigured" => Misconfigured,
+    /// The provider is not configured, is switched off, or has another issuer now.
+    ProviderDisabled = "up_provider_disabled" => Off,
+    /// The ticket store is unavailable.
+    StoreDown = "up_store_down" => Store,
+    /// The user is locked or deleted.
+    UserDisabled = "up_user_disabled" => Closed,
+    /// The account and its address are new here, and sign-up is closed.
+    SignUpClosed = "up_sign_up_closed" => Newcomer,
+    /// The upstream account belongs to another user.
+    LinkTaken = "lk_taken" => Taken,
+    /// The account is the last sign-in method of the user.
+    LinkLastMethod = "lk_last_method" => Last,
+    /// The pending link belongs to another browser, was used, or has expired.
+    LinkBrowser = "lk_browser" => Again,
+    /// The session is too old for linking.
+    LinkStaleAuth = "lk_stale_auth" => Fresh,
+}
+
+/// The page for a group of codes: its HTTP status and its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Page {
+enum RefusalPage {
     Again,
     Method,
     Denied,
@@ -144,7 +174,19 @@ enum Page {
     Fresh,
 }
 
-impl Page {
+impl RefusalPage {
+    const fn status(self) -> u16 {
+        match self {
+            Self::Denied | Self::ProviderFault => 200,
+            Self::Again => 400,
+            Self::Account | Self::Off | Self::Closed | Self::Newcomer | Self::Fresh => 403,
+            Self::Method => 405,
+            Self::Session | Self::Taken | Self::Last => 409,
+            Self::Answer | Self::Misconfigured => 502,
+            Self::Away | Self::Unusable | Self::Store => 503,
+        }
+    }
+
     const fn stem(self) -> &'static str {
         match self {
             Self::Again => "upstream-again",
@@ -154,7 +196,7 @@ impl Page {
             Self::Away => "upstream-away",
             Self::Answer => "upstream-answer",
             Self::Misconfigured | Self::Unusable => "upstream-misconfigured",
-            // Ours, not the provider's: the mail does not work either.
+            // The outage is ours and not the provider's: sign-in by email does not work either.
             Self::Store => "error-away",
             Self::Account => "upstream-account",
             Self::Off => "upstream-off",
@@ -167,142 +209,24 @@ impl Page {
         }
     }
 
-    const fn status(self) -> u16 {
+    const fn stem_connecting(self) -> &'static str {
         match self {
-            Self::Denied | Self::ProviderFault => 200,
-            Self::Again => 400,
-            Self::Account | Self::Off | Self::Closed | Self::Newcomer | Self::Fresh => 403,
-            Self::Method => 405,
-            Self::Session | Self::Taken | Self::Last => 409,
-            Self::Answer | Self::Misconfigured => 502,
-            Self::Away | Self::Unusable | Self::Store => 503,
+            Self::Again => "upstream-again-connecting",
+            Self::Denied => "upstream-denied-connecting",
+            Self::ProviderFault => "upstream-trouble-connecting",
+            Self::Away => "upstream-away-connecting",
+            Self::Answer => "upstream-answer-connecting",
+            Self::Misconfigured | Self::Unusable => "upstream-misconfigured-connecting",
+            Self::Account => "upstream-account-connecting",
+            Self::Off => "upstream-off-connecting",
+            other => other.stem(),
         }
     }
 }
 
 impl RefusalCode {
-    /// Every code there is.
-    pub const ALL: [Self; 56] = [
-        Self::Blocked,
-        Self::Redirect,
-        Self::TooLarge,
-        Self::Timeout,
-        Self::DiscoveryIssuer,
-        Self::EndpointHost,
-        Self::ProviderDown,
-        Self::Method,
-        Self::ParamDuplicate,
-        Self::StateMalformed,
-        Self::StateUnknown,
-        Self::StateUsed,
-        Self::ProviderMismatch,
-        Self::BrowserMismatch,
-        Self::IssMissing,
-        Self::IssMismatch,
-        Self::CodeMissing,
-        Self::AppCode,
-        Self::SessionChanged,
-        Self::TokenGrant,
-        Self::TokenHttp,
-        Self::TokenClient,
-        Self::TokenDown,
-        Self::TokenType,
-        Self::IdTokenMissing,
-        Self::IdTokenMalformed,
-        Self::Alg,
-        Self::Typ,
-        Self::Crit,
-        Self::KeyUnknown,
-        Self::Signature,
-        Self::IssClaim,
-        Self::Aud,
-        Self::Azp,
-        Self::Expired,
-        Self::Iat,
-        Self::Nbf,
-        Self::Nonce,
-        Self::AtHash,
-        Self::Sub,
-        Self::UserinfoSub,
-        Self::ClaimsMalformed,
-        Self::Tenant,
-        Self::Hd,
-        Self::Denied,
-        Self::ProviderTrouble,
-        Self::ProviderError,
-        Self::Misconfigured,
-        Self::ProviderDisabled,
-        Self::StoreDown,
-        Self::UserDisabled,
-        Self::SignUpClosed,
-        Self::LinkTaken,
-        Self::LinkLastMethod,
-        Self::LinkBrowser,
-        Self::LinkStaleAuth,
-    ];
-
-    /// The name in the audit trail and the log. Codes that differ only in their status share one.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Blocked => "up_blocked",
-            Self::Redirect => "up_redirect",
-            Self::TooLarge => "up_too_large",
-            Self::Timeout => "up_timeout",
-            Self::DiscoveryIssuer => "up_discovery_issuer",
-            Self::EndpointHost => "up_endpoint_host",
-            Self::ProviderDown => "up_provider_down",
-            Self::Method => "up_method",
-            Self::ParamDuplicate => "up_param_duplicate",
-            Self::StateMalformed => "up_state_malformed",
-            Self::StateUnknown => "up_state_unknown",
-            Self::StateUsed => "up_state_used",
-            Self::ProviderMismatch => "up_provider_mismatch",
-            Self::BrowserMismatch => "up_browser_mismatch",
-            Self::IssMissing => "up_iss_missing",
-            Self::IssMismatch => "up_iss_mismatch",
-            Self::CodeMissing => "up_code_missing",
-            Self::AppCode => "up_app_code",
-            Self::SessionChanged => "up_session_changed",
-            Self::TokenGrant | Self::TokenHttp | Self::TokenClient | Self::TokenDown => {
-                "up_token_http"
-            }
-            Self::TokenType => "up_token_type",
-            Self::IdTokenMissing => "up_id_token_missing",
-            Self::IdTokenMalformed => "up_id_token_malformed",
-            Self::Alg => "up_alg",
-            Self::Typ => "up_typ",
-            Self::Crit => "up_crit",
-            Self::KeyUnknown => "up_key_unknown",
-            Self::Signature => "up_signature",
-            Self::IssClaim => "up_iss_claim",
-            Self::Aud => "up_aud",
-            Self::Azp => "up_azp",
-            Self::Expired => "up_expired",
-            Self::Iat => "up_iat",
-            Self::Nbf => "up_nbf",
-            Self::Nonce => "up_nonce",
-            Self::AtHash => "up_at_hash",
-            Self::Sub => "up_sub",
-            Self::UserinfoSub => "up_userinfo_sub",
-            Self::ClaimsMalformed => "up_claims_malformed",
-            Self::Tenant => "up_tenant",
-            Self::Hd => "up_hd",
-            Self::Denied => "up_denied",
-            Self::ProviderTrouble | Self::ProviderError => "up_provider_error",
-            Self::Misconfigured => "up_misconfigured",
-            Self::ProviderDisabled => "up_provider_disabled",
-            Self::StoreDown => "up_store_down",
-            Self::UserDisabled => "up_user_disabled",
-            Self::SignUpClosed => "up_sign_up_closed",
-            Self::LinkTaken => "lk_taken",
-            Self::LinkLastMethod => "lk_last_method",
-            Self::LinkBrowser => "lk_browser",
-            Self::LinkStaleAuth => "lk_stale_auth",
-        }
-    }
-
-    /// The name in the metrics: what only ops can mend has one of its own, so that nobody else raises its alert.
+    /// Returns the name in the metrics. A refusal that only the operator can resolve has a name of
+    /// its own, so that no user can raise its alert.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -311,82 +235,38 @@ impl RefusalCode {
         }
     }
 
-    const fn page(self) -> Page {
-        match self {
-            Self::Redirect
-            | Self::TooLarge
-            | Self::Timeout
-            | Self::ProviderDown
-            | Self::TokenDown => Page::Away,
-            // No try of a person mends these.
-            Self::Blocked | Self::DiscoveryIssuer | Self::EndpointHost => Page::Unusable,
-            Self::StoreDown => Page::Store,
-            Self::Method => Page::Method,
-            Self::ParamDuplicate
-            | Self::StateMalformed
-            | Self::StateUnknown
-            | Self::StateUsed
-            | Self::ProviderMismatch
-            | Self::BrowserMismatch
-            | Self::IssMissing
-            | Self::IssMismatch
-            | Self::CodeMissing
-            | Self::AppCode
-            | Self::TokenGrant
-            | Self::LinkBrowser => Page::Again,
-            Self::SessionChanged => Page::Session,
-            Self::LinkStaleAuth => Page::Fresh,
-            Self::Tenant | Self::Hd => Page::Account,
-            Self::Denied => Page::Denied,
-            Self::ProviderTrouble => Page::ProviderFault,
-            Self::Misconfigured | Self::TokenClient => Page::Misconfigured,
-            Self::ProviderDisabled => Page::Off,
-            Self::UserDisabled => Page::Closed,
-            Self::SignUpClosed => Page::Newcomer,
-            Self::LinkTaken => Page::Taken,
-            Self::LinkLastMethod => Page::Last,
-            _ => Page::Answer,
-        }
-    }
-
-    /// The HTTP status of the answer.
+    /// Returns the HTTP status of the page.
     #[must_use]
     pub const fn status(self) -> u16 {
         self.page().status()
     }
 
-    /// What the keys of the page's texts begin with: `upstream-again`, and `upstream-again-title`.
+    /// Returns the key of the page's message; the key of its title ends in `-title`.
     #[must_use]
     pub const fn stem(self) -> &'static str {
         self.page().stem()
     }
 
-    /// The same for whoever connects a provider to their account, and so is signed in all the while.
+    /// Returns the same for a user who connects a provider and stays signed in meanwhile.
     #[must_use]
     pub const fn stem_connecting(self) -> &'static str {
-        match self.page() {
-            Page::Again => "upstream-again-connecting",
-            Page::Denied => "upstream-denied-connecting",
-            Page::ProviderFault => "upstream-trouble-connecting",
-            Page::Away => "upstream-away-connecting",
-            Page::Answer => "upstream-answer-connecting",
-            Page::Misconfigured | Page::Unusable => "upstream-misconfigured-connecting",
-            Page::Account => "upstream-account-connecting",
-            Page::Off => "upstream-off-connecting",
-            other => other.stem(),
-        }
+        self.page().stem_connecting()
     }
 
-    /// Whether ops must look: the provider or our settings are wrong, and no try of a person mends that (UE-01, DJ-07).
+    /// UE-01, DJ-07: whether only the operator can resolve it, because the provider or our settings
+    /// are wrong.
     #[must_use]
     pub const fn alerts(self) -> bool {
-        matches!(self.page(), Page::Misconfigured | Page::Unusable)
+        matches!(
+            self.page(),
+            RefusalPage::Misconfigured | RefusalPage::Unusable
+        )
     }
 
-    /// Seconds in Retry-After, for those that pass by themselves (UE-04).
+    /// UE-04: the seconds of `Retry-After`, for refusals that pass by themselves.
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
-        if matches!(self.page(), Page::Away | Page::Store) {
+        if matches!(self.page(), RefusalPage::Away | RefusalPage::Store) {
             Some(30)
         } else {
             None
@@ -400,18 +280,17 @@ impl fmt::Display for RefusalCode {
     }
 }
 
-/// A refusal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A refused upstream sign-in or link.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {detail}")]
 pub struct FederationError {
-    /// Which.
     pub code: RefusalCode,
-    /// For the log and the trail alone: words of ours, never a secret, an address or a token. What an upstream said
-    /// stands in it only through [`upstream_words`].
+    /// Our own words for the log: never a secret, an address or a token. It quotes a provider only
+    /// through [`upstream_words`].
     pub detail: String,
 }
 
 impl FederationError {
-    /// With words for the log.
     pub fn new(code: RefusalCode, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -422,20 +301,12 @@ impl FederationError {
 
 impl From<RefusalCode> for FederationError {
     fn from(code: RefusalCode) -> Self {
-        Self {
-            code,
-            detail: String::new(),
-        }
+        Self::new(code, "")
     }
 }
 
-impl fmt::Display for FederationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.detail)
-    }
-}
-
-/// What an upstream wrote, fit for one line of the log: at most 200 characters, none of them a control (UE-03).
+/// UE-03: what a provider wrote, made safe for one line of the log: at most 200 characters and no
+/// control characters.
 #[must_use]
 pub fn upstream_words(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()

@@ -6,7 +6,7 @@ use entree::{
     config::{Provider, SignUp},
     federation::{
         error::RefusalCode,
-        linking::settle::{LinkOutcome, UpstreamLogin, Where, settle},
+        linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
     },
     login::{
         finish::{BrowserState, Finished, Of, Proof, UNLINKED, finish},
@@ -160,7 +160,7 @@ pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &s
 /// Somebody comes back from the provider, in no browser of ours.
 async fn comes(test_app: &TestApp, came: &UpstreamLogin) -> LinkOutcome {
     let caller = Caller::make(&Request::builder().finish(), &[]);
-    let at = Where {
+    let at = LinkContext {
         browser_state: BrowserState::default(),
         connecting: false,
         switch: false,

@@ -5,8 +5,8 @@ use entree::{
     config::providers::MailTrust,
     federation::{
         app::code::arrive,
-        flow::{complete::signed_in as signed_in_there, state::ForApp},
-        linking::settle::{LinkOutcome, UpstreamLogin, Where, settle as settle_link},
+        flow::{complete::signed_in as signed_in_there, state::AppRequest},
+        linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle as settle_link},
     },
     login::RequestContext,
     secret::{Hash, Plain},
@@ -51,8 +51,8 @@ fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Hash::of(verifier.as_bytes()).as_bytes())
 }
 
-fn for_app(verifier: &str) -> ForApp {
-    ForApp {
+fn for_app(verifier: &str) -> AppRequest {
+    AppRequest {
         client_id: "web".to_owned(),
         provider: "office".to_owned(),
         redirect_uri: CALLBACK.to_owned(),
@@ -73,7 +73,7 @@ fn came(email: &str, authoritative: bool) -> UpstreamLogin {
 async fn comes_back(
     test_app: &TestApp,
     browser: &Browser<'_>,
-    for_app: &ForApp,
+    for_app: &AppRequest,
     came: &UpstreamLogin,
 ) -> Page {
     let request = browser
@@ -335,7 +335,7 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(test_app: TestApp
 async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(test_app: TestApp) {
     app(&test_app);
     let (verifier, browser) = (Plain::generate().to_text(), test_app.browser());
-    let local = ForApp {
+    let local = AppRequest {
         redirect_uri: "http://127.0.0.1:5555/cb".to_owned(),
         ..for_app(&verifier)
     };
@@ -391,7 +391,7 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(test_app: Test
     let context = RequestContext::load(&test_app.app, &request, "")
         .await
         .unwrap();
-    let at = Where {
+    let at = LinkContext {
         browser_state: context.browser_state(),
         connecting: false,
         switch: false,

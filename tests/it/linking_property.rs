@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use entity::{grant_family, session, user_identity};
 use entree::{
-    federation::linking::settle::{LinkOutcome, UpstreamLogin, Where, settle},
+    federation::linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
     login::{
         finish::{BrowserState, Finished, Of, Proof, connect, finish},
         first_party::{Issuance, IssueTokens as _},
@@ -175,7 +175,7 @@ impl World {
             current: current.as_ref(),
             ..BrowserState::default()
         };
-        let at = Where {
+        let at = LinkContext {
             browser_state,
             connecting,
             switch,

@@ -118,9 +118,9 @@ fn every_code_is_explained_with_its_statuses() {
             .collect();
         for code in codes {
             let meant: BTreeSet<u16> = RefusalCode::ALL
-                .into_iter()
+                .iter()
                 .filter(|one| one.as_str() == code)
-                .map(RefusalCode::status)
+                .map(|code| code.status())
                 .collect();
             assert_eq!(meant, statuses, "{code}");
             assert!(!row[3].is_empty() && !row[4].is_empty(), "{code}");
@@ -128,7 +128,7 @@ fn every_code_is_explained_with_its_statuses() {
         }
     }
     let all: BTreeSet<String> = RefusalCode::ALL
-        .into_iter()
+        .iter()
         .map(|code| code.as_str().to_owned())
         .collect();
     assert_eq!(explained, all);

@@ -18,8 +18,8 @@ use crate::{
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
-        flow::state::{self, ForApp, Intent, State},
-        linking::settle::{LinkOutcome, Where, settle_in},
+        flow::state::{self, AppRequest, Intent, State},
+        linking::settle::{LinkContext, LinkOutcome, settle_in},
         provider::{AuthorizationRequest, Providers},
         refusal::note,
     },
@@ -51,7 +51,7 @@ pub struct NewUpstreamLogin {
     /// The registered first-party client.
     #[oai(validator(min_length = 1, max_length = 255))]
     pub client_id: String,
-    /// Where the code goes: one of the client's registered redirect URIs.
+    /// LinkContext the code goes: one of the client's registered redirect URIs.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub redirect_uri: String,
     /// PKCE challenge: base64url of SHA-256 of a verifier that the app keeps (RFC 7636).
@@ -164,7 +164,7 @@ impl UpstreamApi {
     /// Begin a sign-in with a provider
     ///
     /// Open the address of the answer in the system's browser. When the person is back, the redirect URI gets `code`,
-    /// `state` and `iss`, or `error`. Where an address must be proven first, the person does so in the browser.
+    /// `state` and `iss`, or `error`. LinkContext an address must be proven first, the person does so in the browser.
     #[oai(
         path = "/:provider/start",
         method = "post",
@@ -278,7 +278,7 @@ fn for_app(
     config: &Config,
     id: &str,
     new: &NewUpstreamLogin,
-) -> Result<ForApp, (&'static str, &'static str)> {
+) -> Result<AppRequest, (&'static str, &'static str)> {
     let Some(client) = first_party::find_app(config, &new.client_id) else {
         return Err((
             "invalid_client",
@@ -297,7 +297,7 @@ fn for_app(
             "Send an S256 code_challenge: 43 characters of base64url.",
         ));
     }
-    Ok(ForApp {
+    Ok(AppRequest {
         client_id: new.client_id.clone(),
         provider: id.to_owned(),
         redirect_uri: new.redirect_uri.clone(),
@@ -311,7 +311,7 @@ async fn set_out(
     providers: &Providers,
     config: &Config,
     id: &str,
-    for_app: ForApp,
+    for_app: AppRequest,
     ui_locales: &str,
 ) -> Result<String, FederationError> {
     find(config, id).ok_or(RefusalCode::ProviderDisabled)?;
@@ -430,7 +430,7 @@ impl Finish<'_> {
             }
             Who::UpstreamLogin(came) => {
                 let localizer = self.app.texts.pick("", &self.caller.accept_language);
-                let at = Where {
+                let at = LinkContext {
                     browser_state: BrowserState::default(),
                     connecting: false,
                     switch: false,

@@ -2,7 +2,7 @@
 //!
 //! The provider sends the person back to our one callback (UP-02), in whatever browser the app opened; the PKCE challenge
 //! that the app gave at the start stands in place of the cookie. From there the app's registered URI gets a code, which is
-//! worth nothing without the verifier: nobody is signed in, and no user is made, before it is redeemed. Where an address
+//! worth nothing without the verifier: nobody is signed in, and no user is made, before it is redeemed. LinkContext an address
 //! must be proven first, that happens in the browser, by mail, and the code follows; no account is connected on this way.
 
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::{
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
-        flow::state::ForApp,
+        flow::state::AppRequest,
         linking::{
-            settle::{LinkOutcome, UpstreamLogin, Where, known, without_entering},
+            settle::{LinkContext, LinkOutcome, UpstreamLogin, known, without_entering},
             table::{Decision, decide},
         },
         refusal::{Next, Place, refuse},
@@ -83,7 +83,7 @@ const USED_KEPT: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Redeemable {
     /// The app's part.
-    pub for_app: ForApp,
+    pub for_app: AppRequest,
     /// Who it is.
     pub who: Who,
 }
@@ -92,6 +92,7 @@ pub struct Redeemable {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Who {
     /// Whoever the provider vouched for.
+    #[serde(rename = "Came")]
     UpstreamLogin(UpstreamLogin),
     /// Who has just proven their address in the browser: its session.
     Session(Uuid),
@@ -104,7 +105,7 @@ pub enum Who {
 pub async fn arrive(
     app: &App,
     context: &RequestContext,
-    for_app: &ForApp,
+    for_app: &AppRequest,
     came: &UpstreamLogin,
 ) -> Result<Response, PageError> {
     let at = outside(context);
@@ -134,8 +135,8 @@ pub async fn arrive(
 }
 
 /// No browser of ours holds anything for an app.
-fn outside(context: &RequestContext) -> Where<'_> {
-    Where {
+fn outside(context: &RequestContext) -> LinkContext<'_> {
+    LinkContext {
         browser_state: BrowserState::default(),
         connecting: false,
         switch: false,
@@ -151,7 +152,7 @@ fn outside(context: &RequestContext) -> Where<'_> {
 async fn prove_first(
     app: &App,
     context: &RequestContext,
-    for_app: &ForApp,
+    for_app: &AppRequest,
 ) -> Result<Response, PageError> {
     let Some(client) = first_party::find_app(&context.config, &for_app.client_id) else {
         return Err(PageError::InvalidClientRequest("client_id"));
@@ -191,7 +192,7 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
         if taken.resumed_by != ResumedBy::Upstream {
             return Err(PageError::SignInExpired);
         }
-        let for_app: ForApp =
+        let for_app: AppRequest =
             serde_json::from_str(&taken.request).map_err(|_| PageError::SignInExpired)?;
         send(app, &context, &for_app, Who::Session(session)).await
     })
@@ -204,7 +205,7 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
 async fn send(
     app: &App,
     context: &RequestContext,
-    for_app: &ForApp,
+    for_app: &AppRequest,
     who: Who,
 ) -> Result<Response, PageError> {
     // The configuration may have changed since the start.
@@ -246,14 +247,14 @@ async fn send(
     ))
 }
 
-fn redirect(context: &RequestContext, for_app: &ForApp) -> Option<VerifiedRedirect> {
+fn redirect(context: &RequestContext, for_app: &AppRequest) -> Option<VerifiedRedirect> {
     let client = first_party::find_app(&context.config, &for_app.client_id)?;
     VerifiedRedirect::check(client, &for_app.redirect_uri)
 }
 
 fn with(
     redirect: &VerifiedRedirect,
-    for_app: &ForApp,
+    for_app: &AppRequest,
     iss: &str,
     answer: &[(&str, &str)],
 ) -> String {
@@ -265,12 +266,12 @@ fn with(
     redirect.with(&fields)
 }
 
-/// Where the person goes from a refusal: back to the app, with an error that it knows (RFC 6749 §4.1.2.1).
+/// LinkContext the person goes from a refusal: back to the app, with an error that it knows (RFC 6749 §4.1.2.1).
 #[must_use]
 pub fn refused<'a>(
     public_url: &str,
     context: &RequestContext,
-    for_app: &ForApp,
+    for_app: &AppRequest,
     refused: &FederationError,
 ) -> Next<'a> {
     let error = match refused.code {

@@ -1,4 +1,4 @@
-//! Each code has the status that the list of rejections gives it.
+//! Each code has the status, the texts and the alert that the list of refusals gives it.
 
 use std::collections::BTreeSet;
 
@@ -32,37 +32,31 @@ fn codes_have_the_status_that_the_list_gives_them() {
         ),
     ] {
         let found: BTreeSet<&str> = RefusalCode::ALL
-            .into_iter()
+            .iter()
             .filter(|code| code.status() == status)
-            .map(RefusalCode::as_str)
+            .map(|code| code.as_str())
             .collect();
         assert_eq!(found, codes.split_whitespace().collect(), "{status}");
     }
-    assert_eq!(
-        RefusalCode::ALL
-            .into_iter()
-            .collect::<std::collections::HashSet<_>>()
-            .len(),
-        RefusalCode::ALL.len()
-    );
 }
 
 #[test]
-fn ue_04_what_passes_says_when_to_come_back() {
+fn ue_04_a_refusal_that_passes_names_the_time_of_the_next_try() {
     assert_eq!(RefusalCode::TokenDown.retry_after(), Some(30));
     assert_eq!(RefusalCode::StoreDown.retry_after(), Some(30));
     assert_eq!(RefusalCode::TokenGrant.retry_after(), None);
     assert_eq!(
         RefusalCode::DiscoveryIssuer.retry_after(),
         None,
-        "nothing passes here by itself"
+        "a wrong issuer does not pass by itself"
     );
 }
 
 #[test]
-fn ue_01_dj_07_ops_are_called_for_what_they_alone_can_mend_and_people_are_told_so() {
+fn ue_01_dj_07_the_operator_is_alerted_of_what_only_an_operator_can_resolve() {
     let all: Vec<RefusalCode> = RefusalCode::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|code| code.alerts())
         .collect();
     let expected = [
@@ -77,7 +71,7 @@ fn ue_01_dj_07_ops_are_called_for_what_they_alone_can_mend_and_people_are_told_s
         all.iter()
             .all(|code| code.stem() == "upstream-misconfigured")
     );
-    // The rule that tells ops names each of them.
+    // The alert rule names each of them.
     let rules = include_str!("../../../deploy/alerts.yml");
     for code in all {
         assert!(rules.contains(code.as_str()), "{code}");
@@ -85,7 +79,7 @@ fn ue_01_dj_07_ops_are_called_for_what_they_alone_can_mend_and_people_are_told_s
 }
 
 #[test]
-fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
+fn ue_01_a_user_who_connects_a_provider_is_not_advised_to_sign_in_by_email() {
     let texts = crate::web::text::Texts::default();
     let known = [("provider", "Office".to_owned())];
     for (language, mail) in [("en", "by e-mail"), ("fr", "par e-mail")] {
@@ -100,7 +94,7 @@ fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
                 !title.starts_with("upstream-") && !text.starts_with("upstream-"),
                 "{code} in {language}"
             );
-            // Only mail proves anew that it is them; and nobody who is new is signed in.
+            // A stale session needs a new sign-in by email, and a new user is not signed in.
             let may = matches!(code, RefusalCode::LinkStaleAuth | RefusalCode::SignUpClosed);
             assert!(may || !text.contains(mail), "{code} in {language}: {text}");
         }
@@ -108,7 +102,7 @@ fn ue_01_who_connects_a_provider_is_told_nothing_of_signing_in_by_mail() {
 }
 
 #[test]
-fn ue_03_upstream_words_are_cut_and_lose_their_controls() {
+fn ue_03_upstream_words_are_cut_and_lose_control_characters() {
     assert_eq!(upstream_words("a\r\nb\u{1b}[31m"), "ab[31m");
     assert_eq!(upstream_words(&"é".repeat(300)).chars().count(), 200);
 }

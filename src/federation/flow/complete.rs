@@ -7,7 +7,7 @@ use crate::{
     app::App,
     federation::{
         app::code,
-        linking::settle::{LinkOutcome, UpstreamLogin, Where, settle},
+        linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
         refusal::{Next, Place, own, refuse},
     },
     login::{
@@ -37,7 +37,7 @@ pub async fn arrive(
         return code::arrive(app, context, for_app, came).await;
     }
     let connecting = state.intent == Intent::Link;
-    let at = Where {
+    let at = LinkContext {
         browser_state: context.browser_state(),
         connecting,
         switch: false,

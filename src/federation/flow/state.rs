@@ -34,12 +34,12 @@ pub enum Intent {
     /// To connect the provider to whoever is signed in.
     Link,
     /// To sign in to a first-party app that draws its own form.
-    App(ForApp),
+    App(AppRequest),
 }
 
 /// What an app gave at the start.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForApp {
+pub struct AppRequest {
     /// The registered first-party client.
     pub client_id: String,
     /// The provider it began with.
@@ -90,9 +90,9 @@ impl fmt::Debug for Intent {
     }
 }
 
-impl fmt::Debug for ForApp {
+impl fmt::Debug for AppRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForApp")
+        f.debug_struct("AppRequest")
             .field("client_id", &self.client_id)
             .finish_non_exhaustive()
     }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn nothing_secret_of_what_waits_is_printed() {
-        let for_app = ForApp {
+        let for_app = AppRequest {
             client_id: "native".to_owned(),
             provider: "office".to_owned(),
             redirect_uri: "com.example.app:/callback".to_owned(),

@@ -6,7 +6,7 @@ use askama::Template;
 use poem::{Body, Request, Response, handler, web::Data};
 use uuid::Uuid;
 
-use super::settle::{LinkOutcome, UpstreamLogin, Where, settle};
+use super::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle};
 use crate::{
     app::App,
     db::Tx,
@@ -93,15 +93,15 @@ impl Content for Ask<'_> {
     }
 }
 
-/// Where the link that is asked about waits.
-enum Waits {
+/// LinkContext the link that is asked about waits.
+enum PendingLinkSource {
     /// In the ticket store, under this handle: the person comes from the provider.
     Ticket(Plain, PendingLink),
     /// In the row of a flow that was proven by mail in this browser.
     Flow(Box<Flow>, PendingLink),
 }
 
-impl Waits {
+impl PendingLinkSource {
     const fn link(&self) -> &PendingLink {
         match self {
             Self::Ticket(_, link) | Self::Flow(_, link) => link,
@@ -118,7 +118,11 @@ impl Waits {
 }
 
 /// The link that the parameters name, if it waits for somebody in this browser.
-async fn waits(app: &App, context: &RequestContext, params: &Params) -> Result<Waits, PageError> {
+async fn waits(
+    app: &App,
+    context: &RequestContext,
+    params: &Params,
+) -> Result<PendingLinkSource, PageError> {
     let found = match (
         params.one_within("link", 43)?,
         params.one_within("flow", 36)?,
@@ -137,7 +141,7 @@ async fn in_ticket(
     app: &App,
     context: &RequestContext,
     handle: &str,
-) -> Result<Option<Waits>, PageError> {
+) -> Result<Option<PendingLinkSource>, PageError> {
     let Some(handle) = Plain::parse(handle) else {
         return Ok(None);
     };
@@ -150,14 +154,14 @@ async fn in_ticket(
     .await?;
     Ok(link
         .filter(|link| link.wants != LinkRequirement::VerifiedEmail)
-        .map(|link| Waits::Ticket(handle, link)))
+        .map(|link| PendingLinkSource::Ticket(handle, link)))
 }
 
 async fn in_flow(
     app: &App,
     context: &RequestContext,
     id: &str,
-) -> Result<Option<Waits>, PageError> {
+) -> Result<Option<PendingLinkSource>, PageError> {
     let Ok(id) = Uuid::try_parse(id) else {
         return Ok(None);
     };
@@ -168,7 +172,7 @@ async fn in_flow(
         && flow.session_id.is_some()
         && flow.session_id == context.session_id();
     let link = pending_link_in(&flow)?.filter(|_| mine && flow.link_settled_at.is_none());
-    Ok(link.map(|link| Waits::Flow(Box::new(flow), link)))
+    Ok(link.map(|link| PendingLinkSource::Flow(Box::new(flow), link)))
 }
 
 /// `GET /login/identity`.
@@ -184,8 +188,8 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
         if provider::is_trusted_issuer(&context.config, &link.arrived).is_none() {
             return match &waits {
                 // Nothing is asked there either.
-                Waits::Flow(flow, _) => Ok(see_other(&continue_path(flow.id))),
-                Waits::Ticket(..) => {
+                PendingLinkSource::Flow(flow, _) => Ok(see_other(&continue_path(flow.id))),
+                PendingLinkSource::Ticket(..) => {
                     refused(app, &context, &RefusalCode::ProviderDisabled.into(), link).await
                 }
             };
@@ -211,8 +215,8 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
             about: (field, &value),
         };
         let client = match &waits {
-            Waits::Flow(flow, _) => flow.client_id.clone(),
-            Waits::Ticket(_, link) => request_of(app, &context, link.txn.as_deref())
+            PendingLinkSource::Flow(flow, _) => flow.client_id.clone(),
+            PendingLinkSource::Ticket(_, link) => request_of(app, &context, link.txn.as_deref())
                 .await?
                 .map(|asked| asked.client_id),
         };
@@ -250,8 +254,8 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
             }
         };
         match waits(app, &context, &params).await? {
-            Waits::Ticket(handle, _) => by_ticket(app, &context, &handle, yes).await,
-            Waits::Flow(flow, link) => by_flow(app, &context, &flow, &link, yes).await,
+            PendingLinkSource::Ticket(handle, _) => by_ticket(app, &context, &handle, yes).await,
+            PendingLinkSource::Flow(flow, link) => by_flow(app, &context, &flow, &link, yes).await,
         }
     })
     .await
@@ -291,7 +295,7 @@ async fn switch(
     link: &PendingLink,
 ) -> Result<Response, PageError> {
     let came = UpstreamLogin::again(link);
-    let at = Where {
+    let at = LinkContext {
         browser_state: context.browser_state(),
         connecting: false,
         switch: true,

@@ -101,7 +101,7 @@ fn is_plain(byte: u8) -> bool {
 
 /// In which browser, or none, somebody came back.
 #[derive(Clone, Copy, Debug)]
-pub struct Where<'a> {
+pub struct LinkContext<'a> {
     /// What the browser holds; all none for apps.
     pub browser_state: BrowserState<'a>,
     /// They set out to connect it to whoever is signed in.
@@ -136,7 +136,7 @@ pub enum LinkOutcome {
 pub async fn settle(
     app: &App,
     came: &UpstreamLogin,
-    at: Where<'_>,
+    at: LinkContext<'_>,
 ) -> Result<LinkOutcome, InfraError> {
     // Once more if another first sign-in of the same person was quicker: then their link is there (LK-09). Or if the
     // account was disconnected meanwhile: then it is a stranger's.
@@ -167,7 +167,7 @@ pub async fn known(
     conn: &impl ConnectionTrait,
     config: &Config,
     came: &UpstreamLogin,
-    at: Where<'_>,
+    at: LinkContext<'_>,
 ) -> Result<Known, InfraError> {
     let told = came.arrived.email.as_deref();
     let address = told.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
@@ -215,7 +215,7 @@ pub async fn settle_in(
     app: &App,
     tx: &Tx,
     came: &UpstreamLogin,
-    at: Where<'_>,
+    at: LinkContext<'_>,
 ) -> Result<Option<LinkOutcome>, InfraError> {
     let config = app.config.get();
     // also of an answer that was taken before, and has waited since.
@@ -279,7 +279,7 @@ async fn enter(
     tx: &Tx,
     of: Of<'_>,
     config: &Config,
-    at: Where<'_>,
+    at: LinkContext<'_>,
 ) -> Result<Option<LinkOutcome>, InfraError> {
     let id = match of {
         Of::Link { arrived, .. } | Of::Mailbox { link: arrived, .. } => arrived.provider.clone(),
