@@ -51,7 +51,7 @@ pub struct NewUpstreamLogin {
     /// The registered first-party client.
     #[oai(validator(min_length = 1, max_length = 255))]
     pub client_id: String,
-    /// LinkContext the code goes: one of the client's registered redirect URIs.
+    /// Where the code goes: one of the client's registered redirect URIs.
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub redirect_uri: String,
     /// PKCE challenge: base64url of SHA-256 of a verifier that the app keeps (RFC 7636).
@@ -164,7 +164,7 @@ impl UpstreamApi {
     /// Begin a sign-in with a provider
     ///
     /// Open the address of the answer in the system's browser. When the person is back, the redirect URI gets `code`,
-    /// `state` and `iss`, or `error`. LinkContext an address must be proven first, the person does so in the browser.
+    /// `state` and `iss`, or `error`. Where an address must be proven first, the person does so in the browser.
     #[oai(
         path = "/:provider/start",
         method = "post",

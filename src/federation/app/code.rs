@@ -2,7 +2,7 @@
 //!
 //! The provider sends the person back to our one callback (UP-02), in whatever browser the app opened; the PKCE challenge
 //! that the app gave at the start stands in place of the cookie. From there the app's registered URI gets a code, which is
-//! worth nothing without the verifier: nobody is signed in, and no user is made, before it is redeemed. LinkContext an address
+//! worth nothing without the verifier: nobody is signed in, and no user is made, before it is redeemed. Where an address
 //! must be proven first, that happens in the browser, by mail, and the code follows; no account is connected on this way.
 
 use std::time::Duration;
@@ -266,7 +266,7 @@ fn with(
     redirect.with(&fields)
 }
 
-/// LinkContext the person goes from a refusal: back to the app, with an error that it knows (RFC 6749 §4.1.2.1).
+/// Where the person goes from a refusal: back to the app, with an error that it knows (RFC 6749 §4.1.2.1).
 #[must_use]
 pub fn refused<'a>(
     public_url: &str,

@@ -93,7 +93,7 @@ impl Content for Ask<'_> {
     }
 }
 
-/// LinkContext the link that is asked about waits.
+/// Where the link that is asked about waits.
 enum PendingLinkSource {
     /// In the ticket store, under this handle: the person comes from the provider.
     Ticket(Plain, PendingLink),
