@@ -19,23 +19,23 @@ help:
 
 run:
 	@cargo build --locked -p entree -p lessons-api -p lessons-web
-	exec tests/demo.sh
+	exec scripts/demo.sh
 
 cert:
-	@deploy/make-cert.sh
+	@scripts/make-cert.sh
 
 test:
-	@tests/setup.sh
-	tests/run.sh unit kit request races rotation crash bdd browser
+	@scripts/setup.sh
+	scripts/test.sh unit kit request races rotation crash bdd browser
 
 check:
-	@tests/run.sh static
+	@scripts/test.sh static
 
 ci:
-	@tests/setup.sh interop
-	tests/run.sh static containers
+	@scripts/setup.sh interop
+	scripts/test.sh static containers
 	RACE_ROUNDS=1000 CRASHES=100 $(MAKE) test
-	tests/run.sh interop upstreams
+	scripts/test.sh interop upstreams
 
 bench:
 	@cargo bench --locked -p entree --bench sign
@@ -47,11 +47,11 @@ load:
 	"$$target/load" "$$target/entree" $(LOAD)
 
 fuzz:
-	@tests/fuzz/run.sh
+	@scripts/fuzz.sh
 
 coverage:
-	@tests/setup.sh
-	tests/coverage.sh
+	@scripts/setup.sh
+	scripts/coverage.sh
 
 openapi:
 	@cargo build --locked -p entree

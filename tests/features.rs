@@ -13,7 +13,6 @@
     clippy::needless_pass_by_ref_mut,
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    missing_docs,
     reason = "a step that cannot go on must stop its scenario"
 )]
 

@@ -12,7 +12,6 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
-    missing_docs,
     reason = "a test that cannot go on must stop at once and say where"
 )]
 

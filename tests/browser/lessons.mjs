@@ -39,7 +39,7 @@ const count = (page) => page.locator('#lessons li').count();
 export const demo = {
   'the lessons: a role arrives by a silent refresh, and the register asks to prove again': async ({ browser }) => {
     const { service, context, page, address, end } = await visit(browser, { clock: true, refreshMargin: 600 });
-    assert.ok(service.shift, 'libfaketime is installed; tests/setup.sh does it');
+    assert.ok(service.shift, 'libfaketime is installed; scripts/setup.sh does it');
     assert.equal(await count(page), 3);
     await page.click('#to-register');
     await page.waitForSelector('#not-for-you');

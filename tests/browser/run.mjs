@@ -21,7 +21,7 @@ function skip(reason) {
   console.log(`browser: skipped (${reason})`);
   process.exit(ci ? 1 : 0);
 }
-if (!executablePath) skip('no chromium on PATH; tests/setup.sh installs it');
+if (!executablePath) skip('no chromium on PATH; scripts/setup.sh installs it');
 if (!binary('entree')) skip('the binary is not built');
 
 const wanted = process.argv.slice(2);

@@ -118,7 +118,7 @@ export async function lessons(service, { webPort = 0, refreshMargin = 60 } = {})
   return { ...web, api };
 }
 
-// `make run` as it is after its build (tests/demo.sh), over http or https; what it printed, once its walk is there.
+// `make run` as it is after its build (scripts/demo.sh), over http or https; what it printed, once its walk is there.
 export async function demo(https) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-demo-'));
   folders.add(folder);

@@ -12,8 +12,8 @@ const executablePath = process.env.CHROMIUM ?? programs.flatMap((name) => folder
 
 export function missing() {
   if (!existsSync(library)) return 'no packages in tests/interop/node';
-  if (!existsSync(playwright)) return 'no packages in tests/browser; tests/setup.sh installs them';
-  return executablePath ? undefined : 'no chromium on PATH; tests/setup.sh installs it';
+  if (!existsSync(playwright)) return 'no packages in tests/browser; scripts/setup.sh installs them';
+  return executablePath ? undefined : 'no chromium on PATH; scripts/setup.sh installs it';
 }
 
 // Serves the library's own bundle and an empty page at any other path.

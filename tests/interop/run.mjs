@@ -32,15 +32,15 @@ const languages = {
     command: (file) => [join(tools, 'venv/bin/python'), join(here, file)],
     needs: join(tools, 'venv/.entree-lock'), else: 'no virtual environment for Python',
   },
-  Go: { command: (file) => [join(tools, 'go', file)], needs: join(tools, 'go/client'), else: 'no Go that is new enough; tests/setup.sh interop says which' },
+  Go: { command: (file) => [join(tools, 'go', file)], needs: join(tools, 'go/client'), else: 'no Go that is new enough; scripts/setup.sh interop says which' },
   Rust: { command: (file) => [join(built, file)], needs: join(built, 'interop-client'), else: 'cargo has built nothing' },
   Java: {
     command: (file) => ['java', '-cp', `${join(tools, 'java/classes')}:${join(tools, 'java/lib/*')}`, file],
-    needs: join(tools, 'java/classes/Main.class'), else: 'no JDK and Maven; tests/setup.sh interop installs them',
+    needs: join(tools, 'java/classes/Main.class'), else: 'no JDK and Maven; scripts/setup.sh interop installs them',
   },
   Shell: {
     command: (file) => ['bash', join(here, file)],
-    needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl; tests/setup.sh interop installs them',
+    needs: ['curl', 'jq', 'openssl'].every(onPath) ? here : '/nonexistent', else: 'no curl, jq and openssl; scripts/setup.sh interop installs them',
   },
 };
 const missing = ({ language }) => {

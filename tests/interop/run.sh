@@ -8,7 +8,7 @@ tools=${INTEROP_TOOLS:-target/interop}
 mkdir -p "$tools"
 tools=$(realpath "$tools")
 may_install() { [ "${NO_INSTALL:-0}" != 1 ]; }
-source tests/again.sh
+source scripts/retry.sh
 
 node=node
 if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev/null 2>&1; then
@@ -16,7 +16,7 @@ if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' >/dev
   PATH=$(dirname "$node"):$PATH
 fi
 if ! "$node" -v >/dev/null 2>&1; then
-  echo 'interop: skipped (no Node 20 or later; tests/setup.sh installs it)'
+  echo 'interop: skipped (no Node 20 or later; scripts/setup.sh installs it)'
   [ "${CI:-}" != true ]
   exit
 fi
@@ -26,7 +26,7 @@ fresh() { cmp -s "$1" "$2"; }
 
 lock=tests/interop/node/package-lock.json
 if ! fresh "$lock" tests/interop/node/node_modules/.entree-lock && may_install; then
-  if (cd tests/interop/node && again npm ci --ignore-scripts --no-audit --no-fund --silent) >"$tools/npm.log" 2>&1; then
+  if (cd tests/interop/node && retry npm ci --ignore-scripts --no-audit --no-fund --silent) >"$tools/npm.log" 2>&1; then
     cp "$lock" tests/interop/node/node_modules/.entree-lock
   else
     tail -n 5 "$tools/npm.log"
@@ -37,7 +37,7 @@ lock=tests/interop/python/requirements.txt
 if ! fresh "$lock" "$tools/venv/.entree-lock" && may_install; then
   rm -rf "$tools/venv"
   if python3 -m venv "$tools/venv" >"$tools/pip.log" 2>&1 &&
-    again "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$lock" >>"$tools/pip.log" 2>&1; then
+    retry "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$lock" >>"$tools/pip.log" 2>&1; then
     cp "$lock" "$tools/venv/.entree-lock"
   else
     tail -n 5 "$tools/pip.log"
@@ -52,7 +52,7 @@ if command -v javac >/dev/null && command -v mvn >/dev/null; then
   lock=tests/interop/java/pom.xml
   if ! fresh "$lock" "$tools/java/.entree-lock" && may_install; then
     rm -rf "$tools/java"
-    again mvn -q -B -f "$lock" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$tools/java/lib" >"$tools/mvn.log" 2>&1 &&
+    retry mvn -q -B -f "$lock" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$tools/java/lib" >"$tools/mvn.log" 2>&1 &&
       cp "$lock" "$tools/java/.entree-lock" || tail -n 5 "$tools/mvn.log"
   fi
   mkdir -p "$tools/java/classes"
@@ -66,7 +66,7 @@ fi
 target=${CARGO_TARGET_DIR:-target}
 if command -v cargo >/dev/null; then
   project=(--locked --manifest-path tests/interop/rust/Cargo.toml)
-  if may_install; then again cargo fetch "${project[@]}" >"$tools/cargo.log" 2>&1; fi
+  if may_install; then retry cargo fetch "${project[@]}" >"$tools/cargo.log" 2>&1; fi
   # The same folder as the product's: what both use is compiled once.
   cargo build --offline "${project[@]}" --target-dir "$target" >"$tools/cargo.log" 2>&1 || {
     rm -f "$target/debug/interop-client"

@@ -15,15 +15,15 @@ const has = (...command) => spawnSync(command[0], command.slice(1), { stdio: 'ig
 
 // Why it cannot run here; undefined: it can. Fetches it once by Maven, unless NO_INSTALL=1.
 export function missing() {
-  if (!has('java', '-version')) return 'no java on PATH; tests/setup.sh installs it';
+  if (!has('java', '-version')) return 'no java on PATH; scripts/setup.sh installs it';
   if (existsSync(join(home, 'lib/quarkus-run.jar'))) return undefined;
   if (process.env.NO_INSTALL === '1') return `no Keycloak in ${home}, and NO_INSTALL=1`;
   return fetched();
 }
 
 function fetched() {
-  if (!has('mvn', '-version')) return 'no mvn on PATH; tests/setup.sh installs it';
-  if (!has('unzip', '-v')) return 'no unzip on PATH; tests/setup.sh installs it';
+  if (!has('mvn', '-version')) return 'no mvn on PATH; scripts/setup.sh installs it';
+  if (!has('unzip', '-v')) return 'no unzip on PATH; scripts/setup.sh installs it';
   mkdirSync(kept, { recursive: true });
   const draft = mkdtempSync(join(kept, 'draft-'));
   try {

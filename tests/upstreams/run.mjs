@@ -19,7 +19,7 @@ const pictures = process.env.SCREENSHOTS ?? 'target/screenshots';
 mkdirSync(pictures, { recursive: true });
 
 if (!browserAt) {
-  for (const name of ['upstreams', 'upstreams keycloak']) console.log(`${name}: skipped (no chromium on PATH; tests/setup.sh installs it)`);
+  for (const name of ['upstreams', 'upstreams keycloak']) console.log(`${name}: skipped (no chromium on PATH; scripts/setup.sh installs it)`);
   process.exit(ci ? 1 : 0);
 }
 if (!binary('entree')) {

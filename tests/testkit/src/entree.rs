@@ -577,7 +577,7 @@ pub fn faketime() -> Result<PathBuf, Missing> {
     found.ok_or_else(|| {
         Missing::new(
             "libfaketime",
-            "not under /usr/lib/*/faketime; tests/setup.sh installs it",
+            "not under /usr/lib/*/faketime; scripts/setup.sh installs it",
         )
     })
 }

@@ -176,7 +176,7 @@ fn program() -> Result<PathBuf, Missing> {
     {
         return Ok(found);
     }
-    let why = "no mailpit on PATH and no Go to build it with; tests/setup.sh tells more";
+    let why = "no mailpit on PATH and no Go to build it with; scripts/setup.sh tells more";
     let go = child::find("go", &[PathBuf::from("/usr/local/go/bin")])
         .ok_or_else(|| Missing::new("Mailpit", why))?;
     if std::env::var_os("NO_INSTALL").is_some_and(|value| value == "1") {

@@ -324,7 +324,7 @@ fn programs() -> Result<PathBuf, Missing> {
     let initdb = child::find("initdb", &folders).ok_or_else(|| {
         Missing::new(
             "PostgreSQL",
-            "no initdb in $PGBIN, /usr/lib/postgresql/*/bin or PATH; tests/setup.sh installs it",
+            "no initdb in $PGBIN, /usr/lib/postgresql/*/bin or PATH; scripts/setup.sh installs it",
         )
     })?;
     Ok(initdb.parent().expect("a folder").to_path_buf())

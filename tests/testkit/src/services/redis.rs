@@ -94,7 +94,7 @@ impl Redis {
             .ok_or_else(|| {
                 Missing::new(
                     "Redis",
-                    "no redis-server on PATH; tests/setup.sh installs it",
+                    "no redis-server on PATH; scripts/setup.sh installs it",
                 )
             })?;
         let mut command = child::command(program, RunAs::Us, "KILL");

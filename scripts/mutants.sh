@@ -3,8 +3,8 @@
 # switch, all of them in one build; then, with one rule off at a time, the test that is named after it must fail, and with
 # none off all of them must pass. Needs perl; the tests want what `tests/it` wants.
 #
-#   tests/mutants.sh              # all; the table goes to stdout
-#   tests/mutants.sh r_27 r_30    # some
+#   scripts/mutants.sh              # all; the table goes to stdout
+#   scripts/mutants.sh r_27 r_30    # some
 set -euo pipefail
 cd "$(dirname "$0")/.."
 clone=$PWD/target/mutants

@@ -3,7 +3,7 @@
 # input that found it lies in tests/fuzz/artifacts, what was learnt in target/fuzz/corpus.
 # cargo-fuzz comes from the registry into target/tools. RUSTC_BOOTSTRAP: the sanitizer is a compiler option that is not stable.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
 PATH=$tools/bin:$PATH
 command -v cargo-fuzz >/dev/null || cargo install --quiet --locked --root "$tools" cargo-fuzz@0.13.2
