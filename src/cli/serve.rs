@@ -83,7 +83,7 @@ struct Service {
     management: Listening,
     jobs: Jobs,
     _watch: config::watch::Watch,
-    _renewal: Option<tls::Renewal>,
+    _renewal: Option<tls::CertificateWatcher>,
     _single: Option<Tx>,
 }
 
@@ -142,7 +142,7 @@ impl Service {
         registry::follow(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
-        let _renewal = certificate.map(tls::renew);
+        let _renewal = certificate.map(tls::watch);
         let watch = config::watch::watch(live, source, on_change);
         let providers = Providers::new(&app);
         let jobs = Jobs::start(&app, transport, &providers);
@@ -389,7 +389,7 @@ fn on_change(
             tracing::error!(%faults, "the texts are refused; the old ones stay");
         }
         if let Some(certificate) = &certificate {
-            certificate.look_again();
+            certificate.request_reload();
         }
     })
 }

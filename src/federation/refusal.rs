@@ -23,7 +23,7 @@ use crate::{
     },
     session::CurrentSession,
     telemetry::metrics,
-    web::{caller::Caller, page::show},
+    web::{caller::Caller, page::render_page},
 };
 
 /// Where a refusal happened, and where the person goes from it.
@@ -127,7 +127,7 @@ pub async fn refuse(
         Next::SignIn(txn) => request_of(app, context, txn).await.ok().flatten(),
         _ => None,
     };
-    let mut response = show(
+    let mut response = render_page(
         &page,
         context.site_for_client(asked.as_ref().map(|asked| asked.client_id.as_str())),
     );
@@ -156,7 +156,7 @@ pub fn own(context: &RequestContext, id: &str) -> Response {
         next_label: Some(context.localizer.text("upstream-back-account")),
         reference: None,
     };
-    show(&page, context.site)
+    render_page(&page, context.site)
 }
 
 /// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.

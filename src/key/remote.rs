@@ -17,7 +17,7 @@ use url::Url;
 use crate::{
     clock::Time,
     config::jwks::Jwks,
-    web::fetch::{Call, Fetcher, Reach},
+    web::fetch::{FetchRequest, FetchScope, Fetcher},
 };
 
 /// A document is asked for again at the earliest after this.
@@ -106,13 +106,13 @@ async fn read(slot: Arc<Slot>, uri: String, now: Time) {
 
 /// Public addresses alone; plain http only to this machine, where ops have written exactly that.
 async fn fetch(uri: &str) -> Option<Jwks> {
-    let reach = Reach {
+    let reach = FetchScope {
         loopback_http: uri.starts_with("http://"),
-        ..Reach::default()
+        ..FetchScope::default()
     };
     let told = match Fetcher::new(reach) {
         Ok(fetcher) => fetcher
-            .send(Call::get(uri))
+            .send(FetchRequest::get(uri))
             .await
             .map_err(|refusal| refusal.to_string()),
         Err(words) => Err(words),
@@ -140,14 +140,14 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        web::fetch::server::{Server, answer},
+        web::fetch::test_server::{TestServer, raw_response},
     };
 
     #[tokio::test]
     async fn ca_10_whoever_hangs_up_takes_no_answer_along() {
         let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
         let document = json!({ "keys": [key] }).to_string();
-        let server = Server::start(move |_| answer(200, "", &document)).await;
+        let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let (keys, uri) = (ClientKeys::default(), format!("{}/jwks", server.base));
         let now = Clock::default().now();
         let hung_up = timeout(Duration::ZERO, keys.of(&uri, |_| true, now)).await;
@@ -162,7 +162,7 @@ mod tests {
     async fn ca_10_ht_03_nobody_connects_to_a_document_at_an_address_that_is_not_public() {
         let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
         let document = json!({ "keys": [key] }).to_string();
-        let server = Server::start(move |_| answer(200, "", &document)).await;
+        let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let port = server.base.rsplit(':').next().unwrap();
         let (keys, now) = (ClientKeys::default(), Clock::default().now());
         let held = async |uri: String| keys.of(&uri, |_| true, now).await.is_some();

@@ -20,7 +20,7 @@ use crate::{
         page::{Account, IdentityRow, SessionRow},
     },
     user::{self, identity},
-    web::{page::show, params::Params},
+    web::{page::render_page, params::Params},
 };
 
 /// The account page.
@@ -62,7 +62,7 @@ pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
             form_token_sign_out: &context.session_form_token(app, "sign-out"),
             form_token_everywhere: &context.session_form_token(app, "sign-out-everywhere"),
         };
-        Ok(show(&page, context.site))
+        Ok(render_page(&page, context.site))
     })
     .await
 }
@@ -200,7 +200,7 @@ pub async fn end_session(
 pub async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
-        Ok(show(
+        Ok(render_page(
             &page::SignedOutPage {
                 localizer: &context.localizer,
                 next_href: None,

@@ -23,9 +23,9 @@ use crate::{
     session::{self, CurrentSession},
     web::{
         caller::Caller,
-        cookie::{Cookies, Which},
+        cookie::{CookieKind, Cookies},
         csrf,
-        page::Site,
+        page::PageOptions,
         params::Params,
         text::Localizer,
     },
@@ -44,7 +44,7 @@ pub struct RequestContext {
     /// The language.
     pub localizer: Localizer,
     /// For the page's headers.
-    pub site: Site,
+    pub site: PageOptions,
     /// The pre-login cookie: the browser's, or a new one that [`RequestContext::with_pre_login_cookie`] sets.
     pub pre: Plain,
     /// The device cookie.
@@ -63,11 +63,13 @@ impl RequestContext {
     /// Two different values of a cookie (BS-06), or the database is away.
     pub async fn load(app: &App, request: &Request, ui_locales: &str) -> Result<Self, PageError> {
         let cookies = Cookies::new(&app.public_url);
-        let pre = cookies.read(request, Which::Pre)?;
-        let sid = cookies.read(request, Which::Sid)?.map(|sid| sid.hash());
-        let device = cookies.read(request, Which::Dev)?;
+        let pre = cookies.read(request, CookieKind::Pre)?;
+        let sid = cookies
+            .read(request, CookieKind::Sid)?
+            .map(|sid| sid.hash());
+        let device = cookies.read(request, CookieKind::Dev)?;
         let config = app.config.get();
-        let caller = Caller::of(request);
+        let caller = Caller::from_request(request);
         let current = match &sid {
             Some(sid) => {
                 session::find_by_cookie(app.db.read(), sid, app.clock().now(), &config.session)
@@ -76,8 +78,8 @@ impl RequestContext {
             None => None,
         };
         Ok(Self {
-            localizer: app.texts.pick(ui_locales, &caller.accept_language),
-            site: Site::of(&app.public_url),
+            localizer: app.texts.negotiate(ui_locales, &caller.accept_language),
+            site: PageOptions::for_url(&app.public_url),
             had_pre: pre.is_some(),
             pre: pre.unwrap_or_else(Plain::generate),
             caller,
@@ -92,10 +94,10 @@ impl RequestContext {
     /// A visit of which no cookie is read: a POST of another site (CF-04).
     #[must_use]
     pub fn without_cookies(app: &App, request: &Request) -> Self {
-        let caller = Caller::of(request);
+        let caller = Caller::from_request(request);
         Self {
-            localizer: app.texts.pick("", &caller.accept_language),
-            site: Site::of(&app.public_url),
+            localizer: app.texts.negotiate("", &caller.accept_language),
+            site: PageOptions::for_url(&app.public_url),
             had_pre: false,
             pre: Plain::generate(),
             caller,
@@ -110,7 +112,7 @@ impl RequestContext {
     /// For the headers of a page that belongs to a client's request, if one is named: a window that it opened must not lose
     /// its opener on the way.
     #[must_use]
-    pub fn site_for_client(&self, client_id: Option<&str>) -> Site {
+    pub fn site_for_client(&self, client_id: Option<&str>) -> PageOptions {
         let client = client_id.and_then(|id| client::find(&self.config, id));
         self.site
             .with_popups(client.is_some_and(|client| client.uses_popups))
@@ -163,13 +165,13 @@ impl RequestContext {
         request: &Request,
         form: &PostedForm<'_>,
     ) -> Result<(), PageError> {
-        if !csrf::origin_check(request, &app.public_url, form.allow_null_origin) {
+        if !csrf::is_from_own_page(request, &app.public_url, form.allow_null_origin) {
             return Err(PageError::InvalidForm);
         }
         if !self.had_pre {
             return Err(PageError::UnusableCookie);
         }
-        let given = form.params.one("form_token")?.unwrap_or_default();
+        let given = form.params.optional("form_token")?.unwrap_or_default();
         let good = csrf::verify_form_token(
             &app.macs.csrf,
             &self.pre.hash(),
@@ -203,8 +205,8 @@ impl RequestContext {
         let (Some(sid), Some(current)) = (&self.sid, &self.current) else {
             return Err(PageError::InvalidForm);
         };
-        let given = params.one("form_token")?.unwrap_or_default();
-        let ours = csrf::origin_check(request, &app.public_url, false)
+        let given = params.optional("form_token")?.unwrap_or_default();
+        let ours = csrf::is_from_own_page(request, &app.public_url, false)
             && csrf::verify_form_token(&app.macs.csrf, sid, form, "", given);
         if ours {
             Ok(current)
@@ -217,7 +219,7 @@ impl RequestContext {
     #[must_use]
     pub fn with_pre_login_cookie(&self, mut response: Response) -> Response {
         if !self.had_pre {
-            let cookie = self.cookies.set(Which::Pre, &self.pre, Some(PRE_KEPT));
+            let cookie = self.cookies.set(CookieKind::Pre, &self.pre, Some(PRE_KEPT));
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         response
@@ -231,16 +233,16 @@ impl RequestContext {
         let headers = response.headers_mut();
         headers.append(
             header::SET_COOKIE,
-            self.cookies.set(Which::Sid, &done.sid, sid_kept),
+            self.cookies.set(CookieKind::Sid, &done.sid, sid_kept),
         );
         headers.append(
             header::SET_COOKIE,
-            self.cookies.set(Which::Pre, &done.pre, Some(PRE_KEPT)),
+            self.cookies.set(CookieKind::Pre, &done.pre, Some(PRE_KEPT)),
         );
         headers.append(
             header::SET_COOKIE,
             self.cookies
-                .set(Which::Dev, &done.device, Some(super::device::KEPT)),
+                .set(CookieKind::Dev, &done.device, Some(super::device::KEPT)),
         );
         response
     }
@@ -254,9 +256,10 @@ impl RequestContext {
         remembered: bool,
     ) -> Response {
         let kept = remembered.then_some(Duration::from_secs(self.config.session.absolute_seconds));
-        response
-            .headers_mut()
-            .append(header::SET_COOKIE, self.cookies.set(Which::Sid, sid, kept));
+        response.headers_mut().append(
+            header::SET_COOKIE,
+            self.cookies.set(CookieKind::Sid, sid, kept),
+        );
         response
     }
 
@@ -265,7 +268,7 @@ impl RequestContext {
     pub fn without_session_cookie(&self, mut response: Response) -> Response {
         response
             .headers_mut()
-            .append(header::SET_COOKIE, self.cookies.delete(Which::Sid));
+            .append(header::SET_COOKIE, self.cookies.delete(CookieKind::Sid));
         response
     }
 }

@@ -35,7 +35,7 @@ pub fn find_app<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
 /// Only pages of the app that speaks read the answer.
 pub fn allow_origins_of(app: &App, request: &Request, client_id: &str) {
     if let Some(client) = client::find(&app.config.get(), client_id) {
-        cors::spoken_by(request, &client.allowed_origins);
+        cors::restrict_to_origins(request, &client.allowed_origins);
     }
 }
 

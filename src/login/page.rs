@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use crate::{
     session::page::ProviderButton,
     web::{
-        page::{Content, Script},
+        page::{PageContent, Script},
         text::Localizer,
     },
 };
@@ -335,7 +335,7 @@ impl LinkPage<'_> {
     }
 }
 
-impl Content for SignInPage<'_> {
+impl PageContent for SignInPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -351,7 +351,7 @@ impl Content for SignInPage<'_> {
     }
 }
 
-impl Content for SentPage<'_> {
+impl PageContent for SentPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -373,7 +373,7 @@ impl Content for SentPage<'_> {
     }
 }
 
-impl Content for LinkPage<'_> {
+impl PageContent for LinkPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -391,7 +391,7 @@ impl Content for LinkPage<'_> {
     }
 }
 
-impl Content for ElsewherePage<'_> {
+impl PageContent for ElsewherePage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -410,7 +410,7 @@ impl Content for ElsewherePage<'_> {
     }
 }
 
-impl Content for ContinuePage<'_> {
+impl PageContent for ContinuePage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -425,7 +425,7 @@ impl Content for ContinuePage<'_> {
     }
 }
 
-impl Content for SignedInPage<'_> {
+impl PageContent for SignedInPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -434,7 +434,7 @@ impl Content for SignedInPage<'_> {
     }
 }
 
-impl Content for ErrorPage<'_> {
+impl PageContent for ErrorPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -446,7 +446,7 @@ impl Content for ErrorPage<'_> {
     }
 }
 
-impl Content for SignedOutPage<'_> {
+impl PageContent for SignedOutPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }

@@ -14,7 +14,7 @@ use crate::{
     web::{
         caller::Caller,
         cookie::CookieError,
-        page::{Site, show},
+        page::{PageOptions, render_page},
         params::ParamError,
     },
 };
@@ -97,12 +97,12 @@ impl PageError {
     /// The page. Logs our own faults, once, here where the answer leaves.
     #[must_use]
     pub fn show(self, app: &App, request: &Request) -> Response {
-        let caller = Caller::of(request);
+        let caller = Caller::from_request(request);
         if let Self::Infra(failure) = &self {
             failure.log(&caller.request_id);
         }
         let (status, stem) = self.parts();
-        let localizer = app.texts.pick("", &caller.accept_language);
+        let localizer = app.texts.negotiate("", &caller.accept_language);
         let title = if stem == "error-internal" {
             "error-title".to_owned()
         } else {
@@ -125,7 +125,7 @@ impl PageError {
             next_label: None,
             reference: Some(&caller.request_id),
         };
-        let mut response = show(&error, Site::of(&app.public_url));
+        let mut response = render_page(&error, PageOptions::for_url(&app.public_url));
         let wait = match self {
             Self::TooManyRequests(wait) => Some(wait.as_secs().max(1)),
             Self::Infra(failure) if failure.is_transient() => Some(5),

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     limit,
-    web::{page::show, params::Params},
+    web::{page::render_page, params::Params},
 };
 
 /// Where the protocol room takes a pending request up again.
@@ -32,7 +32,7 @@ pub fn continue_path(flow: Uuid) -> String {
 /// # Errors
 /// [`PageError::SignInExpired`] if it is no identifier.
 pub fn flow_id(params: &Params) -> Result<Uuid, PageError> {
-    let text = params.needed("flow", 36)?;
+    let text = params.required("flow", 36)?;
     Uuid::try_parse(text).map_err(|_| PageError::SignInExpired)
 }
 
@@ -75,7 +75,7 @@ async fn take_up(app: &App, context: &RequestContext, flow: &Flow) -> Result<Res
     }
     let site = context.site_for_client(flow.client_id.as_deref());
     let closed = || {
-        Ok(show(
+        Ok(render_page(
             &page::SignedInPage {
                 localizer: &context.localizer,
             },

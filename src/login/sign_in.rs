@@ -10,7 +10,7 @@ use crate::{
     app::App,
     secret::Plain,
     user,
-    web::{page::show, params::Params},
+    web::{page::render_page, params::Params},
 };
 
 /// Where somebody who is signed in proves by mail that it is still them: it offers no provider, and leads to the account
@@ -87,7 +87,7 @@ pub async fn render(
         providers: &buttons,
     };
     let site = context.site_for_client(shown.pending.map(|pending| pending.client_id.as_str()));
-    Ok(context.with_pre_login_cookie(show(&page, site)))
+    Ok(context.with_pre_login_cookie(render_page(&page, site)))
 }
 
 /// The pending request behind a handle: none was named, or this browser brought it.
@@ -110,22 +110,24 @@ pub async fn require_pending(
 pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
-        params.known(&["txn", "ui_locales", "login_hint", "link", "by"])?;
-        let txn = params.one_within("txn", 43)?;
-        let locales = params.one_within("ui_locales", 512)?.unwrap_or_default();
+        params.check_all(&["txn", "ui_locales", "login_hint", "link", "by"])?;
+        let txn = params.optional_within("txn", 43)?;
+        let locales = params
+            .optional_within("ui_locales", 512)?
+            .unwrap_or_default();
         let mut context = RequestContext::load(app, request, locales).await?;
         let pending = require_pending(app, &context, txn).await?;
-        let link = params.one_within("link", 43)?;
+        let link = params.optional_within("link", 43)?;
         let linking = pending_link::find_named(app, &context, link).await?;
         if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
             context.localizer = app
                 .texts
-                .pick(&pending.ui_locales, &context.caller.accept_language);
+                .negotiate(&pending.ui_locales, &context.caller.accept_language);
         }
         let told = linking
             .as_ref()
             .and_then(|link| link.arrived.email.as_deref());
-        let by_mail = params.one_within("by", 16)? == Some("mail");
+        let by_mail = params.optional_within("by", 16)? == Some("mail");
         let own = match &context.current {
             Some(current) if by_mail => user::primary_address(app.db.read(), current.user.id)
                 .await?
@@ -136,7 +138,9 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
             _ if told.is_some() => told.unwrap_or_default(),
             Some(pending) => pending.login_hint.as_str(),
             None if own.is_some() => own.as_deref().unwrap_or_default(),
-            None => params.one_within("login_hint", 254)?.unwrap_or_default(),
+            None => params
+                .optional_within("login_hint", 254)?
+                .unwrap_or_default(),
         };
         let shown = SignInView {
             txn,

@@ -27,7 +27,7 @@ use crate::{
     user::Address,
     web::{
         caller::Caller,
-        problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
+        problem::{ApiError, BODY_REJECTED, Problem, ProblemJson, UNAVAILABLE},
     },
 };
 
@@ -147,8 +147,8 @@ impl MagicLinkApi {
         app: Data<&App>,
         request: &Request,
         body: Json<NewLogin>,
-    ) -> Result<RequestAnswer, Otherwise<{ BODY | AWAY }>> {
-        let caller = Caller::of(request);
+    ) -> Result<RequestAnswer, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
+        let caller = Caller::from_request(request);
         first_party::allow_origins_of(&app, request, &body.0.client_id);
         Ok(match begin(&app, &body.0, &caller).await? {
             Ok(begun) => RequestAnswer::Accepted(Json(begun)),
@@ -167,13 +167,13 @@ impl MagicLinkApi {
         tokens: Data<&TokenIssuer>,
         request: &Request,
         body: Json<Consume>,
-    ) -> Result<ConsumeAnswer, Otherwise<{ BODY | AWAY }>> {
+    ) -> Result<ConsumeAnswer, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
         Ok(Finish {
             app: &app,
             tokens: &tokens,
             request,
         }
-        .answer(&body.0, &Caller::of(request))
+        .answer(&body.0, &Caller::from_request(request))
         .await?)
     }
 }
@@ -206,7 +206,9 @@ pub async fn begin(
             "This is not an e-mail address that mail can be sent to.",
         )));
     };
-    let localizer = app.texts.pick(&new.ui_locales, &caller.accept_language);
+    let localizer = app
+        .texts
+        .negotiate(&new.ui_locales, &caller.accept_language);
     let ask = Ask {
         holder: FlowHolder::App(new.code_challenge.clone()),
         address: &address,

@@ -28,7 +28,7 @@ use crate::{
     pkce::{challenge_of, is_verifier},
     web::{
         caller::Caller,
-        problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
+        problem::{ApiError, BODY_REJECTED, Problem, ProblemJson, UNAVAILABLE},
     },
 };
 
@@ -173,8 +173,8 @@ impl LoginsApi {
         app: Data<&App>,
         request: &Request,
         body: Json<NewLogin>,
-    ) -> Result<Created, Otherwise<{ BODY | AWAY }>> {
-        let caller = Caller::of(request);
+    ) -> Result<Created, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
+        let caller = Caller::from_request(request);
         first_party::allow_origins_of(&app, request, &body.0.client_id);
         Ok(match api::begin(&app, &body.0, &caller).await? {
             Ok(begun) => Created::Login(Json(begun)),
@@ -194,7 +194,7 @@ impl LoginsApi {
         /// The PKCE verifier of the challenge that began the login. Without it there is no such login.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
-    ) -> Result<StateAnswer, Otherwise<AWAY>> {
+    ) -> Result<StateAnswer, ApiError<UNAVAILABLE>> {
         Ok(
             match own(&app, request, &id.0, verifier.0.as_deref()).await? {
                 Some((state, _)) => StateAnswer::Login(Json(state)),
@@ -216,11 +216,11 @@ impl LoginsApi {
         /// The PKCE verifier of the challenge that began the login. Without it there is no such login.
         #[oai(name = "Code-Verifier")]
         verifier: Header<Option<String>>,
-    ) -> Result<EventsAnswer<BoxStream<'static, LoginState>>, Otherwise<AWAY>> {
+    ) -> Result<EventsAnswer<BoxStream<'static, LoginState>>, ApiError<UNAVAILABLE>> {
         let Some((first, holder)) = own(&app, request, &id.0, verifier.0.as_deref()).await? else {
             return Ok(EventsAnswer::Unknown(unknown()));
         };
-        let caller = Caller::of(request);
+        let caller = Caller::from_request(request);
         let Some(place) = Uuid::try_parse(&id.0)
             .ok()
             .and_then(|id| Place::take(id, &caller.network))
@@ -247,7 +247,7 @@ impl LoginsApi {
         /// The login.
         id: Path<String>,
         body: Json<TypedCode>,
-    ) -> Result<ConsumeAnswer, Otherwise<{ BODY | AWAY }>> {
+    ) -> Result<ConsumeAnswer, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
         let body = body.0;
         let consume = Consume {
             flow_id: id.0,
@@ -262,7 +262,7 @@ impl LoginsApi {
             tokens: &tokens,
             request,
         }
-        .answer(&consume, &Caller::of(request))
+        .answer(&consume, &Caller::from_request(request))
         .await?)
     }
 }

@@ -112,7 +112,7 @@ impl Letters {
             &macs.code,
         )
         .await?;
-        let localizer = self.app.texts.pick(&flow.locale, "");
+        let localizer = self.app.texts.negotiate(&flow.locale, "");
         let letter = letter::sign_in(
             &localizer,
             &letter::SignInLetter {
@@ -168,7 +168,7 @@ impl Letters {
         config: &Config,
         what: &str,
     ) -> Result<Composed, InfraError> {
-        let localizer = self.app.texts.pick(&row.locale, "");
+        let localizer = self.app.texts.negotiate(&row.locale, "");
         let id = row.about.as_deref().unwrap_or_default();
         let provider = provider::name(config, id).unwrap_or(id);
         let time = localizer.date_time(row.created_at);
@@ -198,7 +198,7 @@ impl Letters {
         row: &Row,
         write: fn(&Localizer, &letter::Notice<'_>) -> Result<Letter, InfraError>,
     ) -> Result<Composed, InfraError> {
-        let localizer = self.app.texts.pick(&row.locale, "");
+        let localizer = self.app.texts.negotiate(&row.locale, "");
         let time = localizer.date_time(row.created_at);
         let notice = letter::Notice {
             time: &time,

@@ -31,7 +31,7 @@ use crate::{
     secret::Plain,
     telemetry::metrics,
     user::{self, Address},
-    web::{csrf, page::show, params::Params},
+    web::{csrf, page::render_page, params::Params},
 };
 
 /// `POST /login/email`: asks for a mail, or for another one within a flow.
@@ -40,8 +40,8 @@ pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Resp
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["email", "remember", "txn", "link", "flow", "form_token"])?;
-        if params.has("flow") && !params.has("email") {
+        params.check_all(&["email", "remember", "txn", "link", "flow", "form_token"])?;
+        if params.contains("flow") && !params.contains("email") {
             return resend(app, request, &context, &params).await;
         }
         first(app, request, &context, &params).await
@@ -55,7 +55,7 @@ async fn first(
     context: &RequestContext,
     params: &Params,
 ) -> Result<Response, PageError> {
-    let txn = params.one_within("txn", 43)?;
+    let txn = params.optional_within("txn", 43)?;
     context.check_form(
         app,
         request,
@@ -70,10 +70,10 @@ async fn first(
     if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
         pending.remember_origin(&handle);
     }
-    let link = params.one_within("link", 43)?;
+    let link = params.optional_within("link", 43)?;
     let linking = pending_link::find_named(app, context, link).await?;
-    let typed = params.one("email")?.unwrap_or_default();
-    let remembered = params.one("remember")?.is_some();
+    let typed = params.optional("email")?.unwrap_or_default();
+    let remembered = params.optional("remember")?.is_some();
     let again = |error: String| SignInView {
         txn,
         pending: pending.as_ref(),
@@ -216,7 +216,7 @@ async fn waiting(
     let id = flow.id.to_string();
     let can_resend = request::has_sends_left(flow, &context.config);
     let current = other_user(app, context, flow).await?;
-    let localizer = app.texts.pick(&flow.locale, "");
+    let localizer = app.texts.negotiate(&flow.locale, "");
     // An app that waits in its own window has no page to go back to.
     let waits =
         pending_request_in(flow)?.is_some_and(|pending| pending.resumed_by == ResumedBy::Protocol);
@@ -247,7 +247,7 @@ async fn waiting(
         switch_from: current.as_deref(),
         switch_asked: answer.as_ref().is_some_and(|answer| answer.switch),
     };
-    let mut response = show(&page, context.site_for_client(flow.client_id.as_deref()));
+    let mut response = render_page(&page, context.site_for_client(flow.client_id.as_deref()));
     if let Some(answer) = answer {
         response.set_status(answer.status);
     }
@@ -311,7 +311,7 @@ fn attempt<'a>(
     Ok(Attempt {
         holder: context.holder(),
         browser_state: context.browser_state(),
-        switch: params.one("switch")?.is_some(),
+        switch: params.optional("switch")?.is_some(),
         caller: &context.caller,
         config: &context.config,
         pepper: &app.macs.code,
@@ -325,7 +325,7 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["flow", "code", "switch", "form_token"])?;
+        params.check_all(&["flow", "code", "switch", "form_token"])?;
         let id = flow_id(&params)?;
         let form_context = id.to_string();
         let form = PostedForm {
@@ -337,7 +337,7 @@ pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> 
         if let Err(page_error) = context.check_form(app, request, &form) {
             return from_another_tab(app, &context, request, id, page_error).await;
         }
-        let typed = params.one("code")?.unwrap_or_default();
+        let typed = params.optional("code")?.unwrap_or_default();
         let tx = app.db.begin().await?;
         let outcome = code::consume(&tx, id, typed, &attempt(app, &context, &params)?).await?;
         tx.commit().await?;
@@ -388,7 +388,7 @@ async fn from_another_tab(
     let (PageError::InvalidForm, Some(session)) = (&page_error, context.session_id()) else {
         return Err(page_error);
     };
-    if !csrf::origin_check(request, &app.public_url, false) {
+    if !csrf::is_from_own_page(request, &app.public_url, false) {
         return Err(page_error);
     }
     match flow::find(app.db.read(), id).await? {
@@ -411,7 +411,7 @@ fn over(flow: Option<&Flow>) -> PageError {
 
 fn go_on(context: &RequestContext, flow: &Flow) -> Response {
     let site = context.site_for_client(flow.client_id.as_deref());
-    show(
+    render_page(
         &ContinuePage {
             localizer: &context.localizer,
             href: &continue_path(flow.id),
@@ -476,7 +476,7 @@ async fn draw_link(
         form_token: &context.form_token(app, "link", text),
         email_masked: &masked(&flow.canonical),
     };
-    Ok(show(
+    Ok(render_page(
         &page,
         context.site_for_client(flow.client_id.as_deref()),
     ))
@@ -510,7 +510,7 @@ async fn is_usable(app: &App, flow: &Flow, text: &str) -> Result<bool, PageError
 
 /// One page for "not here", unknown and malformed links: nobody learns which (C4).
 fn elsewhere(context: &RequestContext) -> Response {
-    show(
+    render_page(
         &ElsewherePage {
             localizer: &context.localizer,
             flow_href: None,
@@ -537,7 +537,7 @@ pub async fn use_link(
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["switch", "form_token"])?;
+        params.check_all(&["switch", "form_token"])?;
         let form = PostedForm {
             params: &params,
             name: "link",

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::web::{page::Content, text::Localizer};
+use crate::web::{page::PageContent, text::Localizer};
 
 /// One letter in the list.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ fn next_link(text: &str) -> Option<usize> {
         .min()
 }
 
-impl Content for MailboxPage<'_> {
+impl PageContent for MailboxPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -95,7 +95,7 @@ impl Content for MailboxPage<'_> {
     }
 }
 
-impl Content for LetterPage<'_> {
+impl PageContent for LetterPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -116,7 +116,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use crate::web::{
-        page::{Site, show},
+        page::{PageOptions, render_page},
         text::Texts,
     };
 
@@ -131,7 +131,7 @@ mod tests {
             text,
             html,
         };
-        let mut response = show(&page, Site::default());
+        let mut response = render_page(&page, PageOptions::default());
         futures_util::FutureExt::now_or_never(response.take_body().into_string())
             .unwrap()
             .unwrap()

@@ -39,7 +39,7 @@ pub async fn token(request: &Request, body: Body) -> Result<String, Denied> {
     let malformed = |_| Denied::Request("A parameter is repeated or malformed.");
     if Params::from_query(request)
         .map_err(malformed)?
-        .has("access_token")
+        .contains("access_token")
     {
         return Err(Denied::Request("A token in the query is not accepted."));
     }
@@ -55,7 +55,7 @@ pub async fn token(request: &Request, body: Body) -> Result<String, Denied> {
     if *request.method() == Method::POST && has_form(request) {
         let form = Params::read_form(request, body).await.map_err(malformed)?;
         found.extend(
-            form.one_within("access_token", 16 * 1024)
+            form.optional_within("access_token", 16 * 1024)
                 .map_err(malformed)?
                 .map(str::to_owned),
         );

@@ -27,7 +27,7 @@ use crate::{
     },
     session::{self, CurrentSession},
     web::{
-        page::{Content, show},
+        page::{PageContent, render_page},
         params::Params,
         text::Localizer,
     },
@@ -85,7 +85,7 @@ impl Connected<'_> {
     }
 }
 
-impl Content for Connected<'_> {
+impl PageContent for Connected<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -106,7 +106,7 @@ pub async fn connected(Data(app): Data<&App>, request: &Request) -> Response {
             return Ok(see_other("/login"));
         };
         let rows = rows(app, &context, current).await?;
-        Ok(show(
+        Ok(render_page(
             &Connected {
                 localizer: &context.localizer,
                 rows: &rows,
@@ -213,8 +213,8 @@ pub async fn remove(Data(app): Data<&App>, request: &Request, body: Body) -> Res
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["client_id", "form_token"])?;
-        let client_id = params.needed("client_id", 255)?;
+        params.check_all(&["client_id", "form_token"])?;
+        let client_id = params.required("client_id", 255)?;
         let current = context.check_session_form(app, request, &params, &form(client_id))?;
         end(app, &context, current, client_id).await?;
         Ok(see_other(PATH))

@@ -22,7 +22,7 @@ use crate::{
     },
     session::{self, CurrentSession},
     user,
-    web::{page::show, params::Params},
+    web::{page::render_page, params::Params},
 };
 
 const KNOWN: [&str; 6] = [
@@ -96,11 +96,13 @@ pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -
 pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let params = posted::params(app, request).await?;
-        params.known(&KNOWN)?;
+        params.check_all(&KNOWN)?;
         let context = RequestContext::load(
             app,
             request,
-            params.one_within("ui_locales", 512)?.unwrap_or_default(),
+            params
+                .optional_within("ui_locales", 512)?
+                .unwrap_or_default(),
         )
         .await?;
         let hint = read_hint(app, &params)?;
@@ -119,7 +121,7 @@ pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
 
 /// The claims of the hint, if there is one. One that is not ours is refused, whatever else is asked (ES-2).
 fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, PageError> {
-    let Some(hint) = params.one_within("id_token_hint", 4096)? else {
+    let Some(hint) = params.optional_within("id_token_hint", 4096)? else {
         return Ok(None);
     };
     app.keys
@@ -148,11 +150,11 @@ fn after(
     config: &Config,
 ) -> Result<Option<After>, PageError> {
     let client = hinted_client(params, hint, config)?;
-    let Some(uri) = params.one_within("post_logout_redirect_uri", 2048)? else {
+    let Some(uri) = params.optional_within("post_logout_redirect_uri", 2048)? else {
         return Ok(None);
     };
     let client = client.ok_or(PageError::InvalidClientRequest("id_token_hint"))?;
-    let state = params.one_within("state", 2048)?.map(str::to_owned);
+    let state = params.optional_within("state", 2048)?.map(str::to_owned);
     let after = After {
         client_id: client.client_id.clone(),
         uri: uri.to_owned(),
@@ -170,7 +172,7 @@ fn hinted_client<'a>(
     hint: Option<&Claims>,
     config: &'a Config,
 ) -> Result<Option<&'a Client>, PageError> {
-    let named = params.one_within("client_id", 255)?;
+    let named = params.optional_within("client_id", 255)?;
     let Some(hint) = hint else { return Ok(None) };
     let audience = claim(hint, "aud");
     if named.is_some_and(|named| named != audience) {
@@ -199,7 +201,7 @@ async fn end(
 fn gone(context: &RequestContext, after: Option<&After>, from_form: bool) -> Response {
     let site = context.site_for_client(after.map(|after| after.client_id.as_str()));
     let response = match after.and_then(|after| after.href(&context.config)) {
-        Some(href) if from_form => show(
+        Some(href) if from_form => render_page(
             &ContinuePage {
                 localizer: &context.localizer,
                 href: &href,
@@ -232,7 +234,7 @@ async fn confirm(
         after: after.as_deref(),
         form_token: &context.session_form_token(app, &form(after.as_deref())),
     };
-    Ok(context.with_pre_login_cookie(show(&page, site)))
+    Ok(context.with_pre_login_cookie(render_page(&page, site)))
 }
 
 /// The name of the form that confirms signing out and then going there.
@@ -246,11 +248,11 @@ pub async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> 
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["after", "form_token"])?;
+        params.check_all(&["after", "form_token"])?;
         if context.current.is_none() {
             return Ok(see_other("/logged-out"));
         }
-        let after = params.one_within("after", MAX_AFTER)?;
+        let after = params.optional_within("after", MAX_AFTER)?;
         let current = context.check_session_form(app, request, &params, &form(after))?;
         let after: Option<After> = after.and_then(|after| serde_json::from_str(after).ok());
         end(app, &context, current).await?;

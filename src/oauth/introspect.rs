@@ -29,7 +29,7 @@ use crate::{
 /// `POST /oauth2/introspect`.
 #[handler]
 pub async fn introspect(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    let caller = Caller::of(request);
+    let caller = Caller::from_request(request);
     match answer(app, request, body, &caller).await {
         Ok(told) => answer_json(
             StatusCode::OK,
@@ -46,10 +46,10 @@ async fn answer(
     caller: &Caller,
 ) -> Result<Option<Value>, Refused> {
     let params = Params::read_form(request, body).await?;
-    params.known(&KNOWN)?;
+    params.check_all(&KNOWN)?;
     let config = app.config.get();
     let client = client_auth::confidential(app, &config, request, &params, caller).await?;
-    let text = params.needed("token", MAX_TOKEN)?;
+    let text = params.required("token", MAX_TOKEN)?;
     Ok(match RefreshToken::parse(&app.macs.refresh, text) {
         Some(token) => refresh(app, &config, client, &token).await?,
         None => access(app, &config, client, text).await?,

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::scope;
 use crate::web::{
-    page::{Content, Script},
+    page::{PageContent, Script},
     text::Localizer,
 };
 
@@ -55,7 +55,7 @@ impl Consent<'_> {
     }
 }
 
-impl Content for Consent<'_> {
+impl PageContent for Consent<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -77,7 +77,7 @@ pub struct FormPost<'a> {
     pub fields: &'a [(&'a str, &'a str)],
 }
 
-impl Content for FormPost<'_> {
+impl PageContent for FormPost<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -93,7 +93,7 @@ impl Content for FormPost<'_> {
     fn referrer(&self) -> &'static str {
         "no-referrer"
     }
-    fn posts_elsewhere(&self) -> bool {
+    fn posts_to_other_origin(&self) -> bool {
         true
     }
 }
@@ -119,7 +119,7 @@ impl Logout<'_> {
     }
 }
 
-impl Content for Logout<'_> {
+impl PageContent for Logout<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }

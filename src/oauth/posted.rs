@@ -38,7 +38,9 @@ pub async fn keep(
         return Err(PageError::InvalidClientRequest("the request is too long"));
     }
     let limits = &app.config.get().limits;
-    if let Some(wait) = limit::authorize(&app.tickets, Caller::of(request).ip, limits).await? {
+    if let Some(wait) =
+        limit::authorize(&app.tickets, Caller::from_request(request).ip, limits).await?
+    {
         return Err(PageError::TooManyRequests(wait));
     }
     let handle = Plain::generate();
@@ -59,7 +61,7 @@ pub async fn keep(
 pub async fn params(app: &App, request: &Request) -> Result<Params, PageError> {
     let own = Params::from_query(request)?;
     // A client may have a parameter of that name, which we ignore as any other (RFC 6749 §3.1).
-    let Some(handle) = own.sole("posted") else {
+    let Some(handle) = own.only_value("posted") else {
         return Ok(own);
     };
     let handle = Plain::parse(handle).ok_or(PageError::SignInExpired)?;

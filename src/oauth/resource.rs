@@ -37,7 +37,7 @@ pub fn all(client: &Client, ours: &str) -> String {
 
 fn named(params: &Params) -> Result<Vec<&str>, OauthError> {
     let mut names: Vec<&str> = Vec::new();
-    for name in params.all("resource", MAX_NAME)? {
+    for name in params.all_values("resource", MAX_NAME)? {
         if !names.contains(&name) {
             names.push(name);
         }

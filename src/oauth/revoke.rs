@@ -42,7 +42,7 @@ const OTHERS: OauthError = OauthError::because(
 /// `POST /oauth2/revoke`.
 #[handler]
 pub async fn revoke(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    let caller = Caller::of(request);
+    let caller = Caller::from_request(request);
     match answer(app, request, body, &caller).await {
         Ok(()) => json(StatusCode::OK, &serde_json::json!({})),
         Err(refused) => refused.answer(&caller),
@@ -51,10 +51,10 @@ pub async fn revoke(Data(app): Data<&App>, request: &Request, body: Body) -> Res
 
 async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Result<(), Refused> {
     let params = Params::read_form(request, body).await?;
-    params.known(&KNOWN)?;
+    params.check_all(&KNOWN)?;
     let config = app.config.get();
     let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
-    let text = params.needed("token", MAX_TOKEN)?;
+    let text = params.required("token", MAX_TOKEN)?;
     match grant_behind(app, &config, client, text)? {
         Some(id) => end(app, client, id, caller).await,
         // RFC 7009 §2.2: unknown and dead tokens are as good as revoked.

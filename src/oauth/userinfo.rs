@@ -30,7 +30,7 @@ pub struct UserInfo {
 /// `GET` and `POST /oauth2/userinfo`.
 #[handler]
 pub async fn userinfo(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    let caller = Caller::of(request);
+    let caller = Caller::from_request(request);
     match answer(app, request, body).await {
         Ok(info) => json(StatusCode::OK, &info),
         Err(denied) => denied.answer(&caller),
@@ -44,7 +44,7 @@ async fn answer(app: &App, request: &Request, body: Body) -> Result<serde_json::
         .await?
         .ok_or(Denied::Token)?;
     let client = client::find(&config, live.text("client_id")).ok_or(Denied::Token)?;
-    cors::spoken_by(request, &client.allowed_origins);
+    cors::restrict_to_origins(request, &client.allowed_origins);
     // What ops have taken from the client since is gone here, too.
     let scope = &scope::granted(client, live.text("scope"));
     let Some((grant, holder)) = live.person.as_ref().filter(|_| scope::has(scope, "openid")) else {

@@ -14,7 +14,7 @@ use crate::{
         page::{LetterPage, LetterRow, MailboxPage},
     },
     web::{
-        page::{Site, show},
+        page::{PageOptions, render_page},
         params::Params,
     },
 };
@@ -53,12 +53,12 @@ async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response 
             received,
         })
         .collect();
-    show(
+    render_page(
         &MailboxPage {
             localizer: &localizer,
             letters: &rows,
         },
-        Site::of(&app.public_url),
+        PageOptions::for_url(&app.public_url),
     )
 }
 
@@ -71,7 +71,7 @@ async fn list_json(
 ) -> Response {
     page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
-        let letters: Vec<Received> = mailbox.list(params.one("to")?);
+        let letters: Vec<Received> = mailbox.list(params.optional("to")?);
         Ok(Json(letters).into_response())
     })
     .await
@@ -100,7 +100,7 @@ async fn one_letter(
             html: &found.html,
             received: &localizer.date_time(found.received_at),
         };
-        Ok(show(&page, Site::of(&app.public_url)))
+        Ok(render_page(&page, PageOptions::for_url(&app.public_url)))
     })
     .await
 }

@@ -33,49 +33,64 @@ use crate::{
         caller::Caller,
         cors::cors,
         docs,
-        layers::{ErrorPage, Layers, only},
-        page::{Site, show},
+        layers::{ErrorPage, Layers, allow_methods},
+        page::{PageOptions, render_page},
         problem::Problem,
     },
 };
 
 /// Why a POST route needs no further look: it checks the form's token and origin, or it reads no cookie (CF-04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Post {
+pub enum PostProtection {
     /// Form token bound to the browser's cookie, and origin check.
-    Protected,
+    FormToken,
     /// Reads no cookie.
     CookieFree,
 }
 
 /// Every path that takes a POST, and why it may. A test holds this against the routes.
-pub const POSTS: &[(&str, Post)] = &[
-    ("/login/email", Post::Protected),
-    ("/login/code", Post::Protected),
-    ("/login/link/:token", Post::Protected),
-    ("/login/upstream/:provider", Post::Protected),
-    ("/login/identity", Post::Protected),
-    ("/account/identities/:id/disconnect", Post::Protected),
-    ("/upstream/:provider/callback", Post::CookieFree),
-    ("/account/sign-out", Post::Protected),
-    ("/account/sign-out-everywhere", Post::Protected),
-    ("/account/sessions/:id/end", Post::Protected),
-    ("/account/access/remove", Post::Protected),
-    ("/oauth2/authorize", Post::CookieFree),
-    ("/oauth2/authorize/cancel", Post::Protected),
-    ("/consent", Post::Protected),
-    ("/oauth2/logout", Post::CookieFree),
-    ("/oauth2/logout/confirm", Post::Protected),
-    ("/oauth2/token", Post::CookieFree),
-    ("/oauth2/userinfo", Post::CookieFree),
-    ("/oauth2/revoke", Post::CookieFree),
-    ("/oauth2/introspect", Post::CookieFree),
-    ("/api/v1/auth/magic-link/request", Post::CookieFree),
-    ("/api/v1/auth/magic-link/consume", Post::CookieFree),
-    ("/api/v1/auth/oidc/:provider/start", Post::CookieFree),
-    ("/api/v1/auth/oidc/:provider/callback", Post::CookieFree),
-    ("/api/v2/logins", Post::CookieFree),
-    ("/api/v2/logins/:id/code", Post::CookieFree),
+pub const POST_ROUTES: &[(&str, PostProtection)] = &[
+    ("/login/email", PostProtection::FormToken),
+    ("/login/code", PostProtection::FormToken),
+    ("/login/link/:token", PostProtection::FormToken),
+    ("/login/upstream/:provider", PostProtection::FormToken),
+    ("/login/identity", PostProtection::FormToken),
+    (
+        "/account/identities/:id/disconnect",
+        PostProtection::FormToken,
+    ),
+    ("/upstream/:provider/callback", PostProtection::CookieFree),
+    ("/account/sign-out", PostProtection::FormToken),
+    ("/account/sign-out-everywhere", PostProtection::FormToken),
+    ("/account/sessions/:id/end", PostProtection::FormToken),
+    ("/account/access/remove", PostProtection::FormToken),
+    ("/oauth2/authorize", PostProtection::CookieFree),
+    ("/oauth2/authorize/cancel", PostProtection::FormToken),
+    ("/consent", PostProtection::FormToken),
+    ("/oauth2/logout", PostProtection::CookieFree),
+    ("/oauth2/logout/confirm", PostProtection::FormToken),
+    ("/oauth2/token", PostProtection::CookieFree),
+    ("/oauth2/userinfo", PostProtection::CookieFree),
+    ("/oauth2/revoke", PostProtection::CookieFree),
+    ("/oauth2/introspect", PostProtection::CookieFree),
+    (
+        "/api/v1/auth/magic-link/request",
+        PostProtection::CookieFree,
+    ),
+    (
+        "/api/v1/auth/magic-link/consume",
+        PostProtection::CookieFree,
+    ),
+    (
+        "/api/v1/auth/oidc/:provider/start",
+        PostProtection::CookieFree,
+    ),
+    (
+        "/api/v1/auth/oidc/:provider/callback",
+        PostProtection::CookieFree,
+    ),
+    ("/api/v2/logins", PostProtection::CookieFree),
+    ("/api/v2/logins/:id/code", PostProtection::CookieFree),
 ];
 
 fn service() -> OpenApiService<(MagicLinkApi, UpstreamApi, LoginsApi), ()> {
@@ -117,32 +132,38 @@ pub fn public(
                 service.around(move |api, request| gate.clone().pass(api, request)),
             ),
         )
-        .at("/", only("GET, HEAD", get(home)))
-        .at("/login", only("GET, HEAD", get(sign_in::login)))
-        .at("/login/email", only("POST", post(pages::email)))
-        .at("/login/sent", only("GET, HEAD", get(pages::sent)))
-        .at("/login/sent/state", only("GET, HEAD", get(pages::state)))
-        .at("/login/code", only("POST", post(pages::type_code)))
-        .at("/login/link", only("GET", get(pages::scrubbed)))
+        .at("/", allow_methods("GET, HEAD", get(home)))
+        .at("/login", allow_methods("GET, HEAD", get(sign_in::login)))
+        .at("/login/email", allow_methods("POST", post(pages::email)))
+        .at("/login/sent", allow_methods("GET, HEAD", get(pages::sent)))
+        .at(
+            "/login/sent/state",
+            allow_methods("GET, HEAD", get(pages::state)),
+        )
+        .at("/login/code", allow_methods("POST", post(pages::type_code)))
+        .at("/login/link", allow_methods("GET", get(pages::scrubbed)))
         .at(
             "/login/link/:token",
-            only("GET, POST", get(pages::show_link).post(pages::use_link)),
+            allow_methods("GET, POST", get(pages::show_link).post(pages::use_link)),
         )
         .at(
             "/login/upstream/:provider",
-            only("POST", post(flow::start::start)),
+            allow_methods("POST", post(flow::start::start)),
         )
         .at(
             "/login/identity",
-            only(
+            allow_methods(
                 "GET, HEAD, POST",
                 get(linking::confirm::show_question).post(linking::confirm::decide),
             ),
         )
-        .at("/login/app", only("GET", get(federation_app::code::resume)))
+        .at(
+            "/login/app",
+            allow_methods("GET", get(federation_app::code::resume)),
+        )
         .at(
             "/upstream/:provider/callback",
-            only(
+            allow_methods(
                 "GET, HEAD, POST",
                 // By itself HEAD would be GET to the handler, and a link preview would spend the flow (CB-01).
                 get(flow::callback::callback)
@@ -152,75 +173,84 @@ pub fn public(
         )
         .at(
             "/upstream/:provider/callback/resume",
-            only("GET", get(flow::callback::resume)),
+            allow_methods("GET", get(flow::callback::resume)),
         )
-        .at("/login/continue", only("GET", get(resume::go_on)))
-        .at("/login/restart", only("GET", get(resume::restart)))
-        .at("/account", only("GET, HEAD", get(account::account)))
-        .at("/account/sign-out", only("POST", post(account::sign_out)))
+        .at("/login/continue", allow_methods("GET", get(resume::go_on)))
+        .at("/login/restart", allow_methods("GET", get(resume::restart)))
+        .at(
+            "/account",
+            allow_methods("GET, HEAD", get(account::account)),
+        )
+        .at(
+            "/account/sign-out",
+            allow_methods("POST", post(account::sign_out)),
+        )
         .at(
             "/account/sign-out-everywhere",
-            only("POST", post(account::sign_out_everywhere)),
+            allow_methods("POST", post(account::sign_out_everywhere)),
         )
         .at(
             "/account/sessions/:id/end",
-            only("POST", post(account::end_session)),
+            allow_methods("POST", post(account::end_session)),
         )
         .at(
             "/account/identities/:id/disconnect",
-            only("POST", post(linking::disconnect::disconnect)),
+            allow_methods("POST", post(linking::disconnect::disconnect)),
         )
         .at(
             "/account/access",
-            only("GET, HEAD", get(connected::connected)),
+            allow_methods("GET, HEAD", get(connected::connected)),
         )
         .at(
             "/account/access/remove",
-            only("POST", post(connected::remove)),
+            allow_methods("POST", post(connected::remove)),
         )
-        .at("/logged-out", only("GET, HEAD", get(account::logged_out)))
+        .at(
+            "/logged-out",
+            allow_methods("GET, HEAD", get(account::logged_out)),
+        )
         .at(
             "/oauth2/authorize",
-            only(
+            allow_methods(
                 "GET, POST",
                 get(authorize::authorize).post(authorize::authorize_post),
             ),
         )
         .at(
             "/oauth2/authorize/resume",
-            only("GET", get(authorize::resume)),
+            allow_methods("GET", get(authorize::resume)),
         )
         .at(
             "/oauth2/authorize/cancel",
-            only("POST", post(authorize::consent::cancel)),
+            allow_methods("POST", post(authorize::consent::cancel)),
         )
         .at(
             "/consent",
-            only(
+            allow_methods(
                 "GET, POST",
                 get(authorize::consent::ask).post(authorize::consent::decide),
             ),
         )
         .at(
             "/oauth2/logout",
-            only(
+            allow_methods(
                 "GET, POST",
                 get(end_session::logout).post(end_session::logout_post),
             ),
         )
         .at(
             "/oauth2/logout/confirm",
-            only("POST", post(end_session::confirmed)),
+            allow_methods("POST", post(end_session::confirmed)),
         )
         .at(
             "/oauth2/token",
-            cors(origins.clone(), only("POST", post(token::token))),
+            cors(origins.clone(), allow_methods("POST", post(token::token))),
         )
         .at(
             "/oauth2/userinfo",
             cors(
                 origins.clone(),
-                only(
+                allow_methods(
                     "GET, HEAD, POST",
                     get(userinfo::userinfo).post(userinfo::userinfo),
                 ),
@@ -228,36 +258,39 @@ pub fn public(
         )
         .at(
             "/oauth2/revoke",
-            cors(origins, only("POST", post(revoke::revoke))),
+            cors(origins, allow_methods("POST", post(revoke::revoke))),
         )
         .at(
             "/oauth2/introspect",
-            only("POST", post(introspect::introspect)),
+            allow_methods("POST", post(introspect::introspect)),
         )
         .at(
             "/.well-known/openid-configuration",
-            only("GET, HEAD", get(discovery::metadata)),
+            allow_methods("GET, HEAD", get(discovery::metadata)),
         )
         .at(
             "/.well-known/oauth-authorization-server",
-            only("GET, HEAD", get(discovery::metadata)),
+            allow_methods("GET, HEAD", get(discovery::metadata)),
         )
         .at(
             "/.well-known/jwks.json",
-            only("GET, HEAD", get(discovery::jwks)),
+            allow_methods("GET, HEAD", get(discovery::jwks)),
         )
-        .at("/openapi.json", only("GET, HEAD", get(openapi_json)))
-        .at("/docs", only("GET, HEAD", get(documentation)))
+        .at(
+            "/openapi.json",
+            allow_methods("GET, HEAD", get(openapi_json)),
+        )
+        .at("/docs", allow_methods("GET, HEAD", get(documentation)))
         .at(
             assets::style_path(),
-            only(
+            allow_methods(
                 "GET, HEAD",
                 get(assets::style("public, max-age=31536000, immutable")),
             ),
         )
         .at(
             "/assets/entree.css",
-            only("GET, HEAD", get(assets::style("public, max-age=300"))),
+            allow_methods("GET, HEAD", get(assets::style("public, max-age=300"))),
         );
     // The mailbox is there in `entree dev` alone, which also takes other names of this machine for its own.
     let is_dev = mailbox.is_some();
@@ -287,7 +320,7 @@ fn home() -> Response {
 fn error_page(app: &App) -> ErrorPage {
     let app = app.clone();
     Arc::new(move |fault, caller| {
-        let localizer = app.texts.pick("", &caller.accept_language);
+        let localizer = app.texts.negotiate("", &caller.accept_language);
         let stem = match fault.status {
             StatusCode::NOT_FOUND => "error-not-found",
             StatusCode::TOO_MANY_REQUESTS => "error-busy",
@@ -310,7 +343,7 @@ fn error_page(app: &App) -> ErrorPage {
             next_label: None,
             reference: Some(&fault.reference),
         };
-        show(&page, Site::of(&app.public_url))
+        render_page(&page, PageOptions::for_url(&app.public_url))
     })
 }
 
@@ -326,7 +359,7 @@ impl Gate {
         let closed =
             request.uri().path().starts_with("/api/v2") && !self.config.get().api.v2_enabled;
         if closed {
-            let reference = Caller::of(&request).request_id;
+            let reference = Caller::from_request(&request).request_id;
             let problem =
                 Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here.");
             return Ok(problem.with_reference(reference).into_response());
@@ -400,6 +433,6 @@ fn documentation(Data(app): Data<&App>, Data(spec): Data<&Arc<Spec>>) -> Respons
         &spec.value,
         "/openapi.json",
         &app.texts.localizer("en"),
-        Site::of(&app.public_url),
+        PageOptions::for_url(&app.public_url),
     )
 }

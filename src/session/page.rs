@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::web::{page::Content, text::Localizer};
+use crate::web::{page::PageContent, text::Localizer};
 
 /// `GET /account`.
 #[derive(Template)]
@@ -116,7 +116,7 @@ impl Account<'_> {
     }
 }
 
-impl Content for Account<'_> {
+impl PageContent for Account<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }

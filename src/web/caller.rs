@@ -44,16 +44,16 @@ impl fmt::Debug for Caller {
 impl Caller {
     /// The caller that the layers noted on this request; made afresh, believing no proxy, where there are no layers.
     #[must_use]
-    pub fn of(request: &Request) -> Self {
+    pub fn from_request(request: &Request) -> Self {
         request
             .data::<Self>()
             .cloned()
-            .unwrap_or_else(|| Self::make(request, &[]))
+            .unwrap_or_else(|| Self::resolve(request, &[]))
     }
 
     /// Works the caller out, believing `X-Forwarded-For` as far as `trusted` reaches.
     #[must_use]
-    pub fn make(request: &Request, trusted: &[IpNet]) -> Self {
+    pub fn resolve(request: &Request, trusted: &[IpNet]) -> Self {
         let peer = request
             .remote_addr()
             .as_socket_addr()
@@ -320,7 +320,10 @@ mod tests {
             .header("x-request-id", "theirs")
             .header("user-agent", "secret")
             .finish();
-        let (a, b) = (Caller::of(&request), Caller::of(&request));
+        let (a, b) = (
+            Caller::from_request(&request),
+            Caller::from_request(&request),
+        );
         assert!(
             a.request_id.len() == 32 && a.request_id != b.request_id && a.request_id != "theirs"
         );

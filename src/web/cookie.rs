@@ -16,7 +16,7 @@ use crate::secret::Plain;
 
 /// One of our cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum CookieKind {
     /// Signed in.
     Sid,
     /// The browser before sign-in: what a sign-in flow is bound to.
@@ -55,14 +55,14 @@ impl Cookies {
 
     /// The name on the wire.
     #[must_use]
-    pub const fn name(self, which: Which) -> &'static str {
+    pub const fn name(self, which: CookieKind) -> &'static str {
         match (which, self.secure) {
-            (Which::Sid, true) => "__Host-Http-sid",
-            (Which::Pre, true) => "__Host-Http-pre",
-            (Which::Dev, true) => "__Host-Http-dev",
-            (Which::Sid, false) => "sid",
-            (Which::Pre, false) => "pre",
-            (Which::Dev, false) => "dev",
+            (CookieKind::Sid, true) => "__Host-Http-sid",
+            (CookieKind::Pre, true) => "__Host-Http-pre",
+            (CookieKind::Dev, true) => "__Host-Http-dev",
+            (CookieKind::Sid, false) => "sid",
+            (CookieKind::Pre, false) => "pre",
+            (CookieKind::Dev, false) => "dev",
         }
     }
 
@@ -70,7 +70,7 @@ impl Cookies {
     ///
     /// # Errors
     /// [`CookieError`] if the request holds two different values of it.
-    pub fn read(self, request: &Request, which: Which) -> Result<Option<Plain>, CookieError> {
+    pub fn read(self, request: &Request, which: CookieKind) -> Result<Option<Plain>, CookieError> {
         let name = self.name(which).as_bytes();
         let mut found: Option<&[u8]> = None;
         for pair in request
@@ -97,17 +97,17 @@ impl Cookies {
 
     /// A Set-Cookie value. Without `max_age` the cookie ends with the browser.
     #[must_use]
-    pub fn set(self, which: Which, value: &Plain, max_age: Option<Duration>) -> HeaderValue {
+    pub fn set(self, which: CookieKind, value: &Plain, max_age: Option<Duration>) -> HeaderValue {
         self.line(which, &value.to_text(), max_age.map(|age| age.as_secs()))
     }
 
     /// A Set-Cookie value that deletes: the same name and attributes with Max-Age=0 (BS-03).
     #[must_use]
-    pub fn delete(self, which: Which) -> HeaderValue {
+    pub fn delete(self, which: CookieKind) -> HeaderValue {
         self.line(which, "", Some(0))
     }
 
-    fn line(self, which: Which, value: &str, max_age: Option<u64>) -> HeaderValue {
+    fn line(self, which: CookieKind, value: &str, max_age: Option<u64>) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
         let age = max_age
             .map(|age| format!("; Max-Age={age}"))
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn bs_01_cookies_carry_every_attribute() {
         let (cookies, secret) = (Cookies::new(HTTPS), Plain::generate());
-        let line = cookies.set(Which::Sid, &secret, Some(Duration::from_secs(60)));
+        let line = cookies.set(CookieKind::Sid, &secret, Some(Duration::from_secs(60)));
         let expected = format!(
             "__Host-Http-sid={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=60",
             secret.to_text()
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(line.to_str().unwrap(), expected);
         assert!(
             !cookies
-                .set(Which::Pre, &secret, None)
+                .set(CookieKind::Pre, &secret, None)
                 .to_str()
                 .unwrap()
                 .contains("Max-Age")
@@ -175,16 +175,16 @@ mod tests {
     #[test]
     fn bs_01_plain_names_on_loopback_http_only() {
         let cookies = Cookies::new("http://127.0.0.1:8080");
-        let line = cookies.set(Which::Dev, &Plain::generate(), None);
+        let line = cookies.set(CookieKind::Dev, &Plain::generate(), None);
         assert!(line.to_str().unwrap().starts_with("dev="));
         assert!(!line.to_str().unwrap().contains("Secure"));
         let secret = Plain::generate().to_text();
         assert_eq!(
-            text(Cookies::new(HTTPS).read(&with(&[format!("sid={secret}")]), Which::Sid)),
+            text(Cookies::new(HTTPS).read(&with(&[format!("sid={secret}")]), CookieKind::Sid)),
             None
         );
         assert_eq!(
-            text(cookies.read(&with(&[format!("sid={secret}")]), Which::Sid)),
+            text(cookies.read(&with(&[format!("sid={secret}")]), CookieKind::Sid)),
             Some(secret)
         );
     }
@@ -192,7 +192,10 @@ mod tests {
     #[test]
     fn bs_03_deletion_repeats_the_attributes() {
         assert_eq!(
-            Cookies::new(HTTPS).delete(Which::Sid).to_str().unwrap(),
+            Cookies::new(HTTPS)
+                .delete(CookieKind::Sid)
+                .to_str()
+                .unwrap(),
             "__Host-Http-sid=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
         );
     }
@@ -209,13 +212,13 @@ mod tests {
             vec![format!("{name}=; {name}={a}")],
         ] {
             assert_eq!(
-                cookies.read(&with(&lines), Which::Sid).err(),
+                cookies.read(&with(&lines), CookieKind::Sid).err(),
                 Some(CookieError),
                 "{lines:?}"
             );
         }
         assert_eq!(
-            text(cookies.read(&with(&[format!("{name}={a}; {name}={a}")]), Which::Sid)),
+            text(cookies.read(&with(&[format!("{name}={a}; {name}={a}")]), CookieKind::Sid)),
             Some(a)
         );
     }
@@ -226,7 +229,7 @@ mod tests {
         for value in ["", "x", "\"quoted\"", long.as_str()] {
             let request = with(&[format!("other=1; __Host-Http-sid={value}")]);
             assert_eq!(
-                text(Cookies::new(HTTPS).read(&request, Which::Sid)),
+                text(Cookies::new(HTTPS).read(&request, CookieKind::Sid)),
                 None,
                 "{value}"
             );
@@ -234,7 +237,7 @@ mod tests {
         let good = Plain::generate().to_text();
         let request = with(&[format!("x__Host-Http-sid={good}; __Host-Http-sidx={good}")]);
         assert_eq!(
-            text(Cookies::new(HTTPS).read(&request, Which::Sid)),
+            text(Cookies::new(HTTPS).read(&request, CookieKind::Sid)),
             None,
             "only the very name"
         );

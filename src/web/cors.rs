@@ -3,7 +3,7 @@
 //!
 //! Each client has origins of its own, and an answer to one is not for the pages of another. A preflight request names no
 //! client, so any registered origin may send; what it may read is decided once the endpoint knows who speaks
-//! ([`spoken_by`]). Until then, and when nobody is known, any registered origin reads that it was refused.
+//! ([`restrict_to_origins`]). Until then, and when nobody is known, any registered origin reads that it was refused.
 //!
 //! An answer is only marked here; the layers write the headers, so that errors keep their way through the layers (form
 //! of the audience, line in the log) and carry the headers too.
@@ -34,7 +34,7 @@ pub struct Cors<E, O> {
 }
 
 /// Lets `origins` read the answers of `inner`, and answers their preflight requests. Others get the same answers
-/// without the headers: it is the browser that keeps them from the page. Stands outside of [`super::layers::only`].
+/// without the headers: it is the browser that keeps them from the page. Stands outside of [`super::layers::allow_methods`].
 pub fn cors<E: Endpoint, O: Origins>(origins: O, inner: E) -> Cors<E, O> {
     Cors { inner, origins }
 }
@@ -45,7 +45,7 @@ struct Spoken(Arc<OnceLock<bool>>);
 
 /// Tells that a client with these `origins` speaks in this request: pages of no other origin read the answer. The first
 /// one counts. Where CORS is not spoken, nothing happens.
-pub fn spoken_by(request: &Request, origins: &[String]) {
+pub fn restrict_to_origins(request: &Request, origins: &[String]) {
     let Some(spoken) = request.data::<Spoken>() else {
         return;
     };
@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::error::InfraError;
-    use crate::web::layers::{Layers, only};
+    use crate::web::layers::{Layers, allow_methods};
 
     const APP: &str = "https://app.example";
 
@@ -141,16 +141,19 @@ mod tests {
         let ok = || make_sync(|_| "ok");
         let broken = make_sync(|_| Err::<String, _>(InfraError::internal("secret cause")));
         let routes = Route::new()
-            .at("/oauth2/token", cors(|_: &str| true, only("POST", ok())))
+            .at(
+                "/oauth2/token",
+                cors(|_: &str| true, allow_methods("POST", ok())),
+            )
             .at("/oauth2/broken", cors(|_: &str| true, broken))
             .at(
                 "/api/v1/start",
-                cors(|origin: &str| origin == APP, only("POST", ok())),
+                cors(|origin: &str| origin == APP, allow_methods("POST", ok())),
             )
-            .at("/oauth2/authorize", only("GET, POST", ok()))
+            .at("/oauth2/authorize", allow_methods("GET, POST", ok()))
             .at(
                 "/oauth2/revoke",
-                cors(|_: &str| true, only("POST", make_sync(of_app))),
+                cors(|_: &str| true, allow_methods("POST", make_sync(of_app))),
             );
         let request = Request::builder()
             .method(method)
@@ -217,8 +220,8 @@ mod tests {
     }
 
     fn of_app(request: Request) -> poem::Result<&'static str> {
-        spoken_by(&request, &[APP.to_owned()]);
-        spoken_by(&request, &[OTHER.to_owned()]);
+        restrict_to_origins(&request, &[APP.to_owned()]);
+        restrict_to_origins(&request, &[OTHER.to_owned()]);
         if request.uri().query().is_some() {
             Err(InfraError::internal("cause").into())
         } else {

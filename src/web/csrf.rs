@@ -18,7 +18,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// `Sec-Fetch-Site: same-origin`: browsers send it from pages under `Referrer-Policy: no-referrer`, the mail-link page
 /// alone; a sandboxed frame sends it too, but as `cross-site`.
 #[must_use]
-pub fn origin_check(request: &Request, public_url: &str, allow_null: bool) -> bool {
+pub fn is_from_own_page(request: &Request, public_url: &str, allow_null: bool) -> bool {
     let Ok(site) = single(request, &SEC_FETCH_SITE) else {
         return false;
     };
@@ -97,7 +97,7 @@ mod tests {
                 builder = builder.header(name, value);
             }
         }
-        origin_check(&builder.finish(), OURS, allow_null)
+        is_from_own_page(&builder.finish(), OURS, allow_null)
     }
 
     #[test]
@@ -106,7 +106,7 @@ mod tests {
         assert!(check(Some("same-origin"), None, false));
         assert!(
             check(None, Some(OURS), false),
-            "a browser without Sec-Fetch-Site"
+            "a browser without Sec-Fetch-PageOptions"
         );
         assert!(!check(None, None, false), "neither header");
     }
@@ -144,7 +144,7 @@ mod tests {
             .header("origin", OURS)
             .header("origin", OURS)
             .header("sec-fetch-site", "same-origin");
-        assert!(!origin_check(&request.finish(), OURS, true));
+        assert!(!is_from_own_page(&request.finish(), OURS, true));
     }
 
     #[test]
@@ -161,8 +161,16 @@ mod tests {
     #[test]
     fn cf_01_the_issuer_may_have_a_path_or_a_default_port() {
         let request = || Request::builder().header("origin", OURS).finish();
-        assert!(origin_check(&request(), "https://id.example/realm", false));
-        assert!(origin_check(&request(), "https://id.example:443", false));
+        assert!(is_from_own_page(
+            &request(),
+            "https://id.example/realm",
+            false
+        ));
+        assert!(is_from_own_page(
+            &request(),
+            "https://id.example:443",
+            false
+        ));
     }
 
     #[test]

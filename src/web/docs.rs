@@ -7,7 +7,7 @@ use poem::Response;
 use serde_json::Value;
 
 use super::{
-    page::{Content, Site, show},
+    page::{PageContent, PageOptions, render_page},
     text::Localizer,
 };
 
@@ -69,7 +69,7 @@ struct Shape {
     link: Option<String>,
 }
 
-impl Content for Docs<'_> {
+impl PageContent for Docs<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -89,7 +89,7 @@ impl Content for Docs<'_> {
 
 /// The page for a document that is itself at `spec_href`. Its texts are those of the document, in English.
 #[must_use]
-pub fn page(spec: &Value, spec_href: &str, english: &Localizer, site: Site) -> Response {
+pub fn page(spec: &Value, spec_href: &str, english: &Localizer, site: PageOptions) -> Response {
     let info = &spec["info"];
     let docs = Docs {
         localizer: english,
@@ -102,7 +102,7 @@ pub fn page(spec: &Value, spec_href: &str, english: &Localizer, site: Site) -> R
             .map(|(name, schema)| described(name, schema))
             .collect(),
     };
-    show(&docs, site)
+    render_page(&docs, site)
 }
 
 fn operations(spec: &Value) -> Vec<Operation<'_>> {
@@ -277,7 +277,7 @@ mod tests {
             ("Other", "<title>Other · Entree</title>"),
         ] {
             let spec = serde_json::json!({"info": {"title": title}});
-            let body = page(&spec, "/openapi.json", &localizer, Site::default())
+            let body = page(&spec, "/openapi.json", &localizer, PageOptions::default())
                 .into_body()
                 .into_string()
                 .await

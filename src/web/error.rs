@@ -27,7 +27,7 @@ impl ResponseError for InfraError {
     }
 
     fn as_response(&self) -> Response {
-        Fault::new(self.status(), "").answer(Audience::Api)
+        ErrorResponse::new(self.status(), "").answer(Audience::Api)
     }
 }
 
@@ -62,7 +62,7 @@ impl Audience {
 
 /// An error answer before it has the form of its audience.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ErrorResponse {
     /// 4xx or 5xx.
     pub status: StatusCode,
     /// What is wrong and what helps. Fixed words, or for a 4xx words about what the caller itself sent.
@@ -71,7 +71,7 @@ pub struct Fault {
     pub reference: String,
 }
 
-impl Fault {
+impl ErrorResponse {
     /// With the fixed words for `status`.
     #[must_use]
     pub fn new(status: StatusCode, reference: &str) -> Self {
@@ -226,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn rfc_6749_5_2_descriptions_hold_no_quote_and_no_control() {
-        let fault = Fault::new(StatusCode::BAD_REQUEST, "r").with_detail("a \"b\" \\ é\n");
+        let fault = ErrorResponse::new(StatusCode::BAD_REQUEST, "r").with_detail("a \"b\" \\ é\n");
         let response = fault.answer(Audience::Client);
         let body: serde_json::Value = response.into_body().into_json().await.unwrap();
         assert_eq!(
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_500_keeps_its_fixed_words() {
-        let fault = Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "r");
+        let fault = ErrorResponse::new(StatusCode::INTERNAL_SERVER_ERROR, "r");
         assert_eq!(fault.clone().with_detail("secret cause"), fault);
     }
 }

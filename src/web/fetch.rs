@@ -2,12 +2,12 @@
 //!
 //! https to public addresses alone, decided when the connection is made, so that a name that resolves twice resolves to
 //! no private address (HT-03). No redirects, no proxy, no cookies, no second try; 3 s to connect, 5 s for everything,
-//! 512 KiB. What one provider's settings open is a [`Reach`], and nothing else opens anything. Errors are fixed words:
+//! 512 KiB. What one provider's settings open is a [`FetchScope`], and nothing else opens anything. Errors are fixed words:
 //! a URL may hold a secret, and a body does (HT-08).
 
 mod address;
 #[cfg(test)]
-pub(crate) mod server;
+pub(crate) mod test_server;
 
 use std::{error::Error, fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ pub const MAX_BYTES: usize = 512 * 1024;
 
 /// What the settings of one provider open beside public addresses (HT-06).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct FetchScope {
     /// Hosts that may be at addresses that are not public: exactly these, as a parsed URL has them.
     pub private_hosts: Vec<String>,
     /// A PEM file with further roots.
@@ -44,7 +44,7 @@ pub struct Reach {
 
 /// Why there is no answer. Nothing of the URL or the body is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum FetchError {
     /// The address must not be reached: the words say why. No connection was made.
     #[error("refused to connect: {0}")]
     Blocked(&'static str),
@@ -62,7 +62,7 @@ pub enum Refusal {
     Down(&'static str),
 }
 
-impl Refusal {
+impl FetchError {
     /// For metrics and spans.
     #[must_use]
     pub const fn outcome(self) -> &'static str {
@@ -77,14 +77,14 @@ impl Refusal {
 }
 
 /// A request. No `Debug`: there are secrets in it.
-pub struct Call {
+pub struct FetchRequest {
     method: Method,
     url: String,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
-impl Call {
+impl FetchRequest {
     /// A GET of this URL.
     #[must_use]
     pub fn get(url: impl Into<String>) -> Self {
@@ -133,7 +133,7 @@ impl Call {
 }
 
 /// A whole answer; any status but a redirect. A 304 comes only to who asked with `If-None-Match`.
-pub struct Reply {
+pub struct FetchResponse {
     /// The status.
     pub status: u16,
     /// The headers.
@@ -142,9 +142,9 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-impl fmt::Debug for Reply {
+impl fmt::Debug for FetchResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply")
+        f.debug_struct("FetchResponse")
             .field("status", &self.status)
             .finish_non_exhaustive()
     }
@@ -155,7 +155,7 @@ impl fmt::Debug for Reply {
 #[derive(Clone)]
 pub struct Fetcher {
     client: Client,
-    reach: Arc<Reach>,
+    reach: Arc<FetchScope>,
 }
 
 impl fmt::Debug for Fetcher {
@@ -171,7 +171,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// What is wrong with the roots to trust, in words.
-    pub fn new(reach: Reach) -> Result<Self, String> {
+    pub fn new(reach: FetchScope) -> Result<Self, String> {
         // The only TLS stack; where `main` has installed it already, this changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let reach = Arc::new(reach);
@@ -205,13 +205,13 @@ impl Fetcher {
     /// Sends it, once.
     ///
     /// # Errors
-    /// [`Refusal`].
-    pub async fn send(&self, call: Call) -> Result<Reply, Refusal> {
+    /// [`FetchError`].
+    pub async fn send(&self, call: FetchRequest) -> Result<FetchResponse, FetchError> {
         let span = Span::of_call("fetch");
         let sent = span.around(async {
             tokio::time::timeout(TOTAL, self.whole(call))
                 .await
-                .unwrap_or(Err(Refusal::Timeout))
+                .unwrap_or(Err(FetchError::Timeout))
         });
         let reply = sent.await;
         let tags = || match &reply {
@@ -222,7 +222,7 @@ impl Fetcher {
         reply
     }
 
-    async fn whole(&self, call: Call) -> Result<Reply, Refusal> {
+    async fn whole(&self, call: FetchRequest) -> Result<FetchResponse, FetchError> {
         let url = self.reach.admits(&call.url)?;
         let conditional = call.headers.contains_key(header::IF_NONE_MATCH);
         let mut headers = call.headers;
@@ -235,23 +235,23 @@ impl Fetcher {
         let mut response = request.send().await.map_err(|error| refusal(&error))?;
         let status = response.status();
         if status.is_redirection() && !(conditional && status.as_u16() == 304) {
-            return Err(Refusal::Redirect);
+            return Err(FetchError::Redirect);
         }
         // What is announced needs no reading; what is not is counted.
         if response
             .content_length()
             .is_some_and(|length| length > MAX_BYTES as u64)
         {
-            return Err(Refusal::TooLarge);
+            return Err(FetchError::TooLarge);
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| refusal(&error))? {
             if body.len() + chunk.len() > MAX_BYTES {
-                return Err(Refusal::TooLarge);
+                return Err(FetchError::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply {
+        Ok(FetchResponse {
             status: status.as_u16(),
             headers: std::mem::take(response.headers_mut()),
             body,
@@ -259,21 +259,21 @@ impl Fetcher {
     }
 }
 
-impl Reach {
+impl FetchScope {
     /// The parsed URL, if it may be connected to as far as can be told without resolving its name: a resolver is not
     /// asked for hosts that are addresses, in whatever notation (HT-04).
     ///
     /// # Errors
-    /// [`Refusal::Blocked`].
-    pub fn admits(&self, url: &str) -> Result<Url, Refusal> {
-        let url = Url::parse(url).map_err(|_| Refusal::Blocked("it is not a URL"))?;
+    /// [`FetchError::Blocked`].
+    pub fn admits(&self, url: &str) -> Result<Url, FetchError> {
+        let url = Url::parse(url).map_err(|_| FetchError::Blocked("it is not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refusal::Blocked("its URL has a user in it"));
+            return Err(FetchError::Blocked("its URL has a user in it"));
         }
         let host = url
             .host()
             .map(|host| host.to_owned())
-            .ok_or(Refusal::Blocked("its URL has no host"))?;
+            .ok_or(FetchError::Blocked("its URL has no host"))?;
         let loopback = match &host {
             Host::Domain(name) => name.trim_end_matches('.') == "localhost",
             Host::Ipv4(ip) => ip.is_loopback(),
@@ -288,12 +288,12 @@ impl Reach {
             Host::Ipv6(ip) => is_public((*ip).into()),
         };
         if !public && !self.opens(&host.to_string()) {
-            return Err(Refusal::Blocked(NOT_PUBLIC));
+            return Err(FetchError::Blocked(NOT_PUBLIC));
         }
         if url.scheme() == "https" {
             Ok(url)
         } else {
-            Err(Refusal::Blocked("its URL is not https"))
+            Err(FetchError::Blocked("its URL is not https"))
         }
     }
 
@@ -305,7 +305,7 @@ impl Reach {
 const NOT_PUBLIC: &str = "its address is not public";
 
 /// Hands out the public addresses of a name, and others only as the reach says.
-struct Resolver(Arc<Reach>);
+struct Resolver(Arc<FetchScope>);
 
 /// A name that has addresses, but none that may be reached.
 #[derive(Debug, thiserror::Error)]
@@ -353,25 +353,25 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// What an error of the client comes to. Its own text holds the URL, so it is not used.
-fn refusal(error: &reqwest::Error) -> Refusal {
+fn refusal(error: &reqwest::Error) -> FetchError {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(at) = cause {
         if at.is::<NotPublic>() {
-            return Refusal::Blocked(NOT_PUBLIC);
+            return FetchError::Blocked(NOT_PUBLIC);
         }
         if is_tls(at) {
-            return Refusal::Down(
+            return FetchError::Down(
                 "TLS failed: its certificate is not trusted, or it speaks no TLS",
             );
         }
         cause = at.source();
     }
     if error.is_timeout() {
-        Refusal::Timeout
+        FetchError::Timeout
     } else if error.is_connect() {
-        Refusal::Down("no connection: its name does not resolve, or nothing listens there")
+        FetchError::Down("no connection: its name does not resolve, or nothing listens there")
     } else {
-        Refusal::Down("the connection ended before the answer was whole")
+        FetchError::Down("the connection ended before the answer was whole")
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) enum Turned {
 }
 
 /// The host that we answer for.
-pub(super) struct Site {
+pub(super) struct PublicHost {
     /// `https://id.example:8443`.
     origin: String,
     /// `id.example:8443`, lower case, without the scheme's own port.
@@ -36,7 +36,7 @@ pub(super) fn keeps_https(public_url: &str) -> bool {
     name.is_some_and(|name| name != "localhost" && !name.ends_with(".localhost"))
 }
 
-impl Site {
+impl PublicHost {
     /// The host of `public_url`. Of one that cannot be read comes a site that nothing is for.
     pub(super) fn of(public_url: &str) -> Self {
         let url = url::Url::parse(public_url).ok();

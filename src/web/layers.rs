@@ -17,8 +17,8 @@ use tokio::time::{Instant, timeout};
 use super::{
     caller::Caller,
     cors::Readable,
-    error::{Audience, Fault},
-    host::{Site, Turned, is_of_this_machine},
+    error::{Audience, ErrorResponse},
+    host::{PublicHost, Turned, is_of_this_machine},
     unread,
 };
 use crate::error::InfraError;
@@ -28,7 +28,7 @@ use crate::telemetry::{
 };
 
 /// Draws an error for people as a page.
-pub type ErrorPage = Arc<dyn Fn(&Fault, &Caller) -> Response + Send + Sync>;
+pub type ErrorPage = Arc<dyn Fn(&ErrorResponse, &Caller) -> Response + Send + Sync>;
 
 /// What the layers of one listener know.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl<E: Endpoint> Middleware<E> for Layers {
     type Output = Layered<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        let site = self.public_url.as_deref().map(Site::of);
+        let site = self.public_url.as_deref().map(PublicHost::of);
         Layered {
             inner,
             layers: self.clone(),
@@ -95,7 +95,7 @@ pub struct Layered<E> {
     inner: E,
     layers: Layers,
     /// None where every host is answered for.
-    site: Option<Site>,
+    site: Option<PublicHost>,
 }
 
 impl<E: Endpoint> Endpoint for Layered<E> {
@@ -103,7 +103,7 @@ impl<E: Endpoint> Endpoint for Layered<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let began = Instant::now();
-        let caller = Caller::make(&request, &self.layers.trusted_proxies);
+        let caller = Caller::resolve(&request, &self.layers.trusted_proxies);
         // Whoever may name its trace may have it kept: our own proxies only.
         let believed = is_peer_trusted(&request, &self.layers.trusted_proxies);
         let span = Span::of_request(believed.then(|| request.headers()));
@@ -118,7 +118,7 @@ impl<E: Endpoint> Endpoint for Layered<E> {
         let mut response = match self.admit(&mut request).await {
             Ok(()) => span.around(self.run(request, &seen)).await,
             Err(Turned::Away(status)) => {
-                self.refuse(&Fault::new(status, &seen.caller.request_id), &seen)
+                self.refuse(&ErrorResponse::new(status, &seen.caller.request_id), &seen)
             }
             Err(Turned::To(response)) => *response,
         };
@@ -166,14 +166,14 @@ impl<E: Endpoint> Layered<E> {
             Ok(Err(_panic)) => {
                 tracing::error!(request_id, "a request ended in a panic");
                 self.refuse(
-                    &Fault::new(StatusCode::INTERNAL_SERVER_ERROR, request_id),
+                    &ErrorResponse::new(StatusCode::INTERNAL_SERVER_ERROR, request_id),
                     seen,
                 )
             }
             Err(_elapsed) => {
                 tracing::error!(request_id, "a request took too long");
                 self.refuse(
-                    &Fault::new(StatusCode::SERVICE_UNAVAILABLE, request_id),
+                    &ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, request_id),
                     seen,
                 )
             }
@@ -197,7 +197,7 @@ impl<E: Endpoint> Layered<E> {
         let words = unread::words(&error);
         let mut response = error.into_response();
         if ours || is_plain(&response) {
-            let fault = Fault::new(status, request_id).with_detail(if is_routing(status) {
+            let fault = ErrorResponse::new(status, request_id).with_detail(if is_routing(status) {
                 ""
             } else {
                 &words
@@ -220,7 +220,7 @@ impl<E: Endpoint> Layered<E> {
         response
     }
 
-    fn refuse(&self, fault: &Fault, seen: &Seen) -> Response {
+    fn refuse(&self, fault: &ErrorResponse, seen: &Seen) -> Response {
         let mut response = match (&self.layers.error_page, seen.audience) {
             (Some(page), Audience::People) => page(fault, &seen.caller),
             (_, audience) => fault.answer(audience),
@@ -353,17 +353,17 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>, StatusCode> {
 ///
 /// The framework answers HEAD by running the GET handler; where a GET looks at a secret or changes something (mailed
 /// links, callbacks, authorize) HEAD is left out of the list (PO-01, CF-05).
-pub fn only<E: Endpoint>(allow: &'static str, inner: E) -> Only<E> {
-    Only { allow, inner }
+pub fn allow_methods<E: Endpoint>(allow: &'static str, inner: E) -> AllowMethods<E> {
+    AllowMethods { allow, inner }
 }
 
-/// Made by [`only`].
-pub struct Only<E> {
+/// Made by [`allow_methods`].
+pub struct AllowMethods<E> {
     allow: &'static str,
     inner: E,
 }
 
-impl<E: Endpoint> Endpoint for Only<E> {
+impl<E: Endpoint> Endpoint for AllowMethods<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {

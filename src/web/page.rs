@@ -23,8 +23,8 @@ pub struct Script {
     pub connects: bool,
 }
 
-/// What a page is, beside its body. Only [`localizer`](Content::tongue) and [`title`](Content::title) are asked of each.
-pub trait Content: Template {
+/// What a page is, beside its body. Only [`localizer`](PageContent::localizer) and [`title`](PageContent::title) are asked of each.
+pub trait PageContent: Template {
     /// The language it is written in.
     fn localizer(&self) -> &Localizer;
 
@@ -53,7 +53,7 @@ pub trait Content: Template {
     }
 
     /// Whether its form leads to another origin: the form_post answer, whose target is a verified redirect URI.
-    fn posts_elsewhere(&self) -> bool {
+    fn posts_to_other_origin(&self) -> bool {
         false
     }
 
@@ -70,17 +70,17 @@ pub trait Content: Template {
 
 /// What the answer depends on beside the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Site {
+pub struct PageOptions {
     /// The browser is told to stay with https: the public URL is https, and no name of this machine alone.
     pub https: bool,
     /// The client that began this opens our pages in a pop-up and must keep its handle to it.
     pub popups: bool,
 }
 
-impl Site {
+impl PageOptions {
     /// The site of that public URL, without pop-ups.
     #[must_use]
-    pub fn of(public_url: &str) -> Self {
+    pub fn for_url(public_url: &str) -> Self {
         Self {
             https: super::host::keeps_https(public_url),
             popups: false,
@@ -113,7 +113,7 @@ struct Layout<'a> {
 /// Renders the page and answers with it and with all headers of a page. Where rendering fails, which only a bug can
 /// bring about, the answer is a 500 in plain words; it never panics.
 #[must_use]
-pub fn show(content: &impl Content, site: Site) -> Response {
+pub fn render_page(content: &impl PageContent, site: PageOptions) -> Response {
     let nonce = STANDARD.encode(secret::random::<16>());
     match render(content, &nonce) {
         Ok(html) => answer(content.status(), html, &page_headers(content, site, &nonce)),
@@ -133,11 +133,11 @@ pub fn show(content: &impl Content, site: Site) -> Response {
     }
 }
 
-fn render(content: &impl Content, nonce: &str) -> askama::Result<String> {
+fn render(content: &impl PageContent, nonce: &str) -> askama::Result<String> {
     let localizer = content.localizer();
     Layout {
         lang: &localizer.tag,
-        dir: localizer.dir(),
+        dir: localizer.direction(),
         title: &content.title(),
         service: &localizer.text("service"),
         style: assets::style_path(),
@@ -151,7 +151,7 @@ fn render(content: &impl Content, nonce: &str) -> askama::Result<String> {
 }
 
 /// The Content-Security-Policy of a page.
-fn policy(content: &impl Content, nonce: &str) -> String {
+fn policy(content: &impl PageContent, nonce: &str) -> String {
     let style = if content.has_inline_styles() {
         "'self' 'unsafe-inline'"
     } else {
@@ -165,7 +165,7 @@ fn policy(content: &impl Content, nonce: &str) -> String {
         ""
     };
     // Chromium applies form-action to every hop that a form starts, so an answer to a client cannot have one (CW-02).
-    let forms = if content.posts_elsewhere() {
+    let forms = if content.posts_to_other_origin() {
         ""
     } else {
         "form-action 'self'; "
@@ -176,7 +176,11 @@ fn policy(content: &impl Content, nonce: &str) -> String {
     )
 }
 
-fn page_headers(content: &impl Content, site: Site, nonce: &str) -> Vec<(HeaderName, String)> {
+fn page_headers(
+    content: &impl PageContent,
+    site: PageOptions,
+    nonce: &str,
+) -> Vec<(HeaderName, String)> {
     let fixed = |name: &'static str| HeaderName::from_static(name);
     let mut headers = vec![
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
@@ -250,7 +254,7 @@ mod tests {
         }
     }
 
-    impl Content for Plain<'_> {
+    impl PageContent for Plain<'_> {
         fn localizer(&self) -> &Localizer {
             self.localizer
         }
@@ -262,9 +266,9 @@ mod tests {
         }
     }
 
-    fn shown(script: Option<Script>, site: Site) -> Response {
+    fn shown(script: Option<Script>, site: PageOptions) -> Response {
         let localizer = Texts::default().localizer("en");
-        show(
+        render_page(
             &Plain {
                 localizer: &localizer,
                 word: Word(true),
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn cw_01_every_header_of_a_page() {
-        let response = shown(None, Site::of("https://id.example.test"));
+        let response = shown(None, PageOptions::for_url("https://id.example.test"));
         let expected = [
             (
                 "content-security-policy",
@@ -302,7 +306,7 @@ mod tests {
 
     #[test]
     fn cw_01_http_has_no_hsts_and_pop_ups_keep_their_opener() {
-        let site = Site::of("http://127.0.0.1:8080").with_popups(true);
+        let site = PageOptions::for_url("http://127.0.0.1:8080").with_popups(true);
         let response = shown(None, site);
         assert!(!response.headers().contains_key("strict-transport-security"));
         for (url, told) in [
@@ -310,7 +314,7 @@ mod tests {
             ("https://a.localhost", false),
             ("https://localhosts.example", true),
         ] {
-            let response = shown(None, Site::of(url));
+            let response = shown(None, PageOptions::for_url(url));
             assert_eq!(
                 response.headers().contains_key("strict-transport-security"),
                 told,
@@ -331,7 +335,7 @@ mod tests {
         };
         let policies: Vec<String> = (0..2)
             .map(|_| {
-                shown(Some(script), Site::default()).headers()["content-security-policy"]
+                shown(Some(script), PageOptions::default()).headers()["content-security-policy"]
                     .to_str()
                     .unwrap()
                     .to_owned()
@@ -348,13 +352,13 @@ mod tests {
     #[test]
     fn a_page_that_cannot_be_rendered_is_a_plain_500() {
         let localizer = Texts::default().localizer("en");
-        let response = show(
+        let response = render_page(
             &Plain {
                 localizer: &localizer,
                 word: Word(false),
                 script: None,
             },
-            Site::default(),
+            PageOptions::default(),
         );
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(

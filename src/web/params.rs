@@ -6,7 +6,7 @@
 
 use poem::{Body, Request, error::ResponseError, http::StatusCode, http::header};
 
-/// The longest value that [`Params::one`] lets through, in bytes.
+/// The longest value that [`Params::optional`] lets through, in bytes.
 pub const DEFAULT_MAX: usize = 2048;
 /// The largest form (PX-02).
 pub const FORM_BYTES: usize = 64 * 1024;
@@ -131,15 +131,19 @@ impl Params {
     ///
     /// # Errors
     /// Repeated, badly encoded, with a NUL, too long.
-    pub fn one(&self, name: &'static str) -> Result<Option<&str>, ParamError> {
-        self.one_within(name, DEFAULT_MAX)
+    pub fn optional(&self, name: &'static str) -> Result<Option<&str>, ParamError> {
+        self.optional_within(name, DEFAULT_MAX)
     }
 
     /// The value of `name`, at most `max` bytes; none if it is absent or empty.
     ///
     /// # Errors
     /// Repeated, badly encoded, with a NUL, too long.
-    pub fn one_within(&self, name: &'static str, max: usize) -> Result<Option<&str>, ParamError> {
+    pub fn optional_within(
+        &self,
+        name: &'static str,
+        max: usize,
+    ) -> Result<Option<&str>, ParamError> {
         let mut values = self.named(name);
         let Some(value) = values.next() else {
             return Ok(None);
@@ -153,16 +157,17 @@ impl Params {
     /// The value of `name`, which must be there.
     ///
     /// # Errors
-    /// As [`Params::one_within`], and [`ParamError::Missing`].
-    pub fn needed(&self, name: &'static str, max: usize) -> Result<&str, ParamError> {
-        self.one_within(name, max)?.ok_or(ParamError::Missing(name))
+    /// As [`Params::optional_within`], and [`ParamError::Missing`].
+    pub fn required(&self, name: &'static str, max: usize) -> Result<&str, ParamError> {
+        self.optional_within(name, max)?
+            .ok_or(ParamError::Missing(name))
     }
 
     /// All values of a parameter that may be repeated (`resource`, RFC 8707 §2), without the empty ones.
     ///
     /// # Errors
     /// Any badly encoded, with a NUL, over `max` bytes.
-    pub fn all(&self, name: &'static str, max: usize) -> Result<Vec<&str>, ParamError> {
+    pub fn all_values(&self, name: &'static str, max: usize) -> Result<Vec<&str>, ParamError> {
         let values: Result<Vec<&str>, _> = self
             .named(name)
             .map(|value| sound(name, value, max))
@@ -177,24 +182,24 @@ impl Params {
     ///
     /// # Errors
     /// The first fault in the order of `names`. Length is not looked at: its bound belongs to the reader.
-    pub fn known(&self, names: &[&'static str]) -> Result<(), ParamError> {
+    pub fn check_all(&self, names: &[&'static str]) -> Result<(), ParamError> {
         names
             .iter()
-            .try_for_each(|name| self.one_within(name, usize::MAX).map(drop))
+            .try_for_each(|name| self.optional_within(name, usize::MAX).map(drop))
     }
 
     /// Refuses if any of `names` is repeated, whatever it holds: for hints, which fail no request by what they say.
     ///
     /// # Errors
     /// [`ParamError::Repeated`].
-    pub fn once(&self, names: &[&'static str]) -> Result<(), ParamError> {
+    pub fn check_not_repeated(&self, names: &[&'static str]) -> Result<(), ParamError> {
         let repeated = names.iter().find(|name| self.named(name).nth(1).is_some());
         repeated.map_or(Ok(()), |name| Err(ParamError::Repeated(name)))
     }
 
     /// The value of `name` if nothing else was sent.
     #[must_use]
-    pub fn sole(&self, name: &str) -> Option<&str> {
+    pub fn only_value(&self, name: &str) -> Option<&str> {
         match self.0.as_slice() {
             [(sent, Some(value))] if sent == name => Some(value),
             _ => None,
@@ -203,7 +208,7 @@ impl Params {
 
     /// Whether `name` was sent at all, empty or not.
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.named(name).next().is_some()
     }
 
@@ -291,12 +296,12 @@ mod tests {
     fn po_03_a_repeated_parameter_is_refused_whatever_its_values() {
         for body in ["a=1&a=2", "a=1&a=1", "a=&a=1", "a&a", "a=1&%61=2"] {
             assert_eq!(
-                fault(form(body).one("a")),
+                fault(form(body).optional("a")),
                 ParamError::Repeated("a"),
                 "{body}"
             );
             assert_eq!(
-                fault(form(body).known(&["b", "a"])),
+                fault(form(body).check_all(&["b", "a"])),
                 ParamError::Repeated("a"),
                 "{body}"
             );
@@ -309,20 +314,23 @@ mod tests {
             .uri_str("/authorize?state=a%20b+c&state=d&scope=openid")
             .finish();
         let params = Params::from_query(&request).unwrap();
-        assert_eq!(params.one("scope").unwrap(), Some("openid"));
-        assert_eq!(fault(params.one("state")), ParamError::Repeated("state"));
+        assert_eq!(params.optional("scope").unwrap(), Some("openid"));
+        assert_eq!(
+            fault(params.optional("state")),
+            ParamError::Repeated("state")
+        );
     }
 
     #[test]
     fn rfc_6749_3_1_a_parameter_without_a_value_is_absent() {
         let params = form("a=&b&c=3");
         assert_eq!(
-            (params.one("a").unwrap(), params.one("b").unwrap()),
+            (params.optional("a").unwrap(), params.optional("b").unwrap()),
             (None, None)
         );
-        assert_eq!(params.one("c").unwrap(), Some("3"));
-        assert_eq!(fault(params.needed("a", 9)), ParamError::Missing("a"));
-        assert!(params.has("a") && !params.has("d"));
+        assert_eq!(params.optional("c").unwrap(), Some("3"));
+        assert_eq!(fault(params.required("a", 9)), ParamError::Missing("a"));
+        assert!(params.contains("a") && !params.contains("d"));
     }
 
     #[test]
@@ -331,15 +339,15 @@ mod tests {
             "a=%", "a=%4", "a=%zz", "a=%ff", "a=%c3%28", "a=%+1", "a=%-1",
         ] {
             assert_eq!(
-                fault(form(body).one("a")),
+                fault(form(body).optional("a")),
                 ParamError::Encoding("a"),
                 "{body}"
             );
         }
         let raw = Params::from_form(b"a=\xff", Some(FORM)).unwrap();
-        assert_eq!(fault(raw.one("a")), ParamError::Encoding("a"));
+        assert_eq!(fault(raw.optional("a")), ParamError::Encoding("a"));
         assert_eq!(
-            form("a=%C3%a9+%2B&x=%").one("a").unwrap(),
+            form("a=%C3%a9+%2B&x=%").optional("a").unwrap(),
             Some("é +"),
             "what nobody asks for is let be"
         );
@@ -347,10 +355,13 @@ mod tests {
 
     #[test]
     fn a_nul_and_an_over_long_value_are_refused() {
-        assert_eq!(fault(form("a=x%00y").one("a")), ParamError::Character("a"));
+        assert_eq!(
+            fault(form("a=x%00y").optional("a")),
+            ParamError::Character("a")
+        );
         let long = format!("a={}", "x".repeat(DEFAULT_MAX + 1));
         assert_eq!(
-            fault(form(&long).one("a")),
+            fault(form(&long).optional("a")),
             ParamError::TooLong {
                 name: "a",
                 max: DEFAULT_MAX
@@ -358,7 +369,7 @@ mod tests {
         );
         assert!(
             form(&long)
-                .one_within("a", DEFAULT_MAX + 1)
+                .optional_within("a", DEFAULT_MAX + 1)
                 .unwrap()
                 .is_some()
         );
@@ -366,9 +377,9 @@ mod tests {
 
     #[test]
     fn rfc_8707_2_resource_may_be_repeated() {
-        assert_eq!(form("r=1&r=&r=2").all("r", 9).unwrap(), ["1", "2"]);
+        assert_eq!(form("r=1&r=&r=2").all_values("r", 9).unwrap(), ["1", "2"]);
         assert_eq!(
-            fault(form("r=1&r=%").all("r", 9)),
+            fault(form("r=1&r=%").all_values("r", 9)),
             ParamError::Encoding("r")
         );
     }
@@ -414,7 +425,7 @@ mod tests {
             Params::read_form(&request, "b=1".into())
                 .await
                 .unwrap()
-                .one("a")
+                .optional("a")
                 .unwrap(),
             None
         );

@@ -159,40 +159,40 @@ impl ApiResponse for ProblemJson {
     }
 }
 
-/// The body was not taken: 413, 415. For [`Otherwise`].
-pub const BODY: u8 = 1;
+/// The body was not taken: 413, 415. For [`ApiError`].
+pub const BODY_REJECTED: u8 = 1;
 
-/// Something that we need is away: 503. For [`Otherwise`].
-pub const AWAY: u8 = 2;
+/// Something that we need is away: 503. For [`ApiError`].
+pub const UNAVAILABLE: u8 = 2;
 
 /// What an address answers before its own code has its say, or when that cannot be done: for the documentation. The
 /// layers give it its words.
 #[derive(Debug)]
-pub struct Otherwise<const WHAT: u8>(poem::Error);
+pub struct ApiError<const WHAT: u8>(poem::Error);
 
-impl<const WHAT: u8> From<InfraError> for Otherwise<WHAT> {
+impl<const WHAT: u8> From<InfraError> for ApiError<WHAT> {
     fn from(failure: InfraError) -> Self {
         Self(failure.into())
     }
 }
 
-impl<const WHAT: u8> From<Otherwise<WHAT>> for poem::Error {
-    fn from(otherwise: Otherwise<WHAT>) -> Self {
+impl<const WHAT: u8> From<ApiError<WHAT>> for poem::Error {
+    fn from(otherwise: ApiError<WHAT>) -> Self {
         otherwise.0
     }
 }
 
-impl<const WHAT: u8> ApiResponse for Otherwise<WHAT> {
+impl<const WHAT: u8> ApiResponse for ApiError<WHAT> {
     fn meta() -> MetaResponses {
         let all = [
-            (BODY, 413, "`too_large`: a body may have 64 KiB."),
+            (BODY_REJECTED, 413, "`too_large`: a body may have 64 KiB."),
             (
-                BODY,
+                BODY_REJECTED,
                 415,
                 "`wrong_content_type`: the body must be `application/json`.",
             ),
             (
-                AWAY,
+                UNAVAILABLE,
                 503,
                 "`temporarily_unavailable`: something that we need is away. Wait for what Retry-After says.",
             ),
@@ -271,11 +271,11 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            statuses(Result::<Answer, Otherwise<{ BODY | AWAY }>>::meta()),
+            statuses(Result::<Answer, ApiError<{ BODY_REJECTED | UNAVAILABLE }>>::meta()),
             [429, 413, 415, 503]
         );
         assert_eq!(
-            statuses(Result::<Answer, Otherwise<AWAY>>::meta()),
+            statuses(Result::<Answer, ApiError<UNAVAILABLE>>::meta()),
             [429, 503]
         );
     }

@@ -81,7 +81,7 @@ impl Texts {
     /// Accept-Language header (RFC 9110 §12.5.4). `fr-CA` is served by `fr`. Takes any garbage; English where nothing
     /// fits.
     #[must_use]
-    pub fn pick(&self, ui_locales: &str, accept_language: &str) -> Localizer {
+    pub fn negotiate(&self, ui_locales: &str, accept_language: &str) -> Localizer {
         let languages = self.current.load();
         let wanted = ui_locales_tags(ui_locales).chain(accepted_tags(accept_language));
         let language = wanted
@@ -151,7 +151,7 @@ impl Localizer {
 
     /// `ltr` or `rtl`, for the `dir` attribute.
     #[must_use]
-    pub fn dir(&self) -> &'static str {
+    pub fn direction(&self) -> &'static str {
         self.language.dir
     }
 

@@ -50,13 +50,13 @@ pub struct Certificate {
 
 /// What reading the files again came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ReloadOutcome {
     /// They hold what they held when they were last read.
-    Same,
+    Unchanged,
     /// Another certificate is shown from now on.
     Renewed,
     /// They cannot serve; the old certificate stays.
-    Refused(Problem),
+    Rejected(Problem),
 }
 
 impl Certificate {
@@ -78,16 +78,16 @@ impl Certificate {
         })))
     }
 
-    /// Has the files read again soon, from any thread. Only where [`renew`] runs.
-    pub fn look_again(&self) {
+    /// Has the files read again soon, from any thread. Only where [`watch`] runs.
+    pub fn request_reload(&self) {
         self.changed.notify_one();
     }
 
     /// Reads the files again, and if they hold something else than the last time, shows that if it can be shown.
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> ReloadOutcome {
         let (found, pair) = match tls_certificate::load(&self.files) {
             Ok(Some(files)) => (Some(fingerprint(&files)), tls_certificate::parse(&files)),
-            Ok(None) => return Reading::Same,
+            Ok(None) => return ReloadOutcome::Unchanged,
             Err(problem) => (None, Err(problem)),
         };
         if std::mem::replace(
@@ -95,14 +95,14 @@ impl Certificate {
             found,
         ) == found
         {
-            return Reading::Same;
+            return ReloadOutcome::Unchanged;
         }
         match pair {
             Ok(pair) => {
                 self.shown.store(Arc::new(pair));
-                Reading::Renewed
+                ReloadOutcome::Renewed
             }
-            Err(problem) => Reading::Refused(problem),
+            Err(problem) => ReloadOutcome::Rejected(problem),
         }
     }
 }
@@ -138,12 +138,12 @@ pub fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, String> {
 
 /// Looks for renewed files until dropped.
 #[derive(Debug)]
-pub struct Renewal {
+pub struct CertificateWatcher {
     task: tokio::task::JoinHandle<()>,
     _watchers: Vec<notify::RecommendedWatcher>,
 }
 
-impl Drop for Renewal {
+impl Drop for CertificateWatcher {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -152,21 +152,21 @@ impl Drop for Renewal {
 /// Shows renewed files as they come, inside a tokio runtime. Their folders are watched rather than the files: what
 /// renews certificates writes other files and renames them, or swaps links.
 #[must_use]
-pub fn renew(certificate: Arc<Certificate>) -> Renewal {
+pub fn watch(certificate: Arc<Certificate>) -> CertificateWatcher {
     let mut watchers = Vec::new();
     for file in [&certificate.files.cert_file, &certificate.files.key_file]
         .into_iter()
         .flatten()
     {
         let nudged = Arc::clone(&certificate);
-        match folder_watcher(file, move || nudged.look_again()) {
+        match folder_watcher(file, move || nudged.request_reload()) {
             Ok(watcher) => watchers.push(watcher),
             Err(error) => {
                 tracing::warn!(%error, seconds = EVERY.as_secs(), "a certificate's folder cannot be watched; looking now and then");
             }
         }
     }
-    Renewal {
+    CertificateWatcher {
         task: tokio::spawn(follow(certificate)),
         _watchers: watchers,
     }
@@ -179,9 +179,11 @@ async fn follow(certificate: Arc<Certificate>) {
         let reader = Arc::clone(&certificate);
         // Files are read off the runtime's threads: they may be on a slow disk.
         match tokio::task::spawn_blocking(move || reader.read()).await {
-            Ok(Reading::Same) => {}
-            Ok(Reading::Renewed) => tracing::info!("a renewed certificate is shown from now on"),
-            Ok(Reading::Refused(problem)) => {
+            Ok(ReloadOutcome::Unchanged) => {}
+            Ok(ReloadOutcome::Renewed) => {
+                tracing::info!("a renewed certificate is shown from now on")
+            }
+            Ok(ReloadOutcome::Rejected(problem)) => {
                 tracing::error!(
                     key = problem.key,
                     "the new certificate is refused; the old one stays: {problem}"

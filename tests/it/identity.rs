@@ -97,7 +97,7 @@ on_both!(
 async fn e_1_lk_02_asking_makes_nobody(test_app: TestApp) {
     register(&test_app);
     let config = test_app.app.config.get();
-    let caller = Caller::make(&Request::builder().finish(), &[]);
+    let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let ask = |n: usize| {
         let (app, config, caller) = (&test_app.app, &config, &caller);
         async move {

@@ -159,7 +159,7 @@ pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &s
 
 /// Somebody comes back from the provider, in no browser of ours.
 async fn comes(test_app: &TestApp, came: &UpstreamLogin) -> LinkOutcome {
-    let caller = Caller::make(&Request::builder().finish(), &[]);
+    let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let at = LinkContext {
         browser_state: BrowserState::default(),
         connecting: false,
@@ -470,7 +470,7 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: T
         .await
         .unwrap();
     // Who signs in has read the link before.
-    let caller = Caller::make(&Request::builder().finish(), &[]);
+    let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let of = Of::Link {
         identity: &link,
         arrived: &arrived,
@@ -692,7 +692,7 @@ async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_na
 
 /// Whoever proves this address by mail, with an account that waits.
 async fn proven(test_app: &TestApp, email: &str, link: Option<&UpstreamAccount>) -> user::User {
-    let caller = Caller::make(&Request::builder().finish(), &[]);
+    let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let address = Address::parse(email, false).unwrap();
     let of = Of::Mail {
         address: &address,

@@ -320,7 +320,7 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
         let test_app = TestApp::embedded().await;
         register(&test_app);
         test_app.configure(|config| config.providers.push(provider("office")));
-        let caller = Caller::make(&Request::builder().finish(), &[]);
+        let caller = Caller::resolve(&Request::builder().finish(), &[]);
         let dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut world = World {
             test_app,

@@ -96,7 +96,7 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(test_app: TestApp) {
 
 fn caller() -> Caller {
     let request = Request::builder().header(header::HOST, "id.test").finish();
-    Caller::make(&request, &[])
+    Caller::resolve(&request, &[])
 }
 
 fn attempt<'a>(

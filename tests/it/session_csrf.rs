@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use entity::{audit_event, consent, magic_link_flow, mail_outbox, session, user, user_identity};
-use entree::routes::{POSTS, Post};
+use entree::routes::{POST_ROUTES, PostProtection};
 use poem::{
     Request,
     http::{Method, StatusCode, header},
@@ -306,9 +306,9 @@ async fn forgeries(test_app: &'static TestApp, ready: &Ready<'static>) -> Vec<(S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_not() {
-    let protected: Vec<&str> = POSTS
+    let protected: Vec<&str> = POST_ROUTES
         .iter()
-        .filter(|(_, post)| *post == Post::Protected)
+        .filter(|(_, post)| *post == PostProtection::FormToken)
         .map(|(route, _)| *route)
         .collect();
     assert!(protected.len() >= 6);
@@ -444,7 +444,7 @@ fn registered() -> BTreeSet<String> {
         if handlers.contains("post(") {
             assert!(
                 handlers.contains("POST"),
-                "{path} takes a POST that only() does not list"
+                "{path} takes a POST that allow_methods() does not list"
             );
             found.insert(path.to_owned());
         }
@@ -472,10 +472,13 @@ fn registered() -> BTreeSet<String> {
 
 #[test]
 fn cf_04_every_post_route_is_listed_and_every_listed_one_is_there() {
-    let listed: BTreeSet<String> = POSTS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let listed: BTreeSet<String> = POST_ROUTES
+        .iter()
+        .map(|(path, _)| (*path).to_owned())
+        .collect();
     assert_eq!(
         listed.len(),
-        POSTS.len(),
+        POST_ROUTES.len(),
         "a path stands twice in the table"
     );
     assert_eq!(registered(), listed);
@@ -505,7 +508,7 @@ async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
     };
     assert!(paths().len() >= 20, "{:?}", paths());
     for path in paths().iter().chain(&registered()) {
-        let listed = POSTS.iter().any(|(listed, _)| listed == path);
+        let listed = POST_ROUTES.iter().any(|(listed, _)| listed == path);
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let takes = listed && method == Method::POST;
             let answer = test_app
@@ -533,7 +536,9 @@ async fn cf_04_what_is_free_of_cookies_reads_none() {
     })
     .await;
     let browser = signed_in(&test_app, EMAIL).await;
-    let free = POSTS.iter().filter(|(_, post)| *post == Post::CookieFree);
+    let free = POST_ROUTES
+        .iter()
+        .filter(|(_, post)| *post == PostProtection::CookieFree);
     for (path, _) in free {
         let path = path.replace(":id", &uuid::Uuid::nil().to_string());
         let json = path.starts_with("/api/");

@@ -36,7 +36,7 @@ use crate::{
     user::User,
     web::{
         caller::Caller,
-        problem::{AWAY, BODY, Otherwise, Problem, ProblemJson},
+        problem::{ApiError, BODY_REJECTED, Problem, ProblemJson, UNAVAILABLE},
     },
 };
 
@@ -179,9 +179,16 @@ impl UpstreamApi {
         #[oai(validator(max_length = 64))]
         provider: Path<String>,
         body: Json<NewUpstreamLogin>,
-    ) -> Result<StartAnswer, Otherwise<BODY>> {
+    ) -> Result<StartAnswer, ApiError<BODY_REJECTED>> {
         first_party::allow_origins_of(&app, request, &body.0.client_id);
-        Ok(begin(&app, &providers, &provider.0, &body.0, &Caller::of(request)).await?)
+        Ok(begin(
+            &app,
+            &providers,
+            &provider.0,
+            &body.0,
+            &Caller::from_request(request),
+        )
+        .await?)
     }
 
     /// Redeem the code of a sign-in with a provider
@@ -201,8 +208,8 @@ impl UpstreamApi {
         #[oai(validator(max_length = 64))]
         provider: Path<String>,
         body: Json<UpstreamCallback>,
-    ) -> Result<CallbackAnswer, Otherwise<{ BODY | AWAY }>> {
-        let (id, caller) = (provider.0.as_str(), &Caller::of(request));
+    ) -> Result<CallbackAnswer, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
+        let (id, caller) = (provider.0.as_str(), &Caller::from_request(request));
         let finish = Finish {
             app: &app,
             tokens: &tokens,
@@ -254,7 +261,9 @@ async fn begin(
     if let Some(wait) = limit::upstream(&app.tickets, caller.ip, &config.limits).await? {
         return Ok(StartAnswer::TooMany(too_many(wait)));
     }
-    let localizer = app.texts.pick(&new.ui_locales, &caller.accept_language);
+    let localizer = app
+        .texts
+        .negotiate(&new.ui_locales, &caller.accept_language);
     Ok(
         match set_out(app, providers, &config, id, for_app, &localizer.tag).await {
             Ok(authorization_url) => {
@@ -429,7 +438,7 @@ impl Finish<'_> {
                 Ok(Ok(Some((current.session, current.user))))
             }
             Who::UpstreamLogin(came) => {
-                let localizer = self.app.texts.pick("", &self.caller.accept_language);
+                let localizer = self.app.texts.negotiate("", &self.caller.accept_language);
                 let at = LinkContext {
                     browser_state: BrowserState::default(),
                     connecting: false,

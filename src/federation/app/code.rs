@@ -37,7 +37,7 @@ use crate::{
     secret::{Hash, Plain},
     ticket::{Claim, Kind, Tickets},
     web::{
-        page::{Content, show},
+        page::{PageContent, render_page},
         params::Params,
         text::Localizer,
     },
@@ -62,7 +62,7 @@ impl ToApp<'_> {
     }
 }
 
-impl Content for ToApp<'_> {
+impl PageContent for ToApp<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -184,7 +184,7 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::SignInExpired)?;
+        let handle = Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)?;
         let session = context.session_id().ok_or(PageError::SignInExpired)?;
         let taken = pending::claim(&app.tickets, &handle, context.requester())
             .await?
@@ -227,7 +227,7 @@ async fn send(
     let code = code.to_text();
     let href = with(&redirect, for_app, &app.public_url, &[("code", &code)]);
     if redirect.as_str().starts_with("https://") {
-        return Ok(show(
+        return Ok(render_page(
             &ContinuePage {
                 localizer: &context.localizer,
                 href: &href,
@@ -237,7 +237,7 @@ async fn send(
     }
     let client = first_party::find_app(&context.config, &for_app.client_id)
         .map_or("", |client| client.name.as_str());
-    Ok(show(
+    Ok(render_page(
         &ToApp {
             localizer: &context.localizer,
             client,

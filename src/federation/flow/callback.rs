@@ -72,7 +72,7 @@ impl Given {
             "session_state",
         ];
         for name in known {
-            if let Err(ParamError::Repeated(_)) = params.known(&[name]) {
+            if let Err(ParamError::Repeated(_)) = params.check_all(&[name]) {
                 return Err(FederationError::new(RefusalCode::ParamDuplicate, name));
             }
         }
@@ -80,14 +80,14 @@ impl Given {
             move |_: ParamError| FederationError::new(code, name)
         };
         let state = params
-            .one_within("state", 43)
+            .optional_within("state", 43)
             .map_err(malformed("state", RefusalCode::StateMalformed))?;
         let state = state
             .filter(|state| is_state(state))
             .ok_or(RefusalCode::StateMalformed)?;
         let text = |name: &'static str, max: usize| {
             let value = params
-                .one_within(name, max)
+                .optional_within(name, max)
                 .map_err(malformed(name, RefusalCode::CodeMissing))?;
             Ok::<_, FederationError>(value.map(str::to_owned))
         };
@@ -98,12 +98,12 @@ impl Given {
             error: text("error", 256)?,
             // Never shown, and for the log cut short: its length is no reason to refuse.
             error_description: params
-                .one_within("error_description", MAX_ANSWER)
+                .optional_within("error_description", MAX_ANSWER)
                 .ok()
                 .flatten()
                 .map(upstream_words),
             user: params
-                .one_within("user", MAX_USER)
+                .optional_within("user", MAX_USER)
                 .ok()
                 .flatten()
                 .map(str::to_owned),
@@ -307,7 +307,7 @@ async fn put_by_before(app: &App, request: &Request) -> Result<Given, Federation
     let unknown = || FederationError::new(RefusalCode::StateUnknown, "the handle");
     let params = Params::from_query(request).map_err(|_| unknown())?;
     let handle = params
-        .one_within("h", 43)
+        .optional_within("h", 43)
         .map_err(|_| unknown())?
         .and_then(Plain::parse)
         .ok_or_else(unknown)?;

@@ -20,7 +20,7 @@ use crate::{
         sign_in::require_pending,
     },
     secret::Plain,
-    web::page::show,
+    web::page::render_page,
 };
 
 /// Settles who came back, and answers their browser.
@@ -129,7 +129,7 @@ pub async fn go_on(
         .unwrap_or_default();
     let href = format!("{}?txn={txn}", room.resume_path());
     let site = context.site_for_client(pending.as_ref().map(|pending| pending.client_id.as_str()));
-    Ok(show(
+    Ok(render_page(
         &ContinuePage {
             localizer: &context.localizer,
             href: &href,

@@ -27,7 +27,7 @@ use crate::{
     telemetry::metrics,
     user::Address,
     web::{
-        page::{Content, show},
+        page::{PageContent, render_page},
         params::Params,
         text::Localizer,
     },
@@ -52,7 +52,7 @@ impl Leave<'_> {
     }
 }
 
-impl Content for Leave<'_> {
+impl PageContent for Leave<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -80,7 +80,7 @@ pub async fn start(
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["txn", "intent", "email", "form_token"])?;
+        params.check_all(&["txn", "intent", "email", "form_token"])?;
         let intent = intent(app, request, &context, &params, &id)?;
         let next = || match &intent {
             Intent::Login { txn } => Next::SignIn(txn.as_deref()),
@@ -112,12 +112,12 @@ pub async fn start(
             }
             site = context.site_for_client(Some(&pending.client_id));
         }
-        let hint = params.one_within("email", 1016)?;
+        let hint = params.optional_within("email", 1016)?;
         match set_out(app, providers, &context, &id, intent.clone(), hint).await {
             Ok(href) => {
                 let provider = name_or_words(&context.config, &id, &context.localizer);
                 metrics::upstream_started(&id);
-                Ok(show(
+                Ok(render_page(
                     &Leave {
                         localizer: &context.localizer,
                         provider: &provider,
@@ -151,14 +151,14 @@ fn intent(
     params: &Params,
     id: &str,
 ) -> Result<Intent, PageError> {
-    match params.one("intent")? {
+    match params.optional("intent")? {
         Some("link") => {
             context.check_session_form(app, request, params, &connect_form(id))?;
             Ok(Intent::Link)
         }
         Some(_) => Err(PageError::InvalidForm),
         None => {
-            let txn = params.one_within("txn", 43)?;
+            let txn = params.optional_within("txn", 43)?;
             let form_context = form_context(id, txn);
             let form = PostedForm {
                 params,

@@ -31,7 +31,7 @@ use crate::{
     session::{self, CurrentSession},
     user::{self, identity},
     web::{
-        page::{Content, show},
+        page::{PageContent, render_page},
         params::Params,
         text::Localizer,
     },
@@ -80,7 +80,7 @@ impl Ask<'_> {
     }
 }
 
-impl Content for Ask<'_> {
+impl PageContent for Ask<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -124,8 +124,8 @@ async fn waits(
     params: &Params,
 ) -> Result<PendingLinkSource, PageError> {
     let found = match (
-        params.one_within("link", 43)?,
-        params.one_within("flow", 36)?,
+        params.optional_within("link", 43)?,
+        params.optional_within("flow", 36)?,
     ) {
         (Some(handle), None) => in_ticket(app, context, handle).await?,
         (None, Some(id)) => in_flow(app, context, id).await?,
@@ -220,7 +220,10 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
                 .await?
                 .map(|asked| asked.client_id),
         };
-        Ok(show(&page, context.site_for_client(client.as_deref())))
+        Ok(render_page(
+            &page,
+            context.site_for_client(client.as_deref()),
+        ))
     })
     .await
 }
@@ -231,10 +234,10 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["link", "flow", "decision", "form_token"])?;
+        params.check_all(&["link", "flow", "decision", "form_token"])?;
         let about = params
-            .one("link")?
-            .or(params.one("flow")?)
+            .optional("link")?
+            .or(params.optional("flow")?)
             .unwrap_or_default();
         let form = PostedForm {
             params: &params,
@@ -243,7 +246,7 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
             allow_null_origin: false,
         };
         context.check_form(app, request, &form)?;
-        let yes = match params.one("decision")? {
+        let yes = match params.optional("decision")? {
             Some("yes") => true,
             Some("no") => false,
             _ => {
@@ -333,7 +336,7 @@ async fn by_flow(
     };
     let site = context.site_for_client(flow.client_id.as_deref());
     let on = || {
-        show(
+        render_page(
             &ContinuePage {
                 localizer: &context.localizer,
                 href: &continue_path(flow.id),

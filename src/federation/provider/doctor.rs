@@ -9,7 +9,7 @@ use super::oidc::{metadata::Metadata, upstream::Upstream};
 use crate::{
     config::providers::Kind,
     federation::error::{FederationError, RefusalCode},
-    web::fetch::{Call, Reply},
+    web::fetch::{FetchRequest, FetchResponse},
 };
 
 /// Clocks may differ by so many seconds.
@@ -66,7 +66,7 @@ pub(super) async fn diagnose(upstream: &Upstream, public_url: &str) -> Vec<Provi
         .discovery_url()
         .or_else(|| metadata.userinfo_endpoint.clone())
         .unwrap_or_default();
-    match upstream.call("discovery", Call::get(probe)).await {
+    match upstream.call("discovery", FetchRequest::get(probe)).await {
         Ok(reply) => {
             found.push(discovery(&metadata));
             found.push(clock(&reply, upstream.now().seconds()));
@@ -90,7 +90,7 @@ fn discovery(metadata: &Metadata) -> ProviderFinding {
 }
 
 /// A token is refused when the clocks differ by more than a minute.
-fn clock(reply: &Reply, now: i64) -> ProviderFinding {
+fn clock(reply: &FetchResponse, now: i64) -> ProviderFinding {
     let date = reply
         .headers
         .get(header::DATE)
@@ -160,7 +160,7 @@ mod tests {
     fn a_clock_that_is_more_than_a_minute_off_is_told() {
         let at = |date: &'static str| {
             let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
-            Reply {
+            FetchResponse {
                 status: 200,
                 headers,
                 body: Vec::new(),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{Provider, providers::MailTrust},
     federation::error::{FederationError, RefusalCode},
-    web::fetch::{Call, Reply},
+    web::fetch::{FetchRequest, FetchResponse},
 };
 
 /// The scope without which addresses are not told.
@@ -67,8 +67,8 @@ pub(super) async fn identify(
     })
 }
 
-fn call(url: &str, access_token: &str) -> Call {
-    Call::get(url)
+fn call(url: &str, access_token: &str) -> FetchRequest {
+    FetchRequest::get(url)
         .header(header::ACCEPT, "application/vnd.github+json")
         .header(
             HeaderName::from_static("x-github-api-version"),
@@ -77,7 +77,7 @@ fn call(url: &str, access_token: &str) -> Call {
         .secret_header(header::AUTHORIZATION, &format!("Bearer {access_token}"))
 }
 
-fn person(reply: &Reply) -> Result<Object, FederationError> {
+fn person(reply: &FetchResponse) -> Result<Object, FederationError> {
     if reply.status != 200 {
         return Err(FederationError::new(
             RefusalCode::ProviderDown,
@@ -106,7 +106,7 @@ fn may_ask_addresses(granted: Option<&str>) -> bool {
 }
 
 /// The address that is primary and verified, unless mail to it goes nowhere.
-fn address(reply: &Reply) -> Result<Option<String>, FederationError> {
+fn address(reply: &FetchResponse) -> Result<Option<String>, FederationError> {
     match reply.status {
         200 => {}
         // The person, or their organization, lets nobody see addresses.
@@ -158,8 +158,8 @@ mod tests {
 
     use super::*;
 
-    fn reply(status: u16, body: &Value) -> Reply {
-        Reply {
+    fn reply(status: u16, body: &Value) -> FetchResponse {
+        FetchResponse {
             status,
             headers: HeaderMap::new(),
             body: body.to_string().into_bytes(),

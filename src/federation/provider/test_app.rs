@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, Live},
     federation::error::{FederationError, RefusalCode},
-    web::fetch::server::{Server, answer, json as page},
+    web::fetch::test_server::{TestServer, json_response as page, raw_response},
 };
 
 pub(super) const PUBLIC: &str = "https://login.example";
@@ -25,7 +25,7 @@ type Pages = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
 /// A provider on loopback and us beside it.
 pub(super) struct World {
-    pub(super) server: Server,
+    pub(super) server: TestServer,
     pub(super) pages: Pages,
     pub(super) signer: Signer,
     pub(super) live: Live,
@@ -44,13 +44,13 @@ impl World {
     pub(super) async fn named(id: &str, more: &str) -> Self {
         let pages = Pages::default();
         let answers = Arc::clone(&pages);
-        let server = Server::start(move |asked| {
+        let server = TestServer::start(move |asked| {
             answers
                 .lock()
                 .unwrap()
                 .get(&asked.path)
                 .cloned()
-                .unwrap_or(answer(404, "", ""))
+                .unwrap_or(raw_response(404, "", ""))
         })
         .await;
         let issuer = if more.contains("issuer") {
@@ -110,7 +110,7 @@ impl World {
     pub(super) fn keys(&self, keys: &[Value], headers: &str) {
         self.put(
             "/keys",
-            answer(200, headers, &json!({ "keys": keys }).to_string()),
+            raw_response(200, headers, &json!({ "keys": keys }).to_string()),
         );
     }
 
@@ -172,6 +172,6 @@ impl World {
     }
 
     pub(super) fn asked(&self, path: &str) -> usize {
-        self.server.asked(path).len()
+        self.server.requests_for(path).len()
     }
 }

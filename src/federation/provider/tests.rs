@@ -15,7 +15,7 @@ use crate::{
         error::RefusalCode,
         provider::test_app::{PUBLIC, World},
     },
-    web::fetch::server::{answer, json as page},
+    web::fetch::test_server::{json_response as page, raw_response},
 };
 
 fn form(body: &str) -> BTreeMap<String, String> {
@@ -51,7 +51,7 @@ async fn pr_01_generic_from_the_request_to_the_person() {
         amr: vec!["pwd".into()],
     };
     assert_eq!(found, expected);
-    let asked = world.server.asked("/token").remove(0);
+    let asked = world.server.requests_for("/token").remove(0);
     let sent = form(&asked.body);
     assert_eq!(
         (sent["grant_type"].as_str(), sent["code"].as_str()),
@@ -99,11 +99,11 @@ async fn it_11_userinfo_fills_in_what_the_id_token_leaves_out() {
         (Some("u@x.example"), Trust::Asserted)
     );
     assert_eq!(
-        world.server.asked("/userinfo")[0].header("authorization"),
+        world.server.requests_for("/userinfo")[0].header("authorization"),
         Some("Bearer at")
     );
     assert_eq!(
-        form(&world.server.asked("/token")[0].body)["client_secret"],
+        form(&world.server.requests_for("/token")[0].body)["client_secret"],
         "s e"
     );
     world.put(
@@ -279,7 +279,7 @@ async fn pr_01_apple_gets_a_signed_secret_and_posts_its_answer() {
         (Some("Marie Taglioni"), Trust::Asserted)
     );
     assert_eq!(found.email.as_deref(), Some("x@privaterelay.appleid.com"));
-    let sent = form(&world.server.asked("/token")[0].body);
+    let sent = form(&world.server.requests_for("/token")[0].body);
     assert_eq!(
         (
             sent["client_id"].as_str(),
@@ -329,7 +329,10 @@ async fn pr_01_github_without_an_id_token() {
         (Some("ada@x.example"), Trust::Asserted)
     );
     assert_eq!(found.name.as_deref(), Some("ada"));
-    let asked = world.server.asked("/login/oauth/access_token").remove(0);
+    let asked = world
+        .server
+        .requests_for("/login/oauth/access_token")
+        .remove(0);
     assert_eq!(asked.header("accept"), Some("application/json"));
     assert!(
         form(&asked.body).contains_key("client_secret")
@@ -451,9 +454,9 @@ async fn ht_09_an_exchange_that_fails_is_not_sent_again() {
     let record = world.start().await.unwrap().record;
     for (bytes, code) in [
         (Vec::new(), RefusalCode::ProviderDown),
-        (answer(500, "", ""), RefusalCode::TokenDown),
+        (raw_response(500, "", ""), RefusalCode::TokenDown),
         (
-            answer(302, "Location: /elsewhere\r\n", ""),
+            raw_response(302, "Location: /elsewhere\r\n", ""),
             RefusalCode::Redirect,
         ),
         (

@@ -17,7 +17,7 @@ use crate::{
     session::page::{Account, IdentityRow, ProviderButton, SessionRow},
     web::{
         docs,
-        page::{Site, show},
+        page::{PageOptions, render_page},
         text::Texts,
     },
 };
@@ -122,7 +122,7 @@ fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> LinkPage<'a> {
 }
 
 fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
-    let site = Site::default();
+    let site = PageOptions::default();
     let refused = SignInPage {
         error: Some(localizer.text("sign-in-error-email")),
         email: "ada@",
@@ -151,11 +151,11 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         reference: Some("7f3a91c2"),
     };
     vec![
-        ("sign_in", show(&sign_in(localizer), site)),
-        ("sign_in_refused", show(&refused, site)),
+        ("sign_in", render_page(&sign_in(localizer), site)),
+        ("sign_in_refused", render_page(&refused, site)),
         (
             "sign_in_providers",
-            show(
+            render_page(
                 &SignInPage {
                     providers: &buttons(),
                     ..sign_in(localizer)
@@ -165,7 +165,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         ),
         (
             "sign_in_linking",
-            show(
+            render_page(
                 &SignInPage {
                     linking: Some(linking),
                     link: Some("l1nk"),
@@ -174,19 +174,19 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
                 site,
             ),
         ),
-        ("sent", show(&sent(localizer), site)),
-        ("sent_refused", show(&wrong, site)),
+        ("sent", render_page(&sent(localizer), site)),
+        ("sent_refused", render_page(&wrong, site)),
         (
             "link_auto",
-            show(&link(localizer, LinkMode::Confirm { auto: true }), site),
+            render_page(&link(localizer, LinkMode::Confirm { auto: true }), site),
         ),
         (
             "link",
-            show(&link(localizer, LinkMode::Confirm { auto: false }), site),
+            render_page(&link(localizer, LinkMode::Confirm { auto: false }), site),
         ),
         (
             "link_switch",
-            show(
+            render_page(
                 &link(
                     localizer,
                     LinkMode::SwitchUser {
@@ -198,7 +198,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         ),
         (
             "elsewhere",
-            show(
+            render_page(
                 &ElsewherePage {
                     localizer,
                     flow_href: None,
@@ -209,7 +209,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         ),
         (
             "elsewhere_flow",
-            show(
+            render_page(
                 &ElsewherePage {
                     localizer,
                     flow_href: Some("/flow"),
@@ -220,7 +220,7 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         ),
         (
             "continue",
-            show(
+            render_page(
                 &ContinuePage {
                     localizer,
                     href: "/account",
@@ -228,10 +228,10 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
                 site,
             ),
         ),
-        ("signed_in", show(&SignedInPage { localizer }, site)),
+        ("signed_in", render_page(&SignedInPage { localizer }, site)),
         (
             "signed_out",
-            show(
+            render_page(
                 &SignedOutPage {
                     localizer,
                     next_href: None,
@@ -239,12 +239,12 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
                 site,
             ),
         ),
-        ("error", show(&fault, site)),
+        ("error", render_page(&fault, site)),
     ]
 }
 
 fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
-    let site = Site::default();
+    let site = PageOptions::default();
     let row = |id: &str, device: &str, current| SessionRow {
         id: id.to_owned(),
         device: device.to_owned(),
@@ -276,12 +276,12 @@ fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         form_token_sign_out: "ft1",
         form_token_everywhere: "ft2",
     };
-    vec![("account", show(&account, site))]
+    vec![("account", render_page(&account, site))]
 }
 
 /// The pages for developers are in English.
 fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
-    let site = Site::default();
+    let site = PageOptions::default();
     let row = LetterRow {
         id: "1",
         to: "ada@example.test",
@@ -311,7 +311,7 @@ fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
     vec![
         (
             "mailbox",
-            show(
+            render_page(
                 &MailboxPage {
                     localizer: english,
                     letters: &[row, row],
@@ -321,7 +321,7 @@ fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
         ),
         (
             "mailbox_empty",
-            show(
+            render_page(
                 &MailboxPage {
                     localizer: english,
                     letters: &[],
@@ -329,7 +329,7 @@ fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
                 site,
             ),
         ),
-        ("letter", show(&letter, site)),
+        ("letter", render_page(&letter, site)),
         ("docs", docs::page(&spec, "/openapi.json", english, site)),
     ]
 }
@@ -443,12 +443,12 @@ fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
         localizer: &localizer,
         href: HOSTILE,
     };
-    let site = Site::default();
+    let site = PageOptions::default();
     for html in [
-        show(&page, site),
-        show(&waiting, site),
-        show(&fault, site),
-        show(&on, site),
+        render_page(&page, site),
+        render_page(&waiting, site),
+        render_page(&fault, site),
+        render_page(&on, site),
     ]
     .map(body)
     {
@@ -589,7 +589,7 @@ fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_
 #[test]
 fn c3_the_link_page_posts_by_itself_only_when_told_to() {
     let localizer = Texts::default().localizer("en");
-    let html = |mode| body(show(&link(&localizer, mode), Site::default()));
+    let html = |mode| body(render_page(&link(&localizer, mode), PageOptions::default()));
     assert!(html(LinkMode::Confirm { auto: true }).contains(" data-auto>"));
     assert!(!html(LinkMode::Confirm { auto: false }).contains(" data-auto>"));
     assert!(html(LinkMode::Confirm { auto: true }).contains("<button"));
@@ -598,13 +598,13 @@ fn c3_the_link_page_posts_by_itself_only_when_told_to() {
 #[test]
 fn c4_elsewhere_has_nothing_that_consumes() {
     let localizer = Texts::default().localizer("en");
-    let html = body(show(
+    let html = body(render_page(
         &ElsewherePage {
             localizer: &localizer,
             flow_href: None,
             restart_href: "/login",
         },
-        Site::default(),
+        PageOptions::default(),
     ));
     assert!(
         !html.contains("<form") && !html.contains("<button"),
@@ -616,14 +616,14 @@ fn c4_elsewhere_has_nothing_that_consumes() {
 #[test]
 fn c7_switching_users_asks_and_never_posts_by_itself() {
     let localizer = Texts::default().localizer("en");
-    let html = body(show(
+    let html = body(render_page(
         &link(
             &localizer,
             LinkMode::SwitchUser {
                 current: "bea@example.test",
             },
         ),
-        Site::default(),
+        PageOptions::default(),
     ));
     assert!(html.contains("bea@example.test") && html.contains("a•••@example.test"));
     assert!(!html.contains("data-auto>"), "{html}");
@@ -632,7 +632,7 @@ fn c7_switching_users_asks_and_never_posts_by_itself() {
 #[test]
 fn d5_the_code_field_takes_spaces_dashes_and_other_digits() {
     let localizer = Texts::default().localizer("en");
-    let html = body(show(&sent(&localizer), Site::default()));
+    let html = body(render_page(&sent(&localizer), PageOptions::default()));
     let field = html
         .split("<input")
         .find(|input| input.contains(r#"name="code""#))
@@ -653,12 +653,12 @@ fn d5_the_code_field_takes_spaces_dashes_and_other_digits() {
 fn se_7_cw_03_the_continue_page_is_a_200_with_refresh_and_link() {
     let localizer = Texts::default().localizer("en");
     let href = "https://app.example.test/cb?code=a%2Bb&state=x'y";
-    let response = show(
+    let response = render_page(
         &ContinuePage {
             localizer: &localizer,
             href,
         },
-        Site::default(),
+        PageOptions::default(),
     );
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["cache-control"], "no-store");

@@ -14,7 +14,7 @@ const LINK: &str =
     "https://login.example.com/login/link/9TqFzUqDqk0l5vHn2W3xYt6Rb8mKc1sPaEoJdVgLiZM";
 
 fn localizer(tag: &str) -> Localizer {
-    Texts::default().pick(tag, "")
+    Texts::default().negotiate(tag, "")
 }
 
 fn full() -> SignInLetter<'static> {

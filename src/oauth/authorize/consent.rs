@@ -28,7 +28,7 @@ use crate::{
     secret::Plain,
     session::CurrentSession,
     user,
-    web::{page::show, params::Params},
+    web::{page::render_page, params::Params},
 };
 
 /// Where the question is asked.
@@ -38,7 +38,7 @@ pub fn path(handle: &Plain) -> String {
 }
 
 fn handle(params: &Params) -> Result<Plain, PageError> {
-    Plain::parse(params.needed("txn", 43)?).ok_or(PageError::SignInExpired)
+    Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)
 }
 
 /// `GET /consent`.
@@ -53,7 +53,7 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
             .ok_or(PageError::SignInExpired)?;
         context.localizer = app
             .texts
-            .pick(&pending.ui_locales, &context.caller.accept_language);
+            .negotiate(&pending.ui_locales, &context.caller.accept_language);
         let asked = restore(&pending, &context)?;
         // Only a request that needs nothing but consent is decided here: one that waits for a sign-in, or for a fresher
         // proof, goes where it is looked at again.
@@ -82,7 +82,7 @@ pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
             txn: &txn,
             form_token: &context.form_token(app, "consent", &bound_to(&txn, current)),
         };
-        Ok(context.with_pre_login_cookie(show(
+        Ok(context.with_pre_login_cookie(render_page(
             &page,
             context.site_for_client(Some(&asked.client.client_id)),
         )))
@@ -111,7 +111,7 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["txn", "decision", "form_token"])?;
+        params.check_all(&["txn", "decision", "form_token"])?;
         let handle = handle(&params)?;
         let current = context.current.as_ref().ok_or(PageError::InvalidForm)?;
         let form_context = bound_to(&handle.to_text(), current);
@@ -122,7 +122,7 @@ pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Res
             allow_null_origin: false,
         };
         context.check_form(app, request, &form)?;
-        let allowed = params.one("decision")? == Some("allow");
+        let allowed = params.optional("decision")? == Some("allow");
         let pending = pending::peek(&app.tickets, &handle, context.requester())
             .await?
             .ok_or(PageError::SignInExpired)?;
@@ -166,10 +166,10 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
-        params.known(&["txn", "flow", "form_token"])?;
+        params.check_all(&["txn", "flow", "form_token"])?;
         let form_context = params
-            .one("txn")?
-            .or(params.one("flow")?)
+            .optional("txn")?
+            .or(params.optional("flow")?)
             .unwrap_or_default();
         let form = PostedForm {
             params: &params,
@@ -178,7 +178,7 @@ pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Res
             allow_null_origin: false,
         };
         context.check_form(app, request, &form)?;
-        if params.has("flow") {
+        if params.contains("flow") {
             return turn_back(app, &context, flow_id(&params)?).await;
         }
         let handle = handle(&params)?;

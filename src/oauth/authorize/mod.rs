@@ -72,7 +72,7 @@ pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.needed("txn", 43)?).ok_or(PageError::SignInExpired)?;
+        let handle = Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)?;
         let pending = pending::peek(&app.tickets, &handle, context.requester())
             .await?
             .ok_or(PageError::SignInExpired)?;

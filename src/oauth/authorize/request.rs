@@ -166,12 +166,12 @@ impl<'a> AuthorizeRequest<'a> {
     ) -> Result<Self, Rejected> {
         let (client, uri) = addressee(params, config)?;
         let state = params
-            .one_within("state", MAX_STATE)
+            .optional_within("state", MAX_STATE)
             .and_then(one_line)
             .map(|state| state.map(str::to_owned));
         // An error, too, travels as the client asked (AZ-14); an unknown mode's in the query.
         let mode = params
-            .one_within("response_mode", 64)
+            .optional_within("response_mode", 64)
             .ok()
             .flatten()
             .and_then(mode)
@@ -186,8 +186,8 @@ impl<'a> AuthorizeRequest<'a> {
         let reject = |error| Rejected::Redirect(Box::new(back.clone()), error);
         state.map_err(|error| reject(error.into()))?;
         params
-            .known(&KNOWN)
-            .and_then(|()| params.once(&ONCE))
+            .check_all(&KNOWN)
+            .and_then(|()| params.check_not_repeated(&ONCE))
             .map_err(|error| reject(error.into()))?;
         let stored = read(params, (client, config), &back, hints, now).map_err(reject)?;
         Ok(Self {
@@ -225,11 +225,11 @@ fn addressee<'a>(
 ) -> Result<(&'a Client, VerifiedRedirect), Rejected> {
     let page = Rejected::Page;
     let id = params
-        .needed("client_id", 255)
+        .required("client_id", 255)
         .map_err(|_| page("client_id"))?;
     let client = client::find(config, id).ok_or(page("client_id"))?;
     let uri = params
-        .needed("redirect_uri", 2048)
+        .required("redirect_uri", 2048)
         .map_err(|_| page("redirect_uri"))?;
     let uri = VerifiedRedirect::check(client, uri).ok_or(page("redirect_uri"))?;
     Ok((client, uri))
@@ -256,7 +256,7 @@ fn read(
 ) -> Result<Stored, OauthError> {
     let text = |name: &'static str, max: usize| {
         params
-            .one_within(name, max)
+            .optional_within(name, max)
             .map(|value| value.map(str::to_owned))
             .map_err(OauthError::from)
     };
@@ -332,7 +332,7 @@ pub const UNMET: OauthError = OauthError::new(
 /// What may help and never fails (OIDC Core §15.1): a hint that is too long is none.
 fn hint(params: &Params, name: &'static str, max: usize) -> String {
     params
-        .one_within(name, max)
+        .optional_within(name, max)
         .ok()
         .flatten()
         .unwrap_or_default()
@@ -342,7 +342,7 @@ fn hint(params: &Params, name: &'static str, max: usize) -> String {
 /// OIDC Core §6: request objects and request URIs are not supported, and saying so beats ignoring them (AZ-12).
 fn request_object(params: &Params) -> Result<(), OauthError> {
     // Without a value it counts as left out (RFC 6749 §3.1).
-    let given = |name| !matches!(params.one_within(name, MAX_QUERY), Ok(None));
+    let given = |name| !matches!(params.optional_within(name, MAX_QUERY), Ok(None));
     if given("request") {
         return Err(OauthError::new(
             Code::RequestNotSupported,

@@ -19,7 +19,7 @@ use crate::{
     secret::{Plain, public_id},
     session::CurrentSession,
     ticket::Kind,
-    web::page::show,
+    web::page::render_page,
 };
 
 /// What a code stands for (AZ-17). It is kept sealed in the ticket store.
@@ -141,7 +141,7 @@ fn send(
     fields.push(("iss", &app.public_url));
     let site = context.site_for_client(Some(&back.client_id));
     let response = match (back.mode, leave) {
-        (Mode::FormPost, _) => show(
+        (Mode::FormPost, _) => render_page(
             &FormPost {
                 localizer: &context.localizer,
                 action: back.uri.as_str(),
@@ -149,7 +149,7 @@ fn send(
             },
             site,
         ),
-        (Mode::Query, Leave::ByPage) => show(
+        (Mode::Query, Leave::ByPage) => render_page(
             &ContinuePage {
                 localizer: &context.localizer,
                 href: &back.uri.with(&fields),

@@ -48,7 +48,7 @@ const MAX_JTI: usize = 512;
 
 /// Whether an assertion was sent, in either of its parameters.
 pub fn is_shown(params: &Params) -> bool {
-    params.has("client_assertion") || params.has("client_assertion_type")
+    params.contains("client_assertion") || params.contains("client_assertion_type")
 }
 
 /// The assertion of a request, taken apart and not believed; none if it is no signed token at all.
@@ -56,11 +56,11 @@ pub fn is_shown(params: &Params) -> bool {
 /// # Errors
 /// `invalid_request` without exactly its two parameters (RFC 7521 §4.2).
 pub fn read(params: &Params) -> Result<Option<Foreign>, Refused> {
-    if params.one_within("client_assertion_type", 128)? != Some(TYPE) {
+    if params.optional_within("client_assertion_type", 128)? != Some(TYPE) {
         let words = "The parameter client_assertion_type must be that of a JWT (RFC 7523).";
         return Err(OauthError::new(Code::InvalidRequest, words).into());
     }
-    let text = params.needed("client_assertion", MAX_BYTES)?;
+    let text = params.required("client_assertion", MAX_BYTES)?;
     Ok(Foreign::read(text, &TYPES).ok())
 }
 

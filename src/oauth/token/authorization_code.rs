@@ -66,7 +66,7 @@ pub async fn exchange(
     params: &Params,
     caller: &Caller,
 ) -> Result<TokenResponse, Refused> {
-    let text = params.one_within("code", 4096)?;
+    let text = params.optional_within("code", 4096)?;
     let text = text.ok_or(OauthError::new(
         Code::InvalidRequest,
         "The parameter code is missing.",
@@ -128,10 +128,10 @@ fn fits(
     if client.client_id != client_id {
         return Err(invalid_grant("other_client").into());
     }
-    if params.one_within("redirect_uri", 2048)? != Some(redirect_uri) {
+    if params.optional_within("redirect_uri", 2048)? != Some(redirect_uri) {
         return Err(invalid_grant("redirect_uri").into());
     }
-    let verifier = params.one_within("code_verifier", 256)?;
+    let verifier = params.optional_within("code_verifier", 256)?;
     let proven = match (challenge, verifier) {
         (Some(challenge), Some(verifier)) => pkce::verify(challenge, verifier),
         // RFC 9700 §4.8.2: a verifier for a code without a challenge means that somebody cut the challenge off (TK-7).

@@ -71,7 +71,7 @@ pub async fn authenticate<'a>(
     let shown = shown(request, params)?;
     let client = client::find(config, &shown.id);
     if let Some(client) = client {
-        cors::spoken_by(request, &client.allowed_origins);
+        cors::restrict_to_origins(request, &client.allowed_origins);
     }
     let fits = |client: &&Client| shown.method == Some(client.token_endpoint_auth_method);
     let reason = match &shown.proof {
@@ -166,8 +166,8 @@ fn shown(request: &Request, params: &Params) -> Result<Shown, Refused> {
         Code::InvalidRequest,
         "The client authenticates in two ways at once.",
     );
-    let id = params.one_within("client_id", MAX_ID)?;
-    let secret = params.one_within("client_secret", MAX_SECRET)?;
+    let id = params.optional_within("client_id", MAX_ID)?;
+    let secret = params.optional_within("client_secret", MAX_SECRET)?;
     let signed = assertion::is_shown(params);
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     let header = headers.next();

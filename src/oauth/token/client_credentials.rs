@@ -30,7 +30,7 @@ pub fn tokens(
         let words = "A public client cannot act for itself.";
         return Err(OauthError::new(Code::UnauthorizedClient, words).into());
     }
-    let Some(scope) = scope::of_client(client, params.one_within("scope", 1024)?) else {
+    let Some(scope) = scope::of_client(client, params.optional_within("scope", 1024)?) else {
         return Err(OauthError::new(
             Code::InvalidScope,
             "The client is not registered for this scope.",

@@ -38,7 +38,7 @@ const KNOWN: [&str; 10] = [
 /// `POST /oauth2/token`.
 #[handler]
 pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
-    let caller = Caller::of(request);
+    let caller = Caller::from_request(request);
     match answer(app, request, body, &caller).await {
         Ok(tokens) => json(StatusCode::OK, &tokens),
         Err(refused) => {
@@ -57,11 +57,11 @@ async fn answer(
     caller: &Caller,
 ) -> Result<serde_json::Value, Refused> {
     let params = Params::read_form(request, body).await?;
-    params.known(&KNOWN)?;
+    params.check_all(&KNOWN)?;
     let config = app.config.get();
     let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
     let (grant, tokens): (&'static str, TokenResponse) =
-        match params.one_within("grant_type", 64)? {
+        match params.optional_within("grant_type", 64)? {
             Some("authorization_code") => {
                 may(client, GrantType::AuthorizationCode)?;
                 (

@@ -84,12 +84,12 @@ pub async fn refresh(
     params: &Params,
     caller: &Caller,
 ) -> Result<TokenResponse, Refused> {
-    let text = params.one_within("refresh_token", 1024)?;
+    let text = params.optional_within("refresh_token", 1024)?;
     let text = text.ok_or(OauthError::new(
         Code::InvalidRequest,
         "The parameter refresh_token is missing.",
     ))?;
-    let asked = params.one_within("scope", 1024)?;
+    let asked = params.optional_within("scope", 1024)?;
     let token = RefreshToken::parse(&app.macs.refresh, text).ok_or(invalid_grant("malformed"))?;
     let tx = app.db.begin().await?;
     let grant = grant_store::lock(&tx, token.family)

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::{
-    server::{Server, answer, json},
+    test_server::{TestServer, json_response, raw_response},
     *,
 };
 
@@ -24,16 +24,16 @@ fn ht_01_there_is_one_http_client() {
 }
 
 fn local() -> Fetcher {
-    Fetcher::new(Reach {
+    Fetcher::new(FetchScope {
         loopback_http: true,
-        ..Reach::default()
+        ..FetchScope::default()
     })
     .unwrap()
 }
 
 #[test]
 fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() {
-    let closed = Reach::default();
+    let closed = FetchScope::default();
     for url in [
         "http://op.example.com/",
         "https://127.0.0.1/",
@@ -55,7 +55,7 @@ fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() 
         "",
     ] {
         assert!(
-            matches!(closed.admits(url), Err(Refusal::Blocked(_))),
+            matches!(closed.admits(url), Err(FetchError::Blocked(_))),
             "{url}"
         );
     }
@@ -70,7 +70,7 @@ fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() 
 
 #[test]
 fn ht_06_a_reach_opens_exactly_what_it_names() {
-    let open = Reach {
+    let open = FetchScope {
         private_hosts: vec!["10.0.0.1".into(), "[::1]".into()],
         loopback_http: true,
         ca_file: None,
@@ -108,19 +108,19 @@ async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let _ = stream.write_all(b"HTTP/1.1 400 X\r\n\r\n").await;
     });
-    let closed = Resolver(Arc::new(Reach::default()));
+    let closed = Resolver(Arc::new(FetchScope::default()));
     let Err(error) = closed.resolve("localhost".parse().unwrap()).await else {
         panic!("handed out")
     };
     assert!(error.is::<NotPublic>());
-    let open = Fetcher::new(Reach {
+    let open = Fetcher::new(FetchScope {
         private_hosts: vec!["localhost".into()],
-        ..Reach::default()
+        ..FetchScope::default()
     })
     .unwrap();
-    let refusal = open.send(Call::get(url)).await.unwrap_err();
+    let refusal = open.send(FetchRequest::get(url)).await.unwrap_err();
     assert!(
-        matches!(refusal, Refusal::Down(words) if words.contains("TLS")),
+        matches!(refusal, FetchError::Down(words) if words.contains("TLS")),
         "it connects and finds no TLS: {refusal}"
     );
     plain.await.unwrap();
@@ -138,22 +138,25 @@ async fn ht_03_up_blocked_a_name_that_resolves_to_a_private_address_is_not_conne
         "https://{REBOUND}:{}/",
         listener.local_addr().unwrap().port()
     );
-    let closed = Fetcher::new(Reach::default()).unwrap();
+    let closed = Fetcher::new(FetchScope::default()).unwrap();
     assert_eq!(
-        closed.send(Call::get(url.clone())).await.unwrap_err(),
-        Refusal::Blocked(NOT_PUBLIC)
+        closed
+            .send(FetchRequest::get(url.clone()))
+            .await
+            .unwrap_err(),
+        FetchError::Blocked(NOT_PUBLIC)
     );
     assert!(listener.accept().is_err(), "connected");
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    let open = Fetcher::new(Reach {
+    let open = Fetcher::new(FetchScope {
         private_hosts: vec![REBOUND.into()],
-        ..Reach::default()
+        ..FetchScope::default()
     })
     .unwrap();
     let hang_up = async { drop(listener.accept().await.unwrap()) };
-    let (sent, ()) = tokio::join!(open.send(Call::get(url)), hang_up);
+    let (sent, ()) = tokio::join!(open.send(FetchRequest::get(url)), hang_up);
     assert!(
-        matches!(sent.unwrap_err(), Refusal::Down(_)),
+        matches!(sent.unwrap_err(), FetchError::Down(_)),
         "the name leads there"
     );
 }
@@ -165,12 +168,14 @@ const PROXIED: &str = "ENTREE_TEST_PROXIED_URL";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ht_02_no_proxy_of_the_environment_is_used() {
     if let Some(url) = std::env::var_os(PROXIED) {
-        let sent = local().send(Call::get(url.into_string().unwrap())).await;
+        let sent = local()
+            .send(FetchRequest::get(url.into_string().unwrap()))
+            .await;
         assert_eq!(sent.unwrap().status, 200);
         return;
     }
-    let proxy = Server::start(|_| answer(502, "", "")).await;
-    let server = Server::start(|_| answer(200, "", "")).await;
+    let proxy = TestServer::start(|_| raw_response(502, "", "")).await;
+    let server = TestServer::start(|_| raw_response(200, "", "")).await;
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child.args([
         "--exact",
@@ -211,9 +216,9 @@ async fn ht_02_up_timeout_a_connection_stands_within_three_seconds() {
         "https://127.0.0.1:{}/",
         listener.local_addr().unwrap().port()
     );
-    let open = Fetcher::new(Reach {
+    let open = Fetcher::new(FetchScope {
         private_hosts: vec!["127.0.0.1".into()],
-        ..Reach::default()
+        ..FetchScope::default()
     })
     .unwrap();
     // Three seconds, not the five of a whole answer. A busy machine may add some to one try, not to each.
@@ -221,8 +226,8 @@ async fn ht_02_up_timeout_a_connection_stands_within_three_seconds() {
     while took.len() < 5 && !took.iter().any(|took| (2..5).contains(took)) {
         let began = tokio::time::Instant::now();
         assert_eq!(
-            open.send(Call::get(url.clone())).await.unwrap_err(),
-            Refusal::Timeout
+            open.send(FetchRequest::get(url.clone())).await.unwrap_err(),
+            FetchError::Timeout
         );
         took.push(began.elapsed().as_secs());
     }
@@ -231,35 +236,35 @@ async fn ht_02_up_timeout_a_connection_stands_within_three_seconds() {
 
 #[tokio::test]
 async fn ht_02_up_redirect_no_redirect_is_followed() {
-    let server = Server::start(|asked| match asked.path.as_str() {
-        "/there" => json(200, &serde_json::json!({"a": 1})),
-        "/not-modified" => answer(304, "", ""),
-        _ => answer(302, "Location: /there\r\nSet-Cookie: a=b\r\n", ""),
+    let server = TestServer::start(|asked| match asked.path.as_str() {
+        "/there" => json_response(200, &serde_json::json!({"a": 1})),
+        "/not-modified" => raw_response(304, "", ""),
+        _ => raw_response(302, "Location: /there\r\nSet-Cookie: a=b\r\n", ""),
     })
     .await;
     let fetcher = local();
     let sent = fetcher
-        .send(Call::get(format!("{}/here", server.base)))
+        .send(FetchRequest::get(format!("{}/here", server.base)))
         .await;
-    assert_eq!(sent.unwrap_err(), Refusal::Redirect);
-    assert!(server.asked("/there").is_empty());
+    assert_eq!(sent.unwrap_err(), FetchError::Redirect);
+    assert!(server.requests_for("/there").is_empty());
     let sent = fetcher
-        .send(Call::get(format!("{}/not-modified", server.base)))
+        .send(FetchRequest::get(format!("{}/not-modified", server.base)))
         .await;
     assert_eq!(
         sent.unwrap_err(),
-        Refusal::Redirect,
+        FetchError::Redirect,
         "nobody asked conditionally"
     );
-    let call =
-        Call::get(format!("{}/not-modified", server.base)).header(header::IF_NONE_MATCH, "\"x\"");
+    let call = FetchRequest::get(format!("{}/not-modified", server.base))
+        .header(header::IF_NONE_MATCH, "\"x\"");
     assert_eq!(fetcher.send(call).await.unwrap().status, 304);
     let reply = fetcher
-        .send(Call::get(format!("{}/there", server.base)))
+        .send(FetchRequest::get(format!("{}/there", server.base)))
         .await
         .unwrap();
     assert_eq!(reply.body, b"{\"a\":1}");
-    let asked = server.asked("/there").remove(0);
+    let asked = server.requests_for("/there").remove(0);
     assert!(asked.header("cookie").is_none() && asked.header("referer").is_none());
     assert!(
         asked
@@ -272,21 +277,21 @@ async fn ht_02_up_redirect_no_redirect_is_followed() {
 async fn ht_02_up_too_large_bodies_are_capped_announced_or_not() {
     let big = "x".repeat(600 * 1024);
     let fits = "x".repeat(MAX_BYTES);
-    let server = Server::start(move |asked| match asked.path.as_str() {
-        "/announced" => answer(200, "", &big),
+    let server = TestServer::start(move |asked| match asked.path.as_str() {
+        "/announced" => raw_response(200, "", &big),
         "/unannounced" => format!("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n{big}").into_bytes(),
-        _ => answer(200, "", &fits),
+        _ => raw_response(200, "", &fits),
     })
     .await;
     for path in ["announced", "unannounced"] {
         let sent = local()
-            .send(Call::get(format!("{}/{path}", server.base)))
+            .send(FetchRequest::get(format!("{}/{path}", server.base)))
             .await;
-        assert_eq!(sent.unwrap_err(), Refusal::TooLarge, "{path}");
+        assert_eq!(sent.unwrap_err(), FetchError::TooLarge, "{path}");
     }
     assert_eq!(
         local()
-            .send(Call::get(format!("{}/fits", server.base)))
+            .send(FetchRequest::get(format!("{}/fits", server.base)))
             .await
             .unwrap()
             .body
@@ -314,8 +319,8 @@ async fn ht_02_up_timeout_a_whole_answer_comes_within_five_seconds() {
     });
     let began = tokio::time::Instant::now();
     assert_eq!(
-        local().send(Call::get(url)).await.unwrap_err(),
-        Refusal::Timeout
+        local().send(FetchRequest::get(url)).await.unwrap_err(),
+        FetchError::Timeout
     );
     assert!(
         (4..30).contains(&began.elapsed().as_secs()),
@@ -328,16 +333,19 @@ async fn ht_02_up_timeout_a_whole_answer_comes_within_five_seconds() {
 /// The peer takes the request and hangs up: an ordinary client would try once more.
 #[tokio::test]
 async fn ht_09_a_request_is_never_sent_twice() {
-    let server = Server::start(|_| Vec::new()).await;
+    let server = TestServer::start(|_| Vec::new()).await;
     let sent = local()
-        .send(Call::post_form(
+        .send(FetchRequest::post_form(
             format!("{}/token", server.base),
             &[("code", "c d&e")],
         ))
         .await;
-    assert!(matches!(sent.unwrap_err(), Refusal::Down(_)));
-    assert_eq!((server.connections(), server.asked("/token").len()), (1, 1));
-    let asked = server.asked("/token").remove(0);
+    assert!(matches!(sent.unwrap_err(), FetchError::Down(_)));
+    assert_eq!(
+        (server.connections(), server.requests_for("/token").len()),
+        (1, 1)
+    );
+    let asked = server.requests_for("/token").remove(0);
     assert_eq!(
         (asked.method.as_str(), asked.body.as_str()),
         ("POST", "code=c+d%26e")
@@ -347,21 +355,25 @@ async fn ht_09_a_request_is_never_sent_twice() {
 #[tokio::test]
 async fn ht_08_errors_hold_neither_url_nor_body() {
     let server =
-        Server::start(|_| b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nhunter2".to_vec()).await;
+        TestServer::start(|_| b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nhunter2".to_vec())
+            .await;
     for url in [
         format!("{}/?code=hunter2", server.base),
         "http://127.0.0.1:1/?code=hunter2".to_owned(),
         "https://hunter2.invalid/?code=hunter2".to_owned(),
         "https://hunter2@op.example/".to_owned(),
     ] {
-        let refusal = local().send(Call::get(url.clone())).await.unwrap_err();
+        let refusal = local()
+            .send(FetchRequest::get(url.clone()))
+            .await
+            .unwrap_err();
         let shown = format!("{refusal} {refusal:?}");
         assert!(
             !shown.contains("hunter2") && !shown.contains("127.0.0.1"),
             "{url}: {shown}"
         );
     }
-    let reply = Reply {
+    let reply = FetchResponse {
         status: 200,
         headers: HeaderMap::new(),
         body: b"hunter2".to_vec(),
@@ -372,9 +384,9 @@ async fn ht_08_errors_hold_neither_url_nor_body() {
 #[test]
 fn ht_06_a_ca_file_that_is_none_is_told_in_words() {
     let with = |file: &str| {
-        Fetcher::new(Reach {
+        Fetcher::new(FetchScope {
             ca_file: Some(file.into()),
-            ..Reach::default()
+            ..FetchScope::default()
         })
     };
     assert!(

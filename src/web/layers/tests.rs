@@ -82,7 +82,7 @@ fn routes() -> Route {
     Route::new()
         .at(
             "/login/link/:token",
-            only("GET, POST", get(link).post(link)),
+            allow_methods("GET, POST", get(link).post(link)),
         )
         .at("/echo", echo)
         .nest("/people", faults())

@@ -15,7 +15,7 @@ use tokio::{
 use super::*;
 use crate::web::{
     caller::Caller,
-    cookie::{Cookies, Which},
+    cookie::{CookieKind, Cookies},
     layers::Layers,
 };
 
@@ -41,12 +41,12 @@ async fn slowly() -> poem::Response {
 
 #[handler]
 async fn address(request: &Asked) -> String {
-    Caller::of(request).ip.to_string()
+    Caller::from_request(request).ip.to_string()
 }
 
 #[handler]
 async fn session(request: &Asked) -> poem::Result<StatusCode> {
-    Cookies::new("http://127.0.0.1").read(request, Which::Sid)?;
+    Cookies::new("http://127.0.0.1").read(request, CookieKind::Sid)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

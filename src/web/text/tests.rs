@@ -127,7 +127,7 @@ fn pick_serves_the_nearest_language() {
         ("", &late, "en"),
         (&"\u{e9}".repeat(3000), &"\u{e9}".repeat(3000), "en"),
     ] {
-        let localizer = texts.pick(ui_locales, header);
+        let localizer = texts.negotiate(ui_locales, header);
         assert_eq!(&*localizer.tag, expected, "{ui_locales:.20} / {header:.40}");
     }
 }
@@ -220,8 +220,8 @@ fn ops_replace_single_messages_and_add_languages() {
     assert_eq!(english.text("sign-in-title"), "Come in");
     assert_eq!(english.text("service"), "Studio");
     assert_eq!(english.text("sent-title"), "Check your mail");
-    let arabic = texts.pick("ar-EG", "");
-    assert_eq!((arabic.dir(), english.dir()), ("rtl", "ltr"));
+    let arabic = texts.negotiate("ar-EG", "");
+    assert_eq!((arabic.direction(), english.direction()), ("rtl", "ltr"));
     assert_eq!(arabic.text("sent-title"), "Check your mail");
 }
 

@@ -264,7 +264,7 @@ async fn plain_http_gets_no_answer() {
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live_on() {
     let served = served(|_| {}).await;
-    let renewal = renew(Arc::clone(&served.certificate));
+    let renewal = watch(Arc::clone(&served.certificate));
     let before = served.shown().await;
     let old = served.client(|builder| builder.http1_only().tls_info(true));
     let ask = || async {
@@ -304,15 +304,19 @@ async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live_o
 async fn files_that_cannot_serve_are_refused_and_the_old_certificate_stays() {
     let served = served(|_| {}).await;
     let before = served.shown().await;
-    assert_eq!(served.certificate.read(), Reading::Same);
+    assert_eq!(served.certificate.read(), ReloadOutcome::Unchanged);
     let refused = |expected: &str| match served.certificate.read() {
-        Reading::Refused(problem) => assert_eq!(problem.key, expected),
+        ReloadOutcome::Rejected(problem) => assert_eq!(problem.key, expected),
         other => panic!("{other:?}"),
     };
     let other = served.authority.issue(&["127.0.0.1"]).unwrap();
     std::fs::write(served.folder.join("cert.pem"), &other.cert).unwrap();
     refused("server.tls.key_file");
-    assert_eq!(served.certificate.read(), Reading::Same, "told once");
+    assert_eq!(
+        served.certificate.read(),
+        ReloadOutcome::Unchanged,
+        "told once"
+    );
     std::fs::write(served.folder.join("cert.pem"), "nothing").unwrap();
     refused("server.tls.cert_file");
     std::fs::remove_file(served.folder.join("key.pem")).unwrap();
@@ -321,6 +325,6 @@ async fn files_that_cannot_serve_are_refused_and_the_old_certificate_stays() {
 
     std::fs::write(served.folder.join("cert.pem"), &other.cert).unwrap();
     std::fs::write(served.folder.join("key.pem"), &other.key).unwrap();
-    assert_eq!(served.certificate.read(), Reading::Renewed);
+    assert_eq!(served.certificate.read(), ReloadOutcome::Renewed);
     assert_ne!(served.shown().await, before);
 }

@@ -15,7 +15,7 @@ use crate::{
         error::{FederationError, RefusalCode, upstream_words},
         provider::RequestRecord,
     },
-    web::fetch::{Call, Reply},
+    web::fetch::{FetchRequest, FetchResponse},
 };
 
 /// What came for a code. No `Debug`.
@@ -54,8 +54,8 @@ pub(crate) async fn exchange(
             ("client_secret", secret),
         ]);
     }
-    let mut call =
-        Call::post_form(&record.token_endpoint, &form).header(header::ACCEPT, "application/json");
+    let mut call = FetchRequest::post_form(&record.token_endpoint, &form)
+        .header(header::ACCEPT, "application/json");
     if settings.auth() == Auth::Basic {
         call = call.secret_header(header::AUTHORIZATION, &basic(&settings.client_id, secret));
     }
@@ -70,7 +70,7 @@ fn basic(id: &str, secret: &str) -> Zeroizing<String> {
 }
 
 /// RFC 6749 §5.1 and §5.2. Some answer an error with 200 (GitHub does).
-fn read(reply: &Reply) -> Result<Tokens, FederationError> {
+fn read(reply: &FetchResponse) -> Result<Tokens, FederationError> {
     if reply.status >= 500 {
         return Err(FederationError::new(
             RefusalCode::TokenDown,
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn read(status: u16, body: &str) -> Result<Tokens, RefusalCode> {
-        let reply = Reply {
+        let reply = FetchResponse {
             status,
             headers: HeaderMap::new(),
             body: body.as_bytes().to_vec(),
@@ -283,7 +283,7 @@ mod tests {
             "hunter2",
         ];
         for body in bodies {
-            let reply = Reply {
+            let reply = FetchResponse {
                 status: 200,
                 headers: HeaderMap::new(),
                 body: body.as_bytes().to_vec(),

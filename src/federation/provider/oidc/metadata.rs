@@ -7,7 +7,7 @@ use super::json::{self, Object, text};
 use crate::{
     config::{Provider, providers::IssParam},
     federation::error::{FederationError, RefusalCode, upstream_words},
-    web::fetch::{Reach, Refusal},
+    web::fetch::{FetchError, FetchScope},
 };
 
 /// Of a provider's metadata, what we use.
@@ -32,7 +32,7 @@ impl Metadata {
     pub(crate) fn read(
         body: &[u8],
         provider: &Provider,
-        reach: &Reach,
+        reach: &FetchScope,
     ) -> Result<Self, FederationError> {
         let none = |words: &str| {
             FederationError::new(
@@ -96,13 +96,13 @@ fn is_endpoint(
     url: &str,
     name: &str,
     provider: &Provider,
-    reach: &Reach,
+    reach: &FetchScope,
 ) -> Result<(), FederationError> {
     let elsewhere =
         |words: &str| FederationError::new(RefusalCode::EndpointHost, format!("{name} {words}"));
     let parsed = match reach.admits(url) {
         Ok(parsed) => parsed,
-        Err(Refusal::Blocked(words)) if words.contains("not https") => {
+        Err(FetchError::Blocked(words)) if words.contains("not https") => {
             return Err(elsewhere("is not https"));
         }
         Err(refusal) => {
@@ -182,7 +182,7 @@ mod tests {
         Metadata::read(
             document.to_string().as_bytes(),
             &provider(more),
-            &Reach::default(),
+            &FetchScope::default(),
         )
         .map_err(|r| r.code)
     }
@@ -306,7 +306,7 @@ mod tests {
             let read = |kind: &str| {
                 let provider: Provider =
                     toml::from_str(&format!("id = \"a\"\nclient_id = \"c\"\n{kind}")).unwrap();
-                Metadata::read(body.as_bytes(), &provider, &Reach::default())
+                Metadata::read(body.as_bytes(), &provider, &FetchScope::default())
             };
             let metadata = read(kind).unwrap_or_else(|refused| panic!("{kind}: {refused}"));
             let userinfo = metadata.userinfo_endpoint.as_deref().unwrap_or_default();
@@ -389,7 +389,7 @@ mod tests {
             "{{\"issuer\":\"https://evil.example\",{}",
             &document().to_string()[1..]
         );
-        let read = Metadata::read(twice.as_bytes(), &provider(""), &Reach::default());
+        let read = Metadata::read(twice.as_bytes(), &provider(""), &FetchScope::default());
         assert_eq!(read.unwrap_err().code, RefusalCode::ProviderDown);
     }
 

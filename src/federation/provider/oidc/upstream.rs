@@ -21,7 +21,7 @@ use crate::{
     },
     federation::error::{FederationError, RefusalCode},
     telemetry::metrics,
-    web::fetch::{Call, Fetcher, Reach, Refusal, Reply},
+    web::fetch::{FetchError, FetchRequest, FetchResponse, FetchScope, Fetcher},
 };
 
 /// Ops are told of a document that has been old for so long (DJ-06).
@@ -33,7 +33,7 @@ pub(crate) struct Upstream {
     /// Its settings when it was first asked for; other settings make another one of these, other looks do not.
     pub(crate) settings: Provider,
     clock: Clock,
-    reach: Reach,
+    reach: FetchScope,
     fetcher: Result<Fetcher, String>,
     breaker: Breaker,
     metadata: Document<Metadata>,
@@ -54,7 +54,7 @@ struct Noted {
 impl Upstream {
     /// Asks nobody.
     pub(crate) fn new(settings: Provider, clock: &Clock) -> Self {
-        let reach = Reach {
+        let reach = FetchScope {
             private_hosts: settings.private_hosts.clone(),
             ca_file: settings.ca_file.clone(),
             loopback_http: settings.loopback_http,
@@ -84,8 +84,8 @@ impl Upstream {
     pub(crate) async fn call(
         &self,
         what: &'static str,
-        call: Call,
-    ) -> Result<Reply, FederationError> {
+        call: FetchRequest,
+    ) -> Result<FetchResponse, FederationError> {
         let fetcher = self
             .fetcher
             .as_ref()
@@ -100,7 +100,7 @@ impl Upstream {
         let began = tokio::time::Instant::now();
         let sent = fetcher.send(call).await;
         match &sent {
-            Err(Refusal::Timeout | Refusal::Down(_)) => leave.failed(self.clock.now()),
+            Err(FetchError::Timeout | FetchError::Down(_)) => leave.failed(self.clock.now()),
             _ => leave.answered(),
         }
         let outcome = match &sent {
@@ -122,8 +122,8 @@ impl Upstream {
         what: &'static str,
         url: &str,
         seen: Option<Validator>,
-    ) -> Result<Reply, FederationError> {
-        let mut call = Call::get(url).header(header::ACCEPT, "application/json");
+    ) -> Result<FetchResponse, FederationError> {
+        let mut call = FetchRequest::get(url).header(header::ACCEPT, "application/json");
         if let Some(seen) = seen.filter(|seen| seen.url == url) {
             call = call.header(header::IF_NONE_MATCH, &seen.etag);
         }
@@ -346,7 +346,7 @@ impl Upstream {
     }
 }
 
-fn validator(url: &str, reply: &Reply) -> Option<Validator> {
+fn validator(url: &str, reply: &FetchResponse) -> Option<Validator> {
     let etag = reply.headers.get(header::ETAG)?.to_str().ok()?.to_owned();
     Some(Validator {
         url: url.to_owned(),
@@ -354,12 +354,12 @@ fn validator(url: &str, reply: &Reply) -> Option<Validator> {
     })
 }
 
-const fn code_of(refusal: Refusal) -> RefusalCode {
+const fn code_of(refusal: FetchError) -> RefusalCode {
     match refusal {
-        Refusal::Blocked(_) => RefusalCode::Blocked,
-        Refusal::Redirect => RefusalCode::Redirect,
-        Refusal::TooLarge => RefusalCode::TooLarge,
-        Refusal::Timeout => RefusalCode::Timeout,
-        Refusal::Down(_) => RefusalCode::ProviderDown,
+        FetchError::Blocked(_) => RefusalCode::Blocked,
+        FetchError::Redirect => RefusalCode::Redirect,
+        FetchError::TooLarge => RefusalCode::TooLarge,
+        FetchError::Timeout => RefusalCode::Timeout,
+        FetchError::Down(_) => RefusalCode::ProviderDown,
     }
 }

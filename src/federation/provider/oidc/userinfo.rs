@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::providers::Userinfo,
     federation::error::{FederationError, RefusalCode},
-    web::fetch::{Call, Reply},
+    web::fetch::{FetchRequest, FetchResponse},
 };
 
 /// Whether it is asked, given what the ID token says.
@@ -34,7 +34,7 @@ pub(crate) async fn ask(
     access_token: &str,
     subject: &str,
 ) -> Result<Object, FederationError> {
-    let call = Call::get(endpoint)
+    let call = FetchRequest::get(endpoint)
         .header(header::ACCEPT, "application/json")
         .secret_header(header::AUTHORIZATION, &format!("Bearer {access_token}"));
     let claims = read(&upstream.call("userinfo", call).await?, subject)?;
@@ -43,7 +43,7 @@ pub(crate) async fn ask(
 }
 
 /// Core §5.3.2: `sub` must be there and be the ID token's.
-fn read(reply: &Reply, subject: &str) -> Result<Object, FederationError> {
+fn read(reply: &FetchResponse, subject: &str) -> Result<Object, FederationError> {
     if reply.status != 200 {
         return Err(FederationError::new(
             RefusalCode::ProviderDown,
@@ -104,7 +104,7 @@ mod tests {
             ),
             (403, r#"{"sub":"s"}"#, RefusalCode::ProviderDown),
         ] {
-            let reply = Reply {
+            let reply = FetchResponse {
                 status,
                 headers: HeaderMap::new(),
                 body: body.as_bytes().to_vec(),
@@ -115,7 +115,7 @@ mod tests {
                 "{body}"
             );
         }
-        let reply = Reply {
+        let reply = FetchResponse {
             status: 200,
             headers: HeaderMap::new(),
             body: br#"{"sub":"s","email":null}"#.to_vec(),

@@ -16,7 +16,7 @@ use crate::{
         provider::{oidc::id_token::tests::Signer, test_app::World},
     },
     telemetry::metrics,
-    web::fetch::server::answer,
+    web::fetch::test_server::raw_response,
 };
 
 #[tokio::test]
@@ -95,10 +95,13 @@ async fn dj_02_keys_are_kept_for_as_long_as_they_say_and_asked_for_by_etag() {
     world.clock.advance(Duration::from_secs(590));
     world.sign_in(json!({})).await.unwrap();
     assert_eq!(world.asked("/keys"), 1);
-    world.put("/keys", answer(304, "Cache-Control: max-age=600\r\n", ""));
+    world.put(
+        "/keys",
+        raw_response(304, "Cache-Control: max-age=600\r\n", ""),
+    );
     world.clock.advance(Duration::from_secs(10));
     world.sign_in(json!({})).await.unwrap();
-    let asked = world.server.asked("/keys");
+    let asked = world.server.requests_for("/keys");
     assert_eq!(
         (asked.len(), asked[1].header("if-none-match")),
         (2, Some("\"v1\""))
@@ -202,7 +205,7 @@ async fn dj_06_old_documents_are_told_to_ops_after_six_hours_and_not_of_a_provid
     world.providers.refresh_due().await;
     assert_eq!(stale(), Some(0.0), "read just now");
     for path in ["/.well-known/openid-configuration", "/keys"] {
-        world.put(path, answer(500, "", ""));
+        world.put(path, raw_response(500, "", ""));
     }
     for (hours, told) in [(6, false), (2, true)] {
         world.clock.advance(Duration::from_secs(hours * 3600));

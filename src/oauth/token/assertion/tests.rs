@@ -16,7 +16,7 @@ use crate::{
     oauth::test_app::{Answer, ISSUER, SECRET, TestApp},
     secret::{MasterKeys, public_id},
     ticket::Tickets,
-    web::fetch::server::{Server, answer},
+    web::fetch::test_server::{TestServer, raw_response},
 };
 
 /// The client of the bed that is made to sign.
@@ -629,9 +629,9 @@ async fn ca_10_published_keys_are_read_again_for_an_unknown_kid_at_most_once_a_m
     );
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = std::sync::Arc::clone(&asked);
-    let server = Server::start(move |_| {
+    let server = TestServer::start(move |_| {
         let turn = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        answer(
+        raw_response(
             200,
             "content-type: application/json\r\n",
             &if turn == 0 { &one } else { &both }.to_string(),

@@ -14,7 +14,7 @@ use tokio::{
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
     pub(crate) path: String,
     /// The head, as lines.
@@ -22,7 +22,7 @@ pub(crate) struct Asked {
     pub(crate) body: String,
 }
 
-impl Asked {
+impl ReceivedRequest {
     /// The value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
@@ -34,22 +34,24 @@ impl Asked {
 }
 
 /// A running server; it ends when dropped.
-pub(crate) struct Server {
+pub(crate) struct TestServer {
     pub(crate) base: String,
-    seen: Arc<Mutex<Vec<Asked>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Server {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Server {
+impl TestServer {
     /// Answers each request with raw bytes.
-    pub(crate) async fn start(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&ReceivedRequest) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (seen, connections) = (
@@ -85,7 +87,7 @@ impl Server {
     }
 
     /// Every request for this path so far.
-    pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
+    pub(crate) fn requests_for(&self, path: &str) -> Vec<ReceivedRequest> {
         self.seen
             .lock()
             .unwrap()
@@ -101,7 +103,7 @@ impl Server {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Asked> {
+async fn read(stream: &mut TcpStream) -> Option<ReceivedRequest> {
     let mut bytes = Vec::new();
     loop {
         let mut part = [0; 4096];
@@ -120,7 +122,7 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
         if body.len() >= length.unwrap_or(0) {
             let mut words = head.split(' ').map(str::to_owned);
             let (method, path) = (words.next()?, words.next()?);
-            return Some(Asked {
+            return Some(ReceivedRequest {
                 method,
                 path,
                 head: head.to_owned(),
@@ -131,7 +133,7 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
 }
 
 /// An answer with a body and these header lines.
-pub(crate) fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
+pub(crate) fn raw_response(status: u16, headers: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
@@ -140,8 +142,8 @@ pub(crate) fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
 }
 
 /// A JSON answer.
-pub(crate) fn json(status: u16, body: &serde_json::Value) -> Vec<u8> {
-    answer(
+pub(crate) fn json_response(status: u16, body: &serde_json::Value) -> Vec<u8> {
+    raw_response(
         status,
         "Content-Type: application/json\r\n",
         &body.to_string(),
