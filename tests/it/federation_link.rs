@@ -635,7 +635,7 @@ async fn ue_01_who_declines_while_connecting_is_still_signed_in(test_app: TestAp
         let answer = browser.open(&back.path()).await;
         stage.check(&before, &answer, (error, 200, code)).await;
         assert!(
-            !answer.text().contains("e-mail") && !answer.text().contains("Not signed in"),
+            !answer.text().contains("email") && answer.text().contains("still signed in"),
             "{}",
             answer.text()
         );
@@ -710,7 +710,9 @@ async fn lk_04_an_account_that_is_ones_own_already_is_called_so(test_app: TestAp
     let answer = browser.open(&back.path()).await;
     assert_eq!(answer.status, 200, "{}", answer.summary());
     assert!(
-        answer.text().contains("signs you in here already"),
+        answer
+            .text()
+            .contains("already sign in here with this account"),
         "{}",
         answer.text()
     );

@@ -70,7 +70,7 @@ async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(test_ap
         let page = stage.start_refused(&issuer, 503, "up_blocked").await;
         // No minute mends that: the page does not say so.
         assert!(
-            page.text().contains("not set up properly") && page.header("retry-after").is_none(),
+            page.text().contains("isn't set up correctly") && page.header("retry-after").is_none(),
             "{}",
             page.text()
         );

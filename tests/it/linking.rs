@@ -325,7 +325,11 @@ async fn r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why(test_app: Test
     let request = browser.filled(&account, &form, &[]);
     let stays = browser.send(request).await;
     assert_eq!(stays.status, StatusCode::CONFLICT, "{}", stays.summary());
-    assert!(stays.text().contains("last way in"), "{}", stays.text());
+    assert!(
+        stays.text().contains("another way to sign in first"),
+        "{}",
+        stays.text()
+    );
     assert_eq!(reasons(&test_app).await, ["lk_last_method"]);
     let row = user_identity::Entity::find_by_id(link)
         .one(test_app.app.db.read())

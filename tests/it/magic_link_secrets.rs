@@ -337,7 +337,7 @@ async fn b_7_a_second_click_within_a_minute_leads_to_the_same_session(test_app: 
         assert_eq!(third.status, StatusCode::GONE, "{}", third.summary());
         let says = third.text();
         assert!(
-            says.contains("works once") && says.contains("where you are signed in"),
+            says.contains("work only once") && says.contains("go back to that tab"),
             "what to do: {says}"
         );
         assert!(

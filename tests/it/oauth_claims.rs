@@ -172,7 +172,7 @@ async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(test_app: TestApp)
     let plain = foreign(Attempt::new().with("scope", "openid"));
     let asked = browser.open(&plain.path()).await;
     let page = browser.follow(&asked).await;
-    assert!(!page.text().contains("See your e-mail address"));
+    assert!(!page.text().contains("See your email address"));
     let back = browser
         .submit(&page, "consent", &[("decision", "allow")])
         .await;
@@ -193,7 +193,7 @@ async fn cl_5_a_third_party_asks_for_the_scope_behind_a_claim(test_app: TestApp)
     let asked = browser.open(&more.path()).await;
     let page = browser.follow(&asked).await;
     assert!(
-        page.text().contains("See your e-mail address"),
+        page.text().contains("See your email address"),
         "{}",
         page.text()
     );

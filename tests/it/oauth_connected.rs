@@ -98,8 +98,8 @@ async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(test_app: Tes
         "{text}"
     );
     assert!(
-        text.contains("See your e-mail address")
-            && text.contains("Stay connected while you are away"),
+        text.contains("See your email address")
+            && text.contains("Keep access when you're not using the app"),
         "{text}"
     );
     let forms = page.forms("form.remove-access");

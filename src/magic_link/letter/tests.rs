@@ -198,7 +198,7 @@ fn what_is_not_known_is_left_out() {
     )
     .unwrap();
     assert!(
-        !letter.text.contains("Near:") && !letter.text.contains("Application:"),
+        !letter.text.contains("location:") && !letter.text.contains("App:"),
         "{}",
         letter.text
     );

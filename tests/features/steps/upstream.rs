@@ -211,7 +211,7 @@ fn start_again(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 400, "{}", page.summary());
     assert!(
-        page.text().contains("Start again") && page.has("a[href^='/login']"),
+        page.text().contains("Start over") && page.has("a[href^='/login']"),
         "{}",
         page.summary()
     );
@@ -233,7 +233,7 @@ fn not_reached(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 503, "{}", page.summary());
     assert!(
-        page.text().contains("by e-mail") && page.header("retry-after").is_some(),
+        page.text().contains("with email") && page.header("retry-after").is_some(),
         "{}",
         page.summary()
     );
