@@ -1,39 +1,39 @@
-# Lettres. Pas de code dans un titre : il sert aussi d’objet et s’affiche sur l’écran verrouillé.
+# E-mails. Aucun titre ne contient de code : il sert aussi d’objet, que l’écran verrouillé affiche.
 
 mail-sign-in-heading = Connexion à { $what }
 mail-sign-in-intro =
     { $minutes ->
-        [one] Ouvrez ce lien dans le navigateur où vous l’avez demandé. Il ne fonctionne qu’une fois, pendant { $minutes } minute.
-       *[other] Ouvrez ce lien dans le navigateur où vous l’avez demandé. Il ne fonctionne qu’une fois, pendant { $minutes } minutes.
+        [one] Ouvrez ce lien dans le navigateur où vous l’avez demandé. Il est valable { $minutes } minute et ne sert qu’une fois.
+       *[other] Ouvrez ce lien dans le navigateur où vous l’avez demandé. Il est valable { $minutes } minutes et ne sert qu’une fois.
     }
 mail-sign-in-button = Se connecter
-mail-sign-in-code = Vous lisez ce message sur un autre appareil ? Saisissez alors ce code là où vous avez commencé, sur { $domain } :
-mail-sign-in-code-only = Ne le saisissez que sur { $domain } et ne le donnez à personne. Nous ne le demandons jamais par téléphone ni par e-mail.
-mail-sign-in-facts = La demande vient de :
-mail-sign-in-ignore = Si ce n’était pas vous, ne faites rien : sans ce message, personne ne peut entrer.
+mail-sign-in-code = Vous lisez cet e-mail sur un autre appareil ? Saisissez ce code là où vous avez commencé, sur { $domain } :
+mail-sign-in-code-only = Ne saisissez ce code que sur { $domain } et ne le communiquez à personne. Nous ne le demandons jamais par téléphone ni par e-mail.
+mail-sign-in-facts = Origine de la demande :
+mail-sign-in-ignore = Vous n’êtes pas à l’origine de cette demande ? Ignorez cet e-mail. Personne ne peut se connecter sans lui.
 
-mail-no-account-heading = Pas de compte sur { $what }
-mail-no-account-intro = Quelqu’un a voulu se connecter sur { $domain } avec cette adresse, mais elle n’y a pas de compte. Vous utilisez peut-être une autre adresse. Les comptes sont ouverts par les responsables du service.
-mail-no-account-facts = Ce que nous en savons :
-mail-no-account-ignore = Si ce n’était pas vous, ne faites rien : il ne s’est rien passé, et nous vous le signalons au plus une fois par jour.
+mail-no-account-heading = Aucun compte sur { $what }
+mail-no-account-intro = Une personne a voulu se connecter sur { $domain } avec cette adresse e-mail, mais celle-ci n’y a pas de compte. Vous avez peut-être utilisé une autre adresse. Pour obtenir un compte, adressez-vous à l’équipe d’administration de { $domain }.
+mail-no-account-facts = Détails :
+mail-no-account-ignore = Ce n’était pas vous ? Ignorez cet e-mail. Vous le recevez au plus une fois par jour.
 
-mail-access-reset-heading = Votre adresse est maintenant confirmée sur { $domain }
-mail-access-reset-intro = Vous venez de prouver pour la première fois que cette adresse est la vôtre sur { $domain }. Elle y avait été saisie auparavant, sans preuve ; tous les anciens accès au compte ont donc été fermés : connexions sur d’autres appareils, applications et fournisseurs associés.
-mail-access-reset-again = Là où c’était vous, connectez-vous simplement à nouveau.
-mail-access-reset-facts = Ce que nous en savons :
-mail-access-reset-ignore = Si ce n’était pas vous, quelqu’un peut lire vos e-mails : changez le mot de passe de votre messagerie, puis prévenez les responsables de ce service.
+mail-access-reset-heading = Votre adresse e-mail est maintenant confirmée sur { $domain }
+mail-access-reset-intro = Vous avez confirmé pour la première fois que cette adresse e-mail est la vôtre. Elle avait été saisie auparavant sur { $domain }, sans confirmation. Nous avons donc mis fin à tous les anciens accès au compte : sessions sur d’autres appareils, applications et fournisseurs associés.
+mail-access-reset-again = Si c’était vous, reconnectez-vous simplement.
+mail-access-reset-facts = Détails :
+mail-access-reset-ignore = Ce n’était pas vous ? Une autre personne lit peut-être vos e-mails. Changez le mot de passe de votre messagerie, puis prévenez l’équipe d’administration du site.
 
-mail-provider-connected-heading = { $provider } est désormais associé à votre compte sur { $domain }
-mail-provider-connected-intro = Désormais, votre compte chez { $provider } vous connecte à { $domain }. Rien d’autre n’a changé : le lien par e-mail fonctionne comme avant.
-mail-provider-connected-ignore = Si ce n’était pas vous, connectez-vous tout de suite par e-mail à { $domain }, dissociez { $provider } sur la page de votre compte, retirez-y sous « Applications ayant accès » toutes celles que vous ne connaissez pas, et déconnectez-vous partout.
-mail-provider-disconnected-heading = { $provider } n’est plus associé à votre compte sur { $domain }
-mail-provider-disconnected-intro = { $provider } ne vous connecte plus à { $domain }, et les sessions qui en venaient sont terminées. Le lien par e-mail fonctionne comme avant.
-mail-provider-disconnected-ignore = Si ce n’était pas vous, connectez-vous tout de suite par e-mail à { $domain }, retirez sous « Applications ayant accès », sur la page de votre compte, toutes celles que vous ne connaissez pas, et déconnectez-vous partout.
-mail-provider-facts = Ce que nous en savons :
+mail-provider-connected-heading = Votre compte sur { $domain } est désormais associé à { $provider }
+mail-provider-connected-intro = Vous pouvez désormais vous connecter sur { $domain } avec { $provider }. La connexion par e-mail reste possible.
+mail-provider-connected-ignore = Ce n’était pas vous ? Connectez-vous tout de suite par e-mail sur { $domain }. Sur la page de votre compte, dissociez { $provider } et retirez l’accès des applications que vous ne connaissez pas. Déconnectez-vous ensuite partout.
+mail-provider-disconnected-heading = Votre compte sur { $domain } n’est plus associé à { $provider }
+mail-provider-disconnected-intro = Vous ne pouvez plus vous connecter sur { $domain } avec { $provider }. Nous avons fermé les sessions ouvertes de cette manière. La connexion par e-mail reste possible.
+mail-provider-disconnected-ignore = Ce n’était pas vous ? Connectez-vous tout de suite par e-mail sur { $domain }. Sur la page de votre compte, retirez l’accès des applications que vous ne connaissez pas. Déconnectez-vous ensuite partout.
+mail-provider-facts = Détails :
 
 mail-fact = { $label } : { $value }
 mail-fact-client = Application
 mail-fact-device = Appareil
-mail-fact-place = Près de
+mail-fact-place = Lieu approximatif
 mail-fact-time = Heure
 mail-fact-domain = Site
