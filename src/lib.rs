@@ -6,6 +6,7 @@
 //! session, user, client → app → ticket, limit, audit, mail, key → web → error, db, secret, clock,
 //! config, telemetry, pkce → entity`. `tests/rules/tests/layout.rs` reads the arrow here and holds it.
 
+pub mod account;
 pub mod app;
 pub mod audit;
 pub mod cli;

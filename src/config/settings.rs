@@ -413,4 +413,21 @@ impl Config {
         }
         self.database.url.expose().to_owned()
     }
+
+    /// Returns the provider with this id, if it is enabled.
+    #[must_use]
+    pub fn find_provider(&self, id: &str) -> Option<&Provider> {
+        self.providers
+            .iter()
+            .find(|provider| provider.enabled && provider.id == id)
+    }
+
+    /// Returns the display name of the provider with this id, enabled or not.
+    #[must_use]
+    pub fn provider_name(&self, id: &str) -> Option<&str> {
+        self.providers
+            .iter()
+            .find(|provider| provider.id == id)
+            .map(Provider::shown_name)
+    }
 }

@@ -6,10 +6,7 @@ use poem::{
     http::{StatusCode, header},
 };
 
-use super::{
-    error::{FederationError, RefusalCode},
-    flow::complete::request_of,
-};
+use super::error::{FederationError, RefusalCode};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -17,8 +14,9 @@ use crate::{
     limit,
     login::{
         PageError, RequestContext,
+        lookup::find_pending,
         page::ErrorPage,
-        provider,
+        provider_buttons,
         sign_in::{self, SignInView},
     },
     session::CurrentSession,
@@ -89,7 +87,7 @@ pub async fn refuse(
     let code = refused.code;
     let known = [(
         "provider",
-        provider::name_or_words(&context.config, place.provider, &context.localizer),
+        provider_buttons::display_name(&context.config, place.provider, &context.localizer),
     )];
     let stem = match &place.next {
         Next::Account | Next::On(_) => code.stem_connecting(),
@@ -124,7 +122,7 @@ pub async fn refuse(
     };
     let asked = match place.next {
         // For a header alone: with the store away the page is drawn without.
-        Next::SignIn(txn) => request_of(app, context, txn).await.ok().flatten(),
+        Next::SignIn(txn) => find_pending(app, context, txn).await.ok().flatten(),
         _ => None,
     };
     let mut response = render_page(
@@ -144,7 +142,7 @@ pub async fn refuse(
 pub fn own(context: &RequestContext, id: &str) -> Response {
     let known = [(
         "provider",
-        provider::name_or_words(&context.config, id, &context.localizer),
+        provider_buttons::display_name(&context.config, id, &context.localizer),
     )];
     let page = ErrorPage {
         localizer: &context.localizer,
@@ -167,7 +165,7 @@ async fn back_to_sign_in(
     notice: String,
 ) -> Result<Response, PageError> {
     // A request whose time is over meanwhile is no reason to show something else.
-    let pending = request_of(app, context, txn).await?;
+    let pending = find_pending(app, context, txn).await?;
     let txn = txn.filter(|_| pending.is_some());
     sign_in::render(
         app,
@@ -196,7 +194,7 @@ pub async fn note(
 ) -> Result<(), InfraError> {
     let (code, detail) = (refused.code.as_str(), refused.detail.as_str());
     let (request_id, config) = (caller.request_id.as_str(), app.config.get());
-    let known = provider::name(&config, id).is_some();
+    let known = config.provider_name(id).is_some();
     let provider = if known { id } else { "unknown" };
     if refused.code.alerts() {
         tracing::error!(

@@ -10,9 +10,7 @@ use poem::{
 use uuid::Uuid;
 
 use super::{
-    finish::{BrowserState, SignedIn},
-    flow::FlowHolder,
-    page_error::PageError,
+    evidence::BrowserState, finish::SignedIn, flow::FlowHolder, page_error::PageError,
     pending::Requester,
 };
 use crate::{

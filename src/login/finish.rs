@@ -1,14 +1,24 @@
-//! The one door: proof → user → session → audit. Every way in ends here.
+//! Sign-in completion: evidence → user → session → audit log.
+//!
+//! Every sign-in method ends in [`finish_sign_in`], inside its own transaction. This module decides
+//! whether the evidence leads to a user, starts or steps up the session, and records what happened.
+//! A refusal writes nothing, but the caller may have written something that must be kept: whether
+//! to commit is the caller's decision.
 
+use super::{
+    device,
+    evidence::{EmailEvidence, Evidence, IdentityEvidence, MailboxEvidence, SignInAttempt},
+    flow,
+    notify::notify,
+};
 use crate::{
     audit::{Event, Kind},
     config::{Config, SignUp},
     db::Tx,
     error::InfraError,
-    login::{device, flow, provider},
-    mail::outbox::{self, EmailKind},
-    secret::{Hash, Plain},
-    session::{self, AuthMethod, CurrentSession, NewSession, Session},
+    mail::outbox::EmailKind,
+    secret::Plain,
+    session::{self, AuthMethod, NewSession, Session},
     user::{
         self, Address, Identity, ResolvedUser, UpstreamAccount, User, VerifiedBy,
         identity::{self, LinkResult},
@@ -16,98 +26,10 @@ use crate::{
     web::caller::Caller,
 };
 
-/// What a way in has proven, and where.
-#[derive(Clone, Copy, Debug)]
-pub struct Proof<'a> {
-    /// What is proven.
-    pub of: Of<'a>,
-    /// The person wants to stay signed in on this browser.
-    pub remembered: bool,
-    /// Language of a letter that may follow.
-    pub locale: &'a str,
-    /// What the browser holds; all none for apps.
-    pub browser_state: BrowserState<'a>,
-}
-
-/// What is proven.
-#[derive(Clone, Copy, Debug)]
-pub enum Of<'a> {
-    /// An address, by a secret mailed to it. Whoever is new here gets the account at a provider that waits for this
-    /// proof along with it (federation §8, case D); somebody who is known is asked first, elsewhere (case E).
-    Mail {
-        /// The address.
-        address: &'a Address,
-        /// Its key in counters.
-        key: &'a Hash,
-        /// The account that waits; passed over if its provider may not speak for it any more.
-        link: Option<&'a UpstreamAccount>,
-    },
-    /// An address, by the provider that runs its mailbox: makes a user and never joins one (DESIGN §8, linking).
-    Mailbox {
-        /// The address.
-        address: &'a Address,
-        /// Its key in counters.
-        key: &'a Hash,
-        /// The account at the provider.
-        link: &'a UpstreamAccount,
-        /// How it was proven there.
-        amr: &'a str,
-    },
-    /// An account at a provider that is connected to a user (case A).
-    Link {
-        /// The link.
-        identity: &'a Identity,
-        /// What the provider says now.
-        arrived: &'a UpstreamAccount,
-        /// How it was proven there.
-        amr: &'a str,
-    },
-}
-
-impl Of<'_> {
-    const fn key(&self) -> Option<&Hash> {
-        match self {
-            Self::Mail { key, .. } | Self::Mailbox { key, .. } => Some(key),
-            Self::Link { .. } => None,
-        }
-    }
-
-    fn provider(&self) -> Option<&str> {
-        match self {
-            Self::Mail { .. } => None,
-            Self::Mailbox { link: arrived, .. } | Self::Link { arrived, .. } => {
-                Some(&arrived.provider)
-            }
-        }
-    }
-}
-
-/// What the browser that proves holds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BrowserState<'a> {
-    /// Hash of its pre-login cookie.
-    pub browser: Option<Hash>,
-    /// Its device cookie.
-    pub device: Option<&'a Plain>,
-    /// Who is signed in there.
-    pub current: Option<&'a CurrentSession>,
-}
-
-/// How it ended.
-#[derive(Debug)]
-pub enum Finished {
-    /// Signed in.
-    SignedIn(Box<SignedIn>),
-    /// Not this user, or nobody new: one generic refusal for people, a word for the trail.
-    Refused(&'static str),
-}
-
-/// A sign-in: whom, and the cookies to set.
+/// A completed sign-in: the user, the session, and the cookies to set.
 #[derive(Debug)]
 pub struct SignedIn {
-    /// The session.
     pub session: Session,
-    /// Its user.
     pub user: User,
     /// The session cookie.
     pub sid: Plain,
@@ -115,203 +37,233 @@ pub struct SignedIn {
     pub pre: Plain,
     /// The device cookie: the old one, or a new one.
     pub device: Plain,
-    /// The account at a provider that waited for this proof is settled.
+    /// The pending account is linked: it needs no further decision.
     pub linked: bool,
 }
 
-/// Who it is, how they proved it, and whether an account that waited was connected.
-type Found<'a> = Result<(User, AuthMethod<'a>, bool), &'static str>;
+/// The reason why evidence signs no user in. People see one generic refusal; the audit log gets the
+/// code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInRefusal {
+    /// The user is locked or deleted.
+    UserDisabled,
+    /// The evidence belongs to no user, and new users may not sign up.
+    SignUpClosed,
+    /// A provider asserted an address that a user has in the meantime.
+    AddressClaimed,
+    /// The identity was unlinked in the meantime.
+    IdentityUnlinked,
+}
 
-/// Signs in whoever has proven what `proof` says.
-///
-/// # Errors
-/// The database's own.
-pub async fn finish(
+impl SignInRefusal {
+    /// Returns the reason code for the audit log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserDisabled => "user_disabled",
+            Self::SignUpClosed => "sign_up_closed",
+            Self::AddressClaimed => "address_held",
+            Self::IdentityUnlinked => "identity_unlinked",
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    #[error("sign-in refused: {}", .0.as_str())]
+    Refused(SignInRefusal),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl From<SignInRefusal> for SignInError {
+    fn from(refusal: SignInRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The user that the evidence leads to.
+struct Authenticated<'a> {
+    user: User,
+    method: AuthMethod<'a>,
+    /// The pending account was linked along the way.
+    linked: bool,
+}
+
+/// Signs in the user that the evidence of `attempt` leads to.
+pub async fn finish_sign_in(
     tx: &Tx,
-    proof: Proof<'_>,
-    caller: &Caller,
+    attempt: &SignInAttempt<'_>,
     config: &Config,
-) -> Result<Finished, InfraError> {
-    let found = match proof.of {
-        Of::Mail { .. } => by_mail(tx, proof, caller, config).await?,
-        Of::Mailbox { .. } => by_mailbox(tx, proof, caller, config).await?,
-        Of::Link {
-            identity,
-            arrived,
-            amr,
-        } => by_link(tx, identity, arrived, amr).await?,
+) -> Result<SignedIn, SignInError> {
+    let Authenticated {
+        user,
+        method,
+        linked,
+    } = match attempt.evidence {
+        Evidence::Email(email) => authenticate_by_email(tx, attempt, email, config).await?,
+        Evidence::Mailbox(mailbox) => create_by_mailbox(tx, attempt, mailbox, config).await?,
+        Evidence::Identity(identity) => authenticate_by_identity(tx, identity).await?,
     };
-    let (user, method, linked) = match found {
-        Ok(found) => found,
-        Err(reason) => return Ok(Finished::Refused(reason)),
-    };
-    let (session, sid) = begin(tx, &user, method, proof, caller, config).await?;
+    let (session, sid) = start_session(tx, &user, method, attempt, config).await?;
     let pre = Plain::generate();
-    if let Some(old) = proof.browser_state.browser {
+    let browser = attempt.browser_state.browser;
+    if let Some(old) = browser {
         flow::rebind(tx, old, pre.hash()).await?;
     }
-    let device = proof
-        .browser_state
-        .device
-        .cloned()
-        .unwrap_or_else(Plain::generate);
-    if let (Some(_), Some(key)) = (proof.browser_state.browser, proof.of.key()) {
+    let device = attempt.browser_state.device.cloned();
+    let device = device.unwrap_or_else(Plain::generate);
+    if let (Some(_), Some(key)) = (browser, attempt.evidence.address_key()) {
         device::remember(tx, &device.hash(), key).await?;
     }
-    event(Kind::SignedIn, caller, proof)
+    audit_event(Kind::SignedIn, attempt)
         .user(user.id)
         .session(session.id)
         .record(tx)
         .await?;
-    Ok(Finished::SignedIn(Box::new(SignedIn {
+    Ok(SignedIn {
         session,
         user,
         sid,
         pre,
         device,
         linked,
-    })))
+    })
 }
 
-async fn by_mail<'a>(
+async fn authenticate_by_email<'a>(
     tx: &Tx,
-    proof: Proof<'a>,
-    caller: &Caller,
+    attempt: &SignInAttempt<'_>,
+    email: EmailEvidence<'_>,
     config: &Config,
-) -> Result<Found<'a>, InfraError> {
-    let Of::Mail { address, link, .. } = proof.of else {
-        return Ok(Err("not_mail"));
-    };
-    // The mail is proof enough. What a provider said is worth nothing once that is switched off.
-    let link = link.filter(|arrived| provider::is_trusted_issuer(config, arrived).is_some());
+) -> Result<Authenticated<'a>, SignInError> {
     let may_create = config.magic_link.sign_up == SignUp::Open;
-    Ok(
-        match user::resolve(tx, address, VerifiedBy::Email, may_create).await? {
-            ResolvedUser::Known(user) => Ok((user, AuthMethod::Email, false)),
-            ResolvedUser::Created(mut user) => {
-                event(Kind::UserCreated, caller, proof)
-                    .user(user.id)
-                    .record(tx)
-                    .await?;
-                let linked = match link {
-                    Some(arrived) => connect(tx, &user, arrived, caller).await?.is_some(),
-                    None => false,
-                };
-                let name = link
-                    .filter(|_| linked)
-                    .and_then(|arrived| arrived.name.as_deref());
-                user::set_initial_profile(tx, &mut user, proof.locale, name).await?;
-                if let Some(arrived) = link.filter(|_| linked) {
-                    tell_connected(tx, address, arrived, proof.locale).await?;
-                }
-                Ok((user, AuthMethod::Email, linked))
-            }
-            ResolvedUser::Reclaimed(user) => {
-                let mut user = reset_access(tx, user, address, proof.locale).await?;
-                user::set_initial_profile(tx, &mut user, proof.locale, None).await?;
-                event(Kind::AccessReset, caller, proof)
-                    .user(user.id)
-                    .record(tx)
-                    .await?;
-                Ok((user, AuthMethod::Email, false))
-            }
-            ResolvedUser::Refused => Err("user_disabled"),
-            ResolvedUser::Closed => Err(CLOSED),
-        },
-    )
-}
-
-/// User, address and link in one unit of work, or nothing (case D without a mail, LK-02).
-async fn by_mailbox<'a>(
-    tx: &Tx,
-    proof: Proof<'a>,
-    caller: &Caller,
-    config: &Config,
-) -> Result<Found<'a>, InfraError> {
-    let Of::Mailbox {
-        address, link, amr, ..
-    } = proof.of
-    else {
-        return Ok(Err("not_a_mailbox"));
+    let resolved = user::resolve(tx, email.address, VerifiedBy::Email, may_create).await?;
+    let (user, linked) = match resolved {
+        ResolvedUser::Known(user) => (user, false),
+        ResolvedUser::Created(user) => set_up_new_user(tx, attempt, email, user, config).await?,
+        ResolvedUser::Reclaimed(user) => {
+            let mut user = reset_access(tx, user, email.address, attempt.locale).await?;
+            user::set_initial_profile(tx, &mut user, attempt.locale, None).await?;
+            let event = audit_event(Kind::AccessReset, attempt).user(user.id);
+            event.record(tx).await?;
+            (user, false)
+        }
+        ResolvedUser::Refused => return Err(SignInRefusal::UserDisabled.into()),
+        ResolvedUser::Closed => return Err(SignInRefusal::SignUpClosed.into()),
     };
-    if config.magic_link.sign_up == SignUp::Closed {
-        return Ok(Err(CLOSED));
-    }
-    let Some(mut user) = user::create_verified(tx, address).await? else {
-        return Ok(Err(HELD));
-    };
-    user::set_initial_profile(tx, &mut user, proof.locale, link.name.as_deref()).await?;
-    event(Kind::UserCreated, caller, proof)
-        .user(user.id)
-        .record(tx)
-        .await?;
-    match connect(tx, &user, link, caller).await? {
-        // No letter: the provider runs this mailbox, and whoever came has made the account by that one press.
-        Some(identity) => Ok(Ok((
-            user,
-            AuthMethod::Upstream {
-                identity: identity.id,
-                amr,
-            },
-            true,
-        ))),
-        // Its link was made a moment ago, for somebody else: a user without it would be of no use to anybody.
-        None => Err(InfraError::Conflict(
-            "the account was connected in the meantime".to_owned(),
-        )),
-    }
-}
-
-/// Why a provider's word made no user: somebody has the address by now.
-pub const HELD: &str = "address_held";
-
-/// Why a proof made no user: nobody new is welcome.
-pub const CLOSED: &str = "sign_up_closed";
-
-/// Why a link signed nobody in: it was disconnected meanwhile.
-pub const UNLINKED: &str = "identity_unlinked";
-
-async fn by_link<'a>(
-    tx: &Tx,
-    identity: &Identity,
-    arrived: &UpstreamAccount,
-    amr: &'a str,
-) -> Result<Found<'a>, InfraError> {
-    let Some(user) = user::find_by_id(tx.conn(), identity.user_id).await? else {
-        return Ok(Err("user_disabled"));
-    };
-    if user.state != user::UserState::Active {
-        return Ok(Err("user_disabled"));
-    }
-    if !identity::record_use(tx, identity.id, arrived).await? {
-        return Ok(Err(UNLINKED));
-    }
-    Ok(Ok((
+    Ok(Authenticated {
         user,
-        AuthMethod::Upstream {
-            identity: identity.id,
-            amr,
-        },
-        false,
-    )))
+        method: AuthMethod::Email,
+        linked,
+    })
 }
 
-/// Connects an account to a user, with its row in the trail; none if it is somebody else's.
-///
-/// # Errors
-/// The database's own.
-pub async fn connect(
+/// Records a new user, and links the pending account if its provider is still trusted with it. The
+/// email alone is enough to sign in. Returns whether the account was linked.
+async fn set_up_new_user(
+    tx: &Tx,
+    attempt: &SignInAttempt<'_>,
+    email: EmailEvidence<'_>,
+    mut user: User,
+    config: &Config,
+) -> Result<(User, bool), InfraError> {
+    let event = audit_event(Kind::UserCreated, attempt).user(user.id);
+    event.record(tx).await?;
+    let mut linked = None;
+    if let Some(account) = email.pending_account
+        && identity::is_trusted_issuer(config, account).is_some()
+        && link_account(tx, &user, account, attempt.caller)
+            .await?
+            .is_some()
+    {
+        linked = Some(account);
+    }
+    let name = linked.and_then(|account| account.name.as_deref());
+    user::set_initial_profile(tx, &mut user, attempt.locale, name).await?;
+    if let Some(account) = linked {
+        // LK-07: the owner of the mailbox learns which account signs them in from the first day on.
+        let (to, provider) = (email.address.canonical(), Some(&*account.provider));
+        notify(
+            tx,
+            EmailKind::ProviderConnected,
+            to,
+            attempt.locale,
+            provider,
+        )
+        .await?;
+    }
+    Ok((user, linked.is_some()))
+}
+
+/// Creates user, address and identity in one transaction, or nothing (LC-D without an email, LK-02).
+async fn create_by_mailbox<'a>(
+    tx: &Tx,
+    attempt: &SignInAttempt<'_>,
+    mailbox: MailboxEvidence<'a>,
+    config: &Config,
+) -> Result<Authenticated<'a>, SignInError> {
+    let account = mailbox.account;
+    if config.magic_link.sign_up == SignUp::Closed {
+        return Err(SignInRefusal::SignUpClosed.into());
+    }
+    let Some(mut user) = user::create_verified(tx, mailbox.address).await? else {
+        return Err(SignInRefusal::AddressClaimed.into());
+    };
+    user::set_initial_profile(tx, &mut user, attempt.locale, account.name.as_deref()).await?;
+    let event = audit_event(Kind::UserCreated, attempt).user(user.id);
+    event.record(tx).await?;
+    // No email is sent: the provider runs this mailbox, and the user chose it a moment ago.
+    let Some(identity) = link_account(tx, &user, account, attempt.caller).await? else {
+        // Another user linked the account a moment ago. A user without it would be of no use.
+        let cause = "the account was linked in the meantime".to_owned();
+        return Err(InfraError::Conflict(cause).into());
+    };
+    Ok(Authenticated {
+        user,
+        method: AuthMethod::Upstream {
+            identity: identity.id,
+            amr: mailbox.amr,
+        },
+        linked: true,
+    })
+}
+
+async fn authenticate_by_identity<'a>(
+    tx: &Tx,
+    evidence: IdentityEvidence<'a>,
+) -> Result<Authenticated<'a>, SignInError> {
+    let identity = evidence.identity;
+    let user = user::find_by_id(tx.conn(), identity.user_id).await?;
+    let Some(user) = user.filter(|user| user.state == user::UserState::Active) else {
+        return Err(SignInRefusal::UserDisabled.into());
+    };
+    if !identity::record_use(tx, identity.id, evidence.account).await? {
+        return Err(SignInRefusal::IdentityUnlinked.into());
+    }
+    Ok(Authenticated {
+        user,
+        method: AuthMethod::Upstream {
+            identity: identity.id,
+            amr: evidence.amr,
+        },
+        linked: false,
+    })
+}
+
+/// Links an account to a user and records it in the audit log. Returns none if the account belongs
+/// to another user.
+pub async fn link_account(
     tx: &Tx,
     user: &User,
-    arrived: &UpstreamAccount,
+    account: &UpstreamAccount,
     caller: &Caller,
 ) -> Result<Option<Identity>, InfraError> {
-    match identity::link(tx, user.id, arrived).await? {
+    match identity::link(tx, user.id, account).await? {
         LinkResult::Linked(identity) => {
-            let event = Event::new(Kind::IdentityLinked)
+            Event::new(Kind::IdentityLinked)
                 .user(user.id)
-                .provider(&arrived.provider);
-            event
+                .provider(&account.provider)
                 .caller(&caller.network, &caller.request_id)
                 .record(tx)
                 .await?;
@@ -322,28 +274,28 @@ pub async fn connect(
     }
 }
 
-fn event(kind: Kind, caller: &Caller, proof: Proof<'_>) -> Event {
-    let event = Event::new(kind).caller(&caller.network, &caller.request_id);
-    let event = match proof.of.key() {
-        Some(key) => event.address(key.as_bytes()),
-        None => event,
-    };
-    match proof.of.provider() {
-        Some(provider) => event.provider(provider),
-        None => event,
+fn audit_event(kind: Kind, attempt: &SignInAttempt<'_>) -> Event {
+    let (caller, evidence) = (attempt.caller, attempt.evidence);
+    let mut event = Event::new(kind).caller(&caller.network, &caller.request_id);
+    if let Some(key) = evidence.address_key() {
+        event = event.address(key.as_bytes());
     }
+    if let Some(provider) = evidence.provider() {
+        event = event.provider(provider);
+    }
+    event
 }
 
-/// The same person again steps up in the same row; anybody else's session in this browser ends.
-async fn begin(
+/// Steps the browser's session up if it is the same user's, in the same row; otherwise ends it and
+/// starts a new one.
+async fn start_session(
     tx: &Tx,
     user: &User,
     method: AuthMethod<'_>,
-    proof: Proof<'_>,
-    caller: &Caller,
+    attempt: &SignInAttempt<'_>,
     config: &Config,
 ) -> Result<(Session, Plain), InfraError> {
-    if let Some(current) = proof.browser_state.current {
+    if let Some(current) = attempt.browser_state.current {
         if current.user.id == user.id && current.user.auth_epoch == user.auth_epoch {
             if let Some(secret) = session::step_up(tx, current.session.id, method).await? {
                 let mut session = current.session.clone();
@@ -354,18 +306,19 @@ async fn begin(
             session::end(tx, current.user.id, current.session.id).await?;
         }
     }
-    let start = NewSession {
+    let new = NewSession {
         user,
         method,
-        device: &caller.device,
-        remembered: proof.remembered,
-        browser: proof.browser_state.browser,
+        device: &attempt.caller.device,
+        remembered: attempt.remembered,
+        browser: attempt.browser_state.browser,
     };
-    session::start(tx, start, &config.session).await
+    session::start(tx, new, &config.session).await
 }
 
-/// E2: nobody had proven this account; whatever was prepared in it ends now, and its owner is told. Where there was
-/// nothing, as after `entree users create`, there is nothing to tell.
+/// E2: this is the first verification of the account, so everything that was prepared in it ends
+/// now, and its owner is notified. After `entree users create` there is nothing to end and nothing
+/// to notify of.
 async fn reset_access(
     tx: &Tx,
     mut user: User,
@@ -375,7 +328,7 @@ async fn reset_access(
     user.auth_epoch = user::bump_epoch(tx, user.id).await?;
     let ended = identity::unlink_all(tx, user.id).await? + session::end_all(tx, user.id).await?;
     if ended > 0 {
-        tell(
+        notify(
             tx,
             EmailKind::AccessReset,
             address.canonical(),
@@ -385,46 +338,4 @@ async fn reset_access(
         .await?;
     }
     Ok(user)
-}
-
-/// LK-07: whoever has the mailbox learns which account at a provider signs in here, from the first day on.
-async fn tell_connected(
-    tx: &Tx,
-    address: &Address,
-    arrived: &UpstreamAccount,
-    locale: &str,
-) -> Result<(), InfraError> {
-    let about = Some(arrived.provider.clone());
-    tell(
-        tx,
-        EmailKind::ProviderConnected,
-        address.canonical(),
-        locale,
-        about,
-    )
-    .await
-}
-
-/// Queues a letter that tells somebody what happened to their account.
-///
-/// # Errors
-/// The database's own.
-pub async fn tell(
-    tx: &Tx,
-    kind: EmailKind,
-    to: &str,
-    locale: &str,
-    about: Option<String>,
-) -> Result<(), InfraError> {
-    let letter = outbox::New {
-        kind,
-        flow_id: None,
-        canonical: to.to_owned(),
-        locale: locale.to_owned(),
-        due_at: tx.now,
-        give_up_at: tx.now + std::time::Duration::from_secs(86_400),
-        about,
-        withheld: false,
-    };
-    outbox::enqueue(tx, letter).await
 }

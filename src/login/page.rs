@@ -7,7 +7,7 @@ use askama::Template;
 use poem::http::StatusCode;
 
 use crate::{
-    session::page::ProviderButton,
+    login::provider_buttons::ProviderButton,
     web::{
         page::{PageContent, Script},
         text::Localizer,
@@ -35,7 +35,7 @@ pub struct SignInPage<'a> {
     /// The address signed in at the moment.
     pub signed_in_as: Option<&'a str>,
     /// The client asks for fresh proof, which only mail gives (`prompt=login`, `max_age`).
-    pub limited_to_mail: bool,
+    pub requires_fresh_sign_in: bool,
     /// For the form that goes back to the client without signing in; none where no client's page waits.
     pub form_token_cancel: Option<&'a str>,
     /// What happened before, where nothing is wrong.
@@ -43,14 +43,14 @@ pub struct SignInPage<'a> {
     /// The handle of an account at a provider that waits for the address.
     pub link: Option<&'a str>,
     /// That account.
-    pub linking: Option<Linking<'a>>,
+    pub linking: Option<LinkingAccount<'a>>,
     /// The providers to sign in with instead.
     pub providers: &'a [ProviderButton],
 }
 
 /// An account at a provider that waits for an address.
 #[derive(Clone, Copy, Debug)]
-pub struct Linking<'a> {
+pub struct LinkingAccount<'a> {
     /// What people call the provider.
     pub provider: &'a str,
     /// How the person recognises the account; empty if nothing is known of it.
@@ -276,7 +276,7 @@ impl SignInPage<'_> {
     }
 }
 
-impl Linking<'_> {
+impl LinkingAccount<'_> {
     fn lede(&self, localizer: &Localizer) -> String {
         let (provider, account) = (
             ("provider", self.provider.to_owned()),

@@ -1,4 +1,4 @@
-//! Going on after a sign-in: `GET /login/continue` and `GET /login/restart`.
+//! Continuing after a sign-in, and starting over: `GET /login/continue` and `GET /login/restart`.
 
 use poem::{Request, Response, handler, web::Data};
 use uuid::Uuid;
@@ -6,48 +6,38 @@ use uuid::Uuid;
 use super::{
     context::{RequestContext, see_other},
     flow::{self, Flow, FlowState},
-    page,
+    flow_payload::{pending_link_in, pending_request_in},
+    lookup::flow_id,
+    page::SignedInPage,
     page_error::{self, PageError},
     pending::{self, PendingRequest},
-    pending_link::{self, CONFIRM_PATH, PendingLink},
-    provider,
+    pending_link::{self, CONFIRM_PATH},
 };
 use crate::{
     app::App,
     limit,
+    user::identity::is_trusted_issuer,
     web::{page::render_page, params::Params},
 };
 
-/// Where the protocol room takes a pending request up again.
-pub const RESUME_PATH: &str = "/oauth2/authorize/resume";
-
-/// The path that goes on with a flow.
+/// Returns the path that continues a flow.
 #[must_use]
 pub fn continue_path(flow: Uuid) -> String {
     format!("/login/continue?flow={flow}")
 }
 
-/// The flow that a query names.
-///
-/// # Errors
-/// [`PageError::SignInExpired`] if it is no identifier.
-pub fn flow_id(params: &Params) -> Result<Uuid, PageError> {
-    let text = params.required("flow", 36)?;
-    Uuid::try_parse(text).map_err(|_| PageError::SignInExpired)
-}
-
-/// After success: on to the client, once, or to the account.
+/// `GET /login/continue`: after a sign-in, to the client once, or to the account page.
 #[handler]
-pub async fn go_on(Data(app): Data<&App>, request: &Request) -> Response {
+pub async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
         let Some(flow) = flow::find(app.db.read(), id).await? else {
             return Err(PageError::SignInExpired);
         };
-        let session = context.current.as_ref().map(|current| current.session.id);
+        let session = context.session_id();
         if flow.state == FlowState::Consumed && session.is_some() && flow.session_id == session {
-            return take_up(app, &context, &flow).await;
+            return go_to_destination(app, &context, &flow).await;
         }
         match flow.state {
             FlowState::Open if flow::is_held_by(&flow, &context.holder()) => {
@@ -59,12 +49,17 @@ pub async fn go_on(Data(app): Data<&App>, request: &Request) -> Response {
     .await
 }
 
-/// Whichever tab comes first takes the client's request; the other is told that it may be closed. An account at a
-/// provider that waits for a yes comes before it, while that provider may speak for it.
-async fn take_up(app: &App, context: &RequestContext, flow: &Flow) -> Result<Response, PageError> {
+/// Hands the client's request to the tab that continues first; the other tabs show that they may be
+/// closed. A pending link that needs the user's consent comes before it, while its provider is
+/// trusted with the account.
+async fn go_to_destination(
+    app: &App,
+    context: &RequestContext,
+    flow: &Flow,
+) -> Result<Response, PageError> {
     if let Some(link) = pending_link_in(flow)? {
         if flow.link_settled_at.is_none()
-            && provider::is_trusted_issuer(&context.config, &link.arrived).is_some()
+            && is_trusted_issuer(&context.config, &link.account).is_some()
         {
             return Ok(see_other(&format!("{CONFIRM_PATH}?flow={}", flow.id)));
         }
@@ -73,70 +68,62 @@ async fn take_up(app: &App, context: &RequestContext, flow: &Flow) -> Result<Res
     if flow.destination.is_none() {
         return Ok(see_other("/account"));
     }
-    let site = context.site_for_client(flow.client_id.as_deref());
-    let closed = || {
-        Ok(render_page(
-            &page::SignedInPage {
+    match claim_request(app, context, flow).await? {
+        Some(resume_path) => Ok(context.with_pre_login_cookie(see_other(&resume_path))),
+        None => {
+            let page = SignedInPage {
                 localizer: &context.localizer,
-            },
-            site,
-        ))
-    };
-    if flow.destination_claimed_at.is_some() {
-        return closed();
+            };
+            let site = context.site_for_client(flow.client_id.as_deref());
+            Ok(render_page(&page, site))
+        }
     }
-    let pending = pending_request_in(flow)?.ok_or(PageError::SignInExpired)?;
-    has_room(app, context).await?;
-    // Parked first: a handle that is not sent is worth nothing, but a claim whose store is away would lose the request.
-    let handle = pending::store(
-        &app.tickets,
-        context.pre.hash(),
-        context.session_id(),
-        &pending,
-    )
-    .await?;
-    let tx = app.db.begin().await?;
-    let first = flow::claim_outcome(&tx, flow.id).await?;
-    tx.commit().await?;
-    if first && pending::claim_origin(&app.tickets, &pending).await? {
-        return Ok(context.with_pre_login_cookie(see_other(&format!(
-            "{}?txn={}",
-            pending.resumed_by.resume_path(),
-            handle.to_text()
-        ))));
-    }
-    closed()
 }
 
-/// Parking again is counted as a client's request is: each takes room in the ticket store, and nothing here is spent.
-async fn has_room(app: &App, context: &RequestContext) -> Result<(), PageError> {
+/// Claims the client's request that a flow carries, and returns the path that resumes it. Returns
+/// none if another tab or another sign-in has claimed it.
+async fn claim_request(
+    app: &App,
+    context: &RequestContext,
+    flow: &Flow,
+) -> Result<Option<String>, PageError> {
+    if flow.destination_claimed_at.is_some() {
+        return Ok(None);
+    }
+    let pending = pending_request_in(flow)?.ok_or(PageError::SignInExpired)?;
+    check_store_budget(app, context).await?;
+    // Store first: an unused handle is worth nothing, but a claim without a store would lose the
+    // request.
+    let resume_path = pending.resumed_by.resume_path();
+    let txn = store_request(app, context, &pending).await?;
+    let tx = app.db.begin().await?;
+    let claimed = flow::claim_outcome(&tx, flow.id).await?;
+    tx.commit().await?;
+    let claimed = claimed && pending::claim_origin(&app.tickets, &pending).await?;
+    Ok(claimed.then(|| format!("{resume_path}?{txn}")))
+}
+
+/// Stores a request for this browser, and returns the query parameter that names it.
+async fn store_request(
+    app: &App,
+    context: &RequestContext,
+    pending: &PendingRequest,
+) -> Result<String, PageError> {
+    let (browser, session) = (context.pre.hash(), context.session_id());
+    let handle = pending::store(&app.tickets, browser, session, pending).await?;
+    Ok(format!("txn={}", handle.to_text()))
+}
+
+/// Storing a request again counts as a new one does: each takes space in the ticket store, and
+/// nothing is spent here.
+async fn check_store_budget(app: &App, context: &RequestContext) -> Result<(), PageError> {
     match limit::authorize(&app.tickets, context.caller.ip, &context.config.limits).await? {
         Some(wait) => Err(PageError::TooManyRequests(wait)),
         None => Ok(()),
     }
 }
 
-/// The account at a provider that a flow carries.
-///
-/// # Errors
-/// If its row is damaged.
-pub fn pending_link_in(flow: &Flow) -> Result<Option<PendingLink>, crate::error::InfraError> {
-    let read =
-        |text: &String| serde_json::from_str(text).map_err(crate::error::InfraError::internal);
-    flow.link.as_ref().map(read).transpose()
-}
-
-/// The client's request that a flow carries.
-///
-/// # Errors
-/// If its row is damaged.
-pub fn pending_request_in(flow: &Flow) -> Result<Option<PendingRequest>, crate::error::InfraError> {
-    let read =
-        |text: &String| serde_json::from_str(text).map_err(crate::error::InfraError::internal);
-    flow.destination.as_ref().map(read).transpose()
-}
-
-/// Another address for the same client request: back to the first page with it.
+/// `GET /login/restart`: the sign-in page again, for another address and the same client request.
 #[handler]
 pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
@@ -146,27 +133,22 @@ pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
         let Some(flow) = flow.filter(|flow| flow.state == FlowState::Open) else {
             return Ok(see_other("/login"));
         };
-        let mut query = Vec::new();
         if flow.destination.is_some() || flow.link.is_some() {
-            has_room(app, &context).await?;
+            check_store_budget(app, &context).await?;
         }
+        let mut query = Vec::new();
         if let Some(pending) = pending_request_in(&flow)? {
-            let handle = pending::store(
-                &app.tickets,
-                context.pre.hash(),
-                context.session_id(),
-                &pending,
-            )
-            .await?;
-            query.push(format!("txn={}", handle.to_text()));
+            query.push(store_request(app, &context, &pending).await?);
         }
-        // One that has waited for too long is left behind; the client's request goes on without.
-        if let Some(link) = pending_link_in(&flow)?.and_then(|link| link.anew(app.clock().now())) {
+        // A link that has waited for too long is dropped; the client's request continues without.
+        if let Some(link) = pending_link_in(&flow)?.and_then(|link| link.renewed(app.clock().now()))
+        {
             let handle = pending_link::store(&app.tickets, context.pre.hash(), &link).await?;
             query.push(format!("link={}", handle.to_text()));
         }
-        let joint = if query.is_empty() { "" } else { "?" };
-        Ok(context.with_pre_login_cookie(see_other(&format!("/login{joint}{}", query.join("&")))))
+        let separator = if query.is_empty() { "" } else { "?" };
+        let location = format!("/login{separator}{}", query.join("&"));
+        Ok(context.with_pre_login_cookie(see_other(&location)))
     })
     .await
 }

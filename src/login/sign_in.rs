@@ -1,113 +1,102 @@
-//! `GET /login`: the page where a person types an address.
+//! `GET /login`: the page where the user enters an address or chooses a provider.
 
 use poem::{Request, Response, handler, web::Data};
 
 use super::{
-    context::RequestContext, page, page_error, page_error::PageError, pending, pending_link,
-    pending_link::PendingLink, provider,
+    context::RequestContext,
+    lookup::{require_pending, require_pending_link},
+    page::{LinkingAccount, SignInPage},
+    page_error::{self, PageError},
+    pending::{PendingRequest, ResumedBy},
+    pending_link::PendingLink,
+    provider_buttons::sign_in_buttons,
 };
 use crate::{
     app::App,
-    secret::Plain,
     user,
     web::{page::render_page, params::Params},
 };
 
-/// Where somebody who is signed in proves by mail that it is still them: it offers no provider, and leads to the account
-/// page.
+/// Where a signed-in user signs in again by email. The page offers no provider and leads to the
+/// account page.
 pub const SIGN_IN_BY_EMAIL_PATH: &str = "/login?by=mail";
 
-/// What the sign-in page shows beside the usual.
+/// What the sign-in page shows beside its defaults.
 #[derive(Debug, Default)]
 pub struct SignInView<'a> {
-    /// The handle of a pending client request.
+    /// The handle of the client's pending request.
     pub txn: Option<&'a str>,
-    /// The request itself.
-    pub pending: Option<&'a pending::PendingRequest>,
-    /// What was typed, or a first guess.
+    pub pending: Option<&'a PendingRequest>,
+    /// The address that the user entered, or a suggestion.
     pub email: &'a str,
-    /// What is wrong with it.
+    /// The reason why the address was refused.
     pub error: Option<String>,
-    /// What happened before, where nothing is wrong.
+    /// What happened before, if nothing is wrong.
     pub notice: Option<String>,
-    /// The handle of an account at a provider that waits for an address.
+    /// The handle of a pending link.
     pub link: Option<&'a str>,
-    /// The account itself.
     pub linking: Option<&'a PendingLink>,
-    /// The box is ticked.
+    /// The user asked to stay signed in.
     pub remembered: bool,
-    /// Only a proof by mail will do.
-    pub by_mail: bool,
+    /// Only a sign-in by email will do.
+    pub email_only: bool,
 }
 
-/// Draws the sign-in page.
-///
-/// # Errors
-/// If the database is away.
+/// Renders the sign-in page.
 pub async fn render(
     app: &App,
     context: &RequestContext,
-    shown: SignInView<'_>,
+    view: SignInView<'_>,
 ) -> Result<Response, PageError> {
-    let signed_in_as = match &context.current {
-        Some(current) => user::primary_address(app.db.read(), current.user.id)
-            .await?
-            .map(|row| row.email),
-        None => None,
+    let signed_in_as = current_address(app, context).await?;
+    // ST-12: only an email is a fresh sign-in, and a user who comes from a provider needs no other.
+    let email_only = view.email_only || view.pending.is_some_and(|pending| pending.email_only);
+    let providers = if email_only || view.linking.is_some() {
+        Vec::new()
+    } else {
+        sign_in_buttons(app, context, view.txn)
     };
-    let fresh = shown.pending.is_some_and(|pending| pending.fresh);
-    // Only mail proves it anew (DESIGN §8), and who comes from a provider needs no second one.
-    let mail_only = shown.by_mail || shown.pending.is_some_and(|pending| pending.mail_only);
-    let buttons = match (mail_only, shown.linking) {
-        (false, None) => provider::sign_in_buttons(app, context, shown.txn),
-        _ => Vec::new(),
-    };
-    // An app that waits in its own window has no page to go back to.
-    let cancels = shown
+    let txn = view.txn.unwrap_or_default();
+    // An app that waits in its own window has no page to return to.
+    let has_cancel = view
         .pending
-        .is_none_or(|pending| pending.resumed_by == pending::ResumedBy::Protocol);
-    let cancel = cancels.then(|| context.form_token(app, "cancel", shown.txn.unwrap_or_default()));
-    let page = page::SignInPage {
+        .is_none_or(|pending| pending.resumed_by == ResumedBy::Protocol);
+    let cancel = has_cancel.then(|| context.form_token(app, "cancel", txn));
+    let page = SignInPage {
         localizer: &context.localizer,
-        email: shown.email,
-        error: shown.error,
-        client: shown.pending.map(|pending| pending.client_name.as_str()),
-        txn: shown.txn,
-        remember_checked: shown.remembered,
-        form_token: &context.form_token(app, "sign-in", shown.txn.unwrap_or_default()),
+        email: view.email,
+        error: view.error,
+        client: view.pending.map(|pending| pending.client_name.as_str()),
+        txn: view.txn,
+        remember_checked: view.remembered,
+        form_token: &context.form_token(app, "sign-in", txn),
         signed_in_as: signed_in_as.as_deref(),
         form_token_cancel: cancel.as_deref(),
-        limited_to_mail: fresh,
-        notice: shown.notice,
-        link: shown.link,
-        linking: shown.linking.map(|link| page::Linking {
+        requires_fresh_sign_in: view.pending.is_some_and(|pending| pending.fresh),
+        notice: view.notice,
+        link: view.link,
+        linking: view.linking.map(|link| LinkingAccount {
             provider: &link.provider_name,
-            account: link.arrived.label().unwrap_or_default(),
+            account: link.account.label().unwrap_or_default(),
         }),
-        providers: &buttons,
+        providers: &providers,
     };
-    let site = context.site_for_client(shown.pending.map(|pending| pending.client_id.as_str()));
-    Ok(context.with_pre_login_cookie(render_page(&page, site)))
+    let client = view.pending.map(|pending| pending.client_id.as_str());
+    let response = render_page(&page, context.site_for_client(client));
+    Ok(context.with_pre_login_cookie(response))
 }
 
-/// The pending request behind a handle: none was named, or this browser brought it.
-///
-/// # Errors
-/// [`PageError::SignInExpired`] if it is over, spent or another browser's.
-pub async fn require_pending(
-    app: &App,
-    context: &RequestContext,
-    txn: Option<&str>,
-) -> Result<Option<pending::PendingRequest>, PageError> {
-    let Some(txn) = txn else { return Ok(None) };
-    let handle = Plain::parse(txn).ok_or(PageError::SignInExpired)?;
-    let found = pending::peek(&app.tickets, &handle, context.requester()).await?;
-    found.map(Some).ok_or(PageError::SignInExpired)
+/// Returns the address of the signed-in user.
+async fn current_address(app: &App, context: &RequestContext) -> Result<Option<String>, PageError> {
+    let Some(current) = &context.current else {
+        return Ok(None);
+    };
+    let address = user::primary_address(app.db.read(), current.user.id).await?;
+    Ok(address.map(|row| row.email))
 }
 
-/// The endpoint.
 #[handler]
-pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
+pub async fn sign_in(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
         params.check_all(&["txn", "ui_locales", "login_hint", "link", "by"])?;
@@ -118,41 +107,38 @@ pub async fn login(Data(app): Data<&App>, request: &Request) -> Response {
         let mut context = RequestContext::load(app, request, locales).await?;
         let pending = require_pending(app, &context, txn).await?;
         let link = params.optional_within("link", 43)?;
-        let linking = pending_link::find_named(app, &context, link).await?;
+        let linking = require_pending_link(app, &context, link).await?;
         if let Some(pending) = pending.as_ref().filter(|_| locales.is_empty()) {
-            context.localizer = app
-                .texts
-                .negotiate(&pending.ui_locales, &context.caller.accept_language);
+            let accepted = &context.caller.accept_language;
+            context.localizer = app.texts.negotiate(&pending.ui_locales, accepted);
         }
-        let told = linking
-            .as_ref()
-            .and_then(|link| link.arrived.email.as_deref());
-        let by_mail = params.optional_within("by", 16)? == Some("mail");
-        let own = match &context.current {
-            Some(current) if by_mail => user::primary_address(app.db.read(), current.user.id)
-                .await?
-                .map(|row| row.email),
-            _ => None,
+        let email_only = params.optional_within("by", 16)? == Some("mail");
+        let own_address = match email_only {
+            true => current_address(app, &context).await?,
+            false => None,
         };
-        let hint = match &pending {
-            _ if told.is_some() => told.unwrap_or_default(),
-            Some(pending) => pending.login_hint.as_str(),
-            None if own.is_some() => own.as_deref().unwrap_or_default(),
-            None => params
+        let linked_address = linking
+            .as_ref()
+            .and_then(|link| link.account.email.as_deref());
+        let email = match (linked_address, &pending, &own_address) {
+            (Some(address), ..) => address,
+            (None, Some(pending), _) => &pending.login_hint,
+            (None, None, Some(address)) => address,
+            (None, None, None) => params
                 .optional_within("login_hint", 254)?
                 .unwrap_or_default(),
         };
-        let shown = SignInView {
+        let view = SignInView {
             txn,
             pending: pending.as_ref(),
-            email: hint,
-            notice: by_mail.then(|| context.localizer.text("sign-in-by-mail")),
+            email,
+            notice: email_only.then(|| context.localizer.text("sign-in-by-mail")),
             link,
             linking: linking.as_ref(),
-            by_mail,
+            email_only,
             ..SignInView::default()
         };
-        render(app, &context, shown).await
+        render(app, &context, view).await
     })
     .await
 }

@@ -17,7 +17,8 @@ use crate::{
     config::Config,
     error::InfraError,
     login::{
-        finish::{BrowserState, SignedIn},
+        evidence::BrowserState,
+        finish::SignedIn,
         first_party::{self, Issuance, IssuedTokens, TokenIssuer, Tokens},
         flow::{self, Flow, FlowHolder},
     },

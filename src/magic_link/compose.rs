@@ -13,10 +13,7 @@ use crate::{
     config::{Config, SignUp},
     db::Tx,
     error::InfraError,
-    login::{
-        flow::{self, Flow, FlowState},
-        provider,
-    },
+    login::flow::{self, Flow, FlowState},
     mail::{
         Composed, Composer, Letter, Outcome, Work,
         outbox::{self, EmailKind, Row},
@@ -170,7 +167,7 @@ impl Letters {
     ) -> Result<Composed, InfraError> {
         let localizer = self.app.texts.negotiate(&row.locale, "");
         let id = row.about.as_deref().unwrap_or_default();
-        let provider = provider::name(config, id).unwrap_or(id);
+        let provider = config.provider_name(id).unwrap_or(id);
         let time = localizer.date_time(row.created_at);
         let notice = letter::Notice {
             time: &time,

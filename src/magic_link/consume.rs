@@ -10,9 +10,10 @@ use crate::{
     error::InfraError,
     login::{
         device,
-        finish::{BrowserState, Finished, Of, Proof, SignedIn, finish},
+        evidence::{BrowserState, EmailEvidence, Evidence, SignInAttempt},
+        finish::{SignInError, SignedIn, finish_sign_in},
         flow::{self, Flow, FlowHolder, FlowState},
-        resume,
+        flow_payload,
     },
     secret::{Hash, Mac},
     session,
@@ -141,20 +142,24 @@ pub async fn claim(
     let address = Address::from_column(&flow.canonical);
     let key = Hash::from_column(&flow.address_key)
         .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))?;
-    let link = resume::pending_link_in(&flow)?;
-    let proof = Proof {
-        of: Of::Mail {
+    let link = flow_payload::pending_link_in(&flow)?;
+    let sign_in = SignInAttempt {
+        evidence: Evidence::Email(EmailEvidence {
             address: &address,
-            key: &key,
-            link: link.as_ref().map(|link| &link.arrived),
-        },
+            address_key: &key,
+            pending_account: link.as_ref().map(|link| &link.account),
+        }),
         remembered: flow.remembered,
         locale: &flow.locale,
         browser_state: attempt.browser_state,
+        caller: attempt.caller,
     };
-    match finish(tx, proof, attempt.caller, attempt.config).await? {
-        Finished::Refused(reason) => refuse(tx, Some(&flow), reason, attempt).await,
-        Finished::SignedIn(done) => {
+    match finish_sign_in(tx, &sign_in, attempt.config).await {
+        Err(SignInError::Infra(error)) => Err(error),
+        Err(SignInError::Refused(reason)) => {
+            refuse(tx, Some(&flow), reason.as_str(), attempt).await
+        }
+        Ok(done) => {
             let new_browser =
                 matches!(attempt.holder, FlowHolder::Browser(_)).then(|| done.pre.hash());
             flow::record_session(tx, flow.id, done.session.id, new_browser).await?;
@@ -167,7 +172,7 @@ pub async fn claim(
                 .await?;
             let after = tx.now.since(flow.created_at);
             tx.on_commit(move || metrics::consumed(by, after));
-            Ok(Consumed::SignedIn(done, Box::new(flow)))
+            Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
         }
     }
 }

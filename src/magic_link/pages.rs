@@ -21,11 +21,13 @@ use crate::{
     login::{
         context::{PostedForm, RequestContext, see_other},
         flow::{self, Flow, FlowState},
+        flow_payload::pending_request_in,
+        lookup::{self, flow_id},
         page::{ContinuePage, ElsewherePage, LinkMode, LinkPage, SentPage},
         page_error::{self, PageError},
         pending::ResumedBy,
-        pending_link::{self, PendingLink},
-        resume::{continue_path, flow_id, pending_request_in},
+        pending_link::PendingLink,
+        resume::continue_path,
         sign_in::{self, SignInView},
     },
     secret::Plain,
@@ -66,12 +68,12 @@ async fn first(
             allow_null_origin: false,
         },
     )?;
-    let mut pending = sign_in::require_pending(app, context, txn).await?;
+    let mut pending = lookup::require_pending(app, context, txn).await?;
     if let (Some(pending), Some(handle)) = (&mut pending, txn.and_then(Plain::parse)) {
         pending.remember_origin(&handle);
     }
     let link = params.optional_within("link", 43)?;
-    let linking = pending_link::find_named(app, context, link).await?;
+    let linking = lookup::require_pending_link(app, context, link).await?;
     let typed = params.optional("email")?.unwrap_or_default();
     let remembered = params.optional("remember")?.is_some();
     let again = |error: String| SignInView {

@@ -13,6 +13,7 @@ use poem::{
 use poem_openapi::OpenApiService;
 
 use crate::{
+    account::{overview, sign_out},
     app::App,
     client,
     config::Live,
@@ -21,7 +22,7 @@ use crate::{
         flow, linking,
         provider::Providers,
     },
-    login::{account, first_party, page, resume, sign_in},
+    login::{first_party, page, resume, sign_in},
     magic_link::{api::MagicLinkApi, api_v2::LoginsApi, pages},
     mail::mailbox::Mailbox,
     oauth::{
@@ -133,7 +134,7 @@ pub fn public(
             ),
         )
         .at("/", allow_methods("GET, HEAD", get(home)))
-        .at("/login", allow_methods("GET, HEAD", get(sign_in::login)))
+        .at("/login", allow_methods("GET, HEAD", get(sign_in::sign_in)))
         .at("/login/email", allow_methods("POST", post(pages::email)))
         .at("/login/sent", allow_methods("GET, HEAD", get(pages::sent)))
         .at(
@@ -175,23 +176,26 @@ pub fn public(
             "/upstream/:provider/callback/resume",
             allow_methods("GET", get(flow::callback::resume)),
         )
-        .at("/login/continue", allow_methods("GET", get(resume::go_on)))
+        .at(
+            "/login/continue",
+            allow_methods("GET", get(resume::continue_sign_in)),
+        )
         .at("/login/restart", allow_methods("GET", get(resume::restart)))
         .at(
             "/account",
-            allow_methods("GET, HEAD", get(account::account)),
+            allow_methods("GET, HEAD", get(overview::account)),
         )
         .at(
             "/account/sign-out",
-            allow_methods("POST", post(account::sign_out)),
+            allow_methods("POST", post(sign_out::sign_out)),
         )
         .at(
             "/account/sign-out-everywhere",
-            allow_methods("POST", post(account::sign_out_everywhere)),
+            allow_methods("POST", post(sign_out::sign_out_everywhere)),
         )
         .at(
             "/account/sessions/:id/end",
-            allow_methods("POST", post(account::end_session)),
+            allow_methods("POST", post(sign_out::end_session)),
         )
         .at(
             "/account/identities/:id/disconnect",
@@ -207,7 +211,7 @@ pub fn public(
         )
         .at(
             "/logged-out",
-            allow_methods("GET, HEAD", get(account::logged_out)),
+            allow_methods("GET, HEAD", get(sign_out::logged_out)),
         )
         .at(
             "/oauth2/authorize",

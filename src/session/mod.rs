@@ -4,8 +4,6 @@
 //! active, its epoch is the user's, and neither idle nor absolute time is over; signing in as somebody else, or out,
 //! ends the row; a double click gives the same row a fresh secret (DESIGN §8, browser binding).
 
-pub mod page;
-
 use std::time::Duration;
 
 use entity::{Time, session};

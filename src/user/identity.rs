@@ -17,7 +17,12 @@ use uuid::Uuid;
 
 pub use entity::user_identity::Model as Identity;
 
-use crate::{db::Tx, error::InfraError, secret::row_id};
+use crate::{
+    config::{Config, Provider},
+    db::Tx,
+    error::InfraError,
+    secret::row_id,
+};
 
 /// How long a disconnected account is remembered (security §9).
 const TOMBSTONE: Duration = Duration::from_secs(365 * 86_400);
@@ -51,6 +56,19 @@ impl UpstreamAccount {
     pub fn label(&self) -> Option<&str> {
         self.email.as_deref().or(self.name.as_deref())
     }
+}
+
+/// Returns the provider of an account if it is still trusted with it: configured, enabled,
+/// and with the same issuer. An account that waited for a decision is checked again before it is
+/// linked.
+#[must_use]
+pub fn is_trusted_issuer<'a>(
+    config: &'a Config,
+    account: &UpstreamAccount,
+) -> Option<&'a Provider> {
+    config
+        .find_provider(&account.provider)
+        .filter(|provider| provider.is_issuer(&account.issuer))
 }
 
 /// What became of adding an account.

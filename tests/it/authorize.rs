@@ -317,15 +317,15 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
 async fn switch(test_app: &TestApp, browser: &Browser<'_>, txn: &str) -> String {
     test_app.configure(|config| config.providers = vec![crate::linking::provider("office")]);
     let link = PendingLink {
-        arrived: crate::linking::arrived("other", None),
+        account: crate::linking::arrived("other", None),
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),
-        wants: LinkRequirement::SwitchConsent,
+        requirement: LinkRequirement::SwitchConsent,
         session: None,
         txn: Some(txn.to_owned()),
-        at: test_app.app.clock().now(),
-        came_at: None,
+        waiting_since: test_app.app.clock().now(),
+        returned_at: None,
         origin: None,
     };
     let pre = Plain::parse(&browser.cookies["__Host-Http-pre"])

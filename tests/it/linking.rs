@@ -9,7 +9,8 @@ use entree::{
         linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
     },
     login::{
-        finish::{BrowserState, Finished, Of, Proof, UNLINKED, finish},
+        evidence::{BrowserState, EmailEvidence, Evidence, IdentityEvidence, SignInAttempt},
+        finish::{SignInError, SignInRefusal, finish_sign_in},
         pending_link,
         pending_link::LinkRequirement,
         pending_link::PendingLink,
@@ -140,15 +141,15 @@ pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &s
     )
     .await;
     let link = PendingLink {
-        arrived: arrived(subject, Some("there@example.test")),
+        account: arrived(subject, Some("there@example.test")),
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),
-        wants: LinkRequirement::LinkConsent,
+        requirement: LinkRequirement::LinkConsent,
         session: Some(current.unwrap().unwrap().session.id),
         txn: None,
-        at: now,
-        came_at: None,
+        waiting_since: now,
+        returned_at: None,
         origin: None,
     };
     let handle = pending_link::store(&test_app.app.tickets, cookie("__Host-Http-pre"), &link)
@@ -475,24 +476,25 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: T
         .unwrap();
     // Who signs in has read the link before.
     let caller = Caller::resolve(&Request::builder().finish(), &[]);
-    let of = Of::Link {
-        identity: &link,
-        arrived: &arrived,
-        amr: "",
-    };
-    let proof = Proof {
-        of,
+    let attempt = SignInAttempt {
+        evidence: Evidence::Identity(IdentityEvidence {
+            identity: &link,
+            account: &arrived,
+            amr: "",
+        }),
         remembered: false,
         locale: "en",
         browser_state: BrowserState::default(),
+        caller: &caller,
     };
     let tx = test_app.tx().await;
-    let finished = finish(&tx, proof, &caller, &test_app.app.config.get())
-        .await
-        .unwrap();
+    let finished = finish_sign_in(&tx, &attempt, &test_app.app.config.get()).await;
     tx.commit().await.unwrap();
     assert!(
-        matches!(finished, Finished::Refused(UNLINKED)),
+        matches!(
+            finished,
+            Err(SignInError::Refused(SignInRefusal::IdentityUnlinked))
+        ),
         "{finished:?}"
     );
     assert_eq!(
@@ -698,25 +700,22 @@ async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_na
 async fn proven(test_app: &TestApp, email: &str, link: Option<&UpstreamAccount>) -> user::User {
     let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let address = Address::parse(email, false).unwrap();
-    let of = Of::Mail {
-        address: &address,
-        key: &address.key(&test_app.app.macs.address),
-        link,
-    };
-    let proof = Proof {
-        of,
+    let attempt = SignInAttempt {
+        evidence: Evidence::Email(EmailEvidence {
+            address: &address,
+            address_key: &address.key(&test_app.app.macs.address),
+            pending_account: link,
+        }),
         remembered: false,
         locale: "en",
         browser_state: BrowserState::default(),
+        caller: &caller,
     };
     let tx = test_app.tx().await;
-    let finished = finish(&tx, proof, &caller, &test_app.app.config.get())
+    let done = finish_sign_in(&tx, &attempt, &test_app.app.config.get())
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let Finished::SignedIn(done) = finished else {
-        panic!("{finished:?}")
-    };
     assert_eq!(
         done.user,
         user_of(test_app, email).await,

@@ -14,7 +14,8 @@ use entity::{grant_family, session, user_identity};
 use entree::{
     federation::linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
     login::{
-        finish::{BrowserState, Finished, Of, Proof, connect, finish},
+        evidence::{BrowserState, EmailEvidence, Evidence, SignInAttempt},
+        finish::{finish_sign_in, link_account},
         first_party::{Issuance, IssueTokens as _},
         pending_link::LinkRequirement,
     },
@@ -133,24 +134,23 @@ impl World {
         let link = self.of(hand).pending.take();
         let config = self.test_app.app.config.get();
         let tx = self.test_app.tx().await;
-        let of = Of::Mail {
-            address: &address,
-            key: &key,
-            link: link.as_ref(),
-        };
-        let proof = Proof {
-            of,
+        let attempt = SignInAttempt {
+            evidence: Evidence::Email(EmailEvidence {
+                address: &address,
+                address_key: &key,
+                pending_account: link.as_ref(),
+            }),
             remembered: false,
             locale: "en",
             browser_state: BrowserState::default(),
+            caller: &self.caller,
         };
-        let done = match finish(&tx, proof, &self.caller, &config).await.unwrap() {
-            Finished::SignedIn(done) => done,
-            Finished::Refused(reason) => panic!("{reason}"),
-        };
+        let done = finish_sign_in(&tx, &attempt, &config).await.unwrap();
         // E: half of them say yes.
         if let Some(link) = link.filter(|_| !done.linked && self.dice.is_multiple_of(2)) {
-            connect(&tx, &done.user, &link, &self.caller).await.unwrap();
+            link_account(&tx, &done.user, &link, &self.caller)
+                .await
+                .unwrap();
         }
         tx.commit().await.unwrap();
         self.browser_state(hand, done.session, done.user).await;
@@ -191,7 +191,7 @@ impl World {
             LinkOutcome::Waits(LinkRequirement::LinkConsent) => {
                 let Some(current) = current else { return };
                 let tx = self.test_app.tx().await;
-                connect(&tx, &current.user, &came.arrived, &caller)
+                link_account(&tx, &current.user, &came.arrived, &caller)
                     .await
                     .unwrap();
                 tx.commit().await.unwrap();

@@ -4,7 +4,7 @@ use entity::{audit_event, magic_link_flow};
 use entree::{
     clock::Time,
     login::{
-        finish::BrowserState,
+        evidence::BrowserState,
         flow::{self, FlowHolder, NewFlow},
     },
     magic_link::{

@@ -25,9 +25,8 @@ use crate::{
     },
     limit,
     login::{
-        finish::BrowserState,
+        evidence::BrowserState,
         first_party::{self, Issuance, IssuedTokens, TokenIssuer, Tokens},
-        provider::find,
     },
     pkce::{challenge_of, is_challenge, is_verifier},
     secret::Plain,
@@ -323,7 +322,9 @@ async fn set_out(
     for_app: AppRequest,
     ui_locales: &str,
 ) -> Result<String, FederationError> {
-    find(config, id).ok_or(RefusalCode::ProviderDisabled)?;
+    config
+        .find_provider(id)
+        .ok_or(RefusalCode::ProviderDisabled)?;
     let state = Plain::generate().to_text();
     let started = providers
         .start_authorization(
@@ -378,7 +379,7 @@ impl Finish<'_> {
     /// The tokens, or why not: for the trail alone.
     async fn run(&self) -> Result<Result<IssuedTokens, FederationError>, InfraError> {
         // switched off since the start.
-        if find(&self.app.config.get(), self.id).is_none() {
+        if self.app.config.get().find_provider(self.id).is_none() {
             return Ok(Err(RefusalCode::ProviderDisabled.into()));
         }
         if !is_verifier(&self.body.code_verifier) {

@@ -28,7 +28,7 @@ use crate::{
     login::{
         PageError, RequestContext,
         context::see_other,
-        finish::BrowserState,
+        evidence::BrowserState,
         first_party,
         page::ContinuePage,
         page_error,
@@ -161,7 +161,7 @@ async fn prove_first(
         client_id: client.client_id.clone(),
         client_name: client.name.clone(),
         fresh: false,
-        mail_only: false,
+        email_only: false,
         login_hint: String::new(),
         ui_locales: String::new(),
         request: serde_json::to_string(for_app).map_err(InfraError::internal)?,

@@ -14,10 +14,9 @@ use crate::{
         PageError, RequestContext,
         context::see_other,
         finish::SignedIn,
+        lookup::find_pending,
         page::ContinuePage,
-        pending::PendingRequest,
         pending_link::{self, CONFIRM_PATH, LinkRequirement, PendingLink},
-        sign_in::require_pending,
     },
     secret::Plain,
     web::page::render_page,
@@ -86,7 +85,7 @@ pub async fn wait(
     link: &PendingLink,
 ) -> Result<Response, PageError> {
     let handle = pending_link::store(&app.tickets, context.pre.hash(), link).await?;
-    let path = match (link.wants, &link.txn) {
+    let path = match (link.requirement, &link.txn) {
         (LinkRequirement::SwitchConsent | LinkRequirement::LinkConsent, _) => ask_path(&handle),
         (LinkRequirement::VerifiedEmail, Some(txn)) => {
             format!("/login?txn={txn}&link={}", handle.to_text())
@@ -122,7 +121,7 @@ pub async fn go_on(
     let Some(txn) = txn else {
         return Ok(see_other("/account"));
     };
-    let pending = request_of(app, context, Some(txn)).await?;
+    let pending = find_pending(app, context, Some(txn)).await?;
     let room = pending
         .as_ref()
         .map(|pending| pending.resumed_by)
@@ -136,21 +135,6 @@ pub async fn go_on(
         },
         site,
     ))
-}
-
-/// The client's request behind a handle. One that is over by now is told so by the protocol's room.
-///
-/// # Errors
-/// If the ticket store is away.
-pub async fn request_of(
-    app: &App,
-    context: &RequestContext,
-    txn: Option<&str>,
-) -> Result<Option<PendingRequest>, PageError> {
-    match require_pending(app, context, txn).await {
-        Err(PageError::SignInExpired) => Ok(None),
-        found => found,
-    }
 }
 
 /// Where a person is asked about a link that waits under this handle.

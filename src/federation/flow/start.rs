@@ -18,9 +18,8 @@ use crate::{
     login::{
         PageError, RequestContext,
         context::{PostedForm, see_other},
-        page_error,
-        provider::{SIGN_IN_FORM, connect_form, find, form_context, name_or_words},
-        sign_in,
+        lookup, page_error,
+        provider_buttons::{SIGN_IN_FORM, connect_form, display_name, sign_in_form_context},
     },
     secret::Plain,
     session,
@@ -104,10 +103,10 @@ pub async fn start(
         }
         let mut site = context.site;
         if let Intent::Login { txn: Some(txn) } = &intent
-            && let Some(pending) = sign_in::require_pending(app, &context, Some(txn)).await?
+            && let Some(pending) = lookup::require_pending(app, &context, Some(txn)).await?
         {
             // DESIGN §8: only mail proves it anew. The page has no button then; this is for whoever made one.
-            if pending.mail_only {
+            if pending.email_only {
                 return Ok(see_other(&format!("/login?txn={txn}")));
             }
             site = context.site_for_client(Some(&pending.client_id));
@@ -115,7 +114,7 @@ pub async fn start(
         let hint = params.optional_within("email", 1016)?;
         match set_out(app, providers, &context, &id, intent.clone(), hint).await {
             Ok(href) => {
-                let provider = name_or_words(&context.config, &id, &context.localizer);
+                let provider = display_name(&context.config, &id, &context.localizer);
                 metrics::upstream_started(&id);
                 Ok(render_page(
                     &Leave {
@@ -159,7 +158,7 @@ fn intent(
         Some(_) => Err(PageError::InvalidForm),
         None => {
             let txn = params.optional_within("txn", 43)?;
-            let form_context = form_context(id, txn);
+            let form_context = sign_in_form_context(id, txn);
             let form = PostedForm {
                 params,
                 name: SIGN_IN_FORM,
@@ -183,7 +182,10 @@ async fn set_out(
     intent: Intent,
     typed: Option<&str>,
 ) -> Result<String, FederationError> {
-    find(&context.config, id).ok_or(RefusalCode::ProviderDisabled)?;
+    context
+        .config
+        .find_provider(id)
+        .ok_or(RefusalCode::ProviderDisabled)?;
     let now = app.clock().now();
     let current = context.current.as_ref();
     if intent == Intent::Link

@@ -15,7 +15,7 @@ use crate::{
         error::{FederationError, RefusalCode},
         provider::RequestRecord,
     },
-    login::{RequestContext, pending_link::is_same_browser},
+    login::RequestContext,
     secret::Hash,
     ticket::{Claim, Kind, Tickets},
 };
@@ -186,7 +186,7 @@ pub fn check(
     let bound = state.browser.as_deref().and_then(Hash::from_column);
     let requester = context.requester();
     match bound {
-        Some(bound) if is_same_browser(bound, requester.browser, requester.session) => Ok(()),
+        Some(bound) if requester.is_browser(bound) => Ok(()),
         _ => Err(RefusalCode::BrowserMismatch.into()),
     }
 }

@@ -12,19 +12,21 @@ use crate::{
     db::Tx,
     federation::{
         error::{FederationError, RefusalCode},
-        flow::complete::{go_on, request_of, signed_in, wait},
+        flow::complete::{go_on, signed_in, wait},
         refusal::{Next, Place, refuse},
     },
     login::{
         PageError, RequestContext,
         context::{PostedForm, see_other},
-        finish::{connect, tell},
+        finish::link_account,
         flow::{self, Flow, FlowState},
+        flow_payload::pending_link_in,
+        lookup::{find_pending, refuse_pending_link},
+        notify::notify,
         page::ContinuePage,
         page_error,
         pending_link::{self, LinkRequirement, PendingLink},
-        provider,
-        resume::{continue_path, pending_link_in},
+        resume::continue_path,
     },
     mail::outbox::EmailKind,
     secret::Plain,
@@ -53,7 +55,7 @@ pub struct Ask<'a> {
     pub switch: bool,
     /// The user has another account of this provider already (case G).
     pub second: bool,
-    /// PostedForm token.
+    /// Form token.
     pub form_token: &'a str,
     /// What the form is about: the field's name, and its value.
     pub about: (&'static str, &'a str),
@@ -133,7 +135,7 @@ async fn waits(
     };
     match found {
         Some(found) => Ok(found),
-        None => Err(pending_link::record_refusal(app, context).await?),
+        None => Err(refuse_pending_link(app, context).await?),
     }
 }
 
@@ -153,7 +155,7 @@ async fn in_ticket(
     )
     .await?;
     Ok(link
-        .filter(|link| link.wants != LinkRequirement::VerifiedEmail)
+        .filter(|link| link.requirement != LinkRequirement::VerifiedEmail)
         .map(|link| PendingLinkSource::Ticket(handle, link)))
 }
 
@@ -185,7 +187,7 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
             return Ok(see_other("/login"));
         };
         let link = waits.link();
-        if provider::is_trusted_issuer(&context.config, &link.arrived).is_none() {
+        if identity::is_trusted_issuer(&context.config, &link.account).is_none() {
             return match &waits {
                 // Nothing is asked there either.
                 PendingLinkSource::Flow(flow, _) => Ok(see_other(&continue_path(flow.id))),
@@ -198,25 +200,25 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
             .await?
             .map(|row| row.email)
             .unwrap_or_default();
-        let switch = link.wants == LinkRequirement::SwitchConsent;
+        let switch = link.requirement == LinkRequirement::SwitchConsent;
         let others = identity::list_for_user(app.db.read(), current.user.id).await?;
         let (field, value) = waits.about();
         let page = Ask {
             localizer: &context.localizer,
             provider: &link.provider_name,
-            account: link.arrived.label().unwrap_or_default(),
+            account: link.account.label().unwrap_or_default(),
             email: &email,
             switch,
             second: !switch
                 && others
                     .iter()
-                    .any(|other| other.issuer == link.arrived.issuer),
+                    .any(|other| other.issuer == link.account.issuer),
             form_token: &context.form_token(app, "identity", &value),
             about: (field, &value),
         };
         let client = match &waits {
             PendingLinkSource::Flow(flow, _) => flow.client_id.clone(),
-            PendingLinkSource::Ticket(_, link) => request_of(app, &context, link.txn.as_deref())
+            PendingLinkSource::Ticket(_, link) => find_pending(app, &context, link.txn.as_deref())
                 .await?
                 .map(|asked| asked.client_id),
         };
@@ -273,9 +275,9 @@ async fn by_ticket(
     let now = app.clock().now();
     let Some(link) = pending_link::claim(&app.tickets, handle, context.requester(), now).await?
     else {
-        return Err(pending_link::record_refusal(app, context).await?);
+        return Err(refuse_pending_link(app, context).await?);
     };
-    match (link.wants, yes) {
+    match (link.requirement, yes) {
         // Whoever stays goes on with the client's request as who they are.
         (_, false) => go_on(app, context, link.txn.as_deref()).await,
         (LinkRequirement::SwitchConsent, true) => switch(app, context, &link).await,
@@ -314,9 +316,17 @@ async fn switch(
         LinkOutcome::Waits(wants) => {
             let anew = link
                 .clone()
-                .anew(app.clock().now())
+                .renewed(app.clock().now())
                 .ok_or(PageError::PendingLinkGone)?;
-            wait(app, context, &PendingLink { wants, ..anew }).await
+            wait(
+                app,
+                context,
+                &PendingLink {
+                    requirement: wants,
+                    ..anew
+                },
+            )
+            .await
         }
         LinkOutcome::Own => Ok(see_other("/account")),
         LinkOutcome::Refused(refusal) => refused(app, context, &refusal, link).await,
@@ -344,10 +354,10 @@ async fn by_flow(
             site,
         )
     };
-    if yes && provider::is_trusted_issuer(&context.config, &link.arrived).is_none() {
+    if yes && identity::is_trusted_issuer(&context.config, &link.account).is_none() {
         // The question is not asked again, so that the rest of the sign-in goes on.
         let place = Place {
-            provider: &link.arrived.provider,
+            provider: &link.account.provider,
             next: Next::On(continue_path(flow.id)),
         };
         return refuse(app, context, &RefusalCode::ProviderDisabled.into(), &place).await;
@@ -381,7 +391,7 @@ async fn add(
     )
     .await?;
     let refusal = match &now {
-        _ if provider::is_trusted_issuer(&app.config.get(), &link.arrived).is_none() => {
+        _ if identity::is_trusted_issuer(&app.config.get(), &link.account).is_none() => {
             Some(RefusalCode::ProviderDisabled)
         }
         Some(now) if session::is_fresh(&now.session, tx.now) => None,
@@ -402,9 +412,9 @@ async fn add(
         && !flow::settle_link(&tx, flow.id).await?
     {
         drop(tx);
-        return Err(pending_link::record_refusal(app, context).await?);
+        return Err(refuse_pending_link(app, context).await?);
     }
-    if connect(&tx, &current.user, &link.arrived, &context.caller)
+    if link_account(&tx, &current.user, &link.account, &context.caller)
         .await?
         .is_none()
     {
@@ -419,7 +429,7 @@ async fn add(
         &tx,
         current,
         &context.localizer.tag,
-        &link.arrived.provider,
+        &link.account.provider,
         EmailKind::ProviderConnected,
     )
     .await?;
@@ -442,14 +452,7 @@ pub async fn told(
     let Some(address) = user::primary_address(tx.conn(), current.user.id).await? else {
         return Ok(());
     };
-    Ok(tell(
-        tx,
-        kind,
-        &address.canonical,
-        locale,
-        Some(provider.to_owned()),
-    )
-    .await?)
+    Ok(notify(tx, kind, &address.canonical, locale, Some(provider)).await?)
 }
 
 async fn refused(
@@ -459,13 +462,13 @@ async fn refused(
     link: &PendingLink,
 ) -> Result<Response, PageError> {
     // Who came to sign in has, perhaps, a client's request that waits; who came to connect something has their account.
-    let next = if link.wants == LinkRequirement::SwitchConsent {
+    let next = if link.requirement == LinkRequirement::SwitchConsent {
         Next::SignIn(link.txn.as_deref())
     } else {
         Next::Account
     };
     let place = Place {
-        provider: &link.arrived.provider,
+        provider: &link.account.provider,
         next,
     };
     refuse(app, context, refusal, &place).await

@@ -15,8 +15,8 @@ use crate::{
         refusal::{Next, Place, refuse},
     },
     login::{
-        PageError, RequestContext, account::disconnect_form, context::see_other,
-        first_party::TokenIssuer, page_error,
+        PageError, RequestContext, context::see_other, first_party::TokenIssuer, page_error,
+        provider_buttons::disconnect_form,
     },
     mail::outbox::EmailKind,
     session::{self, CurrentSession},

@@ -16,9 +16,10 @@ use crate::{
         provider::{Identity, Trust},
     },
     login::{
-        finish::{BrowserState, CLOSED, Finished, HELD, Of, Proof, SignedIn, UNLINKED, finish},
+        evidence::{BrowserState, Evidence, IdentityEvidence, MailboxEvidence, SignInAttempt},
+        finish::{SignInError, SignInRefusal, SignedIn, finish_sign_in},
         pending_link::{LinkRequirement, PendingLink},
-        provider,
+        provider_buttons,
     },
     telemetry::metrics,
     user::{self, Address, UpstreamAccount, UserState, identity},
@@ -65,7 +66,7 @@ impl UpstreamLogin {
     #[must_use]
     pub fn again(link: &PendingLink) -> Self {
         Self {
-            arrived: link.arrived.clone(),
+            arrived: link.account.clone(),
             authoritative: link.authoritative,
             amr: link.amr.clone(),
         }
@@ -81,15 +82,19 @@ impl UpstreamLogin {
         localizer: &Localizer,
     ) -> PendingLink {
         PendingLink {
-            arrived: self.arrived.clone(),
+            account: self.arrived.clone(),
             authoritative: self.authoritative,
             amr: self.amr.clone(),
-            provider_name: provider::name_or_words(config, &self.arrived.provider, localizer),
-            wants,
+            provider_name: provider_buttons::display_name(
+                config,
+                &self.arrived.provider,
+                localizer,
+            ),
+            requirement: wants,
             session: None,
             txn: None,
-            at: app.clock().now(),
-            came_at: None,
+            waiting_since: app.clock().now(),
+            returned_at: None,
             origin: None,
         }
     }
@@ -184,7 +189,7 @@ pub async fn known(
     // Whatever it was worth when it came, it is worth no more than it would be now.
     let authoritative = came.authoritative
         && address.is_some()
-        && provider::is_trusted_issuer(config, &came.arrived)
+        && identity::is_trusted_issuer(config, &came.arrived)
             .zip(told)
             .is_some_and(|(provider, told)| is_still_authoritative(provider, told));
     let facts = Facts {
@@ -219,41 +224,31 @@ pub async fn settle_in(
 ) -> Result<Option<LinkOutcome>, InfraError> {
     let config = app.config.get();
     // also of an answer that was taken before, and has waited since.
-    if provider::is_trusted_issuer(&config, &came.arrived).is_none() {
+    if identity::is_trusted_issuer(&config, &came.arrived).is_none() {
         return Ok(Some(LinkOutcome::Refused(
             RefusalCode::ProviderDisabled.into(),
         )));
     }
     let known = known(tx.conn(), &config, came, at).await?;
-    let (arrived, amr) = (&came.arrived, came.amr.as_str());
+    let (account, amr) = (&came.arrived, came.amr.as_str());
     match (decide(&known.facts), &known.link, &known.address) {
         (Decision::SignIn, Some(identity), _) => {
-            enter(
-                tx,
-                Of::Link {
-                    identity,
-                    arrived,
-                    amr,
-                },
-                &config,
-                at,
-            )
-            .await
+            let evidence = Evidence::Identity(IdentityEvidence {
+                identity,
+                account,
+                amr,
+            });
+            enter(tx, evidence, &config, at).await
         }
         (Decision::Create, _, Some(address)) => {
             let key = address.key(&app.macs.address);
-            enter(
-                tx,
-                Of::Mailbox {
-                    address,
-                    key: &key,
-                    link: arrived,
-                    amr,
-                },
-                &config,
-                at,
-            )
-            .await
+            let evidence = Evidence::Mailbox(MailboxEvidence {
+                address,
+                address_key: &key,
+                account,
+                amr,
+            });
+            enter(tx, evidence, &config, at).await
         }
         (decision, ..) => Ok(Some(without_entering(decision))),
     }
@@ -277,30 +272,32 @@ pub fn without_entering(decision: Decision) -> LinkOutcome {
 
 async fn enter(
     tx: &Tx,
-    of: Of<'_>,
+    evidence: Evidence<'_>,
     config: &Config,
     at: LinkContext<'_>,
 ) -> Result<Option<LinkOutcome>, InfraError> {
-    let id = match of {
-        Of::Link { arrived, .. } | Of::Mailbox { link: arrived, .. } => arrived.provider.clone(),
-        Of::Mail { .. } => String::new(),
-    };
-    let proof = Proof {
-        of,
+    let provider = evidence.provider().unwrap_or_default().to_owned();
+    let attempt = SignInAttempt {
+        evidence,
         remembered: at.remembered,
         locale: at.locale,
         browser_state: at.browser_state,
+        caller: at.caller,
     };
-    Ok(match finish(tx, proof, at.caller, config).await? {
-        Finished::SignedIn(done) => {
-            tx.on_commit(move || metrics::upstream_signed_in(&id));
-            Some(LinkOutcome::SignedIn(done))
+    let refusal = match finish_sign_in(tx, &attempt, config).await {
+        Ok(signed_in) => {
+            tx.on_commit(move || metrics::upstream_signed_in(&provider));
+            return Ok(Some(LinkOutcome::SignedIn(Box::new(signed_in))));
         }
-        Finished::Refused(HELD | UNLINKED) => None,
-        Finished::Refused(CLOSED) => Some(LinkOutcome::Refused(RefusalCode::SignUpClosed.into())),
-        Finished::Refused(reason) => Some(LinkOutcome::Refused(FederationError::new(
+        Err(SignInError::Infra(error)) => return Err(error),
+        Err(SignInError::Refused(refusal)) => refusal,
+    };
+    Ok(match refusal {
+        SignInRefusal::AddressClaimed | SignInRefusal::IdentityUnlinked => None,
+        SignInRefusal::SignUpClosed => Some(LinkOutcome::Refused(RefusalCode::SignUpClosed.into())),
+        SignInRefusal::UserDisabled => Some(LinkOutcome::Refused(FederationError::new(
             RefusalCode::UserDisabled,
-            reason,
+            refusal.as_str(),
         ))),
     })
 }

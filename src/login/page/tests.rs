@@ -13,8 +13,9 @@ use poem::{Response, http::HeaderMap};
 
 use super::*;
 use crate::{
+    account::page::{AccountPage, IdentityRow, SessionRow},
+    login::provider_buttons::ProviderButton,
     mail::page::{LetterPage, LetterRow, MailboxPage},
-    session::page::{Account, IdentityRow, ProviderButton, SessionRow},
     web::{
         docs,
         page::{PageOptions, render_page},
@@ -74,7 +75,7 @@ fn sign_in(localizer: &Localizer) -> SignInPage<'_> {
         remember_checked: false,
         form_token: "ft",
         signed_in_as: None,
-        limited_to_mail: false,
+        requires_fresh_sign_in: false,
         form_token_cancel: Some("ft-cancel"),
         notice: None,
         link: None,
@@ -127,11 +128,11 @@ fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         error: Some(localizer.text("sign-in-error-email")),
         email: "ada@",
         signed_in_as: Some("ada@example.test"),
-        limited_to_mail: true,
+        requires_fresh_sign_in: true,
         client: None,
         ..sign_in(localizer)
     };
-    let linking = Linking {
+    let linking = LinkingAccount {
         provider: "Example school",
         account: "ada@school.test",
     };
@@ -261,7 +262,7 @@ fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
         used: "23 November 2026, 15:08 UTC".to_owned(),
         form_token: "ft-identity".to_owned(),
     }];
-    let account = Account {
+    let account = AccountPage {
         identities: &identities,
         providers: &buttons(),
         localizer,

@@ -15,9 +15,10 @@ use crate::{
     login::{
         context::{PostedForm, RequestContext, see_other},
         flow,
+        flow_payload::pending_request_in,
+        lookup::flow_id,
         page_error::{self, PageError},
-        pending::{self, PendingRequest},
-        resume::{RESUME_PATH, flow_id, pending_request_in},
+        pending::{self, PendingRequest, RESUME_PATH},
     },
     oauth::{
         claims_request::wanted,

@@ -183,7 +183,7 @@ async fn park(
         client_id: asked.client.client_id.clone(),
         client_name: asked.client.name.clone(),
         fresh,
-        mail_only: next::wants_mail(asked),
+        email_only: next::wants_mail(asked),
         login_hint: asked.stored.login_hint.clone(),
         ui_locales: asked.stored.ui_locales.clone(),
         request: serde_json::to_string(&asked.stored).map_err(InfraError::internal)?,

@@ -1,81 +1,61 @@
-//! The account page: who one is here, and where one is signed in.
+//! The template of the account page, and the values that it shows.
 
 use askama::Template;
 
-use crate::web::{page::PageContent, text::Localizer};
+use crate::{
+    login::provider_buttons::ProviderButton,
+    web::{page::PageContent, text::Localizer},
+};
 
 /// `GET /account`.
 #[derive(Template)]
-#[template(path = "session/account.html", config = ".askama.toml")]
-pub struct Account<'a> {
-    /// Its language.
+#[template(path = "account/account.html", config = ".askama.toml")]
+pub struct AccountPage<'a> {
     pub localizer: &'a Localizer,
-    /// Name, if one is known.
     pub name: Option<&'a str>,
-    /// Address.
     pub email: &'a str,
-    /// Roles.
     pub roles: &'a [String],
-    /// Connected accounts at providers, the oldest first.
+    /// Linked accounts at providers, the oldest first.
     pub identities: &'a [IdentityRow],
-    /// Providers that may be connected, with form token, text and picture of each.
+    /// The providers that the user may connect.
     pub providers: &'a [ProviderButton],
-    /// Live sessions, this one first.
+    /// Live sessions, the latest use first.
     pub sessions: &'a [SessionRow],
-    /// Form token of `sign-out`.
     pub form_token_sign_out: &'a str,
-    /// Form token of `sign-out-everywhere`.
     pub form_token_everywhere: &'a str,
 }
 
-/// A button that leads to an upstream provider, on the account page and on the sign-in page.
-#[derive(Clone, Debug)]
-pub struct ProviderButton {
-    /// The provider.
-    pub id: String,
-    /// What stands on it.
-    pub text: String,
-    /// Its picture, as trusted markup.
-    pub icon: &'static str,
-    /// Form token.
-    pub form_token: String,
-}
-
-/// One connected account in the list.
+/// One linked account in the list.
 #[derive(Clone, Debug)]
 pub struct IdentityRow {
-    /// The row's id.
     pub id: String,
-    /// What people call the provider.
+    /// The display name of the provider.
     pub provider: String,
-    /// How the person recognises the account; empty if nothing is known of it.
+    /// The address or name by which the user recognises the account; empty if neither is known.
     pub account: String,
-    /// When it was connected, spelled out.
+    /// The localized time of linking.
     pub linked: String,
-    /// When it was last used, spelled out.
+    /// The localized time of last use.
     pub used: String,
-    /// Form token of its `disconnect` form.
     pub form_token: String,
 }
 
 /// One session in the list.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
-    /// The row's id.
     pub id: String,
-    /// What it runs on, in words; empty if unknown.
+    /// Browser and system; empty if unknown.
     pub device: String,
-    /// The one that shows this page.
+    /// This session shows the page.
     pub current: bool,
-    /// When it was last used, spelled out.
+    /// The localized time of last use.
     pub last_seen: String,
-    /// When it began, spelled out.
+    /// The localized time of sign-in.
     pub created: String,
-    /// Form token of its `end-session` form.
     pub form_token: String,
 }
 
-impl Account<'_> {
+impl AccountPage<'_> {
     fn used(&self, row: &IdentityRow) -> String {
         self.localizer.text_with(
             "account-identity-when",
@@ -84,12 +64,12 @@ impl Account<'_> {
     }
 
     fn disconnect_label(&self, row: &IdentityRow) -> String {
-        let known = [
+        let arguments = [
             ("provider", row.provider.clone()),
             ("account", row.account.clone()),
         ];
         self.localizer
-            .text_with("account-identity-disconnect-label", &known)
+            .text_with("account-identity-disconnect-label", &arguments)
     }
 
     fn when(&self, row: &SessionRow) -> String {
@@ -116,7 +96,7 @@ impl Account<'_> {
     }
 }
 
-impl PageContent for Account<'_> {
+impl PageContent for AccountPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }

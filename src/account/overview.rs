@@ -1,0 +1,105 @@
+//! `GET /account`: the user's profile, linked accounts and live sessions.
+
+use std::collections::BTreeSet;
+
+use poem::{Request, Response, handler, web::Data};
+
+use super::{
+    page::{AccountPage, IdentityRow, SessionRow},
+    sign_out::{SIGN_OUT_EVERYWHERE_FORM, SIGN_OUT_FORM, end_session_form},
+};
+use crate::{
+    app::App,
+    config::Provider,
+    login::{
+        PageError, RequestContext,
+        context::see_other,
+        page_error,
+        provider_buttons::{self, ProviderButton, connect_form, disconnect_form},
+    },
+    session::{self, CurrentSession},
+    user::{self, Identity, identity},
+    web::page::render_page,
+};
+
+#[handler]
+pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
+    page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
+        let Some(current) = &context.current else {
+            return Ok(see_other("/login"));
+        };
+        session::record_use(app.db.pool(), &current.session, app.clock().now()).await?;
+        let email = user::primary_address(app.db.read(), current.user.id).await?;
+        let sessions = session_rows(app, &context, current).await?;
+        let identities = identity::list_for_user(app.db.read(), current.user.id).await?;
+        let page = AccountPage {
+            localizer: &context.localizer,
+            name: current.user.name.as_deref(),
+            email: email.as_ref().map_or("", |row| &row.email),
+            roles: &user::roles(&current.user),
+            providers: &connect_buttons(app, &context, &identities),
+            identities: &identity_rows(app, &context, identities),
+            sessions: &sessions,
+            form_token_sign_out: &context.session_form_token(app, SIGN_OUT_FORM),
+            form_token_everywhere: &context.session_form_token(app, SIGN_OUT_EVERYWHERE_FORM),
+        };
+        Ok(render_page(&page, context.site))
+    })
+    .await
+}
+
+async fn session_rows(
+    app: &App,
+    context: &RequestContext,
+    current: &CurrentSession,
+) -> Result<Vec<SessionRow>, PageError> {
+    let (now, limits) = (app.clock().now(), &context.config.session);
+    let sessions = session::list_live(app.db.read(), &current.user, now, limits).await?;
+    let row = |session: session::Session| SessionRow {
+        id: session.id.to_string(),
+        form_token: context.session_form_token(app, &end_session_form(session.id)),
+        current: session.id == current.session.id,
+        last_seen: context.localizer.date_time(session.last_seen_at),
+        created: context.localizer.date_time(session.created_at),
+        device: session.device,
+    };
+    Ok(sessions.into_iter().map(row).collect())
+}
+
+fn identity_rows(
+    app: &App,
+    context: &RequestContext,
+    identities: Vec<Identity>,
+) -> Vec<IdentityRow> {
+    let (config, localizer) = (&context.config, &context.localizer);
+    let row = |identity: Identity| IdentityRow {
+        id: identity.id.to_string(),
+        provider: provider_buttons::display_name(config, &identity.provider, localizer),
+        account: identity.email.or(identity.name).unwrap_or_default(),
+        linked: localizer.date_time(identity.linked_at),
+        used: localizer.date_time(identity.last_used_at),
+        form_token: context.session_form_token(app, &disconnect_form(identity.id)),
+    };
+    identities.into_iter().map(row).collect()
+}
+
+/// The buttons that connect a provider. A provider may be connected more than once.
+fn connect_buttons(
+    app: &App,
+    context: &RequestContext,
+    identities: &[Identity],
+) -> Vec<ProviderButton> {
+    let connected: BTreeSet<&str> = identities.iter().map(|row| row.provider.as_str()).collect();
+    let text = |provider: &Provider| {
+        let key = if connected.contains(provider.id.as_str()) {
+            "account-connect-another"
+        } else {
+            "account-connect"
+        };
+        let name = provider.shown_name().to_owned();
+        context.localizer.text_with(key, &[("provider", name)])
+    };
+    let form_token = |id: &str| context.session_form_token(app, &connect_form(id));
+    provider_buttons::buttons(&context.config, text, form_token)
+}

@@ -1,0 +1,95 @@
+//! What a sign-in method hands to sign-in completion: the evidence, and the circumstances under
+//! which the user presented it. Plain values; the rules that judge them are in `finish`.
+
+use crate::{
+    secret::{Hash, Plain},
+    session::CurrentSession,
+    user::{Address, Identity, UpstreamAccount},
+    web::caller::Caller,
+};
+
+/// One attempt to sign in, after a sign-in method has checked its evidence.
+#[derive(Clone, Copy, Debug)]
+pub struct SignInAttempt<'a> {
+    pub evidence: Evidence<'a>,
+    /// The user asked to stay signed in on this browser.
+    pub remembered: bool,
+    /// The locale of emails that may follow.
+    pub locale: &'a str,
+    pub browser_state: BrowserState<'a>,
+    pub caller: &'a Caller,
+}
+
+/// The reason to believe that a user is who they say they are.
+#[derive(Clone, Copy, Debug)]
+pub enum Evidence<'a> {
+    Email(EmailEvidence<'a>),
+    Mailbox(MailboxEvidence<'a>),
+    Identity(IdentityEvidence<'a>),
+}
+
+/// An address, verified by a secret in an email. A new user gets the pending account along with it
+/// (LC-D); an existing user is asked first, elsewhere (LC-E).
+#[derive(Clone, Copy, Debug)]
+pub struct EmailEvidence<'a> {
+    pub address: &'a Address,
+    /// The key of the address in counters and in the audit log.
+    pub address_key: &'a Hash,
+    /// The account at a provider that waits for this verification. It is ignored if its provider is
+    /// no longer trusted with it.
+    pub pending_account: Option<&'a UpstreamAccount>,
+}
+
+/// An address, asserted by the provider that runs its mailbox. It creates a user and never joins an
+/// existing one (ST-01).
+#[derive(Clone, Copy, Debug)]
+pub struct MailboxEvidence<'a> {
+    pub address: &'a Address,
+    /// The key of the address in counters and in the audit log.
+    pub address_key: &'a Hash,
+    pub account: &'a UpstreamAccount,
+    /// The authentication methods that the provider reports, separated by spaces.
+    pub amr: &'a str,
+}
+
+/// An account at a provider that is linked to a user (LC-A).
+#[derive(Clone, Copy, Debug)]
+pub struct IdentityEvidence<'a> {
+    pub identity: &'a Identity,
+    /// The account as the provider describes it now.
+    pub account: &'a UpstreamAccount,
+    /// The authentication methods that the provider reports, separated by spaces.
+    pub amr: &'a str,
+}
+
+impl Evidence<'_> {
+    #[must_use]
+    pub const fn address_key(&self) -> Option<&Hash> {
+        match self {
+            Self::Email(EmailEvidence { address_key, .. })
+            | Self::Mailbox(MailboxEvidence { address_key, .. }) => Some(address_key),
+            Self::Identity(_) => None,
+        }
+    }
+
+    /// Returns the id of the provider that vouches for the user, if one does.
+    #[must_use]
+    pub fn provider(&self) -> Option<&str> {
+        match self {
+            Self::Email(_) => None,
+            Self::Mailbox(MailboxEvidence { account, .. })
+            | Self::Identity(IdentityEvidence { account, .. }) => Some(&account.provider),
+        }
+    }
+}
+
+/// What the browser held when the user presented the evidence. Empty for apps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BrowserState<'a> {
+    /// The hash of the pre-login cookie.
+    pub browser: Option<Hash>,
+    /// The device cookie.
+    pub device: Option<&'a Plain>,
+    /// The session that the browser is signed in with.
+    pub current: Option<&'a CurrentSession>,
+}
