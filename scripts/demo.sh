@@ -61,30 +61,30 @@ set_data=
 if [ -n "${DATA:-}" ]; then set_data="ENTREE__SERVER__DATA_DIR=$DATA "; fi
 authority=
 if [ "${#trusting[@]}" != 0 ]; then
-  authority="     (Your browser does not know the authority of $tls/cert.pem unless mkcert told it: let it go on.)
+  authority="     (Your browser does not trust the authority of $tls/cert.pem, unless mkcert installed it: accept the certificate.)
 "
 fi
-providers="  To sign in with a provider too, add five lines to entree.toml (docs/providers.md) and start again."
+providers="  To sign in with a provider too, add five lines to entree.toml (docs/providers.md) and start over."
 if [ -e entree.toml ]; then
-  providers="  entree.toml is read, and again whenever you save it. Looking at its providers: $bin/entree doctor --dev"
+  providers="  entree.toml is read, and read again whenever you save it. To check its providers: $bin/entree doctor --dev"
 fi
 
 cat <<TEXT
 
   A walk
-  1. Open  $web  and press "Sign in".
-  2. You are at Entree. Enter any address, say degas@dance.example.
-$authority  3. Every mail lands in the mailbox,  $issuer/dev/mailbox
-     Open it in the same browser and follow the link; or type the code into the waiting window, as with the mail on a phone.
-  4. Your lessons: fetched with Entree's token by lessons-web, verified by lessons-api ($api) without asking Entree.
-  5. Press "The register": it is for coaches. Make yourself one, and then press the button there:
+  1. Open  $web  and select "Sign in".
+  2. You are at Entree. Enter any address, for example degas@dance.example.
+$authority  3. Every email lands in the mailbox,  $issuer/dev/mailbox
+     Open it in the same browser and follow the link. Or enter the code on the waiting page, as with an email on a phone.
+  4. Your lessons: lessons-web got them with Entree's token; lessons-api ($api) verified it without asking Entree.
+  5. Select "Open the register": it is for coaches. Make yourself a coach, then select "Check again" there:
        $set_data$bin/entree users roles set degas@dance.example coach
-  6. Sign-ins count as recent for a minute there. After that Entree asks who you are once more: type the second code.
-  7. Take Entree away, load the lessons again, and they are there: the API knows the keys. Then let it come back:
+  6. There a sign-in counts as recent for a minute. After that, Entree asks you to sign in again: enter the second code.
+  7. Stop Entree and load the lessons again: they still open, because the API knows the keys. Then let Entree continue:
        kill -STOP ${children[0]}
        kill -CONT ${children[0]}
-  8. "Sign out here" forgets you at the lessons; the way back is one redirect. "Sign out everywhere" ends Entree's session
-     too. Your account ($issuer/account) does so for all your devices.
+  8. "Sign out here" ends your session at the lessons; signing in again is one redirect. "Sign out everywhere" ends
+     Entree's session too. On your account page ($issuer/account) you can do so for all devices.
 
 $providers
   For developers: $issuer/docs and $issuer/.well-known/openid-configuration
@@ -92,5 +92,5 @@ $providers
 
 TEXT
 wait -n "${children[@]}" || true
-echo 'One of the three has ended; stopping the others.' >&2
+echo 'One of the three has ended. Stopping the others.' >&2
 exit 1

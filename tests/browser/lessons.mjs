@@ -87,7 +87,7 @@ export const demo = {
     await account.click('form#sign-out-everywhere button');
     await account.waitForURL(service.at('/logged-out'));
     await page.reload();
-    assert.match(await page.locator('#notice').innerText(), /over/);
+    assert.match(await page.locator('#notice').innerText(), /ended/);
     await phone.close();
     await end();
   },

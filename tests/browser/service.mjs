@@ -124,7 +124,7 @@ export async function demo(https) {
   folders.add(folder);
   const data = join(folder, 'data');
   if (https) spawnSync(binary('local-cert'), [join(data, 'tls'), 'localhost', '127.0.0.1']);
-  const child = spawn('setpriv', ['--pdeathsig=TERM', join(import.meta.dirname, '../demo.sh')], {
+  const child = spawn('setpriv', ['--pdeathsig=TERM', join(import.meta.dirname, '../../scripts/demo.sh')], {
     env: {
       ...process.env, CARGO_TARGET_DIR: resolve(bin, '..'), PORT: String(await freePort()), WEB_PORT: '0', API_PORT: '0',
       DATA: data, ENTREE__MANAGEMENT__LISTEN: '127.0.0.1:0',

@@ -30,19 +30,19 @@ struct Answer {
 /// Why a sign-in does not come to its end. The words are for the person.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
-    #[error("This answer belongs to no sign-in of this browser. Please begin again.")]
+    #[error("This response doesn't belong to a sign-in in this browser. Start over.")]
     NotOurs,
-    #[error("This answer comes from somebody else.")]
+    #[error("This response comes from another provider. Start over.")]
     Issuer,
-    #[error("The sign-in was not finished ({0}).")]
+    #[error("The sign-in wasn't completed ({0}). Try again.")]
     Refused(String),
-    #[error("The provider did not take the sign-in. Please begin again.")]
+    #[error("The provider didn't accept the sign-in. Start over.")]
     Exchange(#[source] anyhow::Error),
-    #[error("The provider's proof does not fit. Please begin again.")]
+    #[error("The provider's ID token isn't valid. Start over.")]
     IdToken(#[source] id_token::Refused),
-    #[error("You signed in as somebody else. Sign out first.")]
+    #[error("You signed in as someone else. Sign out first.")]
     Somebody,
-    #[error("The provider did not ask you again. Please begin again.")]
+    #[error("The provider didn't ask you to sign in again. Start over.")]
     Old,
 }
 

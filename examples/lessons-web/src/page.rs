@@ -38,7 +38,7 @@ struct Entry {
 }
 
 /// For somebody whose visit has ended.
-pub const OVER: &str = "Your visit is over.";
+pub const OVER: &str = "Your session has ended. Sign in again.";
 
 /// What the page shows.
 enum Show<'a> {
@@ -121,7 +121,7 @@ pub fn away(cause: &dyn Display) -> Response {
     tracing::warn!(%cause, "away");
     let mut answer = failed(
         StatusCode::SERVICE_UNAVAILABLE,
-        "We cannot reach the school just now. Please try again.",
+        "We can't reach the school right now. Please try again in a minute.",
     );
     add_header(&mut answer, header::RETRY_AFTER, "5");
     answer

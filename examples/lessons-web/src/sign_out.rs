@@ -28,7 +28,7 @@ pub async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Respon
     let answer = match end_session_url(app, &session.id_token().await).await {
         Some(url) => see_other(url.as_str()),
         None => page::sign_in(Some(
-            "You are signed out here. Entree cannot be reached: sign out there later.",
+            "You've signed out here, but we can't reach Entree. Sign out there later.",
         )),
     };
     forget(app, answer)
@@ -37,7 +37,7 @@ pub async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Respon
 /// Where Entree sends the browser back to.
 #[handler]
 pub fn done() -> Response {
-    page::sign_in(Some("You are signed out, here and at Entree."))
+    page::sign_in(Some("You've signed out here and at Entree."))
 }
 
 fn take(app: &App, request: &Request) -> Option<Session> {
