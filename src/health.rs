@@ -193,6 +193,7 @@ mod tests {
         }
     }
 
+    /// ST-20: degraded, and still 200.
     #[test]
     fn rd_10_tickets_away_is_degraded_and_named() {
         let report = Report::new(Ok(Vec::new()), Err(away()), false);

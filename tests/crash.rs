@@ -178,11 +178,13 @@ async fn crash(backend: Backend, name: &str) {
     );
 }
 
+/// X1: SIGKILL at random moments.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g_1_kill_nine_loses_no_mail_on_the_embedded_default() {
     crash(Backend::Embedded, "embedded").await;
 }
 
+/// X1: SIGKILL at random moments.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g_1_kill_nine_loses_no_mail_on_postgres_and_redis() {
     crash(Backend::Servers, "servers").await;

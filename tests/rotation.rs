@@ -656,6 +656,7 @@ async fn emergency(test_app: &TestApp, side: &Side, of_first: &str, second: &str
     );
 }
 
+/// ST-14: published before it signs, and revoked at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ky_1_ky_4_keys_change_under_load_on_two_copies() {
     rotate_under_load(Backend::Two).await;

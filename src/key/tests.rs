@@ -491,6 +491,7 @@ async fn sk_05_jt_02_reload_parses_only_new_keys_and_drops_those_that_stopped() 
     assert!(before.upgrade().is_none());
 }
 
+/// ST-13: signing waits until the clock has caught up.
 #[tokio::test]
 async fn sk_08_no_signature_while_the_clock_is_behind_the_last_one() {
     let test_app = TestApp::sqlite().await;

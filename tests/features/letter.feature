@@ -14,7 +14,7 @@ Feature: The mail
     When a mail is asked for on the laptop
     Then the mail is written in French
 
-  @sink @G3
+  @sink @G3 @X6
   Scenario: A mail server that says "later" gets the mail again
     Given the mail server says "later" to this address
     When a mail is asked for on the laptop
@@ -22,7 +22,7 @@ Feature: The mail
     And the mail server takes mail again
     Then a mail arrives within 30 seconds
 
-  @sink @G3
+  @sink @G3 @X6
   Scenario: A mail server that says "never" is not asked again
     Given the mail server says "never" to this address
     When a mail is asked for on the laptop
@@ -30,7 +30,7 @@ Feature: The mail
     And a mail to a stranger was asked for on the phone
     Then the mail server was tried once
 
-  @sink @G1
+  @sink @G1 @X6
   Scenario: The connection breaks after the letter: at most one more, and both work
     Given the mail server says "drop after data" to this address
     When a mail is asked for on the laptop
@@ -39,7 +39,7 @@ Feature: The mail
     When the link of mail 1 is used on the laptop
     Then the laptop is signed in
 
-  @sink @G3
+  @sink @G3 @X6
   Scenario: The connection breaks in the letter
     Given the mail server says "drop in data" to this address
     When a mail is asked for on the laptop

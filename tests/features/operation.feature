@@ -36,6 +36,7 @@ Feature: Running it
     When the link is used on the laptop
     Then the laptop is signed in
 
+  @X10
   Scenario: A stop lets requests under way finish
     Given a service of its own
     When it is told to stop while requests are made

@@ -132,7 +132,7 @@ Feature: Sign in by mail
     When the link is opened on the laptop
     Then the page on the laptop forbids referrers, storing, framing and indexing
 
-  @clock @B4 @D4
+  @clock @B4 @D4 @X8
   Scenario: An expired mail is refused with one text
     Given a service whose clock can be moved
     And a mail was asked for on the laptop
@@ -142,7 +142,7 @@ Feature: Sign in by mail
     When the link is used on the laptop if it can be
     Then the laptop is not signed in
 
-  @clock @B4
+  @clock @B4 @X8
   Scenario: A mail is good until its last minute
     Given a service whose clock can be moved
     And a mail was asked for on the laptop

@@ -378,6 +378,7 @@ fn opener(page: &Page) -> &str {
         .unwrap_or_else(|| panic!("no page: {}", page.summary()))
 }
 
+/// ST-08: COOP of pages for clients that use pop-ups.
 #[tokio::test]
 async fn cw_01_no_page_of_a_sign_in_takes_the_opener_from_a_client_with_pop_ups() {
     for (popups, expected) in [(true, "unsafe-none"), (false, "same-origin")] {
@@ -623,6 +624,7 @@ async fn az_17_a_code_tells_of_the_sign_in_that_answered_its_request() {
     }
 }
 
+/// ST-10: the audience with and without `resource`.
 #[tokio::test]
 async fn az_23_only_a_registered_resource_is_granted() {
     let test_app = test_app().await;
@@ -693,6 +695,7 @@ async fn es_1_es_4_a_fitting_hint_signs_out_and_leads_to_the_registered_address(
     );
 }
 
+/// ST-07: the page names the parameter, and only the redirect is withheld.
 #[tokio::test]
 async fn es_2_without_a_good_hint_nothing_redirects_and_the_fault_is_named() {
     let test_app = test_app().await;

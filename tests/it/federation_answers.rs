@@ -27,7 +27,7 @@ on_both!(
     r_37_ue_01_up_provider_error,
     r_37_ue_01_up_misconfigured,
     r_38_up_provider_disabled_between_start_and_callback,
-    r_40_up_user_disabled,
+    r_40_lc_h_up_user_disabled,
     up_sign_up_closed_says_so_to_whoever_is_new,
     ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it,
     ue_05_the_provider_is_gone_and_mail_goes_on,
@@ -133,7 +133,7 @@ async fn r_38_up_provider_disabled_between_start_and_callback(test_app: TestApp)
     assert_eq!(stage.up.total(), 0);
 }
 
-async fn r_40_up_user_disabled(test_app: TestApp) {
+async fn r_40_lc_h_up_user_disabled(test_app: TestApp) {
     let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("while it is well").await;
     let person = entity::user::Entity::find()

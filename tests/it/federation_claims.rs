@@ -279,7 +279,7 @@ async fn r_35_it_10_up_claims_malformed(test_app: TestApp) {
     .await;
 }
 
-/// DESIGN §8: `amr` as the provider says. What it says is no word of ours, and none that reads like one.
+/// ST-16: `amr` as the provider states it, but never a word of ours or one that reads like it.
 async fn amr_of_a_provider_is_plain_words_and_none_of_ours(test_app: TestApp) {
     let long = "x".repeat(33);
     let told = json!([

@@ -386,6 +386,7 @@ async fn cb_09_pr_01_a_client_may_authenticate_in_the_form(test_app: TestApp) {
     }
 }
 
+/// ST-21: what real providers need is a setting of that provider.
 async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(test_app: TestApp) {
     let stage = Stage::new(&test_app, json!({"nonce_optional": true})).await;
     stage.up.tell(Lie::claim("nonce", Value::Null));
@@ -434,7 +435,7 @@ async fn up_01_kinds_with_pkce_off_or_a_nonce_that_is_optional(test_app: TestApp
     let stage = Stage::new(&test_app, json!({})).await;
     stage.up.tell(Lie::claim("email_verified", json!("true")));
     stage
-        .refused("DESIGN §8: only by setting", 502, "up_claims_malformed")
+        .refused("ST-01: only by setting", 502, "up_claims_malformed")
         .await;
 
     let stage = Stage::new(&test_app, json!({"require_kid": true})).await;

@@ -16,16 +16,16 @@ use crate::{
 };
 
 on_both!(
-    lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address,
-    lk_01_case_a_somebody_else_signed_in_here_is_asked_first,
-    lk_04_case_c_an_address_at_trust_none_is_proven_by_mail,
-    lk_02_case_d_user_address_and_link_are_made_together,
-    lk_04_case_e_an_account_that_exists_asks_after_the_proof,
-    lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too,
+    lk_01_lc_a_a_link_that_exists_signs_in_and_changes_no_address,
+    lk_01_lc_a_somebody_else_signed_in_here_is_asked_first,
+    lk_04_lc_c_an_address_at_trust_none_is_proven_by_mail,
+    lk_02_lc_d_user_address_and_link_are_made_together,
+    lk_04_lc_e_an_account_that_exists_asks_after_the_proof,
+    lk_04_lc_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too,
     pr_01_a_pinned_provider_speaks_for_its_own_domains_alone,
-    lk_04_case_f_the_mail_opened_elsewhere_links_nothing,
-    lk_04_case_g_a_second_account_of_one_provider_is_said_aloud,
-    lk_02_case_i_without_an_address_the_field_is_empty,
+    lk_04_lc_f_the_mail_opened_elsewhere_links_nothing,
+    lk_04_lc_g_a_second_account_of_one_provider_is_said_aloud,
+    lk_02_lc_i_without_an_address_the_field_is_empty,
     r_42_lk_06_lk_browser,
     lk_06_links_that_nobody_has_do_not_fill_the_trail,
     r_43_lk_02_a_victims_address_at_trust_none_gives_no_session,
@@ -119,7 +119,7 @@ async fn lk_06_an_account_does_not_wait_for_ever_however_often_another_address_i
     panic!("it waits on and on");
 }
 
-async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(test_app: TestApp) {
+async fn lk_01_lc_a_a_link_that_exists_signs_in_and_changes_no_address(test_app: TestApp) {
     let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("the first time").await;
     let before = identities(&test_app).await.remove(0);
@@ -144,7 +144,7 @@ async fn lk_01_case_a_a_link_that_exists_signs_in_and_changes_no_address(test_ap
     );
 }
 
-async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(test_app: TestApp) {
+async fn lk_01_lc_a_somebody_else_signed_in_here_is_asked_first(test_app: TestApp) {
     let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("the owner, elsewhere").await;
     let mut browser = signed_in(&test_app, "other@example.test").await;
@@ -187,7 +187,7 @@ async fn lk_01_case_a_somebody_else_signed_in_here_is_asked_first(test_app: Test
     assert_eq!(users(&test_app).await, (2, 2, 1));
 }
 
-async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(test_app: TestApp) {
+async fn lk_04_lc_c_an_address_at_trust_none_is_proven_by_mail(test_app: TestApp) {
     let stage = untrusted(&test_app).await;
     let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
@@ -225,14 +225,14 @@ async fn lk_04_case_c_an_address_at_trust_none_is_proven_by_mail(test_app: TestA
     );
 }
 
-async fn lk_02_case_d_user_address_and_link_are_made_together(test_app: TestApp) {
+async fn lk_02_lc_d_user_address_and_link_are_made_together(test_app: TestApp) {
     let stage = Stage::new(&test_app, json!({})).await;
     stage.signs_in("an authoritative address is proven").await;
     assert_eq!(users(&test_app).await, (1, 1, 1));
     assert_eq!(
         test_app.mails(&stage.email).len(),
         0,
-        "DESIGN §8: no mail for a new user"
+        "ST-01: no email for a new user"
     );
     let row = identities(&test_app).await.remove(0);
     assert_eq!(
@@ -253,7 +253,7 @@ async fn lk_02_case_d_user_address_and_link_are_made_together(test_app: TestApp)
     assert_eq!(users(&test_app).await, (1, 1, 1));
 }
 
-async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(test_app: TestApp) {
+async fn lk_04_lc_e_an_account_that_exists_asks_after_the_proof(test_app: TestApp) {
     let stage = untrusted(&test_app).await;
     signed_in(&test_app, &stage.email).await;
     let mut browser = test_app.browser();
@@ -292,7 +292,8 @@ async fn lk_04_case_e_an_account_that_exists_asks_after_the_proof(test_app: Test
     );
 }
 
-async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too(
+/// ST-01: joining an existing user takes a proof by email, whatever the provider says.
+async fn lk_04_lc_e_an_authoritative_address_of_an_existing_user_needs_the_mail_too(
     test_app: TestApp,
 ) {
     let stage = Stage::new(&test_app, json!({})).await;
@@ -302,7 +303,7 @@ async fn lk_04_case_e_an_authoritative_address_of_an_existing_user_needs_the_mai
     assert_eq!(
         asks_for_address(&page),
         stage.email,
-        "DESIGN §8: joining an existing user always needs proof by mail"
+        "ST-01: joining an existing user always takes a proof by email"
     );
     assert!(!browser.is_signed_in());
     assert_eq!(users(&test_app).await, (1, 1, 0));
@@ -323,7 +324,7 @@ async fn pr_01_a_pinned_provider_speaks_for_its_own_domains_alone(test_app: Test
     );
 }
 
-async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(test_app: TestApp) {
+async fn lk_04_lc_f_the_mail_opened_elsewhere_links_nothing(test_app: TestApp) {
     let stage = untrusted(&test_app).await;
     let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
@@ -351,7 +352,7 @@ async fn lk_04_case_f_the_mail_opened_elsewhere_links_nothing(test_app: TestApp)
     );
 }
 
-async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(test_app: TestApp) {
+async fn lk_04_lc_g_a_second_account_of_one_provider_is_said_aloud(test_app: TestApp) {
     let stage = untrusted(&test_app).await;
     let mut browser = test_app.browser();
     let page = come(&stage, &mut browser).await;
@@ -374,7 +375,7 @@ async fn lk_04_case_g_a_second_account_of_one_provider_is_said_aloud(test_app: T
     assert_eq!(users(&test_app).await, (1, 1, 2));
 }
 
-async fn lk_02_case_i_without_an_address_the_field_is_empty(test_app: TestApp) {
+async fn lk_02_lc_i_without_an_address_the_field_is_empty(test_app: TestApp) {
     for (why, email) in [
         ("none", json!(null)),
         ("not an address", json!("ann at home")),
@@ -435,6 +436,7 @@ async fn r_42_lk_06_lk_browser(test_app: TestApp) {
         .await;
 }
 
+/// ST-17: what an anonymous caller brings leaves no row in the audit log.
 async fn lk_06_links_that_nobody_has_do_not_fill_the_trail(test_app: TestApp) {
     test_app.configure(|config| {
         config.limits.authorize = vec![entree::config::Budget {

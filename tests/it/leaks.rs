@@ -1161,6 +1161,7 @@ async fn feed_back(
     assert_eq!(status, 200, "{answer}");
 }
 
+/// X12: no secret and no panic after whole sign-ins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f3_b3_er_5_nothing_secret_is_kept_or_said_on_the_embedded_default() {
     nothing_secret_is_kept_or_said(Backend::Embedded).await;

@@ -507,6 +507,7 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: T
     );
 }
 
+/// LC-B: the page asks, and a POST links.
 async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(test_app: TestApp) {
     test_app.configure(|config| config.providers.push(provider("office")));
     let email = "yes@example.test";
@@ -798,6 +799,7 @@ async fn up_01_without_a_provider_no_page_speaks_of_one(test_app: TestApp) {
     );
 }
 
+/// ST-12: only a proof by email is fresh.
 async fn up_08_a_request_for_fresh_proof_shows_no_provider(test_app: TestApp) {
     register(&test_app);
     test_app.configure(|config| config.providers.push(provider("office")));

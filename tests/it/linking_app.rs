@@ -285,6 +285,7 @@ async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(test_app: Te
     }
 }
 
+/// ST-09: who may begin an API flow.
 async fn api_flows_only_a_registered_first_party_app_may_begin(test_app: TestApp) {
     app(&test_app);
     let good = json!({

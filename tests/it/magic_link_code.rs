@@ -167,6 +167,7 @@ async fn d_2_of_64_guesses_at_once_five_are_compared(test_app: TestApp) {
     assert_eq!(events(&test_app, "wrong_code").await, 5, "compares");
 }
 
+/// ST-11: the counter is in SQL.
 async fn d_3_ten_wrong_codes_in_an_hour_switch_codes_off_and_links_still_work(test_app: TestApp) {
     // Plus tags are one account in the budget.
     for n in 0..2 {

@@ -62,6 +62,7 @@ async fn g_1_a_flow_and_its_mail_are_written_together(test_app: TestApp) {
     }
 }
 
+/// ST-19: flows and outbox hold no secret in clear.
 async fn g_2_nothing_that_is_stored_holds_a_secret(test_app: TestApp) {
     let email = "g2@example.com";
     let mut person = test_app.browser();

@@ -34,7 +34,6 @@ mod federation_secrets;
 mod federation_token;
 mod hostile;
 mod identity;
-mod ids;
 mod leaks;
 mod linking;
 mod linking_app;

@@ -128,6 +128,7 @@ async fn az_21_the_first_tab_takes_the_request_and_the_other_says_so(test_app: T
     assert_eq!(spent.status, StatusCode::GONE, "{}", spent.summary());
 }
 
+/// ST-04: what was pending under the old cookie goes on under the new one.
 async fn bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in(test_app: TestApp) {
     register(&test_app);
     let email = "tabs2@example.com";
@@ -726,6 +727,7 @@ async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
     assert_eq!(pages[0], pages[1], "known and unknown look alike");
 }
 
+/// ST-15: the lifetime of a code, and that of one client.
 #[tokio::test]
 async fn az_17_a_code_lives_for_a_minute_or_less_if_its_client_says_so() {
     let test_app = TestApp::embedded().await;

@@ -78,6 +78,7 @@ on_both!(
     tk_3_a_code_for_a_place_that_is_no_longer_the_clients_gives_nothing,
 );
 
+/// ST-03: early losers revoke nothing, a late replay does.
 async fn tk_4_tk_6_of_a_hundred_exchanges_one_wins_and_a_late_replay_revokes(test_app: TestApp) {
     register(&test_app);
     let mut browser = signed_in(&test_app, "tk4@example.com").await;

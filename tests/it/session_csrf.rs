@@ -470,6 +470,7 @@ fn registered() -> BTreeSet<String> {
     found
 }
 
+/// ST-06: which routes read no cookie.
 #[test]
 fn cf_04_every_post_route_is_listed_and_every_listed_one_is_there() {
     let listed: BTreeSet<String> = POST_ROUTES

@@ -117,6 +117,7 @@ async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&
     assert_eq!(stage.faults(), Vec::<String>::new());
 }
 
+/// X2: at two instances.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b6_64_uses_of_one_link_over_two_copies_make_one_session() {
     consume(Backend::Two, rounds(), "link", |ready| &ready.link).await;

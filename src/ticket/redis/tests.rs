@@ -344,6 +344,7 @@ async fn rd_08_a_line_that_redis_closed_is_replaced_unnoticed() {
     store.ping().await.unwrap();
 }
 
+/// X4: a silent store hangs no caller.
 #[tokio::test]
 async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     let Some(server) = Server::start(&[]).await else {

@@ -237,6 +237,7 @@ async fn px_02_po_04_a_chunked_body_over_64_kib_is_413() {
     assert_eq!(status(&served.say(&sized).await), "413");
 }
 
+/// X11: slow connections end at their bound.
 #[tokio::test]
 async fn px_02_a_slow_body_is_cut() {
     let served = served(|_, layers| layers.body_timeout = SHORT).await;

@@ -13,6 +13,8 @@
 pub mod arrow;
 pub mod graph;
 pub mod imports;
+pub mod links;
+pub mod requirements;
 
 use std::{
     fs,
