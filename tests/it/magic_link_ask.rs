@@ -152,35 +152,32 @@ async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
     .await
     .unwrap();
     make_arms(&tapped).await;
-    let (mut pages, mut api) = (Vec::new(), Vec::new());
-    // The first round fills the pool and the statement caches.
-    for round in 0..2 {
+    // The first round fills the pool and the statement caches. A slow machine may open one more
+    // connection in the middle of a later one: a difference between addresses shows in all of them.
+    let mut seen = String::new();
+    for round in 0..5 {
+        let (mut pages, mut api) = (Vec::new(), Vec::new());
         for arm in ARMS {
             let mut requester = tapped.browser();
             let login = requester.open("/login").await;
             let _ = (sql.take(), commands.take());
             let answer = requester.submit(&login, "sign-in", &[("email", arm)]).await;
             assert_eq!(answer.status, StatusCode::SEE_OTHER);
-            let one = (sql.take(), commands.take());
+            pages.push((sql.take(), commands.take()));
             let answer = ask_by_api(&mut requester, arm).await;
             assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
-            let two = (sql.take(), commands.take());
-            if round == 1 {
-                pages.push(one);
-                api.push(two);
-            }
+            api.push((sql.take(), commands.take()));
         }
-    }
-    for all in [&pages, &api] {
-        let (statements, commands) = &all[0];
-        assert!(
-            statements.len() >= 5 && commands.len() == 2,
-            "{statements:#?} {commands:?}"
-        );
-        for (arm, one) in ARMS.iter().zip(all) {
-            assert_eq!(one, &all[0], "{arm}");
+        let alike = |all: &[(Vec<String>, Vec<String>)]| {
+            let (statements, commands) = &all[0];
+            statements.len() >= 5 && commands.len() == 2 && all.iter().all(|one| one == &all[0])
+        };
+        if round > 0 && alike(&pages) && alike(&api) {
+            return;
         }
+        seen = format!("{pages:#?}\n{api:#?}");
     }
+    panic!("in no round did every address cost the same:\n{seen}");
 }
 
 async fn outbox(test_app: &TestApp, state: mail_outbox::State) -> u64 {
