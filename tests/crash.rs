@@ -13,7 +13,7 @@
     reason = "a test that cannot go on must stop at once and say where"
 )]
 
-#[allow(dead_code, unreachable_pub, reason = "shared with the request tests")]
+#[allow(dead_code, reason = "shared with the request tests")]
 #[path = "it/outside.rs"]
 mod outside;
 

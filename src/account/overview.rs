@@ -23,7 +23,7 @@ use crate::{
 };
 
 #[handler]
-pub async fn account(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn account(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let Some(current) = &context.current else {

@@ -34,14 +34,18 @@ enum SessionsToEnd {
 
 /// `POST /account/sign-out`.
 #[handler]
-pub async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn sign_out(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let work = end_sessions(app, request, body, SIGN_OUT_FORM, SessionsToEnd::Current);
     page_error::respond(app, request, work).await
 }
 
 /// `POST /account/sign-out-everywhere`.
 #[handler]
-pub async fn sign_out_everywhere(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn sign_out_everywhere(
+    Data(app): Data<&App>,
+    request: &Request,
+    body: Body,
+) -> Response {
     let (form, sessions) = (SIGN_OUT_EVERYWHERE_FORM, SessionsToEnd::All);
     let work = end_sessions(app, request, body, form, sessions);
     page_error::respond(app, request, work).await
@@ -49,7 +53,7 @@ pub async fn sign_out_everywhere(Data(app): Data<&App>, request: &Request, body:
 
 /// `POST /account/sessions/{id}/end`.
 #[handler]
-pub async fn end_session(
+pub(crate) async fn end_session(
     Data(app): Data<&App>,
     Path(id): Path<String>,
     request: &Request,
@@ -65,7 +69,7 @@ pub async fn end_session(
 
 /// `GET /logged-out`: the page after signing out.
 #[handler]
-pub async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn logged_out(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let page = SignedOutPage {

@@ -28,7 +28,7 @@ pub fn continue_path(flow: Uuid) -> String {
 
 /// `GET /login/continue`: after a sign-in, to the client once, or to the account page.
 #[handler]
-pub async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn continue_sign_in(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
@@ -125,7 +125,7 @@ async fn check_store_budget(app: &App, context: &RequestContext) -> Result<(), P
 
 /// `GET /login/restart`: the sign-in page again, for another address and the same client request.
 #[handler]
-pub async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn restart(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;

@@ -96,7 +96,7 @@ async fn current_address(app: &App, context: &RequestContext) -> Result<Option<S
 }
 
 #[handler]
-pub async fn sign_in(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn sign_in(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
         params.check_all(&["txn", "ui_locales", "login_hint", "link", "by"])?;

@@ -38,7 +38,7 @@ use crate::{
 
 /// `POST /login/email`: asks for a mail, or for another one within a flow.
 #[handler]
-pub async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn email(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
@@ -190,7 +190,7 @@ impl Answer {
 
 /// `GET /login/sent`: the page that waits for the link and takes the code.
 #[handler]
-pub async fn sent(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn sent(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let id = flow_id(&Params::from_query(request)?)?;
@@ -282,7 +282,7 @@ struct StateAnswer {
 
 /// `GET /login/sent/state`: what the waiting page asks every two seconds.
 #[handler]
-pub async fn state(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn state(Data(app): Data<&App>, request: &Request) -> Response {
     use poem::IntoResponse as _;
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
@@ -323,7 +323,7 @@ fn attempt<'a>(
 
 /// `POST /login/code`: the code, typed where the sign-in began.
 #[handler]
-pub async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn type_code(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
@@ -424,7 +424,7 @@ fn go_on(context: &RequestContext, flow: &Flow) -> Response {
 
 /// `GET /login/link/{token}`: shows what the link would do; changes nothing (C1).
 #[handler]
-pub async fn show_link(
+pub(crate) async fn show_link(
     Data(app): Data<&App>,
     Path(text): Path<String>,
     request: &Request,
@@ -449,7 +449,7 @@ pub async fn show_link(
 
 /// `GET /login/link`: where the link's script leaves the address bar; a reload lands here.
 #[handler]
-pub async fn scrubbed(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn scrubbed(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         Ok(elsewhere(&RequestContext::load(app, request, "").await?))
     })
@@ -530,7 +530,7 @@ fn masked(canonical: &str) -> String {
 
 /// `POST /login/link/{token}`: uses the link, in the browser that asked for it.
 #[handler]
-pub async fn use_link(
+pub(crate) async fn use_link(
     Data(app): Data<&App>,
     Path(text): Path<String>,
     request: &Request,

@@ -99,7 +99,7 @@ impl PageContent for Connected<'_> {
 
 /// The list.
 #[handler]
-pub async fn connected(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn connected(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let Some(current) = &context.current else {
@@ -209,7 +209,7 @@ fn form(client_id: &str) -> String {
 
 /// `POST /account/access/remove`.
 #[handler]
-pub async fn remove(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn remove(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;

@@ -134,7 +134,7 @@ fn etag(body: &[u8]) -> String {
 
 /// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
 #[handler]
-pub fn metadata(
+pub(crate) fn metadata(
     Data(app): Data<&App>,
     Data(metadata): Data<&Metadata>,
     request: &Request,
@@ -145,7 +145,7 @@ pub fn metadata(
 
 /// `/.well-known/jwks.json` (JW-1, JW-3).
 #[handler]
-pub fn jwks(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) fn jwks(Data(app): Data<&App>, request: &Request) -> Response {
     let published = app.keys.published();
     cached(request, published.body.clone(), &published.etag)
 }

@@ -76,7 +76,7 @@ impl After {
 
 /// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
 #[handler]
-pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         match posted::keep(app, request, body, "/oauth2/logout").await {
             // RD-08: signing out works without the ticket store. What was posted is lost, so the person is asked, as
@@ -93,7 +93,7 @@ pub async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -
 
 /// `GET /oauth2/logout`.
 #[handler]
-pub async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let params = posted::params(app, request).await?;
         params.check_all(&KNOWN)?;
@@ -244,7 +244,7 @@ fn form(after: Option<&str>) -> String {
 
 /// `POST /oauth2/logout/confirm`: the person has agreed.
 #[handler]
-pub async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;

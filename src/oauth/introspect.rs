@@ -28,7 +28,7 @@ use crate::{
 
 /// `POST /oauth2/introspect`.
 #[handler]
-pub async fn introspect(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn introspect(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
     match answer(app, request, body, &caller).await {
         Ok(told) => answer_json(

@@ -41,7 +41,7 @@ const OTHERS: OauthError = OauthError::because(
 
 /// `POST /oauth2/revoke`.
 #[handler]
-pub async fn revoke(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn revoke(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
     match answer(app, request, body, &caller).await {
         Ok(()) => json(StatusCode::OK, &serde_json::json!({})),

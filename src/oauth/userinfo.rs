@@ -29,7 +29,7 @@ pub struct UserInfo {
 
 /// `GET` and `POST /oauth2/userinfo`.
 #[handler]
-pub async fn userinfo(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn userinfo(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
     match answer(app, request, body).await {
         Ok(info) => json(StatusCode::OK, &info),

@@ -19,7 +19,7 @@
 #[path = "../it/clients_outside.rs"]
 mod clients_outside;
 mod judge;
-#[allow(dead_code, unreachable_pub, reason = "shared with the request tests")]
+#[allow(dead_code, reason = "shared with the request tests")]
 #[path = "../it/outside.rs"]
 mod outside;
 mod planted;

@@ -180,7 +180,7 @@ async fn prove_first(
 
 /// `GET /login/app`: the address is proven; on to the app, once.
 #[handler]
-pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;

@@ -145,7 +145,7 @@ fn check_method(
 
 /// GET: the answer of a provider that puts it into the query. HEAD, which link previews send, spends nothing.
 #[handler]
-pub async fn callback(
+pub(crate) async fn callback(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,
@@ -208,7 +208,7 @@ fn in_query(request: &Request) -> Result<Given, FederationError> {
 
 /// POST: the answer of a provider that posts it, from its own site (CB-03).
 #[handler]
-pub async fn posted(
+pub(crate) async fn posted(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,
@@ -283,7 +283,7 @@ async fn put_by(app: &App, given: &Given) -> Result<Plain, FederationError> {
 
 /// `GET /upstream/{provider}/callback/resume`: our own GET after such a POST; it brings the cookies.
 #[handler]
-pub async fn resume(
+pub(crate) async fn resume(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,

@@ -69,7 +69,7 @@ impl PageContent for Leave<'_> {
 /// The endpoint: a form of the sign-in page or, with `intent=link`, of the account page. The answer is a page that leads
 /// on, never a redirect (CW-03).
 #[handler]
-pub async fn start(
+pub(crate) async fn start(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,

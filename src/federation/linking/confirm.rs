@@ -179,7 +179,7 @@ async fn in_flow(
 
 /// `GET /login/identity`.
 #[handler]
-pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn show_question(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let waits = waits(app, &context, &Params::from_query(request)?).await?;
@@ -232,7 +232,7 @@ pub async fn show_question(Data(app): Data<&App>, request: &Request) -> Response
 
 /// `POST /login/identity`.
 #[handler]
-pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;

@@ -29,7 +29,7 @@ use crate::{
 
 /// The endpoint.
 #[handler]
-pub async fn disconnect(
+pub(crate) async fn disconnect(
     Data(app): Data<&App>,
     Data(tokens): Data<&TokenIssuer>,
     Path(id): Path<String>,

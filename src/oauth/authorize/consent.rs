@@ -44,7 +44,7 @@ fn handle(params: &Params) -> Result<Plain, PageError> {
 
 /// `GET /consent`.
 #[handler]
-pub async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
@@ -108,7 +108,7 @@ fn restore<'a>(
 
 /// `POST /consent`.
 #[handler]
-pub async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
@@ -163,7 +163,7 @@ fn refused(app: &App, context: &RequestContext, asked: &AuthorizeRequest<'_>) ->
 
 /// `POST /oauth2/authorize/cancel`, from the sign-in page or from the page that waits for a mail.
 #[handler]
-pub async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;

@@ -36,7 +36,7 @@ use crate::{
 
 /// `GET /oauth2/authorize`.
 #[handler]
-pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = posted::params(app, request).await?;
@@ -57,7 +57,11 @@ pub async fn authorize(Data(app): Data<&App>, request: &Request) -> Response {
 
 /// `POST /oauth2/authorize`: a cross-site POST brings no Lax cookie, so it goes on as our own GET (AZ-1).
 #[handler]
-pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn authorize_post(
+    Data(app): Data<&App>,
+    request: &Request,
+    body: Body,
+) -> Response {
     page_error::respond(
         app,
         request,
@@ -68,7 +72,7 @@ pub async fn authorize_post(Data(app): Data<&App>, request: &Request, body: Body
 
 /// `GET /oauth2/authorize/resume`: the person has signed in; the request that waited goes on, once.
 #[handler]
-pub async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;

@@ -37,7 +37,7 @@ const KNOWN: [&str; 10] = [
 
 /// `POST /oauth2/token`.
 #[handler]
-pub async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
     match answer(app, request, body, &caller).await {
         Ok(tokens) => json(StatusCode::OK, &tokens),

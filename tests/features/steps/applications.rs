@@ -10,7 +10,7 @@ use super::{AUDIENCE, CALLBACK, World};
 const SECRET: &str = "the-secret-of-the-report-0123456789-abcdefghijk";
 
 /// The applications of these scenarios, as the configuration names them.
-pub fn clients() -> String {
+pub(crate) fn clients() -> String {
     let client = |id: &str, name: &str, more: &str| {
         format!(
             "\n[[clients]]\nclient_id = \"{id}\"\nname = \"{name}\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \

@@ -34,14 +34,14 @@ use testkit::{
     upstream::{Back, Upstream},
 };
 
-pub const CLIENT: &str = "lessons-web";
-pub const CALLBACK: &str = "http://127.0.0.1:7777/callback";
-pub const AUDIENCE: &str = "https://lessons.example.test";
+pub(crate) const CLIENT: &str = "lessons-web";
+pub(crate) const CALLBACK: &str = "http://127.0.0.1:7777/callback";
+pub(crate) const AUDIENCE: &str = "https://lessons.example.test";
 /// How long a letter may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The built binary; `ENTREE_BIN` names another, such as a release build.
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         std::env::var_os("ENTREE_BIN").map_or_else(
             || PathBuf::from(env!("CARGO_BIN_EXE_entree")),
@@ -52,16 +52,16 @@ pub fn binary() -> &'static Path {
 }
 
 /// What all scenarios of one run share.
-pub struct Stage {
-    pub backend: Backend,
-    pub post: Arc<dyn Mailbox>,
-    pub smtp: SocketAddr,
-    pub service: Arc<Service>,
-    pub elsewhere: Elsewhere,
+pub(crate) struct Stage {
+    pub(crate) backend: Backend,
+    pub(crate) post: Arc<dyn Mailbox>,
+    pub(crate) smtp: SocketAddr,
+    pub(crate) service: Arc<Service>,
+    pub(crate) elsewhere: Elsewhere,
 }
 
 impl Stage {
-    pub async fn start(
+    pub(crate) async fn start(
         backend: Backend,
         post: Arc<dyn Mailbox>,
         smtp: SocketAddr,
@@ -82,19 +82,19 @@ impl Stage {
 static STAGE: Mutex<Option<Arc<Stage>>> = Mutex::new(None);
 
 /// Sets the stage for the scenarios that follow, or clears it.
-pub fn set(stage: Option<Arc<Stage>>) {
+pub(crate) fn set(stage: Option<Arc<Stage>>) {
     *STAGE.lock().unwrap_or_else(PoisonError::into_inner) = stage;
 }
 
 /// Where people have accounts: the school, whose word about its addresses is enough, and the club, whose word is not.
 #[derive(Clone)]
-pub struct Elsewhere {
-    pub school: Arc<Upstream>,
-    pub club: Arc<Upstream>,
+pub(crate) struct Elsewhere {
+    pub(crate) school: Arc<Upstream>,
+    pub(crate) club: Arc<Upstream>,
 }
 
 impl Elsewhere {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self {
             school: Arc::new(Upstream::start().await),
             club: Arc::new(Upstream::start().await),
@@ -102,13 +102,13 @@ impl Elsewhere {
     }
 
     /// Tells both where the service takes their answers.
-    pub fn register(&self, service: &Service) {
+    pub(crate) fn register(&self, service: &Service) {
         self.school
             .register(&service.at("/upstream/school/callback"));
         self.club.register(&service.at("/upstream/club/callback"));
     }
 
-    pub fn of(&self, name: &str) -> &Upstream {
+    pub(crate) fn of(&self, name: &str) -> &Upstream {
         if name == "school" {
             &self.school
         } else {
@@ -132,7 +132,7 @@ impl Elsewhere {
 }
 
 /// The configuration of the tests: a client, those of `applications`, two providers, and resends after one second.
-pub fn options(backend: Backend, smtp: SocketAddr, elsewhere: &Elsewhere) -> Options {
+pub(crate) fn options(backend: Backend, smtp: SocketAddr, elsewhere: &Elsewhere) -> Options {
     Options::new(backend, smtp).set("limits.resend_seconds", "[2, 1]").tail(&format!(
         "\n[[clients]]\nclient_id = \"{CLIENT}\"\nname = \"Lessons\"\nredirect_uris = [\"{CALLBACK}\"]\naudience = \
          \"{AUDIENCE}\"\nfirst_party = true\n{}{}",
@@ -144,38 +144,38 @@ pub fn options(backend: Backend, smtp: SocketAddr, elsewhere: &Elsewhere) -> Opt
 /// One scenario: an address, devices, and what they show.
 #[derive(cucumber::World)]
 #[world(init = Self::new)]
-pub struct World {
-    pub stage: Arc<Stage>,
-    pub service: Arc<Service>,
-    pub post: Arc<dyn Mailbox>,
-    pub number: u32,
-    pub address: String,
+pub(crate) struct World {
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) post: Arc<dyn Mailbox>,
+    pub(crate) number: u32,
+    pub(crate) address: String,
     devices: BTreeMap<String, Browser>,
     /// What each device shows.
-    pub pages: BTreeMap<String, Page>,
+    pub(crate) pages: BTreeMap<String, Page>,
     /// The waiting page of each device that asked for a mail.
-    pub waiting: BTreeMap<String, Page>,
-    pub presses: Vec<Page>,
-    pub client: Option<oidc::Client>,
-    pub code: String,
-    pub subjects: Vec<String>,
+    pub(crate) waiting: BTreeMap<String, Page>,
+    pub(crate) presses: Vec<Page>,
+    pub(crate) client: Option<oidc::Client>,
+    pub(crate) code: String,
+    pub(crate) subjects: Vec<String>,
     /// What each application was given, oldest first.
-    pub tokens: BTreeMap<String, Vec<Value>>,
+    pub(crate) tokens: BTreeMap<String, Vec<Value>>,
     /// What an application was answered last.
-    pub answer: (u16, Value),
-    pub took: Duration,
+    pub(crate) answer: (u16, Value),
+    pub(crate) took: Duration,
     /// The certificate that the service showed.
-    pub shown: Vec<u8>,
+    pub(crate) shown: Vec<u8>,
     /// Letters to the person before the step that matters.
-    pub before: usize,
-    pub dropped: Vec<String>,
-    pub ended: Option<(std::process::ExitStatus, Duration)>,
-    pub postgres: Option<Arc<Postgres>>,
-    pub redis: Option<Arc<Redis>>,
-    pub wire: Option<testkit::wire::Wire>,
-    pub elsewhere: Elsewhere,
+    pub(crate) before: usize,
+    pub(crate) dropped: Vec<String>,
+    pub(crate) ended: Option<(std::process::ExitStatus, Duration)>,
+    pub(crate) postgres: Option<Arc<Postgres>>,
+    pub(crate) redis: Option<Arc<Redis>>,
+    pub(crate) wire: Option<testkit::wire::Wire>,
+    pub(crate) elsewhere: Elsewhere,
     /// What each device is about to bring back from the school or the club.
-    pub backs: BTreeMap<String, Back>,
+    pub(crate) backs: BTreeMap<String, Back>,
 }
 
 impl fmt::Debug for World {
@@ -230,37 +230,37 @@ impl World {
     }
 
     /// The address of somebody else in this scenario.
-    pub fn other(&self, who: &str) -> String {
+    pub(crate) fn other(&self, who: &str) -> String {
         format!("{who}-{}", self.address)
     }
 
     /// A device of this scenario; each has a network address that no other scenario's device has.
-    pub fn device(&mut self, name: &str) -> &mut Browser {
+    pub(crate) fn device(&mut self, name: &str) -> &mut Browser {
         let (number, index) = (self.number.to_be_bytes(), self.devices.len() as u8);
         let fresh = || Browser::new(Ipv4Addr::new(10, number[2], number[3], index + 1));
         self.devices.entry(name.to_owned()).or_insert_with(fresh)
     }
 
     /// What a device shows.
-    pub fn page(&self, device: &str) -> &Page {
+    pub(crate) fn page(&self, device: &str) -> &Page {
         self.pages
             .get(device)
             .unwrap_or_else(|| panic!("the {device} shows nothing yet"))
     }
 
     /// Notes what a device shows now.
-    pub fn show(&mut self, device: &str, page: Page) {
+    pub(crate) fn show(&mut self, device: &str, page: Page) {
         self.pages.insert(device.to_owned(), page);
     }
 
     /// Opens `path` on a device.
-    pub async fn open(&mut self, device: &str, path: &str) -> Page {
+    pub(crate) async fn open(&mut self, device: &str, path: &str) -> Page {
         let url = self.service.at(path);
         self.device(device).open(&url).await
     }
 
     /// Asks for a mail to `address` and goes to the page that follows. Nothing is said about what it shows.
-    pub async fn ask_for(&mut self, device: &str, address: &str) -> Page {
+    pub(crate) async fn ask_for(&mut self, device: &str, address: &str) -> Page {
         let login = self.open(device, "/login").await;
         let answer = self
             .device(device)
@@ -270,7 +270,7 @@ impl World {
     }
 
     /// Asks for a mail to `address` and waits on the waiting page.
-    pub async fn ask(&mut self, device: &str, address: &str) {
+    pub(crate) async fn ask(&mut self, device: &str, address: &str) {
         let page = self.ask_for(device, address).await;
         assert!(
             page.has("form#code"),
@@ -282,7 +282,7 @@ impl World {
     }
 
     /// The letters to the person of this scenario, once there are `count`.
-    pub async fn mails(&self, count: usize) -> Vec<Mail> {
+    pub(crate) async fn mails(&self, count: usize) -> Vec<Mail> {
         self.post
             .wait(&self.address, count, SOON)
             .await
@@ -290,7 +290,7 @@ impl World {
     }
 
     /// The newest letter to an address that has at least one.
-    pub async fn newest(&self, address: &str) -> Mail {
+    pub(crate) async fn newest(&self, address: &str) -> Mail {
         let mails = self
             .post
             .wait(address, 1, SOON)
@@ -300,14 +300,14 @@ impl World {
     }
 
     /// Opens a link and presses its button; gives the last page.
-    pub async fn use_link(&mut self, device: &str, link: &str) -> Page {
+    pub(crate) async fn use_link(&mut self, device: &str, link: &str) -> Page {
         let page = self.device(device).open(link).await;
         let answer = self.device(device).submit(&page, "link", &[]).await;
         self.device(device).settle(answer).await
     }
 
     /// Types a code into the waiting page of a device.
-    pub async fn type_code(&mut self, device: &str, code: &str) -> Page {
+    pub(crate) async fn type_code(&mut self, device: &str, code: &str) -> Page {
         let waiting = self
             .waiting
             .get(device)
@@ -321,13 +321,13 @@ impl World {
     }
 
     /// The account page, if the device is signed in.
-    pub async fn account(&mut self, device: &str) -> Option<Page> {
+    pub(crate) async fn account(&mut self, device: &str) -> Option<Page> {
         let page = self.open(device, "/account").await;
         (page.status.is_success() && page.has("form#sign-out")).then_some(page)
     }
 
     /// Signs `address` in on a device, by link.
-    pub async fn sign_in(&mut self, device: &str, address: &str) {
+    pub(crate) async fn sign_in(&mut self, device: &str, address: &str) {
         let before = self.post.all(address).await.len();
         self.ask(device, address).await;
         let mails = self.post.wait(address, before + 1, SOON).await;
@@ -345,7 +345,7 @@ impl World {
     }
 
     /// Starts a service for this scenario alone.
-    pub async fn own_service(&mut self, change: impl FnOnce(Options) -> Options) {
+    pub(crate) async fn own_service(&mut self, change: impl FnOnce(Options) -> Options) {
         let options = change(options(
             self.stage.backend,
             self.stage.smtp,
@@ -363,7 +363,7 @@ impl World {
     }
 
     /// Warnings and errors of the service, for messages of failing steps.
-    pub fn page_error(&self) -> String {
+    pub(crate) fn page_error(&self) -> String {
         let lines = self.service.log();
         let bad = |line: &&String| {
             line.contains("ERROR") || line.contains("WARN") || line.contains("panicked")
