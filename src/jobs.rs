@@ -65,7 +65,7 @@ impl Jobs {
     pub fn start(app: &App, transport: Transport, providers: &Providers) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
-        let config = app.config.get();
+        let config = app.config.startup();
         let worker = Worker {
             db: app.db.clone(),
             composer: Arc::new(Letters { app: app.clone() }),

@@ -111,7 +111,7 @@ pub(super) fn users(source: &Source, command: &Users) -> Outcome {
 
 /// Runs a command on the configured database, if its schema is ours.
 pub(super) fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) -> Outcome {
-    let config = load(source)?.config;
+    let config = load(source)?.config.startup;
     if let Some(path) = config.database_url().strip_prefix("sqlite:")
         && !std::path::Path::new(path.trim_start_matches("//")).exists()
     {

@@ -205,8 +205,8 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
 
 fn against(config: &Config) -> Against<'_> {
     Against {
-        config,
-        ours: &config.server.public_url,
+        config: &config.reloadable,
+        ours: &config.startup.server.public_url,
     }
 }
 
@@ -330,7 +330,11 @@ fn warn_hidden(config: &Config, id: &str) {
 
 fn hidden(config: &Config, id: &str) -> Option<Problem> {
     let mend = "remove its block of [[clients]] there for the one of the database to count, or disable that one";
-    let there = config.clients.iter().any(|client| client.client_id == id);
+    let there = config
+        .reloadable
+        .clients
+        .iter()
+        .any(|client| client.client_id == id);
     there.then(|| {
         Problem::new(
             id,
@@ -362,7 +366,11 @@ pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, I
 
 /// What is wrong and how to mend it.
 fn refusal(config: &Config, id: &str, refused: Refused, json: bool) -> Refusal {
-    let in_file = config.clients.iter().any(|client| client.client_id == id);
+    let in_file = config
+        .reloadable
+        .clients
+        .iter()
+        .any(|client| client.client_id == id);
     match refused {
         Refused::Problems(problems) if json => {
             out::answer(&json!({ "problems": problems }).to_string());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{Config, check, too_open},
+    config::{Startup, check, too_open},
     secret::{self, MasterKeys, Text},
 };
 
@@ -19,7 +19,7 @@ pub(super) struct InstanceLock {
 
 impl InstanceLock {
     /// Takes the lock if this configuration keeps rows or tickets on this machine; none is needed else.
-    pub(super) fn for_config(config: &Config) -> Result<Option<Self>, String> {
+    pub(super) fn for_config(config: &Startup) -> Result<Option<Self>, String> {
         let embedded = config.database_url().starts_with("sqlite:")
             || config.tickets.url.expose() == "memory:";
         if embedded {
@@ -88,7 +88,7 @@ fn warn_if_open(_dir: &Path) {}
 ///
 /// # Errors
 /// Words for people. The configuration's own were checked when it was read.
-pub(super) fn master_keys(config: &Config) -> Result<MasterKeys, String> {
+pub(super) fn master_keys(config: &Startup) -> Result<MasterKeys, String> {
     let server = &config.server;
     let bytes = |text: &Text, place: &str| {
         check::master_key(text).ok_or_else(|| {
@@ -176,8 +176,8 @@ mod tests {
             Self(std::env::temp_dir().join(format!("entree-data-{}", secret::public_id())))
         }
 
-        fn config(&self) -> Config {
-            let mut config = Config::default();
+        fn config(&self) -> Startup {
+            let mut config = Startup::default();
             config.server.data_dir = self.0.clone();
             config
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit,
-    config::{Alg, Config, Source},
+    config::{Alg, Source, Startup},
     db::Db,
     key::{self, Change, Keys, Listed},
     secret::MasterKeys,
@@ -81,7 +81,7 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
     if let Command::List { json } = command {
         return with_db(source, async |db| list(db, *json).await);
     }
-    let masters = masters(&load(source)?.config)?;
+    let masters = masters(&load(source)?.config.startup)?;
     key::install();
     with_db(source, async |db| match command {
         Command::List { json } => list(db, *json).await,
@@ -119,7 +119,7 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
 }
 
 /// The configured master keys. None is made here: a fresh one opens nothing.
-pub(super) fn masters(config: &Config) -> Result<MasterKeys, Refusal> {
+pub(super) fn masters(config: &Startup) -> Result<MasterKeys, Refusal> {
     let file = config.server.data_dir.join("master.key");
     if config.server.master_key.is_empty() && !file.exists() {
         let words = format!(
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn no_master_key_is_made_by_looking() {
         let dir = std::env::temp_dir().join(format!("entree-keys-{}", secret::public_id()));
-        let mut config = Config::default();
+        let mut config = Startup::default();
         config.server.data_dir.clone_from(&dir);
         assert!(masters(&config).is_err());
         assert!(!dir.exists());

@@ -6,7 +6,7 @@ use migration::{Migrator, MigratorTrait as _};
 use super::{Outcome, block_on, instance::InstanceLock, load, out};
 use crate::{
     clock::Clock,
-    config::{Config, Source},
+    config::{Source, Startup},
     db::Db,
     error::InfraError,
 };
@@ -25,7 +25,7 @@ pub(super) struct MigrateArgs {
 }
 
 pub(super) fn run(source: &Source, args: &MigrateArgs) -> Outcome {
-    let config = load(source)?.config;
+    let config = load(source)?.config.startup;
     // SQLite is migrated under the lock of its directory, PostgreSQL under one of its own; listing takes none.
     let embedded = config.database_url().starts_with("sqlite:");
     let _lock = (embedded && !args.status)
@@ -40,7 +40,7 @@ pub(super) fn run(source: &Source, args: &MigrateArgs) -> Outcome {
 }
 
 /// Opens the configured database for a command.
-pub(super) async fn connect(config: &Config) -> Result<Db, InfraError> {
+pub(super) async fn connect(config: &Startup) -> Result<Db, InfraError> {
     Db::connect(
         &config.database_url(),
         config.database.max_connections.min(4),

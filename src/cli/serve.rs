@@ -20,7 +20,7 @@ use crate::{
     app::{App, Macs},
     client::registry,
     clock::Clock,
-    config::{self, Config, Live, Loaded, Source, live::Change},
+    config::{self, Live, Loaded, Reloadable, Source, Startup, live::Change},
     db::{Db, Tx},
     error::InfraError,
     federation::provider::Providers,
@@ -49,11 +49,14 @@ const INSTANCE_LOCK: i64 = 0x656e_7472_6566;
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(source: Source) -> Outcome {
     let loaded = load(&source)?;
-    let config = &loaded.config;
+    let config = &loaded.config.startup;
     key::install();
     // The only TLS stack; a second call, in tests, changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let logs = telemetry::init(config.telemetry.format, &config.telemetry.level)?;
+    let logs = telemetry::init(
+        config.telemetry.format,
+        &loaded.config.reloadable.telemetry.level,
+    )?;
     if !config.telemetry.otlp_endpoint.is_empty() {
         telemetry::trace::start(
             &config.telemetry.otlp_endpoint,
@@ -77,7 +80,6 @@ pub(super) fn run(source: Source) -> Outcome {
 /// A running service.
 struct Service {
     app: App,
-    config: Arc<Config>,
     draining: Draining,
     public: Listening,
     management: Listening,
@@ -106,7 +108,7 @@ impl Service {
         let dev = source.mode.is_dev();
         tell(&loaded);
         let live = Live::new(loaded.config);
-        let config = live.get();
+        let config = live.startup();
         // Bound before anything slow: a port in use is told at once, and early callers wait instead of failing.
         let (public, public_address) = bind(config.server.listen, "server.listen").await?;
         let (management, _) = bind(config.management.listen, "management.listen").await?;
@@ -120,10 +122,10 @@ impl Service {
         };
 
         let clock = Clock::default();
-        let (db, keys) = database(&config, masters, clock.clone()).await?;
-        let _single = only_one(&config, &db).await?;
-        let tickets = tickets(&config, masters, clock.clone()).await?;
-        let texts = Texts::load(config.server.texts_dir.as_deref())?;
+        let (db, keys) = database(config, masters, clock.clone()).await?;
+        let _single = only_one(config, &db).await?;
+        let tickets = tickets(config, masters, clock.clone()).await?;
+        let texts = Texts::load(live.get().server.texts_dir.as_deref())?;
         let transport = Transport::new(&config.mail, clock)?;
         let mailbox = transport.mailbox().cloned();
         let (macs, outbox) = (Macs::new(masters), Arc::default());
@@ -143,7 +145,7 @@ impl Service {
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
         let _renewal = certificate.map(tls::watch);
-        let watch = config::watch::watch(live, source, on_change);
+        let watch = config::watch::watch(live.clone(), source, on_change);
         let providers = Providers::new(&app);
         let jobs = Jobs::start(&app, transport, &providers);
         let draining = Draining::default();
@@ -171,7 +173,6 @@ impl Service {
         let management = listen(management, None, ops, options)?;
         let service = Self {
             app,
-            config,
             draining,
             public,
             management,
@@ -218,7 +219,7 @@ impl Service {
         });
         self.draining.begin();
         self.public.end().await;
-        let patience = Duration::from_secs(self.config.server.drain_seconds + 1);
+        let patience = Duration::from_secs(self.app.config.startup().server.drain_seconds + 1);
         if timeout(patience, self.jobs.stop()).await.is_err() {
             tracing::warn!(
                 "a job did not end in time; what it leased is free again when the lease runs out"
@@ -286,7 +287,7 @@ fn listen(
 
 /// The database with its schema, and the keys in it. One that is away gets half a minute to come.
 async fn database(
-    config: &Config,
+    config: &Startup,
     masters: &MasterKeys,
     clock: Clock,
 ) -> Result<(Db, Keys), String> {
@@ -305,7 +306,7 @@ async fn database(
 }
 
 async fn open(
-    config: &Config,
+    config: &Startup,
     masters: &MasterKeys,
     clock: Clock,
 ) -> Result<(Db, Keys), InfraError> {
@@ -328,7 +329,7 @@ async fn open(
 
 /// With tickets in this process and rows in PostgreSQL there may be one copy only: a lock says so, for as long as the
 /// transaction that holds it stays open. SQLite's directory has a lock of its own.
-async fn only_one(config: &Config, db: &Db) -> Result<Option<Tx>, super::Refusal> {
+async fn only_one(config: &Startup, db: &Db) -> Result<Option<Tx>, super::Refusal> {
     use sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
     if !db.is_postgres() || config.tickets.url.expose() != "memory:" {
         return Ok(None);
@@ -348,7 +349,7 @@ async fn only_one(config: &Config, db: &Db) -> Result<Option<Tx>, super::Refusal
 }
 
 /// The ticket store. Redis may be away now and come later; one that would evict live entries is refused (RD-10).
-async fn tickets(config: &Config, masters: &MasterKeys, clock: Clock) -> Result<Tickets, String> {
+async fn tickets(config: &Startup, masters: &MasterKeys, clock: Clock) -> Result<Tickets, String> {
     let section = &config.tickets;
     if section.url.expose() == "memory:" {
         return Ok(Tickets::memory(section.memory_entries, clock, masters));
@@ -380,7 +381,7 @@ fn on_change(
     texts: Texts,
     certificate: Option<Arc<Certificate>>,
 ) -> Arc<config::watch::OnChange> {
-    Arc::new(move |config: &Config, change: &Change| {
+    Arc::new(move |config: &Reloadable, change: &Change| {
         logs.set_level(&config.telemetry.level);
         if change.applied.contains(&"clients") {
             registry::tell_clashes(config);

@@ -54,7 +54,7 @@ pub(super) struct Question {
 
 pub(super) fn run(source: &Source, question: &Question) -> Outcome {
     let masters = match &question.address {
-        Some(_) => Some(keys::masters(&load(source)?.config)?),
+        Some(_) => Some(keys::masters(&load(source)?.config.startup)?),
         None => None,
     };
     with_db(source, async |db| {

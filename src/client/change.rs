@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     audit::{Event, Kind},
-    config::{Block, Client, ClientAuth, Config, Problem, definition},
+    config::{Block, Client, ClientAuth, Problem, Reloadable, definition},
     db::Tx,
     error::InfraError,
     secret::{Plain, Text},
@@ -25,7 +25,7 @@ pub const NOT_BY_HAND: [&str; 3] = ["client_id", "client_secret", "client_secret
 #[derive(Clone, Copy, Debug)]
 pub struct Against<'a> {
     /// Has the lives that a client has not.
-    pub config: &'a Config,
+    pub config: &'a Reloadable,
     /// Our public URL.
     pub ours: &'a str,
 }
@@ -92,7 +92,7 @@ pub async fn create(
             Value::Array(vec![hash(secret).into()]),
         );
     }
-    let (client, warnings) = match block.read(against.config, against.ours) {
+    let (client, warnings) = match block.read(&against.config.token, against.ours) {
         Ok(read) => read,
         Err(problems) => return Ok(Err(Refused::Problems(problems))),
     };
@@ -176,7 +176,7 @@ pub async fn set(
             block.set(key, text);
         }
     }
-    let (client, warnings) = match block.read(against.config, against.ours) {
+    let (client, warnings) = match block.read(&against.config.token, against.ours) {
         Ok(read) => read,
         Err(problems) => return Ok(Err(Refused::Problems(problems))),
     };

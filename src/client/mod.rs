@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 
 pub use redirect::VerifiedRedirect;
 
-use crate::config::{Client, ClientAuth, Config};
+use crate::config::{Client, ClientAuth, Reloadable};
 
 /// The client with this identifier.
 #[must_use]
-pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
+pub fn find<'a>(config: &'a Reloadable, id: &str) -> Option<&'a Client> {
     config
         .clients
         .iter()
@@ -26,7 +26,7 @@ pub fn find<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
 
 /// Whether a browser origin may call the API for any client (CORS).
 #[must_use]
-pub fn origin_allowed(config: &Config, origin: &str) -> bool {
+pub fn origin_allowed(config: &Reloadable, origin: &str) -> bool {
     config.clients.iter().any(|client| allows(client, origin)) || config.stored.has_origin(origin)
 }
 
@@ -41,7 +41,7 @@ pub fn allows(client: &Client, origin: &str) -> bool {
 
 /// Whether access tokens of some client may have this audience.
 #[must_use]
-pub fn is_audience(config: &Config, name: &str) -> bool {
+pub fn is_audience(config: &Reloadable, name: &str) -> bool {
     let own = |client: &Client| {
         client.audience == name || client.resources.iter().any(|further| further == name)
     };
@@ -50,7 +50,7 @@ pub fn is_audience(config: &Config, name: &str) -> bool {
 
 /// Every scope that a client may ask for, once.
 #[must_use]
-pub fn scopes(config: &Config) -> BTreeSet<&str> {
+pub fn scopes(config: &Reloadable) -> BTreeSet<&str> {
     let own = config
         .clients
         .iter()
@@ -60,7 +60,7 @@ pub fn scopes(config: &Config) -> BTreeSet<&str> {
 
 /// Whether there is a public client.
 #[must_use]
-pub fn any_public(config: &Config) -> bool {
+pub fn any_public(config: &Reloadable) -> bool {
     let public = |client: &Client| client.token_endpoint_auth_method == ClientAuth::None;
     config.clients.iter().any(public) || config.stored.has_public()
 }

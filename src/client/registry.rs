@@ -4,7 +4,7 @@
 use crate::{
     app::App,
     client::store::{self, Row},
-    config::{Block, Client, Config, Problem, Stored},
+    config::{Block, Client, Problem, Reloadable, Stored},
     error::InfraError,
 };
 
@@ -44,11 +44,11 @@ pub async fn follow(app: &App) -> Result<bool, InfraError> {
 /// Its problems: somebody else wrote the row, or a newer release.
 pub fn read(
     row: &Row,
-    config: &Config,
+    config: &Reloadable,
     ours: &str,
 ) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
     match Block::of(&row.client_id, &row.definition) {
-        Some(block) => block.read(config, ours),
+        Some(block) => block.read(&config.token, ours),
         None => {
             let mend = "write JSON with the keys of a block of [[clients]]";
             Err(vec![Problem::new(
@@ -72,7 +72,7 @@ fn leave_out(row: &Row, problems: &[Problem]) {
 
 /// Identifiers that file and database both have: the file wins (DESIGN §8).
 #[must_use]
-pub fn clashes(config: &Config) -> Vec<&str> {
+pub fn clashes(config: &Reloadable) -> Vec<&str> {
     let ids = config
         .clients
         .iter()
@@ -81,7 +81,7 @@ pub fn clashes(config: &Config) -> Vec<&str> {
 }
 
 /// Says so in the log.
-pub fn tell_clashes(config: &Config) {
+pub fn tell_clashes(config: &Reloadable) {
     for client_id in clashes(config) {
         tracing::warn!(
             client_id,

@@ -9,16 +9,16 @@ fn client(id: &str, name: &str) -> Client {
     toml::from_str(&text).unwrap()
 }
 
-fn config(file: &[(&str, &str)], stored: &[(&str, &str)]) -> Config {
+fn config(file: &[(&str, &str)], stored: &[(&str, &str)]) -> Reloadable {
     let list = |list: &[(&str, &str)]| {
         list.iter()
             .map(|(id, name)| client(id, name))
             .collect::<Vec<_>>()
     };
-    Config {
+    Reloadable {
         clients: list(file),
         stored: Stored::new(list(stored)),
-        ..Config::default()
+        ..Reloadable::default()
     }
 }
 

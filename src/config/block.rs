@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 use super::{
-    check, client::Client, deserialize::fit, layers::Layers, load, problem::Problem,
-    settings::Config,
+    check, client::Client, deserialize::Sections, layers::Layers, load, problem::Problem,
+    settings::Token,
 };
 
 /// Where a lone client stands in the tree that is read.
@@ -41,33 +41,23 @@ impl Block {
         self.texts.insert(key.to_owned());
     }
 
-    /// The client, and what should be looked at, checked as one of the file: `config` has the lives that it has not,
+    /// The client, and what should be looked at, checked as one of the file: `token` has the lifetimes that it has not,
     /// `ours` is our public URL. A secret is kept as its hash alone.
     ///
     /// # Errors
     /// All problems, each at its key in the block.
-    pub fn read(self, config: &Config, ours: &str) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
-        let mut layers = Layers::default();
-        layers.root.insert(
-            "clients".to_owned(),
-            Value::Array(vec![Value::Table(self.keys)]),
-        );
-        layers.texts = self
-            .texts
-            .iter()
-            .map(|key| format!("{PLACE}.{key}"))
-            .collect();
-        let mut problems = Vec::new();
-        let mut client = None;
-        let mut warnings = Vec::new();
-        if let Some(mut read) = fit(layers, &mut problems) {
-            let (found, odd) = check::clients_alone(&read.clients, &config.token, ours);
-            load::add_new(&mut problems, found);
-            warnings = odd;
-            load::forget_secrets(&mut read);
-            client = read.clients.pop();
-        }
-        match client.filter(|_| problems.is_empty()) {
+    pub fn read(self, token: &Token, ours: &str) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
+        let place = |key: &String| format!("{PLACE}.{key}");
+        let mut sections = Sections::new(Layers {
+            root: Table::from_iter([("clients".to_owned(), Value::from(vec![self.keys]))]),
+            texts: self.texts.iter().map(place).collect(),
+        });
+        let mut clients: Vec<Client> = sections.read("clients");
+        let mut problems = sections.finish();
+        let (found, warnings) = check::clients_alone(&clients, token, ours);
+        load::add_new(&mut problems, found);
+        load::hash_secrets(&mut clients);
+        match clients.pop().filter(|_| problems.is_empty()) {
             Some(client) => Ok((client, in_block(warnings))),
             None => Err(in_block(problems)),
         }
@@ -121,7 +111,7 @@ mod tests {
     }
 
     fn read(keys: &[(&str, &str)]) -> Client {
-        block(keys).read(&Config::default(), OURS).unwrap().0
+        block(keys).read(&Token::default(), OURS).unwrap().0
     }
 
     #[test]
@@ -156,7 +146,7 @@ mod tests {
             assert!(!text.contains(&secret), "{text}");
             let again = Block::of("c", &text)
                 .unwrap()
-                .read(&Config::default(), OURS)
+                .read(&Token::default(), OURS)
                 .unwrap()
                 .0;
             assert_eq!(again, client);
@@ -173,7 +163,7 @@ mod tests {
             ("acess_token_alg", "hunter2"),
             ("audience", "hunter2"),
         ]);
-        let problems = bad.read(&Config::default(), OURS).unwrap_err();
+        let problems = bad.read(&Token::default(), OURS).unwrap_err();
         let keys: BTreeSet<&str> = problems
             .iter()
             .map(|problem| problem.key.as_str())
@@ -191,7 +181,7 @@ mod tests {
         for text in ["", "[]", "3", "{", "{\"name\":null}"] {
             assert!(
                 Block::of("c", text)
-                    .is_none_or(|block| block.read(&Config::default(), OURS).is_err()),
+                    .is_none_or(|block| block.read(&Token::default(), OURS).is_err()),
                 "{text}"
             );
         }

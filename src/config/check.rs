@@ -12,7 +12,7 @@ use super::{
     mode::Mode,
     problem::{Findings, LONG, Problem},
     providers,
-    settings::{Budget, Config, Limits, Mail, MailTransport, SmtpTls, Token},
+    settings::{Budget, Config, Limits, Mail, MailTransport, Reloadable, SmtpTls, Token},
     tls_certificate, token_lifetimes,
     url::is_loopback,
 };
@@ -32,18 +32,18 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
     server(config, mode, &mut findings);
     tls(config, &mut findings);
     tickets(config, &mut findings);
-    mail(&config.mail, mode, &mut findings);
+    mail(&config.startup.mail, mode, &mut findings);
     lifetimes(config, &mut findings);
     clients(
-        &config.clients,
-        &config.token,
-        &config.server.public_url,
+        &config.reloadable.clients,
+        &config.reloadable.token,
+        &config.startup.server.public_url,
         &mut findings,
     );
-    providers::check::check(&config.providers, &mut findings);
-    limits(&config.limits, &mut findings);
-    insecure_limits(config, &mut findings);
-    let level = crate::telemetry::parse_level(&config.telemetry.level);
+    providers::check::check(&config.reloadable.providers, &mut findings);
+    limits(&config.reloadable.limits, &mut findings);
+    insecure_limits(&config.reloadable, &mut findings);
+    let level = crate::telemetry::parse_level(&config.reloadable.telemetry.level);
     let mend = "write a level such as `info`, or levels by target such as `info,entree=debug`";
     findings.need(
         level.is_ok(),
@@ -51,7 +51,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
         "is not a log filter",
         mend,
     );
-    let endpoint = &config.telemetry.otlp_endpoint;
+    let endpoint = &config.startup.telemetry.otlp_endpoint;
     let is_http = Url::parse(endpoint)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let mend = "write the base address of the collector, for instance `http://127.0.0.1:4318`, or leave it empty";
@@ -62,7 +62,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
         mend,
     );
     findings.range(
-        config.telemetry.traces_per_mille.into(),
+        config.startup.telemetry.traces_per_mille.into(),
         0..=1000,
         "telemetry.traces_per_mille",
     );
@@ -70,7 +70,7 @@ pub fn check(config: &Config, mode: &Mode) -> (Vec<Problem>, Vec<Problem>) {
 }
 
 fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
-    let server = &config.server;
+    let server = &config.startup.server;
     // A port that the system picks cannot be in any URL yet: then, and in `entree dev`, the bound address is taken.
     let from_address =
         mode.is_dev() || (server.listen.ip().is_loopback() && server.listen.port() == 0);
@@ -119,7 +119,12 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
         "server.connections_per_network",
     );
     findings.range(server.drain_seconds, 0..=600, "server.drain_seconds");
-    let texts = server.texts_dir.as_deref().is_none_or(Path::is_dir);
+    let texts = config
+        .reloadable
+        .server
+        .texts_dir
+        .as_deref()
+        .is_none_or(Path::is_dir);
     findings.need(
         texts,
         "server.texts_dir",
@@ -130,9 +135,12 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
     for (key, text) in [
         (
             "server.service_documentation",
-            &server.service_documentation,
+            &config.reloadable.server.service_documentation,
         ),
-        ("server.op_policy_uri", &server.op_policy_uri),
+        (
+            "server.op_policy_uri",
+            &config.reloadable.server.op_policy_uri,
+        ),
     ] {
         let web = Url::parse(text)
             .is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
@@ -145,7 +153,7 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
         );
     }
 
-    let (public, ops) = (server.listen, config.management.listen);
+    let (public, ops) = (server.listen, config.startup.management.listen);
     let same = public.port() != 0 && public == ops;
     findings.need(
         !same,
@@ -180,7 +188,7 @@ fn server(config: &Config, mode: &Mode, findings: &mut Findings) {
 
 /// A certificate that can be shown, and a public URL that it is for.
 fn tls(config: &Config, findings: &mut Findings) {
-    let server = &config.server;
+    let server = &config.startup.server;
     let pair = match tls_certificate::read(&server.tls) {
         Ok(Some(pair)) => pair,
         Ok(None) => return,
@@ -288,14 +296,14 @@ fn is_postgres(url: &str) -> bool {
 }
 
 fn database(config: &Config, findings: &mut Findings) {
-    let none = config.server.data_dir.as_os_str().is_empty();
+    let none = config.startup.server.data_dir.as_os_str().is_empty();
     findings.need(
         !none,
         "server.data_dir",
         "is empty",
         "name a directory, for instance `data`",
     );
-    let database = config.database.url.expose();
+    let database = config.startup.database.url.expose();
     let sqlite = database
         .strip_prefix("sqlite:")
         .is_some_and(|path| !path.is_empty() && !path.contains(":memory:"));
@@ -310,15 +318,15 @@ fn database(config: &Config, findings: &mut Findings) {
         mend,
     );
     findings.range(
-        config.database.max_connections.into(),
+        config.startup.database.max_connections.into(),
         1..=1000,
         "database.max_connections",
     );
 }
 
 fn tickets(config: &Config, findings: &mut Findings) {
-    let tickets = &config.tickets;
-    let postgres = is_postgres(config.database.url.expose());
+    let tickets = &config.startup.tickets;
+    let postgres = is_postgres(config.startup.database.url.expose());
     let url = tickets.url.expose();
     let memory = url == "memory:";
     let redis = ["redis://", "rediss://", "redis+unix://"]
@@ -335,7 +343,7 @@ fn tickets(config: &Config, findings: &mut Findings) {
     let mend =
         "set a redis:// URL, or server.single_instance = true if there is only ever one copy";
     findings.need(
-        !(memory && postgres && !config.server.single_instance),
+        !(memory && postgres && !config.startup.server.single_instance),
         "tickets.url",
         "keeps tickets in one process while PostgreSQL serves many",
         mend,
@@ -436,7 +444,7 @@ fn mail(mail: &Mail, mode: &Mode, findings: &mut Findings) {
 }
 
 fn lifetimes(config: &Config, findings: &mut Findings) {
-    let link = &config.magic_link;
+    let link = &config.reloadable.magic_link;
     findings.range(
         link.lifetime_seconds,
         60..=DAY,
@@ -450,7 +458,7 @@ fn lifetimes(config: &Config, findings: &mut Findings) {
         mend,
     );
     findings.range(link.code_digits.into(), 6..=10, "magic_link.code_digits");
-    let session = &config.session;
+    let session = &config.reloadable.session;
     findings.range(
         session.absolute_seconds,
         60..=LONG,
@@ -477,7 +485,7 @@ fn lifetimes(config: &Config, findings: &mut Findings) {
             mend,
         );
     }
-    token_lifetimes::of_all(&config.token, findings);
+    token_lifetimes::of_all(&config.reloadable.token, findings);
 }
 
 fn limits(limits: &Limits, findings: &mut Findings) {
@@ -837,7 +845,7 @@ const FAR: u64 = 10;
 const SAFE_DAYS: u64 = 10_000;
 
 /// Warns about limits that let too much through.
-fn insecure_limits(config: &Config, findings: &mut Findings) {
+fn insecure_limits(config: &Reloadable, findings: &mut Findings) {
     let (limits, usual) = (&config.limits, Limits::default());
     for (key, own, usual) in [
         ("limits.address", &limits.address, &usual.address),
@@ -891,8 +899,8 @@ fn a_day(budgets: &[Budget]) -> u64 {
 mod tests {
     use super::*;
 
-    fn warned(change: impl FnOnce(&mut Config)) -> Vec<String> {
-        let mut config = Config::default();
+    fn warned(change: impl FnOnce(&mut Reloadable)) -> Vec<String> {
+        let mut config = Reloadable::default();
         change(&mut config);
         let mut findings = Findings::default();
         insecure_limits(&config, &mut findings);
@@ -911,14 +919,14 @@ mod tests {
             warned(|config| config.magic_link.code_digits = 6).is_empty(),
             "30 tries of a million"
         );
-        let generous = |config: &mut Config| {
+        let generous = |config: &mut Reloadable| {
             config.limits.wrong_codes = vec![Budget {
                 count: 101,
                 seconds: DAY,
             }]
         };
         assert!(warned(generous).is_empty(), "of a hundred million");
-        let both = |config: &mut Config| {
+        let both = |config: &mut Reloadable| {
             generous(config);
             config.magic_link.code_digits = 6;
         };
@@ -927,14 +935,14 @@ mod tests {
             warned(|config| config.limits.tries_per_flow = 20),
             ["limits.tries_per_flow"]
         );
-        let open = |config: &mut Config| {
+        let open = |config: &mut Reloadable| {
             config.limits.address = vec![Budget {
                 count: 201,
                 seconds: DAY,
             }]
         };
         assert_eq!(warned(open), ["limits.address"]);
-        let short = |config: &mut Config| {
+        let short = |config: &mut Reloadable| {
             config.limits.network = vec![Budget {
                 count: 20,
                 seconds: 60,
@@ -945,7 +953,7 @@ mod tests {
             ["limits.network"],
             "20 a minute are 28,800 a day"
         );
-        let double = |config: &mut Config| {
+        let double = |config: &mut Reloadable| {
             config.limits.client_failures = vec![Budget {
                 count: 60,
                 seconds: 60,

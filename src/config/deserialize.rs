@@ -1,355 +1,257 @@
-//! Fitting the tree of values into the typed shape without stopping at the first thing that does not fit.
+//! Reads the settings from the tree of layered values, each section by its own type.
 //!
-//! Each misfit is recorded, then taken out or replaced by something harmless, until the rest fits. So every problem is
-//! found in one go, and the semantic checks see the rest.
+//! A value that does not fit its type is recorded as a problem and replaced by something harmless, and reading goes on.
+//! So one run finds every problem, and the checks see the rest.
+
+mod fields;
+mod hint;
+mod path;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_path_to_error::Segment;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use self::path::Path;
 use super::{
-    layers::{Layers, SECRETS, readings},
+    layers::{Layers, candidates},
     problem::Problem,
-    settings::Config,
+    settings::{Config, Reloadable, Startup},
+    stored::Stored,
 };
 
-/// The example file doubles as the source of examples in problems.
-const EXAMPLE: &str = include_str!("../../deploy/entree.example.toml");
+/// The most misfits of one section that are reported.
+const MAX_MISFITS: usize = 500;
 
-/// More misfits than anybody writes; only a bound for the loop.
-const MOST: usize = 2_000;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    Index(usize),
+/// Reads every section and records what does not fit and what is unknown.
+pub(super) fn deserialize(layers: Layers, problems: &mut Vec<Problem>) -> Config {
+    let mut sections = Sections::new(layers);
+    let config = read_config(&mut sections);
+    problems.extend(sections.finish());
+    config
 }
 
-/// Fits the tree into the shape, recording what does not fit. None if nothing can be made of it.
-pub(super) fn fit(layers: Layers, problems: &mut Vec<Problem>) -> Option<Config> {
-    let mut fitting = Fitting {
-        root: Value::Table(layers.root),
-        readings: BTreeMap::new(),
-        fillers: BTreeMap::new(),
-        texts: layers.texts,
-    };
-    for _ in 0..MOST {
-        match serde_path_to_error::deserialize::<_, Config>(fitting.root.clone()) {
-            Ok(config) => return Some(config),
-            Err(error) => {
-                let path = steps(error.path());
-                fitting.amend(path, error.inner().message(), problems);
-            }
+fn read_config(sections: &mut Sections) -> Config {
+    Config {
+        startup: Startup {
+            server: sections.read("server"),
+            database: sections.read("database"),
+            tickets: sections.read("tickets"),
+            mail: sections.read("mail"),
+            telemetry: sections.read("telemetry"),
+            management: sections.read("management"),
+        },
+        reloadable: Reloadable {
+            server: sections.read("server"),
+            telemetry: sections.read("telemetry"),
+            magic_link: sections.read("magic_link"),
+            session: sections.read("session"),
+            token: sections.read("token"),
+            limits: sections.read("limits"),
+            api: sections.read("api"),
+            clients: sections.read("clients"),
+            stored: Stored::default(),
+            providers: sections.read("providers"),
+        },
+    }
+}
+
+/// The tree while sections are read from it. A section takes the keys of its type out, so that what remains is unknown.
+pub(super) struct Sections {
+    root: Table,
+    /// The values that are texts from the environment, by path: they may yet be read as another type.
+    texts: BTreeSet<String>,
+    /// The keys that the types have, by section.
+    known: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    problems: Vec<Problem>,
+}
+
+impl Sections {
+    pub(super) fn new(layers: Layers) -> Self {
+        Self {
+            root: layers.root,
+            texts: layers.texts,
+            known: BTreeMap::new(),
+            problems: Vec::new(),
         }
     }
-    None
-}
 
-struct Fitting {
-    root: Value,
-    /// Texts from the environment, by path: they may yet be read as another type.
-    texts: BTreeSet<String>,
-    /// Further readings of such a text, and what was wrong with the first one.
-    readings: BTreeMap<String, (Vec<Value>, String)>,
-    /// How many fillers a path has seen.
-    fillers: BTreeMap<String, usize>,
-}
-
-impl Fitting {
-    fn amend(&mut self, mut path: Vec<Step>, message: &str, problems: &mut Vec<Problem>) {
-        if let Some(name) = message
-            .strip_prefix("unknown field ")
-            .and_then(first_quoted)
-        {
-            if path.last() != Some(&Step::Key(name.clone())) {
-                path.push(Step::Key(name.clone()));
+    /// Reads what `T` knows of a section, with the default of `T` for what is absent or does not fit.
+    pub(super) fn read<T: DeserializeOwned + Default>(&mut self, section: &'static str) -> T {
+        let names = fields::names::<T>();
+        self.known.entry(section).or_default().extend(names);
+        let value = match self.root.get_mut(section) {
+            Some(Value::Table(table)) if !names.is_empty() => {
+                let own = names.iter().filter_map(|name| table.remove_entry(*name));
+                Some(Value::Table(own.collect()))
             }
-            record(problems, unknown(&path, &name, message));
-            self.texts.remove(&dotted(&path));
-            return remove(&mut self.root, &path);
-        }
-        if let Some(name) = message
-            .strip_prefix("missing field ")
-            .and_then(first_quoted)
-        {
-            path.push(Step::Key(name));
-            let key = dotted(&path);
-            record(problems, Problem::new(&key, "is missing", like(&path)));
-            return self.fill(&path);
-        }
-        let key = dotted(&path);
-        if self.reread(&path, &key, message) {
-            return;
-        }
-        let first = self.readings.remove(&key).map(|(_, first)| first);
-        let what = if is_secret(&path) {
-            "is not a text".to_owned()
-        } else {
-            plain(first.as_deref().unwrap_or(message))
+            _ => self.root.remove(section),
         };
-        record(problems, Problem::new(&key, what, like(&path)));
-        match (path.last(), first_variant(message)) {
-            (Some(Step::Key(_)), _) if !self.fillers.contains_key(&key) => {
-                remove(&mut self.root, &path)
+        let Some(value) = value else {
+            return T::default();
+        };
+        let mut recovery = Recovery {
+            root: Value::Table(Table::from_iter([(section.to_owned(), value)])),
+            texts: &mut self.texts,
+            problems: &mut self.problems,
+            attempts: BTreeMap::new(),
+            substitutes: BTreeMap::new(),
+        };
+        recovery.read(Path::section(section))
+    }
+
+    /// Returns the problems of all sections, with those of the keys that no type has taken.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        let sections: Vec<&str> = self.known.keys().copied().collect();
+        for (section, value) in &self.root {
+            match (self.known.get(section.as_str()), value) {
+                (Some(known), Value::Table(rest)) => {
+                    let known: Vec<&str> = known.iter().copied().collect();
+                    self.problems.extend(rest.keys().map(|name| {
+                        hint::unknown_key(&Path::section(section).key(name), name, &known)
+                    }));
+                }
+                _ => self.problems.push(hint::unknown_key(
+                    &Path::section(section),
+                    section,
+                    &sections,
+                )),
             }
-            (Some(Step::Index(_)), Some(known)) => {
-                if let Some(place) = find(&mut self.root, &path) {
-                    *place = Value::String(known);
+        }
+        self.problems
+    }
+}
+
+/// Reads one section in as many attempts as it has misfits.
+struct Recovery<'a> {
+    root: Value,
+    texts: &'a mut BTreeSet<String>,
+    problems: &'a mut Vec<Problem>,
+    /// Texts from the environment of which not every candidate was tried, by path.
+    attempts: BTreeMap<String, Attempt>,
+    /// How many substitutes a path has had.
+    substitutes: BTreeMap<String, usize>,
+}
+
+/// A text from the environment that is read as one type after another.
+struct Attempt {
+    candidates: Vec<Value>,
+    /// What was wrong with the text itself.
+    message: String,
+}
+
+impl Recovery<'_> {
+    fn read<T: DeserializeOwned + Default>(&mut self, section: Path) -> T {
+        for _ in 0..MAX_MISFITS {
+            let Some(value) = section.find(&mut self.root) else {
+                break;
+            };
+            match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+                Ok(settings) => return settings,
+                Err(error) => {
+                    let path = section.clone().join(error.path());
+                    self.recover(path, error.inner().message());
                 }
             }
-            _ => self.fill(&path),
+        }
+        T::default()
+    }
+
+    /// Records a misfit and changes the tree so that the next attempt gets past it.
+    fn recover(&mut self, path: Path, message: &str) {
+        if let Some((name, known)) = hint::unknown_field(message) {
+            let path = if path.ends_with(name) {
+                path
+            } else {
+                path.key(name)
+            };
+            self.record(hint::unknown_key(&path, name, &known));
+            return path.remove(&mut self.root);
+        }
+        if let Some(name) = hint::missing_field(message) {
+            let path = path.key(name);
+            self.record(Problem::new(
+                path.to_string(),
+                "is missing",
+                hint::example(&path),
+            ));
+            return self.substitute(&path, message);
+        }
+        let key = path.to_string();
+        if self.try_next_candidate(&path, &key, message) {
+            return;
+        }
+        let first = self.attempts.remove(&key).map(|attempt| attempt.message);
+        let what = hint::misfit(&path, first.as_deref().unwrap_or(message));
+        self.record(Problem::new(&key, what, hint::example(&path)));
+        if path.is_element() || self.substitutes.contains_key(&key) {
+            self.substitute(&path, message);
+        } else {
+            path.remove(&mut self.root);
         }
     }
 
-    /// Reads a text from the environment in the next way that it can be read; `false` if there is none.
-    fn reread(&mut self, path: &[Step], key: &str, message: &str) -> bool {
-        if !self.readings.contains_key(key) {
-            if !self.texts.remove(key) {
-                return false;
-            }
-            let Some(Value::String(text)) = find(&mut self.root, path) else {
-                return false;
+    /// Reads a text from the environment as the next type that it may have; `false` if there is none.
+    fn try_next_candidate(&mut self, path: &Path, key: &str, message: &str) -> bool {
+        if self.texts.remove(key)
+            && let Some(Value::String(text)) = path.find(&mut self.root)
+        {
+            let attempt = Attempt {
+                candidates: candidates(text, message.contains("expected a sequence")),
+                message: message.to_owned(),
             };
-            let ways = readings(text, message.contains("expected a sequence"));
-            self.readings
-                .insert(key.to_owned(), (ways, message.to_owned()));
+            self.attempts.insert(key.to_owned(), attempt);
         }
-        let Some(next) = self.readings.get_mut(key).and_then(|(ways, _)| ways.pop()) else {
+        let attempt = self.attempts.get_mut(key);
+        let Some(next) = attempt.and_then(|attempt| attempt.candidates.pop()) else {
             return false;
         };
         if let Value::Array(list) = &next {
-            self.texts
-                .extend((0..list.len()).map(|index| format!("{key}[{index}]")));
+            let elements = (0..list.len()).map(|index| format!("{key}[{index}]"));
+            self.texts.extend(elements);
         }
-        if let Some(place) = find(&mut self.root, path) {
-            *place = next;
-        }
+        path.put(&mut self.root, next);
         true
     }
 
     /// Puts something harmless where a value is needed, so that the rest can be read.
-    fn fill(&mut self, path: &[Step]) {
-        let seen = self.fillers.entry(dotted(path)).or_default();
-        *seen += 1;
-        let filler = match *seen {
-            1 => Value::String(String::new()),
-            2 => Value::Integer(1),
-            3 => Value::String("192.0.2.0/32".to_owned()),
-            // Nothing fits: give the whole section up.
-            _ => return remove(&mut self.root, path.get(..1).unwrap_or_default()),
+    fn substitute(&mut self, path: &Path, message: &str) {
+        let tried = self.substitutes.entry(path.to_string()).or_default();
+        *tried += 1;
+        let value = match (hint::first_variant(message), *tried) {
+            (Some(variant), _) => Value::from(variant),
+            (None, 1) => Value::from(""),
+            (None, 2) => Value::Integer(1),
+            (None, 3) => Value::from("192.0.2.0/32"),
+            // Nothing fits: the whole section gets its defaults.
+            _ => return self.root = Value::Table(Table::new()),
         };
-        match (path.split_last(), find(&mut self.root, path)) {
-            (_, Some(place)) => *place = filler,
-            (Some((Step::Key(name), parent)), None) => {
-                if let Some(Value::Table(table)) = find(&mut self.root, parent) {
-                    table.insert(name.clone(), filler);
-                }
-            }
-            _ => {}
+        path.put(&mut self.root, value);
+    }
+
+    /// Records one problem per key: those after the first follow from it.
+    fn record(&mut self, problem: Problem) {
+        if !self.problems.iter().any(|known| known.key == problem.key) {
+            self.problems.push(problem);
         }
     }
 }
 
-fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
-    path.iter()
-        .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(key.clone())),
-            Segment::Enum { .. } | Segment::Unknown => None,
-        })
-        .collect()
-}
+/// Returns the keys that the types have, by section.
+#[cfg(test)]
+pub(super) fn known_keys() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    use super::{client::Client, providers::Provider};
 
-fn dotted(path: &[Step]) -> String {
-    path.iter().fold(String::new(), |mut text, step| {
-        match step {
-            Step::Key(key) if text.is_empty() => text.push_str(key),
-            Step::Key(key) => text.extend([".", key]),
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
-        }
-        text
-    })
-}
-
-fn find<'a>(root: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
-    path.iter()
-        .try_fold(root, |value, step| match (step, value) {
-            (Step::Key(key), Value::Table(table)) => table.get_mut(key),
-            (Step::Index(index), Value::Array(list)) => list.get_mut(*index),
-            _ => None,
-        })
-}
-
-fn remove(root: &mut Value, path: &[Step]) {
-    let Some((last, parent)) = path.split_last() else {
-        return;
-    };
-    match (last, find(root, parent)) {
-        (Step::Key(key), Some(Value::Table(table))) => {
-            table.remove(key);
-        }
-        (Step::Index(index), Some(Value::Array(list))) if *index < list.len() => {
-            list.remove(*index);
-        }
-        _ => {}
-    }
-}
-
-/// One problem a key: what follows from the first is noise.
-fn record(problems: &mut Vec<Problem>, problem: Problem) {
-    if !problems.iter().any(|known| known.key == problem.key) {
-        problems.push(problem);
-    }
-}
-
-fn is_secret(path: &[Step]) -> bool {
-    SECRETS.iter().any(|(section, key)| {
-        path.first() == Some(&Step::Key((*section).to_owned())) && path.get(1) == Some(&Step::Key((*key).to_owned()))
-    }) || (matches!(path.first(), Some(Step::Key(list)) if list == "clients" || list == "providers")
-        && path.iter().any(
-            |step| matches!(step, Step::Key(key) if key.starts_with("client_secret") || key.starts_with("private_key")),
-        ))
-}
-
-/// The first thing between backticks.
-fn first_quoted(text: &str) -> Option<String> {
-    quoted(text).next().map(str::to_owned)
-}
-
-/// The first word that would have fitted where another stood.
-fn first_variant(message: &str) -> Option<String> {
-    let (_, known) = message
-        .strip_prefix("unknown variant ")?
-        .split_once(", expected")?;
-    first_quoted(known)
-}
-
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
-
-fn unknown(path: &[Step], name: &str, message: &str) -> Problem {
-    let known: BTreeSet<&str> = message
-        .split_once(", expected")
-        .map(|(_, rest)| quoted(rest).collect())
-        .unwrap_or_default();
-    let near = known
-        .iter()
-        .map(|key| (strsim::jaro_winkler(name, key), *key))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let mend = match near {
-        Some((likeness, key)) if likeness > 0.8 => format!("did you mean `{key}`?"),
-        _ if known.is_empty() => "remove it".to_owned(),
-        _ => format!(
-            "remove it; known here: {}",
-            known.into_iter().collect::<Vec<_>>().join(", ")
-        ),
-    };
-    Problem::new(dotted(path), "is not a known key", mend)
-}
-
-/// The reader's message without the value it met: that may be a secret in the wrong place.
-fn plain(message: &str) -> String {
-    if message.starts_with("unknown variant") {
-        let known = message
-            .split_once(", expected")
-            .map_or("", |(_, rest)| rest);
-        let known: Vec<String> = quoted(known).map(|word| format!("\"{word}\"")).collect();
-        return format!("is not {}", known.join(" or "));
-    }
-    let met = |kind: &str| {
-        kind.split(['"', '`'])
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
-    let split = |rest: &str| {
-        rest.rsplit_once(", expected ")
-            .map(|(kind, wanted)| (met(kind), wanted.to_owned()))
-    };
-    if let Some((kind, wanted)) = message.strip_prefix("invalid type: ").and_then(split) {
-        return format!(
-            "is {} where {} belongs",
-            article(&kind),
-            wanted_words(&wanted)
-        );
-    }
-    if let Some((_, wanted)) = message.strip_prefix("invalid value: ").and_then(split) {
-        return format!("is not {}", wanted_words(&wanted));
-    }
-    format!(
-        "cannot be read ({})",
-        message.lines().next().unwrap_or_default()
-    )
-}
-
-fn article(kind: &str) -> String {
-    let kind = match kind {
-        "map" => "table",
-        "sequence" => "list",
-        "string" => "text",
-        other => other,
-    };
-    format!(
-        "{} {kind}",
-        if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
-            "an"
-        } else {
-            "a"
-        }
-    )
-}
-
-fn wanted_words(wanted: &str) -> String {
-    match wanted {
-        "a string" => "a text".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "a boolean" => "true or false".to_owned(),
-        "u16" => "a whole number from 0 to 65535".to_owned(),
-        "u32" => format!("a whole number from 0 to {}", u32::MAX),
-        "u64" | "usize" => "a whole number from 0 on".to_owned(),
-        other => other.trim_start_matches("struct ").to_owned(),
-    }
-}
-
-/// Whether a value of the example file shows anything; of a list, if one of its elements is meant, a plain one.
-fn is_example(value: &Value, listed: bool) -> bool {
-    match value {
-        Value::Array(list) if listed => list.first().is_some_and(|first| !first.is_table()),
-        Value::Table(_) => false,
-        other => other.as_str() != Some(""),
-    }
-}
-
-/// A sentence with the value that the example file has at this key.
-fn like(path: &[Step]) -> String {
-    let mut root = EXAMPLE
-        .parse::<Table>()
-        .map(Value::Table)
-        .unwrap_or(Value::Table(Table::new()));
-    // Every list of the example has a first element to look at.
-    let mut general: Vec<Step> = path
-        .iter()
-        .map(|step| match step {
-            Step::Index(_) => Step::Index(0),
-            Step::Key(key) => Step::Key(key.clone()),
-        })
-        .collect();
-    // Of an element the whole list is shown, so that it has its brackets.
-    let listed = matches!(general.last(), Some(Step::Index(_)));
-    while matches!(general.last(), Some(Step::Index(_))) {
-        general.pop();
-    }
-    let name = path.iter().rev().find_map(|step| match step {
-        Step::Key(key) => Some(key.as_str()),
-        Step::Index(_) => None,
-    });
-    match (name, find(&mut root, &general)) {
-        (Some(name), Some(value)) if is_example(value, listed) => {
-            format!("write it like this: {name} = {value}")
-        }
-        _ => "see deploy/entree.example.toml, which has every key".to_owned(),
-    }
+    let mut sections = Sections::new(Layers::default());
+    read_config(&mut sections);
+    let mut known = sections.known;
+    known.insert(
+        "clients",
+        fields::names::<Client>().iter().copied().collect(),
+    );
+    known.insert(
+        "providers",
+        fields::names::<Provider>().iter().copied().collect(),
+    );
+    known
 }

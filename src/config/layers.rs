@@ -20,6 +20,15 @@ pub(super) const SECRETS: [(&str, &str); 5] = [
     ("mail", "password"),
 ];
 
+/// Whether these keys lead to a secret.
+pub(super) fn is_secret<'a>(mut keys: impl Iterator<Item = &'a str>) -> bool {
+    let (section, key) = (keys.next(), keys.next());
+    let is = |(own_section, own_key): &(&str, &str)| {
+        section == Some(own_section) && key.is_some_and(|key| key.starts_with(own_key))
+    };
+    SECRETS.iter().chain(&LISTED_SECRETS).any(is)
+}
+
 /// The same in lists.
 const LISTED_SECRETS: [(&str, &str); 3] = [
     ("clients", "client_secret"),
@@ -142,7 +151,7 @@ impl Layers {
     /// The same for each element of a list. A list from the environment is a text until here.
     fn listed_secrets(&mut self, list: &str, key: &str, problems: &mut Vec<Problem>) {
         if let Some(Value::String(text)) = self.root.get(list)
-            && let Some(array @ Value::Array(_)) = readings(text, false).pop()
+            && let Some(array @ Value::Array(_)) = candidates(text, false).pop()
         {
             self.root.insert(list.to_owned(), array);
             self.texts.remove(list);
@@ -342,7 +351,7 @@ pub(crate) fn too_open(_path: &Path) -> Option<u32> {
 }
 
 /// What a text from the environment may mean, the likeliest last.
-pub(super) fn readings(text: &str, list: bool) -> Vec<Value> {
+pub(super) fn candidates(text: &str, list: bool) -> Vec<Value> {
     let mut ways = Vec::new();
     let text = text.trim();
     if list && !text.starts_with('[') {

@@ -1,125 +1,214 @@
 //! The configuration in force: read without a lock, replaced atomically.
-//!
-//! Every key is either listed in `differing` as one that needs a restart, or changes at once; a test holds that each
-//! key is in one of the two lists.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::{settings::Config, stored::Stored};
+use super::{
+    settings::{
+        Config, DatabaseSection, Mail, Management, Reloadable, ReloadableServer,
+        ReloadableTelemetry, Server, Startup, Telemetry, Tickets,
+    },
+    stored::Stored,
+};
 
 /// A handle to the configuration in force. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Live {
-    current: Arc<ArcSwap<Config>>,
-    /// One change at a time: file and database are followed by different tasks.
-    changing: Arc<Mutex<()>>,
+    startup: Arc<Startup>,
+    current: Arc<ArcSwap<Reloadable>>,
+    /// Held during a replacement: the file and the database are followed by different tasks.
+    replacing: Arc<Mutex<()>>,
     followed: Arc<tokio::sync::Mutex<Option<i64>>>,
 }
 
-/// What a replacement changed.
+/// The difference that a new configuration makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Keys and sections whose new value is in force.
+    /// The keys and sections whose new value is in force.
     pub applied: Vec<&'static str>,
-    /// Keys whose new value waits for a restart.
+    /// The keys whose new value needs a restart.
     pub needs_restart: Vec<&'static str>,
 }
 
 impl Live {
-    /// Starts with one.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            current: Arc::new(ArcSwap::from_pointee(config)),
-            changing: Arc::default(),
+            startup: Arc::new(config.startup),
+            current: Arc::new(ArcSwap::from_pointee(config.reloadable)),
+            replacing: Arc::default(),
             followed: Arc::default(),
         }
     }
 
-    /// The one in force now. Take it once per request, so that one request never sees two.
+    /// Returns the settings that were read at start.
     #[must_use]
-    pub fn get(&self) -> Arc<Config> {
+    pub fn startup(&self) -> &Startup {
+        &self.startup
+    }
+
+    /// Returns the settings in force now. Call it once per request, so that one request never sees two states.
+    #[must_use]
+    pub fn get(&self) -> Arc<Reloadable> {
         self.current.load_full()
     }
 
-    /// Puts what may change without a restart into force, in one step, and keeps the rest. `new` must have been checked.
-    pub fn replace(&self, new: Config) -> Change {
-        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.get();
-        let change = Change {
-            applied: applied(&old, &new),
-            needs_restart: differing(&old, &new),
-        };
-        if !change.applied.is_empty() {
-            self.current.store(Arc::new(blend(&old, new)));
+    /// Puts the reloadable part of a checked configuration into force, and compares the other part.
+    pub fn reload(&self, new: Config) -> Change {
+        Change {
+            needs_restart: changed_startup(&self.startup, &new.startup),
+            applied: self.replace(new.reloadable),
         }
-        change
     }
-}
 
-impl Live {
-    /// Puts the clients of the database into force, in one step, and keeps everything else.
+    /// Puts checked settings into force in one step, except for the clients of the database, which stay as they are.
+    /// Returns what changed.
+    pub fn replace(&self, mut new: Reloadable) -> Vec<&'static str> {
+        let _one = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let old = self.get();
+        let changed = changed_reloadable(&old, &new);
+        if !changed.is_empty() {
+            new.stored = old.stored.clone();
+            self.current.store(Arc::new(new));
+        }
+        changed
+    }
+
+    /// Puts the clients of the database into force in one step. Everything else stays as it is.
     pub fn store(&self, stored: Stored) {
-        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut new = Config::clone(&self.get());
+        let _one = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut new = Reloadable::clone(&self.get());
         new.stored = stored;
         self.current.store(Arc::new(new));
     }
 
-    /// Which state of the database's clients was taken over last; locked while somebody looks.
+    /// The version of the database's clients that is in force; locked while a task compares and replaces them.
     #[must_use]
     pub fn followed(&self) -> &tokio::sync::Mutex<Option<i64>> {
         &self.followed
     }
 }
 
-/// The names of the listed keys whose values differ.
-macro_rules! differing {
-    ($old:expr, $new:expr; $($($step:ident).+),+ $(,)?) => {{
-        let mut names = Vec::new();
-        $(if $old.$($step).+ != $new.$($step).+ {
-            names.push(stringify!($($step).+));
-        })+
-        names
+/// Lists the fields of a section whose values differ. The pattern names every field of the type, so that a field that is
+/// missing here does not compile.
+macro_rules! changed {
+    ($prefix:literal, $Section:ident { $($key:ident),+ $(; $($other:ident),+)? }, $old:expr, $new:expr) => {{
+        let $Section { $($key,)+ $($($other: _,)+)? } = &$old;
+        let changes = [$((concat!($prefix, stringify!($key)), *$key != $new.$key)),+];
+        changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key)
     }};
 }
 
-/// Keys that are read once, at start.
-fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
-    differing!(old, new;
-        server.listen, server.public_url, server.data_dir, server.master_key, server.previous_master_keys,
-        server.trusted_proxies, server.connections_per_network, server.single_instance, server.drain_seconds, server.tls,
-        database.url, database.max_connections, database.migrate,
-        tickets.url, tickets.prefix, tickets.memory_entries,
-        mail.transport, mail.host, mail.port, mail.tls, mail.ca_file, mail.username, mail.password, mail.from,
-        mail.concurrency, mail.timeout_seconds,
-        telemetry.format, telemetry.otlp_endpoint, telemetry.traces_per_mille, management.listen,
+fn changed_startup(old: &Startup, new: &Startup) -> Vec<&'static str> {
+    let Startup {
+        server,
+        database,
+        tickets,
+        mail,
+        telemetry,
+        management,
+    } = old;
+    changed!(
+        "server.",
+        Server {
+            listen,
+            public_url,
+            data_dir,
+            master_key,
+            previous_master_keys,
+            trusted_proxies,
+            connections_per_network,
+            single_instance,
+            drain_seconds,
+            tls
+        },
+        server,
+        new.server
     )
+    .chain(changed!(
+        "database.",
+        DatabaseSection {
+            url,
+            max_connections,
+            migrate
+        },
+        database,
+        new.database
+    ))
+    .chain(changed!(
+        "tickets.",
+        Tickets {
+            url,
+            prefix,
+            memory_entries
+        },
+        tickets,
+        new.tickets
+    ))
+    .chain(changed!(
+        "mail.",
+        Mail {
+            transport,
+            host,
+            port,
+            tls,
+            ca_file,
+            username,
+            password,
+            from,
+            concurrency,
+            timeout_seconds
+        },
+        mail,
+        new.mail
+    ))
+    .chain(changed!(
+        "telemetry.",
+        Telemetry {
+            format,
+            otlp_endpoint,
+            traces_per_mille
+        },
+        telemetry,
+        new.telemetry
+    ))
+    .chain(changed!(
+        "management.",
+        Management { listen },
+        management,
+        new.management
+    ))
+    .collect()
 }
 
-/// Keys and whole sections that are read at each use.
-fn applied(old: &Config, new: &Config) -> Vec<&'static str> {
-    differing!(old, new; magic_link, session, token, clients, providers, limits, api, telemetry.level, server.texts_dir,
-        server.service_documentation, server.op_policy_uri)
-}
-
-/// What is in force after a change: the old one with the new values of [`applied`].
-fn blend(old: &Config, new: Config) -> Config {
-    let mut blend = old.clone();
-    blend.magic_link = new.magic_link;
-    blend.session = new.session;
-    blend.token = new.token;
-    blend.clients = new.clients;
-    blend.providers = new.providers;
-    blend.limits = new.limits;
-    blend.api = new.api;
-    blend.telemetry.level = new.telemetry.level;
-    blend.server.texts_dir = new.server.texts_dir;
-    blend.server.service_documentation = new.server.service_documentation;
-    blend.server.op_policy_uri = new.server.op_policy_uri;
-    blend
+fn changed_reloadable(old: &Reloadable, new: &Reloadable) -> Vec<&'static str> {
+    changed!("", Reloadable {
+        magic_link, session, token, limits, api, clients, providers; server, telemetry, stored
+    }, *old, new)
+    .chain(changed!(
+        "server.",
+        ReloadableServer {
+            texts_dir,
+            service_documentation,
+            op_policy_uri
+        },
+        old.server,
+        new.server
+    ))
+    .chain(changed!(
+        "telemetry.",
+        ReloadableTelemetry { level },
+        old.telemetry,
+        new.telemetry
+    ))
+    .collect()
 }
 
 #[cfg(test)]
@@ -129,15 +218,15 @@ mod tests {
     use crate::{config::MailTransport, secret::Text};
 
     #[test]
-    fn only_what_may_change_changes() {
+    fn only_reloadable_settings_change_without_a_restart() {
         let live = Live::new(Config::default());
         let mut new = Config::default();
-        new.api.v2_enabled = true;
-        new.telemetry.level = "debug".to_owned();
-        new.server.listen = "127.0.0.1:1".parse().unwrap();
-        new.mail.transport = MailTransport::Mailbox;
-        new.database.url = Text::new("postgres://elsewhere/db".to_owned());
-        let change = live.replace(new);
+        new.reloadable.api.v2_enabled = true;
+        new.reloadable.telemetry.level = "debug".to_owned();
+        new.startup.server.listen = "127.0.0.1:1".parse().unwrap();
+        new.startup.mail.transport = MailTransport::Mailbox;
+        new.startup.database.url = Text::new("postgres://elsewhere/db".to_owned());
+        let change = live.reload(new);
         assert_eq!(change.applied, ["api", "telemetry.level"]);
         assert_eq!(
             change.needs_restart,
@@ -146,51 +235,24 @@ mod tests {
         let now = live.get();
         assert!(now.api.v2_enabled);
         assert_eq!(now.telemetry.level, "debug");
-        assert_eq!(now.server.listen, Config::default().server.listen);
-        assert!(now.database.url.is_empty());
+        assert_eq!(*live.startup(), Startup::default());
     }
 
     #[test]
-    fn nothing_new_changes_nothing() {
+    fn an_equal_configuration_changes_nothing() {
         let live = Live::new(Config::default());
         let before = live.get();
-        assert_eq!(live.replace(Config::default()), Change::default());
+        assert_eq!(live.reload(Config::default()), Change::default());
         assert!(Arc::ptr_eq(&before, &live.get()));
     }
 
     #[test]
-    fn a_request_keeps_the_one_that_it_took() {
+    fn a_request_keeps_the_settings_that_it_took() {
         let live = Live::new(Config::default());
         let taken = live.get();
-        let mut new = Config::default();
+        let mut new = Reloadable::default();
         new.api.v2_enabled = true;
         live.replace(new);
         assert!(!taken.api.v2_enabled && live.get().api.v2_enabled);
-    }
-
-    /// Every key of the shape is in one list: found by asking the shape for its keys.
-    #[test]
-    fn every_key_either_applies_or_needs_a_restart() {
-        let source = include_str!("live.rs");
-        let lists = source.split("fn blend").next().unwrap();
-        for (section, keys) in crate::config::load::tests::keys_of_the_shape() {
-            for key in keys {
-                let full = format!("{section}.{key}");
-                let whole = [
-                    "magic_link",
-                    "session",
-                    "token",
-                    "clients",
-                    "providers",
-                    "limits",
-                    "api",
-                ];
-                let whole = whole.contains(&section.as_str());
-                assert!(
-                    whole || lists.contains(&full),
-                    "{full} is in no list of live.rs"
-                );
-            }
-        }
     }
 }

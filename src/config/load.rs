@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    check, deserialize::fit, layers::Layers, mode::Mode, problem::Problem, settings::Config,
+    check, client::Client, deserialize::deserialize, layers::Layers, mode::Mode, problem::Problem,
+    settings::Config,
 };
 use crate::secret::Hash;
 
@@ -74,16 +75,14 @@ impl Source {
         );
         layers.secrets(&mut problems);
         let notes = layers.finish(&self.mode);
-        let Some(mut config) = fit(layers, &mut problems) else {
-            return Err(problems);
-        };
+        let mut config = deserialize(layers, &mut problems);
         if !known {
             // Whatever else is missing may well stand in that file.
             return Err(problems);
         }
         let (found, warnings) = check::check(&config, &self.mode);
         add_new(&mut problems, found);
-        forget_secrets(&mut config);
+        hash_secrets(&mut config.reloadable.clients);
         if problems.is_empty() {
             Ok(Loaded {
                 config,
@@ -107,9 +106,8 @@ pub(super) fn add_new(problems: &mut Vec<Problem>, found: Vec<Problem>) {
 }
 
 /// CA-5: once checked, a client's secret is kept as its hash alone.
-pub(super) fn forget_secrets(config: &mut Config) {
-    for client in config
-        .clients
+pub(super) fn hash_secrets(clients: &mut [Client]) {
+    for client in clients
         .iter_mut()
         .filter(|client| !client.client_secret.is_empty())
     {

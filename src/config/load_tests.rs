@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _};
 
 use super::*;
 use crate::{
-    config::{Client, MailTransport, SmtpTls},
+    config::{Client, MailTransport, SmtpTls, deserialize::known_keys},
     secret::public_id,
 };
 
@@ -58,42 +58,6 @@ pub(crate) fn keys(text: &str) -> Vec<String> {
         Ok(_) => Vec::new(),
         Err(problems) => problems.into_iter().map(|problem| problem.key).collect(),
     }
-}
-
-/// Section → keys, as the shape itself tells: an unknown key is answered with the known ones.
-pub(crate) fn keys_of_the_shape() -> BTreeMap<String, Vec<String>> {
-    let known = |text: &str| -> Vec<String> {
-        let error = toml::from_str::<Config>(text)
-            .unwrap_err()
-            .message()
-            .to_owned();
-        let (_, rest) = error
-            .split_once("expected")
-            .unwrap_or_else(|| panic!("{error}"));
-        rest.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
-    };
-    let sections = known("nothing = 1");
-    assert!(sections.len() > 10);
-    let keys = |section: &String| match section.as_str() {
-        "clients" | "providers" => known(&format!("[[{section}]]\nnothing_x = 1")),
-        _ => known(&format!("[{section}]\nnothing_x = 1\nother_x = 1")),
-    };
-    sections
-        .iter()
-        .map(|section| {
-            let mut keys = keys(section);
-            if keys.is_empty() {
-                // A section of one key says "expected `key`" too; none may be empty.
-                panic!("no keys in {section}");
-            }
-            keys.dedup();
-            (section.clone(), keys)
-        })
-        .collect()
 }
 
 #[test]
@@ -597,26 +561,32 @@ fn the_environment_wins_over_the_file_and_is_read_by_type() {
     ];
     let config = load_text(text, &more).unwrap().config;
     assert_eq!(
-        (config.token.access_seconds, config.token.id_seconds),
+        (
+            config.reloadable.token.access_seconds,
+            config.reloadable.token.id_seconds
+        ),
         (120, 300)
     );
     assert_eq!(
-        (config.mail.host.as_str(), config.mail.username.as_str()),
+        (
+            config.startup.mail.host.as_str(),
+            config.startup.mail.username.as_str()
+        ),
         ("env.example.com", "12345")
     );
-    assert_eq!(config.mail.password.expose(), "true");
-    assert!(config.api.v2_enabled);
-    assert_eq!(config.server.trusted_proxies.len(), 2);
-    assert_eq!(config.limits.resend_seconds, [5, 6]);
+    assert_eq!(config.startup.mail.password.expose(), "true");
+    assert!(config.reloadable.api.v2_enabled);
+    assert_eq!(config.startup.server.trusted_proxies.len(), 2);
+    assert_eq!(config.reloadable.limits.resend_seconds, [5, 6]);
     assert_eq!(
         (
-            config.limits.network[0].count,
-            config.limits.network[0].seconds
+            config.reloadable.limits.network[0].count,
+            config.reloadable.limits.network[0].seconds
         ),
         (1, 2)
     );
-    assert!(config.clients[0].first_party);
-    assert_eq!(config.providers[0].client_secret.expose(), "s");
+    assert!(config.reloadable.clients[0].first_party);
+    assert_eq!(config.reloadable.providers[0].client_secret.expose(), "s");
 }
 
 #[test]
@@ -680,14 +650,14 @@ fn sk_07_secrets_come_from_files() {
     let config = load_text("[server]\nmaster_key = \"\"", &more)
         .unwrap()
         .config;
-    assert_eq!(config.server.master_key.expose(), key);
-    assert_eq!(config.server.previous_master_keys.len(), 2);
+    assert_eq!(config.startup.server.master_key.expose(), key);
+    assert_eq!(config.startup.server.previous_master_keys.len(), 2);
     assert_eq!(
-        config.mail.password.expose(),
+        config.startup.mail.password.expose(),
         "top secret ",
         "only the final line break goes"
     );
-    assert_eq!(config.tickets.url.expose(), "redis://:pw@h:6379");
+    assert_eq!(config.startup.tickets.url.expose(), "redis://:pw@h:6379");
 }
 
 #[test]
@@ -771,7 +741,7 @@ fn ca_5_a_client_secret_is_loaded_as_its_hash_from_wherever_it_stands() {
             load_text("", &[("ENTREE__CLIENTS", &list)]).unwrap().config,
         ];
         for config in configs {
-            let client = &config.clients[0];
+            let client = &config.reloadable.clients[0];
             assert!(
                 client.client_secret.is_empty() && client.client_secret_sha256[0] == hash,
                 "{line}"
@@ -857,6 +827,7 @@ fn a_certificate_needs_its_key_and_an_https_url() {
         load_text("", &from_env)
             .unwrap()
             .config
+            .startup
             .server
             .tls
             .key_file
@@ -904,13 +875,16 @@ fn dev_presets_lie_under_the_file_and_the_command_line_over_all() {
     };
     let loaded = dev(Some(0), &[]).load().unwrap();
     let config = loaded.config;
-    assert_eq!(config.mail.transport, MailTransport::Mailbox);
+    assert_eq!(config.startup.mail.transport, MailTransport::Mailbox);
     assert_eq!(
-        (config.server.listen.port(), config.management.listen.port()),
+        (
+            config.startup.server.listen.port(),
+            config.startup.management.listen.port()
+        ),
         (0, 0)
     );
-    assert_eq!(config.server.data_dir, Path::new("elsewhere"));
-    assert_eq!(config.clients[0].client_id, "lessons-web");
+    assert_eq!(config.startup.server.data_dir, Path::new("elsewhere"));
+    assert_eq!(config.reloadable.clients[0].client_id, "lessons-web");
     assert_eq!(loaded.notes.len(), 1);
 
     let more = [
@@ -925,9 +899,9 @@ fn dev_presets_lie_under_the_file_and_the_command_line_over_all() {
         ),
     ];
     let loaded = dev(Some(0), &more).load().unwrap();
-    assert_eq!(loaded.config.mail.transport, MailTransport::Smtp);
-    assert_eq!(loaded.config.management.listen.port(), 7777);
-    assert_eq!(loaded.config.clients[0].client_id, "a");
+    assert_eq!(loaded.config.startup.mail.transport, MailTransport::Smtp);
+    assert_eq!(loaded.config.startup.management.listen.port(), 7777);
+    assert_eq!(loaded.config.reloadable.clients[0].client_id, "a");
     assert!(loaded.notes.is_empty());
 
     let problems = dev(None, &[("ENTREE__SERVER__LISTEN", "0.0.0.0:8080")])
@@ -969,18 +943,18 @@ fn the_example_file_has_every_key_with_its_default() {
     let loaded = load(Some(&path), std::iter::empty()).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let mut expected = Config::default();
-    expected.server.public_url = "https://login.example.com".to_owned();
-    expected.mail.from = "Entree <login@example.com>".to_owned();
+    expected.startup.server.public_url = "https://login.example.com".to_owned();
+    expected.startup.mail.from = "Entree <login@example.com>".to_owned();
     let client: Client = toml::from_str(
         "client_id = \"lessons-web\"\nname = \"Lessons\"\naudience = \"https://api.lessons.example.com\"\n\
          redirect_uris = [\"https://lessons.example.com/callback\"]",
     )
     .unwrap();
-    expected.clients = vec![client];
+    expected.reloadable.clients = vec![client];
     assert_eq!(loaded.config, expected);
-    assert_eq!(expected.mail.tls, SmtpTls::Starttls);
+    assert_eq!(expected.startup.mail.tls, SmtpTls::Starttls);
 
-    for (section, keys) in keys_of_the_shape() {
+    for (section, keys) in known_keys() {
         let block = text
             .split(&format!("[{section}]"))
             .nth(1)

@@ -32,7 +32,8 @@ pub use problem::Problem;
 pub use providers::Provider;
 pub use settings::{
     Api, Budget, Config, DatabaseSection, Limits, MagicLink, Mail, MailTransport, Management,
-    Server, Session, SignUp, SmtpTls, Telemetry, Tickets, Tls, Token,
+    Reloadable, ReloadableServer, ReloadableTelemetry, Server, Session, SignUp, SmtpTls, Startup,
+    Telemetry, Tickets, Tls, Token,
 };
 pub use stored::Stored;
 pub use url::is_loopback;

@@ -1,12 +1,12 @@
 //! How long things live: mailed links and their flows; tokens, with the defaults and bounds (DESIGN §8, lifetimes), and
 //! what one client has instead of what all have.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::ops::RangeInclusive;
 
 use super::{
     client::Client,
     problem::{Findings, LONG},
-    settings::{Config, Token},
+    settings::Token,
 };
 
 /// Access and ID tokens: resource servers hear of no revocation, so an hour at most.
@@ -21,36 +21,10 @@ const ABSOLUTE: RangeInclusive<u64> = 3600..=LONG;
 /// Refresh tokens that are not used live so long at least, in seconds.
 const IDLE: u64 = 600;
 
-impl Config {
-    /// Life of link and code.
-    #[must_use]
-    pub const fn link_lifetime(&self) -> Duration {
-        Duration::from_secs(self.magic_link.lifetime_seconds)
-    }
-
-    /// Life of a flow: 30 minutes, or that of the link and 20 minutes.
-    #[must_use]
-    pub fn flow_lifetime(&self) -> Duration {
-        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
-    }
-}
-
-impl Default for Token {
-    fn default() -> Self {
-        Self {
-            access_seconds: 600,
-            id_seconds: 600,
-            code_seconds: 60,
-            refresh_idle_seconds: 30 * 86_400,
-            refresh_absolute_seconds: 180 * 86_400,
-        }
-    }
-}
-
 impl Client {
     /// The lives of this client's tokens: its own, else those of `[token]`.
     #[must_use]
-    pub fn lives(&self, all: &Token) -> Token {
+    pub fn token_lifetimes(&self, all: &Token) -> Token {
         let absolute = self
             .refresh_absolute_seconds
             .unwrap_or(all.refresh_absolute_seconds);
@@ -102,7 +76,7 @@ pub(super) fn of_client(
     if let Some(seconds) = client.refresh_idle_seconds {
         idle(
             seconds,
-            client.lives(all).refresh_absolute_seconds,
+            client.token_lifetimes(all).refresh_absolute_seconds,
             &key(""),
             findings,
         );
@@ -132,11 +106,11 @@ mod tests {
     #[test]
     fn a_client_has_its_own_lives_and_else_those_of_all() {
         let all = Token::default();
-        assert_eq!(client("").lives(&all), all);
+        assert_eq!(client("").token_lifetimes(&all), all);
         let own = client(
             "access_token_seconds = 60\nid_token_seconds = 61\ncode_seconds = 5\nrefresh_idle_seconds = 600",
         );
-        let lives = own.lives(&all);
+        let lives = own.token_lifetimes(&all);
         assert_eq!(
             (lives.access_seconds, lives.id_seconds, lives.code_seconds),
             (60, 61, 5)
@@ -145,7 +119,7 @@ mod tests {
             (lives.refresh_idle_seconds, lives.refresh_absolute_seconds),
             (600, all.refresh_absolute_seconds)
         );
-        let short = client("refresh_absolute_seconds = 3600").lives(&all);
+        let short = client("refresh_absolute_seconds = 3600").token_lifetimes(&all);
         assert_eq!(
             (short.refresh_idle_seconds, short.refresh_absolute_seconds),
             (3600, 3600)

@@ -17,7 +17,7 @@ use super::{
     live::{Change, Live},
     load::{Loaded, Source},
     problem::Problem,
-    settings::Config,
+    settings::Reloadable,
 };
 
 /// Quiet time after which a burst of changes counts as over.
@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Told after each replacement, and at each SIGHUP: what else hangs on the configuration follows it.
-pub type OnChange = dyn Fn(&Config, &Change) + Send + Sync;
+pub type OnChange = dyn Fn(&Reloadable, &Change) + Send + Sync;
 
 /// Watches until dropped.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl Reader {
     }
 
     fn accept(&self, loaded: Loaded, asked: bool) {
-        let change = self.live.replace(loaded.config);
+        let change = self.live.reload(loaded.config);
         for warning in &loaded.warnings {
             tracing::warn!(key = warning.key, "{warning}");
         }
@@ -252,7 +252,7 @@ mod tests {
         let live = Live::new(source.load().unwrap().config);
         let (told, changes) = mpsc::unbounded_channel();
         let on_change: Arc<OnChange> =
-            Arc::new(move |_: &Config, change: &Change| told.send(change.clone()).unwrap());
+            Arc::new(move |_: &Reloadable, change: &Change| told.send(change.clone()).unwrap());
         let reader = Reader {
             seen: std::fs::read(folder.file()).ok(),
             live: live.clone(),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     app::App,
     client,
-    config::Config,
+    config::Reloadable,
     secret::{Hash, Plain},
     session::{self, CurrentSession},
     web::{
@@ -38,7 +38,7 @@ pub struct RequestContext {
     /// Where from.
     pub caller: Caller,
     /// The configuration, one for the whole request.
-    pub config: Arc<Config>,
+    pub config: Arc<Reloadable>,
     /// The language.
     pub localizer: Localizer,
     /// For the page's headers.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::{Event, Kind},
-    config::{Config, SignUp},
+    config::{Reloadable, SignUp},
     db::Tx,
     error::InfraError,
     mail::outbox::EmailKind,
@@ -94,7 +94,7 @@ struct Authenticated<'a> {
 pub async fn finish_sign_in(
     tx: &Tx,
     attempt: &SignInAttempt<'_>,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<SignedIn, SignInError> {
     let Authenticated {
         user,
@@ -135,7 +135,7 @@ async fn authenticate_by_email<'a>(
     tx: &Tx,
     attempt: &SignInAttempt<'_>,
     email: EmailEvidence<'_>,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<Authenticated<'a>, SignInError> {
     let may_create = config.magic_link.sign_up == SignUp::Open;
     let resolved = user::resolve(tx, email.address, VerifiedBy::Email, may_create).await?;
@@ -166,7 +166,7 @@ async fn set_up_new_user(
     attempt: &SignInAttempt<'_>,
     email: EmailEvidence<'_>,
     mut user: User,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<(User, bool), InfraError> {
     let event = audit_event(Kind::UserCreated, attempt).user(user.id);
     event.record(tx).await?;
@@ -201,7 +201,7 @@ async fn create_by_mailbox<'a>(
     tx: &Tx,
     attempt: &SignInAttempt<'_>,
     mailbox: MailboxEvidence<'a>,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<Authenticated<'a>, SignInError> {
     let account = mailbox.account;
     if config.magic_link.sign_up == SignUp::Closed {
@@ -293,7 +293,7 @@ async fn start_session(
     user: &User,
     method: AuthMethod<'_>,
     attempt: &SignInAttempt<'_>,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<(Session, Plain), InfraError> {
     if let Some(current) = attempt.browser_state.current {
         if current.user.id == user.id && current.user.auth_epoch == user.auth_epoch {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     client,
-    config::{Client, ClientAuth, Config, GrantType},
+    config::{Client, ClientAuth, GrantType, Reloadable},
     db::Tx,
     mail::Work,
     session::Session,
@@ -24,7 +24,7 @@ pub type TokenIssuer = Arc<dyn IssueTokens>;
 /// Only registered first-party clients may draw our form (DESIGN §8), and of those the ones that may sign people in and
 /// have no secret: nothing here asks for it, and what a client has to show elsewhere must not be spared it here.
 #[must_use]
-pub fn find_app<'a>(config: &'a Config, id: &str) -> Option<&'a Client> {
+pub fn find_app<'a>(config: &'a Reloadable, id: &str) -> Option<&'a Client> {
     let is_app = |client: &&Client| {
         let signs_in = client.grant_types.contains(&GrantType::AuthorizationCode);
         client.first_party && signs_in && client.token_endpoint_auth_method == ClientAuth::None

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use entity::magic_link_flow::{FlowState, Model as Flow};
 
 use crate::{
-    config::Config,
+    config::Reloadable,
     db::Tx,
     error::InfraError,
     secret::{Hash, public_id},
@@ -64,7 +64,7 @@ const MOST_REFUSALS: i32 = 20;
 ///
 /// # Errors
 /// The database's own.
-pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Config) -> Result<Flow, InfraError> {
+pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Reloadable) -> Result<Flow, InfraError> {
     let (browser_hash, code_challenge) = match open.holder {
         FlowHolder::Browser(hash) => (Some(hash.to_column()), None),
         FlowHolder::App(challenge) => (None, Some(challenge.clone())),
@@ -101,7 +101,7 @@ pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Config) -> Result<Flow, I
 }
 
 /// How long after the n-th mail the next may be asked for (A5); the last step repeats.
-fn resend_delay(config: &Config, sends: i32) -> Duration {
+fn resend_delay(config: &Reloadable, sends: i32) -> Duration {
     let steps = &config.limits.resend_seconds;
     let index = usize::try_from(sends).unwrap_or(1).saturating_sub(1);
     Duration::from_secs(steps.get(index).or(steps.last()).copied().unwrap_or(60))
@@ -157,7 +157,7 @@ fn open_flow(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn count_send(tx: &Tx, flow: &Flow, config: &Config) -> Result<bool, InfraError> {
+pub async fn count_send(tx: &Tx, flow: &Flow, config: &Reloadable) -> Result<bool, InfraError> {
     let done = open_flow(tx, flow.id)
         .col_expr(row::Column::Sends, Expr::col(row::Column::Sends).add(1))
         .col_expr(

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::context::RequestContext;
 use crate::{
     app::App,
-    config::{Config, Provider},
+    config::{Reloadable, Provider},
     web::text::Localizer,
 };
 
@@ -58,7 +58,7 @@ pub fn sign_in_buttons(
 
 /// Returns one button per enabled provider, in the configured order.
 pub fn buttons(
-    config: &Config,
+    config: &Reloadable,
     text: impl Fn(&Provider) -> String,
     form_token: impl Fn(&str) -> String,
 ) -> Vec<ProviderButton> {
@@ -80,7 +80,7 @@ pub fn buttons(
 /// Returns the display name of a provider, or generic words if it is not configured: an id may come
 /// from a URL that anyone can type.
 #[must_use]
-pub fn display_name(config: &Config, id: &str, localizer: &Localizer) -> String {
+pub fn display_name(config: &Reloadable, id: &str, localizer: &Localizer) -> String {
     config
         .provider_name(id)
         .map_or_else(|| localizer.text("upstream-provider"), str::to_owned)

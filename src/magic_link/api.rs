@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
-    config::Config,
+    config::Reloadable,
     error::InfraError,
     login::{
         evidence::BrowserState,
@@ -237,7 +237,7 @@ fn too_many(wait: std::time::Duration) -> ProblemJson {
     )
 }
 
-fn begun(app: &App, flow: &Flow, config: &Config) -> Begun {
+fn begun(app: &App, flow: &Flow, config: &Reloadable) -> Begun {
     let now = app.clock().now();
     Begun {
         flow_id: flow.id.to_string(),
@@ -332,7 +332,7 @@ impl Finish<'_> {
         done: &SignedIn,
         flow: &Flow,
         body: &Consume,
-        config: &Config,
+        config: &Reloadable,
         caller: &Caller,
     ) -> Result<Option<IssuedTokens>, InfraError> {
         let Some(client) = flow

@@ -10,7 +10,7 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     client,
-    config::{Config, SignUp},
+    config::{Reloadable, SignUp},
     db::Tx,
     error::InfraError,
     login::flow::{self, Flow, FlowState},
@@ -82,7 +82,12 @@ async fn sent(tx: &Tx, row: &Row) -> Result<(), InfraError> {
 }
 
 impl Letters {
-    async fn sign_in(&self, tx: &Tx, row: &Row, config: &Config) -> Result<Composed, InfraError> {
+    async fn sign_in(
+        &self,
+        tx: &Tx,
+        row: &Row,
+        config: &Reloadable,
+    ) -> Result<Composed, InfraError> {
         let Some(id) = row.flow_id else {
             return Ok(Composed::Drop("no_flow"));
         };
@@ -139,7 +144,12 @@ impl Letters {
     }
 
     /// Sign-up is closed and nobody has this address: nothing, or a letter that says so once in 24 hours (G9).
-    async fn unknown(&self, tx: &Tx, flow: &Flow, config: &Config) -> Result<Composed, InfraError> {
+    async fn unknown(
+        &self,
+        tx: &Tx,
+        flow: &Flow,
+        config: &Reloadable,
+    ) -> Result<Composed, InfraError> {
         let day = Duration::from_secs(86_400);
         let recent =
             outbox::any_since(tx, EmailKind::NoAccount, &flow.canonical, tx.now - day).await?;
@@ -162,7 +172,7 @@ impl Letters {
     fn about_provider(
         &self,
         row: &Row,
-        config: &Config,
+        config: &Reloadable,
         what: &str,
     ) -> Result<Composed, InfraError> {
         let localizer = self.app.texts.negotiate(&row.locale, "");

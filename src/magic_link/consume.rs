@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::token;
 use crate::{
     audit::{Event, Kind},
-    config::Config,
+    config::Reloadable,
     db::Tx,
     error::InfraError,
     login::{
@@ -34,7 +34,7 @@ pub struct Attempt<'a> {
     /// Where from.
     pub caller: &'a Caller,
     /// The rules.
-    pub config: &'a Config,
+    pub config: &'a Reloadable,
     /// The pepper of codes.
     pub pepper: &'a Mac,
     /// Makes the secrets that a repeated click gets.

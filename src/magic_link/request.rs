@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     audit::{Event, Kind},
-    config::Config,
+    config::Reloadable,
     db::Tx,
     error::InfraError,
     limit,
@@ -62,7 +62,7 @@ pub enum Asked {
 ///
 /// # Errors
 /// If the database or the ticket store is away: then nothing is sent, for any address (A4).
-pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, InfraError> {
+pub async fn request(app: &App, config: &Reloadable, ask: Ask<'_>) -> Result<Asked, InfraError> {
     if let Some(wait) = limit::network(&app.tickets, ask.caller.ip, &config.limits).await? {
         return Ok(Asked::TooMany(wait));
     }
@@ -93,7 +93,7 @@ pub async fn request(app: &App, config: &Config, ask: Ask<'_>) -> Result<Asked, 
 /// As [`request`].
 pub async fn resend(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     id: Uuid,
     holder: &FlowHolder,
     device: Option<Hash>,
@@ -129,7 +129,7 @@ pub async fn resend(
 
 /// Whether the flow may have another mail.
 #[must_use]
-pub fn has_sends_left(flow: &Flow, config: &Config) -> bool {
+pub fn has_sends_left(flow: &Flow, config: &Reloadable) -> bool {
     u32::try_from(flow.sends).is_ok_and(|sends| sends < config.limits.sends_per_flow)
 }
 
@@ -137,7 +137,7 @@ pub fn has_sends_left(flow: &Flow, config: &Config) -> bool {
 /// address's (A5).
 async fn within_budget(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     device: Option<Hash>,
     key: &Hash,
 ) -> Result<bool, InfraError> {
@@ -153,7 +153,7 @@ async fn put(
     flow: &Flow,
     allowed: bool,
     caller: &Caller,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<(), InfraError> {
     let mail = outbox::New {
         kind: EmailKind::SignIn,

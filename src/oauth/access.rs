@@ -10,7 +10,7 @@ use super::{
 use crate::{
     app::App,
     client,
-    config::{Config, GrantType},
+    config::{GrantType, Reloadable},
     error::InfraError,
     key::{Claims, Expect},
 };
@@ -43,7 +43,7 @@ pub fn text<'a>(claims: &'a Claims, name: &str) -> &'a str {
 
 /// The claims of an access token of ours for any audience that we issue for (RFC 9068 §4). Its grant is not looked at.
 #[must_use]
-pub fn verify(app: &App, config: &Config, token: &str) -> Option<Claims> {
+pub fn verify(app: &App, config: &Reloadable, token: &str) -> Option<Claims> {
     // Of many clients' audiences one is compared. What the token claims is believed only with its signature.
     let audience = claimed_audience(token)?;
     if audience != *app.public_url && !client::is_audience(config, &audience) {
@@ -80,7 +80,7 @@ pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
 ///
 /// # Errors
 /// The database's own.
-pub async fn live(app: &App, config: &Config, token: &str) -> Result<Option<Live>, InfraError> {
+pub async fn live(app: &App, config: &Reloadable, token: &str) -> Result<Option<Live>, InfraError> {
     let Some(claims) = verify(app, config, token) else {
         return Ok(None);
     };

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{grant_store::Grant, scope};
 use crate::{
-    config::{Client, Config},
+    config::{Client, Reloadable},
     error::InfraError,
     session,
     user::{self, User},
@@ -64,7 +64,7 @@ pub const SUPPORTED: [&str; 17] = [
 
 /// The strengths of sign-ins that can be reached now, for the metadata (DI-12).
 #[must_use]
-pub fn acr_values(config: &Config) -> Vec<&'static str> {
+pub fn acr_values(config: &Reloadable) -> Vec<&'static str> {
     let upstream = config.providers.iter().any(|provider| provider.enabled);
     [session::AuthMethod::Email.acr()]
         .into_iter()

@@ -16,7 +16,7 @@ use super::{claims_request, scope};
 use crate::{
     app::App,
     client,
-    config::{Config, jwks::SIG_ALGS},
+    config::{Reloadable, jwks::SIG_ALGS},
     secret::Hash,
 };
 
@@ -28,7 +28,7 @@ pub struct Metadata {
 
 #[derive(Debug)]
 struct Made {
-    config: Arc<Config>,
+    config: Arc<Reloadable>,
     tags: Vec<Arc<str>>,
     body: String,
     etag: String,
@@ -54,7 +54,7 @@ impl Metadata {
 }
 
 /// OIDC Discovery §3, RFC 8414 §2: exactly what is there (DI-17).
-fn document(issuer: &str, config: &Config, tags: &[Arc<str>]) -> Value {
+fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
     // How clients authenticate; and those ways that show more than a name (RFC 7662 §2.1 asks for one).
     let proven = [
         "client_secret_basic",
@@ -172,8 +172,8 @@ fn cached(request: &Request, body: Vec<u8>, etag: &str) -> Response {
 mod tests {
     use super::*;
 
-    fn made(change: impl FnOnce(&mut Config)) -> Value {
-        let mut config = Config::default();
+    fn made(change: impl FnOnce(&mut Reloadable)) -> Value {
+        let mut config = Reloadable::default();
         change(&mut config);
         document(
             "https://id.example",
@@ -182,7 +182,7 @@ mod tests {
         )
     }
 
-    fn with_public(config: &mut Config) {
+    fn with_public(config: &mut Reloadable) {
         let client = r#"{"client_id":"web","name":"Web","audience":"https://api.example","scopes":["openid","lessons:read"]}"#;
         config.clients = vec![serde_json::from_str(client).unwrap()];
     }

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     client,
-    config::{Client, Config},
+    config::{Client, Reloadable},
     error::InfraError,
     key::Claims,
     login::{
@@ -51,7 +51,7 @@ struct After {
 
 impl After {
     /// RPL §3: the URI, with `state` as sent and nothing else (ES-4). None: the client has not registered exactly it.
-    fn href(&self, config: &Config) -> Option<String> {
+    fn href(&self, config: &Reloadable) -> Option<String> {
         let Self {
             client_id,
             uri,
@@ -147,7 +147,7 @@ fn fits(hint: &Claims, current: &CurrentSession) -> bool {
 fn after(
     params: &Params,
     hint: Option<&Claims>,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<Option<After>, PageError> {
     let client = hinted_client(params, hint, config)?;
     let Some(uri) = params.optional_within("post_logout_redirect_uri", 2048)? else {
@@ -170,7 +170,7 @@ fn after(
 fn hinted_client<'a>(
     params: &Params,
     hint: Option<&Claims>,
-    config: &'a Config,
+    config: &'a Reloadable,
 ) -> Result<Option<&'a Client>, PageError> {
     let named = params.optional_within("client_id", 255)?;
     let Some(hint) = hint else { return Ok(None) };

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::App,
     client,
-    config::{Client, Config, GrantType},
+    config::{Client, GrantType, Reloadable},
     error::InfraError,
     user,
     web::{caller::Caller, params::Params},
@@ -60,7 +60,7 @@ async fn answer(
 /// to wait until the token runs out.
 async fn access(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     client: &Client,
     text: &str,
 ) -> Result<Option<Value>, InfraError> {
@@ -103,7 +103,7 @@ fn with_scope(mut told: Map<String, Value>, scope: String) -> Value {
 /// A refresh token is its client's alone.
 async fn refresh(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     client: &Client,
     token: &RefreshToken,
 ) -> Result<Option<Value>, InfraError> {

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     clock::Time,
-    config::{Client, Config},
+    config::{Client, Reloadable},
     db::Tx,
     error::InfraError,
     login::first_party::{Issuance, IssueTokens, IssuedTokens},
@@ -72,7 +72,7 @@ pub struct Subject<'a> {
 /// If nothing can be signed now; the database's own.
 pub async fn tokens(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     tx: &Tx,
     subject: &Subject<'_>,
 ) -> Result<TokenResponse, InfraError> {
@@ -82,7 +82,7 @@ pub async fn tokens(
         client,
         ..
     } = subject;
-    let lives = client.lives(&config.token);
+    let lives = client.token_lifetimes(&config.token);
     let now = app.clock().now().seconds();
     let (sub, sid) = (
         user.public_id.to_string(),
@@ -184,7 +184,7 @@ pub struct New<'a> {
 
 /// A grant, and its first refresh token where the client may have one.
 #[must_use]
-pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Option<String>) {
+pub fn grant(app: &App, config: &Reloadable, new: New<'_>, now: Time) -> (Grant, Option<String>) {
     let New {
         id,
         session,
@@ -194,7 +194,7 @@ pub fn grant(app: &App, config: &Config, new: New<'_>, now: Time) -> (Grant, Opt
         resource,
     } = new;
     let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
-    let (seconds, lives) = (Duration::from_secs, client.lives(&config.token));
+    let (seconds, lives) = (Duration::from_secs, client.token_lifetimes(&config.token));
     let expires_at = now
         + if first.is_some() {
             seconds(lives.refresh_absolute_seconds)

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     audit::{Event, Kind},
-    config::{Client, Config},
+    config::{Client, Reloadable},
     web::{caller::Caller, params::Params},
 };
 
@@ -65,7 +65,7 @@ async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Re
 /// The grant that a token of this client belongs to; none if we know no such token.
 fn grant_behind(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     client: &Client,
     text: &str,
 ) -> Result<Option<Uuid>, OauthError> {

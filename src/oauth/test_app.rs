@@ -18,7 +18,7 @@ use super::{authorize::respond::CodeGrant, introspect, revoke, token, userinfo};
 use crate::{
     app::{App, Macs},
     clock::Clock,
-    config::{Config, Live},
+    config::{Config, Live, Reloadable},
     db::Db,
     key::{self, ClientKeys, Keys},
     pkce::challenge_of,
@@ -139,10 +139,13 @@ fn config() -> Config {
             json!({ "audience": "https://elsewhere.example", "introspects": ["https://elsewhere.example"] })
         ),
     ]);
-    serde_json::from_value(
-        json!({ "clients": clients, "limits": { "client_failures": [{ "count": 30, "seconds": 60 }] } }),
-    )
-    .unwrap()
+    Config {
+        reloadable: Reloadable {
+            clients: serde_json::from_value(clients).unwrap(),
+            ..Reloadable::default()
+        },
+        ..Config::default()
+    }
 }
 
 impl TestApp {
@@ -250,8 +253,8 @@ impl TestApp {
     }
 
     /// Changes what is configured.
-    pub(super) fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
-        let mut config = Config::clone(&self.app.config.get());
+    pub(super) fn reconfigure(&self, change: impl FnOnce(&mut Reloadable)) {
+        let mut config = Reloadable::clone(&self.app.config.get());
         change(&mut config);
         self.app.config.replace(config);
     }

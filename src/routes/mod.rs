@@ -115,7 +115,6 @@ pub fn public(
     mailbox: Option<Mailbox>,
     providers: &Providers,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let config = app.config.get();
     let service = service();
     let issuer: first_party::TokenIssuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
     let spec = Arc::new(Spec::new(&service.spec()));
@@ -302,7 +301,7 @@ pub fn public(
         routes = routes.nest("/dev", dev::routes(mailbox));
     }
     let mut layers = Layers::new(Some(app.public_url.clone()));
-    layers.trusted_proxies = config.server.trusted_proxies.clone().into();
+    layers.trusted_proxies = app.config.startup().server.trusted_proxies.clone().into();
     layers.redirect_loopback = is_dev;
     layers.error_page = Some(error_page(app));
     routes

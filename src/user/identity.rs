@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub use entity::user_identity::Model as Identity;
 
 use crate::{
-    config::{Config, Provider},
+    config::{Reloadable, Provider},
     db::Tx,
     error::InfraError,
     secret::row_id,
@@ -63,7 +63,7 @@ impl UpstreamAccount {
 /// linked.
 #[must_use]
 pub fn is_trusted_issuer<'a>(
-    config: &'a Config,
+    config: &'a Reloadable,
     account: &UpstreamAccount,
 ) -> Option<&'a Provider> {
     config

@@ -1,7 +1,7 @@
 //! `/api/v2/logins`: a login as one resource, from its beginning to the tokens (DESIGN §5). Whoever began it reads and
 //! finishes it; to everybody else it does not exist.
 
-use entree::config::{ClientAuth, Config, GrantType};
+use entree::config::{ClientAuth, GrantType, Reloadable};
 use poem::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use testkit::page::Page;
@@ -13,7 +13,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const APP: &str = "https://app.example";
 const OTHER: &str = "https://other.example";
 
-fn with_apps(config: &mut Config) {
+fn with_apps(config: &mut Reloadable) {
     config.api.v2_enabled = true;
     config.clients = ["app", "other"]
         .map(|id| {

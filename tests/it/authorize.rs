@@ -35,7 +35,7 @@ fn client(id: &str, first_party: bool) -> Client {
 }
 
 fn clients(config: &mut Config) {
-    config.clients = vec![client("own", true), client("foreign", false)];
+    config.reloadable.clients = vec![client("own", true), client("foreign", false)];
 }
 
 async fn test_app() -> TestApp {

@@ -347,7 +347,7 @@ async fn r_39_up_store_down() {
     let Some(redis) = there(Redis::start().await) else {
         return;
     };
-    let own = |config: &mut Config| config.tickets.url = Text::new(redis.url().to_owned());
+    let own = |config: &mut Config| config.startup.tickets.url = Text::new(redis.url().to_owned());
     let Some(test_app) = TestApp::servers_with(own).await else {
         return;
     };

@@ -141,13 +141,13 @@ async fn a_1_a_2_every_address_costs_the_same_statements_and_commands() {
     let Some(test_app) = TestApp::servers().await else {
         return;
     };
-    let config = test_app.app.config.get();
+    let config = test_app.app.config.startup();
     let (sql, database) = Tap::postgres(config.database.url.expose()).await;
     let (commands, tickets) = Tap::redis(config.tickets.url.expose()).await;
     let tapped = TestApp::servers_with(|config| {
-        config.database.url = Text::new(database);
-        config.tickets.url = Text::new(tickets);
-        config.clients = vec![app_client()];
+        config.startup.database.url = Text::new(database);
+        config.startup.tickets.url = Text::new(tickets);
+        config.reloadable.clients = vec![app_client()];
     })
     .await
     .unwrap();
@@ -193,16 +193,17 @@ async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(test_app: TestApp
         let Some(redis) = there(services::Redis::start().await) else {
             return;
         };
-        let away =
-            TestApp::servers_with(|config| config.tickets.url = Text::new(redis.url().to_owned()))
-                .await
-                .unwrap();
+        let away = TestApp::servers_with(|config| {
+            config.startup.tickets.url = Text::new(redis.url().to_owned())
+        })
+        .await
+        .unwrap();
         away.browser().sign_in(ARMS[0]).await;
         redis.kill();
         away
     } else {
         // Full and refusing: a store in this process is never away.
-        TestApp::embedded_with(|config| config.tickets.memory_entries = 0).await
+        TestApp::embedded_with(|config| config.startup.tickets.memory_entries = 0).await
     };
     let before = outbox(&away, mail_outbox::State::Queued).await;
     let mut answers = Vec::new();
@@ -474,7 +475,7 @@ async fn a_7_a_forged_forwarding_header_changes_nothing(test_app: TestApp) {
         assert_eq!(status, expected, "request {n}");
     }
     // And without a proxy nobody is believed.
-    let none = |config: &mut entree::config::Config| config.server.trusted_proxies.clear();
+    let none = |config: &mut entree::config::Config| config.startup.server.trusted_proxies.clear();
     let bare = if test_app.app.db.is_postgres() {
         TestApp::servers_with(none).await.unwrap()
     } else {

@@ -101,7 +101,7 @@ fn caller() -> Caller {
 
 fn attempt<'a>(
     test_app: &'a TestApp,
-    config: &'a entree::config::Config,
+    config: &'a entree::config::Reloadable,
     holder: FlowHolder,
     caller: &'a Caller,
 ) -> Attempt<'a> {

@@ -200,8 +200,9 @@ async fn plan(db: &Db, sql: &str) -> String {
 /// A service on PostgreSQL whose statements are written down.
 async fn tapped() -> Option<(TestApp, Tap)> {
     let test_app = TestApp::servers().await?;
-    let (tap, url) = Tap::postgres(test_app.app.config.get().database.url.expose()).await;
-    let tapped = TestApp::servers_with(|config| config.database.url = Text::new(url)).await?;
+    let (tap, url) = Tap::postgres(test_app.app.config.startup().database.url.expose()).await;
+    let tapped =
+        TestApp::servers_with(|config| config.startup.database.url = Text::new(url)).await?;
     Some((tapped, tap))
 }
 
@@ -331,7 +332,8 @@ async fn h_2_a_redis_that_drops_live_keys_is_known_as_such() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h_2_the_store_in_this_process_refuses_rather_than_evicts() {
-    let test_app = TestApp::embedded_with(|config| config.tickets.memory_entries = 12).await;
+    let test_app =
+        TestApp::embedded_with(|config| config.startup.tickets.memory_entries = 12).await;
     test_app.configure(|config| {
         config.limits.network = vec![Budget {
             count: 1000,

@@ -156,15 +156,15 @@ async fn mute() -> (u16, Arc<AtomicUsize>) {
 async fn a_3_asking_waits_for_no_mail_server() {
     let (port, calls) = mute().await;
     let test_app = TestApp::embedded_with(|config| {
-        config.mail.transport = entree::config::MailTransport::Smtp;
-        config.mail.tls = entree::config::SmtpTls::None;
-        config.mail.from = "Entree <login@id.test>".to_owned();
-        config.mail.port = port;
+        config.startup.mail.transport = entree::config::MailTransport::Smtp;
+        config.startup.mail.tls = entree::config::SmtpTls::None;
+        config.startup.mail.from = "Entree <login@id.test>".to_owned();
+        config.startup.mail.port = port;
         let much = vec![Budget {
             count: 1_000_000,
             seconds: 900,
         }];
-        config.limits.network = much;
+        config.reloadable.limits.network = much;
     })
     .await;
     let mut requester = test_app.browser();
@@ -195,7 +195,7 @@ async fn a_3_asking_waits_for_no_mail_server() {
     let working = tokio::spawn(worker.run(async { drop(stopped.await) }));
     // Beside each request stands one to a service whose mail nobody sends: a busy machine holds up both.
     let quiet = TestApp::embedded_with(|config| {
-        config.limits.network = vec![Budget {
+        config.reloadable.limits.network = vec![Budget {
             count: 1_000_000,
             seconds: 900,
         }];

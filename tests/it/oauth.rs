@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use entree::config::{Budget, Client, Config};
+use entree::config::{Budget, Client, Reloadable};
 use poem::{
     Request,
     http::{Method, StatusCode, header},
@@ -34,7 +34,7 @@ pub(crate) fn register(test_app: &TestApp) {
 }
 
 /// The same, for a bed that is still to start.
-pub(crate) fn with_clients(config: &mut Config) {
+pub(crate) fn with_clients(config: &mut Reloadable) {
     let client = |id: &str, more: Value| -> Client {
         let mut client = json!({
             "client_id": id,

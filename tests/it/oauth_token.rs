@@ -742,8 +742,11 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
         "scopes": ["openid", "email", "offline_access"],
     });
     let Some(a) = TestApp::servers_with(|config| {
-        with_clients(config);
-        config.clients.push(serde_json::from_value(kept).unwrap());
+        with_clients(&mut config.reloadable);
+        config
+            .reloadable
+            .clients
+            .push(serde_json::from_value(kept).unwrap());
     })
     .await
     else {
@@ -962,7 +965,8 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
 /// What is in the ticket store may be lost, and nothing else is: a crash without a copy of its data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out() {
-    let Some(test_app) = TestApp::servers_with(with_clients).await else {
+    let Some(test_app) = TestApp::servers_with(|config| with_clients(&mut config.reloadable)).await
+    else {
         return;
     };
     let mut browser = signed_in(&test_app, "ann@x.test").await;

@@ -83,8 +83,8 @@ fn every_block_of_the_providers_page_is_a_configuration_without_problems() {
     let mut kinds = BTreeSet::new();
     for block in blocks(&page) {
         let config = secrets.load(&block);
-        assert_eq!(config.providers.len(), 1, "{block}");
-        let provider = &config.providers[0];
+        assert_eq!(config.reloadable.providers.len(), 1, "{block}");
+        let provider = &config.reloadable.providers[0];
         kinds.insert(format!("{:?}", provider.kind));
         let uri = provider.redirect_uri("https://login.example.com");
         // The local one is not registered anywhere.

@@ -410,7 +410,7 @@ async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(test_app: T
 #[tokio::test]
 async fn bs_01_plain_names_without_secure_on_loopback_http_alone() {
     let test_app = TestApp::embedded_with(|config| {
-        config.server.public_url = "http://127.0.0.1:8080".to_owned()
+        config.startup.server.public_url = "http://127.0.0.1:8080".to_owned()
     })
     .await;
     let request = Request::builder()

@@ -501,7 +501,7 @@ fn paths() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
-    let test_app = TestApp::embedded_with(|config| config.api.v2_enabled = true).await;
+    let test_app = TestApp::embedded_with(|config| config.reloadable.api.v2_enabled = true).await;
     let browser = test_app.browser();
     let concrete = |path: &str| {
         path.replace(":token", &"A".repeat(43))
@@ -532,8 +532,8 @@ async fn cf_04_a_path_that_is_not_listed_takes_no_post() {
 #[tokio::test]
 async fn cf_04_what_is_free_of_cookies_reads_none() {
     let test_app = TestApp::embedded_with(|config| {
-        crate::oauth::with_clients(config);
-        config.api.v2_enabled = true;
+        crate::oauth::with_clients(&mut config.reloadable);
+        config.reloadable.api.v2_enabled = true;
     })
     .await;
     let browser = signed_in(&test_app, EMAIL).await;

@@ -19,7 +19,7 @@ use entity::mail_outbox;
 use entree::{
     app::{App, Macs},
     clock::Clock,
-    config::{Config, Live, MailTransport},
+    config::{Config, Live, MailTransport, Reloadable},
     db::{Db, Tx},
     federation::provider::Providers,
     key::{self, ClientKeys, Keys},
@@ -106,7 +106,7 @@ impl TestApp {
         let file = folder.join("entree.db");
         std::fs::copy(template, &file).unwrap();
         let mut config = config();
-        config.database.url = Text::new(format!("sqlite:{}", file.display()));
+        config.startup.database.url = Text::new(format!("sqlite:{}", file.display()));
         change(&mut config);
         Self::start(config, folder).await
     }
@@ -121,13 +121,13 @@ impl TestApp {
         let postgres = there(services::postgres().await)?;
         let redis = there(services::redis().await)?;
         let mut config = config();
-        config.database.url = Text::new(
+        config.startup.database.url = Text::new(
             postgres
                 .prepared(|url| async move { prepare(&url).await })
                 .await,
         );
-        config.tickets.url = Text::new(redis.url().to_owned());
-        config.tickets.prefix = redis.prefix();
+        config.startup.tickets.url = Text::new(redis.url().to_owned());
+        config.startup.tickets.prefix = redis.prefix();
         change(&mut config);
         Some(Self::start(config, child::scratch("bed")).await)
     }
@@ -136,20 +136,20 @@ impl TestApp {
         install();
         let (clock, masters) = (Clock::default(), masters());
         let db = Db::connect(
-            &config.database_url(),
-            config.database.max_connections,
+            &config.startup.database_url(),
+            config.startup.database.max_connections,
             clock.clone(),
         )
         .await
         .unwrap();
         let keys = Keys::open(&db, &masters).await.unwrap();
-        let section = &config.tickets;
+        let section = &config.startup.tickets;
         let tickets = match section.url.expose() {
             "memory:" => Tickets::memory(section.memory_entries, clock.clone(), &masters),
             url => Tickets::connect(url, &section.prefix, &masters).unwrap(),
         };
-        let transport = Transport::new(&config.mail, clock).unwrap();
-        let public_url = config.server.public_url.as_str().into();
+        let transport = Transport::new(&config.startup.mail, clock).unwrap();
+        let public_url = config.startup.server.public_url.as_str().into();
         let (macs, outbox) = (Macs::new(&masters), Arc::default());
         let (config, texts, client_keys) = (Live::new(config), texts(), ClientKeys::default());
         let app = App {
@@ -174,16 +174,16 @@ impl TestApp {
 
     /// Another copy of the service on the same database and ticket store (PostgreSQL and Redis only).
     pub(crate) async fn copy(&self) -> Self {
-        Self::start(
-            self.app.config.get().as_ref().clone(),
-            child::scratch("bed"),
-        )
-        .await
+        let config = Config {
+            startup: self.app.config.startup().clone(),
+            reloadable: Reloadable::clone(&self.app.config.get()),
+        };
+        Self::start(config, child::scratch("bed")).await
     }
 
     /// The same service with other handles, for what is away or was lost.
     pub(crate) fn over(&self, app: App) -> Self {
-        let transport = Transport::new(&app.config.get().mail, app.clock().clone()).unwrap();
+        let transport = Transport::new(&app.config.startup().mail, app.clock().clone()).unwrap();
         let public = routes::public(&app, None, &Providers::new(&app)).boxed();
         Self {
             app,
@@ -194,15 +194,10 @@ impl TestApp {
     }
 
     /// Puts a changed configuration into force, as a reload of the file does.
-    pub(crate) fn configure(&self, change: impl FnOnce(&mut Config)) {
-        let mut config = self.app.config.get().as_ref().clone();
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Reloadable)) {
+        let mut config = Reloadable::clone(&self.app.config.get());
         change(&mut config);
-        let changed = self.app.config.replace(config);
-        assert!(
-            changed.needs_restart.is_empty(),
-            "these keys are read at the start: {:?}",
-            changed.needs_restart
-        );
+        self.app.config.replace(config);
     }
 
     /// Does something in a unit of work.
@@ -284,7 +279,7 @@ impl TestApp {
         }
         command.env(
             "ENTREE__DATABASE__URL",
-            self.app.config.get().database_url(),
+            self.app.config.startup().database_url(),
         );
         let output = command
             .args(words.split(' '))
@@ -296,7 +291,7 @@ impl TestApp {
 
     /// Everything that database and ticket store hold, byte for byte. (Tickets in this process cannot be looked at.)
     pub(crate) async fn stored(&self) -> Vec<u8> {
-        let config = self.app.config.get();
+        let config = self.app.config.startup();
         if !self.app.db.is_postgres() {
             let file = config.database_url().replacen("sqlite:", "", 1);
             return [
@@ -342,7 +337,7 @@ impl TestApp {
 
     /// A connection to Redis, and the keys of this bed there, in order.
     pub(crate) async fn redis(&self) -> (redis::aio::MultiplexedConnection, Vec<String>) {
-        let config = self.app.config.get();
+        let config = self.app.config.startup();
         let client = redis::Client::open(config.tickets.url.expose()).unwrap();
         let mut redis = client.get_multiplexed_async_connection().await.unwrap();
         let pattern = format!("{}*", config.tickets.prefix);
@@ -559,12 +554,12 @@ pub(crate) fn masters() -> MasterKeys {
 
 fn config() -> Config {
     let mut config = Config::default();
-    config.server.public_url = PUBLIC.to_owned();
+    config.startup.server.public_url = PUBLIC.to_owned();
     // A request without a connection comes from 0.0.0.0: the browsers here stand behind that proxy.
-    config.server.trusted_proxies = vec!["0.0.0.0/32".parse().unwrap()];
-    config.mail.transport = MailTransport::Mailbox;
+    config.startup.server.trusted_proxies = vec!["0.0.0.0/32".parse().unwrap()];
+    config.startup.mail.transport = MailTransport::Mailbox;
     // Some tests send a hundred requests at once: none waits so long for a connection that it hears 503.
-    config.database.max_connections = 32;
+    config.startup.database.max_connections = 32;
     config
 }
 

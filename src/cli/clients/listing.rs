@@ -30,14 +30,15 @@ pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, Infr
         read: Ok(client.clone()),
         changed: None,
     };
-    let mut list: Vec<Listed> = config.clients.iter().map(of_file).collect();
+    let mut list: Vec<Listed> = config.reloadable.clients.iter().map(of_file).collect();
     for row in store::all(db.read()).await? {
-        let read =
-            registry::read(&row, config, &config.server.public_url).map(|(client, _)| client);
+        let read = registry::read(&row, &config.reloadable, &config.startup.server.public_url)
+            .map(|(client, _)| client);
         let state = match () {
             () if !row.enabled => "disabled",
             () if read.is_err() => "broken",
             () if config
+                .reloadable
                 .clients
                 .iter()
                 .any(|client| client.client_id == row.client_id) =>

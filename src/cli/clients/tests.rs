@@ -39,7 +39,7 @@ fn shop(more: &[&str]) -> New {
 
 fn config() -> Config {
     let mut config = Config::default();
-    config.server.public_url = "https://id.example".to_owned();
+    config.startup.server.public_url = "https://id.example".to_owned();
     config
 }
 
@@ -216,7 +216,7 @@ async fn a_client_of_the_file_hides_the_other_and_is_not_changed_here() {
         client_id: "alone".to_owned(),
         ..own.clone()
     };
-    config.clients = vec![own, alone];
+    config.reloadable.clients = vec![own, alone];
     let list = listed(&db, &config).await.unwrap();
     let states: Vec<_> = list
         .iter()

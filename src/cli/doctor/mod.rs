@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::{Outcome, Refusal, block_on, out};
 use crate::{
     clock::Clock,
-    config::{Config, Live, Loaded, Problem, Source},
+    config::{Config, Live, Loaded, Problem, Source, Startup},
     federation::provider::{ProviderFinding, Providers},
     key,
     mail::transport::Transport,
@@ -118,8 +118,8 @@ async fn examine(loaded: &Loaded) -> Vec<Finding> {
     );
     let (rows, tickets, mail, providers) = tokio::join!(
         stores::rows(config),
-        stores::tickets(config),
-        mail(config),
+        stores::tickets(&config.startup),
+        mail(&config.startup),
         providers(config)
     );
     findings.extend(rows);
@@ -133,10 +133,10 @@ async fn examine(loaded: &Loaded) -> Vec<Finding> {
 async fn providers(config: &Config) -> Vec<Finding> {
     let looked = Providers::without_database(
         Live::new(config.clone()),
-        &public_url(config),
+        &public_url(&config.startup),
         Clock::default(),
     );
-    let asked = config.providers.iter().map(async |provider| {
+    let asked = config.reloadable.providers.iter().map(async |provider| {
         let check = format!("provider {}", provider.id);
         if !provider.enabled {
             return vec![Finding::ok(check, "switched off")];
@@ -160,7 +160,7 @@ async fn providers(config: &Config) -> Vec<Finding> {
 }
 
 /// Where people will come to: without a public URL, as `entree dev` has it.
-fn public_url(config: &Config) -> String {
+fn public_url(config: &Startup) -> String {
     let server = &config.server;
     if !server.public_url.is_empty() {
         return server.public_url.clone();
@@ -175,17 +175,17 @@ fn public_url(config: &Config) -> String {
 
 fn configuration(config: &Config) -> Finding {
     let (clients, providers) = (
-        many(config.clients.len(), "client"),
-        many(config.providers.len(), "provider"),
+        many(config.reloadable.clients.len(), "client"),
+        many(config.reloadable.providers.len(), "provider"),
     );
     Finding::ok(
         "configuration",
-        format!("{}; {clients}, {providers}", public_url(config)),
+        format!("{}; {clients}, {providers}", public_url(&config.startup)),
     )
 }
 
 /// As far as a letter would need: connection, TLS, user name and password. Nothing is sent.
-async fn mail(config: &Config) -> Finding {
+async fn mail(config: &Startup) -> Finding {
     const CHECK: &str = "mail server";
     let transport = match Transport::new(&config.mail, Clock::default()) {
         Ok(transport) => transport,
@@ -321,7 +321,7 @@ mod tests {
             .local_addr()
             .unwrap()
             .port();
-        let mut config = Config::default();
+        let mut config = Startup::default();
         config.mail.from = "login@example.com".to_owned();
         (config.mail.host, config.mail.port) = ("127.0.0.1".to_owned(), port);
         let found = mail(&config).await;

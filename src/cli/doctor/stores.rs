@@ -12,7 +12,7 @@ use crate::{
     audit,
     cli::{clients, keys, migrate::connect},
     clock::Time,
-    config::{Config, Problem, too_open},
+    config::{Config, Problem, Startup, too_open},
     db::Db,
     error::InfraError,
     key::{Keys, Listed},
@@ -25,8 +25,8 @@ const AGREED: Duration = Duration::from_secs(5);
 
 /// Database, signing keys and clock, of which the latter two need the first.
 pub(super) async fn rows(config: &Config) -> Vec<Finding> {
-    let mut findings = Vec::from_iter(data_dir(config));
-    if let Some(path) = sqlite(config)
+    let mut findings = Vec::from_iter(data_dir(&config.startup));
+    if let Some(path) = sqlite(&config.startup)
         && !Path::new(&path).exists()
     {
         let what =
@@ -36,13 +36,16 @@ pub(super) async fn rows(config: &Config) -> Vec<Finding> {
     }
     match timeout(PATIENCE, inside(config)).await {
         Ok(found) => findings.extend(found),
-        Err(_) => findings.push(away(config, &InfraError::internal("no answer in time"))),
+        Err(_) => findings.push(away(
+            &config.startup,
+            &InfraError::internal("no answer in time"),
+        )),
     }
     findings
 }
 
 /// The file of the embedded database.
-fn sqlite(config: &Config) -> Option<String> {
+fn sqlite(config: &Startup) -> Option<String> {
     Some(
         config
             .database_url()
@@ -52,7 +55,7 @@ fn sqlite(config: &Config) -> Option<String> {
     )
 }
 
-fn away(config: &Config, failure: &InfraError) -> Finding {
+fn away(config: &Startup, failure: &InfraError) -> Finding {
     let mend = if sqlite(config).is_some() {
         "does the service's user own the file and its directory, and is there room on the disk?"
     } else {
@@ -62,27 +65,28 @@ fn away(config: &Config, failure: &InfraError) -> Finding {
 }
 
 async fn inside(config: &Config) -> Vec<Finding> {
-    let db = match connect(config).await {
+    let startup = &config.startup;
+    let db = match connect(startup).await {
         Ok(db) => db,
-        Err(failure) => return vec![away(config, &failure)],
+        Err(failure) => return vec![away(startup, &failure)],
     };
     let findings = match db.pending_migrations().await {
-        Err(failure) => vec![away(config, &failure)],
+        Err(failure) => vec![away(startup, &failure)],
         Ok(pending) if pending.is_empty() => {
-            let name = sqlite(config)
+            let name = sqlite(startup)
                 .map_or_else(|| "PostgreSQL".to_owned(), |path| format!("SQLite, {path}"));
             let fine = Finding::ok("database", format!("{name}; the schema is up to date"));
-            let mut findings = vec![fine, signing_keys(config, &db).await, clock(&db).await];
+            let mut findings = vec![fine, signing_keys(startup, &db).await, clock(&db).await];
             findings.extend(registered(config, &db).await);
             findings
         }
-        Ok(pending) => vec![behind(config, pending.len())],
+        Ok(pending) => vec![behind(startup, pending.len())],
     };
     db.close().await;
     findings
 }
 
-fn behind(config: &Config, pending: usize) -> Finding {
+fn behind(config: &Startup, pending: usize) -> Finding {
     let what = format!("{} pending", many(pending, "migration"));
     if config.database.migrate {
         return Finding::warn(
@@ -100,7 +104,7 @@ fn behind(config: &Config, pending: usize) -> Finding {
 
 /// The directory holds addresses and perhaps the master key: nobody else's business.
 #[cfg(unix)]
-fn data_dir(config: &Config) -> Option<Finding> {
+fn data_dir(config: &Startup) -> Option<Finding> {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = &config.server.data_dir;
     let mode = std::fs::metadata(dir).ok()?.permissions().mode();
@@ -116,12 +120,12 @@ fn data_dir(config: &Config) -> Option<Finding> {
 
 /// Where there are no modes, the system's access lists rule.
 #[cfg(not(unix))]
-fn data_dir(_config: &Config) -> Option<Finding> {
+fn data_dir(_config: &Startup) -> Option<Finding> {
     None
 }
 
 /// Every private key opens with the master keys that are configured.
-async fn signing_keys(config: &Config, db: &Db) -> Finding {
+async fn signing_keys(config: &Startup, db: &Db) -> Finding {
     const CHECK: &str = "signing keys";
     let listed = match Keys::list(db).await {
         Ok(listed) => listed,
@@ -230,7 +234,7 @@ async fn clock_of(db: &Db) -> Option<Time> {
 }
 
 /// The ticket store answers and drops nothing that lives.
-pub(super) async fn tickets(config: &Config) -> Finding {
+pub(super) async fn tickets(config: &Startup) -> Finding {
     const CHECK: &str = "ticket store";
     let section = &config.tickets;
     if section.url.expose() == "memory:" {

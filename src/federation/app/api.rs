@@ -13,7 +13,7 @@ use super::code::{Redeemable, Who, redeem};
 use crate::{
     app::App,
     client::VerifiedRedirect,
-    config::{Client, Config},
+    config::{Client, Reloadable},
     db::Tx,
     error::InfraError,
     federation::{
@@ -283,7 +283,7 @@ async fn begin(
 
 /// Who may begin, and where the code may go; else the code and words of a refusal.
 fn for_app(
-    config: &Config,
+    config: &Reloadable,
     id: &str,
     new: &NewUpstreamLogin,
 ) -> Result<AppRequest, (&'static str, &'static str)> {
@@ -317,7 +317,7 @@ fn for_app(
 async fn set_out(
     app: &App,
     providers: &Providers,
-    config: &Config,
+    config: &Reloadable,
     id: &str,
     for_app: AppRequest,
     ui_locales: &str,

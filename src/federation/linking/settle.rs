@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::table::{Decision, Facts, Owner, decide};
 use crate::{
     app::App,
-    config::{Config, SignUp},
+    config::{Reloadable, SignUp},
     db::Tx,
     error::InfraError,
     federation::{
@@ -78,7 +78,7 @@ impl UpstreamLogin {
         &self,
         wants: LinkRequirement,
         app: &App,
-        config: &Config,
+        config: &Reloadable,
         localizer: &Localizer,
     ) -> PendingLink {
         PendingLink {
@@ -170,7 +170,7 @@ pub struct Known {
 /// The database's own.
 pub async fn known(
     conn: &impl ConnectionTrait,
-    config: &Config,
+    config: &Reloadable,
     came: &UpstreamLogin,
     at: LinkContext<'_>,
 ) -> Result<Known, InfraError> {
@@ -273,7 +273,7 @@ pub fn without_entering(decision: Decision) -> LinkOutcome {
 async fn enter(
     tx: &Tx,
     evidence: Evidence<'_>,
-    config: &Config,
+    config: &Reloadable,
     at: LinkContext<'_>,
 ) -> Result<Option<LinkOutcome>, InfraError> {
     let provider = evidence.provider().unwrap_or_default().to_owned();

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Config, Live},
+    config::{Config, Live, Reloadable},
     federation::error::{FederationError, RefusalCode},
     web::fetch::test_server::{TestServer, json_response as page, raw_response},
 };
@@ -59,10 +59,17 @@ impl World {
             "issuer = \"BASE\"\n"
         };
         let text = format!(
-            "[[providers]]\nid = \"{id}\"\nclient_id = \"us\"\nclient_secret = \"s e\"\nloopback_http = true\n\
+            "id = \"{id}\"\nclient_id = \"us\"\nclient_secret = \"s e\"\nloopback_http = true\n\
              algs = [\"ES256\"]\n{issuer}{more}"
         );
-        let config: Config = toml::from_str(&text.replace("BASE", &server.base)).unwrap();
+        let provider = toml::from_str(&text.replace("BASE", &server.base)).unwrap();
+        let config = Config {
+            reloadable: Reloadable {
+                providers: vec![provider],
+                ..Reloadable::default()
+            },
+            ..Config::default()
+        };
         let (live, clock) = (Live::new(config), Clock::default());
         let providers = Providers::without_database(live.clone(), PUBLIC, clock.clone());
         let issuer = live.get().providers[0].issuer();

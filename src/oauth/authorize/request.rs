@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client::{self, VerifiedRedirect},
     clock::Time,
-    config::{Client, ClientAuth, Config, GrantType},
+    config::{Client, ClientAuth, GrantType, Reloadable},
     oauth::{
         claims_request::{self, ClaimsRequest},
         error::{Code, OauthError},
@@ -160,7 +160,7 @@ impl<'a> AuthorizeRequest<'a> {
     /// [`Rejected`].
     pub fn parse(
         params: &Params,
-        config: &'a Config,
+        config: &'a Reloadable,
         hints: &dyn Hints,
         now: Time,
     ) -> Result<Self, Rejected> {
@@ -199,7 +199,7 @@ impl<'a> AuthorizeRequest<'a> {
 
     /// A request that waited, if its client and redirect URI are still registered; of its scopes those that still are.
     #[must_use]
-    pub fn restore(mut stored: Stored, config: &'a Config) -> Option<Self> {
+    pub fn restore(mut stored: Stored, config: &'a Reloadable) -> Option<Self> {
         let client = client::find(config, &stored.client_id)?;
         stored.scope = scope::granted(client, &stored.scope);
         let uri = VerifiedRedirect::check(client, &stored.redirect_uri)?;
@@ -221,7 +221,7 @@ impl<'a> AuthorizeRequest<'a> {
 /// AZ-2, AZ-4: unknown client; missing, repeated or unmatched redirect URI: a page, never a redirect.
 fn addressee<'a>(
     params: &Params,
-    config: &'a Config,
+    config: &'a Reloadable,
 ) -> Result<(&'a Client, VerifiedRedirect), Rejected> {
     let page = Rejected::Page;
     let id = params
@@ -249,7 +249,7 @@ const fn invalid(description: &'static str) -> OauthError {
 
 fn read(
     params: &Params,
-    (client, config): (&Client, &Config),
+    (client, config): (&Client, &Reloadable),
     back: &Back,
     hints: &dyn Hints,
     now: Time,
@@ -315,7 +315,7 @@ fn subject(hinted: Option<String>, claimed: Option<String>) -> Result<Option<Str
 }
 
 /// OIDC Core §5.5.1.1: an essential `acr` that nobody here can reach fails at once, whoever is signed in (PM-8).
-fn reachable(claims: &ClaimsRequest, config: &Config) -> Result<Vec<String>, OauthError> {
+fn reachable(claims: &ClaimsRequest, config: &Reloadable) -> Result<Vec<String>, OauthError> {
     let known = claims_request::acr_values(config);
     if claims.acr.is_empty() || claims.acr.iter().any(|acr| known.contains(&acr.as_str())) {
         return Ok(claims.acr.clone());

@@ -93,7 +93,12 @@ pub async fn code(
         identity: current.session.identity_id,
     };
     let value = serde_json::to_vec(&grant).map_err(InfraError::internal)?;
-    let life = Duration::from_secs(asked.client.lives(&context.config.token).code_seconds);
+    let life = Duration::from_secs(
+        asked
+            .client
+            .token_lifetimes(&context.config.token)
+            .code_seconds,
+    );
     if !app
         .tickets
         .issue(Kind::Code, &code.hash(), &value, life)

@@ -16,7 +16,7 @@ fn granted(text: &str) -> String {
 
 #[test]
 fn di_12_what_a_provider_gives_is_told_while_one_is_on() {
-    let mut config = Config::default();
+    let mut config = Reloadable::default();
     assert_eq!(acr_values(&config), ["urn:entree:acr:email"]);
     let provider =
         r#"{"id":"work","name":"Example","issuer":"https://up.invalid","client_id":"c"}"#;

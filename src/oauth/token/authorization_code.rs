@@ -10,7 +10,7 @@ use crate::{
     audit::{Event, Kind as AuditKind},
     client::VerifiedRedirect,
     clock::Time,
-    config::{Client, Config},
+    config::{Client, Reloadable},
     error::InfraError,
     oauth::{
         authorize::respond::CodeGrant,
@@ -61,7 +61,7 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
 /// nothing is consumed or revoked by a failed check (TK-3).
 pub async fn exchange(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     client: &Client,
     params: &Params,
     caller: &Caller,
@@ -188,7 +188,7 @@ async fn replayed(
 
 async fn redeem(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     (client, audience): (&Client, &str),
     code: &CodeGrant,
     caller: &Caller,

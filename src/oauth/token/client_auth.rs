@@ -14,7 +14,7 @@ use super::assertion::{self, Doubt};
 use crate::{
     app::App,
     client,
-    config::{Client, ClientAuth, Config},
+    config::{Client, ClientAuth, Reloadable},
     key::Foreign,
     limit,
     oauth::{
@@ -63,7 +63,7 @@ enum Proof {
 /// tell whether it is new (RD-08, RD-09).
 pub async fn authenticate<'a>(
     app: &App,
-    config: &'a Config,
+    config: &'a Reloadable,
     request: &Request,
     params: &Params,
     caller: &Caller,
@@ -112,7 +112,7 @@ pub async fn authenticate<'a>(
 /// The one refusal, counted. While the store is away nothing is counted, and the refusal stands.
 async fn not_believed(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     request: &Request,
     caller: &Caller,
     reason: &'static str,
@@ -135,7 +135,7 @@ fn guesses(caller: &Caller, client: &Client) -> Hash {
 }
 
 /// Refuses, counting nothing, where too many were wrong. While the store is away no assertion counts anyway.
-async fn too_many(app: &App, config: &Config, guesses: &Hash) -> Result<(), Refused> {
+async fn too_many(app: &App, config: &Reloadable, guesses: &Hash) -> Result<(), Refused> {
     match limit::look(&app.tickets, RULE, guesses, &config.limits.client_failures).await {
         Ok(Some(wait)) => Err(Refused::TooMany(wait)),
         _ => Ok(()),
@@ -148,7 +148,7 @@ async fn too_many(app: &App, config: &Config, guesses: &Hash) -> Result<(), Refu
 /// As [`authenticate`], and `invalid_client` for a public client.
 pub async fn confidential<'a>(
     app: &App,
-    config: &'a Config,
+    config: &'a Reloadable,
     request: &Request,
     params: &Params,
     caller: &Caller,

@@ -2,7 +2,7 @@
 
 use crate::{
     app::App,
-    config::{Client, ClientAuth, Config},
+    config::{Client, ClientAuth, Reloadable},
     oauth::{
         claims::{ACCESS_TYP, Access},
         error::{Code, OauthError},
@@ -22,7 +22,7 @@ use crate::{
 /// `invalid_target` for a resource that is not.
 pub fn tokens(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     client: &Client,
     params: &Params,
 ) -> Result<TokenResponse, Refused> {
@@ -39,7 +39,7 @@ pub fn tokens(
     };
     let audience = resource::of_client(params, client, &app.public_url)?;
     let now = app.clock().now().seconds();
-    let life = client.lives(&config.token).access_seconds;
+    let life = client.token_lifetimes(&config.token).access_seconds;
     let access = Access {
         iss: &app.public_url,
         sub: client.client_id.clone(),

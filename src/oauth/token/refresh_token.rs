@@ -10,7 +10,7 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     clock::Time,
-    config::{self, Client, Config},
+    config::{self, Client, Reloadable},
     db::Tx,
     error::InfraError,
     oauth::{
@@ -79,7 +79,7 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
 /// changes nothing.
 pub async fn refresh(
     app: &App,
-    config: &Config,
+    config: &Reloadable,
     client: &Client,
     params: &Params,
     caller: &Caller,
@@ -113,7 +113,7 @@ pub async fn refresh(
     ))?;
     let audience = resource::chosen(params, &grant.audience, client, &app.public_url)?;
     let next = match place {
-        Place::Current => rotate(app, &client.lives(&config.token), &tx, &grant).await?,
+        Place::Current => rotate(app, &client.token_lifetimes(&config.token), &tx, &grant).await?,
         Place::Repeated => repeated(app, &grant).ok_or(invalid_grant("successor_unreadable"))?,
         Place::Reused | Place::Foreign => return Err(invalid_grant("foreign").into()),
     };
@@ -137,7 +137,7 @@ async fn alive(
     tx: &Tx,
     grant: &Grant,
     client: &Client,
-    config: &Config,
+    config: &Reloadable,
 ) -> Result<grant_store::Holder, Refused> {
     if !scope::refreshes(client, &grant.scope) {
         return Err(invalid_grant("not_allowed").into());

@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    config::Config,
+    config::Reloadable,
     federation::{
         error::RefusalCode,
         provider::{oidc::id_token::tests::Signer, test_app::World},
@@ -217,7 +217,7 @@ async fn dj_06_old_documents_are_told_to_ops_after_six_hours_and_not_of_a_provid
         );
     }
     assert_eq!(stale(), Some(7.0), "their life was an hour");
-    let change = |edit: &dyn Fn(&mut Config)| {
+    let change = |edit: &dyn Fn(&mut Reloadable)| {
         let mut config = (*world.live.get()).clone();
         edit(&mut config);
         world.live.replace(config);

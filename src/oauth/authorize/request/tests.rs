@@ -20,11 +20,11 @@ const BASE: [(&str, &str); 8] = [
     ("code_challenge_method", "S256"),
 ];
 
-fn config() -> &'static Config {
-    static CONFIG: OnceLock<Config> = OnceLock::new();
+fn config() -> &'static Reloadable {
+    static CONFIG: OnceLock<Reloadable> = OnceLock::new();
     CONFIG.get_or_init(|| {
         let client = r#"{"client_id":"web","name":"Web","audience":"api","redirect_uris":["https://app.example/cb"]}"#;
-        Config { clients: vec![serde_json::from_str(client).unwrap()], ..Config::default() }
+        Reloadable { clients: vec![serde_json::from_str(client).unwrap()], ..Reloadable::default() }
     })
 }
 
@@ -466,9 +466,9 @@ fn cp_1_rd_07_to_ask_without_pkce_is_a_confidential_clients_own_choice() {
             r#"{{"client_id":"web","name":"Web","audience":"api","redirect_uris":["{CALLBACK}"],
             "token_endpoint_auth_method":"{method}","require_pkce":{require_pkce}}}"#
         );
-        let config = Config {
+        let config = Reloadable {
             clients: vec![serde_json::from_str(&client).unwrap()],
-            ..Config::default()
+            ..Reloadable::default()
         };
         let ask = |without: &[&str]| {
             let pairs = BASE.into_iter().filter(|(name, _)| !without.contains(name));
@@ -599,5 +599,5 @@ fn cw_05_a_request_that_waited_is_compared_with_what_is_registered_now() {
         ..stored.clone()
     };
     assert!(AuthorizeRequest::restore(moved, config()).is_none());
-    assert!(AuthorizeRequest::restore(stored, &Config::default()).is_none());
+    assert!(AuthorizeRequest::restore(stored, &Reloadable::default()).is_none());
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::{Budget, ClientAuth},
+    config::{Budget, ClientAuth, Token, check},
     oauth::test_app::{Answer, ISSUER, SECRET, TestApp},
     secret::{MasterKeys, public_id},
     ticket::Tickets,
@@ -684,12 +684,12 @@ fn ca_10_a_document_is_fetched_from_public_addresses_alone() {
     // What ops may write, and what `web::fetch` would refuse in any case, is refused where it is written.
     let check = |uri: &str| {
         let text = format!(
-            "[server]\npublic_url = \"https://id.example\"\n[mail]\nfrom = \"a@example.com\"\n[[clients]]\nclient_id = \"a\"\n\
-             name = \"A\"\naudience = \"https://api.example\"\nredirect_uris = [\"https://a.example/cb\"]\n\
+            "client_id = \"a\"\nname = \"A\"\naudience = \"https://api.example\"\n\
+             redirect_uris = [\"https://a.example/cb\"]\n\
              token_endpoint_auth_method = \"private_key_jwt\"\njwks_uri = \"{uri}\"\n"
         );
-        toml::from_str::<crate::config::Config>(&text).map(|config| {
-            let (problems, _) = crate::config::check::check(&config, &crate::config::Mode::Serve);
+        toml::from_str::<Client>(&text).map(|client| {
+            let (problems, _) = check::clients_alone(&[client], &Token::default(), "");
             problems
                 .into_iter()
                 .map(|problem| problem.key)

@@ -1,0 +1,236 @@
+//! Sections and keys that change without a restart.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use crate::config::{client::Client, providers::Provider, stored::Stored};
+
+/// The settings that a changed file puts into force at once. Rules read them here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloadable {
+    pub server: ReloadableServer,
+    pub telemetry: ReloadableTelemetry,
+    pub magic_link: MagicLink,
+    pub session: Session,
+    pub token: Token,
+    pub limits: Limits,
+    pub api: Api,
+    /// The clients of the file.
+    pub clients: Vec<Client>,
+    /// The enabled clients of the database; `client::find` looks into both.
+    pub stored: Stored,
+    /// The upstream providers with which users may sign in.
+    pub providers: Vec<Provider>,
+}
+
+impl Reloadable {
+    /// Returns the provider with this id, unless it is disabled.
+    #[must_use]
+    pub fn find_provider(&self, id: &str) -> Option<&Provider> {
+        self.providers
+            .iter()
+            .find(|provider| provider.enabled && provider.id == id)
+    }
+
+    /// Returns the name that users see for the provider with this id, even if it is disabled.
+    #[must_use]
+    pub fn provider_name(&self, id: &str) -> Option<&str> {
+        self.providers
+            .iter()
+            .find(|provider| provider.id == id)
+            .map(Provider::shown_name)
+    }
+
+    /// The lifetime of the link and the code of an email.
+    #[must_use]
+    pub const fn link_lifetime(&self) -> Duration {
+        Duration::from_secs(self.magic_link.lifetime_seconds)
+    }
+
+    /// The lifetime of a sign-in flow: 20 minutes more than its link, and at least 30 minutes.
+    #[must_use]
+    pub fn flow_lifetime(&self) -> Duration {
+        Duration::from_secs(1800.max(self.magic_link.lifetime_seconds + 1200))
+    }
+}
+
+/// The reloadable keys of `[server]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ReloadableServer {
+    /// A directory of `LANG/*.ftl` files whose messages replace ours.
+    pub texts_dir: Option<PathBuf>,
+    /// The URL of the documentation for client developers, for the metadata. Empty: none.
+    pub service_documentation: String,
+    /// The URL of the policy on how clients may use the data of users, for the metadata. Empty: none.
+    pub op_policy_uri: String,
+}
+
+/// The reloadable key of `[telemetry]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ReloadableTelemetry {
+    /// A filter such as `info` or `entree=debug,sqlx=warn`.
+    pub level: String,
+}
+
+impl Default for ReloadableTelemetry {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// `[magic_link]`: sign-in by email.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct MagicLink {
+    /// The lifetime of link and code, counted from when the mail server accepted the email.
+    pub lifetime_seconds: u64,
+    /// The number of digits of the code, 6 to 10.
+    pub code_digits: u32,
+    pub sign_up: SignUp,
+    /// With `closed` sign-up: tell an unknown address, at most once in 24 h, that it has no account here.
+    pub inform_unknown: bool,
+    /// Whether non-ASCII local parts are allowed (RFC 6531).
+    pub allow_eai: bool,
+}
+
+impl Default for MagicLink {
+    fn default() -> Self {
+        Self {
+            lifetime_seconds: 600,
+            code_digits: 8,
+            sign_up: SignUp::Open,
+            inform_unknown: false,
+            allow_eai: false,
+        }
+    }
+}
+
+/// Who may become a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignUp {
+    /// A new address becomes a user when it is verified for the first time.
+    Open,
+    /// Only known addresses may sign in.
+    Closed,
+}
+
+/// `[session]`: signed-in browsers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Session {
+    /// A session that is not used for this long ends.
+    pub idle_seconds: u64,
+    /// The same for a browser that the user asked us to remember.
+    pub remembered_idle_seconds: u64,
+    /// A session ends after this long, used or not.
+    pub absolute_seconds: u64,
+    /// The most live sessions of one user; the oldest ends first.
+    pub max_per_user: u32,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            idle_seconds: 86_400,
+            remembered_idle_seconds: 7 * 86_400,
+            absolute_seconds: 30 * 86_400,
+            max_per_user: 50,
+        }
+    }
+}
+
+/// `[token]`: lifetimes of tokens (ST-15).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Token {
+    pub access_seconds: u64,
+    pub id_seconds: u64,
+    /// The lifetime of an authorization code.
+    pub code_seconds: u64,
+    /// A refresh token that is not used for this long expires.
+    pub refresh_idle_seconds: u64,
+    /// Refresh tokens expire this long after the sign-in, used or not.
+    pub refresh_absolute_seconds: u64,
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self {
+            access_seconds: 600,
+            id_seconds: 600,
+            code_seconds: 60,
+            refresh_idle_seconds: 30 * 86_400,
+            refresh_absolute_seconds: 180 * 86_400,
+        }
+    }
+}
+
+/// A rate limit: at most `count` events in `seconds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    pub count: u32,
+    pub seconds: u64,
+}
+
+/// `[limits]`: every budget of a list holds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Emails to one address.
+    pub address: Vec<Budget>,
+    /// Emails requested from one IPv4 address or IPv6 /64.
+    pub network: Vec<Budget>,
+    /// The same for an IPv6 /48.
+    pub network_wide: Vec<Budget>,
+    /// Client requests that wait for a sign-in or consent, from one IPv4 address or IPv6 /64.
+    pub authorize: Vec<Budget>,
+    /// Emails to an address from a browser that signed in with it before.
+    pub known_device: Vec<Budget>,
+    /// Seconds until the first, second, third… resend within a flow; the last one repeats.
+    pub resend_seconds: Vec<u64>,
+    /// Emails within a flow.
+    pub sends_per_flow: u32,
+    /// Wrong codes within a flow.
+    pub tries_per_flow: u32,
+    /// Wrong codes of one address over all flows.
+    pub wrong_codes: Vec<Budget>,
+    /// Failed client authentications from one IPv4 address or IPv6 /64.
+    pub client_failures: Vec<Budget>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let budgets = |list: &[(u32, u64)]| {
+            list.iter()
+                .map(|&(count, seconds)| Budget { count, seconds })
+                .collect()
+        };
+        Self {
+            address: budgets(&[(5, 900), (10, 3600), (20, 86_400)]),
+            network: budgets(&[(20, 600), (50, 3600)]),
+            network_wide: budgets(&[(200, 3600)]),
+            authorize: budgets(&[(600, 600)]),
+            known_device: budgets(&[(3, 900), (10, 86_400)]),
+            resend_seconds: vec![30, 60, 120],
+            sends_per_flow: 5,
+            tries_per_flow: 5,
+            wrong_codes: budgets(&[(10, 3600), (30, 86_400)]),
+            client_failures: budgets(&[(30, 60)]),
+        }
+    }
+}
+
+/// `[api]`: switches of the API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Api {
+    /// `/api/v2` answers 404 unless this is true.
+    pub v2_enabled: bool,
+}
