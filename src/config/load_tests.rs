@@ -457,14 +457,14 @@ fn problems_say_how_to_mend_and_never_show_a_value() {
         .iter()
         .find(|problem| problem.key == "mail.passwrod")
         .unwrap();
-    assert_eq!(typo.mend, "did you mean `password`?");
+    assert_eq!(typo.mend, "Did you mean `password`?");
     let port = problems
         .iter()
         .find(|problem| problem.key == "mail.port")
         .unwrap();
     assert_eq!(
         port.to_string(),
-        "mail.port is a text where a whole number from 0 to 65535 belongs: write it like this: port = 0"
+        "mail.port must be a whole number from 0 to 65535, not a string: Write, for example: port = 0"
     );
     let problems = load_text("[[clients]]\ngrant_types = [\"implicit\"]", &[]).unwrap_err();
     let grant = problems
@@ -472,7 +472,7 @@ fn problems_say_how_to_mend_and_never_show_a_value() {
         .find(|problem| problem.key == "clients[0].grant_types[0]")
         .unwrap();
     assert_eq!(
-        grant.mend, "write it like this: grant_types = [\"authorization_code\"]",
+        grant.mend, "Write, for example: grant_types = [\"authorization_code\"]",
         "with its brackets"
     );
 }
