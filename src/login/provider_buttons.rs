@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::context::RequestContext;
 use crate::{
     app::App,
-    config::{Reloadable, Provider},
+    config::{Provider, Reloadable},
     web::text::Localizer,
 };
 

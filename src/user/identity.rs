@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub use entity::user_identity::Model as Identity;
 
 use crate::{
-    config::{Reloadable, Provider},
+    config::{Provider, Reloadable},
     db::Tx,
     error::InfraError,
     secret::row_id,
