@@ -2,7 +2,7 @@
 //!
 //! Imports between the top-level modules follow one arrow, from left to right; modules on two sides of
 //! a `|` never import each other:
-//! `main → cli → routes, jobs, health → oauth | magic_link | federation → login →
+//! `main → cli → routes, jobs, health → oauth | magic_link | federation | account → login →
 //! session, user, client → app → ticket, limit, audit, mail, key → web → error, db, secret, clock,
 //! config, telemetry, pkce → entity`. `tests/rules/tests/layout.rs` reads the arrow here and holds it.
 

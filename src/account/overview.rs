@@ -14,8 +14,9 @@ use crate::{
     login::{
         PageError, RequestContext,
         context::see_other,
+        page::ProviderButton,
         page_error,
-        provider_buttons::{self, ProviderButton, connect_form, disconnect_form},
+        provider_buttons::{self, connect_form, disconnect_form},
     },
     session::{self, CurrentSession},
     user::{self, Identity, identity},

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use crate::{
-    login::provider_buttons::ProviderButton,
+    login::page::ProviderButton,
     web::{page::PageContent, text::Localizer},
 };
 

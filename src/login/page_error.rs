@@ -1,4 +1,5 @@
-//! What people hear when something does not work: what happened, and what to do next. Never a cause.
+//! The errors of page endpoints, and the page that each becomes: what happened, and what to do
+//! next. The page never shows a cause.
 
 use std::{future::Future, time::Duration};
 
@@ -7,7 +8,7 @@ use poem::{
     http::{StatusCode, header},
 };
 
-use super::page;
+use super::page::ErrorPage;
 use crate::{
     app::App,
     error::InfraError,
@@ -19,35 +20,39 @@ use crate::{
     },
 };
 
-/// Why a page cannot be shown.
-#[derive(Debug)]
-pub enum PageError {
-    /// Something of ours is away or broken.
-    Infra(InfraError),
-    /// The browser brought no cookie, or two of one name.
-    UnusableCookie,
-    /// A form that is not ours, or too old.
-    InvalidForm,
-    /// Nothing is there.
-    NotFound,
-    /// The sign-in is over.
-    SignInExpired,
-    /// An account at a provider that waited is another browser's, used, or too old.
-    PendingLinkGone,
-    /// The link or code was used.
-    AlreadyUsed,
-    /// Too many requests from this network.
-    TooManyRequests(Duration),
-    /// A parameter is wrong; its name.
-    InvalidParameter(String, StatusCode),
-    /// The client's request cannot be answered; the parameter at fault.
-    InvalidClientRequest(&'static str),
-}
+/// How many seconds a browser waits before it tries again after a transient failure.
+const TRANSIENT_RETRY_SECONDS: u64 = 5;
 
-impl From<InfraError> for PageError {
-    fn from(failure: InfraError) -> Self {
-        Self::Infra(failure)
-    }
+/// The reason why a page cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+    /// The browser sent no cookie, or two of one name.
+    #[error("unusable cookie")]
+    UnusableCookie,
+    /// The form is not from our own page in this browser, or too old.
+    #[error("invalid form")]
+    InvalidForm,
+    #[error("not found")]
+    NotFound,
+    /// The sign-in is over, or it is another browser's.
+    #[error("sign-in expired")]
+    SignInExpired,
+    /// A pending link is another browser's, spent or expired.
+    #[error("pending link gone")]
+    PendingLinkGone,
+    /// The emailed link or code was used already.
+    #[error("already used")]
+    AlreadyUsed,
+    /// The caller's network sent too many requests.
+    #[error("too many requests: try again in {0:?}")]
+    TooManyRequests(Duration),
+    #[error("invalid parameter: {name}")]
+    InvalidParameter { name: String, status: StatusCode },
+    /// The client's request cannot be answered because of this parameter.
+    #[error("invalid client request: {0}")]
+    InvalidClientRequest(&'static str),
 }
 
 impl From<CookieError> for PageError {
@@ -58,11 +63,14 @@ impl From<CookieError> for PageError {
 
 impl From<ParamError> for PageError {
     fn from(error: ParamError) -> Self {
-        Self::InvalidParameter(error.to_string(), error.status())
+        Self::InvalidParameter {
+            name: error.to_string(),
+            status: error.status(),
+        }
     }
 }
 
-/// Runs a page endpoint: its answer, or the page that tells of the trouble.
+/// Runs a page endpoint, and renders its error if it fails.
 pub async fn respond(
     app: &App,
     request: &Request,
@@ -70,15 +78,39 @@ pub async fn respond(
 ) -> Response {
     match work.await {
         Ok(response) => response,
-        Err(page_error) => page_error.show(app, request),
+        Err(error) => error.render(app, request),
     }
 }
 
 impl PageError {
-    /// Status, and the stem of its texts.
-    const fn parts(&self) -> (StatusCode, &'static str) {
+    /// Renders the page for the error. Infrastructure errors are logged here, once.
+    #[must_use]
+    pub fn render(self, app: &App, request: &Request) -> Response {
+        let caller = Caller::from_request(request);
+        if let Self::Infra(error) = &self {
+            error.log(&caller.request_id);
+        }
+        let (status, key) = self.status_and_text();
+        let localizer = app.texts.negotiate("", &caller.accept_language);
+        // A user whom a client sent here with a bad request gains nothing from signing in here.
+        let can_sign_in = !matches!(self, Self::InvalidClientRequest(_));
+        let page = ErrorPage {
+            parameter: self.parameter(),
+            next_href: can_sign_in.then_some("/login"),
+            ..ErrorPage::with_texts(&localizer, status, key, &caller.request_id)
+        };
+        let mut response = render_page(&page, PageOptions::for_url(&app.public_url));
+        if let Some(seconds) = self.retry_after_seconds() {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+
+    /// Returns the status, and the key of the text.
+    const fn status_and_text(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Infra(failure) if failure.is_transient() => {
+            Self::Infra(error) if error.is_transient() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "error-away")
             }
             Self::Infra(_) => (StatusCode::INTERNAL_SERVER_ERROR, "error-internal"),
@@ -89,53 +121,24 @@ impl PageError {
             Self::PendingLinkGone => (StatusCode::BAD_REQUEST, "error-link"),
             Self::AlreadyUsed => (StatusCode::GONE, "error-used"),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "error-busy"),
-            Self::InvalidParameter(_, status) => (*status, "error-request"),
+            Self::InvalidParameter { status, .. } => (*status, "error-request"),
             Self::InvalidClientRequest(_) => (StatusCode::BAD_REQUEST, "error-request"),
         }
     }
 
-    /// The page. Logs our own faults, once, here where the answer leaves.
-    #[must_use]
-    pub fn show(self, app: &App, request: &Request) -> Response {
-        let caller = Caller::from_request(request);
-        if let Self::Infra(failure) = &self {
-            failure.log(&caller.request_id);
-        }
-        let (status, stem) = self.parts();
-        let localizer = app.texts.negotiate("", &caller.accept_language);
-        let title = if stem == "error-internal" {
-            "error-title".to_owned()
-        } else {
-            format!("{stem}-title")
-        };
-        let parameter = match &self {
-            Self::InvalidParameter(name, _) => Some(name.as_str()),
-            Self::InvalidClientRequest(name) => Some(*name),
+    const fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::InvalidParameter { name, .. } => Some(name.as_str()),
+            Self::InvalidClientRequest(name) => Some(name),
             _ => None,
-        };
-        // Somebody whom an application sent here with a bad request gains nothing from signing in here.
-        let leads_on = !matches!(self, Self::InvalidClientRequest(_));
-        let error = page::ErrorPage {
-            localizer: &localizer,
-            status,
-            title: localizer.text(&title),
-            message: localizer.text(stem),
-            parameter,
-            next_href: leads_on.then_some("/login"),
-            next_label: None,
-            reference: Some(&caller.request_id),
-        };
-        let mut response = render_page(&error, PageOptions::for_url(&app.public_url));
-        let wait = match self {
+        }
+    }
+
+    fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
             Self::TooManyRequests(wait) => Some(wait.as_secs().max(1)),
-            Self::Infra(failure) if failure.is_transient() => Some(5),
+            Self::Infra(error) if error.is_transient() => Some(TRANSIENT_RETRY_SECONDS),
             _ => None,
-        };
-        if let Some(seconds) = wait {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, seconds.into());
         }
-        response
     }
 }

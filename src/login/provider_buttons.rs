@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::context::RequestContext;
+use super::{context::RequestContext, page::ProviderButton};
 use crate::{
     app::App,
     config::{Provider, Reloadable},
@@ -30,17 +30,6 @@ pub fn connect_form(provider: &str) -> String {
 #[must_use]
 pub fn disconnect_form(identity: Uuid) -> String {
     format!("disconnect {identity}")
-}
-
-/// A button that leads to an upstream provider.
-#[derive(Clone, Debug)]
-pub struct ProviderButton {
-    /// The id of the provider.
-    pub id: String,
-    pub text: String,
-    /// Trusted markup.
-    pub icon: &'static str,
-    pub form_token: String,
 }
 
 /// The buttons of the sign-in page.

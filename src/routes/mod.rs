@@ -22,7 +22,7 @@ use crate::{
         flow, linking,
         provider::Providers,
     },
-    login::{first_party, page, resume, sign_in},
+    login::{first_party, page::ErrorPage, resume, sign_in},
     magic_link::{api::MagicLinkApi, api_v2::LoginsApi, pages},
     mail::mailbox::Mailbox,
     oauth::{
@@ -34,7 +34,7 @@ use crate::{
         caller::Caller,
         cors::cors,
         docs,
-        layers::{ErrorPage, Layers, allow_methods},
+        layers::{self, Layers, allow_methods},
         page::{PageOptions, render_page},
         problem::Problem,
     },
@@ -320,31 +320,20 @@ fn home() -> Response {
 }
 
 /// Errors for people that no endpoint drew itself: no such page, wrong method, too large.
-fn error_page(app: &App) -> ErrorPage {
+fn error_page(app: &App) -> layers::ErrorPage {
     let app = app.clone();
     Arc::new(move |fault, caller| {
         let localizer = app.texts.negotiate("", &caller.accept_language);
-        let stem = match fault.status {
+        let key = match fault.status {
             StatusCode::NOT_FOUND => "error-not-found",
             StatusCode::TOO_MANY_REQUESTS => "error-busy",
             StatusCode::SERVICE_UNAVAILABLE => "error-away",
             status if status.is_server_error() => "error-internal",
             _ => "error-request",
         };
-        let title = if stem == "error-internal" {
-            "error-title".to_owned()
-        } else {
-            format!("{stem}-title")
-        };
-        let page = page::ErrorPage {
-            localizer: &localizer,
-            status: fault.status,
-            title: localizer.text(&title),
-            message: localizer.text(stem),
-            parameter: None,
+        let page = ErrorPage {
             next_href: Some("/login"),
-            next_label: None,
-            reference: Some(&fault.reference),
+            ..ErrorPage::with_texts(&localizer, fault.status, key, &fault.reference)
         };
         render_page(&page, PageOptions::for_url(&app.public_url))
     })

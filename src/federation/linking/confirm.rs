@@ -252,10 +252,10 @@ pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body)
             Some("yes") => true,
             Some("no") => false,
             _ => {
-                return Err(PageError::InvalidParameter(
-                    "decision".to_owned(),
-                    poem::http::StatusCode::BAD_REQUEST,
-                ));
+                return Err(PageError::InvalidParameter {
+                    name: "decision".to_owned(),
+                    status: poem::http::StatusCode::BAD_REQUEST,
+                });
             }
         };
         match waits(app, &context, &params).await? {

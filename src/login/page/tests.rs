@@ -9,17 +9,19 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use poem::{Response, http::HeaderMap};
+use poem::{
+    Response,
+    http::{HeaderMap, StatusCode},
+};
 
 use super::*;
 use crate::{
     account::page::{AccountPage, IdentityRow, SessionRow},
-    login::provider_buttons::ProviderButton,
     mail::page::{LetterPage, LetterRow, MailboxPage},
     web::{
         docs,
         page::{PageOptions, render_page},
-        text::Texts,
+        text::{Localizer, Texts},
     },
 };
 
@@ -691,25 +693,4 @@ fn refusals_are_422_and_shown_as_an_alert() {
             );
         }
     }
-}
-
-#[test]
-fn an_error_by_status_keeps_its_status_and_never_says_the_key() {
-    let localizer = Texts::default().localizer("fr");
-    for code in [400, 403, 404, 405, 410, 421, 429, 500, 503] {
-        let page = ErrorPage::of(
-            &localizer,
-            StatusCode::from_u16(code).unwrap(),
-            Some("7f3a91c2"),
-        );
-        assert_eq!(
-            (page.status.as_u16(), page.title.starts_with("error-")),
-            (code, false)
-        );
-        assert_eq!(page.next_href.is_some(), code < 500);
-    }
-    assert_eq!(
-        ErrorPage::without_cookies(&localizer).status,
-        StatusCode::FORBIDDEN
-    );
 }

@@ -1,0 +1,63 @@
+//! The pages after a sign-in and after signing out.
+
+use askama::Template;
+
+use crate::web::{page::PageContent, text::Localizer};
+
+/// Leads on with status 200, because Chromium applies `form-action` to every redirect after a form.
+#[derive(Template)]
+#[template(path = "login/continue.html", config = ".askama.toml")]
+pub struct ContinuePage<'a> {
+    pub localizer: &'a Localizer,
+    /// A path of ours or a verified redirect.
+    pub href: &'a str,
+}
+
+/// The user is signed in, and there is nothing further to do in this window.
+#[derive(Template)]
+#[template(path = "login/signed_in.html", config = ".askama.toml")]
+pub struct SignedInPage<'a> {
+    pub localizer: &'a Localizer,
+}
+
+/// The user is signed out.
+#[derive(Template)]
+#[template(path = "login/signed_out.html", config = ".askama.toml")]
+pub struct SignedOutPage<'a> {
+    pub localizer: &'a Localizer,
+    /// The verified redirect back to the application, if it asked for one.
+    pub next_href: Option<&'a str>,
+}
+
+impl PageContent for ContinuePage<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.localizer.text("continue-title")
+    }
+    fn refresh(&self) -> Option<&str> {
+        Some(self.href)
+    }
+    fn referrer(&self) -> &'static str {
+        "no-referrer"
+    }
+}
+
+impl PageContent for SignedInPage<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.localizer.text("signed-in-title")
+    }
+}
+
+impl PageContent for SignedOutPage<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.localizer.text("signed-out-title")
+    }
+}
