@@ -45,7 +45,7 @@ pub(crate) async fn account(Data(app): Data<&App>, request: &Request) -> Respons
             form_token_sign_out: &context.session_form_token(app, SIGN_OUT_FORM),
             form_token_everywhere: &context.session_form_token(app, SIGN_OUT_EVERYWHERE_FORM),
         };
-        Ok(render_page(&page, context.site))
+        Ok(render_page(&page, context.page_options))
     })
     .await
 }

@@ -76,7 +76,7 @@ pub(crate) async fn logged_out(Data(app): Data<&App>, request: &Request) -> Resp
             localizer: &context.localizer,
             next_href: None,
         };
-        Ok(render_page(&page, context.site))
+        Ok(render_page(&page, context.page_options))
     })
     .await
 }

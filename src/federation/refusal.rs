@@ -127,7 +127,7 @@ pub async fn refuse(
     };
     let mut response = render_page(
         &page,
-        context.site_for_client(asked.as_ref().map(|asked| asked.client_id.as_str())),
+        context.page_options_for_client(asked.as_ref().map(|asked| asked.client_id.as_str())),
     );
     if let Some(seconds) = code.retry_after() {
         response
@@ -154,7 +154,7 @@ pub fn own(context: &RequestContext, id: &str) -> Response {
         next_label: Some(context.localizer.text("upstream-back-account")),
         reference: None,
     };
-    render_page(&page, context.site)
+    render_page(&page, context.page_options)
 }
 
 /// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a device stays known after its last sign-in.
-pub const KEPT: Duration = Duration::from_secs(180 * 86_400);
+pub const RETENTION: Duration = Duration::from_secs(180 * 86_400);
 
 /// Whether this device signed in with this address before. Asks the database in any case, so that known and unknown
 /// take the same time.
@@ -52,7 +52,7 @@ pub async fn remember(tx: &Tx, device: &Hash, address_key: &Hash) -> Result<(), 
         device_hash: Set(device.to_column()),
         address_key: Set(address_key.to_column()),
         created_at: Set(tx.now),
-        expires_at: Set(tx.now + KEPT),
+        expires_at: Set(tx.now + RETENTION),
     };
     let again = OnConflict::columns([row::Column::DeviceHash, row::Column::AddressKey])
         .update_column(row::Column::ExpiresAt)

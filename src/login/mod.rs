@@ -11,6 +11,7 @@ pub mod finish;
 pub mod first_party;
 pub mod flow;
 pub mod flow_payload;
+pub mod form;
 pub mod lookup;
 pub mod notify;
 pub mod page;

@@ -74,7 +74,7 @@ async fn go_to_destination(
             let page = SignedInPage {
                 localizer: &context.localizer,
             };
-            let site = context.site_for_client(flow.client_id.as_deref());
+            let site = context.page_options_for_client(flow.client_id.as_deref());
             Ok(render_page(&page, site))
         }
     }

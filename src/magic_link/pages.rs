@@ -19,9 +19,10 @@ use crate::{
     client,
     error::InfraError,
     login::{
-        context::{PostedForm, RequestContext, see_other},
+        context::{RequestContext, see_other},
         flow::{self, Flow, FlowState},
         flow_payload::pending_request_in,
+        form::PostedForm,
         lookup::{self, flow_id},
         page::{ContinuePage, ElsewherePage, LinkMode, LinkPage, SentPage},
         page_error::{self, PageError},
@@ -249,7 +250,10 @@ async fn waiting(
         switch_from: current.as_deref(),
         switch_asked: answer.as_ref().is_some_and(|answer| answer.switch),
     };
-    let mut response = render_page(&page, context.site_for_client(flow.client_id.as_deref()));
+    let mut response = render_page(
+        &page,
+        context.page_options_for_client(flow.client_id.as_deref()),
+    );
     if let Some(answer) = answer {
         response.set_status(answer.status);
     }
@@ -412,7 +416,7 @@ fn over(flow: Option<&Flow>) -> PageError {
 }
 
 fn go_on(context: &RequestContext, flow: &Flow) -> Response {
-    let site = context.site_for_client(flow.client_id.as_deref());
+    let site = context.page_options_for_client(flow.client_id.as_deref());
     render_page(
         &ContinuePage {
             localizer: &context.localizer,
@@ -480,7 +484,7 @@ async fn draw_link(
     };
     Ok(render_page(
         &page,
-        context.site_for_client(flow.client_id.as_deref()),
+        context.page_options_for_client(flow.client_id.as_deref()),
     ))
 }
 
@@ -518,7 +522,7 @@ fn elsewhere(context: &RequestContext) -> Response {
             flow_href: None,
             restart_href: "/login",
         },
-        context.site,
+        context.page_options,
     )
 }
 

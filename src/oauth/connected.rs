@@ -111,7 +111,7 @@ pub(crate) async fn connected(Data(app): Data<&App>, request: &Request) -> Respo
                 localizer: &context.localizer,
                 rows: &rows,
             },
-            context.site,
+            context.page_options,
         ))
     })
     .await

@@ -199,7 +199,7 @@ async fn end(
 
 /// Signed out: to the client, or to our own page. From a form's POST the client is reached by a page (CW-03).
 fn gone(context: &RequestContext, after: Option<&After>, from_form: bool) -> Response {
-    let site = context.site_for_client(after.map(|after| after.client_id.as_str()));
+    let site = context.page_options_for_client(after.map(|after| after.client_id.as_str()));
     let response = match after.and_then(|after| after.href(&context.config)) {
         Some(href) if from_form => render_page(
             &ContinuePage {
@@ -223,7 +223,7 @@ async fn confirm(
     let email = user::primary_address(app.db.read(), current.user.id)
         .await?
         .map(|row| row.email);
-    let site = context.site_for_client(after.map(|after| after.client_id.as_str()));
+    let site = context.page_options_for_client(after.map(|after| after.client_id.as_str()));
     let after = after
         .map(serde_json::to_string)
         .transpose()

@@ -232,7 +232,7 @@ async fn send(
                 localizer: &context.localizer,
                 href: &href,
             },
-            context.site,
+            context.page_options,
         ));
     }
     let client = first_party::find_app(&context.config, &for_app.client_id)
@@ -243,7 +243,7 @@ async fn send(
             client,
             href: &href,
         },
-        context.site,
+        context.page_options,
     ))
 }
 

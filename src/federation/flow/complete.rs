@@ -127,7 +127,8 @@ pub async fn go_on(
         .map(|pending| pending.resumed_by)
         .unwrap_or_default();
     let href = format!("{}?txn={txn}", room.resume_path());
-    let site = context.site_for_client(pending.as_ref().map(|pending| pending.client_id.as_str()));
+    let site =
+        context.page_options_for_client(pending.as_ref().map(|pending| pending.client_id.as_str()));
     Ok(render_page(
         &ContinuePage {
             localizer: &context.localizer,

@@ -17,7 +17,8 @@ use crate::{
     limit,
     login::{
         PageError, RequestContext,
-        context::{PostedForm, see_other},
+        context::see_other,
+        form::PostedForm,
         lookup, page_error,
         provider_buttons::{SIGN_IN_FORM, connect_form, display_name, sign_in_form_context},
     },
@@ -101,7 +102,7 @@ pub(crate) async fn start(
                 .await;
             }
         }
-        let mut site = context.site;
+        let mut site = context.page_options;
         if let Intent::Login { txn: Some(txn) } = &intent
             && let Some(pending) = lookup::require_pending(app, &context, Some(txn)).await?
         {
@@ -109,7 +110,7 @@ pub(crate) async fn start(
             if pending.email_only {
                 return Ok(see_other(&format!("/login?txn={txn}")));
             }
-            site = context.site_for_client(Some(&pending.client_id));
+            site = context.page_options_for_client(Some(&pending.client_id));
         }
         let hint = params.optional_within("email", 1016)?;
         match set_out(app, providers, &context, &id, intent.clone(), hint).await {

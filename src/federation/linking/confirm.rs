@@ -17,10 +17,11 @@ use crate::{
     },
     login::{
         PageError, RequestContext,
-        context::{PostedForm, see_other},
+        context::see_other,
         finish::link_account,
         flow::{self, Flow, FlowState},
         flow_payload::pending_link_in,
+        form::PostedForm,
         lookup::{find_pending, refuse_pending_link},
         notify::notify,
         page::ContinuePage,
@@ -224,7 +225,7 @@ pub(crate) async fn show_question(Data(app): Data<&App>, request: &Request) -> R
         };
         Ok(render_page(
             &page,
-            context.site_for_client(client.as_deref()),
+            context.page_options_for_client(client.as_deref()),
         ))
     })
     .await
@@ -344,7 +345,7 @@ async fn by_flow(
     let Some(current) = &context.current else {
         return Err(PageError::InvalidForm);
     };
-    let site = context.site_for_client(flow.client_id.as_deref());
+    let site = context.page_options_for_client(flow.client_id.as_deref());
     let on = || {
         render_page(
             &ContinuePage {

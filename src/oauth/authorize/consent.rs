@@ -13,9 +13,10 @@ use crate::{
     app::App,
     audit::{Event, Kind},
     login::{
-        context::{PostedForm, RequestContext, see_other},
+        context::{RequestContext, see_other},
         flow,
         flow_payload::pending_request_in,
+        form::PostedForm,
         lookup::flow_id,
         page_error::{self, PageError},
         pending::{self, PendingRequest, RESUME_PATH},
@@ -85,7 +86,7 @@ pub(crate) async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
         };
         Ok(context.with_pre_login_cookie(render_page(
             &page,
-            context.site_for_client(Some(&asked.client.client_id)),
+            context.page_options_for_client(Some(&asked.client.client_id)),
         )))
     })
     .await

@@ -144,7 +144,7 @@ fn send(
         fields.push(("state", state));
     }
     fields.push(("iss", &app.public_url));
-    let site = context.site_for_client(Some(&back.client_id));
+    let site = context.page_options_for_client(Some(&back.client_id));
     let response = match (back.mode, leave) {
         (Mode::FormPost, _) => render_page(
             &FormPost {
