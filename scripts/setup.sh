@@ -96,6 +96,14 @@ packages() {
     tail -n 5 "$tools/npm.log"
   fi
 }
+# The check for unused dependencies (scripts/test.sh static).
+machete=0.9.2
+if [ "${1:-}" = interop ] && ! PATH=$PATH:$tools/bin command -v cargo-machete >/dev/null && may_install cargo-machete; then
+  echo "setup: installing cargo-machete $machete"
+  retry cargo install --quiet --locked --root "$tools" "cargo-machete@$machete" 2>"$tools/machete.log" ||
+    echo 'setup: no cargo-machete: unused dependencies are not checked'
+fi
+
 packages browser
 if [ "${1:-}" = interop ]; then
   packages upstreams

@@ -99,7 +99,9 @@ static() {
     wrong=$((wrong + 2))
   fi
   if command -v cargo-deny >/dev/null; then step deny cargo deny --offline check bans licenses sources; fi
-  if command -v cargo-machete >/dev/null; then step unused-dependencies cargo machete; fi
+  if PATH=$PATH:target/tools/bin command -v cargo-machete >/dev/null; then
+    step unused-dependencies env "PATH=$PATH:$PWD/target/tools/bin" cargo machete
+  fi
   result static "$passed passed, $wrong failed"
 }
 

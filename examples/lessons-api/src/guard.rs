@@ -23,7 +23,7 @@ use serde_json::json;
 ///
 /// # Errors
 /// The answer, for everybody else.
-pub async fn admit(
+pub(crate) async fn admit(
     request: &Request,
     verifier: &Verifier,
     demand: &Demand,

@@ -5,13 +5,13 @@ use serde::Serialize;
 
 /// A lesson.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Lesson {
+pub(crate) struct Lesson {
     /// When.
-    pub time: &'static str,
+    pub(crate) time: &'static str,
     /// What.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// Where.
-    pub studio: &'static str,
+    pub(crate) studio: &'static str,
 }
 
 const fn lesson(time: &'static str, title: &'static str, studio: &'static str) -> Lesson {
@@ -33,15 +33,15 @@ const TIMETABLE: [Lesson; 6] = [
 
 /// Whom to call when a child falls.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The pupil.
-    pub pupil: &'static str,
+    pub(crate) pupil: &'static str,
     /// Who is called.
-    pub call: &'static str,
+    pub(crate) call: &'static str,
 }
 
 /// Every pupil, for coaches.
-pub const REGISTER: [Entry; 3] = [
+pub(crate) const REGISTER: [Entry; 3] = [
     Entry {
         pupil: "Marie v. G.",
         call: "her mother, 01 70 55 01 88",
@@ -58,7 +58,7 @@ pub const REGISTER: [Entry; 3] = [
 
 /// A coach sees the whole timetable; everybody else three lessons of their own, always the same.
 #[must_use]
-pub fn of(caller: &Caller) -> Vec<Lesson> {
+pub(crate) fn of(caller: &Caller) -> Vec<Lesson> {
     if caller.roles.iter().any(|role| role == "coach") {
         return TIMETABLE.to_vec();
     }
