@@ -18,35 +18,35 @@ const LOGIN_LIFETIME: Duration = Duration::from_secs(1800);
 
 /// A sign-in under way, kept under its `state`.
 #[derive(Clone)]
-pub struct Login {
+pub(crate) struct Login {
     /// The cookie of the browser that began: no other may finish.
-    pub browser: String,
+    pub(crate) browser: String,
     /// PKCE (RFC 7636).
-    pub verifier: String,
+    pub(crate) verifier: String,
     /// Ties the ID token to this sign-in.
-    pub nonce: String,
+    pub(crate) nonce: String,
     /// Which page of ours asked for it.
-    pub back: &'static str,
+    pub(crate) back: &'static str,
     /// How old the proof may be, where the API asked for a recent one.
-    pub max_age: Option<u32>,
+    pub(crate) max_age: Option<u32>,
     /// Who must come back, where somebody is signed in already.
-    pub sub: Option<String>,
+    pub(crate) sub: Option<String>,
 }
 
 /// What a sign-in is asked for.
 #[derive(Default)]
-pub struct Wish {
+pub(crate) struct Wish {
     /// Which page of ours asks.
-    pub back: &'static str,
+    pub(crate) back: &'static str,
     /// How old the proof may be.
-    pub max_age: Option<u32>,
+    pub(crate) max_age: Option<u32>,
     /// Who is signed in already.
-    pub session: Option<Session>,
+    pub(crate) session: Option<Session>,
 }
 
 /// Begins a sign-in.
 #[handler]
-pub async fn start(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+pub(crate) async fn start(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     begin(
         app,
         request,
@@ -59,7 +59,7 @@ pub async fn start(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 }
 
 /// Remembers what the answer must fit, and sends the browser to the provider.
-pub async fn begin(app: &App, request: &Request, wish: Wish) -> Response {
+pub(crate) async fn begin(app: &App, request: &Request, wish: Wish) -> Response {
     // A cookie set under another name of this machine (localhost) would not come back to the callback.
     let host = request.header(header::HOST).unwrap_or_default();
     if app

@@ -48,7 +48,7 @@ enum Failed {
 
 /// Ends the sign-in and begins the session.
 #[handler]
-pub async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+pub(crate) async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     match finish(app, request).await {
         Ok((session, back)) => {
             // A fresh name for the visit, also after a step-up: whoever knew the old one has nothing.

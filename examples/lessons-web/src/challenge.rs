@@ -2,16 +2,16 @@
 
 /// What we understand of a challenge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Challenge {
+pub(crate) struct Challenge {
     /// `invalid_token`, `insufficient_scope`, `insufficient_user_authentication`.
-    pub error: String,
+    pub(crate) error: String,
     /// How old the sign-in may be, in seconds.
-    pub max_age: Option<u32>,
+    pub(crate) max_age: Option<u32>,
 }
 
 impl Challenge {
     /// Reads one; what it does not understand is left out. A text with another scheme asks nothing of us.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut challenge = Self::default();
         let Some((scheme, mut rest)) = text.trim().split_once(' ') else {
             return challenge;
@@ -31,7 +31,7 @@ impl Challenge {
     }
 
     /// The age of RFC 9470, if that is what is asked for.
-    pub fn step_up(&self) -> Option<u32> {
+    pub(crate) fn step_up(&self) -> Option<u32> {
         self.max_age
             .filter(|_| self.error == "insufficient_user_authentication")
     }

@@ -8,21 +8,21 @@ use lessons_api::{
 use serde::Deserialize;
 
 /// How far clocks may differ, in seconds.
-pub const LEEWAY: i64 = 30;
+pub(crate) const LEEWAY: i64 = 30;
 
 /// What the token must fit.
-pub struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// Ourselves.
-    pub client_id: &'a str,
+    pub(crate) client_id: &'a str,
     /// Sent with the request; none after a refresh (OpenID Connect Core §12.2).
-    pub nonce: Option<&'a str>,
+    pub(crate) nonce: Option<&'a str>,
     /// Seconds since 1970.
-    pub now: i64,
+    pub(crate) now: i64,
 }
 
 /// Why it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// Not a token, an access token, or another algorithm than ours.
     #[error("not an ID token of ours")]
     Kind,
@@ -48,11 +48,11 @@ pub enum Refused {
 
 /// What it proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
+pub(crate) struct Proof {
     /// The person.
-    pub sub: String,
+    pub(crate) sub: String,
     /// When they last proved who they are, in seconds since 1970.
-    pub auth_time: Option<i64>,
+    pub(crate) auth_time: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +75,7 @@ enum Audience {
 ///
 /// # Errors
 /// [`Refused`]: one name a rule.
-pub async fn verify(
+pub(crate) async fn verify(
     issuer: &Issuer,
     keys: &Keys,
     token: &str,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 /// What the lessons API answers.
 #[derive(Debug, Deserialize)]
-pub struct Lessons {
+pub(crate) struct Lessons {
     lessons: Vec<Lesson>,
 }
 
@@ -27,7 +27,7 @@ struct Lesson {
 
 /// What it answers to coaches.
 #[derive(Debug, Deserialize)]
-pub struct Register {
+pub(crate) struct Register {
     register: Vec<Entry>,
 }
 
@@ -38,7 +38,7 @@ struct Entry {
 }
 
 /// For somebody whose visit has ended.
-pub const OVER: &str = "Your session has ended. Sign in again.";
+pub(crate) const OVER: &str = "Your session has ended. Sign in again.";
 
 /// What the page shows.
 enum Show<'a> {
@@ -65,12 +65,12 @@ const EMPTY: Page<'_> = Page {
 };
 
 /// Nobody is signed in here.
-pub fn sign_in(notice: Option<&str>) -> Response {
+pub(crate) fn sign_in(notice: Option<&str>) -> Response {
     render(StatusCode::OK, &Page { notice, ..EMPTY })
 }
 
 /// Somebody is.
-pub fn lessons(sub: &str, lessons: &Lessons) -> Response {
+pub(crate) fn lessons(sub: &str, lessons: &Lessons) -> Response {
     render(
         StatusCode::OK,
         &Page {
@@ -82,7 +82,7 @@ pub fn lessons(sub: &str, lessons: &Lessons) -> Response {
 }
 
 /// A coach is.
-pub fn register(sub: &str, register: &Register) -> Response {
+pub(crate) fn register(sub: &str, register: &Register) -> Response {
     render(
         StatusCode::OK,
         &Page {
@@ -94,7 +94,7 @@ pub fn register(sub: &str, register: &Register) -> Response {
 }
 
 /// Somebody who is no coach wants what is for coaches.
-pub fn not_for_you(sub: &str) -> Response {
+pub(crate) fn not_for_you(sub: &str) -> Response {
     render(
         StatusCode::FORBIDDEN,
         &Page {
@@ -106,7 +106,7 @@ pub fn not_for_you(sub: &str) -> Response {
 }
 
 /// Something went wrong; the words are for the person.
-pub fn failed(status: StatusCode, error: &str) -> Response {
+pub(crate) fn failed(status: StatusCode, error: &str) -> Response {
     render(
         status,
         &Page {
@@ -117,7 +117,7 @@ pub fn failed(status: StatusCode, error: &str) -> Response {
 }
 
 /// Somebody whom we need is away. The cause is for the log.
-pub fn away(cause: &dyn Display) -> Response {
+pub(crate) fn away(cause: &dyn Display) -> Response {
     tracing::warn!(%cause, "away");
     let mut answer = failed(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -139,28 +139,28 @@ fn render(status: StatusCode, page: &Page<'_>) -> Response {
 
 /// The style sheet.
 #[handler]
-pub fn style() -> Response {
+pub(crate) fn style() -> Response {
     Response::builder()
         .content_type("text/css; charset=utf-8")
         .body(include_str!("../templates/style.css"))
 }
 
 /// Adds a header; one whose value cannot be sent is left out.
-pub fn add_header(answer: &mut Response, name: HeaderName, value: &str) {
+pub(crate) fn add_header(answer: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().append(name, value);
     }
 }
 
 /// What pages may do, where forms may lead to us and to this issuer.
-pub fn policy(issuer: &str) -> String {
+pub(crate) fn policy(issuer: &str) -> String {
     format!(
         "default-src 'none'; style-src 'self'; form-action 'self' {issuer}; frame-ancestors 'none'; base-uri 'none'"
     )
 }
 
 /// What every answer carries.
-pub fn with_headers(answer: impl IntoResponse, policy: &str) -> Response {
+pub(crate) fn with_headers(answer: impl IntoResponse, policy: &str) -> Response {
     let mut answer = answer.into_response();
     add_header(&mut answer, header::CONTENT_SECURITY_POLICY, policy);
     add_header(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What came of it.
-pub enum Answer<T> {
+pub(crate) enum Answer<T> {
     /// What was asked for.
     Found(T),
     /// The visit is over.
@@ -24,7 +24,7 @@ pub enum Answer<T> {
 }
 
 /// GETs `path` with the token of a visit. A token that is refused is replaced once.
-pub async fn get<T: DeserializeOwned>(app: &App, session: &Session, path: &str) -> Answer<T> {
+pub(crate) async fn get<T: DeserializeOwned>(app: &App, session: &Session, path: &str) -> Answer<T> {
     attempt(app, session, path)
         .await
         .unwrap_or_else(|lost| match lost {

@@ -21,7 +21,7 @@ use crate::{App, id_token};
 
 /// RFC 6749 §5.1.
 #[derive(Deserialize)]
-pub struct TokenResponse {
+pub(crate) struct TokenResponse {
     access_token: String,
     token_type: String,
     id_token: Option<String>,
@@ -48,15 +48,15 @@ struct Tokens {
 
 /// Somebody signed in. Clones share the tokens.
 #[derive(Clone)]
-pub struct Session {
+pub(crate) struct Session {
     /// The person.
-    pub sub: String,
+    pub(crate) sub: String,
     tokens: Arc<Mutex<Tokens>>,
 }
 
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]
-pub enum Lost {
+pub(crate) enum Lost {
     /// The grant has ended: signed out elsewhere, locked out, idle for too long.
     #[error("the visit is over")]
     Over,
@@ -67,7 +67,7 @@ pub enum Lost {
 
 impl Session {
     /// Begins with what a code was exchanged for.
-    pub fn begin(sub: String, answer: TokenResponse) -> Self {
+    pub(crate) fn begin(sub: String, answer: TokenResponse) -> Self {
         let id = answer.id_token.unwrap_or_default();
         let tokens = Tokens {
             access: answer.access_token,
@@ -85,7 +85,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Lost`]
-    pub async fn access_token(&self, app: &App) -> Result<String, Lost> {
+    pub(crate) async fn access_token(&self, app: &App) -> Result<String, Lost> {
         let mut tokens = self.tokens.lock().await;
         let now = Instant::now();
         if now + app.refresh_margin >= tokens.until
@@ -107,7 +107,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Lost`]
-    pub async fn renewed(&self, app: &App, refused: &str) -> Result<String, Lost> {
+    pub(crate) async fn renewed(&self, app: &App, refused: &str) -> Result<String, Lost> {
         let mut tokens = self.tokens.lock().await;
         if tokens.access == refused {
             self.refresh(app, &mut tokens).await?;
@@ -116,12 +116,12 @@ impl Session {
     }
 
     /// The hint for signing out (RP-Initiated Logout 1.0 §2).
-    pub async fn id_token(&self) -> String {
+    pub(crate) async fn id_token(&self) -> String {
         self.tokens.lock().await.id.clone()
     }
 
     /// Gives the refresh token back (RFC 7009): nobody will use it any more. That Entree is away changes nothing here.
-    pub async fn give_back(&self, app: &App) {
+    pub(crate) async fn give_back(&self, app: &App) {
         let Some(token) = self.tokens.lock().await.refresh.take() else {
             return;
         };
@@ -192,7 +192,7 @@ impl Session {
 
 impl TokenResponse {
     /// The ID token.
-    pub fn id_token(&self) -> &str {
+    pub(crate) fn id_token(&self) -> &str {
         self.id_token.as_deref().unwrap_or_default()
     }
 }
@@ -205,7 +205,7 @@ fn until(expires_in: Option<u64>) -> Instant {
 ///
 /// # Errors
 /// If the provider is away or answers with something else.
-pub async fn ask(
+pub(crate) async fn ask(
     app: &App,
     form: &[(&str, &str)],
 ) -> anyhow::Result<Result<TokenResponse, String>> {

@@ -10,7 +10,7 @@ use crate::{App, Session, page, see_other};
 /// Forgets the visit here and gives its refresh token back. The person stays signed in at Entree, so that the next
 /// sign-in costs one redirect. A POST, and the cookie is `SameSite=Lax`: no other site can send it.
 #[handler]
-pub async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+pub(crate) async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     if let Some(session) = take(app, request) {
         session.give_back(app).await;
     }
@@ -20,7 +20,7 @@ pub async fn here(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
 /// The same, and then sends the browser to Entree to end its session there (RP-Initiated Logout 1.0 §2): with it end the
 /// refresh tokens of every application that were given in that session. Their access tokens run out within minutes.
 #[handler]
-pub async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
+pub(crate) async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     let Some(session) = take(app, request) else {
         return see_other("/");
     };
@@ -36,7 +36,7 @@ pub async fn everywhere(request: &Request, Data(app): Data<&Arc<App>>) -> Respon
 
 /// Where Entree sends the browser back to.
 #[handler]
-pub fn done() -> Response {
+pub(crate) fn done() -> Response {
     page::sign_in(Some("You've signed out here and at Entree."))
 }
 

@@ -12,7 +12,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 const MOST: usize = 10_000;
 
 /// 256 random bits in 43 characters, fit for a cookie, a `state`, a PKCE verifier.
-pub fn secret() -> String {
+pub(crate) fn secret() -> String {
     let mut bytes = [0_u8; 32];
     // No randomness: better to end than to hand out zeroes.
     if SystemRandom::new().fill(&mut bytes).is_err() {
@@ -22,7 +22,7 @@ pub fn secret() -> String {
 }
 
 /// Whether this has the form of a [`secret`].
-pub fn is_secret(text: &str) -> bool {
+pub(crate) fn is_secret(text: &str) -> bool {
     text.len() == 43
         && text
             .bytes()
@@ -30,7 +30,7 @@ pub fn is_secret(text: &str) -> bool {
 }
 
 /// Values by secret.
-pub struct Store<T>(Mutex<HashMap<String, (Instant, T)>>);
+pub(crate) struct Store<T>(Mutex<HashMap<String, (Instant, T)>>);
 
 impl<T> Default for Store<T> {
     fn default() -> Self {
@@ -44,7 +44,7 @@ impl<T: Clone> Store<T> {
     }
 
     /// Keeps a value for so long; false if there is no room.
-    pub fn put(&self, key: String, value: T, life: Duration) -> bool {
+    pub(crate) fn put(&self, key: String, value: T, life: Duration) -> bool {
         let mut entries = self.entries();
         if entries.len() >= MOST {
             entries.retain(|_, (until, _)| Instant::now() < *until);
@@ -57,7 +57,7 @@ impl<T: Clone> Store<T> {
     }
 
     /// The value, if it is still good.
-    pub fn get(&self, key: &str) -> Option<T> {
+    pub(crate) fn get(&self, key: &str) -> Option<T> {
         self.entries()
             .get(key)
             .filter(|(until, _)| Instant::now() < *until)
@@ -65,7 +65,7 @@ impl<T: Clone> Store<T> {
     }
 
     /// The value, once.
-    pub fn take(&self, key: &str) -> Option<T> {
+    pub(crate) fn take(&self, key: &str) -> Option<T> {
         self.entries()
             .remove(key)
             .filter(|(until, _)| Instant::now() < *until)
