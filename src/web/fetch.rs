@@ -48,6 +48,9 @@ pub enum FetchError {
     /// The address must not be reached: the words say why. No connection was made.
     #[error("refused to connect: {0}")]
     Blocked(&'static str),
+    /// The URL is not https. No connection was made.
+    #[error("refused to connect: its URL is not https")]
+    NotHttps,
     /// The answer is a redirect.
     #[error("answered with a redirect")]
     Redirect,
@@ -67,7 +70,7 @@ impl FetchError {
     #[must_use]
     pub const fn outcome(self) -> &'static str {
         match self {
-            Self::Blocked(_) => "blocked",
+            Self::Blocked(_) | Self::NotHttps => "blocked",
             Self::Redirect => "redirect",
             Self::TooLarge => "too_large",
             Self::Timeout => "timeout",
@@ -264,7 +267,7 @@ impl FetchScope {
     /// asked for hosts that are addresses, in whatever notation (HT-04).
     ///
     /// # Errors
-    /// [`FetchError::Blocked`].
+    /// [`FetchError::Blocked`], [`FetchError::NotHttps`].
     pub fn admits(&self, url: &str) -> Result<Url, FetchError> {
         let url = Url::parse(url).map_err(|_| FetchError::Blocked("it is not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -293,7 +296,7 @@ impl FetchScope {
         if url.scheme() == "https" {
             Ok(url)
         } else {
-            Err(FetchError::Blocked("its URL is not https"))
+            Err(FetchError::NotHttps)
         }
     }
 

@@ -196,7 +196,7 @@ async fn identified(stage: &Stage<'_>, providers: &Providers) -> Result<(), Refu
     let started = providers
         .start_authorization(&stage.id, ask)
         .await
-        .map_err(|refused| refused.code)?;
+        .map_err(|error| error.code())?;
     let back: Back = stage.up.grant(&Url::parse(&started.url).unwrap());
     let answer = AuthorizationResponse {
         code: back.get("code"),
@@ -207,7 +207,7 @@ async fn identified(stage: &Stage<'_>, providers: &Providers) -> Result<(), Refu
         .identify(&started.record, &answer)
         .await
         .map(drop)
-        .map_err(|refused| refused.code)
+        .map_err(|error| error.code())
 }
 
 /// DJ-04. The forced refresh is one, whether the names differ or not; a minute later there may be another.

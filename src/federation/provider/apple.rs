@@ -1,67 +1,78 @@
-//! Apple's client secret: a token of our own, signed for each request (Sign in with Apple, "Creating a client secret").
+//! What Sign in with Apple does differently: a client secret that is a token of our own, and the
+//! user's name beside the authorization response.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::{
-    config::Provider,
-    federation::error::{FederationError, RefusalCode},
-    key,
+use super::{
+    error::ProviderError,
+    identity::display_name,
+    oidc::json::{self, string},
 };
+use crate::{config::Provider, key};
 
-/// Whom it is for.
 const AUDIENCE: &str = "https://appleid.apple.com";
 
-/// It is good for five minutes: for one request.
-const LIFE: i64 = 300;
+/// How long a client secret is valid, in seconds: for one request.
+const SECRET_TTL: i64 = 300;
 
-/// The secret for a request that is sent now.
-///
-/// # Errors
-/// [`RefusalCode::Misconfigured`]: the configured key is none that can sign ES256.
+/// How many bytes of the `user` parameter are read.
+const MAX_USER_BYTES: usize = 4096;
+
+/// Returns the client secret for a request that is sent now ("Creating a client secret").
 pub(super) fn client_secret(
     settings: &Provider,
     now: i64,
-) -> Result<Zeroizing<String>, FederationError> {
-    let part = |value: serde_json::Value| BASE64.encode(value.to_string());
+) -> Result<Zeroizing<String>, ProviderError> {
+    let part = |value: Value| BASE64.encode(value.to_string());
     let header = part(json!({"alg": "ES256", "kid": settings.key_id}));
     let claims = part(json!({
         "iss": settings.team_id,
         "sub": settings.client_id,
         "aud": AUDIENCE,
         "iat": now,
-        "exp": now + LIFE,
+        "exp": now + SECRET_TTL,
     }));
     let message = format!("{header}.{claims}");
-    let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(settings.private_key.expose().as_bytes()).ok();
-    let signature =
-        pkcs8.and_then(|pkcs8| key::sign_es256(pkcs8.secret_pkcs8_der(), message.as_bytes()));
-    let words = "private_key is no PKCS#8 key on P-256: download it again from Apple";
-    let signature =
-        signature.ok_or_else(|| FederationError::new(RefusalCode::Misconfigured, words))?;
+    let signature = PrivatePkcs8KeyDer::from_pem_slice(settings.private_key.expose().as_bytes())
+        .ok()
+        .and_then(|pkcs8| key::sign_es256(pkcs8.secret_pkcs8_der(), message.as_bytes()))
+        .ok_or(ProviderError::AppleKey)?;
     Ok(Zeroizing::new(format!(
         "{message}.{}",
         BASE64.encode(signature)
     )))
 }
 
+/// Returns the name in Apple's `user` parameter:
+/// `{"name": {"firstName": …, "lastName": …}, "email": …}`. The parameter is not signed, so that its
+/// name is for display alone, and its address is not used.
+pub(super) fn name_in_user_parameter(user: &str) -> Option<String> {
+    let user = json::object(user.get(..user.len().min(MAX_USER_BYTES))?.as_bytes())?;
+    let name = user.get("name")?.as_object()?;
+    let parts: Vec<&str> = ["firstName", "lastName"]
+        .iter()
+        .filter_map(|part| string(name, part))
+        .collect();
+    display_name(&parts.join(" "))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
     use base64::engine::general_purpose::STANDARD;
-    use ring::signature::UnparsedPublicKey;
     use ring::signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+        UnparsedPublicKey,
     };
-    use serde_json::Value;
 
     use super::*;
     use crate::secret;
 
-    /// A key as Apple gives it, and its public half.
-    pub(in crate::federation) fn key_file() -> (String, Vec<u8>) {
+    /// A key file as Apple issues it, and the public half of the key.
+    pub(in super::super) fn key_file() -> (String, Vec<u8>) {
         let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source())
             .unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(
@@ -82,10 +93,7 @@ pub(super) mod tests {
         let (pem, public) = key_file();
         let text = "id = \"apple\"\nkind = \"apple\"\nclient_id = \"app\"\nteam_id = \"TEAM\"\nkey_id = \"KEY\"";
         let mut settings: Provider = toml::from_str(text).unwrap();
-        assert_eq!(
-            client_secret(&settings, 0).unwrap_err().code,
-            RefusalCode::Misconfigured
-        );
+        assert_eq!(client_secret(&settings, 0), Err(ProviderError::AppleKey));
         settings.private_key = secret::Text::new(pem);
         let secret = client_secret(&settings, 1_000).unwrap();
         let (message, signature) = secret.rsplit_once('.').unwrap();
@@ -93,13 +101,31 @@ pub(super) mod tests {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public)
             .verify(message.as_bytes(), &signature)
             .unwrap();
-        let part = |at| -> Value {
-            serde_json::from_slice(&BASE64.decode(message.split('.').nth(at).unwrap()).unwrap())
-                .unwrap()
-        };
-        assert_eq!(part(0), json!({"alg": "ES256", "kid": "KEY"}));
-        let claims =
+        let (header, claims) = message.split_once('.').unwrap();
+        let decoded =
+            |part| -> Value { serde_json::from_slice(&BASE64.decode(part).unwrap()).unwrap() };
+        assert_eq!(decoded(header), json!({"alg": "ES256", "kid": "KEY"}));
+        let expected =
             json!({"iss": "TEAM", "sub": "app", "aud": AUDIENCE, "iat": 1000, "exp": 1300});
-        assert_eq!(part(1), claims);
+        assert_eq!(decoded(claims), expected);
+    }
+
+    #[test]
+    fn pr_01_apple_sends_a_name_once() {
+        let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni\u0007"},"email":"evil@example.com"}"#;
+        assert_eq!(
+            name_in_user_parameter(user).as_deref(),
+            Some("Marie Taglioni")
+        );
+        for bad in [
+            "",
+            "[]",
+            "{\"name\":1}",
+            "{\"name\":{}}",
+            "{\"name\":{\"firstName\":7}}",
+            &"é".repeat(3000),
+        ] {
+            assert_eq!(name_in_user_parameter(bad), None, "{bad}");
+        }
     }
 }

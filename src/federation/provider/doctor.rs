@@ -1,24 +1,24 @@
-//! What `entree doctor` looks at: whether a provider can be reached, is whom we think, has keys that we can use, and has
-//! our time. It asks as a sign-in would, and says in words how to mend what is wrong.
+//! What `entree doctor` reports of a provider: whether it can be reached, is the configured issuer,
+//! has keys that this service can use, and agrees on the time. It calls the provider as a sign-in
+//! would, and each problem comes with a hint.
 
 use poem::http::header;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use super::oidc::{metadata::Metadata, upstream::Upstream};
+use super::{error::ProviderError, oidc::upstream::Upstream};
 use crate::{
     config::providers::Kind,
-    federation::error::{FederationError, RefusalCode},
+    federation::error::RefusalCode,
     web::fetch::{FetchRequest, FetchResponse},
 };
 
-/// Clocks may differ by so many seconds.
-const SKEW: i64 = 60;
+/// How far two clocks may differ, in seconds: with more, ID tokens are refused.
+const MAX_SKEW: i64 = 60;
 
-/// One thing that `entree doctor` found at a provider.
+/// The result of one check of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProviderFinding {
-    /// Whether it is in order.
     pub ok: bool,
     /// What was checked: `settings`, `redirect_uri`, `discovery`, `clock`, `keys`.
     pub check: &'static str,
@@ -27,112 +27,119 @@ pub struct ProviderFinding {
     pub hint: String,
 }
 
-fn fine(check: &'static str, message: impl Into<String>) -> ProviderFinding {
-    ProviderFinding {
-        ok: true,
-        check,
-        message: message.into(),
-        hint: String::new(),
+impl ProviderFinding {
+    fn ok(check: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            ok: true,
+            check,
+            message: message.into(),
+            hint: String::new(),
+        }
+    }
+
+    fn problem(check: &'static str, message: impl Into<String>, hint: &str) -> Self {
+        Self {
+            ok: false,
+            check,
+            message: message.into(),
+            hint: hint.to_owned(),
+        }
+    }
+
+    fn error(check: &'static str, error: &ProviderError) -> Self {
+        Self::problem(check, error.to_string(), hint(error.code()))
+    }
+
+    /// The finding for an id that names no provider in use.
+    pub(super) fn disabled() -> Self {
+        Self::problem(
+            "settings",
+            "there is no such provider, or it is switched off",
+            "see [[providers]] in the configuration",
+        )
     }
 }
 
-fn wrong(check: &'static str, message: impl Into<String>, hint: &str) -> ProviderFinding {
-    ProviderFinding {
-        ok: false,
-        check,
-        message: message.into(),
-        hint: hint.to_owned(),
-    }
-}
-
-fn refusal(check: &'static str, refused: &FederationError) -> ProviderFinding {
-    wrong(check, &refused.detail, hint(refused.code))
-}
-
-/// Everything that can be looked at without signing in.
+/// Checks everything that can be checked without signing in.
 pub(super) async fn diagnose(upstream: &Upstream, public_url: &str) -> Vec<ProviderFinding> {
     let settings = &upstream.settings;
     let uri = settings.redirect_uri(public_url);
-    let mut found = vec![fine("redirect_uri", format!("register exactly {uri}"))];
+    let mut findings = vec![ProviderFinding::ok(
+        "redirect_uri",
+        format!("register exactly {uri}"),
+    )];
     let metadata = match upstream.metadata().await {
         Ok(metadata) => metadata,
-        Err(refused) => {
-            found.push(refusal("discovery", &refused));
-            return found;
+        Err(error) => {
+            findings.push(ProviderFinding::error("discovery", &error));
+            return findings;
         }
     };
-    // GitHub answers 401 without a token: that it answers is what counts.
+    // GitHub answers 401 without a token, and any response will do.
     let probe = settings
         .discovery_url()
         .or_else(|| metadata.userinfo_endpoint.clone())
         .unwrap_or_default();
     match upstream.call("discovery", FetchRequest::get(probe)).await {
-        Ok(reply) => {
-            found.push(discovery(&metadata));
-            found.push(clock(&reply, upstream.now().seconds()));
+        Ok(response) => {
+            let message = format!("{} responds, and is the configured issuer", metadata.issuer);
+            findings.push(ProviderFinding::ok("discovery", message));
+            findings.push(check_clock(&response, upstream.now().seconds()));
         }
-        Err(refused) => found.push(refusal("discovery", &refused)),
+        Err(error) => findings.push(ProviderFinding::error("discovery", &error)),
     }
     if settings.kind != Kind::Github {
-        found.push(keys(upstream).await);
+        findings.push(check_keys(upstream).await);
     }
-    found
+    findings
 }
 
-fn discovery(metadata: &Metadata) -> ProviderFinding {
-    fine(
-        "discovery",
-        format!(
-            "{} answers, and is the issuer that is configured",
-            metadata.issuer
-        ),
-    )
-}
-
-/// A token is refused when the clocks differ by more than a minute.
-fn clock(reply: &FetchResponse, now: i64) -> ProviderFinding {
-    let date = reply
+fn check_clock(response: &FetchResponse, now: i64) -> ProviderFinding {
+    let date = response
         .headers
         .get(header::DATE)
         .and_then(|date| date.to_str().ok());
-    let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) else {
-        return fine("clock", "it does not tell its time");
+    let Some(date) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) else {
+        return ProviderFinding::ok("clock", "its responses have no date to compare");
     };
-    let apart = now - theirs.unix_timestamp();
-    if apart.abs() <= SKEW {
-        return fine("clock", format!("{} s apart", apart.abs()));
+    let difference = now - date.unix_timestamp();
+    let seconds = difference.abs();
+    if seconds <= MAX_SKEW {
+        return ProviderFinding::ok("clock", format!("{seconds} s apart"));
     }
-    let side = if apart > 0 { "ahead of" } else { "behind" };
-    let words = format!("our clock is {} s {side} its clock", apart.abs());
-    wrong(
+    let side = if difference > 0 { "ahead of" } else { "behind" };
+    ProviderFinding::problem(
         "clock",
-        words,
-        "set the time of this machine by NTP, if it is not the provider's that is wrong",
+        format!("our clock is {seconds} s {side} its clock"),
+        "set the time of this machine by NTP, unless it is the provider's clock that is wrong",
     )
 }
 
-async fn keys(upstream: &Upstream) -> ProviderFinding {
+async fn check_keys(upstream: &Upstream) -> ProviderFinding {
     let keys = match upstream.keys().await {
         Ok(keys) => keys,
-        Err(refused) => return refusal("keys", &refused),
+        Err(error) => return ProviderFinding::error("keys", &error),
     };
-    let fit = keys.fit_for(&upstream.settings.algs);
-    if fit == 0 {
-        let others = keys.len();
-        let words = format!("none of its {others} usable keys is for the configured algorithms");
-        return wrong("keys", words, "set algs to what it signs ID tokens with");
-    }
-    if keys.repeated() > 0 {
-        return wrong(
+    let usable = keys.count_supporting(&upstream.settings.algs);
+    if usable == 0 {
+        let all = keys.len();
+        return ProviderFinding::problem(
             "keys",
-            "keys share one kid, and such keys are not used",
-            "tell the provider",
+            format!("none of its {all} keys supports a configured algorithm"),
+            "set algs to the algorithm that it signs ID tokens with",
         );
     }
-    fine("keys", format!("{fit} usable"))
+    if keys.count_repeated() > 0 {
+        return ProviderFinding::problem(
+            "keys",
+            "two keys share one kid, and such keys are not used",
+            "report it to the provider",
+        );
+    }
+    ProviderFinding::ok("keys", format!("{usable} usable"))
 }
 
-/// What to do about it; docs/providers.md says more.
+/// What the operator can do about an error; docs/providers.md says more.
 const fn hint(code: RefusalCode) -> &'static str {
     match code {
         RefusalCode::Blocked => "if this host is yours, name it in private_hosts of this provider",
@@ -140,13 +147,13 @@ const fn hint(code: RefusalCode) -> &'static str {
             "write the issuer as the discovery document has it, so that no redirect is needed"
         }
         RefusalCode::DiscoveryIssuer => {
-            "write the issuer exactly as the document says it, if that is the provider that you mean"
+            "write the issuer exactly as the document has it, if that is the provider that you mean"
         }
         RefusalCode::EndpointHost => "if that host is the provider's, name it in extra_hosts",
         RefusalCode::Timeout | RefusalCode::ProviderDown => {
-            "look at DNS, firewall, certificate (ca_file) and the issuer's spelling"
+            "check DNS, firewall, certificate (ca_file) and the spelling of the issuer"
         }
-        _ => "look at the provider's own status",
+        _ => "check the provider's status page",
     }
 }
 
@@ -156,29 +163,34 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_clock_that_is_more_than_a_minute_off_is_told() {
-        let at = |date: &'static str| {
-            let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
-            FetchResponse {
-                status: 200,
-                headers,
-                body: Vec::new(),
-            }
-        };
-        let date = "Mon, 23 Nov 2026 18:08:00 GMT";
-        let there = 1_795_457_280;
-        for (now, ok) in [
-            (there, true),
-            (there + 60, true),
-            (there - 60, true),
-            (there + 61, false),
-            (there - 61, false),
-        ] {
-            let found = clock(&at(date), now);
-            assert_eq!(found.ok, ok, "{now}: {found:?}");
+    fn response_of(date: &'static str) -> FetchResponse {
+        let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(date))]);
+        FetchResponse {
+            status: 200,
+            headers,
+            body: Vec::new(),
         }
-        assert!(clock(&at(date), there + 90).message.contains("90 s ahead"));
-        assert!(clock(&at("soon"), there).ok);
+    }
+
+    #[test]
+    fn a_clock_that_is_more_than_a_minute_off_is_reported() {
+        let response = response_of("Mon, 23 Nov 2026 18:08:00 GMT");
+        let date = 1_795_457_280;
+        for (now, ok) in [
+            (date, true),
+            (date + 60, true),
+            (date - 60, true),
+            (date + 61, false),
+            (date - 61, false),
+        ] {
+            let finding = check_clock(&response, now);
+            assert_eq!(finding.ok, ok, "{now}: {finding:?}");
+        }
+        assert!(
+            check_clock(&response, date + 90)
+                .message
+                .contains("90 s ahead")
+        );
+        assert!(check_clock(&response_of("soon"), date).ok);
     }
 }

@@ -1,73 +1,63 @@
-//! GitHub: OAuth 2.0 without an ID token. The person is the numeric `id` of `/user`, never the name, which can change
-//! hands; the address is the primary one of `/user/emails`, if it is verified and not the no-reply one.
+//! GitHub: OAuth 2.0 without an ID token. The subject is the numeric `id` of `/user` and never the
+//! login name, which can pass to another person. The address is the primary one of `/user/emails`, if
+//! it is verified and not a no-reply address.
 
 use poem::http::header::{self, HeaderName};
 use serde_json::Value;
 
 use super::{
-    identity::{Identity, Trust, shown, within},
+    error::{ProviderError, UserError},
+    identity::{Identity, Trust, display_name, trust_by_domain},
     oidc::{
-        exchange::Tokens,
-        json::{self, Object, text},
+        exchange::TokenResponse,
+        json::{self, Object, string},
         upstream::Upstream,
     },
     request::RequestRecord,
 };
 use crate::{
     config::{Provider, providers::MailTrust},
-    federation::error::{FederationError, RefusalCode},
     web::fetch::{FetchRequest, FetchResponse},
 };
 
-/// The scope without which addresses are not told.
-const ADDRESSES: &str = "user:email";
+/// The scope that lets the token read addresses.
+const EMAIL_SCOPE: &str = "user:email";
 
-/// Who the access token belongs to.
-///
-/// # Errors
-/// The transport's; [`RefusalCode::ProviderDown`], [`RefusalCode::ClaimsMalformed`], [`RefusalCode::Sub`].
+/// Returns the identity of the account that the access token belongs to.
 pub(super) async fn identify(
     upstream: &Upstream,
     record: &RequestRecord,
-    tokens: &Tokens,
-) -> Result<Identity, FederationError> {
+    tokens: &TokenResponse,
+) -> Result<Identity, ProviderError> {
     let settings = &upstream.settings;
-    let endpoint = record.userinfo_endpoint.as_deref().unwrap_or_default();
-    let user = person(
-        &upstream
-            .call("userinfo", call(endpoint, &tokens.access_token))
-            .await?,
-    )?;
-    let subject = subject(&user)?;
-    let email = if may_ask_addresses(tokens.scope.as_deref()) {
-        address(
-            &upstream
-                .call(
-                    "emails",
-                    call(&format!("{endpoint}/emails"), &tokens.access_token),
-                )
-                .await?,
-        )?
+    let user_url = record.userinfo_endpoint.as_deref().unwrap_or_default();
+    let response = upstream
+        .call("userinfo", api_request(user_url, &tokens.access_token))
+        .await?;
+    let account = parse_account(&response)?;
+    let subject = account_id(&account)?;
+    let email = if may_read_addresses(tokens.scope.as_deref()) {
+        let request = api_request(&format!("{user_url}/emails"), &tokens.access_token);
+        primary_address(&upstream.call("emails", request).await?)?
     } else {
         None
     };
+    let name = string(&account, "name").or_else(|| string(&account, "login"));
     Ok(Identity {
         provider: settings.id.clone(),
         issuer: record.issuer.clone(),
         subject,
         trust: email
             .as_deref()
-            .map_or(Trust::None, |email| worth(settings, email)),
+            .map_or(Trust::None, |email| trust(settings, email)),
         email,
-        name: text(&user, "name")
-            .or_else(|| text(&user, "login"))
-            .and_then(shown),
+        name: name.and_then(display_name),
         locale: None,
         amr: Vec::new(),
     })
 }
 
-fn call(url: &str, access_token: &str) -> FetchRequest {
+fn api_request(url: &str, access_token: &str) -> FetchRequest {
     FetchRequest::get(url)
         .header(header::ACCEPT, "application/vnd.github+json")
         .header(
@@ -77,76 +67,70 @@ fn call(url: &str, access_token: &str) -> FetchRequest {
         .secret_header(header::AUTHORIZATION, &format!("Bearer {access_token}"))
 }
 
-fn person(reply: &FetchResponse) -> Result<Object, FederationError> {
-    if reply.status != 200 {
-        return Err(FederationError::new(
-            RefusalCode::ProviderDown,
-            format!("/user answered {}", reply.status),
-        ));
+fn parse_account(response: &FetchResponse) -> Result<Object, ProviderError> {
+    if response.status != 200 {
+        return Err(ProviderError::Status {
+            call: "/user",
+            status: response.status,
+        });
     }
-    json::object(&reply.body).ok_or_else(|| {
-        FederationError::new(RefusalCode::ClaimsMalformed, "/user is not a JSON object")
-    })
+    json::object(&response.body).ok_or_else(|| UserError::Malformed { endpoint: "/user" }.into())
 }
 
-/// The number of the account, as text.
-fn subject(user: &Object) -> Result<String, FederationError> {
-    let id = user.get("id").and_then(Value::as_u64).filter(|id| *id > 0);
-    id.map(|id| id.to_string())
-        .ok_or_else(|| FederationError::new(RefusalCode::Sub, "id is no number"))
+fn account_id(account: &Object) -> Result<String, UserError> {
+    let id = account
+        .get("id")
+        .and_then(Value::as_u64)
+        .filter(|id| *id > 0);
+    id.map(|id| id.to_string()).ok_or(UserError::AccountId)
 }
 
-/// The granted scopes are one text, joined by commas. Without a word, it is tried.
-fn may_ask_addresses(granted: Option<&str>) -> bool {
+/// Whether the granted scopes, which GitHub joins with commas, include addresses. Without a list of
+/// scopes, it is tried.
+fn may_read_addresses(granted: Option<&str>) -> bool {
     granted.is_none_or(|scopes| {
         scopes
             .split([',', ' '])
-            .any(|scope| scope == ADDRESSES || scope == "user")
+            .any(|scope| scope == EMAIL_SCOPE || scope == "user")
     })
 }
 
-/// The address that is primary and verified, unless mail to it goes nowhere.
-fn address(reply: &FetchResponse) -> Result<Option<String>, FederationError> {
-    match reply.status {
+/// Returns the address that is primary and verified, unless it is a no-reply address.
+fn primary_address(response: &FetchResponse) -> Result<Option<String>, ProviderError> {
+    match response.status {
         200 => {}
-        // The person, or their organization, lets nobody see addresses.
+        // The user or their organization does not share addresses.
         401 | 403 | 404 => return Ok(None),
         status => {
-            return Err(FederationError::new(
-                RefusalCode::ProviderDown,
-                format!("/user/emails answered {status}"),
-            ));
+            return Err(ProviderError::Status {
+                call: "/user/emails",
+                status,
+            });
         }
     }
-    let malformed = || {
-        FederationError::new(
-            RefusalCode::ClaimsMalformed,
-            "/user/emails is not a JSON list of objects",
-        )
-    };
-    let list = json::list(&reply.body).ok_or_else(malformed)?;
-    let is = |entry: &Object, name: &str| entry.get(name) == Some(&Value::Bool(true));
-    let own = list
+    let list = json::list(&response.body).ok_or(UserError::Malformed {
+        endpoint: "/user/emails",
+    })?;
+    let is_set = |entry: &Object, name: &str| entry.get(name) == Some(&Value::Bool(true));
+    let primary = list
         .iter()
         .filter_map(Value::as_object)
-        .find(|entry| is(entry, "primary") && is(entry, "verified"));
-    let email = own
-        .and_then(|entry| text(entry, "email"))
-        .filter(|email| !goes_nowhere(email));
-    Ok(email.map(str::to_owned))
+        .find(|entry| is_set(entry, "primary") && is_set(entry, "verified"));
+    let email = primary.and_then(|entry| string(entry, "email"));
+    Ok(email.filter(|email| !is_no_reply(email)).map(str::to_owned))
 }
 
-fn goes_nowhere(email: &str) -> bool {
+fn is_no_reply(email: &str) -> bool {
     email
         .rsplit_once('@')
         .is_none_or(|(_, domain)| domain.to_ascii_lowercase().starts_with("users.noreply."))
 }
 
-fn worth(settings: &Provider, email: &str) -> Trust {
+fn trust(settings: &Provider, email: &str) -> Trust {
     match settings.trust() {
         MailTrust::None => Trust::None,
         MailTrust::Asserted => Trust::Asserted,
-        MailTrust::Authoritative => within(settings, email),
+        MailTrust::Authoritative => trust_by_domain(settings, email),
     }
 }
 
@@ -158,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    fn reply(status: u16, body: &Value) -> FetchResponse {
+    fn response(status: u16, body: &Value) -> FetchResponse {
         FetchResponse {
             status,
             headers: HeaderMap::new(),
@@ -167,7 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn pr_01_the_person_is_the_number_and_never_the_name() {
+    fn pr_01_the_subject_is_the_number_and_never_the_name() {
+        let subject = |account: Value| account_id(account.as_object().unwrap());
         for bad in [
             json!({"login": "octocat"}),
             json!({"id": "7"}),
@@ -175,68 +160,74 @@ mod tests {
             json!({"id": 0}),
             json!({"id": 7.5}),
         ] {
-            assert_eq!(
-                subject(&person(&reply(200, &bad)).unwrap())
-                    .unwrap_err()
-                    .code,
-                RefusalCode::Sub,
-                "{bad}"
-            );
+            assert_eq!(subject(bad.clone()), Err(UserError::AccountId), "{bad}");
         }
         assert_eq!(
-            subject(&person(&reply(200, &json!({"id": 583_231, "login": "x"}))).unwrap()).unwrap(),
+            subject(json!({"id": 583_231, "login": "x"})).unwrap(),
             "583231"
         );
+    }
+
+    #[test]
+    fn pr_01_an_account_is_a_json_object() {
+        let parse = |status, body: Value| parse_account(&response(status, &body));
+        assert!(parse(200, json!({"id": 7})).is_ok());
         assert_eq!(
-            person(&reply(403, &json!({}))).unwrap_err().code,
-            RefusalCode::ProviderDown
+            parse(403, json!({})),
+            Err(ProviderError::Status {
+                call: "/user",
+                status: 403
+            })
         );
         assert_eq!(
-            person(&reply(200, &json!([]))).unwrap_err().code,
-            RefusalCode::ClaimsMalformed
+            parse(200, json!([])),
+            Err(UserError::Malformed { endpoint: "/user" }.into())
         );
     }
 
     #[test]
-    fn pr_01_the_address_is_primary_verified_and_goes_somewhere() {
+    fn pr_01_the_address_is_primary_verified_and_can_receive() {
         let entry = |email: &str, primary: bool, verified: Value| json!({"email": email, "primary": primary, "verified": verified, "visibility": null});
-        for (list, email) in [
-            (
-                json!([
-                    entry("b@x.example", false, json!(true)),
-                    entry("a@x.example", true, json!(true))
-                ]),
-                Some("a@x.example"),
-            ),
-            (json!([entry("a@x.example", true, json!(false))]), None),
-            (json!([entry("a@x.example", true, json!("true"))]), None),
-            (json!([entry("a@x.example", false, json!(true))]), None),
-            (
-                json!([entry("1+a@users.noreply.github.com", true, json!(true))]),
-                None,
-            ),
-            (json!([]), None),
+        let address = |list: Value| primary_address(&response(200, &list)).unwrap();
+        let two = json!([
+            entry("b@x.example", false, json!(true)),
+            entry("a@x.example", true, json!(true))
+        ]);
+        assert_eq!(address(two).as_deref(), Some("a@x.example"));
+        for none in [
+            json!([entry("a@x.example", true, json!(false))]),
+            json!([entry("a@x.example", true, json!("true"))]),
+            json!([entry("a@x.example", false, json!(true))]),
+            json!([entry("1+a@users.noreply.github.com", true, json!(true))]),
+            json!([]),
         ] {
-            assert_eq!(
-                address(&reply(200, &list)).unwrap().as_deref(),
-                email,
-                "{list}"
-            );
+            assert_eq!(address(none.clone()), None, "{none}");
         }
-        assert_eq!(address(&reply(404, &json!({}))).unwrap(), None);
+    }
+
+    #[test]
+    fn pr_01_a_user_may_hide_addresses() {
+        let result = |status, body: Value| primary_address(&response(status, &body));
+        assert_eq!(result(404, json!({})), Ok(None));
         assert_eq!(
-            address(&reply(500, &json!({}))).unwrap_err().code,
-            RefusalCode::ProviderDown
+            result(500, json!({})),
+            Err(ProviderError::Status {
+                call: "/user/emails",
+                status: 500
+            })
         );
         assert_eq!(
-            address(&reply(200, &json!({}))).unwrap_err().code,
-            RefusalCode::ClaimsMalformed
+            result(200, json!({})),
+            Err(UserError::Malformed {
+                endpoint: "/user/emails"
+            }
+            .into())
         );
     }
 
     #[test]
-    fn pr_01_scopes_come_joined_by_commas() {
-        for (granted, may) in [
+    fn pr_01_scopes_are_joined_by_commas() {
+        for (granted, expected) in [
             (Some("read:user,user:email"), true),
             (Some("user:email"), true),
             (Some("user"), true),
@@ -245,7 +236,7 @@ mod tests {
             (Some(""), false),
             (None, true),
         ] {
-            assert_eq!(may_ask_addresses(granted), may, "{granted:?}");
+            assert_eq!(may_read_addresses(granted), expected, "{granted:?}");
         }
     }
 }

@@ -1,25 +1,38 @@
-//! Signing in with an upstream provider: entree as its relying party.
+//! Entree as the relying party of an upstream provider (OpenID Connect Core; OAuth 2.0 at GitHub).
 //!
-//! Two verbs: [`Providers::start_authorization`] and [`Providers::identify`]. After them nobody knows which provider it was:
-//! there is an issuer, a subject, and an address with what it is worth. What a provider says is believed only as far as
-//! `oidc` and `github` have checked it.
+//! [`Providers::start_authorization`] says where to send a browser, and [`Providers::identify`] who
+//! came back: an [`Identity`] of issuer, subject, and an email address with what the provider's word
+//! about it is worth. Every document, response and token of a provider is checked here before any of
+//! it is used; what is not accepted is a [`ProviderError`], whose `code` is a
+//! [`RefusalCode`](super::error::RefusalCode).
+//!
+//! Invariants:
+//! - This module knows no browser and no user: it reads no cookie, sets none, answers no request, and
+//!   imports neither `login` nor `session`. Of `user` it takes [`Address`](crate::user::Address)
+//!   alone, for the canonical form of an email address.
+//! - It imports nothing of `linking`, `flow` and `app`; of `federation` it needs only `error`.
+//! - Imports go one way: `registry` → `doctor`, `identify` → `apple`, `github` → `identity`,
+//!   `request`, `response` → `oidc` → `error`. No file imports one that stands before it.
 
 mod apple;
 mod doctor;
+mod error;
 mod github;
+mod identify;
 mod identity;
 mod oidc;
 mod registry;
 mod request;
 mod response;
 #[cfg(test)]
-mod test_app;
+mod test_support;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use identity::is_still_authoritative;
 pub use {
     doctor::ProviderFinding,
+    error::ProviderError,
     identity::{Identity, Trust},
     registry::Providers,
     request::{AuthorizationRedirect, AuthorizationRequest, RequestRecord},

@@ -1,43 +1,34 @@
-//! The configured providers and the two verbs: where to send a browser, and who came back.
+//! The configured providers and what is known of each of them.
 //!
-//! Nothing here waits for a provider at start-up; what is known of one is read when it is first needed, and kept by
-//! `oidc`. Each call takes the configuration in force, so that a provider is changed or switched off without a restart.
+//! No provider is called at start-up: its documents are read when they are first needed, and cached by
+//! `oidc`. Each call takes the configuration in force, so that a provider is changed or switched off
+//! without a restart.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::future::join_all;
+
 use super::{
-    apple,
     doctor::{self, ProviderFinding},
-    github,
-    identity::{self, Identity},
-    oidc::{
-        exchange::{self, Tokens},
-        id_token::{self, Expect},
-        upstream::Upstream,
-        userinfo,
-    },
-    request::{self, AuthorizationRedirect, AuthorizationRequest, RequestRecord},
-    response::{self, AuthorizationResponse},
+    error::ProviderError,
+    identify,
+    identity::Identity,
+    oidc::upstream::Upstream,
+    request::{AuthorizationRedirect, AuthorizationRequest, RequestRecord, authorization_url},
+    response::AuthorizationResponse,
 };
 use crate::{
     app::App,
     audit,
     clock::Clock,
-    config::{
-        Live,
-        providers::{Kind, ResponseMode},
-    },
+    config::{Live, providers::ResponseMode},
     db::Db,
-    federation::error::{FederationError, RefusalCode},
     telemetry::metrics,
 };
-
-/// All calls for one answer together take at most so long.
-const BUDGET: Duration = Duration::from_secs(10);
 
 /// The configured providers. Clones share what is known of them.
 #[derive(Clone, Debug)]
@@ -48,28 +39,25 @@ struct Inner {
     config: Live,
     public_url: Arc<str>,
     clock: Clock,
-    /// For the trail.
+    /// For the audit log.
     db: Option<Db>,
-    /// What is known of each, for as long as its settings stay as they are but for its looks.
-    known: Mutex<HashMap<String, Arc<Upstream>>>,
+    /// By id. An entry is replaced when other settings than those of its button change.
+    upstreams: Mutex<HashMap<String, Arc<Upstream>>>,
 }
 
 impl Providers {
-    /// Over the configuration in force. Asks nobody.
     #[must_use]
     pub fn new(app: &App) -> Self {
-        let (config, public_url) = (app.config.clone(), Arc::clone(&app.public_url));
-        let (clock, db) = (app.clock().clone(), Some(app.db.clone()));
         Self(Arc::new(Inner {
-            config,
-            public_url,
-            clock,
-            db,
-            known: Mutex::default(),
+            config: app.config.clone(),
+            public_url: Arc::clone(&app.public_url),
+            clock: app.clock().clone(),
+            db: Some(app.db.clone()),
+            upstreams: Mutex::default(),
         }))
     }
 
-    /// The same without a database, for a command that only looks.
+    /// The same for `entree doctor`, which writes nothing.
     #[must_use]
     pub fn without_database(config: Live, public_url: &str, clock: Clock) -> Self {
         Self(Arc::new(Inner {
@@ -77,80 +65,66 @@ impl Providers {
             public_url: public_url.into(),
             clock,
             db: None,
-            known: Mutex::default(),
+            upstreams: Mutex::default(),
         }))
     }
 
-    /// What is known of a provider that is configured and switched on.
-    pub(super) fn upstream(&self, id: &str) -> Option<Arc<Upstream>> {
+    fn upstreams(&self) -> MutexGuard<'_, HashMap<String, Arc<Upstream>>> {
+        self.0
+            .upstreams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a provider that is configured and switched on.
+    pub(super) fn upstream(&self, id: &str) -> Result<Arc<Upstream>, ProviderError> {
         let config = self.0.config.get();
         let settings = config
             .providers
             .iter()
-            .find(|provider| provider.id == id && provider.enabled)?;
-        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(upstream) = known
+            .find(|provider| provider.id == id && provider.enabled)
+            .ok_or(ProviderError::Disabled)?;
+        let mut upstreams = self.upstreams();
+        let known = upstreams
             .get(id)
-            .filter(|upstream| upstream.settings.is_same_party(settings))
-        {
-            return Some(Arc::clone(upstream));
+            .filter(|known| known.settings.is_same_party(settings));
+        if let Some(known) = known {
+            return Ok(Arc::clone(known));
         }
         let upstream = Arc::new(Upstream::new(settings.clone(), &self.0.clock));
-        known.insert(id.to_owned(), Arc::clone(&upstream));
-        Some(upstream)
+        upstreams.insert(id.to_owned(), Arc::clone(&upstream));
+        Ok(upstream)
     }
 
-    /// Where to send a browser, and what to keep until it is back (UP-06).
-    ///
-    /// # Errors
-    /// [`RefusalCode::ProviderDisabled`]; what reading its documents came to.
+    /// Returns where to send a browser, and what to keep until it is back (UP-06).
     pub async fn start_authorization(
         &self,
         id: &str,
-        ask: AuthorizationRequest<'_>,
-    ) -> Result<AuthorizationRedirect, FederationError> {
-        let upstream = self.upstream(id).ok_or(RefusalCode::ProviderDisabled)?;
-        let metadata = upstream.metadata().await?;
-        let record = request::record(&upstream.settings, &metadata, &self.0.public_url);
-        Ok(AuthorizationRedirect {
-            url: request::url(&upstream.settings, &metadata, &record, ask),
-            record,
-        })
+        request: AuthorizationRequest<'_>,
+    ) -> Result<AuthorizationRedirect, ProviderError> {
+        let upstream = self.upstream(id)?;
+        let (settings, metadata) = (&upstream.settings, upstream.metadata().await?);
+        let record = RequestRecord::new(settings, &metadata, &self.0.public_url);
+        let url = authorization_url(settings, &metadata, &record, request);
+        Ok(AuthorizationRedirect { url, record })
     }
 
-    /// Who came back: the answer's issuer, its error, the exchange, the ID token, userinfo (CB-06, CB-07, CB-09,
-    /// CB-10). All calls together take at most ten seconds. The record must have been claimed before.
+    /// Returns who came back. All calls to the provider together take at most ten seconds. The record
+    /// must have been claimed before.
     ///
     /// # Errors
     /// The first check that failed.
     pub async fn identify(
         &self,
         record: &RequestRecord,
-        answer: &AuthorizationResponse<'_>,
-    ) -> Result<Identity, FederationError> {
-        let upstream = self
-            .upstream(&record.provider)
-            .ok_or(RefusalCode::ProviderDisabled)?;
-        // An answer to a request that began under other settings is worth nothing under these.
-        if upstream.settings.issuer() != record.issuer {
-            return Err(FederationError::new(
-                RefusalCode::ProviderDisabled,
-                "its issuer was changed",
-            ));
-        }
-        response::is_from(record, answer.iss)?;
-        let code = response::code(answer)?;
-        let identified =
-            tokio::time::timeout(BUDGET, exchanged(&upstream, record, answer, code)).await;
-        identified.unwrap_or_else(|_| {
-            Err(FederationError::new(
-                RefusalCode::Timeout,
-                "all calls together took over 10 s",
-            ))
-        })
+        response: &AuthorizationResponse<'_>,
+    ) -> Result<Identity, ProviderError> {
+        let upstream = self.upstream(&record.provider)?;
+        identify::identify(&upstream, record, response).await
     }
 
-    /// Whether this provider's answers come as a form_post, else by GET (CB-01). None: there is no such provider.
+    /// Whether this provider's responses arrive as a form_post, else by GET (CB-01); `None` if it is
+    /// not configured.
     #[must_use]
     pub fn uses_form_post(&self, id: &str) -> Option<bool> {
         let config = self.0.config.get();
@@ -158,113 +132,47 @@ impl Providers {
         Some(provider.response_mode() == ResponseMode::FormPost)
     }
 
-    /// Reads documents again that are nearly due, of all providers at once. For a job; failures are logged, and tried
-    /// again later. What the trail must have is written to it.
+    /// Reads the documents of all providers that are due, and writes refused discovery documents to the
+    /// audit log. For a job: failures are logged, and tried again later.
     pub async fn refresh_due(&self) {
         let config = self.0.config.get();
-        let ids = || config.providers.iter().map(|provider| provider.id.as_str());
-        let is_on = |id: &str| {
-            config
-                .providers
-                .iter()
-                .any(|provider| provider.id == id && provider.enabled)
-        };
-        self.0
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|id, _| {
-                if !is_on(id) {
-                    // A gauge keeps its last value: nobody is to be called for a provider that was taken away.
-                    metrics::upstream_stale(id, Duration::ZERO);
-                }
-                ids().any(|known| known == id)
-            });
-        let upstreams: Vec<_> = ids().filter_map(|id| self.upstream(id)).collect();
-        futures_util::future::join_all(upstreams.iter().map(|upstream| upstream.refresh_due()))
-            .await;
+        self.forget_removed();
+        let upstreams: Vec<_> = config
+            .providers
+            .iter()
+            .filter_map(|provider| self.upstream(&provider.id).ok())
+            .collect();
+        join_all(upstreams.iter().map(|upstream| upstream.refresh_due())).await;
+        let Some(db) = &self.0.db else { return };
         for upstream in upstreams {
-            let Some((refused, db)) = upstream.take_note().zip(self.0.db.as_ref()) else {
+            let Some(error) = upstream.take_discovery_alert() else {
                 continue;
             };
-            if let Err(failure) =
-                audit::provider(db, &format!("{}: {refused}", upstream.settings.id)).await
-            {
-                tracing::error!(cause = %failure, "the trail misses what became of a provider");
+            let message = format!("{}: {}: {error}", upstream.settings.id, error.code());
+            if let Err(error) = audit::provider(db, &message).await {
+                tracing::error!(cause = %error, "a provider's refusal is missing in the audit log");
             }
         }
     }
 
-    /// What `entree doctor` says of a provider: settings, discovery, keys, clock, and the redirect URI to register.
+    fn forget_removed(&self) {
+        let config = self.0.config.get();
+        self.upstreams().retain(|id, _| {
+            let settings = config.providers.iter().find(|provider| provider.id == *id);
+            if settings.is_none_or(|settings| !settings.enabled) {
+                // A gauge keeps its last value, and must raise no alert for a provider that is gone.
+                metrics::upstream_stale(id, Duration::ZERO);
+            }
+            settings.is_some()
+        });
+    }
+
+    /// Returns what `entree doctor` reports of a provider: settings, redirect URI to register,
+    /// discovery, clock and keys.
     pub async fn diagnose(&self, id: &str) -> Vec<ProviderFinding> {
         match self.upstream(id) {
-            Some(upstream) => doctor::diagnose(&upstream, &self.0.public_url).await,
-            None => vec![ProviderFinding {
-                ok: false,
-                check: "settings",
-                message: "there is no such provider, or it is switched off".to_owned(),
-                hint: "see [[providers]] in the configuration".to_owned(),
-            }],
+            Ok(upstream) => doctor::diagnose(&upstream, &self.0.public_url).await,
+            Err(_) => vec![ProviderFinding::disabled()],
         }
     }
-}
-
-/// The exchange and what comes after it.
-async fn exchanged(
-    upstream: &Upstream,
-    record: &RequestRecord,
-    answer: &AuthorizationResponse<'_>,
-    code: &str,
-) -> Result<Identity, FederationError> {
-    let settings = &upstream.settings;
-    let signed;
-    let secret = if settings.kind == Kind::Apple {
-        signed = apple::client_secret(settings, upstream.now().seconds())?;
-        signed.as_str()
-    } else {
-        settings.client_secret.expose()
-    };
-    let tokens = exchange::exchange(upstream, record, code, secret).await?;
-    if settings.kind == Kind::Github {
-        return github::identify(upstream, record, &tokens).await;
-    }
-    named(upstream, record, answer, &tokens).await
-}
-
-/// Whom the ID token names, with what userinfo adds.
-async fn named(
-    upstream: &Upstream,
-    record: &RequestRecord,
-    answer: &AuthorizationResponse<'_>,
-    tokens: &Tokens,
-) -> Result<Identity, FederationError> {
-    let settings = &upstream.settings;
-    let token = tokens
-        .id_token
-        .as_ref()
-        .ok_or(RefusalCode::IdTokenMissing)?;
-    let expect = Expect {
-        settings,
-        issuer: &record.issuer,
-        nonce: record.nonce.as_deref().unwrap_or_default(),
-        pkce: record.verifier.is_some(),
-        access_token: &tokens.access_token,
-        now: upstream.now().seconds(),
-    };
-    let verified = id_token::verify(upstream, token, expect).await?;
-    // For many directories the answer's issuer could only be compared with their template before.
-    if answer.iss.is_some_and(|iss| iss != verified.issuer) {
-        return Err(FederationError::new(
-            RefusalCode::IssMismatch,
-            "the answer and the ID token name different issuers",
-        ));
-    }
-    let info = match &record.userinfo_endpoint {
-        Some(endpoint) if userinfo::is_wanted(upstream, &verified.claims) => {
-            Some(userinfo::ask(upstream, endpoint, &tokens.access_token, &verified.subject).await?)
-        }
-        _ => None,
-    };
-    let user = answer.user.filter(|_| settings.kind == Kind::Apple);
-    Ok(identity::identity(settings, verified, info.as_ref(), user))
 }

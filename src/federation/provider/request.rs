@@ -1,6 +1,5 @@
-//! The request that a browser takes to a provider (OpenID Connect Core §3.1.2.1; RFC 6749 §4.1.1; RFC 7636 §4.3).
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+//! The authorization request that a browser takes to a provider (OpenID Connect Core §3.1.2.1;
+//! RFC 6749 §4.1.1; RFC 7636 §4.3), and the record of it that checking the response needs.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,48 +9,45 @@ use crate::{
         Provider,
         providers::{Kind, ResponseMode},
     },
-    secret::{Hash, Plain},
+    pkce::challenge_of,
+    secret::Plain,
 };
 
-/// What is wanted of a provider.
+/// What the caller wants in an authorization request.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizationRequest<'a> {
-    /// 43 characters that come back with the answer; their SHA-256 is the key of the ticket.
+    /// 43 characters that come back with the response; their SHA-256 is the key of the ticket.
     pub state: &'a str,
     /// An address that was typed in this browser (UP-07).
     pub login_hint: Option<&'a str>,
-    /// Languages for the provider's pages, the best first, separated by blanks; may be empty.
+    /// Languages for the provider's pages, the best first, separated by spaces; may be empty.
     pub ui_locales: &'a str,
 }
 
-/// A flow that may begin.
+/// Where to send a browser, and what checking the response will need.
 #[derive(Debug)]
 pub struct AuthorizationRedirect {
-    /// Where to send the browser.
     pub url: String,
-    /// To be kept sealed until the answer comes.
+    /// To be kept encrypted until the response arrives.
     pub record: RequestRecord,
 }
 
-/// All that [`Providers::identify`] needs to know of the request that it sees the answer of (UP-03). It holds secrets:
-/// it is kept sealed and has no `Debug`.
+/// All that [`Providers::identify`](super::Providers::identify) needs to know of the request whose
+/// response it checks (UP-03). It contains secrets: it is stored encrypted, and `Debug` omits them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RequestRecord {
     /// The provider's id in the configuration.
     pub provider: String,
-    /// The issuer that was asked; for many directories, their template.
+    /// The issuer that the request went to; with many Entra tenants, their template.
     pub issuer: String,
-    /// Where the code is exchanged.
     pub token_endpoint: String,
-    /// Where userinfo is, if there is any.
     pub userinfo_endpoint: Option<String>,
-    /// The redirect URI that was sent.
     pub redirect_uri: String,
-    /// The nonce that was sent; none where there is no ID token.
+    /// The nonce that was sent; `None` for a provider without ID tokens.
     pub nonce: Option<String>,
-    /// The PKCE verifier; none if PKCE is off.
+    /// The PKCE verifier; `None` if PKCE is off.
     pub verifier: Option<String>,
-    /// The answer must carry `iss` (RFC 9207 §2.4).
+    /// Whether the response must carry `iss` (RFC 9207 §2.4).
     pub iss_required: bool,
 }
 
@@ -64,77 +60,68 @@ impl std::fmt::Debug for RequestRecord {
     }
 }
 
-/// What is kept of a request that begins now: nonce and verifier are 32 bytes each, 43 characters (UP-04).
-pub(super) fn record(settings: &Provider, metadata: &Metadata, public_url: &str) -> RequestRecord {
-    let has_id_token = settings.kind != Kind::Github;
-    RequestRecord {
-        provider: settings.id.clone(),
-        issuer: metadata.issuer.clone(),
-        token_endpoint: metadata.token_endpoint.clone(),
-        userinfo_endpoint: metadata.userinfo_endpoint.clone(),
-        redirect_uri: settings.redirect_uri(public_url),
-        nonce: has_id_token.then(|| Plain::generate().to_text()),
-        verifier: settings.pkce.then(|| Plain::generate().to_text()),
-        iss_required: metadata.requires_iss(settings),
+impl RequestRecord {
+    /// The record of a request that begins now, with a new nonce and a new verifier of 32 bytes each,
+    /// which are 43 characters (UP-04).
+    pub(super) fn new(settings: &Provider, metadata: &Metadata, public_url: &str) -> Self {
+        let has_id_token = settings.kind != Kind::Github;
+        Self {
+            provider: settings.id.clone(),
+            issuer: metadata.issuer.clone(),
+            token_endpoint: metadata.token_endpoint.clone(),
+            userinfo_endpoint: metadata.userinfo_endpoint.clone(),
+            redirect_uri: settings.redirect_uri(public_url),
+            nonce: has_id_token.then(|| Plain::generate().to_text()),
+            verifier: settings.pkce.then(|| Plain::generate().to_text()),
+            iss_required: metadata.requires_iss(settings),
+        }
     }
 }
 
-/// The URL, made from our own record alone. Blanks are `%20`: not every provider reads `+` as one (UP-06).
-pub(super) fn url(
+/// Returns the URL of an authorization request, made from our own record alone (UP-06).
+pub(super) fn authorization_url(
     settings: &Provider,
     metadata: &Metadata,
     record: &RequestRecord,
-    ask: AuthorizationRequest<'_>,
+    request: AuthorizationRequest<'_>,
 ) -> String {
     let scopes = settings.scopes().join(" ");
-    let challenge = record
-        .verifier
-        .as_deref()
-        .map(|verifier| BASE64.encode(Hash::of(verifier.as_bytes()).as_bytes()));
-    let hd = settings.hosted_domains.as_slice();
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query
-        .append_pair("response_type", "code")
-        .append_pair("client_id", &settings.client_id)
-        .append_pair("redirect_uri", &record.redirect_uri)
-        .append_pair("scope", &scopes)
-        .append_pair("state", ask.state);
-    let optional = [
+    let challenge = record.verifier.as_deref().map(challenge_of);
+    let form_post = settings.response_mode() == ResponseMode::FormPost;
+    // A hint alone: the claim in the ID token decides.
+    let hosted_domain = match settings.hosted_domains.as_slice() {
+        [domain] => Some(domain.as_str()),
+        _ => None,
+    };
+    let parameters = [
+        ("response_type", Some("code")),
+        ("client_id", Some(settings.client_id.as_str())),
+        ("redirect_uri", Some(record.redirect_uri.as_str())),
+        ("scope", Some(scopes.as_str())),
+        ("state", Some(request.state)),
         ("nonce", record.nonce.as_deref()),
         ("code_challenge", challenge.as_deref()),
         ("code_challenge_method", challenge.as_ref().map(|_| "S256")),
-        (
-            "response_mode",
-            (settings.response_mode() == ResponseMode::FormPost).then_some("form_post"),
-        ),
-        ("login_hint", ask.login_hint),
+        ("response_mode", form_post.then_some("form_post")),
+        ("login_hint", request.login_hint),
         (
             "ui_locales",
-            Some(ask.ui_locales).filter(|locales| !locales.is_empty()),
+            Some(request.ui_locales).filter(|locales| !locales.is_empty()),
         ),
-        // A hint alone: the claim decides.
-        (
-            "hd",
-            if let [one] = hd {
-                Some(one.as_str())
-            } else {
-                None
-            },
-        ),
+        ("hd", hosted_domain),
     ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
-    // A plus sign in a value is `%2B` by now.
-    let query = query.finish().replace('+', "%20");
+    let present = parameters
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(present)
+        .finish();
+    // Not every provider reads `+` as a space. A plus sign in a value is `%2B` by now.
+    let query = query.replace('+', "%20");
     // RFC 6749 §3.1: the endpoint may have a query of its own, which stays.
     let endpoint = &metadata.authorization_endpoint;
-    format!(
-        "{endpoint}{}{query}",
-        if endpoint.contains('?') { '&' } else { '?' }
-    )
+    let separator = if endpoint.contains('?') { '&' } else { '?' };
+    format!("{endpoint}{separator}{query}")
 }
 
 #[cfg(test)]
@@ -157,17 +144,17 @@ mod tests {
         }
     }
 
-    fn asked(more: &str) -> (RequestRecord, String, BTreeMap<String, String>) {
+    fn request(more: &str) -> (RequestRecord, String, BTreeMap<String, String>) {
         let text =
             format!("id = \"a\"\nclient_id = \"c +&\"\nissuer = \"https://op.example\"\n{more}");
         let settings: Provider = toml::from_str(&text).unwrap();
-        let record = record(&settings, &metadata(), "https://login.example");
-        let ask = AuthorizationRequest {
+        let record = RequestRecord::new(&settings, &metadata(), "https://login.example");
+        let parameters = AuthorizationRequest {
             state: "s",
             login_hint: Some("a+b@x.example"),
             ui_locales: "fr en",
         };
-        let url = url(&settings, &metadata(), &record, ask);
+        let url = authorization_url(&settings, &metadata(), &record, parameters);
         let query = Url::parse(&url)
             .unwrap()
             .query_pairs()
@@ -177,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn up_06_the_request_carries_everything_and_blanks_as_20() {
-        let (record, url, query) = asked("");
+    fn up_06_the_request_carries_everything_and_spaces_as_20() {
+        let (record, url, query) = request("");
         let verifier = record.verifier.unwrap();
-        let challenge = BASE64.encode(Hash::of(verifier.as_bytes()).as_bytes());
+        let challenge = challenge_of(&verifier);
         for (name, value) in [
             ("realm", "a"),
             ("response_type", "code"),
@@ -210,16 +197,18 @@ mod tests {
 
     #[test]
     fn up_04_nonce_and_verifier_are_256_bits_each_and_new_each_time() {
-        let (first, _, _) = asked("");
-        let (second, _, _) = asked("");
-        let of = |record: &RequestRecord| {
+        let (first, _, _) = request("");
+        let (second, _, _) = request("");
+        let secrets = |record: &RequestRecord| {
             [
                 record.nonce.clone().unwrap(),
                 record.verifier.clone().unwrap(),
             ]
         };
-        let all: std::collections::BTreeSet<String> =
-            of(&first).into_iter().chain(of(&second)).collect();
+        let all: std::collections::BTreeSet<String> = secrets(&first)
+            .into_iter()
+            .chain(secrets(&second))
+            .collect();
         assert_eq!(
             (all.len(), all.iter().all(|text| text.len() == 43)),
             (4, true)
@@ -227,21 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn up_06_each_kind_asks_in_its_way() {
-        let (record, _, query) = asked("pkce = false\npkce_off_reason = \"old\"");
+    fn up_06_the_request_of_each_kind_has_its_own_parameters() {
+        let (record, _, query) = request("pkce = false\npkce_off_reason = \"old\"");
         assert!(record.verifier.is_none() && !query.contains_key("code_challenge_method"));
-        let (_, _, query) = asked("kind = \"apple\"");
+        let (_, _, query) = request("kind = \"apple\"");
         assert_eq!(
             (query["response_mode"].as_str(), query["scope"].as_str()),
             ("form_post", "openid name email")
         );
-        let (record, _, query) = asked("kind = \"github\"");
+        let (record, _, query) = request("kind = \"github\"");
         assert!(
             record.nonce.is_none()
                 && !query.contains_key("nonce")
                 && query.contains_key("code_challenge")
         );
-        let (_, _, query) = asked("kind = \"google\"\nhosted_domains = [\"x.example\"]");
+        let (_, _, query) = request("kind = \"google\"\nhosted_domains = [\"x.example\"]");
         assert_eq!(query["hd"], "x.example");
     }
 }

@@ -1,81 +1,65 @@
-//! What a callback's parameters say, before anything is asked (CB-06, CB-07, UE-01).
+//! The checks of an authorization response before any call to the provider (CB-06, CB-07, UE-01).
 
-use super::request::RequestRecord;
+use super::{error::ResponseError, request::RequestRecord};
 use crate::{
     config::providers::{TENANT, directory},
-    federation::error::{FederationError, RefusalCode, upstream_words},
+    federation::error::{RefusalCode, upstream_words},
 };
 
-/// The parameters of a callback, after the shape checks. No `Debug`: a code is in it.
+/// The parameters of a callback. It has no `Debug`, because it contains a code.
 #[derive(Clone, Copy, Default)]
 pub struct AuthorizationResponse<'a> {
-    /// `code`.
     pub code: Option<&'a str>,
-    /// `iss`.
     pub iss: Option<&'a str>,
-    /// `error`.
     pub error: Option<&'a str>,
-    /// `error_description`: for the log, cut and cleaned.
     pub error_description: Option<&'a str>,
-    /// `user`: Apple's JSON, once, by form_post.
+    /// Apple's JSON about the user, sent once, by form_post.
     pub user: Option<&'a str>,
 }
 
-/// RFC 9207 §2.4: `iss` is there if it must be, and if it is there it is the recorded issuer, also beside an error.
-///
-/// # Errors
-/// [`RefusalCode::IssMissing`], [`RefusalCode::IssMismatch`].
-pub(super) fn is_from(record: &RequestRecord, iss: Option<&str>) -> Result<(), FederationError> {
+/// RFC 9207 §2.4: `iss` is there if it must be, and if it is there it is the recorded issuer, also
+/// beside an error.
+pub(super) fn check_issuer(record: &RequestRecord, iss: Option<&str>) -> Result<(), ResponseError> {
     match iss {
-        None if record.iss_required => Err(FederationError::new(
-            RefusalCode::IssMissing,
-            "the provider says that it sends iss",
-        )),
+        None if record.iss_required => Err(ResponseError::NoIssuer),
         None => Ok(()),
-        Some(iss) if fits(&record.issuer, iss) => Ok(()),
-        Some(iss) => {
-            let words = format!(
-                "asked was `{}`, the answer is from `{}`",
-                record.issuer,
-                upstream_words(iss)
-            );
-            Err(FederationError::new(RefusalCode::IssMismatch, words))
-        }
+        Some(iss) if is_recorded_issuer(&record.issuer, iss) => Ok(()),
+        Some(iss) => Err(ResponseError::Issuer {
+            expected: record.issuer.clone(),
+            found: upstream_words(iss),
+        }),
     }
 }
 
-/// The issuer exactly; for the template of many directories, with one of them in it.
-fn fits(issuer: &str, iss: &str) -> bool {
-    if issuer.contains(TENANT) {
-        directory(issuer, iss).is_some()
+/// Whether `iss` is the recorded issuer exactly, or its template with one tenant filled in.
+fn is_recorded_issuer(recorded: &str, iss: &str) -> bool {
+    if recorded.contains(TENANT) {
+        directory(recorded, iss).is_some()
     } else {
-        issuer == iss
+        recorded == iss
     }
 }
 
-/// The code. An error beside it wins.
-///
-/// # Errors
-/// What the provider's error comes to; [`RefusalCode::CodeMissing`].
-pub(super) fn code<'a>(answer: &AuthorizationResponse<'a>) -> Result<&'a str, FederationError> {
-    if let Some(error) = answer.error {
-        let description = answer
-            .error_description
-            .map(upstream_words)
-            .unwrap_or_default();
-        return Err(FederationError::new(
-            meaning(error),
-            format!("it said `{}`: {description}", upstream_words(error)),
-        ));
+/// Returns the code. An error beside it takes precedence.
+pub(super) fn code<'a>(response: &AuthorizationResponse<'a>) -> Result<&'a str, ResponseError> {
+    if let Some(error) = response.error {
+        return Err(ResponseError::Provider {
+            reason: reason(error),
+            error: upstream_words(error),
+            description: response
+                .error_description
+                .map(upstream_words)
+                .unwrap_or_default(),
+        });
     }
-    answer
+    response
         .code
         .filter(|code| !code.is_empty())
-        .ok_or_else(|| RefusalCode::CodeMissing.into())
+        .ok_or(ResponseError::NoCode)
 }
 
-/// RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, and what Apple and GitHub say in their own words (UE-01).
-fn meaning(error: &str) -> RefusalCode {
+/// RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, and the names that Apple and GitHub use (UE-01).
+fn reason(error: &str) -> RefusalCode {
     match error {
         "access_denied" | "user_cancelled_authorize" => RefusalCode::Denied,
         "server_error" | "temporarily_unavailable" => RefusalCode::ProviderTrouble,
@@ -110,32 +94,38 @@ mod tests {
     #[test]
     fn cb_06_up_iss_missing_up_iss_mismatch() {
         let issuer = "https://op.example";
-        for (required, iss, code) in [
-            (false, None, None),
-            (true, None, Some(RefusalCode::IssMissing)),
-            (true, Some(issuer), None),
-            (false, Some(issuer), None),
-            (
-                false,
-                Some("https://op.example/"),
-                Some(RefusalCode::IssMismatch),
-            ),
-            (
-                false,
-                Some("https://evil.example"),
-                Some(RefusalCode::IssMismatch),
-            ),
-            (true, Some(""), Some(RefusalCode::IssMismatch)),
+        let accepted = |required, iss| check_issuer(&record(issuer, required), iss).is_ok();
+        assert!(accepted(false, None) && accepted(false, Some(issuer)));
+        assert!(accepted(true, Some(issuer)));
+        assert_eq!(
+            check_issuer(&record(issuer, true), None),
+            Err(ResponseError::NoIssuer)
+        );
+        for (required, iss) in [
+            (false, "https://op.example/"),
+            (false, "https://evil.example"),
+            (true, ""),
         ] {
-            let found = is_from(&record(issuer, required), iss)
-                .err()
-                .map(|refused| refused.code);
-            assert_eq!(found, code, "{required} {iss:?}");
+            let error = check_issuer(&record(issuer, required), Some(iss)).err();
+            let expected = issuer.to_owned();
+            assert_eq!(
+                error,
+                Some(ResponseError::Issuer {
+                    expected,
+                    found: iss.to_owned()
+                })
+            );
         }
-        let many = record("https://login.example/{tenantid}/v2.0", false);
-        let of =
-            |tid: &str| is_from(&many, Some(&format!("https://login.example/{tid}/v2.0"))).is_ok();
-        assert!(of("0f0e0d0c-0000-4000-8000-00000000000a"));
+    }
+
+    #[test]
+    fn cb_06_up_iss_mismatch_a_template_takes_the_issuer_of_one_tenant() {
+        let template = record("https://login.example/{tenantid}/v2.0", false);
+        let accepts = |tenant: &str| {
+            let iss = format!("https://login.example/{tenant}/v2.0");
+            check_issuer(&template, Some(&iss)).is_ok()
+        };
+        assert!(accepts("0f0e0d0c-0000-4000-8000-00000000000a"));
         for bad in [
             "{tenantid}",
             "0F0E0D0C-0000-4000-8000-00000000000A",
@@ -143,13 +133,13 @@ mod tests {
             "x",
             "0f0e0d0c-0000-4000-8000-00000000000a/x",
         ] {
-            assert!(!of(bad), "{bad}");
+            assert!(!accepts(bad), "{bad}");
         }
     }
 
     #[test]
     fn cb_07_ue_01_each_error_has_its_meaning_and_wins_over_a_code() {
-        for (error, meaning) in [
+        for (error, expected) in [
             ("access_denied", RefusalCode::Denied),
             ("user_cancelled_authorize", RefusalCode::Denied),
             ("server_error", RefusalCode::ProviderTrouble),
@@ -162,53 +152,50 @@ mod tests {
             ("login_required", RefusalCode::ProviderError),
             ("", RefusalCode::ProviderError),
         ] {
-            let answer = AuthorizationResponse {
+            let response = AuthorizationResponse {
                 code: Some("c"),
                 error: Some(error),
                 ..AuthorizationResponse::default()
             };
+            let (error, description) = (error.to_owned(), String::new());
             assert_eq!(
-                code(&answer).err().map(|refused| refused.code),
-                Some(meaning),
-                "{error}"
+                code(&response),
+                Err(ResponseError::Provider {
+                    reason: expected,
+                    error,
+                    description
+                })
             );
         }
-        assert_eq!(
-            code(&AuthorizationResponse::default()).err(),
-            Some(RefusalCode::CodeMissing.into())
-        );
-        assert_eq!(
-            code(&AuthorizationResponse {
-                code: Some(""),
-                ..AuthorizationResponse::default()
-            })
-            .err(),
-            Some(RefusalCode::CodeMissing.into())
-        );
-        assert_eq!(
-            code(&AuthorizationResponse {
-                code: Some("c"),
-                ..AuthorizationResponse::default()
-            }),
-            Ok("c")
-        );
+    }
+
+    #[test]
+    fn cb_07_up_code_missing() {
+        let with_code = |code| AuthorizationResponse {
+            code,
+            ..AuthorizationResponse::default()
+        };
+        assert_eq!(code(&with_code(None)), Err(ResponseError::NoCode));
+        assert_eq!(code(&with_code(Some(""))), Err(ResponseError::NoCode));
+        assert_eq!(code(&with_code(Some("c"))), Ok("c"));
     }
 
     #[test]
     fn ue_03_a_description_is_cut_and_cleaned() {
         let long = format!("a\n{}", "b".repeat(500));
-        let answer = AuthorizationResponse {
+        let response = AuthorizationResponse {
             error: Some("x\r"),
             error_description: Some(&long),
             ..AuthorizationResponse::default()
         };
-        let words = code(&answer)
+        let text = code(&response)
             .err()
-            .map(|refused| refused.detail)
+            .map(|error| error.to_string())
             .unwrap_or_default();
+        assert!(text.contains("`x`: abbb"), "{text}");
         assert!(
-            words.len() < 230 && !words.contains(char::is_control),
-            "{words}"
+            text.len() < 250 && !text.contains(char::is_control),
+            "{text}"
         );
     }
 }

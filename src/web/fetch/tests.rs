@@ -55,7 +55,10 @@ fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() 
         "",
     ] {
         assert!(
-            matches!(closed.admits(url), Err(FetchError::Blocked(_))),
+            matches!(
+                closed.admits(url),
+                Err(FetchError::Blocked(_) | FetchError::NotHttps)
+            ),
             "{url}"
         );
     }

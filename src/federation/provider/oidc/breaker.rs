@@ -1,5 +1,5 @@
-//! A provider that cannot be reached is left alone for a while (UE-05): five failures in a row open the breaker for 30 s,
-//! then one request goes through as a probe.
+//! The circuit breaker of one provider (UE-05): five failures in a row stop all calls for 30 s, then
+//! one call is let through as a probe.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -8,70 +8,70 @@ use std::{
 
 use crate::clock::Time;
 
-/// So many failures in a row open it.
-const FAILURES: u32 = 5;
+/// How many failures in a row open the breaker.
+const MAX_FAILURES: u32 = 5;
 
-/// It stays open for so long.
-const OPEN: Duration = Duration::from_secs(30);
-
-/// Counts the failures of one provider.
-#[derive(Debug, Default)]
-pub(crate) struct Breaker(Mutex<State>);
+/// How long the breaker stays open.
+const OPEN_FOR: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct Breaker(Mutex<BreakerState>);
+
+#[derive(Debug, Default)]
+struct BreakerState {
     failures: u32,
     open_until: Option<Time>,
     probing: bool,
 }
 
-/// Leave to send one request. Dropped without a word, as when the caller hangs up, it counts as nothing.
+/// The permission to make one call. A permit that is dropped without an outcome, as when the client
+/// disconnects, counts as neither success nor failure.
 #[derive(Debug)]
-pub(crate) struct Leave<'a> {
+pub(super) struct Permit<'a> {
     breaker: &'a Breaker,
-    probe: bool,
+    is_probe: bool,
 }
 
 impl Breaker {
-    /// Leave to send a request, unless it is open.
-    pub(crate) fn leave(&self, now: Time) -> Option<Leave<'_>> {
+    /// Returns a permit unless the breaker is open.
+    pub(super) fn permit(&self, now: Time) -> Option<Permit<'_>> {
         let mut state = self.state();
-        let probe = match state.open_until {
+        let is_probe = match state.open_until {
             None => false,
             Some(until) if now >= until && !state.probing => true,
             Some(_) => return None,
         };
-        state.probing = probe;
-        Some(Leave {
+        state.probing = is_probe;
+        Some(Permit {
             breaker: self,
-            probe,
+            is_probe,
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BreakerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Leave<'_> {
-    /// The provider answered, whatever it was.
-    pub(crate) fn answered(self) {
-        *self.breaker.state() = State::default();
+impl Permit<'_> {
+    /// Records that the provider responded, with whatever status.
+    pub(super) fn succeeded(self) {
+        *self.breaker.state() = BreakerState::default();
     }
 
-    /// It could not be reached.
-    pub(crate) fn failed(self, now: Time) {
+    /// Records that the provider could not be reached.
+    pub(super) fn failed(self, now: Time) {
         let mut state = self.breaker.state();
         state.failures = state.failures.saturating_add(1);
-        if state.failures >= FAILURES {
-            state.open_until = Some(now + OPEN);
+        if state.failures >= MAX_FAILURES {
+            state.open_until = Some(now + OPEN_FOR);
         }
     }
 }
 
-impl Drop for Leave<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if self.probe {
+        if self.is_probe {
             self.breaker.state().probing = false;
         }
     }
@@ -87,21 +87,21 @@ mod tests {
         let breaker = Breaker::default();
         let at = |seconds| Time::from_seconds(seconds);
         for _ in 0..4 {
-            breaker.leave(at(0)).unwrap().failed(at(0));
+            breaker.permit(at(0)).unwrap().failed(at(0));
         }
-        breaker.leave(at(0)).unwrap().answered();
+        breaker.permit(at(0)).unwrap().succeeded();
         for _ in 0..5 {
-            breaker.leave(at(0)).unwrap().failed(at(0));
+            breaker.permit(at(0)).unwrap().failed(at(0));
         }
-        assert!(breaker.leave(at(29)).is_none(), "open");
-        let probe = breaker.leave(at(30)).unwrap();
-        assert!(breaker.leave(at(30)).is_none(), "one probe at a time");
+        assert!(breaker.permit(at(29)).is_none(), "open");
+        let probe = breaker.permit(at(30)).unwrap();
+        assert!(breaker.permit(at(30)).is_none(), "one probe at a time");
         drop(probe);
-        let probe = breaker.leave(at(30)).unwrap();
+        let probe = breaker.permit(at(30)).unwrap();
         probe.failed(at(31));
-        assert!(breaker.leave(at(60)).is_none(), "open again");
-        breaker.leave(at(61)).unwrap().answered();
-        let both = (breaker.leave(at(61)), breaker.leave(at(61)));
+        assert!(breaker.permit(at(60)).is_none(), "open again");
+        breaker.permit(at(61)).unwrap().succeeded();
+        let both = (breaker.permit(at(61)), breaker.permit(at(61)));
         assert!(both.0.is_some() && both.1.is_some(), "closed");
     }
 }

@@ -1,6 +1,8 @@
-//! One document of a provider, kept for as long as it says: read once for all who wait, used while it cannot be read.
+//! One document of a provider, cached for as long as the provider says: read once for all callers that
+//! wait, and served after its lifetime while it cannot be read.
 //!
-//! It knows neither what the document is nor how it is fetched: the reader is handed in. The clock is the service's own.
+//! This file knows neither what the document is nor how it is fetched: the caller passes in the reader.
+//! The clock is the service's own.
 
 use std::{
     future::Future,
@@ -16,41 +18,41 @@ use poem::http::{HeaderMap, header};
 use crate::{
     clock::{Clock, Time},
     config::Provider,
-    federation::error::FederationError,
+    federation::provider::error::ProviderError,
     secret::random_below,
 };
 
-/// What says nothing of its life lives so long (DJ-02).
-const UNSAID: Duration = Duration::from_secs(3600);
+/// The lifetime of a document whose response states none (DJ-02).
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// So long past its life a document is used while no newer one can be read (DJ-06).
-pub(crate) const STALE: Duration = Duration::from_secs(24 * 3600);
+/// How long past its lifetime a document serves while no newer one can be read (DJ-06).
+const MAX_STALENESS: Duration = Duration::from_secs(24 * 3600);
 
-/// While an old document serves, a failing provider is asked again only after so long: nobody waits for it meanwhile.
-const PAUSE: Duration = Duration::from_secs(30);
+/// How long a provider that failed is not called again while an old document serves, so that no
+/// sign-in waits for it meanwhile.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
-/// How to ask whether a document has changed: the URL that it came from, and its ETag (RFC 9110 §8.8.3).
+/// How to ask whether a document has changed: its URL and its ETag (RFC 9110 §8.8.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Validator {
-    pub(crate) url: String,
-    pub(crate) etag: String,
+pub(super) struct Validator {
+    pub(super) url: String,
+    pub(super) etag: String,
 }
 
-/// What a reading brought.
+/// What reading a document returned.
 #[derive(Debug)]
-pub(crate) enum Read<T> {
-    /// The document that we have is still the one (304).
-    Unchanged { life: Duration },
-    /// A document.
+pub(super) enum DocumentUpdate<T> {
+    /// The cached document is still current (304).
+    Unchanged { lifetime: Duration },
     New {
         value: T,
         validator: Option<Validator>,
-        life: Duration,
+        lifetime: Duration,
     },
 }
 
 #[derive(Debug)]
-struct Kept<T> {
+struct CachedDocument<T> {
     value: Arc<T>,
     validator: Option<Validator>,
     fresh_until: Time,
@@ -58,207 +60,203 @@ struct Kept<T> {
     due: Time,
 }
 
-/// A document.
 #[derive(Debug)]
-pub(crate) struct Document<T> {
+pub(super) struct Document<T> {
     clock: Clock,
-    kept: Mutex<Option<Kept<T>>>,
-    /// One reading at a time (DJ-03); it holds how the last one ended.
-    gate: tokio::sync::Mutex<Last>,
-    /// Readings that have ended.
-    readings: AtomicU64,
+    cached: Mutex<Option<CachedDocument<T>>>,
+    /// Lets one caller read at a time (DJ-03), and holds how the last read ended.
+    last_read: tokio::sync::Mutex<LastRead>,
+    /// How many reads have ended.
+    reads: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Last {
-    refused: Option<FederationError>,
+struct LastRead {
+    error: Option<ProviderError>,
     failed_at: Option<Time>,
 }
 
+impl LastRead {
+    fn is_pausing(&self, now: Time) -> bool {
+        self.failed_at.is_some_and(|at| now < at + RETRY_PAUSE)
+    }
+}
+
 impl<T> Document<T> {
-    /// Nothing is known yet.
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
             clock,
-            kept: Mutex::default(),
-            gate: tokio::sync::Mutex::default(),
-            readings: AtomicU64::new(0),
+            cached: Mutex::default(),
+            last_read: tokio::sync::Mutex::default(),
+            reads: AtomicU64::new(0),
         }
     }
 
-    /// The document: the one that is kept if it is fresh, else as `read` brings it.
-    ///
-    /// # Errors
-    /// What reading came to, if nothing is kept that may still serve.
-    pub(crate) async fn get<F>(
+    /// Returns the cached document if it is fresh, else what `read` returns, else an old document that
+    /// may still serve.
+    pub(super) async fn get<F>(
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
-    ) -> Result<Arc<T>, FederationError>
+    ) -> Result<Arc<T>, ProviderError>
     where
-        F: Future<Output = Result<Read<T>, FederationError>>,
+        F: Future<Output = Result<DocumentUpdate<T>, ProviderError>>,
     {
         let now = self.clock.now();
-        if let Some(fresh) =
-            self.look(|kept| (now < kept.fresh_until).then(|| Arc::clone(&kept.value)))
-        {
-            return Ok(fresh);
+        let fresh =
+            self.cached(|cached| (now < cached.fresh_until).then(|| Arc::clone(&cached.value)));
+        match fresh {
+            Some(fresh) => Ok(fresh),
+            None => self.read_once(read, true).await,
         }
-        self.read_again(read, true).await
     }
 
-    /// Reads it again although it may be fresh; whoever is reading already reads for this caller too.
-    ///
-    /// # Errors
-    /// What reading came to, if nothing is kept that may still serve.
-    pub(crate) async fn force<F>(
+    /// Reads the document although it may be fresh. A read that is under way serves this caller too.
+    pub(super) async fn refresh<F>(
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
-    ) -> Result<Arc<T>, FederationError>
+    ) -> Result<Arc<T>, ProviderError>
     where
-        F: Future<Output = Result<Read<T>, FederationError>>,
+        F: Future<Output = Result<DocumentUpdate<T>, ProviderError>>,
     {
-        self.read_again(read, false).await
+        self.read_once(read, false).await
     }
 
-    /// Waits for a reading that is under way, if there is one.
-    pub(crate) async fn settled(&self) {
-        drop(self.gate.lock().await);
+    /// Waits for a read that is under way, if there is one.
+    pub(super) async fn wait_for_read(&self) {
+        drop(self.last_read.lock().await);
     }
 
-    async fn read_again<F>(
+    async fn read_once<F>(
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
-        patient: bool,
-    ) -> Result<Arc<T>, FederationError>
+        respect_pause: bool,
+    ) -> Result<Arc<T>, ProviderError>
     where
-        F: Future<Output = Result<Read<T>, FederationError>>,
+        F: Future<Output = Result<DocumentUpdate<T>, ProviderError>>,
     {
-        let seen = self.readings.load(Ordering::SeqCst);
-        let mut last = self.gate.lock().await;
+        let reads_before = self.reads.load(Ordering::SeqCst);
+        let mut last_read = self.last_read.lock().await;
         let now = self.clock.now();
-        // Another caller read while this one waited; or it failed a moment ago, and there is something to go on with.
-        let pausing = patient
-            && last.failed_at.is_some_and(|at| now < at + PAUSE)
-            && self.usable(now).is_some();
-        if self.readings.load(Ordering::SeqCst) == seen && !pausing {
-            let validator = self.look(|kept| kept.validator.clone());
-            let outcome = read(validator).await;
+        let was_read_meanwhile = self.reads.load(Ordering::SeqCst) != reads_before;
+        let is_pausing = respect_pause && last_read.is_pausing(now) && self.servable(now).is_some();
+        if !was_read_meanwhile && !is_pausing {
+            let validator = self.cached(|cached| cached.validator.clone());
+            let result = read(validator).await;
             let now = self.clock.now();
-            *last = match outcome {
-                Ok(read) => {
-                    self.keep(read, now);
-                    Last::default()
+            *last_read = match result {
+                Ok(update) => {
+                    self.store(update, now);
+                    LastRead::default()
                 }
-                Err(refused) => Last {
-                    refused: Some(refused),
+                Err(error) => LastRead {
+                    error: Some(error),
                     failed_at: Some(now),
                 },
             };
-            self.readings.fetch_add(1, Ordering::SeqCst);
+            self.reads.fetch_add(1, Ordering::SeqCst);
         }
-        match (self.usable(now), &last.refused) {
-            (Some(value), _) => Ok(value),
-            (None, Some(refused)) => Err(refused.clone()),
-            (None, None) => Err(FederationError::new(
-                crate::federation::error::RefusalCode::ProviderDown,
-                "what is known of it is too old",
-            )),
-        }
+        self.servable(now).ok_or_else(|| {
+            last_read.error.clone().unwrap_or_else(|| {
+                ProviderError::Unavailable("the cached documents are too old".to_owned())
+            })
+        })
     }
 
-    fn keep(&self, read: Read<T>, now: Time) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        match read {
-            Read::New {
+    fn store(&self, update: DocumentUpdate<T>, now: Time) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        match update {
+            DocumentUpdate::New {
                 value,
                 validator,
-                life,
+                lifetime,
             } => {
-                let (value, fresh_until, due) = (Arc::new(value), now + life, due(now, life));
-                *kept = Some(Kept {
-                    value,
+                *cached = Some(CachedDocument {
+                    value: Arc::new(value),
                     validator,
-                    fresh_until,
-                    due,
+                    fresh_until: now + lifetime,
+                    due: due_at(now, lifetime),
                 });
             }
-            Read::Unchanged { life } => {
-                if let Some(kept) = kept.as_mut() {
-                    (kept.fresh_until, kept.due) = (now + life, due(now, life));
+            DocumentUpdate::Unchanged { lifetime } => {
+                if let Some(cached) = cached.as_mut() {
+                    cached.fresh_until = now + lifetime;
+                    cached.due = due_at(now, lifetime);
                 }
             }
         }
     }
 
-    /// What may serve at `now`, fresh or not (DJ-06).
-    fn usable(&self, now: Time) -> Option<Arc<T>> {
-        self.look(|kept| (now < kept.fresh_until + STALE).then(|| Arc::clone(&kept.value)))
+    /// Returns the document that may serve at `now`, fresh or not (DJ-06).
+    fn servable(&self, now: Time) -> Option<Arc<T>> {
+        self.cached(|cached| {
+            (now < cached.fresh_until + MAX_STALENESS).then(|| Arc::clone(&cached.value))
+        })
     }
 
-    fn look<R>(&self, f: impl FnOnce(&Kept<T>) -> Option<R>) -> Option<R> {
-        self.kept
+    fn cached<R>(&self, get: impl FnOnce(&CachedDocument<T>) -> Option<R>) -> Option<R> {
+        self.cached
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .as_ref()
-            .and_then(f)
+            .and_then(get)
     }
 
-    /// Whether the background job should read it: nothing is kept, or its time is nearly over; not right after a failure.
-    pub(crate) fn is_due(&self) -> bool {
+    /// Whether the background job should read the document: nothing is cached, or its lifetime is
+    /// nearly over. Not right after a failure, and not while a read is under way.
+    pub(super) fn is_due(&self) -> bool {
         let now = self.clock.now();
-        // A reading that is under way is as good as done.
-        let Ok(last) = self.gate.try_lock() else {
+        let Ok(last_read) = self.last_read.try_lock() else {
             return false;
         };
-        let paused = last.failed_at.is_some_and(|at| now < at + PAUSE);
-        !paused && self.look(|kept| Some(now >= kept.due)).unwrap_or(true)
+        let is_due = self
+            .cached(|cached| Some(now >= cached.due))
+            .unwrap_or(true);
+        is_due && !last_read.is_pausing(now)
     }
 
-    /// For how long an old document has been serving; zero if it is fresh or there is none.
-    pub(crate) fn stale(&self) -> Duration {
+    /// Returns how long ago the lifetime of the cached document ended; zero if it is fresh or there is
+    /// none.
+    pub(super) fn staleness(&self) -> Duration {
         let now = self.clock.now();
-        self.look(|kept| Some(now.since(kept.fresh_until)))
+        self.cached(|cached| Some(now.since(cached.fresh_until)))
             .unwrap_or_default()
     }
 }
 
-/// At 80 to 90 % of its life, so that copies do not all ask at one moment (DJ-02).
-fn due(now: Time, life: Duration) -> Time {
-    let millis = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+/// At 80 to 90 % of the lifetime, so that the instances do not all read at one moment (DJ-02).
+fn due_at(now: Time, lifetime: Duration) -> Time {
+    let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
     now + Duration::from_millis(millis / 10 * 8 + random_below(millis / 10))
 }
 
-/// For how long an answer may be kept (RFC 9111 §5.2.2.1, §5.1), within the provider's bounds (DJ-02).
-pub(crate) fn life(headers: &HeaderMap, provider: &Provider) -> Duration {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let directives = text(header::CACHE_CONTROL)
+/// Returns how long a response may be cached (RFC 9111 §5.2.2.1, §5.1), within the bounds of the
+/// provider's settings (DJ-02).
+pub(super) fn lifetime_of(headers: &HeaderMap, provider: &Provider) -> Duration {
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let cache_control = value(header::CACHE_CONTROL)
         .unwrap_or_default()
         .to_ascii_lowercase();
-    let mut directives = directives.split(',').map(str::trim);
-    let seconds = |directive: &str| {
+    let directives = || cache_control.split(',').map(str::trim);
+    let max_age = directives().find_map(|directive| {
         directive
             .strip_prefix("max-age=")?
             .trim_matches('"')
             .parse::<u64>()
             .ok()
-    };
-    let age: u64 = text(header::AGE)
+    });
+    let age = value(header::AGE)
         .and_then(|age| age.trim().parse().ok())
         .unwrap_or(0);
-    let said = directives
-        .clone()
-        .find_map(seconds)
-        .map(|seconds| Duration::from_secs(seconds.saturating_sub(age)));
-    let never = directives.any(|directive| directive == "no-store" || directive == "no-cache");
-    let wanted = if never {
+    let lifetime = if directives().any(|name| name == "no-store" || name == "no-cache") {
         Duration::ZERO
     } else {
-        said.unwrap_or(UNSAID)
+        max_age.map_or(DEFAULT_LIFETIME, |seconds| {
+            Duration::from_secs(seconds.saturating_sub(age))
+        })
     };
-    let bound = Duration::from_secs;
-    wanted.clamp(
-        bound(provider.fresh_min_seconds),
-        bound(provider.fresh_max_seconds.max(provider.fresh_min_seconds)),
+    lifetime.clamp(
+        Duration::from_secs(provider.fresh_min_seconds),
+        Duration::from_secs(provider.fresh_max_seconds.max(provider.fresh_min_seconds)),
     )
 }
 

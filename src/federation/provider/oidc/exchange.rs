@@ -1,4 +1,5 @@
-//! A code for tokens (OpenID Connect Core §3.1.3; RFC 6749 §4.1.3, §5). Sent once, and nothing of the answer is printed.
+//! The exchange of a code for tokens (OpenID Connect Core §3.1.3; RFC 6749 §4.1.3, §5). A code is sent
+//! once, and nothing of the response is printed.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::http::header;
@@ -6,60 +7,71 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    json::{self, Object, text},
+    json::{self, Object, string},
     upstream::Upstream,
 };
 use crate::{
-    config::providers::Auth,
+    config::{Provider, providers::Auth},
     federation::{
-        error::{FederationError, RefusalCode, upstream_words},
-        provider::RequestRecord,
+        error::{RefusalCode, upstream_words},
+        provider::error::{IdTokenError, ProviderError, TokenError},
     },
     web::fetch::{FetchRequest, FetchResponse},
 };
 
-/// What came for a code. No `Debug`.
-pub(crate) struct Tokens {
-    /// Good for userinfo; dropped after use (CB-09).
+/// The tokens that came for a code. It has no `Debug`, because it contains secrets.
+pub(crate) struct TokenResponse {
+    /// For userinfo; dropped after use (CB-09).
     pub(crate) access_token: Zeroizing<String>,
-    /// None: there was none.
     pub(crate) id_token: Option<Zeroizing<String>>,
-    /// What was granted, if it says.
+    /// The granted scopes, if the response states them.
     pub(crate) scope: Option<String>,
 }
 
-/// Exchanges a code at the recorded token endpoint.
-///
-/// # Errors
-/// The transport's; [`RefusalCode::TokenGrant`], [`RefusalCode::TokenHttp`], [`RefusalCode::TokenClient`], [`RefusalCode::TokenDown`],
-/// [`RefusalCode::TokenType`], [`RefusalCode::IdTokenMalformed`].
-pub(crate) async fn exchange(
-    upstream: &Upstream,
-    record: &RequestRecord,
-    code: &str,
-    secret: &str,
-) -> Result<Tokens, FederationError> {
-    let settings = &upstream.settings;
-    let mut form = vec![
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", &record.redirect_uri),
-    ];
-    if let Some(verifier) = &record.verifier {
-        form.push(("code_verifier", verifier));
+/// What is sent to a token endpoint, which is the recorded one and not that of a newer document.
+pub(crate) struct CodeExchange<'a> {
+    pub(crate) token_endpoint: &'a str,
+    pub(crate) redirect_uri: &'a str,
+    /// The PKCE verifier; `None` if PKCE is off.
+    pub(crate) verifier: Option<&'a str>,
+    pub(crate) code: &'a str,
+    pub(crate) client_secret: &'a str,
+}
+
+impl CodeExchange<'_> {
+    pub(crate) async fn send(&self, upstream: &Upstream) -> Result<TokenResponse, ProviderError> {
+        parse(
+            &upstream
+                .call("token", self.request(&upstream.settings))
+                .await?,
+        )
     }
-    if settings.auth() == Auth::Post {
-        form.extend([
-            ("client_id", settings.client_id.as_str()),
-            ("client_secret", secret),
-        ]);
+
+    fn request(&self, settings: &Provider) -> FetchRequest {
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", self.code),
+            ("redirect_uri", self.redirect_uri),
+        ];
+        if let Some(verifier) = self.verifier {
+            form.push(("code_verifier", verifier));
+        }
+        let client_id = settings.client_id.as_str();
+        if settings.auth() == Auth::Post {
+            form.extend([
+                ("client_id", client_id),
+                ("client_secret", self.client_secret),
+            ]);
+        }
+        let request = FetchRequest::post_form(self.token_endpoint, &form)
+            .header(header::ACCEPT, "application/json");
+        match settings.auth() {
+            Auth::Basic => {
+                request.secret_header(header::AUTHORIZATION, &basic(client_id, self.client_secret))
+            }
+            Auth::Post => request,
+        }
     }
-    let mut call = FetchRequest::post_form(&record.token_endpoint, &form)
-        .header(header::ACCEPT, "application/json");
-    if settings.auth() == Auth::Basic {
-        call = call.secret_header(header::AUTHORIZATION, &basic(&settings.client_id, secret));
-    }
-    read(&upstream.call("token", call).await?)
 }
 
 /// RFC 6749 §2.3.1: identifier and secret are form-encoded before they are joined.
@@ -69,75 +81,55 @@ fn basic(id: &str, secret: &str) -> Zeroizing<String> {
     Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
 }
 
-/// RFC 6749 §5.1 and §5.2. Some answer an error with 200 (GitHub does).
-fn read(reply: &FetchResponse) -> Result<Tokens, FederationError> {
-    if reply.status >= 500 {
-        return Err(FederationError::new(
-            RefusalCode::TokenDown,
-            format!("the token endpoint answered {}", reply.status),
-        ));
+/// RFC 6749 §5.1 and §5.2. Some providers send an error with 200, such as GitHub.
+fn parse(response: &FetchResponse) -> Result<TokenResponse, ProviderError> {
+    if response.status >= 500 {
+        return Err(TokenError::Status(response.status).into());
     }
-    let answer = json::object(&reply.body);
-    if let Some(error) = answer.as_ref().and_then(|answer| text(answer, "error")) {
-        return Err(refusal(error));
+    let body = json::object(&response.body);
+    if let Some(error) = body.as_ref().and_then(|body| string(body, "error")) {
+        return Err(provider_error(error).into());
     }
-    if reply.status != 200 {
-        return Err(FederationError::new(
-            RefusalCode::TokenHttp,
-            format!("the token endpoint answered {}", reply.status),
-        ));
+    if response.status != 200 {
+        return Err(TokenError::Status(response.status).into());
     }
-    let answer = answer.ok_or_else(|| {
-        FederationError::new(
-            RefusalCode::TokenHttp,
-            "the token endpoint's answer is not a JSON object",
-        )
-    })?;
-    if answer.contains_key("error") {
-        return Err(FederationError::new(
-            RefusalCode::TokenHttp,
-            "the token endpoint's answer has an error that is no text",
-        ));
+    let body = body.ok_or(TokenError::NotAnObject)?;
+    if body.contains_key("error") {
+        return Err(TokenError::ErrorNotAString.into());
     }
-    is_bearer(&answer)?;
-    let access_token = text(&answer, "access_token").filter(|token| !token.is_empty());
-    let access_token = access_token
-        .ok_or_else(|| FederationError::new(RefusalCode::TokenHttp, "there is no access token"))?;
-    let id_token = match answer.get("id_token") {
+    check_bearer(&body)?;
+    let access_token = string(&body, "access_token").filter(|token| !token.is_empty());
+    let id_token = match body.get("id_token") {
         None | Some(Value::Null) => None,
         Some(Value::String(token)) => Some(token.clone().into()),
-        Some(_) => {
-            return Err(FederationError::new(
-                RefusalCode::IdTokenMalformed,
-                "it is no text",
-            ));
-        }
+        Some(_) => return Err(IdTokenError::Malformed("is not a string").into()),
     };
-    let scope = text(&answer, "scope").map(str::to_owned);
-    Ok(Tokens {
-        access_token: access_token.to_owned().into(),
+    Ok(TokenResponse {
+        access_token: access_token
+            .ok_or(TokenError::NoAccessToken)?
+            .to_owned()
+            .into(),
         id_token,
-        scope,
+        scope: string(&body, "scope").map(str::to_owned),
     })
 }
 
-/// RFC 6749 §7.1: a token of a type that we do not know must not be used. The name's case does not count.
-fn is_bearer(answer: &Object) -> Result<(), FederationError> {
-    let bearer = text(answer, "token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
-    if bearer {
+/// RFC 6749 §7.1: a token of a type that the client does not know must not be used. The type's case
+/// does not count (§5.1).
+fn check_bearer(body: &Object) -> Result<(), TokenError> {
+    let token_type = string(body, "token_type");
+    if token_type.is_some_and(|token_type| token_type.eq_ignore_ascii_case("bearer")) {
         Ok(())
     } else {
-        Err(FederationError::new(
-            RefusalCode::TokenType,
-            "it is not `Bearer`",
-        ))
+        Err(TokenError::NotBearer)
     }
 }
 
-/// RFC 6749 §5.2: only a code that is used up or too old is mended by starting again (UE-04); a client that is not known
-/// there, by ops alone: most often its secret has expired (UE-01). The longer names are GitHub's.
-fn refusal(error: &str) -> FederationError {
-    let code = match error {
+/// RFC 6749 §5.2: starting again helps only if the code is used up or too old (UE-04). A client that the
+/// provider does not know needs an operator: most often its secret has expired (UE-01). The longer
+/// names are GitHub's.
+fn provider_error(error: &str) -> TokenError {
+    let reason = match error {
         "invalid_grant" | "bad_verification_code" => RefusalCode::TokenGrant,
         "invalid_client"
         | "unauthorized_client"
@@ -146,10 +138,10 @@ fn refusal(error: &str) -> FederationError {
         "server_error" | "temporarily_unavailable" => RefusalCode::TokenDown,
         _ => RefusalCode::TokenHttp,
     };
-    FederationError::new(
-        code,
-        format!("the token endpoint said `{}`", upstream_words(error)),
-    )
+    TokenError::Provider {
+        reason,
+        error: upstream_words(error),
+    }
 }
 
 #[cfg(test)]
@@ -159,111 +151,75 @@ mod tests {
 
     use super::*;
 
-    fn read(status: u16, body: &str) -> Result<Tokens, RefusalCode> {
-        let reply = FetchResponse {
+    fn parse(status: u16, body: &str) -> Result<TokenResponse, ProviderError> {
+        let body = body.as_bytes().to_vec();
+        super::parse(&FetchResponse {
             status,
             headers: HeaderMap::new(),
-            body: body.as_bytes().to_vec(),
-        };
-        super::read(&reply).map_err(|refused| refused.code)
+            body,
+        })
+    }
+
+    fn assert_code(status: u16, body: &str, expected: RefusalCode) {
+        let code = parse(status, body).err().map(|error| error.code());
+        assert_eq!(code, Some(expected), "{status} {body}");
     }
 
     #[test]
-    fn ue_04_up_token_http_each_answer_has_its_code() {
-        for (status, body, code) in [
-            (400, r#"{"error":"invalid_grant"}"#, RefusalCode::TokenGrant),
-            (
-                200,
-                r#"{"error":"bad_verification_code"}"#,
-                RefusalCode::TokenGrant,
-            ),
-            (
-                401,
-                r#"{"error":"invalid_client"}"#,
-                RefusalCode::TokenClient,
-            ),
-            (
-                400,
-                r#"{"error":"unauthorized_client"}"#,
-                RefusalCode::TokenClient,
-            ),
-            (
-                200,
-                r#"{"error":"incorrect_client_credentials"}"#,
-                RefusalCode::TokenClient,
-            ),
-            (
-                200,
-                r#"{"error":"redirect_uri_mismatch"}"#,
-                RefusalCode::TokenClient,
-            ),
-            (
-                400,
-                r#"{"error":"invalid_request"}"#,
-                RefusalCode::TokenHttp,
-            ),
-            (401, "", RefusalCode::TokenHttp),
-            (500, r#"{"error":"invalid_grant"}"#, RefusalCode::TokenDown),
-            (503, "", RefusalCode::TokenDown),
-            (
-                400,
-                r#"{"error":"temporarily_unavailable"}"#,
-                RefusalCode::TokenDown,
-            ),
-            (200, "<html>", RefusalCode::TokenHttp),
-            (
-                200,
-                "access_token=a&token_type=bearer",
-                RefusalCode::TokenHttp,
-            ),
-            (
-                200,
-                r#"{"error":"access_denied","access_token":"a","token_type":"bearer"}"#,
-                RefusalCode::TokenHttp,
-            ),
-            (
-                200,
-                r#"{"error":{"message":"x"},"access_token":"a","token_type":"bearer"}"#,
-                RefusalCode::TokenHttp,
-            ),
-            (200, r#"{"token_type":"bearer"}"#, RefusalCode::TokenHttp),
-            (
-                200,
-                r#"{"access_token":"a","access_token":"b","token_type":"bearer"}"#,
-                RefusalCode::TokenHttp,
-            ),
-            (
-                201,
-                r#"{"access_token":"a","token_type":"bearer"}"#,
-                RefusalCode::TokenHttp,
-            ),
-            (
-                200,
-                r#"{"access_token":"a","token_type":"mac"}"#,
-                RefusalCode::TokenType,
-            ),
-            (200, r#"{"access_token":"a"}"#, RefusalCode::TokenType),
-            (
-                200,
-                r#"{"access_token":"a","token_type":"bearer","id_token":7}"#,
-                RefusalCode::IdTokenMalformed,
-            ),
+    fn ue_04_up_token_http_each_error_has_its_code() {
+        for (error, expected) in [
+            ("invalid_grant", RefusalCode::TokenGrant),
+            ("bad_verification_code", RefusalCode::TokenGrant),
+            ("invalid_client", RefusalCode::TokenClient),
+            ("unauthorized_client", RefusalCode::TokenClient),
+            ("incorrect_client_credentials", RefusalCode::TokenClient),
+            ("redirect_uri_mismatch", RefusalCode::TokenClient),
+            ("invalid_request", RefusalCode::TokenHttp),
+            ("access_denied", RefusalCode::TokenHttp),
+            ("temporarily_unavailable", RefusalCode::TokenDown),
         ] {
-            assert_eq!(read(status, body).err(), Some(code), "{status} {body}");
+            let body = format!(
+                "{{\"error\":\"{error}\",\"access_token\":\"a\",\"token_type\":\"bearer\"}}"
+            );
+            for status in [200, 400, 401] {
+                assert_code(status, &body, expected);
+            }
+            assert_code(500, &body, RefusalCode::TokenDown);
         }
-        let tokens = read(
+    }
+
+    #[test]
+    fn ue_04_up_token_http_each_malformed_response_has_its_code() {
+        let bearer = r#"{"access_token":"a","token_type":"bearer"}"#;
+        assert_code(401, "", RefusalCode::TokenHttp);
+        assert_code(503, "", RefusalCode::TokenDown);
+        assert_code(201, bearer, RefusalCode::TokenHttp);
+        for body in [
+            "<html>",
+            "access_token=a&token_type=bearer",
+            r#"{"error":{"message":"x"},"access_token":"a","token_type":"bearer"}"#,
+            r#"{"token_type":"bearer"}"#,
+            r#"{"access_token":"a","access_token":"b","token_type":"bearer"}"#,
+        ] {
+            assert_code(200, body, RefusalCode::TokenHttp);
+        }
+        assert_code(
             200,
-            r#"{"access_token":"a","token_type":"bEaReR","id_token":"i","scope":"s"}"#,
-        )
-        .ok()
-        .unwrap();
-        assert_eq!(
-            (
-                tokens.access_token.as_str(),
-                tokens.id_token.unwrap().as_str()
-            ),
-            ("a", "i")
+            r#"{"access_token":"a","token_type":"mac"}"#,
+            RefusalCode::TokenType,
         );
+        assert_code(200, r#"{"access_token":"a"}"#, RefusalCode::TokenType);
+        let number = r#"{"access_token":"a","token_type":"bearer","id_token":7}"#;
+        assert_code(200, number, RefusalCode::IdTokenMalformed);
+    }
+
+    #[test]
+    fn cb_09_a_bearer_token_is_accepted_in_any_case() {
+        let body = r#"{"access_token":"a","token_type":"bEaReR","id_token":"i","scope":"s"}"#;
+        let tokens = parse(200, body).ok().unwrap();
+        assert_eq!(tokens.access_token.as_str(), "a");
+        assert_eq!(tokens.id_token.unwrap().as_str(), "i");
+        assert_eq!(tokens.scope.as_deref(), Some("s"));
     }
 
     #[test]
@@ -276,20 +232,17 @@ mod tests {
     }
 
     #[test]
-    fn ht_08_nothing_of_a_body_is_in_a_refusal() {
-        let bodies = [
+    fn ht_08_an_error_contains_nothing_of_a_body() {
+        for body in [
             r#"{"access_token":"hunter2"}"#,
             r#"{"access_token":"hunter2","token_type":"mac"}"#,
             "hunter2",
-        ];
-        for body in bodies {
-            let reply = FetchResponse {
-                status: 200,
-                headers: HeaderMap::new(),
-                body: body.as_bytes().to_vec(),
-            };
-            let refused = super::read(&reply).err().unwrap();
-            assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
+        ] {
+            let error = parse(200, body).err().unwrap();
+            assert!(
+                !format!("{error:?} {error}").contains("hunter2"),
+                "{error:?}"
+            );
         }
     }
 }

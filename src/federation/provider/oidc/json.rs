@@ -1,15 +1,14 @@
-//! JSON from outside, read strictly: a member that is there twice is refused, since two readers may take different ones
-//! (RFC 7515 §4, RFC 7519 §4).
+//! JSON from providers, parsed strictly: an object that repeats a member is refused, since two readers
+//! may use different ones (RFC 7515 §4, RFC 7519 §4).
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A JSON object.
 pub(crate) type Object = Map<String, Value>;
 
-/// The object that these bytes are; none if they are anything else or a member is there twice, at any depth.
+/// Parses an object; `None` if the bytes are anything else, or repeat a member at any depth.
 pub(crate) fn object(bytes: &[u8]) -> Option<Object> {
     match serde_json::from_slice::<Strict>(bytes).ok()?.0 {
         Value::Object(object) => Some(object),
@@ -17,7 +16,7 @@ pub(crate) fn object(bytes: &[u8]) -> Option<Object> {
     }
 }
 
-/// The same for a list.
+/// Parses a list, as strictly.
 pub(crate) fn list(bytes: &[u8]) -> Option<Vec<Value>> {
     match serde_json::from_slice::<Strict>(bytes).ok()?.0 {
         Value::Array(list) => Some(list),
@@ -25,23 +24,23 @@ pub(crate) fn list(bytes: &[u8]) -> Option<Vec<Value>> {
     }
 }
 
-/// A member that is a text.
-pub(crate) fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+/// Returns a member that is a string.
+pub(crate) fn string<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     object.get(name).and_then(Value::as_str)
 }
 
-/// A value without repeated members.
+/// A value whose objects repeat no member.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader).map(Self)
+        deserializer.deserialize_any(StrictVisitor).map(Self)
     }
 }
 
-struct Reader;
+struct StrictVisitor;
 
-impl<'de> Visitor<'de> for Reader {
+impl<'de> Visitor<'de> for StrictVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +83,7 @@ impl<'de> Visitor<'de> for Reader {
         let mut object = Map::new();
         while let Some((name, Strict(value))) = map.next_entry::<String, Strict>()? {
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member is there twice"));
+                return Err(A::Error::custom("an object repeats a member"));
             }
         }
         Ok(Value::Object(object))
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_what_serde_json_makes_of_them() {
+    fn values_are_those_of_serde_json() {
         let text = r#"{"a":[1,-2,1.5,1e30,true,null,"é\n"],"b":{"c":{}},"d":18446744073709551615}"#;
         assert_eq!(object(text.as_bytes()), serde_json::from_str(text).ok());
     }

@@ -1,130 +1,113 @@
-//! A provider's key set: which of its keys are used at all, and which one a token must be verified with.
+//! A provider's key set: which of its keys are used at all, and which one verifies a token.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use openidconnect::{
     JsonWebKeyId,
-    core::{CoreJsonCurveType, CoreJsonWebKey, CoreJwsSigningAlgorithm},
+    core::{CoreJsonCurveType, CoreJsonWebKey},
 };
 use serde_json::Value;
 
-use super::json::{self, Object, text};
-use crate::config::providers::UpstreamAlg;
+use super::{
+    algorithm,
+    json::{self, Object, string},
+};
+use crate::{config::providers::UpstreamAlg, federation::provider::error::KeyError};
 
-/// More keys than this make no set.
-const MOST: usize = 100;
+/// A longer list is not a key set.
+const MAX_KEYS: usize = 100;
 
-/// The keys of a provider that are fit for verifying.
+/// RFC 7518 §3.3: how long an RSA modulus must be, in bits.
+const MIN_RSA_BITS: usize = 2048;
+
+const MAX_RSA_BITS: usize = 8192;
+
+/// How long an RSA exponent may be, in bits.
+const MAX_EXPONENT_BITS: usize = 33;
+
+/// The keys of a provider that are for verifying signatures.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Key>,
 }
 
-/// One public key.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     kid: Option<String>,
-    /// The one algorithm that it is for, if it says.
+    /// The one algorithm that the key is for, if it names one.
     alg: Option<String>,
-    shape: Shape,
-    /// Entra: whose tokens it signs, which may be a template.
+    key_type: KeyType,
+    /// Entra: the issuer, or the template of issuers, whose tokens the key signs.
     pub(crate) issuer: Option<String>,
-    /// As the library takes it.
     pub(crate) jwk: CoreJsonWebKey,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+enum KeyType {
     Rsa,
     P256,
     P384,
     Ed25519,
 }
 
-/// Why there is no key for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Miss {
-    /// No key has that name, or none at all fits: reading the keys again may help.
-    Unknown,
-    /// More than one could be meant (RFC 7517 §4.5; OpenID Connect Core §10.1).
-    Ambiguous,
-    /// The named key is for something else (RFC 8725 §3.1).
-    Unfit,
-}
-
 impl KeySet {
-    /// Reads a JWKS (RFC 7517 §5), keeping only what is fit for verifying (DJ-09). None: it is no JWKS.
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+    /// Parses a JWKS (RFC 7517 §5) and keeps the keys that are for verifying signatures (DJ-09);
+    /// `None` if it is not a JWKS, or too long.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let document = json::object(body)?;
         let list = document.get("keys")?.as_array()?;
-        if list.len() > MOST {
+        if list.len() > MAX_KEYS {
             return None;
         }
-        Some(Self {
-            keys: list
-                .iter()
-                .filter_map(|key| Key::read(key.as_object()?))
-                .collect(),
-        })
+        let keys = list
+            .iter()
+            .filter_map(|key| Key::parse(key.as_object()?))
+            .collect();
+        Some(Self { keys })
     }
 
-    /// How many keys are fit for verifying.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// How many of them fit one of these algorithms.
-    pub(crate) fn fit_for(&self, algs: &[UpstreamAlg]) -> usize {
+    /// Counts the keys that support one of these algorithms.
+    pub(crate) fn count_supporting(&self, algs: &[UpstreamAlg]) -> usize {
         self.keys
             .iter()
-            .filter(|key| algs.iter().any(|alg| key.fits(*alg)))
+            .filter(|key| algs.iter().any(|alg| key.supports(*alg)))
             .count()
     }
 
-    /// Names that more than one key has: none of these is used.
-    pub(crate) fn repeated(&self) -> usize {
-        let named = |kid: &str| {
+    /// Counts the keys whose `kid` another key has too: none of these is used.
+    pub(crate) fn count_repeated(&self) -> usize {
+        let same_kid = |kid: &str| {
             self.keys
                 .iter()
                 .filter(|key| key.kid.as_deref() == Some(kid))
                 .count()
         };
-        self.keys
-            .iter()
-            .filter_map(|key| key.kid.as_deref())
-            .filter(|kid| named(kid) > 1)
-            .count()
+        let kids = self.keys.iter().filter_map(|key| key.kid.as_deref());
+        kids.filter(|kid| same_kid(kid) > 1).count()
     }
 
-    /// The key for a token (IT-04): by its name, else the only one that fits.
-    pub(crate) fn select(&self, kid: Option<&str>, alg: UpstreamAlg) -> Result<&Key, Miss> {
-        let candidates: Vec<&Key> = match kid {
-            Some(_) => self
-                .keys
-                .iter()
-                .filter(|key| key.kid.as_deref() == kid)
-                .collect(),
-            None => self.keys.iter().filter(|key| key.fits(alg)).collect(),
+    /// Selects the key for a token (IT-04): by its `kid`, else the only one that supports the algorithm.
+    pub(crate) fn select(&self, kid: Option<&str>, alg: UpstreamAlg) -> Result<&Key, KeyError> {
+        let is_candidate = |key: &&Key| match kid {
+            Some(_) => key.kid.as_deref() == kid,
+            None => key.supports(alg),
         };
+        let candidates: Vec<&Key> = self.keys.iter().filter(is_candidate).collect();
         match candidates.as_slice() {
-            [] => Err(Miss::Unknown),
-            [key] if key.fits(alg) => Ok(key),
-            [_] => Err(Miss::Unfit),
-            _ => Err(Miss::Ambiguous),
+            [] => Err(KeyError::Unknown),
+            [key] if key.supports(alg) => Ok(key),
+            [_] => Err(KeyError::Algorithm),
+            _ => Err(KeyError::Ambiguous),
         }
     }
 }
 
 impl Key {
-    fn read(jwk: &Object) -> Option<Self> {
-        let is_private = ["d", "k", "p", "q"]
-            .iter()
-            .any(|member| jwk.contains_key(*member));
-        let for_signing = jwk.get("use").is_none_or(|usage| usage == "sig");
-        let verifies = jwk.get("key_ops").is_none_or(|ops| {
-            ops.as_array()
-                .is_some_and(|ops| ops.contains(&"verify".into()))
-        });
-        if is_private || !for_signing || !verifies {
+    fn parse(jwk: &Object) -> Option<Self> {
+        if !is_for_verifying(jwk) {
             return None;
         }
         let kid = match jwk.get("kid") {
@@ -132,93 +115,78 @@ impl Key {
             Some(Value::String(kid)) => Some(kid.clone()),
             Some(_) => return None,
         };
-        let alg = text(jwk, "alg").map(str::to_owned);
-        let bytes = |name: &str| BASE64.decode(text(jwk, name)?).ok();
-        let id = kid.clone().map(JsonWebKeyId::new);
-        let (shape, key) = match (text(jwk, "kty")?, text(jwk, "crv")) {
-            ("RSA", _) => {
-                let n = bytes("n").filter(|n| (2048..=8192).contains(&bits(n)))?;
-                (
-                    Shape::Rsa,
-                    CoreJsonWebKey::new_rsa(n, bytes("e").filter(|e| bits(e) <= 33)?, id),
-                )
-            }
-            ("EC", Some("P-256")) => (
-                Shape::P256,
-                CoreJsonWebKey::new_ec(bytes("x")?, bytes("y")?, CoreJsonCurveType::P256, id),
-            ),
-            ("EC", Some("P-384")) => (
-                Shape::P384,
-                CoreJsonWebKey::new_ec(bytes("x")?, bytes("y")?, CoreJsonCurveType::P384, id),
-            ),
-            ("OKP", Some("Ed25519")) => (
-                Shape::Ed25519,
-                CoreJsonWebKey::new_okp(bytes("x")?, CoreJsonCurveType::Ed25519, id),
-            ),
-            _ => return None,
-        };
+        let (key_type, library_key) = parse_public_key(jwk, kid.clone().map(JsonWebKeyId::new))?;
         Some(Self {
             kid,
-            alg,
-            shape,
-            issuer: text(jwk, "issuer").map(str::to_owned),
-            jwk: key,
+            alg: string(jwk, "alg").map(str::to_owned),
+            key_type,
+            issuer: string(jwk, "issuer").map(str::to_owned),
+            jwk: library_key,
         })
     }
 
-    /// RFC 8725 §3.1: a key is used with one algorithm, the one that it names or that its kind has.
-    fn fits(&self, alg: UpstreamAlg) -> bool {
+    /// RFC 8725 §3.1: a key is used with one algorithm, the one that it names or that its type has.
+    fn supports(&self, alg: UpstreamAlg) -> bool {
         use UpstreamAlg::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-        let shape = match alg {
-            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => Shape::Rsa,
-            ES256 => Shape::P256,
-            ES384 => Shape::P384,
-            EdDSA => Shape::Ed25519,
+        let key_type = match alg {
+            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => KeyType::Rsa,
+            ES256 => KeyType::P256,
+            ES384 => KeyType::P384,
+            EdDSA => KeyType::Ed25519,
         };
-        self.shape == shape && self.alg.as_deref().is_none_or(|named| named == name(alg))
+        let named = self.alg.as_deref();
+        self.key_type == key_type && named.is_none_or(|named| named == algorithm::name(alg))
     }
 }
 
-/// The length of a number in bits (RFC 7518 §3.3 asks for 2048 of an RSA modulus).
-fn bits(bytes: &[u8]) -> usize {
-    let bytes: Vec<u8> = bytes
+/// RFC 7517 §4.2, §4.3: a public key whose use, if it is stated, is verifying signatures.
+fn is_for_verifying(jwk: &Object) -> bool {
+    let is_private = ["d", "k", "p", "q"]
         .iter()
-        .copied()
-        .skip_while(|byte| *byte == 0)
-        .collect();
-    bytes
-        .first()
-        .map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize)
+        .any(|member| jwk.contains_key(*member));
+    let is_for_signatures = jwk.get("use").is_none_or(|usage| usage == "sig");
+    let may_verify = jwk.get("key_ops").is_none_or(|operations| {
+        operations
+            .as_array()
+            .is_some_and(|operations| operations.contains(&"verify".into()))
+    });
+    !is_private && is_for_signatures && may_verify
 }
 
-/// The name of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
-pub(crate) const fn name(alg: UpstreamAlg) -> &'static str {
-    match alg {
-        UpstreamAlg::RS256 => "RS256",
-        UpstreamAlg::RS384 => "RS384",
-        UpstreamAlg::RS512 => "RS512",
-        UpstreamAlg::PS256 => "PS256",
-        UpstreamAlg::PS384 => "PS384",
-        UpstreamAlg::PS512 => "PS512",
-        UpstreamAlg::ES256 => "ES256",
-        UpstreamAlg::ES384 => "ES384",
-        UpstreamAlg::EdDSA => "EdDSA",
+fn parse_public_key(jwk: &Object, id: Option<JsonWebKeyId>) -> Option<(KeyType, CoreJsonWebKey)> {
+    let bytes = |name: &str| BASE64.decode(string(jwk, name)?).ok();
+    let on_curve = |curve| {
+        Some(CoreJsonWebKey::new_ec(
+            bytes("x")?,
+            bytes("y")?,
+            curve,
+            id.clone(),
+        ))
+    };
+    match (string(jwk, "kty")?, string(jwk, "crv")) {
+        ("RSA", _) => {
+            let modulus =
+                bytes("n").filter(|n| (MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(n)))?;
+            let exponent = bytes("e").filter(|e| bits(e) <= MAX_EXPONENT_BITS)?;
+            Some((KeyType::Rsa, CoreJsonWebKey::new_rsa(modulus, exponent, id)))
+        }
+        ("EC", Some("P-256")) => Some((KeyType::P256, on_curve(CoreJsonCurveType::P256)?)),
+        ("EC", Some("P-384")) => Some((KeyType::P384, on_curve(CoreJsonCurveType::P384)?)),
+        ("OKP", Some("Ed25519")) => {
+            let key = CoreJsonWebKey::new_okp(bytes("x")?, CoreJsonCurveType::Ed25519, id);
+            Some((KeyType::Ed25519, key))
+        }
+        _ => None,
     }
 }
 
-/// As the library calls it.
-pub(crate) const fn core(alg: UpstreamAlg) -> CoreJwsSigningAlgorithm {
-    match alg {
-        UpstreamAlg::RS256 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-        UpstreamAlg::RS384 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
-        UpstreamAlg::RS512 => CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
-        UpstreamAlg::PS256 => CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-        UpstreamAlg::PS384 => CoreJwsSigningAlgorithm::RsaSsaPssSha384,
-        UpstreamAlg::PS512 => CoreJwsSigningAlgorithm::RsaSsaPssSha512,
-        UpstreamAlg::ES256 => CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-        UpstreamAlg::ES384 => CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-        UpstreamAlg::EdDSA => CoreJwsSigningAlgorithm::EdDsa,
-    }
+/// Returns the length of a number in bits, without leading zeros.
+fn bits(bytes: &[u8]) -> usize {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let significant = bytes.get(zeros..).unwrap_or_default();
+    significant.first().map_or(0, |first| {
+        significant.len() * 8 - first.leading_zeros() as usize
+    })
 }
 
 #[cfg(test)]
@@ -245,7 +213,7 @@ mod tests {
     }
 
     fn set(keys: &[Value]) -> KeySet {
-        KeySet::read(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
     }
 
     #[test]
@@ -279,8 +247,8 @@ mod tests {
         ];
         assert_eq!(set(&fine).len(), 4);
         let many = vec![rsa(256, json!({})); 101];
-        assert!(KeySet::read(json!({ "keys": many }).to_string().as_bytes()).is_none());
-        assert!(KeySet::read(b"{\"keys\":[],\"keys\":[]}").is_none());
+        assert!(KeySet::parse(json!({ "keys": many }).to_string().as_bytes()).is_none());
+        assert!(KeySet::parse(b"{\"keys\":[],\"keys\":[]}").is_none());
     }
 
     #[test]
@@ -292,19 +260,39 @@ mod tests {
         for (keys, kid, alg, result) in [
             (vec![a(), b(), c()], Some("a"), RS256, Ok("a")),
             (vec![a(), b(), c()], Some("c"), ES256, Ok("c")),
-            (vec![a(), b(), c()], Some("c"), RS256, Err(Miss::Unfit)),
-            (vec![a(), b(), c()], Some("b"), PS256, Err(Miss::Unfit)),
-            (vec![a(), b(), c()], Some("d"), RS256, Err(Miss::Unknown)),
-            (vec![a(), a(), b()], Some("a"), RS256, Err(Miss::Ambiguous)),
+            (
+                vec![a(), b(), c()],
+                Some("c"),
+                RS256,
+                Err(KeyError::Algorithm),
+            ),
+            (
+                vec![a(), b(), c()],
+                Some("b"),
+                PS256,
+                Err(KeyError::Algorithm),
+            ),
+            (
+                vec![a(), b(), c()],
+                Some("d"),
+                RS256,
+                Err(KeyError::Unknown),
+            ),
+            (
+                vec![a(), a(), b()],
+                Some("a"),
+                RS256,
+                Err(KeyError::Ambiguous),
+            ),
             (
                 vec![a(), ec("P-256", json!({"kid": "a"}))],
                 Some("a"),
                 RS256,
-                Err(Miss::Ambiguous),
+                Err(KeyError::Ambiguous),
             ),
             (vec![a(), c()], None, RS256, Ok("a")),
-            (vec![a(), b()], None, RS256, Err(Miss::Ambiguous)),
-            (vec![c()], None, RS256, Err(Miss::Unknown)),
+            (vec![a(), b()], None, RS256, Err(KeyError::Ambiguous)),
+            (vec![c()], None, RS256, Err(KeyError::Unknown)),
         ] {
             let set = set(&keys);
             let found = set.select(kid, alg).map(|key| key.kid.as_deref().unwrap());

@@ -1,15 +1,20 @@
-//! OpenID Connect as a relying party: documents of a provider, the exchange of a code, the ID token, userinfo.
+//! OpenID Connect as a relying party: the documents of a provider, the exchange of a code, the ID
+//! token, userinfo.
 //!
-//! The library `openidconnect` reads keys and claims and verifies signatures; everything that it leaves to its caller is
-//! checked here, on the raw JSON, each check a function of its own (docs/decisions/0016). Nothing that a provider sent is
-//! ever formatted: bodies hold tokens.
+//! The library `openidconnect` parses keys and claims and verifies signatures. Everything that it
+//! leaves to its caller is checked here, on the raw JSON, by one function for each check (ADR 0016).
+//! Nothing that a provider sent is ever formatted, because bodies contain tokens.
 
+mod algorithm;
 mod breaker;
+mod discovery_alert;
 mod document;
 pub(super) mod exchange;
 pub(super) mod id_token;
-pub(crate) mod json;
-pub(super) mod keys;
+pub(super) mod json;
+mod keys;
 pub(super) mod metadata;
+#[cfg(test)]
+pub(super) mod test_signer;
 pub(super) mod upstream;
 pub(super) mod userinfo;

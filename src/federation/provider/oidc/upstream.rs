@@ -1,4 +1,4 @@
-//! One provider as it stands: its settings, the way to it, and what is known of it.
+//! One provider: its settings, the calls to it, and its cached documents.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,9 +9,10 @@ use poem::http::header;
 
 use super::{
     breaker::Breaker,
-    document::{Document, Read, Validator, life},
-    keys::{Key, KeySet, Miss},
-    metadata::{self, Metadata},
+    discovery_alert::DiscoveryAlert,
+    document::{Document, DocumentUpdate, Validator, lifetime_of},
+    keys::{Key, KeySet},
+    metadata::Metadata,
 };
 use crate::{
     clock::{Clock, Time},
@@ -19,324 +20,265 @@ use crate::{
         Provider,
         providers::{Kind, UpstreamAlg},
     },
-    federation::error::{FederationError, RefusalCode},
+    federation::provider::error::{KeyError, ProviderError},
     telemetry::metrics,
     web::fetch::{FetchError, FetchRequest, FetchResponse, FetchScope, Fetcher},
 };
 
-/// Ops are told of a document that has been old for so long (DJ-06).
-const ALERT: Duration = Duration::from_secs(6 * 3600);
+/// For how long documents may be stale before operators are alerted (DJ-06).
+const ALERT_AFTER: Duration = Duration::from_secs(6 * 3600);
 
-/// A provider.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    /// Its settings when it was first asked for; other settings make another one of these, other looks do not.
+    /// The settings when the provider was first used. Other settings make another `Upstream`; another
+    /// look of the button does not.
     pub(crate) settings: Provider,
     clock: Clock,
-    reach: FetchScope,
+    scope: FetchScope,
+    /// The reason why it cannot be built is reported at the first call.
     fetcher: Result<Fetcher, String>,
     breaker: Breaker,
     metadata: Document<Metadata>,
     keys: Document<KeySet>,
-    /// When a token last made its keys be read again (DJ-04).
-    forced: Mutex<Option<Time>>,
-    /// What the trail must have of its discovery document (DJ-07).
-    noted: Mutex<Noted>,
-}
-
-/// The last refusal of a discovery document, and whether the trail has it: once, not at each try.
-#[derive(Debug, Default)]
-struct Noted {
-    refused: Option<FederationError>,
-    is_told: bool,
+    /// When a token last made the keys be read again (DJ-04).
+    keys_forced_at: Mutex<Option<Time>>,
+    discovery_alert: DiscoveryAlert,
 }
 
 impl Upstream {
-    /// Asks nobody.
+    /// Makes no call.
     pub(crate) fn new(settings: Provider, clock: &Clock) -> Self {
-        let reach = FetchScope {
+        let scope = FetchScope {
             private_hosts: settings.private_hosts.clone(),
             ca_file: settings.ca_file.clone(),
             loopback_http: settings.loopback_http,
         };
         Self {
-            fetcher: Fetcher::new(reach.clone()),
-            reach,
+            fetcher: Fetcher::new(scope.clone()),
+            scope,
             settings,
             clock: clock.clone(),
             breaker: Breaker::default(),
             metadata: Document::new(clock.clone()),
             keys: Document::new(clock.clone()),
-            forced: Mutex::default(),
-            noted: Mutex::default(),
+            keys_forced_at: Mutex::default(),
+            discovery_alert: DiscoveryAlert::default(),
         }
     }
 
-    /// Now, by the service's clock.
+    /// Returns the time by the service's clock.
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
     }
 
-    /// Sends one request to it, once. `what` is for metrics and the log: `discovery`, `keys`, `token`, `userinfo`.
-    ///
-    /// # Errors
-    /// What there is no answer for.
+    /// Sends one request, once. `call` is the name for metrics, the log and errors: `discovery`,
+    /// `keys`, `token`, `userinfo`, `emails`.
     pub(crate) async fn call(
         &self,
-        what: &'static str,
-        call: FetchRequest,
-    ) -> Result<FetchResponse, FederationError> {
+        call: &'static str,
+        request: FetchRequest,
+    ) -> Result<FetchResponse, ProviderError> {
         let fetcher = self
             .fetcher
             .as_ref()
-            .map_err(|words| FederationError::new(RefusalCode::ProviderDown, words))?;
-        let Some(leave) = self.breaker.leave(self.clock.now()) else {
-            metrics::upstream(&self.settings.id, what, "breaker", Duration::ZERO);
-            return Err(FederationError::new(
-                RefusalCode::ProviderDown,
-                "it was away five times in a row and is left alone for now",
+            .map_err(|cause| ProviderError::Unavailable(cause.clone()))?;
+        let Some(permit) = self.breaker.permit(self.clock.now()) else {
+            metrics::upstream(&self.settings.id, call, "breaker", Duration::ZERO);
+            return Err(ProviderError::Unavailable(
+                "it could not be reached five times in a row, and is not called for a while"
+                    .to_owned(),
             ));
         };
-        let began = tokio::time::Instant::now();
-        let sent = fetcher.send(call).await;
-        match &sent {
-            Err(FetchError::Timeout | FetchError::Down(_)) => leave.failed(self.clock.now()),
-            _ => leave.answered(),
+        let start = tokio::time::Instant::now();
+        let result = fetcher.send(request).await;
+        match &result {
+            Err(FetchError::Timeout | FetchError::Down(_)) => permit.failed(self.clock.now()),
+            _ => permit.succeeded(),
         }
-        let outcome = match &sent {
-            Ok(reply) if reply.status < 400 => "ok",
-            Ok(reply) if reply.status < 500 => "4xx",
-            Ok(_) => "5xx",
-            Err(refusal) => refusal.outcome(),
-        };
-        metrics::upstream(&self.settings.id, what, outcome, began.elapsed());
-        sent.map_err(|refusal| {
-            tracing::warn!(provider = self.settings.id, what, %refusal, "an upstream call failed");
-            FederationError::new(code_of(refusal), format!("{what}: {refusal}"))
+        metrics::upstream(&self.settings.id, call, outcome(&result), start.elapsed());
+        result.map_err(|cause| {
+            tracing::warn!(provider = self.settings.id, what = call, refusal = %cause, "an upstream call failed");
+            ProviderError::Call { call, cause }
         })
     }
 
-    /// A document of it (200), or word that it is still the one that `seen` names (304).
-    async fn fetch(
+    /// Reads a document (200), or learns that it is still the one that `cached` names (304).
+    async fn read(
         &self,
-        what: &'static str,
+        call: &'static str,
         url: &str,
-        seen: Option<Validator>,
-    ) -> Result<FetchResponse, FederationError> {
-        let mut call = FetchRequest::get(url).header(header::ACCEPT, "application/json");
-        if let Some(seen) = seen.filter(|seen| seen.url == url) {
-            call = call.header(header::IF_NONE_MATCH, &seen.etag);
+        cached: Option<Validator>,
+    ) -> Result<FetchResponse, ProviderError> {
+        let mut request = FetchRequest::get(url).header(header::ACCEPT, "application/json");
+        if let Some(cached) = cached.filter(|cached| cached.url == url) {
+            request = request.header(header::IF_NONE_MATCH, &cached.etag);
         }
-        let reply = self.call(what, call).await?;
-        match reply.status {
-            200 | 304 => Ok(reply),
-            status => Err(FederationError::new(
-                RefusalCode::ProviderDown,
-                format!("{what} answered {status}"),
-            )),
+        let response = self.call(call, request).await?;
+        match response.status {
+            200 | 304 => Ok(response),
+            status => Err(ProviderError::Status { call, status }),
         }
     }
 
-    /// Its metadata.
-    ///
-    /// # Errors
-    /// What reading its discovery document came to.
-    pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>, FederationError> {
-        self.metadata.get(|seen| self.read_metadata(seen)).await
+    pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
+        self.metadata.get(|cached| self.read_metadata(cached)).await
     }
 
     async fn read_metadata(
         &self,
-        seen: Option<Validator>,
-    ) -> Result<Read<Metadata>, FederationError> {
+        cached: Option<Validator>,
+    ) -> Result<DocumentUpdate<Metadata>, ProviderError> {
         let Some(url) = self.settings.discovery_url() else {
-            let forever = Duration::from_secs(self.settings.fresh_max_seconds);
-            return Ok(Read::New {
-                value: metadata::github(&self.settings),
+            return Ok(DocumentUpdate::New {
+                value: Metadata::of_github(&self.settings),
                 validator: None,
-                life: forever,
+                lifetime: Duration::from_secs(self.settings.fresh_max_seconds),
             });
         };
-        let read = async {
-            let reply = self.fetch("discovery", &url, seen).await?;
-            let life = life(&reply.headers, &self.settings);
-            if reply.status == 304 {
-                return Ok(Read::Unchanged { life });
-            }
-            let value = Metadata::read(&reply.body, &self.settings, &self.reach)?;
-            Ok(Read::New {
-                value,
-                life,
-                validator: validator(&url, &reply),
-            })
-        };
-        let read = read.await;
-        self.note(read.as_ref().err());
-        read
+        let update = self.read_discovery_document(&url, cached).await;
+        if let Err(error) = &update {
+            tracing::warn!(provider = self.settings.id, refused = %error, "the discovery document is not accepted");
+        }
+        self.discovery_alert.record(update.as_ref().err());
+        update
     }
 
-    fn note(&self, refused: Option<&FederationError>) {
-        if let Some(refused) = refused {
-            tracing::warn!(provider = self.settings.id, %refused, "the discovery document is not taken");
+    async fn read_discovery_document(
+        &self,
+        url: &str,
+        cached: Option<Validator>,
+    ) -> Result<DocumentUpdate<Metadata>, ProviderError> {
+        let response = self.read("discovery", url, cached).await?;
+        let lifetime = lifetime_of(&response.headers, &self.settings);
+        if response.status == 304 {
+            return Ok(DocumentUpdate::Unchanged { lifetime });
         }
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = refused.filter(|refused| refused.code.alerts());
-        if noted.refused.as_ref() != refused {
-            *noted = Noted {
-                refused: refused.cloned(),
-                is_told: false,
-            };
-        }
+        let value = Metadata::parse(&response.body, &self.settings, &self.scope)?;
+        Ok(DocumentUpdate::New {
+            value,
+            lifetime,
+            validator: validator(url, &response),
+        })
     }
 
-    /// What the trail must have since the last time that this was asked.
-    pub(crate) fn take_note(&self) -> Option<FederationError> {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut noted.is_told, true) {
-            None
-        } else {
-            noted.refused.clone()
-        }
+    /// Returns what the audit log should have of the discovery document and has not yet.
+    pub(crate) fn take_discovery_alert(&self) -> Option<ProviderError> {
+        self.discovery_alert.take()
     }
 
-    /// Its keys.
-    ///
-    /// # Errors
-    /// What reading them came to.
-    pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, FederationError> {
+    pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, ProviderError> {
         let uri = self.jwks_uri().await?;
-        self.keys.get(|seen| self.read_keys(uri, seen)).await
+        self.keys.get(|cached| self.read_keys(uri, cached)).await
     }
 
-    async fn jwks_uri(&self) -> Result<String, FederationError> {
+    async fn jwks_uri(&self) -> Result<String, ProviderError> {
         let metadata = self.metadata().await?;
-        metadata
-            .jwks_uri
-            .clone()
-            .ok_or_else(|| FederationError::new(RefusalCode::KeyUnknown, "it has no keys"))
+        Ok(metadata.jwks_uri.clone().ok_or(KeyError::NoKeySet)?)
     }
 
     async fn read_keys(
         &self,
         uri: String,
-        seen: Option<Validator>,
-    ) -> Result<Read<KeySet>, FederationError> {
-        let reply = self.fetch("keys", &uri, seen).await?;
-        let life = life(&reply.headers, &self.settings);
-        if reply.status == 304 {
-            return Ok(Read::Unchanged { life });
+        cached: Option<Validator>,
+    ) -> Result<DocumentUpdate<KeySet>, ProviderError> {
+        let response = self.read("keys", &uri, cached).await?;
+        let lifetime = lifetime_of(&response.headers, &self.settings);
+        if response.status == 304 {
+            return Ok(DocumentUpdate::Unchanged { lifetime });
         }
-        let words = "its keys are no JWKS, or more than a hundred";
-        let value = KeySet::read(&reply.body)
-            .ok_or_else(|| FederationError::new(RefusalCode::ProviderDown, words))?;
-        if value.repeated() > 0 {
+        let value = KeySet::parse(&response.body).ok_or_else(|| {
+            ProviderError::Unavailable("its keys are not a JWKS, or more than a hundred".to_owned())
+        })?;
+        if value.count_repeated() > 0 {
             tracing::warn!(
                 provider = self.settings.id,
-                "keys with one name are not used"
+                "keys that share one kid are not used"
             );
         }
-        Ok(Read::New {
+        Ok(DocumentUpdate::New {
             value,
-            life,
-            validator: validator(&uri, &reply),
+            lifetime,
+            validator: validator(&uri, &response),
         })
     }
 
-    /// The key for a token, and the keys that it is of. One that is unknown makes the keys be read again, at most once in a while (DJ-04, DJ-10).
-    ///
-    /// # Errors
-    /// [`RefusalCode::KeyUnknown`]; what reading the keys came to.
+    /// Returns the key for a token, and the key set that it is in. For an unknown key the key set is
+    /// read again, at most once in a while (DJ-04, DJ-10).
     pub(crate) async fn key(
         &self,
         kid: Option<&str>,
         alg: UpstreamAlg,
-    ) -> Result<(Key, Arc<KeySet>), FederationError> {
+    ) -> Result<(Key, Arc<KeySet>), ProviderError> {
         let keys = self.keys().await?;
-        let missed = match keys.select(kid, alg) {
+        match keys.select(kid, alg) {
             Ok(key) => return Ok((key.clone(), Arc::clone(&keys))),
-            Err(Miss::Unknown) => self.keys_again(&keys).await?,
-            Err(Miss::Ambiguous) => {
-                return Err(FederationError::new(
-                    RefusalCode::KeyUnknown,
-                    "more than one key could be meant",
-                ));
-            }
-            Err(Miss::Unfit) => {
-                return Err(FederationError::new(
-                    RefusalCode::KeyUnknown,
-                    "the key is for another algorithm",
-                ));
-            }
-        };
-        let fresh = missed.ok_or_else(|| {
-            FederationError::new(
-                RefusalCode::KeyUnknown,
-                "no key fits, and they were read just now",
-            )
-        })?;
-        let unknown = |miss| {
-            FederationError::new(
-                RefusalCode::KeyUnknown,
-                format!("no key fits, read again ({miss:?})"),
-            )
-        };
-        let key = fresh.select(kid, alg).cloned().map_err(unknown)?;
-        Ok((key, fresh))
+            Err(KeyError::Unknown) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let newer = self
+            .newer_keys(&keys)
+            .await?
+            .ok_or(KeyError::RecentlyRead)?;
+        let key = newer.select(kid, alg)?.clone();
+        Ok((key, newer))
     }
 
-    /// The keys, read again because `known` are not good enough; none if they are the same and were read just now.
-    ///
-    /// # Errors
-    /// What reading them came to.
-    pub(crate) async fn keys_again(
+    /// Returns the keys, read again because `known` did not verify a token; `None` if they are the same
+    /// and were read a moment ago.
+    pub(crate) async fn newer_keys(
         &self,
         known: &Arc<KeySet>,
-    ) -> Result<Option<Arc<KeySet>>, FederationError> {
+    ) -> Result<Option<Arc<KeySet>>, ProviderError> {
         let uri = self.jwks_uri().await?;
-        if self.may_force() {
+        if self.may_force_keys() {
             return self
                 .keys
-                .force(|seen| self.read_keys(uri, seen))
+                .refresh(|cached| self.read_keys(uri, cached))
                 .await
                 .map(Some);
         }
-        // Somebody else's token may be the one that has them read right now.
-        self.keys.settled().await;
-        let now = self.keys().await?;
-        Ok(if Arc::ptr_eq(&now, known) {
-            None
-        } else {
-            Some(now)
-        })
+        // Another token may have them read right now.
+        self.keys.wait_for_read().await;
+        let current = self.keys().await?;
+        Ok((!Arc::ptr_eq(&current, known)).then_some(current))
     }
 
-    /// At most once in so many seconds, whatever comes of it (DJ-04).
-    fn may_force(&self) -> bool {
+    /// At most once in `key_refresh_seconds`, whether the read succeeds or not (DJ-04).
+    fn may_force_keys(&self) -> bool {
         let now = self.clock.now();
         let pause = Duration::from_secs(self.settings.key_refresh_seconds);
-        let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = forced.is_none_or(|at| now >= at + pause);
-        if may {
-            *forced = Some(now);
+        let mut forced_at = self
+            .keys_forced_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may_force = forced_at.is_none_or(|at| now >= at + pause);
+        if may_force {
+            *forced_at = Some(now);
         }
-        may
+        may_force
     }
 
-    /// Reads what is nearly due (DJ-02), and tells how old what serves is.
+    /// Reads the documents that are due (DJ-02), and reports how stale those in use are (DJ-06).
     pub(crate) async fn refresh_due(&self) {
         if self.metadata.is_due() {
-            let _ = self.metadata.force(|seen| self.read_metadata(seen)).await;
+            let _ = self
+                .metadata
+                .refresh(|cached| self.read_metadata(cached))
+                .await;
         }
         if self.settings.kind != Kind::Github
             && self.keys.is_due()
             && let Ok(uri) = self.jwks_uri().await
         {
-            let _ = self.keys.force(|seen| self.read_keys(uri, seen)).await;
+            let _ = self
+                .keys
+                .refresh(|cached| self.read_keys(uri, cached))
+                .await;
         }
-        let stale = self.metadata.stale().max(self.keys.stale());
-        metrics::upstream_stale(&self.settings.id, stale);
-        if stale > ALERT {
-            let hours = stale.as_secs() / 3600;
+        let staleness = self.metadata.staleness().max(self.keys.staleness());
+        metrics::upstream_stale(&self.settings.id, staleness);
+        if staleness > ALERT_AFTER {
+            let hours = staleness.as_secs() / 3600;
             tracing::error!(
                 provider = self.settings.id,
                 hours,
@@ -346,20 +288,25 @@ impl Upstream {
     }
 }
 
-fn validator(url: &str, reply: &FetchResponse) -> Option<Validator> {
-    let etag = reply.headers.get(header::ETAG)?.to_str().ok()?.to_owned();
+/// Returns the label of a call's outcome for the metrics.
+const fn outcome(result: &Result<FetchResponse, FetchError>) -> &'static str {
+    match result {
+        Ok(FetchResponse { status: ..400, .. }) => "ok",
+        Ok(FetchResponse { status: ..500, .. }) => "4xx",
+        Ok(_) => "5xx",
+        Err(error) => error.outcome(),
+    }
+}
+
+fn validator(url: &str, response: &FetchResponse) -> Option<Validator> {
+    let etag = response
+        .headers
+        .get(header::ETAG)?
+        .to_str()
+        .ok()?
+        .to_owned();
     Some(Validator {
         url: url.to_owned(),
         etag,
     })
-}
-
-const fn code_of(refusal: FetchError) -> RefusalCode {
-    match refusal {
-        FetchError::Blocked(_) => RefusalCode::Blocked,
-        FetchError::Redirect => RefusalCode::Redirect,
-        FetchError::TooLarge => RefusalCode::TooLarge,
-        FetchError::Timeout => RefusalCode::Timeout,
-        FetchError::Down(_) => RefusalCode::ProviderDown,
-    }
 }

@@ -1,21 +1,21 @@
-//! Userinfo (OpenID Connect Core §5.3): asked at the recorded endpoint, and believed only of the person that the ID token
-//! names.
+//! Userinfo (OpenID Connect Core §5.3): read from the recorded endpoint, and accepted only for the
+//! subject of the ID token.
 
 use poem::http::header;
 use serde_json::Value;
 
 use super::{
-    id_token::has_plain_booleans,
-    json::{self, Object, text},
+    id_token::has_boolean_email_verified,
+    json::{self, Object, string},
     upstream::Upstream,
 };
 use crate::{
     config::providers::Userinfo,
-    federation::error::{FederationError, RefusalCode},
+    federation::provider::error::{ProviderError, UserError},
     web::fetch::{FetchRequest, FetchResponse},
 };
 
-/// Whether it is asked, given what the ID token says.
+/// Whether userinfo is read, given the claims of the ID token.
 pub(crate) fn is_wanted(upstream: &Upstream, claims: &Object) -> bool {
     match upstream.settings.userinfo() {
         Userinfo::Never => false,
@@ -24,48 +24,46 @@ pub(crate) fn is_wanted(upstream: &Upstream, claims: &Object) -> bool {
     }
 }
 
-/// What it says of `subject`.
-///
-/// # Errors
-/// The transport's; [`RefusalCode::UserinfoSub`], [`RefusalCode::ClaimsMalformed`], [`RefusalCode::ProviderDown`].
-pub(crate) async fn ask(
+pub(crate) async fn fetch(
     upstream: &Upstream,
     endpoint: &str,
     access_token: &str,
     subject: &str,
-) -> Result<Object, FederationError> {
-    let call = FetchRequest::get(endpoint)
+) -> Result<Object, ProviderError> {
+    let request = FetchRequest::get(endpoint)
         .header(header::ACCEPT, "application/json")
         .secret_header(header::AUTHORIZATION, &format!("Bearer {access_token}"));
-    let claims = read(&upstream.call("userinfo", call).await?, subject)?;
-    has_plain_booleans(&claims, &upstream.settings)?;
+    let claims = parse(&upstream.call("userinfo", request).await?, subject)?;
+    if !has_boolean_email_verified(&claims, &upstream.settings) {
+        return Err(UserError::Claim {
+            claim: "email_verified",
+        }
+        .into());
+    }
     Ok(claims)
 }
 
-/// Core §5.3.2: `sub` must be there and be the ID token's.
-fn read(reply: &FetchResponse, subject: &str) -> Result<Object, FederationError> {
-    if reply.status != 200 {
-        return Err(FederationError::new(
-            RefusalCode::ProviderDown,
-            format!("userinfo answered {}", reply.status),
-        ));
+fn parse(response: &FetchResponse, subject: &str) -> Result<Object, ProviderError> {
+    if response.status != 200 {
+        return Err(ProviderError::Status {
+            call: "userinfo",
+            status: response.status,
+        });
     }
-    // A signed answer (`application/jwt`) is none that we asked for.
-    let malformed = |words: String| FederationError::new(RefusalCode::ClaimsMalformed, words);
-    let claims = json::object(&reply.body)
-        .ok_or_else(|| malformed("userinfo is not a JSON object".to_owned()))?;
-    if text(&claims, "sub") != Some(subject) {
-        return Err(FederationError::new(
-            RefusalCode::UserinfoSub,
-            "it is missing, or another person's",
-        ));
+    // A signed response (`application/jwt`) was not requested.
+    let claims = json::object(&response.body).ok_or(UserError::Malformed {
+        endpoint: "userinfo",
+    })?;
+    // Core §5.3.2: `sub` must be there and be the ID token's.
+    if string(&claims, "sub") != Some(subject) {
+        return Err(UserError::Subject.into());
     }
     for claim in ["email", "name", "locale"] {
-        if claims
-            .get(claim)
-            .is_some_and(|value| !matches!(value, Value::String(_) | Value::Null))
-        {
-            return Err(malformed(format!("{claim} in userinfo is no text")));
+        if !matches!(
+            claims.get(claim),
+            None | Some(Value::String(_) | Value::Null)
+        ) {
+            return Err(UserError::Claim { claim }.into());
         }
     }
     Ok(claims)
@@ -77,49 +75,52 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn it_11_up_userinfo_sub_only_the_same_person_is_believed() {
-        for (status, body, code) in [
-            (200, r#"{"sub":"other"}"#, RefusalCode::UserinfoSub),
-            (
-                200,
-                r#"{"email":"a@example.com"}"#,
-                RefusalCode::UserinfoSub,
-            ),
-            (200, r#"{"sub":7}"#, RefusalCode::UserinfoSub),
-            (
-                200,
-                r#"{"sub":"s","sub":"s"}"#,
-                RefusalCode::ClaimsMalformed,
-            ),
-            (
-                200,
-                r#"{"sub":"s","email":["a@example.com"]}"#,
-                RefusalCode::ClaimsMalformed,
-            ),
-            (
-                200,
-                "eyJhbGciOiJub25lIn0.e30.",
-                RefusalCode::ClaimsMalformed,
-            ),
-            (403, r#"{"sub":"s"}"#, RefusalCode::ProviderDown),
-        ] {
-            let reply = FetchResponse {
+    fn parse(status: u16, body: &str) -> Result<Object, ProviderError> {
+        let body = body.as_bytes().to_vec();
+        super::parse(
+            &FetchResponse {
                 status,
                 headers: HeaderMap::new(),
-                body: body.as_bytes().to_vec(),
-            };
-            assert_eq!(
-                read(&reply, "s").err().map(|refused| refused.code),
-                Some(code),
-                "{body}"
-            );
+                body,
+            },
+            "s",
+        )
+    }
+
+    #[test]
+    fn it_11_up_userinfo_sub_only_the_same_subject_is_accepted() {
+        assert!(parse(200, r#"{"sub":"s","email":null}"#).is_ok());
+        for other in [
+            r#"{"sub":"other"}"#,
+            r#"{"email":"a@example.com"}"#,
+            r#"{"sub":7}"#,
+        ] {
+            assert_eq!(parse(200, other), Err(UserError::Subject.into()), "{other}");
         }
-        let reply = FetchResponse {
-            status: 200,
-            headers: HeaderMap::new(),
-            body: br#"{"sub":"s","email":null}"#.to_vec(),
+    }
+
+    #[test]
+    fn it_11_up_claims_malformed_userinfo_is_a_json_object_of_strings() {
+        let malformed = UserError::Malformed {
+            endpoint: "userinfo",
         };
-        assert!(read(&reply, "s").is_ok());
+        assert_eq!(
+            parse(200, r#"{"sub":"s","sub":"s"}"#),
+            Err(malformed.into())
+        );
+        assert_eq!(
+            parse(200, "eyJhbGciOiJub25lIn0.e30."),
+            Err(malformed.into())
+        );
+        let list = r#"{"sub":"s","email":["a@example.com"]}"#;
+        assert_eq!(
+            parse(200, list),
+            Err(UserError::Claim { claim: "email" }.into())
+        );
+        let status = ProviderError::Status {
+            call: "userinfo",
+            status: 403,
+        };
+        assert_eq!(parse(403, r#"{"sub":"s"}"#), Err(status));
     }
 }

@@ -1,4 +1,4 @@
-//! Freshness, one reading for all, and old documents while a provider is away.
+//! Lifetimes, one read for all callers, and old documents while a provider cannot be reached.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::AtomicUsize;
@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicUsize;
 use poem::http::HeaderValue;
 
 use super::*;
-use crate::federation::error::RefusalCode;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,20 +19,27 @@ fn headers(list: &[(header::HeaderName, &'static str)]) -> HeaderMap {
         .collect()
 }
 
-fn new(value: u32) -> Result<Read<u32>, FederationError> {
-    Ok(Read::New {
+fn new(value: u32) -> Result<DocumentUpdate<u32>, ProviderError> {
+    Ok(DocumentUpdate::New {
         value,
         validator: None,
-        life: HOUR,
+        lifetime: HOUR,
     })
 }
 
-fn down() -> Result<Read<u32>, FederationError> {
-    Err(RefusalCode::ProviderDown.into())
+fn down_error() -> ProviderError {
+    ProviderError::Status {
+        call: "keys",
+        status: 500,
+    }
+}
+
+fn down() -> Result<DocumentUpdate<u32>, ProviderError> {
+    Err(down_error())
 }
 
 #[test]
-fn dj_02_life_is_as_said_within_the_bounds() {
+fn dj_02_the_lifetime_is_the_stated_one_within_the_bounds() {
     let usual = provider("");
     for (cache, seconds) in [
         ("max-age=1800", 1800),
@@ -47,62 +53,54 @@ fn dj_02_life_is_as_said_within_the_bounds() {
         ("s-maxage=7000", 3600),
     ] {
         assert_eq!(
-            life(&headers(&[(header::CACHE_CONTROL, cache)]), &usual).as_secs(),
+            lifetime_of(&headers(&[(header::CACHE_CONTROL, cache)]), &usual).as_secs(),
             seconds,
             "{cache}"
         );
     }
-    assert_eq!(life(&HeaderMap::new(), &usual), UNSAID);
+    assert_eq!(lifetime_of(&HeaderMap::new(), &usual), DEFAULT_LIFETIME);
     let aged = headers(&[
         (header::CACHE_CONTROL, "max-age=1800"),
         (header::AGE, "600"),
     ]);
-    assert_eq!(life(&aged, &usual).as_secs(), 1200);
+    assert_eq!(lifetime_of(&aged, &usual).as_secs(), 1200);
     let open = provider("fresh_min_seconds = 0\nfresh_max_seconds = 0");
-    assert_eq!(life(&aged, &open), Duration::ZERO);
+    assert_eq!(lifetime_of(&aged, &open), Duration::ZERO);
 }
 
 #[test]
-fn dj_02_the_background_reads_at_80_to_90_per_cent_of_the_life() {
+fn dj_02_the_background_job_reads_at_80_to_90_per_cent_of_the_lifetime() {
     for _ in 0..100 {
-        let at = due(Time(0), HOUR).since(Time(0));
+        let at = due_at(Time(0), HOUR).since(Time(0));
         assert!((HOUR * 8 / 10..HOUR * 9 / 10).contains(&at), "{at:?}");
     }
 }
 
 #[tokio::test]
-async fn dj_03_100_callers_on_a_cold_document_cause_one_reading() {
+async fn dj_03_100_callers_of_an_uncached_document_cause_one_read() {
     for fails in [false, true] {
         let document = Arc::new(Document::new(Clock::default()));
-        let readings = Arc::new(AtomicUsize::new(0));
+        let reads = Arc::new(AtomicUsize::new(0));
         let callers: Vec<_> = (0..100)
             .map(|_| {
-                let (document, readings) = (Arc::clone(&document), Arc::clone(&readings));
+                let (document, reads) = (Arc::clone(&document), Arc::clone(&reads));
                 tokio::spawn(async move {
                     let read = |_| async move {
-                        readings.fetch_add(1, Ordering::SeqCst);
+                        reads.fetch_add(1, Ordering::SeqCst);
                         tokio::time::sleep(Duration::from_millis(20)).await;
                         if fails { down() } else { new(7) }
                     };
-                    document
-                        .get(read)
-                        .await
-                        .map(|value| *value)
-                        .map_err(|refused| refused.code)
+                    document.get(read).await.map(|value| *value)
                 })
             })
             .collect();
         for caller in callers {
             assert_eq!(
                 caller.await.unwrap(),
-                if fails {
-                    Err(RefusalCode::ProviderDown)
-                } else {
-                    Ok(7)
-                }
+                if fails { Err(down_error()) } else { Ok(7) }
             );
         }
-        assert_eq!(readings.load(Ordering::SeqCst), 1, "fails: {fails}");
+        assert_eq!(reads.load(Ordering::SeqCst), 1, "fails: {fails}");
     }
 }
 
@@ -111,9 +109,9 @@ async fn dj_06_an_old_document_serves_for_24_hours_while_none_can_be_read() {
     let clock = Clock::default();
     let document = Document::new(clock.clone());
     assert_eq!(
-        document.get(|_| async { down() }).await.unwrap_err().code,
-        RefusalCode::ProviderDown,
-        "there is nothing yet"
+        document.get(|_| async { down() }).await.unwrap_err(),
+        down_error(),
+        "nothing is cached yet"
     );
     assert_eq!(*document.get(|_| async { new(1) }).await.unwrap(), 1);
     clock.advance(HOUR);
@@ -125,35 +123,35 @@ async fn dj_06_an_old_document_serves_for_24_hours_while_none_can_be_read() {
     assert_eq!(
         *document.get(|_| async { new(2) }).await.unwrap(),
         1,
-        "the provider has a pause"
+        "the provider is not called during the pause"
     );
     assert!(!document.is_due());
-    clock.advance(PAUSE);
+    clock.advance(RETRY_PAUSE);
     assert!(document.is_due());
     assert_eq!(*document.get(|_| async { down() }).await.unwrap(), 1);
-    assert!(document.stale() >= PAUSE);
-    clock.advance(STALE - PAUSE);
+    assert!(document.staleness() >= RETRY_PAUSE);
+    clock.advance(MAX_STALENESS - RETRY_PAUSE);
     assert_eq!(
-        document.get(|_| async { down() }).await.unwrap_err().code,
-        RefusalCode::ProviderDown,
+        document.get(|_| async { down() }).await.unwrap_err(),
+        down_error(),
         "24 hours are over"
     );
     assert_eq!(*document.get(|_| async { new(3) }).await.unwrap(), 3);
-    assert_eq!(document.stale(), Duration::ZERO);
+    assert_eq!(document.staleness(), Duration::ZERO);
 }
 
 #[tokio::test]
-async fn dj_02_an_unchanged_document_lives_on() {
+async fn dj_02_an_unchanged_document_gets_a_new_lifetime() {
     let clock = Clock::default();
     let document = Document::new(clock.clone());
     let validator = Validator {
         url: "u".into(),
         etag: "\"1\"".into(),
     };
-    let first = Read::New {
+    let first = DocumentUpdate::New {
         value: 1,
         validator: Some(validator.clone()),
-        life: HOUR,
+        lifetime: HOUR,
     };
     assert_eq!(
         *document
@@ -173,7 +171,7 @@ async fn dj_02_an_unchanged_document_lives_on() {
     clock.advance(HOUR);
     let read = |seen| async move {
         assert_eq!(seen, Some(validator));
-        Ok(Read::Unchanged { life: HOUR })
+        Ok(DocumentUpdate::Unchanged { lifetime: HOUR })
     };
     assert_eq!(*document.get(read).await.unwrap(), 1);
     assert_eq!(
@@ -181,5 +179,5 @@ async fn dj_02_an_unchanged_document_lives_on() {
         1,
         "fresh again"
     );
-    assert_eq!(*document.force(|_| async { new(2) }).await.unwrap(), 2);
+    assert_eq!(*document.refresh(|_| async { new(2) }).await.unwrap(), 2);
 }

@@ -1,332 +1,299 @@
-//! Every check of section 5 by one token that fails it alone, and a token that passes them all.
+//! Each check of an ID token by a token that fails it alone, and tokens that pass them all.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use serde_json::json;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    federation::provider::oidc::keys::KeySet,
-    secret::{self, Hash},
+    config::Provider,
+    federation::{
+        error::RefusalCode::{
+            self, Alg, AtHash, Aud, Azp, ClaimsMalformed, Crit, Expired, Hd, Iat, IdTokenMalformed,
+            IssClaim, KeyUnknown, Nbf, Nonce, Signature, Sub, Tenant, Typ,
+        },
+        provider::oidc::{keys::KeySet, test_signer::TestSigner},
+    },
+    secret::Hash,
 };
 
 const NOW: i64 = 1_800_000_000;
 const TENANT_A: &str = "0f0e0d0c-0000-4000-8000-00000000000a";
-
-/// A provider's key.
-pub(in crate::federation) struct Signer {
-    pair: EcdsaKeyPair,
-    pub(in crate::federation) kid: &'static str,
-}
-
-impl Signer {
-    pub(in crate::federation) fn new(kid: &'static str) -> Self {
-        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &secret::source())
-            .unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            der.as_ref(),
-            &secret::source(),
-        )
-        .unwrap();
-        Self { pair, kid }
-    }
-
-    pub(in crate::federation) fn jwk(&self) -> Value {
-        let point = self.pair.public_key().as_ref();
-        let (x, y) = (BASE64.encode(&point[1..33]), BASE64.encode(&point[33..]));
-        json!({"kty": "EC", "crv": "P-256", "use": "sig", "kid": self.kid, "x": x, "y": y})
-    }
-
-    fn sign_parts(&self, header: &str, claims: &str) -> String {
-        let message = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
-        let signature = self
-            .pair
-            .sign(&secret::source(), message.as_bytes())
-            .unwrap();
-        format!("{message}.{}", BASE64.encode(signature.as_ref()))
-    }
-
-    pub(in crate::federation) fn sign(&self, claims: &Value) -> String {
-        self.sign_parts(&self.header().to_string(), &claims.to_string())
-    }
-
-    fn header(&self) -> Value {
-        json!({"alg": "ES256", "kid": self.kid, "typ": "JWT"})
-    }
-}
+const TENANT_B: &str = "0f0e0d0c-0000-4000-8000-00000000000b";
 
 fn settings(more: &str) -> Provider {
-    let text = format!(
-        "id = \"a\"\nclient_id = \"us\"\nissuer = \"https://op.example\"\nalgs = [\"ES256\"]\n{more}"
-    );
+    let text = format!("id = \"a\"\nclient_id = \"us\"\nalgs = [\"ES256\"]\n{more}");
     toml::from_str(&text).unwrap()
 }
 
-fn good() -> Value {
+fn op_settings(more: &str) -> Provider {
+    settings(&format!("issuer = \"https://op.example\"\n{more}"))
+}
+
+fn valid_claims() -> Value {
     let hash = Hash::of(b"access");
     json!({
-        "iss": "https://op.example", "sub": "person", "aud": "us", "exp": NOW + 300, "iat": NOW, "nonce": "n",
-        "at_hash": BASE64.encode(&hash.as_bytes()[..16]), "email": "a@example.com", "email_verified": true,
+        "iss": "https://op.example",
+        "sub": "person",
+        "aud": "us",
+        "exp": NOW + 300,
+        "iat": NOW,
+        "nonce": "n",
+        "at_hash": BASE64.encode(&hash.as_bytes()[..16]),
+        "email": "a@example.com",
+        "email_verified": true,
     })
 }
 
-/// `good()` with one claim changed; null takes it away.
-fn with(name: &str, value: Value) -> Value {
-    let mut claims = good();
-    match value {
-        Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
-        value => claims[name] = value,
+/// Returns the valid claims with one of them changed; null removes it.
+fn with_claim(name: &str, value: Value) -> Value {
+    let mut claims = valid_claims();
+    if value.is_null() {
+        claims.as_object_mut().unwrap().remove(name);
+    } else {
+        claims[name] = value;
     }
     claims
 }
 
-/// All checks but the choice of a key, with the only key there is.
-fn checked(token: &str, jwk: &Value, settings: &Provider) -> Result<Verified, RefusalCode> {
-    let set = KeySet::read(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
-    let all = || {
-        let parts = parse(token)?;
-        not_critical(&parts.header)?;
-        is_jwt(&parts.header)?;
-        let alg = algorithm(&parts.header, settings)?;
-        let kid = key_name(&parts.header, settings)?;
-        let key = set
-            .select(kid, alg)
-            .map_err(|_| FederationError::from(RefusalCode::KeyUnknown))?;
-        if !is_signed(&parts, key, alg) {
-            return refuse(RefusalCode::Signature, "");
-        }
-        let issuer = settings.issuer();
-        let expect = Expect {
-            settings,
-            issuer: &issuer,
-            nonce: "n",
-            pkce: settings.pkce,
-            access_token: "access",
-            now: NOW,
-        };
-        claims(&parts, key, alg, &expect)
-    };
-    all().map_err(|refused| refused.code)
+fn expected<'a>(settings: &'a Provider, issuer: &'a str) -> Expected<'a> {
+    let (nonce, access_token) = ("n", "access");
+    Expected {
+        settings,
+        issuer,
+        nonce,
+        pkce: settings.pkce,
+        access_token,
+        now: NOW,
+    }
 }
 
-fn of_claims(claims: &Value, more: &str) -> Option<RefusalCode> {
-    let signer = Signer::new("k");
-    checked(&signer.sign(claims), &signer.jwk(), &settings(more)).err()
+/// Runs all checks, with a key set of one key.
+fn check(token: &str, jwk: &Value, settings: &Provider) -> Result<VerifiedToken, IdTokenError> {
+    let keys = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
+    let token = ParsedToken::parse(token)?;
+    let CheckedHeader { alg, kid } = check_header(&token.header, settings)?;
+    let key = keys.select(kid, alg)?;
+    if !token.is_signed_by(key, alg) {
+        return Err(IdTokenError::Signature);
+    }
+    check_signed(token, key, alg, &expected(settings, &settings.issuer()))
+}
+
+fn code(token: &str, jwk: &Value, settings: &Provider) -> Option<RefusalCode> {
+    check(token, jwk, settings)
+        .err()
+        .map(|error| ProviderError::from(error).code())
+}
+
+fn code_of_claims(claims: &Value, settings: &Provider) -> Option<RefusalCode> {
+    let signer = TestSigner::new("k");
+    code(&signer.sign(claims), &signer.jwk(), settings)
+}
+
+fn assert_refused(name: &str, value: Value, expected: RefusalCode) {
+    let message = format!("{name} = {value}");
+    let claims = with_claim(name, value);
+    assert_eq!(
+        code_of_claims(&claims, &op_settings("")),
+        Some(expected),
+        "{message}"
+    );
 }
 
 #[test]
-fn it_03_it_05_it_06_it_07_it_08_each_claim_is_checked() {
-    assert_eq!(of_claims(&good(), ""), None);
-    for (name, value, code) in [
-        ("iss", Value::Null, RefusalCode::IssClaim),
-        ("iss", json!("https://op.example/"), RefusalCode::IssClaim),
-        ("iss", json!("https://OP.example"), RefusalCode::IssClaim),
-        ("iss", json!(["https://op.example"]), RefusalCode::IssClaim),
-        ("aud", Value::Null, RefusalCode::Aud),
-        ("aud", json!("other"), RefusalCode::Aud),
-        ("aud", json!(["us", "other"]), RefusalCode::Aud),
-        ("aud", json!(["us", "us"]), RefusalCode::Aud),
-        ("aud", json!([]), RefusalCode::Aud),
-        ("aud", json!([null]), RefusalCode::Aud),
-        ("aud", json!(7), RefusalCode::Aud),
-        ("azp", json!("other"), RefusalCode::Azp),
-        ("azp", json!(["us"]), RefusalCode::Azp),
-        ("exp", json!(NOW - 60), RefusalCode::Expired),
-        ("exp", Value::Null, RefusalCode::Expired),
-        ("exp", json!((NOW + 300).to_string()), RefusalCode::Expired),
-        ("exp", json!(1e30), RefusalCode::Expired),
-        ("exp", json!(-1), RefusalCode::Expired),
-        ("exp", json!(u64::MAX), RefusalCode::Expired),
-        ("iat", json!(NOW + 61), RefusalCode::Iat),
-        ("iat", json!(NOW - 601), RefusalCode::Iat),
-        ("iat", Value::Null, RefusalCode::Iat),
-        ("iat", json!("now"), RefusalCode::Iat),
-        ("nbf", json!(NOW + 61), RefusalCode::Nbf),
-        ("nbf", json!("x"), RefusalCode::Nbf),
-        ("nonce", Value::Null, RefusalCode::Nonce),
-        ("nonce", json!("m"), RefusalCode::Nonce),
-        ("nonce", json!(["n"]), RefusalCode::Nonce),
-        ("at_hash", json!("AAAA"), RefusalCode::AtHash),
-        ("at_hash", json!(7), RefusalCode::AtHash),
-        ("sub", Value::Null, RefusalCode::Sub),
-        ("sub", json!(""), RefusalCode::Sub),
-        ("sub", json!("x".repeat(256)), RefusalCode::Sub),
-        ("sub", json!("a\nb"), RefusalCode::Sub),
-        ("sub", json!("é"), RefusalCode::Sub),
-        ("sub", json!(7), RefusalCode::Sub),
-        (
-            "email_verified",
-            json!("true"),
-            RefusalCode::ClaimsMalformed,
-        ),
-        ("email_verified", json!(1), RefusalCode::ClaimsMalformed),
-        ("locale", json!({"a": 1}), RefusalCode::ClaimsMalformed),
-        (
-            "updated_at",
-            json!("yesterday"),
-            RefusalCode::ClaimsMalformed,
-        ),
-        ("amr", json!("pwd"), RefusalCode::ClaimsMalformed),
+fn it_03_it_07_issuer_audience_authorized_party_and_subject_are_checked() {
+    for (name, value, expected) in [
+        ("iss", Value::Null, IssClaim),
+        ("iss", json!("https://op.example/"), IssClaim),
+        ("iss", json!("https://OP.example"), IssClaim),
+        ("iss", json!(["https://op.example"]), IssClaim),
+        ("aud", Value::Null, Aud),
+        ("aud", json!("other"), Aud),
+        ("aud", json!(["us", "other"]), Aud),
+        ("aud", json!(["us", "us"]), Aud),
+        ("aud", json!([]), Aud),
+        ("aud", json!([null]), Aud),
+        ("aud", json!(7), Aud),
+        ("azp", json!("other"), Azp),
+        ("azp", json!(["us"]), Azp),
+        ("sub", Value::Null, Sub),
+        ("sub", json!(""), Sub),
+        ("sub", json!("x".repeat(256)), Sub),
+        ("sub", json!("a\nb"), Sub),
+        ("sub", json!("é"), Sub),
+        ("sub", json!(7), Sub),
     ] {
-        assert_eq!(
-            of_claims(&with(name, value.clone()), ""),
-            Some(code),
-            "{name} = {value}"
-        );
+        assert_refused(name, value, expected);
+    }
+}
+
+#[test]
+fn it_05_it_06_it_08_times_nonce_hash_and_types_are_checked() {
+    for (name, value, expected) in [
+        ("exp", json!(NOW - 60), Expired),
+        ("exp", Value::Null, Expired),
+        ("exp", json!((NOW + 300).to_string()), Expired),
+        ("exp", json!(1e30), Expired),
+        ("exp", json!(-1), Expired),
+        ("exp", json!(u64::MAX), Expired),
+        ("iat", json!(NOW + 61), Iat),
+        ("iat", json!(NOW - 601), Iat),
+        ("iat", Value::Null, Iat),
+        ("iat", json!("now"), Iat),
+        ("nbf", json!(NOW + 61), Nbf),
+        ("nbf", json!("x"), Nbf),
+        ("nonce", Value::Null, Nonce),
+        ("nonce", json!("m"), Nonce),
+        ("nonce", json!(["n"]), Nonce),
+        ("at_hash", json!("AAAA"), AtHash),
+        ("at_hash", json!(7), AtHash),
+        ("email_verified", json!("true"), ClaimsMalformed),
+        ("email_verified", json!(1), ClaimsMalformed),
+        ("locale", json!({"a": 1}), ClaimsMalformed),
+        ("updated_at", json!("yesterday"), ClaimsMalformed),
+        ("amr", json!("pwd"), ClaimsMalformed),
+    ] {
+        assert_refused(name, value, expected);
     }
 }
 
 #[test]
 fn pr_02_it_05_what_is_within_the_bounds_passes() {
+    assert_eq!(code_of_claims(&valid_claims(), &op_settings("")), None);
     for (name, value) in [
         ("aud", json!(["us"])),
         ("azp", json!("us")),
-        ("exp", json!(NOW - 59)),
-        ("exp", json!(NOW as f64 + 0.5)),
         ("iat", json!(NOW - 600)),
-        ("iat", json!(NOW + 60)),
         ("nbf", json!(NOW + 60)),
         ("at_hash", Value::Null),
         ("sub", json!("x".repeat(255))),
         ("jku", json!("https://evil.example/keys")),
     ] {
-        let mut claims = with(name, value.clone());
-        if name == "exp" {
-            claims["iat"] = json!(NOW - 300);
-        }
-        if name == "iat" && value == json!(NOW + 60) {
-            claims["exp"] = json!(NOW + 120);
-        }
-        assert_eq!(of_claims(&claims, ""), None, "{name} = {value}");
+        let claims = with_claim(name, value.clone());
+        assert_eq!(
+            code_of_claims(&claims, &op_settings("")),
+            None,
+            "{name} = {value}"
+        );
     }
+    for (iat, exp) in [
+        (NOW - 300, json!(NOW - 59)),
+        (NOW - 300, json!(NOW as f64 + 0.5)),
+        (NOW + 60, json!(NOW + 120)),
+    ] {
+        let mut claims = with_claim("exp", exp);
+        claims["iat"] = json!(iat);
+        assert_eq!(code_of_claims(&claims, &op_settings("")), None, "{claims}");
+    }
+    let old = with_claim("iat", json!(NOW - 3000));
     assert_eq!(
-        of_claims(&with("iat", json!(NOW - 3000)), "token_age_seconds = 3600"),
+        code_of_claims(&old, &op_settings("token_age_seconds = 3600")),
         None
     );
-    assert_eq!(
-        of_claims(
-            &with("email_verified", json!("true")),
-            "string_booleans = true"
-        ),
-        None
-    );
-    assert_eq!(
-        of_claims(
-            &with("email_verified", json!("yes")),
-            "string_booleans = true"
-        ),
-        Some(RefusalCode::ClaimsMalformed)
-    );
+}
+
+#[test]
+fn pr_02_email_verified_may_be_a_string_only_by_setting() {
+    let settings = op_settings("string_booleans = true");
+    let code = |value| code_of_claims(&with_claim("email_verified", json!(value)), &settings);
+    assert_eq!(code("true"), None);
+    assert_eq!(code("yes"), Some(ClaimsMalformed));
 }
 
 #[test]
 fn it_06_a_nonce_may_be_missing_only_by_setting_and_with_pkce() {
-    let without = with("nonce", Value::Null);
-    assert_eq!(of_claims(&without, "nonce_optional = true"), None);
+    let code = |claims: &Value, more: &str| code_of_claims(claims, &op_settings(more));
+    let without = with_claim("nonce", Value::Null);
+    let other = with_claim("nonce", json!("m"));
+    assert_eq!(code(&without, "nonce_optional = true"), None);
+    assert_eq!(code(&other, "nonce_optional = true"), Some(Nonce));
     assert_eq!(
-        of_claims(&with("nonce", json!("m")), "nonce_optional = true"),
-        Some(RefusalCode::Nonce)
+        code(&without, "nonce_optional = true\npkce = false"),
+        Some(Nonce)
     );
+    let mut unsupported = without;
+    unsupported["nonce_supported"] = json!(false);
+    assert_eq!(code(&unsupported, "kind = \"apple\""), None);
     assert_eq!(
-        of_claims(&without, "nonce_optional = true\npkce = false"),
-        Some(RefusalCode::Nonce)
-    );
-    let mut apple = without.clone();
-    apple["nonce_supported"] = json!(false);
-    assert_eq!(of_claims(&apple, "kind = \"apple\""), None);
-    assert_eq!(
-        of_claims(&apple, ""),
-        Some(RefusalCode::Nonce),
+        code(&unsupported, ""),
+        Some(Nonce),
         "the exception is Apple's alone"
     );
-    apple["nonce_supported"] = json!(true);
-    assert_eq!(
-        of_claims(&apple, "kind = \"apple\""),
-        Some(RefusalCode::Nonce)
-    );
+    unsupported["nonce_supported"] = json!(true);
+    assert_eq!(code(&unsupported, "kind = \"apple\""), Some(Nonce));
 }
 
 #[test]
 fn it_02_the_header_is_checked() {
-    let signer = Signer::new("k");
-    let settings = settings("");
-    for (name, value, code) in [
-        ("crit", json!([]), RefusalCode::Crit),
-        ("crit", json!(["exp"]), RefusalCode::Crit),
-        ("typ", json!("at+jwt"), RefusalCode::Typ),
-        ("typ", json!("logout+jwt"), RefusalCode::Typ),
-        ("typ", json!("JOSE"), RefusalCode::Typ),
-        ("typ", json!(1), RefusalCode::Typ),
-        ("alg", json!("none"), RefusalCode::Alg),
-        ("alg", json!("HS256"), RefusalCode::Alg),
-        ("alg", json!("RS256"), RefusalCode::Alg),
-        ("alg", json!("PS256"), RefusalCode::Alg),
-        ("alg", json!("es256"), RefusalCode::Alg),
-        ("alg", Value::Null, RefusalCode::Alg),
-        ("kid", json!("other"), RefusalCode::KeyUnknown),
-        ("kid", json!(7), RefusalCode::IdTokenMalformed),
-        ("enc", json!("A128GCM"), RefusalCode::IdTokenMalformed),
-        ("zip", json!("DEF"), RefusalCode::IdTokenMalformed),
+    let signer = TestSigner::new("k");
+    for (name, value, expected) in [
+        ("crit", json!([]), Crit),
+        ("crit", json!(["exp"]), Crit),
+        ("typ", json!("at+jwt"), Typ),
+        ("typ", json!("logout+jwt"), Typ),
+        ("typ", json!("JOSE"), Typ),
+        ("typ", json!(1), Typ),
+        ("alg", json!("none"), Alg),
+        ("alg", json!("HS256"), Alg),
+        ("alg", json!("RS256"), Alg),
+        ("alg", json!("PS256"), Alg),
+        ("alg", json!("es256"), Alg),
+        ("alg", Value::Null, Alg),
+        ("kid", json!("other"), KeyUnknown),
+        ("kid", json!(7), IdTokenMalformed),
+        ("enc", json!("A128GCM"), IdTokenMalformed),
+        ("zip", json!("DEF"), IdTokenMalformed),
     ] {
         let mut header = signer.header();
         header[name] = value.clone();
-        let token = signer.sign_parts(&header.to_string(), &good().to_string());
-        assert_eq!(
-            checked(&token, &signer.jwk(), &settings).err(),
-            Some(code),
-            "{name} = {value}"
-        );
+        let token = signer.sign_parts(&header.to_string(), &valid_claims().to_string());
+        let code = code(&token, &signer.jwk(), &op_settings(""));
+        assert_eq!(code, Some(expected), "{name} = {value}");
     }
-    for header in [
-        json!({"alg": "ES256"}),
-        json!({"alg": "ES256", "typ": "jwt", "jwk": {"kty": "oct"}}),
-    ] {
-        let token = signer.sign_parts(&header.to_string(), &good().to_string());
-        assert_eq!(
-            checked(&token, &signer.jwk(), &settings).err(),
-            None,
-            "{header}"
-        );
-    }
-    let mut needs = settings.clone();
-    needs.require_kid = true;
-    let token = signer.sign_parts("{\"alg\":\"ES256\"}", &good().to_string());
-    assert_eq!(
-        checked(&token, &signer.jwk(), &needs).err(),
-        Some(RefusalCode::KeyUnknown)
-    );
 }
 
-/// HS256 over the token with the public key and with the secret for a key: the classic confusions.
+#[test]
+fn it_02_the_header_needs_no_key_id_unless_the_settings_demand_it() {
+    let signer = TestSigner::new("k");
+    let code = |header: &Value, more: &str| {
+        let token = signer.sign_parts(&header.to_string(), &valid_claims().to_string());
+        code(&token, &signer.jwk(), &op_settings(more))
+    };
+    let short = json!({"alg": "ES256"});
+    assert_eq!(code(&short, ""), None);
+    assert_eq!(
+        code(
+            &json!({"alg": "ES256", "typ": "jwt", "jwk": {"kty": "oct"}}),
+            ""
+        ),
+        None
+    );
+    assert_eq!(code(&short, "require_kid = true"), Some(KeyUnknown));
+}
+
+/// HS256 over the token with the public key, and with the secret, as the key.
 #[test]
 fn it_02_up_alg_no_public_value_is_taken_for_a_shared_secret() {
-    let signer = Signer::new("k");
-    let message = format!(
-        "{}.{}",
-        BASE64.encode(r#"{"alg":"HS256","kid":"k"}"#),
-        BASE64.encode(good().to_string())
-    );
-    for secret in [signer.pair.public_key().as_ref(), b"secret"] {
+    let signer = TestSigner::new("k");
+    let header = BASE64.encode(r#"{"alg":"HS256","kid":"k"}"#);
+    let message = format!("{header}.{}", BASE64.encode(valid_claims().to_string()));
+    for secret in [signer.public_key(), b"secret"] {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
-        let token = format!(
-            "{message}.{}",
-            BASE64.encode(ring::hmac::sign(&key, message.as_bytes()))
-        );
-        assert_eq!(
-            checked(&token, &signer.jwk(), &settings("")).err(),
-            Some(RefusalCode::Alg)
-        );
+        let signature = ring::hmac::sign(&key, message.as_bytes());
+        let token = format!("{message}.{}", BASE64.encode(signature));
+        assert_eq!(code(&token, &signer.jwk(), &op_settings("")), Some(Alg));
     }
 }
 
 #[test]
 fn it_01_up_id_token_malformed() {
-    let signer = Signer::new("k");
-    let settings = settings("");
-    let token = signer.sign(&good());
+    let signer = TestSigner::new("k");
+    let token = signer.sign(&valid_claims());
     let [header, claims, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
-    let twice = good().to_string().replacen('{', "{\"sub\":\"other\",", 1);
+    let claims_text = valid_claims().to_string();
+    let repeated = claims_text.replacen('{', "{\"sub\":\"other\",", 1);
+    let repeated_header = r#"{"alg":"ES256","alg":"ES256","kid":"k"}"#;
     for bad in [
         format!("{header}.{claims}"),
         format!("{token}.x"),
@@ -336,18 +303,15 @@ fn it_01_up_id_token_malformed() {
         format!(" {token}"),
         format!("{header}.{}.{signature}", BASE64.encode("not json")),
         format!("{header}.{}.{signature}", BASE64.encode("[]")),
-        signer.sign_parts(&signer.header().to_string(), &twice),
-        signer.sign_parts(
-            r#"{"alg":"ES256","alg":"ES256","kid":"k"}"#,
-            &good().to_string(),
-        ),
-        signer.sign(&with("filler", json!("x".repeat(13 * 1024)))),
+        signer.sign_parts(&signer.header().to_string(), &repeated),
+        signer.sign_parts(repeated_header, &claims_text),
+        signer.sign(&with_claim("filler", json!("x".repeat(13 * 1024)))),
         String::new(),
     ] {
-        let code = checked(&bad, &signer.jwk(), &settings).err();
+        let code = code(&bad, &signer.jwk(), &op_settings(""));
         assert_eq!(
             code,
-            Some(RefusalCode::IdTokenMalformed),
+            Some(IdTokenMalformed),
             "{}",
             &bad[..bad.len().min(300)]
         );
@@ -356,225 +320,142 @@ fn it_01_up_id_token_malformed() {
 
 #[test]
 fn it_04_up_signature_a_bit_flipped_in_any_part() {
-    let signer = Signer::new("k");
-    let settings = settings("");
-    let token = signer.sign(&good());
+    let signer = TestSigner::new("k");
+    let token = signer.sign(&valid_claims());
     let parts: Vec<Vec<u8>> = token
         .split('.')
         .map(|part| BASE64.decode(part).unwrap())
         .collect();
-    // A letter within a text of each part, so that only the signature can tell.
-    let places = [
-        parts[0]
-            .windows(3)
-            .position(|window| window == b"JWT")
-            .unwrap(),
-        parts[1]
-            .windows(6)
-            .position(|window| window == b"person")
-            .unwrap(),
-        40,
-    ];
-    for (part, place) in places.into_iter().enumerate() {
+    // A letter within a string of each part, so that nothing but the signature differs.
+    let header_at = parts[0]
+        .windows(3)
+        .position(|window| window == b"JWT")
+        .unwrap();
+    let claims_at = parts[1]
+        .windows(6)
+        .position(|window| window == b"person")
+        .unwrap();
+    for (part, at) in [(0, header_at), (1, claims_at), (2, 40)] {
         let mut parts = parts.clone();
-        parts[part][place] ^= 0x20;
-        let token = parts
-            .iter()
-            .map(|part| BASE64.encode(part))
-            .collect::<Vec<_>>()
-            .join(".");
-        assert_eq!(
-            checked(&token, &signer.jwk(), &settings).err(),
-            Some(RefusalCode::Signature),
-            "part {part}"
-        );
+        parts[part][at] ^= 0x20;
+        let encoded: Vec<String> = parts.iter().map(|part| BASE64.encode(part)).collect();
+        let code = code(&encoded.join("."), &signer.jwk(), &op_settings(""));
+        assert_eq!(code, Some(Signature), "part {part}");
     }
-    let mut other = Signer::new("k").jwk();
-    assert_eq!(
-        checked(&token, &other, &settings).err(),
-        Some(RefusalCode::Signature)
-    );
-    other["use"] = json!("enc");
-    assert_eq!(
-        checked(&token, &other, &settings).err(),
-        Some(RefusalCode::KeyUnknown)
-    );
+    let mut other_key = TestSigner::new("k").jwk();
+    assert_eq!(code(&token, &other_key, &op_settings("")), Some(Signature));
+    other_key["use"] = json!("enc");
+    assert_eq!(code(&token, &other_key, &op_settings("")), Some(KeyUnknown));
 }
 
 #[test]
 fn it_10_a_malformed_claim_is_named_without_its_value() {
-    let mut claims = good();
+    let mut claims = valid_claims();
     claims["locale"] = json!({"hunter2": 1});
     claims["updated_at"] = json!("hunter2");
     claims["address"] = json!({"locality": ["hunter2"], "region": "r"});
-    let signer = Signer::new("k");
-    let token = signer.sign(&claims);
-    let set = KeySet::read(json!({ "keys": [signer.jwk()] }).to_string().as_bytes()).unwrap();
-    let parts = parse(&token).unwrap();
-    let (settings, key) = (settings(""), set.select(None, UpstreamAlg::ES256).unwrap());
-    let issuer = settings.issuer();
-    let expect = Expect {
-        settings: &settings,
-        issuer: &issuer,
-        nonce: "n",
-        pkce: true,
-        access_token: "access",
-        now: NOW,
-    };
-    let refused = super::claims(&parts, key, UpstreamAlg::ES256, &expect)
+    let signer = TestSigner::new("k");
+    let error = check(&signer.sign(&claims), &signer.jwk(), &op_settings(""))
         .err()
         .unwrap();
-    assert_eq!(
-        (refused.code, refused.detail.as_str()),
-        (
-            RefusalCode::ClaimsMalformed,
-            "address.locality, locale, updated_at is malformed"
-        )
-    );
-    assert_eq!(
-        misfits(&parts.claims, |some| some.len() < 8),
-        "a claim",
-        "what fits alone and not together"
-    );
+    let message = "address.locality, locale, updated_at is malformed".to_owned();
+    assert_eq!(error, IdTokenError::Claims(message));
+    let names = library::malformed_claims(claims.as_object().unwrap(), |some| some.len() < 8);
+    assert_eq!(names, "a claim", "claims that parse alone and not together");
+}
+
+/// The code of a token with this issuer and tenant, and of a key that names an issuer or none.
+fn code_of_entra(
+    iss: &str,
+    tid: Value,
+    key_issuer: Option<&str>,
+    more: &str,
+) -> Option<RefusalCode> {
+    let signer = TestSigner::new("k");
+    let mut claims = with_claim("iss", json!(iss));
+    if !tid.is_null() {
+        claims["tid"] = tid;
+    }
+    let mut jwk = signer.jwk();
+    if let Some(issuer) = key_issuer {
+        jwk["issuer"] = json!(issuer);
+    }
+    let settings = settings(&format!("kind = \"entra\"\n{more}"));
+    code(&signer.sign(&claims), &jwk, &settings)
+}
+
+fn entra_issuer(tenant: &str) -> String {
+    format!("https://login.microsoftonline.com/{tenant}/v2.0")
 }
 
 #[test]
-fn pr_01_up_tenant_entra_takes_only_the_directory_that_the_issuer_names() {
-    let of = |tid: &str| format!("https://login.microsoftonline.com/{tid}/v2.0");
-    let entra = |iss: String, tid: Value, key_issuer: Value, more: &str| {
-        let signer = Signer::new("k");
-        let mut claims = with("iss", json!(iss));
-        if !tid.is_null() {
-            claims["tid"] = tid;
-        }
-        let mut jwk = signer.jwk();
-        if !key_issuer.is_null() {
-            jwk["issuer"] = key_issuer;
-        }
-        let text =
-            format!("id = \"a\"\nkind = \"entra\"\nclient_id = \"us\"\nalgs = [\"ES256\"]\n{more}");
-        checked(&signer.sign(&claims), &jwk, &toml::from_str(&text).unwrap()).err()
-    };
-    let other = "0f0e0d0c-0000-4000-8000-00000000000b";
-    let upper = TENANT_A.to_uppercase();
-    let (many, only) = (
-        "tenant = \"organizations\"",
-        format!("tenant = \"common\"\ntenants = [\"{TENANT_A}\"]"),
-    );
-    let one = format!("tenant = \"{TENANT_A}\"");
-    let null = || Value::Null;
-    for (iss, tid, key_issuer, more, code) in [
-        (of(TENANT_A), json!(TENANT_A), null(), many, None),
-        (
-            of(TENANT_A),
-            json!(TENANT_A),
-            json!(of("{tenantid}")),
-            many,
-            None,
-        ),
-        (
-            of(TENANT_A),
-            json!(TENANT_A),
-            json!(of(TENANT_A)),
-            many,
-            None,
-        ),
-        (
-            of(TENANT_A),
-            json!(TENANT_A),
-            json!(of(other)),
-            many,
-            Some(RefusalCode::KeyUnknown),
-        ),
-        (
-            of(TENANT_A),
-            json!(other),
-            null(),
-            many,
-            Some(RefusalCode::IssClaim),
-        ),
-        (
-            of(&upper),
-            json!(upper),
-            null(),
-            many,
-            Some(RefusalCode::Tenant),
-        ),
-        (of("x"), json!("x"), null(), many, Some(RefusalCode::Tenant)),
-        (
-            of("{tenantid}"),
-            json!("{tenantid}"),
-            null(),
-            many,
-            Some(RefusalCode::Tenant),
-        ),
-        (
-            of(TENANT_A),
-            null(),
-            null(),
-            many,
-            Some(RefusalCode::Tenant),
-        ),
-        (of(TENANT_A), json!(TENANT_A), null(), &only, None),
-        (
-            of(other),
-            json!(other),
-            null(),
-            &only,
-            Some(RefusalCode::Tenant),
-        ),
-        (of(TENANT_A), null(), null(), &one, None),
-        (
-            of(TENANT_A),
-            json!(other),
-            null(),
-            &one,
-            Some(RefusalCode::Tenant),
-        ),
-        (
-            of(other),
-            json!(other),
-            null(),
-            &one,
-            Some(RefusalCode::Tenant),
-        ),
-        (of(other), null(), null(), &one, Some(RefusalCode::IssClaim)),
-    ] {
-        assert_eq!(
-            entra(iss.clone(), tid.clone(), key_issuer.clone(), more),
-            code,
-            "{iss} {tid} {key_issuer} {more}"
-        );
+fn pr_01_up_tenant_entra_takes_only_the_tenant_that_the_issuer_names() {
+    let (issuer_a, upper) = (entra_issuer(TENANT_A), TENANT_A.to_uppercase());
+    let code = |iss: &str, tid| code_of_entra(iss, tid, None, "tenant = \"organizations\"");
+    assert_eq!(code(&issuer_a, json!(TENANT_A)), None);
+    assert_eq!(code(&issuer_a, json!(TENANT_B)), Some(IssClaim));
+    assert_eq!(code(&issuer_a, Value::Null), Some(Tenant));
+    for bad in [upper.as_str(), "x", "{tenantid}"] {
+        assert_eq!(code(&entra_issuer(bad), json!(bad)), Some(Tenant), "{bad}");
     }
 }
 
 #[test]
-fn pr_01_up_hd_google_takes_the_claim_and_not_the_hint() {
-    let google = |hd: Value| {
-        let signer = Signer::new("k");
-        let mut claims = with("hd", hd);
-        claims["iss"] = json!("https://accounts.google.com");
-        let text = "id = \"a\"\nkind = \"google\"\nclient_id = \"us\"\nalgs = [\"ES256\"]\nhosted_domains = [\"x.example\"]";
-        checked(
-            &signer.sign(&claims),
-            &signer.jwk(),
-            &toml::from_str(text).unwrap(),
-        )
-        .err()
+fn pr_01_up_tenant_entra_takes_only_the_tenants_of_the_settings() {
+    let (issuer_a, issuer_b) = (entra_issuer(TENANT_A), entra_issuer(TENANT_B));
+    let listed = format!("tenant = \"common\"\ntenants = [\"{TENANT_A}\"]");
+    assert_eq!(
+        code_of_entra(&issuer_a, json!(TENANT_A), None, &listed),
+        None
+    );
+    assert_eq!(
+        code_of_entra(&issuer_b, json!(TENANT_B), None, &listed),
+        Some(Tenant)
+    );
+    let one = format!("tenant = \"{TENANT_A}\"");
+    assert_eq!(code_of_entra(&issuer_a, Value::Null, None, &one), None);
+    assert_eq!(
+        code_of_entra(&issuer_a, json!(TENANT_B), None, &one),
+        Some(Tenant)
+    );
+    assert_eq!(
+        code_of_entra(&issuer_b, json!(TENANT_B), None, &one),
+        Some(Tenant)
+    );
+    assert_eq!(
+        code_of_entra(&issuer_b, Value::Null, None, &one),
+        Some(IssClaim)
+    );
+}
+
+#[test]
+fn pr_01_up_key_unknown_a_key_of_entra_signs_only_for_the_issuer_that_it_names() {
+    let issuer_a = entra_issuer(TENANT_A);
+    let code = |key_issuer: &str| {
+        let more = "tenant = \"organizations\"";
+        code_of_entra(&issuer_a, json!(TENANT_A), Some(key_issuer), more)
     };
-    assert_eq!(google(json!("x.example")), None);
+    assert_eq!(code(&entra_issuer("{tenantid}")), None);
+    assert_eq!(code(&issuer_a), None);
+    assert_eq!(code(&entra_issuer(TENANT_B)), Some(KeyUnknown));
+}
+
+#[test]
+fn pr_01_up_hd_google_takes_the_claim_and_not_the_hint() {
+    let settings = settings("kind = \"google\"\nhosted_domains = [\"x.example\"]");
+    let code = |hd: Value| {
+        let mut claims = with_claim("hd", hd);
+        claims["iss"] = json!("https://accounts.google.com");
+        code_of_claims(&claims, &settings)
+    };
+    assert_eq!(code(json!("x.example")), None);
     for bad in [
         Value::Null,
         json!("X.example"),
         json!("y.example"),
         json!(["x.example"]),
     ] {
-        assert_eq!(google(bad.clone()), Some(RefusalCode::Hd), "{bad}");
+        assert_eq!(code(bad.clone()), Some(Hd), "{bad}");
     }
-    let schemeless = with("iss", json!("accounts.google.com"));
-    assert_eq!(
-        of_claims(&schemeless, ""),
-        Some(RefusalCode::IssClaim),
-        "the form without scheme is refused"
-    );
+    assert_refused("iss", json!("accounts.google.com"), IssClaim);
 }
