@@ -1,12 +1,16 @@
-//! The pages of this room: the way to a provider, the question whether to connect an account, and what people hear when
-//! something does not work: what happened, and what to do next.
+//! A refusal at the edge: its record in log, metrics and audit log, and its page.
+//!
+//! Only `endpoint` and `app::api` use this module, once for each refusal.
 
 use poem::{
     Response,
     http::{StatusCode, header},
 };
 
-use super::error::{FederationError, RefusalCode};
+use super::{
+    error::{FederationError, RefusalCode},
+    step::{RefusedStep, ReturnTo},
+};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -16,7 +20,7 @@ use crate::{
         PageError, RequestContext,
         lookup::find_pending,
         page::ErrorPage,
-        provider_buttons,
+        provider_buttons::display_name,
         sign_in::{self, SignInView},
     },
     session::CurrentSession,
@@ -24,185 +28,52 @@ use crate::{
     web::{caller::Caller, page::render_page},
 };
 
-/// Where a refusal happened, and where the person goes from it.
-#[derive(Clone, Debug)]
-pub struct Place<'a> {
-    /// The provider's id, as the path has it.
-    pub provider: &'a str,
-    /// Where to go on.
-    pub next: Next<'a>,
-}
-
-/// Where a person goes from a refusal.
-#[derive(Clone, Debug)]
-pub enum Next<'a> {
-    /// Back to the sign-in page, with the client's request that still waits (UE-02).
-    SignIn(Option<&'a str>),
-    /// Back to the account page.
-    Account,
-    /// On with a sign-in by mail that is done, at this path: perhaps a client's request waits behind it.
-    On(String),
-    /// Back to the app, with an error for it.
-    App(String),
-}
-
-impl Next<'_> {
-    fn href(&self) -> String {
-        match self {
-            Self::SignIn(Some(txn)) => format!("/login?txn={txn}"),
-            Self::SignIn(None) => "/login".to_owned(),
-            Self::Account => "/account".to_owned(),
-            Self::On(to) | Self::App(to) => to.clone(),
-        }
-    }
-
-    const fn label(&self) -> &'static str {
-        match self {
-            Self::SignIn(_) => "upstream-back",
-            Self::Account => "upstream-back-account",
-            Self::On(_) => "continue-link",
-            Self::App(_) => "upstream-back-app",
-        }
-    }
-}
-
-/// A refusal: its line in the log, its row in the trail, its count, its page. No cookie is set or changed by it.
+/// Records a refusal. The audit log has the code, and the log has the detail, too.
 ///
-/// # Errors
-/// If the database is away.
-pub async fn refuse(
-    app: &App,
-    context: &RequestContext,
-    refused: &FederationError,
-    place: &Place<'_>,
-) -> Result<Response, PageError> {
-    note(
-        app,
-        &context.caller,
-        context.current.as_ref(),
-        refused,
-        place.provider,
-    )
-    .await?;
-    let code = refused.code;
-    let known = [(
-        "provider",
-        provider_buttons::display_name(&context.config, place.provider, &context.localizer),
-    )];
-    let stem = match &place.next {
-        Next::Account | Next::On(_) => code.stem_connecting(),
-        Next::SignIn(_) | Next::App(_) => code.stem(),
-    };
-    let message = context.localizer.text_with(stem, &known);
-    if let (200, Next::SignIn(txn)) = (code.status(), &place.next) {
-        return back_to_sign_in(app, context, *txn, message).await;
-    }
-    let fresh = code == RefusalCode::LinkStaleAuth;
-    let href = if fresh {
-        sign_in::SIGN_IN_BY_EMAIL_PATH.to_owned()
-    } else {
-        place.next.href()
-    };
-    let label = if fresh {
-        "upstream-fresh-next"
-    } else {
-        place.next.label()
-    };
-    let page = ErrorPage {
-        localizer: &context.localizer,
-        status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
-        title: context
-            .localizer
-            .text_with(&format!("{stem}-title"), &known),
-        message,
-        parameter: None,
-        next_href: Some(&href),
-        next_label: Some(context.localizer.text(label)),
-        reference: Some(&context.caller.request_id),
-    };
-    let asked = match place.next {
-        // For a header alone: with the store away the page is drawn without.
-        Next::SignIn(txn) => find_pending(app, context, txn).await.ok().flatten(),
-        _ => None,
-    };
-    let mut response = render_page(
-        &page,
-        context.page_options_for_client(asked.as_ref().map(|asked| asked.client_id.as_str())),
-    );
-    if let Some(seconds) = code.retry_after() {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
-    }
-    Ok(response)
-}
-
-/// Says that an account is the person's own already: nothing has changed.
-#[must_use]
-pub fn own(context: &RequestContext, id: &str) -> Response {
-    let known = [(
-        "provider",
-        provider_buttons::display_name(&context.config, id, &context.localizer),
-    )];
-    let page = ErrorPage {
-        localizer: &context.localizer,
-        status: StatusCode::OK,
-        title: context.localizer.text_with("upstream-own-title", &known),
-        message: context.localizer.text_with("upstream-own", &known),
-        parameter: None,
-        next_href: Some("/account"),
-        next_label: Some(context.localizer.text("upstream-back-account")),
-        reference: None,
-    };
-    render_page(&page, context.page_options)
-}
-
-/// UE-01: the person declined, or the provider has trouble of its own: the sign-in page, with a neutral word.
-async fn back_to_sign_in(
-    app: &App,
-    context: &RequestContext,
-    txn: Option<&str>,
-    notice: String,
-) -> Result<Response, PageError> {
-    // A request whose time is over meanwhile is no reason to show something else.
-    let pending = find_pending(app, context, txn).await?;
-    let txn = txn.filter(|_| pending.is_some());
-    sign_in::render(
-        app,
-        context,
-        SignInView {
-            txn,
-            pending: pending.as_ref(),
-            notice: Some(notice),
-            ..SignInView::default()
-        },
-    )
-    .await
-}
-
-/// The trail has the code; what the refusal knows besides is for the log. Whoever brings about very many of them for
-/// nothing has lines in the log alone, or they could fill the trail.
-///
-/// # Errors
-/// If the database is away.
-pub async fn note(
+/// Past a budget of its network, a caller that provokes many refusals writes to the log alone, so
+/// that it cannot fill the audit log.
+pub async fn record(
     app: &App,
     caller: &Caller,
     current: Option<&CurrentSession>,
-    refused: &FederationError,
-    id: &str,
+    error: &FederationError,
+    provider_id: &str,
 ) -> Result<(), InfraError> {
-    let (code, detail) = (refused.code.as_str(), refused.detail.as_str());
-    let (request_id, config) = (caller.request_id.as_str(), app.config.get());
-    let known = config.provider_name(id).is_some();
-    let provider = if known { id } else { "unknown" };
-    if refused.code.alerts() {
+    let config = app.config.get();
+    // The id comes from the path, so that an unknown one may be any text.
+    let is_known = config.provider_name(provider_id).is_some();
+    let provider = if is_known { provider_id } else { "unknown" };
+    log(caller, error, provider);
+    metrics::upstream_refused(error.code.label(), provider);
+    // Without the ticket store there is no count, and refusals are few.
+    let over = limit::upstream_refusal(&app.tickets, caller.ip, &config.limits).await;
+    if matches!(over, Ok(Some(_))) {
+        return Ok(());
+    }
+    let mut event = Event::new(Kind::UpstreamRefused)
+        .reason(error.code.as_str())
+        .caller(&caller.network, &caller.request_id);
+    if is_known {
+        event = event.provider(provider);
+    }
+    if let Some(current) = current {
+        event = event.user(current.user.id).session(current.session.id);
+    }
+    let tx = app.db.begin().await?;
+    event.record(&tx).await?;
+    tx.commit().await
+}
+
+fn log(caller: &Caller, error: &FederationError, provider: &str) {
+    let (request_id, code) = (caller.request_id.as_str(), error.code.as_str());
+    let detail = error.detail.as_str();
+    if error.code.alerts() {
         tracing::error!(
             request_id,
             provider,
             code,
             detail,
-            "upstream sign-in refused: ops must look"
+            "upstream sign-in refused: the operator must act"
         );
     } else {
         tracing::warn!(
@@ -213,21 +84,86 @@ pub async fn note(
             "upstream sign-in refused"
         );
     }
-    metrics::upstream_refused(refused.code.label(), provider);
-    // With the store away there is no count, and refusals are few.
-    let over = limit::upstream_refusal(&app.tickets, caller.ip, &config.limits).await;
-    if matches!(over, Ok(Some(_))) {
-        return Ok(());
-    }
-    let tx = app.db.begin().await?;
-    let event = Event::new(Kind::UpstreamRefused)
-        .reason(code)
-        .caller(&caller.network, request_id);
-    let event = if known { event.provider(id) } else { event };
-    let event = match current {
-        Some(current) => event.user(current.user.id).session(current.session.id),
-        None => event,
+}
+
+/// Renders the page of a refusal. It sets and changes no cookie.
+pub async fn render(
+    app: &App,
+    context: &RequestContext,
+    refused: &RefusedStep,
+) -> Result<Response, PageError> {
+    let (code, localizer) = (refused.error.code, &context.localizer);
+    let provider_name = display_name(&context.config, &refused.provider, localizer);
+    let arguments = [("provider", provider_name)];
+    let stem = match &refused.return_to {
+        ReturnTo::Account | ReturnTo::Continue(_) => code.stem_connecting(),
+        ReturnTo::SignIn { .. } | ReturnTo::App(_) => code.stem(),
     };
-    event.record(&tx).await?;
-    tx.commit().await
+    let message = localizer.text_with(stem, &arguments);
+    if let (200, ReturnTo::SignIn { txn }) = (code.status(), &refused.return_to) {
+        return render_sign_in(app, context, txn.as_deref(), message).await;
+    }
+    let (href, label) = way_on(code, &refused.return_to);
+    let page = ErrorPage {
+        localizer,
+        status: StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_GATEWAY),
+        title: localizer.text_with(&format!("{stem}-title"), &arguments),
+        message,
+        parameter: None,
+        next_href: Some(&href),
+        next_label: Some(localizer.text(label)),
+        reference: Some(&context.caller.request_id),
+    };
+    let client_id = client_of(app, context, &refused.return_to).await;
+    let mut response = render_page(&page, context.page_options_for_client(client_id.as_deref()));
+    if let Some(seconds) = code.retry_after() {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// UE-01: the user declined, or the provider reports a failure of its own: the sign-in page, with a
+/// neutral notice.
+async fn render_sign_in(
+    app: &App,
+    context: &RequestContext,
+    txn: Option<&str>,
+    notice: String,
+) -> Result<Response, PageError> {
+    // A client's request that has expired meanwhile is no reason for another page.
+    let pending = find_pending(app, context, txn).await?;
+    let view = SignInView {
+        txn: txn.filter(|_| pending.is_some()),
+        pending: pending.as_ref(),
+        notice: Some(notice),
+        ..SignInView::default()
+    };
+    sign_in::render(app, context, view).await
+}
+
+/// Returns where the page leads, and the key of the link's text.
+fn way_on(code: RefusalCode, return_to: &ReturnTo) -> (String, &'static str) {
+    if code == RefusalCode::LinkStaleAuth {
+        let path = sign_in::SIGN_IN_BY_EMAIL_PATH.to_owned();
+        return (path, "upstream-fresh-next");
+    }
+    match return_to {
+        ReturnTo::SignIn { txn: Some(txn) } => (format!("/login?txn={txn}"), "upstream-back"),
+        ReturnTo::SignIn { txn: None } => ("/login".to_owned(), "upstream-back"),
+        ReturnTo::Account => ("/account".to_owned(), "upstream-back-account"),
+        ReturnTo::Continue(path) => (path.clone(), "continue-link"),
+        ReturnTo::App(url) => (url.clone(), "upstream-back-app"),
+    }
+}
+
+/// Returns the client whose request waits. It decides a header alone, so that the page is shown
+/// without it if the ticket store is unavailable.
+async fn client_of(app: &App, context: &RequestContext, return_to: &ReturnTo) -> Option<String> {
+    let ReturnTo::SignIn { txn } = return_to else {
+        return None;
+    };
+    let pending = find_pending(app, context, txn.as_deref()).await.ok()?;
+    pending.map(|pending| pending.client_id)
 }

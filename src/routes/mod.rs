@@ -17,11 +17,7 @@ use crate::{
     app::App,
     client,
     config::Live,
-    federation::{
-        app::{self as federation_app, api::UpstreamApi},
-        flow, linking,
-        provider::Providers,
-    },
+    federation::{app::api::UpstreamApi, endpoint, provider::Providers},
     login::{first_party, page::ErrorPage, resume, sign_in},
     magic_link::{api::MagicLinkApi, api_v2::LoginsApi, pages},
     mail::mailbox::Mailbox,
@@ -148,32 +144,32 @@ pub fn public(
         )
         .at(
             "/login/upstream/:provider",
-            allow_methods("POST", post(flow::start::start)),
+            allow_methods("POST", post(endpoint::start)),
         )
         .at(
             "/login/identity",
             allow_methods(
                 "GET, HEAD, POST",
-                get(linking::confirm::show_question).post(linking::confirm::decide),
+                get(endpoint::link_question).post(endpoint::link_decision),
             ),
         )
         .at(
             "/login/app",
-            allow_methods("GET", get(federation_app::code::resume)),
+            allow_methods("GET", get(endpoint::app_resume)),
         )
         .at(
             "/upstream/:provider/callback",
             allow_methods(
                 "GET, HEAD, POST",
                 // By itself HEAD would be GET to the handler, and a link preview would spend the flow (CB-01).
-                get(flow::callback::callback)
-                    .head(flow::callback::callback)
-                    .post(flow::callback::posted),
+                get(endpoint::callback_get)
+                    .head(endpoint::callback_get)
+                    .post(endpoint::callback_post),
             ),
         )
         .at(
             "/upstream/:provider/callback/resume",
-            allow_methods("GET", get(flow::callback::resume)),
+            allow_methods("GET", get(endpoint::callback_resume)),
         )
         .at(
             "/login/continue",
@@ -198,7 +194,7 @@ pub fn public(
         )
         .at(
             "/account/identities/:id/disconnect",
-            allow_methods("POST", post(linking::disconnect::disconnect)),
+            allow_methods("POST", post(endpoint::disconnect_identity)),
         )
         .at(
             "/account/access",

@@ -70,7 +70,7 @@ pub(crate) fn arrived(subject: &str, email: Option<&str>) -> UpstreamAccount {
 
 fn came(subject: &str, email: &str, authoritative: bool) -> UpstreamLogin {
     UpstreamLogin {
-        arrived: arrived(subject, Some(email)),
+        account: arrived(subject, Some(email)),
         authoritative,
         amr: "pwd".to_owned(),
     }
@@ -682,7 +682,7 @@ async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_na
         ("en".to_owned(), "Ann".to_owned())
     );
     let mut blank = came("blank", "blank@example.test", true);
-    blank.arrived.name = Some(" ".to_owned());
+    blank.account.name = Some(" ".to_owned());
     comes(&test_app, &blank).await;
     assert_eq!(known("blank@example.test").await.1, "");
     // Proven by mail first (case D); an account that is connected later gives no name.

@@ -4,9 +4,11 @@
 use entree::{
     config::providers::MailTrust,
     federation::{
-        app::code::arrive,
-        flow::{complete::signed_in as signed_in_there, state::AppRequest},
+        app::complete::complete,
+        flow::state::AppRequest,
         linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle as settle_link},
+        respond::respond,
+        step::{Continuation, Step},
     },
     login::RequestContext,
     secret::{Hash, Plain},
@@ -63,7 +65,7 @@ fn for_app(verifier: &str) -> AppRequest {
 
 fn came(email: &str, authoritative: bool) -> UpstreamLogin {
     UpstreamLogin {
-        arrived: arrived(email, Some(email)),
+        account: arrived(email, Some(email)),
         authoritative,
         amr: String::new(),
     }
@@ -82,12 +84,8 @@ async fn comes_back(
     let context = RequestContext::load(&test_app.app, &request, "")
         .await
         .unwrap();
-    page(
-        arrive(&test_app.app, &context, for_app, came)
-            .await
-            .unwrap(),
-    )
-    .await
+    let step = complete(&test_app.app, &context, for_app, came).await;
+    page(respond(&test_app.app, &context, step).await.unwrap()).await
 }
 
 async fn page(mut response: Response) -> Page {
@@ -392,28 +390,20 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(test_app: Test
     let context = RequestContext::load(&test_app.app, &request, "")
         .await
         .unwrap();
-    let at = LinkContext {
-        browser_state: context.browser_state(),
-        connecting: false,
-        switch: false,
-        remembered: false,
-        locale: "en",
-        caller: &context.caller,
-    };
+    let at = LinkContext::in_browser(&context);
     let known = UpstreamLogin {
-        arrived: arrived("ann", None),
+        account: arrived("ann", None),
         authoritative: false,
         amr: String::new(),
     };
     let LinkOutcome::SignedIn(done) = settle_link(&test_app.app, &known, at).await.unwrap() else {
         panic!("A")
     };
-    let on = page(
-        signed_in_there(&test_app.app, &context, &done, Some(&txn))
-            .await
-            .unwrap(),
-    )
-    .await;
+    let continuation = Continuation::load(&test_app.app, &context, Some(&txn))
+        .await
+        .unwrap();
+    let step = Ok(Step::SignedIn(done, continuation));
+    let on = page(respond(&test_app.app, &context, step).await.unwrap()).await;
     assert_eq!(on.refresh().expect("a page").path(), "/login/app");
 }
 

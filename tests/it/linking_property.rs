@@ -164,7 +164,7 @@ impl World {
         let own = (hand == Hand::Victim) == claims_victim;
         let authoritative = own && self.roll(2) == 0;
         let came = UpstreamLogin {
-            arrived: arrived(&format!("{hand:?} {number}"), Some(email)),
+            account: arrived(&format!("{hand:?} {number}"), Some(email)),
             authoritative,
             amr: String::new(),
         };
@@ -186,18 +186,18 @@ impl World {
         match settle(&self.test_app.app, &came, at).await.unwrap() {
             LinkOutcome::SignedIn(done) => self.browser_state(hand, done.session, done.user).await,
             LinkOutcome::Waits(LinkRequirement::VerifiedEmail) => {
-                self.of(hand).pending = Some(came.arrived)
+                self.of(hand).pending = Some(came.account)
             }
             LinkOutcome::Waits(LinkRequirement::LinkConsent) => {
                 let Some(current) = current else { return };
                 let tx = self.test_app.tx().await;
-                link_account(&tx, &current.user, &came.arrived, &caller)
+                link_account(&tx, &current.user, &came.account, &caller)
                     .await
                     .unwrap();
                 tx.commit().await.unwrap();
             }
             LinkOutcome::Waits(LinkRequirement::SwitchConsent)
-            | LinkOutcome::Own
+            | LinkOutcome::OwnAccount
             | LinkOutcome::Refused(_) => {}
         }
     }

@@ -24,7 +24,11 @@ pub(crate) enum Answer<T> {
 }
 
 /// GETs `path` with the token of a visit. A token that is refused is replaced once.
-pub(crate) async fn get<T: DeserializeOwned>(app: &App, session: &Session, path: &str) -> Answer<T> {
+pub(crate) async fn get<T: DeserializeOwned>(
+    app: &App,
+    session: &Session,
+    path: &str,
+) -> Answer<T> {
     attempt(app, session, path)
         .await
         .unwrap_or_else(|lost| match lost {

@@ -1,280 +1,162 @@
-//! Sign-in at a provider for a first-party app that draws its own form (DESIGN §8, API flows).
+//! The code that an app receives at its registered URI, and redeems for tokens (ST-09).
 //!
-//! The provider sends the person back to our one callback (UP-02), in whatever browser the app opened; the PKCE challenge
-//! that the app gave at the start stands in place of the cookie. From there the app's registered URI gets a code, which is
-//! worth nothing without the verifier: nobody is signed in, and no user is made, before it is redeemed. Where an address
-//! must be proven first, that happens in the browser, by mail, and the code follows; no account is connected on this way.
+//! A code is worth nothing without the PKCE verifier of the challenge with which the app began, and
+//! it works once.
 
 use std::time::Duration;
 
-use askama::Template;
-use poem::{Request, Response, handler, web::Data};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     app::App,
     client::VerifiedRedirect,
+    config::Reloadable,
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
         flow::state::AppRequest,
-        linking::{
-            settle::{LinkContext, LinkOutcome, UpstreamLogin, known, without_entering},
-            table::{Decision, decide},
-        },
-        refusal::{Next, Place, refuse},
+        linking::settle::UpstreamLogin,
+        step::ReturnTo,
     },
-    login::{
-        PageError, RequestContext,
-        context::see_other,
-        evidence::BrowserState,
-        first_party,
-        page::ContinuePage,
-        page_error,
-        pending::{self, PendingRequest, ResumedBy},
-    },
+    login::first_party,
+    pkce::{challenge_of, is_verifier},
     secret::{Hash, Plain},
     ticket::{Claim, Kind, Tickets},
-    web::{
-        page::{PageContent, render_page},
-        params::Params,
-        text::Localizer,
-    },
 };
 
-/// On to an app on the person's own machine, by their own press.
-#[derive(Template)]
-#[template(path = "federation/app/to_app.html", config = ".askama.toml")]
-pub struct ToApp<'a> {
-    /// Its language.
-    pub localizer: &'a Localizer,
-    /// What people call the app.
-    pub client: &'a str,
-    /// Where to: its verified redirect, with the code.
-    pub href: &'a str,
-}
-
-impl ToApp<'_> {
-    fn text(&self, key: &str) -> String {
-        self.localizer
-            .text_with(key, &[("client", self.client.to_owned())])
-    }
-}
-
-impl PageContent for ToApp<'_> {
-    fn localizer(&self) -> &Localizer {
-        self.localizer
-    }
-    fn title(&self) -> String {
-        self.text("upstream-app-title")
-    }
-    fn referrer(&self) -> &'static str {
-        "no-referrer"
-    }
-}
-
-/// How long a code is good (as an authorization code, RFC 6749 §4.1.2).
-const CODE_KEPT: Duration = Duration::from_secs(60);
-/// How long a used one is told from an unknown one.
-const USED_KEPT: Duration = Duration::from_secs(600);
+/// RFC 6749 §4.1.2: the lifetime of a code, as of any authorization code.
+const CODE_TTL: Duration = Duration::from_secs(60);
+/// How long a used code differs from an unknown one.
+const USED_CODE_TTL: Duration = Duration::from_secs(600);
 
 /// What a code stands for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Redeemable {
-    /// The app's part.
-    pub for_app: AppRequest,
-    /// Who it is.
-    pub who: Who,
+    #[serde(rename = "for_app")]
+    pub request: AppRequest,
+    #[serde(rename = "who")]
+    pub subject: CodeSubject,
 }
 
-/// Whom a code signs in.
+/// The user whom a code signs in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Who {
-    /// Whoever the provider vouched for.
+pub enum CodeSubject {
+    /// The user whom the provider identified; no user is created before the code is redeemed.
     #[serde(rename = "Came")]
     UpstreamLogin(UpstreamLogin),
-    /// Who has just proven their address in the browser: its session.
+    /// The user who has just verified an address in the browser, by the session that this made.
     Session(Uuid),
 }
 
-/// The end of a callback for an app.
-///
-/// # Errors
-/// If the database or the ticket store is away.
-pub async fn arrive(
-    app: &App,
-    context: &RequestContext,
-    for_app: &AppRequest,
-    came: &UpstreamLogin,
-) -> Result<Response, PageError> {
-    let at = outside(context);
-    match decide(&known(app.db.read(), &context.config, came, at).await?.facts) {
-        Decision::SignIn | Decision::Create => {
-            send(app, context, for_app, Who::UpstreamLogin(came.clone())).await
-        }
-        Decision::Prove => prove_first(app, context, for_app).await,
-        decision => {
-            let refusal = match without_entering(decision) {
-                LinkOutcome::Refused(refusal) => refusal,
-                _ => RefusalCode::UserDisabled.into(),
-            };
-            let next = refused(&app.public_url, context, for_app, &refusal);
-            refuse(
-                app,
-                context,
-                &refusal,
-                &Place {
-                    provider: &came.arrived.provider,
-                    next,
-                },
-            )
-            .await
-        }
+/// Why a code gives no tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum RedeemError {
+    #[error(transparent)]
+    Refused(#[from] FederationError),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl RedeemError {
+    pub fn refused(detail: &str) -> Self {
+        Self::Refused(FederationError::new(RefusalCode::AppCode, detail))
     }
 }
 
-/// No browser of ours holds anything for an app.
-fn outside(context: &RequestContext) -> LinkContext<'_> {
-    LinkContext {
-        browser_state: BrowserState::default(),
-        connecting: false,
-        switch: false,
-        remembered: true,
-        locale: &context.localizer.tag,
-        caller: &context.caller,
-    }
-}
-
-/// C: the person proves an address in this browser; the app's request waits like a client's does. The account at the
-/// provider is left behind: no cookie says that this browser is the one that signed in there, so whoever was sent
-/// somebody else's callback would connect that account to their own user.
-async fn prove_first(
-    app: &App,
-    context: &RequestContext,
-    for_app: &AppRequest,
-) -> Result<Response, PageError> {
-    let Some(client) = first_party::find_app(&context.config, &for_app.client_id) else {
-        return Err(PageError::InvalidClientRequest("client_id"));
-    };
-    let pending = PendingRequest {
-        client_id: client.client_id.clone(),
-        client_name: client.name.clone(),
-        fresh: false,
-        email_only: false,
-        login_hint: String::new(),
-        ui_locales: String::new(),
-        request: serde_json::to_string(for_app).map_err(InfraError::internal)?,
-        resumed_by: ResumedBy::Upstream,
-        origin: None,
-    };
-    let handle = pending::store(
-        &app.tickets,
-        context.pre.hash(),
-        context.session_id(),
-        &pending,
-    )
-    .await?;
-    Ok(context.with_pre_login_cookie(see_other(&format!("/login?txn={}", handle.to_text()))))
-}
-
-/// `GET /login/app`: the address is proven; on to the app, once.
-#[handler]
-pub(crate) async fn resume(Data(app): Data<&App>, request: &Request) -> Response {
-    page_error::respond(app, request, async {
-        let context = RequestContext::load(app, request, "").await?;
-        let params = Params::from_query(request)?;
-        let handle = Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)?;
-        let session = context.session_id().ok_or(PageError::SignInExpired)?;
-        let taken = pending::claim(&app.tickets, &handle, context.requester())
-            .await?
-            .ok_or(PageError::SignInExpired)?;
-        if taken.resumed_by != ResumedBy::Upstream {
-            return Err(PageError::SignInExpired);
-        }
-        let for_app: AppRequest =
-            serde_json::from_str(&taken.request).map_err(|_| PageError::SignInExpired)?;
-        send(app, &context, &for_app, Who::Session(session)).await
-    })
-    .await
-}
-
-/// Sends the app its code, by a page: the chain began at a form elsewhere (CW-03). It goes on by itself to an https
-/// address alone. Anything on the machine may wait at a port or have taken an app's scheme, and what it began would be
-/// over before the person saw it (RFC 8252 §8.6): there they press a button that names the app.
-async fn send(
-    app: &App,
-    context: &RequestContext,
-    for_app: &AppRequest,
-    who: Who,
-) -> Result<Response, PageError> {
-    // The configuration may have changed since the start.
-    let redirect =
-        redirect(context, for_app).ok_or(PageError::InvalidClientRequest("redirect_uri"))?;
+/// Issues a code.
+pub async fn issue(tickets: &Tickets, redeemable: &Redeemable) -> Result<Plain, InfraError> {
     let code = Plain::generate();
-    let value = serde_json::to_vec(&Redeemable {
-        for_app: for_app.clone(),
-        who,
-    })
-    .map_err(InfraError::internal)?;
-    if !app
-        .tickets
-        .issue(Kind::AppCode, &code.hash(), &value, CODE_KEPT)
+    let value = serde_json::to_vec(redeemable).map_err(InfraError::internal)?;
+    if tickets
+        .issue(Kind::AppCode, &code.hash(), &value, CODE_TTL)
         .await?
     {
-        return Err(InfraError::internal("a fresh 256-bit code was taken").into());
+        Ok(code)
+    } else {
+        Err(InfraError::internal("a fresh 256-bit code was taken"))
     }
-    let code = code.to_text();
-    let href = with(&redirect, for_app, &app.public_url, &[("code", &code)]);
-    if redirect.as_str().starts_with("https://") {
-        return Ok(render_page(
-            &ContinuePage {
-                localizer: &context.localizer,
-                href: &href,
-            },
-            context.page_options,
-        ));
-    }
-    let client = first_party::find_app(&context.config, &for_app.client_id)
-        .map_or("", |client| client.name.as_str());
-    Ok(render_page(
-        &ToApp {
-            localizer: &context.localizer,
-            client,
-            href: &href,
-        },
-        context.page_options,
-    ))
 }
 
-fn redirect(context: &RequestContext, for_app: &AppRequest) -> Option<VerifiedRedirect> {
-    let client = first_party::find_app(&context.config, &for_app.client_id)?;
-    VerifiedRedirect::check(client, &for_app.redirect_uri)
+/// Redeems a code once, for the app that has the verifier. A wrong verifier, or the path of another
+/// provider, spends nothing (RD-06).
+pub async fn redeem(
+    app: &App,
+    provider_id: &str,
+    code: &str,
+    verifier: &str,
+) -> Result<Redeemable, RedeemError> {
+    // the provider may have been switched off since the start.
+    if app.config.get().find_provider(provider_id).is_none() {
+        return Err(FederationError::from(RefusalCode::ProviderDisabled).into());
+    }
+    if !is_verifier(verifier) {
+        return Err(RedeemError::refused("no verifier"));
+    }
+    let code = Plain::parse(code).ok_or_else(|| RedeemError::refused("none of ours"))?;
+    let challenge = challenge_of(verifier);
+    let stored = app.tickets.peek(Kind::AppCode, &code.hash()).await?;
+    let stored = stored.ok_or_else(|| RedeemError::refused("unknown, used or too old"))?;
+    check(&stored, provider_id, &challenge)?;
+    match app
+        .tickets
+        .claim(Kind::AppCode, &code.hash(), b"used", USED_CODE_TTL)
+        .await?
+    {
+        Claim::Fresh(value) => check(&value, provider_id, &challenge),
+        Claim::Replayed(_) | Claim::Gone => Err(RedeemError::refused("used")),
+    }
 }
 
-fn with(
+/// Returns the stored value, if it belongs to this provider and challenge; challenges compare in
+/// constant time.
+fn check(value: &[u8], provider_id: &str, challenge: &str) -> Result<Redeemable, RedeemError> {
+    let redeemable: Redeemable =
+        serde_json::from_slice(value).map_err(|_| RedeemError::refused("it cannot be read"))?;
+    let request = &redeemable.request;
+    if request.provider != provider_id {
+        return Err(RedeemError::refused("another provider's"));
+    }
+    if Hash::of(request.challenge.as_bytes()) != Hash::of(challenge.as_bytes()) {
+        return Err(RedeemError::refused("another verifier's"));
+    }
+    Ok(redeemable)
+}
+
+/// Returns the app's redirect URI, if it is still registered: the configuration may have changed
+/// since the start.
+#[must_use]
+pub fn redirect_of(config: &Reloadable, request: &AppRequest) -> Option<VerifiedRedirect> {
+    let client = first_party::find_app(config, &request.client_id)?;
+    VerifiedRedirect::check(client, &request.redirect_uri)
+}
+
+/// Returns the URL at which the app gets its code or an error, with the app's own `state` and our
+/// `iss` (RFC 9207 §2).
+#[must_use]
+pub fn callback_url(
     redirect: &VerifiedRedirect,
-    for_app: &AppRequest,
-    iss: &str,
-    answer: &[(&str, &str)],
+    request: &AppRequest,
+    public_url: &str,
+    field: (&str, &str),
 ) -> String {
-    let mut fields = answer.to_vec();
-    if let Some(state) = &for_app.state {
+    let mut fields = vec![field];
+    if let Some(state) = &request.state {
         fields.push(("state", state));
     }
-    fields.push(("iss", iss));
+    fields.push(("iss", public_url));
     redirect.with(&fields)
 }
 
-/// Where the person goes from a refusal: back to the app, with an error that it knows (RFC 6749 §4.1.2.1).
+/// RFC 6749 §4.1.2.1: after a refusal the user returns to the app, with an error that it understands.
 #[must_use]
-pub fn refused<'a>(
+pub fn return_to(
+    config: &Reloadable,
+    request: &AppRequest,
     public_url: &str,
-    context: &RequestContext,
-    for_app: &AppRequest,
-    refused: &FederationError,
-) -> Next<'a> {
-    let error = match refused.code {
+    code: RefusalCode,
+) -> ReturnTo {
+    let error = match code {
         RefusalCode::Denied | RefusalCode::UserDisabled | RefusalCode::SignUpClosed => {
             "access_denied"
         }
@@ -283,52 +165,13 @@ pub fn refused<'a>(
         }
         _ => "server_error",
     };
-    match redirect(context, for_app) {
-        Some(redirect) => Next::App(with(&redirect, for_app, public_url, &[("error", error)])),
-        None => Next::SignIn(None),
-    }
-}
-
-/// Takes what a code stands for, once, for whoever has the verifier of its challenge. A wrong verifier, or another
-/// provider's address, spends nothing (RD-06).
-///
-/// # Errors
-/// If the ticket store is away.
-pub async fn redeem(
-    tickets: &Tickets,
-    code: &str,
-    provider: &str,
-    challenge: &str,
-) -> Result<Result<Redeemable, FederationError>, InfraError> {
-    let refused = |why: &str| Err(FederationError::new(RefusalCode::AppCode, why));
-    let fits = |value: &[u8]| {
-        let Ok(found) = serde_json::from_slice::<Redeemable>(value) else {
-            return refused("it cannot be read");
-        };
-        if found.for_app.provider != provider {
-            return refused("another provider's");
-        }
-        let same = Hash::of(found.for_app.challenge.as_bytes()) == Hash::of(challenge.as_bytes());
-        if same {
-            Ok(found)
-        } else {
-            refused("another verifier's")
-        }
-    };
-    let Some(code) = Plain::parse(code) else {
-        return Ok(refused("none of ours"));
-    };
-    let Some(value) = tickets.peek(Kind::AppCode, &code.hash()).await? else {
-        return Ok(refused("unknown, used or too old"));
-    };
-    if let Err(refused) = fits(&value) {
-        return Ok(Err(refused));
-    }
-    match tickets
-        .claim(Kind::AppCode, &code.hash(), b"used", USED_KEPT)
-        .await?
-    {
-        Claim::Fresh(value) => Ok(fits(&value)),
-        Claim::Replayed(_) | Claim::Gone => Ok(refused("used")),
+    match redirect_of(config, request) {
+        Some(redirect) => ReturnTo::App(callback_url(
+            &redirect,
+            request,
+            public_url,
+            ("error", error),
+        )),
+        None => ReturnTo::SignIn { txn: None },
     }
 }

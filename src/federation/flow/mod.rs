@@ -1,4 +1,4 @@
-//! The way of a browser: from our form to a provider, and back through the callback.
+//! The way of a browser: from a button to the provider, and back through the callback.
 
 pub mod callback;
 pub mod complete;

@@ -1,7 +1,8 @@
-//! A sign-in that is under way at a provider: what is kept until its answer comes, and who may bring that.
+//! The state of a sign-in while the user is at the provider: what is stored, and who may bring the
+//! provider's response.
 //!
-//! It lives in the ticket store alone, sealed, under SHA-256 of `state`, for ten minutes (UP-03). An answer claims it by
-//! one atomic step; whatever follows, the flow is spent (CB-04).
+//! An [`UpstreamFlow`] is a sealed ticket under the SHA-256 of `state` for ten minutes (UP-03). The
+//! callback claims it in one atomic step, and whatever follows, the flow is spent (CB-04).
 
 use std::{fmt, time::Duration};
 
@@ -14,68 +15,126 @@ use crate::{
     federation::{
         error::{FederationError, RefusalCode},
         provider::RequestRecord,
+        step::ReturnTo,
     },
     login::RequestContext,
     secret::Hash,
     ticket::{Claim, Kind, Tickets},
 };
 
-/// How long a person may take at the provider, and how long a used state is told from an unknown one.
-pub const KEPT: Duration = Duration::from_secs(600);
+/// How long a user may stay at the provider, and how long a used `state` differs from an unknown
+/// one.
+pub const STATE_TTL: Duration = Duration::from_secs(600);
 
-/// Why somebody set out (UP-03).
+/// Why the browser went to the provider (UP-03).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Intent {
-    /// To sign in.
-    Login {
-        /// The handle of the client's request that waits.
-        txn: Option<String>,
-    },
-    /// To connect the provider to whoever is signed in.
+    /// To sign in, perhaps for the client's request behind `txn`.
+    Login { txn: Option<String> },
+    /// To connect the provider to the user who is signed in.
     Link,
-    /// To sign in to a first-party app that draws its own form.
+    /// To sign in to a first-party app that draws its own form (ST-09).
     App(AppRequest),
 }
 
-/// What an app gave at the start.
+impl Intent {
+    /// Returns where the user goes from a refusal. An app has no page of ours to return to.
+    #[must_use]
+    pub fn return_to(&self) -> ReturnTo {
+        match self {
+            Self::Login { txn } => ReturnTo::SignIn { txn: txn.clone() },
+            Self::Link => ReturnTo::Account,
+            Self::App(_) => ReturnTo::SignIn { txn: None },
+        }
+    }
+}
+
+/// The request with which an app began.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppRequest {
-    /// The registered first-party client.
     pub client_id: String,
-    /// The provider it began with.
+    /// The provider's id in the configuration.
     pub provider: String,
-    /// Where the code goes: verified then, and once more when it goes.
+    /// Where the code goes. It is verified now, and again when the code is sent.
     pub redirect_uri: String,
-    /// The PKCE challenge that stands in place of the cookie (DESIGN §8, API flows).
+    /// ST-09: the PKCE challenge that takes the place of the cookie.
     pub challenge: String,
-    /// The app's own state, sent back as it came.
+    /// The app's own `state`, which returns unchanged.
     pub state: Option<String>,
 }
 
-/// What is kept.
+/// A sign-in for which a browser is at the provider.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct State {
-    /// The provider's part.
+pub struct UpstreamFlow {
     pub record: RequestRecord,
-    /// Why.
     pub intent: Intent,
-    /// SHA-256 of the pre-login cookie; none for apps.
+    /// SHA-256 of the pre-login cookie; `None` for apps.
     pub browser: Option<Vec<u8>>,
-    /// The session that was there.
+    /// The session at the start, if any, and its user.
     pub session: Option<Uuid>,
-    /// Its user.
     pub user: Option<Uuid>,
-    /// When it began.
-    pub at: Time,
+    #[serde(rename = "at")]
+    pub started_at: Time,
 }
 
-impl State {
-    /// The handle of the client's request that goes on after it.
+impl UpstreamFlow {
+    /// Returns the handle of the client's request that continues after the sign-in.
     #[must_use]
     pub fn txn(&self) -> Option<&str> {
         match &self.intent {
             Intent::Login { txn } => txn.as_deref(),
             Intent::Link | Intent::App(_) => None,
+        }
+    }
+
+    /// CB-05, CB-08: whether this callback may continue the flow.
+    pub fn check(
+        &self,
+        provider: &str,
+        context: &RequestContext,
+        now: Time,
+    ) -> Result<(), FederationError> {
+        if now.since(self.started_at) > STATE_TTL {
+            return Err(FederationError::new(
+                RefusalCode::StateUnknown,
+                "it is too old",
+            ));
+        }
+        if self.record.provider != provider {
+            return Err(RefusalCode::ProviderMismatch.into());
+        }
+        self.check_browser(context)?;
+        self.check_session(context)
+    }
+
+    /// CB-05: the browser is the one that left for the provider; hashes compare in constant time.
+    /// An app is identified later, by its verifier.
+    fn check_browser(&self, context: &RequestContext) -> Result<(), FederationError> {
+        if matches!(self.intent, Intent::App(_)) {
+            return Ok(());
+        }
+        let bound = self.browser.as_deref().and_then(Hash::from_column);
+        let requester = context.requester();
+        match bound {
+            Some(bound) if requester.is_browser(bound) => Ok(()),
+            _ => Err(RefusalCode::BrowserMismatch.into()),
+        }
+    }
+
+    /// CB-08: a provider is connected only in the session that began it.
+    fn check_session(&self, context: &RequestContext) -> Result<(), FederationError> {
+        if self.intent != Intent::Link {
+            return Ok(());
+        }
+        let now = context
+            .current
+            .as_ref()
+            .map(|current| (current.session.id, current.user.id));
+        let then = self.session.zip(self.user);
+        if now.is_some() && now == then {
+            Ok(())
+        } else {
+            Err(RefusalCode::SessionChanged.into())
         }
     }
 }
@@ -85,7 +144,7 @@ impl fmt::Debug for Intent {
         match self {
             Self::Login { .. } => f.debug_struct("Login").finish_non_exhaustive(),
             Self::Link => f.write_str("Link"),
-            Self::App(for_app) => f.debug_tuple("App").field(for_app).finish(),
+            Self::App(request) => f.debug_tuple("App").field(request).finish(),
         }
     }
 }
@@ -98,27 +157,29 @@ impl fmt::Debug for AppRequest {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for UpstreamFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("UpstreamFlow")
             .field("record", &self.record)
             .field("intent", &self.intent)
             .finish_non_exhaustive()
     }
 }
 
-fn handle(state: &str) -> Hash {
+fn handle_of(state: &str) -> Hash {
     Hash::of(state.as_bytes())
 }
 
-/// Keeps it, under a `state` that nobody has used.
-///
-/// # Errors
-/// [`RefusalCode::StoreDown`]; then nothing was sent anywhere.
-pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), FederationError> {
-    let value = serde_json::to_vec(kept).map_err(|error| down(&InfraError::internal(error)))?;
+/// Stores a flow under a fresh `state`.
+pub async fn store(
+    tickets: &Tickets,
+    state: &str,
+    flow: &UpstreamFlow,
+) -> Result<(), FederationError> {
+    let value =
+        serde_json::to_vec(flow).map_err(|error| store_down(&InfraError::internal(error)))?;
     match tickets
-        .issue(Kind::Upstream, &handle(state), &value, KEPT)
+        .issue(Kind::Upstream, &handle_of(state), &value, STATE_TTL)
         .await
     {
         Ok(true) => Ok(()),
@@ -126,95 +187,39 @@ pub async fn keep(tickets: &Tickets, state: &str, kept: &State) -> Result<(), Fe
             RefusalCode::StoreDown,
             "a fresh 256-bit state was taken",
         )),
-        Err(failure) => Err(down(&failure)),
+        Err(error) => Err(store_down(&error)),
     }
 }
 
-/// Whether a sign-in waits under this `state`; it stays.
-///
-/// # Errors
-/// [`RefusalCode::StateUsed`], [`RefusalCode::StateUnknown`], [`RefusalCode::StoreDown`].
-pub async fn waits(tickets: &Tickets, state: &str) -> Result<(), FederationError> {
-    match tickets.peek(Kind::Upstream, &handle(state)).await {
+/// Checks that a flow waits under this `state`, and does not spend it.
+pub async fn check_pending(tickets: &Tickets, state: &str) -> Result<(), FederationError> {
+    match tickets.peek(Kind::Upstream, &handle_of(state)).await {
         Ok(Some(_)) => Ok(()),
-        // Nothing is live there: a claim spends nothing, and tells used from unknown.
+        // No flow is live there: a claim spends nothing, and distinguishes a used state from an
+        // unknown one.
         Ok(None) => claim(tickets, state).await.map(drop),
-        Err(failure) => Err(down(&failure)),
+        Err(error) => Err(store_down(&error)),
     }
 }
 
-/// CB-04: one atomic step that leaves a tombstone.
-///
-/// # Errors
-/// [`RefusalCode::StateUsed`], [`RefusalCode::StateUnknown`], [`RefusalCode::StoreDown`].
-pub async fn claim(tickets: &Tickets, state: &str) -> Result<State, FederationError> {
+/// CB-04: claims a flow in one atomic step that leaves a tombstone.
+pub async fn claim(tickets: &Tickets, state: &str) -> Result<UpstreamFlow, FederationError> {
     match tickets
-        .claim(Kind::Upstream, &handle(state), b"used", KEPT)
+        .claim(Kind::Upstream, &handle_of(state), b"used", STATE_TTL)
         .await
     {
         Ok(Claim::Fresh(value)) => serde_json::from_slice(&value)
             .map_err(|_| FederationError::new(RefusalCode::StateUnknown, "it cannot be read")),
         Ok(Claim::Replayed(_)) => Err(RefusalCode::StateUsed.into()),
         Ok(Claim::Gone) => Err(RefusalCode::StateUnknown.into()),
-        Err(failure) => Err(down(&failure)),
+        Err(error) => Err(store_down(&error)),
     }
 }
 
-/// CB-05: its age by our clock, the provider of the path, the browser that set out; hashes compare in constant time. An
-/// app is known by the verifier that it brings later instead.
-///
-/// # Errors
-/// [`RefusalCode::StateUnknown`], [`RefusalCode::ProviderMismatch`], [`RefusalCode::BrowserMismatch`].
-pub fn check(
-    state: &State,
-    provider: &str,
-    context: &RequestContext,
-    now: Time,
-) -> Result<(), FederationError> {
-    if now.since(state.at) > KEPT {
-        return Err(FederationError::new(
-            RefusalCode::StateUnknown,
-            "it is too old",
-        ));
-    }
-    if state.record.provider != provider {
-        return Err(RefusalCode::ProviderMismatch.into());
-    }
-    if matches!(state.intent, Intent::App(_)) {
-        return Ok(());
-    }
-    let bound = state.browser.as_deref().and_then(Hash::from_column);
-    let requester = context.requester();
-    match bound {
-        Some(bound) if requester.is_browser(bound) => Ok(()),
-        _ => Err(RefusalCode::BrowserMismatch.into()),
-    }
-}
-
-/// CB-08: who wants to connect something is still who set out to.
-///
-/// # Errors
-/// [`RefusalCode::SessionChanged`].
-pub fn check_session(state: &State, context: &RequestContext) -> Result<(), FederationError> {
-    if state.intent != Intent::Link {
-        return Ok(());
-    }
-    let now = context
-        .current
-        .as_ref()
-        .map(|current| (current.session.id, current.user.id));
-    let then = state.session.zip(state.user);
-    if now.is_some() && now == then {
-        Ok(())
-    } else {
-        Err(RefusalCode::SessionChanged.into())
-    }
-}
-
-/// The store's failure as a refusal, with its cause for the log.
+/// Returns the failure of the ticket store as a refusal, with its cause for the log.
 #[must_use]
-pub fn down(failure: &InfraError) -> FederationError {
-    FederationError::new(RefusalCode::StoreDown, failure.to_string())
+pub fn store_down(error: &InfraError) -> FederationError {
+    FederationError::new(RefusalCode::StoreDown, error.to_string())
 }
 
 #[cfg(test)]
@@ -222,8 +227,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_secret_of_what_waits_is_printed() {
-        let for_app = AppRequest {
+    fn debug_output_of_a_flow_contains_no_secret() {
+        let app_request = AppRequest {
             client_id: "native".to_owned(),
             provider: "office".to_owned(),
             redirect_uri: "com.example.app:/callback".to_owned(),
@@ -233,7 +238,7 @@ mod tests {
         let login = Intent::Login {
             txn: Some("a-handle".to_owned()),
         };
-        let printed = format!("{:?} {login:?}", Intent::App(for_app));
+        let printed = format!("{:?} {login:?}", Intent::App(app_request));
         assert!(printed.contains("native"), "{printed}");
         for secret in ["a-challenge", "the-state", "a-handle"] {
             assert!(!printed.contains(secret), "{printed}");

@@ -1,115 +1,103 @@
-//! `POST /account/identities/{id}/disconnect`: an account at a provider no longer signs its user in (LK-07).
+//! Disconnects an account at a provider, which then no longer signs its user in (LK-07).
 
-use poem::{
-    Body, Request, Response, handler,
-    web::{Data, Path},
-};
 use uuid::Uuid;
 
-use super::confirm::told;
+use super::connect::notify_owner;
 use crate::{
     app::App,
     audit::{Event, Kind},
+    db::Tx,
+    error::InfraError,
     federation::{
         error::RefusalCode,
-        refusal::{Next, Place, refuse},
+        step::{Continuation, ReturnTo, Step, StepError},
     },
-    login::{
-        PageError, RequestContext, context::see_other, first_party::TokenIssuer, page_error,
-        provider_buttons::disconnect_form,
-    },
+    login::{RequestContext, first_party::TokenIssuer},
     mail::outbox::EmailKind,
     session::{self, CurrentSession},
     user::{
         self, Identity,
         identity::{self, UnlinkResult},
     },
-    web::params::Params,
 };
 
-/// The endpoint.
-#[handler]
-pub(crate) async fn disconnect(
-    Data(app): Data<&App>,
-    Data(tokens): Data<&TokenIssuer>,
-    Path(id): Path<String>,
-    request: &Request,
-    body: Body,
-) -> Response {
-    page_error::respond(app, request, async {
-        let id = Uuid::try_parse(&id).map_err(|_| PageError::NotFound)?;
-        let context = RequestContext::load(app, request, "").await?;
-        let params = Params::read_form(request, body).await?;
-        let current = context.check_session_form(app, request, &params, &disconnect_form(id))?;
-        let mine = identity::list_for_user(app.db.read(), current.user.id)
-            .await?
-            .into_iter()
-            .find(|mine| mine.id == id);
-        let Some(mine) = mine else {
-            return Ok(see_other("/account"));
-        };
-        match remove(app, tokens, &context, current, &mine).await? {
-            Ok(from_it) if from_it => Ok(context.without_session_cookie(see_other("/logged-out"))),
-            Ok(_) => Ok(see_other("/account")),
-            Err(code) => {
-                let place = Place {
-                    provider: &mine.provider,
-                    next: Next::Account,
-                };
-                refuse(app, &context, &code.into(), &place).await
-            }
-        }
-    })
-    .await
-}
-
-/// Whether this very session came from it and has ended with it; or why it stays.
-async fn remove(
+/// Disconnects the account with this id from the user of the current session.
+pub async fn disconnect(
     app: &App,
     tokens: &TokenIssuer,
     context: &RequestContext,
     current: &CurrentSession,
-    mine: &Identity,
-) -> Result<Result<bool, RefusalCode>, PageError> {
+    id: Uuid,
+) -> Result<Step, StepError> {
+    let linked = identity::list_for_user(app.db.read(), current.user.id).await?;
+    let Some(identity) = linked.into_iter().find(|identity| identity.id == id) else {
+        return Ok(Step::Continue(Continuation::Account));
+    };
+    let refused = |code| {
+        Err(StepError::refused(
+            code,
+            &identity.provider,
+            ReturnTo::Account,
+        ))
+    };
     let tx = app.db.begin().await?;
-    // Read again: it may have ended, or its user have been locked out, since the page was asked for.
-    let read = session::find_live(
-        tx.conn(),
-        current.session.id,
-        tx.now,
-        &context.config.session,
-    )
-    .await?;
-    if !read.is_some_and(|now| session::is_fresh(&now.session, tx.now)) {
-        return Ok(Err(RefusalCode::LinkStaleAuth));
+    // Read again: the session may have ended since the request began, or its user been locked.
+    let limits = &context.config.session;
+    let live = session::find_live(tx.conn(), current.session.id, tx.now, limits).await?;
+    if !live.is_some_and(|live| session::is_fresh(&live.session, tx.now)) {
+        return refused(RefusalCode::LinkStaleAuth);
     }
-    let by_mail = user::has_verified_address(tx.conn(), current.user.id).await?;
-    match identity::unlink(&tx, current.user.id, mine.id, by_mail).await? {
-        UnlinkResult::LastMethod => return Ok(Err(RefusalCode::LinkLastMethod)),
-        UnlinkResult::NotLinked => return Ok(Ok(false)),
+    let by_email = user::has_verified_address(tx.conn(), current.user.id).await?;
+    match identity::unlink(&tx, current.user.id, id, by_email).await? {
+        UnlinkResult::LastMethod => return refused(RefusalCode::LinkLastMethod),
+        UnlinkResult::NotLinked => return Ok(Step::Continue(Continuation::Account)),
         UnlinkResult::Unlinked(_) => {}
     }
-    let ended = session::end_from_identity(&tx, mine.id).await?;
-    tokens
-        .revoke_for_identity(&tx, current.user.id, mine.id, &ended)
-        .await?;
-    let event = Event::new(Kind::IdentityUnlinked)
-        .user(current.user.id)
-        .session(current.session.id);
-    event
-        .provider(&mine.provider)
-        .caller(&context.caller.network, &context.caller.request_id)
-        .record(&tx)
-        .await?;
-    told(
+    revoke_access(&tx, tokens, current, &identity).await?;
+    record_unlink(&tx, context, current, &identity).await?;
+    let kind = EmailKind::ProviderDisconnected;
+    notify_owner(
         &tx,
         current,
         &context.localizer.tag,
-        &mine.provider,
-        EmailKind::ProviderDisconnected,
+        &identity.provider,
+        kind,
     )
     .await?;
     tx.commit().await?;
     app.outbox.notify_one();
-    Ok(Ok(current.session.identity_id == Some(mine.id)))
+    if current.session.identity_id == Some(id) {
+        Ok(Step::SignedOut)
+    } else {
+        Ok(Step::Continue(Continuation::Account))
+    }
+}
+
+/// Ends the sessions that came from the account, and the grants of these sessions.
+async fn revoke_access(
+    tx: &Tx,
+    tokens: &TokenIssuer,
+    current: &CurrentSession,
+    identity: &Identity,
+) -> Result<(), InfraError> {
+    let ended = session::end_from_identity(tx, identity.id).await?;
+    tokens
+        .revoke_for_identity(tx, current.user.id, identity.id, &ended)
+        .await?;
+    Ok(())
+}
+
+async fn record_unlink(
+    tx: &Tx,
+    context: &RequestContext,
+    current: &CurrentSession,
+    identity: &Identity,
+) -> Result<(), InfraError> {
+    Event::new(Kind::IdentityUnlinked)
+        .user(current.user.id)
+        .session(current.session.id)
+        .provider(&identity.provider)
+        .caller(&context.caller.network, &context.caller.request_id)
+        .record(tx)
+        .await
 }

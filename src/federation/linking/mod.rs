@@ -1,6 +1,9 @@
-//! Whose account it is: the linking table, what it does, and the questions it asks.
+//! Whose account it is: the linking table, the unit of work that carries out its decision, and the
+//! question that a user answers.
 
 pub mod confirm;
+mod connect;
 pub mod disconnect;
+pub mod pending;
 pub mod settle;
 pub mod table;

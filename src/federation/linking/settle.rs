@@ -1,5 +1,5 @@
-//! What becomes of somebody who came back from a provider: the facts, the decision, and what it does, in one unit of
-//! work.
+//! What follows when a provider has identified a user: the facts, the decision, and what it does, in
+//! one unit of work.
 
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
@@ -12,40 +12,40 @@ use crate::{
     error::InfraError,
     federation::{
         error::{FederationError, RefusalCode},
-        provider::is_still_authoritative,
-        provider::{Identity, Trust},
+        provider::{Identity, Trust, is_still_authoritative},
     },
     login::{
+        RequestContext,
         evidence::{BrowserState, Evidence, IdentityEvidence, MailboxEvidence, SignInAttempt},
         finish::{SignInError, SignInRefusal, SignedIn, finish_sign_in},
         pending_link::{LinkRequirement, PendingLink},
-        provider_buttons,
+        provider_buttons::display_name,
     },
     telemetry::metrics,
     user::{self, Address, UpstreamAccount, UserState, identity},
     web::{caller::Caller, text::Localizer},
 };
 
-/// Who came back, as all that follows needs to know them.
+/// The user whom a provider has identified, as the rest of the sign-in needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UpstreamLogin {
-    /// The account.
-    pub arrived: UpstreamAccount,
-    /// The provider ran the mailbox of its address when they came back: by the settings of then.
+    #[serde(rename = "arrived")]
+    pub account: UpstreamAccount,
+    /// The provider ran the mailbox of the address at that time, by the settings of that time.
     pub authoritative: bool,
-    /// How it was proven there, separated by blanks.
+    /// The authentication methods at the provider, separated by spaces.
     pub amr: String,
 }
 
 impl UpstreamLogin {
-    /// From what was identified. `amr` values stand in our tokens: only plain words of RFC 8176's kind are kept, so that
-    /// none reads like a name of ours (`urn:entree:…`).
+    /// Takes over what a provider has identified. `amr` values appear in our tokens: only plain words
+    /// like those of RFC 8176 are kept, so that none reads like a name of ours (`urn:entree:…`).
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        let plain = |word: &String| (1..=32).contains(&word.len()) && word.bytes().all(is_plain);
-        let amr: Vec<String> = identity.amr.into_iter().filter(plain).take(10).collect();
+        let is_word = |word: &String| (1..=32).contains(&word.len()) && word.bytes().all(is_plain);
+        let amr: Vec<String> = identity.amr.into_iter().filter(is_word).take(10).collect();
         Self {
-            arrived: UpstreamAccount {
+            account: UpstreamAccount {
                 provider: identity.provider,
                 issuer: identity.issuer,
                 subject: identity.subject,
@@ -62,35 +62,29 @@ impl UpstreamLogin {
         }
     }
 
-    /// From a link that waited.
     #[must_use]
-    pub fn again(link: &PendingLink) -> Self {
+    pub fn from_pending(link: &PendingLink) -> Self {
         Self {
-            arrived: link.account.clone(),
+            account: link.account.clone(),
             authoritative: link.authoritative,
             amr: link.amr.clone(),
         }
     }
 
-    /// To wait for something.
     #[must_use]
-    pub fn waiting(
+    pub fn to_pending(
         &self,
-        wants: LinkRequirement,
+        requirement: LinkRequirement,
         app: &App,
         config: &Reloadable,
         localizer: &Localizer,
     ) -> PendingLink {
         PendingLink {
-            account: self.arrived.clone(),
+            account: self.account.clone(),
             authoritative: self.authoritative,
             amr: self.amr.clone(),
-            provider_name: provider_buttons::display_name(
-                config,
-                &self.arrived.provider,
-                localizer,
-            ),
-            requirement: wants,
+            provider_name: display_name(config, &self.account.provider, localizer),
+            requirement,
             session: None,
             txn: None,
             waiting_since: app.clock().now(),
@@ -104,185 +98,210 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte)
 }
 
-/// In which browser, or none, somebody came back.
+/// The circumstances under which an upstream login is settled.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkContext<'a> {
-    /// What the browser holds; all none for apps.
+    /// The cookies and the session of the browser; empty for apps.
     pub browser_state: BrowserState<'a>,
-    /// They set out to connect it to whoever is signed in.
+    /// The user began this to connect the account to the session.
     pub connecting: bool,
-    /// They have agreed to leave somebody else's session.
+    /// The user has agreed to leave the session of another user.
     pub switch: bool,
-    /// The session is to be long.
+    /// The session shall outlive the browser.
     pub remembered: bool,
-    /// Language of letters.
+    /// The language of emails.
     pub locale: &'a str,
-    /// Network and request.
     pub caller: &'a Caller,
 }
 
-/// How it ended.
+impl<'a> LinkContext<'a> {
+    #[must_use]
+    pub fn in_browser(context: &'a RequestContext) -> Self {
+        Self {
+            browser_state: context.browser_state(),
+            connecting: false,
+            switch: false,
+            remembered: false,
+            locale: &context.localizer.tag,
+            caller: &context.caller,
+        }
+    }
+
+    /// Returns the context of an app, which has no browser state with us.
+    #[must_use]
+    pub fn for_app(locale: &'a str, caller: &'a Caller) -> Self {
+        Self {
+            browser_state: BrowserState::default(),
+            connecting: false,
+            switch: false,
+            remembered: true,
+            locale,
+            caller,
+        }
+    }
+}
+
+/// The result of settling an upstream login.
 #[derive(Debug)]
 pub enum LinkOutcome {
-    /// Signed in.
     SignedIn(Box<SignedIn>),
-    /// It is theirs already.
-    Own,
-    /// It waits for something.
+    /// The account is connected to the user of this session already.
+    OwnAccount,
     Waits(LinkRequirement),
-    /// Refused, with a code for the audit log.
     Refused(FederationError),
 }
 
-/// Settles it.
-///
-/// # Errors
-/// The database's own.
+impl From<Decision> for LinkOutcome {
+    /// Returns the outcome of a decision after which no user is signed in.
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::ConfirmSwitch => Self::Waits(LinkRequirement::SwitchConsent),
+            Decision::ConfirmLink => Self::Waits(LinkRequirement::LinkConsent),
+            Decision::OwnAccount => Self::OwnAccount,
+            Decision::Refuse(code) => Self::Refused(code.into()),
+            Decision::VerifyEmail | Decision::SignIn | Decision::CreateUser => {
+                Self::Waits(LinkRequirement::VerifiedEmail)
+            }
+        }
+    }
+}
+
+/// Settles an upstream login in units of work of its own.
 pub async fn settle(
     app: &App,
-    came: &UpstreamLogin,
-    at: LinkContext<'_>,
+    login: &UpstreamLogin,
+    context: LinkContext<'_>,
 ) -> Result<LinkOutcome, InfraError> {
-    // Once more if another first sign-in of the same person was quicker: then their link is there (LK-09). Or if the
-    // account was disconnected meanwhile: then it is a stranger's.
+    // The second attempt sees what another request did meanwhile: it created the link of the same
+    // user (LK-09), or disconnected the account, which is then unknown.
     for _ in 0..2 {
         let tx = app.db.begin().await?;
-        if let Some(settled) = settle_in(app, &tx, came, at).await? {
+        if let Some(outcome) = settle_in(app, &tx, login, context).await? {
             tx.commit().await?;
-            return Ok(settled);
+            return Ok(outcome);
         }
     }
     Ok(LinkOutcome::Waits(LinkRequirement::VerifiedEmail))
 }
 
-/// What the database knows of somebody who came back.
-#[derive(Debug)]
-pub struct Known {
-    /// The facts to decide by.
-    pub facts: Facts,
-    link: Option<user::Identity>,
-    address: Option<Address>,
-}
-
-/// Gathers the facts.
-///
-/// # Errors
-/// The database's own.
-pub async fn known(
-    conn: &impl ConnectionTrait,
-    config: &Reloadable,
-    came: &UpstreamLogin,
-    at: LinkContext<'_>,
-) -> Result<Known, InfraError> {
-    let told = came.arrived.email.as_deref();
-    let address = told.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
-    let held = match &address {
-        Some(address) => user::is_claimed(conn, address).await?,
-        None => false,
-    };
-    // After the address: who finds it held by a first sign-in that was quicker finds that one's link, too (LK-09).
-    let link = identity::find_linked(conn, &came.arrived.issuer, &came.arrived.subject).await?;
-    let owner = match &link {
-        Some(link) => user::find_by_id(conn, link.user_id).await?,
-        None => None,
-    };
-    // Whatever it was worth when it came, it is worth no more than it would be now.
-    let authoritative = came.authoritative
-        && address.is_some()
-        && identity::is_trusted_issuer(config, &came.arrived)
-            .zip(told)
-            .is_some_and(|(provider, told)| is_still_authoritative(provider, told));
-    let facts = Facts {
-        connecting: at.connecting,
-        owner: owner.map(|owner| Owner {
-            user: owner.id,
-            active: owner.state == UserState::Active,
-        }),
-        current: at.browser_state.current.map(|current| current.user.id),
-        switch: at.switch,
-        authoritative,
-        held,
-        sign_up: config.magic_link.sign_up == SignUp::Open,
-    };
-    Ok(Known {
-        facts,
-        link,
-        address,
-    })
-}
-
-/// Settles it within a unit of work. None: somebody got the address, or the link was disconnected, meanwhile, and what
-/// this unit of work did is to be forgotten.
-///
-/// # Errors
-/// The database's own.
+/// Settles an upstream login in a given unit of work. Returns `None` if another request claimed the
+/// address or disconnected the account meanwhile: the caller then rolls back and may try again.
 pub async fn settle_in(
     app: &App,
     tx: &Tx,
-    came: &UpstreamLogin,
-    at: LinkContext<'_>,
+    login: &UpstreamLogin,
+    context: LinkContext<'_>,
 ) -> Result<Option<LinkOutcome>, InfraError> {
     let config = app.config.get();
-    // also of an answer that was taken before, and has waited since.
-    if identity::is_trusted_issuer(&config, &came.arrived).is_none() {
+    // the provider may have been switched off since the callback.
+    if identity::is_trusted_issuer(&config, &login.account).is_none() {
         return Ok(Some(LinkOutcome::Refused(
             RefusalCode::ProviderDisabled.into(),
         )));
     }
-    let known = known(tx.conn(), &config, came, at).await?;
-    let (account, amr) = (&came.arrived, came.amr.as_str());
-    match (decide(&known.facts), &known.link, &known.address) {
+    let known = KnownLogin::load(tx.conn(), &config, login, context).await?;
+    let (account, amr) = (&login.account, login.amr.as_str());
+    match (decide(&known.facts), &known.identity, &known.address) {
         (Decision::SignIn, Some(identity), _) => {
             let evidence = Evidence::Identity(IdentityEvidence {
                 identity,
                 account,
                 amr,
             });
-            enter(tx, evidence, &config, at).await
+            sign_in(tx, evidence, &config, context).await
         }
-        (Decision::Create, _, Some(address)) => {
-            let key = address.key(&app.macs.address);
+        (Decision::CreateUser, _, Some(address)) => {
             let evidence = Evidence::Mailbox(MailboxEvidence {
                 address,
-                address_key: &key,
+                address_key: &address.key(&app.macs.address),
                 account,
                 amr,
             });
-            enter(tx, evidence, &config, at).await
+            sign_in(tx, evidence, &config, context).await
         }
-        (decision, ..) => Ok(Some(without_entering(decision))),
+        (decision, ..) => Ok(Some(decision.into())),
     }
 }
 
-/// What a decision that signs nobody in comes to.
-#[must_use]
-pub fn without_entering(decision: Decision) -> LinkOutcome {
-    match decision {
-        Decision::AskFirst => LinkOutcome::Waits(LinkRequirement::SwitchConsent),
-        Decision::Confirm => LinkOutcome::Waits(LinkRequirement::LinkConsent),
-        Decision::Own => LinkOutcome::Own,
-        Decision::Taken => LinkOutcome::Refused(RefusalCode::LinkTaken.into()),
-        Decision::Disabled => LinkOutcome::Refused(RefusalCode::UserDisabled.into()),
-        Decision::Closed => LinkOutcome::Refused(RefusalCode::SignUpClosed.into()),
-        Decision::Prove | Decision::SignIn | Decision::Create => {
-            LinkOutcome::Waits(LinkRequirement::VerifiedEmail)
-        }
+/// Returns what settling would decide now, and changes nothing.
+pub async fn preview(
+    conn: &impl ConnectionTrait,
+    config: &Reloadable,
+    login: &UpstreamLogin,
+    context: LinkContext<'_>,
+) -> Result<Decision, InfraError> {
+    let known = KnownLogin::load(conn, config, login, context).await?;
+    Ok(decide(&known.facts))
+}
+
+/// What the database knows about an upstream login.
+struct KnownLogin {
+    facts: Facts,
+    identity: Option<user::Identity>,
+    address: Option<Address>,
+}
+
+impl KnownLogin {
+    async fn load(
+        conn: &impl ConnectionTrait,
+        config: &Reloadable,
+        login: &UpstreamLogin,
+        context: LinkContext<'_>,
+    ) -> Result<Self, InfraError> {
+        let account = &login.account;
+        let email = account.email.as_deref();
+        let address =
+            email.and_then(|email| Address::parse(email, config.magic_link.allow_eai).ok());
+        let held = match &address {
+            Some(address) => user::is_claimed(conn, address).await?,
+            None => false,
+        };
+        // LK-09: read after the address. Where a concurrent first sign-in has claimed the address,
+        // its link is visible, too.
+        let identity = identity::find_linked(conn, &account.issuer, &account.subject).await?;
+        let owner = match &identity {
+            Some(identity) => user::find_by_id(conn, identity.user_id).await?,
+            None => None,
+        };
+        // A stored statement about an address is worth no more than it would be now.
+        let authoritative = login.authoritative
+            && address.is_some()
+            && identity::is_trusted_issuer(config, account)
+                .zip(email)
+                .is_some_and(|(provider, email)| is_still_authoritative(provider, email));
+        let facts = Facts {
+            connecting: context.connecting,
+            owner: owner.map(|owner| Owner {
+                user: owner.id,
+                active: owner.state == UserState::Active,
+            }),
+            current: context.browser_state.current.map(|current| current.user.id),
+            switch: context.switch,
+            authoritative,
+            held,
+            sign_up: config.magic_link.sign_up == SignUp::Open,
+        };
+        Ok(Self {
+            facts,
+            identity,
+            address,
+        })
     }
 }
 
-async fn enter(
+async fn sign_in(
     tx: &Tx,
     evidence: Evidence<'_>,
     config: &Reloadable,
-    at: LinkContext<'_>,
+    context: LinkContext<'_>,
 ) -> Result<Option<LinkOutcome>, InfraError> {
     let provider = evidence.provider().unwrap_or_default().to_owned();
     let attempt = SignInAttempt {
         evidence,
-        remembered: at.remembered,
-        locale: at.locale,
-        browser_state: at.browser_state,
-        caller: at.caller,
+        remembered: context.remembered,
+        locale: context.locale,
+        browser_state: context.browser_state,
+        caller: context.caller,
     };
     let refusal = match finish_sign_in(tx, &attempt, config).await {
         Ok(signed_in) => {
@@ -292,12 +311,11 @@ async fn enter(
         Err(SignInError::Infra(error)) => return Err(error),
         Err(SignInError::Refused(refusal)) => refusal,
     };
-    Ok(match refusal {
-        SignInRefusal::AddressClaimed | SignInRefusal::IdentityUnlinked => None,
-        SignInRefusal::SignUpClosed => Some(LinkOutcome::Refused(RefusalCode::SignUpClosed.into())),
-        SignInRefusal::UserDisabled => Some(LinkOutcome::Refused(FederationError::new(
-            RefusalCode::UserDisabled,
-            refusal.as_str(),
-        ))),
-    })
+    let code = match refusal {
+        SignInRefusal::AddressClaimed | SignInRefusal::IdentityUnlinked => return Ok(None),
+        SignInRefusal::SignUpClosed => RefusalCode::SignUpClosed,
+        SignInRefusal::UserDisabled => RefusalCode::UserDisabled,
+    };
+    let error = FederationError::new(code, refusal.as_str());
+    Ok(Some(LinkOutcome::Refused(error)))
 }

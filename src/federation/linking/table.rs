@@ -1,85 +1,85 @@
-//! The linking table (federation §8, DESIGN §8): who somebody is, once a provider has vouched for them.
+//! The linking table (ST-01, LC-A to LC-I): whose account it is, once a provider has identified the
+//! user.
 //!
-//! One pure function over a handful of facts, so that every row of the table is one line and one test. Nobody is joined
-//! to an existing account here: that takes a proof by mail, or a yes in that account's own fresh session.
+//! One pure function over a few facts, so that every row of the table is one line and one test. It
+//! never joins an account to an existing user: that takes a proof by email, or the consent of that
+//! user in a fresh session.
 
 use uuid::Uuid;
 
-/// What is known when somebody comes back.
+use crate::federation::error::RefusalCode;
+
+/// The facts about an upstream login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// They set out to connect it to whoever is signed in.
+    /// The user began this to connect the account to the session.
     pub connecting: bool,
-    /// Whose the account at the provider is, and whether they may sign in.
+    /// The user to whom the account is connected.
     pub owner: Option<Owner>,
-    /// Who is signed in in this browser.
+    /// The user who is signed in in this browser.
     pub current: Option<Uuid>,
-    /// They have agreed to leave that session.
+    /// The user has agreed to leave the session of another user.
     pub switch: bool,
-    /// The provider runs the mailbox of a usable address.
+    /// The account has a usable address, and the provider runs its mailbox.
     pub authoritative: bool,
-    /// Somebody has that address, or claims it.
+    /// A user has that address or claims it.
     pub held: bool,
-    /// New users are welcome.
+    /// Sign-up is open.
     pub sign_up: bool,
 }
 
-/// Whose an account is.
+/// The user to whom an account is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The user.
     pub user: Uuid,
-    /// They are neither locked nor deleted.
+    /// The user is neither locked nor deleted.
     pub active: bool,
 }
 
-/// What to do.
+/// What follows from the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A: sign in as its owner.
+    /// LC-A: sign in the owner.
     SignIn,
-    /// A: somebody else is signed in here; ask first.
-    AskFirst,
-    /// B: ask whether to connect it.
-    Confirm,
-    /// B: it is theirs already; nothing to do.
-    Own,
-    /// B: it is somebody else's.
-    Taken,
-    /// C, I: ask for an address and prove it by mail; then D or E.
-    Prove,
-    /// C then D without a mail: user, address and link at once.
-    Create,
-    /// H: its owner may not sign in.
-    Disabled,
-    /// Nobody new is welcome.
-    Closed,
+    /// LC-A: another user is signed in; first ask whether to leave that session.
+    ConfirmSwitch,
+    /// LC-B: ask whether to connect the account.
+    ConfirmLink,
+    /// LC-B: the account is connected to this user already.
+    OwnAccount,
+    /// LC-C, LC-I: request an address and verify it by email; LC-D or LC-E follows.
+    VerifyEmail,
+    /// LC-C, then LC-D without an email: create user, address and link in one unit of work.
+    CreateUser,
+    /// LC-B, LC-H: the account belongs to another user, its owner may not sign in, or sign-up is
+    /// closed.
+    Refuse(RefusalCode),
 }
 
-/// Decides.
+/// Returns the decision of the linking table.
 #[must_use]
 pub fn decide(facts: &Facts) -> Decision {
     match facts.owner {
         Some(owner) if facts.connecting => {
             if facts.current == Some(owner.user) {
-                Decision::Own
+                Decision::OwnAccount
             } else {
-                Decision::Taken
+                Decision::Refuse(RefusalCode::LinkTaken)
             }
         }
-        None if facts.connecting => Decision::Confirm,
-        Some(owner) if !owner.active => Decision::Disabled,
-        Some(owner) if must_ask(facts, Some(owner.user)) => Decision::AskFirst,
+        None if facts.connecting => Decision::ConfirmLink,
+        Some(owner) if !owner.active => Decision::Refuse(RefusalCode::UserDisabled),
+        Some(owner) if must_confirm_switch(facts, Some(owner.user)) => Decision::ConfirmSwitch,
         Some(_) => Decision::SignIn,
-        None if !facts.authoritative || facts.held => Decision::Prove,
-        None if !facts.sign_up => Decision::Closed,
-        None if must_ask(facts, None) => Decision::AskFirst,
-        None => Decision::Create,
+        None if !facts.authoritative || facts.held => Decision::VerifyEmail,
+        None if !facts.sign_up => Decision::Refuse(RefusalCode::SignUpClosed),
+        None if must_confirm_switch(facts, None) => Decision::ConfirmSwitch,
+        None => Decision::CreateUser,
     }
 }
 
-/// BS-05: nobody is signed out of their session unasked.
-fn must_ask(facts: &Facts, to: Option<Uuid>) -> bool {
+/// BS-05: no session of another user ends without consent.
+fn must_confirm_switch(facts: &Facts, to: Option<Uuid>) -> bool {
     facts.current.is_some() && facts.current != to && !facts.switch
 }
 
@@ -90,7 +90,7 @@ mod tests {
     const U: Uuid = Uuid::from_u128(1);
     const V: Uuid = Uuid::from_u128(2);
 
-    /// Every combination of facts there is.
+    /// Returns every combination of facts.
     fn all() -> Vec<Facts> {
         let flags = [false, true];
         let owners = [
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn lk_04_only_a_link_that_is_there_signs_somebody_in() {
+    fn lk_04_only_an_existing_link_signs_a_user_in() {
         for facts in all() {
             let decision = decide(&facts);
             if decision == Decision::SignIn {
@@ -134,7 +134,7 @@ mod tests {
                     "{facts:?}"
                 );
             }
-            if decision == Decision::Create {
+            if decision == Decision::CreateUser {
                 assert!(
                     facts.owner.is_none() && facts.authoritative && !facts.held && facts.sign_up,
                     "{facts:?}"
@@ -148,27 +148,29 @@ mod tests {
         for facts in all() {
             let other = facts.current.is_some() && !facts.switch;
             let expected = match (facts.connecting, facts.owner) {
-                // B
-                (true, None) => Decision::Confirm,
-                (true, Some(owner)) if facts.current == Some(owner.user) => Decision::Own,
-                (true, Some(_)) => Decision::Taken,
-                // H
-                (false, Some(Owner { active: false, .. })) => Decision::Disabled,
-                // A
+                // LC-B
+                (true, None) => Decision::ConfirmLink,
+                (true, Some(owner)) if facts.current == Some(owner.user) => Decision::OwnAccount,
+                (true, Some(_)) => Decision::Refuse(RefusalCode::LinkTaken),
+                // LC-H
+                (false, Some(Owner { active: false, .. })) => {
+                    Decision::Refuse(RefusalCode::UserDisabled)
+                }
+                // LC-A
                 (false, Some(owner))
                     if facts.current.is_some_and(|current| current != owner.user)
                         && !facts.switch =>
                 {
-                    Decision::AskFirst
+                    Decision::ConfirmSwitch
                 }
                 (false, Some(_)) => Decision::SignIn,
-                // C and I; E and G follow after the proof
-                (false, None) if !facts.authoritative => Decision::Prove,
-                (false, None) if facts.held => Decision::Prove,
-                // C with an authoritative address, then D
-                (false, None) if !facts.sign_up => Decision::Closed,
-                (false, None) if other => Decision::AskFirst,
-                (false, None) => Decision::Create,
+                // LC-C and LC-I; LC-E and LC-G follow the verification
+                (false, None) if !facts.authoritative => Decision::VerifyEmail,
+                (false, None) if facts.held => Decision::VerifyEmail,
+                // LC-C with an authoritative address, then LC-D
+                (false, None) if !facts.sign_up => Decision::Refuse(RefusalCode::SignUpClosed),
+                (false, None) if other => Decision::ConfirmSwitch,
+                (false, None) => Decision::CreateUser,
             };
             assert_eq!(decide(&facts), expected, "{facts:?}");
         }
@@ -176,12 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn lk_02_an_address_that_somebody_has_is_proven_by_mail_whoever_vouches_for_it() {
+    fn lk_02_an_address_that_a_user_has_is_verified_by_email_whatever_the_provider_says() {
         for facts in all()
             .into_iter()
             .filter(|facts| facts.held && facts.owner.is_none() && !facts.connecting)
         {
-            assert_eq!(decide(&facts), Decision::Prove, "{facts:?}");
+            assert_eq!(decide(&facts), Decision::VerifyEmail, "{facts:?}");
         }
     }
 }

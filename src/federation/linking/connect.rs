@@ -1,0 +1,82 @@
+//! Connects an account to the user of a fresh session (LK-04).
+
+use super::pending::return_to;
+use crate::{
+    app::App,
+    db::Tx,
+    error::InfraError,
+    federation::{
+        error::RefusalCode,
+        step::{RotatedSession, StepError},
+    },
+    login::{
+        PageError, RequestContext,
+        finish::link_account,
+        flow::{self, Flow},
+        notify::notify,
+        pending_link::PendingLink,
+    },
+    mail::outbox::EmailKind,
+    session::{self, CurrentSession},
+    user::{self, identity},
+};
+
+/// Connects a pending link to the user of the current session. The cookie of the session gets a new
+/// secret (BS-04), and the owner is notified by email.
+pub async fn connect_to_session(
+    app: &App,
+    context: &RequestContext,
+    current: &CurrentSession,
+    link: &PendingLink,
+    flow: Option<&Flow>,
+) -> Result<RotatedSession, StepError> {
+    let provider = link.account.provider.as_str();
+    let refused = |code| Err(StepError::refused(code, provider, return_to(link)));
+    if identity::is_trusted_issuer(&app.config.get(), &link.account).is_none() {
+        return refused(RefusalCode::ProviderDisabled);
+    }
+    let tx = app.db.begin().await?;
+    // Read again: the session may have ended since the request began, or its account been reclaimed.
+    let limits = &context.config.session;
+    let current = match session::find_live(tx.conn(), current.session.id, tx.now, limits).await? {
+        Some(now) if session::is_fresh(&now.session, tx.now) => now,
+        Some(_) => return refused(RefusalCode::LinkStaleAuth),
+        None => return refused(RefusalCode::SessionChanged),
+    };
+    if let Some(flow) = flow
+        && !flow::settle_link(&tx, flow.id).await?
+    {
+        return Err(StepError::NoPendingLink);
+    }
+    let identity = link_account(&tx, &current.user, &link.account, &context.caller).await?;
+    if identity.is_none() {
+        // Committed, because the user has answered and the link is settled.
+        tx.commit().await?;
+        return refused(RefusalCode::LinkTaken);
+    }
+    let Some(secret) = session::rotate(&tx, current.session.id).await? else {
+        return Err(PageError::InvalidForm.into());
+    };
+    let kind = EmailKind::ProviderConnected;
+    notify_owner(&tx, &current, &context.localizer.tag, provider, kind).await?;
+    tx.commit().await?;
+    app.outbox.notify_one();
+    Ok(RotatedSession {
+        secret,
+        remembered: current.session.remembered,
+    })
+}
+
+/// LK-07: notifies the owner by email of what happened to the account.
+pub async fn notify_owner(
+    tx: &Tx,
+    current: &CurrentSession,
+    locale: &str,
+    provider: &str,
+    kind: EmailKind,
+) -> Result<(), InfraError> {
+    let Some(address) = user::primary_address(tx.conn(), current.user.id).await? else {
+        return Ok(());
+    };
+    notify(tx, kind, &address.canonical, locale, Some(provider)).await
+}
