@@ -1,5 +1,6 @@
-//! Metadata and keys (OIDC Discovery §3, RFC 8414, RFC 7517): bytes made once, with an ETag. They say exactly what is
-//! there.
+//! The metadata document and the signing keys (OIDC Discovery §3, RFC 8414, RFC 7517).
+//!
+//! Both are serialized once and served with an ETag. The metadata lists exactly what the service does.
 
 use std::sync::Arc;
 
@@ -20,14 +21,14 @@ use crate::{
     secret::Hash,
 };
 
-/// The metadata document: made once for the configuration and the languages in force, and again when those change.
+/// Caches the metadata document until the configuration or the languages change.
 #[derive(Clone, Debug, Default)]
 pub struct Metadata {
-    made: Arc<ArcSwapOption<Made>>,
+    cached: Arc<ArcSwapOption<CachedMetadata>>,
 }
 
 #[derive(Debug)]
-struct Made {
+struct CachedMetadata {
     config: Arc<Reloadable>,
     tags: Vec<Arc<str>>,
     body: String,
@@ -35,41 +36,43 @@ struct Made {
 }
 
 impl Metadata {
-    fn of(&self, app: &App) -> Arc<Made> {
+    fn load(&self, app: &App) -> Arc<CachedMetadata> {
         let (config, tags) = (app.config.get(), app.texts.tags());
-        let fits = |made: &Arc<Made>| Arc::ptr_eq(&made.config, &config) && made.tags == tags;
-        if let Some(made) = self.made.load_full().filter(fits) {
-            return made;
+        let is_current = |cached: &Arc<CachedMetadata>| {
+            Arc::ptr_eq(&cached.config, &config) && cached.tags == tags
+        };
+        if let Some(cached) = self.cached.load_full().filter(is_current) {
+            return cached;
         }
         let body = document(&app.public_url, &config, &tags).to_string();
-        let made = Arc::new(Made {
+        let cached = Arc::new(CachedMetadata {
             etag: etag(body.as_bytes()),
             body,
             config,
             tags,
         });
-        self.made.store(Some(Arc::clone(&made)));
-        made
+        self.cached.store(Some(Arc::clone(&cached)));
+        cached
     }
 }
 
-/// OIDC Discovery §3, RFC 8414 §2: exactly what is there (DI-17).
+/// OIDC Discovery §3, RFC 8414 §2 (DI-17).
 fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
-    // How clients authenticate; and those ways that show more than a name (RFC 7662 §2.1 asks for one).
-    let proven = [
+    // RFC 7662 §2.1: introspection is not for clients that only name themselves.
+    let confidential = [
         "client_secret_basic",
         "client_secret_post",
         "private_key_jwt",
     ];
-    let methods: Vec<&str> = proven
+    let methods: Vec<&str> = confidential
         .into_iter()
         .chain(client::any_public(config).then_some("none"))
         .collect();
-    // All that some client may get (DI-5): what people are asked for, then names of APIs.
-    let of_apis = client::scopes(config)
+    // Every scope that some client may get (DI-5): those about a user, then those of APIs.
+    let api_scopes = client::scopes(config)
         .into_iter()
         .filter(|name| !scope::SUPPORTED.contains(name));
-    let scopes: Vec<&str> = scope::SUPPORTED.into_iter().chain(of_apis).collect();
+    let scopes: Vec<&str> = scope::SUPPORTED.into_iter().chain(api_scopes).collect();
     let document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
@@ -88,7 +91,7 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
         "token_endpoint_auth_signing_alg_values_supported": SIG_ALGS,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": SIG_ALGS,
-        "introspection_endpoint_auth_methods_supported": proven,
+        "introspection_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_signing_alg_values_supported": SIG_ALGS,
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scopes,
@@ -116,7 +119,7 @@ fn document(issuer: &str, config: &Reloadable, tags: &[Arc<str>]) -> Value {
     Value::Object(members)
 }
 
-/// Tags in canonical case (DI-16, RFC 5646 §2.1.1).
+/// Language tags in canonical case (DI-16, RFC 5646 §2.1.1).
 fn locales(tags: &[Arc<str>]) -> Vec<String> {
     tags.iter()
         .filter_map(|tag| tag.parse::<LanguageIdentifier>().ok())
@@ -132,129 +135,42 @@ fn etag(body: &[u8]) -> String {
     )
 }
 
-/// `/.well-known/openid-configuration` and, the same, `/.well-known/oauth-authorization-server` (DI-1, DI-15).
+/// `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`, which are the
+/// same document (DI-1, DI-15).
 #[handler]
 pub(crate) fn metadata(
     Data(app): Data<&App>,
     Data(metadata): Data<&Metadata>,
     request: &Request,
 ) -> Response {
-    let made = metadata.of(app);
-    cached(request, made.body.clone().into_bytes(), &made.etag)
+    let document = metadata.load(app);
+    cacheable_response(request, document.body.clone().into_bytes(), &document.etag)
 }
 
 /// `/.well-known/jwks.json` (JW-1, JW-3).
 #[handler]
 pub(crate) fn jwks(Data(app): Data<&App>, request: &Request) -> Response {
     let published = app.keys.published();
-    cached(request, published.body.clone(), &published.etag)
+    cacheable_response(request, published.body.clone(), &published.etag)
 }
 
-/// Five minutes in any cache, for any origin; 304 when the client has it already (RFC 9110 §13.1.2).
-fn cached(request: &Request, body: Vec<u8>, etag: &str) -> Response {
-    let known = request.header(header::IF_NONE_MATCH).is_some_and(|list| {
+/// A response that any cache may keep for five minutes and pages of any origin may read; 304 if the
+/// client has it already (RFC 9110 §13.1.2).
+fn cacheable_response(request: &Request, body: Vec<u8>, etag: &str) -> Response {
+    let is_known = request.header(header::IF_NONE_MATCH).is_some_and(|list| {
         list.split(',')
             .map(str::trim)
-            .any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+            .any(|known| known == "*" || known.trim_start_matches("W/") == etag)
     });
     let builder = Response::builder()
         .header(header::CACHE_CONTROL, "public, max-age=300")
         .header(header::ETAG, etag)
         .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    if known {
+    if is_known {
         return builder.status(StatusCode::NOT_MODIFIED).finish();
     }
     builder.content_type("application/json").body(body)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-
-    fn made(change: impl FnOnce(&mut Reloadable)) -> Value {
-        let mut config = Reloadable::default();
-        change(&mut config);
-        document(
-            "https://id.example",
-            &config,
-            &["en".into(), "fr".into(), "pt-br".into()],
-        )
-    }
-
-    fn with_public(config: &mut Reloadable) {
-        let client = r#"{"client_id":"web","name":"Web","audience":"https://api.example","scopes":["openid","lessons:read"]}"#;
-        config.clients = vec![serde_json::from_str(client).unwrap()];
-    }
-
-    #[test]
-    fn di_8_di_10_the_metadata_says_how_clients_authenticate_and_what_they_may_bring() {
-        let (open, closed) = (made(with_public), made(|_| {}));
-        let proven = json!([
-            "client_secret_basic",
-            "client_secret_post",
-            "private_key_jwt"
-        ]);
-        assert_eq!(
-            open["token_endpoint_auth_methods_supported"],
-            json!([
-                "client_secret_basic",
-                "client_secret_post",
-                "private_key_jwt",
-                "none"
-            ])
-        );
-        assert_eq!(closed["token_endpoint_auth_methods_supported"], proven);
-        assert_eq!(
-            closed["scopes_supported"],
-            json!(["openid", "profile", "email", "offline_access"])
-        );
-        assert_eq!(open["scopes_supported"][4], "lessons:read", "di_5");
-        for document in [&open, &closed] {
-            assert_eq!(
-                document["introspection_endpoint_auth_methods_supported"], proven,
-                "never by a name alone"
-            );
-            for endpoint in ["token", "revocation", "introspection"] {
-                assert_eq!(
-                    document[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")],
-                    json!(["ES256", "RS256", "PS256", "Ed25519", "EdDSA"]),
-                    "ca_8 {endpoint}"
-                );
-            }
-            assert_eq!(
-                document["grant_types_supported"],
-                json!(["authorization_code", "refresh_token", "client_credentials"])
-            );
-            for (name, value) in document.as_object().unwrap() {
-                let at = value.as_str().unwrap_or_default();
-                assert!(
-                    !name.ends_with("_endpoint") || at.starts_with("https://id.example/oauth2/"),
-                    "di_3 {name}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn di_16_di_17_languages_in_canonical_case_and_addresses_only_where_there_are_some() {
-        let document = made(|_| {});
-        assert_eq!(
-            document["ui_locales_supported"],
-            json!(["en", "fr", "pt-BR"])
-        );
-        assert_eq!(
-            (
-                document.get("service_documentation"),
-                document.get("op_policy_uri")
-            ),
-            (None, None)
-        );
-        let document = made(|config| {
-            config.server.service_documentation = "https://docs.example/".to_owned();
-            config.server.op_policy_uri = "https://example/policy".to_owned();
-        });
-        assert_eq!(document["service_documentation"], "https://docs.example/");
-        assert_eq!(document["op_policy_uri"], "https://example/policy");
-    }
-}
+mod tests;

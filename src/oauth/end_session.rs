@@ -1,13 +1,14 @@
-//! RP-Initiated Logout 1.0: `/oauth2/logout`.
+//! `/oauth2/logout`: sign-out at a client's request (RP-Initiated Logout 1.0).
 //!
-//! A hint that fits the session of this browser ends it at once; otherwise the person is asked, by a form of ours
-//! (ES-6). A redirect follows only where a hint with a signature of ours names a client that has registered exactly
-//! that URI (ES-1); everything else ends on a page (ES-2, ES-3).
+//! A hint that names this browser's session ends it at once. Otherwise the user is asked, by a form of
+//! ours (ES-6, ST-07). The browser is redirected only if a hint that we signed names a client that has
+//! registered exactly that URI (ES-1). In every other case it stays on a page of ours (ES-2, ES-3).
 
+use askama::Template;
 use poem::{Body, Request, Response, handler, web::Data};
 use serde::{Deserialize, Serialize};
 
-use super::{page::Logout, posted};
+use super::{access_token::text_claim, posted_request};
 use crate::{
     app::App,
     audit::{Event, Kind},
@@ -22,7 +23,11 @@ use crate::{
     },
     session::{self, CurrentSession},
     user,
-    web::{page::render_page, params::Params},
+    web::{
+        page::{PageContent, render_page},
+        params::Params,
+        text::Localizer,
+    },
 };
 
 const KNOWN: [&str; 6] = [
@@ -34,58 +39,55 @@ const KNOWN: [&str; 6] = [
     "ui_locales",
 ];
 
-/// The form that confirms.
+/// The name of the confirmation form.
 const FORM: &str = "logout";
 
-/// The longest [`After`] in a form.
-const MAX_AFTER: usize = 8192;
+/// The longest [`Destination`] in a form.
+const MAX_DESTINATION: usize = 8192;
 
-/// Where the browser goes afterwards. Where the person is asked first it waits in the form itself, whose token is bound to
-/// it: anybody signed in can have as many of those pages drawn as they like.
+/// Where the browser goes after the sign-out. While the user is asked it is kept in the form, whose
+/// token covers it, and not in the ticket store: a signed-in user may open any number of those pages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct After {
+struct Destination {
     client_id: String,
     uri: String,
     state: Option<String>,
 }
 
-impl After {
-    /// RPL §3: the URI, with `state` as sent and nothing else (ES-4). None: the client has not registered exactly it.
+impl Destination {
+    /// RPL §3: the URI with `state` as sent and nothing else (ES-4). None if the client has not
+    /// registered exactly this URI.
     fn href(&self, config: &Reloadable) -> Option<String> {
-        let Self {
-            client_id,
-            uri,
-            state,
-        } = self;
-        client::find(config, client_id)?
-            .post_logout_redirect_uris
-            .iter()
-            .find(|registered| *registered == uri)?;
-        let Some(state) = state else {
-            return Some(uri.clone());
+        let registered = &client::find(config, &self.client_id)?.post_logout_redirect_uris;
+        if !registered.contains(&self.uri) {
+            return None;
+        }
+        let Some(state) = &self.state else {
+            return Some(self.uri.clone());
         };
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("state", state)
             .finish();
-        Some(format!(
-            "{uri}{}{query}",
-            if uri.contains('?') { '&' } else { '?' }
-        ))
+        let separator = if self.uri.contains('?') { '&' } else { '?' };
+        Some(format!("{}{separator}{query}", self.uri))
     }
 }
 
-/// `POST /oauth2/logout`: cross-site it brings no cookie, so it goes on as our own GET.
+/// `POST /oauth2/logout`: a cross-site POST carries no cookie, so the request continues as a GET of our
+/// own.
 #[handler]
 pub(crate) async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
-        match posted::keep(app, request, body, "/oauth2/logout").await {
-            // RD-08: signing out works without the ticket store. What was posted is lost, so the person is asked, as
-            // whoever comes without a hint.
-            Err(PageError::Infra(failure)) if failure.is_transient() => {
-                tracing::warn!(cause = %failure, "a posted sign-out was not kept");
-                Ok(see_other("/oauth2/logout"))
+        let path = "/oauth2/logout";
+        match posted_request::store(app, request, body, path).await {
+            Ok(location) => Ok(see_other(&location)),
+            // RD-08: signing out works without the ticket store. The form is lost, so the user is
+            // asked as if there were no hint.
+            Err(PageError::Infra(error)) if error.is_transient() => {
+                tracing::warn!(cause = %error, "a posted sign-out was not stored");
+                Ok(see_other(path))
             }
-            answer => answer,
+            Err(error) => Err(error),
         }
     })
     .await
@@ -95,31 +97,28 @@ pub(crate) async fn logout_post(Data(app): Data<&App>, request: &Request, body: 
 #[handler]
 pub(crate) async fn logout(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
-        let params = posted::params(app, request).await?;
+        let params = posted_request::load_params(app, request).await?;
         params.check_all(&KNOWN)?;
-        let context = RequestContext::load(
-            app,
-            request,
-            params
-                .optional_within("ui_locales", 512)?
-                .unwrap_or_default(),
-        )
-        .await?;
+        let languages = params
+            .optional_within("ui_locales", 512)?
+            .unwrap_or_default();
+        let context = RequestContext::load(app, request, languages).await?;
         let hint = read_hint(app, &params)?;
-        let after = after(&params, hint.as_ref(), &context.config)?;
+        let destination = read_destination(&params, hint.as_ref(), &context.config)?;
         let Some(current) = &context.current else {
-            return Ok(gone(&context, after.as_ref(), false));
+            return Ok(render_signed_out(&context, destination.as_ref(), false));
         };
-        if hint.is_some_and(|hint| fits(&hint, current)) {
-            end(app, &context, current).await?;
-            return Ok(gone(&context, after.as_ref(), false));
+        if hint.is_some_and(|hint| names_session(&hint, current)) {
+            end_session(app, &context, current).await?;
+            return Ok(render_signed_out(&context, destination.as_ref(), false));
         }
-        confirm(app, &context, current, after.as_ref()).await
+        ask(app, &context, current, destination.as_ref()).await
     })
     .await
 }
 
-/// The claims of the hint, if there is one. One that is not ours is refused, whatever else is asked (ES-2).
+/// Returns the claims of the hint, if there is one. A hint that is not ours is refused, whatever else
+/// the request has (ES-2).
 fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, PageError> {
     let Some(hint) = params.optional_within("id_token_hint", 4096)? else {
         return Ok(None);
@@ -130,58 +129,52 @@ fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, PageError> {
         .map_err(|_| PageError::InvalidClientRequest("id_token_hint"))
 }
 
-fn claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
-    claims
-        .get(name)
-        .and_then(|value| value.as_str())
-        .unwrap_or_default()
+/// Whether the hint names this browser's session.
+fn names_session(hint: &Claims, current: &CurrentSession) -> bool {
+    text_claim(hint, "sid") == current.session.id.to_string()
+        && text_claim(hint, "sub") == current.user.public_id.to_string()
 }
 
-/// Whether the hint is of this browser's session.
-fn fits(hint: &Claims, current: &CurrentSession) -> bool {
-    claim(hint, "sid") == current.session.id.to_string()
-        && claim(hint, "sub") == current.user.public_id.to_string()
-}
-
-/// RPL §3: where a client that the hint names wants the browser to go, if it has registered that.
-fn after(
+/// RPL §3: where the browser should go, which the client in the hint must have registered.
+fn read_destination(
     params: &Params,
     hint: Option<&Claims>,
     config: &Reloadable,
-) -> Result<Option<After>, PageError> {
-    let client = hinted_client(params, hint, config)?;
+) -> Result<Option<Destination>, PageError> {
+    let client = find_hinted_client(params, hint, config)?;
     let Some(uri) = params.optional_within("post_logout_redirect_uri", 2048)? else {
         return Ok(None);
     };
     let client = client.ok_or(PageError::InvalidClientRequest("id_token_hint"))?;
-    let state = params.optional_within("state", 2048)?.map(str::to_owned);
-    let after = After {
+    let destination = Destination {
         client_id: client.client_id.clone(),
         uri: uri.to_owned(),
-        state,
+        state: params.optional_within("state", 2048)?.map(str::to_owned),
     };
-    after
-        .href(config)
-        .ok_or(PageError::InvalidClientRequest("post_logout_redirect_uri"))?;
-    Ok(Some(after))
+    if destination.href(config).is_none() {
+        return Err(PageError::InvalidClientRequest("post_logout_redirect_uri"));
+    }
+    Ok(Some(destination))
 }
 
-/// The client that the hint was issued to; `client_id`, if sent, must name the same.
-fn hinted_client<'a>(
+/// Finds the client that the hint was issued to. A `client_id` in the request must name the same.
+fn find_hinted_client<'a>(
     params: &Params,
     hint: Option<&Claims>,
     config: &'a Reloadable,
 ) -> Result<Option<&'a Client>, PageError> {
-    let named = params.optional_within("client_id", 255)?;
-    let Some(hint) = hint else { return Ok(None) };
-    let audience = claim(hint, "aud");
-    if named.is_some_and(|named| named != audience) {
+    let client_id = params.optional_within("client_id", 255)?;
+    let Some(hint) = hint else {
+        return Ok(None);
+    };
+    let audience = text_claim(hint, "aud");
+    if client_id.is_some_and(|id| id != audience) {
         return Err(PageError::InvalidClientRequest("client_id"));
     }
     Ok(client::find(config, audience))
 }
 
-async fn end(
+async fn end_session(
     app: &App,
     context: &RequestContext,
     current: &CurrentSession,
@@ -197,13 +190,20 @@ async fn end(
     tx.commit().await
 }
 
-/// Signed out: to the client, or to our own page. From a form's POST the client is reached by a page (CW-03).
-fn gone(context: &RequestContext, after: Option<&After>, from_form: bool) -> Response {
-    let site = context.page_options_for_client(after.map(|after| after.client_id.as_str()));
-    let response = match after.and_then(|after| after.href(&context.config)) {
-        Some(href) if from_form => render_page(
+/// Sends the browser to the client or to our own page. In response to a form's POST a page leads to
+/// the client (CW-03).
+fn render_signed_out(
+    context: &RequestContext,
+    destination: Option<&Destination>,
+    is_form: bool,
+) -> Response {
+    let client_id = destination.map(|destination| destination.client_id.as_str());
+    let site = context.page_options_for_client(client_id);
+    let localizer = &context.localizer;
+    let response = match destination.and_then(|destination| destination.href(&context.config)) {
+        Some(href) if is_form => render_page(
             &ContinuePage {
-                localizer: &context.localizer,
+                localizer,
                 href: &href,
             },
             site,
@@ -214,37 +214,36 @@ fn gone(context: &RequestContext, after: Option<&After>, from_form: bool) -> Res
     context.without_session_cookie(response)
 }
 
-async fn confirm(
+async fn ask(
     app: &App,
     context: &RequestContext,
     current: &CurrentSession,
-    after: Option<&After>,
+    destination: Option<&Destination>,
 ) -> Result<Response, PageError> {
-    let email = user::primary_address(app.db.read(), current.user.id)
-        .await?
-        .map(|row| row.email);
-    let site = context.page_options_for_client(after.map(|after| after.client_id.as_str()));
-    let after = after
+    let address = user::primary_address(app.db.read(), current.user.id).await?;
+    let client_id = destination.map(|destination| destination.client_id.as_str());
+    let site = context.page_options_for_client(client_id);
+    let after = destination
         .map(serde_json::to_string)
         .transpose()
         .map_err(InfraError::internal)?;
-    let page = Logout {
+    let page = LogoutPage {
         localizer: &context.localizer,
-        email: email.as_deref().unwrap_or_default(),
+        email: address.as_ref().map_or("", |address| &address.email),
         after: after.as_deref(),
-        form_token: &context.session_form_token(app, &form(after.as_deref())),
+        form_token: &context.session_form_token(app, &form_name(after.as_deref())),
     };
     Ok(context.with_pre_login_cookie(render_page(&page, site)))
 }
 
-/// The name of the form that confirms signing out and then going there.
-fn form(after: Option<&str>) -> String {
-    format!("{FORM} {}", after.unwrap_or_default())
+/// The name of the confirmation form with this destination.
+fn form_name(destination: Option<&str>) -> String {
+    format!("{FORM} {}", destination.unwrap_or_default())
 }
 
-/// `POST /oauth2/logout/confirm`: the person has agreed.
+/// `POST /oauth2/logout/confirm`: the user confirms.
 #[handler]
-pub(crate) async fn confirmed(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn confirm(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
@@ -252,11 +251,40 @@ pub(crate) async fn confirmed(Data(app): Data<&App>, request: &Request, body: Bo
         if context.current.is_none() {
             return Ok(see_other("/logged-out"));
         }
-        let after = params.optional_within("after", MAX_AFTER)?;
-        let current = context.check_session_form(app, request, &params, &form(after))?;
-        let after: Option<After> = after.and_then(|after| serde_json::from_str(after).ok());
-        end(app, &context, current).await?;
-        Ok(gone(&context, after.as_ref(), true))
+        let after = params.optional_within("after", MAX_DESTINATION)?;
+        let form = form_name(after);
+        let current = context.check_session_form(app, request, &params, &form)?;
+        let destination = after.and_then(|text| serde_json::from_str(text).ok());
+        end_session(app, &context, current).await?;
+        Ok(render_signed_out(&context, destination.as_ref(), true))
     })
     .await
+}
+
+/// Asks whether to sign out, where the client did not show whose session it means.
+#[derive(Template)]
+#[template(path = "oauth/logout.html", config = ".askama.toml")]
+pub struct LogoutPage<'a> {
+    pub localizer: &'a Localizer,
+    /// The address of the signed-in user.
+    pub email: &'a str,
+    /// The destination, which the form token covers.
+    pub after: Option<&'a str>,
+    pub form_token: &'a str,
+}
+
+impl LogoutPage<'_> {
+    fn lede(&self) -> String {
+        self.localizer
+            .html("logout-lede", &[("email", self.email.to_owned())])
+    }
+}
+
+impl PageContent for LogoutPage<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.localizer.text("logout-title")
+    }
 }

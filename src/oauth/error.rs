@@ -1,57 +1,48 @@
-//! What client software hears: the error codes of RFC 6749 and OpenID Connect, as JSON or in a redirect.
+//! The errors that client software receives: the codes of RFC 6749 and OpenID Connect.
+//!
+//! An [`OauthError`] travels as JSON or in a redirect. It has a registered code, a description for
+//! the developer of the client, and a reason that is written to the log alone. [`EndpointError`] is
+//! everything that can stop an endpoint where clients authenticate.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use poem::{
     IntoResponse, Response,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
 };
 
-use crate::error::InfraError;
-use crate::web::params::ParamError;
+use crate::{
+    error::InfraError,
+    web::{caller::Caller, params::ParamError},
+};
 
-/// An error code (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6).
+/// A registered error code (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// A parameter is missing, repeated or malformed.
+pub enum ErrorCode {
     InvalidRequest,
-    /// Unknown client, or it did not authenticate.
     InvalidClient,
-    /// The code is bad, spent, expired or another client's.
     InvalidGrant,
-    /// The client may not do this.
     UnauthorizedClient,
-    /// More is asked for than may be given.
     InvalidScope,
-    /// Tokens of this kind cannot be revoked (RFC 7009 §2.2.1).
+    /// RFC 7009 §2.2.1.
     UnsupportedTokenType,
-    /// We do not do this grant.
     UnsupportedGrantType,
-    /// We do not do this response type.
     UnsupportedResponseType,
-    /// Somebody must sign in, and no page may be shown.
     LoginRequired,
-    /// The person must allow it, and no page may be shown.
     ConsentRequired,
-    /// A strength of sign-in is demanded that cannot be reached (OpenID Connect Core Error Code
-    /// unmet_authentication_requirements 1.0, RFC 9470 §5).
+    /// OpenID Connect Core Error Code unmet_authentication_requirements 1.0; RFC 9470 §5.
     UnmetAuthenticationRequirements,
-    /// The person did not want to.
     AccessDenied,
-    /// The resource is not one of the client's (RFC 8707 §2).
+    /// RFC 8707 §2.
     InvalidTarget,
-    /// Request objects are not supported.
     RequestNotSupported,
-    /// Request URIs are not supported.
     RequestUriNotSupported,
-    /// Something that we need is away.
     TemporarilyUnavailable,
-    /// A fault of ours.
     ServerError,
 }
 
-impl Code {
-    /// The registered name.
+impl ErrorCode {
+    /// Returns the registered name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -74,25 +65,34 @@ impl Code {
             Self::ServerError => "server_error",
         }
     }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
-/// An error for client software. The description is ours, ASCII without quotes or backslashes (RFC 6749 §5.2); the
-/// reason is for the trail alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An error for client software.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {reason}", code.name())]
 pub struct OauthError {
-    /// The code.
-    pub code: Code,
-    /// The parameter that is at fault, one of ours by name; none if it is another thing.
-    pub parameter: Option<&'static str>,
+    pub code: ErrorCode,
+    /// The parameter at fault, always one of our own names and never a name that the client sent.
+    parameter: Option<&'static str>,
+    /// ASCII without quotes and backslashes (RFC 6749 §5.2).
     description: &'static str,
-    /// Why, in one word, for the trail.
+    /// Why, in one word for the log.
     pub reason: &'static str,
 }
 
 impl OauthError {
     /// An error whose reason says no more than its code.
     #[must_use]
-    pub const fn new(code: Code, description: &'static str) -> Self {
+    pub const fn new(code: ErrorCode, description: &'static str) -> Self {
         Self {
             code,
             parameter: None,
@@ -101,24 +101,25 @@ impl OauthError {
         }
     }
 
-    /// With a word for the trail.
+    /// The same error with another reason for the log.
     #[must_use]
-    pub const fn because(code: Code, description: &'static str, reason: &'static str) -> Self {
-        Self {
-            code,
-            parameter: None,
-            description,
-            reason,
-        }
-    }
-
-    /// The same, with another word for the trail.
-    #[must_use]
-    pub const fn for_trail(self, reason: &'static str) -> Self {
+    pub const fn with_reason(self, reason: &'static str) -> Self {
         Self { reason, ..self }
     }
 
-    /// Words that help the developer of the client (RFC 6749 §5.2).
+    /// An outage is never `invalid_grant`: clients would drop the grant (ER-3).
+    #[must_use]
+    pub fn from_infra(error: &InfraError) -> Self {
+        if error.is_transient() {
+            let description = "The service is temporarily unavailable. Try again in a few seconds.";
+            Self::new(ErrorCode::TemporarilyUnavailable, description)
+        } else {
+            let description = "The service has an internal error.";
+            Self::new(ErrorCode::ServerError, description)
+        }
+    }
+
+    /// Returns the text for the developer of the client (RFC 6749 §5.2).
     #[must_use]
     pub fn description(&self) -> Cow<'static, str> {
         match self.parameter {
@@ -127,37 +128,21 @@ impl OauthError {
         }
     }
 
-    /// The JSON answer of an OAuth endpoint (RFC 6749 §5.2).
+    /// Returns the JSON response of an OAuth endpoint (RFC 6749 §5.2).
     #[must_use]
-    pub fn into_json(self) -> Response {
-        let status = match self.code {
-            Code::InvalidClient => StatusCode::UNAUTHORIZED,
-            Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        let body = serde_json::json!({ "error": self.code.name(), "error_description": self.description() });
-        let mut response = json(status, &body);
-        if self.code == Code::TemporarilyUnavailable {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+    pub fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "error": self.code.name(),
+            "error_description": self.description(),
+        });
+        let mut response = json_response(self.code.status(), &body);
+        if self.code == ErrorCode::TemporarilyUnavailable {
+            set_retry_after(&mut response, Duration::from_secs(5));
         }
         response
     }
-
-    /// What a failure of ours is to a client. An outage is never `invalid_grant`: clients would drop the grant (ER-3).
-    #[must_use]
-    pub fn from_failure(failure: &InfraError) -> Self {
-        if failure.is_transient() {
-            Self::new(Code::TemporarilyUnavailable, "Try again in a few seconds.")
-        } else {
-            Self::new(Code::ServerError, "Something went wrong on our side.")
-        }
-    }
 }
 
-/// What is wrong with a parameter, by its name: names are those that we asked for, and never what was sent.
 impl From<ParamError> for OauthError {
     fn from(error: ParamError) -> Self {
         let (parameter, description) = match error {
@@ -176,14 +161,105 @@ impl From<ParamError> for OauthError {
         };
         Self {
             parameter,
-            ..Self::new(Code::InvalidRequest, description)
+            ..Self::new(ErrorCode::InvalidRequest, description)
         }
     }
 }
 
-/// A JSON answer that is never cached (RFC 6749 §5.1).
+/// Why an endpoint where clients authenticate does not do what was requested.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    #[error(transparent)]
+    Client(#[from] OauthError),
+    /// The client used the Authorization header: the response names the scheme (RFC 6749 §5.2).
+    #[error("{0}, with a challenge")]
+    Challenge(OauthError),
+    /// This network failed to authenticate too often; how long it must wait.
+    #[error("too many failed attempts")]
+    TooManyFailures(Duration),
+    /// The assertion cannot be verified now; after this time the client may send a new one.
+    #[error("the assertion cannot be verified now")]
+    RetryLater(Duration),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl From<ParamError> for EndpointError {
+    fn from(error: ParamError) -> Self {
+        Self::Client(error.into())
+    }
+}
+
+impl EndpointError {
+    /// Returns the code for the metrics, or none for what is not the client's fault.
+    #[must_use]
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Client(error) | Self::Challenge(error) => Some(error.code),
+            Self::RetryLater(_) => Some(ErrorCode::TemporarilyUnavailable),
+            Self::TooManyFailures(_) | Self::Infra(_) => None,
+        }
+    }
+
+    /// Logs the error and returns the response.
+    #[must_use]
+    pub fn into_response(self, caller: &Caller) -> Response {
+        match self {
+            Self::Client(error) => logged_response(error, caller),
+            Self::Challenge(error) => {
+                let mut response = logged_response(error, caller);
+                let scheme = HeaderValue::from_static("Basic realm=\"entree\", charset=\"UTF-8\"");
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, scheme);
+                response
+            }
+            Self::TooManyFailures(wait) => {
+                let description =
+                    "Too many failed attempts from this network. Wait, then try again.";
+                let body = serde_json::json!({
+                    "error": ErrorCode::TemporarilyUnavailable.name(),
+                    "error_description": description,
+                });
+                let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, &body);
+                set_retry_after(&mut response, wait);
+                response
+            }
+            Self::RetryLater(wait) => {
+                let description =
+                    "The assertion cannot be verified now. Try again later, with a new assertion.";
+                let error = OauthError::new(ErrorCode::TemporarilyUnavailable, description);
+                let mut response = logged_response(error, caller);
+                set_retry_after(&mut response, wait);
+                response
+            }
+            Self::Infra(error) => {
+                error.log(&caller.request_id);
+                OauthError::from_infra(&error).into_response()
+            }
+        }
+    }
+}
+
+fn logged_response(error: OauthError, caller: &Caller) -> Response {
+    let (code, reason) = (error.code.name(), error.reason);
+    tracing::debug!(
+        request_id = caller.request_id,
+        error = code,
+        reason,
+        "refused"
+    );
+    error.into_response()
+}
+
+fn set_retry_after(response: &mut Response, wait: Duration) {
+    let seconds = HeaderValue::from(wait.as_secs().max(1));
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+}
+
+/// Returns a JSON response that is never cached (RFC 6749 §5.1).
 #[must_use]
-pub fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+pub fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "application/json")
@@ -199,20 +275,20 @@ mod tests {
 
     #[test]
     fn er_3_an_outage_is_never_invalid_grant() {
-        let away = InfraError::Unavailable {
+        let unavailable = InfraError::Unavailable {
             dependency: "database",
             cause: "secret cause".into(),
         };
-        let error = OauthError::from_failure(&away);
-        assert_eq!(error.code, Code::TemporarilyUnavailable);
-        let response = error.into_json();
+        let error = OauthError::from_infra(&unavailable);
+        assert_eq!(error.code, ErrorCode::TemporarilyUnavailable);
+        let response = error.into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[test]
-    fn az_7_er_1_what_is_wrong_with_a_parameter_is_told_by_its_name() {
-        for (fault, words) in [
+    fn az_7_er_1_the_description_names_the_parameter_at_fault() {
+        for (error, description) in [
             (
                 ParamError::Repeated("state"),
                 "The parameter state is repeated.",
@@ -229,10 +305,10 @@ mod tests {
                 "The parameter scope is too long.",
             ),
         ] {
-            let error = OauthError::from(fault);
+            let error = OauthError::from(error);
             assert_eq!(
                 (error.code, &*error.description()),
-                (Code::InvalidRequest, words)
+                (ErrorCode::InvalidRequest, description)
             );
         }
     }

@@ -1,5 +1,7 @@
-//! Grants: what a person allowed a client. One row a grant, under the id that was fixed when its code was issued; the
-//! family of its refresh tokens is the same row (DB-01).
+//! Grants: what a user authorized a client to do. Owns `grant_families`.
+//!
+//! A grant is one row, under the id that was fixed when its authorization code was issued. The family
+//! of its refresh tokens is the same row (DB-01).
 
 use std::time::Duration;
 
@@ -13,21 +15,14 @@ use uuid::Uuid;
 
 pub use entity::grant_family::Model as Grant;
 
-use crate::{
-    config,
-    db::Tx,
-    error::InfraError,
-    session,
-    user::{self, User},
-};
+use super::scope;
+use crate::{db::Tx, error::InfraError, user::User};
 
-/// How long an ended grant is kept.
-const KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How long the row of an ended grant is kept.
+const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
-/// Stores a grant; `false` if one with this id is there already: a code that came back after it was spent (RD-06).
-///
-/// # Errors
-/// The database's own.
+/// Stores a grant. Returns `false` if one with this id exists: its code was spent before and came
+/// back (RD-06).
 pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, InfraError> {
     let inserted = row::Entity::insert(row::ActiveModel::from(grant))
         .on_conflict(OnConflict::column(row::Column::Id).do_nothing().to_owned())
@@ -36,18 +31,11 @@ pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, InfraError> {
     Ok(inserted == 1)
 }
 
-/// The grant with this id.
-///
-/// # Errors
-/// The database's own.
-pub async fn by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant>, InfraError> {
+pub async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant>, InfraError> {
     Ok(row::Entity::find_by_id(id).one(conn).await?)
 }
 
-/// The same, and nobody else changes it before this unit of work is over.
-///
-/// # Errors
-/// The database's own.
+/// Finds a grant and locks it: nothing else changes it before this transaction ends.
 pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, InfraError> {
     Ok(row::Entity::find_by_id(id)
         .lock_exclusive()
@@ -55,12 +43,22 @@ pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, InfraError> {
         .await?)
 }
 
-/// Writes the next refresh token of a family, if the current one is still `grant`'s.
-///
-/// # Errors
-/// The database's own.
+/// The next refresh token of a family, as the row stores it.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The hash of the token's secret.
+    pub hash: Vec<u8>,
+    /// The token's secret, sealed.
+    pub successor: Vec<u8>,
+    /// When the token expires unless it is used.
+    pub idle_until: Time,
+}
+
+/// Stores the next refresh token of a family. Returns `false` if the current one is no longer
+/// `grant`'s.
 pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, InfraError> {
-    let done = row::Entity::update_many()
+    let gc_day = gc_day(next.idle_until.min(grant.expires_at));
+    let updated = row::Entity::update_many()
         .col_expr(
             row::Column::Generation,
             Expr::value(grant.generation.saturating_add(1)),
@@ -73,127 +71,98 @@ pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, Infr
         .col_expr(row::Column::Successor, Expr::value(next.successor))
         .col_expr(row::Column::RotatedAt, Expr::value(tx.now.0))
         .col_expr(row::Column::IdleUntil, Expr::value(next.idle_until.0))
-        .col_expr(
-            row::Column::GcDay,
-            Expr::value(gc_day(next.idle_until.min(grant.expires_at))),
-        )
+        .col_expr(row::Column::GcDay, Expr::value(gc_day))
         .filter(row::Column::Id.eq(grant.id))
         .filter(row::Column::Generation.eq(grant.generation))
         .filter(row::Column::RevokedAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(updated.rows_affected == 1)
 }
 
-/// The next refresh token, as the row holds it.
-#[derive(Debug)]
-pub struct Rotation {
-    /// Hash of its secret.
-    pub hash: Vec<u8>,
-    /// The secret, sealed.
-    pub successor: Vec<u8>,
-    /// Until when it must be used.
-    pub idle_until: Time,
-}
-
-/// The day from which a grant that ends at `end` may be deleted.
+/// The day from which the row of a grant that ends at `end` may be deleted.
 #[must_use]
 pub fn gc_day(end: Time) -> i32 {
-    // A day more, so that what ended within a day has had all of its time.
-    i32::try_from((end + KEPT).0.div_euclid(86_400_000))
+    // One day later, so that a grant that ended during a day is kept for the whole retention.
+    i32::try_from((end + RETENTION).0.div_euclid(86_400_000))
         .unwrap_or(i32::MAX)
         .saturating_add(1)
 }
 
-/// Ends a grant; `false` if it is not there or has ended.
-///
-/// # Errors
-/// The database's own.
+/// Ends a grant. Returns `false` if there is none with this id or it had ended before.
 pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
-    let done = row::Entity::update_many()
+    let updated = row::Entity::update_many()
         .col_expr(row::Column::RevokedAt, Expr::value(Some(tx.now.0)))
         .col_expr(row::Column::GcDay, Expr::value(gc_day(tx.now)))
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::RevokedAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(updated.rows_affected == 1)
 }
 
-/// Ends every grant of a person to a client; gives how many.
-///
-/// # Errors
-/// The database's own.
+/// Ends every grant of a user to a client and returns how many.
 pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, InfraError> {
-    revoke_where(
-        tx,
-        Condition::all()
-            .add(row::Column::UserId.eq(user))
-            .add(row::Column::ClientId.eq(client)),
-    )
-    .await
+    let condition = Condition::all()
+        .add(row::Column::UserId.eq(user))
+        .add(row::Column::ClientId.eq(client));
+    revoke_where(tx, condition).await
 }
 
-/// Ends every grant of a person that came from a sign-in by this account at a provider, and from these sessions, also
-/// those with `offline_access`; gives how many. Such a grant outlives the row of its session, so it knows the account by
-/// itself.
-///
-/// # Errors
-/// The database's own.
-pub async fn revoke_of_identity(
+/// Ends every grant of a user that came from a sign-in with this provider account or from these
+/// sessions, also those with `offline_access`, and returns how many. Such a grant outlives its
+/// session's row, so it names the account itself.
+pub async fn revoke_for_identity(
     tx: &Tx,
     user: Uuid,
     identity: Uuid,
     sessions: &[Uuid],
 ) -> Result<u64, InfraError> {
-    // A copy of before grants knew their account may have stored one that does not. A session's first grants may be from
-    // before it was the provider's; they end, too.
+    // An instance of an older version may have stored a grant that does not name its account. The
+    // first grants of such a session may be older than its sign-in at the provider; they end, too.
     let of_sessions = |part: &[Uuid]| {
-        let unnamed = Condition::all().add(row::Column::IdentityId.is_null());
-        unnamed.add(row::Column::SessionId.is_in(part.iter().copied()))
+        Condition::all()
+            .add(row::Column::IdentityId.is_null())
+            .add(row::Column::SessionId.is_in(part.iter().copied()))
     };
-    let mut ended = 0;
-    // In parts: databases bound how many values a statement may have. The first has those that know their account.
+    let mut revoked = 0;
+    // In parts, since databases bound the number of values in a statement. The first part also has
+    // the grants that name their account.
     let (first, rest) = sessions.split_at(sessions.len().min(500));
     for part in [first].into_iter().chain(rest.chunks(500)) {
-        let theirs = Condition::any()
+        let from_sign_in = Condition::any()
             .add(row::Column::IdentityId.eq(identity))
             .add(of_sessions(part));
-        ended += revoke_where(
-            tx,
-            Condition::all()
-                .add(row::Column::UserId.eq(user))
-                .add(theirs),
-        )
-        .await?;
+        let condition = Condition::all()
+            .add(row::Column::UserId.eq(user))
+            .add(from_sign_in);
+        revoked += revoke_where(tx, condition).await?;
     }
-    Ok(ended)
+    Ok(revoked)
 }
 
-async fn revoke_where(tx: &Tx, which: Condition) -> Result<u64, InfraError> {
-    // Locked in one order, so that two who do this at once wait for each other instead of deadlocking.
+async fn revoke_where(tx: &Tx, condition: Condition) -> Result<u64, InfraError> {
+    // Locked in one order, so that two transactions that do this wait for each other instead of
+    // deadlocking.
     let ids: Vec<Uuid> = row::Entity::find()
         .select_only()
         .column(row::Column::Id)
-        .filter(which)
+        .filter(condition)
         .filter(row::Column::RevokedAt.is_null())
         .order_by_asc(row::Column::Id)
         .lock(LockType::NoKeyUpdate)
         .into_tuple()
         .all(tx.conn())
         .await?;
-    let mut ended = 0;
+    let mut revoked = 0;
     for id in ids {
-        ended += u64::from(revoke(tx, id).await?);
+        revoked += u64::from(revoke(tx, id).await?);
     }
-    Ok(ended)
+    Ok(revoked)
 }
 
-/// The grants of a person that still count, given the sessions of theirs that are live.
-///
-/// # Errors
-/// The database's own.
-pub async fn list(
+/// The live grants of a user, given the user's live sessions.
+pub async fn list_live(
     conn: &impl ConnectionTrait,
     user: &User,
     sessions: &[Uuid],
@@ -208,61 +177,15 @@ pub async fn list(
         .limit(1000)
         .all(conn)
         .await?;
-    let lives = |grant: &Grant| {
-        let offline = super::scope::has(&grant.scope, super::scope::OFFLINE);
-        offline || grant.session_id.is_some_and(|id| sessions.contains(&id))
-    };
-    grants.retain(|grant| lives(grant) && grant.idle_until.is_none_or(|until| until > now));
+    grants.retain(|grant| {
+        let is_offline = scope::has(&grant.scope, scope::OFFLINE);
+        let has_session = || grant.session_id.is_some_and(|id| sessions.contains(&id));
+        (is_offline || has_session()) && grant.idle_until.is_none_or(|until| until > now)
+    });
     Ok(grants)
 }
 
-/// Whose a grant is, while it counts: not ended, its user active and of the same epoch, and its session live unless it
-/// was given `offline_access` (DESIGN §8, ended session).
-///
-/// # Errors
-/// The database's own.
-pub async fn holder(
-    conn: &impl ConnectionTrait,
-    grant: &Grant,
-    now: Time,
-    limits: &config::Session,
-) -> Result<Option<Holder>, InfraError> {
-    if grant.revoked_at.is_some() || grant.expires_at <= now {
-        return Ok(None);
-    }
-    if super::scope::has(&grant.scope, super::scope::OFFLINE) {
-        let user = user::find_by_id(conn, grant.user_id).await?;
-        let counts = |user: &user::User| {
-            user.state == user::UserState::Active && user.auth_epoch == grant.auth_epoch
-        };
-        return Ok(user.filter(counts).map(|user| Holder {
-            user,
-            session: None,
-        }));
-    }
-    let Some(id) = grant.session_id else {
-        return Ok(None);
-    };
-    let current = session::find_live(conn, id, now, limits).await?;
-    Ok(current.map(|current| Holder {
-        user: current.user,
-        session: Some(current.session),
-    }))
-}
-
-/// Who stands behind a live grant.
-#[derive(Clone, Debug)]
-pub struct Holder {
-    /// The person.
-    pub user: user::User,
-    /// The session that the grant hangs on; none if it has `offline_access`.
-    pub session: Option<session::Session>,
-}
-
-/// Deletes grants that ended 30 days ago, at most `most`; gives how many.
-///
-/// # Errors
-/// The database's own.
+/// Deletes at most `most` grants whose retention is over and returns how many.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let today = i32::try_from(tx.now.0.div_euclid(86_400_000)).unwrap_or(0);
     tx.delete_some::<row::Entity>(row::Column::Id, row::Column::GcDay.lte(today), most)
@@ -270,39 +193,4 @@ pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use migration::{Migrator, MigratorTrait as _};
-
-    use super::*;
-    use crate::{clock::Clock, db::Db, secret::public_id};
-
-    #[tokio::test]
-    async fn db_02_grants_of_before_get_their_date_and_epoch_and_the_way_back_is_open() {
-        let file = std::env::temp_dir().join(format!("entree-grants-{}.db", public_id()));
-        let db = Db::connect(&format!("sqlite:{}", file.display()), 1, Clock::default())
-            .await
-            .unwrap();
-        Migrator::up(db.pool(), Some(1)).await.unwrap();
-        let id = "X'00000000000000000000000000000001'";
-        for statement in [
-            format!("INSERT INTO users (id, public_id, state, auth_epoch, created_at, updated_at) VALUES ({id}, {id}, 'active', 3, 0, 0)"),
-            format!(
-                "INSERT INTO grant_families (id, user_id, client_id, scope, audience, auth_time, acr, amr, created_at, expires_at)
-                 VALUES ({id}, {id}, 'c', 'openid', 'a', 0, '', '', 0, 1800000003600)"
-            ),
-        ] {
-            db.pool().execute_unprepared(&statement).await.unwrap();
-        }
-        db.migrate().await.unwrap();
-        let grant = by_id(db.read(), Uuid::from_u128(1)).await.unwrap().unwrap();
-        assert_eq!(
-            (grant.gc_day, grant.auth_epoch, grant.generation),
-            (gc_day(grant.expires_at), 3, 0)
-        );
-        assert_eq!((grant.current_hash, grant.idle_until), (None, None));
-        Migrator::down(db.pool(), None).await.unwrap();
-        db.close().await;
-        let _ = std::fs::remove_file(file);
-    }
-}
+mod tests;

@@ -1,26 +1,23 @@
-//! `/oauth2/introspect` (RFC 7662): what a token is worth now, told to its own client and to whoever may ask for its
-//! audience. For all others, and for whatever does not count, the answer is `{"active":false}` and nothing more.
+//! `/oauth2/introspect` (RFC 7662): what a token is worth now. Its own client and the clients that may
+//! introspect its audience receive its claims. In any other case, and for a token that is not live,
+//! the response is `{"active":false}` and nothing more.
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use serde_json::{Map, Value, json};
 
 use super::{
-    access,
-    error::json as answer_json,
+    access_token,
+    client_auth::{TokenRequest, authenticate_client},
+    error::{EndpointError, json_response},
+    grant_check::find_grant_holder,
     grant_store,
-    refresh::RefreshToken,
-    refused::Refused,
+    refresh_token::{FamilyPosition, RefreshToken},
     revoke::{KNOWN, MAX_TOKEN},
     scope,
-    token::{
-        client_auth,
-        refresh_token::{Place, place},
-    },
 };
 use crate::{
     app::App,
-    client,
-    config::{Client, GrantType, Reloadable},
+    config::GrantType,
     error::InfraError,
     user,
     web::{caller::Caller, params::Params},
@@ -30,122 +27,120 @@ use crate::{
 #[handler]
 pub(crate) async fn introspect(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
-    match answer(app, request, body, &caller).await {
-        Ok(told) => answer_json(
-            StatusCode::OK,
-            &told.unwrap_or_else(|| json!({ "active": false })),
-        ),
-        Err(refused) => refused.answer(&caller),
+    match introspect_token(app, request, body, &caller).await {
+        Ok(members) => {
+            let inactive = || json!({ "active": false });
+            json_response(StatusCode::OK, &members.unwrap_or_else(inactive))
+        }
+        Err(error) => error.into_response(&caller),
     }
 }
 
-async fn answer(
+async fn introspect_token(
     app: &App,
     request: &Request,
     body: Body,
     caller: &Caller,
-) -> Result<Option<Value>, Refused> {
+) -> Result<Option<Value>, EndpointError> {
     let params = Params::read_form(request, body).await?;
     params.check_all(&KNOWN)?;
     let config = app.config.get();
-    let client = client_auth::confidential(app, &config, request, &params, caller).await?;
-    let text = params.required("token", MAX_TOKEN)?;
-    Ok(match RefreshToken::parse(&app.macs.refresh, text) {
-        Some(token) => refresh(app, &config, client, &token).await?,
-        None => access(app, &config, client, text).await?,
+    let request = authenticate_client(app, &config, request, &params, caller).await?;
+    request.check_client_is_confidential()?;
+    let token = params.required("token", MAX_TOKEN)?;
+    Ok(match RefreshToken::parse(&app.macs.refresh, token) {
+        Some(token) => introspect_refresh_token(&request, &token).await?,
+        None => introspect_access_token(&request, token).await?,
     })
 }
 
-/// RFC 7662 §2.2: what the token itself says, since it counts; but scope and roles as they are now. Who asks does not want
-/// to wait until the token runs out.
-async fn access(
-    app: &App,
-    config: &Reloadable,
-    client: &Client,
-    text: &str,
+/// RFC 7662 §2.2: the token's own claims, but scope and roles as they are now, since the caller does
+/// not want to wait until the token expires.
+async fn introspect_access_token(
+    request: &TokenRequest<'_>,
+    token: &str,
 ) -> Result<Option<Value>, InfraError> {
-    let Some(live) = access::live(app, config, text).await? else {
+    let TokenRequest {
+        app,
+        config,
+        client,
+        ..
+    } = *request;
+    let Some(token) = access_token::find_active(app, config, token).await? else {
         return Ok(None);
     };
-    let own = live.text("client_id") == client.client_id;
-    if !own
-        && !client
-            .introspects
-            .iter()
-            .any(|audience| audience == live.text("aud"))
-    {
+    let is_own = token.client.client_id == client.client_id;
+    let introspects_audience = client
+        .introspects
+        .iter()
+        .any(|name| name == token.text("aud"));
+    if !is_own && !introspects_audience {
         return Ok(None);
     }
-    let Some(holder) = client::find(config, live.text("client_id")) else {
-        return Ok(None);
-    };
-    let mut scope = scope::granted(holder, live.text("scope"));
-    let mut told = live.claims;
-    if let Some((_, person)) = &live.person {
-        let roles = user::roles(&person.user);
-        scope = scope::of_person(&scope, &roles);
-        told.insert("roles".to_owned(), roles.into());
+    let mut scope = scope::grantable(token.client, token.text("scope"));
+    let mut members = token.claims;
+    if let Some((_, holder)) = &token.grant {
+        let roles = user::roles(&holder.user);
+        scope = scope::limit_to_roles(&scope, &roles);
+        members.insert("roles".to_owned(), roles.into());
     }
-    told.insert("active".to_owned(), true.into());
-    told.insert("token_type".to_owned(), "Bearer".into());
-    Ok(Some(with_scope(told, scope)))
+    members.insert("active".to_owned(), true.into());
+    members.insert("token_type".to_owned(), "Bearer".into());
+    Ok(Some(with_scope(members, scope)))
 }
 
-/// RFC 6749 §3.3: a scope names something; where nothing is left it is not told.
-fn with_scope(mut told: Map<String, Value>, scope: String) -> Value {
-    told.remove("scope");
-    if !scope.is_empty() {
-        told.insert("scope".to_owned(), scope.into());
-    }
-    Value::Object(told)
-}
-
-/// A refresh token is its client's alone.
-async fn refresh(
-    app: &App,
-    config: &Reloadable,
-    client: &Client,
+/// A refresh token is active for its own client alone.
+async fn introspect_refresh_token(
+    request: &TokenRequest<'_>,
     token: &RefreshToken,
 ) -> Result<Option<Value>, InfraError> {
+    let TokenRequest {
+        app,
+        config,
+        client,
+        ..
+    } = *request;
     let (db, now) = (app.db.read(), app.clock().now());
-    let Some(grant) = grant_store::by_id(db, token.family).await? else {
+    let Some(grant) = grant_store::find(db, token.family).await? else {
         return Ok(None);
     };
-    let counts = matches!(place(&grant, token, now), Place::Current | Place::Repeated);
-    let Some(idle) = grant.idle_until.filter(|until| *until > now) else {
-        return Ok(None);
-    };
-    let may = client.grant_types.contains(&GrantType::AuthorizationCode)
-        && scope::refreshes(client, &grant.scope);
-    if !counts || !may || grant.client_id != client.client_id {
+    let position = token.position_in(&grant, now);
+    let is_live = matches!(position, FamilyPosition::Current | FamilyPosition::Repeated);
+    let may_refresh = client.grant_types.contains(&GrantType::AuthorizationCode)
+        && scope::allows_refresh(client, &grant.scope);
+    if !is_live || !may_refresh || grant.client_id != client.client_id {
         return Ok(None);
     }
-    let Some(holder) = grant_store::holder(db, &grant, now, &config.session).await? else {
+    let Some(idle_until) = grant.idle_until.filter(|until| *until > now) else {
         return Ok(None);
     };
-    let scope = scope::of_person(
-        &scope::granted(client, &grant.scope),
-        &user::roles(&holder.user),
-    );
-    let told = [
+    let Some(holder) = find_grant_holder(db, &grant, now, &config.session).await? else {
+        return Ok(None);
+    };
+    let roles = user::roles(&holder.user);
+    let scope = scope::limit_to_roles(&scope::grantable(client, &grant.scope), &roles);
+    let issued_at = grant.rotated_at.unwrap_or(grant.created_at);
+    let members = [
         ("active", json!(true)),
         ("iss", json!(&*app.public_url)),
         ("sub", json!(holder.user.public_id.to_string())),
         ("client_id", json!(grant.client_id)),
-        ("exp", json!(idle.min(grant.expires_at).seconds())),
-        (
-            "iat",
-            json!(grant.rotated_at.unwrap_or(grant.created_at).seconds()),
-        ),
+        ("exp", json!(idle_until.min(grant.expires_at).seconds())),
+        ("iat", json!(issued_at.seconds())),
         ("auth_time", json!(grant.auth_time.seconds())),
         ("acr", json!(grant.acr)),
     ];
-    Ok(Some(with_scope(
-        told.map(|(name, value)| (name.to_owned(), value))
-            .into_iter()
-            .collect(),
-        scope,
-    )))
+    let members = members.map(|(name, value)| (name.to_owned(), value));
+    Ok(Some(with_scope(members.into_iter().collect(), scope)))
+}
+
+/// RFC 6749 §3.3: a scope has at least one name. An empty one is left out.
+fn with_scope(mut members: Map<String, Value>, scope: String) -> Value {
+    members.remove("scope");
+    if !scope.is_empty() {
+        members.insert("scope".to_owned(), scope.into());
+    }
+    Value::Object(members)
 }
 
 #[cfg(test)]

@@ -1,300 +1,323 @@
-//! Making the tokens of a grant.
+//! Issues the tokens of a grant: access tokens (RFC 9068) and ID tokens (OIDC Core §2).
+//!
+//! Both are signed JWTs and are stored nowhere. The access token's `jti` leads back to its grant.
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    claims::{ACCESS_TYP, Access, ID_TYP, Id, Person, at_hash, jti},
-    claims_request::{self, Reach},
-    grant_store::{self, Grant, gc_day},
-    refresh::RefreshToken,
-    resource, scope,
+    grant_check::SignIn,
+    grant_store::{Grant, gc_day},
+    refresh_token::RefreshToken,
+    scope,
+    user_claims::{self, ClaimFilter, UserClaims},
 };
 use crate::{
     app::App,
-    audit::{Event, Kind},
     clock::Time,
     config::{Client, Reloadable},
     db::Tx,
     error::InfraError,
-    login::first_party::{Issuance, IssueTokens, IssuedTokens},
-    mail::Work,
-    secret::public_id,
-    session::Session,
+    secret::{Hash, Sealer},
     user::{self, User},
-    web::caller::Caller,
 };
 
-/// Without refresh tokens a grant lives as long as any client's access token may.
-const SHORT: Duration = Duration::from_secs(3600);
+/// The `typ` of access tokens (RFC 9068 §2.1).
+pub const ACCESS_TYP: &str = "at+jwt";
 
-/// RFC 6749 §5.1 and OIDC Core §3.1.3.3.
+const ID_TYP: &str = "JWT";
+
+/// A grant without refresh tokens lives as long as any client's access token may.
+const GRANT_WITHOUT_REFRESH: Duration = Duration::from_secs(3600);
+
+/// What the sealed `jti` of an access token is bound to.
+const JTI: &[u8] = b"jti";
+
+/// A token response (RFC 6749 §5.1, OIDC Core §3.1.3.3).
 #[derive(Debug, Serialize)]
 pub struct TokenResponse {
-    /// The access token.
     pub access_token: String,
     /// Always `Bearer`.
     pub token_type: &'static str,
-    /// Its life in seconds.
+    /// The lifetime of the access token in seconds.
     pub expires_in: u64,
-    /// The ID token, if `openid` was granted.
+    /// Present if `openid` was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token: Option<String>,
-    /// The refresh token, where the client may have one.
+    /// Present if the client may refresh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
-    /// What was granted.
     pub scope: String,
 }
 
-/// What the tokens say.
-#[derive(Debug)]
-pub struct Subject<'a> {
-    /// The grant.
-    pub grant: &'a Grant,
-    /// Its user.
-    pub user: &'a User,
-    /// The client.
-    pub client: &'a Client,
-    /// The grant's scope, or less.
+/// The claims of an access token (RFC 9068 §2.2). They hold no personal data.
+#[derive(Debug, Serialize)]
+pub struct AccessTokenClaims<'a> {
+    pub iss: &'a str,
+    pub sub: String,
+    pub aud: &'a str,
+    pub exp: i64,
+    pub iat: i64,
+    pub jti: String,
+    pub client_id: &'a str,
     pub scope: &'a str,
-    /// One of the grant's audiences.
+    /// None if the client acts for itself.
+    #[serde(flatten)]
+    pub sign_in: Option<SignInClaims<'a>>,
+}
+
+/// The claims of an access token about the user's sign-in.
+#[derive(Debug, Serialize)]
+pub struct SignInClaims<'a> {
+    auth_time: i64,
+    acr: &'a str,
+    /// Left out where a provider did not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    roles: Vec<String>,
+}
+
+/// The claims of an ID token (OIDC Core §2).
+#[derive(Debug, Serialize)]
+struct IdTokenClaims<'a> {
+    iss: &'a str,
+    sub: String,
+    /// The client, as a string.
+    aud: &'a str,
+    exp: i64,
+    iat: i64,
+    auth_time: i64,
+    /// As sent in the request; absent if it was absent there (AZ-9).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+    acr: &'a str,
+    /// Left out where a provider did not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    at_hash: String,
+    /// What the request named in the parameter `claims`.
+    #[serde(flatten)]
+    user: UserClaims,
+}
+
+/// A grant to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewGrant<'a> {
+    pub id: Uuid,
+    pub user: &'a User,
+    pub sign_in: &'a SignIn,
+    pub client: &'a Client,
+    pub scope: &'a str,
+    /// The resources of the request, separated by spaces; none for all of the client's.
+    pub resources: Option<&'a str>,
+    /// What the request named in the parameter `claims`.
+    pub claims: &'a str,
+}
+
+/// Returns the row of a new grant, and its first refresh token where the client may refresh.
+#[must_use]
+pub fn new_grant(
+    app: &App,
+    config: &Reloadable,
+    new: NewGrant<'_>,
+    now: Time,
+) -> (Grant, Option<String>) {
+    let NewGrant {
+        id,
+        client,
+        sign_in,
+        scope,
+        ..
+    } = new;
+    let lifetimes = client.token_lifetimes(&config.token);
+    let refresh_token = scope::allows_refresh(client, scope).then(|| RefreshToken::generate(id, 0));
+    let lifetime = match refresh_token {
+        Some(_) => Duration::from_secs(lifetimes.refresh_absolute_seconds),
+        None => GRANT_WITHOUT_REFRESH,
+    };
+    let expires_at = now + lifetime;
+    let idle = Duration::from_secs(lifetimes.refresh_idle_seconds);
+    let idle_until = refresh_token.as_ref().map(|_| now + idle);
+    let resources = || scope::registered_resources(client, &app.public_url).join(" ");
+    let grant = Grant {
+        id,
+        user_id: new.user.id,
+        client_id: client.client_id.clone(),
+        session_id: Some(sign_in.session_id),
+        identity_id: sign_in.identity_id,
+        scope: scope.to_owned(),
+        audience: new.resources.map_or_else(resources, str::to_owned),
+        auth_time: sign_in.auth_time,
+        acr: sign_in.acr.clone(),
+        amr: sign_in.amr.clone(),
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+        auth_epoch: new.user.auth_epoch,
+        generation: 0,
+        current_hash: refresh_token
+            .as_ref()
+            .map(|token| token.secret.hash().to_column()),
+        previous_hash: None,
+        successor: None,
+        rotated_at: None,
+        idle_until,
+        claims: new.claims.to_owned(),
+        gc_day: gc_day(idle_until.map_or(expires_at, |idle| idle.min(expires_at))),
+    };
+    (
+        grant,
+        refresh_token.map(|token| token.to_text(&app.macs.refresh)),
+    )
+}
+
+/// What the tokens of a response are about.
+#[derive(Debug)]
+pub struct TokenSubject<'a> {
+    pub grant: &'a Grant,
+    pub user: &'a User,
+    pub client: &'a Client,
+    /// The grant's scope or a part of it.
+    pub scope: &'a str,
+    /// One of the grant's resources.
     pub audience: &'a str,
-    /// The nonce of the request.
+    /// The nonce of the authorization request.
     pub nonce: Option<&'a str>,
 }
 
-/// Signs the tokens of a grant. The refresh token is the caller's to add.
+/// Signs the access token and the ID token of a grant. The caller adds the refresh token.
 ///
 /// # Errors
-/// If nothing can be signed now; the database's own.
-pub async fn tokens(
+/// The keys cannot sign now, or the database is unavailable.
+pub async fn issue_tokens(
     app: &App,
     config: &Reloadable,
     tx: &Tx,
-    subject: &Subject<'_>,
+    subject: &TokenSubject<'_>,
 ) -> Result<TokenResponse, InfraError> {
-    let Subject {
+    let TokenSubject {
         grant,
         user,
         client,
         ..
     } = subject;
-    let lives = client.token_lifetimes(&config.token);
+    let lifetimes = client.token_lifetimes(&config.token);
     let now = app.clock().now().seconds();
-    let (sub, sid) = (
-        user.public_id.to_string(),
+    let (sub, roles) = (user.public_id.to_string(), user::roles(user));
+    let (sid, amr) = (
         grant.session_id.map(|id| id.to_string()),
+        split_amr(&grant.amr),
     );
-    let (roles, audience) = (user::roles(user), subject.audience);
-    // What ops have taken from the client since is gone at once, as with audiences.
-    let scope = scope::of_person(&scope::granted(client, subject.scope), &roles);
-    let amr = || {
-        grant
-            .amr
-            .split(' ')
-            .filter(|method| !method.is_empty())
-            .collect::<Vec<_>>()
-    };
-    let access = Access {
+    // A scope that an operator has taken from the client since is gone at once, as are resources.
+    let scope = scope::limit_to_roles(&scope::grantable(client, subject.scope), &roles);
+    let access_claims = AccessTokenClaims {
         iss: &app.public_url,
         sub: sub.clone(),
-        aud: audience,
-        exp: after(now, lives.access_seconds),
+        aud: subject.audience,
+        exp: expiry(now, lifetimes.access_seconds),
         iat: now,
-        jti: jti(&app.macs.jti, grant.id),
+        jti: seal_jti(&app.macs.jti, grant.id),
         client_id: &client.client_id,
         scope: &scope,
-        person: Some(Person {
+        sign_in: Some(SignInClaims {
             auth_time: grant.auth_time.seconds(),
             acr: &grant.acr,
-            amr: amr(),
+            amr: amr.clone(),
             sid: sid.clone(),
             roles,
         }),
     };
     let access_token = app
         .keys
-        .sign(client.access_token_alg, ACCESS_TYP, &access)?;
-    let id_token = if scope::has(&scope, "openid") {
-        let id = Id {
+        .sign(client.access_token_alg, ACCESS_TYP, &access_claims)?;
+    let mut id_token = None;
+    if scope::has(&scope, "openid") {
+        let filter = ClaimFilter {
+            grant,
+            client,
+            scope: &scope,
+        };
+        let id_claims = IdTokenClaims {
             iss: &app.public_url,
             sub,
             aud: &client.client_id,
-            exp: after(now, lives.id_seconds),
+            exp: expiry(now, lifetimes.id_seconds),
             iat: now,
             auth_time: grant.auth_time.seconds(),
             nonce: subject.nonce,
             acr: &grant.acr,
-            amr: amr(),
+            amr,
             sid,
             at_hash: at_hash(&access_token),
-            asked: claims_request::in_id_token(
-                tx.conn(),
-                user,
-                &Reach {
-                    grant,
-                    client,
-                    scope: &scope,
-                },
-            )
-            .await?,
+            user: user_claims::load_for_id_token(tx.conn(), user, &filter).await?,
         };
-        Some(
+        id_token = Some(
             app.keys
-                .sign(client.id_token_signed_response_alg, ID_TYP, &id)?,
-        )
-    } else {
-        None
-    };
+                .sign(client.id_token_signed_response_alg, ID_TYP, &id_claims)?,
+        );
+    }
     Ok(TokenResponse {
         access_token,
         token_type: "Bearer",
-        expires_in: lives.access_seconds,
+        expires_in: lifetimes.access_seconds,
         id_token,
         refresh_token: None,
         scope,
     })
 }
 
-/// The second, counted from 1970, that lies `life` seconds after `now`.
+fn split_amr(amr: &str) -> Vec<&str> {
+    amr.split(' ').filter(|method| !method.is_empty()).collect()
+}
+
+/// Returns the `exp` of a token with this lifetime, in seconds since 1970.
 #[must_use]
-pub fn after(now: i64, life: u64) -> i64 {
-    now.saturating_add(i64::try_from(life).unwrap_or(i64::MAX))
+pub fn expiry(now: i64, lifetime: u64) -> i64 {
+    now.saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX))
 }
 
-/// What a grant is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct New<'a> {
-    /// Its id.
-    pub id: Uuid,
-    /// The session that grants.
-    pub session: &'a Session,
-    /// To whom.
-    pub client: &'a Client,
-    /// What.
-    pub scope: &'a str,
-    /// For which audiences, separated by spaces; none: for all of the client's.
-    pub resource: Option<&'a str>,
-    /// What the request asked for by `claims`.
-    pub claims: &'a str,
+/// OIDC Core §3.1.3.6: the left half of the SHA-256 of the access token, for ES256 and RS256 alike.
+fn at_hash(access_token: &str) -> String {
+    let hash = Hash::of(access_token.as_bytes());
+    BASE64.encode(hash.as_bytes().split_at(16).0)
 }
 
-/// A grant, and its first refresh token where the client may have one.
+/// The `jti` of an access token: unique, and opaque to all but us. It leads back to the grant without
+/// a claim of our own that resource servers might come to depend on, and without a row for each
+/// token (RFC 9068 §2.2).
+fn seal_jti(sealer: &Sealer, grant: Uuid) -> String {
+    BASE64.encode(sealer.seal(JTI, grant.as_bytes()))
+}
+
+/// The grant behind a `jti`; none for a client's own token, which has no grant.
 #[must_use]
-pub fn grant(app: &App, config: &Reloadable, new: New<'_>, now: Time) -> (Grant, Option<String>) {
-    let New {
-        id,
-        session,
-        client,
-        scope,
-        claims,
-        resource,
-    } = new;
-    let first = scope::refreshes(client, scope).then(|| RefreshToken::generate(id, 0));
-    let (seconds, lives) = (Duration::from_secs, client.token_lifetimes(&config.token));
-    let expires_at = now
-        + if first.is_some() {
-            seconds(lives.refresh_absolute_seconds)
-        } else {
-            SHORT
-        };
-    let idle_until = first
-        .as_ref()
-        .map(|_| now + seconds(lives.refresh_idle_seconds));
-    let grant = Grant {
-        id,
-        user_id: session.user_id,
-        client_id: client.client_id.clone(),
-        session_id: Some(session.id),
-        identity_id: session.identity_id,
-        scope: scope.to_owned(),
-        audience: resource.map_or_else(|| resource::all(client, &app.public_url), str::to_owned),
-        auth_time: session.auth_time,
-        acr: session.acr.clone(),
-        amr: session.amr.clone(),
-        created_at: now,
-        expires_at,
-        revoked_at: None,
-        auth_epoch: session.auth_epoch,
-        generation: 0,
-        current_hash: first.as_ref().map(|token| token.secret.hash().to_column()),
-        previous_hash: None,
-        successor: None,
-        rotated_at: None,
-        idle_until,
-        claims: claims.to_owned(),
-        gc_day: gc_day(idle_until.map_or(expires_at, |idle| idle.min(expires_at))),
-    };
-    (grant, first.map(|token| token.to_text(&app.macs.refresh)))
+pub fn grant_of_jti(sealer: &Sealer, jti: &str) -> Option<Uuid> {
+    let sealed = BASE64.decode(jti).ok()?;
+    Uuid::from_slice(&sealer.open(JTI, &sealed)?).ok()
 }
 
-/// Gives the sign-in API its token response, so that the ways in need not know this room.
-#[derive(Debug)]
-pub struct Issuer {
-    /// What it needs.
-    pub app: App,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{MasterKeys, public_id};
 
-impl IssueTokens for Issuer {
-    fn issue<'a>(
-        &'a self,
-        tx: &'a Tx,
-        issue: Issuance<'a>,
-        caller: &'a Caller,
-    ) -> Work<'a, IssuedTokens> {
-        Box::pin(async move {
-            let config = self.app.config.get();
-            let scope = scope::granted(issue.client, issue.scope);
-            let (session, client) = (issue.session, issue.client);
-            let new = New {
-                id: public_id(),
-                session,
-                client,
-                scope: &scope,
-                claims: "",
-                resource: None,
-            };
-            let (grant, refresh_token) = grant(&self.app, &config, new, tx.now);
-            grant_store::insert(tx, grant.clone()).await?;
-            let (user, client, nonce) = (issue.user, issue.client, issue.nonce);
-            let subject = Subject {
-                grant: &grant,
-                user,
-                client,
-                scope: &scope,
-                audience: &client.audience,
-                nonce,
-            };
-            let response = tokens(&self.app, &config, tx, &subject).await?;
-            Event::new(Kind::TokenIssued)
-                .user(issue.user.id)
-                .session(issue.session.id)
-                .client(Some(&issue.client.client_id))
-                .caller(&caller.network, &caller.request_id)
-                .record(tx)
-                .await?;
-            Ok(IssuedTokens {
-                access_token: response.access_token,
-                expires_in: response.expires_in,
-                id_token: response.id_token,
-                refresh_token,
-                scope: response.scope,
-            })
-        })
-    }
-
-    fn revoke_for_identity<'a>(
-        &'a self,
-        tx: &'a Tx,
-        user: Uuid,
-        identity: Uuid,
-        sessions: &'a [Uuid],
-    ) -> Work<'a, u64> {
-        Box::pin(grant_store::revoke_of_identity(
-            tx, user, identity, sessions,
-        ))
+    #[test]
+    fn tk_12_a_jti_is_unique_and_leads_only_us_to_the_grant() {
+        let sealer = MasterKeys::new([7; 32], []).sealer("access token jti v1");
+        let grant = public_id();
+        let (first, second) = (seal_jti(&sealer, grant), seal_jti(&sealer, grant));
+        assert_ne!(first, second);
+        assert_eq!(grant_of_jti(&sealer, &first), Some(grant));
+        assert_eq!(grant_of_jti(&sealer, &second), Some(grant));
+        assert_eq!(grant_of_jti(&sealer, &public_id().to_string()), None);
+        let other = MasterKeys::new([8; 32], []).sealer("access token jti v1");
+        assert_eq!(grant_of_jti(&other, &first), None);
     }
 }

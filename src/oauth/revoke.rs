@@ -1,26 +1,24 @@
-//! `/oauth2/revoke` (RFC 7009): a client gives up what it holds. Refresh token and access token both end their grant,
-//! with everything that it gave, at once.
+//! `/oauth2/revoke` (RFC 7009): a client gives up a token. A refresh token and an access token both
+//! end their grant at once, with every token that it gave.
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use uuid::Uuid;
 
 use super::{
-    access,
-    error::{Code, OauthError, json},
+    access_token,
+    client_auth::{TokenRequest, authenticate_client},
+    error::{EndpointError, ErrorCode, OauthError, json_response},
     grant_store,
-    refresh::RefreshToken,
-    refused::Refused,
-    token::client_auth,
+    refresh_token::RefreshToken,
 };
 use crate::{
     app::App,
-    audit::{Event, Kind},
-    config::{Client, Reloadable},
+    audit::Kind,
     web::{caller::Caller, params::Params},
 };
 
-/// Every parameter that means something at revocation and introspection. The hint means nothing: the two kinds of
-/// tokens cannot be taken for each other.
+/// The parameters of revocation and introspection. The hint is read by neither: a refresh token and
+/// an access token cannot be mistaken for each other.
 pub(super) const KNOWN: [&str; 6] = [
     "token",
     "token_type_hint",
@@ -30,78 +28,82 @@ pub(super) const KNOWN: [&str; 6] = [
     "client_assertion_type",
 ];
 
-/// The longest token that is looked at.
 pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
-const OTHERS: OauthError = OauthError::because(
-    Code::InvalidGrant,
+const OTHER_CLIENT: OauthError = OauthError::new(
+    ErrorCode::InvalidGrant,
     "The token was issued to another client.",
-    "other_client",
-);
+)
+.with_reason("other_client");
 
 /// `POST /oauth2/revoke`.
 #[handler]
 pub(crate) async fn revoke(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
-    match answer(app, request, body, &caller).await {
-        Ok(()) => json(StatusCode::OK, &serde_json::json!({})),
-        Err(refused) => refused.answer(&caller),
+    match revoke_token(app, request, body, &caller).await {
+        Ok(()) => json_response(StatusCode::OK, &serde_json::json!({})),
+        Err(error) => error.into_response(&caller),
     }
 }
 
-async fn answer(app: &App, request: &Request, body: Body, caller: &Caller) -> Result<(), Refused> {
+async fn revoke_token(
+    app: &App,
+    request: &Request,
+    body: Body,
+    caller: &Caller,
+) -> Result<(), EndpointError> {
     let params = Params::read_form(request, body).await?;
     params.check_all(&KNOWN)?;
     let config = app.config.get();
-    let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
-    let text = params.required("token", MAX_TOKEN)?;
-    match grant_behind(app, &config, client, text)? {
-        Some(id) => end(app, client, id, caller).await,
-        // RFC 7009 §2.2: unknown and dead tokens are as good as revoked.
+    let request = authenticate_client(app, &config, request, &params, caller).await?;
+    let token = params.required("token", MAX_TOKEN)?;
+    match find_grant_id(&request, token)? {
+        Some(id) => revoke_grant(&request, id).await,
+        // RFC 7009 §2.2: an unknown or dead token is as good as revoked.
         None => Ok(()),
     }
 }
 
-/// The grant that a token of this client belongs to; none if we know no such token.
-fn grant_behind(
-    app: &App,
-    config: &Reloadable,
-    client: &Client,
-    text: &str,
-) -> Result<Option<Uuid>, OauthError> {
-    if let Some(token) = RefreshToken::parse(&app.macs.refresh, text) {
+/// Finds the grant of a token; none if we know no such token.
+fn find_grant_id(request: &TokenRequest<'_>, token: &str) -> Result<Option<Uuid>, OauthError> {
+    let TokenRequest {
+        app,
+        config,
+        client,
+        ..
+    } = *request;
+    if let Some(token) = RefreshToken::parse(&app.macs.refresh, token) {
         return Ok(Some(token.family));
     }
-    let Some(claims) = access::verify(app, config, text) else {
+    let Some(claims) = access_token::verify_signed(app, config, token) else {
         return Ok(None);
     };
-    if access::text(&claims, "client_id") != client.client_id {
-        return Err(OTHERS);
+    if access_token::text_claim(&claims, "client_id") != client.client_id {
+        return Err(OTHER_CLIENT);
     }
-    match access::grant_id(app, &claims) {
-        Some(id) => Ok(Some(id)),
-        // A token for the client itself has no grant to end.
-        None => Err(OauthError::new(
-            Code::UnsupportedTokenType,
-            "Tokens of client_credentials end by themselves.",
-        )),
-    }
+    let description =
+        "Tokens from client_credentials cannot be revoked. They end when they expire.";
+    access_token::grant_id(app, &claims)
+        .map(Some)
+        .ok_or(OauthError::new(
+            ErrorCode::UnsupportedTokenType,
+            description,
+        ))
 }
 
-/// RFC 7009 §2.1: only the client's own; another's is refused and lives on (RV-3).
-async fn end(app: &App, client: &Client, id: Uuid, caller: &Caller) -> Result<(), Refused> {
-    let tx = app.db.begin().await?;
+/// RFC 7009 §2.1: a client revokes its own tokens alone; another client's stays valid (RV-3).
+async fn revoke_grant(request: &TokenRequest<'_>, id: Uuid) -> Result<(), EndpointError> {
+    let tx = request.app.db.begin().await?;
     let Some(grant) = grant_store::lock(&tx, id).await? else {
         return Ok(());
     };
-    if grant.client_id != client.client_id {
-        return Err(OTHERS.into());
+    if grant.client_id != request.client.client_id {
+        return Err(OTHER_CLIENT.into());
     }
     if grant_store::revoke(&tx, id).await? {
-        Event::new(Kind::TokenRevoked)
+        request
+            .event(Kind::TokenRevoked)
             .user(grant.user_id)
-            .client(Some(&client.client_id))
-            .caller(&caller.network, &caller.request_id)
             .record(&tx)
             .await?;
     }

@@ -1,34 +1,64 @@
-//! Scopes: a set of names, in the order in which they were asked for (RFC 6749 §3.3).
+//! What a token may be used for, and where: scopes (RFC 6749 §3.3) and resources (RFC 8707).
+//!
+//! Both are sets of names separated by spaces, in the order in which the client requested them. A
+//! client may request the scopes that it is registered for. It may request its own `audience`, its
+//! `resources` and, if it is first-party or may act as admin, our own API as a resource. A grant
+//! remembers the resources of its authorization request, or else all that the client could have
+//! requested then. An access token has one audience.
 
-use crate::config::{Client, RefreshTokens};
+use super::error::{ErrorCode, OauthError};
+use crate::{
+    config::{Client, RefreshTokens},
+    web::params::Params,
+};
 
 /// Refresh tokens that outlive the session (OIDC Core §11).
 pub const OFFLINE: &str = "offline_access";
 
-/// Our own admin API: for clients that list it, and of people for those with the role `admin` (DESIGN §8, audience).
+/// Our own admin API: for clients that are registered for it and users with the role `admin` (ST-10).
 pub const ADMIN: &str = "entree:admin";
 
-/// Scopes about a person, in the metadata's order. All others are names of the APIs that tokens are for.
+/// Scopes about a user, in the metadata's order. All others are names of the APIs that tokens are
+/// for.
 pub const SUPPORTED: [&str; 4] = ["openid", "profile", "email", OFFLINE];
 
-/// The scopes of a request that this client may have; unknown ones are ignored (OIDC Core §3.1.2.1). Access while the
-/// person is away is one of them: the person is asked for it like for the others, by name, unless the client is
-/// first-party (RF-1, OIDC Core §11).
+const MAX_RESOURCE: usize = 2048;
+const MAX_RESOURCES: usize = 10;
+
+/// Returns whether a scope has this name.
 #[must_use]
-pub fn granted(client: &Client, asked: &str) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in asked.split(' ') {
-        let allowed = client.scopes.iter().any(|scope| scope == name);
-        if allowed && !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names.join(" ")
+pub fn has(scope: &str, name: &str) -> bool {
+    scope.split(' ').any(|listed| listed == name)
 }
 
-/// What of a grant this person can hand on: [`ADMIN`] needs the role.
+fn is_registered(client: &Client, name: &str) -> bool {
+    client.scopes.iter().any(|scope| scope == name)
+}
+
+fn without_repetitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut kept = Vec::new();
+    for name in names {
+        if !kept.contains(&name) {
+            kept.push(name);
+        }
+    }
+    kept
+}
+
+/// The scopes of a request that the client is registered for; others are ignored (OIDC Core
+/// §3.1.2.1). `offline_access` is one of them: the user is asked to allow it by name like the others,
+/// unless the client is first-party (RF-1, OIDC Core §11).
 #[must_use]
-pub fn of_person(granted: &str, roles: &[String]) -> String {
+pub fn grantable(client: &Client, requested: &str) -> String {
+    let names = requested
+        .split(' ')
+        .filter(|name| is_registered(client, name));
+    without_repetitions(names).join(" ")
+}
+
+/// What of a granted scope a user with these roles can pass on: [`ADMIN`] needs the role.
+#[must_use]
+pub fn limit_to_roles(granted: &str, roles: &[String]) -> String {
     let is_admin = roles.iter().any(|role| role == "admin");
     let names: Vec<&str> = granted
         .split(' ')
@@ -37,174 +67,127 @@ pub fn of_person(granted: &str, roles: &[String]) -> String {
     names.join(" ")
 }
 
-/// The scopes of a client that acts for itself (RFC 6749 §4.4.2): what it asked for, else all it has. None if it asks
-/// for what it may not have. Scopes about a person are nothing that it could have.
-#[must_use]
-pub fn of_client(client: &Client, asked: Option<&str>) -> Option<String> {
-    let may =
-        |name: &str| !SUPPORTED.contains(&name) && client.scopes.iter().any(|scope| scope == name);
-    let Some(asked) = asked else {
-        let all: Vec<&str> = client
+/// The scope of a client that acts for itself (RFC 6749 §4.4.2): what it requests, or else all that
+/// it is registered for. Scopes about a user are never the client's own.
+///
+/// # Errors
+/// `invalid_scope` for a scope that is not the client's own.
+pub fn of_client_itself(client: &Client, requested: Option<&str>) -> Result<String, OauthError> {
+    let is_own = |name: &str| !SUPPORTED.contains(&name) && is_registered(client, name);
+    let Some(requested) = requested else {
+        let names = client
             .scopes
             .iter()
             .map(String::as_str)
-            .filter(|name| may(name))
-            .collect();
-        return Some(all.join(" "));
+            .filter(|name| is_own(name));
+        return Ok(names.collect::<Vec<_>>().join(" "));
     };
-    let mut names: Vec<&str> = Vec::new();
-    for name in asked.split(' ').filter(|name| !name.is_empty()) {
-        if !may(name) {
-            return None;
-        }
-        if !names.contains(&name) {
-            names.push(name);
-        }
+    let names = without_repetitions(requested.split(' ').filter(|name| !name.is_empty()));
+    if names.iter().all(|name| is_own(name)) {
+        return Ok(names.join(" "));
     }
-    Some(names.join(" "))
+    let description = "The client is not registered for this scope, or the scope needs a user.";
+    Err(OauthError::new(ErrorCode::InvalidScope, description))
 }
 
-/// RFC 6749 §6: the scope of a refresh, equal to the grant's or narrower. None if it is wider. Asked for nothing: all.
-#[must_use]
-pub fn narrowed(stored: &str, asked: Option<&str>) -> Option<String> {
-    let Some(asked) = asked else {
-        return Some(stored.to_owned());
+/// RFC 6749 §6: the scope of a refresh is the grant's or a part of it; without a request it is the
+/// grant's.
+///
+/// # Errors
+/// `invalid_scope` for a scope that was not granted.
+pub fn narrow(granted: &str, requested: Option<&str>) -> Result<String, OauthError> {
+    let Some(requested) = requested else {
+        return Ok(granted.to_owned());
     };
-    let mut names = asked.split(' ').filter(|name| !name.is_empty());
-    if !names.all(|name| has(stored, name)) {
-        return None;
+    let mut names = requested.split(' ').filter(|name| !name.is_empty());
+    if !names.all(|name| has(granted, name)) {
+        let description = "The scope was not granted. Request the granted scope or a part of it.";
+        return Err(OauthError::new(ErrorCode::InvalidScope, description));
     }
-    let kept: Vec<&str> = stored.split(' ').filter(|name| has(asked, name)).collect();
-    Some(kept.join(" "))
+    let kept: Vec<&str> = granted
+        .split(' ')
+        .filter(|name| has(requested, name))
+        .collect();
+    Ok(kept.join(" "))
 }
 
-/// Whether a grant of this scope comes with a refresh token for this client.
+/// Returns whether a grant of this scope comes with a refresh token for this client.
 #[must_use]
-pub fn refreshes(client: &Client, scope: &str) -> bool {
+pub fn allows_refresh(client: &Client, scope: &str) -> bool {
     match client.refresh_tokens {
-        RefreshTokens::OfflineAccess => {
-            has(scope, OFFLINE) && client.scopes.iter().any(|scope| scope == OFFLINE)
-        }
+        RefreshTokens::OfflineAccess => has(scope, OFFLINE) && is_registered(client, OFFLINE),
         RefreshTokens::Always => true,
     }
 }
 
-/// Whether a scope is in a list.
+/// The resources that a client may request, its default first. `issuer` is our public URL, the
+/// audience of our own API.
 #[must_use]
-pub fn has(scope: &str, name: &str) -> bool {
-    scope.split(' ').any(|one| one == name)
+pub fn registered_resources<'a>(client: &'a Client, issuer: &'a str) -> Vec<&'a str> {
+    let may_call_us = client.first_party || is_registered(client, ADMIN);
+    let own = std::iter::once(client.audience.as_str())
+        .chain(client.resources.iter().map(String::as_str));
+    own.chain(may_call_us.then_some(issuer)).collect()
+}
+
+/// RFC 8707 §2: the resources that an authorization request names, separated by spaces; none if it
+/// names none.
+///
+/// # Errors
+/// `invalid_target` for a resource that the client is not registered for.
+pub fn requested_resources(
+    params: &Params,
+    client: &Client,
+    issuer: &str,
+) -> Result<Option<String>, OauthError> {
+    let (names, registered) = (
+        read_resources(params)?,
+        registered_resources(client, issuer),
+    );
+    if names.iter().any(|name| !registered.contains(name)) {
+        return Err(invalid_target(
+            "The parameter resource is not registered for this client.",
+        ));
+    }
+    Ok((!names.is_empty()).then(|| names.join(" ")))
+}
+
+/// RFC 8707 §2.2: the audience of an access token from a grant that covers the resources `granted`.
+/// Without a request it is the first of them that the client still has, or else the client's current
+/// audience.
+///
+/// # Errors
+/// `invalid_target` for a resource that was not granted or that the client no longer has, and for
+/// several: a token that is valid at two resource servers lets each of them act at the other.
+pub fn choose_audience(
+    params: &Params,
+    granted: &str,
+    client: &Client,
+    issuer: &str,
+) -> Result<String, OauthError> {
+    let registered = registered_resources(client, issuer);
+    let mut granted = granted.split(' ').filter(|name| registered.contains(name));
+    match read_resources(params)?.as_slice() {
+        [] => Ok(granted.next().unwrap_or(&client.audience).to_owned()),
+        [one] if granted.any(|name| name == *one) => Ok((*one).to_owned()),
+        [_] => Err(invalid_target("The parameter resource was not granted.")),
+        _ => Err(invalid_target(
+            "An access token has one audience. Request one resource at a time.",
+        )),
+    }
+}
+
+fn read_resources(params: &Params) -> Result<Vec<&str>, OauthError> {
+    let names = without_repetitions(params.all_values("resource", MAX_RESOURCE)?.into_iter());
+    if names.len() > MAX_RESOURCES {
+        return Err(invalid_target("The request names more than 10 resources."));
+    }
+    Ok(names)
+}
+
+const fn invalid_target(description: &'static str) -> OauthError {
+    OauthError::new(ErrorCode::InvalidTarget, description)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn client(more: &str) -> Client {
-        let scopes = r#"["openid","email","offline_access","lessons:read","lessons:write"]"#;
-        let text =
-            format!(r#"{{"client_id":"c","name":"C","audience":"a","scopes":{scopes}{more}}}"#);
-        serde_json::from_str(&text).unwrap()
-    }
-
-    #[test]
-    fn rf_1_offline_access_is_for_clients_that_list_it() {
-        let asked = "openid offline_access profile lessons:read openid";
-        let own = client("");
-        assert_eq!(granted(&own, asked), "openid offline_access lessons:read");
-        assert!(refreshes(&own, "openid offline_access") && !refreshes(&own, "openid"));
-        let always = client(r#","first_party":true,"refresh_tokens":"always""#);
-        assert!(refreshes(&always, "openid"));
-        let mut withdrawn = own;
-        withdrawn.scopes.retain(|scope| scope != OFFLINE);
-        assert!(!refreshes(&withdrawn, "openid offline_access"));
-    }
-
-    #[test]
-    fn rf_3_a_refresh_may_narrow_and_never_widen() {
-        let stored = "openid email offline_access";
-        for (asked, got) in [
-            (None, Some(stored)),
-            (Some("email"), Some("email")),
-            (Some("email  openid"), Some("openid email")),
-            (Some(stored), Some(stored)),
-            (Some("openid profile"), None),
-            (Some("Email"), None),
-        ] {
-            assert_eq!(narrowed(stored, asked).as_deref(), got, "{asked:?}");
-        }
-    }
-
-    #[test]
-    fn tk_15_a_client_has_its_own_scopes_and_none_about_people() {
-        let client = client("");
-        for (asked, got) in [
-            (None, Some("lessons:read lessons:write")),
-            (Some("lessons:write"), Some("lessons:write")),
-            (Some("openid"), None),
-            (Some("lessons:read offline_access"), None),
-            (Some("lessons:delete"), None),
-        ] {
-            assert_eq!(of_client(&client, asked).as_deref(), got, "{asked:?}");
-        }
-    }
-
-    fn listing(scopes: &str) -> Client {
-        let json = format!(r#"{{"client_id":"c","name":"C","audience":"a","scopes":[{scopes}]}}"#);
-        serde_json::from_str(&json).unwrap()
-    }
-
-    #[test]
-    fn az_6_unknown_and_foreign_scopes_are_left_out() {
-        let all = listing(r#""openid","profile","email""#);
-        let few = listing(r#""openid""#);
-        for (client, asked, expected) in [
-            (&all, "openid email", "openid email"),
-            (&all, "email openid", "email openid"),
-            (&all, "openid openid  email", "openid email"),
-            (
-                &all,
-                "openid offline_access address phone nonsense",
-                "openid",
-            ),
-            (&all, "OPENID Email", ""),
-            (&all, "openid,email", ""),
-            (&all, "", ""),
-            (&few, "openid profile email", "openid"),
-            (&few, "profile", ""),
-        ] {
-            assert_eq!(granted(client, asked), expected, "{asked}");
-        }
-    }
-
-    #[test]
-    fn az_6_scopes_of_apis_are_given_to_clients_that_list_them() {
-        let client = listing(r#""openid","lessons:read""#);
-        assert_eq!(
-            granted(&client, "lessons:read lessons:write openid"),
-            "lessons:read openid"
-        );
-        assert_eq!(
-            granted(&listing(r#""openid""#), "entree:admin openid"),
-            "openid"
-        );
-    }
-
-    #[test]
-    fn the_admin_scope_needs_the_role() {
-        let asked = "openid entree:admin lessons:read";
-        assert_eq!(
-            of_person(asked, &["coach".to_owned(), "admins".to_owned()]),
-            "openid lessons:read"
-        );
-        assert_eq!(of_person(asked, &["admin".to_owned()]), asked);
-        assert_eq!(of_person("openid", &[]), "openid");
-    }
-
-    #[test]
-    fn has_compares_whole_names() {
-        assert!(has("email openid", "openid"));
-        assert!(!has("openid2 xopenid", "openid"));
-        assert!(!has("", "openid"));
-    }
-}
+mod tests;

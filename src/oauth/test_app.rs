@@ -1,4 +1,5 @@
-//! A service without sockets for the tests of this room: a database of its own, clients of every kind, one person.
+//! A service without sockets for the tests of this module: a database of its own, a client of every kind, and one user
+//! with a session.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -14,7 +15,16 @@ use poem::{
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use super::{authorize::respond::CodeGrant, introspect, revoke, token, userinfo};
+use super::{
+    consent_store,
+    grant_check::SignIn,
+    introspect, revoke, scope,
+    token::{
+        self,
+        authorization_code::{AuthorizationCode, CodeBinding, issue_code},
+    },
+    userinfo,
+};
 use crate::{
     app::{App, Macs},
     clock::Clock,
@@ -22,18 +32,20 @@ use crate::{
     db::Db,
     key::{self, ClientKeys, Keys},
     pkce::challenge_of,
-    secret::{Hash, MasterKeys, Plain, public_id},
-    session::{self, AuthMethod as Proof, NewSession, Session},
-    ticket::{Kind, Tickets},
+    secret::{Hash, MasterKeys, public_id},
+    session::{self, AuthMethod, NewSession, Session},
+    ticket::Tickets,
     user::{self, Address, ResolvedUser, User, VerifiedBy},
     web::text::Texts,
 };
 
 pub(super) const ISSUER: &str = "https://id.example";
 pub(super) const API: &str = "https://api.example";
+/// The form of a client that requests a token for itself.
+pub(super) const CREDENTIALS: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-/// Everything that a careless decoder would trip over (CA-1).
+/// An identifier and a secret with every character that a careless decoder gets wrong (CA-1).
 pub(super) const ODD: (&str, &str) = (
     "odd:%+id",
     "s:e%63 r+e&t=%2B: of more than forty-three characters",
@@ -59,16 +71,16 @@ impl Drop for TestApp {
     }
 }
 
-/// An answer, taken apart.
+/// A response with its body parsed as JSON.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct TestResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
 }
 
-impl Answer {
-    /// Status and error code.
+impl TestResponse {
+    /// Returns the status and the error code.
     pub(super) fn error(&self) -> (u16, &str) {
         (
             self.status.as_u16(),
@@ -154,9 +166,9 @@ impl TestApp {
         Self::at(format!("sqlite:{}", file.display()), Some(file)).await
     }
 
-    /// One on SQLite and, with `TEST_POSTGRES_URL`, one on PostgreSQL.
+    /// Returns one on SQLite and, with `TEST_POSTGRES_URL`, one on PostgreSQL.
     pub(super) async fn all() -> Vec<Self> {
-        let mut beds = vec![Self::new().await];
+        let mut apps = vec![Self::new().await];
         if let Ok(server) = std::env::var("TEST_POSTGRES_URL") {
             let name = format!("oauth_{}", public_id().simple());
             let admin = Db::connect(&server, 1, Clock::default()).await.unwrap();
@@ -167,9 +179,9 @@ impl TestApp {
                 .unwrap();
             let mut url = url::Url::parse(&server).unwrap();
             url.set_path(&name);
-            beds.push(Self::at(url.into(), None).await);
+            apps.push(Self::at(url.into(), None).await);
         }
-        beds
+        apps
     }
 
     async fn at(url: String, file: Option<PathBuf>) -> Self {
@@ -200,7 +212,7 @@ impl TestApp {
         let browser = Some(Hash::of(b"browser"));
         let start = NewSession {
             user: &user,
-            method: Proof::Email,
+            method: AuthMethod::Email,
             device: "Test",
             remembered: false,
             browser,
@@ -220,8 +232,9 @@ impl TestApp {
         }
     }
 
-    /// The endpoints of another copy: the same database by connections of its own, the same tickets and clock.
-    pub(super) async fn copy(&self) -> BoxEndpoint<'static> {
+    /// The endpoints of another instance: connections of its own to the same database, the same ticket
+    /// store and clock.
+    pub(super) async fn second_instance(&self) -> BoxEndpoint<'static> {
         let mut app = self.app.clone();
         app.db = Db::connect(&self.url, 8, self.app.clock().clone())
             .await
@@ -229,7 +242,7 @@ impl TestApp {
         routes(&app)
     }
 
-    /// Puts another ticket store in the place of this one, as if its data were lost.
+    /// Replaces the ticket store, as if its data were lost.
     pub(super) fn replace_tickets(&mut self, tickets: Tickets) {
         self.app.tickets = tickets;
         self.routes = routes(&self.app);
@@ -239,7 +252,7 @@ impl TestApp {
         self.app.clock().advance(Duration::from_secs(seconds));
     }
 
-    /// Changes what is configured for one client.
+    /// Changes the configuration of one client.
     pub(super) fn configure(&self, id: &str, change: impl FnOnce(&mut crate::config::Client)) {
         self.reconfigure(|config| {
             change(
@@ -252,108 +265,101 @@ impl TestApp {
         });
     }
 
-    /// Changes what is configured.
+    /// Changes the configuration.
     pub(super) fn reconfigure(&self, change: impl FnOnce(&mut Reloadable)) {
         let mut config = Reloadable::clone(&self.app.config.get());
         change(&mut config);
         self.app.config.replace(config);
     }
 
-    /// A code for `client`, as the authorization endpoint issues it.
-    pub(super) async fn code(&self, client: &str, scope: &str, challenge: Option<&str>) -> String {
-        self.code_for(client, scope, challenge, None).await
+    /// A code for `client`, as the authorization endpoint issues it. `verifier` belongs to its challenge.
+    pub(super) async fn code(&self, client: &str, scope: &str, verifier: Option<&str>) -> String {
+        self.code_for(client, scope, verifier, None).await
     }
 
-    /// The same for a request that named resources.
+    /// A code for a request that named resources.
     pub(super) async fn code_for(
         &self,
         client: &str,
         scope: &str,
-        challenge: Option<&str>,
-        resource: Option<&str>,
+        verifier: Option<&str>,
+        resources: Option<&str>,
     ) -> String {
-        let code = Plain::generate();
         let config = self.app.config.get();
         let registered = crate::client::find(&config, client).unwrap();
-        let scope = super::scope::granted(registered, scope);
+        let scope = scope::grantable(registered, scope);
         if !registered.first_party {
             let tx = self.app.db.begin().await.unwrap();
-            super::consent_store::allow(&tx, &self.user, client, &scope)
+            consent_store::allow(&tx, &self.user, client, &scope)
                 .await
                 .unwrap();
             tx.commit().await.unwrap();
         }
-        let grant = CodeGrant {
-            grant: public_id(),
-            client_id: client.to_owned(),
-            redirect_uri: "https://app.example/cb".to_owned(),
-            code_challenge: challenge.map(challenge_of),
+        let code = AuthorizationCode {
+            grant_id: public_id(),
+            binding: CodeBinding {
+                client_id: client.to_owned(),
+                redirect_uri: "https://app.example/cb".to_owned(),
+                code_challenge: verifier.map(challenge_of),
+            },
             nonce: Some("n".to_owned()),
             scope,
             claims: String::new(),
-            resource: resource.map(str::to_owned),
-            session: self.session.id,
-            auth_time: self.session.auth_time,
-            acr: self.session.acr.clone(),
-            amr: self.session.amr.clone(),
-            identity: self.session.identity_id,
+            resources: resources.map(str::to_owned),
+            sign_in: SignIn::from(&self.session),
         };
-        let value = serde_json::to_vec(&grant).unwrap();
-        self.app
-            .tickets
-            .issue(Kind::Code, &code.hash(), &value, Duration::from_secs(60))
+        issue_code(&self.app, &code, Duration::from_secs(60))
             .await
-            .unwrap();
-        code.to_text()
+            .unwrap()
     }
 
     /// Tokens for a fresh code of a public client.
-    pub(super) async fn tokens(&self, client: &str, scope: &str) -> Answer {
+    pub(super) async fn tokens(&self, client: &str, scope: &str) -> TestResponse {
         let code = self.code(client, scope, Some(VERIFIER)).await;
-        let answer = self
+        let response = self
             .post("/oauth2/token", None, &exchange(client, &code))
             .await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer
+        assert_eq!(response.status, 200, "{response:?}");
+        response
     }
 
-    pub(super) async fn refresh(&self, client: &str, token: &str) -> Answer {
+    pub(super) async fn refresh(&self, client: &str, token: &str) -> TestResponse {
         self.post("/oauth2/token", None, &refreshing(client, token))
             .await
     }
 
-    /// `basic` goes into the Authorization header, form-encoded as RFC 6749 §2.3.1 says.
+    /// Posts a form. `basic` goes into the Authorization header, form-encoded (RFC 6749 §2.3.1).
     pub(super) async fn post(
         &self,
         path: &str,
         basic: Option<(&str, &str)>,
         form: &[(&str, &str)],
-    ) -> Answer {
+    ) -> TestResponse {
         let mut request = form_request(path, form);
         if let Some((id, secret)) = basic {
             let encode =
                 |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
-            let both = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
+            let credentials = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
             request.headers_mut().insert(
                 header::AUTHORIZATION,
-                format!("Basic {both}").parse().unwrap(),
+                format!("Basic {credentials}").parse().unwrap(),
             );
         }
         self.send(request).await
     }
 
-    pub(super) async fn userinfo(&self, token: &str) -> Answer {
+    pub(super) async fn userinfo(&self, token: &str) -> TestResponse {
         let request = Request::builder()
             .uri_str("/oauth2/userinfo")
             .header("authorization", format!("Bearer {token}"));
         self.send(request.finish()).await
     }
 
-    pub(super) async fn send(&self, request: Request) -> Answer {
+    pub(super) async fn send(&self, request: Request) -> TestResponse {
         send(&self.routes, request).await
     }
 
-    /// Runs one statement.
+    /// Runs one SQL statement.
     pub(super) async fn sql(&self, statement: &str) {
         self.app
             .db
@@ -406,11 +412,11 @@ pub(super) fn form_request(path: &str, form: &[(&str, &str)]) -> Request {
         .body(body)
 }
 
-pub(super) async fn send(routes: &BoxEndpoint<'static>, request: Request) -> Answer {
+pub(super) async fn send(routes: &BoxEndpoint<'static>, request: Request) -> TestResponse {
     let response = routes.call(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.into_body().into_string().await.unwrap();
-    Answer {
+    TestResponse {
         status,
         headers,
         body: serde_json::from_str(&body).unwrap_or(Value::Null),

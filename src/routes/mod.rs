@@ -112,7 +112,7 @@ pub fn public(
     providers: &Providers,
 ) -> impl Endpoint<Output = Response> + 'static {
     let service = service();
-    let issuer: first_party::TokenIssuer = Arc::new(oauth::issue::Issuer { app: app.clone() });
+    let issuer: first_party::TokenIssuer = Arc::new(oauth::issuer::Issuer { app: app.clone() });
     let spec = Arc::new(Spec::new(&service.spec()));
     let live = app.config.clone();
     let origins = move |origin: &str| client::origin_allowed(&live.get(), origin);
@@ -227,7 +227,7 @@ pub fn public(
             "/consent",
             allow_methods(
                 "GET, POST",
-                get(authorize::consent::ask).post(authorize::consent::decide),
+                get(authorize::consent::show_consent).post(authorize::consent::decide),
             ),
         )
         .at(
@@ -239,7 +239,7 @@ pub fn public(
         )
         .at(
             "/oauth2/logout/confirm",
-            allow_methods("POST", post(end_session::confirmed)),
+            allow_methods("POST", post(end_session::confirm)),
         )
         .at(
             "/oauth2/token",

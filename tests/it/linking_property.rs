@@ -19,7 +19,7 @@ use entree::{
         first_party::{Issuance, IssueTokens as _},
         pending_link::LinkRequirement,
     },
-    oauth::issue::Issuer,
+    oauth::issuer::Issuer,
     session::{AuthMethod, CurrentSession, NewSession, Session},
     user::{self, Address, UpstreamAccount, User, identity},
     web::caller::Caller,

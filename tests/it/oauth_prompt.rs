@@ -1,6 +1,6 @@
 //! Who is asked to prove who they are, and what tokens say of it (PM).
 
-use entree::{oauth::claims::ACCESS_TYP, session::AuthMethod};
+use entree::{oauth::issue::ACCESS_TYP, session::AuthMethod};
 use serde_json::Value;
 
 use crate::{

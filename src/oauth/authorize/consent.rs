@@ -1,13 +1,16 @@
-//! `/consent`: a third-party client asks, or any on the person's device; the person decides. `POST /oauth2/authorize/cancel`: they go back instead of
-//! signing in (AZ-20).
+//! `/consent`: the user decides what a client may do. A third-party client asks for it, and so does any
+//! client whose response goes to the user's own device. `/oauth2/authorize/cancel`: the user returns
+//! to the client instead of signing in (AZ-20).
 
+use askama::Template;
 use poem::{Body, Request, Response, handler, web::Data};
 use uuid::Uuid;
 
 use super::{
-    next::{Next, next},
-    request::AuthorizeRequest,
-    respond::{self, Leave},
+    next::{NextStep, next_step},
+    request::AuthorizationRequest,
+    response::{AuthorizationResponse, Delivery},
+    step::{self, AuthorizationStep},
 };
 use crate::{
     app::App,
@@ -19,92 +22,77 @@ use crate::{
         form::PostedForm,
         lookup::flow_id,
         page_error::{self, PageError},
-        pending::{self, PendingRequest, RESUME_PATH},
+        pending::{self, RESUME_PATH},
     },
     oauth::{
-        claims_request::wanted,
         consent_store,
-        error::{Code, OauthError},
-        page::Consent,
+        error::{ErrorCode, OauthError},
+        scope,
+        user_claims::consent_scopes,
     },
     secret::Plain,
     session::CurrentSession,
     user,
-    web::{page::render_page, params::Params},
+    web::{
+        page::{PageContent, render_page},
+        params::Params,
+        text::Localizer,
+    },
 };
 
-/// Where the question is asked.
-#[must_use]
-pub fn path(handle: &Plain) -> String {
-    format!("/consent?txn={}", handle.to_text())
-}
-
-fn handle(params: &Params) -> Result<Plain, PageError> {
-    Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)
-}
+const ACCESS_DENIED: OauthError = OauthError::new(
+    ErrorCode::AccessDenied,
+    "The user canceled or denied the request.",
+);
 
 /// `GET /consent`.
 #[handler]
-pub(crate) async fn ask(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn show_consent(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let mut context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
-        let handle = handle(&params)?;
-        let pending = pending::peek(&app.tickets, &handle, context.requester())
-            .await?
-            .ok_or(PageError::SignInExpired)?;
-        context.localizer = app
-            .texts
-            .negotiate(&pending.ui_locales, &context.caller.accept_language);
-        let asked = restore(&pending, &context)?;
-        // Only a request that needs nothing but consent is decided here: one that waits for a sign-in, or for a fresher
-        // proof, goes where it is looked at again.
+        let handle = read_handle(&params)?;
+        let pending = step::find_pending(app, &context, &handle).await?;
+        let languages = &context.caller.accept_language;
+        context.localizer = app.texts.negotiate(&pending.ui_locales, languages);
+        let request = step::restore(&pending, &context)?;
+        // Only a request that needs nothing but consent is decided here. Any other continues where
+        // its next step is decided anew.
         let current = context.current.as_ref();
-        let consented = super::is_consented(app, &context, &asked).await?;
-        let (Next::Consent, Some(current)) =
-            (next(&asked, current, consented, app.clock().now()), current)
-        else {
+        let has_consent = step::has_consent(app, &context, &request).await?;
+        let next = next_step(&request, current, has_consent, app.clock().now());
+        let (NextStep::AskConsent, Some(current)) = (next, current) else {
             return Ok(see_other(&format!(
                 "{RESUME_PATH}?txn={}",
                 handle.to_text()
             )));
         };
-        let email = user::primary_address(app.db.read(), current.user.id)
-            .await?
-            .map(|row| row.email);
-        let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
-        let scopes: Vec<&str> = wanted.split_ascii_whitespace().collect();
+        let address = user::primary_address(app.db.read(), current.user.id).await?;
+        let scopes = consent_scopes(&request.params.scope, &request.params.claims);
         let txn = handle.to_text();
-        let page = Consent {
+        let page = ConsentPage {
             localizer: &context.localizer,
-            client: &asked.client.name,
-            email: email.as_deref().unwrap_or_default(),
-            first_party: asked.client.first_party,
-            scopes: &scopes,
+            client: &request.client.name,
+            email: address.as_ref().map_or("", |address| &address.email),
+            first_party: request.client.first_party,
+            scopes: &scopes.split_ascii_whitespace().collect::<Vec<_>>(),
             txn: &txn,
-            form_token: &context.form_token(app, "consent", &bound_to(&txn, current)),
+            form_token: &context.form_token(app, "consent", &form_context(&txn, current)),
         };
-        Ok(context.with_pre_login_cookie(render_page(
-            &page,
-            context.page_options_for_client(Some(&asked.client.client_id)),
-        )))
+        let site = context.page_options_for_client(Some(&request.client.client_id));
+        Ok(context.with_pre_login_cookie(render_page(&page, site)))
     })
     .await
 }
 
-/// The form is about this request and this user: whoever signs in as somebody else in between is asked again.
-fn bound_to(txn: &str, current: &CurrentSession) -> String {
-    format!("{txn} {}", current.user.id)
+fn read_handle(params: &Params) -> Result<Plain, PageError> {
+    Plain::parse(params.required("txn", 43)?).ok_or(PageError::SignInExpired)
 }
 
-fn restore<'a>(
-    pending: &PendingRequest,
-    context: &'a RequestContext,
-) -> Result<AuthorizeRequest<'a>, PageError> {
-    // A handle of something else that waits is no request.
-    let stored = serde_json::from_str(&pending.request).map_err(|_| PageError::SignInExpired)?;
-    AuthorizeRequest::restore(stored, &context.config)
-        .ok_or(PageError::InvalidClientRequest("redirect_uri"))
+/// The form is valid for this request and this user alone: another user who signs in meanwhile is
+/// asked again.
+fn form_context(txn: &str, current: &CurrentSession) -> String {
+    format!("{txn} {}", current.user.id)
 }
 
 /// `POST /consent`.
@@ -114,116 +102,185 @@ pub(crate) async fn decide(Data(app): Data<&App>, request: &Request, body: Body)
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["txn", "decision", "form_token"])?;
-        let handle = handle(&params)?;
+        let handle = read_handle(&params)?;
         let current = context.current.as_ref().ok_or(PageError::InvalidForm)?;
-        let form_context = bound_to(&handle.to_text(), current);
         let form = PostedForm {
             params: &params,
             name: "consent",
-            context: &form_context,
+            context: &form_context(&handle.to_text(), current),
             allow_null_origin: false,
         };
         context.check_form(app, request, &form)?;
-        let allowed = params.optional("decision")? == Some("allow");
-        let pending = pending::peek(&app.tickets, &handle, context.requester())
-            .await?
-            .ok_or(PageError::SignInExpired)?;
-        let mut asked = restore(&pending, &context)?;
-        let answer = if allowed {
-            allow(app, &context, &mut asked, current).await?
+        let is_allowed = params.optional("decision")? == Some("allow");
+        let pending = step::find_pending(app, &context, &handle).await?;
+        let request = step::restore(&pending, &context)?;
+        let step = if is_allowed {
+            allow(app, &context, request, current).await?
         } else {
-            refused(app, &context, &asked)
+            deny(app, request)
         };
-        super::taken(app, &context, &handle, answer).await
+        step::claim_pending(app, &context, &handle).await?;
+        Ok(step::render(&context, &step, Delivery::Page))
     })
     .await
 }
 
-/// Consent is remembered, and the request answered: if consent was all that it needed.
+/// Stores the consent, then issues a code if the request needs nothing else.
 async fn allow(
     app: &App,
     context: &RequestContext,
-    asked: &mut AuthorizeRequest<'_>,
+    mut request: AuthorizationRequest<'_>,
     current: &CurrentSession,
-) -> Result<Response, PageError> {
+) -> Result<AuthorizationStep, PageError> {
     let tx = app.db.begin().await?;
-    let wanted = wanted(&asked.stored.scope, &asked.stored.claims);
-    consent_store::allow(&tx, &current.user, &asked.client.client_id, &wanted).await?;
+    let scopes = consent_scopes(&request.params.scope, &request.params.claims);
+    consent_store::allow(&tx, &current.user, &request.client.client_id, &scopes).await?;
     tx.commit().await?;
-    asked.stored.prompt.consent = false;
-    match next(asked, Some(current), true, app.clock().now()) {
-        Next::Code(current) => respond::code(app, context, asked, current, Leave::ByPage).await,
-        _ => super::proceed(app, context, asked.clone(), Leave::ByPage).await,
+    request.params.prompt.consent = false;
+    match next_step(&request, Some(current), true, app.clock().now()) {
+        NextStep::IssueCode(current) => {
+            let response = step::issue_code(app, context, &request, current).await?;
+            Ok(AuthorizationStep::Respond(response))
+        }
+        _ => step::proceed(app, context, request).await,
     }
 }
 
-fn refused(app: &App, context: &RequestContext, asked: &AuthorizeRequest<'_>) -> Response {
-    let error = OauthError::new(Code::AccessDenied, "The person did not allow it.");
-    respond::error(app, context, &asked.redirect, error, Leave::ByPage)
+fn deny(app: &App, request: AuthorizationRequest<'_>) -> AuthorizationStep {
+    let response = AuthorizationResponse::error(request.target, &ACCESS_DENIED, &app.public_url);
+    AuthorizationStep::Respond(response)
 }
 
-/// `POST /oauth2/authorize/cancel`, from the sign-in page or from the page that waits for a mail.
+/// `POST /oauth2/authorize/cancel`, from the sign-in page or from the page that waits for an email.
 #[handler]
 pub(crate) async fn cancel(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
         params.check_all(&["txn", "flow", "form_token"])?;
-        let form_context = params
-            .optional("txn")?
-            .or(params.optional("flow")?)
-            .unwrap_or_default();
         let form = PostedForm {
             params: &params,
             name: "cancel",
-            context: form_context,
+            context: params
+                .optional("txn")?
+                .or(params.optional("flow")?)
+                .unwrap_or_default(),
             allow_null_origin: false,
         };
         context.check_form(app, request, &form)?;
-        if params.contains("flow") {
-            return turn_back(app, &context, flow_id(&params)?).await;
-        }
-        let handle = handle(&params)?;
-        let pending = pending::peek(&app.tickets, &handle, context.requester())
-            .await?
-            .ok_or(PageError::SignInExpired)?;
-        let answer = refused(app, &context, &restore(&pending, &context)?);
-        // The handle may be a copy's: a sign-in that is under way with another one must not answer as well.
-        if !pending::claim_origin(&app.tickets, &pending).await? {
-            return Err(PageError::SignInExpired);
-        }
-        super::taken(app, &context, &handle, answer).await
+        let step = if params.contains("flow") {
+            cancel_flow(app, &context, flow_id(&params)?).await?
+        } else {
+            cancel_pending(app, &context, &read_handle(&params)?).await?
+        };
+        Ok(step::render(&context, &step, Delivery::Page))
     })
     .await
 }
 
-/// A mail is on its way, and the person would rather go back: its link is worth nothing any more, and the client hears of
-/// it, unless another sign-in with the same request has answered already.
-async fn turn_back(app: &App, context: &RequestContext, id: Uuid) -> Result<Response, PageError> {
+async fn cancel_pending(
+    app: &App,
+    context: &RequestContext,
+    handle: &Plain,
+) -> Result<AuthorizationStep, PageError> {
+    let pending = step::find_pending(app, context, handle).await?;
+    let step = deny(app, step::restore(&pending, context)?);
+    // The handle may name a copy of the request: a sign-in with another copy must not respond, too.
+    if !pending::claim_origin(&app.tickets, &pending).await? {
+        return Err(PageError::SignInExpired);
+    }
+    step::claim_pending(app, context, handle).await?;
+    Ok(step)
+}
+
+/// An email is on its way, and the user cancels: its link stops working and the client gets an error,
+/// unless another sign-in with the same request has responded already.
+async fn cancel_flow(
+    app: &App,
+    context: &RequestContext,
+    id: Uuid,
+) -> Result<AuthorizationStep, PageError> {
     let flow = flow::find_held(app.db.read(), id, &context.holder())
         .await?
         .ok_or(PageError::SignInExpired)?;
     let pending = pending_request_in(&flow)?.ok_or(PageError::SignInExpired)?;
-    let asked = restore(&pending, context)?;
+    let request = step::restore(&pending, context)?;
     let tx = app.db.begin().await?;
     if !flow::abandon(&tx, flow.id).await? {
         return Err(PageError::SignInExpired);
     }
-    let event = Event::new(Kind::MagicLinkRefused)
+    Event::new(Kind::MagicLinkRefused)
         .reason("turned_back")
         .flow(flow.id)
-        .address(&flow.address_key);
-    let event = event
+        .address(&flow.address_key)
         .client(flow.client_id.as_deref())
-        .caller(&context.caller.network, &context.caller.request_id);
-    event.record(&tx).await?;
+        .caller(&context.caller.network, &context.caller.request_id)
+        .record(&tx)
+        .await?;
     tx.commit().await?;
-    // After it: a link that was quicker goes on with the request. With the store away nobody else can answer it.
+    // Claimed after the commit: a link that was used before continues with the request. While the
+    // ticket store is unavailable no other sign-in can respond.
     if pending::claim_origin(&app.tickets, &pending)
         .await
         .unwrap_or(true)
     {
-        return Ok(refused(app, context, &asked));
+        return Ok(deny(app, request));
     }
     Err(PageError::SignInExpired)
+}
+
+/// Asks whether a client may do what it requests.
+#[derive(Template)]
+#[template(path = "oauth/authorize/consent.html", config = ".askama.toml")]
+pub struct ConsentPage<'a> {
+    pub localizer: &'a Localizer,
+    /// The name of the client.
+    pub client: &'a str,
+    /// The address of the signed-in user.
+    pub email: &'a str,
+    /// A first-party client asks only for a response to the user's own device.
+    pub first_party: bool,
+    pub scopes: &'a [&'a str],
+    /// The handle of the pending request.
+    pub txn: &'a str,
+    pub form_token: &'a str,
+}
+
+impl ConsentPage<'_> {
+    fn heading(&self) -> String {
+        self.localizer
+            .html("consent-title", &[("client", self.client.to_owned())])
+    }
+
+    fn lede(&self) -> String {
+        let key = if self.first_party {
+            "consent-lede-device"
+        } else {
+            "consent-lede"
+        };
+        let arguments = [
+            ("client", self.client.to_owned()),
+            ("email", self.email.to_owned()),
+        ];
+        self.localizer.html(key, &arguments)
+    }
+
+    /// Our own scopes have a text; the scope of an API is shown by its name.
+    fn scope(&self, name: &str) -> String {
+        if scope::SUPPORTED.contains(&name) {
+            return self.localizer.text(&format!("consent-scope-{name}"));
+        }
+        self.localizer
+            .text_with("consent-scope-of-api", &[("scope", name.to_owned())])
+    }
+}
+
+impl PageContent for ConsentPage<'_> {
+    fn localizer(&self) -> &Localizer {
+        self.localizer
+    }
+    fn title(&self) -> String {
+        self.localizer
+            .text_with("consent-title", &[("client", self.client.to_owned())])
+    }
 }

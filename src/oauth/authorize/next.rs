@@ -1,154 +1,149 @@
-//! What an authorization request needs next: a sign-in, consent, a refusal, or nothing more.
+//! Decides what an authorization request needs next: a sign-in, consent, an error, or nothing more.
+//!
+//! A pure table over the request, the session and the time.
 
-use super::request::{AuthorizeRequest, Prompt, UNMET};
+use super::request::{AuthorizationRequest, UNMET_ACR};
 use crate::{
     clock::Time,
-    oauth::error::{Code, OauthError},
+    oauth::error::{ErrorCode, OauthError},
     session::{self, AuthMethod, CurrentSession},
 };
 
-/// The next step.
+/// How long, in seconds, a sign-in for this request answers it, however small `max_age` is: it takes a
+/// moment to return from the email or to read the consent page.
+const RETURN_TIME: i64 = 60;
+
 #[derive(Debug)]
-pub enum Next<'a> {
-    /// Everything is there: issue a code for this session.
-    Code(&'a CurrentSession),
-    /// Somebody must sign in, or prove again who they are.
+pub enum NextStep<'a> {
+    /// Nothing is missing: issue a code for this session.
+    IssueCode(&'a CurrentSession),
     SignIn {
-        /// Whoever is signed in must prove it again: a session alone is not enough.
+        /// The signed-in user must sign in again: the session alone is not enough.
         fresh: bool,
     },
-    /// The person must allow it.
-    Consent,
-    /// No page may be shown, and one would be needed.
+    AskConsent,
+    /// The request cannot be granted, or only with a page that it forbids.
     Refuse(OauthError),
 }
 
-/// Decides. `prompt=login` and `max_age` ask for a proof since the request was made (PM-3, PM-4); `consented` says
-/// whether the person has allowed this client all that it asks for, or need not be asked.
+/// Decides the next step. `prompt=login` and `max_age` demand a sign-in since the request was made
+/// (PM-3, PM-4). `has_consent` says that the user has allowed the client all that it requests, or need
+/// not be asked.
 #[must_use]
-pub fn next<'a>(
-    asked: &AuthorizeRequest<'_>,
+pub fn next_step<'a>(
+    request: &AuthorizationRequest<'_>,
     current: Option<&'a CurrentSession>,
-    consented: bool,
+    has_consent: bool,
     now: Time,
-) -> Next<'a> {
-    let prompt = asked.stored.prompt;
-    let sign_in = |fresh| match prompt.none {
-        true => {
-            let words = "Somebody must sign in, and prompt=none forbids a page.";
-            Next::Refuse(OauthError::new(Code::LoginRequired, words))
+) -> NextStep<'a> {
+    let prompt = request.params.prompt;
+    let sign_in = |fresh| {
+        if prompt.none {
+            let description = "The user must sign in, and prompt=none forbids a page.";
+            return NextStep::Refuse(OauthError::new(ErrorCode::LoginRequired, description));
         }
-        false => Next::SignIn { fresh },
+        NextStep::SignIn { fresh }
     };
-    if current.is_some_and(|current| is_new(asked, current) && !is_meant(asked, current)) {
-        // To ask once more would ask in vain: whoever sits there is somebody else.
-        let words = "Somebody else signed in than the one whom the request names.";
-        return Next::Refuse(OauthError::new(Code::LoginRequired, words));
+    if current.is_some_and(|current| {
+        is_for_request(request, current) && !is_hinted_user(request, current)
+    }) {
+        // The user has just signed in as another one: to ask again would change nothing.
+        let description = "Another user signed in than the one that the request names.";
+        return NextStep::Refuse(OauthError::new(ErrorCode::LoginRequired, description));
     }
-    let Some(current) = current.filter(|current| is_good(asked, current, now)) else {
-        // Who may be anybody, or must be somebody else, is not told to prove it once more.
-        let same = current.is_some_and(|current| is_meant(asked, current));
-        return sign_in(same && !prompt.select_account);
+    let Some(current) = current.filter(|current| is_sufficient(request, current, now)) else {
+        // A user who may choose the account, or must be another one, is not asked to confirm the
+        // current one.
+        let is_same_user = current.is_some_and(|current| is_hinted_user(request, current));
+        return sign_in(is_same_user && !prompt.select_account);
     };
-    if !is_strong(asked, &current.session.acr) {
-        // A fresh proof is one by mail; nothing else can be had of somebody who is signed in.
-        return if is_strong(asked, AuthMethod::Email.acr()) {
-            sign_in(true)
-        } else {
-            Next::Refuse(UNMET)
-        };
+    let acr = &current.session.acr;
+    if !meets_acr(request, acr) {
+        // A signed-in user can only sign in again by email.
+        if meets_acr(request, AuthMethod::Email.acr()) {
+            return sign_in(true);
+        }
+        return NextStep::Refuse(UNMET_ACR);
     }
-    if wishes_mail(asked, &current.session.acr) && !prompt.none {
+    if prefers_email(request, acr) && !prompt.none {
         return sign_in(true);
     }
-    match (consented && !prompt.consent, prompt.none) {
-        (true, _) => Next::Code(current),
-        (false, true) => Next::Refuse(OauthError::new(
-            Code::ConsentRequired,
-            "The person must allow this client, and prompt=none forbids a page.",
-        )),
-        (false, false) => Next::Consent,
+    match (has_consent && !prompt.consent, prompt.none) {
+        (true, _) => NextStep::IssueCode(current),
+        (false, true) => {
+            let description = "The user must allow this client, and prompt=none forbids a page.";
+            NextStep::Refuse(OauthError::new(ErrorCode::ConsentRequired, description))
+        }
+        (false, false) => NextStep::AskConsent,
     }
 }
 
-/// Whether only a proof by mail answers the request: a fresh one is wanted, or a strength that a provider's word is not
-/// (DESIGN §8, upstream and freshness). The sign-in page offers no provider then.
+/// Whether only a sign-in by email answers the request: it demands a fresh one, or an `acr` that a
+/// provider does not reach (ST-12). The sign-in page offers no provider then.
 #[must_use]
-pub fn wants_mail(asked: &AuthorizeRequest<'_>) -> bool {
-    let fresh = asked.stored.prompt.login || asked.stored.max_age.is_some();
-    fresh || !is_strong(asked, session::UPSTREAM_ACR) || wishes_mail(asked, session::UPSTREAM_ACR)
+pub fn needs_email(request: &AuthorizationRequest<'_>) -> bool {
+    demands_fresh_sign_in(request)
+        || !meets_acr(request, session::UPSTREAM_ACR)
+        || prefers_email(request, session::UPSTREAM_ACR)
 }
 
-/// `acr_values`, which a resource server's challenge is passed on in (RFC 9470 §4): whether the client would rather have a
-/// sign-in of another strength than this, and a proof by mail is one. A wish that nothing here fulfils is none, and no
-/// wish fails a request.
-fn wishes_mail(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
-    let wished = |acr: &str| {
-        asked
-            .stored
-            .acr_values
-            .split_ascii_whitespace()
-            .any(|value| value == acr)
-    };
-    let mail = AuthMethod::Email.acr();
-    !wished(acr) && wished(mail) && is_strong(asked, mail)
+/// Whether the sign-in was made for this request: the user has seen a page that named the client. It
+/// satisfies `prompt=login` and `max_age=0`.
+#[must_use]
+pub fn is_for_request(request: &AuthorizationRequest<'_>, current: &CurrentSession) -> bool {
+    let auth_time = current.session.auth_time;
+    auth_time >= request.params.requested_at
+        && request
+            .params
+            .stale_auth_time
+            .is_none_or(|stale| auth_time > stale)
 }
 
-/// OIDC Core §5.5.1.1: whether a sign-in of this strength is one that the request demands.
-fn is_strong(asked: &AuthorizeRequest<'_>, acr: &str) -> bool {
-    asked.stored.acr.is_empty() || asked.stored.acr.iter().any(|wanted| wanted == acr)
+const fn demands_fresh_sign_in(request: &AuthorizationRequest<'_>) -> bool {
+    request.params.prompt.login || request.params.max_age.is_some()
 }
 
-/// Whether it is the user whom `id_token_hint` or `claims` names, if one is named (OIDC Core §3.1.2.2).
-fn is_meant(asked: &AuthorizeRequest<'_>, current: &CurrentSession) -> bool {
-    asked
-        .stored
-        .hinted_sub
-        .as_ref()
-        .is_none_or(|sub| *sub == current.user.public_id.to_string())
+/// Whether the client prefers, by `acr_values`, a sign-in by email to one of this `acr`. A client
+/// passes the challenge of a resource server on in them (RFC 9470 §4). A preference that no sign-in
+/// reaches is ignored, and no preference fails a request.
+fn prefers_email(request: &AuthorizationRequest<'_>, acr: &str) -> bool {
+    let email = AuthMethod::Email.acr();
+    let values = || request.params.acr_values.split_ascii_whitespace();
+    let is_preferred = |acr: &str| values().any(|value| value == acr);
+    !is_preferred(acr) && is_preferred(email) && meets_acr(request, email)
 }
 
-/// Whether this session answers the request: the user that the hint names (PM-7), and a proof that is fresh enough.
-fn is_good(asked: &AuthorizeRequest<'_>, current: &CurrentSession, now: Time) -> bool {
-    let Prompt {
-        login,
-        select_account,
-        ..
-    } = asked.stored.prompt;
-    // A provider may have let them pass by a session of its own: that proves nothing fresh (DESIGN §8).
-    let wants_fresh = login || asked.stored.max_age.is_some();
-    if wants_fresh && session::is_from_upstream(&current.session) {
+/// OIDC Core §5.5.1.1: whether a sign-in of this `acr` is one that the request demands.
+fn meets_acr(request: &AuthorizationRequest<'_>, acr: &str) -> bool {
+    let demanded = &request.params.acr;
+    demanded.is_empty() || demanded.iter().any(|value| value == acr)
+}
+
+/// Whether this is the user that `id_token_hint` or `claims` names, if one is named (OIDC Core
+/// §3.1.2.2).
+fn is_hinted_user(request: &AuthorizationRequest<'_>, current: &CurrentSession) -> bool {
+    let hinted = request.params.hinted_sub.as_ref();
+    hinted.is_none_or(|sub| *sub == current.user.public_id.to_string())
+}
+
+/// Whether this session answers the request: it is the hinted user's (PM-7), and its sign-in is fresh
+/// enough.
+fn is_sufficient(request: &AuthorizationRequest<'_>, current: &CurrentSession, now: Time) -> bool {
+    let (prompt, max_age) = (request.params.prompt, request.params.max_age);
+    // A provider may have let the user pass by a session of its own: nothing fresh about that (ST-12).
+    if demands_fresh_sign_in(request) && session::is_from_upstream(&current.session) {
         return false;
     }
-    if !is_meant(asked, current) {
+    if !is_hinted_user(request, current) {
         return false;
     }
     let age = now
         .seconds()
         .saturating_sub(current.session.auth_time.seconds());
-    if is_new(asked, current) {
-        return asked
-            .stored
-            .max_age
-            .is_none_or(|max| age <= max.max(ON_THE_WAY));
+    if is_for_request(request, current) {
+        return max_age.is_none_or(|max| age <= max.max(RETURN_TIME));
     }
-    !login && !select_account && asked.stored.max_age.is_none_or(|max| max > 0 && age <= max)
-}
-
-/// For how long a proof that was given for this very request answers it, however young `max_age` wants one: it takes a
-/// moment to come back from the mail, or to read the question for consent.
-const ON_THE_WAY: i64 = 60;
-
-/// Whether the proof was given since the request was made, and so for it: the person has seen a page that named its
-/// client. It satisfies `prompt=login` and `max_age=0`.
-#[must_use]
-pub fn is_new(asked: &AuthorizeRequest<'_>, current: &CurrentSession) -> bool {
-    let auth_time = current.session.auth_time;
-    auth_time >= asked.stored.asked_at
-        && asked
-            .stored
-            .proven_before
-            .is_none_or(|before| auth_time > before)
+    !prompt.login && !prompt.select_account && max_age.is_none_or(|max| max > 0 && age <= max)
 }
 
 #[cfg(test)]

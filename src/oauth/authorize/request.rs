@@ -1,4 +1,4 @@
-//! Reading an authorization request: first who asks and where the answer may go, then all else.
+//! Parses an authorization request: first the client and where the response may go, then the rest.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,14 +8,15 @@ use crate::{
     config::{Client, ClientAuth, GrantType, Reloadable},
     oauth::{
         claims_request::{self, ClaimsRequest},
-        error::{Code, OauthError},
-        resource, scope,
+        error::{ErrorCode, OauthError},
+        posted_request, scope,
     },
     pkce::is_challenge,
     web::params::{ParamError, Params},
 };
 
-/// Every parameter that decides something here; a repeated or broken one is refused (RFC 6749 §3.1), others are ignored.
+/// The parameters that must not be repeated or malformed (RFC 6749 §3.1). Parameters that are in
+/// neither list are ignored.
 const KNOWN: [&str; 12] = [
     "client_id",
     "redirect_uri",
@@ -31,8 +32,9 @@ const KNOWN: [&str; 12] = [
     "id_token_hint",
 ];
 
-/// What may help and never fails a request (OIDC Core §15.1), unless it is repeated; and what is refused by its own name.
-const ONCE: [&str; 8] = [
+/// The parameters that must not be repeated. Some are hints, which fail no request by their value
+/// (OIDC Core §15.1); others are refused by an error of their own.
+const NOT_REPEATED: [&str; 8] = [
     "login_hint",
     "ui_locales",
     "display",
@@ -46,266 +48,273 @@ const ONCE: [&str; 8] = [
 /// The most bytes of `state` and `nonce` (AZ-8, AZ-9).
 const MAX_STATE: usize = 512;
 
-/// The longest request that we take.
-pub const MAX_QUERY: usize = 8192;
-
-/// The most bytes of an ID token as a hint.
+/// The most bytes of an `id_token_hint`.
 const MAX_HINT: usize = 4096;
 
-/// Why a request is not answered as asked.
-#[derive(Debug)]
-pub enum Rejected {
-    /// Nowhere to send an answer: a page for the person, naming the parameter (RFC 6749 §4.1.2.1).
-    Page(&'static str),
-    /// An error for the client.
-    Redirect(Box<Back>, OauthError),
+/// The error for a request whose `acr` no sign-in reaches.
+pub const UNMET_ACR: OauthError = OauthError::new(
+    ErrorCode::UnmetAuthenticationRequirements,
+    "No sign-in reaches the authentication context class (acr) that the request demands.",
+);
+
+/// Why an authorization request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorizationRequestError {
+    /// There is no verified address to send an error to: the user sees a page that names the
+    /// parameter (RFC 6749 §4.1.2.1).
+    #[error("the parameter {0} is wrong")]
+    NoRedirect(&'static str),
+    #[error("{1}")]
+    Redirect(Box<ResponseTarget>, OauthError),
 }
 
-/// Where an answer goes, and what it must repeat.
+/// Where an authorization response goes, and what it repeats.
 #[derive(Clone, Debug)]
-pub struct Back {
-    /// The verified place.
+pub struct ResponseTarget {
     pub uri: VerifiedRedirect,
     /// The client's `state`, byte for byte.
     pub state: Option<String>,
-    /// How the answer travels.
-    pub mode: Mode,
-    /// Whose request it is.
+    pub mode: ResponseMode,
     pub client_id: String,
-}
-
-/// What a request says, as it waits for a sign-in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stored {
-    /// Who asks.
-    pub client_id: String,
-    /// Where the answer goes.
-    pub redirect_uri: String,
-    /// The client's state.
-    pub state: Option<String>,
-    /// The client's nonce.
-    pub nonce: Option<String>,
-    /// What is asked for and may be granted.
-    pub scope: String,
-    /// PKCE S256; none only for a confidential client that need not use it.
-    pub code_challenge: Option<String>,
-    /// How the answer travels.
-    pub mode: Mode,
-    /// For which resource servers, separated by spaces, if the client said (RFC 8707 §2).
-    pub resource: Option<String>,
-    /// The user that `id_token_hint`, or a `sub` in `claims`, names.
-    pub hinted_sub: Option<String>,
-    /// What `claims` asks for and may be granted (see `claims_request`).
-    #[serde(default)]
-    pub claims: String,
-    /// An essential `acr`: one of these, or no sign-in. Empty: none is demanded.
-    #[serde(default)]
-    pub acr: Vec<String>,
-    /// `acr_values`: the client would rather have one of these, and takes any (OIDC Core §3.1.2.1).
-    #[serde(default)]
-    pub acr_values: String,
-    /// Whether pages may be shown, and which must be.
-    pub prompt: Prompt,
-    /// The oldest proof that is good enough, in seconds.
-    pub max_age: Option<i64>,
-    /// A guess at the address; only pre-fills a field (AZ-11).
-    pub login_hint: String,
-    /// Languages.
-    pub ui_locales: String,
-    /// When it was asked: a fresh proof is one since then.
-    pub asked_at: Time,
-    /// The proof that was not good enough: a fresh one is another, whatever two machines' clocks say.
-    #[serde(default)]
-    pub proven_before: Option<Time>,
 }
 
 /// `response_mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
-    /// In the redirect URI's query.
+pub enum ResponseMode {
     #[default]
     Query,
-    /// In a form that posts itself (OAuth 2.0 Form Post Response Mode).
+    /// A form that posts itself (OAuth 2.0 Form Post Response Mode).
     FormPost,
+}
+
+impl ResponseMode {
+    fn parse(name: &str) -> Option<Self> {
+        match name {
+            "query" => Some(Self::Query),
+            "form_post" => Some(Self::FormPost),
+            _ => None,
+        }
+    }
+}
+
+/// The parameters of a request that may be granted, as they are stored while the user signs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationParams {
+    pub client_id: String,
+    pub redirect_uri: String,
+    pub state: Option<String>,
+    pub nonce: Option<String>,
+    /// The requested scope as far as the client may have it.
+    pub scope: String,
+    /// None only for a confidential client that need not use PKCE.
+    pub code_challenge: Option<String>,
+    pub mode: ResponseMode,
+    /// The requested resources, separated by spaces (RFC 8707 §2).
+    #[serde(rename = "resource")]
+    pub resources: Option<String>,
+    /// The user that `id_token_hint`, or a `sub` in `claims`, names.
+    pub hinted_sub: Option<String>,
+    /// What `claims` names, as far as the client may have it.
+    #[serde(default)]
+    pub claims: String,
+    /// An essential `acr`: the sign-in must be one of these. Empty if the request demands none.
+    #[serde(default)]
+    pub acr: Vec<String>,
+    /// `acr_values`: the client prefers one of these and accepts any (OIDC Core §3.1.2.1).
+    #[serde(default)]
+    pub acr_values: String,
+    pub prompt: Prompt,
+    /// In seconds.
+    pub max_age: Option<i64>,
+    /// Only fills the address field in (AZ-11).
+    pub login_hint: String,
+    pub ui_locales: String,
+    /// When the request was made: a fresh sign-in is one since then.
+    #[serde(rename = "asked_at")]
+    pub requested_at: Time,
+    /// The `auth_time` that was not good enough: a fresh sign-in has another one, whatever the
+    /// clocks of two machines say.
+    #[serde(default, rename = "proven_before")]
+    pub stale_auth_time: Option<Time>,
 }
 
 /// `prompt` (OIDC Core §3.1.2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
-    /// No page at all.
     pub none: bool,
-    /// A fresh proof.
     pub login: bool,
-    /// Ask for consent in any case.
     pub consent: bool,
-    /// Let the person choose who they are: the sign-in page does.
+    /// The user chooses the account on the sign-in page.
     pub select_account: bool,
 }
 
-/// A request that may be answered.
+/// An authorization request whose response may be sent to the client.
 #[derive(Clone, Debug)]
-pub struct AuthorizeRequest<'a> {
-    /// The client.
+pub struct AuthorizationRequest<'a> {
     pub client: &'a Client,
-    /// Where the answer goes.
-    pub redirect: Back,
-    /// What it says.
-    pub stored: Stored,
+    pub target: ResponseTarget,
+    pub params: AuthorizationParams,
 }
 
-impl<'a> AuthorizeRequest<'a> {
-    /// Reads a request. Client and redirect URI come first: until both are good there is nowhere to send an error.
+/// What a request is read against.
+#[derive(Clone, Copy)]
+pub struct RequestEnvironment<'a, 'h> {
+    pub config: &'a Reloadable,
+    pub hints: &'h dyn HintVerifier,
+    pub now: Time,
+}
+
+/// Verifies ID tokens that we issued earlier.
+pub trait HintVerifier: Sync {
+    /// Our public URL.
+    fn issuer(&self) -> &str;
+
+    /// Returns the `sub` of an `id_token_hint`. The signature must be ours; the token may be expired
+    /// and its key retired (PM-7).
     ///
     /// # Errors
-    /// [`Rejected`].
+    /// `invalid_request` if the token is not ours.
+    fn subject_of_hint(&self, hint: &str) -> Result<String, OauthError>;
+}
+
+impl<'a> AuthorizationRequest<'a> {
+    /// Parses a request. Client and redirect URI come first: until both are verified there is no
+    /// address to send an error to.
+    ///
+    /// # Errors
+    /// [`AuthorizationRequestError`].
     pub fn parse(
         params: &Params,
-        config: &'a Reloadable,
-        hints: &dyn Hints,
-        now: Time,
-    ) -> Result<Self, Rejected> {
-        let (client, uri) = addressee(params, config)?;
-        let state = params
-            .optional_within("state", MAX_STATE)
-            .and_then(one_line)
-            .map(|state| state.map(str::to_owned));
-        // An error, too, travels as the client asked (AZ-14); an unknown mode's in the query.
-        let mode = params
-            .optional_within("response_mode", 64)
-            .ok()
-            .flatten()
-            .and_then(mode)
-            .unwrap_or_default();
-        let client_id = client.client_id.clone();
-        let back = Back {
+        environment: &RequestEnvironment<'a, '_>,
+    ) -> Result<Self, AuthorizationRequestError> {
+        let (client, uri) = find_client(params, environment.config)?;
+        let state = read_state(params);
+        let mode = params.optional_within("response_mode", 64).ok().flatten();
+        let target = ResponseTarget {
             uri,
             state: state.clone().unwrap_or_default(),
-            mode,
-            client_id,
+            // An error travels in the requested mode, too (AZ-14); with an unknown mode, in the query.
+            mode: mode.and_then(ResponseMode::parse).unwrap_or_default(),
+            client_id: client.client_id.clone(),
         };
-        let reject = |error| Rejected::Redirect(Box::new(back.clone()), error);
-        state.map_err(|error| reject(error.into()))?;
-        params
-            .check_all(&KNOWN)
-            .and_then(|()| params.check_not_repeated(&ONCE))
-            .map_err(|error| reject(error.into()))?;
-        let stored = read(params, (client, config), &back, hints, now).map_err(reject)?;
-        Ok(Self {
-            client,
-            redirect: back,
-            stored,
-        })
+        let checked = state
+            .and_then(|_| params.check_all(&KNOWN))
+            .and_then(|()| params.check_not_repeated(&NOT_REPEATED));
+        match checked
+            .map_err(OauthError::from)
+            .and_then(|()| read_params(params, client, &target, environment))
+        {
+            Ok(params) => Ok(Self {
+                client,
+                target,
+                params,
+            }),
+            Err(error) => Err(AuthorizationRequestError::Redirect(Box::new(target), error)),
+        }
     }
 
-    /// A request that waited, if its client and redirect URI are still registered; of its scopes those that still are.
+    /// Restores a stored request if its client and redirect URI are still registered, with those of
+    /// its scopes that still are.
     #[must_use]
-    pub fn restore(mut stored: Stored, config: &'a Reloadable) -> Option<Self> {
-        let client = client::find(config, &stored.client_id)?;
-        stored.scope = scope::granted(client, &stored.scope);
-        let uri = VerifiedRedirect::check(client, &stored.redirect_uri)?;
-        let client_id = client.client_id.clone();
-        let redirect = Back {
-            uri,
-            state: stored.state.clone(),
-            mode: stored.mode,
-            client_id,
+    pub fn restore(mut params: AuthorizationParams, config: &'a Reloadable) -> Option<Self> {
+        let client = client::find(config, &params.client_id)?;
+        params.scope = scope::grantable(client, &params.scope);
+        let target = ResponseTarget {
+            uri: VerifiedRedirect::check(client, &params.redirect_uri)?,
+            state: params.state.clone(),
+            mode: params.mode,
+            client_id: client.client_id.clone(),
         };
         Some(Self {
             client,
-            redirect,
-            stored,
+            target,
+            params,
         })
     }
 }
 
-/// AZ-2, AZ-4: unknown client; missing, repeated or unmatched redirect URI: a page, never a redirect.
-fn addressee<'a>(
+/// AZ-2, AZ-4: an unknown client and a missing, repeated or unregistered redirect URI give a page and
+/// never a redirect.
+fn find_client<'a>(
     params: &Params,
     config: &'a Reloadable,
-) -> Result<(&'a Client, VerifiedRedirect), Rejected> {
-    let page = Rejected::Page;
+) -> Result<(&'a Client, VerifiedRedirect), AuthorizationRequestError> {
+    let no_redirect = AuthorizationRequestError::NoRedirect;
     let id = params
         .required("client_id", 255)
-        .map_err(|_| page("client_id"))?;
-    let client = client::find(config, id).ok_or(page("client_id"))?;
+        .map_err(|_| no_redirect("client_id"))?;
+    let client = client::find(config, id).ok_or(no_redirect("client_id"))?;
     let uri = params
         .required("redirect_uri", 2048)
-        .map_err(|_| page("redirect_uri"))?;
-    let uri = VerifiedRedirect::check(client, uri).ok_or(page("redirect_uri"))?;
+        .map_err(|_| no_redirect("redirect_uri"))?;
+    let uri = VerifiedRedirect::check(client, uri).ok_or(no_redirect("redirect_uri"))?;
     Ok((client, uri))
 }
 
-/// RFC 6749 appendix A.5: `state` has no line breaks. A form would not bring them back as sent (AZ-8).
-fn one_line(state: Option<&str>) -> Result<Option<&str>, ParamError> {
+/// RFC 6749 appendix A.5: `state` has no line breaks. A form would not return them as sent (AZ-8).
+fn read_state(params: &Params) -> Result<Option<String>, ParamError> {
+    let state = params.optional_within("state", MAX_STATE)?;
     if state.is_some_and(|state| state.contains(['\r', '\n'])) {
         return Err(ParamError::Character("state"));
     }
-    Ok(state)
+    Ok(state.map(str::to_owned))
 }
 
 const fn invalid(description: &'static str) -> OauthError {
-    OauthError::new(Code::InvalidRequest, description)
+    OauthError::new(ErrorCode::InvalidRequest, description)
 }
 
-fn read(
+fn read_params(
     params: &Params,
-    (client, config): (&Client, &Reloadable),
-    back: &Back,
-    hints: &dyn Hints,
-    now: Time,
-) -> Result<Stored, OauthError> {
-    let text = |name: &'static str, max: usize| {
-        params
-            .optional_within(name, max)
-            .map(|value| value.map(str::to_owned))
-            .map_err(OauthError::from)
-    };
-    request_object(params)?;
+    client: &Client,
+    target: &ResponseTarget,
+    environment: &RequestEnvironment<'_, '_>,
+) -> Result<AuthorizationParams, OauthError> {
+    let RequestEnvironment { config, hints, now } = *environment;
+    check_no_request_object(params)?;
     if !client.grant_types.contains(&GrantType::AuthorizationCode) {
-        return Err(OauthError::new(
-            Code::UnauthorizedClient,
-            "The client is not registered for codes.",
-        ));
+        let description = "The client is not registered for authorization codes.";
+        return Err(OauthError::new(ErrorCode::UnauthorizedClient, description));
     }
-    response(
-        text("response_type", 64)?.as_deref(),
-        text("response_mode", 64)?.as_deref(),
-    )?;
-    let scope = scope::granted(client, text("scope", 1024)?.as_deref().unwrap_or_default());
-    let claims = ClaimsRequest::read(&hint(params, "claims", MAX_QUERY));
-    Ok(Stored {
+    check_response(params)?;
+    let requested_scope = params.optional_within("scope", 1024)?.unwrap_or_default();
+    let scope = scope::grantable(client, requested_scope);
+    let claims = ClaimsRequest::parse(&read_hint(params, "claims", posted_request::MAX_BYTES));
+    Ok(AuthorizationParams {
         client_id: client.client_id.clone(),
-        redirect_uri: back.uri.as_str().to_owned(),
-        state: back.state.clone(),
-        nonce: text("nonce", MAX_STATE)?,
+        redirect_uri: target.uri.as_str().to_owned(),
+        state: target.state.clone(),
+        nonce: params
+            .optional_within("nonce", MAX_STATE)?
+            .map(str::to_owned),
         claims: claims.granted(client, &scope),
-        acr: reachable(&claims, config)?,
-        acr_values: hint(params, "acr_values", 512),
+        acr: check_acr(&claims, config)?,
+        acr_values: read_hint(params, "acr_values", 512),
         scope,
-        code_challenge: challenge(
-            client,
-            text("code_challenge", 128)?,
-            text("code_challenge_method", 16)?.as_deref(),
-        )?,
-        mode: back.mode,
-        resource: resource::asked(params, client, hints.ours())?,
-        hinted_sub: subject(
-            text("id_token_hint", MAX_HINT)?
-                .map(|hint| hints.subject(&hint))
-                .transpose()?,
-            claims.sub,
-        )?,
-        prompt: prompt(text("prompt", 64)?.as_deref().unwrap_or_default())?,
-        max_age: max_age(text("max_age", 16)?.as_deref())?,
-        login_hint: hint(params, "login_hint", 254),
-        ui_locales: hint(params, "ui_locales", 512),
-        asked_at: now,
-        proven_before: None,
+        code_challenge: read_challenge(params, client)?,
+        mode: target.mode,
+        resources: scope::requested_resources(params, client, hints.issuer())?,
+        hinted_sub: read_subject(params, hints, claims.sub)?,
+        prompt: parse_prompt(params.optional_within("prompt", 64)?.unwrap_or_default())?,
+        max_age: params
+            .optional_within("max_age", 16)?
+            .map(parse_max_age)
+            .transpose()?,
+        login_hint: read_hint(params, "login_hint", 254),
+        ui_locales: read_hint(params, "ui_locales", 512),
+        requested_at: now,
+        stale_auth_time: None,
     })
 }
 
-/// OIDC Core §3.1.2.2: one person at most can be meant.
-fn subject(hinted: Option<String>, claimed: Option<String>) -> Result<Option<String>, OauthError> {
+/// OIDC Core §3.1.2.2: `id_token_hint` and `claims` may name one user at most.
+fn read_subject(
+    params: &Params,
+    hints: &dyn HintVerifier,
+    claimed: Option<String>,
+) -> Result<Option<String>, OauthError> {
+    let hint = params.optional_within("id_token_hint", MAX_HINT)?;
+    let hinted = hint.map(|hint| hints.subject_of_hint(hint)).transpose()?;
     match (hinted, claimed) {
         (Some(hinted), Some(claimed)) if hinted != claimed => Err(invalid(
             "The parameters id_token_hint and claims name two different users.",
@@ -314,143 +323,111 @@ fn subject(hinted: Option<String>, claimed: Option<String>) -> Result<Option<Str
     }
 }
 
-/// OIDC Core §5.5.1.1: an essential `acr` that nobody here can reach fails at once, whoever is signed in (PM-8).
-fn reachable(claims: &ClaimsRequest, config: &Reloadable) -> Result<Vec<String>, OauthError> {
-    let known = claims_request::acr_values(config);
-    if claims.acr.is_empty() || claims.acr.iter().any(|acr| known.contains(&acr.as_str())) {
+/// OIDC Core §5.5.1.1: an essential `acr` that no sign-in reaches fails at once, whether or not a user
+/// is signed in (PM-8).
+fn check_acr(claims: &ClaimsRequest, config: &Reloadable) -> Result<Vec<String>, OauthError> {
+    let reachable = claims_request::acr_values(config);
+    let is_reachable = |acr: &String| reachable.contains(&acr.as_str());
+    if claims.acr.is_empty() || claims.acr.iter().any(is_reachable) {
         return Ok(claims.acr.clone());
     }
-    Err(UNMET)
+    Err(UNMET_ACR)
 }
 
-/// What a client hears whose demand on the strength of a sign-in is not met.
-pub const UNMET: OauthError = OauthError::new(
-    Code::UnmetAuthenticationRequirements,
-    "No sign-in reaches an authentication context class (acr) that the request demands.",
-);
-
-/// What may help and never fails (OIDC Core §15.1): a hint that is too long is none.
-fn hint(params: &Params, name: &'static str, max: usize) -> String {
-    params
-        .optional_within(name, max)
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-        .to_owned()
+/// Reads a parameter that never fails the request (OIDC Core §15.1): one that is too long is ignored.
+fn read_hint(params: &Params, name: &'static str, max: usize) -> String {
+    let value = params.optional_within(name, max).ok().flatten();
+    value.unwrap_or_default().to_owned()
 }
 
-/// OIDC Core §6: request objects and request URIs are not supported, and saying so beats ignoring them (AZ-12).
-fn request_object(params: &Params) -> Result<(), OauthError> {
-    // Without a value it counts as left out (RFC 6749 §3.1).
-    let given = |name| !matches!(params.optional_within(name, MAX_QUERY), Ok(None));
-    if given("request") {
-        return Err(OauthError::new(
-            Code::RequestNotSupported,
-            "Request objects are not supported.",
-        ));
+/// OIDC Core §6: an error for request objects and request URIs is better than ignoring them (AZ-12).
+fn check_no_request_object(params: &Params) -> Result<(), OauthError> {
+    // A parameter without a value counts as absent (RFC 6749 §3.1).
+    let has_value = |name| {
+        !matches!(
+            params.optional_within(name, posted_request::MAX_BYTES),
+            Ok(None)
+        )
+    };
+    if has_value("request") {
+        let description = "Request objects are not supported. Send the parameters themselves.";
+        return Err(OauthError::new(ErrorCode::RequestNotSupported, description));
     }
-    if given("request_uri") {
+    if has_value("request_uri") {
+        let description = "Request URIs are not supported. Send the parameters themselves.";
         return Err(OauthError::new(
-            Code::RequestUriNotSupported,
-            "Request URIs are not supported.",
+            ErrorCode::RequestUriNotSupported,
+            description,
         ));
     }
     Ok(())
 }
 
-/// RFC 6749 §3.1.1: `code` and nothing else (CP-2, AZ-5); the answer goes into the query or a form.
-fn response(kind: Option<&str>, mode: Option<&str>) -> Result<(), OauthError> {
-    match kind {
-        Some("code") => {}
-        None => return Err(invalid("The parameter response_type is missing.")),
-        Some(_) => {
-            return Err(OauthError::new(
-                Code::UnsupportedResponseType,
-                "Only response_type=code is supported.",
-            ));
-        }
+/// RFC 6749 §3.1.1: the response type is `code` (CP-2, AZ-5). The response goes into the query or a
+/// form.
+fn check_response(params: &Params) -> Result<(), OauthError> {
+    if params.required("response_type", 64)? != "code" {
+        let description = "The response type must be code.";
+        return Err(OauthError::new(
+            ErrorCode::UnsupportedResponseType,
+            description,
+        ));
     }
-    match self::mode(mode.unwrap_or("query")) {
-        Some(_) => Ok(()),
-        None => Err(invalid(
+    let mode = params.optional_within("response_mode", 64)?;
+    if mode.is_some_and(|mode| ResponseMode::parse(mode).is_none()) {
+        return Err(invalid(
             "The parameter response_mode must be query or form_post.",
-        )),
+        ));
     }
+    Ok(())
 }
 
-fn mode(name: &str) -> Option<Mode> {
-    match name {
-        "query" => Some(Mode::Query),
-        "form_post" => Some(Mode::FormPost),
-        _ => None,
-    }
-}
-
-/// Who we are, and who reads an ID token that we issued earlier.
-pub trait Hints {
-    /// Our public URL.
-    fn ours(&self) -> &str;
-
-    /// The `sub` of a hint: ours, by signature; expired or by a retired key is fine (PM-7).
-    ///
-    /// # Errors
-    /// `invalid_request` if it is not ours.
-    fn subject(&self, hint: &str) -> Result<String, OauthError>;
-}
-
-/// RFC 7636 §4.3: S256 alone; `plain` is refused (AZ-18), and so is a request without a challenge, but for a
-/// confidential client that has switched that off (CP-1).
-fn challenge(
-    client: &Client,
-    challenge: Option<String>,
-    method: Option<&str>,
-) -> Result<Option<String>, OauthError> {
+/// RFC 7636 §4.3: the method is S256. `plain` is refused (AZ-18), and so is a request without a
+/// challenge, except from a confidential client that need not use PKCE (CP-1).
+fn read_challenge(params: &Params, client: &Client) -> Result<Option<String>, OauthError> {
+    let challenge = params.optional_within("code_challenge", 128)?;
+    let method = params.optional_within("code_challenge_method", 16)?;
     let Some(challenge) = challenge else {
-        let without = !client.require_pkce && client.token_endpoint_auth_method != ClientAuth::None;
-        if without && method.is_none() {
+        let is_optional =
+            !client.require_pkce && client.token_endpoint_auth_method != ClientAuth::None;
+        if is_optional && method.is_none() {
             return Ok(None);
         }
-        return Err(invalid("PKCE is required: code_challenge is missing."));
+        return Err(invalid(
+            "PKCE is required. Send code_challenge and code_challenge_method.",
+        ));
     };
     if method != Some("S256") {
         return Err(invalid("The parameter code_challenge_method must be S256."));
     }
-    if !is_challenge(&challenge) {
+    if !is_challenge(challenge) {
         return Err(invalid(
             "The parameter code_challenge must be 43 characters of base64url.",
         ));
     }
-    Ok(Some(challenge))
+    Ok(Some(challenge.to_owned()))
 }
 
-/// OIDC Core §3.1.2.1: `none` stands alone; unknown values are ignored.
-fn prompt(values: &str) -> Result<Prompt, OauthError> {
-    let values: Vec<&str> = values.split_ascii_whitespace().collect();
-    if values.contains(&"none") {
-        return match values.len() {
-            1 => Ok(Prompt {
-                none: true,
-                ..Prompt::default()
-            }),
-            _ => Err(invalid(
-                "The parameter prompt has none together with another value.",
-            )),
-        };
-    }
+/// OIDC Core §3.1.2.1: `none` is the only value where it is used. Unknown values are ignored.
+fn parse_prompt(text: &str) -> Result<Prompt, OauthError> {
+    let values: Vec<&str> = text.split_ascii_whitespace().collect();
     let has = |value: &str| values.contains(&value);
+    if has("none") && values.len() > 1 {
+        return Err(invalid(
+            "The parameter prompt has none together with another value.",
+        ));
+    }
     Ok(Prompt {
-        none: false,
+        none: has("none"),
         login: has("login"),
         consent: has("consent"),
         select_account: has("select_account"),
     })
 }
 
-fn max_age(text: Option<&str>) -> Result<Option<i64>, OauthError> {
-    let parse = |text: &str| text.parse::<u32>().map(i64::from);
-    text.map(parse)
-        .transpose()
-        .map_err(|_| invalid("The parameter max_age must be a number of seconds."))
+fn parse_max_age(text: &str) -> Result<i64, OauthError> {
+    let invalid_number = |_| invalid("The parameter max_age must be a number of seconds.");
+    text.parse::<u32>().map(i64::from).map_err(invalid_number)
 }
 
 #[cfg(test)]

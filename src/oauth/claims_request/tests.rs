@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::oauth::user_claims::consent_scopes;
 
 fn client(scopes: &str) -> Client {
     let json = format!(r#"{{"client_id":"c","name":"C","audience":"a","scopes":[{scopes}]}}"#);
@@ -11,7 +12,7 @@ fn client(scopes: &str) -> Client {
 }
 
 fn granted(text: &str) -> String {
-    ClaimsRequest::read(text).granted(&client(r#""openid","profile","email""#), "openid")
+    ClaimsRequest::parse(text).granted(&client(r#""openid","profile","email""#), "openid")
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn cl_5_what_is_not_as_the_standard_says_asks_for_nothing() {
         &long,
     ] {
         assert_eq!(
-            ClaimsRequest::read(text),
+            ClaimsRequest::parse(text),
             ClaimsRequest::default(),
             "{text}"
         );
@@ -92,7 +93,7 @@ fn cl_5_what_is_not_as_the_standard_says_asks_for_nothing() {
 #[test]
 fn cl_5_tk_10_a_client_gets_no_more_than_its_scopes_stand_for() {
     let all = json!({ "userinfo": { "name": null, "email": null, "roles": null } }).to_string();
-    let asked = ClaimsRequest::read(&all);
+    let asked = ClaimsRequest::parse(&all);
     assert_eq!(
         asked.granted(&client(r#""openid","email""#), "openid"),
         "userinfo.email userinfo.roles"
@@ -106,17 +107,19 @@ fn cl_5_tk_10_a_client_gets_no_more_than_its_scopes_stand_for() {
         "",
         "without openid there is no place for it"
     );
+    let claims = "userinfo.email userinfo.roles id_token.name userinfo.name id_token.email";
+    assert_eq!(consent_scopes("openid", claims), "openid email profile");
     assert_eq!(
-        scopes_behind("userinfo.email userinfo.roles id_token.name userinfo.name id_token.email"),
-        ["email", "profile"]
+        consent_scopes("email openid", claims),
+        "email openid profile"
     );
-    assert!(scopes_behind("").is_empty());
+    assert_eq!(consent_scopes("openid", ""), "openid");
 }
 
 #[test]
 fn pm_8_only_an_essential_acr_is_demanded() {
     let acr = |claim: Value| {
-        ClaimsRequest::read(&json!({ "id_token": { "acr": claim } }).to_string()).acr
+        ClaimsRequest::parse(&json!({ "id_token": { "acr": claim } }).to_string()).acr
     };
     assert_eq!(acr(json!({ "essential": true, "value": "a" })), ["a"]);
     assert_eq!(
@@ -133,12 +136,12 @@ fn pm_8_only_an_essential_acr_is_demanded() {
     assert!(acr(json!({ "essential": true })).is_empty(), "any will do");
     let elsewhere =
         json!({ "userinfo": { "acr": { "essential": true, "value": "a" } } }).to_string();
-    assert!(ClaimsRequest::read(&elsewhere).acr.is_empty());
+    assert!(ClaimsRequest::parse(&elsewhere).acr.is_empty());
 }
 
 #[test]
 fn pm_7_a_sub_with_a_value_names_the_user() {
-    let sub = |text: Value| ClaimsRequest::read(&text.to_string()).sub;
+    let sub = |text: Value| ClaimsRequest::parse(&text.to_string()).sub;
     assert_eq!(
         sub(json!({ "id_token": { "sub": { "value": "u" } } })).as_deref(),
         Some("u")
@@ -152,7 +155,7 @@ fn pm_7_a_sub_with_a_value_names_the_user() {
 
 #[test]
 fn cl_5_di_6_everything_that_can_be_asked_for_is_advertised() {
-    for (name, _) in AT_USERINFO {
+    for (name, _) in CLAIMS {
         assert!(SUPPORTED.contains(&name), "{name}");
     }
 }

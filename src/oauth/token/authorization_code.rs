@@ -1,4 +1,9 @@
-//! Exchanging a code (RFC 6749 §4.1.3, RFC 7636 §4.5): look, check, claim, then one transaction (RD-06).
+//! Authorization codes: issued for an authorization request, kept sealed in the ticket store, and
+//! exchanged once for tokens (RFC 6749 §4.1.3).
+//!
+//! An exchange checks first and then claims the code by one atomic command; the rest is one
+//! transaction (RD-06). A failed check claims and revokes nothing (TK-3). A claimed code leaves a
+//! tombstone, so that a replay can be told from a code that never was.
 
 use std::time::Duration;
 
@@ -7,261 +12,261 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    audit::{Event, Kind as AuditKind},
+    audit::Kind as AuditKind,
     client::VerifiedRedirect,
     clock::Time,
-    config::{Client, Reloadable},
+    config::GrantType,
     error::InfraError,
     oauth::{
-        authorize::respond::CodeGrant,
-        claims_request::wanted,
-        consent_store,
-        error::{Code, OauthError},
+        client_auth::TokenRequest,
+        error::{EndpointError, ErrorCode, OauthError},
+        grant_check::{GrantCheck, GrantSource, SignIn, ensure_grant_is_authorized},
         grant_store,
-        issue::{self, New, Subject, TokenResponse},
-        refused::Refused,
-        resource, scope,
+        issue::{NewGrant, TokenResponse, TokenSubject, issue_tokens, new_grant},
+        scope,
     },
     pkce,
     secret::{Hash, Plain},
-    session::{self, CurrentSession, Session},
-    ticket::{Claim, Kind},
-    user::identity,
-    web::{caller::Caller, params::Params},
+    ticket::{Claim, Kind as TicketKind},
+    web::params::Params,
 };
 
-/// How long a spent code is remembered (RD-04).
-const TOMBSTONE: Duration = Duration::from_secs(600);
+/// How long a claimed code is remembered (RD-04).
+const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
 
-/// A replay this soon after the first use is a race, not a theft (TK-6).
+/// A replay this soon after the first use is a race and no theft (TK-6, ST-03).
 const RACE: Duration = Duration::from_secs(10);
 
-/// What a spent code leaves behind.
+/// What a code stands for (AZ-17).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AuthorizationCode {
+    /// The id that the grant will have.
+    #[serde(rename = "grant")]
+    pub grant_id: Uuid,
+    #[serde(flatten)]
+    pub binding: CodeBinding,
+    pub nonce: Option<String>,
+    pub scope: String,
+    /// What the request named in `claims`, as far as it was granted.
+    #[serde(default)]
+    pub claims: String,
+    /// The resources that the request named, separated by spaces.
+    #[serde(rename = "resource")]
+    pub resources: Option<String>,
+    #[serde(flatten)]
+    pub sign_in: SignIn,
+}
+
+/// What an exchange must repeat from the authorization request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CodeBinding {
+    pub client_id: String,
+    pub redirect_uri: String,
+    /// None only for a confidential client that need not use PKCE.
+    pub code_challenge: Option<String>,
+}
+
+/// What a claimed code leaves behind.
 #[derive(Serialize, Deserialize)]
-struct Spent {
-    grant: Uuid,
-    client_id: String,
-    redirect_uri: String,
-    code_challenge: Option<String>,
-    at: Time,
+struct Tombstone {
+    #[serde(rename = "grant")]
+    grant_id: Uuid,
+    #[serde(flatten)]
+    binding: CodeBinding,
+    #[serde(rename = "at")]
+    claimed_at: Time,
 }
 
 const fn invalid_grant(reason: &'static str) -> OauthError {
-    OauthError::because(
-        Code::InvalidGrant,
-        "The code is wrong, expired, used or another client's.",
-        reason,
-    )
+    let description = "The code is unknown, expired, already used, or was issued to another client or for another redirect_uri or code_challenge.";
+    OauthError::new(ErrorCode::InvalidGrant, description).with_reason(reason)
 }
 
-/// Tokens for a code.
-///
-/// # Errors
-/// `invalid_grant` for a code that is bad, spent or another's, `invalid_target` for a resource that it does not cover;
-/// nothing is consumed or revoked by a failed check (TK-3).
-pub async fn exchange(
+/// Stores a new code and returns its text for the client.
+pub async fn issue_code(
     app: &App,
-    config: &Reloadable,
-    client: &Client,
-    params: &Params,
-    caller: &Caller,
-) -> Result<TokenResponse, Refused> {
-    let text = params.optional_within("code", 4096)?;
-    let text = text.ok_or(OauthError::new(
-        Code::InvalidRequest,
-        "The parameter code is missing.",
-    ))?;
-    let Some(code) = Plain::parse(text).map(|code| code.hash()) else {
-        return Err(invalid_grant("malformed").into());
-    };
-    let Some(value) = app.tickets.peek(Kind::Code, &code).await? else {
-        return replayed(app, client, params, &code, caller).await;
-    };
-    // Of a copy of another version, while copies are replaced one after the other.
-    let Ok(grant) = serde_json::from_slice::<CodeGrant>(&value) else {
-        return Err(invalid_grant("unreadable").into());
-    };
-    fits(
-        client,
-        params,
-        (
-            &grant.client_id,
-            &grant.redirect_uri,
-            grant.code_challenge.as_deref(),
-        ),
-    )?;
-    // Ops may have taken the place from the client because the code went to somebody else. A replay is a theft all the same.
-    if VerifiedRedirect::check(client, &grant.redirect_uri).is_none() {
-        return Err(invalid_grant("redirect_uri_gone").into());
-    }
-    let all = resource::all(client, &app.public_url);
-    let audience = resource::chosen(
-        params,
-        grant.resource.as_deref().unwrap_or(&all),
-        client,
-        &app.public_url,
-    )?;
-    let spent = Spent {
-        grant: grant.grant,
-        client_id: grant.client_id.clone(),
-        redirect_uri: grant.redirect_uri.clone(),
-        code_challenge: grant.code_challenge.clone(),
-        at: app.clock().now(),
-    };
-    let tombstone = serde_json::to_vec(&spent).map_err(InfraError::internal)?;
-    match app
+    code: &AuthorizationCode,
+    lifetime: Duration,
+) -> Result<String, InfraError> {
+    let secret = Plain::generate();
+    let value = serde_json::to_vec(code).map_err(InfraError::internal)?;
+    if !app
         .tickets
-        .claim(Kind::Code, &code, &tombstone, TOMBSTONE)
+        .issue(TicketKind::Code, &secret.hash(), &value, lifetime)
         .await?
     {
-        Claim::Fresh(_) => redeem(app, config, (client, &audience), &grant, caller).await,
+        return Err(InfraError::internal("a fresh 256-bit code exists already"));
+    }
+    Ok(secret.to_text())
+}
+
+/// Issues tokens for a code.
+///
+/// # Errors
+/// `invalid_grant` for a code that is not live, not this client's, or whose grant is no longer
+/// authorized; `invalid_target` for a resource that was not granted.
+pub async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+    request.check_grant_type(GrantType::AuthorizationCode)?;
+    let TokenRequest {
+        app,
+        client,
+        params,
+        ..
+    } = *request;
+    let text = params.required("code", 4096)?;
+    let hash = Plain::parse(text).ok_or(invalid_grant("malformed"))?.hash();
+    let Some(value) = app.tickets.peek(TicketKind::Code, &hash).await? else {
+        revoke_if_replayed(request, &hash).await?;
+        return Err(invalid_grant("not_live").into());
+    };
+    // An instance of another version may have written it during a rolling upgrade.
+    let code: AuthorizationCode =
+        serde_json::from_slice(&value).map_err(|_| invalid_grant("unreadable"))?;
+    check_binding(request, &code.binding)?;
+    // An operator may have taken the redirect URI from the client because codes went to someone
+    // else. A replay revokes the grant all the same.
+    if VerifiedRedirect::check(client, &code.binding.redirect_uri).is_none() {
+        return Err(invalid_grant("redirect_uri_not_registered").into());
+    }
+    let registered = scope::registered_resources(client, &app.public_url).join(" ");
+    let resources = code.resources.as_deref().unwrap_or(&registered);
+    let audience = scope::choose_audience(params, resources, client, &app.public_url)?;
+    claim_code(app, &hash, &code).await?;
+    redeem(request, &code, &audience).await
+}
+
+/// RFC 6749 §4.1.3: client, redirect URI and verifier must be those of the authorization request.
+fn check_binding(request: &TokenRequest<'_>, binding: &CodeBinding) -> Result<(), EndpointError> {
+    if request.client.client_id != binding.client_id {
+        return Err(invalid_grant("other_client").into());
+    }
+    check_redirect_uri(request.params, &binding.redirect_uri)?;
+    check_pkce(request.params, binding.code_challenge.as_deref())
+}
+
+fn check_redirect_uri(params: &Params, redirect_uri: &str) -> Result<(), EndpointError> {
+    if params.optional_within("redirect_uri", 2048)? == Some(redirect_uri) {
+        return Ok(());
+    }
+    Err(invalid_grant("redirect_uri").into())
+}
+
+/// RFC 7636 §4.6.
+fn check_pkce(params: &Params, challenge: Option<&str>) -> Result<(), EndpointError> {
+    let is_right = match (challenge, params.optional_within("code_verifier", 256)?) {
+        (Some(challenge), Some(verifier)) => pkce::verify(challenge, verifier),
+        (None, None) => true,
+        // RFC 9700 §4.8.2: a verifier for a code without a challenge shows that an attacker has
+        // removed the challenge from the request (TK-7).
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    if is_right {
+        return Ok(());
+    }
+    Err(invalid_grant("code_verifier").into())
+}
+
+async fn claim_code(app: &App, hash: &Hash, code: &AuthorizationCode) -> Result<(), EndpointError> {
+    let tombstone = Tombstone {
+        grant_id: code.grant_id,
+        binding: code.binding.clone(),
+        claimed_at: app.clock().now(),
+    };
+    let tombstone = serde_json::to_vec(&tombstone).map_err(InfraError::internal)?;
+    match app
+        .tickets
+        .claim(TicketKind::Code, hash, &tombstone, TOMBSTONE_TTL)
+        .await?
+    {
+        Claim::Fresh(_) => Ok(()),
         Claim::Replayed(_) | Claim::Gone => Err(invalid_grant("raced").into()),
     }
 }
 
-/// Client, redirect URI and verifier must all be those of the request (RFC 6749 §4.1.3; RFC 7636 §4.6).
-fn fits(
-    client: &Client,
-    params: &Params,
-    (client_id, redirect_uri, challenge): (&str, &str, Option<&str>),
-) -> Result<(), Refused> {
-    if client.client_id != client_id {
-        return Err(invalid_grant("other_client").into());
-    }
-    if params.optional_within("redirect_uri", 2048)? != Some(redirect_uri) {
-        return Err(invalid_grant("redirect_uri").into());
-    }
-    let verifier = params.optional_within("code_verifier", 256)?;
-    let proven = match (challenge, verifier) {
-        (Some(challenge), Some(verifier)) => pkce::verify(challenge, verifier),
-        // RFC 9700 §4.8.2: a verifier for a code without a challenge means that somebody cut the challenge off (TK-7).
-        (None, None) => true,
-        _ => false,
-    };
-    if proven {
-        Ok(())
-    } else {
-        Err(invalid_grant("code_verifier").into())
-    }
-}
-
-/// A code that is not live: if it was spent over ten seconds ago and everything else fits, somebody has stolen it, and
-/// what it gave is revoked (RFC 6749 §4.1.2, TK-6). In any case it is refused.
-async fn replayed(
-    app: &App,
-    client: &Client,
-    params: &Params,
-    code: &Hash,
-    caller: &Caller,
-) -> Result<TokenResponse, Refused> {
-    let Claim::Replayed(tombstone) = app
+/// RFC 6749 §4.1.2, TK-6: revokes what a code gave if it was claimed more than ten seconds ago and
+/// the request is right in all else: then someone has stolen it.
+async fn revoke_if_replayed(request: &TokenRequest<'_>, hash: &Hash) -> Result<(), EndpointError> {
+    let app = request.app;
+    let claim = app
         .tickets
-        .claim(Kind::Code, code, b"{}", TOMBSTONE)
-        .await?
-    else {
-        return Err(invalid_grant("unknown").into());
+        .claim(TicketKind::Code, hash, b"{}", TOMBSTONE_TTL)
+        .await?;
+    let Claim::Replayed(tombstone) = claim else {
+        return Ok(());
     };
-    let Ok(spent) = serde_json::from_slice::<Spent>(&tombstone) else {
-        return Err(invalid_grant("used").into());
+    let Ok(spent) = serde_json::from_slice::<Tombstone>(&tombstone) else {
+        return Ok(());
     };
-    fits(
-        client,
-        params,
-        (
-            &spent.client_id,
-            &spent.redirect_uri,
-            spent.code_challenge.as_deref(),
-        ),
-    )?;
-    if app.clock().now().since(spent.at) > RACE {
+    check_binding(request, &spent.binding)?;
+    if app.clock().now().since(spent.claimed_at) > RACE {
         let tx = app.db.begin().await?;
-        if grant_store::revoke(&tx, spent.grant).await? {
-            event(AuditKind::TokenRefused, client, caller)
-                .reason("code_replayed")
-                .record(&tx)
-                .await?;
+        if grant_store::revoke(&tx, spent.grant_id).await? {
+            let event = request
+                .event(AuditKind::TokenRefused)
+                .reason("code_replayed");
+            event.record(&tx).await?;
         }
         tx.commit().await?;
     }
-    Err(invalid_grant("used").into())
+    Ok(())
 }
 
+/// Stores the grant of a claimed code and issues its tokens, in one transaction.
 async fn redeem(
-    app: &App,
-    config: &Reloadable,
-    (client, audience): (&Client, &str),
-    code: &CodeGrant,
-    caller: &Caller,
-) -> Result<TokenResponse, Refused> {
+    request: &TokenRequest<'_>,
+    code: &AuthorizationCode,
+    audience: &str,
+) -> Result<TokenResponse, EndpointError> {
+    let TokenRequest {
+        app,
+        config,
+        client,
+        ..
+    } = *request;
     let tx = app.db.begin().await?;
-    // TK-14: the session may have ended, or its user been locked, since the code was issued.
-    let Some(CurrentSession { session, user }) =
-        session::find_live(tx.conn(), code.session, tx.now, &config.session).await?
-    else {
-        return Err(invalid_grant("session_ended").into());
-    };
-    // What outlives its session must not slip past whoever ends it for good just now (LK-07).
-    if scope::has(&code.scope, scope::OFFLINE) && !session::lock_for_share(&tx, session.id).await? {
-        return Err(invalid_grant("session_ended").into());
-    }
-    // The same where the session is another way in's by now (LK-07).
-    if let Some(id) = code.identity.filter(|id| session.identity_id != Some(*id))
-        && !identity::list_for_user(tx.conn(), user.id)
-            .await?
-            .iter()
-            .any(|linked| linked.id == id)
-    {
-        return Err(invalid_grant("identity_unlinked").into());
-    }
-    let wanted = wanted(&code.scope, &code.claims);
-    if !client.first_party && !consent_store::lock(&tx, &user, &client.client_id, &wanted).await? {
-        // RF-9: withdrawn since the code was issued, or allowed anew to a part alone.
-        return Err(invalid_grant("consent_withdrawn").into());
-    }
-    let resource = code.resource.as_deref();
-    // AZ-17: the sign-in that answered the request, not a later proof in the same session.
-    let (acr, amr) = (code.acr.clone(), code.amr.clone());
-    let session = Session {
-        auth_time: code.auth_time,
-        acr,
-        amr,
-        identity_id: code.identity,
-        ..session
-    };
-    let new = New {
-        id: code.grant,
-        session: &session,
+    let check = GrantCheck {
+        source: GrantSource::Code(&code.sign_in),
         client,
         scope: &code.scope,
         claims: &code.claims,
-        resource,
     };
-    let (grant, refresh_token) = issue::grant(app, config, new, tx.now);
+    let user = ensure_grant_is_authorized(&tx, &config.session, &check)
+        .await?
+        .user;
+    let new = NewGrant {
+        id: code.grant_id,
+        user: &user,
+        sign_in: &code.sign_in,
+        client,
+        scope: &code.scope,
+        resources: code.resources.as_deref(),
+        claims: &code.claims,
+    };
+    let (grant, refresh_token) = new_grant(app, config, new, tx.now);
     if !grant_store::insert(&tx, grant.clone()).await? {
-        return Err(invalid_grant("came_back").into());
+        return Err(invalid_grant("grant_exists").into());
     }
-    event(AuditKind::TokenIssued, client, caller)
+    request
+        .event(AuditKind::TokenIssued)
         .user(user.id)
-        .session(session.id)
+        .session(code.sign_in.session_id)
         .record(&tx)
         .await?;
-    let (scope, nonce) = (grant.scope.as_str(), code.nonce.as_deref());
-    let subject = Subject {
+    let subject = TokenSubject {
         grant: &grant,
         user: &user,
         client,
-        scope,
+        scope: &grant.scope,
         audience,
-        nonce,
+        nonce: code.nonce.as_deref(),
     };
-    let mut tokens = issue::tokens(app, config, &tx, &subject).await?;
-    tokens.refresh_token = refresh_token;
+    let tokens = issue_tokens(app, config, &tx, &subject).await?;
     tx.commit().await?;
-    Ok(tokens)
+    Ok(TokenResponse {
+        refresh_token,
+        ..tokens
+    })
 }
 
-fn event(kind: AuditKind, client: &Client, caller: &Caller) -> Event {
-    Event::new(kind)
-        .client(Some(&client.client_id))
-        .caller(&caller.network, &caller.request_id)
-}
+#[cfg(test)]
+mod tests;

@@ -1,64 +1,64 @@
-//! Tokens for a client that acts for itself (RFC 6749 §4.4): no person, no session, no row; they end by themselves.
+//! Tokens for a client that acts for itself (RFC 6749 §4.4): no user, no session and no row. They
+//! cannot be revoked and end when they expire.
 
 use crate::{
-    app::App,
-    config::{Client, ClientAuth, Reloadable},
+    config::{ClientAuth, GrantType},
     oauth::{
-        claims::{ACCESS_TYP, Access},
-        error::{Code, OauthError},
-        issue::{TokenResponse, after},
-        refused::Refused,
-        resource, scope,
+        client_auth::TokenRequest,
+        error::{EndpointError, ErrorCode, OauthError},
+        issue::{ACCESS_TYP, AccessTokenClaims, TokenResponse, expiry},
+        scope,
     },
     secret::public_id,
-    web::params::Params,
 };
 
-/// An access token whose `sub` is the client (RFC 9068 §2.2; the configuration keeps such identifiers apart from those
-/// of users, §5). No refresh token (RFC 6749 §4.4.3), no ID token: nobody signed in.
+/// Issues an access token whose `sub` is the client (RFC 9068 §2.2; the configuration keeps client
+/// identifiers apart from those of users, §5). There is no refresh token (RFC 6749 §4.4.3), and no ID
+/// token since no user signed in.
 ///
 /// # Errors
-/// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` for a scope that is not its own,
-/// `invalid_target` for a resource that is not.
-pub fn tokens(
-    app: &App,
-    config: &Reloadable,
-    client: &Client,
-    params: &Params,
-) -> Result<TokenResponse, Refused> {
+/// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` or `invalid_target` for
+/// a scope or resource that is not the client's own.
+pub fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+    request.check_grant_type(GrantType::ClientCredentials)?;
+    let TokenRequest {
+        app,
+        config,
+        client,
+        params,
+        ..
+    } = *request;
     if client.token_endpoint_auth_method == ClientAuth::None {
-        let words = "A public client cannot act for itself.";
-        return Err(OauthError::new(Code::UnauthorizedClient, words).into());
+        let description = "A public client cannot use client_credentials.";
+        return Err(OauthError::new(ErrorCode::UnauthorizedClient, description).into());
     }
-    let Some(scope) = scope::of_client(client, params.optional_within("scope", 1024)?) else {
-        return Err(OauthError::new(
-            Code::InvalidScope,
-            "The client is not registered for this scope.",
-        )
-        .into());
-    };
-    let audience = resource::of_client(params, client, &app.public_url)?;
+    let scope = scope::of_client_itself(client, params.optional_within("scope", 1024)?)?;
+    let resources = scope::registered_resources(client, &app.public_url).join(" ");
+    let audience = scope::choose_audience(params, &resources, client, &app.public_url)?;
     let now = app.clock().now().seconds();
-    let life = client.token_lifetimes(&config.token).access_seconds;
-    let access = Access {
+    let lifetime = client.token_lifetimes(&config.token).access_seconds;
+    let claims = AccessTokenClaims {
         iss: &app.public_url,
         sub: client.client_id.clone(),
         aud: &audience,
-        exp: after(now, life),
+        exp: expiry(now, lifetime),
         iat: now,
         jti: public_id().to_string(),
         client_id: &client.client_id,
         scope: &scope,
-        person: None,
+        sign_in: None,
     };
     Ok(TokenResponse {
         access_token: app
             .keys
-            .sign(client.access_token_alg, ACCESS_TYP, &access)?,
+            .sign(client.access_token_alg, ACCESS_TYP, &claims)?,
         token_type: "Bearer",
-        expires_in: life,
+        expires_in: lifetime,
         id_token: None,
         refresh_token: None,
         scope,
     })
 }
+
+#[cfg(test)]
+mod tests;

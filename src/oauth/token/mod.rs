@@ -1,27 +1,28 @@
-//! The token endpoint (RFC 6749 §3.2): who asks, what for, and the answer that is never cached.
+//! The token endpoint (RFC 6749 §3.2).
+//!
+//! It authenticates the client, which gives a [`TokenRequest`], and passes that to the grant that the
+//! parameter `grant_type` names. A grant returns tokens or an error. Only the endpoint makes a
+//! response, and the response is never cached.
 
-pub mod assertion;
 pub mod authorization_code;
-pub mod client_auth;
 pub mod client_credentials;
-pub mod refresh_token;
+pub mod refresh;
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 
 use super::{
-    error::{Code, OauthError, json},
-    issue::TokenResponse,
-    refused::Refused,
+    client_auth::authenticate_client,
+    error::{EndpointError, ErrorCode, OauthError, json_response},
 };
 use crate::{
     app::App,
-    config::{Client, GrantType},
     error::InfraError,
     telemetry::metrics,
     web::{caller::Caller, params::Params},
 };
 
-/// Every parameter that means something here.
+/// The parameters that must not be repeated or malformed. All others are ignored, or read by one
+/// grant.
 const KNOWN: [&str; 10] = [
     "grant_type",
     "code",
@@ -39,77 +40,42 @@ const KNOWN: [&str; 10] = [
 #[handler]
 pub(crate) async fn token(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     let caller = Caller::from_request(request);
-    match answer(app, request, body, &caller).await {
-        Ok(tokens) => json(StatusCode::OK, &tokens),
-        Err(refused) => {
-            if let Some(code) = refused.code() {
+    match grant_tokens(app, request, body, &caller).await {
+        Ok(tokens) => json_response(StatusCode::OK, &tokens),
+        Err(error) => {
+            if let Some(code) = error.code() {
                 metrics::tokens_refused(code.name());
             }
-            refused.answer(&caller)
+            error.into_response(&caller)
         }
     }
 }
 
-async fn answer(
+async fn grant_tokens(
     app: &App,
     request: &Request,
     body: Body,
     caller: &Caller,
-) -> Result<serde_json::Value, Refused> {
+) -> Result<serde_json::Value, EndpointError> {
     let params = Params::read_form(request, body).await?;
     params.check_all(&KNOWN)?;
     let config = app.config.get();
-    let client = client_auth::authenticate(app, &config, request, &params, caller).await?;
-    let (grant, tokens): (&'static str, TokenResponse) =
-        match params.optional_within("grant_type", 64)? {
-            Some("authorization_code") => {
-                may(client, GrantType::AuthorizationCode)?;
-                (
-                    "authorization_code",
-                    authorization_code::exchange(app, &config, client, &params, caller).await?,
-                )
-            }
-            Some("refresh_token") => {
-                // A refresh goes on with what codes began; the flows of `/api/v1` are for clients of this grant, too.
-                may(client, GrantType::AuthorizationCode)?;
-                (
-                    "refresh_token",
-                    refresh_token::refresh(app, &config, client, &params, caller).await?,
-                )
-            }
-            Some("client_credentials") => {
-                may(client, GrantType::ClientCredentials)?;
-                (
-                    "client_credentials",
-                    client_credentials::tokens(app, &config, client, &params)?,
-                )
-            }
-            Some(_) => {
-                let words =
-                    "Only authorization_code, refresh_token and client_credentials are supported.";
-                return Err(OauthError::new(Code::UnsupportedGrantType, words).into());
-            }
-            None => {
-                return Err(OauthError::new(
-                    Code::InvalidRequest,
-                    "The parameter grant_type is missing.",
-                )
-                .into());
-            }
-        };
-    metrics::tokens(grant, &client.client_id);
+    let request = authenticate_client(app, &config, request, &params, caller).await?;
+    let (grant_type, tokens) = match params.required("grant_type", 64)? {
+        "authorization_code" => (
+            "authorization_code",
+            authorization_code::exchange(&request).await?,
+        ),
+        "refresh_token" => ("refresh_token", refresh::refresh(&request).await?),
+        "client_credentials" => ("client_credentials", client_credentials::issue(&request)?),
+        _ => {
+            let description =
+                "The grant type must be authorization_code, refresh_token or client_credentials.";
+            return Err(OauthError::new(ErrorCode::UnsupportedGrantType, description).into());
+        }
+    };
+    metrics::tokens(grant_type, &request.client.client_id);
     serde_json::to_value(tokens).map_err(|error| InfraError::internal(error).into())
-}
-
-/// RFC 6749 §5.2: `unauthorized_client` for a grant that the client is not registered for (TK-8).
-fn may(client: &Client, grant: GrantType) -> Result<(), OauthError> {
-    if client.grant_types.contains(&grant) {
-        return Ok(());
-    }
-    Err(OauthError::new(
-        Code::UnauthorizedClient,
-        "The client is not registered for this grant.",
-    ))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     client::VerifiedRedirect,
     config::Client,
-    oauth::authorize::request::{Back, Mode, Stored},
+    oauth::authorize::request::{AuthorizationParams, Prompt, ResponseMode, ResponseTarget},
 };
 
 /// When the request was made, in milliseconds.
@@ -83,7 +83,7 @@ fn consented(
 ) -> &'static str {
     let current = age.map(|age| proven_at(ASKED - age * 1000));
     outcome(
-        Stored {
+        AuthorizationParams {
             max_age,
             ..stored(prompt)
         },
@@ -93,64 +93,64 @@ fn consented(
     )
 }
 
-fn stored(prompt: Prompt) -> Stored {
-    Stored {
+fn stored(prompt: Prompt) -> AuthorizationParams {
+    AuthorizationParams {
         client_id: "web".to_owned(),
         redirect_uri: "https://app.example/cb".to_owned(),
         state: None,
         nonce: None,
         scope: String::new(),
         code_challenge: None,
-        mode: Mode::Query,
-        resource: None,
+        mode: ResponseMode::Query,
+        resources: None,
         hinted_sub: None,
         claims: String::new(),
         acr: Vec::new(),
         acr_values: String::new(),
-        proven_before: None,
+        stale_auth_time: None,
         prompt,
         max_age: None,
         login_hint: String::new(),
         ui_locales: String::new(),
-        asked_at: Time(ASKED),
+        requested_at: Time(ASKED),
     }
 }
 
-fn asked(client: &Client, stored: Stored) -> AuthorizeRequest<'_> {
+fn asked(client: &Client, stored: AuthorizationParams) -> AuthorizationRequest<'_> {
     let uri = VerifiedRedirect::check(client, &stored.redirect_uri).unwrap();
-    AuthorizeRequest {
+    AuthorizationRequest {
         client,
-        redirect: Back {
+        target: ResponseTarget {
             uri,
             state: None,
-            mode: Mode::Query,
+            mode: ResponseMode::Query,
             client_id: "web".to_owned(),
         },
-        stored,
+        params: stored,
     }
 }
 
-fn only_mail(stored: Stored) -> bool {
-    wants_mail(&asked(&client(), stored))
+fn only_mail(stored: AuthorizationParams) -> bool {
+    needs_email(&asked(&client(), stored))
 }
 
 fn outcome(
-    stored: Stored,
+    stored: AuthorizationParams,
     current: Option<&CurrentSession>,
     later: i64,
     consented: bool,
 ) -> &'static str {
-    match next(
+    match next_step(
         &asked(&client(), stored),
         current,
         consented,
         Time(ASKED + later * 1000),
     ) {
-        Next::Code(_) => "code",
-        Next::SignIn { fresh: false } => "sign in",
-        Next::SignIn { fresh: true } => "prove again",
-        Next::Consent => "consent",
-        Next::Refuse(error) => error.code.name(),
+        NextStep::IssueCode(_) => "code",
+        NextStep::SignIn { fresh: false } => "sign in",
+        NextStep::SignIn { fresh: true } => "prove again",
+        NextStep::AskConsent => "consent",
+        NextStep::Refuse(error) => error.code.name(),
     }
 }
 
@@ -195,7 +195,7 @@ fn pm_8_a_strength_that_is_demanded_is_had_proven_again_or_refused() {
             current
         });
         let told = outcome(
-            Stored {
+            AuthorizationParams {
                 acr,
                 ..stored(prompt)
             },
@@ -246,7 +246,7 @@ fn az_10_a_wished_strength_is_proven_again_where_mail_reaches_it_and_never_refus
             held.clone_into(&mut current.session.acr);
             current
         });
-        let stored = Stored {
+        let stored = AuthorizationParams {
             acr,
             acr_values: wished.to_owned(),
             ..stored(prompt)
@@ -325,7 +325,7 @@ fn up_08_only_a_proof_by_mail_is_fresh() {
     let by_provider = |prompt, max_age, age: i64, later| {
         let current = proven_at(ASKED - age * 1000 + 1);
         outcome(
-            Stored {
+            AuthorizationParams {
                 max_age,
                 ..stored(prompt)
             },

@@ -31,12 +31,12 @@ fn config() -> &'static Reloadable {
 /// Takes `hint SUBJECT` for an ID token of ours.
 struct Subjects;
 
-impl Hints for Subjects {
-    fn ours(&self) -> &str {
+impl HintVerifier for Subjects {
+    fn issuer(&self) -> &str {
         "https://id.example"
     }
 
-    fn subject(&self, hint: &str) -> Result<String, OauthError> {
+    fn subject_of_hint(&self, hint: &str) -> Result<String, OauthError> {
         hint.strip_prefix("hint ")
             .map(str::to_owned)
             .ok_or(invalid("The hint is not ours."))
@@ -54,26 +54,44 @@ fn raw(query: &str) -> Params {
     Params::from_form(query.as_bytes(), Some("application/x-www-form-urlencoded")).unwrap()
 }
 
+fn parse<'a>(
+    params: &Params,
+    config: &'a Reloadable,
+) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {
+    let environment = RequestEnvironment {
+        config,
+        hints: &Subjects,
+        now: NOW,
+    };
+    AuthorizationRequest::parse(params, &environment)
+}
+
 /// The usual request without some of its parameters and with others at its end.
-fn ask(without: &[&str], with: &[(&str, &str)]) -> Result<AuthorizeRequest<'static>, Rejected> {
+fn ask(
+    without: &[&str],
+    with: &[(&str, &str)],
+) -> Result<AuthorizationRequest<'static>, AuthorizationRequestError> {
     let pairs = BASE
         .into_iter()
         .filter(|(name, _)| !without.contains(name))
         .chain(with.iter().copied());
-    AuthorizeRequest::parse(&encoded(pairs), config(), &Subjects, NOW)
+    parse(&encoded(pairs), config())
 }
 
 /// The usual request with one parameter of another value.
-fn with(name: &str, value: &str) -> Result<AuthorizeRequest<'static>, Rejected> {
+fn with(
+    name: &str,
+    value: &str,
+) -> Result<AuthorizationRequest<'static>, AuthorizationRequestError> {
     ask(&[name], &[(name, value)])
 }
 
 /// In a word or two: `ok`, `page PARAMETER`, or the error code that is sent back.
-fn outcome(result: &Result<AuthorizeRequest<'_>, Rejected>) -> String {
+fn outcome(result: &Result<AuthorizationRequest<'_>, AuthorizationRequestError>) -> String {
     match result {
         Ok(_) => "ok".to_owned(),
-        Err(Rejected::Page(parameter)) => format!("page {parameter}"),
-        Err(Rejected::Redirect(back, error)) => {
+        Err(AuthorizationRequestError::NoRedirect(parameter)) => format!("page {parameter}"),
+        Err(AuthorizationRequestError::Redirect(back, error)) => {
             assert_eq!(back.uri.as_str(), CALLBACK);
             let sound = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
             assert!(
@@ -176,17 +194,13 @@ fn az_6_what_we_do_not_know_is_ignored() {
         .finish();
     for broken in ["foo=%zz", "%ff=%ff", "foo", "=", "&&&", "foo=%00"] {
         let params = raw(&format!("{base}&{broken}"));
-        assert_eq!(
-            outcome(&AuthorizeRequest::parse(&params, config(), &Subjects, NOW)),
-            "ok",
-            "{broken}"
-        );
+        assert_eq!(outcome(&parse(&params, config())), "ok", "{broken}");
     }
     assert_eq!(
-        with("scope", "email unknown").unwrap().stored.scope,
+        with("scope", "email unknown").unwrap().params.scope,
         "email"
     );
-    assert_eq!(ask(&["scope"], &[]).unwrap().stored.scope, "");
+    assert_eq!(ask(&["scope"], &[]).unwrap().params.scope, "");
 }
 
 #[test]
@@ -235,9 +249,9 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
         " lead and trail ",
     ] {
         let asked = ask(&["state", "nonce"], &[("state", text), ("nonce", text)]).unwrap();
-        assert_eq!(asked.stored.nonce.as_deref(), Some(text));
-        assert_eq!(asked.stored.state.as_deref(), Some(text));
-        assert_eq!(asked.redirect.state.as_deref(), Some(text));
+        assert_eq!(asked.params.nonce.as_deref(), Some(text));
+        assert_eq!(asked.params.state.as_deref(), Some(text));
+        assert_eq!(asked.target.state.as_deref(), Some(text));
     }
     for text in ["a\nb", "a\r"] {
         assert_eq!(
@@ -249,9 +263,9 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
     let absent = ask(&["state", "nonce"], &[]).unwrap();
     assert_eq!(
         (
-            absent.stored.state,
-            absent.stored.nonce,
-            absent.redirect.state
+            absent.params.state,
+            absent.params.nonce,
+            absent.target.state
         ),
         (None, None, None)
     );
@@ -259,7 +273,7 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
 
 #[test]
 fn az_8_an_error_brings_the_state_back_unless_the_state_is_the_error() {
-    let Err(Rejected::Redirect(back, _)) = with("response_type", "token") else {
+    let Err(AuthorizationRequestError::Redirect(back, _)) = with("response_type", "token") else {
         unreachable!()
     };
     assert_eq!(back.state.as_deref(), Some("s"));
@@ -267,10 +281,10 @@ fn az_8_an_error_brings_the_state_back_unless_the_state_is_the_error() {
         &[("state", "a"), ("state", "b")][..],
         &[("state", &"x".repeat(5000))],
     ] {
-        let Err(Rejected::Redirect(back, error)) = ask(&["state"], bad) else {
+        let Err(AuthorizationRequestError::Redirect(back, error)) = ask(&["state"], bad) else {
             unreachable!()
         };
-        assert_eq!((back.state, error.code), (None, Code::InvalidRequest));
+        assert_eq!((back.state, error.code), (None, ErrorCode::InvalidRequest));
     }
 }
 
@@ -303,7 +317,7 @@ fn az_10_hints_never_fail() {
         &[("login_hint", "ada@example.com"), ("ui_locales", "fr")],
     )
     .unwrap()
-    .stored;
+    .params;
     assert_eq!(
         (hinted.login_hint.as_str(), hinted.ui_locales.as_str()),
         ("ada@example.com", "fr")
@@ -311,14 +325,14 @@ fn az_10_hints_never_fail() {
     assert_eq!(
         ask(&[], &[("login_hint", &long)])
             .unwrap()
-            .stored
+            .params
             .login_hint,
         ""
     );
     assert_eq!(
         ask(&[], &[("acr_values", "a b")])
             .unwrap()
-            .stored
+            .params
             .acr_values,
         "a b"
     );
@@ -353,10 +367,13 @@ fn az_12_az_13_request_objects_are_refused_by_name() {
 
 #[test]
 fn az_14_answers_and_errors_travel_as_asked() {
-    for (name, mode) in [("query", Mode::Query), ("form_post", Mode::FormPost)] {
+    for (name, mode) in [
+        ("query", ResponseMode::Query),
+        ("form_post", ResponseMode::FormPost),
+    ] {
         let asked = ask(&[], &[("response_mode", name)]).unwrap();
-        assert_eq!((asked.redirect.mode, asked.stored.mode), (mode, mode));
-        let Err(Rejected::Redirect(back, _)) = ask(
+        assert_eq!((asked.target.mode, asked.params.mode), (mode, mode));
+        let Err(AuthorizationRequestError::Redirect(back, _)) = ask(
             &["scope", "nonce", "response_type"],
             &[("response_mode", name)],
         ) else {
@@ -378,12 +395,12 @@ fn az_23_one_registered_resource() {
     assert_eq!(
         ask(&[], &[("resource", "api")])
             .unwrap()
-            .stored
-            .resource
+            .params
+            .resources
             .as_deref(),
         Some("api")
     );
-    assert_eq!(ask(&[], &[]).unwrap().stored.resource, None);
+    assert_eq!(ask(&[], &[]).unwrap().params.resources, None);
     for resource in ["https://other.example", "API", "api/", "api#x"] {
         assert_eq!(
             outcome(&ask(&[], &[("resource", resource)])),
@@ -393,7 +410,7 @@ fn az_23_one_registered_resource() {
     }
     let twice = ask(&[], &[("resource", "api"), ("resource", "api")]).unwrap();
     assert_eq!(
-        twice.stored.resource.as_deref(),
+        twice.params.resources.as_deref(),
         Some("api"),
         "RFC 8707 §2: it may be repeated"
     );
@@ -404,7 +421,7 @@ fn pm_7_a_hint_that_is_not_ours_is_refused() {
     assert_eq!(
         ask(&[], &[("id_token_hint", "hint ada")])
             .unwrap()
-            .stored
+            .params
             .hinted_sub
             .as_deref(),
         Some("ada")
@@ -472,10 +489,10 @@ fn cp_1_rd_07_to_ask_without_pkce_is_a_confidential_clients_own_choice() {
         };
         let ask = |without: &[&str]| {
             let pairs = BASE.into_iter().filter(|(name, _)| !without.contains(name));
-            let asked = AuthorizeRequest::parse(&encoded(pairs), &config, &Subjects, NOW);
+            let asked = parse(&encoded(pairs), &config);
             (
                 outcome(&asked),
-                asked.ok().and_then(|asked| asked.stored.code_challenge),
+                asked.ok().and_then(|asked| asked.params.code_challenge),
             )
         };
         let none = ask(&["code_challenge", "code_challenge_method"]);
@@ -549,7 +566,7 @@ fn pm_2_prompt_none_stands_alone() {
         ("", any),
     ] {
         assert_eq!(
-            ask(&[], &[("prompt", value)]).unwrap().stored.prompt,
+            ask(&[], &[("prompt", value)]).unwrap().params.prompt,
             expected,
             "{value}"
         );
@@ -565,7 +582,7 @@ fn pm_4_max_age_is_a_number_of_seconds() {
         ("", None),
     ] {
         assert_eq!(
-            ask(&[], &[("max_age", text)]).unwrap().stored.max_age,
+            ask(&[], &[("max_age", text)]).unwrap().params.max_age,
             expected,
             "{text}"
         );
@@ -590,14 +607,17 @@ fn pm_4_max_age_is_a_number_of_seconds() {
 
 #[test]
 fn cw_05_a_request_that_waited_is_compared_with_what_is_registered_now() {
-    let stored = ask(&[], &[]).unwrap().stored;
-    let text = serde_json::to_string(&stored).unwrap();
-    assert_eq!(serde_json::from_str::<Stored>(&text).unwrap(), stored);
-    assert!(AuthorizeRequest::restore(stored.clone(), config()).is_some());
-    let moved = Stored {
+    let params = ask(&[], &[]).unwrap().params;
+    let text = serde_json::to_string(&params).unwrap();
+    assert_eq!(
+        serde_json::from_str::<AuthorizationParams>(&text).unwrap(),
+        params
+    );
+    assert!(AuthorizationRequest::restore(params.clone(), config()).is_some());
+    let moved = AuthorizationParams {
         redirect_uri: "https://evil.example/cb".to_owned(),
-        ..stored.clone()
+        ..params.clone()
     };
-    assert!(AuthorizeRequest::restore(moved, config()).is_none());
-    assert!(AuthorizeRequest::restore(stored, &Reloadable::default()).is_none());
+    assert!(AuthorizationRequest::restore(moved, config()).is_none());
+    assert!(AuthorizationRequest::restore(params, &Reloadable::default()).is_none());
 }

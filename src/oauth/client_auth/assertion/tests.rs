@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::{Budget, ClientAuth, Token, check},
-    oauth::test_app::{Answer, ISSUER, SECRET, TestApp},
+    oauth::test_app::{ISSUER, SECRET, TestApp, TestResponse},
     secret::{MasterKeys, public_id},
     ticket::Tickets,
     web::fetch::test_server::{TestServer, raw_response},
@@ -98,16 +98,16 @@ async fn shown_at(
     path: &str,
     assertion: &str,
     more: &[(&str, &str)],
-) -> Answer {
+) -> TestResponse {
     let mut form = vec![
-        ("client_assertion_type", TYPE),
+        ("client_assertion_type", ASSERTION_TYPE),
         ("client_assertion", assertion),
     ];
     form.extend_from_slice(more);
     test_app.post(path, None, &form).await
 }
 
-async fn shown(test_app: &TestApp, assertion: &str) -> Answer {
+async fn shown(test_app: &TestApp, assertion: &str) -> TestResponse {
     shown_at(
         test_app,
         "/oauth2/token",
@@ -273,20 +273,20 @@ async fn ca_8_rd_09_one_that_is_older_than_any_may_be_is_refused_and_not_put_off
         &json!({ "alg": "ES256" }),
         &with(claims(&test_app), "iat", 1.into()),
     );
-    for old in [long_ago, made(MAX_LIFE + 1)] {
+    for old in [long_ago, made(MAX_LIFETIME + 1)] {
         assert_eq!(
             shown(&test_app, &old).await.error(),
             (401, "invalid_client")
         );
     }
     assert_eq!(
-        shown(&test_app, &made(MAX_LIFE - 10)).await.error(),
+        shown(&test_app, &made(MAX_LIFETIME - 10)).await.error(),
         (503, "temporarily_unavailable")
     );
     test_app.advance(400);
-    assert_eq!(shown(&test_app, &made(MAX_LIFE - 10)).await.status, 200);
+    assert_eq!(shown(&test_app, &made(MAX_LIFETIME - 10)).await.status, 200);
     assert_eq!(
-        shown(&test_app, &made(MAX_LIFE + 1)).await.error(),
+        shown(&test_app, &made(MAX_LIFETIME + 1)).await.error(),
         (401, "invalid_client")
     );
 }
@@ -413,7 +413,7 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
         (
             "no assertion",
             None,
-            vec![("client_assertion_type", TYPE.to_owned())],
+            vec![("client_assertion_type", ASSERTION_TYPE.to_owned())],
             request,
         ),
         (
@@ -421,7 +421,10 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
             None,
             vec![
                 ("client_assertion", sign()),
-                ("client_assertion_type", TYPE.replace("jwt", "saml2")),
+                (
+                    "client_assertion_type",
+                    ASSERTION_TYPE.replace("jwt", "saml2"),
+                ),
             ],
             request,
         ),
@@ -431,7 +434,7 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
             vec![
                 ("client_assertion", sign()),
                 ("client_assertion", sign()),
-                ("client_assertion_type", TYPE.to_owned()),
+                ("client_assertion_type", ASSERTION_TYPE.to_owned()),
             ],
             request,
         ),
@@ -440,7 +443,7 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
             None,
             vec![
                 ("client_assertion", sign()),
-                ("client_assertion_type", TYPE.to_owned()),
+                ("client_assertion_type", ASSERTION_TYPE.to_owned()),
                 ("client_secret", "x".into()),
             ],
             request,
@@ -450,7 +453,7 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
             Some((SIGNER, SECRET)),
             vec![
                 ("client_assertion", sign()),
-                ("client_assertion_type", TYPE.to_owned()),
+                ("client_assertion_type", ASSERTION_TYPE.to_owned()),
             ],
             request,
         ),
@@ -459,7 +462,7 @@ async fn ca_3_ca_6_ca_8_one_way_alone_with_exactly_its_parameters() {
             None,
             vec![
                 ("client_assertion", sign()),
-                ("client_assertion_type", TYPE.to_owned()),
+                ("client_assertion_type", ASSERTION_TYPE.to_owned()),
                 ("client_id", "web".into()),
             ],
             request,

@@ -1,0 +1,219 @@
+//! `private_key_jwt` (OIDC Core §9, RFC 7523 §2.2, §3): a client signs, with a key of its own, that it
+//! is this client, to this service, now, and once.
+//!
+//! Whatever is wrong with an assertion, the client gets the one response for failed authentication;
+//! the reason here is for the log.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    app::App,
+    clock::Time,
+    config::{Client, jwks::Jwks},
+    error::InfraError,
+    key::{Claims, Foreign},
+    oauth::error::{ErrorCode, OauthError},
+    secret::Hash,
+    ticket::{Kind, Once},
+    web::params::Params,
+};
+
+/// `client_assertion_type` (RFC 7523 §2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+const MAX_BYTES: usize = 8 * 1024;
+
+/// The types that an assertion may have if it has any: they distinguish it from the tokens that we
+/// issue (RFC 8725 §3.11).
+const JWT_TYPES: [&str; 2] = ["JWT", "client-authentication+jwt"];
+
+/// The longest remaining lifetime of an assertion and the greatest age, in seconds.
+const MAX_LIFETIME: i64 = 300;
+
+/// How far the client's clock may be ahead of ours, in seconds. (CA-8 asks for at least 10 and at
+/// most 60.)
+const MAX_AHEAD: i64 = 30;
+
+/// A ticket store whose data began less than this many seconds after an assertion was made may have
+/// lost it (RD-09). It is more than [`MAX_AHEAD`], so that no clock ahead of ours carries an assertion
+/// over the loss.
+const STORE_MARGIN: i64 = 60;
+
+/// How many seconds an assertion is remembered beyond its expiry (RD-04).
+const REMEMBERED_AFTER_EXPIRY: i64 = 60;
+
+const MAX_JTI: usize = 512;
+
+/// Why an assertion is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AssertionError {
+    /// The assertion is wrong; the reason for the log.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The ticket store cannot tell whether the assertion is new. After this time the client may
+    /// send another one.
+    #[error("the ticket store cannot tell whether the assertion is new")]
+    RetryLater(Duration),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+/// Returns whether the request has one of the two parameters of an assertion.
+pub fn is_present(params: &Params) -> bool {
+    params.contains("client_assertion") || params.contains("client_assertion_type")
+}
+
+/// Parses the assertion of a request without verifying it; none if it is no signed token at all.
+///
+/// # Errors
+/// `invalid_request` without exactly its two parameters (RFC 7521 §4.2).
+pub fn parse(params: &Params) -> Result<Option<Foreign>, OauthError> {
+    if params.optional_within("client_assertion_type", 128)? != Some(ASSERTION_TYPE) {
+        let description =
+            "The parameter client_assertion_type must be the type of a JWT (RFC 7523).";
+        return Err(OauthError::new(ErrorCode::InvalidRequest, description));
+    }
+    let text = params.required("client_assertion", MAX_BYTES)?;
+    Ok(Foreign::read(text, &JWT_TYPES).ok())
+}
+
+/// Returns the client that an unverified assertion names, so that its keys can be looked up.
+pub fn client_id(assertion: &Foreign) -> &str {
+    assertion
+        .claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Verifies an assertion of `client`: its claims, then its signature, then that it is new.
+///
+/// # Errors
+/// [`AssertionError`].
+pub async fn verify(app: &App, client: &Client, assertion: &Foreign) -> Result<(), AssertionError> {
+    let now = app.clock().now();
+    let endpoint = format!("{}/oauth2/token", app.public_url);
+    let audiences = [&*app.public_url, &endpoint];
+    let checked = check_claims(
+        &assertion.claims,
+        &client.client_id,
+        &audiences,
+        now.seconds(),
+    )?;
+    if !is_signed_by(app, client, assertion).await {
+        return Err(AssertionError::Invalid("signature"));
+    }
+    claim_jti(app, client, &checked, now).await
+}
+
+/// What the last step needs of an assertion whose claims are right.
+#[derive(Debug, PartialEq, Eq)]
+struct CheckedClaims<'a> {
+    jti: &'a str,
+    exp: i64,
+    /// When the assertion was made; without `iat` the earliest time that its expiry allows.
+    made_at: i64,
+}
+
+/// RFC 7523 §3, with the bounds of CA-8 and the one audience of CA-9.
+fn check_claims<'a>(
+    claims: &'a Claims,
+    client_id: &str,
+    audiences: &[&str],
+    now: i64,
+) -> Result<CheckedClaims<'a>, AssertionError> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let invalid = |reason| Err(AssertionError::Invalid(reason));
+    if text("iss") != Some(client_id) || text("sub") != Some(client_id) {
+        return invalid("issuer");
+    }
+    if !text("aud").is_some_and(|audience| audiences.contains(&audience)) {
+        return invalid("audience");
+    }
+    let Some(exp) = numeric_date(claims, "exp")? else {
+        return invalid("no_expiry");
+    };
+    if exp <= now || exp > now.saturating_add(MAX_LIFETIME) {
+        return invalid("expiry");
+    }
+    let issued_at = numeric_date(claims, "iat")?;
+    // Too old in any case, whatever the ticket store remembers.
+    if issued_at.is_some_and(|at| at < now.saturating_sub(MAX_LIFETIME)) {
+        return invalid("old");
+    }
+    for start in [issued_at, numeric_date(claims, "nbf")?]
+        .into_iter()
+        .flatten()
+    {
+        if start > now.saturating_add(MAX_AHEAD) {
+            return invalid("ahead");
+        }
+    }
+    match text("jti") {
+        Some(jti) if (1..=MAX_JTI).contains(&jti.len()) => {
+            let made_at = issued_at.unwrap_or(exp.saturating_sub(MAX_LIFETIME));
+            Ok(CheckedClaims { jti, exp, made_at })
+        }
+        _ => invalid("no_jti"),
+    }
+}
+
+/// RFC 7519 §2, NumericDate: a number of seconds, whole or not.
+fn numeric_date(claims: &Claims, name: &str) -> Result<Option<i64>, AssertionError> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a number that does not fit becomes the greatest one, which is refused as too far away"
+    )]
+    let seconds = value
+        .as_i64()
+        .or_else(|| value.as_f64().map(|number| number.floor() as i64));
+    seconds.map(Some).ok_or(AssertionError::Invalid("number"))
+}
+
+async fn is_signed_by(app: &App, client: &Client, assertion: &Foreign) -> bool {
+    if let Some(keys) = &client.jwks {
+        return assertion.is_by(keys);
+    }
+    let is_by = |keys: &Jwks| assertion.is_by(keys);
+    let is_known = |keys: &Jwks| assertion.names_one_of(keys) || is_by(keys);
+    let now = app.clock().now();
+    let keys = app.client_keys.of(&client.jwks_uri, is_known, now).await;
+    keys.is_some_and(|keys| is_by(&keys))
+}
+
+/// CA-8: each `jti` of a client counts once while the assertion is valid. This step comes last, so
+/// that only the client itself can use up its `jti`; where the ticket store cannot know whether it
+/// is new, no assertion is accepted (RD-09).
+async fn claim_jti(
+    app: &App,
+    client: &Client,
+    checked: &CheckedClaims<'_>,
+    now: Time,
+) -> Result<(), AssertionError> {
+    let id = Hash::of(format!("assertion {} {}", client.client_id, checked.jti).as_bytes());
+    let remaining = checked.exp.saturating_sub(now.seconds());
+    let kept = to_duration(remaining.saturating_add(REMEMBERED_AFTER_EXPIRY));
+    let data_began = match app.tickets.once(Kind::Jti, &id, kept, now).await? {
+        Once::First { since } => since.seconds(),
+        Once::Again => return Err(AssertionError::Invalid("replayed")),
+        Once::Forgotten => now.seconds(),
+    };
+    let safe_from = data_began.saturating_add(STORE_MARGIN);
+    if checked.made_at >= safe_from {
+        return Ok(());
+    }
+    let wait = safe_from.saturating_sub(now.seconds()).saturating_add(1);
+    Err(AssertionError::RetryLater(to_duration(wait.max(1))))
+}
+
+fn to_duration(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Client authentication by secret, by name alone, and at every endpoint.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use poem::http::{HeaderValue, header};
+
+use crate::oauth::test_app::{CREDENTIALS, ODD, SECRET, TestApp, form_request};
+
+#[tokio::test]
+async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
+    let test_app = TestApp::new().await;
+    let basic = Some(("basic", SECRET));
+    let with = |more: &[(&'static str, &'static str)]| [CREDENTIALS.as_slice(), more].concat();
+    let post = with(&[("client_id", "post"), ("client_secret", SECRET)]);
+    let table = [
+        ("right", basic, with(&[]), (200, "")),
+        (
+            "the older secret",
+            Some(("basic", "the one before")),
+            with(&[]),
+            (200, ""),
+        ),
+        (
+            "the same client_id in the body",
+            basic,
+            with(&[("client_id", "basic")]),
+            (200, ""),
+        ),
+        ("ca_1 encoded parts", Some(ODD), with(&[]), (200, "")),
+        (
+            "ca_2 in the body",
+            None,
+            post.clone(),
+            (400, "unauthorized_client"),
+        ),
+        (
+            "ca_6 another client_id in the body",
+            basic,
+            with(&[("client_id", "post")]),
+            (400, "invalid_request"),
+        ),
+        (
+            "ca_3 two ways",
+            basic,
+            with(&[("client_secret", SECRET)]),
+            (400, "invalid_request"),
+        ),
+        (
+            "ca_3 two ways",
+            Some(("post", SECRET)),
+            post,
+            (400, "invalid_request"),
+        ),
+        (
+            "ca_3 basic in the body",
+            None,
+            with(&[("client_id", "basic"), ("client_secret", SECRET)]),
+            (401, "invalid_client"),
+        ),
+        (
+            "ca_3 post in the header",
+            Some(("post", SECRET)),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "ca_3 no secret",
+            None,
+            with(&[("client_id", "basic")]),
+            (401, "invalid_client"),
+        ),
+        (
+            "public with a secret",
+            None,
+            with(&[("client_id", "web"), ("client_secret", "x")]),
+            (401, "invalid_client"),
+        ),
+        (
+            "public in the header",
+            Some(("web", "")),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "wrong secret",
+            Some(("basic", "wrong")),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "empty secret",
+            Some(("basic", "")),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "unknown",
+            Some(("nobody", SECRET)),
+            with(&[]),
+            (401, "invalid_client"),
+        ),
+        (
+            "an assertion of unknown type",
+            None,
+            with(&[("client_id", "basic"), ("client_assertion", "x.y.z")]),
+            (400, "invalid_request"),
+        ),
+        ("nobody", None, with(&[]), (400, "invalid_request")),
+        (
+            "tk_8 a public client for itself",
+            None,
+            with(&[("client_id", "web")]),
+            (400, "unauthorized_client"),
+        ),
+        (
+            "tk_8 not for codes",
+            Some(("api", SECRET)),
+            vec![("grant_type", "authorization_code")],
+            (400, "unauthorized_client"),
+        ),
+        (
+            "tk_8 no password grant",
+            basic,
+            vec![("grant_type", "password")],
+            (400, "unsupported_grant_type"),
+        ),
+        (
+            "no grant",
+            basic,
+            vec![("scope", "x")],
+            (400, "invalid_request"),
+        ),
+    ];
+    for (what, basic, form, expected) in table {
+        let answer = test_app.post("/oauth2/token", basic, &form).await;
+        assert_eq!(answer.error(), expected, "{what}: {answer:?}");
+        assert_eq!(
+            answer.header(header::CACHE_CONTROL),
+            "no-store",
+            "tk_1 {what}"
+        );
+        let challenged = answer
+            .header(header::WWW_AUTHENTICATE)
+            .starts_with("Basic ");
+        assert_eq!(
+            challenged,
+            answer.status == 401 && basic.is_some(),
+            "ca_4 {what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_limited() {
+    let test_app = TestApp::new().await;
+    let wrong = test_app
+        .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+        .await;
+    let unknown = test_app
+        .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
+        .await;
+    assert_eq!(
+        (wrong.status, &wrong.body, &wrong.headers),
+        (unknown.status, &unknown.body, &unknown.headers)
+    );
+    for path in ["/oauth2/revoke", "/oauth2/introspect"] {
+        let there = test_app
+            .post(path, Some(("basic", "wrong")), &[("token", "x")])
+            .await;
+        assert_eq!(
+            (there.status, &there.body, &there.headers),
+            (wrong.status, &wrong.body, &wrong.headers),
+            "ca_7 {path}"
+        );
+    }
+    let mut told = BTreeSet::new();
+    for _ in 0..40 {
+        told.insert(
+            test_app
+                .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+                .await
+                .status
+                .as_u16(),
+        );
+    }
+    assert_eq!(told, BTreeSet::from([401, 429]));
+    let limited = test_app
+        .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
+        .await;
+    assert_eq!(limited.status, 429);
+    let wait: u64 = limited.header(header::RETRY_AFTER).parse().unwrap();
+    assert!((1..=60).contains(&wait));
+    assert_eq!(
+        test_app
+            .post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
+            .await
+            .status,
+        200
+    );
+    test_app.advance(61);
+    assert_eq!(
+        test_app
+            .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
+            .await
+            .status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn ca_1_malformed_headers_are_refused() {
+    let test_app = TestApp::new().await;
+    let good = STANDARD.encode(format!("basic:{SECRET}"));
+    for (value, status) in [
+        (format!("Basic {good}"), 200),
+        (format!("bASIC {good}"), 200),
+        ("Basic".to_owned(), 401),
+        ("Basic !".to_owned(), 401),
+        (format!("Basic {}", STANDARD.encode("basic")), 401),
+        (format!("Basic {}", STANDARD.encode("basic:%zz")), 401),
+        (format!("Basic {}", STANDARD.encode(b"basic:\xff")), 401),
+        (format!("Bearer {good}"), 401),
+    ] {
+        let mut request = form_request("/oauth2/token", &CREDENTIALS);
+        request.headers_mut().insert(
+            header::AUTHORIZATION,
+            HeaderValue::try_from(&value).unwrap(),
+        );
+        assert_eq!(test_app.send(request).await.status, status, "{value}");
+    }
+    let mut twice = form_request("/oauth2/token", &CREDENTIALS);
+    for _ in 0..2 {
+        twice.headers_mut().append(
+            header::AUTHORIZATION,
+            HeaderValue::try_from(format!("Basic {good}")).unwrap(),
+        );
+    }
+    assert_eq!(test_app.send(twice).await.error(), (400, "invalid_request"));
+}

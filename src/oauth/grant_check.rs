@@ -1,0 +1,224 @@
+//! Whether a grant is still authorized. One check for the redemption of a code and for a refresh.
+//!
+//! | since the user authorized the client | code | refresh | refresh with `offline_access` |
+//! |---|---|---|---|
+//! | the session ended | refused | refused | allowed (ST-05) |
+//! | the user was disabled, or their epoch was raised | refused | refused | refused |
+//! | the provider account was disconnected | refused | refused, since its grants are revoked | as before |
+//! | consent was withdrawn or narrowed | refused | refused | refused |
+//! | the grant was revoked or expired | | refused | refused |
+//!
+//! First-party clients need no consent.
+
+use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    consent_store,
+    error::{EndpointError, ErrorCode, OauthError},
+    grant_store::Grant,
+    scope,
+    user_claims::consent_scopes,
+};
+use crate::{
+    clock::Time,
+    config::{self, Client},
+    db::Tx,
+    error::InfraError,
+    session::{self, Session},
+    user::{self, User, UserState, identity},
+};
+
+/// The sign-in that a grant rests on. It is the one that answered the authorization request, whatever
+/// becomes of the session until the code is redeemed (AZ-17).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignIn {
+    #[serde(rename = "session")]
+    pub session_id: Uuid,
+    pub auth_time: Time,
+    pub acr: String,
+    /// Separated by spaces.
+    pub amr: String,
+    /// The provider account that the user signed in with, if any.
+    #[serde(default, rename = "identity")]
+    pub identity_id: Option<Uuid>,
+}
+
+impl From<&Session> for SignIn {
+    fn from(session: &Session) -> Self {
+        Self {
+            session_id: session.id,
+            auth_time: session.auth_time,
+            acr: session.acr.clone(),
+            amr: session.amr.clone(),
+            identity_id: session.identity_id,
+        }
+    }
+}
+
+/// The user of a live grant, and the session that the grant ends with.
+#[derive(Clone, Debug)]
+pub struct GrantHolder {
+    pub user: User,
+    /// None for a stored grant with `offline_access`, which outlives its session.
+    pub session: Option<Session>,
+}
+
+/// What a client authorizes itself with when it requests tokens.
+#[derive(Clone, Copy, Debug)]
+pub enum GrantSource<'a> {
+    /// A code that was just claimed. Its grant is not stored yet.
+    Code(&'a SignIn),
+    /// A stored grant that this transaction has locked.
+    Stored(&'a Grant),
+}
+
+/// A grant to check.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantCheck<'a> {
+    pub source: GrantSource<'a>,
+    pub client: &'a Client,
+    pub scope: &'a str,
+    pub claims: &'a str,
+}
+
+/// Why a grant is no longer authorized.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantError {
+    #[error("the session or the user's sign-in ended")]
+    SignInEnded,
+    #[error("the provider account was disconnected")]
+    IdentityDisconnected,
+    #[error("the user withdrew their consent")]
+    ConsentWithdrawn,
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl From<GrantError> for EndpointError {
+    fn from(error: GrantError) -> Self {
+        let (reason, description) = match error {
+            GrantError::SignInEnded => ("sign_in_ended", SIGN_IN_ENDED),
+            GrantError::IdentityDisconnected => ("identity_disconnected", SIGN_IN_ENDED),
+            GrantError::ConsentWithdrawn => (
+                "consent_withdrawn",
+                "The user does not allow this access any more. Request it again.",
+            ),
+            GrantError::Infra(error) => return error.into(),
+        };
+        OauthError::new(ErrorCode::InvalidGrant, description)
+            .with_reason(reason)
+            .into()
+    }
+}
+
+const SIGN_IN_ENDED: &str =
+    "The sign-in behind this grant has ended. Send the user to sign in again.";
+
+/// Checks that a grant is still authorized, by the table above (RF-9, TK-14, LK-07).
+///
+/// # Errors
+/// [`GrantError`].
+pub async fn ensure_grant_is_authorized(
+    tx: &Tx,
+    limits: &config::Session,
+    check: &GrantCheck<'_>,
+) -> Result<GrantHolder, GrantError> {
+    let holder = match check.source {
+        GrantSource::Code(sign_in) => find_code_holder(tx, limits, sign_in, check.scope).await?,
+        GrantSource::Stored(grant) => find_grant_holder(tx.conn(), grant, tx.now, limits)
+            .await?
+            .ok_or(GrantError::SignInEnded)?,
+    };
+    ensure_consent(tx, check, &holder.user).await?;
+    Ok(holder)
+}
+
+/// Finds whose grant this is while it is live: not revoked or expired, its user active and in the same
+/// epoch, and its session live unless the grant has `offline_access` (ST-05).
+pub async fn find_grant_holder(
+    conn: &impl ConnectionTrait,
+    grant: &Grant,
+    now: Time,
+    limits: &config::Session,
+) -> Result<Option<GrantHolder>, InfraError> {
+    if grant.revoked_at.is_some() || grant.expires_at <= now {
+        return Ok(None);
+    }
+    if scope::has(&grant.scope, scope::OFFLINE) {
+        let is_live =
+            |user: &User| user.state == UserState::Active && user.auth_epoch == grant.auth_epoch;
+        let user = user::find_by_id(conn, grant.user_id).await?.filter(is_live);
+        return Ok(user.map(|user| GrantHolder {
+            user,
+            session: None,
+        }));
+    }
+    let Some(id) = grant.session_id else {
+        return Ok(None);
+    };
+    let current = session::find_live(conn, id, now, limits).await?;
+    Ok(current.map(|current| GrantHolder {
+        user: current.user,
+        session: Some(current.session),
+    }))
+}
+
+/// TK-14: the session may have ended, or its user been disabled, since the code was issued.
+async fn find_code_holder(
+    tx: &Tx,
+    limits: &config::Session,
+    sign_in: &SignIn,
+    scope: &str,
+) -> Result<GrantHolder, GrantError> {
+    let current = session::find_live(tx.conn(), sign_in.session_id, tx.now, limits)
+        .await?
+        .ok_or(GrantError::SignInEnded)?;
+    let (session, user) = (current.session, current.user);
+    // LK-07: a transaction that ends the session for good revokes its grants, but does not see this
+    // one yet. A grant that outlives its session therefore waits for it, or makes it wait.
+    let is_offline = scope::has(scope, scope::OFFLINE);
+    if is_offline && !session::lock_for_share(tx, session.id).await? {
+        return Err(GrantError::SignInEnded);
+    }
+    // LK-07: the same where the session has changed to another sign-in method since.
+    if let Some(id) = sign_in
+        .identity_id
+        .filter(|id| session.identity_id != Some(*id))
+    {
+        let linked = identity::list_for_user(tx.conn(), user.id).await?;
+        if !linked.iter().any(|identity| identity.id == id) {
+            return Err(GrantError::IdentityDisconnected);
+        }
+    }
+    Ok(GrantHolder {
+        user,
+        session: Some(session),
+    })
+}
+
+/// RF-9: consent may have been withdrawn since, or given anew for a part alone. A client that was
+/// first-party before has no consent either.
+async fn ensure_consent(tx: &Tx, check: &GrantCheck<'_>, user: &User) -> Result<(), GrantError> {
+    let client = check.client;
+    if client.first_party {
+        return Ok(());
+    }
+    let (id, scopes) = (&client.client_id, consent_scopes(check.scope, check.claims));
+    let is_allowed = match check.source {
+        // A transaction that withdraws consent revokes the grants that it sees: it must wait for
+        // this one to be stored.
+        GrantSource::Code(_) => consent_store::lock_if_covers(tx, user, id, &scopes).await?,
+        // It waits for the lock on the stored grant.
+        GrantSource::Stored(_) => consent_store::covers(tx.conn(), user, id, &scopes).await?,
+    };
+    if is_allowed {
+        Ok(())
+    } else {
+        Err(GrantError::ConsentWithdrawn)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The refresh token grant (RFC 6749 §6). Each use rotates the token, by the rules in
+//! [`crate::oauth::refresh_token`].
+//!
+//! The grant's row is locked first, so that of a hundred concurrent uses one rotates and the others
+//! repeat its result.
+
+use std::time::Duration;
+
+use crate::{
+    audit::Kind as AuditKind,
+    config::GrantType,
+    db::Tx,
+    error::InfraError,
+    oauth::{
+        client_auth::TokenRequest,
+        error::{EndpointError, ErrorCode, OauthError},
+        grant_check::{GrantCheck, GrantHolder, GrantSource, ensure_grant_is_authorized},
+        grant_store::{self, Grant, Rotation},
+        issue::{TokenResponse, TokenSubject, issue_tokens},
+        refresh_token::{FamilyPosition, RefreshToken},
+        scope,
+    },
+    session,
+};
+
+const fn invalid_grant(reason: &'static str) -> OauthError {
+    let description =
+        "The refresh token is unknown, expired, already used, or was issued to another client.";
+    OauthError::new(ErrorCode::InvalidGrant, description).with_reason(reason)
+}
+
+/// Issues tokens for a refresh token.
+///
+/// # Errors
+/// `invalid_grant` for a token that is not live or not this client's, or whose grant is no longer
+/// authorized; `invalid_scope` or `invalid_target` for more than was granted. Another client's token
+/// and a token with a wrong secret change nothing.
+pub async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+    // A refresh continues what a code began; clients of the sign-in API register this grant, too.
+    request.check_grant_type(GrantType::AuthorizationCode)?;
+    let TokenRequest {
+        app,
+        config,
+        client,
+        params,
+        ..
+    } = *request;
+    let text = params.required("refresh_token", 1024)?;
+    let requested_scope = params.optional_within("scope", 1024)?;
+    let token = RefreshToken::parse(&app.macs.refresh, text).ok_or(invalid_grant("malformed"))?;
+    let tx = app.db.begin().await?;
+    let grant = lock_grant(&tx, request, &token).await?;
+    let is_current = match token.position_in(&grant, tx.now) {
+        FamilyPosition::Current => true,
+        FamilyPosition::Repeated => false,
+        FamilyPosition::Reused => return Err(end_family(tx, &grant, request).await?.into()),
+        FamilyPosition::Foreign => return Err(invalid_grant("foreign").into()),
+    };
+    let holder = ensure_refresh_is_authorized(&tx, &grant, request).await?;
+    let scope = scope::narrow(&grant.scope, requested_scope)?;
+    let audience = scope::choose_audience(params, &grant.audience, client, &app.public_url)?;
+    let next = if is_current {
+        rotate(&tx, &grant, request).await?
+    } else {
+        open_successor(&grant, request).ok_or(invalid_grant("successor_unreadable"))?
+    };
+    let subject = TokenSubject {
+        grant: &grant,
+        user: &holder.user,
+        client,
+        scope: &scope,
+        audience: &audience,
+        // OIDC Core §12.2: the ID token of a refresh has the auth_time of the sign-in and no nonce.
+        nonce: None,
+    };
+    let tokens = issue_tokens(app, config, &tx, &subject).await?;
+    tx.commit().await?;
+    let refresh_token = Some(next.to_text(&app.macs.refresh));
+    Ok(TokenResponse {
+        refresh_token,
+        ..tokens
+    })
+}
+
+async fn lock_grant(
+    tx: &Tx,
+    request: &TokenRequest<'_>,
+    token: &RefreshToken,
+) -> Result<Grant, EndpointError> {
+    let grant = grant_store::lock(tx, token.family)
+        .await?
+        .ok_or(invalid_grant("unknown"))?;
+    if grant.client_id != request.client.client_id {
+        return Err(invalid_grant("other_client").into());
+    }
+    if grant.revoked_at.is_some() {
+        return Err(invalid_grant("revoked").into());
+    }
+    Ok(grant)
+}
+
+/// RF-9: the client may still refresh, the family is not idle, and the grant is still authorized.
+async fn ensure_refresh_is_authorized(
+    tx: &Tx,
+    grant: &Grant,
+    request: &TokenRequest<'_>,
+) -> Result<GrantHolder, EndpointError> {
+    if !scope::allows_refresh(request.client, &grant.scope) {
+        return Err(invalid_grant("not_allowed").into());
+    }
+    if grant.idle_until.is_none_or(|until| until <= tx.now) {
+        return Err(invalid_grant("idle").into());
+    }
+    let check = GrantCheck {
+        source: GrantSource::Stored(grant),
+        client: request.client,
+        scope: &grant.scope,
+        claims: &grant.claims,
+    };
+    let holder = ensure_grant_is_authorized(tx, &request.config.session, &check).await?;
+    // An app's session has no browser that could use it: a refresh is its use.
+    let app_session = holder
+        .session
+        .as_ref()
+        .filter(|session| session.browser_hash.is_none());
+    if let Some(session) = app_session {
+        session::record_use(tx.conn(), session, tx.now).await?;
+    }
+    Ok(holder)
+}
+
+async fn rotate(
+    tx: &Tx,
+    grant: &Grant,
+    request: &TokenRequest<'_>,
+) -> Result<RefreshToken, InfraError> {
+    let next = RefreshToken::generate(grant.id, grant.generation.saturating_add(1));
+    let lifetimes = request.client.token_lifetimes(&request.config.token);
+    let rotation = Rotation {
+        hash: next.secret.hash().to_column(),
+        successor: next.seal(&request.app.macs.successor),
+        idle_until: tx.now + Duration::from_secs(lifetimes.refresh_idle_seconds),
+    };
+    if grant_store::rotate(tx, grant, rotation).await? {
+        return Ok(next);
+    }
+    let cause = "a refresh token family changed under its lock";
+    Err(InfraError::Conflict(cause.to_owned()))
+}
+
+fn open_successor(grant: &Grant, request: &TokenRequest<'_>) -> Option<RefreshToken> {
+    let sealed = grant.successor.as_deref()?;
+    RefreshToken::open(
+        &request.app.macs.successor,
+        grant.id,
+        grant.generation,
+        sealed,
+    )
+}
+
+/// RFC 9700 §4.14.2: a used token came back. It may be the thief or the owner who sent it, so the
+/// whole grant ends.
+async fn end_family(
+    tx: Tx,
+    grant: &Grant,
+    request: &TokenRequest<'_>,
+) -> Result<OauthError, InfraError> {
+    grant_store::revoke(&tx, grant.id).await?;
+    request
+        .event(AuditKind::TokenRefused)
+        .reason("refresh_token_reused")
+        .user(grant.user_id)
+        .record(&tx)
+        .await?;
+    tx.commit().await?;
+    Ok(invalid_grant("reused"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Claims about a user and their sign-in, as userinfo and ID tokens deliver them (OIDC Core §5.1, §2).
+//!
+//! A claim is delivered if its scope was granted (userinfo only) or if the request named it in the
+//! parameter `claims` (see [`super::claims_request`]). What the service does not know is left out,
+//! never null or blank (CL-2).
+
+use sea_orm::ConnectionTrait;
+use serde::Serialize;
+
+use super::{grant_store::Grant, scope};
+use crate::{
+    config::Client,
+    error::InfraError,
+    user::{self, User},
+};
+
+/// The claims that can be requested at userinfo, each with the scope that it belongs to. Claims
+/// without one tell a client nothing that its token does not.
+pub const CLAIMS: [(&str, Option<&str>); 10] = [
+    ("name", Some("profile")),
+    ("locale", Some("profile")),
+    ("updated_at", Some("profile")),
+    ("email", Some("email")),
+    ("email_verified", Some("email")),
+    ("roles", None),
+    ("auth_time", None),
+    ("acr", None),
+    ("amr", None),
+    ("sid", None),
+];
+
+/// Returns the scope that a claim belongs to.
+#[must_use]
+pub fn scope_of_claim(name: &str) -> Option<&'static str> {
+    CLAIMS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .and_then(|(_, scope)| *scope)
+}
+
+/// The scopes that the user of a third-party client is asked to allow and must still allow when
+/// tokens are issued (RF-9): those of the request, and those that its granted claims belong to.
+#[must_use]
+pub fn consent_scopes(scope: &str, claims: &str) -> String {
+    let mut names: Vec<&str> = scope.split_ascii_whitespace().collect();
+    for claim in claims.split(' ') {
+        let implied = claim
+            .split_once('.')
+            .and_then(|(_, name)| scope_of_claim(name));
+        if let Some(name) = implied.filter(|name| !names.contains(name)) {
+            names.push(name);
+        }
+    }
+    names.join(" ")
+}
+
+/// Decides which claims a client receives with the token at hand.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimFilter<'a> {
+    pub grant: &'a Grant,
+    /// The client as it is registered now.
+    pub client: &'a Client,
+    /// The token's scope: the grant's or a part of it.
+    pub scope: &'a str,
+}
+
+impl ClaimFilter<'_> {
+    fn allows_in_userinfo(&self, name: &str) -> bool {
+        scope_of_claim(name).is_some_and(|scope| scope::has(self.scope, scope))
+            || self.was_requested("userinfo", name)
+    }
+
+    /// TK-10: an ID token has no claim about the user that was not requested in `claims`.
+    fn allows_in_id_token(&self, name: &str) -> bool {
+        self.was_requested("id_token", name)
+    }
+
+    /// Whether `claims` named it. A refresh that left a scope out leaves out the claims that belong
+    /// to it, and so does an operator who takes the scope from the client.
+    fn was_requested(&self, member: &str, name: &str) -> bool {
+        let is_registered = |scope: &str| self.client.scopes.iter().any(|listed| listed == scope);
+        let is_left_out =
+            |scope: &str| scope::has(&self.grant.scope, scope) && !scope::has(self.scope, scope);
+        let is_blocked = |scope: &str| !is_registered(scope) || is_left_out(scope);
+        scope::has(&self.grant.claims, &format!("{member}.{name}"))
+            && !scope_of_claim(name).is_some_and(is_blocked)
+    }
+}
+
+/// Claims about a user and their sign-in.
+#[derive(Debug, Default, Serialize)]
+pub struct UserClaims {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// BCP 47 tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// The last change of the profile, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Whether we, or the provider that runs the address, verified it (CL-4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amr: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+}
+
+/// The claims of a userinfo response: those of the granted scopes (OIDC Core §5.4, CL-3) and those
+/// that the request named.
+pub async fn load_for_userinfo(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    filter: &ClaimFilter<'_>,
+) -> Result<UserClaims, InfraError> {
+    let (grant, allows) = (filter.grant, |name: &str| filter.allows_in_userinfo(name));
+    let amr = || {
+        grant
+            .amr
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let claims = load(conn, user, allows).await?;
+    Ok(UserClaims {
+        auth_time: allows("auth_time").then(|| grant.auth_time.seconds()),
+        acr: allows("acr").then(|| grant.acr.clone()),
+        amr: allows("amr").then(amr).filter(|amr| !amr.is_empty()),
+        sid: grant
+            .session_id
+            .filter(|_| allows("sid"))
+            .map(|id| id.to_string()),
+        ..claims
+    })
+}
+
+/// The claims of an ID token beside those that it always has.
+pub async fn load_for_id_token(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    filter: &ClaimFilter<'_>,
+) -> Result<UserClaims, InfraError> {
+    load(conn, user, |name| filter.allows_in_id_token(name)).await
+}
+
+async fn load(
+    conn: &impl ConnectionTrait,
+    user: &User,
+    allows: impl Fn(&str) -> bool + Send + Sync,
+) -> Result<UserClaims, InfraError> {
+    let known = |name: &str, text: &Option<String>| {
+        text.clone()
+            .filter(|text| allows(name) && !text.trim().is_empty())
+    };
+    let mut claims = UserClaims {
+        name: known("name", &user.name),
+        locale: known("locale", &user.locale),
+        updated_at: allows("updated_at").then(|| user.updated_at.seconds()),
+        roles: allows("roles").then(|| user::roles(user)),
+        ..UserClaims::default()
+    };
+    if (allows("email") || allows("email_verified"))
+        && let Some(address) = user::primary_address(conn, user.id).await?
+    {
+        claims.email_verified = allows("email_verified").then_some(address.verified_at.is_some());
+        claims.email = allows("email").then_some(address.email);
+    }
+    Ok(claims)
+}
