@@ -50,7 +50,7 @@ fi
 start entree "$bin/entree" dev --port "$port" ${DATA:+--data "$DATA"}
 issuer=$(said entree 'public listener: ')
 web="http://127.0.0.1:$web_port"
-# A minute instead of five: nobody wants to wait longer to be asked again.
+# One minute instead of five: long enough for the walk.
 start lessons-api "${trusting[@]}" "$bin/lessons-api" --listen "127.0.0.1:$api_port" --issuer "$issuer" --web-origin "$web" \
   --audience http://127.0.0.1:8082 --fresh-seconds 60
 api=$(said lessons-api 'lessons-api: ')

@@ -23,7 +23,7 @@ else
   trust="  Debian:      install -m 0644 $dir/ca.pem /usr/local/share/ca-certificates/entree-local.crt && update-ca-certificates
   Chromium:    certutil -d sql:\$HOME/.pki/nssdb -A -t C,, -n entree-local -i $dir/ca.pem   (package libnss3-tools)
   Firefox:     Settings, Privacy & Security, View Certificates, Authorities, Import
-  The authority's own key was thrown away: nobody can make further certificates with it."
+  The authority's own key was deleted: no further certificate can be made with it."
 fi
 cat <<TEXT
 

@@ -1,41 +1,34 @@
-//! `audit_events`: who did what, without secrets and without addresses.
+//! `audit_events`: the audit log, without secrets and without addresses.
 
 use sea_orm::entity::prelude::*;
 
 use crate::Time;
 
-/// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "audit_events")]
 pub struct Model {
-    /// UUID v7.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// When.
     pub at: Time,
-    /// What, for instance `magic_link.requested`.
+    /// The event, for instance `magic_link.requested`.
     pub kind: String,
-    /// Why it was refused; of `key.*`, which key.
+    /// The reason of a refusal; of `key.*`, the key's identifier.
     pub reason: Option<String>,
-    /// Who.
     pub user_id: Option<Uuid>,
-    /// In which session.
     pub session_id: Option<Uuid>,
-    /// In which flow.
     pub flow_id: Option<Uuid>,
-    /// For which client.
     pub client_id: Option<String>,
-    /// Keyed hash of the address.
+    /// The keyed hash of the address.
     pub address_key: Option<Vec<u8>>,
-    /// IPv4 or IPv6 /64.
+    /// The caller's network: an IPv4 address or an IPv6 /64.
     pub network: Option<String>,
-    /// The log line.
+    /// The id of the request in the log.
     pub request_id: Option<String>,
-    /// By which upstream provider.
+    /// The upstream provider's id.
     pub provider: Option<String>,
 }
 
-/// None: rooms join by value.
+/// The tables have no relations: modules join by value.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

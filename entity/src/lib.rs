@@ -1,4 +1,4 @@
-//! The tables as data: one file a table, imported by the file that owns the table. No rules here.
+//! The tables as data: one file a table, imported by the module that owns the table. It holds no rules.
 
 pub mod time;
 

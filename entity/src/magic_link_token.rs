@@ -1,31 +1,29 @@
-//! `magic_link_tokens`: the hashed secrets of one mail.
+//! `magic_link_tokens`: the hashed secrets of one email.
 
 use sea_orm::entity::prelude::*;
 
 use crate::Time;
 
-/// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "magic_link_tokens")]
 pub struct Model {
-    /// UUID v7: their order is the order of sending.
+    /// A UUID v7: the order of ids is the order of sending.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Of which flow.
     pub flow_id: Uuid,
-    /// SHA-256 of the link secret.
+    /// The SHA-256 of the link's secret.
     pub link_hash: Vec<u8>,
-    /// HMAC of flow and code under the pepper.
+    /// The HMAC of flow and code under the pepper.
     pub code_mac: Vec<u8>,
-    /// Made, just before the mail was handed over.
+    /// When the secrets were made, just before delivery.
     pub created_at: Time,
-    /// Provisional; extended when the mail is accepted.
+    /// The expiry: provisional, and extended when the mail server accepts the email.
     pub expires_at: Time,
-    /// The mail server refused for good: it does not count among the live ones.
+    /// When the mail server refused the email for good. Such a row is not valid.
     pub refused_at: Option<Time>,
 }
 
-/// None: rooms join by value.
+/// The tables have no relations: modules join by value.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

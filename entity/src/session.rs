@@ -4,48 +4,43 @@ use sea_orm::entity::prelude::*;
 
 use crate::Time;
 
-/// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "sessions")]
 pub struct Model {
-    /// Random; `sid` in tokens, unrelated to the cookie.
+    /// A random identifier: `sid` in tokens, unrelated to the cookie.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Whose.
     pub user_id: Uuid,
-    /// SHA-256 of the cookie.
+    /// The SHA-256 of the session cookie.
     pub secret_hash: Vec<u8>,
-    /// Hash of the cookie before a double click.
+    /// The hash of the previous cookie, after a double click (ST-04).
     pub previous_hash: Option<Vec<u8>>,
-    /// Until when the previous one is still taken.
+    /// Until when the previous cookie is accepted.
     pub previous_until: Option<Time>,
-    /// Hash of the pre-login cookie that this session grew from.
+    /// The hash of the pre-login cookie from which this session began.
     pub browser_hash: Option<Vec<u8>>,
-    /// The user's epoch at sign-in.
     pub auth_epoch: i32,
-    /// When the person last proved who they are.
+    /// When the user last signed in or stepped up.
     pub auth_time: Time,
-    /// How strong the proof was.
+    /// The authentication context class (`acr`).
     pub acr: String,
-    /// RFC 8176 methods, separated by spaces.
+    /// The authentication methods (RFC 8176), separated by spaces.
     pub amr: String,
-    /// The account at a provider that it came from; none after a proof by mail.
+    /// The account at a provider from which it began; `None` after a sign-in by email.
     pub identity_id: Option<Uuid>,
-    /// Browser and system, in words.
+    /// The browser and system, in words.
     pub device: String,
-    /// Longer idle time.
+    /// Whether the longer idle time applies.
     pub remembered: bool,
-    /// Sign-in.
     pub created_at: Time,
-    /// Last use, to ten minutes.
+    /// The last use, to ten minutes.
     pub last_seen_at: Time,
-    /// Absolute end.
+    /// The absolute expiry.
     pub expires_at: Time,
-    /// When it was ended.
     pub revoked_at: Option<Time>,
 }
 
-/// None: rooms join by value.
+/// The tables have no relations: modules join by value.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -4,11 +4,10 @@ use sea_orm::entity::prelude::*;
 
 use crate::Time;
 
-/// Where a key is in its life.
+/// The state of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 pub enum State {
-    /// Published, not yet signing.
     #[sea_orm(string_value = "pending")]
     Pending,
     /// Signing.
@@ -20,39 +19,33 @@ pub enum State {
     /// Private part destroyed.
     #[sea_orm(string_value = "retired")]
     Retired,
-    /// Taken out at once.
+    /// Revoked: removed from the key set at once.
     #[sea_orm(string_value = "compromised")]
     Compromised,
 }
 
-/// One row.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "signing_keys")]
 pub struct Model {
-    /// RFC 7638 thumbprint.
+    /// The RFC 7638 thumbprint.
     #[sea_orm(primary_key, auto_increment = false)]
     pub kid: String,
     /// `ES256` or `RS256`.
     pub alg: String,
-    /// Where in its life.
     pub state: State,
-    /// RFC 7517 JSON.
+    /// The public JWK (RFC 7517).
     pub public_jwk: String,
-    /// PKCS#8 under the data key.
+    /// The PKCS#8 private key, encrypted with the data key.
     pub sealed_private: Option<Vec<u8>>,
-    /// Data key under the master key.
+    /// The data key, encrypted with the master key.
     pub wrapped_data_key: Option<Vec<u8>>,
-    /// Made.
     pub created_at: Time,
-    /// In the JWKS since.
     pub published_at: Time,
-    /// Signing since.
     pub activated_at: Option<Time>,
-    /// Signing until.
     pub demoted_at: Option<Time>,
 }
 
-/// None: rooms join by value.
+/// The tables have no relations: modules join by value.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! A moment, as the database holds it: milliseconds since 1970 in UTC.
+//! The time type of the database: milliseconds since 1970 in UTC.
 
 use std::{
     ops::{Add, Sub},
@@ -7,7 +7,7 @@ use std::{
 
 use sea_orm::DeriveValueType;
 
-/// A moment in milliseconds since 1970 (UTC). One type and one order on every database.
+/// A time in milliseconds since 1970 (UTC): one type and one order on every database.
 #[derive(
     Clone,
     Copy,
@@ -26,19 +26,19 @@ use sea_orm::DeriveValueType;
 pub struct Time(pub i64);
 
 impl Time {
-    /// Whole seconds since 1970, as JWT claims count (RFC 7519 §2, NumericDate).
+    /// Returns whole seconds since 1970, as JWT claims count (RFC 7519 §2, NumericDate).
     #[must_use]
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// The moment that many seconds after 1970.
+    /// Returns the time that many seconds after 1970.
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -1,6 +1,6 @@
-//! The schema's history, and nothing else: each migration is the SQL of one release, the same text for both
-//! databases but for the names of four types. It imports nothing of ours, so that an old migration never changes
-//! its meaning when the code moves on.
+//! The history of the schema. Each migration is the SQL of one release, the same text for both
+//! databases except for the names of four types. The crate imports nothing of the service, so that
+//! an old migration never changes its meaning when the code changes.
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -32,10 +32,8 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Runs SQL written once for both databases: `{uuid}`, `{bytes}` and `{json}` stand for the type that each has.
-///
-/// # Errors
-/// The database's own, for the first statement that fails.
+/// Runs SQL written once for both databases: `{uuid}`, `{bytes}` and `{json}` stand for the type
+/// that each database has.
 pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let postgres =
         manager.get_database_backend() == sea_orm_migration::sea_orm::DatabaseBackend::Postgres;

@@ -1,4 +1,4 @@
-//! Users and their addresses, magic-link flows, sessions, grants, keys, the mail outbox and the audit trail.
+//! Users and their addresses, magic-link flows, sessions, grants, keys, the mail outbox and the audit log.
 //!
 //! Times are milliseconds since 1970 in UTC (one type, one order, on both databases). Secrets are hashes of 32 bytes.
 
@@ -19,7 +19,7 @@ const UP: &[&str] = &[
         created_at bigint NOT NULL,
         updated_at bigint NOT NULL
     )",
-    // Only verified addresses resolve to a user; unverified claims never block anybody.
+    // Only verified addresses resolve to a user; an unverified claim blocks no other user.
     "CREATE TABLE user_emails (
         id {uuid} NOT NULL PRIMARY KEY,
         user_id {uuid} NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -110,7 +110,7 @@ const UP: &[&str] = &[
         updated_at bigint NOT NULL
     )",
     "CREATE INDEX code_budgets_updated ON code_budgets (updated_at)",
-    // What is to be mailed, without any secret: those are made when it is sent.
+    // The emails to send, without any secret: secrets are made at delivery.
     "CREATE TABLE mail_outbox (
         id {uuid} NOT NULL PRIMARY KEY,
         kind text NOT NULL CHECK (kind IN ('sign_in', 'no_account', 'access_reset')),

@@ -1,6 +1,6 @@
 //! Refresh tokens: one row a grant, not one a token (hashes of the current and the previous one, the successor sealed).
 //!
-//! Rotation changes no indexed column (DB-02): what is swept is found by `gc_day`, a date.
+//! Rotation changes no indexed column (DB-02): the sweep finds rows by `gc_day`, a date.
 
 use sea_orm_migration::prelude::*;
 
@@ -16,7 +16,7 @@ const UP: &[&str] = &[
     "ALTER TABLE grant_families ADD COLUMN rotated_at bigint",
     "ALTER TABLE grant_families ADD COLUMN idle_until bigint",
     "ALTER TABLE grant_families ADD COLUMN gc_day integer NOT NULL DEFAULT 0",
-    // What was there before is kept as long as it would have been.
+    // Existing rows are kept for as long as before.
     "UPDATE grant_families SET
         gc_day = expires_at / 86400000 + 31,
         auth_epoch = COALESCE((SELECT users.auth_epoch FROM users WHERE users.id = grant_families.user_id), 0)",

@@ -1,4 +1,4 @@
-//! What people have allowed third-party clients.
+//! What users have allowed third-party clients.
 
 use sea_orm_migration::prelude::*;
 

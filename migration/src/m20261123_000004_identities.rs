@@ -1,5 +1,5 @@
-//! Accounts at upstream providers, the sessions that came from them, links that wait for a proof, and the letters that
-//! tell of them.
+//! Accounts at upstream providers, the sessions that began from them, links that wait for a sign-in,
+//! and the notifications about them.
 
 use sea_orm_migration::{prelude::*, sea_orm::DatabaseBackend};
 
@@ -19,7 +19,7 @@ const UP: &[&str] = &[
         last_used_at bigint NOT NULL,
         unlinked_at bigint
     )",
-    // One account there is one user here; what was disconnected blocks nobody.
+    // An account there belongs to one user here; a disconnected one blocks no other user.
     "CREATE UNIQUE INDEX user_identities_live ON user_identities (issuer, subject) WHERE unlinked_at IS NULL",
     "CREATE INDEX user_identities_user ON user_identities (user_id)",
     "CREATE INDEX user_identities_unlinked ON user_identities (unlinked_at) WHERE unlinked_at IS NOT NULL",
@@ -39,7 +39,7 @@ const DOWN: &[&str] = &[
     "DROP TABLE user_identities",
 ];
 
-/// The kinds of letters: PostgreSQL changes the check, SQLite makes the table anew.
+/// The kinds of emails: PostgreSQL changes the check, SQLite rebuilds the table.
 const LETTERS_POSTGRES: &[&str] = &[
     "ALTER TABLE mail_outbox DROP CONSTRAINT mail_outbox_kind_check",
     "ALTER TABLE mail_outbox ADD CONSTRAINT mail_outbox_kind_check CHECK (kind IN ('sign_in', 'no_account', \

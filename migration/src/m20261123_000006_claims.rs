@@ -1,5 +1,5 @@
-//! What a request asked for by `claims` stays with its grant; a consent counts for the user's epoch in which it was
-//! given, so that whatever ends all access of a user ends it too.
+//! The claims that a request names stay with its grant. A consent is valid for the user's epoch in
+//! which it was given, so that ending all access of a user ends it too.
 
 use sea_orm_migration::prelude::*;
 

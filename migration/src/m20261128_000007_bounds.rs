@@ -1,5 +1,6 @@
-//! A grant knows the account at a provider that it came from, so that it can be ended with that when its session is long
-//! forgotten; a flow counts how often it was refused, so that nobody fills the trail with it.
+//! A grant records the account at a provider from which it began, so that it can be ended with that
+//! account when its session is long deleted. A flow counts its refusals, so that no caller can fill
+//! the audit log.
 
 use sea_orm_migration::prelude::*;
 

@@ -39,7 +39,9 @@ const EXEMPT: &[&str] = &["src/locales/fr/"];
 
 fn is_word(text: &str, at: usize, length: usize) -> bool {
     let edge = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
-    edge(text[..at].chars().next_back()) && edge(text[at + length..].chars().next())
+    let after = &text[at + length..];
+    // `std::ops::Range` is a path of the language.
+    edge(text[..at].chars().next_back()) && edge(after.chars().next()) && !after.starts_with("::")
 }
 
 /// Returns the banned words of a text with their lines.
