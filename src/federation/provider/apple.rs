@@ -46,9 +46,9 @@ pub(super) fn client_secret(
     )))
 }
 
-/// Returns the name in Apple's `user` parameter:
-/// `{"name": {"firstName": …, "lastName": …}, "email": …}`. The parameter is not signed, so that its
-/// name is for display alone, and its address is not used.
+/// Returns the name in Apple's `user` parameter: `{"name": {"firstName": …, "lastName": …},
+/// "email": …}`. The parameter is not signed, so that its name is for display alone, and its
+/// address is not used.
 pub(super) fn name_in_user_parameter(user: &str) -> Option<String> {
     let user = json::object(user.get(..user.len().min(MAX_USER_BYTES))?.as_bytes())?;
     let name = user.get("name")?.as_object()?;
@@ -91,7 +91,8 @@ pub(super) mod tests {
     #[test]
     fn pr_01_apples_secret_is_a_token_of_five_minutes_signed_with_the_configured_key() {
         let (pem, public) = key_file();
-        let text = "id = \"apple\"\nkind = \"apple\"\nclient_id = \"app\"\nteam_id = \"TEAM\"\nkey_id = \"KEY\"";
+        let text = "id = \"apple\"\nkind = \"apple\"\nclient_id = \"app\"\n\
+                    team_id = \"TEAM\"\nkey_id = \"KEY\"";
         let mut settings: Provider = toml::from_str(text).unwrap();
         assert_eq!(client_secret(&settings, 0), Err(ProviderError::AppleKey));
         settings.private_key = secret::Text::new(pem);
@@ -112,9 +113,10 @@ pub(super) mod tests {
 
     #[test]
     fn pr_01_apple_sends_a_name_once() {
-        let user = r#"{"name":{"firstName":"Marie","lastName":"Taglioni\u0007"},"email":"evil@example.com"}"#;
+        let name = json!({"firstName": "Marie", "lastName": "Taglioni\u{7}"});
+        let user = json!({"name": name, "email": "evil@example.com"}).to_string();
         assert_eq!(
-            name_in_user_parameter(user).as_deref(),
+            name_in_user_parameter(&user).as_deref(),
             Some("Marie Taglioni")
         );
         for bad in [

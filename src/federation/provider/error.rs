@@ -1,8 +1,8 @@
 //! Why a provider cannot be used, or why what it sent is not accepted.
 //!
-//! Each step of the relying party has an error of its own, and [`ProviderError`] joins them. The text
-//! is for operators: it stands in the log, in the audit log and in the output of `entree doctor`. It
-//! never contains a secret, a token or an address, and what a provider wrote only after
+//! Each step of the relying party has an error of its own, and [`ProviderError`] joins them. The
+//! text is for operators: it stands in the log, in the audit log and in the output of `entree
+//! doctor`. It never contains a secret, a token or an address, and what a provider wrote only after
 //! [`upstream_words`](crate::federation::error::upstream_words) shortened and cleaned it.
 
 use crate::{

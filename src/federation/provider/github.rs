@@ -1,6 +1,6 @@
 //! GitHub: OAuth 2.0 without an ID token. The subject is the numeric `id` of `/user` and never the
-//! login name, which can pass to another person. The address is the primary one of `/user/emails`, if
-//! it is verified and not a no-reply address.
+//! login name, which can pass to another person. The address is the primary one of `/user/emails`,
+//! if it is verified and not a no-reply address.
 
 use poem::http::header::{self, HeaderName};
 use serde_json::Value;
@@ -187,7 +187,11 @@ mod tests {
 
     #[test]
     fn pr_01_the_address_is_primary_verified_and_can_receive() {
-        let entry = |email: &str, primary: bool, verified: Value| json!({"email": email, "primary": primary, "verified": verified, "visibility": null});
+        let entry = |email: &str, primary: bool, verified: Value| {
+            let mut entry = json!({"email": email, "primary": primary, "visibility": null});
+            entry["verified"] = verified;
+            entry
+        };
         let address = |list: Value| primary_address(&response(200, &list)).unwrap();
         let two = json!([
             entry("b@x.example", false, json!(true)),

@@ -1,5 +1,5 @@
-//! From an authorization response to an identity: the response's checks, the exchange of the code, the
-//! ID token, userinfo (CB-06, CB-07, CB-09, CB-10).
+//! From an authorization response to an identity: the response's checks, the exchange of the code,
+//! the ID token, userinfo (CB-06, CB-07, CB-09, CB-10).
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use crate::config::providers::Kind;
 /// How long all calls for one response may take together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns the identity of the user who came back. Nothing is sent to the provider unless the response
-/// is from it and has a code. The record must have been claimed before.
+/// Returns the identity of the user who came back. Nothing is sent to the provider unless the
+/// response is from it and has a code. The record must have been claimed before.
 pub(super) async fn identify(
     upstream: &Upstream,
     record: &RequestRecord,

@@ -49,9 +49,9 @@ pub enum Trust {
     None,
 }
 
-/// Returns the identity that a verified ID token states. `userinfo` adds what the token leaves out; an
-/// address and the claims about it come from one document (IT-11). `name` takes precedence over the
-/// claim.
+/// Returns the identity that a verified ID token states. `userinfo` adds what the token leaves out;
+/// an address and the claims about it come from one document (IT-11). `name` takes precedence over
+/// the claim.
 pub(super) fn identity_of(
     settings: &Provider,
     token: VerifiedToken,
@@ -91,8 +91,8 @@ pub(super) fn identity_of(
 /// Returns what the claims in `source` make of an address.
 fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -> Trust {
     let verified = match settings.kind {
-        // Entra's `email` can be set to any address; `xms_edov` says that the owner of its domain was
-        // verified.
+        // Entra's `email` can be set to any address; `xms_edov` says that the owner of its domain
+        // was verified.
         Kind::Entra => {
             let claim = source.get("xms_edov");
             is_true(claim) || claim.is_some_and(|value| *value == 1)
@@ -120,7 +120,8 @@ fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -
 }
 
 /// Whether the provider's word about an address, which was authoritative when it arrived, still is
-/// under the settings of now. Google's mailboxes were recognised by `hd` then, which no setting changes.
+/// under the settings of now. Google's mailboxes were recognised by `hd` then, which no setting
+/// changes.
 pub(crate) fn is_still_authoritative(settings: &Provider, email: &str) -> bool {
     settings.trust() == MailTrust::Authoritative
         && (settings.kind == Kind::Google

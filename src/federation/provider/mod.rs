@@ -1,18 +1,18 @@
 //! Entree as the relying party of an upstream provider (OpenID Connect Core; OAuth 2.0 at GitHub).
 //!
 //! [`Providers::start_authorization`] says where to send a browser, and [`Providers::identify`] who
-//! came back: an [`Identity`] of issuer, subject, and an email address with what the provider's word
-//! about it is worth. Every document, response and token of a provider is checked here before any of
-//! it is used; what is not accepted is a [`ProviderError`], whose `code` is a
+//! came back: an [`Identity`] of issuer, subject, and an email address with what the provider's
+//! word about it is worth. Every document, response and token of a provider is checked here before
+//! any of it is used; what is not accepted is a [`ProviderError`], whose `code` is a
 //! [`RefusalCode`](super::error::RefusalCode).
 //!
 //! Invariants:
-//! - This module knows no browser and no user: it reads no cookie, sets none, answers no request, and
-//!   imports neither `login` nor `session`. Of `user` it takes [`Address`](crate::user::Address)
-//!   alone, for the canonical form of an email address.
+//! - This module knows no browser and no user: it reads no cookie, sets none, answers no request,
+//!   and imports neither `login` nor `session`. Of `user` it takes
+//!   [`Address`](crate::user::Address) alone, for the canonical form of an email address.
 //! - It imports nothing of `linking`, `flow` and `app`; of `federation` it needs only `error`.
-//! - Imports go one way: `registry` → `doctor`, `identify` → `apple`, `github` → `identity`,
-//!   `request`, `response` → `oidc` → `error`. No file imports one that stands before it.
+//! - Imports go one way, from left to right: `registry` → `doctor`, `identify` → `apple`, `github`
+//!   → `response`, `identity` → `request` → `oidc` → `error`.
 
 mod apple;
 mod doctor;

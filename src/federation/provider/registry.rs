@@ -1,8 +1,8 @@
 //! The configured providers and what is known of each of them.
 //!
-//! No provider is called at start-up: its documents are read when they are first needed, and cached by
-//! `oidc`. Each call takes the configuration in force, so that a provider is changed or switched off
-//! without a restart.
+//! No provider is called at start-up: its documents are read when they are first needed, and cached
+//! by `oidc`. Each call takes the configuration in force, so that a provider is changed or switched
+//! off without a restart.
 
 use std::{
     collections::HashMap,
@@ -109,8 +109,8 @@ impl Providers {
         Ok(AuthorizationRedirect { url, record })
     }
 
-    /// Returns who came back. All calls to the provider together take at most ten seconds. The record
-    /// must have been claimed before.
+    /// Returns who came back. All calls to the provider together take at most ten seconds. The
+    /// record must have been claimed before.
     ///
     /// # Errors
     /// The first check that failed.
@@ -123,8 +123,8 @@ impl Providers {
         identify::identify(&upstream, record, response).await
     }
 
-    /// Whether this provider's responses arrive as a form_post, else by GET (CB-01); `None` if it is
-    /// not configured.
+    /// Whether this provider's responses arrive as a form_post, else by GET (CB-01); `None` if it
+    /// is not configured.
     #[must_use]
     pub fn uses_form_post(&self, id: &str) -> Option<bool> {
         let config = self.0.config.get();
@@ -132,8 +132,8 @@ impl Providers {
         Some(provider.response_mode() == ResponseMode::FormPost)
     }
 
-    /// Reads the documents of all providers that are due, and writes refused discovery documents to the
-    /// audit log. For a job: failures are logged, and tried again later.
+    /// Reads the documents of all providers that are due, and writes refused discovery documents to
+    /// the audit log. For a job: failures are logged, and tried again later.
     pub async fn refresh_due(&self) {
         let config = self.0.config.get();
         self.forget_removed();
@@ -160,7 +160,8 @@ impl Providers {
         self.upstreams().retain(|id, _| {
             let settings = config.providers.iter().find(|provider| provider.id == *id);
             if settings.is_none_or(|settings| !settings.enabled) {
-                // A gauge keeps its last value, and must raise no alert for a provider that is gone.
+                // A gauge keeps its last value, and must raise no alert for a provider that is
+                // gone.
                 metrics::upstream_stale(id, Duration::ZERO);
             }
             settings.is_some()

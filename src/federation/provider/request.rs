@@ -61,8 +61,8 @@ impl std::fmt::Debug for RequestRecord {
 }
 
 impl RequestRecord {
-    /// The record of a request that begins now, with a new nonce and a new verifier of 32 bytes each,
-    /// which are 43 characters (UP-04).
+    /// The record of a request that begins now, with a new nonce and a new verifier of 32 bytes
+    /// each, which are 43 characters (UP-04).
     pub(super) fn new(settings: &Provider, metadata: &Metadata, public_url: &str) -> Self {
         let has_id_token = settings.kind != Kind::Github;
         Self {

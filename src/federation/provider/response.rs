@@ -58,7 +58,8 @@ pub(super) fn code<'a>(response: &AuthorizationResponse<'a>) -> Result<&'a str, 
         .ok_or(ResponseError::NoCode)
 }
 
-/// RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, and the names that Apple and GitHub use (UE-01).
+/// RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6, and the names that Apple and GitHub use
+/// (UE-01).
 fn reason(error: &str) -> RefusalCode {
     match error {
         "access_denied" | "user_cancelled_authorize" => RefusalCode::Denied,

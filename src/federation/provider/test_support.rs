@@ -33,8 +33,8 @@ pub(super) struct TestProvider {
 }
 
 impl TestProvider {
-    /// Starts a provider. `settings` is the rest of its block in the configuration, and `BASE` in it
-    /// stands for the URL of the server.
+    /// Starts a provider. `settings` is the rest of its block in the configuration, and `BASE` in
+    /// it stands for the URL of the server.
     pub(super) async fn start(settings: &str) -> Self {
         Self::start_as("a", settings).await
     }

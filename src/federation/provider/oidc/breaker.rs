@@ -1,5 +1,5 @@
-//! The circuit breaker of one provider (UE-05): five failures in a row stop all calls for 30 s, then
-//! one call is let through as a probe.
+//! The circuit breaker of one provider (UE-05): five failures in a row stop all calls for 30 s,
+//! then one call is let through as a probe.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

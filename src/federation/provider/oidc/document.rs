@@ -1,8 +1,8 @@
-//! One document of a provider, cached for as long as the provider says: read once for all callers that
-//! wait, and served after its lifetime while it cannot be read.
+//! One document of a provider, cached for as long as the provider says: read once for all callers
+//! that wait, and served after its lifetime while it cannot be read.
 //!
-//! This file knows neither what the document is nor how it is fetched: the caller passes in the reader.
-//! The clock is the service's own.
+//! This file knows neither what the document is nor how it is fetched: the caller passes in the
+//! reader. The clock is the service's own.
 
 use std::{
     future::Future,
@@ -92,8 +92,8 @@ impl<T> Document<T> {
         }
     }
 
-    /// Returns the cached document if it is fresh, else what `read` returns, else an old document that
-    /// may still serve.
+    /// Returns the cached document if it is fresh, else what `read` returns, else an old document
+    /// that may still serve.
     pub(super) async fn get<F>(
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
@@ -110,7 +110,8 @@ impl<T> Document<T> {
         }
     }
 
-    /// Reads the document although it may be fresh. A read that is under way serves this caller too.
+    /// Reads the document although it may be fresh. A read that is under way serves this caller
+    /// too.
     pub(super) async fn refresh<F>(
         &self,
         read: impl FnOnce(Option<Validator>) -> F,
@@ -214,8 +215,8 @@ impl<T> Document<T> {
         is_due && !last_read.is_pausing(now)
     }
 
-    /// Returns how long ago the lifetime of the cached document ended; zero if it is fresh or there is
-    /// none.
+    /// Returns how long ago the lifetime of the cached document ended; zero if it is fresh or there
+    /// is none.
     pub(super) fn staleness(&self) -> Duration {
         let now = self.clock.now();
         self.cached(|cached| Some(now.since(cached.fresh_until)))

@@ -1,5 +1,5 @@
-//! The exchange of a code for tokens (OpenID Connect Core §3.1.3; RFC 6749 §4.1.3, §5). A code is sent
-//! once, and nothing of the response is printed.
+//! The exchange of a code for tokens (OpenID Connect Core §3.1.3; RFC 6749 §4.1.3, §5). A code is
+//! sent once, and nothing of the response is printed.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::http::header;
@@ -125,9 +125,9 @@ fn check_bearer(body: &Object) -> Result<(), TokenError> {
     }
 }
 
-/// RFC 6749 §5.2: starting again helps only if the code is used up or too old (UE-04). A client that the
-/// provider does not know needs an operator: most often its secret has expired (UE-01). The longer
-/// names are GitHub's.
+/// RFC 6749 §5.2: starting again helps only if the code is used up or too old (UE-04). A client
+/// that the provider does not know needs an operator: most often its secret has expired (UE-01).
+/// The longer names are GitHub's.
 fn provider_error(error: &str) -> TokenError {
     let reason = match error {
         "invalid_grant" | "bad_verification_code" => RefusalCode::TokenGrant,

@@ -2,8 +2,8 @@
 //! §3.1.3.7).
 //!
 //! Each check is a function of its own on the raw JSON, with its own [`IdTokenError`]. The library
-//! comes last: it parses every optional claim by its type, and checks signature, issuer and audience
-//! once more.
+//! comes last: it parses every optional claim by its type, and checks signature, issuer and
+//! audience once more.
 
 mod claims;
 mod header;

@@ -1,5 +1,5 @@
-//! JSON from providers, parsed strictly: an object that repeats a member is refused, since two readers
-//! may use different ones (RFC 7515 §4, RFC 7519 §4).
+//! JSON from providers, parsed strictly: an object that repeats a member is refused, since two
+//! readers may use different ones (RFC 7515 §4, RFC 7519 §4).
 
 use std::fmt;
 

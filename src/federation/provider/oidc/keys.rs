@@ -89,7 +89,8 @@ impl KeySet {
         kids.filter(|kid| same_kid(kid) > 1).count()
     }
 
-    /// Selects the key for a token (IT-04): by its `kid`, else the only one that supports the algorithm.
+    /// Selects the key for a token (IT-04): by its `kid`, else the only one that supports the
+    /// algorithm.
     pub(crate) fn select(&self, kid: Option<&str>, alg: UpstreamAlg) -> Result<&Key, KeyError> {
         let is_candidate = |key: &&Key| match kid {
             Some(_) => key.kid.as_deref() == kid,
@@ -205,7 +206,8 @@ mod tests {
     }
 
     fn ec(crv: &str, more: Value) -> Value {
-        let mut key = json!({"kty": "EC", "crv": crv, "x": BASE64.encode([1; 32]), "y": BASE64.encode([2; 32])});
+        let (x, y) = (BASE64.encode([1; 32]), BASE64.encode([2; 32]));
+        let mut key = json!({"kty": "EC", "crv": crv, "x": x, "y": y});
         key.as_object_mut()
             .unwrap()
             .extend(more.as_object().unwrap().clone());

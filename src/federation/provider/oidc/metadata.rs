@@ -55,8 +55,8 @@ impl Metadata {
         })
     }
 
-    /// Returns what stands in for a discovery document at GitHub, which has none. An Enterprise server
-    /// has its API below `/api/v3`.
+    /// Returns what stands in for a discovery document at GitHub, which has none. An Enterprise
+    /// server has its API below `/api/v3`.
     pub(crate) fn of_github(provider: &Provider) -> Self {
         let issuer = provider.issuer();
         let base = issuer.trim_end_matches('/');

@@ -2,8 +2,8 @@
 //! token, userinfo.
 //!
 //! The library `openidconnect` parses keys and claims and verifies signatures. Everything that it
-//! leaves to its caller is checked here, on the raw JSON, by one function for each check (ADR 0016).
-//! Nothing that a provider sent is ever formatted, because bodies contain tokens.
+//! leaves to its caller is checked here, on the raw JSON, by one function for each check (ADR
+//! 0016). Nothing that a provider sent is ever formatted, because bodies contain tokens.
 
 mod algorithm;
 mod breaker;

@@ -30,8 +30,8 @@ const ALERT_AFTER: Duration = Duration::from_secs(6 * 3600);
 
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    /// The settings when the provider was first used. Other settings make another `Upstream`; another
-    /// look of the button does not.
+    /// The settings when the provider was first used. Other settings make another `Upstream`;
+    /// another look of the button does not.
     pub(crate) settings: Provider,
     clock: Clock,
     scope: FetchScope,
@@ -97,7 +97,8 @@ impl Upstream {
         }
         metrics::upstream(&self.settings.id, call, outcome(&result), start.elapsed());
         result.map_err(|cause| {
-            tracing::warn!(provider = self.settings.id, what = call, refusal = %cause, "an upstream call failed");
+            let provider = &self.settings.id;
+            tracing::warn!(provider, call, %cause, "an upstream call failed");
             ProviderError::Call { call, cause }
         })
     }
@@ -137,7 +138,8 @@ impl Upstream {
         };
         let update = self.read_discovery_document(&url, cached).await;
         if let Err(error) = &update {
-            tracing::warn!(provider = self.settings.id, refused = %error, "the discovery document is not accepted");
+            let provider = &self.settings.id;
+            tracing::warn!(provider, cause = %error, "the discovery document is not accepted");
         }
         self.discovery_alert.record(update.as_ref().err());
         update
@@ -202,8 +204,8 @@ impl Upstream {
         })
     }
 
-    /// Returns the key for a token, and the key set that it is in. For an unknown key the key set is
-    /// read again, at most once in a while (DJ-04, DJ-10).
+    /// Returns the key for a token, and the key set that it is in. For an unknown key the key set
+    /// is read again, at most once in a while (DJ-04, DJ-10).
     pub(crate) async fn key(
         &self,
         kid: Option<&str>,
@@ -223,8 +225,8 @@ impl Upstream {
         Ok((key, newer))
     }
 
-    /// Returns the keys, read again because `known` did not verify a token; `None` if they are the same
-    /// and were read a moment ago.
+    /// Returns the keys, read again because `known` did not verify a token; `None` if they are the
+    /// same and were read a moment ago.
     pub(crate) async fn newer_keys(
         &self,
         known: &Arc<KeySet>,

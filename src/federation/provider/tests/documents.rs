@@ -204,7 +204,8 @@ async fn dj_06_operators_are_alerted_to_documents_that_are_stale_for_six_hours()
     let subscriber = tracing_subscriber::fmt()
         .with_writer(move || writer.clone())
         .with_max_level(tracing::Level::ERROR);
-    // With a single subscriber, another test's thread, which has none, may switch an event off for all.
+    // With a single subscriber, another test's thread, which has none, may switch an event off for
+    // all.
     let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber.finish());
     provider.providers.refresh_due().await;

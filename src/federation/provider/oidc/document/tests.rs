@@ -3,6 +3,7 @@
 
 use std::sync::atomic::AtomicUsize;
 
+use futures_util::future::join_all;
 use poem::http::HeaderValue;
 
 use super::*;
@@ -79,26 +80,20 @@ fn dj_02_the_background_job_reads_at_80_to_90_per_cent_of_the_lifetime() {
 #[tokio::test]
 async fn dj_03_100_callers_of_an_uncached_document_cause_one_read() {
     for fails in [false, true] {
-        let document = Arc::new(Document::new(Clock::default()));
-        let reads = Arc::new(AtomicUsize::new(0));
-        let callers: Vec<_> = (0..100)
-            .map(|_| {
-                let (document, reads) = (Arc::clone(&document), Arc::clone(&reads));
-                tokio::spawn(async move {
-                    let read = |_| async move {
-                        reads.fetch_add(1, Ordering::SeqCst);
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                        if fails { down() } else { new(7) }
-                    };
-                    document.get(read).await.map(|value| *value)
-                })
-            })
-            .collect();
-        for caller in callers {
-            assert_eq!(
-                caller.await.unwrap(),
-                if fails { Err(down_error()) } else { Ok(7) }
-            );
+        let document = Document::new(Clock::default());
+        let reads = &AtomicUsize::new(0);
+        let read = |_| async move {
+            reads.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if fails { down() } else { new(7) }
+        };
+        let expected = if fails {
+            Err(down_error())
+        } else {
+            Ok(Arc::new(7))
+        };
+        for result in join_all((0..100).map(|_| document.get(read))).await {
+            assert_eq!(result, expected);
         }
         assert_eq!(reads.load(Ordering::SeqCst), 1, "fails: {fails}");
     }

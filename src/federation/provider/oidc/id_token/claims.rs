@@ -77,8 +77,8 @@ fn ensure(holds: bool, error: impl FnOnce() -> IdTokenError) -> Result<(), IdTok
     if holds { Ok(()) } else { Err(error()) }
 }
 
-/// Core §3.1.3.7(2): the recorded issuer, exactly. With many Entra tenants, the template filled in with
-/// the account's tenant, which must be an allowed one.
+/// Core §3.1.3.7(2): the recorded issuer, exactly. With many Entra tenants, the template filled in
+/// with the account's tenant, which must be an allowed one.
 fn check_issuer(claims: &Object, expected: &Expected<'_>) -> Result<String, IdTokenError> {
     let iss = string(claims, "iss").ok_or(IdTokenError::Issuer("is missing, or not a string"))?;
     let settings = expected.settings;
@@ -193,8 +193,8 @@ fn check_not_before(claims: &Object, now: i64) -> Result<(), IdTokenError> {
     })
 }
 
-/// Core §3.1.3.7(11). It may be missing where the settings say so, or where Apple says that it supports
-/// none; never without PKCE, and one that is there is always compared (IT-06).
+/// Core §3.1.3.7(11). It may be missing where the settings say so, or where Apple says that it
+/// supports none; never without PKCE, and one that is there is always compared (IT-06).
 fn check_nonce(claims: &Object, expected: &Expected<'_>) -> Result<(), IdTokenError> {
     let is_unsupported = expected.settings.kind == Kind::Apple
         && claims.get("nonce_supported") == Some(&Value::Bool(false));

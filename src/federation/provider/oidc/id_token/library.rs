@@ -23,8 +23,8 @@ const REQUIRED: [&str; 5] = ["iss", "sub", "aud", "exp", "iat"];
 /// How many characters of the names of malformed claims are kept.
 const MAX_NAMES: usize = 200;
 
-/// Checks that every claim that the library knows has its type (IT-10), then runs the library's checks
-/// with the token's time of issue as its clock, because it allows for no skew.
+/// Checks that every claim that the library knows has its type (IT-10), then runs the library's
+/// checks with the token's time of issue as its clock, because it allows for no skew.
 pub(super) fn check(
     token: &ParsedToken<'_>,
     key: &Key,
@@ -62,8 +62,8 @@ fn parse_claims(claims: &Object) -> Option<CoreIdTokenClaims> {
 }
 
 /// Returns the names of the claims that cannot be parsed, without their values: each claim is tried
-/// alone beside the required ones, and if an object would be accepted without its members, each member
-/// is tried alone.
+/// alone beside the required ones, and if an object would be accepted without its members, each
+/// member is tried alone.
 pub(super) fn malformed_claims(claims: &Object, parses: impl Fn(&Object) -> bool) -> String {
     let required: Object = claims
         .iter()
@@ -98,7 +98,8 @@ pub(super) fn malformed_claims(claims: &Object, parses: impl Fn(&Object) -> bool
         .collect()
 }
 
-/// Returns the members of an object that do not parse; none if it does not parse without them either.
+/// Returns the members of an object that do not parse; none if it does not parse without them
+/// either.
 fn malformed_members(value: &Value, parses: impl Fn(Object) -> bool) -> Vec<&String> {
     let Some(object) = value.as_object().filter(|_| parses(Object::new())) else {
         return Vec::new();

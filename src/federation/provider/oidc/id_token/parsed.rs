@@ -29,8 +29,8 @@ pub(super) struct ParsedToken<'a> {
 }
 
 impl<'a> ParsedToken<'a> {
-    /// RFC 7515 §7.1, §4; RFC 7519 §4: three parts of strict base64url, two of them JSON objects that
-    /// repeat no member. An encrypted token has five parts, or names `enc` (IT-01).
+    /// RFC 7515 §7.1, §4; RFC 7519 §4: three parts of strict base64url, two of them JSON objects
+    /// that repeat no member. An encrypted token has five parts, or names `enc` (IT-01).
     pub(super) fn parse(text: &'a str) -> Result<Self, IdTokenError> {
         if text.len() > MAX_BYTES {
             return Err(IdTokenError::Malformed("is over 16 KiB"));
