@@ -149,8 +149,8 @@ async fn authenticate_by_email<'a>(
             event.record(tx).await?;
             (user, false)
         }
-        ResolvedUser::Refused => return Err(SignInRefusal::UserDisabled.into()),
-        ResolvedUser::Closed => return Err(SignInRefusal::SignUpClosed.into()),
+        ResolvedUser::Disabled => return Err(SignInRefusal::UserDisabled.into()),
+        ResolvedUser::SignUpClosed => return Err(SignInRefusal::SignUpClosed.into()),
     };
     Ok(Authenticated {
         user,

@@ -99,7 +99,7 @@ impl Letters {
         };
         let to = match user::email_target(tx.conn(), &flow.canonical).await? {
             EmailTarget::Known { email } => email,
-            EmailTarget::Refused => return Ok(Composed::Drop("user_disabled")),
+            EmailTarget::Disabled => return Ok(Composed::Drop("user_disabled")),
             EmailTarget::Unknown if config.magic_link.sign_up == SignUp::Open => {
                 flow.canonical.clone()
             }

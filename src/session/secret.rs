@@ -65,8 +65,8 @@ pub async fn step_up(
 }
 
 /// Gives the session a new secret after its user got another sign-in method; the old one is dead at
-/// once (BS-04). `auth_time` stays, since the user did not authenticate. Returns none if the session
-/// has ended.
+/// once (BS-04). `auth_time` stays, since the user did not authenticate. Returns none if the
+/// session has ended.
 pub async fn rotate(tx: &Tx, id: Uuid) -> Result<Option<Plain>, InfraError> {
     let secret = Plain::generate();
     let result = replace_secret(id, &secret).exec(tx.conn()).await?;

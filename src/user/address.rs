@@ -1,8 +1,9 @@
-//! E-mail addresses: one canonical form for identity, one folded form for counting.
+//! Email addresses: one canonical form for identity, one folded form for counting.
 //!
-//! The canonical form (E4, LK-05) is what is compared and stored. It never turns a look-alike into somebody else's
-//! address: a local part beyond ASCII is refused before anything is normalised (NFC alone would turn the Kelvin sign
-//! into a K). The folded form (E6) drops plus tags and Gmail's dots and serves the counters alone.
+//! The canonical form (E4, LK-05) is compared and stored. It never turns a look-alike into another
+//! user's address: a local part beyond ASCII is refused before it is normalised (NFC alone would
+//! turn the Kelvin sign into a K). The folded form (E6) drops plus tags and Gmail's dots, and
+//! serves the counters alone.
 
 use std::fmt;
 
@@ -10,13 +11,13 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::secret::{Hash, Mac};
 
-/// Version of the canonical form, stored beside it.
+/// The version of the canonical form, stored beside it.
 pub const VERSION: i32 = 1;
 
-/// Most octets of an address (RFC 5321 §4.5.3.1.3, less the angle brackets).
+/// The most octets of an address (RFC 5321 §4.5.3.1.3, less the angle brackets).
 const MAX_OCTETS: usize = 254;
 
-/// Most octets of a local part (RFC 5321 §4.5.3.1.1).
+/// The most octets of a local part (RFC 5321 §4.5.3.1.1).
 const MAX_LOCAL: usize = 64;
 
 /// An address in canonical form.
@@ -29,31 +30,30 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Why a text is no address that we take. One word each, for the page and the trail.
+/// The reason why a text is not an address that we accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Nothing there.
     #[error("empty")]
     Empty,
-    /// Over 254 octets, or a local part over 64.
+    /// The address has over 254 octets, or its local part over 64.
     #[error("too long")]
     TooLong,
-    /// Not `local@domain`.
+    /// The text is not `local@domain`.
     #[error("not an address")]
     Malformed,
-    /// A local part beyond ASCII, where that is not allowed.
+    /// The local part is beyond ASCII, and that is not allowed.
     #[error("unsupported characters")]
     NonAscii,
 }
 
 impl Address {
-    /// Reads what a person typed.
+    /// Parses what a user entered.
     ///
     /// # Errors
-    /// [`AddressError`] for anything that is not one plain address with a domain name: control, bidi and zero-width
-    /// characters, quoted local parts, IP literals, names without a dot, over-long ones.
+    /// For anything that is not one plain address with a domain name: control, bidi and zero-width
+    /// characters, quoted local parts, IP literals, domains without a dot, over-long parts.
     pub fn parse(typed: &str, allow_eai: bool) -> Result<Self, AddressError> {
-        // Long before normalising: a megabyte of combining marks must cost nothing.
+        // Checked before normalising: a megabyte of combining marks must cost nothing.
         if typed.len() > 4 * MAX_OCTETS {
             return Err(AddressError::TooLong);
         }
@@ -73,25 +73,25 @@ impl Address {
         Ok(Self(canonical))
     }
 
-    /// From a column that [`Address::canonical`] filled.
+    /// Returns the address of a column that [`Address::canonical`] filled.
     #[must_use]
     pub fn from_column(canonical: &str) -> Self {
         Self(canonical.to_owned())
     }
 
-    /// The canonical form.
     #[must_use]
     pub fn canonical(&self) -> &str {
         &self.0
     }
 
-    /// The keyed hash of the folded form: what counters and the trail know of an address.
+    /// Returns the keyed hash of the folded form, which stands for the address in counters and in
+    /// the audit log.
     #[must_use]
     pub fn key(&self, mac: &Mac) -> Hash {
         mac.tag(&[self.folded().as_bytes()])
     }
 
-    /// E6: without plus tag, and without dots where the provider ignores them.
+    /// E6: returns the address without plus tag, and without dots where the provider ignores them.
     #[must_use]
     pub fn folded(&self) -> String {
         let (local, domain) = self.0.split_once('@').unwrap_or((&self.0, ""));
@@ -123,7 +123,8 @@ fn canonical_local(local: &str, allow_eai: bool) -> Result<String, AddressError>
     } else {
         local.nfc().collect()
     };
-    // NFC of a look-alike may be plain ASCII (the Kelvin sign): that would be somebody else's address.
+    // NFC of a look-alike may be plain ASCII (the Kelvin sign): that would be another user's
+    // address.
     if !local.is_ascii() && normal.is_ascii() {
         return Err(AddressError::NonAscii);
     }
@@ -139,7 +140,7 @@ fn canonical_local(local: &str, allow_eai: bool) -> Result<String, AddressError>
     Ok(normal.to_ascii_lowercase())
 }
 
-/// UTS-46 to A-labels, lower case; a name with at least two labels and no trailing dot.
+/// Returns the domain in lower case and as A-labels (UTS-46): at least two labels, no trailing dot.
 fn canonical_domain(domain: &str) -> Result<String, AddressError> {
     if domain.contains('@') || domain.chars().any(is_invisible) || domain.starts_with('[') {
         return Err(AddressError::Malformed);
@@ -150,7 +151,8 @@ fn canonical_domain(domain: &str) -> Result<String, AddressError> {
         && labels
             .iter()
             .all(|label| !label.is_empty() && label.len() <= 63);
-    // A last label of digits alone is an IP address in some spelling, never a mail domain.
+    // A last label of digits alone is an IP address in some spelling, never a domain that receives
+    // email.
     let numeric = labels
         .last()
         .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
@@ -160,14 +162,14 @@ fn canonical_domain(domain: &str) -> Result<String, AddressError> {
     Ok(ascii)
 }
 
-/// RFC 5322 §3.2.3 atext; beyond ASCII RFC 6531 §3.3, less what cannot be seen.
+/// RFC 5322 §3.2.3: `atext`; beyond ASCII RFC 6531 §3.3, less the invisible characters.
 fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric()
         || "!#$%&'*+-/=?^_`{|}~".contains(c)
         || (!c.is_ascii() && !is_invisible(c))
 }
 
-/// Control, bidi, zero-width and other characters that a reader cannot see, and any white space.
+/// Returns whether a reader cannot see the character: control, bidi, zero-width, white space.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || c.is_whitespace()

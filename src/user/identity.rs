@@ -1,8 +1,8 @@
-//! Accounts at upstream providers with which users may sign in.
+//! Accounts at upstream providers with which users sign in ("identities").
 //!
-//! Owns `user_identities`. Promises: one account there belongs to one user here (LK-01), nothing but that pair of issuer
-//! and subject ever finds a user, and the last way in is never taken away (LK-07). Who may add or take one is decided
-//! elsewhere; here it is written down.
+//! An account at a provider belongs to one user (LK-01). Nothing but the pair of issuer and subject
+//! ever finds a user, and the last sign-in method is never removed (LK-07). Who may link or unlink
+//! an account is decided elsewhere; this module stores the result.
 
 use std::{fmt, time::Duration};
 
@@ -24,34 +24,35 @@ use crate::{
     secret::row_id,
 };
 
-/// How long a disconnected account is remembered (security §9).
-const TOMBSTONE: Duration = Duration::from_secs(365 * 86_400);
+/// How long the row of an unlinked account is kept.
+const RETENTION: Duration = Duration::from_secs(365 * 86_400);
 
-/// Somebody whom a provider has just vouched for.
+/// The most linked accounts that a list shows.
+const MAX_LISTED: u64 = 100;
+
+/// An account at a provider, as the provider describes it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamAccount {
-    /// The configured provider.
+    /// The id of the configured provider.
     pub provider: String,
-    /// The issuer.
     pub issuer: String,
-    /// Who it is there.
     pub subject: String,
-    /// The address that the provider tells, for people to recognise the account by.
+    /// The address that the provider reports, by which the user recognises the account.
     pub email: Option<String>,
-    /// The name that the provider tells.
+    /// The name that the provider reports.
     pub name: Option<String>,
 }
 
 impl fmt::Debug for UpstreamAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arrived")
+        f.debug_struct("UpstreamAccount")
             .field("provider", &self.provider)
             .finish_non_exhaustive()
     }
 }
 
 impl UpstreamAccount {
-    /// How a person recognises the account: its address, else its name.
+    /// Returns the address by which the user recognises the account, else the name.
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         self.email.as_deref().or(self.name.as_deref())
@@ -71,86 +72,83 @@ pub fn is_trusted_issuer<'a>(
         .filter(|provider| provider.is_issuer(&account.issuer))
 }
 
-/// What became of adding an account.
+/// What became of linking an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkResult {
-    /// It is this user's now.
     Linked(Identity),
-    /// It was this user's already.
+    /// The account was this user's already.
     AlreadyLinked(Identity),
-    /// It is somebody else's; nothing says whose.
+    /// The account is another user's; nothing says whose.
     LinkedToOther,
 }
 
-/// What became of taking one away.
+/// What became of unlinking an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnlinkResult {
-    /// It is disconnected.
     Unlinked(Identity),
-    /// It is the last way in.
+    /// The account is the user's last sign-in method, and stays.
     LastMethod,
-    /// It is not theirs, or was disconnected before.
+    /// The account is not this user's, or was unlinked before.
     NotLinked,
 }
 
-/// The live link of this account, if there is one.
-///
-/// # Errors
-/// The database's own.
+/// Returns the linked account with this issuer and subject.
 pub async fn find_linked(
     conn: &impl ConnectionTrait,
     issuer: &str,
     subject: &str,
 ) -> Result<Option<Identity>, InfraError> {
-    let pair = Condition::all()
-        .add(row::Column::Issuer.eq(issuer))
-        .add(row::Column::Subject.eq(subject));
     Ok(row::Entity::find()
-        .filter(pair)
+        .filter(row::Column::Issuer.eq(issuer))
+        .filter(row::Column::Subject.eq(subject))
         .filter(row::Column::UnlinkedAt.is_null())
         .one(conn)
         .await?)
 }
 
-/// The accounts with which a user may sign in, the oldest first.
-///
-/// # Errors
-/// The database's own.
+/// Returns the linked accounts of a user, the oldest first.
 pub async fn list_for_user(
     conn: &impl ConnectionTrait,
     user: Uuid,
 ) -> Result<Vec<Identity>, InfraError> {
     Ok(row::Entity::find()
-        .filter(live_of(user))
+        .filter(linked_to(user))
         .order_by_asc(row::Column::LinkedAt)
-        .limit(100)
+        .limit(MAX_LISTED)
         .all(conn)
         .await?)
 }
 
-fn live_of(user: Uuid) -> Condition {
-    Condition::all()
-        .add(row::Column::UserId.eq(user))
-        .add(row::Column::UnlinkedAt.is_null())
+/// Returns the users who have or had an account at a provider.
+pub async fn users_of_provider(
+    conn: &impl ConnectionTrait,
+    provider: &str,
+) -> Result<Vec<Uuid>, InfraError> {
+    Ok(row::Entity::find()
+        .select_only()
+        .column(row::Column::UserId)
+        .distinct()
+        .filter(row::Column::Provider.eq(provider))
+        .order_by_asc(row::Column::UserId)
+        .into_tuple()
+        .all(conn)
+        .await?)
 }
 
-/// Connects an account to a user. The unique index decides between two at once.
-///
-/// # Errors
-/// The database's own.
+/// Links an account to a user. The unique index decides between two at once.
 pub async fn link(
     tx: &Tx,
     user: Uuid,
-    arrived: &UpstreamAccount,
+    account: &UpstreamAccount,
 ) -> Result<LinkResult, InfraError> {
     let new = Identity {
         id: row_id(tx.now),
         user_id: user,
-        provider: arrived.provider.clone(),
-        issuer: arrived.issuer.clone(),
-        subject: arrived.subject.clone(),
-        email: arrived.email.clone(),
-        name: arrived.name.clone(),
+        provider: account.provider.clone(),
+        issuer: account.issuer.clone(),
+        subject: account.subject.clone(),
+        email: account.email.clone(),
+        name: account.name.clone(),
         linked_at: tx.now,
         last_used_at: tx.now,
         unlinked_at: None,
@@ -162,120 +160,94 @@ pub async fn link(
     if inserted == 1 {
         return Ok(LinkResult::Linked(new));
     }
-    Ok(
-        match find_linked(tx.conn(), &arrived.issuer, &arrived.subject).await? {
-            Some(there) if there.user_id == user => LinkResult::AlreadyLinked(there),
-            _ => LinkResult::LinkedToOther,
-        },
-    )
+    let linked = find_linked(tx.conn(), &account.issuer, &account.subject).await?;
+    Ok(match linked {
+        Some(linked) if linked.user_id == user => LinkResult::AlreadyLinked(linked),
+        _ => LinkResult::LinkedToOther,
+    })
 }
 
-/// Notes that somebody signed in with it, and what the provider tells of them now: nothing else changes (case A, LK-03).
-/// `false` if it was disconnected meanwhile: then it signs nobody in. Until this unit of work is over, whoever disconnects
-/// it waits, and ends the session that it is about to make, too.
-///
-/// # Errors
-/// The database's own.
-pub async fn record_use(tx: &Tx, id: Uuid, arrived: &UpstreamAccount) -> Result<bool, InfraError> {
-    let done = row::Entity::update_many()
+/// Records a sign-in with an account, and what the provider reports of it now; nothing else changes
+/// (LC-A, LK-03). Returns `false` if the account was unlinked in the meantime: then it signs no
+/// user in. Until this transaction is over, a request that unlinks the account waits, and then ends
+/// the session that this sign-in is about to start.
+pub async fn record_use(tx: &Tx, id: Uuid, account: &UpstreamAccount) -> Result<bool, InfraError> {
+    let result = row::Entity::update_many()
         .col_expr(
             row::Column::Provider,
-            Expr::value(arrived.provider.as_str()),
+            Expr::value(account.provider.as_str()),
         )
-        .col_expr(row::Column::Email, Expr::value(arrived.email.clone()))
-        .col_expr(row::Column::Name, Expr::value(arrived.name.clone()))
+        .col_expr(row::Column::Email, Expr::value(account.email.clone()))
+        .col_expr(row::Column::Name, Expr::value(account.name.clone()))
         .col_expr(row::Column::LastUsedAt, Expr::value(tx.now.0))
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::UnlinkedAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(result.rows_affected == 1)
 }
 
-/// Disconnects an account, unless it is the last way in; `by_mail` says whether mail is one. Whoever calls this ends the
-/// sessions that came from it.
-///
-/// # Errors
-/// The database's own.
+/// Unlinks an account, unless it is the last sign-in method. `has_email` says whether the user can
+/// sign in by email. The caller ends the sessions that came from the account.
 pub async fn unlink(
     tx: &Tx,
     user: Uuid,
     id: Uuid,
-    by_mail: bool,
+    has_email: bool,
 ) -> Result<UnlinkResult, InfraError> {
-    // Locked, so that two who take the last two at once wait for each other.
-    let live = row::Entity::find()
-        .filter(live_of(user))
+    // Locked, so that two requests that unlink the last two at once wait for each other.
+    let linked = row::Entity::find()
+        .filter(linked_to(user))
         .order_by_asc(row::Column::Id)
         .lock(LockType::NoKeyUpdate)
         .all(tx.conn())
         .await?;
-    let others = live.iter().any(|other| other.id != id);
-    let Some(mine) = live.into_iter().find(|mine| mine.id == id) else {
+    let has_others = linked.iter().any(|other| other.id != id);
+    let Some(identity) = linked.into_iter().find(|identity| identity.id == id) else {
         return Ok(UnlinkResult::NotLinked);
     };
-    if !by_mail && !others {
+    if !has_email && !has_others {
         return Ok(UnlinkResult::LastMethod);
     }
-    let gone = soft_delete(tx, Condition::all().add(row::Column::Id.eq(id))).await?;
-    Ok(if gone == 1 {
-        UnlinkResult::Unlinked(mine)
+    let unlinked = soft_delete(tx, Condition::all().add(row::Column::Id.eq(id))).await?;
+    Ok(if unlinked == 1 {
+        UnlinkResult::Unlinked(identity)
     } else {
         UnlinkResult::NotLinked
     })
 }
 
-/// Disconnects all accounts of a user: nobody had proven to own it before now (magic-link E2).
-///
-/// # Errors
-/// The database's own.
+/// Unlinks all accounts of a user, because no one had verified to own this user before now (E2).
+/// Returns how many.
 pub async fn unlink_all(tx: &Tx, user: Uuid) -> Result<u64, InfraError> {
-    soft_delete(tx, live_of(user)).await
+    soft_delete(tx, linked_to(user)).await
 }
 
-/// Disconnects the accounts that a user has at a provider, even if they are the last way in: ops do so when the provider
-/// cannot be trusted any more. Gives how many.
-///
-/// # Errors
-/// The database's own.
+/// Unlinks the accounts of a user at one provider, even if they are the last sign-in method: the
+/// operator does so when the provider cannot be trusted any more. Returns how many.
 pub async fn unlink_provider(tx: &Tx, user: Uuid, provider: &str) -> Result<u64, InfraError> {
-    soft_delete(tx, live_of(user).add(row::Column::Provider.eq(provider))).await
+    soft_delete(tx, linked_to(user).add(row::Column::Provider.eq(provider))).await
 }
 
-/// Who has or had an account at a provider.
-///
-/// # Errors
-/// The database's own.
-pub async fn users_of_provider(
-    conn: &impl ConnectionTrait,
-    provider: &str,
-) -> Result<Vec<Uuid>, InfraError> {
-    let users = row::Entity::find()
-        .select_only()
-        .column(row::Column::UserId)
-        .distinct();
-    let of = users
-        .filter(row::Column::Provider.eq(provider))
-        .order_by_asc(row::Column::UserId);
-    Ok(of.into_tuple().all(conn).await?)
+/// Deletes at most `max` accounts that were unlinked a year ago. Returns how many.
+pub async fn sweep(tx: &Tx, max: u64) -> Result<u64, InfraError> {
+    let expired = row::Column::UnlinkedAt.lt(tx.now - RETENTION);
+    tx.delete_some::<row::Entity>(row::Column::Id, expired, max)
+        .await
 }
 
-async fn soft_delete(tx: &Tx, which: Condition) -> Result<u64, InfraError> {
-    let done = row::Entity::update_many()
+fn linked_to(user: Uuid) -> Condition {
+    Condition::all()
+        .add(row::Column::UserId.eq(user))
+        .add(row::Column::UnlinkedAt.is_null())
+}
+
+async fn soft_delete(tx: &Tx, identities: Condition) -> Result<u64, InfraError> {
+    let result = row::Entity::update_many()
         .col_expr(row::Column::UnlinkedAt, Expr::value(Some(tx.now.0)))
-        .filter(which)
+        .filter(identities)
         .filter(row::Column::UnlinkedAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected)
-}
-
-/// Forgets accounts that were disconnected a year ago, at most `most`; gives how many.
-///
-/// # Errors
-/// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
-    let over = row::Column::UnlinkedAt.lt(tx.now - TOMBSTONE);
-    tx.delete_some::<row::Entity>(row::Column::Id, over, most)
-        .await
+    Ok(result.rows_affected)
 }

@@ -1,4 +1,4 @@
-//! The vectors of E4 and LK-05, and what folding (E6) does to them.
+//! The vectors of E4 and LK-05, and the folded form (E6).
 #![allow(clippy::unwrap_used)]
 
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::*;
 use crate::secret::MasterKeys;
 
-/// One line of the vector file: what was typed, and either what it is or why it is refused.
+/// One line of the vector file: the text, and either its canonical form or the error.
 #[derive(Deserialize)]
 struct Vector {
     typed: String,
@@ -35,11 +35,11 @@ fn e_4_lk_05_every_vector_has_its_one_canonical_form_or_is_refused() {
     let mut wrong = Vec::new();
     for vector in &vectors {
         let got = Address::parse(&vector.typed, vector.eai);
-        let fits = match &got {
+        let matches = match &got {
             Ok(address) => vector.is.as_deref() == Some(address.canonical()),
-            Err(refusal) => vector.refused.as_deref() == Some(format!("{refusal:?}").as_str()),
+            Err(error) => vector.refused.as_deref() == Some(format!("{error:?}").as_str()),
         };
-        if !fits {
+        if !matches {
             let got = got.map(|address| address.canonical().to_owned());
             wrong.push(format!(
                 "{:.80?}: {got:?}, not {:?} {:?}",
@@ -75,7 +75,7 @@ fn e_4_lk_05_a_canonical_form_is_its_own_canonical_form() {
 }
 
 #[test]
-fn e_4_what_needs_eai_is_refused_without_it() {
+fn e_4_an_address_that_needs_eai_is_refused_without_it() {
     for vector in vectors().iter().filter(|vector| vector.eai) {
         let Some(canonical) = &vector.is else {
             continue;
@@ -86,8 +86,9 @@ fn e_4_what_needs_eai_is_refused_without_it() {
 }
 
 #[test]
-fn e_4_two_vectors_that_differ_in_what_is_read_never_share_a_form() {
-    // The look-alikes of "ada@example.com" in the local part: none may become her address, with or without EAI.
+fn e_4_a_look_alike_never_becomes_another_address() {
+    // The look-alikes of "ada@example.com" in the local part: none may become her address, with or
+    // without EAI.
     for local in [
         "\u{212a}ate",
         "ad\u{131}",
@@ -109,7 +110,7 @@ fn e_4_two_vectors_that_differ_in_what_is_read_never_share_a_form() {
 }
 
 #[test]
-fn e_4_an_endless_text_costs_nothing() {
+fn e_4_an_over_long_text_costs_nothing() {
     for text in [
         "a".repeat(10_000_000),
         "\u{301}".repeat(5_000_000),
@@ -123,7 +124,7 @@ fn e_4_an_endless_text_costs_nothing() {
 }
 
 #[test]
-fn e_6_the_key_folds_what_one_mailbox_has_many_of() {
+fn e_6_the_key_folds_the_spellings_of_one_mailbox() {
     for (typed, folded) in [
         ("ada+news@example.com", "ada@example.com"),
         ("ADA+a+b@example.com", "ada@example.com"),
@@ -141,7 +142,7 @@ fn e_6_the_key_folds_what_one_mailbox_has_many_of() {
 }
 
 #[test]
-fn e_6_the_key_tells_mailboxes_apart_and_needs_the_master_key() {
+fn e_6_the_key_distinguishes_mailboxes_and_needs_the_master_key() {
     let mac = MasterKeys::new([1; 32], []).mac("address key v1");
     let key = |typed: &str| parse(typed).key(&mac);
     assert!(key("a.da+x@gmail.com") == key("ada@googlemail.com"));

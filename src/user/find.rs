@@ -1,0 +1,154 @@
+//! Finding users and their addresses.
+
+use std::collections::HashMap;
+
+use entity::{user, user_email};
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
+use uuid::Uuid;
+
+use super::{Address, User, UserState};
+use crate::error::InfraError;
+
+/// The most ids in one statement: a statement takes a bounded number of values.
+const IDS_PER_STATEMENT: usize = 1_000;
+
+pub async fn find_by_id(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<User>, InfraError> {
+    Ok(user::Entity::find_by_id(id).one(conn).await?)
+}
+
+/// Returns the user who has verified this address. Only verified addresses lead to a user (LK-01).
+pub async fn find_by_address(
+    conn: &impl ConnectionTrait,
+    address: &Address,
+) -> Result<Option<User>, InfraError> {
+    let row = user_email::Entity::find()
+        .filter(active(address.canonical()))
+        .filter(user_email::Column::VerifiedAt.is_not_null())
+        .one(conn)
+        .await?;
+    match row {
+        Some(row) => find_by_id(conn, row.user_id).await,
+        None => Ok(None),
+    }
+}
+
+/// Returns whether this user has verified this address. It is one look-up, whether the address
+/// belongs to a user or not (A2).
+pub async fn has_verified(
+    conn: &impl ConnectionTrait,
+    user: Uuid,
+    canonical: &str,
+) -> Result<bool, InfraError> {
+    let row = user_email::Entity::find()
+        .filter(active(canonical))
+        .filter(user_email::Column::UserId.eq(user))
+        .filter(user_email::Column::VerifiedAt.is_not_null())
+        .one(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Returns whether this user has any verified address, and so can sign in by email.
+pub async fn has_verified_address(
+    conn: &impl ConnectionTrait,
+    user: Uuid,
+) -> Result<bool, InfraError> {
+    let row = user_email::Entity::find()
+        .filter(user_email::Column::UserId.eq(user))
+        .filter(user_email::Column::VerifiedAt.is_not_null())
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
+        .one(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Returns whether any user has this address, verified or not.
+pub async fn is_claimed(
+    conn: &impl ConnectionTrait,
+    address: &Address,
+) -> Result<bool, InfraError> {
+    let row = user_email::Entity::find()
+        .filter(active(address.canonical()))
+        .one(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Returns the first address of the user: emails go there (E5).
+pub async fn primary_address(
+    conn: &impl ConnectionTrait,
+    user: Uuid,
+) -> Result<Option<user_email::Model>, InfraError> {
+    Ok(user_email::Entity::find()
+        .filter(user_email::Column::UserId.eq(user))
+        .filter(user_email::Column::State.eq(user_email::UserEmailState::Active))
+        .order_by_asc(user_email::Column::CreatedAt)
+        .one(conn)
+        .await?)
+}
+
+/// The user behind an address that an email is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EmailTarget {
+    /// An active user has the address.
+    Known {
+        /// The stored form, which the email goes to.
+        email: String,
+    },
+    /// No user has the address.
+    Unknown,
+    /// The user may not sign in.
+    Disabled,
+}
+
+/// Returns the user behind an address. An email goes to the stored form of the address, else to the
+/// canonical form, and never to the form that was entered (E5).
+pub async fn email_target(
+    conn: &impl ConnectionTrait,
+    canonical: &str,
+) -> Result<EmailTarget, InfraError> {
+    let row = user_email::Entity::find()
+        .filter(active(canonical))
+        // A verified address precedes another user's unverified claim.
+        .order_by_desc(user_email::Column::VerifiedAt)
+        .all(conn)
+        .await?
+        .into_iter()
+        .max_by_key(|row| row.verified_at);
+    let Some(row) = row else {
+        return Ok(EmailTarget::Unknown);
+    };
+    match find_by_id(conn, row.user_id).await? {
+        Some(user) if user.state == UserState::Active => {
+            Ok(EmailTarget::Known { email: row.email })
+        }
+        _ => Ok(EmailTarget::Disabled),
+    }
+}
+
+/// Returns the public ids of these users, which tokens contain. Deleted users are left out.
+pub async fn public_ids(
+    conn: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Uuid>, InfraError> {
+    let mut found = HashMap::new();
+    for ids in ids.chunks(IDS_PER_STATEMENT) {
+        let pairs = user::Entity::find()
+            .select_only()
+            .columns([user::Column::Id, user::Column::PublicId])
+            .filter(user::Column::Id.is_in(ids.iter().copied()))
+            .into_tuple::<(Uuid, Uuid)>();
+        found.extend(pairs.all(conn).await?);
+    }
+    Ok(found)
+}
+
+/// Selects the rows of an address that are in use.
+fn active(canonical: &str) -> Condition {
+    Condition::all()
+        .add(user_email::Column::Canonical.eq(canonical))
+        .add(user_email::Column::State.eq(user_email::UserEmailState::Active))
+}
