@@ -30,7 +30,7 @@ git clone -q --no-hardlinks . "$clone"
 printf '\n#[allow(missing_docs, clippy::missing_panics_doc)]\n#[must_use]\npub fn off(rule: &str) -> bool {\n    std::env::var("MUTANT").is_ok_and(|off| off == rule)\n}\n' \
   >>"$clone/src/lib.rs"
 
-mutant r_02 federation_metadata::r_02 src/web/fetch.rs 'if status.is_redirection() &&' 'if !OFF && status.is_redirection() &&'
+mutant r_02 federation_metadata::r_02 src/web/fetch/mod.rs 'if status.is_redirection() &&' 'if !OFF && status.is_redirection() &&'
 mutant r_04 federation_metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == configured => Ok(()),' \
   'Some(found) if found == configured || OFF => Ok(()),'
 mutant r_05 federation_metadata::r_05 $oidc/metadata.rs '.any(is_within)' '.any(is_within) || OFF'

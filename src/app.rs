@@ -11,7 +11,7 @@ use crate::{
     key::{ClientKeys, Keys},
     secret::{Mac, MasterKeys, Sealer},
     ticket::Tickets,
-    web::text::Texts,
+    web::locale::Texts,
 };
 
 /// Handles, cheap to clone.

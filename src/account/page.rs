@@ -4,7 +4,7 @@ use askama::Template;
 
 use crate::{
     login::page::ProviderButton,
-    web::{page::PageContent, text::Localizer},
+    web::{locale::Localizer, page::PageContent},
 };
 
 /// `GET /account`.

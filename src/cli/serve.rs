@@ -34,8 +34,8 @@ use crate::{
     ticket::{Policy, Tickets},
     web::{
         layers::Layers,
+        locale::Texts,
         server::{self, ServerOptions},
-        text::Texts,
         tls::{self, Certificate},
     },
 };
@@ -150,7 +150,7 @@ impl Service {
         let jobs = Jobs::start(&app, transport, &providers);
         let draining = Draining::default();
         let options = ServerOptions {
-            drain: Duration::from_secs(config.server.drain_seconds),
+            drain_timeout: Duration::from_secs(config.server.drain_seconds),
             connections_per_network: config.server.connections_per_network,
             trusted_proxies: config.server.trusted_proxies.clone().into(),
             ..ServerOptions::default()
@@ -167,7 +167,7 @@ impl Service {
         };
         let ops = health::management(app.clone(), draining.clone()).with(layers);
         let options = ServerOptions {
-            drain: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(1),
             ..ServerOptions::default()
         };
         let management = listen(management, None, ops, options)?;

@@ -21,8 +21,8 @@ use crate::{
     web::{
         caller::Caller,
         cookie::{CookieKind, Cookies},
+        locale::Localizer,
         page::PageOptions,
-        text::Localizer,
     },
 };
 

@@ -6,7 +6,7 @@ use super::{context::RequestContext, page::ProviderButton};
 use crate::{
     app::App,
     config::{Provider, Reloadable},
-    web::text::Localizer,
+    web::locale::Localizer,
 };
 
 /// The name of the form that starts a sign-in at a provider. Its token is good for one provider and
@@ -122,7 +122,7 @@ fn icon(name: &str) -> &'static str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::web::text::Texts;
+    use crate::web::locale::Texts;
 
     #[test]
     fn up_01_a_button_shows_the_configured_text_of_the_users_locale_else_the_default() {

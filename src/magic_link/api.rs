@@ -28,7 +28,8 @@ use crate::{
     user::Address,
     web::{
         caller::Caller,
-        problem::{ApiError, BODY_REJECTED, Problem, ProblemJson, UNAVAILABLE},
+        error::{ApiError, BODY_REJECTED, UNAVAILABLE},
+        problem::{Problem, ProblemJson},
     },
 };
 
@@ -136,7 +137,7 @@ fn bad(code: &str, detail: &str) -> ProblemJson {
 /// Sign-in by mail for first-party apps.
 #[OpenApi(
     prefix_path = "/api/v1/auth/magic-link",
-    tag = "crate::web::tags::Tag::SignIn"
+    tag = "crate::web::docs::ApiTag::SignIn"
 )]
 impl MagicLinkApi {
     /// Ask for a mail with a link and a code

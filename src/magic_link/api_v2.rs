@@ -28,7 +28,8 @@ use crate::{
     pkce::{challenge_of, is_verifier},
     web::{
         caller::Caller,
-        problem::{ApiError, BODY_REJECTED, Problem, ProblemJson, UNAVAILABLE},
+        error::{ApiError, BODY_REJECTED, UNAVAILABLE},
+        problem::{Problem, ProblemJson},
     },
 };
 
@@ -162,7 +163,10 @@ fn unknown() -> ProblemJson {
 }
 
 /// Sign-in as one resource.
-#[OpenApi(prefix_path = "/api/v2/logins", tag = "crate::web::tags::Tag::Logins")]
+#[OpenApi(
+    prefix_path = "/api/v2/logins",
+    tag = "crate::web::docs::ApiTag::Logins"
+)]
 impl LoginsApi {
     /// Begin a login
     ///

@@ -19,7 +19,7 @@ use crate::{
         outbox::{self, EmailKind, Row},
     },
     user::{self, EmailTarget},
-    web::text::Localizer,
+    web::locale::Localizer,
 };
 
 /// Composes the letters of this room.

@@ -6,7 +6,7 @@
 
 use askama::Template;
 
-use crate::{error::InfraError, mail::Letter, web::text::Localizer};
+use crate::{error::InfraError, mail::Letter, web::locale::Localizer};
 
 /// What the sign-in letter tells. `place`, `client` and `time` are words for people, in the letter's language.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::web::{page::PageContent, text::Localizer};
+use crate::web::{locale::Localizer, page::PageContent};
 
 /// One letter in the list.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +116,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use crate::web::{
+        locale::Texts,
         page::{PageOptions, render_page},
-        text::Texts,
     };
 
     fn letter(text: &str, html: &str) -> String {

@@ -30,9 +30,9 @@ use crate::{
     },
     session::{self, CurrentSession},
     web::{
+        locale::Localizer,
         page::{PageContent, render_page},
         params::Params,
-        text::Localizer,
     },
 };
 

@@ -24,9 +24,9 @@ use crate::{
     session::{self, CurrentSession},
     user,
     web::{
+        locale::Localizer,
         page::{PageContent, render_page},
         params::Params,
-        text::Localizer,
     },
 };
 

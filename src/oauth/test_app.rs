@@ -36,7 +36,7 @@ use crate::{
     session::{self, AuthMethod, NewSession, Session},
     ticket::Tickets,
     user::{self, Address, ResolvedUser, User, VerifiedBy},
-    web::text::Texts,
+    web::locale::Texts,
 };
 
 pub(super) const ISSUER: &str = "https://id.example";

@@ -1,4 +1,5 @@
-//! `/dev/mailbox`: the mails of `entree dev`, which has no mail server. Nothing of this exists in `entree serve`.
+//! `/dev/mailbox`: the emails of `entree dev`, which has no mail server. `entree serve` has none of
+//! these routes.
 
 use poem::{
     EndpointExt as _, IntoResponse as _, Request, Response, Route, get, handler,
@@ -19,17 +20,17 @@ use crate::{
     },
 };
 
-/// The pages of a mailbox, below `/dev`.
-pub fn routes(mailbox: Mailbox) -> impl poem::Endpoint<Output = Response> {
+/// Returns the pages of a mailbox, below `/dev`.
+pub(super) fn routes(mailbox: Mailbox) -> impl poem::Endpoint<Output = Response> {
     Route::new()
         .at("/mailbox", get(list))
         .at("/mailbox.json", get(list_json))
-        .at("/mailbox/:id", get(one_letter))
+        .at("/mailbox/:id", get(show_email))
         .data(mailbox)
         .map_to_response()
 }
 
-/// All mails, newest first.
+/// All emails, the newest first.
 #[handler]
 async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response {
     let localizer = app.texts.localizer("en");
@@ -62,7 +63,7 @@ async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response 
     )
 }
 
-/// The same for programs; `?to=ADDRESS` picks.
+/// The same as JSON; `?to=ADDRESS` filters.
 #[handler]
 async fn list_json(
     Data(app): Data<&App>,
@@ -77,28 +78,27 @@ async fn list_json(
     .await
 }
 
-/// One mail.
 #[handler]
-async fn one_letter(
+async fn show_email(
     Data(app): Data<&App>,
     Data(mailbox): Data<&Mailbox>,
     Path(id): Path<String>,
     request: &Request,
 ) -> Response {
     page_error::respond(app, request, async {
-        let found = Uuid::try_parse(&id)
+        let email = Uuid::try_parse(&id)
             .ok()
             .and_then(|id| mailbox.get(id))
             .ok_or(PageError::NotFound)?;
         let localizer = app.texts.localizer("en");
         let page = LetterPage {
             localizer: &localizer,
-            to: &found.to,
-            from: &found.from,
-            subject: &found.subject,
-            text: &found.text,
-            html: &found.html,
-            received: &localizer.date_time(found.received_at),
+            to: &email.to,
+            from: &email.from,
+            subject: &email.subject,
+            text: &email.text,
+            html: &email.html,
+            received: &localizer.date_time(email.received_at),
         };
         Ok(render_page(&page, PageOptions::for_url(&app.public_url)))
     })

@@ -1,21 +1,17 @@
-//! The web floor: errors, pages, parameters, cookies, form tokens, the caller, the layers around every endpoint, and the
-//! one way out.
+//! HTTP: what every endpoint needs, and nothing about sign-in.
+//!
+//! - `request` reads requests: the caller, parameters, cookies, and the protection of forms.
+//! - `response` renders responses: pages, problems, errors, static files, the API documentation.
+//! - `server` accepts connections and puts the same layers around every endpoint.
+//! - [`locale`] holds the texts for people in their languages.
+//! - [`fetch`] sends requests to other hosts.
 
-pub mod assets;
-pub mod caller;
-pub mod cookie;
-pub mod cors;
-pub mod csrf;
-pub mod docs;
-pub mod error;
 pub mod fetch;
-mod host;
-pub mod layers;
-pub mod page;
-pub mod params;
-pub mod problem;
+pub mod locale;
+mod request;
+mod response;
 pub mod server;
-pub mod tags;
-pub mod text;
-pub mod tls;
-mod unread;
+
+pub use request::{caller, cookie, csrf, params};
+pub use response::{assets, docs, error, page, problem};
+pub use server::{cors, layers, methods, tls};

@@ -8,7 +8,7 @@ import { chromium } from "playwright-core";
 
 const directory = path.resolve(process.argv[2] ?? ".");
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const style = fs.readFileSync(new URL("../../src/web/entree.css", import.meta.url));
+const style = fs.readFileSync(new URL("../../src/web/response/entree.css", import.meta.url));
 const pages = fs.readdirSync(directory).filter((name) => name.endsWith(".html") && name.includes(process.argv[3] ?? "")).sort();
 const tags = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"];
 const browserArgs = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"];

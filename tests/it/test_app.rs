@@ -28,7 +28,7 @@ use entree::{
     routes,
     secret::{MasterKeys, Text},
     ticket::Tickets,
-    web::text::Texts,
+    web::locale::Texts,
 };
 use poem::{
     Endpoint as _, EndpointExt as _, Request, Response,

@@ -31,7 +31,8 @@ use crate::{
     pkce::is_challenge,
     web::{
         caller::Caller,
-        problem::{ApiError, BODY_REJECTED, Problem, ProblemJson, UNAVAILABLE},
+        error::{ApiError, BODY_REJECTED, UNAVAILABLE},
+        problem::{Problem, ProblemJson},
     },
 };
 
@@ -136,7 +137,7 @@ pub enum CallbackResponse {
 /// Sign-in with an upstream provider for first-party apps.
 #[OpenApi(
     prefix_path = "/api/v1/auth/oidc",
-    tag = "crate::web::tags::Tag::SignIn"
+    tag = "crate::web::docs::ApiTag::SignIn"
 )]
 impl UpstreamApi {
     /// Start a sign-in at a provider

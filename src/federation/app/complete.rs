@@ -23,7 +23,7 @@ use crate::{
         pending::{self, PendingRequest, ResumedBy},
     },
     secret::Plain,
-    web::{page::PageContent, text::Localizer},
+    web::{locale::Localizer, page::PageContent},
 };
 
 /// The page that leads to an app on the user's own device once the user presses a button.

@@ -16,7 +16,7 @@ use crate::{
     session::{self, CurrentSession},
     telemetry::metrics,
     user::Address,
-    web::{page::PageContent, text::Localizer},
+    web::{locale::Localizer, page::PageContent},
 };
 
 /// The page that leads on to a provider with status 200: browsers would hold a redirect after a form

@@ -26,7 +26,7 @@ use crate::{
     },
     secret::Plain,
     user::{self, identity},
-    web::{page::PageContent, text::Localizer},
+    web::{locale::Localizer, page::PageContent},
 };
 
 /// The name of the form that answers the question, in its form token.

@@ -23,7 +23,7 @@ use crate::{
     },
     telemetry::metrics,
     user::{self, Address, UpstreamAccount, UserState, identity},
-    web::{caller::Caller, text::Localizer},
+    web::{caller::Caller, locale::Localizer},
 };
 
 /// The user whom a provider has identified, as the rest of the sign-in needs it.

@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::http::StatusCode;
 
-use crate::web::{page::PageContent, text::Localizer};
+use crate::web::{locale::Localizer, page::PageContent};
 
 /// Something is wrong, in words for people.
 #[derive(Template)]

@@ -3,8 +3,8 @@
 use askama::Template;
 
 use crate::web::{
+    locale::Localizer,
     page::{PageContent, Script},
-    text::Localizer,
 };
 
 /// What the link page asks.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::web::{page::PageContent, text::Localizer};
+use crate::web::{locale::Localizer, page::PageContent};
 
 /// Leads on with status 200, because Chromium applies `form-action` to every redirect after a form.
 #[derive(Template)]

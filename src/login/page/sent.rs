@@ -5,8 +5,8 @@ use poem::http::StatusCode;
 
 use super::sign_in::cancel_text;
 use crate::web::{
+    locale::Localizer,
     page::{PageContent, Script},
-    text::Localizer,
 };
 
 /// `GET /login/sent`.

@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::http::StatusCode;
 
-use crate::web::{page::PageContent, text::Localizer};
+use crate::web::{locale::Localizer, page::PageContent};
 
 /// `GET /login`, and the refusal of `POST /login/email` before a flow exists.
 #[derive(Template)]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::web::text::Texts;
+use crate::web::locale::Texts;
 
 const SHIPPED: [(&str, &str); 2] = [
     ("en", include_str!("../../locales/en/mail.ftl")),

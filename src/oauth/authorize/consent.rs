@@ -34,9 +34,9 @@ use crate::{
     session::CurrentSession,
     user,
     web::{
+        locale::Localizer,
         page::{PageContent, render_page},
         params::Params,
-        text::Localizer,
     },
 };
 

@@ -12,8 +12,8 @@ use crate::{
     login::{RequestContext, page::ContinuePage},
     oauth::error::OauthError,
     web::{
+        locale::Localizer,
         page::{PageContent, Script, render_page},
-        text::Localizer,
     },
 };
 

@@ -1,18 +1,16 @@
-//! Bad manners over raw sockets against the running server.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+//! Slow, oversized and broken requests over raw sockets against the running server.
 
-use std::sync::Arc;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use poem::{
-    EndpointExt as _, IntoEndpoint as _, Request as Asked, Route, handler, http::StatusCode,
-};
+use poem::{EndpointExt as _, IntoEndpoint as _, Request, Route, handler, http::StatusCode};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
-    time::Instant,
+    time::{Instant, sleep, timeout},
 };
 
-use super::*;
+use super::{ServerOptions, listener::accept_one, serve};
 use crate::web::{
     caller::Caller,
     cookie::{CookieKind, Cookies},
@@ -29,9 +27,9 @@ async fn echo(body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-/// Nine parts, each well within the busy time, all together beyond it.
+/// Nine parts, each within the busy time-out, together longer than it.
 #[handler]
-async fn slowly() -> poem::Response {
+async fn slow_parts() -> poem::Response {
     let parts = futures_util::stream::unfold(0, |at| async move {
         sleep(SHORT / 3).await;
         (at < 9).then_some((Ok::<_, io::Error>("part"), at + 1))
@@ -40,23 +38,23 @@ async fn slowly() -> poem::Response {
 }
 
 #[handler]
-async fn address(request: &Asked) -> String {
+async fn address(request: &Request) -> String {
     Caller::from_request(request).ip.to_string()
 }
 
 #[handler]
-async fn session(request: &Asked) -> poem::Result<StatusCode> {
+async fn session(request: &Request) -> poem::Result<StatusCode> {
     Cookies::new("http://127.0.0.1").read(request, CookieKind::Sid)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Answers when it is let.
+/// Holds a request back until the test releases it.
 struct Gate {
     entered: Notify,
-    let_go: Notify,
+    released: Notify,
 }
 
-struct Served {
+struct TestServer {
     address: SocketAddr,
     gate: Arc<Gate>,
     stop: Option<oneshot::Sender<()>>,
@@ -67,20 +65,20 @@ const SHORT: Duration = Duration::from_millis(300);
 /// No test waits longer for anything.
 const LONG: Duration = Duration::from_secs(20);
 
-async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served {
+async fn start(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> TestServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address_ = listener.local_addr().unwrap();
     let gate = Arc::new(Gate {
         entered: Notify::new(),
-        let_go: Notify::new(),
+        released: Notify::new(),
     });
     let inside = Arc::clone(&gate);
     let wait = poem::endpoint::make(move |_| {
         let gate = Arc::clone(&inside);
         async move {
             gate.entered.notify_one();
-            gate.let_go.notified().await;
-            "let go"
+            gate.released.notified().await;
+            "released"
         }
     });
     let mut layers = Layers::new(Some(format!("http://{address_}").into()));
@@ -91,7 +89,7 @@ async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served 
         .at("/bug", bug)
         .at("/echo", echo)
         .at("/address", address)
-        .at("/slowly", slowly)
+        .at("/slow-parts", slow_parts)
         .at("/session", session)
         .at("/wait", wait);
     let (stop, stopped) = oneshot::channel();
@@ -103,7 +101,7 @@ async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served 
         options,
         shutdown,
     ));
-    Served {
+    TestServer {
         address: address_,
         gate,
         stop: Some(stop),
@@ -111,27 +109,27 @@ async fn served(change: impl FnOnce(&mut ServerOptions, &mut Layers)) -> Served 
     }
 }
 
-impl Served {
+impl TestServer {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends `raw` with `HOST` replaced and gives all that comes back until the server closes.
-    async fn say(&self, raw: &str) -> String {
-        self.say_on(&mut self.connect().await, raw).await
+    /// Sends `raw` with `HOST` replaced and returns what the server sends until it closes.
+    async fn send(&self, raw: &str) -> String {
+        self.send_on(&mut self.connect().await, raw).await
     }
 
-    async fn say_on(&self, stream: &mut TcpStream, raw: &str) -> String {
+    async fn send_on(&self, stream: &mut TcpStream, raw: &str) -> String {
         // The server may close before it has read all.
         let _closed_early = stream
             .write_all(raw.replace("HOST", &self.address.to_string()).as_bytes())
             .await;
-        rest(stream).await
+        read_to_end(stream).await
     }
 }
 
-/// All that comes until the other side closes.
-async fn rest(stream: &mut TcpStream) -> String {
+/// Reads until the other side closes.
+async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let _reset = timeout(LONG, stream.read_to_end(&mut bytes))
         .await
@@ -139,8 +137,8 @@ async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn status(answer: &str) -> &str {
-    answer.get(9..12).unwrap_or("none")
+fn status(response: &str) -> &str {
+    response.get(9..12).unwrap_or("none")
 }
 
 #[tokio::test]
@@ -149,14 +147,14 @@ async fn small_answers_are_sent_at_once() {
     let _client = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
-    let (stream, ends) = accept_one(&listener).await.unwrap();
+    let (stream, addresses) = accept_one(&listener).await.unwrap();
     assert!(stream.nodelay().unwrap());
-    assert!(ends.remote.as_socket_addr().is_some());
+    assert!(addresses.remote.as_socket_addr().is_some());
 }
 
 #[tokio::test]
 async fn px_02_a_half_sent_header_is_cut() {
-    let served = served(|options, _| options.header_timeout = SHORT).await;
+    let server = start(|options, _| options.header_timeout = SHORT).await;
     for half in [
         "",
         "G",
@@ -165,8 +163,8 @@ async fn px_02_a_half_sent_header_is_cut() {
         "PRI * HTTP/2.0\r\n\r\nSM",
     ] {
         let began = Instant::now();
-        let answer = served.say(half).await;
-        assert!(!answer.contains("200"), "{answer}");
+        let response = server.send(half).await;
+        assert!(!response.contains("200"), "{response}");
         assert!(
             began.elapsed() >= SHORT && began.elapsed() < LONG / 2,
             "{half}: {:?}",
@@ -177,8 +175,8 @@ async fn px_02_a_half_sent_header_is_cut() {
 
 #[tokio::test]
 async fn px_02_a_drip_fed_header_is_cut_all_the_same() {
-    let served = served(|options, _| options.header_timeout = SHORT).await;
-    let mut stream = served.connect().await;
+    let server = start(|options, _| options.header_timeout = SHORT).await;
+    let mut stream = server.connect().await;
     let began = Instant::now();
     stream.write_all(b"GET / HTTP/1.1\r\nX: ").await.unwrap();
     let (mut read, mut write) = stream.split();
@@ -197,102 +195,102 @@ async fn px_02_a_drip_fed_header_is_cut_all_the_same() {
 
 #[tokio::test]
 async fn px_02_a_half_sent_header_is_cut_on_a_connection_that_served_before() {
-    let served = served(|options, _| options.header_timeout = SHORT).await;
+    let server = start(|options, _| options.header_timeout = SHORT).await;
     let began = Instant::now();
-    let answer = served
-        .say("GET /echo HTTP/1.1\r\nHost: HOST\r\n\r\nGET /echo HTTP/1.1\r\nHo")
+    let response = server
+        .send("GET /echo HTTP/1.1\r\nHost: HOST\r\n\r\nGET /echo HTTP/1.1\r\nHo")
         .await;
-    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+    assert_eq!(response.matches("HTTP/1.1 200").count(), 1, "{response}");
     assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn px_02_a_header_over_16_kib_is_431() {
-    let served = served(|_, _| {}).await;
+    let server = start(|_, _| {}).await;
     let with = |bytes: usize| {
         format!(
             "GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Big: {}\r\n\r\n",
             "x".repeat(bytes)
         )
     };
-    assert_eq!(status(&served.say(&with(15 * 1024)).await), "200");
-    assert_eq!(status(&served.say(&with(17 * 1024)).await), "431");
+    assert_eq!(status(&server.send(&with(15 * 1024)).await), "200");
+    assert_eq!(status(&server.send(&with(17 * 1024)).await), "431");
 }
 
 #[tokio::test]
 async fn px_02_po_04_a_chunked_body_over_64_kib_is_413() {
-    let served = served(|_, _| {}).await;
+    let server = start(|_, _| {}).await;
     let with = |kib: usize| {
         let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
         let head = "POST /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
         format!("{head}{}0\r\n\r\n", chunk.repeat(kib))
     };
-    assert_eq!(status(&served.say(&with(64)).await), "200");
-    assert_eq!(status(&served.say(&with(65)).await), "413");
+    assert_eq!(status(&server.send(&with(64)).await), "200");
+    assert_eq!(status(&server.send(&with(65)).await), "413");
     let sized = format!(
         "POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: {0}\r\n\r\n{1}",
         65 * 1024,
         "x".repeat(65 * 1024)
     );
-    assert_eq!(status(&served.say(&sized).await), "413");
+    assert_eq!(status(&server.send(&sized).await), "413");
 }
 
 /// X11: slow connections end at their bound.
 #[tokio::test]
 async fn px_02_a_slow_body_is_cut() {
-    let served = served(|_, layers| layers.body_timeout = SHORT).await;
-    let answer = served
-        .say("POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10\r\n\r\nabc")
+    let server = start(|_, layers| layers.body_timeout = SHORT).await;
+    let response = server
+        .send("POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10\r\n\r\nabc")
         .await;
-    assert_eq!(status(&answer), "408");
+    assert_eq!(status(&response), "408");
     assert!(
-        answer.to_ascii_lowercase().contains("connection: close"),
-        "{answer}"
+        response.to_ascii_lowercase().contains("connection: close"),
+        "{response}"
     );
 }
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_400_and_reaches_no_endpoint() {
-    let served = served(|_, _| {}).await;
+    let server = start(|_, _| {}).await;
     let raw = "POST /echo HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc";
-    assert_eq!(status(&served.say(raw).await), "400");
+    assert_eq!(status(&server.send(raw).await), "400");
 }
 
 #[tokio::test]
-async fn a_panic_is_500_and_the_connection_lives_on() {
-    let served = served(|_, _| {}).await;
+async fn a_panic_is_500_and_the_connection_stays_open() {
+    let server = start(|_, _| {}).await;
     let raw = "GET /bug HTTP/1.1\r\nHost: HOST\r\n\r\n\
                POST /echo HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nConnection: close\r\n\r\nalive";
-    let answer = served.say(raw).await;
-    assert_eq!(status(&answer), "500");
+    let response = server.send(raw).await;
+    assert_eq!(status(&response), "500");
     assert!(
-        !answer.contains("a handler's bug") && answer.ends_with("alive"),
-        "{answer}"
+        !response.contains("a handler's bug") && response.ends_with("alive"),
+        "{response}"
     );
 }
 
 #[tokio::test]
 async fn px_01_a_wrong_host_is_421() {
-    let served = served(|_, _| {}).await;
-    let answer = served
-        .say("GET /echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    let server = start(|_, _| {}).await;
+    let response = server
+        .send("GET /echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
         .await;
-    assert_eq!(status(&answer), "421");
+    assert_eq!(status(&response), "421");
 }
 
 #[tokio::test]
 async fn px_01_the_address_comes_from_the_peer_and_its_proxy() {
-    let served = served(|_, _| {}).await;
+    let server = start(|_, _| {}).await;
     let with = |forwarded: &str| {
         format!(
             "GET /address HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX-Real-IP: 192.0.2.9\r\n{forwarded}\r\n"
         )
     };
-    assert!(served.say(&with("")).await.ends_with("\r\n127.0.0.1"));
+    assert!(server.send(&with("")).await.ends_with("\r\n127.0.0.1"));
     let forwarded = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 198.51.100.7\r\n";
     assert!(
-        served
-            .say(&with(forwarded))
+        server
+            .send(&with(forwarded))
             .await
             .ends_with("\r\n198.51.100.7")
     );
@@ -300,61 +298,61 @@ async fn px_01_the_address_comes_from_the_peer_and_its_proxy() {
 
 #[tokio::test]
 async fn bs_06_two_sid_cookies_are_400() {
-    let served = served(|_, _| {}).await;
+    let server = start(|_, _| {}).await;
     let with = |cookie: &str| {
         format!(
             "GET /session HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n"
         )
     };
-    assert_eq!(status(&served.say(&with("sid=a")).await), "204");
-    assert_eq!(status(&served.say(&with("sid=a; sid=b")).await), "400");
+    assert_eq!(status(&server.send(&with("sid=a")).await), "204");
+    assert_eq!(status(&server.send(&with("sid=a; sid=b")).await), "400");
     assert_eq!(
-        status(&served.say(&with("sid=a\r\nCookie: sid=b")).await),
+        status(&server.send(&with("sid=a\r\nCookie: sid=b")).await),
         "400"
     );
 }
 
 #[tokio::test]
 async fn a_shutdown_finishes_what_is_in_flight_and_takes_no_more() {
-    let mut served = served(|_, _| {}).await;
-    let mut stream = served.connect().await;
-    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    let mut server = start(|_, _| {}).await;
+    let mut stream = server.connect().await;
+    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
     stream.write_all(raw.as_bytes()).await.unwrap();
-    served.gate.entered.notified().await;
-    served.stop.take().unwrap().send(()).unwrap();
+    server.gate.entered.notified().await;
+    server.stop.take().unwrap().send(()).unwrap();
     // The listener is closed before the drain begins.
-    while TcpStream::connect(served.address).await.is_ok() {
+    while TcpStream::connect(server.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
-    assert!(!served.ended.is_finished());
-    served.gate.let_go.notify_one();
-    assert!(rest(&mut stream).await.ends_with("let go"));
-    timeout(LONG, served.ended).await.unwrap().unwrap().unwrap();
+    assert!(!server.ended.is_finished());
+    server.gate.released.notify_one();
+    assert!(read_to_end(&mut stream).await.ends_with("released"));
+    timeout(LONG, server.ended).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_shutdown_waits_no_longer_than_the_drain_time() {
-    let mut served = served(|options, _| options.drain = SHORT).await;
-    let mut stream = served.connect().await;
-    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", served.address);
+    let mut server = start(|options, _| options.drain_timeout = SHORT).await;
+    let mut stream = server.connect().await;
+    let raw = format!("GET /wait HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
     stream.write_all(raw.as_bytes()).await.unwrap();
-    served.gate.entered.notified().await;
-    served.stop.take().unwrap().send(()).unwrap();
-    timeout(LONG, served.ended).await.unwrap().unwrap().unwrap();
-    assert_eq!(rest(&mut stream).await, "");
+    server.gate.entered.notified().await;
+    server.stop.take().unwrap().send(()).unwrap();
+    timeout(LONG, server.ended).await.unwrap().unwrap().unwrap();
+    assert_eq!(read_to_end(&mut stream).await, "");
 }
 
 #[tokio::test]
 async fn connections_over_the_cap_wait_for_a_slot() {
-    let served = served(|options, _| options.max_connections = 1).await;
-    let mut first = served.connect().await;
+    let server = start(|options, _| options.max_connections = 1).await;
+    let mut first = server.connect().await;
     let raw = format!(
         "GET /wait HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        served.address
+        server.address
     );
     first.write_all(raw.as_bytes()).await.unwrap();
-    served.gate.entered.notified().await;
-    let mut second = served.connect().await;
+    server.gate.entered.notified().await;
+    let mut second = server.connect().await;
     second
         .write_all(raw.replace("/wait", "/address").as_bytes())
         .await
@@ -364,64 +362,66 @@ async fn connections_over_the_cap_wait_for_a_slot() {
         timeout(SHORT, second.read(&mut byte)).await.is_err(),
         "not served yet"
     );
-    served.gate.let_go.notify_one();
-    assert!(rest(&mut first).await.ends_with("let go"));
-    assert!(rest(&mut second).await.ends_with("127.0.0.1"));
+    server.gate.released.notify_one();
+    assert!(read_to_end(&mut first).await.ends_with("released"));
+    assert!(read_to_end(&mut second).await.ends_with("127.0.0.1"));
 }
 
-/// One network takes its share, and not the other's.
+/// One network cannot take the share of another.
 #[tokio::test]
 async fn px_02_a_network_with_its_share_of_connections_gets_no_more() {
-    let served = served(|options, _| options.connections_per_network = 2).await;
-    let (mut first, second) = (served.connect().await, served.connect().await);
+    let server = start(|options, _| options.connections_per_network = 2).await;
+    let (mut first, second) = (server.connect().await, server.connect().await);
     let raw = "GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n";
-    assert_eq!(served.say(raw).await, "", "closed at once");
+    assert_eq!(server.send(raw).await, "", "closed at once");
     drop(second);
     let again = async {
-        while served.say(raw).await.is_empty() {
+        while server.send(raw).await.is_empty() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(LONG, again).await.expect("a place is free again");
+    timeout(LONG, again).await.expect("a slot is free again");
     assert_eq!(
-        status(&served.say_on(&mut first, raw).await),
+        status(&server.send_on(&mut first, raw).await),
         "200",
-        "those that are there stay"
+        "open connections stay"
     );
 }
 
 #[tokio::test]
 async fn px_02_connections_of_a_trusted_proxy_are_not_counted() {
-    let served = served(|options, _| {
+    let server = start(|options, _| {
         options.connections_per_network = 1;
         options.trusted_proxies = ["127.0.0.0/8".parse().unwrap()].into();
     })
     .await;
-    let _first = served.connect().await;
+    let _first = server.connect().await;
     let raw = "GET /echo HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n";
-    assert_eq!(status(&served.say(raw).await), "200");
+    assert_eq!(status(&server.send(raw).await), "200");
 }
 
-/// The cut is for readers who do not read, not for answers that take long.
+/// The busy time-out is for clients that do not read, not for responses that take long.
 #[tokio::test]
 async fn a_stream_that_is_read_outlives_the_busy_time() {
-    let served = served(|options, _| options.busy_timeout = SHORT).await;
+    let server = start(|options, _| options.busy_timeout = SHORT).await;
     let began = Instant::now();
-    let answer = served
-        .say("GET /slowly HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n")
+    let response = server
+        .send("GET /slow-parts HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n")
         .await;
     assert!(
-        answer.ends_with("0\r\n\r\n") && answer.matches("part").count() == 9,
-        "{answer}"
+        response.ends_with("0\r\n\r\n") && response.matches("part").count() == 9,
+        "{response}"
     );
     assert!(began.elapsed() > 2 * SHORT, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn a_busy_connection_that_never_moves_is_cut() {
-    let served = served(|options, _| options.busy_timeout = SHORT).await;
-    let answer = served.say("GET /wait HTTP/1.1\r\nHost: HOST\r\n\r\n").await;
-    assert_eq!(answer, "");
+    let server = start(|options, _| options.busy_timeout = SHORT).await;
+    let response = server
+        .send("GET /wait HTTP/1.1\r\nHost: HOST\r\n\r\n")
+        .await;
+    assert_eq!(response, "");
 }
 
 /// A frame of HTTP/2 (RFC 9113 §4.1).
@@ -432,13 +432,13 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn http_2_is_served_with_the_same_rules_and_closed_when_idle() {
-    let served = served(|options, _| options.idle_timeout = SHORT).await;
-    let ours = served.address.to_string();
+    let server = start(|options, _| options.idle_timeout = SHORT).await;
+    let own = server.address.to_string();
     // RFC 7541 appendix A: entry 8 is `:status: 200`; 421 is none and comes as a literal with the name of entry 8, in
     // Huffman code: 011010, 00010, 00001, filled up with ones or nothing.
     let (ok, misdirected): (&[u8], &[u8]) = (&[0x88], &[0x48, 0x82, 0b0110_1000, 0b0100_0001]);
-    for (authority, expected) in [(ours.as_str(), ok), ("evil.example", misdirected)] {
-        let mut stream = served.connect().await;
+    for (authority, expected) in [(own.as_str(), ok), ("evil.example", misdirected)] {
+        let mut stream = server.connect().await;
         stream
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             .await

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
 mod wording;
 
 use std::{collections::BTreeSet, path::PathBuf};
@@ -80,33 +78,32 @@ fn g8_every_file_of_texts_is_built_in() {
 }
 
 #[test]
-fn g8_every_key_that_is_asked_for_exists() {
+fn g8_every_key_in_use_exists() {
     let known = shipped_keys("en");
-    let mut asked = BTreeSet::new();
+    let mut used = BTreeSet::new();
     for file in source_files(&src(), &["rs", "html", "txt"]) {
         let text = std::fs::read_to_string(&file).unwrap();
         let compact: String = text.split_whitespace().collect();
-        for call in ["localizer.", "self."]
-            .iter()
-            .flat_map(|of| ["text", "text_with", "html"].map(|name| format!("{of}{name}(\"")))
-        {
+        for call in ["localizer.", "self."].iter().flat_map(|receiver| {
+            ["text", "text_with", "html"].map(|name| format!("{receiver}{name}(\""))
+        }) {
             for (at, _) in compact.match_indices(&call) {
                 let key = compact[at + call.len()..].split('"').next().unwrap();
-                let is_unknown_on_purpose = file.ends_with("text/tests.rs");
+                let is_unknown_on_purpose = file.ends_with("locale/tests.rs");
                 assert!(
                     known.contains(key) || is_unknown_on_purpose,
-                    "{} asks for `{key}`",
+                    "{} uses `{key}`",
                     file.display()
                 );
-                asked.insert(key.to_owned());
+                used.insert(key.to_owned());
             }
         }
     }
-    assert!(asked.len() > 100, "{}", asked.len());
+    assert!(used.len() > 100, "{}", used.len());
 }
 
 #[test]
-fn pick_serves_the_nearest_language() {
+fn negotiation_serves_the_nearest_language() {
     let texts = Texts::default();
     let long = "fr,".repeat(2000);
     let late = format!("{}fr", "xx-YY;q=0.5, ".repeat(400));
@@ -136,7 +133,7 @@ fn pick_serves_the_nearest_language() {
 }
 
 #[test]
-fn an_unknown_key_gives_itself_and_a_bad_argument_does_not_lose_the_text() {
+fn an_unknown_key_shows_itself_and_an_unused_argument_is_ignored() {
     let localizer = Texts::default().localizer("fr");
     assert_eq!(localizer.text("no-such-key"), "no-such-key");
     assert_eq!(
@@ -168,7 +165,7 @@ fn numbers_choose_plurals_and_codes_keep_their_zeros() {
 }
 
 #[test]
-fn plain_text_has_no_marks_and_html_isolates_and_escapes() {
+fn plain_text_has_no_isolation_characters_and_html_isolates_and_escapes() {
     let localizer = Texts::default().localizer("en");
     let client = ("client", "<b>\u{E000}&".to_owned());
     assert_eq!(
@@ -213,10 +210,10 @@ fn a_device_has_words_in_each_language() {
 }
 
 #[test]
-fn ops_replace_single_messages_and_add_languages() {
+fn operators_replace_single_messages_and_add_languages() {
     let directory = Directory::with(&[
-        ("en/mine.ftl", "sign-in-title = Come in\nservice = Studio\n"),
-        ("ar/mine.ftl", "sign-in-title = تسجيل الدخول\n"),
+        ("en/own.ftl", "sign-in-title = Come in\nservice = Studio\n"),
+        ("ar/own.ftl", "sign-in-title = تسجيل الدخول\n"),
     ]);
     let texts = Texts::load(Some(&directory.0)).unwrap();
     let english = texts.localizer("en");
@@ -229,8 +226,8 @@ fn ops_replace_single_messages_and_add_languages() {
 }
 
 #[test]
-fn a_replacement_that_asks_for_what_is_not_there_leaves_the_shipped_text() {
-    let directory = Directory::with(&[("en/mine.ftl", "sign-in-title = Hello { $nobody }\n")]);
+fn an_override_with_an_unknown_argument_shows_the_shipped_text() {
+    let directory = Directory::with(&[("en/own.ftl", "sign-in-title = Hello { $unknown }\n")]);
     assert_eq!(
         Texts::load(Some(&directory.0))
             .unwrap()
@@ -241,7 +238,7 @@ fn a_replacement_that_asks_for_what_is_not_there_leaves_the_shipped_text() {
 }
 
 #[test]
-fn all_faults_are_reported_at_once_and_a_bad_directory_changes_nothing() {
+fn all_problems_are_reported_at_once_and_a_bad_directory_changes_nothing() {
     let good = Directory::with(&[("en/a.ftl", "sign-in-title = Come in\n")]);
     let bad = Directory::with(&[
         ("en/a.ftl", "sign-in-title = Other\nsing-in-title = Typo\n"),
@@ -250,12 +247,12 @@ fn all_faults_are_reported_at_once_and_a_bad_directory_changes_nothing() {
     ]);
     let texts = Texts::load(Some(&good.0)).unwrap();
     let (clone, in_use) = (texts.clone(), texts.localizer("en"));
-    let faults = texts.reload(Some(&bad.0)).unwrap_err();
+    let problems = texts.reload(Some(&bad.0)).unwrap_err();
     assert!(
-        faults.contains("`sing-in-title`")
-            && faults.contains("b.ftl: line 1")
-            && faults.contains("not a tag"),
-        "{faults}"
+        problems.contains("`sing-in-title`")
+            && problems.contains("b.ftl: line 1")
+            && problems.contains("not a tag"),
+        "{problems}"
     );
     assert_eq!(clone.localizer("en").text("sign-in-title"), "Come in");
     texts.reload(None).unwrap();
@@ -263,7 +260,7 @@ fn all_faults_are_reported_at_once_and_a_bad_directory_changes_nothing() {
     assert_eq!(
         in_use.text("sign-in-title"),
         "Come in",
-        "a request keeps what it began with"
+        "a localizer in use does not change"
     );
     assert!(
         Texts::load(Some(Path::new("/no/such/directory")))

@@ -1,19 +1,17 @@
 //! The layers around small endpoints, without sockets; over sockets see `server/tests.rs`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
     io,
     sync::{Mutex, PoisonError},
 };
 
-use poem::{EndpointExt as _, Route, endpoint::make, get, handler, web::Path};
+use poem::{Body, EndpointExt as _, Route, endpoint::make, get, handler, web::Path};
 use poem_openapi::{Object, OpenApi, OpenApiService, payload::Json};
 
 use super::*;
-use crate::error::InfraError;
-use crate::web::problem::Problem;
+use crate::web::{methods::allow_methods, problem::Problem};
 
-const OURS: &str = "https://id.example";
+const PUBLIC_URL: &str = "https://id.example";
 
 #[handler]
 async fn link(Path(token): Path<String>) -> String {
@@ -31,7 +29,7 @@ async fn bug() -> String {
 }
 
 #[handler]
-async fn away() -> Result<String, InfraError> {
+async fn unavailable() -> Result<String, InfraError> {
     Err(InfraError::Unavailable {
         dependency: "database",
         cause: "secret cause".into(),
@@ -40,7 +38,7 @@ async fn away() -> Result<String, InfraError> {
 
 #[handler]
 #[allow(clippy::disallowed_methods, reason = "to see it caught")]
-async fn leaky() -> poem::Result<String> {
+async fn framework_error() -> poem::Result<String> {
     Err(poem::error::InternalServerError(io::Error::other(
         "secret cause",
     )))
@@ -52,7 +50,7 @@ async fn stuck() -> String {
 }
 
 #[handler]
-async fn refused() -> poem::Result<String> {
+async fn conflict() -> poem::Result<String> {
     Err(Problem::new(StatusCode::CONFLICT, "own_code", "Own words.").into())
 }
 
@@ -72,11 +70,11 @@ impl Api {
 }
 
 fn routes() -> Route {
-    let faults = || {
+    let errors = || {
         Route::new()
             .at("/bug", bug)
-            .at("/away", away)
-            .at("/leaky", leaky)
+            .at("/unavailable", unavailable)
+            .at("/framework-error", framework_error)
             .at("/stuck", stuck)
     };
     Route::new()
@@ -85,18 +83,18 @@ fn routes() -> Route {
             allow_methods("GET, POST", get(link).post(link)),
         )
         .at("/echo", echo)
-        .nest("/people", faults())
-        .nest("/api/faults", faults().at("/refused", refused))
-        .nest("/oauth2/faults", faults())
+        .nest("/people", errors())
+        .nest("/api/errors", errors().at("/conflict", conflict))
+        .nest("/oauth2/errors", errors())
         .nest("/api/v1", OpenApiService::new(Api, "t", "1"))
 }
 
-async fn ask(layers: &Layers, request: Request) -> Response {
+async fn send(layers: &Layers, request: Request) -> Response {
     routes().with(layers.clone()).call(request).await.unwrap()
 }
 
-fn ours() -> Layers {
-    Layers::new(Some(OURS.into()))
+fn layers() -> Layers {
+    Layers::new(Some(PUBLIC_URL.into()))
 }
 
 fn get_request(path: &str) -> Request {
@@ -125,12 +123,12 @@ async fn px_01_another_host_is_misdirected() {
         ("", 421),
     ] {
         let request = Request::builder().header("host", host).finish();
-        assert_eq!(ask(&ours(), request).await.status(), status, "{host}");
+        assert_eq!(send(&layers(), request).await.status(), status, "{host}");
     }
     let forwarded = Request::builder()
         .header("host", "evil.example")
         .header("x-forwarded-host", "id.example");
-    assert_eq!(ask(&ours(), forwarded.finish()).await.status(), 421);
+    assert_eq!(send(&layers(), forwarded.finish()).await.status(), 421);
 }
 
 #[tokio::test]
@@ -139,21 +137,25 @@ async fn px_01_no_host_two_hosts_or_two_authorities_are_refused() {
         .header("host", "id.example")
         .header("host", "id.example")
         .finish();
-    assert_eq!(ask(&ours(), two).await.status(), 400);
-    assert_eq!(ask(&ours(), Request::default()).await.status(), 400);
+    assert_eq!(send(&layers(), two).await.status(), 400);
+    assert_eq!(send(&layers(), Request::default()).await.status(), 400);
     let clash = Request::builder()
         .uri_str("https://evil.example/")
         .header("host", "id.example")
         .finish();
-    assert_eq!(ask(&ours(), clash).await.status(), 400);
+    assert_eq!(send(&layers(), clash).await.status(), 400);
     let target = Request::builder()
         .uri_str("https://id.example/echo")
         .finish();
-    assert_eq!(ask(&ours(), target).await.status(), 200, "as HTTP/2 has it");
+    assert_eq!(
+        send(&layers(), target).await.status(),
+        200,
+        "as HTTP/2 has it"
+    );
 }
 
 #[tokio::test]
-async fn px_01_a_public_url_that_cannot_be_read_lets_nothing_in() {
+async fn px_01_a_malformed_public_url_serves_no_host() {
     for broken in ["", "id.example", "mailto:a"] {
         for host in ["", "id.example", "null"] {
             let request = Request::builder()
@@ -161,7 +163,7 @@ async fn px_01_a_public_url_that_cannot_be_read_lets_nothing_in() {
                 .header("host", host)
                 .finish();
             assert_eq!(
-                ask(&Layers::new(Some(broken.into())), request)
+                send(&Layers::new(Some(broken.into())), request)
                     .await
                     .status(),
                 421,
@@ -172,7 +174,7 @@ async fn px_01_a_public_url_that_cannot_be_read_lets_nothing_in() {
 }
 
 #[tokio::test]
-async fn dev_sends_other_loopback_names_to_the_public_url() {
+async fn dev_redirects_other_loopback_names_to_the_public_url() {
     let mut layers = Layers::new(Some("http://127.0.0.1:8080".into()));
     let request = |host: &str, method: Method| {
         Request::builder()
@@ -182,14 +184,14 @@ async fn dev_sends_other_loopback_names_to_the_public_url() {
             .finish()
     };
     assert_eq!(
-        ask(&layers, request("localhost:8080", Method::GET))
+        send(&layers, request("localhost:8080", Method::GET))
             .await
             .status(),
         421,
-        "only where it is asked for"
+        "only where it is switched on"
     );
     layers.redirect_loopback = true;
-    let response = ask(&layers, request("localhost:8080", Method::GET)).await;
+    let response = send(&layers, request("localhost:8080", Method::GET)).await;
     assert_eq!(response.status(), 303);
     assert!(
         response
@@ -204,7 +206,7 @@ async fn dev_sends_other_loopback_names_to_the_public_url() {
         ("localhost", Method::GET),
     ] {
         assert_eq!(
-            ask(&layers, request(host, method)).await.status(),
+            send(&layers, request(host, method)).await.status(),
             421,
             "{host}"
         );
@@ -212,49 +214,53 @@ async fn dev_sends_other_loopback_names_to_the_public_url() {
 }
 
 #[tokio::test]
-async fn every_audience_hears_of_our_faults_without_a_cause() {
-    for (fault, status) in [("bug", 500), ("leaky", 500), ("away", 503)] {
-        for (room, kind) in [
+async fn every_audience_gets_our_errors_without_a_cause() {
+    for (error, status) in [("bug", 500), ("framework-error", 500), ("unavailable", 503)] {
+        for (prefix, content_type) in [
             ("people", "text/plain; charset=utf-8"),
-            ("api/faults", Problem::CONTENT_TYPE),
-            ("oauth2/faults", "application/json"),
+            ("api/errors", Problem::CONTENT_TYPE),
+            ("oauth2/errors", "application/json"),
         ] {
-            let response = ask(&ours(), get_request(&format!("/{room}/{fault}"))).await;
-            assert_eq!(response.status(), status, "{room} {fault}");
-            assert_eq!(response.content_type(), Some(kind));
+            let response = send(&layers(), get_request(&format!("/{prefix}/{error}"))).await;
+            assert_eq!(response.status(), status, "{prefix} {error}");
+            assert_eq!(response.content_type(), Some(content_type));
             assert_eq!(response.header("retry-after").is_some(), status == 503);
             let reference = response.header("x-request-id").unwrap().to_owned();
             let body = response.into_body().into_string().await.unwrap();
             assert!(!body.contains("secret cause"), "{body}");
-            assert_eq!(body.contains(&reference), room != "oauth2/faults", "{body}");
+            assert_eq!(
+                body.contains(&reference),
+                prefix != "oauth2/errors",
+                "{body}"
+            );
         }
     }
-    let response = ask(&ours(), get_request("/oauth2/faults/away")).await;
+    let response = send(&layers(), get_request("/oauth2/errors/unavailable")).await;
     assert_eq!(json(response).await["error"], "temporarily_unavailable");
 }
 
 #[tokio::test]
-async fn people_get_the_page_of_the_listener() {
-    let mut layers = ours();
-    layers.error_page = Some(Arc::new(|fault, caller| {
-        assert_eq!(fault.reference, caller.request_id);
+async fn people_get_the_error_page_of_the_listener() {
+    let mut layers = layers();
+    layers.error_page = Some(Arc::new(|error, caller| {
+        assert_eq!(error.reference, caller.request_id);
         Response::builder()
-            .status(fault.status)
+            .status(error.status)
             .content_type("text/html")
-            .body(format!("page {}", fault.status))
+            .body(format!("page {}", error.status))
     }));
-    let response = ask(&layers, get_request("/people/bug")).await;
+    let response = send(&layers, get_request("/people/bug")).await;
     assert_eq!(
         response.into_body().into_string().await.unwrap(),
         "page 500 Internal Server Error"
     );
-    let response = ask(&layers, get_request("/api/faults/bug")).await;
+    let response = send(&layers, get_request("/api/errors/bug")).await;
     assert_eq!(response.content_type(), Some(Problem::CONTENT_TYPE));
 }
 
 #[tokio::test]
-async fn an_answer_of_a_room_keeps_its_form() {
-    let response = ask(&ours(), get_request("/api/faults/refused")).await;
+async fn an_error_with_a_response_of_its_own_keeps_it() {
+    let response = send(&layers(), get_request("/api/errors/conflict")).await;
     assert_eq!(json(response).await["code"], "own_code");
 }
 
@@ -262,15 +268,15 @@ async fn an_answer_of_a_room_keeps_its_form() {
 async fn a_request_that_takes_too_long_is_503() {
     let layers = Layers {
         request_timeout: Duration::from_millis(20),
-        ..ours()
+        ..layers()
     };
-    let response = ask(&layers, get_request("/api/faults/stuck")).await;
+    let response = send(&layers, get_request("/api/errors/stuck")).await;
     assert_eq!(response.status(), 503);
     assert_eq!(response.header("retry-after"), Some("5"));
 }
 
 #[tokio::test]
-async fn the_framework_s_own_refusals_are_reshaped() {
+async fn rejections_of_the_framework_are_rendered_for_the_audience() {
     let post = |content_type: &str, body: &str| {
         Request::builder()
             .method(Method::POST)
@@ -280,7 +286,7 @@ async fn the_framework_s_own_refusals_are_reshaped() {
             .body(body.to_owned())
     };
     let body = |text: &str| post("application/json", text);
-    for (request, status, code, words) in [
+    for (request, status, code, detail) in [
         (
             get_request("/api/v1/nowhere"),
             404,
@@ -324,7 +330,7 @@ async fn the_framework_s_own_refusals_are_reshaped() {
             "A field of the body is missing.",
         ),
     ] {
-        let response = ask(&ours(), request).await;
+        let response = send(&layers(), request).await;
         assert_eq!(response.status(), status, "{code}");
         assert_eq!(response.content_type(), Some(Problem::CONTENT_TYPE));
         let body = json(response).await;
@@ -334,17 +340,17 @@ async fn the_framework_s_own_refusals_are_reshaped() {
             "{body}"
         );
         assert!(
-            body["detail"].as_str().unwrap().starts_with(words),
+            body["detail"].as_str().unwrap().starts_with(detail),
             "{body}"
         );
     }
-    let response = ask(&ours(), get_request("/nowhere")).await;
+    let response = send(&layers(), get_request("/nowhere")).await;
     assert_eq!(
         (response.status().as_u16(), response.content_type()),
         (404, Some("text/plain; charset=utf-8"))
     );
     assert_eq!(
-        ask(&ours(), post("application/json", "{\"years\": 30}"))
+        send(&layers(), post("application/json", "{\"years\": 30}"))
             .await
             .status(),
         200
@@ -359,9 +365,12 @@ async fn px_02_deep_json_is_refused() {
         .uri_str("/api/v1/age")
         .header("host", "id.example");
     assert_eq!(
-        ask(&ours(), request.content_type("application/json").body(deep))
-            .await
-            .status(),
+        send(
+            &layers(),
+            request.content_type("application/json").body(deep)
+        )
+        .await
+        .status(),
         400
     );
 }
@@ -373,14 +382,16 @@ async fn po_01_head_is_405_where_it_is_not_listed() {
             .method(method)
             .uri_str("/login/link/abc")
             .header("host", "id.example");
-        let response = ask(&ours(), request.finish()).await;
+        let response = send(&layers(), request.finish()).await;
         assert_eq!(
             (response.status().as_u16(), response.header("allow")),
             (405, Some("GET, POST"))
         );
     }
     assert_eq!(
-        ask(&ours(), get_request("/login/link/abc")).await.status(),
+        send(&layers(), get_request("/login/link/abc"))
+            .await
+            .status(),
         200
     );
 }
@@ -397,19 +408,19 @@ async fn po_04_a_body_is_counted_while_it_is_read() {
             .header("content-length", "1")
             .body(Body::from_bytes_stream(chunks))
     };
-    let response = ask(&ours(), sized(64 * 1024)).await;
+    let response = send(&layers(), sized(64 * 1024)).await;
     assert_eq!(
         response.into_body().into_vec().await.unwrap().len(),
         64 * 1024
     );
-    assert_eq!(ask(&ours(), sized(65 * 1024)).await.status(), 413);
-    assert_eq!(ask(&ours(), sized(65 * 1024 * 1024)).await.status(), 413);
+    assert_eq!(send(&layers(), sized(65 * 1024)).await.status(), 413);
+    assert_eq!(send(&layers(), sized(65 * 1024 * 1024)).await.status(), 413);
 }
 
 #[tokio::test]
-async fn every_answer_has_the_headers() {
+async fn every_response_has_the_headers() {
     for path in ["/echo", "/nowhere", "/people/bug"] {
-        let response = ask(&ours(), get_request(path)).await;
+        let response = send(&layers(), get_request(path)).await;
         assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(response.header("cache-control"), Some("no-store"));
         assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
@@ -429,29 +440,29 @@ async fn every_answer_has_the_headers() {
             .header("cache-control", "max-age=300")
             .finish()
     })
-    .with(ours());
+    .with(layers());
     let response = cached.call(get_request("/")).await.unwrap();
     assert_eq!(
         response.header("cache-control"),
         Some("max-age=300"),
-        "an answer may bring its own"
+        "an endpoint may set its own"
     );
-    // HSTS counts for every port of a host: of this machine's own name it would break whatever else runs there.
+    // HSTS counts for every port of a host, and would break other services on a loopback name.
     for (url, host) in [
         ("http://127.0.0.1:8080", "127.0.0.1:8080"),
         ("https://localhost:8443", "localhost:8443"),
         ("https://id.localhost", "id.localhost"),
     ] {
         let layers = Layers::new(Some(url.into()));
-        let response = ask(&layers, Request::builder().header("host", host).finish()).await;
+        let response = send(&layers, Request::builder().header("host", host).finish()).await;
         assert_eq!(response.header("strict-transport-security"), None, "{url}");
     }
 }
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Lines {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0
             .lock()
@@ -467,26 +478,27 @@ impl io::Write for Lines {
 
 #[tokio::test]
 async fn the_log_has_one_line_a_request_and_never_a_path_or_a_query() {
-    let lines = Lines::default();
+    let lines = LogBuffer::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .finish();
-    // While there is but one subscriber, a line first reached by another test's thread would be switched off for all.
+    // With one subscriber alone, a line that another test's thread reaches first would be switched
+    // off for all.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(subscriber);
     for path in [
         "/login/link/SECRET?x=SECRET",
         "/login/link/SECRET/SECRET",
         "/SECRET",
-        "/people/away?SECRET",
+        "/people/unavailable?SECRET",
     ] {
         let request = Request::builder()
             .uri_str(path)
             .header("host", "id.example")
             .header("cookie", "sid=SECRET");
-        ask(&ours(), request.finish()).await;
+        send(&layers(), request.finish()).await;
     }
     drop(guard);
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -499,7 +511,7 @@ async fn the_log_has_one_line_a_request_and_never_a_path_or_a_query() {
     );
     assert!(requests[2].contains("route=\"unmatched\""), "{log}");
     assert!(
-        requests[3].contains("route=\"/people/away\"") && requests[3].contains("status=503"),
+        requests[3].contains("route=\"/people/unavailable\"") && requests[3].contains("status=503"),
         "{log}"
     );
     assert_eq!(

@@ -1,12 +1,14 @@
-//! Which browser origins may read answers (Fetch standard §3.2, PX-02). Never with credentials: these endpoints read no
-//! cookie. Never authorize (RFC 9700 §2.6).
+//! CORS: which browser origins may read responses (Fetch standard §3.2, PX-02).
 //!
-//! Each client has origins of its own, and an answer to one is not for the pages of another. A preflight request names no
-//! client, so any registered origin may send; what it may read is decided once the endpoint knows who speaks
-//! ([`restrict_to_origins`]). Until then, and when nobody is known, any registered origin reads that it was refused.
+//! Never with credentials: these endpoints read no cookie. Never for authorize (RFC 9700 §2.6).
 //!
-//! An answer is only marked here; the layers write the headers, so that errors keep their way through the layers (form
-//! of the audience, line in the log) and carry the headers too.
+//! Each client has origins of its own, and pages of another client must not read its responses. A
+//! preflight request names no client, so every registered origin may send requests. The endpoint
+//! restricts who reads the response once it knows the client ([`restrict_to_origins`]). An error
+//! before that is readable by every registered origin.
+//!
+//! The response is only marked here. The layers write the headers, so that errors pass through the
+//! layers as usual and carry the headers, too.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,9 +17,8 @@ use poem::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 
-/// Decides whether an origin may read answers.
+/// Decides whether an origin may read responses.
 pub trait Origins: Send + Sync {
-    /// Whether `origin` may.
     fn allow(&self, origin: &str) -> bool;
 }
 
@@ -27,49 +28,46 @@ impl<F: Fn(&str) -> bool + Send + Sync> Origins for F {
     }
 }
 
-/// An endpoint that allowed origins may read.
+/// An endpoint whose responses allowed origins may read.
 pub struct Cors<E, O> {
     inner: E,
     origins: O,
 }
 
-/// Lets `origins` read the answers of `inner`, and answers their preflight requests. Others get the same answers
-/// without the headers: it is the browser that keeps them from the page. Stands outside of [`super::layers::allow_methods`].
+/// Lets `origins` read the responses of `inner`, and answers their preflight requests. Other origins
+/// get the same responses without the headers, and the browser keeps them from the page. It goes
+/// around [`super::layers::allow_methods`].
 pub fn cors<E: Endpoint, O: Origins>(origins: O, inner: E) -> Cors<E, O> {
     Cors { inner, origins }
 }
 
-/// Whether the origin of a request is one of the client that speaks in it, once that is known.
+/// Whether the origin of a request is one of its client, once the client is known.
 #[derive(Clone, Debug, Default)]
-struct Spoken(Arc<OnceLock<bool>>);
+struct IsClientOrigin(Arc<OnceLock<bool>>);
 
-/// Tells that a client with these `origins` speaks in this request: pages of no other origin read the answer. The first
-/// one counts. Where CORS is not spoken, nothing happens.
+/// Lets only the pages of a client with these `origins` read the response. The first call counts.
+/// On an endpoint without CORS it does nothing.
 pub fn restrict_to_origins(request: &Request, origins: &[String]) {
-    let Some(spoken) = request.data::<Spoken>() else {
+    let Some(is_client_origin) = request.data::<IsClientOrigin>() else {
         return;
     };
     let origin = request
         .headers()
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok());
-    // A second word would be about the same request: the first stands.
-    let _ = spoken
-        .0
-        .set(origin.is_some_and(|origin| origins.iter().any(|own| own == origin)));
+    let is_listed = origin.is_some_and(|origin| origins.iter().any(|listed| listed == origin));
+    let _ = is_client_origin.0.set(is_listed);
 }
 
-/// The mark on an answer: whose scripts may read it.
+/// The mark on a response: the origin whose pages may read it.
 #[derive(Clone)]
-pub(super) struct Readable {
-    by: Option<HeaderValue>,
-}
+pub(super) struct ReadableBy(Option<HeaderValue>);
 
-impl Readable {
-    /// Writes what the mark says. Without Allow-Credentials, browsers send no cookie along and show none.
-    pub(super) fn write(self, headers: &mut HeaderMap) {
+impl ReadableBy {
+    /// Writes the headers. Without Allow-Credentials browsers send no cookie.
+    pub(super) fn write_headers(self, headers: &mut HeaderMap) {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
-        if let Some(origin) = self.by {
+        if let Some(origin) = self.0 {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             let exposed = HeaderValue::from_static("www-authenticate, retry-after, dpop-nonce");
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
@@ -81,38 +79,40 @@ impl<E: Endpoint, O: Origins> Endpoint for Cors<E, O> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let spoken = Spoken::default();
-        request.set_data(spoken.clone());
+        let is_client_origin = IsClientOrigin::default();
+        request.set_data(is_client_origin.clone());
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let by = origin.filter(|origin| {
+        let origin = origin.filter(|origin| {
             origin
                 .to_str()
                 .is_ok_and(|origin| self.origins.allow(origin))
         });
-        let asks = request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        let preflight = by.is_some() && asks && *request.method() == Method::OPTIONS;
-        let answer = if preflight {
-            Ok(permission())
+        let is_preflight = origin.is_some()
+            && *request.method() == Method::OPTIONS
+            && request
+                .headers()
+                .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let result = if is_preflight {
+            Ok(preflight_response())
         } else {
             self.inner.call(request).await.map(E::Output::into_response)
         };
-        let by = by.filter(|_| spoken.0.get().copied().unwrap_or(true));
-        match answer {
+        let readable_by =
+            ReadableBy(origin.filter(|_| is_client_origin.0.get().copied().unwrap_or(true)));
+        match result {
             Ok(mut response) => {
-                response.set_data(Readable { by });
+                response.set_data(readable_by);
                 Ok(response)
             }
             Err(mut error) => {
-                error.set_data(Readable { by });
+                error.set_data(readable_by);
                 Err(error)
             }
         }
     }
 }
 
-fn permission() -> Response {
+fn preflight_response() -> Response {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
         .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST")
@@ -126,18 +126,17 @@ fn permission() -> Response {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use poem::{EndpointExt as _, Route, endpoint::make_sync};
 
     use super::*;
     use crate::error::InfraError;
-    use crate::web::layers::{Layers, allow_methods};
+    use crate::web::{layers::Layers, methods::allow_methods};
 
     const APP: &str = "https://app.example";
 
     const OTHER: &str = "https://other.example";
 
-    async fn ask(path: &str, method: Method, origin: &str) -> Response {
+    async fn send(path: &str, method: Method, origin: &str) -> Response {
         let ok = || make_sync(|_| "ok");
         let broken = make_sync(|_| Err::<String, _>(InfraError::internal("secret cause")));
         let routes = Route::new()
@@ -153,7 +152,10 @@ mod tests {
             .at("/oauth2/authorize", allow_methods("GET, POST", ok()))
             .at(
                 "/oauth2/revoke",
-                cors(|_: &str| true, allow_methods("POST", make_sync(of_app))),
+                cors(
+                    |_: &str| true,
+                    allow_methods("POST", make_sync(restricted_to_app)),
+                ),
             );
         let request = Request::builder()
             .method(method)
@@ -175,7 +177,7 @@ mod tests {
             ("/oauth2/token", Method::GET, 405),
             ("/oauth2/broken", Method::POST, 500),
         ] {
-            let response = ask(path, method, APP).await;
+            let response = send(path, method, APP).await;
             assert_eq!(response.status(), status, "{path}");
             assert_eq!(
                 response.header("access-control-allow-origin"),
@@ -189,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_keeps_the_form_of_its_audience() {
-        let body = ask("/oauth2/broken", Method::POST, APP)
+        let body = send("/oauth2/broken", Method::POST, APP)
             .await
             .into_body()
             .into_string()
@@ -204,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn px_02_other_origins_get_no_permission() {
         for (method, status) in [(Method::POST, 200), (Method::OPTIONS, 405)] {
-            let response = ask("/api/v1/start", method, "https://evil.example").await;
+            let response = send("/api/v1/start", method, "https://evil.example").await;
             assert_eq!(response.status(), status);
             assert_eq!(response.header("access-control-allow-origin"), None);
             assert_eq!(
@@ -214,40 +216,40 @@ mod tests {
             );
         }
         assert_eq!(
-            ask("/api/v1/start", Method::OPTIONS, APP).await.status(),
+            send("/api/v1/start", Method::OPTIONS, APP).await.status(),
             204
         );
     }
 
-    fn of_app(request: Request) -> poem::Result<&'static str> {
+    fn restricted_to_app(request: Request) -> poem::Result<&'static str> {
         restrict_to_origins(&request, &[APP.to_owned()]);
         restrict_to_origins(&request, &[OTHER.to_owned()]);
         if request.uri().query().is_some() {
             Err(InfraError::internal("cause").into())
         } else {
-            Ok("told")
+            Ok("ok")
         }
     }
 
     #[tokio::test]
-    async fn px_02_only_pages_of_the_client_that_speaks_read_the_answer() {
+    async fn px_02_only_pages_of_the_client_read_the_response() {
         for (path, status) in [("/oauth2/revoke", 200), ("/oauth2/revoke?fail", 500)] {
-            for (origin, reads) in [(APP, Some(APP)), (OTHER, None)] {
-                let response = ask(path, Method::POST, origin).await;
+            for (origin, allowed) in [(APP, Some(APP)), (OTHER, None)] {
+                let response = send(path, Method::POST, origin).await;
                 assert_eq!(response.status(), status, "{path} {origin}");
                 assert_eq!(
                     response.header("access-control-allow-origin"),
-                    reads,
+                    allowed,
                     "{path} {origin}"
                 );
                 assert_eq!(response.header("vary"), Some("Origin"));
             }
         }
-        let preflight = ask("/oauth2/revoke", Method::OPTIONS, OTHER).await;
+        let preflight = send("/oauth2/revoke", Method::OPTIONS, OTHER).await;
         assert_eq!(
             preflight.header("access-control-allow-origin"),
             Some(OTHER),
-            "nobody speaks yet"
+            "no client is known yet"
         );
     }
 
@@ -255,7 +257,7 @@ mod tests {
     async fn px_02_no_script_may_read_authorize() {
         for method in [Method::GET, Method::OPTIONS] {
             assert_eq!(
-                ask("/oauth2/authorize", method, APP)
+                send("/oauth2/authorize", method, APP)
                     .await
                     .header("access-control-allow-origin"),
                 None

@@ -1,10 +1,4 @@
 //! Real handshakes against the running server.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::expect_used,
-    clippy::indexing_slicing
-)]
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -36,7 +30,7 @@ fn scheme(request: &Request) -> String {
 }
 
 /// A server with a certificate for 127.0.0.1.
-struct Served {
+struct TestServer {
     folder: PathBuf,
     authority: Authority,
     address: SocketAddr,
@@ -44,18 +38,18 @@ struct Served {
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
-impl Drop for Served {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.task.abort();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-async fn served(change: impl FnOnce(&mut ServerOptions)) -> Served {
+async fn start(change: impl FnOnce(&mut ServerOptions)) -> TestServer {
     let folder = std::env::temp_dir().join(format!("entree-tls-{}", public_id()));
     std::fs::create_dir_all(&folder).unwrap();
     let authority = Authority::new().unwrap();
-    write(&folder, &authority);
+    write_certificate(&folder, &authority);
     let files = Tls {
         cert_file: Some(folder.join("cert.pem")),
         key_file: Some(folder.join("key.pem")),
@@ -78,7 +72,7 @@ async fn served(change: impl FnOnce(&mut ServerOptions)) -> Served {
         options,
         std::future::pending(),
     ));
-    Served {
+    TestServer {
         folder,
         authority,
         address,
@@ -87,8 +81,8 @@ async fn served(change: impl FnOnce(&mut ServerOptions)) -> Served {
     }
 }
 
-/// A new certificate and key in place of what is there.
-fn write(folder: &std::path::Path, authority: &Authority) {
+/// Writes a new certificate and key in place of the old ones.
+fn write_certificate(folder: &std::path::Path, authority: &Authority) {
     let pair = authority.issue(&["127.0.0.1"]).unwrap();
     for (name, text) in [("key.pem", pair.key), ("cert.pem", pair.cert)] {
         std::fs::write(folder.join("next"), text).unwrap();
@@ -96,7 +90,7 @@ fn write(folder: &std::path::Path, authority: &Authority) {
     }
 }
 
-impl Served {
+impl TestServer {
     fn client(
         &self,
         change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
@@ -105,22 +99,22 @@ impl Served {
     }
 
     async fn get(&self, client: &Client) -> reqwest::Result<(Version, String)> {
-        let answer = client
+        let response = client
             .get(format!("https://{}/scheme", self.address))
             .send()
             .await?;
-        Ok((answer.version(), answer.text().await?))
+        Ok((response.version(), response.text().await?))
     }
 
-    /// The certificate that a new connection is shown.
-    async fn shown(&self) -> Vec<u8> {
+    /// Returns the certificate that a new connection gets.
+    async fn served_certificate(&self) -> Vec<u8> {
         let client = self.client(|builder| builder.tls_info(true));
-        let answer = client
+        let response = client
             .get(format!("https://{}/scheme", self.address))
             .send()
             .await
             .unwrap();
-        answer
+        response
             .extensions()
             .get::<tls::TlsInfo>()
             .unwrap()
@@ -145,19 +139,23 @@ fn client(
 
 #[tokio::test]
 async fn http_1_and_2_are_served_over_tls_1_2_and_1_3() {
-    let served = served(|_| {}).await;
+    let server = start(|_| {}).await;
     for version in [tls::Version::TLS_1_2, tls::Version::TLS_1_3] {
         let only = |builder: reqwest::ClientBuilder| {
             builder.tls_version_min(version).tls_version_max(version)
         };
-        let answer = served.get(&served.client(only)).await.unwrap();
-        assert_eq!(answer, (Version::HTTP_2, "https".to_owned()), "{version:?}");
-        let answer = served
-            .get(&served.client(|builder| only(builder).http1_only()))
+        let response = server.get(&server.client(only)).await.unwrap();
+        assert_eq!(
+            response,
+            (Version::HTTP_2, "https".to_owned()),
+            "{version:?}"
+        );
+        let response = server
+            .get(&server.client(|builder| only(builder).http1_only()))
             .await
             .unwrap();
         assert_eq!(
-            answer,
+            response,
             (Version::HTTP_11, "https".to_owned()),
             "{version:?}"
         );
@@ -166,13 +164,13 @@ async fn http_1_and_2_are_served_over_tls_1_2_and_1_3() {
 
 #[tokio::test]
 async fn who_trusts_another_authority_or_asks_for_another_name_gets_nothing() {
-    let served = served(|_| {}).await;
+    let server = start(|_| {}).await;
     let stranger = client(&Authority::new().unwrap(), |builder| builder);
-    assert!(served.get(&stranger).await.unwrap_err().is_connect());
-    let ours = served.client(|builder| builder.resolve("elsewhere.example", served.address));
-    let url = format!("https://elsewhere.example:{}/scheme", served.address.port());
+    assert!(server.get(&stranger).await.unwrap_err().is_connect());
+    let ours = server.client(|builder| builder.resolve("elsewhere.example", server.address));
+    let url = format!("https://elsewhere.example:{}/scheme", server.address.port());
     assert!(ours.get(url).send().await.unwrap_err().is_connect());
-    assert!(served.get(&served.client(|builder| builder)).await.is_ok());
+    assert!(server.get(&server.client(|builder| builder)).await.is_ok());
 }
 
 /// A ClientHello (RFC 5246 §7.4.1.2) that offers at most this version, as old clients send it.
@@ -195,35 +193,35 @@ fn hello(version: [u8; 2]) -> Vec<u8> {
 
 #[tokio::test]
 async fn fa_2_tls_1_0_and_1_1_are_refused() {
-    let served = served(|_| {}).await;
+    let server = start(|_| {}).await;
     for version in [[3, 1], [3, 2]] {
-        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(&hello(version)).await.unwrap();
-        let mut answer = Vec::new();
-        timeout(LONG, stream.read_to_end(&mut answer))
+        let mut response = Vec::new();
+        timeout(LONG, stream.read_to_end(&mut response))
             .await
             .unwrap()
             .unwrap();
         // RFC 8446 §6: an alert, fatal, protocol_version.
-        assert_eq!(answer[0], 21, "{answer:?}");
-        assert_eq!(answer[5..], [2, 70], "{answer:?}");
+        assert_eq!(response[0], 21, "{response:?}");
+        assert_eq!(response[5..], [2, 70], "{response:?}");
     }
 }
 
 #[tokio::test]
 async fn px_02_a_half_open_handshake_is_cut() {
-    let served = served(|options| options.handshake_timeout = SHORT).await;
+    let server = start(|options| options.handshake_timeout = SHORT).await;
     let whole = hello([3, 3]);
     for half in [&[][..], &whole[..3], &whole[..40]] {
-        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
         let began = Instant::now();
         stream.write_all(half).await.unwrap();
-        let mut answer = Vec::new();
-        let _reset = timeout(LONG, stream.read_to_end(&mut answer))
+        let mut response = Vec::new();
+        let _reset = timeout(LONG, stream.read_to_end(&mut response))
             .await
             .expect("the server closes");
         assert!(
-            answer.is_empty() && began.elapsed() >= SHORT,
+            response.is_empty() && began.elapsed() >= SHORT,
             "{:?}",
             began.elapsed()
         );
@@ -232,12 +230,12 @@ async fn px_02_a_half_open_handshake_is_cut() {
 
 #[tokio::test]
 async fn a_handshake_takes_a_slot_and_gives_it_back() {
-    let served =
-        served(|options| (options.max_connections, options.handshake_timeout) = (1, SHORT * 2))
+    let server =
+        start(|options| (options.max_connections, options.handshake_timeout) = (1, SHORT * 2))
             .await;
-    let silent = TcpStream::connect(served.address).await.unwrap();
+    let silent = TcpStream::connect(server.address).await.unwrap();
     let began = Instant::now();
-    assert!(served.get(&served.client(|builder| builder)).await.is_ok());
+    assert!(server.get(&server.client(|builder| builder)).await.is_ok());
     assert!(
         began.elapsed() >= SHORT,
         "it waited for the silent one: {:?}",
@@ -248,83 +246,83 @@ async fn a_handshake_takes_a_slot_and_gives_it_back() {
 
 #[tokio::test]
 async fn plain_http_gets_no_answer() {
-    let served = served(|_| {}).await;
-    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let server = start(|_| {}).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream
         .write_all(b"GET /scheme HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         .await
         .unwrap();
-    let mut answer = Vec::new();
-    let _reset = timeout(LONG, stream.read_to_end(&mut answer))
+    let mut response = Vec::new();
+    let _reset = timeout(LONG, stream.read_to_end(&mut response))
         .await
         .expect("the server closes");
-    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    assert!(!response.starts_with(b"HTTP"), "{response:?}");
 }
 
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_to_new_connections_while_old_ones_live_on() {
-    let served = served(|_| {}).await;
-    let renewal = watch(Arc::clone(&served.certificate));
-    let before = served.shown().await;
-    let old = served.client(|builder| builder.http1_only().tls_info(true));
+    let server = start(|_| {}).await;
+    let renewal = watch(Arc::clone(&server.certificate));
+    let before = server.served_certificate().await;
+    let old = server.client(|builder| builder.http1_only().tls_info(true));
     let ask = || async {
-        let answer = old
-            .get(format!("https://{}/scheme", served.address))
+        let response = old
+            .get(format!("https://{}/scheme", server.address))
             .send()
             .await
             .unwrap();
-        let shown = answer
+        let served = response
             .extensions()
             .get::<tls::TlsInfo>()
             .unwrap()
             .peer_certificate()
             .unwrap()
             .to_vec();
-        answer.text().await.unwrap();
-        shown
+        response.text().await.unwrap();
+        served
     };
     assert_eq!(ask().await, before);
-    write(&served.folder, &served.authority);
+    write_certificate(&server.folder, &server.authority);
     let after = timeout(LONG, async {
         loop {
-            let shown = served.shown().await;
-            if shown != before {
-                return shown;
+            let served = server.served_certificate().await;
+            if served != before {
+                return served;
             }
             sleep(SHORT / 10).await;
         }
     });
     let after = after.await.expect("the renewed one is noticed by itself");
     assert_eq!(ask().await, before, "the old connection goes on as it was");
-    assert_eq!(served.shown().await, after);
+    assert_eq!(server.served_certificate().await, after);
     drop(renewal);
 }
 
 #[tokio::test]
 async fn files_that_cannot_serve_are_refused_and_the_old_certificate_stays() {
-    let served = served(|_| {}).await;
-    let before = served.shown().await;
-    assert_eq!(served.certificate.read(), ReloadOutcome::Unchanged);
-    let refused = |expected: &str| match served.certificate.read() {
+    let server = start(|_| {}).await;
+    let before = server.served_certificate().await;
+    assert_eq!(server.certificate.reload(), ReloadOutcome::Unchanged);
+    let refused = |expected: &str| match server.certificate.reload() {
         ReloadOutcome::Rejected(problem) => assert_eq!(problem.key, expected),
         other => panic!("{other:?}"),
     };
-    let other = served.authority.issue(&["127.0.0.1"]).unwrap();
-    std::fs::write(served.folder.join("cert.pem"), &other.cert).unwrap();
+    let other = server.authority.issue(&["127.0.0.1"]).unwrap();
+    std::fs::write(server.folder.join("cert.pem"), &other.cert).unwrap();
     refused("server.tls.key_file");
     assert_eq!(
-        served.certificate.read(),
+        server.certificate.reload(),
         ReloadOutcome::Unchanged,
-        "told once"
+        "reported once"
     );
-    std::fs::write(served.folder.join("cert.pem"), "nothing").unwrap();
+    std::fs::write(server.folder.join("cert.pem"), "nothing").unwrap();
     refused("server.tls.cert_file");
-    std::fs::remove_file(served.folder.join("key.pem")).unwrap();
+    std::fs::remove_file(server.folder.join("key.pem")).unwrap();
     refused("server.tls.key_file");
-    assert_eq!(served.shown().await, before);
+    assert_eq!(server.served_certificate().await, before);
 
-    std::fs::write(served.folder.join("cert.pem"), &other.cert).unwrap();
-    std::fs::write(served.folder.join("key.pem"), &other.key).unwrap();
-    assert_eq!(served.certificate.read(), ReloadOutcome::Renewed);
-    assert_ne!(served.shown().await, before);
+    std::fs::write(server.folder.join("cert.pem"), &other.cert).unwrap();
+    std::fs::write(server.folder.join("key.pem"), &other.key).unwrap();
+    assert_eq!(server.certificate.reload(), ReloadOutcome::Renewed);
+    assert_ne!(server.served_certificate().await, before);
 }

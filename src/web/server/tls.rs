@@ -1,8 +1,8 @@
-//! TLS of the public listener: which certificate it shows, and how a renewed one takes its place.
+//! TLS of the public listener: its certificate, and the reload of a renewed one.
 //!
-//! TLS 1.2 and 1.3 with the suites of ring alone: forward secret, authenticated ciphers (RFC 9325 §4.2). Files that have
-//! changed are shown to the connections that come after; those that are open go on as they are. Files that cannot serve
-//! are refused with a line in the log, and what was shown before stays.
+//! TLS 1.2 and 1.3 with the suites of ring alone: forward secret, authenticated ciphers (RFC 9325
+//! §4.2). Files that have changed are used for new connections; open ones go on as they are. Files
+//! that cannot be used are rejected with a line in the log, and the old certificate stays.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -32,74 +32,75 @@ use crate::{
     secret::Hash,
 };
 
-/// Files are looked at this often even if the system reports no change: some file systems never do.
-const EVERY: Duration = Duration::from_secs(30);
+/// The files are read this often even if the operating system reports no change: some file systems
+/// never do.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Two files are not replaced at one instant: so long after the first sign they are read.
-const QUIET: Duration = Duration::from_millis(300);
+/// The files are read this long after the first notice: two files are not replaced at one instant.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
 
-/// The certificate that is shown, and the files that it came from.
+/// The certificate in use, and its files.
 #[derive(Debug)]
 pub struct Certificate {
-    shown: ArcSwap<CertifiedKey>,
+    current: ArcSwap<CertifiedKey>,
     files: Tls,
-    /// What the files held when they were last read; None: they could not be read.
-    seen: Mutex<Option<Hash>>,
+    /// The hash of the files when they were last read; none if they could not be read.
+    fingerprint: Mutex<Option<Hash>>,
     changed: Notify,
 }
 
-/// What reading the files again came to.
+/// The outcome of reading the files again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadOutcome {
-    /// They hold what they held when they were last read.
     Unchanged,
-    /// Another certificate is shown from now on.
+    /// Another certificate is used from now on.
     Renewed,
-    /// They cannot serve; the old certificate stays.
+    /// The files cannot be used; the old certificate stays.
     Rejected(Problem),
 }
 
 impl Certificate {
-    /// The certificate of these files. None: no file is configured.
+    /// Returns nothing if no file is configured.
     ///
     /// # Errors
-    /// One of both is missing or unreadable, or they are no pair.
+    /// If one of both files is missing or unreadable, or they do not belong together.
     pub fn open(files: &Tls) -> Result<Option<Arc<Self>>, Problem> {
-        let Some(found) = tls_certificate::load(files)? else {
+        let Some(contents) = tls_certificate::load(files)? else {
             return Ok(None);
         };
-        let shown = ArcSwap::from_pointee(tls_certificate::parse(&found)?);
-        let seen = Mutex::new(Some(fingerprint(&found)));
+        let current = ArcSwap::from_pointee(tls_certificate::parse(&contents)?);
+        let fingerprint = Mutex::new(Some(fingerprint(&contents)));
         Ok(Some(Arc::new(Self {
-            shown,
+            current,
             files: files.clone(),
-            seen,
+            fingerprint,
             changed: Notify::new(),
         })))
     }
 
-    /// Has the files read again soon, from any thread. Only where [`watch`] runs.
+    /// Has the files read again soon, where [`watch`] runs. From any thread.
     pub fn request_reload(&self) {
         self.changed.notify_one();
     }
 
-    /// Reads the files again, and if they hold something else than the last time, shows that if it can be shown.
-    pub fn read(&self) -> ReloadOutcome {
-        let (found, pair) = match tls_certificate::load(&self.files) {
+    /// Reads the files again, and uses what they hold if it has changed.
+    pub fn reload(&self) -> ReloadOutcome {
+        let (fingerprint, parsed) = match tls_certificate::load(&self.files) {
             Ok(Some(files)) => (Some(fingerprint(&files)), tls_certificate::parse(&files)),
             Ok(None) => return ReloadOutcome::Unchanged,
             Err(problem) => (None, Err(problem)),
         };
-        if std::mem::replace(
-            &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner),
-            found,
-        ) == found
-        {
+        let mut last = self
+            .fingerprint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *last, fingerprint) == fingerprint {
             return ReloadOutcome::Unchanged;
         }
-        match pair {
-            Ok(pair) => {
-                self.shown.store(Arc::new(pair));
+        drop(last);
+        match parsed {
+            Ok(certificate) => {
+                self.current.store(Arc::new(certificate));
                 ReloadOutcome::Renewed
             }
             Err(problem) => ReloadOutcome::Rejected(problem),
@@ -108,7 +109,7 @@ impl Certificate {
 }
 
 fn fingerprint(files: &Files) -> Hash {
-    // The first one's length keeps the two apart.
+    // The length of the first file keeps the two apart.
     let length = files.cert.len().to_be_bytes();
     Hash::of(&zeroize::Zeroizing::new(
         [&length[..], &files.cert, &files.key].concat(),
@@ -117,14 +118,11 @@ fn fingerprint(files: &Files) -> Hash {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.shown.load_full())
+        Some(self.current.load_full())
     }
 }
 
-/// What turns connections into TLS connections: HTTP/2 if the client can (RFC 7301), else HTTP/1.1.
-///
-/// # Errors
-/// Never with the suites that are built in.
+/// Returns the acceptor of TLS connections: HTTP/2 if the client can (RFC 7301), else HTTP/1.1.
 pub fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, String> {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder
@@ -136,7 +134,7 @@ pub fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, String> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Looks for renewed files until dropped.
+/// Watches for renewed files until it is dropped.
 #[derive(Debug)]
 pub struct CertificateWatcher {
     task: tokio::task::JoinHandle<()>,
@@ -149,8 +147,8 @@ impl Drop for CertificateWatcher {
     }
 }
 
-/// Shows renewed files as they come, inside a tokio runtime. Their folders are watched rather than the files: what
-/// renews certificates writes other files and renames them, or swaps links.
+/// Uses renewed files as they appear, inside a tokio runtime. Their folders are watched rather than
+/// the files: tools that renew certificates write other files and rename them, or swap links.
 #[must_use]
 pub fn watch(certificate: Arc<Certificate>) -> CertificateWatcher {
     let mut watchers = Vec::new();
@@ -158,30 +156,30 @@ pub fn watch(certificate: Arc<Certificate>) -> CertificateWatcher {
         .into_iter()
         .flatten()
     {
-        let nudged = Arc::clone(&certificate);
-        match folder_watcher(file, move || nudged.request_reload()) {
+        let reloaded = Arc::clone(&certificate);
+        match folder_watcher(file, move || reloaded.request_reload()) {
             Ok(watcher) => watchers.push(watcher),
             Err(error) => {
-                tracing::warn!(%error, seconds = EVERY.as_secs(), "a certificate's folder cannot be watched; looking now and then");
+                tracing::warn!(%error, seconds = POLL_INTERVAL.as_secs(), "the folder of a certificate cannot be watched; it is polled instead");
             }
         }
     }
     CertificateWatcher {
-        task: tokio::spawn(follow(certificate)),
+        task: tokio::spawn(reload_on_change(certificate)),
         _watchers: watchers,
     }
 }
 
-async fn follow(certificate: Arc<Certificate>) {
+async fn reload_on_change(certificate: Arc<Certificate>) {
     loop {
-        let _ = timeout(EVERY, certificate.changed.notified()).await;
-        sleep(QUIET).await;
+        let _ = timeout(POLL_INTERVAL, certificate.changed.notified()).await;
+        sleep(SETTLE_TIME).await;
         let reader = Arc::clone(&certificate);
-        // Files are read off the runtime's threads: they may be on a slow disk.
-        match tokio::task::spawn_blocking(move || reader.read()).await {
+        // The disk may be slow: not on the threads of the runtime.
+        match tokio::task::spawn_blocking(move || reader.reload()).await {
             Ok(ReloadOutcome::Unchanged) => {}
             Ok(ReloadOutcome::Renewed) => {
-                tracing::info!("a renewed certificate is shown from now on")
+                tracing::info!("a renewed certificate is used from now on")
             }
             Ok(ReloadOutcome::Rejected(problem)) => {
                 tracing::error!(
@@ -191,7 +189,7 @@ async fn follow(certificate: Arc<Certificate>) {
             }
             Err(_) => {
                 return tracing::error!(
-                    "renewed certificates are not looked for any more; restart to show them"
+                    "renewed certificates are not noticed any more; restart to use them"
                 );
             }
         }

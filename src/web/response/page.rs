@@ -1,8 +1,8 @@
-//! Pages for people: the one way to make them, and the headers they all carry.
+//! Pages for people, and the headers that each of them carries.
 //!
-//! A room declares its page as a plain struct with an askama template beside it and says by [`Content`] what is
-//! special about it; [`show`] puts it into the layout and answers with every header of a page. A page without a script
-//! cannot run one, whatever is injected into it. An endpoint cannot forget a header, because it writes none.
+//! A module declares its page as a struct with an askama template and implements [`PageContent`].
+//! [`render_page`] puts the page into the layout and sets every header, so that an endpoint cannot
+//! forget one. A page without a script cannot run one, whatever is injected into it.
 
 use askama::Template;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -11,83 +11,82 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 
-use super::{assets, text::Localizer};
-use crate::secret;
+use super::{assets, hsts};
+use crate::{secret, web::locale::Localizer};
 
 /// The one script of a page. It runs by nonce; the page works without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// Its text, trusted.
+    /// Trusted: it is not escaped.
     pub source: &'static str,
-    /// Whether it asks our own origin for something (`connect-src 'self'`).
+    /// Whether it sends requests to our own origin (`connect-src 'self'`).
     pub connects: bool,
 }
 
-/// What a page is, beside its body. Only [`localizer`](PageContent::localizer) and [`title`](PageContent::title) are asked of each.
+/// What a page is beside its body. The methods with a default are for pages that differ.
 pub trait PageContent: Template {
-    /// The language it is written in.
     fn localizer(&self) -> &Localizer;
 
-    /// What the window is called.
+    /// The title of the window.
     fn title(&self) -> String;
 
-    /// 200 unless it shows a refusal.
+    /// The status of the response: 200 unless the page shows an error.
     fn status(&self) -> StatusCode {
         StatusCode::OK
     }
 
-    /// Its script. Only the waiting page, the link page and the form_post answer have one.
+    /// ST-08: only the waiting page, the link page and the form_post page have a script.
     fn script(&self) -> Option<Script> {
         None
     }
 
-    /// Where it leads by itself, at once (meta refresh).
+    /// Where the browser goes at once, by meta refresh.
     fn refresh(&self) -> Option<&str> {
         None
     }
 
-    /// `no-referrer` for pages whose address holds a secret or that lead to other origins; then browsers send
-    /// `Origin: null` with its forms, so all others use `same-origin`.
+    /// The Referrer-Policy. Pages whose address holds a secret or that lead to other origins use
+    /// `no-referrer`. Browsers then send `Origin: null` with their forms, so all others use
+    /// `same-origin`.
     fn referrer(&self) -> &'static str {
         "same-origin"
     }
 
-    /// Whether its form leads to another origin: the form_post answer, whose target is a verified redirect URI.
+    /// Whether its form posts to another origin: the form_post page, which posts to a verified
+    /// redirect URI.
     fn posts_to_other_origin(&self) -> bool {
         false
     }
 
-    /// A broad page for tables and lists instead of the small card.
+    /// Whether the page is broad, for tables and lists, instead of a small card.
     fn is_wide(&self) -> bool {
         false
     }
 
-    /// Whether styles written into the page apply: only where the mailbox of `entree dev` shows a letter.
+    /// Whether inline styles apply: only where the mailbox of `entree dev` shows an email.
     fn has_inline_styles(&self) -> bool {
         false
     }
 }
 
-/// What the answer depends on beside the page.
+/// What the headers depend on beside the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageOptions {
-    /// The browser is told to stay with https: the public URL is https, and no name of this machine alone.
-    pub https: bool,
-    /// The client that began this opens our pages in a pop-up and must keep its handle to it.
+    /// Whether the response carries Strict-Transport-Security.
+    pub hsts: bool,
+    /// Whether the client opens our pages in a pop-up and must keep its handle to the window.
     pub popups: bool,
 }
 
 impl PageOptions {
-    /// The site of that public URL, without pop-ups.
     #[must_use]
     pub fn for_url(public_url: &str) -> Self {
         Self {
-            https: super::host::keeps_https(public_url),
+            hsts: hsts::applies_to(public_url),
             popups: false,
         }
     }
 
-    /// The same for a client that uses pop-ups or does not.
     #[must_use]
     pub const fn with_popups(self, popups: bool) -> Self {
         Self { popups, ..self }
@@ -95,7 +94,7 @@ impl PageOptions {
 }
 
 #[derive(Template)]
-#[template(path = "web/layout.html", config = ".askama.toml")]
+#[template(path = "web/response/layout.html", config = ".askama.toml")]
 struct Layout<'a> {
     lang: &'a str,
     dir: &'a str,
@@ -110,17 +109,21 @@ struct Layout<'a> {
     nonce: &'a str,
 }
 
-/// Renders the page and answers with it and with all headers of a page. Where rendering fails, which only a bug can
-/// bring about, the answer is a 500 in plain words; it never panics.
+/// Renders a page with all its headers. Rendering fails only by a bug; the response is then a 500 in
+/// plain text.
 #[must_use]
-pub fn render_page(content: &impl PageContent, site: PageOptions) -> Response {
+pub fn render_page(content: &impl PageContent, options: PageOptions) -> Response {
     let nonce = STANDARD.encode(secret::random::<16>());
     match render(content, &nonce) {
-        Ok(html) => answer(content.status(), html, &page_headers(content, site, &nonce)),
+        Ok(html) => response(
+            content.status(),
+            html,
+            &page_headers(content, options, &nonce),
+        ),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
-            let text = "Something went wrong on our side. Please try again.".to_owned();
-            answer(
+            let text = "Something went wrong on our side. Try again.".to_owned();
+            response(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 text,
                 &[
@@ -150,8 +153,7 @@ fn render(content: &impl PageContent, nonce: &str) -> askama::Result<String> {
     .render()
 }
 
-/// The Content-Security-Policy of a page.
-fn policy(content: &impl PageContent, nonce: &str) -> String {
+fn content_security_policy(content: &impl PageContent, nonce: &str) -> String {
     let style = if content.has_inline_styles() {
         "'self' 'unsafe-inline'"
     } else {
@@ -164,7 +166,8 @@ fn policy(content: &impl PageContent, nonce: &str) -> String {
     } else {
         ""
     };
-    // Chromium applies form-action to every hop that a form starts, so an answer to a client cannot have one (CW-02).
+    // Chromium applies form-action to every redirect that follows a form, so a page that posts to a
+    // client cannot have one (CW-02).
     let forms = if content.posts_to_other_origin() {
         ""
     } else {
@@ -178,7 +181,7 @@ fn policy(content: &impl PageContent, nonce: &str) -> String {
 
 fn page_headers(
     content: &impl PageContent,
-    site: PageOptions,
+    options: PageOptions,
     nonce: &str,
 ) -> Vec<(HeaderName, String)> {
     let fixed = |name: &'static str| HeaderName::from_static(name);
@@ -188,7 +191,10 @@ fn page_headers(
             header::CONTENT_LANGUAGE,
             content.localizer().tag.to_string(),
         ),
-        (header::CONTENT_SECURITY_POLICY, policy(content, nonce)),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            content_security_policy(content, nonce),
+        ),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (header::REFERRER_POLICY, content.referrer().to_owned()),
         (header::X_FRAME_OPTIONS, "DENY".to_owned()),
@@ -199,7 +205,7 @@ fn page_headers(
         ),
         (
             fixed("cross-origin-opener-policy"),
-            if site.popups {
+            if options.popups {
                 "unsafe-none"
             } else {
                 "same-origin"
@@ -208,19 +214,16 @@ fn page_headers(
         ),
         (fixed("x-robots-tag"), "noindex".to_owned()),
     ];
-    if site.https {
-        headers.push((
-            header::STRICT_TRANSPORT_SECURITY,
-            "max-age=31536000".to_owned(),
-        ));
+    if options.hsts {
+        headers.push((header::STRICT_TRANSPORT_SECURITY, hsts::VALUE.to_owned()));
     }
     headers
 }
 
-fn answer(status: StatusCode, body: String, headers: &[(HeaderName, String)]) -> Response {
+fn response(status: StatusCode, body: String, headers: &[(HeaderName, String)]) -> Response {
     let mut response = Response::builder().status(status).body(body);
     for (name, value) in headers {
-        // All values are ASCII of our own making; one that is not is left out rather than fatal.
+        // All values are ASCII that we made; one that is not is left out.
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name.clone(), value);
         }
@@ -230,31 +233,31 @@ fn answer(status: StatusCode, body: String, headers: &[(HeaderName, String)]) ->
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-    use crate::web::text::Texts;
+    use crate::web::locale::Texts;
 
     #[derive(Template)]
-    #[template(source = "<p>{{ word }}</p>", ext = "html")]
-    struct Plain<'a> {
+    #[template(source = "<p>{{ body }}</p>", ext = "html")]
+    struct TestPage<'a> {
         localizer: &'a Localizer,
-        word: Word,
+        body: Body,
         script: Option<Script>,
     }
 
-    struct Word(bool);
+    /// A body that can be rendered, or not.
+    struct Body(bool);
 
-    impl std::fmt::Display for Word {
+    impl std::fmt::Display for Body {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             if self.0 {
-                f.write_str("word")
+                f.write_str("body")
             } else {
                 Err(std::fmt::Error)
             }
         }
     }
 
-    impl PageContent for Plain<'_> {
+    impl PageContent for TestPage<'_> {
         fn localizer(&self) -> &Localizer {
             self.localizer
         }
@@ -266,21 +269,21 @@ mod tests {
         }
     }
 
-    fn shown(script: Option<Script>, site: PageOptions) -> Response {
+    fn rendered(script: Option<Script>, options: PageOptions) -> Response {
         let localizer = Texts::default().localizer("en");
         render_page(
-            &Plain {
+            &TestPage {
                 localizer: &localizer,
-                word: Word(true),
+                body: Body(true),
                 script,
             },
-            site,
+            options,
         )
     }
 
     #[test]
     fn cw_01_every_header_of_a_page() {
-        let response = shown(None, PageOptions::for_url("https://id.example.test"));
+        let response = rendered(None, PageOptions::for_url("https://id.example.test"));
         let expected = [
             (
                 "content-security-policy",
@@ -306,18 +309,18 @@ mod tests {
 
     #[test]
     fn cw_01_http_has_no_hsts_and_pop_ups_keep_their_opener() {
-        let site = PageOptions::for_url("http://127.0.0.1:8080").with_popups(true);
-        let response = shown(None, site);
+        let options = PageOptions::for_url("http://127.0.0.1:8080").with_popups(true);
+        let response = rendered(None, options);
         assert!(!response.headers().contains_key("strict-transport-security"));
-        for (url, told) in [
+        for (url, has_hsts) in [
             ("https://localhost:8443", false),
             ("https://a.localhost", false),
             ("https://localhosts.example", true),
         ] {
-            let response = shown(None, PageOptions::for_url(url));
+            let response = rendered(None, PageOptions::for_url(url));
             assert_eq!(
                 response.headers().contains_key("strict-transport-security"),
-                told,
+                has_hsts,
                 "{url}"
             );
         }
@@ -335,7 +338,7 @@ mod tests {
         };
         let policies: Vec<String> = (0..2)
             .map(|_| {
-                shown(Some(script), PageOptions::default()).headers()["content-security-policy"]
+                rendered(Some(script), PageOptions::default()).headers()["content-security-policy"]
                     .to_str()
                     .unwrap()
                     .to_owned()
@@ -353,9 +356,9 @@ mod tests {
     fn a_page_that_cannot_be_rendered_is_a_plain_500() {
         let localizer = Texts::default().localizer("en");
         let response = render_page(
-            &Plain {
+            &TestPage {
                 localizer: &localizer,
-                word: Word(false),
+                body: Body(false),
                 script: None,
             },
             PageOptions::default(),

@@ -1,7 +1,7 @@
-//! What `/api` answers when it does not do what was asked: `application/problem+json` (RFC 9457).
+//! The errors of `/api` as `application/problem+json` (RFC 9457).
 //!
-//! `type` is always `about:blank` and `title` the words of the status (§4.2.1); programs look at `code`, people at
-//! `detail`. No member ever holds a cause.
+//! `type` is always `about:blank` and `title` the words of the status (§4.2.1). Programs read
+//! `code`, people read `detail`. No member holds a cause.
 
 use poem::{
     IntoResponse, Response,
@@ -15,33 +15,34 @@ use poem_openapi::{
     types::{ToJSON as _, Type as _},
 };
 
-use crate::error::InfraError;
-
-/// A problem (RFC 9457 §3.1). As a response it sets its own status and, if asked, Retry-After.
+/// A problem (RFC 9457 §3.1).
 #[derive(Clone, Debug, Object, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct Problem {
-    /// Always `about:blank`: `code` tells problems apart.
+    /// Always `about:blank`: `code` distinguishes problems.
     #[oai(rename = "type")]
     pub kind: String,
-    /// The words of the status.
+    /// The standard phrase of the status.
     pub title: String,
-    /// The status, again.
+    /// The status of the response.
     pub status: u16,
-    /// What is wrong and what helps, for a person.
+    /// What is wrong and what helps, for people.
     pub detail: String,
-    /// Which problem it is, for a program: fixed lower-case words with underscores.
+    /// The name of the problem, for programs: fixed lower-case words with underscores.
     pub code: String,
-    /// What to name when asking for help: the id of the request in our log.
+    /// The id of the request in the log. Name it when you ask for help.
     #[oai(skip_serializing_if_is_none)]
     pub reference: Option<String>,
-    /// Seconds for a Retry-After header (RFC 9110 §10.2.3).
+    /// Seconds for the Retry-After header (RFC 9110 §10.2.3).
     #[oai(skip)]
     pub retry_after: Option<u32>,
 }
 
 impl Problem {
-    /// A problem. `detail` is shown as it is: fixed words, or words about what the caller itself sent.
+    /// RFC 9457 §6.1.
+    pub const CONTENT_TYPE: &'static str = "application/problem+json";
+
+    /// `detail` is sent as it is: it holds fixed words, or words about what the caller sent.
     #[must_use]
     pub fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
@@ -55,7 +56,6 @@ impl Problem {
         }
     }
 
-    /// With the id of the request.
     #[must_use]
     pub fn with_reference(self, request_id: impl Into<String>) -> Self {
         Self {
@@ -64,7 +64,6 @@ impl Problem {
         }
     }
 
-    /// With Retry-After: `seconds`.
     #[must_use]
     pub fn with_retry_after(self, seconds: u32) -> Self {
         Self {
@@ -103,7 +102,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// [`Problem`] as a payload, for variants of a response enum: `#[oai(status = 400)] Refused(ProblemJson)`.
+/// A [`Problem`] as the payload of a response enum's variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProblemJson(pub Problem);
 
@@ -111,11 +110,6 @@ impl From<Problem> for ProblemJson {
     fn from(problem: Problem) -> Self {
         Self(problem)
     }
-}
-
-impl Problem {
-    /// RFC 9457 §6.1.
-    pub const CONTENT_TYPE: &'static str = "application/problem+json";
 }
 
 impl Payload for ProblemJson {
@@ -159,72 +153,15 @@ impl ApiResponse for ProblemJson {
     }
 }
 
-/// The body was not taken: 413, 415. For [`ApiError`].
-pub const BODY_REJECTED: u8 = 1;
-
-/// Something that we need is away: 503. For [`ApiError`].
-pub const UNAVAILABLE: u8 = 2;
-
-/// What an address answers before its own code has its say, or when that cannot be done: for the documentation. The
-/// layers give it its words.
-#[derive(Debug)]
-pub struct ApiError<const WHAT: u8>(poem::Error);
-
-impl<const WHAT: u8> From<InfraError> for ApiError<WHAT> {
-    fn from(failure: InfraError) -> Self {
-        Self(failure.into())
-    }
-}
-
-impl<const WHAT: u8> From<ApiError<WHAT>> for poem::Error {
-    fn from(otherwise: ApiError<WHAT>) -> Self {
-        otherwise.0
-    }
-}
-
-impl<const WHAT: u8> ApiResponse for ApiError<WHAT> {
-    fn meta() -> MetaResponses {
-        let all = [
-            (BODY_REJECTED, 413, "`too_large`: a body may have 64 KiB."),
-            (
-                BODY_REJECTED,
-                415,
-                "`wrong_content_type`: the body must be `application/json`.",
-            ),
-            (
-                UNAVAILABLE,
-                503,
-                "`temporarily_unavailable`: something that we need is away. Wait for what Retry-After says.",
-            ),
-        ];
-        let told = all.into_iter().filter(|(what, ..)| WHAT & what != 0);
-        let told = told.flat_map(|(_, status, description)| {
-            let mut responses = ProblemJson::meta().responses;
-            for response in &mut responses {
-                (response.status, response.description) = (Some(status), description);
-            }
-            responses
-        });
-        MetaResponses {
-            responses: told.collect(),
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        Problem::register(registry);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[derive(ApiResponse)]
-    enum Answer {
-        /// Refused.
+    enum TestResponse {
+        /// Too many requests.
         #[oai(status = 429)]
-        Refused(ProblemJson),
+        TooMany(ProblemJson),
     }
 
     #[tokio::test]
@@ -239,7 +176,7 @@ mod tests {
         for response in [
             problem.clone().into_response(),
             poem::Error::from(problem.clone()).into_response(),
-            Answer::Refused(problem.into()).into_response(),
+            TestResponse::TooMany(problem.into()).into_response(),
         ] {
             assert_eq!(response.status(), 429);
             assert_eq!(response.content_type(), Some("application/problem+json"));
@@ -255,28 +192,10 @@ mod tests {
 
     #[test]
     fn the_documentation_names_the_media_type() {
-        let meta = Answer::meta();
+        let meta = TestResponse::meta();
         assert_eq!(
             meta.responses[0].content[0].content_type,
             "application/problem+json"
-        );
-    }
-
-    #[test]
-    fn the_documentation_names_what_any_address_may_answer() {
-        let statuses = |meta: MetaResponses| {
-            meta.responses
-                .iter()
-                .map(|one| one.status.unwrap())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            statuses(Result::<Answer, ApiError<{ BODY_REJECTED | UNAVAILABLE }>>::meta()),
-            [429, 413, 415, 503]
-        );
-        assert_eq!(
-            statuses(Result::<Answer, ApiError<UNAVAILABLE>>::meta()),
-            [429, 503]
         );
     }
 }

@@ -1,0 +1,210 @@
+//! The table of routes: every path with its methods. The paths of the JSON API are in the generated
+//! document.
+
+use poem::{Route, get, post};
+
+use super::api;
+use crate::{
+    account::{overview, sign_out},
+    federation::endpoint,
+    login::{resume, sign_in},
+    magic_link::pages,
+    oauth::{authorize, connected, discovery, end_session, introspect, revoke, token, userinfo},
+    web::{
+        assets,
+        cors::{Origins, cors},
+        methods::allow_methods,
+    },
+};
+
+/// Returns all routes but those of the JSON API and of the mailbox.
+pub(super) fn routes(client_origins: impl Origins + Clone + 'static) -> Route {
+    let routes = add_sign_in(Route::new());
+    let routes = add_account(routes);
+    let routes = add_browser_oauth(routes);
+    let routes = add_client_oauth(routes, client_origins);
+    add_documents(routes)
+}
+
+fn add_sign_in(routes: Route) -> Route {
+    routes
+        .at("/login", allow_methods("GET, HEAD", get(sign_in::sign_in)))
+        .at("/login/email", allow_methods("POST", post(pages::email)))
+        .at("/login/sent", allow_methods("GET, HEAD", get(pages::sent)))
+        .at(
+            "/login/sent/state",
+            allow_methods("GET, HEAD", get(pages::state)),
+        )
+        .at("/login/code", allow_methods("POST", post(pages::type_code)))
+        .at("/login/link", allow_methods("GET", get(pages::scrubbed)))
+        .at(
+            "/login/link/:token",
+            allow_methods("GET, POST", get(pages::show_link).post(pages::use_link)),
+        )
+        .at(
+            "/login/upstream/:provider",
+            allow_methods("POST", post(endpoint::start)),
+        )
+        .at(
+            "/login/identity",
+            allow_methods(
+                "GET, HEAD, POST",
+                get(endpoint::link_question).post(endpoint::link_decision),
+            ),
+        )
+        .at(
+            "/login/app",
+            allow_methods("GET", get(endpoint::app_resume)),
+        )
+        .at(
+            "/upstream/:provider/callback",
+            allow_methods(
+                "GET, HEAD, POST",
+                // Without it HEAD would run the GET handler, and a link preview would use up the flow
+                // (CB-01).
+                get(endpoint::callback_get)
+                    .head(endpoint::callback_get)
+                    .post(endpoint::callback_post),
+            ),
+        )
+        .at(
+            "/upstream/:provider/callback/resume",
+            allow_methods("GET", get(endpoint::callback_resume)),
+        )
+        .at(
+            "/login/continue",
+            allow_methods("GET", get(resume::continue_sign_in)),
+        )
+        .at("/login/restart", allow_methods("GET", get(resume::restart)))
+}
+
+fn add_account(routes: Route) -> Route {
+    routes
+        .at(
+            "/account",
+            allow_methods("GET, HEAD", get(overview::account)),
+        )
+        .at(
+            "/account/sign-out",
+            allow_methods("POST", post(sign_out::sign_out)),
+        )
+        .at(
+            "/account/sign-out-everywhere",
+            allow_methods("POST", post(sign_out::sign_out_everywhere)),
+        )
+        .at(
+            "/account/sessions/:id/end",
+            allow_methods("POST", post(sign_out::end_session)),
+        )
+        .at(
+            "/account/identities/:id/disconnect",
+            allow_methods("POST", post(endpoint::disconnect_identity)),
+        )
+        .at(
+            "/account/access",
+            allow_methods("GET, HEAD", get(connected::connected)),
+        )
+        .at(
+            "/account/access/remove",
+            allow_methods("POST", post(connected::remove)),
+        )
+        .at(
+            "/logged-out",
+            allow_methods("GET, HEAD", get(sign_out::logged_out)),
+        )
+}
+
+/// The OAuth endpoints that a browser opens.
+fn add_browser_oauth(routes: Route) -> Route {
+    routes
+        .at(
+            "/oauth2/authorize",
+            allow_methods(
+                "GET, POST",
+                get(authorize::authorize).post(authorize::authorize_post),
+            ),
+        )
+        .at(
+            "/oauth2/authorize/resume",
+            allow_methods("GET", get(authorize::resume)),
+        )
+        .at(
+            "/oauth2/authorize/cancel",
+            allow_methods("POST", post(authorize::consent::cancel)),
+        )
+        .at(
+            "/consent",
+            allow_methods(
+                "GET, POST",
+                get(authorize::consent::show_consent).post(authorize::consent::decide),
+            ),
+        )
+        .at(
+            "/oauth2/logout",
+            allow_methods(
+                "GET, POST",
+                get(end_session::logout).post(end_session::logout_post),
+            ),
+        )
+        .at(
+            "/oauth2/logout/confirm",
+            allow_methods("POST", post(end_session::confirm)),
+        )
+}
+
+/// The OAuth endpoints that client software calls.
+fn add_client_oauth(routes: Route, origins: impl Origins + Clone + 'static) -> Route {
+    routes
+        .at(
+            "/oauth2/token",
+            cors(origins.clone(), allow_methods("POST", post(token::token))),
+        )
+        .at(
+            "/oauth2/userinfo",
+            cors(
+                origins.clone(),
+                allow_methods(
+                    "GET, HEAD, POST",
+                    get(userinfo::userinfo).post(userinfo::userinfo),
+                ),
+            ),
+        )
+        .at(
+            "/oauth2/revoke",
+            cors(origins, allow_methods("POST", post(revoke::revoke))),
+        )
+        .at(
+            "/oauth2/introspect",
+            allow_methods("POST", post(introspect::introspect)),
+        )
+}
+
+/// Documents for client software, and static files.
+fn add_documents(routes: Route) -> Route {
+    routes
+        .at(
+            "/.well-known/openid-configuration",
+            allow_methods("GET, HEAD", get(discovery::metadata)),
+        )
+        .at(
+            "/.well-known/oauth-authorization-server",
+            allow_methods("GET, HEAD", get(discovery::metadata)),
+        )
+        .at(
+            "/.well-known/jwks.json",
+            allow_methods("GET, HEAD", get(discovery::jwks)),
+        )
+        .at(
+            "/openapi.json",
+            allow_methods("GET, HEAD", get(api::openapi_json)),
+        )
+        .at("/docs", allow_methods("GET, HEAD", get(api::documentation)))
+        .at(
+            assets::style_path(),
+            allow_methods("GET, HEAD", get(assets::serve_style(assets::FOR_GOOD))),
+        )
+        .at(
+            "/assets/entree.css",
+            allow_methods("GET, HEAD", get(assets::serve_style("public, max-age=300"))),
+        )
+}

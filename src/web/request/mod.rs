@@ -1,0 +1,6 @@
+//! What a request says, read strictly.
+
+pub mod caller;
+pub mod cookie;
+pub mod csrf;
+pub mod params;

@@ -1,0 +1,140 @@
+//! Accepting connections, within the bounds on their number.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use poem::{
+    Addr, Endpoint,
+    web::{LocalAddr, RemoteAddr},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    connection::{Addresses, Context},
+    networks::{NetworkSlot, Networks},
+    options::ServerOptions,
+};
+use crate::telemetry::metrics;
+
+/// Serves `endpoint` on `listener` until `shutdown` is ready, then accepts no more connections, lets
+/// requests in flight finish within `options.drain_timeout`, and returns. With `tls` it serves https
+/// alone.
+///
+/// # Errors
+/// If the listener is unusable from the start. A connection that cannot be accepted is logged.
+pub async fn serve<E: Endpoint + 'static>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    endpoint: E,
+    options: ServerOptions,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    listener.local_addr()?;
+    let slots = Slots::new(&options);
+    let drain_timeout = options.drain_timeout;
+    let (stop, stopped) = watch::channel(false);
+    let context = Context {
+        endpoint: Arc::new(endpoint),
+        tls,
+        options,
+        stopped,
+    };
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            (stream, addresses, slot) = slots.accept(&listener) => {
+                let context = context.clone();
+                connections.spawn(async move {
+                    context.serve(stream, addresses).await;
+                    drop(slot);
+                });
+            }
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if timeout(drain_timeout, drained).await.is_err() {
+        let connections = connections.len();
+        tracing::warn!(
+            connections,
+            "connections cut at the end of the drain time-out"
+        );
+    }
+    connections.shutdown().await;
+    Ok(())
+}
+
+/// The bounds on connections: one for all, and one for each network, so that one network cannot take
+/// them all.
+struct Slots {
+    all: Arc<Semaphore>,
+    networks: Arc<Networks>,
+}
+
+/// What a connection holds until it ends.
+struct Slot {
+    _of_all: OwnedSemaphorePermit,
+    _of_network: Option<NetworkSlot>,
+}
+
+impl Slots {
+    fn new(options: &ServerOptions) -> Self {
+        let trusted_proxies = Arc::clone(&options.trusted_proxies);
+        Self {
+            all: Arc::new(Semaphore::new(options.max_connections)),
+            networks: Networks::new(options.connections_per_network, trusted_proxies),
+        }
+    }
+
+    /// Accepts the next connection once there is a slot for it. A connection of a network that has
+    /// its share is closed: in the backlog it would keep the others waiting.
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, Addresses, Slot) {
+        loop {
+            // The semaphore is never closed.
+            let Ok(of_all) = Arc::clone(&self.all).acquire_owned().await else {
+                return std::future::pending().await;
+            };
+            match accept_one(listener).await {
+                Ok((stream, addresses)) => {
+                    let peer = addresses.remote.as_socket_addr().map(|peer| peer.ip());
+                    match self.networks.try_acquire(peer) {
+                        Ok(of_network) => {
+                            let slot = Slot {
+                                _of_all: of_all,
+                                _of_network: of_network,
+                            };
+                            return (stream, addresses, slot);
+                        }
+                        Err(_full) => metrics::limited("connections"),
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of descriptors: without a pause this loop would take a whole core.
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+pub(super) async fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, Addresses)> {
+    let (stream, remote) = listener.accept().await?;
+    // Otherwise a response in two writes waits 40 ms for the peer's acknowledgement.
+    stream.set_nodelay(true)?;
+    let address = |address: SocketAddr| Addr::SocketAddr(address);
+    let addresses = Addresses {
+        local: LocalAddr(address(stream.local_addr()?)),
+        remote: RemoteAddr(address(remote)),
+    };
+    Ok((stream, addresses))
+}
