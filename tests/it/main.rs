@@ -59,6 +59,5 @@ mod outside;
 mod providers_doc;
 mod session;
 mod session_csrf;
-mod specifications;
 mod telemetry;
 mod wire;
