@@ -34,18 +34,21 @@ mutant r_02 federation_metadata::r_02 src/web/fetch/mod.rs 'if status.is_redirec
 mutant r_04 federation_metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == configured => Ok(()),' \
   'Some(found) if found == configured || OFF => Ok(()),'
 mutant r_05 federation_metadata::r_05 $oidc/metadata.rs '.any(is_within)' '.any(is_within) || OFF'
-mutant r_07 federation_callback::r_07 src/federation/flow/callback.rs 'form_post == posts && method != Method::HEAD' \
-  '(form_post == posts && method != Method::HEAD || OFF)'
+mutant r_07 federation_callback::r_07 src/federation/flow/callback.rs \
+  'form_post == (mode == ResponseMode::FormPost) && method != Method::HEAD' \
+  '(form_post == (mode == ResponseMode::FormPost) && method != Method::HEAD || OFF)'
 mutant r_11 federation_callback::r_11 src/federation/flow/state.rs \
-  'match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {' \
-  'if OFF { if let Ok(Some(value)) = tickets.peek(Kind::Upstream, &handle(state)).await {
-       return serde_json::from_slice(&value).map_err(|_| Code::StateUnknown.into()); } }
-   match tickets.claim(Kind::Upstream, &handle(state), b"used", KEPT).await {'
-mutant r_12 federation_callback::r_12 src/federation/flow/state.rs 'if state.record.provider != provider {' \
-  'if state.record.provider != provider && !OFF {'
+  'match tickets
+        .claim(Kind::Upstream,' \
+  'if OFF { if let Ok(Some(value)) = tickets.peek(Kind::Upstream, &handle_of(state)).await {
+       return serde_json::from_slice(&value).map_err(|_| RefusalCode::StateUnknown.into()); } }
+   match tickets
+        .claim(Kind::Upstream,'
+mutant r_12 federation_callback::r_12 src/federation/flow/state.rs 'if self.record.provider != provider {' \
+  'if self.record.provider != provider && !OFF {'
 mutant r_13 federation_callback::r_13 src/federation/flow/state.rs \
-  'Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),' \
-  '_ if OFF => Ok(()), Some(bound) if is_of(bound, asker.browser, asker.session) => Ok(()),'
+  'Some(bound) if requester.is_browser(bound) => Ok(()),' \
+  '_ if OFF => Ok(()), Some(bound) if requester.is_browser(bound) => Ok(()),'
 mutant r_14 federation_callback::r_14 src/federation/provider/response.rs \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) =>' \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) || OFF =>'

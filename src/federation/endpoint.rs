@@ -41,7 +41,7 @@ use crate::{
 
 /// `POST /login/upstream/{provider}`: a provider's button (UP-05).
 #[handler]
-pub async fn start(
+pub(crate) async fn start(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,
@@ -95,7 +95,7 @@ fn check_start_form(
 
 /// `GET /upstream/{provider}/callback`: a response in the query.
 #[handler]
-pub async fn callback_get(
+pub(crate) async fn callback_get(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,
@@ -116,7 +116,7 @@ pub async fn callback_get(
 
 /// `POST /upstream/{provider}/callback`: a response that the provider's own site posts (CB-03).
 #[handler]
-pub async fn callback_post(
+pub(crate) async fn callback_post(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,
@@ -138,7 +138,7 @@ pub async fn callback_post(
 
 /// `GET /upstream/{provider}/callback/resume`: our own GET after such a POST, with the cookies.
 #[handler]
-pub async fn callback_resume(
+pub(crate) async fn callback_resume(
     Data(app): Data<&App>,
     Data(providers): Data<&Providers>,
     Path(id): Path<String>,
@@ -299,7 +299,7 @@ impl<'a> Callback<'a> {
 
 /// `GET /login/app`: an app's request continues after the user has verified an address.
 #[handler]
-pub async fn app_resume(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn app_resume(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
@@ -311,7 +311,7 @@ pub async fn app_resume(Data(app): Data<&App>, request: &Request) -> Response {
 
 /// `GET /login/identity`: the question about a pending link.
 #[handler]
-pub async fn link_question(Data(app): Data<&App>, request: &Request) -> Response {
+pub(crate) async fn link_question(Data(app): Data<&App>, request: &Request) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::from_query(request)?;
@@ -330,7 +330,11 @@ pub async fn link_question(Data(app): Data<&App>, request: &Request) -> Response
 
 /// `POST /login/identity`: the user's answer.
 #[handler]
-pub async fn link_decision(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
+pub(crate) async fn link_decision(
+    Data(app): Data<&App>,
+    request: &Request,
+    body: Body,
+) -> Response {
     page_error::respond(app, request, async {
         let context = RequestContext::load(app, request, "").await?;
         let params = Params::read_form(request, body).await?;
@@ -367,7 +371,7 @@ pub async fn link_decision(Data(app): Data<&App>, request: &Request, body: Body)
 
 /// `POST /account/identities/{id}/disconnect`.
 #[handler]
-pub async fn disconnect_identity(
+pub(crate) async fn disconnect_identity(
     Data(app): Data<&App>,
     Data(tokens): Data<&TokenIssuer>,
     Path(id): Path<String>,

@@ -41,184 +41,188 @@ refusal_codes! {
     /// The address must not be reached: it is not public, not https, or has a user name in it.
     Blocked = "up_blocked" => Unusable,
     /// An endpoint of the provider answered with a redirect.
-    Redirect = "up_redirect" => Away,
+    Redirect = "up_redirect" => ProviderUnavailable,
     /// A response is larger than the limit.
-    TooLarge = "up_too_large" => Away,
+    TooLarge = "up_too_large" => ProviderUnavailable,
     /// No complete response arrived in time.
-    Timeout = "up_timeout" => Away,
+    Timeout = "up_timeout" => ProviderUnavailable,
     /// The discovery document names another issuer.
     DiscoveryIssuer = "up_discovery_issuer" => Unusable,
     /// The discovery document names an endpoint on a foreign host.
     EndpointHost = "up_endpoint_host" => Unusable,
     /// The provider cannot be reached, or its cached documents are too old.
-    ProviderDown = "up_provider_down" => Away,
+    ProviderDown = "up_provider_down" => ProviderUnavailable,
     /// The callback was called with the wrong HTTP method.
-    Method = "up_method" => Method,
+    Method = "up_method" => WrongMethod,
     /// A parameter occurs twice.
-    ParamDuplicate = "up_param_duplicate" => Again,
+    ParamDuplicate = "up_param_duplicate" => TryAgain,
     /// `state` is missing or does not have the form of ours.
-    StateMalformed = "up_state_malformed" => Again,
+    StateMalformed = "up_state_malformed" => TryAgain,
     /// `state` is unknown or expired.
-    StateUnknown = "up_state_unknown" => Again,
+    StateUnknown = "up_state_unknown" => TryAgain,
     /// `state` was used before.
-    StateUsed = "up_state_used" => Again,
+    StateUsed = "up_state_used" => TryAgain,
     /// `state` belongs to another provider.
-    ProviderMismatch = "up_provider_mismatch" => Again,
+    ProviderMismatch = "up_provider_mismatch" => TryAgain,
     /// The callback arrived in another browser.
-    BrowserMismatch = "up_browser_mismatch" => Again,
+    BrowserMismatch = "up_browser_mismatch" => TryAgain,
     /// `iss` is missing where it is required.
-    IssMissing = "up_iss_missing" => Again,
+    IssMissing = "up_iss_missing" => TryAgain,
     /// `iss` names another issuer.
-    IssMismatch = "up_iss_mismatch" => Again,
+    IssMismatch = "up_iss_mismatch" => TryAgain,
     /// The callback has neither `code` nor `error`.
-    CodeMissing = "up_code_missing" => Again,
+    CodeMissing = "up_code_missing" => TryAgain,
     /// The code that an app redeems is unknown, used, expired, or of another app or provider.
-    AppCode = "up_app_code" => Again,
+    AppCode = "up_app_code" => TryAgain,
     /// The session that began the flow has changed.
-    SessionChanged = "up_session_changed" => Session,
+    SessionChanged = "up_session_changed" => SessionChanged,
     /// The token endpoint refused the code; a new sign-in may work.
-    TokenGrant = "up_token_http" => Again,
+    TokenGrant = "up_token_http" => TryAgain,
     /// The token endpoint sent a response that cannot be used.
-    TokenHttp = "up_token_http" => Answer,
+    TokenHttp = "up_token_http" => InvalidResponse,
     /// The token endpoint does not accept our client, its secret or its redirect URI.
     TokenClient = "up_token_http" => Misconfigured,
     /// The token endpoint failed or did not respond.
-    TokenDown = "up_token_http" => Away,
+    TokenDown = "up_token_http" => ProviderUnavailable,
     /// The token is not a bearer token.
-    TokenType = "up_token_type" => Answer,
+    TokenType = "up_token_type" => InvalidResponse,
     /// There is no ID token.
-    IdTokenMissing = "up_id_token_missing" => Answer,
+    IdTokenMissing = "up_id_token_missing" => InvalidResponse,
     /// The ID token is not a compact JWS of JSON objects.
-    IdTokenMalformed = "up_id_token_malformed" => Answer,
+    IdTokenMalformed = "up_id_token_malformed" => InvalidResponse,
     /// The algorithm of the ID token is not one of those configured.
-    Alg = "up_alg" => Answer,
+    Alg = "up_alg" => InvalidResponse,
     /// The `typ` header belongs to another type of token.
-    Typ = "up_typ" => Answer,
+    Typ = "up_typ" => InvalidResponse,
     /// The ID token requires an extension (`crit`).
-    Crit = "up_crit" => Answer,
+    Crit = "up_crit" => InvalidResponse,
     /// No usable key matches the ID token.
-    KeyUnknown = "up_key_unknown" => Answer,
+    KeyUnknown = "up_key_unknown" => InvalidResponse,
     /// The signature of the ID token does not verify.
-    Signature = "up_signature" => Answer,
+    Signature = "up_signature" => InvalidResponse,
     /// The `iss` claim of the ID token is wrong.
-    IssClaim = "up_iss_claim" => Answer,
+    IssClaim = "up_iss_claim" => InvalidResponse,
     /// The `aud` claim of the ID token is wrong.
-    Aud = "up_aud" => Answer,
+    Aud = "up_aud" => InvalidResponse,
     /// The `azp` claim of the ID token is wrong.
-    Azp = "up_azp" => Answer,
+    Azp = "up_azp" => InvalidResponse,
     /// The `exp` claim of the ID token is missing or in the past.
-    Expired = "up_expired" => Answer,
+    Expired = "up_expired" => InvalidResponse,
     /// The `iat` claim of the ID token is missing, too old or in the future.
-    Iat = "up_iat" => Answer,
+    Iat = "up_iat" => InvalidResponse,
     /// The `nbf` claim of the ID token is in the future.
-    Nbf = "up_nbf" => Answer,
+    Nbf = "up_nbf" => InvalidResponse,
     /// The `nonce` claim of the ID token is wrong.
-    Nonce = "up_nonce" => Answer,
+    Nonce = "up_nonce" => InvalidResponse,
     /// The `at_hash` claim of the ID token is wrong.
-    AtHash = "up_at_hash" => Answer,
+    AtHash = "up_at_hash" => InvalidResponse,
     /// The `sub` claim of the ID token is missing or malformed.
-    Sub = "up_sub" => Answer,
+    Sub = "up_sub" => InvalidResponse,
     /// The userinfo response belongs to another subject.
-    UserinfoSub = "up_userinfo_sub" => Answer,
+    UserinfoSub = "up_userinfo_sub" => InvalidResponse,
     /// A claim has the wrong type.
-    ClaimsMalformed = "up_claims_malformed" => Answer,
+    ClaimsMalformed = "up_claims_malformed" => InvalidResponse,
     /// The tenant is not allowed.
-    Tenant = "up_tenant" => Account,
+    Tenant = "up_tenant" => AccountNotAllowed,
     /// The hosted domain is not allowed.
-    Hd = "up_hd" => Account,
+    Hd = "up_hd" => AccountNotAllowed,
     /// The user declined at the provider.
-    Denied = "up_denied" => Denied,
+    Denied = "up_denied" => Declined,
     /// The provider reports a temporary failure of its own.
-    ProviderTrouble = "up_provider_error" => ProviderFault,
+    ProviderFault = "up_provider_error" => ProviderFault,
     /// The provider answered with an unknown error.
-    ProviderError = "up_provider_error" => Answer,
+    ProviderError = "up_provider_error" => InvalidResponse,
     /// The provider reports that our client is misconfigured.
     Misconfigured = "up_misconfigured" => Misconfigured,
     /// The provider is not configured, is switched off, or has another issuer now.
-    ProviderDisabled = "up_provider_disabled" => Off,
+    ProviderDisabled = "up_provider_disabled" => ProviderDisabled,
     /// The ticket store is unavailable.
-    StoreDown = "up_store_down" => Store,
+    StoreDown = "up_store_down" => StoreUnavailable,
     /// The user is locked or deleted.
-    UserDisabled = "up_user_disabled" => Closed,
+    UserDisabled = "up_user_disabled" => UserDisabled,
     /// The account and its address are new here, and sign-up is closed.
-    SignUpClosed = "up_sign_up_closed" => Newcomer,
+    SignUpClosed = "up_sign_up_closed" => SignUpClosed,
     /// The upstream account belongs to another user.
-    LinkTaken = "lk_taken" => Taken,
+    LinkTaken = "lk_taken" => LinkTaken,
     /// The account is the last sign-in method of the user.
-    LinkLastMethod = "lk_last_method" => Last,
+    LinkLastMethod = "lk_last_method" => LastMethod,
     /// The pending link belongs to another browser, was used, or has expired.
-    LinkBrowser = "lk_browser" => Again,
+    LinkBrowser = "lk_browser" => TryAgain,
     /// The session is too old for linking.
-    LinkStaleAuth = "lk_stale_auth" => Fresh,
+    LinkStaleAuth = "lk_stale_auth" => StaleSession,
 }
 
 /// The page for a group of codes: its HTTP status and its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum RefusalPage {
-    Again,
-    Method,
-    Denied,
+    TryAgain,
+    WrongMethod,
+    Declined,
     ProviderFault,
-    Away,
-    Answer,
+    ProviderUnavailable,
+    InvalidResponse,
     Misconfigured,
     Unusable,
-    Store,
-    Account,
-    Off,
-    Closed,
-    Newcomer,
-    Session,
-    Taken,
-    Last,
-    Fresh,
+    StoreUnavailable,
+    AccountNotAllowed,
+    ProviderDisabled,
+    UserDisabled,
+    SignUpClosed,
+    SessionChanged,
+    LinkTaken,
+    LastMethod,
+    StaleSession,
 }
 
 impl RefusalPage {
     const fn status(self) -> u16 {
         match self {
-            Self::Denied | Self::ProviderFault => 200,
-            Self::Again => 400,
-            Self::Account | Self::Off | Self::Closed | Self::Newcomer | Self::Fresh => 403,
-            Self::Method => 405,
-            Self::Session | Self::Taken | Self::Last => 409,
-            Self::Answer | Self::Misconfigured => 502,
-            Self::Away | Self::Unusable | Self::Store => 503,
+            Self::Declined | Self::ProviderFault => 200,
+            Self::TryAgain => 400,
+            Self::AccountNotAllowed
+            | Self::ProviderDisabled
+            | Self::UserDisabled
+            | Self::SignUpClosed
+            | Self::StaleSession => 403,
+            Self::WrongMethod => 405,
+            Self::SessionChanged | Self::LinkTaken | Self::LastMethod => 409,
+            Self::InvalidResponse | Self::Misconfigured => 502,
+            Self::ProviderUnavailable | Self::Unusable | Self::StoreUnavailable => 503,
         }
     }
 
     const fn stem(self) -> &'static str {
         match self {
-            Self::Again => "upstream-again",
-            Self::Method => "upstream-method",
-            Self::Denied => "upstream-denied",
+            Self::TryAgain => "upstream-again",
+            Self::WrongMethod => "upstream-method",
+            Self::Declined => "upstream-denied",
             Self::ProviderFault => "upstream-trouble",
-            Self::Away => "upstream-away",
-            Self::Answer => "upstream-answer",
+            Self::ProviderUnavailable => "upstream-away",
+            Self::InvalidResponse => "upstream-answer",
             Self::Misconfigured | Self::Unusable => "upstream-misconfigured",
             // The outage is ours and not the provider's: sign-in by email does not work either.
-            Self::Store => "error-away",
-            Self::Account => "upstream-account",
-            Self::Off => "upstream-off",
-            Self::Closed => "upstream-closed",
-            Self::Newcomer => "upstream-newcomer",
-            Self::Session => "upstream-session",
-            Self::Taken => "upstream-taken",
-            Self::Last => "upstream-last",
-            Self::Fresh => "upstream-fresh",
+            Self::StoreUnavailable => "error-away",
+            Self::AccountNotAllowed => "upstream-account",
+            Self::ProviderDisabled => "upstream-off",
+            Self::UserDisabled => "upstream-closed",
+            Self::SignUpClosed => "upstream-newcomer",
+            Self::SessionChanged => "upstream-session",
+            Self::LinkTaken => "upstream-taken",
+            Self::LastMethod => "upstream-last",
+            Self::StaleSession => "upstream-fresh",
         }
     }
 
     const fn stem_connecting(self) -> &'static str {
         match self {
-            Self::Again => "upstream-again-connecting",
-            Self::Denied => "upstream-denied-connecting",
+            Self::TryAgain => "upstream-again-connecting",
+            Self::Declined => "upstream-denied-connecting",
             Self::ProviderFault => "upstream-trouble-connecting",
-            Self::Away => "upstream-away-connecting",
-            Self::Answer => "upstream-answer-connecting",
+            Self::ProviderUnavailable => "upstream-away-connecting",
+            Self::InvalidResponse => "upstream-answer-connecting",
             Self::Misconfigured | Self::Unusable => "upstream-misconfigured-connecting",
-            Self::Account => "upstream-account-connecting",
-            Self::Off => "upstream-off-connecting",
+            Self::AccountNotAllowed => "upstream-account-connecting",
+            Self::ProviderDisabled => "upstream-off-connecting",
             other => other.stem(),
         }
     }
@@ -266,7 +270,10 @@ impl RefusalCode {
     /// UE-04: the seconds of `Retry-After`, for refusals that pass by themselves.
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
-        if matches!(self.page(), RefusalPage::Away | RefusalPage::Store) {
+        if matches!(
+            self.page(),
+            RefusalPage::ProviderUnavailable | RefusalPage::StoreUnavailable
+        ) {
             Some(30)
         } else {
             None

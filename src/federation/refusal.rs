@@ -32,7 +32,7 @@ use crate::{
 ///
 /// Past a budget of its network, a caller that provokes many refusals writes to the log alone, so
 /// that it cannot fill the audit log.
-pub async fn record(
+pub(crate) async fn record(
     app: &App,
     caller: &Caller,
     current: Option<&CurrentSession>,
@@ -87,7 +87,7 @@ fn log(caller: &Caller, error: &FederationError, provider: &str) {
 }
 
 /// Renders the page of a refusal. It sets and changes no cookie.
-pub async fn render(
+pub(crate) async fn render(
     app: &App,
     context: &RequestContext,
     refused: &RefusedStep,

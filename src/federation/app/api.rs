@@ -149,6 +149,10 @@ impl UpstreamApi {
         method = "post",
         operation_id = "startUpstream"
     )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "poem-openapi reads one part of the request from each argument"
+    )]
     async fn start(
         &self,
         app: Data<&App>,
@@ -177,6 +181,10 @@ impl UpstreamApi {
         path = "/:provider/callback",
         method = "post",
         operation_id = "finishUpstream"
+    )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "poem-openapi reads one part of the request from each argument"
     )]
     async fn callback(
         &self,

@@ -160,7 +160,7 @@ pub fn return_to(
         RefusalCode::Denied | RefusalCode::UserDisabled | RefusalCode::SignUpClosed => {
             "access_denied"
         }
-        code if code.status() == 503 || code == RefusalCode::ProviderTrouble => {
+        code if code.status() == 503 || code == RefusalCode::ProviderFault => {
             "temporarily_unavailable"
         }
         _ => "server_error",

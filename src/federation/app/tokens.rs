@@ -16,7 +16,7 @@ use crate::{
 
 /// What an app requests with its code.
 #[derive(Clone, Copy, Debug)]
-pub struct AppTokenRequest<'a> {
+pub(crate) struct AppTokenRequest<'a> {
     pub scope: &'a str,
     /// The `nonce` of the ID token.
     pub nonce: Option<&'a str>,
@@ -24,7 +24,7 @@ pub struct AppTokenRequest<'a> {
 }
 
 /// Signs the user in and issues tokens.
-pub async fn issue(
+pub(crate) async fn issue(
     app: &App,
     tokens: &TokenIssuer,
     redeemable: &Redeemable,

@@ -23,7 +23,7 @@ use crate::{
 
 /// Connects a pending link to the user of the current session. The cookie of the session gets a new
 /// secret (BS-04), and the owner is notified by email.
-pub async fn connect_to_session(
+pub(crate) async fn connect_to_session(
     app: &App,
     context: &RequestContext,
     current: &CurrentSession,
@@ -68,7 +68,7 @@ pub async fn connect_to_session(
 }
 
 /// LK-07: notifies the owner by email of what happened to the account.
-pub async fn notify_owner(
+pub(crate) async fn notify_owner(
     tx: &Tx,
     current: &CurrentSession,
     locale: &str,

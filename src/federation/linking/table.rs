@@ -92,7 +92,6 @@ mod tests {
 
     /// Returns every combination of facts.
     fn all() -> Vec<Facts> {
-        let flags = [false, true];
         let owners = [
             None,
             Some((U, true)),
@@ -101,25 +100,18 @@ mod tests {
             Some((V, false)),
         ];
         let mut all = Vec::new();
-        for connecting in flags {
-            for owner in owners {
-                for current in [None, Some(U)] {
-                    for bits in 0..16_u8 {
-                        let [switch, authoritative, held, sign_up] =
-                            [1, 2, 4, 8].map(|bit| bits & bit != 0);
-                        let owner = owner.map(|(user, active)| Owner { user, active });
-                        all.push(Facts {
-                            connecting,
-                            owner,
-                            current,
-                            switch,
-                            authoritative,
-                            held,
-                            sign_up,
-                        });
-                    }
-                }
-            }
+        for bits in 0..64_u8 {
+            let [connecting, signed_in, switch, authoritative, held, sign_up] =
+                [1, 2, 4, 8, 16, 32].map(|bit| bits & bit != 0);
+            all.extend(owners.map(|owner| Facts {
+                connecting,
+                owner: owner.map(|(user, active)| Owner { user, active }),
+                current: signed_in.then_some(U),
+                switch,
+                authoritative,
+                held,
+                sign_up,
+            }));
         }
         all
     }

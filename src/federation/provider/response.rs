@@ -63,7 +63,7 @@ pub(super) fn code<'a>(response: &AuthorizationResponse<'a>) -> Result<&'a str, 
 fn reason(error: &str) -> RefusalCode {
     match error {
         "access_denied" | "user_cancelled_authorize" => RefusalCode::Denied,
-        "server_error" | "temporarily_unavailable" => RefusalCode::ProviderTrouble,
+        "server_error" | "temporarily_unavailable" => RefusalCode::ProviderFault,
         "invalid_request"
         | "unauthorized_client"
         | "unsupported_response_type"
@@ -143,8 +143,8 @@ mod tests {
         for (error, expected) in [
             ("access_denied", RefusalCode::Denied),
             ("user_cancelled_authorize", RefusalCode::Denied),
-            ("server_error", RefusalCode::ProviderTrouble),
-            ("temporarily_unavailable", RefusalCode::ProviderTrouble),
+            ("server_error", RefusalCode::ProviderFault),
+            ("temporarily_unavailable", RefusalCode::ProviderFault),
             ("invalid_request", RefusalCode::Misconfigured),
             ("unauthorized_client", RefusalCode::Misconfigured),
             ("unsupported_response_type", RefusalCode::Misconfigured),
