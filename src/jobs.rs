@@ -225,7 +225,7 @@ async fn epoch(app: App) -> Result<(), InfraError> {
 
 /// Takes over what was changed of clients elsewhere.
 async fn follow_clients(app: App) -> Result<(), InfraError> {
-    registry::follow(&app).await.map(drop)
+    registry::refresh(&app).await.map(drop)
 }
 
 /// Reads upstream documents before they are needed: at once, and again before they are stale (DJ-02).

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 
 use super::{Outcome, Refusal, admin::with_db, load, out};
 use crate::{
-    client::change::{self, Against, Changed, NOT_BY_HAND, Refused, Rotation},
+    client::change::{
+        self, ChangedClient, ClientChangeError, KEYS_NOT_SET_BY_HAND, SecretRotation,
+    },
+    client::definition::DefinitionContext,
     config::{Block, Config, Problem, Source},
     db::Db,
     error::InfraError,
@@ -146,7 +149,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let key = key.trim();
     match key {
         "client_id" => Err("the identifier is the first argument, and stays".to_owned()),
-        _ if NOT_BY_HAND.contains(&key) => {
+        _ if KEYS_NOT_SET_BY_HAND.contains(&key) => {
             Err("a secret on a command line is seen by everybody on this machine: leave it out, and one is made; \
                  or give client_secret_sha256"
                 .to_owned())
@@ -163,9 +166,10 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
         Command::Create(new) => create(db, &config, new).await,
         Command::Set { client, keys, json } => {
             let tx = db.begin().await?;
-            let done = change::set(&tx, client, keys, against(&config)).await?;
+            let result = change::set_keys(&tx, client, keys, definition_context(&config)).await;
+            let changed = result.map_err(|error| refusal(&config, client, error, *json))?;
             tx.commit().await?;
-            tell(&config, client, done, *json)
+            print_changed(&config, &changed, *json)
         }
         Command::RotateSecret {
             client,
@@ -175,9 +179,9 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
             json,
         } => {
             let rotation = match (at_once, finish) {
-                (true, _) => Rotation::AtOnce,
-                (_, true) => Rotation::Finish,
-                _ => Rotation::Keep,
+                (true, _) => SecretRotation::ReplaceAll,
+                (_, true) => SecretRotation::EndOld,
+                _ => SecretRotation::KeepOld,
             };
             rotate(
                 db,
@@ -203,10 +207,10 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
     })
 }
 
-fn against(config: &Config) -> Against<'_> {
-    Against {
-        config: &config.reloadable,
-        ours: &config.startup.server.public_url,
+fn definition_context(config: &Config) -> DefinitionContext<'_> {
+    DefinitionContext {
+        token: &config.reloadable.token,
+        public_url: &config.startup.server.public_url,
     }
 }
 
@@ -241,19 +245,20 @@ async fn create(db: &Db, config: &Config, new: &New) -> Outcome {
         block.set(key, text);
     }
     let tx = db.begin().await?;
-    let done = change::create(&tx, block, against(config)).await?;
+    let result = change::create(&tx, block, definition_context(config)).await;
+    let changed = result.map_err(|error| refusal(config, &new.client, error, new.json))?;
     tx.commit().await?;
-    tell(config, &new.client, done, new.json)
+    print_changed(config, &changed, new.json)
 }
 
 async fn rotate(
     db: &Db,
     config: &Config,
     client: &str,
-    rotation: Rotation,
+    rotation: SecretRotation,
     asked: Asked,
 ) -> Outcome {
-    if rotation == Rotation::AtOnce {
+    if rotation == SecretRotation::ReplaceAll {
         confirm(
             asked.yes,
             client,
@@ -261,10 +266,12 @@ async fn rotate(
         )?;
     }
     let tx = db.begin().await?;
-    let done = change::rotate(&tx, client, rotation, against(config)).await?;
+    let context = definition_context(config);
+    let result = change::rotate_secret(&tx, client, rotation, context).await;
+    let changed = result.map_err(|error| refusal(config, client, error, asked.json))?;
     tx.commit().await?;
-    tell(config, client, done, asked.json)?;
-    if rotation == Rotation::Keep {
+    print_changed(config, &changed, asked.json)?;
+    if rotation == SecretRotation::KeepOld {
         let words = format!(
             "the secret before stays good; end it with `entree clients rotate-secret {client} --finish`"
         );
@@ -275,15 +282,14 @@ async fn rotate(
 
 async fn switch(db: &Db, config: &Config, client: &str, enabled: bool, json: bool) -> Outcome {
     let tx = db.begin().await?;
-    let done = change::enable(&tx, client, enabled).await?;
-    tx.commit().await?;
     let state = if enabled { "active" } else { "disabled" };
-    let row = match done {
-        Err(Refused::Already) => {
+    let row = match change::set_enabled(&tx, client, enabled).await {
+        Err(ClientChangeError::Unchanged) => {
             return Err(format!("{client:?} is {state} already: nothing was changed").into());
         }
-        done => done.map_err(|refused| refusal(config, client, refused, json))?,
+        result => result.map_err(|error| refusal(config, client, error, json))?,
     };
+    tx.commit().await?;
     out::answer(&if json {
         json!({ "client_id": row.client_id, "state": state }).to_string()
     } else {
@@ -293,9 +299,8 @@ async fn switch(db: &Db, config: &Config, client: &str, enabled: bool, json: boo
     Ok(())
 }
 
-/// The client as it is now, and its new secret if it has one.
-fn tell(config: &Config, id: &str, done: Result<Changed, Refused>, json: bool) -> Outcome {
-    let changed = done.map_err(|refused| refusal(config, id, refused, json))?;
+/// Prints the client as it is now, and its new secret if it has one.
+fn print_changed(config: &Config, changed: &ChangedClient, json: bool) -> Outcome {
     let secret = changed.secret.as_ref().map(Text::expose);
     if json {
         let mut value = listing::shown(&changed.client)?;
@@ -320,7 +325,7 @@ fn tell(config: &Config, id: &str, done: Result<Changed, Refused>, json: bool) -
         out::say("the secret is shown this once: nobody can read it again");
     }
     out::warnings(&changed.warnings);
-    warn_hidden(config, id);
+    warn_hidden(config, &changed.client.client_id);
     Ok(())
 }
 
@@ -365,40 +370,41 @@ pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, I
 }
 
 /// What is wrong and how to mend it.
-fn refusal(config: &Config, id: &str, refused: Refused, json: bool) -> Refusal {
+fn refusal(config: &Config, id: &str, error: ClientChangeError, json: bool) -> Refusal {
     let in_file = config
         .reloadable
         .clients
         .iter()
         .any(|client| client.client_id == id);
-    match refused {
-        Refused::Problems(problems) if json => {
+    match error {
+        ClientChangeError::Invalid(problems) if json => {
             out::answer(&json!({ "problems": problems }).to_string());
             Refusal::Said
         }
-        Refused::Problems(problems) => {
+        ClientChangeError::Invalid(problems) => {
             out::problems(&problems, "of the client; nothing was changed");
             Refusal::Said
         }
-        Refused::There => {
+        ClientChangeError::AlreadyExists => {
             let words = format!(
                 "the database has a client {id:?} already: see `entree clients show {id}`, change it with `set`"
             );
             Refusal::Words(words)
         }
-        Refused::Unknown if in_file => Refusal::Words(format!(
+        ClientChangeError::NotFound if in_file => Refusal::Words(format!(
             "{id:?} stands in the configuration file alone: change it there"
         )),
-        Refused::Unknown => Refusal::Words(format!(
+        ClientChangeError::NotFound => Refusal::Words(format!(
             "the database has no client {id:?}; see `entree clients list`"
         )),
-        Refused::NoSecret => {
+        ClientChangeError::NoSecret => {
             let words = "it has no secret: set token_endpoint_auth_method=client_secret_basic first, with a \
                          client_secret_sha256 of one";
             Refusal::Words(words.to_owned())
         }
-        Refused::Already => Refusal::Words(format!("{id:?} is so already")),
-        Refused::Raced => Refusal::Words(
+        ClientChangeError::Unchanged => Refusal::Words(format!("{id:?} is so already")),
+        ClientChangeError::Infra(error) => error.into(),
+        ClientChangeError::ConcurrentChange => Refusal::Words(
             "somebody else changed it at the same moment: look again, then try again".to_owned(),
         ),
     }

@@ -141,7 +141,7 @@ impl Service {
             macs,
             outbox,
         };
-        registry::follow(&app).await?;
+        registry::refresh(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
         let _renewal = certificate.map(tls::watch);
@@ -384,7 +384,7 @@ fn on_change(
     Arc::new(move |config: &Reloadable, change: &Change| {
         logs.set_level(&config.telemetry.level);
         if change.applied.contains(&"clients") {
-            registry::tell_clashes(config);
+            registry::log_duplicates(config);
         }
         if let Err(faults) = texts.reload(config.server.texts_dir.as_deref()) {
             tracing::error!(%faults, "the texts are refused; the old ones stay");

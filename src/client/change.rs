@@ -1,173 +1,162 @@
-//! What ops change of the clients in the database, each with its row in the trail, in one unit of work.
+//! Changes that operators make to clients of the database, each recorded in the audit log.
 //!
-//! A definition is checked whole before it is stored, as the file is. Secrets are made here, told once, and kept as
-//! their SHA-256; two count while a client moves from one to the next (CA-5).
+//! A definition is checked whole before it is stored, just as the configuration file is. Secrets
+//! are generated here, shown once, and kept as their SHA-256; two are valid while a client moves
+//! from one to the next (CA-5).
 
 use toml::Value;
 
 use super::{
-    registry::read,
+    definition::DefinitionContext,
     store::{self, Row},
 };
 use crate::{
     audit::{Event, Kind},
-    config::{Block, Client, ClientAuth, Problem, Reloadable, definition},
+    config::{Block, Client, ClientAuth, Problem, definition},
     db::Tx,
     error::InfraError,
-    secret::{Plain, Text},
+    secret::{Hash, Plain, Text},
 };
 
-/// Keys of a block that are not set by hand in the database: the identifier never changes, and a secret on a command
-/// line is everybody's on that machine.
-pub const NOT_BY_HAND: [&str; 3] = ["client_id", "client_secret", "client_secret_file"];
-
-/// What a definition is checked against.
-#[derive(Clone, Copy, Debug)]
-pub struct Against<'a> {
-    /// Has the lives that a client has not.
-    pub config: &'a Reloadable,
-    /// Our public URL.
-    pub ours: &'a str,
-}
+/// The keys of a definition that operators do not set: the identifier never changes, and a secret
+/// on a command line is visible to all users of that machine.
+pub const KEYS_NOT_SET_BY_HAND: [&str; 3] = ["client_id", "client_secret", "client_secret_file"];
 
 /// A client after a change.
 #[derive(Debug)]
-pub struct Changed {
-    /// It.
+pub struct ChangedClient {
     pub client: Client,
-    /// Its new secret, if it got one: told now and never again.
+    /// The new secret, if there is one: it is shown now and never again.
     pub secret: Option<Text>,
-    /// What works but should be looked at.
     pub warnings: Vec<Problem>,
 }
 
-/// Why nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// There is one of this identifier.
-    There,
-    /// There is none in the database.
-    Unknown,
-    /// The definition has problems.
-    Problems(Vec<Problem>),
-    /// It authenticates without a secret of ours.
+/// The reason why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientChangeError {
+    #[error("a client with this identifier exists")]
+    AlreadyExists,
+    #[error("the database has no client with this identifier")]
+    NotFound,
+    #[error("the definition has problems")]
+    Invalid(Vec<Problem>),
+    /// The client authenticates without a secret of ours.
+    #[error("the client has no secret")]
     NoSecret,
-    /// It is so already.
-    Already,
-    /// Somebody else changed it at the same moment.
-    Raced,
+    #[error("the client is in this state already")]
+    Unchanged,
+    #[error("another change was made at the same time")]
+    ConcurrentChange,
+    #[error(transparent)]
+    Infra(#[from] InfraError),
 }
 
-/// What happens to the secrets before the new one.
+/// What happens to the secrets of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotation {
-    /// The one before stays good until the next rotation or [`Rotation::Finish`].
-    Keep,
-    /// None stays: somebody else may have it.
-    AtOnce,
-    /// No new one is made, and the one before ends.
-    Finish,
+pub enum SecretRotation {
+    /// A new secret is generated; the old one is valid until the next rotation or
+    /// [`SecretRotation::EndOld`].
+    KeepOld,
+    /// A new secret is generated, and no old one is valid: they may have leaked.
+    ReplaceAll,
+    /// No new secret is generated, and the old one ends.
+    EndOld,
 }
 
-/// Registers a client. One that authenticates with a secret gets one, unless hashes are given.
-///
-/// # Errors
-/// The database's own.
+impl SecretRotation {
+    /// Returns the reason code for the audit log.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::KeepOld => "old_kept",
+            Self::ReplaceAll => "old_ended",
+            Self::EndOld => "finished",
+        }
+    }
+}
+
+/// Registers a client. A client that authenticates with a secret gets one, unless the block has
+/// hashes of secrets.
 pub async fn create(
     tx: &Tx,
     mut block: Block,
-    against: Against<'_>,
-) -> Result<Result<Changed, Refused>, InfraError> {
+    context: DefinitionContext<'_>,
+) -> Result<ChangedClient, ClientChangeError> {
     let method = block
         .keys
         .get("token_endpoint_auth_method")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let wanted =
+    let needs_secret =
         method.starts_with("client_secret_") && !block.keys.contains_key("client_secret_sha256");
-    let secret = wanted.then(Plain::generate);
+    let secret = needs_secret.then(Plain::generate);
     if let Some(secret) = &secret {
-        block.keys.insert(
-            "client_secret_sha256".to_owned(),
-            Value::Array(vec![hash(secret).into()]),
-        );
+        let hashes = Value::Array(vec![hash(secret).into()]);
+        block.keys.insert("client_secret_sha256".to_owned(), hashes);
     }
-    let (client, warnings) = match block.read(&against.config.token, against.ours) {
-        Ok(read) => read,
-        Err(problems) => return Ok(Err(Refused::Problems(problems))),
-    };
+    let (client, warnings) = context
+        .parse_block(block)
+        .map_err(ClientChangeError::Invalid)?;
     let text = definition(&client).map_err(InfraError::internal)?;
-    if !store::add(tx, &client.client_id, text).await? {
-        return Ok(Err(Refused::There));
+    if !store::insert(tx, &client.client_id, text).await? {
+        return Err(ClientChangeError::AlreadyExists);
     }
     Event::new(Kind::ClientCreated)
         .client(Some(&client.client_id))
         .reason("ops")
         .record(tx)
         .await?;
-    Ok(Ok(Changed {
+    Ok(ChangedClient {
         client,
         secret: secret.map(|secret| Text::new(secret.to_text())),
         warnings,
-    }))
+    })
 }
 
 /// Gives a client another secret, or ends an old one.
-///
-/// # Errors
-/// The database's own.
-pub async fn rotate(
+pub async fn rotate_secret(
     tx: &Tx,
     id: &str,
-    rotation: Rotation,
-    against: Against<'_>,
-) -> Result<Result<Changed, Refused>, InfraError> {
-    let (row, mut client) = match look(tx, id, against).await? {
-        Ok(found) => found,
-        Err(refused) => return Ok(Err(refused)),
-    };
+    rotation: SecretRotation,
+    context: DefinitionContext<'_>,
+) -> Result<ChangedClient, ClientChangeError> {
+    let row = find_row(tx, id).await?;
+    let (mut client, _) = context
+        .parse_row(&row)
+        .map_err(ClientChangeError::Invalid)?;
     if !matches!(
         client.token_endpoint_auth_method,
         ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretPost
     ) {
-        return Ok(Err(Refused::NoSecret));
+        return Err(ClientChangeError::NoSecret);
     }
     let hashes = &mut client.client_secret_sha256;
-    hashes.truncate(if rotation == Rotation::AtOnce { 0 } else { 1 });
-    let secret = (rotation != Rotation::Finish).then(Plain::generate);
+    hashes.truncate(match rotation {
+        SecretRotation::ReplaceAll => 0,
+        SecretRotation::KeepOld | SecretRotation::EndOld => 1,
+    });
+    let secret = (rotation != SecretRotation::EndOld).then(Plain::generate);
     hashes.splice(0..0, secret.as_ref().map(hash));
-    let reason = match rotation {
-        Rotation::Keep => "old_kept",
-        Rotation::AtOnce => "old_ended",
-        Rotation::Finish => "finished",
-    };
-    let event = Event::new(Kind::ClientSecretRotated).reason(reason);
-    let done = define(tx, &row, client, event).await?;
-    Ok(done.map(|changed| Changed {
+    let event = Event::new(Kind::ClientSecretRotated).reason(rotation.as_str());
+    update_definition(tx, &row, &client, event).await?;
+    Ok(ChangedClient {
+        client,
         secret: secret.map(|secret| Text::new(secret.to_text())),
-        ..changed
-    }))
+        warnings: Vec::new(),
+    })
 }
 
-/// Sets keys of a client, each to a text that is read by the type of its key; an empty one takes the key away.
-///
-/// # Errors
-/// The database's own.
-pub async fn set(
+/// Sets keys of a client, each to a text that is parsed by the type of its key. An empty text
+/// removes the key.
+pub async fn set_keys(
     tx: &Tx,
     id: &str,
     keys: &[(String, String)],
-    against: Against<'_>,
-) -> Result<Result<Changed, Refused>, InfraError> {
-    let Some(row) = store::by_id(tx.conn(), id).await? else {
-        return Ok(Err(Refused::Unknown));
-    };
+    context: DefinitionContext<'_>,
+) -> Result<ChangedClient, ClientChangeError> {
+    let row = find_row(tx, id).await?;
     let Some(mut block) = Block::of(id, &row.definition) else {
-        return Ok(Err(Refused::Problems(
-            read(&row, against.config, against.ours)
-                .err()
-                .unwrap_or_default(),
-        )));
+        let problems = context.parse_row(&row).err();
+        return Err(ClientChangeError::Invalid(problems.unwrap_or_default()));
     };
     for (key, text) in keys {
         if text.is_empty() {
@@ -176,36 +165,26 @@ pub async fn set(
             block.set(key, text);
         }
     }
-    let (client, warnings) = match block.read(&against.config.token, against.ours) {
-        Ok(read) => read,
-        Err(problems) => return Ok(Err(Refused::Problems(problems))),
-    };
-    let done = define(
-        tx,
-        &row,
+    let (client, warnings) = context
+        .parse_block(block)
+        .map_err(ClientChangeError::Invalid)?;
+    let event = Event::new(Kind::ClientChanged).reason("ops");
+    update_definition(tx, &row, &client, event).await?;
+    Ok(ChangedClient {
         client,
-        Event::new(Kind::ClientChanged).reason("ops"),
-    )
-    .await?;
-    Ok(done.map(|changed| Changed {
+        secret: None,
         warnings,
-        ..changed
-    }))
+    })
 }
 
-/// Takes a client out, or lets it count again. Its definition may have problems: taking out always works.
-///
-/// # Errors
-/// The database's own.
-pub async fn enable(tx: &Tx, id: &str, enabled: bool) -> Result<Result<Row, Refused>, InfraError> {
-    let Some(mut row) = store::by_id(tx.conn(), id).await? else {
-        return Ok(Err(Refused::Unknown));
-    };
+/// Enables or disables a client. Its definition may have problems: disabling always works.
+pub async fn set_enabled(tx: &Tx, id: &str, enabled: bool) -> Result<Row, ClientChangeError> {
+    let mut row = find_row(tx, id).await?;
     if row.enabled == enabled {
-        return Ok(Err(Refused::Already));
+        return Err(ClientChangeError::Unchanged);
     }
-    if !store::enable(tx, &row, enabled).await? {
-        return Ok(Err(Refused::Raced));
+    if !store::set_enabled(tx, &row, enabled).await? {
+        return Err(ClientChangeError::ConcurrentChange);
     }
     let kind = if enabled {
         Kind::ClientEnabled
@@ -218,42 +197,30 @@ pub async fn enable(tx: &Tx, id: &str, enabled: bool) -> Result<Result<Row, Refu
         .record(tx)
         .await?;
     row.enabled = enabled;
-    Ok(Ok(row))
+    Ok(row)
 }
 
-async fn look(
-    tx: &Tx,
-    id: &str,
-    against: Against<'_>,
-) -> Result<Result<(Row, Client), Refused>, InfraError> {
-    let Some(row) = store::by_id(tx.conn(), id).await? else {
-        return Ok(Err(Refused::Unknown));
-    };
-    Ok(match read(&row, against.config, against.ours) {
-        Ok((client, _)) => Ok((row, client)),
-        Err(problems) => Err(Refused::Problems(problems)),
-    })
+async fn find_row(tx: &Tx, id: &str) -> Result<Row, ClientChangeError> {
+    store::find(tx.conn(), id)
+        .await?
+        .ok_or(ClientChangeError::NotFound)
 }
 
-async fn define(
+async fn update_definition(
     tx: &Tx,
     row: &Row,
-    client: Client,
+    client: &Client,
     event: Event,
-) -> Result<Result<Changed, Refused>, InfraError> {
-    let text = definition(&client).map_err(InfraError::internal)?;
-    if !store::define(tx, row, text).await? {
-        return Ok(Err(Refused::Raced));
+) -> Result<(), ClientChangeError> {
+    let text = definition(client).map_err(InfraError::internal)?;
+    if !store::update_definition(tx, row, text).await? {
+        return Err(ClientChangeError::ConcurrentChange);
     }
     event.client(Some(&client.client_id)).record(tx).await?;
-    Ok(Ok(Changed {
-        client,
-        secret: None,
-        warnings: Vec::new(),
-    }))
+    Ok(())
 }
 
-/// What is kept of a secret: of its text, as the client shows it.
+/// Returns what is kept of a secret: the hash of its text, as the client presents it.
 fn hash(secret: &Plain) -> String {
-    crate::secret::Hash::of(secret.to_text().as_bytes()).to_hex()
+    Hash::of(secret.to_text().as_bytes()).to_hex()
 }

@@ -1,49 +1,52 @@
-//! Where an answer may go: a redirect URI that was compared with the registered ones, and nothing else.
+//! Where a response may go: a redirect URI that was compared with the registered ones, and nothing
+//! else.
 
 use crate::config::Client;
 
-/// A redirect URI that its client has registered. Only [`VerifiedRedirect::check`] makes one, so that a redirect to an
-/// unchecked place does not compile.
+/// A redirect URI that its client has registered. Only [`VerifiedRedirect::check`] creates one, so
+/// that a redirect to an unchecked URI does not compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedRedirect(String);
 
 impl VerifiedRedirect {
-    /// Compares byte for byte with the registered URIs (RFC 9700 §2.1); the port is free for `http://127.0.0.1` and
-    /// `http://[::1]` alone (RFC 8252 §7.3).
+    /// RFC 9700 §2.1: compares byte for byte with the registered URIs. RFC 8252 §7.3: the port is
+    /// free for `http://127.0.0.1` and `http://[::1]` alone.
     #[must_use]
     pub fn check(client: &Client, given: &str) -> Option<Self> {
-        let fits =
+        let matches =
             |registered: &String| registered == given || same_but_for_port(registered, given);
         client
             .redirect_uris
             .iter()
-            .any(fits)
+            .any(matches)
             .then(|| Self(given.to_owned()))
     }
 
-    /// The URI as the client gave it.
+    /// Returns the URI as the client sent it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The URI with parameters added to its query (RFC 6749 §4.1.2); a registered query is kept.
+    /// RFC 6749 §4.1.2: returns the URI with parameters added to its query; a registered query is
+    /// kept.
     #[must_use]
-    pub fn with(&self, parameters: &[(&str, &str)]) -> String {
+    pub fn with_parameters(&self, parameters: &[(&str, &str)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in parameters {
             query.append_pair(name, value);
         }
-        let joint = match self.0.rsplit_once('?') {
+        let separator = match self.0.rsplit_once('?') {
             None => "?",
             Some((_, "")) => "",
             Some(_) => "&",
         };
-        format!("{}{joint}{}", self.0, query.finish())
+        format!("{}{separator}{}", self.0, query.finish())
     }
 }
 
-/// Cuts the port out of the raw text: a parser would accept spellings that a browser reads differently.
+/// Compares the raw texts without their ports: a parser would accept spellings that a browser reads
+/// differently.
 fn same_but_for_port(registered: &str, given: &str) -> bool {
     ["http://127.0.0.1", "http://[::1]"].iter().any(|host| {
         let (Some(registered), Some(given)) =
@@ -55,7 +58,7 @@ fn same_but_for_port(registered: &str, given: &str) -> bool {
     })
 }
 
-/// What follows `host` and an optional port; none if something else follows the host.
+/// Returns what follows `host` and an optional port; none if anything else follows the host.
 fn after_port<'a>(uri: &'a str, host: &str) -> Option<&'a str> {
     let rest = uri.strip_prefix(host)?;
     let Some(port_and_path) = rest.strip_prefix(':') else {
@@ -173,17 +176,23 @@ mod tests {
     }
 
     #[test]
-    fn parameters_join_a_registered_query() {
-        let of = |uri: &str| {
+    fn parameters_are_added_to_a_registered_query() {
+        let redirect = |uri: &str| {
             VerifiedRedirect::check(&client(&[uri]), uri)
                 .expect("registered")
-                .with(&[("a", "b c&")])
+                .with_parameters(&[("a", "b c&")])
         };
-        assert_eq!(of("https://x.example/cb"), "https://x.example/cb?a=b+c%26");
         assert_eq!(
-            of("https://x.example/cb?q=1"),
+            redirect("https://x.example/cb"),
+            "https://x.example/cb?a=b+c%26"
+        );
+        assert_eq!(
+            redirect("https://x.example/cb?q=1"),
             "https://x.example/cb?q=1&a=b+c%26"
         );
-        assert_eq!(of("https://x.example/cb?"), "https://x.example/cb?a=b+c%26");
+        assert_eq!(
+            redirect("https://x.example/cb?"),
+            "https://x.example/cb?a=b+c%26"
+        );
     }
 }

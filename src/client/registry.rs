@@ -1,31 +1,41 @@
-//! The clients of the database as this copy has them in force, and following what other copies and `entree clients`
-//! change. Requests look in memory alone: while the database is away, what was read last stays in force.
+//! The clients of the database that are in force on this instance.
+//!
+//! The registry follows what other instances and `entree clients` change. Requests look in memory
+//! alone: while the database is unavailable, the last state stays in force.
 
+use super::{
+    definition::DefinitionContext,
+    store::{self, Row},
+};
 use crate::{
     app::App,
-    client::store::{self, Row},
-    config::{Block, Client, Problem, Reloadable, Stored},
+    config::{Problem, Reloadable, Stored},
     error::InfraError,
 };
 
-/// Takes over what changed in the database since the last look; `false` if nothing did. Whoever changes a client calls
-/// this after the commit, so that its own copy has it at once; the others look every few seconds.
+/// Puts the changes in the database since the last refresh in force. Returns `false` if there were
+/// none. A request that changes a client calls this after the commit, so that its own instance has
+/// the change at once; the other instances refresh every few seconds.
 ///
 /// # Errors
-/// The database's own; what was in force stays.
-pub async fn follow(app: &App) -> Result<bool, InfraError> {
+/// If the database is unavailable; the last state stays in force.
+pub async fn refresh(app: &App) -> Result<bool, InfraError> {
     let mut followed = app.config.followed().lock().await;
-    let state = store::state(app.db.read()).await?;
-    if *followed == Some(state) {
+    let revision = store::total_revision(app.db.read()).await?;
+    if *followed == Some(revision) {
         return Ok(false);
     }
-    let rows = store::all(app.db.read()).await?;
+    let rows = store::list(app.db.read()).await?;
     let config = app.config.get();
+    let context = DefinitionContext {
+        token: &config.token,
+        public_url: &app.public_url,
+    };
     let mut clients = Vec::new();
     for row in rows.iter().filter(|row| row.enabled) {
-        match read(row, &config, &app.public_url) {
+        match context.parse_row(row) {
             Ok((client, _)) => clients.push(client),
-            Err(problems) => leave_out(row, &problems),
+            Err(problems) => log_problems(row, &problems),
         }
     }
     tracing::info!(
@@ -33,34 +43,12 @@ pub async fn follow(app: &App) -> Result<bool, InfraError> {
         "the clients of the database are in force"
     );
     app.config.store(Stored::new(clients));
-    tell_clashes(&app.config.get());
-    *followed = Some(state);
+    log_duplicates(&app.config.get());
+    *followed = Some(revision);
     Ok(true)
 }
 
-/// The client of a row, and what should be looked at.
-///
-/// # Errors
-/// Its problems: somebody else wrote the row, or a newer release.
-pub fn read(
-    row: &Row,
-    config: &Reloadable,
-    ours: &str,
-) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
-    match Block::of(&row.client_id, &row.definition) {
-        Some(block) => block.read(&config.token, ours),
-        None => {
-            let mend = "write JSON with the keys of a block of [[clients]]";
-            Err(vec![Problem::new(
-                "definition",
-                "is not a JSON object",
-                mend,
-            )])
-        }
-    }
-}
-
-fn leave_out(row: &Row, problems: &[Problem]) {
+fn log_problems(row: &Row, problems: &[Problem]) {
     for problem in problems {
         tracing::error!(
             client_id = row.client_id,
@@ -70,23 +58,24 @@ fn leave_out(row: &Row, problems: &[Problem]) {
     }
 }
 
-/// Identifiers that file and database both have: the file wins (DESIGN §8).
+/// Returns the identifiers that the file and the database both have: the file wins.
 #[must_use]
-pub fn clashes(config: &Reloadable) -> Vec<&str> {
-    let ids = config
+pub fn duplicate_ids(config: &Reloadable) -> Vec<&str> {
+    config
         .clients
         .iter()
-        .map(|client| client.client_id.as_str());
-    ids.filter(|id| config.stored.get(id).is_some()).collect()
+        .map(|client| client.client_id.as_str())
+        .filter(|id| config.stored.get(id).is_some())
+        .collect()
 }
 
-/// Says so in the log.
-pub fn tell_clashes(config: &Reloadable) {
-    for client_id in clashes(config) {
+/// Warns in the log about identifiers that the file and the database both have.
+pub fn log_duplicates(config: &Reloadable) {
+    for client_id in duplicate_ids(config) {
         tracing::warn!(
             client_id,
-            "a client of this identifier stands in the file and in the database: the file's is in force; remove its \
-             block there, or disable the other with `entree clients disable`"
+            "a client of this identifier is in the file and in the database: the file's is in \
+             force; remove its block there, or disable the other with `entree clients disable`"
         );
     }
 }

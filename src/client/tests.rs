@@ -23,7 +23,7 @@ fn config(file: &[(&str, &str)], stored: &[(&str, &str)]) -> Reloadable {
 }
 
 #[test]
-fn a_client_of_the_file_wins_and_the_clash_is_known() {
+fn a_client_of_the_file_wins_over_its_duplicate_in_the_database() {
     let config = config(
         &[("a", "file"), ("b", "file")],
         &[("b", "stored"), ("c", "stored")],
@@ -41,7 +41,7 @@ fn a_client_of_the_file_wins_and_the_clash_is_known() {
             "{id}"
         );
     }
-    assert_eq!(registry::clashes(&config), ["b"]);
+    assert_eq!(registry::duplicate_ids(&config), ["b"]);
     for (name, known) in [
         ("https://file.example", true),
         ("https://stored.example", true),
@@ -52,16 +52,19 @@ fn a_client_of_the_file_wins_and_the_clash_is_known() {
 }
 
 #[test]
-fn what_either_has_counts() {
+fn clients_of_the_file_and_of_the_database_both_count() {
     let mut with = config(&[], &[("c", "stored")]);
     assert!(any_public(&with) && !origin_allowed(&with, "https://app.example"));
-    let mut own = client("c", "stored");
-    own.token_endpoint_auth_method = ClientAuth::ClientSecretPost;
-    own.allowed_origins = vec!["https://app.example".to_owned()];
-    own.grant_types = vec![GrantType::ClientCredentials];
-    assert!(allows(&own, "https://app.example") && !allows(&own, "https://APP.example"));
-    with.stored = Stored::new([own.clone()]);
+    let mut confidential = client("c", "stored");
+    confidential.token_endpoint_auth_method = ClientAuth::ClientSecretPost;
+    confidential.allowed_origins = vec!["https://app.example".to_owned()];
+    confidential.grant_types = vec![GrantType::ClientCredentials];
+    assert!(
+        allows(&confidential, "https://app.example")
+            && !allows(&confidential, "https://APP.example")
+    );
+    with.stored = Stored::new([confidential.clone()]);
     assert!(!any_public(&with) && origin_allowed(&with, "https://app.example"));
-    (with.stored, with.clients) = (Stored::default(), vec![own]);
+    (with.stored, with.clients) = (Stored::default(), vec![confidential]);
     assert!(!any_public(&with) && origin_allowed(&with, "https://app.example"));
 }

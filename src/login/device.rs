@@ -1,7 +1,8 @@
-//! Known devices: browsers that signed in with an address before have a mail quota of their own (A6), so that
-//! somebody who spends an address's budget does not lock its owner out.
+//! Known devices: browsers that signed in with an address before have a mail quota of their own
+//! (A6), so that somebody who spends an address's budget does not lock its owner out.
 //!
-//! Owns `known_devices`. The cookie's secret is stored as a hash, together with the keyed hash of the address.
+//! Owns `known_devices`. The cookie's secret is stored as a hash, together with the keyed hash of
+//! the address.
 
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ use crate::{
 /// How long a device stays known after its last sign-in.
 pub const RETENTION: Duration = Duration::from_secs(180 * 86_400);
 
-/// Whether this device signed in with this address before. Asks the database in any case, so that known and unknown
-/// take the same time.
+/// Whether this device signed in with this address before. Asks the database in any case, so that
+/// known and unknown take the same time.
 ///
 /// # Errors
 /// The database's own.

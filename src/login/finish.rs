@@ -196,7 +196,8 @@ async fn set_up_new_user(
     Ok((user, linked.is_some()))
 }
 
-/// Creates user, address and identity in one transaction, or nothing (LC-D without an email, LK-02).
+/// Creates user, address and identity in one transaction, or nothing (LC-D without an email,
+/// LK-02).
 async fn create_by_mailbox<'a>(
     tx: &Tx,
     attempt: &SignInAttempt<'_>,

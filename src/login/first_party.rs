@@ -1,5 +1,5 @@
-//! Tokens for a first-party app that draws its own sign-in form, and the end of what a way in has given: the ways in ask
-//! here, the protocol room does it, and neither knows the other.
+//! Tokens for a first-party app that draws its own sign-in form, and the end of what a way in has
+//! given: the ways in ask here, the protocol room does it, and neither knows the other.
 
 use std::sync::Arc;
 
@@ -21,8 +21,9 @@ use crate::{
 /// The protocol room's maker of tokens, as the routes hand it in.
 pub type TokenIssuer = Arc<dyn IssueTokens>;
 
-/// Only registered first-party clients may draw our form (DESIGN §8), and of those the ones that may sign people in and
-/// have no secret: nothing here asks for it, and what a client has to show elsewhere must not be spared it here.
+/// Only registered first-party clients may draw our form (DESIGN §8), and of those the ones that
+/// may sign people in and have no secret: nothing here asks for it, and what a client has to show
+/// elsewhere must not be spared it here.
 #[must_use]
 pub fn find_app<'a>(config: &'a Reloadable, id: &str) -> Option<&'a Client> {
     let is_app = |client: &&Client| {
@@ -79,8 +80,9 @@ pub trait IssueTokens: Send + Sync + std::fmt::Debug {
         caller: &'a Caller,
     ) -> Work<'a, IssuedTokens>;
 
-    /// Ends every grant that came from a sign-in by this account at a provider, and from these sessions of a user, also
-    /// those with `offline_access`: the way in that began them counts no more. Signing out does not do this (BS-05).
+    /// Ends every grant that came from a sign-in by this account at a provider, and from these
+    /// sessions of a user, also those with `offline_access`: the way in that began them counts no
+    /// more. Signing out does not do this (BS-05).
     fn revoke_for_identity<'a>(
         &'a self,
         tx: &'a Tx,
@@ -102,8 +104,9 @@ pub struct Tokens {
     /// If `openid` was granted.
     #[oai(skip_serializing_if_is_none)]
     pub id_token: Option<String>,
-    /// For more access tokens (RFC 6749 §6), where the client may have one: with the scope `offline_access`, or always
-    /// if it is registered so. Good once: the answer to its use has the next one.
+    /// For more access tokens (RFC 6749 §6), where the client may have one: with the scope
+    /// `offline_access`, or always if it is registered so. Good once: the answer to its use has the
+    /// next one.
     #[oai(skip_serializing_if_is_none)]
     pub refresh_token: Option<String>,
     /// What was granted.

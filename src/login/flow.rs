@@ -1,7 +1,8 @@
 //! Flows: one attempt to sign in, started by one browser or one app.
 //!
-//! Owns `magic_link_flows`. Promises: a flow is consumed by one guarded statement (B6), its tries are counted before
-//! anything is compared (D2), and the client request that it carries is taken once, by whichever tab continues first.
+//! Owns `magic_link_flows`. Promises: a flow is consumed by one guarded statement (B6), its tries
+//! are counted before anything is compared (D2), and the client request that it carries is taken
+//! once, by whichever tab continues first.
 
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use crate::{
 /// How long after success the same browser gets the same result again (B7).
 pub const DOUBLE_CLICK: Duration = Duration::from_secs(60);
 
-/// Who began a flow, and must be there to end it: a browser by its cookie, or an app by its verifier.
+/// Who began a flow, and must be there to end it: a browser by its cookie, or an app by its
+/// verifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FlowHolder {
     /// The hash of the pre-login cookie.
@@ -57,7 +59,8 @@ pub struct NewFlow<'a> {
     pub link: Option<String>,
 }
 
-/// How many refusals of one flow have rows in the trail: more than its tries, its mails and a few clicks come to.
+/// How many refusals of one flow have rows in the trail: more than its tries, its mails and a few
+/// clicks come to.
 const MOST_REFUSALS: i32 = 20;
 
 /// Opens a flow; its first mail counts as asked for.
@@ -115,7 +118,8 @@ pub async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>,
     Ok(row::Entity::find_by_id(id).one(conn).await?)
 }
 
-/// The flow with this id, if this holder began it (or, after success, holds the cookie that replaced its own).
+/// The flow with this id, if this holder began it (or, after success, holds the cookie that
+/// replaced its own).
 ///
 /// # Errors
 /// The database's own.
@@ -152,8 +156,8 @@ fn open_flow(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
         .filter(row::Column::ExpiresAt.gt(tx.now))
 }
 
-/// Counts another mail, if the cool-down is over and the flow may have more (A5): one guarded statement. The flow lives
-/// on for as long as the new mail needs.
+/// Counts another mail, if the cool-down is over and the flow may have more (A5): one guarded
+/// statement. The flow lives on for as long as the new mail needs.
 ///
 /// # Errors
 /// The database's own.
@@ -177,8 +181,8 @@ pub async fn count_send(tx: &Tx, flow: &Flow, config: &Reloadable) -> Result<boo
     Ok(done.rows_affected == 1)
 }
 
-/// Counts a try at the code of a flow in this state, if one is left (D2): one guarded statement, before anything is
-/// compared.
+/// Counts a try at the code of a flow in this state, if one is left (D2): one guarded statement,
+/// before anything is compared.
 ///
 /// # Errors
 /// The database's own.
@@ -194,7 +198,8 @@ pub async fn count_try(tx: &Tx, id: Uuid, state: FlowState, most: u32) -> Result
     Ok(done.rows_affected == 1)
 }
 
-/// Counts a refusal that is to have a row in the trail, if there are not too many of this flow already.
+/// Counts a refusal that is to have a row in the trail, if there are not too many of this flow
+/// already.
 ///
 /// # Errors
 /// The database's own.
@@ -211,7 +216,8 @@ pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     Ok(done.rows_affected == 1)
 }
 
-/// Takes an open flow: one guarded statement, so that of any number at once exactly one gets `true` (B6).
+/// Takes an open flow: one guarded statement, so that of any number at once exactly one gets `true`
+/// (B6).
 ///
 /// # Errors
 /// The database's own.
@@ -224,7 +230,8 @@ pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     Ok(done.rows_affected == 1)
 }
 
-/// Ends an open flow whose person has turned back: one guarded statement. Its link and code are dead with it.
+/// Ends an open flow whose person has turned back: one guarded statement. Its link and code are
+/// dead with it.
 ///
 /// # Errors
 /// The database's own.
@@ -286,9 +293,11 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
         .select_only()
         .column(row::Column::Id)
         .filter(row::Column::BrowserHash.eq(old.to_column()))
-        // In the words of the partial index: a bound value would leave the choice of a plan to chance.
+        // In the words of the partial index: a bound value would leave the choice of a plan to
+        // chance.
         .filter(Expr::cust("state = 'open'"))
-        // A flow that another unit of work holds is being consumed just now: waiting for it could be waiting for us.
+        // A flow that another unit of work holds is being consumed just now: waiting for it could
+        // be waiting for us.
         .lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked)
         .into_tuple()
         .all(tx.conn())
@@ -304,8 +313,8 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
     Ok(())
 }
 
-/// Takes what a consumed flow leads to, once (DESIGN §8): a client's request, by whichever tab continues first, or an
-/// app's tokens.
+/// Takes what a consumed flow leads to, once (DESIGN §8): a client's request, by whichever tab
+/// continues first, or an app's tokens.
 ///
 /// # Errors
 /// The database's own.
@@ -323,7 +332,8 @@ pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     Ok(done.rows_affected == 1)
 }
 
-/// Settles, once, whether the account that waited in a consumed flow is connected (LK-06): one guarded statement.
+/// Settles, once, whether the account that waited in a consumed flow is connected (LK-06): one
+/// guarded statement.
 ///
 /// # Errors
 /// The database's own.
@@ -339,8 +349,8 @@ pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     Ok(done.rows_affected == 1)
 }
 
-/// Deletes flows (and with them their secrets) whose keeping time is over, at most `most`; gives how many. Open ones
-/// go at their end, consumed ones 24 h later.
+/// Deletes flows (and with them their secrets) whose keeping time is over, at most `most`; gives
+/// how many. Open ones go at their end, consumed ones 24 h later.
 ///
 /// # Errors
 /// The database's own.

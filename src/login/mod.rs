@@ -1,8 +1,9 @@
 //! Signing in: what every way in has in common.
 //!
-//! A *flow* is one attempt, started by one browser (its pre-login cookie) or one app (its PKCE challenge). Ways in
-//! (`magic_link`, `federation`) prove an address and end at the one door, [`finish`]: proof → user → session →
-//! audit → where to go. A client's request that waits for this is *pending*; here it is an opaque text.
+//! A *flow* is one attempt, started by one browser (its pre-login cookie) or one app (its PKCE
+//! challenge). Ways in (`magic_link`, `federation`) prove an address and end at the one door,
+//! [`finish`]: proof → user → session → audit → where to go. A client's request that waits for this
+//! is *pending*; here it is an opaque text.
 
 pub mod context;
 pub mod device;

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use entree::{
     client::{
         self,
-        change::{self, Against, Changed, Refused, Rotation},
+        change::{self, ChangedClient, ClientChangeError, SecretRotation},
+        definition::DefinitionContext,
         registry, store,
     },
     config::Block,
@@ -51,61 +52,50 @@ fn block(id: &str, more: &[(&str, &str)]) -> Block {
     block
 }
 
-async fn try_create(test_app: &TestApp, block: Block) -> Result<Changed, Refused> {
+async fn try_create(test_app: &TestApp, block: Block) -> Result<ChangedClient, ClientChangeError> {
     let config = test_app.app.config.get();
     let tx = test_app.tx().await;
-    let done = change::create(
-        &tx,
-        block,
-        Against {
-            config: &config,
-            ours: PUBLIC,
-        },
-    )
-    .await
-    .unwrap();
+    let context = DefinitionContext {
+        token: &config.token,
+        public_url: PUBLIC,
+    };
+    let changed = change::create(&tx, block, context).await?;
     tx.commit().await.unwrap();
-    done
+    Ok(changed)
 }
 
 /// Registers a client, and this copy follows.
 async fn create(test_app: &TestApp, id: &str, more: &[(&str, &str)]) -> String {
     let done = try_create(test_app, block(id, more)).await.unwrap();
-    assert!(registry::follow(&test_app.app).await.unwrap());
+    assert!(registry::refresh(&test_app.app).await.unwrap());
     done.secret
         .map(|secret| secret.expose().to_owned())
         .unwrap_or_default()
 }
 
-async fn rotate(test_app: &TestApp, id: &str, rotation: Rotation) -> Result<String, Refused> {
+async fn rotate(
+    test_app: &TestApp,
+    id: &str,
+    rotation: SecretRotation,
+) -> Result<String, ClientChangeError> {
     let config = test_app.app.config.get();
     let tx = test_app.tx().await;
-    let done = change::rotate(
-        &tx,
-        id,
-        rotation,
-        Against {
-            config: &config,
-            ours: PUBLIC,
-        },
-    )
-    .await
-    .unwrap();
+    let context = DefinitionContext {
+        token: &config.token,
+        public_url: PUBLIC,
+    };
+    let changed = change::rotate_secret(&tx, id, rotation, context).await?;
     tx.commit().await.unwrap();
-    registry::follow(&test_app.app).await.unwrap();
-    done.map(|changed| {
-        changed
-            .secret
-            .map(|secret| secret.expose().to_owned())
-            .unwrap_or_default()
-    })
+    registry::refresh(&test_app.app).await.unwrap();
+    let secret = changed.secret.map(|secret| secret.expose().to_owned());
+    Ok(secret.unwrap_or_default())
 }
 
 async fn enable(test_app: &TestApp, id: &str, enabled: bool) {
     let tx = test_app.tx().await;
-    change::enable(&tx, id, enabled).await.unwrap().unwrap();
+    change::set_enabled(&tx, id, enabled).await.unwrap();
     tx.commit().await.unwrap();
-    registry::follow(&test_app.app).await.unwrap();
+    registry::refresh(&test_app.app).await.unwrap();
 }
 
 async fn credentials(test_app: &TestApp, id: &str, secret: &str) -> Page {
@@ -137,22 +127,30 @@ async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(test_app: Te
         credentials(&test_app, "worker", secret).await.status == StatusCode::OK
     };
     assert!(good(&first).await && !good("x").await && !good("").await);
-    let second = rotate(&test_app, "worker", Rotation::Keep).await.unwrap();
+    let second = rotate(&test_app, "worker", SecretRotation::KeepOld)
+        .await
+        .unwrap();
     assert!(
         first != second && good(&first).await && good(&second).await,
         "both, while it moves over"
     );
-    let third = rotate(&test_app, "worker", Rotation::Keep).await.unwrap();
+    let third = rotate(&test_app, "worker", SecretRotation::KeepOld)
+        .await
+        .unwrap();
     assert!(
         !good(&first).await && good(&second).await && good(&third).await,
         "never more than two"
     );
     assert_eq!(
-        rotate(&test_app, "worker", Rotation::Finish).await.unwrap(),
+        rotate(&test_app, "worker", SecretRotation::EndOld)
+            .await
+            .unwrap(),
         ""
     );
     assert!(!good(&second).await && good(&third).await);
-    let fourth = rotate(&test_app, "worker", Rotation::AtOnce).await.unwrap();
+    let fourth = rotate(&test_app, "worker", SecretRotation::ReplaceAll)
+        .await
+        .unwrap();
     assert!(!good(&third).await && good(&fourth).await);
     let stored = test_app.stored().await;
     for secret in [first, second, third, fourth] {
@@ -164,14 +162,14 @@ async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(test_app: Te
         );
     }
     create(&test_app, "web", &WEB).await;
-    assert_eq!(
-        rotate(&test_app, "web", Rotation::Keep).await,
-        Err(Refused::NoSecret)
-    );
-    assert_eq!(
-        rotate(&test_app, "nobody", Rotation::Keep).await,
-        Err(Refused::Unknown)
-    );
+    assert!(matches!(
+        rotate(&test_app, "web", SecretRotation::KeepOld).await,
+        Err(ClientChangeError::NoSecret)
+    ));
+    assert!(matches!(
+        rotate(&test_app, "unknown", SecretRotation::KeepOld).await,
+        Err(ClientChangeError::NotFound)
+    ));
 }
 
 async fn a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled(test_app: TestApp) {
@@ -245,10 +243,10 @@ async fn a_client_of_the_file_wins_and_the_other_appears_when_it_goes(test_app: 
     .await;
     let name = || client::find(&test_app.app.config.get(), "web").map(|client| client.name.clone());
     assert_eq!(name().as_deref(), Some("The web application"));
-    assert_eq!(registry::clashes(&test_app.app.config.get()), ["web"]);
+    assert_eq!(registry::duplicate_ids(&test_app.app.config.get()), ["web"]);
     enable(&test_app, "web", false).await;
     assert!(
-        registry::clashes(&test_app.app.config.get()).is_empty() && name().is_some(),
+        registry::duplicate_ids(&test_app.app.config.get()).is_empty() && name().is_some(),
         "disabling hits its own alone"
     );
     enable(&test_app, "web", true).await;
@@ -258,7 +256,7 @@ async fn a_client_of_the_file_wins_and_the_other_appears_when_it_goes(test_app: 
         Some("Of the database"),
         "without another look"
     );
-    assert!(!registry::follow(&test_app.app).await.unwrap());
+    assert!(!registry::refresh(&test_app.app).await.unwrap());
 }
 
 async fn of_many_creates_of_one_identifier_one_wins(test_app: TestApp) {
@@ -274,9 +272,9 @@ async fn of_many_creates_of_one_identifier_one_wins(test_app: TestApp) {
     assert!(
         done.iter()
             .filter_map(|done| done.as_ref().err())
-            .all(|refused| *refused == Refused::There)
+            .all(|error| matches!(error, ClientChangeError::AlreadyExists))
     );
-    registry::follow(&test_app.app).await.unwrap();
+    registry::refresh(&test_app.app).await.unwrap();
     let secret = won[0].secret.as_ref().unwrap().expose();
     assert_eq!(
         credentials(&test_app, "worker", secret).await.status,
@@ -291,7 +289,7 @@ async fn changes_at_the_same_moment_lose_none(test_app: TestApp) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let test_app = Arc::clone(&test_app);
-        tasks.spawn(async move { rotate(&test_app, "worker", Rotation::Keep).await });
+        tasks.spawn(async move { rotate(&test_app, "worker", SecretRotation::KeepOld).await });
     }
     let done = tasks.join_all().await;
     let made = done.iter().filter(|done| done.is_ok()).count();
@@ -299,9 +297,9 @@ async fn changes_at_the_same_moment_lose_none(test_app: TestApp) {
         made >= 1
             && done
                 .iter()
-                .all(|done| done.is_ok() || *done == Err(Refused::Raced))
+                .all(|done| matches!(done, Ok(_) | Err(ClientChangeError::ConcurrentChange)))
     );
-    let row = store::by_id(test_app.app.db.read(), "worker")
+    let row = store::find(test_app.app.db.read(), "worker")
         .await
         .unwrap()
         .unwrap();
@@ -310,7 +308,7 @@ async fn changes_at_the_same_moment_lose_none(test_app: TestApp) {
         i64::try_from(made).unwrap() + 1,
         "one revision a change"
     );
-    registry::follow(&test_app.app).await.unwrap();
+    registry::refresh(&test_app.app).await.unwrap();
     let mut good = 0;
     for secret in done.iter().filter_map(|done| done.as_ref().ok()) {
         good +=
@@ -350,7 +348,7 @@ async fn a_client_that_cannot_be_read_is_left_out_alone(test_app: TestApp) {
             .await
             .unwrap();
     }
-    assert!(registry::follow(&test_app.app).await.unwrap());
+    assert!(registry::refresh(&test_app.app).await.unwrap());
     let config = test_app.app.config.get();
     for id in ["no-json", "a-list", "no-name", "newer", "wild", "ours"] {
         assert!(client::find(&config, id).is_none(), "{id}");
@@ -369,7 +367,7 @@ async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between()
     };
     let other = test_app.copy().await;
     assert!(
-        registry::follow(&other.app).await.unwrap(),
+        registry::refresh(&other.app).await.unwrap(),
         "the first look"
     );
     let secret = create(&test_app, "worker", &WORKER).await;
@@ -382,20 +380,20 @@ async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between()
         credentials(&other, "worker", &secret).await.status,
         StatusCode::UNAUTHORIZED
     );
-    assert!(registry::follow(&other.app).await.unwrap());
+    assert!(registry::refresh(&other.app).await.unwrap());
     let before = other.app.config.get();
     assert_eq!(
         credentials(&other, "worker", &secret).await.status,
         StatusCode::OK
     );
     assert!(
-        !registry::follow(&other.app).await.unwrap(),
+        !registry::refresh(&other.app).await.unwrap(),
         "nothing changed"
     );
     assert!(Arc::ptr_eq(&before, &other.app.config.get()));
     // What was read last stays in force while the database is away.
     other.app.db.clone().close().await;
-    assert!(registry::follow(&other.app).await.is_err());
+    assert!(registry::refresh(&other.app).await.is_err());
     assert_eq!(
         credentials(&other, "worker", &secret).await.status,
         StatusCode::OK

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::warn_hidden;
+use super::{definition_context, warn_hidden};
 use crate::{
     cli::{Outcome, Refusal, admin::moment, out},
-    client::{registry, store},
+    client::store,
     clock::Time,
     config::{Client, Config, Problem},
     db::Db,
@@ -31,8 +31,9 @@ pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, Infr
         changed: None,
     };
     let mut list: Vec<Listed> = config.reloadable.clients.iter().map(of_file).collect();
-    for row in store::all(db.read()).await? {
-        let read = registry::read(&row, &config.reloadable, &config.startup.server.public_url)
+    for row in store::list(db.read()).await? {
+        let read = definition_context(config)
+            .parse_row(&row)
             .map(|(client, _)| client);
         let state = match () {
             () if !row.enabled => "disabled",

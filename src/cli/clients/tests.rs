@@ -90,10 +90,10 @@ async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
         yes: true,
         json: true,
     };
-    rotate(&db, &config, "shop", Rotation::Keep, asked)
+    rotate(&db, &config, "shop", SecretRotation::KeepOld, asked)
         .await
         .unwrap();
-    rotate(&db, &config, "shop", Rotation::Finish, asked)
+    rotate(&db, &config, "shop", SecretRotation::EndOld, asked)
         .await
         .unwrap();
     switch(&db, &config, "shop", false, true).await.unwrap();
@@ -190,7 +190,7 @@ async fn what_has_problems_changes_nothing() {
                 &db,
                 &config,
                 id,
-                Rotation::Keep,
+                SecretRotation::KeepOld,
                 Asked {
                     yes: true,
                     json: false
@@ -254,11 +254,9 @@ async fn keys_are_set_together_and_an_empty_value_is_the_default() {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         let tx = db.begin().await.unwrap();
-        let done = change::set(&tx, "shop", &keys, against(&config))
-            .await
-            .unwrap();
+        let result = change::set_keys(&tx, "shop", &keys, definition_context(&config)).await;
         tx.commit().await.unwrap();
-        done
+        result
     };
     let both = [
         ("redirect_uris", "https://a.example/cb,https://b.example/cb"),
@@ -269,7 +267,7 @@ async fn keys_are_set_together_and_an_empty_value_is_the_default() {
         (changed.redirect_uris.len(), changed.access_token_seconds),
         (2, None)
     );
-    let Err(Refused::Problems(problems)) =
+    let Err(ClientChangeError::Invalid(problems)) =
         set(&[("name", "New"), ("audience", "x"), ("scopes", "")]).await
     else {
         panic!("a problem")

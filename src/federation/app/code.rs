@@ -145,7 +145,7 @@ pub fn callback_url(
         fields.push(("state", state));
     }
     fields.push(("iss", public_url));
-    redirect.with(&fields)
+    redirect.with_parameters(&fields)
 }
 
 /// RFC 6749 §4.1.2.1: after a refusal the user returns to the app, with an error that it understands.

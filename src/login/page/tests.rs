@@ -1,5 +1,5 @@
-//! Every page in every language, and what each promises. With `ENTREE_GALLERY=DIR` the pages are also written there,
-//! for eyes, axe and screenshots.
+//! Every page in every language, and what each promises. With `ENTREE_GALLERY=DIR` the pages are
+//! also written there, for eyes, axe and screenshots.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -84,10 +84,10 @@ pub fn render(
             )
         }
         (ResponseMode::Query, Delivery::Page) => {
-            let href = &target.uri.with(&fields);
+            let href = &target.uri.with_parameters(&fields);
             render_page(&ContinuePage { localizer, href }, site)
         }
-        (ResponseMode::Query, Delivery::Redirect) => redirect(&target.uri.with(&fields)),
+        (ResponseMode::Query, Delivery::Redirect) => redirect(&target.uri.with_parameters(&fields)),
     };
     context.with_pre_login_cookie(response)
 }
