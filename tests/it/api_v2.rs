@@ -1,5 +1,5 @@
-//! `/api/v2/logins`: a login as one resource, from its beginning to the tokens (DESIGN §5). Whoever began it reads and
-//! finishes it; to everybody else it does not exist.
+//! `/api/v2/logins`: a login as one resource, from its beginning to the tokens. The app that began it
+//! reads and finishes it; for all others it does not exist.
 
 use entree::config::{ClientAuth, GrantType, Reloadable};
 use poem::http::{Method, StatusCode, header};

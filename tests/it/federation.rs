@@ -1,5 +1,5 @@
-//! What the tests of upstream sign-in share: a provider of the service's configuration that is an [`Upstream`] of the
-//! test's own, a person on the way through it, and the judge of refusals (`federation` §9, line 45).
+//! What the tests of sign-in with a provider share: a provider that is an [`Upstream`] of the test's
+//! own, a user on the way through it, and the judge of refusals.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

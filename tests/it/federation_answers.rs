@@ -1,5 +1,5 @@
-//! What an upstream answers instead of a code, and what happens when something else is away: it, its configuration, our
-//! ticket store, the user (`federation` §9, lines 37 to 40; §6).
+//! A provider that returns an error, and sign-ins while something is away: the provider, its
+//! configuration, the ticket store, the user (R-37 to R-40, UE-01 to UE-05).
 
 use entree::{
     config::{Config, SignUp},

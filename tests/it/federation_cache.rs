@@ -1,4 +1,5 @@
-//! The documents of an upstream: when they are read, how often at most, and how long they serve (`federation` §3).
+//! A provider's documents: when they are read, how often at most, and how long they serve (DJ-01 to
+//! DJ-10).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The callback, before anybody is asked: method, parameters, state, browser, issuer (`federation` §9, lines 7 to 16).
+//! The callback before any request goes out: method, parameters, state, browser, issuer.
 
 use poem::http::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What an ID token says, and who userinfo says it is (`federation` §9, lines 26 to 36).
+//! The claims of an ID token and the subject of userinfo.
 
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! One bundle for each kind of provider: a whole login, and one negative for every quirk (`federation` §7, PR-01; §9,
-//! lines 24 and 36).
+//! One bundle for each kind of provider: a whole sign-in, and one refusal for each particular
+//! (PR-01, R-24, R-36).
 
 use serde_json::{Value, json};
 use testkit::upstream::{Lie, Place, Reply, Sign, Upstream};

@@ -1,4 +1,4 @@
-//! The linking table of `federation` §8, case by case, as a person meets it; and lines 40 to 43 of §9.
+//! Linking, case by case, as a user meets it (LC-A to LC-I), and its refusals.
 
 use entity::user_identity;
 use poem::http::StatusCode;

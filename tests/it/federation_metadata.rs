@@ -1,5 +1,5 @@
-//! An upstream's documents and every way to it: where no connection is opened, what is not read, what is not believed
-//! (`federation` §9, lines 1 to 6).
+//! A provider's documents and every connection to it: where none is opened, what is not read, what is
+//! refused.
 
 use std::{
     sync::{

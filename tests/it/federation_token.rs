@@ -1,5 +1,5 @@
-//! What an upstream's token endpoint answers, and the outside of the ID token: form, header, key, signature
-//! (`federation` §9, lines 18 to 25).
+//! The response of a provider's token endpoint, and the outside of the ID token: form, header, key,
+//! signature.
 
 use serde_json::{Value, json};
 use testkit::upstream::{Keys, Lie, Pace, Place, Reply, Sign, encode};

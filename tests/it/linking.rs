@@ -685,7 +685,7 @@ async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_na
     blank.account.name = Some(" ".to_owned());
     comes(&test_app, &blank).await;
     assert_eq!(known("blank@example.test").await.1, "");
-    // Proven by mail first (case D); an account that is connected later gives no name.
+    // The address is proven by email first (LC-D); an account that is connected later gives no name.
     let waits = proven(
         &test_app,
         "later@example.test",

@@ -1,5 +1,5 @@
-//! Upstream sign-in for apps that draw their own form (DESIGN §8, API flows): the verifier stands in place of the cookie, and
-//! nobody is signed in before the code is redeemed with it. The provider's part is in `federation*`.
+//! Sign-in with a provider for apps that draw their own form (ST-09): the verifier stands in place of
+//! the cookie, and no user is signed in before the code is redeemed with it.
 
 use entree::{
     config::providers::MailTrust,

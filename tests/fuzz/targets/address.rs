@@ -1,4 +1,4 @@
-//! Addresses: whatever is typed is refused, or comes to one canonical form that stays itself (LK-05, magic-link E4).
+//! Addresses: whatever is typed is refused, or comes to one canonical form that stays itself (LK-05, E4).
 #![no_main]
 
 use entree::user::Address;

@@ -1,4 +1,4 @@
-//! Codes and refresh tokens as people and clients send them: no text that we did not make is one (RF-8, magic-link D5).
+//! Codes and refresh tokens as people and clients send them: no text that we did not make is one (RF-8, D5).
 #![no_main]
 
 use entree::{

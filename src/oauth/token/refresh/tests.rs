@@ -311,6 +311,7 @@ async fn rf_9_idle_absolute_and_what_is_withdrawn_end_a_family() {
     );
 }
 
+/// ST-05: the end of a session counts only against grants without `offline_access`.
 #[tokio::test]
 async fn es_7_rf_9_a_grant_without_offline_access_ends_with_its_session() {
     let test_app = TestApp::new().await;
