@@ -113,7 +113,7 @@ pub async fn upstream_refusal(
     room(tickets, "upstream refusal", caller, limits).await
 }
 
-/// Counts a mail to this address (its key, see magic-link E6). `false`: send nothing, and let nobody notice.
+/// Counts a mail to this address (its key, see E6). `false`: send nothing, and let nobody notice.
 ///
 /// # Errors
 /// If the store is away.

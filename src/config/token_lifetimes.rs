@@ -1,4 +1,4 @@
-//! How long things live: mailed links and their flows; tokens, with the defaults and bounds (DESIGN §8, lifetimes), and
+//! How long things live: mailed links and their flows; tokens, with the defaults and bounds (ST-15), and
 //! what one client has instead of what all have.
 
 use std::ops::RangeInclusive;

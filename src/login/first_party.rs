@@ -21,7 +21,7 @@ use crate::{
 /// The protocol room's maker of tokens, as the routes hand it in.
 pub type TokenIssuer = Arc<dyn IssueTokens>;
 
-/// Only registered first-party clients may draw our form (DESIGN §8), and of those the ones that
+/// Only registered first-party clients may draw our form (ST-09), and of those the ones that
 /// may sign people in and have no secret: nothing here asks for it, and what a client has to show
 /// elsewhere must not be spared it here.
 #[must_use]

@@ -313,7 +313,7 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
     Ok(())
 }
 
-/// Takes what a consumed flow leads to, once (DESIGN §8): a client's request, by whichever tab
+/// Takes what a consumed flow leads to, once (ST-04): a client's request, by whichever tab
 /// continues first, or an app's tokens.
 ///
 /// # Errors

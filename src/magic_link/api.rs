@@ -1,7 +1,7 @@
 //! `/api/v1/auth/magic-link`: sign-in by mail for a first-party app that draws its own form.
 //!
 //! The PKCE challenge given at the start stands in place of the flow cookie everywhere: whoever brings its verifier
-//! holds the flow (DESIGN §8, API flows). Same limits, counters and answers as the pages.
+//! holds the flow (ST-09). Same limits, counters and answers as the pages.
 
 use poem::{Request, http::StatusCode, web::Data};
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};

@@ -1,7 +1,7 @@
 //! `/api/v2/logins`: sign-in as one resource. Create a login, read or stream its state, submit its code.
 //!
 //! Behind `api.v2_enabled`. A login may be read by the app that began it, which shows its PKCE verifier in the header
-//! `Code-Verifier`; to anybody else it does not exist. No cookie is read here (DESIGN §8, CSRF by route).
+//! `Code-Verifier`; to anybody else it does not exist. No cookie is read here (ST-06).
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -1,6 +1,6 @@
 //! What the mails of this room say: pure functions from plain values to a [`Letter`].
 //!
-//! Neither the subject nor the first lines hold the code: both show on lock screens (magic-link D6). Each letter names
+//! Neither the subject nor the first lines hold the code: both show on lock screens (D6). Each letter names
 //! who asked, from where, when, and the only domain at which to type the code. The HTML has one link, nothing to fetch,
 //! inline styles only, and no colours but the button's and the frame's, so that light and dark are the mail client's.
 
@@ -104,7 +104,7 @@ pub fn no_account(localizer: &Localizer, of: &Notice<'_>) -> Result<Letter, Infr
     .letter(of.to)
 }
 
-/// The first proof of this address ended all older access (magic-link E2).
+/// The first proof of this address ended all older access (E2).
 ///
 /// # Errors
 /// Only by a fault of ours in the template.

@@ -93,7 +93,7 @@ pub async fn extend(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), InfraEr
     Ok(())
 }
 
-/// The mail server refused the mail for good: it does not count among the live ones (DESIGN §8, counters).
+/// The mail server refused the mail for good: it does not count among the live ones (ST-11).
 ///
 /// # Errors
 /// The database's own.

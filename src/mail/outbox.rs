@@ -1,6 +1,6 @@
 //! The outbox: what is to be mailed, in the same transaction as what it is about.
 //!
-//! A row holds no secret (magic-link G2): the letter is made at each try. A worker takes a row by a lease of 60 s in one
+//! A row holds no secret (G2): the letter is made at each try. A worker takes a row by a lease of 60 s in one
 //! guarded statement, and only the holder of the lease may say how the row goes on: after a crash the lease runs out and
 //! the row is tried again, once. Where the clock matters it is that of the unit of work.
 
@@ -39,17 +39,17 @@ pub struct New {
     pub kind: Kind,
     /// For which flow.
     pub flow_id: Option<Uuid>,
-    /// The stored address (never the typed one, magic-link E5).
+    /// The stored address (never the typed one, E5).
     pub canonical: String,
     /// Language of the letter.
     pub locale: String,
     /// First try.
     pub due_at: Time,
-    /// No try after this: flow end minus link lifetime, so that an accepted mail has its full life (magic-link G3).
+    /// No try after this: flow end minus link lifetime, so that an accepted mail has its full life (G3).
     pub give_up_at: Time,
     /// What it tells of: the id of a provider.
     pub about: Option<String>,
-    /// Over a limit, or to nobody: written like any other and never sent, so that both cost the same (magic-link A1).
+    /// Over a limit, or to nobody: written like any other and never sent, so that both cost the same (A1).
     pub withheld: bool,
 }
 
@@ -148,7 +148,7 @@ pub async fn backlog(db: &Db) -> Result<(u64, Duration), InfraError> {
     ))
 }
 
-/// The pause after that many tries (magic-link G3).
+/// The pause after that many tries (G3).
 const fn pause(attempts: i32) -> Duration {
     Duration::from_secs(match attempts {
         ..=1 => 5,

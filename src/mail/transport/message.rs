@@ -13,7 +13,7 @@ use lettre::{
 use super::super::Letter;
 use crate::{clock::Time, secret};
 
-/// Nothing we write comes near it; what does is a fault (magic-link G7).
+/// Nothing we write comes near it; what does is a fault (G7).
 const LARGEST: usize = 30 * 1024;
 
 /// Builds the message, or says by a fixed word why it can never be sent.
