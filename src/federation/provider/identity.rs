@@ -35,7 +35,7 @@ pub struct Identity {
     /// For display alone.
     pub name: Option<String>,
     pub locale: Option<String>,
-    /// How the user authenticated at the provider (RFC 8176), if it says.
+    /// How the user authenticated at the provider (RFC 8176), if the provider states it.
     pub amr: Vec<String>,
 }
 

@@ -1,9 +1,9 @@
 //! Entree as the relying party of an upstream provider (OpenID Connect Core; OAuth 2.0 at GitHub).
 //!
-//! [`Providers::start_authorization`] says where to send a browser, and [`Providers::identify`] who
-//! came back: an [`Identity`] of issuer, subject, and an email address with what the provider's
-//! word about it is worth. Every document, response and token of a provider is checked here before
-//! any of it is used; what is not accepted is a [`ProviderError`], whose `code` is a
+//! [`Providers::start_authorization`] returns where to send a browser, and [`Providers::identify`]
+//! turns the response into an [`Identity`]: issuer, subject, and an email address with what the
+//! provider's word about it is worth. Every document, response and token of a provider is checked
+//! here before any of it is used. What is not accepted is a [`ProviderError`], whose `code` is a
 //! [`RefusalCode`](super::error::RefusalCode).
 //!
 //! Invariants:

@@ -25,7 +25,7 @@ use crate::{
     app::App,
     audit,
     clock::Clock,
-    config::{Live, providers::ResponseMode},
+    config::{Live, Provider, providers::ResponseMode},
     db::Db,
     telemetry::metrics,
 };
@@ -109,8 +109,8 @@ impl Providers {
         Ok(AuthorizationRedirect { url, record })
     }
 
-    /// Returns who came back. All calls to the provider together take at most ten seconds. The
-    /// record must have been claimed before.
+    /// Returns the identity of the user who came back. All calls to the provider together take at
+    /// most ten seconds. The record must have been claimed before.
     ///
     /// # Errors
     /// The first check that failed.
@@ -136,7 +136,7 @@ impl Providers {
     /// the audit log. For a job: failures are logged, and tried again later.
     pub async fn refresh_due(&self) {
         let config = self.0.config.get();
-        self.forget_removed();
+        self.forget_removed(&config.providers);
         let upstreams: Vec<_> = config
             .providers
             .iter()
@@ -155,13 +155,12 @@ impl Providers {
         }
     }
 
-    fn forget_removed(&self) {
-        let config = self.0.config.get();
+    fn forget_removed(&self, providers: &[Provider]) {
         self.upstreams().retain(|id, _| {
-            let settings = config.providers.iter().find(|provider| provider.id == *id);
+            let settings = providers.iter().find(|provider| provider.id == *id);
             if settings.is_none_or(|settings| !settings.enabled) {
-                // A gauge keeps its last value, and must raise no alert for a provider that is
-                // gone.
+                // A gauge keeps its last value, and must not raise an alert for a provider that is
+                // not in use.
                 metrics::upstream_stale(id, Duration::ZERO);
             }
             settings.is_some()

@@ -1,4 +1,4 @@
-//! The library's own verification of an ID token, after ours.
+//! The second verification of an ID token, by the library.
 
 use std::str::FromStr as _;
 
