@@ -19,7 +19,7 @@ use crate::{
         self, ChangedClient, ClientChangeError, KEYS_NOT_SET_BY_HAND, SecretRotation,
     },
     client::definition::DefinitionContext,
-    config::{Block, Config, Problem, Source},
+    config::{ClientBlock, Config, Problem, Source},
     db::Db,
     error::InfraError,
     secret::Text,
@@ -221,7 +221,7 @@ struct Asked {
 }
 
 async fn create(db: &Db, config: &Config, new: &New) -> Outcome {
-    let mut block = Block::default();
+    let mut block = ClientBlock::default();
     for (key, text) in [
         ("client_id", &new.client),
         ("name", &new.name),

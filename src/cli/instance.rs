@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{Startup, check, too_open},
+    config::{Startup, mode_if_too_open, parse_master_key},
     secret::{self, MasterKeys, Text},
 };
 
@@ -91,7 +91,7 @@ fn warn_if_open(_dir: &Path) {}
 pub(super) fn master_keys(config: &Startup) -> Result<MasterKeys, String> {
     let server = &config.server;
     let bytes = |text: &Text, place: &str| {
-        check::master_key(text).ok_or_else(|| {
+        parse_master_key(text).ok_or_else(|| {
             format!("{place} is not 32 random bytes, in hexadecimal or base64url: put back what was there before")
         })
     };
@@ -117,7 +117,7 @@ fn stored_key(path: &Path) -> Result<Text, String> {
     if !path.exists() {
         make_key(path)?;
     }
-    if let Some(mode) = too_open(path) {
+    if let Some(mode) = mode_if_too_open(path) {
         return Err(format!(
             "{0} may be read by others (mode {mode:04o}): chmod 0400 {0}",
             path.display()

@@ -181,15 +181,15 @@ fn run(cli: Cli) -> Outcome {
             port: args.port,
             data_dir: args.data,
         })),
-        Command::Migrate(args) => migrate::run(&source(Mode::Data), &args),
+        Command::Migrate(args) => migrate::run(&source(Mode::Database), &args),
         Command::CheckConfig { dev, json } => check_config::run(&source(as_run(dev)), json),
         Command::Doctor { dev, json } => doctor::run(&source(as_run(dev)), json),
         Command::Openapi { check } => openapi::run(check.as_deref()),
-        Command::Keys(command) => keys::run(&source(Mode::Data), &command),
-        Command::Audit(question) => trail::run(&source(Mode::Data), &question),
-        Command::Clients(command) => clients::run(&source(Mode::Data), &command),
-        Command::Users(command) => admin::users(&source(Mode::Data), &command),
-        Command::Sessions(command) => sessions::run(&source(Mode::Data), &command),
+        Command::Keys(command) => keys::run(&source(Mode::Database), &command),
+        Command::Audit(question) => trail::run(&source(Mode::Database), &question),
+        Command::Clients(command) => clients::run(&source(Mode::Database), &command),
+        Command::Users(command) => admin::users(&source(Mode::Database), &command),
+        Command::Sessions(command) => sessions::run(&source(Mode::Database), &command),
     }
 }
 

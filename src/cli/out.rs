@@ -22,7 +22,7 @@ pub(super) fn problems(problems: &[Problem], of: &str) {
             "{} {}\n    {}",
             bold(&problem.key, "31"),
             problem.what,
-            problem.mend
+            problem.hint
         ));
     }
     let count = problems.len();
@@ -39,7 +39,7 @@ pub(super) fn warnings(warnings: &[Problem]) {
             "warning: {} {}\n    {}",
             bold(&warning.key, "33"),
             warning.what,
-            warning.mend
+            warning.hint
         ));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     app::{App, Macs},
     client::registry,
     clock::Clock,
-    config::{self, Live, Loaded, Reloadable, Source, Startup, live::Change},
+    config::{self, Change, Live, Loaded, Reloadable, Source, Startup},
     db::{Db, Tx},
     error::InfraError,
     federation::provider::Providers,
@@ -84,7 +84,7 @@ struct Service {
     public: Listening,
     management: Listening,
     jobs: Jobs,
-    _watch: config::watch::Watch,
+    _watch: config::watch::ConfigWatch,
     _renewal: Option<tls::CertificateWatcher>,
     _single: Option<Tx>,
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     audit::{Event, Kind},
-    config::{Block, Client, ClientAuth, Problem, definition},
+    config::{Client, ClientAuth, ClientBlock, Problem, client_definition},
     db::Tx,
     error::InfraError,
     secret::{Hash, Plain, Text},
@@ -78,7 +78,7 @@ impl SecretRotation {
 /// hashes of secrets.
 pub async fn create(
     tx: &Tx,
-    mut block: Block,
+    mut block: ClientBlock,
     context: DefinitionContext<'_>,
 ) -> Result<ChangedClient, ClientChangeError> {
     let method = block
@@ -96,7 +96,7 @@ pub async fn create(
     let (client, warnings) = context
         .parse_block(block)
         .map_err(ClientChangeError::Invalid)?;
-    let text = definition(&client).map_err(InfraError::internal)?;
+    let text = client_definition(&client).map_err(InfraError::internal)?;
     if !store::insert(tx, &client.client_id, text).await? {
         return Err(ClientChangeError::AlreadyExists);
     }
@@ -154,7 +154,7 @@ pub async fn set_keys(
     context: DefinitionContext<'_>,
 ) -> Result<ChangedClient, ClientChangeError> {
     let row = find_row(tx, id).await?;
-    let Some(mut block) = Block::of(id, &row.definition) else {
+    let Some(mut block) = ClientBlock::from_definition(id, &row.definition) else {
         let problems = context.parse_row(&row).err();
         return Err(ClientChangeError::Invalid(problems.unwrap_or_default()));
     };
@@ -212,7 +212,7 @@ async fn update_definition(
     client: &Client,
     event: Event,
 ) -> Result<(), ClientChangeError> {
-    let text = definition(client).map_err(InfraError::internal)?;
+    let text = client_definition(client).map_err(InfraError::internal)?;
     if !store::update_definition(tx, row, text).await? {
         return Err(ClientChangeError::ConcurrentChange);
     }

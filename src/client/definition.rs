@@ -1,7 +1,7 @@
 //! The definition of a client in the database: how its row becomes a client.
 
 use super::store::Row;
-use crate::config::{Block, Client, Problem, Token};
+use crate::config::{Client, ClientBlock, Problem, Token};
 
 /// What a definition is checked against.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,7 @@ impl DefinitionContext<'_> {
     /// # Errors
     /// The problems of the definition: another program or a newer release wrote the row.
     pub fn parse_row(self, row: &Row) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
-        match Block::of(&row.client_id, &row.definition) {
+        match ClientBlock::from_definition(&row.client_id, &row.definition) {
             Some(block) => self.parse_block(block),
             None => {
                 let hint = "write JSON with the keys of a block of [[clients]]";
@@ -28,7 +28,7 @@ impl DefinitionContext<'_> {
     }
 
     /// Returns the client of a block, and warnings about it.
-    pub fn parse_block(self, block: Block) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
-        block.read(self.token, self.public_url)
+    pub fn parse_block(self, block: ClientBlock) -> Result<(Client, Vec<Problem>), Vec<Problem>> {
+        block.into_client(self.token, self.public_url)
     }
 }

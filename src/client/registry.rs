@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     app::App,
-    config::{Problem, Reloadable, Stored},
+    config::{Problem, Reloadable, StoredClients},
     error::InfraError,
 };
 
@@ -42,7 +42,7 @@ pub async fn refresh(app: &App) -> Result<bool, InfraError> {
         clients = clients.len(),
         "the clients of the database are in force"
     );
-    app.config.store(Stored::new(clients));
+    app.config.store(StoredClients::new(clients));
     log_duplicates(&app.config.get());
     *followed = Some(revision);
     Ok(true)

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::config::{GrantType, Stored};
+use crate::config::{GrantType, StoredClients};
 
 fn client(id: &str, name: &str) -> Client {
     let text =
@@ -17,7 +17,7 @@ fn config(file: &[(&str, &str)], stored: &[(&str, &str)]) -> Reloadable {
     };
     Reloadable {
         clients: list(file),
-        stored: Stored::new(list(stored)),
+        stored: StoredClients::new(list(stored)),
         ..Reloadable::default()
     }
 }
@@ -63,8 +63,8 @@ fn clients_of_the_file_and_of_the_database_both_count() {
         allows(&confidential, "https://app.example")
             && !allows(&confidential, "https://APP.example")
     );
-    with.stored = Stored::new([confidential.clone()]);
+    with.stored = StoredClients::new([confidential.clone()]);
     assert!(!any_public(&with) && origin_allowed(&with, "https://app.example"));
-    (with.stored, with.clients) = (Stored::default(), vec![confidential]);
+    (with.stored, with.clients) = (StoredClients::default(), vec![confidential]);
     assert!(!any_public(&with) && origin_allowed(&with, "https://app.example"));
 }

@@ -3,30 +3,29 @@
 use serde::{Deserialize, Serialize};
 
 use super::jwks::Jwks;
-use crate::secret::Text;
+use crate::secret::{Hash, Text};
 
 /// How a client authenticates at the token endpoint (RFC 6749 §2.3, OIDC Core §9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
-    /// A public client: PKCE alone.
+    /// A public client, which has PKCE alone.
     #[default]
     None,
     /// Identifier and secret in the Authorization header.
     ClientSecretBasic,
     /// Identifier and secret in the form.
     ClientSecretPost,
-    /// An assertion that it signs with a key of its own (RFC 7523).
+    /// An assertion that the client signs with its own key (RFC 7523).
     PrivateKeyJwt,
 }
 
-/// What a client may come to the token endpoint with (RFC 7591 §2). Refresh tokens hang on the scope `offline_access`.
+/// The grant types that a client may use (RFC 7591 §2). Refresh tokens depend on the scope `offline_access` instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
-    /// A code from the authorization endpoint.
     AuthorizationCode,
-    /// Itself: tokens without a person.
+    /// Tokens for the client itself, without a user.
     ClientCredentials,
 }
 
@@ -34,14 +33,14 @@ pub enum GrantType {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshTokens {
-    /// With the scope `offline_access` (OIDC Core §11): they outlive the session.
+    /// With the scope `offline_access` (OIDC Core §11). They outlive the session.
     #[default]
     OfflineAccess,
-    /// With every grant; without `offline_access` they end with the session. First-party clients only.
+    /// With every grant. Without `offline_access` they end with the session. First-party clients only.
     Always,
 }
 
-/// Signature algorithms of tokens.
+/// The signature algorithm of our tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Alg {
     /// ECDSA on P-256.
@@ -50,85 +49,86 @@ pub enum Alg {
     RS256,
 }
 
-/// `[[clients]]`
+/// A client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
-    /// Its identifier.
     pub client_id: String,
-    /// What people see.
+    /// The name that users see.
     pub name: String,
-    /// Exact redirect URIs; the port is free for loopback addresses (RFC 8252 §7.3).
+    /// Exact redirect URIs. The port is free for loopback addresses (RFC 8252 §7.3).
     #[serde(default)]
     pub redirect_uris: Vec<String>,
-    /// Exact addresses that people may be sent to after signing out (RP-Initiated Logout 1.0 §3.1).
+    /// Exact addresses to which users may be sent after signing out (RP-Initiated Logout 1.0 §3.1).
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
-    /// How it authenticates.
     #[serde(default)]
     pub token_endpoint_auth_method: ClientAuth,
-    /// Its secret as configured. Loading replaces it by its hash, so that it is empty in what is loaded.
+    /// The secret as configured. [`Client::hash_secret`] replaces it by its hash when the configuration is loaded.
     #[serde(default, skip_serializing)]
     pub client_secret: Text,
-    /// SHA-256 of its secrets in hexadecimal digits; two while they change.
+    /// SHA-256 of the secrets in hexadecimal digits; two during a rotation.
     #[serde(default)]
     pub client_secret_sha256: Vec<String>,
-    /// Its public keys, for `private_key_jwt`.
+    /// The public keys, for `private_key_jwt`.
     #[serde(default)]
     pub jwks: Option<Jwks>,
-    /// Where it publishes them instead.
+    /// The address where the client publishes its public keys instead.
     #[serde(default)]
     pub jwks_uri: String,
-    /// What it may come to the token endpoint with.
     #[serde(default = "grant_types")]
     pub grant_types: Vec<GrantType>,
-    /// PKCE is demanded; only a confidential client may switch it off (RFC 9700 §2.1.1).
+    /// Whether PKCE is required. Only a confidential client may switch it off (RFC 9700 §2.1.1).
     #[serde(default = "yes")]
     pub require_pkce: bool,
-    /// When it gets refresh tokens.
     #[serde(default)]
     pub refresh_tokens: RefreshTokens,
-    /// Audiences whose access tokens it may ask about at introspection: for resource servers.
+    /// For resource servers: the audiences whose access tokens this client may introspect.
     #[serde(default)]
     pub introspects: Vec<String>,
-    /// `aud` of its access tokens.
+    /// `aud` of the access tokens.
     pub audience: String,
-    /// Further audiences that it may ask for by `resource` (RFC 8707).
+    /// Further audiences that the client may request by `resource` (RFC 8707).
     #[serde(default)]
     pub resources: Vec<String>,
-    /// First-party: no consent page, may use the sign-in API.
+    /// First-party clients have no consent page and may use the sign-in API.
     #[serde(default)]
     pub first_party: bool,
-    /// Browser origins that may call the API and the token endpoint.
+    /// The browser origins that may call the API and the token endpoint.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
-    /// Algorithm of its ID tokens.
     #[serde(default = "rs256")]
     pub id_token_signed_response_alg: Alg,
-    /// Algorithm of its access tokens.
     #[serde(default = "es256")]
     pub access_token_alg: Alg,
-    /// Scopes it may ask for.
+    /// The scopes that the client may request.
     #[serde(default = "scopes")]
     pub scopes: Vec<String>,
-    /// Its pages open ours in a pop-up.
+    /// Whether the client opens our pages in a pop-up.
     #[serde(default)]
     pub uses_popups: bool,
-    /// Life of its access tokens in seconds, if not that of `[token]`. Bounds of this and the next four as there.
+    // Lifetimes that differ from those of `[token]`, within the same bounds.
     #[serde(default)]
     pub access_token_seconds: Option<u64>,
-    /// The same of its ID tokens.
     #[serde(default)]
     pub id_token_seconds: Option<u64>,
-    /// The same of its authorization codes.
     #[serde(default)]
     pub code_seconds: Option<u64>,
-    /// The same of its refresh tokens while they are not used.
     #[serde(default)]
     pub refresh_idle_seconds: Option<u64>,
-    /// The same of its refresh tokens in any case.
     #[serde(default)]
     pub refresh_absolute_seconds: Option<u64>,
+}
+
+impl Client {
+    /// CA-5: replaces the secret by its hash, once it has been checked.
+    pub(super) fn hash_secret(&mut self) {
+        if !self.client_secret.is_empty() {
+            let secret = std::mem::take(&mut self.client_secret);
+            let hash = Hash::of(secret.expose().as_bytes()).to_hex();
+            self.client_secret_sha256.insert(0, hash);
+        }
+    }
 }
 
 const fn rs256() -> Alg {

@@ -17,7 +17,7 @@ use super::{
     layers::{Layers, candidates},
     problem::Problem,
     settings::{Config, Reloadable, Startup},
-    stored::Stored,
+    stored_clients::StoredClients,
 };
 
 /// The most misfits of one section that are reported.
@@ -50,7 +50,7 @@ fn read_config(sections: &mut Sections) -> Config {
             limits: sections.read("limits"),
             api: sections.read("api"),
             clients: sections.read("clients"),
-            stored: Stored::default(),
+            stored: StoredClients::default(),
             providers: sections.read("providers"),
         },
     }
@@ -60,7 +60,7 @@ fn read_config(sections: &mut Sections) -> Config {
 pub(super) struct Sections {
     root: Table,
     /// The values that are texts from the environment, by path: they may yet be read as another type.
-    texts: BTreeSet<String>,
+    env_texts: BTreeSet<String>,
     /// The keys that the types have, by section.
     known: BTreeMap<&'static str, BTreeSet<&'static str>>,
     problems: Vec<Problem>,
@@ -70,7 +70,7 @@ impl Sections {
     pub(super) fn new(layers: Layers) -> Self {
         Self {
             root: layers.root,
-            texts: layers.texts,
+            env_texts: layers.env_texts,
             known: BTreeMap::new(),
             problems: Vec::new(),
         }
@@ -92,7 +92,7 @@ impl Sections {
         };
         let mut recovery = Recovery {
             root: Value::Table(Table::from_iter([(section.to_owned(), value)])),
-            texts: &mut self.texts,
+            env_texts: &mut self.env_texts,
             problems: &mut self.problems,
             attempts: BTreeMap::new(),
             substitutes: BTreeMap::new(),
@@ -125,7 +125,7 @@ impl Sections {
 /// Reads one section in as many attempts as it has misfits.
 struct Recovery<'a> {
     root: Value,
-    texts: &'a mut BTreeSet<String>,
+    env_texts: &'a mut BTreeSet<String>,
     problems: &'a mut Vec<Problem>,
     /// Texts from the environment of which not every candidate was tried, by path.
     attempts: BTreeMap<String, Attempt>,
@@ -193,7 +193,7 @@ impl Recovery<'_> {
 
     /// Reads a text from the environment as the next type that it may have; `false` if there is none.
     fn try_next_candidate(&mut self, path: &Path, key: &str, message: &str) -> bool {
-        if self.texts.remove(key)
+        if self.env_texts.remove(key)
             && let Some(Value::String(text)) = path.find(&mut self.root)
         {
             let attempt = Attempt {
@@ -208,7 +208,7 @@ impl Recovery<'_> {
         };
         if let Value::Array(list) = &next {
             let elements = (0..list.len()).map(|index| format!("{key}[{index}]"));
-            self.texts.extend(elements);
+            self.env_texts.extend(elements);
         }
         path.put(&mut self.root, next);
         true

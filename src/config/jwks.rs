@@ -1,24 +1,23 @@
-//! Public keys of a client (RFC 7517), as it registers them or publishes them: read once, used often.
+//! Public keys of a client (RFC 7517), as it registers or publishes them.
 //!
-//! What ops wrote must be good as a whole, and the first fault is told. In a document that a client publishes, keys
-//! that are none of ours to use are passed over (RFC 7517 §5). Private and symmetric keys are never taken (OIDC Core
-//! §10.1).
+//! A set in the configuration must be valid as a whole. In a document that a client publishes, keys that we cannot use
+//! are ignored (RFC 7517 §5). Private and symmetric keys are never accepted (OIDC Core §10.1).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// The most keys of a set that are looked at.
-const MOST: usize = 20;
+/// The most keys of a set that are read.
+const MAX_KEYS: usize = 20;
 
 /// Members of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
-const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Bits of an RSA modulus.
+/// The allowed length of an RSA modulus, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Algorithms that clients sign with (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2). Never `none`, never one with a shared
-/// secret.
+/// The algorithms with which clients sign (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2): neither `none` nor one with a
+/// shared secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SigAlg {
     /// ECDSA on P-256.
@@ -27,51 +26,43 @@ pub enum SigAlg {
     RS256,
     /// RSA PSS.
     PS256,
-    /// Ed25519, by its name of today or by the older one, which says no curve: the key does.
+    /// Ed25519, by its current name or by the older one, which leaves the curve to the key.
     #[serde(alias = "EdDSA")]
     Ed25519,
 }
 
-/// The names of all of [`SigAlg`], for the metadata.
+/// The names of all [`SigAlg`], for the metadata.
 pub const SIG_ALGS: [&str; 5] = ["ES256", "RS256", "PS256", "Ed25519", "EdDSA"];
 
-/// A set of public keys, at least one.
+/// A set of at least one public key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "String")]
 pub struct Jwks {
-    /// The keys.
     pub keys: Vec<Jwk>,
 }
 
 /// One public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwk {
-    /// Its name, if it has one.
     pub kid: Option<String>,
-    /// The one algorithm that it is for, if it says so.
+    /// The only algorithm for which the key is, if it names one.
     pub alg: Option<SigAlg>,
-    /// The key itself.
     pub public: PublicKey,
 }
 
-/// What a key is made of.
+/// The material of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
     /// A point on P-256, uncompressed: `0x04`, x, y.
     P256(Vec<u8>),
     /// Modulus and exponent, big-endian, without leading zeroes; 2048 to 8192 bits.
-    Rsa {
-        /// The modulus.
-        n: Vec<u8>,
-        /// The exponent.
-        e: Vec<u8>,
-    },
+    Rsa { n: Vec<u8>, e: Vec<u8> },
     /// A point on Ed25519.
     Ed25519(Vec<u8>),
 }
 
 impl PublicKey {
-    /// Whether it can have made signatures of this algorithm.
+    /// Whether signatures of this algorithm can be made with the key.
     #[must_use]
     pub const fn fits(&self, alg: SigAlg) -> bool {
         matches!(
@@ -86,29 +77,29 @@ impl PublicKey {
 impl TryFrom<Value> for Jwks {
     type Error = String;
 
-    /// A table as in the standard, or its JSON in a text.
+    /// Reads a table as in the standard, or its JSON in a string.
     fn try_from(value: Value) -> Result<Self, String> {
         let value = match value {
             Value::String(text) => {
-                serde_json::from_str(&text).map_err(|_| "the text is not JSON")?
+                serde_json::from_str(&text).map_err(|_| "the string is not JSON")?
             }
             value => value,
         };
         let list = members(&value)?;
-        if list.len() > MOST {
-            return Err(format!("there are more than {MOST} keys"));
+        if list.len() > MAX_KEYS {
+            return Err(format!("it has more than {MAX_KEYS} keys"));
         }
         let keys: Result<Vec<Jwk>, String> = list
             .iter()
             .enumerate()
-            .map(|(at, key)| read(key).map_err(|what| format!("key {at} {what}")))
+            .map(|(at, key)| parse_key(key).map_err(|what| format!("key {at} {what}")))
             .collect();
-        Self::of(keys?).ok_or_else(|| "there is no key in it".to_owned())
+        Self::non_empty(keys?).ok_or_else(|| "it has no key".to_owned())
     }
 }
 
 impl From<Jwks> for String {
-    /// JSON, as it is read again.
+    /// Writes the JSON that `try_from` reads.
     fn from(set: Jwks) -> Self {
         json!({ "keys": set.keys.iter().map(Jwk::to_json).collect::<Vec<_>>() }).to_string()
     }
@@ -136,21 +127,21 @@ impl Jwk {
 }
 
 impl Jwks {
-    /// The keys of a published document that can be used; none if there are none. Two keys of one name are both there.
+    /// Reads the usable keys of a published document. None if there is none. Two keys with one `kid` both count.
     #[must_use]
     pub fn published(document: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(document).ok()?;
-        Self::of(
+        Self::non_empty(
             members(&value)
                 .ok()?
                 .iter()
-                .take(MOST)
-                .filter_map(|key| read(key).ok())
+                .take(MAX_KEYS)
+                .filter_map(|key| parse_key(key).ok())
                 .collect(),
         )
     }
 
-    fn of(keys: Vec<Jwk>) -> Option<Self> {
+    fn non_empty(keys: Vec<Jwk>) -> Option<Self> {
         (!keys.is_empty()).then_some(Self { keys })
     }
 }
@@ -159,26 +150,26 @@ fn members(value: &Value) -> Result<&Vec<Value>, &'static str> {
     value
         .get("keys")
         .and_then(Value::as_array)
-        .ok_or("there is no list `keys` in it")
+        .ok_or("it has no array `keys`")
 }
 
 /// RFC 7517 §4, RFC 7518 §6, RFC 8037 §2.
-fn read(value: &Value) -> Result<Jwk, &'static str> {
+fn parse_key(value: &Value) -> Result<Jwk, &'static str> {
     let key = value.as_object().ok_or("is not an object")?;
-    if PRIVATE.iter().any(|name| key.contains_key(*name)) {
-        return Err("has a private part: give the public key alone");
+    if PRIVATE_MEMBERS.iter().any(|name| key.contains_key(*name)) {
+        return Err("has a private part; give the public key alone");
     }
-    if text(key, "use")?.is_some_and(|usage| usage != "sig") || !verifies(key) {
+    if string_member(key, "use")?.is_some_and(|usage| usage != "sig") || !is_for_verification(key) {
         return Err("is not for signatures");
     }
-    let kid = text(key, "kid")?;
-    let public = material(key)?;
-    let alg = match text(key, "alg")? {
+    let kid = string_member(key, "kid")?;
+    let public = parse_material(key)?;
+    let alg = match string_member(key, "alg")? {
         None => None,
         Some(name) => Some(
             sig_alg(name)
                 .filter(|alg| public.fits(*alg))
-                .ok_or("has an algorithm that is not its own")?,
+                .ok_or("has an `alg` that does not match its type")?,
         ),
     };
     Ok(Jwk {
@@ -188,19 +179,22 @@ fn read(value: &Value) -> Result<Jwk, &'static str> {
     })
 }
 
-/// The algorithm of this name.
+/// Returns the algorithm with this name.
 #[must_use]
 pub fn sig_alg(name: &str) -> Option<SigAlg> {
     serde_json::from_value(Value::from(name)).ok()
 }
 
-fn text<'a>(key: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, &'static str> {
+fn string_member<'a>(
+    key: &'a Map<String, Value>,
+    name: &str,
+) -> Result<Option<&'a str>, &'static str> {
     key.get(name)
-        .map(|value| value.as_str().ok_or("has a member that is not a text"))
+        .map(|value| value.as_str().ok_or("has a member that is not a string"))
         .transpose()
 }
 
-fn verifies(key: &Map<String, Value>) -> bool {
+fn is_for_verification(key: &Map<String, Value>) -> bool {
     let verify = |ops: &Value| {
         ops.as_array()
             .is_some_and(|ops| ops.iter().any(|op| op == "verify"))
@@ -208,27 +202,27 @@ fn verifies(key: &Map<String, Value>) -> bool {
     key.get("key_ops").is_none_or(verify)
 }
 
-fn material(key: &Map<String, Value>) -> Result<PublicKey, &'static str> {
+fn parse_material(key: &Map<String, Value>) -> Result<PublicKey, &'static str> {
     let bytes = |name| {
-        let text = text(key, name)?.ok_or("lacks a member")?;
+        let text = string_member(key, name)?.ok_or("lacks a member")?;
         BASE64
             .decode(text)
             .map_err(|_| "has a member that is not base64url without padding")
     };
-    let long =
+    let coordinate =
         |name| <[u8; 32]>::try_from(bytes(name)?).map_err(|_| "has a member of the wrong length");
-    match (text(key, "kty")?, text(key, "crv")?) {
+    match (string_member(key, "kty")?, string_member(key, "crv")?) {
         (Some("EC"), Some("P-256")) => {
-            let (x, y) = (long("x")?, long("y")?);
+            let (x, y) = (coordinate("x")?, coordinate("y")?);
             Ok(PublicKey::P256([[4].as_slice(), &x, &y].concat()))
         }
-        (Some("OKP"), Some("Ed25519")) => Ok(PublicKey::Ed25519(long("x")?.into())),
-        (Some("RSA"), None) => rsa(&bytes("n")?, &bytes("e")?),
-        _ => Err("is of no kind that we take: EC on P-256, RSA or Ed25519"),
+        (Some("OKP"), Some("Ed25519")) => Ok(PublicKey::Ed25519(coordinate("x")?.into())),
+        (Some("RSA"), None) => parse_rsa(&bytes("n")?, &bytes("e")?),
+        _ => Err("has a type that is not supported: use EC on P-256, RSA or Ed25519"),
     }
 }
 
-fn rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, &'static str> {
+fn parse_rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, &'static str> {
     let strip = |bytes: &[u8]| {
         bytes
             .iter()
@@ -242,7 +236,7 @@ fn rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, &'static str> {
         return Err("is an RSA key of less than 2048 or more than 8192 bits");
     }
     if e.is_empty() || e.len() > 8 {
-        return Err("has an exponent that no good key has");
+        return Err("has an unusual exponent");
     }
     Ok(PublicKey::Rsa { n, e })
 }
@@ -276,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn ca_8_a_set_is_taken_as_a_table_or_as_text() {
+    fn ca_8_a_set_is_read_from_a_table_or_a_string() {
         let set = json!({ "keys": [ec(), rsa_of(2048), { "kty": "OKP", "crv": "Ed25519", "x": BASE64.encode([7; 32]) }] });
         let table = Jwks::try_from(set.clone()).unwrap();
         assert_eq!(Jwks::try_from(Value::from(set.to_string())).unwrap(), table);
@@ -312,8 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn ca_8_a_key_that_is_not_a_public_signing_key_is_refused_from_ops_and_passed_over_in_a_document()
-     {
+    fn ca_8_a_key_that_is_not_for_signatures_is_refused_in_the_file_and_ignored_in_a_document() {
         let bad = [
             changed("d", json!("AA")),
             changed("use", json!("enc")),
@@ -356,6 +349,6 @@ mod tests {
                 "{nothing}"
             );
         }
-        assert!(given(&vec![ec(); MOST + 1]).is_err());
+        assert!(given(&vec![ec(); MAX_KEYS + 1]).is_err());
     }
 }

@@ -9,7 +9,7 @@ use super::{
         Config, DatabaseSection, Mail, Management, Reloadable, ReloadableServer,
         ReloadableTelemetry, Server, Startup, Telemetry, Tickets,
     },
-    stored::Stored,
+    stored_clients::StoredClients,
 };
 
 /// A handle to the configuration in force. Clones share it.
@@ -79,7 +79,7 @@ impl Live {
     }
 
     /// Puts the clients of the database into force in one step. Everything else stays as it is.
-    pub fn store(&self, stored: Stored) {
+    pub fn store(&self, stored: StoredClients) {
         let _one = self
             .replacing
             .lock()

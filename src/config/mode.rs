@@ -1,27 +1,26 @@
-//! The command that reads the configuration, which decides on presets and on what is checked.
+//! The command that reads the configuration, which decides on presets and checks.
 
 use std::path::PathBuf;
 
-/// What the service is started as.
+/// The kind of command for which the configuration is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// `entree serve`: nothing is assumed.
+    /// `entree serve`: there are no presets, and everything is checked.
     #[default]
     Serve,
-    /// Commands that use the database alone: only what is said of it must be sound, so that they run beside
-    /// `entree dev` and in a job that knows nothing else.
-    Data,
-    /// `entree dev`: loopback only, with presets under the file.
+    /// A command that uses the database alone. Only the settings of the database are checked, so that the command runs
+    /// beside `entree dev` and in a job that has no other settings.
+    Database,
+    /// `entree dev`: loopback only, with presets that the file overrides.
     Dev {
-        /// `--port`, over everything else.
+        /// `--port`, which overrides everything else.
         port: Option<u16>,
-        /// `--data`, over everything else.
+        /// `--data`, which overrides everything else.
         data_dir: Option<PathBuf>,
     },
 }
 
 impl Mode {
-    /// Whether this is `entree dev`.
     #[must_use]
     pub const fn is_dev(&self) -> bool {
         matches!(self, Self::Dev { .. })

@@ -1,9 +1,9 @@
-//! Certificate and private key of the public listener: taken together or not at all.
+//! The TLS certificate of the public listener and its private key, read from two PEM files.
 //!
-//! Read when the configuration is checked, at start, and whenever the files change. What is refused is said with the
-//! key of the configuration; nothing of the private key is ever shown.
+//! It is read when the configuration is checked, at start, and whenever the files change. A problem names the key of
+//! the configuration and never shows anything of the private key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::{
     Error, InconsistentKeys,
@@ -19,100 +19,101 @@ use super::{problem::Problem, settings::Tls};
 const CERT: &str = "server.tls.cert_file";
 const KEY: &str = "server.tls.key_file";
 
-/// What stands in both files.
-pub(crate) struct Files {
+/// The content of both files.
+pub(crate) struct PemFiles {
     pub(crate) cert: Vec<u8>,
     pub(crate) key: zeroize::Zeroizing<Vec<u8>>,
 }
 
-/// The pair that is configured. None: there is none.
+/// Returns the configured certificate. None: the listener has none.
 ///
 /// # Errors
-/// One of both is missing or unreadable, or they cannot serve as a pair.
-pub fn read(tls: &Tls) -> Result<Option<CertifiedKey>, Problem> {
-    load(tls)?.map(|files| parse(&files)).transpose()
+/// One of the files is missing or unreadable, or the key is not that of the certificate.
+pub(super) fn load_certificate(tls: &Tls) -> Result<Option<CertifiedKey>, Problem> {
+    read_files(tls)?
+        .map(|files| parse_certificate(&files))
+        .transpose()
 }
 
 /// Reads both files. An empty path, as the environment may hold, is none.
-pub(crate) fn load(tls: &Tls) -> Result<Option<Files>, Problem> {
-    let named = |path: &'_ Option<std::path::PathBuf>| {
-        path.clone().filter(|path| !path.as_os_str().is_empty())
-    };
+pub(crate) fn read_files(tls: &Tls) -> Result<Option<PemFiles>, Problem> {
+    let path = |file: &Option<PathBuf>| file.clone().filter(|path| !path.as_os_str().is_empty());
     let missing = |key, other| {
         Problem::new(
             key,
             format!("is not set beside {other}"),
-            "give both, or neither",
+            "Set both keys, or neither.",
         )
     };
-    let (cert, key) = match (named(&tls.cert_file), named(&tls.key_file)) {
+    let (cert, key) = match (path(&tls.cert_file), path(&tls.key_file)) {
         (None, None) => return Ok(None),
         (Some(_), None) => return Err(missing(KEY, CERT)),
         (None, Some(_)) => return Err(missing(CERT, KEY)),
         (Some(cert), Some(key)) => (cert, key),
     };
-    let bytes = |path: &Path, key| {
+    let read = |path: &Path, key| {
         std::fs::read(path).map_err(|error| {
-            let mend = "name a file that the service's user may read; relative paths begin at its working directory";
-            Problem::new(key, format!("names a file that cannot be read ({error})"), mend)
+            let what = format!("names a file that cannot be read ({error})");
+            let hint = "Name a file that the user of the service may read. Relative paths begin at its working directory.";
+            Problem::new(key, what, hint)
         })
     };
-    Ok(Some(Files {
-        cert: bytes(&cert, CERT)?,
-        key: bytes(&key, KEY)?.into(),
+    Ok(Some(PemFiles {
+        cert: read(&cert, CERT)?,
+        key: read(&key, KEY)?.into(),
     }))
 }
 
-/// Makes a pair of what stands in both files.
-pub(crate) fn parse(files: &Files) -> Result<CertifiedKey, Problem> {
-    let no_cert = || {
-        let mend =
-            "name a PEM file that begins with the server's own certificate, such as fullchain.pem";
-        Problem::new(CERT, "holds no certificate that can be read", mend)
+/// Parses both files and checks that they belong together.
+pub(crate) fn parse_certificate(files: &PemFiles) -> Result<CertifiedKey, Problem> {
+    let no_certificate = || {
+        let hint = "Name a PEM file that begins with the certificate of the server, such as fullchain.pem.";
+        Problem::new(CERT, "has no certificate that can be read", hint)
     };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&files.cert).collect();
-    let chain = chain
-        .ok()
-        .filter(|chain| !chain.is_empty())
-        .ok_or_else(no_cert)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&files.cert)
+        .collect::<Result<_, _>>()
+        .map_err(|_| no_certificate())?;
     chain
         .first()
         .and_then(|leaf| ParsedCertificate::try_from(leaf).ok())
-        .ok_or_else(no_cert)?;
+        .ok_or_else(no_certificate)?;
     let no_key = || {
-        let mend = "name a PEM file with an ECDSA (P-256, P-384), Ed25519 or RSA key of at least 2048 bits, not encrypted";
-        Problem::new(KEY, "holds no private key that can be used", mend)
+        let hint = "Name a PEM file with an unencrypted ECDSA key (P-256 or P-384), Ed25519 key, or RSA key of at least \
+                    2048 bits.";
+        Problem::new(KEY, "has no private key that can be used", hint)
     };
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|_| no_key())?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            let mend = "name the key that the certificate was asked for with";
-            Problem::new(KEY, "is not the key of the certificate", mend)
+            let hint = "Name the key for which the certificate was issued.";
+            Problem::new(KEY, "is not the key of the certificate", hint)
         }
         _ => no_key(),
     })
 }
 
 /// Whether the certificate is for this host: a name, or an address without brackets (RFC 9525 §6).
-pub(crate) fn names(pair: &CertifiedKey, host: &str) -> bool {
+pub(super) fn is_for_host(certificate: &CertifiedKey, host: &str) -> bool {
     let Ok(host) = ServerName::try_from(host) else {
         return false;
     };
-    let leaf = pair.end_entity_cert().and_then(ParsedCertificate::try_from);
+    let leaf = certificate
+        .end_entity_cert()
+        .and_then(ParsedCertificate::try_from);
     leaf.and_then(|leaf| verify_server_name(&leaf, &host))
         .is_ok()
 }
 
-/// Whether users beside the owner and its group may read or change the file.
+/// Whether users other than the owner and the group may read or change the file.
 #[cfg(unix)]
-pub(crate) fn anybody_reads(path: &Path) -> bool {
+pub(super) fn is_open_to_others(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o006 != 0)
 }
 
-/// Where there are no modes, the system's access lists rule.
+/// Where files have no modes, the access lists of the system decide.
 #[cfg(not(unix))]
-pub(crate) fn anybody_reads(_path: &Path) -> bool {
+pub(super) fn is_open_to_others(_path: &Path) -> bool {
     false
 }
 
@@ -123,36 +124,45 @@ mod tests {
 
     use super::*;
 
-    fn files(cert: &str, key: &str) -> Files {
-        Files {
+    fn files(cert: &str, key: &str) -> PemFiles {
+        PemFiles {
             cert: cert.as_bytes().to_vec(),
             key: key.as_bytes().to_vec().into(),
         }
     }
 
-    fn refused(cert: &str, key: &str) -> String {
-        parse(&files(cert, key)).unwrap_err().key
+    fn refused_key(cert: &str, key: &str) -> String {
+        parse_certificate(&files(cert, key)).unwrap_err().key
     }
 
     #[test]
-    fn only_a_certificate_with_its_own_key_is_a_pair() {
+    fn a_certificate_needs_its_own_key() {
         let authority = Authority::new().unwrap();
         let (pair, other) = (
             authority.issue(&["localhost"]).unwrap(),
             authority.issue(&["localhost"]).unwrap(),
         );
-        assert_eq!(parse(&files(&pair.cert, &pair.key)).unwrap().cert.len(), 1);
+        assert_eq!(
+            parse_certificate(&files(&pair.cert, &pair.key))
+                .unwrap()
+                .cert
+                .len(),
+            1
+        );
         let chain = format!("{}{}", pair.cert, authority.pem());
         assert_eq!(
-            parse(&files(&chain, &pair.key)).unwrap().cert.len(),
+            parse_certificate(&files(&chain, &pair.key))
+                .unwrap()
+                .cert
+                .len(),
             2,
-            "those between are sent too"
+            "intermediate certificates are sent, too"
         );
-        assert_eq!(refused(&pair.cert, &other.key), KEY);
+        assert_eq!(refused_key(&pair.cert, &other.key), KEY);
         assert_eq!(
-            refused(&format!("{}{}", authority.pem(), pair.cert), &pair.key),
+            refused_key(&format!("{}{}", authority.pem(), pair.cert), &pair.key),
             KEY,
-            "its own comes first"
+            "the certificate of the server comes first"
         );
         for (cert, key, expected) in [
             ("", pair.key.as_str(), CERT),
@@ -167,7 +177,7 @@ mod tests {
             (&pair.cert, &pair.cert, KEY),
             (&pair.cert, &pair.key[..pair.key.len() / 2], KEY),
         ] {
-            assert_eq!(refused(cert, key), expected, "{cert:.30} {key:.30}");
+            assert_eq!(refused_key(cert, key), expected, "{cert:.30} {key:.30}");
         }
     }
 
@@ -177,12 +187,12 @@ mod tests {
             .unwrap()
             .issue(&["id.example.com", "127.0.0.1", "::1"])
             .unwrap();
-        let pair = parse(&files(&pair.cert, &pair.key)).unwrap();
+        let pair = parse_certificate(&files(&pair.cert, &pair.key)).unwrap();
         for host in ["id.example.com", "127.0.0.1", "::1"] {
-            assert!(names(&pair, host), "{host}");
+            assert!(is_for_host(&pair, host), "{host}");
         }
         for host in ["example.com", "a.id.example.com", "127.0.0.2", ""] {
-            assert!(!names(&pair, host), "{host}");
+            assert!(!is_for_host(&pair, host), "{host}");
         }
     }
 }

@@ -1,100 +1,98 @@
-//! How long things live: mailed links and their flows; tokens, with the defaults and bounds (ST-15), and
-//! what one client has instead of what all have.
+//! Lifetimes of codes and tokens (ST-15): their bounds, and those that one client has instead of the defaults.
 
 use std::ops::RangeInclusive;
 
 use super::{
     client::Client,
-    problem::{Findings, LONG},
+    problem::{MAX_SECONDS, Section},
     settings::Token,
 };
 
-/// Access and ID tokens: resource servers hear of no revocation, so an hour at most.
-const SIGNED: RangeInclusive<u64> = 60..=3600;
+/// Access and ID tokens: resource servers do not learn of a revocation, so an hour at most.
+const SIGNED_TOKEN: RangeInclusive<u64> = 60..=3600;
 
-/// RFC 6749 §4.1.2 allows ten minutes for a code; a client that works needs seconds.
+/// RFC 6749 §4.1.2 allows ten minutes for a code. A client that works needs seconds.
 const CODE: RangeInclusive<u64> = 5..=60;
 
-/// Refresh tokens in any case. A shorter life is an access token's.
-const ABSOLUTE: RangeInclusive<u64> = 3600..=LONG;
+/// Refresh tokens, used or not. A shorter lifetime is that of an access token.
+const REFRESH_ABSOLUTE: RangeInclusive<u64> = 3600..=MAX_SECONDS;
 
-/// Refresh tokens that are not used live so long at least, in seconds.
-const IDLE: u64 = 600;
+/// The shortest lifetime of an unused refresh token.
+const MIN_REFRESH_IDLE: u64 = 600;
 
 impl Client {
-    /// The lives of this client's tokens: its own, else those of `[token]`.
+    /// Returns the lifetimes of the tokens of this client: its own, or the defaults of `[token]`.
     #[must_use]
-    pub fn token_lifetimes(&self, all: &Token) -> Token {
+    pub fn token_lifetimes(&self, defaults: &Token) -> Token {
         let absolute = self
             .refresh_absolute_seconds
-            .unwrap_or(all.refresh_absolute_seconds);
+            .unwrap_or(defaults.refresh_absolute_seconds);
+        let idle = self
+            .refresh_idle_seconds
+            .unwrap_or(defaults.refresh_idle_seconds);
         Token {
-            access_seconds: self.access_token_seconds.unwrap_or(all.access_seconds),
-            id_seconds: self.id_token_seconds.unwrap_or(all.id_seconds),
-            code_seconds: self.code_seconds.unwrap_or(all.code_seconds),
-            // A client whose absolute life is short need not be given a short idle one too.
-            refresh_idle_seconds: self
-                .refresh_idle_seconds
-                .unwrap_or(all.refresh_idle_seconds)
-                .min(absolute),
+            access_seconds: self.access_token_seconds.unwrap_or(defaults.access_seconds),
+            id_seconds: self.id_token_seconds.unwrap_or(defaults.id_seconds),
+            code_seconds: self.code_seconds.unwrap_or(defaults.code_seconds),
+            // A client with a short absolute lifetime need not set a short idle one, too.
+            refresh_idle_seconds: idle.min(absolute),
             refresh_absolute_seconds: absolute,
         }
     }
 }
 
 /// Checks `[token]`.
-pub(super) fn of_all(token: &Token, findings: &mut Findings) {
-    findings.range(token.access_seconds, SIGNED, "token.access_seconds");
-    findings.range(token.id_seconds, SIGNED, "token.id_seconds");
-    findings.range(token.code_seconds, CODE, "token.code_seconds");
+pub(super) fn check_defaults(token: &Token, section: &mut Section<'_>) {
+    section.range(token.access_seconds, SIGNED_TOKEN, "access_seconds");
+    section.range(token.id_seconds, SIGNED_TOKEN, "id_seconds");
+    section.range(token.code_seconds, CODE, "code_seconds");
     let absolute = token.refresh_absolute_seconds;
-    findings.range(absolute, ABSOLUTE, "token.refresh_absolute_seconds");
-    idle(token.refresh_idle_seconds, absolute, "token.", findings);
+    section.range(absolute, REFRESH_ABSOLUTE, "refresh_absolute_seconds");
+    check_idle(token.refresh_idle_seconds, absolute, section);
 }
 
-/// Checks what a client has of its own.
-pub(super) fn of_client(
-    client: &Client,
-    all: &Token,
-    key: &dyn Fn(&str) -> String,
-    findings: &mut Findings,
-) {
-    for (given, bounds, name) in [
-        (client.access_token_seconds, SIGNED, "access_token_seconds"),
-        (client.id_token_seconds, SIGNED, "id_token_seconds"),
+/// Checks the lifetimes that a client sets itself.
+pub(super) fn check_client(client: &Client, defaults: &Token, section: &mut Section<'_>) {
+    for (lifetime, bounds, key) in [
+        (
+            client.access_token_seconds,
+            SIGNED_TOKEN,
+            "access_token_seconds",
+        ),
+        (client.id_token_seconds, SIGNED_TOKEN, "id_token_seconds"),
         (client.code_seconds, CODE, "code_seconds"),
         (
             client.refresh_absolute_seconds,
-            ABSOLUTE,
+            REFRESH_ABSOLUTE,
             "refresh_absolute_seconds",
         ),
     ] {
-        if let Some(seconds) = given {
-            findings.range(seconds, bounds, key(name));
+        if let Some(seconds) = lifetime {
+            section.range(seconds, bounds, key);
         }
     }
     if let Some(seconds) = client.refresh_idle_seconds {
-        idle(
-            seconds,
-            client.token_lifetimes(all).refresh_absolute_seconds,
-            &key(""),
-            findings,
-        );
+        let absolute = client.token_lifetimes(defaults).refresh_absolute_seconds;
+        check_idle(seconds, absolute, section);
     }
 }
 
-/// An absolute life that is out of bounds was told already.
-fn idle(seconds: u64, absolute: u64, at: &str, findings: &mut Findings) {
-    let fine = absolute < *ABSOLUTE.start() || (IDLE..=absolute).contains(&seconds);
-    let what = "is under 10 minutes or over the absolute life";
-    let mend = format!("choose from {IDLE} to refresh_absolute_seconds, which is {absolute}");
-    findings.need(fine, format!("{at}refresh_idle_seconds"), what, &mend);
+/// An absolute lifetime below its bounds has a problem of its own already.
+fn check_idle(seconds: u64, absolute: u64, section: &mut Section<'_>) {
+    let is_valid =
+        absolute < *REFRESH_ABSOLUTE.start() || (MIN_REFRESH_IDLE..=absolute).contains(&seconds);
+    let what = "is under 10 minutes or over refresh_absolute_seconds";
+    let hint = format!(
+        "Set a number from {MIN_REFRESH_IDLE} to refresh_absolute_seconds, which is {absolute}."
+    );
+    section.require(is_valid, "refresh_idle_seconds", what, &hint);
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::problem::Findings;
 
     fn client(more: &str) -> Client {
         toml::from_str(&format!(
@@ -104,22 +102,29 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_its_own_lives_and_else_those_of_all() {
-        let all = Token::default();
-        assert_eq!(client("").token_lifetimes(&all), all);
+    fn a_client_has_its_own_lifetimes_or_the_defaults() {
+        let defaults = Token::default();
+        assert_eq!(client("").token_lifetimes(&defaults), defaults);
         let own = client(
             "access_token_seconds = 60\nid_token_seconds = 61\ncode_seconds = 5\nrefresh_idle_seconds = 600",
         );
-        let lives = own.token_lifetimes(&all);
+        let lifetimes = own.token_lifetimes(&defaults);
         assert_eq!(
-            (lives.access_seconds, lives.id_seconds, lives.code_seconds),
+            (
+                lifetimes.access_seconds,
+                lifetimes.id_seconds,
+                lifetimes.code_seconds
+            ),
             (60, 61, 5)
         );
         assert_eq!(
-            (lives.refresh_idle_seconds, lives.refresh_absolute_seconds),
-            (600, all.refresh_absolute_seconds)
+            (
+                lifetimes.refresh_idle_seconds,
+                lifetimes.refresh_absolute_seconds
+            ),
+            (600, defaults.refresh_absolute_seconds)
         );
-        let short = client("refresh_absolute_seconds = 3600").token_lifetimes(&all);
+        let short = client("refresh_absolute_seconds = 3600").token_lifetimes(&defaults);
         assert_eq!(
             (short.refresh_idle_seconds, short.refresh_absolute_seconds),
             (3600, 3600)
@@ -127,15 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn lives_out_of_bounds_are_refused_at_their_key() {
+    fn lifetimes_out_of_bounds_are_refused_at_their_key() {
         let found = |more: &str| {
             let mut findings = Findings::default();
-            of_client(
-                &client(more),
-                &Token::default(),
-                &|name| format!("clients[0].{name}"),
-                &mut findings,
-            );
+            let mut section = findings.section("clients[0]");
+            check_client(&client(more), &Token::default(), &mut section);
             findings
                 .problems
                 .into_iter()

@@ -9,7 +9,7 @@ use entree::{
         definition::DefinitionContext,
         registry, store,
     },
-    config::Block,
+    config::ClientBlock,
 };
 use poem::http::{StatusCode, header};
 use sea_orm::ConnectionTrait as _;
@@ -35,8 +35,8 @@ const WEB: [(&str, &str); 3] = [
     ("scopes", "openid,email,offline_access"),
 ];
 
-fn block(id: &str, more: &[(&str, &str)]) -> Block {
-    let mut block = Block::default();
+fn block(id: &str, more: &[(&str, &str)]) -> ClientBlock {
+    let mut block = ClientBlock::default();
     for (key, text) in [
         &[
             ("client_id", id),
@@ -52,7 +52,10 @@ fn block(id: &str, more: &[(&str, &str)]) -> Block {
     block
 }
 
-async fn try_create(test_app: &TestApp, block: Block) -> Result<ChangedClient, ClientChangeError> {
+async fn try_create(
+    test_app: &TestApp,
+    block: ClientBlock,
+) -> Result<ChangedClient, ClientChangeError> {
     let config = test_app.app.config.get();
     let tx = test_app.tx().await;
     let context = DefinitionContext {

@@ -81,7 +81,7 @@ impl Finding {
             check: "configuration".to_owned(),
             state,
             what,
-            mend: problem.mend.clone(),
+            mend: problem.hint.clone(),
         }
     }
 }

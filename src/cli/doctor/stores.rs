@@ -12,7 +12,7 @@ use crate::{
     audit,
     cli::{clients, keys, migrate::connect},
     clock::Time,
-    config::{Config, Problem, Startup, too_open},
+    config::{Config, Problem, Startup, mode_if_too_open},
     db::Db,
     error::InfraError,
     key::{Keys, Listed},
@@ -135,7 +135,7 @@ async fn signing_keys(config: &Startup, db: &Db) -> Finding {
         return Finding::ok(CHECK, "none yet: made at first start");
     }
     let file = config.server.data_dir.join("master.key");
-    if config.server.master_key.is_empty() && too_open(&file).is_some() {
+    if config.server.master_key.is_empty() && mode_if_too_open(&file).is_some() {
         let what = format!("{} may be read by others", file.display());
         return Finding::fail(CHECK, what, format!("chmod 0400 {}", file.display()));
     }
@@ -178,7 +178,7 @@ async fn registered(config: &Config, db: &Db) -> Vec<Finding> {
         )],
         Ok(found) => {
             let finding =
-                |odd: Problem| Finding::warn(CHECK, format!("{} {}", odd.key, odd.what), odd.mend);
+                |odd: Problem| Finding::warn(CHECK, format!("{} {}", odd.key, odd.what), odd.hint);
             found.into_iter().map(finding).collect()
         }
         Err(failure) => vec![Finding::fail(CHECK, failure, "see the database")],

@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::path::{Path, Step};
-use crate::config::{layers::is_secret, problem::Problem};
+use crate::config::{problem::Problem, secret_files::is_secret};
 
 /// The example file, from which hints take their examples.
 const EXAMPLE: &str = include_str!("../../../deploy/entree.example.toml");

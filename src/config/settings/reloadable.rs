@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use crate::config::{client::Client, providers::Provider, stored::Stored};
+use crate::config::{client::Client, providers::Provider, stored_clients::StoredClients};
 
 /// The settings that a changed file puts into force at once. Rules read them here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Reloadable {
     /// The clients of the file.
     pub clients: Vec<Client>,
     /// The enabled clients of the database; `client::find` looks into both.
-    pub stored: Stored,
+    pub stored: StoredClients,
     /// The upstream providers with which users may sign in.
     pub providers: Vec<Provider>,
 }

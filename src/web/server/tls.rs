@@ -26,8 +26,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     config::{
         Problem, Tls,
-        tls_certificate::{self, Files},
-        watch::folder_watcher,
+        tls_certificate::{self, PemFiles},
+        watch::{FolderWatch, watch_folder},
     },
     secret::Hash,
 };
@@ -65,10 +65,10 @@ impl Certificate {
     /// # Errors
     /// If one of both files is missing or unreadable, or they do not belong together.
     pub fn open(files: &Tls) -> Result<Option<Arc<Self>>, Problem> {
-        let Some(contents) = tls_certificate::load(files)? else {
+        let Some(contents) = tls_certificate::read_files(files)? else {
             return Ok(None);
         };
-        let current = ArcSwap::from_pointee(tls_certificate::parse(&contents)?);
+        let current = ArcSwap::from_pointee(tls_certificate::parse_certificate(&contents)?);
         let fingerprint = Mutex::new(Some(fingerprint(&contents)));
         Ok(Some(Arc::new(Self {
             current,
@@ -85,8 +85,11 @@ impl Certificate {
 
     /// Reads the files again, and uses what they hold if it has changed.
     pub fn reload(&self) -> ReloadOutcome {
-        let (fingerprint, parsed) = match tls_certificate::load(&self.files) {
-            Ok(Some(files)) => (Some(fingerprint(&files)), tls_certificate::parse(&files)),
+        let (fingerprint, parsed) = match tls_certificate::read_files(&self.files) {
+            Ok(Some(files)) => (
+                Some(fingerprint(&files)),
+                tls_certificate::parse_certificate(&files),
+            ),
             Ok(None) => return ReloadOutcome::Unchanged,
             Err(problem) => (None, Err(problem)),
         };
@@ -108,7 +111,7 @@ impl Certificate {
     }
 }
 
-fn fingerprint(files: &Files) -> Hash {
+fn fingerprint(files: &PemFiles) -> Hash {
     // The length of the first file keeps the two apart.
     let length = files.cert.len().to_be_bytes();
     Hash::of(&zeroize::Zeroizing::new(
@@ -138,7 +141,7 @@ pub fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, String> {
 #[derive(Debug)]
 pub struct CertificateWatcher {
     task: tokio::task::JoinHandle<()>,
-    _watchers: Vec<notify::RecommendedWatcher>,
+    _watchers: Vec<FolderWatch>,
 }
 
 impl Drop for CertificateWatcher {
@@ -157,7 +160,7 @@ pub fn watch(certificate: Arc<Certificate>) -> CertificateWatcher {
         .flatten()
     {
         let reloaded = Arc::clone(&certificate);
-        match folder_watcher(file, move || reloaded.request_reload()) {
+        match watch_folder(file, move || reloaded.request_reload()) {
             Ok(watcher) => watchers.push(watcher),
             Err(error) => {
                 tracing::warn!(%error, seconds = POLL_INTERVAL.as_secs(), "the folder of a certificate cannot be watched; it is polled instead");

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _};
 use super::*;
 use crate::{
     config::{Client, MailTransport, SmtpTls, deserialize::known_keys},
-    secret::public_id,
+    secret::{Hash, public_id},
 };
 
 const BASE: [(&str, &str); 2] = [
@@ -45,6 +45,18 @@ impl Drop for File {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+fn load(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, Vec<Problem>> {
+    Source {
+        file: file.map(Path::to_owned),
+        env: env.collect(),
+        mode: Mode::Serve,
+    }
+    .load()
 }
 
 /// Loads this text over the least that is needed.
@@ -449,7 +461,7 @@ fn problems_say_how_to_mend_and_never_show_a_value() {
             "{shown}"
         );
         assert!(
-            !problem.mend.is_empty() && !problem.what.is_empty(),
+            !problem.hint.is_empty() && !problem.what.is_empty(),
             "{shown}"
         );
     }
@@ -457,14 +469,14 @@ fn problems_say_how_to_mend_and_never_show_a_value() {
         .iter()
         .find(|problem| problem.key == "mail.passwrod")
         .unwrap();
-    assert_eq!(typo.mend, "Did you mean `password`?");
+    assert_eq!(typo.hint, "Did you mean `password`?");
     let port = problems
         .iter()
         .find(|problem| problem.key == "mail.port")
         .unwrap();
     assert_eq!(
         port.to_string(),
-        "mail.port must be a whole number from 0 to 65535, not a string: Write, for example: port = 0"
+        "mail.port must be a whole number from 0 to 65535, not a string. Write, for example: port = 0"
     );
     let problems = load_text("[[clients]]\ngrant_types = [\"implicit\"]", &[]).unwrap_err();
     let grant = problems
@@ -472,7 +484,7 @@ fn problems_say_how_to_mend_and_never_show_a_value() {
         .find(|problem| problem.key == "clients[0].grant_types[0]")
         .unwrap();
     assert_eq!(
-        grant.mend, "Write, for example: grant_types = [\"authorization_code\"]",
+        grant.hint, "Write, for example: grant_types = [\"authorization_code\"]",
         "with its brackets"
     );
 }
@@ -920,7 +932,7 @@ fn a_command_on_the_database_needs_only_that() {
         Source {
             file: None,
             env,
-            mode: Mode::Data,
+            mode: Mode::Database,
         }
         .load()
     };
@@ -938,7 +950,7 @@ fn a_command_on_the_database_needs_only_that() {
 
 #[test]
 fn the_example_file_has_every_key_with_its_default() {
-    let text = include_str!("../../deploy/entree.example.toml");
+    let text = include_str!("../../../deploy/entree.example.toml");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/entree.example.toml");
     let loaded = load(Some(&path), std::iter::empty()).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

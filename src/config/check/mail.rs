@@ -1,0 +1,83 @@
+//! Checks `[mail]`.
+
+use std::net::IpAddr;
+
+use super::values::has_certificates;
+use crate::config::{
+    mode::Mode,
+    problem::Section,
+    settings::{Mail, MailTransport, SmtpTls},
+};
+
+pub(super) fn check(mail: &Mail, mode: &Mode, section: &mut Section<'_>) {
+    section.range(mail.concurrency as u64, 1..=256, "concurrency");
+    section.range(mail.timeout_seconds, 1..=300, "timeout_seconds");
+    let is_sender = mail.from.parse::<lettre::message::Mailbox>().is_ok();
+    if mail.transport == MailTransport::Mailbox {
+        section.require(
+            mode.is_dev(),
+            "transport",
+            "is the mailbox page",
+            "Set mail.transport = \"smtp\". The mailbox page shows every email and is for `entree dev`.",
+        );
+        section.require(
+            is_sender || mail.from.is_empty(),
+            "from",
+            "is not an email address",
+            "Correct it, or remove it.",
+        );
+        return;
+    }
+    let what = if mail.from.is_empty() {
+        "is not set"
+    } else {
+        "is not an email address"
+    };
+    let hint = "Set the sender, for instance `Entree <login@example.com>`.";
+    section.require(is_sender, "from", what, hint);
+    check_server(mail, section);
+}
+
+fn check_server(mail: &Mail, section: &mut Section<'_>) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+    section.require(
+        !mail.host.is_empty() && mail.host.chars().all(is_allowed),
+        "host",
+        "is not a host name",
+        "Set mail.host to a name or an address alone, without scheme or port.",
+    );
+    let (has_username, has_password) = (!mail.username.is_empty(), !mail.password.is_empty());
+    section.require(
+        has_password || !has_username,
+        "password",
+        "is not set",
+        "Set mail.password or mail.password_file, or remove mail.username.",
+    );
+    section.require(
+        has_username || !has_password,
+        "username",
+        "is not set",
+        "Set mail.username, or remove mail.password.",
+    );
+    let is_clear = mail.tls == SmtpTls::None;
+    section.require(
+        !is_clear || !has_username,
+        "tls",
+        "is \"none\" although a user name is set",
+        "Set mail.tls = \"starttls\" or \"implicit\". A password is never sent unencrypted.",
+    );
+    let is_local =
+        mail.host == "localhost" || mail.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    section.warn_if(
+        is_clear && !is_local,
+        "tls",
+        "is \"none\" for another machine",
+        "Set \"starttls\" or \"implicit\". Anyone on the network can read an unencrypted email and use its link.",
+    );
+    section.require(
+        mail.ca_file.as_deref().is_none_or(has_certificates),
+        "ca_file",
+        "is not a readable PEM file",
+        "Name a file with certificates in PEM.",
+    );
+}

@@ -1,0 +1,231 @@
+//! What each kind of provider presets, and what is in force with the keys that are set.
+
+use uuid::Uuid;
+
+use super::{Auth, IssParam, Kind, MailTrust, Provider, ResponseMode, Userinfo};
+
+/// The template of the issuers of Entra. National clouds have other hosts.
+const ENTRA: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+
+/// The placeholder of the directory in an issuer template.
+pub const TENANT: &str = "{tenantid}";
+
+/// The tenants of Entra that stand for many directories.
+pub const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
+
+/// Returns the directory that an issuer has in place of [`TENANT`]. None if the issuer does not match the template.
+#[must_use]
+pub fn directory<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
+    let (before, after) = template.split_once(TENANT)?;
+    let tid = issuer.strip_prefix(before)?.strip_suffix(after)?;
+    Uuid::try_parse(tid)
+        .is_ok_and(|id| id.hyphenated().to_string() == tid)
+        .then_some(tid)
+}
+
+impl Provider {
+    /// Whether `other` differs at most in what users see: name, icon, order, button.
+    #[must_use]
+    pub fn is_same_party(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            icon,
+            order,
+            button,
+            ..
+        } = other.clone();
+        Self {
+            name,
+            icon,
+            order,
+            button,
+            ..self.clone()
+        } == *other
+    }
+
+    /// Returns the name that users see.
+    #[must_use]
+    pub fn shown_name(&self) -> &str {
+        if !self.name.is_empty() {
+            return &self.name;
+        }
+        match self.kind {
+            Kind::Oidc => &self.id,
+            Kind::Google => "Google",
+            Kind::Entra => "Microsoft",
+            Kind::Apple => "Apple",
+            Kind::Gitlab => "GitLab",
+            Kind::Keycloak => "Keycloak",
+            Kind::Github => "GitHub",
+        }
+    }
+
+    /// Returns the icon of the button.
+    #[must_use]
+    pub fn shown_icon(&self) -> &str {
+        if !self.icon.is_empty() {
+            return &self.icon;
+        }
+        match self.kind {
+            Kind::Oidc => "key",
+            Kind::Google => "google",
+            Kind::Entra => "microsoft",
+            Kind::Apple => "apple",
+            Kind::Gitlab => "gitlab",
+            Kind::Keycloak => "keycloak",
+            Kind::Github => "github",
+        }
+    }
+
+    /// Returns the issuer. If many directories of Entra may sign in, it is a template with `{tenantid}` in it.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        match self.kind {
+            Kind::Entra if self.has_many_tenants() => self.entra_template().to_owned(),
+            Kind::Entra => self.entra_template().replace(TENANT, &self.tenant),
+            _ if !self.issuer.is_empty() => self.issuer.clone(),
+            Kind::Google => "https://accounts.google.com".to_owned(),
+            Kind::Apple => "https://appleid.apple.com".to_owned(),
+            Kind::Github => "https://github.com".to_owned(),
+            Kind::Gitlab => "https://gitlab.com".to_owned(),
+            Kind::Oidc | Kind::Keycloak => String::new(),
+        }
+    }
+
+    /// Whether accounts of this issuer belong to this provider: it is the issuer, or one of the allowed directories.
+    #[must_use]
+    pub fn is_issuer(&self, issuer: &str) -> bool {
+        let template = self.issuer();
+        match directory(&template, issuer) {
+            Some(tid) => self.tenants.is_empty() || self.tenants.iter().any(|tenant| tenant == tid),
+            None => !template.contains(TENANT) && template == issuer,
+        }
+    }
+
+    fn entra_template(&self) -> &str {
+        if self.issuer.is_empty() {
+            ENTRA
+        } else {
+            &self.issuer
+        }
+    }
+
+    /// Returns the URL of the discovery document (OpenID Connect Discovery 1.0 §4), if the kind has one.
+    #[must_use]
+    pub fn discovery_url(&self) -> Option<String> {
+        let base = match self.kind {
+            Kind::Github => return None,
+            Kind::Entra => self.entra_template().replace(TENANT, &self.tenant),
+            _ => self.issuer(),
+        };
+        Some(format!(
+            "{}/.well-known/openid-configuration",
+            base.trim_end_matches('/')
+        ))
+    }
+
+    /// Whether users of many directories of Entra may sign in, so that the issuer is a template.
+    #[must_use]
+    pub fn has_many_tenants(&self) -> bool {
+        self.kind == Kind::Entra
+            && MANY_TENANTS.contains(&self.tenant.as_str())
+            && self.entra_template().contains(TENANT)
+    }
+
+    /// Returns how we authenticate at the token endpoint.
+    #[must_use]
+    pub fn auth(&self) -> Auth {
+        self.auth.unwrap_or(match self.kind {
+            Kind::Apple | Kind::Github => Auth::Post,
+            _ => Auth::Basic,
+        })
+    }
+
+    /// Returns how the response comes back. Apple posts it if the name or the email address is requested.
+    #[must_use]
+    pub fn response_mode(&self) -> ResponseMode {
+        self.response_mode.unwrap_or(match self.kind {
+            Kind::Apple
+                if self
+                    .scopes()
+                    .iter()
+                    .any(|scope| scope == "name" || scope == "email") =>
+            {
+                ResponseMode::FormPost
+            }
+            _ => ResponseMode::Query,
+        })
+    }
+
+    /// Returns the scopes that we request.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<String> {
+        let preset: &[&str] = match self.kind {
+            Kind::Github => &["read:user", "user:email"],
+            Kind::Apple => &["openid", "name", "email"],
+            _ => &["openid", "profile", "email"],
+        };
+        self.scopes
+            .clone()
+            .unwrap_or_else(|| preset.iter().map(|&scope| scope.to_owned()).collect())
+    }
+
+    /// Returns how far `email_verified` is trusted at most. Google is authoritative for its own mailboxes only.
+    #[must_use]
+    pub fn trust(&self) -> MailTrust {
+        let own_github = self.issuer.is_empty() || self.issuer == "https://github.com";
+        self.trust.unwrap_or(match self.kind {
+            Kind::Google => MailTrust::Authoritative,
+            Kind::Apple => MailTrust::Asserted,
+            Kind::Github if own_github => MailTrust::Asserted,
+            Kind::Entra => MailTrust::Asserted,
+            _ => MailTrust::None,
+        })
+    }
+
+    /// Returns whether the response must have `iss`. A realm of Keycloak advertises it even for a client that has it off.
+    #[must_use]
+    pub fn iss_param(&self) -> IssParam {
+        self.iss_param.unwrap_or(if self.kind == Kind::Keycloak {
+            IssParam::Optional
+        } else {
+            IssParam::Auto
+        })
+    }
+
+    /// Returns when userinfo is requested. Apple has none.
+    #[must_use]
+    pub fn userinfo(&self) -> Userinfo {
+        self.userinfo.unwrap_or(if self.kind == Kind::Apple {
+            Userinfo::Never
+        } else {
+            Userinfo::IfMissing
+        })
+    }
+
+    /// Returns the hosts, beside that of the issuer, on which endpoints may be.
+    pub fn other_hosts(&self) -> impl Iterator<Item = &str> {
+        let preset: &[&str] = match self.kind {
+            Kind::Google => &["googleapis.com"],
+            Kind::Entra => &["graph.microsoft.com"],
+            Kind::Github => &["api.github.com"],
+            _ => &[],
+        };
+        preset
+            .iter()
+            .copied()
+            .chain(self.extra_hosts.iter().map(String::as_str))
+    }
+
+    /// Whether `email_verified` may be a string. Apple sends both forms.
+    #[must_use]
+    pub fn takes_string_booleans(&self) -> bool {
+        self.string_booleans.unwrap_or(self.kind == Kind::Apple)
+    }
+
+    /// Returns the redirect URI to register with the provider (UP-02).
+    #[must_use]
+    pub fn redirect_uri(&self, public_url: &str) -> String {
+        format!("{public_url}/upstream/{}/callback", self.id)
+    }
+}
