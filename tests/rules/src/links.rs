@@ -2,6 +2,20 @@
 
 use std::path::{Component, Path};
 
+/// Folders at the top of the repository, as a page names what is below them.
+const FOLDERS: &[&str] = &[
+    "benches/",
+    "deploy/",
+    "docs/",
+    "entity/",
+    "examples/",
+    "migration/",
+    "openapi/",
+    "scripts/",
+    "src/",
+    "tests/",
+];
+
 /// Returns the targets of a page's links, those to other sites left out.
 #[must_use]
 pub fn links(page: &str) -> Vec<String> {
@@ -12,6 +26,20 @@ pub fn links(page: &str) -> Vec<String> {
         .filter_map(|rest| rest.split(')').next());
     let ours = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
     ours.map(str::to_owned).collect()
+}
+
+/// Returns the files and folders of the repository that a page names in backticks.
+#[must_use]
+pub fn paths(page: &str) -> Vec<String> {
+    let prose = without_code(page);
+    let marked = prose.split('`').skip(1).step_by(2);
+    let is_ours = |word: &&str| FOLDERS.iter().any(|folder| word.starts_with(folder));
+    let is_plain = |word: &&str| !word.contains(|c: char| "*…<{ :".contains(c));
+    marked
+        .filter(is_ours)
+        .filter(is_plain)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether a page has a heading with this anchor.

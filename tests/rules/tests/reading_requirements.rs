@@ -6,7 +6,7 @@
 )]
 
 use repository_rules::{
-    links::{has_anchor, links, resolve},
+    links::{has_anchor, links, paths, resolve},
     requirements::{Rule, cited, claimed, id, rules},
 };
 
@@ -122,5 +122,9 @@ fn links_are_read_outside_of_code_and_resolved_from_their_page() {
         "[a](b.md#c-d) [x](https://x.test)\n```md\n[no](none.md)\n```\n# C: d\n[e](../f/g.rs)";
     assert_eq!(links(page), ["b.md#c-d", "../f/g.rs"]);
     assert_eq!(resolve("docs/a/page.md", "../f/g.rs"), "docs/f/g.rs");
+    assert_eq!(
+        paths("`src/a.rs` and `x`, `tests/*.rs`\n```\n`src/b.rs`\n```"),
+        ["src/a.rs"]
+    );
     assert!(has_anchor(page, "c-d") && !has_anchor(page, "no"));
 }
