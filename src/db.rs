@@ -4,6 +4,7 @@
 //! burnt code or a raised counter is committed (see [`Tx::commit`]).
 
 use std::{
+    pin::Pin,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -40,6 +41,9 @@ pub struct Tx {
     /// The one `now` of this unit of work.
     pub now: Time,
 }
+
+/// The future of work that borrows a unit of work.
+pub type TxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, InfraError>> + Send + 'a>>;
 
 /// What is counted once a unit of work lasts.
 type Count = Box<dyn FnOnce() + Send>;

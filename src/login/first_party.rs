@@ -11,8 +11,7 @@ use crate::{
     app::App,
     client,
     config::{Client, ClientAuth, GrantType, Reloadable},
-    db::Tx,
-    mail::Work,
+    db::{Tx, TxFuture},
     session::Session,
     user::User,
     web::{caller::Caller, cors},
@@ -78,7 +77,7 @@ pub trait IssueTokens: Send + Sync + std::fmt::Debug {
         tx: &'a Tx,
         issue: Issuance<'a>,
         caller: &'a Caller,
-    ) -> Work<'a, IssuedTokens>;
+    ) -> TxFuture<'a, IssuedTokens>;
 
     /// Ends every grant that came from a sign-in by this account at a provider, and from these
     /// sessions of a user, also those with `offline_access`: the way in that began them counts no
@@ -89,7 +88,7 @@ pub trait IssueTokens: Send + Sync + std::fmt::Debug {
         user: Uuid,
         identity: Uuid,
         sessions: &'a [Uuid],
-    ) -> Work<'a, u64>;
+    ) -> TxFuture<'a, u64>;
 }
 
 /// Tokens (RFC 6749 §5.1).

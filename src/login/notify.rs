@@ -20,7 +20,7 @@ pub async fn notify(
     locale: &str,
     provider: Option<&str>,
 ) -> Result<(), InfraError> {
-    let email = outbox::New {
+    let email = outbox::NewEmail {
         kind,
         flow_id: None,
         canonical: to.to_owned(),

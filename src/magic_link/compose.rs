@@ -11,12 +11,12 @@ use crate::{
     audit::{Event, Kind},
     client,
     config::{Reloadable, SignUp},
-    db::Tx,
+    db::{Tx, TxFuture},
     error::InfraError,
     login::flow::{self, Flow, FlowState},
     mail::{
-        Composed, Composer, Letter, Outcome, Work,
-        outbox::{self, EmailKind, Row},
+        Composed, Composer, DeliveryOutcome, Email,
+        outbox::{self, EmailKind, OutboxRow},
     },
     user::{self, EmailTarget},
     web::locale::Localizer,
@@ -30,7 +30,7 @@ pub struct Letters {
 }
 
 impl Composer for Letters {
-    fn compose<'a>(&'a self, tx: &'a Tx, row: &'a Row) -> Work<'a, Composed> {
+    fn compose<'a>(&'a self, tx: &'a Tx, row: &'a OutboxRow) -> TxFuture<'a, Composed> {
         Box::pin(async move {
             let config = self.app.config.get();
             match row.kind {
@@ -45,20 +45,20 @@ impl Composer for Letters {
         })
     }
 
-    fn tried<'a>(
+    fn record_outcome<'a>(
         &'a self,
         tx: &'a Tx,
-        row: &'a Row,
+        row: &'a OutboxRow,
         reference: Uuid,
-        outcome: Outcome,
-    ) -> Work<'a, ()> {
+        outcome: DeliveryOutcome,
+    ) -> TxFuture<'a, ()> {
         Box::pin(async move {
             match (row.kind, outcome) {
-                (EmailKind::SignIn, Outcome::Accepted) => {
+                (EmailKind::SignIn, DeliveryOutcome::Accepted) => {
                     token::extend(tx, reference, self.app.config.get().link_lifetime()).await?;
                     sent(tx, row).await
                 }
-                (EmailKind::SignIn, Outcome::Refused | Outcome::Deferred) => {
+                (EmailKind::SignIn, DeliveryOutcome::Refused | DeliveryOutcome::Deferred) => {
                     token::refuse(tx, reference).await
                 }
                 // In doubt it may have arrived: its secrets stay good.
@@ -68,7 +68,7 @@ impl Composer for Letters {
     }
 }
 
-async fn sent(tx: &Tx, row: &Row) -> Result<(), InfraError> {
+async fn sent(tx: &Tx, row: &OutboxRow) -> Result<(), InfraError> {
     let Some(id) = row.flow_id else { return Ok(()) };
     let Some(flow) = flow::find(tx.conn(), id).await? else {
         return Ok(());
@@ -85,7 +85,7 @@ impl Letters {
     async fn sign_in(
         &self,
         tx: &Tx,
-        row: &Row,
+        row: &OutboxRow,
         config: &Reloadable,
     ) -> Result<Composed, InfraError> {
         let Some(id) = row.flow_id else {
@@ -137,8 +137,8 @@ impl Letters {
                 to: &to,
             },
         )?;
-        Ok(Composed::Letter {
-            letter,
+        Ok(Composed::Email {
+            email: letter,
             reference: secrets.id,
         })
     }
@@ -152,9 +152,10 @@ impl Letters {
     ) -> Result<Composed, InfraError> {
         let day = Duration::from_secs(86_400);
         let recent =
-            outbox::any_since(tx, EmailKind::NoAccount, &flow.canonical, tx.now - day).await?;
+            outbox::was_queued_since(tx, EmailKind::NoAccount, &flow.canonical, tx.now - day)
+                .await?;
         if config.magic_link.inform_unknown && !recent {
-            let letter = outbox::New {
+            let letter = outbox::NewEmail {
                 kind: EmailKind::NoAccount,
                 flow_id: None,
                 canonical: flow.canonical.clone(),
@@ -171,7 +172,7 @@ impl Letters {
 
     fn about_provider(
         &self,
-        row: &Row,
+        row: &OutboxRow,
         config: &Reloadable,
         what: &str,
     ) -> Result<Composed, InfraError> {
@@ -183,13 +184,13 @@ impl Letters {
             time: &time,
             ..self.bare(row)
         };
-        Ok(Composed::Letter {
-            letter: letter::provider(&localizer, &notice, provider, what)?,
+        Ok(Composed::Email {
+            email: letter::provider(&localizer, &notice, provider, what)?,
             reference: Uuid::nil(),
         })
     }
 
-    fn bare<'a>(&'a self, row: &'a Row) -> letter::Notice<'a> {
+    fn bare<'a>(&'a self, row: &'a OutboxRow) -> letter::Notice<'a> {
         letter::Notice {
             to: &row.canonical,
             device: "",
@@ -202,8 +203,8 @@ impl Letters {
 
     fn notice(
         &self,
-        row: &Row,
-        write: fn(&Localizer, &letter::Notice<'_>) -> Result<Letter, InfraError>,
+        row: &OutboxRow,
+        write: fn(&Localizer, &letter::Notice<'_>) -> Result<Email, InfraError>,
     ) -> Result<Composed, InfraError> {
         let localizer = self.app.texts.negotiate(&row.locale, "");
         let time = localizer.date_time(row.created_at);
@@ -211,8 +212,8 @@ impl Letters {
             time: &time,
             ..self.bare(row)
         };
-        Ok(Composed::Letter {
-            letter: write(&localizer, &notice)?,
+        Ok(Composed::Email {
+            email: write(&localizer, &notice)?,
             reference: Uuid::nil(),
         })
     }

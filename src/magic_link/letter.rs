@@ -1,4 +1,4 @@
-//! What the mails of this room say: pure functions from plain values to a [`Letter`].
+//! What the mails of this room say: pure functions from plain values to a [`Email`].
 //!
 //! Neither the subject nor the first lines hold the code: both show on lock screens (D6). Each letter names
 //! who asked, from where, when, and the only domain at which to type the code. The HTML has one link, nothing to fetch,
@@ -6,7 +6,7 @@
 
 use askama::Template;
 
-use crate::{error::InfraError, mail::Letter, web::locale::Localizer};
+use crate::{error::InfraError, mail::Email, web::locale::Localizer};
 
 /// What the sign-in letter tells. `place`, `client` and `time` are words for people, in the letter's language.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ pub struct Notice<'a> {
 ///
 /// # Errors
 /// Only by a fault of ours in the template.
-pub fn sign_in(localizer: &Localizer, of: &SignInLetter<'_>) -> Result<Letter, InfraError> {
+pub fn sign_in(localizer: &Localizer, of: &SignInLetter<'_>) -> Result<Email, InfraError> {
     let domain = ("domain", one_line(of.domain));
     let minutes = ("minutes", of.minutes.to_string());
     let heading = heading(localizer, "mail-sign-in-heading", of.client, of.domain);
@@ -91,7 +91,7 @@ pub fn sign_in(localizer: &Localizer, of: &SignInLetter<'_>) -> Result<Letter, I
 ///
 /// # Errors
 /// Only by a fault of ours in the template.
-pub fn no_account(localizer: &Localizer, of: &Notice<'_>) -> Result<Letter, InfraError> {
+pub fn no_account(localizer: &Localizer, of: &Notice<'_>) -> Result<Email, InfraError> {
     let heading = heading(localizer, "mail-no-account-heading", of.client, of.domain);
     Body {
         before: vec![
@@ -108,7 +108,7 @@ pub fn no_account(localizer: &Localizer, of: &Notice<'_>) -> Result<Letter, Infr
 ///
 /// # Errors
 /// Only by a fault of ours in the template.
-pub fn access_reset(localizer: &Localizer, of: &Notice<'_>) -> Result<Letter, InfraError> {
+pub fn access_reset(localizer: &Localizer, of: &Notice<'_>) -> Result<Email, InfraError> {
     let domain = ("domain", one_line(of.domain));
     let heading = localizer.text_with("mail-access-reset-heading", std::slice::from_ref(&domain));
     Body {
@@ -132,7 +132,7 @@ pub fn provider(
     of: &Notice<'_>,
     provider: &str,
     what: &str,
-) -> Result<Letter, InfraError> {
+) -> Result<Email, InfraError> {
     let known = [
         ("provider", one_line(provider)),
         ("domain", one_line(of.domain)),
@@ -203,8 +203,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn letter(&self, to: &str) -> Result<Letter, InfraError> {
-        Ok(Letter {
+    fn letter(&self, to: &str) -> Result<Email, InfraError> {
+        Ok(Email {
             to: to.to_owned(),
             subject: self.heading.clone(),
             text: Plain(self).render().map_err(InfraError::internal)?,

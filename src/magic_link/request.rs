@@ -155,7 +155,7 @@ async fn put(
     caller: &Caller,
     config: &Reloadable,
 ) -> Result<(), InfraError> {
-    let mail = outbox::New {
+    let mail = outbox::NewEmail {
         kind: EmailKind::SignIn,
         flow_id: Some(flow.id),
         canonical: flow.canonical.clone(),

@@ -1,7 +1,7 @@
-//! The mailbox of `entree dev`: letters are kept in memory and shown instead of sent.
+//! The mailbox of `entree dev`: emails are kept in memory and shown instead of sent.
 //!
-//! Bounded: the oldest letter goes when there are [`CAPACITY`]. It is never made outside `entree dev`, since it holds
-//! live links and codes in clear.
+//! It is bounded: with [`CAPACITY`] emails in it, the oldest gives way to the newest. It exists in
+//! `entree dev` only, because it holds valid links and codes in clear.
 
 use std::{
     collections::VecDeque,
@@ -13,71 +13,66 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 
-/// How many letters it keeps.
+/// How many emails the mailbox keeps.
 pub const CAPACITY: usize = 200;
 
-/// A letter as it would have arrived.
+/// An email as its recipient would have received it.
 #[derive(Clone, serde::Serialize)]
-pub struct Received {
-    /// Random.
+pub struct ReceivedEmail {
+    /// A random id.
     pub id: Uuid,
-    /// The addressee.
     pub to: String,
-    /// The sender, with its name.
+    /// The sender, with its display name.
     pub from: String,
-    /// Subject line, decoded.
+    /// The subject, decoded.
     pub subject: String,
-    /// Plain text part, decoded.
+    /// The plain text part, decoded.
     pub text: String,
-    /// HTML part, decoded.
+    /// The HTML part, decoded.
     pub html: String,
-    /// When it was handed over.
     pub received_at: Time,
-    /// All header fields as they would have been sent, unfolded.
+    /// All header fields of the message, unfolded.
     pub headers: Vec<(String, String)>,
 }
 
-impl fmt::Debug for Received {
+impl fmt::Debug for ReceivedEmail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Received({})", self.id)
+        write!(f, "ReceivedEmail({})", self.id)
     }
 }
 
 /// The store. Clones share it.
 #[derive(Clone, Default)]
-pub struct Mailbox(Arc<Mutex<VecDeque<Received>>>);
+pub struct Mailbox(Arc<Mutex<VecDeque<ReceivedEmail>>>);
 
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mailbox({})", self.letters().len())
+        write!(f, "Mailbox({})", self.emails().len())
     }
 }
 
 impl Mailbox {
-    /// Keeps a letter; the oldest goes when it is full.
-    pub fn put(&self, letter: Received) {
-        let mut letters = self.letters();
-        letters.truncate(CAPACITY - 1);
-        letters.push_front(letter);
+    /// Stores an email and drops the oldest if the mailbox is full.
+    pub fn put(&self, email: ReceivedEmail) {
+        let mut emails = self.emails();
+        emails.truncate(CAPACITY - 1);
+        emails.push_front(email);
     }
 
-    /// Newest first; those to one address (in any case) if asked.
+    /// Returns the emails, newest first: all, or those to one address in any case.
     #[must_use]
-    pub fn list(&self, to: Option<&str>) -> Vec<Received> {
-        let wanted = |letter: &&Received| to.is_none_or(|to| letter.to.eq_ignore_ascii_case(to));
-        self.letters().iter().filter(wanted).cloned().collect()
+    pub fn list(&self, to: Option<&str>) -> Vec<ReceivedEmail> {
+        let is_wanted =
+            |email: &&ReceivedEmail| to.is_none_or(|to| email.to.eq_ignore_ascii_case(to));
+        self.emails().iter().filter(is_wanted).cloned().collect()
     }
 
-    /// One letter, if it is still kept.
     #[must_use]
-    pub fn get(&self, id: Uuid) -> Option<Received> {
-        self.letters()
-            .iter()
-            .find(|letter| letter.id == id)
-            .cloned()
+    pub fn get(&self, id: Uuid) -> Option<ReceivedEmail> {
+        self.emails().iter().find(|email| email.id == id).cloned()
     }
 
-    fn letters(&self) -> MutexGuard<'_, VecDeque<Received>> {
+    fn emails(&self) -> MutexGuard<'_, VecDeque<ReceivedEmail>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,8 +82,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
-    fn letter(to: &str, at: i64) -> Received {
-        Received {
+    fn email(to: &str, at: i64) -> ReceivedEmail {
+        ReceivedEmail {
             id: crate::secret::public_id(),
             to: to.to_owned(),
             from: "Entree <login@example.com>".to_owned(),
@@ -101,17 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_comes_first_and_the_oldest_goes() {
+    fn the_newest_comes_first_and_the_oldest_is_dropped() {
         let mailbox = Mailbox::default();
         for at in 0..=CAPACITY {
-            mailbox.put(letter(
-                if at % 2 == 0 {
-                    "even@example.com"
-                } else {
-                    "odd@example.com"
-                },
-                at as i64,
-            ));
+            let name = if at % 2 == 0 { "even" } else { "odd" };
+            mailbox.put(email(&format!("{name}@example.com"), at as i64));
         }
         let all = mailbox.clone().list(None);
         assert_eq!(all.len(), CAPACITY);
@@ -126,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn f3_debug_shows_neither_letter_nor_address() {
+    fn f3_debug_shows_neither_email_nor_address() {
         let mailbox = Mailbox::default();
-        mailbox.put(letter("someone@example.com", 0));
+        mailbox.put(email("someone@example.com", 0));
         let shown = format!("{mailbox:?} {:?}", mailbox.list(None));
         assert!(
             !shown.contains("someone") && !shown.contains("12345678"),

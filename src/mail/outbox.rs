@@ -1,22 +1,21 @@
-//! The outbox: what is to be mailed, in the same transaction as what it is about.
+//! The outbox: emails to be sent, stored in the same transaction as what they are about.
 //!
-//! A row holds no secret (G2): the letter is made at each try. A worker takes a row by a lease of 60 s in one
-//! guarded statement, and only the holder of the lease may say how the row goes on: after a crash the lease runs out and
-//! the row is tried again, once. Where the clock matters it is that of the unit of work.
+//! A row holds no secret (G2): the email is composed at each attempt. A worker leases a row for 60 s by
+//! one guarded statement, and only the holder of the lease may record how an attempt ended. After a
+//! crash the lease expires and the row is tried once more. All times are those of the transaction.
 
+mod lease;
 mod worker;
 
 use std::time::Duration;
 
-use entity::mail_outbox::{ActiveModel, Column, Entity, Kind, Model, State};
+use entity::mail_outbox::{ActiveModel, Column, Entity, State};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
 };
 use uuid::Uuid;
 
-use super::{Outcome, transport::Tried};
 use crate::{
     clock::Time,
     db::{Db, Tx},
@@ -24,48 +23,43 @@ use crate::{
     secret,
 };
 
-pub use entity::mail_outbox::{Kind as EmailKind, Model as Row};
+pub use entity::mail_outbox::{Kind as EmailKind, Model as OutboxRow};
 pub use worker::Worker;
 
-/// How long a worker may hold a row.
-pub const LEASE: Duration = Duration::from_secs(60);
-/// How long finished rows are kept, for questions from ops.
-const KEEP: Duration = Duration::from_secs(24 * 3600);
+/// How long finished rows are kept, for an operator's questions.
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// A mail to be.
+/// An email to be queued.
 #[derive(Clone, Debug)]
-pub struct New {
-    /// Which letter.
-    pub kind: Kind,
-    /// For which flow.
+pub struct NewEmail {
+    pub kind: EmailKind,
     pub flow_id: Option<Uuid>,
-    /// The stored address (never the typed one, E5).
+    /// The stored address of the recipient, never the one that was entered (E5).
     pub canonical: String,
-    /// Language of the letter.
     pub locale: String,
-    /// First try.
+    /// When the first attempt is due.
     pub due_at: Time,
-    /// No try after this: flow end minus link lifetime, so that an accepted mail has its full life (G3).
+    /// The end of all attempts: the flow's end minus the link's lifetime, so that the link in an accepted
+    /// email has its full lifetime (G3).
     pub give_up_at: Time,
-    /// What it tells of: the id of a provider.
+    /// What the email is about: the id of a provider.
     pub about: Option<String>,
-    /// Over a limit, or to nobody: written like any other and never sent, so that both cost the same (A1).
+    /// The email is over a limit or has no recipient. It is stored like any other and never sent, so
+    /// that both cost the same (A1).
     pub withheld: bool,
 }
 
-/// Queues a mail: one INSERT, withheld or not. Wake the worker after the commit.
-///
-/// # Errors
-/// The database's own.
-pub async fn enqueue(tx: &Tx, new: New) -> Result<(), InfraError> {
+/// Queues an email by one INSERT, withheld or not. Wake the worker after the commit.
+pub async fn enqueue(tx: &Tx, new: NewEmail) -> Result<(), InfraError> {
+    let state = if new.withheld {
+        State::Withheld
+    } else {
+        State::Queued
+    };
     let row = ActiveModel {
         id: Set(secret::row_id(tx.now)),
         kind: Set(new.kind),
-        state: Set(if new.withheld {
-            State::Withheld
-        } else {
-            State::Queued
-        }),
+        state: Set(state),
         flow_id: Set(new.flow_id),
         canonical: Set(new.canonical),
         locale: Set(new.locale),
@@ -85,31 +79,26 @@ pub async fn enqueue(tx: &Tx, new: New) -> Result<(), InfraError> {
     Ok(())
 }
 
-/// Deletes at most `limit` rows that were finished over 24 h ago; gives how many.
-///
-/// # Errors
-/// The database's own.
+/// Deletes at most `limit` rows that were finished over 24 h ago and returns how many.
 pub async fn sweep(tx: &Tx, limit: u64) -> Result<u64, InfraError> {
     let sql = format!(
         "DELETE FROM mail_outbox WHERE id IN (SELECT id FROM mail_outbox WHERE finished_at < $1 \
          ORDER BY finished_at LIMIT $2{})",
-        skip_locked(tx)
+        lease::skip_locked(tx)
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let done = tx
+    let values = [(tx.now - RETENTION).0.into(), limit.into()];
+    let deleted = tx
         .conn()
-        .execute_raw(statement(tx, sql, [(tx.now - KEEP).0.into(), limit.into()]))
+        .execute_raw(lease::statement(tx, sql, values))
         .await?;
-    Ok(done.rows_affected())
+    Ok(deleted.rows_affected())
 }
 
-/// Whether a letter of this kind was queued for an address since then.
-///
-/// # Errors
-/// The database's own.
-pub async fn any_since(
+/// Returns whether an email of this kind was queued for an address after `since`.
+pub async fn was_queued_since(
     tx: &Tx,
-    kind: Kind,
+    kind: EmailKind,
     canonical: &str,
     since: Time,
 ) -> Result<bool, InfraError> {
@@ -122,205 +111,19 @@ pub async fn any_since(
     Ok(found > 0)
 }
 
-/// Whether nothing is left to be sent. For tests, that wait for it, and for a drained stop.
-///
-/// # Errors
-/// The database's own.
-pub async fn idle(db: &Db) -> Result<bool, InfraError> {
-    Ok(Entity::find()
-        .filter(Column::State.eq(State::Queued))
-        .count(db.read())
-        .await?
-        == 0)
+/// Returns whether no email is left to be sent. Tests wait for this.
+pub async fn is_idle(db: &Db) -> Result<bool, InfraError> {
+    let queued = Entity::find().filter(Column::State.eq(State::Queued));
+    Ok(queued.count(db.read()).await? == 0)
 }
 
-/// How many mails wait, and how long the one that waits longest is overdue. For the metrics.
-///
-/// # Errors
-/// The database's own.
+/// Returns how many emails are queued, and how long the oldest of them is overdue, for the metrics.
 pub async fn backlog(db: &Db) -> Result<(u64, Duration), InfraError> {
-    let waiting = || Entity::find().filter(Column::State.eq(State::Queued));
-    let count = waiting().count(db.read()).await?;
-    let first = waiting().order_by_asc(Column::DueAt).one(db.read()).await?;
-    Ok((
-        count,
-        first.map_or(Duration::ZERO, |row| db.clock().now().since(row.due_at)),
-    ))
-}
-
-/// The pause after that many tries (G3).
-const fn pause(attempts: i32) -> Duration {
-    Duration::from_secs(match attempts {
-        ..=1 => 5,
-        2 => 15,
-        3 => 45,
-        4 => 120,
-        _ => 300,
-    })
-}
-
-/// Takes up to `most` due rows for `owner`, oldest first. The try counts from here, so that a row which brings the
-/// process down is tried ever more rarely.
-async fn lease(db: &Db, owner: Uuid, most: usize) -> Result<Vec<Model>, InfraError> {
-    // A poll that finds nothing is one read, and never waits for SQLite's only writer.
-    let now = db.clock().now();
-    let due = Entity::find().select_only().column(Column::Id);
-    // In the words of the partial index: a bound value would leave the choice of a plan to chance.
-    let due = due
-        .filter(Expr::cust("state = 'queued'"))
-        .filter(Column::DueAt.lte(now));
-    if due
-        .filter(Column::LeaseUntil.lte(now))
-        .limit(1)
-        .into_tuple::<Uuid>()
-        .one(db.read())
-        .await?
-        .is_none()
-    {
-        return Ok(Vec::new());
-    }
-    let tx = db.begin().await?;
-    // Materialised: PostgreSQL may otherwise run the inner query more than once and lock more than its limit.
-    let sql = format!(
-        "WITH due AS MATERIALIZED (SELECT id FROM mail_outbox WHERE state = 'queued' AND due_at <= $1 \
-         AND lease_until <= $1 ORDER BY due_at LIMIT $2{}) \
-         UPDATE mail_outbox SET lease_owner = $3, lease_until = $4, attempts = attempts + 1 \
-         WHERE id IN (SELECT id FROM due) RETURNING *",
-        skip_locked(&tx)
-    );
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let values = [
-        tx.now.0.into(),
-        most.into(),
-        owner.into(),
-        (tx.now + LEASE).0.into(),
-    ];
-    let rows = Entity::find()
-        .from_raw_sql(statement(&tx, sql, values))
-        .all(tx.conn())
-        .await?;
-    tx.commit().await?;
-    Ok(rows)
-}
-
-/// Renews the lease for the try that begins now; `false` if it was lost meanwhile.
-async fn renew(tx: &Tx, row: &Model) -> Result<bool, InfraError> {
-    held(tx, row, |change| {
-        change.col_expr(Column::LeaseUntil, Expr::value(tx.now + LEASE))
-    })
-    .await
-}
-
-/// How a row goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// It is done.
-    Sent,
-    /// It is given up.
-    Dropped,
-    /// It is tried again.
-    Again(Time),
-}
-
-impl Next {
-    fn after(tx: &Tx, row: &Model, outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Accepted => Self::Sent,
-            Outcome::Refused => Self::Dropped,
-            Outcome::Deferred | Outcome::InDoubt => {
-                let due_at = tx.now + pause(row.attempts);
-                if due_at > row.give_up_at {
-                    Self::Dropped
-                } else {
-                    Self::Again(due_at)
-                }
-            }
-        }
-    }
-}
-
-/// Writes down how a try ended and gives how the row goes on; `None` and nothing written if the lease was lost
-/// meanwhile: the row is another worker's now.
-async fn record(tx: &Tx, row: &Model, tried: &Tried) -> Result<Option<Next>, InfraError> {
-    let next = Next::after(tx, row, tried.outcome);
-    let error = (tried.outcome != Outcome::Accepted).then(|| tried.class.clone());
-    let done = match next {
-        Next::Sent => finish(tx, row, State::Sent, error).await?,
-        Next::Dropped => finish(tx, row, State::Dropped, error).await?,
-        Next::Again(due_at) => {
-            held(tx, row, |change| {
-                change
-                    .col_expr(Column::DueAt, Expr::value(due_at))
-                    .col_expr(Column::LeaseUntil, Expr::value(Time(0)))
-                    .col_expr(Column::LeaseOwner, Expr::value(None::<Uuid>))
-                    .col_expr(Column::LastError, Expr::value(error))
-            })
-            .await?
-        }
-    };
-    Ok(done.then_some(next))
-}
-
-/// Ends a held row.
-async fn finish(
-    tx: &Tx,
-    row: &Model,
-    state: State,
-    error: Option<String>,
-) -> Result<bool, InfraError> {
-    held(tx, row, |change| {
-        change
-            .col_expr(Column::State, Expr::val(state))
-            .col_expr(Column::FinishedAt, Expr::value(Some(tx.now)))
-            .col_expr(Column::LeaseUntil, Expr::value(Time(0)))
-            .col_expr(Column::LeaseOwner, Expr::value(None::<Uuid>))
-            .col_expr(Column::LastError, Expr::value(error))
-    })
-    .await
-}
-
-/// Gives back what a stopping worker still holds, to be tried at once by another.
-async fn give_back(db: &Db, owner: Uuid) -> Result<u64, InfraError> {
-    let tx = db.begin().await?;
-    let done = Entity::update_many()
-        .col_expr(Column::LeaseUntil, Expr::value(Time(0)))
-        .col_expr(Column::LeaseOwner, Expr::value(None::<Uuid>))
-        .filter(Column::State.eq(State::Queued))
-        .filter(Column::LeaseOwner.eq(owner))
-        .exec(tx.conn())
-        .await?;
-    tx.commit().await?;
-    Ok(done.rows_affected)
-}
-
-/// One guarded statement: changes the row if it is still ours. The owner alone would not tell the same worker's later
-/// lease from this one; the number of the try does.
-async fn held(
-    tx: &Tx,
-    row: &Model,
-    change: impl FnOnce(sea_orm::UpdateMany<Entity>) -> sea_orm::UpdateMany<Entity>,
-) -> Result<bool, InfraError> {
-    let done = change(Entity::update_many())
-        .filter(Column::Id.eq(row.id))
-        .filter(Column::State.eq(State::Queued))
-        .filter(Column::LeaseOwner.eq(row.lease_owner))
-        .filter(Column::Attempts.eq(row.attempts))
-        .exec(tx.conn())
-        .await?;
-    Ok(done.rows_affected == 1)
-}
-
-fn skip_locked(tx: &Tx) -> &'static str {
-    if tx.is_postgres() {
-        " FOR UPDATE SKIP LOCKED"
-    } else {
-        ""
-    }
-}
-
-fn statement(tx: &Tx, sql: String, values: impl IntoIterator<Item = sea_orm::Value>) -> Statement {
-    let backend: DbBackend = tx.conn().get_database_backend();
-    Statement::from_sql_and_values(backend, sql, values)
+    let queued = || Entity::find().filter(Column::State.eq(State::Queued));
+    let count = queued().count(db.read()).await?;
+    let first = queued().order_by_asc(Column::DueAt).one(db.read()).await?;
+    let overdue = first.map_or(Duration::ZERO, |row| db.clock().now().since(row.due_at));
+    Ok((count, overdue))
 }
 
 #[cfg(test)]

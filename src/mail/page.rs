@@ -1,63 +1,54 @@
-//! The mailbox pages of `entree dev`: what would have been sent, with links that work. English, for developers.
+//! The mailbox pages of `entree dev`: the emails that would have been sent, with links that work.
+//! They are for developers and in English.
 
 use askama::Template;
 
 use crate::web::{locale::Localizer, page::PageContent};
 
-/// One letter in the list.
+/// One email in the list.
 #[derive(Clone, Copy, Debug)]
-pub struct LetterRow<'a> {
-    /// Its id in the mailbox.
+pub struct EmailRow<'a> {
     pub id: &'a str,
-    /// Addressee.
     pub to: &'a str,
-    /// Subject.
     pub subject: &'a str,
-    /// When it came, spelled out.
+    /// When it was received, spelled out.
     pub received: &'a str,
 }
 
-/// `GET /dev/mailbox`, newest first.
+/// `GET /dev/mailbox`: the emails, newest first.
 #[derive(Template)]
 #[template(path = "mail/mailbox.html", config = ".askama.toml")]
 pub struct MailboxPage<'a> {
-    /// English.
     pub localizer: &'a Localizer,
-    /// The letters.
-    pub letters: &'a [LetterRow<'a>],
+    pub emails: &'a [EmailRow<'a>],
 }
 
-/// `GET /dev/mailbox/{id}`.
+/// `GET /dev/mailbox/{id}`: one email.
 #[derive(Template)]
-#[template(path = "mail/letter.html", config = ".askama.toml")]
-pub struct LetterPage<'a> {
-    /// English.
+#[template(path = "mail/email.html", config = ".askama.toml")]
+pub struct EmailPage<'a> {
     pub localizer: &'a Localizer,
-    /// Addressee.
     pub to: &'a str,
-    /// Sender.
     pub from: &'a str,
-    /// Subject.
     pub subject: &'a str,
-    /// When it came, spelled out.
+    /// When it was received, spelled out.
     pub received: &'a str,
-    /// Text part.
     pub text: &'a str,
-    /// HTML part: shown in a sandboxed frame, without scripts, its links lead the whole window.
+    /// The HTML part. It is shown in a sandboxed frame without scripts; its links open in the whole window.
     pub html: &'a str,
 }
 
 /// A piece of the text part.
-enum Piece<'a> {
+enum TextPiece<'a> {
     Words(&'a str),
     Link(&'a str),
 }
 
-impl LetterPage<'_> {
-    fn pieces(&self) -> Vec<Piece<'_>> {
+impl EmailPage<'_> {
+    fn pieces(&self) -> Vec<TextPiece<'_>> {
         let mut pieces = Vec::new();
         let mut rest = self.text;
-        while let Some(start) = next_link(rest) {
+        while let Some(start) = find_link(rest) {
             let (before, from) = rest.split_at(start);
             let end = from
                 .find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'))
@@ -65,18 +56,20 @@ impl LetterPage<'_> {
             let (found, after) = from.split_at(end);
             // A full stop or bracket at the end belongs to the sentence.
             let link = found.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']']);
-            pieces.push(Piece::Words(before));
-            pieces.push(Piece::Link(link));
-            pieces.push(Piece::Words(found.strip_prefix(link).unwrap_or_default()));
+            pieces.push(TextPiece::Words(before));
+            pieces.push(TextPiece::Link(link));
+            pieces.push(TextPiece::Words(
+                found.strip_prefix(link).unwrap_or_default(),
+            ));
             rest = after;
         }
-        pieces.push(Piece::Words(rest));
+        pieces.push(TextPiece::Words(rest));
         pieces
     }
 }
 
-/// Only http and https: nothing that could run.
-fn next_link(text: &str) -> Option<usize> {
+/// Finds the first link. Only http and https count: nothing that could run a script.
+fn find_link(text: &str) -> Option<usize> {
     ["https://", "http://"]
         .into_iter()
         .filter_map(|scheme| text.find(scheme))
@@ -95,7 +88,7 @@ impl PageContent for MailboxPage<'_> {
     }
 }
 
-impl PageContent for LetterPage<'_> {
+impl PageContent for EmailPage<'_> {
     fn localizer(&self) -> &Localizer {
         self.localizer
     }
@@ -105,7 +98,7 @@ impl PageContent for LetterPage<'_> {
     fn is_wide(&self) -> bool {
         true
     }
-    // The frame inherits our policy, and letters carry their styles with them.
+    // The frame inherits our policy, and emails carry their styles with them.
     fn has_inline_styles(&self) -> bool {
         true
     }
@@ -120,9 +113,9 @@ mod tests {
         page::{PageOptions, render_page},
     };
 
-    fn letter(text: &str, html: &str) -> String {
+    fn email_page(text: &str, html: &str) -> String {
         let localizer = Texts::default().localizer("en");
-        let page = LetterPage {
+        let page = EmailPage {
             localizer: &localizer,
             to: "ada@example.test",
             from: "Entree <login@example.test>",
@@ -139,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_link_in_the_text_part_is_a_link_without_the_full_stop_behind_it() {
-        let page = letter(
+        let page = email_page(
             "Open http://127.0.0.1:8080/login/link/abc_-9. Or <https://example.test/x?a=1&b=2>!",
             "",
         );
@@ -154,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_cannot_leave_its_frame_or_run() {
-        let page = letter("javascript:alert(1)", r#""><script>alert(1)</script>"#);
+    fn an_email_cannot_leave_its_frame_or_run() {
+        let page = email_page("javascript:alert(1)", r#""><script>alert(1)</script>"#);
         assert!(!page.contains("<script"), "{page}");
         assert!(!page.contains(r#"href="javascript"#), "{page}");
         assert!(

@@ -1,19 +1,21 @@
-//! The ways out: SMTP, or the mailbox of `entree dev`.
+//! The transports: SMTP, or the mailbox of `entree dev`.
 //!
-//! A [`Transport`] tries one letter once and says how that ended; when to try again is the outbox's business. Nothing
-//! here logs: neither addresses nor letters leave by that way. (The `tracing` feature of the mail library writes whole
-//! letters to the debug log; it stays off.)
+//! A [`Transport`] makes one attempt to deliver an email and returns how it ended; the outbox decides
+//! when to try again. Nothing here logs, so neither addresses nor content reach the log. (The `tracing`
+//! feature of `lettre` writes whole messages to the debug log; it stays off.)
 
 mod message;
 mod smtp;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use lettre::message::Mailbox as Sender;
 
+use self::smtp::SmtpClient;
 use super::{
-    Letter, Outcome,
-    mailbox::{Mailbox, Received},
+    delivery::{DeliveryAttempt, DeliveryOutcome},
+    email::Email,
+    mailbox::{Mailbox, ReceivedEmail},
 };
 use crate::{
     clock::Clock,
@@ -21,122 +23,105 @@ use crate::{
     secret,
 };
 
-/// A try takes no longer than this, whatever is configured: a row is leased for 60 s, and composing before and
-/// recording after the try have to fit too.
-pub const LONGEST_TRY: Duration = Duration::from_secs(35);
-
-/// How a try ended, and the class of what was met: a reply code or a fixed word, fit for logs and the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tried {
-    /// What it means for the row.
-    pub outcome: Outcome,
-    /// `250`, `451`, `session 535`, `timeout`, `connection`, `tls`, `protocol`, `unsupported`, `address`, `too large`.
-    pub class: String,
-}
-
-impl Tried {
-    fn new(outcome: Outcome, class: impl Into<String>) -> Self {
-        Self {
-            outcome,
-            class: class.into(),
-        }
-    }
-}
-
-/// A way out. Clones share its connections.
+/// Delivers emails. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Transport {
     from: Sender,
     clock: Clock,
-    way: Way,
+    backend: Backend,
 }
 
 #[derive(Clone, Debug)]
-enum Way {
-    Smtp(Arc<smtp::Smtp>),
+enum Backend {
+    Smtp(Arc<SmtpClient>),
     Mailbox(Mailbox),
 }
 
 impl Transport {
-    /// Made once at start. Connects to nothing yet: a mail server that is away must not keep the service down.
+    /// Creates the transport at start. It connects to nothing yet: a mail server that is down must not keep
+    /// the service down.
     ///
     /// # Errors
-    /// A sentence for ops, for each thing that cannot work: the sender, the certificate file.
+    /// A sentence for the operator: the sender or the certificate file cannot be used.
     pub fn new(config: &config::Mail, clock: Clock) -> Result<Self, String> {
-        let from = sender(config)?;
-        let way = match config.transport {
-            MailTransport::Mailbox => Way::Mailbox(Mailbox::default()),
+        let from = parse_sender(config)?;
+        let backend = match config.transport {
+            MailTransport::Mailbox => Backend::Mailbox(Mailbox::default()),
             MailTransport::Smtp => {
-                Way::Smtp(Arc::new(smtp::Smtp::new(config, from.email.domain())?))
+                Backend::Smtp(Arc::new(SmtpClient::new(config, from.email.domain())?))
             }
         };
-        Ok(Self { from, clock, way })
+        Ok(Self {
+            from,
+            clock,
+            backend,
+        })
     }
 
-    /// The mailbox, if that is the way: for its pages.
+    /// Returns the mailbox, if that is the transport, for its pages.
     #[must_use]
     pub const fn mailbox(&self) -> Option<&Mailbox> {
-        match &self.way {
-            Way::Mailbox(mailbox) => Some(mailbox),
-            Way::Smtp(_) => None,
+        match &self.backend {
+            Backend::Mailbox(mailbox) => Some(mailbox),
+            Backend::Smtp(_) => None,
         }
     }
 
-    /// Tries a letter once, within the configured time.
-    pub async fn send(&self, letter: &Letter) -> Tried {
+    /// Makes one attempt to deliver an email, within the configured time.
+    pub async fn send(&self, email: &Email) -> DeliveryAttempt {
         let now = self.clock.now();
-        let message = match message::build(&self.from, letter, now) {
+        let message = match message::build(&self.from, email, now) {
             Ok(message) => message,
-            Err(class) => return Tried::new(Outcome::Refused, class),
+            Err(class) => return DeliveryAttempt::new(DeliveryOutcome::Refused, class),
         };
-        match &self.way {
-            Way::Smtp(smtp) => smtp.send(message.envelope(), &message.formatted()).await,
-            Way::Mailbox(mailbox) => {
-                mailbox.put(Received {
+        match &self.backend {
+            Backend::Smtp(smtp) => smtp.send(message.envelope(), &message.formatted()).await,
+            Backend::Mailbox(mailbox) => {
+                mailbox.put(ReceivedEmail {
                     id: secret::public_id(),
-                    to: letter.to.clone(),
+                    to: email.to.clone(),
                     from: self.from.to_string(),
-                    subject: letter.subject.clone(),
-                    text: letter.text.clone(),
-                    html: letter.html.clone(),
+                    subject: email.subject.clone(),
+                    text: email.text.clone(),
+                    html: email.html.clone(),
                     received_at: now,
-                    headers: message::fields(&message),
+                    headers: message::header_fields(&message),
                 });
-                Tried::new(Outcome::Accepted, "250")
+                DeliveryAttempt::new(DeliveryOutcome::Accepted, "250")
             }
         }
     }
 
-    /// Goes as far as a letter would need: connection, TLS, user name and password. Sends none.
+    /// Connects, starts TLS and authenticates as for an email, and sends none.
     ///
     /// # Errors
-    /// The class of what was met, as in [`Tried`].
-    pub async fn greet(&self) -> Result<(), String> {
-        match &self.way {
-            Way::Smtp(smtp) => smtp.greet().await,
-            Way::Mailbox(_) => Ok(()),
+    /// The class of the failure, as in [`DeliveryAttempt::class`].
+    pub async fn verify(&self) -> Result<(), String> {
+        match &self.backend {
+            Backend::Smtp(smtp) => smtp.verify().await,
+            Backend::Mailbox(_) => Ok(()),
         }
     }
 
-    /// Where letters go, for people.
+    /// Names where emails go, for the operator.
     #[must_use]
     pub fn describe(&self) -> String {
-        match &self.way {
-            Way::Smtp(smtp) => smtp.describe(),
-            Way::Mailbox(_) => "the mailbox page".to_owned(),
+        match &self.backend {
+            Backend::Smtp(smtp) => smtp.describe(),
+            Backend::Mailbox(_) => "the mailbox page".to_owned(),
         }
     }
 
-    /// Takes leave of the mail server.
+    /// Closes the connections to the mail server.
     pub async fn close(&self) {
-        if let Way::Smtp(smtp) = &self.way {
+        if let Backend::Smtp(smtp) = &self.backend {
             smtp.close().await;
         }
     }
 }
 
-fn sender(config: &config::Mail) -> Result<Sender, String> {
-    // The mailbox needs no sender that anybody could answer.
+fn parse_sender(config: &config::Mail) -> Result<Sender, String> {
+    // The mailbox needs no sender that can receive a reply.
     if config.from.is_empty() && config.transport == MailTransport::Mailbox {
         return "Entree <login@localhost>"
             .parse()
@@ -144,7 +129,7 @@ fn sender(config: &config::Mail) -> Result<Sender, String> {
     }
     config.from.parse().map_err(|_| {
         format!(
-            "mail.from: {:?} is no sender; set it to something like `Entree <login@example.com>`",
+            "mail.from: {:?} is not a sender; set it to something like `Entree <login@example.com>`",
             config.from
         )
     })
@@ -156,13 +141,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_that_cannot_work_is_refused_with_a_remedy() {
+    fn a_sender_that_cannot_work_is_refused_with_a_hint() {
         let config = config::Mail {
             from: "Entree\r\nBcc: x <a@b.c>".to_owned(),
             ..config::Mail::default()
         };
-        let said = Transport::new(&config, Clock::default()).unwrap_err();
-        assert!(said.contains("Entree <login@example.com>"), "{said}");
+        let error = Transport::new(&config, Clock::default()).unwrap_err();
+        assert!(error.contains("Entree <login@example.com>"), "{error}");
     }
 
     #[test]
@@ -172,10 +157,10 @@ mod tests {
             ca_file: Some("/nowhere/ca.pem".into()),
             ..config::Mail::default()
         };
-        let said = Transport::new(&config, Clock::default()).unwrap_err();
+        let error = Transport::new(&config, Clock::default()).unwrap_err();
         assert!(
-            said.starts_with("mail.ca_file") && said.contains("/nowhere/ca.pem"),
-            "{said}"
+            error.starts_with("mail.ca_file") && error.contains("/nowhere/ca.pem"),
+            "{error}"
         );
     }
 
@@ -186,14 +171,17 @@ mod tests {
             ..config::Mail::default()
         };
         let transport = Transport::new(&config, Clock::default()).unwrap();
-        let letter = Letter {
+        let email = Email {
             to: "someone@example.com".to_owned(),
             subject: "Grüezi".to_owned(),
             text: "text".to_owned(),
             html: "<p>html</p>".to_owned(),
             locale: "en".to_owned(),
         };
-        assert_eq!(transport.send(&letter).await.outcome, Outcome::Accepted);
+        assert_eq!(
+            transport.send(&email).await.outcome,
+            DeliveryOutcome::Accepted
+        );
         let kept = transport.mailbox().unwrap().list(None).pop().unwrap();
         assert_eq!(
             (kept.to.as_str(), kept.subject.as_str()),

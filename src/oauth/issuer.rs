@@ -12,9 +12,8 @@ use super::{
 use crate::{
     app::App,
     audit::{Event, Kind},
-    db::Tx,
+    db::{Tx, TxFuture},
     login::first_party::{Issuance, IssueTokens, IssuedTokens},
-    mail::Work,
     secret::public_id,
     web::caller::Caller,
 };
@@ -31,7 +30,7 @@ impl IssueTokens for Issuer {
         tx: &'a Tx,
         issuance: Issuance<'a>,
         caller: &'a Caller,
-    ) -> Work<'a, IssuedTokens> {
+    ) -> TxFuture<'a, IssuedTokens> {
         Box::pin(async move {
             let Issuance {
                 client,
@@ -85,7 +84,7 @@ impl IssueTokens for Issuer {
         user: Uuid,
         identity: Uuid,
         sessions: &'a [Uuid],
-    ) -> Work<'a, u64> {
+    ) -> TxFuture<'a, u64> {
         Box::pin(grant_store::revoke_for_identity(
             tx, user, identity, sessions,
         ))

@@ -11,8 +11,8 @@ use crate::{
     app::App,
     login::page_error::{self, PageError},
     mail::{
-        mailbox::{Mailbox, Received},
-        page::{LetterPage, LetterRow, MailboxPage},
+        mailbox::{Mailbox, ReceivedEmail},
+        page::{EmailPage, EmailRow, MailboxPage},
     },
     web::{
         page::{PageOptions, render_page},
@@ -34,30 +34,25 @@ pub(super) fn routes(mailbox: Mailbox) -> impl poem::Endpoint<Output = Response>
 #[handler]
 async fn list(Data(app): Data<&App>, Data(mailbox): Data<&Mailbox>) -> Response {
     let localizer = app.texts.localizer("en");
-    let letters = mailbox.list(None);
-    let shown: Vec<(String, String)> = letters
+    let emails = mailbox.list(None);
+    let texts: Vec<(String, String)> = emails
         .iter()
-        .map(|letter| {
-            (
-                letter.id.to_string(),
-                localizer.date_time(letter.received_at),
-            )
-        })
+        .map(|email| (email.id.to_string(), localizer.date_time(email.received_at)))
         .collect();
-    let rows: Vec<LetterRow<'_>> = letters
+    let rows: Vec<EmailRow<'_>> = emails
         .iter()
-        .zip(&shown)
-        .map(|(letter, (id, received))| LetterRow {
+        .zip(&texts)
+        .map(|(email, (id, received))| EmailRow {
             id,
-            to: &letter.to,
-            subject: &letter.subject,
+            to: &email.to,
+            subject: &email.subject,
             received,
         })
         .collect();
     render_page(
         &MailboxPage {
             localizer: &localizer,
-            letters: &rows,
+            emails: &rows,
         },
         PageOptions::for_url(&app.public_url),
     )
@@ -72,8 +67,8 @@ async fn list_json(
 ) -> Response {
     page_error::respond(app, request, async {
         let params = Params::from_query(request)?;
-        let letters: Vec<Received> = mailbox.list(params.optional("to")?);
-        Ok(Json(letters).into_response())
+        let emails: Vec<ReceivedEmail> = mailbox.list(params.optional("to")?);
+        Ok(Json(emails).into_response())
     })
     .await
 }
@@ -91,7 +86,7 @@ async fn show_email(
             .and_then(|id| mailbox.get(id))
             .ok_or(PageError::NotFound)?;
         let localizer = app.texts.localizer("en");
-        let page = LetterPage {
+        let page = EmailPage {
             localizer: &localizer,
             to: &email.to,
             from: &email.from,

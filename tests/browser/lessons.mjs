@@ -133,10 +133,10 @@ async function followPrinted(browser, https, run) {
   const mailbox = await context.newPage();
   await mailbox.goto(printed(/lands in the mailbox, +(\S+)/));
   // The letter comes after the page that promises it.
-  for (const end = Date.now() + 20_000; (await mailbox.locator('#letters li a').count()) === 0; await mailbox.reload()) {
+  for (const end = Date.now() + 20_000; (await mailbox.locator('#emails li a').count()) === 0; await mailbox.reload()) {
     assert.ok(Date.now() < end, 'no letter came');
   }
-  await mailbox.locator('#letters li a').first().click();
+  await mailbox.locator('#emails li a').first().click();
   await mailbox.click('#text a[href*="/login/link/"]');
   const arrived = (tab) => tab.waitForSelector('#lessons li', { timeout: 20_000 }).then(() => tab);
   const tab = await Promise.any([arrived(page), arrived(mailbox)]);

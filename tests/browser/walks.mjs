@@ -18,7 +18,7 @@ export const walks = {
     await service.mail(address);
     const mailbox = await context.newPage();
     await mailbox.goto(service.at('/dev/mailbox'));
-    await mailbox.locator('#letters li', { hasText: address }).first().locator('a').click();
+    await mailbox.locator('#emails li', { hasText: address }).first().locator('a').click();
     await mailbox.click('#text a[href*="/login/link/"]');
     // Whichever tab goes on first ends at the lessons; the other says that the person is signed in.
     const arrived = (tab) => tab.waitForSelector('#lessons li', { timeout: 20_000 }).then(() => tab);

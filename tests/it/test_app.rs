@@ -24,7 +24,7 @@ use entree::{
     federation::provider::Providers,
     key::{self, ClientKeys, Keys},
     magic_link::compose::Letters,
-    mail::{mailbox::Received, outbox::Worker, transport::Transport},
+    mail::{mailbox::ReceivedEmail, outbox::Worker, transport::Transport},
     routes,
     secret::{MasterKeys, Text},
     ticket::Tickets,
@@ -585,7 +585,7 @@ fn texts() -> Texts {
     TEXTS.get_or_init(|| Texts::load(None).unwrap()).clone()
 }
 
-fn letter(kept: Received) -> Mail {
+fn letter(kept: ReceivedEmail) -> Mail {
     let size = kept.text.len() + kept.html.len();
     Mail {
         to: kept.to,

@@ -195,7 +195,7 @@ async fn mail(config: &Startup) -> Finding {
         return Finding::ok(CHECK, "none: every mail lands on the mailbox page");
     }
     let place = transport.describe();
-    match timeout(PATIENCE, transport.greet())
+    match timeout(PATIENCE, transport.verify())
         .await
         .unwrap_or_else(|_| Err("timeout".to_owned()))
     {
@@ -204,7 +204,7 @@ async fn mail(config: &Startup) -> Finding {
     }
 }
 
-/// What mends a way to the mail server that was cut short with this class (see `mail::transport::Tried`).
+/// What mends a way to the mail server that was cut short with this class (see `mail::DeliveryAttempt`).
 fn remedy(class: &str) -> &'static str {
     match class {
         "timeout" | "connection" => {

@@ -17,7 +17,7 @@ use poem::{
 use super::*;
 use crate::{
     account::page::{AccountPage, IdentityRow, SessionRow},
-    mail::page::{LetterPage, LetterRow, MailboxPage},
+    mail::page::{EmailPage, EmailRow, MailboxPage},
     web::{
         locale::{Localizer, Texts},
         page::{PageOptions, render_page},
@@ -284,13 +284,13 @@ fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
 /// The pages for developers are in English.
 fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
     let site = PageOptions::default();
-    let row = LetterRow {
+    let row = EmailRow {
         id: "1",
         to: "ada@example.test",
         subject: "Your sign-in",
         received: "now",
     };
-    let letter = LetterPage {
+    let letter = EmailPage {
         localizer: english,
         to: "ada@example.test",
         from: "Entree <login@example.test>",
@@ -305,7 +305,7 @@ fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
             render_page(
                 &MailboxPage {
                     localizer: english,
-                    letters: &[row, row],
+                    emails: &[row, row],
                 },
                 site,
             ),
@@ -315,7 +315,7 @@ fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
             render_page(
                 &MailboxPage {
                     localizer: english,
-                    letters: &[],
+                    emails: &[],
                 },
                 site,
             ),

@@ -51,7 +51,7 @@ fn notice() -> Notice<'static> {
     }
 }
 
-fn all(localizer: &Localizer) -> [Letter; 5] {
+fn all(localizer: &Localizer) -> [Email; 5] {
     let about = |what| provider(localizer, &notice(), "Example", what);
     let (reset, connected) = (access_reset(localizer, &notice()), about("connected"));
     [

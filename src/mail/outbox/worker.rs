@@ -1,10 +1,12 @@
-//! The worker: leases due rows and tries each once. One unit of work before the try, one after it, none around it.
+//! The worker: leases due rows and tries each of them once. One transaction runs before the attempt, one
+//! after it, and none during it.
 //!
-//! 1. The room composes the letter; the hashes of its secrets are committed.
-//! 2. The letter is handed to the transport.
-//! 3. How that ended is written down, and the room is told in the same unit of work.
+//! 1. The composer writes the email; the hashes of its secrets are committed.
+//! 2. The transport sends the email.
+//! 3. The outcome is recorded, and the composer receives it, in the same transaction.
 //!
-//! Killed between 2 and 3, the letter is sent a second time when the lease has run out, and both work.
+//! If the process is killed between 2 and 3, the email is sent again when the lease has expired, and
+//! both emails work.
 
 use std::{
     future::Future,
@@ -21,14 +23,13 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Next, finish, give_back, lease, record, renew};
+use super::lease::{
+    Disposition, finish_row, lease_due, record_attempt, release_leases, renew_lease,
+};
 use crate::{
     db::Db,
     error::InfraError,
-    mail::{
-        Composed, Composer, Letter, Outcome,
-        transport::{Transport, Tried},
-    },
+    mail::{Composed, Composer, DeliveryAttempt, DeliveryOutcome, Email, transport::Transport},
     secret,
     telemetry::{
         metrics,
@@ -36,167 +37,143 @@ use crate::{
     },
 };
 
-/// How often it looks without being woken: another copy may have queued a mail, or a retry may be due.
+/// How often the worker polls: another instance may have queued an email, or a retry may be due.
 const POLL: Duration = Duration::from_secs(1);
-/// The longest pause while the database is away.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The longest pause while the database is unavailable.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+/// The pauses between attempts to record an outcome, in milliseconds. What is not recorded is sent again.
+const RECORD_PAUSES: [u64; 6] = [100, 300, 1_000, 3_000, 6_000, 0];
 
-/// Sends what is in the outbox. Any number of them may run, in one process or many.
+/// Sends the emails of the outbox. Any number of workers may run, in one process or in many.
 pub struct Worker {
-    /// Where the outbox is.
     pub db: Db,
-    /// Who writes the letters.
     pub composer: Arc<dyn Composer>,
-    /// The way out.
     pub transport: Transport,
-    /// Wakes it; by whoever has committed a row.
+    /// Wakes the worker after the commit of a row.
     pub notify: Arc<Notify>,
-    /// Letters tried at the same time.
+    /// How many emails are tried at the same time.
     pub concurrency: usize,
-    /// How long a stop waits for what is in hand.
+    /// How long a stop waits for the attempts in progress.
     pub drain: Duration,
 }
 
 impl Worker {
-    /// Works until `shutdown` is ready; then takes nothing new, finishes what is in hand within `drain`, and gives back
-    /// what it could not finish. A database that is away is asked again ever more slowly, and said once.
+    /// Runs until `shutdown` is ready. Then it leases nothing new, finishes the attempts in progress
+    /// within `drain`, and releases the other leases. While the database is unavailable the worker polls
+    /// ever more slowly and logs that once.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let owner = secret::public_id();
-        let (concurrency, drain, notify) = (
-            self.concurrency.max(1),
-            self.drain,
-            Arc::clone(&self.notify),
-        );
-        let hand = Arc::new(Hand {
+        let (concurrency, drain, notify) = (self.concurrency.max(1), self.drain, self.notify);
+        let sender = Arc::new(Sender {
             db: self.db,
             composer: self.composer,
             transport: self.transport,
         });
-        let mut trying = JoinSet::new();
-        let mut page_error = PageError::default();
+        let mut attempts = JoinSet::new();
+        let mut outage = Outage::default();
         let mut shutdown = pin!(shutdown);
         loop {
-            reap(&mut trying);
-            let free = concurrency.saturating_sub(trying.len());
-            let pause = match hand.lease(owner, free).await {
+            reap(&mut attempts);
+            let free = concurrency.saturating_sub(attempts.len());
+            let pause = match lease_due(&sender.db, owner, free).await {
                 Ok(rows) => {
                     if free > 0 {
-                        page_error.over();
+                        outage.end();
                     }
                     for row in rows {
-                        let hand = Arc::clone(&hand);
-                        trying.spawn(async move { hand.deliver(row).await });
+                        let sender = Arc::clone(&sender);
+                        attempts.spawn(async move { sender.deliver(row).await });
                     }
                     None
                 }
-                Err(failure) => Some(page_error.again(&failure)),
+                Err(error) => Some(outage.next_pause(&error)),
             };
-            let full = trying.len() >= concurrency;
+            let is_full = attempts.len() >= concurrency;
             tokio::select! {
                 () = &mut shutdown => break,
-                // Nothing but time helps against a fault: being woken must not make it a busy loop.
+                // Only time helps during an outage: a notification must not turn it into a busy loop.
                 () = sleep(pause.unwrap_or(POLL)) => {}
-                () = notify.notified(), if pause.is_none() && !full => {}
-                Some(_) = trying.join_next(), if pause.is_none() && full => {}
+                () = notify.notified(), if pause.is_none() && !is_full => {}
+                Some(_) = attempts.join_next(), if pause.is_none() && is_full => {}
             }
         }
-        if timeout(drain, async { while trying.join_next().await.is_some() {} })
-            .await
-            .is_err()
-        {
-            trying.shutdown().await;
-        }
-        match give_back(&hand.db, owner).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "mail leases given back"),
-            Err(failure) => {
-                tracing::warn!(%failure, "mail leases not given back; they run out by themselves")
-            }
-        }
-        hand.transport.close().await;
+        sender.stop(attempts, owner, drain).await;
     }
 }
 
-/// Forgets what has ended, and says so if a try ended by a fault of ours: its lease runs out and it is tried again.
-fn reap(trying: &mut JoinSet<()>) {
-    while let Some(ended) = trying.try_join_next() {
+/// Removes finished attempts, and logs one that panicked: its lease expires and the row is tried again.
+fn reap(attempts: &mut JoinSet<()>) {
+    while let Some(ended) = attempts.try_join_next() {
         if ended.is_err_and(|error| error.is_panic()) {
-            tracing::error!("a mail try broke off; it is tried again when its lease has run out");
+            tracing::error!("an email attempt panicked; it is repeated when its lease has expired");
         }
     }
 }
 
-/// A fault that lasts: said at its beginning and its end, with pauses that grow.
+/// An outage of the database: logged at its beginning and its end, with growing pauses in between.
 #[derive(Default)]
-pub(super) struct PageError(Option<Duration>);
+pub(super) struct Outage(Option<Duration>);
 
-impl PageError {
-    pub(super) fn again(&mut self, failure: &InfraError) -> Duration {
+impl Outage {
+    pub(super) fn next_pause(&mut self, error: &InfraError) -> Duration {
         if self.0.is_none() {
-            tracing::warn!(%failure, "outbox out of reach; trying again ever more slowly");
+            tracing::warn!(%error, "outbox unavailable; polling ever more slowly");
         }
-        let pause = self.0.map_or(POLL, |last| (last * 2).min(LONGEST_PAUSE));
+        let pause = self.0.map_or(POLL, |last| (last * 2).min(MAX_PAUSE));
         self.0 = Some(pause);
         pause
     }
 
-    pub(super) fn over(&mut self) {
+    pub(super) fn end(&mut self) {
         if self.0.take().is_some() {
-            tracing::info!("outbox within reach again");
+            tracing::info!("outbox available again");
         }
     }
 }
 
-/// What a try needs.
-struct Hand {
+/// Delivers leased rows, one attempt at a time.
+struct Sender {
     db: Db,
     composer: Arc<dyn Composer>,
     transport: Transport,
 }
 
-impl Hand {
-    async fn lease(&self, owner: Uuid, most: usize) -> Result<Vec<Model>, InfraError> {
-        if most == 0 {
-            Ok(Vec::new())
-        } else {
-            lease(&self.db, owner, most).await
-        }
-    }
-
-    /// One try of one row, as a trace of its own.
+impl Sender {
+    /// Makes one attempt at one row, in a trace of its own.
     async fn deliver(&self, row: Model) {
         let span = Span::of_job("mail");
-        span.around(self.deliver_once(row)).await;
+        span.around(self.compose_and_send(row)).await;
         span.end(|| None, Vec::new, false);
     }
 
-    async fn deliver_once(&self, row: Model) {
-        let (letter, reference) = match self.compose(&row).await {
+    async fn compose_and_send(&self, row: Model) {
+        let (email, reference) = match self.compose(&row).await {
             Ok(Some(composed)) => composed,
             Ok(None) => return,
-            Err(failure) => return self.postpone(&row, &failure).await,
+            Err(error) => return self.postpone(&row, &error).await,
         };
         let started = Instant::now();
         let span = Span::of_call("SMTP send");
-        let tried = span.around(self.transport.send(&letter)).await;
-        drop(letter);
+        let attempt = span.around(self.transport.send(&email)).await;
+        drop(email);
         let took = started.elapsed();
-        let Tried { outcome, class } = &tried;
+        let DeliveryAttempt { outcome, class } = &attempt;
         span.end(
             || None,
             || vec![Tag::Outcome(outcome.name())],
-            *outcome != Outcome::Accepted,
+            *outcome != DeliveryOutcome::Accepted,
         );
         metrics::mail_tried(outcome.name(), took);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(outbox = %row.id, attempt = row.attempts, ?outcome, class, ms, "mail tried");
-        self.record(&row, reference, &tried).await;
+        tracing::info!(outbox = %row.id, attempt = row.attempts, ?outcome, class, ms, "delivery attempted");
+        self.record(&row, reference, &attempt).await;
     }
 
-    /// The letter and its reference, with the hashes of its secrets committed; `None` if there is nothing to send.
-    async fn compose(&self, row: &Model) -> Result<Option<(Letter, Uuid)>, InfraError> {
+    /// Returns the email and its reference, with the hashes of its secrets committed, or `None` if there
+    /// is nothing to send.
+    async fn compose(&self, row: &Model) -> Result<Option<(Email, Uuid)>, InfraError> {
         let tx = self.db.begin().await?;
-        if !renew(&tx, row).await? {
+        if !renew_lease(&tx, row).await? {
             return Ok(None);
         }
         let composed = if tx.now > row.give_up_at {
@@ -205,76 +182,89 @@ impl Hand {
             self.composer.compose(&tx, row).await?
         };
         match composed {
-            Composed::Letter { letter, reference } => {
+            Composed::Email { email, reference } => {
                 tx.commit().await?;
-                Ok(Some((letter, reference)))
+                Ok(Some((email, reference)))
             }
             Composed::Drop(reason) => {
-                finish(&tx, row, State::Dropped, Some(reason.to_owned())).await?;
+                finish_row(&tx, row, State::Dropped, Some(reason.to_owned())).await?;
                 tx.commit().await?;
-                dropped(row, reason);
+                log_dropped(row, reason);
                 Ok(None)
             }
         }
     }
 
-    /// It could not be composed: nothing was sent, and a later try may do better. If even this cannot be written, the
-    /// lease runs out.
-    async fn postpone(&self, row: &Model, failure: &InfraError) {
-        if failure.is_transient() {
-            tracing::warn!(outbox = %row.id, %failure, "mail not composed");
+    /// Defers a row that could not be composed: nothing was sent, and a later attempt may succeed. If
+    /// even this cannot be recorded, the lease expires.
+    async fn postpone(&self, row: &Model, error: &InfraError) {
+        if error.is_transient() {
+            tracing::warn!(outbox = %row.id, %error, "email not composed");
         } else {
-            tracing::error!(outbox = %row.id, %failure, "mail not composed");
+            tracing::error!(outbox = %row.id, %error, "email not composed");
         }
-        let tried = Tried {
-            outcome: Outcome::Deferred,
+        let attempt = DeliveryAttempt {
+            outcome: DeliveryOutcome::Deferred,
             class: "not composed".to_owned(),
         };
-        let _ = self.record_once(row, None, &tried).await;
+        let _ = self.record_once(row, None, &attempt).await;
     }
 
-    /// Writes down how the try ended, patiently: what is not written is sent again.
-    async fn record(&self, row: &Model, reference: Uuid, tried: &Tried) {
-        for pause in [100, 300, 1_000, 3_000, 6_000, 0] {
-            match self.record_once(row, Some(reference), tried).await {
+    async fn record(&self, row: &Model, reference: Uuid, attempt: &DeliveryAttempt) {
+        for pause in RECORD_PAUSES {
+            match self.record_once(row, Some(reference), attempt).await {
                 Ok(()) => return,
-                Err(failure) if failure.is_transient() => sleep(Duration::from_millis(pause)).await,
-                Err(failure) => {
-                    tracing::error!(outbox = %row.id, %failure, "mail outcome not recorded; it will be sent again");
+                Err(error) if error.is_transient() => sleep(Duration::from_millis(pause)).await,
+                Err(error) => {
+                    tracing::error!(outbox = %row.id, %error, "email outcome not recorded; it will be sent again");
                     return;
                 }
             }
         }
-        tracing::warn!(outbox = %row.id, "mail outcome not recorded: database away; it will be sent again");
+        tracing::warn!(outbox = %row.id, "email outcome not recorded: database unavailable; it will be sent again");
     }
 
     async fn record_once(
         &self,
         row: &Model,
         reference: Option<Uuid>,
-        tried: &Tried,
+        attempt: &DeliveryAttempt,
     ) -> Result<(), InfraError> {
         let tx = self.db.begin().await?;
-        let next = record(&tx, row, tried).await?;
-        // Also when the row is another's by now: this letter's secrets had this outcome, whatever became of the row.
+        let disposition = record_attempt(&tx, row, attempt).await?;
+        // Also after a lost lease: the secrets of this email had this outcome, whatever became of the row.
         if let Some(reference) = reference {
             self.composer
-                .tried(&tx, row, reference, tried.outcome)
+                .record_outcome(&tx, row, reference, attempt.outcome)
                 .await?;
         }
         tx.commit().await?;
-        match next {
+        match disposition {
             None => {
-                tracing::warn!(outbox = %row.id, attempt = row.attempts, "mail lease lost during the try")
+                tracing::warn!(outbox = %row.id, attempt = row.attempts, "email lease lost during the attempt")
             }
-            Some(Next::Dropped) => dropped(row, &tried.class),
-            Some(Next::Sent | Next::Again(_)) => {}
+            Some(Disposition::Dropped) => log_dropped(row, &attempt.class),
+            Some(Disposition::Sent | Disposition::RetryAt(_)) => {}
         }
         Ok(())
     }
+
+    /// Waits for the attempts in progress, then releases the leases and closes the connections.
+    async fn stop(&self, mut attempts: JoinSet<()>, owner: Uuid, drain: Duration) {
+        let all_ended = async { while attempts.join_next().await.is_some() {} };
+        if timeout(drain, all_ended).await.is_err() {
+            attempts.shutdown().await;
+        }
+        match release_leases(&self.db, owner).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "email leases released"),
+            Err(error) => tracing::warn!(%error, "email leases not released; they will expire"),
+        }
+        self.transport.close().await;
+    }
 }
 
-/// The event that is counted: a mail that nobody will get.
-fn dropped(row: &Model, reason: &str) {
-    tracing::warn!(outbox = %row.id, kind = ?row.kind, attempts = row.attempts, reason, "mail dropped");
+/// Logs the event that alerts count: an email that will not arrive.
+fn log_dropped(row: &Model, reason: &str) {
+    tracing::warn!(outbox = %row.id, kind = ?row.kind, attempts = row.attempts, reason, "email dropped");
 }

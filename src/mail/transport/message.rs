@@ -1,4 +1,4 @@
-//! A letter as an Internet message (RFC 5322, RFC 2045): text and HTML, nothing to fetch, nothing to inject.
+//! An email as an Internet message (RFC 5322, RFC 2045): text and HTML, nothing to fetch, nothing to inject.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,49 +10,52 @@ use lettre::{
     },
 };
 
-use super::super::Letter;
-use crate::{clock::Time, secret};
+use crate::{clock::Time, mail::Email, secret};
 
-/// Nothing we write comes near it; what does is a fault (G7).
-const LARGEST: usize = 30 * 1024;
+/// The largest message. No email of ours comes near it, so a larger one is a bug (G7).
+const MAX_BYTES: usize = 30 * 1024;
 
-/// Builds the message, or says by a fixed word why it can never be sent.
-pub(super) fn build(from: &Mailbox, letter: &Letter, now: Time) -> Result<Message, &'static str> {
-    let to = address(&letter.to).ok_or("address")?;
+/// Builds the message.
+///
+/// # Errors
+/// A fixed word for why the email can never be sent.
+pub(super) fn build(from: &Mailbox, email: &Email, now: Time) -> Result<Message, &'static str> {
+    let to = parse_recipient(&email.to).ok_or("address")?;
     let millis = u64::try_from(now.0).unwrap_or_default();
     let message = Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, to))
-        .subject(one_line(&letter.subject))
+        .subject(one_line(&email.subject))
         .date(UNIX_EPOCH + Duration::from_millis(millis))
-        // A new one for each try: a server that drops doubles by it must not drop the letter with the newer secret.
+        // A new id for each attempt: a server that drops duplicates by it must not drop the email with the
+        // newer secret.
         .message_id(Some(format!(
             "<{}@{}>",
             secret::public_id(),
             from.email.domain()
         )))
-        // RFC 3834 §5: keeps vacation notices from answering.
-        .raw_header(field(
+        // RFC 3834 §5: keeps vacation notices from replying.
+        .raw_header(header(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated",
         ))
-        .raw_header(field(
+        .raw_header(header(
             HeaderName::new_from_ascii_str("Content-Language"),
-            &one_line(&letter.locale),
+            &one_line(&email.locale),
         ))
         .multipart(MultiPart::alternative_plain_html(
-            letter.text.clone(),
-            letter.html.clone(),
+            email.text.clone(),
+            email.html.clone(),
         ))
         .map_err(|_| "message")?;
-    if message.formatted().len() > LARGEST {
+    if message.formatted().len() > MAX_BYTES {
         return Err("too large");
     }
     Ok(message)
 }
 
-/// The header fields, unfolded, for the mailbox page.
-pub(super) fn fields(message: &Message) -> Vec<(String, String)> {
+/// Returns the header fields, unfolded, for the mailbox page.
+pub(super) fn header_fields(message: &Message) -> Vec<(String, String)> {
     let block = message
         .headers()
         .to_string()
@@ -61,17 +64,18 @@ pub(super) fn fields(message: &Message) -> Vec<(String, String)> {
     block
         .lines()
         .filter_map(|line| line.split_once(": "))
-        .map(|(n, v)| (n.to_owned(), v.trim().to_owned()))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect()
 }
 
-/// An address was canonicalised long before it comes here; this is the last gate before header and SMTP command, and
-/// refuses whatever could end either (RFC 5321 §4.1.2: no quoted local part is needed for any address we accept).
-fn address(text: &str) -> Option<Address> {
-    let foul = |c: char| {
+/// Parses the recipient. The address was canonicalised long before; this is the last check before header
+/// and SMTP command, and refuses whatever could end either (RFC 5321 §4.1.2: no address that we accept
+/// needs a quoted local part).
+fn parse_recipient(text: &str) -> Option<Address> {
+    let is_forbidden = |c: char| {
         c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '"' | ',' | ';' | ':' | '\\')
     };
-    if text.len() > 254 || text.contains(foul) {
+    if text.len() > 254 || text.contains(is_forbidden) {
         return None;
     }
     text.parse().ok()
@@ -83,7 +87,7 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-fn field(name: HeaderName, value: &str) -> HeaderValue {
+fn header(name: HeaderName, value: &str) -> HeaderValue {
     HeaderValue::new(name, value.to_owned())
 }
 
@@ -92,11 +96,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn letter(to: &str, subject: &str) -> Letter {
-        Letter {
+    fn email(to: &str, subject: &str) -> Email {
+        Email {
             to: to.to_owned(),
             subject: subject.to_owned(),
-            text: "Ça va ?\r\n.\r\nstill the same letter".to_owned(),
+            text: "Ça va ?\r\n.\r\nstill the same email".to_owned(),
             html: "<p>Ça va ?</p>".to_owned(),
             locale: "fr".to_owned(),
         }
@@ -107,36 +111,36 @@ mod tests {
     }
 
     #[test]
-    fn g7_the_message_has_two_parts_and_the_fields_of_an_automatic_letter() {
+    fn g7_the_message_has_two_parts_and_the_fields_of_an_automatic_email() {
         let message = build(
             &from(),
-            &letter("someone@example.com", "Connexion à la leçon"),
+            &email("someone@example.com", "Connexion à la leçon"),
             Time(1_000),
         )
         .unwrap();
         let raw = String::from_utf8(message.formatted()).unwrap();
         assert!(raw.is_ascii());
-        let fields = fields(&message);
-        let of = |name: &str| {
+        let fields = header_fields(&message);
+        let value = |name: &str| {
             fields
                 .iter()
                 .find(|(n, _)| n == name)
                 .map(|(_, v)| v.clone())
                 .unwrap_or_default()
         };
-        assert_eq!(of("Auto-Submitted"), "auto-generated");
-        assert_eq!(of("Content-Language"), "fr");
-        assert_eq!(of("Date"), "Thu, 01 Jan 1970 00:00:01 +0000");
-        assert_eq!(of("To"), "someone@example.com");
+        assert_eq!(value("Auto-Submitted"), "auto-generated");
+        assert_eq!(value("Content-Language"), "fr");
+        assert_eq!(value("Date"), "Thu, 01 Jan 1970 00:00:01 +0000");
+        assert_eq!(value("To"), "someone@example.com");
         assert!(
-            of("From").contains("<login@id.example.com>"),
+            value("From").contains("<login@id.example.com>"),
             "{}",
-            of("From")
+            value("From")
         );
         assert!(
-            of("Message-ID").ends_with("@id.example.com>"),
+            value("Message-ID").ends_with("@id.example.com>"),
             "{}",
-            of("Message-ID")
+            value("Message-ID")
         );
         assert!(raw.contains("multipart/alternative"));
         assert!(
@@ -145,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn g7_no_letter_above_30_kb_leaves() {
-        let mut long = letter("someone@example.com", "s");
-        long.html = "x".repeat(LARGEST);
+    fn g7_no_email_above_30_kb_is_sent() {
+        let mut long = email("someone@example.com", "s");
+        long.html = "x".repeat(MAX_BYTES);
         assert_eq!(build(&from(), &long, Time(0)).unwrap_err(), "too large");
     }
 
     #[test]
-    fn e4_an_addressee_cannot_inject_a_field_or_a_command() {
+    fn e4_a_recipient_cannot_inject_a_field_or_a_command() {
         for to in [
             "a@example.com\r\nBcc: b@example.com",
             "a@example.com\nRCPT TO:<b@example.com>",
@@ -172,7 +176,7 @@ mod tests {
             &format!("{}@example.com", "a".repeat(250)),
         ] {
             assert_eq!(
-                build(&from(), &letter(to, "s"), Time(0)).unwrap_err(),
+                build(&from(), &email(to, "s"), Time(0)).unwrap_err(),
                 "address",
                 "{to:?}"
             );
@@ -186,8 +190,8 @@ mod tests {
             "Hi\nBcc: b@example.com",
             "Hé\r\n\r\n<p>body</p>",
         ] {
-            let message = build(&from(), &letter("a@example.com", subject), Time(0)).unwrap();
-            let fields = fields(&message);
+            let message = build(&from(), &email("a@example.com", subject), Time(0)).unwrap();
+            let fields = header_fields(&message);
             assert!(!fields.iter().any(|(name, _)| name == "Bcc"), "{fields:?}");
             assert_eq!(
                 fields.iter().filter(|(name, _)| name == "Subject").count(),

@@ -1,4 +1,4 @@
-//! A mail server that does what the addressee's name says.
+//! A mail server that does what the recipient's name says.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,13 +8,14 @@ use tokio::{
     sync::Notify,
 };
 
-/// `try421` and the like answer RCPT so, `data451` and the like the letter; `stall`, `hangup` at RCPT; `cutindata`
-/// hangs up in the middle of the letter, `cutafterdata` after it without an answer, `stallafterdata` says nothing.
-pub(super) struct Sink {
+/// `try421` and the like are the reply to RCPT, `data451` and the like to the message. `stall` and `hangup` happen
+/// at RCPT. `cutindata` hangs up within the message, `cutafterdata` after it without a reply, and
+/// `stallafterdata` sends no reply.
+pub(super) struct SmtpSink {
     pub(super) port: u16,
     mails: Arc<Mutex<Vec<(String, String)>>>,
     stalled: Arc<Notify>,
-    heard: Arc<Mutex<Vec<String>>>,
+    commands: Arc<Mutex<Vec<String>>>,
 }
 
 pub(super) async fn closed_port() -> u16 {
@@ -26,16 +27,16 @@ pub(super) async fn closed_port() -> u16 {
         .port()
 }
 
-impl Sink {
+impl SmtpSink {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (mails, stalled, heard) = (Arc::default(), Arc::new(Notify::new()), Arc::default());
+        let (mails, stalled, commands) = (Arc::default(), Arc::new(Notify::new()), Arc::default());
         let sink = Self {
             port,
             mails: Arc::clone(&mails),
             stalled: Arc::clone(&stalled),
-            heard: Arc::clone(&heard),
+            commands: Arc::clone(&commands),
         };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -43,7 +44,7 @@ impl Sink {
                     stream,
                     Arc::clone(&mails),
                     Arc::clone(&stalled),
-                    Arc::clone(&heard),
+                    Arc::clone(&commands),
                 ));
             }
         });
@@ -54,8 +55,8 @@ impl Sink {
         self.mails.lock().unwrap().clone()
     }
 
-    pub(super) fn heard(&self, command: &str) -> bool {
-        self.heard
+    pub(super) fn received(&self, command: &str) -> bool {
+        self.commands
             .lock()
             .unwrap()
             .iter()
@@ -71,7 +72,7 @@ async fn serve(
     stream: TcpStream,
     mails: Arc<Mutex<Vec<(String, String)>>>,
     stalled: Arc<Notify>,
-    heard: Arc<Mutex<Vec<String>>>,
+    commands: Arc<Mutex<Vec<String>>>,
 ) -> Option<()> {
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 sink\r\n").await.ok()?;
@@ -81,7 +82,7 @@ async fn serve(
         if stream.read_line(&mut line).await.ok()? == 0 {
             return None;
         }
-        heard.lock().unwrap().push(line.clone());
+        commands.lock().unwrap().push(line.clone());
         let reply = match line.get(..4)?.to_ascii_uppercase().as_str() {
             "RCPT" => {
                 to = line.split(['<', '>']).nth(1)?.to_owned();
@@ -102,9 +103,9 @@ async fn serve(
                     stream.read_exact(&mut [0; 10]).await.ok()?;
                     return None;
                 }
-                let mut letter = String::new();
-                while !letter.ends_with("\r\n.\r\n") {
-                    stream.read_line(&mut letter).await.ok()?;
+                let mut message = String::new();
+                while !message.ends_with("\r\n.\r\n") {
+                    stream.read_line(&mut message).await.ok()?;
                 }
                 let name = to.split('@').next()?;
                 match name {
@@ -114,7 +115,7 @@ async fn serve(
                 }
                 let code = name.strip_prefix("data").unwrap_or("250").to_owned();
                 if code == "250" {
-                    mails.lock().unwrap().push((to.clone(), letter));
+                    mails.lock().unwrap().push((to.clone(), message));
                 }
                 code
             }
