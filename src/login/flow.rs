@@ -1,15 +1,15 @@
-//! Flows: one attempt to sign in, started by one browser or one app.
+//! Flows: attempts to sign in, each started by one browser or one app. Owns `magic_link_flows`.
 //!
-//! Owns `magic_link_flows`. Promises: a flow is consumed by one guarded statement (B6), its tries
-//! are counted before anything is compared (D2), and the client request that it carries is taken
-//! once, by whichever tab continues first.
+//! A flow is consumed by one guarded statement (B6). Its tries are counted before anything is
+//! compared (D2). The client request that it carries is claimed once, by the tab that continues
+//! first.
 
 use std::time::Duration;
 
 use entity::{Time, magic_link_flow as row};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, QuerySelect as _, UpdateMany,
+    QueryFilter as _, QuerySelect as _, UpdateMany, UpdateResult,
     sea_query::{Expr, LockBehavior, LockType},
 };
 use uuid::Uuid;
@@ -26,8 +26,14 @@ use crate::{
 /// How long after success the same browser gets the same result again (B7).
 pub const DOUBLE_CLICK: Duration = Duration::from_secs(60);
 
-/// Who began a flow, and must be there to end it: a browser by its cookie, or an app by its
-/// verifier.
+/// The most refusals of one flow that have rows in the audit log: more than its tries, its emails
+/// and a few clicks add up to.
+const MAX_RECORDED_REFUSALS: i32 = 20;
+
+/// How long a consumed flow is kept.
+const CONSUMED_RETENTION: Duration = Duration::from_secs(86_400);
+
+/// The browser or app that starts a flow, and that must finish it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FlowHolder {
     /// The hash of the pre-login cookie.
@@ -39,36 +45,28 @@ pub enum FlowHolder {
 /// What a flow is opened with.
 #[derive(Clone, Debug)]
 pub struct NewFlow<'a> {
-    /// Who begins it.
     pub holder: &'a FlowHolder,
-    /// The client that asked, if any.
+    /// The client that asks for the sign-in, if any.
     pub client_id: Option<&'a str>,
     /// The address, in canonical form.
     pub canonical: &'a str,
-    /// Its key in counters.
+    /// The key of the address in counters.
     pub address_key: &'a Hash,
-    /// Language of the mail.
+    /// The locale of the email.
     pub locale: &'a str,
     /// Browser and system, in words.
     pub device: &'a str,
-    /// The person wants to stay signed in on this browser.
+    /// The user asked to stay signed in on this browser.
     pub remembered: bool,
-    /// What to continue with.
+    /// The client's request that continues afterwards, as JSON.
     pub destination: Option<String>,
-    /// The account at a provider that waits for this proof, as JSON.
+    /// The pending link that waits for this flow, as JSON.
     pub link: Option<String>,
 }
 
-/// How many refusals of one flow have rows in the trail: more than its tries, its mails and a few
-/// clicks come to.
-const MOST_REFUSALS: i32 = 20;
-
-/// Opens a flow; its first mail counts as asked for.
-///
-/// # Errors
-/// The database's own.
-pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Reloadable) -> Result<Flow, InfraError> {
-    let (browser_hash, code_challenge) = match open.holder {
+/// Opens a flow; its first email counts as requested.
+pub async fn open(tx: &Tx, new: NewFlow<'_>, config: &Reloadable) -> Result<Flow, InfraError> {
+    let (browser_hash, code_challenge) = match new.holder {
         FlowHolder::Browser(hash) => (Some(hash.to_column()), None),
         FlowHolder::App(challenge) => (None, Some(challenge.clone())),
     };
@@ -77,13 +75,13 @@ pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Reloadable) -> Result<Flo
         state: FlowState::Open,
         browser_hash,
         code_challenge,
-        client_id: open.client_id.map(str::to_owned),
-        canonical: open.canonical.to_owned(),
-        address_key: open.address_key.to_column(),
-        locale: open.locale.to_owned(),
-        device: open.device.to_owned(),
-        remembered: open.remembered,
-        destination: open.destination,
+        client_id: new.client_id.map(str::to_owned),
+        canonical: new.canonical.to_owned(),
+        address_key: new.address_key.to_column(),
+        locale: new.locale.to_owned(),
+        device: new.device.to_owned(),
+        remembered: new.remembered,
+        destination: new.destination,
         destination_claimed_at: None,
         tries: 0,
         sends: 1,
@@ -94,7 +92,7 @@ pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Reloadable) -> Result<Flo
         consumed_at: None,
         consumed_browser_hash: None,
         session_id: None,
-        link: open.link,
+        link: new.link,
         link_settled_at: None,
     };
     row::ActiveModel::from(flow.clone())
@@ -103,37 +101,30 @@ pub async fn open(tx: &Tx, open: NewFlow<'_>, config: &Reloadable) -> Result<Flo
     Ok(flow)
 }
 
-/// How long after the n-th mail the next may be asked for (A5); the last step repeats.
+/// A5: returns how long after the n-th email the next may be requested. The last step repeats.
 fn resend_delay(config: &Reloadable, sends: i32) -> Duration {
     let steps = &config.limits.resend_seconds;
     let index = usize::try_from(sends).unwrap_or(1).saturating_sub(1);
     Duration::from_secs(steps.get(index).or(steps.last()).copied().unwrap_or(60))
 }
 
-/// The flow with this id, whoever holds it.
-///
-/// # Errors
-/// The database's own.
+/// Returns the flow with this id, of any holder.
 pub async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Flow>, InfraError> {
     Ok(row::Entity::find_by_id(id).one(conn).await?)
 }
 
-/// The flow with this id, if this holder began it (or, after success, holds the cookie that
-/// replaced its own).
-///
-/// # Errors
-/// The database's own.
+/// Returns the flow with this id, if this holder started it or, after success, holds the cookie
+/// that replaced its own.
 pub async fn find_held(
     conn: &impl ConnectionTrait,
     id: Uuid,
     holder: &FlowHolder,
 ) -> Result<Option<Flow>, InfraError> {
-    Ok(find(conn, id)
-        .await?
-        .filter(|flow| is_held_by(flow, holder)))
+    let flow = find(conn, id).await?;
+    Ok(flow.filter(|flow| is_held_by(flow, holder)))
 }
 
-/// Whether this holder began the flow. Hashes and challenges compare in constant time.
+/// Returns whether this holder started the flow. Hashes and challenges compare in constant time.
 #[must_use]
 pub fn is_held_by(flow: &Flow, holder: &FlowHolder) -> bool {
     match holder {
@@ -145,24 +136,26 @@ pub fn is_held_by(flow: &Flow, holder: &FlowHolder) -> bool {
         FlowHolder::App(challenge) => flow
             .code_challenge
             .as_ref()
-            .is_some_and(|mine| Hash::of(mine.as_bytes()) == Hash::of(challenge.as_bytes())),
+            .is_some_and(|own| Hash::of(own.as_bytes()) == Hash::of(challenge.as_bytes())),
     }
 }
 
-fn open_flow(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
+fn update_open(tx: &Tx, id: Uuid) -> UpdateMany<row::Entity> {
     row::Entity::update_many()
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(FlowState::Open))
         .filter(row::Column::ExpiresAt.gt(tx.now))
 }
 
-/// Counts another mail, if the cool-down is over and the flow may have more (A5): one guarded
-/// statement. The flow lives on for as long as the new mail needs.
-///
-/// # Errors
-/// The database's own.
+const fn has_updated(result: &UpdateResult) -> bool {
+    result.rows_affected == 1
+}
+
+/// A5: counts another email, by one guarded statement. Returns `false` if the pause is not over or
+/// the flow has sent enough. The flow is prolonged for as long as the new email needs.
 pub async fn count_send(tx: &Tx, flow: &Flow, config: &Reloadable) -> Result<bool, InfraError> {
-    let done = open_flow(tx, flow.id)
+    let max_sends = i32::try_from(config.limits.sends_per_flow).unwrap_or(i32::MAX);
+    let result = update_open(tx, flow.id)
         .col_expr(row::Column::Sends, Expr::col(row::Column::Sends).add(1))
         .col_expr(
             row::Column::NextSendAt,
@@ -173,77 +166,68 @@ pub async fn count_send(tx: &Tx, flow: &Flow, config: &Reloadable) -> Result<boo
             Expr::value((tx.now + config.flow_lifetime()).0),
         )
         .filter(row::Column::NextSendAt.lte(tx.now))
-        .filter(
-            row::Column::Sends.lt(i32::try_from(config.limits.sends_per_flow).unwrap_or(i32::MAX)),
-        )
+        .filter(row::Column::Sends.lt(max_sends))
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(has_updated(&result))
 }
 
-/// Counts a try at the code of a flow in this state, if one is left (D2): one guarded statement,
-/// before anything is compared.
-///
-/// # Errors
-/// The database's own.
-pub async fn count_try(tx: &Tx, id: Uuid, state: FlowState, most: u32) -> Result<bool, InfraError> {
-    let done = row::Entity::update_many()
+/// D2: counts a try at the code of a flow in this state, by one guarded statement, before anything
+/// is compared. Returns `false` if no try is left.
+pub async fn count_try(
+    tx: &Tx,
+    id: Uuid,
+    state: FlowState,
+    max_tries: u32,
+) -> Result<bool, InfraError> {
+    let result = row::Entity::update_many()
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(state))
         .filter(row::Column::ExpiresAt.gt(tx.now))
         .col_expr(row::Column::Tries, Expr::col(row::Column::Tries).add(1))
-        .filter(row::Column::Tries.lt(i32::try_from(most).unwrap_or(i32::MAX)))
+        .filter(row::Column::Tries.lt(i32::try_from(max_tries).unwrap_or(i32::MAX)))
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(has_updated(&result))
 }
 
-/// Counts a refusal that is to have a row in the trail, if there are not too many of this flow
-/// already.
-///
-/// # Errors
-/// The database's own.
+/// Counts a refusal that is about to be recorded in the audit log. Returns `false` if the log has
+/// enough refusals of this flow.
 pub async fn count_refusal(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
-    let done = row::Entity::update_many()
+    let result = row::Entity::update_many()
         .col_expr(
             row::Column::Refusals,
             Expr::col(row::Column::Refusals).add(1),
         )
         .filter(row::Column::Id.eq(id))
-        .filter(row::Column::Refusals.lt(MOST_REFUSALS))
+        .filter(row::Column::Refusals.lt(MAX_RECORDED_REFUSALS))
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(has_updated(&result))
 }
 
-/// Takes an open flow: one guarded statement, so that of any number at once exactly one gets `true`
-/// (B6).
-///
-/// # Errors
-/// The database's own.
+/// B6: claims an open flow, by one guarded statement: of any number at once exactly one gets
+/// `true`.
 pub async fn claim(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
-    let done = open_flow(tx, id)
+    let result = update_open(tx, id)
         .col_expr(row::Column::State, Expr::value("consumed"))
         .col_expr(row::Column::ConsumedAt, Expr::value(Some(tx.now.0)))
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(has_updated(&result))
 }
 
-/// Ends an open flow whose person has turned back: one guarded statement. Its link and code are
-/// dead with it.
-///
-/// # Errors
-/// The database's own.
+/// Ends an open flow whose user returned to the client, by one guarded statement. Its link and code
+/// are dead with it.
 pub async fn abandon(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
-    let done = open_flow(tx, id)
+    let result = update_open(tx, id)
         .col_expr(row::Column::State, Expr::value("ended"))
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(has_updated(&result))
 }
 
-/// Whether a consumed flow still answers its holder as it did at first (B7).
+/// B7: returns whether a consumed flow still gives its holder the same result as at first.
 #[must_use]
 pub fn is_repeatable(flow: &Flow, now: Time) -> bool {
     flow.state == FlowState::Consumed
@@ -252,7 +236,8 @@ pub fn is_repeatable(flow: &Flow, now: Time) -> bool {
             .is_some_and(|at| now.since(at) <= DOUBLE_CLICK)
 }
 
-/// Where a flow stands, as pages and the API say it: an open one whose time is over has ended.
+/// Returns the state of a flow as pages and the API name it. An open flow that has expired has
+/// ended.
 #[must_use]
 pub fn state_name(flow: &Flow, now: Time) -> &'static str {
     match flow.state {
@@ -262,10 +247,7 @@ pub fn state_name(flow: &Flow, now: Time) -> &'static str {
     }
 }
 
-/// Notes what a claimed flow led to.
-///
-/// # Errors
-/// The database's own.
+/// Records the session that a claimed flow led to, and the cookie that replaces the holder's.
 pub async fn record_session(
     tx: &Tx,
     id: Uuid,
@@ -284,20 +266,16 @@ pub async fn record_session(
     Ok(())
 }
 
-/// The pre-login cookie was replaced: open flows of the old one belong to the new one.
-///
-/// # Errors
-/// The database's own.
+/// ST-04: binds the open flows of a pre-login cookie to the cookie that replaces it.
 pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
     let open: Vec<Uuid> = row::Entity::find()
         .select_only()
         .column(row::Column::Id)
         .filter(row::Column::BrowserHash.eq(old.to_column()))
-        // In the words of the partial index: a bound value would leave the choice of a plan to
-        // chance.
+        // In the words of the partial index: with a bound value the planner may not use it.
         .filter(Expr::cust("state = 'open'"))
-        // A flow that another unit of work holds is being consumed just now: waiting for it could
-        // be waiting for us.
+        // A flow that another transaction holds is being consumed just now: waiting for it could
+        // deadlock.
         .lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked)
         .into_tuple()
         .all(tx.conn())
@@ -313,13 +291,10 @@ pub async fn rebind(tx: &Tx, old: Hash, new: Hash) -> Result<(), InfraError> {
     Ok(())
 }
 
-/// Takes what a consumed flow leads to, once (ST-04): a client's request, by whichever tab
-/// continues first, or an app's tokens.
-///
-/// # Errors
-/// The database's own.
+/// ST-04: claims what a consumed flow leads to, once: a client's request, by the tab that continues
+/// first, or an app's tokens.
 pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
-    let done = row::Entity::update_many()
+    let result = row::Entity::update_many()
         .col_expr(
             row::Column::DestinationClaimedAt,
             Expr::value(Some(tx.now.0)),
@@ -329,16 +304,13 @@ pub async fn claim_outcome(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
         .filter(row::Column::DestinationClaimedAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(has_updated(&result))
 }
 
-/// Settles, once, whether the account that waited in a consumed flow is connected (LK-06): one
-/// guarded statement.
-///
-/// # Errors
-/// The database's own.
+/// LK-06: settles, once, whether the pending link of a consumed flow is linked, by one guarded
+/// statement.
 pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
-    let done = row::Entity::update_many()
+    let result = row::Entity::update_many()
         .col_expr(row::Column::LinkSettledAt, Expr::value(Some(tx.now.0)))
         .filter(row::Column::Id.eq(id))
         .filter(row::Column::State.eq(FlowState::Consumed))
@@ -346,19 +318,16 @@ pub async fn settle_link(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
         .filter(row::Column::LinkSettledAt.is_null())
         .exec(tx.conn())
         .await?;
-    Ok(done.rows_affected == 1)
+    Ok(has_updated(&result))
 }
 
-/// Deletes flows (and with them their secrets) whose keeping time is over, at most `most`; gives
-/// how many. Open ones go at their end, consumed ones 24 h later.
-///
-/// # Errors
-/// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
-    let kept = tx.now - Duration::from_secs(86_400);
-    let over = row::Column::ExpiresAt.lt(kept).or(row::Column::ExpiresAt
-        .lt(tx.now)
-        .and(row::Column::State.ne(FlowState::Consumed)));
-    tx.delete_some::<row::Entity>(row::Column::Id, over, most)
+/// Deletes at most `max` flows, and with them their secrets: open ones when they expire, consumed
+/// ones 24 h later. Returns how many.
+pub async fn sweep(tx: &Tx, max: u64) -> Result<u64, InfraError> {
+    let not_consumed = row::Column::State.ne(FlowState::Consumed);
+    let expired = row::Column::ExpiresAt
+        .lt(tx.now - CONSUMED_RETENTION)
+        .or(row::Column::ExpiresAt.lt(tx.now).and(not_consumed));
+    tx.delete_some::<row::Entity>(row::Column::Id, expired, max)
         .await
 }

@@ -1,10 +1,12 @@
-//! Signing in: what every way in has in common.
+//! Signing in: what all sign-in methods have in common.
 //!
-//! A *flow* is one attempt, started by one browser (its pre-login cookie) or one app (its PKCE
-//! challenge). Ways in (`magic_link`, `federation`) prove an address and end at the one door,
-//! [`finish`]: proof → user → session → audit → where to go. A client's request that waits for this
-//! is *pending*; here it is an opaque text.
+//! A *flow* is one attempt to sign in by email, started by one browser (its pre-login cookie) or
+//! one app (its PKCE challenge). The sign-in methods (`magic_link`, `federation`) check evidence
+//! and end in [`finish`]: evidence → user → session → audit log. A client's request that waits for
+//! a sign-in is *pending*, and so is an account at a provider that waits for a decision; what the
+//! request says is opaque here.
 
+pub mod app_api;
 pub mod context;
 pub mod device;
 pub mod evidence;

@@ -17,9 +17,10 @@ use crate::{
     config::Reloadable,
     error::InfraError,
     login::{
+        app_api::{self, Tokens},
         evidence::BrowserState,
         finish::SignedIn,
-        first_party::{self, Issuance, IssuedTokens, TokenIssuer, Tokens},
+        first_party::{self, Issuance, IssuedTokens, TokenIssuer},
         flow::{self, Flow, FlowHolder},
     },
     pkce::{challenge_of, is_challenge, is_verifier},
@@ -151,7 +152,7 @@ impl MagicLinkApi {
         body: Json<NewLogin>,
     ) -> Result<RequestAnswer, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
         let caller = Caller::from_request(request);
-        first_party::allow_origins_of(&app, request, &body.0.client_id);
+        app_api::allow_origins_of(&app, request, &body.0.client_id);
         Ok(match begin(&app, &body.0, &caller).await? {
             Ok(begun) => RequestAnswer::Accepted(Json(begun)),
             Err(refused) if refused.0.status == 429 => RequestAnswer::TooMany(refused),
@@ -309,7 +310,7 @@ impl Finish<'_> {
             tx.commit().await?;
             return wrong();
         };
-        first_party::allow_origins_of(
+        app_api::allow_origins_of(
             self.app,
             self.request,
             flow.client_id.as_deref().unwrap_or_default(),

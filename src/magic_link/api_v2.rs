@@ -22,7 +22,8 @@ use crate::{
     app::App,
     error::InfraError,
     login::{
-        first_party::{self, TokenIssuer},
+        app_api,
+        first_party::TokenIssuer,
         flow::{self, Flow, FlowHolder},
     },
     pkce::{challenge_of, is_verifier},
@@ -179,7 +180,7 @@ impl LoginsApi {
         body: Json<NewLogin>,
     ) -> Result<Created, ApiError<{ BODY_REJECTED | UNAVAILABLE }>> {
         let caller = Caller::from_request(request);
-        first_party::allow_origins_of(&app, request, &body.0.client_id);
+        app_api::allow_origins_of(&app, request, &body.0.client_id);
         Ok(match api::begin(&app, &body.0, &caller).await? {
             Ok(begun) => Created::Login(Json(begun)),
             Err(refused) if refused.0.status == 429 => Created::TooMany(refused),
@@ -286,7 +287,7 @@ async fn own(
     let Some(flow) = held(app, id, &holder).await? else {
         return Ok(None);
     };
-    first_party::allow_origins_of(app, request, flow.client_id.as_deref().unwrap_or_default());
+    app_api::allow_origins_of(app, request, flow.client_id.as_deref().unwrap_or_default());
     Ok(Some((state(app, &flow), holder)))
 }
 

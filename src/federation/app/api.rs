@@ -27,7 +27,10 @@ use crate::{
         refusal,
     },
     limit,
-    login::first_party::{self, TokenIssuer, Tokens},
+    login::{
+        app_api::{self, Tokens},
+        first_party::{self, TokenIssuer},
+    },
     pkce::is_challenge,
     web::{
         caller::Caller,
@@ -163,7 +166,7 @@ impl UpstreamApi {
         provider: Path<String>,
         body: Json<NewUpstreamLogin>,
     ) -> Result<StartResponse, ApiError<BODY_REJECTED>> {
-        first_party::allow_origins_of(&app, request, &body.0.client_id);
+        app_api::allow_origins_of(&app, request, &body.0.client_id);
         Ok(start(
             &app,
             &providers,
@@ -349,7 +352,7 @@ async fn redeem(
     body: &UpstreamCallback,
 ) -> Result<Tokens, RedeemError> {
     let redeemable = code::redeem(app, provider, &body.code, &body.code_verifier).await?;
-    first_party::allow_origins_of(app, request, &redeemable.request.client_id);
+    app_api::allow_origins_of(app, request, &redeemable.request.client_id);
     let token_request = AppTokenRequest {
         scope: &body.scope,
         nonce: body.nonce.as_deref(),
