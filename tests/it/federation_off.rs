@@ -185,7 +185,7 @@ async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switche
     }
 }
 
-/// Case E: the address is somebody's, who is asked after the mail.
+/// LC-E: a user has the address, and is asked after the proof by email.
 async fn r_38_the_question_after_a_mail_ends_with_its_provider(test_app: TestApp) {
     for ops in ALL {
         let why = &format!("{ops:?}");

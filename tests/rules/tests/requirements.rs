@@ -11,7 +11,6 @@ use repository_rules::{
 
 /// Words that look like ids, and what they are.
 const NO_IDS: &[(&str, &str)] = &[
-    ("P-0", "a priority"),
     ("P-1", "a priority"),
     ("P-2", "a priority"),
     ("V-4", "IpAddr::V4"),
