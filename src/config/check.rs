@@ -1,6 +1,8 @@
-//! Checks what the types of the configuration cannot say: bounds, URLs, and settings that do not go together.
+//! Checks what the types of the configuration cannot say: bounds, URLs, and settings that do not go
+//! together.
 //!
-//! Every check runs, so that one run reports all problems. What works but deserves a look is a warning.
+//! Every check runs, so that one run reports all problems. What works but deserves a look is a
+//! warning.
 
 mod clients;
 mod limits;

@@ -20,7 +20,8 @@ pub enum ClientAuth {
     PrivateKeyJwt,
 }
 
-/// The grant types that a client may use (RFC 7591 §2). Refresh tokens depend on the scope `offline_access` instead.
+/// The grant types that a client may use (RFC 7591 §2). Refresh tokens depend on the scope
+/// `offline_access` instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
@@ -36,7 +37,8 @@ pub enum RefreshTokens {
     /// With the scope `offline_access` (OIDC Core §11). They outlive the session.
     #[default]
     OfflineAccess,
-    /// With every grant. Without `offline_access` they end with the session. First-party clients only.
+    /// With every grant. Without `offline_access` they end with the session. First-party clients
+    /// only.
     Always,
 }
 
@@ -64,7 +66,8 @@ pub struct Client {
     pub post_logout_redirect_uris: Vec<String>,
     #[serde(default)]
     pub token_endpoint_auth_method: ClientAuth,
-    /// The secret as configured. [`Client::hash_secret`] replaces it by its hash when the configuration is loaded.
+    /// The secret as configured. [`Client::hash_secret`] replaces it by its hash when the
+    /// configuration is loaded.
     #[serde(default, skip_serializing)]
     pub client_secret: Text,
     /// SHA-256 of the secrets in hexadecimal digits; two during a rotation.

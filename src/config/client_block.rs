@@ -45,8 +45,8 @@ impl ClientBlock {
         self.texts.insert(key.to_owned());
     }
 
-    /// Returns the client and the warnings about it. `token` has the lifetimes that the block leaves out. A secret is
-    /// kept as its hash alone.
+    /// Returns the client and the warnings about it. `token` has the lifetimes that the block
+    /// leaves out. A secret is kept as its hash alone.
     ///
     /// # Errors
     /// Every problem, each at its key in the block.
@@ -83,8 +83,8 @@ fn relative_to_block(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// Returns what the database keeps of a client: its keys as JSON, without `client_id` and without defaults. So an
-/// instance of an older release reads every client that uses no newer key.
+/// Returns what the database keeps of a client: its keys as JSON, without `client_id` and without
+/// defaults. So an instance of an older release reads every client that uses no newer key.
 ///
 /// # Errors
 /// None for a client that was read.

@@ -1,7 +1,7 @@
 //! Reads the settings from the tree of layered values, each section by its own type.
 //!
-//! A value that does not fit its type is recorded as a problem and replaced by something harmless, and reading goes on.
-//! So one run finds every problem, and the checks see the rest.
+//! A value that does not fit its type is recorded as a problem and replaced by something harmless,
+//! and reading goes on. So one run finds every problem, and the checks see the rest.
 
 mod fields;
 mod hint;
@@ -56,10 +56,12 @@ fn read_config(sections: &mut Sections) -> Config {
     }
 }
 
-/// The tree while sections are read from it. A section takes the keys of its type out, so that what remains is unknown.
+/// The tree while sections are read from it. A section takes the keys of its type out, so that what
+/// remains is unknown.
 pub(super) struct Sections {
     root: Table,
-    /// The values that are texts from the environment, by path: they may yet be read as another type.
+    /// The values that are texts from the environment, by path: they may yet be read as another
+    /// type.
     env_texts: BTreeSet<String>,
     /// The keys that the types have, by section.
     known: BTreeMap<&'static str, BTreeSet<&'static str>>,
@@ -76,7 +78,8 @@ impl Sections {
         }
     }
 
-    /// Reads what `T` knows of a section, with the default of `T` for what is absent or does not fit.
+    /// Reads what `T` knows of a section, with the default of `T` for what is absent or does not
+    /// fit.
     pub(super) fn read<T: DeserializeOwned + Default>(&mut self, section: &'static str) -> T {
         let names = fields::names::<T>();
         self.known.entry(section).or_default().extend(names);
@@ -191,7 +194,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// Reads a text from the environment as the next type that it may have; `false` if there is none.
+    /// Reads a text from the environment as the next type that it may have; `false` if there is
+    /// none.
     fn try_next_candidate(&mut self, path: &Path, key: &str, message: &str) -> bool {
         if self.env_texts.remove(key)
             && let Some(Value::String(text)) = path.find(&mut self.root)

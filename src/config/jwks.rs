@@ -1,7 +1,8 @@
 //! Public keys of a client (RFC 7517), as it registers or publishes them.
 //!
-//! A set in the configuration must be valid as a whole. In a document that a client publishes, keys that we cannot use
-//! are ignored (RFC 7517 §5). Private and symmetric keys are never accepted (OIDC Core §10.1).
+//! A set in the configuration must be valid as a whole. In a document that a client publishes, keys
+//! that we cannot use are ignored (RFC 7517 §5). Private and symmetric keys are never accepted
+//! (OIDC Core §10.1).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
 /// The allowed length of an RSA modulus, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// The algorithms with which clients sign (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2): neither `none` nor one with a
-/// shared secret.
+/// The algorithms with which clients sign (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2): neither
+/// `none` nor one with a shared secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SigAlg {
     /// ECDSA on P-256.
@@ -127,7 +128,8 @@ impl Jwk {
 }
 
 impl Jwks {
-    /// Reads the usable keys of a published document. None if there is none. Two keys with one `kid` both count.
+    /// Reads the usable keys of a published document. None if there is none. Two keys with one
+    /// `kid` both count.
     #[must_use]
     pub fn published(document: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(document).ok()?;

@@ -1,7 +1,8 @@
 //! The sources of the configuration, laid over each other as one tree of values.
 //!
-//! From the lowest to the highest: the presets of `entree dev`, the file, the environment with the files of secrets, and
-//! the command line. docs/decisions/0018-configuration-layers.md says why no library does this.
+//! From the lowest to the highest: the presets of `entree dev`, the file, the environment with the
+//! files of secrets, and the command line. docs/decisions/0018-configuration-layers.md says why no
+//! library does this.
 
 use std::{collections::BTreeSet, io::ErrorKind, path::Path};
 
@@ -116,7 +117,8 @@ impl Layers {
         secret_files::read_all(&mut self.root, problems);
     }
 
-    /// Adds the command line and, in `entree dev`, a client if there is none. Returns notes on what it assumed.
+    /// Adds the command line and, in `entree dev`, a client if there is none. Returns notes on what
+    /// it assumed.
     pub(super) fn add_command_line(&mut self, mode: &Mode) -> Vec<String> {
         let Mode::Dev { port, data_dir } = mode else {
             return Vec::new();
@@ -170,7 +172,8 @@ fn merge(below: &mut Table, above: Table) {
     }
 }
 
-/// Sets a text at a path of tables; `false` if the path is empty in part or leads through or to something else.
+/// Sets a text at a path of tables; `false` if the path is empty in part or leads through or to
+/// something else.
 fn put(table: &mut Table, steps: &[&str], value: &str) -> bool {
     let Some((step, rest)) = steps.split_first() else {
         return false;

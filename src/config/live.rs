@@ -48,7 +48,8 @@ impl Live {
         &self.startup
     }
 
-    /// Returns the settings in force now. Call it once per request, so that one request never sees two states.
+    /// Returns the settings in force now. Call it once per request, so that one request never sees
+    /// two states.
     #[must_use]
     pub fn get(&self) -> Arc<Reloadable> {
         self.current.load_full()
@@ -62,8 +63,8 @@ impl Live {
         }
     }
 
-    /// Puts checked settings into force in one step, except for the clients of the database, which stay as they are.
-    /// Returns what changed.
+    /// Puts checked settings into force in one step, except for the clients of the database, which
+    /// stay as they are. Returns what changed.
     pub fn replace(&self, mut new: Reloadable) -> Vec<&'static str> {
         let _one = self
             .replacing
@@ -89,15 +90,16 @@ impl Live {
         self.current.store(Arc::new(new));
     }
 
-    /// The version of the database's clients that is in force; locked while a task compares and replaces them.
+    /// The version of the database's clients that is in force; locked while a task compares and
+    /// replaces them.
     #[must_use]
     pub fn followed(&self) -> &tokio::sync::Mutex<Option<i64>> {
         &self.followed
     }
 }
 
-/// Lists the fields of a section whose values differ. The pattern names every field of the type, so that a field that is
-/// missing here does not compile.
+/// Lists the fields of a section whose values differ. The pattern names every field of the type, so
+/// that a field that is missing here does not compile.
 macro_rules! changed {
     ($prefix:literal, $Section:ident { $($key:ident),+ $(; $($other:ident),+)? }, $old:expr, $new:expr) => {{
         let $Section { $($key,)+ $($($other: _,)+)? } = &$old;

@@ -87,6 +87,3 @@ impl Source {
         })
     }
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -6,8 +6,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::secret::Text;
 
-/// Reads the 32 bytes of a master key from 64 hexadecimal digits or 43 characters of base64url. One byte repeated is no
-/// key.
+/// Reads the 32 bytes of a master key from 64 hexadecimal digits or 43 characters of base64url. One
+/// byte repeated is no key.
 #[must_use]
 pub fn parse_master_key(text: &Text) -> Option<[u8; 32]> {
     let text = text.expose().trim();

@@ -1,8 +1,10 @@
-//! The configuration: what operators set in `entree.toml`, in the environment and in files of secrets.
+//! The configuration: what operators set in `entree.toml`, in the environment and in files of
+//! secrets.
 //!
-//! `settings`, `client` and `providers` are its shape. `load` lays the sources over each other (`layers`), reads each
-//! section by its type (`deserialize`) and checks what types cannot say (`check`). It reports every problem at once.
-//! `live` holds the settings in force and replaces them atomically; `watch` decides when.
+//! `settings`, `client` and `providers` are its shape. `load` lays the sources over each other
+//! (`layers`), reads each section by its type (`deserialize`) and checks what types cannot say
+//! (`check`). It reports every problem at once. `live` holds the settings in force and replaces
+//! them atomically; `watch` decides when.
 
 mod check;
 mod client;
@@ -23,6 +25,9 @@ pub(crate) mod tls_certificate;
 mod token_lifetimes;
 mod url;
 pub(crate) mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use client::{Alg, Client, ClientAuth, GrantType, RefreshTokens};
 pub use client_block::{ClientBlock, client_definition};

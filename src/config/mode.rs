@@ -8,8 +8,8 @@ pub enum Mode {
     /// `entree serve`: there are no presets, and everything is checked.
     #[default]
     Serve,
-    /// A command that uses the database alone. Only the settings of the database are checked, so that the command runs
-    /// beside `entree dev` and in a job that has no other settings.
+    /// A command that uses the database alone. Only the settings of the database are checked, so
+    /// that the command runs beside `entree dev` and in a job that has no other settings.
     Database,
     /// `entree dev`: loopback only, with presets that the file overrides.
     Dev {

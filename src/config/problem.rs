@@ -8,7 +8,8 @@ use std::{
 /// Ten years, in seconds: no setting needs more, and no sum of two overflows.
 pub(super) const MAX_SECONDS: u64 = 3_650 * 86_400;
 
-/// Something that is wrong with the configuration. No part of it shows a value, which may be a secret.
+/// Something that is wrong with the configuration. No part of it shows a value, which may be a
+/// secret.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// Where: `clients[0].redirect_uris[1]`.
@@ -29,8 +30,8 @@ impl Problem {
         }
     }
 
-    /// Whether this problem follows from the one at `cause`: it is at the same place, inside that place, or at the secret
-    /// whose `_file` that is.
+    /// Whether this problem follows from the one at `cause`: it is at the same place, inside that
+    /// place, or at the secret whose `_file` that is.
     fn follows_from(&self, cause: &str) -> bool {
         let is_within = |outer: &str| {
             self.key
@@ -47,8 +48,8 @@ impl Display for Problem {
     }
 }
 
-/// Adds the problems that the checks found, except those that follow from a known one: what could not be read was
-/// replaced, and checks of the replacement say nothing.
+/// Adds the problems that the checks found, except those that follow from a known one: what could
+/// not be read was replaced, and checks of the replacement say nothing.
 pub(super) fn add_unrelated(problems: &mut Vec<Problem>, found: Vec<Problem>) {
     let causes: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
     let is_unrelated = |problem: &Problem| !causes.iter().any(|cause| problem.follows_from(cause));

@@ -1,7 +1,7 @@
 //! `[[providers]]`: the upstream providers with which users may sign in.
 //!
-//! A key that is left out takes the preset of the kind, so that five lines are enough. The methods in `presets` return
-//! what is in force.
+//! A key that is left out takes the preset of the kind, so that five lines are enough. The methods
+//! in `presets` return what is in force.
 
 mod presets;
 
@@ -15,7 +15,8 @@ use crate::secret::Text;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// The name in addresses: `/upstream/{id}/callback` is the redirect URI to register with the provider.
+    /// The name in addresses: `/upstream/{id}/callback` is the redirect URI to register with the
+    /// provider.
     pub id: String,
     /// The kind, which presets the rest.
     #[serde(default)]
@@ -32,16 +33,19 @@ pub struct Provider {
     /// Buttons are in this order, then in that of the file.
     #[serde(default)]
     pub order: i64,
-    /// The text of the button by language (`en = "…"`). A missing language has the usual text with the name.
+    /// The text of the button by language (`en = "…"`). A missing language has the usual text with
+    /// the name.
     #[serde(default)]
     pub button: BTreeMap<String, String>,
-    /// The issuer, byte for byte as in the discovery document. Preset for google, entra, apple, github and gitlab.com.
+    /// The issuer, byte for byte as in the discovery document. Preset for google, entra, apple,
+    /// github and gitlab.com.
     #[serde(default)]
     pub issuer: String,
     /// entra: the identifier of the directory, or `common`, `organizations`, `consumers`.
     #[serde(default)]
     pub tenant: String,
-    /// entra, with `common` and `organizations`: the directories whose users may sign in. Empty: all.
+    /// entra, with `common` and `organizations`: the directories whose users may sign in. Empty:
+    /// all.
     #[serde(default)]
     pub tenants: Vec<String>,
     /// google: the Workspace domains (`hd`) whose users may sign in. Empty: all users of Google.
@@ -81,8 +85,8 @@ pub struct Provider {
     /// How far `email_verified` of this provider is trusted.
     #[serde(default)]
     pub trust: Option<MailTrust>,
-    /// The domains whose mailboxes the provider runs. For other domains its trust is `asserted` at most. Those of Google
-    /// are known.
+    /// The domains whose mailboxes the provider runs. For other domains its trust is `asserted` at
+    /// most. Those of Google are known.
     #[serde(default)]
     pub mail_domains: Vec<String>,
     /// Whether the authorization response must have `iss` (RFC 9207).
@@ -190,7 +194,8 @@ pub enum Auth {
     Post,
 }
 
-/// Signature algorithms of upstream ID tokens (RFC 7518 §3.1, RFC 8037 §3.1). Never none, never HS*.
+/// Signature algorithms of upstream ID tokens (RFC 7518 §3.1, RFC 8037 §3.1). Never none, never
+/// HS*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum UpstreamAlg {
     /// RSA PKCS#1 v1.5 with SHA-256.
@@ -231,7 +236,8 @@ pub enum MailTrust {
     None,
     /// As a hint: the user still verifies the address by email.
     Asserted,
-    /// The provider runs the mailboxes of `mail_domains`: a new user with such an address needs no email.
+    /// The provider runs the mailboxes of `mail_domains`: a new user with such an address needs no
+    /// email.
     Authoritative,
 }
 

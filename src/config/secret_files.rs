@@ -74,7 +74,8 @@ fn has_value(value: &Value) -> bool {
     }
 }
 
-/// Returns the content of a secret's file without its final line break. Only its owner may read the file of a master key.
+/// Returns the content of a secret's file without its final line break. Only its owner may read the
+/// file of a master key.
 fn read(path: &Path, key: &str) -> Result<Value, (String, String)> {
     if key.contains("master_key")
         && let Some(mode) = mode_if_too_open(path)
@@ -99,7 +100,8 @@ fn read(path: &Path, key: &str) -> Result<Value, (String, String)> {
     Ok(Value::from(text))
 }
 
-/// Returns the mode of a file if others than its owner may read or write it, or if it is executable.
+/// Returns the mode of a file if others than its owner may read or write it, or if it is
+/// executable.
 #[cfg(unix)]
 pub(crate) fn mode_if_too_open(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;

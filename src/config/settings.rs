@@ -1,6 +1,8 @@
-//! The shape of the configuration, in two parts: what is read once at start, and what changes without a restart.
+//! The shape of the configuration, in two parts: what is read once at start, and what changes
+//! without a restart.
 //!
-//! A key belongs to the part whose type has a field for it. `[server]` and `[telemetry]` have keys in both.
+//! A key belongs to the part whose type has a field for it. `[server]` and `[telemetry]` have keys
+//! in both.
 
 mod reloadable;
 mod startup;
@@ -14,7 +16,8 @@ pub use startup::{
     Tls,
 };
 
-/// The whole configuration. Each key may be left out; the defaults run one instance without any other server.
+/// The whole configuration. Each key may be left out; the defaults run one instance without any
+/// other server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub startup: Startup,

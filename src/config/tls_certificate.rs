@@ -1,7 +1,7 @@
 //! The TLS certificate of the public listener and its private key, read from two PEM files.
 //!
-//! It is read when the configuration is checked, at start, and whenever the files change. A problem names the key of
-//! the configuration and never shows anything of the private key.
+//! It is read when the configuration is checked, at start, and whenever the files change. A problem
+//! names the key of the configuration and never shows anything of the private key.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Lifetimes of codes and tokens (ST-15): their bounds, and those that one client has instead of the defaults.
+//! Lifetimes of codes and tokens (ST-15): their bounds, and those that one client has instead of
+//! the defaults.
 
 use std::ops::RangeInclusive;
 

@@ -1,7 +1,8 @@
 //! Reloads the configuration when its file changes, or at SIGHUP.
 //!
-//! The folder is watched, not the file: editors write another file and rename it, and a mounted ConfigMap swaps a link
-//! beside it. A file that is missing or has problems is refused: its problems are logged, and the old settings stay.
+//! The folder is watched, not the file: editors write another file and rename it, and a mounted
+//! ConfigMap swaps a link beside it. A file that is missing or has problems is refused: its
+//! problems are logged, and the old settings stay.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +26,8 @@ use super::{
 /// The time without a change after which several changes of a file count as one.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Called after each change and at each SIGHUP, for what depends on the configuration but is not part of it.
+/// Called after each change and at each SIGHUP, for what depends on the configuration but is not
+/// part of it.
 pub type OnChange = dyn Fn(&Reloadable, &Change) + Send + Sync;
 
 /// The running watch. It ends when this is dropped.
@@ -62,7 +64,8 @@ pub fn watch(live: Live, source: Source, on_change: Arc<OnChange>) -> ConfigWatc
     .inspect_err(|error| {
         tracing::warn!(%error, "the folder of the configuration cannot be watched; SIGHUP still works");
     });
-    // Registered before the task runs, so that a signal right after this call does not end the process.
+    // Registered before the task runs, so that a signal right after this call does not end the
+    // process.
     #[cfg(unix)]
     forward_sighup(triggers);
     let reloader = Reloader {
@@ -160,7 +163,8 @@ impl Reloader {
         if trigger == ReloadTrigger::Folder && bytes == self.seen {
             return;
         }
-        // A default file that never existed need not exist at SIGHUP. One that has gone is not an empty one.
+        // A default file that never existed need not exist at SIGHUP. One that has gone is not an
+        // empty one.
         if bytes.is_none() && self.seen.is_some() {
             let file = self.source.path().display().to_string();
             let hint = "Put the file back.";

@@ -100,7 +100,8 @@ fn check_redirect_uris(client: &Client, section: &mut Section<'_>) {
     }
 }
 
-/// RFC 6749 §3.1.2 and RFC 8252 §7: absolute, without fragment; https, loopback http, or a private scheme with a dot.
+/// RFC 6749 §3.1.2 and RFC 8252 §7: absolute, without fragment; https, loopback http, or a private
+/// scheme with a dot.
 fn check_redirect_uri(text: &str) -> Result<(), (&'static str, &'static str)> {
     let exact =
         "Write the exact absolute address, for instance `https://app.example.com/callback`.";
@@ -223,7 +224,8 @@ fn has_256_bits(secret: &Text) -> bool {
         && text.chars().collect::<BTreeSet<_>>().len() >= 10
 }
 
-/// RFC 7591 §2: the keys of `private_key_jwt` are in the file or where the client publishes them, never both.
+/// RFC 7591 §2: the keys of `private_key_jwt` are in the file or where the client publishes them,
+/// never both.
 fn check_keys(client: &Client, section: &mut Section<'_>) {
     let (has_keys, has_uri) = (client.jwks.is_some(), !client.jwks_uri.is_empty());
     let signs = client.token_endpoint_auth_method == ClientAuth::PrivateKeyJwt;

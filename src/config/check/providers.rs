@@ -67,7 +67,8 @@ fn check_display(provider: &Provider, section: &mut Section<'_>) {
     }
 }
 
-/// OpenID Connect Discovery §3: https, no query, no fragment. The rest is compared byte for byte, so it stays as it is.
+/// OpenID Connect Discovery §3: https, no query, no fragment. The rest is compared byte for byte,
+/// so it stays as it is.
 fn check_issuer(provider: &Provider, section: &mut Section<'_>) {
     let is_entra = provider.kind == Kind::Entra;
     if is_entra && !provider.issuer.contains(TENANT) {

@@ -17,7 +17,8 @@ use crate::config::{
 pub(super) fn check(config: &Config, mode: &Mode, findings: &mut Findings) {
     let server = &config.startup.server;
     let section = &mut findings.section("server");
-    // A port that the system picks cannot be in a URL yet: then, and in `entree dev`, the bound address is the URL.
+    // A port that the system picks cannot be in a URL yet: then, and in `entree dev`, the bound
+    // address is the URL.
     let is_port_picked = server.listen.ip().is_loopback() && server.listen.port() == 0;
     let may_be_empty = mode.is_dev() || is_port_picked;
     if !(may_be_empty && server.public_url.is_empty()) {
@@ -40,7 +41,8 @@ pub(super) fn check(config: &Config, mode: &Mode, findings: &mut Findings) {
     check_tls(server, findings);
 }
 
-/// OpenID Connect Discovery §3: https, no query, no fragment. Ours also has no path and exactly one form.
+/// OpenID Connect Discovery §3: https, no query, no fragment. Ours also has no path and exactly one
+/// form.
 fn check_public_url(text: &str, section: &mut Section<'_>) {
     let mut refuse = |what, hint| section.refuse("public_url", what, hint);
     if text.is_empty() {

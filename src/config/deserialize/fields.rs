@@ -13,7 +13,8 @@ pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     T::deserialize(Probe).err().map_or(&[], |names| names.0)
 }
 
-/// A deserializer without data: it fails with the field names that a derived `Deserialize` passes to it.
+/// A deserializer without data: it fails with the field names that a derived `Deserialize` passes
+/// to it.
 struct Probe;
 
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! Words for what does not fit: the messages of the deserializer without the values that they quote, since a value may be
-//! a secret in the wrong place.
+//! Words for what does not fit: the messages of the deserializer without the values that they
+//! quote, since a value may be a secret in the wrong place.
 
 use toml::{Table, Value};
 
@@ -104,7 +104,8 @@ fn expected_type(expected: &str) -> String {
 /// A hint with the value that the example file has at this key.
 pub(super) fn example(path: &Path) -> String {
     let mut root = Value::Table(EXAMPLE.parse::<Table>().unwrap_or_default());
-    // Of an element the whole list is shown, with its brackets. Every list of the example has a first element.
+    // Of an element the whole list is shown, with its brackets. Every list of the example has a
+    // first element.
     let mut steps = path.0.as_slice();
     while let [parents @ .., Step::Index(_)] = steps {
         steps = parents;
@@ -127,7 +128,8 @@ pub(super) fn example(path: &Path) -> String {
     }
 }
 
-/// Whether a value of the example file shows what to write. If an element is meant, it must be a list of plain values.
+/// Whether a value of the example file shows what to write. If an element is meant, it must be a
+/// list of plain values.
 fn is_example(value: &Value, of_element: bool) -> bool {
     match value {
         Value::Array(list) if of_element => list.first().is_some_and(|first| !first.is_table()),

@@ -74,7 +74,8 @@ impl Path {
         }
     }
 
-    /// Removes the key at the end of this path. Elements of lists stay, since removal would renumber those after them.
+    /// Removes the key at the end of this path. Elements of lists stay, since removal would
+    /// renumber those after them.
     pub(super) fn remove(&self, root: &mut Value) {
         if let Some((Step::Key(key), parent)) = self.0.split_last()
             && let Some(Value::Table(table)) = find(parent, root)

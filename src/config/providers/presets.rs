@@ -13,7 +13,8 @@ pub const TENANT: &str = "{tenantid}";
 /// The tenants of Entra that stand for many directories.
 pub const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
-/// Returns the directory that an issuer has in place of [`TENANT`]. None if the issuer does not match the template.
+/// Returns the directory that an issuer has in place of [`TENANT`]. None if the issuer does not
+/// match the template.
 #[must_use]
 pub fn directory<'a>(template: &str, issuer: &'a str) -> Option<&'a str> {
     let (before, after) = template.split_once(TENANT)?;
@@ -77,7 +78,8 @@ impl Provider {
         }
     }
 
-    /// Returns the issuer. If many directories of Entra may sign in, it is a template with `{tenantid}` in it.
+    /// Returns the issuer. If many directories of Entra may sign in, it is a template with
+    /// `{tenantid}` in it.
     #[must_use]
     pub fn issuer(&self) -> String {
         match self.kind {
@@ -92,7 +94,8 @@ impl Provider {
         }
     }
 
-    /// Whether accounts of this issuer belong to this provider: it is the issuer, or one of the allowed directories.
+    /// Whether accounts of this issuer belong to this provider: it is the issuer, or one of the
+    /// allowed directories.
     #[must_use]
     pub fn is_issuer(&self, issuer: &str) -> bool {
         let template = self.issuer();
@@ -110,7 +113,8 @@ impl Provider {
         }
     }
 
-    /// Returns the URL of the discovery document (OpenID Connect Discovery 1.0 §4), if the kind has one.
+    /// Returns the URL of the discovery document (OpenID Connect Discovery 1.0 §4), if the kind has
+    /// one.
     #[must_use]
     pub fn discovery_url(&self) -> Option<String> {
         let base = match self.kind {
@@ -141,7 +145,8 @@ impl Provider {
         })
     }
 
-    /// Returns how the response comes back. Apple posts it if the name or the email address is requested.
+    /// Returns how the response comes back. Apple posts it if the name or the email address is
+    /// requested.
     #[must_use]
     pub fn response_mode(&self) -> ResponseMode {
         self.response_mode.unwrap_or(match self.kind {
@@ -170,7 +175,8 @@ impl Provider {
             .unwrap_or_else(|| preset.iter().map(|&scope| scope.to_owned()).collect())
     }
 
-    /// Returns how far `email_verified` is trusted at most. Google is authoritative for its own mailboxes only.
+    /// Returns how far `email_verified` is trusted at most. Google is authoritative for its own
+    /// mailboxes only.
     #[must_use]
     pub fn trust(&self) -> MailTrust {
         let own_github = self.issuer.is_empty() || self.issuer == "https://github.com";
@@ -183,7 +189,8 @@ impl Provider {
         })
     }
 
-    /// Returns whether the response must have `iss`. A realm of Keycloak advertises it even for a client that has it off.
+    /// Returns whether the response must have `iss`. A realm of Keycloak advertises it even for a
+    /// client that has it off.
     #[must_use]
     pub fn iss_param(&self) -> IssParam {
         self.iss_param.unwrap_or(if self.kind == Kind::Keycloak {

@@ -63,7 +63,8 @@ pub struct ReloadableServer {
     pub texts_dir: Option<PathBuf>,
     /// The URL of the documentation for client developers, for the metadata. Empty: none.
     pub service_documentation: String,
-    /// The URL of the policy on how clients may use the data of users, for the metadata. Empty: none.
+    /// The URL of the policy on how clients may use the data of users, for the metadata. Empty:
+    /// none.
     pub op_policy_uri: String,
 }
 
@@ -92,7 +93,8 @@ pub struct MagicLink {
     /// The number of digits of the code, 6 to 10.
     pub code_digits: u32,
     pub sign_up: SignUp,
-    /// With `closed` sign-up: tell an unknown address, at most once in 24 h, that it has no account here.
+    /// With `closed` sign-up: tell an unknown address, at most once in 24 h, that it has no account
+    /// here.
     pub inform_unknown: bool,
     /// Whether non-ASCII local parts are allowed (RFC 6531).
     pub allow_eai: bool,

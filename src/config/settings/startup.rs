@@ -37,24 +37,28 @@ impl Startup {
 pub struct Server {
     /// The address of the public listener; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The issuer and the only source of URLs: https, or http on loopback, without path, query or final slash.
-    /// Empty in `entree dev` and with port 0 on loopback: then it is the bound address.
+    /// The issuer and the only source of URLs: https, or http on loopback, without path, query or
+    /// final slash. Empty in `entree dev` and with port 0 on loopback: then it is the bound
+    /// address.
     pub public_url: String,
     /// The directory of the embedded database, the generated master key and the instance lock.
     pub data_dir: PathBuf,
-    /// 32 bytes in base64url or hexadecimal. Empty: `data_dir/master.key`, created at the first start (mode 0400).
+    /// 32 bytes in base64url or hexadecimal. Empty: `data_dir/master.key`, created at the first
+    /// start (mode 0400).
     pub master_key: Text,
     /// Older master keys that are still accepted, the oldest last.
     pub previous_master_keys: Vec<Text>,
     /// The proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`).
     pub trusted_proxies: Vec<ipnet::IpNet>,
-    /// The most open connections of one IPv4 address or IPv6 /64; those of `trusted_proxies` are not counted.
+    /// The most open connections of one IPv4 address or IPv6 /64; those of `trusted_proxies` are
+    /// not counted.
     pub connections_per_network: usize,
     /// There is only one instance: allows in-process tickets with PostgreSQL.
     pub single_instance: bool,
     /// How long a stop waits for requests in progress.
     pub drain_seconds: u64,
-    /// The certificate of the public listener. Without one it speaks http, for loopback or behind a proxy.
+    /// The certificate of the public listener. Without one it speaks http, for loopback or behind a
+    /// proxy.
     pub tls: Tls,
 }
 
@@ -75,7 +79,8 @@ impl Default for Server {
     }
 }
 
-/// `server.tls`: both files or neither. New connections get a renewed certificate without a restart.
+/// `server.tls`: both files or neither. New connections get a renewed certificate without a
+/// restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
@@ -115,8 +120,8 @@ pub struct Tickets {
     pub url: Text,
     /// The prefix of every key in Redis.
     pub prefix: String,
-    /// The most entries of the in-process store; a large entry counts once per kibibyte. A full store refuses new
-    /// entries and drops none.
+    /// The most entries of the in-process store; a large entry counts once per kibibyte. A full
+    /// store refuses new entries and drops none.
     pub memory_entries: usize,
 }
 
@@ -186,17 +191,19 @@ pub enum SmtpTls {
     Implicit,
     /// STARTTLS, required (port 587).
     Starttls,
-    /// No encryption, for loopback and closed networks. A warning at start says so for any other host.
+    /// No encryption, for loopback and closed networks. A warning at start says so for any other
+    /// host.
     None,
 }
 
-/// `[telemetry]`: logs, traces and metrics. The log level is in [`ReloadableTelemetry`](super::ReloadableTelemetry).
+/// `[telemetry]`: logs, traces and metrics. The log level is in
+/// [`ReloadableTelemetry`](super::ReloadableTelemetry).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Telemetry {
     pub format: LogFormat,
-    /// The collector to which traces and metrics are pushed by OTLP over HTTP, for instance `http://127.0.0.1:4318`.
-    /// Empty: they are not pushed.
+    /// The collector to which traces and metrics are pushed by OTLP over HTTP, for instance
+    /// `http://127.0.0.1:4318`. Empty: they are not pushed.
     pub otlp_endpoint: String,
     /// How many of a thousand traces that begin here are kept.
     pub traces_per_mille: u32,

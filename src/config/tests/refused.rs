@@ -1,0 +1,367 @@
+//! Tables of bad settings, each with the key at which it is refused.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// A line of TOML, refused at its own key.
+const BAD_SETTINGS: &str = r#"
+api.v2_enabled = "true"
+server.listen = "localhost"
+server.listen = 8080
+server.master_key = "short"
+server.master_key = "0000000000000000000000000000000000000000000000000000000000000000"
+server.connections_per_network = 15
+server.texts_dir = "/nowhere/at/all"
+server.drain_seconds = -1
+server.drain_seconds = 601
+database.url = "mysql://root:hunter2@h/d"
+database.url = "sqlite::memory:"
+database.max_connections = 0
+tickets.url = "http://h"
+tickets.prefix = "a{b}"
+tickets.memory_entries = 1
+mail.transport = "mailbox"
+mail.transport = "pigeon"
+mail.host = "smtp://mail"
+mail.port = 70000
+mail.ca_file = "/nowhere"
+magic_link.lifetime_seconds = 86401
+magic_link.code_digits = 5
+magic_link.code_digits = 11
+session.idle_seconds = 9999999
+session.max_per_user = 0
+token.access_seconds = 59
+token.access_seconds = 3601
+token.code_seconds = 61
+token.refresh_idle_seconds = 599
+token.refresh_absolute_seconds = 1
+limits.address = []
+limits.authorize = []
+limits.client_failures = []
+limits.resend_seconds = []
+limits.tries_per_flow = 0
+telemetry.level = "entree=loud"
+clients = 3
+"#;
+
+/// A line of TOML, and the key at which it is refused.
+const BAD_SETTINGS_AT: [(&str, &str); 14] = [
+    ("servers.listen = 1", "servers"),
+    ("api.v2_enabled_x = true", "api.v2_enabled_x"),
+    (
+        "server.previous_master_keys = [\"x\"]",
+        "server.previous_master_keys[0]",
+    ),
+    (
+        "server.trusted_proxies = [\"10.0.0.0/8\", \"ten\"]",
+        "server.trusted_proxies[1]",
+    ),
+    (
+        "server.trusted_proxies = [\"0.0.0.0/0\"]",
+        "server.trusted_proxies[0]",
+    ),
+    ("server.listen = \"127.0.0.1:9090\"", "management.listen"),
+    ("database.url = \"postgres://h/d\"", "tickets.url"),
+    (
+        "mail = { username = \"u\", password = \"p\", tls = \"none\" }",
+        "mail.tls",
+    ),
+    ("mail.username = \"u\"", "mail.password"),
+    ("mail.password = \"p\"", "mail.username"),
+    (
+        "limits.address = [{ count = 0, seconds = 1 }]",
+        "limits.address[0].count",
+    ),
+    (
+        "limits.network = [{ count = 1, seconds = 0 }]",
+        "limits.network[0].seconds",
+    ),
+    (
+        "limits.network = [{ count = 1 }]",
+        "limits.network[0].seconds",
+    ),
+    (
+        "limits.authorize = [{ count = 0, seconds = 1 }]",
+        "limits.authorize[0].count",
+    ),
+];
+
+#[test]
+fn each_bad_setting_is_refused_at_its_key() {
+    for line in BAD_SETTINGS.lines().filter(|line| !line.is_empty()) {
+        let (key, _) = line.split_once(" = ").unwrap();
+        assert_eq!(refused_keys(line), [key], "{line}");
+    }
+    for (line, key) in BAD_SETTINGS_AT {
+        assert_eq!(refused_keys(line), [key], "{line}");
+    }
+}
+
+/// Returns a block of `list` with these lines of TOML, where `lines` replaces what `base` has.
+fn block(list: &str, base: &str, lines: &str) -> String {
+    let lines = base.lines().chain(lines.lines());
+    let keys: BTreeMap<_, _> = lines.filter_map(|line| line.split_once(" = ")).collect();
+    let keys = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+    format!("[[{list}]]\n{}", keys.collect::<String>())
+}
+
+fn client(lines: &str) -> String {
+    let base = "client_id = \"a\"\nname = \"A\"\naudience = \"https://api.example.com\"\n\
+                redirect_uris = [\"https://a.example.com/cb\"]";
+    block("clients", base, lines)
+}
+
+/// Lines of a client, of which the last is refused, and what follows its key.
+const BAD_CLIENTS: [(&str, &str); 34] = [
+    ("client_id = \"a b\"", ""),
+    ("name = \" \"", ""),
+    ("audience = \"api\"", ""),
+    ("redirect_uris = []", ""),
+    ("redirect_uris = [1]", "[0]"),
+    ("redirect_uris = [\"/callback\"]", "[0]"),
+    ("redirect_uris = [\"https://*.example.com/cb\"]", "[0]"),
+    ("redirect_uris = [\"https://a.example.com/cb#x\"]", "[0]"),
+    ("redirect_uris = [\"http://a.example.com/cb\"]", "[0]"),
+    ("redirect_uris = [\"myapp:/cb\"]", "[0]"),
+    ("redirect_uris = [\"https://u:p@a.example.com/cb\"]", "[0]"),
+    ("redirect_uri = [\"https://a\"]", ""),
+    ("token_endpoint_auth_method = \"secret\"", ""),
+    ("id_token_signed_response_alg = \"HS256\"", ""),
+    ("allowed_origins = [\"https://a.example.com/\"]", "[0]"),
+    ("allowed_origins = [\"http://a.example.com\"]", "[0]"),
+    ("scopes = [\"openid\", \"a b\"]", "[1]"),
+    ("require_pkce = false", ""),
+    ("refresh_tokens = \"always\"", ""),
+    ("introspects = [\"https://api.example.com\"]", ""),
+    ("grant_types = [\"client_credentials\"]", ""),
+    ("grant_types = [\"password\"]", "[0]"),
+    ("access_token_seconds = 3601", ""),
+    ("code_seconds = 61", ""),
+    ("client_secret = 1", ""),
+    (
+        "client_secret_sha256 = [\"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\"]",
+        "",
+    ),
+    (
+        "token_endpoint_auth_method = \"client_secret_post\"\nrequire_pkce = false\n\
+         client_secret = \"short\"",
+        "",
+    ),
+    (
+        "token_endpoint_auth_method = \"client_secret_post\"\nrequire_pkce = false\n\
+         client_secret = \"abababababababababababababababababababababababababababababababab\"",
+        "",
+    ),
+    (
+        "token_endpoint_auth_method = \"client_secret_post\"\nrequire_pkce = false\n\
+         client_secret_sha256 = [\"hunter2\"]",
+        "[0]",
+    ),
+    (
+        "token_endpoint_auth_method = \"client_secret_post\"\nrequire_pkce = false\n\
+         client_secret_file = \"/nowhere\"",
+        "",
+    ),
+    (
+        "token_endpoint_auth_method = \"private_key_jwt\"\njwks_uri = \"http://a.example.com/\"",
+        "",
+    ),
+    ("jwks_uri = \"https://a.example.com/jwks\"", ""),
+    ("post_logout_redirect_uris = [\"ftp:x\"]", "[0]"),
+    ("resources = [\"api\"]", "[0]"),
+];
+
+#[test]
+fn each_bad_client_is_refused_at_its_key() {
+    for (lines, rest) in BAD_CLIENTS {
+        let (key, _) = lines.lines().last().unwrap().split_once(" = ").unwrap();
+        let expected = format!("clients[0].{key}{rest}");
+        assert_eq!(refused_keys(&client(lines)), [expected], "{lines}");
+    }
+    let no_secret = client("token_endpoint_auth_method = \"client_secret_basic\"");
+    assert_eq!(refused_keys(&no_secret), ["clients[0].client_secret"]);
+    let no_audience = client("").replace("audience = \"https://api.example.com\"\n", "");
+    assert_eq!(refused_keys(&no_audience), ["clients[0].audience"]);
+    let twice = client("") + &client("");
+    assert_eq!(refused_keys(&twice), ["clients[1].client_id"]);
+    for uri in [
+        "http://127.0.0.1/cb",
+        "http://[::1]:7000/cb",
+        "com.example.app:/cb",
+    ] {
+        let text = client(&format!("redirect_uris = [\"{uri}\"]"));
+        assert_eq!(refused_keys(&text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn px_01_public_url_is_one_https_origin() {
+    let loaded = |url| load_text("", &[("ENTREE__SERVER__PUBLIC_URL", url)]);
+    for bad in [
+        "",
+        "login.example.com",
+        "ftp://h",
+        "http://login.example.com",
+        "https://login.example.com/",
+        "https://login.example.com/x",
+        "https://login.example.com?x",
+        "https://login.example.com#x",
+        "https://u@login.example.com",
+        "https://Login.example.com",
+        "https://login.example.com:443",
+    ] {
+        assert_eq!(
+            keys(&loaded(bad).unwrap_err()),
+            ["server.public_url"],
+            "{bad}"
+        );
+    }
+    for good in [
+        "https://login.example.com:8443",
+        "http://127.0.0.1:8080",
+        "http://[::1]:1",
+        "http://localhost:8080",
+    ] {
+        assert!(loaded(good).is_ok(), "{good}");
+    }
+    let picked_port = [
+        ("ENTREE__SERVER__PUBLIC_URL", ""),
+        ("ENTREE__SERVER__LISTEN", "127.0.0.1:0"),
+    ];
+    assert!(
+        load_text("", &picked_port).is_ok(),
+        "its URL is known later"
+    );
+}
+
+fn provider(lines: &str) -> String {
+    let base = "id = \"a\"\nissuer = \"https://op.example.com\"\nclient_id = \"c\"\n\
+                client_secret = \"s\"";
+    block("providers", base, lines)
+}
+
+const TENANT: &str = "0f0e0d0c-0000-4000-8000-00000000000a";
+
+/// Lines of an OpenID provider, and the key at which they are refused.
+const BAD_PROVIDERS: [(&str, &str); 35] = [
+    ("id = \"A b\"", "id"),
+    ("kind = \"pigeon\"", "kind"),
+    ("issuer = \"\"", "issuer"),
+    ("issuer = \"op.example.com\"", "issuer"),
+    ("issuer = \"http://op.example.com\"", "issuer"),
+    ("issuer = \"http://127.0.0.1:8000\"", "issuer"),
+    ("issuer = \"https://u@op.example.com\"", "issuer"),
+    ("issuer = \"https://op.example.com?x\"", "issuer"),
+    ("client_id = \"\"", "client_id"),
+    ("client_secret = \"\"", "client_secret"),
+    (
+        "client_secret = \"\"\nclient_secret_file = \"/nowhere\"",
+        "client_secret_file",
+    ),
+    ("icon = \"skull\"", "icon"),
+    ("button = { en = \" \" }", "button"),
+    ("tenant = \"common\"", "tenant"),
+    ("hosted_domains = [\"example.com\"]", "hosted_domains"),
+    ("team_id = \"ABCDE12345\"", "team_id"),
+    ("algs = []", "algs"),
+    ("algs = [\"HS256\"]", "algs[0]"),
+    ("algs = [\"none\"]", "algs[0]"),
+    ("pkce = false", "pkce"),
+    (
+        "pkce = false\npkce_off_reason = \"old\"\nnonce_optional = true",
+        "nonce_optional",
+    ),
+    ("scopes = [\"email\"]", "scopes"),
+    ("scopes = [\"openid\", \"a b\"]", "scopes[1]"),
+    (
+        "private_hosts = [\"https://sso.example.com\"]",
+        "private_hosts[0]",
+    ),
+    ("extra_hosts = [\"*.example.com\"]", "extra_hosts[0]"),
+    ("ca_file = \"/nowhere\"", "ca_file"),
+    ("trust = \"authoritative\"", "mail_domains"),
+    ("mail_domains = [\"school.example\"]", "mail_domains"),
+    (
+        "trust = \"authoritative\"\nmail_domains = [\"School.example\"]",
+        "mail_domains[0]",
+    ),
+    (
+        "trust = \"authoritative\"\nmail_domains = [\"*.example\"]",
+        "mail_domains[0]",
+    ),
+    (
+        "kind = \"github\"\nissuer = \"\"\ntrust = \"authoritative\"\nmail_domains = [\"school.example\"]",
+        "trust",
+    ),
+    ("token_age_seconds = 1", "token_age_seconds"),
+    (
+        "fresh_min_seconds = 20\nfresh_max_seconds = 10",
+        "fresh_min_seconds",
+    ),
+    ("kind = \"google\"", "issuer"),
+    (
+        "kind = \"google\"\nissuer = \"https://accounts.google.com\"\nhosted_domains = [\"x y\"]",
+        "hosted_domains[0]",
+    ),
+];
+
+/// Lines of a provider of Entra.
+const BAD_ENTRA_PROVIDERS: [(&str, &str); 4] = [
+    ("trust = \"authoritative\"", "mail_domains"),
+    ("tenant = \"Common\"", "tenant"),
+    ("tenants = [\"x\"]\ntenant = \"common\"", "tenants[0]"),
+    (
+        "issuer = \"https://login.microsoftonline.us/v2.0\"",
+        "issuer",
+    ),
+];
+
+/// Lines of a provider of Apple.
+const BAD_APPLE_PROVIDERS: [(&str, &str); 5] = [
+    ("trust = \"authoritative\"", "trust"),
+    ("team_id = \"x\"", "team_id"),
+    ("private_key = \"x\"", "private_key"),
+    ("client_secret = \"x\"", "client_secret"),
+    ("response_mode = \"query\"", "response_mode"),
+];
+
+#[test]
+fn up_01_each_bad_provider_is_refused_at_its_key() {
+    let entra = |lines: &str| {
+        let entra = format!("kind = \"entra\"\nissuer = \"\"\ntenant = \"{TENANT}\"\n");
+        provider(&(entra + lines))
+    };
+    let apple = |lines: &str| {
+        let apple = "kind = \"apple\"\nclient_secret = \"\"\nteam_id = \"ABCDE12345\"\n\
+                     key_id = \"ABCDE12345\"\nprivate_key = \"-----BEGIN PRIVATE KEY-----\"\n";
+        provider(&(apple.to_owned() + lines))
+    };
+    let plain = BAD_PROVIDERS.map(|(lines, key)| (provider(lines), key));
+    let of_entra = BAD_ENTRA_PROVIDERS.map(|(lines, key)| (entra(lines), key));
+    let of_apple = BAD_APPLE_PROVIDERS.map(|(lines, key)| (apple(lines), key));
+    let one_tenant = entra(&format!("tenants = [\"{TENANT}\"]"));
+    let cases = plain.into_iter().chain(of_entra).chain(of_apple);
+    for (text, key) in cases.chain([(one_tenant, "tenants")]) {
+        assert_eq!(
+            refused_keys(&text),
+            [format!("providers[0].{key}")],
+            "{text}"
+        );
+    }
+    let twice = provider("") + &provider("");
+    assert_eq!(refused_keys(&twice), ["providers[1].id"]);
+    for text in [
+        provider(""),
+        provider(
+            "trust = \"authoritative\"\nmail_domains = [\"school.example\", \"xn--cole-9oa.example\"]",
+        ),
+        provider("issuer = \"http://127.0.0.1:8000\"\nloopback_http = true"),
+        provider("kind = \"github\"\nissuer = \"\""),
+        apple(""),
+        entra(""),
+        entra("tenant = \"common\"\nissuer = \"https://login.microsoftonline.us/{tenantid}/v2.0\""),
+    ] {
+        assert_eq!(refused_keys(&text), [""; 0], "{text}");
+    }
+}
