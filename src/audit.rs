@@ -12,6 +12,9 @@ use crate::{
     telemetry::metrics,
 };
 
+/// The reason of an event that an operator caused by a command.
+pub(crate) const BY_OPERATOR: &str = "ops";
+
 /// The rows, for who lists them.
 pub use audit_event::{Column, Entity, Model};
 

@@ -1,9 +1,12 @@
-//! `entree check-config`.
+//! `entree check-config`: reports every problem of the configuration.
 
-use super::{Outcome, Refusal, out};
+use super::{
+    outcome::{CommandError, Outcome},
+    output,
+};
 use crate::config::Source;
 
-/// Reads the configuration as the service would and reports everything.
+/// Reads the configuration as the service would, and reports everything.
 pub(super) fn run(source: &Source, json: bool) -> Outcome {
     let loaded = source.load();
     if json {
@@ -11,15 +14,17 @@ pub(super) fn run(source: &Source, json: bool) -> Outcome {
             Ok(loaded) => (&[][..], loaded.warnings.as_slice()),
             Err(problems) => (problems.as_slice(), &[][..]),
         };
-        out::answer(&serde_json::json!({ "problems": problems, "warnings": warnings }).to_string());
-        return loaded.map(|_| ()).map_err(|_| Refusal::Said);
+        output::print(
+            &serde_json::json!({ "problems": problems, "warnings": warnings }).to_string(),
+        );
+        return loaded.map(|_| ()).map_err(|_| CommandError::Reported);
     }
-    let loaded = loaded.map_err(Refusal::Configuration)?;
-    out::warnings(&loaded.warnings);
+    let loaded = loaded.map_err(CommandError::Configuration)?;
+    output::warnings(&loaded.warnings);
     for note in &loaded.notes {
-        out::say(note);
+        output::note(note);
     }
-    out::answer(if loaded.warnings.is_empty() {
+    output::print(if loaded.warnings.is_empty() {
         "the configuration is fine"
     } else {
         "the configuration works"

@@ -1,5 +1,5 @@
-//! `entree clients`: applications beside those of the file, straight in the database beside a running service: each
-//! copy follows within three seconds.
+//! `entree clients`: lists clients, and registers and changes those of the database, beside a running
+//! service. Each instance follows within three seconds.
 #![allow(
     rustdoc::broken_intra_doc_links,
     rustdoc::bare_urls,
@@ -13,7 +13,11 @@ use std::io::IsTerminal as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Outcome, Refusal, admin::with_db, load, out};
+use super::{
+    database::with_database,
+    outcome::{CommandError, Outcome, load},
+    output,
+};
 use crate::{
     client::change::{
         self, ChangedClient, ClientChangeError, KEYS_NOT_SET_BY_HAND, SecretRotation,
@@ -29,16 +33,16 @@ use crate::{
 pub(super) enum Command {
     /// List all clients: those of the file and those of the database
     ///
-    /// STATE is `active`, `disabled`, `hidden` (the file has one of the same identifier, which wins) or `broken` (its
-    /// definition has problems, which `clients show` tells; it is left out).
+    /// STATE is `active`, `disabled`, `hidden` (the file has one with the same identifier, which wins)
+    /// or `broken` (its definition has problems, which `clients show` lists; it is left out).
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show everything about one client, and never a secret
+    /// Show one client, without its secrets
     Show {
-        /// Its identifier
+        /// The client identifier
         client: String,
         /// Print JSON
         #[arg(long)]
@@ -46,64 +50,65 @@ pub(super) enum Command {
     },
     /// Register a client in the database
     ///
-    /// It is in force on every copy within three seconds. A client that authenticates with a secret
-    /// gets one, printed here once and kept as its SHA-256 alone. Example:
+    /// It takes effect on every instance within three seconds. A client that authenticates with a
+    /// secret gets one, printed here once and stored as its SHA-256 alone. Example:
     ///
     ///   entree clients create shop --name "The shop" --audience https://api.example.com \
     ///     --redirect-uri https://shop.example.com/callback --auth client_secret_basic
     #[command(verbatim_doc_comment)]
-    Create(New),
+    Create(NewClient),
     /// Change keys of a client in the database
     ///
-    /// Each KEY=VALUE is one of a block of [[clients]] (deploy/entree.example.toml has them all): lists are separated by
-    /// commas, and an empty value puts the default back. All of them are checked together, and take effect within three
-    /// seconds.
+    /// Each KEY=VALUE is a key of a block of [[clients]] (deploy/entree.example.toml has them all).
+    /// Lists are separated by commas; an empty value restores the default. All of them are checked
+    /// together and take effect within three seconds.
     Set {
-        /// Its identifier
+        /// The client identifier
         client: String,
         /// What to change, for instance `redirect_uris=https://a.example/cb,https://b.example/cb`
-        #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = parse_pair)]
         keys: Vec<(String, String)>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Give a client another secret, printed here once
+    /// Make a new secret for a client, printed here once
     ///
-    /// The one before stays good until `--finish` or the next rotation, so that the client can move over in its own time:
-    /// rotate, give the client its new secret, then run this again with --finish.
+    /// The old one stays valid until `--finish` or the next rotation, so that the client can change over
+    /// in its own time: rotate, give the client its new secret, then run this again with --finish.
     RotateSecret {
-        /// Its identifier
+        /// The client identifier
         client: String,
-        /// Somebody else may have the old ones: none of them is good any more
+        /// The old secrets may have leaked: end all of them now
         #[arg(long, conflicts_with = "finish")]
         at_once: bool,
-        /// The client has moved over: make no new secret, and end the one before
+        /// The client has changed over: make no new secret, and end the old one
         #[arg(long)]
         finish: bool,
-        /// Do not ask whether this is meant
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Let a disabled client count again, with the tokens that it still has
+    /// Re-enable a disabled client; its existing tokens work again
     Enable {
-        /// Its identifier
+        /// The client identifier
         client: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take a client out: within three seconds no copy knows it any more
+    /// Disable a client on every instance within three seconds
     ///
-    /// Nobody is sent back to it, it gets no tokens, and its refresh tokens, userinfo and introspection are refused.
-    /// Access tokens that resource servers verify by themselves run out by themselves. Sessions of people stay.
+    /// No user is sent to it, it gets no tokens, and its refresh tokens, userinfo and introspection are
+    /// refused. Access tokens that resource servers verify offline expire by themselves. Sessions of
+    /// users stay.
     Disable {
-        /// Its identifier
+        /// The client identifier
         client: String,
-        /// Do not ask whether this is meant
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         /// Print JSON
@@ -112,46 +117,45 @@ pub(super) enum Command {
     },
 }
 
-/// A client to register.
 #[derive(Debug, Args)]
-pub(super) struct New {
-    /// Its identifier: letters, digits, `-`
+pub(super) struct NewClient {
+    /// The client identifier: letters, digits, `-`
     client: String,
-    /// What people see
+    /// The name that users see
     #[arg(long)]
     name: String,
-    /// `aud` of its access tokens: the URI of the API that they are for
+    /// `aud` of its access tokens: the URI of the API
     #[arg(long, value_name = "URI")]
     audience: String,
-    /// Exact address that people are sent back to; again for each further one
+    /// The exact redirect URI; repeat for each further one
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
-    /// How it authenticates at the token endpoint
+    /// The authentication method at the token endpoint
     #[arg(long, value_name = "METHOD", default_value = "none")]
     auth: String,
-    /// Scopes it may ask for, separated by commas
+    /// Scopes it may request, separated by commas
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<String>,
-    /// Any other key of a block of [[clients]], for instance `first_party=true` or `access_token_seconds=300`; again for
-    /// each further one
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    /// Any other key of a block of [[clients]], for instance `first_party=true` or
+    /// `access_token_seconds=300`; repeat for each further one
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     set: Vec<(String, String)>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// `KEY=VALUE`, of a key that may be given on a command line.
-fn pair(text: &str) -> Result<(String, String), String> {
+/// Parses `KEY=VALUE`, for keys that may be given on a command line.
+fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
         .ok_or("write KEY=VALUE, for instance first_party=true")?;
     let key = key.trim();
     match key {
-        "client_id" => Err("the identifier is the first argument, and stays".to_owned()),
+        "client_id" => Err("the identifier is the first argument, and cannot change".to_owned()),
         _ if KEYS_NOT_SET_BY_HAND.contains(&key) => {
-            Err("a secret on a command line is seen by everybody on this machine: leave it out, and one is made; \
-                 or give client_secret_sha256"
+            Err("every user of this machine can see a secret on a command line: leave it out, and one is made; \
+                 or set client_secret_sha256"
                 .to_owned())
         }
         _ => Ok((key.to_owned(), value.trim().to_owned())),
@@ -160,14 +164,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn run(source: &Source, command: &Command) -> Outcome {
     let config = load(source)?.config;
-    with_db(source, async |db| match command {
+    with_database(source, async |db| match command {
         Command::List { json } => listing::list(db, &config, *json).await,
         Command::Show { client, json } => listing::show(db, &config, client, *json).await,
         Command::Create(new) => create(db, &config, new).await,
         Command::Set { client, keys, json } => {
             let tx = db.begin().await?;
             let result = change::set_keys(&tx, client, keys, definition_context(&config)).await;
-            let changed = result.map_err(|error| refusal(&config, client, error, *json))?;
+            let changed = result.map_err(|error| change_error(&config, client, error, *json))?;
             tx.commit().await?;
             print_changed(&config, &changed, *json)
         }
@@ -188,7 +192,7 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
                 &config,
                 client,
                 rotation,
-                Asked {
+                Flags {
                     yes: *yes,
                     json: *json,
                 },
@@ -200,7 +204,7 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
             confirm(
                 *yes,
                 client,
-                "nobody can sign in to it, and none of its tokens counts here, until it is enabled",
+                "until it is enabled, users cannot sign in to it, and Entree refuses its tokens",
             )?;
             switch(db, &config, client, false, *json).await
         }
@@ -215,12 +219,12 @@ fn definition_context(config: &Config) -> DefinitionContext<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Asked {
+struct Flags {
     yes: bool,
     json: bool,
 }
 
-async fn create(db: &Db, config: &Config, new: &New) -> Outcome {
+async fn create(db: &Db, config: &Config, new: &NewClient) -> Outcome {
     let mut block = ClientBlock::default();
     for (key, text) in [
         ("client_id", &new.client),
@@ -246,7 +250,7 @@ async fn create(db: &Db, config: &Config, new: &New) -> Outcome {
     }
     let tx = db.begin().await?;
     let result = change::create(&tx, block, definition_context(config)).await;
-    let changed = result.map_err(|error| refusal(config, &new.client, error, new.json))?;
+    let changed = result.map_err(|error| change_error(config, &new.client, error, new.json))?;
     tx.commit().await?;
     print_changed(config, &changed, new.json)
 }
@@ -256,26 +260,26 @@ async fn rotate(
     config: &Config,
     client: &str,
     rotation: SecretRotation,
-    asked: Asked,
+    flags: Flags,
 ) -> Outcome {
     if rotation == SecretRotation::ReplaceAll {
         confirm(
-            asked.yes,
+            flags.yes,
             client,
-            "what shows one of its old secrets is refused at once",
+            "requests with one of its old secrets are refused at once",
         )?;
     }
     let tx = db.begin().await?;
     let context = definition_context(config);
     let result = change::rotate_secret(&tx, client, rotation, context).await;
-    let changed = result.map_err(|error| refusal(config, client, error, asked.json))?;
+    let changed = result.map_err(|error| change_error(config, client, error, flags.json))?;
     tx.commit().await?;
-    print_changed(config, &changed, asked.json)?;
+    print_changed(config, &changed, flags.json)?;
     if rotation == SecretRotation::KeepOld {
-        let words = format!(
-            "the secret before stays good; end it with `entree clients rotate-secret {client} --finish`"
+        let message = format!(
+            "the old secret stays valid; end it with `entree clients rotate-secret {client} --finish`"
         );
-        out::say(&words);
+        output::note(&message);
     }
     Ok(())
 }
@@ -287,13 +291,13 @@ async fn switch(db: &Db, config: &Config, client: &str, enabled: bool, json: boo
         Err(ClientChangeError::Unchanged) => {
             return Err(format!("{client:?} is {state} already: nothing was changed").into());
         }
-        result => result.map_err(|error| refusal(config, client, error, json))?,
+        result => result.map_err(|error| change_error(config, client, error, json))?,
     };
     tx.commit().await?;
-    out::answer(&if json {
+    output::print(&if json {
         json!({ "client_id": row.client_id, "state": state }).to_string()
     } else {
-        format!("{client} is {state}; every copy follows within three seconds")
+        format!("{client} is {state}; every instance follows within three seconds")
     });
     warn_hidden(config, client);
     Ok(())
@@ -303,11 +307,11 @@ async fn switch(db: &Db, config: &Config, client: &str, enabled: bool, json: boo
 fn print_changed(config: &Config, changed: &ChangedClient, json: bool) -> Outcome {
     let secret = changed.secret.as_ref().map(Text::expose);
     if json {
-        let mut value = listing::shown(&changed.client)?;
+        let mut value = listing::client_json(&changed.client)?;
         if let (Value::Object(fields), Some(secret)) = (&mut value, secret) {
             fields.insert("client_secret".to_owned(), secret.into());
         }
-        out::answer(&value.to_string());
+        output::print(&value.to_string());
     } else {
         let rows: Vec<_> = std::iter::once(vec![
             "client_id".to_owned(),
@@ -319,47 +323,48 @@ fn print_changed(config: &Config, changed: &ChangedClient, json: bool) -> Outcom
             changed.client.client_secret_sha256.len().to_string(),
         ]])
         .collect();
-        out::answer(out::table(&["", ""], &rows).trim_start());
+        output::print(output::table(&["", ""], &rows).trim_start());
     }
     if secret.is_some() {
-        out::say("the secret is shown this once: nobody can read it again");
+        output::note("the secret is shown only now: it cannot be read again");
     }
-    out::warnings(&changed.warnings);
+    output::warnings(&changed.warnings);
     warn_hidden(config, &changed.client.client_id);
     Ok(())
 }
 
 fn warn_hidden(config: &Config, id: &str) {
-    out::warnings(hidden(config, id).as_slice());
+    output::warnings(hidden_warning(config, id).as_slice());
 }
 
-fn hidden(config: &Config, id: &str) -> Option<Problem> {
-    let mend = "remove its block of [[clients]] there for the one of the database to count, or disable that one";
-    let there = config
+fn hidden_warning(config: &Config, id: &str) -> Option<Problem> {
+    let hint =
+        "remove its block of [[clients]] there to use the one of the database, or disable that one";
+    let in_file = config
         .reloadable
         .clients
         .iter()
         .any(|client| client.client_id == id);
-    there.then(|| {
+    in_file.then(|| {
         Problem::new(
             id,
-            "stands in the configuration file too, and the file wins",
-            mend,
+            "is defined in the configuration file too, and the file wins",
+            hint,
         )
     })
 }
 
-/// What is odd about the clients of the database: those that count for nothing without having been disabled.
+/// Returns warnings about clients of the database that have no effect although they are enabled.
 pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, InfraError> {
     let mut found = Vec::new();
-    for one in listing::listed(db, config)
+    for one in listing::list_all(db, config)
         .await?
         .into_iter()
         .filter(|one| one.from == "database")
     {
-        match one.read {
+        match one.definition {
             _ if one.state == "disabled" => {}
-            Ok(_) => found.extend(hidden(config, &one.id)),
+            Ok(_) => found.extend(hidden_warning(config, &one.id)),
             Err(problems) => found.extend(problems.into_iter().map(|problem| Problem {
                 key: format!("{}: {}", one.id, problem.key),
                 ..problem
@@ -369,8 +374,8 @@ pub(super) async fn warnings(db: &Db, config: &Config) -> Result<Vec<Problem>, I
     Ok(found)
 }
 
-/// What is wrong and how to mend it.
-fn refusal(config: &Config, id: &str, error: ClientChangeError, json: bool) -> Refusal {
+/// Turns the error of a change into what the command prints.
+fn change_error(config: &Config, id: &str, error: ClientChangeError, json: bool) -> CommandError {
     let in_file = config
         .reloadable
         .clients
@@ -378,50 +383,55 @@ fn refusal(config: &Config, id: &str, error: ClientChangeError, json: bool) -> R
         .any(|client| client.client_id == id);
     match error {
         ClientChangeError::Invalid(problems) if json => {
-            out::answer(&json!({ "problems": problems }).to_string());
-            Refusal::Said
+            output::print(&json!({ "problems": problems }).to_string());
+            CommandError::Reported
         }
         ClientChangeError::Invalid(problems) => {
-            out::problems(&problems, "of the client; nothing was changed");
-            Refusal::Said
+            output::problems(&problems, "of the client; nothing was changed");
+            CommandError::Reported
         }
         ClientChangeError::AlreadyExists => {
-            let words = format!(
+            let message = format!(
                 "the database has a client {id:?} already: see `entree clients show {id}`, change it with `set`"
             );
-            Refusal::Words(words)
+            CommandError::Message(message)
         }
-        ClientChangeError::NotFound if in_file => Refusal::Words(format!(
-            "{id:?} stands in the configuration file alone: change it there"
+        ClientChangeError::NotFound if in_file => CommandError::Message(format!(
+            "{id:?} is defined in the configuration file alone: change it there"
         )),
-        ClientChangeError::NotFound => Refusal::Words(format!(
+        ClientChangeError::NotFound => CommandError::Message(format!(
             "the database has no client {id:?}; see `entree clients list`"
         )),
         ClientChangeError::NoSecret => {
-            let words = "it has no secret: set token_endpoint_auth_method=client_secret_basic first, with a \
+            let message = "it has no secret: set token_endpoint_auth_method=client_secret_basic first, with a \
                          client_secret_sha256 of one";
-            Refusal::Words(words.to_owned())
+            CommandError::Message(message.to_owned())
         }
-        ClientChangeError::Unchanged => Refusal::Words(format!("{id:?} is so already")),
+        ClientChangeError::Unchanged => {
+            CommandError::Message(format!("{id:?} has this state already"))
+        }
         ClientChangeError::Infra(error) => error.into(),
-        ClientChangeError::ConcurrentChange => Refusal::Words(
-            "somebody else changed it at the same moment: look again, then try again".to_owned(),
+        ClientChangeError::ConcurrentChange => CommandError::Message(
+            "another operator changed it at the same time: look at it, then try again".to_owned(),
         ),
     }
 }
 
-/// Asks for the identifier as a word that nobody types by mistake. Without a terminal there is nobody to ask.
+/// Asks the operator to type the identifier, which is not typed by mistake. Without a terminal `--yes`
+/// is needed.
 fn confirm(yes: bool, id: &str, what: &str) -> Outcome {
     if yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
         return Err(format!(
-            "nothing was changed. Once this is done, {what}: give `--yes` if that is meant"
+            "nothing was changed. After this command {what}: add `--yes` to confirm"
         )
         .into());
     }
-    out::say(&format!("{what}.\nType {id} to go on:"));
+    output::note(&format!(
+        "After this command {what}.\nType {id} to continue:"
+    ));
     let mut line = String::new();
     let read = std::io::stdin().read_line(&mut line);
     if read.is_ok() && line.trim() == id {

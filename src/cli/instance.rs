@@ -1,4 +1,4 @@
-//! What belongs to one instance on this machine: its data directory, the lock on it, and the generated master key.
+//! One instance on this machine: its data directory, the lock on it, and the generated master key.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -18,7 +18,8 @@ pub(super) struct InstanceLock {
 }
 
 impl InstanceLock {
-    /// Takes the lock if this configuration keeps rows or tickets on this machine; none is needed else.
+    /// Takes the lock if this configuration keeps rows or tickets on this machine. Otherwise none is
+    /// needed.
     pub(super) fn for_config(config: &Startup) -> Result<Option<Self>, String> {
         let embedded = config.database_url().starts_with("sqlite:")
             || config.tickets.url.expose() == "memory:";
@@ -29,10 +30,10 @@ impl InstanceLock {
         }
     }
 
-    /// Takes the lock of a directory, making the directory if need be.
+    /// Takes the lock of a directory, and makes the directory if it does not exist.
     ///
     /// # Errors
-    /// Words for people: another process has it, or the directory cannot be written.
+    /// A sentence for the operator: another process has the lock, or the directory cannot be written.
     pub(super) fn take(dir: &Path) -> Result<Self, String> {
         make_private(dir)?;
         warn_if_open(dir);
@@ -47,7 +48,7 @@ impl InstanceLock {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(format!(
                 "another entree runs on the data directory {}: stop it, give this one another server.data_dir (with \
-                 `entree dev` by `--data`), or use PostgreSQL and Redis for several copies",
+                 `entree dev` by `--data`), or use PostgreSQL and Redis for several instances",
                 dir.display()
             )),
             Err(TryLockError::Error(error)) => {
@@ -57,7 +58,7 @@ impl InstanceLock {
     }
 }
 
-/// Makes a directory that only its owner may enter. One that is there already keeps its mode.
+/// Makes a directory that only its owner may enter. An existing one keeps its mode.
 fn make_private(dir: &Path) -> Result<(), String> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -71,7 +72,7 @@ fn make_private(dir: &Path) -> Result<(), String> {
     })
 }
 
-/// The database holds addresses: its directory is nobody else's business.
+/// Warns if others may enter the directory: the database holds addresses.
 #[cfg(unix)]
 fn warn_if_open(dir: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
@@ -80,14 +81,15 @@ fn warn_if_open(dir: &Path) {
     }
 }
 
-/// Where there are no modes, the system's access lists rule.
+/// Does nothing where files have no modes.
 #[cfg(not(unix))]
 fn warn_if_open(_dir: &Path) {}
 
-/// The master keys: from the configuration, else from `master.key` in the data directory, made if it is not there.
+/// Returns the master keys: from the configuration, else from `master.key` in the data directory, which
+/// is made if it does not exist.
 ///
 /// # Errors
-/// Words for people. The configuration's own were checked when it was read.
+/// A sentence for the operator. The keys of the configuration were checked when it was read.
 pub(super) fn master_keys(config: &Startup) -> Result<MasterKeys, String> {
     let server = &config.server;
     let bytes = |text: &Text, place: &str| {
@@ -109,7 +111,7 @@ pub(super) fn master_keys(config: &Startup) -> Result<MasterKeys, String> {
     Ok(MasterKeys::new(current, previous?))
 }
 
-/// The key in a file of mode 0400 or 0600; a fresh one if there is no file.
+/// Returns the key in a file of mode 0400 or 0600, or a fresh one if there is no file.
 fn stored_key(path: &Path) -> Result<Text, String> {
     if let Some(dir) = path.parent() {
         make_private(dir)?;
@@ -128,32 +130,32 @@ fn stored_key(path: &Path) -> Result<Text, String> {
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
-/// Writes a fresh key so that the file is there whole or not at all, and never replaces one: two processes that start
-/// at once end up with the same key.
+/// Writes a fresh key, whole or not at all, and never replaces one: two processes that start at once end
+/// up with the same key.
 fn make_key(path: &Path) -> Result<(), String> {
-    let words = |error: std::io::Error| format!("{} cannot be made: {error}", path.display());
+    let message = |error: std::io::Error| format!("{} cannot be made: {error}", path.display());
     let draft = Draft(path.with_extension(format!("key.{}", secret::public_id())));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o400);
-    let mut file = options.open(&draft.0).map_err(words)?;
+    let mut file = options.open(&draft.0).map_err(message)?;
     let text = Text::new(secret::Plain::generate().to_text());
     file.write_all(text.expose().as_bytes())
         .and_then(|()| file.sync_all())
-        .map_err(words)?;
+        .map_err(message)?;
     match fs::hard_link(&draft.0, path) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(words(error)),
+        Err(error) => return Err(message(error)),
     }
-    // The name must last before anything is sealed under the key.
+    // The directory entry must be durable before anything is encrypted under the key.
     path.parent()
         .map_or(Ok(()), |dir| File::open(dir).and_then(|dir| dir.sync_all()))
-        .map_err(words)
+        .map_err(message)
 }
 
-/// A file that goes when this does.
+/// A file that is deleted when this is dropped.
 struct Draft(PathBuf);
 
 impl Drop for Draft {

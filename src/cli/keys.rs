@@ -1,15 +1,16 @@
-//! `entree keys`: what signs our tokens, and changing it by hand.
+//! `entree keys`: lists, rotates, revokes and rewraps signing keys.
 //!
-//! Straight in the database, beside a running service: each copy follows within three seconds.
+//! It works on the database beside a running service; each instance follows within three seconds.
 
 use crate::key::State;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
-    Outcome, Refusal,
-    admin::{moment, with_db},
-    instance, load, out,
+    database::{format_time, with_database},
+    instance,
+    outcome::{CommandError, Outcome, load},
+    output,
 };
 use crate::{
     audit,
@@ -21,38 +22,39 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List all keys that there ever were, the oldest first. Needs no master key
+    /// List all keys, past ones too, the oldest first. Needs no master key
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Publish a successor now; it signs after 24 hours, when every resource server knows it
+    /// Publish a successor now; it signs after 24 hours, when every resource server has it
     ///
-    /// Keys also rotate by themselves, every 90 days. Where a successor waits already, nothing happens.
+    /// Keys also rotate by themselves, every 90 days. If a successor waits already, nothing happens.
     Rotate {
-        /// Only of this algorithm
+        /// Only for this algorithm
         #[arg(long, value_enum)]
-        alg: Option<Which>,
+        alg: Option<KeyAlg>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take a key out at once: for a private key that somebody may have
+    /// Revoke a key at once: for a private key that may have leaked
     ///
-    /// It leaves the JWKS, its private part is destroyed, and another signs from now on. Tokens that it signed fail as
-    /// soon as a resource server reads the JWKS again (at most 5 minutes); people stay signed in.
+    /// It leaves the JWKS, its private part is destroyed, and another key signs from now on. Tokens
+    /// that it signed fail as soon as a resource server reads the JWKS again (at most 5 minutes);
+    /// users stay signed in.
     Revoke {
-        /// The key, as `keys list` names it
+        /// The key's identifier, as `keys list` shows it
         kid: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Seal all keys anew under server.master_key, so that no previous master key is needed for them
+    /// Encrypt all keys again under server.master_key, so that they need no previous master key
     ///
-    /// For after a change of the master key, with the old one among server.previous_master_keys. The keys themselves, and
-    /// what they signed, stay as they are.
+    /// Run it after a change of the master key, with the old one among server.previous_master_keys.
+    /// The keys themselves, and what they signed, stay as they are.
     Rewrap {
         /// Print JSON
         #[arg(long)]
@@ -61,36 +63,36 @@ pub(super) enum Command {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Which {
+pub(super) enum KeyAlg {
     #[value(name = "ES256")]
     Es256,
     #[value(name = "RS256")]
     Rs256,
 }
 
-impl From<Which> for Alg {
-    fn from(which: Which) -> Self {
-        match which {
-            Which::Es256 => Self::ES256,
-            Which::Rs256 => Self::RS256,
+impl From<KeyAlg> for Alg {
+    fn from(alg: KeyAlg) -> Self {
+        match alg {
+            KeyAlg::Es256 => Self::ES256,
+            KeyAlg::Rs256 => Self::RS256,
         }
     }
 }
 
 pub(super) fn run(source: &Source, command: &Command) -> Outcome {
     if let Command::List { json } = command {
-        return with_db(source, async |db| list(db, *json).await);
+        return with_database(source, async |db| list(db, *json).await);
     }
-    let masters = masters(&load(source)?.config.startup)?;
+    let masters = master_keys(&load(source)?.config.startup)?;
     key::install();
-    with_db(source, async |db| match command {
+    with_database(source, async |db| match command {
         Command::List { json } => list(db, *json).await,
         Command::Rotate { alg, json } => {
             let algs = alg.map_or_else(|| vec![Alg::ES256, Alg::RS256], |alg| vec![alg.into()]);
-            tell(
+            print_changes(
                 &rotate(db, &masters, &algs).await?,
                 *json,
-                "a successor waits already; nothing was done",
+                "a successor waits already; nothing was changed",
             );
             Ok(())
         }
@@ -98,32 +100,32 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
             let changes = revoke(db, &masters, kid).await?;
             if changes.is_empty() {
                 return Err(
-                    "there is no such key, or it was taken out before: see `entree keys list`"
+                    "no key has this identifier, or it was revoked before: see `entree keys list`"
                         .to_owned()
                         .into(),
                 );
             }
-            tell(&changes, *json, "");
+            print_changes(&changes, *json, "");
             Ok(())
         }
         Command::Rewrap { json } => {
             let count = rewrap(db, &masters).await?;
-            out::answer(&if *json {
+            output::print(&if *json {
                 json!({ "rewrapped": count }).to_string()
             } else {
-                words(count)
+                rewrapped_text(count)
             });
             Ok(())
         }
     })
 }
 
-/// The configured master keys. None is made here: a fresh one opens nothing.
-pub(super) fn masters(config: &Startup) -> Result<MasterKeys, Refusal> {
+/// Returns the configured master keys. It makes none: a fresh one would decrypt nothing.
+pub(super) fn master_keys(config: &Startup) -> Result<MasterKeys, CommandError> {
     let file = config.server.data_dir.join("master.key");
     if config.server.master_key.is_empty() && !file.exists() {
         let words = format!(
-            "there is no master key at {}: set server.master_key, or mend server.data_dir",
+            "there is no master key at {}: set server.master_key, or fix server.data_dir",
             file.display()
         );
         return Err(words.into());
@@ -131,7 +133,7 @@ pub(super) fn masters(config: &Startup) -> Result<MasterKeys, Refusal> {
     Ok(instance::master_keys(config)?)
 }
 
-async fn rotate(db: &Db, masters: &MasterKeys, algs: &[Alg]) -> Result<Vec<Change>, Refusal> {
+async fn rotate(db: &Db, masters: &MasterKeys, algs: &[Alg]) -> Result<Vec<Change>, CommandError> {
     let keys = Keys::open(db, masters).await?;
     let mut changes = Vec::new();
     for alg in algs {
@@ -144,20 +146,18 @@ async fn rotate(db: &Db, masters: &MasterKeys, algs: &[Alg]) -> Result<Vec<Chang
     Ok(changes)
 }
 
-async fn revoke(db: &Db, masters: &MasterKeys, kid: &str) -> Result<Vec<Change>, Refusal> {
+async fn revoke(db: &Db, masters: &MasterKeys, kid: &str) -> Result<Vec<Change>, CommandError> {
     let changes = Keys::open(db, masters).await?.emergency(kid).await?;
     record(db, &changes).await?;
     Ok(changes)
 }
 
-async fn rewrap(db: &Db, masters: &MasterKeys) -> Result<u64, Refusal> {
+async fn rewrap(db: &Db, masters: &MasterKeys) -> Result<u64, CommandError> {
     Ok(Keys::open(db, masters).await?.rewrap().await?)
 }
 
-fn words(rewrapped: u64) -> String {
-    format!(
-        "{rewrapped} keys are sealed under the current master key; no previous one is needed for them"
-    )
+fn rewrapped_text(count: u64) -> String {
+    format!("{count} keys are encrypted under the current master key; they need no previous one")
 }
 
 async fn record(db: &Db, changes: &[Change]) -> Outcome {
@@ -170,7 +170,7 @@ async fn record(db: &Db, changes: &[Change]) -> Outcome {
     .await?)
 }
 
-const fn word(state: State) -> &'static str {
+const fn state_name(state: State) -> &'static str {
     match state {
         State::Pending => "pending",
         State::Active => "active",
@@ -180,43 +180,43 @@ const fn word(state: State) -> &'static str {
     }
 }
 
-fn tell(changes: &[Change], json: bool, nothing: &str) {
+fn print_changes(changes: &[Change], json: bool, nothing: &str) {
     if json {
         let list = changes
             .iter()
-            .map(|change| json!({ "kid": change.kid, "state": word(change.state) }))
+            .map(|change| json!({ "kid": change.kid, "state": state_name(change.state) }))
             .collect();
-        out::answer(&Value::Array(list).to_string());
+        output::print(&Value::Array(list).to_string());
     } else if changes.is_empty() {
-        out::answer(nothing);
+        output::print(nothing);
     } else {
         let rows: Vec<_> = changes
             .iter()
-            .map(|change| vec![change.kid.clone(), word(change.state).to_owned()])
+            .map(|change| vec![change.kid.clone(), state_name(change.state).to_owned()])
             .collect();
-        out::answer(&out::table(&["KEY", "NOW"], &rows));
+        output::print(&output::table(&["KEY", "STATE"], &rows));
     }
 }
 
 async fn list(db: &Db, json: bool) -> Outcome {
     let keys = Keys::list(db).await?;
     if json {
-        out::answer(&Value::Array(keys.iter().map(as_json).collect()).to_string());
+        output::print(&Value::Array(keys.iter().map(as_json).collect()).to_string());
         return Ok(());
     }
-    let at = |time: Option<_>| time.map(moment).unwrap_or_default();
+    let at = |time: Option<_>| time.map(format_time).unwrap_or_default();
     let row = |key: Listed| {
         vec![
             key.kid,
             key.alg,
             key.state,
-            moment(key.published_at),
+            format_time(key.published_at),
             at(key.activated_at),
             at(key.demoted_at),
         ]
     };
     let rows: Vec<_> = keys.into_iter().map(row).collect();
-    out::answer(&out::table(
+    output::print(&output::table(
         &["KEY", "ALG", "STATE", "PUBLISHED", "SIGNS SINCE", "UNTIL"],
         &rows,
     ));
@@ -228,9 +228,9 @@ fn as_json(key: &Listed) -> Value {
         "kid": key.kid,
         "alg": key.alg,
         "state": key.state,
-        "published_at": moment(key.published_at),
-        "activated_at": key.activated_at.map(moment),
-        "demoted_at": key.demoted_at.map(moment),
+        "published_at": format_time(key.published_at),
+        "activated_at": key.activated_at.map(format_time),
+        "demoted_at": key.demoted_at.map(format_time),
     })
 }
 
@@ -241,9 +241,9 @@ mod tests {
     use sea_orm::{EntityTrait as _, QueryOrder as _};
 
     use super::*;
-    use crate::{cli::admin::tests::database, secret};
+    use crate::{cli::users::tests::database, secret};
 
-    async fn trail(db: &Db) -> Vec<(String, Option<String>)> {
+    async fn events(db: &Db) -> Vec<(String, Option<String>)> {
         let rows = audit_event::Entity::find()
             .order_by_asc(audit_event::Column::Id)
             .all(db.read())
@@ -253,14 +253,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_are_rotated_and_revoked_by_hand_and_the_trail_tells() {
+    async fn keys_are_rotated_and_revoked_by_command_and_recorded_in_the_audit_log() {
         key::install();
         let (_file, db, ..) = database().await;
         let masters = MasterKeys::new([7; 32], []);
         let changes = rotate(&db, &masters, &[Alg::ES256]).await.unwrap();
         let next = changes.first().unwrap().kid.clone();
         assert_eq!(
-            trail(&db).await,
+            events(&db).await,
             [("key.published".to_owned(), Some(next.clone()))]
         );
         assert!(
@@ -279,7 +279,11 @@ mod tests {
             .clone();
         let changes = revoke(&db, &masters, &active).await.unwrap();
         assert_eq!(changes.len(), 2, "{changes:?}");
-        let kinds: Vec<_> = trail(&db).await.into_iter().map(|(kind, _)| kind).collect();
+        let kinds: Vec<_> = events(&db)
+            .await
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .collect();
         assert_eq!(kinds, ["key.published", "key.revoked", "key.activated"]);
         assert!(revoke(&db, &masters, &active).await.unwrap().is_empty());
         assert!(revoke(&db, &masters, "none").await.unwrap().is_empty());
@@ -299,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sk_07_keys_are_rewrapped_by_hand_and_the_old_master_key_can_go() {
+    async fn sk_07_keys_are_rewrapped_by_command_and_the_old_master_key_can_go() {
         key::install();
         let (_file, db, ..) = database().await;
         Keys::open(&db, &MasterKeys::new([7; 32], []))
@@ -315,11 +319,11 @@ mod tests {
     }
 
     #[test]
-    fn no_master_key_is_made_by_looking() {
+    fn reading_makes_no_master_key() {
         let dir = std::env::temp_dir().join(format!("entree-keys-{}", secret::public_id()));
         let mut config = Startup::default();
         config.server.data_dir.clone_from(&dir);
-        assert!(masters(&config).is_err());
+        assert!(master_keys(&config).is_err());
         assert!(!dir.exists());
     }
 }

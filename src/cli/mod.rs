@@ -1,36 +1,38 @@
-//! The command line: what the binary can be asked to do.
+//! The command line.
 //!
-//! Each command stands in a file of its own, takes its arguments, and gives an `Outcome`. Standard output carries the
-//! answer and nothing else, so that it can be piped; what people need to know beside it goes to standard error.
+//! Each command has a file of its own, takes its arguments and returns an `Outcome`. Standard output
+//! carries the result and nothing else, so that it can be piped; everything else goes to standard
+//! error.
 
-mod admin;
+mod audit;
 mod check_config;
 mod clients;
+mod database;
 mod doctor;
 mod instance;
 mod keys;
 mod migrate;
 mod openapi;
-mod out;
+mod outcome;
+mod output;
 mod serve;
 mod sessions;
 mod sign_out;
-mod trail;
 mod user_change;
+mod users;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    config::{Loaded, Mode, Problem, Source},
-    error::InfraError,
-};
+use crate::config::{Mode, Source};
+use outcome::Outcome;
 
-/// A standalone passwordless identity provider: sign-in by mailed link or code, OpenID Connect for your applications.
+/// A passwordless OpenID Connect provider: users sign in with a link or code sent by email
 ///
-/// To look around, run `entree dev` and open the address that it prints. To run it for others, write a configuration
-/// (`deploy/entree.example.toml` has every key), check it with `entree check-config`, and run `entree serve`.
+/// To try it, run `entree dev` and open the address that it prints. To run it for others, write a
+/// configuration (`deploy/entree.example.toml` has every key), check it with `entree check-config`,
+/// and run `entree serve`.
 #[derive(Debug, Parser)]
 #[command(
     name = "entree",
@@ -59,22 +61,23 @@ pub struct Cli {
 enum Command {
     /// Run the service
     ///
-    /// Prints one line a listener once it serves. SIGTERM and SIGINT stop it after the requests under way (see
-    /// server.drain_seconds); SIGHUP and a saved configuration file are taken up without a restart.
+    /// Prints one line for each listener once it is ready. SIGTERM and SIGINT stop it after the
+    /// requests in progress (see server.drain_seconds). SIGHUP and a saved configuration file take
+    /// effect without a restart.
     Serve,
     /// Run on this machine alone, with a mailbox page instead of a mail server
     ///
-    /// Listens on loopback only, takes the bound address as public URL, keeps its data in ./data and shows every mail at
-    /// /dev/mailbox. Without clients in the configuration, the client of examples/lessons-web is preset. The
-    /// configuration file and ENTREE__… are read as with `serve`.
+    /// Listens on loopback only, uses the bound address as public URL, keeps its data in ./data and
+    /// shows every email at /dev/mailbox. Without clients in the configuration, the client of
+    /// examples/lessons-web is preset. The configuration file and ENTREE__… are read as with `serve`.
     Dev(DevArgs),
-    /// Bring the database's schema up to date
+    /// Update the schema of the database
     ///
-    /// Several copies may do this at once: one migrates, the others wait.
+    /// Several instances may do this at once: one migrates, the others wait.
     Migrate(migrate::MigrateArgs),
-    /// Report every problem of the configuration, each with how to mend it
+    /// Report every problem of the configuration, each with a fix
     ///
-    /// Exit code 0: none; 1: there are problems. Warnings do not count.
+    /// Exit code 0: no problem; 1: problems. Warnings do not count.
     CheckConfig {
         /// Check it for `entree dev`
         #[arg(long)]
@@ -83,13 +86,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Look whether everything that the service needs is there and as it must be
+    /// Check every dependency of the service
     ///
-    /// Database, signing keys, ticket store, mail server, clock and each upstream provider, with the redirect URI to
-    /// register there: each with how to mend it. Writes nothing; run it before the first start, beside a running service,
-    /// and when something is wrong. Exit code 1: something fails.
+    /// Database, signing keys, ticket store, mail server, clock and each upstream provider, with the
+    /// redirect URI to register there, and a fix for each finding. Writes nothing. Run it before the
+    /// first start, beside a running service, and when something is wrong. Exit code 1: a check
+    /// fails.
     Doctor {
-        /// Look at what `entree dev` would use
+        /// Check what `entree dev` would use
         #[arg(long)]
         dev: bool,
         /// Print JSON
@@ -102,18 +106,18 @@ enum Command {
         #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "openapi/public.yaml")]
         check: Option<PathBuf>,
     },
-    /// Look at signing keys and change them
+    /// List, rotate and revoke signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Look at clients, and register and change those of the database
+    /// List clients, and register and change those of the database
     #[command(subcommand)]
     Clients(clients::Command),
-    /// Look at users, and change their roles and whether they may sign in
+    /// List users, create and disable them, and change their roles
     #[command(subcommand)]
-    Users(admin::Users),
-    /// Ask the audit trail what happened: to a user, an address, a sign-in, a request
-    Audit(trail::Question),
-    /// Look at sessions and end them
+    Users(users::Command),
+    /// Search the audit log: by user, address, sign-in, request or provider
+    Audit(audit::Query),
+    /// List sessions and end them
     #[command(subcommand)]
     Sessions(sessions::Command),
 }
@@ -128,46 +132,14 @@ struct DevArgs {
     data: Option<PathBuf>,
 }
 
-/// Why a command did not do what it was asked.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The configuration has problems.
-    Configuration(Vec<Problem>),
-    /// Anything else, in words for people.
-    Words(String),
-    /// It has said why itself.
-    Said,
-}
-
-impl From<String> for Refusal {
-    fn from(words: String) -> Self {
-        Self::Words(words)
-    }
-}
-
-impl From<InfraError> for Refusal {
-    fn from(failure: InfraError) -> Self {
-        let next = match &failure {
-            InfraError::Unavailable { .. } => {
-                "; does it run, and is its URL right? `entree doctor` looks at everything"
-            }
-            InfraError::Conflict(_) => "; nothing was changed, try again",
-            InfraError::Internal(_) => "",
-        };
-        Self::Words(format!("{failure}{next}"))
-    }
-}
-
-/// What a command comes to.
-pub(crate) type Outcome = Result<(), Refusal>;
-
-/// Reads the arguments, runs the command and gives the exit code: 0 done, 1 refused, 2 wrong arguments.
+/// Parses the arguments, runs the command and returns the exit code: 0 done, 1 failed, 2 wrong
+/// arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(refusal) => {
-            refusal.tell();
+        Err(error) => {
+            error.report();
             ExitCode::FAILURE
         }
     }
@@ -182,19 +154,18 @@ fn run(cli: Cli) -> Outcome {
             data_dir: args.data,
         })),
         Command::Migrate(args) => migrate::run(&source(Mode::Database), &args),
-        Command::CheckConfig { dev, json } => check_config::run(&source(as_run(dev)), json),
-        Command::Doctor { dev, json } => doctor::run(&source(as_run(dev)), json),
+        Command::CheckConfig { dev, json } => check_config::run(&source(mode_of(dev)), json),
+        Command::Doctor { dev, json } => doctor::run(&source(mode_of(dev)), json),
         Command::Openapi { check } => openapi::run(check.as_deref()),
         Command::Keys(command) => keys::run(&source(Mode::Database), &command),
-        Command::Audit(question) => trail::run(&source(Mode::Database), &question),
+        Command::Audit(query) => audit::run(&source(Mode::Database), &query),
         Command::Clients(command) => clients::run(&source(Mode::Database), &command),
-        Command::Users(command) => admin::users(&source(Mode::Database), &command),
+        Command::Users(command) => users::run(&source(Mode::Database), &command),
         Command::Sessions(command) => sessions::run(&source(Mode::Database), &command),
     }
 }
 
-/// What the service would be run as.
-const fn as_run(dev: bool) -> Mode {
+const fn mode_of(dev: bool) -> Mode {
     if dev {
         Mode::Dev {
             port: None,
@@ -203,39 +174,6 @@ const fn as_run(dev: bool) -> Mode {
     } else {
         Mode::Serve
     }
-}
-
-impl Refusal {
-    fn tell(&self) {
-        match self {
-            Self::Configuration(problems) => out::problems(problems, "in the configuration"),
-            Self::Words(words) => out::say(&format!("entree: {words}")),
-            Self::Said => {}
-        }
-    }
-}
-
-/// An argument that is a UUID.
-fn identifier(text: &str) -> Result<uuid::Uuid, String> {
-    let words = "write it in full, for instance 9736b860-f8a9-4cf8-981f-e304f0617e96";
-    uuid::Uuid::try_parse(text).map_err(|_| words.to_owned())
-}
-
-/// The configuration, or all its problems.
-fn load(source: &Source) -> Result<Loaded, Refusal> {
-    source.load().map_err(Refusal::Configuration)
-}
-
-/// Runs a command that waits for things.
-fn block_on<F: Future<Output = Outcome>>(work: F) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime could be made: {error}"))?;
-    let done = runtime.block_on(work);
-    // A look-up that hangs on a blocking thread must not keep the process.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    done
 }
 
 #[cfg(test)]

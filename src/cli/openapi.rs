@@ -1,20 +1,20 @@
-//! `entree openapi`: the document that is generated from the code.
+//! `entree openapi`: prints the document that is generated from the code.
 
 use std::path::Path;
 
-use super::{Outcome, out};
+use super::{outcome::Outcome, output};
 
 /// Prints the document, or compares it with a file.
 pub(super) fn run(check: Option<&Path>) -> Outcome {
     let document = crate::routes::openapi_public();
     let Some(path) = check else {
-        out::answer(document.trim_end());
+        output::print(document.trim_end());
         return Ok(());
     };
     let file = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if file.trim_end() == document.trim_end() {
-        out::answer(&format!("{} is up to date", path.display()));
+        output::print(&format!("{} is up to date", path.display()));
         return Ok(());
     }
     Err(format!(

@@ -1,4 +1,5 @@
-//! `entree serve` and `entree dev`: from configuration to listeners, and back down in the opposite order.
+//! `entree serve` and `entree dev`: starts the service from its configuration, and stops it in the
+//! opposite order.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,9 +13,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Outcome, block_on,
     instance::{self, InstanceLock},
-    load, out,
+    outcome::{CommandError, Outcome, block_on, load},
+    output,
 };
 use crate::{
     app::{App, Macs},
@@ -40,10 +41,10 @@ use crate::{
     },
 };
 
-/// How often a database that is away at start is asked again, a second apart: a whole machine may be starting.
+/// The attempts to reach the database at start, a second apart: a whole machine may be starting.
 const DATABASE_TRIES: u32 = 30;
 
-/// The key of the PostgreSQL advisory lock of the one copy that keeps tickets in its process.
+/// The key of the PostgreSQL advisory lock of the one instance that keeps tickets in its process.
 const INSTANCE_LOCK: i64 = 0x656e_7472_6566;
 
 /// Runs until SIGTERM or SIGINT.
@@ -104,12 +105,13 @@ impl Service {
         loaded: Loaded,
         logs: Logs,
         masters: &MasterKeys,
-    ) -> Result<Self, super::Refusal> {
+    ) -> Result<Self, CommandError> {
         let dev = source.mode.is_dev();
-        tell(&loaded);
+        log_warnings(&loaded);
         let live = Live::new(loaded.config);
         let config = live.startup();
-        // Bound before anything slow: a port in use is told at once, and early callers wait instead of failing.
+        // Bound before anything slow: a port in use is reported at once, and early callers wait
+        // instead of failing.
         let (public, public_address) = bind(config.server.listen, "server.listen").await?;
         let (management, _) = bind(config.management.listen, "management.listen").await?;
         let certificate =
@@ -165,12 +167,12 @@ impl Service {
             loopback_only: config.management.listen.ip().is_loopback(),
             ..Layers::new(None)
         };
-        let ops = health::management(app.clone(), draining.clone()).with(layers);
+        let endpoint = health::management(app.clone(), draining.clone()).with(layers);
         let options = ServerOptions {
             drain_timeout: Duration::from_secs(1),
             ..ServerOptions::default()
         };
-        let management = listen(management, None, ops, options)?;
+        let management = listen(management, None, endpoint, options)?;
         let service = Self {
             app,
             draining,
@@ -185,24 +187,24 @@ impl Service {
         Ok(service)
     }
 
-    /// One line a listener, now that it serves.
+    /// Prints one line for each listener once it is ready.
     fn announce(&self, dev: bool) {
         for (listener, Listening { address, url, .. }) in
             [("public", &self.public), ("management", &self.management)]
         {
             tracing::info!(listener, %address, "listening");
-            out::answer(&format!("{listener} listener: {url}"));
+            output::print(&format!("{listener} listener: {url}"));
         }
         if dev {
             let url = &self.app.public_url;
-            out::say(&format!(
-                "entree dev: this machine only; sign in at {url}/login, read the mail at {url}/dev/mailbox"
+            output::note(&format!(
+                "entree dev: this machine only; sign in at {url}/login, read email at {url}/dev/mailbox"
             ));
         }
     }
 
-    /// Serves until a signal, then stops in the opposite order of the start: no new traffic, requests under way, jobs
-    /// with their leases, the machine room's listener, the database.
+    /// Serves until a signal, then stops in the opposite order of the start: no new traffic, requests
+    /// in progress, jobs with their leases, the management listener, the database.
     async fn until_stopped(mut self) -> Outcome {
         let broken = tokio::select! {
             signal = stop_signal() => {
@@ -214,22 +216,22 @@ impl Service {
         };
         tokio::spawn(async {
             stop_signal().await;
-            // Whoever asks twice wants it now; leases run out by themselves.
+            // A second signal stops at once; leases expire by themselves.
             std::process::exit(1);
         });
         self.draining.begin();
         self.public.end().await;
-        let patience = Duration::from_secs(self.app.config.startup().server.drain_seconds + 1);
-        if timeout(patience, self.jobs.stop()).await.is_err() {
+        let drain = Duration::from_secs(self.app.config.startup().server.drain_seconds + 1);
+        if timeout(drain, self.jobs.stop()).await.is_err() {
             tracing::warn!(
-                "a job did not end in time; what it leased is free again when the lease runs out"
+                "a job did not end in time; what it leased is free again when the lease expires"
             );
         }
         self.management.end().await;
         drop(self._single);
         self.app.db.close().await;
         tracing::info!("stopped");
-        broken.map_or(Ok(()), |words| Err(words.into()))
+        broken.map_or(Ok(()), |message| Err(message.into()))
     }
 }
 
@@ -242,7 +244,7 @@ impl Listening {
     }
 }
 
-fn tell(loaded: &Loaded) {
+fn log_warnings(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!(key = warning.key, "{warning}");
     }
@@ -252,11 +254,11 @@ fn tell(loaded: &Loaded) {
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), String> {
-    let words = |error: std::io::Error| {
+    let message = |error: std::io::Error| {
         format!("{address} cannot be listened on ({error}): change {key}, or stop what uses it")
     };
-    let listener = TcpListener::bind(address).await.map_err(words)?;
-    let bound = listener.local_addr().map_err(words)?;
+    let listener = TcpListener::bind(address).await.map_err(message)?;
+    let bound = listener.local_addr().map_err(message)?;
     Ok((listener, bound))
 }
 
@@ -273,7 +275,7 @@ fn listen(
     );
     let (stop, mut stopped) = watch::channel(false);
     let until = async move {
-        // The sender lives as long as the service.
+        // The sender exists as long as the service.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let task = tokio::spawn(server::serve(listener, tls, endpoint, options, until));
@@ -285,7 +287,8 @@ fn listen(
     })
 }
 
-/// The database with its schema, and the keys in it. One that is away gets half a minute to come.
+/// Opens the database with its schema, and the keys in it. It waits half a minute for one that is
+/// away.
 async fn database(
     config: &Startup,
     masters: &MasterKeys,
@@ -295,12 +298,12 @@ async fn database(
     loop {
         match open(config, masters, clock.clone()).await {
             Ok(opened) => return Ok(opened),
-            Err(failure) if failure.is_transient() && tries < DATABASE_TRIES => {
-                tracing::warn!(tries, "the database is not there yet: {failure}");
+            Err(error) if error.is_transient() && tries < DATABASE_TRIES => {
+                tracing::warn!(tries, "the database is not available yet: {error}");
                 sleep(Duration::from_secs(1)).await;
                 tries += 1;
             }
-            Err(failure) => return Err(format!("the database cannot be used: {failure}")),
+            Err(error) => return Err(format!("the database cannot be used: {error}")),
         }
     }
 }
@@ -327,9 +330,10 @@ async fn open(
     Ok((db, keys))
 }
 
-/// With tickets in this process and rows in PostgreSQL there may be one copy only: a lock says so, for as long as the
-/// transaction that holds it stays open. SQLite's directory has a lock of its own.
-async fn only_one(config: &Startup, db: &Db) -> Result<Option<Tx>, super::Refusal> {
+/// Locks the database where tickets are in this process and rows in PostgreSQL: only one instance may
+/// run then. The lock is held as long as the transaction is open. SQLite's directory has a lock of its
+/// own.
+async fn only_one(config: &Startup, db: &Db) -> Result<Option<Tx>, CommandError> {
     use sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
     if !db.is_postgres() || config.tickets.url.expose() != "memory:" {
         return Ok(None);
@@ -344,18 +348,20 @@ async fn only_one(config: &Startup, db: &Db) -> Result<Option<Tx>, super::Refusa
     if row.and_then(|row| row.try_get::<bool>("", "held").ok()) == Some(true) {
         return Ok(Some(tx));
     }
-    let words = "another entree runs on this database with its tickets in its process: set tickets.url to a redis:// URL";
-    Err(words.to_owned().into())
+    let message = "another entree runs on this database with its tickets in its process: set tickets.url to a \
+                   redis:// URL";
+    Err(message.to_owned().into())
 }
 
-/// The ticket store. Redis may be away now and come later; one that would evict live entries is refused (RD-10).
+/// Opens the ticket store. Redis may be away now and come later; one that would evict live entries is
+/// refused (RD-10).
 async fn tickets(config: &Startup, masters: &MasterKeys, clock: Clock) -> Result<Tickets, String> {
     let section = &config.tickets;
     if section.url.expose() == "memory:" {
         return Ok(Tickets::memory(section.memory_entries, clock, masters));
     }
     let tickets = Tickets::connect(section.url.expose(), &section.prefix, masters)
-        .map_err(|failure| failure.to_string())?;
+        .map_err(|error| error.to_string())?;
     match tickets.policy().await {
         Ok(Policy::Refuses) => {}
         Ok(Policy::Evicts(policy)) => {
@@ -367,15 +373,15 @@ async fn tickets(config: &Startup, masters: &MasterKeys, clock: Clock) -> Result
         Ok(Policy::Unreadable(why)) => {
             tracing::warn!(
                 why,
-                "Redis does not tell its maxmemory-policy; make sure that it is noeviction"
+                "Redis does not show its maxmemory-policy; make sure that it is noeviction"
             );
         }
-        Err(failure) => tracing::warn!("{failure}; starting without it"),
+        Err(error) => tracing::warn!("{error}; starting without it"),
     }
     Ok(tickets)
 }
 
-/// What hangs on the configuration and is no part of it.
+/// Returns what to do when the configuration changes, beyond the change itself.
 fn on_change(
     logs: Logs,
     texts: Texts,
@@ -395,7 +401,7 @@ fn on_change(
     })
 }
 
-/// SIGTERM or SIGINT.
+/// Waits for SIGTERM or SIGINT.
 #[cfg(unix)]
 async fn stop_signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
@@ -403,7 +409,7 @@ async fn stop_signal() -> &'static str {
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
-        tracing::error!("signals cannot be listened to; stop this process with SIGKILL");
+        tracing::error!("signals cannot be received; stop this process with SIGKILL");
         return std::future::pending().await;
     };
     tokio::select! {
@@ -412,7 +418,7 @@ async fn stop_signal() -> &'static str {
     }
 }
 
-/// Ctrl-C, where there are no signals.
+/// Waits for Ctrl-C, where there are no signals.
 #[cfg(not(unix))]
 async fn stop_signal() -> &'static str {
     match tokio::signal::ctrl_c().await {

@@ -1,4 +1,4 @@
-//! `entree sessions`: who is signed in, and the end of it.
+//! `entree sessions`: lists live sessions and ends them.
 
 use clap::Subcommand;
 use entity::{session, user};
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Outcome, Refusal,
-    admin::{find, moment, with_db},
-    identifier, out,
+    database::{find_user, format_time, with_database},
+    outcome::{CommandError, Outcome, parse_uuid},
+    output,
 };
 use crate::{
-    audit::{Event, Kind},
+    audit::{self, Event, Kind},
     config::Source,
     db::Db,
     error::InfraError,
@@ -24,10 +24,10 @@ use crate::{
 pub(super) enum Command {
     /// List live sessions, the newest first
     List {
-        /// Only of this user: `sub`, or a proven e-mail address
+        /// Only those of this user: `sub`, or a verified email address
         #[arg(long)]
         user: Option<String>,
-        /// At most so many
+        /// The most sessions to list
         #[arg(long, default_value_t = 100)]
         limit: u64,
         /// Print JSON
@@ -36,28 +36,28 @@ pub(super) enum Command {
     },
     /// End a session: its browser is signed out at the next request
     ///
-    /// Access tokens that were issued run out by themselves within token.access_seconds.
+    /// Access tokens that were issued expire by themselves within token.access_seconds.
     Revoke {
-        /// Its identifier, `sid` in tokens
-        #[arg(value_parser = identifier)]
+        /// The identifier of the session, `sid` in tokens
+        #[arg(value_parser = parse_uuid)]
         session: Uuid,
     },
 }
 
 pub(super) fn run(source: &Source, command: &Command) -> Outcome {
-    with_db(source, async |db| match command {
+    with_database(source, async |db| match command {
         Command::List { user, limit, json } => list(db, user.as_deref(), *limit, *json).await,
         Command::Revoke { session } => revoke(db, *session).await,
     })
 }
 
-async fn list(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
-    let of = match who {
-        Some(who) => Some(find(db, who).await?.id),
+async fn list(db: &Db, user: Option<&str>, limit: u64, json: bool) -> Outcome {
+    let user_id = match user {
+        Some(user) => Some(find_user(db, user).await?.id),
         None => None,
     };
     let mut list = Vec::new();
-    for session in live(db, of, limit).await? {
+    for session in list_live(db, user_id, limit).await? {
         let owner = user::Entity::find_by_id(session.user_id)
             .one(db.read())
             .await
@@ -69,7 +69,7 @@ async fn list(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
             .iter()
             .map(|(session, user)| as_json(session, user))
             .collect();
-        out::answer(&Value::Array(list).to_string());
+        output::print(&Value::Array(list).to_string());
         return Ok(());
     }
     let rows: Vec<Vec<String>> = list
@@ -80,55 +80,55 @@ async fn list(db: &Db, who: Option<&str>, limit: u64, json: bool) -> Outcome {
                 id,
                 sub,
                 session.device.clone(),
-                moment(session.created_at),
-                moment(session.last_seen_at),
+                format_time(session.created_at),
+                format_time(session.last_seen_at),
             ]
         })
         .collect();
-    out::answer(&out::table(
+    output::print(&output::table(
         &["SESSION", "SUB", "DEVICE", "SIGNED IN", "LAST SEEN"],
         &rows,
     ));
     Ok(())
 }
 
-/// The end and its trail, in one unit of work.
+/// Ends a session and records it in the audit log, in one unit of work.
 async fn revoke(db: &Db, id: Uuid) -> Outcome {
     let tx = db.begin().await?;
     let row = session::Entity::find_by_id(id)
         .one(tx.conn())
         .await
         .map_err(InfraError::from)?;
-    let none = || {
-        Refusal::Words(
-            "there is no live session of that identifier: see `entree sessions list`".to_owned(),
+    let not_found = || {
+        CommandError::Message(
+            "no live session has that identifier: see `entree sessions list`".to_owned(),
         )
     };
-    let owner = row.ok_or_else(none)?.user_id;
+    let owner = row.ok_or_else(not_found)?.user_id;
     if !crate::session::end(&tx, owner, id).await? {
-        return Err(none());
+        return Err(not_found());
     }
     Event::new(Kind::SignedOut)
-        .reason("ops")
+        .reason(audit::BY_OPERATOR)
         .user(owner)
         .session(id)
         .record(&tx)
         .await?;
     tx.commit().await?;
-    out::answer("ended");
+    output::print("ended");
     Ok(())
 }
 
-/// The live sessions, of one user or of all, the newest first.
-pub(super) async fn live(
+/// Returns the live sessions of one user or of all, the newest first.
+pub(super) async fn list_live(
     db: &Db,
-    of: Option<Uuid>,
+    user_id: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<session::Model>, InfraError> {
     let mut query = session::Entity::find()
         .filter(session::Column::RevokedAt.is_null())
         .filter(session::Column::ExpiresAt.gt(db.clock().now()));
-    if let Some(id) = of {
+    if let Some(id) = user_id {
         query = query.filter(session::Column::UserId.eq(id));
     }
     Ok(query
@@ -138,7 +138,7 @@ pub(super) async fn live(
         .await?)
 }
 
-/// What JSON tells of a session: nothing of its secret.
+/// Returns a session as JSON, without its secret.
 pub(super) fn as_json(session: &session::Model, user: &user::Model) -> Value {
     json!({
         "id": session.id,
@@ -146,9 +146,9 @@ pub(super) fn as_json(session: &session::Model, user: &user::Model) -> Value {
         "device": session.device,
         "acr": session.acr,
         "remembered": session.remembered,
-        "created_at": moment(session.created_at),
-        "last_seen_at": moment(session.last_seen_at),
-        "expires_at": moment(session.expires_at),
+        "created_at": format_time(session.created_at),
+        "last_seen_at": format_time(session.last_seen_at),
+        "expires_at": format_time(session.expires_at),
     })
 }
 
@@ -156,19 +156,19 @@ pub(super) fn as_json(session: &session::Model, user: &user::Model) -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cli::admin::tests::database;
+    use crate::cli::users::tests::database;
 
     #[tokio::test]
     async fn a_session_is_ended_once_and_leaves_the_list() {
         let (_file, db, user, session) = database().await;
-        assert_eq!(live(&db, Some(user.id), 10).await.unwrap().len(), 1);
+        assert_eq!(list_live(&db, Some(user.id), 10).await.unwrap().len(), 1);
         revoke(&db, session.id).await.unwrap();
-        assert!(live(&db, None, 10).await.unwrap().is_empty());
+        assert!(list_live(&db, None, 10).await.unwrap().is_empty());
         assert!(revoke(&db, session.id).await.is_err());
-        let trail = entity::audit_event::Entity::find()
+        let events = entity::audit_event::Entity::find()
             .all(db.read())
             .await
             .unwrap();
-        assert_eq!(trail.len(), 1);
+        assert_eq!(events.len(), 1);
     }
 }

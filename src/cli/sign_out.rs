@@ -1,29 +1,34 @@
-//! `entree users sign-out`: one person, or everybody who is connected with a provider that cannot be trusted any more.
+//! `entree users sign-out`: signs out one user, or all users who are connected with a provider that
+//! is no longer trusted.
 
 use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Outcome, Refusal, admin::find, out};
+use super::{
+    database::find_user,
+    outcome::{CommandError, Outcome},
+    output,
+};
 use crate::{
-    audit::{Event, Kind},
+    audit::{self, Event, Kind},
     db::Db,
     session,
     user::{self, identity},
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Question {
-    /// `sub` as tokens carry it, or a proven e-mail address
+pub(super) struct Target {
+    /// `sub` as tokens carry it, or a verified email address
     #[arg(
         required_unless_present = "connected_with",
         conflicts_with = "connected_with"
     )]
     user: Option<String>,
-    /// Everybody who has or had an account at this provider: its `id` in the configuration
+    /// Every user who has or had an account at this provider: its `id` in the configuration
     #[arg(long, value_name = "PROVIDER")]
     connected_with: Option<String>,
-    /// Take these accounts away from them too, even where one is the last way in
+    /// Disconnect these accounts too, even where one is the last sign-in method
     #[arg(long, requires = "connected_with", conflicts_with = "user")]
     disconnect: bool,
     /// Print JSON
@@ -32,86 +37,87 @@ pub(super) struct Question {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Done {
-    people: u64,
+struct SignedOut {
+    users: u64,
     accounts: u64,
 }
 
-pub(super) async fn run(db: &Db, question: &Question) -> Outcome {
-    let done = sign_out(db, question).await?;
-    let text = if question.json {
-        json!({ "signed_out": done.people, "disconnected": done.accounts }).to_string()
+pub(super) async fn run(db: &Db, target: &Target) -> Outcome {
+    let done = sign_out(db, target).await?;
+    let text = if target.json {
+        json!({ "signed_out": done.users, "disconnected": done.accounts }).to_string()
     } else {
-        let people = if done.people == 1 { "person" } else { "people" };
+        let users = if done.users == 1 { "user" } else { "users" };
         let accounts = if done.accounts == 1 {
             "account"
         } else {
             "accounts"
         };
-        let rest = if question.disconnect {
+        let rest = if target.disconnect {
             format!(", {} {accounts} disconnected", done.accounts)
         } else {
             String::new()
         };
-        format!("{} {people} signed out{rest}", done.people)
+        format!("{} {users} signed out{rest}", done.users)
     };
-    out::answer(&text);
+    output::print(&text);
     Ok(())
 }
 
-async fn sign_out(db: &Db, question: &Question) -> Result<Done, Refusal> {
-    let Some(provider) = &question.connected_with else {
-        let who = question.user.as_deref().unwrap_or_default();
-        end(db, find(db, who).await?.id).await?;
-        return Ok(Done {
-            people: 1,
+async fn sign_out(db: &Db, target: &Target) -> Result<SignedOut, CommandError> {
+    let Some(provider) = &target.connected_with else {
+        let who = target.user.as_deref().unwrap_or_default();
+        end_access(db, find_user(db, who).await?.id).await?;
+        return Ok(SignedOut {
+            users: 1,
             accounts: 0,
         });
     };
-    let people = identity::users_of_provider(db.read(), provider).await?;
-    if people.is_empty() {
-        let words = "nobody has or had an account at a provider of this id: it is the `id` in [[providers]]";
+    let users = identity::users_of_provider(db.read(), provider).await?;
+    if users.is_empty() {
+        let words = "no user has or had an account at a provider with this id: use the `id` in [[providers]]";
         return Err(words.to_owned().into());
     }
-    let mut done = Done::default();
-    for user in people {
-        // First, so that whoever signs in with it meanwhile is signed out by what follows.
-        if question.disconnect {
+    let mut done = SignedOut::default();
+    for user in users {
+        // First, so that a sign-in with it in the meantime is ended by what follows.
+        if target.disconnect {
             done.accounts += disconnect(db, user, provider).await?;
         }
-        end(db, user).await?;
-        done.people += 1;
+        end_access(db, user).await?;
+        done.users += 1;
     }
     Ok(done)
 }
 
-/// A unit of work for each person: nobody who signs in meanwhile waits for all of them.
-async fn end(db: &Db, user: Uuid) -> Outcome {
+/// Ends everything of one user, in a unit of work of its own, so that no sign-in waits for all of
+/// them.
+async fn end_access(db: &Db, user: Uuid) -> Outcome {
     let tx = db.begin().await?;
     user::bump_epoch(&tx, user).await?;
     session::end_all(&tx, user).await?;
     Event::new(Kind::SignedOut)
         .user(user)
-        .reason("ops")
+        .reason(audit::BY_OPERATOR)
         .record(&tx)
         .await?;
     tx.commit().await?;
     Ok(())
 }
 
-async fn disconnect(db: &Db, user: Uuid, provider: &str) -> Result<u64, Refusal> {
+async fn disconnect(db: &Db, user: Uuid, provider: &str) -> Result<u64, CommandError> {
     let tx = db.begin().await?;
-    let gone = identity::unlink_provider(&tx, user, provider).await?;
-    if gone > 0 {
+    let disconnected = identity::unlink_provider(&tx, user, provider).await?;
+    if disconnected > 0 {
         Event::new(Kind::IdentityUnlinked)
             .user(user)
             .provider(provider)
-            .reason("ops")
+            .reason(audit::BY_OPERATOR)
             .record(&tx)
             .await?;
     }
     tx.commit().await?;
-    Ok(gone)
+    Ok(disconnected)
 }
 
 #[cfg(test)]
@@ -122,32 +128,33 @@ mod tests {
     use sea_orm::EntityTrait as _;
 
     use super::*;
-    use crate::{cli::admin::tests::database, config, user::identity::UpstreamAccount};
+    use crate::{cli::users::tests::database, config, user::identity::UpstreamAccount};
 
     #[derive(Debug, clap::Parser)]
-    struct Asked {
+    struct Arguments {
         #[command(flatten)]
-        question: Question,
+        target: Target,
     }
 
-    fn asked(words: &[&str]) -> Result<Question, clap::Error> {
-        Asked::try_parse_from(std::iter::once(&"sign-out").chain(words)).map(|asked| asked.question)
+    fn parse(words: &[&str]) -> Result<Target, clap::Error> {
+        Arguments::try_parse_from(std::iter::once(&"sign-out").chain(words))
+            .map(|arguments| arguments.target)
     }
 
     async fn connect(db: &Db, user: Uuid, provider: &str) {
         let tx = db.begin().await.unwrap();
-        let arrived = UpstreamAccount {
+        let account = UpstreamAccount {
             provider: provider.to_owned(),
             issuer: format!("https://{provider}.example"),
             subject: "1".to_owned(),
             email: None,
             name: None,
         };
-        identity::link(&tx, user, &arrived).await.unwrap();
+        identity::link(&tx, user, &account).await.unwrap();
         tx.commit().await.unwrap();
     }
 
-    async fn trail(db: &Db) -> Vec<(String, Option<String>)> {
+    async fn events(db: &Db) -> Vec<(String, Option<String>)> {
         let rows = audit_event::Entity::find().all(db.read()).await.unwrap();
         rows.into_iter()
             .map(|row| (row.kind, row.provider))
@@ -155,54 +162,54 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_person_is_signed_out_everywhere() {
+    async fn one_user_is_signed_out_everywhere() {
         let (_file, db, user, session) = database().await;
-        let question = asked(&[&user.public_id.to_string()]).unwrap();
+        let target = parse(&[&user.public_id.to_string()]).unwrap();
         assert_eq!(
-            sign_out(&db, &question).await.unwrap(),
-            Done {
-                people: 1,
+            sign_out(&db, &target).await.unwrap(),
+            SignedOut {
+                users: 1,
                 accounts: 0
             }
         );
-        let now = find(&db, "ada@example.com").await.unwrap();
+        let now = find_user(&db, "ada@example.com").await.unwrap();
         assert_eq!(
             now.auth_epoch,
             user.auth_epoch + 1,
-            "what they gave to applications ends with the epoch"
+            "grants to applications end with the epoch"
         );
         let tx = db.begin().await.unwrap();
         let live = session::find_live(tx.conn(), session.id, tx.now, &config::Session::default())
             .await
             .unwrap();
         assert!(live.is_none());
-        assert_eq!(trail(&db).await, [("session.signed_out".to_owned(), None)]);
+        assert_eq!(events(&db).await, [("session.signed_out".to_owned(), None)]);
         assert!(
-            sign_out(&db, &asked(&["bob@example.com"]).unwrap())
+            sign_out(&db, &parse(&["bob@example.com"]).unwrap())
                 .await
                 .is_err()
         );
     }
 
     #[tokio::test]
-    async fn everybody_connected_with_a_provider_is_signed_out_and_disconnected_if_asked() {
+    async fn every_user_connected_with_a_provider_is_signed_out_and_disconnected_on_request() {
         let (_file, db, user, _) = database().await;
         connect(&db, user.id, "office").await;
         connect(&db, user.id, "club").await;
         assert!(
-            sign_out(&db, &asked(&["--connected-with", "elsewhere"]).unwrap())
+            sign_out(&db, &parse(&["--connected-with", "elsewhere"]).unwrap())
                 .await
                 .is_err()
         );
-        assert!(trail(&db).await.is_empty());
+        assert!(events(&db).await.is_empty());
 
-        let kept = sign_out(&db, &asked(&["--connected-with", "office"]).unwrap())
+        let kept = sign_out(&db, &parse(&["--connected-with", "office"]).unwrap())
             .await
             .unwrap();
         assert_eq!(
             kept,
-            Done {
-                people: 1,
+            SignedOut {
+                users: 1,
                 accounts: 0
             }
         );
@@ -214,11 +221,11 @@ mod tests {
             2
         );
 
-        let question = asked(&["--connected-with", "office", "--disconnect"]).unwrap();
+        let target = parse(&["--connected-with", "office", "--disconnect"]).unwrap();
         assert_eq!(
-            sign_out(&db, &question).await.unwrap(),
-            Done {
-                people: 1,
+            sign_out(&db, &target).await.unwrap(),
+            SignedOut {
+                users: 1,
                 accounts: 1
             }
         );
@@ -230,33 +237,33 @@ mod tests {
             ["club"]
         );
         assert!(
-            trail(&db)
+            events(&db)
                 .await
                 .contains(&("identity.unlinked".to_owned(), Some("office".to_owned())))
         );
 
-        // Also who had one: what began by it may live on.
+        // Also a user who had one: what began with it may still be valid.
         assert_eq!(
-            sign_out(&db, &question).await.unwrap(),
-            Done {
-                people: 1,
+            sign_out(&db, &target).await.unwrap(),
+            SignedOut {
+                users: 1,
                 accounts: 0
             }
         );
         assert_eq!(
-            find(&db, "ada@example.com").await.unwrap().auth_epoch,
+            find_user(&db, "ada@example.com").await.unwrap().auth_epoch,
             user.auth_epoch + 3
         );
     }
 
     #[test]
-    fn it_must_be_said_who() {
+    fn the_user_must_be_named() {
         for words in [
             &[][..],
             &["ada@example.com", "--connected-with", "office"],
             &["ada@example.com", "--disconnect"],
         ] {
-            assert!(asked(words).is_err(), "{words:?}");
+            assert!(parse(words).is_err(), "{words:?}");
         }
     }
 }

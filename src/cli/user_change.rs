@@ -1,11 +1,16 @@
-//! `entree users create|set|roles|disable|enable`: what ops may change of people, each with its row in the trail.
+//! `entree users create|set|roles|disable|enable`: the changes that an operator makes to users, each
+//! with its row in the audit log.
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Outcome, Refusal, admin::find, out};
+use super::{
+    database::{find_user, user_state},
+    outcome::{CommandError, Outcome},
+    output,
+};
 use crate::{
-    audit::{Event, Kind},
+    audit::{self, Event, Kind},
     db::Db,
     session,
     user::{self, Address, EmailTarget, User, UserState},
@@ -13,11 +18,12 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Roles {
-    /// Give a user exactly these roles; none takes all away
+    /// Set a user's roles to exactly these; none removes all
     ///
-    /// New tokens carry them from now on; those that are out keep theirs until they run out (token.access_seconds).
+    /// New tokens have them from now on; issued ones keep theirs until they expire
+    /// (token.access_seconds).
     Set {
-        /// `sub` as tokens carry it, or a proven e-mail address
+        /// `sub` as tokens carry it, or a verified email address
         user: String,
         /// Names such as `coach`: letters, digits and `._:-`, at most 64 characters
         roles: Vec<String>,
@@ -27,127 +33,129 @@ pub(super) enum Roles {
     },
 }
 
-/// Makes a user who has proven nothing yet: the address becomes theirs by the first mail that is answered (E2).
+/// Creates a user with an unverified address. The first sign-in by email verifies it (E2).
 pub(super) async fn create(db: &Db, address: &str, roles: &[String], json: bool) -> Outcome {
-    let parsed =
-        Address::parse(address, true).map_err(|_| format!("{address:?} is no e-mail address"))?;
-    are_roles(roles)?;
+    let parsed = Address::parse(address, true)
+        .map_err(|_| format!("{address:?} is not an email address"))?;
+    check_roles(roles)?;
     let tx = db.begin().await?;
     if user::email_target(tx.conn(), parsed.canonical()).await? != EmailTarget::Unknown {
-        return Err("somebody has this address already: see `entree users list`"
+        return Err("a user has this address already: see `entree users list`"
             .to_owned()
             .into());
     }
-    let made = user::import_unverified(&tx, &parsed).await?;
-    user::set_roles(&tx, made.id, roles).await?;
+    let user = user::import_unverified(&tx, &parsed).await?;
+    user::set_roles(&tx, user.id, roles).await?;
     Event::new(Kind::UserCreated)
-        .user(made.id)
-        .reason("ops")
+        .user(user.id)
+        .reason(audit::BY_OPERATOR)
         .record(&tx)
         .await?;
     tx.commit().await?;
-    show(db, &made.public_id.to_string(), json).await
+    show(db, &user.public_id.to_string(), json).await
 }
 
-fn are_roles(roles: &[String]) -> Outcome {
+fn check_roles(roles: &[String]) -> Outcome {
     let Some(bad) = roles.iter().find(|role| !user::is_role(role)) else {
         return Ok(());
     };
-    let words = format!(
-        "{bad:?} is no name of a role: write letters, digits and `._:-`, at most 64 characters"
+    let message = format!(
+        "{bad:?} is not a role name: use letters, digits and `._:-`, at most 64 characters"
     );
-    Err(words.into())
+    Err(message.into())
 }
 
-/// Gives exactly these roles.
-pub(super) async fn roles(db: &Db, who: &str, roles: &[String], json: bool) -> Outcome {
-    are_roles(roles)?;
-    let of = find(db, who).await?;
+/// Sets exactly these roles.
+pub(super) async fn set_roles(db: &Db, who: &str, roles: &[String], json: bool) -> Outcome {
+    check_roles(roles)?;
+    let user = find_user(db, who).await?;
     let tx = db.begin().await?;
-    user::set_roles(&tx, of.id, roles).await?;
+    user::set_roles(&tx, user.id, roles).await?;
     Event::new(Kind::UserRolesSet)
-        .user(of.id)
-        .reason("ops")
+        .user(user.id)
+        .reason(audit::BY_OPERATOR)
         .record(&tx)
         .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
 
-/// Gives a display name, or takes it away.
-pub(super) async fn name(db: &Db, who: &str, name: &str, json: bool) -> Outcome {
+/// Sets a display name, or removes it.
+pub(super) async fn set_name(db: &Db, who: &str, name: &str, json: bool) -> Outcome {
     let name = name.trim();
     if name.chars().count() > user::MAX_NAME || name.chars().any(char::is_control) {
         let most = user::MAX_NAME;
-        return Err(format!("this is no name: write one line of at most {most} characters").into());
+        return Err(
+            format!("this is not a name: use one line of at most {most} characters").into(),
+        );
     }
-    let of = changeable(db, who).await?;
+    let user = find_changeable(db, who).await?;
     let tx = db.begin().await?;
-    user::set_name(&tx, of.id, Some(name).filter(|name| !name.is_empty())).await?;
+    user::set_name(&tx, user.id, Some(name).filter(|name| !name.is_empty())).await?;
     Event::new(Kind::UserNameSet)
-        .user(of.id)
-        .reason("ops")
+        .user(user.id)
+        .reason(audit::BY_OPERATOR)
         .record(&tx)
         .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
 
-/// Locks a user out: no sign-in, no token, and every session ends.
+/// Disables a user: no sign-in, no token, and every session ends.
 pub(super) async fn disable(db: &Db, who: &str, json: bool) -> Outcome {
-    let of = changeable(db, who).await?;
+    let user = find_changeable(db, who).await?;
     let tx = db.begin().await?;
-    user::set_state(&tx, of.id, UserState::Disabled).await?;
-    user::bump_epoch(&tx, of.id).await?;
-    session::end_all(&tx, of.id).await?;
+    user::set_state(&tx, user.id, UserState::Disabled).await?;
+    user::bump_epoch(&tx, user.id).await?;
+    session::end_all(&tx, user.id).await?;
     Event::new(Kind::UserDisabled)
-        .user(of.id)
-        .reason("ops")
+        .user(user.id)
+        .reason(audit::BY_OPERATOR)
         .record(&tx)
         .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
 
-/// Lets a user in again; ended sessions stay ended.
+/// Re-enables a user. Ended sessions stay ended.
 pub(super) async fn enable(db: &Db, who: &str, json: bool) -> Outcome {
-    let of = changeable(db, who).await?;
+    let user = find_changeable(db, who).await?;
     let tx = db.begin().await?;
-    user::set_state(&tx, of.id, UserState::Active).await?;
+    user::set_state(&tx, user.id, UserState::Active).await?;
     Event::new(Kind::UserEnabled)
-        .user(of.id)
-        .reason("ops")
+        .user(user.id)
+        .reason(audit::BY_OPERATOR)
         .record(&tx)
         .await?;
     tx.commit().await?;
     show(db, who, json).await
 }
 
-async fn changeable(db: &Db, who: &str) -> Result<User, Refusal> {
-    let of = find(db, who).await?;
-    if of.state == UserState::Deleted {
+async fn find_changeable(db: &Db, who: &str) -> Result<User, CommandError> {
+    let user = find_user(db, who).await?;
+    if user.state == UserState::Deleted {
         Err("this user is deleted: nothing was changed"
             .to_owned()
             .into())
     } else {
-        Ok(of)
+        Ok(user)
     }
 }
 
 async fn show(db: &Db, who: &str, json: bool) -> Outcome {
-    let now = find(db, who).await?;
-    let state = super::admin::state(&now);
+    let user = find_user(db, who).await?;
+    let state = user_state(&user);
     let text = if json {
-        json!({ "sub": now.public_id, "state": state, "name": now.name, "roles": user::roles(&now) }).to_string()
+        json!({ "sub": user.public_id, "state": state, "name": user.name, "roles": user::roles(&user) }).to_string()
     } else {
-        let (name, roles) = (now.name.as_deref().unwrap_or("none"), now.roles.as_str());
+        let (name, roles) = (user.name.as_deref().unwrap_or("none"), user.roles.as_str());
         format!(
             "{} is {state}, name: {name}, roles: {}",
-            now.public_id,
+            user.public_id,
             if roles.is_empty() { "none" } else { roles }
         )
     };
-    out::answer(&text);
+    output::print(&text);
     Ok(())
 }
 
@@ -159,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::admin::tests::database,
+        cli::users::tests::database,
         config,
         session::{AuthMethod, NewSession},
     };
@@ -178,41 +186,47 @@ mod tests {
         let (_file, db, of, _) = database().await;
         let who = of.public_id.to_string();
         let given = ["student", "coach", "student"].map(str::to_owned);
-        roles(&db, &who, &given, false).await.unwrap();
+        set_roles(&db, &who, &given, false).await.unwrap();
         assert_eq!(
-            user::roles(&find(&db, &who).await.unwrap()),
+            user::roles(&find_user(&db, &who).await.unwrap()),
             ["coach", "student"]
         );
         for bad in ["", "two words", "a\nb", "é", &"x".repeat(65)] {
             assert!(
-                roles(&db, &who, &[bad.to_owned()], false).await.is_err(),
+                set_roles(&db, &who, &[bad.to_owned()], false)
+                    .await
+                    .is_err(),
                 "{bad:?}"
             );
         }
-        roles(&db, "ada@example.com", &[], true).await.unwrap();
-        assert_eq!(find(&db, &who).await.unwrap().roles, "");
+        set_roles(&db, "ada@example.com", &[], true).await.unwrap();
+        assert_eq!(find_user(&db, &who).await.unwrap().roles, "");
         assert_eq!(kinds(&db).await, ["user.roles_set", "user.roles_set"]);
     }
 
     #[tokio::test]
     async fn cl_1_a_name_is_given_and_taken_away() {
         let (_file, db, of, _) = database().await;
-        let named = async || find(&db, "ada@example.com").await.unwrap().name;
-        name(&db, "ada@example.com", " Ada Löwe ", false)
+        let named = async || find_user(&db, "ada@example.com").await.unwrap().name;
+        set_name(&db, "ada@example.com", " Ada Löwe ", false)
             .await
             .unwrap();
         assert_eq!(named().await.as_deref(), Some("Ada Löwe"));
         for bad in ["two\nlines", &"x".repeat(201)] {
             assert!(
-                name(&db, "ada@example.com", bad, false).await.is_err(),
+                set_name(&db, "ada@example.com", bad, false).await.is_err(),
                 "{bad:?}"
             );
         }
-        name(&db, &of.public_id.to_string(), "", true)
+        set_name(&db, &of.public_id.to_string(), "", true)
             .await
             .unwrap();
         assert_eq!(named().await, None);
-        assert!(name(&db, "bob@example.com", "Bob", false).await.is_err());
+        assert!(
+            set_name(&db, "bob@example.com", "Bob", false)
+                .await
+                .is_err()
+        );
         assert_eq!(kinds(&db).await, ["user.name_set", "user.name_set"]);
     }
 
@@ -229,8 +243,8 @@ mod tests {
             .find(|user| user.roles == "coach")
             .unwrap();
         assert!(
-            find(&db, "bob@example.com").await.is_err(),
-            "nobody has proven it"
+            find_user(&db, "bob@example.com").await.is_err(),
+            "the address is not verified"
         );
         for (bad, role) in [
             ("bob@example.com", "x"),
@@ -255,7 +269,10 @@ mod tests {
             .unwrap();
         tx.commit().await.unwrap();
         assert!(matches!(resolved, user::ResolvedUser::Reclaimed(user) if user.id == bob.id));
-        assert_eq!(find(&db, "bob@example.com").await.unwrap().roles, "coach");
+        assert_eq!(
+            find_user(&db, "bob@example.com").await.unwrap().roles,
+            "coach"
+        );
     }
 
     #[tokio::test]
@@ -271,10 +288,13 @@ mod tests {
         };
         assert!(alive().await);
         disable(&db, &who, false).await.unwrap();
-        assert_eq!(find(&db, &who).await.unwrap().state, UserState::Disabled);
+        assert_eq!(
+            find_user(&db, &who).await.unwrap().state,
+            UserState::Disabled
+        );
         assert!(!alive().await);
         enable(&db, &who, true).await.unwrap();
-        let now = find(&db, &who).await.unwrap();
+        let now = find_user(&db, &who).await.unwrap();
         assert_eq!(
             (now.state, now.auth_epoch),
             (UserState::Active, of.auth_epoch + 1)

@@ -11,7 +11,7 @@ use super::{
     store::{self, Row},
 };
 use crate::{
-    audit::{Event, Kind},
+    audit::{self, Event, Kind},
     config::{Client, ClientAuth, ClientBlock, Problem, client_definition},
     db::Tx,
     error::InfraError,
@@ -102,7 +102,7 @@ pub async fn create(
     }
     Event::new(Kind::ClientCreated)
         .client(Some(&client.client_id))
-        .reason("ops")
+        .reason(audit::BY_OPERATOR)
         .record(tx)
         .await?;
     Ok(ChangedClient {
@@ -168,7 +168,7 @@ pub async fn set_keys(
     let (client, warnings) = context
         .parse_block(block)
         .map_err(ClientChangeError::Invalid)?;
-    let event = Event::new(Kind::ClientChanged).reason("ops");
+    let event = Event::new(Kind::ClientChanged).reason(audit::BY_OPERATOR);
     update_definition(tx, &row, &client, event).await?;
     Ok(ChangedClient {
         client,
@@ -193,7 +193,7 @@ pub async fn set_enabled(tx: &Tx, id: &str, enabled: bool) -> Result<Row, Client
     };
     Event::new(kind)
         .client(Some(id))
-        .reason("ops")
+        .reason(audit::BY_OPERATOR)
         .record(tx)
         .await?;
     row.enabled = enabled;

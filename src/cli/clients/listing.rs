@@ -1,10 +1,14 @@
-//! `entree clients list` and `show`: every client that there is, wherever it stands, and never a secret.
+//! `entree clients list` and `show`: every client of the file and of the database, without secrets.
 
 use serde_json::{Value, json};
 
 use super::{definition_context, warn_hidden};
 use crate::{
-    cli::{Outcome, Refusal, admin::moment, out},
+    cli::{
+        database::format_time,
+        outcome::{CommandError, Outcome},
+        output,
+    },
     client::store,
     clock::Time,
     config::{Client, Config, Problem},
@@ -12,32 +16,32 @@ use crate::{
     error::InfraError,
 };
 
-/// A client as `list` and `show` tell of it.
-pub(super) struct Listed {
+/// A client as `list` and `show` print it.
+pub(super) struct ListedClient {
     pub(super) id: String,
     pub(super) from: &'static str,
     pub(super) state: &'static str,
-    /// What it is, or what is wrong with it.
-    pub(super) read: Result<Client, Vec<Problem>>,
+    /// The definition, or its problems.
+    pub(super) definition: Result<Client, Vec<Problem>>,
     changed: Option<Time>,
 }
 
-pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, InfraError> {
-    let of_file = |client: &Client| Listed {
+pub(super) async fn list_all(db: &Db, config: &Config) -> Result<Vec<ListedClient>, InfraError> {
+    let of_file = |client: &Client| ListedClient {
         id: client.client_id.clone(),
         from: "file",
         state: "active",
-        read: Ok(client.clone()),
+        definition: Ok(client.clone()),
         changed: None,
     };
-    let mut list: Vec<Listed> = config.reloadable.clients.iter().map(of_file).collect();
+    let mut list: Vec<ListedClient> = config.reloadable.clients.iter().map(of_file).collect();
     for row in store::list(db.read()).await? {
-        let read = definition_context(config)
+        let definition = definition_context(config)
             .parse_row(&row)
             .map(|(client, _)| client);
         let state = match () {
             () if !row.enabled => "disabled",
-            () if read.is_err() => "broken",
+            () if definition.is_err() => "broken",
             () if config
                 .reloadable
                 .clients
@@ -48,11 +52,11 @@ pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, Infr
             }
             () => "active",
         };
-        list.push(Listed {
+        list.push(ListedClient {
             id: row.client_id,
             from: "database",
             state,
-            read,
+            definition,
             changed: Some(row.updated_at),
         });
     }
@@ -60,24 +64,24 @@ pub(super) async fn listed(db: &Db, config: &Config) -> Result<Vec<Listed>, Infr
 }
 
 pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
-    let list = listed(db, config).await?;
+    let list = list_all(db, config).await?;
     if json {
-        let list: Result<Vec<Value>, Refusal> = list.iter().map(as_json).collect();
-        out::answer(&Value::Array(list?).to_string());
+        let list: Result<Vec<Value>, CommandError> = list.iter().map(as_json).collect();
+        output::print(&Value::Array(list?).to_string());
         return Ok(());
     }
-    let row = |one: &Listed| {
+    let row = |one: &ListedClient| {
         let name = one
-            .read
+            .definition
             .as_ref()
             .map(|client| client.name.clone())
             .unwrap_or_default();
         let audience = one
-            .read
+            .definition
             .as_ref()
             .map(|client| client.audience.clone())
             .unwrap_or_default();
-        let changed = one.changed.map(moment).unwrap_or_default();
+        let changed = one.changed.map(format_time).unwrap_or_default();
         vec![
             one.id.clone(),
             name,
@@ -88,7 +92,7 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
         ]
     };
     let rows: Vec<_> = list.iter().map(row).collect();
-    out::answer(&out::table(
+    output::print(&output::table(
         &["CLIENT", "NAME", "AUDIENCE", "FROM", "STATE", "CHANGED"],
         &rows,
     ));
@@ -99,20 +103,20 @@ pub(super) async fn list(db: &Db, config: &Config, json: bool) -> Outcome {
 }
 
 pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outcome {
-    // The one that is in force, where there are two.
-    let Some(one) = listed(db, config)
+    // Where two are defined, the one in effect comes first.
+    let Some(one) = list_all(db, config)
         .await?
         .into_iter()
         .find(|one| one.id == id)
     else {
-        let words = format!(
+        let message = format!(
             "neither the configuration nor the database has a client {id:?}: see `entree clients list`"
         );
-        return Err(words.into());
+        return Err(message.into());
     };
     let value = as_json(&one)?;
     if json {
-        out::answer(&value.to_string());
+        output::print(&value.to_string());
         return Ok(());
     }
     let Value::Object(fields) = value else {
@@ -132,31 +136,31 @@ pub(super) async fn show(db: &Db, config: &Config, id: &str, json: bool) -> Outc
         .filter(|(key, _)| *key != "problems")
         .map(|(key, value)| vec![key.clone(), text(value)])
         .collect();
-    out::answer(out::table(&["", ""], &rows).trim_start());
-    if let Err(problems) = &one.read {
-        out::problems(problems, "of the client; it is left out");
+    output::print(output::table(&["", ""], &rows).trim_start());
+    if let Err(problems) = &one.definition {
+        output::problems(problems, "of the client; it is left out");
     }
     warn_hidden(config, id);
     Ok(())
 }
 
-pub(super) fn as_json(one: &Listed) -> Result<Value, Refusal> {
-    let mut value = match &one.read {
-        Ok(client) => shown(client)?,
+pub(super) fn as_json(one: &ListedClient) -> Result<Value, CommandError> {
+    let mut value = match &one.definition {
+        Ok(client) => client_json(client)?,
         Err(problems) => json!({ "client_id": one.id, "problems": problems }),
     };
     if let Value::Object(fields) = &mut value {
         fields.insert("from".to_owned(), one.from.into());
         fields.insert("state".to_owned(), one.state.into());
         if let Some(changed) = one.changed {
-            fields.insert("changed_at".to_owned(), moment(changed).into());
+            fields.insert("changed_at".to_owned(), format_time(changed).into());
         }
     }
     Ok(value)
 }
 
-/// Every key of a client; of its secrets how many there are.
-pub(super) fn shown(client: &Client) -> Result<Value, Refusal> {
+/// Returns every key of a client, and of its secrets only their number.
+pub(super) fn client_json(client: &Client) -> Result<Value, CommandError> {
     let mut value = serde_json::to_value(client).map_err(|error| error.to_string())?;
     if let Value::Object(fields) = &mut value {
         fields.remove("client_secret_sha256");

@@ -5,16 +5,17 @@ use entity::audit_event;
 use sea_orm::{EntityTrait as _, QueryOrder as _};
 
 use super::{
-    listing::{as_json, list, listed, show},
+    listing::{as_json, list, list_all, show},
     *,
 };
 use crate::{
-    cli::{Cli, admin::tests::database},
+    audit,
+    cli::{Cli, users::tests::database},
     config::Client,
     secret::Hash,
 };
 
-fn parse(words: &[&str]) -> Result<New, String> {
+fn parse(words: &[&str]) -> Result<NewClient, String> {
     let all = [&["entree", "clients", "create"], words].concat();
     match Cli::try_parse_from(all)
         .map_err(|error| error.to_string())?
@@ -25,7 +26,7 @@ fn parse(words: &[&str]) -> Result<New, String> {
     }
 }
 
-fn shop(more: &[&str]) -> New {
+fn shop(more: &[&str]) -> NewClient {
     let least = [
         "shop",
         "--name",
@@ -65,12 +66,12 @@ async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
     )
     .await
     .unwrap();
-    let one = listed(&db, &config).await.unwrap().pop().unwrap();
+    let one = list_all(&db, &config).await.unwrap().pop().unwrap();
     assert_eq!(
         (one.id.as_str(), one.from, one.state),
         ("shop", "database", "active")
     );
-    let client = one.read.as_ref().unwrap();
+    let client = one.definition.as_ref().unwrap();
     assert!(client.first_party && client.client_secret_sha256.len() == 1);
     let value = as_json(&one).unwrap();
     assert_eq!(
@@ -86,14 +87,14 @@ async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
         create(&db, &config, &shop(&[])).await.is_err(),
         "one of an identifier"
     );
-    let asked = Asked {
+    let flags = Flags {
         yes: true,
         json: true,
     };
-    rotate(&db, &config, "shop", SecretRotation::KeepOld, asked)
+    rotate(&db, &config, "shop", SecretRotation::KeepOld, flags)
         .await
         .unwrap();
-    rotate(&db, &config, "shop", SecretRotation::EndOld, asked)
+    rotate(&db, &config, "shop", SecretRotation::EndOld, flags)
         .await
         .unwrap();
     switch(&db, &config, "shop", false, true).await.unwrap();
@@ -101,25 +102,25 @@ async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
         switch(&db, &config, "shop", false, true).await.is_err(),
         "so already"
     );
-    assert_eq!(listed(&db, &config).await.unwrap()[0].state, "disabled");
+    assert_eq!(list_all(&db, &config).await.unwrap()[0].state, "disabled");
     switch(&db, &config, "shop", true, false).await.unwrap();
-    let told: Vec<_> = kinds(&db)
+    let recorded: Vec<_> = kinds(&db)
         .await
         .into_iter()
         .map(|(kind, reason, _)| (kind, reason.unwrap()))
         .collect();
-    let told: Vec<_> = told
+    let recorded: Vec<_> = recorded
         .iter()
         .map(|(kind, reason)| (kind.as_str(), reason.as_str()))
         .collect();
     assert_eq!(
-        told,
+        recorded,
         [
-            ("client.created", "ops"),
+            ("client.created", audit::BY_OPERATOR),
             ("client.secret_rotated", "old_kept"),
             ("client.secret_rotated", "finished"),
-            ("client.disabled", "ops"),
-            ("client.enabled", "ops"),
+            ("client.disabled", audit::BY_OPERATOR),
+            ("client.enabled", audit::BY_OPERATOR),
         ]
     );
     assert!(
@@ -134,7 +135,7 @@ async fn what_is_created_is_listed_changed_and_taken_out_and_the_trail_tells() {
     ] {
         done.unwrap();
     }
-    assert!(show(&db, &config, "nobody", false).await.is_err());
+    assert!(show(&db, &config, "unknown", false).await.is_err());
 }
 
 #[tokio::test]
@@ -153,7 +154,10 @@ async fn what_has_problems_changes_nothing() {
         &["--scopes", "a b"],
     ] {
         assert!(
-            matches!(create(&db, &config, &shop(bad)).await, Err(Refusal::Said)),
+            matches!(
+                create(&db, &config, &shop(bad)).await,
+                Err(CommandError::Reported)
+            ),
             "{bad:?}"
         );
     }
@@ -178,12 +182,15 @@ async fn what_has_problems_changes_nothing() {
         ])
         .unwrap();
         assert!(
-            matches!(create(&db, &config, &new).await, Err(Refusal::Said)),
+            matches!(
+                create(&db, &config, &new).await,
+                Err(CommandError::Reported)
+            ),
             "{id:?} {name:?} {audience:?}"
         );
     }
-    assert!(listed(&db, &config).await.unwrap().is_empty() && kinds(&db).await.is_empty());
-    for id in ["nobody", "'; DROP TABLE clients; --"] {
+    assert!(list_all(&db, &config).await.unwrap().is_empty() && kinds(&db).await.is_empty());
+    for id in ["unknown", "'; DROP TABLE clients; --"] {
         assert!(switch(&db, &config, id, false, false).await.is_err());
         assert!(
             rotate(
@@ -191,7 +198,7 @@ async fn what_has_problems_changes_nothing() {
                 &config,
                 id,
                 SecretRotation::KeepOld,
-                Asked {
+                Flags {
                     yes: true,
                     json: false
                 }
@@ -200,7 +207,7 @@ async fn what_has_problems_changes_nothing() {
             .is_err()
         );
     }
-    assert!(listed(&db, &config).await.is_ok());
+    assert!(list_all(&db, &config).await.is_ok());
 }
 
 #[tokio::test]
@@ -208,7 +215,13 @@ async fn a_client_of_the_file_hides_the_other_and_is_not_changed_here() {
     let (_file, db, ..) = database().await;
     let mut config = config();
     create(&db, &config, &shop(&[])).await.unwrap();
-    let Ok(mut own) = listed(&db, &config).await.unwrap().pop().unwrap().read else {
+    let Ok(mut own) = list_all(&db, &config)
+        .await
+        .unwrap()
+        .pop()
+        .unwrap()
+        .definition
+    else {
         panic!("a client")
     };
     own.name = "Of the file".to_owned();
@@ -217,7 +230,7 @@ async fn a_client_of_the_file_hides_the_other_and_is_not_changed_here() {
         ..own.clone()
     };
     config.reloadable.clients = vec![own, alone];
-    let list = listed(&db, &config).await.unwrap();
+    let list = list_all(&db, &config).await.unwrap();
     let states: Vec<_> = list
         .iter()
         .map(|one| (one.id.as_str(), one.from, one.state))
@@ -238,7 +251,9 @@ async fn a_client_of_the_file_hides_the_other_and_is_not_changed_here() {
     let refused = switch(&db, &config, "alone", false, false)
         .await
         .unwrap_err();
-    assert!(matches!(refused, Refusal::Words(words) if words.contains("configuration file")));
+    assert!(
+        matches!(refused, CommandError::Message(words) if words.contains("configuration file"))
+    );
 }
 
 #[tokio::test]
@@ -273,12 +288,12 @@ async fn keys_are_set_together_and_an_empty_value_is_the_default() {
         panic!("a problem")
     };
     assert_eq!(problems[0].key, "audience");
-    let now = listed(&db, &config)
+    let now = list_all(&db, &config)
         .await
         .unwrap()
         .pop()
         .unwrap()
-        .read
+        .definition
         .unwrap();
     assert!(now.name == "The shop" && now == changed, "all or nothing");
 }
@@ -292,15 +307,17 @@ fn no_secret_is_taken_from_a_command_line() {
         "client_id=y",
         "nothing",
     ] {
-        assert!(pair(bad).is_err(), "{bad}");
+        assert!(parse_pair(bad).is_err(), "{bad}");
     }
     let hash = Hash::of(b"x").to_hex();
     assert_eq!(
-        pair(&format!("client_secret_sha256={hash}")).unwrap().1,
+        parse_pair(&format!("client_secret_sha256={hash}"))
+            .unwrap()
+            .1,
         hash
     );
     assert_eq!(
-        pair("name=a=b").unwrap(),
+        parse_pair("name=a=b").unwrap(),
         ("name".to_owned(), "a=b".to_owned())
     );
 }

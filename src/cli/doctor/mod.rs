@@ -1,99 +1,40 @@
-//! `entree doctor`: is everything that the service needs there, and as it must be?
+//! `entree doctor`: checks every dependency of the service.
 //!
-//! It looks at what the configuration alone cannot tell: database, signing keys, ticket store, mail server, clock, upstream
-//! providers. It mends nothing and writes no row, so it runs before the first start, beside a running service, and when something is
-//! wrong. Everything is looked at, at once, and each finding that is not fine says how to mend it.
+//! It checks what the configuration alone cannot show: database, signing keys, ticket store, mail
+//! server, clock, upstream providers. It changes nothing and writes no row, so it can run before the
+//! first start, beside a running service, and when something is wrong. All checks run at once, and
+//! each finding that is not fine has a hint.
 
+mod finding;
 mod stores;
 
-use std::{fmt::Display, io::IsTerminal as _, time::Duration};
+use std::io::IsTerminal as _;
 
 use futures_util::future::join_all;
-use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{Outcome, Refusal, block_on, out};
+use finding::{CHECK_TIMEOUT, Finding, FindingState, count_of};
+
+use super::{
+    outcome::{CommandError, Outcome, block_on},
+    output,
+};
 use crate::{
     clock::Clock,
-    config::{Config, Live, Loaded, Problem, Source, Startup},
+    config::{Config, Live, Loaded, Source, Startup},
     federation::provider::{ProviderFinding, Providers},
     key,
     mail::transport::Transport,
 };
 
-/// How long one thing may take to answer. Longer than each one's own patience.
-const PATIENCE: Duration = Duration::from_secs(8);
-
-/// How something was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// As it must be.
-    Ok,
-    /// It works, and should be looked at.
-    Warn,
-    /// The service does not work, or not safely, until this is mended.
-    Fail,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
-    check: String,
-    state: State,
-    what: String,
-    /// How to mend it; empty where nothing is to be mended.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    mend: String,
-}
-
-impl Finding {
-    fn ok(check: impl Into<String>, what: impl Display) -> Self {
-        Self {
-            check: check.into(),
-            state: State::Ok,
-            what: what.to_string(),
-            mend: String::new(),
-        }
-    }
-
-    fn warn(check: impl Into<String>, what: impl Display, mend: impl Display) -> Self {
-        Self {
-            check: check.into(),
-            state: State::Warn,
-            what: what.to_string(),
-            mend: mend.to_string(),
-        }
-    }
-
-    fn fail(check: impl Into<String>, what: impl Display, mend: impl Display) -> Self {
-        Self {
-            check: check.into(),
-            state: State::Fail,
-            what: what.to_string(),
-            mend: mend.to_string(),
-        }
-    }
-
-    fn of(problem: &Problem, state: State) -> Self {
-        let what = format!("{} {}", problem.key, problem.what);
-        Self {
-            check: "configuration".to_owned(),
-            state,
-            what,
-            mend: problem.hint.clone(),
-        }
-    }
-}
-
-/// Looks at everything and tells. Exit code 1 if something fails; warnings do not count.
+/// Runs every check and prints the findings. Exit code 1 if a check fails; warnings do not count.
 pub(super) fn run(source: &Source, json: bool) -> Outcome {
     match source.load() {
-        // What is missing from the configuration cannot be looked at.
-        Err(problems) => tell(
+        // What the configuration lacks cannot be checked.
+        Err(problems) => print_findings(
             &problems
                 .iter()
-                .map(|problem| Finding::of(problem, State::Fail))
+                .map(|problem| Finding::from_problem(problem, FindingState::Fail))
                 .collect::<Vec<_>>(),
             json,
         ),
@@ -101,47 +42,48 @@ pub(super) fn run(source: &Source, json: bool) -> Outcome {
             key::install();
             // The only TLS stack; a second call, in tests, changes nothing.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            block_on(async { tell(&examine(&loaded).await, json) })
+            block_on(async { print_findings(&check_all(&loaded).await, json) })
         }
     }
 }
 
-/// Everything, in the order in which it is told.
-async fn examine(loaded: &Loaded) -> Vec<Finding> {
+/// Returns the findings of all checks, in the order in which they are printed.
+async fn check_all(loaded: &Loaded) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = vec![configuration(config)];
     findings.extend(
         loaded
             .warnings
             .iter()
-            .map(|warning| Finding::of(warning, State::Warn)),
+            .map(|warning| Finding::from_problem(warning, FindingState::Warn)),
     );
-    let (rows, tickets, mail, providers) = tokio::join!(
-        stores::rows(config),
-        stores::tickets(&config.startup),
-        mail(&config.startup),
-        providers(config)
+    let (database, tickets, mail, providers) = tokio::join!(
+        stores::check_database(config),
+        stores::check_tickets(&config.startup),
+        check_mail_server(&config.startup),
+        check_providers(config)
     );
-    findings.extend(rows);
+    findings.extend(database);
     findings.push(tickets);
     findings.push(mail);
     findings.extend(providers);
     findings
 }
 
-/// Each upstream provider, asked as a sign-in would; nobody signs in. They have patience of their own.
-async fn providers(config: &Config) -> Vec<Finding> {
-    let looked = Providers::without_database(
+/// Checks each upstream provider with the requests of a sign-in, without signing in. They have time-outs
+/// of their own.
+async fn check_providers(config: &Config) -> Vec<Finding> {
+    let registry = Providers::without_database(
         Live::new(config.clone()),
         &public_url(&config.startup),
         Clock::default(),
     );
-    let asked = config.reloadable.providers.iter().map(async |provider| {
+    let checks = config.reloadable.providers.iter().map(async |provider| {
         let check = format!("provider {}", provider.id);
         if !provider.enabled {
             return vec![Finding::ok(check, "switched off")];
         }
-        let told = |found: ProviderFinding| {
+        let to_finding = |found: ProviderFinding| {
             let what = format!("{}: {}", found.check.replace('_', " "), found.message);
             if found.ok {
                 Finding::ok(&check, what)
@@ -149,17 +91,17 @@ async fn providers(config: &Config) -> Vec<Finding> {
                 Finding::fail(&check, what, found.hint)
             }
         };
-        looked
+        registry
             .diagnose(&provider.id)
             .await
             .into_iter()
-            .map(told)
+            .map(to_finding)
             .collect()
     });
-    join_all(asked).await.concat()
+    join_all(checks).await.concat()
 }
 
-/// Where people will come to: without a public URL, as `entree dev` has it.
+/// Returns the public URL, or without one the address that `entree dev` uses.
 fn public_url(config: &Startup) -> String {
     let server = &config.server;
     if !server.public_url.is_empty() {
@@ -175,8 +117,8 @@ fn public_url(config: &Startup) -> String {
 
 fn configuration(config: &Config) -> Finding {
     let (clients, providers) = (
-        many(config.reloadable.clients.len(), "client"),
-        many(config.reloadable.providers.len(), "provider"),
+        count_of(config.reloadable.clients.len(), "client"),
+        count_of(config.reloadable.providers.len(), "provider"),
     );
     Finding::ok(
         "configuration",
@@ -184,65 +126,70 @@ fn configuration(config: &Config) -> Finding {
     )
 }
 
-/// As far as a letter would need: connection, TLS, user name and password. Nothing is sent.
-async fn mail(config: &Startup) -> Finding {
+/// Checks what an email would need: connection, TLS, user name and password. It sends nothing.
+async fn check_mail_server(config: &Startup) -> Finding {
     const CHECK: &str = "mail server";
     let transport = match Transport::new(&config.mail, Clock::default()) {
         Ok(transport) => transport,
-        Err(words) => return Finding::fail(CHECK, words, "mend that key of the section [mail]"),
+        Err(message) => return Finding::fail(CHECK, message, "fix that key of the section [mail]"),
     };
     if transport.mailbox().is_some() {
-        return Finding::ok(CHECK, "none: every mail lands on the mailbox page");
+        return Finding::ok(CHECK, "none: every email appears on the mailbox page");
     }
     let place = transport.describe();
-    match timeout(PATIENCE, transport.verify())
+    match timeout(CHECK_TIMEOUT, transport.verify())
         .await
         .unwrap_or_else(|_| Err("timeout".to_owned()))
     {
-        Ok(()) => Finding::ok(CHECK, format!("{place} takes our letters")),
-        Err(class) => Finding::fail(CHECK, format!("{place}: {class}"), remedy(&class)),
+        Ok(()) => Finding::ok(CHECK, format!("{place} accepts mail")),
+        Err(class) => Finding::fail(CHECK, format!("{place}: {class}"), hint_for(&class)),
     }
 }
 
-/// What mends a way to the mail server that was cut short with this class (see `mail::DeliveryAttempt`).
-fn remedy(class: &str) -> &'static str {
+/// Returns the fix for a class of failure at the mail server.
+fn hint_for(class: &str) -> &'static str {
     match class {
         "timeout" | "connection" => {
-            "is it running, are mail.host and mail.port right, and does the network let us through?"
+            "is it running, are mail.host and mail.port right, and does the network allow it?"
         }
         "tls" => {
-            "its certificate must be valid for mail.host, or its authority stand in mail.ca_file; mail.tls must be what \
+            "its certificate must be valid for mail.host, or its authority be in mail.ca_file; mail.tls must be what \
              this port speaks (`implicit`: 465, `starttls`: 587)"
         }
         "session 535" | "session 534" | "session 530" => {
-            "set mail.username and mail.password to what the server knows"
+            "set mail.username and mail.password to an account of the server"
         }
         "protocol" => {
             "mail.tls must be what this port speaks (`implicit`: 465, `starttls`: 587), and it a mail server"
         }
         "unsupported" => {
-            "the server offers no STARTTLS, or no way of signing in that is safe: try mail.tls = \"implicit\""
+            "the server offers no STARTTLS, or no safe authentication: try mail.tls = \"implicit\""
         }
-        _ => "the server refuses us before any letter: ask whoever runs it what that code means",
+        _ => "the server refuses before any email: ask its operator what that code means",
     }
 }
 
-/// Prints the findings.
-fn tell(findings: &[Finding], json: bool) -> Outcome {
-    let healthy = findings.iter().all(|finding| finding.state != State::Fail);
+fn print_findings(findings: &[Finding], json: bool) -> Outcome {
+    let healthy = findings
+        .iter()
+        .all(|finding| finding.state != FindingState::Fail);
     if json {
-        out::answer(&serde_json::json!({ "healthy": healthy, "findings": findings }).to_string());
+        output::print(&serde_json::json!({ "healthy": healthy, "findings": findings }).to_string());
     } else {
-        out::answer(&table(
+        output::print(&findings_table(
             findings,
-            out::wants_colour(std::io::stdout().is_terminal()),
+            output::wants_colour(std::io::stdout().is_terminal()),
         ));
     }
-    if healthy { Ok(()) } else { Err(Refusal::Said) }
+    if healthy {
+        Ok(())
+    } else {
+        Err(CommandError::Reported)
+    }
 }
 
-/// For people: a line a finding, and below those that are not fine how to mend them.
-fn table(findings: &[Finding], colour: bool) -> String {
+/// Returns one line for each finding, and below those that are not fine the fix.
+fn findings_table(findings: &[Finding], colour: bool) -> String {
     let width = findings
         .iter()
         .map(|finding| finding.check.chars().count())
@@ -253,22 +200,22 @@ fn table(findings: &[Finding], colour: bool) -> String {
         check,
         state,
         what,
-        mend,
+        hint,
     } in findings
     {
         let (word, code) = match state {
-            State::Ok => ("ok  ", "32"),
-            State::Warn => ("warn", "33"),
-            State::Fail => ("FAIL", "31"),
+            FindingState::Ok => ("ok  ", "32"),
+            FindingState::Warn => ("warn", "33"),
+            FindingState::Fail => ("FAIL", "31"),
         };
         let word = if colour {
-            out::paint(word, code)
+            output::paint(word, code)
         } else {
             word.to_owned()
         };
-        lines.push(format!("{word}  {check:<width$}  {}", out::clean(what)));
-        if !mend.is_empty() {
-            lines.push(format!("{:1$}{2}", "", width + 8, out::clean(mend)));
+        lines.push(format!("{word}  {check:<width$}  {}", output::clean(what)));
+        if !hint.is_empty() {
+            lines.push(format!("{:1$}{2}", "", width + 8, output::clean(hint)));
         }
     }
     let count = |state| {
@@ -278,17 +225,14 @@ fn table(findings: &[Finding], colour: bool) -> String {
             .count()
     };
     lines.push(String::new());
-    lines.push(match (count(State::Fail), count(State::Warn)) {
-        (0, 0) => "everything is fine".to_owned(),
-        (0, warnings) => format!("it works; {} to look at", many(warnings, "warning")),
-        (failures, _) => format!("{} to mend", many(failures, "failure")),
-    });
+    lines.push(
+        match (count(FindingState::Fail), count(FindingState::Warn)) {
+            (0, 0) => "everything is fine".to_owned(),
+            (0, warnings) => format!("it works; {} to check", count_of(warnings, "warning")),
+            (failures, _) => format!("{} to fix", count_of(failures, "failure")),
+        },
+    );
     lines.join("\n")
-}
-
-/// `1 client`, `2 clients`.
-fn many(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -297,25 +241,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_get_aligned_lines_with_remedies_and_nothing_raw() {
+    fn people_get_aligned_lines_with_hints_and_nothing_raw() {
         let findings = [
             Finding::ok("database", "SQLite"),
             Finding::warn("clock", "late", "set it"),
-            Finding::fail("mail server", "said\x1b[2J", "call them"),
+            Finding::fail("mail server", "said\x1b[2J", "contact its operator"),
         ];
-        let text = table(&findings, false);
+        let text = findings_table(&findings, false);
         assert_eq!(
             text,
             "ok    database     SQLite\nwarn  clock        late\n                   set it\nFAIL  mail server  \
-             said\\u{1b}[2J\n                   call them\n\n1 failure to mend"
+             said\\u{1b}[2J\n                   contact its operator\n\n1 failure to fix"
         );
-        assert!(table(&findings, true).starts_with("\x1b[1;32mok"));
-        assert!(table(&findings[..1], false).ends_with("everything is fine"));
-        assert!(table(&findings[..2], false).ends_with("it works; 1 warning to look at"));
+        assert!(findings_table(&findings, true).starts_with("\x1b[1;32mok"));
+        assert!(findings_table(&findings[..1], false).ends_with("everything is fine"));
+        assert!(findings_table(&findings[..2], false).ends_with("it works; 1 warning to check"));
     }
 
     #[tokio::test]
-    async fn a_mail_server_that_is_not_there_fails_with_a_remedy() {
+    async fn a_mail_server_that_is_not_there_fails_with_a_hint() {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -324,11 +268,11 @@ mod tests {
         let mut config = Startup::default();
         config.mail.from = "login@example.com".to_owned();
         (config.mail.host, config.mail.port) = ("127.0.0.1".to_owned(), port);
-        let found = mail(&config).await;
+        let found = check_mail_server(&config).await;
         assert_eq!(
             (found.state, found.what),
-            (State::Fail, format!("127.0.0.1:{port}: connection"))
+            (FindingState::Fail, format!("127.0.0.1:{port}: connection"))
         );
-        assert!(found.mend.contains("mail.host"), "{}", found.mend);
+        assert!(found.hint.contains("mail.host"), "{}", found.hint);
     }
 }

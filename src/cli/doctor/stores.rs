@@ -1,4 +1,5 @@
-//! What holds rows and tickets: does it answer, is the schema ours, do the keys open, and do its clock and ours agree?
+//! The checks of the database and the ticket store: whether they respond, the schema, the signing keys,
+//! and the clock.
 
 use std::{path::Path, time::Duration};
 
@@ -7,10 +8,10 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{Finding, PATIENCE, many};
+use super::finding::{CHECK_TIMEOUT, Finding, count_of};
 use crate::{
     audit,
-    cli::{clients, keys, migrate::connect},
+    cli::{clients, database::connect, keys},
     clock::Time,
     config::{Config, Problem, Startup, mode_if_too_open},
     db::Db,
@@ -20,31 +21,32 @@ use crate::{
     ticket::{Policy, Tickets},
 };
 
-/// Clocks that differ by less agree: answers take time to come.
-const AGREED: Duration = Duration::from_secs(5);
+/// Clocks that differ by less agree: responses take time.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// Database, signing keys and clock, of which the latter two need the first.
-pub(super) async fn rows(config: &Config) -> Vec<Finding> {
+/// Checks the database, the signing keys and the clock; the latter two need the first.
+pub(super) async fn check_database(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::from_iter(data_dir(&config.startup));
     if let Some(path) = sqlite(&config.startup)
         && !Path::new(&path).exists()
     {
-        let what =
-            format!("none at {path} yet: made at first start, with a signing key of each kind");
+        let what = format!(
+            "none at {path} yet: the first start makes it, with a signing key of each kind"
+        );
         findings.push(Finding::ok("database", what));
         return findings;
     }
-    match timeout(PATIENCE, inside(config)).await {
+    match timeout(CHECK_TIMEOUT, check_open_database(config)).await {
         Ok(found) => findings.extend(found),
-        Err(_) => findings.push(away(
+        Err(_) => findings.push(database_error(
             &config.startup,
-            &InfraError::internal("no answer in time"),
+            &InfraError::internal("no response in time"),
         )),
     }
     findings
 }
 
-/// The file of the embedded database.
+/// Returns the file of the embedded database.
 fn sqlite(config: &Startup) -> Option<String> {
     Some(
         config
@@ -55,39 +57,43 @@ fn sqlite(config: &Startup) -> Option<String> {
     )
 }
 
-fn away(config: &Startup, failure: &InfraError) -> Finding {
-    let mend = if sqlite(config).is_some() {
+fn database_error(config: &Startup, error: &InfraError) -> Finding {
+    let hint = if sqlite(config).is_some() {
         "does the service's user own the file and its directory, and is there room on the disk?"
     } else {
-        "is it running, is database.url right, and does the network let us through?"
+        "is it running, is database.url right, and does the network allow it?"
     };
-    Finding::fail("database", failure, mend)
+    Finding::fail("database", error, hint)
 }
 
-async fn inside(config: &Config) -> Vec<Finding> {
+async fn check_open_database(config: &Config) -> Vec<Finding> {
     let startup = &config.startup;
     let db = match connect(startup).await {
         Ok(db) => db,
-        Err(failure) => return vec![away(startup, &failure)],
+        Err(error) => return vec![database_error(startup, &error)],
     };
     let findings = match db.pending_migrations().await {
-        Err(failure) => vec![away(startup, &failure)],
+        Err(error) => vec![database_error(startup, &error)],
         Ok(pending) if pending.is_empty() => {
             let name = sqlite(startup)
                 .map_or_else(|| "PostgreSQL".to_owned(), |path| format!("SQLite, {path}"));
             let fine = Finding::ok("database", format!("{name}; the schema is up to date"));
-            let mut findings = vec![fine, signing_keys(startup, &db).await, clock(&db).await];
-            findings.extend(registered(config, &db).await);
+            let mut findings = vec![
+                fine,
+                check_signing_keys(startup, &db).await,
+                check_clock(&db).await,
+            ];
+            findings.extend(check_clients(config, &db).await);
             findings
         }
-        Ok(pending) => vec![behind(startup, pending.len())],
+        Ok(pending) => vec![pending_finding(startup, pending.len())],
     };
     db.close().await;
     findings
 }
 
-fn behind(config: &Startup, pending: usize) -> Finding {
-    let what = format!("{} pending", many(pending, "migration"));
+fn pending_finding(config: &Startup, pending: usize) -> Finding {
+    let what = format!("{} pending", count_of(pending, "migration"));
     if config.database.migrate {
         return Finding::warn(
             "database",
@@ -102,14 +108,14 @@ fn behind(config: &Startup, pending: usize) -> Finding {
     )
 }
 
-/// The directory holds addresses and perhaps the master key: nobody else's business.
+/// Warns if others may enter the directory: it holds addresses and perhaps the master key.
 #[cfg(unix)]
 fn data_dir(config: &Startup) -> Option<Finding> {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = &config.server.data_dir;
     let mode = std::fs::metadata(dir).ok()?.permissions().mode();
     (mode & 0o077 != 0).then(|| {
-        let what = format!("others on this machine may enter {}", dir.display());
+        let what = format!("other users of this machine may enter {}", dir.display());
         Finding::warn(
             "data directory",
             what,
@@ -118,33 +124,33 @@ fn data_dir(config: &Startup) -> Option<Finding> {
     })
 }
 
-/// Where there are no modes, the system's access lists rule.
+/// Returns nothing where files have no modes.
 #[cfg(not(unix))]
 fn data_dir(_config: &Startup) -> Option<Finding> {
     None
 }
 
-/// Every private key opens with the master keys that are configured.
-async fn signing_keys(config: &Startup, db: &Db) -> Finding {
+/// Checks that the configured master keys decrypt every private key.
+async fn check_signing_keys(config: &Startup, db: &Db) -> Finding {
     const CHECK: &str = "signing keys";
     let listed = match Keys::list(db).await {
         Ok(listed) => listed,
-        Err(failure) => return Finding::fail(CHECK, failure, "see the database"),
+        Err(error) => return Finding::fail(CHECK, error, "see the database"),
     };
     if listed.is_empty() {
-        return Finding::ok(CHECK, "none yet: made at first start");
+        return Finding::ok(CHECK, "none yet: the first start makes them");
     }
     let file = config.server.data_dir.join("master.key");
     if config.server.master_key.is_empty() && mode_if_too_open(&file).is_some() {
         let what = format!("{} may be read by others", file.display());
         return Finding::fail(CHECK, what, format!("chmod 0400 {}", file.display()));
     }
-    let Ok(masters) = keys::masters(config) else {
+    let Ok(masters) = keys::master_keys(config) else {
         let what = "the master key cannot be read from server.master_key or the data directory";
-        let mend = "give back what the signing keys were made with; without it they are lost";
-        return Finding::fail(CHECK, what, mend);
+        let hint = "restore the key that the signing keys were made with; without it they are lost";
+        return Finding::fail(CHECK, what, hint);
     };
-    // Opening makes what is missing, which is for a start to do.
+    // Opening makes missing keys, which only a start should do.
     let active: Vec<&Listed> = listed.iter().filter(|key| key.state == "active").collect();
     if active.len() < 2 {
         return Finding::warn(
@@ -161,57 +167,62 @@ async fn signing_keys(config: &Startup, db: &Db) -> Finding {
                 format!("{} sign; the master key opens them", names.join(" and ")),
             )
         }
-        Err(failure) => {
-            let mend = "set server.master_key to what they were made with, or add that to server.previous_master_keys";
-            Finding::fail(CHECK, failure, mend)
+        Err(error) => {
+            let hint = "set server.master_key to what they were made with, or add that to server.previous_master_keys";
+            Finding::fail(CHECK, error, hint)
         }
     }
 }
 
-/// Clients of the database that count for nothing although nobody has disabled them.
-async fn registered(config: &Config, db: &Db) -> Vec<Finding> {
+/// Checks for clients of the database that have no effect although they are enabled.
+async fn check_clients(config: &Config, db: &Db) -> Vec<Finding> {
     const CHECK: &str = "clients";
     match clients::warnings(db, config).await {
         Ok(found) if found.is_empty() => vec![Finding::ok(
             CHECK,
-            "those of the database can be read; none is hidden",
+            "clients of the database can be read; none is hidden",
         )],
         Ok(found) => {
-            let finding =
-                |odd: Problem| Finding::warn(CHECK, format!("{} {}", odd.key, odd.what), odd.hint);
+            let finding = |problem: Problem| {
+                Finding::warn(
+                    CHECK,
+                    format!("{} {}", problem.key, problem.what),
+                    problem.hint,
+                )
+            };
             found.into_iter().map(finding).collect()
         }
-        Err(failure) => vec![Finding::fail(CHECK, failure, "see the database")],
+        Err(error) => vec![Finding::fail(CHECK, error, "see the database")],
     }
 }
 
-/// Tokens and links live by the clock: against that of the database server, and against what was written before.
-async fn clock(db: &Db) -> Finding {
+/// Compares the clock with that of the database server and with the newest row.
+async fn check_clock(db: &Db) -> Finding {
     const CHECK: &str = "clock";
-    const MEND: &str = "set it, and keep it by NTP (`timedatectl set-ntp true`)";
+    const HINT: &str = "set it, and keep it by NTP (`timedatectl set-ntp true`)";
     let now = db.clock().now();
-    if let Some(theirs) = clock_of(db).await {
+    if let Some(theirs) = database_time(db).await {
         let apart = now.since(theirs).max(theirs.since(now));
-        if apart > AGREED {
+        if apart > CLOCK_TOLERANCE {
             let what = format!("{} s apart from the database server's", apart.as_secs());
-            return Finding::fail(CHECK, what, MEND);
+            return Finding::fail(CHECK, what, HINT);
         }
     }
-    match newest(db).await {
-        Ok(Some(row)) if row.since(now) > AGREED => {
+    match newest_event_time(db).await {
+        Ok(Some(row)) if row.since(now) > CLOCK_TOLERANCE => {
             let what = format!(
-                "{} s behind the newest row of the audit trail",
+                "{} s behind the newest row of the audit log",
                 row.since(now).as_secs()
             );
-            Finding::fail(CHECK, what, MEND)
+            Finding::fail(CHECK, what, HINT)
         }
         Ok(_) if db.is_postgres() => Finding::ok(CHECK, "agrees with the database server's"),
-        Ok(_) => Finding::ok(CHECK, "not behind anything that was written"),
-        Err(failure) => Finding::fail(CHECK, failure, "see the database"),
+        Ok(_) => Finding::ok(CHECK, "not behind any row"),
+        Err(error) => Finding::fail(CHECK, error, "see the database"),
     }
 }
 
-async fn newest(db: &Db) -> Result<Option<Time>, InfraError> {
+async fn newest_event_time(db: &Db) -> Result<Option<Time>, InfraError> {
     Ok(audit::Entity::find()
         .order_by_desc(audit::Column::At)
         .one(db.read())
@@ -219,8 +230,8 @@ async fn newest(db: &Db) -> Result<Option<Time>, InfraError> {
         .map(|row| row.at))
 }
 
-/// The time of PostgreSQL; SQLite has ours.
-async fn clock_of(db: &Db) -> Option<Time> {
+/// Returns the time of PostgreSQL; SQLite uses the clock of the service.
+async fn database_time(db: &Db) -> Option<Time> {
     if !db.is_postgres() {
         return None;
     }
@@ -233,53 +244,54 @@ async fn clock_of(db: &Db) -> Option<Time> {
     row.try_get("", "now").ok().map(Time)
 }
 
-/// The ticket store answers and drops nothing that lives.
-pub(super) async fn tickets(config: &Startup) -> Finding {
+/// Checks that the ticket store responds and evicts no live entry.
+pub(super) async fn check_tickets(config: &Startup) -> Finding {
     const CHECK: &str = "ticket store";
     let section = &config.tickets;
     if section.url.expose() == "memory:" {
-        return Finding::ok(CHECK, "in the process: for one copy");
+        return Finding::ok(CHECK, "in the process: for one instance");
     }
-    // Nothing is read or written: any key will do.
+    // Nothing is read or written, so any key serves.
     let store = match Tickets::connect(
         section.url.expose(),
         &section.prefix,
         &MasterKeys::new([1; 32], []),
     ) {
         Ok(store) => store,
-        Err(failure) => {
-            return Finding::fail(CHECK, failure, "write tickets.url like `redis://host:6379`");
+        Err(error) => {
+            return Finding::fail(CHECK, error, "write tickets.url like `redis://host:6379`");
         }
     };
     let place = store.describe();
-    match timeout(PATIENCE, store.policy()).await {
-        Ok(Ok(Policy::Refuses)) => {
-            Finding::ok(CHECK, format!("{place}; refuses when full, as it must"))
-        }
+    match timeout(CHECK_TIMEOUT, store.policy()).await {
+        Ok(Ok(Policy::Refuses)) => Finding::ok(
+            CHECK,
+            format!("{place}; refuses writes when full, as it must"),
+        ),
         Ok(Ok(Policy::Evicts(policy))) => {
-            let mend =
+            let hint =
                 "run `redis-cli CONFIG SET maxmemory-policy noeviction`, and set it in redis.conf";
             Finding::fail(
                 CHECK,
-                format!("{place} drops live entries when full (maxmemory-policy {policy})"),
-                mend,
+                format!("{place} evicts live entries when full (maxmemory-policy {policy})"),
+                hint,
             )
         }
         Ok(Ok(Policy::Unreadable(why))) => {
-            let mend = "let the user run INFO, or make sure yourself that it is noeviction";
+            let hint = "allow this user INFO, or make sure yourself that it is noeviction";
             Finding::warn(
                 CHECK,
-                format!("{place} does not tell its maxmemory-policy ({why})"),
-                mend,
+                format!("{place} does not show its maxmemory-policy ({why})"),
+                hint,
             )
         }
-        Ok(Err(failure)) => {
-            let mend = "is it running, is tickets.url right, and does the network let us through?";
-            Finding::fail(CHECK, format!("{place}: {failure}"), mend)
+        Ok(Err(error)) => {
+            let hint = "is it running, is tickets.url right, and does the network allow it?";
+            Finding::fail(CHECK, format!("{place}: {error}"), hint)
         }
         Err(_) => Finding::fail(
             CHECK,
-            format!("{place}: no answer in time"),
+            format!("{place}: no response in time"),
             "is it overloaded?",
         ),
     }

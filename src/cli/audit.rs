@@ -1,4 +1,4 @@
-//! `entree audit`: what happened, from the audit trail. It answers "what became of this sign-in?".
+//! `entree audit`: searches the audit log. It answers "what happened to this sign-in?".
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Outcome, Refusal,
-    admin::{find, moment, with_db},
-    identifier, keys, load, out,
+    database::{find_user, format_time, with_database},
+    keys,
+    outcome::{CommandError, Outcome, load, parse_uuid},
+    output,
 };
 use crate::{
     app::Macs,
@@ -25,26 +26,26 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Question {
-    /// Of this user: `sub`, or a proven e-mail address
+pub(super) struct Query {
+    /// Events of this user: `sub`, or a verified email address
     #[arg(long)]
     user: Option<String>,
-    /// Of this e-mail address, whether anybody has it or not. Needs the master key
+    /// Events of this email address, whether a user has it or not. Needs the master key
     #[arg(long)]
     address: Option<String>,
-    /// Of this sign-in: the `flow` in its addresses, and in other lines of the trail
-    #[arg(long, value_parser = identifier)]
+    /// Events of this sign-in: the `flow` in its URLs and in other rows
+    #[arg(long, value_parser = parse_uuid)]
     flow: Option<Uuid>,
-    /// Of this request: the reference that an error page shows
+    /// Events of this request: the reference that an error page shows
     #[arg(long)]
     request: Option<String>,
-    /// Of this kind, for instance `magic_link.refused`
+    /// Events of this kind, for instance `magic_link.refused`
     #[arg(long)]
     kind: Option<String>,
-    /// About this upstream provider: its `id` in the configuration
+    /// Events about this upstream provider: its `id` in the configuration
     #[arg(long)]
     provider: Option<String>,
-    /// At most so many, the newest
+    /// The most events to show, the newest
     #[arg(long, default_value_t = 100)]
     limit: u64,
     /// Print JSON
@@ -52,59 +53,59 @@ pub(super) struct Question {
     json: bool,
 }
 
-pub(super) fn run(source: &Source, question: &Question) -> Outcome {
-    let masters = match &question.address {
-        Some(_) => Some(keys::masters(&load(source)?.config.startup)?),
+pub(super) fn run(source: &Source, query: &Query) -> Outcome {
+    let masters = match &query.address {
+        Some(_) => Some(keys::master_keys(&load(source)?.config.startup)?),
         None => None,
     };
-    with_db(source, async |db| {
-        let rows = rows(db, question, masters.as_ref()).await?;
-        let subs = subs(db, &rows).await?;
-        show(&rows, &subs, question.json);
+    with_database(source, async |db| {
+        let rows = find_rows(db, query, masters.as_ref()).await?;
+        let subs = load_subs(db, &rows).await?;
+        show(&rows, &subs, query.json);
         Ok(())
     })
 }
 
-/// What fits the question, the oldest first.
-async fn rows(
+/// Returns the rows that match, the oldest first.
+async fn find_rows(
     db: &Db,
-    question: &Question,
+    query: &Query,
     masters: Option<&MasterKeys>,
-) -> Result<Vec<Model>, Refusal> {
-    let mut query = Entity::find();
-    if let Some(who) = &question.user {
-        query = query.filter(Column::UserId.eq(find(db, who).await?.id));
+) -> Result<Vec<Model>, CommandError> {
+    let mut select = Entity::find();
+    if let Some(who) = &query.user {
+        select = select.filter(Column::UserId.eq(find_user(db, who).await?.id));
     }
-    if let (Some(address), Some(masters)) = (&question.address, masters) {
-        let wrong = |_| Refusal::Words(format!("{address:?} is no e-mail address"));
-        let address = Address::parse(address, true).map_err(wrong)?;
-        query = query.filter(
+    if let (Some(address), Some(masters)) = (&query.address, masters) {
+        let invalid = |_| CommandError::Message(format!("{address:?} is not an email address"));
+        let address = Address::parse(address, true).map_err(invalid)?;
+        select = select.filter(
             Column::AddressKey.eq(address.key(&Macs::new(masters).address).as_bytes().to_vec()),
         );
     }
-    if let Some(flow) = question.flow {
-        query = query.filter(Column::FlowId.eq(flow));
+    if let Some(flow) = query.flow {
+        select = select.filter(Column::FlowId.eq(flow));
     }
-    if let Some(request) = &question.request {
-        query = query.filter(Column::RequestId.eq(request.trim()));
+    if let Some(request) = &query.request {
+        select = select.filter(Column::RequestId.eq(request.trim()));
     }
-    if let Some(kind) = &question.kind {
-        query = query.filter(Column::Kind.eq(kind));
+    if let Some(kind) = &query.kind {
+        select = select.filter(Column::Kind.eq(kind));
     }
-    if let Some(provider) = &question.provider {
-        query = query.filter(Column::Provider.eq(provider));
+    if let Some(provider) = &query.provider {
+        select = select.filter(Column::Provider.eq(provider));
     }
-    let query = query
+    let select = select
         .order_by_desc(Column::At)
         .order_by_desc(Column::Id)
-        .limit(question.limit);
-    let mut rows = query.all(db.read()).await.map_err(InfraError::from)?;
+        .limit(query.limit);
+    let mut rows = select.all(db.read()).await.map_err(InfraError::from)?;
     rows.reverse();
     Ok(rows)
 }
 
-/// What tokens call the users in these rows; who was deleted since has no name any more.
-async fn subs(db: &Db, rows: &[Model]) -> Result<HashMap<Uuid, Uuid>, Refusal> {
+/// Returns `sub` for each user in these rows. A user who was deleted since has none.
+async fn load_subs(db: &Db, rows: &[Model]) -> Result<HashMap<Uuid, Uuid>, CommandError> {
     let ids: HashSet<Uuid> = rows.iter().filter_map(|row| row.user_id).collect();
     Ok(public_ids(db.read(), &ids.into_iter().collect::<Vec<_>>()).await?)
 }
@@ -112,7 +113,7 @@ async fn subs(db: &Db, rows: &[Model]) -> Result<HashMap<Uuid, Uuid>, Refusal> {
 fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {
     let sub = |row: &Model| row.user_id.and_then(|id| subs.get(&id).copied());
     if json {
-        out::answer(
+        output::print(
             &Value::Array(rows.iter().map(|row| as_json(row, sub(row))).collect()).to_string(),
         );
         return;
@@ -123,7 +124,7 @@ fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {
         let (kind, why, user) = (row.kind.clone(), text(&row.reason), id(sub(row)));
         let (client, network) = (text(&row.client_id), text(&row.network));
         vec![
-            moment(row.at),
+            format_time(row.at),
             kind,
             why,
             user,
@@ -134,7 +135,7 @@ fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {
         ]
     };
     let lines: Vec<_> = rows.iter().map(line).collect();
-    out::answer(&out::table(
+    output::print(&output::table(
         &[
             "AT", "WHAT", "WHY", "SUB", "FLOW", "CLIENT", "FROM", "REQUEST",
         ],
@@ -144,7 +145,7 @@ fn show(rows: &[Model], subs: &HashMap<Uuid, Uuid>, json: bool) {
 
 fn as_json(row: &Model, sub: Option<Uuid>) -> Value {
     json!({
-        "at": moment(row.at),
+        "at": format_time(row.at),
         "kind": row.kind,
         "reason": row.reason,
         "sub": sub,
@@ -165,29 +166,29 @@ mod tests {
     use super::*;
     use crate::{
         audit::{Event, Kind},
-        cli::admin::tests::database,
+        cli::users::tests::database,
         secret,
     };
 
     #[derive(clap::Parser)]
-    struct Asked {
+    struct Arguments {
         #[command(flatten)]
-        question: Question,
+        query: Query,
     }
 
     #[tokio::test]
     async fn a_sign_in_is_found_by_user_address_flow_and_reference() {
         let (_file, db, user, _) = database().await;
         let masters = MasterKeys::new([7; 32], []);
-        let key = Address::parse("nobody@example.com", false)
+        let key = Address::parse("unknown@example.com", false)
             .unwrap()
             .key(&Macs::new(&masters).address);
         let flow = secret::public_id();
         let tx = db.begin().await.unwrap();
-        let asked = Event::new(Kind::MagicLinkRequested)
+        let requested = Event::new(Kind::MagicLinkRequested)
             .flow(flow)
             .address(key.as_bytes());
-        asked
+        requested
             .caller("192.0.2.1", "reference")
             .record(&tx)
             .await
@@ -206,8 +207,8 @@ mod tests {
             .unwrap();
         tx.commit().await.unwrap();
         let found = async |words: &[&str]| {
-            let question = Asked::parse_from(std::iter::once(&"audit").chain(words)).question;
-            let rows = rows(&db, &question, Some(&masters)).await.unwrap();
+            let query = Arguments::parse_from(std::iter::once(&"audit").chain(words)).query;
+            let rows = find_rows(&db, &query, Some(&masters)).await.unwrap();
             rows.into_iter().map(|row| row.kind).collect::<Vec<_>>()
         };
         assert_eq!(
@@ -215,10 +216,10 @@ mod tests {
             ["magic_link.requested", "magic_link.refused"]
         );
         assert_eq!(
-            found(&["--address", "Nobody@example.com"]).await,
+            found(&["--address", "Unknown@example.com"]).await,
             ["magic_link.requested"]
         );
-        assert_eq!(found(&["--address", "somebody@example.com"]).await, [""; 0]);
+        assert_eq!(found(&["--address", "other@example.com"]).await, [""; 0]);
         assert_eq!(
             found(&["--request", "reference"]).await,
             ["magic_link.requested"]
@@ -237,10 +238,10 @@ mod tests {
         );
         assert_eq!(found(&["--provider", "club"]).await, [""; 0]);
         assert_eq!(found(&[]).await.len(), 3);
-        let all = rows(&db, &Asked::parse_from(["audit"]).question, None)
+        let all = find_rows(&db, &Arguments::parse_from(["audit"]).query, None)
             .await
             .unwrap();
-        let subs = subs(&db, &all).await.unwrap();
+        let subs = load_subs(&db, &all).await.unwrap();
         assert_eq!(subs, HashMap::from([(user.id, user.public_id)]));
         let shown = as_json(all.last().unwrap(), subs.get(&user.id).copied());
         assert_eq!(

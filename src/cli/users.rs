@@ -1,31 +1,28 @@
-//! `entree users`: what ops may see of people, and what all commands of this kind share. Changes stand in `user_change`.
+//! `entree users`: lists and shows users, and dispatches the commands that change them
+//! (`user_change`, `sign_out`).
 //!
-//! Read straight from the database, beside a running service.
+//! It works on the database beside a running service.
 
 use clap::Subcommand;
-use entity::{Time, user, user_email};
+use entity::{user, user_email};
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use super::{
-    Outcome, Refusal, block_on, load, migrate::connect, out, sessions, sign_out, user_change,
+    database::{find_user, format_time, user_state, with_database},
+    outcome::Outcome,
+    output, sessions, sign_out, user_change,
 };
-use crate::{
-    config::Source,
-    db::Db,
-    error::InfraError,
-    user::{Address, find_by_address},
-};
+use crate::{config::Source, db::Db, error::InfraError};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Users {
+pub(super) enum Command {
     /// List users, the newest first
     List {
-        /// At most so many
+        /// The most users to list
         #[arg(long, default_value_t = 100)]
         limit: u64,
         /// Print JSON
@@ -34,55 +31,56 @@ pub(super) enum Users {
     },
     /// Show one user with addresses and live sessions
     Show {
-        /// `sub` as tokens carry it, or a proven e-mail address
+        /// `sub` as tokens carry it, or a verified email address
         user: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make a user whose address is still to be proven
+    /// Create a user whose address is not verified yet
     ///
-    /// With magic_link.sign_up = "closed" this is how somebody new gets in. Nobody can sign in as them until a mail to the
-    /// address has proven it; that first proof also ends whatever may have been prepared in the account before.
+    /// With magic_link.sign_up = "closed" this is how a new user is admitted. The first sign-in by
+    /// email verifies the address, and ends whatever may have been prepared in the account before.
     Create {
-        /// The e-mail address
+        /// The email address
         address: String,
-        /// A role that their tokens shall carry, such as `admin`; again for each further one
+        /// A role for the user's tokens, such as `admin`; repeat for each further one
         #[arg(long)]
         role: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Change what applications are told of a user
+    /// Change the profile of a user
     Set {
-        /// `sub` as tokens carry it, or a proven e-mail address
+        /// `sub` as tokens carry it, or a verified email address
         user: String,
-        /// The display name (the claim `name` of the scope `profile`), at most 200 characters; empty takes it away
+        /// The display name (the claim `name` of the scope `profile`), at most 200 characters; empty
+        /// removes it
         #[arg(long)]
         name: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Change the roles that a user's tokens carry
+    /// Change the roles in a user's tokens
     #[command(subcommand)]
     Roles(user_change::Roles),
-    /// Lock a user out: no sign-in, no token, and every session ends
+    /// Disable a user: no sign-in, no token, and every session ends
     Disable {
-        /// `sub` as tokens carry it, or a proven e-mail address
+        /// `sub` as tokens carry it, or a verified email address
         user: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Sign people out everywhere: every session and everything that they gave to applications ends
+    /// Sign users out everywhere: every session and every grant to an application ends
     ///
-    /// Access tokens that were issued run out by themselves within token.access_seconds.
-    SignOut(sign_out::Question),
-    /// Let a locked user in again
+    /// Access tokens that were issued expire by themselves within token.access_seconds.
+    SignOut(sign_out::Target),
+    /// Re-enable a disabled user
     Enable {
-        /// `sub` as tokens carry it, or a proven e-mail address
+        /// `sub` as tokens carry it, or a verified email address
         user: String,
         /// Print JSON
         #[arg(long)]
@@ -90,47 +88,22 @@ pub(super) enum Users {
     },
 }
 
-pub(super) fn users(source: &Source, command: &Users) -> Outcome {
-    with_db(source, async |db| match command {
-        Users::List { limit, json } => list_users(db, *limit, *json).await,
-        Users::Show { user, json } => show_user(db, user, *json).await,
-        Users::Create {
+pub(super) fn run(source: &Source, command: &Command) -> Outcome {
+    with_database(source, async |db| match command {
+        Command::List { limit, json } => list_users(db, *limit, *json).await,
+        Command::Show { user, json } => show_user(db, user, *json).await,
+        Command::Create {
             address,
             role,
             json,
         } => user_change::create(db, address, role, *json).await,
-        Users::Set { user, name, json } => user_change::name(db, user, name, *json).await,
-        Users::Roles(user_change::Roles::Set { user, roles, json }) => {
-            user_change::roles(db, user, roles, *json).await
+        Command::Set { user, name, json } => user_change::set_name(db, user, name, *json).await,
+        Command::Roles(user_change::Roles::Set { user, roles, json }) => {
+            user_change::set_roles(db, user, roles, *json).await
         }
-        Users::SignOut(question) => sign_out::run(db, question).await,
-        Users::Disable { user, json } => user_change::disable(db, user, *json).await,
-        Users::Enable { user, json } => user_change::enable(db, user, *json).await,
-    })
-}
-
-/// Runs a command on the configured database, if its schema is ours.
-pub(super) fn with_db(source: &Source, act: impl AsyncFnOnce(&Db) -> Outcome) -> Outcome {
-    let config = load(source)?.config.startup;
-    if let Some(path) = config.database_url().strip_prefix("sqlite:")
-        && !std::path::Path::new(path.trim_start_matches("//")).exists()
-    {
-        return Err(format!(
-            "no database is at {path}: run `entree migrate`, or mend server.data_dir"
-        )
-        .into());
-    }
-    block_on(async {
-        let db = connect(&config).await?;
-        let done = match db.pending_migrations().await {
-            Ok(pending) if pending.is_empty() => act(&db).await,
-            Ok(_) => Err("the schema is not up to date: run `entree migrate`"
-                .to_owned()
-                .into()),
-            Err(failure) => Err(failure.into()),
-        };
-        db.close().await;
-        done
+        Command::SignOut(target) => sign_out::run(db, target).await,
+        Command::Disable { user, json } => user_change::disable(db, user, *json).await,
+        Command::Enable { user, json } => user_change::enable(db, user, *json).await,
     })
 }
 
@@ -151,33 +124,37 @@ async fn list_users(db: &Db, limit: u64, json: bool) -> Outcome {
             .iter()
             .map(|(user, addresses)| user_json(user, addresses))
             .collect();
-        out::answer(&Value::Array(list).to_string());
+        output::print(&Value::Array(list).to_string());
         return Ok(());
     }
     let rows: Vec<Vec<String>> = list
         .iter()
         .map(|(user, addresses)| {
-            let address = addresses.iter().map(shown).collect::<Vec<_>>().join(" ");
+            let address = addresses
+                .iter()
+                .map(address_text)
+                .collect::<Vec<_>>()
+                .join(" ");
             vec![
                 user.public_id.to_string(),
-                state(user).to_owned(),
+                user_state(user).to_owned(),
                 address,
                 user.roles.clone(),
-                moment(user.created_at),
+                format_time(user.created_at),
             ]
         })
         .collect();
-    out::answer(&out::table(
+    output::print(&output::table(
         &["SUB", "STATE", "ADDRESS", "ROLES", "CREATED"],
         &rows,
     ));
     Ok(())
 }
 
-async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
-    let user = find(db, who).await?;
+async fn show_user(db: &Db, user: &str, json: bool) -> Outcome {
+    let user = find_user(db, user).await?;
     let addresses = addresses(db, user.id).await?;
-    let live = sessions::live(db, Some(user.id), 1_000).await?;
+    let live = sessions::list_live(db, Some(user.id), 1_000).await?;
     if json {
         let mut value = user_json(&user, &addresses);
         if let Value::Object(fields) = &mut value {
@@ -187,46 +164,28 @@ async fn show_user(db: &Db, who: &str, json: bool) -> Outcome {
                 .collect();
             fields.insert("sessions".to_owned(), Value::Array(list));
         }
-        out::answer(&value.to_string());
+        output::print(&value.to_string());
         return Ok(());
     }
     let mut rows = vec![
         vec!["sub".to_owned(), user.public_id.to_string()],
-        vec!["state".to_owned(), state(&user).to_owned()],
+        vec!["state".to_owned(), user_state(&user).to_owned()],
         vec!["name".to_owned(), user.name.clone().unwrap_or_default()],
         vec!["locale".to_owned(), user.locale.clone().unwrap_or_default()],
         vec!["roles".to_owned(), user.roles.clone()],
-        vec!["created".to_owned(), moment(user.created_at)],
+        vec!["created".to_owned(), format_time(user.created_at)],
     ];
     rows.extend(
         addresses
             .iter()
-            .map(|row| vec!["address".to_owned(), shown(row)]),
+            .map(|row| vec!["address".to_owned(), address_text(row)]),
     );
     rows.extend(
         live.iter()
             .map(|row| vec!["session".to_owned(), format!("{} {}", row.id, row.device)]),
     );
-    out::answer(out::table(&["", ""], &rows).trim_start());
+    output::print(output::table(&["", ""], &rows).trim_start());
     Ok(())
-}
-
-/// By `sub`, or by a proven address.
-pub(super) async fn find(db: &Db, who: &str) -> Result<user::Model, Refusal> {
-    let found = match Uuid::parse_str(who) {
-        Ok(sub) => {
-            let query = user::Entity::find().filter(user::Column::PublicId.eq(sub));
-            query.one(db.read()).await.map_err(InfraError::from)?
-        }
-        Err(_) => match Address::parse(who, true) {
-            Ok(address) => find_by_address(db.read(), &address).await?,
-            Err(_) => None,
-        },
-    };
-    found.ok_or_else(|| {
-        format!("no user has the `sub` or the proven address {who:?}: see `entree users list`")
-            .into()
-    })
 }
 
 async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, InfraError> {
@@ -238,41 +197,25 @@ async fn addresses(db: &Db, id: Uuid) -> Result<Vec<user_email::Model>, InfraErr
         .await?)
 }
 
-/// An address, and whether it is still to be proven.
-fn shown(row: &user_email::Model) -> String {
+/// Returns an address, and whether it is not verified yet.
+fn address_text(row: &user_email::Model) -> String {
     if row.verified_at.is_some() {
         row.email.clone()
     } else {
-        format!("{} (not proven)", row.email)
-    }
-}
-
-pub(super) const fn state(user: &user::Model) -> &'static str {
-    match user.state {
-        user::UserState::Active => "active",
-        user::UserState::Disabled => "disabled",
-        user::UserState::Deleted => "deleted",
+        format!("{} (not verified)", row.email)
     }
 }
 
 fn user_json(user: &user::Model, addresses: &[user_email::Model]) -> Value {
     json!({
         "sub": user.public_id,
-        "state": state(user),
+        "state": user_state(user),
         "name": user.name,
         "locale": user.locale,
         "roles": user.roles.split_whitespace().collect::<Vec<_>>(),
         "addresses": addresses.iter().map(|row| row.email.as_str()).collect::<Vec<_>>(),
-        "created_at": moment(user.created_at),
+        "created_at": format_time(user.created_at),
     })
-}
-
-/// RFC 3339, to the second.
-pub(super) fn moment(time: Time) -> String {
-    OffsetDateTime::from_unix_timestamp(time.seconds())
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -281,10 +224,12 @@ pub(super) mod tests {
     use entity::session;
     use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _};
 
+    use entity::Time;
+
     use super::*;
     use crate::{clock::Clock, secret};
 
-    /// A database file that goes at the end.
+    /// A database file that is deleted when this is dropped.
     pub(in crate::cli) struct File(std::path::PathBuf);
 
     impl Drop for File {
@@ -359,21 +304,24 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_is_found_by_sub_and_find_by_address() {
+    async fn a_user_is_found_by_sub_and_by_address() {
         let (_file, db, user, _) = database().await;
-        assert_eq!(find(&db, &user.public_id.to_string()).await.unwrap(), user);
-        assert_eq!(find(&db, "ADA@example.com").await.unwrap(), user);
-        for nobody in [
+        assert_eq!(
+            find_user(&db, &user.public_id.to_string()).await.unwrap(),
+            user
+        );
+        assert_eq!(find_user(&db, "ADA@example.com").await.unwrap(), user);
+        for unknown in [
             "bob@example.com",
             "00000000-0000-0000-0000-000000000000",
             "",
         ] {
-            assert!(find(&db, nobody).await.is_err(), "{nobody}");
+            assert!(find_user(&db, unknown).await.is_err(), "{unknown}");
         }
     }
 
     #[tokio::test]
-    async fn what_json_shows_holds_no_secret() {
+    async fn json_holds_no_secret() {
         let (_file, db, user, session) = database().await;
         let shown = user_json(&user, &addresses(&db, user.id).await.unwrap());
         assert_eq!(shown["roles"], json!(["coach", "admin"]));

@@ -1,24 +1,24 @@
-//! Writing for people and for pipes: the one place that prints.
+//! Printing: the result to standard output, everything else to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use crate::config::Problem;
 
-/// A line of the answer, to standard output. A closed pipe is not our trouble.
-pub(super) fn answer(text: &str) {
+/// Prints a line of the result to standard output. A closed pipe is no error of the command.
+pub(super) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// A line beside the answer, to standard error.
-pub(super) fn say(text: &str) {
+/// Prints a line to standard error.
+pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Problems, each with how to mend it, and how many there are of what.
+/// Prints problems, each with its hint, and their number.
 pub(super) fn problems(problems: &[Problem], of: &str) {
     for problem in problems {
-        say(&format!(
+        note(&format!(
             "{} {}\n    {}",
             bold(&problem.key, "31"),
             problem.what,
@@ -26,16 +26,16 @@ pub(super) fn problems(problems: &[Problem], of: &str) {
         ));
     }
     let count = problems.len();
-    say(&format!(
+    note(&format!(
         "{count} {} {of}",
         if count == 1 { "problem" } else { "problems" }
     ));
 }
 
-/// Warnings, each with what to do.
+/// Prints warnings, each with its hint.
 pub(super) fn warnings(warnings: &[Problem]) {
     for warning in warnings {
-        say(&format!(
+        note(&format!(
             "warning: {} {}\n    {}",
             bold(&warning.key, "33"),
             warning.what,
@@ -44,7 +44,7 @@ pub(super) fn warnings(warnings: &[Problem]) {
     }
 }
 
-/// In colour, if standard error is a terminal that wants it.
+/// Returns the text in colour if standard error is a terminal that wants it.
 fn bold(text: &str, colour: &str) -> String {
     if wants_colour(std::io::stderr().is_terminal()) {
         paint(text, colour)
@@ -53,17 +53,17 @@ fn bold(text: &str, colour: &str) -> String {
     }
 }
 
-/// Whether colours are wanted where the answer goes (no-color.org).
+/// Whether to use colours on this terminal (no-color.org).
 pub(super) fn wants_colour(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Bold and in colour: 31 red, 32 green, 33 yellow.
+/// Returns the text in bold and in a colour: 31 red, 32 green, 33 yellow.
 pub(super) fn paint(text: &str, colour: &str) -> String {
     format!("\x1b[1;{colour}m{text}\x1b[0m")
 }
 
-/// What comes from outside, fit for a terminal: control characters are shown, not sent to it.
+/// Returns foreign text for a terminal: control characters are shown, not sent to it.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -76,7 +76,7 @@ pub(super) fn clean(text: &str) -> String {
         .collect()
 }
 
-/// A table with aligned columns, as text. What rows hold may come from outside.
+/// Returns a table with aligned columns. Cells may hold foreign text.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(head)
