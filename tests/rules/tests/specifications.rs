@@ -72,7 +72,8 @@ fn faults(source: &str, held_by: &str) -> Vec<String> {
             .map(|path| text_below(&root().join(path)))
             .unwrap_or_default();
         let must_be_beside = matches!(follows.trim(), "(" | "of");
-        if !has_word(&beside, name) && (must_be_beside || !has_word(&own, name)) {
+        let is_there = has_word(&beside, name) || !must_be_beside && has_word(&own, name);
+        if name.is_empty() || !is_there {
             faults.push(format!("{name} is not there"));
         }
     }
@@ -116,6 +117,7 @@ fn a_wrong_row_is_found() {
         (format!("`{planted}` (`{this}`)"), false),
         (format!("{good} (`tests/it/nowhere.rs`)"), false),
         (format!("\"{scenario}\""), false),
+        ("``".to_owned(), false),
         ("–".to_owned(), true),
     ] {
         let found = faults(&format!("`{this}`"), &held_by);
