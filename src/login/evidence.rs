@@ -1,7 +1,8 @@
 //! What a sign-in method hands to sign-in completion: the evidence, and the circumstances under
-//! which the user presented it. Plain values; the rules that judge them are in `finish`.
+//! which the user presented it. Plain values; the rules that judge them are in `authenticate`.
 
 use crate::{
+    audit::{Event, Kind},
     secret::{Hash, Plain},
     session::CurrentSession,
     user::{Address, Identity, UpstreamAccount},
@@ -18,6 +19,21 @@ pub struct SignInAttempt<'a> {
     pub locale: &'a str,
     pub browser_state: BrowserState<'a>,
     pub caller: &'a Caller,
+}
+
+impl SignInAttempt<'_> {
+    /// Returns an event with what the audit log records of every attempt.
+    #[must_use]
+    pub fn audit_event(&self, kind: Kind) -> Event {
+        let mut event = Event::new(kind).caller(&self.caller.network, &self.caller.request_id);
+        if let Some(key) = self.evidence.address_key() {
+            event = event.address(key.as_bytes());
+        }
+        if let Some(provider) = self.evidence.provider() {
+            event = event.provider(provider);
+        }
+        event
+    }
 }
 
 /// The reason to believe that a user is who they say they are.

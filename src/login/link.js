@@ -3,12 +3,12 @@
   const form = document.getElementById("link");
   if (!form || !("auto" in form.dataset)) return;
   let sent = false;
-  const go = () => {
+  const submit = () => {
     if (sent || document.prerendering || document.hidden) return;
     sent = true;
     form.submit();
   };
-  document.addEventListener("prerenderingchange", go);
-  document.addEventListener("visibilitychange", go);
-  go();
+  document.addEventListener("prerenderingchange", submit);
+  document.addEventListener("visibilitychange", submit);
+  submit();
 })();

@@ -7,6 +7,7 @@
 //! request says is opaque here.
 
 pub mod app_api;
+pub mod authenticate;
 pub mod context;
 pub mod device;
 pub mod evidence;

@@ -1,31 +1,31 @@
 (() => {
   const form = document.getElementById("code");
-  const show = (id) => { const e = document.getElementById(id); if (e) e.hidden = false; };
+  const show = (id) => { const element = document.getElementById(id); if (element) element.hidden = false; };
   let wait = 2000, timer = 0, busy = false, over = false;
-  const later = () => { clearTimeout(timer); if (!over && !document.hidden) timer = setTimeout(ask, wait); };
-  async function ask() {
+  const schedule = () => { clearTimeout(timer); if (!over && !document.hidden) timer = setTimeout(poll, wait); };
+  async function poll() {
     if (busy || over || document.hidden) return;
     busy = true;
     try {
-      const answer = await fetch(form.dataset.state, { cache: "no-store", headers: { accept: "application/json" } });
-      if (!answer.ok) throw answer.status;
-      const said = await answer.json();
+      const response = await fetch(form.dataset.state, { cache: "no-store", headers: { accept: "application/json" } });
+      if (!response.ok) throw response.status;
+      const flow = await response.json();
       wait = 2000;
-      if (said.state === "consumed") {
-        const next = new URL(said.continue, location.href);
+      if (flow.state === "consumed") {
+        const next = new URL(flow.continue, location.href);
         if (next.origin === location.origin) { over = true; location.replace(next.href); }
-      } else if (said.state === "ended") {
+      } else if (flow.state === "ended") {
         over = true;
         document.getElementById("waiting").hidden = true;
         show("ended");
       }
     } catch { wait = Math.min(wait * 2, 30000); }
     busy = false;
-    later();
+    schedule();
   }
-  document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else ask(); });
+  document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else poll(); });
   show("waiting");
-  later();
+  schedule();
   const resend = document.querySelector("#resend button"), pause = Number(resend?.dataset.after);
   if (pause > 0) {
     resend.disabled = true;

@@ -9,9 +9,10 @@ use crate::{
     db::Tx,
     error::InfraError,
     login::{
+        authenticate::SignInError,
         device,
         evidence::{BrowserState, EmailEvidence, Evidence, SignInAttempt},
-        finish::{SignInError, SignedIn, finish_sign_in},
+        finish::{SignedIn, finish_sign_in},
         flow::{self, Flow, FlowHolder, FlowState},
         flow_payload,
     },

@@ -9,8 +9,9 @@ use entree::{
         linking::settle::{LinkContext, LinkOutcome, UpstreamLogin, settle},
     },
     login::{
+        authenticate::{SignInError, SignInRefusal},
         evidence::{BrowserState, EmailEvidence, Evidence, IdentityEvidence, SignInAttempt},
-        finish::{SignInError, SignInRefusal, finish_sign_in},
+        finish::finish_sign_in,
         pending_link,
         pending_link::LinkRequirement,
         pending_link::PendingLink,

@@ -11,7 +11,7 @@ use crate::{
     },
     login::{
         PageError, RequestContext,
-        finish::link_account,
+        authenticate::link_account,
         flow::{self, Flow},
         notify::notify,
         pending_link::PendingLink,

@@ -16,8 +16,9 @@ use crate::{
     },
     login::{
         RequestContext,
+        authenticate::{SignInError, SignInRefusal},
         evidence::{BrowserState, Evidence, IdentityEvidence, MailboxEvidence, SignInAttempt},
-        finish::{SignInError, SignInRefusal, SignedIn, finish_sign_in},
+        finish::{SignedIn, finish_sign_in},
         pending_link::{LinkRequirement, PendingLink},
         provider_buttons::display_name,
     },

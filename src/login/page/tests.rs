@@ -1,5 +1,5 @@
-//! Every page in every language, and what each promises. With `ENTREE_GALLERY=DIR` the pages are
-//! also written there, for eyes, axe and screenshots.
+//! Every page in every language. With `ENTREE_GALLERY=DIR` the pages are also written there, for
+//! axe and screenshots.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,15 +14,14 @@ use poem::{
     http::{HeaderMap, StatusCode},
 };
 
+use self::samples::{all_texts, developer_pages, link, login_pages, other_pages, sent, sign_in};
 use super::*;
-use crate::{
-    account::page::{AccountPage, IdentityRow, SessionRow},
-    mail::page::{EmailPage, EmailRow, MailboxPage},
-    web::{
-        locale::{Localizer, Texts},
-        page::{PageOptions, render_page},
-    },
+use crate::web::{
+    locale::Texts,
+    page::{PageOptions, render_page},
 };
+
+mod samples;
 
 const HOSTILE: &str = r#"<img src=x onerror=alert(1)>"'&"#;
 
@@ -32,299 +31,7 @@ fn body(mut response: Response) -> String {
         .unwrap()
 }
 
-/// A directory that is gone after the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        let path =
-            std::env::temp_dir().join(format!("entree-texts-{}", crate::secret::public_id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The shipped languages and one that is written from right to left.
-fn all_texts() -> (Texts, Directory) {
-    let directory = Directory::new();
-    std::fs::create_dir(directory.0.join("ar")).unwrap();
-    let arabic = "sign-in-title = تسجيل الدخول\n\
-                  sign-in-title-client = تسجيل الدخول إلى { $client }\n\
-                  sign-in-lede = نرسل إليك رسالة بها رابط ورمز. لا توجد كلمة مرور لتتذكرها.\n\
-                  sign-in-email = عنوان بريدك الإلكتروني\n\
-                  sent-title = تحقق من بريدك\n\
-                  sent-lede = نرسل رسالة إلى { $email }. افتح الرابط في هذا المتصفح أو اكتب الرمز هنا.\n\
-                  sign-in-remember = أبقني مسجلا على هذا الجهاز\n\
-                  sign-in-submit = أرسل الرسالة\n";
-    std::fs::write(directory.0.join("ar/pages.ftl"), arabic).unwrap();
-    (Texts::load(Some(&directory.0)).unwrap(), directory)
-}
-
-fn sign_in(localizer: &Localizer) -> SignInPage<'_> {
-    SignInPage {
-        localizer,
-        email: "",
-        error: None,
-        client: Some("Ballet lessons"),
-        txn: Some("0199"),
-        remember_checked: false,
-        form_token: "ft",
-        signed_in_as: None,
-        requires_fresh_sign_in: false,
-        form_token_cancel: Some("ft-cancel"),
-        notice: None,
-        link: None,
-        linking: None,
-        providers: &[],
-    }
-}
-
-fn buttons() -> [ProviderButton; 2] {
-    ["school", "club"].map(|id| ProviderButton {
-        id: id.to_owned(),
-        text: format!("Continue with {id}"),
-        icon: "<svg class=\"icon\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><circle cx=\"8\" cy=\"12\" r=\"5\"/></svg>",
-        form_token: format!("ft-{id}"),
-    })
-}
-
-fn sent(localizer: &Localizer) -> SentPage<'_> {
-    SentPage {
-        localizer,
-        flow: "0199aa00-0000-7000-8000-000000000001",
-        email: "ada@example.test",
-        error: None,
-        resend_after_seconds: 30,
-        can_resend: true,
-        form_token_code: "ft-code",
-        form_token_resend: "ft-resend",
-        form_token_cancel: Some("ft-cancel"),
-        client: Some("Ballet lessons"),
-        restart_href: "/login?txn=0199",
-        code_digits: 8,
-        switch_from: None,
-        switch_asked: false,
-    }
-}
-
-fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> LinkPage<'a> {
-    LinkPage {
-        localizer,
-        mode,
-        action_path: "/login/link/s3cret",
-        form_token: "ft",
-        email_masked: "a•••@example.test",
-    }
-}
-
-fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
-    let site = PageOptions::default();
-    let refused = SignInPage {
-        error: Some(localizer.text("sign-in-error-email")),
-        email: "ada@",
-        signed_in_as: Some("ada@example.test"),
-        requires_fresh_sign_in: true,
-        client: None,
-        ..sign_in(localizer)
-    };
-    let linking = LinkingAccount {
-        provider: "Example school",
-        account: "ada@school.test",
-    };
-    let wrong = SentPage {
-        error: Some(localizer.text("sent-error-code")),
-        can_resend: false,
-        ..sent(localizer)
-    };
-    let fault = ErrorPage {
-        localizer,
-        status: StatusCode::BAD_REQUEST,
-        title: localizer.text("error-request-title"),
-        message: localizer.text("error-request"),
-        parameter: Some("redirect_uri"),
-        next_href: Some("/login"),
-        next_label: None,
-        reference: Some("7f3a91c2"),
-    };
-    vec![
-        ("sign_in", render_page(&sign_in(localizer), site)),
-        ("sign_in_refused", render_page(&refused, site)),
-        (
-            "sign_in_providers",
-            render_page(
-                &SignInPage {
-                    providers: &buttons(),
-                    ..sign_in(localizer)
-                },
-                site,
-            ),
-        ),
-        (
-            "sign_in_linking",
-            render_page(
-                &SignInPage {
-                    linking: Some(linking),
-                    link: Some("l1nk"),
-                    ..sign_in(localizer)
-                },
-                site,
-            ),
-        ),
-        ("sent", render_page(&sent(localizer), site)),
-        ("sent_refused", render_page(&wrong, site)),
-        (
-            "link_auto",
-            render_page(&link(localizer, LinkMode::Confirm { auto: true }), site),
-        ),
-        (
-            "link",
-            render_page(&link(localizer, LinkMode::Confirm { auto: false }), site),
-        ),
-        (
-            "link_switch",
-            render_page(
-                &link(
-                    localizer,
-                    LinkMode::SwitchUser {
-                        current: "bea@example.test",
-                    },
-                ),
-                site,
-            ),
-        ),
-        (
-            "elsewhere",
-            render_page(
-                &ElsewherePage {
-                    localizer,
-                    flow_href: None,
-                    restart_href: "/login",
-                },
-                site,
-            ),
-        ),
-        (
-            "elsewhere_flow",
-            render_page(
-                &ElsewherePage {
-                    localizer,
-                    flow_href: Some("/flow"),
-                    restart_href: "/login",
-                },
-                site,
-            ),
-        ),
-        (
-            "continue",
-            render_page(
-                &ContinuePage {
-                    localizer,
-                    href: "/account",
-                },
-                site,
-            ),
-        ),
-        ("signed_in", render_page(&SignedInPage { localizer }, site)),
-        (
-            "signed_out",
-            render_page(
-                &SignedOutPage {
-                    localizer,
-                    next_href: None,
-                },
-                site,
-            ),
-        ),
-        ("error", render_page(&fault, site)),
-    ]
-}
-
-fn other_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
-    let site = PageOptions::default();
-    let row = |id: &str, device: &str, current| SessionRow {
-        id: id.to_owned(),
-        device: device.to_owned(),
-        current,
-        last_seen: localizer.date_time(entity::Time(1_795_446_485_000)),
-        created: localizer.date_time(entity::Time(1_795_000_000_000)),
-        form_token: "ft3".to_owned(),
-    };
-    let identities = [IdentityRow {
-        id: "0199bb00-0000-7000-8000-000000000001".to_owned(),
-        provider: "Example school".to_owned(),
-        account: "ada@school.test".to_owned(),
-        linked: "23 November 2026, 15:07 UTC".to_owned(),
-        used: "23 November 2026, 15:08 UTC".to_owned(),
-        form_token: "ft-identity".to_owned(),
-    }];
-    let account = AccountPage {
-        identities: &identities,
-        providers: &buttons(),
-        localizer,
-        name: Some("Ada Lovelace"),
-        email: "ada@example.test",
-        roles: &["coach".to_owned(), "student".to_owned()],
-        sessions: &[
-            row("1", "Firefox, Linux", true),
-            row("2", "Safari, iPhone", false),
-            row("3", "", false),
-        ],
-        form_token_sign_out: "ft1",
-        form_token_everywhere: "ft2",
-    };
-    vec![("account", render_page(&account, site))]
-}
-
-/// The pages for developers are in English.
-fn developer_pages(english: &Localizer) -> Vec<(&'static str, Response)> {
-    let site = PageOptions::default();
-    let row = EmailRow {
-        id: "1",
-        to: "ada@example.test",
-        subject: "Your sign-in",
-        received: "now",
-    };
-    let letter = EmailPage {
-        localizer: english,
-        to: "ada@example.test",
-        from: "Entree <login@example.test>",
-        subject: "Your sign-in",
-        received: "23 November 2026, 15:08 UTC",
-        text: "Open this link:\n\nhttp://127.0.0.1:8080/login/link/s3cret\n\nOr type 1234 5678.",
-        html: r#"<p style="color:#8a3560">Open <a href="/login/link/s3cret">this link</a>.</p>"#,
-    };
-    vec![
-        (
-            "mailbox",
-            render_page(
-                &MailboxPage {
-                    localizer: english,
-                    emails: &[row, row],
-                },
-                site,
-            ),
-        ),
-        (
-            "mailbox_empty",
-            render_page(
-                &MailboxPage {
-                    localizer: english,
-                    emails: &[],
-                },
-                site,
-            ),
-        ),
-        ("letter", render_page(&letter, site)),
-    ]
-}
-
-/// What a reader sees: no tags, no scripts.
+/// Returns the text that a reader sees: no tags, no scripts.
 fn visible(html: &str) -> String {
     let html = html.split("<script").next().unwrap();
     html.split('<')
@@ -333,7 +40,7 @@ fn visible(html: &str) -> String {
         .join("\u{1f}")
 }
 
-/// The page, and its headers beside it.
+/// Writes the page, and its headers beside it.
 fn write_gallery(name: &str, tag: &str, headers: &HeaderMap, html: &str) {
     if let Some(directory) = std::env::var_os("ENTREE_GALLERY") {
         let file = PathBuf::from(directory).join(format!("{name}.{tag}.html"));
@@ -351,7 +58,7 @@ fn write_gallery(name: &str, tag: &str, headers: &HeaderMap, html: &str) {
 }
 
 #[test]
-fn g8_every_page_speaks_every_language_and_rtl_is_marked() {
+fn g8_every_page_exists_in_every_language_and_rtl_is_marked() {
     let (texts, _directory) = all_texts();
     let keys = crate::web::locale::shipped_keys("en");
     for tag in texts.tags() {
@@ -395,7 +102,7 @@ fn developer_pages_render() {
 }
 
 #[test]
-fn er_4_a_page_escapes_what_it_is_given_in_text_and_attributes() {
+fn er_4_a_page_escapes_its_values_in_text_and_attributes() {
     let localizer = Texts::default().localizer("en");
     let page = SignInPage {
         email: HOSTILE,
@@ -569,7 +276,7 @@ fn c2_only_the_link_page_withholds_the_referrer_of_its_form_and_only_it_and_the_
 }
 
 #[test]
-fn c3_the_link_page_posts_by_itself_only_when_told_to() {
+fn c3_the_link_page_submits_itself_only_in_auto_mode() {
     let localizer = Texts::default().localizer("en");
     let html = |mode| body(render_page(&link(&localizer, mode), PageOptions::default()));
     assert!(html(LinkMode::Confirm { auto: true }).contains(" data-auto>"));
@@ -596,7 +303,7 @@ fn c4_elsewhere_has_nothing_that_consumes() {
 }
 
 #[test]
-fn c7_switching_users_asks_and_never_posts_by_itself() {
+fn c7_switching_users_asks_and_never_submits_itself() {
     let localizer = Texts::default().localizer("en");
     let html = body(render_page(
         &link(
