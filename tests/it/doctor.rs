@@ -27,13 +27,13 @@ impl Said {
         found.unwrap_or_else(|| panic!("no {check} in {:#?}", self.findings))
     }
 
-    /// State, and what was found or how to mend it, whichever holds `words`.
+    /// State, and what was found or the fix, whichever holds `words`.
     fn says(&self, check: &str, state: &str, words: &str) {
         let finding = self.of(check);
         assert_eq!(finding["state"], state, "{finding}");
         assert!(finding.to_string().contains(words), "{words}: {finding}");
         assert_eq!(
-            finding.get("mend").is_none(),
+            finding.get("hint").is_none(),
             state == "ok",
             "what is not fine can be mended: {finding}"
         );
@@ -227,7 +227,7 @@ fn doctor_names_everything_that_is_away_at_once_with_remedies() {
         .collect();
     assert!(
         gone.iter()
-            .any(|finding| finding["state"] == "fail" && finding["mend"].as_str().is_some()),
+            .any(|finding| finding["state"] == "fail" && finding["hint"].as_str().is_some()),
         "{gone:?}"
     );
     said.says("provider off", "ok", "switched off");
