@@ -1,7 +1,8 @@
-//! What the machine room asks: does the process live, and should it get traffic.
+//! The endpoints of the management listener: liveness, readiness and metrics.
 //!
-//! Only the database and a stop under way fail readiness. With the ticket store away the service is degraded and says
-//! so, but stays: taking it out would turn a clear 503 on some pages into an outage of all.
+//! Only the database and a shutdown fail readiness. Without the ticket store the service reports that
+//! it is degraded and stays ready (ST-20): taking it out would turn a clear 503 on some pages into an
+//! outage of all pages.
 
 use std::{
     sync::{
@@ -19,49 +20,48 @@ use tokio::time::timeout;
 
 use crate::{app::App, error::InfraError, telemetry::metrics, ticket::Policy};
 
-/// Longer than this, and what was asked counts as away.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A dependency that takes longer counts as unavailable.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Raised once a stop began. Clones share it.
+/// Whether a shutdown has begun. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Draining(Arc<AtomicBool>);
 
 impl Draining {
-    /// Raises it: from now on `/readyz` answers 503, so that no new traffic is sent here.
+    /// From now on `/readyz` answers 503, so that no new traffic is sent to this instance.
     pub fn begin(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether a stop began.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// What `/readyz` says.
+/// The body of `/readyz`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Report {
     /// `ready`, `degraded`, `unready` or `draining`.
     status: &'static str,
-    /// What is missing, by name; empty when all is well.
+    /// The names of what is missing.
     missing: Vec<&'static str>,
     database: &'static str,
-    /// Names of migrations that the schema lacks.
+    /// The names of migrations that the schema lacks.
     pending_migrations: Vec<String>,
-    /// `ok`, `away`, or `evicts`: set up to drop live entries when full, which must not be (RD-10).
+    /// `ok`, `away`, or `evicts` for a store that drops live entries when it is full (RD-10).
     tickets: &'static str,
 }
 
-/// What is asked, and whether the schema was once found complete: it stays so while we run.
 #[derive(Clone, Debug)]
 struct Health {
     app: App,
     draining: Draining,
+    /// A schema that was once complete stays so while this process runs.
     schema_complete: Arc<AtomicBool>,
 }
 
-/// The management listener's endpoints of this module: `/livez`, `/readyz` and `/metrics`.
+/// Returns the routes `/livez`, `/readyz` and `/metrics`.
 pub fn management(app: App, draining: Draining) -> impl Endpoint<Output = Response> {
     let health = Health {
         app,
@@ -71,11 +71,11 @@ pub fn management(app: App, draining: Draining) -> impl Endpoint<Output = Respon
     let routes = Route::new()
         .at("/livez", get(livez))
         .at("/readyz", get(readyz))
-        .at("/metrics", get(numbers));
+        .at("/metrics", get(metrics_text));
     routes.data(health).map_to_response()
 }
 
-/// The process runs and its runtime turns. Nothing else: a restart mends no database.
+/// Succeeds while the runtime serves requests. It checks no dependency: a restart would not help one.
 #[handler]
 fn livez() -> Response {
     json(StatusCode::OK, &serde_json::json!({ "status": "live" }))
@@ -84,9 +84,9 @@ fn livez() -> Response {
 #[handler]
 async fn readyz(Data(health): Data<&Health>) -> Response {
     let report = health.report().await;
-    let ready = matches!(report.status, "ready" | "degraded");
+    let is_ready = matches!(report.status, "ready" | "degraded");
     json(
-        if ready {
+        if is_ready {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
@@ -95,16 +95,16 @@ async fn readyz(Data(health): Data<&Health>) -> Response {
     )
 }
 
-/// The text format of Prometheus. Asks nobody: what the database knows is gathered by a job.
+/// The text format of Prometheus. It queries nothing: a job collects the figures of the database.
 #[handler]
-fn numbers(Data(health): Data<&Health>) -> Response {
+fn metrics_text(Data(health): Data<&Health>) -> Response {
     health.app.db.gauge();
     match metrics::text() {
         Ok(text) => Response::builder()
             .content_type("text/plain; version=0.0.4; charset=utf-8")
             .body(text),
         Err(error) => {
-            tracing::error!(error, "the metrics cannot be written");
+            tracing::error!(error, "the metrics cannot be encoded");
             StatusCode::INTERNAL_SERVER_ERROR.into()
         }
     }
@@ -123,39 +123,48 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 impl Health {
     async fn report(&self) -> Report {
-        let (schema, tickets) = tokio::join!(self.schema(), within(self.app.tickets.policy()));
-        Report::new(schema, tickets, self.draining.is_on())
+        let (pending_migrations, tickets) = tokio::join!(
+            self.pending_migrations(),
+            with_timeout(self.app.tickets.policy())
+        );
+        Report::new(pending_migrations, tickets, self.draining.is_on())
     }
 
-    /// The migrations that are pending; an error if the database does not answer.
-    async fn schema(&self) -> Result<Vec<String>, InfraError> {
+    /// Returns the pending migrations, or an error if the database does not respond.
+    async fn pending_migrations(&self) -> Result<Vec<String>, InfraError> {
         if self.schema_complete.load(Ordering::Relaxed) {
-            return within(self.app.db.ping()).await.map(|()| Vec::new());
+            return with_timeout(self.app.db.ping()).await.map(|()| Vec::new());
         }
-        let pending = within(self.app.db.pending_migrations()).await?;
+        let pending = with_timeout(self.app.db.pending_migrations()).await?;
         self.schema_complete
             .store(pending.is_empty(), Ordering::Relaxed);
         Ok(pending)
     }
 }
 
-async fn within<T>(asked: impl Future<Output = Result<T, InfraError>>) -> Result<T, InfraError> {
-    timeout(PATIENCE, asked)
+async fn with_timeout<T>(
+    check: impl Future<Output = Result<T, InfraError>>,
+) -> Result<T, InfraError> {
+    timeout(CHECK_TIMEOUT, check)
         .await
-        .unwrap_or_else(|_| Err(InfraError::internal("no answer in time")))
+        .unwrap_or_else(|_| Err(InfraError::internal("no response in time")))
+}
+
+fn status_of<T>(result: &Result<T, InfraError>) -> &'static str {
+    if result.is_err() { "away" } else { "ok" }
 }
 
 impl Report {
     fn new(
-        schema: Result<Vec<String>, InfraError>,
+        pending_migrations: Result<Vec<String>, InfraError>,
         tickets: Result<Policy, InfraError>,
         draining: bool,
     ) -> Self {
-        let word = |away: bool| if away { "away" } else { "ok" };
-        let (database, pending_migrations) = (word(schema.is_err()), schema.unwrap_or_default());
-        let tickets = match tickets {
+        let database = status_of(&pending_migrations);
+        let pending_migrations = pending_migrations.unwrap_or_default();
+        let tickets = match &tickets {
             Ok(Policy::Evicts(_)) => "evicts",
-            other => word(other.is_err()),
+            result => status_of(result),
         };
         let missing: Vec<&'static str> = [
             ("database", database == "away"),
@@ -182,11 +191,10 @@ impl Report {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn away() -> InfraError {
+    fn unavailable() -> InfraError {
         InfraError::Unavailable {
             dependency: "database",
             cause: "gone".to_owned(),
@@ -195,8 +203,8 @@ mod tests {
 
     /// ST-20: degraded, and still 200.
     #[test]
-    fn rd_10_tickets_away_is_degraded_and_named() {
-        let report = Report::new(Ok(Vec::new()), Err(away()), false);
+    fn rd_10_without_the_ticket_store_it_is_degraded_and_names_it() {
+        let report = Report::new(Ok(Vec::new()), Err(unavailable()), false);
         assert_eq!(
             (report.status, report.missing.as_slice()),
             ("degraded", ["tickets"].as_slice())
@@ -216,10 +224,10 @@ mod tests {
             "ready"
         );
         assert_eq!(
-            Report::new(Err(away()), Ok(Policy::Refuses), false).status,
+            Report::new(Err(unavailable()), Ok(Policy::Refuses), false).status,
             "unready"
         );
-        let report = Report::new(Ok(vec!["m1".to_owned()]), Err(away()), false);
+        let report = Report::new(Ok(vec!["m1".to_owned()]), Err(unavailable()), false);
         assert_eq!(
             (report.status, report.missing.as_slice()),
             ("unready", ["migrations", "tickets"].as_slice())
@@ -232,7 +240,9 @@ mod tests {
 
     #[test]
     fn a_report_names_no_cause() {
-        let text = serde_json::to_string(&Report::new(Err(away()), Err(away()), false)).unwrap();
+        let text =
+            serde_json::to_string(&Report::new(Err(unavailable()), Err(unavailable()), false))
+                .unwrap();
         assert!(!text.contains("gone"), "{text}");
     }
 

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address belongs to the public internet: not private, loopback, link-local, shared, reserved, multicast or
-/// for documentation (RFC 6890). An IPv4 address in IPv6 clothes is judged as IPv4.
+/// Returns whether an address belongs to the public internet: not private, loopback, link-local,
+/// shared, reserved, multicast or for documentation (RFC 6890). An IPv4 address mapped to IPv6 is
+/// checked as IPv4.
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
@@ -29,7 +30,8 @@ const fn is_public_v4(ip: Ipv4Addr) -> bool {
     !blocked
 }
 
-/// Global unicast (RFC 4291 §2.4) without protocol assignments, documentation and 6to4, which may hide any IPv4 address.
+/// Global unicast (RFC 4291 §2.4) without protocol assignments, documentation and 6to4, which may
+/// hold any IPv4 address.
 const fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
     let global = a & 0xe000 == 0x2000;
@@ -40,7 +42,6 @@ const fn is_public_v6(ip: Ipv6Addr) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

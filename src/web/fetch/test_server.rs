@@ -1,5 +1,4 @@
-//! A server for tests: answers each request on loopback with the bytes that a closure gives, and counts.
-#![allow(clippy::unwrap_used)]
+//! A server on loopback that answers each request with the bytes of a closure and records it.
 
 use std::sync::{
     Arc, Mutex,
@@ -12,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A request as it came in.
+/// A request as it was received.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
@@ -23,7 +22,6 @@ pub(crate) struct ReceivedRequest {
 }
 
 impl ReceivedRequest {
-    /// The value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
@@ -33,10 +31,10 @@ impl ReceivedRequest {
     }
 }
 
-/// A running server; it ends when dropped.
+/// A running server, which ends when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) base: String,
-    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
     connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
@@ -48,62 +46,57 @@ impl Drop for TestServer {
 }
 
 impl TestServer {
-    /// Answers each request with raw bytes.
     pub(crate) async fn start(
-        answer: impl Fn(&ReceivedRequest) -> Vec<u8> + Send + Sync + 'static,
+        respond: impl Fn(&ReceivedRequest) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let (seen, connections) = (
-            Arc::new(Mutex::new(Vec::new())),
-            Arc::new(AtomicUsize::new(0)),
-        );
-        let (log, count, answer) = (
-            Arc::clone(&seen),
+        let requests: Arc<Mutex<Vec<_>>> = Arc::default();
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let (log, count, respond) = (
+            Arc::clone(&requests),
             Arc::clone(&connections),
-            Arc::new(answer),
+            Arc::new(respond),
         );
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+                let (log, respond) = (Arc::clone(&log), Arc::clone(&respond));
                 tokio::spawn(async move {
-                    let Some(asked) = read(&mut stream).await else {
-                        return;
-                    };
-                    log.lock().unwrap().push(asked.clone());
-                    let bytes = answer(&asked);
-                    let _ = stream.write_all(&bytes).await;
-                    let _ = stream.shutdown().await;
+                    if let Some(request) = read_request(&mut stream).await {
+                        log.lock().unwrap().push(request.clone());
+                        let _ = stream.write_all(&respond(&request)).await;
+                        let _ = stream.shutdown().await;
+                    }
                 });
             }
         });
         Self {
             base,
-            seen,
+            requests,
             connections,
             task,
         }
     }
 
-    /// Every request for this path so far.
+    /// Returns the requests for this path so far.
     pub(crate) fn requests_for(&self, path: &str) -> Vec<ReceivedRequest> {
-        self.seen
+        self.requests
             .lock()
             .unwrap()
             .iter()
-            .filter(|asked| asked.path == path)
+            .filter(|request| request.path == path)
             .cloned()
             .collect()
     }
 
-    /// Connections so far.
+    /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<ReceivedRequest> {
+async fn read_request(stream: &mut TcpStream) -> Option<ReceivedRequest> {
     let mut bytes = Vec::new();
     loop {
         let mut part = [0; 4096];
@@ -132,7 +125,7 @@ async fn read(stream: &mut TcpStream) -> Option<ReceivedRequest> {
     }
 }
 
-/// An answer with a body and these header lines.
+/// Returns a response with these header lines and a body.
 pub(crate) fn raw_response(status: u16, headers: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status} X\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -141,7 +134,6 @@ pub(crate) fn raw_response(status: u16, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A JSON answer.
 pub(crate) fn json_response(status: u16, body: &serde_json::Value) -> Vec<u8> {
     raw_response(
         status,

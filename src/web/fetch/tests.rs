@@ -1,7 +1,13 @@
-//! What may be reached, what may come back, and what an error tells.
-#![allow(clippy::unwrap_used, clippy::panic)]
+//! Which addresses may be reached, which responses are accepted, and what errors show.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::http::{HeaderMap, header};
+use reqwest::dns::Resolve as _;
 
 use super::{
+    resolver::{NotPublic, REBOUND, Resolver},
+    scope::NOT_PUBLIC,
     test_server::{TestServer, json_response, raw_response},
     *,
 };
@@ -56,7 +62,7 @@ fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() 
     ] {
         assert!(
             matches!(
-                closed.admits(url),
+                closed.check_url(url),
                 Err(FetchError::Blocked(_) | FetchError::NotHttps)
             ),
             "{url}"
@@ -67,12 +73,12 @@ fn ht_04_up_blocked_what_is_not_public_https_is_refused_before_any_connection() 
         "https://8.8.8.8/",
         "https://[2606:4700::1111]:8443/",
     ] {
-        assert!(closed.admits(url).is_ok(), "{url}");
+        assert!(closed.check_url(url).is_ok(), "{url}");
     }
 }
 
 #[test]
-fn ht_06_a_reach_opens_exactly_what_it_names() {
+fn ht_06_a_scope_allows_exactly_what_it_names() {
     let open = FetchScope {
         private_hosts: vec!["10.0.0.1".into(), "[::1]".into()],
         loopback_http: true,
@@ -85,7 +91,7 @@ fn ht_06_a_reach_opens_exactly_what_it_names() {
         "http://[::1]/",
         "http://localhost/",
     ] {
-        assert!(open.admits(url).is_ok(), "{url}");
+        assert!(open.check_url(url).is_ok(), "{url}");
     }
     for url in [
         "https://10.0.0.2/",
@@ -94,13 +100,13 @@ fn ht_06_a_reach_opens_exactly_what_it_names() {
         "http://10.0.0.1/",
         "http://op.example/",
     ] {
-        assert!(open.admits(url).is_err(), "{url}");
+        assert!(open.check_url(url).is_err(), "{url}");
     }
 }
 
-/// `localhost` resolves to loopback on every machine: with and without leave.
+/// `localhost` resolves to loopback on every machine.
 #[tokio::test]
-async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
+async fn ht_03_the_resolver_returns_public_addresses_alone() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!(
         "https://localhost:{}/",
@@ -113,7 +119,7 @@ async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
     });
     let closed = Resolver(Arc::new(FetchScope::default()));
     let Err(error) = closed.resolve("localhost".parse().unwrap()).await else {
-        panic!("handed out")
+        panic!("resolved")
     };
     assert!(error.is::<NotPublic>());
     let open = Fetcher::new(FetchScope {
@@ -121,18 +127,15 @@ async fn ht_03_the_resolver_hands_out_public_addresses_alone() {
         ..FetchScope::default()
     })
     .unwrap();
-    let refusal = open.send(FetchRequest::get(url)).await.unwrap_err();
+    let error = open.send(FetchRequest::get(url)).await.unwrap_err();
     assert!(
-        matches!(refusal, FetchError::Down(words) if words.contains("TLS")),
-        "it connects and finds no TLS: {refusal}"
+        matches!(error, FetchError::Down(words) if words.contains("TLS")),
+        "it connects and finds no TLS: {error}"
     );
     plain.await.unwrap();
 }
 
-/// A public name that resolves to loopback, as a hostile name server's may the second time it is asked.
-pub(super) const REBOUND: &str = "rebound.test";
-
-/// The client itself asks our resolver: a public name that turns out to be private is not connected to.
+/// The client uses our resolver: a public name that resolves to a private address is not connected to.
 #[tokio::test]
 async fn ht_03_up_blocked_a_name_that_resolves_to_a_private_address_is_not_connected_to() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -160,14 +163,14 @@ async fn ht_03_up_blocked_a_name_that_resolves_to_a_private_address_is_not_conne
     let (sent, ()) = tokio::join!(open.send(FetchRequest::get(url)), hang_up);
     assert!(
         matches!(sent.unwrap_err(), FetchError::Down(_)),
-        "the name leads there"
+        "the scope allows the name"
     );
 }
 
 /// Names a URL in a child of [`ht_02_no_proxy_of_the_environment_is_used`].
 const PROXIED: &str = "ENTREE_TEST_PROXIED_URL";
 
-/// A proxy would resolve names by itself. The variables are a process's, so a child has them.
+/// A proxy would resolve names itself. Variables belong to a process, so a child process has them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ht_02_no_proxy_of_the_environment_is_used() {
     if let Some(url) = std::env::var_os(PROXIED) {
@@ -211,7 +214,8 @@ async fn ht_02_no_proxy_of_the_environment_is_used() {
     assert_eq!((proxy.connections(), server.connections()), (0, 1));
 }
 
-/// A peer that takes the connection and speaks no TLS holds nobody up for the five seconds of a whole answer.
+/// A peer that accepts the connection and does not speak TLS cannot use up the five seconds of a
+/// response.
 #[tokio::test]
 async fn ht_02_up_timeout_a_connection_stands_within_three_seconds() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -224,22 +228,25 @@ async fn ht_02_up_timeout_a_connection_stands_within_three_seconds() {
         ..FetchScope::default()
     })
     .unwrap();
-    // Three seconds, not the five of a whole answer. A busy machine may add some to one try, not to each.
-    let mut took = Vec::new();
-    while took.len() < 5 && !took.iter().any(|took| (2..5).contains(took)) {
+    // Three seconds, not five. A busy machine may add some to one try, not to each.
+    let mut seconds = Vec::new();
+    while seconds.len() < 5 && !seconds.iter().any(|seconds| (2..5).contains(seconds)) {
         let began = tokio::time::Instant::now();
         assert_eq!(
             open.send(FetchRequest::get(url.clone())).await.unwrap_err(),
             FetchError::Timeout
         );
-        took.push(began.elapsed().as_secs());
+        seconds.push(began.elapsed().as_secs());
     }
-    assert!(took.iter().any(|took| (2..5).contains(took)), "{took:?}");
+    assert!(
+        seconds.iter().any(|seconds| (2..5).contains(seconds)),
+        "{seconds:?}"
+    );
 }
 
 #[tokio::test]
 async fn ht_02_up_redirect_no_redirect_is_followed() {
-    let server = TestServer::start(|asked| match asked.path.as_str() {
+    let server = TestServer::start(|request| match request.path.as_str() {
         "/there" => json_response(200, &serde_json::json!({"a": 1})),
         "/not-modified" => raw_response(304, "", ""),
         _ => raw_response(302, "Location: /there\r\nSet-Cookie: a=b\r\n", ""),
@@ -257,20 +264,20 @@ async fn ht_02_up_redirect_no_redirect_is_followed() {
     assert_eq!(
         sent.unwrap_err(),
         FetchError::Redirect,
-        "nobody asked conditionally"
+        "the request was not conditional"
     );
-    let call = FetchRequest::get(format!("{}/not-modified", server.base))
+    let request = FetchRequest::get(format!("{}/not-modified", server.base))
         .header(header::IF_NONE_MATCH, "\"x\"");
-    assert_eq!(fetcher.send(call).await.unwrap().status, 304);
-    let reply = fetcher
+    assert_eq!(fetcher.send(request).await.unwrap().status, 304);
+    let response = fetcher
         .send(FetchRequest::get(format!("{}/there", server.base)))
         .await
         .unwrap();
-    assert_eq!(reply.body, b"{\"a\":1}");
-    let asked = server.requests_for("/there").remove(0);
-    assert!(asked.header("cookie").is_none() && asked.header("referer").is_none());
+    assert_eq!(response.body, b"{\"a\":1}");
+    let request = server.requests_for("/there").remove(0);
+    assert!(request.header("cookie").is_none() && request.header("referer").is_none());
     assert!(
-        asked
+        request
             .header("user-agent")
             .is_some_and(|agent| agent.starts_with("entree/"))
     );
@@ -280,7 +287,7 @@ async fn ht_02_up_redirect_no_redirect_is_followed() {
 async fn ht_02_up_too_large_bodies_are_capped_announced_or_not() {
     let big = "x".repeat(600 * 1024);
     let fits = "x".repeat(MAX_BYTES);
-    let server = TestServer::start(move |asked| match asked.path.as_str() {
+    let server = TestServer::start(move |request| match request.path.as_str() {
         "/announced" => raw_response(200, "", &big),
         "/unannounced" => format!("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n{big}").into_bytes(),
         _ => raw_response(200, "", &fits),
@@ -304,7 +311,7 @@ async fn ht_02_up_too_large_bodies_are_capped_announced_or_not() {
 }
 
 #[tokio::test]
-async fn ht_02_up_timeout_a_whole_answer_comes_within_five_seconds() {
+async fn ht_02_up_timeout_a_response_is_complete_within_five_seconds() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let silent = tokio::spawn(async move {
@@ -333,7 +340,7 @@ async fn ht_02_up_timeout_a_whole_answer_comes_within_five_seconds() {
     silent.abort();
 }
 
-/// The peer takes the request and hangs up: an ordinary client would try once more.
+/// The peer reads the request and closes: an ordinary client would try once more.
 #[tokio::test]
 async fn ht_09_a_request_is_never_sent_twice() {
     let server = TestServer::start(|_| Vec::new()).await;
@@ -348,9 +355,9 @@ async fn ht_09_a_request_is_never_sent_twice() {
         (server.connections(), server.requests_for("/token").len()),
         (1, 1)
     );
-    let asked = server.requests_for("/token").remove(0);
+    let request = server.requests_for("/token").remove(0);
     assert_eq!(
-        (asked.method.as_str(), asked.body.as_str()),
+        (request.method.as_str(), request.body.as_str()),
         ("POST", "code=c+d%26e")
     );
 }
@@ -366,26 +373,26 @@ async fn ht_08_errors_hold_neither_url_nor_body() {
         "https://hunter2.invalid/?code=hunter2".to_owned(),
         "https://hunter2@op.example/".to_owned(),
     ] {
-        let refusal = local()
+        let error = local()
             .send(FetchRequest::get(url.clone()))
             .await
             .unwrap_err();
-        let shown = format!("{refusal} {refusal:?}");
+        let shown = format!("{error} {error:?}");
         assert!(
             !shown.contains("hunter2") && !shown.contains("127.0.0.1"),
             "{url}: {shown}"
         );
     }
-    let reply = FetchResponse {
+    let response = FetchResponse {
         status: 200,
         headers: HeaderMap::new(),
         body: b"hunter2".to_vec(),
     };
-    assert!(!format!("{reply:?}").contains("hunter"));
+    assert!(!format!("{response:?}").contains("hunter"));
 }
 
 #[test]
-fn ht_06_a_ca_file_that_is_none_is_told_in_words() {
+fn ht_06_an_unusable_ca_file_is_reported_in_words() {
     let with = |file: &str| {
         Fetcher::new(FetchScope {
             ca_file: Some(file.into()),
@@ -397,8 +404,5 @@ fn ht_06_a_ca_file_that_is_none_is_told_in_words() {
             .unwrap_err()
             .contains("cannot be read")
     );
-    assert!(
-        with("").is_ok(),
-        "an empty variable of the environment is none"
-    );
+    assert!(with("").is_ok(), "an empty environment variable means none");
 }

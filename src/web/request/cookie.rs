@@ -1,8 +1,8 @@
-//! Our three cookies, written and read by hand: `sid` (signed in), `pre` (the browser before sign-in), `dev` (a device
-//! that signed in before). 32 random bytes each; attributes as BS-01 says.
+//! The three cookies: `sid` (signed in), `pre` (the browser before sign-in), `dev` (a device that
+//! signed in before). Each holds 32 random bytes and has the attributes of BS-01.
 //!
-//! Set-Cookie lines are written here because the framework's cookie encodes its value as JSON and sets no attributes,
-//! and its deletion leaves Secure and Path out, which browsers ignore (BS-03).
+//! They are written and read here because the framework's cookie encodes its value as JSON and sets
+//! no attributes, and its deletion leaves out Secure and Path, so that browsers ignore it (BS-03).
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use poem::{
 
 use crate::secret::Plain;
 
-/// One of our cookies.
+/// The kinds of cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieKind {
     /// Signed in.
     Sid,
-    /// The browser before sign-in: what a sign-in flow is bound to.
+    /// The browser before sign-in. Sign-in flows are bound to it.
     Pre,
     /// A device that has signed in before.
     Dev,
 }
 
-/// Two values for one cookie in one request: 400 (BS-06). A cookie set from a sibling host could be the first of them.
+/// Two values of one cookie in one request: 400 (BS-06). A sibling host could have set one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the browser sent two different cookies of one name; delete the cookies of this site and try again"
@@ -38,14 +38,15 @@ impl ResponseError for CookieError {
     }
 }
 
-/// Names and attributes in force.
+/// The names and attributes in use.
 #[derive(Clone, Copy, Debug)]
 pub struct Cookies {
     secure: bool,
 }
 
 impl Cookies {
-    /// Prefixed names and Secure unless `public_url` is http, which the configuration allows on loopback only (BS-01).
+    /// Names have a prefix and cookies are Secure unless `public_url` is http, which the configuration
+    /// allows on loopback only (BS-01).
     #[must_use]
     pub fn new(public_url: &str) -> Self {
         Self {
@@ -53,10 +54,9 @@ impl Cookies {
         }
     }
 
-    /// The name on the wire.
     #[must_use]
-    pub const fn name(self, which: CookieKind) -> &'static str {
-        match (which, self.secure) {
+    pub const fn name(self, kind: CookieKind) -> &'static str {
+        match (kind, self.secure) {
             (CookieKind::Sid, true) => "__Host-Http-sid",
             (CookieKind::Pre, true) => "__Host-Http-pre",
             (CookieKind::Dev, true) => "__Host-Http-dev",
@@ -66,57 +66,58 @@ impl Cookies {
         }
     }
 
-    /// The cookie of this request; none if it is absent or was never one of ours.
+    /// Reads a cookie. A malformed one counts as absent.
     ///
     /// # Errors
-    /// [`CookieError`] if the request holds two different values of it.
-    pub fn read(self, request: &Request, which: CookieKind) -> Result<Option<Plain>, CookieError> {
-        let name = self.name(which).as_bytes();
-        let mut found: Option<&[u8]> = None;
+    /// If the request holds two different values of it.
+    pub fn read(self, request: &Request, kind: CookieKind) -> Result<Option<Plain>, CookieError> {
+        let name = self.name(kind).as_bytes();
+        let mut value: Option<&[u8]> = None;
         for pair in request
             .headers()
             .get_all(header::COOKIE)
             .iter()
             .flat_map(pairs)
         {
-            let Some(value) = pair
+            let Some(next) = pair
                 .strip_prefix(name)
                 .and_then(|rest| rest.strip_prefix(b"="))
             else {
                 continue;
             };
-            if found.is_some_and(|first| first != value) {
+            if value.is_some_and(|first| first != next) {
                 return Err(CookieError);
             }
-            found = Some(value);
+            value = Some(next);
         }
-        Ok(found
+        Ok(value
             .and_then(|value| std::str::from_utf8(value).ok())
             .and_then(Plain::parse))
     }
 
-    /// A Set-Cookie value. Without `max_age` the cookie ends with the browser.
+    /// Returns a Set-Cookie value. Without `max_age` the cookie ends with the browser session.
     #[must_use]
-    pub fn set(self, which: CookieKind, value: &Plain, max_age: Option<Duration>) -> HeaderValue {
-        self.line(which, &value.to_text(), max_age.map(|age| age.as_secs()))
+    pub fn set(self, kind: CookieKind, value: &Plain, max_age: Option<Duration>) -> HeaderValue {
+        self.set_cookie(kind, &value.to_text(), max_age.map(|age| age.as_secs()))
     }
 
-    /// A Set-Cookie value that deletes: the same name and attributes with Max-Age=0 (BS-03).
+    /// Returns a Set-Cookie value that deletes the cookie: the same name and attributes with
+    /// Max-Age=0 (BS-03).
     #[must_use]
-    pub fn delete(self, which: CookieKind) -> HeaderValue {
-        self.line(which, "", Some(0))
+    pub fn delete(self, kind: CookieKind) -> HeaderValue {
+        self.set_cookie(kind, "", Some(0))
     }
 
-    fn line(self, which: CookieKind, value: &str, max_age: Option<u64>) -> HeaderValue {
+    fn set_cookie(self, kind: CookieKind, value: &str, max_age: Option<u64>) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
         let age = max_age
             .map(|age| format!("; Max-Age={age}"))
             .unwrap_or_default();
         let line = format!(
             "{}={value}; Path=/{secure}; HttpOnly; SameSite=Lax{age}",
-            self.name(which)
+            self.name(kind)
         );
-        // Names and values are base64url and fixed words: always a header value.
+        // Names and values are fixed words and base64url, which a header can hold.
         let mut line = HeaderValue::try_from(line).unwrap_or_else(|_| HeaderValue::from_static(""));
         line.set_sensitive(true);
         line
@@ -132,7 +133,6 @@ fn pairs(header: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const HTTPS: &str = "https://id.example";

@@ -1,5 +1,6 @@
-//! Two fences around every form: where the request says it comes from (CF-01), and a token that only a page made for
-//! this browser, this form and this matter can hold (CF-02). A form needs both.
+//! Protection of forms against requests from other sites: the origin of the request (CF-01), and a
+//! token that only a page for this browser, this form and this context holds (CF-02). A form needs
+//! both.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem::{
@@ -11,34 +12,38 @@ use crate::secret::{Hash, Mac};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a state-changing request comes from a page of ours (CF-01).
+/// Returns whether a state-changing request comes from a page of ours (CF-01).
 ///
-/// `Sec-Fetch-Site`, if sent, must be `same-origin` (`none` is an address typed by hand, which never posts). `Origin`,
-/// if sent, must be that of `public_url`. One of them must be there. With `allow_null`, `Origin: null` passes beside
-/// `Sec-Fetch-Site: same-origin`: browsers send it from pages under `Referrer-Policy: no-referrer`, the mail-link page
-/// alone; a sandboxed frame sends it too, but as `cross-site`.
+/// `Sec-Fetch-Site`, if sent, must be `same-origin` (`none` is a typed address, which never posts).
+/// `Origin`, if sent, must be that of `public_url`. One of them must be there. With `allow_null`,
+/// `Origin: null` passes beside `Sec-Fetch-Site: same-origin`: browsers send it from a page with
+/// `Referrer-Policy: no-referrer`, which is the link page alone. A sandboxed frame sends it as
+/// `cross-site`.
 #[must_use]
 pub fn is_from_own_page(request: &Request, public_url: &str, allow_null: bool) -> bool {
-    let Ok(site) = single(request, &SEC_FETCH_SITE) else {
+    let Ok(fetch_site) = single_header(request, &SEC_FETCH_SITE) else {
         return false;
     };
-    let Ok(origin) = single(request, &header::ORIGIN) else {
+    let Ok(origin) = single_header(request, &header::ORIGIN) else {
         return false;
     };
-    let same_site = match site {
-        Some(site) if site == "same-origin" => true,
+    let is_same_origin = match fetch_site {
+        Some(fetch_site) if fetch_site == "same-origin" => true,
         Some(_) => return false,
         None => false,
     };
     match origin {
-        Some(origin) if origin == "null" => allow_null && same_site,
-        Some(origin) => is_ours(origin, public_url),
-        None => same_site,
+        Some(origin) if origin == "null" => allow_null && is_same_origin,
+        Some(origin) => is_origin_of(origin, public_url),
+        None => is_same_origin,
     }
 }
 
-/// The one value of a header, if any.
-fn single<'a>(request: &'a Request, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
+/// Returns the value of a header that must not be repeated.
+fn single_header<'a>(
+    request: &'a Request,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, ()> {
     let mut values = request.headers().get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
@@ -48,37 +53,38 @@ fn single<'a>(request: &'a Request, name: &HeaderName) -> Result<Option<&'a Head
     }
 }
 
-fn is_ours(origin: &HeaderValue, public_url: &str) -> bool {
+fn is_origin_of(origin: &HeaderValue, public_url: &str) -> bool {
     url::Url::parse(public_url).is_ok_and(|url| *origin == url.origin().ascii_serialization())
 }
 
-/// The token for a hidden field: a MAC over the browser's cookie, the form and what the form is about (CF-02).
+/// Returns the token for a hidden field: a MAC over the browser's cookie, the form and its context
+/// (CF-02).
 ///
-/// `secret_hash` is the hash of `sid` or, before sign-in, `pre`; `form` is the form's fixed name; `context` is the flow,
-/// transaction or row that it acts on (empty if none).
+/// `secret_hash` is the hash of `sid` or, before sign-in, `pre`. `form` is the form's fixed name.
+/// `context` is the flow, transaction or row that the form acts on, or empty.
 #[must_use]
 pub fn form_token(mac: &Mac, secret_hash: &Hash, form: &str, context: &str) -> String {
     let tag = mac.tag(&[secret_hash.as_bytes(), form.as_bytes(), context.as_bytes()]);
     URL_SAFE_NO_PAD.encode(tag.as_bytes())
 }
 
-/// Whether `given` is the token of exactly this cookie, form and context, in constant time.
+/// Returns whether `token` is that of exactly this cookie, form and context, in constant time.
 #[must_use]
 pub fn verify_form_token(
     mac: &Mac,
     secret_hash: &Hash,
     form: &str,
     context: &str,
-    given: &str,
+    token: &str,
 ) -> bool {
-    let given = URL_SAFE_NO_PAD
-        .decode(given)
+    let tag = URL_SAFE_NO_PAD
+        .decode(token)
         .ok()
         .and_then(|bytes| Hash::from_column(&bytes));
-    given.is_some_and(|given| {
+    tag.is_some_and(|tag| {
         mac.verify(
             &[secret_hash.as_bytes(), form.as_bytes(), context.as_bytes()],
-            &given,
+            &tag,
         )
     })
 }
@@ -88,7 +94,7 @@ mod tests {
     use super::*;
     use crate::secret::{MasterKeys, Plain};
 
-    const OURS: &str = "https://id.example";
+    const PUBLIC_URL: &str = "https://id.example";
 
     fn check(site: Option<&str>, origin: Option<&str>, allow_null: bool) -> bool {
         let mut builder = Request::builder();
@@ -97,15 +103,15 @@ mod tests {
                 builder = builder.header(name, value);
             }
         }
-        is_from_own_page(&builder.finish(), OURS, allow_null)
+        is_from_own_page(&builder.finish(), PUBLIC_URL, allow_null)
     }
 
     #[test]
     fn cf_01_only_our_own_pages_may_post() {
-        assert!(check(Some("same-origin"), Some(OURS), false));
+        assert!(check(Some("same-origin"), Some(PUBLIC_URL), false));
         assert!(check(Some("same-origin"), None, false));
         assert!(
-            check(None, Some(OURS), false),
+            check(None, Some(PUBLIC_URL), false),
             "a browser without Sec-Fetch-PageOptions"
         );
         assert!(!check(None, None, false), "neither header");
@@ -121,7 +127,7 @@ mod tests {
             "",
             "same-origin, same-origin",
         ] {
-            assert!(!check(Some(site), Some(OURS), true), "{site}");
+            assert!(!check(Some(site), Some(PUBLIC_URL), true), "{site}");
             assert!(!check(Some(site), None, true), "{site}");
         }
         for origin in [
@@ -141,10 +147,10 @@ mod tests {
     #[test]
     fn cf_01_a_repeated_header_is_refused() {
         let request = Request::builder()
-            .header("origin", OURS)
-            .header("origin", OURS)
+            .header("origin", PUBLIC_URL)
+            .header("origin", PUBLIC_URL)
             .header("sec-fetch-site", "same-origin");
-        assert!(!is_from_own_page(&request.finish(), OURS, true));
+        assert!(!is_from_own_page(&request.finish(), PUBLIC_URL, true));
     }
 
     #[test]
@@ -160,7 +166,7 @@ mod tests {
 
     #[test]
     fn cf_01_the_issuer_may_have_a_path_or_a_default_port() {
-        let request = || Request::builder().header("origin", OURS).finish();
+        let request = || Request::builder().header("origin", PUBLIC_URL).finish();
         assert!(is_from_own_page(
             &request(),
             "https://id.example/realm",

@@ -1,4 +1,4 @@
-//! What a request says, read strictly.
+//! Requests, read strictly.
 
 pub mod caller;
 pub mod cookie;

@@ -1,58 +1,48 @@
-//! The parameters of a request as it sent them: raw pairs, read strictly.
+//! The parameters of a request: raw pairs, read strictly.
 //!
-//! Promises: a repeated parameter is refused and never silently chosen from (RFC 6749 §3.1, §3.2), one without a value
-//! counts as absent (same sections), and nothing is repaired: a broken escape, bytes that are not UTF-8, a NUL or an
-//! over-long value is an answer of 400 that names the parameter. Parameters nobody asks for are ignored, broken or not.
+//! A repeated parameter is refused, and one without a value counts as absent (RFC 6749 §3.1, §3.2).
+//! Nothing is repaired: a malformed escape, bytes that are not UTF-8, a NUL or a value that is too
+//! long is a 400 that names the parameter. Parameters that are not read are ignored, malformed or
+//! not.
 
 use poem::{Body, Request, error::ResponseError, http::StatusCode, http::header};
 
-/// The longest value that [`Params::optional`] lets through, in bytes.
-pub const DEFAULT_MAX: usize = 2048;
+/// The longest value that [`Params::optional`] accepts, in bytes.
+const DEFAULT_MAX: usize = 2048;
 /// The largest form (PX-02).
-pub const FORM_BYTES: usize = 64 * 1024;
-/// More pairs than any request of ours has.
+const FORM_BYTES: usize = 64 * 1024;
+/// No request of a client has as many.
 const MAX_PAIRS: usize = 256;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Why parameters are refused. Its words are safe to show: they hold the name that we asked for, never a value.
+/// A parameter or a form that is refused. Its words are safe to show: they hold the name that we
+/// read, never a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     /// RFC 6749 §3.1: parameters must not be included more than once.
     #[error("the parameter {0} is repeated")]
     Repeated(&'static str),
-    /// An escape without two hexadecimal digits, or bytes that are not UTF-8.
+    /// A malformed escape, or bytes that are not UTF-8.
     #[error("the parameter {0} is not properly encoded (percent-encoded UTF-8)")]
     Encoding(&'static str),
     /// A NUL character, which no database column takes.
     #[error("the parameter {0} contains a character that is not allowed")]
     Character(&'static str),
-    /// Longer than the reader takes.
     #[error("the parameter {name} is longer than {max} bytes")]
-    TooLong {
-        /// The parameter.
-        name: &'static str,
-        /// The most bytes it may have.
-        max: usize,
-    },
-    /// A parameter that the reader cannot do without is absent or empty.
+    TooLong { name: &'static str, max: usize },
     #[error("the parameter {0} is missing")]
     Missing(&'static str),
-    /// More pairs than any request of ours has.
     #[error("there are too many parameters")]
     TooMany,
-    /// Not a form: 415.
     #[error("the content type must be application/x-www-form-urlencoded")]
     ContentType,
-    /// More than [`FORM_BYTES`]: 413.
     #[error("the form is larger than 64 KiB")]
     TooLarge,
-    /// The body could not be read to its end.
     #[error("the form could not be read")]
     Unreadable,
 }
 
 impl ParamError {
-    /// The status to answer with: 413, 415, else 400.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -69,27 +59,20 @@ impl ResponseError for ParamError {
     }
 }
 
-/// The pairs in the order they came. It has no `Debug`: values may be codes and tokens.
+/// The pairs in their order. There is no `Debug`: values may be codes and tokens.
 #[derive(Clone, Default)]
 pub struct Params(Vec<(String, Value)>);
 
-/// A decoded value, or none if it was not properly encoded.
+/// A decoded value, or none if it is malformed.
 type Value = Option<String>;
 
 impl Params {
-    /// The pairs of the query.
-    ///
-    /// # Errors
-    /// [`ParamError::TooMany`].
+    /// Reads the query.
     pub fn from_query(request: &Request) -> Result<Self, ParamError> {
         Self::parse(request.uri().query().unwrap_or_default().as_bytes())
     }
 
-    /// The pairs of a form. The query is never looked at.
-    ///
-    /// # Errors
-    /// 415 unless `content_type` is that of a form (parameters such as charset are let be), 413 over [`FORM_BYTES`],
-    /// 400 for too many pairs.
+    /// Reads a form, and never the query. Parameters of the content type such as charset are ignored.
     pub fn from_form(body: &[u8], content_type: Option<&str>) -> Result<Self, ParamError> {
         if !is_form(content_type) {
             return Err(ParamError::ContentType);
@@ -100,18 +83,12 @@ impl Params {
         Self::parse(body)
     }
 
-    /// Reads the body of `request` as a form, counting bytes while reading.
-    ///
-    /// # Errors
-    /// As [`Params::from_form`], and 400 if the body ends before its end.
+    /// Reads the body of `request` as a form, counting its bytes.
     pub async fn read_form(request: &Request, body: Body) -> Result<Self, ParamError> {
         Self::parse(&Self::form_bytes(request, body).await?)
     }
 
-    /// A form as it was sent, to be read later by [`Params::from_form`].
-    ///
-    /// # Errors
-    /// 415 and 413 as [`Params::from_form`], and 400 if the body ends before its end.
+    /// Returns the bytes of a form, to be read later by [`Params::from_form`].
     pub async fn form_bytes(request: &Request, body: Body) -> Result<Vec<u8>, ParamError> {
         let content_type = request
             .headers()
@@ -127,50 +104,39 @@ impl Params {
         }
     }
 
-    /// The value of `name`, at most [`DEFAULT_MAX`] bytes; none if it is absent or empty.
-    ///
-    /// # Errors
-    /// Repeated, badly encoded, with a NUL, too long.
+    /// Returns the value of `name`, at most [`DEFAULT_MAX`] bytes, or none if it is absent or empty.
     pub fn optional(&self, name: &'static str) -> Result<Option<&str>, ParamError> {
         self.optional_within(name, DEFAULT_MAX)
     }
 
-    /// The value of `name`, at most `max` bytes; none if it is absent or empty.
-    ///
-    /// # Errors
-    /// Repeated, badly encoded, with a NUL, too long.
+    /// Returns the value of `name`, at most `max` bytes, or none if it is absent or empty.
     pub fn optional_within(
         &self,
         name: &'static str,
         max: usize,
     ) -> Result<Option<&str>, ParamError> {
-        let mut values = self.named(name);
+        let mut values = self.values_of(name);
         let Some(value) = values.next() else {
             return Ok(None);
         };
         if values.next().is_some() {
             return Err(ParamError::Repeated(name));
         }
-        Ok(Some(sound(name, value, max)?).filter(|value| !value.is_empty()))
+        Ok(Some(checked(name, value, max)?).filter(|value| !value.is_empty()))
     }
 
-    /// The value of `name`, which must be there.
-    ///
-    /// # Errors
-    /// As [`Params::optional_within`], and [`ParamError::Missing`].
+    /// Returns the value of `name`, at most `max` bytes, which must be there.
     pub fn required(&self, name: &'static str, max: usize) -> Result<&str, ParamError> {
         self.optional_within(name, max)?
             .ok_or(ParamError::Missing(name))
     }
 
-    /// All values of a parameter that may be repeated (`resource`, RFC 8707 §2), without the empty ones.
-    ///
-    /// # Errors
-    /// Any badly encoded, with a NUL, over `max` bytes.
+    /// Returns all values of a parameter that may be repeated (`resource`, RFC 8707 §2), without the
+    /// empty ones.
     pub fn all_values(&self, name: &'static str, max: usize) -> Result<Vec<&str>, ParamError> {
         let values: Result<Vec<&str>, _> = self
-            .named(name)
-            .map(|value| sound(name, value, max))
+            .values_of(name)
+            .map(|value| checked(name, value, max))
             .collect();
         Ok(values?
             .into_iter()
@@ -178,26 +144,23 @@ impl Params {
             .collect())
     }
 
-    /// Refuses if any of `names` is repeated or badly encoded: for endpoints that must look at all before the first.
-    ///
-    /// # Errors
-    /// The first fault in the order of `names`. Length is not looked at: its bound belongs to the reader.
+    /// Checks that none of `names` is repeated or malformed, in their order, for endpoints that must
+    /// check all before they read the first. Lengths are checked when a parameter is read.
     pub fn check_all(&self, names: &[&'static str]) -> Result<(), ParamError> {
         names
             .iter()
             .try_for_each(|name| self.optional_within(name, usize::MAX).map(drop))
     }
 
-    /// Refuses if any of `names` is repeated, whatever it holds: for hints, which fail no request by what they say.
-    ///
-    /// # Errors
-    /// [`ParamError::Repeated`].
+    /// Checks that none of `names` is repeated, for hints, whose value fails no request.
     pub fn check_not_repeated(&self, names: &[&'static str]) -> Result<(), ParamError> {
-        let repeated = names.iter().find(|name| self.named(name).nth(1).is_some());
+        let repeated = names
+            .iter()
+            .find(|name| self.values_of(name).nth(1).is_some());
         repeated.map_or(Ok(()), |name| Err(ParamError::Repeated(name)))
     }
 
-    /// The value of `name` if nothing else was sent.
+    /// Returns the value of `name` if it is the only parameter.
     #[must_use]
     pub fn only_value(&self, name: &str) -> Option<&str> {
         match self.0.as_slice() {
@@ -206,13 +169,13 @@ impl Params {
         }
     }
 
-    /// Whether `name` was sent at all, empty or not.
+    /// Returns whether `name` was sent, empty or not.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.named(name).next().is_some()
+        self.values_of(name).next().is_some()
     }
 
-    fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a Value> + use<'a, 'n> {
+    fn values_of<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a Value> + use<'a, 'n> {
         self.0
             .iter()
             .filter(move |(sent, _)| sent == name)
@@ -231,7 +194,7 @@ impl Params {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = halves.next().unwrap_or_default();
             let value = halves.next().unwrap_or_default();
-            // A name that cannot be read is no name of ours.
+            // A malformed name is no name of ours.
             if let Some(name) = form_decode(name) {
                 pairs.push((name, form_decode(value)));
             }
@@ -249,7 +212,7 @@ fn is_form(content_type: Option<&str>) -> bool {
     essence.trim().eq_ignore_ascii_case(FORM)
 }
 
-fn sound<'a>(name: &'static str, value: &'a Value, max: usize) -> Result<&'a str, ParamError> {
+fn checked<'a>(name: &'static str, value: &'a Value, max: usize) -> Result<&'a str, ParamError> {
     let value = value.as_deref().ok_or(ParamError::Encoding(name))?;
     if value.contains('\0') {
         return Err(ParamError::Character(name));
@@ -260,7 +223,8 @@ fn sound<'a>(name: &'static str, value: &'a Value, max: usize) -> Result<&'a str
     Ok(value)
 }
 
-/// Decodes `+` and `%XX`; none for a broken escape or bytes that are not UTF-8. The usual parsers repair both.
+/// Decodes `+` and `%XX`. Returns nothing for a malformed escape or bytes that are not UTF-8, both of
+/// which the usual parsers repair.
 #[must_use]
 pub fn form_decode(raw: &[u8]) -> Option<String> {
     let mut out = Vec::with_capacity(raw.len());
@@ -268,174 +232,16 @@ pub fn form_decode(raw: &[u8]) -> Option<String> {
     while let Some(byte) = bytes.next() {
         out.push(match byte {
             b'+' => b' ',
-            b'%' => hex(*bytes.next()?)? << 4 | hex(*bytes.next()?)?,
+            b'%' => hex_digit(*bytes.next()?)? << 4 | hex_digit(*bytes.next()?)?,
             other => *other,
         });
     }
     String::from_utf8(out).ok()
 }
 
-fn hex(digit: u8) -> Option<u8> {
+fn hex_digit(digit: u8) -> Option<u8> {
     u8::try_from(char::from(digit).to_digit(16)?).ok()
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn form(body: &str) -> Params {
-        Params::from_form(body.as_bytes(), Some(FORM)).unwrap()
-    }
-
-    fn fault<T>(result: Result<T, ParamError>) -> ParamError {
-        result.err().unwrap()
-    }
-
-    #[test]
-    fn po_03_a_repeated_parameter_is_refused_whatever_its_values() {
-        for body in ["a=1&a=2", "a=1&a=1", "a=&a=1", "a&a", "a=1&%61=2"] {
-            assert_eq!(
-                fault(form(body).optional("a")),
-                ParamError::Repeated("a"),
-                "{body}"
-            );
-            assert_eq!(
-                fault(form(body).check_all(&["b", "a"])),
-                ParamError::Repeated("a"),
-                "{body}"
-            );
-        }
-    }
-
-    #[test]
-    fn po_03_the_query_is_read_as_raw_pairs() {
-        let request = Request::builder()
-            .uri_str("/authorize?state=a%20b+c&state=d&scope=openid")
-            .finish();
-        let params = Params::from_query(&request).unwrap();
-        assert_eq!(params.optional("scope").unwrap(), Some("openid"));
-        assert_eq!(
-            fault(params.optional("state")),
-            ParamError::Repeated("state")
-        );
-    }
-
-    #[test]
-    fn rfc_6749_3_1_a_parameter_without_a_value_is_absent() {
-        let params = form("a=&b&c=3");
-        assert_eq!(
-            (params.optional("a").unwrap(), params.optional("b").unwrap()),
-            (None, None)
-        );
-        assert_eq!(params.optional("c").unwrap(), Some("3"));
-        assert_eq!(fault(params.required("a", 9)), ParamError::Missing("a"));
-        assert!(params.contains("a") && !params.contains("d"));
-    }
-
-    #[test]
-    fn broken_escapes_and_bytes_are_refused_and_not_repaired() {
-        for body in [
-            "a=%", "a=%4", "a=%zz", "a=%ff", "a=%c3%28", "a=%+1", "a=%-1",
-        ] {
-            assert_eq!(
-                fault(form(body).optional("a")),
-                ParamError::Encoding("a"),
-                "{body}"
-            );
-        }
-        let raw = Params::from_form(b"a=\xff", Some(FORM)).unwrap();
-        assert_eq!(fault(raw.optional("a")), ParamError::Encoding("a"));
-        assert_eq!(
-            form("a=%C3%a9+%2B&x=%").optional("a").unwrap(),
-            Some("é +"),
-            "what nobody asks for is let be"
-        );
-    }
-
-    #[test]
-    fn a_nul_and_an_over_long_value_are_refused() {
-        assert_eq!(
-            fault(form("a=x%00y").optional("a")),
-            ParamError::Character("a")
-        );
-        let long = format!("a={}", "x".repeat(DEFAULT_MAX + 1));
-        assert_eq!(
-            fault(form(&long).optional("a")),
-            ParamError::TooLong {
-                name: "a",
-                max: DEFAULT_MAX
-            }
-        );
-        assert!(
-            form(&long)
-                .optional_within("a", DEFAULT_MAX + 1)
-                .unwrap()
-                .is_some()
-        );
-    }
-
-    #[test]
-    fn rfc_8707_2_resource_may_be_repeated() {
-        assert_eq!(form("r=1&r=&r=2").all_values("r", 9).unwrap(), ["1", "2"]);
-        assert_eq!(
-            fault(form("r=1&r=%").all_values("r", 9)),
-            ParamError::Encoding("r")
-        );
-    }
-
-    #[test]
-    fn px_02_only_a_form_of_at_most_64_kib_is_read() {
-        for wrong in [
-            None,
-            Some("application/json"),
-            Some("multipart/form-data; boundary=x"),
-            Some("text/plain"),
-        ] {
-            assert_eq!(
-                fault(Params::from_form(b"a=1", wrong)).status(),
-                415,
-                "{wrong:?}"
-            );
-        }
-        assert!(
-            Params::from_form(
-                b"a=1",
-                Some("Application/X-WWW-Form-Urlencoded; charset=UTF-8")
-            )
-            .is_ok()
-        );
-        assert_eq!(
-            fault(Params::from_form(&vec![b'a'; FORM_BYTES + 1], Some(FORM))).status(),
-            413
-        );
-        assert_eq!(
-            fault(Params::from_form(&b"a&".repeat(MAX_PAIRS + 1), Some(FORM))),
-            ParamError::TooMany
-        );
-    }
-
-    #[tokio::test]
-    async fn po_04_a_form_is_read_from_the_body_and_never_from_the_query() {
-        let request = Request::builder()
-            .uri_str("/?a=query")
-            .content_type(FORM)
-            .finish();
-        assert_eq!(
-            Params::read_form(&request, "b=1".into())
-                .await
-                .unwrap()
-                .optional("a")
-                .unwrap(),
-            None
-        );
-        let chunks =
-            futures_util::stream::iter((0..65).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 1024])));
-        let error = fault(Params::read_form(&request, Body::from_bytes_stream(chunks)).await);
-        assert_eq!(
-            error,
-            ParamError::TooLarge,
-            "counted, without a Content-Length"
-        );
-    }
-}
+mod tests;

@@ -303,6 +303,7 @@ mod tests {
     }
 
     #[derive(ApiResponse)]
+    #[expect(dead_code, reason = "only its documentation is read")]
     enum TestResponse {
         /// Too many requests.
         #[oai(status = 429)]

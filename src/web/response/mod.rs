@@ -1,4 +1,4 @@
-//! What a response says, in the form of its audience.
+//! Responses, in the form of their audience.
 
 pub mod assets;
 pub mod docs;

@@ -105,7 +105,7 @@ fn check_endpoint(
     provider: &Provider,
     scope: &FetchScope,
 ) -> Result<(), MetadataError> {
-    let parsed = scope.admits(url).map_err(|cause| match cause {
+    let parsed = scope.check_url(url).map_err(|cause| match cause {
         FetchError::NotHttps => MetadataError::NotHttps { endpoint },
         cause => MetadataError::Blocked { endpoint, cause },
     })?;

@@ -1,4 +1,8 @@
-//! The layers around small endpoints, without sockets; over sockets see `server/tests.rs`.
+//! The layers around small endpoints, without sockets. For sockets see `server/tests.rs`.
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 
 use std::{
     io,
