@@ -228,8 +228,8 @@ impl<'a> Callback<'a> {
         callback::check_method(self.providers, self.provider, method, mode)
     }
 
-    /// CB-04 to CB-10: claims the flow, identifies the user and completes the flow. A claimed flow is
-    /// spent, whatever follows.
+    /// CB-04 to CB-10: claims the flow, identifies the user and completes the flow. A claimed flow
+    /// is spent, whatever follows.
     async fn complete(&self, params: &CallbackParams) -> Result<Step, StepError> {
         let flow = state::claim(&self.app.tickets, &params.state)
             .await

@@ -317,7 +317,7 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
 async fn switch(test_app: &TestApp, browser: &Browser<'_>, txn: &str) -> String {
     test_app.configure(|config| config.providers = vec![crate::linking::provider("office")]);
     let link = PendingLink {
-        account: crate::linking::arrived("other", None),
+        account: crate::linking::account_at_provider("other", None),
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),

@@ -1,5 +1,6 @@
-//! What the tests of sign-in with a provider share: a provider that is an [`Upstream`] of the test's
-//! own, a user on the way through it, and the judge of refusals.
+//! Test support for sign-in at a provider: a provider of the service's configuration that is an
+//! [`Upstream`] of the test's own, a user on the way through it, and the checks of a refusal
+//!
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,23 +19,23 @@ use crate::{
     test_app::{Browser, PUBLIC, TestApp},
 };
 
-/// One upstream in the service's configuration, and one person with an account there.
-pub(crate) struct Stage<'a> {
+/// A provider in the service's configuration, and a user with an account there.
+pub(crate) struct ProviderFixture<'a> {
     pub(crate) test_app: &'a TestApp,
     pub(crate) up: Upstream,
     /// The provider's id.
     pub(crate) id: String,
-    /// The address that the upstream tells, nobody else's in this process.
+    /// The address that the provider sends. No other user of this process has it.
     pub(crate) email: String,
 }
 
-impl<'a> Stage<'a> {
-    /// A provider whose word about addresses is enough, with some settings changed.
+impl<'a> ProviderFixture<'a> {
+    /// Returns a provider that is authoritative for its addresses, with some settings changed.
     pub(crate) async fn new(test_app: &'a TestApp, settings: Value) -> Self {
         Self::with(test_app, |_| settings).await
     }
 
-    /// The same, with settings that need to know where it is.
+    /// Does the same with settings that depend on the URL of the provider.
     pub(crate) async fn with(
         test_app: &'a TestApp,
         settings: impl FnOnce(&Upstream) -> Value,
@@ -83,8 +84,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Changes its settings, as a reload of the file does.
-    pub(crate) fn set(&self, change: impl FnOnce(&mut Provider)) {
+    /// Changes the provider's settings, as a reload of the configuration does.
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Provider)) {
         self.test_app.configure(|config| {
             change(
                 config
@@ -96,16 +97,16 @@ impl<'a> Stage<'a> {
         });
     }
 
-    /// A new browser at the sign-in page of a client's request.
-    pub(crate) async fn at_login(&self) -> (Browser<'a>, Page) {
+    /// Returns a new browser on the sign-in page of a client's request.
+    pub(crate) async fn open_sign_in(&self) -> (Browser<'a>, Page) {
         let mut browser = self.test_app.browser();
-        let asked = browser.open(&Attempt::new().path()).await;
-        let login = settle(&mut browser, asked).await;
+        let response = browser.open(&Attempt::new().path()).await;
+        let login = settle(&mut browser, response).await;
         assert!(login.has("form#sign-in"), "{}", login.summary());
         (browser, login)
     }
 
-    /// The provider's button on a page.
+    /// Returns the provider's button on a page.
     pub(crate) fn button(&self, page: &Page) -> Option<Form> {
         let path = format!("/login/upstream/{}", self.id);
         page.forms("form")
@@ -113,8 +114,8 @@ impl<'a> Stage<'a> {
             .find(|form| form.action.path() == path)
     }
 
-    /// Presses it; gives the answer.
-    pub(crate) async fn press(&self, browser: &mut Browser<'_>, page: &Page) -> Page {
+    /// Presses the provider's button and returns the response.
+    pub(crate) async fn press_button(&self, browser: &mut Browser<'_>, page: &Page) -> Page {
         let form = self
             .button(page)
             .unwrap_or_else(|| panic!("no button of {}: {}", self.id, page.summary()));
@@ -122,10 +123,11 @@ impl<'a> Stage<'a> {
         browser.send(request).await
     }
 
-    /// From the sign-in page through the upstream; gives the browser, the page, and what it is about to bring back.
-    pub(crate) async fn gone(&self) -> (Browser<'a>, Page, Back) {
-        let (mut browser, login) = self.at_login().await;
-        let page = self.press(&mut browser, &login).await;
+    /// Goes from the sign-in page through the provider. Returns the browser, the sign-in page, and
+    /// the callback that the browser is about to open.
+    pub(crate) async fn go_to_provider(&self) -> (Browser<'a>, Page, Back) {
+        let (mut browser, login) = self.open_sign_in().await;
+        let page = self.press_button(&mut browser, &login).await;
         assert_eq!(
             page.status,
             200,
@@ -136,83 +138,86 @@ impl<'a> Stage<'a> {
         (browser, login, back)
     }
 
-    /// The whole way of an honest person; gives the last page and the browser.
-    pub(crate) async fn walk(&self) -> (Browser<'a>, Page) {
-        let (mut browser, _, back) = self.gone().await;
-        let answer = browser.open(&back.path()).await;
-        let page = settle(&mut browser, answer).await;
+    /// Signs in at an honest provider. Returns the browser and the last page.
+    pub(crate) async fn complete_sign_in(&self) -> (Browser<'a>, Page) {
+        let (mut browser, _, back) = self.go_to_provider().await;
+        let response = browser.open(&back.path()).await;
+        let page = settle(&mut browser, response).await;
         (browser, page)
     }
 
-    /// The same, and it must end at the client with somebody signed in and no complaint of the upstream.
-    pub(crate) async fn signs_in(&self, why: &str) -> Browser<'a> {
-        let (browser, page) = self.walk().await;
-        let refusals = reasons(self.test_app).await;
+    /// Signs in, and requires that the user ends at the client, signed in, and that the provider
+    /// has no complaint.
+    pub(crate) async fn assert_signs_in(&self, why: &str) -> Browser<'a> {
+        let (browser, page) = self.complete_sign_in().await;
+        let refusals = refusal_reasons(self.test_app).await;
         let last = refusals.last();
         assert!(browser.is_signed_in(), "{why}: {last:?} {}", page.summary());
-        assert!(at_client(&page), "{why}: {}", page.summary());
+        assert!(leads_to_client(&page), "{why}: {}", page.summary());
         assert_eq!(self.up.complaints(), Vec::<String>::new(), "{why}");
         browser
     }
 
-    /// A person who is lied to on the way: the answer, and everything that line 45 asks of a refusal.
-    pub(crate) async fn refused(&self, why: &str, status: u16, code: &str) -> Page {
-        let (mut browser, login, back) = self.gone().await;
-        self.judge(&mut browser, &login, &back, (why, status, code))
+    /// Requires that a sign-in is refused at the callback, as R-45 demands. Returns the response.
+    pub(crate) async fn assert_sign_in_refused(&self, why: &str, status: u16, code: &str) -> Page {
+        let (mut browser, login, back) = self.go_to_provider().await;
+        self.assert_callback_refused(&mut browser, &login, &back, (why, status, code))
             .await
     }
 
-    /// Brings `back` to the callback, which must refuse it.
-    pub(crate) async fn judge(
+    /// Opens the callback `back`, which must refuse it and spend the flow.
+    pub(crate) async fn assert_callback_refused(
         &self,
         browser: &mut Browser<'a>,
         login: &Page,
         back: &Back,
         (why, status, code): (&str, u16, &str),
     ) -> Page {
-        let before = Kept::of(self.test_app).await;
-        let answer = browser.open(&back.path()).await;
-        self.check(&before, &answer, (why, status, code)).await;
-        // Spent, whatever the upstream says now.
+        let before = Snapshot::load(self.test_app).await;
+        let response = browser.open(&back.path()).await;
+        self.assert_refusal(&before, &response, (why, status, code))
+            .await;
+        // The flow is spent, even if the provider is honest now.
         self.up.honest();
         let requests = self.up.total();
-        let before = Kept::of(self.test_app).await;
+        let before = Snapshot::load(self.test_app).await;
         let again = browser.open(&back.path()).await;
-        self.check(&before, &again, (why, 400, "up_state_used"))
+        self.assert_refusal(&before, &again, (why, 400, "up_state_used"))
             .await;
         assert_eq!(
             self.up.total(),
             requests,
-            "{why}: a spent state asks nobody"
+            "{why}: a spent state causes no request"
         );
-        // The client's own request still waits, for another way in.
-        let other = Box::pin(Stage::new(self.test_app, json!({}))).await;
+        // The client's own request still waits for another sign-in method.
+        let other = Box::pin(ProviderFixture::new(self.test_app, json!({}))).await;
         let page = browser.open(&login.url[url::Position::BeforePath..]).await;
         assert!(
             page.has("form#sign-in"),
             "{why}: the request is gone: {}",
             page.summary()
         );
-        let page = other.press(browser, &page).await;
+        let page = other.press_button(browser, &page).await;
         let back = other.up.visit(&page).await;
         let done = browser.open(&back.path()).await;
         let done = settle(browser, done).await;
         assert!(
-            browser.is_signed_in() && at_client(&done),
+            browser.is_signed_in() && leads_to_client(&done),
             "{why}: afterwards: {}",
             done.summary()
         );
-        answer
+        response
     }
 
-    /// A refusal of the button itself: nobody was sent anywhere.
-    pub(crate) async fn start_refused(&self, why: &str, status: u16, code: &str) -> Page {
-        let (mut browser, login) = self.at_login().await;
-        let before = Kept::of(self.test_app).await;
-        let answer = self.press(&mut browser, &login).await;
-        self.check(&before, &answer, (why, status, code)).await;
+    /// Requires that the button itself is refused and that the browser stays here.
+    pub(crate) async fn assert_start_refused(&self, why: &str, status: u16, code: &str) -> Page {
+        let (mut browser, login) = self.open_sign_in().await;
+        let before = Snapshot::load(self.test_app).await;
+        let response = self.press_button(&mut browser, &login).await;
+        self.assert_refusal(&before, &response, (why, status, code))
+            .await;
         assert!(
-            answer.refresh().is_none() && answer.location().is_none(),
+            response.refresh().is_none() && response.location().is_none(),
             "{why}: leads on"
         );
         assert!(
@@ -222,56 +227,57 @@ impl<'a> Stage<'a> {
                 .has("form#sign-in"),
             "{why}"
         );
-        answer
+        response
     }
 
-    /// Line 45: the status, one audit event with the code, nothing made, no cookie, nothing secret told.
-    pub(crate) async fn check(
+    /// the status, one audit event with the code, no new row, no cookie, no secret on the
+    /// page.
+    pub(crate) async fn assert_refusal(
         &self,
-        before: &Kept,
-        answer: &Page,
+        before: &Snapshot,
+        response: &Page,
         (why, status, code): (&str, u16, &str),
     ) {
-        let after = Kept::of(self.test_app).await;
-        let reasons = after.since(before);
+        let after = Snapshot::load(self.test_app).await;
+        let reasons = after.reasons_since(before);
         assert_eq!(
-            (answer.status.as_u16(), reasons),
+            (response.status.as_u16(), reasons),
             (status, vec![code.to_owned()]),
             "{why}: {}",
-            answer.summary()
+            response.summary()
         );
         assert_eq!(
             after.rows, before.rows,
             "{code}, {why}: users, addresses, sessions, identities, grants"
         );
-        let cookies = answer.headers.get_all("set-cookie").iter().count();
+        let cookies = response.headers.get_all("set-cookie").iter().count();
         assert_eq!(cookies, 0, "{code}, {why}: cookies");
         assert!(
-            !answer.body.contains("words of the upstream"),
+            !response.body.contains("words of the upstream"),
             "{code}, {why}: UE-03"
         );
-        let trail = format!("{:?}", after.events);
+        let audit_log = format!("{:?}", after.events);
         for secret in self.up.secrets().iter().chain([&self.email]) {
             assert!(
-                !answer.body.contains(secret.as_str()),
-                "{code}, {why}: the page tells a secret"
+                !response.body.contains(secret.as_str()),
+                "{code}, {why}: the page contains a secret"
             );
             assert!(
-                !trail.contains(secret.as_str()),
-                "{code}, {why}: the trail holds a secret"
+                !audit_log.contains(secret.as_str()),
+                "{code}, {why}: the audit log contains a secret"
             );
         }
     }
 }
 
-/// What there is in the database before and after.
-pub(crate) struct Kept {
+/// The rows of the database at one moment.
+pub(crate) struct Snapshot {
     rows: Vec<(&'static str, i64)>,
     events: Vec<audit_event::Model>,
 }
 
-impl Kept {
-    pub(crate) async fn of(test_app: &TestApp) -> Self {
+impl Snapshot {
+    pub(crate) async fn load(test_app: &TestApp) -> Self {
         let mut rows = Vec::new();
         for table in [
             "users",
@@ -280,16 +286,16 @@ impl Kept {
             "user_identities",
             "grant_families",
         ] {
-            rows.push((table, count(test_app, table).await));
+            rows.push((table, count_rows(test_app, table).await));
         }
         Self {
             rows,
-            events: events(test_app).await,
+            events: audit_events(test_app).await,
         }
     }
 
-    /// The reasons of refusals that came after `before`.
-    pub(crate) fn since(&self, before: &Self) -> Vec<String> {
+    /// Returns the reasons of the refusals after `before`.
+    pub(crate) fn reasons_since(&self, before: &Self) -> Vec<String> {
         let new = self
             .events
             .iter()
@@ -298,8 +304,8 @@ impl Kept {
     }
 }
 
-/// How many rows a table has.
-pub(crate) async fn count(test_app: &TestApp, table: &str) -> i64 {
+/// Returns the number of rows of a table.
+pub(crate) async fn count_rows(test_app: &TestApp, table: &str) -> i64 {
     let db = test_app.app.db.read();
     let statement = Statement::from_string(
         db.get_database_backend(),
@@ -313,8 +319,8 @@ pub(crate) async fn count(test_app: &TestApp, table: &str) -> i64 {
         .unwrap()
 }
 
-/// The trail, in order.
-pub(crate) async fn events(test_app: &TestApp) -> Vec<audit_event::Model> {
+/// Returns the audit log in order.
+pub(crate) async fn audit_events(test_app: &TestApp) -> Vec<audit_event::Model> {
     let mut events = audit_event::Entity::find()
         .all(test_app.app.db.read())
         .await
@@ -323,9 +329,9 @@ pub(crate) async fn events(test_app: &TestApp) -> Vec<audit_event::Model> {
     events
 }
 
-/// The reasons of refusals in the trail that are about upstream sign-in, in order.
-pub(crate) async fn reasons(test_app: &TestApp) -> Vec<String> {
-    let reasons = events(test_app)
+/// Returns the reasons of refused upstream sign-ins in the audit log, in order.
+pub(crate) async fn refusal_reasons(test_app: &TestApp) -> Vec<String> {
+    let reasons = audit_events(test_app)
         .await
         .into_iter()
         .filter_map(|event| event.reason);
@@ -334,42 +340,47 @@ pub(crate) async fn reasons(test_app: &TestApp) -> Vec<String> {
         .collect()
 }
 
-/// Whether a page leads to the client with a code.
-pub(crate) fn at_client(page: &Page) -> bool {
+/// Returns whether a page leads to the client with a code.
+pub(crate) fn leads_to_client(page: &Page) -> bool {
     let to = page.location().or_else(|| page.refresh());
     to.is_some_and(|to| {
         to.as_str().starts_with(CALLBACK) && to.query_pairs().any(|(name, _)| name == "code")
     })
 }
 
-/// A form_post callback, as a browser sends it from the provider's page: cross-site, without Lax cookies.
-pub(crate) async fn post_back(browser: &mut Browser<'_>, back: &Back) -> Page {
-    let kept = std::mem::take(&mut browser.cookies);
+/// Sends a form_post callback as a browser does from the provider's page: cross-site, without Lax
+/// cookies.
+pub(crate) async fn post_callback(browser: &mut Browser<'_>, back: &Back) -> Page {
+    let cookies = std::mem::take(&mut browser.cookies);
     let request = browser
         .posted(back.to.path())
         .header("origin", "https://provider.example")
         .header("sec-fetch-site", "cross-site")
         .body(back.query());
-    let answer = browser.send(request).await;
-    browser.cookies.extend(kept);
-    answer
+    let response = browser.send(request).await;
+    browser.cookies.extend(cookies);
+    response
 }
 
-/// Brings an answer back by any method.
-pub(crate) async fn bring(browser: &mut Browser<'_>, method: Method, path: &str) -> Page {
+/// Opens a path by any method.
+pub(crate) async fn send_with_method(
+    browser: &mut Browser<'_>,
+    method: Method,
+    path: &str,
+) -> Page {
     let request = browser.request(method, path).finish();
     browser.send(request).await
 }
 
-/// One way to be lied to.
-pub(crate) struct Row {
+/// The lies of a provider, and the status of the refusal.
+pub(crate) struct RefusalCase {
     why: &'static str,
     status: u16,
     lies: Vec<Lie>,
     settings: Value,
 }
 
-impl Row {
+impl RefusalCase {
     pub(crate) fn new(why: &'static str, status: u16, lies: Vec<Lie>) -> Self {
         Self {
             why,
@@ -379,31 +390,35 @@ impl Row {
         }
     }
 
-    /// With a provider that is set up otherwise.
+    /// Changes settings of the provider.
     pub(crate) fn with(mut self, settings: Value) -> Self {
         self.settings = settings;
         self
     }
 }
 
-/// Each row with an upstream of its own; every one must be refused with `code` at the callback.
-pub(crate) async fn refuse(test_app: &TestApp, code: &str, rows: Vec<Row>) {
-    for row in rows {
-        let stage = Stage::new(test_app, row.settings).await;
-        for lie in row.lies {
-            stage.up.tell(lie);
+/// Requires that each case is refused with `code` at the callback, with a provider of its own.
+pub(crate) async fn assert_refused(test_app: &TestApp, code: &str, cases: Vec<RefusalCase>) {
+    for case in cases {
+        let fixture = ProviderFixture::new(test_app, case.settings).await;
+        for lie in case.lies {
+            fixture.up.tell(lie);
         }
-        stage.refused(row.why, row.status, code).await;
+        fixture
+            .assert_sign_in_refused(case.why, case.status, code)
+            .await;
     }
 }
 
-/// The same at the button: the upstream's documents are wrong, and nobody is sent there.
-pub(crate) async fn refuse_start(test_app: &TestApp, code: &str, rows: Vec<Row>) {
-    for row in rows {
-        let stage = Stage::new(test_app, row.settings).await;
-        for lie in row.lies {
-            stage.up.tell(lie);
+/// Requires the same at the button: the provider's documents are wrong, and no browser goes there.
+pub(crate) async fn assert_starts_refused(test_app: &TestApp, code: &str, cases: Vec<RefusalCase>) {
+    for case in cases {
+        let fixture = ProviderFixture::new(test_app, case.settings).await;
+        for lie in case.lies {
+            fixture.up.tell(lie);
         }
-        stage.start_refused(row.why, row.status, code).await;
+        fixture
+            .assert_start_refused(case.why, case.status, code)
+            .await;
     }
 }

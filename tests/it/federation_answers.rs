@@ -1,5 +1,5 @@
-//! A provider that returns an error, and sign-ins while something is away: the provider, its
-//! configuration, the ticket store, the user (R-37 to R-40, UE-01 to UE-05).
+//! Errors that a provider returns instead of a code, and what follows when a part is missing: the
+//! provider, its configuration, our ticket store, the user (R-37 to R-40).
 
 use entree::{
     config::{Config, SignUp},
@@ -16,7 +16,10 @@ use testkit::{
 };
 
 use crate::{
-    federation::{Kept, Row, Stage, at_client, count, reasons, refuse},
+    federation::{
+        ProviderFixture, RefusalCase, Snapshot, assert_refused, count_rows, leads_to_client,
+        refusal_reasons,
+    },
     oauth::settle,
     outside,
     test_app::{TestApp, there},
@@ -28,30 +31,32 @@ on_both!(
     r_37_ue_01_up_misconfigured,
     r_38_up_provider_disabled_between_start_and_callback,
     r_40_lc_h_up_user_disabled,
-    up_sign_up_closed_says_so_to_whoever_is_new,
-    ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it,
-    ue_05_the_provider_is_gone_and_mail_goes_on,
-    up_03_tickets_flushed_in_mid_flow_begin_again,
-    the_runbook_ends_what_a_compromised_provider_may_have_begun,
-    cb_02_an_answer_over_eight_kibibytes_is_not_read,
+    up_sign_up_closed_explains_itself_to_a_new_user,
+    ue_02_ue_03_an_error_of_the_provider_reaches_neither_client_nor_page,
+    ue_05_sign_in_by_email_works_without_the_provider,
+    up_03_a_flow_whose_tickets_were_flushed_starts_again,
+    the_runbook_ends_the_sessions_and_links_of_a_compromised_provider,
+    cb_02_a_response_over_eight_kibibytes_is_not_read,
     a_callback_takes_at_most_ten_seconds,
 );
 
 async fn r_37_ue_01_up_denied(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.tell(Lie::error("access_denied"));
-    let page = stage.refused("access_denied", 200, "up_denied").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.tell(Lie::error("access_denied"));
+    let page = fixture
+        .assert_sign_in_refused("access_denied", 200, "up_denied")
+        .await;
     assert!(
         page.has("form#sign-in") || page.has("a[href^='/login']"),
         "UE-01: the sign-in page: {}",
         page.summary()
     );
-    assert_eq!(stage.up.count(Place::Token), 0);
+    assert_eq!(fixture.up.count(Place::Token), 0);
 }
 
 async fn r_37_ue_01_up_provider_error(test_app: TestApp) {
-    let row = |error, status| Row::new(error, status, vec![Lie::error(error)]);
-    refuse(
+    let row = |error, status| RefusalCase::new(error, status, vec![Lie::error(error)]);
+    assert_refused(
         &test_app,
         "up_provider_error",
         vec![
@@ -66,32 +71,32 @@ async fn r_37_ue_01_up_provider_error(test_app: TestApp) {
 }
 
 async fn r_37_ue_01_up_misconfigured(test_app: TestApp) {
-    let row = |error| Row::new(error, 502, vec![Lie::error(error)]);
+    let row = |error| RefusalCase::new(error, 502, vec![Lie::error(error)]);
     let errors = [
         "invalid_request",
         "unauthorized_client",
         "unsupported_response_type",
         "invalid_scope",
         "invalid_client",
-        // GitHub's.
+        // Errors of GitHub.
         "redirect_uri_mismatch",
         "application_suspended",
     ];
-    refuse(&test_app, "up_misconfigured", errors.map(row).into()).await;
+    assert_refused(&test_app, "up_misconfigured", errors.map(row).into()).await;
 }
 
-async fn ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it(test_app: TestApp) {
+async fn ue_02_ue_03_an_error_of_the_provider_reaches_neither_client_nor_page(test_app: TestApp) {
     for error in ["access_denied", "server_error", "invalid_scope", "whatever"] {
-        let stage = Stage::new(&test_app, json!({})).await;
-        stage.up.tell(Lie::error(error));
-        let (mut browser, login, back) = stage.gone().await;
-        let answer = browser.open(&back.path()).await;
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        fixture.up.tell(Lie::error(error));
+        let (mut browser, login, back) = fixture.go_to_provider().await;
+        let response = browser.open(&back.path()).await;
         assert!(
-            answer.location().is_none() && answer.refresh().is_none(),
+            response.location().is_none() && response.refresh().is_none(),
             "UE-02: sent to the client"
         );
         for words in ["words of the upstream", "&lt;b&gt;", "error_description"] {
-            assert!(!answer.body.contains(words), "UE-03: {words}");
+            assert!(!response.body.contains(words), "UE-03: {words}");
         }
         assert!(
             browser
@@ -103,39 +108,39 @@ async fn ue_02_ue_03_an_error_of_the_provider_stays_between_us_and_it(test_app: 
 }
 
 async fn r_38_up_provider_disabled_between_start_and_callback(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    let (mut browser, login, back) = stage.gone().await;
-    stage.set(|provider| provider.enabled = false);
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut browser, login, back) = fixture.go_to_provider().await;
+    fixture.change_settings(|provider| provider.enabled = false);
     let page = browser.open(&login.url[url::Position::BeforePath..]).await;
-    assert!(stage.button(&page).is_none(), "its button is gone");
-    stage
-        .judge(
+    assert!(fixture.button(&page).is_none(), "the button is gone");
+    fixture
+        .assert_callback_refused(
             &mut browser,
             &login,
             &back,
             ("switched off meanwhile", 403, "up_provider_disabled"),
         )
         .await;
-    assert_eq!(stage.up.count(Place::Token), 0);
+    assert_eq!(fixture.up.count(Place::Token), 0);
 
-    let stage = Stage::new(&test_app, json!({})).await;
-    let (mut browser, login) = stage.at_login().await;
-    stage.set(|provider| provider.enabled = false);
-    let before = Kept::of(&test_app).await;
-    let answer = stage.press(&mut browser, &login).await;
-    stage
-        .check(
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut browser, login) = fixture.open_sign_in().await;
+    fixture.change_settings(|provider| provider.enabled = false);
+    let before = Snapshot::load(&test_app).await;
+    let response = fixture.press_button(&mut browser, &login).await;
+    fixture
+        .assert_refusal(
             &before,
-            &answer,
+            &response,
             ("the button of an old page", 403, "up_provider_disabled"),
         )
         .await;
-    assert_eq!(stage.up.total(), 0);
+    assert_eq!(fixture.up.total(), 0);
 }
 
 async fn r_40_lc_h_up_user_disabled(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.signs_in("while it is well").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.assert_signs_in("while the user is active").await;
     let person = entity::user::Entity::find()
         .one(test_app.app.db.read())
         .await
@@ -146,21 +151,21 @@ async fn r_40_lc_h_up_user_disabled(test_app: TestApp) {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let (mut browser, _, back) = stage.gone().await;
-    let before = Kept::of(&test_app).await;
-    let answer = browser.open(&back.path()).await;
-    stage
-        .check(&before, &answer, ("locked out", 403, "up_user_disabled"))
+    let (mut browser, _, back) = fixture.go_to_provider().await;
+    let before = Snapshot::load(&test_app).await;
+    let response = browser.open(&back.path()).await;
+    fixture
+        .assert_refusal(&before, &response, ("locked out", 403, "up_user_disabled"))
         .await;
 }
 
-async fn up_sign_up_closed_says_so_to_whoever_is_new(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
+async fn up_sign_up_closed_explains_itself_to_a_new_user(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
     test_app.configure(|config| config.magic_link.sign_up = SignUp::Closed);
-    let (mut browser, _, back) = stage.gone().await;
+    let (mut browser, _, back) = fixture.go_to_provider().await;
     let page = browser.open(&back.path()).await;
     assert_eq!(
-        (page.status, reasons(&test_app).await),
+        (page.status, refusal_reasons(&test_app).await),
         (StatusCode::FORBIDDEN, vec!["up_sign_up_closed".to_owned()])
     );
     assert!(
@@ -177,30 +182,30 @@ async fn up_sign_up_closed_says_so_to_whoever_is_new(test_app: TestApp) {
     );
 }
 
-async fn ue_05_the_provider_is_gone_and_mail_goes_on(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.signs_in("before").await;
-    stage.up.go_down();
-    let (mut browser, login) = stage.at_login().await;
-    assert!(stage.button(&login).is_some(), "UE-05: the button stays");
+async fn ue_05_sign_in_by_email_works_without_the_provider(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.assert_signs_in("before").await;
+    fixture.up.go_down();
+    let (mut browser, login) = fixture.open_sign_in().await;
+    assert!(fixture.button(&login).is_some(), "UE-05: the button stays");
     let begin = std::time::Instant::now();
     let done = crate::oauth::sign_in_from(&mut browser, &login, "by-mail@example.test").await;
     assert!(
-        browser.is_signed_in() && at_client(&done),
+        browser.is_signed_in() && leads_to_client(&done),
         "{}",
         done.summary()
     );
     assert!(
         begin.elapsed() < std::time::Duration::from_secs(5),
-        "mail waited for the provider"
+        "sign-in by email waited for the provider"
     );
 }
 
-async fn up_03_tickets_flushed_in_mid_flow_begin_again(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    let (mut browser, _, back) = stage.gone().await;
-    let before = Kept::of(&test_app).await;
-    let answer = if test_app.app.db.is_postgres() {
+async fn up_03_a_flow_whose_tickets_were_flushed_starts_again(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut browser, _, back) = fixture.go_to_provider().await;
+    let before = Snapshot::load(&test_app).await;
+    let response = if test_app.app.db.is_postgres() {
         let (mut redis, keys) = test_app.redis().await;
         assert!(!keys.is_empty());
         let () = redis::cmd("DEL")
@@ -210,25 +215,25 @@ async fn up_03_tickets_flushed_in_mid_flow_begin_again(test_app: TestApp) {
             .unwrap();
         browser.open(&back.path()).await
     } else {
-        // The same database in a new process: its tickets are gone.
+        // The same database in a new process, which has no tickets.
         let again = test_app.copy().await;
         let mut there = again.browser();
         there.cookies.clone_from(&browser.cookies);
         there.open(&back.path()).await
     };
-    stage
-        .check(&before, &answer, ("flushed", 400, "up_state_unknown"))
+    fixture
+        .assert_refusal(&before, &response, ("flushed", 400, "up_state_unknown"))
         .await;
     assert!(
-        answer.has("a[href^='/login']"),
-        "a way to begin again: {}",
-        answer.summary()
+        response.has("a[href^='/login']"),
+        "a link to start again: {}",
+        response.summary()
     );
-    assert_eq!(stage.up.count(Place::Token), 0);
+    assert_eq!(fixture.up.count(Place::Token), 0);
 }
 
-/// The whole service starts while its provider takes every connection and says nothing: it is ready, has the button, and
-/// mail signs in.
+/// The service starts while its provider accepts every connection and sends nothing: it is ready,
+/// shows the button, and sign-in by email works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dj_08_a_service_starts_and_serves_while_its_provider_is_silent() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -237,35 +242,35 @@ async fn dj_08_a_service_starts_and_serves_while_its_provider_is_silent() {
         "\n[[providers]]\nid = \"office\"\nissuer = \"{issuer}\"\nclient_id = \"c\"\nclient_secret = \"s\"\n\
          loopback_http = true\n"
     );
-    let stage = outside::Stage::start(Backend::Embedded, |options| options.tail(&provider))
+    let fixture = outside::Stage::start(Backend::Embedded, |options| options.tail(&provider))
         .await
         .unwrap();
     let (held, _) = silent.accept().await.unwrap();
     let mut browser = testkit::browser::Browser::new(outside::fresh_network());
-    let login = browser.open(&stage.service.at("/login")).await;
+    let login = browser.open(&fixture.service.at("/login")).await;
     assert!(
         login.has("form[action='/login/upstream/office']"),
         "{}",
         login.summary()
     );
-    stage.ask(&mut browser, "ann@example.test").await;
-    let link = stage.mail("ann@example.test", 1).await.link();
+    fixture.ask(&mut browser, "ann@example.test").await;
+    let link = fixture.mail("ann@example.test", 1).await.link();
     let page = browser.open(&link).await;
     let done = browser.submit(&page, "link", &[]).await;
     browser.settle(done).await;
-    assert!(browser.cookie("sid").is_some(), "{}", stage.page_error());
+    assert!(browser.cookie("sid").is_some(), "{}", fixture.page_error());
     drop(held);
-    assert!(stage.faults().is_empty(), "{:?}", stage.faults());
+    assert!(fixture.faults().is_empty(), "{:?}", fixture.faults());
 }
 
-async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(test_app: TestApp) {
-    let (stage, other) = (
-        Stage::new(&test_app, json!({})).await,
-        Stage::new(&test_app, json!({})).await,
+async fn the_runbook_ends_the_sessions_and_links_of_a_compromised_provider(test_app: TestApp) {
+    let (fixture, other) = (
+        ProviderFixture::new(&test_app, json!({})).await,
+        ProviderFixture::new(&test_app, json!({})).await,
     );
     let (mut browser, mut another) = (
-        stage.signs_in("before").await,
-        other.signs_in("before").await,
+        fixture.assert_signs_in("before").await,
+        other.assert_signs_in("before").await,
     );
     let pages = include_str!("../../docs/operations.md");
     let part = pages
@@ -281,67 +286,75 @@ async fn the_runbook_ends_what_a_compromised_provider_may_have_begun(test_app: T
         .collect();
     assert_eq!(commands.len(), 2, "{part}");
     for command in commands {
-        test_app.entree(&format!("users {}", command.replace("office", &stage.id)));
+        test_app.entree(&format!("users {}", command.replace("office", &fixture.id)));
     }
-    assert!(browser.account().await.is_none(), "its session");
-    assert!(another.account().await.is_some(), "not another provider's");
-    let (browser, page) = stage.walk().await;
+    assert!(
+        browser.account().await.is_none(),
+        "the session of this provider"
+    );
+    assert!(
+        another.account().await.is_some(),
+        "the session of another provider stays"
+    );
+    let (browser, page) = fixture.complete_sign_in().await;
     assert!(
         !browser.is_signed_in() && page.has("form#sign-in"),
-        "its connection: {}",
+        "the link of this provider: {}",
         page.summary()
     );
-    other.signs_in("afterwards").await;
+    other.assert_signs_in("afterwards").await;
 }
 
-async fn cb_02_an_answer_over_eight_kibibytes_is_not_read(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    let (mut browser, _, back) = stage.gone().await;
+async fn cb_02_a_response_over_eight_kibibytes_is_not_read(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut browser, _, back) = fixture.go_to_provider().await;
     let most = 8192 - back.query().len() - "&filler=".len();
-    let before = Kept::of(&test_app).await;
-    let answer = browser
+    let before = Snapshot::load(&test_app).await;
+    let response = browser
         .open(&back.clone().with("filler", &"x".repeat(most + 1)).path())
         .await;
-    stage
-        .check(
+    fixture
+        .assert_refusal(
             &before,
-            &answer,
+            &response,
             ("a byte too long", 400, "up_state_malformed"),
         )
         .await;
-    let answer = browser
+    let response = browser
         .open(&back.with("filler", &"x".repeat(most)).path())
         .await;
-    let page = settle(&mut browser, answer).await;
+    let page = settle(&mut browser, response).await;
     assert!(
-        browser.is_signed_in() && at_client(&page),
+        browser.is_signed_in() && leads_to_client(&page),
         "8 KiB, and its state was not spent: {}",
         page.summary()
     );
 }
 
 async fn a_callback_takes_at_most_ten_seconds(test_app: TestApp) {
-    // Each call by itself would be in time: 4.5 s for the keys, the token, userinfo, 13.5 s in all.
-    let stage = Stage::new(&test_app, json!({"userinfo": "always"})).await;
-    let (mut browser, _, back) = stage.gone().await;
-    stage.up.slow_down(std::time::Duration::from_millis(4_500));
+    // Each call alone is in time: 4.5 s for the keys, the token and userinfo, 13.5 s in all.
+    let fixture = ProviderFixture::new(&test_app, json!({"userinfo": "always"})).await;
+    let (mut browser, _, back) = fixture.go_to_provider().await;
+    fixture
+        .up
+        .slow_down(std::time::Duration::from_millis(4_500));
     let begin = std::time::Instant::now();
-    let answer = browser.open(&back.path()).await;
+    let response = browser.open(&back.path()).await;
     assert!(
         begin.elapsed() < std::time::Duration::from_secs(13),
         "{:?}",
         begin.elapsed()
     );
     assert_eq!(
-        answer.status,
+        response.status,
         StatusCode::SERVICE_UNAVAILABLE,
         "{}",
-        answer.summary()
+        response.summary()
     );
-    assert_eq!(count(&test_app, "users").await, 0);
+    assert_eq!(count_rows(&test_app, "users").await, 0);
 }
 
-/// R-39: with the ticket store away nobody is sent anywhere, and nobody comes in.
+/// R-39: without the ticket store no browser leaves for a provider, and no user is signed in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r_39_up_store_down() {
     let Some(redis) = there(Redis::start().await) else {
@@ -351,38 +364,42 @@ async fn r_39_up_store_down() {
     let Some(test_app) = TestApp::servers_with(own).await else {
         return;
     };
-    let stage = Stage::new(&test_app, json!({})).await;
-    let (mut under_way, _, back) = stage.gone().await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut waiting_browser, _, back) = fixture.go_to_provider().await;
     let mut browser = test_app.browser();
     let login = browser.open("/login").await;
-    let asked = stage.up.total();
+    let requests = fixture.up.total();
     redis.kill();
-    let before = Kept::of(&test_app).await;
-    let answer = stage.press(&mut browser, &login).await;
-    stage
-        .check(&before, &answer, ("at the start", 503, "up_store_down"))
+    let before = Snapshot::load(&test_app).await;
+    let response = fixture.press_button(&mut browser, &login).await;
+    fixture
+        .assert_refusal(&before, &response, ("at the start", 503, "up_store_down"))
         .await;
-    // It is our part that is away: the mail does not work either, and the provider does.
+    // Our part is unavailable and not the provider: sign-in by email does not work either.
     assert!(
-        answer.text().contains("Part of this service"),
+        response.text().contains("Part of this service"),
         "{}",
-        answer.text()
+        response.text()
     );
     assert!(
-        !answer.text().contains("reach School") && !answer.text().contains("with email"),
+        !response.text().contains("reach School") && !response.text().contains("with email"),
         "{}",
-        answer.text()
+        response.text()
     );
     assert_eq!(
-        (answer.refresh(), stage.up.total()),
-        (None, asked),
+        (response.refresh(), fixture.up.total()),
+        (None, requests),
         "nothing was sent"
     );
-    let before = Kept::of(&test_app).await;
-    let answer = under_way.open(&back.path()).await;
-    stage
-        .check(&before, &answer, ("at the callback", 503, "up_store_down"))
+    let before = Snapshot::load(&test_app).await;
+    let response = waiting_browser.open(&back.path()).await;
+    fixture
+        .assert_refusal(
+            &before,
+            &response,
+            ("at the callback", 503, "up_store_down"),
+        )
         .await;
-    assert_eq!(stage.up.count(Place::Token), 0);
-    assert!(answer.header("retry-after").is_some());
+    assert_eq!(fixture.up.count(Place::Token), 0);
+    assert!(response.header("retry-after").is_some());
 }

@@ -1,11 +1,11 @@
-//! The claims of an ID token and the subject of userinfo.
+//! The claims of an ID token, and the subject of userinfo.
 
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use testkit::upstream::{CLIENT_ID, Lie, Place};
 
 use crate::{
-    federation::{Row, Stage, refuse},
+    federation::{ProviderFixture, RefusalCase, assert_refused},
     test_app::TestApp,
 };
 
@@ -19,39 +19,39 @@ on_both!(
     r_32_it_08_up_sub,
     r_34_it_11_up_userinfo_sub,
     r_35_it_10_up_claims_malformed,
-    it_05_a_clock_a_little_off_is_no_reason,
+    it_05_a_small_clock_difference_is_accepted,
     it_11_the_id_token_wins_over_userinfo,
-    amr_of_a_provider_is_plain_words_and_none_of_ours,
+    amr_of_a_provider_is_plain_words_and_no_name_of_ours,
 );
 
-/// A row of one claim with another value.
-fn claim(why: &'static str, name: &'static str, value: Value) -> Row {
-    Row::new(why, 502, vec![Lie::claim(name, value)])
+/// Returns the case of a claim with another value.
+fn claim(why: &'static str, name: &'static str, value: Value) -> RefusalCase {
+    RefusalCase::new(why, 502, vec![Lie::claim(name, value)])
 }
 
-/// A row of a claim that is null, not absent.
-fn null(name: &'static str) -> Row {
-    Row::new(
+/// Returns the case of a claim that is null and not absent.
+fn null(name: &'static str) -> RefusalCase {
+    RefusalCase::new(
         "null",
         502,
         vec![Lie::claims(move |claims| claims[name] = Value::Null)],
     )
 }
 
-/// A row of a time that is so many seconds from now.
-fn moved(why: &'static str, name: &'static str, seconds: i64) -> Row {
+/// Returns the case of a time that is this many seconds from now.
+fn moved(why: &'static str, name: &'static str, seconds: i64) -> RefusalCase {
     let change =
         move |claims: &mut Value| claims[name] = (claims["iat"].as_i64().unwrap() + seconds).into();
-    Row::new(why, 502, vec![Lie::claims(change)])
+    RefusalCase::new(why, 502, vec![Lie::claims(change)])
 }
 
 async fn r_26_it_03_pr_02_up_iss_claim(test_app: TestApp) {
     let changed = |why, change: fn(&str) -> Value| {
         let lie =
             Lie::claims(move |claims| claims["iss"] = change(claims["iss"].as_str().unwrap()));
-        Row::new(why, 502, vec![lie])
+        RefusalCase::new(why, 502, vec![lie])
     };
-    refuse(
+    assert_refused(
         &test_app,
         "up_iss_claim",
         vec![
@@ -69,7 +69,7 @@ async fn r_26_it_03_pr_02_up_iss_claim(test_app: TestApp) {
 }
 
 async fn r_27_it_03_up_aud_up_azp(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_aud",
         vec![
@@ -81,12 +81,12 @@ async fn r_27_it_03_up_aud_up_azp(test_app: TestApp) {
                 "aud",
                 json!([CLIENT_ID, "another client"]),
             ),
-            claim("nobody's", "aud", json!([])),
+            claim("empty", "aud", json!([])),
             claim("in another case", "aud", json!(CLIENT_ID.to_uppercase())),
         ],
     )
     .await;
-    refuse(
+    assert_refused(
         &test_app,
         "up_azp",
         vec![
@@ -95,14 +95,14 @@ async fn r_27_it_03_up_aud_up_azp(test_app: TestApp) {
         ],
     )
     .await;
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.tell(Lie::claim("aud", json!([CLIENT_ID])));
-    stage.up.tell(Lie::claim("azp", json!(CLIENT_ID)));
-    stage.signs_in("an array of one, and azp").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.tell(Lie::claim("aud", json!([CLIENT_ID])));
+    fixture.up.tell(Lie::claim("azp", json!(CLIENT_ID)));
+    fixture.assert_signs_in("an array of one, and azp").await;
 }
 
 async fn r_28_it_05_up_expired(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_expired",
         vec![
@@ -118,7 +118,7 @@ async fn r_28_it_05_up_expired(test_app: TestApp) {
 }
 
 async fn r_29_it_05_up_iat_up_nbf(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_iat",
         vec![
@@ -129,7 +129,7 @@ async fn r_29_it_05_up_iat_up_nbf(test_app: TestApp) {
         ],
     )
     .await;
-    refuse(
+    assert_refused(
         &test_app,
         "up_nbf",
         vec![
@@ -140,21 +140,21 @@ async fn r_29_it_05_up_iat_up_nbf(test_app: TestApp) {
     .await;
 }
 
-async fn it_05_a_clock_a_little_off_is_no_reason(test_app: TestApp) {
+async fn it_05_a_small_clock_difference_is_accepted(test_app: TestApp) {
     for (name, seconds) in [("exp", -50), ("iat", 55), ("iat", -590), ("nbf", 55)] {
-        let stage = Stage::new(&test_app, json!({})).await;
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
         let change = move |claims: &mut Value| {
             let now = claims["iat"].as_i64().unwrap();
             claims["iat"] = (now - 300).into();
             claims[name] = (now + seconds).into();
         };
-        stage.up.tell(Lie::claims(change));
-        stage.signs_in(name).await;
+        fixture.up.tell(Lie::claims(change));
+        fixture.assert_signs_in(name).await;
     }
 }
 
 async fn r_30_it_06_up_nonce(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_nonce",
         vec![
@@ -165,20 +165,24 @@ async fn r_30_it_06_up_nonce(test_app: TestApp) {
         ],
     )
     .await;
-    // BCP §4.5: the token of another flow, injected.
-    let stage = Stage::new(&test_app, json!({})).await;
-    let (mut other, page) = stage.at_login().await;
-    let page = stage.press(&mut other, &page).await;
-    stage.up.visit(&page).await;
-    let nonce = stage.up.requests(Place::Authorize)[0].one("nonce").unwrap();
-    stage.up.tell(Lie::Claims(Box::new(move |claims| {
+    // RFC 9700 §4.5: the token of another flow is injected.
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let (mut other, page) = fixture.open_sign_in().await;
+    let page = fixture.press_button(&mut other, &page).await;
+    fixture.up.visit(&page).await;
+    let nonce = fixture.up.requests(Place::Authorize)[0]
+        .one("nonce")
+        .unwrap();
+    fixture.up.tell(Lie::Claims(Box::new(move |claims| {
         claims["nonce"] = json!(nonce)
     })));
-    stage.refused("another flow's", 502, "up_nonce").await;
+    fixture
+        .assert_sign_in_refused("another flow's", 502, "up_nonce")
+        .await;
 }
 
 async fn r_31_it_07_up_at_hash(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_at_hash",
         vec![
@@ -192,13 +196,13 @@ async fn r_31_it_07_up_at_hash(test_app: TestApp) {
         ],
     )
     .await;
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.tell(Lie::claim("at_hash", Value::Null));
-    stage.signs_in("it is optional with a code").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.tell(Lie::claim("at_hash", Value::Null));
+    fixture.assert_signs_in("it is optional with a code").await;
 }
 
 async fn r_32_it_08_up_sub(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_sub",
         vec![
@@ -211,27 +215,27 @@ async fn r_32_it_08_up_sub(test_app: TestApp) {
         ],
     )
     .await;
-    let stage = Stage::new(&test_app, json!({})).await;
-    let longest = stage.id.repeat(255).chars().take(255).collect::<String>();
-    stage.up.tell(Lie::Claims(Box::new(move |claims| {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    let longest = fixture.id.repeat(255).chars().take(255).collect::<String>();
+    fixture.up.tell(Lie::Claims(Box::new(move |claims| {
         claims["sub"] = json!(longest)
     })));
-    stage.signs_in("255 letters").await;
+    fixture.assert_signs_in("255 letters").await;
 }
 
 async fn r_34_it_11_up_userinfo_sub(test_app: TestApp) {
     let asks = || json!({"userinfo": "always"});
-    refuse(
+    assert_refused(
         &test_app,
         "up_userinfo_sub",
         vec![
-            Row::new(
+            RefusalCase::new(
                 "differs",
                 502,
                 vec![Lie::member(Place::Userinfo, "sub", json!("mallory"))],
             )
             .with(asks()),
-            Row::new(
+            RefusalCase::new(
                 "missing",
                 502,
                 vec![Lie::member(Place::Userinfo, "sub", Value::Null)],
@@ -240,28 +244,30 @@ async fn r_34_it_11_up_userinfo_sub(test_app: TestApp) {
         ],
     )
     .await;
-    let stage = Stage::new(&test_app, asks()).await;
-    stage.signs_in("the same subject").await;
-    assert!(stage.up.count(Place::Userinfo) > 0);
+    let fixture = ProviderFixture::new(&test_app, asks()).await;
+    fixture.assert_signs_in("the same subject").await;
+    assert!(fixture.up.count(Place::Userinfo) > 0);
 }
 
 async fn it_11_the_id_token_wins_over_userinfo(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({"userinfo": "always"})).await;
-    stage.up.tell(Lie::member(
+    let fixture = ProviderFixture::new(&test_app, json!({"userinfo": "always"})).await;
+    fixture.up.tell(Lie::member(
         Place::Userinfo,
         "email",
         json!("mallory@upstream.test"),
     ));
-    let mut browser = stage.signs_in("with another address in userinfo").await;
+    let mut browser = fixture
+        .assert_signs_in("with another address in userinfo")
+        .await;
     let account = browser.account().await.expect("the account");
     assert!(
-        account.contains(&stage.email) && !account.contains("mallory"),
+        account.contains(&fixture.email) && !account.contains("mallory"),
         "{account}"
     );
 }
 
 async fn r_35_it_10_up_claims_malformed(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_claims_malformed",
         vec![
@@ -280,9 +286,9 @@ async fn r_35_it_10_up_claims_malformed(test_app: TestApp) {
 }
 
 /// ST-16: `amr` as the provider states it, but never a word of ours or one that reads like it.
-async fn amr_of_a_provider_is_plain_words_and_none_of_ours(test_app: TestApp) {
+async fn amr_of_a_provider_is_plain_words_and_no_name_of_ours(test_app: TestApp) {
     let long = "x".repeat(33);
-    let told = json!([
+    let amr = json!([
         "urn:entree:acr:email",
         "pwd",
         "a b",
@@ -294,9 +300,9 @@ async fn amr_of_a_provider_is_plain_words_and_none_of_ours(test_app: TestApp) {
         "é",
         "mfa_2-x"
     ]);
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.tell(Lie::claim("amr", told));
-    stage.signs_in("with words of all kinds").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.tell(Lie::claim("amr", amr));
+    fixture.assert_signs_in("with all sorts of words").await;
     let session = entity::session::Entity::find()
         .one(test_app.app.db.read())
         .await

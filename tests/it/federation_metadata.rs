@@ -1,5 +1,5 @@
-//! A provider's documents and every connection to it: where none is opened, what is not read, what is
-//! refused.
+//! The documents of a provider and every request to it: where no connection is opened, and which
+//! responses are refused.
 
 use std::{
     sync::{
@@ -15,7 +15,9 @@ use testkit::upstream::{Lie, Pace, Place, Reply};
 use tokio::net::TcpListener;
 
 use crate::{
-    federation::{Row, Stage, events, refuse, refuse_start},
+    federation::{
+        ProviderFixture, RefusalCase, assert_refused, assert_starts_refused, audit_events,
+    },
     test_app::TestApp,
 };
 
@@ -32,14 +34,14 @@ on_both!(
     r_06_dj_06_past_the_stale_limit,
 );
 
-/// A port of loopback that counts who connects.
+/// Returns a loopback port and the number of its connections.
 async fn trap() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     tokio::spawn(async move {
-        // Counted before it hangs up, which is what the other side sees.
+        // Counted before the connection closes, which is what the other side sees.
         while let Ok(held) = listener.accept().await {
             counted.fetch_add(1, Ordering::Relaxed);
             drop(held);
@@ -66,48 +68,50 @@ async fn r_01_ht_03_ht_04_ht_05_ht_06_up_blocked_no_connection_is_opened(test_ap
         "https://10.0.0.1".to_owned(),
     ] {
         let settings = json!({"issuer": issuer, "private_hosts": [], "loopback_http": false});
-        let stage = Stage::new(&test_app, settings).await;
-        let page = stage.start_refused(&issuer, 503, "up_blocked").await;
-        // No minute mends that: the page does not say so.
+        let fixture = ProviderFixture::new(&test_app, settings).await;
+        let page = fixture
+            .assert_start_refused(&issuer, 503, "up_blocked")
+            .await;
+        // Waiting does not resolve this, and the page does not advise it.
         assert!(
             page.text().contains("isn't set up correctly") && page.header("retry-after").is_none(),
             "{}",
             page.text()
         );
     }
-    // The host is opened to this provider, plain http is not.
+    // The host is allowed for this provider, plain http is not.
     let plain = json!({"issuer": format!("http://127.0.0.1:{port}"), "loopback_http": false});
-    Stage::new(&test_app, plain)
+    ProviderFixture::new(&test_app, plain)
         .await
-        .start_refused("plain http", 503, "up_blocked")
+        .assert_start_refused("plain http", 503, "up_blocked")
         .await;
     assert_eq!(
         connections.load(Ordering::Relaxed),
         0,
-        "somebody was connected to"
+        "a connection was opened"
     );
 }
 
-/// Runs the whole way; the refusal may come at the button or at the callback, wherever the place is needed first.
+/// Requires a refusal at the button or at the callback, wherever the endpoint is needed first.
 async fn refuse_anywhere(
     test_app: &TestApp,
     code: &str,
     rows: Vec<(&'static str, Vec<Lie>, Value)>,
 ) {
     for (why, lies, settings) in rows {
-        let stage = Stage::new(test_app, settings).await;
+        let fixture = ProviderFixture::new(test_app, settings).await;
         for lie in lies {
-            stage.up.tell(lie);
+            fixture.up.tell(lie);
         }
-        let (mut browser, login) = stage.at_login().await;
-        let page = stage.press(&mut browser, &login).await;
+        let (mut browser, login) = fixture.open_sign_in().await;
+        let page = fixture.press_button(&mut browser, &login).await;
         if page.refresh().is_some() {
-            let back = stage.up.visit(&page).await;
-            stage
-                .judge(&mut browser, &login, &back, (why, 503, code))
+            let back = fixture.up.visit(&page).await;
+            fixture
+                .assert_callback_refused(&mut browser, &login, &back, (why, 503, code))
                 .await;
         } else {
-            stage.start_refused(why, 503, code).await;
+            fixture.assert_start_refused(why, 503, code).await;
         }
     }
 }
@@ -119,7 +123,7 @@ const PLACES: [(&str, Place); 4] = [
     ("userinfo", Place::Userinfo),
 ];
 
-/// An answer at every place that is asked.
+/// Returns a case for each endpoint with this response.
 fn everywhere(reply: &Reply) -> Vec<(&'static str, Vec<Lie>, Value)> {
     let row = |(why, place)| {
         (
@@ -154,11 +158,11 @@ async fn r_03_x9_ht_02_up_too_large(test_app: TestApp) {
 async fn r_03_ht_02_up_timeout_ends_in_five_seconds(test_app: TestApp) {
     let drip = Reply::json(200, &json!({"filler": "x".repeat(1000)}))
         .at(Pace::Drip(Duration::from_secs(1)));
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.tell(Lie::reply(Place::Discovery, drip.clone()));
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.tell(Lie::reply(Place::Discovery, drip.clone()));
     let begin = Instant::now();
-    stage
-        .start_refused("discovery, one byte a second", 503, "up_timeout")
+    fixture
+        .assert_start_refused("discovery, one byte a second", 503, "up_timeout")
         .await;
     assert!(
         begin.elapsed() < Duration::from_secs(20),
@@ -166,12 +170,12 @@ async fn r_03_ht_02_up_timeout_ends_in_five_seconds(test_app: TestApp) {
         begin.elapsed()
     );
 
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.tell(Lie::reply(Place::Token, drip));
-    let (mut browser, login, back) = stage.gone().await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.tell(Lie::reply(Place::Token, drip));
+    let (mut browser, login, back) = fixture.go_to_provider().await;
     let begin = Instant::now();
-    stage
-        .judge(
+    fixture
+        .assert_callback_refused(
             &mut browser,
             &login,
             &back,
@@ -192,23 +196,23 @@ fn issuer(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Lie> {
 }
 
 async fn r_04_dj_01_up_discovery_issuer(test_app: TestApp) {
-    refuse_start(
+    assert_starts_refused(
         &test_app,
         "up_discovery_issuer",
         vec![
-            Row::new("a slash", 503, issuer(|issuer| format!("{issuer}/"))),
-            Row::new("case", 503, issuer(|issuer| issuer.replace("http", "HTTP"))),
-            Row::new(
+            RefusalCase::new("a slash", 503, issuer(|issuer| format!("{issuer}/"))),
+            RefusalCase::new("case", 503, issuer(|issuer| issuer.replace("http", "HTTP"))),
+            RefusalCase::new(
                 "port",
                 503,
                 issuer(|issuer| issuer.rsplit_once(':').unwrap().0.to_owned()),
             ),
-            Row::new(
+            RefusalCase::new(
                 "host",
                 503,
                 issuer(|_| "https://accounts.google.com".to_owned()),
             ),
-            Row::new(
+            RefusalCase::new(
                 "missing",
                 503,
                 vec![Lie::member(Place::Discovery, "issuer", Value::Null)],
@@ -219,49 +223,58 @@ async fn r_04_dj_01_up_discovery_issuer(test_app: TestApp) {
 }
 
 async fn r_04_dj_07_another_issuer_on_refresh_changes_nothing(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.signs_in("the first time").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.assert_signs_in("the first time").await;
     for lie in issuer(|_| "https://evil.example".to_owned()) {
-        stage.up.tell(lie);
+        fixture.up.tell(lie);
     }
-    stage.up.tell(Lie::member(
+    fixture.up.tell(Lie::member(
         Place::Discovery,
         "token_endpoint",
         json!("https://evil.example/token"),
     ));
-    let seen = stage.up.count(Place::Discovery);
+    let seen = fixture.up.count(Place::Discovery);
     test_app.pass(3601);
-    stage.up.pass(3601);
-    stage.signs_in("the old snapshot serves").await;
-    assert!(stage.up.count(Place::Discovery) > seen, "it was read again");
-    stage.signs_in("and serves on").await;
+    fixture.up.pass(3601);
+    fixture.assert_signs_in("the old snapshot is used").await;
+    assert!(
+        fixture.up.count(Place::Discovery) > seen,
+        "the document was read again"
+    );
+    fixture.assert_signs_in("and is used on").await;
 }
 
-/// DJ-07: the trail has both issuers.
+/// DJ-07: the audit log has both issuers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dj_07_another_issuer_on_refresh_is_in_the_trail() {
+async fn dj_07_another_issuer_on_refresh_is_in_the_audit_log() {
     let test_app = TestApp::embedded().await;
-    let stage = Stage::new(&test_app, json!({})).await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
     let providers = Providers::new(&test_app.app);
     let state = "s".repeat(43);
-    let ask = AuthorizationRequest {
+    let request = AuthorizationRequest {
         state: &state,
         login_hint: None,
         ui_locales: "",
     };
-    providers.start_authorization(&stage.id, ask).await.unwrap();
+    providers
+        .start_authorization(&fixture.id, request)
+        .await
+        .unwrap();
     for lie in issuer(|_| "https://evil.example".to_owned()) {
-        stage.up.tell(lie);
+        fixture.up.tell(lie);
     }
     test_app.pass(3601);
     providers.refresh_due().await;
-    let trail = format!("{:?}", events(&test_app).await);
+    let audit_log = format!("{:?}", audit_events(&test_app).await);
     assert!(
-        trail.contains("https://evil.example") && trail.contains(&stage.up.url()),
-        "{trail}"
+        audit_log.contains("https://evil.example") && audit_log.contains(&fixture.up.url()),
+        "{audit_log}"
     );
-    let started = providers.start_authorization(&stage.id, ask).await.unwrap();
-    assert!(started.url.starts_with(&stage.up.url()));
+    let started = providers
+        .start_authorization(&fixture.id, request)
+        .await
+        .unwrap();
+    assert!(started.url.starts_with(&fixture.up.url()));
 }
 
 async fn r_05_ht_07_up_endpoint_host(test_app: TestApp) {
@@ -279,39 +292,40 @@ async fn r_05_ht_07_up_endpoint_host(test_app: TestApp) {
             "ftp://127.0.0.1/x",
         ] {
             let lie = Lie::member(Place::Discovery, name, json!(at));
-            rows.push(Row::new(name, 503, vec![lie]).with(json!({"userinfo": "always"})));
+            rows.push(RefusalCase::new(name, 503, vec![lie]).with(json!({"userinfo": "always"})));
         }
     }
-    refuse_start(&test_app, "up_endpoint_host", rows).await;
+    assert_starts_refused(&test_app, "up_endpoint_host", rows).await;
 }
 
 async fn r_06_up_provider_down(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({"issuer": "https://nowhere.invalid"})).await;
-    stage
-        .start_refused("no such name", 503, "up_provider_down")
+    let fixture =
+        ProviderFixture::new(&test_app, json!({"issuer": "https://nowhere.invalid"})).await;
+    fixture
+        .assert_start_refused("no such name", 503, "up_provider_down")
         .await;
 
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.go_down();
-    let answer = stage
-        .start_refused("nothing listens", 503, "up_provider_down")
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.go_down();
+    let response = fixture
+        .assert_start_refused("nothing listens", 503, "up_provider_down")
         .await;
-    assert!(answer.header("retry-after").is_some());
+    assert!(response.header("retry-after").is_some());
 
-    let stage = Stage::with(
+    let fixture = ProviderFixture::with(
         &test_app,
         |up| json!({"issuer": up.url().replace("http:", "https:")}),
     )
     .await;
-    stage
-        .start_refused("no TLS there", 503, "up_provider_down")
+    fixture
+        .assert_start_refused("no TLS there", 503, "up_provider_down")
         .await;
 
-    refuse_start(
+    assert_starts_refused(
         &test_app,
         "up_provider_down",
         vec![
-            Row::new(
+            RefusalCase::new(
                 "500",
                 503,
                 vec![Lie::reply(
@@ -319,7 +333,7 @@ async fn r_06_up_provider_down(test_app: TestApp) {
                     Reply::new(500, "text/plain", "no"),
                 )],
             ),
-            Row::new(
+            RefusalCase::new(
                 "404",
                 503,
                 vec![Lie::reply(
@@ -327,7 +341,7 @@ async fn r_06_up_provider_down(test_app: TestApp) {
                     Reply::new(404, "text/plain", "no"),
                 )],
             ),
-            Row::new(
+            RefusalCase::new(
                 "HTML",
                 503,
                 vec![Lie::reply(
@@ -339,26 +353,26 @@ async fn r_06_up_provider_down(test_app: TestApp) {
     )
     .await;
     let keys = vec![Lie::reply(Place::Jwks, Reply::new(500, "text/plain", "no"))];
-    refuse(
+    assert_refused(
         &test_app,
         "up_provider_down",
-        vec![Row::new("no keys to be had", 503, keys)],
+        vec![RefusalCase::new("no keys to be had", 503, keys)],
     )
     .await;
 }
 
 async fn r_06_ue_05_five_failures_open_the_breaker(test_app: TestApp) {
-    // It accepts and hangs up: a failure of transport each time.
+    // The server closes each connection: a transport error each time.
     let (port, connections) = trap().await;
-    let stage = Stage::new(
+    let fixture = ProviderFixture::new(
         &test_app,
         json!({"issuer": format!("http://127.0.0.1:{port}")}),
     )
     .await;
     let mut seen = Vec::new();
     for _ in 0..8 {
-        stage
-            .start_refused("while it hangs up", 503, "up_provider_down")
+        fixture
+            .assert_start_refused("while it closes connections", 503, "up_provider_down")
             .await;
         seen.push(connections.load(Ordering::Relaxed));
     }
@@ -367,57 +381,57 @@ async fn r_06_ue_05_five_failures_open_the_breaker(test_app: TestApp) {
         [1, 2, 3, 4, 5, 5, 5, 5],
         "UE-05: five failures in a row open it"
     );
-    // Real time passes too: to the second the edge is held by the breaker's own tests.
+    // Real time passes, too: the tests of the breaker check the limit to the second.
     test_app.pass(20);
-    stage
-        .start_refused("still open", 503, "up_provider_down")
+    fixture
+        .assert_start_refused("still open", 503, "up_provider_down")
         .await;
     assert_eq!(connections.load(Ordering::Relaxed), 5);
     test_app.pass(11);
-    stage
-        .start_refused("one probe", 503, "up_provider_down")
+    fixture
+        .assert_start_refused("one probe", 503, "up_provider_down")
         .await;
-    stage
-        .start_refused("and no other", 503, "up_provider_down")
+    fixture
+        .assert_start_refused("and no other", 503, "up_provider_down")
         .await;
     assert_eq!(connections.load(Ordering::Relaxed), 6);
 
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.go_down();
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.go_down();
     for _ in 0..6 {
-        stage
-            .start_refused("while it is away", 503, "up_provider_down")
+        fixture
+            .assert_start_refused("while it is away", 503, "up_provider_down")
             .await;
     }
-    let (_, login) = stage.at_login().await;
-    assert!(stage.button(&login).is_some(), "the button stays");
-    stage.up.come_up();
-    stage
-        .start_refused("left alone", 503, "up_provider_down")
+    let (_, login) = fixture.open_sign_in().await;
+    assert!(fixture.button(&login).is_some(), "the button stays");
+    fixture.up.come_up();
+    fixture
+        .assert_start_refused("left alone", 503, "up_provider_down")
         .await;
     test_app.pass(31);
-    stage.up.pass(31);
-    stage.signs_in("a probe closes it").await;
+    fixture.up.pass(31);
+    fixture.assert_signs_in("a probe closes it").await;
 }
 
 async fn r_06_dj_06_past_the_stale_limit(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.signs_in("fresh").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.assert_signs_in("fresh").await;
     for place in [Place::Discovery, Place::Jwks] {
-        stage
+        fixture
             .up
             .tell(Lie::reply(place, Reply::new(500, "text/plain", "no")));
     }
     for hours in [2, 10, 10] {
         test_app.pass(hours * 3600);
-        stage.up.pass(hours.cast_signed() * 3600);
-        stage
-            .signs_in("stale while its documents cannot be read")
+        fixture.up.pass(hours.cast_signed() * 3600);
+        fixture
+            .assert_signs_in("stale while its documents cannot be read")
             .await;
     }
     test_app.pass(4 * 3600);
-    stage.up.pass(4 * 3600);
-    stage
-        .start_refused("26 hours", 503, "up_provider_down")
+    fixture.up.pass(4 * 3600);
+    fixture
+        .assert_start_refused("26 hours", 503, "up_provider_down")
         .await;
 }

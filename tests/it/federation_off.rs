@@ -1,5 +1,5 @@
-//! R-38 for what waits: an account that came back from a provider, and that still needs a yes or a proof by mail, comes to
-//! nothing once ops have switched the provider off, taken it out, or made another party of it.
+//! R-38 for pending links: an account that waits for consent or for a verification by email leads
+//! to nothing once the operator has switched its provider off, removed it, or changed its issuer.
 
 use entity::user_identity;
 use entree::config::providers::MailTrust;
@@ -8,41 +8,43 @@ use sea_orm::EntityTrait as _;
 use serde_json::json;
 
 use crate::{
-    federation::{Kept, Stage, count},
-    federation_link::{asks_for_address, come, connecting, prove, untrusted},
+    federation::{ProviderFixture, Snapshot, count_rows},
+    federation_link::{
+        connect_through_provider, prefilled_address, return_from_provider, untrusted_provider,
+        verify_by_email,
+    },
     oauth::{settle, signed_in},
     test_app::TestApp,
 };
 
 on_both!(
-    r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off,
-    r_38_a_yes_connects_nothing_after_its_provider_was_switched_off,
-    r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switched_off,
-    r_38_the_question_after_a_mail_ends_with_its_provider,
-    r_38_the_page_that_wants_an_address_forgets_a_provider_that_was_switched_off,
-    pr_01_a_word_that_is_worth_less_by_now_makes_no_user,
+    r_38_consent_signs_no_user_in_after_its_provider_was_switched_off,
+    r_38_consent_connects_nothing_after_its_provider_was_switched_off,
+    r_38_an_email_signs_in_without_the_account_of_a_provider_that_was_switched_off,
+    r_38_the_question_after_an_email_ends_with_its_provider,
+    r_38_the_page_that_asks_for_an_address_drops_a_provider_that_was_switched_off,
+    pr_01_an_address_that_is_no_longer_authoritative_creates_no_user,
 );
 
-/// What ops do to a provider, and the file is read again.
+/// What an operator does to a provider, followed by a reload.
 #[derive(Clone, Copy, Debug)]
-enum Ops {
+enum Change {
     SwitchOff,
     Remove,
-    ChangeIssuer,
+    ReplaceIssuer,
 }
 
-const ALL: [Ops; 3] = [Ops::SwitchOff, Ops::Remove, Ops::ChangeIssuer];
+const ALL: [Change; 3] = [Change::SwitchOff, Change::Remove, Change::ReplaceIssuer];
 
-impl Ops {
-    fn act(self, stage: &Stage<'_>) {
+impl Change {
+    fn apply(self, fixture: &ProviderFixture<'_>) {
         match self {
-            Self::SwitchOff => stage.set(|provider| provider.enabled = false),
-            Self::Remove => stage
+            Self::SwitchOff => fixture.change_settings(|provider| provider.enabled = false),
+            Self::Remove => fixture
                 .test_app
-                .configure(|config| config.providers.retain(|one| one.id != stage.id)),
-            Self::ChangeIssuer => {
-                stage.set(|provider| provider.issuer = "https://another.example".to_owned())
-            }
+                .configure(|config| config.providers.retain(|one| one.id != fixture.id)),
+            Self::ReplaceIssuer => fixture
+                .change_settings(|provider| provider.issuer = "https://another.example".to_owned()),
         }
     }
 }
@@ -54,44 +56,44 @@ async fn identities(test_app: &TestApp) -> Vec<user_identity::Model> {
         .unwrap()
 }
 
-async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(test_app: TestApp) {
-    for ops in ALL {
-        let why = &format!("{ops:?}");
-        let stage = Stage::new(&test_app, json!({})).await;
-        stage.signs_in("its owner, elsewhere").await;
-        let other = format!("other-{}@example.test", stage.id);
+async fn r_38_consent_signs_no_user_in_after_its_provider_was_switched_off(test_app: TestApp) {
+    for change in ALL {
+        let why = &format!("{change:?}");
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        fixture.assert_signs_in("its owner, elsewhere").await;
+        let other = format!("other-{}@example.test", fixture.id);
         let mut browser = signed_in(&test_app, &other).await;
-        let first = come(&stage, &mut browser).await;
-        let second = come(&stage, &mut browser).await;
+        let first = return_from_provider(&fixture, &mut browser).await;
+        let second = return_from_provider(&fixture, &mut browser).await;
         assert!(
             first.has("form#identity") && second.has("form#identity"),
             "{why}: {}",
             second.summary()
         );
-        ops.act(&stage);
-        let before = Kept::of(&test_app).await;
+        change.apply(&fixture);
+        let before = Snapshot::load(&test_app).await;
         let page = browser.open(&first.url[url::Position::BeforePath..]).await;
-        stage
-            .check(&before, &page, (why, 403, "up_provider_disabled"))
+        fixture
+            .assert_refusal(&before, &page, (why, 403, "up_provider_disabled"))
             .await;
         assert!(!page.has("form#identity"), "{why}: {}", page.summary());
-        let before = Kept::of(&test_app).await;
-        let answer = browser
+        let before = Snapshot::load(&test_app).await;
+        let response = browser
             .submit(&first, "identity", &[("decision", "yes")])
             .await;
-        stage
-            .check(&before, &answer, (why, 403, "up_provider_disabled"))
+        fixture
+            .assert_refusal(&before, &response, (why, 403, "up_provider_disabled"))
             .await;
         assert_eq!(
-            answer.attribute("a#next", "href").as_deref(),
+            response.attribute("a#next", "href").as_deref(),
             Some("/login"),
-            "{why}: as who came to sign in"
+            "{why}: to the sign-in page"
         );
         assert!(
             browser.account().await.unwrap().contains(&other),
-            "{why}: they are who they were"
+            "{why}: the same user is signed in"
         );
-        // Whoever stays is asked for nothing.
+        // A user who declines is asked nothing more.
         let stays = browser
             .submit(&second, "identity", &[("decision", "no")])
             .await;
@@ -104,32 +106,32 @@ async fn r_38_a_yes_signs_nobody_in_after_its_provider_was_switched_off(test_app
     }
 }
 
-async fn r_38_a_yes_connects_nothing_after_its_provider_was_switched_off(test_app: TestApp) {
-    for ops in ALL {
-        let why = &format!("{ops:?}");
-        let stage = Stage::new(&test_app, json!({})).await;
-        let mut browser = signed_in(&test_app, &stage.email).await;
-        let back = connecting(&stage, &mut browser).await;
-        let answer = browser.open(&back.path()).await;
-        let question = settle(&mut browser, answer).await;
+async fn r_38_consent_connects_nothing_after_its_provider_was_switched_off(test_app: TestApp) {
+    for change in ALL {
+        let why = &format!("{change:?}");
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        let mut browser = signed_in(&test_app, &fixture.email).await;
+        let back = connect_through_provider(&fixture, &mut browser).await;
+        let response = browser.open(&back.path()).await;
+        let question = settle(&mut browser, response).await;
         assert!(
             question.has("form#identity"),
             "{why}: {}",
             question.summary()
         );
-        ops.act(&stage);
-        let before = Kept::of(&test_app).await;
-        let answer = browser
+        change.apply(&fixture);
+        let before = Snapshot::load(&test_app).await;
+        let response = browser
             .submit(&question, "identity", &[("decision", "yes")])
             .await;
-        stage
-            .check(&before, &answer, (why, 403, "up_provider_disabled"))
+        fixture
+            .assert_refusal(&before, &response, (why, 403, "up_provider_disabled"))
             .await;
         assert!(
             browser.account().await.is_some(),
             "{why}: signed in as before"
         );
-        // Spent, also for the day the provider is on again.
+        // The link is spent, even if the provider is switched on again.
         let again = browser
             .submit(&question, "identity", &[("decision", "yes")])
             .await;
@@ -143,20 +145,20 @@ async fn r_38_a_yes_connects_nothing_after_its_provider_was_switched_off(test_ap
     assert_eq!(identities(&test_app).await, []);
 }
 
-async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switched_off(
+async fn r_38_an_email_signs_in_without_the_account_of_a_provider_that_was_switched_off(
     test_app: TestApp,
 ) {
-    for (ops, by_code) in ALL.into_iter().zip([true, false, false]) {
-        let stage = untrusted(&test_app).await;
+    for (change, by_code) in ALL.into_iter().zip([true, false, false]) {
+        let fixture = untrusted_provider(&test_app).await;
         let mut browser = test_app.browser();
-        let page = come(&stage, &mut browser).await;
+        let page = return_from_provider(&fixture, &mut browser).await;
         test_app.post().await;
-        let answer = browser
-            .submit(&page, "sign-in", &[("email", &stage.email)])
+        let response = browser
+            .submit(&page, "sign-in", &[("email", &fixture.email)])
             .await;
-        let waiting = settle(&mut browser, answer).await;
-        let mail = test_app.mail(&stage.email).await;
-        ops.act(&stage);
+        let waiting = settle(&mut browser, response).await;
+        let mail = test_app.mail(&fixture.email).await;
+        change.apply(&fixture);
         let done = if by_code {
             browser
                 .submit(&waiting, "code", &[("code", &mail.code())])
@@ -165,45 +167,54 @@ async fn r_38_a_mail_signs_in_without_the_account_of_a_provider_that_was_switche
             browser.click(&mail.link()).await
         };
         let done = settle(&mut browser, done).await;
-        assert_eq!(done.status, StatusCode::OK, "{ops:?}: {}", done.summary());
+        assert_eq!(
+            done.status,
+            StatusCode::OK,
+            "{change:?}: {}",
+            done.summary()
+        );
         assert!(
-            browser.account().await.unwrap().contains(&stage.email),
-            "{ops:?}: the mail is proof enough"
+            browser.account().await.unwrap().contains(&fixture.email),
+            "{change:?}: the email suffices"
         );
         assert!(
             !done.has("form#identity"),
-            "{ops:?}: nothing is asked: {}",
+            "{change:?}: no question is asked: {}",
             done.summary()
         );
-        assert_eq!(identities(&test_app).await, [], "{ops:?}");
+        assert_eq!(identities(&test_app).await, [], "{change:?}");
         test_app.post().await;
         assert_eq!(
-            test_app.mails(&stage.email).len(),
+            test_app.mails(&fixture.email).len(),
             1,
-            "{ops:?}: no letter tells of a connection"
+            "{change:?}: no email about a connection"
         );
     }
 }
 
-/// LC-E: a user has the address, and is asked after the proof by email.
-async fn r_38_the_question_after_a_mail_ends_with_its_provider(test_app: TestApp) {
-    for ops in ALL {
-        let why = &format!("{ops:?}");
-        let stage = untrusted(&test_app).await;
-        signed_in(&test_app, &stage.email).await;
+/// LC-E: an existing user has the address and is asked after the verification.
+async fn r_38_the_question_after_an_email_ends_with_its_provider(test_app: TestApp) {
+    for change in ALL {
+        let why = &format!("{change:?}");
+        let fixture = untrusted_provider(&test_app).await;
+        signed_in(&test_app, &fixture.email).await;
         let mut browser = test_app.browser();
-        let page = come(&stage, &mut browser).await;
-        let asked = prove(&mut browser, &page, &stage.email).await;
-        assert!(asked.has("form#identity"), "{why}: {}", asked.summary());
-        ops.act(&stage);
-        let before = Kept::of(&test_app).await;
-        let answer = browser
-            .submit(&asked, "identity", &[("decision", "yes")])
+        let page = return_from_provider(&fixture, &mut browser).await;
+        let question = verify_by_email(&mut browser, &page, &fixture.email).await;
+        assert!(
+            question.has("form#identity"),
+            "{why}: {}",
+            question.summary()
+        );
+        change.apply(&fixture);
+        let before = Snapshot::load(&test_app).await;
+        let response = browser
+            .submit(&question, "identity", &[("decision", "yes")])
             .await;
-        stage
-            .check(&before, &answer, (why, 403, "up_provider_disabled"))
+        fixture
+            .assert_refusal(&before, &response, (why, 403, "up_provider_disabled"))
             .await;
-        let next = answer.attribute("a#next", "href").expect("a way on");
+        let next = response.attribute("a#next", "href").expect("a way on");
         assert!(next.starts_with("/login/continue?flow="), "{why}: {next}");
         let on = browser.open(&next).await;
         let on = settle(&mut browser, on).await;
@@ -213,7 +224,9 @@ async fn r_38_the_question_after_a_mail_ends_with_its_provider(test_app: TestApp
             "{why}: {}",
             on.summary()
         );
-        let on = browser.open(&asked.url[url::Position::BeforePath..]).await;
+        let on = browser
+            .open(&question.url[url::Position::BeforePath..])
+            .await;
         let on = settle(&mut browser, on).await;
         assert_eq!(
             (on.status, on.url.path()),
@@ -226,60 +239,60 @@ async fn r_38_the_question_after_a_mail_ends_with_its_provider(test_app: TestApp
     assert_eq!(identities(&test_app).await, []);
 }
 
-async fn r_38_the_page_that_wants_an_address_forgets_a_provider_that_was_switched_off(
+async fn r_38_the_page_that_asks_for_an_address_drops_a_provider_that_was_switched_off(
     test_app: TestApp,
 ) {
-    for ops in ALL {
-        let stage = untrusted(&test_app).await;
+    for change in ALL {
+        let fixture = untrusted_provider(&test_app).await;
         let mut browser = test_app.browser();
-        let page = come(&stage, &mut browser).await;
-        assert!(page.has("#linking"), "{ops:?}: {}", page.summary());
-        ops.act(&stage);
+        let page = return_from_provider(&fixture, &mut browser).await;
+        assert!(page.has("#linking"), "{change:?}: {}", page.summary());
+        change.apply(&fixture);
         let again = browser.open(&page.url[url::Position::BeforePath..]).await;
         assert!(
             again.has("form#sign-in") && !again.has("#linking"),
-            "{ops:?}: {}",
+            "{change:?}: {}",
             again.summary()
         );
-        // A page from before: nothing of it goes on with the mail, whatever ops do next.
-        let answer = browser
-            .submit(&page, "sign-in", &[("email", &stage.email)])
+        // A page from before the change: the account does not continue with the email.
+        let response = browser
+            .submit(&page, "sign-in", &[("email", &fixture.email)])
             .await;
-        settle(&mut browser, answer).await;
+        settle(&mut browser, response).await;
         let flows = entity::magic_link_flow::Entity::find()
             .all(test_app.app.db.read())
             .await
             .unwrap();
         assert!(
             !flows.is_empty() && flows.iter().all(|flow| flow.link.is_none()),
-            "{ops:?}"
+            "{change:?}"
         );
     }
 }
 
-async fn pr_01_a_word_that_is_worth_less_by_now_makes_no_user(test_app: TestApp) {
+async fn pr_01_an_address_that_is_no_longer_authoritative_creates_no_user(test_app: TestApp) {
     for of_domains in [false, true] {
-        let stage = Stage::new(&test_app, json!({})).await;
-        let mut browser = signed_in(&test_app, &format!("other-{}@example.test", stage.id)).await;
-        let question = come(&stage, &mut browser).await;
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        let mut browser = signed_in(&test_app, &format!("other-{}@example.test", fixture.id)).await;
+        let question = return_from_provider(&fixture, &mut browser).await;
         assert!(question.has("form#identity"), "{}", question.summary());
-        let users = count(&test_app, "users").await;
-        stage.set(|provider| match of_domains {
+        let users = count_rows(&test_app, "users").await;
+        fixture.change_settings(|provider| match of_domains {
             true => provider.mail_domains = vec!["school.example".to_owned()],
             false => provider.trust = Some(MailTrust::Asserted),
         });
-        let answer = browser
+        let response = browser
             .submit(&question, "identity", &[("decision", "yes")])
             .await;
-        let page = settle(&mut browser, answer).await;
+        let page = settle(&mut browser, response).await;
         assert_eq!(
-            asks_for_address(&page),
-            stage.email,
-            "proof by mail, as for anybody at that trust"
+            prefilled_address(&page),
+            fixture.email,
+            "verification by email, as for any address at that trust"
         );
         assert_eq!(
             (
-                count(&test_app, "users").await,
+                count_rows(&test_app, "users").await,
                 identities(&test_app).await.len()
             ),
             (users, 0)

@@ -1,4 +1,5 @@
-//! of fifty callbacks with one state at once, one signs in. The judge is held against a claim that reads first.
+//! of fifty simultaneous callbacks with one state, one signs in. A claim that reads before it
+//! writes is planted to show that the test would find it.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use testkit::upstream::Place;
 use tokio::sync::Barrier;
 
 use crate::{
-    federation::{Kept, Stage, count},
+    federation::{ProviderFixture, Snapshot, count_rows},
     test_app::TestApp,
 };
 
@@ -20,18 +21,18 @@ const AT_ONCE: usize = 50;
 const ROUNDS: usize = 10;
 
 on_both!(
-    r_11_of_50_callbacks_at_once_one_makes_a_session,
-    r_11_the_judge_finds_a_claim_that_reads_before_it_writes,
-    lk_09_two_first_logins_with_one_address_make_one_user,
+    r_11_one_of_50_simultaneous_callbacks_creates_a_session,
+    r_11_the_test_finds_a_claim_that_reads_before_it_writes,
+    lk_09_two_first_sign_ins_with_one_address_create_one_user,
 );
 
-async fn r_11_of_50_callbacks_at_once_one_makes_a_session(test_app: TestApp) {
+async fn r_11_one_of_50_simultaneous_callbacks_creates_a_session(test_app: TestApp) {
     for round in 0..ROUNDS {
-        let stage = Stage::new(&test_app, json!({})).await;
-        let (browser, _, back) = stage.gone().await;
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        let (browser, _, back) = fixture.go_to_provider().await;
         let (before, sessions) = (
-            Kept::of(&test_app).await,
-            count(&test_app, "sessions").await,
+            Snapshot::load(&test_app).await,
+            count_rows(&test_app, "sessions").await,
         );
         let barrier = Arc::new(Barrier::new(AT_ONCE));
         let all = join_all((0..AT_ONCE).map(|_| {
@@ -49,16 +50,16 @@ async fn r_11_of_50_callbacks_at_once_one_makes_a_session(test_app: TestApp) {
             assert_eq!(page.status, 400, "round {round}: {}", page.summary());
         }
         assert_eq!(
-            count(&test_app, "sessions").await,
+            count_rows(&test_app, "sessions").await,
             sessions + 1,
             "round {round}"
         );
         assert_eq!(
-            stage.up.count(Place::Token),
+            fixture.up.count(Place::Token),
             1,
             "round {round}: one exchange"
         );
-        let used = Kept::of(&test_app).await.since(&before);
+        let used = Snapshot::load(&test_app).await.reasons_since(&before);
         assert_eq!(
             used.iter()
                 .filter(|reason| *reason == "up_state_used")
@@ -69,20 +70,21 @@ async fn r_11_of_50_callbacks_at_once_one_makes_a_session(test_app: TestApp) {
     }
 }
 
-/// A way to take a ticket; says whether it was taken.
-type Take = fn(Tickets, Plain) -> BoxFuture<'static, bool>;
+/// A way to claim a ticket; returns whether it was claimed.
+type ClaimTicket = fn(Tickets, Plain) -> BoxFuture<'static, bool>;
 
-/// Lets many take one ticket at once, round after round; gives how many won in each.
-async fn winners(test_app: &TestApp, take: Take) -> Vec<usize> {
+/// Lets many callers claim one ticket at once, round after round. Returns the number of winners of
+/// each round.
+async fn winners(test_app: &TestApp, claim: ClaimTicket) -> Vec<usize> {
     let mut all = Vec::new();
     for _ in 0..ROUNDS {
         let state = Plain::generate();
-        let kept = std::time::Duration::from_secs(600);
+        let ttl = std::time::Duration::from_secs(600);
         assert!(
             test_app
                 .app
                 .tickets
-                .issue(Kind::Upstream, &state.hash(), b"flow", kept)
+                .issue(Kind::Upstream, &state.hash(), b"flow", ttl)
                 .await
                 .unwrap()
         );
@@ -95,7 +97,7 @@ async fn winners(test_app: &TestApp, take: Take) -> Vec<usize> {
             );
             tokio::spawn(async move {
                 barrier.wait().await;
-                take(tickets, state).await
+                claim(tickets, state).await
             })
         });
         all.push(
@@ -109,19 +111,19 @@ async fn winners(test_app: &TestApp, take: Take) -> Vec<usize> {
     all
 }
 
-async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(test_app: TestApp) {
-    let good: Take = |tickets, state| {
+async fn r_11_the_test_finds_a_claim_that_reads_before_it_writes(test_app: TestApp) {
+    let good: ClaimTicket = |tickets, state| {
         Box::pin(async move {
-            let kept = std::time::Duration::from_secs(600);
+            let ttl = std::time::Duration::from_secs(600);
             matches!(
                 tickets
-                    .claim(Kind::Upstream, &state.hash(), b"used", kept)
+                    .claim(Kind::Upstream, &state.hash(), b"used", ttl)
                     .await,
                 Ok(Claim::Fresh(_))
             )
         })
     };
-    let planted: Take = |tickets, state| {
+    let planted: ClaimTicket = |tickets, state| {
         Box::pin(async move {
             let there = tickets
                 .peek(Kind::Upstream, &state.hash())
@@ -129,9 +131,9 @@ async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(test_app: Test
                 .unwrap()
                 .is_some();
             tokio::task::yield_now().await;
-            let kept = std::time::Duration::from_secs(600);
+            let ttl = std::time::Duration::from_secs(600);
             let _ = tickets
-                .claim(Kind::Upstream, &state.hash(), b"used", kept)
+                .claim(Kind::Upstream, &state.hash(), b"used", ttl)
                 .await;
             there
         })
@@ -140,21 +142,22 @@ async fn r_11_the_judge_finds_a_claim_that_reads_before_it_writes(test_app: Test
     let found = winners(&test_app, planted).await;
     assert!(
         found.iter().any(|won| *won > 1),
-        "the judge sees nothing: {found:?}"
+        "the test finds nothing: {found:?}"
     );
 }
 
-/// Two accounts of two providers tell one address at the same moment.
-async fn lk_09_two_first_logins_with_one_address_make_one_user(test_app: TestApp) {
+/// Two accounts of two providers arrive with one address at the same moment.
+async fn lk_09_two_first_sign_ins_with_one_address_create_one_user(test_app: TestApp) {
     for round in 0..ROUNDS {
         let (one, two) = (
-            Stage::new(&test_app, json!({})).await,
-            Stage::new(&test_app, json!({})).await,
+            ProviderFixture::new(&test_app, json!({})).await,
+            ProviderFixture::new(&test_app, json!({})).await,
         );
         two.up
             .person(json!({"sub": two.id, "email": one.email, "email_verified": true}));
-        let users = count(&test_app, "users").await;
-        let ((mut browser, _, back), (mut other, _, their)) = (one.gone().await, two.gone().await);
+        let users = count_rows(&test_app, "users").await;
+        let ((mut browser, _, back), (mut other, _, their)) =
+            (one.go_to_provider().await, two.go_to_provider().await);
         let (here, there) = (back.path(), their.path());
         let (a, b) = tokio::join!(browser.open(&here), other.open(&there));
         for page in [a, b] {
@@ -165,7 +168,7 @@ async fn lk_09_two_first_logins_with_one_address_make_one_user(test_app: TestApp
             );
         }
         assert_eq!(
-            count(&test_app, "users").await,
+            count_rows(&test_app, "users").await,
             users + 1,
             "round {round}: LK-09"
         );

@@ -1,5 +1,10 @@
-//! R-45, HT-08: upstream sign-ins at TRACE, good ones and one for each kind of trouble; then the search for code, state,
-//! nonce, verifier, token and address in the log, every column of every table, every file and Redis.
+//! R-45, HT-08: sign-ins at a provider with the log at TRACE, a good one and one for each kind of
+//! failure; then the search for code, state, nonce, verifier, token and address in the log, every
+//! column of every table, every file and Redis.
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 
 use std::collections::BTreeSet;
 
@@ -16,7 +21,8 @@ use crate::{
     outside::{Stage, fresh_network},
 };
 
-/// Tables that hold addresses because they must; a link keeps the one that its provider told, for people to know it by.
+/// Tables that must contain addresses. A link has the address that its provider sent, by which
+/// users recognise the account.
 const ADDRESS_TABLES: [&str; 4] = [
     "magic_link_flows.",
     "mail_outbox.",
@@ -24,8 +30,8 @@ const ADDRESS_TABLES: [&str; 4] = [
     "user_identities.",
 ];
 
-/// What goes wrong on the way, one at a time.
-fn troubles() -> Vec<(&'static str, Lie)> {
+/// Returns the failures of a provider, one at a time.
+fn failures() -> Vec<(&'static str, Lie)> {
     let token =
         |status, kind: &str, body: &str| Lie::reply(At::Token, Reply::new(status, kind, body));
     vec![
@@ -35,9 +41,9 @@ fn troubles() -> Vec<(&'static str, Lie)> {
         ("no code", Lie::parameter("code", "")),
         ("500", token(500, "text/plain", "words of the upstream")),
         ("HTML", token(200, "text/html", "<html>")),
-        // The body that the crate's own error would carry, access token and all.
+        // A library's own error would contain this body with the access token.
         (
-            "a token answer of wrong types",
+            "a token response of wrong types",
             Lie::member(At::Token, "access_token", json!(["canary"])),
         ),
         (
@@ -52,7 +58,7 @@ fn troubles() -> Vec<(&'static str, Lie)> {
             "two parts",
             Lie::compact(|token| *token = token.rsplit_once('.').unwrap().0.to_owned()),
         ),
-        ("an unknown key", Lie::header("kid", json!("nobody"))),
+        ("an unknown key", Lie::header("kid", json!("unknown"))),
         (
             "a bad signature",
             Lie::Sign(testkit::upstream::Sign::Stranger),
@@ -76,25 +82,25 @@ fn troubles() -> Vec<(&'static str, Lie)> {
             ),
         ),
         (
-            "a large answer",
+            "a large response",
             token(200, "application/json", &"x".repeat(600 * 1024)),
         ),
     ]
 }
 
-/// One way through; gives the last page.
-async fn walk(stage: &Stage, up: &Upstream, browser: &mut Browser, person: &Value) -> Page {
+/// Signs in once and returns the last page.
+async fn sign_in(stage: &Stage, up: &Upstream, browser: &mut Browser, person: &Value) -> Page {
     let login = browser.open(&stage.service.at("/login")).await;
     let page = browser.submit(&login, "upstream-canary", &[]).await;
     let back = up.visit_as(&page, person).await;
-    let answer = browser.open(&back.url()).await;
-    // Once more, spent.
+    let response = browser.open(&back.url()).await;
+    // A second use is refused.
     let again = browser.open(&back.url()).await;
     assert_eq!(again.status, 400, "{}", again.summary());
-    browser.settle(answer).await
+    browser.settle(response).await
 }
 
-async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
+async fn no_secret_of_the_provider_leaks(backend: Backend) {
     let up = Upstream::start().await;
     let provider = format!(
         "\n[[providers]]\nid = \"canary\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = \"{CLIENT_SECRET}\"\ntrust \
@@ -113,15 +119,15 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
     };
     let mut canaries = vec![Canary::new("client secret", CLIENT_SECRET)];
     let mut errors: Vec<Place> = Vec::new();
-    for (number, page_error) in std::iter::once(None)
-        .chain(troubles().into_iter().map(Some))
+    for (number, failure) in std::iter::once(None)
+        .chain(failures().into_iter().map(Some))
         .enumerate()
     {
         let person = person(number);
         canaries.push(Canary::new("address", person["email"].as_str().unwrap()));
         let mut browser = Browser::new(fresh_network());
-        let Some((why, lie)) = page_error else {
-            let page = walk(&stage, &up, &mut browser, &person).await;
+        let Some((why, lie)) = failure else {
+            let page = sign_in(&stage, &up, &mut browser, &person).await;
             assert!(
                 page.has("form#sign-out"),
                 "{}\n{}",
@@ -132,9 +138,9 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
         };
         up.honest();
         up.tell(lie);
-        let page = walk(&stage, &up, &mut browser, &person).await;
+        let page = sign_in(&stage, &up, &mut browser, &person).await;
         assert!(!page.has("form#sign-out"), "{why}: {}", page.summary());
-        errors.push((format!("the answer to {why}"), page.body.into_bytes()));
+        errors.push((format!("the response to {why}"), page.body.into_bytes()));
     }
     let secrets = up.secrets();
     assert!(
@@ -158,13 +164,16 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
     assert!(
         log.iter()
             .any(|(_, line)| String::from_utf8_lossy(line).contains("\"TRACE\"")),
-        "it proves nothing"
+        "the log is not at TRACE"
     );
-    let said = log
+    let refusals = log
         .iter()
         .filter(|(_, line)| String::from_utf8_lossy(line).contains("up_"))
         .count();
-    assert!(said >= troubles().len(), "{said} refusals in the log");
+    assert!(
+        refusals >= failures().len(),
+        "{refusals} refusals in the log"
+    );
     assert_eq!(leaks(&canaries, &log, |_, _| false), BTreeSet::new());
     assert_eq!(leaks(&canaries, &errors, |_, _| false), BTreeSet::new());
     let rows = dump(&stage.database().await).await;
@@ -182,7 +191,8 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
         assert!(redis.len() > 10, "{} in Redis", redis.len());
         assert_eq!(leaks(&canaries, &redis, |_, _| false), BTreeSet::new());
     }
-    // The search finds what is there: a state put into a line of the log, an address where it may be.
+    // The search finds planted values: a state in a line of the log, and addresses where they may
+    // be.
     let planted = vec![(
         "the log".to_owned(),
         format!("GET /?state={}", secrets.first().unwrap()).into_bytes(),
@@ -196,11 +206,11 @@ async fn nothing_of_the_upstream_is_kept_or_said(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r_45_ht_08_nothing_of_the_upstream_is_kept_or_said_on_the_embedded_default() {
-    nothing_of_the_upstream_is_kept_or_said(Backend::Embedded).await;
+async fn r_45_ht_08_no_secret_of_the_provider_leaks_on_the_embedded_default() {
+    no_secret_of_the_provider_leaks(Backend::Embedded).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r_45_ht_08_nothing_of_the_upstream_is_kept_or_said_on_postgresql_and_redis() {
-    nothing_of_the_upstream_is_kept_or_said(Backend::Servers).await;
+async fn r_45_ht_08_no_secret_of_the_provider_leaks_on_postgresql_and_redis() {
+    no_secret_of_the_provider_leaks(Backend::Servers).await;
 }

@@ -1,16 +1,20 @@
-//! The response of a provider's token endpoint, and the outside of the ID token: form, header, key,
-//! signature (R-18 to R-25).
+//! The responses of a provider's token endpoint, and the form, header, key and signature of the ID
+//! token (R-18 to R-25).
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 
 use serde_json::{Value, json};
 use testkit::upstream::{Keys, Lie, Pace, Place, Reply, Sign, encode};
 
 use crate::{
-    federation::{Row, Stage, refuse},
+    federation::{ProviderFixture, RefusalCase, assert_refused},
     test_app::TestApp,
 };
 
 on_both!(
-    r_18_up_token_http_what_is_not_a_token_answer,
+    r_18_up_token_http_a_response_that_is_no_token_response,
     r_19_up_token_type_not_bearer,
     r_20_up_id_token_missing,
     r_21_it_01_up_id_token_malformed,
@@ -18,7 +22,7 @@ on_both!(
     r_23_it_02_up_typ_up_crit,
     r_24_dj_09_pr_02_up_key_unknown,
     r_25_it_04_up_signature,
-    it_02_a_listed_algorithm_other_than_the_default_is_taken,
+    it_02_a_listed_algorithm_other_than_the_default_is_accepted,
     ht_09_a_token_exchange_is_never_sent_twice,
 );
 
@@ -26,39 +30,39 @@ fn token(status: u16, kind: &str, body: &str) -> Vec<Lie> {
     vec![Lie::reply(Place::Token, Reply::new(status, kind, body))]
 }
 
-async fn r_18_up_token_http_what_is_not_a_token_answer(test_app: TestApp) {
+async fn r_18_up_token_http_a_response_that_is_no_token_response(test_app: TestApp) {
     let grant = r#"{"error":"invalid_grant","error_description":"<i>gone</i>"}"#;
     let form = "access_token=abc&token_type=bearer&id_token=a.b.c";
-    refuse(
+    assert_refused(
         &test_app,
         "up_token_http",
         vec![
-            Row::new("invalid_grant", 400, token(400, "application/json", grant)),
-            Row::new(
+            RefusalCase::new("invalid_grant", 400, token(400, "application/json", grant)),
+            RefusalCase::new(
                 "401",
                 502,
                 token(401, "application/json", r#"{"error":"invalid_client"}"#),
             ),
-            Row::new("500", 503, token(500, "application/json", "{}")),
-            Row::new("an empty 503", 503, token(503, "text/plain", "")),
-            Row::new(
+            RefusalCase::new("500", 503, token(500, "application/json", "{}")),
+            RefusalCase::new("an empty 503", 503, token(503, "text/plain", "")),
+            RefusalCase::new(
                 "HTML",
                 502,
                 token(200, "text/html", "<html><body>sign in</body></html>"),
             ),
-            Row::new(
+            RefusalCase::new(
                 "form-encoded",
                 502,
                 token(200, "application/x-www-form-urlencoded", form),
             ),
-            Row::new("200 with error", 400, token(200, "application/json", grant)),
-            Row::new(
+            RefusalCase::new("200 with error", 400, token(200, "application/json", grant)),
+            RefusalCase::new(
                 "200 with another error",
                 502,
                 token(200, "application/json", r#"{"error":"bad_client"}"#),
             ),
-            Row::new("an array", 502, token(200, "application/json", "[]")),
-            Row::new("nothing", 502, token(200, "application/json", "")),
+            RefusalCase::new("an array", 502, token(200, "application/json", "[]")),
+            RefusalCase::new("nothing", 502, token(200, "application/json", "")),
         ],
     )
     .await;
@@ -66,43 +70,43 @@ async fn r_18_up_token_http_what_is_not_a_token_answer(test_app: TestApp) {
 
 async fn r_19_up_token_type_not_bearer(test_app: TestApp) {
     let kind = |value: Value| vec![Lie::member(Place::Token, "token_type", value)];
-    refuse(
+    assert_refused(
         &test_app,
         "up_token_type",
         vec![
-            Row::new("mac", 502, kind(json!("mac"))),
-            Row::new("DPoP", 502, kind(json!("DPoP"))),
-            Row::new("empty", 502, kind(json!(""))),
-            Row::new("none", 502, kind(Value::Null)),
+            RefusalCase::new("mac", 502, kind(json!("mac"))),
+            RefusalCase::new("DPoP", 502, kind(json!("DPoP"))),
+            RefusalCase::new("empty", 502, kind(json!(""))),
+            RefusalCase::new("none", 502, kind(Value::Null)),
         ],
     )
     .await;
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture
         .up
         .tell(Lie::member(Place::Token, "token_type", json!("bEaReR")));
-    stage.signs_in("RFC 6749 §5.1: in any case").await;
+    fixture.assert_signs_in("RFC 6749 §5.1: in any case").await;
 }
 
 async fn r_20_up_id_token_missing(test_app: TestApp) {
     let lie = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
-    refuse(
+    assert_refused(
         &test_app,
         "up_id_token_missing",
-        vec![Row::new("absent", 502, lie(Value::Null))],
+        vec![RefusalCase::new("absent", 502, lie(Value::Null))],
     )
     .await;
 }
 
-/// The token with something done to it after it was signed.
+/// Returns the lie that changes a token after it was signed.
 fn compact(change: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<Lie> {
     vec![Lie::compact(move |token| *token = change(token))]
 }
 
-/// What is done to a text before it is signed.
+/// A change of a text before it is signed.
 type Spoil = Box<dyn Fn(&mut String) + Send + Sync>;
 
-/// A second member of a name, in text before it is signed.
+/// Adds a second member of the same name to a text before it is signed.
 fn twice(text: &mut String, name: &str, value: &str) {
     let end = text.trim_end_matches('}').to_owned();
     *text = format!("{end},\"{name}\":{value}}}");
@@ -119,62 +123,62 @@ async fn r_21_it_01_up_id_token_malformed(test_app: TestApp) {
         vec![lie(Box::new(move |text| twice(text, name, value)))]
     };
     let member = |value: Value| vec![Lie::member(Place::Token, "id_token", value)];
-    refuse(
+    assert_refused(
         &test_app,
         "up_id_token_malformed",
         vec![
-            Row::new(
+            RefusalCase::new(
                 "two parts",
                 502,
                 compact(|token| token.rsplit_once('.').unwrap().0.to_owned()),
             ),
-            Row::new("four parts", 502, compact(|token| format!("{token}.AAAA"))),
-            Row::new("padding", 502, compact(|token| format!("{token}=="))),
-            Row::new(
+            RefusalCase::new("four parts", 502, compact(|token| format!("{token}.AAAA"))),
+            RefusalCase::new("padding", 502, compact(|token| format!("{token}=="))),
+            RefusalCase::new(
                 "a blank inside",
                 502,
                 compact(|token| token.replacen('.', " .", 1)),
             ),
-            Row::new(
+            RefusalCase::new(
                 "base64, not base64url",
                 502,
                 compact(|token| format!("{}+/", &token[..token.len() - 2])),
             ),
-            Row::new("empty", 502, member(json!(""))),
-            Row::new(
+            RefusalCase::new("empty", 502, member(json!(""))),
+            RefusalCase::new(
                 "header is not JSON",
                 502,
                 vec![Lie::HeaderText(Box::new(|text| {
                     *text = "alg=RS256".to_owned()
                 }))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "claims are an array",
                 502,
                 vec![Lie::ClaimsText(Box::new(|text| *text = "[1]".to_owned()))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "claims are not JSON",
                 502,
                 vec![Lie::ClaimsText(Box::new(|text| text.push('x')))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "17 KiB",
                 502,
                 vec![Lie::claim("filler", json!("x".repeat(17 * 1024)))],
             ),
-            Row::new("a JWE", 502, compact(move |_| jwe())),
-            Row::new(
+            RefusalCase::new("a JWE", 502, compact(move |_| jwe())),
+            RefusalCase::new(
                 "alg twice",
                 502,
                 second(Lie::HeaderText, "alg", "\"RS256\""),
             ),
-            Row::new(
+            RefusalCase::new(
                 "sub twice",
                 502,
                 second(Lie::ClaimsText, "sub", "\"mallory\""),
             ),
-            Row::new(
+            RefusalCase::new(
                 "a nested member twice",
                 502,
                 second(Lie::ClaimsText, "address", r#"{"a":1,"a":2}"#),
@@ -185,60 +189,60 @@ async fn r_21_it_01_up_id_token_malformed(test_app: TestApp) {
 }
 
 async fn r_22_it_02_up_alg(test_app: TestApp) {
-    let public = bed_key().await;
+    let public = first_public_key().await;
     let secret = testkit::upstream::CLIENT_SECRET.as_bytes().to_vec();
     let hs256 = |key: Vec<u8>| vec![Lie::Sign(Sign::Hs256(key))];
-    refuse(
+    assert_refused(
         &test_app,
         "up_alg",
         vec![
-            Row::new("none", 502, vec![Lie::Sign(Sign::None)]),
-            Row::new(
+            RefusalCase::new("none", 502, vec![Lie::Sign(Sign::None)]),
+            RefusalCase::new(
                 "nOnE",
                 502,
                 vec![Lie::Sign(Sign::None), Lie::header("alg", json!("nOnE"))],
             ),
-            Row::new("HS256 with the secret", 502, hs256(secret)),
-            Row::new("HS256 with the public key", 502, hs256(public)),
-            Row::new("PS256, unlisted", 502, vec![Lie::Sign(Sign::Ps256)]),
-            Row::new("ES256, unlisted", 502, vec![Lie::Sign(Sign::Es256)]),
-            Row::new("absent", 502, vec![Lie::header("alg", Value::Null)]),
+            RefusalCase::new("HS256 with the secret", 502, hs256(secret)),
+            RefusalCase::new("HS256 with the public key", 502, hs256(public)),
+            RefusalCase::new("PS256, unlisted", 502, vec![Lie::Sign(Sign::Ps256)]),
+            RefusalCase::new("ES256, unlisted", 502, vec![Lie::Sign(Sign::Es256)]),
+            RefusalCase::new("absent", 502, vec![Lie::header("alg", Value::Null)]),
         ],
     )
     .await;
 }
 
-/// The public key that every upstream of this process signs with at first.
-async fn bed_key() -> Vec<u8> {
+/// Returns the public key with which every provider of this process signs at first.
+async fn first_public_key() -> Vec<u8> {
     testkit::upstream::Upstream::start().await.public_der()
 }
 
 async fn r_23_it_02_up_typ_up_crit(test_app: TestApp) {
     let typ = |value: &str| vec![Lie::header("typ", json!(value))];
     let rows = ["at+jwt", "logout+jwt", "JOSE", "dpop+jwt", ""]
-        .map(|value| Row::new("typ", 502, typ(value)));
-    refuse(&test_app, "up_typ", rows.into()).await;
+        .map(|value| RefusalCase::new("typ", 502, typ(value)));
+    assert_refused(&test_app, "up_typ", rows.into()).await;
     let crit = |value: Value| vec![Lie::header("crit", value)];
-    refuse(
+    assert_refused(
         &test_app,
         "up_crit",
         vec![
-            Row::new("empty", 502, crit(json!([]))),
-            Row::new("of something unknown", 502, crit(json!(["exp"]))),
-            Row::new("of something known", 502, crit(json!(["alg"]))),
+            RefusalCase::new("empty", 502, crit(json!([]))),
+            RefusalCase::new("of something unknown", 502, crit(json!(["exp"]))),
+            RefusalCase::new("of something known", 502, crit(json!(["alg"]))),
         ],
     )
     .await;
     for typ in [json!("jwt"), Value::Null] {
-        let stage = Stage::new(&test_app, json!({})).await;
-        stage.up.tell(Lie::header("typ", typ));
-        stage
-            .signs_in("RFC 8725 §3.11: absent, or JWT in any case")
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        fixture.up.tell(Lie::header("typ", typ));
+        fixture
+            .assert_signs_in("RFC 8725 §3.11: absent, or JWT in any case")
             .await;
     }
 }
 
-/// The first key of the set changed.
+/// Returns the lie that changes the first key of the set.
 fn first_key(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Lie {
     Lie::json(Place::Jwks, move |jwks| change(&mut jwks["keys"][0]))
 }
@@ -262,26 +266,26 @@ async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
             jwks["keys"] = json!([Keys::small_jwk()])
         })
     };
-    refuse(
+    assert_refused(
         &test_app,
         "up_key_unknown",
         vec![
-            Row::new(
+            RefusalCase::new(
                 "unknown after a refresh",
                 502,
-                vec![Lie::header("kid", json!("nobody"))],
+                vec![Lie::header("kid", json!("unknown"))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "an encryption key",
                 502,
                 vec![first_key(|key| key["use"] = json!("enc"))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "RSA of 1024 bits",
                 502,
                 vec![small(), Lie::Sign(Sign::Small)],
             ),
-            Row::new(
+            RefusalCase::new(
                 "no kid with two keys",
                 502,
                 vec![
@@ -289,23 +293,23 @@ async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
                     with_key(|key| set(key, "kid", json!("rsa-other"))),
                 ],
             ),
-            Row::new("a kid twice", 502, vec![with_key(Clone::clone)]),
-            Row::new(
+            RefusalCase::new("a kid twice", 502, vec![with_key(Clone::clone)]),
+            RefusalCase::new(
                 "a private key",
                 502,
                 vec![first_key(|key| key["d"] = json!("AQAB"))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "a kid of another kind of key",
                 502,
                 vec![Lie::header("kid", json!("ec-1"))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "an unknown kind",
                 502,
                 vec![first_key(|key| key["kty"] = json!("XYZ"))],
             ),
-            Row::new(
+            RefusalCase::new(
                 "no keys",
                 502,
                 vec![Lie::json(Place::Jwks, |jwks| jwks["keys"] = json!([]))],
@@ -313,12 +317,14 @@ async fn r_24_dj_09_pr_02_up_key_unknown(test_app: TestApp) {
         ],
     )
     .await;
-    let stage = Stage::new(&test_app, json!({})).await;
-    stage.up.tell(Lie::header("kid", Value::Null));
-    stage.signs_in("no kid, and one key that fits").await;
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
+    fixture.up.tell(Lie::header("kid", Value::Null));
+    fixture
+        .assert_signs_in("no kid, and one key that fits")
+        .await;
 }
 
-/// Flips one bit of the `part`-th part, in its middle.
+/// Flips one bit in the middle of a part of the token.
 fn flipped(part: usize) -> Vec<Lie> {
     use base64::Engine as _;
     let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -328,7 +334,7 @@ fn flipped(part: usize) -> Vec<Lie> {
             .map(|text| url_safe.decode(text).unwrap())
             .collect();
         if part < 2 {
-            // A flip that leaves JSON: one letter of a value.
+            // A change that leaves JSON: one letter of a value.
             let text = String::from_utf8(parts[part].clone()).unwrap();
             let text = if part == 0 {
                 text.replace("\"JWT\"", "\"jWT\"")
@@ -350,24 +356,24 @@ fn flipped(part: usize) -> Vec<Lie> {
 }
 
 async fn r_25_it_04_up_signature(test_app: TestApp) {
-    refuse(
+    assert_refused(
         &test_app,
         "up_signature",
         vec![
-            Row::new("the header", 502, flipped(0)),
-            Row::new("the claims", 502, flipped(1)),
-            Row::new("the signature", 502, flipped(2)),
-            Row::new(
+            RefusalCase::new("the header", 502, flipped(0)),
+            RefusalCase::new("the claims", 502, flipped(1)),
+            RefusalCase::new("the signature", 502, flipped(2)),
+            RefusalCase::new(
                 "an empty signature",
                 502,
                 compact(|token| format!("{}.", token.rsplit_once('.').unwrap().0)),
             ),
-            Row::new(
+            RefusalCase::new(
                 "a stranger's key under that name",
                 502,
                 vec![Lie::Sign(Sign::Stranger)],
             ),
-            Row::new(
+            RefusalCase::new(
                 "a key in the header",
                 502,
                 vec![
@@ -381,12 +387,12 @@ async fn r_25_it_04_up_signature(test_app: TestApp) {
     .await;
 }
 
-async fn it_02_a_listed_algorithm_other_than_the_default_is_taken(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({"algs": ["RS256", "ES256"]})).await;
-    stage.up.tell(Lie::Sign(Sign::Es256));
-    stage.signs_in("ES256 where it is listed").await;
-    stage.up.honest();
-    stage.signs_in("RS256 beside it").await;
+async fn it_02_a_listed_algorithm_other_than_the_default_is_accepted(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({"algs": ["RS256", "ES256"]})).await;
+    fixture.up.tell(Lie::Sign(Sign::Es256));
+    fixture.assert_signs_in("ES256 where it is listed").await;
+    fixture.up.honest();
+    fixture.assert_signs_in("RS256 beside it").await;
 }
 
 async fn ht_09_a_token_exchange_is_never_sent_twice(test_app: TestApp) {
@@ -396,17 +402,17 @@ async fn ht_09_a_token_exchange_is_never_sent_twice(test_app: TestApp) {
         ("a fault", Reply::new(503, "text/plain", "")),
         ("a body that never ends", late),
     ] {
-        let stage = Stage::new(&test_app, json!({})).await;
-        stage.up.tell(Lie::reply(Place::Token, reply));
-        let (mut browser, login) = stage.at_login().await;
-        let page = stage.press(&mut browser, &login).await;
-        let back = stage.up.visit(&page).await;
-        let answer = browser.open(&back.path()).await;
-        assert_eq!(answer.status, 503, "{why}: {}", answer.summary());
-        assert_eq!(stage.up.count(Place::Token), 1, "{why}");
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
+        fixture.up.tell(Lie::reply(Place::Token, reply));
+        let (mut browser, login) = fixture.open_sign_in().await;
+        let page = fixture.press_button(&mut browser, &login).await;
+        let back = fixture.up.visit(&page).await;
+        let response = browser.open(&back.path()).await;
+        assert_eq!(response.status, 503, "{why}: {}", response.summary());
+        assert_eq!(fixture.up.count(Place::Token), 1, "{why}");
         let again = browser.open(&back.path()).await;
         assert_eq!(
-            (again.status.as_u16(), stage.up.count(Place::Token)),
+            (again.status.as_u16(), fixture.up.count(Place::Token)),
             (400, 1),
             "{why}"
         );

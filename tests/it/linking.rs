@@ -1,5 +1,9 @@
-//! The rules of linking (LK), without a provider: somebody has come back, and what follows. The whole way with a provider
-//! that answers, and with one that lies, is in `federation*`.
+//! The rules of linking (LK) without a provider: they begin after a provider has identified the
+//! user. The complete flow, with an honest provider and with one that lies, is in `federation*`.
+#![allow(
+    clippy::too_many_lines,
+    reason = "the steps of one user read best in one piece"
+)]
 
 use entity::{session::Entity as Sessions, user_email, user_identity};
 use entree::{
@@ -27,29 +31,29 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    federation::reasons,
+    federation::refusal_reasons,
     oauth::{register, signed_in},
     test_app::{Browser, TestApp},
 };
 
 on_both!(
-    lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner,
-    lk_07_the_last_way_in_stays,
-    r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why,
-    r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session,
-    lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does,
-    lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in,
-    e_3_lk_04_connecting_takes_a_yes_in_that_session,
-    r_41_lk_01_an_account_there_belongs_to_one_user_here,
-    lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors,
-    di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_name,
-    lk_09_two_first_logins_at_once_make_one_user,
+    lk_07_disconnecting_ends_sessions_leaves_a_tombstone_and_notifies_the_owner,
+    lk_07_the_last_sign_in_method_stays,
+    r_41_lk_07_the_last_sign_in_method_stays_and_the_page_says_why,
+    r_44_lk_04_adding_or_removing_a_sign_in_method_needs_a_fresh_session,
+    lk_04_a_session_from_a_provider_changes_no_sign_in_method_and_one_by_email_does,
+    lk_07_a_link_that_was_disconnected_meanwhile_signs_no_user_in,
+    e_3_lk_04_connecting_takes_consent_in_that_session,
+    r_41_lk_01_an_account_at_a_provider_belongs_to_one_user,
+    lk_02_a_new_user_needs_an_authoritative_provider_and_open_sign_up,
+    di_5_a_first_sign_in_stores_a_locale_and_the_name_that_a_provider_sends,
+    lk_09_two_simultaneous_first_sign_ins_create_one_user,
     lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes,
-    up_01_without_a_provider_no_page_speaks_of_one,
-    up_08_a_request_for_fresh_proof_shows_no_provider,
+    up_01_without_a_provider_no_page_mentions_one,
+    up_08_a_request_for_a_fresh_sign_in_shows_no_provider,
 );
 
-/// A provider that nobody runs; it is believed about the mailboxes of `example.test`.
+/// Returns the settings of a provider that does not exist and is authoritative for `example.test`.
 pub(crate) fn provider(id: &str) -> Provider {
     let settings = json!({
         "id": id, "name": "Example", "issuer": "https://up.invalid", "client_id": "c",
@@ -58,8 +62,8 @@ pub(crate) fn provider(id: &str) -> Provider {
     serde_json::from_value(settings).unwrap()
 }
 
-/// An account at it.
-pub(crate) fn arrived(subject: &str, email: Option<&str>) -> UpstreamAccount {
+/// Returns an account at that provider.
+pub(crate) fn account_at_provider(subject: &str, email: Option<&str>) -> UpstreamAccount {
     UpstreamAccount {
         provider: "office".to_owned(),
         issuer: "https://up.invalid".to_owned(),
@@ -69,9 +73,9 @@ pub(crate) fn arrived(subject: &str, email: Option<&str>) -> UpstreamAccount {
     }
 }
 
-fn came(subject: &str, email: &str, authoritative: bool) -> UpstreamLogin {
+fn login(subject: &str, email: &str, authoritative: bool) -> UpstreamLogin {
     UpstreamLogin {
-        account: arrived(subject, Some(email)),
+        account: account_at_provider(subject, Some(email)),
         authoritative,
         amr: "pwd".to_owned(),
     }
@@ -87,11 +91,11 @@ async fn user_of(test_app: &TestApp, email: &str) -> user::User {
     .unwrap()
 }
 
-/// Connects an account to a user; gives the link's id.
-pub(crate) async fn connected(test_app: &TestApp, email: &str, subject: &str) -> Uuid {
+/// Connects an account to a user and returns the id of the link.
+pub(crate) async fn link_account_to(test_app: &TestApp, email: &str, subject: &str) -> Uuid {
     let user = user_of(test_app, email).await;
     let tx = test_app.tx().await;
-    let added = identity::link(&tx, user.id, &arrived(subject, Some(email)))
+    let added = identity::link(&tx, user.id, &account_at_provider(subject, Some(email)))
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -101,8 +105,8 @@ pub(crate) async fn connected(test_app: &TestApp, email: &str, subject: &str) ->
     }
 }
 
-/// The session in this browser is as if it had come from this account at the provider a moment ago.
-pub(crate) async fn by_provider(test_app: &TestApp, browser: &mut Browser<'_>, link: Uuid) {
+/// Makes the session of this browser look as if this account had signed it in a moment ago.
+pub(crate) async fn step_up_by_provider(test_app: &TestApp, browser: &mut Browser<'_>, link: Uuid) {
     let cookie = Plain::parse(&browser.cookies["__Host-Http-sid"])
         .unwrap()
         .hash();
@@ -129,8 +133,13 @@ pub(crate) async fn by_provider(test_app: &TestApp, browser: &mut Browser<'_>, l
         .insert("__Host-Http-sid".to_owned(), sid.to_text());
 }
 
-/// An account that waits for a yes of whoever is signed in in this browser; gives the page's path.
-pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &str) -> String {
+/// Stores a link that waits for the consent of the user of this browser. Returns the path of the
+/// page.
+pub(crate) async fn confirm_path(
+    test_app: &TestApp,
+    browser: &Browser<'_>,
+    subject: &str,
+) -> String {
     let cookie = |name: &str| Plain::parse(&browser.cookies[name]).unwrap().hash();
     let config = test_app.app.config.get();
     let now = test_app.app.clock().now();
@@ -142,7 +151,7 @@ pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &s
     )
     .await;
     let link = PendingLink {
-        account: arrived(subject, Some("there@example.test")),
+        account: account_at_provider(subject, Some("there@example.test")),
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),
@@ -159,8 +168,8 @@ pub(crate) async fn asked(test_app: &TestApp, browser: &Browser<'_>, subject: &s
     format!("/login/identity?link={}", handle.to_text())
 }
 
-/// Somebody comes back from the provider, in no browser of ours.
-async fn comes(test_app: &TestApp, came: &UpstreamLogin) -> LinkOutcome {
+/// Settles an upstream login that has no browser state.
+async fn settle_without_browser(test_app: &TestApp, login: &UpstreamLogin) -> LinkOutcome {
     let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let at = LinkContext {
         browser_state: BrowserState::default(),
@@ -170,29 +179,31 @@ async fn comes(test_app: &TestApp, came: &UpstreamLogin) -> LinkOutcome {
         locale: "en",
         caller: &caller,
     };
-    settle(&test_app.app, came, at).await.unwrap()
+    settle(&test_app.app, login, at).await.unwrap()
 }
 
-fn waits_for_proof(settled: &LinkOutcome) -> bool {
-    matches!(settled, LinkOutcome::Waits(LinkRequirement::VerifiedEmail))
+fn waits_for_email(outcome: &LinkOutcome) -> bool {
+    matches!(outcome, LinkOutcome::Waits(LinkRequirement::VerifiedEmail))
 }
 
-fn refused(settled: &LinkOutcome) -> Option<RefusalCode> {
-    match settled {
+fn refusal_code(outcome: &LinkOutcome) -> Option<RefusalCode> {
+    match outcome {
         LinkOutcome::Refused(refused) => Some(refused.code),
         _ => None,
     }
 }
 
-async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_owner(
+async fn lk_07_disconnecting_ends_sessions_leaves_a_tombstone_and_notifies_the_owner(
     test_app: TestApp,
 ) {
     let email = "ann@example.test";
     test_app.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&test_app, email).await;
-    let link = connected(&test_app, email, "ann").await;
-    let LinkOutcome::SignedIn(there) = comes(&test_app, &came("ann", email, false)).await else {
-        panic!("A")
+    let link = link_account_to(&test_app, email, "ann").await;
+    let LinkOutcome::SignedIn(there) =
+        settle_without_browser(&test_app, &login("ann", email, false)).await
+    else {
+        panic!("LC-A")
     };
     assert_eq!(
         (there.session.acr.as_str(), there.session.amr.as_str()),
@@ -222,7 +233,7 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
     let account = browser
         .account()
         .await
-        .expect("this session came by mail and stays");
+        .expect("this session began by email and stays");
     assert!(account.contains("Connect Example"), "{account}");
     let ended = Sessions::find_by_id(there.session.id)
         .one(test_app.app.db.read())
@@ -231,7 +242,7 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
         .unwrap();
     assert!(
         ended.revoked_at.is_some(),
-        "the session that came from it has ended"
+        "the session that the account began has ended"
     );
     let row = user_identity::Entity::find_by_id(link)
         .one(test_app.app.db.read())
@@ -245,18 +256,18 @@ async fn lk_07_disconnecting_ends_its_sessions_leaves_a_tombstone_and_tells_the_
         "{}",
         mail.subject
     );
-    // Later logins follow C.
-    assert!(waits_for_proof(
-        &comes(&test_app, &came("ann", email, true)).await
+    // Later logins follow LC-C.
+    assert!(waits_for_email(
+        &settle_without_browser(&test_app, &login("ann", email, true)).await
     ));
 }
 
-async fn lk_07_the_last_way_in_stays(test_app: TestApp) {
+async fn lk_07_the_last_sign_in_method_stays(test_app: TestApp) {
     let email = "last@example.test";
     signed_in(&test_app, email).await;
     let (first, second) = (
-        connected(&test_app, email, "one").await,
-        connected(&test_app, email, "two").await,
+        link_account_to(&test_app, email, "one").await,
+        link_account_to(&test_app, email, "two").await,
     );
     let user = user_of(&test_app, email).await;
     let remove = async |id: Uuid, by_mail: bool| {
@@ -286,12 +297,12 @@ async fn lk_07_the_last_way_in_stays(test_app: TestApp) {
             remove(second, true).await,
             identity::UnlinkResult::Unlinked(_)
         ),
-        "mail is a way in"
+        "email is a sign-in method"
     );
-    // Two at once take one of two, where mail is none.
+    // Two simultaneous requests remove one of two, where email is no sign-in method.
     let (one, two) = (
-        connected(&test_app, email, "three").await,
-        connected(&test_app, email, "four").await,
+        link_account_to(&test_app, email, "three").await,
+        link_account_to(&test_app, email, "four").await,
     );
     let (a, b) = tokio::join!(remove(one, false), remove(two, false));
     let last = [&a, &b]
@@ -306,12 +317,12 @@ async fn lk_07_the_last_way_in_stays(test_app: TestApp) {
     );
 }
 
-/// Somebody without a proven address, who asks for a page.
-async fn r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why(test_app: TestApp) {
+/// The user has no verified address.
+async fn r_41_lk_07_the_last_sign_in_method_stays_and_the_page_says_why(test_app: TestApp) {
     let email = "only@example.test";
     test_app.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&test_app, email).await;
-    let link = connected(&test_app, email, "only").await;
+    let link = link_account_to(&test_app, email, "only").await;
     let tx = test_app.tx().await;
     user_email::Entity::delete_many()
         .exec(tx.conn())
@@ -332,32 +343,32 @@ async fn r_41_lk_07_the_last_way_in_stays_and_its_owner_hears_why(test_app: Test
         "{}",
         stays.text()
     );
-    assert_eq!(reasons(&test_app).await, ["lk_last_method"]);
+    assert_eq!(refusal_reasons(&test_app).await, ["lk_last_method"]);
     let row = user_identity::Entity::find_by_id(link)
         .one(test_app.app.db.read())
         .await
         .unwrap()
         .unwrap();
-    assert!(row.unlinked_at.is_none(), "nothing has changed");
+    assert!(row.unlinked_at.is_none(), "no change");
 }
 
-async fn r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(test_app: TestApp) {
+async fn r_44_lk_04_adding_or_removing_a_sign_in_method_needs_a_fresh_session(test_app: TestApp) {
     let email = "stale@example.test";
     test_app.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&test_app, email).await;
-    connected(&test_app, email, "stale").await;
+    link_account_to(&test_app, email, "stale").await;
     test_app.pass(590);
-    let path = asked(&test_app, &browser, "new").await;
+    let path = confirm_path(&test_app, &browser, "new").await;
     test_app.pass(11);
     let question = browser.open(&path).await;
-    let answer = browser
+    let response = browser
         .submit(&question, "identity", &[("decision", "yes")])
         .await;
     assert_eq!(
-        answer.status,
+        response.status,
         StatusCode::FORBIDDEN,
         "lk_stale_auth: {}",
-        answer.summary()
+        response.summary()
     );
     let account = browser.open("/account").await;
     let form = account
@@ -369,30 +380,34 @@ async fn r_44_lk_04_what_adds_or_takes_a_way_in_needs_a_fresh_session(test_app: 
     assert_eq!(browser.send(request).await.status, StatusCode::FORBIDDEN);
     let start = browser.submit(&account, "connect-office", &[]).await;
     assert_eq!(start.status, StatusCode::FORBIDDEN);
-    assert_eq!(reasons(&test_app).await, ["lk_stale_auth"; 3]);
+    assert_eq!(refusal_reasons(&test_app).await, ["lk_stale_auth"; 3]);
     let all = user_identity::Entity::find()
         .all(test_app.app.db.read())
         .await
         .unwrap();
-    assert!(
-        all.len() == 1 && all[0].unlinked_at.is_none(),
-        "nothing has changed"
-    );
+    assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "no change");
 }
 
-async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(test_app: TestApp) {
+async fn lk_04_a_session_from_a_provider_changes_no_sign_in_method_and_one_by_email_does(
+    test_app: TestApp,
+) {
     let email = "silent@example.test";
     test_app.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&test_app, email).await;
-    let link = connected(&test_app, email, "silent").await;
+    let link = link_account_to(&test_app, email, "silent").await;
     let user = user_of(&test_app, email).await;
-    by_provider(&test_app, &mut browser, link).await;
-    let path = asked(&test_app, &browser, "thiefs").await;
+    step_up_by_provider(&test_app, &mut browser, link).await;
+    let path = confirm_path(&test_app, &browser, "thief").await;
     let question = browser.open(&path).await;
-    let answer = browser
+    let response = browser
         .submit(&question, "identity", &[("decision", "yes")])
         .await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.summary());
+    assert_eq!(
+        response.status,
+        StatusCode::FORBIDDEN,
+        "{}",
+        response.summary()
+    );
     let account = browser.open("/account").await;
     let start = browser.submit(&account, "connect-office", &[]).await;
     assert_eq!(start.status, StatusCode::FORBIDDEN, "{}", start.summary());
@@ -413,13 +428,14 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
         .all(test_app.app.db.read())
         .await
         .unwrap();
-    assert!(
-        all.len() == 1 && all[0].unlinked_at.is_none(),
-        "nothing has changed"
-    );
-    // The page leads to the proof by mail, and back.
+    assert!(all.len() == 1 && all[0].unlinked_at.is_none(), "no change");
+    // The page leads to the sign-in by email and back.
     let login = browser
-        .open(&refused.attribute("a#next", "href").expect("a way on"))
+        .open(
+            &refused
+                .attribute("a#next", "href")
+                .expect("a link that continues"),
+        )
         .await;
     assert!(
         !login.has("#providers") && login.has("#notice"),
@@ -451,17 +467,17 @@ async fn lk_04_a_providers_word_neither_adds_nor_takes_a_way_in_and_a_mail_does(
         .unwrap();
     assert!(
         row.unlinked_at.is_some() && row.user_id == user.id,
-        "after the mail it is disconnected"
+        "disconnected after the sign-in by email"
     );
 }
 
-async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: TestApp) {
+async fn lk_07_a_link_that_was_disconnected_meanwhile_signs_no_user_in(test_app: TestApp) {
     let email = "race@example.test";
     signed_in(&test_app, email).await;
-    let id = connected(&test_app, email, "race").await;
+    let id = link_account_to(&test_app, email, "race").await;
     let user = user_of(&test_app, email).await;
-    let arrived = arrived("race", Some(email));
-    let link = identity::find_linked(test_app.app.db.read(), &arrived.issuer, &arrived.subject)
+    let account = account_at_provider("race", Some(email));
+    let link = identity::find_linked(test_app.app.db.read(), &account.issuer, &account.subject)
         .await
         .unwrap()
         .unwrap();
@@ -475,12 +491,12 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: T
         .count(test_app.app.db.read())
         .await
         .unwrap();
-    // Who signs in has read the link before.
+    // The sign-in has read the link before.
     let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let attempt = SignInAttempt {
         evidence: Evidence::Identity(IdentityEvidence {
             identity: &link,
-            account: &arrived,
+            account: &account,
             amr: "",
         }),
         remembered: false,
@@ -509,11 +525,11 @@ async fn lk_07_a_link_that_is_disconnected_meanwhile_signs_nobody_in(test_app: T
 }
 
 /// LC-B: the page asks, and a POST links.
-async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(test_app: TestApp) {
+async fn e_3_lk_04_connecting_takes_consent_in_that_session(test_app: TestApp) {
     test_app.configure(|config| config.providers.push(provider("office")));
     let email = "yes@example.test";
     let mut browser = signed_in(&test_app, email).await;
-    let path = asked(&test_app, &browser, "yes").await;
+    let path = confirm_path(&test_app, &browser, "yes").await;
     let question = browser.open(&path).await;
     assert!(
         question.text().contains("there@example.test") && question.text().contains(email),
@@ -526,7 +542,7 @@ async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(test_app: TestApp) {
             .await
             .unwrap(),
         0,
-        "not before the yes"
+        "not before the consent"
     );
     let mut thief = signed_in(&test_app, "thief@example.test").await;
     assert_eq!(
@@ -551,15 +567,15 @@ async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(test_app: TestApp) {
     };
     assert!(
         stolen.account().await.is_none(),
-        "BS-04: the secret before it is dead at once"
+        "BS-04: the old secret is invalid at once"
     );
     assert!(test_app.mail(email).await.subject.contains("connected"));
     let again = browser
         .submit(&question, "identity", &[("decision", "yes")])
         .await;
     assert_eq!(again.status, StatusCode::BAD_REQUEST, "LK-06: once");
-    // No is no.
-    let path = asked(&test_app, &browser, "no").await;
+    // The user declines.
+    let path = confirm_path(&test_app, &browser, "no").await;
     let question = browser.open(&path).await;
     browser
         .submit(&question, "identity", &[("decision", "no")])
@@ -573,12 +589,12 @@ async fn e_3_lk_04_connecting_takes_a_yes_in_that_session(test_app: TestApp) {
     );
 }
 
-async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(test_app: TestApp) {
+async fn r_41_lk_01_an_account_at_a_provider_belongs_to_one_user(test_app: TestApp) {
     test_app.configure(|config| config.providers.push(provider("office")));
     signed_in(&test_app, "first@example.test").await;
     let mut browser = signed_in(&test_app, "second@example.test").await;
-    connected(&test_app, "first@example.test", "shared").await;
-    let path = asked(&test_app, &browser, "shared").await;
+    link_account_to(&test_app, "first@example.test", "shared").await;
+    let path = confirm_path(&test_app, &browser, "shared").await;
     let question = browser.open(&path).await;
     let taken = browser
         .submit(&question, "identity", &[("decision", "yes")])
@@ -589,8 +605,11 @@ async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(test_app: TestApp)
         "lk_taken: {}",
         taken.summary()
     );
-    assert!(!taken.body.contains("first@example.test"), "no hint whose");
-    assert_eq!(reasons(&test_app).await, ["lk_taken"]);
+    assert!(
+        !taken.body.contains("first@example.test"),
+        "the page does not say whose it is"
+    );
+    assert_eq!(refusal_reasons(&test_app).await, ["lk_taken"]);
     let all = user_identity::Entity::find()
         .all(test_app.app.db.read())
         .await
@@ -598,9 +617,7 @@ async fn r_41_lk_01_an_account_there_belongs_to_one_user_here(test_app: TestApp)
     assert_eq!(all.len(), 1);
 }
 
-async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_doors(
-    test_app: TestApp,
-) {
+async fn lk_02_a_new_user_needs_an_authoritative_provider_and_open_sign_up(test_app: TestApp) {
     test_app.configure(|config| config.providers.push(provider("office")));
     let counts = async || {
         let db = test_app.app.db.read();
@@ -612,31 +629,27 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
             user_identity::Entity::find().count(db).await.unwrap(),
         )
     };
-    assert!(waits_for_proof(
-        &comes(&test_app, &came("a", "a@example.test", false)).await
+    assert!(waits_for_email(
+        &settle_without_browser(&test_app, &login("a", "a@example.test", false)).await
     ));
-    assert!(waits_for_proof(
-        &comes(&test_app, &came("a", "not an address", true)).await
+    assert!(waits_for_email(
+        &settle_without_browser(&test_app, &login("a", "not an address", true)).await
     ));
     assert_eq!(counts().await, (0, 0, 0));
     test_app.configure(|config| config.magic_link.sign_up = SignUp::Closed);
     assert_eq!(
-        refused(&comes(&test_app, &came("a", "a@example.test", true)).await),
+        refusal_code(&settle_without_browser(&test_app, &login("a", "a@example.test", true)).await),
         Some(RefusalCode::SignUpClosed)
     );
     assert_eq!(counts().await, (0, 0, 0), "sign-up is closed");
     test_app.configure(|config| config.magic_link.sign_up = SignUp::Open);
     assert!(matches!(
-        comes(&test_app, &came("a", "a@example.test", true)).await,
+        settle_without_browser(&test_app, &login("a", "a@example.test", true)).await,
         LinkOutcome::SignedIn(_)
     ));
     assert_eq!(counts().await, (1, 1, 1));
-    assert_eq!(
-        test_app.mails("a@example.test").len(),
-        0,
-        "one press, no mail"
-    );
-    // H: one generic refusal.
+    assert_eq!(test_app.mails("a@example.test").len(), 0, "no email");
+    // LC-H: one generic refusal.
     let user = user_of(&test_app, "a@example.test").await;
     let tx = test_app.tx().await;
     user::set_state(&tx, user.id, user::UserState::Disabled)
@@ -644,12 +657,12 @@ async fn lk_02_a_new_user_needs_the_word_of_whoever_runs_the_mailbox_and_open_do
         .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(
-        refused(&comes(&test_app, &came("a", "a@example.test", true)).await),
+        refusal_code(&settle_without_browser(&test_app, &login("a", "a@example.test", true)).await),
         Some(RefusalCode::UserDisabled)
     );
 }
 
-async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_name(
+async fn di_5_a_first_sign_in_stores_a_locale_and_the_name_that_a_provider_sends(
     test_app: TestApp,
 ) {
     test_app.configure(|config| config.providers.push(provider("office")));
@@ -677,29 +690,33 @@ async fn di_5_a_first_sign_in_leaves_a_locale_and_where_a_provider_tells_it_a_na
         "fr",
         "a later sign-in changes nothing"
     );
-    comes(&test_app, &came("told", "told@example.test", true)).await;
+    settle_without_browser(&test_app, &login("named", "named@example.test", true)).await;
     assert_eq!(
-        known("told@example.test").await,
+        known("named@example.test").await,
         ("en".to_owned(), "Ann".to_owned())
     );
-    let mut blank = came("blank", "blank@example.test", true);
+    let mut blank = login("blank", "blank@example.test", true);
     blank.account.name = Some(" ".to_owned());
-    comes(&test_app, &blank).await;
+    settle_without_browser(&test_app, &blank).await;
     assert_eq!(known("blank@example.test").await.1, "");
-    // The address is proven by email first (LC-D); an account that is connected later gives no name.
-    let waits = proven(
+    // LC-D: verified by email first. An account that is connected later gives no name.
+    let user = verify_by_email(
         &test_app,
         "later@example.test",
-        Some(&arrived("later", None)),
+        Some(&account_at_provider("later", None)),
     )
     .await;
-    assert_eq!(waits.name.as_deref(), Some("Ann"));
-    connected(&test_app, "mail@example.test", "too-late").await;
+    assert_eq!(user.name.as_deref(), Some("Ann"));
+    link_account_to(&test_app, "mail@example.test", "too-late").await;
     assert_eq!(known("mail@example.test").await.1, "");
 }
 
-/// Whoever proves this address by mail, with an account that waits.
-async fn proven(test_app: &TestApp, email: &str, link: Option<&UpstreamAccount>) -> user::User {
+/// Signs in by email with an account that waits.
+async fn verify_by_email(
+    test_app: &TestApp,
+    email: &str,
+    link: Option<&UpstreamAccount>,
+) -> user::User {
     let caller = Caller::resolve(&Request::builder().finish(), &[]);
     let address = Address::parse(email, false).unwrap();
     let attempt = SignInAttempt {
@@ -721,18 +738,21 @@ async fn proven(test_app: &TestApp, email: &str, link: Option<&UpstreamAccount>)
     assert_eq!(
         done.user,
         user_of(test_app, email).await,
-        "what the door gives is what is stored"
+        "the result is what is stored"
     );
     done.user
 }
 
-async fn lk_09_two_first_logins_at_once_make_one_user(test_app: TestApp) {
+async fn lk_09_two_simultaneous_first_sign_ins_create_one_user(test_app: TestApp) {
     test_app.configure(|config| config.providers.push(provider("office")));
     for round in 0..20 {
         let email = format!("both{round}@example.test");
-        let one = came(&format!("same{round}"), &email, true);
-        let (a, b) = tokio::join!(comes(&test_app, &one), comes(&test_app, &one));
-        let [a, b] = [a, b].map(|settled| match settled {
+        let one = login(&format!("same{round}"), &email, true);
+        let (a, b) = tokio::join!(
+            settle_without_browser(&test_app, &one),
+            settle_without_browser(&test_app, &one)
+        );
+        let [a, b] = [a, b].map(|outcome| match outcome {
             LinkOutcome::SignedIn(done) => done.user.id,
             other => panic!("round {round}: {other:?}"),
         });
@@ -750,7 +770,7 @@ async fn lk_09_two_first_logins_at_once_make_one_user(test_app: TestApp) {
 async fn lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes(test_app: TestApp) {
     test_app.configure(|config| config.providers.push(provider("office")));
     let browser = signed_in(&test_app, "waits@example.test").await;
-    let path = asked(&test_app, &browser, "waits").await;
+    let path = confirm_path(&test_app, &browser, "waits").await;
     let mut browser = browser;
     test_app.pass(599);
     assert_eq!(browser.open(&path).await.status, StatusCode::OK);
@@ -762,7 +782,7 @@ async fn lk_06_a_link_waits_for_its_own_browser_for_fifteen_minutes(test_app: Te
     );
 }
 
-async fn up_01_without_a_provider_no_page_speaks_of_one(test_app: TestApp) {
+async fn up_01_without_a_provider_no_page_mentions_one(test_app: TestApp) {
     let mut browser = signed_in(&test_app, "none@example.test").await;
     for path in ["/login", "/account"] {
         let page = browser.open(path).await;
@@ -801,7 +821,7 @@ async fn up_01_without_a_provider_no_page_speaks_of_one(test_app: TestApp) {
 }
 
 /// ST-12: only a proof by email is fresh.
-async fn up_08_a_request_for_fresh_proof_shows_no_provider(test_app: TestApp) {
+async fn up_08_a_request_for_a_fresh_sign_in_shows_no_provider(test_app: TestApp) {
     register(&test_app);
     test_app.configure(|config| config.providers.push(provider("office")));
     let mut browser = signed_in(&test_app, "fresh@example.test").await;

@@ -1,5 +1,9 @@
-//! Sign-in with a provider for apps that draw their own form (ST-09): the verifier stands in place of
+//! Sign-in at a provider for apps that draw their own form (ST-09): the verifier takes the place of
 //! the cookie, and no user is signed in before the code is redeemed with it.
+#![allow(
+    clippy::too_many_lines,
+    reason = "the steps of one app read best in one piece"
+)]
 
 use entree::{
     config::providers::MailTrust,
@@ -23,26 +27,26 @@ use testkit::page::Page;
 use url::Url;
 
 use crate::{
-    federation::{Kept, Stage},
-    linking::{arrived, connected, provider},
+    federation::{ProviderFixture, Snapshot},
+    linking::{account_at_provider, link_account_to, provider},
     oauth::{CALLBACK, register, settle, signed_in},
     test_app::{Browser, PUBLIC, TestApp},
 };
 
 on_both!(
-    api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once,
-    api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code,
-    api_flows_only_a_registered_first_party_app_may_begin,
+    api_flows_a_code_needs_the_verifier_and_works_once,
+    api_flows_an_address_is_verified_in_the_browser_before_the_app_gets_a_code,
+    api_flows_only_a_registered_first_party_app_may_start,
     lk_06_an_apps_callback_in_another_browser_connects_nothing,
-    api_flows_a_place_that_is_not_https_gets_its_code_by_a_press,
-    api_flows_another_provider_halfway_still_ends_at_the_app,
-    up_02_api_flows_an_app_walks_from_the_start_to_its_tokens,
-    r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on,
-    r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now,
-    r_45_api_flows_the_trail_says_why_an_app_was_refused,
+    api_flows_a_redirect_uri_that_is_not_https_gets_its_code_by_a_button,
+    api_flows_a_change_of_provider_on_the_way_still_ends_at_the_app,
+    up_02_api_flows_an_app_goes_from_the_start_to_its_tokens,
+    r_38_api_flows_a_code_works_only_at_its_own_provider_while_that_is_on,
+    r_38_api_flows_a_code_follows_the_current_settings_of_its_provider,
+    r_45_api_flows_the_audit_log_says_why_an_app_was_refused,
 );
 
-/// A first-party app, and the provider it begins with.
+/// Configures a first-party app and the provider with which it begins.
 fn app(test_app: &TestApp) {
     register(test_app);
     test_app.configure(|config| config.providers.push(provider("office")));
@@ -53,7 +57,7 @@ fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Hash::of(verifier.as_bytes()).as_bytes())
 }
 
-fn for_app(verifier: &str) -> AppRequest {
+fn app_request(verifier: &str) -> AppRequest {
     AppRequest {
         client_id: "web".to_owned(),
         provider: "office".to_owned(),
@@ -63,20 +67,20 @@ fn for_app(verifier: &str) -> AppRequest {
     }
 }
 
-fn came(email: &str, authoritative: bool) -> UpstreamLogin {
+fn login(email: &str, authoritative: bool) -> UpstreamLogin {
     UpstreamLogin {
-        account: arrived(email, Some(email)),
+        account: account_at_provider(email, Some(email)),
         authoritative,
         amr: String::new(),
     }
 }
 
-/// The end of a callback, in a browser that has been here before.
-async fn comes_back(
+/// Completes the callback of an app, in a browser that has been here before.
+async fn complete_callback(
     test_app: &TestApp,
     browser: &Browser<'_>,
-    for_app: &AppRequest,
-    came: &UpstreamLogin,
+    app_request: &AppRequest,
+    login: &UpstreamLogin,
 ) -> Page {
     let request = browser
         .request(Method::GET, "/upstream/office/callback")
@@ -84,7 +88,7 @@ async fn comes_back(
     let context = RequestContext::load(&test_app.app, &request, "")
         .await
         .unwrap();
-    let step = complete(&test_app.app, &context, for_app, came).await;
+    let step = complete(&test_app.app, &context, app_request, login).await;
     page(respond(&test_app.app, &context, step).await.unwrap()).await
 }
 
@@ -97,7 +101,7 @@ async fn page(mut response: Response) -> Page {
     }
 }
 
-/// The code that a page sends the app.
+/// Returns the code that a page sends to the app.
 fn code(page: &Page) -> String {
     let to = page
         .refresh()
@@ -125,10 +129,10 @@ async fn post(test_app: &TestApp, path: &str, body: &Value) -> (StatusCode, Valu
         .header(header::HOST, "id.test")
         .header(header::CONTENT_TYPE, "application/json")
         .body(body.to_string());
-    let answer = test_app.call(request).await;
+    let response = test_app.call(request).await;
     (
-        answer.status,
-        serde_json::from_str(&answer.body).unwrap_or_default(),
+        response.status,
+        serde_json::from_str(&response.body).unwrap_or_default(),
     )
 }
 
@@ -144,14 +148,14 @@ async fn users(test_app: &TestApp) -> u64 {
         .unwrap()
 }
 
-async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(test_app: TestApp) {
+async fn api_flows_a_code_needs_the_verifier_and_works_once(test_app: TestApp) {
     app(&test_app);
     let (verifier, browser) = (Plain::generate().to_text(), test_app.browser());
-    let sent = comes_back(
+    let sent = complete_callback(
         &test_app,
         &browser,
-        &for_app(&verifier),
-        &came("ann@example.test", true),
+        &app_request(&verifier),
+        &login("ann@example.test", true),
     )
     .await;
     assert_eq!(
@@ -163,13 +167,13 @@ async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(te
     let code = code(&sent);
     assert!(
         sent.header("set-cookie").is_none(),
-        "nobody is signed in in the browser"
+        "no user is signed in in the browser"
     );
-    assert_eq!(users(&test_app).await, 0, "LK-02: nor is there a user");
+    assert_eq!(users(&test_app).await, 0, "LK-02: no user is created");
     for _ in 0..20 {
-        let (status, answer) = redeem(&test_app, &code, &Plain::generate().to_text()).await;
+        let (status, response) = redeem(&test_app, &code, &Plain::generate().to_text()).await;
         assert_eq!(
-            (status, &answer["code"]),
+            (status, &response["code"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_code"))
         );
     }
@@ -185,12 +189,12 @@ async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(te
         StatusCode::BAD_REQUEST,
         "once"
     );
-    // The next time there is a link; and a code lives for a minute.
-    let sent = comes_back(
+    // The next time there is a link. A code expires after a minute.
+    let sent = complete_callback(
         &test_app,
         &browser,
-        &for_app(&verifier),
-        &came("ann@example.test", true),
+        &app_request(&verifier),
+        &login("ann@example.test", true),
     )
     .await;
     assert_eq!(
@@ -199,11 +203,11 @@ async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(te
     );
     assert_eq!(users(&test_app).await, 1);
     if !test_app.app.db.is_postgres() {
-        let sent = comes_back(
+        let sent = complete_callback(
             &test_app,
             &browser,
-            &for_app(&verifier),
-            &came("ann@example.test", true),
+            &app_request(&verifier),
+            &login("ann@example.test", true),
         )
         .await;
         test_app.pass(61);
@@ -214,33 +218,38 @@ async fn api_flows_a_code_is_worth_nothing_without_the_verifier_and_good_once(te
     }
 }
 
-async fn api_flows_an_address_is_proven_in_the_browser_before_the_app_gets_a_code(
+async fn api_flows_an_address_is_verified_in_the_browser_before_the_app_gets_a_code(
     test_app: TestApp,
 ) {
     app(&test_app);
     let (verifier, mut browser) = (Plain::generate().to_text(), test_app.browser());
     browser.open("/login").await;
     let email = "bea@example.test";
-    let asked = comes_back(
+    let asked = complete_callback(
         &test_app,
         &browser,
-        &for_app(&verifier),
-        &came(email, false),
+        &app_request(&verifier),
+        &login(email, false),
     )
     .await;
     let login = browser.follow(&asked).await;
-    let sent = proves(&test_app, &mut browser, &login, email).await;
+    let sent = verify_address(&test_app, &mut browser, &login, email).await;
     let (status, tokens) = redeem(&test_app, &code(&sent), &verifier).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     assert_eq!(
         identities(&test_app).await,
         0,
-        "in this browser, too: nothing says that it is the one"
+        "no link, because no cookie identifies this browser"
     );
 }
 
-/// Proves an address by mail, in this browser, and goes on from there.
-async fn proves(test_app: &TestApp, browser: &mut Browser<'_>, login: &Page, email: &str) -> Page {
+/// Verifies an address by email in this browser, and continues.
+async fn verify_address(
+    test_app: &TestApp,
+    browser: &mut Browser<'_>,
+    login: &Page,
+    email: &str,
+) -> Page {
     assert!(
         login.has("form#sign-in input[name=txn]"),
         "{}",
@@ -251,8 +260,8 @@ async fn proves(test_app: &TestApp, browser: &mut Browser<'_>, login: &Page, ema
         "LK-06: no account waits here: {}",
         login.summary()
     );
-    let answer = browser.submit(login, "sign-in", &[("email", email)]).await;
-    browser.follow(&answer).await;
+    let response = browser.submit(login, "sign-in", &[("email", email)]).await;
+    browser.follow(&response).await;
     let link = test_app.mail(email).await.link();
     let done = browser.click(&link).await;
     settle(browser, done).await
@@ -265,7 +274,8 @@ async fn identities(test_app: &TestApp) -> u64 {
         .unwrap()
 }
 
-/// Somebody signs in at the provider for an app and sends their callback to somebody else, who is new here or not.
+/// An attacker signs in at the provider for an app and sends the callback to a victim, who is new
+/// or not.
 async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(test_app: TestApp) {
     app(&test_app);
     let known = "old@example.test";
@@ -273,9 +283,15 @@ async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(test_app: Te
     for email in [known, "new@example.test"] {
         let (verifier, mut victim) = (Plain::generate().to_text(), test_app.browser());
         victim.open("/login").await;
-        let asked = comes_back(&test_app, &victim, &for_app(&verifier), &came(email, false)).await;
+        let asked = complete_callback(
+            &test_app,
+            &victim,
+            &app_request(&verifier),
+            &login(email, false),
+        )
+        .await;
         let login = victim.follow(&asked).await;
-        let sent = proves(&test_app, &mut victim, &login, email).await;
+        let sent = verify_address(&test_app, &mut victim, &login, email).await;
         code(&sent);
         assert_eq!(identities(&test_app).await, 0, "{email}");
         let account = victim.open("/account").await;
@@ -284,7 +300,7 @@ async fn lk_06_an_apps_callback_in_another_browser_connects_nothing(test_app: Te
 }
 
 /// ST-09: who may begin an API flow.
-async fn api_flows_only_a_registered_first_party_app_may_begin(test_app: TestApp) {
+async fn api_flows_only_a_registered_first_party_app_may_start(test_app: TestApp) {
     app(&test_app);
     let good = json!({
         "client_id": "web", "redirect_uri": CALLBACK, "state": "s",
@@ -295,16 +311,16 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(test_app: TestApp
         body.as_object_mut()
             .unwrap()
             .extend(change.as_object().unwrap().clone());
-        let (status, answer) =
+        let (status, response) =
             post(&test_app, &format!("/api/v1/auth/oidc/{id}/start"), &body).await;
         (
             status.as_u16(),
-            answer["code"].as_str().unwrap_or_default().to_owned(),
+            response["code"].as_str().unwrap_or_default().to_owned(),
         )
     };
     let refused = |status: u16, code: &str| (status, code.to_owned());
     assert_eq!(
-        start("office", json!({"client_id": "nobody"})).await,
+        start("office", json!({"client_id": "unknown"})).await,
         refused(400, "invalid_client")
     );
     assert_eq!(
@@ -324,21 +340,27 @@ async fn api_flows_only_a_registered_first_party_app_may_begin(test_app: TestApp
         start("nothing", json!({})).await,
         refused(404, "unknown_provider")
     );
-    // Nobody answers at this one's address: past all checks it was asked.
+    // All checks have passed, and no provider responds at that address.
     assert_eq!(
         start("office", json!({})).await,
         refused(503, "provider_away")
     );
 }
 
-async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(test_app: TestApp) {
+async fn api_flows_a_redirect_uri_that_is_not_https_gets_its_code_by_a_button(test_app: TestApp) {
     app(&test_app);
     let (verifier, browser) = (Plain::generate().to_text(), test_app.browser());
     let local = AppRequest {
         redirect_uri: "http://127.0.0.1:5555/cb".to_owned(),
-        ..for_app(&verifier)
+        ..app_request(&verifier)
     };
-    let sent = comes_back(&test_app, &browser, &local, &came("ann@example.test", true)).await;
+    let sent = complete_callback(
+        &test_app,
+        &browser,
+        &local,
+        &login("ann@example.test", true),
+    )
+    .await;
     assert!(
         sent.refresh().is_none() && sent.location().is_none(),
         "{}",
@@ -361,17 +383,17 @@ async fn api_flows_a_place_that_is_not_https_gets_its_code_by_a_press(test_app: 
     assert_eq!(redeem(&test_app, &code, &verifier).await.0, StatusCode::OK);
 }
 
-async fn api_flows_another_provider_halfway_still_ends_at_the_app(test_app: TestApp) {
+async fn api_flows_a_change_of_provider_on_the_way_still_ends_at_the_app(test_app: TestApp) {
     app(&test_app);
     signed_in(&test_app, "ann@example.test").await;
-    connected(&test_app, "ann@example.test", "ann").await;
+    link_account_to(&test_app, "ann@example.test", "ann").await;
     let (verifier, mut browser) = (Plain::generate().to_text(), test_app.browser());
     browser.open("/login").await;
-    let asked = comes_back(
+    let asked = complete_callback(
         &test_app,
         &browser,
-        &for_app(&verifier),
-        &came("bea@example.test", false),
+        &app_request(&verifier),
+        &login("bea@example.test", false),
     )
     .await;
     let login = browser.follow(&asked).await;
@@ -383,7 +405,7 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(test_app: Test
     let txn = login
         .attribute("form#sign-in input[name=txn]", "value")
         .unwrap();
-    // They press the button of a provider that is connected, and come back from it as a browser does.
+    // The user presses the button of a connected provider and returns as a browser does.
     let request = browser
         .request(Method::GET, "/upstream/office/callback")
         .finish();
@@ -392,12 +414,12 @@ async fn api_flows_another_provider_halfway_still_ends_at_the_app(test_app: Test
         .unwrap();
     let at = LinkContext::in_browser(&context);
     let known = UpstreamLogin {
-        account: arrived("ann", None),
+        account: account_at_provider("ann", None),
         authoritative: false,
         amr: String::new(),
     };
     let LinkOutcome::SignedIn(done) = settle_link(&test_app.app, &known, at).await.unwrap() else {
-        panic!("A")
+        panic!("LC-A")
     };
     let continuation = Continuation::load(&test_app.app, &context, Some(&txn))
         .await
@@ -425,42 +447,42 @@ async fn redeem_at(
     post(test_app, &format!("/api/v1/auth/oidc/{id}/callback"), &body).await
 }
 
-/// From the start through the provider, in a browser that has never been here; gives the app's code.
-async fn walked(stage: &Stage<'_>, verifier: &str) -> String {
-    let (status, begun) = begin(stage.test_app, &stage.id, verifier).await;
+/// Goes from the start through the provider, in a new browser. Returns the app's code.
+async fn code_from_provider(fixture: &ProviderFixture<'_>, verifier: &str) -> String {
+    let (status, begun) = begin(fixture.test_app, &fixture.id, verifier).await;
     assert_eq!(
         (status, &begun["expires_in"]),
         (StatusCode::OK, &json!(600)),
         "{begun}"
     );
-    let back = stage
+    let back = fixture
         .up
         .authorize(&Url::parse(begun["authorization_url"].as_str().unwrap()).unwrap())
         .await;
     assert_eq!(
         back.to.path(),
-        format!("/upstream/{}/callback", stage.id),
+        format!("/upstream/{}/callback", fixture.id),
         "UP-02: our one callback"
     );
-    let mut browser = stage.test_app.browser();
+    let mut browser = fixture.test_app.browser();
     let sent = browser.open(&back.path()).await;
     assert!(
         !browser.is_signed_in(),
-        "in the browser nobody is signed in"
+        "no user is signed in in the browser"
     );
     code(&sent)
 }
 
-async fn up_02_api_flows_an_app_walks_from_the_start_to_its_tokens(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
+async fn up_02_api_flows_an_app_goes_from_the_start_to_its_tokens(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
     let verifier = Plain::generate().to_text();
-    let code = walked(&stage, &verifier).await;
+    let code = code_from_provider(&fixture, &verifier).await;
     assert_eq!(
         users(&test_app).await,
         0,
-        "LK-02: nobody before the code is redeemed"
+        "LK-02: no user before the code is redeemed"
     );
-    let (status, tokens) = redeem_at(&test_app, &stage.id, &code, &verifier).await;
+    let (status, tokens) = redeem_at(&test_app, &fixture.id, &code, &verifier).await;
     assert!(
         status == StatusCode::OK && tokens["id_token"].is_string(),
         "{tokens}"
@@ -469,67 +491,72 @@ async fn up_02_api_flows_an_app_walks_from_the_start_to_its_tokens(test_app: Tes
         (users(&test_app).await, identities(&test_app).await),
         (1, 1)
     );
-    assert_eq!(stage.up.complaints(), Vec::<String>::new());
+    assert_eq!(fixture.up.complaints(), Vec::<String>::new());
 }
 
-async fn r_38_api_flows_a_code_is_good_at_its_own_provider_alone_while_that_is_on(
-    test_app: TestApp,
-) {
-    let (stage, other) = (
-        Stage::new(&test_app, json!({})).await,
-        Stage::new(&test_app, json!({})).await,
+async fn r_38_api_flows_a_code_works_only_at_its_own_provider_while_that_is_on(test_app: TestApp) {
+    let (fixture, other) = (
+        ProviderFixture::new(&test_app, json!({})).await,
+        ProviderFixture::new(&test_app, json!({})).await,
     );
     let verifier = Plain::generate().to_text();
-    let code = walked(&stage, &verifier).await;
+    let code = code_from_provider(&fixture, &verifier).await;
     for (id, reason) in [
         (other.id.as_str(), "up_app_code"),
         ("nothing", "up_provider_disabled"),
     ] {
-        let before = Kept::of(&test_app).await;
-        let (status, answer) = redeem_at(&test_app, id, &code, &verifier).await;
+        let before = Snapshot::load(&test_app).await;
+        let (status, response) = redeem_at(&test_app, id, &code, &verifier).await;
         assert_eq!(
-            (status, &answer["code"]),
+            (status, &response["code"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_code")),
             "{id}"
         );
-        assert_eq!(Kept::of(&test_app).await.since(&before), [reason], "{id}");
+        assert_eq!(
+            Snapshot::load(&test_app).await.reasons_since(&before),
+            [reason],
+            "{id}"
+        );
     }
-    stage.set(|provider| provider.enabled = false);
-    let before = Kept::of(&test_app).await;
+    fixture.change_settings(|provider| provider.enabled = false);
+    let before = Snapshot::load(&test_app).await;
     assert_eq!(
-        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &fixture.id, &code, &verifier).await.0,
         StatusCode::BAD_REQUEST,
         "switched off"
     );
     assert_eq!(
-        Kept::of(&test_app).await.since(&before),
+        Snapshot::load(&test_app).await.reasons_since(&before),
         ["up_provider_disabled"]
     );
-    stage.set(|provider| provider.enabled = true);
+    fixture.change_settings(|provider| provider.enabled = true);
     assert_eq!(
-        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &fixture.id, &code, &verifier).await.0,
         StatusCode::OK,
-        "nothing of that spent it"
+        "no refusal has spent the code"
     );
 }
 
-async fn r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now(test_app: TestApp) {
+async fn r_38_api_flows_a_code_follows_the_current_settings_of_its_provider(test_app: TestApp) {
     for reason in ["up_provider_disabled", "up_app_code"] {
-        let stage = Stage::new(&test_app, json!({})).await;
+        let fixture = ProviderFixture::new(&test_app, json!({})).await;
         let verifier = Plain::generate().to_text();
-        let code = walked(&stage, &verifier).await;
-        stage.set(|provider| match reason {
+        let code = code_from_provider(&fixture, &verifier).await;
+        fixture.change_settings(|provider| match reason {
             "up_provider_disabled" => provider.issuer = "https://another.example".to_owned(),
             _ => provider.trust = Some(MailTrust::Asserted),
         });
-        let before = Kept::of(&test_app).await;
-        let (status, answer) = redeem_at(&test_app, &stage.id, &code, &verifier).await;
+        let before = Snapshot::load(&test_app).await;
+        let (status, response) = redeem_at(&test_app, &fixture.id, &code, &verifier).await;
         assert_eq!(
-            (status, &answer["code"]),
+            (status, &response["code"]),
             (StatusCode::BAD_REQUEST, &json!("invalid_code")),
             "{reason}"
         );
-        assert_eq!(Kept::of(&test_app).await.since(&before), [reason]);
+        assert_eq!(
+            Snapshot::load(&test_app).await.reasons_since(&before),
+            [reason]
+        );
         assert_eq!(
             (users(&test_app).await, identities(&test_app).await),
             (0, 0),
@@ -538,10 +565,10 @@ async fn r_38_api_flows_a_code_is_worth_what_its_provider_is_worth_now(test_app:
     }
 }
 
-async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(test_app: TestApp) {
-    let stage = Stage::new(&test_app, json!({})).await;
+async fn r_45_api_flows_the_audit_log_says_why_an_app_was_refused(test_app: TestApp) {
+    let fixture = ProviderFixture::new(&test_app, json!({})).await;
     let verifier = Plain::generate().to_text();
-    let code = walked(&stage, &verifier).await;
+    let code = code_from_provider(&fixture, &verifier).await;
     let mut reasons = Vec::new();
     for (code, verifier) in [
         (code.as_str(), Plain::generate().to_text().as_str()),
@@ -549,20 +576,20 @@ async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(test_app: TestApp)
         (Plain::generate().to_text().as_str(), verifier.as_str()),
         ("no code", verifier.as_str()),
     ] {
-        let before = Kept::of(&test_app).await;
+        let before = Snapshot::load(&test_app).await;
         assert_eq!(
-            redeem_at(&test_app, &stage.id, code, verifier).await.0,
+            redeem_at(&test_app, &fixture.id, code, verifier).await.0,
             StatusCode::BAD_REQUEST
         );
-        reasons.extend(Kept::of(&test_app).await.since(&before));
+        reasons.extend(Snapshot::load(&test_app).await.reasons_since(&before));
     }
     assert_eq!(reasons, ["up_app_code"; 4]);
-    // Locked out between the callback and the app's own step.
+    // The user is locked between the callback and the redemption.
     assert_eq!(
-        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &fixture.id, &code, &verifier).await.0,
         StatusCode::OK
     );
-    let code = walked(&stage, &verifier).await;
+    let code = code_from_provider(&fixture, &verifier).await;
     let user = entity::user::Entity::find()
         .one(test_app.app.db.read())
         .await
@@ -573,28 +600,32 @@ async fn r_45_api_flows_the_trail_says_why_an_app_was_refused(test_app: TestApp)
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let before = Kept::of(&test_app).await;
+    let before = Snapshot::load(&test_app).await;
     assert_eq!(
-        redeem_at(&test_app, &stage.id, &code, &verifier).await.0,
+        redeem_at(&test_app, &fixture.id, &code, &verifier).await.0,
         StatusCode::BAD_REQUEST
     );
     assert_eq!(
-        Kept::of(&test_app).await.since(&before),
+        Snapshot::load(&test_app).await.reasons_since(&before),
         ["up_user_disabled"]
     );
-    // At the start.
-    let away = Stage::new(&test_app, json!({})).await;
+    // Refusals of the start.
+    let away = ProviderFixture::new(&test_app, json!({})).await;
     away.up.go_down();
     for (id, status, reason) in [
         (away.id.as_str(), 503, "up_provider_down"),
         ("nothing", 404, "up_provider_disabled"),
     ] {
-        let before = Kept::of(&test_app).await;
+        let before = Snapshot::load(&test_app).await;
         assert_eq!(
             begin(&test_app, id, &verifier).await.0.as_u16(),
             status,
             "{id}"
         );
-        assert_eq!(Kept::of(&test_app).await.since(&before), [reason], "{id}");
+        assert_eq!(
+            Snapshot::load(&test_app).await.reasons_since(&before),
+            [reason],
+            "{id}"
+        );
     }
 }

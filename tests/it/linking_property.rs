@@ -1,12 +1,13 @@
-//! LK-10: whatever an attacker and a victim do, in whatever order, the attacker never holds a live session, grant or link of
-//! the user whose verified address is the victim's.
+//! LK-10: whatever an attacker and a victim do, in whatever order, the attacker never has a live
+//! session, grant or link of the user whose verified address is the victim's.
 //!
-//! The attacker has a mailbox, accounts at providers that claim any address, and may have prepared an account that was
-//! imported with the victim's address. Only a provider that runs a mailbox is believed about it, so none of the attacker's
-//! accounts has that of the victim.
+//! The attacker has a mailbox and accounts at providers that claim any address, and may have
+//! prepared an account that was imported with the victim's address. Only a provider that runs a
+//! mailbox is authoritative for it, so that no account of the attacker is authoritative for the
+//! victim's address.
 //!
-//! LK-10 also names changing an address and deleting a user: the service has neither yet, so they are no steps here. Whoever
-//! adds one adds its step.
+//! LK-10 also names changing an address and deleting a user. The service has neither yet; a change
+//! that adds one adds its step here.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +31,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use crate::{
-    linking::{arrived, provider},
+    linking::{account_at_provider, provider},
     oauth::register,
     test_app::TestApp,
 };
@@ -40,24 +41,24 @@ const ATTACKER: &str = "attacker@example.test";
 const RUNS: u64 = 40;
 const STEPS: usize = 40;
 
-/// Whose hand.
+/// Who acts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Hand {
+enum Actor {
     Attacker,
     Victim,
 }
 
-/// What a hand holds.
+/// What an actor has.
 #[derive(Default)]
 struct Holdings {
     sessions: BTreeSet<Uuid>,
-    /// The session that its browser shows.
+    /// The session of the browser.
     current: Option<CurrentSession>,
-    /// An account that waits for a proof in its browser.
+    /// The account that waits for a verification in the browser.
     pending: Option<UpstreamAccount>,
 }
 
-struct World {
+struct Simulation {
     test_app: TestApp,
     caller: Caller,
     attacker: Holdings,
@@ -66,8 +67,8 @@ struct World {
     log: Vec<String>,
 }
 
-impl World {
-    /// xorshift64: the same numbers for the same seed.
+impl Simulation {
+    /// Returns a number below `sides` by xorshift64: the same numbers for the same seed.
     fn roll(&mut self, sides: u64) -> u64 {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
@@ -75,15 +76,15 @@ impl World {
         self.dice % sides
     }
 
-    fn of(&mut self, hand: Hand) -> &mut Holdings {
-        match hand {
-            Hand::Attacker => &mut self.attacker,
-            Hand::Victim => &mut self.victim,
+    fn holdings(&mut self, actor: Actor) -> &mut Holdings {
+        match actor {
+            Actor::Attacker => &mut self.attacker,
+            Actor::Victim => &mut self.victim,
         }
     }
 
-    /// A session has come to a hand: tokens, too.
-    async fn browser_state(&mut self, hand: Hand, session: Session, user: User) {
+    /// Gives a session to an actor, and tokens.
+    async fn receive_session(&mut self, actor: Actor, session: Session, user: User) {
         let config = self.test_app.app.config.get();
         let client = config
             .clients
@@ -105,14 +106,14 @@ impl World {
         .await
         .unwrap();
         tx.commit().await.unwrap();
-        let held = self.of(hand);
-        held.sessions.insert(session.id);
-        held.current = Some(CurrentSession { session, user });
+        let holdings = self.holdings(actor);
+        holdings.sessions.insert(session.id);
+        holdings.current = Some(CurrentSession { session, user });
     }
 
-    /// The current session, if it is still one.
-    async fn current(&mut self, hand: Hand) -> Option<CurrentSession> {
-        let id = self.of(hand).current.as_ref()?.session.id;
+    /// Returns the current session, if it is live.
+    async fn current(&mut self, actor: Actor) -> Option<CurrentSession> {
+        let id = self.holdings(actor).current.as_ref()?.session.id;
         let config = self.test_app.app.config.get();
         let now = self.test_app.app.clock().now();
         entree::session::find_live(self.test_app.app.db.read(), id, now, &config.session)
@@ -120,10 +121,10 @@ impl World {
             .unwrap()
     }
 
-    /// Proves the hand's own address by mail, with whatever waits in its browser.
-    async fn proves(&mut self, hand: Hand) {
+    /// Signs the actor in by email, with the account that waits in the browser.
+    async fn sign_in_by_email(&mut self, actor: Actor) {
         let address = Address::parse(
-            if hand == Hand::Victim {
+            if actor == Actor::Victim {
                 VICTIM
             } else {
                 ATTACKER
@@ -132,7 +133,7 @@ impl World {
         )
         .unwrap();
         let key = address.key(&self.test_app.app.macs.address);
-        let link = self.of(hand).pending.take();
+        let link = self.holdings(actor).pending.take();
         let config = self.test_app.app.config.get();
         let tx = self.test_app.tx().await;
         let attempt = SignInAttempt {
@@ -147,29 +148,30 @@ impl World {
             caller: &self.caller,
         };
         let done = finish_sign_in(&tx, &attempt, &config).await.unwrap();
-        // E: half of them say yes.
+        // LC-E: half of the users agree.
         if let Some(link) = link.filter(|_| !done.linked && self.dice.is_multiple_of(2)) {
             link_account(&tx, &done.user, &link, &self.caller)
                 .await
                 .unwrap();
         }
         tx.commit().await.unwrap();
-        self.browser_state(hand, done.session, done.user).await;
+        self.receive_session(actor, done.session, done.user).await;
     }
 
-    /// Comes back from a provider; the attacker's accounts claim any address, their provider runs the attacker's alone.
-    async fn comes(&mut self, hand: Hand) {
+    /// Returns from a provider. The attacker's accounts claim any address; their provider runs only
+    /// the attacker's mailbox.
+    async fn return_from_provider(&mut self, actor: Actor) {
         let number = self.roll(3);
-        let claims_victim = hand == Hand::Victim || self.roll(2) == 0;
+        let claims_victim = actor == Actor::Victim || self.roll(2) == 0;
         let email = if claims_victim { VICTIM } else { ATTACKER };
-        let own = (hand == Hand::Victim) == claims_victim;
+        let own = (actor == Actor::Victim) == claims_victim;
         let authoritative = own && self.roll(2) == 0;
-        let came = UpstreamLogin {
-            account: arrived(&format!("{hand:?} {number}"), Some(email)),
+        let login = UpstreamLogin {
+            account: account_at_provider(&format!("{actor:?} {number}"), Some(email)),
             authoritative,
             amr: String::new(),
         };
-        let current = self.current(hand).await;
+        let current = self.current(actor).await;
         let (connecting, switch) = (current.is_some() && self.roll(3) == 0, self.roll(2) == 0);
         let caller = self.caller.clone();
         let browser_state = BrowserState {
@@ -184,15 +186,17 @@ impl World {
             locale: "en",
             caller: &caller,
         };
-        match settle(&self.test_app.app, &came, at).await.unwrap() {
-            LinkOutcome::SignedIn(done) => self.browser_state(hand, done.session, done.user).await,
+        match settle(&self.test_app.app, &login, at).await.unwrap() {
+            LinkOutcome::SignedIn(done) => {
+                self.receive_session(actor, done.session, done.user).await
+            }
             LinkOutcome::Waits(LinkRequirement::VerifiedEmail) => {
-                self.of(hand).pending = Some(came.account)
+                self.holdings(actor).pending = Some(login.account)
             }
             LinkOutcome::Waits(LinkRequirement::LinkConsent) => {
                 let Some(current) = current else { return };
                 let tx = self.test_app.tx().await;
-                link_account(&tx, &current.user, &came.account, &caller)
+                link_account(&tx, &current.user, &login.account, &caller)
                     .await
                     .unwrap();
                 tx.commit().await.unwrap();
@@ -203,9 +207,9 @@ impl World {
         }
     }
 
-    /// Disconnects one of one's accounts.
-    async fn unlinks(&mut self, hand: Hand) {
-        let Some(current) = self.current(hand).await else {
+    /// Disconnects an account of the actor.
+    async fn disconnect(&mut self, actor: Actor) {
+        let Some(current) = self.current(actor).await else {
             return;
         };
         let links = identity::list_for_user(self.test_app.app.db.read(), current.user.id)
@@ -222,8 +226,9 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    /// An account is imported with the victim's address, and the attacker has got into it before anybody proved it.
-    async fn prepares(&mut self) {
+    /// Imports a user with the victim's address, whom the attacker controls before the address is
+    /// verified.
+    async fn prepare_user(&mut self) {
         let address = Address::parse(VICTIM, false).unwrap();
         if user::is_claimed(self.test_app.app.db.read(), &address)
             .await
@@ -235,9 +240,13 @@ impl World {
         let config = self.test_app.app.config.get();
         let tx = self.test_app.tx().await;
         let user = user::import_unverified(&tx, &address).await.unwrap();
-        identity::link(&tx, user.id, &arrived(&format!("Attacker {number}"), None))
-            .await
-            .unwrap();
+        identity::link(
+            &tx,
+            user.id,
+            &account_at_provider(&format!("Attacker {number}"), None),
+        )
+        .await
+        .unwrap();
         let start = NewSession {
             user: &user,
             method: AuthMethod::Email,
@@ -249,28 +258,28 @@ impl World {
             .await
             .unwrap();
         tx.commit().await.unwrap();
-        self.browser_state(Hand::Attacker, session, user).await;
+        self.receive_session(Actor::Attacker, session, user).await;
     }
 
     async fn step(&mut self) {
-        let hand = if self.roll(2) == 0 {
-            Hand::Attacker
+        let actor = if self.roll(2) == 0 {
+            Actor::Attacker
         } else {
-            Hand::Victim
+            Actor::Victim
         };
         let what = self.roll(8);
-        self.log.push(format!("{hand:?} {what}"));
+        self.log.push(format!("{actor:?} {what}"));
         match what {
-            0 | 1 => self.proves(hand).await,
-            2..=4 => self.comes(hand).await,
-            5 => self.unlinks(hand).await,
-            6 => self.prepares().await,
-            _ => self.of(hand).current = None,
+            0 | 1 => self.sign_in_by_email(actor).await,
+            2..=4 => self.return_from_provider(actor).await,
+            5 => self.disconnect(actor).await,
+            6 => self.prepare_user().await,
+            _ => self.holdings(actor).current = None,
         }
         self.test_app.pass(1);
     }
 
-    /// What must hold after every step.
+    /// Checks what must hold after every step.
     async fn check(&self) {
         let db = self.test_app.app.db.read();
         let Some(victim) = user::find_by_address(db, &Address::parse(VICTIM, false).unwrap())
@@ -305,9 +314,10 @@ impl World {
             .all(db)
             .await
             .unwrap();
-        let mine = |id: Option<Uuid>| id.is_some_and(|id| self.attacker.sessions.contains(&id));
+        let is_attackers =
+            |id: Option<Uuid>| id.is_some_and(|id| self.attacker.sessions.contains(&id));
         assert!(
-            !grants.iter().any(|grant| mine(grant.session_id)),
+            !grants.iter().any(|grant| is_attackers(grant.session_id)),
             "a grant: {:?}",
             self.log
         );
@@ -315,7 +325,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
+async fn lk_10_an_attacker_never_has_access_to_the_victims_account() {
     let (mut proven, mut linked, mut prepared) = (0, 0, 0);
     for seed in 1..=RUNS {
         let test_app = TestApp::embedded().await;
@@ -323,7 +333,7 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
         test_app.configure(|config| config.providers.push(provider("office")));
         let caller = Caller::resolve(&Request::builder().finish(), &[]);
         let dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut world = World {
+        let mut simulation = Simulation {
             test_app,
             caller,
             attacker: Holdings::default(),
@@ -332,10 +342,10 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
             log: Vec::new(),
         };
         for _ in 0..STEPS {
-            world.step().await;
-            world.check().await;
+            simulation.step().await;
+            simulation.check().await;
         }
-        let db = world.test_app.app.db.read();
+        let db = simulation.test_app.app.db.read();
         proven += usize::from(
             user::find_by_address(db, &Address::parse(VICTIM, false).unwrap())
                 .await
@@ -345,7 +355,7 @@ async fn lk_10_an_attacker_never_holds_anything_of_the_victims_account() {
         linked += user_identity::Entity::find().all(db).await.unwrap().len();
         prepared += session::Entity::find().all(db).await.unwrap().len();
     }
-    // The runs have met what they are about.
+    // The runs have reached the states that they test.
     assert!(
         proven > 30 && linked > 80 && prepared > 300,
         "{proven} {linked} {prepared}"

@@ -14,7 +14,7 @@ use serde_json::Value;
 use testkit::page::Page;
 
 use crate::{
-    linking::{by_provider, connected, provider},
+    linking::{link_account_to, provider, step_up_by_provider},
     oauth::{
         Attempt, error_of, leads_to_client, parameter, register, settle, sign_in_from, signed_in,
         token,
@@ -164,10 +164,10 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     let mut owner = signed_in(&test_app, EMAIL).await;
     let offline = Attempt::new().with("scope", "openid offline_access");
     let own = offline.tokens(&mut owner).await;
-    let link = connected(&test_app, EMAIL, "stolen").await;
+    let link = link_account_to(&test_app, EMAIL, "stolen").await;
     // Somebody has the account at the provider: one session that has ended, and one that lives, with a code on its way.
     let mut left = signed_in(&test_app, EMAIL).await;
-    by_provider(&test_app, &mut left, link).await;
+    step_up_by_provider(&test_app, &mut left, link).await;
     let kept = offline.tokens(&mut left).await;
     let account = left.open("/account").await;
     left.submit(&account, "sign-out", &[]).await;
@@ -180,13 +180,13 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     );
     let kept: Value = serde_json::from_str(&refreshed.body).unwrap();
     let mut there = signed_in(&test_app, EMAIL).await;
-    by_provider(&test_app, &mut there, link).await;
+    step_up_by_provider(&test_app, &mut there, link).await;
     let live = offline.tokens(&mut there).await;
     let attempt = offline.clone();
     let code = attempt.code(&mut there).await;
     // A session that is the owner's own by now, and gave something while it was the provider's.
     let mut stepped = signed_in(&test_app, EMAIL).await;
-    by_provider(&test_app, &mut stepped, link).await;
+    step_up_by_provider(&test_app, &mut stepped, link).await;
     let before = offline.tokens(&mut stepped).await;
     let of_before = offline.code(&mut stepped).await;
     stepped.sign_in(EMAIL).await;

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use testkit::page::Page;
 
 use crate::{
-    federation::{Stage, at_client},
+    federation::{ProviderFixture, leads_to_client},
     oauth::{
         Attempt, CALLBACK, REGISTERED, error_of, register, settle, sign_in_from, signed_in, token,
         token_request, verified, with_clients,
@@ -752,11 +752,11 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
     else {
         return;
     };
-    let stage = Stage::new(&a, json!({})).await;
+    let stage = ProviderFixture::new(&a, json!({})).await;
     let b = a.copy().await;
 
     // A provider's callback at the other copy.
-    let (browser, _, back) = stage.gone().await;
+    let (browser, _, back) = stage.go_to_provider().await;
     let mut browser = Browser {
         test_app: &b,
         ..browser
@@ -764,7 +764,7 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
     let answer = browser.open(&back.path()).await;
     let page = settle(&mut browser, answer).await;
     assert!(
-        browser.is_signed_in() && at_client(&page),
+        browser.is_signed_in() && leads_to_client(&page),
         "{}",
         page.summary()
     );
@@ -1020,7 +1020,7 @@ async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out()
     let login = settle(&mut waiting, asked).await;
     let done = sign_in_from(&mut waiting, &login, "cid@x.test").await;
     assert!(
-        waiting.is_signed_in() && at_client(&done),
+        waiting.is_signed_in() && leads_to_client(&done),
         "{}",
         done.summary()
     );

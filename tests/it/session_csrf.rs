@@ -172,13 +172,13 @@ async fn ready(test_app: &'static TestApp, route: &str) -> Vec<Ready<'static>> {
         "/login/identity" => {
             test_app.configure(|config| config.providers = vec![linking::provider("office")]);
             let mut browser = signed_in(test_app, "identity@example.com").await;
-            let path = linking::asked(test_app, &browser, "identity").await;
+            let path = linking::confirm_path(test_app, &browser, "identity").await;
             let page = browser.open(&path).await;
             vec![of(&page, browser, "identity", &[("decision", "yes")])]
         }
         "/account/identities/:id/disconnect" => {
             let mut browser = signed_in(test_app, "disconnect@example.com").await;
-            linking::connected(test_app, "disconnect@example.com", "disconnect").await;
+            linking::link_account_to(test_app, "disconnect@example.com", "disconnect").await;
             let account = browser.open("/account").await;
             let form = account
                 .forms("form.disconnect")

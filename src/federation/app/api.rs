@@ -62,7 +62,8 @@ pub struct NewUpstreamLogin {
     /// Returned with the code, unchanged.
     #[oai(validator(max_length = 512))]
     pub state: Option<String>,
-    /// Languages for the provider's pages, as BCP 47 tags separated by spaces; else Accept-Language decides.
+    /// Languages for the provider's pages, as BCP 47 tags separated by spaces; else Accept-Language
+    /// decides.
     #[oai(default, validator(max_length = 512))]
     pub ui_locales: String,
 }
@@ -114,8 +115,9 @@ pub enum StartResponse {
     /// Too many requests from this network.
     #[oai(status = 429)]
     TooManyRequests(ProblemJson),
-    /// `provider_away`: the provider cannot be reached at the moment; sign-in by email works. `temporarily_unavailable`:
-    /// a dependency of the service is unavailable. Wait as Retry-After says.
+    /// `provider_away`: the provider cannot be reached at the moment; sign-in by email works.
+    /// `temporarily_unavailable`: a dependency of the service is unavailable. Wait as Retry-After
+    /// says.
     #[oai(status = 503)]
     Unavailable(ProblemJson),
 }
@@ -131,8 +133,8 @@ pub enum CallbackResponse {
         #[oai(header = "Cache-Control")]
         String,
     ),
-    /// `invalid_request`: a value is malformed. `invalid_code`: the code is wrong, expired, used, or of another app or
-    /// provider; the response does not say which.
+    /// `invalid_request`: a value is malformed. `invalid_code`: the code is wrong, expired, used,
+    /// or of another app or provider; the response does not say which.
     #[oai(status = 400)]
     Invalid(ProblemJson),
 }
@@ -145,8 +147,9 @@ pub enum CallbackResponse {
 impl UpstreamApi {
     /// Start a sign-in at a provider
     ///
-    /// Open the URL of the response in the system's browser. When the user returns, the redirect URI receives `code`,
-    /// `state` and `iss`, or `error`. If an address must be verified first, the user does so in the browser.
+    /// Open the URL of the response in the system's browser. When the user returns, the redirect
+    /// URI receives `code`, `state` and `iss`, or `error`. If an address must be verified first,
+    /// the user does so in the browser.
     #[oai(
         path = "/:provider/start",
         method = "post",
@@ -179,7 +182,8 @@ impl UpstreamApi {
 
     /// Redeem the code of a sign-in at a provider
     ///
-    /// The code works once, for a minute, and only with the verifier. The response is the token response.
+    /// The code works once, for a minute, and only with the verifier. The response is the token
+    /// response.
     #[oai(
         path = "/:provider/callback",
         method = "post",
@@ -273,8 +277,8 @@ async fn start(
     }
 }
 
-/// Returns the request with which the app begins, if the client may begin and the code may go to its
-/// redirect URI.
+/// Returns the request with which the app begins, if the client may begin and the code may go to
+/// its redirect URI.
 fn app_request(
     config: &Reloadable,
     provider: &str,

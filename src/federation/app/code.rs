@@ -148,7 +148,8 @@ pub fn callback_url(
     redirect.with_parameters(&fields)
 }
 
-/// RFC 6749 §4.1.2.1: after a refusal the user returns to the app, with an error that it understands.
+/// RFC 6749 §4.1.2.1: after a refusal the user returns to the app, with an error that it
+/// understands.
 #[must_use]
 pub fn return_to(
     config: &Reloadable,

@@ -1,7 +1,7 @@
 //! The response of a provider, as a browser brings it to `/upstream/{provider}/callback`.
 //!
-//! A provider responds in the query of a GET, or by a form that its own site posts. Browsers send no
-//! Lax cookie with such a POST, so it reads none: its parameters are stored for a minute under a
+//! A provider responds in the query of a GET, or by a form that its own site posts. Browsers send
+//! no Lax cookie with such a POST, so it reads none: its parameters are stored for a minute under a
 //! fresh handle, and our own GET brings them back together with the cookies (CB-03).
 
 use std::time::Duration;
@@ -140,8 +140,8 @@ pub fn check_method(
 
 /// Returns how long the caller must wait before it may store a posted response.
 ///
-/// A POST spends no `state`, so that one `state` could fill the ticket store: the budgets count a few
-/// for each `state`, and all of a network. Without the store nothing can be stored either.
+/// A POST spends no `state`, so that one `state` could fill the ticket store: the budgets count a
+/// few for each `state`, and all of a network. Without the store nothing can be stored either.
 pub async fn posting_wait(app: &App, context: &RequestContext, state: &str) -> Option<Duration> {
     let state = Hash::of(state.as_bytes());
     let wait = limit::hit(&app.tickets, "posted answer", &state, &POSTED_PER_STATE)
@@ -209,7 +209,7 @@ mod tests {
     const STATE: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO-_";
 
     #[test]
-    fn cb_02_a_repeated_parameter_is_refused_and_unknown_ones_are_not_looked_at() {
+    fn cb_02_a_repeated_parameter_is_refused_and_unknown_ones_are_ignored() {
         for twice in ["state", "code", "iss", "error"] {
             let query = format!("state={STATE}&code=c&iss=i&error=e&{twice}=x");
             assert_eq!(
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn cb_03_a_user_of_any_length_takes_two_kibibytes_at_most() {
+    fn cb_03_a_user_of_over_two_kibibytes_is_ignored() {
         let user = |length| {
             read(&format!("state={STATE}&code=c&user={}", "u".repeat(length)))
                 .unwrap()

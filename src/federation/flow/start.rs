@@ -19,8 +19,8 @@ use crate::{
     web::{locale::Localizer, page::PageContent},
 };
 
-/// The page that leads on to a provider with status 200: browsers would hold a redirect after a form
-/// against its `form-action` (CW-03).
+/// The page that leads on to a provider with status 200: browsers would hold a redirect after a
+/// form against its `form-action` (CW-03).
 #[derive(Template)]
 #[template(path = "federation/flow/leave.html", config = ".askama.toml")]
 pub struct LeavePage<'a> {

@@ -1,5 +1,5 @@
-//! The question about a pending link: whether to connect the account (LC-B, LC-E, LC-G), or to leave
-//! the session of another user for it (LC-A).
+//! The question about a pending link: whether to connect the account (LC-B, LC-E, LC-G), or to
+//! leave the session of another user for it (LC-A).
 //!
 //! A GET only shows the question. The form settles each link once (LK-06), and not at all if its
 //! provider has been switched off since.
@@ -204,8 +204,8 @@ async fn switch_user(
     }
 }
 
-/// LC-E, LC-G: the address was verified in this browser a moment ago, and the account is connected to
-/// the user who has it.
+/// LC-E, LC-G: the address was verified in this browser a moment ago, and the account is connected
+/// to the user who has it.
 async fn connect_in_flow(
     app: &App,
     context: &RequestContext,

@@ -36,7 +36,8 @@ pub(crate) async fn connect_to_session(
         return refused(RefusalCode::ProviderDisabled);
     }
     let tx = app.db.begin().await?;
-    // Read again: the session may have ended since the request began, or its account been reclaimed.
+    // Read again: the session may have ended since the request began, or its account been
+    // reclaimed.
     let limits = &context.config.session;
     let current = match session::find_live(tx.conn(), current.session.id, tx.now, limits).await? {
         Some(now) if session::is_fresh(&now.session, tx.now) => now,

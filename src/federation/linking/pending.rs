@@ -42,7 +42,8 @@ impl PendingLinkSource {
     }
 }
 
-/// Returns the link behind the handle of a ticket or the id of a flow, if it belongs to this browser.
+/// Returns the link behind the handle of a ticket or the id of a flow, if it belongs to this
+/// browser.
 pub async fn find(
     app: &App,
     context: &RequestContext,
@@ -108,8 +109,8 @@ pub async fn wait(
     Ok(Step::Wait { path })
 }
 
-/// Returns where the user goes when a pending link is refused: a user who came to sign in may have a
-/// client's request that waits, and a user who came to connect an account has the account page.
+/// Returns where the user goes when a pending link is refused: a user who came to sign in may have
+/// a client's request that waits, and a user who came to connect an account has the account page.
 #[must_use]
 pub fn return_to(link: &PendingLink) -> ReturnTo {
     if link.requirement == LinkRequirement::SwitchConsent {

@@ -1,5 +1,5 @@
-//! What follows when a provider has identified a user: the facts, the decision, and what it does, in
-//! one unit of work.
+//! What follows when a provider has identified a user: the facts, the decision, and what it does,
+//! in one unit of work.
 
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,9 @@ pub struct UpstreamLogin {
 }
 
 impl UpstreamLogin {
-    /// Takes over what a provider has identified. `amr` values appear in our tokens: only plain words
-    /// like those of RFC 8176 are kept, so that none reads like a name of ours (`urn:entree:…`).
+    /// Takes over what a provider has identified. `amr` values appear in our tokens: only plain
+    /// words like those of RFC 8176 are kept, so that none reads like a name of ours
+    /// (`urn:entree:…`).
     #[must_use]
     pub fn new(identity: Identity) -> Self {
         let is_word = |word: &String| (1..=32).contains(&word.len()) && word.bytes().all(is_plain);
