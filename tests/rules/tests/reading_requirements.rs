@@ -4,6 +4,10 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on must stop at once and say where"
 )]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 
 use repository_rules::{
     links::{has_anchor, links, paths, resolve},
