@@ -179,7 +179,7 @@ pub fn new_grant(
 }
 
 /// What the tokens of a response are about.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct TokenSubject<'a> {
     pub grant: &'a Grant,
     pub user: &'a User,
@@ -202,75 +202,94 @@ pub async fn issue_tokens(
     tx: &Tx,
     subject: &TokenSubject<'_>,
 ) -> Result<TokenResponse, InfraError> {
-    let TokenSubject {
-        grant,
-        user,
-        client,
-        ..
-    } = subject;
-    let lifetimes = client.token_lifetimes(&config.token);
-    let now = app.clock().now().seconds();
-    let (sub, roles) = (user.public_id.to_string(), user::roles(user));
-    let (sid, amr) = (
-        grant.session_id.map(|id| id.to_string()),
-        split_amr(&grant.amr),
-    );
     // A scope that an operator has taken from the client since is gone at once, as are resources.
-    let scope = scope::limit_to_roles(&scope::grantable(client, subject.scope), &roles);
-    let access_claims = AccessTokenClaims {
-        iss: &app.public_url,
-        sub: sub.clone(),
-        aud: subject.audience,
-        exp: expiry(now, lifetimes.access_seconds),
-        iat: now,
-        jti: seal_jti(&app.macs.jti, grant.id),
-        client_id: &client.client_id,
+    let registered = scope::grantable(subject.client, subject.scope);
+    let scope = scope::limit_to_roles(&registered, &user::roles(subject.user));
+    let subject = TokenSubject {
         scope: &scope,
-        sign_in: Some(SignInClaims {
-            auth_time: grant.auth_time.seconds(),
-            acr: &grant.acr,
-            amr: amr.clone(),
-            sid: sid.clone(),
-            roles,
-        }),
+        ..*subject
     };
-    let access_token = app
-        .keys
-        .sign(client.access_token_alg, ACCESS_TYP, &access_claims)?;
-    let mut id_token = None;
-    if scope::has(&scope, "openid") {
-        let filter = ClaimFilter {
-            grant,
-            client,
-            scope: &scope,
-        };
-        let id_claims = IdTokenClaims {
-            iss: &app.public_url,
-            sub,
-            aud: &client.client_id,
-            exp: expiry(now, lifetimes.id_seconds),
-            iat: now,
-            auth_time: grant.auth_time.seconds(),
-            nonce: subject.nonce,
-            acr: &grant.acr,
-            amr,
-            sid,
-            at_hash: at_hash(&access_token),
-            user: user_claims::load_for_id_token(tx.conn(), user, &filter).await?,
-        };
-        id_token = Some(
-            app.keys
-                .sign(client.id_token_signed_response_alg, ID_TYP, &id_claims)?,
-        );
-    }
+    let access_token = sign_access_token(app, config, &subject)?;
+    let id_token = if scope::has(&scope, "openid") {
+        Some(sign_id_token(app, config, tx, &subject, &access_token).await?)
+    } else {
+        None
+    };
     Ok(TokenResponse {
         access_token,
         token_type: "Bearer",
-        expires_in: lifetimes.access_seconds,
+        expires_in: subject.client.token_lifetimes(&config.token).access_seconds,
         id_token,
         refresh_token: None,
         scope,
     })
+}
+
+fn sign_access_token(
+    app: &App,
+    config: &Reloadable,
+    subject: &TokenSubject<'_>,
+) -> Result<String, InfraError> {
+    let (grant, client) = (subject.grant, subject.client);
+    let now = app.clock().now().seconds();
+    let lifetime = client.token_lifetimes(&config.token).access_seconds;
+    let claims = AccessTokenClaims {
+        iss: &app.public_url,
+        sub: subject.user.public_id.to_string(),
+        aud: subject.audience,
+        exp: expiry(now, lifetime),
+        iat: now,
+        jti: seal_jti(&app.macs.jti, grant.id),
+        client_id: &client.client_id,
+        scope: subject.scope,
+        sign_in: Some(SignInClaims {
+            auth_time: grant.auth_time.seconds(),
+            acr: &grant.acr,
+            amr: split_amr(&grant.amr),
+            sid: grant.session_id.map(|id| id.to_string()),
+            roles: user::roles(subject.user),
+        }),
+    };
+    app.keys.sign(client.access_token_alg, ACCESS_TYP, &claims)
+}
+
+async fn sign_id_token(
+    app: &App,
+    config: &Reloadable,
+    tx: &Tx,
+    subject: &TokenSubject<'_>,
+    access_token: &str,
+) -> Result<String, InfraError> {
+    let TokenSubject {
+        grant,
+        user,
+        client,
+        scope,
+        ..
+    } = *subject;
+    let filter = ClaimFilter {
+        grant,
+        client,
+        scope,
+    };
+    let now = app.clock().now().seconds();
+    let lifetime = client.token_lifetimes(&config.token).id_seconds;
+    let claims = IdTokenClaims {
+        iss: &app.public_url,
+        sub: user.public_id.to_string(),
+        aud: &client.client_id,
+        exp: expiry(now, lifetime),
+        iat: now,
+        auth_time: grant.auth_time.seconds(),
+        nonce: subject.nonce,
+        acr: &grant.acr,
+        amr: split_amr(&grant.amr),
+        sid: grant.session_id.map(|id| id.to_string()),
+        at_hash: at_hash(access_token),
+        user: user_claims::load_for_id_token(tx.conn(), user, &filter).await?,
+    };
+    app.keys
+        .sign(client.id_token_signed_response_alg, ID_TYP, &claims)
 }
 
 fn split_amr(amr: &str) -> Vec<&str> {

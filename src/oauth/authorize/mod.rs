@@ -1,11 +1,12 @@
 //! The authorization endpoint (RFC 6749 §4.1.1, OIDC Core §3.1.2): `/oauth2/authorize`, and where a
 //! request continues after the user has signed in.
 //!
-//! `request` parses, `next` decides, `step` carries the decision out and returns a value, and the
+//! `parse` reads a request, `next` decides, `step` carries the decision out and returns a value, and the
 //! endpoints here and in `consent` render it.
 
 pub mod consent;
 pub mod next;
+pub mod parse;
 pub mod request;
 pub mod response;
 pub mod step;
@@ -13,7 +14,7 @@ pub mod step;
 use poem::{Body, Request, Response, handler, web::Data};
 
 use self::{
-    request::{AuthorizationRequest, AuthorizationRequestError, HintVerifier, RequestEnvironment},
+    parse::{AuthorizationRequestError, HintVerifier, RequestEnvironment, parse},
     response::{AuthorizationResponse, Delivery},
     step::AuthorizationStep,
 };
@@ -42,7 +43,7 @@ pub(crate) async fn authorize(Data(app): Data<&App>, request: &Request) -> Respo
             hints: app,
             now: app.clock().now(),
         };
-        let step = match AuthorizationRequest::parse(&params, &environment) {
+        let step = match parse(&params, &environment) {
             Ok(request) => step::proceed(app, &context, request).await?,
             Err(AuthorizationRequestError::Redirect(target, error)) => {
                 let response = AuthorizationResponse::error(*target, &error, &app.public_url);

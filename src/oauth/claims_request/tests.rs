@@ -1,4 +1,3 @@
-//! What is read of `claims`, and what a client may have of it.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
@@ -16,7 +15,7 @@ fn granted(text: &str) -> String {
 }
 
 #[test]
-fn di_12_what_a_provider_gives_is_told_while_one_is_on() {
+fn di_12_the_acr_of_a_provider_is_listed_while_one_is_enabled() {
     let mut config = Reloadable::default();
     assert_eq!(acr_values(&config), ["urn:entree:acr:email"]);
     let provider =
@@ -33,8 +32,8 @@ fn di_12_what_a_provider_gives_is_told_while_one_is_on() {
 }
 
 #[test]
-fn cl_5_known_claims_are_kept_by_place_and_all_else_is_ignored() {
-    for (asked, kept) in [
+fn cl_5_known_claims_are_kept_by_member_and_others_are_ignored() {
+    for (request, kept) in [
         (
             json!({ "userinfo": { "name": { "essential": true } } }),
             "userinfo.name",
@@ -47,7 +46,7 @@ fn cl_5_known_claims_are_kept_by_place_and_all_else_is_ignored() {
             json!({ "userinfo": { "roles": {}, "acr": null }, "id_token": { "roles": { "value": "x" } } }),
             "id_token.roles userinfo.roles userinfo.acr",
         ),
-        // There in any case, or nothing that we know.
+        // Claims that an ID token always has, and unknown ones.
         (
             json!({ "id_token": { "auth_time": { "essential": true }, "acr": null, "sub": null, "iss": null } }),
             "",
@@ -62,12 +61,12 @@ fn cl_5_known_claims_are_kept_by_place_and_all_else_is_ignored() {
         ),
         (json!({}), ""),
     ] {
-        assert_eq!(granted(&asked.to_string()), kept, "{asked}");
+        assert_eq!(granted(&request.to_string()), kept, "{request}");
     }
 }
 
 #[test]
-fn cl_5_what_is_not_as_the_standard_says_asks_for_nothing() {
+fn cl_5_a_text_that_the_standard_does_not_describe_requests_nothing() {
     let long = json!({ "userinfo": { "name": null, "x": { "value": "y".repeat(MAX_BYTES) } } })
         .to_string();
     for text in [
@@ -93,19 +92,19 @@ fn cl_5_what_is_not_as_the_standard_says_asks_for_nothing() {
 #[test]
 fn cl_5_tk_10_a_client_gets_no_more_than_its_scopes_stand_for() {
     let all = json!({ "userinfo": { "name": null, "email": null, "roles": null } }).to_string();
-    let asked = ClaimsRequest::parse(&all);
+    let request = ClaimsRequest::parse(&all);
     assert_eq!(
-        asked.granted(&client(r#""openid","email""#), "openid"),
+        request.granted(&client(r#""openid","email""#), "openid"),
         "userinfo.email userinfo.roles"
     );
     assert_eq!(
-        asked.granted(&client(r#""openid""#), "openid"),
+        request.granted(&client(r#""openid""#), "openid"),
         "userinfo.roles"
     );
     assert_eq!(
-        asked.granted(&client(r#""openid","email""#), "email"),
+        request.granted(&client(r#""openid","email""#), "email"),
         "",
-        "without openid there is no place for it"
+        "without openid there is nothing to deliver them in"
     );
     let claims = "userinfo.email userinfo.roles id_token.name userinfo.name id_token.email";
     assert_eq!(consent_scopes("openid", claims), "openid email profile");
@@ -133,10 +132,13 @@ fn pm_8_only_an_essential_acr_is_demanded() {
     ] {
         assert!(acr(voluntary.clone()).is_empty(), "{voluntary}");
     }
-    assert!(acr(json!({ "essential": true })).is_empty(), "any will do");
-    let elsewhere =
+    assert!(
+        acr(json!({ "essential": true })).is_empty(),
+        "any acr satisfies it"
+    );
+    let in_userinfo =
         json!({ "userinfo": { "acr": { "essential": true, "value": "a" } } }).to_string();
-    assert!(ClaimsRequest::parse(&elsewhere).acr.is_empty());
+    assert!(ClaimsRequest::parse(&in_userinfo).acr.is_empty());
 }
 
 #[test]
@@ -154,7 +156,7 @@ fn pm_7_a_sub_with_a_value_names_the_user() {
 }
 
 #[test]
-fn cl_5_di_6_everything_that_can_be_asked_for_is_advertised() {
+fn cl_5_di_6_every_claim_that_can_be_requested_is_advertised() {
     for (name, _) in CLAIMS {
         assert!(SUPPORTED.contains(&name), "{name}");
     }

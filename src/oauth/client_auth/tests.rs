@@ -1,5 +1,9 @@
-//! Client authentication by secret, by name alone, and at every endpoint.
+//! Client authentication by secret and by name alone.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 
 use std::collections::BTreeSet;
 
@@ -8,6 +12,8 @@ use poem::http::{HeaderValue, header};
 
 use crate::oauth::test_app::{CREDENTIALS, ODD, SECRET, TestApp, form_request};
 
+const PATH: &str = "/oauth2/token";
+
 #[tokio::test]
 async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
     let test_app = TestApp::new().await;
@@ -15,7 +21,7 @@ async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
     let with = |more: &[(&'static str, &'static str)]| [CREDENTIALS.as_slice(), more].concat();
     let post = with(&[("client_id", "post"), ("client_secret", SECRET)]);
     let table = [
-        ("right", basic, with(&[]), (200, "")),
+        ("the secret", basic, with(&[]), (200, "")),
         (
             "the older secret",
             Some(("basic", "the one before")),
@@ -72,82 +78,80 @@ async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
             (401, "invalid_client"),
         ),
         (
-            "public with a secret",
+            "a public client with a secret",
             None,
             with(&[("client_id", "web"), ("client_secret", "x")]),
             (401, "invalid_client"),
         ),
         (
-            "public in the header",
+            "a public client in the header",
             Some(("web", "")),
             with(&[]),
             (401, "invalid_client"),
         ),
         (
-            "wrong secret",
+            "a wrong secret",
             Some(("basic", "wrong")),
             with(&[]),
             (401, "invalid_client"),
         ),
         (
-            "empty secret",
+            "an empty secret",
             Some(("basic", "")),
             with(&[]),
             (401, "invalid_client"),
         ),
         (
-            "unknown",
-            Some(("nobody", SECRET)),
+            "an unknown client",
+            Some(("unknown", SECRET)),
             with(&[]),
             (401, "invalid_client"),
         ),
         (
-            "an assertion of unknown type",
+            "an assertion without a type",
             None,
             with(&[("client_id", "basic"), ("client_assertion", "x.y.z")]),
             (400, "invalid_request"),
         ),
-        ("nobody", None, with(&[]), (400, "invalid_request")),
+        ("no client", None, with(&[]), (400, "invalid_request")),
         (
-            "tk_8 a public client for itself",
+            "tk_8 client_credentials for a public client",
             None,
             with(&[("client_id", "web")]),
             (400, "unauthorized_client"),
         ),
         (
-            "tk_8 not for codes",
+            "tk_8 a client that is not registered for codes",
             Some(("api", SECRET)),
             vec![("grant_type", "authorization_code")],
             (400, "unauthorized_client"),
         ),
         (
-            "tk_8 no password grant",
+            "tk_8 the password grant",
             basic,
             vec![("grant_type", "password")],
             (400, "unsupported_grant_type"),
         ),
         (
-            "no grant",
+            "no grant type",
             basic,
             vec![("scope", "x")],
             (400, "invalid_request"),
         ),
     ];
-    for (what, basic, form, expected) in table {
-        let answer = test_app.post("/oauth2/token", basic, &form).await;
-        assert_eq!(answer.error(), expected, "{what}: {answer:?}");
+    for (case, basic, form, expected) in table {
+        let response = test_app.post(PATH, basic, &form).await;
+        assert_eq!(response.error(), expected, "{case}: {response:?}");
         assert_eq!(
-            answer.header(header::CACHE_CONTROL),
+            response.header(header::CACHE_CONTROL),
             "no-store",
-            "tk_1 {what}"
+            "tk_1 {case}"
         );
-        let challenged = answer
-            .header(header::WWW_AUTHENTICATE)
-            .starts_with("Basic ");
+        let challenge = response.header(header::WWW_AUTHENTICATE);
         assert_eq!(
-            challenged,
-            answer.status == 401 && basic.is_some(),
-            "ca_4 {what}"
+            challenge.starts_with("Basic "),
+            response.status == 401 && basic.is_some(),
+            "ca_4 {case}"
         );
     }
 }
@@ -155,87 +159,71 @@ async fn ca_1_ca_2_ca_3_each_client_authenticates_in_its_own_way_alone() {
 #[tokio::test]
 async fn ca_4_unknown_client_and_wrong_secret_look_alike_and_failures_alone_are_limited() {
     let test_app = TestApp::new().await;
-    let wrong = test_app
-        .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
-        .await;
-    let unknown = test_app
-        .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
-        .await;
+    let request_as = async |client: &str, secret: &str| {
+        test_app
+            .post(PATH, Some((client, secret)), &CREDENTIALS)
+            .await
+    };
+    let wrong = request_as("basic", "wrong").await;
+    let unknown = request_as("unknown", "wrong").await;
     assert_eq!(
         (wrong.status, &wrong.body, &wrong.headers),
         (unknown.status, &unknown.body, &unknown.headers)
     );
     for path in ["/oauth2/revoke", "/oauth2/introspect"] {
-        let there = test_app
+        let response = test_app
             .post(path, Some(("basic", "wrong")), &[("token", "x")])
             .await;
         assert_eq!(
-            (there.status, &there.body, &there.headers),
+            (response.status, &response.body, &response.headers),
             (wrong.status, &wrong.body, &wrong.headers),
             "ca_7 {path}"
         );
     }
-    let mut told = BTreeSet::new();
+    let mut statuses = BTreeSet::new();
     for _ in 0..40 {
-        told.insert(
-            test_app
-                .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
-                .await
-                .status
-                .as_u16(),
-        );
+        statuses.insert(request_as("basic", "wrong").await.status.as_u16());
     }
-    assert_eq!(told, BTreeSet::from([401, 429]));
-    let limited = test_app
-        .post("/oauth2/token", Some(("nobody", "wrong")), &CREDENTIALS)
-        .await;
+    assert_eq!(statuses, BTreeSet::from([401, 429]));
+    let limited = request_as("unknown", "wrong").await;
     assert_eq!(limited.status, 429);
     let wait: u64 = limited.header(header::RETRY_AFTER).parse().unwrap();
     assert!((1..=60).contains(&wait));
-    assert_eq!(
-        test_app
-            .post("/oauth2/token", Some(("basic", SECRET)), &CREDENTIALS)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(request_as("basic", SECRET).await.status, 200);
     test_app.advance(61);
-    assert_eq!(
-        test_app
-            .post("/oauth2/token", Some(("basic", "wrong")), &CREDENTIALS)
-            .await
-            .status,
-        401
-    );
+    assert_eq!(request_as("basic", "wrong").await.status, 401);
 }
 
 #[tokio::test]
 async fn ca_1_malformed_headers_are_refused() {
     let test_app = TestApp::new().await;
-    let good = STANDARD.encode(format!("basic:{SECRET}"));
+    let credentials = STANDARD.encode(format!("basic:{SECRET}"));
     for (value, status) in [
-        (format!("Basic {good}"), 200),
-        (format!("bASIC {good}"), 200),
+        (format!("Basic {credentials}"), 200),
+        (format!("bASIC {credentials}"), 200),
         ("Basic".to_owned(), 401),
         ("Basic !".to_owned(), 401),
         (format!("Basic {}", STANDARD.encode("basic")), 401),
         (format!("Basic {}", STANDARD.encode("basic:%zz")), 401),
         (format!("Basic {}", STANDARD.encode(b"basic:\xff")), 401),
-        (format!("Bearer {good}"), 401),
+        (format!("Bearer {credentials}"), 401),
     ] {
-        let mut request = form_request("/oauth2/token", &CREDENTIALS);
+        let mut request = form_request(PATH, &CREDENTIALS);
         request.headers_mut().insert(
             header::AUTHORIZATION,
             HeaderValue::try_from(&value).unwrap(),
         );
         assert_eq!(test_app.send(request).await.status, status, "{value}");
     }
-    let mut twice = form_request("/oauth2/token", &CREDENTIALS);
+    let mut repeated = form_request(PATH, &CREDENTIALS);
     for _ in 0..2 {
-        twice.headers_mut().append(
+        repeated.headers_mut().append(
             header::AUTHORIZATION,
-            HeaderValue::try_from(format!("Basic {good}")).unwrap(),
+            HeaderValue::try_from(format!("Basic {credentials}")).unwrap(),
         );
     }
-    assert_eq!(test_app.send(twice).await.error(), (400, "invalid_request"));
+    assert_eq!(
+        test_app.send(repeated).await.error(),
+        (400, "invalid_request")
+    );
 }

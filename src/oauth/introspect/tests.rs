@@ -1,228 +1,177 @@
-//! Introspection as clients and resource servers see it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use poem::http::header;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     config::GrantType,
     oauth::{
         scope::ADMIN,
-        test_app::{API, ISSUER, SECRET, TestApp, exchange},
+        test_app::{API, CREDENTIALS, ISSUER, SECRET, TestApp, TestResponse, VERIFIER, exchange},
     },
     user,
 };
 
 const PATH: &str = "/oauth2/introspect";
+const BASIC: Option<(&str, &str)> = Some(("basic", SECRET));
 
-async fn ask(test_app: &TestApp, client: &str, token: &str) -> serde_json::Value {
-    let answer = test_app
+/// What a client with a secret learns about a token.
+async fn introspect(test_app: &TestApp, client: &str, token: &str) -> Value {
+    let response = test_app
         .post(PATH, Some((client, SECRET)), &[("token", token)])
         .await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.header(header::CACHE_CONTROL)),
-        (200, "no-store"),
-        "{answer:?}"
-    );
-    answer.body
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.header(header::CACHE_CONTROL), "no-store");
+    response.body
+}
+
+fn inactive() -> Value {
+    json!({ "active": false })
+}
+
+/// Tokens of the confidential client `basic` for a user.
+async fn user_tokens(test_app: &TestApp, scope: &str) -> TestResponse {
+    let code = test_app.code("basic", scope, Some(VERIFIER)).await;
+    let form = exchange("basic", &code);
+    test_app.post("/oauth2/token", BASIC, &form).await
+}
+
+/// A token of the client `basic` for itself.
+async fn own_token(test_app: &TestApp) -> String {
+    let tokens = test_app.post("/oauth2/token", BASIC, &CREDENTIALS).await;
+    tokens.text("access_token")
 }
 
 #[tokio::test]
 async fn in_1_in_3_the_audience_and_the_client_itself_see_what_it_says() {
     let test_app = TestApp::new().await;
-    let code = test_app
-        .code(
-            "basic",
-            "openid offline_access",
-            Some(crate::oauth::test_app::VERIFIER),
-        )
-        .await;
-    let tokens = test_app
-        .post(
-            "/oauth2/token",
-            Some(("basic", SECRET)),
-            &exchange("basic", &code),
-        )
-        .await;
-    let access = tokens.text("access_token");
+    let tokens = user_tokens(&test_app, "openid offline_access").await;
     for client in ["basic", "api"] {
-        let told = ask(&test_app, client, &access).await;
-        assert_eq!(
-            (&told["active"], &told["token_type"]),
-            (&json!(true), &json!("Bearer"))
-        );
-        assert_eq!(
-            (&told["iss"], &told["aud"], &told["client_id"]),
-            (&json!(ISSUER), &json!(API), &json!("basic"))
-        );
-        assert_eq!(told["sub"], test_app.user.public_id.to_string());
-        for member in ["scope", "exp", "iat", "jti", "auth_time", "acr", "sid"] {
-            assert!(!told[member].is_null(), "{member}");
+        let members = introspect(&test_app, client, &tokens.text("access_token")).await;
+        for (name, value) in [
+            ("active", json!(true)),
+            ("token_type", json!("Bearer")),
+            ("iss", json!(ISSUER)),
+            ("aud", json!(API)),
+            ("client_id", json!("basic")),
+            ("sub", json!(test_app.user.public_id.to_string())),
+        ] {
+            assert_eq!(members[name], value, "{name}");
+        }
+        for name in ["scope", "exp", "iat", "jti", "auth_time", "acr", "sid"] {
+            assert!(!members[name].is_null(), "{name}");
         }
     }
-    let refresh = tokens.text("refresh_token");
-    assert_eq!(ask(&test_app, "basic", &refresh).await["active"], true);
+    let refresh_token = tokens.text("refresh_token");
+    let members = introspect(&test_app, "basic", &refresh_token).await;
+    assert_eq!(members["active"], true);
     assert_eq!(
-        ask(&test_app, "api", &refresh).await,
-        json!({ "active": false }),
+        introspect(&test_app, "api", &refresh_token).await,
+        inactive(),
         "a refresh token is its client's alone"
     );
-    let own = test_app
-        .post(
-            "/oauth2/token",
-            Some(("basic", SECRET)),
-            &[("grant_type", "client_credentials")],
-        )
-        .await;
-    assert_eq!(
-        ask(&test_app, "api", &own.text("access_token")).await["sub"],
-        "basic"
-    );
+    let members = introspect(&test_app, "api", &own_token(&test_app).await).await;
+    assert_eq!(members["sub"], "basic");
     for (basic, form) in [
-        (None, vec![("client_id", "web"), ("token", "x")]),
-        (Some(("api", "wrong")), vec![("token", "x")]),
+        (None, &[("client_id", "web"), ("token", "x")][..]),
+        (Some(("api", "wrong")), &[("token", "x")]),
     ] {
-        assert_eq!(
-            test_app.post(PATH, basic, &form).await.error(),
-            (401, "invalid_client"),
-            "the caller has a secret"
-        );
+        let refused = test_app.post(PATH, basic, form).await;
+        assert_eq!(refused.error(), (401, "invalid_client"), "{form:?}");
     }
 }
 
 #[tokio::test]
-async fn in_2_whatever_does_not_count_is_inactive_and_nothing_more() {
-    let inactive = json!({ "active": false });
+async fn in_2_a_token_that_is_not_live_is_inactive_and_nothing_more() {
     let test_app = TestApp::new().await;
     let tokens = test_app.tokens("web", "openid").await;
+    let access_token = tokens.text("access_token");
     for (client, token) in [
-        ("api", "x".to_owned()),
-        ("api", tokens.text("id_token")),
-        ("elsewhere", tokens.text("access_token")),
-        ("basic", tokens.text("access_token")),
+        ("api", "x"),
+        ("api", &tokens.text("id_token")),
+        ("elsewhere", &access_token),
+        ("basic", &access_token),
     ] {
-        assert_eq!(ask(&test_app, client, &token).await, inactive, "{client}");
+        let members = introspect(&test_app, client, token).await;
+        assert_eq!(members, inactive(), "{client}");
     }
-    for ends in [
+    for change in [
         "UPDATE grant_families SET revoked_at = 1",
         "UPDATE sessions SET revoked_at = 1",
         "UPDATE users SET state = 'disabled'",
     ] {
         let test_app = TestApp::new().await;
-        let bound = test_app.tokens("web", "openid").await.text("access_token");
-        let offline = test_app
-            .tokens("web", "openid offline_access")
-            .await
-            .text("access_token");
-        assert_eq!(ask(&test_app, "api", &bound).await["active"], true);
-        test_app.sql(ends).await;
-        assert_eq!(ask(&test_app, "api", &bound).await, inactive, "{ends}");
-        assert_eq!(
-            ask(&test_app, "api", &offline).await["active"],
-            ends.contains("sessions"),
-            "{ends}"
-        );
+        let bound = test_app.tokens("web", "openid").await;
+        let offline = test_app.tokens("web", "openid offline_access").await;
+        let bound = bound.text("access_token");
+        let members = introspect(&test_app, "api", &bound).await;
+        assert_eq!(members["active"], true);
+        test_app.sql(change).await;
+        let members = introspect(&test_app, "api", &bound).await;
+        assert_eq!(members, inactive(), "{change}");
+        let members = introspect(&test_app, "api", &offline.text("access_token")).await;
+        assert_eq!(members["active"], change.contains("sessions"), "{change}");
     }
     test_app.advance(631);
-    assert_eq!(
-        ask(&test_app, "api", &tokens.text("access_token")).await,
-        inactive,
-        "expired"
-    );
+    let members = introspect(&test_app, "api", &access_token).await;
+    assert_eq!(members, inactive(), "expired");
 }
 
 #[tokio::test]
 async fn in_2_a_used_refresh_token_is_inactive() {
     let test_app = TestApp::new().await;
-    let basic = Some(("basic", SECRET));
-    let code = test_app
-        .code(
-            "basic",
-            "offline_access",
-            Some(crate::oauth::test_app::VERIFIER),
-        )
-        .await;
-    let first = test_app
-        .post("/oauth2/token", basic, &exchange("basic", &code))
-        .await
-        .text("refresh_token");
-    let second = test_app
-        .post(
-            "/oauth2/token",
-            basic,
-            &[("grant_type", "refresh_token"), ("refresh_token", &first)],
-        )
-        .await;
+    let tokens = user_tokens(&test_app, "offline_access").await;
+    let first = tokens.text("refresh_token");
+    let form = [("grant_type", "refresh_token"), ("refresh_token", &first)];
+    let tokens = test_app.post("/oauth2/token", BASIC, &form).await;
     test_app.advance(61);
-    assert_eq!(
-        ask(&test_app, "basic", &first).await,
-        json!({ "active": false })
-    );
-    assert_eq!(
-        ask(&test_app, "basic", &second.text("refresh_token")).await["active"],
-        true
-    );
+    assert_eq!(introspect(&test_app, "basic", &first).await, inactive());
+    let members = introspect(&test_app, "basic", &tokens.text("refresh_token")).await;
+    assert_eq!(members["active"], true);
+}
+
+async fn set_roles(test_app: &TestApp, names: &[&str]) {
+    let tx = test_app.app.db.begin().await.unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    user::set_roles(&tx, test_app.user.id, &names)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
 }
 
 #[tokio::test]
-async fn in_3_a_token_reaches_as_far_as_its_client_and_person_may_now() {
+async fn in_3_a_token_reaches_as_far_as_its_client_and_user_may_now() {
     let test_app = TestApp::new().await;
-    let roles = async |names: &[&str]| {
-        let tx = test_app.app.db.begin().await.unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        user::set_roles(&tx, test_app.user.id, &names)
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-    };
     test_app.configure("basic", |client| {
         client
             .scopes
             .extend(["lessons:write", ADMIN].map(str::to_owned))
     });
-    roles(&["admin", "coach"]).await;
-    let basic = Some(("basic", SECRET));
-    let asked = "offline_access lessons:read lessons:write entree:admin";
-    let code = test_app
-        .code("basic", asked, Some(crate::oauth::test_app::VERIFIER))
-        .await;
-    let tokens = test_app
-        .post("/oauth2/token", basic, &exchange("basic", &code))
-        .await;
-    let own = test_app
-        .post(
-            "/oauth2/token",
-            basic,
-            &[("grant_type", "client_credentials")],
-        )
-        .await
-        .text("access_token");
-    let (access, refresh) = (tokens.text("access_token"), tokens.text("refresh_token"));
+    set_roles(&test_app, &["admin", "coach"]).await;
+    let scope = "offline_access lessons:read lessons:write entree:admin";
+    let tokens = user_tokens(&test_app, scope).await;
+    let own = own_token(&test_app).await;
+    let access = tokens.text("access_token");
+    let refresh = tokens.text("refresh_token");
+    let scope_of = async |token: &str| {
+        let members = introspect(&test_app, "basic", token).await;
+        members["scope"].as_str().unwrap().to_owned()
+    };
     for token in [&access, &refresh] {
-        assert_eq!(ask(&test_app, "basic", token).await["scope"], asked);
+        assert_eq!(scope_of(token).await, scope);
     }
-    assert_eq!(
-        ask(&test_app, "api", &access).await["roles"],
-        json!(["admin", "coach"])
-    );
+    let members = introspect(&test_app, "api", &access).await;
+    assert_eq!(members["roles"], json!(["admin", "coach"]));
 
-    roles(&["coach"]).await;
+    set_roles(&test_app, &["coach"]).await;
     for token in [&access, &refresh] {
-        assert_eq!(
-            ask(&test_app, "basic", token).await["scope"],
-            "offline_access lessons:read lessons:write",
-            "the role"
-        );
+        let without_admin = "offline_access lessons:read lessons:write";
+        assert_eq!(scope_of(token).await, without_admin, "needs the role");
     }
-    assert_eq!(
-        ask(&test_app, "api", &access).await["roles"],
-        json!(["coach"])
-    );
-    assert_eq!(
-        ask(&test_app, "api", &own).await["scope"],
-        "lessons:read lessons:write entree:admin",
-        "nobody's role"
-    );
+    let members = introspect(&test_app, "api", &access).await;
+    assert_eq!(members["roles"], json!(["coach"]));
+    let own_scope = "lessons:read lessons:write entree:admin";
+    assert_eq!(scope_of(&own).await, own_scope, "without a user");
 
     test_app.configure("basic", |client| {
         client
@@ -230,43 +179,28 @@ async fn in_3_a_token_reaches_as_far_as_its_client_and_person_may_now() {
             .retain(|name| name != "lessons:write" && name != ADMIN)
     });
     for token in [&access, &refresh] {
-        assert_eq!(
-            ask(&test_app, "basic", token).await["scope"],
-            "offline_access lessons:read"
-        );
+        assert_eq!(scope_of(token).await, "offline_access lessons:read");
     }
-    assert_eq!(ask(&test_app, "api", &own).await["scope"], "lessons:read");
+    assert_eq!(scope_of(&own).await, "lessons:read");
 
-    // Nothing is left, and both are still tokens of ours.
+    // No scope is left, and both tokens are still live.
     test_app.configure("basic", |client| client.scopes.clear());
     for token in [&access, &own] {
-        let told = ask(&test_app, "api", token).await;
-        assert_eq!((&told["active"], told.get("scope")), (&json!(true), None));
+        let members = introspect(&test_app, "api", token).await;
+        assert_eq!(members["active"], true);
+        assert_eq!(members.get("scope"), None);
     }
 }
 
 #[tokio::test]
-async fn in_2_tk_8_what_a_client_got_by_codes_is_inactive_once_it_may_get_none() {
+async fn in_2_tk_8_tokens_from_codes_are_inactive_once_the_client_may_get_none() {
     let test_app = TestApp::new().await;
-    let basic = Some(("basic", SECRET));
-    let code = test_app
-        .code(
-            "basic",
-            "offline_access",
-            Some(crate::oauth::test_app::VERIFIER),
-        )
-        .await;
-    let tokens = test_app
-        .post("/oauth2/token", basic, &exchange("basic", &code))
-        .await;
+    let tokens = user_tokens(&test_app, "offline_access").await;
     test_app.configure("basic", |client| {
         client.grant_types = vec![GrantType::ClientCredentials]
     });
     for name in ["access_token", "refresh_token"] {
-        assert_eq!(
-            ask(&test_app, "basic", &tokens.text(name)).await,
-            json!({ "active": false }),
-            "{name}"
-        );
+        let members = introspect(&test_app, "basic", &tokens.text(name)).await;
+        assert_eq!(members, inactive(), "{name}");
     }
 }

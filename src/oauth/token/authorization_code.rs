@@ -3,7 +3,7 @@
 //!
 //! An exchange checks first and then claims the code by one atomic command; the rest is one
 //! transaction (RD-06). A failed check claims and revokes nothing (TK-3). A claimed code leaves a
-//! tombstone, so that a replay can be told from a code that never was.
+//! tombstone, which distinguishes a replay from a code that never existed.
 
 use std::time::Duration;
 

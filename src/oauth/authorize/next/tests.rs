@@ -1,4 +1,3 @@
-//! Who must sign in, who must prove again, and who goes on at once.
 #![allow(clippy::unwrap_used)]
 
 use entity::{session, user};
@@ -12,20 +11,28 @@ use crate::{
 };
 
 /// When the request was made, in milliseconds.
-const ASKED: i64 = 1_800_000_000_000;
+const REQUESTED_AT: i64 = 1_800_000_000_000;
+
+const EMAIL: &str = "urn:entree:acr:email";
+const UPSTREAM: &str = "urn:entree:acr:upstream";
+
+const ANY: Prompt = Prompt {
+    none: false,
+    login: false,
+    consent: false,
+    select_account: false,
+};
+const NONE: Prompt = Prompt { none: true, ..ANY };
+const LOGIN: Prompt = Prompt { login: true, ..ANY };
 
 fn client() -> Client {
     let json = r#"{"client_id":"web","name":"Web","audience":"api","redirect_uris":["https://app.example/cb"]}"#;
     serde_json::from_str(json).unwrap()
 }
 
-/// By mail, or by a provider where `auth_time` is odd: the tests below count in whole seconds.
-fn proven_at(auth_time: i64) -> CurrentSession {
-    let acr = if auth_time % 2 == 0 {
-        "urn:entree:acr:email"
-    } else {
-        "urn:entree:acr:upstream"
-    };
+/// A session whose user signed in so many seconds before the request, with this `acr`.
+fn signed_in(age: i64, acr: &str) -> CurrentSession {
+    let auth_time = Time(REQUESTED_AT - age * 1000);
     let session = session::Model {
         id: Uuid::from_u128(1),
         user_id: Uuid::from_u128(2),
@@ -34,14 +41,14 @@ fn proven_at(auth_time: i64) -> CurrentSession {
         previous_until: None,
         browser_hash: None,
         auth_epoch: 0,
-        auth_time: Time(auth_time),
+        auth_time,
         acr: acr.to_owned(),
         amr: String::new(),
         identity_id: None,
         device: String::new(),
         remembered: false,
-        created_at: Time(auth_time),
-        last_seen_at: Time(auth_time),
+        created_at: auth_time,
+        last_seen_at: auth_time,
         expires_at: Time(i64::MAX),
         revoked_at: None,
     };
@@ -59,41 +66,7 @@ fn proven_at(auth_time: i64) -> CurrentSession {
     CurrentSession { session, user }
 }
 
-const ANY: Prompt = Prompt {
-    none: false,
-    login: false,
-    consent: false,
-    select_account: false,
-};
-const NONE: Prompt = Prompt { none: true, ..ANY };
-const LOGIN: Prompt = Prompt { login: true, ..ANY };
-
-fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &'static str {
-    consented(prompt, max_age, age, later, true)
-}
-
-/// In a word: `code`, `sign in`, `prove again`, `consent`, or the error code. `age`: how many seconds before the request the
-/// session was proven; `later`: how many seconds after the request it is now.
-fn consented(
-    prompt: Prompt,
-    max_age: Option<i64>,
-    age: Option<i64>,
-    later: i64,
-    consented: bool,
-) -> &'static str {
-    let current = age.map(|age| proven_at(ASKED - age * 1000));
-    outcome(
-        AuthorizationParams {
-            max_age,
-            ..stored(prompt)
-        },
-        current.as_ref(),
-        later,
-        consented,
-    )
-}
-
-fn stored(prompt: Prompt) -> AuthorizationParams {
+fn params(prompt: Prompt) -> AuthorizationParams {
     AuthorizationParams {
         client_id: "web".to_owned(),
         redirect_uri: "https://app.example/cb".to_owned(),
@@ -112,118 +85,102 @@ fn stored(prompt: Prompt) -> AuthorizationParams {
         max_age: None,
         login_hint: String::new(),
         ui_locales: String::new(),
-        requested_at: Time(ASKED),
+        requested_at: Time(REQUESTED_AT),
     }
 }
 
-fn asked(client: &Client, stored: AuthorizationParams) -> AuthorizationRequest<'_> {
-    let uri = VerifiedRedirect::check(client, &stored.redirect_uri).unwrap();
+fn request(client: &Client, params: AuthorizationParams) -> AuthorizationRequest<'_> {
+    let uri = VerifiedRedirect::check(client, &params.redirect_uri).unwrap();
+    let target = ResponseTarget {
+        uri,
+        state: None,
+        mode: ResponseMode::Query,
+        client_id: "web".to_owned(),
+    };
     AuthorizationRequest {
         client,
-        target: ResponseTarget {
-            uri,
-            state: None,
-            mode: ResponseMode::Query,
-            client_id: "web".to_owned(),
-        },
-        params: stored,
+        target,
+        params,
     }
 }
 
-fn only_mail(stored: AuthorizationParams) -> bool {
-    needs_email(&asked(&client(), stored))
-}
-
+/// The next step in a word or two, or its error code, `later` seconds after the request.
 fn outcome(
-    stored: AuthorizationParams,
+    params: AuthorizationParams,
     current: Option<&CurrentSession>,
     later: i64,
-    consented: bool,
+    has_consent: bool,
 ) -> &'static str {
-    match next_step(
-        &asked(&client(), stored),
-        current,
-        consented,
-        Time(ASKED + later * 1000),
-    ) {
+    let client = client();
+    let now = Time(REQUESTED_AT + later * 1000);
+    match next_step(&request(&client, params), current, has_consent, now) {
         NextStep::IssueCode(_) => "code",
         NextStep::SignIn { fresh: false } => "sign in",
-        NextStep::SignIn { fresh: true } => "prove again",
+        NextStep::SignIn { fresh: true } => "sign in again",
         NextStep::AskConsent => "consent",
         NextStep::Refuse(error) => error.code.name(),
     }
 }
 
+/// The outcome for a user who signed in by email `age` seconds before the request, or none who is
+/// signed in.
+fn step(prompt: Prompt, max_age: Option<i64>, age: Option<i64>, later: i64) -> &'static str {
+    let current = age.map(|age| signed_in(age, EMAIL));
+    let params = AuthorizationParams {
+        max_age,
+        ..params(prompt)
+    };
+    outcome(params, current.as_ref(), later, true)
+}
+
 #[test]
-fn pm_8_a_strength_that_is_demanded_is_had_proven_again_or_refused() {
-    const MAIL: &str = "urn:entree:acr:email";
-    for (wanted, held, prompt, expected) in [
-        (&[MAIL][..], Some(MAIL), ANY, "code"),
-        (&["phr", MAIL], Some(MAIL), NONE, "code"),
-        (&[MAIL], Some("urn:entree:acr:upstream"), ANY, "prove again"),
+fn pm_8_a_demanded_acr_is_there_or_reached_by_a_new_sign_in_or_refused() {
+    for (demanded, held, prompt, expected) in [
+        (&[EMAIL][..], Some(EMAIL), ANY, "code"),
+        (&["phr", EMAIL], Some(EMAIL), NONE, "code"),
+        (&[EMAIL], Some(UPSTREAM), ANY, "sign in again"),
+        (&[EMAIL], Some(UPSTREAM), NONE, "login_required"),
         (
-            &[MAIL],
-            Some("urn:entree:acr:upstream"),
-            NONE,
-            "login_required",
-        ),
-        (
-            &["urn:entree:acr:upstream"],
-            Some(MAIL),
+            &[UPSTREAM],
+            Some(EMAIL),
             ANY,
             "unmet_authentication_requirements",
         ),
         (
-            &["urn:entree:acr:upstream"],
-            Some(MAIL),
+            &[UPSTREAM],
+            Some(EMAIL),
             NONE,
             "unmet_authentication_requirements",
         ),
-        (
-            &["urn:entree:acr:upstream"],
-            Some(MAIL),
-            LOGIN,
-            "prove again",
-        ),
-        (&["urn:entree:acr:upstream"], None, ANY, "sign in"),
+        (&[UPSTREAM], Some(EMAIL), LOGIN, "sign in again"),
+        (&[UPSTREAM], None, ANY, "sign in"),
         (&[], Some("anything"), ANY, "code"),
     ] {
-        let acr = wanted.iter().map(|acr| (*acr).to_owned()).collect();
-        let current = held.map(|held| {
-            let mut current = proven_at(ASKED - 1000);
-            held.clone_into(&mut current.session.acr);
-            current
-        });
-        let told = outcome(
-            AuthorizationParams {
-                acr,
-                ..stored(prompt)
-            },
-            current.as_ref(),
-            0,
-            true,
-        );
-        assert_eq!(told, expected, "{wanted:?} of {held:?}");
+        let params = AuthorizationParams {
+            acr: demanded.iter().map(|acr| (*acr).to_owned()).collect(),
+            ..params(prompt)
+        };
+        let current = held.map(|acr| signed_in(1, acr));
+        let step = outcome(params, current.as_ref(), 0, true);
+        assert_eq!(step, expected, "{demanded:?} with {held:?}");
     }
 }
 
 #[test]
-fn az_10_a_wished_strength_is_proven_again_where_mail_reaches_it_and_never_refused() {
-    const MAIL: &str = "urn:entree:acr:email";
-    const UPSTREAM: &str = "urn:entree:acr:upstream";
-    for (wished, demanded, held, prompt, expected, mail_only) in [
-        (MAIL, &[][..], Some(UPSTREAM), ANY, "prove again", true),
+fn az_10_a_preferred_acr_leads_to_a_new_sign_in_where_email_reaches_it_and_never_fails() {
+    for (preferred, demanded, held, prompt, expected, needs_email_page) in [
+        (EMAIL, &[][..], Some(UPSTREAM), ANY, "sign in again", true),
         (
             "phr urn:entree:acr:email",
             &[],
             Some(UPSTREAM),
             ANY,
-            "prove again",
+            "sign in again",
             true,
         ),
-        (MAIL, &[], Some(UPSTREAM), NONE, "code", true),
-        (MAIL, &[], Some(MAIL), ANY, "code", true),
-        (MAIL, &[], None, ANY, "sign in", true),
+        (EMAIL, &[], Some(UPSTREAM), NONE, "code", true),
+        (EMAIL, &[], Some(EMAIL), ANY, "code", true),
+        (EMAIL, &[], None, ANY, "sign in", true),
         (
             "urn:entree:acr:email urn:entree:acr:upstream",
             &[],
@@ -232,31 +189,28 @@ fn az_10_a_wished_strength_is_proven_again_where_mail_reaches_it_and_never_refus
             "code",
             false,
         ),
-        (UPSTREAM, &[], Some(MAIL), ANY, "code", false),
+        (UPSTREAM, &[], Some(EMAIL), ANY, "code", false),
         ("phr", &[], Some(UPSTREAM), ANY, "code", false),
-        (MAIL, &[UPSTREAM], Some(UPSTREAM), ANY, "code", false),
+        (EMAIL, &[UPSTREAM], Some(UPSTREAM), ANY, "code", false),
         ("", &[], Some(UPSTREAM), ANY, "code", false),
     ] {
-        let acr = demanded
-            .iter()
-            .map(|acr: &&str| (*acr).to_owned())
-            .collect();
-        let current = held.map(|held| {
-            let mut current = proven_at(ASKED - 1000);
-            held.clone_into(&mut current.session.acr);
-            current
-        });
-        let stored = AuthorizationParams {
-            acr,
-            acr_values: wished.to_owned(),
-            ..stored(prompt)
+        let case = format!("{preferred} beside {demanded:?} with {held:?}");
+        let params = AuthorizationParams {
+            acr: demanded
+                .iter()
+                .map(|acr: &&str| (*acr).to_owned())
+                .collect(),
+            acr_values: preferred.to_owned(),
+            ..params(prompt)
         };
-        let told = outcome(stored.clone(), current.as_ref(), 0, true);
-        assert_eq!(told, expected, "{wished} beside {demanded:?} of {held:?}");
+        let current = held.map(|acr| signed_in(1, acr));
+        let step = outcome(params.clone(), current.as_ref(), 0, true);
+        assert_eq!(step, expected, "{case}");
+        let client = client();
         assert_eq!(
-            only_mail(stored),
-            mail_only,
-            "{wished} beside {demanded:?}: the sign-in page"
+            needs_email(&request(&client, params)),
+            needs_email_page,
+            "{case}"
         );
     }
 }
@@ -275,41 +229,41 @@ fn pm_1_prompt_none_never_shows_a_page() {
 }
 
 #[test]
-fn pm_3_prompt_login_wants_a_proof_since_the_request() {
-    assert_eq!(step(LOGIN, None, Some(1), 0), "prove again");
-    assert_eq!(step(LOGIN, Some(10_000), Some(1), 0), "prove again");
+fn pm_3_prompt_login_demands_a_sign_in_since_the_request() {
+    assert_eq!(step(LOGIN, None, Some(1), 0), "sign in again");
+    assert_eq!(step(LOGIN, Some(10_000), Some(1), 0), "sign in again");
     assert_eq!(
         step(LOGIN, None, Some(-30), 60),
         "code",
-        "proven half a minute after the request"
+        "half a minute after the request"
     );
     assert_eq!(step(LOGIN, None, None, 0), "sign in");
 }
 
 #[test]
-fn pm_4_max_age_counts_from_the_proof() {
+fn pm_4_max_age_counts_from_the_sign_in() {
     assert_eq!(step(ANY, Some(100), Some(100), 0), "code", "to the second");
-    assert_eq!(step(ANY, Some(100), Some(101), 0), "prove again");
+    assert_eq!(step(ANY, Some(100), Some(101), 0), "sign in again");
     assert_eq!(
         step(ANY, Some(100), Some(90), 11),
-        "prove again",
-        "it grew too old while the request waited"
+        "sign in again",
+        "too old once the request continues"
     );
-    assert_eq!(step(ANY, Some(0), Some(1), 0), "prove again", "0 always");
+    assert_eq!(step(ANY, Some(0), Some(1), 0), "sign in again", "0 always");
     assert_eq!(
         step(ANY, Some(0), Some(-5), 60),
         "code",
-        "a proof since the request satisfies it"
+        "a sign-in since the request satisfies it"
     );
     assert_eq!(
         step(ANY, Some(1), Some(-1), 61),
         "code",
-        "on the way back from the mail"
+        "on the way back from the email"
     );
     assert_eq!(
         step(ANY, Some(1), Some(-1), 62),
-        "prove again",
-        "the question for consent lay there for a minute"
+        "sign in again",
+        "the consent page was open for a minute"
     );
     assert_eq!(step(ANY, Some(300), Some(-1), 301), "code");
     assert_eq!(
@@ -320,31 +274,25 @@ fn pm_4_max_age_counts_from_the_proof() {
 }
 
 #[test]
-fn up_08_only_a_proof_by_mail_is_fresh() {
-    // A millisecond more: see `proven_at`.
+fn up_08_only_a_sign_in_by_email_is_fresh() {
     let by_provider = |prompt, max_age, age: i64, later| {
-        let current = proven_at(ASKED - age * 1000 + 1);
-        outcome(
-            AuthorizationParams {
-                max_age,
-                ..stored(prompt)
-            },
-            Some(&current),
-            later,
-            true,
-        )
+        let params = AuthorizationParams {
+            max_age,
+            ..params(prompt)
+        };
+        outcome(params, Some(&signed_in(age, UPSTREAM)), later, true)
     };
     assert_eq!(
         by_provider(ANY, None, 100_000, 0),
         "code",
-        "where nothing fresh is wanted"
+        "without a demand for a fresh one"
     );
     assert_eq!(
         by_provider(LOGIN, None, -30, 60),
-        "prove again",
-        "since the request, but by a provider"
+        "sign in again",
+        "since the request, but at a provider"
     );
-    assert_eq!(by_provider(ANY, Some(100), 1, 0), "prove again");
+    assert_eq!(by_provider(ANY, Some(100), 1, 0), "sign in again");
     assert_eq!(by_provider(NONE, Some(100), 1, 0), "login_required");
     let choose = Prompt {
         select_account: true,
@@ -353,43 +301,52 @@ fn up_08_only_a_proof_by_mail_is_fresh() {
     assert_eq!(
         by_provider(choose, None, -30, 60),
         "code",
-        "who chose a provider has chosen"
+        "a user who chose a provider has chosen"
     );
 }
 
 #[test]
-fn pm_2_pm_6_consent_is_asked_where_it_is_missing_or_wanted() {
-    let wants = Prompt {
+fn pm_2_pm_6_consent_is_asked_where_it_is_missing_or_requested() {
+    let request_consent = Prompt {
         consent: true,
         ..ANY
     };
-    assert_eq!(consented(ANY, None, Some(1), 0, false), "consent");
-    assert_eq!(consented(NONE, None, Some(1), 0, false), "consent_required");
-    assert_eq!(
-        consented(wants, None, Some(1), 0, true),
-        "consent",
-        "always asks"
-    );
-    assert_eq!(
-        consented(LOGIN, None, Some(1), 0, false),
-        "prove again",
-        "first who, then what"
-    );
-    assert_eq!(consented(ANY, None, None, 0, true), "sign in");
+    for (prompt, age, has_consent, expected) in [
+        (ANY, Some(1), false, "consent"),
+        (NONE, Some(1), false, "consent_required"),
+        (request_consent, Some(1), true, "consent"),
+        (LOGIN, Some(1), false, "sign in again"),
+        (ANY, None, true, "sign in"),
+    ] {
+        let current = age.map(|age| signed_in(age, EMAIL));
+        let step = outcome(params(prompt), current.as_ref(), 0, has_consent);
+        assert_eq!(step, expected, "{prompt:?}");
+    }
 }
 
 #[test]
 fn pm_6_choosing_an_account_shows_the_page() {
-    assert_eq!(
-        step(
-            Prompt {
-                select_account: true,
-                ..ANY
-            },
-            None,
-            Some(1),
-            0
-        ),
-        "sign in"
-    );
+    let choose = Prompt {
+        select_account: true,
+        ..ANY
+    };
+    assert_eq!(step(choose, None, Some(1), 0), "sign in");
+}
+
+#[test]
+fn pm_7_another_user_than_the_hinted_one_signs_in_or_is_refused() {
+    for (hinted, prompt, age, expected) in [
+        (Uuid::from_u128(3), ANY, 1, "code"),
+        (Uuid::from_u128(4), ANY, 1, "sign in"),
+        (Uuid::from_u128(4), NONE, 1, "login_required"),
+        // The user has just signed in for this request, as another one.
+        (Uuid::from_u128(4), ANY, -1, "login_required"),
+    ] {
+        let params = AuthorizationParams {
+            hinted_sub: Some(hinted.to_string()),
+            ..params(prompt)
+        };
+        let step = outcome(params, Some(&signed_in(age, EMAIL)), 1, true);
+        assert_eq!(step, expected, "{hinted} {prompt:?}");
+    }
 }

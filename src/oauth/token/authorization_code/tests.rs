@@ -1,41 +1,31 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use crate::oauth::test_app::{SECRET, TestApp, VERIFIER, exchange};
+use crate::oauth::test_app::{SECRET, TestApp, TestResponse, VERIFIER, exchange};
 
 #[tokio::test]
 async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_verifier() {
     let test_app = TestApp::new().await;
-    let basic = Some(("basic", SECRET));
-    let without = |code: &str| {
-        let form = exchange("basic", code)
-            .into_iter()
-            .filter(|(name, _)| *name != "code_verifier");
-        form.map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect::<Vec<_>>()
-    };
-    let post = async |form: Vec<(String, String)>| {
-        let form: Vec<_> = form
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        test_app.post("/oauth2/token", basic, &form).await
+    let exchange_basic = async |code: &str, with_verifier: bool| {
+        let mut form = exchange("basic", code);
+        form.retain(|(name, _)| with_verifier || *name != "code_verifier");
+        test_app
+            .post("/oauth2/token", Some(("basic", SECRET)), &form)
+            .await
     };
     let code = test_app.code("basic", "openid", None).await;
-    let mut injected = without(&code);
-    injected.push(("code_verifier".to_owned(), VERIFIER.to_owned()));
     assert_eq!(
-        post(injected).await.error(),
+        exchange_basic(&code, true).await.error(),
         (400, "invalid_grant"),
         "a verifier without a challenge"
     );
     assert_eq!(
-        post(without(&code)).await.status,
+        exchange_basic(&code, false).await.status,
         200,
-        "and nothing was consumed"
+        "the refusal consumed nothing"
     );
     let code = test_app.code("basic", "openid", Some(VERIFIER)).await;
     assert_eq!(
-        post(without(&code)).await.error(),
+        exchange_basic(&code, false).await.error(),
         (400, "invalid_grant"),
         "a challenge without a verifier"
     );
@@ -44,30 +34,21 @@ async fn cp_1_tk_7_a_confidential_client_may_do_without_pkce_and_then_brings_no_
 #[tokio::test]
 async fn rf_1_only_offline_access_or_the_clients_policy_give_a_refresh_token() {
     let test_app = TestApp::new().await;
-    for (client, scope, given, granted) in [
-        (
-            "web",
-            "openid offline_access",
-            true,
-            "openid offline_access",
-        ),
-        ("web", "openid", false, "openid"),
-        ("app", "openid", true, "openid"),
-        (
-            "third",
-            "openid offline_access",
-            true,
-            "openid offline_access",
-        ),
-        ("third", "openid", false, "openid"),
+    let offline = "openid offline_access";
+    for (client, scope, has_refresh_token) in [
+        ("web", offline, true),
+        ("web", "openid", false),
+        ("app", "openid", true),
+        ("third", offline, true),
+        ("third", "openid", false),
     ] {
-        let answer = test_app.tokens(client, scope).await;
+        let tokens = test_app.tokens(client, scope).await;
         assert_eq!(
-            answer.body.get("refresh_token").is_some(),
-            given,
+            tokens.body.get("refresh_token").is_some(),
+            has_refresh_token,
             "{client} {scope}"
         );
-        assert_eq!(answer.body["scope"], granted, "{client} {scope}");
+        assert_eq!(tokens.body["scope"], scope, "{client}");
     }
 }
 
@@ -77,35 +58,19 @@ async fn tk_6_a_code_replayed_after_ten_seconds_ends_the_refresh_tokens_too() {
     let code = test_app
         .code("web", "openid offline_access", Some(VERIFIER))
         .await;
-    let first = test_app
-        .post("/oauth2/token", None, &exchange("web", &code))
-        .await;
-    assert_eq!(
-        test_app
-            .post("/oauth2/token", None, &exchange("web", &code))
-            .await
-            .error(),
-        (400, "invalid_grant")
-    );
-    let next = test_app.refresh("web", &first.text("refresh_token")).await;
-    assert_eq!(next.status, 200, "a race revokes nothing");
+    let form = exchange("web", &code);
+    let exchange = || test_app.post("/oauth2/token", None, &form);
+    let refresh = async |tokens: &TestResponse| {
+        let token = tokens.text("refresh_token");
+        test_app.refresh("web", &token).await
+    };
+    let first = exchange().await;
+    assert_eq!(exchange().await.error(), (400, "invalid_grant"));
+    let second = refresh(&first).await;
+    assert_eq!(second.status, 200, "a race revokes nothing");
     test_app.advance(11);
-    assert_eq!(
-        test_app
-            .post("/oauth2/token", None, &exchange("web", &code))
-            .await
-            .error(),
-        (400, "invalid_grant")
-    );
-    assert_eq!(
-        test_app
-            .refresh("web", &next.text("refresh_token"))
-            .await
-            .error(),
-        (400, "invalid_grant")
-    );
-    assert_eq!(
-        test_app.userinfo(&next.text("access_token")).await.status,
-        401
-    );
+    assert_eq!(exchange().await.error(), (400, "invalid_grant"));
+    assert_eq!(refresh(&second).await.error(), (400, "invalid_grant"));
+    let userinfo = test_app.userinfo(&second.text("access_token")).await;
+    assert_eq!(userinfo.status, 401);
 }

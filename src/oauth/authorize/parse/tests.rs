@@ -1,4 +1,3 @@
-//! What an authorization request may say, and what is said to one that may not.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::OnceLock;
@@ -28,10 +27,10 @@ fn config() -> &'static Reloadable {
     })
 }
 
-/// Takes `hint SUBJECT` for an ID token of ours.
-struct Subjects;
+/// Accepts `hint SUBJECT` as an ID token that we issued.
+struct FakeHints;
 
-impl HintVerifier for Subjects {
+impl HintVerifier for FakeHints {
     fn issuer(&self) -> &str {
         "https://id.example"
     }
@@ -54,20 +53,20 @@ fn raw(query: &str) -> Params {
     Params::from_form(query.as_bytes(), Some("application/x-www-form-urlencoded")).unwrap()
 }
 
-fn parse<'a>(
+fn parse_with<'a>(
     params: &Params,
     config: &'a Reloadable,
 ) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {
     let environment = RequestEnvironment {
         config,
-        hints: &Subjects,
+        hints: &FakeHints,
         now: NOW,
     };
-    AuthorizationRequest::parse(params, &environment)
+    parse(params, &environment)
 }
 
-/// The usual request without some of its parameters and with others at its end.
-fn ask(
+/// Parses the usual request without some of its parameters and with others at its end.
+fn parse_request(
     without: &[&str],
     with: &[(&str, &str)],
 ) -> Result<AuthorizationRequest<'static>, AuthorizationRequestError> {
@@ -75,27 +74,27 @@ fn ask(
         .into_iter()
         .filter(|(name, _)| !without.contains(name))
         .chain(with.iter().copied());
-    parse(&encoded(pairs), config())
+    parse_with(&encoded(pairs), config())
 }
 
-/// The usual request with one parameter of another value.
-fn with(
+/// Parses the usual request with another value of one parameter.
+fn parse_changed(
     name: &str,
     value: &str,
 ) -> Result<AuthorizationRequest<'static>, AuthorizationRequestError> {
-    ask(&[name], &[(name, value)])
+    parse_request(&[name], &[(name, value)])
 }
 
-/// In a word or two: `ok`, `page PARAMETER`, or the error code that is sent back.
+/// `ok`, `page PARAMETER`, or the error code that is sent to the client.
 fn outcome(result: &Result<AuthorizationRequest<'_>, AuthorizationRequestError>) -> String {
     match result {
         Ok(_) => "ok".to_owned(),
         Err(AuthorizationRequestError::NoRedirect(parameter)) => format!("page {parameter}"),
-        Err(AuthorizationRequestError::Redirect(back, error)) => {
-            assert_eq!(back.uri.as_str(), CALLBACK);
-            let sound = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+        Err(AuthorizationRequestError::Redirect(target, error)) => {
+            assert_eq!(target.uri.as_str(), CALLBACK);
+            let is_allowed = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
             assert!(
-                error.description().chars().all(sound),
+                error.description().chars().all(is_allowed),
                 "ER-1: {}",
                 error.description()
             );
@@ -105,7 +104,7 @@ fn outcome(result: &Result<AuthorizationRequest<'_>, AuthorizationRequestError>)
 }
 
 #[test]
-fn az_2_az_4_without_a_client_and_its_own_place_there_is_only_a_page() {
+fn az_2_az_4_without_a_client_and_its_redirect_uri_there_is_only_a_page() {
     for (without, add, expected) in [
         (&["client_id"][..], &[][..], "page client_id"),
         (&["client_id"], &[("client_id", "")], "page client_id"),
@@ -132,31 +131,37 @@ fn az_2_az_4_without_a_client_and_its_own_place_there_is_only_a_page() {
         ),
     ] {
         assert_eq!(
-            outcome(&ask(without, add)),
+            outcome(&parse_request(without, add)),
             expected,
             "without {without:?} with {add:?}"
         );
     }
     let long = format!("{CALLBACK}?{}", "x".repeat(3000));
-    assert_eq!(outcome(&with("redirect_uri", &long)), "page redirect_uri");
+    assert_eq!(
+        outcome(&parse_changed("redirect_uri", &long)),
+        "page redirect_uri"
+    );
 }
 
 #[test]
-fn az_2_bad_addressee_comes_before_every_other_fault() {
-    for fault in [
+fn az_2_a_wrong_client_or_redirect_uri_comes_before_every_other_error() {
+    for other_error in [
         ("response_type", "token"),
         ("request", "x"),
         ("prompt", "none login"),
         ("state", "again"),
     ] {
         assert_eq!(
-            outcome(&ask(&["client_id"], &[("client_id", "other"), fault])),
+            outcome(&parse_request(
+                &["client_id"],
+                &[("client_id", "other"), other_error]
+            )),
             "page client_id"
         );
         assert_eq!(
-            outcome(&ask(
+            outcome(&parse_request(
                 &["redirect_uri"],
-                &[("redirect_uri", "//evil"), fault]
+                &[("redirect_uri", "//evil"), other_error]
             )),
             "page redirect_uri"
         );
@@ -165,7 +170,10 @@ fn az_2_bad_addressee_comes_before_every_other_fault() {
 
 #[test]
 fn az_5_cp_2_only_the_code_flow() {
-    assert_eq!(outcome(&ask(&["response_type"], &[])), "invalid_request");
+    assert_eq!(
+        outcome(&parse_request(&["response_type"], &[])),
+        "invalid_request"
+    );
     for other in [
         "token",
         "id_token",
@@ -178,7 +186,7 @@ fn az_5_cp_2_only_the_code_flow() {
         "x",
     ] {
         assert_eq!(
-            outcome(&with("response_type", other)),
+            outcome(&parse_changed("response_type", other)),
             "unsupported_response_type",
             "{other}"
         );
@@ -186,25 +194,28 @@ fn az_5_cp_2_only_the_code_flow() {
 }
 
 #[test]
-fn az_6_what_we_do_not_know_is_ignored() {
+fn az_6_unknown_parameters_and_scopes_are_ignored() {
     let extra = [("foo", "bar"), ("foo", "baz"), ("audience", "x"), ("", "")];
-    assert_eq!(outcome(&ask(&[], &extra)), "ok");
+    assert_eq!(outcome(&parse_request(&[], &extra)), "ok");
     let base = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(BASE)
         .finish();
     for broken in ["foo=%zz", "%ff=%ff", "foo", "=", "&&&", "foo=%00"] {
         let params = raw(&format!("{base}&{broken}"));
-        assert_eq!(outcome(&parse(&params, config())), "ok", "{broken}");
+        assert_eq!(outcome(&parse_with(&params, config())), "ok", "{broken}");
     }
     assert_eq!(
-        with("scope", "email unknown").unwrap().params.scope,
+        parse_changed("scope", "email unknown")
+            .unwrap()
+            .params
+            .scope,
         "email"
     );
-    assert_eq!(ask(&["scope"], &[]).unwrap().params.scope, "");
+    assert_eq!(parse_request(&["scope"], &[]).unwrap().params.scope, "");
 }
 
 #[test]
-fn az_7_a_known_parameter_stands_once() {
+fn az_7_a_known_parameter_is_not_repeated() {
     for name in KNOWN {
         let expected = match name {
             "client_id" => "page client_id",
@@ -216,20 +227,20 @@ fn az_7_a_known_parameter_stands_once() {
             .find(|(known, _)| *known == name)
             .map_or("x", |(_, value)| value);
         assert_eq!(
-            outcome(&ask(&[name], &[(name, value), (name, value)])),
+            outcome(&parse_request(&[name], &[(name, value), (name, value)])),
             expected,
             "{name} twice the same"
         );
         assert_eq!(
-            outcome(&ask(&[name], &[(name, value), (name, "")])),
+            outcome(&parse_request(&[name], &[(name, value), (name, "")])),
             expected,
             "{name} and empty"
         );
     }
-    // Known by the standard alone: we act on neither.
+    // Parameters of the standard that we do not read.
     for name in ["display", "claims_locales"] {
         assert_eq!(
-            outcome(&ask(&[], &[(name, "x"), (name, "y")])),
+            outcome(&parse_request(&[], &[(name, "x"), (name, "y")])),
             "invalid_request",
             "{name}"
         );
@@ -246,21 +257,22 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
         "ünïcödé ✓",
         "\"<script>\\",
         "\u{7f}\u{1}",
-        " lead and trail ",
+        " spaces around ",
     ] {
-        let asked = ask(&["state", "nonce"], &[("state", text), ("nonce", text)]).unwrap();
-        assert_eq!(asked.params.nonce.as_deref(), Some(text));
-        assert_eq!(asked.params.state.as_deref(), Some(text));
-        assert_eq!(asked.target.state.as_deref(), Some(text));
+        let request =
+            parse_request(&["state", "nonce"], &[("state", text), ("nonce", text)]).unwrap();
+        assert_eq!(request.params.nonce.as_deref(), Some(text));
+        assert_eq!(request.params.state.as_deref(), Some(text));
+        assert_eq!(request.target.state.as_deref(), Some(text));
     }
     for text in ["a\nb", "a\r"] {
         assert_eq!(
-            outcome(&ask(&["state"], &[("state", text)])),
+            outcome(&parse_request(&["state"], &[("state", text)])),
             "invalid_request",
             "a form would change it"
         );
     }
-    let absent = ask(&["state", "nonce"], &[]).unwrap();
+    let absent = parse_request(&["state", "nonce"], &[]).unwrap();
     assert_eq!(
         (
             absent.params.state,
@@ -273,18 +285,25 @@ fn az_8_az_9_state_and_nonce_come_back_byte_for_byte() {
 
 #[test]
 fn az_8_an_error_brings_the_state_back_unless_the_state_is_the_error() {
-    let Err(AuthorizationRequestError::Redirect(back, _)) = with("response_type", "token") else {
+    let Err(AuthorizationRequestError::Redirect(target, _)) =
+        parse_changed("response_type", "token")
+    else {
         unreachable!()
     };
-    assert_eq!(back.state.as_deref(), Some("s"));
+    assert_eq!(target.state.as_deref(), Some("s"));
     for bad in [
         &[("state", "a"), ("state", "b")][..],
         &[("state", &"x".repeat(5000))],
     ] {
-        let Err(AuthorizationRequestError::Redirect(back, error)) = ask(&["state"], bad) else {
+        let Err(AuthorizationRequestError::Redirect(target, error)) =
+            parse_request(&["state"], bad)
+        else {
             unreachable!()
         };
-        assert_eq!((back.state, error.code), (None, ErrorCode::InvalidRequest));
+        assert_eq!(
+            (target.state, error.code),
+            (None, ErrorCode::InvalidRequest)
+        );
     }
 }
 
@@ -307,30 +326,30 @@ fn az_10_hints_never_fail() {
         ("claims", "{{{"),
     ] {
         assert_eq!(
-            outcome(&ask(&[], &[(name, value)])),
+            outcome(&parse_request(&[], &[(name, value)])),
             "ok",
             "{name}={value:.20}"
         );
     }
-    let hinted = ask(
+    let params = parse_request(
         &[],
         &[("login_hint", "ada@example.com"), ("ui_locales", "fr")],
     )
     .unwrap()
     .params;
     assert_eq!(
-        (hinted.login_hint.as_str(), hinted.ui_locales.as_str()),
+        (params.login_hint.as_str(), params.ui_locales.as_str()),
         ("ada@example.com", "fr")
     );
     assert_eq!(
-        ask(&[], &[("login_hint", &long)])
+        parse_request(&[], &[("login_hint", &long)])
             .unwrap()
             .params
             .login_hint,
         ""
     );
     assert_eq!(
-        ask(&[], &[("acr_values", "a b")])
+        parse_request(&[], &[("acr_values", "a b")])
             .unwrap()
             .params
             .acr_values,
@@ -342,48 +361,51 @@ fn az_10_hints_never_fail() {
 fn az_12_az_13_request_objects_are_refused_by_name() {
     let value = "eyJhbGciOiJub25lIn0.e30.";
     assert_eq!(
-        outcome(&ask(&[], &[("request", value)])),
+        outcome(&parse_request(&[], &[("request", value)])),
         "request_not_supported"
     );
     assert_eq!(
-        outcome(&ask(&[], &[("request_uri", value)])),
+        outcome(&parse_request(&[], &[("request_uri", value)])),
         "request_uri_not_supported"
     );
     for name in ["request", "request_uri"] {
         assert_eq!(
-            outcome(&ask(&[], &[(name, "")])),
+            outcome(&parse_request(&[], &[(name, "")])),
             "ok",
-            "without a value it is left out: {name}"
+            "absent without a value: {name}"
         );
         assert_eq!(
-            outcome(&ask(&[], &[(name, ""), (name, "")])),
+            outcome(&parse_request(&[], &[(name, ""), (name, "")])),
             "invalid_request",
             "{name}"
         );
     }
     let bad = [("redirect_uri", "https://evil.example"), ("request", "x")];
-    assert_eq!(outcome(&ask(&["redirect_uri"], &bad)), "page redirect_uri");
+    assert_eq!(
+        outcome(&parse_request(&["redirect_uri"], &bad)),
+        "page redirect_uri"
+    );
 }
 
 #[test]
-fn az_14_answers_and_errors_travel_as_asked() {
+fn az_14_responses_and_errors_travel_in_the_requested_mode() {
     for (name, mode) in [
         ("query", ResponseMode::Query),
         ("form_post", ResponseMode::FormPost),
     ] {
-        let asked = ask(&[], &[("response_mode", name)]).unwrap();
-        assert_eq!((asked.target.mode, asked.params.mode), (mode, mode));
-        let Err(AuthorizationRequestError::Redirect(back, _)) = ask(
+        let request = parse_request(&[], &[("response_mode", name)]).unwrap();
+        assert_eq!((request.target.mode, request.params.mode), (mode, mode));
+        let Err(AuthorizationRequestError::Redirect(target, _)) = parse_request(
             &["scope", "nonce", "response_type"],
             &[("response_mode", name)],
         ) else {
             unreachable!()
         };
-        assert_eq!(back.mode, mode);
+        assert_eq!(target.mode, mode);
     }
     for mode in ["fragment", "FORM_POST", "query.jwt", "web_message", "x"] {
         assert_eq!(
-            outcome(&ask(&[], &[("response_mode", mode)])),
+            outcome(&parse_request(&[], &[("response_mode", mode)])),
             "invalid_request",
             "{mode}"
         );
@@ -393,22 +415,22 @@ fn az_14_answers_and_errors_travel_as_asked() {
 #[test]
 fn az_23_one_registered_resource() {
     assert_eq!(
-        ask(&[], &[("resource", "api")])
+        parse_request(&[], &[("resource", "api")])
             .unwrap()
             .params
             .resources
             .as_deref(),
         Some("api")
     );
-    assert_eq!(ask(&[], &[]).unwrap().params.resources, None);
+    assert_eq!(parse_request(&[], &[]).unwrap().params.resources, None);
     for resource in ["https://other.example", "API", "api/", "api#x"] {
         assert_eq!(
-            outcome(&ask(&[], &[("resource", resource)])),
+            outcome(&parse_request(&[], &[("resource", resource)])),
             "invalid_target",
             "{resource}"
         );
     }
-    let twice = ask(&[], &[("resource", "api"), ("resource", "api")]).unwrap();
+    let twice = parse_request(&[], &[("resource", "api"), ("resource", "api")]).unwrap();
     assert_eq!(
         twice.params.resources.as_deref(),
         Some("api"),
@@ -419,7 +441,7 @@ fn az_23_one_registered_resource() {
 #[test]
 fn pm_7_a_hint_that_is_not_ours_is_refused() {
     assert_eq!(
-        ask(&[], &[("id_token_hint", "hint ada")])
+        parse_request(&[], &[("id_token_hint", "hint ada")])
             .unwrap()
             .params
             .hinted_sub
@@ -427,26 +449,32 @@ fn pm_7_a_hint_that_is_not_ours_is_refused() {
         Some("ada")
     );
     assert_eq!(
-        outcome(&ask(&[], &[("id_token_hint", "nonsense")])),
+        outcome(&parse_request(&[], &[("id_token_hint", "nonsense")])),
         "invalid_request"
     );
 }
 
 #[test]
 fn az_18_rd_07_pkce_with_s256_and_nothing_less() {
-    assert_eq!(outcome(&ask(&["code_challenge"], &[])), "invalid_request");
     assert_eq!(
-        outcome(&ask(&["code_challenge_method"], &[])),
+        outcome(&parse_request(&["code_challenge"], &[])),
+        "invalid_request"
+    );
+    assert_eq!(
+        outcome(&parse_request(&["code_challenge_method"], &[])),
         "invalid_request",
         "the default would be plain"
     );
     assert_eq!(
-        outcome(&ask(&["code_challenge", "code_challenge_method"], &[])),
+        outcome(&parse_request(
+            &["code_challenge", "code_challenge_method"],
+            &[]
+        )),
         "invalid_request"
     );
     for method in ["plain", "s256", "S512", "none"] {
         assert_eq!(
-            outcome(&with("code_challenge_method", method)),
+            outcome(&parse_changed("code_challenge_method", method)),
             "invalid_request",
             "{method}"
         );
@@ -461,7 +489,7 @@ fn az_18_rd_07_pkce_with_s256_and_nothing_less() {
         "x",
     ] {
         assert_eq!(
-            outcome(&with("code_challenge", challenge)),
+            outcome(&parse_changed("code_challenge", challenge)),
             "invalid_request",
             "{challenge}"
         );
@@ -469,7 +497,7 @@ fn az_18_rd_07_pkce_with_s256_and_nothing_less() {
 }
 
 #[test]
-fn cp_1_rd_07_to_ask_without_pkce_is_a_confidential_clients_own_choice() {
+fn cp_1_rd_07_only_a_confidential_client_may_request_without_pkce() {
     for (method, require_pkce, expected) in [
         ("client_secret_basic", false, "ok"),
         ("client_secret_post", false, "ok"),
@@ -487,33 +515,35 @@ fn cp_1_rd_07_to_ask_without_pkce_is_a_confidential_clients_own_choice() {
             clients: vec![serde_json::from_str(&client).unwrap()],
             ..Reloadable::default()
         };
-        let ask = |without: &[&str]| {
+        let parse_without = |without: &[&str]| {
             let pairs = BASE.into_iter().filter(|(name, _)| !without.contains(name));
-            let asked = parse(&encoded(pairs), &config);
+            let request = parse_with(&encoded(pairs), &config);
             (
-                outcome(&asked),
-                asked.ok().and_then(|asked| asked.params.code_challenge),
+                outcome(&request),
+                request
+                    .ok()
+                    .and_then(|request| request.params.code_challenge),
             )
         };
-        let none = ask(&["code_challenge", "code_challenge_method"]);
+        let none = parse_without(&["code_challenge", "code_challenge_method"]);
         assert_eq!(
             none,
             (expected.to_owned(), None),
             "{method}, {require_pkce}"
         );
-        // Whoever sends a challenge is held to it, and a method alone is half a thought.
+        // A challenge that is sent counts, and a method without one is an error.
         assert_eq!(
-            ask(&[]),
+            parse_without(&[]),
             ("ok".to_owned(), Some(CHALLENGE.to_owned())),
             "{method}, {require_pkce}"
         );
         assert_eq!(
-            ask(&["code_challenge"]).0,
+            parse_without(&["code_challenge"]).0,
             "invalid_request",
             "{method}, {require_pkce}"
         );
         assert_eq!(
-            ask(&["code_challenge_method"]).0,
+            parse_without(&["code_challenge_method"]).0,
             "invalid_request",
             "AZ-18: plain; {method}, {require_pkce}"
         );
@@ -530,7 +560,7 @@ fn pm_2_prompt_none_stands_alone() {
         "none x",
     ] {
         assert_eq!(
-            outcome(&ask(&[], &[("prompt", both)])),
+            outcome(&parse_request(&[], &[("prompt", both)])),
             "invalid_request",
             "{both}"
         );
@@ -566,7 +596,10 @@ fn pm_2_prompt_none_stands_alone() {
         ("", any),
     ] {
         assert_eq!(
-            ask(&[], &[("prompt", value)]).unwrap().params.prompt,
+            parse_request(&[], &[("prompt", value)])
+                .unwrap()
+                .params
+                .prompt,
             expected,
             "{value}"
         );
@@ -582,7 +615,10 @@ fn pm_4_max_age_is_a_number_of_seconds() {
         ("", None),
     ] {
         assert_eq!(
-            ask(&[], &[("max_age", text)]).unwrap().params.max_age,
+            parse_request(&[], &[("max_age", text)])
+                .unwrap()
+                .params
+                .max_age,
             expected,
             "{text}"
         );
@@ -598,7 +634,7 @@ fn pm_4_max_age_is_a_number_of_seconds() {
         "0x1",
     ] {
         assert_eq!(
-            outcome(&ask(&[], &[("max_age", text)])),
+            outcome(&parse_request(&[], &[("max_age", text)])),
             "invalid_request",
             "{text}"
         );
@@ -606,8 +642,8 @@ fn pm_4_max_age_is_a_number_of_seconds() {
 }
 
 #[test]
-fn cw_05_a_request_that_waited_is_compared_with_what_is_registered_now() {
-    let params = ask(&[], &[]).unwrap().params;
+fn cw_05_a_stored_request_is_compared_with_the_current_registration() {
+    let params = parse_request(&[], &[]).unwrap().params;
     let text = serde_json::to_string(&params).unwrap();
     assert_eq!(
         serde_json::from_str::<AuthorizationParams>(&text).unwrap(),
