@@ -1,7 +1,8 @@
-//! The infrastructure error: a dependency is unavailable, a transaction conflicted, or the service has a bug.
+//! The infrastructure error: a dependency is unavailable, a transaction conflicted, or the service
+//! has a bug.
 //!
-//! It is never the caller's fault and knows no HTTP. What a caller did wrong is an error type of the
-//! rule that refuses it. `web/error.rs` turns an [`InfraError`] into a response.
+//! It is never the caller's fault and knows no HTTP. What a caller did wrong is an error type of
+//! the rule that refuses it. `web/error.rs` turns an [`InfraError`] into a response.
 
 use sea_orm::{DbErr, RuntimeErr};
 
@@ -72,7 +73,8 @@ impl From<DbErr> for InfraError {
             Sqlx::Database(db) => match db.code().as_deref() {
                 // PostgreSQL: serialization_failure, deadlock_detected.
                 Some("40001" | "40P01") => Self::Conflict(cause),
-                // PostgreSQL: connection classes, shutting down, starting up, too many connections, statement time-out.
+                // PostgreSQL: connection classes, shutting down, starting up, too many connections,
+                // statement time-out.
                 Some(code)
                     if code.starts_with("08")
                         || code.starts_with("57P")

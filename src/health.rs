@@ -1,8 +1,8 @@
 //! The endpoints of the management listener: liveness, readiness and metrics.
 //!
-//! Only the database and a shutdown fail readiness. Without the ticket store the service reports that
-//! it is degraded and stays ready (ST-20): taking it out would turn a clear 503 on some pages into an
-//! outage of all pages.
+//! Only the database and a shutdown fail readiness. Without the ticket store the service reports
+//! that it is degraded and stays ready (ST-20): taking it out would turn a clear 503 on some pages
+//! into an outage of all pages.
 
 use std::{
     sync::{
@@ -75,7 +75,8 @@ pub fn management(app: App, draining: Draining) -> impl Endpoint<Output = Respon
     routes.data(health).map_to_response()
 }
 
-/// Succeeds while the runtime serves requests. It checks no dependency: a restart would not help one.
+/// Succeeds while the runtime serves requests. It checks no dependency: a restart would not help
+/// one.
 #[handler]
 fn livez() -> Response {
     json(StatusCode::OK, &serde_json::json!({ "status": "live" }))

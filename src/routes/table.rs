@@ -60,8 +60,8 @@ fn add_sign_in(routes: Route) -> Route {
             "/upstream/:provider/callback",
             allow_methods(
                 "GET, HEAD, POST",
-                // Without it HEAD would run the GET handler, and a link preview would use up the flow
-                // (CB-01).
+                // Without it HEAD would run the GET handler, and a link preview would use up the
+                // flow (CB-01).
                 get(endpoint::callback_get)
                     .head(endpoint::callback_get)
                     .post(endpoint::callback_post),

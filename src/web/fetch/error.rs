@@ -1,4 +1,5 @@
-//! Errors of requests to other hosts, in fixed words: a URL may hold a secret, and a body does (HT-08).
+//! Errors of requests to other hosts, in fixed words: a URL may hold a secret, and a body does
+//! (HT-08).
 
 /// The reason why there is no response. It holds nothing of the URL or the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -58,7 +58,8 @@ impl FetchRequest {
     }
 }
 
-/// A complete response with any status but a redirect. Only a request with `If-None-Match` gets a 304.
+/// A complete response with any status but a redirect. Only a request with `If-None-Match` gets a
+/// 304.
 pub struct FetchResponse {
     pub status: u16,
     pub headers: HeaderMap,

@@ -31,10 +31,12 @@ impl ReceivedRequest {
     }
 }
 
+type Requests = Arc<Mutex<Vec<ReceivedRequest>>>;
+
 /// A running server, which ends when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) base: String,
-    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
+    requests: Requests,
     connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
@@ -51,24 +53,14 @@ impl TestServer {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let requests: Arc<Mutex<Vec<_>>> = Arc::default();
+        let requests = Requests::default();
         let connections: Arc<AtomicUsize> = Arc::default();
-        let (log, count, respond) = (
-            Arc::clone(&requests),
-            Arc::clone(&connections),
-            Arc::new(respond),
-        );
+        let (log, count) = (Arc::clone(&requests), Arc::clone(&connections));
+        let respond = Arc::new(respond);
         let task = tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
+            while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                let (log, respond) = (Arc::clone(&log), Arc::clone(&respond));
-                tokio::spawn(async move {
-                    if let Some(request) = read_request(&mut stream).await {
-                        log.lock().unwrap().push(request.clone());
-                        let _ = stream.write_all(&respond(&request)).await;
-                        let _ = stream.shutdown().await;
-                    }
-                });
+                tokio::spawn(serve(stream, Arc::clone(&log), Arc::clone(&respond)));
             }
         });
         Self {
@@ -93,6 +85,18 @@ impl TestServer {
     /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    requests: Requests,
+    respond: Arc<impl Fn(&ReceivedRequest) -> Vec<u8>>,
+) {
+    if let Some(request) = read_request(&mut stream).await {
+        requests.lock().unwrap().push(request.clone());
+        let _ = stream.write_all(&respond(&request)).await;
+        let _ = stream.shutdown().await;
     }
 }
 

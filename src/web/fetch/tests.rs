@@ -135,7 +135,8 @@ async fn ht_03_the_resolver_returns_public_addresses_alone() {
     plain.await.unwrap();
 }
 
-/// The client uses our resolver: a public name that resolves to a private address is not connected to.
+/// The client uses our resolver: a public name that resolves to a private address is not connected
+/// to.
 #[tokio::test]
 async fn ht_03_up_blocked_a_name_that_resolves_to_a_private_address_is_not_connected_to() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

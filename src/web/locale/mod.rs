@@ -60,8 +60,8 @@ impl Texts {
     /// Loads the shipped texts and the directory of `LANG/*.ftl` files that override them.
     ///
     /// # Errors
-    /// Every problem of the directory, one a line: files that cannot be read or parsed, messages that
-    /// are not ours.
+    /// Every problem of the directory, one a line: files that cannot be read or parsed, messages
+    /// that are not ours.
     pub fn load(overrides: Option<&Path>) -> Result<Self, String> {
         let texts = Self::default();
         texts.reload(overrides)?;
@@ -130,12 +130,12 @@ impl Localizer {
             .unwrap_or_else(|| key.to_owned())
     }
 
-    /// Returns a message as HTML: text and arguments are escaped, and each argument is inside `<bdi>`,
-    /// so that a left-to-right address does not break a right-to-left sentence.
+    /// Returns a message as HTML: text and arguments are escaped, and each argument is inside
+    /// `<bdi>`, so that a left-to-right address does not break a right-to-left sentence.
     #[must_use]
     pub fn html(&self, key: &str, args: &[(&'static str, String)]) -> String {
-        // Private-use characters stand for the tags until the rest is escaped. They are removed from
-        // values.
+        // Private-use characters stand for the tags until the rest is escaped. They are removed
+        // from values.
         const OPEN: char = '\u{E000}';
         const CLOSE: char = '\u{E001}';
         let marked: Vec<_> = args

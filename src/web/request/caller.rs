@@ -1,8 +1,8 @@
 //! The caller: the address, network, device and languages that a request comes from, and its id.
 //!
 //! The address is that of the TCP peer. `X-Forwarded-For` is trusted only as far as configured
-//! proxies wrote it; every other forwarding header is ignored (PX-01). The User-Agent is not kept: it
-//! is reduced to a few fixed words.
+//! proxies wrote it; every other forwarding header is ignored (PX-01). The User-Agent is not kept:
+//! it is reduced to a few fixed words.
 
 use std::{
     fmt,
@@ -41,8 +41,8 @@ impl fmt::Debug for Caller {
 }
 
 impl Caller {
-    /// Returns the caller that the layers stored in this request. Without layers it is resolved anew,
-    /// with no trusted proxy.
+    /// Returns the caller that the layers stored in this request. Without layers it is resolved
+    /// anew, with no trusted proxy.
     #[must_use]
     pub fn from_request(request: &Request) -> Self {
         request
@@ -79,9 +79,9 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName, max: usize
     value.get(..max).unwrap_or(value)
 }
 
-/// Walks from the TCP peer leftwards through X-Forwarded-For while the hop is a trusted proxy (PX-01,
-/// A7). What is left of the first untrusted hop is not trusted. An entry that is no address ends the
-/// walk at the hop that wrote it.
+/// Walks from the TCP peer leftwards through X-Forwarded-For while the hop is a trusted proxy
+/// (PX-01, A7). What is left of the first untrusted hop is not trusted. An entry that is no address
+/// ends the walk at the hop that wrote it.
 fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_proxy = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
     let mut ip = peer.to_canonical();
@@ -141,8 +141,8 @@ const SYSTEMS: [(&str, &str); 8] = [
 /// The words for a device that is not recognised.
 pub const UNKNOWN_DEVICE: &str = "Unknown device";
 
-/// Returns fixed words for a User-Agent: enough for its owner to recognise the device, and nothing of
-/// the header itself.
+/// Returns fixed words for a User-Agent: enough for its owner to recognise the device, and nothing
+/// of the header itself.
 fn describe_device(agent: &str) -> String {
     let find = |table: &[(&str, &'static str)]| {
         table

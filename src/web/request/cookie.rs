@@ -45,8 +45,8 @@ pub struct Cookies {
 }
 
 impl Cookies {
-    /// Names have a prefix and cookies are Secure unless `public_url` is http, which the configuration
-    /// allows on loopback only (BS-01).
+    /// Names have a prefix and cookies are Secure unless `public_url` is http, which the
+    /// configuration allows on loopback only (BS-01).
     #[must_use]
     pub fn new(public_url: &str) -> Self {
         Self {

@@ -72,7 +72,8 @@ impl Params {
         Self::parse(request.uri().query().unwrap_or_default().as_bytes())
     }
 
-    /// Reads a form, and never the query. Parameters of the content type such as charset are ignored.
+    /// Reads a form, and never the query. Parameters of the content type such as charset are
+    /// ignored.
     pub fn from_form(body: &[u8], content_type: Option<&str>) -> Result<Self, ParamError> {
         if !is_form(content_type) {
             return Err(ParamError::ContentType);
@@ -104,7 +105,8 @@ impl Params {
         }
     }
 
-    /// Returns the value of `name`, at most [`DEFAULT_MAX`] bytes, or none if it is absent or empty.
+    /// Returns the value of `name`, at most [`DEFAULT_MAX`] bytes, or none if it is absent or
+    /// empty.
     pub fn optional(&self, name: &'static str) -> Result<Option<&str>, ParamError> {
         self.optional_within(name, DEFAULT_MAX)
     }
@@ -131,8 +133,8 @@ impl Params {
             .ok_or(ParamError::Missing(name))
     }
 
-    /// Returns all values of a parameter that may be repeated (`resource`, RFC 8707 §2), without the
-    /// empty ones.
+    /// Returns all values of a parameter that may be repeated (`resource`, RFC 8707 §2), without
+    /// the empty ones.
     pub fn all_values(&self, name: &'static str, max: usize) -> Result<Vec<&str>, ParamError> {
         let values: Result<Vec<&str>, _> = self
             .values_of(name)
@@ -144,8 +146,8 @@ impl Params {
             .collect())
     }
 
-    /// Checks that none of `names` is repeated or malformed, in their order, for endpoints that must
-    /// check all before they read the first. Lengths are checked when a parameter is read.
+    /// Checks that none of `names` is repeated or malformed, in their order, for endpoints that
+    /// must check all before they read the first. Lengths are checked when a parameter is read.
     pub fn check_all(&self, names: &[&'static str]) -> Result<(), ParamError> {
         names
             .iter()
@@ -223,8 +225,8 @@ fn checked<'a>(name: &'static str, value: &'a Value, max: usize) -> Result<&'a s
     Ok(value)
 }
 
-/// Decodes `+` and `%XX`. Returns nothing for a malformed escape or bytes that are not UTF-8, both of
-/// which the usual parsers repair.
+/// Decodes `+` and `%XX`. Returns nothing for a malformed escape or bytes that are not UTF-8, both
+/// of which the usual parsers repair.
 #[must_use]
 pub fn form_decode(raw: &[u8]) -> Option<String> {
     let mut out = Vec::with_capacity(raw.len());

@@ -1,7 +1,7 @@
 //! The style sheet, part of the binary.
 //!
-//! Its name holds a hash of its content, so that browsers cache it for good and still load a new one
-//! at once.
+//! Its name holds a hash of its content, so that browsers cache it for good and still load a new
+//! one at once.
 
 use std::sync::LazyLock;
 

@@ -88,8 +88,8 @@ impl ErrorResponse {
         }
     }
 
-    /// Replaces the fixed words by `detail`, cut to 300 characters. A 5xx keeps the fixed words, and
-    /// so does an error without a detail.
+    /// Replaces the fixed words by `detail`, cut to 300 characters. A 5xx keeps the fixed words,
+    /// and so does an error without a detail.
     #[must_use]
     pub fn with_detail(self, detail: &str) -> Self {
         if self.status.is_server_error() || detail.is_empty() {

@@ -109,8 +109,8 @@ struct Layout<'a> {
     nonce: &'a str,
 }
 
-/// Renders a page with all its headers. Rendering fails only by a bug; the response is then a 500 in
-/// plain text.
+/// Renders a page with all its headers. Rendering fails only by a bug; the response is then a 500
+/// in plain text.
 #[must_use]
 pub fn render_page(content: &impl PageContent, options: PageOptions) -> Response {
     let nonce = STANDARD.encode(secret::random::<16>());

@@ -18,7 +18,8 @@ pub(super) struct Activity {
 /// How to close a connection that has been quiet for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closing {
-    /// The connection is idle: the client is notified, and a request that begins meanwhile is served.
+    /// The connection is idle: the client is notified, and a request that begins meanwhile is
+    /// served.
     Graceful,
     /// The client does not send or does not read: the connection is cut.
     Forced,

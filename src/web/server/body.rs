@@ -3,8 +3,9 @@
 use futures_util::StreamExt as _;
 use poem::{Body, http::StatusCode};
 
-/// Reads a body whole, counting its bytes: Content-Length is not trusted, and may be absent (PO-04).
-/// Of a body that is too large some more is read, so that the client gets to reading the response.
+/// Reads a body whole, counting its bytes: Content-Length is not trusted, and may be absent
+/// (PO-04). Of a body that is too large some more is read, so that the client gets to reading the
+/// response.
 pub(super) async fn read_whole(body: Body, limit: usize) -> Result<Vec<u8>, StatusCode> {
     let mut stream = std::pin::pin!(body.into_bytes_stream());
     let (mut bytes, mut received) = (Vec::new(), 0_usize);

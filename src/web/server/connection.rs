@@ -1,5 +1,5 @@
-//! One connection: the TLS handshake, then HTTP/1.1 or HTTP/2 until it ends or has been quiet for too
-//! long.
+//! One connection: the TLS handshake, then HTTP/1.1 or HTTP/2 until it ends or has been quiet for
+//! too long.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 

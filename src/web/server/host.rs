@@ -45,9 +45,9 @@ impl PublicHost {
         }
     }
 
-    /// Checks the host of a request. Another host is 421 (RFC 9110 §15.5.20), none or several are 400
-    /// (RFC 9112 §3.2). With `redirect_loopback`, a GET for another loopback name of our port is
-    /// redirected to the public URL.
+    /// Checks the host of a request. Another host is 421 (RFC 9110 §15.5.20), none or several are
+    /// 400 (RFC 9112 §3.2). With `redirect_loopback`, a GET for another loopback name of our port
+    /// is redirected to the public URL.
     pub(super) fn check(
         &self,
         request: &Request,
@@ -85,7 +85,8 @@ impl PublicHost {
             .unwrap_or(authority)
     }
 
-    /// Returns whether `authority` is a loopback name with our port while the public URL has one, too.
+    /// Returns whether `authority` is a loopback name with our port while the public URL has one,
+    /// too.
     fn is_loopback_alias(&self, authority: &str) -> bool {
         let split = |authority: &str| {
             let port = authority

@@ -1,6 +1,6 @@
 //! The layers around every endpoint, from the outside in: the caller, one line in the log, the form
-//! and the headers of error responses, the host check, the bounds of the body, the time-out, and the
-//! handling of panics.
+//! and the headers of error responses, the host check, the bounds of the body, the time-out, and
+//! the handling of panics.
 //!
 //! They promise: no 5xx response tells its cause; the log holds the pattern of the route, and never
 //! a path, a query or a cookie; an endpoint gets a body of at most 64 KiB that has arrived whole.
@@ -284,8 +284,8 @@ fn is_plain_text(response: &Response) -> bool {
     content_type.is_none_or(|content_type| content_type.starts_with("text/plain"))
 }
 
-/// Writes one line to the log, and the metrics and the span. The pattern of the route stands for the
-/// path: the token of a mailed link is in the path.
+/// Writes one line to the log, and the metrics and the span. The pattern of the route stands for
+/// the path: the token of a mailed link is in the path.
 fn record(summary: &RequestSummary, response: &Response, span: Span) {
     let pattern = response
         .data::<PathPattern>()

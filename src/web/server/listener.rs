@@ -21,9 +21,9 @@ use super::{
 };
 use crate::telemetry::metrics;
 
-/// Serves `endpoint` on `listener` until `shutdown` is ready, then accepts no more connections, lets
-/// requests in flight finish within `options.drain_timeout`, and returns. With `tls` it serves https
-/// alone.
+/// Serves `endpoint` on `listener` until `shutdown` is ready, then accepts no more connections,
+/// lets requests in flight finish within `options.drain_timeout`, and returns. With `tls` it serves
+/// https alone.
 ///
 /// # Errors
 /// If the listener is unusable from the start. A connection that cannot be accepted is logged.
@@ -73,8 +73,8 @@ pub async fn serve<E: Endpoint + 'static>(
     Ok(())
 }
 
-/// The bounds on connections: one for all, and one for each network, so that one network cannot take
-/// them all.
+/// The bounds on connections: one for all, and one for each network, so that one network cannot
+/// take them all.
 struct Slots {
     all: Arc<Semaphore>,
     networks: Arc<Networks>,

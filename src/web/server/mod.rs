@@ -1,9 +1,9 @@
-//! The server: HTTP/1.1 and HTTP/2 on one listener, with a bound on every wait, and the layers around
-//! every endpoint.
+//! The server: HTTP/1.1 and HTTP/2 on one listener, with a bound on every wait, and the layers
+//! around every endpoint.
 //!
 //! The framework's own server has no bound on the time and size of a header, no TCP_NODELAY and no
-//! bound on connections. This one has them, and serves the same endpoints. Bodies are bounded in the
-//! layers.
+//! bound on connections. This one has them, and serves the same endpoints. Bodies are bounded in
+//! the layers.
 
 mod activity;
 mod body;

@@ -1,8 +1,8 @@
 //! Words for requests that the framework rejects before the endpoint runs.
 //!
-//! The framework's own words name types of our code and end with the value that did not parse, which
-//! may be a secret (F3). [`detail`] recognises a few of its patterns; for all other rejections the
-//! fixed words of the status stand.
+//! The framework's own words name types of our code and end with the value that did not parse,
+//! which may be a secret (F3). [`detail`] recognises a few of its patterns; for all other
+//! rejections the fixed words of the status stand.
 
 use poem_openapi::error::{ParseParamError, ParseRequestPayloadError};
 

@@ -434,8 +434,8 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 async fn http_2_is_served_with_the_same_rules_and_closed_when_idle() {
     let server = start(|options, _| options.idle_timeout = SHORT).await;
     let own = server.address.to_string();
-    // RFC 7541 appendix A: entry 8 is `:status: 200`; 421 is none and comes as a literal with the name of entry 8, in
-    // Huffman code: 011010, 00010, 00001, filled up with ones or nothing.
+    // RFC 7541 appendix A: entry 8 is `:status: 200`; 421 is none and comes as a literal with the
+    // name of entry 8, in Huffman code: 011010, 00010, 00001, filled up with ones or nothing.
     let (ok, misdirected): (&[u8], &[u8]) = (&[0x88], &[0x48, 0x82, 0b0110_1000, 0b0100_0001]);
     for (authority, expected) in [(own.as_str(), ok), ("evil.example", misdirected)] {
         let mut stream = server.connect().await;
