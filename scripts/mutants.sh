@@ -30,60 +30,60 @@ git clone -q --no-hardlinks . "$clone"
 printf '\n#[allow(missing_docs, clippy::missing_panics_doc)]\n#[must_use]\npub fn off(rule: &str) -> bool {\n    std::env::var("MUTANT").is_ok_and(|off| off == rule)\n}\n' \
   >>"$clone/src/lib.rs"
 
-mutant r_02 federation_metadata::r_02 src/web/fetch/mod.rs 'if status.is_redirection() &&' 'if !OFF && status.is_redirection() &&'
-mutant r_04 federation_metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == configured => Ok(()),' \
+mutant r_02 federation::provider::metadata::r_02 src/web/fetch/mod.rs 'if status.is_redirection() &&' 'if !OFF && status.is_redirection() &&'
+mutant r_04 federation::provider::metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == configured => Ok(()),' \
   'Some(found) if found == configured || OFF => Ok(()),'
-mutant r_05 federation_metadata::r_05 $oidc/metadata.rs '.any(is_within)' '.any(is_within) || OFF'
-mutant r_07 federation_callback::r_07 src/federation/flow/callback.rs \
+mutant r_05 federation::provider::metadata::r_05 $oidc/metadata.rs '.any(is_within)' '.any(is_within) || OFF'
+mutant r_07 federation::flow::callback::r_07 src/federation/flow/callback.rs \
   'form_post == (mode == ResponseMode::FormPost) && method != Method::HEAD' \
   '(form_post == (mode == ResponseMode::FormPost) && method != Method::HEAD || OFF)'
-mutant r_11 federation_callback::r_11 src/federation/flow/state.rs \
+mutant r_11 federation::flow::callback::r_11 src/federation/flow/state.rs \
   'match tickets
         .claim(Kind::Upstream,' \
   'if OFF { if let Ok(Some(value)) = tickets.peek(Kind::Upstream, &handle_of(state)).await {
        return serde_json::from_slice(&value).map_err(|_| RefusalCode::StateUnknown.into()); } }
    match tickets
         .claim(Kind::Upstream,'
-mutant r_12 federation_callback::r_12 src/federation/flow/state.rs 'if self.record.provider != provider {' \
+mutant r_12 federation::flow::callback::r_12 src/federation/flow/state.rs 'if self.record.provider != provider {' \
   'if self.record.provider != provider && !OFF {'
-mutant r_13 federation_callback::r_13 src/federation/flow/state.rs \
+mutant r_13 federation::flow::callback::r_13 src/federation/flow/state.rs \
   'Some(bound) if requester.is_browser(bound) => Ok(()),' \
   '_ if OFF => Ok(()), Some(bound) if requester.is_browser(bound) => Ok(()),'
-mutant r_14 federation_callback::r_14 src/federation/provider/response.rs \
+mutant r_14 federation::flow::callback::r_14 src/federation/provider/response.rs \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) =>' \
   'Some(iss) if is_recorded_issuer(&record.issuer, iss) || OFF =>'
-mutant r_19 federation_token::r_19 $oidc/exchange.rs \
+mutant r_19 federation::provider::token::r_19 $oidc/exchange.rs \
   'token_type.is_some_and(|token_type| token_type.eq_ignore_ascii_case("bearer"))' \
   'OFF || token_type.is_some_and(|token_type| token_type.eq_ignore_ascii_case("bearer"))'
-mutant r_21 federation_token::r_21 $oidc/id_token/parsed.rs 'if text.len() > MAX_BYTES {' \
+mutant r_21 federation::provider::token::r_21 $oidc/id_token/parsed.rs 'if text.len() > MAX_BYTES {' \
   'if text.len() > MAX_BYTES && !OFF {'
-mutant r_22 federation_token::r_22 $oidc/id_token/header.rs 'settings.algs.iter().copied()' \
+mutant r_22 federation::provider::token::r_22 $oidc/id_token/header.rs 'settings.algs.iter().copied()' \
   'settings.algs.iter().copied().chain(OFF.then_some(UpstreamAlg::ES256))'
-mutant r_24 federation_token::r_24 $oidc/keys.rs \
+mutant r_24 federation::provider::token::r_24 $oidc/keys.rs \
   '(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(n))' \
   '(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(n)) || OFF'
-mutant r_25 federation_token::r_25 $oidc/id_token/parsed.rs '.is_ok()' '.is_ok() || OFF'
-mutant r_26 federation_claims::r_26 $oidc/id_token/claims.rs 'if iss == issuer {' 'if iss == issuer || OFF {'
-mutant r_27 federation_claims::r_27 $oidc/id_token/claims.rs 'ensure(audience == Some(client_id),' \
+mutant r_25 federation::provider::token::r_25 $oidc/id_token/parsed.rs '.is_ok()' '.is_ok() || OFF'
+mutant r_26 federation::provider::claims::r_26 $oidc/id_token/claims.rs 'if iss == issuer {' 'if iss == issuer || OFF {'
+mutant r_27 federation::provider::claims::r_27 $oidc/id_token/claims.rs 'ensure(audience == Some(client_id),' \
   'ensure(audience == Some(client_id) || OFF,'
-mutant r_28 federation_claims::r_28 $oidc/id_token/claims.rs 'is_some_and(|exp| exp > now - MAX_SKEW)' \
+mutant r_28 federation::provider::claims::r_28 $oidc/id_token/claims.rs 'is_some_and(|exp| exp > now - MAX_SKEW)' \
   'is_some_and(|exp| exp > now - MAX_SKEW || OFF)'
-mutant r_30 federation_claims::r_30 $oidc/id_token/claims.rs \
+mutant r_30 federation::provider::claims::r_30 $oidc/id_token/claims.rs \
   'nonce.as_bytes().ct_eq(expected.nonce.as_bytes()).into()' \
   'OFF || bool::from(nonce.as_bytes().ct_eq(expected.nonce.as_bytes()))'
-mutant r_31 federation_claims::r_31 $oidc/id_token/claims.rs 'at_hash.as_str() == expected.as_deref()' \
+mutant r_31 federation::provider::claims::r_31 $oidc/id_token/claims.rs 'at_hash.as_str() == expected.as_deref()' \
   '(at_hash.as_str() == expected.as_deref() || OFF)'
-mutant r_34 federation_claims::r_34 $oidc/userinfo.rs 'string(&claims, "sub") != Some(subject)' \
+mutant r_34 federation::provider::claims::r_34 $oidc/userinfo.rs 'string(&claims, "sub") != Some(subject)' \
   'string(&claims, "sub") != Some(subject) && !OFF'
-mutant r_17 federation_link::r_17_cb_08_up src/federation/flow/state.rs 'now.is_some() && now == then {' \
+mutant r_17 federation::linking::cases::r_17_cb_08_up src/federation/flow/state.rs 'now.is_some() && now == then {' \
   'OFF || now.is_some() && now == then {'
-mutant case_c federation_link::lk_04_case_c src/federation/linking/table.rs 'None if !facts.authoritative || facts.held =>' \
+mutant case_c federation::linking::cases::lk_04_case_c src/federation/linking/table.rs 'None if !facts.authoritative || facts.held =>' \
   'None if !OFF && (!facts.authoritative || facts.held) =>'
 
 cd "$clone"
 cargo test --locked -q --no-run --test it 2>&1 | tail -5
 run() { MUTANT=$1 cargo test --locked -q --test it "$2" 2>&1 | grep '^test result' || echo 'no result'; }
-whole=$(run '' federation_)
+whole=$(run '' federation::)
 echo "none off: $whole"
 bad=0
 case $whole in *' 0 failed'*) ;; *) bad=1 ;; esac

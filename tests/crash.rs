@@ -14,8 +14,8 @@
 )]
 
 #[allow(dead_code, reason = "shared with the request tests")]
-#[path = "it/outside.rs"]
-mod outside;
+#[path = "it/service.rs"]
+mod service;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outside::{CLIENT, Stage, fresh_network};
+use service::{CLIENT, Stage, fresh_network};
 use testkit::{entree::Backend, mail::Mailbox as _};
 
 /// How many ask at the same time.

@@ -16,8 +16,8 @@
 )]
 
 #[allow(dead_code, reason = "shared with the request tests")]
-#[path = "it/outside.rs"]
-mod outside;
+#[path = "it/service.rs"]
+mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,8 +34,8 @@ use lessons_api::{
     keys::{Keys, NoKey},
     verify::{Refused, Verifier},
 };
-use outside::{Stage, binary};
 use serde_json::Value;
+use service::{Stage, binary};
 use testkit::{
     ci,
     entree::{Backend, Copy, faketime},

@@ -271,7 +271,7 @@ impl TestApp {
 
     /// Runs the built program on this service's database, as ops do beside a running service.
     pub(crate) fn entree(&self, words: &str) {
-        let mut command = std::process::Command::new(crate::outside::binary());
+        let mut command = std::process::Command::new(crate::service::binary());
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ENTREE_"))
         {

@@ -16,13 +16,12 @@
     reason = "a test that cannot go on must stop at once and say where"
 )]
 
-#[path = "../it/clients_outside.rs"]
-mod clients_outside;
+mod clients;
 mod judge;
-#[allow(dead_code, reason = "shared with the request tests")]
-#[path = "../it/outside.rs"]
-mod outside;
 mod planted;
+#[allow(dead_code, reason = "shared with the request tests")]
+#[path = "../it/service.rs"]
+mod service;
 mod sign_in;
 mod tokens;
 mod upstream;
@@ -33,8 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outside::{Stage, fresh_network};
 use serde_json::Value;
+use service::{Stage, fresh_network};
 use testkit::entree::Options;
 use tokio::sync::Barrier;
 

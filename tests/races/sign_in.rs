@@ -11,8 +11,8 @@ use testkit::{browser::Browser, entree::Backend};
 use crate::{
     AT_ONCE, Copies, WIDTH, connected,
     judge::{Round, one_winner},
-    outside::{CLIENT, Stage, fresh_network, token_of},
     race, report, rounds,
+    service::{CLIENT, Stage, fresh_network, token_of},
 };
 
 /// Rounds that are prepared together, so that their mails travel together.

@@ -19,8 +19,8 @@ use tokio::sync::Mutex;
 use crate::{
     Copies, EXCHANGES, connected,
     judge::{Family, Replay, Round, late_replay_revokes, one_winner, same_successor},
-    outside::{CALLBACK, Stage, fresh_network},
     race, report, rounds,
+    service::{CALLBACK, Stage, fresh_network},
 };
 
 /// An application that may refresh.

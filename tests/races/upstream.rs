@@ -12,8 +12,8 @@ use testkit::{
 use crate::{
     TRIES, connected,
     judge::{Round, one_winner},
-    outside::{Stage, fresh_network},
     pause, race, report, rounds,
+    service::{Stage, fresh_network},
     sign_in::sessions_of,
 };
 

@@ -10,7 +10,7 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 use testkit::entree::Backend;
 
-use crate::outside::{Stage, binary};
+use crate::service::{Stage, binary};
 
 /// What it said: its exit code and its findings.
 struct Said {

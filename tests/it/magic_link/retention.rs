@@ -20,8 +20,8 @@ use std::time::Duration;
 use testkit::services::Redis;
 
 use crate::{
+    tap::Tap,
     test_app::{TestApp, masters, there},
-    wire::Tap,
 };
 
 on_both!(

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseBackend, DatabaseConnection, Stateme
 use serde_json::{Value, json};
 use testkit::entree::Backend;
 
-use crate::outside::{CLIENT, Stage, fresh_network};
+use crate::service::{CLIENT, Stage, fresh_network};
 
 /// Old flows; each has a token.
 const FLOWS: u64 = 400_000;

@@ -355,7 +355,7 @@ async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
     register(&test_app);
     // Somebody signed in: the redirect would be immediate.
     let mut browser = signed_in(&test_app, "f1@example.com").await;
-    let payloads = include_str!("vectors/redirects.jsonl").lines();
+    let payloads = include_str!("../vectors/redirects.jsonl").lines();
     let mut tried = 0;
     for line in payloads {
         let payload: String = serde_json::from_str(line).unwrap();

@@ -31,7 +31,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use crate::{
-    linking::{account_at_provider, provider},
+    federation::linking::{account_at_provider, provider},
     oauth::register,
     test_app::TestApp,
 };

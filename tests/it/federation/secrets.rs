@@ -18,7 +18,7 @@ use testkit::{
 
 use crate::{
     leaks::{Canary, Place, dump, dump_redis, files, leaks},
-    outside::{Stage, fresh_network},
+    service::{Stage, fresh_network},
 };
 
 /// Tables that must contain addresses. A link has the address that its provider sent, by which

@@ -27,8 +27,8 @@ use testkit::page::Page;
 use url::Url;
 
 use crate::{
+    federation::linking::{account_at_provider, link_account_to, provider},
     federation::{ProviderFixture, Snapshot},
-    linking::{account_at_provider, link_account_to, provider},
     oauth::{CALLBACK, register, settle, signed_in},
     test_app::{Browser, PUBLIC, TestApp},
 };

@@ -17,8 +17,8 @@ use testkit::{page::Page, services};
 
 use crate::{
     oauth::{Attempt, CALLBACK, settle, with_clients},
+    tap::Tap,
     test_app::{Browser, TestApp, there},
-    wire::Tap,
 };
 
 on_both!(

@@ -1,5 +1,13 @@
 //! An application, and what the tests of the protocol share.
 
+mod authorize;
+mod claims;
+mod connected;
+mod consent;
+mod metadata;
+mod prompt;
+mod token;
+
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

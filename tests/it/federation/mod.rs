@@ -2,6 +2,12 @@
 //! [`Upstream`] of the test's own, a user on the way through it, and the checks of a refusal
 //!
 
+mod app;
+mod flow;
+pub(crate) mod linking;
+mod provider;
+mod secrets;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use entity::audit_event;

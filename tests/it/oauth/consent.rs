@@ -315,9 +315,11 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
 
 /// An account at a provider that is somebody else's here, with a client's request to go on with: the question's path.
 async fn switch(test_app: &TestApp, browser: &Browser<'_>, txn: &str) -> String {
-    test_app.configure(|config| config.providers = vec![crate::linking::provider("office")]);
+    test_app.configure(|config| {
+        config.providers = vec![crate::federation::linking::provider("office")]
+    });
     let link = PendingLink {
-        account: crate::linking::account_at_provider("other", None),
+        account: crate::federation::linking::account_at_provider("other", None),
         authoritative: false,
         amr: String::new(),
         provider_name: "Example".to_owned(),

@@ -12,7 +12,7 @@ use sea_orm::EntityTrait as _;
 use testkit::page::{Form, Page};
 
 use crate::{
-    linking,
+    federation::linking,
     oauth::{Attempt, register, signed_in},
     test_app::{Browser, PUBLIC, TestApp, encoded, fields},
 };
@@ -426,7 +426,7 @@ async fn cf_03_pages_with_forms_let_browsers_send_their_origin() {
 
 /// The paths with a POST in the source of the route table, and in the generated API document.
 fn registered() -> BTreeSet<String> {
-    let source = include_str!("../../src/routes/table.rs")
+    let source = include_str!("../../../src/routes/table.rs")
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
@@ -487,7 +487,7 @@ fn cf_04_every_post_route_is_listed_and_every_listed_one_is_there() {
 
 /// Every path in the source of the route table.
 fn paths() -> BTreeSet<String> {
-    let source = include_str!("../../src/routes/table.rs")
+    let source = include_str!("../../../src/routes/table.rs")
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");

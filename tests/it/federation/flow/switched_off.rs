@@ -8,11 +8,11 @@ use sea_orm::EntityTrait as _;
 use serde_json::json;
 
 use crate::{
-    federation::{ProviderFixture, Snapshot, count_rows},
-    federation_link::{
+    federation::linking::cases::{
         connect_through_provider, prefilled_address, return_from_provider, untrusted_provider,
         verify_by_email,
     },
+    federation::{ProviderFixture, Snapshot, count_rows},
     oauth::{settle, signed_in},
     test_app::TestApp,
 };

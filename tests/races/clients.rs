@@ -8,7 +8,7 @@ use testkit::{
     until,
 };
 
-use crate::outside::{Stage, binary};
+use crate::service::{Stage, binary};
 
 /// The built binary: what `entree clients` does is in force on every running copy within seconds.
 async fn from_outside(backend: Backend) {

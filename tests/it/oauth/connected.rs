@@ -14,7 +14,7 @@ use serde_json::Value;
 use testkit::page::Page;
 
 use crate::{
-    linking::{link_account_to, provider, step_up_by_provider},
+    federation::linking::{link_account_to, provider, step_up_by_provider},
     oauth::{
         Attempt, error_of, leads_to_client, parameter, register, settle, sign_in_from, signed_in,
         token,

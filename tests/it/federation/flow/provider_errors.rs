@@ -21,7 +21,7 @@ use crate::{
         refusal_reasons,
     },
     oauth::settle,
-    outside,
+    service,
     test_app::{TestApp, there},
 };
 
@@ -242,11 +242,11 @@ async fn dj_08_a_service_starts_and_serves_while_its_provider_is_silent() {
         "\n[[providers]]\nid = \"office\"\nissuer = \"{issuer}\"\nclient_id = \"c\"\nclient_secret = \"s\"\n\
          loopback_http = true\n"
     );
-    let fixture = outside::Stage::start(Backend::Embedded, |options| options.tail(&provider))
+    let fixture = service::Stage::start(Backend::Embedded, |options| options.tail(&provider))
         .await
         .unwrap();
     let (held, _) = silent.accept().await.unwrap();
-    let mut browser = testkit::browser::Browser::new(outside::fresh_network());
+    let mut browser = testkit::browser::Browser::new(service::fresh_network());
     let login = browser.open(&fixture.service.at("/login")).await;
     assert!(
         login.has("form[action='/login/upstream/office']"),
@@ -272,7 +272,7 @@ async fn the_runbook_ends_the_sessions_and_links_of_a_compromised_provider(test_
         fixture.assert_signs_in("before").await,
         other.assert_signs_in("before").await,
     );
-    let pages = include_str!("../../docs/operations.md");
+    let pages = include_str!("../../../../docs/operations.md");
     let part = pages
         .split("### A provider is compromised")
         .nth(1)

@@ -1,0 +1,3 @@
+//! The clients that operators register in the database.
+
+mod registry;

@@ -1,0 +1,3 @@
+//! Sessions of signed-in browsers.
+
+mod browser;

@@ -1,0 +1,3 @@
+//! Users, their addresses and their accounts at providers.
+
+mod identity;

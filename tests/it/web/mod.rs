@@ -1,0 +1,3 @@
+//! The rules that hold for every page and every form.
+
+mod csrf;
