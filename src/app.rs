@@ -1,6 +1,6 @@
-//! What a request may use: handles to the floor and the services, made once at start and shared by all.
+//! The handles that requests and jobs use: made once at start, shared by all.
 //!
-//! It stands above the services and below the nouns and rooms: they take what they need from it, it knows none of them.
+//! `App` imports only the modules whose handles it holds. Domain modules take what they need from it.
 
 use std::sync::Arc;
 
@@ -14,58 +14,55 @@ use crate::{
     web::locale::Texts,
 };
 
-/// Handles, cheap to clone.
+/// The shared handles. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// The configuration in force.
+    /// The configuration in effect.
     pub config: Live,
-    /// The issuer: the configured public URL, or in `dev` the bound address. Without a final slash.
+    /// The issuer: the configured public URL, or in `dev` the bound address, without a final slash.
     pub public_url: Arc<str>,
-    /// Rows.
     pub db: Db,
-    /// Short-lived secrets and counters.
+    /// One-time tokens and counters.
     pub tickets: Tickets,
-    /// Signing keys.
+    /// The signing keys of this service.
     pub keys: Keys,
-    /// Keys that clients publish.
+    /// The keys that clients publish.
     pub client_keys: ClientKeys,
-    /// Texts for people.
+    /// The messages of pages and emails.
     pub texts: Texts,
-    /// Derived keys.
     pub macs: Macs,
     /// Wakes the outbox worker of this process.
     pub outbox: Arc<tokio::sync::Notify>,
 }
 
-/// Keys derived from the master keys, one a purpose.
+/// The keys derived from the master keys, one for each purpose.
 #[derive(Clone, Debug)]
 pub struct Macs {
-    /// Form tokens.
+    /// Signs form tokens.
     pub csrf: Mac,
-    /// Codes in mails (the pepper).
+    /// Hashes emailed codes (the pepper).
     pub code: Mac,
-    /// The cookies that a repeated click gets.
+    /// Derives the cookies of a repeated click (ST-04).
     pub repeats: Mac,
-    /// Addresses in counters and in the trail.
+    /// Hashes addresses for counters and the audit log.
     pub address: Mac,
-    /// Refresh tokens: what we did not make never reaches the database.
+    /// Signs refresh tokens, so that a forged one never reaches the database.
     pub refresh: Mac,
-    /// The successor of a refresh token, for whoever repeats the token before it.
+    /// Encrypts the successor of a refresh token, for a client that repeats the previous token
+    /// (ST-02).
     pub successor: Arc<Sealer>,
-    /// The grant behind an access token, in its `jti`.
+    /// Encrypts the grant of an access token into its `jti`.
     pub jti: Arc<Sealer>,
 }
 
 impl Macs {
-    /// Derives them.
-    #[must_use]
     pub fn new(keys: &MasterKeys) -> Self {
         Self {
             csrf: keys.mac("form token v1"),
             code: keys.mac("mailed code pepper v1"),
             repeats: keys.mac("repeated click v1"),
-            // By the oldest key, which every copy has while the master key is being changed, copy by copy: all count in
-            // one place, and what was counted, remembered and noted before is still found.
+            // The oldest key, which every instance has while the master key changes instance by
+            // instance: all count in one place, and earlier counts, devices and events are found.
             address: keys.oldest_mac("address key v1"),
             refresh: keys.mac("refresh token v1"),
             successor: Arc::new(keys.sealer("refresh token successor v1")),
@@ -75,8 +72,6 @@ impl Macs {
 }
 
 impl App {
-    /// The clock.
-    #[must_use]
     pub const fn clock(&self) -> &Clock {
         self.db.clock()
     }

@@ -1,4 +1,7 @@
-//! The audit trail: one row for each thing that matters, without secrets and without addresses.
+//! The audit log: one row for each security event, without secrets and without addresses.
+//!
+//! A row is written in the unit of work of what it records, and counted in the metrics once that
+//! commits. Only a request that belongs to a flow, session, user, client or grant writes a row (ST-17).
 
 use entity::audit_event;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, TryIntoModel as _};
@@ -15,76 +18,63 @@ use crate::{
 /// The reason of an event that an operator caused by a command.
 pub(crate) const BY_OPERATOR: &str = "ops";
 
-/// The rows, for who lists them.
 pub use audit_event::{Column, Entity, Model};
 
-/// What happened. The names are the contract with whoever reads the trail.
+/// The kind of an event. The names are a contract with readers of the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A sign-in mail was asked for.
+    /// A sign-in email was requested.
     MagicLinkRequested,
-    /// The mail server took it.
+    /// The mail server accepted the email.
     MagicLinkSent,
-    /// Link or code was used.
+    /// A link or code was used.
     MagicLinkConsumed,
-    /// Link, code or request was refused; the reason says why.
+    /// A link, code or request was refused.
     MagicLinkRefused,
-    /// A person signed in.
     SignedIn,
-    /// A person signed out of one session, or of all.
+    /// A user signed out of one session, or of all.
     SignedOut,
-    /// A first proof of an address made a user.
+    /// The first sign-in with an address created a user.
     UserCreated,
-    /// A first proof of an address ended what was there before it.
+    /// The first verification of an address ended older access (E2).
     AccessReset,
-    /// A client got tokens.
     TokenIssued,
-    /// A client was refused tokens; the reason says why.
     TokenRefused,
-    /// A client gave up what it had been granted.
+    /// A client revoked its grant.
     TokenRevoked,
-    /// A person took an application's access away.
+    /// A user removed an application's access.
     AccessWithdrawn,
-    /// A provider's discovery document was not taken; the one before it serves on, if there is one.
+    /// A provider's discovery document was refused; the previous one stays in use.
     ProviderRefused,
-    /// A signing key was published; it does not sign yet.
+    /// A signing key was published and does not sign yet.
     KeyPublished,
     /// A signing key began to sign.
     KeyActivated,
-    /// A signing key stopped signing; its tokens are good until they run out.
+    /// A signing key stopped signing; its tokens are valid until they expire.
     KeyRetiring,
     /// The private part of a signing key was destroyed.
     KeyRetired,
-    /// A signing key was taken out at once.
+    /// A signing key was removed from the key set at once.
     KeyRevoked,
-    /// Ops gave a user other roles.
     UserRolesSet,
-    /// Ops gave a user another name, or took it away.
     UserNameSet,
-    /// Ops locked a user out.
     UserDisabled,
-    /// Ops let a locked user in again.
     UserEnabled,
-    /// What came back from an upstream provider, or was to be connected, was refused; the reason says why.
+    /// A provider's response or a connection with an account there was refused.
     UpstreamRefused,
     /// An account at a provider was connected to a user.
     IdentityLinked,
     /// An account at a provider was disconnected.
     IdentityUnlinked,
-    /// Ops registered a client in the database.
     ClientCreated,
-    /// Ops changed what a client may do.
     ClientChanged,
-    /// Ops gave a client another secret, or took an old one away.
     ClientSecretRotated,
-    /// Ops took a client out.
     ClientDisabled,
-    /// Ops let a client count again.
     ClientEnabled,
 }
 
 impl Kind {
-    /// The name in the trail.
+    /// Returns the name in the audit log.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -122,7 +112,7 @@ impl Kind {
     }
 }
 
-/// An event: what happened, and whatever is known of whom and where.
+/// An event with the user, session, client and caller that are known.
 #[derive(Clone, Debug)]
 pub struct Event {
     kind: Kind,
@@ -131,10 +121,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// Of this kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        // Every column is named, so that all events are one statement: a refused one costs what another does (A2).
+        // Every column is set, so that all events are one statement and cost the same (A2).
         let row = audit_event::ActiveModel {
             kind: Set(kind.name().to_owned()),
             reason: Set(None),
@@ -155,7 +144,7 @@ impl Event {
         }
     }
 
-    /// Why it was refused: a fixed word, never input.
+    /// Sets the reason of a refusal: a fixed word, never input.
     #[must_use]
     pub fn reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
@@ -163,57 +152,52 @@ impl Event {
         self
     }
 
-    /// Which signing key, by its published identifier, or what became of a provider. It stands where refusals have their
-    /// reason.
+    /// Sets the subject of an event of a key or provider, in the column of the reason.
     #[must_use]
     pub fn key(mut self, kid: &str) -> Self {
         self.row.reason = Set(Some(kid.to_owned()));
         self
     }
 
-    /// Who.
     #[must_use]
     pub fn user(mut self, id: Uuid) -> Self {
         self.row.user_id = Set(Some(id));
         self
     }
 
-    /// In which session.
     #[must_use]
     pub fn session(mut self, id: Uuid) -> Self {
         self.row.session_id = Set(Some(id));
         self
     }
 
-    /// In which flow.
     #[must_use]
     pub fn flow(mut self, id: Uuid) -> Self {
         self.row.flow_id = Set(Some(id));
         self
     }
 
-    /// For which client.
     #[must_use]
     pub fn client(mut self, id: Option<&str>) -> Self {
         self.row.client_id = Set(id.map(str::to_owned));
         self
     }
 
-    /// By which upstream provider: its id in the configuration.
+    /// Sets the upstream provider: its id in the configuration.
     #[must_use]
     pub fn provider(mut self, id: &str) -> Self {
         self.row.provider = Set(Some(id.to_owned()));
         self
     }
 
-    /// For which address: the keyed hash of its folded form.
+    /// Sets the address: the keyed hash of its folded form.
     #[must_use]
     pub fn address(mut self, key: &[u8]) -> Self {
         self.row.address_key = Set(Some(key.to_vec()));
         self
     }
 
-    /// From where: network and request.
+    /// Sets the caller's network and the request's id.
     #[must_use]
     pub fn caller(mut self, network: &str, request_id: &str) -> Self {
         self.row.network = Set(Some(network.to_owned()));
@@ -221,10 +205,7 @@ impl Event {
         self
     }
 
-    /// Writes it, in the unit of work of what it tells of.
-    ///
-    /// # Errors
-    /// The database's own.
+    /// Writes the row in the unit of work of what it records.
     pub async fn record(mut self, tx: &Tx) -> Result<(), InfraError> {
         self.row.id = Set(row_id(tx.now));
         self.row.at = Set(tx.now);
@@ -234,11 +215,8 @@ impl Event {
     }
 }
 
-/// Writes down and logs what became of signing keys: one row each.
-///
-/// # Errors
-/// The database's own.
-pub async fn keys(
+/// Records and logs changes of signing keys, one row each.
+pub async fn record_key_changes(
     db: &Db,
     changes: impl Iterator<Item = (key::State, &str)>,
 ) -> Result<(), InfraError> {
@@ -249,25 +227,22 @@ pub async fn keys(
     let tx = db.begin().await?;
     for (state, kid) in changes {
         tracing::info!(kid, ?state, "a signing key changed");
-        Event::new(of_key(state)).key(kid).record(&tx).await?;
+        Event::new(key_event(state)).key(kid).record(&tx).await?;
     }
     tx.commit().await
 }
 
-/// Writes down that a provider's discovery document was refused, and why (DJ-07).
-///
-/// # Errors
-/// The database's own.
-pub async fn provider(db: &Db, words: &str) -> Result<(), InfraError> {
+/// Records that a provider's discovery document was refused, and why (DJ-07).
+pub async fn record_provider_refusal(db: &Db, reason: &str) -> Result<(), InfraError> {
     let tx = db.begin().await?;
     Event::new(Kind::ProviderRefused)
-        .key(words)
+        .key(reason)
         .record(&tx)
         .await?;
     tx.commit().await
 }
 
-const fn of_key(state: key::State) -> Kind {
+const fn key_event(state: key::State) -> Kind {
     use key::State;
     match state {
         State::Pending => Kind::KeyPublished,
@@ -278,7 +253,7 @@ const fn of_key(state: key::State) -> Kind {
     }
 }
 
-/// What the trail tells, the metrics count: by kind, and the steps of a sign-in.
+/// Counts an event in the metrics: by kind, and the steps of a sign-in.
 fn count(kind: Kind, reason: Option<&'static str>) {
     metrics::audited(kind.name());
     match kind {
@@ -289,10 +264,7 @@ fn count(kind: Kind, reason: Option<&'static str>) {
     }
 }
 
-/// Deletes events older than 13 months, at most `most`; gives how many.
-///
-/// # Errors
-/// The database's own.
+/// Deletes at most `most` events older than 13 months, and returns their number.
 pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let old = tx.now - std::time::Duration::from_secs(396 * 86_400);
     tx.delete_some::<audit_event::Entity>(
@@ -303,5 +275,5 @@ pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     .await
 }
 
-/// The keyed hash of an address in the trail and in counters is made by whoever folds addresses.
+/// The keyed hash of an address, in the audit log and in counters (E6).
 pub type AddressKey = Hash;

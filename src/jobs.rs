@@ -1,4 +1,7 @@
-//! What runs beside requests: sending mail, cleaning up, following the signing keys and the clients of the database.
+//! The jobs of a process: sending email, cleaning up, following the signing keys and the clients of the
+//! database, refreshing providers' documents, gathering gauges.
+//!
+//! Every job may run on several instances at once. A job that fails is logged and tried again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,33 +26,34 @@ use crate::{
     user,
 };
 
-/// How often expired rows are looked for; they are gone within five minutes of their time (H1).
+/// The interval of the clean-up: expired rows are gone within five minutes (H1).
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How many rows a clean-up takes at a time: sign-ins pass between two batches.
+/// The rows of one batch: sign-ins proceed between two batches.
 const BATCH: u64 = 1000;
 
-/// How long one clean-up may take (DB-03).
+/// The longest time of one clean-up (DB-03).
 const SWEEP_BUDGET: Duration = Duration::from_secs(10);
 
-/// How soon it goes on when that was not enough: a flood of rows must be gone in time, too.
+/// The pause before the next clean-up if rows are left: a flood of rows must be gone in time, too.
 const SWEEP_AGAIN: Duration = Duration::from_secs(3);
 
-/// How often the keys of other copies are followed (SK-04): one that was taken out is out on all of them after it.
+/// The interval at which key changes of other instances are loaded (SK-04).
 const KEYS_EVERY: Duration = Duration::from_secs(3);
 
-/// How often keys are moved on in their lives.
+/// The interval at which key rotation is checked.
 const ROTATION_EVERY: Duration = Duration::from_secs(30);
 
-/// How often the ticket store is reminded of when its data began (RD-09).
+/// The interval at which the epoch of the ticket store is kept (RD-09).
 const EPOCH_EVERY: Duration = Duration::from_secs(10);
 
-/// How often the clients of the database are looked at: what `entree clients` changes is in force everywhere after it.
+/// The interval at which clients of the database are loaded: a change by `entree clients` takes effect
+/// on every instance within it.
 const CLIENTS_EVERY: Duration = Duration::from_secs(3);
-/// How often upstream providers' documents are looked at: those that are nearly due are read again.
+/// The interval at which upstream providers' documents are checked: those that expire soon are read again.
 const PROVIDERS_EVERY: Duration = Duration::from_secs(10);
 
-/// How often what the database knows is gathered for the metrics.
+/// The interval at which gauges are gathered from the database.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
 
 /// The jobs of this process.
@@ -60,7 +64,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts them all.
+    /// Starts all jobs.
     #[must_use]
     pub fn start(app: &App, transport: Transport, providers: &Providers) -> Self {
         let (stop, stopped) = watch::channel(false);
@@ -75,20 +79,20 @@ impl Jobs {
             drain: Duration::from_secs(config.server.drain_seconds),
         };
         running.spawn(worker.run(wait(stopped.clone())));
-        running.spawn(keep_clean(app.clone(), stopped.clone()));
+        running.spawn(clean_up(app.clone(), stopped.clone()));
         running.spawn(every(KEYS_EVERY, stopped.clone(), app.clone(), follow_keys));
         running.spawn(every(
             ROTATION_EVERY,
             stopped.clone(),
             app.clone(),
-            move_keys_on,
+            rotate_keys,
         ));
         running.spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {
-                // At once, too: from then on a proof can be told from one of before.
-                let _ = epoch(app.clone()).await;
-                every(EPOCH_EVERY, stopped, app, epoch).await;
+                // At once, too: from then on assertions of before can be told apart.
+                let _ = keep_epoch(app.clone()).await;
+                every(EPOCH_EVERY, stopped, app, keep_epoch).await;
             }
         });
         running.spawn(every(
@@ -100,16 +104,16 @@ impl Jobs {
         running.spawn(follow_providers(providers.clone(), stopped.clone()));
         let app = app.clone();
         running.spawn(async move {
-            // At once, too: a process that starts has numbers.
-            let _ = gauges(app.clone()).await;
-            every(GAUGES_EVERY, stopped, app, gauges).await;
+            // At once, too: a process that starts has gauges.
+            let _ = gather_gauges(app.clone()).await;
+            every(GAUGES_EVERY, stopped, app, gather_gauges).await;
         });
         Self { stop, running }
     }
 
-    /// Stops them: what is in hand is finished, leases are given back.
+    /// Stops all jobs: work in progress is finished, leases are released.
     pub async fn stop(mut self) {
-        // Nobody listens any more only if all have ended already.
+        // Sending fails only if all jobs have ended already.
         let _ = self.stop.send(true);
         while self.running.join_next().await.is_some() {}
     }
@@ -129,13 +133,13 @@ where
             () = tokio::time::sleep(pause) => {}
             () = wait(stopped.clone()) => return,
         }
-        if let Err(failure) = job(app.clone()).await {
-            tracing::warn!(cause = %failure, "a job will be tried again");
+        if let Err(error) = job(app.clone()).await {
+            tracing::warn!(cause = %error, "a job will be tried again");
         }
     }
 }
 
-async fn keep_clean(app: App, stopped: watch::Receiver<bool>) {
+async fn clean_up(app: App, stopped: watch::Receiver<bool>) {
     let mut pause = SWEEP_EVERY;
     loop {
         tokio::select! {
@@ -145,28 +149,25 @@ async fn keep_clean(app: App, stopped: watch::Receiver<bool>) {
         pause = match sweep(&app, SWEEP_BUDGET).await {
             Ok(Swept::Clean) => SWEEP_EVERY,
             Ok(Swept::MoreIsLeft) => SWEEP_AGAIN,
-            Err(failure) => {
-                tracing::warn!(cause = %failure, "a job will be tried again");
+            Err(error) => {
+                tracing::warn!(cause = %error, "a job will be tried again");
                 SWEEP_EVERY
             }
         };
     }
 }
 
-/// What a clean-up left behind.
+/// The result of a clean-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swept {
-    /// Nothing whose time is over.
+    /// No expired row is left.
     Clean,
-    /// Its own time was over first.
+    /// The clean-up reached its time limit first.
     MoreIsLeft,
 }
 
-/// Deletes what has had its time, in batches with a commit each (H1, DB-03). Two copies at once do no harm: a batch
-/// deletes what is still there. After `budget` each table gets one batch more, and that is all for now.
-///
-/// # Errors
-/// The database's own.
+/// Deletes expired rows in batches with a commit each (H1, DB-03). Two instances may do so at once: a
+/// batch deletes what is still there. After `budget` each table gets one more batch.
 pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, InfraError> {
     let began = tokio::time::Instant::now();
     let _ = app.tickets.sweep();
@@ -174,9 +175,9 @@ pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, InfraError> {
     for table in 0..8_u8 {
         loop {
             let tx = app.db.begin().await?;
-            let gone = sweep_one(&tx, table).await?;
+            let deleted = sweep_one(&tx, table).await?;
             tx.commit().await?;
-            if gone < BATCH {
+            if deleted < BATCH {
                 break;
             }
             if began.elapsed() >= budget {
@@ -188,7 +189,8 @@ pub async fn sweep(app: &App, budget: Duration) -> Result<Swept, InfraError> {
     Ok(swept)
 }
 
-/// Children before parents: flows take their tokens along; grants go before sessions.
+/// Deletes a batch of one table, children before parents: flows take their tokens along, and grants go
+/// before sessions.
 async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, InfraError> {
     match table {
         0 => flow::sweep(tx, BATCH).await,
@@ -202,15 +204,15 @@ async fn sweep_one(tx: &Tx, table: u8) -> Result<u64, InfraError> {
     }
 }
 
-/// Takes over what was changed of the signing keys elsewhere.
+/// Loads changes of signing keys that other instances made.
 async fn follow_keys(app: App) -> Result<(), InfraError> {
     app.keys.reload().await
 }
 
-/// Moves the signing keys on; what changed is logged, and in the trail.
-async fn move_keys_on(app: App) -> Result<(), InfraError> {
+/// Rotates signing keys that are due, and records the changes.
+async fn rotate_keys(app: App) -> Result<(), InfraError> {
     let changes = app.keys.tick().await?;
-    audit::keys(
+    audit::record_key_changes(
         &app.db,
         changes
             .iter()
@@ -219,16 +221,16 @@ async fn move_keys_on(app: App) -> Result<(), InfraError> {
     .await
 }
 
-async fn epoch(app: App) -> Result<(), InfraError> {
+async fn keep_epoch(app: App) -> Result<(), InfraError> {
     app.tickets.keep_epoch(app.clock().now()).await
 }
 
-/// Takes over what was changed of clients elsewhere.
+/// Loads changes of clients that other instances made.
 async fn follow_clients(app: App) -> Result<(), InfraError> {
     registry::refresh(&app).await.map(drop)
 }
 
-/// Reads upstream documents before they are needed: at once, and again before they are stale (DJ-02).
+/// Reads providers' documents before they are needed: at once, and again before they expire (DJ-02).
 async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
@@ -242,7 +244,7 @@ async fn follow_providers(providers: Providers, stopped: watch::Receiver<bool>) 
     }
 }
 
-async fn gauges(app: App) -> Result<(), InfraError> {
+async fn gather_gauges(app: App) -> Result<(), InfraError> {
     let (waiting, oldest) = outbox::backlog(&app.db).await?;
     metrics::outbox(waiting, oldest);
     for (alg, age) in app.keys.ages() {

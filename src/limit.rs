@@ -1,8 +1,9 @@
-//! Budgets, counted in the ticket store so that all copies share them: what asks for mail must pass here first.
+//! Budgets, counted in the ticket store so that all instances share them.
 //!
-//! Windows are fixed and run from the first hit; a refused hit counts nowhere. Each question is one command to the
-//! store, whoever asks and whatever the answer, so that neither time nor traffic tells one address from another. When
-//! the store is away the answer is a `InfraError`, and whoever asks must refuse: no count, no mail.
+//! Windows are fixed and run from the first hit; a refused hit is not counted. Each check is one command
+//! to the store, for every caller and every result, so that neither time nor traffic distinguishes one
+//! address from another (A2). While the store is away a check returns an `InfraError`, and the caller
+//! must refuse: no count, no email (A4).
 
 use std::{
     collections::BTreeMap,
@@ -18,19 +19,16 @@ use crate::{
     ticket::{Counter, Tickets},
 };
 
-/// Counts a mail asked for from this caller. `Some`: refuse with 429, and Retry-After so long.
+/// Counts an email that this caller requests. `Some` is a refusal with 429 and the time of Retry-After.
 ///
-/// IPv4 is counted by address, IPv6 by /64 and by /48: one customer holds that many. An IPv4 address in IPv6 clothes
-/// (RFC 4291 §2.5.5.2) is the IPv4 address.
-///
-/// # Errors
-/// If the store is away.
+/// IPv4 is counted by address, IPv6 by /64 and by /48, which one customer holds. An IPv4-mapped IPv6
+/// address (RFC 4291 §2.5.5.2) is the IPv4 address.
 pub async fn network(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
-    of_network(
+    hit_network(
         tickets,
         "network",
         caller,
@@ -40,8 +38,9 @@ pub async fn network(
     .await
 }
 
-/// The same for any rule: `own` for an IPv4 address or the /64 of an IPv6 one, `wide` for its /48.
-async fn of_network(
+/// Counts one event of a network: `own` is the budget of an IPv4 address or of the /64 of an IPv6 one,
+/// `wide` that of its /48.
+async fn hit_network(
     tickets: &Tickets,
     scope: &'static str,
     caller: IpAddr,
@@ -51,7 +50,7 @@ async fn of_network(
     let (subject, counters) = match caller.to_canonical() {
         IpAddr::V4(address) => (Hash::of(&address.octets()), counters(scope, own)),
         IpAddr::V6(address) => {
-            let (prefix, subnet) = split(address);
+            let (prefix, subnet) = split_prefix(address);
             let mut both = counters(&format!("{scope} {subnet:04x}"), own);
             both.extend(counters(scope, wide));
             (Hash::of(&prefix), both)
@@ -61,8 +60,9 @@ async fn of_network(
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
-/// What takes room in the ticket store, or in the trail: a /48 may four times what each of its /64 may.
-async fn room(
+/// Counts an event that stores an entry in the ticket store or a row in the audit log. A /48 has four
+/// times the budget of a /64.
+async fn hit_storage(
     tickets: &Tickets,
     scope: &'static str,
     caller: IpAddr,
@@ -73,61 +73,47 @@ async fn room(
         ..*budget
     };
     let wide: Vec<Budget> = limits.authorize.iter().map(four).collect();
-    of_network(tickets, scope, caller, &limits.authorize, &wide).await
+    hit_network(tickets, scope, caller, &limits.authorize, &wide).await
 }
 
-/// Counts a client request from this caller that has to wait for a person. `Some`: refuse with 429.
-///
-/// # Errors
-/// If the store is away.
+/// Counts a client request of this caller that waits for a sign-in. `Some` is a refusal with 429.
 pub async fn authorize(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
-    room(tickets, "authorize", caller, limits).await
+    hit_storage(tickets, "authorize", caller, limits).await
 }
 
-/// Counts a start towards an upstream provider from this caller, by the same budget: it takes room in the ticket store
-/// too. `Some`: refuse with 429.
-///
-/// # Errors
-/// If the store is away.
+/// Counts the start of a sign-in at an upstream provider, by the same budget: it stores an entry, too.
+/// `Some` is a refusal with 429.
 pub async fn upstream(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
-    room(tickets, "upstream", caller, limits).await
+    hit_storage(tickets, "upstream", caller, limits).await
 }
 
-/// Counts a refused answer of a provider from this caller: over the budget it has a line in the log alone.
-///
-/// # Errors
-/// If the store is away.
+/// Counts a refused response of a provider. Over the budget it is logged and not recorded in the audit
+/// log.
 pub async fn upstream_refusal(
     tickets: &Tickets,
     caller: IpAddr,
     limits: &Limits,
 ) -> Result<Option<Duration>, InfraError> {
-    room(tickets, "upstream refusal", caller, limits).await
+    hit_storage(tickets, "upstream refusal", caller, limits).await
 }
 
-/// Counts a mail to this address (its key, see E6). `false`: send nothing, and let nobody notice.
-///
-/// # Errors
-/// If the store is away.
+/// Counts an email to this address (its key, E6). `false`: send none, and respond as if one were sent.
 pub async fn address(tickets: &Tickets, key: &Hash, limits: &Limits) -> Result<bool, InfraError> {
     Ok(hit(tickets, "address", key, &limits.address)
         .await?
         .is_none())
 }
 
-/// Counts a mail to this address, asked for by a browser that has signed in with it before: a quota of its own, so
-/// that strangers who spend the address's do not lock its owner out.
-///
-/// # Errors
-/// If the store is away.
+/// Counts an email to this address that a known device requests. Known devices have a budget of their
+/// own, so that strangers who exhaust the address's budget do not lock its owner out (A6).
 pub async fn known_device(
     tickets: &Tickets,
     device: &Hash,
@@ -140,11 +126,9 @@ pub async fn known_device(
         .is_none())
 }
 
-/// Counts one event of `subject` against all `budgets`, if all have room; else counts it nowhere and gives how long
-/// until all would have. `scope` keeps the counts of one rule from another's. No budgets: no limit.
-///
-/// # Errors
-/// If the store is away.
+/// Counts one event of `subject` against all `budgets` if none is exhausted. Otherwise counts nothing and
+/// returns the time until none is. `scope` separates the counts of rules. Without budgets there is no
+/// limit.
 pub async fn hit(
     tickets: &Tickets,
     scope: &'static str,
@@ -155,25 +139,22 @@ pub async fn hit(
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
-/// Whether these budgets have no room for `subject`, without counting anything: what [`hit`] would say. Beside a counter
-/// that lets nothing pass none is raised, and a wait longer than that one's is another's.
-///
-/// # Errors
-/// If the store is away.
-pub async fn look(
+/// Returns what [`hit`] would, without counting: beside a counter with the limit 0 no counter is raised,
+/// and a wait longer than the window of that one comes from a budget.
+pub async fn peek(
     tickets: &Tickets,
     scope: &'static str,
     subject: &Hash,
     budgets: &[Budget],
 ) -> Result<Option<Duration>, InfraError> {
-    let nothing = Counter {
+    let blocker = Counter {
         name: format!("{scope} look"),
         limit: 0,
         window: Duration::from_millis(1),
     };
-    let least = nothing.window;
+    let least = blocker.window;
     let mut all = counters(scope, budgets);
-    all.push(nothing);
+    all.push(blocker);
     let wait = tickets
         .hit(subject, &all)
         .await?
@@ -181,8 +162,8 @@ pub async fn look(
     Ok(wait.inspect(|_| metrics::limited(scope)))
 }
 
-/// One counter a window: of two budgets over the same time the smaller holds. A window keeps its count when a reload
-/// of the configuration changes its limit.
+/// Returns one counter for each window: of two budgets over the same time the smaller holds. A window
+/// keeps its count when a reload changes its limit.
 fn counters(scope: &str, budgets: &[Budget]) -> Vec<Counter> {
     let mut smallest = BTreeMap::new();
     for budget in budgets {
@@ -197,8 +178,8 @@ fn counters(scope: &str, budgets: &[Budget]) -> Vec<Counter> {
     smallest.into_iter().map(counter).collect()
 }
 
-/// The /48 of an address, and which /64 of it: the store sees only the latter in clear.
-fn split(address: Ipv6Addr) -> ([u8; 6], u16) {
+/// Returns the /48 of an address, and the number of its /64. The store sees only the latter in clear.
+fn split_prefix(address: Ipv6Addr) -> ([u8; 6], u16) {
     let [a, b, c, d, e, f, g, h, ..] = address.octets();
     ([a, b, c, d, e, f], u16::from_be_bytes([g, h]))
 }
@@ -273,12 +254,12 @@ mod tests {
         assert_eq!(
             pass(&tickets, "::ffff:192.0.2.1", &limits, 1).await,
             0,
-            "the same address in IPv6 clothes"
+            "the same address, IPv4-mapped"
         );
         assert_eq!(
             pass(&tickets, "192.0.2.2", &limits, 1).await,
             1,
-            "its neighbour is another"
+            "the neighbouring address has its own budget"
         );
         clock.advance(wait);
         assert_eq!(pass(&tickets, "192.0.2.1", &limits, 25).await, 20);
@@ -312,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_that_take_room_are_counted_by_64_and_by_48() {
+    async fn requests_that_store_entries_are_counted_by_64_and_by_48() {
         let (tickets, _, mut limits) = fresh();
         limits.authorize = vec![Budget {
             count: 10,
@@ -321,16 +302,16 @@ mod tests {
         let mut passed = Vec::new();
         for subnet in 1..=6 {
             let caller = ip(&format!("2001:db8:1:{subnet:x}::1"));
-            let mut of_it = 0;
+            let mut passed_here = 0;
             for _ in 0..15 {
-                of_it += usize::from(
+                passed_here += usize::from(
                     authorize(&tickets, caller, &limits)
                         .await
                         .unwrap()
                         .is_none(),
                 );
             }
-            passed.push(of_it);
+            passed.push(passed_here);
         }
         assert_eq!(
             passed,
@@ -354,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a6_a_known_device_still_gets_mail_when_strangers_spent_the_address() {
+    async fn a6_a_known_device_still_gets_email_when_strangers_exhausted_the_address() {
         let (tickets, _, limits) = fresh();
         let (key, device) = (Hash::of(b"someone"), Hash::of(b"device"));
         for _ in 0..100 {
@@ -404,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_counts_nothing_and_says_what_a_hit_would() {
+    async fn peek_counts_nothing_and_returns_what_a_hit_would() {
         let (tickets, clock, _) = fresh();
         let (subject, budgets) = (
             Hash::of(b"someone"),
@@ -413,17 +394,19 @@ mod tests {
                 seconds: 60,
             }],
         );
-        let look = async || look(&tickets, "x", &subject, &budgets).await.unwrap();
+        let peeked = async || peek(&tickets, "x", &subject, &budgets).await.unwrap();
         for _ in 0..2 {
             for _ in 0..5 {
-                assert_eq!(look().await, None);
+                assert_eq!(peeked().await, None);
             }
             assert_eq!(hit(&tickets, "x", &subject, &budgets).await.unwrap(), None);
         }
         let long = |wait: Option<Duration>| wait.is_some_and(|wait| wait > Duration::from_secs(50));
-        assert!(long(look().await) && long(hit(&tickets, "x", &subject, &budgets).await.unwrap()));
+        assert!(
+            long(peeked().await) && long(hit(&tickets, "x", &subject, &budgets).await.unwrap())
+        );
         clock.advance(Duration::from_secs(60));
-        assert_eq!(look().await, None);
+        assert_eq!(peeked().await, None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Logs: one line an event, as JSON or for eyes, with a level that changes while the service runs. Numbers are in
-//! [`metrics`], traces in [`trace`].
+//! The log: one line for each event, as JSON or for a terminal, with a level that changes while the
+//! service runs. [`metrics`] has the metrics, [`trace`] the traces.
 //!
-//! Whatever the level says, crates that print what goes over the wire (mails with their links, statements, headers)
-//! stay capped: the cap is a filter of its own, which no directive reaches.
+//! Crates that print what they transfer (emails with their links, statements, headers) are capped at
+//! warnings, whatever the level says: the cap is a separate filter that no directive reaches.
 
 pub mod metrics;
 pub mod trace;
@@ -29,11 +29,11 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// Our own events, which alone follow the level down to TRACE.
+/// The targets of this service, which alone follow the level down to TRACE.
 const OURS: [&str; 3] = ["entree", "entity", "migration"];
 
-/// Crates that print what they carry, below WARN: lettre whole mails at DEBUG, sqlx statements, hyper, h2, redis and
-/// rustls the wire. Their warnings pass.
+/// Crates that print what they transfer below WARN: lettre whole emails at DEBUG, sqlx statements, hyper,
+/// h2, redis and rustls bytes. Their warnings pass.
 const WIRE: [&str; 16] = [
     "sqlx",
     "sqlx_core",
@@ -53,7 +53,7 @@ const WIRE: [&str; 16] = [
     "poem",
 ];
 
-/// The most verbose level at which a target may speak, whatever the filter says.
+/// Returns the most verbose level of a target, whatever the filter says.
 fn cap(target: &str) -> LevelFilter {
     let root = target.split("::").next().unwrap_or(target);
     if OURS.contains(&root) {
@@ -69,19 +69,19 @@ fn is_within_cap(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= cap(metadata.target())
 }
 
-/// Reads a filter such as `info` or `info,entree=debug`.
+/// Parses a filter such as `info` or `info,entree=debug`.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The problem, as the end of a sentence about the key.
 pub fn parse_level(level: &str) -> Result<EnvFilter, String> {
     if level.trim().is_empty() {
         return Err("is empty".to_owned());
     }
-    // A bare word that is no level would count as a target, and silence all others.
+    // A bare word that is not a level would count as a target and silence all others.
     let bare = |part: &&str| !part.contains('=') && part.parse::<LevelFilter>().is_err();
     if let Some(part) = level.split(',').map(str::trim).find(bare) {
         return Err(format!(
-            "has `{part}`, which is no level: write error, warn, info, debug, trace or off"
+            "has `{part}`, which is not a level: use error, warn, info, debug, trace or off"
         ));
     }
     EnvFilter::builder()
@@ -102,7 +102,7 @@ impl fmt::Debug for Logs {
 }
 
 impl Logs {
-    /// Puts another filter into force. One that cannot be read changes nothing and is logged.
+    /// Applies another filter. One that cannot be parsed changes nothing and is logged.
     pub fn set_level(&self, level: &str) {
         match parse_level(level) {
             Ok(filter) => {
@@ -115,10 +115,10 @@ impl Logs {
     }
 }
 
-/// Starts logging to standard output and makes panics log lines. Once a process.
+/// Starts logging to standard output, once a process, and logs panics.
 ///
 /// # Errors
-/// If the level cannot be read, or if logging was started already.
+/// The level cannot be parsed, or logging was started already.
 pub fn init(format: LogFormat, level: &str) -> Result<Logs, String> {
     let (layer, logs) = layer(format, level, io::stdout)?;
     tracing_subscriber::registry()

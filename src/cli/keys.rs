@@ -161,7 +161,7 @@ fn rewrapped_text(count: u64) -> String {
 }
 
 async fn record(db: &Db, changes: &[Change]) -> Outcome {
-    Ok(audit::keys(
+    Ok(audit::record_key_changes(
         db,
         changes
             .iter()

@@ -182,7 +182,7 @@ impl Attempt<'_> {
         // Only for a registered client: made-up names take no room in the store.
         let client_failures =
             Hash::of(format!("{} {}", self.caller.network, client.client_id).as_bytes());
-        if let Ok(Some(wait)) = limit::look(tickets, RULE, &client_failures, budgets).await {
+        if let Ok(Some(wait)) = limit::peek(tickets, RULE, &client_failures, budgets).await {
             return Err(EndpointError::TooManyFailures(wait));
         }
         match assertion::verify(self.app, client, assertion).await {

@@ -195,8 +195,8 @@ fn within_one() -> Option<Context> {
     })
 }
 
-/// A statement that took so long and came back just now. Its text holds no values, and of it only the operation and the
-/// table are told.
+/// Records a statement that has just returned. Its text holds no values, and the span holds only the
+/// operation and the table.
 pub fn statement(
     system: &'static str,
     operation: &'static str,
@@ -259,7 +259,7 @@ fn table(sql: &str) -> Option<&str> {
     Some(name).filter(|name| is_name(name))
 }
 
-/// Adds `traceparent` to a request that we send, so that whoever gets it can go on with our trace.
+/// Adds `traceparent` to an outgoing request, so that its receiver can continue the trace.
 pub fn inject(headers: &mut HeaderMap) {
     if let Some(context) = within_one() {
         TraceContextPropagator::new().inject_context(&context, &mut Outgoing(headers));

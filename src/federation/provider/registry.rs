@@ -149,7 +149,7 @@ impl Providers {
                 continue;
             };
             let message = format!("{}: {}: {error}", upstream.settings.id, error.code());
-            if let Err(error) = audit::provider(db, &message).await {
+            if let Err(error) = audit::record_provider_refusal(db, &message).await {
                 tracing::error!(cause = %error, "a provider's refusal is missing in the audit log");
             }
         }

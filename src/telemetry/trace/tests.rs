@@ -148,8 +148,8 @@ fn spans_arrive_hang_together_and_follow_the_caller() {
 }
 
 #[test]
-fn of_a_statement_only_operation_and_table_are_told() {
-    for (sql, told) in [
+fn of_a_statement_only_operation_and_table_are_expected() {
+    for (sql, expected) in [
         (
             "SELECT \"users\".\"id\" FROM \"users\" WHERE \"x\" = 'a@b.example'",
             ("SELECT", Some("users")),
@@ -167,6 +167,6 @@ fn of_a_statement_only_operation_and_table_are_told() {
         ("PRAGMA x", ("OTHER", None)),
         ("", ("OTHER", None)),
     ] {
-        assert_eq!((operation(sql), table(sql)), told, "{sql}");
+        assert_eq!((operation(sql), table(sql)), expected, "{sql}");
     }
 }

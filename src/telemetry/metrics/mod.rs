@@ -1,0 +1,455 @@
+//! The metrics of the process, as Prometheus text and, if configured, by OTLP.
+//!
+//! Modules call one function for each thing that is counted; this module imports none of them. Labels take
+//! few values, from fixed words, patterns of routes and the identifiers of registered clients and providers:
+//! never an address, a token, a path or a name. Metric names are a contract with dashboards and alerts:
+//! [`NAMES`] lists them, and a test compares `deploy/` with the list.
+
+mod instruments;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use opentelemetry::{KeyValue, StringValue};
+use opentelemetry_otlp::MetricExporter;
+use prometheus::TextEncoder;
+
+use instruments::Instruments;
+
+pub(super) use instruments::resource;
+
+/// Every name under which `/metrics` may show a value; histograms add `_bucket`, `_count` and `_sum`.
+pub const NAMES: [&str; 29] = [
+    "entree_audit_events_total",
+    "entree_build_info",
+    "entree_database_connections",
+    "entree_database_connections_max",
+    "entree_http_request_duration_seconds",
+    "entree_key_age_seconds",
+    "entree_limit_refusals_total",
+    "entree_mail_tries_total",
+    "entree_mail_try_duration_seconds",
+    "entree_outbox_mails",
+    "entree_outbox_oldest_seconds",
+    "entree_sign_in_consume_seconds",
+    "entree_sign_in_consumed_total",
+    "entree_sign_in_mailed_total",
+    "entree_sign_in_opened_total",
+    "entree_sign_in_refused_total",
+    "entree_sign_in_requested_total",
+    "entree_sql_duration_seconds",
+    "entree_sql_errors_total",
+    "entree_ticket_errors_total",
+    "entree_tokens_issued_total",
+    "entree_tokens_refused_total",
+    "entree_upstream_call_duration_seconds",
+    "entree_upstream_calls_total",
+    "entree_upstream_refused_total",
+    "entree_upstream_signed_in_total",
+    "entree_upstream_stale_seconds",
+    "entree_upstream_started_total",
+    "process_resident_memory_bytes",
+];
+
+static INSTRUMENTS: OnceLock<Instruments> = OnceLock::new();
+
+fn instruments() -> &'static Instruments {
+    INSTRUMENTS.get_or_init(|| Instruments::new(None))
+}
+
+/// Also pushes the metrics through `exporter`, once a minute. It has an effect only before the first
+/// recording.
+pub(super) fn push(exporter: MetricExporter) {
+    let _ = INSTRUMENTS.get_or_init(|| Instruments::new(Some(exporter)));
+}
+
+/// Pushes the remaining metrics. It blocks, so it must not run on a thread of the runtime.
+pub(super) fn flush() {
+    if let Some(instruments) = INSTRUMENTS.get() {
+        let _ = instruments.provider.force_flush();
+    }
+}
+
+/// Returns all metrics in the text format of Prometheus.
+///
+/// # Errors
+/// The reason for the log.
+pub fn text() -> Result<String, String> {
+    let instruments = instruments();
+    if let Some(bytes) = resident_bytes() {
+        instruments.memory.record(bytes, &[]);
+    }
+    TextEncoder::new()
+        .encode_to_string(&instruments.registry.gather())
+        .map_err(|error| error.to_string())
+}
+
+/// Returns the resident memory in bytes, on Linux; pages are taken for 4 KiB.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    text.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|pages| pages * 4096)
+}
+
+fn label(name: &'static str, value: &'static str) -> KeyValue {
+    KeyValue::new(name, value)
+}
+
+/// Returns a known method, or `other`: the caller chooses the method.
+#[must_use]
+pub fn method(name: &str) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    known
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("other")
+}
+
+const fn status_class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// Records a response. `route` is the pattern of the route, never the path.
+pub fn answered(method: &'static str, route: Option<Arc<str>>, status: u16, took: Duration) {
+    let route = route.map_or_else(|| StringValue::from("unmatched"), StringValue::from);
+    let labels = [
+        label("method", method),
+        KeyValue::new("route", route),
+        label("status", status_class(status)),
+    ];
+    instruments().http.record(took.as_secs_f64(), &labels);
+}
+
+/// Records a statement.
+pub fn statement(operation: &'static str, took: Duration, failed: bool) {
+    let labels = [label("operation", operation)];
+    instruments().stores.sql.record(took.as_secs_f64(), &labels);
+    if failed {
+        instruments().stores.sql_errors.add(1, &labels);
+    }
+}
+
+/// Counts a failed operation of the ticket store.
+pub fn ticket_error(operation: &'static str) {
+    instruments()
+        .stores
+        .ticket_errors
+        .add(1, &[label("operation", operation)]);
+}
+
+/// Counts a refusal by a budget.
+pub fn limited(budget: &'static str) {
+    instruments().limited.add(1, &[label("limit", budget)]);
+}
+
+/// Counts a committed row of the audit log.
+pub fn audited(kind: &'static str) {
+    instruments().audit.add(1, &[label("kind", kind)]);
+}
+
+/// Counts a sign-in email that was requested and allowed.
+pub fn requested() {
+    instruments().sign_in.requested.add(1, &[]);
+}
+
+/// Counts a sign-in email that the mail server accepted.
+pub fn mailed() {
+    instruments().sign_in.mailed.add(1, &[]);
+}
+
+/// Counts an opened link: in the browser that requested it, or in another (a phone, a scanner).
+pub fn opened(same_browser: bool) {
+    instruments().sign_in.opened.add(
+        1,
+        &[label(
+            "browser",
+            if same_browser { "same" } else { "other" },
+        )],
+    );
+}
+
+/// Counts a sign-in by `link` or `code`, and records the time since the request.
+pub fn consumed(by: &'static str, after: Duration) {
+    let labels = [label("by", by)];
+    instruments().sign_in.consumed.add(1, &labels);
+    instruments()
+        .sign_in
+        .duration
+        .record(after.as_secs_f64(), &labels);
+}
+
+/// Counts a refused link, code or request for an email.
+pub fn refused(reason: &'static str) {
+    instruments()
+        .sign_in
+        .refused
+        .add(1, &[label("reason", reason)]);
+}
+
+/// Records a delivery attempt: `accepted`, `deferred`, `refused`, `in_doubt`.
+pub fn mail_tried(outcome: &'static str, took: Duration) {
+    let labels = [label("outcome", outcome)];
+    instruments().mail.attempts.add(1, &labels);
+    instruments()
+        .mail
+        .duration
+        .record(took.as_secs_f64(), &labels);
+}
+
+/// Counts a token response to a registered client.
+pub fn tokens(grant: &'static str, client: &str) {
+    instruments().tokens.add(
+        1,
+        &[
+            label("grant", grant),
+            KeyValue::new("client", client.to_owned()),
+        ],
+    );
+}
+
+/// Counts a refused token request by its error.
+pub fn tokens_refused(error: &'static str) {
+    instruments()
+        .tokens_refused
+        .add(1, &[label("error", error)]);
+}
+
+/// Counts a sign-in that begins at an upstream provider. `provider` is its id in the configuration.
+pub fn upstream_started(provider: &str) {
+    instruments()
+        .upstream
+        .started
+        .add(1, &[KeyValue::new("provider", provider.to_owned())]);
+}
+
+/// Counts a sign-in with an upstream provider.
+pub fn upstream_signed_in(provider: &str) {
+    instruments()
+        .upstream
+        .signed_in
+        .add(1, &[KeyValue::new("provider", provider.to_owned())]);
+}
+
+/// Counts a refused upstream sign-in by its code.
+pub fn upstream_refused(code: &'static str, provider: &str) {
+    instruments().upstream.refused.add(
+        1,
+        &[
+            label("code", code),
+            KeyValue::new("provider", provider.to_owned()),
+        ],
+    );
+}
+
+/// Records a call to a configured provider: `ok`, `4xx`, `5xx`, `timeout`, `down`, `breaker` and so on.
+/// `call` is `discovery`, `keys`, `token`, `userinfo` or `emails`.
+pub fn upstream(provider: &str, call: &'static str, outcome: &'static str, took: Duration) {
+    let provider = KeyValue::new("provider", provider.to_owned());
+    instruments().upstream.calls.add(
+        1,
+        &[
+            provider.clone(),
+            label("call", call),
+            label("outcome", outcome),
+        ],
+    );
+    instruments()
+        .upstream
+        .duration
+        .record(took.as_secs_f64(), &[provider, label("call", call)]);
+}
+
+/// Records for how long a provider's documents have been used past their lifetime; zero if they are
+/// fresh.
+pub fn upstream_stale(provider: &str, stale: Duration) {
+    instruments().upstream.stale.record(
+        stale.as_secs_f64(),
+        &[KeyValue::new("provider", provider.to_owned())],
+    );
+}
+
+/// Records the number of emails that wait, and how long the oldest is overdue.
+pub fn outbox(waiting: u64, oldest: Duration) {
+    instruments().mail.waiting.record(waiting, &[]);
+    instruments().mail.oldest.record(oldest.as_secs_f64(), &[]);
+}
+
+/// Records the connections of a pool.
+pub fn pool(name: &'static str, open: u64, idle: u64, most: u64) {
+    let labels = |state| [label("pool", name), label("state", state)];
+    instruments()
+        .stores
+        .connections
+        .record(idle.min(open), &labels("idle"));
+    instruments()
+        .stores
+        .connections
+        .record(open.saturating_sub(idle), &labels("busy"));
+    instruments()
+        .stores
+        .connections_max
+        .record(most, &[label("pool", name)]);
+}
+
+/// Records for how long the active key of an algorithm has been signing.
+pub fn key_age(alg: &'static str, age: Duration) {
+    instruments()
+        .key_age
+        .record(age.as_secs_f64(), &[label("alg", alg)]);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Calls everything once.
+    fn everything() {
+        answered("GET", Some("/login".into()), 200, Duration::from_millis(3));
+        statement("SELECT", Duration::from_micros(80), true);
+        ticket_error("claim");
+        limited("network");
+        audited("session.signed_in");
+        requested();
+        mailed();
+        opened(false);
+        consumed("link", Duration::from_secs(20));
+        refused("wrong_code");
+        mail_tried("accepted", Duration::from_millis(40));
+        tokens("authorization_code", "lessons-web");
+        tokens_refused("invalid_grant");
+        upstream_started("work");
+        upstream_signed_in("work");
+        upstream_refused("up_denied", "work");
+        upstream("work", "keys", "ok", Duration::from_millis(9));
+        upstream_stale("work", Duration::ZERO);
+        outbox(2, Duration::from_secs(1));
+        pool("write", 3, 1, 16);
+        key_age("ES256", Duration::from_secs(60));
+    }
+
+    /// The names of metrics in a text of Prometheus.
+    fn shown(text: &str) -> BTreeSet<&str> {
+        text.lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_listed() {
+        everything();
+        let text = text().unwrap();
+        assert_eq!(
+            shown(&text),
+            NAMES.into_iter().collect::<BTreeSet<_>>(),
+            "{text}"
+        );
+        assert!(
+            text.contains("entree_http_request_duration_seconds_bucket{"),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"entree_sign_in_opened_total{browser="other"}"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"le="0.0005""#),
+            "a histogram without boundaries of its own: {text}"
+        );
+    }
+
+    #[test]
+    fn what_a_caller_chooses_makes_no_label() {
+        answered(method("BREW"), None, 999, Duration::ZERO);
+        let text = text().unwrap();
+        assert!(!text.contains("BREW") && !text.contains("\"999"), "{text}");
+        assert!(
+            text.contains(r#"method="other",route="unmatched",status="5xx""#),
+            "{text}"
+        );
+    }
+
+    /// Words in a text that look like names of ours.
+    fn named(text: &str) -> BTreeSet<String> {
+        let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let words = text.split(|c| !is_part(c));
+        let ours = words.filter(|word| word.starts_with("entree_") || word.starts_with("process_"));
+        let bare = |word: &str| {
+            let cut = ["_bucket", "_count", "_sum"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end));
+            cut.filter(|cut| NAMES.contains(cut))
+                .unwrap_or(word)
+                .to_owned()
+        };
+        ours.map(bare).collect()
+    }
+
+    #[test]
+    fn dashboard_and_alerts_name_only_metrics_that_there_are() {
+        let dashboard = include_str!("../../../deploy/grafana-dashboard.json");
+        let alerts = include_str!("../../../deploy/alerts.yml");
+        serde_json::from_str::<serde_json::Value>(dashboard).unwrap();
+        let there: BTreeSet<String> = NAMES.into_iter().map(str::to_owned).collect();
+        for (file, text) in [("dashboard", dashboard), ("alerts", alerts)] {
+            let named = named(text);
+            assert!(named.len() > 5, "{file} names {named:?}");
+            assert!(
+                named.is_subset(&there),
+                "{file}: {:?}",
+                named.difference(&there)
+            );
+        }
+        let pages = include_str!("../../../docs/operations.md");
+        let missing: Vec<_> = there
+            .iter()
+            .filter(|name| !pages.contains(name.as_str()))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "docs/operations.md explains every metric: {missing:?}"
+        );
+    }
+
+    #[test]
+    fn every_alert_leads_to_a_part_of_the_runbook_that_names_it() {
+        let pages = include_str!("../../../docs/operations.md");
+        let anchor = |part: &str| {
+            part.lines()
+                .next()
+                .unwrap_or_default()
+                .to_lowercase()
+                .replace(' ', "-")
+        };
+        for alert in include_str!("../../../deploy/alerts.yml")
+            .split("- alert: ")
+            .skip(1)
+        {
+            let name = alert.lines().next().unwrap();
+            let runbook = alert
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("runbook: docs/operations.md#"));
+            let part = pages
+                .split("\n## ")
+                .skip(1)
+                .find(|part| Some(anchor(part).as_str()) == runbook);
+            assert!(
+                part.is_some_and(|part| part.contains(name)),
+                "{name}: {runbook:?}"
+            );
+        }
+    }
+}
