@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::{
-    settings::{
-        Config, DatabaseSection, Mail, Management, Reloadable, ReloadableServer,
-        ReloadableTelemetry, Server, Startup, Telemetry, Tickets,
-    },
+    changed,
+    settings::{Config, Reloadable, Startup},
     stored_clients::StoredClients,
 };
 
@@ -58,7 +56,7 @@ impl Live {
     /// Puts the reloadable part of a checked configuration into force, and compares the other part.
     pub fn reload(&self, new: Config) -> Change {
         Change {
-            needs_restart: changed_startup(&self.startup, &new.startup),
+            needs_restart: changed::in_startup(&self.startup, &new.startup),
             applied: self.replace(new.reloadable),
         }
     }
@@ -71,7 +69,7 @@ impl Live {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let old = self.get();
-        let changed = changed_reloadable(&old, &new);
+        let changed = changed::in_reloadable(&old, &new);
         if !changed.is_empty() {
             new.stored = old.stored.clone();
             self.current.store(Arc::new(new));
@@ -96,121 +94,6 @@ impl Live {
     pub fn followed(&self) -> &tokio::sync::Mutex<Option<i64>> {
         &self.followed
     }
-}
-
-/// Lists the fields of a section whose values differ. The pattern names every field of the type, so
-/// that a field that is missing here does not compile.
-macro_rules! changed {
-    ($prefix:literal, $Section:ident { $($key:ident),+ $(; $($other:ident),+)? }, $old:expr, $new:expr) => {{
-        let $Section { $($key,)+ $($($other: _,)+)? } = &$old;
-        let changes = [$((concat!($prefix, stringify!($key)), *$key != $new.$key)),+];
-        changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key)
-    }};
-}
-
-fn changed_startup(old: &Startup, new: &Startup) -> Vec<&'static str> {
-    let Startup {
-        server,
-        database,
-        tickets,
-        mail,
-        telemetry,
-        management,
-    } = old;
-    changed!(
-        "server.",
-        Server {
-            listen,
-            public_url,
-            data_dir,
-            master_key,
-            previous_master_keys,
-            trusted_proxies,
-            connections_per_network,
-            single_instance,
-            drain_seconds,
-            tls
-        },
-        server,
-        new.server
-    )
-    .chain(changed!(
-        "database.",
-        DatabaseSection {
-            url,
-            max_connections,
-            migrate
-        },
-        database,
-        new.database
-    ))
-    .chain(changed!(
-        "tickets.",
-        Tickets {
-            url,
-            prefix,
-            memory_entries
-        },
-        tickets,
-        new.tickets
-    ))
-    .chain(changed!(
-        "mail.",
-        Mail {
-            transport,
-            host,
-            port,
-            tls,
-            ca_file,
-            username,
-            password,
-            from,
-            concurrency,
-            timeout_seconds
-        },
-        mail,
-        new.mail
-    ))
-    .chain(changed!(
-        "telemetry.",
-        Telemetry {
-            format,
-            otlp_endpoint,
-            traces_per_mille
-        },
-        telemetry,
-        new.telemetry
-    ))
-    .chain(changed!(
-        "management.",
-        Management { listen },
-        management,
-        new.management
-    ))
-    .collect()
-}
-
-fn changed_reloadable(old: &Reloadable, new: &Reloadable) -> Vec<&'static str> {
-    changed!("", Reloadable {
-        magic_link, session, token, limits, api, clients, providers; server, telemetry, stored
-    }, *old, new)
-    .chain(changed!(
-        "server.",
-        ReloadableServer {
-            texts_dir,
-            service_documentation,
-            op_policy_uri
-        },
-        old.server,
-        new.server
-    ))
-    .chain(changed!(
-        "telemetry.",
-        ReloadableTelemetry { level },
-        old.telemetry,
-        new.telemetry
-    ))
-    .collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! (`check`). It reports every problem at once. `live` holds the settings in force and replaces
 //! them atomically; `watch` decides when.
 
+mod changed;
 mod check;
 mod client;
 mod client_block;

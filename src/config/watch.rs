@@ -28,11 +28,11 @@ const QUIET: Duration = Duration::from_millis(200);
 
 /// Called after each change and at each SIGHUP, for what depends on the configuration but is not
 /// part of it.
-pub type OnChange = dyn Fn(&Reloadable, &Change) + Send + Sync;
+pub(crate) type OnChange = dyn Fn(&Reloadable, &Change) + Send + Sync;
 
 /// The running watch. It ends when this is dropped.
 #[derive(Debug)]
-pub struct ConfigWatch {
+pub(crate) struct ConfigWatch {
     task: tokio::task::JoinHandle<()>,
     _folder: Option<FolderWatch>,
 }
@@ -54,7 +54,7 @@ enum ReloadTrigger {
 
 /// Starts watching, inside a tokio runtime.
 #[must_use]
-pub fn watch(live: Live, source: Source, on_change: Arc<OnChange>) -> ConfigWatch {
+pub(crate) fn watch(live: Live, source: Source, on_change: Arc<OnChange>) -> ConfigWatch {
     let (triggers, receiver) = mpsc::channel(64);
     let folder_triggers = triggers.clone();
     let folder = watch_folder(source.path(), move || {
