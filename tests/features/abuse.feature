@@ -8,7 +8,7 @@ Feature: Nobody learns or breaks anything
     Then asking for the person and for an address nobody has gives the same answer
 
   @A1 @A5
-  Scenario: An address that had its mails gets no more, and nobody can tell
+  Scenario: An address that had its mails gets no more, and the page looks the same
     Given the address had 5 mails, asked for by 5 strangers
     When a stranger asks for one more
     Then the stranger sees the usual answer

@@ -127,7 +127,7 @@ Feature: Sign in by mail
     Then the laptop is signed in
 
   @F2
-  Scenario: The link page tells nobody its address
+  Scenario: The link page sends its address to no other site
     Given a mail was asked for on the laptop
     When the link is opened on the laptop
     Then the page on the laptop forbids referrers, storing, framing and indexing
