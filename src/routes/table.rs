@@ -43,7 +43,7 @@ fn add_sign_in(routes: Route) -> Route {
         )
         .at(
             "/login/upstream/:provider",
-            allow_methods("POST", post(endpoint::start)),
+            allow_methods("POST", post(endpoint::start_flow)),
         )
         .at(
             "/login/identity",
@@ -62,14 +62,14 @@ fn add_sign_in(routes: Route) -> Route {
                 "GET, HEAD, POST",
                 // Without it HEAD would run the GET handler, and a link preview would use up the
                 // flow (CB-01).
-                get(endpoint::callback_get)
-                    .head(endpoint::callback_get)
-                    .post(endpoint::callback_post),
+                get(endpoint::callback::get)
+                    .head(endpoint::callback::get)
+                    .post(endpoint::callback::post),
             ),
         )
         .at(
             "/upstream/:provider/callback/resume",
-            allow_methods("GET", get(endpoint::callback_resume)),
+            allow_methods("GET", get(endpoint::callback::resume)),
         )
         .at(
             "/login/continue",

@@ -1,0 +1,231 @@
+//! `/upstream/{provider}/callback`: a browser returns from a provider (CB-01 to CB-10).
+
+use poem::{
+    Body, Request, Response, handler,
+    http::{HeaderValue, Method, StatusCode, header},
+    web::{Data, Path},
+};
+
+use crate::{
+    app::App,
+    config::providers::ResponseMode,
+    federation::{
+        app as app_flow,
+        error::{FederationError, RefusalCode},
+        flow::{
+            self,
+            callback::{self, CallbackParams},
+            state::{self, Intent, UpstreamFlow},
+        },
+        linking::settle::UpstreamLogin,
+        provider::Providers,
+        respond::respond,
+        step::{ReturnTo, Step, StepError},
+    },
+    login::{PageError, RequestContext, page_error},
+    web::params::Params,
+};
+
+/// `GET /upstream/{provider}/callback`: a response in the query.
+#[handler]
+pub(crate) async fn get(
+    Data(app): Data<&App>,
+    Data(providers): Data<&Providers>,
+    Path(id): Path<String>,
+    request: &Request,
+) -> Response {
+    let response = page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
+        let callback = Callback::new(app, providers, &context, &id);
+        let step = match callback.query_params(request) {
+            Ok(params) => callback.complete(&params).await,
+            Err(error) => Err(callback.refused_before_flow(error)),
+        };
+        respond(app, &context, step).await
+    })
+    .await;
+    with_allow(response, request.method())
+}
+
+/// `POST /upstream/{provider}/callback`: a response that the provider's own site posts (CB-03).
+#[handler]
+pub(crate) async fn post(
+    Data(app): Data<&App>,
+    Data(providers): Data<&Providers>,
+    Path(id): Path<String>,
+    request: &Request,
+    body: Body,
+) -> Response {
+    let response = page_error::respond(app, request, async {
+        let context = RequestContext::without_cookies(app, request);
+        let callback = Callback::new(app, providers, &context, &id);
+        let step = match callback.posted_params(request, body).await {
+            Ok(params) => callback.store(&params).await,
+            Err(error) => Err(callback.refused_before_flow(error)),
+        };
+        respond(app, &context, step).await
+    })
+    .await;
+    with_allow(response, request.method())
+}
+
+/// `GET /upstream/{provider}/callback/resume`: our own GET after such a POST, with the cookies.
+#[handler]
+pub(crate) async fn resume(
+    Data(app): Data<&App>,
+    Data(providers): Data<&Providers>,
+    Path(id): Path<String>,
+    request: &Request,
+) -> Response {
+    let response = page_error::respond(app, request, async {
+        let context = RequestContext::load(app, request, "").await?;
+        let callback = Callback::new(app, providers, &context, &id);
+        let step = match callback.resumed_params(request).await {
+            Ok(params) => callback.complete(&params).await,
+            Err(error) => Err(callback.refused_before_flow(error)),
+        };
+        respond(app, &context, step).await
+    })
+    .await;
+    with_allow(response, request.method())
+}
+
+/// RFC 9110 §15.5.6: a 405 names the methods by which other providers respond.
+fn with_allow(mut response: Response, method: &Method) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = match *method {
+            Method::HEAD => "GET, POST",
+            Method::GET => "POST",
+            _ => "GET",
+        };
+        let allow = HeaderValue::from_static(allow);
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// A request to the callback of a provider.
+struct Callback<'a> {
+    app: &'a App,
+    providers: &'a Providers,
+    context: &'a RequestContext,
+    provider: &'a str,
+}
+
+impl<'a> Callback<'a> {
+    const fn new(
+        app: &'a App,
+        providers: &'a Providers,
+        context: &'a RequestContext,
+        provider: &'a str,
+    ) -> Self {
+        Self {
+            app,
+            providers,
+            context,
+            provider,
+        }
+    }
+
+    fn query_params(&self, request: &Request) -> Result<CallbackParams, FederationError> {
+        self.check_method(request.method(), ResponseMode::Query)?;
+        let malformed = |detail| FederationError::new(RefusalCode::StateMalformed, detail);
+        let query = request.uri().query().unwrap_or_default();
+        if query.len() > callback::MAX_RESPONSE {
+            return Err(malformed("the query is too long"));
+        }
+        let params = Params::from_query(request).map_err(|_| malformed("the query"))?;
+        CallbackParams::parse(&params)
+    }
+
+    async fn posted_params(
+        &self,
+        request: &Request,
+        body: Body,
+    ) -> Result<CallbackParams, FederationError> {
+        self.check_method(request.method(), ResponseMode::FormPost)?;
+        let params = Params::read_form(request, body).await.map_err(|error| {
+            FederationError::new(RefusalCode::StateMalformed, error.to_string())
+        })?;
+        CallbackParams::parse(&params)
+    }
+
+    async fn resumed_params(&self, request: &Request) -> Result<CallbackParams, FederationError> {
+        self.check_method(&Method::POST, ResponseMode::FormPost)?;
+        let params = Params::from_query(request).unwrap_or_default();
+        let handle = params.optional_within("h", 43).unwrap_or_default();
+        callback::claim_posted(&self.app.tickets, handle).await
+    }
+
+    fn check_method(&self, method: &Method, mode: ResponseMode) -> Result<(), FederationError> {
+        callback::check_method(self.providers, self.provider, method, mode)
+    }
+
+    /// CB-04 to CB-10: claims the flow, identifies the user and completes the flow. A claimed flow
+    /// is spent, whatever follows.
+    async fn complete(&self, params: &CallbackParams) -> Result<Step, StepError> {
+        let flow = state::claim(&self.app.tickets, &params.state)
+            .await
+            .map_err(|error| self.refused_before_flow(error))?;
+        let login = self
+            .identify(&flow, params)
+            .await
+            .map_err(|error| self.refused(&flow, error))?;
+        match &flow.intent {
+            Intent::App(request) => {
+                app_flow::complete::complete(self.app, self.context, request, &login).await
+            }
+            Intent::Login { .. } | Intent::Link => {
+                flow::complete::complete(self.app, self.context, &flow, &login).await
+            }
+        }
+    }
+
+    async fn identify(
+        &self,
+        flow: &UpstreamFlow,
+        params: &CallbackParams,
+    ) -> Result<UpstreamLogin, FederationError> {
+        flow.check(self.provider, self.context, self.app.clock().now())?;
+        let response = params.response();
+        let identity = self.providers.identify(&flow.record, &response).await?;
+        Ok(UpstreamLogin::new(identity))
+    }
+
+    /// Stores a posted response and leads the browser to our own GET.
+    async fn store(&self, params: &CallbackParams) -> Result<Step, StepError> {
+        let tickets = &self.app.tickets;
+        state::check_pending(tickets, &params.state)
+            .await
+            .map_err(|error| self.refused_before_flow(error))?;
+        if let Some(wait) = callback::posting_wait(self.app, self.context, &params.state).await {
+            return Err(PageError::TooManyRequests(wait).into());
+        }
+        let handle = callback::store_posted(tickets, params)
+            .await
+            .map_err(|error| self.refused_before_flow(error))?;
+        let (id, handle) = (self.provider, handle.to_text());
+        Ok(Step::Redirect {
+            path: format!("/upstream/{id}/callback/resume?h={handle}"),
+        })
+    }
+
+    fn refused_before_flow(&self, error: FederationError) -> StepError {
+        StepError::refused(error, self.provider, ReturnTo::SignIn { txn: None })
+    }
+
+    /// Another browser, or the path of another provider, learns nothing of the flow.
+    fn refused(&self, flow: &UpstreamFlow, error: FederationError) -> StepError {
+        if error.code == RefusalCode::BrowserMismatch || flow.record.provider != self.provider {
+            return self.refused_before_flow(error);
+        }
+        let return_to = match &flow.intent {
+            Intent::App(request) => {
+                let config = &self.context.config;
+                app_flow::code::return_to(config, request, &self.app.public_url, error.code)
+            }
+            intent => intent.return_to(),
+        };
+        StepError::refused(error, self.provider, return_to)
+    }
+}
