@@ -1,4 +1,5 @@
-//! Proof Key for Code Exchange with S256 (RFC 7636), the only method that we accept (RFC 9700 §2.1.1).
+//! Proof Key for Code Exchange with S256 (RFC 7636), the only method that we accept (RFC 9700
+//! §2.1.1).
 //!
 //! Authorization codes are bound to a challenge, and so are the sign-in flows that an app begins
 //! through the JSON API: the client sends the challenge first and shows the verifier later.

@@ -78,8 +78,8 @@ pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
     grant_of_jti(&app.macs.jti, text_claim(claims, "jti"))
 }
 
-/// Finds what a live token stands for: signed by us, its client registered for the grant type that it
-/// came from, its grant not revoked, its user active, and its session live unless it has
+/// Finds what a live token stands for: signed by us, its client registered for the grant type that
+/// it came from, its grant not revoked, its user active, and its session live unless it has
 /// `offline_access` (UI-5, IN-2). None for any other token, without telling why.
 pub async fn find_active<'a>(
     app: &App,

@@ -1,11 +1,11 @@
-//! The `claims` parameter (OIDC Core §5.5): which claims a client requests beside those of its scopes,
-//! and whether in the ID token or at userinfo.
+//! The `claims` parameter (OIDC Core §5.5): which claims a client requests beside those of its
+//! scopes, and whether in the ID token or at userinfo.
 //!
 //! The parameter never fails a request (CL-5): unknown claims are ignored, and so is a whole text
-//! that is not what the standard describes. The granted claims stay with the grant as a list of names
-//! such as `id_token.email userinfo.name`. The parameter widens no scope: a client gets no claim whose
-//! scope it is not registered for, and the user of a third-party client is asked to allow that scope
-//! ([`super::user_claims::consent_scopes`]).
+//! that is not what the standard describes. The granted claims stay with the grant as a list of
+//! names such as `id_token.email userinfo.name`. The parameter widens no scope: a client gets no
+//! claim whose scope it is not registered for, and the user of a third-party client is asked to
+//! allow that scope ([`super::user_claims::consent_scopes`]).
 
 use serde_json::{Map, Value};
 
@@ -131,7 +131,8 @@ impl ClaimsRequest {
     }
 }
 
-/// One member of the request, empty if it is absent or null. Every claim in it is null or an object.
+/// One member of the request, empty if it is absent or null. Every claim in it is null or an
+/// object.
 fn member(request: &Map<String, Value>, name: &str) -> Option<Map<String, Value>> {
     match request.get(name) {
         None | Some(Value::Null) => Some(Map::new()),

@@ -289,8 +289,8 @@ fn parse_basic(value: &str) -> Option<(String, Text)> {
     (id.len() <= MAX_ID && secret.len() <= MAX_SECRET).then(|| (id, Text::new(secret)))
 }
 
-/// CA-5: whether the secret is one of the client's, of which there are at most two. Each is compared
-/// in constant time, and an unknown client takes as many comparisons.
+/// CA-5: whether the secret is one of the client's, of which there are at most two. Each is
+/// compared in constant time, and an unknown client takes as many comparisons.
 fn is_client_secret(client: Option<&Client>, secret: &Text) -> bool {
     let given = Hash::of(secret.expose().as_bytes());
     let hashes = client

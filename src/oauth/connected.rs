@@ -1,10 +1,10 @@
-//! `/account/access`: the applications that have access to the user's account, and how to remove that
-//! access (RF-9).
+//! `/account/access`: the applications that have access to the user's account, and how to remove
+//! that access (RF-9).
 //!
 //! An application is listed if the user has allowed it something or if one of its grants is live.
-//! Removing it withdraws the consent and ends the grants in one transaction: no refresh and no userinfo
-//! request works any more, and neither does a pending code of a client that needs consent. A
-//! first-party client needs none: a code that it has just received still gives tokens within its
+//! Removing it withdraws the consent and ends the grants in one transaction: no refresh and no
+//! userinfo request works any more, and neither does a pending code of a client that needs consent.
+//! A first-party client needs none: a code that it has just received still gives tokens within its
 //! minute, as a new sign-in there would. Issued access tokens end when they expire.
 
 use std::collections::BTreeMap;
@@ -160,8 +160,8 @@ pub(crate) async fn remove(Data(app): Data<&App>, request: &Request, body: Body)
     .await
 }
 
-/// Withdraws the consent first: an exchange that redeems a code meanwhile has locked its row, and then
-/// the new grant is there to be ended.
+/// Withdraws the consent first: an exchange that redeems a code meanwhile has locked its row, and
+/// then the new grant is there to be ended.
 async fn remove_access(
     app: &App,
     context: &RequestContext,

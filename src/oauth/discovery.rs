@@ -1,6 +1,7 @@
 //! The metadata document and the signing keys (OIDC Discovery §3, RFC 8414, RFC 7517).
 //!
-//! Both are serialized once and served with an ETag. The metadata lists exactly what the service does.
+//! Both are serialized once and served with an ETag. The metadata lists exactly what the service
+//! does.
 
 use std::sync::Arc;
 

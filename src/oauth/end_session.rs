@@ -1,8 +1,9 @@
 //! `/oauth2/logout`: sign-out at a client's request (RP-Initiated Logout 1.0).
 //!
-//! A hint that names this browser's session ends it at once. Otherwise the user is asked, by a form of
-//! ours (ES-6, ST-07). The browser is redirected only if a hint that we signed names a client that has
-//! registered exactly that URI (ES-1). In every other case it stays on a page of ours (ES-2, ES-3).
+//! A hint that names this browser's session ends it at once. Otherwise the user is asked, by a form
+//! of ours (ES-6, ST-07). The browser is redirected only if a hint that we signed names a client
+//! that has registered exactly that URI (ES-1). In every other case it stays on a page of ours
+//! (ES-2, ES-3).
 
 use askama::Template;
 use poem::{Body, Request, Response, handler, web::Data};
@@ -46,7 +47,8 @@ const FORM: &str = "logout";
 const MAX_DESTINATION: usize = 8192;
 
 /// Where the browser goes after the sign-out. While the user is asked it is kept in the form, whose
-/// token covers it, and not in the ticket store: a signed-in user may open any number of those pages.
+/// token covers it, and not in the ticket store: a signed-in user may open any number of those
+/// pages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Destination {
     client_id: String,
@@ -73,8 +75,8 @@ impl Destination {
     }
 }
 
-/// `POST /oauth2/logout`: a cross-site POST carries no cookie, so the request continues as a GET of our
-/// own.
+/// `POST /oauth2/logout`: a cross-site POST carries no cookie, so the request continues as a GET of
+/// our own.
 #[handler]
 pub(crate) async fn logout_post(Data(app): Data<&App>, request: &Request, body: Body) -> Response {
     page_error::respond(app, request, async {
@@ -117,8 +119,8 @@ pub(crate) async fn logout(Data(app): Data<&App>, request: &Request) -> Response
     .await
 }
 
-/// Returns the claims of the hint, if there is one. A hint that is not ours is refused, whatever else
-/// the request has (ES-2).
+/// Returns the claims of the hint, if there is one. A hint that is not ours is refused, whatever
+/// else the request has (ES-2).
 fn read_hint(app: &App, params: &Params) -> Result<Option<Claims>, PageError> {
     let Some(hint) = params.optional_within("id_token_hint", 4096)? else {
         return Ok(None);

@@ -30,8 +30,8 @@ use crate::{
     user::{self, User, UserState, identity},
 };
 
-/// The sign-in that a grant rests on. It is the one that answered the authorization request, whatever
-/// becomes of the session until the code is redeemed (AZ-17).
+/// The sign-in that a grant rests on. It is the one that answered the authorization request,
+/// whatever becomes of the session until the code is redeemed (AZ-17).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignIn {
     #[serde(rename = "session")]
@@ -135,8 +135,8 @@ pub async fn ensure_grant_is_authorized(
     Ok(holder)
 }
 
-/// Finds whose grant this is while it is live: not revoked or expired, its user active and in the same
-/// epoch, and its session live unless the grant has `offline_access` (ST-05).
+/// Finds whose grant this is while it is live: not revoked or expired, its user active and in the
+/// same epoch, and its session live unless the grant has `offline_access` (ST-05).
 pub async fn find_grant_holder(
     conn: &impl ConnectionTrait,
     grant: &Grant,

@@ -1,7 +1,7 @@
 //! Grants: what a user authorized a client to do. Owns `grant_families`.
 //!
-//! A grant is one row, under the id that was fixed when its authorization code was issued. The family
-//! of its refresh tokens is the same row (DB-01).
+//! A grant is one row, under the id that was fixed when its authorization code was issued. The
+//! family of its refresh tokens is the same row (DB-01).
 
 use std::time::Duration;
 

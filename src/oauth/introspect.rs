@@ -1,6 +1,6 @@
-//! `/oauth2/introspect` (RFC 7662): what a token is worth now. Its own client and the clients that may
-//! introspect its audience receive its claims. In any other case, and for a token that is not live,
-//! the response is `{"active":false}` and nothing more.
+//! `/oauth2/introspect` (RFC 7662): what a token is worth now. Its own client and the clients that
+//! may introspect its audience receive its claims. In any other case, and for a token that is not
+//! live, the response is `{"active":false}` and nothing more.
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 use serde_json::{Map, Value, json};
@@ -54,8 +54,8 @@ async fn introspect_token(
     })
 }
 
-/// RFC 7662 §2.2: the token's own claims, but scope and roles as they are now, since the caller does
-/// not want to wait until the token expires.
+/// RFC 7662 §2.2: the token's own claims, but scope and roles as they are now, since the caller
+/// does not want to wait until the token expires.
 async fn introspect_access_token(
     request: &TokenRequest<'_>,
     token: &str,

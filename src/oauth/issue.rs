@@ -308,9 +308,9 @@ fn at_hash(access_token: &str) -> String {
     BASE64.encode(hash.as_bytes().split_at(16).0)
 }
 
-/// The `jti` of an access token: unique, and opaque to all but us. It leads back to the grant without
-/// a claim of our own that resource servers might come to depend on, and without a row for each
-/// token (RFC 9068 §2.2).
+/// The `jti` of an access token: unique, and opaque to all but us. It leads back to the grant
+/// without a claim of our own that resource servers might come to depend on, and without a row for
+/// each token (RFC 9068 §2.2).
 fn seal_jti(sealer: &Sealer, grant: Uuid) -> String {
     BASE64.encode(sealer.seal(JTI, grant.as_bytes()))
 }

@@ -1,5 +1,5 @@
-//! Tokens for the sign-in API, which reaches this module only through [`IssueTokens`]: sign-in methods
-//! do not import `oauth`.
+//! Tokens for the sign-in API, which reaches this module only through [`IssueTokens`]: sign-in
+//! methods do not import `oauth`.
 
 use uuid::Uuid;
 

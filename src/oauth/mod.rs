@@ -1,5 +1,5 @@
-//! The OpenID Provider: authorization requests, tokens, userinfo, sign-out at a client's request, and
-//! metadata (RFC 6749, RFC 7636, RFC 9068, OpenID Connect Core).
+//! The OpenID Provider: authorization requests, tokens, userinfo, sign-out at a client's request,
+//! and metadata (RFC 6749, RFC 7636, RFC 9068, OpenID Connect Core).
 //!
 //! Owns `grant_families` and `consents`. The module knows no sign-in method: it sends the user to
 //! `/login` with a pending request and continues when the browser returns with a session. Rules and

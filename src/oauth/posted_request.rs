@@ -1,9 +1,9 @@
 //! Requests that another site posts to us: `POST /oauth2/authorize` and `POST /oauth2/logout`.
 //!
-//! A cross-site POST carries no Lax cookie, so it continues as a GET of our own (AZ-1). The form waits
-//! in the ticket store meanwhile, not in that GET's URL, since a client may post in order to keep it
-//! out of histories and logs. The handle is bound to no browser: like the query of a GET, the form is
-//! something that any site could have sent.
+//! A cross-site POST carries no Lax cookie, so it continues as a GET of our own (AZ-1). The form
+//! waits in the ticket store meanwhile, not in that GET's URL, since a client may post in order to
+//! keep it out of histories and logs. The handle is bound to no browser: like the query of a GET,
+//! the form is something that any site could have sent.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! Refresh tokens: their format, and where one stands in the family of its grant.
 //!
 //! A refresh token is opaque to the client: family, generation, secret and MAC (DB-01). The MAC
-//! covers the rest, so that a token that we did not issue is refused before any SQL and guessing ends
-//! no grant. The table stores the SHA-256 of the secret.
+//! covers the rest, so that a token that we did not issue is refused before any SQL and guessing
+//! ends no grant. The table stores the SHA-256 of the secret.
 //!
-//! Each use gives a new token (RFC 9700 §4.14.2). For 60 seconds, and until its successor is used, a
-//! used token gives that same successor: a client that lost the response, or that refreshes from
+//! Each use gives a new token (RFC 9700 §4.14.2). For 60 seconds, and until its successor is used,
+//! a used token gives that same successor: a client that lost the response, or that refreshes from
 //! several places, is no thief (ST-02). Later, and with any older token, someone has a copy.
 
 use std::time::Duration;
@@ -46,7 +46,8 @@ impl RefreshToken {
         }
     }
 
-    /// Reads what [`RefreshToken::to_text`] wrote under a current master key; none for anything else.
+    /// Reads what [`RefreshToken::to_text`] wrote under a current master key; none for anything
+    /// else.
     #[must_use]
     pub fn parse(mac: &Mac, text: &str) -> Option<Self> {
         if text.len() != HEAD + 2 * PART {
@@ -95,9 +96,9 @@ impl RefreshToken {
         })
     }
 
-    /// Where this token stands in the family of `grant`. A token with another secret than the stored
-    /// one is foreign and ends nothing. No hash is kept of older generations, and there the MAC shows
-    /// that the token was ours.
+    /// Where this token stands in the family of `grant`. A token with another secret than the
+    /// stored one is foreign and ends nothing. No hash is kept of older generations, and there the
+    /// MAC shows that the token was ours.
     #[must_use]
     pub fn position_in(&self, grant: &Grant, now: Time) -> FamilyPosition {
         let given = self.secret.hash();

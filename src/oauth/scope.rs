@@ -15,7 +15,8 @@ use crate::{
 /// Refresh tokens that outlive the session (OIDC Core §11).
 pub const OFFLINE: &str = "offline_access";
 
-/// Our own admin API: for clients that are registered for it and users with the role `admin` (ST-10).
+/// Our own admin API: for clients that are registered for it and users with the role `admin`
+/// (ST-10).
 pub const ADMIN: &str = "entree:admin";
 
 /// Scopes about a user, in the metadata's order. All others are names of the APIs that tokens are
@@ -46,8 +47,8 @@ fn without_repetitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 }
 
 /// The scopes of a request that the client is registered for; others are ignored (OIDC Core
-/// §3.1.2.1). `offline_access` is one of them: the user is asked to allow it by name like the others,
-/// unless the client is first-party (RF-1, OIDC Core §11).
+/// §3.1.2.1). `offline_access` is one of them: the user is asked to allow it by name like the
+/// others, unless the client is first-party (RF-1, OIDC Core §11).
 #[must_use]
 pub fn grantable(client: &Client, requested: &str) -> String {
     let names = requested
@@ -153,8 +154,8 @@ pub fn requested_resources(
 }
 
 /// RFC 8707 §2.2: the audience of an access token from a grant that covers the resources `granted`.
-/// Without a request it is the first of them that the client still has, or else the client's current
-/// audience.
+/// Without a request it is the first of them that the client still has, or else the client's
+/// current audience.
 ///
 /// # Errors
 /// `invalid_target` for a resource that was not granted or that the client no longer has, and for

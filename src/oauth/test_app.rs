@@ -1,5 +1,5 @@
-//! A service without sockets for the tests of this module: a database of its own, a client of every kind, and one user
-//! with a session.
+//! A service without sockets for the tests of this module: a database of its own, a client of every
+//! kind, and one user with a session.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -232,8 +232,8 @@ impl TestApp {
         }
     }
 
-    /// The endpoints of another instance: connections of its own to the same database, the same ticket
-    /// store and clock.
+    /// The endpoints of another instance: connections of its own to the same database, the same
+    /// ticket store and clock.
     pub(super) async fn second_instance(&self) -> BoxEndpoint<'static> {
         let mut app = self.app.clone();
         app.db = Db::connect(&self.url, 8, self.app.clock().clone())
@@ -272,7 +272,8 @@ impl TestApp {
         self.app.config.replace(config);
     }
 
-    /// A code for `client`, as the authorization endpoint issues it. `verifier` belongs to its challenge.
+    /// A code for `client`, as the authorization endpoint issues it. `verifier` belongs to its
+    /// challenge.
     pub(super) async fn code(&self, client: &str, scope: &str, verifier: Option<&str>) -> String {
         self.code_for(client, scope, verifier, None).await
     }

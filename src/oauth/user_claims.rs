@@ -1,4 +1,5 @@
-//! Claims about a user and their sign-in, as userinfo and ID tokens deliver them (OIDC Core §5.1, §2).
+//! Claims about a user and their sign-in, as userinfo and ID tokens deliver them (OIDC Core §5.1,
+//! §2).
 //!
 //! A claim is delivered if its scope was granted (userinfo only) or if the request named it in the
 //! parameter `claims` (see [`super::claims_request`]). What the service does not know is left out,

@@ -1,5 +1,5 @@
-//! `/oauth2/userinfo` (OIDC Core §5.3): the claims that the user lets the client receive, as they are
-//! now.
+//! `/oauth2/userinfo` (OIDC Core §5.3): the claims that the user lets the client receive, as they
+//! are now.
 //!
 //! The request carries a bearer token (RFC 6750), and the responses to refused ones are here, too.
 
@@ -89,8 +89,8 @@ async fn load(app: &App, request: &Request, body: Body) -> Result<serde_json::Va
     serde_json::to_value(info).map_err(|error| InfraError::internal(error).into())
 }
 
-/// Reads the token: from the Authorization header or, with POST, from the form (RFC 6750 §2.1, §2.2),
-/// never from the query (RFC 9700 §4.3.2).
+/// Reads the token: from the Authorization header or, with POST, from the form (RFC 6750 §2.1,
+/// §2.2), never from the query (RFC 9700 §4.3.2).
 async fn read_token(request: &Request, body: Body) -> Result<String, BearerError> {
     if Params::from_query(request)?.contains("access_token") {
         return Err(BearerError::InvalidRequest(
@@ -128,8 +128,8 @@ fn has_form(request: &Request) -> bool {
 }
 
 impl BearerError {
-    /// Logs the error and returns the response (RFC 6750 §3): a challenge, with an error only if the
-    /// request has a token.
+    /// Logs the error and returns the response (RFC 6750 §3): a challenge, with an error only if
+    /// the request has a token.
     fn into_response(self, caller: &Caller) -> Response {
         let (status, error) = match &self {
             Self::NoToken => {

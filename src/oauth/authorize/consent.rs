@@ -1,6 +1,6 @@
-//! `/consent`: the user decides what a client may do. A third-party client asks for it, and so does any
-//! client whose response goes to the user's own device. `/oauth2/authorize/cancel`: the user returns
-//! to the client instead of signing in (AZ-20).
+//! `/consent`: the user decides what a client may do. A third-party client asks for it, and so does
+//! any client whose response goes to the user's own device. `/oauth2/authorize/cancel`: the user
+//! returns to the client instead of signing in (AZ-20).
 
 use askama::Template;
 use poem::{Body, Request, Response, handler, web::Data};
@@ -193,8 +193,8 @@ async fn cancel_pending(
     Ok(step)
 }
 
-/// An email is on its way, and the user cancels: its link stops working and the client gets an error,
-/// unless another sign-in with the same request has responded already.
+/// An email is on its way, and the user cancels: its link stops working and the client gets an
+/// error, unless another sign-in with the same request has responded already.
 async fn cancel_flow(
     app: &App,
     context: &RequestContext,

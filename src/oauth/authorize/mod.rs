@@ -1,8 +1,8 @@
 //! The authorization endpoint (RFC 6749 §4.1.1, OIDC Core §3.1.2): `/oauth2/authorize`, and where a
 //! request continues after the user has signed in.
 //!
-//! `parse` reads a request, `next` decides, `step` carries the decision out and returns a value, and the
-//! endpoints here and in `consent` render it.
+//! `parse` reads a request, `next` decides, `step` carries the decision out and returns a value,
+//! and the endpoints here and in `consent` render it.
 
 pub mod consent;
 pub mod next;

@@ -9,8 +9,8 @@ use crate::{
     session::{self, AuthMethod, CurrentSession},
 };
 
-/// How long, in seconds, a sign-in for this request answers it, however small `max_age` is: it takes a
-/// moment to return from the email or to read the consent page.
+/// How long, in seconds, a sign-in for this request answers it, however small `max_age` is: it
+/// takes a moment to return from the email or to read the consent page.
 const RETURN_TIME: i64 = 60;
 
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub enum NextStep<'a> {
 }
 
 /// Decides the next step. `prompt=login` and `max_age` demand a sign-in since the request was made
-/// (PM-3, PM-4). `has_consent` says that the user has allowed the client all that it requests, or need
-/// not be asked.
+/// (PM-3, PM-4). `has_consent` says that the user has allowed the client all that it requests, or
+/// need not be asked.
 #[must_use]
 pub fn next_step<'a>(
     request: &AuthorizationRequest<'_>,
@@ -87,8 +87,8 @@ pub fn needs_email(request: &AuthorizationRequest<'_>) -> bool {
         || prefers_email(request, session::UPSTREAM_ACR)
 }
 
-/// Whether the sign-in was made for this request: the user has seen a page that named the client. It
-/// satisfies `prompt=login` and `max_age=0`.
+/// Whether the sign-in was made for this request: the user has seen a page that named the client.
+/// It satisfies `prompt=login` and `max_age=0`.
 #[must_use]
 pub fn is_for_request(request: &AuthorizationRequest<'_>, current: &CurrentSession) -> bool {
     let auth_time = current.session.auth_time;
@@ -126,11 +126,12 @@ fn is_hinted_user(request: &AuthorizationRequest<'_>, current: &CurrentSession) 
     hinted.is_none_or(|sub| *sub == current.user.public_id.to_string())
 }
 
-/// Whether this session answers the request: it is the hinted user's (PM-7), and its sign-in is fresh
-/// enough.
+/// Whether this session answers the request: it is the hinted user's (PM-7), and its sign-in is
+/// fresh enough.
 fn is_sufficient(request: &AuthorizationRequest<'_>, current: &CurrentSession, now: Time) -> bool {
     let (prompt, max_age) = (request.params.prompt, request.params.max_age);
-    // A provider may have let the user pass by a session of its own: nothing fresh about that (ST-12).
+    // A provider may have let the user pass by a session of its own: nothing fresh about that
+    // (ST-12).
     if demands_fresh_sign_in(request) && session::is_from_upstream(&current.session) {
         return false;
     }

@@ -76,8 +76,8 @@ pub trait HintVerifier: Sync {
     /// Our public URL.
     fn issuer(&self) -> &str;
 
-    /// Returns the `sub` of an `id_token_hint`. The signature must be ours; the token may be expired
-    /// and its key retired (PM-7).
+    /// Returns the `sub` of an `id_token_hint`. The signature must be ours; the token may be
+    /// expired and its key retired (PM-7).
     ///
     /// # Errors
     /// `invalid_request` if the token is not ours.
@@ -119,8 +119,8 @@ pub fn parse<'a>(
     }
 }
 
-/// AZ-2, AZ-4: an unknown client and a missing, repeated or unregistered redirect URI give a page and
-/// never a redirect.
+/// AZ-2, AZ-4: an unknown client and a missing, repeated or unregistered redirect URI give a page
+/// and never a redirect.
 fn find_client<'a>(
     params: &Params,
     config: &'a Reloadable,
@@ -209,8 +209,8 @@ fn read_subject(
     }
 }
 
-/// OIDC Core §5.5.1.1: an essential `acr` that no sign-in reaches fails at once, whether or not a user
-/// is signed in (PM-8).
+/// OIDC Core §5.5.1.1: an essential `acr` that no sign-in reaches fails at once, whether or not a
+/// user is signed in (PM-8).
 fn check_acr(claims: &ClaimsRequest, config: &Reloadable) -> Result<Vec<String>, OauthError> {
     let reachable = claims_request::acr_values(config);
     let is_reachable = |acr: &String| reachable.contains(&acr.as_str());
@@ -220,13 +220,15 @@ fn check_acr(claims: &ClaimsRequest, config: &Reloadable) -> Result<Vec<String>,
     Err(UNMET_ACR)
 }
 
-/// Reads a parameter that never fails the request (OIDC Core §15.1): one that is too long is ignored.
+/// Reads a parameter that never fails the request (OIDC Core §15.1): one that is too long is
+/// ignored.
 fn read_hint(params: &Params, name: &'static str, max: usize) -> String {
     let value = params.optional_within(name, max).ok().flatten();
     value.unwrap_or_default().to_owned()
 }
 
-/// OIDC Core §6: an error for request objects and request URIs is better than ignoring them (AZ-12).
+/// OIDC Core §6: an error for request objects and request URIs is better than ignoring them
+/// (AZ-12).
 fn check_no_request_object(params: &Params) -> Result<(), OauthError> {
     // A parameter without a value counts as absent (RFC 6749 §3.1).
     let has_value = |name| {

@@ -52,7 +52,8 @@ impl AuthorizationResponse {
 pub enum Delivery {
     /// By 303, in response to a GET.
     Redirect,
-    /// By a page, in response to a form's POST: Chromium applies `form-action` to redirects (CW-03).
+    /// By a page, in response to a form's POST: Chromium applies `form-action` to redirects
+    /// (CW-03).
     Page,
 }
 

@@ -132,10 +132,10 @@ pub async fn has_consent(
     consent_store::covers(app.db.read(), &current.user, client_id, &scopes).await
 }
 
-/// RFC 8252 §8.6: any program on the device may listen at a port or have registered an app's scheme,
-/// and begin a request in the app's name with a challenge of its own. A response without a page would
-/// give it tokens that the user does not know of. Where we run on that device ourselves, for
-/// development, all of it is one user's anyway.
+/// RFC 8252 §8.6: any program on the device may listen at a port or have registered an app's
+/// scheme, and begin a request in the app's name with a challenge of its own. A response without a
+/// page would give it tokens that the user does not know of. Where we run on that device ourselves,
+/// for development, all of it is one user's anyway.
 fn responds_to_device(app: &App, request: &AuthorizationRequest<'_>) -> bool {
     let is_public = request.client.token_endpoint_auth_method == ClientAuth::None;
     let is_https = request.target.uri.as_str().starts_with("https://");
@@ -193,8 +193,8 @@ pub fn restore<'a>(
         .ok_or(PageError::InvalidClientRequest("redirect_uri"))
 }
 
-/// Claims a pending request whose response is ready. It is claimed last: what fails before leaves it
-/// pending, and a code that is not sent is worth nothing.
+/// Claims a pending request whose response is ready. It is claimed last: what fails before leaves
+/// it pending, and a code that is not sent is worth nothing.
 pub async fn claim_pending(
     app: &App,
     context: &RequestContext,

@@ -1,5 +1,5 @@
-//! `private_key_jwt` (OIDC Core §9, RFC 7523 §2.2, §3): a client signs, with a key of its own, that it
-//! is this client, to this service, now, and once.
+//! `private_key_jwt` (OIDC Core §9, RFC 7523 §2.2, §3): a client signs, with a key of its own, that
+//! it is this client, to this service, now, and once.
 //!
 //! Whatever is wrong with an assertion, the client gets the one response for failed authentication;
 //! the reason here is for the log.
@@ -37,8 +37,8 @@ const MAX_LIFETIME: i64 = 300;
 const MAX_AHEAD: i64 = 30;
 
 /// A ticket store whose data began less than this many seconds after an assertion was made may have
-/// lost it (RD-09). It is more than [`MAX_AHEAD`], so that no clock ahead of ours carries an assertion
-/// over the loss.
+/// lost it (RD-09). It is more than [`MAX_AHEAD`], so that no clock ahead of ours carries an
+/// assertion over the loss.
 const STORE_MARGIN: i64 = 60;
 
 /// How many seconds an assertion is remembered beyond its expiry (RD-04).

@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// Issues an access token whose `sub` is the client (RFC 9068 §2.2; the configuration keeps client
-/// identifiers apart from those of users, §5). There is no refresh token (RFC 6749 §4.4.3), and no ID
-/// token since no user signed in.
+/// identifiers apart from those of users, §5). There is no refresh token (RFC 6749 §4.4.3), and no
+/// ID token since no user signed in.
 ///
 /// # Errors
-/// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` or `invalid_target` for
-/// a scope or resource that is not the client's own.
+/// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` or `invalid_target`
+/// for a scope or resource that is not the client's own.
 pub fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     request.check_grant_type(GrantType::ClientCredentials)?;
     let TokenRequest {
