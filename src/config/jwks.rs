@@ -14,9 +14,6 @@ const MAX_KEYS: usize = 20;
 /// Members of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2, §6.4.1).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The allowed length of an RSA modulus, in bits.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-
 /// The algorithms with which clients sign (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2): neither
 /// `none` nor one with a shared secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,9 +194,9 @@ fn string_member<'a>(
 }
 
 fn is_for_verification(key: &Map<String, Value>) -> bool {
-    let verify = |ops: &Value| {
-        ops.as_array()
-            .is_some_and(|ops| ops.iter().any(|op| op == "verify"))
+    let verify = |operations: &Value| {
+        let operations = operations.as_array();
+        operations.is_some_and(|list| list.iter().any(|operation| operation == "verify"))
     };
     key.get("key_ops").is_none_or(verify)
 }
@@ -234,7 +231,7 @@ fn parse_rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, &'static str> {
     };
     let (n, e) = (strip(n), strip(e));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
-    if !RSA_BITS.contains(&bits) {
+    if !(2048..=8192).contains(&bits) {
         return Err("is an RSA key of less than 2048 or more than 8192 bits");
     }
     if e.is_empty() || e.len() > 8 {
