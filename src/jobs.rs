@@ -15,7 +15,7 @@ use crate::{
     error::InfraError,
     federation::provider::Providers,
     login::{device, flow},
-    magic_link::{budget, compose::Letters},
+    magic_link::{budget, composer::EmailComposer},
     mail::{
         outbox::{self, Worker},
         transport::Transport,
@@ -72,7 +72,7 @@ impl Jobs {
         let config = app.config.startup();
         let worker = Worker {
             db: app.db.clone(),
-            composer: Arc::new(Letters { app: app.clone() }),
+            composer: Arc::new(EmailComposer { app: app.clone() }),
             transport,
             notify: Arc::clone(&app.outbox),
             concurrency: config.mail.concurrency,

@@ -1,5 +1,6 @@
-//! Wrong codes of one address over all its flows (D3): at most ten an hour and thirty a day, then codes are off for an
-//! hour and links still work. The count is SQL, beside the secrets, so that nothing resets one and keeps the other.
+//! Wrong codes of one address over all its flows (D3): at most ten an hour and thirty a day. Then codes
+//! are off for an hour, and links still work. The count is in SQL, beside the secrets, so that nothing
+//! resets one and keeps the other.
 
 use std::time::Duration;
 
@@ -13,71 +14,60 @@ use sea_orm::{
 use crate::{clock::Time, config::Budget, db::Tx, error::InfraError, secret::Hash};
 
 /// How long codes stay off once a budget is spent.
-const OFF: Duration = Duration::from_secs(3600);
+const BLOCK: Duration = Duration::from_secs(3600);
 
-/// Takes one try from the address's budget, as if it were wrong; [`give_back`] undoes it when it was right. `false`:
-/// nothing is left and nothing may be compared.
-///
-/// # Errors
-/// The database's own.
-pub async fn take(tx: &Tx, address: &Hash, budgets: &[Budget]) -> Result<bool, InfraError> {
-    let mut current = lock(tx, address).await?;
-    let longest = budgets
-        .iter()
-        .map(|budget| budget.seconds)
-        .max()
-        .unwrap_or(0);
-    current
-        .attempts
-        .retain(|at| tx.now.since(*at) < Duration::from_secs(longest));
-    let spent = budgets.iter().any(|budget| {
-        let window = Duration::from_secs(budget.seconds);
-        let recent = current
-            .attempts
-            .iter()
-            .filter(|at| tx.now.since(**at) < window)
-            .count();
-        recent >= budget.count as usize
-    });
-    if current.blocked_until > tx.now || spent {
-        return Ok(false);
-    }
-    current.attempts.push(tx.now);
-    let now_spent = budgets.iter().any(|budget| {
-        let window = Duration::from_secs(budget.seconds);
-        current
-            .attempts
-            .iter()
-            .filter(|at| tx.now.since(**at) < window)
-            .count()
-            >= budget.count as usize
-    });
-    if now_spent {
-        current.blocked_until = tx.now + OFF;
-    }
-    store(tx, address, &current).await?;
-    Ok(true)
-}
+/// How long an unused budget is kept.
+const RETENTION: Duration = Duration::from_secs(2 * 86_400);
 
-/// The try was right: it does not count.
-///
-/// # Errors
-/// The database's own.
-pub async fn give_back(tx: &Tx, address: &Hash) -> Result<(), InfraError> {
-    let mut current = lock(tx, address).await?;
-    current.attempts.pop();
-    current.blocked_until = Time(0);
-    store(tx, address, &current).await
-}
-
-struct Current {
+/// The attempts at codes of one address.
+struct AddressAttempts {
     attempts: Vec<Time>,
     blocked_until: Time,
 }
 
-/// Reads the row under a lock that lasts until the end of the unit of work: the update comes first, so that two at
-/// once wait for each other instead of reading the same count.
-async fn lock(tx: &Tx, address: &Hash) -> Result<Current, InfraError> {
+impl AddressAttempts {
+    fn is_spent(&self, now: Time, budgets: &[Budget]) -> bool {
+        budgets.iter().any(|budget| {
+            let window = Duration::from_secs(budget.seconds);
+            let recent = self.attempts.iter().filter(|at| now.since(**at) < window);
+            recent.count() >= budget.count as usize
+        })
+    }
+}
+
+/// Spends one attempt of the address's budget, as if the code were wrong; [`return_attempt`] undoes it if
+/// the code was right. Returns `false` if nothing is left: then no code may be compared.
+pub async fn spend_attempt(
+    tx: &Tx,
+    address: &Hash,
+    budgets: &[Budget],
+) -> Result<bool, InfraError> {
+    let mut current = lock_row(tx, address).await?;
+    let longest = budgets.iter().map(|budget| budget.seconds).max();
+    let longest = Duration::from_secs(longest.unwrap_or(0));
+    current.attempts.retain(|at| tx.now.since(*at) < longest);
+    if current.blocked_until > tx.now || current.is_spent(tx.now, budgets) {
+        return Ok(false);
+    }
+    current.attempts.push(tx.now);
+    if current.is_spent(tx.now, budgets) {
+        current.blocked_until = tx.now + BLOCK;
+    }
+    store_row(tx, address, &current).await?;
+    Ok(true)
+}
+
+/// Returns the attempt of a code that was right.
+pub async fn return_attempt(tx: &Tx, address: &Hash) -> Result<(), InfraError> {
+    let mut current = lock_row(tx, address).await?;
+    current.attempts.pop();
+    current.blocked_until = Time(0);
+    store_row(tx, address, &current).await
+}
+
+/// Reads the row under a lock that lasts until the end of the transaction. The update comes first, so
+/// that two transactions wait for each other instead of reading the same count.
+async fn lock_row(tx: &Tx, address: &Hash) -> Result<AddressAttempts, InfraError> {
     let fresh = row::ActiveModel {
         address_key: Set(address.to_column()),
         attempts: Set(String::new()),
@@ -94,29 +84,23 @@ async fn lock(tx: &Tx, address: &Hash) -> Result<Current, InfraError> {
         .await?;
     let model = row::Entity::find_by_id(address.to_column())
         .one(tx.conn())
-        .await?;
-    let model = model
-        .ok_or_else(|| InfraError::internal("a budget row is gone within its unit of work"))?;
+        .await?
+        .ok_or_else(|| InfraError::internal("a budget row vanished within its transaction"))?;
     let attempts = model
         .attempts
         .split(' ')
         .filter_map(|at| at.parse().ok().map(Time))
         .collect();
-    Ok(Current {
+    Ok(AddressAttempts {
         attempts,
         blocked_until: model.blocked_until,
     })
 }
 
-async fn store(tx: &Tx, address: &Hash, current: &Current) -> Result<(), InfraError> {
-    let attempts = current
-        .attempts
-        .iter()
-        .map(|at| at.0.to_string())
-        .collect::<Vec<_>>()
-        .join(" ");
+async fn store_row(tx: &Tx, address: &Hash, current: &AddressAttempts) -> Result<(), InfraError> {
+    let attempts: Vec<_> = current.attempts.iter().map(|at| at.0.to_string()).collect();
     row::Entity::update_many()
-        .col_expr(row::Column::Attempts, Expr::value(attempts))
+        .col_expr(row::Column::Attempts, Expr::value(attempts.join(" ")))
         .col_expr(
             row::Column::BlockedUntil,
             Expr::value(current.blocked_until.0),
@@ -127,15 +111,9 @@ async fn store(tx: &Tx, address: &Hash, current: &Current) -> Result<(), InfraEr
     Ok(())
 }
 
-/// Forgets budgets unused for two days, at most `most`; gives how many.
-///
-/// # Errors
-/// The database's own.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
-    tx.delete_some::<row::Entity>(
-        row::Column::AddressKey,
-        row::Column::UpdatedAt.lt(tx.now - Duration::from_secs(2 * 86_400)),
-        most,
-    )
-    .await
+/// Deletes at most `limit` budgets that were unused for two days and returns how many.
+pub async fn sweep(tx: &Tx, limit: u64) -> Result<u64, InfraError> {
+    let unused = row::Column::UpdatedAt.lt(tx.now - RETENTION);
+    tx.delete_some::<row::Entity>(row::Column::AddressKey, unused, limit)
+        .await
 }

@@ -1,30 +1,32 @@
-//! The code in the mail, typed where the sign-in began.
+//! The code in the email, entered where the sign-in was requested.
 
 use uuid::Uuid;
 
 use super::{
     budget,
-    consume::{self, Attempt, Consumed},
+    consume::{self, ConsumeAttempt, ConsumeOutcome, ConsumeRefusal, ConsumedSecret},
+    request::address_key,
     token,
 };
 use crate::{
     db::Tx,
     error::InfraError,
     login::flow::{self, Flow, FlowState},
-    secret::Hash,
 };
 
-/// The digits that a person typed: spaces, dashes and dots fall away, digits of other scripts become ASCII (D5). None
-/// if what is left is not a code of this length.
+/// The longest text that may be a code: ten digits with any separators fit into it.
+const MAX_INPUT: usize = 64;
+
+/// Returns the digits of an entered code. Spaces, dashes and dots are dropped, and digits of other
+/// scripts become ASCII (D5). Returns `None` if the rest is not a code of this length.
 #[must_use]
-pub fn normalise(typed: &str, digits: u32) -> Option<String> {
-    // Sixty-four characters hold ten digits with any separators; more is not a code.
-    if typed.chars().count() > 64 {
+pub fn normalise(entered: &str, digits: u32) -> Option<String> {
+    if entered.chars().count() > MAX_INPUT {
         return None;
     }
     let mut code = String::new();
-    for c in typed.chars().filter(|c| !is_separator(*c)) {
-        code.push(char::from_digit(digit(c)?, 10)?);
+    for c in entered.chars().filter(|c| !is_separator(*c)) {
+        code.push(char::from_digit(digit_value(c)?, 10)?);
     }
     (code.len() == digits as usize).then_some(code)
 }
@@ -33,103 +35,92 @@ fn is_separator(c: char) -> bool {
     c.is_whitespace() || "-–—‐‑‒−._·'\u{200b}\u{200e}\u{200f}\u{2060}\u{feff}".contains(c)
 }
 
-/// The value of a decimal digit: ASCII, full-width, Arabic-Indic, extended Arabic-Indic, Devanagari, Bengali, Thai.
-fn digit(c: char) -> Option<u32> {
+/// Returns the value of a decimal digit: ASCII, full-width, Arabic-Indic, extended Arabic-Indic,
+/// Devanagari, Bengali or Thai.
+fn digit_value(c: char) -> Option<u32> {
     let zero = [0x30, 0xff10, 0x660, 0x6f0, 0x966, 0x9e6, 0xe50]
         .into_iter()
         .find(|zero| (*zero..*zero + 10).contains(&u32::from(c)))?;
     Some(u32::from(c) - zero)
 }
 
-/// Tries a code in the flow that its holder names. Tries are counted before anything is compared (D2, D3); wrong,
-/// expired, used and unknown are told apart in the trail alone (D4).
-///
-/// # Errors
-/// The database's own.
+/// Tries a code in the flow that its holder names. Attempts are counted before anything is compared (D2,
+/// D3). Only the audit log tells wrong, expired, used and unknown codes apart (D4).
 pub async fn consume(
     tx: &Tx,
     id: Uuid,
-    typed: &str,
-    attempt: &Attempt<'_>,
-) -> Result<Consumed, InfraError> {
+    entered: &str,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
     let Some(flow) = flow::find_held(tx.conn(), id, &attempt.holder).await? else {
-        return consume::refuse(tx, None, "not_holder", attempt).await;
+        return consume::refuse(tx, None, ConsumeRefusal::NotHolder, attempt).await;
     };
-    let Some(code) = normalise(typed, attempt.config.magic_link.code_digits) else {
-        return consume::refuse(tx, Some(&flow), "malformed", attempt).await;
+    let Some(code) = normalise(entered, attempt.config.magic_link.code_digits) else {
+        return consume::refuse(tx, Some(&flow), ConsumeRefusal::Malformed, attempt).await;
     };
-    if let Some(asked) = consume::ask_first(tx, &flow, attempt).await? {
-        return Ok(asked);
+    if let Some(outcome) = consume::confirm_switch(tx, &flow, attempt).await? {
+        return Ok(outcome);
     }
-    if consume::answers_again(&flow, tx, attempt) {
-        return again(tx, flow, &code, attempt).await;
+    if consume::may_repeat(&flow, tx, attempt) {
+        return repeat(tx, flow, &code, attempt).await;
     }
-    if !flow::count_try(
-        tx,
-        id,
-        FlowState::Open,
-        attempt.config.limits.tries_per_flow,
-    )
-    .await?
-    {
-        // Perhaps the same code came twice, and the other was quicker.
-        let now = flow::find(tx.conn(), id).await?;
-        return match now.filter(|flow| consume::answers_again(flow, tx, attempt)) {
-            Some(flow) => again(tx, flow, &code, attempt).await,
-            None => consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await,
+    if !count_try(tx, &flow, FlowState::Open, attempt).await? {
+        // The same code may have come twice, and the other attempt was quicker.
+        let found = flow::find(tx.conn(), id).await?;
+        return match found.filter(|flow| consume::may_repeat(flow, tx, attempt)) {
+            Some(flow) => repeat(tx, flow, &code, attempt).await,
+            None => consume::refuse(tx, Some(&flow), ConsumeRefusal::NoTriesLeft, attempt).await,
         };
     }
     match compare(tx, &flow, &code, attempt).await? {
         Some(reason) => consume::refuse(tx, Some(&flow), reason, attempt).await,
-        None => consume::claim(tx, flow, attempt, "code").await,
+        None => consume::claim(tx, flow, attempt, ConsumedSecret::Code).await,
     }
 }
 
-/// The same code a moment after it worked: the same result, from the same holder. Tries are counted here too.
-async fn again(
+/// Tries a code again within the minute after it worked. Attempts are counted here too.
+async fn repeat(
     tx: &Tx,
     flow: Flow,
     code: &str,
-    attempt: &Attempt<'_>,
-) -> Result<Consumed, InfraError> {
-    if !flow::count_try(
-        tx,
-        flow.id,
-        FlowState::Consumed,
-        attempt.config.limits.tries_per_flow,
-    )
-    .await?
-    {
-        return consume::refuse(tx, Some(&flow), "no_tries_left", attempt).await;
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
+    if !count_try(tx, &flow, FlowState::Consumed, attempt).await? {
+        return consume::refuse(tx, Some(&flow), ConsumeRefusal::NoTriesLeft, attempt).await;
     }
     match compare(tx, &flow, code, attempt).await? {
         Some(reason) => consume::refuse(tx, Some(&flow), reason, attempt).await,
-        None => consume::again(tx, flow, attempt).await,
+        None => consume::repeat(tx, flow, attempt).await,
     }
 }
 
-/// Compares a code that was counted against its flow: first it is counted against its address, too. `None`: it is right.
+async fn count_try(
+    tx: &Tx,
+    flow: &Flow,
+    state: FlowState,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<bool, InfraError> {
+    flow::count_try(tx, flow.id, state, attempt.config.limits.tries_per_flow).await
+}
+
+/// Compares a code that was counted against its flow; it is counted against its address first. Returns
+/// `None` if the code is right.
 async fn compare(
     tx: &Tx,
     flow: &Flow,
     code: &str,
-    attempt: &Attempt<'_>,
-) -> Result<Option<&'static str>, InfraError> {
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<Option<ConsumeRefusal>, InfraError> {
     let address = address_key(flow)?;
-    if !budget::take(tx, &address, &attempt.config.limits.wrong_codes).await? {
-        return Ok(Some("budget_spent"));
+    if !budget::spend_attempt(tx, &address, &attempt.config.limits.wrong_codes).await? {
+        return Ok(Some(ConsumeRefusal::BudgetSpent));
     }
-    let live = token::live(tx.conn(), flow.id, tx.now).await?;
-    if !token::matches(&live, flow.id, code, attempt.pepper) {
-        return Ok(Some("wrong_code"));
+    let live = token::find_live(tx.conn(), flow.id, tx.now).await?;
+    if !token::matches_code(&live, flow.id, code, attempt.code_pepper) {
+        return Ok(Some(ConsumeRefusal::WrongCode));
     }
-    budget::give_back(tx, &address).await?;
+    budget::return_attempt(tx, &address).await?;
     Ok(None)
-}
-
-fn address_key(flow: &Flow) -> Result<Hash, InfraError> {
-    Hash::from_column(&flow.address_key)
-        .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))
 }
 
 #[cfg(test)]
@@ -137,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d_5_codes_are_read_as_people_type_them() {
+    fn d_5_codes_are_read_as_people_enter_them() {
         let good = [
             "12345678",
             " 1234 5678 ",
@@ -149,14 +140,14 @@ mod tests {
             "1234\u{a0}5678",
             "1234–5678",
         ];
-        for typed in good {
+        for entered in good {
             assert_eq!(
-                normalise(typed, 8).as_deref(),
+                normalise(entered, 8).as_deref(),
                 Some("12345678"),
-                "{typed:?}"
+                "{entered:?}"
             );
         }
-        for typed in [
+        for entered in [
             "",
             "1234567",
             "123456789",
@@ -165,7 +156,7 @@ mod tests {
             "①②③④⑤⑥⑦⑧",
             &"1".repeat(100_000),
         ] {
-            assert_eq!(normalise(typed, 8), None, "{typed:.20?}");
+            assert_eq!(normalise(entered, 8), None, "{entered:.20?}");
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Using a link or a code: whatever the proof, the flow is claimed by one guarded statement and ends at the one door.
+//! The use of a link or a code: one guarded statement claims the flow, and the sign-in is completed.
+//!
+//! `link` and `code` check their secret, then call [`claim`] or [`repeat`]. Everything is committed,
+//! refusals too: a burnt code stays burnt.
 
-use uuid::Uuid;
-
-use super::token;
+use super::request::address_key;
 use crate::{
     audit::{Event, Kind},
     config::Reloadable,
     db::Tx,
     error::InfraError,
     login::{
-        authenticate::SignInError,
+        authenticate::{SignInError, SignInRefusal},
         device,
         evidence::{BrowserState, EmailEvidence, Evidence, SignInAttempt},
         finish::{SignedIn, finish_sign_in},
@@ -23,126 +24,125 @@ use crate::{
     web::caller::Caller,
 };
 
-/// Who tries, with what, under which rules.
+/// One attempt to use a link or a code.
 #[derive(Debug)]
-pub struct Attempt<'a> {
-    /// The browser's cookie or the app's challenge.
+pub struct ConsumeAttempt<'a> {
     pub holder: FlowHolder,
-    /// What else the browser holds.
     pub browser_state: BrowserState<'a>,
-    /// The person has agreed to leave somebody else's session.
-    pub switch: bool,
-    /// Where from.
+    /// The user agreed to leave another user's session.
+    pub switch_confirmed: bool,
     pub caller: &'a Caller,
-    /// The rules.
     pub config: &'a Reloadable,
     /// The pepper of codes.
-    pub pepper: &'a Mac,
-    /// Makes the secrets that a repeated click gets.
-    pub repeats: &'a Mac,
+    pub code_pepper: &'a Mac,
+    /// Derives the secrets that a repeated click gets.
+    pub repeat_mac: &'a Mac,
 }
 
-/// How it ended. Everything is committed, refusals too.
+/// Which secret was used; the label in the metrics.
+#[derive(Clone, Copy, Debug)]
+pub enum ConsumedSecret {
+    Link,
+    Code,
+}
+
+/// How an attempt ended.
 #[derive(Debug)]
-pub enum Consumed {
-    /// Signed in: set these cookies and go on with this flow.
+pub enum ConsumeOutcome {
+    /// The user is signed in. Set the cookies and continue with the flow.
     SignedIn(Box<SignedIn>, Box<Flow>),
-    /// Somebody else is signed in here: ask first (C7). Nothing was consumed.
-    AskFirst(Box<Flow>),
-    /// The link works, but not here: this is not who asked for it (C4). Nothing was consumed.
-    Elsewhere,
-    /// Refused; the flow if it is the holder's, and a word for the trail.
-    Refused(Option<Box<Flow>>, &'static str),
+    /// Another user is signed in in this browser: ask first (C7). Nothing was consumed.
+    ConfirmSwitch(Box<Flow>),
+    /// The link belongs to another holder (C4). Nothing was consumed.
+    OtherHolder,
+    /// The flow is named if it is the holder's own.
+    Refused {
+        flow: Option<Box<Flow>>,
+        reason: ConsumeRefusal,
+    },
 }
 
-/// Uses a link. `of` is the flow that an app names beside it; a browser names none.
-///
-/// # Errors
-/// The database's own.
-pub async fn by_link(
-    tx: &Tx,
-    link: &Hash,
-    of: Option<Uuid>,
-    attempt: &Attempt<'_>,
-) -> Result<Consumed, InfraError> {
-    let Some(token) = token::by_link(tx.conn(), link).await? else {
-        return refuse(tx, None, "unknown", attempt).await;
-    };
-    // No try is counted: 256 bits are not guessed, and whoever names another flow may not hold that one.
-    if of.is_some_and(|id| id != token.flow_id) {
-        return refuse(tx, None, "other_flow", attempt).await;
-    }
-    let Some(flow) = flow::find(tx.conn(), token.flow_id).await? else {
-        return refuse(tx, None, "unknown", attempt).await;
-    };
-    if !flow::is_held_by(&flow, &attempt.holder) {
-        refuse(tx, None, "other_browser", attempt).await?;
-        return Ok(Consumed::Elsewhere);
-    }
-    if answers_again(&flow, tx, attempt) {
-        return again(tx, flow, attempt).await;
-    }
-    if let Some(asked) = ask_first(tx, &flow, attempt).await? {
-        return Ok(asked);
-    }
-    let live = token::live(tx.conn(), flow.id, tx.now).await?;
-    if !live.iter().any(|live| live.id == token.id) {
-        return refuse(tx, Some(&flow), "expired", attempt).await;
-    }
-    claim(tx, flow, attempt, "link").await
+/// Why a link or code was refused. Users see one text for most of these; the audit log has the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumeRefusal {
+    UnknownLink,
+    /// An app named another flow than the link's.
+    OtherFlow,
+    OtherBrowser,
+    /// The caller does not hold the flow that it names.
+    NotHolder,
+    /// The text is not a code.
+    Malformed,
+    WrongCode,
+    /// The flow has had all its attempts at a code.
+    NoTriesLeft,
+    /// The address has had all its attempts at codes.
+    BudgetSpent,
+    Expired,
+    /// The user cancelled the sign-in.
+    Ended,
+    Used,
+    SessionEnded,
+    SignIn(SignInRefusal),
 }
 
-/// C7: somebody else is signed in in this browser, and nobody has agreed to leave that session.
-///
-/// # Errors
-/// The database's own.
-pub async fn ask_first(
+impl ConsumeRefusal {
+    /// Returns the reason code for the audit log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownLink => "unknown",
+            Self::OtherFlow => "other_flow",
+            Self::OtherBrowser => "other_browser",
+            Self::NotHolder => "not_holder",
+            Self::Malformed => "malformed",
+            Self::WrongCode => "wrong_code",
+            Self::NoTriesLeft => "no_tries_left",
+            Self::BudgetSpent => "budget_spent",
+            Self::Expired => "expired",
+            Self::Ended => "ended",
+            Self::Used => "used",
+            Self::SessionEnded => "session_ended",
+            Self::SignIn(refusal) => refusal.as_str(),
+        }
+    }
+
+    /// Returns whether a refusal may have a row in the audit log. These two cost the caller nothing.
+    const fn is_audited(self) -> bool {
+        !matches!(self, Self::Malformed | Self::NoTriesLeft)
+    }
+}
+
+/// C7: returns `ConfirmSwitch` if another user is signed in in this browser and has not agreed to leave
+/// that session.
+pub(super) async fn confirm_switch(
     tx: &Tx,
     flow: &Flow,
-    attempt: &Attempt<'_>,
-) -> Result<Option<Consumed>, InfraError> {
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<Option<ConsumeOutcome>, InfraError> {
     let Some(current) = attempt.browser_state.current else {
         return Ok(None);
     };
-    if attempt.switch || flow.state != FlowState::Open {
+    if attempt.switch_confirmed || flow.state != FlowState::Open {
         return Ok(None);
     }
-    let same = user::has_verified(tx.conn(), current.user.id, &flow.canonical).await?;
-    Ok((!same).then(|| Consumed::AskFirst(Box::new(flow.clone()))))
+    let is_same_user = user::has_verified(tx.conn(), current.user.id, &flow.canonical).await?;
+    Ok((!is_same_user).then(|| ConsumeOutcome::ConfirmSwitch(Box::new(flow.clone()))))
 }
 
-/// Claims the flow and opens the door. Of any number at once one wins; the others, if they hold the same cookie, get
-/// the same session (B6, B7). `by` is `link` or `code`, for the metrics.
-///
-/// # Errors
-/// The database's own.
-pub async fn claim(
+/// Claims the flow and completes the sign-in. Of any number of attempts at once, one wins; the others
+/// get the same session if they hold the same cookie (B6, B7).
+pub(super) async fn claim(
     tx: &Tx,
     flow: Flow,
-    attempt: &Attempt<'_>,
-    by: &'static str,
-) -> Result<Consumed, InfraError> {
+    attempt: &ConsumeAttempt<'_>,
+    secret: ConsumedSecret,
+) -> Result<ConsumeOutcome, InfraError> {
     if !flow::claim(tx, flow.id).await? {
-        let now = flow::find(tx.conn(), flow.id).await?;
-        let turned_back = now
-            .as_ref()
-            .is_some_and(|flow| flow.state == FlowState::Ended);
-        return match now.filter(|flow| answers_again(flow, tx, attempt)) {
-            Some(flow) => again(tx, flow, attempt).await,
-            None => {
-                refuse(
-                    tx,
-                    Some(&flow),
-                    if turned_back { "ended" } else { "used" },
-                    attempt,
-                )
-                .await
-            }
-        };
+        return lost_claim(tx, &flow, attempt).await;
     }
     let address = Address::from_column(&flow.canonical);
-    let key = Hash::from_column(&flow.address_key)
-        .ok_or_else(|| InfraError::internal("an address key is not 32 bytes"))?;
+    let key = address_key(&flow)?;
     let link = flow_payload::pending_link_in(&flow)?;
     let sign_in = SignInAttempt {
         evidence: Evidence::Email(EmailEvidence {
@@ -155,79 +155,94 @@ pub async fn claim(
         browser_state: attempt.browser_state,
         caller: attempt.caller,
     };
-    match finish_sign_in(tx, &sign_in, attempt.config).await {
-        Err(SignInError::Infra(error)) => Err(error),
-        Err(SignInError::Refused(reason)) => {
-            refuse(tx, Some(&flow), reason.as_str(), attempt).await
+    let signed_in = match finish_sign_in(tx, &sign_in, attempt.config).await {
+        Ok(signed_in) => signed_in,
+        Err(SignInError::Infra(error)) => return Err(error),
+        Err(SignInError::Refused(refusal)) => {
+            return refuse(tx, Some(&flow), ConsumeRefusal::SignIn(refusal), attempt).await;
         }
-        Ok(done) => {
-            let new_browser =
-                matches!(attempt.holder, FlowHolder::Browser(_)).then(|| done.pre.hash());
-            flow::record_session(tx, flow.id, done.session.id, new_browser).await?;
-            if done.linked {
-                flow::settle_link(tx, flow.id).await?;
-            }
-            event(Kind::MagicLinkConsumed, Some(&flow), attempt)
-                .user(done.user.id)
-                .record(tx)
-                .await?;
-            let after = tx.now.since(flow.created_at);
-            tx.on_commit(move || metrics::consumed(by, after));
-            Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
+    };
+    let is_browser = matches!(attempt.holder, FlowHolder::Browser(_));
+    let new_browser = is_browser.then(|| signed_in.pre.hash());
+    flow::record_session(tx, flow.id, signed_in.session.id, new_browser).await?;
+    if signed_in.linked {
+        flow::settle_link(tx, flow.id).await?;
+    }
+    audit_event(Kind::MagicLinkConsumed, Some(&flow), attempt)
+        .user(signed_in.user.id)
+        .record(tx)
+        .await?;
+    let took = tx.now.since(flow.created_at);
+    let label = match secret {
+        ConsumedSecret::Link => "link",
+        ConsumedSecret::Code => "code",
+    };
+    tx.on_commit(move || metrics::consumed(label, took));
+    Ok(ConsumeOutcome::SignedIn(
+        Box::new(signed_in),
+        Box::new(flow),
+    ))
+}
+
+/// The flow was claimed by another attempt, or ended, since it was read.
+async fn lost_claim(
+    tx: &Tx,
+    flow: &Flow,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
+    match flow::find(tx.conn(), flow.id).await? {
+        Some(claimed) if may_repeat(&claimed, tx, attempt) => repeat(tx, claimed, attempt).await,
+        Some(ended) if ended.state == FlowState::Ended => {
+            refuse(tx, Some(flow), ConsumeRefusal::Ended, attempt).await
         }
+        _ => refuse(tx, Some(flow), ConsumeRefusal::Used, attempt).await,
     }
 }
 
-/// Whether a flow that was consumed answers this holder once more (B7). Browsers only: what an app gets is its tokens,
-/// and those are given once.
-#[must_use]
-pub fn answers_again(flow: &Flow, tx: &Tx, attempt: &Attempt<'_>) -> bool {
+/// Returns whether a consumed flow gives this holder its result once more (B7). Only browsers repeat:
+/// what an app gets is tokens, and those are issued once.
+pub(super) fn may_repeat(flow: &Flow, tx: &Tx, attempt: &ConsumeAttempt<'_>) -> bool {
     matches!(attempt.holder, FlowHolder::Browser(_)) && flow::is_repeatable(flow, tx.now)
 }
 
-/// B7: the holder of a flow that was consumed within the last minute gets the same session with another secret. Every
-/// repetition gets that same one: so of three clicks whose answers come in any order, each leaves cookies that work.
-///
-/// # Errors
-/// The database's own.
-pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consumed, InfraError> {
+/// B7: the holder of a flow that was consumed within the last minute gets the same session with another
+/// secret. Every repetition gets the same secret: of three clicks whose responses arrive in any order,
+/// each leaves cookies that work.
+pub(super) async fn repeat(
+    tx: &Tx,
+    flow: Flow,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
     let Some(id) = flow.session_id else {
-        return refuse(tx, Some(&flow), "used", attempt).await;
+        return refuse(tx, Some(&flow), ConsumeRefusal::Used, attempt).await;
     };
-    let Some(current) = session::find_live(tx.conn(), id, tx.now, &attempt.config.session).await?
-    else {
-        return refuse(tx, Some(&flow), "session_ended", attempt).await;
+    let limits = &attempt.config.session;
+    let Some(current) = session::find_live(tx.conn(), id, tx.now, limits).await? else {
+        return refuse(tx, Some(&flow), ConsumeRefusal::SessionEnded, attempt).await;
     };
-    let secret = |what: &[u8]| {
-        // A step-up between two clicks makes other secrets: those from before it are dead (BS-04).
+    let derive = |purpose: &[u8]| {
+        // A step-up between two clicks gives other secrets: those from before it are void (BS-04).
         let since = current.session.auth_time.0.to_be_bytes();
-        attempt
-            .repeats
-            .secret(&[what, flow.id.as_bytes(), id.as_bytes(), &since])
+        let parts = [purpose, flow.id.as_bytes(), id.as_bytes(), &since];
+        attempt.repeat_mac.secret(&parts)
     };
-    let (pre, sid) = (secret(b"pre"), secret(b"sid"));
-    // The flow's row comes before the session's, here as in `claim`: in the other order two clicks at once would wait
-    // for each other.
+    let (pre, sid) = (derive(b"pre"), derive(b"sid"));
+    // The flow's row is written before the session's, here as in `claim`: in the other order two clicks at
+    // once would wait for each other.
     flow::record_session(tx, flow.id, id, Some(pre.hash())).await?;
-    if let Some(before) = flow
-        .consumed_browser_hash
-        .as_deref()
-        .and_then(Hash::from_column)
-    {
+    let before = flow.consumed_browser_hash.as_deref();
+    if let Some(before) = before.and_then(Hash::from_column) {
         flow::rebind(tx, before, pre.hash()).await?;
     }
     if !session::renew_secret(tx, id, &sid).await? {
-        return refuse(tx, Some(&flow), "session_ended", attempt).await;
+        return refuse(tx, Some(&flow), ConsumeRefusal::SessionEnded, attempt).await;
     }
-    let device = attempt
-        .browser_state
-        .device
-        .cloned()
-        .unwrap_or_else(|| secret(b"device"));
+    let device = attempt.browser_state.device.cloned();
+    let device = device.unwrap_or_else(|| derive(b"device"));
     if let Some(key) = Hash::from_column(&flow.address_key) {
         device::remember(tx, &device.hash(), &key).await?;
     }
-    let done = SignedIn {
+    let signed_in = SignedIn {
         session: current.session,
         user: current.user,
         sid,
@@ -235,38 +250,41 @@ pub async fn again(tx: &Tx, flow: Flow, attempt: &Attempt<'_>) -> Result<Consume
         device,
         linked: false,
     };
-    Ok(Consumed::SignedIn(Box::new(done), Box::new(flow)))
+    Ok(ConsumeOutcome::SignedIn(
+        Box::new(signed_in),
+        Box::new(flow),
+    ))
 }
 
-/// A refusal. One that costs whoever asks a try, a mail or a link has its row in the trail, up to so many a flow; what
-/// anybody can bring about for nothing is a line in the log alone, or they could fill the trail.
-///
-/// # Errors
-/// The database's own.
-pub async fn refuse(
+/// Records a refusal. One that costs the caller an attempt, an email or a link has a row in the audit
+/// log, up to a limit for each flow. What any caller can cause for free is only a log line: otherwise
+/// strangers could fill the audit log (ST-17).
+pub(super) async fn refuse(
     tx: &Tx,
     flow: Option<&Flow>,
-    reason: &'static str,
-    attempt: &Attempt<'_>,
-) -> Result<Consumed, InfraError> {
-    let told = flow.filter(|_| !matches!(reason, "malformed" | "no_tries_left"));
-    match told {
+    reason: ConsumeRefusal,
+    attempt: &ConsumeAttempt<'_>,
+) -> Result<ConsumeOutcome, InfraError> {
+    match flow.filter(|_| reason.is_audited()) {
         Some(flow) if flow::count_refusal(tx, flow.id).await? => {
-            event(Kind::MagicLinkRefused, told, attempt)
-                .reason(reason)
+            audit_event(Kind::MagicLinkRefused, Some(flow), attempt)
+                .reason(reason.as_str())
                 .record(tx)
                 .await?;
         }
         _ => tracing::info!(
             request_id = attempt.caller.request_id,
-            reason,
+            reason = reason.as_str(),
             "link or code refused"
         ),
     }
-    Ok(Consumed::Refused(flow.cloned().map(Box::new), reason))
+    Ok(ConsumeOutcome::Refused {
+        flow: flow.cloned().map(Box::new),
+        reason,
+    })
 }
 
-fn event(kind: Kind, flow: Option<&Flow>, attempt: &Attempt<'_>) -> Event {
+fn audit_event(kind: Kind, flow: Option<&Flow>, attempt: &ConsumeAttempt<'_>) -> Event {
     let event = Event::new(kind).caller(&attempt.caller.network, &attempt.caller.request_id);
     match flow {
         Some(flow) => event

@@ -1,16 +1,20 @@
-//! Sign-in by mail: a link and a code in one letter, bound to the browser or app that asked.
+//! Sign-in by email: a link and a code in one email, bound to the browser or app that requested it.
 //!
-//! Owns `magic_link_tokens` and `code_budgets`. A request never tells whether an address is known: it does the same
-//! work for all and leaves the rest to the worker that sends. Reading a link changes nothing; only a POST by its
-//! holder consumes, by one guarded statement. `docs/decisions/` tells why link and code stand in one mail.
+//! Owns `magic_link_tokens` and `code_budgets`. A request never reveals whether an address is known: it
+//! does the same work for every address and leaves the rest to the worker that sends. Reading a link
+//! changes nothing. Only a POST by the flow's holder consumes a link or a code, by one guarded
+//! statement. `docs/decisions/` says why link and code share one email.
 
 pub mod api;
 pub mod api_v2;
+mod app_login;
 pub mod budget;
 pub mod code;
-pub mod compose;
+pub mod composer;
 pub mod consume;
-pub mod letter;
+mod email;
+mod link;
+mod login_events;
 pub mod pages;
 pub mod request;
 pub mod token;

@@ -1,4 +1,4 @@
-//! The secrets of one mail: made when it is sent, stored as hashes before it is handed over (B3, B4, G2).
+//! The secrets of one email: made when it is sent, stored as hashes before it is handed over (B3, B4, G2).
 
 use std::time::Duration;
 
@@ -18,52 +18,49 @@ use crate::{
     secret::{Hash, Mac, Plain, random_below, row_id},
 };
 
-/// How many mails of a flow work at a time (B5).
-const LIVE: u64 = 3;
+/// How many emails of a flow work at the same time (B5).
+const MAX_LIVE: u64 = 3;
 
-/// What goes into the mail, and nowhere else.
-pub struct Secrets {
+/// The secrets of an email. Only the email holds them in clear.
+pub struct EmailSecrets {
     /// 256 bits for the link, independent of the code (B1).
     pub link: Plain,
-    /// Digits for the code (B2).
+    /// The digits of the code (B2).
     pub code: String,
     /// The row that holds their hashes.
     pub id: Uuid,
 }
 
-impl std::fmt::Debug for Secrets {
+impl std::fmt::Debug for EmailSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secrets(…)")
+        f.write_str("EmailSecrets(…)")
     }
 }
 
-/// A uniform code: every value from all zeroes to all nines is equally likely (B2).
-#[must_use]
-pub fn new_code(digits: u32) -> String {
+/// Generates a code. Every value from all zeroes to all nines is equally likely (B2).
+fn generate_code(digits: u32) -> String {
     let width = digits as usize;
     format!("{:0width$}", random_below(10_u64.pow(digits.clamp(1, 18))))
 }
 
-/// The stored form of a code: a MAC under the pepper, bound to its flow (B3).
+/// Returns the stored form of a code: a MAC under the pepper, bound to its flow (B3).
 #[must_use]
 pub fn code_mac(pepper: &Mac, flow: Uuid, code: &str) -> Hash {
     pepper.tag(&[flow.as_bytes(), code.as_bytes()])
 }
 
-/// Makes the secrets of a mail and stores their hashes, with an end that the mail server's accept extends (B4).
-///
-/// # Errors
-/// The database's own.
-pub async fn make(
+/// Makes the secrets of an email and stores their hashes. Their lifetime is extended when the mail
+/// server accepts the email (B4).
+pub async fn create(
     tx: &Tx,
     flow: Uuid,
     digits: u32,
     lifetime: Duration,
     pepper: &Mac,
-) -> Result<Secrets, InfraError> {
-    let secrets = Secrets {
+) -> Result<EmailSecrets, InfraError> {
+    let secrets = EmailSecrets {
         link: Plain::generate(),
-        code: new_code(digits),
+        code: generate_code(digits),
         id: row_id(tx.now),
     };
     row::ActiveModel {
@@ -80,11 +77,8 @@ pub async fn make(
     Ok(secrets)
 }
 
-/// The mail server took the mail: its secrets live from now on (ASVS 6.5.5).
-///
-/// # Errors
-/// The database's own.
-pub async fn extend(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), InfraError> {
+/// Starts the lifetime of the secrets anew: the mail server accepted their email (ASVS 6.5.5).
+pub async fn extend_lifetime(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), InfraError> {
     row::Entity::update_many()
         .col_expr(row::Column::ExpiresAt, Expr::value((tx.now + lifetime).0))
         .filter(row::Column::Id.eq(id))
@@ -93,11 +87,9 @@ pub async fn extend(tx: &Tx, id: Uuid, lifetime: Duration) -> Result<(), InfraEr
     Ok(())
 }
 
-/// The mail server refused the mail for good: it does not count among the live ones (ST-11).
-///
-/// # Errors
-/// The database's own.
-pub async fn refuse(tx: &Tx, id: Uuid) -> Result<(), InfraError> {
+/// Marks the secrets of an email that was certainly not sent: it does not count among the live ones
+/// (ST-11).
+pub async fn mark_refused(tx: &Tx, id: Uuid) -> Result<(), InfraError> {
     row::Entity::update_many()
         .col_expr(row::Column::RefusedAt, Expr::value(Some(tx.now.0)))
         .filter(row::Column::Id.eq(id))
@@ -106,11 +98,8 @@ pub async fn refuse(tx: &Tx, id: Uuid) -> Result<(), InfraError> {
     Ok(())
 }
 
-/// The row of a link, live or not.
-///
-/// # Errors
-/// The database's own.
-pub async fn by_link(
+/// Returns the row of a link, live or not.
+pub async fn find_by_link(
     conn: &impl ConnectionTrait,
     link: &Hash,
 ) -> Result<Option<Token>, InfraError> {
@@ -120,11 +109,8 @@ pub async fn by_link(
         .await?)
 }
 
-/// The last three mails of a flow (B5), without those whose time is over.
-///
-/// # Errors
-/// The database's own.
-pub async fn live(
+/// Returns the last three emails of a flow (B5), without those that have expired.
+pub async fn find_live(
     conn: &impl ConnectionTrait,
     flow: Uuid,
     now: Time,
@@ -134,16 +120,17 @@ pub async fn live(
         .filter(row::Column::RefusedAt.is_null())
         .order_by_desc(row::Column::CreatedAt)
         .order_by_desc(row::Column::Id)
-        .limit(LIVE)
+        .limit(MAX_LIVE)
         .all(conn)
         .await?;
     tokens.retain(|token| token.expires_at > now);
     Ok(tokens)
 }
 
-/// Whether `code` is that of any of these mails: every MAC under every live pepper is compared, in constant time (D4).
+/// Returns whether `code` is that of any of these emails. Every MAC under every live pepper is compared,
+/// in constant time (D4).
 #[must_use]
-pub fn matches(tokens: &[Token], flow: Uuid, code: &str, pepper: &Mac) -> bool {
+pub fn matches_code(tokens: &[Token], flow: Uuid, code: &str, pepper: &Mac) -> bool {
     let parts: [&[u8]; 2] = [flow.as_bytes(), code.as_bytes()];
     tokens
         .iter()
@@ -160,7 +147,7 @@ mod tests {
         // Chi-square over the first and the last digit of 20 000 codes: 9 degrees of freedom, 1 in 100 000 above 39.3.
         let mut counts = [[0_f64; 10]; 2];
         for _ in 0..20_000 {
-            let code = new_code(8);
+            let code = generate_code(8);
             assert_eq!(code.len(), 8);
             let digit = |c: Option<char>| c.and_then(|c| c.to_digit(10)).expect("a digit") as usize;
             counts[0][digit(code.chars().next())] += 1.0;
@@ -177,7 +164,8 @@ mod tests {
 
     #[test]
     fn b_2_both_ends_of_the_range_are_reachable() {
-        let drawn: std::collections::BTreeSet<String> = (0..2000).map(|_| new_code(1)).collect();
+        let drawn: std::collections::BTreeSet<String> =
+            (0..2000).map(|_| generate_code(1)).collect();
         assert_eq!(drawn.first().map(String::as_str), Some("0"));
         assert_eq!(drawn.last().map(String::as_str), Some("9"));
     }
@@ -197,9 +185,9 @@ mod tests {
             expires_at: Time(1),
             refused_at: None,
         };
-        assert!(matches(&[token(stored)], a, "12345678", &pepper));
-        assert!(!matches(&[token(stored)], b, "12345678", &pepper));
-        assert!(!matches(&[token(stored)], a, "12345679", &pepper));
-        assert!(!matches(&[token(stored)], a, "12345678", &other));
+        assert!(matches_code(&[token(stored)], a, "12345678", &pepper));
+        assert!(!matches_code(&[token(stored)], b, "12345678", &pepper));
+        assert!(!matches_code(&[token(stored)], a, "12345679", &pepper));
+        assert!(!matches_code(&[token(stored)], a, "12345678", &other));
     }
 }

@@ -29,17 +29,32 @@ pub(super) fn routes(client_origins: impl Origins + Clone + 'static) -> Route {
 fn add_sign_in(routes: Route) -> Route {
     routes
         .at("/login", allow_methods("GET, HEAD", get(sign_in::sign_in)))
-        .at("/login/email", allow_methods("POST", post(pages::email)))
-        .at("/login/sent", allow_methods("GET, HEAD", get(pages::sent)))
+        .at(
+            "/login/email",
+            allow_methods("POST", post(pages::start::request_email)),
+        )
+        .at(
+            "/login/sent",
+            allow_methods("GET, HEAD", get(pages::sent::show)),
+        )
         .at(
             "/login/sent/state",
-            allow_methods("GET, HEAD", get(pages::state)),
+            allow_methods("GET, HEAD", get(pages::sent::state)),
         )
-        .at("/login/code", allow_methods("POST", post(pages::type_code)))
-        .at("/login/link", allow_methods("GET", get(pages::scrubbed)))
+        .at(
+            "/login/code",
+            allow_methods("POST", post(pages::code::submit)),
+        )
+        .at(
+            "/login/link",
+            allow_methods("GET", get(pages::link::show_without_token)),
+        )
         .at(
             "/login/link/:token",
-            allow_methods("GET, POST", get(pages::show_link).post(pages::use_link)),
+            allow_methods(
+                "GET, POST",
+                get(pages::link::show).post(pages::link::submit),
+            ),
         )
         .at(
             "/login/upstream/:provider",

@@ -23,7 +23,7 @@ use entree::{
     db::{Db, Tx},
     federation::provider::Providers,
     key::{self, ClientKeys, Keys},
-    magic_link::compose::Letters,
+    magic_link::composer::EmailComposer,
     mail::{mailbox::ReceivedEmail, outbox::Worker, transport::Transport},
     routes,
     secret::{MasterKeys, Text},
@@ -226,7 +226,7 @@ impl TestApp {
     pub(crate) async fn post(&self) {
         let worker = Worker {
             db: self.app.db.clone(),
-            composer: Arc::new(Letters {
+            composer: Arc::new(EmailComposer {
                 app: self.app.clone(),
             }),
             transport: self.transport.clone(),

@@ -9,7 +9,7 @@ use entree::{
     },
     magic_link::{
         code,
-        consume::{Attempt, Consumed},
+        consume::{ConsumeAttempt, ConsumeOutcome, ConsumeRefusal},
         token,
     },
     secret::{Hash, Plain},
@@ -80,7 +80,13 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(test_app: TestApp) {
         .await
         .unwrap();
     assert!(
-        matches!(outcome, Consumed::Refused(None, "not_holder")),
+        matches!(
+            outcome,
+            ConsumeOutcome::Refused {
+                flow: None,
+                reason: ConsumeRefusal::NotHolder
+            }
+        ),
         "{outcome:?}"
     );
     tx.commit().await.unwrap();
@@ -104,16 +110,16 @@ fn attempt<'a>(
     config: &'a entree::config::Reloadable,
     holder: FlowHolder,
     caller: &'a Caller,
-) -> Attempt<'a> {
+) -> ConsumeAttempt<'a> {
     let macs = &test_app.app.macs;
-    Attempt {
+    ConsumeAttempt {
         holder,
         browser_state: BrowserState::default(),
-        switch: false,
+        switch_confirmed: false,
         caller,
         config,
-        pepper: &macs.code,
-        repeats: &macs.repeats,
+        code_pepper: &macs.code,
+        repeat_mac: &macs.repeats,
     }
 }
 
@@ -233,7 +239,7 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: Tes
         };
         let flow = flow::open(&tx, open, &config).await.unwrap();
         if n % 100 == 0 {
-            token::make(&tx, flow.id, 8, lifetime, &test_app.app.macs.code)
+            token::create(&tx, flow.id, 8, lifetime, &test_app.app.macs.code)
                 .await
                 .unwrap();
         }
@@ -245,16 +251,16 @@ async fn d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day(test_app: Tes
         )
         .await
         .unwrap();
-        let Consumed::Refused(_, reason) = outcome else {
+        let ConsumeOutcome::Refused { reason, .. } = outcome else {
             panic!("one in a hundred million: {outcome:?}")
         };
         match reason {
-            "wrong_code" => {
+            ConsumeRefusal::WrongCode => {
                 compared += 1;
                 first_and_last = (first_and_last.0.min(tx.now), first_and_last.1.max(tx.now));
             }
-            "budget_spent" => {}
-            other => panic!("{other}"),
+            ConsumeRefusal::BudgetSpent => {}
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(

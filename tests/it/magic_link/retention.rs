@@ -47,7 +47,7 @@ async fn fill(test_app: &TestApp, tx: &Tx, count: usize) {
             link: None,
         };
         let flow = flow::open(tx, open, &config).await.unwrap();
-        token::make(
+        token::create(
             tx,
             flow.id,
             8,

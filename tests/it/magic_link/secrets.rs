@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use entity::{magic_link_flow, magic_link_token, mail_outbox, session};
 use entree::{
     app::Macs,
-    magic_link::{compose::Letters, token},
+    magic_link::{composer::EmailComposer, token},
     mail::{Composed, Composer as _, DeliveryOutcome},
     secret::{MasterKeys, Plain},
 };
@@ -46,7 +46,7 @@ async fn b_1_a_link_holds_32_random_bytes_that_are_not_made_of_the_code(test_app
     for _ in 0..256 {
         let lifetime = test_app.app.config.get().link_lifetime();
         // One digit: ten codes, so a link made of code and flow would come again and again.
-        let made = token::make(&tx, flow, 1, lifetime, &test_app.app.macs.code)
+        let made = token::create(&tx, flow, 1, lifetime, &test_app.app.macs.code)
             .await
             .unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(made.link.to_text()).unwrap();
@@ -107,8 +107,8 @@ async fn b_3_what_is_stored_opens_nothing(test_app: TestApp) {
     let without = Macs::new(&MasterKeys::new([8; 32], [])).code;
     let live = std::slice::from_ref(mine);
     assert!(
-        token::matches(live, flow.id, &mail.code(), &next)
-            && !token::matches(live, flow.id, &mail.code(), &without)
+        token::matches_code(live, flow.id, &mail.code(), &next)
+            && !token::matches_code(live, flow.id, &mail.code(), &without)
     );
 
     let mut stored: Vec<Vec<u8>> = tokens
@@ -212,7 +212,7 @@ async fn b_4_an_email_works_before_its_accept_is_recorded(test_app: TestApp) {
     let address = "fast@example.com";
     let mut person = test_app.browser();
     person.ask(address).await;
-    let composer = Letters {
+    let composer = EmailComposer {
         app: test_app.app.clone(),
     };
     let row = mail_outbox::Entity::find()

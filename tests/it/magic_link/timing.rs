@@ -183,7 +183,7 @@ async fn a_3_asking_waits_for_no_mail_server() {
 
     let worker = Worker {
         db: test_app.app.db.clone(),
-        composer: Arc::new(entree::magic_link::compose::Letters {
+        composer: Arc::new(entree::magic_link::composer::EmailComposer {
             app: test_app.app.clone(),
         }),
         transport: test_app.transport.clone(),

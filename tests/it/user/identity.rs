@@ -5,7 +5,7 @@ use std::time::Duration;
 use entity::{magic_link_flow, mail_outbox, session, user, user_email};
 use entree::{
     login::flow::FlowHolder,
-    magic_link::request::{Ask, Asked, request},
+    magic_link::request::{self, SignInRequest, StartOutcome},
     secret::{Plain, row_id},
     session::NewSession,
     user::{Address, ResolvedUser, VerifiedBy},
@@ -102,7 +102,7 @@ async fn e_1_lk_02_asking_makes_nobody(test_app: TestApp) {
         let (app, config, caller) = (&test_app.app, &config, &caller);
         async move {
             let address = address(&format!("e1-{n}@example.com"));
-            let ask = Ask {
+            let request = SignInRequest {
                 holder: FlowHolder::Browser(Plain::generate().hash()),
                 address: &address,
                 client_id: None,
@@ -114,8 +114,8 @@ async fn e_1_lk_02_asking_makes_nobody(test_app: TestApp) {
                 caller,
             };
             assert!(matches!(
-                request(app, config, ask).await.unwrap(),
-                Asked::Accepted(_)
+                request::start(app, config, request).await.unwrap(),
+                StartOutcome::Accepted(_)
             ));
         }
     };

@@ -1,4 +1,4 @@
-//! What the letters say, in each shipped language.
+//! What the emails say, in each shipped language.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +17,9 @@ fn localizer(tag: &str) -> Localizer {
     Texts::default().negotiate(tag, "")
 }
 
-fn full() -> SignInLetter<'static> {
-    SignInLetter {
+fn facts() -> EmailFacts<'static> {
+    EmailFacts {
         to: "someone@example.com",
-        link: LINK,
-        code: "01234567",
-        minutes: 10,
         device: "Firefox on Linux",
         place: Some("Lausanne, CH"),
         client: Some("Lessons"),
@@ -31,49 +28,39 @@ fn full() -> SignInLetter<'static> {
     }
 }
 
-fn notice() -> Notice<'static> {
-    let SignInLetter {
-        to,
-        device,
-        place,
-        client,
-        time,
-        domain,
-        ..
-    } = full();
-    Notice {
-        to,
-        device,
-        place,
-        client,
-        time,
-        domain,
+fn secrets() -> SignInSecrets<'static> {
+    SignInSecrets {
+        link: LINK,
+        code: "01234567",
+        minutes: 10,
     }
 }
 
-fn all(localizer: &Localizer) -> [Email; 5] {
-    let about = |what| provider(localizer, &notice(), "Example", what);
-    let (reset, connected) = (access_reset(localizer, &notice()), about("connected"));
+fn sign_in_email(localizer: &Localizer) -> Email {
+    sign_in(localizer, &facts(), &secrets()).unwrap()
+}
+
+fn all_emails(localizer: &Localizer) -> [Email; 5] {
+    let provider = |change| provider_changed(localizer, &facts(), "Example", change).unwrap();
     [
-        sign_in(localizer, &full()),
-        no_account(localizer, &notice()),
-        reset,
-        connected,
-        about("disconnected"),
+        sign_in_email(localizer),
+        no_account(localizer, &facts()).unwrap(),
+        access_reset(localizer, &facts()).unwrap(),
+        provider(ProviderChange::Connected),
+        provider(ProviderChange::Disconnected),
     ]
-    .map(Result::unwrap)
 }
 
 #[test]
-fn d6_the_letter_names_client_device_place_time_and_the_only_domain() {
+fn d6_every_email_names_client_device_place_time_and_the_only_domain() {
     for (tag, _) in SHIPPED {
         let device = if tag == "fr" {
             "Firefox sur Linux"
         } else {
             "Firefox on Linux"
         };
-        for letter in all(&localizer(tag)) {
-            for part in [&letter.text, &letter.html] {
+        for email in all_emails(&localizer(tag)) {
+            for part in [&email.text, &email.html] {
                 for fact in [
                     "Lessons",
                     device,
@@ -85,18 +72,18 @@ fn d6_the_letter_names_client_device_place_time_and_the_only_domain() {
                 }
             }
             assert!(
-                letter.subject.contains("login.example.com"),
+                email.subject.contains("login.example.com"),
                 "{}",
-                letter.subject
+                email.subject
             );
             assert_eq!(
-                (letter.to.as_str(), letter.locale.as_str()),
+                (email.to.as_str(), email.locale.as_str()),
                 ("someone@example.com", tag)
             );
         }
-        let letter = sign_in(&localizer(tag), &full()).unwrap();
-        assert!(letter.subject.contains("Lessons"));
-        for part in [&letter.text, &letter.html] {
+        let email = sign_in_email(&localizer(tag));
+        assert!(email.subject.contains("Lessons"));
+        for part in [&email.text, &email.html] {
             assert!(
                 part.contains("0123 4567") && part.contains(LINK) && part.contains("10"),
                 "{part}"
@@ -108,9 +95,9 @@ fn d6_the_letter_names_client_device_place_time_and_the_only_domain() {
 #[test]
 fn d6_neither_subject_nor_first_lines_show_the_code() {
     for (tag, _) in SHIPPED {
-        let letter = sign_in(&localizer(tag), &full()).unwrap();
-        let words = letter.html.split_once("<body").unwrap().1;
-        for shown in [letter.subject.as_str(), words, letter.text.as_str()] {
+        let email = sign_in_email(&localizer(tag));
+        let words = email.html.split_once("<body").unwrap().1;
+        for shown in [email.subject.as_str(), words, email.text.as_str()] {
             let first: String = shown.chars().take(150).collect();
             assert!(
                 !first.contains("0123") && !first.contains("4567"),
@@ -123,16 +110,16 @@ fn d6_neither_subject_nor_first_lines_show_the_code() {
 #[test]
 fn g7_one_link_and_nothing_to_fetch() {
     for (tag, _) in SHIPPED {
-        for (letter, links) in all(&localizer(tag)).iter().zip([1, 0, 0]) {
-            assert_eq!(letter.html.matches("http").count(), links);
-            assert_eq!(letter.text.matches("http").count(), links);
-            assert_eq!(letter.html.matches("href=").count(), links);
+        for (email, links) in all_emails(&localizer(tag)).iter().zip([1, 0, 0]) {
+            assert_eq!(email.html.matches("http").count(), links);
+            assert_eq!(email.text.matches("http").count(), links);
+            assert_eq!(email.html.matches("href=").count(), links);
             for foreign in [
                 "<img", "<script", "<link", "<style", "<form", "url(", "src=", "@import", "//fonts",
             ] {
-                assert!(!letter.html.contains(foreign), "{foreign}");
+                assert!(!email.html.contains(foreign), "{foreign}");
             }
-            assert!(letter.html.len() + letter.text.len() < 10_000);
+            assert!(email.html.len() + email.text.len() < 10_000);
         }
     }
 }
@@ -140,23 +127,23 @@ fn g7_one_link_and_nothing_to_fetch() {
 #[test]
 fn g8_every_text_is_there_and_no_key_shows() {
     for (tag, _) in SHIPPED {
-        for letter in all(&localizer(tag)) {
-            for part in [&letter.subject, &letter.text, &letter.html] {
+        for email in all_emails(&localizer(tag)) {
+            for part in [&email.subject, &email.text, &email.html] {
                 assert!(
                     !part.contains("mail-") && !part.contains("{ $") && !part.contains('\u{2068}'),
                     "{part}"
                 );
             }
             assert!(
-                letter
+                email
                     .html
                     .contains(&format!("<html lang=\"{tag}\" dir=\"ltr\">"))
             );
         }
     }
     assert_ne!(
-        sign_in(&localizer("en"), &full()).unwrap().text,
-        sign_in(&localizer("fr"), &full()).unwrap().text
+        sign_in_email(&localizer("en")).text,
+        sign_in_email(&localizer("fr")).text
     );
 }
 
@@ -188,55 +175,49 @@ fn g8_all_languages_have_the_same_messages_with_the_same_values() {
 
 #[test]
 fn what_is_not_known_is_left_out() {
-    let letter = sign_in(
-        &localizer("en"),
-        &SignInLetter {
-            place: None,
-            client: None,
-            ..full()
-        },
-    )
-    .unwrap();
+    let bare = EmailFacts {
+        place: None,
+        client: None,
+        ..facts()
+    };
+    let email = sign_in(&localizer("en"), &bare, &secrets()).unwrap();
     assert!(
-        !letter.text.contains("location:") && !letter.text.contains("App:"),
+        !email.text.contains("location:") && !email.text.contains("App:"),
         "{}",
-        letter.text
+        email.text
     );
     assert!(
-        letter.text.contains("Device: Firefox on Linux")
-            && letter.subject.ends_with("login.example.com")
+        email.text.contains("Device: Firefox on Linux")
+            && email.subject.ends_with("login.example.com")
     );
-    let letter = no_account(
-        &localizer("en"),
-        &Notice {
-            device: "",
-            ..notice()
-        },
-    )
-    .unwrap();
+    let without_device = EmailFacts {
+        device: "",
+        ..facts()
+    };
+    let email = no_account(&localizer("en"), &without_device).unwrap();
     assert!(
-        !letter.text.contains("Device") && letter.text.contains("Time:"),
+        !email.text.contains("Device") && email.text.contains("Time:"),
         "{}",
-        letter.text
+        email.text
     );
 }
 
 #[test]
 fn names_from_outside_stay_names() {
-    let odd = SignInLetter {
+    let odd = EmailFacts {
         client: Some("<b>Bank</b> & \"Co\""),
-        device: "Firefox\r\n\r\nType the code at evil.example\u{202e}",
-        ..full()
+        device: "Firefox\r\n\r\nEnter the code at evil.example\u{202e}",
+        ..facts()
     };
-    let letter = sign_in(&localizer("en"), &odd).unwrap();
-    assert!(!letter.html.contains("<b>Bank"), "{}", letter.html);
+    let email = sign_in(&localizer("en"), &odd, &secrets()).unwrap();
+    assert!(!email.html.contains("<b>Bank"), "{}", email.html);
     assert!(
-        letter.text.contains("<b>Bank</b> & \"Co\""),
+        email.text.contains("<b>Bank</b> & \"Co\""),
         "plain text needs no escapes"
     );
-    for part in [&letter.subject, &letter.text, &letter.html] {
+    for part in [&email.subject, &email.text, &email.html] {
         assert!(
-            !part.contains("\nType the code") && !part.contains('\u{202e}'),
+            !part.contains("\nEnter the code at evil") && !part.contains('\u{202e}'),
             "{part}"
         );
     }
@@ -257,26 +238,19 @@ fn the_code_is_shown_in_two_groups() {
 
 #[test]
 fn g8_right_to_left_languages_read_so() {
-    for (tag, dir) in [
-        ("ar", "rtl"),
-        ("he-IL", "rtl"),
-        ("fa", "rtl"),
-        ("en", "ltr"),
-        ("fr-CH", "ltr"),
-        ("", "ltr"),
-    ] {
-        assert_eq!(direction(tag), dir, "{tag}");
-    }
-    let mut arabic = localizer("en");
-    arabic.tag = "ar".into();
-    let letter = sign_in(&arabic, &full()).unwrap();
-    assert_eq!(letter.html.matches("dir=\"rtl\"").count(), 3);
+    let texts = std::env::temp_dir().join(format!("entree-emails-{}", crate::secret::public_id()));
+    std::fs::create_dir_all(texts.join("ar")).unwrap();
+    std::fs::write(texts.join("ar/own.ftl"), "service = مدرسة\n").unwrap();
+    let arabic = Texts::load(Some(&texts)).unwrap().negotiate("ar", "");
+    std::fs::remove_dir_all(&texts).unwrap();
+    let email = sign_in_email(&arabic);
+    assert_eq!(email.html.matches("dir=\"rtl\"").count(), 3);
     assert!(
-        letter.html.contains("<bdi dir=\"ltr\""),
+        email.html.contains("<bdi dir=\"ltr\""),
         "the groups of the code keep their order"
     );
     assert!(
-        letter.text.contains("01234567"),
+        email.text.contains("01234567"),
         "one number has only one order"
     );
 }

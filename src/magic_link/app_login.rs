@@ -1,0 +1,305 @@
+//! Sign-in by email for a first-party app that draws its own form: what both versions of the API share.
+//!
+//! The PKCE challenge that the app sends at the start takes the place of the flow cookie: the caller who
+//! sends its verifier holds the flow (ST-09). Limits, counters and responses are those of the pages.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{Request, http::StatusCode};
+use poem_openapi::Object;
+use uuid::Uuid;
+
+use super::{
+    code,
+    consume::{ConsumeAttempt, ConsumeOutcome},
+    link,
+    request::{self, SignInRequest, StartOutcome},
+};
+use crate::{
+    app::App,
+    config::Reloadable,
+    db::Tx,
+    error::InfraError,
+    login::{
+        app_api::{self, Tokens},
+        evidence::BrowserState,
+        finish::SignedIn,
+        first_party::{self, Issuance, IssuedTokens, TokenIssuer},
+        flow::{self, Flow, FlowHolder},
+    },
+    pkce::{challenge_of, is_challenge, is_verifier},
+    secret::Plain,
+    telemetry::metrics,
+    user::Address,
+    web::{
+        caller::Caller,
+        problem::{Problem, ProblemJson},
+    },
+};
+
+/// A request for a sign-in email.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct NewLogin {
+    /// The registered first-party client.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    pub client_id: String,
+    /// The address to which the link and the code are sent.
+    #[oai(validator(max_length = 1016))]
+    pub email: String,
+    /// PKCE challenge: base64url of the SHA-256 of a verifier that the app keeps (RFC 7636).
+    #[oai(validator(min_length = 43, max_length = 43))]
+    pub code_challenge: String,
+    /// Always `S256`.
+    #[oai(validator(max_length = 16))]
+    pub code_challenge_method: String,
+    /// The languages of the email, as BCP 47 tags separated by spaces. Without them `Accept-Language`
+    /// decides.
+    #[oai(default, validator(max_length = 512))]
+    pub ui_locales: String,
+}
+
+/// A login that has started.
+#[derive(Debug, Object)]
+pub struct StartedLogin {
+    /// The id of the login. Without the verifier it is worth nothing.
+    pub flow_id: String,
+    /// Seconds until the login expires.
+    pub expires_in: u64,
+    /// Seconds until another email can be requested.
+    pub resend_in: u64,
+    /// The number of digits of the code in the email.
+    pub code_digits: u32,
+}
+
+/// The use of the code in the email, or of the link's token if the app itself received the link.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields)]
+pub struct LoginProof {
+    /// From the response to the request.
+    #[oai(validator(max_length = 36))]
+    pub flow_id: String,
+    /// The PKCE verifier of the challenge that started the login.
+    #[oai(validator(max_length = 128))]
+    pub code_verifier: String,
+    /// The code that the user entered. Spaces and dashes are ignored.
+    #[oai(validator(max_length = 256))]
+    pub code: Option<String>,
+    /// The last part of the link in the email, which belongs to `flow_id`.
+    #[oai(validator(max_length = 64))]
+    pub link_token: Option<String>,
+    /// Scopes, separated by spaces.
+    #[oai(default, validator(max_length = 1024))]
+    pub scope: String,
+    /// The nonce of the ID token.
+    #[oai(validator(max_length = 384))]
+    pub nonce: Option<String>,
+}
+
+/// Why a login does not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("The client is unknown, or is not a first-party app without a secret.")]
+    UnknownClient,
+    #[error("Send an S256 code_challenge: 43 characters of base64url.")]
+    InvalidChallenge,
+    #[error("This is not an email address that we can send to.")]
+    InvalidAddress,
+    #[error("Too many requests from this network. Wait, then try again.")]
+    RateLimited(Duration),
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl StartError {
+    /// Returns the problem for the caller; an infrastructure error is none of theirs.
+    pub(super) fn into_problem(self) -> Result<ProblemJson, InfraError> {
+        let detail = self.to_string();
+        let bad_request = |code| {
+            Ok(ProblemJson(Problem::new(
+                StatusCode::BAD_REQUEST,
+                code,
+                &detail,
+            )))
+        };
+        match self {
+            Self::UnknownClient => bad_request("invalid_client"),
+            Self::InvalidChallenge => bad_request("invalid_request"),
+            Self::InvalidAddress => bad_request("invalid_email"),
+            Self::RateLimited(wait) => {
+                let seconds = u32::try_from(wait.as_secs().max(1)).unwrap_or(u32::MAX);
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let problem = Problem::new(status, "too_many_requests", &detail);
+                Ok(ProblemJson(problem.with_retry_after(seconds)))
+            }
+            Self::Infra(error) => Err(error),
+        }
+    }
+}
+
+/// Starts a login for an app, under the same limits as the pages.
+pub(super) async fn start_login(
+    app: &App,
+    new: &NewLogin,
+    caller: &Caller,
+) -> Result<StartedLogin, StartError> {
+    let config = app.config.get();
+    if first_party::find_app(&config, &new.client_id).is_none() {
+        return Err(StartError::UnknownClient);
+    }
+    if new.code_challenge_method != "S256" || !is_challenge(&new.code_challenge) {
+        return Err(StartError::InvalidChallenge);
+    }
+    let address = Address::parse(&new.email, config.magic_link.allow_eai)
+        .map_err(|_| StartError::InvalidAddress)?;
+    let accepted = &caller.accept_language;
+    let localizer = app.texts.negotiate(&new.ui_locales, accepted);
+    let request = SignInRequest {
+        holder: FlowHolder::App(new.code_challenge.clone()),
+        address: &address,
+        client_id: Some(&new.client_id),
+        locale: &localizer.tag,
+        device: None,
+        remembered: true,
+        destination: None,
+        link: None,
+        caller,
+    };
+    let flow = match request::start(app, &config, request).await? {
+        StartOutcome::Accepted(flow) => flow,
+        StartOutcome::RateLimited(wait) => return Err(StartError::RateLimited(wait)),
+    };
+    let now = app.clock().now();
+    Ok(StartedLogin {
+        flow_id: flow.id.to_string(),
+        expires_in: flow.expires_at.since(now).as_secs(),
+        resend_in: flow.next_send_at.since(now).as_secs(),
+        code_digits: config.magic_link.code_digits,
+    })
+}
+
+/// Why a login does not finish. One error for wrong, expired, used and unknown codes: the response does
+/// not tell them apart (D4).
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FinishError {
+    #[error("Send flow_id, code_verifier, and either code or link_token.")]
+    InvalidRequest,
+    #[error("The code is wrong, expired or used. Request another email.")]
+    InvalidCode,
+    #[error(transparent)]
+    Infra(#[from] InfraError),
+}
+
+impl FinishError {
+    /// Returns the problem for the caller; an infrastructure error is none of theirs.
+    pub(super) fn into_problem(self) -> Result<ProblemJson, InfraError> {
+        let detail = self.to_string();
+        let bad_request = |code| {
+            Ok(ProblemJson(Problem::new(
+                StatusCode::BAD_REQUEST,
+                code,
+                &detail,
+            )))
+        };
+        match self {
+            Self::InvalidRequest => bad_request("invalid_request"),
+            Self::InvalidCode => bad_request("invalid_code"),
+            Self::Infra(error) => Err(error),
+        }
+    }
+}
+
+/// Finishes the login of one request.
+pub(super) struct LoginFinisher<'a> {
+    app: &'a App,
+    issuer: &'a TokenIssuer,
+    request: &'a Request,
+    caller: Caller,
+    config: Arc<Reloadable>,
+}
+
+impl<'a> LoginFinisher<'a> {
+    pub(super) fn new(app: &'a App, issuer: &'a TokenIssuer, request: &'a Request) -> Self {
+        Self {
+            app,
+            issuer,
+            request,
+            caller: Caller::from_request(request),
+            config: app.config.get(),
+        }
+    }
+
+    /// Uses a code or a link and returns the tokens. Refusals are committed as well.
+    pub(super) async fn finish(&self, proof: &LoginProof) -> Result<Tokens, FinishError> {
+        if !is_verifier(&proof.code_verifier) || proof.code.is_some() == proof.link_token.is_some()
+        {
+            return Err(FinishError::InvalidRequest);
+        }
+        let flow_id = Uuid::try_parse(&proof.flow_id).map_err(|_| FinishError::InvalidCode)?;
+        let tx = self.app.db.begin().await?;
+        let outcome = self.consume(&tx, flow_id, proof).await?;
+        let ConsumeOutcome::SignedIn(signed_in, flow) = outcome else {
+            tx.commit().await?;
+            return Err(FinishError::InvalidCode);
+        };
+        let client_id = flow.client_id.clone().unwrap_or_default();
+        app_api::allow_origins_of(self.app, self.request, &client_id);
+        let issued = self.issue(&tx, &signed_in, &flow, proof).await?;
+        if issued.is_some() && flow.client_id.is_some() {
+            tx.on_commit(move || metrics::tokens("magic_link", &client_id));
+        }
+        tx.commit().await?;
+        issued.map(Tokens::from).ok_or(FinishError::InvalidCode)
+    }
+
+    async fn consume(
+        &self,
+        tx: &Tx,
+        flow_id: Uuid,
+        proof: &LoginProof,
+    ) -> Result<ConsumeOutcome, FinishError> {
+        let attempt = ConsumeAttempt {
+            holder: FlowHolder::App(challenge_of(&proof.code_verifier)),
+            browser_state: BrowserState::default(),
+            switch_confirmed: false,
+            caller: &self.caller,
+            config: &self.config,
+            code_pepper: &self.app.macs.code,
+            repeat_mac: &self.app.macs.repeats,
+        };
+        if let Some(code) = &proof.code {
+            return Ok(code::consume(tx, flow_id, code, &attempt).await?);
+        }
+        let token = proof.link_token.as_deref().and_then(Plain::parse);
+        let token = token.ok_or(FinishError::InvalidCode)?;
+        Ok(link::consume(tx, &token.hash(), Some(flow_id), &attempt).await?)
+    }
+
+    /// Issues the tokens of a login, once. Returns `None` if its client is no longer registered, or if
+    /// they were issued before.
+    async fn issue(
+        &self,
+        tx: &Tx,
+        signed_in: &SignedIn,
+        flow: &Flow,
+        proof: &LoginProof,
+    ) -> Result<Option<IssuedTokens>, InfraError> {
+        let client_id = flow.client_id.as_deref();
+        let client = client_id.and_then(|id| first_party::find_app(&self.config, id));
+        let Some(client) = client else {
+            return Ok(None);
+        };
+        if !flow::claim_outcome(tx, flow.id).await? {
+            return Ok(None);
+        }
+        let issuance = Issuance {
+            client,
+            session: &signed_in.session,
+            user: &signed_in.user,
+            scope: &proof.scope,
+            nonce: proof.nonce.as_deref(),
+        };
+        let issued = self.issuer.issue(tx, issuance, &self.caller).await?;
+        Ok(Some(issued))
+    }
+}

@@ -1,0 +1,7 @@
+//! The pages of sign-in by email: `/login/email`, `/login/sent`, `/login/code`, `/login/link/{token}`.
+
+pub(crate) mod code;
+pub(crate) mod link;
+pub(crate) mod sent;
+mod shared;
+pub(crate) mod start;
