@@ -30,7 +30,7 @@ git clone -q --no-hardlinks . "$clone"
 printf '\n#[allow(missing_docs, clippy::missing_panics_doc)]\n#[must_use]\npub fn off(rule: &str) -> bool {\n    std::env::var("MUTANT").is_ok_and(|off| off == rule)\n}\n' \
   >>"$clone/src/lib.rs"
 
-mutant r_02 federation::provider::metadata::r_02 src/web/fetch/mod.rs 'if status.is_redirection() &&' 'if !OFF && status.is_redirection() &&'
+mutant r_02 federation::provider::metadata::r_02 src/web/fetch/client.rs 'if status.is_redirection() &&' 'if !OFF && status.is_redirection() &&'
 mutant r_04 federation::provider::metadata::r_04_dj_01 $oidc/metadata.rs 'Some(found) if found == configured => Ok(()),' \
   'Some(found) if found == configured || OFF => Ok(()),'
 mutant r_05 federation::provider::metadata::r_05 $oidc/metadata.rs '.any(is_within)' '.any(is_within) || OFF'
@@ -77,7 +77,7 @@ mutant r_34 federation::provider::claims::r_34 $oidc/userinfo.rs 'string(&claims
   'string(&claims, "sub") != Some(subject) && !OFF'
 mutant r_17 federation::linking::cases::r_17_cb_08_up src/federation/flow/state.rs 'now.is_some() && now == then {' \
   'OFF || now.is_some() && now == then {'
-mutant case_c federation::linking::cases::lk_04_case_c src/federation/linking/table.rs 'None if !facts.authoritative || facts.held =>' \
+mutant case_c federation::linking::cases::lk_04_lc_c src/federation/linking/table.rs 'None if !facts.authoritative || facts.held =>' \
   'None if !OFF && (!facts.authoritative || facts.held) =>'
 
 cd "$clone"

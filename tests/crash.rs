@@ -1,5 +1,5 @@
-//! G1: the service is killed with SIGKILL at many moments while people ask for mails. Whoever was answered gets a mail,
-//! and at most one more than they asked for.
+//! G1: the service is killed with SIGKILL at many moments while users request emails. Every request that got a response
+//! gets an email, and at most one more than it asked for.
 //!
 //! `CRASHES` says how often (5 if unset; the requirement is 100). The moments come from the number of the kill, spread
 //! over the time that a request and its mail take.

@@ -3,8 +3,8 @@
 //!
 //! Two programs get tokens for themselves all the time, from every copy: one by ES256, which the verifier of
 //! `examples/lessons-api` checks as a resource server does, and one by RS256, checked with the published set alone. Beside
-//! each stands one that never reads the key set again: the fault that the judge has to find. `entree keys` runs as ops run
-//! it, and libfaketime brings the day that a new key is published before it signs.
+//! each stands one that never reads the key set again: the fault that the judge has to find. `entree keys` runs as an operator
+//! runs it, and libfaketime brings the day that a new key is published before it signs.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -53,7 +53,7 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const LEAD: i64 = 24 * 3600;
 /// How long copies may take to move a key on by themselves, and then some.
 const FOLLOW: Duration = Duration::from_secs(90);
-/// How long they may take to follow what ops did in the database (SK-04); they look every three seconds.
+/// How long they may take to follow what an operator did in the database (SK-04); they look every three seconds.
 const AT_ONCE: Duration = Duration::from_secs(30);
 /// How many tokens in a row must be of a new time before a moved clock counts as moved.
 const STEADY: usize = 50;
@@ -82,7 +82,7 @@ impl Journal {
     }
 }
 
-/// A rotation from `old` to `new` that nobody noticed.
+/// Judges a rotation from `old` to `new` during which no verification failed.
 fn judge(journal: &Journal, old: &str, new: &str) -> Result<usize, String> {
     if let Some(first) = journal.bad.first() {
         return Err(format!(
@@ -120,7 +120,7 @@ impl From<Refused> for Why {
     }
 }
 
-/// A key that is out: what it signed must be refused as by nobody's key.
+/// A key that is out: what it signed must be refused as signed by an unknown key.
 fn judge_dead(verdict: &Result<(), Why>) -> Result<(), String> {
     match verdict {
         Err(Why::Unknown) => Ok(()),
@@ -146,7 +146,7 @@ impl Server {
 }
 
 /// A resource server that keeps the key set for its `max-age`. For an unknown key it does not read it again: one that was
-/// published in time needs nobody to.
+/// published in time is in the set already.
 struct Set {
     http: reqwest::Client,
     url: String,
@@ -229,7 +229,7 @@ struct TestApp {
     http: reqwest::Client,
     /// By how many seconds the clock of service and verifiers is ahead.
     ahead: AtomicI64,
-    /// By how many more the caches of the true resource servers are, so that nobody waits for a `max-age`.
+    /// By how many more the caches of the true resource servers are, so that no test waits for a `max-age`.
     older: Arc<AtomicU64>,
     sides: Vec<Side>,
     loaded: AtomicBool,
@@ -290,14 +290,14 @@ impl TestApp {
         lessons_api::now() + self.ahead.load(SeqCst)
     }
 
-    /// Moves the clocks of service and verifiers; nobody may be asking for a token meanwhile.
+    /// Moves the clocks of service and verifiers; no token request may run meanwhile.
     async fn shift(&self, seconds: i64) {
         self.ahead.store(seconds, SeqCst);
         self.older
             .fetch_add(u64::try_from(seconds).unwrap(), SeqCst);
         self.stage.service.shift_clock(seconds).await;
         // All threads of a process share what libfaketime read last: one that was held up with the old time in its hands
-        // may put it back for a moment. Nobody's clock does that, so the load begins when the new time has held.
+        // may put it back for a moment. No real clock does that, so the load begins when the new time has held.
         for copy in &self.stage.service.copies {
             let (mut held, began) = (0, Instant::now());
             while held < STEADY {
@@ -443,7 +443,7 @@ impl TestApp {
             .unwrap_or_else(|why| panic!("{why}: {:?}", side.journal));
     }
 
-    /// `entree keys …`, as ops call it beside the service; what changed, as (key, state).
+    /// `entree keys …`, run beside the service as an operator does; returns what changed, as (key, state).
     fn keys(&self, arguments: &[&str]) -> Vec<(String, String)> {
         let folder = self.stage.service.data()[0].parent().unwrap().to_path_buf();
         let arguments: Vec<&str> = ["keys"]
@@ -488,9 +488,15 @@ async fn frozen(alg: &str, url: &str) -> Server {
     let issuer = Issuer::new(url, None).unwrap();
     let verifier =
         Verifier::with_keys(issuer, AUDIENCE.to_owned(), Keys::with_clock(move || begin));
-    let nobodys = URL_SAFE_NO_PAD.encode(r#"{"typ":"at+jwt","alg":"ES256","kid":"nobody"}"#);
-    let nobodys = format!("{nobodys}.e30.{}", URL_SAFE_NO_PAD.encode([0; 64]));
-    let verdict = verifier.verify(&nobodys, lessons_api::now()).await;
+    let unknown_key_token =
+        URL_SAFE_NO_PAD.encode(r#"{"typ":"at+jwt","alg":"ES256","kid":"unknown"}"#);
+    let unknown_key_token = format!(
+        "{unknown_key_token}.e30.{}",
+        URL_SAFE_NO_PAD.encode([0; 64])
+    );
+    let verdict = verifier
+        .verify(&unknown_key_token, lessons_api::now())
+        .await;
     assert_eq!(verdict, Err(Refused::Key(NoKey::Unknown)));
     Server::Lessons(Box::new(verifier))
 }

@@ -271,7 +271,7 @@ async fn migrations_without_the_lock_do_not_bear_eight_copies() {
     }
     assert!(
         work.join_all().await.contains(&false),
-        "somebody fails without it"
+        "a query fails without it"
     );
 }
 
@@ -423,7 +423,7 @@ async fn migrations_partial_unique_indexes_hold() {
                 ("verified_at", verified),
             ]
         };
-        // Claims and addresses that were given up block nobody.
+        // Claims and addresses that were given up block no user.
         for free in [
             email("'active'", "NULL"),
             email("'active'", "NULL"),
@@ -443,7 +443,7 @@ async fn migrations_partial_unique_indexes_hold() {
         let raised = "UPDATE user_emails SET verified_at = 3 WHERE verified_at IS NULL";
         assert!(db.execute_unprepared(raised).await.is_err());
 
-        // One account at a provider, one user; a disconnected one blocks nobody.
+        // One account at a provider, one user; a disconnected one blocks no user.
         let identity = |unlinked: &'static str| {
             [
                 ("user_id", owner),

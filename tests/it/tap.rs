@@ -77,17 +77,17 @@ impl Tap {
         let tap = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let told = tap.clone();
+        let recorder = tap.clone();
         tokio::spawn(async move {
             while let Ok((ours, _)) = listener.accept().await {
-                let told = told.clone();
+                let tap = recorder.clone();
                 match &place {
                     Place::Socket(path) => match UnixStream::connect(path).await {
-                        Ok(server) => drop(tokio::spawn(told.carry::<R, _>(ours, server))),
+                        Ok(server) => drop(tokio::spawn(tap.carry::<R, _>(ours, server))),
                         Err(_) => continue,
                     },
                     Place::Net(address) => match TcpStream::connect(address).await {
-                        Ok(server) => drop(tokio::spawn(told.carry::<R, _>(ours, server))),
+                        Ok(server) => drop(tokio::spawn(tap.carry::<R, _>(ours, server))),
                         Err(_) => continue,
                     },
                 }

@@ -110,7 +110,7 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
         .await
         .unwrap();
     let secrets = sign_in(&service, &sink, "traced-person@example.test").await;
-    let request = browser::client().get(service.at("/login?login_hint=somebody%40example.test"));
+    let request = browser::client().get(service.at("/login?login_hint=hinted-user%40example.test"));
     let followed = request
         .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"))
         .send()
@@ -122,7 +122,7 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
     for path in ["/oauth2/revoke", "/oauth2/introspect"] {
         let refused = browser::client()
             .post(service.at(path))
-            .form(&[("client_id", "nobody"), ("token", "x")]);
+            .form(&[("client_id", "unknown-client"), ("token", "x")]);
         assert!(refused.send().await.unwrap().status().is_client_error());
     }
 
@@ -205,7 +205,7 @@ async fn spans_and_numbers_of_a_sign_in_arrive_and_hold_none_of_its_secrets() {
     for secret in secrets
         .iter()
         .map(String::as_str)
-        .chain(["somebody", "login_hint", "WHERE"])
+        .chain(["hinted-user", "login_hint", "WHERE"])
     {
         for path in ["/v1/traces", "/v1/metrics"] {
             assert!(!collector.holds(path, secret), "{path} holds {secret}");

@@ -210,7 +210,7 @@ impl TestApp {
         self.app.clock().advance(Duration::from_secs(seconds));
     }
 
-    /// A browser that nobody has used yet, at a network address that no other has.
+    /// Returns a browser without cookies, at a network address of its own.
     pub(crate) fn browser(&self) -> Browser<'_> {
         static NEXT: AtomicU32 = AtomicU32::new(0x0a00_0001);
         let from = std::net::Ipv4Addr::from(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -269,7 +269,7 @@ impl TestApp {
             .unwrap_or_else(|| panic!("no letter to {to}"))
     }
 
-    /// Runs the built program on this service's database, as ops do beside a running service.
+    /// Runs the built program on this service's database, as an operator does beside a running service.
     pub(crate) fn entree(&self, words: &str) {
         let mut command = std::process::Command::new(crate::service::binary());
         for (name, _) in
@@ -558,7 +558,7 @@ fn config() -> Config {
     // A request without a connection comes from 0.0.0.0: the browsers here stand behind that proxy.
     config.startup.server.trusted_proxies = vec!["0.0.0.0/32".parse().unwrap()];
     config.startup.mail.transport = MailTransport::Mailbox;
-    // Some tests send a hundred requests at once: none waits so long for a connection that it hears 503.
+    // Some tests send a hundred requests at once: none waits so long for a connection that it receives 503.
     config.startup.database.max_connections = 32;
     config
 }

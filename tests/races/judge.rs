@@ -38,7 +38,7 @@ pub(crate) fn one_winner(rounds: &[Round], width: usize) -> Result<(), String> {
             )
         })
         .collect();
-    told(rounds.len(), wrong)
+    verdict(rounds.len(), wrong)
 }
 
 /// What became of a grant after its code was raced.
@@ -70,7 +70,7 @@ pub(crate) fn late_replay_revokes(replays: &[Replay]) -> Result<(), String> {
         .filter(|replay| **replay != right)
         .map(|replay| format!("{replay:?}"))
         .collect();
-    told(replays.len(), wrong)
+    verdict(replays.len(), wrong)
 }
 
 /// What came of one refresh token that was used many times at once, twice over, and then once more.
@@ -128,10 +128,10 @@ pub(crate) fn same_successor(families: &[Family], width: usize) -> Result<(), St
             ));
         }
     }
-    told(families.len(), wrong)
+    verdict(families.len(), wrong)
 }
 
-fn told(judged: usize, wrong: Vec<String>) -> Result<(), String> {
+fn verdict(judged: usize, wrong: Vec<String>) -> Result<(), String> {
     match (judged, wrong.as_slice()) {
         (0, _) => Err("no round was run".to_owned()),
         (_, []) => Ok(()),

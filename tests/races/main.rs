@@ -1,11 +1,12 @@
-//! B6, TK-6, RF-6 to RF-8, R-11: single use, raced from outside over two copies on PostgreSQL and Redis, and sign-in over one
-//! on the embedded default, too.
+//! B6, TK-6, RF-6 to RF-8, R-11: single use, raced against the built binary: two instances on
+//! PostgreSQL and Redis, and one instance on the embedded default for sign-in.
 //!
-//! Many requests use one secret at the same moment: they wait at a gate of their own ([`race`]) and leave together. Several
-//! secrets of several people are raced at once, so that what is waited for in one race is worked on in another; each is
-//! judged for itself. Of a link or a code exactly one use may succeed and every other must be refused. Whoever hears 503
-//! asks again when it says, as clients do ([`pause`]): there is no share of answers that may be an outage in the end.
-//! `RACE_ROUNDS` says how many rounds (25 if unset; the requirement is 1 000).
+//! Many requests use one secret at the same moment: they wait at a barrier ([`race`]) and leave
+//! together. Several secrets of several users are raced at once, so that one race loads the
+//! instances while another waits; each is judged for itself. Of a link or a code exactly one use may
+//! succeed and every other must be refused. A client that receives 503 tries again after the time
+//! that the response names ([`pause`]): in the end no response may be an outage. `RACE_ROUNDS` sets
+//! the number of rounds (25 if unset; the requirement is 1 000).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -41,13 +42,14 @@ use tokio::sync::Barrier;
 const WIDTH: usize = 64;
 /// How many exchange one authorization code, or refresh one token, at once.
 const EXCHANGES: usize = 100;
-/// How many secrets, each of somebody else, are raced at the same time. More would be a load test: a request that gets no
-/// connection to the database within three seconds is answered 503, and so it should be.
+/// How many secrets, each of another user, are raced at the same time. More would be a load test: a
+/// request that gets no connection to the database within three seconds rightly gets 503.
 const AT_ONCE: usize = 3;
-/// How often somebody asks who hears 503. A third time would come when a code that is used again counts as stolen (TK-6).
+/// How often a client tries that receives 503. A third try would come when a code that is used again
+/// counts as stolen (TK-6).
 const TRIES: usize = 2;
 
-/// So many connections to the database that hardly anybody waits for one.
+/// Allows so many connections to the database that hardly any request waits for one.
 fn connected(options: Options) -> Options {
     options.set("database.max_connections", "80")
 }

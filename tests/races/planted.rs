@@ -60,7 +60,7 @@ async fn a_double_use_is_seen() {
         (round(&[(200, 2), (400, 62)], 1), "two successes"),
         (round(&[(200, 1), (400, 63)], 2), "two sessions"),
         (round(&[(200, 1), (400, 63)], 0), "a session that was lost"),
-        (round(&[(400, 64)], 0), "nobody got in"),
+        (round(&[(400, 64)], 0), "no success"),
         (round(&[(200, 1), (400, 62), (500, 1)], 1), "a fault"),
         (round(&[(200, 1), (400, 62), (503, 1)], 1), "an outage"),
         (

@@ -1,4 +1,4 @@
-//! Mailed links and codes, used by whoever holds the flow: one session each.
+//! Links and codes from emails, used by the browsers or apps that hold the flow: one session each.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 

@@ -42,7 +42,7 @@ fn with_app(options: Options) -> Options {
     ))
 }
 
-/// Somebody who is signed in.
+/// Returns a browser with a session.
 struct Person {
     address: String,
     browser: Mutex<Browser>,

@@ -1,4 +1,4 @@
-//! `entree doctor` as ops run it: beside a running service, before the first start, and when something is wrong.
+//! `entree doctor` as an operator runs it: beside a running service, before the first start, and when something is wrong.
 
 use std::{
     net::TcpListener,
@@ -35,7 +35,7 @@ impl Said {
         assert_eq!(
             finding.get("hint").is_none(),
             state == "ok",
-            "what is not fine can be mended: {finding}"
+            "a finding that is not ok has a hint: {finding}"
         );
     }
 }

@@ -492,7 +492,7 @@ async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
             "{name}"
         );
     }
-    // Nobody is named yet, or nobody whom we know: what is registered at all may send, and read that it was refused.
+    // No client is named, or an unknown one: any registered origin may send, and read the refusal.
     let preflight = || {
         let request = poem::Request::builder()
             .method(poem::http::Method::OPTIONS)
@@ -512,7 +512,7 @@ async fn px_02_pages_of_one_client_do_not_read_what_another_is_answered() {
     );
     let unknown = form(
         "/oauth2/token",
-        "grant_type=authorization_code&client_id=nobody",
+        "grant_type=authorization_code&client_id=unknown-client",
     );
     assert_eq!(
         asked_from(&test_app, FOREIGN, unknown).await.as_deref(),

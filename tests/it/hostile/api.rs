@@ -1,13 +1,13 @@
 //! The JSON API.
 
 use super::{
-    Case, FORM, JSON, MIB,
-    Right::{Is, IsOrCut},
-    Way, case,
+    Case,
+    Expected::{Is, IsOrCut},
+    FORM, JSON, MIB, PendingSignIn, case,
 };
 use crate::service::CLIENT;
 
-pub(super) fn cases(way: &Way) -> Vec<Case> {
+pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     let verifier = "v".repeat(43);
     let ask = |client: &str, email: &str, challenge: &str, method: &str| {
@@ -66,8 +66,8 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
             ask("", "a@example.test", challenge, "S256"),
         ),
         (
-            "a client nobody knows",
-            ask("nobody", "a@example.test", challenge, "S256"),
+            "an unknown client",
+            ask("unknown-client", "a@example.test", challenge, "S256"),
         ),
         (
             "a client of 256",
@@ -132,7 +132,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     ] {
         cases.push(case(
             format!("API request: {what}"),
-            &way.request(body),
+            &sign_in.request(body),
             Is(400),
         ));
     }
@@ -140,22 +140,22 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     let twice = with(r#""email":"b@example.test""#);
     cases.push(case(
         "API request: a key twice",
-        &way.request(twice),
+        &sign_in.request(twice),
         Is(202),
     ));
     cases.push(case(
         "API request: beyond UTF-8",
-        &way.request(b"{\"client_id\":\"\xff\xfe\"}"),
+        &sign_in.request(b"{\"client_id\":\"\xff\xfe\"}"),
         Is(400),
     ));
     let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    cases.push(case("API request: UTF-16", &way.request(wide), Is(400)));
+    cases.push(case("API request: UTF-16", &sign_in.request(wide), Is(400)));
     cases.push(case(
         "API request: 1 MiB",
-        &way.request(vec![b' '; MIB]),
+        &sign_in.request(vec![b' '; MIB]),
         IsOrCut(413),
     ));
-    let chunked = way
+    let chunked = sign_in
         .bare("POST", "/api/v1/auth/magic-link/request")
         .chunked(JSON, &[b' '; 70_000]);
     cases.push(case(
@@ -170,17 +170,17 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     ] {
         cases.push(case(
             format!("API request: {what}"),
-            &way.request(&good).set("content-type", kind),
+            &sign_in.request(&good).set("content-type", kind),
             Is(415),
         ));
     }
     cases.push(case(
         "API request: no content type",
-        &way.request(&good).without("content-type"),
+        &sign_in.request(&good).without("content-type"),
         Is(415),
     ));
     let use_it = |flow: &str, verifier: &str, more: &str| {
-        way.consume(format!(
+        sign_in.consume(format!(
             r#"{{"flow_id":"{flow}","code_verifier":"{verifier}"{more}}}"#
         ))
     };
@@ -188,7 +188,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     for length in [0, 1, 42, 129, 256, 4096, 60_000] {
         cases.push(case(
             format!("API: a verifier of {length}"),
-            &use_it(&way.flow, &"v".repeat(length), code),
+            &use_it(&sign_in.flow, &"v".repeat(length), code),
             Is(400),
         ));
     }
@@ -203,42 +203,45 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         let link = format!(r#","link_token":"{}""#, "A".repeat(length));
         cases.push(case(
             format!("API: a link of {length}"),
-            &use_it(&way.flow, &verifier, &link),
+            &use_it(&sign_in.flow, &verifier, &link),
             Is(400),
         ));
         let code = format!(r#","code":"{}""#, "1".repeat(length));
         cases.push(case(
             format!("API: a code of {length}"),
-            &use_it(&way.flow, &verifier, &code),
+            &use_it(&sign_in.flow, &verifier, &code),
             Is(400),
         ));
     }
     for (what, request) in [
         (
             "the browser's flow with another's verifier",
-            use_it(&way.flow, &verifier, code),
+            use_it(&sign_in.flow, &verifier, code),
         ),
         (
             "a code and a link",
             use_it(
-                &way.flow,
+                &sign_in.flow,
                 &verifier,
-                &format!(r#"{code},"link_token":"{}""#, way.link),
+                &format!(r#"{code},"link_token":"{}""#, sign_in.link),
             ),
         ),
-        ("neither code nor link", use_it(&way.flow, &verifier, "")),
+        (
+            "neither code nor link",
+            use_it(&sign_in.flow, &verifier, ""),
+        ),
         (
             "the browser's link without its cookie",
             use_it(
-                &way.flow,
+                &sign_in.flow,
                 &verifier,
-                &format!(r#","link_token":"{}""#, way.link),
+                &format!(r#","link_token":"{}""#, sign_in.link),
             ),
         ),
         (
             "a scope of 1 025",
             use_it(
-                &way.flow,
+                &sign_in.flow,
                 &verifier,
                 &format!(r#"{code},"scope":"{}""#, "a".repeat(1025)),
             ),
@@ -246,22 +249,22 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         (
             "a nonce of 385",
             use_it(
-                &way.flow,
+                &sign_in.flow,
                 &verifier,
                 &format!(r#"{code},"nonce":"{}""#, "a".repeat(385)),
             ),
         ),
         (
             "a verifier with a NUL",
-            use_it(&way.flow, &format!("{verifier}\\u0000"), code),
+            use_it(&sign_in.flow, &format!("{verifier}\\u0000"), code),
         ),
         (
             "a code with a NUL",
-            use_it(&way.flow, &verifier, r#","code":"1234567\u0000""#),
+            use_it(&sign_in.flow, &verifier, r#","code":"1234567\u0000""#),
         ),
         (
             "a code as a number",
-            use_it(&way.flow, &verifier, r#","code":12345678"#),
+            use_it(&sign_in.flow, &verifier, r#","code":12345678"#),
         ),
     ] {
         cases.push(case(format!("API: {what}"), &request, Is(400)));
@@ -276,11 +279,11 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         let body = format!(r#"{{"{field}":"{}"}}"#, "a".repeat(MIB));
         cases.push(case(
             format!("API: a {field} of 1 MiB"),
-            &way.consume(body),
+            &sign_in.consume(body),
             IsOrCut(413),
         ));
     }
-    let second = way.bare("POST", "/api/v2/logins").body(JSON, &good);
+    let second = sign_in.bare("POST", "/api/v2/logins").body(JSON, &good);
     cases.push(case(
         "API: the second version, which is closed",
         &second,

@@ -1,14 +1,14 @@
 //! Forms of the pages and the cookies that come with them.
 
 use super::{
-    Case, FORM, JSON, MIB,
-    Right::{Is, IsOrCut},
-    Way, case,
+    Case,
+    Expected::{Is, IsOrCut},
+    FORM, JSON, MIB, PendingSignIn, case,
 };
 
-pub(super) fn cases(way: &Way) -> Vec<Case> {
+pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
     let mut cases = Vec::new();
-    let token = &way.sign_in_token;
+    let token = &sign_in.sign_in_token;
     for (what, address) in [
         ("an empty address", String::new()),
         ("a word", "a".to_owned()),
@@ -65,7 +65,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     ] {
         cases.push(case(
             format!("as address: {what}"),
-            &way.email(&address),
+            &sign_in.email(&address),
             Is(422),
         ));
     }
@@ -83,40 +83,40 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     ] {
         cases.push(case(
             format!("as address: {what}"),
-            &way.email(&address),
+            &sign_in.email(&address),
             Is(400),
         ));
     }
     cases.push(case(
         "as address: 1 MiB",
-        &way.email(&"a".repeat(MIB)),
+        &sign_in.email(&"a".repeat(MIB)),
         IsOrCut(413),
     ));
     let body = format!("email=a%40example.test&form_token={token}");
-    let good = || way.form("/login/email", &body);
+    let good = || sign_in.form("/login/email", &body);
     for (what, request, right) in [
         (
             "no form token",
-            way.form("/login/email", "email=a%40example.test"),
+            sign_in.form("/login/email", "email=a%40example.test"),
             Is(403),
         ),
-        ("an empty body", way.form("/login/email", ""), Is(403)),
+        ("an empty body", sign_in.form("/login/email", ""), Is(403)),
         (
             "another form's token",
-            way.form(
+            sign_in.form(
                 "/login/email",
-                format!("email=a%40b.test&form_token={}", way.code_token),
+                format!("email=a%40b.test&form_token={}", sign_in.code_token),
             ),
             Is(403),
         ),
         (
             "a form token of 1 byte",
-            way.form("/login/email", "email=a%40b.test&form_token=a"),
+            sign_in.form("/login/email", "email=a%40b.test&form_token=a"),
             Is(403),
         ),
         (
             "a form token of 2 048 bytes",
-            way.form(
+            sign_in.form(
                 "/login/email",
                 format!("email=a%40b.test&form_token={}", "a".repeat(2048)),
             ),
@@ -124,7 +124,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         (
             "a form token of 60 KiB",
-            way.form(
+            sign_in.form(
                 "/login/email",
                 format!("email=a%40b.test&form_token={}", "a".repeat(60 * 1024)),
             ),
@@ -132,22 +132,22 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         (
             "the token twice",
-            way.form("/login/email", format!("{body}&form_token={token}")),
+            sign_in.form("/login/email", format!("{body}&form_token={token}")),
             Is(400),
         ),
         (
             "the address twice",
-            way.form("/login/email", format!("{body}&email=b%40example.test")),
+            sign_in.form("/login/email", format!("{body}&email=b%40example.test")),
             Is(400),
         ),
         (
             "remember twice",
-            way.form("/login/email", format!("{body}&remember=1&remember=1")),
+            sign_in.form("/login/email", format!("{body}&remember=1&remember=1")),
             Is(400),
         ),
         (
             "300 fields",
-            way.form("/login/email", format!("{body}{}", "&a=1".repeat(300))),
+            sign_in.form("/login/email", format!("{body}{}", "&a=1".repeat(300))),
             Is(400),
         ),
         ("JSON", good().set("content-type", JSON), Is(415)),
@@ -167,7 +167,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ("a cookie of 1 byte", good().set("cookie", "pre=a"), Is(400)),
         (
             "a cookie of 44 bytes",
-            good().set("cookie", format!("pre={}a", way.pre)),
+            good().set("cookie", format!("pre={}a", sign_in.pre)),
             Is(400),
         ),
         (
@@ -182,7 +182,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         (
             "a quoted cookie",
-            good().set("cookie", format!("pre=\"{}\"", way.pre)),
+            good().set("cookie", format!("pre=\"{}\"", sign_in.pre)),
             Is(400),
         ),
         (
@@ -192,7 +192,10 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         (
             "two different cookies",
-            good().set("cookie", format!("pre={}; pre={}", way.pre, "A".repeat(43))),
+            good().set(
+                "cookie",
+                format!("pre={}; pre={}", sign_in.pre, "A".repeat(43)),
+            ),
             Is(400),
         ),
         (
@@ -202,12 +205,12 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         (
             "two different session cookies",
-            good().set("cookie", format!("pre={}; sid=a; sid=b", way.pre)),
+            good().set("cookie", format!("pre={}; sid=a; sid=b", sign_in.pre)),
             Is(400),
         ),
         (
             "two different device cookies",
-            good().set("cookie", format!("pre={}; dev=a; dev=b", way.pre)),
+            good().set("cookie", format!("pre={}; dev=a; dev=b", sign_in.pre)),
             Is(400),
         ),
         (
@@ -223,7 +226,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         (
             "our origin as a prefix",
-            good().set("origin", format!("http://{}.evil.example", way.host)),
+            good().set("origin", format!("http://{}.evil.example", sign_in.host)),
             Is(403),
         ),
         (
@@ -247,94 +250,99 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
             Is(403),
         ),
         (
-            "an upstream handle of nobody",
-            way.form("/login/email", format!("{body}&txn={}", "A".repeat(43))),
+            "an unknown upstream handle",
+            sign_in.form("/login/email", format!("{body}&txn={}", "A".repeat(43))),
             Is(403),
         ),
         (
             "a body of 1 MiB",
-            way.form("/login/email", "a".repeat(MIB)),
+            sign_in.form("/login/email", "a".repeat(MIB)),
             IsOrCut(413),
         ),
         (
             "a chunked body of 1 MiB",
-            way.form("/login/email", "")
+            sign_in
+                .form("/login/email", "")
                 .without("content-length")
                 .chunked(FORM, &vec![b'a'; MIB]),
             IsOrCut(413),
         ),
         (
             "a chunked body of 65 537 bytes",
-            way.form("/login/email", "")
+            sign_in
+                .form("/login/email", "")
                 .without("content-length")
                 .chunked(FORM, &[b'a'; 65_537]),
             Is(413),
         ),
         (
             "a resend for no flow",
-            way.form(
+            sign_in.form(
                 "/login/email",
-                format!("flow=x&form_token={}", way.resend_token),
+                format!("flow=x&form_token={}", sign_in.resend_token),
             ),
             Is(410),
         ),
         (
             "a resend with another form's token",
-            way.form(
+            sign_in.form(
                 "/login/email",
-                format!("flow={}&form_token={token}", way.flow),
+                format!("flow={}&form_token={token}", sign_in.flow),
             ),
             Is(403),
         ),
         (
             "a resend too early",
-            way.form(
+            sign_in.form(
                 "/login/email",
-                format!("flow={}&form_token={}", way.flow, way.resend_token),
+                format!("flow={}&form_token={}", sign_in.flow, sign_in.resend_token),
             ),
             Is(429),
         ),
     ] {
         cases.push(case(format!("sign-in form: {what}"), &request, right));
     }
-    // Whoever is not signed in is signed out already: 303 to the page that says so.
+    // A browser without a session is signed out already: 303 to the page that says so.
     for (what, request, right) in [
         (
-            "nobody signed in",
-            way.form("/account/sign-out", "form_token=x"),
+            "no session",
+            sign_in.form("/account/sign-out", "form_token=x"),
             Is(303),
         ),
         (
             "a forged session",
-            way.form("/account/sign-out", "form_token=x")
+            sign_in
+                .form("/account/sign-out", "form_token=x")
                 .with("cookie", format!("sid={}", "A".repeat(43))),
             Is(303),
         ),
         (
             "a session of 8 000 bytes",
-            way.form("/account/sign-out", "")
+            sign_in
+                .form("/account/sign-out", "")
                 .with("cookie", format!("sid={}", "a".repeat(8000))),
             Is(303),
         ),
         (
             "two sessions",
-            way.form("/account/sign-out", "")
+            sign_in
+                .form("/account/sign-out", "")
                 .with("cookie", "sid=a; sid=b"),
             Is(400),
         ),
         (
             "everywhere",
-            way.form("/account/sign-out-everywhere", "form_token="),
+            sign_in.form("/account/sign-out-everywhere", "form_token="),
             Is(303),
         ),
         (
             "a session that is no id",
-            way.form("/account/sessions/%00/end", "form_token=x"),
+            sign_in.form("/account/sessions/%00/end", "form_token=x"),
             Is(404),
         ),
         (
             "a session's id of 2 000 bytes",
-            way.form(format!("/account/sessions/{}/end", "a".repeat(2000)), ""),
+            sign_in.form(format!("/account/sessions/{}/end", "a".repeat(2000)), ""),
             Is(404),
         ),
     ] {

@@ -1,27 +1,29 @@
 //! Broken HTTP, smuggling and other hosts.
 
 use super::{
-    Case, FORM, MIB,
-    Right::{Cut, Is, IsOrCut},
-    Way, case,
+    Case,
+    Expected::{Cut, Is, IsOrCut},
+    FORM, MIB, PendingSignIn, case,
 };
 
-pub(super) fn cases(way: &Way) -> Vec<Case> {
-    let login = || way.bare("GET", "/login");
+pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
+    let login = || sign_in.bare("GET", "/login");
     let post = |length: &str| {
-        way.bare("POST", "/login/email")
+        sign_in
+            .bare("POST", "/login/email")
             .with("content-type", FORM)
             .with("content-length", length)
     };
     let chunks = |coding: &str, body: &[u8]| {
-        way.bare("POST", "/login/email")
+        sign_in
+            .bare("POST", "/login/email")
             .with("content-type", FORM)
             .with("transfer-encoding", coding)
             .raw(body)
     };
-    let smuggled = format!("GET /account HTTP/1.1\r\nHost: {}\r\n\r\n", way.host);
+    let smuggled = format!("GET /account HTTP/1.1\r\nHost: {}\r\n\r\n", sign_in.host);
     let raw = |name: &str, bytes: &[u8], right| (name.to_owned(), bytes.to_vec(), right);
-    let host = &way.host;
+    let host = &sign_in.host;
     vec![
         raw("no HTTP", b"GARBAGE\r\n\r\n", Is(400)),
         raw("no target", b"GET\r\n\r\n", Is(400)),
@@ -50,7 +52,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
             Is(405),
         ),
         case(
-            "a method nobody knows",
+            "an unknown method",
             &login().line("FROBNICATE /login HTTP/1.1"),
             Is(405),
         ),
@@ -98,7 +100,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         case(
             "bytes beyond UTF-8 in the path",
-            &way.bare("GET", b"/login/\xff\xfe"),
+            &sign_in.bare("GET", b"/login/\xff\xfe"),
             Is(400),
         ),
         case(
@@ -165,17 +167,17 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         case(
             "a path of 20 KiB",
-            &way.bare("GET", format!("/{}", "a".repeat(20 * 1024))),
+            &sign_in.bare("GET", format!("/{}", "a".repeat(20 * 1024))),
             Is(431),
         ),
         case(
             "a path of 1 MiB",
-            &way.bare("GET", format!("/{}", "a".repeat(MIB))),
+            &sign_in.bare("GET", format!("/{}", "a".repeat(MIB))),
             IsOrCut(431),
         ),
         case(
             "a query of 20 KiB",
-            &way.bare(
+            &sign_in.bare(
                 "GET",
                 format!("/login?login_hint={}", "a".repeat(20 * 1024)),
             ),
@@ -284,7 +286,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
             Is(400),
         ),
         case(
-            "a coding nobody knows",
+            "an unknown coding",
             &chunks("xchunked", b"0\r\n\r\n"),
             Is(400),
         ),
@@ -338,7 +340,8 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ),
         case(
             "a request in the body of a GET",
-            &way.bare("GET", "/no-such-page")
+            &sign_in
+                .bare("GET", "/no-such-page")
                 .with("content-length", smuggled.len().to_string())
                 .raw(smuggled.as_bytes()),
             Is(404),

@@ -1,5 +1,6 @@
-//! Hostile requests against the running binary, each with the one answer that is right for it: a 4xx with its status, or
-//! the answer that tells nothing (C4). Afterwards the service has logged no error, has lost nobody, and serves.
+//! Hostile requests to the built binary, each with the one response that is right for it: a 4xx with
+//! its status, or the response that reveals nothing (C4). Afterwards the service has logged no error
+//! and still serves sign-ins.
 //!
 //! Requests are bytes on a socket: a client library would refuse to send most of them.
 
@@ -29,7 +30,7 @@ const MIB: usize = 1024 * 1024;
 
 /// What is right for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Right {
+enum Expected {
     /// One answer of this status, and nothing after it.
     Is(u16),
     /// The same, but a sender that is still sending may find the connection cut before it reads.
@@ -38,17 +39,17 @@ enum Right {
     Cut,
 }
 
-use Right::{Cut, Is, IsOrCut};
+use Expected::{Cut, Is, IsOrCut};
 
-/// A request to be.
+/// A request as it is written to the socket.
 #[derive(Clone)]
-struct Wild {
+struct RawRequest {
     line: Vec<u8>,
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
 }
 
-impl Wild {
+impl RawRequest {
     fn new(method: &str, target: impl AsRef<[u8]>, host: &str) -> Self {
         let line = [method.as_bytes(), b" ", target.as_ref(), b" HTTP/1.1"].concat();
         Self {
@@ -115,8 +116,8 @@ impl Wild {
     }
 }
 
-/// A sign-in that is on its way, so that each request is wrong in one thing alone.
-struct Way {
+/// A sign-in that is on its sign_in, so that each request is wrong in one thing alone.
+struct PendingSignIn {
     host: String,
     pre: String,
     sign_in_token: String,
@@ -127,7 +128,7 @@ struct Way {
     link: String,
 }
 
-impl Way {
+impl PendingSignIn {
     async fn begin(stage: &Stage, address: &str) -> Self {
         let mut browser = Browser::new(fresh_network());
         let login = browser.open(&stage.service.at("/login")).await;
@@ -154,18 +155,18 @@ impl Way {
         }
     }
 
-    fn get(&self, target: impl AsRef<[u8]>) -> Wild {
+    fn get(&self, target: impl AsRef<[u8]>) -> RawRequest {
         self.bare("GET", target)
             .with("cookie", format!("pre={}", self.pre))
     }
 
     /// Without cookie.
-    fn bare(&self, method: &str, target: impl AsRef<[u8]>) -> Wild {
-        Wild::new(method, target, &self.host)
+    fn bare(&self, method: &str, target: impl AsRef<[u8]>) -> RawRequest {
+        RawRequest::new(method, target, &self.host)
     }
 
     /// A form of our own page in the browser that began.
-    fn form(&self, target: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> Wild {
+    fn form(&self, target: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> RawRequest {
         let request = self
             .bare("POST", target)
             .with("cookie", format!("pre={}", self.pre));
@@ -175,14 +176,14 @@ impl Way {
             .body(FORM, body)
     }
 
-    fn email(&self, address: &str) -> Wild {
+    fn email(&self, address: &str) -> RawRequest {
         self.form(
             "/login/email",
             format!("email={address}&form_token={}", self.sign_in_token),
         )
     }
 
-    fn code(&self, code: &str) -> Wild {
+    fn code(&self, code: &str) -> RawRequest {
         self.form(
             "/login/code",
             format!(
@@ -192,53 +193,53 @@ impl Way {
         )
     }
 
-    fn link(&self, token: &str) -> Wild {
+    fn link(&self, token: &str) -> RawRequest {
         self.form(
             format!("/login/link/{token}"),
             format!("form_token={}", self.link_token),
         )
     }
 
-    fn token(&self, body: impl AsRef<[u8]>) -> Wild {
+    fn token(&self, body: impl AsRef<[u8]>) -> RawRequest {
         self.bare("POST", "/oauth2/token").body(FORM, body)
     }
 
-    fn exchange(&self, client: &str, code: &str, verifier: &str) -> Wild {
+    fn exchange(&self, client: &str, code: &str, verifier: &str) -> RawRequest {
         self.token(format!(
             "grant_type=authorization_code&client_id={client}&code={code}&redirect_uri={CALLBACK}&code_verifier={verifier}"
         ))
     }
 
-    fn authorize(&self, more: &str) -> Wild {
+    fn authorize(&self, more: &str) -> RawRequest {
         self.get(format!("/oauth2/authorize?{more}"))
     }
 
-    fn request(&self, body: impl AsRef<[u8]>) -> Wild {
+    fn request(&self, body: impl AsRef<[u8]>) -> RawRequest {
         self.bare("POST", "/api/v1/auth/magic-link/request")
             .body(JSON, body)
     }
 
-    fn consume(&self, body: impl AsRef<[u8]>) -> Wild {
+    fn consume(&self, body: impl AsRef<[u8]>) -> RawRequest {
         self.bare("POST", "/api/v1/auth/magic-link/consume")
             .body(JSON, body)
     }
 }
 
-type Case = (String, Vec<u8>, Right);
+type Case = (String, Vec<u8>, Expected);
 
-fn case(name: impl Into<String>, request: &Wild, right: Right) -> Case {
+fn case(name: impl Into<String>, request: &RawRequest, right: Expected) -> Case {
     (name.into(), request.bytes(), right)
 }
 
-/// What came back: the status of each answer, in order; the rest of the bytes; whether the connection was closed.
-struct UpstreamLogin {
+/// What response back: the status of each answer, in order; the rest of the bytes; whether the connection was closed.
+struct RawResponse {
     statuses: Vec<u16>,
     text: String,
 }
 
 /// Sends bytes and reads to the end, both at once, and gives up after a while of silence. `ends`: says that nothing more
 /// will come, which the service takes as gone.
-async fn send(host: &str, bytes: &[u8], ends: bool) -> UpstreamLogin {
+async fn send(host: &str, bytes: &[u8], ends: bool) -> RawResponse {
     let stream = TcpStream::connect(host).await.expect("a connection");
     let (mut from, mut to) = stream.into_split();
     let out = bytes.to_vec();
@@ -259,7 +260,7 @@ async fn send(host: &str, bytes: &[u8], ends: bool) -> UpstreamLogin {
         all.extend_from_slice(&buffer[..n]);
     }
     drop(writer);
-    UpstreamLogin {
+    RawResponse {
         statuses: statuses(&all),
         text: String::from_utf8_lossy(&all).into_owned(),
     }
@@ -291,14 +292,14 @@ fn statuses(mut bytes: &[u8]) -> Vec<u16> {
 }
 
 /// What is wrong with an answer.
-fn fault(came: &UpstreamLogin, right: Right) -> Option<String> {
+fn fault(response: &RawResponse, right: Expected) -> Option<String> {
     let good = match right {
-        Is(status) => came.statuses == [status],
-        IsOrCut(status) => came.statuses == [status] || came.statuses.is_empty(),
-        Cut => came.statuses.is_empty() || came.statuses == [400],
+        Is(status) => response.statuses == [status],
+        IsOrCut(status) => response.statuses == [status] || response.statuses.is_empty(),
+        Cut => response.statuses.is_empty() || response.statuses == [400],
     };
     // A server's own name, a path of ours, the words of a library: none of that belongs into an answer.
-    let told = [
+    let internal = [
         "panicked",
         "src/",
         "sqlx",
@@ -307,10 +308,10 @@ fn fault(came: &UpstreamLogin, right: Right) -> Option<String> {
         "serde",
     ]
     .into_iter()
-    .find(|word| came.text.contains(word));
-    match (good, told) {
-        (false, _) => Some(format!("answered {:?}", came.statuses)),
-        (true, Some(word)) => Some(format!("tells of {word}: {:.200}", came.text)),
+    .find(|word| response.text.contains(word));
+    match (good, internal) {
+        (false, _) => Some(format!("answered {:?}", response.statuses)),
+        (true, Some(word)) => Some(format!("tells of {word}: {:.200}", response.text)),
         (true, None) => None,
     }
 }
@@ -319,7 +320,7 @@ async fn hostile_requests_are_refused(backend: Backend) {
     let Some(stage) = Stage::start(backend, |options| options).await else {
         return;
     };
-    let way = Way::begin(&stage, "hostile@example.test").await;
+    let sign_in = PendingSignIn::begin(&stage, "hostile@example.test").await;
     let families = [
         framing::cases,
         paths::cases,
@@ -331,27 +332,30 @@ async fn hostile_requests_are_refused(backend: Backend) {
     ];
     let cases: Vec<Case> = families
         .into_iter()
-        .flat_map(|family| family(&way))
+        .flat_map(|family| family(&sign_in))
         .collect();
     let refusals = cases
         .iter()
         .filter(|(_, _, right)| matches!(right, Is(400..=499) | IsOrCut(_)))
         .count();
     let mut wrong = Vec::new();
-    let mut heard = 0;
+    let mut responses = 0;
     // Eight at a time: one that waits for its time-out does not hold up the others.
     for eight in cases.chunks(8) {
         let all = eight
             .iter()
-            .map(|(_, bytes, right)| send(&way.host, bytes, *right == Cut));
-        for ((name, _, right), came) in eight.iter().zip(futures_util::future::join_all(all).await)
+            .map(|(_, bytes, right)| send(&sign_in.host, bytes, *right == Cut));
+        for ((name, _, right), response) in
+            eight.iter().zip(futures_util::future::join_all(all).await)
         {
-            heard += came.statuses.len();
-            wrong.extend(fault(&came, *right).map(|fault| format!("{name}: {right:?}, {fault}")));
+            responses += response.statuses.len();
+            wrong.extend(
+                fault(&response, *right).map(|fault| format!("{name}: {right:?}, {fault}")),
+            );
         }
     }
     println!(
-        "{backend:?}: {} requests, {refusals} of them with one right 4xx, {heard} answers",
+        "{backend:?}: {} requests, {refusals} of them with one right 4xx, {responses} responses",
         cases.len()
     );
     assert!(
@@ -363,7 +367,7 @@ async fn hostile_requests_are_refused(backend: Backend) {
         stage.page_error()
     );
     assert!(refusals >= 80);
-    unharmed(&stage).await;
+    assert_unharmed(&stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -419,8 +423,8 @@ async fn po_01_a_method_that_is_not_there_is_answered_with_those_that_are() {
     }
 }
 
-/// Nobody was lost: no error in the log, every copy lives and is ready, and people sign in.
-async fn unharmed(stage: &Stage) {
+/// Checks that the log has no error, every instance is live and ready, and sign-in works.
+async fn assert_unharmed(stage: &Stage) {
     assert_eq!(stage.faults(), Vec::<String>::new());
     for copy in &stage.service.copies {
         assert_eq!(copy.ended(), None);
@@ -454,7 +458,7 @@ async fn hostile_requests_are_refused_on_postgresql_and_redis() {
     hostile_requests_are_refused(Backend::Servers).await;
 }
 
-/// Headers that claim another name or scheme are believed by nobody: no address in any answer comes from them.
+/// Headers that claim another host or scheme are ignored: no URL in any response comes from them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_names_in_forwarding_headers_reach_no_answer() {
     let stage = Stage::start(Backend::Embedded, |options| options)
@@ -468,7 +472,7 @@ async fn hostile_names_in_forwarding_headers_reach_no_answer() {
         "/openapi.json",
         "/no-such-page",
     ] {
-        let mut request = Wild::new("GET", path, &host);
+        let mut request = RawRequest::new("GET", path, &host);
         for name in [
             "x-forwarded-host",
             "x-host",
@@ -482,11 +486,11 @@ async fn hostile_names_in_forwarding_headers_reach_no_answer() {
         let request = request
             .with("forwarded", "host=evil.example;proto=https")
             .with("x-forwarded-for", "evil.example, ::gg");
-        let came = send(&host, &request.bytes(), false).await;
+        let response = send(&host, &request.bytes(), false).await;
         assert!(
-            came.statuses.len() == 1 && !came.text.contains("evil.example"),
+            response.statuses.len() == 1 && !response.text.contains("evil.example"),
             "{path}: {:?}",
-            came.statuses
+            response.statuses
         );
     }
     assert_eq!(stage.faults(), Vec::<String>::new());
@@ -495,22 +499,22 @@ async fn hostile_names_in_forwarding_headers_reach_no_answer() {
 /// The judge itself.
 #[test]
 fn hostile_answers_are_judged() {
-    let came = |text: &str| UpstreamLogin {
+    let response = |text: &str| RawResponse {
         statuses: statuses(text.as_bytes()),
         text: text.to_owned(),
     };
     let refused = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno";
-    assert_eq!(fault(&came(refused), Is(400)), None);
-    assert!(fault(&came(refused), Is(404)).is_some());
-    assert!(fault(&came(&refused.replace("400", "500")), IsOrCut(400)).is_some());
-    assert!(fault(&came(""), Is(400)).is_some(), "no answer is none");
+    assert_eq!(fault(&response(refused), Is(400)), None);
+    assert!(fault(&response(refused), Is(404)).is_some());
+    assert!(fault(&response(&refused.replace("400", "500")), IsOrCut(400)).is_some());
+    assert!(fault(&response(""), Is(400)).is_some(), "no answer is none");
     assert!(
-        fault(&came(&refused.repeat(2)), Is(400)).is_some(),
+        fault(&response(&refused.repeat(2)), Is(400)).is_some(),
         "an answer to a request that was smuggled in"
     );
     assert!(
         fault(
-            &came(
+            &response(
                 &refused
                     .replace("no", "at src/db.rs")
                     .replace("h: 2", "h: 12")
@@ -519,6 +523,6 @@ fn hostile_answers_are_judged() {
         )
         .is_some()
     );
-    assert_eq!(fault(&came(""), Cut), None);
-    assert_eq!(fault(&came(""), IsOrCut(431)), None);
+    assert_eq!(fault(&response(""), Cut), None);
+    assert_eq!(fault(&response(""), IsOrCut(431)), None);
 }

@@ -1,8 +1,8 @@
 //! Paths that no route has.
 
-use super::{Case, Right::Is, Way, case};
+use super::{Case, Expected::Is, PendingSignIn, case};
 
-pub(super) fn cases(way: &Way) -> Vec<Case> {
+pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
     let mut cases: Vec<Case> = [
         "/no-such-page",
         "//login",
@@ -37,7 +37,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         "/oauth2/nonsense",
     ]
     .into_iter()
-    .map(|path| case(format!("GET {path}"), &way.get(path), Is(404)))
+    .map(|path| case(format!("GET {path}"), &sign_in.get(path), Is(404)))
     .collect();
     for (method, path) in [
         ("POST", "/login"),
@@ -62,7 +62,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     ] {
         cases.push(case(
             format!("{method} {path}"),
-            &way.bare(method, path),
+            &sign_in.bare(method, path),
             Is(405),
         ));
     }

@@ -1,9 +1,9 @@
 //! Query strings, mostly of the authorization endpoint.
 
-use super::{Case, Right::Is, Way, case};
+use super::{Case, Expected::Is, PendingSignIn, case};
 use crate::service::{CALLBACK, CLIENT};
 
-pub(super) fn cases(way: &Way) -> Vec<Case> {
+pub(super) fn cases(sign_in: &PendingSignIn) -> Vec<Case> {
     let nil = "00000000-0000-0000-0000-000000000000";
     let good = format!("client_id={CLIENT}&redirect_uri={CALLBACK}&response_type=code");
     let long = "a".repeat(8000);
@@ -13,11 +13,14 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         ("/login/sent?flow=".to_owned(), Is(400)),
         ("/login/sent?flow=x".to_owned(), Is(410)),
         (format!("/login/sent?flow={nil}"), Is(410)),
-        (format!("/login/sent?flow={0}&flow={0}", way.flow), Is(400)),
+        (
+            format!("/login/sent?flow={0}&flow={0}", sign_in.flow),
+            Is(400),
+        ),
         ("/login/sent?flow=%ff".to_owned(), Is(400)),
         ("/login/sent?flow=%".to_owned(), Is(400)),
         ("/login/sent?flow=%00".to_owned(), Is(400)),
-        (format!("/login/sent?flow={}%00", way.flow), Is(400)),
+        (format!("/login/sent?flow={}%00", sign_in.flow), Is(400)),
         (format!("/login/sent?flow={long}"), Is(400)),
         (format!("/login/sent/state?flow={nil}"), Is(404)),
         ("/login/sent/state".to_owned(), Is(400)),
@@ -33,7 +36,10 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         (format!("/login?ui_locales={}", "a".repeat(513)), Is(400)),
         (format!("/login?{}", "a=1&".repeat(300)), Is(400)),
         ("/oauth2/authorize".to_owned(), Is(400)),
-        ("/oauth2/authorize?client_id=nobody".to_owned(), Is(400)),
+        (
+            "/oauth2/authorize?client_id=unknown-client".to_owned(),
+            Is(400),
+        ),
         (
             format!("/oauth2/authorize?client_id={}", "a".repeat(256)),
             Is(400),
@@ -83,9 +89,9 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
         (format!("/oauth2/authorize/resume?txn={long}"), Is(400)),
     ] {
         let short: String = target.chars().take(70).collect();
-        cases.push(case(format!("GET {short}"), &way.get(&target), right));
+        cases.push(case(format!("GET {short}"), &sign_in.get(&target), right));
     }
-    // With a place to answer at, the client hears of it there (RFC 6749 §4.1.2.1).
+    // With a registered redirect URI the client receives the error there (RFC 6749 §4.1.2.1).
     for (what, more) in [
         ("a state of 1 byte alone", "&state=a".to_owned()),
         (
@@ -107,7 +113,7 @@ pub(super) fn cases(way: &Way) -> Vec<Case> {
     ] {
         cases.push(case(
             what,
-            &way.authorize(&format!("{good}{more}")),
+            &sign_in.authorize(&format!("{good}{more}")),
             Is(303),
         ));
     }

@@ -7,7 +7,7 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
-/// Something that nobody may keep, and every form in which it would still be it.
+/// A secret that must not be stored or logged, with every encoding in which it could be.
 #[derive(Clone)]
 pub(crate) struct Canary {
     pub(crate) what: &'static str,

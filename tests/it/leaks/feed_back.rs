@@ -120,7 +120,8 @@ async fn stored_values(stage: &Stage) -> BTreeSet<String> {
         .collect()
 }
 
-/// B3: every stored value as a link, a code, a cookie and an authorization code, by whoever holds the verifier.
+/// B3: sends every stored value as a link, a code, a cookie and an authorization code, with the
+/// right verifier.
 pub(super) async fn feed_back(
     stage: &Stage,
     loot: &mut Loot,

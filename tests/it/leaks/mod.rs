@@ -1,9 +1,9 @@
-//! F3, B3, ER-5: whole sign-ins at TRACE, and all that applications send and get; then the search for everything secret in
-//! everything that is kept or said: logs, spans, metrics, every column of every table, Redis, error answers. And every
-//! stored value, fed back, opens nothing.
+//! F3, B3, ER-5: whole sign-ins at TRACE, with every request that applications send; then a search
+//! for every secret in every output and every store: logs, spans, metrics, all columns of all tables,
+//! Redis, error responses. Every stored value, sent back, opens nothing.
 //!
-//! Excepted, for the address alone: the rows of flow, outbox and user, which need it, and the waiting page of whoever
-//! typed it.
+//! The address alone may stand in the rows of flow, outbox and user, which need it, and on the
+//! waiting page of the user who typed it.
 
 mod app;
 mod canary;

@@ -17,7 +17,7 @@ pub(super) async fn by_link(stage: &Stage, loot: &mut Loot, address: &str) -> Br
     let link = mail.link();
     loot.note("link", &token_of(&link));
     loot.note("code", &mail.code());
-    // Somebody else, with the link and without the cookie: a GET that shows nothing, and a POST that is refused.
+    // An attacker with the link and without the cookie: a GET shows no form, and a POST is refused.
     let mut thief = Browser::new(fresh_network());
     let shown = thief.open(&link).await;
     assert!(!shown.has("form#link"), "{}", shown.summary());
@@ -124,7 +124,7 @@ pub(super) async fn by_client(stage: &Stage, loot: &mut Loot, browser: &mut Brow
     loot.error("a second exchange", status, &body.to_string());
 }
 
-/// A code that nobody exchanged yet, and its verifier. It lives for a minute.
+/// Returns an unused code and its verifier. The code expires after a minute.
 pub(super) async fn unspent(
     stage: &Stage,
     loot: &mut Loot,

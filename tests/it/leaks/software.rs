@@ -203,11 +203,11 @@ pub(super) async fn by_software(
         .bearer_auth(format!("{access}x"));
     let answer = asked.send().await.unwrap();
     assert!(answer.headers().contains_key("date"), "UI-6");
-    let told = format!("{:?}", answer.headers());
+    let headers = format!("{:?}", answer.headers());
     loot.error(
         "an altered token at userinfo",
         answer.status().as_u16(),
-        &(told + &answer.text().await.unwrap()),
+        &(headers + &answer.text().await.unwrap()),
     );
     let form = [
         ("token", newest.as_str()),

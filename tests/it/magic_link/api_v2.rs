@@ -166,21 +166,22 @@ async fn a_login_is_followed_until_it_is_consumed(test_app: TestApp) {
     let id = begin(&test_app, "v2-events@example.com").await;
     let path = format!("/api/v2/logins/{id}/events");
     let headers = [("code-verifier", VERIFIER)];
-    let (told, done) = tokio::join!(send(&test_app, Method::GET, &path, &headers, None), async {
+    let (stream, done) = tokio::join!(send(&test_app, Method::GET, &path, &headers, None), async {
         let code = test_app.mail("v2-events@example.com").await.code();
         submit(&test_app, &id, &code, VERIFIER).await
     });
     assert_eq!(
-        (told.status, done.status),
+        (stream.status, done.status),
         (StatusCode::OK, StatusCode::OK),
         "{}",
         done.body
     );
     assert!(
-        told.header("content-type")
+        stream
+            .header("content-type")
             .is_some_and(|kind| kind.starts_with("text/event-stream"))
     );
-    let events: Vec<Value> = told
+    let events: Vec<Value> = stream
         .body
         .lines()
         .filter_map(|line| line.strip_prefix("data:"))
@@ -241,7 +242,7 @@ async fn each_network_follows_its_share_of_logins(test_app: TestApp) {
         assert_eq!(
             refused.status(),
             StatusCode::TOO_MANY_REQUESTS,
-            "{one}: a login that nobody follows"
+            "{one}: a login that no client follows"
         );
         assert!(refused.headers().contains_key(header::RETRY_AFTER));
         let problem: Value =
@@ -281,7 +282,7 @@ async fn a_link_finishes_the_login_that_is_named_alone(test_app: TestApp) {
         (page.status, json_of(&page))
     };
     for (what, id) in [
-        ("nobody's", "11111111-2222-4333-8444-555555555555"),
+        ("unknown", "11111111-2222-4333-8444-555555555555"),
         ("another of the same app", second.as_str()),
         ("no identifier", "x"),
     ] {
@@ -359,7 +360,7 @@ async fn a_login_is_begun_by_apps_without_a_secret_alone(test_app: TestApp) {
     );
     test_app.configure(with_apps);
     test_app.configure(|config| config.clients[0].grant_types = vec![GrantType::ClientCredentials]);
-    assert_eq!(status().await, refused, "TK-8: it signs nobody in");
+    assert_eq!(status().await, refused, "TK-8: it starts no session");
     test_app.configure(with_apps);
     test_app.configure(|config| config.clients[0].first_party = false);
     assert_eq!(status().await, refused);

@@ -34,7 +34,7 @@ async fn c_1_a_thousand_gets_leave_the_database_byte_identical(test_app: TestApp
     person.ask(email).await;
     let link = test_app.mail(email).await.link();
     let mut other = test_app.browser();
-    other.sign_in("somebody@example.com").await;
+    other.sign_in("other-user@example.com").await;
     let stranger = test_app.browser();
     let before = test_app.stored().await;
     assert!(before.len() > 10_000 || test_app.app.db.is_postgres());
@@ -82,14 +82,14 @@ async fn c_2_consuming_needs_post_cookie_origin_and_form_token(test_app: TestApp
         .await
         .attribute("form#link input", "value")
         .unwrap();
-    let mut nobody = test_app.browser();
-    nobody.from.clone_from(&person.from);
+    let mut without_cookie = test_app.browser();
+    without_cookie.from.clone_from(&person.from);
     let token = |value: &str| encoded(&[("form_token".to_owned(), value.to_owned())]);
     let code_token = waiting
         .attribute("form#code input[name=form_token]", "value")
         .unwrap();
     let tries: Vec<(&str, &Browser<'_>, Head, String)> = vec![
-        ("no cookie", &nobody, OWN, right.clone()),
+        ("no cookie", &without_cookie, OWN, right.clone()),
         ("another browser's cookie", &other, OWN, right.clone()),
         (
             "another browser's cookie and token",
@@ -239,7 +239,7 @@ async fn c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_t
         "{}",
         page.summary()
     );
-    // The same page for a link that never was: nobody learns which are live.
+    // The same page for a link that never existed: the response does not reveal which links are live.
     let nonce = |page: &Page| page.body.len();
     let unknown = phone.open(&format!("/login/link/{}", "A".repeat(43))).await;
     assert_eq!(
@@ -370,7 +370,7 @@ async fn c_7_signed_in_as_somebody_else_asks_first(test_app: TestApp) {
 async fn c_8_the_session_is_new_and_the_old_flow_cookie_dead(test_app: TestApp) {
     let email = "c8@example.com";
     let mut person = test_app.browser();
-    // Somebody planted a session id of their choice.
+    // An attacker planted a session id of their choice.
     let planted = "A".repeat(43);
     person
         .cookies

@@ -67,9 +67,9 @@ async fn d_1_a_code_works_only_with_the_flow_cookie(test_app: TestApp) {
             .await;
         assert!(!thief.is_signed_in());
     }
-    let mut nobody = test_app.browser();
-    guess(&mut nobody, &waiting, &code).await;
-    assert!(!nobody.is_signed_in());
+    let mut other_browser = test_app.browser();
+    guess(&mut other_browser, &waiting, &code).await;
+    assert!(!other_browser.is_signed_in());
     // And the rule itself, behind the form's token.
     let tx = test_app.tx().await;
     let stranger = FlowHolder::Browser(Plain::generate().hash());

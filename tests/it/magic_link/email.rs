@@ -92,17 +92,18 @@ async fn g_2_nothing_that_is_stored_holds_a_secret(test_app: TestApp) {
     }
 }
 
-/// A mail server that answers every command with `250`, but RCPT as it is told.
+/// Starts an SMTP server that replies `250` to every command, and `refusal` to RCPT while the flag
+/// that it returns is set.
 async fn server(refusal: &'static str) -> (u16, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, refuses) = (
         listener.local_addr().unwrap().port(),
         Arc::new(AtomicBool::new(true)),
     );
-    let told = Arc::clone(&refuses);
+    let refuses_here = Arc::clone(&refuses);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let told = Arc::clone(&told);
+            let refuses_here = Arc::clone(&refuses_here);
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
                 let _ = stream.get_mut().write_all(b"220 here\r\n").await;
@@ -115,7 +116,7 @@ async fn server(refusal: &'static str) -> (u16, Arc<AtomicBool>) {
                             "250 taken"
                         }
                         (true, _) => "",
-                        (_, "RCPT") if told.load(Ordering::Relaxed) => refusal,
+                        (_, "RCPT") if refuses_here.load(Ordering::Relaxed) => refusal,
                         (_, "DATA") => {
                             in_data = true;
                             "354 go"
@@ -212,7 +213,7 @@ async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dea
 }
 
 async fn g_3_mail_that_is_refused_is_not_tried_again(mut test_app: TestApp) {
-    let (port, refuses) = server("550 nobody").await;
+    let (port, refuses) = server("550 no such user").await;
     test_app.transport = smtp(&test_app, port);
     test_app.browser().ask("g3b@example.com").await;
     test_app.post().await;

@@ -329,7 +329,7 @@ async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(test_app: TestApp) {
             assert_eq!(
                 test_app.browser().try_ask(email).await.status,
                 StatusCode::SEE_OTHER,
-                "nobody may notice"
+                "the attempts to send must be the same"
             );
         }
         test_app.post().await;
@@ -474,7 +474,7 @@ async fn a_7_a_forged_forwarding_header_changes_nothing(test_app: TestApp) {
         };
         assert_eq!(status, expected, "request {n}");
     }
-    // And without a proxy nobody is believed.
+    // Without a trusted proxy the header is ignored.
     let none = |config: &mut entree::config::Config| config.startup.server.trusted_proxies.clear();
     let bare = if test_app.app.db.is_postgres() {
         TestApp::servers_with(none).await.unwrap()

@@ -1,4 +1,4 @@
-//! Section H: what is kept, for how long, and what the trail says.
+//! Section H: what is stored, for how long, and what the audit log records.
 
 use entity::{audit_event, known_device, magic_link_flow, magic_link_token, mail_outbox};
 use entree::{

@@ -432,7 +432,7 @@ async fn b_7_a_code_form_left_open_in_another_tab_goes_on(test_app: TestApp) {
     );
     assert!(tab.follow(&answer).await.has("form#code"));
     assert!(tab.account().await.unwrap().contains("first@example.com"));
-    // Nobody else's page and no stranger is led anywhere.
+    // No other page and no other browser is redirected.
     for (mut browser, origin) in [
         (person.clone(), "https://evil.test"),
         (test_app.browser(), PUBLIC),

@@ -59,7 +59,7 @@ fn median(samples: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// Whether two arms, in milliseconds, can be told apart: by the words of A2.
+/// Returns whether two samples, in milliseconds, differ as A2 defines it.
 fn differ(one: &[f64], two: &[f64]) -> bool {
     (median(one) - median(two)).abs() > 2.0 || mann_whitney(one, two) <= 0.01
 }
@@ -131,7 +131,7 @@ async fn a_2_known_and_unknown_take_the_same_time() {
         );
         eprintln!("run {repeat}: medians {a:.3} and {b:.3} ms, p {p:.5}");
     }
-    panic!("known and unknown can be told apart");
+    panic!("the response times of known and unknown addresses differ");
 }
 
 /// A mail server that takes connections and says nothing.
@@ -178,7 +178,7 @@ async fn a_3_asking_waits_for_no_mail_server() {
     assert_eq!(
         calls.load(Ordering::Relaxed),
         0,
-        "without the worker nobody calls the mail server"
+        "without the worker no connection to the mail server is opened"
     );
 
     let worker = Worker {
@@ -193,7 +193,7 @@ async fn a_3_asking_waits_for_no_mail_server() {
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let working = tokio::spawn(worker.run(async { drop(stopped.await) }));
-    // Beside each request stands one to a service whose mail nobody sends: a busy machine holds up both.
+    // Each request is paired with one to a service that sends no email: a busy machine delays both.
     let quiet = TestApp::embedded_with(|config| {
         config.reloadable.limits.network = vec![Budget {
             count: 1_000_000,
@@ -229,7 +229,7 @@ async fn a_3_asking_waits_for_no_mail_server() {
         beside.sort();
         assert!(
             took[499] < Duration::from_secs(5),
-            "somebody waited for the mail server: {:?}",
+            "a request waited for the mail server: {:?}",
             took[499]
         );
         runs.push((took[494], beside[494]));

@@ -199,7 +199,7 @@ async fn az_1_a_post_from_another_site_goes_on_as_our_own_get(test_app: TestApp)
         login.attribute("input[name=email]", "value").as_deref(),
         Some("hint@example.com")
     );
-    // What is wrong with it is told as for a GET.
+    // An error is reported as for a GET.
     let wrong = attempt.clone().with("response_type", "token");
     let to = posted(&mut foreign, "/oauth2/authorize", &wrong.parameters).await;
     assert_eq!(
@@ -353,7 +353,7 @@ async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
 async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
     let test_app = TestApp::embedded().await;
     register(&test_app);
-    // Somebody signed in: the redirect would be immediate.
+    // With a session the redirect would be immediate.
     let mut browser = signed_in(&test_app, "f1@example.com").await;
     let payloads = include_str!("../vectors/redirects.jsonl").lines();
     let mut tried = 0;
@@ -711,7 +711,7 @@ async fn az_11_a_hint_fills_the_field_and_does_nothing_else() {
     register(&test_app);
     signed_in(&test_app, "known@example.com").await;
     let mut pages = Vec::new();
-    for hint in ["known@example.com", "nobody@example.com"] {
+    for hint in ["known@example.com", "unknown@example.com"] {
         let mut browser = test_app.browser();
         let answer = browser
             .open(&Attempt::new().with("login_hint", hint).path())
@@ -807,7 +807,7 @@ async fn az_22_no_other_origin_reads_or_frames_it() {
     let mut browser = test_app.browser();
     for path in [
         Attempt::new().path(),
-        Attempt::new().with("client_id", "nobody").path(),
+        Attempt::new().with("client_id", "unknown-client").path(),
     ] {
         let asked = browser
             .request(Method::GET, &path)

@@ -1,4 +1,4 @@
-//! The `claims` parameter from the request to what is told (CL-5), and demands on the strength of a sign-in (PM-8).
+//! The `claims` parameter from the request to the claims returned (CL-5), and required strengths of a sign-in (PM-8).
 
 use std::collections::BTreeMap;
 
@@ -95,14 +95,14 @@ async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(test_ap
         "id_token": { "email_verified": null, "roles": null, "updated_at": null, "birthdate": { "essential": true } },
     });
     let tokens = asking(&asked).tokens(&mut browser).await;
-    let told = userinfo(&test_app, &tokens).await;
-    assert_eq!(names(&told), ["acr", "auth_time", "email", "sub"]);
+    let claims = userinfo(&test_app, &tokens).await;
+    assert_eq!(names(&claims), ["acr", "auth_time", "email", "sub"]);
     assert_eq!(
-        (&told["email"], &told["acr"]),
+        (&claims["email"], &claims["acr"]),
         (&EMAIL.into(), &"urn:entree:acr:email".into())
     );
     let id = verified(&test_app, &tokens["id_token"]).await.claims;
-    assert_eq!(told["auth_time"], id["auth_time"]);
+    assert_eq!(claims["auth_time"], id["auth_time"]);
     let more: Vec<&str> = names(&id)
         .into_iter()
         .filter(|name| plain.get(name).is_none())
@@ -144,7 +144,7 @@ async fn cl_5_claims_stay_with_the_grant_and_leave_with_their_scope(test_app: Te
         verified(&test_app, &next["id_token"]).await.claims["email"],
         EMAIL
     );
-    // A token that was narrowed for somebody else to hold tells nothing of the scope that it lost.
+    // A token that was narrowed for another holder reveals nothing of the scope that it lost.
     let narrow = refresh(&test_app, "web", &next, Some("openid offline_access")).await;
     assert_eq!(
         names(&userinfo(&test_app, &narrow).await),
@@ -284,14 +284,15 @@ fn error(answer: &Page) -> Option<String> {
 
 async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(test_app: TestApp) {
     register(&test_app);
-    let (mut nobody, mut somebody) = (test_app.browser(), signed_in(&test_app, EMAIL).await);
+    let (mut anonymous, mut signed_in_browser) =
+        (test_app.browser(), signed_in(&test_app, EMAIL).await);
     let strong = demanding(&json!({ "essential": true, "values": ["phr", "urn:nothing"] }));
     for attempt in [
         strong.clone(),
         strong.clone().with("prompt", "none"),
         strong.with("prompt", "login"),
     ] {
-        for browser in [&mut nobody, &mut somebody] {
+        for browser in [&mut anonymous, &mut signed_in_browser] {
             let answer = browser.open(&attempt.path()).await;
             assert_eq!(
                 error(&answer).as_deref(),
@@ -308,7 +309,7 @@ async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(test_app: TestApp
         demanding(&json!({ "values": ["phr"] })),
         Attempt::new().with("acr_values", "phr urn:nothing"),
     ] {
-        let tokens = attempt.tokens(&mut somebody).await;
+        let tokens = attempt.tokens(&mut signed_in_browser).await;
         assert_eq!(
             verified(&test_app, &tokens["id_token"]).await.claims["acr"],
             "urn:entree:acr:email"
@@ -359,7 +360,7 @@ async fn pm_7_a_sub_in_claims_is_the_one_user_that_is_answered_for() {
         asking(&json!({ "id_token": { "sub": { "value": sub } } })).with("prompt", "none")
     };
     assert!(parameter(&browser.open(&of(&sub).path()).await, "code").is_some());
-    let other = of(&"somebody else".into());
+    let other = of(&"another user".into());
     assert_eq!(
         error(&browser.open(&other.path()).await).as_deref(),
         Some("login_required")

@@ -133,8 +133,8 @@ async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(test_app: Tes
         StatusCode::OK,
         "nor other people"
     );
-    let told = audit::Entity::find().filter(audit::Column::Kind.eq("access.withdrawn"));
-    assert_eq!(told.count(test_app.app.db.read()).await.unwrap(), 1);
+    let withdrawals = audit::Entity::find().filter(audit::Column::Kind.eq("access.withdrawn"));
+    assert_eq!(withdrawals.count(test_app.app.db.read()).await.unwrap(), 1);
 }
 
 async fn rf_9_a_code_on_its_way_does_not_outlive_the_consent(test_app: TestApp) {
@@ -165,7 +165,7 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     let offline = Attempt::new().with("scope", "openid offline_access");
     let own = offline.tokens(&mut owner).await;
     let link = link_account_to(&test_app, EMAIL, "stolen").await;
-    // Somebody has the account at the provider: one session that has ended, and one that lives, with a code on its way.
+    // A user is linked to the account: one session has ended, one is live and has an unused code.
     let mut left = signed_in(&test_app, EMAIL).await;
     step_up_by_provider(&test_app, &mut left, link).await;
     let kept = offline.tokens(&mut left).await;
@@ -282,10 +282,13 @@ async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(test_app: Test
 async fn rf_9_nobody_sees_or_removes_without_being_signed_in() {
     let test_app = TestApp::embedded().await;
     with_refresh(&test_app);
-    let mut nobody = test_app.browser();
-    let answer = nobody.open("/account/access").await;
+    let mut anonymous = test_app.browser();
+    let answer = anonymous.open("/account/access").await;
     assert_eq!(answer.location().unwrap().path(), "/login");
-    let login = settle(&mut nobody, answer).await;
-    sign_in_from(&mut nobody, &login, EMAIL).await;
-    assert_eq!(nobody.open("/account/access").await.status, StatusCode::OK);
+    let login = settle(&mut anonymous, answer).await;
+    sign_in_from(&mut anonymous, &login, EMAIL).await;
+    assert_eq!(
+        anonymous.open("/account/access").await.status,
+        StatusCode::OK
+    );
 }

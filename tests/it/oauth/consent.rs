@@ -277,8 +277,8 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
     );
     assert_eq!(browser.open(&link).await.status, StatusCode::GONE);
     assert!(!browser.is_signed_in());
-    let told = audit::Entity::find().filter(audit::Column::Reason.eq("turned_back"));
-    assert_eq!(told.count(test_app.app.db.read()).await.unwrap(), 1);
+    let refusals = audit::Entity::find().filter(audit::Column::Reason.eq("turned_back"));
+    assert_eq!(refusals.count(test_app.app.db.read()).await.unwrap(), 1);
     // Taken up once more for another address, and cancelled there: the mail of before has nothing to answer any more.
     let answer = browser.open(&asks("own", &[])).await;
     let login = browser.follow(&answer).await;
@@ -313,7 +313,8 @@ async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
     );
 }
 
-/// An account at a provider that is somebody else's here, with a client's request to go on with: the question's path.
+/// Stores a pending link for an account that belongs to another user, with a client's request to
+/// continue; returns the path of its confirmation page.
 async fn switch(test_app: &TestApp, browser: &Browser<'_>, txn: &str) -> String {
     test_app.configure(|config| {
         config.providers = vec![crate::federation::linking::provider("office")]
@@ -493,8 +494,8 @@ async fn az_14_form_post_carries_success_and_errors_in_a_form_alone() {
         "{policy}"
     );
 
-    let mut nobody = test_app.browser();
-    let page = nobody
+    let mut anonymous = test_app.browser();
+    let page = anonymous
         .open(&asks(
             "own",
             &[("response_mode", "form_post"), ("prompt", "none")],
@@ -505,7 +506,7 @@ async fn az_14_form_post_carries_success_and_errors_in_a_form_alone() {
         "login_required"
     );
     let unknown = sent_back(
-        &nobody
+        &anonymous
             .open(&asks("own", &[("response_mode", "fragment")]))
             .await,
     );
@@ -532,7 +533,7 @@ async fn pm_7_a_hint_names_the_user() {
         43,
         "an expired one is fine"
     );
-    // Whoever signs in as somebody else is not asked again and again: the client hears of it.
+    // A user who signs in as another user is not asked again: the client receives the error.
     let answer = bob.open(&asks("own", &[("id_token_hint", &hint)])).await;
     let login = bob.follow(&answer).await;
     assert_eq!(login.status, StatusCode::OK);
@@ -619,9 +620,9 @@ async fn az_17_a_code_tells_of_the_sign_in_that_answered_its_request() {
     assert_eq!(status, StatusCode::OK, "{tokens}");
     let first = claims(&first);
     for token in ["id_token", "access_token"] {
-        let told = claims(tokens[token].as_str().unwrap());
+        let claim_set = claims(tokens[token].as_str().unwrap());
         for same in ["auth_time", "acr", "amr", "sid"] {
-            assert_eq!(told[same], first[same], "{same} of the {token}");
+            assert_eq!(claim_set[same], first[same], "{same} of the {token}");
         }
     }
 }
@@ -764,7 +765,7 @@ async fn es_3_es_6_without_a_hint_the_person_is_asked_first() {
         .await;
     assert!(
         browser.account().await.is_some(),
-        "somebody else's hint ends nothing"
+        "another user's hint ends nothing"
     );
     let forged = browser
         .posted("/oauth2/logout/confirm")
@@ -783,7 +784,7 @@ async fn es_4_es_6_where_to_go_waits_in_the_form_and_is_bound_to_it() {
     let (_, other) = signed_in(&test_app, "bob@x.test").await;
     let bye = "post_logout_redirect_uri=https%3A%2F%2Fapp.test%2Fbye&state=a%20%22b%22";
     let asked = format!("/oauth2/logout?id_token_hint={other}&{bye}");
-    // No page takes room in the ticket store: anybody signed in could have it filled.
+    // A page stores no ticket: any signed-in user could fill the store with them.
     test_app.pass(4000);
     let _ = test_app.app.tickets.sweep();
     for _ in 0..20 {

@@ -78,7 +78,7 @@ fn strings(document: &Value, member: &str) -> Vec<String> {
 async fn di_1_di_15_jw_3_documents_are_json_for_any_origin_and_may_be_kept() {
     let test_app = TestApp::embedded().await;
     for path in [METADATA[0], METADATA[1], JWKS] {
-        let answer = with(&test_app, path, "origin", "https://anybody.example").await;
+        let answer = with(&test_app, path, "origin", "https://any-site.example").await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(
             answer.header("content-type"),

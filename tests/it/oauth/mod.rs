@@ -149,13 +149,13 @@ impl Attempt {
         .into()
     }
 
-    /// A code, in a browser where somebody is signed in.
+    /// A code, in a browser with a session.
     pub(crate) async fn code(&self, browser: &mut Browser<'_>) -> String {
         let answer = browser.open(&self.path()).await;
         parameter(&answer, "code").unwrap_or_else(|| panic!("no code: {}", answer.summary()))
     }
 
-    /// Tokens, in a browser where somebody is signed in.
+    /// Tokens, in a browser with a session.
     pub(crate) async fn tokens(&self, browser: &mut Browser<'_>) -> Value {
         let code = self.code(browser).await;
         let answer = token(browser.test_app, &self.exchange(&code)).await;
@@ -164,7 +164,7 @@ impl Attempt {
     }
 }
 
-/// A browser in which somebody is signed in.
+/// A browser with a session.
 pub(crate) async fn signed_in<'a>(test_app: &'a TestApp, email: &str) -> Browser<'a> {
     let mut browser = test_app.browser();
     browser.sign_in(email).await;

@@ -46,18 +46,20 @@ async fn pm_1_prompt_none_answers_without_a_page() {
     let test_app = TestApp::embedded().await;
     register(&test_app);
     let attempt = Attempt::new().with("prompt", "none");
-    let mut nobody = test_app.browser();
-    let refused = nobody.open(&attempt.path()).await;
+    let mut anonymous = test_app.browser();
+    let refused = anonymous.open(&attempt.path()).await;
     assert!(leads_to_client(&refused));
     assert_eq!(
         parameter(&refused, "error").as_deref(),
         Some("login_required")
     );
     assert_eq!(parameter(&refused, "state").as_deref(), Some("the state"));
-    let mut somebody = signed_in(&test_app, EMAIL).await;
-    assert!(parameter(&somebody.open(&attempt.path()).await, "code").is_some());
+    let mut signed_in_browser = signed_in(&test_app, EMAIL).await;
+    assert!(parameter(&signed_in_browser.open(&attempt.path()).await, "code").is_some());
     test_app.pass(31);
-    let old = somebody.open(&attempt.with("max_age", "30").path()).await;
+    let old = signed_in_browser
+        .open(&attempt.with("max_age", "30").path())
+        .await;
     assert_eq!(parameter(&old, "error").as_deref(), Some("login_required"));
 }
 

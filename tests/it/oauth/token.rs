@@ -582,7 +582,7 @@ async fn tk_8_ca_4_grants_and_clients_that_are_not_here() {
         );
     }
     let mut unknown = right.clone();
-    unknown.insert("client_id".to_owned(), "nobody".to_owned());
+    unknown.insert("client_id".to_owned(), "unknown-client".to_owned());
     let unknown = token(&test_app, &unknown).await;
     let mut secret = right.clone();
     secret.insert("client_secret".to_owned(), "x".to_owned());
@@ -683,7 +683,7 @@ async fn er_3_rd_08_without_the_ticket_store_it_is_503_and_never_invalid_grant()
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert!(wait.is_some() && !answer.contains("nonexistent"));
     }
-    // Somebody signed in stays signed in, and the keys are read.
+    // A signed-in user stays signed in, and the keys are read.
     for path in ["/account", "/.well-known/jwks.json"] {
         assert_eq!(
             call(&away, browser.request(Method::GET, path).finish())
@@ -839,14 +839,14 @@ async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
             .0,
         StatusCode::OK
     );
-    let (status, told) = at(
+    let (status, body) = at(
         &b,
         "/oauth2/token",
         [("grant_type", "refresh_token"), ("refresh_token", refresh)],
     )
     .await;
     assert_eq!(
-        (status, &told["error"]),
+        (status, &body["error"]),
         (StatusCode::BAD_REQUEST, &json!("invalid_grant"))
     );
     assert_eq!(userinfo(&b, access).await, StatusCode::UNAUTHORIZED);
@@ -950,7 +950,7 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
     assert!(browser.account().await.is_some(), "not before they agree");
     browser.submit(&question, "logout", &[]).await;
     assert!(browser.account().await.is_none());
-    // By a GET with somebody else's hint the way back stays, too: it waits in the form.
+    // By a GET with another user's hint the return address stays, too: the form carries it.
     let question = late.open(&format!("/oauth2/logout?{wish}")).await;
     let done = late.submit(&question, "logout", &[]).await;
     assert!(

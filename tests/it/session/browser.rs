@@ -108,7 +108,7 @@ async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(tes
     let cookie = &browser.cookies[SID];
     assert_eq!(row.secret_hash.len(), 32);
     assert!(!format!("{row:?}").contains(cookie), "the row holds a hash");
-    // A stored hash, brought as a cookie, signs nobody in.
+    // A stored hash, sent as a cookie, is no session.
     let mut reader = test_app.browser();
     let stolen = base64::Engine::encode(
         &base64::engine::general_purpose::URL_SAFE_NO_PAD,
@@ -147,7 +147,7 @@ async fn bs_03_se_2_signing_out_ends_the_row_and_deletes_the_cookie(test_app: Te
 
 async fn bs_04_c_8_a_sign_in_brings_new_secrets_and_kills_the_old(test_app: TestApp) {
     let mut browser = test_app.browser();
-    // Somebody planted a session cookie of their own making before the sign-in.
+    // An attacker planted a session cookie of their choice before the sign-in.
     let planted = Plain::generate().to_text();
     browser.cookies.insert(SID.to_owned(), planted.clone());
     let waiting = browser.ask(EMAIL).await;
@@ -588,10 +588,10 @@ async fn cf_05_sessions_are_not_changed_by_reading() {
         before
     );
     assert!(browser.account().await.is_some());
-    let nobody = Uuid::from_u128(1);
+    let unknown = Uuid::from_u128(1);
     assert_eq!(
         browser
-            .open(&format!("/account/sessions/{nobody}/end"))
+            .open(&format!("/account/sessions/{unknown}/end"))
             .await
             .status,
         StatusCode::METHOD_NOT_ALLOWED

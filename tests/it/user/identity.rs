@@ -1,4 +1,4 @@
-//! Who somebody is once an address is proven (E, LK), and what the link's page gives away (F2).
+//! Which user an address belongs to once it is verified (E, LK), and what the link page reveals (F2).
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn live_sessions(test_app: &TestApp, user: uuid::Uuid) -> u64 {
         .unwrap()
 }
 
-/// Imports an account that nobody has proven, with a session in it: what somebody may have prepared (E2).
+/// Imports an account with an unverified address and a session, as an attacker may have prepared it (E2).
 async fn prepared(test_app: &TestApp, email: &str) -> (user::Model, Plain) {
     let tx = test_app.app.db.begin().await.unwrap();
     let user = entree::user::import_unverified(&tx, &address(email))
@@ -128,7 +128,7 @@ async fn e_1_lk_02_asking_makes_nobody(test_app: TestApp) {
         .unwrap();
     assert_eq!(asked, 10_000);
     assert_eq!(users(&test_app).await, 0);
-    // Sending the letters makes nobody either; only a proof does.
+    // Sending the emails creates no user either; only a verification does.
     mail_outbox::Entity::delete_many()
         .filter(mail_outbox::Column::Canonical.ne("e1-7@example.com"))
         .exec(test_app.app.db.pool())
@@ -195,7 +195,7 @@ async fn e_2_the_first_proof_ends_what_was_prepared(test_app: TestApp) {
             .links()
             .iter()
             .all(|link| !link.contains("/login/link/")),
-        "it signs nobody in"
+        "it starts no session"
     );
     // A second sign-in is nothing special.
     signed_in(&test_app, email).await;
@@ -226,7 +226,7 @@ async fn lk_01_only_verified_addresses_resolve_and_each_to_one_user(test_app: Te
     assert_eq!(
         by("lk1@example.com").await,
         None,
-        "a claim resolves to nobody"
+        "a claim resolves to no user"
     );
     add_address(&test_app, claimer.id, "lk1-verified@example.com", true)
         .await
@@ -246,7 +246,8 @@ async fn lk_01_only_verified_addresses_resolve_and_each_to_one_user(test_app: Te
 }
 
 async fn lk_03_a_proof_clears_the_claims_of_others(test_app: TestApp) {
-    // Somebody who has proven another address claims this one: the account is not its owner's.
+    // A user who has verified another address claims this one: the account does not belong to the
+    // owner of the address.
     let mut claimer = signed_in(&test_app, "lk3-claimer@example.com").await;
     let owner = address("lk3@example.com");
     let claimed =
@@ -538,7 +539,7 @@ async fn f_2_the_pages_of_a_link_keep_it_to_themselves() {
     assert_eq!(
         elsewhere.text(),
         nothing.text(),
-        "nobody learns which links there are"
+        "the response does not reveal which links exist"
     );
     assert!(
         !elsewhere.has("form")

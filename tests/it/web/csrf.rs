@@ -79,7 +79,7 @@ fn of(page: &Page, browser: Browser<'static>, form: &str, fill: &[(&str, &str)])
 }
 
 /// For a protected route: a browser at the page that holds its form, ready to send it. A route without an entry here
-/// fails the tests: whoever adds a form adds it here too.
+/// fails the tests: a new form is added here too.
 async fn ready(test_app: &'static TestApp, route: &str) -> Vec<Ready<'static>> {
     match route {
         "/login/email" => {
@@ -369,7 +369,7 @@ async fn cf_01_cf_02_every_protected_form_is_refused_when_forged_and_works_when_
                 .filled(&ready.page, &ready.form, &as_strs(&ready.fill));
             let answer = test_app.call(good).await;
             if route == "/login/upstream/:provider" {
-                // Nobody answers there: past the fences the provider was asked.
+                // No server listens there: the request passed the CSRF check and reached for the provider.
                 assert_eq!(
                     answer.status,
                     StatusCode::SERVICE_UNAVAILABLE,

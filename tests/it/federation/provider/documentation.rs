@@ -1,4 +1,4 @@
-//! docs/providers.md is held to the code: every block loads, and every code that the trail may show is explained.
+//! docs/providers.md is held to the code: every block loads, and every code that the audit log may show is explained.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
