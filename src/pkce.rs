@@ -10,7 +10,7 @@ use crate::secret::Hash;
 
 /// RFC 7636 §4.1: a verifier is 43 to 128 unreserved characters.
 #[must_use]
-pub fn is_verifier(text: &str) -> bool {
+pub(crate) fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len())
         && text
             .bytes()
@@ -19,7 +19,7 @@ pub fn is_verifier(text: &str) -> bool {
 
 /// RFC 7636 §4.2: an S256 challenge is 32 bytes, which are 43 characters of base64url.
 #[must_use]
-pub fn is_challenge(text: &str) -> bool {
+pub(crate) fn is_challenge(text: &str) -> bool {
     text.len() == 43
         && URL_SAFE_NO_PAD
             .decode(text)
@@ -28,13 +28,13 @@ pub fn is_challenge(text: &str) -> bool {
 
 /// RFC 7636 §4.2: the S256 challenge of a verifier.
 #[must_use]
-pub fn challenge_of(verifier: &str) -> String {
+pub(crate) fn challenge_of(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Hash::of(verifier.as_bytes()).as_bytes())
 }
 
 /// RFC 7636 §4.6: whether the verifier belongs to the challenge, compared in constant time.
 #[must_use]
-pub fn verify(challenge: &str, verifier: &str) -> bool {
+pub(crate) fn verify(challenge: &str, verifier: &str) -> bool {
     let Ok(bytes) = URL_SAFE_NO_PAD.decode(challenge) else {
         return false;
     };

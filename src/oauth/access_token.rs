@@ -19,25 +19,25 @@ use crate::{
 
 /// A live access token.
 #[derive(Debug)]
-pub struct ActiveToken<'a> {
-    pub claims: Claims,
+pub(crate) struct ActiveToken<'a> {
+    pub(crate) claims: Claims,
     /// The client that it was issued to.
-    pub client: &'a Client,
+    pub(crate) client: &'a Client,
     /// None if the client acts for itself.
-    pub grant: Option<(Grant, GrantHolder)>,
+    pub(crate) grant: Option<(Grant, GrantHolder)>,
 }
 
 impl ActiveToken<'_> {
     /// Returns a claim that is a text; empty if it is absent.
     #[must_use]
-    pub fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         text_claim(&self.claims, name)
     }
 }
 
 /// Returns a claim that is a text; empty if it is absent.
 #[must_use]
-pub fn text_claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
+pub(crate) fn text_claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
     claims
         .get(name)
         .and_then(serde_json::Value::as_str)
@@ -47,7 +47,7 @@ pub fn text_claim<'a>(claims: &'a Claims, name: &str) -> &'a str {
 /// Verifies the signature and the claims of an access token, for any audience that we issue for
 /// (RFC 9068 §4). Its grant is not looked up.
 #[must_use]
-pub fn verify_signed(app: &App, config: &Reloadable, token: &str) -> Option<Claims> {
+pub(crate) fn verify_signed(app: &App, config: &Reloadable, token: &str) -> Option<Claims> {
     // The one audience that the token names is checked, instead of all clients' audiences. It is
     // trusted only with the signature.
     let audience = unverified_audience(token)?;
@@ -74,14 +74,14 @@ fn unverified_audience(token: &str) -> Option<String> {
 
 /// Returns the grant that the claims lead to; none for a client's own token.
 #[must_use]
-pub fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
+pub(crate) fn grant_id(app: &App, claims: &Claims) -> Option<Uuid> {
     grant_of_jti(&app.macs.jti, text_claim(claims, "jti"))
 }
 
 /// Finds what a live token stands for: signed by us, its client registered for the grant type that
 /// it came from, its grant not revoked, its user active, and its session live unless it has
 /// `offline_access` (UI-5, IN-2). None for any other token, without telling why.
-pub async fn find_active<'a>(
+pub(crate) async fn find_active<'a>(
     app: &App,
     config: &'a Reloadable,
     token: &str,

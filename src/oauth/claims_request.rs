@@ -29,7 +29,7 @@ const MAX_VALUES: usize = 16;
 const IN_ID_TOKEN: usize = 6;
 
 /// Every claim that we may deliver, for the metadata.
-pub const SUPPORTED: [&str; 17] = [
+pub(crate) const SUPPORTED: [&str; 17] = [
     "iss",
     "sub",
     "aud",
@@ -51,7 +51,7 @@ pub const SUPPORTED: [&str; 17] = [
 
 /// The authentication context classes that a sign-in can reach now, for the metadata (DI-12).
 #[must_use]
-pub fn acr_values(config: &Reloadable) -> Vec<&'static str> {
+pub(crate) fn acr_values(config: &Reloadable) -> Vec<&'static str> {
     let has_provider = config.providers.iter().any(|provider| provider.enabled);
     [session::AuthMethod::Email.acr()]
         .into_iter()
@@ -61,19 +61,19 @@ pub fn acr_values(config: &Reloadable) -> Vec<&'static str> {
 
 /// The parsed `claims` parameter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClaimsRequest {
+pub(crate) struct ClaimsRequest {
     userinfo: Vec<&'static str>,
     id_token: Vec<&'static str>,
     /// The one user that the response may be about (`sub` with a value, OIDC Core §3.1.2.2).
-    pub sub: Option<String>,
+    pub(crate) sub: Option<String>,
     /// An essential `acr`: the sign-in must be one of these (OIDC Core §5.5.1.1). Empty if the
     /// request demands none.
-    pub acr: Vec<String>,
+    pub(crate) acr: Vec<String>,
 }
 
 impl ClaimsRequest {
     #[must_use]
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         if text.len() > MAX_BYTES {
             return Self::default();
         }
@@ -109,7 +109,7 @@ impl ClaimsRequest {
     /// The claims that this client may have, as the grant keeps them. Without `openid` there are
     /// none: the client gets neither an ID token nor userinfo.
     #[must_use]
-    pub fn granted(&self, client: &Client, scope: &str) -> String {
+    pub(crate) fn granted(&self, client: &Client, scope: &str) -> String {
         if !scope::has(scope, "openid") {
             return String::new();
         }

@@ -9,7 +9,7 @@
 //! count of this client's wrong assertions from this network has room. That count is the client's
 //! own, so a neighbor's failures delay no other client.
 
-pub mod assertion;
+pub(crate) mod assertion;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use poem::{Request, http::header};
@@ -44,12 +44,12 @@ const NOT_AUTHENTICATED: OauthError = OauthError::new(
 
 /// A request about tokens from a client that has authenticated.
 #[derive(Clone, Copy)]
-pub struct TokenRequest<'a> {
-    pub app: &'a App,
-    pub config: &'a Reloadable,
-    pub client: &'a Client,
-    pub params: &'a Params,
-    pub caller: &'a Caller,
+pub(crate) struct TokenRequest<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) config: &'a Reloadable,
+    pub(crate) client: &'a Client,
+    pub(crate) params: &'a Params,
+    pub(crate) caller: &'a Caller,
 }
 
 impl TokenRequest<'_> {
@@ -58,7 +58,7 @@ impl TokenRequest<'_> {
     ///
     /// # Errors
     /// `unauthorized_client`.
-    pub fn check_grant_type(&self, grant_type: GrantType) -> Result<(), OauthError> {
+    pub(crate) fn check_grant_type(&self, grant_type: GrantType) -> Result<(), OauthError> {
         if self.client.grant_types.contains(&grant_type) {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl TokenRequest<'_> {
     ///
     /// # Errors
     /// `invalid_client` for a public client.
-    pub fn check_client_is_confidential(&self) -> Result<(), OauthError> {
+    pub(crate) fn check_client_is_confidential(&self) -> Result<(), OauthError> {
         if self.client.token_endpoint_auth_method == ClientAuth::None {
             return Err(NOT_AUTHENTICATED);
         }
@@ -80,7 +80,7 @@ impl TokenRequest<'_> {
 
     /// An audit event with this request's client and caller.
     #[must_use]
-    pub fn event(&self, kind: AuditKind) -> Event {
+    pub(crate) fn event(&self, kind: AuditKind) -> Event {
         Event::new(kind)
             .client(Some(&self.client.client_id))
             .caller(&self.caller.network, &self.caller.request_id)
@@ -118,7 +118,7 @@ impl Credentials {
 /// `invalid_request` if the request names no client or uses two methods (RFC 6749 §2.3); 429 after
 /// too many failures; 503 for an assertion while the ticket store cannot tell whether it is new
 /// (RD-08, RD-09); else `invalid_client`, with a challenge if the Authorization header was used.
-pub async fn authenticate_client<'a>(
+pub(crate) async fn authenticate_client<'a>(
     app: &'a App,
     config: &'a Reloadable,
     request: &Request,

@@ -187,23 +187,23 @@ async fn remove_access(
 /// Lists the applications by name.
 #[derive(Template)]
 #[template(path = "oauth/connected.html", config = ".askama.toml")]
-pub struct ConnectedPage<'a> {
-    pub localizer: &'a Localizer,
-    pub rows: &'a [Row],
+pub(crate) struct ConnectedPage<'a> {
+    pub(crate) localizer: &'a Localizer,
+    pub(crate) rows: &'a [Row],
 }
 
 /// One application in the list.
 #[derive(Clone, Debug)]
-pub struct Row {
-    pub client_id: String,
-    pub name: String,
+pub(crate) struct Row {
+    pub(crate) client_id: String,
+    pub(crate) name: String,
     /// The scopes that have a text.
-    pub scopes: Vec<&'static str>,
+    pub(crate) scopes: Vec<&'static str>,
     /// A date in the user's language.
-    pub since: String,
+    pub(crate) since: String,
     /// A date in the user's language.
-    pub used: String,
-    pub form_token: String,
+    pub(crate) used: String,
+    pub(crate) form_token: String,
 }
 
 impl ConnectedPage<'_> {

@@ -9,13 +9,13 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub use entity::consent::Model as Consent;
+pub(crate) use entity::consent::Model as Consent;
 
 use super::scope;
 use crate::{db::Tx, error::InfraError, secret::row_id, user::User};
 
 /// Returns whether the user has allowed this client all of `scopes`, and has not withdrawn it.
-pub async fn covers(
+pub(crate) async fn covers(
     conn: &impl ConnectionTrait,
     user: &User,
     client: &str,
@@ -26,7 +26,7 @@ pub async fn covers(
 }
 
 /// Does the same and locks the consent: nothing withdraws it before this transaction ends.
-pub async fn lock_if_covers(
+pub(crate) async fn lock_if_covers(
     tx: &Tx,
     user: &User,
     client: &str,
@@ -54,7 +54,12 @@ fn allows(consent: &Consent, scopes: &str) -> bool {
 }
 
 /// Records that the user allows this client `scopes` beside what they allowed before.
-pub async fn allow(tx: &Tx, user: &User, client: &str, scopes: &str) -> Result<(), InfraError> {
+pub(crate) async fn allow(
+    tx: &Tx,
+    user: &User,
+    client: &str,
+    scopes: &str,
+) -> Result<(), InfraError> {
     let empty = row::ActiveModel {
         id: Set(row_id(tx.now)),
         user_id: Set(user.id),
@@ -97,7 +102,7 @@ pub async fn allow(tx: &Tx, user: &User, client: &str, scopes: &str) -> Result<(
 }
 
 /// Deletes what a user has allowed a client. Returns `false` if there was nothing.
-pub async fn withdraw(tx: &Tx, user: Uuid, client: &str) -> Result<bool, InfraError> {
+pub(crate) async fn withdraw(tx: &Tx, user: Uuid, client: &str) -> Result<bool, InfraError> {
     let deleted = row::Entity::delete_many()
         .filter(row::Column::UserId.eq(user))
         .filter(row::Column::ClientId.eq(client))
@@ -106,7 +111,10 @@ pub async fn withdraw(tx: &Tx, user: Uuid, client: &str) -> Result<bool, InfraEr
     Ok(deleted.rows_affected > 0)
 }
 
-pub async fn list(conn: &impl ConnectionTrait, user: &User) -> Result<Vec<Consent>, InfraError> {
+pub(crate) async fn list(
+    conn: &impl ConnectionTrait,
+    user: &User,
+) -> Result<Vec<Consent>, InfraError> {
     Ok(row::Entity::find()
         .filter(row::Column::UserId.eq(user.id))
         .filter(row::Column::AuthEpoch.eq(user.auth_epoch))

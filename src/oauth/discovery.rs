@@ -24,7 +24,7 @@ use crate::{
 
 /// Caches the metadata document until the configuration or the languages change.
 #[derive(Clone, Debug, Default)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     cached: Arc<ArcSwapOption<CachedMetadata>>,
 }
 

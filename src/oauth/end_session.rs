@@ -266,13 +266,13 @@ pub(crate) async fn confirm(Data(app): Data<&App>, request: &Request, body: Body
 /// Asks whether to sign out, where the client did not show whose session it means.
 #[derive(Template)]
 #[template(path = "oauth/logout.html", config = ".askama.toml")]
-pub struct LogoutPage<'a> {
-    pub localizer: &'a Localizer,
+pub(crate) struct LogoutPage<'a> {
+    pub(crate) localizer: &'a Localizer,
     /// The address of the signed-in user.
-    pub email: &'a str,
+    pub(crate) email: &'a str,
     /// The destination, which the form token covers.
-    pub after: Option<&'a str>,
-    pub form_token: &'a str,
+    pub(crate) after: Option<&'a str>,
+    pub(crate) form_token: &'a str,
 }
 
 impl LogoutPage<'_> {

@@ -18,7 +18,7 @@ use crate::{
 
 /// A registered error code (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
+pub(crate) enum ErrorCode {
     InvalidRequest,
     InvalidClient,
     InvalidGrant,
@@ -44,7 +44,7 @@ pub enum ErrorCode {
 impl ErrorCode {
     /// Returns the registered name.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidClient => "invalid_client",
@@ -79,20 +79,20 @@ impl ErrorCode {
 /// An error for client software.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {reason}", code.name())]
-pub struct OauthError {
-    pub code: ErrorCode,
+pub(crate) struct OauthError {
+    pub(crate) code: ErrorCode,
     /// The parameter at fault, always one of our own names and never a name that the client sent.
     parameter: Option<&'static str>,
     /// ASCII without quotes and backslashes (RFC 6749 §5.2).
     description: &'static str,
     /// Why, in one word for the log.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 impl OauthError {
     /// An error whose reason says no more than its code.
     #[must_use]
-    pub const fn new(code: ErrorCode, description: &'static str) -> Self {
+    pub(crate) const fn new(code: ErrorCode, description: &'static str) -> Self {
         Self {
             code,
             parameter: None,
@@ -103,13 +103,13 @@ impl OauthError {
 
     /// The same error with another reason for the log.
     #[must_use]
-    pub const fn with_reason(self, reason: &'static str) -> Self {
+    pub(crate) const fn with_reason(self, reason: &'static str) -> Self {
         Self { reason, ..self }
     }
 
     /// An outage is never `invalid_grant`: clients would drop the grant (ER-3).
     #[must_use]
-    pub fn from_infra(error: &InfraError) -> Self {
+    pub(crate) fn from_infra(error: &InfraError) -> Self {
         if error.is_transient() {
             let description = "The service is temporarily unavailable. Try again in a few seconds.";
             Self::new(ErrorCode::TemporarilyUnavailable, description)
@@ -121,7 +121,7 @@ impl OauthError {
 
     /// Returns the text for the developer of the client (RFC 6749 §5.2).
     #[must_use]
-    pub fn description(&self) -> Cow<'static, str> {
+    pub(crate) fn description(&self) -> Cow<'static, str> {
         match self.parameter {
             Some(name) => format!("The parameter {name} {}", self.description).into(),
             None => self.description.into(),
@@ -130,7 +130,7 @@ impl OauthError {
 
     /// Returns the JSON response of an OAuth endpoint (RFC 6749 §5.2).
     #[must_use]
-    pub fn into_response(self) -> Response {
+    pub(crate) fn into_response(self) -> Response {
         let body = serde_json::json!({
             "error": self.code.name(),
             "error_description": self.description(),
@@ -168,7 +168,7 @@ impl From<ParamError> for OauthError {
 
 /// Why an endpoint where clients authenticate does not do what was requested.
 #[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
+pub(crate) enum EndpointError {
     #[error(transparent)]
     Client(#[from] OauthError),
     /// The client used the Authorization header: the response names the scheme (RFC 6749 §5.2).
@@ -193,7 +193,7 @@ impl From<ParamError> for EndpointError {
 impl EndpointError {
     /// Returns the code for the metrics, or none for what is not the client's fault.
     #[must_use]
-    pub const fn code(&self) -> Option<ErrorCode> {
+    pub(crate) const fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Client(error) | Self::Challenge(error) => Some(error.code),
             Self::RetryLater(_) => Some(ErrorCode::TemporarilyUnavailable),
@@ -203,7 +203,7 @@ impl EndpointError {
 
     /// Logs the error and returns the response.
     #[must_use]
-    pub fn into_response(self, caller: &Caller) -> Response {
+    pub(crate) fn into_response(self, caller: &Caller) -> Response {
         match self {
             Self::Client(error) => logged_response(error, caller),
             Self::Challenge(error) => {
@@ -259,7 +259,7 @@ fn set_retry_after(response: &mut Response, wait: Duration) {
 
 /// Returns a JSON response that is never cached (RFC 6749 §5.1).
 #[must_use]
-pub fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+pub(crate) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "application/json")

@@ -33,16 +33,16 @@ use crate::{
 /// The sign-in that a grant rests on. It is the one that answered the authorization request,
 /// whatever becomes of the session until the code is redeemed (AZ-17).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SignIn {
+pub(crate) struct SignIn {
     #[serde(rename = "session")]
-    pub session_id: Uuid,
-    pub auth_time: Time,
-    pub acr: String,
+    pub(crate) session_id: Uuid,
+    pub(crate) auth_time: Time,
+    pub(crate) acr: String,
     /// Separated by spaces.
-    pub amr: String,
+    pub(crate) amr: String,
     /// The provider account that the user signed in with, if any.
     #[serde(default, rename = "identity")]
-    pub identity_id: Option<Uuid>,
+    pub(crate) identity_id: Option<Uuid>,
 }
 
 impl From<&Session> for SignIn {
@@ -59,15 +59,15 @@ impl From<&Session> for SignIn {
 
 /// The user of a live grant, and the session that the grant ends with.
 #[derive(Clone, Debug)]
-pub struct GrantHolder {
-    pub user: User,
+pub(crate) struct GrantHolder {
+    pub(crate) user: User,
     /// None for a stored grant with `offline_access`, which outlives its session.
-    pub session: Option<Session>,
+    pub(crate) session: Option<Session>,
 }
 
 /// What a client authorizes itself with when it requests tokens.
 #[derive(Clone, Copy, Debug)]
-pub enum GrantSource<'a> {
+pub(crate) enum GrantSource<'a> {
     /// A code that was just claimed. Its grant is not stored yet.
     Code(&'a SignIn),
     /// A stored grant that this transaction has locked.
@@ -76,16 +76,16 @@ pub enum GrantSource<'a> {
 
 /// A grant to check.
 #[derive(Clone, Copy, Debug)]
-pub struct GrantCheck<'a> {
-    pub source: GrantSource<'a>,
-    pub client: &'a Client,
-    pub scope: &'a str,
-    pub claims: &'a str,
+pub(crate) struct GrantCheck<'a> {
+    pub(crate) source: GrantSource<'a>,
+    pub(crate) client: &'a Client,
+    pub(crate) scope: &'a str,
+    pub(crate) claims: &'a str,
 }
 
 /// Why a grant is no longer authorized.
 #[derive(Debug, thiserror::Error)]
-pub enum GrantError {
+pub(crate) enum GrantError {
     #[error("the session or the user's sign-in ended")]
     SignInEnded,
     #[error("the provider account was disconnected")]
@@ -120,7 +120,7 @@ const SIGN_IN_ENDED: &str =
 ///
 /// # Errors
 /// [`GrantError`].
-pub async fn ensure_grant_is_authorized(
+pub(crate) async fn ensure_grant_is_authorized(
     tx: &Tx,
     limits: &config::Session,
     check: &GrantCheck<'_>,
@@ -137,7 +137,7 @@ pub async fn ensure_grant_is_authorized(
 
 /// Finds whose grant this is while it is live: not revoked or expired, its user active and in the
 /// same epoch, and its session live unless the grant has `offline_access` (ST-05).
-pub async fn find_grant_holder(
+pub(crate) async fn find_grant_holder(
     conn: &impl ConnectionTrait,
     grant: &Grant,
     now: Time,

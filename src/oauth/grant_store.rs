@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub use entity::grant_family::Model as Grant;
+pub(crate) use entity::grant_family::Model as Grant;
 
 use super::scope;
 use crate::{db::Tx, error::InfraError, user::User};
@@ -23,7 +23,7 @@ const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
 /// Stores a grant. Returns `false` if one with this id exists: its code was spent before and came
 /// back (RD-06).
-pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, InfraError> {
+pub(crate) async fn insert(tx: &Tx, grant: Grant) -> Result<bool, InfraError> {
     let inserted = row::Entity::insert(row::ActiveModel::from(grant))
         .on_conflict(OnConflict::column(row::Column::Id).do_nothing().to_owned())
         .exec_without_returning(tx.conn())
@@ -31,12 +31,15 @@ pub async fn insert(tx: &Tx, grant: Grant) -> Result<bool, InfraError> {
     Ok(inserted == 1)
 }
 
-pub async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<Grant>, InfraError> {
+pub(crate) async fn find(
+    conn: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<Grant>, InfraError> {
     Ok(row::Entity::find_by_id(id).one(conn).await?)
 }
 
 /// Finds a grant and locks it: nothing else changes it before this transaction ends.
-pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, InfraError> {
+pub(crate) async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, InfraError> {
     Ok(row::Entity::find_by_id(id)
         .lock_exclusive()
         .one(tx.conn())
@@ -45,18 +48,18 @@ pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Grant>, InfraError> {
 
 /// The next refresh token of a family, as the row stores it.
 #[derive(Debug)]
-pub struct Rotation {
+pub(crate) struct Rotation {
     /// The hash of the token's secret.
-    pub hash: Vec<u8>,
+    pub(crate) hash: Vec<u8>,
     /// The token's secret, sealed.
-    pub successor: Vec<u8>,
+    pub(crate) successor: Vec<u8>,
     /// When the token expires unless it is used.
-    pub idle_until: Time,
+    pub(crate) idle_until: Time,
 }
 
 /// Stores the next refresh token of a family. Returns `false` if the current one is no longer
 /// `grant`'s.
-pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, InfraError> {
+pub(crate) async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, InfraError> {
     let gc_day = gc_day(next.idle_until.min(grant.expires_at));
     let updated = row::Entity::update_many()
         .col_expr(
@@ -82,7 +85,7 @@ pub async fn rotate(tx: &Tx, grant: &Grant, next: Rotation) -> Result<bool, Infr
 
 /// The day from which the row of a grant that ends at `end` may be deleted.
 #[must_use]
-pub fn gc_day(end: Time) -> i32 {
+pub(crate) fn gc_day(end: Time) -> i32 {
     // One day later, so that a grant that ended during a day is kept for the whole retention.
     i32::try_from((end + RETENTION).0.div_euclid(86_400_000))
         .unwrap_or(i32::MAX)
@@ -90,7 +93,7 @@ pub fn gc_day(end: Time) -> i32 {
 }
 
 /// Ends a grant. Returns `false` if there is none with this id or it had ended before.
-pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
+pub(crate) async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
     let updated = row::Entity::update_many()
         .col_expr(row::Column::RevokedAt, Expr::value(Some(tx.now.0)))
         .col_expr(row::Column::GcDay, Expr::value(gc_day(tx.now)))
@@ -102,7 +105,7 @@ pub async fn revoke(tx: &Tx, id: Uuid) -> Result<bool, InfraError> {
 }
 
 /// Ends every grant of a user to a client and returns how many.
-pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, InfraError> {
+pub(crate) async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, InfraError> {
     let condition = Condition::all()
         .add(row::Column::UserId.eq(user))
         .add(row::Column::ClientId.eq(client));
@@ -112,7 +115,7 @@ pub async fn revoke_all(tx: &Tx, user: Uuid, client: &str) -> Result<u64, InfraE
 /// Ends every grant of a user that came from a sign-in with this provider account or from these
 /// sessions, also those with `offline_access`, and returns how many. Such a grant outlives its
 /// session's row, so it names the account itself.
-pub async fn revoke_for_identity(
+pub(crate) async fn revoke_for_identity(
     tx: &Tx,
     user: Uuid,
     identity: Uuid,
@@ -162,7 +165,7 @@ async fn revoke_where(tx: &Tx, condition: Condition) -> Result<u64, InfraError> 
 }
 
 /// The live grants of a user, given the user's live sessions.
-pub async fn list_live(
+pub(crate) async fn list_live(
     conn: &impl ConnectionTrait,
     user: &User,
     sessions: &[Uuid],
@@ -186,7 +189,7 @@ pub async fn list_live(
 }
 
 /// Deletes at most `most` grants whose retention is over and returns how many.
-pub async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
+pub(crate) async fn sweep(tx: &Tx, most: u64) -> Result<u64, InfraError> {
     let today = i32::try_from(tx.now.0.div_euclid(86_400_000)).unwrap_or(0);
     tx.delete_some::<row::Entity>(row::Column::Id, row::Column::GcDay.lte(today), most)
         .await

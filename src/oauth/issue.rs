@@ -38,40 +38,40 @@ const JTI: &[u8] = b"jti";
 
 /// A token response (RFC 6749 §5.1, OIDC Core §3.1.3.3).
 #[derive(Debug, Serialize)]
-pub struct TokenResponse {
-    pub access_token: String,
+pub(crate) struct TokenResponse {
+    pub(crate) access_token: String,
     /// Always `Bearer`.
-    pub token_type: &'static str,
+    pub(crate) token_type: &'static str,
     /// The lifetime of the access token in seconds.
-    pub expires_in: u64,
+    pub(crate) expires_in: u64,
     /// Present if `openid` was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id_token: Option<String>,
+    pub(crate) id_token: Option<String>,
     /// Present if the client may refresh.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub refresh_token: Option<String>,
-    pub scope: String,
+    pub(crate) refresh_token: Option<String>,
+    pub(crate) scope: String,
 }
 
 /// The claims of an access token (RFC 9068 §2.2). They hold no personal data.
 #[derive(Debug, Serialize)]
-pub struct AccessTokenClaims<'a> {
-    pub iss: &'a str,
-    pub sub: String,
-    pub aud: &'a str,
-    pub exp: i64,
-    pub iat: i64,
-    pub jti: String,
-    pub client_id: &'a str,
-    pub scope: &'a str,
+pub(crate) struct AccessTokenClaims<'a> {
+    pub(crate) iss: &'a str,
+    pub(crate) sub: String,
+    pub(crate) aud: &'a str,
+    pub(crate) exp: i64,
+    pub(crate) iat: i64,
+    pub(crate) jti: String,
+    pub(crate) client_id: &'a str,
+    pub(crate) scope: &'a str,
     /// None if the client acts for itself.
     #[serde(flatten)]
-    pub sign_in: Option<SignInClaims<'a>>,
+    pub(crate) sign_in: Option<SignInClaims<'a>>,
 }
 
 /// The claims of an access token about the user's sign-in.
 #[derive(Debug, Serialize)]
-pub struct SignInClaims<'a> {
+pub(crate) struct SignInClaims<'a> {
     auth_time: i64,
     acr: &'a str,
     /// Left out where a provider did not say.
@@ -109,21 +109,21 @@ struct IdTokenClaims<'a> {
 
 /// A grant to be stored.
 #[derive(Clone, Copy, Debug)]
-pub struct NewGrant<'a> {
-    pub id: Uuid,
-    pub user: &'a User,
-    pub sign_in: &'a SignIn,
-    pub client: &'a Client,
-    pub scope: &'a str,
+pub(crate) struct NewGrant<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) user: &'a User,
+    pub(crate) sign_in: &'a SignIn,
+    pub(crate) client: &'a Client,
+    pub(crate) scope: &'a str,
     /// The resources of the request, separated by spaces; none for all of the client's.
-    pub resources: Option<&'a str>,
+    pub(crate) resources: Option<&'a str>,
     /// What the request named in the parameter `claims`.
-    pub claims: &'a str,
+    pub(crate) claims: &'a str,
 }
 
 /// Returns the row of a new grant, and its first refresh token where the client may refresh.
 #[must_use]
-pub fn new_grant(
+pub(crate) fn new_grant(
     app: &App,
     config: &Reloadable,
     new: NewGrant<'_>,
@@ -180,23 +180,23 @@ pub fn new_grant(
 
 /// What the tokens of a response are about.
 #[derive(Clone, Copy, Debug)]
-pub struct TokenSubject<'a> {
-    pub grant: &'a Grant,
-    pub user: &'a User,
-    pub client: &'a Client,
+pub(crate) struct TokenSubject<'a> {
+    pub(crate) grant: &'a Grant,
+    pub(crate) user: &'a User,
+    pub(crate) client: &'a Client,
     /// The grant's scope or a part of it.
-    pub scope: &'a str,
+    pub(crate) scope: &'a str,
     /// One of the grant's resources.
-    pub audience: &'a str,
+    pub(crate) audience: &'a str,
     /// The nonce of the authorization request.
-    pub nonce: Option<&'a str>,
+    pub(crate) nonce: Option<&'a str>,
 }
 
 /// Signs the access token and the ID token of a grant. The caller adds the refresh token.
 ///
 /// # Errors
 /// The keys cannot sign now, or the database is unavailable.
-pub async fn issue_tokens(
+pub(crate) async fn issue_tokens(
     app: &App,
     config: &Reloadable,
     tx: &Tx,
@@ -298,7 +298,7 @@ fn split_amr(amr: &str) -> Vec<&str> {
 
 /// Returns the `exp` of a token with this lifetime, in seconds since 1970.
 #[must_use]
-pub fn expiry(now: i64, lifetime: u64) -> i64 {
+pub(crate) fn expiry(now: i64, lifetime: u64) -> i64 {
     now.saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX))
 }
 
@@ -317,7 +317,7 @@ fn seal_jti(sealer: &Sealer, grant: Uuid) -> String {
 
 /// The grant behind a `jti`; none for a client's own token, which has no grant.
 #[must_use]
-pub fn grant_of_jti(sealer: &Sealer, jti: &str) -> Option<Uuid> {
+pub(crate) fn grant_of_jti(sealer: &Sealer, jti: &str) -> Option<Uuid> {
     let sealed = BASE64.decode(jti).ok()?;
     Uuid::from_slice(&sealer.open(JTI, &sealed)?).ok()
 }

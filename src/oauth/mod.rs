@@ -5,26 +5,26 @@
 //! `/login` with a pending request and continues when the browser returns with a session. Rules and
 //! grants return values or errors; only endpoint functions make responses.
 
-pub mod access_token;
-pub mod authorize;
-pub mod claims_request;
-pub mod client_auth;
-pub mod connected;
-pub mod consent_store;
-pub mod discovery;
-pub mod end_session;
-pub mod error;
-pub mod grant_check;
-pub mod grant_store;
-pub mod introspect;
+pub(crate) mod access_token;
+pub(crate) mod authorize;
+pub(crate) mod claims_request;
+pub(crate) mod client_auth;
+pub(crate) mod connected;
+pub(crate) mod consent_store;
+pub(crate) mod discovery;
+pub(crate) mod end_session;
+pub(crate) mod error;
+pub(crate) mod grant_check;
+pub(crate) mod grant_store;
+pub(crate) mod introspect;
 pub mod issue;
 pub mod issuer;
-pub mod posted_request;
-pub mod refresh_token;
-pub mod revoke;
-pub mod scope;
+pub(crate) mod posted_request;
+pub(crate) mod refresh_token;
+pub(crate) mod revoke;
+pub(crate) mod scope;
 #[cfg(test)]
 mod test_app;
-pub mod token;
-pub mod user_claims;
-pub mod userinfo;
+pub(crate) mod token;
+pub(crate) mod user_claims;
+pub(crate) mod userinfo;

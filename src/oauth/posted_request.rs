@@ -20,14 +20,14 @@ use crate::{
 };
 
 /// The longest request that is stored, and the longest parameter that is read of one.
-pub const MAX_BYTES: usize = 8192;
+pub(crate) const MAX_BYTES: usize = 8192;
 
 /// Long enough to reload the page, too short for a bookmark.
 const TTL: Duration = Duration::from_secs(300);
 
 /// Stores a posted form, within its network's budget for client requests, and returns the location
 /// below `path` where it continues.
-pub async fn store(
+pub(crate) async fn store(
     app: &App,
     request: &Request,
     body: Body,
@@ -59,7 +59,7 @@ pub async fn store(
 ///
 /// # Errors
 /// [`PageError::SignInExpired`] if no form is stored under the handle.
-pub async fn load_params(app: &App, request: &Request) -> Result<Params, PageError> {
+pub(crate) async fn load_params(app: &App, request: &Request) -> Result<Params, PageError> {
     let query = Params::from_query(request)?;
     // Beside other parameters, one of this name is an unknown parameter of the client's, which is
     // ignored (RFC 6749 §3.1).

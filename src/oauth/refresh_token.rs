@@ -28,17 +28,17 @@ const HEAD: usize = 27;
 const PART: usize = 43;
 
 #[derive(Clone, Debug)]
-pub struct RefreshToken {
+pub(crate) struct RefreshToken {
     /// The id of the grant.
-    pub family: Uuid,
-    pub generation: i32,
+    pub(crate) family: Uuid,
+    pub(crate) generation: i32,
     /// 256 random bits (RFC 6749 §10.10).
-    pub secret: Plain,
+    pub(crate) secret: Plain,
 }
 
 impl RefreshToken {
     #[must_use]
-    pub fn generate(family: Uuid, generation: i32) -> Self {
+    pub(crate) fn generate(family: Uuid, generation: i32) -> Self {
         Self {
             family,
             generation,
@@ -49,7 +49,7 @@ impl RefreshToken {
     /// Reads what [`RefreshToken::to_text`] wrote under a current master key; none for anything
     /// else.
     #[must_use]
-    pub fn parse(mac: &Mac, text: &str) -> Option<Self> {
+    pub(crate) fn parse(mac: &Mac, text: &str) -> Option<Self> {
         if text.len() != HEAD + 2 * PART {
             return None;
         }
@@ -69,7 +69,7 @@ impl RefreshToken {
 
     /// The text for the client: 113 characters of base64url.
     #[must_use]
-    pub fn to_text(&self, mac: &Mac) -> String {
+    pub(crate) fn to_text(&self, mac: &Mac) -> String {
         let head = encode_head(self.family, self.generation);
         let tag = mac.tag(&[&head, self.secret.hash().as_bytes()]);
         let (head, tag) = (BASE64.encode(head), BASE64.encode(tag.as_bytes()));
@@ -78,7 +78,7 @@ impl RefreshToken {
 
     /// Seals the secret, to be opened only for this family and generation.
     #[must_use]
-    pub fn seal(&self, sealer: &Sealer) -> Vec<u8> {
+    pub(crate) fn seal(&self, sealer: &Sealer) -> Vec<u8> {
         let head = encode_head(self.family, self.generation);
         sealer.seal(&head, self.secret.to_text().as_bytes())
     }
@@ -86,7 +86,12 @@ impl RefreshToken {
     /// Opens what [`RefreshToken::seal`] sealed; none if it was altered or moved, or if its key is
     /// gone.
     #[must_use]
-    pub fn open(sealer: &Sealer, family: Uuid, generation: i32, sealed: &[u8]) -> Option<Self> {
+    pub(crate) fn open(
+        sealer: &Sealer,
+        family: Uuid,
+        generation: i32,
+        sealed: &[u8],
+    ) -> Option<Self> {
         let text = sealer.open(&encode_head(family, generation), sealed)?;
         let secret = Plain::parse(std::str::from_utf8(&text).ok()?)?;
         Some(Self {
@@ -100,7 +105,7 @@ impl RefreshToken {
     /// stored one is foreign and ends nothing. No hash is kept of older generations, and there the
     /// MAC shows that the token was ours.
     #[must_use]
-    pub fn position_in(&self, grant: &Grant, now: Time) -> FamilyPosition {
+    pub(crate) fn position_in(&self, grant: &Grant, now: Time) -> FamilyPosition {
         let given = self.secret.hash();
         let is_stored = |column: Option<&[u8]>| {
             column
@@ -120,7 +125,7 @@ impl RefreshToken {
 
 /// Where a refresh token stands in its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FamilyPosition {
+pub(crate) enum FamilyPosition {
     Current,
     /// The token before the current one, used a moment ago: it gives the current one.
     Repeated,

@@ -13,22 +13,22 @@ use crate::{
 };
 
 /// Refresh tokens that outlive the session (OIDC Core §11).
-pub const OFFLINE: &str = "offline_access";
+pub(crate) const OFFLINE: &str = "offline_access";
 
 /// Our own admin API: for clients that are registered for it and users with the role `admin`
 /// (ST-10).
-pub const ADMIN: &str = "entree:admin";
+pub(crate) const ADMIN: &str = "entree:admin";
 
 /// Scopes about a user, in the metadata's order. All others are names of the APIs that tokens are
 /// for.
-pub const SUPPORTED: [&str; 4] = ["openid", "profile", "email", OFFLINE];
+pub(crate) const SUPPORTED: [&str; 4] = ["openid", "profile", "email", OFFLINE];
 
 const MAX_RESOURCE: usize = 2048;
 const MAX_RESOURCES: usize = 10;
 
 /// Returns whether a scope has this name.
 #[must_use]
-pub fn has(scope: &str, name: &str) -> bool {
+pub(crate) fn has(scope: &str, name: &str) -> bool {
     scope.split(' ').any(|listed| listed == name)
 }
 
@@ -50,7 +50,7 @@ fn without_repetitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
 /// §3.1.2.1). `offline_access` is one of them: the user is asked to allow it by name like the
 /// others, unless the client is first-party (RF-1, OIDC Core §11).
 #[must_use]
-pub fn grantable(client: &Client, requested: &str) -> String {
+pub(crate) fn grantable(client: &Client, requested: &str) -> String {
     let names = requested
         .split(' ')
         .filter(|name| is_registered(client, name));
@@ -59,7 +59,7 @@ pub fn grantable(client: &Client, requested: &str) -> String {
 
 /// What of a granted scope a user with these roles can pass on: [`ADMIN`] needs the role.
 #[must_use]
-pub fn limit_to_roles(granted: &str, roles: &[String]) -> String {
+pub(crate) fn limit_to_roles(granted: &str, roles: &[String]) -> String {
     let is_admin = roles.iter().any(|role| role == "admin");
     let names: Vec<&str> = granted
         .split(' ')
@@ -73,7 +73,10 @@ pub fn limit_to_roles(granted: &str, roles: &[String]) -> String {
 ///
 /// # Errors
 /// `invalid_scope` for a scope that is not the client's own.
-pub fn of_client_itself(client: &Client, requested: Option<&str>) -> Result<String, OauthError> {
+pub(crate) fn of_client_itself(
+    client: &Client,
+    requested: Option<&str>,
+) -> Result<String, OauthError> {
     let is_own = |name: &str| !SUPPORTED.contains(&name) && is_registered(client, name);
     let Some(requested) = requested else {
         let names = client
@@ -96,7 +99,7 @@ pub fn of_client_itself(client: &Client, requested: Option<&str>) -> Result<Stri
 ///
 /// # Errors
 /// `invalid_scope` for a scope that was not granted.
-pub fn narrow(granted: &str, requested: Option<&str>) -> Result<String, OauthError> {
+pub(crate) fn narrow(granted: &str, requested: Option<&str>) -> Result<String, OauthError> {
     let Some(requested) = requested else {
         return Ok(granted.to_owned());
     };
@@ -114,7 +117,7 @@ pub fn narrow(granted: &str, requested: Option<&str>) -> Result<String, OauthErr
 
 /// Returns whether a grant of this scope comes with a refresh token for this client.
 #[must_use]
-pub fn allows_refresh(client: &Client, scope: &str) -> bool {
+pub(crate) fn allows_refresh(client: &Client, scope: &str) -> bool {
     match client.refresh_tokens {
         RefreshTokens::OfflineAccess => has(scope, OFFLINE) && is_registered(client, OFFLINE),
         RefreshTokens::Always => true,
@@ -124,7 +127,7 @@ pub fn allows_refresh(client: &Client, scope: &str) -> bool {
 /// The resources that a client may request, its default first. `issuer` is our public URL, the
 /// audience of our own API.
 #[must_use]
-pub fn registered_resources<'a>(client: &'a Client, issuer: &'a str) -> Vec<&'a str> {
+pub(crate) fn registered_resources<'a>(client: &'a Client, issuer: &'a str) -> Vec<&'a str> {
     let may_call_us = client.first_party || is_registered(client, ADMIN);
     let own = std::iter::once(client.audience.as_str())
         .chain(client.resources.iter().map(String::as_str));
@@ -136,7 +139,7 @@ pub fn registered_resources<'a>(client: &'a Client, issuer: &'a str) -> Vec<&'a 
 ///
 /// # Errors
 /// `invalid_target` for a resource that the client is not registered for.
-pub fn requested_resources(
+pub(crate) fn requested_resources(
     params: &Params,
     client: &Client,
     issuer: &str,
@@ -160,7 +163,7 @@ pub fn requested_resources(
 /// # Errors
 /// `invalid_target` for a resource that was not granted or that the client no longer has, and for
 /// several: a token that is valid at two resource servers lets each of them act at the other.
-pub fn choose_audience(
+pub(crate) fn choose_audience(
     params: &Params,
     granted: &str,
     client: &Client,

@@ -17,7 +17,7 @@ use crate::{
 
 /// The claims that can be requested at userinfo, each with the scope that it belongs to. Claims
 /// without one tell a client nothing that its token does not.
-pub const CLAIMS: [(&str, Option<&str>); 10] = [
+pub(crate) const CLAIMS: [(&str, Option<&str>); 10] = [
     ("name", Some("profile")),
     ("locale", Some("profile")),
     ("updated_at", Some("profile")),
@@ -32,7 +32,7 @@ pub const CLAIMS: [(&str, Option<&str>); 10] = [
 
 /// Returns the scope that a claim belongs to.
 #[must_use]
-pub fn scope_of_claim(name: &str) -> Option<&'static str> {
+pub(crate) fn scope_of_claim(name: &str) -> Option<&'static str> {
     CLAIMS
         .iter()
         .find(|(known, _)| *known == name)
@@ -42,7 +42,7 @@ pub fn scope_of_claim(name: &str) -> Option<&'static str> {
 /// The scopes that the user of a third-party client is asked to allow and must still allow when
 /// tokens are issued (RF-9): those of the request, and those that its granted claims belong to.
 #[must_use]
-pub fn consent_scopes(scope: &str, claims: &str) -> String {
+pub(crate) fn consent_scopes(scope: &str, claims: &str) -> String {
     let mut names: Vec<&str> = scope.split_ascii_whitespace().collect();
     for claim in claims.split(' ') {
         let implied = claim
@@ -57,12 +57,12 @@ pub fn consent_scopes(scope: &str, claims: &str) -> String {
 
 /// Decides which claims a client receives with the token at hand.
 #[derive(Clone, Copy, Debug)]
-pub struct ClaimFilter<'a> {
-    pub grant: &'a Grant,
+pub(crate) struct ClaimFilter<'a> {
+    pub(crate) grant: &'a Grant,
     /// The client as it is registered now.
-    pub client: &'a Client,
+    pub(crate) client: &'a Client,
     /// The token's scope: the grant's or a part of it.
-    pub scope: &'a str,
+    pub(crate) scope: &'a str,
 }
 
 impl ClaimFilter<'_> {
@@ -90,35 +90,35 @@ impl ClaimFilter<'_> {
 
 /// Claims about a user and their sign-in.
 #[derive(Debug, Default, Serialize)]
-pub struct UserClaims {
+pub(crate) struct UserClaims {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// BCP 47 tag.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub locale: Option<String>,
+    pub(crate) locale: Option<String>,
     /// The last change of the profile, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub updated_at: Option<i64>,
+    pub(crate) updated_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
+    pub(crate) email: Option<String>,
     /// Whether we, or the provider that runs the address, verified it (CL-4).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub email_verified: Option<bool>,
+    pub(crate) email_verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub roles: Option<Vec<String>>,
+    pub(crate) roles: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub auth_time: Option<i64>,
+    pub(crate) auth_time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub acr: Option<String>,
+    pub(crate) acr: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub amr: Option<Vec<String>>,
+    pub(crate) amr: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sid: Option<String>,
+    pub(crate) sid: Option<String>,
 }
 
 /// The claims of a userinfo response: those of the granted scopes (OIDC Core §5.4, CL-3) and those
 /// that the request named.
-pub async fn load_for_userinfo(
+pub(crate) async fn load_for_userinfo(
     conn: &impl ConnectionTrait,
     user: &User,
     filter: &ClaimFilter<'_>,
@@ -145,7 +145,7 @@ pub async fn load_for_userinfo(
 }
 
 /// The claims of an ID token beside those that it always has.
-pub async fn load_for_id_token(
+pub(crate) async fn load_for_id_token(
     conn: &impl ConnectionTrait,
     user: &User,
     filter: &ClaimFilter<'_>,

@@ -36,7 +36,7 @@ struct UserInfo {
 
 /// Why a request with a bearer token is refused (RFC 6750 §3.1).
 #[derive(Debug, thiserror::Error)]
-pub enum BearerError {
+pub(crate) enum BearerError {
     /// The response then only names the scheme.
     #[error("the request has no token")]
     NoToken,

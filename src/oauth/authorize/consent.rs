@@ -232,18 +232,18 @@ async fn cancel_flow(
 /// Asks whether a client may do what it requests.
 #[derive(Template)]
 #[template(path = "oauth/authorize/consent.html", config = ".askama.toml")]
-pub struct ConsentPage<'a> {
-    pub localizer: &'a Localizer,
+pub(crate) struct ConsentPage<'a> {
+    pub(crate) localizer: &'a Localizer,
     /// The name of the client.
-    pub client: &'a str,
+    pub(crate) client: &'a str,
     /// The address of the signed-in user.
-    pub email: &'a str,
+    pub(crate) email: &'a str,
     /// A first-party client asks only for a response to the user's own device.
-    pub first_party: bool,
-    pub scopes: &'a [&'a str],
+    pub(crate) first_party: bool,
+    pub(crate) scopes: &'a [&'a str],
     /// The handle of the pending request.
-    pub txn: &'a str,
-    pub form_token: &'a str,
+    pub(crate) txn: &'a str,
+    pub(crate) form_token: &'a str,
 }
 
 impl ConsentPage<'_> {

@@ -4,12 +4,12 @@
 //! `parse` reads a request, `next` decides, `step` carries the decision out and returns a value,
 //! and the endpoints here and in `consent` render it.
 
-pub mod consent;
-pub mod next;
-pub mod parse;
-pub mod request;
-pub mod response;
-pub mod step;
+pub(crate) mod consent;
+pub(crate) mod next;
+pub(crate) mod parse;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod step;
 
 use poem::{Body, Request, Response, handler, web::Data};
 

@@ -14,7 +14,7 @@ use crate::{
 const RETURN_TIME: i64 = 60;
 
 #[derive(Debug)]
-pub enum NextStep<'a> {
+pub(crate) enum NextStep<'a> {
     /// Nothing is missing: issue a code for this session.
     IssueCode(&'a CurrentSession),
     SignIn {
@@ -30,7 +30,7 @@ pub enum NextStep<'a> {
 /// (PM-3, PM-4). `has_consent` says that the user has allowed the client all that it requests, or
 /// need not be asked.
 #[must_use]
-pub fn next_step<'a>(
+pub(crate) fn next_step<'a>(
     request: &AuthorizationRequest<'_>,
     current: Option<&'a CurrentSession>,
     has_consent: bool,
@@ -81,7 +81,7 @@ pub fn next_step<'a>(
 /// Whether only a sign-in by email answers the request: it demands a fresh one, or an `acr` that a
 /// provider does not reach (ST-12). The sign-in page offers no provider then.
 #[must_use]
-pub fn needs_email(request: &AuthorizationRequest<'_>) -> bool {
+pub(crate) fn needs_email(request: &AuthorizationRequest<'_>) -> bool {
     demands_fresh_sign_in(request)
         || !meets_acr(request, session::UPSTREAM_ACR)
         || prefers_email(request, session::UPSTREAM_ACR)
@@ -90,7 +90,7 @@ pub fn needs_email(request: &AuthorizationRequest<'_>) -> bool {
 /// Whether the sign-in was made for this request: the user has seen a page that named the client.
 /// It satisfies `prompt=login` and `max_age=0`.
 #[must_use]
-pub fn is_for_request(request: &AuthorizationRequest<'_>, current: &CurrentSession) -> bool {
+pub(crate) fn is_for_request(request: &AuthorizationRequest<'_>, current: &CurrentSession) -> bool {
     let auth_time = current.session.auth_time;
     auth_time >= request.params.requested_at
         && request

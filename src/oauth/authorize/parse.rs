@@ -54,7 +54,7 @@ const MAX_HINT: usize = 4096;
 
 /// Why an authorization request is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum AuthorizationRequestError {
+pub(crate) enum AuthorizationRequestError {
     /// There is no verified address to send an error to: the user sees a page that names the
     /// parameter (RFC 6749 §4.1.2.1).
     #[error("the parameter {0} is wrong")]
@@ -65,14 +65,14 @@ pub enum AuthorizationRequestError {
 
 /// What a request is read against.
 #[derive(Clone, Copy)]
-pub struct RequestEnvironment<'a, 'h> {
-    pub config: &'a Reloadable,
-    pub hints: &'h dyn HintVerifier,
-    pub now: Time,
+pub(crate) struct RequestEnvironment<'a, 'h> {
+    pub(crate) config: &'a Reloadable,
+    pub(crate) hints: &'h dyn HintVerifier,
+    pub(crate) now: Time,
 }
 
 /// Verifies ID tokens that we issued earlier.
-pub trait HintVerifier: Sync {
+pub(crate) trait HintVerifier: Sync {
     /// Our public URL.
     fn issuer(&self) -> &str;
 
@@ -89,7 +89,7 @@ pub trait HintVerifier: Sync {
 ///
 /// # Errors
 /// [`AuthorizationRequestError`].
-pub fn parse<'a>(
+pub(crate) fn parse<'a>(
     params: &Params,
     environment: &RequestEnvironment<'a, '_>,
 ) -> Result<AuthorizationRequest<'a>, AuthorizationRequestError> {

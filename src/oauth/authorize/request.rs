@@ -16,24 +16,24 @@ use crate::{
 };
 
 /// The error for a request whose `acr` no sign-in reaches.
-pub const UNMET_ACR: OauthError = OauthError::new(
+pub(crate) const UNMET_ACR: OauthError = OauthError::new(
     ErrorCode::UnmetAuthenticationRequirements,
     "No sign-in reaches the authentication context class (acr) that the request demands.",
 );
 
 /// Where an authorization response goes, and what it repeats.
 #[derive(Clone, Debug)]
-pub struct ResponseTarget {
-    pub uri: VerifiedRedirect,
+pub(crate) struct ResponseTarget {
+    pub(crate) uri: VerifiedRedirect,
     /// The client's `state`, byte for byte.
-    pub state: Option<String>,
-    pub mode: ResponseMode,
-    pub client_id: String,
+    pub(crate) state: Option<String>,
+    pub(crate) mode: ResponseMode,
+    pub(crate) client_id: String,
 }
 
 /// `response_mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ResponseMode {
+pub(crate) enum ResponseMode {
     #[default]
     Query,
     /// A form that posts itself (OAuth 2.0 Form Post Response Mode).
@@ -41,7 +41,7 @@ pub enum ResponseMode {
 }
 
 impl ResponseMode {
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         match name {
             "query" => Some(Self::Query),
             "form_post" => Some(Self::FormPost),
@@ -52,68 +52,68 @@ impl ResponseMode {
 
 /// The parameters of a request that may be granted, as they are stored while the user signs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthorizationParams {
-    pub client_id: String,
-    pub redirect_uri: String,
-    pub state: Option<String>,
-    pub nonce: Option<String>,
+pub(crate) struct AuthorizationParams {
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) state: Option<String>,
+    pub(crate) nonce: Option<String>,
     /// The requested scope as far as the client may have it.
-    pub scope: String,
+    pub(crate) scope: String,
     /// None only for a confidential client that need not use PKCE.
-    pub code_challenge: Option<String>,
-    pub mode: ResponseMode,
+    pub(crate) code_challenge: Option<String>,
+    pub(crate) mode: ResponseMode,
     /// The requested resources, separated by spaces (RFC 8707 §2).
     #[serde(rename = "resource")]
-    pub resources: Option<String>,
+    pub(crate) resources: Option<String>,
     /// The user that `id_token_hint`, or a `sub` in `claims`, names.
-    pub hinted_sub: Option<String>,
+    pub(crate) hinted_sub: Option<String>,
     /// What `claims` names, as far as the client may have it.
     #[serde(default)]
-    pub claims: String,
+    pub(crate) claims: String,
     /// An essential `acr`: the sign-in must be one of these. Empty if the request demands none.
     #[serde(default)]
-    pub acr: Vec<String>,
+    pub(crate) acr: Vec<String>,
     /// `acr_values`: the client prefers one of these and accepts any (OIDC Core §3.1.2.1).
     #[serde(default)]
-    pub acr_values: String,
-    pub prompt: Prompt,
+    pub(crate) acr_values: String,
+    pub(crate) prompt: Prompt,
     /// In seconds.
-    pub max_age: Option<i64>,
+    pub(crate) max_age: Option<i64>,
     /// Only fills the address field in (AZ-11).
-    pub login_hint: String,
-    pub ui_locales: String,
+    pub(crate) login_hint: String,
+    pub(crate) ui_locales: String,
     /// When the request was made: a fresh sign-in is one since then.
     #[serde(rename = "asked_at")]
-    pub requested_at: Time,
+    pub(crate) requested_at: Time,
     /// The `auth_time` that was not good enough: a fresh sign-in has another one, whatever the
     /// clocks of two machines say.
     #[serde(default, rename = "proven_before")]
-    pub stale_auth_time: Option<Time>,
+    pub(crate) stale_auth_time: Option<Time>,
 }
 
 /// `prompt` (OIDC Core §3.1.2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prompt {
-    pub none: bool,
-    pub login: bool,
-    pub consent: bool,
+pub(crate) struct Prompt {
+    pub(crate) none: bool,
+    pub(crate) login: bool,
+    pub(crate) consent: bool,
     /// The user chooses the account on the sign-in page.
-    pub select_account: bool,
+    pub(crate) select_account: bool,
 }
 
 /// An authorization request whose response may be sent to the client.
 #[derive(Clone, Debug)]
-pub struct AuthorizationRequest<'a> {
-    pub client: &'a Client,
-    pub target: ResponseTarget,
-    pub params: AuthorizationParams,
+pub(crate) struct AuthorizationRequest<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) target: ResponseTarget,
+    pub(crate) params: AuthorizationParams,
 }
 
 impl<'a> AuthorizationRequest<'a> {
     /// Restores a stored request if its client and redirect URI are still registered, with those of
     /// its scopes that still are.
     #[must_use]
-    pub fn restore(mut params: AuthorizationParams, config: &'a Reloadable) -> Option<Self> {
+    pub(crate) fn restore(mut params: AuthorizationParams, config: &'a Reloadable) -> Option<Self> {
         let client = client::find(config, &params.client_id)?;
         params.scope = scope::grantable(client, &params.scope);
         let target = ResponseTarget {

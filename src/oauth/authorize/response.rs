@@ -19,20 +19,20 @@ use crate::{
 
 /// A response for the client, before it is rendered.
 #[derive(Debug)]
-pub struct AuthorizationResponse {
+pub(crate) struct AuthorizationResponse {
     target: ResponseTarget,
     fields: Vec<(&'static str, String)>,
 }
 
 impl AuthorizationResponse {
     #[must_use]
-    pub fn code(request: &AuthorizationRequest<'_>, code: String, issuer: &str) -> Self {
+    pub(crate) fn code(request: &AuthorizationRequest<'_>, code: String, issuer: &str) -> Self {
         Self::new(request.target.clone(), vec![("code", code)], issuer)
     }
 
     /// AZ-16: `error`, `error_description`, `state`, `iss` and nothing else.
     #[must_use]
-    pub fn error(target: ResponseTarget, error: &OauthError, issuer: &str) -> Self {
+    pub(crate) fn error(target: ResponseTarget, error: &OauthError, issuer: &str) -> Self {
         let fields = vec![
             ("error", error.code.name().to_owned()),
             ("error_description", error.description().into_owned()),
@@ -49,7 +49,7 @@ impl AuthorizationResponse {
 
 /// How a response leaves our origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// By 303, in response to a GET.
     Redirect,
     /// By a page, in response to a form's POST: Chromium applies `form-action` to redirects
@@ -59,7 +59,7 @@ pub enum Delivery {
 
 /// Renders a response for the client.
 #[must_use]
-pub fn render(
+pub(crate) fn render(
     context: &RequestContext,
     response: &AuthorizationResponse,
     delivery: Delivery,
@@ -113,11 +113,11 @@ fn redirect(location: &str) -> Response {
 /// Carries a response to the client by a form (OAuth 2.0 Form Post Response Mode §2).
 #[derive(Template)]
 #[template(path = "oauth/authorize/form_post.html", config = ".askama.toml")]
-pub struct FormPostPage<'a> {
-    pub localizer: &'a Localizer,
+pub(crate) struct FormPostPage<'a> {
+    pub(crate) localizer: &'a Localizer,
     /// The verified redirect URI.
-    pub action: &'a str,
-    pub fields: &'a [(&'a str, &'a str)],
+    pub(crate) action: &'a str,
+    pub(crate) fields: &'a [(&'a str, &'a str)],
 }
 
 impl PageContent for FormPostPage<'_> {

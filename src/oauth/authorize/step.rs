@@ -31,7 +31,7 @@ use crate::{
 
 /// What the browser gets for an authorization request.
 #[derive(Debug)]
-pub enum AuthorizationStep {
+pub(crate) enum AuthorizationStep {
     Respond(AuthorizationResponse),
     /// The consent page for the pending request with this handle.
     AskConsent(Plain),
@@ -40,7 +40,7 @@ pub enum AuthorizationStep {
 }
 
 /// Decides and carries out the next step of a request.
-pub async fn proceed(
+pub(crate) async fn proceed(
     app: &App,
     context: &RequestContext,
     mut request: AuthorizationRequest<'_>,
@@ -72,7 +72,11 @@ pub async fn proceed(
 
 /// Renders a step.
 #[must_use]
-pub fn render(context: &RequestContext, step: &AuthorizationStep, delivery: Delivery) -> Response {
+pub(crate) fn render(
+    context: &RequestContext,
+    step: &AuthorizationStep,
+    delivery: Delivery,
+) -> Response {
     let path = match step {
         AuthorizationStep::Respond(response) => {
             return response::render(context, response, delivery);
@@ -84,7 +88,7 @@ pub fn render(context: &RequestContext, step: &AuthorizationStep, delivery: Deli
 }
 
 /// Issues a code for the request.
-pub async fn issue_code(
+pub(crate) async fn issue_code(
     app: &App,
     context: &RequestContext,
     request: &AuthorizationRequest<'_>,
@@ -113,7 +117,7 @@ pub async fn issue_code(
 /// Whether the user has allowed the client all that it requests, or need not be asked. First-party
 /// clients need no consent, but where the response would go to the user's own device, the user must
 /// have seen a page.
-pub async fn has_consent(
+pub(crate) async fn has_consent(
     app: &App,
     context: &RequestContext,
     request: &AuthorizationRequest<'_>,
@@ -171,7 +175,7 @@ async fn store_pending(
 }
 
 /// Finds the pending request of this browser under a handle.
-pub async fn find_pending(
+pub(crate) async fn find_pending(
     app: &App,
     context: &RequestContext,
     handle: &Plain,
@@ -183,7 +187,7 @@ pub async fn find_pending(
 
 /// Reads the authorization request in a pending request. The configuration may have changed since:
 /// what is no longer registered gets no response.
-pub fn restore<'a>(
+pub(crate) fn restore<'a>(
     pending: &PendingRequest,
     context: &'a RequestContext,
 ) -> Result<AuthorizationRequest<'a>, PageError> {
@@ -195,7 +199,7 @@ pub fn restore<'a>(
 
 /// Claims a pending request whose response is ready. It is claimed last: what fails before leaves
 /// it pending, and a code that is not sent is worth nothing.
-pub async fn claim_pending(
+pub(crate) async fn claim_pending(
     app: &App,
     context: &RequestContext,
     handle: &Plain,

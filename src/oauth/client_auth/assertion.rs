@@ -48,7 +48,7 @@ const MAX_JTI: usize = 512;
 
 /// Why an assertion is not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum AssertionError {
+pub(crate) enum AssertionError {
     /// The assertion is wrong; the reason for the log.
     #[error("{0}")]
     Invalid(&'static str),
@@ -61,7 +61,7 @@ pub enum AssertionError {
 }
 
 /// Returns whether the request has one of the two parameters of an assertion.
-pub fn is_present(params: &Params) -> bool {
+pub(crate) fn is_present(params: &Params) -> bool {
     params.contains("client_assertion") || params.contains("client_assertion_type")
 }
 
@@ -69,7 +69,7 @@ pub fn is_present(params: &Params) -> bool {
 ///
 /// # Errors
 /// `invalid_request` without exactly its two parameters (RFC 7521 §4.2).
-pub fn parse(params: &Params) -> Result<Option<Foreign>, OauthError> {
+pub(crate) fn parse(params: &Params) -> Result<Option<Foreign>, OauthError> {
     if params.optional_within("client_assertion_type", 128)? != Some(ASSERTION_TYPE) {
         let description =
             "The parameter client_assertion_type must be the type of a JWT (RFC 7523).";
@@ -80,7 +80,7 @@ pub fn parse(params: &Params) -> Result<Option<Foreign>, OauthError> {
 }
 
 /// Returns the client that an unverified assertion names, so that its keys can be looked up.
-pub fn client_id(assertion: &Foreign) -> &str {
+pub(crate) fn client_id(assertion: &Foreign) -> &str {
     assertion
         .claims
         .get("sub")
@@ -92,7 +92,11 @@ pub fn client_id(assertion: &Foreign) -> &str {
 ///
 /// # Errors
 /// [`AssertionError`].
-pub async fn verify(app: &App, client: &Client, assertion: &Foreign) -> Result<(), AssertionError> {
+pub(crate) async fn verify(
+    app: &App,
+    client: &Client,
+    assertion: &Foreign,
+) -> Result<(), AssertionError> {
     let now = app.clock().now();
     let endpoint = format!("{}/oauth2/token", app.public_url);
     let audiences = [&*app.public_url, &endpoint];

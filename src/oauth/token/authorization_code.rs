@@ -39,31 +39,31 @@ const RACE: Duration = Duration::from_secs(10);
 
 /// What a code stands for (AZ-17).
 #[derive(Debug, Serialize, Deserialize)]
-pub struct AuthorizationCode {
+pub(crate) struct AuthorizationCode {
     /// The id that the grant will have.
     #[serde(rename = "grant")]
-    pub grant_id: Uuid,
+    pub(crate) grant_id: Uuid,
     #[serde(flatten)]
-    pub binding: CodeBinding,
-    pub nonce: Option<String>,
-    pub scope: String,
+    pub(crate) binding: CodeBinding,
+    pub(crate) nonce: Option<String>,
+    pub(crate) scope: String,
     /// What the request named in `claims`, as far as it was granted.
     #[serde(default)]
-    pub claims: String,
+    pub(crate) claims: String,
     /// The resources that the request named, separated by spaces.
     #[serde(rename = "resource")]
-    pub resources: Option<String>,
+    pub(crate) resources: Option<String>,
     #[serde(flatten)]
-    pub sign_in: SignIn,
+    pub(crate) sign_in: SignIn,
 }
 
 /// What an exchange must repeat from the authorization request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CodeBinding {
-    pub client_id: String,
-    pub redirect_uri: String,
+pub(crate) struct CodeBinding {
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
     /// None only for a confidential client that need not use PKCE.
-    pub code_challenge: Option<String>,
+    pub(crate) code_challenge: Option<String>,
 }
 
 /// What a claimed code leaves behind.
@@ -83,7 +83,7 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
 }
 
 /// Stores a new code and returns its text for the client.
-pub async fn issue_code(
+pub(crate) async fn issue_code(
     app: &App,
     code: &AuthorizationCode,
     lifetime: Duration,
@@ -105,7 +105,7 @@ pub async fn issue_code(
 /// # Errors
 /// `invalid_grant` for a code that is not live, not this client's, or whose grant is no longer
 /// authorized; `invalid_target` for a resource that was not granted.
-pub async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+pub(crate) async fn exchange(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     request.check_grant_type(GrantType::AuthorizationCode)?;
     let TokenRequest {
         app,

@@ -19,7 +19,7 @@ use crate::{
 /// # Errors
 /// `unauthorized_client` for a public client (RFC 6749 §4.4), `invalid_scope` or `invalid_target`
 /// for a scope or resource that is not the client's own.
-pub fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+pub(crate) fn issue(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     request.check_grant_type(GrantType::ClientCredentials)?;
     let TokenRequest {
         app,

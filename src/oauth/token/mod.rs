@@ -4,9 +4,9 @@
 //! the parameter `grant_type` names. A grant returns tokens or an error. Only the endpoint makes a
 //! response, and the response is never cached.
 
-pub mod authorization_code;
-pub mod client_credentials;
-pub mod refresh;
+pub(crate) mod authorization_code;
+pub(crate) mod client_credentials;
+pub(crate) mod refresh;
 
 use poem::{Body, Request, Response, handler, http::StatusCode, web::Data};
 

@@ -35,7 +35,7 @@ const fn invalid_grant(reason: &'static str) -> OauthError {
 /// `invalid_grant` for a token that is not live or not this client's, or whose grant is no longer
 /// authorized; `invalid_scope` or `invalid_target` for more than was granted. Another client's
 /// token and a token with a wrong secret change nothing.
-pub async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
+pub(crate) async fn refresh(request: &TokenRequest<'_>) -> Result<TokenResponse, EndpointError> {
     // A refresh continues what a code began; clients of the sign-in API register this grant, too.
     request.check_grant_type(GrantType::AuthorizationCode)?;
     let TokenRequest {
