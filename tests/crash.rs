@@ -180,18 +180,18 @@ async fn crash(backend: Backend, name: &str) {
 
 /// X1: SIGKILL at random moments.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn g_1_kill_nine_loses_no_mail_on_the_embedded_default() {
+async fn g_1_kill_nine_loses_no_email_on_the_embedded_default() {
     crash(Backend::Embedded, "embedded").await;
 }
 
 /// X1: SIGKILL at random moments.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn g_1_kill_nine_loses_no_mail_on_postgres_and_redis() {
+async fn g_1_kill_nine_loses_no_email_on_postgres_and_redis() {
     crash(Backend::Servers, "servers").await;
 }
 
 #[test]
-fn a_lost_mail_and_a_third_one_are_seen() {
+fn a_lost_email_and_a_third_one_are_seen() {
     let of = |counts: &[usize]| {
         counts
             .iter()

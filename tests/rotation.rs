@@ -664,7 +664,7 @@ async fn emergency(test_app: &TestApp, side: &Side, of_first: &str, second: &str
 
 /// ST-14: published before it signs, and revoked at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ky_1_ky_4_keys_change_under_load_on_two_copies() {
+async fn ky_1_ky_4_keys_change_under_load_on_two_instances() {
     rotate_under_load(Backend::Two).await;
 }
 
@@ -674,7 +674,7 @@ async fn ky_1_ky_4_keys_change_under_load_on_the_embedded_default() {
 }
 
 #[test]
-fn a_rotation_that_somebody_noticed_is_seen() {
+fn a_rotation_with_a_failed_verification_is_seen() {
     let journal = |good: &[(&str, usize)], bad: &[&str]| Journal {
         good: good
             .iter()

@@ -220,7 +220,7 @@ async fn migrations_are_listed_without_a_word_to_an_empty_database() {
 }
 
 #[tokio::test]
-async fn migrations_of_eight_copies_at_once_happen_once() {
+async fn migrations_of_eight_instances_at_once_happen_once() {
     let server = match services::postgres().await {
         Ok(server) => server,
         Err(missing) => return skip(&missing),
@@ -258,7 +258,7 @@ async fn migrations_of_eight_copies_at_once_happen_once() {
 
 /// The same race without the lock that copies take: the test above would see it fail.
 #[tokio::test]
-async fn migrations_without_the_lock_do_not_bear_eight_copies() {
+async fn migrations_without_the_lock_fail_with_eight_instances() {
     let server = match services::postgres().await {
         Ok(server) => server,
         Err(missing) => return skip(&missing),

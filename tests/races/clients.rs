@@ -98,7 +98,7 @@ async fn from_outside(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_running_copies_see_what_the_command_line_changed() {
+async fn two_running_instances_see_what_the_command_line_changed() {
     from_outside(Backend::Two).await;
 }
 

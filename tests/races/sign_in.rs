@@ -119,12 +119,12 @@ async fn consume(backend: Backend, rounds: usize, name: &'static str, pick: fn(&
 
 /// X2: at two instances.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b6_64_uses_of_one_link_over_two_copies_make_one_session() {
+async fn b6_64_uses_of_one_link_over_two_instances_make_one_session() {
     consume(Backend::Two, rounds(), "link", |ready| &ready.link).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b6_64_uses_of_one_code_over_two_copies_make_one_session() {
+async fn b6_64_uses_of_one_code_over_two_instances_make_one_session() {
     consume(Backend::Two, rounds(), "code", |ready| &ready.code).await;
 }
 
@@ -143,7 +143,7 @@ async fn b6_64_uses_of_one_link_or_code_on_the_embedded_default_make_one_session
 
 /// B6, B7: the same browser many times at once: one session, and every answer leads to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b6_b7_64_presses_of_one_button_over_two_copies_make_one_session() {
+async fn b6_b7_64_presses_of_one_button_over_two_instances_make_one_session() {
     let Some(stage) = Stage::start(Backend::Two, connected).await else {
         return;
     };

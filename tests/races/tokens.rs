@@ -149,8 +149,8 @@ struct Spent {
 /// RFC 6749 §4.1.2: a code is used once. The losers come within ten seconds and revoke nothing; who comes later does.
 /// X2: at two instances.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tk_6_100_exchanges_of_one_code_over_two_copies_have_one_winner_and_a_late_replay_revokes()
-{
+async fn tk_6_100_exchanges_of_one_code_over_two_instances_have_one_winner_and_a_late_replay_revokes()
+ {
     let Some(stage) = Stage::start(Backend::Two, with_app).await else {
         return;
     };
@@ -226,7 +226,7 @@ async fn replay(stage: &Stage, copies: &Copies, spent: &[Spent]) -> Vec<Replay> 
 /// ST-02: within a minute, and until it is used, all get the same successor; a later reuse ends the family.
 /// X2: at two instances.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_copies_give_the_same_successor() {
+async fn rf_6_rf_8_100_refreshes_of_one_token_over_two_instances_give_the_same_successor() {
     let Some(stage) = Stage::start(Backend::Two, with_app).await else {
         return;
     };

@@ -21,7 +21,7 @@ use crate::{
 const CALLBACKS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r_11_50_callbacks_with_one_state_over_two_copies_make_one_session() {
+async fn r_11_50_callbacks_with_one_state_over_two_instances_make_one_session() {
     let up = Upstream::start().await;
     let provider = format!(
         "\n[[providers]]\nid = \"school\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = \"{CLIENT_SECRET}\"\n\

@@ -115,7 +115,7 @@ async fn credentials(test_app: &TestApp, id: &str, secret: &str) -> Page {
 }
 
 on_both!(
-    ca_5_a_secret_is_told_once_and_two_count_while_they_change,
+    ca_5_a_secret_is_shown_once_and_two_are_valid_during_a_change,
     a_client_of_the_database_gets_tokens_and_none_once_it_is_disabled,
     a_client_of_the_file_wins_and_the_other_appears_when_it_goes,
     of_many_creates_of_one_identifier_one_wins,
@@ -123,7 +123,7 @@ on_both!(
     a_client_that_cannot_be_read_is_left_out_alone,
 );
 
-async fn ca_5_a_secret_is_told_once_and_two_count_while_they_change(test_app: TestApp) {
+async fn ca_5_a_secret_is_shown_once_and_two_are_valid_during_a_change(test_app: TestApp) {
     let first = create(&test_app, "worker", &WORKER).await;
     assert!(first.len() == 43 && first.chars().collect::<BTreeSet<_>>().len() > 10);
     let good = async |secret: &str| {
@@ -364,7 +364,7 @@ async fn a_client_that_cannot_be_read_is_left_out_alone(test_app: TestApp) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_copy_follows_at_its_next_look_and_asks_for_nothing_in_between() {
+async fn another_instance_follows_at_its_next_poll() {
     let Some(test_app) = TestApp::servers().await else {
         return;
     };

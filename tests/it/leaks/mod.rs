@@ -270,7 +270,7 @@ async fn b1_links_have_256_bits_of_their_own() {
 
 /// A start that fails says why, without the passwords.
 #[test]
-fn f3_a_start_that_fails_tells_no_password() {
+fn f3_a_failed_start_reveals_no_password() {
     let folder = testkit::child::scratch("secrets");
     let database = format!("postgres://entree:{DATABASE_PASSWORD}@127.0.0.1:1/entree");
     let redis = format!("redis://entree:{REDIS_PASSWORD}@127.0.0.1:1/0");

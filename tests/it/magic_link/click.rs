@@ -14,7 +14,7 @@ on_both!(
     c_3_the_page_posts_by_itself_unless_it_was_fetched_ahead,
     c_4_without_the_cookie_nothing_can_be_consumed_and_the_page_says_what_to_do,
     c_5_a_scanner_that_submits_every_form_gets_and_burns_nothing,
-    c_7_signed_in_as_somebody_else_asks_first,
+    c_7_a_session_of_another_user_asks_first,
     c_8_the_session_is_new_and_the_old_flow_cookie_dead,
 );
 
@@ -314,7 +314,7 @@ async fn c_5_a_scanner_that_submits_every_form_gets_and_burns_nothing(test_app: 
     }
 }
 
-async fn c_7_signed_in_as_somebody_else_asks_first(test_app: TestApp) {
+async fn c_7_a_session_of_another_user_asks_first(test_app: TestApp) {
     for by_link in [true, false] {
         let (first, second) = (
             format!("first-{by_link}@example.com"),

@@ -34,7 +34,7 @@ on_both!(
     d_3_ten_thousand_flows_give_at_most_thirty_compares_a_day,
     d_4_wrong_expired_superseded_and_foreign_codes_get_one_answer,
     d_5_a_code_is_taken_as_people_type_and_paste_it,
-    d_6_the_subject_keeps_the_code_and_the_mail_says_who_asked,
+    d_6_the_subject_holds_the_code_and_the_email_names_the_requester,
 );
 
 /// A code that is not this one.
@@ -353,7 +353,7 @@ async fn d_5_a_code_is_taken_as_people_type_and_paste_it(test_app: TestApp) {
     }
 }
 
-async fn d_6_the_subject_keeps_the_code_and_the_mail_says_who_asked(test_app: TestApp) {
+async fn d_6_the_subject_holds_the_code_and_the_email_names_the_requester(test_app: TestApp) {
     let email = "d6@example.com";
     let mut person = test_app.browser();
     let agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";

@@ -21,15 +21,15 @@ use tokio::{
 use crate::test_app::{PUBLIC, TestApp};
 
 on_both!(
-    g_1_a_flow_and_its_mail_are_written_together,
+    g_1_a_flow_and_its_email_are_written_together,
     g_2_nothing_that_is_stored_holds_a_secret,
-    g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dead,
-    g_3_mail_that_is_refused_is_not_tried_again,
+    g_3_a_deferred_email_is_retried_and_dropped_before_its_link_expires,
+    g_3_a_refused_email_is_not_tried_again,
     g_7_a_letter_has_two_parts_one_host_and_the_right_headers,
     g_9_closed_sign_up_says_nothing_or_informs_once_a_day,
 );
 
-async fn g_1_a_flow_and_its_mail_are_written_together(test_app: TestApp) {
+async fn g_1_a_flow_and_its_email_are_written_together(test_app: TestApp) {
     for n in 0..7 {
         test_app
             .browser()
@@ -162,7 +162,7 @@ async fn only_row(test_app: &TestApp) -> mail_outbox::Model {
     rows.remove(0)
 }
 
-async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dead(
+async fn g_3_a_deferred_email_is_retried_and_dropped_before_its_link_expires(
     mut test_app: TestApp,
 ) {
     let (port, _) = server("451 later").await;
@@ -212,7 +212,7 @@ async fn g_3_mail_that_is_deferred_is_retried_and_dropped_before_it_would_be_dea
     );
 }
 
-async fn g_3_mail_that_is_refused_is_not_tried_again(mut test_app: TestApp) {
+async fn g_3_a_refused_email_is_not_tried_again(mut test_app: TestApp) {
     let (port, refuses) = server("550 no such user").await;
     test_app.transport = smtp(&test_app, port);
     test_app.browser().ask("g3b@example.com").await;

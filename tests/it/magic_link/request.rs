@@ -24,10 +24,10 @@ use crate::{
 on_both!(
     a_1_known_unknown_disabled_and_limited_addresses_look_alike,
     a_4_without_a_ticket_store_nothing_is_sent_to_anybody,
-    a_5_an_address_gets_five_mails_in_fifteen_minutes,
+    a_5_an_address_gets_five_emails_in_fifteen_minutes,
     a_5_a_network_may_ask_twenty_times_in_ten_minutes,
     a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all,
-    a_6_a_known_device_gets_its_mail_when_a_hundred_strangers_spent_the_address,
+    a_6_a_known_device_gets_its_email_when_strangers_exhausted_the_address,
     a_7_a_forged_forwarding_header_changes_nothing,
     a_9_the_cool_down_shown_is_that_of_this_flow,
 );
@@ -222,7 +222,7 @@ async fn a_4_without_a_ticket_store_nothing_is_sent_to_anybody(test_app: TestApp
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_4_two_copies_share_their_limits_to_the_last_mail() {
+async fn a_4_two_instances_share_their_limits_to_the_last_email() {
     let Some(one) = TestApp::servers().await else {
         return;
     };
@@ -273,7 +273,7 @@ async fn prepared(
 
 /// A certification plan signs one address in dozens of times, from one place, within minutes.
 #[tokio::test]
-async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
+async fn se_8_limits_are_settings() {
     let test_app = TestApp::embedded().await;
     let from = test_app.browser().from;
     let again = async || {
@@ -318,7 +318,7 @@ async fn se_8_limits_are_settings_for_whoever_signs_in_dozens_of_times() {
     }
 }
 
-async fn a_5_an_address_gets_five_mails_in_fifteen_minutes(test_app: TestApp) {
+async fn a_5_an_address_gets_five_emails_in_fifteen_minutes(test_app: TestApp) {
     let email = "often@example.com";
     let (mut passed, mut after) = (0, Vec::new());
     // Minutes at which strangers ask seven times each.
@@ -428,9 +428,7 @@ async fn a_5_a_flow_resends_after_30_60_and_120_seconds_and_five_times_in_all(te
     assert_eq!(test_app.mails(email).len(), 5);
 }
 
-async fn a_6_a_known_device_gets_its_mail_when_a_hundred_strangers_spent_the_address(
-    test_app: TestApp,
-) {
+async fn a_6_a_known_device_gets_its_email_when_strangers_exhausted_the_address(test_app: TestApp) {
     let email = "owner@example.com";
     let mut owner = test_app.browser();
     owner.sign_in(email).await;

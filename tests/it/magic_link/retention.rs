@@ -26,8 +26,8 @@ use crate::{
 
 on_both!(
     h_1_what_is_over_goes_in_batches_and_what_lives_stays,
-    h_3_the_trail_tells_each_step_and_no_secret,
-    h_3_nobody_fills_the_trail_or_the_devices_with_one_link,
+    h_3_the_audit_log_records_each_step_and_no_secret,
+    h_3_one_link_cannot_fill_the_audit_log_or_the_devices,
 );
 
 /// Flows with a mail each.
@@ -121,7 +121,7 @@ async fn h_1_what_is_over_goes_in_batches_and_what_lives_stays(test_app: TestApp
     );
 }
 
-async fn h_3_nobody_fills_the_trail_or_the_devices_with_one_link(test_app: TestApp) {
+async fn h_3_one_link_cannot_fill_the_audit_log_or_the_devices(test_app: TestApp) {
     let mut person = test_app.browser();
     person.ask("h3-flood@example.com").await;
     let link = test_app.mail("h3-flood@example.com").await.link();
@@ -378,7 +378,7 @@ async fn h_2_the_store_in_this_process_refuses_rather_than_evicts() {
     );
 }
 
-async fn h_3_the_trail_tells_each_step_and_no_secret(test_app: TestApp) {
+async fn h_3_the_audit_log_records_each_step_and_no_secret(test_app: TestApp) {
     let email = "h3@example.com";
     let mut person = test_app.browser();
     let waiting = person.ask(email).await;

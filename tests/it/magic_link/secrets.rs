@@ -21,7 +21,7 @@ on_both!(
     b_3_what_is_stored_opens_nothing,
     b_4_link_and_code_live_ten_minutes_from_accept_and_the_flow_thirty,
     b_4_an_email_works_before_its_accept_is_recorded,
-    b_5_the_last_three_mails_work,
+    b_5_the_last_three_emails_work,
     b_7_a_second_click_within_a_minute_leads_to_the_same_session,
     b_7_of_three_clicks_every_answer_leaves_the_browser_signed_in,
     b_7_a_code_form_left_open_in_another_tab_goes_on,
@@ -258,7 +258,7 @@ async fn b_4_an_email_works_before_its_accept_is_recorded(test_app: TestApp) {
     assert!(person.is_signed_in());
 }
 
-async fn b_5_the_last_three_mails_work(test_app: TestApp) {
+async fn b_5_the_last_three_emails_work(test_app: TestApp) {
     for (which, works) in [(0, true), (1, true), (2, true), (3, false)] {
         let email = format!("b5-{which}@example.com");
         let mut person = test_app.browser();

@@ -153,7 +153,7 @@ async fn mute() -> (u16, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_3_asking_waits_for_no_mail_server() {
+async fn a_3_a_request_waits_for_no_mail_server() {
     let (port, calls) = mute().await;
     let test_app = TestApp::embedded_with(|config| {
         config.startup.mail.transport = entree::config::MailTransport::Smtp;

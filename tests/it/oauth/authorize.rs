@@ -23,7 +23,7 @@ fn names(answer: &Page) -> Vec<String> {
 }
 
 on_both!(
-    az_17_se_3_somebody_signed_in_gets_a_code_without_a_page,
+    az_17_se_3_a_signed_in_user_gets_a_code_without_a_page,
     az_1_a_post_from_another_site_goes_on_as_our_own_get,
     az_1_what_is_broken_in_a_posted_request_is_refused_as_in_a_get,
     rfc_8252_nothing_on_the_device_gets_a_code_without_a_page,
@@ -33,7 +33,7 @@ on_both!(
     bs_04_requests_that_wait_in_other_tabs_go_on_after_a_sign_in,
 );
 
-async fn az_17_se_3_somebody_signed_in_gets_a_code_without_a_page(test_app: TestApp) {
+async fn az_17_se_3_a_signed_in_user_gets_a_code_without_a_page(test_app: TestApp) {
     register(&test_app);
     let mut browser = test_app.browser();
     let asked = browser.open(&Attempt::new().path()).await;
@@ -350,7 +350,7 @@ async fn az_21_to_take_a_request_up_again_has_the_budget_of_client_requests() {
 }
 
 #[tokio::test]
-async fn f_1_az_2_az_3_nobody_is_sent_to_an_unregistered_place() {
+async fn f_1_az_2_az_3_no_redirect_goes_to_an_unregistered_uri() {
     let test_app = TestApp::embedded().await;
     register(&test_app);
     // With a session the redirect would be immediate.

@@ -73,14 +73,14 @@ fn with_refresh(test_app: &TestApp) {
 }
 
 on_both!(
-    cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else,
+    cl_5_claims_are_returned_where_they_were_requested_and_nowhere_else,
     cl_5_claims_stay_with_the_grant_and_leave_with_their_scope,
     cl_5_a_third_party_asks_for_the_scope_behind_a_claim,
-    cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_refresh,
-    pm_8_a_strength_that_nobody_reaches_fails_the_sign_in,
+    cl_5_rf_9_a_claim_that_is_no_longer_allowed_is_in_no_token,
+    pm_8_a_strength_that_no_method_reaches_fails_the_sign_in,
 );
 
-async fn cl_5_claims_are_told_where_they_were_asked_for_and_nowhere_else(test_app: TestApp) {
+async fn cl_5_claims_are_returned_where_they_were_requested_and_nowhere_else(test_app: TestApp) {
     register(&test_app);
     let mut browser = signed_in(&test_app, EMAIL).await;
     let nothing = Attempt::new()
@@ -226,9 +226,7 @@ async fn set_consent(test_app: &TestApp, scope: &str) {
     tx.commit().await.unwrap();
 }
 
-async fn cl_5_rf_9_a_fact_that_is_no_longer_allowed_is_told_for_no_code_and_no_refresh(
-    test_app: TestApp,
-) {
+async fn cl_5_rf_9_a_claim_that_is_no_longer_allowed_is_in_no_token(test_app: TestApp) {
     register(&test_app);
     with_refresh(&test_app);
     let mut browser = signed_in(&test_app, EMAIL).await;
@@ -282,7 +280,7 @@ fn error(answer: &Page) -> Option<String> {
     parameter(answer, "error")
 }
 
-async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(test_app: TestApp) {
+async fn pm_8_a_strength_that_no_method_reaches_fails_the_sign_in(test_app: TestApp) {
     register(&test_app);
     let (mut anonymous, mut signed_in_browser) =
         (test_app.browser(), signed_in(&test_app, EMAIL).await);
@@ -318,7 +316,7 @@ async fn pm_8_a_strength_that_nobody_reaches_fails_the_sign_in(test_app: TestApp
 }
 
 #[tokio::test]
-async fn pm_8_a_weaker_sign_in_is_made_again_by_mail() {
+async fn pm_8_a_weaker_sign_in_is_repeated_by_email() {
     let test_app = TestApp::embedded().await;
     register(&test_app);
     let mut browser = signed_in(&test_app, EMAIL).await;

@@ -73,7 +73,7 @@ on_both!(
     rf_9_access_that_is_removed_is_gone_with_all_that_it_gave,
     rf_9_a_code_on_its_way_does_not_outlive_the_consent,
     lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_not,
-    e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything,
+    e_2_rf_9_a_reclaimed_account_has_no_consents,
 );
 
 async fn rf_9_access_that_is_removed_is_gone_with_all_that_it_gave(test_app: TestApp) {
@@ -234,7 +234,7 @@ async fn lk_07_disconnecting_ends_what_its_sessions_gave_and_signing_out_does_no
     );
 }
 
-async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(test_app: TestApp) {
+async fn e_2_rf_9_a_reclaimed_account_has_no_consents(test_app: TestApp) {
     with_refresh(&test_app);
     // An intruder got into an account whose owner has never proven it, and let an application in.
     let mut intruder = signed_in(&test_app, EMAIL).await;
@@ -279,7 +279,7 @@ async fn e_2_rf_9_a_reclaimed_account_has_allowed_nobody_anything(test_app: Test
 }
 
 #[tokio::test]
-async fn rf_9_nobody_sees_or_removes_without_being_signed_in() {
+async fn rf_9_the_list_of_applications_needs_a_session() {
     let test_app = TestApp::embedded().await;
     with_refresh(&test_app);
     let mut anonymous = test_app.browser();

@@ -234,7 +234,7 @@ async fn az_20_denying_and_cancelling_give_access_denied_with_state() {
 }
 
 #[tokio::test]
-async fn az_20_the_page_that_waits_for_a_mail_leads_back_to_the_client() {
+async fn az_20_the_waiting_page_leads_back_to_the_client() {
     let test_app = test_app().await;
     let mut browser = test_app.browser();
     let answer = browser.open(&asks("own", &[])).await;
@@ -595,7 +595,7 @@ async fn pm_3_pm_4_a_fresh_proof_is_demanded_and_moves_auth_time() {
 }
 
 #[tokio::test]
-async fn az_17_a_code_tells_of_the_sign_in_that_answered_its_request() {
+async fn az_17_a_code_carries_the_sign_in_that_completed_its_request() {
     let test_app = test_app().await;
     let (mut browser, first) = signed_in(&test_app, "ann@x.test").await;
     let code = of(&sent_back(&browser.open(&asks("own", &[])).await), "code");

@@ -734,7 +734,7 @@ async fn userinfo(test_app: &TestApp, token: &str) -> StatusCode {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rd_13_what_begins_at_one_copy_goes_on_and_ends_at_the_other() {
+async fn rd_13_a_flow_that_begins_at_one_instance_ends_at_the_other() {
     let kept = json!({
         "client_id": "kept", "name": "Kept", "audience": "https://api.example", "redirect_uris": [CALLBACK],
         "token_endpoint_auth_method": "client_secret_post",
@@ -964,7 +964,7 @@ async fn rd_08_without_the_ticket_store_what_needs_no_ticket_works() {
 
 /// What is in the ticket store may be lost, and nothing else is: a crash without a copy of its data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn se_4_rd_01_a_ticket_store_that_lost_everything_signs_nobody_in_or_out() {
+async fn se_4_rd_01_an_emptied_ticket_store_starts_and_ends_no_session() {
     let Some(test_app) = TestApp::servers_with(|config| with_clients(&mut config.reloadable)).await
     else {
         return;

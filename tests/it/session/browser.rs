@@ -77,9 +77,9 @@ on_both!(
     bs_04_a_second_proof_keeps_the_row_and_changes_the_secret,
     bs_05_at_most_fifty_sessions_the_oldest_ends,
     bs_05_a_locked_user_or_a_raised_epoch_ends_every_session_at_once,
-    bs_05_nobody_ends_a_session_of_somebody_else,
+    bs_05_a_user_cannot_end_another_users_session,
     b_7_a_double_click_renews_the_secret_of_the_same_row,
-    c_7_somebody_else_is_asked_before_the_session_changes_hands,
+    c_7_another_user_is_asked_before_the_session_changes,
 );
 
 async fn bs_01_bs_02_se_1_cookies_carry_every_attribute_and_rows_only_hashes(test_app: TestApp) {
@@ -280,7 +280,7 @@ async fn bs_05_a_locked_user_or_a_raised_epoch_ends_every_session_at_once(test_a
     }
 }
 
-async fn bs_05_nobody_ends_a_session_of_somebody_else(test_app: TestApp) {
+async fn bs_05_a_user_cannot_end_another_users_session(test_app: TestApp) {
     let mut victim = signed_in(&test_app, "victim@example.com").await;
     let mut attacker = signed_in(&test_app, "attacker@example.com").await;
     let mut second = signed_in(&test_app, "attacker@example.com").await;
@@ -375,7 +375,7 @@ async fn b_7_a_double_click_renews_the_secret_of_the_same_row(test_app: TestApp)
     assert!(late.status.is_client_error(), "{}", late.summary());
 }
 
-async fn c_7_somebody_else_is_asked_before_the_session_changes_hands(test_app: TestApp) {
+async fn c_7_another_user_is_asked_before_the_session_changes(test_app: TestApp) {
     let mut browser = signed_in(&test_app, EMAIL).await;
     let before = row(&test_app, &browser).await;
     browser.ask("bob@example.com").await;

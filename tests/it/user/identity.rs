@@ -85,16 +85,16 @@ async fn add_address(
 }
 
 on_both!(
-    e_1_lk_02_asking_makes_nobody,
+    e_1_lk_02_a_request_creates_no_user,
     e_2_the_first_proof_ends_what_was_prepared,
     e_2_the_first_proof_of_a_known_person_ends_nothing,
     lk_01_only_verified_addresses_resolve_and_each_to_one_user,
     lk_03_a_proof_clears_the_claims_of_others,
     lk_09_many_first_proofs_at_once_make_one_user,
-    e_5_mail_goes_to_the_stored_address,
+    e_5_email_goes_to_the_stored_address,
 );
 
-async fn e_1_lk_02_asking_makes_nobody(test_app: TestApp) {
+async fn e_1_lk_02_a_request_creates_no_user(test_app: TestApp) {
     register(&test_app);
     let config = test_app.app.config.get();
     let caller = Caller::resolve(&Request::builder().finish(), &[]);
@@ -339,7 +339,7 @@ async fn lk_09_many_first_proofs_at_once_make_one_user(test_app: TestApp) {
     assert_eq!(rows, 3);
 }
 
-async fn e_5_mail_goes_to_the_stored_address(test_app: TestApp) {
+async fn e_5_email_goes_to_the_stored_address(test_app: TestApp) {
     let (user, _) = prepared(&test_app, "e5-claim@example.com").await;
     add_address(&test_app, user.id, "Ada.E5@Example.com", true)
         .await
@@ -449,7 +449,7 @@ async fn e_4_what_is_no_address_is_said_on_the_page_and_makes_no_flow() {
 }
 
 #[tokio::test]
-async fn lk_02_somebody_locked_is_nobody_new() {
+async fn lk_02_a_locked_user_is_not_created_anew() {
     let test_app = TestApp::embedded().await;
     let email = "locked@example.com";
     let mut browser = test_app.browser();
@@ -570,7 +570,7 @@ async fn e_2_the_letter_about_it_waits_a_day_at_most() {
 }
 
 #[tokio::test]
-async fn e_2_an_account_that_ops_made_and_nobody_used_sends_no_letter_about_it() {
+async fn e_2_an_unused_imported_account_sends_no_email_about_it() {
     let test_app = TestApp::embedded().await;
     let tx = test_app.tx().await;
     entree::user::import_unverified(&tx, &address("e2-fresh@example.com"))
