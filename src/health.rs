@@ -18,7 +18,7 @@ use poem::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{app::App, error::InfraError, telemetry::metrics, ticket::Policy};
+use crate::{app::App, error::InfraError, telemetry::metrics, ticket::EvictionPolicy};
 
 /// A dependency that takes longer counts as unavailable.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -158,13 +158,13 @@ fn status_of<T>(result: &Result<T, InfraError>) -> &'static str {
 impl Report {
     fn new(
         pending_migrations: Result<Vec<String>, InfraError>,
-        tickets: Result<Policy, InfraError>,
+        tickets: Result<EvictionPolicy, InfraError>,
         draining: bool,
     ) -> Self {
         let database = status_of(&pending_migrations);
         let pending_migrations = pending_migrations.unwrap_or_default();
         let tickets = match &tickets {
-            Ok(Policy::Evicts(_)) => "evicts",
+            Ok(EvictionPolicy::Evicts(_)) => "evicts",
             result => status_of(result),
         };
         let missing: Vec<&'static str> = [
@@ -212,7 +212,7 @@ mod tests {
         );
         let report = Report::new(
             Ok(Vec::new()),
-            Ok(Policy::Evicts("allkeys-lru".to_owned())),
+            Ok(EvictionPolicy::Evicts("allkeys-lru".to_owned())),
             false,
         );
         assert_eq!((report.status, report.tickets), ("degraded", "evicts"));
@@ -221,11 +221,11 @@ mod tests {
     #[test]
     fn only_database_schema_and_draining_fail_readiness() {
         assert_eq!(
-            Report::new(Ok(Vec::new()), Ok(Policy::Refuses), false).status,
+            Report::new(Ok(Vec::new()), Ok(EvictionPolicy::Refuses), false).status,
             "ready"
         );
         assert_eq!(
-            Report::new(Err(unavailable()), Ok(Policy::Refuses), false).status,
+            Report::new(Err(unavailable()), Ok(EvictionPolicy::Refuses), false).status,
             "unready"
         );
         let report = Report::new(Ok(vec!["m1".to_owned()]), Err(unavailable()), false);
@@ -234,7 +234,7 @@ mod tests {
             ("unready", ["migrations", "tickets"].as_slice())
         );
         assert_eq!(
-            Report::new(Ok(Vec::new()), Ok(Policy::Refuses), true).status,
+            Report::new(Ok(Vec::new()), Ok(EvictionPolicy::Refuses), true).status,
             "draining"
         );
     }

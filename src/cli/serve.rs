@@ -32,7 +32,7 @@ use crate::{
     routes,
     secret::MasterKeys,
     telemetry::{self, Logs},
-    ticket::{Policy, Tickets},
+    ticket::{EvictionPolicy, Tickets},
     web::{
         layers::Layers,
         locale::Texts,
@@ -363,14 +363,14 @@ async fn tickets(config: &Startup, masters: &MasterKeys, clock: Clock) -> Result
     let tickets = Tickets::connect(section.url.expose(), &section.prefix, masters)
         .map_err(|error| error.to_string())?;
     match tickets.policy().await {
-        Ok(Policy::Refuses) => {}
-        Ok(Policy::Evicts(policy)) => {
+        Ok(EvictionPolicy::Refuses) => {}
+        Ok(EvictionPolicy::Evicts(policy)) => {
             return Err(format!(
                 "Redis drops live entries when it is full (maxmemory-policy {policy}): \
                  run `redis-cli CONFIG SET maxmemory-policy noeviction`, and set it in redis.conf"
             ));
         }
-        Ok(Policy::Unreadable(why)) => {
+        Ok(EvictionPolicy::Unreadable(why)) => {
             tracing::warn!(
                 why,
                 "Redis does not show its maxmemory-policy; make sure that it is noeviction"

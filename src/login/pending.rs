@@ -13,7 +13,7 @@ use crate::{
     error::InfraError,
     secret::{Hash, Plain},
     session::Session,
-    ticket::{Claim, Kind, Tickets},
+    ticket::{Claim, TicketKind, Tickets},
 };
 
 /// How long a request waits (RD-04).
@@ -135,7 +135,7 @@ pub async fn store(
     };
     let value = serde_json::to_vec(&stored).map_err(InfraError::internal)?;
     if !tickets
-        .issue(Kind::Pending, &handle.hash(), &value, TTL)
+        .issue(TicketKind::Pending, &handle.hash(), &value, TTL)
         .await?
     {
         return Err(InfraError::internal("a fresh 256-bit handle was taken"));
@@ -149,7 +149,7 @@ pub async fn peek(
     handle: &Plain,
     requester: Requester<'_>,
 ) -> Result<Option<PendingRequest>, InfraError> {
-    let value = tickets.peek(Kind::Pending, &handle.hash()).await?;
+    let value = tickets.peek(TicketKind::Pending, &handle.hash()).await?;
     Ok(value.and_then(|value| parse(&value, requester)))
 }
 
@@ -164,7 +164,7 @@ pub async fn claim(
         return Ok(None);
     }
     match tickets
-        .claim(Kind::Pending, &handle.hash(), b"taken", TTL)
+        .claim(TicketKind::Pending, &handle.hash(), b"taken", TTL)
         .await?
     {
         Claim::Fresh(value) => Ok(parse(&value, requester)),
@@ -179,7 +179,9 @@ pub async fn claim_origin(tickets: &Tickets, pending: &PendingRequest) -> Result
     let Some(origin) = pending.origin.as_deref().and_then(Hash::from_column) else {
         return Ok(true);
     };
-    let claim = tickets.claim(Kind::Pending, &origin, b"taken", TTL).await?;
+    let claim = tickets
+        .claim(TicketKind::Pending, &origin, b"taken", TTL)
+        .await?;
     Ok(!matches!(claim, Claim::Replayed(_)))
 }
 

@@ -15,7 +15,7 @@ use crate::{
     clock::Time,
     error::InfraError,
     secret::{Hash, Plain},
-    ticket::{Claim, Kind, Tickets},
+    ticket::{Claim, TicketKind, Tickets},
     user::UpstreamAccount,
 };
 
@@ -104,7 +104,7 @@ pub async fn store(
     };
     let value = serde_json::to_vec(&stored).map_err(InfraError::internal)?;
     if !tickets
-        .issue(Kind::Link, &handle.hash(), &value, TTL)
+        .issue(TicketKind::Link, &handle.hash(), &value, TTL)
         .await?
     {
         return Err(InfraError::internal("a fresh 256-bit handle was taken"));
@@ -120,7 +120,7 @@ pub async fn peek(
     requester: Requester<'_>,
     now: Time,
 ) -> Result<Option<PendingLink>, InfraError> {
-    let value = tickets.peek(Kind::Link, &handle.hash()).await?;
+    let value = tickets.peek(TicketKind::Link, &handle.hash()).await?;
     Ok(value.and_then(|value| parse(&value, handle, requester, now)))
 }
 
@@ -136,7 +136,7 @@ pub async fn claim(
         return Ok(None);
     }
     match tickets
-        .claim(Kind::Link, &handle.hash(), b"taken", TTL)
+        .claim(TicketKind::Link, &handle.hash(), b"taken", TTL)
         .await?
     {
         Claim::Fresh(value) => Ok(parse(&value, handle, requester, now)),
@@ -147,7 +147,9 @@ pub async fn claim(
 /// Spends the ticket of a link that was settled with its flow.
 pub async fn spend(tickets: &Tickets, link: &PendingLink) -> Result<(), InfraError> {
     if let Some(origin) = link.origin.as_deref().and_then(Hash::from_column) {
-        tickets.claim(Kind::Link, &origin, b"taken", TTL).await?;
+        tickets
+            .claim(TicketKind::Link, &origin, b"taken", TTL)
+            .await?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
     limit,
     login::page_error::PageError,
     secret::Plain,
-    ticket::Kind,
+    ticket::TicketKind,
     web::{caller::Caller, params::Params},
 };
 
@@ -47,7 +47,7 @@ pub(crate) async fn store(
     let handle = Plain::generate();
     if !app
         .tickets
-        .issue(Kind::Posted, &handle.hash(), &form, TTL)
+        .issue(TicketKind::Posted, &handle.hash(), &form, TTL)
         .await?
     {
         return Err(InfraError::internal("a fresh 256-bit handle exists already").into());
@@ -69,7 +69,7 @@ pub(crate) async fn load_params(app: &App, request: &Request) -> Result<Params, 
     let handle = Plain::parse(handle).ok_or(PageError::SignInExpired)?;
     let form = app
         .tickets
-        .peek(Kind::Posted, &handle.hash())
+        .peek(TicketKind::Posted, &handle.hash())
         .await?
         .ok_or(PageError::SignInExpired)?;
     Ok(Params::from_form(

@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{Claim, Counter, Kind, Once, Tickets, memory::Memory, redis::server::Server};
+use super::{Claim, Counter, Once, TicketKind, Tickets, memory::Memory, redis::server::Server};
 use crate::{
     clock::{Clock, Time},
     secret::{Hash, MasterKeys, Plain},
@@ -77,37 +77,37 @@ async fn put_new_refuses_a_second(copies: Copies) {
     assert!(
         copies
             .a
-            .issue(Kind::Code, &at, b"first", MINUTE)
+            .issue(TicketKind::Code, &at, b"first", MINUTE)
             .await
             .unwrap()
     );
     assert!(
         !copies
             .b
-            .issue(Kind::Code, &at, b"second", MINUTE)
+            .issue(TicketKind::Code, &at, b"second", MINUTE)
             .await
             .unwrap()
     );
     assert!(
         copies
             .b
-            .issue(Kind::Pending, &at, b"another kind", MINUTE)
+            .issue(TicketKind::Pending, &at, b"another kind", MINUTE)
             .await
             .unwrap()
     );
     assert_eq!(
-        copies.a.peek(Kind::Code, &at).await.unwrap().unwrap(),
+        copies.a.peek(TicketKind::Code, &at).await.unwrap().unwrap(),
         b"first"
     );
     copies
         .a
-        .claim(Kind::Code, &at, b"used", MINUTE)
+        .claim(TicketKind::Code, &at, b"used", MINUTE)
         .await
         .unwrap();
     assert!(
         !copies
             .b
-            .issue(Kind::Code, &at, b"third", MINUTE)
+            .issue(TicketKind::Code, &at, b"third", MINUTE)
             .await
             .unwrap(),
         "a tombstone stands there"
@@ -116,22 +116,25 @@ async fn put_new_refuses_a_second(copies: Copies) {
 
 async fn peek_keeps_what_is_live(copies: Copies) {
     let at = handle();
-    assert_eq!(copies.a.peek(Kind::Code, &at).await.unwrap(), None);
+    assert_eq!(copies.a.peek(TicketKind::Code, &at).await.unwrap(), None);
     copies
         .a
-        .issue(Kind::Code, &at, b"value", MINUTE)
+        .issue(TicketKind::Code, &at, b"value", MINUTE)
         .await
         .unwrap();
     for copy in [&copies.a, &copies.b, &copies.a] {
-        assert_eq!(copy.peek(Kind::Code, &at).await.unwrap().unwrap(), b"value");
+        assert_eq!(
+            copy.peek(TicketKind::Code, &at).await.unwrap().unwrap(),
+            b"value"
+        );
     }
     copies
         .b
-        .claim(Kind::Code, &at, b"used", MINUTE)
+        .claim(TicketKind::Code, &at, b"used", MINUTE)
         .await
         .unwrap();
     assert_eq!(
-        copies.a.peek(Kind::Code, &at).await.unwrap(),
+        copies.a.peek(TicketKind::Code, &at).await.unwrap(),
         None,
         "a tombstone is not a value"
     );
@@ -142,7 +145,7 @@ async fn claim_tells_live_used_and_absent(copies: Copies) {
     assert_eq!(
         copies
             .a
-            .claim(Kind::Code, &at, b"none", MINUTE)
+            .claim(TicketKind::Code, &at, b"none", MINUTE)
             .await
             .unwrap(),
         Claim::Gone
@@ -150,21 +153,21 @@ async fn claim_tells_live_used_and_absent(copies: Copies) {
     assert!(
         copies
             .a
-            .issue(Kind::Code, &at, b"value", MINUTE)
+            .issue(TicketKind::Code, &at, b"value", MINUTE)
             .await
             .unwrap(),
         "a claim of nothing leaves nothing"
     );
     let claim = copies
         .b
-        .claim(Kind::Code, &at, b"by b", MINUTE)
+        .claim(TicketKind::Code, &at, b"by b", MINUTE)
         .await
         .unwrap();
     assert_eq!(claim, Claim::Fresh(b"value".to_vec()));
     for _ in 0..2 {
         let claim = copies
             .a
-            .claim(Kind::Code, &at, b"by a", MINUTE)
+            .claim(TicketKind::Code, &at, b"by a", MINUTE)
             .await
             .unwrap();
         assert_eq!(
@@ -180,11 +183,11 @@ async fn a_hundred_parallel_claims_give_one_live(copies: Copies) {
         let at = handle();
         copies
             .a
-            .issue(Kind::Code, &at, b"value", MINUTE)
+            .issue(TicketKind::Code, &at, b"value", MINUTE)
             .await
             .unwrap();
         let claim = move |tickets: Tickets| async move {
-            let claim = tickets.claim(Kind::Code, &at, b"used", MINUTE);
+            let claim = tickets.claim(TicketKind::Code, &at, b"used", MINUTE);
             claim.await.unwrap()
         };
         let claims = race(&copies, 100, claim).await;
@@ -216,24 +219,28 @@ async fn values_and_handles_are_any_bytes(copies: Copies) {
         assert!(
             copies
                 .a
-                .issue(Kind::Code, &at, &value, MINUTE)
+                .issue(TicketKind::Code, &at, &value, MINUTE)
                 .await
                 .unwrap()
         );
         assert_eq!(
-            copies.b.peek(Kind::Code, &at).await.unwrap().unwrap(),
+            copies.b.peek(TicketKind::Code, &at).await.unwrap().unwrap(),
             value
         );
         assert_eq!(
             copies
                 .b
-                .claim(Kind::Code, &at, &value, MINUTE)
+                .claim(TicketKind::Code, &at, &value, MINUTE)
                 .await
                 .unwrap(),
             Claim::Fresh(value.clone())
         );
         assert_eq!(
-            copies.b.claim(Kind::Code, &at, b"", MINUTE).await.unwrap(),
+            copies
+                .b
+                .claim(TicketKind::Code, &at, b"", MINUTE)
+                .await
+                .unwrap(),
             Claim::Replayed(value)
         );
     }
@@ -245,13 +252,13 @@ async fn a_cancelled_caller_leaves_the_ticket_live_or_used(copies: Copies) {
         let at = handle();
         copies
             .a
-            .issue(Kind::Code, &at, &[number], MINUTE)
+            .issue(TicketKind::Code, &at, &[number], MINUTE)
             .await
             .unwrap();
         tickets.push((number, at));
     }
     for (number, at) in &tickets {
-        let claim = copies.a.claim(Kind::Code, at, b"cancelled", MINUTE);
+        let claim = copies.a.claim(TicketKind::Code, at, b"cancelled", MINUTE);
         // Dropped at once, after its first step, or a little later.
         let turns = number % 3;
         tokio::select! {
@@ -263,7 +270,7 @@ async fn a_cancelled_caller_leaves_the_ticket_live_or_used(copies: Copies) {
     for (number, at) in tickets {
         let claim = copies
             .a
-            .claim(Kind::Code, &at, b"second", MINUTE)
+            .claim(TicketKind::Code, &at, b"second", MINUTE)
             .await
             .unwrap();
         let fair =
@@ -276,14 +283,17 @@ async fn another_master_key_sees_nothing(copies: Copies) {
     let at = handle();
     copies
         .a
-        .issue(Kind::Code, &at, b"value", MINUTE)
+        .issue(TicketKind::Code, &at, b"value", MINUTE)
         .await
         .unwrap();
-    assert_eq!(copies.stranger.peek(Kind::Code, &at).await.unwrap(), None);
+    assert_eq!(
+        copies.stranger.peek(TicketKind::Code, &at).await.unwrap(),
+        None
+    );
     assert_eq!(
         copies
             .stranger
-            .claim(Kind::Code, &at, b"forged", MINUTE)
+            .claim(TicketKind::Code, &at, b"forged", MINUTE)
             .await
             .unwrap(),
         Claim::Gone
@@ -291,7 +301,7 @@ async fn another_master_key_sees_nothing(copies: Copies) {
     assert_eq!(
         copies
             .a
-            .claim(Kind::Code, &at, b"used", MINUTE)
+            .claim(TicketKind::Code, &at, b"used", MINUTE)
             .await
             .unwrap(),
         Claim::Gone,
@@ -303,7 +313,10 @@ async fn once_is_first_once(copies: Copies) {
     copies.a.keep_epoch(Clock::default().now()).await.unwrap();
     let (id, now) = (handle(), Clock::default().now());
     let all = race(&copies, 64, move |tickets| async move {
-        tickets.once(Kind::Jti, &id, MINUTE, now).await.unwrap()
+        tickets
+            .once(TicketKind::Jti, &id, MINUTE, now)
+            .await
+            .unwrap()
     });
     let all = all.await;
     assert_eq!(
@@ -319,7 +332,7 @@ async fn once_is_first_once(copies: Copies) {
     assert!(matches!(
         copies
             .a
-            .once(Kind::Jti, &handle(), MINUTE, now)
+            .once(TicketKind::Jti, &handle(), MINUTE, now)
             .await
             .unwrap(),
         Once::First { .. }
@@ -332,7 +345,10 @@ async fn the_epoch_is_told_and_does_not_move(copies: Copies) {
     let late = begin + 5 * MINUTE;
     copies.b.keep_epoch(late).await.unwrap();
     for copy in [&copies.a, &copies.b] {
-        let Once::First { since } = copy.once(Kind::Jti, &handle(), MINUTE, late).await.unwrap()
+        let Once::First { since } = copy
+            .once(TicketKind::Jti, &handle(), MINUTE, late)
+            .await
+            .unwrap()
         else {
             panic!("never seen before")
         };
@@ -347,12 +363,12 @@ async fn replace_if_takes_only_what_was_seen(copies: Copies) {
     let at = handle();
     copies
         .a
-        .issue(Kind::Pending, &at, b"one", MINUTE)
+        .issue(TicketKind::Pending, &at, b"one", MINUTE)
         .await
         .unwrap();
     let (value, seen) = copies
         .a
-        .peek_version(Kind::Pending, &at)
+        .peek_version(TicketKind::Pending, &at)
         .await
         .unwrap()
         .unwrap();
@@ -361,25 +377,30 @@ async fn replace_if_takes_only_what_was_seen(copies: Copies) {
     assert!(
         copies
             .b
-            .replace_if(Kind::Pending, &at, &seen, b"one")
+            .replace_if(TicketKind::Pending, &at, &seen, b"one")
             .await
             .unwrap()
     );
     assert!(
         !copies
             .a
-            .replace_if(Kind::Pending, &at, &seen, b"two")
+            .replace_if(TicketKind::Pending, &at, &seen, b"two")
             .await
             .unwrap()
     );
     assert_eq!(
-        copies.a.peek(Kind::Pending, &at).await.unwrap().unwrap(),
+        copies
+            .a
+            .peek(TicketKind::Pending, &at)
+            .await
+            .unwrap()
+            .unwrap(),
         b"one"
     );
 
     let (_, seen) = copies
         .a
-        .peek_version(Kind::Pending, &at)
+        .peek_version(TicketKind::Pending, &at)
         .await
         .unwrap()
         .unwrap();
@@ -387,7 +408,7 @@ async fn replace_if_takes_only_what_was_seen(copies: Copies) {
         let seen = seen.clone();
         async move {
             tickets
-                .replace_if(Kind::Pending, &at, &seen, b"raced")
+                .replace_if(TicketKind::Pending, &at, &seen, b"raced")
                 .await
                 .unwrap()
         }
@@ -396,19 +417,19 @@ async fn replace_if_takes_only_what_was_seen(copies: Copies) {
 
     let (_, seen) = copies
         .a
-        .peek_version(Kind::Pending, &at)
+        .peek_version(TicketKind::Pending, &at)
         .await
         .unwrap()
         .unwrap();
     copies
         .b
-        .claim(Kind::Pending, &at, b"used", MINUTE)
+        .claim(TicketKind::Pending, &at, b"used", MINUTE)
         .await
         .unwrap();
     assert!(
         !copies
             .a
-            .replace_if(Kind::Pending, &at, &seen, b"revived")
+            .replace_if(TicketKind::Pending, &at, &seen, b"revived")
             .await
             .unwrap(),
         "a claim is final"
@@ -416,7 +437,7 @@ async fn replace_if_takes_only_what_was_seen(copies: Copies) {
     assert!(
         !copies
             .a
-            .replace_if(Kind::Pending, &handle(), &seen, b"made")
+            .replace_if(TicketKind::Pending, &handle(), &seen, b"made")
             .await
             .unwrap()
     );
@@ -488,14 +509,14 @@ async fn entries_end_by_themselves(copies: Copies) {
     assert!(
         copies
             .a
-            .issue(Kind::Code, &at, b"value", short)
+            .issue(TicketKind::Code, &at, b"value", short)
             .await
             .unwrap()
     );
     let ended = async {
         while !copies
             .b
-            .issue(Kind::Code, &at, b"next", MINUTE)
+            .issue(TicketKind::Code, &at, b"next", MINUTE)
             .await
             .unwrap()
         {
@@ -509,14 +530,17 @@ async fn entries_end_by_themselves(copies: Copies) {
         .await
         .unwrap();
     assert_eq!(
-        copies.a.peek(Kind::Code, &at).await.unwrap().unwrap(),
+        copies.a.peek(TicketKind::Code, &at).await.unwrap().unwrap(),
         b"next"
     );
 }
 
 async fn it_answers_and_refuses_when_full(copies: Copies) {
     copies.a.ping().await.unwrap();
-    assert_eq!(copies.a.policy().await.unwrap(), super::Policy::Refuses);
+    assert_eq!(
+        copies.a.policy().await.unwrap(),
+        super::EvictionPolicy::Refuses
+    );
     assert!(format!("{:?}", copies.a).starts_with("Tickets("));
 }
 

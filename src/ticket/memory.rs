@@ -1,9 +1,9 @@
-//! Tickets and counters in this process: one map behind one lock, held for a look-up at a time and never across an
+//! Tickets and counters in this process: one map behind one lock, held for one operation and never across an
 //! await.
 //!
-//! Never holds more than it was told to: when full of live entries it refuses new ones, and evicts none. An entry of
-//! several kibibytes counts as so many, so that its memory is bounded, too. Entries end
-//! exactly at their time by the injected clock; those that ended are dropped as new ones come, and by `sweep`.
+//! The capacity bounds the memory: an entry counts once for each kibibyte. A store that is full of live entries
+//! refuses new ones and evicts none. Entries expire exactly at their time by the injected clock; expired ones are
+//! deleted as new ones come, and by `sweep`.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,30 +12,33 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Counter, Once, Policy, State, Store, VERSION_LENGTH, away, bounded, version};
+use super::store::{
+    Counter, EvictionPolicy, Once, Store, StoreResult, TicketState, VERSION_LENGTH, bounded,
+    unavailable, version,
+};
 use crate::{
     clock::{Clock, Time},
     error::InfraError,
 };
 
-/// Most expired entries that one caller drops for the others: more than one call can add, so that they never pile up.
-const DROPPED_AT_ONCE: usize = 64;
+/// The most expired entries that one call deletes: more than one call can add, so that they never pile up.
+const DELETED_AT_ONCE: usize = 64;
 
 pub(super) struct Memory {
     clock: Clock,
     capacity: usize,
-    /// When its data began: with it.
-    born: Time,
-    shelf: Mutex<Shelf>,
+    /// When the data began: at the start of the process.
+    epoch: Time,
+    entries: Mutex<Entries>,
 }
 
-/// The entries, and their order of expiry. Each entry is in `due` exactly once.
+/// The entries by key, and their order of expiry. Each entry is in `by_expiry` exactly once.
 #[derive(Default)]
-struct Shelf {
-    entries: HashMap<Arc<str>, Entry>,
-    due: BTreeSet<(Time, Arc<str>)>,
-    /// The room that all of them take.
-    taken: usize,
+struct Entries {
+    by_key: HashMap<Arc<str>, Entry>,
+    by_expiry: BTreeSet<(Time, Arc<str>)>,
+    /// The sum of the weights of all entries.
+    weight: usize,
 }
 
 struct Entry {
@@ -49,16 +52,16 @@ enum Content {
 }
 
 impl Content {
-    /// How many entries it counts as: one a kibibyte.
-    fn room(&self) -> usize {
+    /// Returns the weight: one for each kibibyte.
+    fn weight(&self) -> usize {
         match self {
-            Self::Blob(blob) => room_of(blob),
+            Self::Blob(blob) => blob_weight(blob),
             Self::Count(_) => 1,
         }
     }
 }
 
-fn room_of(blob: &[u8]) -> usize {
+fn blob_weight(blob: &[u8]) -> usize {
     blob.len().div_ceil(1024).max(1)
 }
 
@@ -71,13 +74,13 @@ impl Entry {
     }
 }
 
-impl Shelf {
-    /// At its very expiry an entry is gone.
+impl Entries {
+    /// Returns a live entry. At its very expiry an entry is gone.
     fn live(&self, key: &str, now: Time) -> Option<&Entry> {
-        self.entries.get(key).filter(|entry| now < entry.expires)
+        self.by_key.get(key).filter(|entry| now < entry.expires)
     }
 
-    /// How often a live counter was hit, and when its window ends.
+    /// Returns the hits of a live counter and the end of its window.
     fn count(&self, key: &str, now: Time) -> Option<(u32, Time)> {
         let entry = self.live(key, now)?;
         match entry.content {
@@ -88,88 +91,88 @@ impl Shelf {
 
     fn put(&mut self, key: &str, content: Content, expires: Time) {
         let key: Arc<str> = key.into();
-        self.taken += content.room();
-        if let Some(old) = self.entries.insert(key.clone(), Entry { content, expires }) {
-            self.taken -= old.content.room();
-            self.due.remove(&(old.expires, key.clone()));
+        self.weight += content.weight();
+        if let Some(old) = self.by_key.insert(key.clone(), Entry { content, expires }) {
+            self.weight -= old.content.weight();
+            self.by_expiry.remove(&(old.expires, key.clone()));
         }
-        self.due.insert((expires, key));
+        self.by_expiry.insert((expires, key));
     }
 
-    fn drop_due(&mut self, now: Time) -> usize {
-        for dropped in 0..DROPPED_AT_ONCE {
-            let Some((expires, key)) = self.due.pop_first() else {
-                return dropped;
+    fn delete_expired(&mut self, now: Time) -> usize {
+        for deleted in 0..DELETED_AT_ONCE {
+            let Some((expires, key)) = self.by_expiry.pop_first() else {
+                return deleted;
             };
             if now < expires {
-                self.due.insert((expires, key));
-                return dropped;
+                self.by_expiry.insert((expires, key));
+                return deleted;
             }
-            self.taken -= self
-                .entries
+            self.weight -= self
+                .by_key
                 .remove(&key)
-                .map_or(0, |entry| entry.content.room());
+                .map_or(0, |entry| entry.content.weight());
         }
-        DROPPED_AT_ONCE
+        DELETED_AT_ONCE
     }
 }
 
 impl Memory {
     pub(super) fn new(capacity: usize, clock: Clock) -> Self {
         Self {
-            born: clock.now(),
+            epoch: clock.now(),
             clock,
             capacity,
-            shelf: Mutex::default(),
+            entries: Mutex::default(),
         }
     }
 
-    /// A poisoned lock is taken all the same: no step leaves the shelf half changed.
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the entries. A poisoned lock is usable: no operation leaves the entries half changed.
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn room(&self, shelf: &mut Shelf, now: Time, new: usize) -> Result<(), InfraError> {
-        shelf.drop_due(now);
-        if shelf.taken + new > self.capacity {
-            return Err(away(format_args!("full: {} entries", self.capacity)));
+    fn reserve(&self, entries: &mut Entries, now: Time, new: usize) -> Result<(), InfraError> {
+        entries.delete_expired(now);
+        if entries.weight + new > self.capacity {
+            return Err(unavailable(format_args!("full: {} entries", self.capacity)));
         }
         Ok(())
     }
 
     fn put_new_now(&self, key: &str, blob: Vec<u8>, ttl: Duration) -> Result<bool, InfraError> {
-        let mut shelf = self.shelf();
+        let mut entries = self.lock();
         let now = self.clock.now();
-        if shelf.live(key, now).is_some() {
+        if entries.live(key, now).is_some() {
             return Ok(false);
         }
-        self.room(&mut shelf, now, room_of(&blob))?;
-        shelf.put(key, Content::Blob(blob), now + bounded(ttl));
+        self.reserve(&mut entries, now, blob_weight(&blob))?;
+        entries.put(key, Content::Blob(blob), now + bounded(ttl));
         Ok(true)
     }
 
     fn claim_now(&self, key: &str, tombstone: Vec<u8>, keep: Duration) -> Option<Vec<u8>> {
-        let mut shelf = self.shelf();
+        let mut entries = self.lock();
         let now = self.clock.now();
-        let found = shelf.live(key, now)?.blob()?.clone();
-        // A tombstone takes the place of its ticket: it fits however full the store is.
-        if found.first() == Some(&State::Live.byte()) {
-            shelf.put(key, Content::Blob(tombstone), now + bounded(keep));
+        let found = entries.live(key, now)?.blob()?.clone();
+        // A tombstone replaces its ticket, so it fits however full the store is.
+        if found.first() == Some(&TicketState::Live.byte()) {
+            entries.put(key, Content::Blob(tombstone), now + bounded(keep));
         }
         Some(found)
     }
 
     fn replace_now(&self, key: &str, seen: &[u8], blob: Vec<u8>) -> bool {
-        let mut shelf = self.shelf();
+        let mut entries = self.lock();
         let now = self.clock.now();
-        let Some(entry) = shelf.live(key, now) else {
+        let Some(entry) = entries.live(key, now) else {
             return false;
         };
         let expires = entry.expires;
         if seen.len() != VERSION_LENGTH || entry.blob().is_none_or(|old| version(old) != seen) {
             return false;
         }
-        shelf.put(key, Content::Blob(blob), expires);
+        entries.put(key, Content::Blob(blob), expires);
         true
     }
 
@@ -178,12 +181,12 @@ impl Memory {
         keys: &[String],
         counters: &[Counter],
     ) -> Result<Option<Duration>, InfraError> {
-        let mut shelf = self.shelf();
+        let mut entries = self.lock();
         let now = self.clock.now();
         let mut wait = None;
         let mut new = 0;
         for (key, counter) in keys.iter().zip(counters) {
-            let (count, ends) = shelf
+            let (count, ends) = entries
                 .count(key, now)
                 .unwrap_or((0, now + bounded(counter.window)));
             if count >= counter.limit {
@@ -194,26 +197,26 @@ impl Memory {
         if wait.is_some() {
             return Ok(wait);
         }
-        self.room(&mut shelf, now, new)?;
+        self.reserve(&mut entries, now, new)?;
         for (key, counter) in keys.iter().zip(counters) {
-            let (count, ends) = shelf
+            let (count, ends) = entries
                 .count(key, now)
                 .unwrap_or((0, now + bounded(counter.window)));
-            shelf.put(key, Content::Count(count + 1), ends);
+            entries.put(key, Content::Count(count + 1), ends);
         }
         Ok(None)
     }
 }
 
 impl Store for Memory {
-    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> Answer<'a, bool> {
+    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> StoreResult<'a, bool> {
         Box::pin(async move { self.put_new_now(key, blob, ttl) })
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+    fn get<'a>(&'a self, key: &'a str) -> StoreResult<'a, Option<Vec<u8>>> {
         Box::pin(async move {
             Ok(self
-                .shelf()
+                .lock()
                 .live(key, self.clock.now())
                 .and_then(Entry::blob)
                 .cloned())
@@ -225,11 +228,16 @@ impl Store for Memory {
         key: &'a str,
         tombstone: Vec<u8>,
         keep: Duration,
-    ) -> Answer<'a, Option<Vec<u8>>> {
+    ) -> StoreResult<'a, Option<Vec<u8>>> {
         Box::pin(async move { Ok(self.claim_now(key, tombstone, keep)) })
     }
 
-    fn replace_if<'a>(&'a self, key: &'a str, seen: &'a [u8], blob: Vec<u8>) -> Answer<'a, bool> {
+    fn replace_if<'a>(
+        &'a self,
+        key: &'a str,
+        seen: &'a [u8],
+        blob: Vec<u8>,
+    ) -> StoreResult<'a, bool> {
         Box::pin(async move { Ok(self.replace_now(key, seen, blob)) })
     }
 
@@ -237,7 +245,7 @@ impl Store for Memory {
         &'a self,
         keys: Vec<String>,
         counters: &'a [Counter],
-    ) -> Answer<'a, Option<Duration>> {
+    ) -> StoreResult<'a, Option<Duration>> {
         Box::pin(async move { self.hit_now(&keys, counters) })
     }
 
@@ -248,37 +256,37 @@ impl Store for Memory {
         blob: Vec<u8>,
         ttl: Duration,
         _: Time,
-    ) -> Answer<'a, Once> {
+    ) -> StoreResult<'a, Once> {
         Box::pin(async move {
             let first = self.put_new_now(key, blob, ttl)?;
             Ok(if first {
-                Once::First { since: self.born }
+                Once::First { since: self.epoch }
             } else {
                 Once::Again
             })
         })
     }
 
-    fn keep_epoch<'a>(&'a self, _: &'a str, _: Time) -> Answer<'a, ()> {
+    fn keep_epoch<'a>(&'a self, _: &'a str, _: Time) -> StoreResult<'a, ()> {
         Box::pin(ready(Ok(())))
     }
 
-    fn ping(&self) -> Answer<'_, ()> {
+    fn ping(&self) -> StoreResult<'_, ()> {
         Box::pin(ready(Ok(())))
     }
 
-    fn policy(&self) -> Answer<'_, Policy> {
-        Box::pin(ready(Ok(Policy::Refuses)))
+    fn policy(&self) -> StoreResult<'_, EvictionPolicy> {
+        Box::pin(ready(Ok(EvictionPolicy::Refuses)))
     }
 
     fn sweep(&self) -> usize {
-        let mut swept = 0;
-        // The lock is let go between rounds, so that callers pass meanwhile.
+        let mut total = 0;
+        // The lock is released between rounds, so that callers proceed.
         loop {
-            let dropped = self.shelf().drop_due(self.clock.now());
-            swept += dropped;
-            if dropped < DROPPED_AT_ONCE {
-                return swept;
+            let deleted = self.lock().delete_expired(self.clock.now());
+            total += deleted;
+            if deleted < DELETED_AT_ONCE {
+                return total;
             }
         }
     }
@@ -289,261 +297,4 @@ impl Store for Memory {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::time::Duration;
-
-    use crate::{
-        clock::Clock,
-        secret::{Hash, MasterKeys},
-        ticket::{Claim, Counter, Kind, Tickets},
-    };
-
-    const TTL: Duration = Duration::from_secs(3600);
-    const KEEP: Duration = Duration::from_secs(7200);
-
-    fn fresh(capacity: usize) -> (Tickets, Clock) {
-        let clock = Clock::default();
-        (
-            Tickets::memory(capacity, clock.clone(), &MasterKeys::new([7; 32], [])),
-            clock,
-        )
-    }
-
-    fn number(number: u32) -> Hash {
-        Hash::of(&number.to_be_bytes())
-    }
-
-    /// Real time passes beside the shifts: a test that finds it has taken longer than this proves nothing.
-    const SLACK: Duration = Duration::from_secs(60);
-
-    #[tokio::test]
-    async fn rd_03_a_ticket_ends_at_its_ttl() {
-        let (tickets, clock) = fresh(10);
-        let at = number(1);
-        tickets.issue(Kind::Code, &at, b"value", TTL).await.unwrap();
-        clock.advance(TTL - SLACK);
-        assert!(tickets.peek(Kind::Code, &at).await.unwrap().is_some());
-        clock.advance(SLACK);
-        assert!(tickets.peek(Kind::Code, &at).await.unwrap().is_none());
-        assert_eq!(
-            tickets.claim(Kind::Code, &at, b"used", KEEP).await.unwrap(),
-            Claim::Gone
-        );
-        assert!(tickets.issue(Kind::Code, &at, b"next", TTL).await.unwrap());
-    }
-
-    #[test]
-    fn rd_03_at_the_very_millisecond_of_its_end_an_entry_is_gone() {
-        let mut shelf = super::Shelf::default();
-        let end = crate::clock::Time(1_000);
-        shelf.put("key", super::Content::Count(1), end);
-        assert!(shelf.live("key", crate::clock::Time(999)).is_some());
-        assert!(shelf.live("key", end).is_none());
-        assert_eq!(shelf.drop_due(crate::clock::Time(999)), 0);
-        assert_eq!(shelf.drop_due(end), 1);
-        assert!(shelf.entries.is_empty() && shelf.due.is_empty());
-    }
-
-    #[tokio::test]
-    async fn rd_04_a_tombstone_ends_at_its_own_time() {
-        let (tickets, clock) = fresh(10);
-        let at = number(1);
-        tickets.issue(Kind::Code, &at, b"value", TTL).await.unwrap();
-        tickets.claim(Kind::Code, &at, b"used", KEEP).await.unwrap();
-        clock.advance(KEEP - SLACK);
-        assert_eq!(
-            tickets.sweep(),
-            0,
-            "the end of the ticket is not that of its tombstone"
-        );
-        let claim = tickets
-            .claim(Kind::Code, &at, b"again", KEEP)
-            .await
-            .unwrap();
-        assert_eq!(claim, Claim::Replayed(b"used".to_vec()));
-        clock.advance(SLACK);
-        assert_eq!(
-            tickets.claim(Kind::Code, &at, b"late", KEEP).await.unwrap(),
-            Claim::Gone
-        );
-    }
-
-    #[tokio::test]
-    async fn a5_a_window_runs_from_its_first_hit_and_then_starts_anew() {
-        let (tickets, clock) = fresh(10);
-        let two = [Counter {
-            name: "two".to_owned(),
-            limit: 2,
-            window: TTL,
-        }];
-        assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
-        clock.advance(TTL / 2);
-        assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
-        let wait = tickets.hit(&number(1), &two).await.unwrap().unwrap();
-        assert!(wait <= TTL / 2 && wait > TTL / 2 - SLACK, "{wait:?}");
-        clock.advance(wait);
-        assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
-        assert!(tickets.hit(&number(1), &two).await.unwrap().is_none());
-        assert!(tickets.hit(&number(1), &two).await.unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn rd_12_a_large_entry_takes_the_room_of_several_until_it_is_gone() {
-        let (tickets, clock) = fresh(10);
-        let large = vec![0; 4 * 1024];
-        assert!(
-            tickets
-                .issue(Kind::Pending, &number(1), &large, TTL)
-                .await
-                .unwrap(),
-            "five of ten, sealed"
-        );
-        assert!(
-            tickets
-                .issue(Kind::Pending, &number(2), &large, TTL)
-                .await
-                .unwrap()
-        );
-        assert!(
-            tickets
-                .issue(Kind::Pending, &number(3), b"small", TTL)
-                .await
-                .is_err(),
-            "full"
-        );
-        tickets
-            .claim(Kind::Pending, &number(1), b"used", TTL)
-            .await
-            .unwrap();
-        assert!(
-            tickets
-                .issue(Kind::Pending, &number(3), b"small", TTL)
-                .await
-                .unwrap(),
-            "a tombstone is small"
-        );
-        clock.advance(TTL);
-        assert!(
-            tickets
-                .issue(Kind::Pending, &number(4), &vec![0; 9 * 1024], TTL)
-                .await
-                .unwrap(),
-            "all of it"
-        );
-        assert!(
-            tickets
-                .issue(Kind::Pending, &number(5), b"small", TTL)
-                .await
-                .is_err()
-        );
-    }
-
-    #[tokio::test]
-    async fn rd_12_h2_a_full_store_refuses_and_evicts_nothing() {
-        let (tickets, clock) = fresh(100);
-        for n in 0..100 {
-            assert!(
-                tickets
-                    .issue(Kind::Code, &number(n), &n.to_be_bytes(), TTL)
-                    .await
-                    .unwrap()
-            );
-        }
-        let one = ["a", "b"].map(|name| Counter {
-            name: name.to_owned(),
-            limit: 1,
-            window: TTL,
-        });
-        assert!(
-            tickets
-                .issue(Kind::Code, &number(100), b"", TTL)
-                .await
-                .unwrap_err()
-                .is_transient()
-        );
-        assert!(
-            tickets
-                .hit(&number(100), &one)
-                .await
-                .unwrap_err()
-                .is_transient()
-        );
-        assert!(
-            !tickets
-                .issue(Kind::Code, &number(7), b"", TTL)
-                .await
-                .unwrap(),
-            "what is there is told all the same"
-        );
-        for n in 0..100 {
-            let claim = tickets
-                .claim(Kind::Code, &number(n), b"used", KEEP)
-                .await
-                .unwrap();
-            assert_eq!(
-                claim,
-                Claim::Fresh(n.to_be_bytes().to_vec()),
-                "a claim needs no room"
-            );
-        }
-        assert!(
-            tickets
-                .issue(Kind::Code, &number(100), b"", TTL)
-                .await
-                .is_err(),
-            "tombstones are live entries too"
-        );
-        clock.advance(KEEP);
-        assert!(
-            tickets.hit(&number(100), &one).await.unwrap().is_none(),
-            "what has ended makes room by itself"
-        );
-    }
-
-    #[tokio::test]
-    async fn rd_12_a_hit_that_does_not_fit_raises_nothing() {
-        let (tickets, _) = fresh(2);
-        let counter = |name: &str| Counter {
-            name: name.to_owned(),
-            limit: 1,
-            window: TTL,
-        };
-        let three = ["a", "b", "c"].map(counter);
-        assert!(tickets.hit(&number(1), &three).await.is_err());
-        assert!(
-            tickets
-                .hit(&number(1), &[counter("a")])
-                .await
-                .unwrap()
-                .is_none()
-        );
-    }
-
-    #[tokio::test]
-    async fn sweep_drops_all_that_ended_and_nothing_else() {
-        let (tickets, clock) = fresh(1000);
-        for n in 0..300 {
-            tickets
-                .issue(
-                    Kind::Code,
-                    &number(n),
-                    b"",
-                    if n < 200 { TTL } else { KEEP },
-                )
-                .await
-                .unwrap();
-        }
-        assert_eq!(tickets.sweep(), 0);
-        clock.advance(TTL);
-        assert_eq!(tickets.sweep(), 200);
-        assert_eq!(tickets.sweep(), 0);
-        assert!(
-            tickets
-                .peek(Kind::Code, &number(250))
-                .await
-                .unwrap()
-                .is_some()
-        );
-    }
-}
+mod tests;

@@ -1,9 +1,9 @@
-//! Tickets and counters in Redis, shared by all copies of the service.
+//! Tickets and counters in Redis, shared by all instances.
 //!
-//! Every step is one command or one script over keys of one slot, so Redis itself makes it atomic. Each waits
-//! [`PATIENCE`] for its answer and none is sent twice: a claim whose answer was lost may have happened. So an answer that
-//! is here must be read before it is given up: see [`within`]. All callers share one multiplexed connection; a broken or
-//! silent one is put away, and the next caller dials.
+//! Every operation is one command or one script over keys of one slot, so Redis makes it atomic. Each waits
+//! [`TIMEOUT`] for its response and none is sent twice: a claim whose response was lost may have happened. So a
+//! response that has arrived must be read before it is given up: see [`within`]. All callers share one
+//! multiplexed connection; a broken or silent one is dropped, and the next caller connects.
 //!
 //! Needs Redis 6.2 and a user with `~PREFIX* +evalsha +script|load +get +set +incr +pttl +pexpire +ping +hello`, and
 //! `+info` so that its eviction policy can be checked.
@@ -25,35 +25,38 @@ use ::redis::{
 use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{Answer, Counter, EPOCH_KEPT, Once, Policy, Store, away, bounded};
+use super::store::{
+    Counter, EPOCH_TTL, EvictionPolicy, Once, Store, StoreResult, bounded, unavailable,
+};
 use crate::{clock::Time, error::InfraError};
 
-/// How long Redis may take to take a connection, and to answer.
-pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+/// The time-out of a connection and of a response.
+pub(super) const TIMEOUT: Duration = Duration::from_millis(250);
 
-/// In how many parts that time is counted.
-const TURNS: u32 = 10;
+/// The number of steps in which the time-out is counted.
+const TIMEOUT_STEPS: u32 = 10;
 
-/// An idle connection is probed so often, so that nothing between us and Redis forgets it.
-const KEPT_ALIVE: Duration = Duration::from_secs(30);
+/// The interval of TCP keep-alive, so that no network device between the service and Redis drops the
+/// connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// Commands on their way at once, before callers queue.
-const ON_THE_WAY: usize = 512;
+/// The commands in flight before callers queue.
+const MAX_IN_FLIGHT: usize = 512;
 
-/// A live value (its first byte is `L`) is replaced by its tombstone; what stood there is the answer.
+/// Replaces a live value (its first byte is `L`) by its tombstone. Returns the value before.
 const CLAIM: &str = "\
 local found = redis.call('GET', KEYS[1])
 if found and string.byte(found, 1) == 76 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 return found";
 
-/// KEYS: one. ARGV: how the value to be replaced begins; the new one.
+/// KEYS: one. ARGV: the version of the value to replace; the new value.
 const REPLACE: &str = "\
 local found = redis.call('GET', KEYS[1])
 if not found or string.sub(found, 1, 13) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 return 1";
 
-/// KEYS: counters. ARGV: limit and window of each. Looks at all before it raises any; the answer is how long to wait.
+/// KEYS: counters. ARGV: limit and window of each. Reads all before it raises any. Returns the time to wait.
 const HIT: &str = "\
 local wait = 0
 for i, key in ipairs(KEYS) do
@@ -69,8 +72,8 @@ for i, key in ipairs(KEYS) do
 end
 return 0";
 
-/// KEYS: epoch, identifier. ARGV: now and the epoch's life; the value and its life. The answer: the epoch for a first
-/// use; 0 for a further one; -1 where there was no epoch.
+/// KEYS: epoch, identifier. ARGV: now and the epoch's TTL; the value and its TTL. Returns the epoch for a first use,
+/// 0 for a further one, -1 without an epoch.
 const ONCE: &str = "\
 local since = tonumber(redis.call('GET', KEYS[1]) or '')
 if not since then
@@ -80,7 +83,7 @@ end
 if redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4], 'NX') then return since end
 return 0";
 
-/// KEYS: epoch. ARGV: now and its life. An epoch that is there keeps its value.
+/// KEYS: epoch. ARGV: now and its TTL. An existing epoch keeps its value.
 const EPOCH: &str = "\
 if tonumber(redis.call('GET', KEYS[1]) or '') then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -90,12 +93,12 @@ type Slot = ArcSwapOption<MultiplexedConnection>;
 
 pub(super) struct Redis {
     client: Client,
-    place: String,
-    patience: Duration,
+    address: String,
+    timeout: Duration,
     /// The connection in use; read without a lock.
     slot: Arc<Slot>,
-    /// Held while one caller dials; the others wait for its connection instead of making their own.
-    dialing: Mutex<()>,
+    /// Held while one caller connects; the others wait for its connection.
+    connecting: Mutex<()>,
     claim: Script,
     replace: Script,
     hit: Script,
@@ -104,16 +107,16 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    pub(super) fn open(url: &str, patience: Duration) -> Result<Self, InfraError> {
+    pub(super) fn open(url: &str, timeout: Duration) -> Result<Self, InfraError> {
         let info = read_url(url)?;
-        let place = describe(&info);
+        let address = describe(&info);
         Ok(Self {
             client: Client::open(info)
                 .map_err(|e| InfraError::internal(format_args!("tickets.url: {}", e.category())))?,
-            place,
-            patience,
+            address,
+            timeout,
             slot: Arc::default(),
-            dialing: Mutex::default(),
+            connecting: Mutex::default(),
             claim: Script::new(CLAIM),
             replace: Script::new(REPLACE),
             hit: Script::new(HIT),
@@ -122,96 +125,96 @@ impl Redis {
         })
     }
 
-    async fn line(&self) -> Result<Arc<MultiplexedConnection>, InfraError> {
-        if let Some(line) = self.slot.load_full() {
-            return Ok(line);
+    async fn connection(&self) -> Result<Arc<MultiplexedConnection>, InfraError> {
+        if let Some(connection) = self.slot.load_full() {
+            return Ok(connection);
         }
-        within(self.patience, self.dial())
+        within(self.timeout, self.connect())
             .await
-            .ok_or_else(|| away("no connection in time"))?
+            .ok_or_else(|| unavailable("no connection in time"))?
     }
 
-    async fn dial(&self) -> Result<Arc<MultiplexedConnection>, InfraError> {
-        let _turn = self.dialing.lock().await;
-        if let Some(line) = self.slot.load_full() {
-            return Ok(line);
+    async fn connect(&self) -> Result<Arc<MultiplexedConnection>, InfraError> {
+        let _guard = self.connecting.lock().await;
+        if let Some(connection) = self.slot.load_full() {
+            return Ok(connection);
         }
         let slot = Arc::downgrade(&self.slot);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(ON_THE_WAY)
-            .set_push_sender(move |push| hung_up(&slot, &push));
-        let line = self
+            .set_pipeline_buffer_size(MAX_IN_FLIGHT)
+            .set_push_sender(move |push| on_push(&slot, &push));
+        let connection = self
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(away)?;
-        let line = Arc::new(line);
-        self.slot.store(Some(line.clone()));
-        Ok(line)
+            .map_err(unavailable)?;
+        let connection = Arc::new(connection);
+        self.slot.store(Some(connection.clone()));
+        Ok(connection)
     }
 
-    /// A line that broke or fell silent, or whose server may no longer write, is put away, unless a newer one is there
-    /// already. Callers that still wait for an answer on it keep it until they have it.
-    fn judge<T>(
+    /// Drops a connection that broke, did not respond, or whose server may no longer write, unless a newer one
+    /// has replaced it. Callers that wait for a response on it keep it until they have it.
+    fn check_response<T>(
         &self,
-        line: Arc<MultiplexedConnection>,
-        answer: RedisResult<T>,
+        connection: Arc<MultiplexedConnection>,
+        response: RedisResult<T>,
     ) -> Result<T, InfraError> {
-        answer.map_err(|error| {
+        response.map_err(|error| {
             if error.is_io_error() || error.is_unrecoverable_error() || is_demoted(&error) {
-                self.slot.compare_and_swap(&Some(line), None);
+                self.slot.compare_and_swap(&Some(connection), None);
             }
-            away(error)
+            unavailable(error)
         })
     }
 
     async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, InfraError> {
-        let line = self.line().await?;
-        let answer = self
-            .answer(command.query_async(&mut MultiplexedConnection::clone(&line)))
+        let connection = self.connection().await?;
+        let response = self
+            .in_time(command.query_async(&mut MultiplexedConnection::clone(&connection)))
             .await;
-        self.judge(line, answer)
+        self.check_response(connection, response)
     }
 
-    async fn answer<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        within(self.patience, work)
+    async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        within(self.timeout, work)
             .await
             .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
-    /// Redis may answer that it does not know the script (after a restart): then, and only then, nothing was done and
-    /// the script is loaded and called again.
+    /// Calls a script. If Redis does not know it (after a restart), then nothing was done, and the script is
+    /// loaded and called again.
     async fn script<T: FromRedisValue>(
         &self,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, InfraError> {
-        let line = self.line().await?;
-        let answer = self
-            .answer(call.invoke_async(&mut MultiplexedConnection::clone(&line)))
+        let connection = self.connection().await?;
+        let response = self
+            .in_time(call.invoke_async(&mut MultiplexedConnection::clone(&connection)))
             .await;
-        self.judge(line, answer)
+        self.check_response(connection, response)
     }
 }
 
-/// What comes of `work`, unless it takes longer than `patience`.
+/// Returns the result of `work`, or `None` after `limit`.
 ///
-/// The time is counted in parts that follow each other. On a machine out of breath each lasts longer, so that it is Redis
-/// whose silence is counted and not our own: an answer that lies in the socket while all threads are busy is read
-/// between two parts. One long wait would run out first, and a claim that had worked would be called lost.
-async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+/// The time is counted in consecutive steps. On an overloaded machine each step lasts longer, so that a response
+/// that waits in the socket while all threads are busy is read between two steps. One long wait would expire first,
+/// and a claim that had succeeded would be called lost.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin::pin!(work);
-    for _ in 0..TURNS {
-        if let Ok(done) = timeout(patience / TURNS, work.as_mut()).await {
+    for _ in 0..TIMEOUT_STEPS {
+        if let Ok(done) = timeout(limit / TIMEOUT_STEPS, work.as_mut()).await {
             return Some(done);
         }
     }
     None
 }
 
-/// Redis closed the connection, perhaps for being idle: the next caller dials instead of meeting a dead line.
-fn hung_up(slot: &Weak<Slot>, push: &PushInfo) -> Result<(), std::convert::Infallible> {
+/// Drops a connection that Redis closed, perhaps for being idle, so that the next caller connects.
+fn on_push(slot: &Weak<Slot>, push: &PushInfo) -> Result<(), std::convert::Infallible> {
     if push.kind == PushKind::Disconnection
         && let Some(slot) = slot.upgrade()
     {
@@ -220,7 +223,8 @@ fn hung_up(slot: &Weak<Slot>, push: &PushInfo) -> Result<(), std::convert::Infal
     Ok(())
 }
 
-/// After a failover the name in the URL may lead to the new primary; this line does not.
+/// Whether the server was demoted: after a failover the name in the URL may lead to the new primary, but this
+/// connection does not.
 fn is_demoted(error: &RedisError) -> bool {
     matches!(
         error.kind(),
@@ -229,30 +233,31 @@ fn is_demoted(error: &RedisError) -> bool {
 }
 
 fn read_url(url: &str) -> Result<ConnectionInfo, InfraError> {
-    // The words name no part of the URL: a password may stand in any of them.
-    let bad = |why: &str| InfraError::internal(format_args!("tickets.url: {why}"));
-    let parsed = url::Url::parse(url).map_err(|_| bad("not a URL; write redis://host:6379/0"))?;
+    // The message contains no part of the URL: any may hold a password.
+    let invalid = |why: &str| InfraError::internal(format_args!("tickets.url: {why}"));
+    let parsed =
+        url::Url::parse(url).map_err(|_| invalid("not a URL; write redis://host:6379/0"))?;
     if !matches!(parsed.scheme(), "redis" | "rediss" | "redis+unix") {
-        return Err(bad(
+        return Err(invalid(
             "write memory:, redis://…, rediss://… or redis+unix:///path",
         ));
     }
     if parsed.fragment().is_some() {
-        return Err(bad(
+        return Err(invalid(
             "remove what follows #: certificates are always checked",
         ));
     }
     let info = parsed
         .into_connection_info()
-        .map_err(|e| bad(e.detail().unwrap_or(e.category())))?;
-    // RESP3 tells at once when a connection ends.
+        .map_err(|e| invalid(e.detail().unwrap_or(e.category())))?;
+    // RESP3 reports at once when a connection ends.
     let settings = info
         .redis_settings()
         .clone()
         .set_protocol(ProtocolVersion::RESP3);
     let socket = TcpSettings::default()
         .set_nodelay(true)
-        .set_keepalive(TcpKeepalive::new().with_time(KEPT_ALIVE));
+        .set_keepalive(TcpKeepalive::new().with_time(KEEP_ALIVE));
     Ok(info.set_redis_settings(settings).set_tcp_settings(socket))
 }
 
@@ -273,7 +278,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Store for Redis {
-    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> Answer<'a, bool> {
+    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> StoreResult<'a, bool> {
         Box::pin(async move {
             let mut set = cmd("SET");
             set.arg(key).arg(blob).arg("PX").arg(millis(ttl)).arg("NX");
@@ -281,7 +286,7 @@ impl Store for Redis {
         })
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+    fn get<'a>(&'a self, key: &'a str) -> StoreResult<'a, Option<Vec<u8>>> {
         Box::pin(async move { self.command(cmd("GET").arg(key)).await })
     }
 
@@ -290,14 +295,19 @@ impl Store for Redis {
         key: &'a str,
         tombstone: Vec<u8>,
         keep: Duration,
-    ) -> Answer<'a, Option<Vec<u8>>> {
+    ) -> StoreResult<'a, Option<Vec<u8>>> {
         Box::pin(async move {
             self.script(self.claim.key(key).arg(tombstone).arg(millis(keep)))
                 .await
         })
     }
 
-    fn replace_if<'a>(&'a self, key: &'a str, seen: &'a [u8], blob: Vec<u8>) -> Answer<'a, bool> {
+    fn replace_if<'a>(
+        &'a self,
+        key: &'a str,
+        seen: &'a [u8],
+        blob: Vec<u8>,
+    ) -> StoreResult<'a, bool> {
         Box::pin(async move { self.script(self.replace.key(key).arg(seen).arg(blob)).await })
     }
 
@@ -305,7 +315,7 @@ impl Store for Redis {
         &'a self,
         keys: Vec<String>,
         counters: &'a [Counter],
-    ) -> Answer<'a, Option<Duration>> {
+    ) -> StoreResult<'a, Option<Duration>> {
         Box::pin(async move {
             let mut call = self.hit.key(keys);
             for counter in counters {
@@ -323,12 +333,12 @@ impl Store for Redis {
         blob: Vec<u8>,
         ttl: Duration,
         now: Time,
-    ) -> Answer<'a, Once> {
+    ) -> StoreResult<'a, Once> {
         Box::pin(async move {
             let mut call = self.once.key(epoch);
             call.key(key)
                 .arg(now.0)
-                .arg(millis(EPOCH_KEPT))
+                .arg(millis(EPOCH_TTL))
                 .arg(blob)
                 .arg(millis(ttl));
             Ok(match self.script::<i64>(&call).await? {
@@ -339,32 +349,32 @@ impl Store for Redis {
         })
     }
 
-    fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> Answer<'a, ()> {
+    fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> StoreResult<'a, ()> {
         Box::pin(async move {
             let mut call = self.epoch.key(epoch);
-            self.script::<i64>(call.arg(now.0).arg(millis(EPOCH_KEPT)))
+            self.script::<i64>(call.arg(now.0).arg(millis(EPOCH_TTL)))
                 .await
                 .map(drop)
         })
     }
 
-    fn ping(&self) -> Answer<'_, ()> {
+    fn ping(&self) -> StoreResult<'_, ()> {
         Box::pin(async move { self.command::<String>(&cmd("PING")).await.map(drop) })
     }
 
-    fn policy(&self) -> Answer<'_, Policy> {
+    fn policy(&self) -> StoreResult<'_, EvictionPolicy> {
         Box::pin(async move {
-            let line = self.line().await?;
+            let connection = self.connection().await?;
             let mut info = cmd("INFO");
             info.arg("memory");
-            let answer: RedisResult<String> = self
-                .answer(info.query_async(&mut MultiplexedConnection::clone(&line)))
+            let response: RedisResult<String> = self
+                .in_time(info.query_async(&mut MultiplexedConnection::clone(&connection)))
                 .await;
-            match answer {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
-                    Ok(Policy::Unreadable("this user may not ask INFO".to_owned()))
-                }
-                answer => Ok(read_policy(&self.judge(line, answer)?)),
+            match response {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => Ok(
+                    EvictionPolicy::Unreadable("this user may not run INFO".to_owned()),
+                ),
+                response => Ok(read_policy(&self.check_response(connection, response)?)),
             }
         })
     }
@@ -375,18 +385,18 @@ impl Store for Redis {
     }
 
     fn describe(&self) -> String {
-        self.place.clone()
+        self.address.clone()
     }
 }
 
-fn read_policy(info: &str) -> Policy {
+fn read_policy(info: &str) -> EvictionPolicy {
     match info
         .lines()
-        .find_map(|line| line.trim().strip_prefix("maxmemory_policy:"))
+        .find_map(|connection| connection.trim().strip_prefix("maxmemory_policy:"))
     {
-        Some("noeviction") => Policy::Refuses,
-        Some(other) => Policy::Evicts(other.to_owned()),
-        None => Policy::Unreadable("INFO names no maxmemory_policy".to_owned()),
+        Some("noeviction") => EvictionPolicy::Refuses,
+        Some(other) => EvictionPolicy::Evicts(other.to_owned()),
+        None => EvictionPolicy::Unreadable("INFO names no maxmemory_policy".to_owned()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     error::InfraError,
     key::{Keys, Listed},
     secret::MasterKeys,
-    ticket::{Policy, Tickets},
+    ticket::{EvictionPolicy, Tickets},
 };
 
 /// Clocks that differ by less agree: responses take time.
@@ -264,11 +264,11 @@ pub(super) async fn check_tickets(config: &Startup) -> Finding {
     };
     let place = store.describe();
     match timeout(CHECK_TIMEOUT, store.policy()).await {
-        Ok(Ok(Policy::Refuses)) => Finding::ok(
+        Ok(Ok(EvictionPolicy::Refuses)) => Finding::ok(
             CHECK,
             format!("{place}; refuses writes when full, as it must"),
         ),
-        Ok(Ok(Policy::Evicts(policy))) => {
+        Ok(Ok(EvictionPolicy::Evicts(policy))) => {
             let hint =
                 "run `redis-cli CONFIG SET maxmemory-policy noeviction`, and set it in redis.conf";
             Finding::fail(
@@ -277,7 +277,7 @@ pub(super) async fn check_tickets(config: &Startup) -> Finding {
                 hint,
             )
         }
-        Ok(Ok(Policy::Unreadable(why))) => {
+        Ok(Ok(EvictionPolicy::Unreadable(why))) => {
             let hint = "allow this user INFO, or make sure yourself that it is noeviction";
             Finding::warn(
                 CHECK,

@@ -22,7 +22,7 @@ use crate::{
     login::first_party,
     pkce::{challenge_of, is_verifier},
     secret::{Hash, Plain},
-    ticket::{Claim, Kind, Tickets},
+    ticket::{Claim, TicketKind, Tickets},
 };
 
 /// RFC 6749 §4.1.2: the lifetime of a code, as of any authorization code.
@@ -69,7 +69,7 @@ pub async fn issue(tickets: &Tickets, redeemable: &Redeemable) -> Result<Plain, 
     let code = Plain::generate();
     let value = serde_json::to_vec(redeemable).map_err(InfraError::internal)?;
     if tickets
-        .issue(Kind::AppCode, &code.hash(), &value, CODE_TTL)
+        .issue(TicketKind::AppCode, &code.hash(), &value, CODE_TTL)
         .await?
     {
         Ok(code)
@@ -95,12 +95,12 @@ pub async fn redeem(
     }
     let code = Plain::parse(code).ok_or_else(|| RedeemError::refused("none of ours"))?;
     let challenge = challenge_of(verifier);
-    let stored = app.tickets.peek(Kind::AppCode, &code.hash()).await?;
+    let stored = app.tickets.peek(TicketKind::AppCode, &code.hash()).await?;
     let stored = stored.ok_or_else(|| RedeemError::refused("unknown, used or too old"))?;
     check(&stored, provider_id, &challenge)?;
     match app
         .tickets
-        .claim(Kind::AppCode, &code.hash(), b"used", USED_CODE_TTL)
+        .claim(TicketKind::AppCode, &code.hash(), b"used", USED_CODE_TTL)
         .await?
     {
         Claim::Fresh(value) => check(&value, provider_id, &challenge),

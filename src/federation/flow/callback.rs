@@ -20,7 +20,7 @@ use crate::{
     limit,
     login::RequestContext,
     secret::{Hash, Plain},
-    ticket::{Claim, Kind, Tickets},
+    ticket::{Claim, TicketKind, Tickets},
     web::params::{ParamError, Params},
 };
 
@@ -165,7 +165,7 @@ pub async fn store_posted(
     let handle = Plain::generate();
     let value = serde_json::to_vec(params).map_err(|_| RefusalCode::StoreDown)?;
     let is_stored = tickets
-        .issue(Kind::Returned, &handle.hash(), &value, POSTED_TTL)
+        .issue(TicketKind::Returned, &handle.hash(), &value, POSTED_TTL)
         .await
         .map_err(|error| state::store_down(&error))?;
     if is_stored {
@@ -183,7 +183,7 @@ pub async fn claim_posted(
     let unknown = || FederationError::new(RefusalCode::StateUnknown, "the handle");
     let handle = handle.and_then(Plain::parse).ok_or_else(unknown)?;
     match tickets
-        .claim(Kind::Returned, &handle.hash(), b"used", POSTED_TTL)
+        .claim(TicketKind::Returned, &handle.hash(), b"used", POSTED_TTL)
         .await
     {
         Ok(Claim::Fresh(value)) => serde_json::from_slice(&value).map_err(|_| unknown()),

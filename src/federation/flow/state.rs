@@ -19,7 +19,7 @@ use crate::{
     },
     login::RequestContext,
     secret::Hash,
-    ticket::{Claim, Kind, Tickets},
+    ticket::{Claim, TicketKind, Tickets},
 };
 
 /// How long a user may stay at the provider, and how long a used `state` differs from an unknown
@@ -179,7 +179,7 @@ pub async fn store(
     let value =
         serde_json::to_vec(flow).map_err(|error| store_down(&InfraError::internal(error)))?;
     match tickets
-        .issue(Kind::Upstream, &handle_of(state), &value, STATE_TTL)
+        .issue(TicketKind::Upstream, &handle_of(state), &value, STATE_TTL)
         .await
     {
         Ok(true) => Ok(()),
@@ -193,7 +193,7 @@ pub async fn store(
 
 /// Checks that a flow waits under this `state`, and does not spend it.
 pub async fn check_pending(tickets: &Tickets, state: &str) -> Result<(), FederationError> {
-    match tickets.peek(Kind::Upstream, &handle_of(state)).await {
+    match tickets.peek(TicketKind::Upstream, &handle_of(state)).await {
         Ok(Some(_)) => Ok(()),
         // No flow is live there: a claim spends nothing, and distinguishes a used state from an
         // unknown one.
@@ -205,7 +205,7 @@ pub async fn check_pending(tickets: &Tickets, state: &str) -> Result<(), Federat
 /// CB-04: claims a flow in one atomic step that leaves a tombstone.
 pub async fn claim(tickets: &Tickets, state: &str) -> Result<UpstreamFlow, FederationError> {
     match tickets
-        .claim(Kind::Upstream, &handle_of(state), b"used", STATE_TTL)
+        .claim(TicketKind::Upstream, &handle_of(state), b"used", STATE_TTL)
         .await
     {
         Ok(Claim::Fresh(value)) => serde_json::from_slice(&value)

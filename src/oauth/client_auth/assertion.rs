@@ -16,7 +16,7 @@ use crate::{
     key::{Claims, Foreign},
     oauth::error::{ErrorCode, OauthError},
     secret::Hash,
-    ticket::{Kind, Once},
+    ticket::{Once, TicketKind},
     web::params::Params,
 };
 
@@ -202,7 +202,7 @@ async fn claim_jti(
     let id = Hash::of(format!("assertion {} {}", client.client_id, checked.jti).as_bytes());
     let remaining = checked.exp.saturating_sub(now.seconds());
     let kept = to_duration(remaining.saturating_add(REMEMBERED_AFTER_EXPIRY));
-    let data_began = match app.tickets.once(Kind::Jti, &id, kept, now).await? {
+    let data_began = match app.tickets.once(TicketKind::Jti, &id, kept, now).await? {
         Once::First { since } => since.seconds(),
         Once::Again => return Err(AssertionError::Invalid("replayed")),
         Once::Forgotten => now.seconds(),

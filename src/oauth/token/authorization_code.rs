@@ -27,7 +27,7 @@ use crate::{
     },
     pkce,
     secret::{Hash, Plain},
-    ticket::{Claim, Kind as TicketKind},
+    ticket::{Claim, TicketKind},
     web::params::Params,
 };
 

@@ -138,7 +138,7 @@ impl Server {
     async fn answers(&self) {
         let probe = Redis::open(&self.url(), PATIENT).unwrap();
         let up = async {
-            while crate::ticket::Store::ping(&probe).await.is_err() {
+            while crate::ticket::store::Store::ping(&probe).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use redis::cmd;
 
-use super::{PATIENCE, Redis, Store as _, server::Server, within};
+use super::{Redis, Store as _, TIMEOUT, server::Server, within};
 use crate::{
     clock::Time,
     error::InfraError,
     secret::{Hash, MasterKeys, Plain},
-    ticket::{Claim, Counter, Kind, Once, Policy, Tickets},
+    ticket::{Claim, Counter, EvictionPolicy, Once, TicketKind, Tickets},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ async fn rd_05_what_was_altered_or_moved_is_absent() {
     let tickets = server.tickets(&keys());
     let (one, two) = (handle(), handle());
     tickets
-        .issue(Kind::Code, &one, b"value", MINUTE)
+        .issue(TicketKind::Code, &one, b"value", MINUTE)
         .await
         .unwrap();
     let key = server.keys().await.pop().unwrap();
@@ -66,13 +66,13 @@ async fn rd_05_what_was_altered_or_moved_is_absent() {
         altered[at] ^= 1;
         put(&key, &altered).await;
         assert_eq!(
-            tickets.peek(Kind::Code, &one).await.unwrap(),
+            tickets.peek(TicketKind::Code, &one).await.unwrap(),
             None,
             "byte {at}"
         );
         assert_eq!(
             tickets
-                .claim(Kind::Code, &one, b"used", MINUTE)
+                .claim(TicketKind::Code, &one, b"used", MINUTE)
                 .await
                 .unwrap(),
             Claim::Gone,
@@ -83,7 +83,7 @@ async fn rd_05_what_was_altered_or_moved_is_absent() {
         put(&key, short).await;
         assert_eq!(
             tickets
-                .claim(Kind::Code, &one, b"used", MINUTE)
+                .claim(TicketKind::Code, &one, b"used", MINUTE)
                 .await
                 .unwrap(),
             Claim::Gone
@@ -92,7 +92,7 @@ async fn rd_05_what_was_altered_or_moved_is_absent() {
 
     // To another handle, to another kind, and back to life.
     tickets
-        .issue(Kind::Code, &two, b"other", MINUTE)
+        .issue(TicketKind::Code, &two, b"other", MINUTE)
         .await
         .unwrap();
     let second = server
@@ -102,12 +102,12 @@ async fn rd_05_what_was_altered_or_moved_is_absent() {
         .find(|name| *name != key)
         .unwrap();
     put(&second, &blob).await;
-    assert_eq!(tickets.peek(Kind::Code, &two).await.unwrap(), None);
+    assert_eq!(tickets.peek(TicketKind::Code, &two).await.unwrap(), None);
     put(&key.replace("t:code:", "t:pending:"), &blob).await;
-    assert_eq!(tickets.peek(Kind::Pending, &one).await.unwrap(), None);
+    assert_eq!(tickets.peek(TicketKind::Pending, &one).await.unwrap(), None);
     put(&key, &blob).await;
     tickets
-        .claim(Kind::Code, &one, b"used", MINUTE)
+        .claim(TicketKind::Code, &one, b"used", MINUTE)
         .await
         .unwrap();
     let mut tombstone: Vec<u8> = server.raw(cmd("GET").arg(&key)).await;
@@ -116,7 +116,7 @@ async fn rd_05_what_was_altered_or_moved_is_absent() {
     put(&key, &tombstone).await;
     assert_eq!(
         tickets
-            .claim(Kind::Code, &one, b"again", MINUTE)
+            .claim(TicketKind::Code, &one, b"again", MINUTE)
             .await
             .unwrap(),
         Claim::Gone
@@ -131,7 +131,7 @@ async fn rd_05_redis_sees_no_value_handle_or_subject() {
     let tickets = server.tickets(&keys());
     let at = handle();
     tickets
-        .issue(Kind::Code, &at, b"a value in clear", MINUTE)
+        .issue(TicketKind::Code, &at, b"a value in clear", MINUTE)
         .await
         .unwrap();
     let counter = Counter {
@@ -176,17 +176,17 @@ async fn rd_04_each_entry_ends_at_its_own_time() {
         Duration::from_millis(server.raw(cmd("PTTL").arg(key)).await)
     };
     tickets
-        .issue(Kind::Code, &at, b"value", MINUTE)
+        .issue(TicketKind::Code, &at, b"value", MINUTE)
         .await
         .unwrap();
     assert!((MINUTE / 2..=MINUTE).contains(&ttl().await));
     let (_, seen) = tickets
-        .peek_version(Kind::Code, &at)
+        .peek_version(TicketKind::Code, &at)
         .await
         .unwrap()
         .unwrap();
     tickets
-        .replace_if(Kind::Code, &at, &seen, b"other")
+        .replace_if(TicketKind::Code, &at, &seen, b"other")
         .await
         .unwrap();
     assert!(
@@ -194,12 +194,12 @@ async fn rd_04_each_entry_ends_at_its_own_time() {
         "a replaced value keeps its end"
     );
     tickets
-        .claim(Kind::Code, &at, b"used", 10 * MINUTE)
+        .claim(TicketKind::Code, &at, b"used", 10 * MINUTE)
         .await
         .unwrap();
     assert!((9 * MINUTE..=10 * MINUTE).contains(&ttl().await));
     tickets
-        .claim(Kind::Code, &at, b"again", 20 * MINUTE)
+        .claim(TicketKind::Code, &at, b"again", 20 * MINUTE)
         .await
         .unwrap();
     assert!(
@@ -207,11 +207,11 @@ async fn rd_04_each_entry_ends_at_its_own_time() {
         "a replay does not prolong the tombstone"
     );
     tickets
-        .issue(Kind::Code, &handle(), b"", Duration::ZERO)
+        .issue(TicketKind::Code, &handle(), b"", Duration::ZERO)
         .await
         .unwrap();
     tickets
-        .issue(Kind::Code, &handle(), b"", Duration::MAX)
+        .issue(TicketKind::Code, &handle(), b"", Duration::MAX)
         .await
         .unwrap();
     server.every_key_has_a_ttl().await;
@@ -225,7 +225,7 @@ async fn rd_09_a_redis_that_lost_its_data_is_known_as_such() {
     let (tickets, at) = (server.tickets(&keys()), handle());
     let once = async |seconds: i64| {
         tickets
-            .once(Kind::Jti, &at, MINUTE, Time(seconds * 1000))
+            .once(TicketKind::Jti, &at, MINUTE, Time(seconds * 1000))
             .await
             .unwrap()
     };
@@ -281,7 +281,7 @@ async fn rd_08_killed_redis_is_away_within_a_second_and_found_again() {
     let tickets = Tickets::connect(&server.url(), "t:", &keys()).unwrap();
     let at = handle();
     patient
-        .issue(Kind::Code, &at, b"value", MINUTE)
+        .issue(TicketKind::Code, &at, b"value", MINUTE)
         .await
         .unwrap();
     let counter = [Counter {
@@ -293,15 +293,15 @@ async fn rd_08_killed_redis_is_away_within_a_second_and_found_again() {
     for _ in 0..3 {
         is_refused_in_time(tickets.ping()).await;
         is_refused_in_time(tickets.policy()).await;
-        is_refused_in_time(tickets.issue(Kind::Code, &at, b"value", MINUTE)).await;
-        is_refused_in_time(tickets.peek(Kind::Code, &at)).await;
-        is_refused_in_time(patient.claim(Kind::Code, &at, b"used", MINUTE)).await;
+        is_refused_in_time(tickets.issue(TicketKind::Code, &at, b"value", MINUTE)).await;
+        is_refused_in_time(tickets.peek(TicketKind::Code, &at)).await;
+        is_refused_in_time(patient.claim(TicketKind::Code, &at, b"used", MINUTE)).await;
         is_refused_in_time(tickets.hit(&at, &counter)).await;
     }
     server.restart().await;
     assert_eq!(
         patient
-            .claim(Kind::Code, &at, b"used", MINUTE)
+            .claim(TicketKind::Code, &at, b"used", MINUTE)
             .await
             .unwrap(),
         Claim::Gone,
@@ -309,7 +309,7 @@ async fn rd_08_killed_redis_is_away_within_a_second_and_found_again() {
     );
     assert!(
         patient
-            .issue(Kind::Code, &at, b"value", MINUTE)
+            .issue(TicketKind::Code, &at, b"value", MINUTE)
             .await
             .unwrap()
     );
@@ -354,17 +354,17 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     let hasty = Tickets::connect(&server.url(), "t:", &keys()).unwrap();
     let (at, untouched) = (handle(), handle());
     patient
-        .issue(Kind::Code, &at, b"value", MINUTE)
+        .issue(TicketKind::Code, &at, b"value", MINUTE)
         .await
         .unwrap();
     patient
-        .issue(Kind::Code, &untouched, b"value", MINUTE)
+        .issue(TicketKind::Code, &untouched, b"value", MINUTE)
         .await
         .unwrap();
     // Connected and with its script loaded, so that the silence meets the claim itself.
     let connected = async {
         while hasty
-            .claim(Kind::Code, &handle(), b"", MINUTE)
+            .claim(TicketKind::Code, &handle(), b"", MINUTE)
             .await
             .is_err()
         {}
@@ -373,26 +373,26 @@ async fn rd_11_silent_redis_is_away_in_time_and_a_claim_is_sent_once() {
     let _: String = server.raw(cmd("CONFIG").arg("RESETSTAT")).await;
     server.freeze(true);
     let begin = Instant::now();
-    is_refused_in_time(hasty.claim(Kind::Code, &at, b"lost", MINUTE)).await;
-    assert!(begin.elapsed() >= PATIENCE);
-    let many: Vec<_> = (0..20).map(|_| hasty.peek(Kind::Code, &at)).collect();
+    is_refused_in_time(hasty.claim(TicketKind::Code, &at, b"lost", MINUTE)).await;
+    assert!(begin.elapsed() >= TIMEOUT);
+    let many: Vec<_> = (0..20).map(|_| hasty.peek(TicketKind::Code, &at)).collect();
     for peek in futures_util::future::join_all(many).await {
         assert!(
             peek.unwrap_err().is_transient(),
             "callers do not wait for one another"
         );
     }
-    assert!(begin.elapsed() < 20 * PATIENCE, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < 20 * TIMEOUT, "{:?}", begin.elapsed());
     server.freeze(false);
     assert_eq!(
         patient
-            .claim(Kind::Code, &at, b"second", MINUTE)
+            .claim(TicketKind::Code, &at, b"second", MINUTE)
             .await
             .unwrap(),
         Claim::Replayed(b"lost".to_vec())
     );
     let claim = patient
-        .claim(Kind::Code, &untouched, b"used", MINUTE)
+        .claim(TicketKind::Code, &untouched, b"used", MINUTE)
         .await
         .unwrap();
     assert_eq!(claim, Claim::Fresh(b"value".to_vec()));
@@ -419,13 +419,13 @@ async fn rd_11_an_answer_that_is_here_is_read_however_busy_we_are() {
                 clippy::disallowed_methods,
                 reason = "a runtime that does not get to its tasks"
             )]
-            std::thread::sleep(2 * PATIENCE);
+            std::thread::sleep(2 * TIMEOUT);
             tokio::task::yield_now().await;
         }
     };
     let answered = || async {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let waits = tokio::spawn(async move { within(PATIENCE, answered).await });
+        let waits = tokio::spawn(async move { within(TIMEOUT, answered).await });
         tokio::spawn(busy(2));
         // The driver of the connection, which has to be run too before anybody has an answer.
         tokio::spawn(async move {
@@ -437,8 +437,8 @@ async fn rd_11_an_answer_that_is_here_is_read_however_busy_we_are() {
     };
     assert_eq!(answered().await, Some(7));
     let begin = Instant::now();
-    assert_eq!(within(PATIENCE, std::future::pending::<()>()).await, None);
-    assert!(begin.elapsed() >= PATIENCE);
+    assert_eq!(within(TIMEOUT, std::future::pending::<()>()).await, None);
+    assert!(begin.elapsed() >= TIMEOUT);
 }
 
 #[tokio::test]
@@ -446,7 +446,7 @@ async fn rd_11_a_silent_line_is_put_away() {
     let Some(server) = Server::start(&[]).await else {
         return;
     };
-    let store = Redis::open(&server.url(), PATIENCE).unwrap();
+    let store = Redis::open(&server.url(), TIMEOUT).unwrap();
     let connected = async { while store.ping().await.is_err() {} };
     tokio::time::timeout(MINUTE, connected).await.unwrap();
     server.freeze(true);
@@ -495,7 +495,7 @@ async fn rd_10_full_redis_is_away_and_nothing_is_half_done() {
         window: MINUTE,
     });
     tickets
-        .issue(Kind::Code, &at, b"value", MINUTE)
+        .issue(TicketKind::Code, &at, b"value", MINUTE)
         .await
         .unwrap();
     let full = async |bytes: &str| -> String {
@@ -504,17 +504,17 @@ async fn rd_10_full_redis_is_away_and_nothing_is_half_done() {
             .await
     };
     full("1").await;
-    is_refused_in_time(tickets.issue(Kind::Code, &handle(), b"value", MINUTE)).await;
-    is_refused_in_time(tickets.claim(Kind::Code, &at, b"used", MINUTE)).await;
+    is_refused_in_time(tickets.issue(TicketKind::Code, &handle(), b"value", MINUTE)).await;
+    is_refused_in_time(tickets.claim(TicketKind::Code, &at, b"used", MINUTE)).await;
     is_refused_in_time(tickets.hit(&at, &counters)).await;
     assert_eq!(
-        tickets.peek(Kind::Code, &at).await.unwrap().unwrap(),
+        tickets.peek(TicketKind::Code, &at).await.unwrap().unwrap(),
         b"value"
     );
     full("128mb").await;
     assert_eq!(
         tickets
-            .claim(Kind::Code, &at, b"used", MINUTE)
+            .claim(TicketKind::Code, &at, b"used", MINUTE)
             .await
             .unwrap(),
         Claim::Fresh(b"value".to_vec())
@@ -530,7 +530,7 @@ async fn rd_10_h2_policy_tells_who_evicts_and_who_does_not_say() {
     let tickets = server.tickets(&keys());
     assert_eq!(
         tickets.policy().await.unwrap(),
-        Policy::Evicts("allkeys-lru".to_owned())
+        EvictionPolicy::Evicts("allkeys-lru".to_owned())
     );
     let _: String = server
         .raw(
@@ -540,7 +540,7 @@ async fn rd_10_h2_policy_tells_who_evicts_and_who_does_not_say() {
                 .arg("noeviction"),
         )
         .await;
-    assert_eq!(tickets.policy().await.unwrap(), Policy::Refuses);
+    assert_eq!(tickets.policy().await.unwrap(), EvictionPolicy::Refuses);
 }
 
 #[tokio::test]
@@ -570,30 +570,33 @@ async fn rd_11_the_documented_user_may_do_all_that_is_needed_and_no_more() {
     tickets.ping().await.unwrap();
     assert!(
         tickets
-            .issue(Kind::Code, &at, b"value", MINUTE)
+            .issue(TicketKind::Code, &at, b"value", MINUTE)
             .await
             .unwrap()
     );
     let (_, seen) = tickets
-        .peek_version(Kind::Code, &at)
+        .peek_version(TicketKind::Code, &at)
         .await
         .unwrap()
         .unwrap();
     assert!(
         tickets
-            .replace_if(Kind::Code, &at, &seen, b"other")
+            .replace_if(TicketKind::Code, &at, &seen, b"other")
             .await
             .unwrap()
     );
     assert_eq!(
-        tickets.claim(Kind::Code, &at, b"", MINUTE).await.unwrap(),
+        tickets
+            .claim(TicketKind::Code, &at, b"", MINUTE)
+            .await
+            .unwrap(),
         Claim::Fresh(b"other".to_vec())
     );
     assert!(tickets.hit(&at, &counter).await.unwrap().is_none());
     assert!(tickets.hit(&at, &counter).await.unwrap().is_some());
     assert!(matches!(
         tickets.policy().await.unwrap(),
-        Policy::Unreadable(_)
+        EvictionPolicy::Unreadable(_)
     ));
     let elsewhere = Tickets::over(
         std::sync::Arc::new(Redis::open(&url, MINUTE).unwrap()),
@@ -602,7 +605,7 @@ async fn rd_11_the_documented_user_may_do_all_that_is_needed_and_no_more() {
     );
     assert!(
         elsewhere
-            .issue(Kind::Code, &at, b"value", MINUTE)
+            .issue(TicketKind::Code, &at, b"value", MINUTE)
             .await
             .unwrap_err()
             .is_transient()

@@ -8,7 +8,7 @@ use entree::{
     login::flow::{self, FlowHolder, NewFlow},
     magic_link::token,
     secret::{Hash, Plain, Text},
-    ticket::{Counter, Kind, Policy, Tickets},
+    ticket::{Counter, EvictionPolicy, TicketKind, Tickets},
     user::Address,
 };
 use poem::http::StatusCode;
@@ -281,7 +281,7 @@ async fn h_2_every_key_in_redis_ends_by_itself() {
     person.sign_in("h2@example.com").await;
     person.ask("h2@example.com").await;
     let (handle, ttl) = (Plain::generate().hash(), Duration::from_secs(60));
-    for kind in [Kind::Code, Kind::Pending, Kind::Jti] {
+    for kind in [TicketKind::Code, TicketKind::Pending, TicketKind::Jti] {
         assert!(
             test_app
                 .app
@@ -294,7 +294,7 @@ async fn h_2_every_key_in_redis_ends_by_itself() {
     test_app
         .app
         .tickets
-        .claim(Kind::Code, &handle, b"used", ttl)
+        .claim(TicketKind::Code, &handle, b"used", ttl)
         .await
         .unwrap();
     let (mut redis, keys) = test_app.redis().await;
@@ -315,7 +315,7 @@ async fn h_2_a_redis_that_drops_live_keys_is_known_as_such() {
         return;
     };
     let tickets = Tickets::connect(server.url(), "h2:", &masters()).unwrap();
-    assert_eq!(tickets.policy().await.unwrap(), Policy::Refuses);
+    assert_eq!(tickets.policy().await.unwrap(), EvictionPolicy::Refuses);
     let mut redis = redis::Client::open(server.url())
         .unwrap()
         .get_multiplexed_async_connection()
@@ -326,7 +326,7 @@ async fn h_2_a_redis_that_drops_live_keys_is_known_as_such() {
     set.query_async::<()>(&mut redis).await.unwrap();
     assert_eq!(
         tickets.policy().await.unwrap(),
-        Policy::Evicts("allkeys-lru".to_owned())
+        EvictionPolicy::Evicts("allkeys-lru".to_owned())
     );
 }
 

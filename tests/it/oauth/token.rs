@@ -12,7 +12,7 @@ use entree::{
     routes,
     secret::{Hash, MasterKeys, Plain},
     session,
-    ticket::{Kind, Tickets},
+    ticket::{TicketKind, Tickets},
 };
 use poem::{
     Endpoint as _, Request,
@@ -1061,7 +1061,7 @@ async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
     let value = test_app
         .app
         .tickets
-        .peek(Kind::Code, &handle)
+        .peek(TicketKind::Code, &handle)
         .await
         .unwrap()
         .unwrap();
@@ -1075,7 +1075,7 @@ async fn tk_5_rd_06_a_code_that_comes_back_meets_its_grant() {
     );
     assert!(
         older
-            .issue(Kind::Code, &handle, &value, Duration::from_secs(60))
+            .issue(TicketKind::Code, &handle, &value, Duration::from_secs(60))
             .await
             .unwrap()
     );

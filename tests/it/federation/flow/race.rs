@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use entree::{
     secret::Plain,
-    ticket::{Claim, Kind, Tickets},
+    ticket::{Claim, TicketKind, Tickets},
 };
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
@@ -84,7 +84,7 @@ async fn winners(test_app: &TestApp, claim: ClaimTicket) -> Vec<usize> {
             test_app
                 .app
                 .tickets
-                .issue(Kind::Upstream, &state.hash(), b"flow", ttl)
+                .issue(TicketKind::Upstream, &state.hash(), b"flow", ttl)
                 .await
                 .unwrap()
         );
@@ -117,7 +117,7 @@ async fn r_11_the_test_finds_a_claim_that_reads_before_it_writes(test_app: TestA
             let ttl = std::time::Duration::from_secs(600);
             matches!(
                 tickets
-                    .claim(Kind::Upstream, &state.hash(), b"used", ttl)
+                    .claim(TicketKind::Upstream, &state.hash(), b"used", ttl)
                     .await,
                 Ok(Claim::Fresh(_))
             )
@@ -126,14 +126,14 @@ async fn r_11_the_test_finds_a_claim_that_reads_before_it_writes(test_app: TestA
     let planted: ClaimTicket = |tickets, state| {
         Box::pin(async move {
             let there = tickets
-                .peek(Kind::Upstream, &state.hash())
+                .peek(TicketKind::Upstream, &state.hash())
                 .await
                 .unwrap()
                 .is_some();
             tokio::task::yield_now().await;
             let ttl = std::time::Duration::from_secs(600);
             let _ = tickets
-                .claim(Kind::Upstream, &state.hash(), b"used", ttl)
+                .claim(TicketKind::Upstream, &state.hash(), b"used", ttl)
                 .await;
             there
         })

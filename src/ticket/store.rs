@@ -1,0 +1,180 @@
+//! What both stores share: the `Store` trait, the values of its operations, and the form of what is stored.
+
+use std::{fmt, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+use crate::{clock::Time, error::InfraError};
+
+/// The purpose of a ticket. Keys of different kinds are distinct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TicketKind {
+    /// An authorization code.
+    Code,
+    /// A client's request that waits for a sign-in.
+    Pending,
+    /// A sign-in in progress at an upstream provider: its `state`.
+    Upstream,
+    /// A provider's cross-site POST, until the browser's GET claims it.
+    Returned,
+    /// An account at a provider that waits for a verification or a confirmation.
+    Link,
+    /// The code that an app redeems after a sign-in at a provider.
+    AppCode,
+    /// An identifier that may be used once: the `jti` of an assertion.
+    Jti,
+    /// A client's posted request, until the browser's GET claims it.
+    Posted,
+}
+
+impl TicketKind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Pending => "pending",
+            Self::Upstream => "upstream",
+            Self::Returned => "returned",
+            Self::Link => "link",
+            Self::AppCode => "app-code",
+            Self::Jti => "jti",
+            Self::Posted => "posted",
+        }
+    }
+}
+
+/// The result of a claim.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The ticket was live: its value. The tombstone has replaced it.
+    Fresh(Vec<u8>),
+    /// The ticket was claimed before: the tombstone of the first claim.
+    Replayed(Vec<u8>),
+    /// The ticket never existed, or it expired.
+    Gone,
+}
+
+/// The result of `Tickets::once`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// The first use since the data of the store began. The caller refuses what may have been used
+    /// before (RD-09).
+    First {
+        /// When the data of the store began, or later.
+        since: Time,
+    },
+    /// A further use.
+    Again,
+    /// The store lost its data, which begins now. The identifier was not stored, and an earlier use
+    /// cannot be excluded.
+    Forgotten,
+}
+
+/// The lifetime of the epoch without `keep_epoch`.
+pub(super) const EPOCH_TTL: Duration = Duration::from_secs(86_400);
+
+/// A counter: at most `limit` hits in `window`.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    /// The name, for instance `address 900`, distinct among the counters of one hit and stored in
+    /// clear.
+    pub name: String,
+    pub limit: u32,
+    /// The time from the first hit on.
+    pub window: Duration,
+}
+
+/// The version of a live value, for `Tickets::replace_if`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(pub(super) Vec<u8>);
+
+/// The eviction policy of the store when its memory is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvictionPolicy {
+    /// The store refuses writes. Every other policy is a security fault: it evicts tickets or counters.
+    Refuses,
+    /// The store evicts live entries, so the service must not start: the name of the policy.
+    Evicts(String),
+    /// The store does not show its policy: the reason, for a warning.
+    Unreadable(String),
+}
+
+/// Whether a stored value is a live ticket or a tombstone: its first byte, authenticated by the
+/// encryption.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum TicketState {
+    Live = b'L',
+    Used = b'U',
+}
+
+impl TicketState {
+    pub(super) const fn byte(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Returns state and nonce of a stored value: 96 random bits distinguish two versions.
+pub(super) fn version(blob: &[u8]) -> &[u8] {
+    blob.get(..VERSION_LENGTH).unwrap_or(blob)
+}
+
+pub(super) const VERSION_LENGTH: usize = 13;
+
+/// The result of an operation of a store.
+pub(super) type StoreResult<'a, T> = BoxFuture<'a, Result<T, InfraError>>;
+
+/// The operations of a store, each atomic. It sees key names and encrypted values, whose first byte is the
+/// state.
+pub(super) trait Store: Send + Sync {
+    fn put_new<'a>(&'a self, key: &'a str, blob: Vec<u8>, ttl: Duration) -> StoreResult<'a, bool>;
+    fn get<'a>(&'a self, key: &'a str) -> StoreResult<'a, Option<Vec<u8>>>;
+    /// Returns the stored value, and replaces a live one by the tombstone.
+    fn claim<'a>(
+        &'a self,
+        key: &'a str,
+        tombstone: Vec<u8>,
+        keep: Duration,
+    ) -> StoreResult<'a, Option<Vec<u8>>>;
+    /// Replaces a value that begins with `seen`, and keeps its expiry.
+    fn replace_if<'a>(
+        &'a self,
+        key: &'a str,
+        seen: &'a [u8],
+        blob: Vec<u8>,
+    ) -> StoreResult<'a, bool>;
+    fn hit<'a>(
+        &'a self,
+        keys: Vec<String>,
+        counters: &'a [Counter],
+    ) -> StoreResult<'a, Option<Duration>>;
+    /// Stores `blob` if the epoch is known and the key is free; without an epoch stores the epoch alone.
+    fn once<'a>(
+        &'a self,
+        key: &'a str,
+        epoch: &'a str,
+        blob: Vec<u8>,
+        ttl: Duration,
+        now: Time,
+    ) -> StoreResult<'a, Once>;
+    fn keep_epoch<'a>(&'a self, epoch: &'a str, now: Time) -> StoreResult<'a, ()>;
+    fn ping(&self) -> StoreResult<'_, ()>;
+    fn policy(&self) -> StoreResult<'_, EvictionPolicy>;
+    fn sweep(&self) -> usize;
+    fn describe(&self) -> String;
+}
+
+/// Returns the error of a store that is away or full.
+pub(super) fn unavailable(cause: impl fmt::Display) -> InfraError {
+    InfraError::Unavailable {
+        dependency: "ticket store",
+        cause: cause.to_string(),
+    }
+}
+
+/// Bounds a TTL: Redis refuses less than a millisecond and overflows at far more than a century.
+pub(super) fn bounded(ttl: Duration) -> Duration {
+    ttl.clamp(
+        Duration::from_millis(1),
+        Duration::from_secs(100 * 365 * 86_400),
+    )
+}
