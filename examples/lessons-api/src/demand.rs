@@ -1,6 +1,6 @@
-//! What a route demands beyond a good token, each refused by its own name: the caller can mend each in another way.
+//! What a route demands beyond a good token, each refused by its own name: the caller has another remedy for each.
 //!
-//! The order matters: nobody is sent to prove again who they are, only to hear that it was not for them.
+//! The order matters: no person is sent to prove again who they are, only to be refused for want of a role.
 
 use crate::verify::Caller;
 
@@ -21,7 +21,7 @@ pub enum Denied {
     /// The client may ask for a token with this scope (RFC 6750 §3.1, `insufficient_scope`).
     #[error("the token lacks the scope {0}")]
     Scope(&'static str),
-    /// Nothing that the client could ask for helps: ops give roles.
+    /// Nothing that the client could ask for helps: operators give roles.
     #[error("for people with the role {0}")]
     Role(&'static str),
     /// The person must prove again who they are (RFC 9470 §3, `insufficient_user_authentication`).
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(
             check("openid", "coach", None),
             Err(Denied::Stale { max_age: 300 }),
-            "nobody knows when"
+            "the time is unknown"
         );
         assert_eq!(
             check("openid", "student", Some(NOW - 301)),
@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn nothing_demanded_is_nothing_refused() {
-        let nobody = Caller {
+        let caller = Caller {
             sub: "me".to_owned(),
             roles: vec![],
             scopes: vec![],
             auth_time: None,
         };
-        assert_eq!(Demand::default().check(&nobody, NOW), Ok(()));
+        assert_eq!(Demand::default().check(&caller, NOW), Ok(()));
     }
 }

@@ -22,7 +22,7 @@ use serde_json::json;
 /// Who calls, if the token is good and the demand is met.
 ///
 /// # Errors
-/// The answer, for everybody else.
+/// Returns the refusal to send to any other caller.
 pub(crate) async fn admit(
     request: &Request,
     verifier: &Verifier,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_nobody_is_told_that_the_token_is_bad() {
+    fn without_keys_no_token_is_called_bad() {
         let answer = refused(Refused::Key(NoKey::Unavailable));
         assert_eq!(
             (asks(&answer), answer.header("retry-after")),

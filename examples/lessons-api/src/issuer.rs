@@ -44,7 +44,7 @@ impl Issuer {
     /// If the client cannot be built: [`crate::install_tls`] was not called.
     pub fn new(url: &str, internal: Option<&str>) -> anyhow::Result<Self> {
         let trim = |url: &str| url.trim_end_matches('/').to_owned();
-        // A redirect would let whoever answers choose the keys that we trust.
+        // A redirect would let another server choose the keys that we trust.
         let http = Client::builder()
             .redirect(Policy::none())
             .timeout(Duration::from_secs(5))

@@ -28,7 +28,7 @@ pub type Key = <Es256 as Algorithm>::VerifyingKey;
 const DEFAULT_AGE: Duration = Duration::from_secs(300);
 /// Longer than this no set goes unasked for, whatever the provider says: a withdrawn key must go.
 const LONGEST_AGE: Duration = Duration::from_secs(3600);
-/// How long a set serves while the provider is away: whoever has stolen a key may be the one who keeps us apart.
+/// How long a set serves while the provider is away: a thief of a key may also block our way to the provider.
 const BELIEVED: Duration = Duration::from_secs(24 * 3600);
 /// Least time between two requests for the sake of an unknown `kid`.
 const UNKNOWN_KID: Duration = Duration::from_secs(60);

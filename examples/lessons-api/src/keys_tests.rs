@@ -108,14 +108,14 @@ fn discovery(request: &poem::Request, Data(provider): Data<&Arc<Provider>>) -> p
 }
 
 /// A cache, the provider that it asks, and the seconds by which its clock is ahead.
-struct Bed {
+struct TestCache {
     keys: Keys,
     issuer: Issuer,
     provider: Arc<Provider>,
     ahead: Arc<AtomicU64>,
 }
 
-impl Bed {
+impl TestCache {
     async fn new() -> Self {
         crate::install_tls();
         let provider = Arc::new(Provider::default());
@@ -151,76 +151,80 @@ impl Bed {
 
 #[tokio::test]
 async fn a_set_is_kept_for_its_max_age_and_asked_for_by_its_etag() {
-    let bed = Bed::new().await;
+    let cache = TestCache::new().await;
     for _ in 0..10 {
-        assert_eq!(bed.find("one").await, Ok(()));
+        assert_eq!(cache.find("one").await, Ok(()));
     }
-    bed.pass(299);
-    assert_eq!(bed.find("one").await, Ok(()));
-    assert_eq!(bed.provider.asked(), 1, "within max-age nobody is asked");
-    bed.pass(1);
-    assert_eq!(bed.find("one").await, Ok(()));
+    cache.pass(299);
+    assert_eq!(cache.find("one").await, Ok(()));
+    assert_eq!(
+        cache.provider.asked(),
+        1,
+        "within max-age no request is made"
+    );
+    cache.pass(1);
+    assert_eq!(cache.find("one").await, Ok(()));
     assert_eq!(
         (
-            bed.provider.asked(),
-            bed.provider.same.load(Ordering::SeqCst)
+            cache.provider.asked(),
+            cache.provider.same.load(Ordering::SeqCst)
         ),
         (2, 1),
         "a 304"
     );
-    bed.pass(299);
-    assert_eq!(bed.find("one").await, Ok(()));
-    assert_eq!(bed.provider.asked(), 2, "after which it is fresh again");
+    cache.pass(299);
+    assert_eq!(cache.find("one").await, Ok(()));
+    assert_eq!(cache.provider.asked(), 2, "after which it is fresh again");
 }
 
 #[tokio::test]
 async fn an_unknown_kid_reads_the_set_again_and_a_rotation_is_not_noticed() {
-    let bed = Bed::new().await;
-    assert_eq!(bed.find("one").await, Ok(()));
-    bed.pass(60);
-    bed.provider.rotated.store(true, Ordering::SeqCst);
+    let cache = TestCache::new().await;
+    assert_eq!(cache.find("one").await, Ok(()));
+    cache.pass(60);
+    cache.provider.rotated.store(true, Ordering::SeqCst);
     assert_eq!(
-        (bed.find("two").await, bed.find("one").await),
+        (cache.find("two").await, cache.find("one").await),
         (Ok(()), Ok(()))
     );
     for _ in 0..10 {
-        assert_eq!(bed.find("three").await, Err(NoKey::Unknown));
+        assert_eq!(cache.find("three").await, Err(NoKey::Unknown));
     }
-    assert_eq!(bed.provider.asked(), 2, "once a minute");
-    bed.pass(60);
-    assert_eq!(bed.find("three").await, Err(NoKey::Unknown));
-    assert_eq!(bed.provider.asked(), 3);
+    assert_eq!(cache.provider.asked(), 2, "once a minute");
+    cache.pass(60);
+    assert_eq!(cache.find("three").await, Err(NoKey::Unknown));
+    assert_eq!(cache.provider.asked(), 3);
 }
 
 #[tokio::test]
 async fn the_keys_serve_while_the_provider_is_away_and_for_a_day_at_most() {
-    let bed = Bed::new().await;
-    assert_eq!(bed.find("one").await, Ok(()));
-    bed.provider.away.store(true, Ordering::SeqCst);
-    bed.pass(301);
+    let cache = TestCache::new().await;
+    assert_eq!(cache.find("one").await, Ok(()));
+    cache.provider.away.store(true, Ordering::SeqCst);
+    cache.pass(301);
     assert_eq!(
-        bed.find("one").await,
+        cache.find("one").await,
         Ok(()),
         "stale, a new set refused, still served"
     );
-    assert_eq!(bed.provider.asked(), 2, "it did ask");
-    assert_eq!(bed.find("one").await, Ok(()));
+    assert_eq!(cache.provider.asked(), 2, "it did ask");
+    assert_eq!(cache.find("one").await, Ok(()));
     assert_eq!(
-        bed.provider.asked(),
+        cache.provider.asked(),
         2,
         "and leaves the provider in peace for a while"
     );
-    bed.pass(BELIEVED.as_secs() - 302);
-    assert_eq!(bed.find("one").await, Ok(()));
-    bed.pass(1);
+    cache.pass(BELIEVED.as_secs() - 302);
+    assert_eq!(cache.find("one").await, Ok(()));
+    cache.pass(1);
     assert_eq!(
-        bed.find("one").await,
+        cache.find("one").await,
         Err(NoKey::Unavailable),
         "a day later a stolen key would still pass"
     );
-    bed.provider.away.store(false, Ordering::SeqCst);
-    bed.pass(5);
-    assert_eq!(bed.find("one").await, Ok(()), "back by itself");
+    cache.provider.away.store(false, Ordering::SeqCst);
+    cache.pass(5);
+    assert_eq!(cache.find("one").await, Ok(()), "back by itself");
 }
 
 #[tokio::test]

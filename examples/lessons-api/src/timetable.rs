@@ -56,7 +56,7 @@ pub(crate) const REGISTER: [Entry; 3] = [
     },
 ];
 
-/// A coach sees the whole timetable; everybody else three lessons of their own, always the same.
+/// A coach sees the whole timetable; every other caller three lessons of their own, always the same.
 #[must_use]
 pub(crate) fn of(caller: &Caller) -> Vec<Lesson> {
     if caller.roles.iter().any(|role| role == "coach") {

@@ -26,11 +26,11 @@ const LONGEST_LIFE: i64 = 3600;
 pub struct Caller {
     /// The person: never changes, tells nothing.
     pub sub: String,
-    /// Roles set by ops, for instance `coach`.
+    /// Roles set by operators, for instance `coach`.
     pub roles: Vec<String>,
     /// What the client was granted, name by name.
     pub scopes: Vec<String>,
-    /// When the person last proved who they are, in seconds since 1970. None: no person, or nobody knows.
+    /// When the person last proved who they are, in seconds since 1970. None: no person, or not known.
     pub auth_time: Option<i64>,
 }
 
@@ -58,7 +58,7 @@ pub enum Refused {
     /// A claim is missing or of another type.
     #[error("a claim is missing or malformed")]
     Claims,
-    /// Somebody else's token.
+    /// A token of another issuer.
     #[error("wrong issuer")]
     Issuer,
     /// Meant for another API (RFC 8725 §3.9).
@@ -100,7 +100,7 @@ enum Audience {
 }
 
 impl Audience {
-    /// Exactly this one, and nobody else.
+    /// Whether this audience is the only one.
     fn is(&self, ours: &str) -> bool {
         match self {
             Self::One(one) => one == ours,

@@ -29,7 +29,7 @@ pub(crate) struct Login {
     pub(crate) back: &'static str,
     /// How old the proof may be, where the API asked for a recent one.
     pub(crate) max_age: Option<u32>,
-    /// Who must come back, where somebody is signed in already.
+    /// The person who must come back, where one is signed in already.
     pub(crate) sub: Option<String>,
 }
 

@@ -41,7 +41,7 @@ enum Failed {
     #[error("The provider's ID token isn't valid. Start over.")]
     IdToken(#[source] id_token::Refused),
     #[error("You signed in as someone else. Sign out first.")]
-    Somebody,
+    OtherPerson,
     #[error("The provider didn't ask you to sign in again. Start over.")]
     Old,
 }
@@ -51,7 +51,7 @@ enum Failed {
 pub(crate) async fn callback(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     match finish(app, request).await {
         Ok((session, back)) => {
-            // A fresh name for the visit, also after a step-up: whoever knew the old one has nothing.
+            // A fresh name for the visit, also after a step-up: knowledge of the old one is worthless.
             let id = secret();
             if !app.sessions.put(id.clone(), session, VISIT) {
                 return page::away(&"too many sessions");
@@ -88,7 +88,7 @@ async fn finish(app: &App, request: &Request) -> Result<(Session, &'static str),
         return Err(Failed::Issuer);
     }
     if let Some(error) = answer.error {
-        // Only words that the standards know are shown: the rest is whatever somebody put into a URL.
+        // Only words that the standards know are shown: the rest could be any text in a crafted URL.
         let plain = error.len() < 40
             && error
                 .bytes()
@@ -148,7 +148,7 @@ fn fits(login: &Login, proof: &Proof) -> Result<(), Failed> {
         age.is_some_and(|age| age <= i64::from(max_age).saturating_add(LEEWAY))
     };
     if login.sub.as_ref().is_some_and(|sub| *sub != proof.sub) {
-        return Err(Failed::Somebody);
+        return Err(Failed::OtherPerson);
     }
     if login.max_age.is_some_and(|max_age| !recent(max_age)) {
         return Err(Failed::Old);

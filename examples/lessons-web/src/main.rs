@@ -238,7 +238,7 @@ async fn otherwise<T>(
     }
 }
 
-/// "I am a coach since a moment ago": a refreshed token says what ops have set since.
+/// "I am a coach since a moment ago": a refreshed token has the roles that operators have set since.
 #[handler]
 async fn again(request: &Request, Data(app): Data<&Arc<App>>) -> Response {
     if let Some(session) = app

@@ -37,7 +37,7 @@ struct Entry {
     call: String,
 }
 
-/// For somebody whose visit has ended.
+/// The notice for a person whose session has ended.
 pub(crate) const OVER: &str = "Your session has ended. Sign in again.";
 
 /// What the page shows.
@@ -64,12 +64,12 @@ const EMPTY: Page<'_> = Page {
     error: None,
 };
 
-/// Nobody is signed in here.
+/// The page for a browser that is not signed in.
 pub(crate) fn sign_in(notice: Option<&str>) -> Response {
     render(StatusCode::OK, &Page { notice, ..EMPTY })
 }
 
-/// Somebody is.
+/// The page for a person who is signed in.
 pub(crate) fn lessons(sub: &str, lessons: &Lessons) -> Response {
     render(
         StatusCode::OK,
@@ -93,7 +93,7 @@ pub(crate) fn register(sub: &str, register: &Register) -> Response {
     )
 }
 
-/// Somebody who is no coach wants what is for coaches.
+/// The page for a person without the role of a coach who asks for what only coaches may see.
 pub(crate) fn not_for_you(sub: &str) -> Response {
     render(
         StatusCode::FORBIDDEN,
@@ -116,7 +116,7 @@ pub(crate) fn failed(status: StatusCode, error: &str) -> Response {
     )
 }
 
-/// Somebody whom we need is away. The cause is for the log.
+/// The page for when Entree or the API is away. The cause is for the log.
 pub(crate) fn away(cause: &dyn Display) -> Response {
     tracing::warn!(%cause, "away");
     let mut answer = failed(

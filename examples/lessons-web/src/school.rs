@@ -17,7 +17,7 @@ pub(crate) enum Answer<T> {
     Over,
     /// The person must prove again who they are: an authorization request with this `max_age` (RFC 9470 §4).
     StepUp(u32),
-    /// Ops have not given the person what it takes.
+    /// The person lacks the role, which only an operator can give.
     NotForYou,
     /// The API or Entree is away, or speaks otherwise.
     Away(anyhow::Error),

@@ -1,4 +1,4 @@
-//! Somebody signed in, and the tokens that we hold for them.
+//! A person who is signed in, and the tokens that we hold for them.
 //!
 //! The access token lives for minutes, the refresh token changes with every use: it is kept **here, on the server, in
 //! memory**, one for each visit, and never reaches the browser. A script that was smuggled into a page can then use the
@@ -46,7 +46,7 @@ struct Tokens {
     until: Instant,
 }
 
-/// Somebody signed in. Clones share the tokens.
+/// A person who is signed in. Clones share the tokens.
 #[derive(Clone)]
 pub(crate) struct Session {
     /// The person.
@@ -120,7 +120,7 @@ impl Session {
         self.tokens.lock().await.id.clone()
     }
 
-    /// Gives the refresh token back (RFC 7009): nobody will use it any more. That Entree is away changes nothing here.
+    /// Gives the refresh token back (RFC 7009): this client will not use it any more. That Entree is away changes nothing here.
     pub(crate) async fn give_back(&self, app: &App) {
         let Some(token) = self.tokens.lock().await.refresh.take() else {
             return;

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_refuses_and_evicts_nobody() {
+    fn a_full_store_refuses_and_evicts_no_entry() {
         let store = Store::default();
         for number in 0..MOST {
             assert!(store.put(number.to_string(), number, Duration::from_secs(60)));

@@ -299,7 +299,7 @@ impl Walk {
         )
     }
 
-    /// Somebody who is signed in.
+    /// A browser that is signed in.
     async fn signed_in() -> Self {
         let mut walk = Self::new().await;
         let (code, state) = walk.begin().await;
@@ -346,7 +346,7 @@ async fn the_walk_ends_at_the_lessons_and_sign_out_ends_it() {
     assert!(walk.get("/").await.2.contains("id=\"sign-in\""));
     assert!(
         walk.provider.given_back.load(SEQ),
-        "RFC 7009: nobody will use it any more"
+        "RFC 7009: the client will not use it any more"
     );
 }
 
@@ -399,7 +399,7 @@ async fn a_code_of_another_sign_in_is_refused() {
 }
 
 #[tokio::test]
-async fn what_nobody_asked_for_is_refused() {
+async fn an_unrequested_response_is_refused() {
     let mut walk = Walk::new().await;
     for query in [
         "",

@@ -128,7 +128,7 @@ async fn oidc_core_3_1_3_7_an_old_proof_or_another_person_is_no_step_up() {
         walk.provider.stale.store(true, SEQ);
         let (code, state, _) = walk.asked("/register").await;
         if other {
-            *walk.provider.sub.lock().unwrap() = "somebody";
+            *walk.provider.sub.lock().unwrap() = "another";
         } else {
             walk.provider.auth_time.store(lessons_api::now() - 400, SEQ);
         }
@@ -170,12 +170,12 @@ async fn signing_out_everywhere_leads_through_the_provider_with_a_hint() {
     assert_eq!(
         walk.post("/logout/everywhere").await.1,
         "/",
-        "nobody is signed in"
+        "no one is signed in"
     );
 }
 
 #[tokio::test]
-async fn a_get_signs_nobody_out_and_forms_lead_to_us_and_the_provider_alone() {
+async fn a_get_does_not_sign_out_and_forms_lead_to_us_and_the_provider_alone() {
     let mut walk = Walk::signed_in().await;
     for path in ["/logout", "/logout/everywhere", "/register/again"] {
         assert_eq!(
