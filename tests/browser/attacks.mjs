@@ -42,7 +42,7 @@ export const attacks = {
       const [, status] = await answered('POST');
       assert.ok(status >= 400 && status < 500, `refused, with ${status}`);
       await answered('GET');
-      // Until both frames show what came of it; the driver may not hear of one that is a process of its own.
+      // Until both frames show the result; the driver may get no event from a frame that is a process of its own.
       const underway = () => page.frames().some((frame) => ['', 'about:blank', 'about:srcdoc'].includes(frame.url()));
       for (const end = Date.now() + 20_000; underway() && Date.now() < end;) await new Promise((go) => setTimeout(go, 50));
       const framed = page.frames().filter((frame) => frame.url().startsWith(service.url));

@@ -43,7 +43,7 @@ export const demo = {
     assert.equal(await count(page), 3);
     await page.click('#to-register');
     await page.waitForSelector('#not-for-you');
-    service.ops('users', 'roles', 'set', address, 'coach');
+    service.admin('users', 'roles', 'set', address, 'coach');
     await page.goto(new URL('/', page.url()).href);
     assert.equal(await count(page), 6, 'the next view has a token that was made since');
     await page.click('#to-register');
@@ -95,7 +95,7 @@ export const demo = {
   'the lessons: with Entree away the cached keys still verify': async ({ browser }) => {
     const { service, web, context, page } = await visit(browser);
     await service.kill();
-    await assert.rejects(fetch(service.at('/.well-known/jwks.json')), 'nobody answers there');
+    await assert.rejects(fetch(service.at('/.well-known/jwks.json')), 'nothing listens there');
     for (let view = 0; view < 3; view++) {
       await page.reload();
       assert.equal(await count(page), 3);
@@ -132,9 +132,9 @@ async function followPrinted(browser, https, run) {
   await page.waitForSelector('form#code');
   const mailbox = await context.newPage();
   await mailbox.goto(printed(/lands in the mailbox, +(\S+)/));
-  // The letter comes after the page that promises it.
+  // The email comes after the page that promises it.
   for (const end = Date.now() + 20_000; (await mailbox.locator('#emails li a').count()) === 0; await mailbox.reload()) {
-    assert.ok(Date.now() < end, 'no letter came');
+    assert.ok(Date.now() < end, 'no email came');
   }
   await mailbox.locator('#emails li a').first().click();
   await mailbox.click('#text a[href*="/login/link/"]');

@@ -94,7 +94,7 @@ const pages = {
   },
   docs: async (context, service) => at(context, service, '/docs'),
   'not-found': async (context, service) => at(context, service, '/no-such-page'),
-  'authorize-error': async (context, service) => at(context, service, '/oauth2/authorize?client_id=nobody'),
+  'authorize-error': async (context, service) => at(context, service, '/oauth2/authorize?client_id=unknown'),
   mailbox: async (context, service) => {
     await askForMail(await context.newPage(), service, someone());
     return at(context, service, '/dev/mailbox');

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-// One that is free now, and below those that the system gives away by itself: nobody gets it meanwhile.
+// One that is free now, and below those that the system gives away by itself: no other process gets it meanwhile.
 export async function freePort() {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);

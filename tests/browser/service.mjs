@@ -61,7 +61,7 @@ function faketime() {
 }
 
 // `entree dev` with its own data. `clock`: its clock can be moved, if libfaketime is there (else `shift` is undefined), and
-// is `ahead` by so many seconds at first; it moves once every letter is on record. `toml`: its configuration file.
+// is `ahead` by so many seconds at first; it moves once every email is on record. `toml`: its configuration file.
 // `webPort`: where the lessons client will listen (an address to come back to after signing out has its port).
 export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'entree-browser-'));
@@ -101,7 +101,7 @@ export async function entree({ clock = false, ahead = 0, webPort = 8081, toml } 
   const { url, log, child } = await start('entree', args, { cwd: folder, env, prefix: 'public listener: ' });
   const service = new Service(url, log, folder);
   const shift = move && (async (seconds) => {
-    await service.lettersOnRecord();
+    await service.emailsOnRecord();
     move(seconds);
     await new Promise((seen) => setTimeout(seen, 2_500));
   });
@@ -171,8 +171,8 @@ class Service {
     return this.url + path;
   }
 
-  // Runs `entree …` on the data of this service, as ops do beside it.
-  ops(...args) {
+  // Runs `entree …` on the data of this service, as operators do beside it.
+  admin(...args) {
     const env = { ...process.env, ENTREE__SERVER__DATA_DIR: join(this.folder, 'data') };
     const { status, stdout, stderr } = spawnSync(binary('entree'), args, { cwd: this.folder, env, encoding: 'utf8' });
     if (status !== 0) throw new Error(`entree ${args.join(' ')}: ${stderr}`);
@@ -204,15 +204,15 @@ class Service {
     throw new Error(`no mail number ${count} to ${to}`);
   }
 
-  // A letter is in the mailbox before the service has written down that it was taken, which is when its time begins.
-  async lettersOnRecord() {
-    const letters = await (await fetch(this.at('/dev/mailbox.json'))).json();
+  // An email is in the mailbox before the service has written down that it was taken, which is when its time begins.
+  async emailsOnRecord() {
+    const emails = await (await fetch(this.at('/dev/mailbox.json'))).json();
     for (const end = Date.now() + 20_000; Date.now() < end;) {
       const [status, out, err] = await this.ask('audit', '--json', '--kind', 'magic_link.sent');
       if (status !== 0) throw new Error(`entree audit: ${err}`);
-      if (JSON.parse(out).length >= letters.length) return;
+      if (JSON.parse(out).length >= emails.length) return;
     }
-    throw new Error(`not all of ${letters.length} letters are on record`);
+    throw new Error(`not all of ${emails.length} emails are on record`);
   }
 }
 

@@ -1,11 +1,11 @@
-Feature: Nobody learns or breaks anything
+Feature: Strangers learn nothing and break nothing
   Strangers may ask as often as they like: they learn nothing, and the owner gets in.
 
   @A1
   Scenario: Known and unknown addresses get the same answer
     Given a service where a second mail has to wait for ten minutes
     And the person signed in on the laptop
-    Then asking for the person and for an address nobody has gives the same answer
+    Then asking for the person and for an unknown address gives the same answer
 
   @A1 @A5
   Scenario: An address that had its mails gets no more, and the page looks the same
@@ -27,7 +27,7 @@ Feature: Nobody learns or breaks anything
     Given a mail was asked for on the laptop
     When a wrong code is typed 5 times on the laptop
     And the code is typed on the laptop
-    Then the laptop is told that the code is wrong
+    Then the laptop is refused because the code is wrong
     And the laptop is not signed in
     When the link is used on the laptop
     Then the laptop is signed in
@@ -38,7 +38,7 @@ Feature: Nobody learns or breaks anything
     When a wrong code is typed 5 times on the laptop
     And another mail is asked for from the waiting page, as soon as that is allowed
     And the code of mail 2 is typed on the laptop
-    Then the laptop is told that the code is wrong
+    Then the laptop is refused because the code is wrong
     And the laptop is not signed in
 
   @G9

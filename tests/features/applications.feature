@@ -60,7 +60,7 @@ Feature: What an application may do, and for how long
     Then the kiosk refreshes
 
   @SE-3 @PM-6
-  Scenario: Somebody else's application is allowed once, and asks again for more
+  Scenario: A third-party application is allowed once, and asks again for more
     Given the person signed in on the laptop
     When the choir sends the laptop to sign in for "openid email"
     Then the laptop is asked whether to allow "Choir"
@@ -71,7 +71,7 @@ Feature: What an application may do, and for how long
     When the choir sends the laptop to sign in for "openid email profile"
     Then the laptop is asked whether to allow "Choir"
 
-  Scenario: What is not allowed is told to the application, and nothing is remembered
+  Scenario: A denied request goes back to the application as an error, and nothing is remembered
     Given the person signed in on the laptop
     When the choir sends the laptop to sign in for "openid"
     And the person does not allow it on the laptop
@@ -83,7 +83,7 @@ Feature: What an application may do, and for how long
     Given the person signed in on the laptop
     When the choir sends the laptop to sign in for "openid"
     And the person allows it on the laptop
-    And somebody else signs in on the phone
+    And another person signs in on the phone
     And the choir sends the phone to sign in for "openid"
     Then the phone is asked whether to allow "Choir"
 
@@ -113,7 +113,7 @@ Feature: What an application may do, and for how long
     And userinfo refuses that token
 
   @TK-15
-  Scenario Outline: Who may not act for itself is told so
+  Scenario Outline: An application that may not act for itself is refused
     When the <application> asks with the secret "<secret>" for a token of its own for "<scope>"
     Then it is refused with <status> as "<error>"
 

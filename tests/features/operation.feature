@@ -1,5 +1,5 @@
 Feature: Running it
-  What ops change takes effect at once, what breaks is said, and nothing is lost.
+  Changes by operators take effect at once, failures are reported, and nothing is lost.
 
   Scenario: The second API opens and closes on the running service without a dropped request
     Given a service of its own
@@ -39,7 +39,7 @@ Feature: Running it
   @X10
   Scenario: A stop lets requests under way finish
     Given a service of its own
-    When it is told to stop while requests are made
+    When it is asked to stop while requests are made
     Then it ends well within 10 seconds
 
   @F3

@@ -37,9 +37,9 @@ Feature: Sessions
     Given the person signed in on the laptop
     Then the cookies of the laptop are HttpOnly, SameSite=Lax and for the whole site
 
-  Scenario: A form of somebody else's page signs nobody out
+  Scenario: A form on a page of another site does not sign the person out
     Given the person signed in on the laptop
-    When the sign-out form is sent from a page of somebody else on the laptop
+    When the sign-out form is sent from a page of another site on the laptop
     Then the laptop is signed in
 
   @BS-06

@@ -32,7 +32,7 @@ Feature: Sign in by mail
     Given a mail was asked for on the laptop
     And a mail to a stranger was asked for on the phone
     When the code of the laptop's mail is typed on the phone
-    Then the phone is told that the code is wrong
+    Then the phone is refused because the code is wrong
     And the phone is not signed in
 
   @D5
@@ -71,7 +71,7 @@ Feature: Sign in by mail
     Given a service where a second mail has to wait for ten minutes
     And a mail was asked for on the laptop
     When another mail is asked for from the waiting page
-    Then the laptop is told to wait
+    Then the laptop is asked to wait
     And just 1 mail arrives
 
   @B7
@@ -118,7 +118,7 @@ Feature: Sign in by mail
   @C2
   Scenario: The link's form works only from the page that was shown
     Given a mail was asked for on the laptop
-    When the link's form is sent from a page of somebody else on the laptop
+    When the link's form is sent from a page of another site on the laptop
     Then the laptop is refused
     When the link's form is sent without its token on the laptop
     Then the laptop is refused
@@ -138,7 +138,7 @@ Feature: Sign in by mail
     And a mail was asked for on the laptop
     When 11 minutes pass
     And the code is typed on the laptop
-    Then the laptop is told that the code is wrong
+    Then the laptop is refused because the code is wrong
     When the link is used on the laptop if it can be
     Then the laptop is not signed in
 

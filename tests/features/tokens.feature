@@ -15,7 +15,7 @@ Feature: A token for an application
     Then the laptop is back at the application with a code
     And the application gets an ID token and an access token that verify
 
-  Scenario: Whoever is signed in goes straight through
+  Scenario: A person who is signed in goes straight through
     Given the person signed in on the laptop
     When the application sends the laptop to sign in
     Then the laptop is back at the application with a code

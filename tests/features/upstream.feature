@@ -44,7 +44,7 @@ Feature: Sign in with an account elsewhere
     And the phone is not signed in
 
   @LK-04
-  Scenario Outline: An account that exists is asked before another way in is added
+  Scenario Outline: An account that exists is asked before another sign-in method is added
     Given the person signed in on the phone
     When the person comes with the club on the laptop
     And the address is sent from there on the laptop
@@ -96,14 +96,14 @@ Feature: Sign in with an account elsewhere
     Given the person came with the school on the laptop
     When the laptop forgets its sign-in
     And the school's answer is brought again on the laptop
-    Then the laptop is told to start again
+    Then the laptop is asked to start again
     And the laptop is not signed in
 
   @CB-05
   Scenario: An answer of the school is worth nothing in another browser
     When the person sets out for the school on the laptop
     And the school's answer to the laptop is brought on the phone
-    Then the phone is told to start again
+    Then the phone is asked to start again
     And the phone is not signed in
     When the school's answer is brought again on the laptop
     Then the laptop is not signed in
@@ -121,15 +121,15 @@ Feature: Sign in with an account elsewhere
     When the person sets out for the school on the laptop
     And 11 minutes pass
     And the school's answer is brought again on the laptop
-    Then the laptop is told to start again
+    Then the laptop is asked to start again
     And the laptop is not signed in
 
   @IT-03
-  Scenario Outline: What the school signs for somebody else is not believed
+  Scenario Outline: A token that the school signs for another client or person is not accepted
     Given a service with a school of its own
     And the school's tokens say <what>
     When the person comes with the school on the laptop
-    Then the laptop is told that the school's answer cannot be trusted
+    Then the laptop sees that the school's answer cannot be trusted
     And the laptop is not signed in
 
     Examples:
@@ -143,7 +143,7 @@ Feature: Sign in with an account elsewhere
   @DJ-10
   Scenario: The school changes its keys while a dancer is on the way
     Given a service with a school of its own
-    And somebody came with the school before
+    And another person came with the school before
     When the person sets out for the school on the laptop
     And the school changes its keys
     And the school's answer is brought again on the laptop
@@ -153,7 +153,7 @@ Feature: Sign in with an account elsewhere
   Scenario: The school is away, and the mail works
     Given a service whose school is away
     When the person tries to set out for the school on the laptop
-    Then the laptop is told that the school cannot be reached
+    Then the laptop sees that the school cannot be reached
     When a mail is asked for on the laptop
     And the link is used on the laptop
     Then the laptop is signed in as the person
@@ -165,7 +165,7 @@ Feature: Sign in with an account elsewhere
     And the ticket store is killed
     And the ticket store is back
     And the school's answer is brought again on the laptop
-    Then the laptop is told to start again
+    Then the laptop is asked to start again
     And the laptop is not signed in
     When the person comes with the school on the laptop
     Then the laptop is signed in as the person

@@ -5,7 +5,7 @@ export const audience = 'https://api.interop.example';
 export const callback = 'http://127.0.0.1:49152/callback';
 export const goodbye = 'http://127.0.0.1:49152/goodbye';
 
-// Nobody listens there: the person stops at the door, and the port is free (RFC 8252 §7.3).
+// Nothing listens there: the person stops before the redirect, and the port is free (RFC 8252 §7.3).
 const redirect_uris = ['http://127.0.0.1/callback', 'http://127.0.0.1/auth/callback/entree'];
 const base = { name: 'Interop', audience, redirect_uris, post_logout_redirect_uris: [goodbye], first_party: true };
 export const clients = {
@@ -51,8 +51,8 @@ export const signing = {
 };
 Object.assign(confidential, signing);
 
-// What a program is told of its client.
-export const told = (client) => ({
+// The settings of its client that a program gets, as environment variables.
+export const settingsFor = (client) => ({
   CLIENT_KEY: JSON.stringify(client.jwks ? keys.get(JSON.parse(client.jwks).keys[0].kid) : null),
   ID_ALG: client.id_token_signed_response_alg ?? 'RS256', ACCESS_ALG: client.access_token_alg ?? 'ES256',
   CLIENT_AUTH: client.token_endpoint_auth_method, CLIENT_SECRET: client.client_secret ?? '',
@@ -62,7 +62,7 @@ const node = (file) => ({ language: 'Node', file: `node/${file}` });
 const python = (file) => ({ language: 'Python', file: `python/${file}` });
 const go = (file) => ({ language: 'Go', file });
 const rust = (file) => ({ language: 'Rust', file });
-// A file out of a document, as it stands there: it takes the algorithm of API tokens alone, and needs nobody to verify.
+// A file out of a document, as it stands there: it takes the algorithm of API tokens alone, and needs no person to verify.
 const documented = { algs: ['ES256'], offline: true };
 const both = ['public', 'other'];
 

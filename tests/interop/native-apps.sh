@@ -35,7 +35,7 @@ answers 400 '.error == "invalid_grant"' "$ISSUER/oauth2/token" -d grant_type=ref
 once="{\"flow_id\":\"$FLOW\",\"code_verifier\":\"$VERIFIER\",\"code\":\"$CODE\"}"
 answers 400 '.code == "invalid_code"' "$ISSUER/api/v1/auth/magic-link/consume" --json "$once"
 begin() { jq -n --arg client "$1" --arg email "$2" --arg challenge "$CHALLENGE" '{client_id: $client, email: $email, code_challenge: $challenge, code_challenge_method: "S256"}'; }
-answers 400 '.code == "invalid_client"' "$ISSUER/api/v1/auth/magic-link/request" --json "$(begin nobody "$EMAIL")"
+answers 400 '.code == "invalid_client"' "$ISSUER/api/v1/auth/magic-link/request" --json "$(begin unknown "$EMAIL")"
 answers 400 '.code == "invalid_email"' "$ISSUER/api/v1/auth/magic-link/request" --json "$(begin "$CLIENT_ID" nonsense)"
 say did 'invalid_grant, 401, invalid_code, invalid_client and invalid_email as it says'
 say access_token "$ACCESS"

@@ -22,7 +22,7 @@ export class Program {
   }
 
   // The next line as [first word, the rest], or undefined at the end.
-  async heard() {
+  async nextLine() {
     const { value, done } = await this.lines.next();
     return done ? undefined : value.split(/ (.*)/s).slice(0, 2);
   }
@@ -37,7 +37,7 @@ export class Program {
   // Everything it says until it ends. `answer` gives the address that a person comes back to.
   async run(answer) {
     const said = { version: '', did: [] };
-    for (let line = await this.heard(); line; line = await this.heard()) {
+    for (let line = await this.nextLine(); line; line = await this.nextLine()) {
       const [what, words] = line;
       if (what === 'visit') await answer(words).then((url) => this.say(url), (error) => this.fail(error));
       else if (what === 'did') said.did.push(words);

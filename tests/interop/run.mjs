@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import * as chromium from './browser.mjs';
 import { claims, forgeries, header } from './forge.mjs';
-import { audience, callback, clientLibraries, clients, confidential, goodbye, told, verifierLibraries } from './matrix.mjs';
+import { audience, callback, clientLibraries, clients, confidential, goodbye, settingsFor, verifierLibraries } from './matrix.mjs';
 import { Person } from './person.mjs';
 import { Program } from './program.mjs';
 import { certificate, configuration, faketime, proxy, start, takes } from './service.mjs';
@@ -85,7 +85,7 @@ class Run {
     return {
       ...trust, ...(this.trust ? {} : { AUTHLIB_INSECURE_TRANSPORT: '1' }), PYTHONDONTWRITEBYTECODE: '1',
       DOCUMENT: join(tools, 'document'), ISSUER: this.issuer, CLIENT_ID: id, AUDIENCE: audience, REDIRECT_URI: callback, GOODBYE_URI: goodbye,
-      ...told({ ...clients, ...confidential }[id]),
+      ...settingsFor({ ...clients, ...confidential }[id]),
     };
   }
 
@@ -119,7 +119,7 @@ class Run {
     const said = { version: '', did: [] };
     const verdict = async (token) => {
       program.say(token);
-      for (let line = await program.heard(); line; line = await program.heard()) {
+      for (let line = await program.nextLine(); line; line = await program.nextLine()) {
         const [what, words] = line;
         if (what === 'accepted' || what === 'refused') return { accepted: what === 'accepted', words };
         if (what === 'did') said.did.push(words);

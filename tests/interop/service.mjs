@@ -102,7 +102,7 @@ export async function start(binary, folder, text, more, { port = 0, clock } = {}
     child.on('error', fail).on('close', () => fail(new Error(`entree did not start:\n${log.join('\n')}`)));
   });
   clearTimeout(timer);
-  // Away as far as anybody can tell, and back.
+  // Away, as far as any client can see, and back.
   const pause = () => child.kill('SIGSTOP');
   const resume = () => child.kill('SIGCONT');
   return { url, log, pause, resume, stop: () => new Promise((done) => child.on('close', done).kill('SIGTERM')) };

@@ -6,10 +6,10 @@ export function table(rows) {
   const names = [...new Set(rows.filter(({ name }) => name !== 'all').map(({ name }) => name))];
   const lines = names.map((name) => {
     const of = rows.filter((row) => row.name === name);
-    const told = of.find(({ version }) => version) ?? of[0];
+    const run = of.find(({ version }) => version) ?? of[0];
     const results = schemes.map((scheme) =>
       rows.find((row) => row.scheme === scheme && (row.name === name || row.name === 'all'))?.result ?? '–');
-    return `| ${[name, told.version || '–', told.did.join(', ') || '–', ...results].map(cell).join(' | ')} |`;
+    return `| ${[name, run.version || '–', run.did.join(', ') || '–', ...results].map(cell).join(' | ')} |`;
   });
   return `# Interoperation
 

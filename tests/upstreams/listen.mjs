@@ -33,7 +33,7 @@ export class Door {
     return `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.port}`;
   }
 
-  // As a crash does: whoever is connected loses the connection, and nobody gets a new one.
+  // As a crash does: connected clients lose the connection, and no client gets a new one.
   async kill() {
     const closed = new Promise((done) => this.server.close(done));
     for (const socket of this.sockets) socket.destroy();

@@ -1,4 +1,4 @@
-// npm oauth2-mock-server: signs whatever it is told to. A test spoils one answer and looks at what becomes of it.
+// npm oauth2-mock-server: signs anything. A test spoils one response and checks how the service handles it.
 import { createSign, generateKeyPairSync } from 'node:crypto';
 import { OAuth2Issuer, OAuth2Service } from 'oauth2-mock-server';
 import { Door } from './listen.mjs';

@@ -1,4 +1,4 @@
-// What a person does at the service's own pages, and what ops see of it.
+// What a person does at the service's own pages, and what operators see of it.
 import assert from 'node:assert/strict';
 import { codeOf, linkOf } from '../browser/service.mjs';
 import { press } from '../browser/people.mjs';
@@ -44,8 +44,8 @@ export async function byCode(page, service, address, count = 1) {
 export const mails = async (service, address) =>
   (await fetch(service.at(`/dev/mailbox.json?to=${encodeURIComponent(address)}`))).json();
 
-// Rows of the audit trail since `before`.
-export async function trail(service) {
+// Rows of the audit log since `before`.
+export async function auditLog(service) {
   const [status, out, err] = await service.ask('audit', '--json', '--limit', '10000');
   assert.equal(status, 0, err);
   return JSON.parse(out);

@@ -1,8 +1,8 @@
-// What oauth2-mock-server signs when a hook has spoiled it: each is refused with a page, nobody is signed in, and the trail
-// has the code.
+// What oauth2-mock-server signs when a hook has spoiled it: each is refused with a page, no one is signed in, and the audit
+// log has the code.
 import assert from 'node:assert/strict';
 import { assertSignedOut } from '../browser/people.mjs';
-import { begin, trail } from './people.mjs';
+import { begin, auditLog } from './people.mjs';
 import { resign } from './mock.mjs';
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -15,9 +15,9 @@ const lies = {
   'no nonce': ['up_nonce', 502, payload((claims) => { delete claims.nonce; })],
   'another issuer': ['up_iss_claim', 502, payload((claims) => { claims.iss = 'https://elsewhere.example'; })],
   'issuer with a slash': ['up_iss_claim', 502, payload((claims) => { claims.iss += '/'; })],
-  'for another client': ['up_aud', 502, payload((claims) => { claims.aud = 'somebody'; })],
-  'for us and another': ['up_aud', 502, payload((claims) => { claims.aud = ['entree', 'somebody']; })],
-  'azp of another': ['up_azp', 502, payload((claims) => { claims.azp = 'somebody'; })],
+  'for another client': ['up_aud', 502, payload((claims) => { claims.aud = 'another'; })],
+  'for us and another': ['up_aud', 502, payload((claims) => { claims.aud = ['entree', 'another']; })],
+  'azp of another': ['up_azp', 502, payload((claims) => { claims.azp = 'another'; })],
   'expired': ['up_expired', 502, payload((claims) => { claims.exp = now() - 61; })],
   'issued long ago': ['up_iat', 502, payload((claims) => { claims.iat = now() - 700; })],
   'issued in the future': ['up_iat', 502, payload((claims) => { claims.iat = now() + 120; })],
@@ -34,9 +34,9 @@ const lies = {
   'no bearer token': ['up_token_type', 502, body((answer) => { answer.token_type = 'mac'; })],
   'the code refused': ['up_token_http', 400, body((answer, response) => { response.statusCode = 400; response.body = { error: 'invalid_grant' }; })],
   'a failing token endpoint': ['up_token_http', 503, body((answer, response) => { response.statusCode = 500; response.body = { error: 'x' }; })],
-  'userinfo of somebody else': ['up_userinfo_sub', 502, {
+  'userinfo of another person': ['up_userinfo_sub', 502, {
     token: ({ payload }) => { delete payload.email; },
-    userinfo: (response) => { response.body.sub = 'somebody'; },
+    userinfo: (response) => { response.body.sub = 'another'; },
   }],
   'another issuer in the answer': ['up_iss_mismatch', 400, { redirect: (url) => url.searchParams.set('iss', 'https://elsewhere.example') }],
   'a parameter twice': ['up_param_duplicate', 400, { redirect: (url) => url.searchParams.append('code', 'x') }],
@@ -76,7 +76,7 @@ for (const [what, [code, status, spoil]] of Object.entries(lies)) {
     if (status === 200) await page.waitForSelector('#notice');
     else await page.waitForSelector('a#next');
     await assertSignedOut(context, service);
-    const [last] = (await trail(service)).filter(({ kind }) => kind === 'upstream.refused').slice(-1);
+    const [last] = (await auditLog(service)).filter(({ kind }) => kind === 'upstream.refused').slice(-1);
     assert.deepEqual([last.reason, last.provider ?? 'mock'], [code, 'mock']);
     await context.close();
   };

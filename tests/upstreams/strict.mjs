@@ -5,7 +5,7 @@ import { Door } from './listen.mjs';
 
 export const secret = randomBytes(32).toString('hex');
 
-// Claims of whoever signs in as `login`.
+// Claims of the person who signs in as `login`.
 export function person(login) {
   const [kind] = login.split('-');
   const claims = { sub: login, name: `Dancer ${login}`, locale: 'en' };

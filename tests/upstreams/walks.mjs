@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { assertSignedIn, assertSignedOut, signIn, someone } from '../browser/people.mjs';
 import { binary, lessons } from '../browser/service.mjs';
-import { addressOf, arrive, begin, button, byCode, byLink, giveAddress, login, mails, trail } from './people.mjs';
+import { addressOf, arrive, begin, button, byCode, byLink, giveAddress, login, mails, auditLog } from './people.mjs';
 import * as strict from './strict.mjs';
 import { configure } from './world.mjs';
 
@@ -69,7 +69,7 @@ export const walks = {
     await come(page, service, 'partner', name);
     await page.waitForSelector('#linking');
     await assertSignedOut(context, service);
-    assert.equal(await giveAddress(page), addressOf(name), 'what the provider told stands there already');
+    assert.equal(await giveAddress(page), addressOf(name), 'the address from the provider stands there already');
     await assertSignedOut(context, service);
     await byLink(page, service, addressOf(name));
     await assertSignedIn(context, service);
@@ -203,7 +203,7 @@ export const walks = {
     await context.close();
   },
 
-  'LK taken: an account that is somebody else\'s is not connected': async ({ browser, service }) => {
+  'LK taken: an account that belongs to another person is not connected': async ({ browser, service }) => {
     const [one, two] = [await fresh(browser), await fresh(browser)];
     const name = login();
     const page = await one.newPage();
@@ -219,7 +219,7 @@ export const walks = {
     await Promise.all([one.close(), two.close()]);
   },
 
-  'A somebody else is signed in here: asks first': async ({ browser, service }) => {
+  'LC-A another person is signed in here: asks first': async ({ browser, service }) => {
     const [one, two] = [await fresh(browser), await fresh(browser)];
     const name = login();
     const first = await one.newPage();
@@ -369,7 +369,7 @@ export const walks = {
     await context.close();
   },
 
-  'CB-05 the answer in another browser: the restart page, and nobody is signed in': async ({ browser, service, upstreams: { studio } }) => {
+  'CB-05 the answer in another browser: the restart page, and no one is signed in': async ({ browser, service, upstreams: { studio } }) => {
     const [one, two] = [await fresh(browser), await fresh(browser)];
     const page = await one.newPage();
     await begin(page, service, 'studio');
@@ -426,7 +426,7 @@ export const walks = {
     await context.close();
   },
 
-  'UP-01 switched off while somebody is there: 403, no button, and on again without a restart': async ({ browser, service, providers }) => {
+  'UP-01 switched off while a person is there: 403, no button, and on again without a restart': async ({ browser, service, providers }) => {
     const context = await fresh(browser);
     const page = await context.newPage();
     await begin(page, service, 'partner');
@@ -440,8 +440,8 @@ export const walks = {
     await context.close();
   },
 
-  'the trail tells ops why, and entree doctor finds each provider': async ({ service }) => {
-    const reasons = new Set((await trail(service)).filter(({ kind }) => kind === 'upstream.refused').map(({ reason }) => reason));
+  'the audit log gives operators the reason, and entree doctor finds each provider': async ({ service }) => {
+    const reasons = new Set((await auditLog(service)).filter(({ kind }) => kind === 'upstream.refused').map(({ reason }) => reason));
     for (const code of ['up_denied', 'up_token_http', 'up_state_used', 'up_browser_mismatch', 'up_provider_disabled']) {
       assert.ok(reasons.has(code) || (code === 'up_token_http' && reasons.has('up_provider_down')), `${code} is not in ${[...reasons]}`);
     }

@@ -32,7 +32,7 @@ export async function open(browser) {
   const upstreams = { studio: await strict(tls), partner: await strict(), mock: await mock() };
   const here = { client_id: 'entree', client_secret: secret, private_hosts: ['127.0.0.1'] };
   const providers = {
-    // Pinned: whoever has an account there owns the address. Over https, with an authority of its own.
+    // Pinned: the holder of an account there owns the address. Over https, with an authority of its own.
     studio: { name: 'Dance Studio', issuer: upstreams.studio.issuer, ...here, trust: 'authoritative', mail_domains: ['example.test'], ca_file: tls.file },
     partner: { name: 'Pointe Shoes', issuer: upstreams.partner.issuer, ...here, loopback_http: true },
     // Keys are read again at once, so that one spoiled token does not stand in the way of the next test.

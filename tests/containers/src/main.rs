@@ -43,7 +43,7 @@ async fn main() -> ExitCode {
             "no container engine answers (DOCKER_HOST names one that is elsewhere)",
         );
     }
-    // An end that is asked for while an image is still on its way is heard once all is up: nothing is left behind.
+    // A request to end that comes while an image is still on its way takes effect once all is up: nothing is left behind.
     let mut servers = Vec::new();
     let up = start(&kinds, &mut servers).await;
     if up.is_ok() {

@@ -1,4 +1,4 @@
-//! One server in a container: which image, how it is started, when it answers, and what the test kit is told of it.
+//! One server in a container: which image, how it is started, when it answers, and which variables the test kit gets for it.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -8,7 +8,7 @@ use super::{SOON, World};
 /// Headers that differ from answer to answer for good reason: random, or the time.
 const RANDOM: [&str; 4] = ["date", "set-cookie", "location", "x-request-id"];
 
-#[then("asking for the person and for an address nobody has gives the same answer")]
+#[then("asking for the person and for an unknown address gives the same answer")]
 async fn same_answer(world: &mut World) {
     let known = world.address.clone();
     let unknown = known.replacen('s', "u", 1);

@@ -212,8 +212,8 @@ async fn deny(world: &mut World, device: String) {
     decide(world, &device, "deny").await;
 }
 
-#[when(expr = "somebody else signs in on the {word}")]
-async fn somebody_else(world: &mut World, device: String) {
+#[when(expr = "another person signs in on the {word}")]
+async fn other_person_signs_in(world: &mut World, device: String) {
     let other = world.other("singer");
     world.sign_in(&device, &other).await;
 }
@@ -343,7 +343,7 @@ fn nothing_else(world: &mut World) {
 }
 
 #[then("userinfo refuses that token")]
-async fn nobody(world: &mut World) {
+async fn userinfo_refuses(world: &mut World) {
     assert_eq!(userinfo(world, &world.answer.1["access_token"]).await, 403);
 }
 

@@ -2,8 +2,8 @@
 
 mod abuse;
 mod applications;
+mod email;
 mod https;
-mod letter;
 mod operation;
 mod sessions;
 mod sign_in;
@@ -37,7 +37,7 @@ use testkit::{
 pub(crate) const CLIENT: &str = "lessons-web";
 pub(crate) const CALLBACK: &str = "http://127.0.0.1:7777/callback";
 pub(crate) const AUDIENCE: &str = "https://lessons.example.test";
-/// How long a letter may take on a busy machine.
+/// How long an email may take on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The built binary; `ENTREE_BIN` names another, such as a release build.
@@ -166,7 +166,7 @@ pub(crate) struct World {
     pub(crate) took: Duration,
     /// The certificate that the service showed.
     pub(crate) shown: Vec<u8>,
-    /// Letters to the person before the step that matters.
+    /// Emails to the person before the step that matters.
     pub(crate) before: usize,
     pub(crate) dropped: Vec<String>,
     pub(crate) ended: Option<(std::process::ExitStatus, Duration)>,
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// The address of somebody else in this scenario.
+    /// The address of another person in this scenario.
     pub(crate) fn other(&self, who: &str) -> String {
         format!("{who}-{}", self.address)
     }
@@ -281,7 +281,7 @@ impl World {
         self.show(device, page);
     }
 
-    /// The letters to the person of this scenario, once there are `count`.
+    /// The emails to the person of this scenario, once there are `count`.
     pub(crate) async fn mails(&self, count: usize) -> Vec<Mail> {
         self.post
             .wait(&self.address, count, SOON)
@@ -289,14 +289,14 @@ impl World {
             .unwrap_or_else(|why| panic!("{why}\n{}", self.page_error()))
     }
 
-    /// The newest letter to an address that has at least one.
+    /// The newest email to an address that has at least one.
     pub(crate) async fn newest(&self, address: &str) -> Mail {
         let mails = self
             .post
             .wait(address, 1, SOON)
             .await
             .unwrap_or_else(|why| panic!("{why}\n{}", self.page_error()));
-        mails.last().cloned().expect("a letter")
+        mails.last().cloned().expect("an email")
     }
 
     /// Opens a link and presses its button; gives the last page.
@@ -334,7 +334,7 @@ impl World {
         let mail = mails
             .unwrap_or_else(|why| panic!("{why}\n{}", self.page_error()))
             .pop()
-            .expect("a letter");
+            .expect("an email");
         let page = self.use_link(device, &mail.link()).await;
         self.show(device, page);
         assert!(

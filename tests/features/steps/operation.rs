@@ -1,4 +1,4 @@
-//! What ops do, and what breaks.
+//! Steps for the work of operators, and for failures.
 
 use std::{
     sync::{
@@ -186,7 +186,7 @@ async fn alive(world: &mut World) {
     }
 }
 
-#[when("it is told to stop while requests are made")]
+#[when("it is asked to stop while requests are made")]
 async fn stop(world: &mut World) {
     let load = Load::start(&world.service.url);
     load.warm().await;
@@ -344,7 +344,7 @@ async fn quiet_store(world: &mut World) {
     }
 }
 
-/// What a sign-in makes and nobody may keep.
+/// Secrets that a sign-in makes and that must not be kept anywhere.
 async fn secrets(world: &mut World) -> Vec<(&'static str, String)> {
     let mail = world.newest(&world.address).await;
     let token = mail

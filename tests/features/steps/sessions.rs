@@ -74,7 +74,7 @@ fn cookies(world: &mut World, device: String) {
     }
 }
 
-#[when(expr = "the sign-out form is sent from a page of somebody else on the {word}")]
+#[when(expr = "the sign-out form is sent from a page of another site on the {word}")]
 async fn forged_sign_out(world: &mut World, device: String) {
     let account = world.account(&device).await.expect("signed in");
     let form = account.form("sign-out");

@@ -66,11 +66,11 @@ async fn clock(world: &mut World) {
 
 #[when(expr = "{int} minutes pass")]
 async fn time_passes(world: &mut World, minutes: i64) {
-    // A letter is here before the service has written down that it was taken, which is when its time begins.
+    // An email is here before the service has written down that it was taken, which is when its time begins.
     let here = world.post.all(&world.address).await.len();
     let service = &world.service;
     let settled = || async { (service.audited("magic_link.sent").await >= here).then_some(()) };
-    testkit::until("every letter on record", super::SOON, settled)
+    testkit::until("every email on record", super::SOON, settled)
         .await
         .unwrap_or_else(|why| panic!("{why}"));
     world.service.shift_clock(minutes * 60).await;
@@ -337,10 +337,10 @@ fn no_form(world: &mut World, device: String) {
     );
 }
 
-#[then(expr = "the {word} is told that the code is wrong")]
+#[then(expr = "the {word} is refused because the code is wrong")]
 #[then(expr = "the {word} is refused with a message")]
-#[then(expr = "the {word} is told to wait")]
-fn told(world: &mut World, device: String) {
+#[then(expr = "the {word} is asked to wait")]
+fn refused_with_message(world: &mut World, device: String) {
     let page = world.page(&device);
     assert!(page.status.is_client_error(), "{}", page.summary());
     assert!(
@@ -379,7 +379,7 @@ async fn scan(world: &mut World, times: usize) {
     }
 }
 
-#[when(expr = "the link's form is sent from a page of somebody else on the {word}")]
+#[when(expr = "the link's form is sent from a page of another site on the {word}")]
 async fn forged_link(world: &mut World, device: String) {
     let link = world.newest(&world.address).await.link();
     let form = world.device(&device).open(&link).await.form("link");
@@ -484,7 +484,7 @@ async fn race(
             world.page_error()
         );
     }
-    // Whoever got a cookie last holds the session; a double click renews the secret of the same one.
+    // The browser that got a cookie last holds the session; a double click renews the secret of the same one.
     let mut shown = 0;
     for (browser, _) in &done {
         world.device(device).take_cookies(browser);
@@ -497,5 +497,9 @@ async fn race(
             );
         }
     }
-    assert!(shown > 0, "nobody got in: {}", done[0].1.summary());
+    assert!(
+        shown > 0,
+        "no browser was signed in: {}",
+        done[0].1.summary()
+    );
 }

@@ -54,7 +54,7 @@ async fn ask_there(world: &mut World) -> Mail {
         waiting.summary()
     );
     world.waiting.insert("laptop".to_owned(), waiting);
-    world.mails(earlier + 1).await.pop().expect("a letter")
+    world.mails(earlier + 1).await.pop().expect("an email")
 }
 
 #[then(expr = "the {word} is back at the application with a code")]

@@ -38,7 +38,7 @@ async fn bring(world: &mut World, device: &str, from: &str) {
     let url = world
         .backs
         .get(from)
-        .unwrap_or_else(|| panic!("the {from} set out for nobody"))
+        .unwrap_or_else(|| panic!("the {from} did not set out"))
         .url();
     let answer = world.device(device).open(&url).await;
     let page = world.device(device).settle(answer).await;
@@ -76,9 +76,9 @@ async fn thief(world: &mut World, name: String, device: String) {
     bring(world, &device, &device).await;
 }
 
-#[given("somebody came with the school before")]
-async fn somebody(world: &mut World) {
-    let person = account(&world.other("somebody"));
+#[given("another person came with the school before")]
+async fn other_person_came(world: &mut World) {
+    let person = account(&world.other("earlier"));
     set_out(world, "elsewhere", "school", &person).await;
     bring(world, "elsewhere", "elsewhere").await;
     assert!(
@@ -206,7 +206,7 @@ async fn preview(world: &mut World) {
     assert_eq!(page.status, 405);
 }
 
-#[then(expr = "the {word} is told to start again")]
+#[then(expr = "the {word} is asked to start again")]
 fn start_again(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 400, "{}", page.summary());
@@ -217,7 +217,7 @@ fn start_again(world: &mut World, device: String) {
     );
 }
 
-#[then(expr = "the {word} is told that the school's answer cannot be trusted")]
+#[then(expr = "the {word} sees that the school's answer cannot be trusted")]
 fn not_trusted(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 502, "{}", page.summary());
@@ -228,7 +228,7 @@ fn not_trusted(world: &mut World, device: String) {
     );
 }
 
-#[then(expr = "the {word} is told that the school cannot be reached")]
+#[then(expr = "the {word} sees that the school cannot be reached")]
 fn not_reached(world: &mut World, device: String) {
     let page = world.page(&device);
     assert_eq!(page.status, 503, "{}", page.summary());
@@ -294,7 +294,7 @@ fn unknown_key(world: &mut World) {
     world
         .elsewhere
         .school
-        .tell(Lie::header("kid", json!("nobody")));
+        .tell(Lie::header("kid", json!("unknown")));
 }
 
 #[then("a mail says that an account elsewhere is now connected")]

@@ -22,6 +22,6 @@ fuzz_target!(|text: &str| {
     let mac = MasterKeys::new([7; 32], []).mac("refresh v1");
     assert!(
         RefreshToken::parse(&mac, text).is_none(),
-        "nobody else can make one"
+        "it cannot be made without the key"
     );
 });

@@ -12,7 +12,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     let (token, document) = input;
     let keys = Jwks::published(KEYS.as_bytes()).expect("keys");
     if let Ok(foreign) = Foreign::read(token, &["JWT"]) {
-        assert!(!foreign.is_by(&keys), "nobody has these keys");
+        assert!(!foreign.is_by(&keys), "none of these keys has signed it");
     }
     if let Some(set) = Jwks::published(document) {
         let text = String::from(set.clone());

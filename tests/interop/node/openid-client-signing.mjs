@@ -51,8 +51,8 @@ const person = await client.fetchUserInfo(config, first.access_token, sub);
 if (!person.email?.includes('@')) throw new Error('userinfo does not tell what was asked');
 tell('did', 'code + PKCE with claims');
 
-const told = await client.tokenIntrospection(config, first.access_token);
-if (told.active !== true || told.sub !== sub) throw new Error('introspection does not know the token');
+const introspection = await client.tokenIntrospection(config, first.access_token);
+if (introspection.active !== true || introspection.sub !== sub) throw new Error('introspection does not know the token');
 const second = await client.refreshTokenGrant(config, first.refresh_token);
 await client.tokenRevocation(config, second.refresh_token);
 await client.refreshTokenGrant(config, second.refresh_token).then(

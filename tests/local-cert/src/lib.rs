@@ -1,7 +1,7 @@
 //! Certificates for this machine alone: what `make cert` makes where there is no mkcert, and what tests show.
 //!
-//! The authority's key lives as long as its [`Authority`] and is never written: whoever trusts its certificate trusts
-//! what it issued, and nothing that could be made later.
+//! The authority's key lives as long as its [`Authority`] and is never written: a client that trusts its certificate
+//! trusts what it issued, and nothing that could be made later.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, Error, ExtendedKeyUsagePurpose,
@@ -40,7 +40,7 @@ impl Authority {
         )?))
     }
 
-    /// Its own certificate in PEM: what others are told to trust.
+    /// Its own certificate in PEM: what clients are configured to trust.
     #[must_use]
     pub fn pem(&self) -> String {
         self.0.pem()

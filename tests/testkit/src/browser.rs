@@ -39,7 +39,7 @@ pub enum Site {
     Outside,
     /// A page of the service.
     Own,
-    /// A page of somebody else.
+    /// A page of another site.
     Cross,
 }
 
@@ -65,7 +65,7 @@ pub fn client() -> reqwest::Client {
 }
 
 impl Browser {
-    /// A browser nobody has used yet. `from` is the network address that the service sees, through
+    /// A browser without cookies. `from` is the network address that the service sees, through
     /// `X-Forwarded-For`: the harness stands as a trusted proxy.
     #[must_use]
     pub fn new(from: Ipv4Addr) -> Self {
@@ -128,7 +128,7 @@ impl Browser {
             .await
     }
 
-    /// A POST from somebody else's page: what a forged form does.
+    /// A POST from a page of another site: what a forged form does.
     pub async fn forged(&mut self, url: &Url, fields: &[(String, String)]) -> Page {
         self.send(Method::POST, url, Site::Cross, None, fields)
             .await

@@ -273,7 +273,7 @@ impl Service {
         tokio::time::sleep(SEEN).await;
     }
 
-    /// How many events of a kind the audit trail holds.
+    /// How many events of a kind the audit log holds.
     ///
     /// # Panics
     /// `entree audit` fails; shows what it printed.

@@ -4,7 +4,7 @@
 //! built binary, handed in by path, so this package depends on none of its code.
 //!
 //! - [`services`]: throw-away PostgreSQL and Redis, started once per test process.
-//! - [`mail`], [`smtp`], [`mailpit`]: where letters arrive.
+//! - [`mail`], [`smtp`], [`mailpit`]: where emails arrive.
 //! - [`entree`]: the built binary, one or two copies of it.
 //! - [`wire`]: a TCP proxy that spreads connections and breaks them on demand.
 //! - [`trust`]: certificates for https, and whom our clients trust.
@@ -47,7 +47,7 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Missing {
     /// The thing, as a person would name it.
     pub what: &'static str,
-    /// What was tried, and how to mend it.
+    /// What was tried, and how to repair it.
     pub why: String,
 }
 

@@ -1,4 +1,4 @@
-//! Letters, and where they arrive.
+//! Emails, and where they arrive.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use mail_parser::{HeaderValue, MessageParser};
 
 use crate::Boxed;
 
-/// One letter as it arrived.
+/// One email as it arrived.
 #[derive(Clone, Debug)]
 pub struct Mail {
     /// The address of the envelope.
@@ -19,20 +19,20 @@ pub struct Mail {
     pub html: String,
     /// Every header, in order, decoded where that makes sense.
     pub headers: Vec<(String, String)>,
-    /// Size of the whole letter in bytes.
+    /// Size of the whole email in bytes.
     pub size: usize,
 }
 
 impl Mail {
-    /// Reads a letter in the form of RFC 5322.
+    /// Reads an email in the form of RFC 5322.
     ///
     /// # Panics
-    /// It is not a letter.
+    /// It is not an email.
     #[must_use]
     pub fn parse(to: &str, raw: &[u8]) -> Self {
         let message = MessageParser::default()
             .parse(raw)
-            .expect("a letter as RFC 5322 has it");
+            .expect("an email as RFC 5322 has it");
         let headers = message
             .headers_raw()
             .map(|(name, value)| (name.to_owned(), unfold(value)))
@@ -144,7 +144,7 @@ fn unfold(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What a mail server may do to the letters for one address.
+/// What a mail server may do to the emails for one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// `550`: refused for good.
@@ -153,17 +153,17 @@ pub enum Fault {
     Closing,
     /// `451`: not now.
     Later,
-    /// Says nothing more once the letter begins.
+    /// Says nothing more once the email begins.
     Stall,
-    /// The connection ends in the middle of the letter.
+    /// The connection ends in the middle of the email.
     DropInData,
-    /// The connection ends after the letter was kept, before its receipt.
+    /// The connection ends after the email was kept, before its receipt.
     DropAfterData,
 }
 
-/// A place where letters arrive.
+/// A place where emails arrive.
 pub trait Mailbox: Send + Sync {
-    /// All letters for one address, oldest first.
+    /// All emails for one address, oldest first.
     fn all<'a>(&'a self, address: &'a str) -> Boxed<'a, Vec<Mail>>;
 
     /// Sets or (with `None`) lifts a fault for one address.
@@ -172,7 +172,7 @@ pub trait Mailbox: Send + Sync {
     /// This place cannot do it for one address alone.
     fn fault(&self, address: &str, fault: Option<Fault>) -> Result<(), String>;
 
-    /// How often the server was asked to take a letter for this address, kept or not.
+    /// How often the server was asked to take an email for this address, kept or not.
     fn attempts(&self, address: &str) -> usize;
 
     /// Waits until there are at least `count`, and gives all, oldest first.
@@ -192,7 +192,7 @@ pub trait Mailbox: Send + Sync {
             match crate::until("mail", limit, enough).await {
                 Ok(mails) => Ok(mails),
                 Err(_) => Err(format!(
-                    "{} of {count} letters for {address} within {} s",
+                    "{} of {count} emails for {address} within {} s",
                     self.all(address).await.len(),
                     limit.as_secs()
                 )),
@@ -200,7 +200,7 @@ pub trait Mailbox: Send + Sync {
         })
     }
 
-    /// That nothing came for `address`, once a letter to `canary`, asked for *after* it, has come: then the outbox has
+    /// That nothing came for `address`, once an email to `canary`, asked for *after* it, has come: then the outbox has
     /// passed it by.
     ///
     /// # Errors
@@ -214,7 +214,7 @@ pub trait Mailbox: Send + Sync {
             self.wait(canary, 1, Duration::from_secs(20)).await?;
             match self.all(address).await.len() {
                 0 => Ok(()),
-                n => Err(format!("{n} letters for {address}, none was due")),
+                n => Err(format!("{n} emails for {address}, none was due")),
             }
         })
     }
@@ -224,7 +224,7 @@ pub trait Mailbox: Send + Sync {
 mod tests {
     use super::*;
 
-    const LETTER: &[u8] = b"From: a@x.test\r\nTo: b@x.test\r\nSubject: =?utf-8?q?Se_connecter_=C3=A0_X?=\r\n\
+    const EMAIL: &[u8] = b"From: a@x.test\r\nTo: b@x.test\r\nSubject: =?utf-8?q?Se_connecter_=C3=A0_X?=\r\n\
 Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\
 Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nOpen\r\n\
 http://127.0.0.1:8080/login/link/abc=3Ddef=20\r\nor type\r\n\r\n    1234 5678\r\n\r\nfrom 10.20.30.40\r\n--b\r\n\
@@ -232,7 +232,7 @@ Content-Type: text/html\r\n\r\n<a href=\"http://127.0.0.1:8080/login/link/abc=de
 
     #[test]
     fn a_letter_gives_its_link_and_code() {
-        let mail = Mail::parse("b@x.test", LETTER);
+        let mail = Mail::parse("b@x.test", EMAIL);
         assert_eq!(mail.subject, "Se connecter \u{e0} X");
         assert_eq!(mail.link(), "http://127.0.0.1:8080/login/link/abc=def");
         assert_eq!(mail.code(), "12345678");

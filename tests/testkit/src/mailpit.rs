@@ -78,7 +78,7 @@ impl Mailpit {
         this.ready().await
     }
 
-    /// Where it takes letters.
+    /// Where it takes emails.
     #[must_use]
     pub const fn smtp(&self) -> SocketAddr {
         self.smtp
@@ -108,7 +108,7 @@ impl Mailpit {
         answer.json().await.expect("JSON from Mailpit")
     }
 
-    async fn letters(&self, address: &str) -> Vec<Mail> {
+    async fn emails(&self, address: &str) -> Vec<Mail> {
         let query = format!("addressed:\"{address}\"");
         let found = self
             .json("/api/v1/search", &[("query", &query), ("limit", "200")])
@@ -129,7 +129,7 @@ impl Mailpit {
                 .send()
                 .await
                 .expect("Mailpit answers");
-            let raw = raw.bytes().await.expect("the letter");
+            let raw = raw.bytes().await.expect("the email");
             mails.push(Mail::parse(address, &raw));
         }
         mails
@@ -147,7 +147,7 @@ impl Drop for Mailpit {
 
 impl Mailbox for Mailpit {
     fn all<'a>(&'a self, address: &'a str) -> Boxed<'a, Vec<Mail>> {
-        Box::pin(self.letters(address))
+        Box::pin(self.emails(address))
     }
 
     fn fault(&self, _: &str, _: Option<Fault>) -> Result<(), String> {

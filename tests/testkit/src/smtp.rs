@@ -1,4 +1,4 @@
-//! A mail server in the test process: keeps every letter, and misbehaves for chosen addresses (RFC 5321).
+//! A mail server in the test process: keeps every email, and misbehaves for chosen addresses (RFC 5321).
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,7 @@ pub struct Sink {
 
 #[derive(Debug, Default)]
 struct State {
-    letters: HashMap<String, Vec<Mail>>,
+    emails: HashMap<String, Vec<Mail>>,
     faults: HashMap<String, Fault>,
     attempts: HashMap<String, usize>,
 }
@@ -42,7 +42,7 @@ impl Sink {
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // Nagle's algorithm against delayed receipts costs 40 ms a letter.
+                // Nagle's algorithm against delayed receipts costs 40 ms an email.
                 let _ = stream.set_nodelay(true);
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
@@ -76,13 +76,7 @@ impl Drop for Sink {
 
 impl Mailbox for Sink {
     fn all<'a>(&'a self, address: &'a str) -> Boxed<'a, Vec<Mail>> {
-        Box::pin(async move {
-            self.lock()
-                .letters
-                .get(address)
-                .cloned()
-                .unwrap_or_default()
-        })
+        Box::pin(async move { self.lock().emails.get(address).cloned().unwrap_or_default() })
     }
 
     fn fault(&self, address: &str, fault: Option<Fault>) -> Result<(), String> {
@@ -144,7 +138,7 @@ impl Talk {
                     self.say("250 ok").await?
                 }
                 "RCPT" => self.recipient(&line).await?,
-                "DATA" => self.letter().await?,
+                "DATA" => self.email().await?,
                 "QUIT" => {
                     self.say("221 bye").await?;
                     Next::Stop
@@ -191,7 +185,7 @@ impl Talk {
         }
     }
 
-    async fn letter(&mut self) -> std::io::Result<Next> {
+    async fn email(&mut self) -> std::io::Result<Next> {
         if self.to.is_empty() {
             return self.say("503 no recipient").await;
         }
@@ -220,7 +214,7 @@ impl Talk {
         for address in std::mem::take(&mut self.to) {
             let mail = Mail::parse(&address, &raw);
             lock(&self.state)
-                .letters
+                .emails
                 .entry(address)
                 .or_default()
                 .push(mail);
@@ -258,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeps_letters_and_undoubles_dots() {
+    async fn keeps_emails_and_undoubles_dots() {
         let sink = Sink::start().await;
         let answers = talk(
             &sink,

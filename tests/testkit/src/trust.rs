@@ -1,4 +1,4 @@
-//! Https in tests: one authority for the whole test process, which all its clients trust, and nobody else.
+//! Https in tests: one authority for the whole test process, which only its own clients trust.
 
 use std::{path::Path, sync::LazyLock};
 

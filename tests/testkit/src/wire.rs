@@ -95,7 +95,7 @@ async fn serve(
 ) {
     let address = listener.local_addr().expect("its address");
     let mut listener = Some(listener);
-    // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
+    // Bound and not listening: it refuses, and no other process gets the port meanwhile.
     let mut closed = None;
     let turn = AtomicUsize::new(0);
     loop {

@@ -154,9 +154,9 @@ async fn mailpit_keeps_a_letter_under_its_address() {
         stream.write_all(line.as_bytes()).await.unwrap();
         let _ = stream.read(&mut buffer).await.unwrap();
     }
-    let letter =
+    let email =
         b"From: a@x.test\r\nTo: b@x.test\r\nSubject: hi\r\n\r\nhttp://x/login/link/abc\r\n.\r\n";
-    stream.write_all(letter).await.unwrap();
+    stream.write_all(email).await.unwrap();
     let _ = stream.read(&mut buffer).await.unwrap();
     let mails = mailpit
         .wait("b@x.test", 1, Duration::from_secs(10))

@@ -406,7 +406,7 @@ impl Bench {
         }
     }
 
-    /// A code for somebody who is signed in.
+    /// A code for a user who is signed in.
     async fn code(&self, person: &Person) -> (Option<String>, Sample) {
         let request = self
             .request(Method::GET, &person.authorize)

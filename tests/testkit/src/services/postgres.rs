@@ -81,7 +81,7 @@ impl Postgres {
         ]);
         init.args(["--no-sync", "--no-instructions"])
             .current_dir(&folder);
-        // On a thread of its own: whoever shares a task with this goes on meanwhile.
+        // On a thread of its own: other work in the same task goes on meanwhile.
         tokio::task::spawn_blocking(move || run(&mut init))
             .await
             .expect("a program that ran")?;

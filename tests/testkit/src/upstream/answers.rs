@@ -1,4 +1,4 @@
-//! The endpoints, honest and strict; then what the test told to be changed.
+//! The endpoints: each makes an honest response, then applies the lies that the test has set.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::digest;
@@ -24,11 +24,11 @@ impl Book {
             }
         }
         self.requests.push((place, request.clone()));
-        let told = self.lies.iter().find_map(|lie| match lie {
+        let scripted = self.lies.iter().find_map(|lie| match lie {
             Lie::Reply(at, reply) if *at == place => Some(reply.clone()),
             _ => None,
         });
-        if let Some(reply) = told {
+        if let Some(reply) = scripted {
             return reply;
         }
         let mut reply = self.honest(place, request);

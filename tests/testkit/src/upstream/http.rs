@@ -1,4 +1,4 @@
-//! HTTP/1.1 as far as scripted answers need it: whole requests in, any bytes out, as slowly as told.
+//! HTTP/1.1 as far as scripted answers need it: whole requests in, any bytes out, as slowly as the test wants.
 
 use std::{sync::Arc, time::Duration};
 
@@ -178,7 +178,7 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
             break at + 4;
         }
         more(stream, &mut bytes).await?;
-        // Somebody who speaks TLS: hang up, as servers of plain HTTP do.
+        // A client that speaks TLS: hang up, as servers of plain HTTP do.
         if bytes[0] == 0x16 {
             return None;
         }

@@ -41,9 +41,9 @@ pub enum Sign {
     Ps256,
     /// An HMAC with this secret.
     Hs256(Vec<u8>),
-    /// Nobody: `alg` is none and the third part is empty.
+    /// No signature: `alg` is none and the third part is empty.
     None,
-    /// An RSA key that nobody published, under the name of the one that is.
+    /// An RSA key that is not published, with the `kid` of the published one.
     Stranger,
     /// An RSA key of 1024 bits, [`Keys::small_jwk`].
     Small,

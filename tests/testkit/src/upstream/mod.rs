@@ -1,6 +1,6 @@
 //! An upstream provider that a test writes the part of: OpenID Connect, or shaped like GitHub.
 //!
-//! Honest until told otherwise, and strict about what it receives: client authentication, redirect URI, PKCE S256, one
+//! Honest by default, and strict about what it receives: client authentication, redirect URI, PKCE S256, one
 //! use of a code. What it does not like it refuses and notes ([`Upstream::complaints`]). A test [tells](Upstream::tell)
 //! it one [`Lie`], and everything else stays true. It stands behind a [`Wire`], so it can be slow, silent or gone.
 //! Shares no code with the service.
@@ -204,7 +204,7 @@ impl Upstream {
         self.book().pkce = false;
     }
 
-    /// Does one thing wrong from now on, beside what it was told before.
+    /// Does one more thing wrong from now on; earlier lies stay in force.
     pub fn tell(&self, lie: Lie) {
         self.book().lies.push(lie);
     }
@@ -271,7 +271,7 @@ impl Upstream {
         self.book().complaints.clone()
     }
 
-    /// Codes, tokens, states, nonces and verifiers that passed here: what nobody may keep in clear.
+    /// Codes, tokens, states, nonces and verifiers that passed here: the service must not keep them in clear.
     #[must_use]
     pub fn secrets(&self) -> BTreeSet<String> {
         self.book().secrets.clone()
@@ -300,7 +300,7 @@ impl Upstream {
         self.go(&way(page), None).await
     }
 
-    /// The same for a person of their own, whoever the others are.
+    /// The same for a person of their own, independent of all others.
     ///
     /// # Panics
     /// See [`Upstream::visit`].

@@ -53,11 +53,11 @@ impl Book {
     }
 
     fn signs_with(&self) -> Sign {
-        let told = self.lies.iter().find_map(|lie| match lie {
+        let scripted = self.lies.iter().find_map(|lie| match lie {
             Lie::Sign(sign) => Some(sign.clone()),
             _ => None,
         });
-        told.unwrap_or(Sign::Rs256)
+        scripted.unwrap_or(Sign::Rs256)
     }
 
     fn claims(&self, person: &Value, nonce: Option<&str>, access_token: &str) -> Value {

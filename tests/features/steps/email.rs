@@ -1,4 +1,4 @@
-//! What a letter looks like, and mail servers that misbehave.
+//! What an email looks like, and mail servers that misbehave.
 
 use std::time::Duration;
 
@@ -103,12 +103,12 @@ async fn tried_once(world: &mut World) {
 }
 
 #[when("the mail server takes mail again")]
-fn mended(world: &mut World) {
+fn recovered(world: &mut World) {
     world.post.fault(&world.address, None).unwrap();
 }
 
-#[when("the mail server takes mail again after the first letter")]
-async fn mended_after_first(world: &mut World) {
+#[when("the mail server takes mail again after the first email")]
+async fn recovered_after_first(world: &mut World) {
     let first = world
         .post
         .wait(&world.address, 1, Duration::from_secs(20))

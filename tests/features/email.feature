@@ -1,4 +1,4 @@
-Feature: The mail
+Feature: The email
   It is plain, honest and safe to forward to a screen reader.
 
   @mail @G7 @D6
@@ -31,16 +31,16 @@ Feature: The mail
     Then the mail server was tried once
 
   @sink @G1 @X6
-  Scenario: The connection breaks after the letter: at most one more, and both work
+  Scenario: The connection breaks after the email: at most one more, and both work
     Given the mail server says "drop after data" to this address
     When a mail is asked for on the laptop
-    And the mail server takes mail again after the first letter
+    And the mail server takes mail again after the first email
     Then 2 mails arrive
     When the link of mail 1 is used on the laptop
     Then the laptop is signed in
 
   @sink @G3 @X6
-  Scenario: The connection breaks in the letter
+  Scenario: The connection breaks in the middle of the email
     Given the mail server says "drop in data" to this address
     When a mail is asked for on the laptop
     And the mail server was tried once
