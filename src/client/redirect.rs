@@ -76,6 +76,45 @@ fn after_port<'a>(uri: &'a str, host: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
+    /// URIs that resemble the registered ones.
+    const UNREGISTERED: &[&str] = &[
+        "",
+        "//evil",
+        "/\\evil",
+        "https://app.example/cb/",
+        "https://app.example/cb?",
+        "https://app.example/cb?x=1",
+        "https://app.example/CB",
+        "https://APP.example/cb",
+        "https://app.example:443/cb",
+        "https://app.example/cb#f",
+        "https://app.example/q",
+        "https://app.example/q?a=1&b=2",
+        "https://app.example/q?a=2",
+        "https://app.example.evil/cb",
+        "https://app.example@evil/cb",
+        "https://app.example/%63b",
+        "https://app.example/cb\r\nX: y",
+        "http://127.0.0.1:9000/cb/",
+        "http://127.0.0.1:9000/cb?x",
+        "http://127.0.0.1:1@evil/cb",
+        "http://127.0.0.1.evil/cb",
+        "http://127.1/cb",
+        "http://2130706433/cb",
+        "http://127.0.0.1:65536/cb",
+        "http://127.0.0.1:0/cb",
+        "http://127.0.0.1:/cb",
+        "http://127.0.0.1:9000",
+        "http://127.0.0.1:90 00/cb",
+        "http://localhost:9000/cb",
+        "https://127.0.0.1:9000/cb",
+        "http://[::1]:9000/cb",
+        "HTTP://127.0.0.1:9000/cb",
+        "http://127.0.0.1:+80/cb",
+        "http://127.0.0.1\\@evil/cb",
+        "http://127.0.0.1:9000\\cb",
+    ];
+
     fn client(uris: &[&str]) -> Client {
         let list = uris
             .iter()
@@ -108,44 +147,7 @@ mod tests {
                 "{uri} is registered"
             );
         }
-        let refused = [
-            "",
-            "//evil",
-            "/\\evil",
-            "https://app.example/cb/",
-            "https://app.example/cb?",
-            "https://app.example/cb?x=1",
-            "https://app.example/CB",
-            "https://APP.example/cb",
-            "https://app.example:443/cb",
-            "https://app.example/cb#f",
-            "https://app.example/q",
-            "https://app.example/q?a=1&b=2",
-            "https://app.example/q?a=2",
-            "https://app.example.evil/cb",
-            "https://app.example@evil/cb",
-            "https://app.example/%63b",
-            "https://app.example/cb\r\nX: y",
-            "http://127.0.0.1:9000/cb/",
-            "http://127.0.0.1:9000/cb?x",
-            "http://127.0.0.1:1@evil/cb",
-            "http://127.0.0.1.evil/cb",
-            "http://127.1/cb",
-            "http://2130706433/cb",
-            "http://127.0.0.1:65536/cb",
-            "http://127.0.0.1:0/cb",
-            "http://127.0.0.1:/cb",
-            "http://127.0.0.1:9000",
-            "http://127.0.0.1:90 00/cb",
-            "http://localhost:9000/cb",
-            "https://127.0.0.1:9000/cb",
-            "http://[::1]:9000/cb",
-            "HTTP://127.0.0.1:9000/cb",
-            "http://127.0.0.1:+80/cb",
-            "http://127.0.0.1\\@evil/cb",
-            "http://127.0.0.1:9000\\cb",
-        ];
-        for uri in refused {
+        for uri in UNREGISTERED {
             assert!(
                 VerifiedRedirect::check(&client, uri).is_none(),
                 "{uri:?} must be refused"

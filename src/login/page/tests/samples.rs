@@ -106,6 +106,14 @@ pub(super) fn link<'a>(localizer: &'a Localizer, mode: LinkMode<'a>) -> LinkPage
 }
 
 pub(super) fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
+    let mut pages = sign_in_pages(localizer);
+    pages.extend(waiting_pages(localizer));
+    pages.extend(link_pages(localizer));
+    pages.extend(outcome_pages(localizer));
+    pages
+}
+
+fn sign_in_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
     let site = PageOptions::default();
     let refused = SignInPage {
         error: Some(localizer.text("sign-in-error-email")),
@@ -115,16 +123,71 @@ pub(super) fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)
         client: None,
         ..sign_in(localizer)
     };
-    let linking = LinkingAccount {
-        provider: "Example school",
-        account: "ada@school.test",
+    let with_providers = SignInPage {
+        providers: &buttons(),
+        ..sign_in(localizer)
     };
-    let wrong = SentPage {
+    let linking = SignInPage {
+        linking: Some(LinkingAccount {
+            provider: "Example school",
+            account: "ada@school.test",
+        }),
+        link: Some("l1nk"),
+        ..sign_in(localizer)
+    };
+    vec![
+        ("sign_in", render_page(&sign_in(localizer), site)),
+        ("sign_in_refused", render_page(&refused, site)),
+        ("sign_in_providers", render_page(&with_providers, site)),
+        ("sign_in_linking", render_page(&linking, site)),
+    ]
+}
+
+fn waiting_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
+    let site = PageOptions::default();
+    let refused = SentPage {
         error: Some(localizer.text("sent-error-code")),
         can_resend: false,
         ..sent(localizer)
     };
-    let fault = ErrorPage {
+    vec![
+        ("sent", render_page(&sent(localizer), site)),
+        ("sent_refused", render_page(&refused, site)),
+    ]
+}
+
+fn link_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
+    let site = PageOptions::default();
+    let page = |mode| render_page(&link(localizer, mode), site);
+    let elsewhere = |flow_href| {
+        let page = ElsewherePage {
+            localizer,
+            flow_href,
+            restart_href: "/login",
+        };
+        render_page(&page, site)
+    };
+    let current = "bea@example.test";
+    vec![
+        ("link_auto", page(LinkMode::Confirm { auto: true })),
+        ("link", page(LinkMode::Confirm { auto: false })),
+        ("link_switch", page(LinkMode::SwitchUser { current })),
+        ("elsewhere", elsewhere(None)),
+        ("elsewhere_flow", elsewhere(Some("/flow"))),
+    ]
+}
+
+fn outcome_pages(localizer: &Localizer) -> Vec<(&'static str, Response)> {
+    let site = PageOptions::default();
+    let on = ContinuePage {
+        localizer,
+        href: "/account",
+    };
+    let signed_out = SignedOutPage {
+        localizer,
+        next_href: None,
+    };
+    let error = ErrorPage {
         localizer,
         status: StatusCode::BAD_REQUEST,
         title: localizer.text("error-request-title"),
@@ -135,95 +198,10 @@ pub(super) fn login_pages(localizer: &Localizer) -> Vec<(&'static str, Response)
         reference: Some("7f3a91c2"),
     };
     vec![
-        ("sign_in", render_page(&sign_in(localizer), site)),
-        ("sign_in_refused", render_page(&refused, site)),
-        (
-            "sign_in_providers",
-            render_page(
-                &SignInPage {
-                    providers: &buttons(),
-                    ..sign_in(localizer)
-                },
-                site,
-            ),
-        ),
-        (
-            "sign_in_linking",
-            render_page(
-                &SignInPage {
-                    linking: Some(linking),
-                    link: Some("l1nk"),
-                    ..sign_in(localizer)
-                },
-                site,
-            ),
-        ),
-        ("sent", render_page(&sent(localizer), site)),
-        ("sent_refused", render_page(&wrong, site)),
-        (
-            "link_auto",
-            render_page(&link(localizer, LinkMode::Confirm { auto: true }), site),
-        ),
-        (
-            "link",
-            render_page(&link(localizer, LinkMode::Confirm { auto: false }), site),
-        ),
-        (
-            "link_switch",
-            render_page(
-                &link(
-                    localizer,
-                    LinkMode::SwitchUser {
-                        current: "bea@example.test",
-                    },
-                ),
-                site,
-            ),
-        ),
-        (
-            "elsewhere",
-            render_page(
-                &ElsewherePage {
-                    localizer,
-                    flow_href: None,
-                    restart_href: "/login",
-                },
-                site,
-            ),
-        ),
-        (
-            "elsewhere_flow",
-            render_page(
-                &ElsewherePage {
-                    localizer,
-                    flow_href: Some("/flow"),
-                    restart_href: "/login",
-                },
-                site,
-            ),
-        ),
-        (
-            "continue",
-            render_page(
-                &ContinuePage {
-                    localizer,
-                    href: "/account",
-                },
-                site,
-            ),
-        ),
+        ("continue", render_page(&on, site)),
         ("signed_in", render_page(&SignedInPage { localizer }, site)),
-        (
-            "signed_out",
-            render_page(
-                &SignedOutPage {
-                    localizer,
-                    next_href: None,
-                },
-                site,
-            ),
-        ),
-        ("error", render_page(&fault, site)),
+        ("signed_out", render_page(&signed_out, site)),
+        ("error", render_page(&error, site)),
     ]
 }
 
