@@ -20,7 +20,7 @@ pub struct Provider {
     pub id: String,
     /// The kind, which presets the rest.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: ProviderKind,
     /// Whether users are offered the provider and its callbacks are accepted.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -67,7 +67,7 @@ pub struct Provider {
     pub private_key: Text,
     /// How we authenticate at the token endpoint of the provider.
     #[serde(default)]
-    pub auth: Option<Auth>,
+    pub auth: Option<ProviderAuth>,
     /// The accepted signature algorithms of ID tokens.
     #[serde(default = "algs")]
     pub algs: Vec<UpstreamAlg>,
@@ -84,7 +84,7 @@ pub struct Provider {
     pub scopes: Option<Vec<String>>,
     /// How far `email_verified` of this provider is trusted.
     #[serde(default)]
-    pub trust: Option<MailTrust>,
+    pub trust: Option<EmailTrust>,
     /// The domains whose mailboxes the provider runs. For other domains its trust is `asserted` at
     /// most. Those of Google are known.
     #[serde(default)]
@@ -94,7 +94,7 @@ pub struct Provider {
     pub iss_param: Option<IssParam>,
     /// When userinfo is requested.
     #[serde(default)]
-    pub userinfo: Option<Userinfo>,
+    pub userinfo: Option<UserinfoUse>,
     /// Hosts of this provider that may have private addresses.
     #[serde(default)]
     pub private_hosts: Vec<String>,
@@ -157,7 +157,7 @@ const fn key_refresh_seconds() -> u64 {
 /// The kind of a provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ProviderKind {
     /// Any OpenID Provider, found by its issuer.
     #[default]
     Oidc,
@@ -187,7 +187,7 @@ pub const ICONS: [&str; 7] = [
 /// How we authenticate at a token endpoint (RFC 6749 §2.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Auth {
+pub enum ProviderAuth {
     /// Identifier and secret in the Authorization header.
     Basic,
     /// Identifier and secret in the form.
@@ -231,7 +231,7 @@ pub enum ResponseMode {
 /// How far `email_verified` of a provider is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MailTrust {
+pub enum EmailTrust {
     /// Not at all: the user verifies the address by email.
     None,
     /// As a hint: the user still verifies the address by email.
@@ -255,7 +255,7 @@ pub enum IssParam {
 /// When userinfo is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Userinfo {
+pub enum UserinfoUse {
     Never,
     /// If the ID token has no `email`.
     IfMissing,

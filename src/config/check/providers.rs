@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::values::{DAY, has_certificates, is_display_text, is_scope};
 use crate::config::{
     problem::{Findings, Section},
-    providers::{ICONS, Kind, MANY_TENANTS, MailTrust, Provider, ResponseMode, TENANT},
+    providers::{EmailTrust, ICONS, MANY_TENANTS, Provider, ProviderKind, ResponseMode, TENANT},
     url::{has_user, is_domain, is_host, is_loopback},
 };
 
@@ -70,7 +70,7 @@ fn check_display(provider: &Provider, section: &mut Section<'_>) {
 /// OpenID Connect Discovery §3: https, no query, no fragment. The rest is compared byte for byte,
 /// so it stays as it is.
 fn check_issuer(provider: &Provider, section: &mut Section<'_>) {
-    let is_entra = provider.kind == Kind::Entra;
+    let is_entra = provider.kind == ProviderKind::Entra;
     if is_entra && !provider.issuer.contains(TENANT) {
         return section.require(
             provider.issuer.is_empty(),
@@ -105,7 +105,7 @@ fn check_issuer(provider: &Provider, section: &mut Section<'_>) {
     }
     let is_google = text == "https://accounts.google.com";
     let is_for_tests = url.scheme() == "http" || !provider.private_hosts.is_empty();
-    if provider.kind == Kind::Google && !is_google && !is_for_tests {
+    if provider.kind == ProviderKind::Google && !is_google && !is_for_tests {
         refuse("is not the issuer of Google", "Remove it.");
     }
 }
@@ -114,7 +114,7 @@ fn check_issuer(provider: &Provider, section: &mut Section<'_>) {
 fn check_tenants(provider: &Provider, section: &mut Section<'_>) {
     let is_directory = |text: &str| Uuid::try_parse(text).is_ok_and(|id| id.to_string() == text);
     let tenant = provider.tenant.as_str();
-    if provider.kind == Kind::Entra {
+    if provider.kind == ProviderKind::Entra {
         section.require(
             is_directory(tenant) || MANY_TENANTS.contains(&tenant),
             "tenant",
@@ -144,7 +144,7 @@ fn check_tenants(provider: &Provider, section: &mut Section<'_>) {
         );
     }
     section.require(
-        provider.kind == Kind::Google || provider.hosted_domains.is_empty(),
+        provider.kind == ProviderKind::Google || provider.hosted_domains.is_empty(),
         "hosted_domains",
         "is for the kind google only",
         "Remove it.",
@@ -169,7 +169,7 @@ fn check_credentials(provider: &Provider, section: &mut Section<'_>) {
         "Write the identifier that the provider gave this application.",
     );
     let has_secret = !provider.client_secret.is_empty();
-    if provider.kind == Kind::Apple {
+    if provider.kind == ProviderKind::Apple {
         section.require(
             !has_secret,
             "client_secret",
@@ -247,7 +247,7 @@ fn check_request(provider: &Provider, section: &mut Section<'_>) {
     let scopes = provider.scopes();
     let has_scope = |name: &str| scopes.iter().any(|scope| scope == name);
     section.require(
-        provider.kind == Kind::Github || has_scope("openid"),
+        provider.kind == ProviderKind::Github || has_scope("openid"),
         "scopes",
         "has no `openid`",
         "Add it. Without it there is no ID token.",
@@ -284,7 +284,8 @@ fn check_request(provider: &Provider, section: &mut Section<'_>) {
         "needs PKCE",
         "Set pkce = true, or remove it.",
     );
-    let must_post = provider.kind == Kind::Apple && (has_scope("name") || has_scope("email"));
+    let must_post =
+        provider.kind == ProviderKind::Apple && (has_scope("name") || has_scope("email"));
     section.require(
         !must_post || provider.response_mode() != ResponseMode::Query,
         "response_mode",
@@ -295,10 +296,10 @@ fn check_request(provider: &Provider, section: &mut Section<'_>) {
 
 /// Without the list of its domains, an authoritative provider could create a user with any address.
 fn check_trust(provider: &Provider, section: &mut Section<'_>) {
-    let is_authoritative = provider.trust() == MailTrust::Authoritative;
-    let is_google = provider.kind == Kind::Google;
+    let is_authoritative = provider.trust() == EmailTrust::Authoritative;
+    let is_google = provider.kind == ProviderKind::Google;
     let has_domains = !provider.mail_domains.is_empty();
-    if is_authoritative && matches!(provider.kind, Kind::Apple | Kind::Github) {
+    if is_authoritative && matches!(provider.kind, ProviderKind::Apple | ProviderKind::Github) {
         section.refuse(
             "trust",
             "is more than this kind can be trusted with",

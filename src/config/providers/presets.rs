@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{Auth, IssParam, Kind, MailTrust, Provider, ResponseMode, Userinfo};
+use super::{
+    EmailTrust, IssParam, Provider, ProviderAuth, ProviderKind, ResponseMode, UserinfoUse,
+};
 
 /// The template of the issuers of Entra. National clouds have other hosts.
 const ENTRA: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
@@ -51,13 +53,13 @@ impl Provider {
             return &self.name;
         }
         match self.kind {
-            Kind::Oidc => &self.id,
-            Kind::Google => "Google",
-            Kind::Entra => "Microsoft",
-            Kind::Apple => "Apple",
-            Kind::Gitlab => "GitLab",
-            Kind::Keycloak => "Keycloak",
-            Kind::Github => "GitHub",
+            ProviderKind::Oidc => &self.id,
+            ProviderKind::Google => "Google",
+            ProviderKind::Entra => "Microsoft",
+            ProviderKind::Apple => "Apple",
+            ProviderKind::Gitlab => "GitLab",
+            ProviderKind::Keycloak => "Keycloak",
+            ProviderKind::Github => "GitHub",
         }
     }
 
@@ -68,13 +70,13 @@ impl Provider {
             return &self.icon;
         }
         match self.kind {
-            Kind::Oidc => "key",
-            Kind::Google => "google",
-            Kind::Entra => "microsoft",
-            Kind::Apple => "apple",
-            Kind::Gitlab => "gitlab",
-            Kind::Keycloak => "keycloak",
-            Kind::Github => "github",
+            ProviderKind::Oidc => "key",
+            ProviderKind::Google => "google",
+            ProviderKind::Entra => "microsoft",
+            ProviderKind::Apple => "apple",
+            ProviderKind::Gitlab => "gitlab",
+            ProviderKind::Keycloak => "keycloak",
+            ProviderKind::Github => "github",
         }
     }
 
@@ -83,14 +85,14 @@ impl Provider {
     #[must_use]
     pub fn issuer(&self) -> String {
         match self.kind {
-            Kind::Entra if self.has_many_tenants() => self.entra_template().to_owned(),
-            Kind::Entra => self.entra_template().replace(TENANT, &self.tenant),
+            ProviderKind::Entra if self.has_many_tenants() => self.entra_template().to_owned(),
+            ProviderKind::Entra => self.entra_template().replace(TENANT, &self.tenant),
             _ if !self.issuer.is_empty() => self.issuer.clone(),
-            Kind::Google => "https://accounts.google.com".to_owned(),
-            Kind::Apple => "https://appleid.apple.com".to_owned(),
-            Kind::Github => "https://github.com".to_owned(),
-            Kind::Gitlab => "https://gitlab.com".to_owned(),
-            Kind::Oidc | Kind::Keycloak => String::new(),
+            ProviderKind::Google => "https://accounts.google.com".to_owned(),
+            ProviderKind::Apple => "https://appleid.apple.com".to_owned(),
+            ProviderKind::Github => "https://github.com".to_owned(),
+            ProviderKind::Gitlab => "https://gitlab.com".to_owned(),
+            ProviderKind::Oidc | ProviderKind::Keycloak => String::new(),
         }
     }
 
@@ -118,8 +120,8 @@ impl Provider {
     #[must_use]
     pub fn discovery_url(&self) -> Option<String> {
         let base = match self.kind {
-            Kind::Github => return None,
-            Kind::Entra => self.entra_template().replace(TENANT, &self.tenant),
+            ProviderKind::Github => return None,
+            ProviderKind::Entra => self.entra_template().replace(TENANT, &self.tenant),
             _ => self.issuer(),
         };
         Some(format!(
@@ -131,17 +133,17 @@ impl Provider {
     /// Whether users of many directories of Entra may sign in, so that the issuer is a template.
     #[must_use]
     pub fn has_many_tenants(&self) -> bool {
-        self.kind == Kind::Entra
+        self.kind == ProviderKind::Entra
             && MANY_TENANTS.contains(&self.tenant.as_str())
             && self.entra_template().contains(TENANT)
     }
 
     /// Returns how we authenticate at the token endpoint.
     #[must_use]
-    pub fn auth(&self) -> Auth {
+    pub fn auth(&self) -> ProviderAuth {
         self.auth.unwrap_or(match self.kind {
-            Kind::Apple | Kind::Github => Auth::Post,
-            _ => Auth::Basic,
+            ProviderKind::Apple | ProviderKind::Github => ProviderAuth::Post,
+            _ => ProviderAuth::Basic,
         })
     }
 
@@ -150,7 +152,7 @@ impl Provider {
     #[must_use]
     pub fn response_mode(&self) -> ResponseMode {
         self.response_mode.unwrap_or(match self.kind {
-            Kind::Apple
+            ProviderKind::Apple
                 if self
                     .scopes()
                     .iter()
@@ -166,8 +168,8 @@ impl Provider {
     #[must_use]
     pub fn scopes(&self) -> Vec<String> {
         let preset: &[&str] = match self.kind {
-            Kind::Github => &["read:user", "user:email"],
-            Kind::Apple => &["openid", "name", "email"],
+            ProviderKind::Github => &["read:user", "user:email"],
+            ProviderKind::Apple => &["openid", "name", "email"],
             _ => &["openid", "profile", "email"],
         };
         self.scopes
@@ -178,14 +180,14 @@ impl Provider {
     /// Returns how far `email_verified` is trusted at most. Google is authoritative for its own
     /// mailboxes only.
     #[must_use]
-    pub fn trust(&self) -> MailTrust {
+    pub fn trust(&self) -> EmailTrust {
         let own_github = self.issuer.is_empty() || self.issuer == "https://github.com";
         self.trust.unwrap_or(match self.kind {
-            Kind::Google => MailTrust::Authoritative,
-            Kind::Apple => MailTrust::Asserted,
-            Kind::Github if own_github => MailTrust::Asserted,
-            Kind::Entra => MailTrust::Asserted,
-            _ => MailTrust::None,
+            ProviderKind::Google => EmailTrust::Authoritative,
+            ProviderKind::Apple => EmailTrust::Asserted,
+            ProviderKind::Github if own_github => EmailTrust::Asserted,
+            ProviderKind::Entra => EmailTrust::Asserted,
+            _ => EmailTrust::None,
         })
     }
 
@@ -193,29 +195,31 @@ impl Provider {
     /// client that has it off.
     #[must_use]
     pub fn iss_param(&self) -> IssParam {
-        self.iss_param.unwrap_or(if self.kind == Kind::Keycloak {
-            IssParam::Optional
-        } else {
-            IssParam::Auto
-        })
+        self.iss_param
+            .unwrap_or(if self.kind == ProviderKind::Keycloak {
+                IssParam::Optional
+            } else {
+                IssParam::Auto
+            })
     }
 
     /// Returns when userinfo is requested. Apple has none.
     #[must_use]
-    pub fn userinfo(&self) -> Userinfo {
-        self.userinfo.unwrap_or(if self.kind == Kind::Apple {
-            Userinfo::Never
-        } else {
-            Userinfo::IfMissing
-        })
+    pub fn userinfo(&self) -> UserinfoUse {
+        self.userinfo
+            .unwrap_or(if self.kind == ProviderKind::Apple {
+                UserinfoUse::Never
+            } else {
+                UserinfoUse::IfMissing
+            })
     }
 
     /// Returns the hosts, beside that of the issuer, on which endpoints may be.
     pub fn other_hosts(&self) -> impl Iterator<Item = &str> {
         let preset: &[&str] = match self.kind {
-            Kind::Google => &["googleapis.com"],
-            Kind::Entra => &["graph.microsoft.com"],
-            Kind::Github => &["api.github.com"],
+            ProviderKind::Google => &["googleapis.com"],
+            ProviderKind::Entra => &["graph.microsoft.com"],
+            ProviderKind::Github => &["api.github.com"],
             _ => &[],
         };
         preset
@@ -227,7 +231,8 @@ impl Provider {
     /// Whether `email_verified` may be a string. Apple sends both forms.
     #[must_use]
     pub fn takes_string_booleans(&self) -> bool {
-        self.string_booleans.unwrap_or(self.kind == Kind::Apple)
+        self.string_booleans
+            .unwrap_or(self.kind == ProviderKind::Apple)
     }
 
     /// Returns the redirect URI to register with the provider (UP-02).

@@ -14,7 +14,7 @@ fn up_01_five_lines_are_a_provider() {
     );
     assert_eq!(
         (plain.kind, plain.auth(), plain.trust()),
-        (Kind::Oidc, Auth::Basic, MailTrust::None)
+        (ProviderKind::Oidc, ProviderAuth::Basic, EmailTrust::None)
     );
     assert_eq!(
         (plain.pkce, plain.algs.as_slice()),
@@ -57,7 +57,7 @@ fn up_01_each_kind_presets_what_its_provider_needs() {
     let apple = of("apple", "");
     assert_eq!(
         (apple.auth(), apple.response_mode()),
-        (Auth::Post, ResponseMode::FormPost)
+        (ProviderAuth::Post, ResponseMode::FormPost)
     );
     assert!(apple.takes_string_booleans() && !google.takes_string_booleans());
     assert_eq!(
@@ -67,11 +67,11 @@ fn up_01_each_kind_presets_what_its_provider_needs() {
     let github = of("github", "");
     assert_eq!(
         (github.discovery_url(), github.trust()),
-        (None, MailTrust::Asserted)
+        (None, EmailTrust::Asserted)
     );
     assert_eq!(
         of("github", "issuer = \"https://ghe.example\"").trust(),
-        MailTrust::None
+        EmailTrust::None
     );
     assert_eq!(
         of("keycloak", "issuer = \"https://k/realms/r\"").iss_param(),

@@ -8,7 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{error::ProviderError, oidc::upstream::Upstream};
 use crate::{
-    config::providers::Kind,
+    config::providers::ProviderKind,
     federation::error::RefusalCode,
     web::fetch::{FetchRequest, FetchResponse},
 };
@@ -88,7 +88,7 @@ pub(super) async fn diagnose(upstream: &Upstream, public_url: &str) -> Vec<Provi
         }
         Err(error) => findings.push(ProviderFinding::error("discovery", &error)),
     }
-    if settings.kind != Kind::Github {
+    if settings.kind != ProviderKind::Github {
         findings.push(check_keys(upstream).await);
     }
     findings

@@ -16,7 +16,7 @@ use super::{
     request::RequestRecord,
 };
 use crate::{
-    config::{Provider, providers::MailTrust},
+    config::{Provider, providers::EmailTrust},
     web::fetch::{FetchRequest, FetchResponse},
 };
 
@@ -128,9 +128,9 @@ fn is_no_reply(email: &str) -> bool {
 
 fn trust(settings: &Provider, email: &str) -> Trust {
     match settings.trust() {
-        MailTrust::None => Trust::None,
-        MailTrust::Asserted => Trust::Asserted,
-        MailTrust::Authoritative => trust_by_domain(settings, email),
+        EmailTrust::None => Trust::None,
+        EmailTrust::Asserted => Trust::Asserted,
+        EmailTrust::Authoritative => trust_by_domain(settings, email),
     }
 }
 

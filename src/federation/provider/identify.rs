@@ -18,7 +18,7 @@ use super::{
     request::RequestRecord,
     response::{self, AuthorizationResponse},
 };
-use crate::config::providers::Kind;
+use crate::config::providers::ProviderKind;
 
 /// How long all calls for one response may take together.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(super) async fn identify(
     let code = response::code(response)?;
     tokio::time::timeout(TIMEOUT, async {
         let tokens = exchange(upstream, record, code).await?;
-        if upstream.settings.kind == Kind::Github {
+        if upstream.settings.kind == ProviderKind::Github {
             return github::identify(upstream, record, &tokens).await;
         }
         identify_by_id_token(upstream, record, response, &tokens).await
@@ -54,7 +54,7 @@ async fn exchange(
 ) -> Result<TokenResponse, ProviderError> {
     let settings = &upstream.settings;
     let signed;
-    let client_secret = if settings.kind == Kind::Apple {
+    let client_secret = if settings.kind == ProviderKind::Apple {
         signed = apple::client_secret(settings, upstream.now().seconds())?;
         signed.as_str()
     } else {
@@ -92,7 +92,9 @@ async fn identify_by_id_token(
         return Err(ResponseError::IssuerOfIdToken.into());
     }
     let userinfo = fetch_userinfo(upstream, record, tokens, &verified).await?;
-    let user = response.user.filter(|_| settings.kind == Kind::Apple);
+    let user = response
+        .user
+        .filter(|_| settings.kind == ProviderKind::Apple);
     let name = user.and_then(apple::name_in_user_parameter);
     Ok(identity_of(settings, verified, userinfo.as_ref(), name))
 }

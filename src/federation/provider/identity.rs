@@ -11,7 +11,7 @@ use super::oidc::{
 use crate::{
     config::{
         Provider,
-        providers::{Kind, MailTrust},
+        providers::{EmailTrust, ProviderKind},
     },
     user::Address,
 };
@@ -93,7 +93,7 @@ fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -
     let verified = match settings.kind {
         // Entra's `email` can be set to any address; `xms_edov` says that the owner of its domain
         // was verified.
-        Kind::Entra => {
+        ProviderKind::Entra => {
             let claim = source.get("xms_edov");
             is_true(claim) || claim.is_some_and(|value| *value == 1)
         }
@@ -103,11 +103,11 @@ fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -
         return Trust::None;
     }
     match settings.trust() {
-        MailTrust::None => Trust::None,
-        MailTrust::Asserted => Trust::Asserted,
+        EmailTrust::None => Trust::None,
+        EmailTrust::Asserted => Trust::Asserted,
         // Google runs the mailboxes of gmail.com and of its Workspace domains, and has verified any
         // other address once.
-        MailTrust::Authoritative if settings.kind == Kind::Google => {
+        EmailTrust::Authoritative if settings.kind == ProviderKind::Google => {
             let is_gmail = email.to_ascii_lowercase().ends_with("@gmail.com");
             if is_gmail || string(id_token, "hd").is_some() {
                 Trust::Authoritative
@@ -115,7 +115,7 @@ fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -
                 Trust::Asserted
             }
         }
-        MailTrust::Authoritative => trust_by_domain(settings, email),
+        EmailTrust::Authoritative => trust_by_domain(settings, email),
     }
 }
 
@@ -123,8 +123,8 @@ fn trust(settings: &Provider, email: &str, source: &Object, id_token: &Object) -
 /// under the settings of now. Google's mailboxes were recognised by `hd` then, which no setting
 /// changes.
 pub(crate) fn is_still_authoritative(settings: &Provider, email: &str) -> bool {
-    settings.trust() == MailTrust::Authoritative
-        && (settings.kind == Kind::Google
+    settings.trust() == EmailTrust::Authoritative
+        && (settings.kind == ProviderKind::Google
             || trust_by_domain(settings, email) == Trust::Authoritative)
 }
 

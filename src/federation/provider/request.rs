@@ -7,7 +7,7 @@ use super::oidc::metadata::Metadata;
 use crate::{
     config::{
         Provider,
-        providers::{Kind, ResponseMode},
+        providers::{ProviderKind, ResponseMode},
     },
     pkce::challenge_of,
     secret::Plain,
@@ -64,7 +64,7 @@ impl RequestRecord {
     /// The record of a request that begins now, with a new nonce and a new verifier of 32 bytes
     /// each, which are 43 characters (UP-04).
     pub(super) fn new(settings: &Provider, metadata: &Metadata, public_url: &str) -> Self {
-        let has_id_token = settings.kind != Kind::Github;
+        let has_id_token = settings.kind != ProviderKind::Github;
         Self {
             provider: settings.id.clone(),
             issuer: metadata.issuer.clone(),

@@ -6,7 +6,7 @@
 )]
 
 use entree::{
-    config::providers::MailTrust,
+    config::providers::EmailTrust,
     federation::{
         app::complete::complete,
         flow::state::AppRequest,
@@ -544,7 +544,7 @@ async fn r_38_api_flows_a_code_follows_the_current_settings_of_its_provider(test
         let code = code_from_provider(&fixture, &verifier).await;
         fixture.change_settings(|provider| match reason {
             "up_provider_disabled" => provider.issuer = "https://another.example".to_owned(),
-            _ => provider.trust = Some(MailTrust::Asserted),
+            _ => provider.trust = Some(EmailTrust::Asserted),
         });
         let before = Snapshot::load(&test_app).await;
         let (status, response) = redeem_at(&test_app, &fixture.id, &code, &verifier).await;

@@ -11,7 +11,7 @@ use super::{
     upstream::Upstream,
 };
 use crate::{
-    config::{Provider, providers::Auth},
+    config::{Provider, providers::ProviderAuth},
     federation::{
         error::{RefusalCode, upstream_words},
         provider::error::{IdTokenError, ProviderError, TokenError},
@@ -57,7 +57,7 @@ impl CodeExchange<'_> {
             form.push(("code_verifier", verifier));
         }
         let client_id = settings.client_id.as_str();
-        if settings.auth() == Auth::Post {
+        if settings.auth() == ProviderAuth::Post {
             form.extend([
                 ("client_id", client_id),
                 ("client_secret", self.client_secret),
@@ -66,10 +66,10 @@ impl CodeExchange<'_> {
         let request = FetchRequest::post_form(self.token_endpoint, &form)
             .header(header::ACCEPT, "application/json");
         match settings.auth() {
-            Auth::Basic => {
+            ProviderAuth::Basic => {
                 request.secret_header(header::AUTHORIZATION, &basic(client_id, self.client_secret))
             }
-            Auth::Post => request,
+            ProviderAuth::Post => request,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Time},
     config::{
         Provider,
-        providers::{Kind, UpstreamAlg},
+        providers::{ProviderKind, UpstreamAlg},
     },
     federation::provider::error::{KeyError, ProviderError},
     telemetry::metrics,
@@ -268,7 +268,7 @@ impl Upstream {
                 .refresh(|cached| self.read_metadata(cached))
                 .await;
         }
-        if self.settings.kind != Kind::Github
+        if self.settings.kind != ProviderKind::Github
             && self.keys.is_due()
             && let Ok(uri) = self.jwks_uri().await
         {

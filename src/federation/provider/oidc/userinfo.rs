@@ -10,7 +10,7 @@ use super::{
     upstream::Upstream,
 };
 use crate::{
-    config::providers::Userinfo,
+    config::providers::UserinfoUse,
     federation::provider::error::{ProviderError, UserError},
     web::fetch::{FetchRequest, FetchResponse},
 };
@@ -18,9 +18,9 @@ use crate::{
 /// Whether userinfo is read, given the claims of the ID token.
 pub(crate) fn is_wanted(upstream: &Upstream, claims: &Object) -> bool {
     match upstream.settings.userinfo() {
-        Userinfo::Never => false,
-        Userinfo::IfMissing => !claims.contains_key("email"),
-        Userinfo::Always => true,
+        UserinfoUse::Never => false,
+        UserinfoUse::IfMissing => !claims.contains_key("email"),
+        UserinfoUse::Always => true,
     }
 }
 

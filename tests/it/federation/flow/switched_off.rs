@@ -2,7 +2,7 @@
 //! to nothing once the operator has switched its provider off, removed it, or changed its issuer.
 
 use entity::user_identity;
-use entree::config::providers::MailTrust;
+use entree::config::providers::EmailTrust;
 use poem::http::StatusCode;
 use sea_orm::EntityTrait as _;
 use serde_json::json;
@@ -279,7 +279,7 @@ async fn pr_01_an_address_that_is_no_longer_authoritative_creates_no_user(test_a
         let users = count_rows(&test_app, "users").await;
         fixture.change_settings(|provider| match of_domains {
             true => provider.mail_domains = vec!["school.example".to_owned()],
-            false => provider.trust = Some(MailTrust::Asserted),
+            false => provider.trust = Some(EmailTrust::Asserted),
         });
         let response = browser
             .submit(&question, "identity", &[("decision", "yes")])

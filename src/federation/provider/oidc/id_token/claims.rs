@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     config::{
         Provider,
-        providers::{Kind, TENANT, UpstreamAlg},
+        providers::{ProviderKind, TENANT, UpstreamAlg},
     },
     federation::provider::{
         error::{IdTokenError, KeyError},
@@ -89,7 +89,7 @@ fn check_issuer(claims: &Object, expected: &Expected<'_>) -> Result<String, IdTo
             .replace(TENANT, check_tenant(tenant, settings)?)
     } else {
         let is_other = tenant.is_some_and(|tenant| tenant != settings.tenant);
-        if settings.kind == Kind::Entra && is_other {
+        if settings.kind == ProviderKind::Entra && is_other {
             return Err(IdTokenError::Tenant("is another tenant"));
         }
         expected.issuer.to_owned()
@@ -122,7 +122,7 @@ fn check_issuer_of_key(
     claims: &Object,
     settings: &Provider,
 ) -> Result<(), IdTokenError> {
-    let (Kind::Entra, Some(template)) = (settings.kind, &key.issuer) else {
+    let (ProviderKind::Entra, Some(template)) = (settings.kind, &key.issuer) else {
         return Ok(());
     };
     let tenant = string(claims, "tid").unwrap_or(&settings.tenant);
@@ -196,7 +196,7 @@ fn check_not_before(claims: &Object, now: i64) -> Result<(), IdTokenError> {
 /// Core §3.1.3.7(11). It may be missing where the settings say so, or where Apple says that it
 /// supports none; never without PKCE, and one that is there is always compared (IT-06).
 fn check_nonce(claims: &Object, expected: &Expected<'_>) -> Result<(), IdTokenError> {
-    let is_unsupported = expected.settings.kind == Kind::Apple
+    let is_unsupported = expected.settings.kind == ProviderKind::Apple
         && claims.get("nonce_supported") == Some(&Value::Bool(false));
     let is_valid = match claims.get("nonce") {
         Some(Value::String(nonce)) => nonce.as_bytes().ct_eq(expected.nonce.as_bytes()).into(),
