@@ -218,7 +218,7 @@ impl Event {
 /// Records and logs changes of signing keys, one row each.
 pub async fn record_key_changes(
     db: &Db,
-    changes: impl Iterator<Item = (key::State, &str)>,
+    changes: impl Iterator<Item = (key::KeyState, &str)>,
 ) -> Result<(), InfraError> {
     let changes: Vec<_> = changes.collect();
     if changes.is_empty() {
@@ -242,14 +242,14 @@ pub async fn record_provider_refusal(db: &Db, reason: &str) -> Result<(), InfraE
     tx.commit().await
 }
 
-const fn key_event(state: key::State) -> Kind {
-    use key::State;
+const fn key_event(state: key::KeyState) -> Kind {
+    use key::KeyState;
     match state {
-        State::Pending => Kind::KeyPublished,
-        State::Active => Kind::KeyActivated,
-        State::Retiring => Kind::KeyRetiring,
-        State::Retired => Kind::KeyRetired,
-        State::Compromised => Kind::KeyRevoked,
+        KeyState::Pending => Kind::KeyPublished,
+        KeyState::Active => Kind::KeyActivated,
+        KeyState::Retiring => Kind::KeyRetiring,
+        KeyState::Retired => Kind::KeyRetired,
+        KeyState::Compromised => Kind::KeyRevoked,
     }
 }
 

@@ -211,7 +211,7 @@ async fn follow_keys(app: App) -> Result<(), InfraError> {
 
 /// Rotates signing keys that are due, and records the changes.
 async fn rotate_keys(app: App) -> Result<(), InfraError> {
-    let changes = app.keys.tick().await?;
+    let changes = app.keys.advance().await?;
     audit::record_key_changes(
         &app.db,
         changes

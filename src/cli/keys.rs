@@ -2,7 +2,7 @@
 //!
 //! It works on the database beside a running service; each instance follows within three seconds.
 
-use crate::key::State;
+use crate::key::KeyState;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::{
     audit,
     config::{Alg, Source, Startup},
     db::Db,
-    key::{self, Change, Keys, Listed},
+    key::{self, KeyChange, KeyInfo, Keys},
     secret::MasterKeys,
 };
 
@@ -133,21 +133,25 @@ pub(super) fn master_keys(config: &Startup) -> Result<MasterKeys, CommandError> 
     Ok(instance::master_keys(config)?)
 }
 
-async fn rotate(db: &Db, masters: &MasterKeys, algs: &[Alg]) -> Result<Vec<Change>, CommandError> {
+async fn rotate(
+    db: &Db,
+    masters: &MasterKeys,
+    algs: &[Alg],
+) -> Result<Vec<KeyChange>, CommandError> {
     let keys = Keys::open(db, masters).await?;
     let mut changes = Vec::new();
     for alg in algs {
-        changes.extend(keys.rotate(*alg).await?.map(|kid| Change {
+        changes.extend(keys.rotate(*alg).await?.map(|kid| KeyChange {
             kid,
-            state: State::Pending,
+            state: KeyState::Pending,
         }));
     }
     record(db, &changes).await?;
     Ok(changes)
 }
 
-async fn revoke(db: &Db, masters: &MasterKeys, kid: &str) -> Result<Vec<Change>, CommandError> {
-    let changes = Keys::open(db, masters).await?.emergency(kid).await?;
+async fn revoke(db: &Db, masters: &MasterKeys, kid: &str) -> Result<Vec<KeyChange>, CommandError> {
+    let changes = Keys::open(db, masters).await?.compromise(kid).await?;
     record(db, &changes).await?;
     Ok(changes)
 }
@@ -160,7 +164,7 @@ fn rewrapped_text(count: u64) -> String {
     format!("{count} keys are encrypted under the current master key; they need no previous one")
 }
 
-async fn record(db: &Db, changes: &[Change]) -> Outcome {
+async fn record(db: &Db, changes: &[KeyChange]) -> Outcome {
     Ok(audit::record_key_changes(
         db,
         changes
@@ -170,17 +174,17 @@ async fn record(db: &Db, changes: &[Change]) -> Outcome {
     .await?)
 }
 
-const fn state_name(state: State) -> &'static str {
+const fn state_name(state: KeyState) -> &'static str {
     match state {
-        State::Pending => "pending",
-        State::Active => "active",
-        State::Retiring => "retiring",
-        State::Retired => "retired",
-        State::Compromised => "compromised",
+        KeyState::Pending => "pending",
+        KeyState::Active => "active",
+        KeyState::Retiring => "retiring",
+        KeyState::Retired => "retired",
+        KeyState::Compromised => "compromised",
     }
 }
 
-fn print_changes(changes: &[Change], json: bool, nothing: &str) {
+fn print_changes(changes: &[KeyChange], json: bool, nothing: &str) {
     if json {
         let list = changes
             .iter()
@@ -205,7 +209,7 @@ async fn list(db: &Db, json: bool) -> Outcome {
         return Ok(());
     }
     let at = |time: Option<_>| time.map(format_time).unwrap_or_default();
-    let row = |key: Listed| {
+    let row = |key: KeyInfo| {
         vec![
             key.kid,
             key.alg,
@@ -223,7 +227,7 @@ async fn list(db: &Db, json: bool) -> Outcome {
     Ok(())
 }
 
-fn as_json(key: &Listed) -> Value {
+fn as_json(key: &KeyInfo) -> Value {
     json!({
         "kid": key.kid,
         "alg": key.alg,

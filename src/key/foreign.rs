@@ -1,7 +1,8 @@
-//! What others sign with keys of their own, such as the assertions of clients (RFC 7523).
+//! Tokens that others sign with keys of their own, such as the assertions of clients (RFC 7523).
 //!
-//! Read first and believed later: until [`Foreign::is_by`] has said yes, nothing in it is true. Keys come from the
-//! caller alone; `jku`, `jwk`, `x5u` and `x5c` are never looked at (RFC 8725 §3.10).
+//! They are parsed first and verified later: nothing in a token may be trusted until
+//! [`ForeignToken::is_signed_by`] returns true. Keys come from the caller alone; `jku`, `jwk`,
+//! `x5u` and `x5c` are ignored (RFC 8725 §3.10).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::signature::{
@@ -10,60 +11,61 @@ use ring::signature::{
 };
 use serde_json::Value;
 
-use super::{Claims, Refusal, jwt::is_type};
+use super::{Claims, TokenError, jwt::is_type};
 use crate::config::jwks::{Jwk, Jwks, PublicKey, SigAlg, sig_alg};
 
-/// A signed token whose signature nobody has looked at yet.
+/// A signed token whose signature is not verified yet.
 #[derive(Clone)]
-pub struct Foreign {
-    /// What it says.
+pub struct ForeignToken {
     pub claims: Claims,
-    /// The name of the key that it claims.
+    /// The key that the token names.
     pub kid: Option<String>,
     alg: SigAlg,
     message: Vec<u8>,
     signature: Vec<u8>,
 }
 
-impl std::fmt::Debug for Foreign {
-    /// Without its text: whoever has it may use it.
+impl std::fmt::Debug for ForeignToken {
+    /// Leaves out the token, which is a credential.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Foreign")
+        f.debug_struct("ForeignToken")
             .field("alg", &self.alg)
             .finish_non_exhaustive()
     }
 }
 
-impl Foreign {
-    /// Takes a compact JWS apart (RFC 7515 §7.1), of one of these types or of none.
+impl ForeignToken {
+    /// Parses a compact JWS (RFC 7515 §7.1) with one of these types or none.
     ///
     /// # Errors
-    /// Anything that is no such JWS of JSON objects, a header that demands an extension, another type, and algorithms
-    /// that are not in [`SigAlg`]: `none` and those with a shared secret above all (RFC 8725 §3.1, §3.2).
-    pub fn read(token: &str, types: &[&str]) -> Result<Self, Refusal> {
-        let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
-        let (header, payload) = message.split_once('.').ok_or(Refusal::Malformed)?;
-        let (header, claims) = (object(header)?, object(payload)?);
+    /// Also for a header that demands an extension, and for algorithms that are not in [`SigAlg`],
+    /// above all `none` and those with a shared secret (RFC 8725 §3.1, §3.2).
+    pub fn parse(token: &str, types: &[&str]) -> Result<Self, TokenError> {
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = (decode_object(header)?, decode_object(payload)?);
         if header.contains_key("crit") {
-            return Err(Refusal::Critical);
+            return Err(TokenError::Critical);
         }
         let is_known = |typ: &Value| {
             typ.as_str()
                 .is_some_and(|typ| types.iter().any(|known| is_type(typ, known)))
         };
         if !header.get("typ").is_none_or(is_known) {
-            return Err(Refusal::Type);
+            return Err(TokenError::Type);
         }
         let alg = header
             .get("alg")
             .and_then(Value::as_str)
             .and_then(sig_alg)
-            .ok_or(Refusal::Algorithm)?;
+            .ok_or(TokenError::Algorithm)?;
         let kid = match header.get("kid") {
             None => None,
-            Some(kid) => Some(kid.as_str().ok_or(Refusal::Key)?.to_owned()),
+            Some(kid) => Some(kid.as_str().ok_or(TokenError::Key)?.to_owned()),
         };
-        let signature = BASE64.decode(signature).map_err(|_| Refusal::Malformed)?;
+        let signature = BASE64
+            .decode(signature)
+            .map_err(|_| TokenError::Malformed)?;
         Ok(Self {
             claims,
             kid,
@@ -73,29 +75,30 @@ impl Foreign {
         })
     }
 
-    /// Whether one of these keys made the signature: the one that it names, or one that has no name; if it names none,
-    /// any that is for its algorithm.
+    /// Returns whether one of these keys made the signature: the key that the token names, or one
+    /// without a name. If the token names none, any key for its algorithm may have made it.
     #[must_use]
-    pub fn is_by(&self, keys: &Jwks) -> bool {
+    pub fn is_signed_by(&self, keys: &Jwks) -> bool {
         keys.keys
             .iter()
-            .any(|key| self.may_be_of(key) && self.verifies(key))
+            .any(|key| self.may_use(key) && self.verifies(key))
     }
 
-    /// Whether a key of that name, or without one, is among these: if not, there may be newer ones.
+    /// Returns whether these keys have one of the name that the token names, or one without a name.
+    /// If not, there may be newer keys.
     #[must_use]
-    pub fn names_one_of(&self, keys: &Jwks) -> bool {
-        self.kid.is_some() && keys.keys.iter().any(|key| self.may_be_of(key))
+    pub fn names_key_in(&self, keys: &Jwks) -> bool {
+        self.kid.is_some() && keys.keys.iter().any(|key| self.may_use(key))
     }
 
-    fn may_be_of(&self, key: &Jwk) -> bool {
-        let named = self.kid.is_none() || key.kid.is_none() || self.kid == key.kid;
-        named && key.public.fits(self.alg) && key.alg.is_none_or(|alg| alg == self.alg)
+    fn may_use(&self, key: &Jwk) -> bool {
+        let is_named = self.kid.is_none() || key.kid.is_none() || self.kid == key.kid;
+        is_named && key.public.fits(self.alg) && key.alg.is_none_or(|alg| alg == self.alg)
     }
 
     fn verifies(&self, key: &Jwk) -> bool {
         let (message, signature) = (&self.message, &self.signature);
-        let done = match (&key.public, self.alg) {
+        let result = match (&key.public, self.alg) {
             (PublicKey::P256(point), SigAlg::ES256) => {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
             }
@@ -114,17 +117,16 @@ impl Foreign {
             ),
             _ => return false,
         };
-        done.is_ok()
+        result.is_ok()
     }
 }
 
-fn object(part: &str) -> Result<Claims, Refusal> {
-    let bytes = BASE64.decode(part).map_err(|_| Refusal::Malformed)?;
-    serde_json::from_slice(&bytes).map_err(|_| Refusal::Malformed)
+fn decode_object(part: &str) -> Result<Claims, TokenError> {
+    let bytes = BASE64.decode(part).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
@@ -133,7 +135,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::key::public::Public;
+    use crate::key::public::VerifyingKey;
 
     const TYPES: [&str; 2] = ["JWT", "client-authentication+jwt"];
 
@@ -161,7 +163,9 @@ mod tests {
         let rsa =
             std::sync::Arc::new(RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap());
         let part = |bytes: &[u8]| BASE64.encode(bytes);
-        let Some(Public::Rsa { n, e }) = Public::from_rsa_der(rsa.public_key().as_ref()) else {
+        let Some(VerifyingKey::Rsa { n, e }) =
+            VerifyingKey::from_rsa_der(rsa.public_key().as_ref())
+        else {
             unreachable!()
         };
         let rsa_jwk = json!({ "kty": "RSA", "n": part(&n), "e": part(&e) });
@@ -209,16 +213,23 @@ mod tests {
         let (pairs, others) = (pairs(), self::pairs());
         for (at, (alg, jwk, sign)) in pairs.iter().enumerate() {
             let signed = token(&json!({ "alg": alg, "typ": "JWT" }), sign);
-            let read = Foreign::read(&signed, &TYPES).unwrap();
-            assert!(read.is_by(&set(&[jwk])), "{alg}");
-            assert!(!read.is_by(&set(&[&others[at].1])), "{alg} by another key");
+            let read = ForeignToken::parse(&signed, &TYPES).unwrap();
+            assert!(read.is_signed_by(&set(&[jwk])), "{alg}");
+            assert!(
+                !read.is_signed_by(&set(&[&others[at].1])),
+                "{alg} by another key"
+            );
             let all: Vec<&Value> = others.iter().map(|(_, jwk, _)| jwk).chain([jwk]).collect();
-            assert!(read.is_by(&set(&all)), "{alg}: any fitting key without kid");
+            assert!(
+                read.is_signed_by(&set(&all)),
+                "{alg}: any fitting key without kid"
+            );
             let mut bytes = signed.into_bytes();
             let end = bytes.len() - 20;
             bytes[end] = if bytes[end] == b'A' { b'B' } else { b'A' };
-            let altered = Foreign::read(std::str::from_utf8(&bytes).unwrap(), &TYPES).unwrap();
-            assert!(!altered.is_by(&set(&[jwk])), "{alg} altered");
+            let altered =
+                ForeignToken::parse(std::str::from_utf8(&bytes).unwrap(), &TYPES).unwrap();
+            assert!(!altered.is_signed_by(&set(&[jwk])), "{alg} altered");
         }
         // RFC 9864: two names of one algorithm, in the token and in the key.
         let (_, ed, sign) = &pairs[1];
@@ -228,8 +239,12 @@ mod tests {
                 .unwrap()
                 .insert("alg".to_owned(), name.into());
             for alg in ["EdDSA", "Ed25519"] {
-                let read = Foreign::read(&token(&json!({ "alg": alg }), sign), &TYPES).unwrap();
-                assert!(read.is_by(&set(&[&key])), "{alg} by a key for {name}");
+                let read =
+                    ForeignToken::parse(&token(&json!({ "alg": alg }), sign), &TYPES).unwrap();
+                assert!(
+                    read.is_signed_by(&set(&[&key])),
+                    "{alg} by a key for {name}"
+                );
             }
         }
         // PS256 by a key that says that it is for RS256.
@@ -239,9 +254,9 @@ mod tests {
             .unwrap()
             .insert("alg".to_owned(), "RS256".into());
         assert!(
-            !Foreign::read(&token(&json!({ "alg": "PS256" }), sign), &TYPES)
+            !ForeignToken::parse(&token(&json!({ "alg": "PS256" }), sign), &TYPES)
                 .unwrap()
-                .is_by(&set(&[&rsa]))
+                .is_signed_by(&set(&[&rsa]))
         );
     }
 
@@ -249,7 +264,7 @@ mod tests {
     fn ca_10_a_kid_picks_the_key_and_keys_without_one_are_taken() {
         let pairs = pairs();
         let (_, jwk, sign) = &pairs[0];
-        let read = |header: &Value| Foreign::read(&token(header, sign), &TYPES).unwrap();
+        let read = |header: &Value| ForeignToken::parse(&token(header, sign), &TYPES).unwrap();
         let (with, without) = (
             read(&json!({ "alg": "ES256", "kid": "a" })),
             read(&json!({ "alg": "ES256" })),
@@ -260,11 +275,14 @@ mod tests {
             (jwk.clone(), true, true),
         ] {
             assert_eq!(
-                (with.is_by(&set(&[&key])), without.is_by(&set(&[&key]))),
+                (
+                    with.is_signed_by(&set(&[&key])),
+                    without.is_signed_by(&set(&[&key]))
+                ),
                 (by_name, by_any),
                 "{key}"
             );
-            assert_eq!(with.names_one_of(&set(&[&key])), by_name, "{key}");
+            assert_eq!(with.names_key_in(&set(&[&key])), by_name, "{key}");
         }
     }
 
@@ -272,32 +290,36 @@ mod tests {
     fn ca_8_what_is_no_plain_signed_token_is_refused() {
         let pairs = pairs();
         let (_, _, sign) = &pairs[0];
-        for (header, why) in [
-            (json!({ "alg": "none" }), Refusal::Algorithm),
-            (json!({ "alg": "HS256" }), Refusal::Algorithm),
-            (json!({ "alg": "ES384" }), Refusal::Algorithm),
-            (json!({ "alg": ["ES256"] }), Refusal::Algorithm),
-            (json!({}), Refusal::Algorithm),
+        for (header, error) in [
+            (json!({ "alg": "none" }), TokenError::Algorithm),
+            (json!({ "alg": "HS256" }), TokenError::Algorithm),
+            (json!({ "alg": "ES384" }), TokenError::Algorithm),
+            (json!({ "alg": ["ES256"] }), TokenError::Algorithm),
+            (json!({}), TokenError::Algorithm),
             (
                 json!({ "alg": "ES256", "crit": ["b64"], "b64": true }),
-                Refusal::Critical,
+                TokenError::Critical,
             ),
-            (json!({ "alg": "ES256", "crit": [] }), Refusal::Critical),
-            (json!({ "alg": "ES256", "typ": "at+jwt" }), Refusal::Type),
-            (json!({ "alg": "ES256", "typ": "dpop+jwt" }), Refusal::Type),
-            (json!({ "alg": "ES256", "typ": 7 }), Refusal::Type),
-            (json!({ "alg": "ES256", "kid": 7 }), Refusal::Key),
-            (json!("text"), Refusal::Malformed),
+            (json!({ "alg": "ES256", "crit": [] }), TokenError::Critical),
+            (json!({ "alg": "ES256", "typ": "at+jwt" }), TokenError::Type),
+            (
+                json!({ "alg": "ES256", "typ": "dpop+jwt" }),
+                TokenError::Type,
+            ),
+            (json!({ "alg": "ES256", "typ": 7 }), TokenError::Type),
+            (json!({ "alg": "ES256", "kid": 7 }), TokenError::Key),
+            (json!("text"), TokenError::Malformed),
         ] {
             assert_eq!(
-                Foreign::read(&token(&header, sign), &TYPES).unwrap_err(),
-                why,
+                ForeignToken::parse(&token(&header, sign), &TYPES).unwrap_err(),
+                error,
                 "{header}"
             );
         }
         for typ in ["jwt", "application/jwt", "client-authentication+jwt"] {
             assert!(
-                Foreign::read(&token(&json!({ "alg": "ES256", "typ": typ }), sign), &TYPES).is_ok(),
+                ForeignToken::parse(&token(&json!({ "alg": "ES256", "typ": typ }), sign), &TYPES)
+                    .is_ok(),
                 "{typ}"
             );
         }
@@ -311,7 +333,7 @@ mod tests {
             "e30.e30.e30.e30",
             "e30=.e30.e30",
         ] {
-            assert!(Foreign::read(text, &TYPES).is_err(), "{text}");
+            assert!(ForeignToken::parse(text, &TYPES).is_err(), "{text}");
         }
     }
 }

@@ -1,27 +1,29 @@
-//! The strict verifier of our own tokens. Each check stands alone and refuses with one fixed word; the defaults of
-//! `jsonwebtoken` let most of what is refused here pass.
+//! The strict verifier of our own tokens. Each check has an error of its own. The defaults of
+//! `jsonwebtoken` accept most of what is refused here.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use jsonwebtoken::{Algorithm, decode_header};
 use serde_json::{Map, Value};
 
-use super::public::Public;
+use super::public::VerifyingKey;
 use crate::{clock::Time, config::Alg};
 
 /// The payload of a token: a JSON object (RFC 7519 §4).
 pub type Claims = Map<String, Value>;
 
-/// Longer tokens are not looked at.
+/// Longer tokens are refused.
 const MAX_BYTES: usize = 8 * 1024;
 /// How far two clocks may differ, in seconds.
 const LEEWAY: i64 = 30;
-/// The longest life of a token of ours, in seconds; keys are kept for longer (see `rotation`).
-pub(super) const MAX_LIFE: i64 = 3600;
+/// The longest lifetime of our tokens, in seconds. Keys stay published for longer (see
+/// `lifecycle`).
+pub(super) const MAX_LIFETIME: i64 = 3600;
 
-/// What a token must be to be taken.
+/// What a token must say to be accepted.
 #[derive(Clone, Copy, Debug)]
-pub struct Expect<'a> {
-    /// `typ` of the header, without `application/`, in any case (RFC 7515 §4.1.9): `at+jwt`, `JWT`, `logout+jwt`.
+pub struct ExpectedToken<'a> {
+    /// `typ` of the header, without `application/`, in any case (RFC 7515 §4.1.9): `at+jwt`, `JWT`,
+    /// `logout+jwt`.
     pub typ: &'a str,
     /// `iss`, exactly.
     pub issuer: &'a str,
@@ -29,22 +31,23 @@ pub struct Expect<'a> {
     pub audiences: &'a [&'a str],
 }
 
-/// Why a token was not taken. The words are for logs and tests; a caller outside learns only that it was not.
+/// The reason why a token is refused. The words are for logs and tests: clients learn only that it
+/// is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum TokenError {
     /// Over 8 KiB.
     #[error("too long")]
     TooLong,
     /// Not a compact JWS of JSON objects (RFC 7515 §7.1).
     #[error("malformed")]
     Malformed,
-    /// A header that demands an extension (RFC 7515 §4.1.11); we have none.
+    /// The header demands an extension (RFC 7515 §4.1.11), of which we have none.
     #[error("critical header")]
     Critical,
     /// Another kind of token (RFC 8725 §3.11).
     #[error("wrong type")]
     Type,
-    /// No `kid`, or none of ours that is in force.
+    /// `kid` is missing, or names none of our published keys.
     #[error("unknown key")]
     Key,
     /// `alg` is not that of the key (RFC 8725 §3.1).
@@ -74,81 +77,81 @@ pub enum Refusal {
     /// `iat` is missing, ahead, or not a whole number.
     #[error("wrong time of issue")]
     IssuedAt,
-    /// It would live over an hour, or ends before it begins.
-    #[error("wrong life")]
-    Life,
-    /// `cnf`: bound to a key whose proof was not shown (RFC 9449 §7.1).
+    /// The lifetime is over an hour, or negative.
+    #[error("wrong lifetime")]
+    Lifetime,
+    /// `cnf` binds the token to a key, and no proof was shown (RFC 9449 §7.1).
     #[error("proof demanded")]
     Proof,
 }
 
-/// All checks. `find` gives a public key of ours by its `kid`; nothing in the token can name another source.
-///
-/// # Errors
-/// The first check that failed.
+/// Makes all checks. `find` returns a public key of ours by its `kid`.
 pub(super) fn verify<'k>(
     token: &str,
-    find: impl FnOnce(&str) -> Option<&'k Public>,
-    expect: &Expect<'_>,
+    find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    expect: &ExpectedToken<'_>,
     now: Time,
-) -> Result<Claims, Refusal> {
-    let claims = signed(token, find, expect.typ)?;
-    issued_by(&claims, expect.issuer)?;
-    meant_for(&claims, expect.audiences)?;
-    has_subject(&claims)?;
-    in_time(&claims, now.seconds())?;
-    bearer(&claims)?;
+) -> Result<Claims, TokenError> {
+    let claims = verify_signature(token, find, expect.typ)?;
+    check_issuer(&claims, expect.issuer)?;
+    check_audience(&claims, expect.audiences)?;
+    check_subject(&claims)?;
+    check_times(&claims, now.seconds())?;
+    check_unbound(&claims)?;
     Ok(claims)
 }
 
-/// The checks of an `id_token_hint`: ours by signature, type, issuer and subject. It may be long expired and is for
-/// whichever client it names (OpenID Connect RP-Initiated Logout 1.0 §2).
-///
-/// # Errors
-/// The first check that failed.
+/// Makes the checks of an `id_token_hint`: signature, type, issuer and subject. It may have
+/// expired, and may be for any client (OpenID Connect RP-Initiated Logout 1.0 §2).
 pub(super) fn verify_hint<'k>(
     token: &str,
-    find: impl FnOnce(&str) -> Option<&'k Public>,
+    find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     issuer: &str,
-) -> Result<Claims, Refusal> {
-    let claims = signed(token, find, "JWT")?;
-    issued_by(&claims, issuer)?;
-    has_subject(&claims)?;
+) -> Result<Claims, TokenError> {
+    let claims = verify_signature(token, find, "JWT")?;
+    check_issuer(&claims, issuer)?;
+    check_subject(&claims)?;
     Ok(claims)
 }
 
-/// The payload, once header and signature hold. `jku`, `jwk`, `x5u` and `x5c` are never followed.
-fn signed<'k>(
+/// Checks header and signature, and returns the payload. `jku`, `jwk`, `x5u` and `x5c` are ignored.
+fn verify_signature<'k>(
     token: &str,
-    find: impl FnOnce(&str) -> Option<&'k Public>,
+    find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
     typ: &str,
-) -> Result<Claims, Refusal> {
+) -> Result<Claims, TokenError> {
     if token.len() > MAX_BYTES {
-        return Err(Refusal::TooLong);
+        return Err(TokenError::TooLong);
     }
-    let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
-    let (_, payload) = message.split_once('.').ok_or(Refusal::Malformed)?;
-    let header = decode_header(token).map_err(|_| Refusal::Malformed)?;
+    let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+    let (_, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
+    let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
     if header.crit.is_some() {
-        return Err(Refusal::Critical);
+        return Err(TokenError::Critical);
     }
     if !header.typ.is_some_and(|found| is_type(&found, typ)) {
-        return Err(Refusal::Type);
+        return Err(TokenError::Type);
     }
-    let public = header.kid.as_deref().and_then(find).ok_or(Refusal::Key)?;
-    let fits = matches!(
+    let public = header
+        .kid
+        .as_deref()
+        .and_then(find)
+        .ok_or(TokenError::Key)?;
+    let is_alg_of_key = matches!(
         (header.alg, public.alg()),
         (Algorithm::ES256, Alg::ES256) | (Algorithm::RS256, Alg::RS256)
     );
-    if !fits {
-        return Err(Refusal::Algorithm);
+    if !is_alg_of_key {
+        return Err(TokenError::Algorithm);
     }
-    let signature = BASE64.decode(signature).map_err(|_| Refusal::Malformed)?;
+    let signature = BASE64
+        .decode(signature)
+        .map_err(|_| TokenError::Malformed)?;
     if !public.verifies(message.as_bytes(), &signature) {
-        return Err(Refusal::Signature);
+        return Err(TokenError::Signature);
     }
-    let payload = BASE64.decode(payload).map_err(|_| Refusal::Malformed)?;
-    serde_json::from_slice(&payload).map_err(|_| Refusal::Malformed)
+    let payload = BASE64.decode(payload).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_slice(&payload).map_err(|_| TokenError::Malformed)
 }
 
 /// RFC 9068 §4: `at+jwt` or `application/at+jwt`, in any case.
@@ -161,18 +164,18 @@ pub(super) fn is_type(found: &str, typ: &str) -> bool {
 }
 
 /// RFC 7519 §4.1.1: a string, compared exactly.
-fn issued_by(claims: &Claims, issuer: &str) -> Result<(), Refusal> {
+fn check_issuer(claims: &Claims, issuer: &str) -> Result<(), TokenError> {
     let found = claims.get("iss").and_then(Value::as_str);
     if found == Some(issuer) {
         Ok(())
     } else {
-        Err(Refusal::Issuer)
+        Err(TokenError::Issuer)
     }
 }
 
-/// RFC 7519 §4.1.3: the one audience that we write, as a string or as a list of it alone. A token that is good for
-/// others as well is none of ours.
-fn meant_for(claims: &Claims, audiences: &[&str]) -> Result<(), Refusal> {
+/// RFC 7519 §4.1.3: one audience, as a string or as a list of it alone. Our tokens have no further
+/// audiences.
+fn check_audience(claims: &Claims, audiences: &[&str]) -> Result<(), TokenError> {
     let found = match claims.get("aud") {
         Some(Value::String(one)) => Some(one.as_str()),
         Some(Value::Array(list)) => match list.as_slice() {
@@ -184,45 +187,45 @@ fn meant_for(claims: &Claims, audiences: &[&str]) -> Result<(), Refusal> {
     if found.is_some_and(|found| audiences.contains(&found)) {
         Ok(())
     } else {
-        Err(Refusal::Audience)
+        Err(TokenError::Audience)
     }
 }
 
 /// RFC 7519 §4.1.2.
-fn has_subject(claims: &Claims) -> Result<(), Refusal> {
+fn check_subject(claims: &Claims) -> Result<(), TokenError> {
     let found = claims.get("sub").and_then(Value::as_str);
     if found.is_some_and(|sub| !sub.is_empty()) {
         Ok(())
     } else {
-        Err(Refusal::Subject)
+        Err(TokenError::Subject)
     }
 }
 
-/// RFC 7519 §4.1.4 to §4.1.6, and a bound on the whole life.
-fn in_time(claims: &Claims, now: i64) -> Result<(), Refusal> {
+/// RFC 7519 §4.1.4 to §4.1.6, and a bound on the lifetime.
+fn check_times(claims: &Claims, now: i64) -> Result<(), TokenError> {
     let number = |name| claims.get(name).and_then(Value::as_i64);
-    let expires = number("exp").ok_or(Refusal::Expiry)?;
+    let expires = number("exp").ok_or(TokenError::Expiry)?;
     let issued = number("iat")
         .filter(|&at| at <= now.saturating_add(LEEWAY))
-        .ok_or(Refusal::IssuedAt)?;
+        .ok_or(TokenError::IssuedAt)?;
     if expires.saturating_add(LEEWAY) <= now {
-        return Err(Refusal::Expired);
+        return Err(TokenError::Expired);
     }
     if claims.contains_key("nbf")
         && number("nbf").is_none_or(|from| from > now.saturating_add(LEEWAY))
     {
-        return Err(Refusal::NotYet);
+        return Err(TokenError::NotYet);
     }
-    if !(1..=MAX_LIFE).contains(&expires.saturating_sub(issued)) {
-        return Err(Refusal::Life);
+    if !(1..=MAX_LIFETIME).contains(&expires.saturating_sub(issued)) {
+        return Err(TokenError::Lifetime);
     }
     Ok(())
 }
 
-/// RFC 7800 §3: a token with `cnf` is worth nothing without the proof.
-fn bearer(claims: &Claims) -> Result<(), Refusal> {
+/// RFC 7800 §3: a token with `cnf` needs a proof of possession, which we do not take.
+fn check_unbound(claims: &Claims) -> Result<(), TokenError> {
     if claims.contains_key("cnf") {
-        Err(Refusal::Proof)
+        Err(TokenError::Proof)
     } else {
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! A private key in memory: made, read from PKCS#8, and used. ES256 through ring; RS256 through aws-lc-rs, which can
-//! generate RSA keys and signs with them in half of ring's time. Nothing here is ever printed.
+//! A private key in memory: made, parsed from PKCS#8, and used to sign. ES256 uses ring. RS256 uses
+//! aws-lc-rs, which can generate RSA keys and signs in half of ring's time. Nothing here is
+//! printed.
 
 use std::fmt;
 
@@ -11,24 +12,24 @@ use aws_lc_rs::{
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
-use super::public::Public;
+use super::public::VerifyingKey;
 use crate::{config::Alg, secret};
 
 /// A parsed private key with its public half.
-pub(super) enum Pair {
-    /// P-256.
+pub(super) enum SigningPair {
     Ec(Box<EcdsaKeyPair>),
-    /// RSA, 2048 bits.
+    /// 2048 bits.
     Rsa(RsaKeyPair),
 }
 
-impl fmt::Debug for Pair {
+impl fmt::Debug for SigningPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pair(…)")
+        f.write_str("SigningPair(…)")
     }
 }
 
-/// The PKCS#8 of a new key. Slow for RSA (tens of milliseconds): not for a thread that serves.
+/// Returns the PKCS#8 of a new key. RSA takes tens of milliseconds: not on the threads of the
+/// runtime.
 pub(super) fn generate(alg: Alg) -> Option<Zeroizing<Vec<u8>>> {
     match alg {
         Alg::ES256 => {
@@ -45,7 +46,7 @@ pub(super) fn generate(alg: Alg) -> Option<Zeroizing<Vec<u8>>> {
     }
 }
 
-impl Pair {
+impl SigningPair {
     /// Parses PKCS#8 of the kind that `alg` needs.
     pub(super) fn parse(alg: Alg, pkcs8: &[u8]) -> Option<Self> {
         match alg {
@@ -61,20 +62,19 @@ impl Pair {
         }
     }
 
-    /// Parses an `RSAPrivateKey` (RFC 8017 §A.1.2), the form in which jsonwebtoken hands RSA keys over.
+    /// Parses an `RSAPrivateKey` (RFC 8017 §A.1.2), as jsonwebtoken passes RSA keys.
     pub(super) fn parse_rsa_der(der: &[u8]) -> Option<Self> {
         Some(Self::Rsa(RsaKeyPair::from_der(der).ok()?))
     }
 
-    /// The public half.
-    pub(super) fn public(&self) -> Option<Public> {
+    pub(super) fn verifying_key(&self) -> Option<VerifyingKey> {
         match self {
-            Self::Ec(pair) => Public::from_point(pair.public_key().as_ref()),
-            Self::Rsa(pair) => Public::from_rsa_der(pair.public_key().as_ref()),
+            Self::Ec(pair) => VerifyingKey::from_point(pair.public_key().as_ref()),
+            Self::Rsa(pair) => VerifyingKey::from_rsa_der(pair.public_key().as_ref()),
         }
     }
 
-    /// The signature of `message` in the form of RFC 7518 §3.3, §3.4.
+    /// Returns the signature of `message` as in RFC 7518 §3.3, §3.4.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Ec(pair) => Some(
@@ -85,7 +85,8 @@ impl Pair {
             ),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                let rng = aws_lc_rs::rand::SystemRandom::new(); // PKCS#1 v1.5 draws nothing; the interface wants one.
+                // PKCS#1 v1.5 uses no randomness, but the interface needs a source.
+                let rng = aws_lc_rs::rand::SystemRandom::new();
                 pair.sign(
                     &aws_lc_rs::signature::RSA_PKCS1_SHA256,
                     &rng,
@@ -99,26 +100,47 @@ impl Pair {
     }
 }
 
+/// Returns the ES256 signature of `message` with a PKCS#8 key from the configuration (RFC 7518
+/// §3.4), or nothing if it is no such key.
+#[must_use]
+pub fn sign_es256(pkcs8: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    SigningPair::parse(Alg::ES256, pkcs8)?.sign(message)
+}
+
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
     #[test]
     fn sk_01_each_kind_signs_and_only_its_public_half_verifies() {
         for alg in [Alg::ES256, Alg::RS256] {
-            let [pair, other] = [0, 1].map(|_| Pair::parse(alg, &generate(alg).unwrap()).unwrap());
+            let [pair, other] =
+                [0, 1].map(|_| SigningPair::parse(alg, &generate(alg).unwrap()).unwrap());
             let signature = pair.sign(b"message").unwrap();
-            assert!(pair.public().unwrap().verifies(b"message", &signature));
-            assert!(!pair.public().unwrap().verifies(b"another", &signature));
-            assert!(!other.public().unwrap().verifies(b"message", &signature));
+            assert!(
+                pair.verifying_key()
+                    .unwrap()
+                    .verifies(b"message", &signature)
+            );
+            assert!(
+                !pair
+                    .verifying_key()
+                    .unwrap()
+                    .verifies(b"another", &signature)
+            );
+            assert!(
+                !other
+                    .verifying_key()
+                    .unwrap()
+                    .verifies(b"message", &signature)
+            );
         }
     }
 
     #[test]
     fn jw_02_rsa_keys_have_2048_bits() {
-        let pair = Pair::parse(Alg::RS256, &generate(Alg::RS256).unwrap()).unwrap();
-        let Some(Public::Rsa { n, e }) = pair.public() else {
+        let pair = SigningPair::parse(Alg::RS256, &generate(Alg::RS256).unwrap()).unwrap();
+        let Some(VerifyingKey::Rsa { n, e }) = pair.verifying_key() else {
             panic!("an RSA key")
         };
         assert_eq!((n.len(), n[0] >> 7, e), (256, 1, vec![1, 0, 1]));
@@ -126,8 +148,8 @@ mod tests {
 
     #[test]
     fn a_key_of_one_kind_is_not_read_as_the_other() {
-        assert!(Pair::parse(Alg::RS256, &generate(Alg::ES256).unwrap()).is_none());
-        assert!(Pair::parse(Alg::ES256, &generate(Alg::RS256).unwrap()).is_none());
+        assert!(SigningPair::parse(Alg::RS256, &generate(Alg::ES256).unwrap()).is_none());
+        assert!(SigningPair::parse(Alg::ES256, &generate(Alg::RS256).unwrap()).is_none());
     }
 
     #[test]
@@ -135,9 +157,9 @@ mod tests {
         assert_eq!(
             format!(
                 "{:?}",
-                Pair::parse(Alg::ES256, &generate(Alg::ES256).unwrap())
+                SigningPair::parse(Alg::ES256, &generate(Alg::ES256).unwrap())
             ),
-            "Some(Pair(…))"
+            "Some(SigningPair(…))"
         );
     }
 }

@@ -1,7 +1,9 @@
-//! The cryptography that `jsonwebtoken` is given: ES256 through ring, RS256 verified by ring and signed by aws-lc-rs.
+//! The cryptography of `jsonwebtoken`: ES256 by ring, RS256 verified by ring and signed by
+//! aws-lc-rs.
 //!
-//! The crate has none of its own here: without this provider its first operation panics, and one installed after that
-//! is refused. It parses private keys at each signature, so `Keys::sign` does not go through it.
+//! The crate has none of its own here: without this provider its first operation panics, and a
+//! provider that is installed later is refused. It parses private keys for each signature, so
+//! `Keys::sign` does not use it.
 
 use std::sync::OnceLock;
 
@@ -13,13 +15,13 @@ use jsonwebtoken::{
     signature::{self, Signer, Verifier},
 };
 
-use super::{pair::Pair, public::Public};
+use super::{pair::SigningPair, public::VerifyingKey};
 use crate::{config::Alg, secret::Hash};
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: signer,
     verifier_factory: verifier,
-    // Refusals where the crate's own defaults panic.
+    // Errors where the crate's own defaults panic.
     key_utils: KeyUtils {
         rsa_pub_components_from_private_key: |_| Err(ErrorKind::UnsupportedAlgorithm.into()),
         rsa_pub_components_from_public_key: |_| Err(ErrorKind::UnsupportedAlgorithm.into()),
@@ -29,16 +31,17 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     },
 };
 
-/// Makes ours the cryptography of `jsonwebtoken` for this process. To be called first in `main` and in each test
-/// binary; again does nothing.
+/// Installs the cryptography of `jsonwebtoken` for this process. `main` and each test binary call
+/// it first. Later calls do nothing.
 pub fn install() {
-    let _ = installed();
+    let _ = is_installed();
 }
 
-/// Whether ours is the one in force: not if another was installed, or the crate was used, before.
-pub(super) fn installed() -> bool {
-    static OURS: OnceLock<bool> = OnceLock::new();
-    *OURS.get_or_init(|| PROVIDER.install_default().is_ok())
+/// Returns whether our provider is in use: not if another one was installed, or the crate was used,
+/// before.
+pub(super) fn is_installed() -> bool {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    *INSTALLED.get_or_init(|| PROVIDER.install_default().is_ok())
 }
 
 fn digest(bytes: &[u8], hash: ThumbprintHash) -> Result<Vec<u8>> {
@@ -48,8 +51,8 @@ fn digest(bytes: &[u8], hash: ThumbprintHash) -> Result<Vec<u8>> {
     }
 }
 
-/// RFC 7518 §3.1: of its algorithms, the two that we sign with.
-fn ours(algorithm: Algorithm) -> Result<Alg> {
+/// RFC 7518 §3.1: the two algorithms that we sign with.
+fn to_alg(algorithm: Algorithm) -> Result<Alg> {
     match algorithm {
         Algorithm::ES256 => Ok(Alg::ES256),
         Algorithm::RS256 => Ok(Alg::RS256),
@@ -57,14 +60,14 @@ fn ours(algorithm: Algorithm) -> Result<Alg> {
     }
 }
 
-fn theirs(alg: Alg) -> Algorithm {
+fn from_alg(alg: Alg) -> Algorithm {
     match alg {
         Alg::ES256 => Algorithm::ES256,
         Alg::RS256 => Algorithm::RS256,
     }
 }
 
-struct Ours<K> {
+struct KeyWithAlg<K> {
     alg: Alg,
     key: K,
 }
@@ -73,12 +76,12 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
     if key.family() != algorithm.family() {
         return Err(ErrorKind::InvalidKeyFormat.into());
     }
-    let alg = ours(*algorithm)?;
+    let alg = to_alg(*algorithm)?;
     let pair = match alg {
-        Alg::ES256 => Pair::parse(alg, key.as_bytes()),
-        Alg::RS256 => Pair::parse_rsa_der(key.as_bytes()),
+        Alg::ES256 => SigningPair::parse(alg, key.as_bytes()),
+        Alg::RS256 => SigningPair::parse_rsa_der(key.as_bytes()),
     };
-    Ok(Box::new(Ours {
+    Ok(Box::new(KeyWithAlg {
         alg,
         key: pair.ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?,
     }))
@@ -88,35 +91,35 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     if key.family() != algorithm.family() {
         return Err(ErrorKind::InvalidKeyFormat.into());
     }
-    let alg = ours(*algorithm)?;
+    let alg = to_alg(*algorithm)?;
     let public = match (alg, key.kind()) {
-        (Alg::ES256, DecodingKeyKind::SecretOrDer(point)) => Public::from_point(point),
-        (Alg::RS256, DecodingKeyKind::SecretOrDer(der)) => Public::from_rsa_der(der),
-        (Alg::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => Some(Public::Rsa {
+        (Alg::ES256, DecodingKeyKind::SecretOrDer(point)) => VerifyingKey::from_point(point),
+        (Alg::RS256, DecodingKeyKind::SecretOrDer(der)) => VerifyingKey::from_rsa_der(der),
+        (Alg::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => Some(VerifyingKey::Rsa {
             n: n.clone(),
             e: e.clone(),
         }),
         (Alg::ES256, DecodingKeyKind::RsaModulusExponent { .. }) => None,
     };
-    Ok(Box::new(Ours {
+    Ok(Box::new(KeyWithAlg {
         alg,
         key: public.ok_or_else(|| Error::from(ErrorKind::InvalidKeyFormat))?,
     }))
 }
 
-impl Signer<Vec<u8>> for Ours<Pair> {
+impl Signer<Vec<u8>> for KeyWithAlg<SigningPair> {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, signature::Error> {
         self.key.sign(message).ok_or_else(signature::Error::new)
     }
 }
 
-impl JwtSigner for Ours<Pair> {
+impl JwtSigner for KeyWithAlg<SigningPair> {
     fn algorithm(&self) -> Algorithm {
-        theirs(self.alg)
+        from_alg(self.alg)
     }
 }
 
-impl Verifier<Vec<u8>> for Ours<Public> {
+impl Verifier<Vec<u8>> for KeyWithAlg<VerifyingKey> {
     fn verify(
         &self,
         message: &[u8],
@@ -130,8 +133,8 @@ impl Verifier<Vec<u8>> for Ours<Public> {
     }
 }
 
-impl JwtVerifier for Ours<Public> {
+impl JwtVerifier for KeyWithAlg<VerifyingKey> {
     fn algorithm(&self) -> Algorithm {
-        theirs(self.alg)
+        from_alg(self.alg)
     }
 }

@@ -1,4 +1,4 @@
-//! The public half of a key: its JWK, the thumbprint that names it, and what its signatures are checked with.
+//! The public half of a key: its JWK, its thumbprint, and the verification of its signatures.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::signature::{
@@ -8,29 +8,28 @@ use serde::Deserialize;
 
 use crate::{config::Alg, secret::Hash};
 
-/// The name of an algorithm (RFC 7518 §3.1).
-pub(super) const fn name(alg: Alg) -> &'static str {
+/// Returns the name of an algorithm (RFC 7518 §3.1).
+pub(super) const fn alg_name(alg: Alg) -> &'static str {
     match alg {
         Alg::ES256 => "ES256",
         Alg::RS256 => "RS256",
     }
 }
 
-/// A public key of one of our two kinds.
+/// A public key of one of our two algorithms.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Public {
+pub(super) enum VerifyingKey {
     /// A point on P-256, uncompressed: `0x04`, x, y (SEC 1 §2.3.3).
     Ec([u8; 65]),
     /// Modulus and exponent, big-endian, without leading zeroes.
     Rsa {
-        /// The modulus, 2048 bits.
+        /// 2048 bits.
         n: Vec<u8>,
-        /// The exponent.
         e: Vec<u8>,
     },
 }
 
-/// The members that we write and read; private ones are unknown to it, so that they can neither leave nor enter.
+/// The members that we write and read. Private members are unknown here, so that none can pass.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Members {
@@ -46,14 +45,15 @@ struct Members {
     e: Option<String>,
 }
 
-impl Public {
-    /// From an uncompressed point.
+impl VerifyingKey {
+    /// Reads an uncompressed point.
     pub(super) fn from_point(point: &[u8]) -> Option<Self> {
         let point: [u8; 65] = point.try_into().ok()?;
         (point.first() == Some(&4)).then_some(Self::Ec(point))
     }
 
-    /// From the DER of an `RSAPublicKey`: SEQUENCE { modulus INTEGER, exponent INTEGER } (RFC 8017 §A.1.1).
+    /// Reads the DER of an `RSAPublicKey`: SEQUENCE { modulus INTEGER, exponent INTEGER } (RFC 8017
+    /// §A.1.1).
     pub(super) fn from_rsa_der(der: &[u8]) -> Option<Self> {
         let (body, rest) = element(der, 0x30)?;
         let (n, body) = element(body, 0x02)?;
@@ -64,7 +64,6 @@ impl Public {
         })
     }
 
-    /// Which algorithm it is for.
     pub(super) const fn alg(&self) -> Alg {
         match self {
             Self::Ec(_) => Alg::ES256,
@@ -72,8 +71,8 @@ impl Public {
         }
     }
 
-    /// The members that make the key, in the order that a thumbprint demands (RFC 7638 §3.2).
-    fn required(&self) -> String {
+    /// Returns the members of the key in the order of the thumbprint (RFC 7638 §3.2).
+    fn required_members(&self) -> String {
         match self {
             Self::Ec(point) => {
                 let (x, y) = coordinates(point);
@@ -93,19 +92,20 @@ impl Public {
 
     /// RFC 7638 §3: SHA-256 of the required members.
     pub(super) fn thumbprint(&self) -> String {
-        BASE64.encode(Hash::of(format!("{{{}}}", self.required()).as_bytes()).as_bytes())
+        BASE64.encode(Hash::of(format!("{{{}}}", self.required_members()).as_bytes()).as_bytes())
     }
 
     /// RFC 7517 §4: the required members with `use`, `alg` and `kid`; nothing private.
     pub(super) fn jwk(&self) -> String {
-        let (alg, kid) = (name(self.alg()), self.thumbprint());
+        let (alg, kid) = (alg_name(self.alg()), self.thumbprint());
         format!(
             r#"{{{},"use":"sig","alg":"{alg}","kid":"{kid}"}}"#,
-            self.required()
+            self.required_members()
         )
     }
 
-    /// Reads what [`Public::jwk`] wrote: none if it has other members or another name than its thumbprint.
+    /// Reads what [`VerifyingKey::jwk`] wrote. Returns nothing for other members, or a name that is
+    /// not the thumbprint.
     pub(super) fn from_jwk(jwk: &str) -> Option<Self> {
         let jwk: Members = serde_json::from_str(jwk).ok()?;
         let read = |text: Option<String>| BASE64.decode(text?).ok();
@@ -119,12 +119,14 @@ impl Public {
             },
             _ => return None,
         };
-        let fits =
-            jwk.usage == "sig" && jwk.alg == name(public.alg()) && jwk.kid == public.thumbprint();
-        fits.then_some(public)
+        let is_ours = jwk.usage == "sig"
+            && jwk.alg == alg_name(public.alg())
+            && jwk.kid == public.thumbprint();
+        is_ours.then_some(public)
     }
 
-    /// Whether `signature` over `message` was made by the private half. RSA keys under 2048 bits never verify.
+    /// Returns whether `signature` over `message` was made by the private half. RSA keys under 2048
+    /// bits never verify.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Ec(point) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
@@ -142,7 +144,8 @@ fn coordinates(point: &[u8; 65]) -> (&[u8], &[u8]) {
     both.split_at(32)
 }
 
-/// The content of the DER element at the start of `der`, if it has this tag, and what follows it (X.690 §8.1).
+/// Returns the content of the DER element at the start of `der`, if it has this tag, and what
+/// follows it (X.690 §8.1).
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&found, der) = der.split_first()?;
     let (&first, der) = der.split_first()?;
@@ -162,7 +165,8 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     (found == tag).then(|| der.split_at_checked(length))?
 }
 
-/// A positive INTEGER without its leading zeroes: JWK members carry none (RFC 7518 §6.3.1.1).
+/// Returns a positive INTEGER without its leading zeroes: JWK members carry none (RFC 7518
+/// §6.3.1.1).
 fn magnitude(integer: &[u8]) -> Vec<u8> {
     integer
         .iter()
@@ -172,7 +176,6 @@ fn magnitude(integer: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -183,7 +186,7 @@ mod tests {
                  FV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9\
                  c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1j\
                  F44-csFCur-kEgU8awapJzKnqDKgw";
-        let key = Public::Rsa {
+        let key = VerifyingKey::Rsa {
             n: BASE64.decode(n).unwrap(),
             e: vec![1, 0, 1],
         };
@@ -197,18 +200,18 @@ mod tests {
     fn rsa_der_is_read_whole_or_not_at_all() {
         let der = [0x30, 0x08, 0x02, 0x02, 0x00, 0xff, 0x02, 0x02, 0x01, 0x01];
         assert_eq!(
-            Public::from_rsa_der(&der),
-            Some(Public::Rsa {
+            VerifyingKey::from_rsa_der(&der),
+            Some(VerifyingKey::Rsa {
                 n: vec![0xff],
                 e: vec![1, 1]
             })
         );
         for cut in 0..der.len() {
-            assert_eq!(Public::from_rsa_der(&der[..cut]), None, "{cut}");
+            assert_eq!(VerifyingKey::from_rsa_der(&der[..cut]), None, "{cut}");
         }
-        assert_eq!(Public::from_rsa_der(&[&der[..], &[0]].concat()), None);
+        assert_eq!(VerifyingKey::from_rsa_der(&[&der[..], &[0]].concat()), None);
         assert_eq!(
-            Public::from_rsa_der(&[0x30, 0x83, 1, 0, 0]),
+            VerifyingKey::from_rsa_der(&[0x30, 0x83, 1, 0, 0]),
             None,
             "longer than any key of ours"
         );
@@ -218,8 +221,8 @@ mod tests {
     fn jw_01_a_jwk_that_is_not_exactly_ours_is_not_read() {
         let mut point = [7; 65];
         point[0] = 4;
-        let jwk = Public::Ec(point).jwk();
-        assert_eq!(Public::from_jwk(&jwk), Some(Public::Ec(point)));
+        let jwk = VerifyingKey::Ec(point).jwk();
+        assert_eq!(VerifyingKey::from_jwk(&jwk), Some(VerifyingKey::Ec(point)));
         for (from, to) in [
             ("\"use\":\"sig\"", "\"use\":\"enc\""),
             ("ES256", "RS256"),
@@ -227,7 +230,7 @@ mod tests {
             ("\"kty\":\"EC\"", "\"kty\":\"EC\",\"d\":\"AA\""),
             ("P-256", "P-384"),
         ] {
-            assert_eq!(Public::from_jwk(&jwk.replace(from, to)), None, "{to}");
+            assert_eq!(VerifyingKey::from_jwk(&jwk.replace(from, to)), None, "{to}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Public keys that clients publish (`jwks_uri`, RFC 7591 §2): fetched when needed, kept for a while, and asked for again
-//! when a key appears that nobody knows (CA-10).
+//! Public keys that clients publish (`jwks_uri`, RFC 7591 §2): fetched when needed, cached, and
+//! fetched again when an assertion names an unknown key (CA-10).
 //!
-//! Whoever sends us a made-up `kid` makes us ask, so that a document is asked for at most once a minute, by one at a
-//! time. Readers of what is there wait for nobody.
+//! An invented `kid` causes a fetch, so a document is fetched at most once a minute, by one request
+//! at a time. Readers of cached keys do not wait.
 
 use std::{
     collections::HashMap,
@@ -20,14 +20,14 @@ use crate::{
     web::fetch::{FetchRequest, FetchScope, Fetcher},
 };
 
-/// A document is asked for again at the earliest after this.
-const PAUSE: Duration = Duration::from_secs(60);
+/// The shortest time between two fetches of a document.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A key that the client has withdrawn is trusted no longer than this.
-const FRESH: Duration = Duration::from_secs(600);
+/// How long cached keys are used: a key that the client removed is trusted no longer.
+const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// While the document cannot be read, keys are trusted for as long as this.
-const STALE: Duration = Duration::from_secs(3600);
+/// How long cached keys are used while the document cannot be read.
+const MAX_STALE_AGE: Duration = Duration::from_secs(3600);
 
 /// The published keys of all clients. Clones share them.
 #[derive(Clone, Default)]
@@ -43,44 +43,49 @@ impl fmt::Debug for ClientKeys {
 
 #[derive(Default)]
 struct Slot {
-    held: ArcSwapOption<Held>,
-    /// When it was last asked for; locked by who is asking.
-    asked: tokio::sync::Mutex<Option<Time>>,
+    cached: ArcSwapOption<FetchedKeys>,
+    /// When the document was last fetched. The lock is held while it is fetched.
+    fetched_at: tokio::sync::Mutex<Option<Time>>,
 }
 
-struct Held {
+struct FetchedKeys {
     keys: Arc<Jwks>,
-    read_at: Time,
+    fetched_at: Time,
 }
 
 impl Slot {
     fn no_older_than(&self, age: Duration, now: Time) -> Option<Arc<Jwks>> {
-        let held = self.held.load();
-        held.as_ref()
-            .filter(|held| now.since(held.read_at) <= age)
-            .map(|held| Arc::clone(&held.keys))
+        let cached = self.cached.load();
+        cached
+            .as_ref()
+            .filter(|keys| now.since(keys.fetched_at) <= age)
+            .map(|cached| Arc::clone(&cached.keys))
     }
 }
 
 impl ClientKeys {
-    /// The keys at `uri`: those that are held if `known` finds in them what it looks for, else those that are there now,
-    /// if they may be asked for again already. None if there are none to trust.
-    pub async fn of(
+    /// Returns the keys at `uri`: the cached ones if `suffices` accepts them, else those that are
+    /// there now, if they may be fetched again already. Returns nothing if there are none to trust.
+    pub async fn get(
         &self,
         uri: &str,
-        known: impl Fn(&Jwks) -> bool,
+        suffices: impl Fn(&Jwks) -> bool,
         now: Time,
     ) -> Option<Arc<Jwks>> {
         let slot = self.slot(uri);
-        if let Some(keys) = slot.no_older_than(FRESH, now).filter(|keys| known(keys)) {
+        if let Some(keys) = slot
+            .no_older_than(MAX_AGE, now)
+            .filter(|keys| suffices(keys))
+        {
             return Some(keys);
         }
-        // A task of its own: a caller who hangs up must not take the answer along, or nobody had it for a minute.
-        let reading = tokio::spawn(read(Arc::clone(&slot), uri.to_owned(), now));
-        if let Err(failure) = reading.await {
-            tracing::error!(cause = %failure, "reading the keys of a client came to no end");
+        // A task of its own: a caller that disconnects must not cancel the fetch, or there would be
+        // no keys for a minute.
+        let fetching = tokio::spawn(refresh(Arc::clone(&slot), uri.to_owned(), now));
+        if let Err(error) = fetching.await {
+            tracing::error!(cause = %error, "fetching the keys of a client failed");
         }
-        slot.no_older_than(STALE, now)
+        slot.no_older_than(MAX_STALE_AGE, now)
     }
 
     fn slot(&self, uri: &str) -> Arc<Slot> {
@@ -89,39 +94,40 @@ impl ClientKeys {
     }
 }
 
-/// Asks for a document, unless somebody has just done so.
-async fn read(slot: Arc<Slot>, uri: String, now: Time) {
-    let mut asked = slot.asked.lock().await;
-    if asked.is_some_and(|at| now.since(at) < PAUSE) {
+/// Fetches a document, unless it was fetched just now.
+async fn refresh(slot: Arc<Slot>, uri: String, now: Time) {
+    let mut fetched_at = slot.fetched_at.lock().await;
+    if fetched_at.is_some_and(|at| now.since(at) < MIN_FETCH_INTERVAL) {
         return;
     }
-    *asked = Some(now);
+    *fetched_at = Some(now);
     if let Some(keys) = fetch(&uri).await {
-        slot.held.store(Some(Arc::new(Held {
+        slot.cached.store(Some(Arc::new(FetchedKeys {
             keys: Arc::new(keys),
-            read_at: now,
+            fetched_at: now,
         })));
     }
 }
 
-/// Public addresses alone; plain http only to this machine, where ops have written exactly that.
+/// Fetches from public addresses alone, and by plain http from this machine where the operator
+/// configured exactly that.
 async fn fetch(uri: &str) -> Option<Jwks> {
-    let reach = FetchScope {
+    let scope = FetchScope {
         loopback_http: uri.starts_with("http://"),
         ..FetchScope::default()
     };
-    let told = match Fetcher::new(reach) {
+    let response = match Fetcher::new(scope) {
         Ok(fetcher) => fetcher
             .send(FetchRequest::get(uri))
             .await
-            .map_err(|refusal| refusal.to_string()),
+            .map_err(|error| error.to_string()),
         Err(words) => Err(words),
     };
-    let keys = told.and_then(|reply| match reply.status {
-        200 => Jwks::published(&reply.body).ok_or_else(|| "has no key that can be used".to_owned()),
-        status => Err(format!("answered with status {status}")),
+    let keys = response.and_then(|response| match response.status {
+        200 => Jwks::published(&response.body).ok_or_else(|| "it has no usable key".to_owned()),
+        status => Err(format!("it answered with status {status}")),
     });
-    // A URL may hold a secret: its host says enough.
+    // A URL may hold a secret: the log gets the host alone.
     let host = Url::parse(uri)
         .ok()
         .and_then(|url| url.host_str().map(str::to_owned))
@@ -131,7 +137,6 @@ async fn fetch(uri: &str) -> Option<Jwks> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use serde_json::json;
@@ -144,28 +149,28 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn ca_10_whoever_hangs_up_takes_no_answer_along() {
+    async fn ca_10_a_caller_that_disconnects_does_not_cancel_the_fetch() {
         let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
         let document = json!({ "keys": [key] }).to_string();
         let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let (keys, uri) = (ClientKeys::default(), format!("{}/jwks", server.base));
         let now = Clock::default().now();
-        let hung_up = timeout(Duration::ZERO, keys.of(&uri, |_| true, now)).await;
-        assert!(hung_up.is_err());
+        let disconnected = timeout(Duration::ZERO, keys.get(&uri, |_| true, now)).await;
+        assert!(disconnected.is_err());
         assert!(
-            keys.of(&uri, |_| true, now).await.is_some(),
-            "the next one has it"
+            keys.get(&uri, |_| true, now).await.is_some(),
+            "the next caller gets it"
         );
     }
 
     #[tokio::test]
-    async fn ca_10_ht_03_nobody_connects_to_a_document_at_an_address_that_is_not_public() {
+    async fn ca_10_ht_03_a_document_at_an_address_that_is_not_public_is_not_fetched() {
         let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) });
         let document = json!({ "keys": [key] }).to_string();
         let server = TestServer::start(move |_| raw_response(200, "", &document)).await;
         let port = server.base.rsplit(':').next().unwrap();
         let (keys, now) = (ClientKeys::default(), Clock::default().now());
-        let held = async |uri: String| keys.of(&uri, |_| true, now).await.is_some();
+        let has_keys = async |uri: String| keys.get(&uri, |_| true, now).await.is_some();
         for host in [
             "127.0.0.1",
             "localhost",
@@ -175,12 +180,15 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "me@127.1",
         ] {
-            assert!(!held(format!("https://{host}:{port}/jwks")).await, "{host}");
+            assert!(
+                !has_keys(format!("https://{host}:{port}/jwks")).await,
+                "{host}"
+            );
         }
-        assert_eq!(server.connections(), 0, "somebody was connected to");
+        assert_eq!(server.connections(), 0, "no connection was made");
         assert!(
-            held(format!("http://127.0.0.1:{port}/jwks")).await,
-            "what ops wrote for this machine"
+            has_keys(format!("http://127.0.0.1:{port}/jwks")).await,
+            "plain http to this machine, as configured"
         );
         assert_eq!(server.connections(), 1, "it listens");
     }

@@ -1,4 +1,5 @@
-//! Between rows and keys in memory: a row is believed only if its private part opens and is what its name says.
+//! Conversion between rows and keys in memory. A row is trusted only if its private part opens and
+//! is the key that it names.
 
 use std::sync::Arc;
 
@@ -6,60 +7,56 @@ use entity::signing_key::{self, State};
 use sea_orm::{ActiveEnum as _, ActiveValue::Set};
 
 use super::{
-    pair::{self, Pair},
-    public::{Public, name},
+    pair::{self, SigningPair},
+    public::{VerifyingKey, alg_name},
     seal::{self, Sealed},
 };
 use crate::{clock::Time, config::Alg, error::InfraError, secret::Sealer};
 
-/// The algorithms that we sign with; each always has an active key.
+/// The algorithms that we sign with. Each always has an active key.
 pub(super) const ALGS: [Alg; 2] = [Alg::ES256, Alg::RS256];
 
-/// A new key, sealed, not yet in the table.
-pub(super) struct Made {
+/// A new sealed key that is not in the table yet.
+pub(super) struct NewKey {
     kid: String,
-    public: Public,
+    public: VerifyingKey,
     sealed: Sealed,
 }
 
-/// Makes a key, off the threads that serve: RSA takes tens of milliseconds.
-///
-/// # Errors
-/// If the cryptography refuses.
-pub(super) async fn make(alg: Alg, master: &Sealer) -> Result<Made, InfraError> {
+/// Makes a key on a blocking thread: RSA takes tens of milliseconds.
+pub(super) async fn make(alg: Alg, master: &Sealer) -> Result<NewKey, InfraError> {
     let pkcs8 = tokio::task::spawn_blocking(move || pair::generate(alg))
         .await
         .map_err(InfraError::internal)?;
-    let refused = || InfraError::internal(format!("no {} key could be made", name(alg)));
-    let pkcs8 = pkcs8.ok_or_else(refused)?;
-    let public = Pair::parse(alg, &pkcs8)
-        .and_then(|pair| pair.public())
-        .ok_or_else(refused)?;
+    let failed = || InfraError::internal(format!("no {} key could be made", alg_name(alg)));
+    let pkcs8 = pkcs8.ok_or_else(failed)?;
+    let public = SigningPair::parse(alg, &pkcs8)
+        .and_then(|pair| pair.verifying_key())
+        .ok_or_else(failed)?;
     let kid = public.thumbprint();
     let sealed = seal::seal(master, &kid, alg, &pkcs8);
-    Ok(Made {
+    Ok(NewKey {
         kid,
         public,
         sealed,
     })
 }
 
-impl Made {
+impl NewKey {
     /// RFC 7638 thumbprint.
     pub(super) fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// Its algorithm.
     pub(super) const fn alg(&self) -> Alg {
         self.public.alg()
     }
 
-    /// Its row, published now, and signing from now if `state` is active.
+    /// Returns the row: published now, and signing from now if `state` is active.
     pub(super) fn row(self, state: State, now: Time) -> signing_key::ActiveModel {
         signing_key::ActiveModel {
             kid: Set(self.kid),
-            alg: Set(name(self.public.alg()).to_owned()),
+            alg: Set(alg_name(self.public.alg()).to_owned()),
             state: Set(state),
             public_jwk: Set(self.public.jwk()),
             sealed_private: Set(Some(self.sealed.private)),
@@ -72,24 +69,22 @@ impl Made {
     }
 }
 
-/// A key as ops may see it: nothing secret, and nothing that would need the master key.
+/// A key as operators see it. It holds nothing secret and needs no master key.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Listed {
+pub struct KeyInfo {
     /// RFC 7638 thumbprint.
     pub kid: String,
     /// `ES256` or `RS256`.
     pub alg: String,
     /// `pending`, `active`, `retiring`, `retired` or `compromised`.
     pub state: String,
-    /// In the JWKS since.
     pub published_at: Time,
-    /// Signing since.
     pub activated_at: Option<Time>,
-    /// Signing until, or taken out at.
+    /// When it stopped signing, or was compromised.
     pub demoted_at: Option<Time>,
 }
 
-impl From<signing_key::Model> for Listed {
+impl From<signing_key::Model> for KeyInfo {
     fn from(row: signing_key::Model) -> Self {
         Self {
             kid: row.kid,
@@ -102,48 +97,45 @@ impl From<signing_key::Model> for Listed {
     }
 }
 
-/// A row, read and believed.
+/// A row that was checked.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct LoadedKey {
     /// RFC 7638 thumbprint.
     pub(super) kid: String,
-    /// Where in its life.
     pub(super) state: State,
-    /// The public half.
-    pub(super) public: Public,
-    /// Signing since.
+    pub(super) public: VerifyingKey,
     pub(super) activated_at: Option<Time>,
-    /// The private half of keys that sign or will: dropped when they stop.
-    pub(super) pair: Option<Arc<Pair>>,
+    /// The private half, while the key is pending or active.
+    pub(super) pair: Option<Arc<SigningPair>>,
 }
 
-/// Whether a key in this state is in the JWKS.
+/// Returns whether a key in this state is in the JWKS.
 pub(super) const fn is_published(state: State) -> bool {
     matches!(state, State::Pending | State::Active | State::Retiring)
 }
 
-/// Whether a key in this state signs or will.
-const fn is_needed(state: State) -> bool {
+/// Returns whether a key in this state needs its private half.
+const fn needs_private(state: State) -> bool {
     matches!(state, State::Pending | State::Active)
 }
 
-impl Held {
-    /// Reads a row. A published key must prove itself by its sealed private part: a public key that someone wrote into
-    /// the table would otherwise be believed by everyone. `known` is what was held under this `kid`, and thus the same
-    /// key: once proven, it is not parsed again.
+impl LoadedKey {
+    /// Loads a row. The sealed private part must prove a published key: otherwise a public key that
+    /// was written into the table would be trusted. `known` is the key that was loaded under this
+    /// `kid`; once proven, it is not parsed again.
     ///
     /// # Errors
-    /// [`InfraError::Internal`] for a row that does not open or is not what its name says.
-    pub(super) fn read(
+    /// [`InfraError::Internal`] for a row that does not open or is not the key that it names.
+    pub(super) fn load(
         row: &signing_key::Model,
         master: &Sealer,
         known: Option<&Self>,
     ) -> Result<Self, InfraError> {
-        let public = Public::from_jwk(&row.public_jwk)
-            .filter(|public| name(public.alg()) == row.alg && public.thumbprint() == row.kid)
+        let public = VerifyingKey::from_jwk(&row.public_jwk)
+            .filter(|public| alg_name(public.alg()) == row.alg && public.thumbprint() == row.kid)
             .ok_or_else(|| damaged(&row.kid))?;
         let activated_at = row.activated_at;
-        let held = |pair| Self {
+        let loaded = |pair| Self {
             kid: row.kid.clone(),
             state: row.state,
             public: public.clone(),
@@ -151,25 +143,25 @@ impl Held {
             pair,
         };
         if !is_published(row.state) {
-            return Ok(held(None));
+            return Ok(loaded(None));
         }
-        // One that was not published is not proven: only a private part that opens puts a key back.
+        // A key that was not published is not proven: only a private part that opens restores it.
         match known.filter(|known| is_published(known.state)) {
-            Some(_) if !is_needed(row.state) => return Ok(held(None)),
+            Some(_) if !needs_private(row.state) => return Ok(loaded(None)),
             Some(Self {
                 pair: Some(pair), ..
-            }) => return Ok(held(Some(Arc::clone(pair)))),
+            }) => return Ok(loaded(Some(Arc::clone(pair)))),
             _ => {}
         }
         let pair = unseal(row, public.alg(), master)?;
-        if pair.public().as_ref() != Some(&public) {
+        if pair.verifying_key().as_ref() != Some(&public) {
             return Err(damaged(&row.kid));
         }
-        Ok(held(is_needed(row.state).then(|| Arc::new(pair))))
+        Ok(loaded(needs_private(row.state).then(|| Arc::new(pair))))
     }
 }
 
-fn unseal(row: &signing_key::Model, alg: Alg, master: &Sealer) -> Result<Pair, InfraError> {
+fn unseal(row: &signing_key::Model, alg: Alg, master: &Sealer) -> Result<SigningPair, InfraError> {
     let (Some(private), Some(data_key)) =
         (row.sealed_private.clone(), row.wrapped_data_key.clone())
     else {
@@ -177,7 +169,7 @@ fn unseal(row: &signing_key::Model, alg: Alg, master: &Sealer) -> Result<Pair, I
     };
     let pkcs8 = seal::open(master, &row.kid, alg, &Sealed { private, data_key })
         .ok_or_else(|| unopened(&row.kid))?;
-    Pair::parse(alg, &pkcs8).ok_or_else(|| damaged(&row.kid))
+    SigningPair::parse(alg, &pkcs8).ok_or_else(|| damaged(&row.kid))
 }
 
 fn unopened(kid: &str) -> InfraError {

@@ -1,11 +1,12 @@
-//! How a private key lies in its row: PKCS#8 under a data key of its own, and the data key under the master key.
+//! The sealed form of a private key in its row: PKCS#8 under a data key of its own, and the data
+//! key under the master key.
 //!
-//! Both are AES-256-GCM and bound to version, kid, algorithm and use, so that nothing opens in another row. A change
-//! of the master key touches only the wrapped data key.
+//! Both are AES-256-GCM and bound to version, kid, algorithm and use, so that nothing opens in
+//! another row. A change of the master key changes only the wrapped data key.
 
 use zeroize::Zeroizing;
 
-use super::public::name;
+use super::public::alg_name;
 use crate::{
     config::Alg,
     secret::{self, Sealer},
@@ -14,7 +15,7 @@ use crate::{
 /// The label of the key that wraps data keys (`MasterKeys::sealer`).
 pub(super) const WRAP: &str = "signing key wrap v1";
 
-/// A private key as its row holds it.
+/// A private key in its sealed form.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Sealed {
     /// PKCS#8 under the data key.
@@ -23,9 +24,9 @@ pub(super) struct Sealed {
     pub(super) data_key: Vec<u8>,
 }
 
-/// What both layers are bound to. No part can hold the separator.
+/// Returns what both layers are bound to. No part can hold the separator.
 fn context(kid: &str, alg: Alg) -> Vec<u8> {
-    ["entree signing key", "v1", kid, name(alg), "sig"]
+    ["entree signing key", "v1", kid, alg_name(alg), "sig"]
         .join("\n")
         .into_bytes()
 }
@@ -40,7 +41,8 @@ pub(super) fn seal(master: &Sealer, kid: &str, alg: Alg, pkcs8: &[u8]) -> Sealed
     }
 }
 
-/// The PKCS#8 in the row of `kid`; none if the row was altered or moved, or was sealed under another master key.
+/// Opens the PKCS#8 in the row of `kid`. Returns nothing if the row was altered or moved, or was
+/// sealed under another master key.
 pub(super) fn open(
     master: &Sealer,
     kid: &str,
@@ -54,14 +56,13 @@ pub(super) fn open(
     Sealer::with_key(*data_key).open(&context, &sealed.private)
 }
 
-/// The data key wrapped anew under the current master key.
+/// Returns the data key, wrapped anew under the current master key.
 pub(super) fn rewrap(master: &Sealer, kid: &str, alg: Alg, data_key: &[u8]) -> Option<Vec<u8>> {
     let context = context(kid, alg);
     Some(master.seal(&context, &master.open(&context, data_key)?))
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::secret::MasterKeys;

@@ -1,10 +1,8 @@
-//! The room as a whole: opening, signing, publishing, on SQLite and, with `TEST_POSTGRES_URL`, on PostgreSQL.
+//! Opening, signing and publishing, on SQLite and, with `TEST_POSTGRES_URL`, on PostgreSQL.
 #![allow(
     clippy::disallowed_methods,
     reason = "shows that the library finds our provider"
 )]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
 use std::path::PathBuf;
 
 use entity::signing_key::{ActiveModel, Column, Entity as Row, Model};
@@ -15,8 +13,19 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 
-use super::*;
-use crate::{clock::Clock, secret};
+use std::sync::{Arc, atomic::Ordering};
+
+use entity::signing_key::State;
+use sea_orm::{EntityTrait as _, QueryOrder as _};
+
+use super::{row::ALGS, *};
+use crate::{
+    clock::Clock,
+    config::Alg,
+    db::Db,
+    error::InfraError,
+    secret::{self, MasterKeys},
+};
 
 /// A migrated database of its own.
 pub(super) struct TestApp {
@@ -50,17 +59,17 @@ impl TestApp {
         Self::at(url.into(), None).await
     }
 
-    /// One of each kind that there is.
+    /// Returns one of each available back end.
     pub(super) async fn all() -> Vec<Self> {
-        let mut beds = vec![Self::sqlite().await];
+        let mut test_apps = vec![Self::sqlite().await];
         if let Ok(server) = std::env::var("TEST_POSTGRES_URL") {
-            beds.push(Self::postgres(&server).await);
+            test_apps.push(Self::postgres(&server).await);
         }
-        beds
+        test_apps
     }
 
-    /// Another copy of the service: connections of its own, the same clock.
-    pub(super) async fn copy(&self) -> Db {
+    /// Returns another instance of the service, with connections of its own and the same clock.
+    pub(super) async fn other_instance(&self) -> Db {
         Db::connect(&self.url, 4, self.db.clock().clone())
             .await
             .unwrap()
@@ -74,7 +83,7 @@ impl TestApp {
             .unwrap()
     }
 
-    /// Whether someone waits for an advisory lock in this PostgreSQL database.
+    /// Returns whether a transaction waits for an advisory lock in this PostgreSQL database.
     pub(super) async fn waits_for_lock(&self) -> bool {
         let sql = "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
                    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
@@ -134,7 +143,7 @@ fn access_token(keys: &Keys, alg: Alg) -> String {
     keys.sign(alg, "at+jwt", &claims).unwrap()
 }
 
-const EXPECT: Expect<'_> = Expect {
+const EXPECT: ExpectedToken<'_> = ExpectedToken {
     typ: "at+jwt",
     issuer: "https://id.example",
     audiences: &["lessons"],
@@ -173,9 +182,9 @@ async fn sk_01_ky_02_first_start_makes_one_key_of_each_kind_and_signs_with_it() 
 async fn sk_04_copies_that_start_together_make_one_key_of_each_kind() {
     for test_app in TestApp::all().await {
         let (one, two, three) = (
-            test_app.copy().await,
-            test_app.copy().await,
-            test_app.copy().await,
+            test_app.other_instance().await,
+            test_app.other_instance().await,
+            test_app.other_instance().await,
         );
         let (one, two, three) = tokio::join!(open(&one), open(&two), open(&three));
         assert_eq!(test_app.rows().await.len(), 2);
@@ -237,14 +246,14 @@ async fn sk_05_following_keys_that_did_not_change_parses_nothing_and_confirms_th
     for test_app in TestApp::all().await {
         let keys = open(&test_app.db).await;
         let before = keys.inner.snapshot.load_full();
-        keys.inner.read_at.store(-1, Ordering::Relaxed);
+        keys.inner.confirmed_at.store(-1, Ordering::Relaxed);
         keys.reload().await.unwrap();
         assert!(
             Arc::ptr_eq(&before, &keys.inner.snapshot.load_full()),
             "the same snapshot"
         );
         assert!(
-            keys.inner.read_at.load(Ordering::Relaxed) >= 0,
+            keys.inner.confirmed_at.load(Ordering::Relaxed) >= 0,
             "read again"
         );
         keys.rotate(Alg::ES256).await.unwrap();
@@ -327,9 +336,9 @@ async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published()
     for test_app in TestApp::all().await {
         let keys = open(&test_app.db).await;
         let before = keys.published();
-        let rogue = pair::Pair::parse(Alg::ES256, &pair::generate(Alg::ES256).unwrap())
+        let rogue = pair::SigningPair::parse(Alg::ES256, &pair::generate(Alg::ES256).unwrap())
             .unwrap()
-            .public()
+            .verifying_key()
             .unwrap();
         let mut row = test_app.rows().await.remove(0).into_active_model();
         (row.kid, row.public_jwk) = (Set(rogue.thumbprint()), Set(rogue.jwk()));
@@ -360,7 +369,8 @@ async fn sk_07_a_public_key_without_its_sealed_private_part_is_never_published()
 
 #[tokio::test]
 async fn sk_07_neither_table_nor_file_holds_a_private_key_in_clear() {
-    // The object identifiers that open every PKCS#8 of these kinds (RFC 5480 §2.1.1, RFC 8017 §A.1).
+    // The object identifiers that open every PKCS#8 of these kinds (RFC 5480 §2.1.1, RFC 8017
+    // §A.1).
     let marks: [(Alg, &[u8]); 2] = [
         (Alg::ES256, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]),
         (
@@ -485,7 +495,7 @@ async fn sk_05_jt_02_reload_parses_only_new_keys_and_drops_those_that_stopped() 
     let before = Arc::downgrade(&parsed());
     keys.reload().await.unwrap();
     assert!(Arc::ptr_eq(&before.upgrade().unwrap(), &parsed()));
-    keys.emergency(&kid_of(&access_token(&keys, Alg::ES256)))
+    keys.compromise(&kid_of(&access_token(&keys, Alg::ES256)))
         .await
         .unwrap();
     assert!(before.upgrade().is_none());
@@ -521,8 +531,8 @@ async fn sk_08_no_signature_while_the_clock_is_behind_the_last_one() {
 async fn sk_03_a_copy_that_cannot_read_the_keys_stops_signing() {
     let test_app = TestApp::sqlite().await;
     let keys = open(&test_app.db).await;
-    let limit = i64::try_from(rotation::STALE.as_secs()).unwrap();
-    keys.inner.read_at.store(-limit - 2, Ordering::Relaxed);
+    let limit = i64::try_from(lifecycle::MAX_UNCONFIRMED.as_secs()).unwrap();
+    keys.inner.confirmed_at.store(-limit - 2, Ordering::Relaxed);
     let refused = keys.sign(Alg::ES256, "at+jwt", &json!({}));
     assert!(matches!(
         refused,
@@ -552,7 +562,7 @@ fn sk_06_no_other_library_for_private_keys_can_be_named() {
 async fn keys_are_listed_without_anything_secret_or_the_master_key() {
     let test_app = TestApp::sqlite().await;
     let keys = open(&test_app.db).await;
-    keys.emergency(&kid_of(&access_token(&keys, Alg::ES256)))
+    keys.compromise(&kid_of(&access_token(&keys, Alg::ES256)))
         .await
         .unwrap();
     let listed = serde_json::to_value(Keys::list(&test_app.db).await.unwrap()).unwrap();

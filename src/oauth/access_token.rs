@@ -14,7 +14,7 @@ use crate::{
     client,
     config::{Client, GrantType, Reloadable},
     error::InfraError,
-    key::{Claims, Expect},
+    key::{Claims, ExpectedToken},
 };
 
 /// A live access token.
@@ -54,7 +54,7 @@ pub(crate) fn verify_signed(app: &App, config: &Reloadable, token: &str) -> Opti
     if audience != *app.public_url && !client::is_audience(config, &audience) {
         return None;
     }
-    let expect = Expect {
+    let expect = ExpectedToken {
         typ: ACCESS_TYP,
         issuer: &app.public_url,
         audiences: &[&audience],

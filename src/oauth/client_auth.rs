@@ -21,7 +21,7 @@ use crate::{
     audit::{Event, Kind as AuditKind},
     client,
     config::{Client, ClientAuth, GrantType, Reloadable},
-    key::Foreign,
+    key::ForeignToken,
     limit,
     secret::{Hash, Text},
     web::{
@@ -98,7 +98,7 @@ struct Credentials {
 enum Proof {
     /// Empty for a client that only names itself.
     Secret(Text),
-    Assertion(Box<Foreign>),
+    Assertion(Box<ForeignToken>),
 }
 
 impl Credentials {
@@ -176,7 +176,7 @@ impl Attempt<'_> {
     async fn verify_assertion(
         &self,
         client: &Client,
-        assertion: &Foreign,
+        assertion: &ForeignToken,
     ) -> Result<(), EndpointError> {
         let (tickets, budgets) = (&self.app.tickets, &self.config.limits.client_failures);
         // Only for a registered client: made-up names take no room in the store.

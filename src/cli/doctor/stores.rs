@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Problem, Startup, mode_if_too_open},
     db::Db,
     error::InfraError,
-    key::{Keys, Listed},
+    key::{KeyInfo, Keys},
     secret::MasterKeys,
     ticket::{EvictionPolicy, Tickets},
 };
@@ -151,7 +151,7 @@ async fn check_signing_keys(config: &Startup, db: &Db) -> Finding {
         return Finding::fail(CHECK, what, hint);
     };
     // Opening makes missing keys, which only a start should do.
-    let active: Vec<&Listed> = listed.iter().filter(|key| key.state == "active").collect();
+    let active: Vec<&KeyInfo> = listed.iter().filter(|key| key.state == "active").collect();
     if active.len() < 2 {
         return Finding::warn(
             CHECK,

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::key::pair::{Pair, generate};
+use crate::key::pair::{SigningPair, generate};
 
 const NOW: i64 = 1_800_000_000;
-const EXPECT: Expect<'_> = Expect {
+const EXPECT: ExpectedToken<'_> = ExpectedToken {
     typ: "at+jwt",
     issuer: "https://id.example",
     audiences: &["https://lessons.example", "other"],
@@ -14,21 +14,21 @@ const EXPECT: Expect<'_> = Expect {
 
 /// One key of ours, which signs whatever a test wants.
 struct Ours {
-    pair: Pair,
-    public: Public,
+    pair: SigningPair,
+    public: VerifyingKey,
 }
 
 impl Ours {
     fn new(alg: Alg) -> Self {
-        let pair = Pair::parse(alg, &generate(alg).unwrap()).unwrap();
+        let pair = SigningPair::parse(alg, &generate(alg).unwrap()).unwrap();
         Self {
-            public: pair.public().unwrap(),
+            public: pair.verifying_key().unwrap(),
             pair,
         }
     }
 
     fn header(&self) -> Value {
-        json!({"typ": "at+jwt", "alg": super::super::public::name(self.public.alg()), "kid": self.public.thumbprint()})
+        json!({"typ": "at+jwt", "alg": super::super::public::alg_name(self.public.alg()), "kid": self.public.thumbprint()})
     }
 
     fn token(&self, header: &Value, claims: &Value) -> String {
@@ -41,18 +41,18 @@ impl Ours {
         format!("{message}.{signature}")
     }
 
-    fn verify(&self, token: &str, expect: &Expect<'_>) -> Result<Claims, Refusal> {
+    fn verify(&self, token: &str, expect: &ExpectedToken<'_>) -> Result<Claims, TokenError> {
         let find = |kid: &str| (kid == self.public.thumbprint()).then_some(&self.public);
         verify(token, find, expect, Time::from_seconds(NOW))
     }
 
     /// The verdict on a good token with these members changed; null takes one away.
-    fn header_with(&self, change: Value) -> Result<(), Refusal> {
+    fn header_with(&self, change: Value) -> Result<(), TokenError> {
         let token = self.token(&merged(self.header(), change), &claims());
         self.verify(&token, &EXPECT).map(drop)
     }
 
-    fn claims_with(&self, change: Value) -> Result<(), Refusal> {
+    fn claims_with(&self, change: Value) -> Result<(), TokenError> {
         self.verify(
             &self.token(&self.header(), &merged(claims(), change)),
             &EXPECT,
@@ -81,7 +81,10 @@ fn es256() -> Ours {
 }
 
 #[track_caller]
-fn each(change: impl Fn(Value) -> Result<(), Refusal>, cases: &[(Value, Result<(), Refusal>)]) {
+fn each(
+    change: impl Fn(Value) -> Result<(), TokenError>,
+    cases: &[(Value, Result<(), TokenError>)],
+) {
     for (case, expected) in cases {
         assert_eq!(change(case.clone()), *expected, "{case}");
     }
@@ -110,7 +113,10 @@ fn jt_04_size() {
         .find(|token| token.len() <= MAX_BYTES)
         .unwrap();
     assert!(ours.verify(&fits, &EXPECT).is_ok());
-    assert_eq!(ours.verify(&token(short), &EXPECT), Err(Refusal::TooLong));
+    assert_eq!(
+        ours.verify(&token(short), &EXPECT),
+        Err(TokenError::TooLong)
+    );
 }
 
 #[test]
@@ -133,7 +139,7 @@ fn jt_04_shape() {
     for case in cases {
         assert_eq!(
             ours.verify(&case, &EXPECT),
-            Err(Refusal::Malformed),
+            Err(TokenError::Malformed),
             "{case}"
         );
     }
@@ -147,10 +153,10 @@ fn jt_04_crit() {
         &[
             (
                 json!({"crit": ["b64"], "b64": true}),
-                Err(Refusal::Critical),
+                Err(TokenError::Critical),
             ),
-            (json!({"crit": ["exp"]}), Err(Refusal::Critical)),
-            (json!({"crit": []}), Err(Refusal::Critical)),
+            (json!({"crit": ["exp"]}), Err(TokenError::Critical)),
+            (json!({"crit": []}), Err(TokenError::Critical)),
         ],
     );
 }
@@ -164,13 +170,13 @@ fn jt_04_typ() {
             (json!({"typ": "AT+JWT"}), Ok(())),
             (json!({"typ": "application/at+jwt"}), Ok(())),
             (json!({"typ": "Application/AT+jwt"}), Ok(())),
-            (json!({"typ": "JWT"}), Err(Refusal::Type)),
-            (json!({"typ": "at+jwt "}), Err(Refusal::Type)),
+            (json!({"typ": "JWT"}), Err(TokenError::Type)),
+            (json!({"typ": "at+jwt "}), Err(TokenError::Type)),
             (
                 json!({"typ": "application/application/at+jwt"}),
-                Err(Refusal::Type),
+                Err(TokenError::Type),
             ),
-            (json!({"typ": null}), Err(Refusal::Type)),
+            (json!({"typ": null}), Err(TokenError::Type)),
         ],
     );
 }
@@ -180,12 +186,12 @@ fn jt_04_kid_from_our_cache_only() {
     let (ours, theirs) = (es256(), es256());
     assert_eq!(
         ours.header_with(json!({"kid": "another"})),
-        Err(Refusal::Key)
+        Err(TokenError::Key)
     );
-    assert_eq!(ours.header_with(json!({"kid": null})), Err(Refusal::Key));
+    assert_eq!(ours.header_with(json!({"kid": null})), Err(TokenError::Key));
     assert_eq!(
         ours.verify(&theirs.token(&theirs.header(), &claims()), &EXPECT),
-        Err(Refusal::Key)
+        Err(TokenError::Key)
     );
 }
 
@@ -198,7 +204,7 @@ fn ky_06_keys_in_the_header_are_ignored() {
     let header = merged(ours.header(), named);
     assert_eq!(
         ours.verify(&theirs.token(&header, &claims()), &EXPECT),
-        Err(Refusal::Signature)
+        Err(TokenError::Signature)
     );
     assert!(
         ours.verify(&ours.token(&header, &claims()), &EXPECT)
@@ -212,13 +218,13 @@ fn jt_04_alg_of_the_key_record() {
     for alg in ["RS256", "HS256", "ES384", "PS256", "EdDSA"] {
         assert_eq!(
             ours.header_with(json!({"alg": alg})),
-            Err(Refusal::Algorithm),
+            Err(TokenError::Algorithm),
             "{alg}"
         );
     }
     assert_eq!(
         Ours::new(Alg::RS256).header_with(json!({"alg": "PS256"})),
-        Err(Refusal::Algorithm)
+        Err(TokenError::Algorithm)
     );
 }
 
@@ -232,7 +238,7 @@ fn jt_04_signature() {
     for signature in [signature, "", "AAAA"] {
         assert_eq!(
             ours.verify(&format!("{message}.{signature}"), &EXPECT),
-            Err(Refusal::Signature)
+            Err(TokenError::Signature)
         );
     }
 }
@@ -243,10 +249,16 @@ fn jt_04_iss() {
     each(
         |change| ours.claims_with(change),
         &[
-            (json!({"iss": null}), Err(Refusal::Issuer)),
-            (json!({"iss": "https://id.example/"}), Err(Refusal::Issuer)),
-            (json!({"iss": ["https://id.example"]}), Err(Refusal::Issuer)),
-            (json!({"iss": 7}), Err(Refusal::Issuer)),
+            (json!({"iss": null}), Err(TokenError::Issuer)),
+            (
+                json!({"iss": "https://id.example/"}),
+                Err(TokenError::Issuer),
+            ),
+            (
+                json!({"iss": ["https://id.example"]}),
+                Err(TokenError::Issuer),
+            ),
+            (json!({"iss": 7}), Err(TokenError::Issuer)),
         ],
     );
 }
@@ -259,17 +271,20 @@ fn jt_04_aud() {
         &[
             (json!({"aud": "other"}), Ok(())),
             (json!({"aud": ["other"]}), Ok(())),
-            (json!({"aud": null}), Err(Refusal::Audience)),
-            (json!({"aud": 7}), Err(Refusal::Audience)),
-            (json!({"aud": []}), Err(Refusal::Audience)),
-            (json!({"aud": ["other", "third"]}), Err(Refusal::Audience)),
+            (json!({"aud": null}), Err(TokenError::Audience)),
+            (json!({"aud": 7}), Err(TokenError::Audience)),
+            (json!({"aud": []}), Err(TokenError::Audience)),
+            (
+                json!({"aud": ["other", "third"]}),
+                Err(TokenError::Audience),
+            ),
             (
                 json!({"aud": "https://lessons.example/"}),
-                Err(Refusal::Audience),
+                Err(TokenError::Audience),
             ),
             (
                 json!({"aud": "HTTPS://lessons.example"}),
-                Err(Refusal::Audience),
+                Err(TokenError::Audience),
             ),
         ],
     );
@@ -281,9 +296,9 @@ fn jt_04_sub() {
     each(
         |change| ours.claims_with(change),
         &[
-            (json!({"sub": null}), Err(Refusal::Subject)),
-            (json!({"sub": ""}), Err(Refusal::Subject)),
-            (json!({"sub": 7}), Err(Refusal::Subject)),
+            (json!({"sub": null}), Err(TokenError::Subject)),
+            (json!({"sub": ""}), Err(TokenError::Subject)),
+            (json!({"sub": 7}), Err(TokenError::Subject)),
         ],
     );
 }
@@ -295,12 +310,12 @@ fn jt_04_exp() {
     each(
         |change| ours.claims_with(change),
         &[
-            (json!({"exp": null}), Err(Refusal::Expiry)),
-            (json!({"exp": "1800000600"}), Err(Refusal::Expiry)),
-            (json!({"exp": 1e30}), Err(Refusal::Expiry)),
+            (json!({"exp": null}), Err(TokenError::Expiry)),
+            (json!({"exp": "1800000600"}), Err(TokenError::Expiry)),
+            (json!({"exp": 1e30}), Err(TokenError::Expiry)),
             (ending(NOW - 29), Ok(())),
-            (ending(NOW - 30), Err(Refusal::Expired)),
-            (ending(NOW - 31), Err(Refusal::Expired)),
+            (ending(NOW - 30), Err(TokenError::Expired)),
+            (ending(NOW - 31), Err(TokenError::Expired)),
         ],
     );
 }
@@ -312,8 +327,8 @@ fn jt_04_nbf() {
         |change| ours.claims_with(change),
         &[
             (json!({"nbf": NOW + 30}), Ok(())),
-            (json!({"nbf": NOW + 31}), Err(Refusal::NotYet)),
-            (json!({"nbf": "soon"}), Err(Refusal::NotYet)),
+            (json!({"nbf": NOW + 31}), Err(TokenError::NotYet)),
+            (json!({"nbf": "soon"}), Err(TokenError::NotYet)),
         ],
     );
 }
@@ -325,9 +340,9 @@ fn jt_04_iat() {
         |change| ours.claims_with(change),
         &[
             (json!({"iat": NOW + 30}), Ok(())),
-            (json!({"iat": NOW + 31}), Err(Refusal::IssuedAt)),
-            (json!({"iat": null}), Err(Refusal::IssuedAt)),
-            (json!({"iat": "now"}), Err(Refusal::IssuedAt)),
+            (json!({"iat": NOW + 31}), Err(TokenError::IssuedAt)),
+            (json!({"iat": null}), Err(TokenError::IssuedAt)),
+            (json!({"iat": "now"}), Err(TokenError::IssuedAt)),
         ],
     );
 }
@@ -339,9 +354,9 @@ fn jt_04_life() {
         |change| ours.claims_with(change),
         &[
             (json!({"exp": NOW + 3600}), Ok(())),
-            (json!({"exp": NOW + 3601}), Err(Refusal::Life)),
-            (json!({"exp": i64::MAX}), Err(Refusal::Life)),
-            (json!({"exp": NOW}), Err(Refusal::Life)),
+            (json!({"exp": NOW + 3601}), Err(TokenError::Lifetime)),
+            (json!({"exp": i64::MAX}), Err(TokenError::Lifetime)),
+            (json!({"exp": NOW}), Err(TokenError::Lifetime)),
         ],
     );
 }
@@ -370,11 +385,12 @@ fn jt_03_what_the_default_validation_of_jsonwebtoken_lets_through_is_refused() {
 fn jt_04_cnf() {
     assert_eq!(
         es256().claims_with(json!({"cnf": {"jkt": "thumbprint"}})),
-        Err(Refusal::Proof)
+        Err(TokenError::Proof)
     );
 }
 
-/// Each kind of token in the place of each other, all signed by our own key, which is more than an attacker has.
+/// Each kind of token in the place of each other, all signed by our own key, which is more than an
+/// attacker has.
 #[test]
 fn jt_04_no_kind_of_token_passes_for_another() {
     let ours = es256();
@@ -419,7 +435,7 @@ fn jt_04_no_kind_of_token_passes_for_another() {
         let header = merged(ours.header(), json!({"typ": typ}));
         let token = ours.token(&header, &merged(claims.clone(), life.clone()));
         for (wanted, _, _, (typ, issuer, audience)) in &kinds {
-            let expect = Expect {
+            let expect = ExpectedToken {
                 typ,
                 issuer,
                 audiences: &[audience],

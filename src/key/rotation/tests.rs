@@ -1,12 +1,16 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use serde_json::json;
 
 use super::*;
+use crate::clock::Time;
 use crate::key::{
-    Expect,
+    ExpectedToken,
+    jwt::MAX_LIFETIME,
+    lifecycle::{MAX_UNCONFIRMED, PUBLICATION_LEAD, RETIRING_PERIOD, SIGNING_PERIOD},
     tests::{TestApp, kid_of, kids, open},
 };
 
@@ -15,18 +19,20 @@ const DAY: Duration = Duration::from_hours(24);
 
 #[test]
 fn sk_03_the_spans_are_those_promised() {
-    assert_eq!((LEAD, SERVICE), (DAY, 90 * DAY));
+    assert_eq!((PUBLICATION_LEAD, SIGNING_PERIOD), (DAY, 90 * DAY));
     assert!(
-        KEEP >= 2 * HOUR && KEEP >= HOUR + 2 * Duration::from_secs(300),
+        RETIRING_PERIOD >= 2 * HOUR && RETIRING_PERIOD >= HOUR + 2 * Duration::from_secs(300),
         "from demotion"
     );
-    // A copy that signs on what it read STALE ago still leaves its last token time to die.
-    assert!(STALE + HOUR + 2 * Duration::from_secs(300) <= KEEP);
+    // A copy that signs on what it read MAX_UNCONFIRMED ago still leaves its last token time to
+    // die.
+    assert!(MAX_UNCONFIRMED + HOUR + 2 * Duration::from_secs(300) <= RETIRING_PERIOD);
 }
 
 fn token(keys: &Keys, alg: Alg) -> String {
     let now = keys.db().clock().now().seconds();
-    let claims = json!({"iss": "us", "aud": "api", "sub": "u", "iat": now, "exp": now + MAX_LIFE});
+    let claims =
+        json!({"iss": "us", "aud": "api", "sub": "u", "iat": now, "exp": now + MAX_LIFETIME});
     keys.sign(alg, "at+jwt", &claims).unwrap()
 }
 
@@ -52,15 +58,15 @@ async fn ky_03_on_command_a_new_key_is_published_at_once_and_signs_after_the_lea
         let new = keys.rotate(Alg::RS256).await.unwrap().unwrap();
         assert!(kids(&keys).contains(&new) && kids(&keys).contains(&old));
         test_app.db.clock().advance(DAY - Duration::from_secs(60));
-        assert_eq!(keys.tick().await.unwrap(), []);
+        assert_eq!(keys.advance().await.unwrap(), []);
         assert_eq!(signer(&keys, Alg::RS256), old);
         test_app.db.clock().advance(Duration::from_secs(60));
-        let changes = keys.tick().await.unwrap();
+        let changes = keys.advance().await.unwrap();
         assert_eq!(
             changes,
             [
-                Change::new(&old, State::Retiring),
-                Change::new(&new, State::Active)
+                KeyChange::new(&old, State::Retiring),
+                KeyChange::new(&new, State::Active)
             ]
         );
         assert_eq!(signer(&keys, Alg::RS256), new);
@@ -76,14 +82,17 @@ async fn ky_01_a_retiring_key_stays_until_its_last_token_is_dead_and_then_loses_
         keys.rotate(Alg::ES256).await.unwrap();
         test_app.db.clock().advance(DAY);
         let last = token(&keys, Alg::ES256);
-        keys.tick().await.unwrap();
-        test_app.db.clock().advance(KEEP - Duration::from_secs(60));
-        assert_eq!(keys.tick().await.unwrap(), []);
+        keys.advance().await.unwrap();
+        test_app
+            .db
+            .clock()
+            .advance(RETIRING_PERIOD - Duration::from_secs(60));
+        assert_eq!(keys.advance().await.unwrap(), []);
         assert!(kids(&keys).contains(&old));
         test_app.db.clock().advance(Duration::from_secs(60));
         assert_eq!(
-            keys.tick().await.unwrap(),
-            [Change::new(&old, State::Retired)]
+            keys.advance().await.unwrap(),
+            [KeyChange::new(&old, State::Retired)]
         );
         assert!(!kids(&keys).contains(&old));
         let row = test_app
@@ -97,12 +106,15 @@ async fn ky_01_a_retiring_key_stays_until_its_last_token_is_dead_and_then_loses_
                 && row.wrapped_data_key.is_none()
                 && !row.public_jwk.is_empty()
         );
-        let expect = Expect {
+        let expect = ExpectedToken {
             typ: "at+jwt",
             issuer: "us",
             audiences: &["api"],
         };
-        assert_eq!(keys.verify(&last, &expect), Err(crate::key::Refusal::Key));
+        assert_eq!(
+            keys.verify(&last, &expect),
+            Err(crate::key::TokenError::Key)
+        );
     }
 }
 
@@ -110,10 +122,10 @@ async fn ky_01_a_retiring_key_stays_until_its_last_token_is_dead_and_then_loses_
 async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
     for test_app in TestApp::all().await {
         let keys = open(&test_app.db).await;
-        test_app.db.clock().advance(SERVICE - DAY - HOUR);
-        assert_eq!(keys.tick().await.unwrap(), []);
+        test_app.db.clock().advance(SIGNING_PERIOD - DAY - HOUR);
+        assert_eq!(keys.advance().await.unwrap(), []);
         test_app.db.clock().advance(HOUR);
-        let changes = keys.tick().await.unwrap();
+        let changes = keys.advance().await.unwrap();
         assert_eq!(
             changes
                 .iter()
@@ -121,9 +133,9 @@ async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
                 .collect::<Vec<_>>(),
             [State::Pending, State::Pending]
         );
-        assert_eq!(keys.tick().await.unwrap(), [], "once");
+        assert_eq!(keys.advance().await.unwrap(), [], "once");
         test_app.db.clock().advance(DAY);
-        keys.tick().await.unwrap();
+        keys.advance().await.unwrap();
         assert!(
             changes
                 .iter()
@@ -141,8 +153,8 @@ async fn sk_03_a_successor_is_published_a_day_before_ninety_days_are_over() {
 async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once() {
     for test_app in TestApp::all().await {
         let (one, two) = (
-            open(&test_app.copy().await).await,
-            open(&test_app.copy().await).await,
+            open(&test_app.other_instance().await).await,
+            open(&test_app.other_instance().await).await,
         );
         let (a, b, c) = tokio::join!(
             one.rotate(Alg::ES256),
@@ -152,7 +164,7 @@ async fn ky_04_copies_that_rotate_together_publish_one_key_and_activate_it_once(
         let published: Vec<_> = [a, b, c].into_iter().filter_map(Result::unwrap).collect();
         assert_eq!(published.len(), 1);
         test_app.db.clock().advance(DAY);
-        let (a, b) = tokio::join!(one.tick(), two.tick());
+        let (a, b) = tokio::join!(one.advance(), two.advance());
         assert_eq!(
             a.unwrap().len() + b.unwrap().len(),
             2,
@@ -185,8 +197,8 @@ async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_i
             test_app.db.begin().await.unwrap(),
             test_app.db.begin().await.unwrap(),
         );
-        assert!(publish(&first, a).await.unwrap());
-        let mut other = std::pin::pin!(publish(&second, b));
+        assert!(lifecycle::publish_successor(&first, a).await.unwrap());
+        let mut other = std::pin::pin!(lifecycle::publish_successor(&second, b));
         loop {
             tokio::select! {
                 biased;
@@ -203,16 +215,16 @@ async fn ky_04_on_postgresql_the_second_rotation_waits_for_the_first_and_finds_i
 async fn ky_04_an_emergency_takes_a_key_out_at_once_and_another_signs_at_once() {
     for test_app in TestApp::all().await {
         let keys = open(&test_app.db).await;
-        let other = open(&test_app.copy().await).await;
+        let other = open(&test_app.other_instance().await).await;
         let (stolen, forged) = (signer(&keys, Alg::ES256), token(&keys, Alg::ES256));
-        let changes = keys.emergency(&stolen).await.unwrap();
-        assert_eq!(changes[0], Change::new(&stolen, State::Compromised));
+        let changes = keys.compromise(&stolen).await.unwrap();
+        assert_eq!(changes[0], KeyChange::new(&stolen, State::Compromised));
         assert_eq!(
             changes[1],
-            Change::new(signer(&keys, Alg::ES256), State::Active)
+            KeyChange::new(signer(&keys, Alg::ES256), State::Active)
         );
         assert!(!kids(&keys).contains(&stolen));
-        let expect = Expect {
+        let expect = ExpectedToken {
             typ: "at+jwt",
             issuer: "us",
             audiences: &["api"],
@@ -220,8 +232,8 @@ async fn ky_04_an_emergency_takes_a_key_out_at_once_and_another_signs_at_once() 
         assert!(keys.verify(&forged, &expect).is_err() && keys.verify_hint(&forged, "us").is_err());
         other.reload().await.unwrap();
         assert!(!kids(&other).contains(&stolen) && signer(&other, Alg::ES256) == changes[1].kid);
-        assert_eq!(keys.emergency(&stolen).await.unwrap(), [], "once");
-        assert_eq!(keys.emergency("no such key").await.unwrap(), []);
+        assert_eq!(keys.compromise(&stolen).await.unwrap(), [], "once");
+        assert_eq!(keys.compromise("no such key").await.unwrap(), []);
         assert_eq!(test_app.rows().await.len(), 3);
     }
 }
@@ -231,10 +243,10 @@ async fn sk_03_in_an_emergency_the_waiting_key_is_the_successor() {
     for test_app in TestApp::all().await {
         let keys = open(&test_app.db).await;
         let waiting = keys.rotate(Alg::ES256).await.unwrap().unwrap();
-        keys.emergency(&signer(&keys, Alg::ES256)).await.unwrap();
+        keys.compromise(&signer(&keys, Alg::ES256)).await.unwrap();
         assert_eq!(signer(&keys, Alg::ES256), waiting);
         let next = keys.rotate(Alg::ES256).await.unwrap().unwrap();
-        keys.emergency(&next).await.unwrap();
+        keys.compromise(&next).await.unwrap();
         assert_eq!(
             signer(&keys, Alg::ES256),
             waiting,
@@ -253,18 +265,18 @@ async fn id_token_hint_is_known_by_a_retired_key_and_long_after_its_end() {
     keys.rotate(Alg::RS256).await.unwrap();
     for _ in 0..2 {
         test_app.db.clock().advance(DAY);
-        keys.tick().await.unwrap();
+        keys.advance().await.unwrap();
     }
     assert_eq!(state(&test_app, &kid_of(&hint)).await, State::Retired);
     assert_eq!(keys.verify_hint(&hint, "us").unwrap()["aud"], "app");
     assert_eq!(
         keys.verify_hint(&hint, "them"),
-        Err(crate::key::Refusal::Issuer)
+        Err(crate::key::TokenError::Issuer)
     );
     let access = keys.sign(Alg::RS256, "at+jwt", &claims).unwrap();
     assert_eq!(
         keys.verify_hint(&access, "us"),
-        Err(crate::key::Refusal::Type)
+        Err(crate::key::TokenError::Type)
     );
 }
 
@@ -312,15 +324,15 @@ impl Seen {
             let lead = now.since(self.published[&kid]);
             // A moment passes between two readings of the clock.
             assert!(
-                lead + Duration::from_secs(5) >= LEAD || self.exempt.contains(&kid),
+                lead + Duration::from_secs(5) >= PUBLICATION_LEAD || self.exempt.contains(&kid),
                 "signs after {lead:?}"
             );
             self.tokens
-                .push((kid, now + Duration::from_secs(MAX_LIFE as u64)));
+                .push((kid, now + Duration::from_secs(MAX_LIFETIME as u64)));
         }
     }
 
-    fn emergency(&mut self, changes: Vec<Change>) {
+    fn emergency(&mut self, changes: Vec<KeyChange>) {
         for change in changes {
             match change.state {
                 State::Compromised => self.compromised.insert(change.kid),
@@ -330,9 +342,13 @@ impl Seen {
     }
 }
 
-/// A year or so in two copies, one of which polls late, with commands and emergencies at any moment.
+/// A year or so in two copies, one of which polls late, with commands and emergencies at any
+/// moment.
 async fn live_through(test_app: &TestApp, seed: u64, steps: usize) {
-    let (one, two) = (open(&test_app.db).await, open(&test_app.copy().await).await);
+    let (one, two) = (
+        open(&test_app.db).await,
+        open(&test_app.other_instance().await).await,
+    );
     let (mut dice, mut seen) = (Dice(seed), Seen::default());
     seen.exempt.extend(kids(&one));
     seen.look(&one);
@@ -352,11 +368,11 @@ async fn live_through(test_app: &TestApp, seed: u64, steps: usize) {
                 let live = kids(&two);
                 let pick = &live[dice.below(live.len() as u64) as usize];
                 // The other copy follows at its next poll; until then it may sign with what is out.
-                seen.emergency(one.emergency(pick).await.unwrap());
+                seen.emergency(one.compromise(pick).await.unwrap());
             }
             _ => {}
         }
-        one.tick().await.unwrap();
+        one.advance().await.unwrap();
         seen.look(&one);
         seen.sign(&one);
         seen.sign(&two);

@@ -13,7 +13,7 @@ use crate::{
     clock::Time,
     config::{Client, jwks::Jwks},
     error::InfraError,
-    key::{Claims, Foreign},
+    key::{Claims, ForeignToken},
     oauth::error::{ErrorCode, OauthError},
     secret::Hash,
     ticket::{Once, TicketKind},
@@ -69,18 +69,18 @@ pub(crate) fn is_present(params: &Params) -> bool {
 ///
 /// # Errors
 /// `invalid_request` without exactly its two parameters (RFC 7521 §4.2).
-pub(crate) fn parse(params: &Params) -> Result<Option<Foreign>, OauthError> {
+pub(crate) fn parse(params: &Params) -> Result<Option<ForeignToken>, OauthError> {
     if params.optional_within("client_assertion_type", 128)? != Some(ASSERTION_TYPE) {
         let description =
             "The parameter client_assertion_type must be the type of a JWT (RFC 7523).";
         return Err(OauthError::new(ErrorCode::InvalidRequest, description));
     }
     let text = params.required("client_assertion", MAX_BYTES)?;
-    Ok(Foreign::read(text, &JWT_TYPES).ok())
+    Ok(ForeignToken::parse(text, &JWT_TYPES).ok())
 }
 
 /// Returns the client that an unverified assertion names, so that its keys can be looked up.
-pub(crate) fn client_id(assertion: &Foreign) -> &str {
+pub(crate) fn client_id(assertion: &ForeignToken) -> &str {
     assertion
         .claims
         .get("sub")
@@ -95,7 +95,7 @@ pub(crate) fn client_id(assertion: &Foreign) -> &str {
 pub(crate) async fn verify(
     app: &App,
     client: &Client,
-    assertion: &Foreign,
+    assertion: &ForeignToken,
 ) -> Result<(), AssertionError> {
     let now = app.clock().now();
     let endpoint = format!("{}/oauth2/token", app.public_url);
@@ -179,14 +179,14 @@ fn numeric_date(claims: &Claims, name: &str) -> Result<Option<i64>, AssertionErr
     seconds.map(Some).ok_or(AssertionError::Invalid("number"))
 }
 
-async fn is_signed_by(app: &App, client: &Client, assertion: &Foreign) -> bool {
+async fn is_signed_by(app: &App, client: &Client, assertion: &ForeignToken) -> bool {
     if let Some(keys) = &client.jwks {
-        return assertion.is_by(keys);
+        return assertion.is_signed_by(keys);
     }
-    let is_by = |keys: &Jwks| assertion.is_by(keys);
-    let is_known = |keys: &Jwks| assertion.names_one_of(keys) || is_by(keys);
+    let is_by = |keys: &Jwks| assertion.is_signed_by(keys);
+    let is_known = |keys: &Jwks| assertion.names_key_in(keys) || is_by(keys);
     let now = app.clock().now();
-    let keys = app.client_keys.of(&client.jwks_uri, is_known, now).await;
+    let keys = app.client_keys.get(&client.jwks_uri, is_known, now).await;
     keys.is_some_and(|keys| is_by(&keys))
 }
 

@@ -1,7 +1,7 @@
 //! What strangers sign, and their keys (RFC 7515, RFC 7517): read without a panic, and never believed by a key of ours.
 #![no_main]
 
-use entree::{config::jwks::Jwks, key::Foreign};
+use entree::{config::jwks::Jwks, key::ForeignToken};
 use libfuzzer_sys::fuzz_target;
 
 const KEYS: &str = r#"{"keys":[
@@ -11,8 +11,8 @@ const KEYS: &str = r#"{"keys":[
 fuzz_target!(|input: (&str, &[u8])| {
     let (token, document) = input;
     let keys = Jwks::published(KEYS.as_bytes()).expect("keys");
-    if let Ok(foreign) = Foreign::read(token, &["JWT"]) {
-        assert!(!foreign.is_by(&keys), "none of these keys has signed it");
+    if let Ok(foreign) = ForeignToken::parse(token, &["JWT"]) {
+        assert!(!foreign.is_signed_by(&keys), "none of these keys has signed it");
     }
     if let Some(set) = Jwks::published(document) {
         let text = String::from(set.clone());

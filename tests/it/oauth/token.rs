@@ -8,7 +8,7 @@ use entree::{
     app::App,
     config::ClientAuth,
     federation::provider::Providers,
-    key::Expect,
+    key::ExpectedToken,
     routes,
     secret::{Hash, MasterKeys, Plain},
     session,
@@ -442,7 +442,7 @@ async fn tk_13_no_token_passes_for_another_kind() {
     let [id, access] =
         ["id_token", "access_token"].map(|name| tokens[name].as_str().unwrap().to_owned());
     let audiences = ["https://api.example", "web"];
-    let expect = |typ| Expect {
+    let expect = |typ| ExpectedToken {
         typ,
         issuer: PUBLIC,
         audiences: &audiences,
