@@ -4,6 +4,9 @@
 //! `CRASHES` says how often (5 if unset; the requirement is 100). The moments come from the number of the kill, spread
 //! over the time that a request and its mail take.
 #![allow(
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::too_many_arguments,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

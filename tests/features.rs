@@ -5,6 +5,9 @@
 //! or that ran nothing, fails on a build server (`CI=true`). `BDD=embedded,servers` chooses runs, `BDD_TAG=@B6`
 //! scenarios.
 #![allow(
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::too_many_arguments,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

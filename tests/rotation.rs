@@ -6,6 +6,9 @@
 //! each stands one that never reads the key set again: the fault that the judge has to find. `entree keys` runs as an operator
 //! runs it, and libfaketime brings the day that a new key is published before it signs.
 #![allow(
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::too_many_arguments,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

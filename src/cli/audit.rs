@@ -159,6 +159,10 @@ fn as_json(row: &Model, sub: Option<Uuid>) -> Value {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use clap::Parser as _;

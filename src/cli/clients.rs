@@ -6,12 +6,15 @@
     reason = "these are help texts, shown on a terminal as they are"
 )]
 
+mod hidden;
 mod listing;
 
 use std::io::IsTerminal as _;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+
+use hidden::{definition_context, hidden_warning, warn_hidden};
 
 use super::{
     database::with_database,
@@ -22,7 +25,6 @@ use crate::{
     client::change::{
         self, ChangedClient, ClientChangeError, KEYS_NOT_SET_BY_HAND, SecretRotation,
     },
-    client::definition::DefinitionContext,
     config::{ClientBlock, Config, Problem, Source},
     db::Db,
     error::InfraError,
@@ -211,13 +213,6 @@ pub(super) fn run(source: &Source, command: &Command) -> Outcome {
     })
 }
 
-fn definition_context(config: &Config) -> DefinitionContext<'_> {
-    DefinitionContext {
-        token: &config.reloadable.token,
-        public_url: &config.startup.server.public_url,
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Flags {
     yes: bool,
@@ -331,27 +326,6 @@ fn print_changed(config: &Config, changed: &ChangedClient, json: bool) -> Outcom
     output::warnings(&changed.warnings);
     warn_hidden(config, &changed.client.client_id);
     Ok(())
-}
-
-fn warn_hidden(config: &Config, id: &str) {
-    output::warnings(hidden_warning(config, id).as_slice());
-}
-
-fn hidden_warning(config: &Config, id: &str) -> Option<Problem> {
-    let hint =
-        "remove its block of [[clients]] there to use the one of the database, or disable that one";
-    let in_file = config
-        .reloadable
-        .clients
-        .iter()
-        .any(|client| client.client_id == id);
-    in_file.then(|| {
-        Problem::new(
-            id,
-            "is defined in the configuration file too, and the file wins",
-            hint,
-        )
-    })
 }
 
 /// Returns warnings about clients of the database that have no effect although they are enabled.

@@ -123,26 +123,9 @@ impl Service {
             url => url.into(),
         };
 
-        let clock = Clock::default();
-        let (db, keys) = database(config, masters, clock.clone()).await?;
-        let _single = only_one(config, &db).await?;
-        let tickets = tickets(config, masters, clock.clone()).await?;
-        let texts = Texts::load(live.get().server.texts_dir.as_deref())?;
-        let transport = Transport::new(&config.mail, clock)?;
+        let (app, _single) = open_app(&live, public_url, masters).await?;
+        let transport = Transport::new(&config.mail, app.clock().clone())?;
         let mailbox = transport.mailbox().cloned();
-        let (macs, outbox) = (Macs::new(masters), Arc::default());
-        let client_keys = ClientKeys::default();
-        let app = App {
-            config: live.clone(),
-            public_url,
-            db,
-            tickets,
-            keys,
-            client_keys,
-            texts,
-            macs,
-            outbox,
-        };
         registry::refresh(&app).await?;
 
         let on_change = on_change(logs, app.texts.clone(), certificate.clone());
@@ -163,16 +146,7 @@ impl Service {
             routes::public(&app, mailbox, &providers),
             options,
         )?;
-        let layers = Layers {
-            loopback_only: config.management.listen.ip().is_loopback(),
-            ..Layers::new(None)
-        };
-        let endpoint = health::management(app.clone(), draining.clone()).with(layers);
-        let options = ServerOptions {
-            drain_timeout: Duration::from_secs(1),
-            ..ServerOptions::default()
-        };
-        let management = listen(management, None, endpoint, options)?;
+        let management = listen_for_management(management, &app, &draining)?;
         let service = Self {
             app,
             draining,
@@ -285,6 +259,50 @@ fn listen(
         stop,
         task,
     })
+}
+
+/// Serves health, metrics and readiness on the management listener.
+fn listen_for_management(
+    listener: TcpListener,
+    app: &App,
+    draining: &Draining,
+) -> Result<Listening, String> {
+    let layers = Layers {
+        loopback_only: app.config.startup().management.listen.ip().is_loopback(),
+        ..Layers::new(None)
+    };
+    let endpoint = health::management(app.clone(), draining.clone()).with(layers);
+    let options = ServerOptions {
+        drain_timeout: Duration::from_secs(1),
+        ..ServerOptions::default()
+    };
+    listen(listener, None, endpoint, options)
+}
+
+/// Opens the database, the ticket store and the texts. The transaction, if there is one, holds the lock of the
+/// only instance.
+async fn open_app(
+    live: &Live,
+    public_url: Arc<str>,
+    masters: &MasterKeys,
+) -> Result<(App, Option<Tx>), CommandError> {
+    let (config, clock) = (live.startup(), Clock::default());
+    let (db, keys) = database(config, masters, clock.clone()).await?;
+    let single = only_one(config, &db).await?;
+    let tickets = tickets(config, masters, clock).await?;
+    let texts = Texts::load(live.get().server.texts_dir.as_deref())?;
+    let app = App {
+        config: live.clone(),
+        public_url,
+        db,
+        tickets,
+        keys,
+        client_keys: ClientKeys::default(),
+        texts,
+        macs: Macs::new(masters),
+        outbox: Arc::default(),
+    };
+    Ok((app, single))
 }
 
 /// Opens the database with its schema, and the keys in it. It waits half a minute for one that is

@@ -219,6 +219,10 @@ fn user_json(user: &user::Model, addresses: &[user_email::Model]) -> Value {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 pub(super) mod tests {
     use entity::session;

@@ -73,6 +73,10 @@ fn after_port<'a>(uri: &'a str, host: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 mod tests {
     use super::*;
 

@@ -193,7 +193,7 @@ impl LoginsApi {
             app: App::clone(&app),
             flow_id: flow.id,
             holder,
-            slot,
+            _slot: slot,
         };
         let events = EventStream::new(stream.states(first).boxed());
         Ok(EventsResponse::Events(events.keep_alive(KEEP_ALIVE)))
@@ -201,6 +201,10 @@ impl LoginsApi {
 
     /// Submit the code of a login
     #[oai(path = "/:id/code", method = "post", operation_id = "submitCode")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "poem-openapi reads one part of the request from each argument"
+    )]
     async fn code(
         &self,
         app: Data<&App>,

@@ -40,7 +40,7 @@ use crate::{
 /// A request for a sign-in email.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields)]
-pub struct NewLogin {
+pub(crate) struct NewLogin {
     /// The registered first-party client.
     #[oai(validator(min_length = 1, max_length = 255))]
     pub client_id: String,
@@ -75,7 +75,7 @@ pub struct StartedLogin {
 /// The use of the code in the email, or of the link's token if the app itself received the link.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields)]
-pub struct LoginProof {
+pub(crate) struct LoginProof {
     /// From the response to the request.
     #[oai(validator(max_length = 36))]
     pub flow_id: String,

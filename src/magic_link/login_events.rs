@@ -89,7 +89,8 @@ pub(super) struct LoginStream {
     pub(super) app: App,
     pub(super) flow_id: Uuid,
     pub(super) holder: FlowHolder,
-    pub(super) slot: StreamSlot,
+    /// Held while the stream is open.
+    pub(super) _slot: StreamSlot,
 }
 
 impl LoginStream {

@@ -1,5 +1,9 @@
 //! What every store promises: one suite, run on each of them. Two handles on the same store stand for two copies of
 //! the service.
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{future::Future, sync::Arc, time::Duration};

@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::store::{
-    Counter, EvictionPolicy, Once, Store, StoreResult, TicketState, VERSION_LENGTH, bounded,
-    unavailable, version,
+    Counter, EvictionPolicy, Once, OnceKeys, Store, StoreResult, TicketState, VERSION_LENGTH,
+    bounded, unavailable, version,
 };
 use crate::{
     clock::{Clock, Time},
@@ -251,14 +251,13 @@ impl Store for Memory {
 
     fn once<'a>(
         &'a self,
-        key: &'a str,
-        _: &'a str,
+        keys: OnceKeys<'a>,
         blob: Vec<u8>,
         ttl: Duration,
         _: Time,
     ) -> StoreResult<'a, Once> {
         Box::pin(async move {
-            let first = self.put_new_now(key, blob, ttl)?;
+            let first = self.put_new_now(keys.identifier, blob, ttl)?;
             Ok(if first {
                 Once::First { since: self.epoch }
             } else {

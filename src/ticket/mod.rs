@@ -27,7 +27,7 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub use store::{Claim, Counter, EvictionPolicy, Once, TicketKind, Version};
-use store::{Store, StoreResult, TicketState, version};
+use store::{OnceKeys, Store, StoreResult, TicketState, version};
 
 /// The ticket store. Clones share it.
 #[derive(Clone)]
@@ -187,13 +187,12 @@ impl Tickets {
             handle: *id,
             seal: &self.seal,
         };
-        let blob = ticket.seal(TicketState::Live, &[]);
-        traced(
-            "ticket once",
-            self.store
-                .once(&ticket.key, &self.epoch_key(), blob, ttl, now),
-        )
-        .await
+        let (blob, epoch) = (ticket.seal(TicketState::Live, &[]), self.epoch_key());
+        let keys = OnceKeys {
+            identifier: &ticket.key,
+            epoch: &epoch,
+        };
+        traced("ticket once", self.store.once(keys, blob, ttl, now)).await
     }
 
     /// Records that the data of the store begins now, unless it began before; the record stays for a day. A job

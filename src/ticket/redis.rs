@@ -26,7 +26,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::timeout};
 
 use super::store::{
-    Counter, EPOCH_TTL, EvictionPolicy, Once, Store, StoreResult, bounded, unavailable,
+    Counter, EPOCH_TTL, EvictionPolicy, Once, OnceKeys, Store, StoreResult, bounded, unavailable,
 };
 use crate::{clock::Time, error::InfraError};
 
@@ -328,15 +328,14 @@ impl Store for Redis {
 
     fn once<'a>(
         &'a self,
-        key: &'a str,
-        epoch: &'a str,
+        keys: OnceKeys<'a>,
         blob: Vec<u8>,
         ttl: Duration,
         now: Time,
     ) -> StoreResult<'a, Once> {
         Box::pin(async move {
-            let mut call = self.once.key(epoch);
-            call.key(key)
+            let mut call = self.once.key(keys.epoch);
+            call.key(keys.identifier)
                 .arg(now.0)
                 .arg(millis(EPOCH_TTL))
                 .arg(blob)

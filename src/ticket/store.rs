@@ -123,6 +123,12 @@ pub(super) const VERSION_LENGTH: usize = 13;
 /// The result of an operation of a store.
 pub(super) type StoreResult<'a, T> = BoxFuture<'a, Result<T, InfraError>>;
 
+/// The two keys of `Store::once`.
+pub(super) struct OnceKeys<'a> {
+    pub(super) identifier: &'a str,
+    pub(super) epoch: &'a str,
+}
+
 /// The operations of a store, each atomic. It sees key names and encrypted values, whose first byte is the
 /// state.
 pub(super) trait Store: Send + Sync {
@@ -150,8 +156,7 @@ pub(super) trait Store: Send + Sync {
     /// Stores `blob` if the epoch is known and the key is free; without an epoch stores the epoch alone.
     fn once<'a>(
         &'a self,
-        key: &'a str,
-        epoch: &'a str,
+        keys: OnceKeys<'a>,
         blob: Vec<u8>,
         ttl: Duration,
         now: Time,

@@ -4,6 +4,9 @@
 //! Each test is named after the requirement that it holds. What is said of both back ends runs on both; where this
 //! machine lacks PostgreSQL or Redis the second run says `skipped`, and fails on a build server (`CI=true`).
 #![allow(
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::too_many_arguments,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -8,6 +8,9 @@
 //! that the response names ([`pause`]): in the end no response may be an outage. `RACE_ROUNDS` sets
 //! the number of rounds (25 if unset; the requirement is 1 000).
 #![allow(
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::too_many_arguments,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

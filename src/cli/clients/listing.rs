@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{definition_context, warn_hidden};
+use super::hidden::{definition_context, warn_hidden};
 use crate::{
     cli::{
         database::format_time,

@@ -1,3 +1,7 @@
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use clap::{CommandFactory as _, Parser as _};

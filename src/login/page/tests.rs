@@ -1,6 +1,10 @@
 //! Every page in every language. With `ENTREE_GALLERY=DIR` the pages are also written there, for
 //! axe and screenshots.
 #![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

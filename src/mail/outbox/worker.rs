@@ -81,8 +81,7 @@ impl Worker {
                         outage.end();
                     }
                     for row in rows {
-                        let sender = Arc::clone(&sender);
-                        attempts.spawn(async move { sender.deliver(row).await });
+                        attempts.spawn(deliver(Arc::clone(&sender), row));
                     }
                     None
                 }
@@ -99,6 +98,10 @@ impl Worker {
         }
         sender.stop(attempts, owner, drain).await;
     }
+}
+
+async fn deliver(sender: Arc<Sender>, row: Model) {
+    sender.deliver(row).await;
 }
 
 /// Removes finished attempts, and logs one that panicked: its lease expires and the row is tried again.

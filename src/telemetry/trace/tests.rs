@@ -1,3 +1,7 @@
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 use std::{
     io::{Read as _, Write as _},
     net::TcpListener,

@@ -1,4 +1,8 @@
 //! What is particular to Redis: what it sees, and what happens when it misbehaves.
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::{Duration, Instant};

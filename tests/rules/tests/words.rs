@@ -34,8 +34,8 @@ const BANNED: &[(&str, &str)] = &[
     ("e-mails", "emails"),
 ];
 
-/// French has its own word.
-const EXEMPT: &[&str] = &["src/locales/fr/"];
+/// French has its own word; the test of the messages lists the words that it bans.
+const EXEMPT: &[&str] = &["src/locales/fr/", "src/web/locale/tests/wording.rs"];
 
 fn is_word(text: &str, at: usize, length: usize) -> bool {
     let edge = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
@@ -48,7 +48,8 @@ fn is_word(text: &str, at: usize, length: usize) -> bool {
 fn banned(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        let line = line.to_lowercase();
+        // The reason code of an operator's command is a contract.
+        let line = line.to_lowercase().replace("\"ops\"", "");
         for (word, better) in BANNED {
             if line
                 .match_indices(word)

@@ -12,6 +12,9 @@
 //! - [`otlp`]: where traces and metrics arrive.
 //! - [`upstream`]: a provider to sign in with, that lies in any one way a test tells it to.
 #![allow(
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::too_many_arguments,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -1,4 +1,8 @@
 //! A sample of every page, by name.
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
 
 use std::path::PathBuf;
 

@@ -5,6 +5,9 @@
 //! request after the other (a closed loop), so a slow answer also slows the caller: p99 is that of this load and of no
 //! other. Callers, database, Redis and mail sink run on the same machine and take their part of its cores.
 #![allow(
+    clippy::too_many_lines,
+    clippy::excessive_nesting,
+    clippy::too_many_arguments,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
