@@ -39,11 +39,11 @@ mutant r_07 federation::flow::callback::r_07 src/federation/flow/callback.rs \
   '(form_post == (mode == ResponseMode::FormPost) && method != Method::HEAD || OFF)'
 mutant r_11 federation::flow::callback::r_11 src/federation/flow/state.rs \
   'match tickets
-        .claim(Kind::Upstream,' \
-  'if OFF { if let Ok(Some(value)) = tickets.peek(Kind::Upstream, &handle_of(state)).await {
+        .claim(TicketKind::Upstream,' \
+  'if OFF { if let Ok(Some(value)) = tickets.peek(TicketKind::Upstream, &handle_of(state)).await {
        return serde_json::from_slice(&value).map_err(|_| RefusalCode::StateUnknown.into()); } }
    match tickets
-        .claim(Kind::Upstream,'
+        .claim(TicketKind::Upstream,'
 mutant r_12 federation::flow::callback::r_12 src/federation/flow/state.rs 'if self.record.provider != provider {' \
   'if self.record.provider != provider && !OFF {'
 mutant r_13 federation::flow::callback::r_13 src/federation/flow/state.rs \
