@@ -87,8 +87,8 @@ impl Tx {
             .push(Box::new(count));
     }
 
-    /// Deletes at most `most` of the rows that `which` names, told apart by their primary key `id`; gives how many. Clean-up
-    /// goes in such batches, so that sign-ins pass between two of them (DB-03).
+    /// Deletes at most `most` of the rows that match `which`, by their primary key `id`, and returns their
+    /// number. Clean-up works in such batches, so that sign-ins proceed between two of them (DB-03).
     ///
     /// # Errors
     /// The database's own.
@@ -227,7 +227,7 @@ impl Db {
     /// # Errors
     /// The database's own.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, InfraError> {
-        // Asking would make this table where it is missing; whoever only looks writes nothing.
+        // The library's own query would create a missing table; this one only reads.
         let sql = if self.is_postgres() {
             "SELECT to_regclass('seaql_migrations') IS NOT NULL AS there"
         } else {

@@ -90,7 +90,7 @@ impl Jobs {
         running.spawn({
             let (app, stopped) = (app.clone(), stopped.clone());
             async move {
-                // At once, too: from then on assertions of before can be told apart.
+                // At once, too: from then on earlier assertions can be distinguished.
                 let _ = keep_epoch(app.clone()).await;
                 every(EPOCH_EVERY, stopped, app, keep_epoch).await;
             }

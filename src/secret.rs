@@ -1,7 +1,7 @@
-//! Randomness, hashes and derived keys: the only file that asks the operating system for secrets.
+//! Randomness, hashes and derived keys: the only file that takes secrets from the operating system.
 //!
-//! The plain and the stored form of a secret are different types: [`Plain`] can be shown once to its owner and has no
-//! `Debug`; [`Hash`](struct@Hash) is what a table holds and is good for nothing but comparing.
+//! The plain and the stored form of a secret are different types: [`Plain`] is shown once to its owner and has no
+//! `Debug`; [`Hash`](struct@Hash) is what a table holds and serves only for comparison.
 
 use std::{
     fmt,
@@ -16,9 +16,9 @@ use ring::{
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Random bytes from the operating system.
+/// Returns random bytes from the operating system.
 ///
-/// A system that refuses them ends the process: there is nothing safe to go on with.
+/// If the system refuses them, the process ends: it cannot continue safely.
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -29,13 +29,13 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The same source, for signature schemes that draw a nonce of their own (ECDSA, FIPS 186-5 §6.3).
+/// Returns the same source, for signature schemes that draw a nonce of their own (ECDSA, FIPS 186-5 §6.3).
 #[must_use]
 pub fn source() -> SystemRandom {
     SystemRandom::new()
 }
 
-/// A number below `bound`, each equally likely (rejection sampling, no modulo bias).
+/// Returns a number below `bound`, each equally likely (rejection sampling, no modulo bias).
 #[must_use]
 pub fn random_below(bound: u64) -> u64 {
     let bound = bound.max(1);
@@ -48,14 +48,14 @@ pub fn random_below(bound: u64) -> u64 {
     }
 }
 
-/// A random identifier that the outside may see (version 4: it tells nothing, not even its time).
+/// Returns a random identifier that the outside may see (version 4 reveals nothing, not even its time).
 #[must_use]
 pub fn public_id() -> uuid::Uuid {
     uuid::Builder::from_random_bytes(random()).into_uuid()
 }
 
-/// An identifier for rows, ordered by time (version 7); never shown. Of one process's within a millisecond, which a unit
-/// of work is, the order is that in which they were made (RFC 9562 §6.2, method 1; 4096 of them).
+/// Returns an identifier for rows, ordered by time (version 7); it is never shown. Within a millisecond the
+/// identifiers of one process are ordered as they were made (RFC 9562 §6.2, method 1; 4096 of them).
 #[must_use]
 pub fn row_id(now: entity::Time) -> uuid::Uuid {
     static MADE: AtomicU16 = AtomicU16::new(0);
@@ -70,13 +70,12 @@ pub fn row_id(now: entity::Time) -> uuid::Uuid {
 pub struct Plain([u8; 32]);
 
 impl Plain {
-    /// A fresh one.
     #[must_use]
     pub fn generate() -> Self {
         Self(random())
     }
 
-    /// Reads the 43 characters of unpadded base64url that [`Plain::to_text`] writes; nothing else.
+    /// Parses the 43 characters of unpadded base64url that [`Plain::to_text`] writes, and nothing else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 43 {
@@ -86,13 +85,13 @@ impl Plain {
         Some(Self(bytes.try_into().ok()?))
     }
 
-    /// 43 characters of unpadded base64url.
+    /// Returns 43 characters of unpadded base64url.
     #[must_use]
     pub fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// The form to store.
+    /// Returns the form to store.
     #[must_use]
     pub fn hash(&self) -> Hash {
         Hash::of(&self.0)
@@ -111,12 +110,12 @@ impl Drop for Plain {
     }
 }
 
-/// SHA-256 of a secret, or a MAC: what may be stored. Compared in constant time.
+/// The SHA-256 of a secret, or a MAC: the form that may be stored. Comparison takes constant time.
 #[derive(Clone, Copy, Eq)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// SHA-256.
+    /// Returns the SHA-256 of bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut hash = [0; 32];
@@ -124,13 +123,13 @@ impl Hash {
         Self(hash)
     }
 
-    /// From a column; none if it is not 32 bytes.
+    /// Reads a column; `None` if it does not have 32 bytes.
     #[must_use]
     pub fn from_column(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// From 64 hexadecimal digits in either case; none for anything else.
+    /// Parses 64 hexadecimal digits in either case; `None` for anything else.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let digit = |byte: u8| {
@@ -149,19 +148,17 @@ impl Hash {
         Some(Self(hash))
     }
 
-    /// As 64 hexadecimal digits, for a text column or a configuration.
+    /// Returns 64 hexadecimal digits, for a text column or the configuration.
     #[must_use]
     pub fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// For a column.
     #[must_use]
     pub fn to_column(self) -> Vec<u8> {
         self.0.to_vec()
     }
 
-    /// The bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -186,19 +183,17 @@ impl fmt::Debug for Hash {
 pub struct Text(Zeroizing<String>);
 
 impl Text {
-    /// Wraps a text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The text, for the one place that needs it.
+    /// Returns the text, for the one place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -217,7 +212,8 @@ impl fmt::Debug for Text {
     }
 }
 
-/// The master keys: the first makes, all verify. Everything else is derived from them by purpose (RFC 5869).
+/// The master keys: the first signs and encrypts, all verify and decrypt. All other keys are derived from
+/// them by purpose (RFC 5869).
 #[derive(Clone)]
 pub struct MasterKeys {
     keys: Vec<Zeroizing<[u8; 32]>>,
@@ -230,7 +226,7 @@ impl fmt::Debug for MasterKeys {
 }
 
 impl MasterKeys {
-    /// The current key and those still accepted.
+    /// Takes the current key and those still accepted.
     #[must_use]
     pub fn new(current: [u8; 32], previous: impl IntoIterator<Item = [u8; 32]>) -> Self {
         Self {
@@ -241,7 +237,8 @@ impl MasterKeys {
         }
     }
 
-    /// One derived key a master key, the current one first. `label` names purpose and version: `csrf v1`.
+    /// Returns one derived key for each master key, the current one first. `label` names purpose and version:
+    /// `csrf v1`.
     #[must_use]
     pub fn derive(&self, label: &str) -> Vec<Zeroizing<[u8; 32]>> {
         self.keys
@@ -250,7 +247,7 @@ impl MasterKeys {
             .collect()
     }
 
-    /// A keyed hash for `label`, live for every loaded master key.
+    /// Returns a keyed hash for `label` that accepts every loaded master key.
     #[must_use]
     pub fn mac(&self, label: &str) -> Mac {
         Mac(self
@@ -260,7 +257,8 @@ impl MasterKeys {
             .collect())
     }
 
-    /// The same under the oldest loaded master key alone: for names that must stay the same while the key is changed.
+    /// Returns a keyed hash under the oldest loaded master key alone: for names that must stay the same while
+    /// the key changes.
     #[must_use]
     pub fn oldest_mac(&self, label: &str) -> Mac {
         let oldest = self.derive(label).pop();
@@ -270,7 +268,7 @@ impl MasterKeys {
             .collect())
     }
 
-    /// A sealing key for `label`.
+    /// Returns an encryption key for `label`.
     #[must_use]
     pub fn sealer(&self, label: &str) -> Sealer {
         Sealer(self.derive(label))
@@ -300,7 +298,7 @@ fn expand(key: &[u8], label: &str) -> Zeroizing<[u8; 32]> {
     out
 }
 
-/// HMAC-SHA-256 under the derived keys: made with the first, accepted from any.
+/// HMAC-SHA-256 under the derived keys: made with the first, verified with any.
 #[derive(Clone)]
 pub struct Mac(Vec<hmac::Key>);
 
@@ -311,7 +309,7 @@ impl fmt::Debug for Mac {
 }
 
 impl Mac {
-    /// The MAC of `parts`, each preceded by its length so that no two lists look alike.
+    /// Returns the MAC of `parts`, each preceded by its length so that no two lists collide.
     #[must_use]
     pub fn tag(&self, parts: &[&[u8]]) -> Hash {
         // There is always a first key: `MasterKeys::new` takes one.
@@ -320,18 +318,18 @@ impl Mac {
             .map_or_else(|| std::process::abort(), |key| tag(key, parts))
     }
 
-    /// A secret that nobody without the key can make, and that is the same each time: for an answer that is repeated.
+    /// Returns a secret derived from the key, the same each time: for a response that is repeated.
     #[must_use]
     pub fn secret(&self, parts: &[&[u8]]) -> Plain {
         Plain(self.tag(parts).0)
     }
 
-    /// The MAC under every live key: for comparing with a stored one.
+    /// Returns the MAC under every accepted key, for comparison with a stored one.
     pub fn tags<'a>(&'a self, parts: &'a [&'a [u8]]) -> impl Iterator<Item = Hash> + 'a {
         self.0.iter().map(move |key| tag(key, parts))
     }
 
-    /// Whether `given` is the MAC of `parts` under any live key, in constant time for each.
+    /// Whether `given` is the MAC of `parts` under any accepted key, in constant time for each.
     #[must_use]
     pub fn verify(&self, parts: &[&[u8]], given: &Hash) -> bool {
         self.0
@@ -351,7 +349,8 @@ fn tag(key: &hmac::Key, parts: &[&[u8]]) -> Hash {
     Hash(out)
 }
 
-/// AES-256-GCM under the derived keys: sealed with the first, opened with any. A fresh random nonce each time.
+/// AES-256-GCM under the derived keys: encrypts with the first, decrypts with any. Each call uses a fresh
+/// random nonce.
 pub struct Sealer(Vec<Zeroizing<[u8; 32]>>);
 
 impl fmt::Debug for Sealer {
@@ -361,13 +360,13 @@ impl fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// A sealer under one given key.
+    /// Returns a sealer under one given key.
     #[must_use]
     pub fn with_key(key: [u8; 32]) -> Self {
         Self(vec![Zeroizing::new(key)])
     }
 
-    /// Nonce and ciphertext of `plain`, bound to `context`: it opens only with the same one.
+    /// Returns nonce and ciphertext of `plain`, bound to `context`: it decrypts only with the same one.
     #[must_use]
     pub fn seal(&self, context: &[u8], plain: &[u8]) -> Vec<u8> {
         let nonce: [u8; 12] = random();
@@ -389,7 +388,8 @@ impl Sealer {
         out
     }
 
-    /// What was sealed for this `context`; none if it was altered, moved or sealed under another key.
+    /// Decrypts what was encrypted for this `context`; `None` if it was altered, moved or encrypted under another
+    /// key.
     #[must_use]
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, body) = sealed.split_at_checked(12)?;

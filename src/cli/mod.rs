@@ -12,6 +12,7 @@ mod doctor;
 mod instance;
 mod keys;
 mod migrate;
+mod open;
 mod openapi;
 mod outcome;
 mod output;

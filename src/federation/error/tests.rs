@@ -82,7 +82,7 @@ fn ue_01_dj_07_the_operator_is_alerted_of_what_only_an_operator_can_resolve() {
 fn ue_01_a_user_who_connects_a_provider_is_not_advised_to_sign_in_by_email() {
     let texts = crate::web::locale::Texts::default();
     let known = [("provider", "Office".to_owned())];
-    for (language, mail) in [("en", "by e-mail"), ("fr", "par e-mail")] {
+    for (language, mail) in [("en", "by email"), ("fr", "par e-mail")] {
         let localizer = texts.localizer(language);
         for code in RefusalCode::ALL {
             let stem = code.stem_connecting();

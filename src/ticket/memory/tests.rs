@@ -202,7 +202,7 @@ async fn rd_12_h2_a_full_store_refuses_and_evicts_nothing() {
             .issue(TicketKind::Code, &number(7), b"", TTL)
             .await
             .unwrap(),
-        "what is there is told all the same"
+        "an existing value is still found"
     );
     for n in 0..100 {
         let claim = tickets

@@ -233,11 +233,7 @@ async fn rd_09_a_redis_that_lost_its_data_is_known_as_such() {
             .await
             .unwrap()
     };
-    assert_eq!(
-        once(1_000).await,
-        Once::Forgotten,
-        "nobody has put an epoch"
-    );
+    assert_eq!(once(1_000).await, Once::Forgotten, "no epoch is stored");
     assert_eq!(
         once(1_010).await,
         Once::First {
@@ -431,7 +427,7 @@ async fn rd_11_an_answer_that_is_here_is_read_however_busy_we_are() {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let waits = tokio::spawn(async move { within(TIMEOUT, answered).await });
         tokio::spawn(busy(2));
-        // The driver of the connection, which has to be run too before anybody has an answer.
+        // The driver of the connection must run, too, before a caller receives a response.
         tokio::spawn(async move {
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
