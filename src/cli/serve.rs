@@ -4,12 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt as _};
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -21,7 +16,7 @@ use super::{
 use crate::{
     app::App,
     client::registry,
-    config::{self, Change, Live, Loaded, Reloadable, Source, Startup},
+    config::{self, Change, Live, Loaded, Reloadable, Source},
     db::Tx,
     federation::provider::Providers,
     health::{self, Draining},
@@ -31,7 +26,7 @@ use crate::{
     routes,
     secret::MasterKeys,
     telemetry::{self, Logs},
-        web::{
+    web::{
         layers::Layers,
         locale::Texts,
         server::{self, ServerOptions},
