@@ -112,7 +112,7 @@ fn none_dropped(world: &mut World) {
 /// How many lines of the log are about reading the configuration again.
 fn readings(world: &World) -> usize {
     let about = |line: &&String| {
-        line.contains("configuration") && (line.contains("again") || line.contains("refused"))
+        line.contains("configuration") && (line.contains("is reloaded") || line.contains("refused"))
     };
     world.service.log().iter().filter(about).count()
 }

@@ -4,6 +4,11 @@
     reason = "a table of cases reads best in one piece"
 )]
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases reads best in one piece"
+)]
+
 use super::*;
 
 #[test]
