@@ -188,7 +188,9 @@ fn doctor_runs_before_the_first_start_and_makes_nothing() {
     assert!(output.status.success(), "{output:?}");
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
-        said["findings"].to_string().contains("the first start makes it"),
+        said["findings"]
+            .to_string()
+            .contains("the first start makes it"),
         "{said}"
     );
     let names: Vec<_> = std::fs::read_dir(&folder.0)
