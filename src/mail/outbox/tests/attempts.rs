@@ -3,10 +3,6 @@
     clippy::too_many_lines,
     reason = "a table of cases reads best in one piece"
 )]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a table of cases reads best in one piece"
-)]
 
 use super::*;
 
