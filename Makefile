@@ -12,7 +12,7 @@ help:
 	@echo 'make bench    signing through our path beside the raw signature of the library below it'
 	@echo 'make load     load on a release build: requests a second, p50, p99 and memory, embedded and PostgreSQL + Redis'
 	@echo 'make fuzz     what reads the words of strangers, a minute a target; FUZZ_SECONDS=600 for longer'
-	@echo 'make coverage which lines the unit and request tests reach, room by room'
+	@echo 'make coverage which lines the unit and request tests reach, module by module'
 	@echo 'make ci       check, test, client libraries and upstream providers, as the build server runs them'
 	@echo 'make openapi  write openapi/public.yaml anew'
 	@echo 'make format   format the code'

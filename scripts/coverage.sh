@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Which lines the layers unit and request reach, by room; the whole report in target/coverage. Fails where a room of the
+# Which lines the layers unit and request reach, by module; the whole report in target/coverage. Fails where a module of the
 # domain or the protocol is under 85 %.
 # cargo-llvm-cov comes from the registry into target/tools; LLVM's own tools, of the version that the compiler was built
 # with, from apt where rustup has none.
@@ -32,15 +32,15 @@ for file in json.load(open(sys.argv[1]))["data"][0]["files"]:
     parts = file["filename"].rpartition("/src/")[2].split("/")
     if "/examples/" in file["filename"] or "/tests/" in file["filename"] or "tests.rs" in parts[-1]:
         continue
-    room = parts[0].removesuffix(".rs")
-    all_lines[room] += file["summary"]["lines"]["count"]
-    reached[room] += file["summary"]["lines"]["covered"]
+    module = parts[0].removesuffix(".rs")
+    all_lines[module] += file["summary"]["lines"]["count"]
+    reached[module] += file["summary"]["lines"]["covered"]
 low = 0
-for room, lines in sorted(all_lines.items()):
-    share = 100 * reached[room] / max(lines, 1)
-    short = room in held and share < 85
+for module, lines in sorted(all_lines.items()):
+    share = 100 * reached[module] / max(lines, 1)
+    short = module in held and share < 85
     low += short
-    print(f"{room:<14} {lines:>6} lines {share:6.1f} %{'  under 85 %' if short else ''}")
+    print(f"{module:<14} {lines:>6} lines {share:6.1f} %{'  under 85 %' if short else ''}")
 print(f"{'all':<14} {sum(all_lines.values()):>6} lines {100 * sum(reached.values()) / sum(all_lines.values()):6.1f} %")
 sys.exit(1 if low else 0)
 PYTHON

@@ -91,7 +91,7 @@ static() {
   step fmt-interop cargo fmt --manifest-path tests/interop/rust/Cargo.toml --check
   step rules cargo test --locked -p repository-rules
   step clippy cargo clippy --locked --workspace --all-targets -- -D warnings
-  RUSTDOCFLAGS='-D warnings' step rustdoc cargo doc --locked --workspace --no-deps --document-private-items
+  RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' step rustdoc cargo doc --locked --workspace --no-deps --document-private-items
   if logged static-build cargo build --locked -p entree; then
     step openapi "$target/debug/entree" openapi --check
     step example-configuration example_configuration

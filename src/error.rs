@@ -2,7 +2,7 @@
 //! has a bug.
 //!
 //! It is never the caller's fault and knows no HTTP. What a caller did wrong is an error type of
-//! the rule that refuses it. `web/error.rs` turns an [`InfraError`] into a response.
+//! the rule that refuses it. `web/response/error.rs` turns an [`InfraError`] into a response.
 
 use sea_orm::{DbErr, RuntimeErr};
 

@@ -1,6 +1,6 @@
 //! A refusal at the edge: its record in log, metrics and audit log, and its page.
 //!
-//! Only `endpoint` and `app::api` use this module, once for each refusal.
+//! Only `respond` and `app::api` use this module, once for each refusal.
 
 use poem::{
     Response,

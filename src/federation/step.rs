@@ -1,7 +1,7 @@
 //! The values that the steps of an upstream sign-in return: a [`Step`], or a [`StepError`].
 //!
 //! `linking`, `flow` and `app` decide and store. They draw no page, set no cookie and record no
-//! refusal: `endpoint` renders every value once.
+//! refusal: `respond` renders every value once.
 
 use super::error::FederationError;
 use crate::{

@@ -56,7 +56,7 @@ pub struct EmailEvidence<'a> {
     pub pending_account: Option<&'a UpstreamAccount>,
 }
 
-/// An address, asserted by the provider that runs its mailbox. It creates a user and never joins an
+/// An address from the provider that runs its mailbox. It creates a user and never joins an
 /// existing one (ST-01).
 #[derive(Clone, Copy, Debug)]
 pub struct MailboxEvidence<'a> {

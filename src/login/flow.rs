@@ -124,7 +124,8 @@ pub async fn find_held(
     Ok(flow.filter(|flow| is_held_by(flow, holder)))
 }
 
-/// Returns whether this holder started the flow. Hashes and challenges compare in constant time.
+/// Returns whether this holder started the flow, or has the cookie that replaced the one of then.
+/// Hashes and challenges compare in constant time.
 #[must_use]
 pub fn is_held_by(flow: &Flow, holder: &FlowHolder) -> bool {
     match holder {

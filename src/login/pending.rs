@@ -55,6 +55,7 @@ pub struct PendingRequest {
     /// `max_age`).
     pub fresh: bool,
     /// Only a sign-in by email satisfies the client (ST-12).
+    // The stored names stay as they are: an older instance reads them during a rolling upgrade.
     #[serde(default, rename = "mail_only")]
     pub email_only: bool,
     /// The address that the client suggests (`login_hint`).

@@ -2,7 +2,8 @@
 //!
 //! `lettre`'s ready-made transport does not report that, and its pool reuses a connection whose command
 //! was cut short by a time-out: the next message would then read the reply to the one before. So this
-//! client keeps the connections itself and reuses one only after a 250 to a whole message.
+//! client keeps the connections itself and reuses one only after a 250 to a whole message
+//! (docs/decisions/0010-smtp-step-by-step.md).
 //!
 //! | failure | outcome |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! An authorization request whose client and redirect URI are verified. [`super::parse`] makes one.
+//! An authorization request whose client and redirect URI are verified. `parse` makes one.
 //!
 //! While the user signs in or decides, its parameters are stored; then they are compared with the
 //! configuration again.

@@ -1,6 +1,6 @@
 //! The token endpoint (RFC 6749 §3.2).
 //!
-//! It authenticates the client, which gives a [`TokenRequest`], and passes that to the grant that
+//! It authenticates the client, which gives a `TokenRequest`, and passes that to the grant that
 //! the parameter `grant_type` names. A grant returns tokens or an error. Only the endpoint makes a
 //! response, and the response is never cached.
 

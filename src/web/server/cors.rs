@@ -36,7 +36,7 @@ pub struct Cors<E, O> {
 
 /// Lets `origins` read the responses of `inner`, and answers their preflight requests. Other
 /// origins get the same responses without the headers, and the browser keeps them from the page. It
-/// goes around [`super::layers::allow_methods`].
+/// wraps `allow_methods`.
 pub fn cors<E: Endpoint, O: Origins>(origins: O, inner: E) -> Cors<E, O> {
     Cors { inner, origins }
 }

@@ -48,7 +48,7 @@ const SOURCES_EXCEPT: &[(&str, &str)] = &[
     ("src/key/pair.rs", "SystemRandom"),
 ];
 
-/// Lines that a file may have; docs/architecture.md says why.
+/// Lines that a file may have: a longer one usually holds two subjects.
 const LINES: usize = 430;
 
 /// Lines that a file of tests may have: often one long list.
