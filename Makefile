@@ -1,5 +1,5 @@
 # `make run` and `make test` need nothing prepared by hand. docs/testing.md says what the layers are.
-.PHONY: help run cert test check ci bench load fuzz coverage openapi format
+.PHONY: help run cert test check ci bench load fuzz coverage openapi pictures format
 .ONESHELL:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,6 +15,7 @@ help:
 	@echo 'make coverage which lines the unit and request tests reach, module by module'
 	@echo 'make ci       check, test, client libraries and upstream providers, as the build server runs them'
 	@echo 'make openapi  write openapi/public.yaml anew'
+	@echo 'make pictures the pictures of the README, from the browser tests'
 	@echo 'make format   format the code'
 
 run:
@@ -58,6 +59,12 @@ openapi:
 	mkdir -p openapi
 	"$${CARGO_TARGET_DIR:-target}/debug/entree" openapi > openapi/public.yaml.new
 	mv openapi/public.yaml.new openapi/public.yaml
+
+pictures:
+	@scripts/test.sh browser
+	shots="$${CARGO_TARGET_DIR:-target}/screenshots"
+	cp "$$shots/login-client-light-desktop.png" docs/images/sign-in.png
+	cp "$$shots/login-client-dark-desktop.png" docs/images/sign-in-dark.png
 
 format:
 	@cargo fmt --all
