@@ -1,4 +1,4 @@
-//! The time. Everything that asks for it asks here, so that a test can move it and nothing else can.
+//! The one source of the time, so that a test can move it.
 
 use std::{
     sync::{
@@ -17,11 +17,10 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The moment it is now.
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
-        reason = "the one place that reads the system's clock"
+        reason = "the one place that reads the clock of the operating system"
     )]
     pub fn now(&self) -> Time {
         let since = SystemTime::now()
@@ -31,7 +30,7 @@ impl Clock {
         Time(millis.saturating_add(self.shift.load(Ordering::Relaxed)))
     }
 
-    /// Moves this clock and all its clones forward. For tests.
+    /// Moves this clock and all its clones forward, for tests.
     pub fn advance(&self, by: Duration) {
         self.shift.fetch_add(
             i64::try_from(by.as_millis()).unwrap_or(i64::MAX),

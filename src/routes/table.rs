@@ -20,6 +20,7 @@ use crate::{
 /// Returns all routes but those of the JSON API and of the mailbox.
 pub(super) fn routes(client_origins: impl Origins + Clone + 'static) -> Route {
     let routes = add_sign_in(Route::new());
+    let routes = add_federation(routes);
     let routes = add_account(routes);
     let routes = add_browser_oauth(routes);
     let routes = add_client_oauth(routes, client_origins);
@@ -58,6 +59,16 @@ fn add_sign_in(routes: Route) -> Route {
             ),
         )
         .at(
+            "/login/continue",
+            allow_methods("GET", get(resume::continue_sign_in)),
+        )
+        .at("/login/restart", allow_methods("GET", get(resume::restart)))
+}
+
+/// The pages of sign-in with an upstream provider.
+fn add_federation(routes: Route) -> Route {
+    routes
+        .at(
             "/login/upstream/:provider",
             allow_methods("POST", post(endpoint::start_flow)),
         )
@@ -87,11 +98,6 @@ fn add_sign_in(routes: Route) -> Route {
             "/upstream/:provider/callback/resume",
             allow_methods("GET", get(endpoint::callback::resume)),
         )
-        .at(
-            "/login/continue",
-            allow_methods("GET", get(resume::continue_sign_in)),
-        )
-        .at("/login/restart", allow_methods("GET", get(resume::restart)))
 }
 
 fn add_account(routes: Route) -> Route {
