@@ -27,7 +27,6 @@ pub(super) fn routes(client_origins: impl Origins + Clone + 'static) -> Route {
     add_documents(routes)
 }
 
-#[expect(clippy::too_many_lines, reason = "one entry for each route")]
 fn add_sign_in(routes: Route) -> Route {
     routes
         .at("/login", allow_methods("GET, HEAD", get(sign_in::sign_in)))
