@@ -22,7 +22,7 @@ mod sign_out;
 mod user_change;
 mod users;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -137,13 +137,30 @@ struct DevArgs {
 /// arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(Cli::parse_from(identifiers_last(std::env::args_os()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error.report();
             ExitCode::FAILURE
         }
     }
+}
+
+/// Moves key identifiers that begin with `-` behind a `--`, so that they are not taken for options. Such an
+/// identifier has 43 characters of base64url (RFC 7638 §3); no option has that length.
+fn identifiers_last(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let is_identifier = |argument: &OsString| {
+        argument.to_str().is_some_and(|text| {
+            let is_base64url = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            text.len() == 43 && text.starts_with('-') && text.chars().all(is_base64url)
+        })
+    };
+    let (identifiers, mut ordered): (Vec<_>, Vec<_>) = arguments.partition(is_identifier);
+    if !identifiers.is_empty() && !ordered.iter().any(|argument| argument == "--") {
+        ordered.push("--".into());
+    }
+    ordered.extend(identifiers);
+    ordered
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -186,6 +203,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_that_begins_with_a_hyphen_is_no_option() {
+        for kid in [
+            "-bXnvonyoMhES8LWVsI9wQ4GqTUbNnhwwIgDUey7VyA",
+            "-cXnvonyoMhES8LWVsI9wQ4GqTUbNnhwwIgDUey7VyA",
+            "--Xnvonyo-hES8LWVsI9wQ4GqTUbNnhwwIgDUey7VyA",
+        ] {
+            let arguments = ["entree", "keys", "revoke", kid, "--json"].map(OsString::from);
+            let cli = Cli::try_parse_from(identifiers_last(arguments.into_iter()));
+            let is_read = matches!(
+                cli.map(|cli| cli.command),
+                Ok(Command::Keys(keys::Command::Revoke { kid: read, json: true })) if read == kid
+            );
+            assert!(is_read, "{kid}");
+        }
     }
 
     #[test]
