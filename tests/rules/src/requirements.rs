@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// The rules of the longest section: a word with a larger number is no id.
+/// The rules of the longest section: a word without a hyphen and with a larger number (`S71`) is no id.
 const MOST_RULES: u32 = 45;
 
 /// An id in its one spelling: `LK-07`, `LK7` and `lk_07` of a test's name are all `LK-7`.
@@ -19,7 +19,8 @@ pub fn id(word: &str) -> Option<Id> {
     let digits = word[letters..].trim_start_matches('-');
     let is_number = (1..=2).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
     let number: u32 = digits.parse().ok().filter(|_| is_number)?;
-    ((1..=2).contains(&letters) && (1..=MOST_RULES).contains(&number))
+    let most = if word.contains('-') { 99 } else { MOST_RULES };
+    ((1..=2).contains(&letters) && (1..=most).contains(&number))
         .then(|| format!("{}-{number}", &word[..letters]))
 }
 
@@ -133,7 +134,13 @@ fn ids_of_name(name: &str) -> Vec<Id> {
     let parts: Vec<String> = name.split('_').map(str::to_uppercase).collect();
     let (mut ids, mut at) = (Vec::new(), 0);
     while let Some(part) = parts.get(at) {
-        let next = parts.get(at + 1).map(|next| format!("{part}-{next}"));
+        // The words of a name (`of_64`) are no id.
+        let is_rule = |next: &&String| {
+            next.parse()
+                .map_or(true, |number: u32| number <= MOST_RULES)
+        };
+        let next = parts.get(at + 1).filter(is_rule);
+        let next = next.map(|next| format!("{part}-{next}"));
         let (found, taken) = match (id(part), next.as_deref().and_then(id)) {
             (Some(whole), _) => (whole, 1),
             (None, Some(of_two)) => (of_two, 2),
